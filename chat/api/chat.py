@@ -1,0 +1,106 @@
+"""`POST /chat`, in one piece or streamed, and `GET /debug/context/`."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import Any
+
+from adrf.views import APIView
+from django.http import HttpResponse, StreamingHttpResponse
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.negotiation import DefaultContentNegotiation
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from chat.api.errors import describe, error_body
+from chat.api.serializers import ChatRequestSerializer, ChatResponseSerializer, ErrorSerializer
+from chat.context import chat_context, require_context
+from chat.engine import Answer, Question, Turn, answer, begin, run
+from chat.models import ApiKey
+from chat.providers.extractive import NOTICE
+from contexts.assembly import online_store
+from features.errors import NotFound
+
+_ERRORS = dict.fromkeys((400, 401, 403, 413, 415, 429, 500, 502, 503, 504), ErrorSerializer)
+
+
+class AnyAccept(DefaultContentNegotiation):
+    """JSON whatever `Accept` says: a client of server-sent events names their type, and gets errors as JSON."""
+
+    def select_renderer(self, request: Request, renderers: Any, format_suffix: str | None = None) -> Any:
+        return renderers[0], renderers[0].media_type
+
+
+def answer_body(result: Answer) -> dict[str, Any]:
+    return result.to_dict() | ({"notice": NOTICE} if result.is_extractive else {})
+
+
+class ChatView(APIView):
+    """Answer a message from the documents, as the user's tier allows."""
+
+    scope = ApiKey.Scope.CHAT
+    content_negotiation_class = AnyAccept
+
+    @extend_schema(
+        operation_id="chat",
+        request=ChatRequestSerializer,
+        responses={200: ChatResponseSerializer, **_ERRORS},
+        description="With `stream: true` the answer is `text/event-stream`: events `start`, `delta` (text), and "
+        "`done` (the whole answer) or `error` (code and message).",
+    )
+    async def post(self, request: Request) -> HttpResponse | StreamingHttpResponse:
+        data = ChatRequestSerializer(data=request.data)
+        data.is_valid(raise_exception=True)
+        question = Question(
+            user_id=data.validated_data["user_id"],
+            message=data.validated_data["message"],
+            conversation_id=data.validated_data.get("conversation_id"),
+        )
+        if data.validated_data["stream"]:
+            turn = await begin(question)
+            response = StreamingHttpResponse(_events(turn), content_type="text/event-stream")
+            response.headers.update({"Cache-Control": "no-cache", "X-Accel-Buffering": "no"})
+            response.headers.update(turn.admission.headers())
+            return response
+        result, admission = await answer(question)
+        return Response(answer_body(result), headers=admission.headers())
+
+
+async def _events(turn: Turn) -> AsyncIterator[bytes]:
+    yield _event("start", {"context_id": turn.context_id, "conversation_id": turn.conversation_id})
+    try:
+        async with aclosing(run(turn, is_streamed=True)) as pieces:
+            async for piece in pieces:
+                if isinstance(piece, Answer):
+                    yield _event("done", answer_body(piece))
+                else:
+                    yield _event("delta", {"text": piece})
+    except asyncio.CancelledError:
+        raise
+    except Exception as error:  # the status line has left: the error is the last event
+        _, code, message = describe(error)
+        yield _event("error", error_body(code, message)["error"] | {"context_id": turn.context_id})
+
+
+def _event(name: str, data: dict[str, Any]) -> bytes:
+    return f"event: {name}\ndata: {json.dumps(data, ensure_ascii=False, default=str)}\n\n".encode()
+
+
+class DebugContextView(APIView):
+    """Assemble a user's context for a question, and return its trace."""
+
+    scope = ApiKey.Scope.DEBUG
+
+    @extend_schema(
+        operation_id="debug_context",
+        parameters=[OpenApiParameter("query", str, required=True)],
+        responses={200: dict, **_ERRORS},
+    )
+    async def get(self, request: Request, user_id: str) -> HttpResponse:
+        question = Question(user_id=user_id, message=request.query_params.get("query", "")).validate()
+        context = require_context(await chat_context()(question.user_id, question.message))
+        trace = await online_store.get(f"trace:{context.id}")
+        if trace is None:
+            raise NotFound(f"There is no trace {context.id}.")
+        return HttpResponse(trace, content_type="application/json")

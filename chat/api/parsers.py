@@ -1,0 +1,45 @@
+"""JSON as the API reads it: an object, in UTF-8, of bounded size and depth."""
+
+import json
+from collections.abc import Mapping
+from typing import IO, Any
+
+from django.conf import settings
+from rest_framework.exceptions import APIException, ParseError
+from rest_framework.parsers import BaseParser
+
+
+class RequestTooLarge(APIException):
+    status_code = 413
+    default_detail = "The request's body is too large."
+    default_code = "request_too_large"
+
+
+class StrictJSONParser(BaseParser):
+    """Reads an object; refuses NaN, other values and what is nested too deep to read."""
+
+    media_type = "application/json"
+
+    def parse(
+        self, stream: IO[bytes], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+        raw = stream.read(limit + 1)
+        if len(raw) > limit:
+            raise RequestTooLarge
+        try:
+            value = json.loads(raw.decode("utf-8"), parse_constant=_refuse)
+        except UnicodeDecodeError:
+            raise ParseError("The body is not UTF-8.", code="invalid_json") from None
+        except RecursionError:
+            raise ParseError("The body is nested too deep.", code="invalid_json") from None
+        except ValueError as error:
+            place = f" at character {error.pos}" if isinstance(error, json.JSONDecodeError) else ""
+            raise ParseError(f"The body is no valid JSON{place}.", code="invalid_json") from None
+        if not isinstance(value, dict):
+            raise ParseError("The body must be a JSON object.", code="invalid_json")
+        return value
+
+
+def _refuse(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")

@@ -1,0 +1,161 @@
+"""Documents, events, search and features, for a CMS or a script."""
+
+from dataclasses import asdict
+from typing import Any
+
+from adrf.views import APIView as AsyncAPIView
+from django.conf import settings
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.generics import ListAPIView
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from chat.api import serializers as shapes
+from chat.models import ApiKey
+from features.errors import InvalidInput, NotFound
+from features.events import AxiomEvent, record_event
+from features.models import Event
+from features.serving import read_features
+from features.text import check_text
+from retrieval.errors import DocumentNotFound
+from retrieval.indexing import delete_document, index_document
+from retrieval.models import Document
+from retrieval.search import search
+
+_INDEX = OpenApiParameter("index_name", str, description="Default: the default index.")
+
+
+class DocumentsView(ListAPIView[Any]):
+    """The documents of all indexes, or of one, newest first; POST indexes one, as `store.index` does."""
+
+    scope = ApiKey.Scope.INGEST
+    serializer_class = shapes.DocumentSerializer
+
+    def get_queryset(self) -> Any:
+        documents = Document.objects.live().select_related("index", "version").defer("text")
+        name = self.request.query_params.get("index_name")
+        return documents.filter(index__name=check_text(name, "index_name")) if name else documents
+
+    @extend_schema(
+        request=shapes.DocumentRequestSerializer,
+        responses={200: shapes.IndexResultSerializer, 201: shapes.IndexResultSerializer, 400: shapes.ErrorSerializer},
+    )
+    def post(self, request: Request) -> Response:
+        data = shapes.DocumentRequestSerializer(data=request.data)
+        data.is_valid(raise_exception=True)
+        given = data.validated_data
+        result = index_document(
+            given["index_name"], given["entity_id"], given["text"], given["metadata"],
+            title=check_text(given["title"], "title"), source="api",
+        )  # fmt: skip
+        return Response(shapes.IndexResultSerializer(result).data, status=201 if result.is_changed else 200)
+
+
+class DocumentView(APIView):
+    """One document by its id."""
+
+    scope = ApiKey.Scope.INGEST
+
+    @extend_schema(parameters=[_INDEX], responses={200: shapes.DocumentDetailSerializer, 404: shapes.ErrorSerializer})
+    def get(self, request: Request, entity_id: str) -> Response:
+        name = _index_name(request)
+        document = (
+            Document.objects.live()
+            .select_related("index", "version")
+            .filter(index__name=name, entity_id=check_text(entity_id, "entity_id"))
+            .first()
+        )
+        if document is None:
+            raise DocumentNotFound(f"There is no document {entity_id!r} in the index {name!r}.")
+        return Response(shapes.DocumentDetailSerializer(document).data)
+
+    @extend_schema(parameters=[_INDEX], responses={204: None, 404: shapes.ErrorSerializer})
+    def delete(self, request: Request, entity_id: str) -> Response:
+        delete_document(_index_name(request), entity_id)
+        return Response(status=204)
+
+
+class EventsView(APIView):
+    """Write an event to the outbox; it is processed at once, behind the answer."""
+
+    scope = ApiKey.Scope.INGEST
+
+    @extend_schema(
+        request=shapes.EventRequestSerializer,
+        responses={
+            200: shapes.EventSerializer, 202: shapes.EventSerializer,
+            400: shapes.ErrorSerializer, 409: shapes.ErrorSerializer, 413: shapes.ErrorSerializer,
+        },
+    )  # fmt: skip
+    def post(self, request: Request) -> Response:
+        data = shapes.EventRequestSerializer(data=request.data)
+        data.is_valid(raise_exception=True)
+        row, is_new = record_event(AxiomEvent(**data.validated_data), Event.Source.API)
+        return Response(shapes.EventSerializer(row).data, status=202 if is_new else 200)
+
+
+class EventView(APIView):
+    """One event with its state and what its handlers did."""
+
+    scope = ApiKey.Scope.INGEST
+
+    @extend_schema(responses={200: shapes.EventSerializer, 404: shapes.ErrorSerializer})
+    def get(self, request: Request, event_id: str) -> Response:
+        row = Event.objects.prefetch_related("outcomes").filter(event_id=check_text(event_id, "id")).first()
+        if row is None:
+            raise NotFound(f"There is no event {event_id!r}.")
+        return Response(shapes.EventSerializer(row).data)
+
+
+class SearchView(AsyncAPIView):
+    """Search an index."""
+
+    scope = ApiKey.Scope.INGEST
+
+    @extend_schema(
+        parameters=[
+            OpenApiParameter("index_name", str, required=True),
+            OpenApiParameter("query", str, required=True),
+            OpenApiParameter("top_k", int, description="1 to 200, default 5."),
+        ],
+        responses={200: shapes.SearchResponseSerializer, 400: shapes.ErrorSerializer, 404: shapes.ErrorSerializer},
+    )
+    async def get(self, request: Request) -> Response:
+        query = request.query_params.get("query", "")
+        name = check_text(request.query_params.get("index_name", ""), "index_name")
+        hits = await search(name, query, _whole_number(request, "top_k", 5))
+        return Response({"hits": shapes.HitSerializer(hits, many=True).data, "flags": list(hits.flags)})
+
+
+class FeaturesView(AsyncAPIView):
+    """Feature values of one entity, with their age and source."""
+
+    scope = ApiKey.Scope.DEBUG
+
+    @extend_schema(
+        parameters=[OpenApiParameter("names", str, required=True, description="Feature names, with commas between.")],
+        responses={200: dict, 400: shapes.ErrorSerializer, 404: shapes.ErrorSerializer},
+    )
+    async def get(self, request: Request, entity: str, entity_id: str) -> Response:
+        names = [name.strip() for name in request.query_params.get("names", "").split(",") if name.strip()]
+        if not names:
+            raise InvalidInput("names must list at least one feature.")
+        reads = await read_features(entity, entity_id, list(dict.fromkeys(names)))
+        values = {read.feature: shapes.FeatureReadSerializer(asdict(read)).data for read in reads}
+        return Response({"entity": entity, "entity_id": entity_id, "features": values})
+
+
+def _index_name(request: Request) -> str:
+    name = request.query_params.get("index_name") or settings.FABRA_DEFAULT_INDEX
+    return check_text(name, "index_name")
+
+
+def _whole_number(request: Request, name: str, default: int) -> int:
+    text = request.query_params.get(name)
+    if text is None:
+        return default
+    try:
+        return int(text)
+    except ValueError:
+        raise InvalidInput(f"{name} must be a whole number.") from None

@@ -1,0 +1,159 @@
+"""Shapes of requests and answers; what is deeper than shape is checked below, by who stores it."""
+
+from typing import Any
+
+from rest_framework import serializers
+
+from features.models import Event
+from retrieval.models import Document
+
+
+class StrictCharField(serializers.CharField):
+    """Text as it came: a number is no text, and nothing is trimmed."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(trim_whitespace=False, allow_blank=True, **kwargs)
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return data
+
+    def run_validation(self, data: Any = serializers.empty) -> Any:
+        # NUL and surrogates are refused below, with the same sentence for every door.
+        is_empty, data = self.validate_empty_values(data)
+        return data if is_empty else self.to_internal_value(data)
+
+
+class ChatRequestSerializer(serializers.Serializer[Any]):
+    user_id = StrictCharField()
+    message = StrictCharField()
+    conversation_id = serializers.IntegerField(required=False, allow_null=True, min_value=1, max_value=2**63 - 1)
+    stream = serializers.BooleanField(required=False, default=False)
+
+
+class CitationSerializer(serializers.Serializer[Any]):
+    number = serializers.IntegerField()
+    document_id = serializers.CharField()
+    title = serializers.CharField()
+    heading_path = serializers.CharField()
+    index = serializers.CharField()
+    version = serializers.IntegerField()
+    chunk_id = serializers.IntegerField()
+    chunk = serializers.IntegerField()
+    score = serializers.FloatField()
+    is_cited = serializers.BooleanField()
+    quote = serializers.CharField()
+
+
+class ChatResponseSerializer(serializers.Serializer[Any]):
+    response = serializers.CharField()
+    context_used = serializers.CharField()
+    context_id = serializers.UUIDField()
+    conversation_id = serializers.IntegerField()
+    citations = CitationSerializer(many=True)
+    usage = serializers.DictField()
+    model = serializers.CharField()
+    extractive = serializers.BooleanField()
+    notice = serializers.CharField(required=False)
+    flags = serializers.ListField(child=serializers.CharField())
+
+
+class ErrorSerializer(serializers.Serializer[Any]):
+    class Detail(serializers.Serializer[Any]):
+        code = serializers.CharField()
+        message = serializers.CharField()
+
+    error = Detail()
+
+
+class DocumentRequestSerializer(serializers.Serializer[Any]):
+    index_name = StrictCharField()
+    entity_id = StrictCharField()
+    text = StrictCharField()
+    title = StrictCharField(required=False, default="")
+    metadata = serializers.JSONField(required=False, default=dict)
+
+
+class IndexResultSerializer(serializers.Serializer[Any]):
+    document_id = serializers.CharField()
+    version = serializers.IntegerField()
+    is_changed = serializers.BooleanField()
+    chunk_count = serializers.IntegerField()
+    embedded_count = serializers.IntegerField()
+
+
+class DocumentSerializer(serializers.ModelSerializer[Document]):
+    index_name = serializers.CharField(source="index.name")
+    version = serializers.IntegerField(source="version.number", default=None)
+
+    class Meta:
+        model = Document
+        fields = (
+            "id", "index_name", "entity_id", "title", "metadata", "state", "error", "version",
+            "created_at", "updated_at", "indexed_at",
+        )  # fmt: skip
+
+
+class DocumentDetailSerializer(DocumentSerializer):
+    class Meta(DocumentSerializer.Meta):
+        fields = (*DocumentSerializer.Meta.fields, "text")
+
+
+class EventRequestSerializer(serializers.Serializer[Any]):
+    event_type = StrictCharField()
+    entity_id = StrictCharField()
+    payload = serializers.JSONField(required=False, default=dict)
+    id = StrictCharField(required=False)
+    occurred_at = serializers.DateTimeField(required=False)
+
+
+class OutcomeSerializer(serializers.Serializer[Any]):
+    handler = serializers.CharField()
+    is_done = serializers.BooleanField()
+    attempts = serializers.IntegerField()
+    duration_ms = serializers.FloatField()
+    detail = serializers.JSONField()
+
+
+class EventSerializer(serializers.ModelSerializer[Event]):
+    id = serializers.CharField(source="event_id")
+    handlers = OutcomeSerializer(source="outcomes", many=True)
+
+    class Meta:
+        model = Event
+        fields = (
+            "id", "event_type", "entity_id", "payload", "source", "state", "attempts",
+            "occurred_at", "received_at", "started_at", "finished_at", "handlers",
+        )  # fmt: skip
+
+
+class HitSerializer(serializers.Serializer[Any]):
+    content = serializers.CharField()
+    score = serializers.FloatField()
+    metadata = serializers.DictField()
+    document_id = serializers.CharField()
+    chunk_id = serializers.IntegerField()
+    title = serializers.CharField()
+    heading_path = serializers.CharField()
+    index = serializers.CharField()
+    version = serializers.IntegerField()
+    semantic_score = serializers.FloatField(allow_null=True)
+    lexical_score = serializers.FloatField(allow_null=True)
+    semantic_rank = serializers.IntegerField(allow_null=True)
+    lexical_rank = serializers.IntegerField(allow_null=True)
+
+
+class SearchResponseSerializer(serializers.Serializer[Any]):
+    hits = HitSerializer(many=True)
+    flags = serializers.ListField(child=serializers.CharField())
+
+
+class FeatureReadSerializer(serializers.Serializer[Any]):
+    value = serializers.JSONField()
+    status = serializers.CharField()
+    source = serializers.CharField()
+    event_timestamp = serializers.DateTimeField(allow_null=True)
+    created_at = serializers.DateTimeField(allow_null=True)
+    age_s = serializers.FloatField(allow_null=True)
+    is_degraded = serializers.BooleanField()

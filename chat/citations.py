@@ -1,0 +1,79 @@
+"""Citations: the passages that the answer rests on, taken from the trace's evidence."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+_QUOTE_MAX_CHARS = 400
+_MARK = re.compile(r"\[(\d{1,3})\]")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Citation:
+    number: int
+    """As in `[1]` in the context and the answer."""
+    document_id: str
+    title: str
+    heading_path: str
+    index: str
+    version: int
+    chunk_id: int
+    score: float
+    content: str
+    """The whole passage."""
+    is_cited: bool = False
+    """Whether the answer names it by its number."""
+
+    def to_dict(self) -> dict[str, Any]:
+        fields = asdict(self)
+        content = fields.pop("content")
+        return fields | {"chunk": self.chunk_id, "quote": quote_of(content)}
+
+
+def passages_in(evidence: dict[str, Any]) -> list[Citation]:
+    """Return the hits that are in the context that the model gets, in the order of their numbers.
+
+    A hit is in it if a kept item names its chunk as source, or holds its text.
+    """
+    kept = [item for item in evidence.get("items", []) if item["kept"]]
+    sources = {item["source_id"] for item in kept if item["source_id"]}
+    found: dict[int, Citation] = {}
+    numbered: dict[int, int] = {}
+    for search in evidence.get("searches", []):
+        for hit in search["hits"]:
+            number = numbered.setdefault(hit["chunk_id"], len(numbered) + 1)
+            if hit["chunk_id"] in found:
+                continue
+            if f"chunk:{hit['chunk_id']}" in sources or any(hit["content"] in item["content"] for item in kept):
+                found[hit["chunk_id"]] = _citation(number, hit)
+    return list(found.values())
+
+
+def mark_cited(passages: Iterable[Citation], answer: str) -> list[Citation]:
+    """Return the passages with those marked that the answer names, as in `[2]`."""
+    named = {int(number) for number in _MARK.findall(answer)}
+    return [replace(passage, is_cited=passage.number in named) for passage in passages]
+
+
+def quote_of(content: str) -> str:
+    """Return the beginning of a passage, word for word, ending where a line or a word does."""
+    text = content.strip()
+    if len(text) <= _QUOTE_MAX_CHARS:
+        return text
+    cut = text[:_QUOTE_MAX_CHARS]
+    return cut[: max(cut.rfind("\n\n"), cut.rfind(". ") + 1) if ". " in cut or "\n\n" in cut else cut.rfind(" ")].rstrip()
+
+
+def _citation(number: int, hit: dict[str, Any]) -> Citation:
+    return Citation(
+        number=number,
+        document_id=hit["document_id"],
+        title=hit["title"],
+        heading_path=hit["heading_path"],
+        index=hit["index"],
+        version=hit["version"],
+        chunk_id=hit["chunk_id"],
+        score=hit["score"],
+        content=hit["content"],
+    )

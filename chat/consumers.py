@@ -1,0 +1,93 @@
+"""The chat page's WebSocket: questions in, pieces of answers out."""
+
+import asyncio
+import json
+from contextlib import aclosing
+from typing import Any
+
+from channels.generic.websocket import AsyncWebsocketConsumer
+
+from chat.access import may_chat, may_choose_user, user_id_of
+from chat.api.chat import answer_body
+from chat.api.errors import describe, headers_of
+from chat.engine import Answer, Question, begin, run
+from chat.errors import InvalidMessage
+from features.background import with_own_thread
+
+_FORBIDDEN = 4403
+
+
+class ChatConsumer(AsyncWebsocketConsumer):
+    """Takes `{"message", "user_id"?, "conversation_id"?}`; sends `start`, `delta`, `done` or `error`.
+
+    One answer at a time for each socket; `{"type": "stop"}` and a closed socket cancel it.
+    """
+
+    # The socket speaks to its own page only; without a layer it lives through an outage of Redis.
+    channel_layer_alias = None
+
+    async def connect(self) -> None:
+        self.answering: asyncio.Task[None] | None = None
+        self.meta = {"REMOTE_ADDR": (self.scope.get("client") or ("",))[0]}
+        if not may_chat(self.scope.get("user"), self.meta):
+            await self.accept()  # a browser learns a close code only of a socket that was accepted
+            await self.close(code=_FORBIDDEN)
+            return
+        await self.accept()
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        try:
+            content = json.loads(text_data or "")
+            if not isinstance(content, dict):
+                raise InvalidMessage("Send a JSON object.")
+        except (ValueError, RecursionError, InvalidMessage):
+            await self._send_error(InvalidMessage("Send a JSON object with a message."))
+            return
+        if content.get("type") == "stop":
+            self._cancel()
+        elif self.answering and not self.answering.done():
+            await self._send_error(InvalidMessage("Wait for the answer, or stop it."))
+        else:
+            self.answering = asyncio.create_task(with_own_thread(self._answer(content)))
+
+    async def disconnect(self, code: int) -> None:
+        self._cancel()
+
+    def _cancel(self) -> None:
+        if self.answering:
+            self.answering.cancel()
+
+    async def _answer(self, content: dict[str, Any]) -> None:
+        try:
+            turn = await begin(self._question(content))
+            await self._send("start", {"context_id": turn.context_id, "conversation_id": turn.conversation_id})
+            async with aclosing(run(turn, is_streamed=True)) as pieces:
+                async for piece in pieces:
+                    if isinstance(piece, Answer):
+                        await self._send("done", answer_body(piece) | {"limits": turn.admission.headers()})
+                    else:
+                        await self._send("delta", {"text": piece})
+        except asyncio.CancelledError:
+            await self._send("stopped", {})
+            raise
+        except Exception as error:  # whatever it is, the page shows a sentence
+            await self._send_error(error)
+
+    def _question(self, content: dict[str, Any]) -> Question:
+        user, session = self.scope.get("user"), self.scope.get("session")
+        user_id = user_id_of(user, getattr(session, "session_key", None))
+        if may_choose_user(user, self.meta) and content.get("user_id"):
+            user_id = content["user_id"]
+        conversation_id = content.get("conversation_id")
+        return Question(
+            user_id=user_id,
+            message=content.get("message", ""),
+            conversation_id=conversation_id if isinstance(conversation_id, int) else None,
+        )
+
+    async def _send(self, kind: str, data: dict[str, Any]) -> None:
+        await self.send(text_data=json.dumps({"type": kind, **data}, ensure_ascii=False, default=str))
+
+    async def _send_error(self, error: Exception) -> None:
+        status, code, message = describe(error)
+        await self._send("error", {"status": status, "code": code, "message": message, "limits": headers_of(error)})

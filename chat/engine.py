@@ -1,0 +1,278 @@
+"""Answer a message: limit, context, model, evidence. REST and WebSocket both come here."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.conf import settings
+from django.db import DatabaseError, connection, transaction
+from django.utils import timezone
+
+from chat import limits
+from chat.citations import Citation, mark_cited, passages_in
+from chat.context import chat_context, require_context
+from chat.errors import DeadlineExceeded, InvalidMessage, MessageTooLong
+from chat.limits import Admission
+from chat.models import Conversation, Message, Reservation
+from chat.providers import Completion, Delta, Prompt, Provider, cost_usd, get_provider
+from contexts import traces
+from contexts.errors import TraceNotWritten
+from contexts.items import Context
+from contexts.models import Trace
+from features import registry
+from features.background import spawn
+from features.errors import FabraError
+from features.events import AxiomEvent, record_event
+from features.models import Event
+from features.serving import read_features
+from features.text import check_key, check_text
+
+logger = logging.getLogger(__name__)
+
+USER_ENTITY = "User"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    user_id: str
+    message: str
+    conversation_id: int | None = None
+
+    def validate(self) -> "Question":
+        """Return the question; raise InvalidInput, InvalidMessage or MessageTooLong."""
+        check_key(self.user_id, "user_id")
+        if not check_text(self.message, "message").strip():
+            raise InvalidMessage("message must not be empty.")
+        if len(self.message) > settings.FABRA_MESSAGE_MAX_CHARS:
+            raise MessageTooLong(f"message must have at most {settings.FABRA_MESSAGE_MAX_CHARS} characters.")
+        return self
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    response: str
+    context_used: str
+    context_id: str
+    conversation_id: int
+    citations: list[Citation]
+    usage: dict[str, Any]
+    model: str
+    is_extractive: bool
+    flags: list[str]
+    """What was degraded on the way, such as `feature_degraded:user_tier`."""
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "response": self.response,
+            "context_used": self.context_used,
+            "context_id": self.context_id,
+            "conversation_id": self.conversation_id,
+            "citations": [citation.to_dict() for citation in self.citations],
+            "usage": self.usage,
+            "model": self.model,
+            "extractive": self.is_extractive,
+            "flags": self.flags,
+        }
+
+
+@dataclass(kw_only=True)
+class Turn:
+    """One message on its way to its answer."""
+
+    question: Question
+    admission: Admission
+    provider: Provider
+    deadline: float
+    """On the loop's clock."""
+    context: Context = field(default_factory=Context)
+    conversation_id: int = 0
+    started: float = field(default_factory=time.perf_counter)
+    parts: list[str] = field(default_factory=list)
+
+    @property
+    def context_id(self) -> str:
+        return self.context.id
+
+
+async def begin(question: Question) -> Turn:
+    """Let the message in and commit its evidence; what is left is the model's part.
+
+    Raise InvalidInput for a bad message, RateLimited, or what the assembly raises; a failure on our side is
+    not counted against the user's limit.
+    """
+    question.validate()
+    deadline = asyncio.get_running_loop().time() + settings.FABRA_CHAT_DEADLINE_S
+    admission = await limits.admit(question.user_id, await _tier_of(question.user_id))
+    turn = Turn(question=question, admission=admission, provider=get_provider(), deadline=deadline)
+    scope = traces.AssemblyScope(messages=lambda content: _messages(content, question), also_save=_saver(turn))
+    token = traces.scope.set(scope)
+    try:
+        async with _within(deadline):
+            context = await chat_context()(question.user_id, question.message)
+        turn.context = require_context(context)
+    except Exception:
+        await limits.refund(admission)
+        raise
+    finally:
+        traces.scope.reset(token)
+    return turn
+
+
+async def run(turn: Turn, *, is_streamed: bool) -> AsyncIterator[str | Answer]:
+    """Yield the answer's text as it comes, then the Answer, which is committed before it leaves."""
+    evidence = turn.context.evidence
+    prompt = Prompt(
+        messages=evidence["messages"], question=turn.question.message, passages=passages_in(evidence)
+    )
+    # A chat waits seconds for its model; its database connection serves others meanwhile.
+    await sync_to_async(_let_go_of_connection)()
+    completion: Completion | None = None
+    try:
+        async with _within(turn.deadline), aclosing(turn.provider.run(prompt, is_streamed=is_streamed)) as pieces:  # type: ignore[type-var]
+            async for piece in pieces:
+                if isinstance(piece, Delta):
+                    turn.parts.append(piece.text)
+                    yield piece.text
+                else:
+                    completion = piece
+        assert completion is not None
+        yield await _finish(turn, completion, prompt.passages)
+    except FabraError as error:
+        await limits.refund(turn.admission)
+        await _save_failure(turn, error.code)
+        raise
+    except (asyncio.CancelledError, GeneratorExit):
+        # The client went away. What was told to it stays on record; the write outlives this task.
+        spawn(_save_failure(turn, "client_disconnected"))
+        raise
+
+
+async def answer(question: Question) -> tuple[Answer, Admission]:
+    """Answer a message in one piece."""
+    turn = await begin(question)
+    async with aclosing(run(turn, is_streamed=False)) as pieces:
+        async for piece in pieces:
+            if isinstance(piece, Answer):
+                return piece, turn.admission
+    raise AssertionError("run() ends with an Answer or an error")
+
+
+async def _tier_of(user_id: str) -> Any:
+    spec = registry.features.get(settings.FABRA_TIER_FEATURE)
+    if spec is None:
+        return None
+    return (await read_features(spec.entity.name, user_id, [spec.name]))[0].value
+
+
+def _messages(content: str, question: Question) -> traces.Messages:
+    return [{"role": "system", "content": content}, {"role": "user", "content": question.message}]
+
+
+def _saver(turn: Turn) -> Any:
+    """Return what writes the message and its event in the transaction of the trace."""
+
+    def save(trace: Trace) -> None:
+        question, now = turn.question, timezone.now()
+        conversation = _conversation(question)
+        turn.conversation_id = conversation.pk
+        message = Message.objects.create(
+            conversation=conversation, user_id=question.user_id, role=Message.Role.USER, text=question.message,
+            trace=trace, created_at=now,
+        )  # fmt: skip
+        if turn.admission.is_degraded:  # from here on the message itself is counted
+            Reservation.objects.filter(token=turn.admission.token).delete()
+        payload = {"message_id": message.pk, "conversation_id": conversation.pk}
+        record_event(
+            AxiomEvent(event_type="message_sent", entity_id=question.user_id, payload=payload), Event.Source.CHAT
+        )
+
+    return save
+
+
+def _conversation(question: Question) -> Conversation:
+    """Return the user's conversation of that id, touched, or a new one."""
+    if question.conversation_id is not None:
+        known = Conversation.objects.filter(pk=question.conversation_id, user_id=question.user_id)
+        if known.update(last_message_at=timezone.now()):
+            return known.get()
+    return Conversation.objects.create(user_id=question.user_id)
+
+
+async def _finish(turn: Turn, completion: Completion, passages: list[Citation]) -> Answer:
+    text = "".join(turn.parts)
+    citations = mark_cited(passages, text)
+    usage = {
+        "context_tokens": turn.context.tokens,
+        "max_tokens": turn.context.max_tokens,
+        **(completion.usage or {}),
+        "cost_usd": cost_usd(completion.model, completion.usage),
+    }
+    result = Answer(
+        response=text,
+        context_used=turn.context.content,
+        context_id=turn.context.id,
+        conversation_id=turn.conversation_id,
+        citations=citations,
+        usage=usage,
+        model=completion.model,
+        is_extractive=turn.provider.is_extractive,
+        flags=turn.context.evidence["flags"] + (["rate_limit_degraded"] if turn.admission.is_degraded else []),
+    )
+    outcome = {
+        "usage": usage,
+        "finish_reason": completion.finish_reason,
+        "latency_ms": _ms_since(turn.started),
+        "citations": [citation.number for citation in citations if citation.is_cited],
+    }
+    await sync_to_async(_save_answer)(turn, result, outcome)
+    return result
+
+
+def _save_answer(turn: Turn, result: Answer, outcome: dict[str, Any]) -> None:
+    try:
+        with transaction.atomic():
+            traces.write_outcome(result.context_id, answer=result.response, model=result.model, outcome=outcome)
+            Message.objects.create(
+                conversation_id=turn.conversation_id,
+                user_id=turn.question.user_id,
+                role=Message.Role.ASSISTANT,
+                text=result.response,
+                trace_id=result.context_id,
+                citations=[citation.to_dict() for citation in result.citations],
+            )
+    except DatabaseError as error:
+        raise TraceNotWritten from error
+
+
+async def _save_failure(turn: Turn, code: str) -> None:
+    """Note in the trace that no whole answer left; where PostgreSQL is down the trace stays `assembled`."""
+    outcome = {"latency_ms": _ms_since(turn.started), "error": code}
+    try:
+        await sync_to_async(traces.write_outcome)(
+            turn.context_id, answer="".join(turn.parts), model=turn.provider.model, outcome=outcome, error_code=code
+        )
+    except TraceNotWritten:
+        logger.error("The failure %s of the trace %s could not be noted.", code, turn.context_id)
+
+
+@asynccontextmanager
+async def _within(deadline: float) -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout_at(deadline):
+            yield
+    except TimeoutError as error:
+        raise DeadlineExceeded from error
+
+
+def _let_go_of_connection() -> None:
+    if not connection.in_atomic_block:
+        connection.close()
+
+
+def _ms_since(started: float) -> float:
+    return round((time.perf_counter() - started) * 1000, 3)

@@ -1,0 +1,62 @@
+"""What can go wrong in a chat; see features.errors for the root and its kinds."""
+
+from typing import TYPE_CHECKING
+
+from features.errors import FabraError, InvalidInput, Unavailable
+
+if TYPE_CHECKING:
+    from chat.limits import Admission
+
+
+class InvalidMessage(InvalidInput):
+    """The message cannot be answered."""
+
+    code = "invalid_message"
+
+
+class MessageTooLong(InvalidInput):
+    """The message is longer than the limit."""
+
+    code = "message_too_long"
+
+
+class RateLimited(FabraError):
+    """The user has sent as many messages as their tier allows for now."""
+
+    code = "rate_limited"
+
+    def __init__(self, admission: "Admission") -> None:
+        super().__init__(
+            f"The limit of {admission.limit} messages is reached; try again in {admission.retry_after_s} seconds."
+        )
+        self.admission = admission
+
+
+class DeadlineExceeded(Unavailable):
+    """The answer took longer than the request's deadline."""
+
+    code = "deadline_exceeded"
+
+
+class ModelError(Unavailable):
+    """The language model failed."""
+
+    code = "model_failed"
+
+
+class ModelTimeout(ModelError):
+    """The language model did not answer in time."""
+
+    code = "model_timeout"
+
+
+class ModelUnreachable(ModelError):
+    """The language model's server cannot be reached."""
+
+    code = "model_unreachable"
+
+
+class ModelRefused(ModelError):
+    """The language model's server refused the request; its key, model name or quota may be wrong."""
+
+    code = "model_refused"

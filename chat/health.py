@@ -1,0 +1,51 @@
+"""Whether the process lives, and whether it can serve."""
+
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.db import DatabaseError, connection
+from django.http import HttpRequest, JsonResponse
+
+from features.redis_clients import REDIS_ERRORS, async_redis
+from retrieval.embedders import get_embedder
+from retrieval.errors import EmbedderUnavailable
+
+
+async def healthz(request: HttpRequest) -> JsonResponse:
+    return JsonResponse({"status": "ok"})
+
+
+async def readyz(request: HttpRequest) -> JsonResponse:
+    """200 when chats can be answered: without Redis, which is degraded, too; 503 without PostgreSQL."""
+    parts: dict[str, Any] = {
+        "postgresql": await sync_to_async(_postgresql)(),
+        "redis": await _redis(),
+        "embedder": await sync_to_async(_embedder)(),
+    }
+    is_ready = parts["postgresql"] == "ok" and parts["embedder"] == "ok"
+    return JsonResponse({"status": "ok" if is_ready else "unavailable", **parts}, status=200 if is_ready else 503)
+
+
+def _postgresql() -> str:
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1 FROM django_migrations LIMIT 1")
+    except DatabaseError:
+        return "unavailable"
+    return "ok"
+
+
+async def _redis() -> str:
+    try:
+        await (await async_redis()).ping()
+    except REDIS_ERRORS:
+        return "unavailable"
+    return "ok"
+
+
+def _embedder() -> str:
+    try:
+        get_embedder()
+    except EmbedderUnavailable:
+        return "unavailable"
+    return "ok"

@@ -1,0 +1,48 @@
+import json
+from datetime import datetime, time
+from pathlib import Path
+from typing import Any
+
+from django.core.management import call_command
+from django.core.management.base import BaseCommand
+from django.utils.dateparse import parse_date, parse_datetime
+from django.utils.timezone import make_aware
+
+from chat.definitions import INDEX
+from chat.models import Customer, Ticket
+from features.models import KnownEntity
+
+SAMPLE = Path(__file__).resolve().parents[2] / "sample"
+
+
+class Command(BaseCommand):
+    help = "Load the sample users and index the sample articles; what is there already stays."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        users = json.loads((SAMPLE / "users.json").read_text())
+        for each in users:
+            customer, _ = Customer.objects.get_or_create(
+                user_id=each["user_id"], defaults={"name": each["name"], "tier": each["tier"]}
+            )
+            for ticket in each["tickets"]:
+                Ticket.objects.get_or_create(
+                    number=ticket["number"],
+                    defaults={
+                        "customer": customer,
+                        "subject": ticket["subject"],
+                        "status": ticket["status"],
+                        "created_at": _moment(ticket["created_at"]),
+                    },
+                )
+        KnownEntity.objects.touch("User", [each["user_id"] for each in users])
+        self.stdout.write(f"{len(users)} users, {Ticket.objects.count()} tickets")
+        call_command("index_documents", SAMPLE / "articles", index=INDEX, stdout=self.stdout, stderr=self.stderr)
+
+
+def _moment(text: str) -> Any:
+    moment = parse_datetime(text)
+    if moment is None:
+        day = parse_date(text)
+        assert day is not None, text
+        moment = datetime.combine(day, time(9))
+    return moment if moment.tzinfo else make_aware(moment)

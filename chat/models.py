@@ -1,0 +1,154 @@
+"""Tables of the support bot: its customers, conversations, API keys and reservations."""
+
+import hashlib
+import secrets
+from datetime import datetime, timedelta
+from typing import Self
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.utils import timezone
+
+
+class Customer(models.Model):
+    """A user of the invented service, as the sample data knows them."""
+
+    user_id = models.CharField(max_length=255, unique=True)
+    name = models.CharField(max_length=200, blank=True)
+    tier = models.CharField(max_length=50, default="free")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ("user_id",)
+
+    def __str__(self) -> str:
+        return self.name or self.user_id
+
+
+class Ticket(models.Model):
+    class Status(models.TextChoices):
+        OPEN = "open"
+        CLOSED = "closed"
+
+    customer = models.ForeignKey(Customer, on_delete=models.CASCADE, related_name="tickets")
+    number = models.PositiveIntegerField(unique=True)
+    subject = models.CharField(max_length=300)
+    status = models.CharField(max_length=10, choices=Status, default=Status.OPEN)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ("-number",)
+
+    def __str__(self) -> str:
+        return f"Ticket #{self.number}"
+
+
+class Conversation(models.Model):
+    user_id = models.CharField(max_length=255)
+    created_at = models.DateTimeField(auto_now_add=True)
+    last_message_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ("-last_message_at",)
+        indexes = [
+            # Serves the admin's list, and a user's latest conversation.
+            models.Index(fields=["-last_message_at"], name="conversation_newest"),
+            models.Index(fields=["user_id", "-last_message_at"], name="conversation_by_user"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user_id} #{self.pk}"
+
+
+class Message(models.Model):
+    class Role(models.TextChoices):
+        USER = "user"
+        ASSISTANT = "assistant"
+
+    conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="messages")
+    user_id = models.CharField(max_length=255, help_text="The conversation's user, kept here to be counted by.")
+    role = models.CharField(max_length=10, choices=Role)
+    text = models.TextField()
+    trace = models.ForeignKey("contexts.Trace", null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    citations = models.JSONField(default=list, blank=True)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ("id",)
+        indexes = [
+            # Serves `message_count` and, while Redis is down, the rate limit.
+            models.Index(fields=["user_id", "role", "-created_at"], name="message_by_user")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.role}: {self.text[:50]}"
+
+
+class Reservation(models.Model):
+    """A message that was let in while Redis was down and is still being answered."""
+
+    user_id = models.CharField(max_length=255)
+    token = models.CharField(max_length=32, unique=True)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        indexes = [models.Index(fields=["user_id", "created_at"], name="reservation_by_user")]
+
+    def __str__(self) -> str:
+        return f"{self.user_id} {self.created_at:%H:%M:%S}"
+
+
+class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
+    def usable(self) -> Self:
+        return self.filter(models.Q(expires_at=None) | models.Q(expires_at__gt=timezone.now()), revoked_at=None)
+
+
+class ApiKey(models.Model):
+    """A key for the API; only its SHA-256 is kept, which is enough for 256 random bits."""
+
+    class Scope(models.TextChoices):
+        CHAT = "chat"
+        INGEST = "ingest"
+        DEBUG = "debug"
+
+    PREFIX = "fabra_"
+    SEEN_EVERY = timedelta(minutes=1)
+
+    name = models.CharField(max_length=100)
+    start = models.CharField(max_length=16, help_text="How the key begins, to tell it from others.")
+    digest = models.CharField(max_length=64, unique=True)
+    scopes = ArrayField(models.CharField(max_length=10, choices=Scope), default=list)
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+    last_used_at = models.DateTimeField(null=True, blank=True)
+
+    objects = ApiKeyQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("-id",)
+        verbose_name = "API key"
+
+    def __str__(self) -> str:
+        return self.name
+
+    @classmethod
+    def make(cls, name: str, scopes: list[str], expires_at: datetime | None = None) -> tuple[Self, str]:
+        """Create a key; return the row and the key itself, which is shown once and kept nowhere."""
+        key = cls.PREFIX + secrets.token_urlsafe(32)
+        row = cls.objects.create(
+            name=name, start=key[: len(cls.PREFIX) + 5], digest=cls.digest_of(key), scopes=scopes, expires_at=expires_at
+        )
+        return row, key
+
+    @classmethod
+    def authenticate(cls, key: str) -> Self | None:
+        """Return the usable key, noting its use at most once a minute."""
+        row = cls.objects.usable().filter(digest=cls.digest_of(key)).first()
+        if row is not None and (row.last_used_at is None or timezone.now() - row.last_used_at > cls.SEEN_EVERY):
+            cls.objects.filter(pk=row.pk).update(last_used_at=timezone.now())
+        return row
+
+    @staticmethod
+    def digest_of(key: str) -> str:
+        return hashlib.sha256(key.encode(errors="replace")).hexdigest()

@@ -1,0 +1,40 @@
+"""Answers without a model: the best passages, quoted and cited."""
+
+from collections.abc import AsyncIterator
+
+from chat.citations import Citation
+from chat.providers import Completion, Delta, Prompt
+
+NOTICE = "No language model is configured, so these are the passages of the documents that fit best."
+NOTHING = "No language model is configured, and no document fits this question."
+
+_MOST = 3
+_LEAST_SCORE = 0.25
+_SHARE_OF_BEST = 0.75
+"""A passage much weaker than the best one would only distract."""
+
+
+class ExtractiveProvider:
+    """Quotes passages; deterministic, and nothing leaves the machine."""
+
+    model = "extractive"
+    is_extractive = True
+
+    async def run(self, prompt: Prompt, *, is_streamed: bool) -> AsyncIterator[Delta | Completion]:
+        quoted = choose(prompt.passages)
+        yield Delta(text=NOTICE if quoted else NOTHING)
+        for passage in quoted:
+            yield Delta(text=f"\n\n{_quote(passage)}")
+        yield Completion(model=self.model, usage=None, finish_reason="stop")
+
+
+def choose(passages: list[Citation]) -> list[Citation]:
+    """Return the passages worth quoting, best first."""
+    ranked = sorted(passages, key=lambda passage: -passage.score)
+    best = ranked[0].score if ranked else 0.0
+    return [each for each in ranked[:_MOST] if each.score >= max(_LEAST_SCORE, best * _SHARE_OF_BEST)]
+
+
+def _quote(passage: Citation) -> str:
+    body = "\n".join(f"> {line}".rstrip() for line in passage.content.strip().splitlines())
+    return f"{body}\n\n[{passage.number}] {passage.title}"

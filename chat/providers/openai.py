@@ -1,0 +1,98 @@
+"""Answers from any OpenAI-compatible server: OpenAI, Azure, Anthropic's compatible endpoint, Ollama, vLLM."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import openai
+from django.conf import settings
+
+from chat.errors import ModelError, ModelRefused, ModelTimeout, ModelUnreachable
+from chat.providers import Completion, Delta, Prompt
+from features.per_loop import PerLoop
+
+
+def _make() -> openai.AsyncOpenAI:
+    return openai.AsyncOpenAI(
+        api_key=settings.OPENAI_API_KEY,
+        base_url=settings.OPENAI_BASE_URL,
+        timeout=settings.FABRA_MODEL_TIMEOUT_S,
+        max_retries=settings.FABRA_MODEL_RETRIES,
+    )
+
+
+_client: PerLoop[openai.AsyncOpenAI] = PerLoop(_make, lambda client: client.close())
+
+
+class OpenAIProvider:
+    """Calls `/chat/completions`; the SDK retries what may succeed, a bounded number of times, with backoff."""
+
+    is_extractive = False
+
+    def __init__(self, model: str) -> None:
+        self.model = model
+
+    async def run(self, prompt: Prompt, *, is_streamed: bool) -> AsyncIterator[Delta | Completion]:
+        pieces = self._stream(prompt) if is_streamed else self._complete(prompt)
+        try:
+            async for piece in pieces:
+                yield piece
+        except openai.APITimeoutError as error:
+            raise ModelTimeout from error
+        except openai.APIConnectionError as error:
+            raise ModelUnreachable from error
+        except openai.APIStatusError as error:
+            raise _from_status(error) from error
+        except openai.OpenAIError as error:
+            raise ModelError from error
+
+    async def _complete(self, prompt: Prompt) -> AsyncIterator[Delta | Completion]:
+        client = await _client.get()
+        answer = await client.chat.completions.create(**self._request(prompt))
+        if not getattr(answer, "choices", None):
+            raise ModelError("The language model's server sent an answer without choices.")
+        choice = answer.choices[0]
+        if not choice.message.content:
+            raise ModelError(f"The language model sent no text (finish reason {choice.finish_reason!r}).")
+        yield Delta(text=choice.message.content)
+        yield Completion(model=answer.model, usage=_usage(answer.usage), finish_reason=choice.finish_reason)
+
+    async def _stream(self, prompt: Prompt) -> AsyncIterator[Delta | Completion]:
+        client = await _client.get()
+        usage, finish_reason, model, has_text = None, None, self.model, False
+        stream = await client.chat.completions.create(
+            **self._request(prompt), stream=True, stream_options={"include_usage": True}
+        )
+        async with stream:  # left early (the client went away), it closes the model's connection
+            async for chunk in stream:
+                model, usage = chunk.model or model, _usage(chunk.usage) or usage
+                for choice in chunk.choices:
+                    finish_reason = choice.finish_reason or finish_reason
+                    if choice.delta.content:
+                        has_text = True
+                        yield Delta(text=choice.delta.content)
+        if finish_reason is None:
+            raise ModelError("The language model's stream broke off.")
+        if not has_text:
+            raise ModelError(f"The language model sent no text (finish reason {finish_reason!r}).")
+        yield Completion(model=model, usage=usage, finish_reason=finish_reason)
+
+    def _request(self, prompt: Prompt) -> dict[str, Any]:
+        return {"model": self.model, "messages": prompt.messages, "max_tokens": settings.FABRA_MODEL_MAX_TOKENS}
+
+
+def _usage(usage: Any) -> dict[str, int] | None:
+    if usage is None:
+        return None
+    return {
+        "prompt_tokens": usage.prompt_tokens or 0,
+        "completion_tokens": usage.completion_tokens or 0,
+        "total_tokens": usage.total_tokens or 0,
+    }
+
+
+def _from_status(error: openai.APIStatusError) -> ModelError:
+    if error.status_code in (408, 504):
+        return ModelTimeout()
+    if 400 <= error.status_code < 500:
+        return ModelRefused(f"The language model's server refused the request with status {error.status_code}.")
+    return ModelError(f"The language model's server failed with status {error.status_code}.")

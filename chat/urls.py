@@ -1,0 +1,27 @@
+from django.urls import path
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from rest_framework.permissions import AllowAny
+
+from chat import health, pages
+from chat.api import chat, resources
+
+schema = SpectacularAPIView.as_view(permission_classes=[AllowAny], authentication_classes=[])
+docs = SpectacularSwaggerView.as_view(
+    url_name="schema", permission_classes=[AllowAny], authentication_classes=[]
+)
+
+urlpatterns = [
+    path("", pages.ChatPage.as_view(), name="chat-page"),
+    path("chat", chat.ChatView.as_view(), name="chat"),
+    path("debug/context/<str:user_id>", chat.DebugContextView.as_view(), name="debug-context"),
+    path("healthz", health.healthz, name="healthz"),
+    path("readyz", health.readyz, name="readyz"),
+    path("api/documents/", resources.DocumentsView.as_view(), name="documents"),
+    path("api/documents/<path:entity_id>/", resources.DocumentView.as_view(), name="document"),
+    path("api/events/", resources.EventsView.as_view(), name="events"),
+    path("api/events/<str:event_id>/", resources.EventView.as_view(), name="event"),
+    path("api/search/", resources.SearchView.as_view(), name="search"),
+    path("api/features/<str:entity>/<str:entity_id>/", resources.FeaturesView.as_view(), name="features"),
+    path("api/schema/", schema, name="schema"),
+    path("api/docs/", docs, name="docs"),
+]

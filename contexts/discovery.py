@@ -1,0 +1,31 @@
+"""Find the definitions: each installed app's `definitions.py`, or the modules FABRA_DEFINITIONS names."""
+
+from importlib import import_module
+from types import ModuleType
+
+from django.apps import apps
+from django.conf import settings
+from django.utils.module_loading import autodiscover_modules, module_has_submodule
+
+MODULE = "definitions"
+
+
+def load_definitions() -> None:
+    """Import them; a missing module of an app is nothing, a broken one raises."""
+    if settings.FABRA_STANDALONE:
+        return
+    if settings.FABRA_DEFINITIONS is None:
+        autodiscover_modules(MODULE)
+    else:
+        for name in settings.FABRA_DEFINITIONS:
+            import_module(name)
+
+
+def definition_modules() -> list[ModuleType]:
+    if settings.FABRA_DEFINITIONS is not None:
+        return [import_module(name) for name in settings.FABRA_DEFINITIONS]
+    return [
+        import_module(f"{config.name}.{MODULE}")
+        for config in apps.get_app_configs()
+        if config.module and module_has_submodule(config.module, MODULE)
+    ]

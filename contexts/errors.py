@@ -1,0 +1,33 @@
+"""What can go wrong in an assembly; see features.errors for the root and its kinds."""
+
+from features.errors import FabraError, Unavailable
+
+
+class AssemblyError(FabraError):
+    """The context cannot be assembled as it is declared."""
+
+    code = "assembly_failed"
+
+
+class BudgetExceeded(AssemblyError):
+    """The required items alone are over the token budget."""
+
+    code = "budget_exceeded"
+
+
+class ContextDisabled(Unavailable):
+    """The context is switched off in the admin."""
+
+    code = "context_disabled"
+
+
+class FreshnessViolation(Unavailable):
+    """A value is older than the context's freshness_sla allows."""
+
+    code = "freshness_violation"
+
+
+class TraceNotWritten(Unavailable):
+    """The trace could not be written, and no answer leaves without its evidence."""
+
+    code = "trace_not_written"

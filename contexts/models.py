@@ -1,0 +1,81 @@
+"""Tables of contexts: their definitions, and the traces of what was assembled."""
+
+import uuid
+
+from django.db import models
+from django.utils import timezone
+
+from features.models import Definition
+
+
+class ContextDefinition(Definition):
+    """The declared context; `max_tokens_override` is the operator's and survives a deploy."""
+
+    declared_max_tokens = models.PositiveIntegerField()
+    max_tokens_override = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Replaces the declared token budget. Empty: as declared."
+    )
+    model = models.CharField(max_length=200, blank=True)
+    overflow = models.CharField(max_length=10)
+    freshness_sla = models.DurationField(null=True, blank=True)
+    freshness_strict = models.BooleanField(default=False)
+
+    class Meta(Definition.Meta):
+        verbose_name = "context definition"
+
+    @property
+    def max_tokens(self) -> int:
+        return self.max_tokens_override or self.declared_max_tokens
+
+
+class Trace(models.Model):
+    """What one assembly saw and decided; its body lies beside it, so that lists stay light."""
+
+    class State(models.TextChoices):
+        ASSEMBLED = "assembled"
+        ANSWERED = "answered"
+        FAILED = "failed"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    context = models.CharField(max_length=200)
+    user_id = models.CharField(max_length=255, blank=True)
+    query = models.TextField(blank=True)
+    state = models.CharField(max_length=10, choices=State, default=State.ASSEMBLED)
+    max_tokens = models.PositiveIntegerField()
+    tokens = models.PositiveIntegerField()
+    kept = models.PositiveIntegerField()
+    dropped = models.PositiveIntegerField()
+    duration_ms = models.FloatField()
+    flags = models.JSONField(default=list, blank=True)
+    digest = models.CharField(max_length=64, help_text="SHA-256 of the body's canonical JSON.")
+    created_at = models.DateTimeField(default=timezone.now)
+
+    answer = models.TextField(blank=True)
+    model = models.CharField(max_length=200, blank=True)
+    outcome = models.JSONField(null=True, blank=True, help_text="Usage, cost, latency, attempts and error.")
+    error_code = models.CharField(max_length=50, blank=True)
+    answered_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        indexes = [
+            # Serves the admin's list, newest first.
+            models.Index(fields=["-created_at"], name="trace_newest"),
+            # Serves the traces of one user.
+            models.Index(fields=["user_id", "-created_at"], name="trace_by_user"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.context} {self.pk}"
+
+
+class TraceBody(models.Model):
+    """The evidence as canonical JSON text, byte for byte what the digest was taken of."""
+
+    trace = models.OneToOneField(Trace, primary_key=True, on_delete=models.CASCADE, related_name="body")
+    text = models.TextField()
+
+    class Meta:
+        verbose_name_plural = "trace bodies"
+
+    def __str__(self) -> str:
+        return str(self.trace_id)

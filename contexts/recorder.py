@@ -1,0 +1,64 @@
+"""Gather what happens below while a context function runs: it reaches here as signals."""
+
+from contextvars import ContextVar
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any
+
+from features.values import FeatureRead
+from retrieval.retrievers import RetrieverCall
+from retrieval.search import SearchRecord
+
+
+@dataclass
+class Recorder:
+    features: list[FeatureRead] = field(default_factory=list)
+    searches: list[SearchRecord] = field(default_factory=list)
+    retrievers: list[RetrieverCall] = field(default_factory=list)
+    contexts: list[str] = field(default_factory=list)
+    """The ids of contexts that were assembled within this one."""
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "features": [_plain(asdict(read)) for read in self.features],
+            "searches": [asdict(record) for record in self.searches],
+            "retrievers": [asdict(record) | {"arguments": _shown(record.arguments)} for record in self.retrievers],
+            "contexts": self.contexts,
+        }
+
+    def flags(self) -> list[str]:
+        """Return what was not as it should be, each once."""
+        found = [f"feature_degraded:{read.feature}" for read in self.features if read.is_degraded]
+        found += [f"feature_failed:{read.feature}" for read in self.features if read.error]
+        found += [flag for record in self.searches for flag in record.flags]
+        return list(dict.fromkeys(found))
+
+
+current: ContextVar[Recorder | None] = ContextVar("recorder", default=None)
+
+
+def on_features_read(values: list[FeatureRead], **kwargs: Any) -> None:
+    if recorder := current.get():
+        recorder.features += values
+
+
+def on_searched(record: SearchRecord, **kwargs: Any) -> None:
+    if recorder := current.get():
+        recorder.searches.append(record)
+
+
+def on_retrieved(record: RetrieverCall, **kwargs: Any) -> None:
+    if recorder := current.get():
+        recorder.retrievers.append(record)
+
+
+def _plain(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in row.items()}
+
+
+def _shown(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Return arguments as JSON can say them: an object by its type only."""
+    plain = (str, int, float, bool, list, dict, type(None))
+    return {
+        name: value if isinstance(value, plain) else f"<{type(value).__name__}>" for name, value in arguments.items()
+    }

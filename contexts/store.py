@@ -1,0 +1,107 @@
+"""The store as definitions and scripts see it: one object over features, retrieval and traces."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from asgiref.sync import sync_to_async
+
+from contexts.assembly import online_store
+from features import history, materialize, registry, serving
+from features.compute import write_values
+from features.errors import InvalidInput, NotFound
+from features.models import FeatureValue, MaterializationRun
+from features.text import check_key, to_json
+from retrieval import indexing
+from retrieval import search as searching
+from retrieval.indexing import IndexResult
+from retrieval.search import Hits
+
+Feature = str | Callable[..., Any]
+
+
+class FeatureStore:
+    """Everything a definition may ask for; every method is awaitable.
+
+    All stores of a process share one set of definitions and one pair of servers.
+    """
+
+    online_store = online_store
+
+    async def get_feature(self, feature: Feature, entity_key: str) -> Any:
+        """Return one feature's value for one entity."""
+        spec = registry.features.require(_name(feature))
+        return (await serving.read_features(spec.entity.name, entity_key, [spec.name]))[0].value
+
+    async def get_online_features(
+        self, entity: type | str, entity_key: str, features: Sequence[Feature]
+    ) -> dict[str, Any]:
+        """Return values by feature name, in one Redis round trip for any number of them.
+
+        What is missing or too old is computed first. Raise NotFound for an undeclared name and
+        FeatureComputeError when a function fails that has neither an older value nor a default_value.
+        """
+        reads = await serving.read_features(entity, entity_key, [_name(feature) for feature in features])
+        return {read.feature: read.value for read in reads}
+
+    async def get_historical_features(
+        self,
+        entity_rows: Sequence[Mapping[str, Any]],
+        features: Sequence[Feature],
+        known_at: datetime | None = None,
+    ) -> list[dict[str, Any]]:
+        """Return each row with the features as they were at its `event_timestamp`; see features.history."""
+        return await history.get_historical_features(entity_rows, [_name(each) for each in features], known_at)
+
+    async def set_feature(
+        self, feature: Feature, entity_key: str, value: Any, event_timestamp: datetime | None = None
+    ) -> None:
+        """Store a value that was true at `event_timestamp` (default: now); online, none replaces a newer one."""
+        spec = registry.features.require(_name(feature))
+        check_key(entity_key, spec.entity.key)
+        to_json(value, f"The value of {spec.name}")
+        moment = event_timestamp or datetime.now(UTC)
+        if moment.tzinfo is None:
+            raise InvalidInput("event_timestamp must have a timezone.")
+        await write_values(spec, {entity_key: value}, event_timestamp=moment, source=FeatureValue.Source.SET)
+
+    async def materialize(
+        self,
+        feature: Feature,
+        entity_ids: Sequence[str] | None = None,
+        start: datetime | None = None,
+        end: datetime | None = None,
+    ) -> MaterializationRun:
+        """Compute and store a feature for many entities, or load a range of time; see features.materialize."""
+        return await materialize.materialize(_name(feature), entity_ids, start, end)
+
+    async def index(
+        self,
+        index_name: str,
+        entity_id: str,
+        text: str,
+        metadata: dict[str, Any] | None = None,
+        *,
+        title: str = "",
+    ) -> IndexResult:
+        """Make a document say `text` in every search from now on; see retrieval.indexing."""
+        return await sync_to_async(indexing.index_document)(index_name, entity_id, text, metadata, title=title)
+
+    async def search(
+        self, index_name: str, query: str, top_k: int = 5, filters: dict[str, Any] | None = None
+    ) -> Hits:
+        """Return the best `top_k` chunks of an index, best first; see retrieval.search."""
+        return await searching.search(index_name, query, top_k, filters)
+
+    async def delete_document(self, index_name: str, entity_id: str) -> None:
+        """Remove a document from every search; raise DocumentNotFound."""
+        await sync_to_async(indexing.delete_document)(index_name, entity_id)
+
+
+def _name(feature: Feature) -> str:
+    if isinstance(feature, str):
+        return feature
+    spec = getattr(feature, "__fabra_feature__", None)
+    if spec is None:
+        raise NotFound(f"{feature!r} is no declared feature.")
+    return spec.name

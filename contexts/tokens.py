@@ -1,0 +1,22 @@
+"""Count tokens as the model does, and say by which encoding."""
+
+from dataclasses import dataclass
+
+from django.conf import settings
+
+from retrieval.encodings import encoding_name_for, get_encoding
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tokenizer:
+    encoding: str
+    is_exact: bool
+    """False: tiktoken does not know the model, so FABRA_ENCODING counts for it."""
+
+    def count(self, text: str) -> int:
+        return len(get_encoding(self.encoding).encode_ordinary(text))
+
+
+def tokenizer_for(model: str) -> Tokenizer:
+    name = encoding_name_for(model)
+    return Tokenizer(encoding=name or settings.FABRA_ENCODING, is_exact=name is not None)

@@ -1,0 +1,18 @@
+"""The ASGI application: HTTP through Django, the chat page's WebSocket through Channels."""
+
+import os
+
+from django.core.asgi import get_asgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "fabra_project.settings")
+http = get_asgi_application()
+
+from channels.auth import AuthMiddlewareStack  # noqa: E402 (needs the apps to be loaded)
+from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
+from channels.security.websocket import AllowedHostsOriginValidator  # noqa: E402
+from django.urls import path  # noqa: E402
+
+from chat.consumers import ChatConsumer  # noqa: E402
+
+websocket = AllowedHostsOriginValidator(AuthMiddlewareStack(URLRouter([path("ws/chat", ChatConsumer.as_asgi())])))
+application = ProtocolTypeRouter({"http": http, "websocket": websocket})

@@ -1,0 +1,312 @@
+"""The one settings file; every deployment difference is an environment variable."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+from django.templatetags.static import static
+from django.urls import reverse_lazy
+
+from fabra_project.stack.services import read_services, secret_key
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+env = environ.Env()
+
+DATA_DIR = Path(env.str("FABRA_DATA_DIR", "") or BASE_DIR / ".data").resolve()
+
+# ---------------------------------------------------------------- services
+
+_services = read_services(DATA_DIR)
+DATABASE_URL = env.str("DATABASE_URL", "") or _services.get("DATABASE_URL", "")
+REDIS_URL = env.str("REDIS_URL", "") or _services.get("REDIS_URL", "")
+if not DATABASE_URL or not REDIS_URL:
+    raise ImproperlyConfigured(
+        "No running stack was found: run `make up`, or set DATABASE_URL and REDIS_URL to servers of your own."
+    )
+
+DATABASES: dict[str, Any] = {"default": env.db_url_config(DATABASE_URL)}
+DATABASES["default"]["ENGINE"] = "django.db.backends.postgresql"
+DATABASES["default"].setdefault("OPTIONS", {})
+# The pool is for the web process only: a prefork worker would share its sockets with its children.
+IS_WEB = env.bool("FABRA_WEB", False)
+if IS_WEB:
+    DATABASES["default"]["OPTIONS"]["pool"] = {
+        "min_size": 2,
+        "max_size": env.int("FABRA_DATABASE_POOL", 24),
+        "timeout": 10,
+    }
+else:
+    DATABASES["default"]["CONN_MAX_AGE"] = 60
+    DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+# A PostgreSQL that hangs must not hang a request with it.
+DATABASES["default"]["OPTIONS"].setdefault("connect_timeout", 5)
+# At connection time, so that no search pays a round trip for them: keep recall under filters, no JIT for short queries.
+DATABASES["default"]["OPTIONS"].setdefault(
+    "options", "-c hnsw.iterative_scan=strict_order -c hnsw.ef_search=100 -c jit=off"
+)
+
+CACHES = {"default": {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": REDIS_URL, "KEY_PREFIX": "fabra:cache"}}
+CHANNEL_LAYERS = {
+    "default": {
+        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+        "CONFIG": {"hosts": [REDIS_URL], "prefix": "fabra:channels"},
+    }
+}
+
+# ---------------------------------------------------------------- security
+
+DEBUG = env.bool("DEBUG", False)
+SECRET_KEY = env.str("SECRET_KEY", "") or secret_key(DATA_DIR)
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
+CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+# Off only for a first look without TLS; `check --deploy` says so.
+HTTPS_ONLY = env.bool("FABRA_HTTPS_ONLY", not DEBUG)
+SECURE_SSL_REDIRECT = HTTPS_ONLY
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
+SECURE_HSTS_SECONDS = 31_536_000 if HTTPS_ONLY else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS_ONLY
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS_ONLY
+if env.bool("FABRA_BEHIND_PROXY", False):
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
+]
+DATA_UPLOAD_MAX_MEMORY_SIZE = env.int("FABRA_MAX_REQUEST_BYTES", 2_500_000)
+
+# ---------------------------------------------------------------- Django
+
+INSTALLED_APPS = [
+    "unfold",
+    "unfold.contrib.filters",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.postgres",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "channels",
+    "django_celery_beat",
+    "features",
+    "retrieval",
+    "contexts",
+    "chat",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+ROOT_URLCONF = "fabra_project.urls"
+ASGI_APPLICATION = "fabra_project.asgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+LANGUAGE_CODE = "en-us"
+TIME_ZONE = "UTC"
+USE_TZ = True
+STATIC_URL = "static/"
+STATIC_ROOT = DATA_DIR / "static"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+# Served from the apps' own folders: no collectstatic step between a clone and a page.
+WHITENOISE_USE_FINDERS = True
+LOGIN_URL = "admin:login"
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": env.str("FABRA_LOG_LEVEL", "INFO")},
+    # Each line of httpx and httpcore would name the model server's URL.
+    "loggers": {"httpx": {"level": "WARNING"}, "httpcore": {"level": "WARNING"}},
+}
+
+# ---------------------------------------------------------------- REST
+
+REST_FRAMEWORK = {
+    "DEFAULT_PARSER_CLASSES": ["chat.api.parsers.StrictJSONParser"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_AUTHENTICATION_CLASSES": ["chat.api.auth.ApiKeyAuthentication", "chat.api.auth.SessionAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["chat.api.auth.HasScope"],
+    "DEFAULT_PAGINATION_CLASS": "chat.api.pagination.KeysetPagination",
+    "PAGE_SIZE": 50,
+    "EXCEPTION_HANDLER": "chat.api.errors.handle_exception",
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Fabra for Django",
+    "DESCRIPTION": "A support chatbot with its feature store, retrieval, context assembly and evidence.",
+    "VERSION": "0.1.0",
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "COMPONENT_SPLIT_REQUEST": True,
+}
+
+# ---------------------------------------------------------------- Celery
+
+CELERY_BROKER_URL = REDIS_URL
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_TASK_SOFT_TIME_LIMIT = 15 * 60
+CELERY_TASK_TIME_LIMIT = 16 * 60
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "visibility_timeout": 20 * 60,  # above the task time limit: a living task is never delivered twice
+    "socket_connect_timeout": 2,
+    "socket_timeout": 10,
+    "global_keyprefix": "fabra:celery:",
+}
+# A publish inside a request gives up at once; the sweep of the outbox catches up.
+CELERY_TASK_PUBLISH_RETRY = False
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+CELERY_TASK_DEFAULT_QUEUE = "default"
+CELERY_TASK_ROUTES = {"features.tasks.materialize_*": {"queue": "materialize"}}
+CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
+CELERY_BEAT_MAX_LOOP_INTERVAL = 5
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_TIMEZONE = "UTC"
+
+# ---------------------------------------------------------------- definitions
+
+# None: every installed app's `definitions.py`, as Django finds `admin.py`. Else: these modules only.
+FABRA_DEFINITIONS: list[str] | None = env.list("FABRA_DEFINITIONS", default=None)
+# A script that set Django up by importing `fabra`: it has its own definitions and mirrors nothing.
+FABRA_STANDALONE = env.bool("FABRA_STANDALONE", False)
+
+# ---------------------------------------------------------------- features
+
+FABRA_REDIS_URL = REDIS_URL
+FABRA_REDIS_PREFIX = env.str("FABRA_REDIS_PREFIX", "fabra")
+FABRA_REDIS_TIMEOUT_S = env.float("FABRA_REDIS_TIMEOUT", 1.0)
+FABRA_DEFAULT_REFRESH = timedelta(hours=1)
+FABRA_ENTITY_MEMORY = timedelta(days=30)
+FABRA_ONLINE_RETENTION = timedelta(days=30)
+FABRA_EVENT_MAX_ATTEMPTS = env.int("FABRA_EVENT_MAX_ATTEMPTS", 6)
+FABRA_EVENT_MAX_BYTES = env.int("FABRA_EVENT_MAX_BYTES", 1_000_000)
+FABRA_EVENT_MAX_AHEAD = timedelta(minutes=5)
+
+# ---------------------------------------------------------------- retrieval
+
+FABRA_DEFAULT_INDEX = env.str("FABRA_DEFAULT_INDEX", "knowledge_base")
+FABRA_EMBEDDING_MODEL = env.str("FABRA_EMBEDDING_MODEL", "sentence-transformers/all-MiniLM-L6-v2")
+# `local` runs the model in this process; `openai` asks OPENAI_BASE_URL for it.
+FABRA_EMBEDDER = env.str("FABRA_EMBEDDER", "retrieval.embedders.local.LocalEmbedder")
+FABRA_EMBEDDING_THREADS = env.int("FABRA_EMBEDDING_THREADS", 2)
+FABRA_DOCUMENT_MAX_BYTES = env.int("FABRA_DOCUMENT_MAX_BYTES", 2_000_000)
+
+# ---------------------------------------------------------------- contexts
+
+FABRA_ENCODING = env.str("FABRA_ENCODING", "o200k_base")
+FABRA_TRACE_CACHE_TTL = timedelta(days=1)
+
+# ---------------------------------------------------------------- chat
+
+OPENAI_API_KEY = env.str("OPENAI_API_KEY", "")
+OPENAI_BASE_URL = env.str("OPENAI_BASE_URL", "") or "https://api.openai.com/v1"
+FABRA_CHAT_MODEL = env.str("FABRA_CHAT_MODEL", "gpt-4o-mini")
+FABRA_CHAT_CONTEXT = env.str("FABRA_CHAT_CONTEXT", "chat_context")
+FABRA_CHAT_PUBLIC = env.bool("FABRA_CHAT_PUBLIC", False)
+FABRA_CHAT_DEADLINE_S = env.float("FABRA_CHAT_DEADLINE", 60.0)
+FABRA_MODEL_TIMEOUT_S = env.float("FABRA_MODEL_TIMEOUT", 30.0)
+FABRA_MODEL_RETRIES = env.int("FABRA_MODEL_RETRIES", 2)
+FABRA_MODEL_MAX_TOKENS = env.int("FABRA_MODEL_MAX_TOKENS", 1000)
+# US dollars per million tokens (input, output); a model that is not here has no cost in its traces.
+FABRA_MODEL_PRICES: dict[str, tuple[float, float]] = {"gpt-4o-mini": (0.15, 0.60), "gpt-4o": (2.50, 10.00)}
+FABRA_MESSAGE_MAX_CHARS = env.int("FABRA_MESSAGE_MAX_CHARS", 8000)
+FABRA_RATE_LIMITS: dict[str, int] = {"premium": env.int("FABRA_LIMIT_PREMIUM", 100)}
+FABRA_RATE_LIMIT_DEFAULT = env.int("FABRA_LIMIT_DEFAULT", 20)
+FABRA_RATE_LIMIT_WINDOW = timedelta(hours=1)
+FABRA_TIER_FEATURE = "user_tier"
+
+# ---------------------------------------------------------------- admin
+
+UNFOLD = {
+    "SITE_TITLE": "Fabra",
+    "SITE_HEADER": "Fabra",
+    "SITE_SUBHEADER": "Support chatbot and its context",
+    "SITE_URL": "/",
+    "SITE_SYMBOL": "forum",
+    "SHOW_HISTORY": True,
+    "SIDEBAR": {
+        "show_search": True,
+        "navigation": [
+            {
+                "title": title,
+                "items": [
+                    {"title": label, "icon": icon, "link": reverse_lazy(f"admin:{model}_changelist")}
+                    for label, icon, model in entries
+                ],
+            }
+            for title, entries in (
+                (
+                    "Chat",
+                    [
+                        ("Conversations", "forum", "chat_conversation"),
+                        ("Traces", "account_tree", "contexts_trace"),
+                        ("Customers", "person", "chat_customer"),
+                        ("Tickets", "confirmation_number", "chat_ticket"),
+                        ("API keys", "key", "chat_apikey"),
+                    ],
+                ),
+                (
+                    "Knowledge",
+                    [
+                        ("Documents", "description", "retrieval_document"),
+                        ("Versions", "history", "retrieval_documentversion"),
+                        ("Chunks", "segment", "retrieval_chunk"),
+                        ("Indexes", "database", "retrieval_index"),
+                        ("Retrievers", "search", "retrieval_retrieverdefinition"),
+                    ],
+                ),
+                (
+                    "Features",
+                    [
+                        ("Entities", "category", "features_entitydefinition"),
+                        ("Features", "tune", "features_featuredefinition"),
+                        ("Feature values", "data_object", "features_featurevalue"),
+                        ("Materialisation runs", "play_circle", "features_materializationrun"),
+                        ("Schedule", "schedule", "django_celery_beat_periodictask"),
+                    ],
+                ),
+                (
+                    "Operations",
+                    [
+                        ("Events", "bolt", "features_event"),
+                        ("Context definitions", "layers", "contexts_contextdefinition"),
+                        ("Users", "group", "auth_user"),
+                    ],
+                ),
+            )
+        ],
+    },
+    "STYLES": [lambda request: static("admin/fabra.css")],
+}

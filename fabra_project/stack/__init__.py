@@ -1,0 +1,1 @@
+"""Start and stop the parts of the running bot."""

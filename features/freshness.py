@@ -1,0 +1,38 @@
+"""How old a value may be: a pure function of its time and its feature's limits."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from features.registry import FeatureSpec
+
+
+class Freshness(StrEnum):
+    FRESH = "fresh"
+    STALE = "stale"
+    """Past `refresh`, within `stale_tolerance`: served while it is recomputed behind."""
+    OVERDUE = "overdue"
+    """Past the tolerance, within `ttl`: recomputed first, and served only if that fails."""
+    EXPIRED = "expired"
+    """Past `ttl`: never served."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    refresh: timedelta | None
+    stale_tolerance: timedelta
+    ttl: timedelta | None
+
+    @classmethod
+    def of(cls, spec: FeatureSpec, refresh_override: timedelta | None = None) -> "Limits":
+        return cls(refresh=refresh_override or spec.refresh, stale_tolerance=spec.stale_tolerance, ttl=spec.ttl)
+
+
+def freshness(event_timestamp: datetime, limits: Limits, now: datetime) -> Freshness:
+    """Classify a value that was true at `event_timestamp`; each limit includes its last instant."""
+    age = now - event_timestamp
+    if limits.ttl is not None and age > limits.ttl:
+        return Freshness.EXPIRED
+    if limits.refresh is None or age <= limits.refresh:
+        return Freshness.FRESH
+    return Freshness.STALE if age <= limits.refresh + limits.stale_tolerance else Freshness.OVERDUE

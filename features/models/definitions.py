@@ -1,0 +1,76 @@
+"""Rows that mirror what the code declares, with what an operator changed about it."""
+
+from datetime import timedelta
+
+from django.core.exceptions import ValidationError
+from django.db import models
+
+from features.durations import format_duration
+
+
+class Definition(models.Model):
+    """A definition of the code, mirrored by `migrate`; gone code leaves a marked row."""
+
+    name = models.CharField(max_length=200, unique=True)
+    description = models.TextField(blank=True)
+    location = models.CharField(max_length=300, help_text="Module and line of the code.")
+    is_enabled = models.BooleanField("enabled", default=True)
+    gone_at = models.DateTimeField(null=True, blank=True, help_text="When its code was first found missing.")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        abstract = True
+        ordering = ("name",)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class EntityDefinition(Definition):
+    key = models.CharField(max_length=100)
+
+    class Meta(Definition.Meta):
+        verbose_name = "entity"
+        verbose_name_plural = "entities"
+
+
+class FeatureDefinition(Definition):
+    """The declared feature; `refresh_override` is the operator's and survives a deploy."""
+
+    entity = models.CharField(max_length=200)
+    declared_refresh = models.DurationField(null=True, blank=True)
+    refresh_override = models.DurationField(
+        null=True, blank=True, help_text="Replaces the declared refresh, as in 00:05:00. Empty: as declared."
+    )
+    is_scheduled = models.BooleanField(
+        "on schedule", default=True, help_text="Whether beat materialises it; values are computed on demand either way."
+    )
+    ttl = models.DurationField(null=True, blank=True)
+    stale_tolerance = models.DurationField(default=timedelta(0))
+    materialize = models.BooleanField(default=False)
+    trigger = models.CharField(max_length=200, blank=True)
+    default_value = models.JSONField(null=True, blank=True)
+
+    class Meta(Definition.Meta):
+        verbose_name = "feature"
+
+    @property
+    def refresh(self) -> timedelta | None:
+        return self.refresh_override or self.declared_refresh
+
+    @property
+    def mode(self) -> str:
+        """How values come about, in a few words."""
+        if self.trigger:
+            return f"on event {self.trigger}"
+        every = format_duration(self.refresh) if self.refresh else None
+        if self.materialize:
+            return f"materialised every {every}"
+        return f"on demand, fresh for {every}" if every else "on demand"
+
+    def clean(self) -> None:
+        if self.refresh_override is not None:
+            if self.trigger:
+                raise ValidationError({"refresh_override": "Events update this feature; it has no refresh."})
+            if self.refresh_override < timedelta(seconds=1):
+                raise ValidationError({"refresh_override": "A refresh must be at least one second."})

@@ -1,0 +1,110 @@
+"""The outbox: events as rows, and what each handler made of them."""
+
+from datetime import datetime, timedelta
+from typing import Self
+
+from django.db import models
+from django.utils import timezone
+
+
+REDISPATCH_AFTER = timedelta(seconds=20)
+
+
+class EventQuerySet(models.QuerySet["Event"]):
+    def due(self, now: datetime | None = None) -> Self:
+        """Events that wait to be processed, or whose worker took them and died."""
+        return self.filter(
+            state__in=[Event.State.RECEIVED, Event.State.RUNNING, Event.State.RETRYING],
+            next_attempt_at__lte=now or timezone.now(),
+        )
+
+    def forgotten(self) -> Self:
+        """Due events that Celery was told of long enough ago to have lost them."""
+        return self.due().filter(dispatched_at__lt=timezone.now() - REDISPATCH_AFTER)
+
+    def is_superseded(self, event: "Event", family: str) -> bool:
+        """Whether a later event of this family was already applied to the same entity."""
+        later = models.Q(occurred_at__gt=event.occurred_at) | models.Q(occurred_at=event.occurred_at, id__gt=event.id)
+        return self.filter(
+            later, entity_id=event.entity_id, event_type__startswith=family, state=Event.State.DONE
+        ).exists()
+
+    def requeue(self) -> int:
+        """Put ended events back into the queue; each keeps the outcomes of the handlers that succeeded."""
+        return self.exclude(state__in=[Event.State.RECEIVED, Event.State.RUNNING]).update(
+            state=Event.State.RECEIVED, attempts=0, next_attempt_at=timezone.now(), error="", finished_at=None
+        )
+
+
+class Event(models.Model):
+    """One event of the outbox; `id` orders ties, `event_id` makes it idempotent."""
+
+    class State(models.TextChoices):
+        RECEIVED = "received"
+        RUNNING = "running"
+        RETRYING = "retrying"
+        DONE = "done"
+        SUPERSEDED = "superseded"
+        DEAD = "dead"
+
+    class Source(models.TextChoices):
+        API = "api", "REST"
+        STREAM = "stream", "event bus"
+        SIGNAL = "signal", "saved row"
+        CHAT = "chat", "chat"
+
+    event_id = models.CharField(max_length=100, unique=True)
+    event_type = models.CharField(max_length=200)
+    entity_id = models.CharField(max_length=255)
+    payload = models.JSONField(default=dict, blank=True)
+    digest = models.CharField(max_length=64, help_text="SHA-256 of type, entity and payload.")
+    source = models.CharField(max_length=10, choices=Source)
+    occurred_at = models.DateTimeField()
+    received_at = models.DateTimeField(default=timezone.now)
+    state = models.CharField(max_length=12, choices=State, default=State.RECEIVED)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    next_attempt_at = models.DateTimeField(
+        default=timezone.now, help_text="When a waiting event is tried, or a running one is given up."
+    )
+    dispatched_at = models.DateTimeField(default=timezone.now, help_text="When Celery was last told of it.")
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    error = models.TextField(blank=True)
+
+    objects = EventQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("-id",)
+        indexes = [
+            # Serves the sweep, and stays small: ended events are not in it.
+            models.Index(
+                fields=["next_attempt_at"],
+                name="event_due",
+                condition=models.Q(state__in=["received", "running", "retrying"]),
+            ),
+            # Serves the question whether a later event of an entity was applied.
+            models.Index(fields=["entity_id", "-occurred_at"], name="event_by_entity"),
+            models.Index(fields=["event_type", "-id"], name="event_by_type"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.event_type} {self.entity_id}"
+
+
+class HandlerOutcome(models.Model):
+    """What one handler made of one event; a handler that succeeded is not run again."""
+
+    event = models.ForeignKey(Event, on_delete=models.CASCADE, related_name="outcomes")
+    handler = models.CharField(max_length=200)
+    is_done = models.BooleanField("done", default=False)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    duration_ms = models.FloatField(null=True)
+    detail = models.JSONField(null=True, blank=True, help_text="What it changed.")
+    error = models.TextField(blank=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["event", "handler"], name="outcome_once_per_handler")]
+
+    def __str__(self) -> str:
+        return f"{self.handler}: {'done' if self.is_done else 'failed'}"

@@ -1,0 +1,120 @@
+"""The offline store: append-only values, read point-in-time."""
+
+from datetime import datetime, timedelta
+from typing import Self
+
+from django.conf import settings
+from django.db import models
+from django.db.models.functions import Now
+from django.utils import timezone
+
+
+class FeatureValueQuerySet(models.QuerySet["FeatureValue"]):
+    def of(self, entity: str, entity_key: str) -> Self:
+        return self.filter(entity=entity, entity_key=entity_key)
+
+    def latest_of(self, entity: str, entity_key: str, features: list[str]) -> Self:
+        """The newest value of each feature: by what it was true at, then by what was learned last."""
+        return (
+            self.of(entity, entity_key)
+            .filter(feature__in=features)
+            .order_by("feature", "-event_timestamp", "-created_at", "-id")
+            .distinct("feature")
+        )
+
+
+class FeatureValue(models.Model):
+    """One value of one feature for one entity; never changed once written."""
+
+    class Source(models.TextChoices):
+        COMPUTED = "computed", "computed on demand"
+        MATERIALIZED = "materialized", "materialised"
+        EVENT = "event", "from an event"
+        SET = "set", "set"
+
+    entity = models.CharField(max_length=200)
+    entity_key = models.CharField(max_length=255)
+    feature = models.CharField(max_length=200)
+    value = models.JSONField(null=True)
+    event_timestamp = models.DateTimeField(help_text="When the value was true.")
+    created_at = models.DateTimeField(default=timezone.now, help_text="When it was learned.")
+    source = models.CharField(max_length=20, choices=Source)
+    run = models.ForeignKey(
+        "features.MaterializationRun", null=True, blank=True, on_delete=models.SET_NULL, related_name="values"
+    )
+    event = models.ForeignKey(
+        "features.Event", null=True, blank=True, on_delete=models.SET_NULL, related_name="values"
+    )
+
+    objects = FeatureValueQuerySet.as_manager()
+
+    class Meta:
+        indexes = [
+            # Serves the latest value, a point-in-time read and the admin's history of one entity.
+            models.Index(
+                fields=["entity", "entity_key", "feature", "-event_timestamp", "-created_at"], name="value_point_in_time"
+            ),
+            # Serves the admin's list of one feature's newest values.
+            models.Index(fields=["feature", "-created_at"], name="value_by_feature"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.feature} of {self.entity_key}"
+
+
+class KnownEntityManager(models.Manager["KnownEntity"]):
+    def touch(self, entity: str, entity_keys: list[str]) -> None:
+        """Note that somebody asked for or about these entities; writes at most once an hour for each."""
+        keys = sorted(set(entity_keys))
+        hour_ago = timezone.now() - timedelta(hours=1)
+        fresh = set(
+            self.filter(entity=entity, entity_key__in=keys, last_seen_at__gte=hour_ago).values_list(
+                "entity_key", flat=True
+            )
+        )
+        self.bulk_create(
+            [KnownEntity(entity=entity, entity_key=key) for key in keys if key not in fresh],
+            update_conflicts=True,
+            unique_fields=["entity", "entity_key"],
+            update_fields=["last_seen_at"],
+        )
+
+    def remembered(self, entity: str, now: datetime | None = None) -> models.QuerySet["KnownEntity"]:
+        """Entities seen within FABRA_ENTITY_MEMORY, so that junk ids are not materialised for ever."""
+        since = (now or timezone.now()) - settings.FABRA_ENTITY_MEMORY
+        return self.filter(entity=entity, last_seen_at__gte=since).order_by("entity_key")
+
+
+class KnownEntity(models.Model):
+    """An entity that a request or an event named; materialising it does not renew this."""
+
+    entity = models.CharField(max_length=200)
+    entity_key = models.CharField(max_length=255)
+    first_seen_at = models.DateTimeField(db_default=Now())
+    last_seen_at = models.DateTimeField(default=timezone.now)
+
+    objects = KnownEntityManager()
+
+    class Meta:
+        verbose_name_plural = "known entities"
+        constraints = [models.UniqueConstraint(fields=["entity", "entity_key"], name="known_entity_once")]
+        # Serves a materialisation run's walk over the remembered entities.
+        indexes = [models.Index(fields=["entity", "last_seen_at"], name="known_entity_seen")]
+
+    def __str__(self) -> str:
+        return f"{self.entity} {self.entity_key}"
+
+
+class OnlineRepair(models.Model):
+    """A value that PostgreSQL has and Redis could not be told; the sweep tells it."""
+
+    entity = models.CharField(max_length=200)
+    entity_key = models.CharField(max_length=255)
+    feature = models.CharField(max_length=200)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["entity", "entity_key", "feature"], name="online_repair_once")]
+
+    def __str__(self) -> str:
+        return f"{self.feature} of {self.entity_key}"

@@ -1,0 +1,45 @@
+"""What an operator changed in the admin, as a snapshot that each process renews every few seconds."""
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from asgiref.sync import sync_to_async
+from django.conf import settings
+from django.db import DatabaseError
+
+T = TypeVar("T")
+logger = logging.getLogger(__name__)
+
+MAX_AGE_S = 3.0
+
+
+class Snapshot(Generic[T]):
+    """A small mapping read from PostgreSQL at most every MAX_AGE_S seconds.
+
+    While PostgreSQL does not answer the last one serves on.
+    """
+
+    def __init__(self, load: Callable[[], dict[str, T]]) -> None:
+        self._load = load
+        self._rows: dict[str, T] = {}
+        self._read_at = -MAX_AGE_S
+
+    async def rows(self) -> dict[str, T]:
+        if time.monotonic() - self._read_at >= MAX_AGE_S:
+            self._read_at = time.monotonic()  # first, so that one caller reads for all
+            await sync_to_async(self._renew)()
+        return self._rows
+
+    def clear(self) -> None:
+        """Have the next caller read anew."""
+        self._read_at = -MAX_AGE_S
+
+    def _renew(self) -> None:
+        if settings.FABRA_STANDALONE:
+            return
+        try:
+            self._rows = self._load()
+        except DatabaseError as error:
+            logger.warning("The operator's settings could not be read, the last ones stay: %s", type(error).__name__)

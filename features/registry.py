@@ -1,0 +1,205 @@
+"""What the code declares: entities and features, by name."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from django.conf import settings
+
+from features.durations import Duration, parse_duration
+from features.errors import DefinitionError, NotFound
+
+UNSET: Any = object()
+"""The default of `default_value`: no default was declared, so a failure is an error."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Location:
+    """Where a definition stands; the same place read again is a re-import, not a duplicate."""
+
+    file: str
+    line: int
+    module: str
+
+    def __str__(self) -> str:
+        return f"{self.module}:{self.line}"
+
+    def is_same_place(self, other: "Location") -> bool:
+        return (self.file, self.line) == (other.file, other.line)
+
+    @classmethod
+    def of(cls, thing: Any) -> "Location":
+        if code := getattr(inspect.unwrap(thing), "__code__", None):
+            return cls(file=code.co_filename, line=code.co_firstlineno, module=thing.__module__)
+        try:
+            return cls(
+                file=inspect.getsourcefile(thing) or "?",
+                line=inspect.getsourcelines(thing)[1],
+                module=thing.__module__,
+            )
+        except (OSError, TypeError):  # typed into a shell: there is no file
+            return cls(file="?", line=id(thing), module=thing.__module__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EntitySpec:
+    name: str
+    key: str
+    """The field that identifies one of them, such as `user_id`."""
+    description: str
+    location: Location
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureSpec:
+    name: str
+    entity: EntitySpec
+    function: Callable[..., Any]
+    refresh: timedelta | None
+    """A value is fresh for this long after its event_timestamp; None: until `ttl`."""
+    stale_tolerance: timedelta
+    """How long past `refresh` a value is still served while it is recomputed behind."""
+    ttl: timedelta | None
+    """A value this old is expired and never served; None: never."""
+    materialize: bool
+    trigger: str | None
+    takes_event: bool
+    default_value: Any
+    description: str
+    location: Location
+
+    @property
+    def default(self) -> Any:
+        return None if self.default_value is UNSET else self.default_value
+
+    @property
+    def has_default(self) -> bool:
+        return self.default_value is not UNSET
+
+
+class Registry(dict[str, T]):
+    """Definitions of one kind by name; a second one of the same name raises."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.kind = kind
+
+    def add(self, name: str, spec: T) -> None:
+        """Register `spec`; raise DefinitionError if another place has declared the name."""
+        known = self.get(name)
+        if known is not None and not known.location.is_same_place(spec.location):  # type: ignore[attr-defined]
+            raise DefinitionError(
+                f"The {self.kind} {name!r} is declared twice: in {known.location} and in {spec.location}."  # type: ignore[attr-defined]
+            )
+        self[name] = spec
+
+    def require(self, name: str) -> T:
+        """Return the definition; raise NotFound with the names there are."""
+        try:
+            return self[name]
+        except (KeyError, TypeError):
+            known = ", ".join(sorted(self)) or "none"
+            raise NotFound(f"There is no {self.kind} {str(name)[:100]!r}; declared are: {known}.") from None
+
+
+entities: Registry[EntitySpec] = Registry("entity")
+features: Registry[FeatureSpec] = Registry("feature")
+
+
+def entity(store: Any = None, *, name: str | None = None) -> Callable[[type], type]:
+    """Declare a class as an entity; its first annotated field is the entity key."""
+
+    def declare(cls: type) -> type:
+        fields = list(inspect.get_annotations(cls))
+        if not fields:
+            raise DefinitionError(f"The entity {cls.__name__} has no field; give it its key, as in `user_id: str`.")
+        doc = cls.__dict__.get("__doc__")
+        spec = EntitySpec(
+            name=name or cls.__name__,
+            key=fields[0],
+            description=inspect.cleandoc(doc) if doc else "",
+            location=Location.of(cls),
+        )
+        entities.add(spec.name, spec)
+        cls.__fabra_entity__ = spec  # type: ignore[attr-defined]
+        return cls
+
+    return declare
+
+
+def feature(
+    *,
+    entity: type | str,
+    refresh: Duration | None = None,
+    ttl: Duration | None = None,
+    materialize: bool = False,
+    trigger: str | None = None,
+    stale_tolerance: Duration | None = None,
+    default_value: Any = UNSET,
+    name: str | None = None,
+    description: str | None = None,
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Declare a function as a feature: `f(entity_key)`, or `f(entity_key, event)` with a trigger.
+
+    The function may be async or plain. With neither `refresh`, `ttl` nor `trigger` a value is fresh for
+    FABRA_DEFAULT_REFRESH (an hour). Raise DefinitionError for what cannot work.
+    """
+
+    def declare(function: Callable[..., Any]) -> Callable[..., Any]:
+        label = name or function.__name__
+        if trigger and materialize:
+            raise DefinitionError(f"The feature {label!r} has a trigger: events update it, so it cannot materialize.")
+        limits = {
+            "refresh": parse_duration(refresh, f"refresh of {label!r}"),
+            "ttl": parse_duration(ttl, f"ttl of {label!r}"),
+            "stale_tolerance": parse_duration(stale_tolerance, f"stale_tolerance of {label!r}"),
+        }
+        every = limits["refresh"]
+        if every is None and not trigger and (materialize or limits["ttl"] is None):
+            every = settings.FABRA_DEFAULT_REFRESH
+        # A scheduler that is late by one slot slows no request.
+        tolerance = limits["stale_tolerance"] or (every if materialize and every else timedelta(0))
+        spec = FeatureSpec(
+            name=label,
+            entity=resolve_entity(entity, label),
+            function=function,
+            refresh=every,
+            ttl=limits["ttl"],
+            stale_tolerance=tolerance,
+            materialize=materialize,
+            trigger=trigger,
+            takes_event=_takes_event(function, label, trigger),
+            default_value=default_value,
+            description=description or inspect.getdoc(function) or "",
+            location=Location.of(function),
+        )
+        features.add(label, spec)
+        function.__fabra_feature__ = spec  # type: ignore[attr-defined]
+        return function
+
+    return declare
+
+
+def resolve_entity(entity: type | str, feature_name: str) -> EntitySpec:
+    """Return the declared entity; raise DefinitionError if it is none."""
+    spec = entities.get(entity) if isinstance(entity, str) else getattr(entity, "__fabra_entity__", None)
+    if spec is None:
+        raise DefinitionError(f"The feature {feature_name!r} names an unknown entity {entity!r}; declare it with @entity.")
+    return spec
+
+
+def _takes_event(function: Callable[..., Any], name: str, trigger: str | None) -> bool:
+    """Return whether the function is called with the event; raise DefinitionError if it cannot be called."""
+    signature = inspect.signature(function)
+    for count in (2, 1) if trigger else (1,):
+        try:
+            signature.bind(*[None] * count)
+        except TypeError:
+            continue
+        return count == 2
+    wants = "(entity_key, event) or (entity_key)" if trigger else "(entity_key)"
+    raise DefinitionError(f"The feature {name!r} is called with {wants}, but its function takes {signature}.")

@@ -1,0 +1,68 @@
+"""Beat entries of materialised features, derived from their definitions; editing either changes both."""
+
+import json
+import logging
+from datetime import timedelta
+
+from django_celery_beat.models import IntervalSchedule, PeriodicTask
+
+from features.models import FeatureDefinition
+
+logger = logging.getLogger(__name__)
+
+MATERIALIZE_TASK = "features.tasks.materialize_slot"
+SWEEP_TASK = "features.tasks.sweep"
+_SWEEP_EVERY_S = 5
+
+
+def interval_of(duration: timedelta) -> IntervalSchedule:
+    seconds = max(1, round(duration.total_seconds()))
+    schedule, _ = IntervalSchedule.objects.get_or_create(every=seconds, period=IntervalSchedule.SECONDS)
+    return schedule
+
+
+def schedule_sweep() -> None:
+    """Keep the one entry that picks up what a crash left."""
+    PeriodicTask.objects.get_or_create(
+        name="sweep the outbox",
+        defaults={"task": SWEEP_TASK, "interval": interval_of(timedelta(seconds=_SWEEP_EVERY_S)), "expire_seconds": 10},
+    )
+
+
+def schedule_feature(row: FeatureDefinition) -> None:
+    """Make the beat entry say what the definition says."""
+    name = f"materialise {row.name}"
+    if not row.materialize or row.refresh is None:
+        PeriodicTask.objects.filter(name=name).delete()
+        return
+    wanted = {
+        "task": MATERIALIZE_TASK,
+        "args": json.dumps([row.name]),
+        "interval": interval_of(row.refresh),
+        "crontab": None,
+        "enabled": row.is_enabled and row.is_scheduled and row.gone_at is None,
+    }
+    entry = PeriodicTask.objects.filter(name=name).first() or PeriodicTask(name=name)
+    if entry.pk is None or any(getattr(entry, field) != value for field, value in wanted.items()):
+        for field, value in wanted.items():
+            setattr(entry, field, value)
+        entry.save()
+
+
+def adopt_entry(entry: PeriodicTask) -> None:
+    """Carry an operator's edit of a beat entry over to its definition."""
+    name = (json.loads(entry.args or "[]") or [None])[0]
+    row = FeatureDefinition.objects.filter(name=name).first()
+    if row is None:
+        return
+    if entry.interval is None:
+        logger.warning("%s runs on an interval only; its schedule was put back.", entry.name)
+        schedule_feature(row)
+        return
+    every = timedelta(**{entry.interval.period: entry.interval.every})
+    override = None if every == row.declared_refresh else every
+    may_run = row.is_enabled and row.gone_at is None
+    is_scheduled = entry.enabled if may_run else row.is_scheduled
+    if (override, is_scheduled) != (row.refresh_override, row.is_scheduled):
+        row.refresh_override, row.is_scheduled = override, is_scheduled
+        row.save(update_fields=["refresh_override", "is_scheduled"])

@@ -1,0 +1,6 @@
+"""What happened in the feature store, for the rooms above it."""
+
+from django.dispatch import Signal
+
+features_read = Signal()
+"""Sent with `values`, a list of FeatureRead, after each read through the store."""

@@ -1,0 +1,72 @@
+"""A feature value with its time: as it is stored, and as it was read."""
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from features.models import FeatureValue
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoredValue:
+    """What both stores hold of one feature of one entity."""
+
+    value: Any
+    event_timestamp: datetime
+    """True at."""
+    created_at: datetime
+    """Learned at."""
+    value_id: int | None
+    """The row of the offline store."""
+
+    def to_text(self) -> str:
+        """Return the online store's form: `[event_ms, created_ms, id, value]`."""
+        return json.dumps(
+            [to_ms(self.event_timestamp), to_ms(self.created_at), self.value_id, self.value],
+            ensure_ascii=False,
+            separators=(",", ":"),
+        )
+
+    @classmethod
+    def of_row(cls, row: "FeatureValue") -> "StoredValue":
+        return cls(
+            value=row.value, event_timestamp=row.event_timestamp, created_at=row.created_at, value_id=row.pk
+        )
+
+    @classmethod
+    def from_text(cls, text: str) -> "StoredValue":
+        event_ms, created_ms, value_id, value = json.loads(text)
+        return cls(
+            value=value,
+            event_timestamp=datetime.fromtimestamp(event_ms / 1000, UTC),
+            created_at=datetime.fromtimestamp(created_ms / 1000, UTC),
+            value_id=value_id,
+        )
+
+
+def to_ms(moment: datetime) -> int:
+    return round(moment.timestamp() * 1000)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FeatureRead:
+    """One value as the store served it, with where it came from and how old it is."""
+
+    feature: str
+    entity: str
+    entity_key: str
+    value: Any
+    status: str
+    """fresh, stale, expired, missing or disabled."""
+    source: str
+    """online, offline, computed or default."""
+    event_timestamp: datetime | None = None
+    created_at: datetime | None = None
+    age_s: float | None = None
+    value_id: int | None = None
+    is_degraded: bool = False
+    """Redis did not answer, so PostgreSQL or the function did."""
+    error: str = ""
+    """The class of what the function raised, when an older value or the default stands in for it."""

@@ -1,0 +1,50 @@
+"""Embeddings in this process: ONNX Runtime through fastembed, no torch and no network."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from django.conf import settings
+
+from retrieval.embedders import minilm
+from retrieval.errors import EmbedderUnavailable
+
+_MARKS = 2  # [CLS] and [SEP]
+_BATCH = 16  # sequences of like length; larger ones only pad more
+
+
+class LocalEmbedder:
+    """A model of fastembed's zoo; the default one is read from the data folder, others are downloaded once."""
+
+    def __init__(self, model: str) -> None:
+        from fastembed import TextEmbedding
+
+        options: dict[str, Any] = {}
+        if model == minilm.MODEL:
+            if not minilm.is_prepared():
+                raise EmbedderUnavailable("The embedding model is not prepared: run `manage.py prepare_assets`.")
+            options["specific_model_path"] = str(minilm.model_dir())
+        else:
+            options["cache_dir"] = str(settings.DATA_DIR / "models")
+        self.model = model
+        self._fastembed = TextEmbedding(model, threads=settings.FABRA_EMBEDDING_THREADS, **options)
+        self.dimension = self._fastembed.embedding_size
+        self._tokenizer = type(self._fastembed.model.tokenizer).from_str(self._fastembed.model.tokenizer.to_str())
+        truncation = self._tokenizer.truncation or {"max_length": 512}
+        self.max_tokens = truncation["max_length"] - _MARKS
+        # Counting needs the whole text, so the counting tokenizer neither truncates nor pads.
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
+
+    def embed(self, texts: Sequence[str]) -> list[np.ndarray]:
+        # Sorted by length, so that a batch pads little.
+        order = sorted(range(len(texts)), key=lambda n: len(texts[n]))
+        vectors = self._fastembed.embed([texts[n] for n in order], batch_size=_BATCH)
+        by_place = dict(zip(order, vectors, strict=True))
+        return [by_place[n] for n in range(len(texts))]
+
+    def embed_query(self, text: str) -> np.ndarray:
+        return next(iter(self._fastembed.query_embed(text)))
+
+    def count_tokens(self, text: str) -> int:
+        return len(self._tokenizer.encode(text, add_special_tokens=False).ids)

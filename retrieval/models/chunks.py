@@ -1,0 +1,39 @@
+"""Chunks: the passages that searches find."""
+
+from django.contrib.postgres.indexes import GinIndex
+from django.contrib.postgres.search import SearchVectorField
+from django.db import models
+from pgvector.django import VectorField
+
+
+class Chunk(models.Model):
+    """A passage of a document's current version, embedded for one generation.
+
+    `embedding` has no fixed dimension, so that generations of different models share the table; each
+    generation has a partial HNSW index of its own (see retrieval.hnsw).
+    """
+
+    generation = models.ForeignKey("retrieval.Generation", on_delete=models.CASCADE, related_name="chunks")
+    document = models.ForeignKey("retrieval.Document", on_delete=models.CASCADE, related_name="chunks")
+    version = models.ForeignKey("retrieval.DocumentVersion", on_delete=models.CASCADE, related_name="chunks")
+    position = models.PositiveIntegerField()
+    heading_path = models.CharField(max_length=1000, blank=True)
+    text = models.TextField()
+    token_count = models.PositiveIntegerField(help_text="In the embedder's own tokens, heading path included.")
+    content_hash = models.CharField(max_length=64, help_text="SHA-256 of what was embedded.")
+    metadata = models.JSONField(default=dict)
+    embedding = VectorField()
+    lexemes = SearchVectorField()
+
+    class Meta:
+        indexes = [
+            # Serves the exact scan and the planner's count of a generation.
+            models.Index(fields=["generation", "document"], name="chunk_by_generation"),
+            # Serves the lexical leg.
+            GinIndex(fields=["lexemes"], name="chunk_lexemes"),
+            # Serves filters on metadata.
+            GinIndex(fields=["metadata"], name="chunk_metadata", opclasses=["jsonb_path_ops"]),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.document_id}#{self.position}"

@@ -1,0 +1,67 @@
+"""Documents and their versions."""
+
+from django.db import models
+from django.db.models.functions import Now
+
+
+class DocumentQuerySet(models.QuerySet["Document"]):
+    def live(self) -> "DocumentQuerySet":
+        return self.filter(deleted_at=None)
+
+
+class Document(models.Model):
+    """A document of an index. `text` is what it shall say; `version` is what searches find."""
+
+    class State(models.TextChoices):
+        PENDING = "pending", "waiting to be indexed"
+        INDEXED = "indexed"
+        FAILED = "failed"
+        DELETED = "deleted"
+
+    index = models.ForeignKey("retrieval.Index", on_delete=models.CASCADE, related_name="documents")
+    entity_id = models.CharField("document id", max_length=255)
+    title = models.CharField(max_length=500, blank=True, help_text="Empty: the first heading, else the id.")
+    text = models.TextField()
+    metadata = models.JSONField(default=dict, blank=True)
+    state = models.CharField(max_length=10, choices=State, default=State.PENDING, editable=False)
+    error = models.TextField(blank=True, editable=False)
+    version = models.ForeignKey(
+        "retrieval.DocumentVersion", null=True, blank=True, on_delete=models.SET_NULL, related_name="+", editable=False
+    )
+    occurred_at = models.DateTimeField(null=True, editable=False, help_text="The time of the state it is in.")
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+    indexed_at = models.DateTimeField(null=True, blank=True, editable=False)
+    deleted_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    objects = DocumentQuerySet.as_manager()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["index", "entity_id"], name="document_once_per_index")]
+        indexes = [
+            # Serves the lists of the admin and the API, newest first.
+            models.Index(fields=["-updated_at"], name="document_newest")
+        ]
+
+    def __str__(self) -> str:
+        return self.title or self.entity_id
+
+
+class DocumentVersion(models.Model):
+    """What a document said at one time; never changed."""
+
+    document = models.ForeignKey(Document, on_delete=models.CASCADE, related_name="versions")
+    number = models.PositiveIntegerField()
+    title = models.CharField(max_length=500)
+    text = models.TextField()
+    metadata = models.JSONField(default=dict)
+    content_hash = models.CharField(max_length=64, help_text="SHA-256 of title, text and metadata.")
+    source = models.CharField(max_length=100, help_text="Who or what wrote it.")
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        ordering = ("-id",)
+        constraints = [models.UniqueConstraint(fields=["document", "number"], name="version_once_per_document")]
+
+    def __str__(self) -> str:
+        return f"{self.title} v{self.number}"

@@ -1,0 +1,94 @@
+"""The ranking, as one SQL statement: the seam that every change to it goes through.
+
+The best of each leg are the candidates, and both scores are computed for all of them:
+`score = cosine + 0.5 * lexical`. The semantic leg is the cosine. The lexical leg finds the chunks that hold
+every word of the question, or one of its identifiers; its score is 0.5 to 1 by cover density
+(PostgreSQL's ts_rank_cd, scaled to [0, 1)), and 0 for a chunk it does not find.
+"""
+
+from typing import Any
+
+CANDIDATES = 50
+LEXICAL_WEIGHT = 0.5
+
+_SQL = """
+WITH question AS MATERIALIZED (
+    SELECT {tsquery} AS words
+), semantic AS (
+    {semantic}
+), lexical AS (
+    SELECT id, row_number() OVER (ORDER BY density DESC, id) AS rank FROM (
+        SELECT c.id, ts_rank_cd(c.lexemes, question.words) AS density
+        FROM retrieval_chunk c, question
+        WHERE c.generation_id = {generation} AND c.lexemes @@ question.words {where}
+        ORDER BY density DESC, c.id LIMIT {candidates}
+    ) best
+), scored AS (
+    SELECT c.id, semantic.rank AS semantic_rank, lexical.rank AS lexical_rank,
+        {cosine} AS cosine,
+        CASE WHEN c.lexemes @@ question.words
+             THEN 0.5 + 0.5 * ts_rank_cd(c.lexemes, question.words, 32) ELSE 0 END AS density
+    FROM (SELECT id FROM semantic UNION SELECT id FROM lexical) candidate
+    JOIN retrieval_chunk c USING (id)
+    CROSS JOIN question
+    LEFT JOIN semantic USING (id)
+    LEFT JOIN lexical USING (id)
+)
+SELECT c.id, d.entity_id, v.number, v.id, v.title, c.heading_path, c.text, c.metadata::text,
+    (coalesce(s.cosine, 0) + {weight} * s.density)::float8 AS score,
+    s.cosine::float8, s.density::float8, s.semantic_rank, s.lexical_rank
+FROM scored s
+JOIN retrieval_chunk c ON c.id = s.id
+JOIN retrieval_documentversion v ON v.id = c.version_id
+JOIN retrieval_document d ON d.id = c.document_id
+ORDER BY score DESC, c.id
+LIMIT %(top_k)s
+"""
+
+_SEMANTIC = """
+    SELECT id, row_number() OVER (ORDER BY distance, id) AS rank FROM (
+        SELECT c.id, c.embedding::vector({dimension}) <=> %(vector)s::vector({dimension}) AS distance
+        FROM retrieval_chunk c
+        WHERE c.generation_id = {generation} {where}
+        ORDER BY distance LIMIT {candidates}
+    ) nearest
+"""
+_NO_SEMANTIC = "SELECT NULL::bigint AS id, NULL::bigint AS rank WHERE false"
+
+
+def ranking_sql(
+    *,
+    generation_id: int,
+    dimension: int,
+    language: str,
+    query: str,
+    identifiers: list[str],
+    vector: str | None,
+    filters: str | None,
+    top_k: int,
+) -> tuple[str, dict[str, Any]]:
+    """Return the statement and its parameters; `vector` None leaves the semantic leg out.
+
+    The generation stands in it as a literal: only so does the planner use the generation's partial index.
+    """
+    parameters: dict[str, Any] = {"language": language, "query": query, "top_k": top_k}
+    where = ""
+    if filters is not None:
+        where, parameters["filters"] = "AND c.metadata @> %(filters)s::jsonb", filters
+    tsquery = "plainto_tsquery(%(language)s::regconfig, %(query)s)"
+    for number, word in enumerate(identifiers):
+        tsquery += f" || phraseto_tsquery(%(language)s::regconfig, %(word{number})s)"
+        parameters[f"word{number}"] = word
+    parts: dict[str, Any] = {
+        "tsquery": tsquery,
+        "generation": int(generation_id),
+        "dimension": int(dimension),
+        "candidates": max(CANDIDATES, top_k),
+        "where": where,
+        "weight": LEXICAL_WEIGHT,
+    }
+    if vector is None:
+        return _SQL.format(semantic=_NO_SEMANTIC, cosine="NULL::float8", **parts), parameters
+    parameters["vector"] = vector
+    cosine = "1 - (c.embedding::vector({dimension}) <=> %(vector)s::vector({dimension}))".format(**parts)
+    return _SQL.format(semantic=_SEMANTIC.format(**parts), cosine=cosine, **parts), parameters

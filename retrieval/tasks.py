@@ -1,0 +1,24 @@
+"""Celery tasks of retrieval."""
+
+import logging
+
+from celery import shared_task
+from kombu.exceptions import KombuError
+
+from features.redis_clients import REDIS_ERRORS
+from retrieval import hnsw
+
+logger = logging.getLogger(__name__)
+
+
+@shared_task
+def build_hnsw(generation_id: int) -> None:
+    hnsw.build_hnsw(generation_id)
+
+
+def ask_for_hnsw(generation_id: int) -> None:
+    """Have a worker build the index; without a broker searches stay exact, and the next document asks again."""
+    try:
+        build_hnsw.delay(generation_id)
+    except (KombuError, *REDIS_ERRORS) as error:
+        logger.warning("The broker does not answer (%s): the HNSW index waits.", type(error).__name__)
