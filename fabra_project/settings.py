@@ -47,11 +47,13 @@ DATABASES["default"]["OPTIONS"].setdefault(
     "options", "-c hnsw.iterative_scan=strict_order -c hnsw.ef_search=100 -c jit=off"
 )
 
-CACHES = {"default": {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": REDIS_URL, "KEY_PREFIX": "fabra:cache"}}
+# Every key of the project begins with it, so that several stacks can share a server.
+FABRA_REDIS_PREFIX = env.str("FABRA_REDIS_PREFIX", "fabra")
+CACHES = {"default": {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": REDIS_URL, "KEY_PREFIX": f"{FABRA_REDIS_PREFIX}:cache"}}
 CHANNEL_LAYERS = {
     "default": {
         "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
-        "CONFIG": {"hosts": [REDIS_URL], "prefix": "fabra:channels"},
+        "CONFIG": {"hosts": [REDIS_URL], "prefix": f"{FABRA_REDIS_PREFIX}:channels"},
     }
 }
 
@@ -182,7 +184,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "visibility_timeout": 20 * 60,  # above the task time limit: a living task is never delivered twice
     "socket_connect_timeout": 2,
     "socket_timeout": 10,
-    "global_keyprefix": "fabra:celery:",
+    "global_keyprefix": f"{FABRA_REDIS_PREFIX}:celery:",
 }
 # A publish inside a request gives up at once; the sweep of the outbox catches up.
 CELERY_TASK_PUBLISH_RETRY = False
@@ -204,8 +206,6 @@ FABRA_STANDALONE = env.bool("FABRA_STANDALONE", False)
 
 # ---------------------------------------------------------------- features
 
-FABRA_REDIS_URL = REDIS_URL
-FABRA_REDIS_PREFIX = env.str("FABRA_REDIS_PREFIX", "fabra")
 FABRA_REDIS_TIMEOUT_S = env.float("FABRA_REDIS_TIMEOUT", 1.0)
 FABRA_DEFAULT_REFRESH = timedelta(hours=1)
 FABRA_ENTITY_MEMORY = timedelta(days=30)

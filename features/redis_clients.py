@@ -21,7 +21,7 @@ def redis_key(*parts: str) -> str:
 
 def _make() -> redis.asyncio.Redis:
     return redis.asyncio.Redis.from_url(
-        settings.FABRA_REDIS_URL,
+        settings.REDIS_URL,
         decode_responses=True,
         socket_timeout=settings.FABRA_REDIS_TIMEOUT_S,
         socket_connect_timeout=settings.FABRA_REDIS_TIMEOUT_S,
@@ -43,7 +43,7 @@ async def async_redis() -> redis.asyncio.Redis:
 def plain_redis() -> redis.Redis:
     """Return the process's blocking client, for the stream consumer and publishing on commit."""
     return redis.Redis.from_url(
-        settings.FABRA_REDIS_URL,
+        settings.REDIS_URL,
         decode_responses=True,
         # A stream entry may hold any bytes; one that is no UTF-8 must not stop the consumer.
         encoding_errors="replace",

@@ -1,15 +1,15 @@
 """The ranking, as one SQL statement: the seam that every change to it goes through.
 
 The best of each leg are the candidates, and both scores are computed for all of them:
-`score = cosine + 0.5 * lexical`. The semantic leg is the cosine. The lexical leg finds the chunks that hold
-every word of the question, or one of its identifiers; its score is 0.5 to 1 by cover density
-(PostgreSQL's ts_rank_cd, scaled to [0, 1)), and 0 for a chunk it does not find.
+`score = cosine + 0.25 * lexical`. The semantic leg is the cosine. The lexical leg finds the chunks that hold
+every word of the question, or one of its identifiers; its score is 1 for those and 0 for others, since
+ts_rank_cd orders chunks within the leg but is no measure that can be weighed against a cosine.
 """
 
 from typing import Any
 
 CANDIDATES = 50
-LEXICAL_WEIGHT = 0.5
+LEXICAL_WEIGHT = 0.25
 
 _SQL = """
 WITH question AS MATERIALIZED (
@@ -26,8 +26,7 @@ WITH question AS MATERIALIZED (
 ), scored AS (
     SELECT c.id, semantic.rank AS semantic_rank, lexical.rank AS lexical_rank,
         {cosine} AS cosine,
-        CASE WHEN c.lexemes @@ question.words
-             THEN 0.5 + 0.5 * ts_rank_cd(c.lexemes, question.words, 32) ELSE 0 END AS density
+        (c.lexemes @@ question.words)::int AS match
     FROM (SELECT id FROM semantic UNION SELECT id FROM lexical) candidate
     JOIN retrieval_chunk c USING (id)
     CROSS JOIN question
@@ -35,8 +34,8 @@ WITH question AS MATERIALIZED (
     LEFT JOIN lexical USING (id)
 )
 SELECT c.id, d.entity_id, v.number, v.id, v.title, c.heading_path, c.text, c.metadata::text,
-    (coalesce(s.cosine, 0) + {weight} * s.density)::float8 AS score,
-    s.cosine::float8, s.density::float8, s.semantic_rank, s.lexical_rank
+    (coalesce(s.cosine, 0) + {weight} * s.match)::float8 AS score,
+    s.cosine::float8, s.match::float8, s.semantic_rank, s.lexical_rank
 FROM scored s
 JOIN retrieval_chunk c ON c.id = s.id
 JOIN retrieval_documentversion v ON v.id = c.version_id

@@ -29,10 +29,12 @@ class ExtractiveProvider:
 
 
 def choose(passages: list[Citation]) -> list[Citation]:
-    """Return the passages worth quoting, best first."""
+    """Return the passages worth quoting: the best documents first, and each document's in its own order."""
     ranked = sorted(passages, key=lambda passage: -passage.score)
     best = ranked[0].score if ranked else 0.0
-    return [each for each in ranked[:_MOST] if each.score >= max(_LEAST_SCORE, best * _SHARE_OF_BEST)]
+    worth = [each for each in ranked[:_MOST] if each.score >= max(_LEAST_SCORE, best * _SHARE_OF_BEST)]
+    documents = list(dict.fromkeys((each.index, each.document_id) for each in worth))
+    return sorted(worth, key=lambda each: (documents.index((each.index, each.document_id)), each.chunk_id))
 
 
 def _quote(passage: Citation) -> str:

@@ -1,0 +1,80 @@
+"""One database and one Redis for all tests; nothing of a test's Redis keys reaches another test."""
+
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings as django_settings
+
+DATA = Path(os.environ.get("FABRA_TEST_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Any:
+    """Return a function that gives the path of real data, or skips where it is absent."""
+
+    def path_of(name: str) -> Path:
+        path = DATA / name
+        if not path.exists():
+            pytest.skip(f"the data {name} is not here (FABRA_TEST_DATA names its folder)")
+        return path
+
+    return path_of
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_broker() -> Iterator[None]:
+    """Keep what tests publish away from a worker that uses the same server."""
+    from fabra_project.celery import app
+
+    prefix = f"test:{uuid.uuid4().hex}"
+    app.conf.broker_transport_options = {**app.conf.broker_transport_options, "global_keyprefix": f"{prefix}:celery:"}
+    yield
+
+
+@pytest.fixture(autouse=True)
+def own_redis_keys(settings: Any) -> Iterator[str]:
+    """Give each test a prefix of its own, and remove what it wrote."""
+    import redis
+
+    settings.FABRA_REDIS_PREFIX = f"test:{uuid.uuid4().hex}"
+    yield settings.FABRA_REDIS_PREFIX
+    try:
+        client = redis.Redis.from_url(django_settings.REDIS_URL)
+        for key in client.scan_iter(f"{settings.FABRA_REDIS_PREFIX}:*", count=1000):
+            client.delete(key)
+        client.close()
+    except redis.RedisError:
+        pass  # a test that takes Redis away has nothing to remove
+
+
+@pytest.fixture(autouse=True)
+def own_definitions() -> Iterator[None]:
+    """Forget what a test declared, and what it read of the operator's settings."""
+    from contexts import assembly
+    from features import registry, serving
+    from retrieval import retrievers
+
+    registries = (registry.entities, registry.features, retrievers.retrievers, assembly.contexts)
+    before = [dict(each) for each in registries]
+    snapshots = (serving.operator_settings, retrievers.operator_settings, assembly.operator_settings)
+    for snapshot in snapshots:
+        snapshot.clear()
+    yield
+    for each, names in zip(registries, before, strict=True):
+        each.clear()
+        each.update(names)
+
+
+@pytest.fixture
+def redis_down(settings: Any) -> Iterator[None]:
+    """Point everything at a port where nothing listens."""
+    from features import redis_clients
+
+    redis_clients.plain_redis.cache_clear()
+    settings.REDIS_URL = "redis://127.0.0.1:1/0"
+    yield
+    redis_clients.plain_redis.cache_clear()

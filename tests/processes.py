@@ -1,0 +1,116 @@
+"""Real processes for tests: web, worker and consumer, on the test database and Redis."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import quote, urlsplit, urlunsplit
+
+from django.conf import settings
+from django.db import connection
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_environment(**extra: str) -> dict[str, str]:
+    """Return the environment of a process that shares this test's database and Redis keys."""
+    parts = urlsplit(settings.DATABASE_URL)
+    name = quote(str(connection.settings_dict["NAME"]), safe="")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("FABRA_", "OPENAI_"))}
+    return kept | {
+        "DATABASE_URL": urlunsplit(parts._replace(path=f"/{name}")),
+        "REDIS_URL": settings.REDIS_URL,
+        "FABRA_REDIS_PREFIX": settings.FABRA_REDIS_PREFIX,
+        "FABRA_DATA_DIR": str(settings.DATA_DIR),
+        "DJANGO_SETTINGS_MODULE": "fabra_project.settings",
+        "PYTHONPATH": os.pathsep.join([str(PROJECT), os.environ.get("PYTHONPATH", "")]),
+        "DEBUG": "1",
+        **extra,
+    }
+
+
+test_environment.__test__ = False  # type: ignore[attr-defined]
+
+
+def wait_until(what: Callable[[], Any], timeout_s: float = 20.0) -> Any:
+    """Return the first true result of `what`; fail after `timeout_s`."""
+    give_up_at = time.monotonic() + timeout_s
+    while not (result := what()):
+        assert time.monotonic() < give_up_at, "nothing happened in time"
+        time.sleep(0.02)
+    return result
+
+
+class Processes:
+    """Starts processes and ends them all; the log of each lies in `folder`."""
+
+    def __init__(self, folder: Path, **environment: str) -> None:
+        self.folder = folder
+        self.environment = environment
+        self.running: dict[str, subprocess.Popen[bytes]] = {}
+        self.port = free_port()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: Any, trace: TracebackType | None) -> None:
+        for process in self.running.values():
+            process.terminate()
+        for process in self.running.values():
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self, name: str, *command: str) -> subprocess.Popen[bytes]:
+        log = open(self.folder / f"{name}.log", "ab")  # noqa: SIM115 (the process keeps it)
+        process = subprocess.Popen(
+            [sys.executable, *command], cwd=PROJECT, env=test_environment(**self.environment), stdout=log, stderr=log
+        )
+        self.running[name] = process
+        return process
+
+    def start_web(self) -> None:
+        self.start(
+            "web", "-m", "uvicorn", "fabra_project.asgi:application", "--port", str(self.port), "--lifespan", "off"
+        )
+        wait_until(self._is_ready, 30)
+
+    def start_worker(self, concurrency: int = 1) -> None:
+        self.start(
+            "worker", "-m", "celery", "-A", "fabra_project", "worker", "-Q", "default,materialize",
+            "--concurrency", str(concurrency), "--without-mingle", "--without-gossip", "--loglevel", "WARNING",
+        )  # fmt: skip
+
+    def start_consumer(self) -> None:
+        self.start("consumer", "manage.py", "consume_events")
+
+    def kill(self, name: str) -> None:
+        process = self.running.pop(name)
+        process.send_signal(signal.SIGKILL)
+        process.wait(10)
+
+    def _is_ready(self) -> bool:
+        assert self.running["web"].poll() is None, (self.folder / "web.log").read_text()[-3000:]
+        try:
+            return urllib.request.urlopen(f"{self.url}/readyz", timeout=5).status == 200
+        except (urllib.error.URLError, OSError):
+            return False
