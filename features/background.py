@@ -2,10 +2,10 @@
 
 import asyncio
 from collections.abc import Coroutine
-from contextvars import Context
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from asgiref.sync import ThreadSensitiveContext, sync_to_async
+from asgiref.sync import AsyncToSync, ThreadSensitiveContext, sync_to_async
 from django.db import close_old_connections
 
 T = TypeVar("T")
@@ -16,18 +16,25 @@ _tasks: set[asyncio.Task[Any]] = set()
 async def with_own_thread(coroutine: Coroutine[Any, Any, T]) -> T:
     """Await with a database thread of its own, whose connection goes back when it is done.
 
-    Without it all such work in a process would share a single thread.
+    Without it such work would use the thread of a request that may have ended, or share a single one. Under
+    `async_to_sync` (a worker, a test) the database work stays in the caller's thread.
     """
-    async with ThreadSensitiveContext():
-        try:
-            return await coroutine
-        finally:
-            await sync_to_async(close_old_connections)()
+    if getattr(AsyncToSync.executors, "current", None) is not None:
+        return await coroutine
+    executor = ThreadPoolExecutor(max_workers=1)
+    try:
+        async with ThreadSensitiveContext(executor=executor):
+            try:
+                return await coroutine
+            finally:
+                await sync_to_async(close_old_connections)()
+    finally:
+        executor.shutdown(wait=False)
 
 
 def spawn(coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-    """Start a task that inherits nothing of the request; it is kept until it is done."""
-    task = asyncio.get_running_loop().create_task(with_own_thread(coroutine), context=Context())
+    """Start a task on a database thread of its own; it is kept until it is done."""
+    task = asyncio.get_running_loop().create_task(with_own_thread(coroutine))
     _tasks.add(task)  # the loop holds tasks only weakly
     task.add_done_callback(_tasks.discard)
     return task

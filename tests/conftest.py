@@ -6,8 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from django.conf import settings as django_settings
+
+# The first example of a property pays for reading the encoding; timing is no subject of the tests.
+hypothesis.settings.register_profile("project", deadline=None, max_examples=100)
+hypothesis.settings.load_profile("project")
 
 DATA = Path(os.environ.get("FABRA_TEST_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 

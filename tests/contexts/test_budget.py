@@ -1,0 +1,76 @@
+"""The token budget is exact, and keeps what matters."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contexts.budget import Budgeted, apply_budget
+from contexts.errors import BudgetExceeded
+from contexts.items import SEPARATOR, ContextItem
+from contexts.tokens import tokenizer_for
+
+count = tokenizer_for("gpt-4o").count
+
+words = st.text(alphabet="abc .,\n#é漢🙂-", max_size=40)
+item_lists = st.lists(
+    st.builds(ContextItem, content=words, priority=st.integers(0, 4), required=st.booleans()), max_size=12
+)
+
+
+def naive(items: list[ContextItem], max_tokens: int) -> list[int] | None:
+    """Drop one at a time, counting the whole text each time."""
+    kept = list(range(len(items)))
+    while count(SEPARATOR.join(items[place].content for place in kept)) > max_tokens:
+        droppable = [place for place in kept if not items[place].required]
+        if not droppable:
+            return None
+        kept.remove(max(droppable, key=lambda place: (items[place].priority, place)))
+    return kept
+
+
+def kept_places(budgeted: Budgeted) -> list[int]:
+    return [place for place, decision in enumerate(budgeted.decisions) if decision.is_kept]
+
+
+@given(items=item_lists, max_tokens=st.integers(1, 120))
+def test_it_keeps_what_a_naive_reference_keeps(items: list[ContextItem], max_tokens: int) -> None:
+    expected = naive(items, max_tokens)
+    if expected is None:
+        with pytest.raises(BudgetExceeded):
+            apply_budget(items, max_tokens, count)
+        return
+    budgeted = apply_budget(items, max_tokens, count)
+    assert kept_places(budgeted) == expected
+    assert budgeted.content == SEPARATOR.join(items[place].content for place in expected)
+    assert budgeted.tokens == count(budgeted.content) <= max_tokens
+
+
+def test_the_highest_number_goes_first_and_the_later_of_equals() -> None:
+    items = [ContextItem(text * 20, priority=priority) for text, priority in (("a ", 1), ("b ", 2), ("c ", 2), ("d ", 0))]
+    budgeted = apply_budget(items, 65, count)  # each is some 20 tokens
+    assert kept_places(budgeted) == [0, 1, 3]
+    assert "over the budget of 65 tokens" in budgeted.decisions[2].reason
+
+
+def test_required_items_stay_and_raise_when_they_do_not_fit() -> None:
+    items = [ContextItem("word " * 50, priority=9, required=True), ContextItem("x", priority=0)]
+    with pytest.raises(BudgetExceeded, match="The required items take"):
+        apply_budget(items, 10, count)
+    allowed = apply_budget(items, 10, count, allow_overflow=True)
+    assert allowed.is_over
+    assert kept_places(allowed) == [0]
+
+
+def test_hundreds_of_items_are_not_counted_whole_for_each_that_is_dropped() -> None:
+    calls = 0
+
+    def counting(text: str) -> int:
+        nonlocal calls
+        calls += len(text)
+        return count(text)
+
+    items = [ContextItem("some words about passwords. " * 20, priority=place) for place in range(400)]
+    budgeted = apply_budget(items, 4000, counting)
+    assert budgeted.tokens <= 4000
+    assert len(kept_places(budgeted)) == len(naive(items, 4000) or [])
+    assert calls < 30 * sum(len(item.content) for item in items)
