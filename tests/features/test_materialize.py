@@ -1,0 +1,157 @@
+"""Materialisation: for every known entity, resumable, once for each slot."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from asgiref.sync import async_to_sync
+from django.utils import timezone
+from django_celery_beat.models import IntervalSchedule, PeriodicTask
+
+from contexts.store import FeatureStore
+from features import materialize
+from features.errors import InvalidInput
+from features.mirror import mirror_features
+from features.models import FeatureDefinition, FeatureValue, KnownEntity, MaterializationRun
+from features.models.runs import ORPHANED_AFTER
+from features.registry import entity, feature
+from features.tasks import materialize_run, materialize_slot
+
+pytestmark = pytest.mark.django_db
+store = FeatureStore()
+broken_keys = {"e03"}
+
+
+@pytest.fixture
+def size() -> list[str]:
+    computed: list[str] = []
+
+    @entity(store)
+    class Egg:
+        egg_id: str
+
+    @feature(entity=Egg, materialize=True, refresh="10m")
+    def size(egg_id: str) -> int:
+        computed.append(egg_id)
+        if egg_id in broken_keys:
+            raise ValueError("no such egg")
+        return len(computed)
+
+    @feature(entity=Egg, trigger="laid")
+    def laid(egg_id: str, event: Any) -> int:
+        return 1
+
+    KnownEntity.objects.touch("Egg", [f"e{number:02}" for number in range(10)])
+    mirror_features()
+    return computed
+
+
+def run_of(slot: datetime | None = None) -> MaterializationRun:
+    return MaterializationRun.objects.get() if slot is None else MaterializationRun.objects.get(slot=slot)
+
+
+def test_one_failure_stops_nobody_else(size: list[str]) -> None:
+    run = async_to_sync(store.materialize)("size")
+    assert (run.state, run.total, run.done, run.failed) == ("done", 10, 9, 1)
+    assert run.errors == [{"entity_key": "e03", "error": "ValueError('no such egg')"}]
+    assert FeatureValue.objects.filter(source="materialized", run=run).count() == 9
+    assert async_to_sync(store.get_feature)("size", "e00") == 1
+    assert sorted(size) == [f"e{number:02}" for number in range(10)]  # the read was served from the run's value
+
+
+def test_given_entities_only(size: list[str]) -> None:
+    run = async_to_sync(store.materialize)("size", entity_ids=["e05", "new"])
+    assert (run.total, sorted(size)) == (2, ["e05", "new"])
+
+
+def test_a_range_loads_offline_values_online(size: list[str]) -> None:
+    now = datetime.now(UTC)
+    for minutes, value in ((9, "old"), (5, "then"), (1, "later")):
+        FeatureValue.objects.create(
+            entity="Egg", entity_key="e01", feature="size", value=value, source="set",
+            event_timestamp=now - timedelta(minutes=minutes),
+        )  # fmt: skip
+    run = async_to_sync(store.materialize)("size", start=now - timedelta(minutes=8), end=now - timedelta(minutes=2))
+    assert (run.state, run.done) == ("done", 1)
+    assert async_to_sync(store.get_feature)("size", "e01") == "then"
+    assert size == []
+
+
+def test_a_triggered_feature_cannot_be_materialised(size: list[str]) -> None:
+    with pytest.raises(InvalidInput, match="computed by its events"):
+        async_to_sync(store.materialize)("laid")
+
+
+def test_a_slot_is_done_once_however_often_beat_asks(size: list[str]) -> None:
+    for _ in range(3):
+        materialize_slot("size")
+    run = run_of()
+    assert run.state == "done"
+    assert run.slot is not None
+    assert run.slot.timestamp() % 600 == 0
+    assert len(size) == 10
+
+
+def test_a_run_whose_worker_died_goes_on_where_it_was(size: list[str], monkeypatch: Any) -> None:
+    monkeypatch.setattr(materialize, "BATCH", 4)
+    original = materialize._materialize_batch
+    batches: list[int] = []
+
+    async def die_at_the_third(*args: Any) -> Any:
+        batches.append(len(args[1]))
+        if len(batches) == 3:
+            raise KeyboardInterrupt
+        return await original(*args)
+
+    monkeypatch.setattr(materialize, "_materialize_batch", die_at_the_third)
+    with pytest.raises(KeyboardInterrupt):
+        materialize_slot("size")
+    run = run_of()
+    assert (run.state, run.cursor, run.done + run.failed) == ("running", "e07", 8)
+    materialize_run(run.pk)  # too early: its heart still beats
+    assert run_of().state == "running"
+    MaterializationRun.objects.update(heartbeat_at=timezone.now() - 2 * ORPHANED_AFTER)
+    assert list(MaterializationRun.objects.all().orphaned()) == [run]
+    monkeypatch.setattr(materialize, "_materialize_batch", original)
+    materialize_run(run.pk)
+    assert (run_of().state, run_of().done, run_of().failed, run_of().total) == ("done", 9, 1, 10)
+    assert len(size) == 10  # nobody twice
+
+
+def test_junk_is_not_materialised_for_ever(size: list[str]) -> None:
+    KnownEntity.objects.filter(entity_key__lt="e08").update(last_seen_at=timezone.now() - timedelta(days=31))
+    assert async_to_sync(store.materialize)("size").total == 2
+    assert async_to_sync(store.materialize)("size").total == 2
+    assert KnownEntity.objects.filter(last_seen_at__lt=timezone.now() - timedelta(days=30)).count() == 8
+
+
+def test_the_beat_entry_follows_the_definition_and_the_reverse(size: list[str]) -> None:
+    entry = PeriodicTask.objects.get(name="materialise size")
+    assert (entry.interval.every, json.loads(entry.args), entry.enabled) == (600, ["size"], True)
+    row = FeatureDefinition.objects.get(name="size")
+    row.refresh_override = timedelta(minutes=2)
+    row.save()
+    entry.refresh_from_db()
+    assert entry.interval.every == 120
+    entry.interval = IntervalSchedule.objects.create(every=1, period="hours")
+    entry.enabled = False
+    entry.save()
+    row.refresh_from_db()
+    assert (row.refresh_override, row.is_scheduled) == (timedelta(hours=1), False)
+    mirror_features()  # a deploy changes neither
+    row.refresh_from_db()
+    entry.refresh_from_db()
+    assert (row.refresh, row.is_scheduled, entry.enabled) == (timedelta(hours=1), False, False)
+
+
+def test_a_definition_whose_code_is_gone_is_marked(size: list[str]) -> None:
+    from features import registry
+
+    del registry.features["size"]
+    mirror_features()
+    row = FeatureDefinition.objects.get(name="size")
+    assert row.gone_at is not None
+    assert not PeriodicTask.objects.get(name="materialise size").enabled
+    materialize_slot("size")
+    assert not MaterializationRun.objects.exists()
