@@ -13,21 +13,22 @@ def hnsw_name(generation_id: int) -> str:
 
 
 def build_hnsw(generation_id: int) -> None:
-    """Build the generation's index beside readers and writers; does nothing where it stands."""
+    """Build the generation's index beside readers and writers; does nothing where it stands.
+
+    Not within a transaction: PostgreSQL builds beside writers only outside of one.
+    """
     generation = Generation.objects.get(id=generation_id)
     if generation.has_hnsw:
         return
     name, dimension = hnsw_name(generation_id), int(generation.dimension)
-    # CONCURRENTLY cannot run in a transaction; in one (a test) the plain form takes its place.
-    how = "" if connection.in_atomic_block else "CONCURRENTLY"
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", [name])
         if not cursor.fetchone()[0]:
             return  # another worker builds it
         try:
-            cursor.execute(f"DROP INDEX {how} IF EXISTS {name}")  # what an interrupted build left
+            cursor.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")  # what an interrupted build left
             cursor.execute(
-                f"CREATE INDEX {how} {name} ON retrieval_chunk "
+                f"CREATE INDEX CONCURRENTLY {name} ON retrieval_chunk "
                 f"USING hnsw ((embedding::vector({dimension})) vector_cosine_ops) "
                 f"WHERE generation_id = {int(generation_id)}"
             )

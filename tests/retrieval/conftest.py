@@ -1,0 +1,15 @@
+from typing import Any
+
+import pytest
+
+from retrieval.indexing import IndexResult, index_document
+
+
+@pytest.fixture
+def put() -> Any:
+    """Return a function that indexes a text into the index `docs`."""
+
+    def put(entity_id: str, text: str, metadata: dict[str, Any] | None = None, **extra: Any) -> IndexResult:
+        return index_document("docs", entity_id, text, metadata, **extra)
+
+    return put

@@ -1,0 +1,91 @@
+"""Search finds by meaning and by word, and says what it could not do."""
+
+from typing import Any
+
+import pytest
+
+from features.errors import InvalidInput
+from retrieval import search as searching
+from retrieval.errors import EmbedderUnavailable, IndexNotFound
+from retrieval.search import identifiers, search_plain
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def documents(put: Any) -> None:
+    put("password", "# Reset\n\nTo get a new password, click the link in the email.", {"category": "account"})
+    put("billing", "# Pay\n\nInvoices are sent on the first of each month.", {"category": "billing"})
+    put("errors", "# Errors\n\nThe code E-4021 means that the project is archived.", {"category": "api"})
+    put("chinese", "# 密码\n\n如果忘记密码，请点击链接。", {"category": "account"})
+
+
+def best(query: str, **options: Any) -> str:
+    return search_plain("docs", query, **options).hits[0].document_id
+
+
+@pytest.mark.parametrize(
+    ("query", "document_id"),
+    [
+        ("I forgot how to log in", "password"),
+        ("when do you charge me?", "billing"),
+        ("E-4021", "errors"),
+        ("what does e-4021 mean", "errors"),
+        ("忘记密码", "chinese"),
+        ("Invoices", "billing"),
+    ],
+)
+def test_it_finds_by_meaning_and_by_word(query: str, document_id: str) -> None:
+    assert best(query) == document_id
+
+
+def test_a_hit_tells_all_about_itself() -> None:
+    hit = search_plain("docs", "new password email link").hits[0]
+    assert (hit["content"], hit.title, hit.index, hit.version) == (hit.content, "Reset", "docs", 1)
+    assert hit.metadata == {"category": "account"}
+    assert hit.semantic_rank == hit.lexical_rank == 1
+    assert hit.score == pytest.approx((hit.semantic_score or 0) + 0.25 * (hit.lexical_score or 0), abs=1e-5)
+    assert dict(hit)["document_id"] == "password"
+    with pytest.raises(KeyError):
+        hit["nothing"]
+
+
+def test_filters_are_equal_values_and_others_are_refused() -> None:
+    assert [hit.document_id for hit in search_plain("docs", "password", 10, {"category": "billing"}).hits] == ["billing"]
+    assert search_plain("docs", "password", 10, {"category": "none"}).hits == []
+    for filters in [{"category": {"$gt": 3}}, {"$or": 1}, {"category": ["a"]}, "category"]:
+        with pytest.raises(InvalidInput):
+            search_plain("docs", "password", 10, filters)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("query", ["the of and", "?!.", "'; DROP TABLE x; --", "a & b | !c <-> d", "🙂", "x" * 8000, "%s %(q)s"])
+def test_any_question_is_answered(query: str) -> None:
+    assert len(search_plain("docs", query).hits) == 4
+
+
+def test_bad_questions_are_refused() -> None:
+    for query, top_k in [("", 5), ("  ", 5), ("a\x00", 5), ("x" * 8001, 5), ("a", 0), ("a", 201), ("a", True)]:
+        with pytest.raises(InvalidInput):
+            search_plain("docs", query, top_k)
+    with pytest.raises(IndexNotFound, match="no index 'nothing'"):
+        search_plain("nothing", "a")
+
+
+def test_with_the_embedder_down_words_decide_and_it_says_so(monkeypatch: Any) -> None:
+    def fail(text: str) -> Any:
+        raise EmbedderUnavailable
+
+    monkeypatch.setattr(searching.get_embedder(), "embed_query", fail)
+    record = search_plain("docs", "project archived")
+    assert [hit.document_id for hit in record.hits] == ["errors"]
+    assert record.flags == ("semantic_unavailable",)
+    assert record.hits[0].semantic_score is None
+
+
+def test_it_is_one_look_at_the_index_and_one_statement(django_assert_num_queries: Any) -> None:
+    with django_assert_num_queries(2):
+        search_plain("docs", "password")
+
+
+def test_identifiers_are_told_from_words() -> None:
+    assert identifiers("why E-4021 in v2.3.1, SKU_77 or my 2 cats?") == ["E-4021", "v2.3.1", "SKU_77"]
