@@ -141,7 +141,7 @@ async def run(turn: Turn, *, is_streamed: bool) -> AsyncIterator[str | Answer]:
                 else:
                     completion = piece
         assert completion is not None
-        yield await _finish(turn, completion, prompt.passages)
+        result = await _finish(turn, completion, prompt.passages)
     except FabraError as error:
         await limits.refund(turn.admission)
         await _save_failure(turn, error.code)
@@ -150,6 +150,8 @@ async def run(turn: Turn, *, is_streamed: bool) -> AsyncIterator[str | Answer]:
         # The client went away. What was told to it stays on record; the write outlives this task.
         spawn(_save_failure(turn, "client_disconnected"))
         raise
+    # Outside of the try: whoever stops reading here has the whole answer.
+    yield result
 
 
 async def answer(question: Question) -> tuple[Answer, Admission]:

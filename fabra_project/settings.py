@@ -131,7 +131,6 @@ LANGUAGE_CODE = "en-us"
 TIME_ZONE = "UTC"
 USE_TZ = True
 STATIC_URL = "static/"
-STATIC_ROOT = DATA_DIR / "static"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 # Served from the apps' own folders: no collectstatic step between a clone and a page.
 WHITENOISE_USE_FINDERS = True
@@ -143,8 +142,8 @@ LOGGING = {
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": env.str("FABRA_LOG_LEVEL", "INFO")},
-    # Each line of httpx and httpcore would name the model server's URL.
-    "loggers": {"httpx": {"level": "WARNING"}, "httpcore": {"level": "WARNING"}},
+    # Each line of the HTTP client would name the model server's URL.
+    "loggers": {name: {"level": "WARNING"} for name in ("httpx", "httpx2", "httpcore", "httpcore2")},
 }
 
 # ---------------------------------------------------------------- REST

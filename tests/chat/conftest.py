@@ -1,0 +1,50 @@
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from chat.models import Customer, Ticket
+from retrieval.indexing import index_document
+from tests.model_server import ModelServer
+
+PASSWORD = "# Reset your password\n\nClick **Forgot password?** on the sign-in page. The link is valid for an hour."
+BILLING = "# Billing\n\nInvoices are sent on the first of each month."
+
+
+@pytest.fixture
+def bot(db: Any, settings: Any) -> None:
+    """Two articles, a premium user with two tickets, and development on loopback."""
+    settings.DEBUG = True
+    fill()
+
+
+def fill() -> None:
+    index_document("knowledge_base", "reset-your-password", PASSWORD)
+    index_document("knowledge_base", "billing", BILLING)
+    ana = Customer.objects.create(user_id="user_123", name="Ana", tier="premium")
+    Customer.objects.create(user_id="user_456", name="Ben", tier="free")
+    for number in (101, 102):
+        Ticket.objects.create(customer=ana, number=number, subject=f"Subject {number}")
+
+
+@pytest.fixture
+def model(settings: Any) -> Iterator[ModelServer]:
+    """A model server that the bot is configured for."""
+    server = ModelServer()
+    settings.OPENAI_API_KEY = "test-key"
+    settings.OPENAI_BASE_URL = server.url
+    settings.FABRA_MODEL_TIMEOUT_S = 1.0
+    settings.FABRA_MODEL_RETRIES = 1
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def ask(client: Client) -> Any:
+    """Return a function that posts a message to /chat."""
+
+    def ask(message: Any = "How do I reset my password?", user_id: Any = "user_123", **more: Any) -> Any:
+        return client.post("/chat", {"user_id": user_id, "message": message, **more}, content_type="application/json")
+
+    return ask

@@ -1,0 +1,186 @@
+"""POST /chat answers from the documents, with citations, and leaves its evidence."""
+
+import hashlib
+import json
+from typing import Any
+
+import pytest
+
+from chat.models import Conversation, Message
+from chat.providers.extractive import NOTHING, NOTICE
+from contexts.models import Trace
+from features.models import Event
+from features.processing import process
+from tests.model_server import TEXT, ModelServer
+
+pytestmark = pytest.mark.django_db
+
+
+def test_without_a_key_it_quotes_the_best_passages_and_says_so(bot: None, ask: Any) -> None:
+    response = ask()
+    assert response.status_code == 200
+    body = response.json()
+    assert body["response"].startswith(NOTICE)
+    assert "> Click **Forgot password?** on the sign-in page." in body["response"]
+    assert body["notice"] == NOTICE
+    assert body["extractive"] is True
+    citation = body["citations"][0]
+    assert citation["document_id"] == "reset-your-password"
+    assert citation["title"] == "Reset your password"
+    assert citation["is_cited"]
+    assert citation["quote"] in body["context_used"]
+    assert {"chunk", "score"} <= citation.keys()
+    assert body["usage"]["context_tokens"] > 20
+
+
+def test_what_no_document_holds_is_not_invented(bot: None, ask: Any) -> None:
+    assert ask("zxqv wvut 12345 ###").json()["response"] == NOTHING
+
+
+def test_the_tier_chooses_the_context(bot: None, ask: Any) -> None:
+    premium, free = ask(user_id="user_123").json(), ask(user_id="user_456").json()
+    assert (premium["usage"]["max_tokens"], free["usage"]["max_tokens"]) == (8000, 4000)
+    assert "Ticket #102: Subject 102" in premium["context_used"]
+    assert "User tier: free" in free["context_used"]
+    assert "Ticket" not in free["context_used"]
+
+
+def test_a_user_never_seen_before_gets_an_answer(bot: None, ask: Any) -> None:
+    body = ask(user_id="nobody-yet").json()
+    assert "User tier: free" in body["context_used"]
+
+
+def test_the_model_answers_with_the_context(bot: None, ask: Any, model: ModelServer) -> None:
+    body = ask().json()
+    assert body["response"] == TEXT
+    assert body["usage"] | {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120} == body["usage"]
+    assert (body["model"], body["extractive"]) == ("stub-model", False)
+    assert [citation["number"] for citation in body["citations"] if citation["is_cited"]] == [1]
+    sent = model.requests[0]
+    assert sent["messages"] == [
+        {"role": "system", "content": body["context_used"]},
+        {"role": "user", "content": "How do I reset my password?"},
+    ]
+    assert sent["model"] == "gpt-4o-mini"
+
+
+def test_the_trace_holds_all_that_the_model_saw(bot: None, ask: Any, model: ModelServer) -> None:
+    body = ask().json()
+    trace = Trace.objects.select_related("body").get(pk=body["context_id"])
+    assert hashlib.sha256(trace.body.text.encode()).hexdigest() == trace.digest
+    evidence = json.loads(trace.body.text)
+    assert evidence["messages"] == model.requests[0]["messages"]
+    assert {read["feature"] for read in evidence["features"]} == {"user_tier", "support_history", "message_count"}
+    assert evidence["searches"][0]["hits"][0]["semantic_rank"] == 1
+    assert evidence["retrievers"][0]["retriever"] == "knowledge_base"
+    assert sum(item["kept"] for item in evidence["items"]) == trace.kept
+    assert evidence["budget"]["tokens"] == trace.tokens == body["usage"]["context_tokens"]
+    assert (trace.state, trace.answer, trace.user_id) == ("answered", TEXT, "user_123")
+    assert trace.outcome["usage"]["total_tokens"] == 120
+
+
+def test_messages_are_kept_in_a_conversation_and_counted(bot: None, ask: Any) -> None:
+    first = ask().json()
+    second = ask("And invoices?", conversation_id=first["conversation_id"]).json()
+    other = ask("Hello?", user_id="user_456", conversation_id=first["conversation_id"]).json()
+    assert first["conversation_id"] == second["conversation_id"] != other["conversation_id"]
+    roles = Conversation.objects.get(pk=first["conversation_id"]).messages.values_list("role", flat=True)
+    assert list(roles) == ["user", "assistant", "user", "assistant"]
+    events = Event.objects.filter(event_type="message_sent", entity_id="user_123")
+    assert events.count() == 2
+    for event in events:
+        process(event.pk)
+    from asgiref.sync import async_to_sync
+
+    from chat.definitions import store
+
+    assert async_to_sync(store.get_feature)("message_count", "user_123") == 2
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "status", "code"),
+    [
+        ("500", 502, "model_failed"),
+        ("401", 502, "model_refused"),
+        ("nonsense", 502, "model_failed"),
+        ("drop", 502, "model_unreachable"),
+        ("hang", 504, "model_timeout"),
+    ],
+)
+def test_a_model_that_fails_gives_a_stable_code(
+    bot: None, ask: Any, model: ModelServer, behaviour: str, status: int, code: str
+) -> None:
+    model.behaviour = behaviour
+    response = ask()
+    assert (response.status_code, response.json()["error"]["code"]) == (status, code)
+    assert "secret" not in response.content.decode()
+    assert len(model.requests) <= 2  # one bounded retry
+    trace = Trace.objects.get()
+    assert (trace.state, trace.error_code) == ("failed", code)
+    assert Message.objects.get().role == "user"
+
+
+def test_the_deadline_holds_whatever_the_model_does(bot: None, ask: Any, model: ModelServer, settings: Any) -> None:
+    settings.FABRA_CHAT_DEADLINE_S = 0.5
+    settings.FABRA_MODEL_TIMEOUT_S = 30
+    model.behaviour = "hang"
+    response = ask()
+    assert (response.status_code, response.json()["error"]["code"]) == (504, "deadline_exceeded")
+    assert model.cut_off.wait(5)
+
+
+def test_no_answer_leaves_without_its_evidence(bot: None, ask: Any, model: ModelServer) -> None:
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE contexts_tracebody ADD CONSTRAINT no_more CHECK (false) NOT VALID")
+    response = ask()
+    assert (response.status_code, response.json()["error"]["code"]) == (503, "trace_not_written")
+    assert model.requests == []
+    assert not Message.objects.exists()
+
+
+def test_with_redis_down_it_answers_and_says_what_was_degraded(bot: None, ask: Any, redis_down: None) -> None:
+    response = ask()
+    assert response.status_code == 200
+    body = response.json()
+    assert "rate_limit_degraded" in body["flags"]
+    assert "feature_degraded:user_tier" in body["flags"]
+    assert response.headers["X-RateLimit-Degraded"] == "true"
+    assert body["citations"]
+
+
+def test_a_missing_index_is_no_empty_answer(db: Any, settings: Any, ask: Any) -> None:
+    settings.DEBUG = True
+    response = ask()
+    assert (response.status_code, response.json()["error"]["code"]) == (404, "index_not_found")
+    assert Trace.objects.get().error_code == "index_not_found"
+
+
+def test_debug_context_returns_the_trace(bot: None, client: Any) -> None:
+    response = client.get("/debug/context/user_123", {"query": "How do I reset my password?"})
+    body = response.json()
+    assert body["inputs"] == {"user_id": "user_123", "query": "How do I reset my password?"}
+    assert all({"priority", "tokens", "kept", "reason"} <= item.keys() for item in body["items"])
+    assert all({"age_s", "source"} <= read.keys() for read in body["features"])
+    digest = body.pop("hash")
+    assert hashlib.sha256(
+        json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    ).hexdigest() == digest
+    assert Trace.objects.get(pk=body["context_id"]).digest == digest
+
+
+def test_a_saved_document_changes_the_answer(bot: None, ask: Any) -> None:
+    from retrieval.models import Document
+
+    ask()
+    document = Document.objects.get(entity_id="reset-your-password")
+    document.text = "# Reset your password\n\nCall us on the telephone."
+    document.save()
+    event = Event.objects.filter(event_type="doc_updated").get()
+    process(event.pk)
+    event.refresh_from_db()
+    assert event.state == "done"
+    body = ask().json()
+    assert "Call us on the telephone" in body["response"]
+    assert "Forgot" not in body["context_used"]

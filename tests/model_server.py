@@ -1,0 +1,103 @@
+"""A real HTTP server that speaks the OpenAI protocol, and fails as it is told."""
+
+import json
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+TEXT = "Click **Forgot password?** on the sign-in page [1]."
+
+
+class ModelServer:
+    """Answers `/v1/chat/completions` on loopback; `behaviour` names what it does with the next requests."""
+
+    def __init__(self) -> None:
+        self.behaviour = "answer"
+        self.delay_s = 0.0
+        self.requests: list[dict[str, Any]] = []
+        self.cut_off = threading.Event()
+        """Set when a client went away before its answer was complete."""
+        server = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                server.requests.append(body)
+                try:
+                    server._respond(self, body)
+                except (BrokenPipeError, ConnectionResetError):
+                    server.cut_off.set()
+
+            def log_message(self, *args: Any) -> None:
+                pass
+
+        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._http.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._http.server_port}/v1"
+        threading.Thread(target=self._http.serve_forever, args=(0.05,), daemon=True).start()
+
+    def close(self) -> None:
+        self._http.shutdown()
+        self._http.server_close()
+
+    def _respond(self, http: BaseHTTPRequestHandler, body: dict[str, Any]) -> None:
+        if self.behaviour.isdigit():
+            self._send(http, int(self.behaviour), {"error": {"message": "secret detail", "type": "x"}})
+        elif self.behaviour == "nonsense":
+            self._send(http, 200, {"object": "chat.completion", "choices": []})
+        elif self.behaviour == "hang":
+            self._wait_for_client(http, 30)
+        elif self.behaviour == "drop":
+            http.connection.close()
+        elif body.get("stream"):
+            self._stream(http)
+        else:
+            self._wait_for_client(http, self.delay_s)
+            self._send(http, 200, self._completion())
+
+    def _wait_for_client(self, http: BaseHTTPRequestHandler, seconds: float) -> None:
+        """Wait, and raise as soon as the client has closed its connection."""
+        http.connection.settimeout(0.05)
+        give_up_at = time.monotonic() + seconds
+        while time.monotonic() < give_up_at:
+            try:
+                if http.connection.recv(1) == b"":
+                    raise BrokenPipeError
+            except TimeoutError:
+                continue
+        http.connection.settimeout(None)
+
+    def _completion(self) -> dict[str, Any]:
+        return {
+            "id": "c1", "object": "chat.completion", "created": 1, "model": "stub-model",
+            "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": TEXT}}],
+            "usage": {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120},
+        }  # fmt: skip
+
+    def _stream(self, http: BaseHTTPRequestHandler) -> None:
+        http.send_response(200)
+        http.send_header("Content-Type", "text/event-stream")
+        http.end_headers()
+        pieces = [TEXT[start : start + 5] for start in range(0, len(TEXT), 5)]
+        for number, piece in enumerate(pieces):
+            if self.behaviour == "break" and number == 3:
+                http.connection.close()
+                return
+            self._chunk(http, [{"index": 0, "delta": {"content": piece}, "finish_reason": None}])
+            self._wait_for_client(http, self.delay_s)
+        self._chunk(http, [{"index": 0, "delta": {}, "finish_reason": "stop"}])
+        self._chunk(http, [], {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120})
+        http.wfile.write(b"data: [DONE]\n\n")
+
+    def _chunk(self, http: BaseHTTPRequestHandler, choices: list[Any], usage: Any = None) -> None:
+        data = {"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "stub-model", "choices": choices, "usage": usage}
+        http.wfile.write(f"data: {json.dumps(data)}\n\n".encode())
+
+    def _send(self, http: BaseHTTPRequestHandler, status: int, body: dict[str, Any]) -> None:
+        data = json.dumps(body).encode()
+        http.send_response(status)
+        http.send_header("Content-Type", "application/json")
+        http.send_header("Content-Length", str(len(data)))
+        http.end_headers()
+        http.wfile.write(data)
