@@ -7,6 +7,7 @@ from typing import Any
 
 _QUOTE_MAX_CHARS = 400
 _MARK = re.compile(r"\[(\d{1,3})\]")
+_END = re.compile(r"\n|(?<=\D[.!?])\s")  # not after "3.", which begins a list's item
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,12 +58,13 @@ def mark_cited(passages: Iterable[Citation], answer: str) -> list[Citation]:
 
 
 def quote_of(content: str) -> str:
-    """Return the beginning of a passage, word for word, ending where a line or a word does."""
+    """Return the beginning of a passage, word for word, ending where a line, a sentence or a word does."""
     text = content.strip()
     if len(text) <= _QUOTE_MAX_CHARS:
         return text
     cut = text[:_QUOTE_MAX_CHARS]
-    return cut[: max(cut.rfind("\n\n"), cut.rfind(". ") + 1) if ". " in cut or "\n\n" in cut else cut.rfind(" ")].rstrip()
+    ends = [found.end() for found in _END.finditer(cut) if found.end() > _QUOTE_MAX_CHARS // 2]
+    return cut[: ends[-1] if ends else cut.rfind(" ")].rstrip()
 
 
 def _citation(number: int, hit: dict[str, Any]) -> Citation:

@@ -44,18 +44,21 @@ class ChatConsumer(AsyncWebsocketConsumer):
             await self._send_error(InvalidMessage("Send a JSON object with a message."))
             return
         if content.get("type") == "stop":
-            self._cancel()
+            await self._stop()
         elif self.answering and not self.answering.done():
             await self._send_error(InvalidMessage("Wait for the answer, or stop it."))
         else:
             self.answering = asyncio.create_task(with_own_thread(self._answer(content)))
 
     async def disconnect(self, code: int) -> None:
-        self._cancel()
-
-    def _cancel(self) -> None:
         if self.answering:
             self.answering.cancel()
+
+    async def _stop(self) -> None:
+        if self.answering and not self.answering.done():
+            self.answering.cancel()
+            await asyncio.wait([self.answering])
+            await self._send("stopped", {})
 
     async def _answer(self, content: dict[str, Any]) -> None:
         try:
@@ -67,9 +70,6 @@ class ChatConsumer(AsyncWebsocketConsumer):
                         await self._send("done", answer_body(piece) | {"limits": turn.admission.headers()})
                     else:
                         await self._send("delta", {"text": piece})
-        except asyncio.CancelledError:
-            await self._send("stopped", {})
-            raise
         except Exception as error:  # whatever it is, the page shows a sentence
             await self._send_error(error)
 

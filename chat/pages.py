@@ -32,5 +32,7 @@ class ChatPage(TemplateView):
             "has_model": bool(settings.OPENAI_API_KEY),
             "model": settings.FABRA_CHAT_MODEL,
             "is_staff": request.user.is_staff,
+            "may_trace": may_choose,
+            "deadline_s": settings.FABRA_CHAT_DEADLINE_S,
             "message_max_chars": settings.FABRA_MESSAGE_MAX_CHARS,
         }

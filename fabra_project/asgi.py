@@ -13,6 +13,7 @@ from channels.security.websocket import AllowedHostsOriginValidator  # noqa: E40
 from django.urls import path  # noqa: E402
 
 from chat.consumers import ChatConsumer  # noqa: E402
+from fabra_project.static_files import with_static_files  # noqa: E402
 
 websocket = AllowedHostsOriginValidator(AuthMiddlewareStack(URLRouter([path("ws/chat", ChatConsumer.as_asgi())])))
-application = ProtocolTypeRouter({"http": http, "websocket": websocket})
+application = ProtocolTypeRouter({"http": with_static_files(http), "websocket": websocket})

@@ -8,6 +8,7 @@ import environ
 from django.core.exceptions import ImproperlyConfigured
 from django.templatetags.static import static
 from django.urls import reverse_lazy
+from kombu import Queue
 
 from fabra_project.stack.services import read_services, secret_key
 
@@ -100,9 +101,9 @@ INSTALLED_APPS = [
     "contexts",
     "chat",
 ]
+# Each can run async: a single one that cannot would put every view into a thread.
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -130,10 +131,8 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 LANGUAGE_CODE = "en-us"
 TIME_ZONE = "UTC"
 USE_TZ = True
-STATIC_URL = "static/"
+STATIC_URL = "/static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]
-# Served from the apps' own folders: no collectstatic step between a clone and a page.
-WHITENOISE_USE_FINDERS = True
 LOGIN_URL = "admin:login"
 
 LOGGING = {
@@ -189,7 +188,9 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
 CELERY_TASK_PUBLISH_RETRY = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+# A worker takes from its queues in turn: neither messages nor a long materialisation hold a changed document up.
 CELERY_TASK_DEFAULT_QUEUE = "default"
+CELERY_TASK_QUEUES = [Queue("state"), Queue("default"), Queue("materialize")]
 CELERY_TASK_ROUTES = {"features.tasks.materialize_*": {"queue": "materialize"}}
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 CELERY_BEAT_MAX_LOOP_INTERVAL = 5

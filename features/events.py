@@ -57,6 +57,14 @@ class AxiomEvent:
         return hashlib.sha256(body.encode()).hexdigest()
 
 
+STATE_FAMILIES = ("doc_",)
+"""Events of these families say what an entity now is: an older one never overwrites a newer one."""
+
+
+def state_family(event_type: str) -> str | None:
+    return next((family for family in STATE_FAMILIES if event_type.startswith(family)), None)
+
+
 def record_event(event: AxiomEvent, source: str) -> tuple[Event, bool]:
     """Write an event to the outbox in the caller's transaction; Celery gets it on commit.
 
@@ -77,7 +85,7 @@ def record_event(event: AxiomEvent, source: str) -> tuple[Event, bool]:
         raise EventConflict
     if is_new:
         note_entities(row)
-        transaction.on_commit(lambda: dispatch(row.pk))
+        transaction.on_commit(lambda: dispatch(row.pk, queue_of(row.event_type)))
     return row, is_new
 
 
@@ -88,12 +96,17 @@ def note_entities(row: Event) -> None:
         KnownEntity.objects.touch(name, [row.entity_id])
 
 
-def dispatch(event_pk: int, countdown_s: float = 0) -> None:
+def queue_of(event_type: str) -> str:
+    """Return the queue of an event: a changed document does not wait behind a thousand messages."""
+    return "state" if state_family(event_type) else "default"
+
+
+def dispatch(event_pk: int, queue: str | None = None, countdown_s: float = 0) -> None:
     """Tell Celery; if its broker does not answer the sweep of the outbox catches up."""
     from features.tasks import process_event
 
     try:
-        process_event.apply_async((event_pk,), countdown=countdown_s or None)
+        process_event.apply_async((event_pk,), queue=queue, countdown=countdown_s or None)
     except (KombuError, *REDIS_ERRORS) as error:
         logger.warning("The broker does not answer (%s): event %d waits for the sweep.", type(error).__name__, event_pk)
 

@@ -32,18 +32,11 @@ class BuiltinHandler:
     """Whether it leaves this event to a declared feature, where one has the event type as its trigger."""
 
 
-STATE_FAMILIES = ("doc_",)
-"""Events of these families say what an entity now is: an older one never overwrites a newer one."""
-
 _builtin: list[BuiltinHandler] = []
 
 
 def register_handler(event_type: str, name: str, handle: Handle, *, stands_back: Callable[[Event], bool]) -> None:
     _builtin.append(BuiltinHandler(event_type=event_type, name=name, handle=handle, stands_back=stands_back))
-
-
-def state_family(event_type: str) -> str | None:
-    return next((family for family in STATE_FAMILIES if event_type.startswith(family)), None)
 
 
 async def handlers_of(event: Event) -> list[Handler]:

@@ -10,17 +10,16 @@ from datetime import timedelta
 
 from asgiref.sync import async_to_sync
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import connection, models
 from django.utils import timezone
 
 from features.errors import InvalidInput
-from features.handlers import Handler, handlers_of, state_family
+from features.events import state_family
+from features.handlers import Handler, handlers_of
 from features.models import Event, HandlerOutcome
 
 logger = logging.getLogger(__name__)
 
-LEASE = timedelta(minutes=17)
-"""A running event whose lease is over has lost its worker: a little more than Celery's task limit."""
 _BACKOFF_S = 2.0
 _BACKOFF_MAX_S = 600.0
 
@@ -34,52 +33,66 @@ def process(event_pk: int) -> Event | None:
 
     Raise Busy while another event of the same family is being applied to its entity.
     """
-    event = _claim(event_pk)
+    event = Event.objects.due().filter(pk=event_pk).first()
     if event is None:
         return None
     family = state_family(event.event_type)
-    try:
-        with _entity_lock(event, family):
-            if family and Event.objects.is_superseded(event, family):
-                _end(event, Event.State.SUPERSEDED)
-                return event
+    with _lock(event) as is_held:
+        if not is_held:
+            if family:
+                raise Busy
+            return None
+        if not _claim(event):
+            return None
+        if family and Event.objects.is_superseded(event, family):
+            _end(event, Event.State.SUPERSEDED)
+        else:
             is_hopeless = async_to_sync(_run_handlers)(event)
             _settle(event, is_hopeless)
-    except Busy:
-        _release(event)
-        raise
     return event
 
 
-def _claim(event_pk: int) -> Event | None:
-    with transaction.atomic():
-        event = Event.objects.due().select_for_update(skip_locked=True).filter(pk=event_pk).first()
-        if event is None:
-            return None
-        event.state = Event.State.RUNNING
-        event.attempts += 1
-        event.started_at = timezone.now()
-        event.next_attempt_at = event.started_at + LEASE
-        event.save(update_fields=["state", "attempts", "started_at", "next_attempt_at"])
-    return event
+def release_abandoned() -> list[int]:
+    """Return to the queue what a worker was at when it died: nobody holds its lock any more."""
+    released = []
+    for event in Event.objects.long_running():
+        with _lock(event) as is_held:
+            if is_held and Event.objects.filter(pk=event.pk, state=Event.State.RUNNING).update(
+                state=Event.State.RECEIVED, next_attempt_at=timezone.now()
+            ):
+                released.append(event.pk)
+    return released
 
 
 @contextmanager
-def _entity_lock(event: Event, family: str | None) -> Iterator[None]:
-    """Hold the entity's state for the length of the handlers; a dead worker's connection lets go of it."""
-    if family is None:
-        yield
-        return
-    name = f"{family}:{event.entity_id}"
+def _lock(event: Event) -> Iterator[bool]:
+    """Hold the event for the length of its handlers, an event of a state family the entity's state.
+
+    PostgreSQL holds the lock for the connection, so it goes with the worker, however that dies.
+    """
+    family = state_family(event.event_type)
+    name = f"{family}:{event.entity_id}" if family else f"event:{event.pk}"
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", [name])
-        if not cursor.fetchone()[0]:
-            raise Busy
+        is_held = cursor.fetchone()[0]
     try:
-        yield
+        yield is_held
     finally:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", [name])
+        if is_held:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", [name])
+
+
+def _claim(event: Event) -> bool:
+    """Mark the event as running; False if it is no longer due."""
+    now = timezone.now()
+    is_claimed = (
+        Event.objects.due(now)
+        .filter(pk=event.pk)
+        .update(state=Event.State.RUNNING, attempts=models.F("attempts") + 1, started_at=now)
+    )
+    event.state, event.attempts, event.started_at = Event.State.RUNNING, event.attempts + 1, now
+    return bool(is_claimed)
 
 
 async def _run_handlers(event: Event) -> bool:
@@ -130,8 +143,3 @@ def _settle(event: Event, is_hopeless: bool) -> None:
 def _end(event: Event, state: str, error: str = "") -> None:
     event.state, event.error, event.finished_at = state, error, timezone.now()
     event.save(update_fields=["state", "error", "finished_at"])
-
-
-def _release(event: Event) -> None:
-    event.state, event.attempts, event.next_attempt_at = Event.State.RECEIVED, event.attempts - 1, timezone.now()
-    event.save(update_fields=["state", "attempts", "next_attempt_at"])

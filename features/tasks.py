@@ -45,6 +45,8 @@ def materialize_run(run_id: int) -> None:
 @shared_task
 def sweep() -> None:
     """Pick up what a crash or an outage left: due events, orphaned runs, values missing online."""
+    for pk in processing.release_abandoned():
+        dispatch(pk)
     forgotten = list(Event.objects.forgotten().order_by("next_attempt_at").values_list("pk", flat=True)[:_SWEEP_LIMIT])
     Event.objects.filter(pk__in=forgotten).update(dispatched_at=timezone.now())
     for pk in forgotten:

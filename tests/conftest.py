@@ -30,26 +30,27 @@ def shared_data() -> Any:
     return path_of
 
 
+PREFIX = f"test:{uuid.uuid4().hex}"
+
+
 @pytest.fixture(scope="session", autouse=True)
-def own_broker() -> Iterator[None]:
+def own_broker() -> None:
     """Keep what tests publish away from a worker that uses the same server."""
     from fabra_project.celery import app
 
-    prefix = f"test:{uuid.uuid4().hex}"
-    app.conf.broker_transport_options = {**app.conf.broker_transport_options, "global_keyprefix": f"{prefix}:celery:"}
-    yield
+    app.conf.broker_transport_options = {**app.conf.broker_transport_options, "global_keyprefix": f"{PREFIX}:celery:"}
 
 
 @pytest.fixture(autouse=True)
-def own_redis_keys(settings: Any) -> Iterator[str]:
-    """Give each test a prefix of its own, and remove what it wrote."""
+def own_redis_keys(settings: Any) -> Iterator[None]:
+    """Keep the tests' keys apart from a bot's, and remove what each test wrote."""
     import redis
 
-    settings.FABRA_REDIS_PREFIX = f"test:{uuid.uuid4().hex}"
-    yield settings.FABRA_REDIS_PREFIX
+    settings.FABRA_REDIS_PREFIX = PREFIX
+    yield
     try:
         client = redis.Redis.from_url(django_settings.REDIS_URL)
-        for key in client.scan_iter(f"{settings.FABRA_REDIS_PREFIX}:*", count=1000):
+        for key in client.scan_iter(f"{PREFIX}:*", count=1000):
             client.delete(key)
         client.close()
     except redis.RedisError:

@@ -96,7 +96,7 @@ class Processes:
 
     def start_worker(self, concurrency: int = 1) -> None:
         self.start(
-            "worker", "-m", "celery", "-A", "fabra_project", "worker", "-Q", "default,materialize",
+            "worker", "-m", "celery", "-A", "fabra_project", "worker",
             "--concurrency", str(concurrency), "--without-mingle", "--without-gossip", "--loglevel", "WARNING",
         )  # fmt: skip
 

@@ -59,10 +59,8 @@ class ChatView(APIView):
         )
         if data.validated_data["stream"]:
             turn = await begin(question)
-            response = StreamingHttpResponse(_events(turn), content_type="text/event-stream")
-            response.headers.update({"Cache-Control": "no-cache", "X-Accel-Buffering": "no"})
-            response.headers.update(turn.admission.headers())
-            return response
+            headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"} | turn.admission.headers()
+            return StreamingHttpResponse(_events(turn), content_type="text/event-stream", headers=headers)
         result, admission = await answer(question)
         return Response(answer_body(result), headers=admission.headers())
 

@@ -1,4 +1,7 @@
-"""Where the running stack's servers are, and the project's secret key: files in the data folder."""
+"""Where the running stack's servers are, and the project's secrets: files in the data folder.
+
+Settings import this, so it stands on the standard library alone.
+"""
 
 import json
 import os
@@ -13,19 +16,34 @@ def services_file(data_dir: Path) -> Path:
 def read_services(data_dir: Path) -> dict[str, str]:
     """Return DATABASE_URL and REDIS_URL of the running stack; {} where none runs."""
     try:
-        return json.loads(services_file(data_dir).read_text())
+        services: dict[str, str] = json.loads(services_file(data_dir).read_text())
     except (FileNotFoundError, ValueError):
         return {}
+    return services
+
+
+def write_services(data_dir: Path, services: dict[str, str]) -> None:
+    """Say where the servers are; the URLs hold passwords, so only the owner may read them."""
+    path = services_file(data_dir)
+    part = private_file(path, json.dumps(services, indent=2))
+    part.replace(path)
+
+
+def remove_services(data_dir: Path) -> None:
+    services_file(data_dir).unlink(missing_ok=True)
 
 
 def secret_key(data_dir: Path) -> str:
-    """Return Django's secret key, made once; of two processes at the same time one makes it."""
-    path = data_dir / "secrets" / "secret_key"
+    """Return Django's secret key, made once."""
+    return secret(data_dir, "secret_key", size=60)
+
+
+def secret(data_dir: Path, name: str, *, size: int = 24) -> str:
+    """Return a secret of this name, made once; of two processes at the same time one makes it."""
+    path = data_dir / "secrets" / name
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        part = path.with_name(f"secret_key.{os.getpid()}.{secrets.token_hex(4)}")
-        part.touch(mode=0o600)
-        part.write_text(secrets.token_urlsafe(60))
+        part = private_file(path, secrets.token_urlsafe(size))
         try:
             os.link(part, path)  # fails where another process was first
         except FileExistsError:
@@ -33,3 +51,11 @@ def secret_key(data_dir: Path) -> str:
         finally:
             part.unlink()
     return path.read_text().strip()
+
+
+def private_file(path: Path, text: str) -> Path:
+    """Write the text beside the path, for the owner alone, and return where; the caller moves it into place."""
+    part = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
+    return part

@@ -74,7 +74,7 @@ class Migration(migrations.Migration):
                 ('received_at', models.DateTimeField(default=django.utils.timezone.now)),
                 ('state', models.CharField(choices=[('received', 'Received'), ('running', 'Running'), ('retrying', 'Retrying'), ('done', 'Done'), ('superseded', 'Superseded'), ('dead', 'Dead')], default='received', max_length=12)),
                 ('attempts', models.PositiveSmallIntegerField(default=0)),
-                ('next_attempt_at', models.DateTimeField(default=django.utils.timezone.now, help_text='When a waiting event is tried, or a running one is given up.')),
+                ('next_attempt_at', models.DateTimeField(default=django.utils.timezone.now, help_text='When a waiting event is tried.')),
                 ('dispatched_at', models.DateTimeField(default=django.utils.timezone.now, help_text='When Celery was last told of it.')),
                 ('started_at', models.DateTimeField(blank=True, null=True)),
                 ('finished_at', models.DateTimeField(blank=True, null=True)),

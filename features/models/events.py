@@ -8,15 +8,19 @@ from django.utils import timezone
 
 
 REDISPATCH_AFTER = timedelta(seconds=20)
+LOOK_AFTER = timedelta(seconds=3)
 
 
 class EventQuerySet(models.QuerySet["Event"]):
     def due(self, now: datetime | None = None) -> Self:
-        """Events that wait to be processed, or whose worker took them and died."""
+        """Events that wait to be processed."""
         return self.filter(
-            state__in=[Event.State.RECEIVED, Event.State.RUNNING, Event.State.RETRYING],
-            next_attempt_at__lte=now or timezone.now(),
+            state__in=[Event.State.RECEIVED, Event.State.RETRYING], next_attempt_at__lte=now or timezone.now()
         )
+
+    def long_running(self) -> Self:
+        """Events that a worker is at, or was until it died."""
+        return self.filter(state=Event.State.RUNNING, started_at__lt=timezone.now() - LOOK_AFTER)
 
     def forgotten(self) -> Self:
         """Due events that Celery was told of long enough ago to have lost them."""
@@ -64,7 +68,7 @@ class Event(models.Model):
     state = models.CharField(max_length=12, choices=State, default=State.RECEIVED)
     attempts = models.PositiveSmallIntegerField(default=0)
     next_attempt_at = models.DateTimeField(
-        default=timezone.now, help_text="When a waiting event is tried, or a running one is given up."
+        default=timezone.now, help_text="When a waiting event is tried."
     )
     dispatched_at = models.DateTimeField(default=timezone.now, help_text="When Celery was last told of it.")
     started_at = models.DateTimeField(null=True, blank=True)

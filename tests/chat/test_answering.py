@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from chat.citations import quote_of
 from chat.models import Conversation, Message
 from chat.providers.extractive import NOTHING, NOTICE
 from contexts.models import Trace
@@ -184,3 +185,13 @@ def test_a_saved_document_changes_the_answer(bot: None, ask: Any) -> None:
     body = ask().json()
     assert "Call us on the telephone" in body["response"]
     assert "Forgot" not in body["context_used"]
+
+
+def test_a_quote_is_word_for_word_and_ends_where_it_should() -> None:
+    steps = "# Steps\n\n" + "".join(f"{n}. Do the thing number {n} and wait for it.\n" for n in range(1, 30))
+    quote = quote_of(steps)
+    assert steps.startswith(quote)
+    assert 200 < len(quote) <= 400
+    assert quote.endswith("wait for it.")
+    assert quote_of("word " * 200).endswith("word")
+    assert quote_of(" short ") == "short"

@@ -92,7 +92,7 @@ def test_naughty_strings_as_message_and_user(bot: None, ask: Any, shared_data: A
 
 def test_naughty_strings_as_documents_events_and_queries(bot: None, client: Client, shared_data: Any) -> None:
     for text in naughty(shared_data):
-        for fields in ({"text": text}, {"title": text}, {"metadata": {"k": text, text: "v"}}, {"entity_id": text}):
+        for fields in ({"text": text, "title": text, "metadata": {"k": text, text: "v"}}, {"entity_id": text}):
             body = {"index_name": "docs", "entity_id": "a", "text": "Some text.", **fields}
             response = client.post("/api/documents/", body, content_type="application/json")
             assert response.status_code in (200, 201) or 400 <= response.status_code < 500, (fields, response.content)

@@ -1,0 +1,47 @@
+"""The floor of a chat: a bare view that embeds, ranks, inserts and calls the model, and nothing else."""
+
+import json
+import os
+from functools import cache
+
+import openai
+from asgiref.sync import sync_to_async
+from django.conf import settings
+from django.db import connection
+from django.http import HttpRequest, JsonResponse
+
+from bench.assembly import insert_row
+from bench.search import bare_search
+from features.per_loop import PerLoop
+from retrieval.models import Index
+
+_client = PerLoop(
+    lambda: openai.AsyncOpenAI(api_key=settings.OPENAI_API_KEY, base_url=settings.OPENAI_BASE_URL),
+    lambda client: client.close(),
+)
+
+
+async def chat(request: HttpRequest) -> JsonResponse:
+    message = json.loads(request.body)["message"]
+    content = await sync_to_async(_evidence)(message)
+    client = await _client.get()
+    answer = await client.chat.completions.create(
+        model=settings.FABRA_CHAT_MODEL,
+        messages=[{"role": "system", "content": content}, {"role": "user", "content": message}],
+        max_tokens=settings.FABRA_MODEL_MAX_TOKENS,
+    )
+    return JsonResponse({"response": answer.choices[0].message.content, "context_used": content})
+
+
+def _evidence(message: str) -> str:
+    """Return what the model will see, after a row as long as our trace is committed."""
+    content = "\n\n".join(row[6] for row in bare_search(_index(), message))
+    size = int(os.environ["BENCH_ROW_CHARS"])
+    insert_row((content * (size // len(content) + 1))[:size])
+    connection.close()  # back to the pool while the model thinks
+    return content
+
+
+@cache
+def _index() -> Index:
+    return Index.objects.select_related("generation").get(name=settings.FABRA_DEFAULT_INDEX)

@@ -1,0 +1,110 @@
+"""A large index to search: clustered vectors and plausible text, filled once and kept for the next run."""
+
+import random
+from collections.abc import Iterator
+
+import numpy as np
+from django.db import connection, transaction
+
+from bench.figures import say
+from bench.questions import sample_words
+from retrieval import hnsw
+from retrieval.embedders import get_embedder
+from retrieval.models import Document, DocumentVersion, Generation, Index
+
+_BATCH = 5000
+_CENTRES = 400
+_NOISE = 0.7
+"""How far a chunk lies from its cluster's centre, which has length 1."""
+_CHUNKS_PER_DOCUMENT = 10
+_PHRASES, _PHRASE_WORDS = 8, 10
+
+
+def filled_index(size: int) -> Index:
+    """Return the index of so many chunks, with its HNSW; what an earlier run filled is used again."""
+    name = f"bench-{size}"
+    index = Index.objects.filter(name=name, chunk_count=size).select_related("generation").first()
+    if index is None:
+        say(f"Filling an index of {size:,} chunks ...")
+        with transaction.atomic():
+            index = _fill(name, size)
+    assert index.generation is not None
+    if not index.generation.has_hnsw:
+        say(f"Building the HNSW of {size:,} chunks; this is the longest part ...")
+        with connection.cursor() as cursor:
+            cursor.execute("SET maintenance_work_mem = '512MB'")
+            hnsw.build_hnsw(index.generation.pk)
+            cursor.execute("RESET maintenance_work_mem")
+            cursor.execute("VACUUM ANALYZE retrieval_chunk")
+    return index
+
+
+def _fill(name: str, size: int) -> Index:
+    embedder = get_embedder()
+    index = Index.objects.create(name=name, chunk_count=size, version=1)
+    index.generation = Generation.objects.create(
+        index=index, embedding_model=embedder.model, dimension=embedder.dimension
+    )
+    index.save()
+    documents = Document.objects.bulk_create(
+        Document(index=index, entity_id=f"doc-{number}", title=f"Article {number}", state=Document.State.INDEXED)
+        for number in range(size // _CHUNKS_PER_DOCUMENT)
+    )
+    versions = DocumentVersion.objects.bulk_create(
+        DocumentVersion(document=document, number=1, title=document.title, text="", source="bench")
+        for document in documents
+    )
+    with connection.cursor() as cursor:
+        # Vectors go in the binary form, which costs a tenth of their text.
+        cursor.execute("CREATE TEMP TABLE bench_vector (n int, embedding vector) ON COMMIT DROP")
+        cursor.execute(
+            "CREATE TEMP TABLE bench_text (n int, document_id bigint, version_id bigint, text text) ON COMMIT DROP"
+        )
+        with cursor.copy("COPY bench_vector FROM STDIN (FORMAT binary)") as copy:
+            copy.write(b"PGCOPY\n\xff\r\n\0" + bytes(8))
+            for block in _vectors(size, embedder.dimension):
+                copy.write(block)
+            copy.write(b"\xff\xff")
+        with cursor.copy("COPY bench_text FROM STDIN") as copy:
+            for number, text in enumerate(_texts(size)):
+                version = versions[number // _CHUNKS_PER_DOCUMENT]
+                copy.write_row((number, version.document_id, version.pk, text))
+        cursor.execute(
+            """
+            INSERT INTO retrieval_chunk (generation_id, document_id, version_id, position, heading_path, text,
+                token_count, content_hash, metadata, embedding, lexemes)
+            SELECT %s, document_id, version_id, n %% %s, '', text, 100, md5(text), '{}', embedding,
+                to_tsvector('english', text)
+            FROM bench_text JOIN bench_vector USING (n) ORDER BY n
+            """,
+            [index.generation.pk, _CHUNKS_PER_DOCUMENT],
+        )
+    return index
+
+
+def _texts(size: int) -> Iterator[str]:
+    """Yield chunks of phrases from the sample's articles, so that words are as frequent as in real text."""
+    words, chance = sample_words(), random.Random(1)
+    for _ in range(size):
+        starts = [chance.randrange(len(words) - _PHRASE_WORDS) for _ in range(_PHRASES)]
+        yield " ".join(" ".join(words[start : start + _PHRASE_WORDS]) for start in starts).replace("\x00", "")
+
+
+def _vectors(size: int, dimension: int) -> Iterator[bytes]:
+    """Yield unit vectors around the embeddings of real passages, as rows of PostgreSQL's binary COPY."""
+    words, numbers = sample_words(), np.random.default_rng(1)
+    starts = range(0, len(words), max(1, len(words) // _CENTRES))
+    centres = np.array(get_embedder().embed([" ".join(words[start : start + 40]) for start in starts]))
+    row = np.dtype(
+        [("fields", ">i2"), ("n_size", ">i4"), ("n", ">i4"), ("size", ">i4"), ("dim", ">i2"), ("unused", ">i2"),
+         ("vector", ">f4", dimension)]
+    )  # fmt: skip
+    for first in range(0, size, _BATCH):
+        count = min(_BATCH, size - first)
+        vectors = centres[numbers.integers(len(centres), size=count)]
+        vectors = vectors + numbers.normal(scale=_NOISE / dimension**0.5, size=vectors.shape)
+        block = np.zeros(count, row)
+        block["fields"], block["n_size"], block["n"] = 2, 4, np.arange(first, first + count)
+        block["size"], block["dim"] = 4 + 4 * dimension, dimension
+        block["vector"] = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        yield block.tobytes()

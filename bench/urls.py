@@ -1,0 +1,5 @@
+from django.urls import path
+
+from bench.bare import chat
+
+urlpatterns = [path("chat", chat)]

@@ -1,0 +1,70 @@
+"""Conversations, as they were said, each message with its trace."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Count, OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce, Left
+from django.http import HttpRequest
+from unfold.decorators import display
+
+from chat.models import Conversation, Customer, Message
+from features.admin_html import admin_url, short, wide
+from features.admin_tools import ReadOnlyAdmin, is_list, moment
+
+_SHOWN_MESSAGES = 200
+
+
+@admin.register(Conversation)
+class ConversationAdmin(ReadOnlyAdmin):
+    change_form_template = "admin/chat/conversation/change_form.html"
+    list_display = (moment("last_message_at"), "user_id", "first_question", "message_count", moment("created_at"))
+    list_filter = ("last_message_at",)
+    ordering = ("-last_message_at",)
+    sortable_by = ("last_message_at",)
+    search_fields = ("user_id__startswith",)
+    search_help_text = "The beginning of a user's id."
+    fields = ("user_id", "created_at", "last_message_at")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Conversation]:
+        rows = super().get_queryset(request)
+        if not is_list(request):
+            return rows
+        said = Message.objects.filter(conversation=OuterRef("pk")).order_by()
+        return rows.annotate(
+            first=Subquery(said.order_by("id").values(beginning=Left("text", 200))[:1]),
+            messages_said=Coalesce(Subquery(said.values("conversation").annotate(n=Count("pk")).values("n")), 0),
+        )
+
+    def changeform_view(
+        self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
+    ) -> Any:
+        extra = dict(extra_context or {})
+        conversation = self.get_object(request, object_id) if object_id else None
+        if conversation is not None and self.has_view_permission(request, conversation):
+            extra |= _page(conversation)
+        return super().changeform_view(request, object_id, form_url, extra)
+
+    @display(description="began with")
+    def first_question(self, row: Any) -> str:
+        return wide(short(row.first or "", 110) or "–")
+
+    @display(description="messages")
+    def message_count(self, row: Any) -> int:
+        return row.messages_said
+
+
+def _page(conversation: Conversation) -> dict[str, Any]:
+    """Return the newest messages, oldest first, and the customer if the user is one."""
+    newest = list(
+        conversation.messages.select_related("trace")
+        .defer("trace__answer", "trace__query")
+        .order_by("-id")[:_SHOWN_MESSAGES]
+    )
+    customer = Customer.objects.filter(user_id=conversation.user_id).first()
+    return {
+        "said": newest[::-1],
+        "is_cut": len(newest) == _SHOWN_MESSAGES,
+        "customer": customer,
+        "customer_url": admin_url(Customer, customer.pk) if customer else "",
+    }

@@ -1,0 +1,62 @@
+"""Customers and their tickets: the sample data that the bot's features read."""
+
+from django.contrib import admin
+from django.utils.html import format_html
+from unfold.admin import TabularInline
+from unfold.decorators import display
+
+from chat.models import Conversation, Customer, Ticket
+from features.admin_html import badge, link, list_link, table
+from features.admin_tools import ListAdmin
+
+
+class TicketInline(TabularInline):
+    model = Ticket
+    extra = 0
+    fields = ("number", "subject", "status", "created_at")
+
+
+@admin.register(Customer)
+class CustomerAdmin(ListAdmin):
+    list_display = ("user_id", "name", "shown_tier", "created_at")
+    list_filter = ("created_at",)
+    search_fields = ("user_id__startswith", "name__icontains")
+    inlines = (TicketInline,)
+    fields = (("user_id", "name"), "tier", "conversations")
+    readonly_fields = ("conversations",)
+
+    @display(description="tier", ordering="tier")
+    def shown_tier(self, customer: Customer) -> str:
+        return badge(customer.tier, "info" if customer.tier != "free" else "plain")
+
+    @display(description="conversations")
+    def conversations(self, customer: Customer) -> str:
+        if customer.pk is None:
+            return "–"
+        newest = Conversation.objects.filter(user_id=customer.user_id)[:10]
+        rows = [
+            (link(Conversation, each.pk, f"#{each.pk}"), f"{each.last_message_at:%Y-%m-%d %H:%M}") for each in newest
+        ]
+        return format_html(
+            "{}{}",
+            table(["Conversation", "Last message (UTC)"], rows),
+            list_link(Conversation, "All of them", q=customer.user_id),
+        )
+
+
+@admin.register(Ticket)
+class TicketAdmin(ListAdmin):
+    list_display = ("number", "subject", "of_customer", "shown_status", "created_at")
+    list_filter = ("status", "created_at")
+    list_select_related = ("customer",)
+    search_fields = ("subject__icontains", "customer__user_id__exact")
+    search_help_text = "Words of the subject, or a customer's whole user id."
+    autocomplete_fields = ("customer",)
+
+    @display(description="customer")
+    def of_customer(self, ticket: Ticket) -> str:
+        return link(Customer, ticket.customer_id, ticket.customer.user_id)
+
+    @display(description="status", ordering="status")
+    def shown_status(self, ticket: Ticket) -> str:
+        return badge(ticket.status)

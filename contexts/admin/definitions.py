@@ -1,0 +1,72 @@
+"""Contexts as the code declares them; their switch and their token budget are the operator's."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from unfold.decorators import display
+
+from contexts.models import ContextDefinition, Trace
+from features.admin.definitions import state_of
+from features.admin_html import badge, link, short, table
+from features.admin_tools import DefinitionAdmin
+
+
+class ContextForm(forms.ModelForm):  # type: ignore[type-arg]
+    class Meta:
+        model = ContextDefinition
+        fields = ("is_enabled", "max_tokens_override")
+
+    def clean_max_tokens_override(self) -> int | None:
+        budget: int | None = self.cleaned_data["max_tokens_override"]
+        if budget == 0:
+            raise forms.ValidationError("A budget must be at least one token; leave it empty for the declared one.")
+        return budget
+
+
+@admin.register(ContextDefinition)
+class ContextDefinitionAdmin(DefinitionAdmin):
+    form = ContextForm
+    operator_fields = ("is_enabled", "max_tokens_override")
+    list_display = ("name", "budget", "model", "overflow", "freshness_sla", "shown_state", "location")
+    readonly_fields = ("traces",)
+    fieldsets = (
+        ("What you may change", {"fields": ("is_enabled", "max_tokens_override")}),
+        (
+            "As the code declares it",
+            {
+                "fields": (
+                    "name", "description", "location", ("declared_max_tokens", "model"),
+                    ("overflow", "freshness_sla", "freshness_strict"), ("created_at", "gone_at"),
+                )
+            },
+        ),
+        (None, {"fields": ("traces",)}),
+    )  # fmt: skip
+
+    @display(description="token budget")
+    def budget(self, row: ContextDefinition) -> str:
+        changed = f" (declared {row.declared_max_tokens:,})" if row.max_tokens_override else ""
+        return f"{row.max_tokens:,}{changed}"
+
+    @display(description="state")
+    def shown_state(self, row: ContextDefinition) -> str:
+        return badge(state_of(row))
+
+    @display(description="newest traces")
+    def traces(self, row: ContextDefinition) -> Any:
+        newest = (
+            Trace.objects.filter(context=row.name)
+            .order_by("-created_at")
+            .only("query", "user_id", "state", "created_at")
+        )
+        rows = [
+            (
+                link(Trace, each.pk, f"{each.created_at:%Y-%m-%d %H:%M:%S}"),
+                each.user_id,
+                short(each.query),
+                badge(each.state),
+            )
+            for each in newest[:10]
+        ]
+        return table(["Assembled (UTC)", "User", "Question", "State"], rows)

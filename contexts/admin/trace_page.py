@@ -1,0 +1,179 @@
+"""What the page of a trace draws: its stored body, with links to what is still there."""
+
+import json
+from datetime import datetime
+from typing import Any
+
+from contexts.models import Trace, TraceBody
+from contexts.traces import digest_of
+from features.admin_html import admin_url, duration, pretty, short
+from features.models import FeatureValue
+from retrieval.models import Chunk, Document, DocumentVersion
+
+_COLOURS = 8
+
+
+def trace_page(trace: Trace) -> dict[str, Any]:
+    """Return what the template needs; a trace without a body shows its row only."""
+    text = TraceBody.objects.filter(pk=trace.pk).values_list("text", flat=True).first()
+    body = json.loads(text) if text else {}
+    links = _Links(body)
+    return {
+        "has_body": text is not None,
+        "is_verified": text is not None and digest_of(text) == trace.digest,
+        "raw": pretty(body),
+        "items": [_item(item, links) for item in body.get("items", [])],
+        "budget": _budget(trace, body),
+        "features": [_feature(read) for read in body.get("features", [])],
+        "retrievers": [
+            {**call, "shown_arguments": short(call.get("arguments", {}), 300), "took": _ms(call.get("duration_ms"))}
+            for call in body.get("retrievers", [])
+        ],
+        "searches": [_search(search, links) for search in body.get("searches", [])],
+        "inner": [{"id": each, "url": admin_url(Trace, each)} for each in body.get("contexts", [])],
+        "messages": body.get("messages") or [],
+        "inputs": [(name, value) for name, value in body.get("inputs", {}).items() if name not in ("query", "user_id")],
+        "defined_at": body.get("defined_at", ""),
+        "error": body.get("error"),
+        "timings": _timings(trace, body),
+        "outcome": _outcome(trace),
+    }
+
+
+class _Links:
+    """Where the documents and chunks of the hits are now; both may be gone since."""
+
+    def __init__(self, body: dict[str, Any]) -> None:
+        hits = [hit for search in body.get("searches", []) for hit in search.get("hits", [])]
+        chunks = {hit.get("chunk_id") for hit in hits}
+        self.version_of = {hit.get("chunk_id"): hit.get("version_id") for hit in hits}
+        self.chunks = set(Chunk.objects.filter(pk__in=chunks).values_list("pk", flat=True)) if chunks else set()
+        versions = DocumentVersion.objects.filter(pk__in=set(self.version_of.values()))
+        self.documents = dict(versions.values_list("pk", "document_id")) if chunks else {}
+
+    def chunk(self, chunk_id: Any) -> str:
+        """Link to the chunk, or to the version that it was cut from."""
+        if chunk_id in self.chunks:
+            return admin_url(Chunk, chunk_id)
+        version = self.version_of.get(chunk_id)
+        return admin_url(DocumentVersion, version) if version in self.documents else ""
+
+    def document(self, version_id: Any) -> str:
+        return admin_url(Document, self.documents[version_id]) if version_id in self.documents else ""
+
+    def version(self, version_id: Any) -> str:
+        return admin_url(DocumentVersion, version_id) if version_id in self.documents else ""
+
+
+def _item(item: dict[str, Any], links: _Links) -> dict[str, Any]:
+    kind, _, number = (item.get("source_id") or "").partition(":")
+    url = links.chunk(int(number)) if kind == "chunk" and number.isdecimal() else ""
+    place = item.get("position", 0)
+    return {
+        **item,
+        "number": place + 1,
+        "colour": place % _COLOURS,
+        "url": url,
+        "beginning": short(item.get("content", ""), 110),
+    }
+
+
+def _budget(trace: Trace, body: dict[str, Any]) -> dict[str, Any]:
+    """Return the stacked bar: a part for each kept item, then what joins them, then what was left."""
+    budget = body.get("budget") or {}
+    whole = max(trace.max_tokens, trace.tokens, 1)
+    parts = [
+        {
+            "colour": item["position"] % _COLOURS,
+            "percent": f"{100 * item['tokens'] / whole:.2f}",
+            "title": f"Item {item['position'] + 1}: {item['tokens']:,} tokens, {short(item['content'], 80)}",
+        }
+        for item in body.get("items", [])
+        if item["kept"] and item["tokens"]
+    ]
+    return {
+        **budget,
+        "parts": parts,
+        "percent": f"{100 * trace.tokens / max(trace.max_tokens, 1):.1f}",
+        "left": max(0, trace.max_tokens - trace.tokens),
+        "is_over": trace.tokens > trace.max_tokens,
+        "joining": trace.tokens - sum(item["tokens"] for item in body.get("items", []) if item["kept"]),
+    }
+
+
+def _feature(read: dict[str, Any]) -> dict[str, Any]:
+    at = read.get("event_timestamp")
+    return {
+        **read,
+        "shown_value": short(read.get("value"), 200),
+        "whole_value": pretty(read.get("value")),
+        "age": duration(read.get("age_s")),
+        "true_at": f"{datetime.fromisoformat(at):%Y-%m-%d %H:%M:%S}" if at else "–",
+        "url": admin_url(FeatureValue, read["value_id"]) if read.get("value_id") else "",
+    }
+
+
+def _search(search: dict[str, Any], links: _Links) -> dict[str, Any]:
+    hits = search.get("hits", [])
+    best = max((hit.get("score") or 0 for hit in hits), default=0) or 1
+    return {
+        **search,
+        "shown_filters": short(search["filters"], 200) if search.get("filters") else "",
+        "took": " + ".join(
+            f"{_ms(search.get(name))} {what}" for name, what in (("embed_ms", "embedding"), ("sql_ms", "SQL"))
+        ),
+        "hits": [
+            {
+                **hit,
+                "place": place,
+                "percent": f"{max(0, 100 * (hit.get('score') or 0) / best):.1f}",
+                "document_url": links.document(hit.get("version_id")),
+                "version_url": links.version(hit.get("version_id")),
+                "chunk_url": links.chunk(hit.get("chunk_id")),
+                "is_gone": hit.get("chunk_id") not in links.chunks,
+            }
+            for place, hit in enumerate(hits, 1)
+        ],
+    }
+
+
+def _timings(trace: Trace, body: dict[str, Any]) -> list[dict[str, Any]]:
+    timings = body.get("timings_ms", {})
+    function, assembly = timings.get("function"), timings.get("assembly", trace.duration_ms)
+    rows = [("assembly, whole", assembly)]
+    if function is not None:
+        rows.append(("its function: features and searches", function))
+    for search in body.get("searches", []):
+        if not search.get("is_cached"):
+            rows += [
+                (f"embedding for {search['index']}", search.get("embed_ms")),
+                (f"SQL in {search['index']}", search.get("sql_ms")),
+            ]
+    latency = (trace.outcome or {}).get("latency_ms")
+    if latency is not None:
+        rows.append(("question to answer", latency))
+    longest = max((ms or 0 for _, ms in rows), default=0) or 1
+    return [{"name": name, "took": _ms(ms), "percent": f"{100 * (ms or 0) / longest:.1f}"} for name, ms in rows]
+
+
+def _outcome(trace: Trace) -> dict[str, Any]:
+    outcome = dict(trace.outcome or {})
+    usage = outcome.pop("usage", None) or {}
+    latency = outcome.pop("latency_ms", None)
+    cost = usage.pop("cost_usd", None)
+    return {
+        "usage": [
+            (name.replace("_", " "), f"{value:,}" if isinstance(value, int) else value) for name, value in usage.items()
+        ],
+        "latency": _ms(latency),
+        "cost": None if cost is None else f"{cost:.6f} US$",
+        "rest": [
+            (name.replace("_", " "), ", ".join(map(str, value)) if isinstance(value, list) else value)
+            for name, value in outcome.items()
+            if value not in (None, "", [])
+        ],
+    }
+
+
+def _ms(value: float | None) -> str:
+    return "–" if value is None else f"{value:,.1f} ms" if value < 1000 else f"{value / 1000:,.2f} s"

@@ -1,0 +1,36 @@
+"""What the terminal says once the bot runs."""
+
+from fabra_project.stack.bot import Address
+from fabra_project.stack.folder import DataFolder
+
+_OPEN = """\
+Development mode (DEBUG=1): the chat, the API and the debug pages are open to everyone who can reach {place},
+without a key. Set DEBUG=0 to require keys and sign-in."""
+_CLOSED = """\
+Development mode is off: the API needs a key (manage.py create_api_key NAME --scope chat)."""
+_TEXT = """
+The bot is running.
+
+  Chat page    {url}/
+  Admin        {url}/admin/   user: {username}   password: {password}
+  API          {url}/api/docs/
+  Logs         {logs}/*.log
+
+  Try it:
+  curl -X POST {url}/chat -H "Content-Type: application/json"{key} \\
+       -d '{{"user_id": "user_123", "message": "How do I reset my password?"}}'
+
+{mode}
+Ctrl-C stops all of it.
+"""
+
+
+def announcement(folder: DataFolder, address: Address, admin: dict[str, str | None], *, is_open: bool) -> str:
+    return _TEXT.format(
+        url=address.url,
+        username=admin["username"],
+        password=admin["password"] or "(the one you chose)",
+        logs=folder.logs,
+        key="" if is_open else ' -H "Authorization: Bearer YOUR_KEY"',
+        mode=(_OPEN if is_open else _CLOSED).format(place=f"{address.host}:{address.port}"),
+    )

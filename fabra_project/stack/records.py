@@ -1,0 +1,57 @@
+"""Which processes the stack started: one small file each, so that the next start finds what a kill -9 left."""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from fabra_project.stack.folder import DataFolder
+from fabra_project.stack.services import private_file
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """A process, known by its number and the moment it began: a number alone is soon another process's."""
+
+    name: str
+    pid: int
+    started: float
+
+    def process(self) -> psutil.Process | None:
+        """Return the process if it still is the one recorded; a clock that was set moves its start a little."""
+        try:
+            process = psutil.Process(self.pid)
+            is_same = abs(process.create_time() - self.started) < 2
+            return process if is_same and process.status() != psutil.STATUS_ZOMBIE else None
+        except psutil.NoSuchProcess:
+            return None
+
+
+def record(folder: DataFolder, name: str, pid: int | None = None) -> None:
+    """Write down this process, or one just started."""
+    process = psutil.Process(pid or os.getpid())
+    text = json.dumps({"pid": process.pid, "started": process.create_time()})
+    path = folder.records / name
+    private_file(path, text).replace(path)
+
+
+def forget(folder: DataFolder, name: str) -> None:
+    (folder.records / name).unlink(missing_ok=True)
+
+
+def read_record(folder: DataFolder, name: str) -> Record | None:
+    return _read(folder.records / name)
+
+
+def all_records(folder: DataFolder) -> list[Record]:
+    found = (_read(path) for path in sorted(folder.records.iterdir()) if "." not in path.name)
+    return [entry for entry in found if entry is not None]
+
+
+def _read(path: Path) -> Record | None:
+    try:
+        return Record(name=path.name, **json.loads(path.read_text()))
+    except (FileNotFoundError, ValueError, TypeError):
+        return None

@@ -1,0 +1,123 @@
+"""supervisord: it runs the programs, keeps their logs, and restarts whichever dies."""
+
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from collections import Counter
+
+from fabra_project.stack.errors import StackError
+from fabra_project.stack.folder import PROJECT, DataFolder, last_lines
+from fabra_project.stack.leftovers import SUPERVISOR
+from fabra_project.stack.program import Program, child_command, write_programs
+from fabra_project.stack.records import record
+
+TRIES = 3  # a program that ended so often will not start by waiting
+
+# No control socket: its path may not exceed 107 bytes, and nothing here needs one. Paths are relative to the data
+# folder, where it runs, so that no character in them means something to its parser.
+_HEAD = """\
+[supervisord]
+nodaemon=true
+silent=true
+logfile=logs/supervisord.log
+logfile_maxbytes=5MB
+logfile_backups=2
+pidfile=run/supervisord.pid
+childlogdir=logs
+"""
+# A program that ends within startsecs counts as failed, and each further try waits a second longer.
+_PROGRAM = """
+[program:{name}]
+command={command}
+directory={directory}
+autorestart=true
+startsecs={start_seconds}
+startretries=1000000
+stopsignal={stop_signal}
+stopwaitsecs=6
+killasgroup={is_killed_as_group}
+redirect_stderr=true
+stdout_logfile=logs/{name}.log
+stdout_logfile_maxbytes=10MB
+stdout_logfile_backups=2
+"""
+_GROUP = """
+[group:{name}]
+programs={programs}
+priority={priority}
+"""
+
+
+class Supervision:
+    """A running supervisord, seen through its log."""
+
+    def __init__(self, folder: DataFolder, programs: list[Program], environment: dict[str, str]) -> None:
+        self._folder = folder
+        self._log = folder.log("supervisord")
+        self._log_start = self._log.stat().st_size if self._log.exists() else 0
+        write_programs(folder, programs)
+        config = folder.run / "supervisord.conf"
+        config.write_text(supervisor_config(programs))
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "supervisor.supervisord", "-c", str(config)],
+            cwd=folder.path,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=folder.log("supervisord-errors").open("wb"),
+            start_new_session=True,  # a Ctrl-C in the terminal is ours to pass on
+        )
+        record(folder, SUPERVISOR, self._process.pid)
+
+    def failures(self) -> Counter[str]:
+        """Return how often each program has ended by itself since the start."""
+        try:
+            with self._log.open("rb") as file:
+                file.seek(self._log_start)
+                text = file.read().decode(errors="replace")
+        except FileNotFoundError:
+            return Counter()
+        return Counter(re.findall(r"(?:exited|spawnerr): (\w+)", text))
+
+    def require_alive(self, name: str = "") -> None:
+        """Raise if the supervisor has ended, or has tried in vain to start this program."""
+        if self.failures()[name] >= TRIES:
+            log = self._folder.log(name)
+            raise StackError(f"{name} does not start; the end of {log}:\n{last_lines(log)}")
+        if self._process.poll() is not None:
+            log = self._folder.log("supervisord-errors")
+            code = self._process.returncode
+            raise StackError(f"The supervisor ended (exit code {code}), so everything was stopped.\n{last_lines(log)}")
+
+    def wait(self) -> None:
+        """Return never, unless the supervisor ends."""
+        self._process.wait()
+        self.require_alive()
+
+
+def supervisor_config(programs: list[Program]) -> str:
+    parts = [_HEAD, *(["user=root\n"] if os.geteuid() == 0 else [])]
+    for program in programs:
+        parts.append(
+            _PROGRAM.format(
+                name=program.name,
+                command=_escaped(shlex.join(child_command(program.name))),
+                directory=_escaped(str(PROJECT)),
+                start_seconds=1 if program.is_server else 5,
+                stop_signal=signal.Signals(program.stop_signal).name.removeprefix("SIG"),
+                # PostgreSQL's own processes end with it, in order.
+                is_killed_as_group="false" if program.is_server else "true",
+            )
+        )
+    for name, is_server, priority in (("servers", True, 10), ("apps", False, 20)):
+        names = [program.name for program in programs if program.is_server is is_server]
+        if names:
+            parts.append(_GROUP.format(name=name, programs=",".join(names), priority=priority))
+    return "".join(parts)
+
+
+def _escaped(text: str) -> str:
+    return text.replace("%", "%%")

@@ -1,0 +1,116 @@
+"""Small pieces of HTML for the admin's pages; every text that comes in is escaped."""
+
+import json
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+from django.db import models
+from django.urls import reverse
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+
+_TONES = {
+    "done": "good", "indexed": "good", "answered": "good", "fresh": "good", "kept": "good", "enabled": "good",
+    "usable": "good", "verified": "good", "open": "info", "received": "info", "running": "info", "queued": "info",
+    "pending": "info", "assembled": "info", "retrying": "warn", "stale": "warn", "superseded": "plain",
+    "dropped": "plain", "deleted": "plain", "closed": "plain", "expired": "warn", "dead": "bad", "failed": "bad",
+    "missing": "bad", "revoked": "bad", "gone": "bad", "disabled": "warn", "altered": "bad",
+}  # fmt: skip
+
+
+def badge(text: str, tone: str = "", label: str = "") -> SafeString:
+    """Draw a state as a coloured label; the tone follows from the text where none is given."""
+    return format_html(
+        '<span class="fb-badge fb-{}">{}</span>', tone or _TONES.get(str(text).lower(), "plain"), label or text
+    )
+
+
+def badges(texts: Iterable[str], tone: str = "warn") -> SafeString | str:
+    return format_html_join(" ", '<span class="fb-badge fb-{}">{}</span>', ((tone, text) for text in texts)) or "–"
+
+
+def bar(part: float, whole: float, label: str = "", tone: str = "info") -> SafeString:
+    """Draw `part` of `whole` as a bar with a label."""
+    percent = min(100.0, 100 * part / whole) if whole else 0.0
+    return format_html(
+        '<span class="fb-bar" title="{}"><span class="fb-bar-track"><span class="fb-bar-fill fb-{}"'
+        ' style="width:{}%"></span></span><span class="fb-bar-label">{}</span></span>',
+        label, tone, f"{percent:.1f}", label,
+    )  # fmt: skip
+
+
+def pretty(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=2, sort_keys=True)
+
+
+def json_block(value: Any) -> SafeString:
+    return format_html('<pre class="fb-pre">{}</pre>', pretty(value))
+
+
+def text_block(text: str) -> SafeString | str:
+    return format_html('<pre class="fb-pre">{}</pre>', text) if text else "–"
+
+
+def one_line(text: str) -> SafeString:
+    return format_html('<span class="fb-one-line">{}</span>', text)
+
+
+def wide(text: str) -> SafeString:
+    """Give a text of a list the room that it needs to be read."""
+    return format_html('<span class="fb-wide">{}</span>', text)
+
+
+def folded(summary: str, content: str) -> SafeString:
+    """Hide what is long behind its first words."""
+    return format_html('<details class="fb-fold"><summary>{}</summary>{}</details>', summary, content)
+
+
+def short(value: Any, max_chars: int = 80) -> str:
+    """Return a JSON value in one line, cut."""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    text = " ".join(text.split())
+    return text if len(text) <= max_chars else text[: max_chars - 1] + "…"
+
+
+def admin_url(model: type[models.Model], pk: Any) -> str:
+    return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_change", args=[pk])
+
+
+def list_url(model: type[models.Model]) -> str:
+    return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
+
+
+def link(model: type[models.Model], pk: Any, text: Any) -> SafeString | str:
+    """Link to a row's page; a plain dash where there is none."""
+    return format_html('<a class="fb-link" href="{}">{}</a>', admin_url(model, pk), text) if pk is not None else "–"
+
+
+def list_link(model: type[models.Model], text: str, **query: Any) -> SafeString:
+    """Link to a list, filtered or searched."""
+    return format_html('<a class="fb-link" href="{}?{}">{}</a>', list_url(model), urlencode(query), text)
+
+
+def table(headings: Sequence[str], rows: Iterable[Sequence[Any]], empty: str = "Nothing here yet.") -> SafeString:
+    lines = [format_html_join("", "<td>{}</td>", ((cell,) for cell in row)) for row in rows]
+    if not lines:
+        return format_html('<span class="fb-empty">{}</span>', empty)
+    return format_html(
+        '<div class="fb-scroll"><table class="fb-table"><thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>',
+        format_html_join("", "<th>{}</th>", ((heading,) for heading in headings)),
+        format_html_join("", "<tr>{}</tr>", ((line,) for line in lines)),
+    )
+
+
+def duration(value: timedelta | float | None) -> str:
+    """Return a length of time as people say it: 240 ms, 4.2 s, 5 min, 3 h, 2 d."""
+    if value is None:
+        return "–"
+    seconds = value.total_seconds() if isinstance(value, timedelta) else value
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds:.3g} s"

@@ -1,0 +1,83 @@
+"""Chunks: what searches find. Their vectors are never read here."""
+
+from functools import reduce
+from operator import or_
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.postgres.search import SearchQuery
+from django.db.models import Q, QuerySet
+from django.db.models.functions import Left
+from django.http import HttpRequest
+from unfold.decorators import display
+
+from features.admin_html import json_block, link, short, text_block, wide
+from features.admin_tools import ReadOnlyAdmin, is_list
+from retrieval.models import Chunk, Document, DocumentVersion, Index
+
+
+class IndexFilter(admin.SimpleListFilter):
+    title = "index"
+    parameter_name = "index"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(str(pk), name) for pk, name in Index.objects.values_list("pk", "name")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Chunk]) -> QuerySet[Chunk]:
+        if not (self.value() or "").isdecimal():
+            return queryset
+        return queryset.filter(generation__index_id=int(self.value() or 0))
+
+
+@admin.register(Chunk)
+class ChunkAdmin(ReadOnlyAdmin):
+    list_display = ("shown_text", "of_document", "position", "heading_path", "token_count", "of_version")
+    list_display_links = ("shown_text",)
+    list_filter = (IndexFilter,)
+    ordering = ("-id",)
+    sortable_by = ()
+    search_fields = ("text",)  # see get_search_results
+    search_help_text = "Words of the text, as the lexical leg finds them, or a document's whole id."
+    fieldsets = (
+        (None, {"fields": (("of_document", "of_version", "position"), "heading_path", "whole_text", "token_count")}),
+        ("Metadata", {"fields": ("shown_metadata",)}),
+        ("Embedding", {"fields": ("generation", "content_hash")}),
+    )
+    readonly_fields = ("of_document", "of_version", "whole_text", "shown_metadata")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Chunk]:
+        rows = super().get_queryset(request).select_related("document", "version", "generation__index")
+        rows = rows.defer(
+            "embedding", "lexemes", "document__text", "document__metadata", "document__error", "version__text",
+            "version__metadata",
+        )  # fmt: skip
+        return rows.defer("text", "metadata").annotate(beginning=Left("text", 200)) if is_list(request) else rows
+
+    def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> tuple[Any, bool]:
+        term = search_term.strip()
+        if not term:
+            return queryset, False
+        languages = set(Index.objects.values_list("language", flat=True)) or {"english"}
+        words = reduce(or_, (Q(lexemes=SearchQuery(term, config=each, search_type="websearch")) for each in languages))
+        documents = list(Document.objects.filter(entity_id=term).values_list("pk", flat=True)[:50])
+        return queryset.filter(words | Q(document__in=documents) if documents else words), False
+
+    @display(description="text")
+    def shown_text(self, chunk: Any) -> str:
+        return wide(short(chunk.beginning, 110))
+
+    @display(description="document")
+    def of_document(self, chunk: Chunk) -> str:
+        return link(Document, chunk.document_id, chunk.document.entity_id)
+
+    @display(description="version")
+    def of_version(self, chunk: Chunk) -> str:
+        return link(DocumentVersion, chunk.version_id, f"v{chunk.version.number}")
+
+    @display(description="text")
+    def whole_text(self, chunk: Chunk) -> str:
+        return text_block(chunk.text)
+
+    @display(description="metadata")
+    def shown_metadata(self, chunk: Chunk) -> str:
+        return json_block(chunk.metadata)

@@ -1,0 +1,202 @@
+"""Documents: written here or by code, indexed by the worker; and their versions."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+from django.conf import settings
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.html import format_html
+from unfold.decorators import action, display
+
+from features.admin_html import badge, json_block, link, short, table, text_block
+from features.admin_tools import ListAdmin, ReadOnlyAdmin, moment
+from retrieval.admin.forms import DocumentForm
+from retrieval.errors import DocumentNotFound
+from retrieval.indexing import delete_document
+from retrieval.models import Chunk, Document, DocumentVersion, Index
+from retrieval.reindex import publish_again
+
+_SHOWN_ROWS = 100
+_EDITED = ("title", "text", "metadata", "deleted_at", "updated_at")
+
+
+class LiveFilter(admin.SimpleListFilter):
+    """Deleted documents are shown only when asked for."""
+
+    title = "deletion"
+    parameter_name = "deleted"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("yes", "Deleted"), ("all", "All")]
+
+    def choices(self, changelist: Any) -> Iterator[Any]:
+        choices = super().choices(changelist)
+        yield {**next(choices), "display": "Not deleted"}
+        yield from choices
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Document]) -> QuerySet[Document]:
+        if self.value() == "all":
+            return queryset
+        return queryset.exclude(deleted_at=None) if self.value() == "yes" else queryset.filter(deleted_at=None)
+
+
+@admin.register(Document)
+class DocumentAdmin(ListAdmin):
+    form = DocumentForm
+    list_display = ("shown_title", "entity_id", "index", "shown_state", "served", moment("updated_at"), "shown_error")
+    list_filter = (LiveFilter, "state", "index", "updated_at")
+    list_select_related = ("index", "version")
+    list_defer = ("text", "metadata", "version__text", "version__metadata", "version__title")
+    ordering = ("-updated_at",)
+    sortable_by = ("updated_at",)
+    search_fields = ("entity_id__startswith", "title__icontains")
+    search_help_text = "Words of the title, or the beginning of an id."
+    actions = ("reindex",)
+    readonly_fields = (
+        "shown_state",
+        "error",
+        "served",
+        "occurred_at",
+        "indexed_at",
+        "updated_at",
+        "versions",
+        "chunks",
+    )
+
+    def get_fieldsets(self, request: HttpRequest, obj: Document | None = None) -> Any:
+        written = (None, {"fields": (("index", "entity_id"), "title", "text", "metadata")})
+        if obj is None:
+            return (written,)
+        state = (
+            ("shown_state", "served", "indexed_at"),
+            *((("error",),) if obj.error else ()),
+            ("updated_at", "occurred_at"),
+        )
+        return (
+            ("State", {"fields": state}),
+            written,
+            (None, {"fields": ("chunks", "versions")}),
+        )
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        default = Index.objects.filter(name=settings.FABRA_DEFAULT_INDEX).first()
+        return {"index": default, **super().get_changeform_initial_data(request)}
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Document | None = None) -> tuple[str, ...]:
+        return (*self.readonly_fields, "index", "entity_id") if obj else self.readonly_fields
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        is_deleted = isinstance(obj, Document) and obj.deleted_at is not None
+        return not is_deleted and super().has_change_permission(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        is_deleted = isinstance(obj, Document) and obj.deleted_at is not None
+        return not is_deleted and super().has_delete_permission(request, obj)
+
+    def save_model(self, request: HttpRequest, obj: Document, form: DocumentForm, change: bool) -> None:
+        if obj.pk is None:
+            obj.save()
+        else:
+            # A worker may be indexing it: what is the worker's is not written back.
+            obj.deleted_at = None
+            obj.save(update_fields=_EDITED)
+        self.message_user(request, "Saved; it is being indexed.", messages.INFO)
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        chunks = Chunk.objects.filter(document__in=list(objs)).count()
+        counts = {"documents": len(objs), "chunks": chunks}
+        return [f"{each} ({each.index}: {each.entity_id}); its versions stay" for each in objs], counts, set(), []
+
+    def delete_model(self, request: HttpRequest, obj: Document) -> None:
+        with suppress(DocumentNotFound):  # somebody was faster
+            delete_document(obj.index.name, obj.entity_id)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Document]) -> None:
+        for document in queryset.select_related("index"):
+            self.delete_model(request, document)
+
+    @action(description="Re-index", permissions=["change"])
+    def reindex(self, request: HttpRequest, rows: QuerySet[Document]) -> None:
+        count = publish_again(rows.select_related("index").iterator(chunk_size=50))
+        self.message_user(request, f"{count} being indexed again.", messages.SUCCESS if count else messages.WARNING)
+
+    @display(description="title", ordering="title")
+    def shown_title(self, document: Document) -> str:
+        return short(str(document), 70)
+
+    @display(description="state")
+    def shown_state(self, document: Document) -> str:
+        return badge(document.state, label=document.get_state_display())
+
+    @display(description="error")
+    def shown_error(self, document: Document) -> str:
+        return short(document.error)
+
+    @display(description="served version")
+    def served(self, document: Document) -> str:
+        return link(DocumentVersion, document.version_id, f"v{document.version.number}") if document.version else "none"
+
+    @display(description="versions")
+    def versions(self, document: Document) -> str:
+        found = document.versions.only("number", "title", "source", "created_at", "document_id")[:_SHOWN_ROWS]
+        rows = [
+            (link(DocumentVersion, each.pk, f"v{each.number}"), short(each.title), each.source,
+             f"{each.created_at:%Y-%m-%d %H:%M:%S}", badge("served", "good") if each.pk == document.version_id else "")
+            for each in found
+        ]  # fmt: skip
+        return table(["Version", "Title", "Written by", "Written (UTC)", ""], rows, "It was not indexed yet.")
+
+    @display(description="chunks that searches find")
+    def chunks(self, document: Document) -> str:
+        return chunk_table(Chunk.objects.filter(document=document))
+
+
+@admin.register(DocumentVersion)
+class DocumentVersionAdmin(ReadOnlyAdmin):
+    list_display = ("shown_title", "number", "of_document", "source", moment("created_at"))
+    list_filter = ("document__index", "created_at")
+    list_select_related = ("document",)
+    list_defer = ("text", "metadata", "document__text", "document__metadata")
+    sortable_by = ()
+    search_fields = ("document__entity_id__startswith", "title__icontains")
+    search_help_text = "Words of the title, or the beginning of a document's id."
+    fieldsets = (
+        (None, {"fields": (("of_document", "number"), "title", "shown_text", "shown_metadata")}),
+        ("Where it is from", {"fields": (("source", "created_at"), "content_hash")}),
+        (None, {"fields": ("chunks",)}),
+    )
+    readonly_fields = ("of_document", "shown_text", "shown_metadata", "chunks")
+
+    @display(description="title")
+    def shown_title(self, version: DocumentVersion) -> str:
+        return short(version.title, 70)
+
+    @display(description="document")
+    def of_document(self, version: DocumentVersion) -> str:
+        return link(Document, version.document_id, version.document.entity_id)
+
+    @display(description="text")
+    def shown_text(self, version: DocumentVersion) -> str:
+        return text_block(version.text)
+
+    @display(description="metadata")
+    def shown_metadata(self, version: DocumentVersion) -> str:
+        return json_block(version.metadata)
+
+    @display(description="chunks")
+    def chunks(self, version: DocumentVersion) -> str:
+        return chunk_table(Chunk.objects.filter(version=version))
+
+
+def chunk_table(chunks: QuerySet[Chunk]) -> str:
+    found = chunks.order_by("generation", "position").values_list(
+        "pk", "position", "heading_path", "text", "token_count"
+    )
+    rows = [
+        (link(Chunk, pk, f"#{position}"), heading_path or "–", short(text, 140), tokens)
+        for pk, position, heading_path, text, tokens in found[:_SHOWN_ROWS]
+    ]
+    return format_html("{}", table(["Chunk", "Under", "Text", "Tokens"], rows, "None are served."))

@@ -1,0 +1,90 @@
+"""Forms of the retrieval admin: what the engine would refuse is a message beside its field."""
+
+from typing import Any
+
+from django import forms
+from django.db import connection
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
+
+from features.admin_tools import JsonTextField
+from features.errors import FabraError
+from features.events import AxiomEvent
+from features.text import check_key
+from retrieval.indexing import check_document
+from retrieval.models import Document, Index
+
+
+class DocumentForm(forms.ModelForm):  # type: ignore[type-arg]
+    text = forms.CharField(
+        strip=False,
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 28, "class": "fb-mono", "spellcheck": "false"}),
+        help_text="Markdown. Headings become the chunks' heading path.",
+    )
+    metadata = JsonTextField(required=False, help_text="A JSON object; searches can filter by its values.")
+
+    class Meta:
+        model = Document
+        fields = ("index", "entity_id", "title", "text", "metadata")
+
+    def clean_text(self) -> str:
+        # A browser sends CR LF; with it every chunk would differ from the same text sent to the API.
+        return self.cleaned_data["text"].replace("\r\n", "\n")
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or self.cleaned_data
+        if self.errors:
+            return data
+        index = data.get("index") or self.instance.index
+        entity_id = data.get("entity_id") or self.instance.entity_id
+        try:
+            check_document(index.name, entity_id, data["text"], data["metadata"], data["title"])
+            _check_event(index, entity_id, data)
+        except FabraError as error:
+            self.add_error(_field_of(str(error), self.fields), str(error))
+        else:
+            self._take_over_deleted(index, entity_id)
+        return data
+
+    def _take_over_deleted(self, index: Index, entity_id: str) -> None:
+        """A new document by the id of a deleted one is that document, come back."""
+        if self.instance.pk is None:
+            known = Document.objects.filter(index=index, entity_id=entity_id).exclude(deleted_at=None).first()
+            if known is not None:
+                self.instance = known
+
+
+class IndexForm(forms.ModelForm):  # type: ignore[type-arg]
+    language = forms.ChoiceField(
+        choices=lambda: [(name, name) for name in _languages()],
+        initial="english",
+        widget=UnfoldAdminSelectWidget,
+        help_text="The text-search configuration of the lexical leg.",
+    )
+
+    class Meta:
+        model = Index
+        fields = ("name", "language")
+
+    def clean_name(self) -> str:
+        try:
+            return check_key(self.cleaned_data["name"], "name")
+        except FabraError as error:
+            raise forms.ValidationError(str(error)) from None
+
+
+def _check_event(index: Index, entity_id: str, data: dict[str, Any]) -> None:
+    """The save becomes an event, which has limits of its own."""
+    payload = {"index": index.name, "content": data["text"], "metadata": data["metadata"], "title": data["title"]}
+    AxiomEvent(event_type="doc_updated", entity_id=entity_id, payload=payload).validate()
+
+
+def _field_of(message: str, fields: dict[str, forms.Field]) -> str | None:
+    name = message.split(" ", 1)[0]
+    # The payload is as large as its text.
+    return "text" if name == "payload" else name if name in fields else None
+
+
+def _languages() -> list[str]:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT cfgname FROM pg_ts_config ORDER BY cfgname")
+        return [row[0] for row in cursor.fetchall()]

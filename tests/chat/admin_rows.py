@@ -1,0 +1,139 @@
+"""Rows for the admin's pages: some of every table that it lists."""
+
+import json
+from datetime import timedelta
+from typing import Any
+
+from django.contrib.postgres.search import SearchVector
+from django.db.models import Value
+from django.utils import timezone
+from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
+
+from chat.models import ApiKey, Conversation, Customer, Message, Ticket
+from contexts.models import ContextDefinition, Trace, TraceBody
+from contexts.traces import digest_of
+from features.models import (
+    EntityDefinition,
+    Event,
+    FeatureDefinition,
+    FeatureValue,
+    HandlerOutcome,
+    KnownEntity,
+    MaterializationRun,
+)
+from retrieval.models import Chunk, Document, DocumentVersion, Generation, Index, RetrieverDefinition
+
+VECTOR = [0.123456, 0.654321, 0.5]
+
+
+def fill(count: int, start: int = 0) -> None:
+    """Write `count` rows into every table that the admin lists, numbered from `start` on."""
+    for number in range(start, start + count):
+        _definitions(number)
+        _features(number)
+        _event(number)
+        _chat(number, _document(number))
+
+
+def _definitions(number: int) -> None:
+    common: dict[str, Any] = {"name": f"name_{number}", "location": "module:1", "description": "What it is."}
+    EntityDefinition.objects.create(**common, key="user_id")
+    FeatureDefinition.objects.create(
+        **common, entity="User", declared_refresh=timedelta(minutes=5), materialize=True, ttl=timedelta(hours=1)
+    )
+    RetrieverDefinition.objects.create(**common, index="knowledge_base", top_k=5)
+    ContextDefinition.objects.create(**common, declared_max_tokens=4000, overflow="raise")
+    IntervalSchedule.objects.create(every=1000 + number, period=IntervalSchedule.SECONDS)
+    crontab = CrontabSchedule.objects.create(minute=str(number % 60), hour=str(number // 60))
+    PeriodicTask.objects.create(name=f"task {number}", task="some.task", crontab=crontab)
+
+
+def _features(number: int) -> None:
+    run = MaterializationRun.objects.create(
+        feature="name_0", state="done", total=3, done=2, failed=1, errors=[{"entity_key": "u", "error": "<b>no</b>"}]
+    )
+    FeatureValue.objects.create(
+        entity="User", entity_key=f"user_{number}", feature="name_0", value={"n": number}, source="set",
+        event_timestamp=timezone.now(), run=run,
+    )  # fmt: skip
+    KnownEntity.objects.create(entity="User", entity_key=f"user_{number}")
+
+
+def _event(number: int) -> None:
+    event = Event.objects.create(
+        event_id=f"event-{number}", event_type="message_sent", entity_id=f"user_{number}", payload={"text": "<b>"},
+        digest="0" * 64, source="api", occurred_at=timezone.now(), state="dead" if number % 2 else "done",
+        error="Traceback\nValueError: <script>no</script>",
+    )  # fmt: skip
+    HandlerOutcome.objects.create(event=event, handler="feature:name_0", error="Traceback\nValueError: no", attempts=1)
+
+
+def _document(number: int) -> Chunk:
+    index, _ = Index.objects.get_or_create(name=f"index_{number}")
+    generation = Generation.objects.create(index=index, embedding_model="model", dimension=3)
+    Index.objects.filter(pk=index.pk).update(generation=generation)
+    text = f"# Title {number}\n\nSome <b>text</b>."
+    # bulk_create, as the engine does: no signal, so no event.
+    document = Document.objects.bulk_create(
+        [Document(index=index, entity_id=f"document-{number}", title=f"Title {number}", text=text, state="indexed")]
+    )[0]
+    version = DocumentVersion.objects.create(document=document, number=1, title="T", text=text, source="code")
+    Document.objects.filter(pk=document.pk).update(version=version)
+    return Chunk.objects.create(
+        generation=generation, document=document, version=version, position=0, text=text, token_count=7,
+        heading_path="Title", content_hash="0" * 64, embedding=VECTOR,
+        lexemes=SearchVector(Value(text), config="english"),
+    )  # fmt: skip
+
+
+def _chat(number: int, chunk: Chunk) -> None:
+    customer = Customer.objects.create(user_id=f"user_{number}", name="Ana", tier="premium")
+    Ticket.objects.create(customer=customer, number=number, subject="It <b>broke</b>")
+    ApiKey.make(f"key {number}", ["chat"])
+    trace = make_trace(chunk, f"user_{number}")
+    conversation = Conversation.objects.create(user_id=f"user_{number}")
+    for role in Message.Role.values:
+        Message.objects.create(
+            conversation=conversation, user_id=f"user_{number}", role=role, text="<b>hi</b>", trace=trace
+        )
+
+
+def make_trace(chunk: Chunk, user_id: str, question: str = "How <script>alert(1)</script>?") -> Trace:
+    """Write a trace as the assembly does: two items, one dropped, one search with one hit."""
+    body: dict[str, Any] = {
+        "format": 1, "context": "chat_context", "defined_at": "chat.definitions:1", "inputs": {"query": question},
+        "items": [
+            {"position": 0, "content": "<b>Kept</b> text", "priority": 0, "required": True,
+             "source_id": f"chunk:{chunk.pk}", "tokens": 30, "kept": True, "reason": "required"},
+            {"position": 1, "content": "Dropped text", "priority": 9, "required": False, "source_id": None,
+             "tokens": 90, "kept": False, "reason": "over the budget of 100 tokens"},
+        ],
+        "budget": {"max_tokens": 100, "tokens": 31, "question_tokens": 3, "encoding": "o200k_base",
+                   "encoding_is_exact": True, "model": "gpt-4o-mini", "overflow": False},
+        "features": [
+            {"feature": "user_tier", "entity": "User", "entity_key": user_id, "value": "premium", "status": "stale",
+             "source": "offline", "event_timestamp": "2026-01-02T03:04:05+00:00", "age_s": 61.0, "value_id": None,
+             "is_degraded": True, "error": ""},
+        ],
+        "searches": [
+            {"index": "knowledge_base", "index_version": 3, "query": question, "top_k": 5, "filters": {"a": 1},
+             "flags": [], "embed_ms": 1.5, "sql_ms": 2.5, "is_cached": False,
+             "hits": [
+                 {"chunk_id": chunk.pk, "document_id": chunk.document.entity_id, "version": 1,
+                  "version_id": chunk.version_id, "title": "T", "heading_path": "T > <i>H</i>", "content": "C",
+                  "score": 0.75, "semantic_score": 0.5, "semantic_rank": 1, "lexical_score": 0.25, "lexical_rank": 2},
+             ]},
+        ],
+        "retrievers": [{"retriever": "knowledge_base", "arguments": {"query": question}, "is_cached": True,
+                        "result_count": 1, "duration_ms": 4.0}],
+        "contexts": [], "flags": ["feature_degraded:user_tier"], "timings_ms": {"function": 9.0, "assembly": 10.0},
+        "messages": [{"role": "system", "content": "<b>Kept</b> text"}, {"role": "user", "content": question}],
+    }  # fmt: skip
+    text = json.dumps(body, ensure_ascii=False)
+    trace = Trace.objects.create(
+        context="chat_context", user_id=user_id, query=question, max_tokens=100, tokens=31, kept=1, dropped=1,
+        duration_ms=10.0, flags=body["flags"], digest=digest_of(text), state="answered", answer="<b>Answer</b>",
+        outcome={"usage": {"prompt_tokens": 1234, "cost_usd": 0.001}, "latency_ms": 20.0, "finish_reason": "stop"},
+    )  # fmt: skip
+    TraceBody.objects.create(trace=trace, text=text)
+    return trace

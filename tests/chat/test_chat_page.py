@@ -1,0 +1,294 @@
+"""The chat page in a real browser, against a real server: answers, safety, stopping, errors and reconnecting."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+import uuid
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import psycopg
+import pytest
+import redis
+from django.conf import settings
+from django.db import connection
+
+CHROMIUM = Path("/usr/bin/chromium")
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+HOSTILE = "<script>document.title='run'</script> <img src=x onerror=\"document.title='run'\">"
+RESET = (
+    f"# Reset your password\n\nClick **Forgot password?**. The link in the mail is valid for 60 minutes.\n\n{HOSTILE}"
+)
+MODEL_ANSWER = ["Use the **link** in the mail [1].\n\n", HOSTILE, "\n\n[bad](javascript:alert(1))"]
+REFUNDS = "# Refunds\n\nRefunds reach your card after 5 to 10 business days."
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+expect = playwright.expect
+pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason=f"{CHROMIUM} is not installed")
+
+
+class StubModel(BaseHTTPRequestHandler):
+    """An OpenAI-compatible server that streams: slowly where the question says so, else at once."""
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        question = body["messages"][-1]["content"]
+        if "break" in question:
+            self.send_error(400)
+            return
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.end_headers()
+        is_slow = "slowly" in question
+        pieces = ["word "] * 600 if is_slow else MODEL_ANSWER
+        try:
+            for piece in pieces:
+                self._send({"index": 0, "delta": {"content": piece}})
+                time.sleep(0.05 if is_slow else 0)
+            self._send({"index": 0, "delta": {}, "finish_reason": "stop"})
+            self.wfile.write(b"data: [DONE]\n\n")
+        except OSError:
+            pass  # the reader stopped it
+
+    def _send(self, choice: dict[str, Any]) -> None:
+        chunk = {"id": "1", "object": "chat.completion.chunk", "created": 0, "model": "stub", "choices": [choice]}
+        self.wfile.write(f"data: {json.dumps(chunk)}\n\n".encode())
+
+    def log_message(self, *args: Any) -> None:
+        pass
+
+
+class Server:
+    """uvicorn in a process of its own, on the test database."""
+
+    def __init__(self, **environment: str) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}/"
+        self.environment = environment
+        self.start()
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "uvicorn", "fabra_project.asgi:application", "--port", str(self.port)]
+        self.process = subprocess.Popen(
+            [*command, "--lifespan", "off", "--log-level", "warning", "--timeout-graceful-shutdown", "1"],
+            env=os.environ | self.environment,
+            cwd=settings.BASE_DIR,
+        )
+
+    def wait(self) -> "Server":
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline and self.process.poll() is None:
+            try:
+                urllib.request.urlopen(f"{self.url}healthz", timeout=1).close()
+                return self
+            except OSError:
+                time.sleep(0.1)
+        raise AssertionError("The server did not start; its output is above.")
+
+    def stop(self) -> None:
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(5)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+# A process of its own fills the database: the browser's driver keeps an event loop in this thread, where Django
+# refuses the ORM.
+PREPARE = """
+import json, sys
+import django
+django.setup()
+from django.core.management import call_command
+from chat.models import Customer
+from retrieval.indexing import index_document
+call_command("migrate", verbosity=0)
+for entity_id, text in json.load(sys.stdin).items():
+    index_document("knowledge_base", entity_id, text)
+Customer.objects.create(user_id="user_1", name="Mara <b>L</b>", tier="premium")
+Customer.objects.create(user_id="user_2", name="Jonas", tier="free")
+"""
+
+
+@pytest.fixture(scope="module")
+def environment() -> Iterator[dict[str, str]]:
+    """What a server of this file runs with: a database and Redis keys of its own, which are gone afterwards."""
+    given, name = connection.settings_dict, f"test_page_{uuid.uuid4().hex[:12]}"
+    place = f"{given['HOST']}:{given['PORT'] or 5432}"
+    address = f"postgres://{quote(given['USER'])}:{quote(given['PASSWORD'])}@{place}"
+    variables = {
+        "DATABASE_URL": f"{address}/{name}",
+        "REDIS_URL": settings.REDIS_URL,
+        "FABRA_REDIS_PREFIX": f"test:page:{name}",
+        "FABRA_LIMIT_DEFAULT": "1",
+        "DEBUG": "1",
+        "OPENAI_API_KEY": "",
+    }
+    with psycopg.connect(f"{address}/postgres", autocommit=True) as admin:
+        admin.execute(f"CREATE DATABASE {name}")
+        try:
+            documents = json.dumps({"reset": RESET, "refunds": REFUNDS})
+            subprocess.run(
+                [sys.executable, "-c", PREPARE], input=documents.encode(), env=os.environ | variables,
+                cwd=settings.BASE_DIR, check=True, timeout=60,
+            )  # fmt: skip
+            yield variables
+        finally:
+            admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+            with redis.Redis.from_url(settings.REDIS_URL) as client:
+                for key in client.scan_iter(f"{variables['FABRA_REDIS_PREFIX']}:*", count=1000):
+                    client.delete(key)
+
+
+@pytest.fixture(scope="module")
+def servers(environment: dict[str, str]) -> Iterator[tuple[Server, Server]]:
+    """One server without a model, and one with the stub."""
+    stub = ThreadingHTTPServer(("127.0.0.1", 0), StubModel)
+    threading.Thread(target=stub.serve_forever, daemon=True).start()
+    model = {"OPENAI_API_KEY": "test", "OPENAI_BASE_URL": f"http://127.0.0.1:{stub.server_port}/v1"}
+    both = Server(**environment), Server(**environment | model)
+    try:
+        yield both[0].wait(), both[1].wait()
+    finally:
+        for server in both:
+            server.stop()
+        stub.shutdown()
+
+
+@pytest.fixture(scope="module")
+def browser(servers: tuple[Server, Server]) -> Iterator[Any]:
+    with playwright.sync_playwright() as running:
+        chromium = running.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser: Any) -> Iterator[Any]:
+    """A page of a new browser profile; what goes wrong in it fails the test."""
+    context = browser.new_context()
+    opened = context.new_page()
+    opened.set_default_timeout(10_000)
+    wrong: list[str] = []
+    opened.on("pageerror", lambda error: wrong.append(str(error)))
+    # A file that does not load, or what the page's security policy forbids.
+    opened.on("console", lambda said: wrong.append(said.text) if "policy" in said.text.lower() else None)
+    yield opened
+    context.close()
+    assert not wrong
+
+
+def ask(page: Any, question: str) -> None:
+    page.get_by_label("Your message").fill(question)
+    page.get_by_label("Your message").press("Enter")
+
+
+def assert_nothing_ran(page: Any) -> None:
+    assert page.title() == "Support chat"
+    assert page.locator("main script, main img").count() == 0
+
+
+def test_a_question_gets_its_answer_and_source(page: Any, servers: tuple[Server, Server]) -> None:
+    page.goto(servers[0].url)
+    expect(page.get_by_role("heading", name="How can we help?")).to_be_visible()
+    expect(page.locator("#tier")).to_have_text("premium")
+    ask(page, "How do I reset my password?")
+    expect(page.locator(".text")).to_contain_text("valid for 60 minutes")
+    expect(page.locator(".meta")).to_contain_text("No language model is configured")
+    expect(page.locator(".meta")).to_contain_text("of 8,000 tokens")
+    expect(page.locator(".meta")).to_contain_text("99 of 100 messages left")
+    expect(page.get_by_role("link", name="Why this answer?")).to_have_attribute(
+        "href", re.compile(r"^/admin/contexts/trace/[0-9a-f-]{36}/change/$")
+    )
+    page.locator(".cite").first.click()
+    card = page.locator(".card").first
+    expect(card).to_contain_text("Reset your password")
+    expect(card.locator("blockquote")).to_be_visible()
+
+    page.reload()
+    expect(page.locator(".text")).to_contain_text("valid for 60 minutes")
+    page.get_by_role("button", name="New conversation").click()
+    expect(page.get_by_role("heading", name="How can we help?")).to_be_visible()
+    assert page.locator(".turn").count() == 0
+
+
+def test_markup_of_question_and_document_is_text(page: Any, servers: tuple[Server, Server]) -> None:
+    page.goto(servers[0].url)
+    expect(page.locator("#user")).to_contain_text("Mara <b>L</b>")
+    ask(page, f"reset my password {HOSTILE}")
+    expect(page.locator(".question")).to_contain_text(HOSTILE)
+    expect(page.locator(".text")).to_contain_text(HOSTILE)
+    page.locator(".cite").first.click()
+    expect(page.locator(".card").first.locator("blockquote")).to_contain_text(HOSTILE)
+    assert_nothing_ran(page)
+
+
+def test_markdown_of_a_model_is_rendered_safely(page: Any, servers: tuple[Server, Server]) -> None:
+    page.goto(servers[1].url)
+    ask(page, "How do I reset my password?")
+    expect(page.locator(".meta")).to_contain_text("stub")
+    expect(page.locator(".text strong")).to_have_text("link")
+    expect(page.locator(".text")).to_contain_text(HOSTILE)
+    expect(page.locator(".text a")).to_have_count(0)
+    page.get_by_role("button", name="Source 1: Reset your password").click()
+    expect(page.locator(".card blockquote").first).to_be_visible()
+    assert_nothing_ran(page)
+
+
+def test_stop_keeps_what_was_written(page: Any, servers: tuple[Server, Server]) -> None:
+    page.goto(servers[1].url)
+    ask(page, "Tell me slowly")
+    expect(page.locator(".text")).to_contain_text("word word")
+    page.get_by_label("Your message").fill("the next question")
+    page.get_by_role("button", name="Stop the answer").click()
+    expect(page.locator(".note")).to_have_text("Stopped before the end.")
+    expect(page.get_by_label("Your message")).to_have_value("the next question")
+    page.get_by_label("Your message").press("Enter")
+    expect(page.locator(".turn").nth(1).locator(".meta")).to_contain_text("stub")
+
+
+def test_errors_are_sentences_with_a_way_on(page: Any, servers: tuple[Server, Server]) -> None:
+    page.goto(servers[1].url)
+    ask(page, "break")
+    expect(page.locator(".error")).to_contain_text("refused the request")
+    expect(page.get_by_role("button", name="Try again")).to_be_enabled()
+
+    page.get_by_label("Chat as").select_option("Jonas")
+    ask(page, "How do I reset my password?")
+    expect(page.locator(".meta")).to_contain_text("0 of 1 messages left")
+    ask(page, "And when it does not work?")
+    expect(page.locator(".error")).to_contain_text(
+        re.compile(r"limit of 1 message is reached.* at \d+:\d+.*, in \d+ minutes")
+    )
+    expect(page.get_by_role("button", name="Try again")).to_be_disabled()
+
+    page.get_by_label("Chat as").select_option("Mara <b>L</b>")
+    expect(page.locator(".question")).to_have_text("You asked" + "break")
+
+
+def test_reconnects_after_a_restart_and_sends_what_waited(page: Any, servers: tuple[Server, Server]) -> None:
+    server = servers[0]
+    page.goto(server.url)
+    ask(page, "When do refunds reach my card?")
+    expect(page.locator(".text")).to_contain_text("5 to 10 business days")
+    server.stop()
+    expect(page.locator("#connection")).to_contain_text("Connection lost")
+    ask(page, "How do I reset my password?")
+    expect(page.locator(".waiting")).to_contain_text("Your question is kept")
+    server.start()
+    server.wait()
+    expect(page.locator(".turn").nth(1).locator(".text")).to_contain_text("valid for 60 minutes", timeout=20_000)
+    expect(page.locator("#connection")).to_be_hidden()

@@ -1,0 +1,186 @@
+"""Streams over HTTP and WebSocket, on real processes: pieces, errors, and clients that go away."""
+
+import asyncio
+import json
+import socket
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import websockets
+
+from django.utils import timezone
+
+from chat.models import Message
+from contexts.models import Trace
+from features.models import Event, FeatureValue
+from features.tasks import sweep
+from retrieval.models import Document
+from tests.chat.conftest import fill
+from tests.model_server import TEXT, ModelServer
+from tests.processes import Processes, wait_until
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def web(transactional_db: Any, model: ModelServer, tmp_path: Path) -> Iterator[Processes]:
+    fill()
+    environment = {
+        "OPENAI_API_KEY": "test-key", "OPENAI_BASE_URL": model.url, "FABRA_WEB": "1", "FABRA_MODEL_RETRIES": "0",
+        "FABRA_LIMIT_PREMIUM": "1000", "FABRA_LIMIT_DEFAULT": "2",
+    }  # fmt: skip
+    with Processes(tmp_path, **environment) as processes:
+        processes.start_web()
+        yield processes
+
+
+def post(web: Processes, **body: Any) -> tuple[int, bytes]:
+    data = json.dumps({"user_id": "user_123", "message": "How do I reset my password?", **body}).encode()
+    request = urllib.request.Request(f"{web.url}/chat", data, {"Content-Type": "application/json"})
+    try:
+        response = urllib.request.urlopen(request, timeout=20)
+    except urllib.error.HTTPError as error:
+        return error.code, error.read()
+    return response.status, response.read()
+
+
+def events_of(raw: bytes) -> list[tuple[str, dict[str, Any]]]:
+    found = []
+    for block in raw.decode().strip().split("\n\n"):
+        name, data = block.split("\n", 1)
+        found.append((name.removeprefix("event: "), json.loads(data.removeprefix("data: "))))
+    return found
+
+
+def leave_after(web: Processes, body: dict[str, Any], wait_for: bytes) -> None:
+    """Post to /chat, read until `wait_for` is there, and close the connection."""
+    data = json.dumps({"user_id": "user_123", "message": "How do I reset my password?", **body}).encode()
+    with socket.create_connection(("127.0.0.1", web.port), timeout=10) as connection:
+        head = f"POST /chat HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(data)}\r\n\r\n"
+        connection.sendall(head.encode() + data)
+        seen = b""
+        while wait_for not in seen:
+            piece = connection.recv(1000)
+            assert piece, seen
+            seen += piece
+
+
+def test_server_sent_events(web: Processes, model: ModelServer) -> None:
+    status, raw = post(web, stream=True)
+    assert status == 200
+    events = events_of(raw)
+    assert [name for name, _ in events] == ["start", *["delta"] * (len(events) - 2), "done"]
+    assert "".join(data["text"] for name, data in events if name == "delta") == TEXT
+    done = events[-1][1]
+    assert done["response"] == TEXT
+    assert done["usage"]["total_tokens"] == 120
+    trace = Trace.objects.get(pk=done["context_id"])
+    assert (trace.state, trace.answer) == ("answered", TEXT)
+
+    model.behaviour = "break"
+    events = events_of(post(web, stream=True)[1])
+    assert events[-1][0] == "error"
+    assert events[-1][1]["code"] in ("model_failed", "model_unreachable")
+    assert Trace.objects.get(pk=events[-1][1]["context_id"]).state == "failed"
+
+    model.behaviour = "answer"
+    assert [post(web, stream=True, user_id="user_456")[0] for _ in range(3)] == [200, 200, 429]
+    status, raw = post(web, stream=True, message="")
+    assert (status, json.loads(raw)["error"]["code"]) == (400, "invalid_message")
+
+
+@pytest.mark.parametrize("is_streamed", [True, False])
+def test_a_client_that_goes_away_cancels_the_model_call(web: Processes, model: ModelServer, is_streamed: bool) -> None:
+    model.delay_s = 10.0
+    if is_streamed:
+        leave_after(web, {"stream": True}, b"event: delta")
+    else:
+        with socket.create_connection(("127.0.0.1", web.port), timeout=10) as connection:
+            data = b'{"user_id": "user_123", "message": "How do I reset my password?"}'
+            head = b"POST /chat HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+            connection.sendall(head % len(data) + data)
+            wait_until(lambda: model.requests)
+    assert model.cut_off.wait(5)
+    trace = wait_until(lambda: Trace.objects.filter(error_code="client_disconnected").first())
+    assert trace.state == "failed"
+    assert Message.objects.filter(role="assistant").count() == 0
+    model.delay_s = 0
+    assert post(web)[0] == 200
+
+
+def test_the_websocket_streams_stops_and_tells_errors(web: Processes, model: ModelServer) -> None:
+    async def talk() -> None:
+        async with websockets.connect(f"ws://127.0.0.1:{web.port}/ws/chat", origin=web.url) as ws:  # type: ignore[arg-type]
+            async def until(*kinds: str) -> list[dict[str, Any]]:
+                seen: list[dict[str, Any]] = []
+                while not seen or seen[-1]["type"] not in kinds:
+                    seen.append(json.loads(await asyncio.wait_for(ws.recv(), 10)))
+                return seen
+
+            await ws.send(json.dumps({"message": "How do I reset my password?", "user_id": "user_123"}))
+            seen = await until("done", "error")
+            assert [seen[0]["type"], seen[-1]["type"]] == ["start", "done"]
+            assert seen[-1]["response"] == "".join(each["text"] for each in seen[1:-1]) == TEXT
+            assert seen[-1]["limits"]["X-RateLimit-Limit"] == "1000"
+
+            model.delay_s = 0.3
+            await ws.send(json.dumps({"message": "Again?", "user_id": "user_123", "conversation_id": seen[-1]["conversation_id"]}))
+            await until("delta")
+            await ws.send(json.dumps({"message": "Impatient", "user_id": "user_123"}))
+            assert (await until("error"))[-1]["code"] == "invalid_message"
+            await ws.send(json.dumps({"type": "stop"}))
+            await until("stopped")
+            await asyncio.to_thread(model.cut_off.wait, 5)
+            assert model.cut_off.is_set()
+
+            model.delay_s = 0
+            for bad in ["{", "[]", "[" * 50_000, json.dumps({"message": 5}), json.dumps({"message": "\x00"}), json.dumps({})]:
+                await ws.send(bad)
+                assert (await until("error"))[-1]["status"] == 400, bad[:20]
+            await ws.send(json.dumps({"message": "Still there?", "user_id": "user_123"}))
+            assert (await until("done", "error"))[-1]["response"] == TEXT
+
+        with pytest.raises(websockets.exceptions.InvalidStatus):
+            await websockets.connect(f"ws://127.0.0.1:{web.port}/ws/chat", origin="http://evil.example")  # type: ignore[arg-type]
+
+    asyncio.run(talk())
+
+
+def test_saving_a_document_changes_the_answer_within_a_second(web: Processes, model: ModelServer) -> None:
+    web.start_worker()
+    post(web)
+    document = Document.objects.get(entity_id="reset-your-password")
+    document.text = "# Reset your password\n\nWarm the worker up."
+    document.save()
+    wait_until(lambda: "Warm the worker" in json.loads(post(web)[1])["context_used"])
+    document.text = "# Reset your password\n\nCall us on the telephone."
+    document.save()
+    wait_until(lambda: "Call us on the telephone" in json.loads(post(web)[1])["context_used"], timeout_s=1.0)
+    assert "Warm the worker" not in json.loads(post(web)[1])["context_used"]
+
+
+def test_a_killed_worker_loses_no_event(web: Processes) -> None:
+    for number in range(5):
+        post(web, message=f"Question {number}?")
+    web.start_worker()
+    wait_until(lambda: Event.objects.filter(state="done").exists())
+    web.kill("worker")
+    for number in range(5):
+        post(web, message=f"Another question {number}?")
+    web.start_worker()
+
+    def all_are_done() -> bool:
+        # Beat would sweep after a while; what the dead worker had taken is old at once here.
+        past = timezone.now() - timedelta(minutes=1)
+        Event.objects.filter(state="running").update(started_at=past)
+        Event.objects.update(dispatched_at=past)
+        sweep()
+        return Event.objects.filter(event_type="message_sent", state="done").count() == 10
+
+    wait_until(all_are_done)
+    assert FeatureValue.objects.filter(feature="message_count").count() == 10

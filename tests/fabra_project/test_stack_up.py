@@ -1,0 +1,86 @@
+"""`stack up`: the whole bot, from an empty data folder, through kill -9, to Ctrl-C."""
+
+import json
+import os
+import shutil
+import socket
+import urllib.request
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.fabra_project.stack_runs import PROJECT, end, family, read_until, recorded_pid, start, wait_for
+
+PROGRAMS = ("postgres", "valkey", "web", "worker", "beat", "consumer")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a data folder that has the model and the encodings, which take long to write."""
+    folder = tmp_path_factory.mktemp("data")
+    prepared = Path(os.environ.get("FABRA_DATA_DIR") or PROJECT / ".data")
+    for name in ("models", "encodings"):
+        if (prepared / name).exists():
+            shutil.copytree(prepared / name, folder / name, copy_function=os.symlink)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def url() -> str:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+def ask(url: str) -> dict[str, object]:
+    body = json.dumps({"user_id": "user_123", "message": "How do I reset my password?"}).encode()
+    request = urllib.request.Request(f"{url}/chat", body, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=20) as answer:
+        return json.load(answer)
+
+
+def is_ready(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}/readyz", timeout=5) as answer:
+            return answer.status == 200
+    except OSError:
+        return False
+
+
+def test_the_bot_from_its_first_start_through_kill_9_to_ctrl_c(folder: Path, url: str) -> None:
+    settings = {"FABRA_DATA_DIR": str(folder), "FABRA_PORT": url.rsplit(":", 1)[1]}
+    first = start("up", **settings)
+    try:
+        said = read_until(first, "Ctrl-C stops all of it")
+        assert f"{url}/admin/" in said
+        assert "Development mode (DEBUG=1)" in said
+        assert ask(url)["citations"]
+        whatever_dies_is_started_again(folder, url)
+        # The parents alone: their children live on, as after any kill -9 that missed some.
+        left = [recorded_pid(folder, name) for name in PROGRAMS]
+        psutil.Process(recorded_pid(folder, "supervisord")).kill()
+    finally:
+        first.kill()
+    second = start("up", **settings)
+    try:
+        assert "Ended what an earlier start had left" in read_until(second, "Ctrl-C stops all of it")
+        assert not [pid for pid in left if psutil.pid_exists(pid)]
+        assert ask(url)["citations"]
+        members = family(second.pid)
+    finally:
+        said = end(second)
+    assert "All processes have ended" in said
+    assert not [member for member in members if member.is_running()]
+    assert not list((folder / "run" / "processes").iterdir())
+    assert not (folder / "run" / "services.json").exists()
+
+
+def whatever_dies_is_started_again(folder: Path, url: str) -> None:
+    before = {name: recorded_pid(folder, name) for name in PROGRAMS}
+    workers = family(before["worker"])
+    for pid in before.values():
+        psutil.Process(pid).kill()
+    wait_for(lambda: all(recorded_pid(folder, name) != before[name] for name in PROGRAMS))
+    wait_for(lambda: is_ready(url))
+    assert ask(url)["citations"]
+    assert not [process for process in workers if process.is_running()]
