@@ -181,10 +181,12 @@ CELERY_TASK_TIME_LIMIT = 16 * 60
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     "visibility_timeout": 20 * 60,  # above the task time limit: a living task is never delivered twice
     "socket_connect_timeout": 2,
+    # A publish inside a request gives up at once; the sweep of the outbox catches up.
+    "max_retries": 1,
+    "interval_start": 0,
     "socket_timeout": 10,
     "global_keyprefix": f"{FABRA_REDIS_PREFIX}:celery:",
 }
-# A publish inside a request gives up at once; the sweep of the outbox catches up.
 CELERY_TASK_PUBLISH_RETRY = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None

@@ -84,3 +84,22 @@ def redis_down(settings: Any) -> Iterator[None]:
     settings.REDIS_URL = "redis://127.0.0.1:1/0"
     yield
     redis_clients.plain_redis.cache_clear()
+
+
+@pytest.fixture
+def broker_down(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Point Celery at a port where nothing listens."""
+    from kombu import pools
+
+    from fabra_project.celery import app
+
+    def forget_connections() -> None:
+        pools.reset()
+        app._pool = app.amqp._producer_pool = None
+
+    with monkeypatch.context() as patch:
+        for name in ("broker_url", "broker_write_url"):
+            patch.setitem(app.conf, name, "redis://127.0.0.1:1/0")
+        forget_connections()
+        yield
+    forget_connections()

@@ -19,7 +19,7 @@ PROGRAMS = ("postgres", "valkey", "web", "worker", "beat", "consumer")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a data folder that has the model and the encodings, which take long to write."""
     folder = tmp_path_factory.mktemp("data")
-    prepared = Path(os.environ.get("FABRA_DATA_DIR") or PROJECT / ".data")
+    prepared = Path(os.environ.get("FABRA_DATA_DIR") or PROJECT / ".data").resolve()
     for name in ("models", "encodings"):
         if (prepared / name).exists():
             shutil.copytree(prepared / name, folder / name, copy_function=os.symlink)

@@ -1,13 +1,12 @@
 """Events: into the outbox once, through their handlers, retried, and dead where nothing helps."""
 
-import subprocess
-import sys
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync
-from django.db import transaction
+from django.db import connection, transaction
 
 from features import bus, events, processing
 from features.bus import RedisEventBus
@@ -16,7 +15,7 @@ from features.events import AxiomEvent, record_event
 from features.models import Event, FeatureValue, HandlerOutcome, KnownEntity
 from features.redis_clients import plain_redis
 from features.registry import entity, feature
-from tests.processes import test_environment
+from tests.processes import wait_until
 
 pytestmark = pytest.mark.django_db
 
@@ -130,22 +129,40 @@ def test_what_cannot_be_stored_is_refused(fields: dict[str, Any], error: type[Ex
     assert not Event.objects.exists()
 
 
-@pytest.mark.django_db(transaction=True)
-def test_the_outbox_takes_events_while_the_broker_is_down() -> None:
-    code = (
-        "import django; django.setup()\n"
-        "from features.events import AxiomEvent, record_event\n"
-        "record_event(AxiomEvent(event_type='poked', entity_id='b1'), 'api')\n"
-    )
-    environment = test_environment(REDIS_URL="redis://127.0.0.1:1/0")
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stderr
-    assert "waits for the sweep" in done.stderr
-    row = Event.objects.get()
+def test_the_outbox_takes_events_while_the_broker_is_down(
+    handled: list[str], broker_down: None, django_capture_on_commit_callbacks: Any, caplog: Any
+) -> None:
+    with django_capture_on_commit_callbacks(execute=True):
+        row = record()
+    assert "waits for the sweep" in caplog.text
     assert row.state == "received"
     assert not Event.objects.forgotten().exists()
     Event.objects.update(dispatched_at=datetime.now(UTC) - timedelta(minutes=5))
     assert list(Event.objects.forgotten()) == [row]
+
+
+def test_what_a_dead_worker_was_at_is_done_again_and_what_a_living_one_is_at_is_not(
+    handled: list[str], transactional_db: Any
+) -> None:
+    row = record()
+    long_ago = datetime.now(UTC) - timedelta(minutes=1)
+    Event.objects.update(state="running", attempts=1, started_at=long_ago)
+    row.refresh_from_db()
+    with ThreadPoolExecutor(1) as living_worker:
+
+        def hold() -> Any:
+            lock = processing._lock(row)
+            assert lock.__enter__()
+            return lock
+
+        def let_go(lock: Any) -> None:
+            connection.close()  # as a killed process does
+
+        lock = living_worker.submit(hold).result()
+        assert processing.release_abandoned() == []
+        living_worker.submit(let_go, lock).result()
+    wait_until(lambda: processing.release_abandoned() == [row.pk])
+    assert process(row).state == "done"
 
 
 class TestBus:
