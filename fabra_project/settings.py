@@ -131,6 +131,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 LANGUAGE_CODE = "en-us"
 TIME_ZONE = "UTC"
 USE_TZ = True
+FORMAT_MODULE_PATH = ["fabra_project.formats"]
 STATIC_URL = "/static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 LOGIN_URL = "admin:login"
@@ -167,6 +168,10 @@ SPECTACULAR_SETTINGS = {
     "REDOC_DIST": "SIDECAR",
     "SERVE_INCLUDE_SCHEMA": False,
     "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_NAME_OVERRIDES": {
+        "EventState": "features.models.Event.State",
+        "DocumentState": "retrieval.models.Document.State",
+    },
 }
 
 # ---------------------------------------------------------------- Celery
@@ -213,7 +218,8 @@ FABRA_DEFAULT_REFRESH = timedelta(hours=1)
 FABRA_ENTITY_MEMORY = timedelta(days=30)
 FABRA_ONLINE_RETENTION = timedelta(days=30)
 FABRA_EVENT_MAX_ATTEMPTS = env.int("FABRA_EVENT_MAX_ATTEMPTS", 6)
-FABRA_EVENT_MAX_BYTES = env.int("FABRA_EVENT_MAX_BYTES", 1_000_000)
+# Twice a document and more, since its event carries it as JSON.
+FABRA_EVENT_MAX_BYTES = env.int("FABRA_EVENT_MAX_BYTES", 2_500_000)
 FABRA_EVENT_MAX_AHEAD = timedelta(minutes=5)
 
 # ---------------------------------------------------------------- retrieval
@@ -223,7 +229,7 @@ FABRA_EMBEDDING_MODEL = env.str("FABRA_EMBEDDING_MODEL", "sentence-transformers/
 # `local` runs the model in this process; `openai` asks OPENAI_BASE_URL for it.
 FABRA_EMBEDDER = env.str("FABRA_EMBEDDER", "retrieval.embedders.local.LocalEmbedder")
 FABRA_EMBEDDING_THREADS = env.int("FABRA_EMBEDDING_THREADS", 2)
-FABRA_DOCUMENT_MAX_BYTES = env.int("FABRA_DOCUMENT_MAX_BYTES", 2_000_000)
+FABRA_DOCUMENT_MAX_BYTES = env.int("FABRA_DOCUMENT_MAX_BYTES", 1_000_000)
 
 # ---------------------------------------------------------------- contexts
 

@@ -4,31 +4,45 @@ As a Django middleware WhiteNoise is synchronous, and one synchronous middleware
 a thread: a waiting chat would hold it, and a client that goes away would cancel nothing.
 """
 
-from collections.abc import Callable, Iterable
+import asyncio
+from collections.abc import Callable
 from typing import Any
 
-from asgiref.wsgi import WsgiToAsgi
 from django.conf import settings
 from django.contrib.staticfiles.finders import get_finders
 from whitenoise import WhiteNoise
 
-
-def _not_found(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-    start_response("404 Not Found", [("Content-Type", "text/plain"), ("Content-Length", "0")])
-    return [b""]
+Answer = tuple[int, list[tuple[bytes, bytes]], bytes]
 
 
-def with_static_files(application: Any) -> Any:
+def with_static_files(application: Callable[..., Any]) -> Callable[..., Any]:
     """Return the ASGI application with the apps' static files under STATIC_URL: no collectstatic is needed."""
     # Their names carry no hash, so browsers ask again: a deploy is seen within a minute.
-    files = WhiteNoise(_not_found, autorefresh=settings.DEBUG, max_age=0 if settings.DEBUG else 60)
+    files = WhiteNoise(None, autorefresh=settings.DEBUG, max_age=0 if settings.DEBUG else 60)
     for finder in get_finders():
         for storage in getattr(finder, "storages", {}).values():
             files.add_files(storage.location, prefix=settings.STATIC_URL)
-    static = WsgiToAsgi(files)
 
     async def serve(scope: Any, receive: Any, send: Any) -> None:
-        is_static = scope["type"] == "http" and scope["path"].startswith(settings.STATIC_URL)
-        await (static if is_static else application)(scope, receive, send)
+        if scope["type"] != "http" or not scope["path"].startswith(settings.STATIC_URL):
+            await application(scope, receive, send)
+            return
+        status, headers, body = await asyncio.to_thread(_read, files, scope)
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
 
     return serve
+
+
+def _read(files: WhiteNoise, scope: Any) -> Answer:
+    path = scope["path"]
+    found = files.find_file(path) if files.autorefresh else files.files.get(path)
+    if found is None:
+        return 404, [(b"content-type", b"text/plain")], b"Not found"
+    given = {f"HTTP_{name.decode('latin-1').upper().replace('-', '_')}": value.decode("latin-1") for name, value in scope["headers"]}
+    response = found.get_response(scope["method"], given)
+    headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in response.headers]
+    if response.file is None:
+        return int(response.status), headers, b""
+    with response.file as file:
+        return int(response.status), headers, file.read()

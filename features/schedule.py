@@ -13,6 +13,7 @@ logger = logging.getLogger(__name__)
 MATERIALIZE_TASK = "features.tasks.materialize_slot"
 SWEEP_TASK = "features.tasks.sweep"
 _SWEEP_EVERY_S = 5
+_PREFIX = "materialise "
 
 
 def interval_of(duration: timedelta) -> IntervalSchedule:
@@ -31,7 +32,7 @@ def schedule_sweep() -> None:
 
 def schedule_feature(row: FeatureDefinition) -> None:
     """Make the beat entry say what the definition says."""
-    name = f"materialise {row.name}"
+    name = _PREFIX + row.name
     if not row.materialize or row.refresh is None:
         PeriodicTask.objects.filter(name=name).delete()
         return
@@ -51,8 +52,7 @@ def schedule_feature(row: FeatureDefinition) -> None:
 
 def adopt_entry(entry: PeriodicTask) -> None:
     """Carry an operator's edit of a beat entry over to its definition."""
-    name = (json.loads(entry.args or "[]") or [None])[0]
-    row = FeatureDefinition.objects.filter(name=name).first()
+    row = FeatureDefinition.objects.filter(name=entry.name.removeprefix(_PREFIX)).first()
     if row is None:
         return
     if entry.interval is None:

@@ -22,7 +22,10 @@ def register() -> None:
 
 
 async def reindex(event: Event) -> dict[str, Any]:
-    """Index `payload["content"]` as the document's text; the index is `payload["index"]` or the default one."""
+    """Index `payload["content"]` as the document's text; the index is `payload["index"]` or the default one.
+
+    `payload["force"]` splits and embeds anew what is unchanged.
+    """
     index_name, payload = _index_of(event), event.payload
     if not isinstance(payload.get("content"), str):
         raise InvalidInput('doc_updated needs the text in payload["content"].')
@@ -35,6 +38,7 @@ async def reindex(event: Event) -> dict[str, Any]:
             title=payload.get("title") or "",
             source=f"event {event.event_id}",
             occurred_at=event.occurred_at,
+            force=payload.get("force") is True,
         )
     except FabraError as error:
         await sync_to_async(mark_failed)(index_name, event.entity_id, str(error))
@@ -68,16 +72,20 @@ def publish_saved(instance: Document, raw: bool = False, **kwargs: Any) -> None:
 
     `store.index` writes its rows without signals, so it echoes nothing.
     """
-    if raw or instance.deleted_at is not None:
-        return
+    if not raw and instance.deleted_at is None:
+        publish_document(instance)
+
+
+def publish_document(document: Document, *, force: bool = False) -> None:
+    """Publish `doc_updated` with what the row says; with `force` it is split and embedded anew."""
     payload = {
-        "index": instance.index.name,
-        "content": instance.text,
-        "metadata": instance.metadata,
-        "title": instance.title,
-    }
+        "index": document.index.name,
+        "content": document.text,
+        "metadata": document.metadata,
+        "title": document.title,
+    } | ({"force": True} if force else {})
     with transaction.atomic():
-        Document.objects.filter(pk=instance.pk).update(state=Document.State.PENDING, error="")
+        Document.objects.filter(pk=document.pk).update(state=Document.State.PENDING, error="")
         record_event(
-            AxiomEvent(event_type="doc_updated", entity_id=instance.entity_id, payload=payload), Event.Source.SIGNAL
+            AxiomEvent(event_type="doc_updated", entity_id=document.entity_id, payload=payload), Event.Source.SIGNAL
         )

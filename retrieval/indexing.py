@@ -60,11 +60,13 @@ def index_document(
     title: str = "",
     source: str = "code",
     occurred_at: datetime | None = None,
+    force: bool = False,
 ) -> IndexResult:
     """Make the document say `text` in every search that begins after this returns.
 
     The index is made if there is none. `occurred_at` orders states: one older than the document's is not
-    applied. Raise InvalidInput, DocumentTooLarge or EmbedderUnavailable; then nothing has changed.
+    applied. `force` splits and embeds anew what is unchanged. Raise InvalidInput, DocumentTooLarge or
+    EmbedderUnavailable; then nothing has changed.
     """
     content = check_document(index_name, entity_id, text, metadata, title)
     embedder = get_embedder()
@@ -72,10 +74,10 @@ def index_document(
     served = (
         Document.objects.filter(index=index, entity_id=entity_id, deleted_at=None).select_related("version").first()
     )
-    if served and served.version and served.version.content_hash == content.digest:
+    if not force and served and served.version and served.version.content_hash == content.digest:
         return _unchanged(served, content, occurred_at)
     passages = split(content.title, content.text, embedder)
-    vectors, embedded_count = _embed(passages, generation, served, embedder)
+    vectors, embedded_count = _embed(passages, generation, None if force else served, embedder)
     with transaction.atomic():
         return _swap(index, generation, content, passages, vectors, embedded_count, source, occurred_at)
 

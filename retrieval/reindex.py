@@ -2,18 +2,15 @@
 
 from collections.abc import Iterable
 
-from retrieval.handlers import publish_saved
+from retrieval.handlers import publish_document
 from retrieval.models import Document
 
 
 def publish_again(documents: Iterable[Document]) -> int:
-    """Publish `doc_updated` for each live document; return how many.
-
-    What is already served as it stands is found unchanged, and keeps its chunks.
-    """
+    """Have each live document split and embedded anew; return how many."""
     count = 0
     for document in documents:
         if document.deleted_at is None:
-            publish_saved(document)
+            publish_document(document, force=True)
             count += 1
     return count

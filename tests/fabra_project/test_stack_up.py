@@ -5,25 +5,29 @@ import os
 import shutil
 import socket
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
+from fabra_project.stack.folder import DataFolder
+from fabra_project.stack.leftovers import end_leftovers
 from tests.fabra_project.stack_runs import PROJECT, end, family, read_until, recorded_pid, start, wait_for
 
 PROGRAMS = ("postgres", "valkey", "web", "worker", "beat", "consumer")
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a data folder that has the model and the encodings, which take long to write."""
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Give a data folder that has the model and the encodings, which take long to write."""
     folder = tmp_path_factory.mktemp("data")
     prepared = Path(os.environ.get("FABRA_DATA_DIR") or PROJECT / ".data").resolve()
     for name in ("models", "encodings"):
         if (prepared / name).exists():
             shutil.copytree(prepared / name, folder / name, copy_function=os.symlink)
-    return folder
+    yield folder
+    end_leftovers(DataFolder(path=folder))
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +65,7 @@ def test_the_bot_from_its_first_start_through_kill_9_to_ctrl_c(folder: Path, url
         psutil.Process(recorded_pid(folder, "supervisord")).kill()
     finally:
         first.kill()
+        first.wait()
     second = start("up", **settings)
     try:
         assert "Ended what an earlier start had left" in read_until(second, "Ctrl-C stops all of it")

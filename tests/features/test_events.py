@@ -118,7 +118,7 @@ def test_a_rolled_back_save_publishes_nothing(handled: list[str]) -> None:
         ({"payload": {"a": float("nan")}}, InvalidInput),
         ({"payload": {"a": "\ud800"}}, InvalidInput),
         ({"payload": {"a": ["\x00"]}}, InvalidInput),
-        ({"payload": {"a": "x" * 1_100_000}}, EventTooLarge),
+        ({"payload": {"a": "x" * 2_600_000}}, EventTooLarge),
         ({"occurred_at": datetime(2026, 1, 1)}, InvalidInput),  # noqa: DTZ001
         ({"occurred_at": datetime.now(UTC) + timedelta(hours=1)}, InvalidInput),
     ],

@@ -111,7 +111,7 @@ def test_when_the_embedder_fails_the_previous_version_serves_on(put: Any, monkey
         ({"text": "a\x00b"}, InvalidInput),
         ({"text": "\ud800"}, InvalidInput),
         ({"text": 5}, InvalidInput),
-        ({"text": "x" * 2_000_001}, DocumentTooLarge),
+        ({"text": "x" * 1_000_001}, DocumentTooLarge),
         ({"entity_id": ""}, InvalidInput),
         ({"entity_id": "x" * 256}, InvalidInput),
         ({"index_name": "\x00"}, InvalidInput),
