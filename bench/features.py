@@ -13,13 +13,13 @@ async def measure(*, is_quick: bool) -> list[Row]:
     await store.set_feature("message_count", USER, 7)
     await store.get_online_features(User, USER, NAMES)  # computes the other two
     client, key = await async_redis(), redis_key("features", "User", USER)
-    assert all(await client.hmget(key, NAMES)), "the floor must read what we read"  # type: ignore[misc]
+    assert all(await client.hmget(key, NAMES)), "the floor must read what we read"
 
     async def ours(number: int) -> None:
         await store.get_online_features(User, USER, NAMES)
 
     async def floor(number: int) -> None:
-        await client.hmget(key, NAMES)  # type: ignore[misc]
+        await client.hmget(key, NAMES)
 
     await interleaved(ours, floor, rounds=200)
     times, floor_times = await interleaved(ours, floor, rounds=1000 if is_quick else 4000)

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -123,12 +123,10 @@ async def begin(question: Question) -> Turn:
     return turn
 
 
-async def run(turn: Turn, *, is_streamed: bool) -> AsyncIterator[str | Answer]:
+async def run(turn: Turn, *, is_streamed: bool) -> AsyncGenerator[str | Answer, None]:
     """Yield the answer's text as it comes, then the Answer, which is committed before it leaves."""
     evidence = turn.context.evidence
-    prompt = Prompt(
-        messages=evidence["messages"], question=turn.question.message, passages=passages_in(evidence)
-    )
+    prompt = Prompt(messages=evidence["messages"], question=turn.question.message, passages=passages_in(evidence))
     # A chat waits seconds for its model; its database connection serves others meanwhile.
     await sync_to_async(_let_go_of_connection)()
     completion: Completion | None = None

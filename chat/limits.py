@@ -76,7 +76,7 @@ async def admit(user_id: str, tier: object) -> Admission:
     window: timedelta = settings.FABRA_RATE_LIMIT_WINDOW
     try:
         client = await async_redis()
-        is_in, count, resets_ms = await client.eval(  # type: ignore[misc]
+        is_in, count, resets_ms = await client.eval(
             _ADMIT, 1, _key(user_id), int(window.total_seconds() * 1000), limit, token
         )
         is_degraded = False

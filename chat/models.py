@@ -142,7 +142,7 @@ class ApiKey(models.Model):
         return row, key
 
     @classmethod
-    def authenticate(cls, key: str) -> Self | None:
+    def authenticate(cls, key: str) -> "ApiKey | None":
         """Return the usable key, noting its use at most once a minute."""
         row = cls.objects.usable().filter(digest=cls.digest_of(key)).first()
         if row is not None and (row.last_used_at is None or timezone.now() - row.last_used_at > cls.SEEN_EVERY):

@@ -6,9 +6,7 @@ from chat import health, pages
 from chat.api import chat, resources
 
 schema = SpectacularAPIView.as_view(permission_classes=[AllowAny], authentication_classes=[])
-docs = SpectacularSwaggerView.as_view(
-    url_name="schema", permission_classes=[AllowAny], authentication_classes=[]
-)
+docs = SpectacularSwaggerView.as_view(url_name="schema", permission_classes=[AllowAny], authentication_classes=[])
 
 urlpatterns = [
     path("", pages.ChatPage.as_view(), name="chat-page"),

@@ -29,7 +29,9 @@ BODY_FORMAT = 1
 
 online_store = traces.TracedOnlineStore()
 operator_settings: Snapshot[dict[str, Any]] = Snapshot(
-    lambda: {row["name"]: row for row in ContextDefinition.objects.values("name", "is_enabled", "max_tokens_override")}
+    lambda: {
+        row["name"]: dict(row) for row in ContextDefinition.objects.values("name", "is_enabled", "max_tokens_override")
+    }
 )
 
 

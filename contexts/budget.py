@@ -61,7 +61,9 @@ def apply_budget(
         content=content,
         tokens=tokens,
         decisions=[
-            Decision(item=item, tokens=size, is_kept=place not in dropped, reason=_reason(item, place in dropped, max_tokens))
+            Decision(
+                item=item, tokens=size, is_kept=place not in dropped, reason=_reason(item, place in dropped, max_tokens)
+            )
             for place, (item, size) in enumerate(zip(items, sizes, strict=True))
         ],
         is_over=tokens > max_tokens,

@@ -87,9 +87,7 @@ class FeatureStore:
         """Make a document say `text` in every search from now on; see retrieval.indexing."""
         return await sync_to_async(indexing.index_document)(index_name, entity_id, text, metadata, title=title)
 
-    async def search(
-        self, index_name: str, query: str, top_k: int = 5, filters: dict[str, Any] | None = None
-    ) -> Hits:
+    async def search(self, index_name: str, query: str, top_k: int = 5, filters: dict[str, Any] | None = None) -> Hits:
         """Return the best `top_k` chunks of an index, best first; see retrieval.search."""
         return await searching.search(index_name, query, top_k, filters)
 

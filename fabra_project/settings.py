@@ -8,7 +8,7 @@ import environ
 from django.core.exceptions import ImproperlyConfigured
 from django.templatetags.static import static
 from django.urls import reverse_lazy
-from kombu import Queue
+from kombu.entity import Queue
 
 from fabra_project.stack.services import read_services, secret_key
 
@@ -50,7 +50,13 @@ DATABASES["default"]["OPTIONS"].setdefault(
 
 # Every key of the project begins with it, so that several stacks can share a server.
 FABRA_REDIS_PREFIX = env.str("FABRA_REDIS_PREFIX", "fabra")
-CACHES = {"default": {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": REDIS_URL, "KEY_PREFIX": f"{FABRA_REDIS_PREFIX}:cache"}}
+CACHES = {
+    "default": {
+        "BACKEND": "django_redis.cache.RedisCache",
+        "LOCATION": REDIS_URL,
+        "KEY_PREFIX": f"{FABRA_REDIS_PREFIX}:cache",
+    }
+}
 CHANNEL_LAYERS = {
     "default": {
         "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",

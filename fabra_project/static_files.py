@@ -39,7 +39,10 @@ def _read(files: WhiteNoise, scope: Any) -> Answer:
     found = files.find_file(path) if files.autorefresh else files.files.get(path)
     if found is None:
         return 404, [(b"content-type", b"text/plain")], b"Not found"
-    given = {f"HTTP_{name.decode('latin-1').upper().replace('-', '_')}": value.decode("latin-1") for name, value in scope["headers"]}
+    given = {
+        f"HTTP_{name.decode('latin-1').upper().replace('-', '_')}": value.decode("latin-1")
+        for name, value in scope["headers"]
+    }
     response = found.get_response(scope["method"], given)
     headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in response.headers]
     if response.file is None:

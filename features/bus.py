@@ -97,7 +97,7 @@ def consume(consumer: str, should_stop: Callable[[], bool], block_ms: int = 1000
             store_entries(client, entries)
 
 
-def _drain(client: redis.Redis, consumer: str) -> None:
+def _drain(client: Any, consumer: str) -> None:
     while True:
         read = client.xreadgroup(GROUP, consumer, {stream_key(): "0"}, count=_BATCH)
         entries = read[0][1] if read else []
@@ -106,13 +106,13 @@ def _drain(client: redis.Redis, consumer: str) -> None:
         store_entries(client, entries)
 
 
-def _take_over(client: redis.Redis, consumer: str) -> None:
+def _take_over(client: Any, consumer: str) -> None:
     _, entries, *_ = client.xautoclaim(stream_key(), GROUP, consumer, _IDLE_MS, count=_BATCH)
     if entries:
         store_entries(client, entries)
 
 
-def store_entries(client: redis.Redis, entries: list[tuple[str, Mapping[str, str]]]) -> None:
+def store_entries(client: Any, entries: list[tuple[str, Mapping[str, str]]]) -> None:
     """Commit the entries as events, one that cannot be read as a dead one, and acknowledge them."""
     with transaction.atomic():
         for entry_id, fields in entries:

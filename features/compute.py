@@ -84,7 +84,7 @@ async def _compute_locked(spec: FeatureSpec, entity_key: str) -> StoredValue:
         return await _compute(spec, entity_key)
     finally:
         try:
-            await client.eval(_RELEASE, 1, lock, token)  # type: ignore[misc]
+            await client.eval(_RELEASE, 1, lock, token)
         except REDIS_ERRORS:
             logger.warning("Redis does not answer: the lock of %s ends by itself.", spec.name)
 

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -115,5 +116,5 @@ def requeue(event_pks: Sequence[int]) -> int:
     """Process ended events again; return how many."""
     count = Event.objects.filter(pk__in=event_pks).requeue()
     for pk in event_pks:
-        transaction.on_commit(lambda pk=pk: dispatch(pk))
+        transaction.on_commit(partial(dispatch, pk))
     return count

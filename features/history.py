@@ -63,7 +63,6 @@ def _as_of(spec: FeatureSpec, value: Any, event_timestamp: datetime | None, mome
     if event_timestamp is None or (spec.ttl is not None and moment - event_timestamp > spec.ttl):
         return spec.default
 
-
     # Django registers no jsonb loader for raw cursors: the value arrives as text.
     return json.loads(value) if isinstance(value, str | bytes) else value
 

@@ -40,7 +40,9 @@ async def materialize(
     if start is None and end is None and spec.trigger:
         raise InvalidInput(f"The feature {feature!r} is computed by its events; give start and end to load values.")
     run = await MaterializationRun.objects.acreate(feature=feature, entity_keys=keys)
-    await MaterializationRun.objects.filter(id=run.pk).aupdate(state=MaterializationRun.State.RUNNING, started_at=timezone.now())
+    await MaterializationRun.objects.filter(id=run.pk).aupdate(
+        state=MaterializationRun.State.RUNNING, started_at=timezone.now()
+    )
     if start is None and end is None:
         await execute_run(run.pk)
     else:
@@ -106,9 +108,7 @@ async def _materialize_batch(spec: FeatureSpec, keys: Sequence[str], run_id: int
         else:
             values[key] = result
     if values:
-        await write_values(
-            spec, values, event_timestamp=now, source=FeatureValue.Source.MATERIALIZED, run_id=run_id
-        )
+        await write_values(spec, values, event_timestamp=now, source=FeatureValue.Source.MATERIALIZED, run_id=run_id)
     return errors
 
 

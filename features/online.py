@@ -38,7 +38,7 @@ class OnlineStore:
         """Return the stored values; a feature without one is absent. One HMGET."""
         try:
             client = await async_redis()
-            texts = await client.hmget(_entity_key(entity, entity_key), features)  # type: ignore[misc]
+            texts = await client.hmget(_entity_key(entity, entity_key), features)
         except REDIS_ERRORS as error:
             raise OnlineStoreUnavailable from error
         return {name: StoredValue.from_text(text) for name, text in zip(features, texts, strict=True) if text}

@@ -98,9 +98,7 @@ def _claim(event: Event) -> bool:
 async def _run_handlers(event: Event) -> bool:
     """Run what has not succeeded yet; return whether a failure is the event's own, so that no retry helps."""
     done = {outcome.handler async for outcome in HandlerOutcome.objects.filter(event=event, is_done=True)}
-    results = [
-        await _run_handler(event, handler) for handler in await handlers_of(event) if handler.name not in done
-    ]
+    results = [await _run_handler(event, handler) for handler in await handlers_of(event) if handler.name not in done]
     return any(results)
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from functools import cache
+from typing import Any
 
 import redis
 import redis.asyncio
@@ -34,13 +35,13 @@ def _make() -> redis.asyncio.Redis:
 _per_loop: PerLoop[redis.asyncio.Redis] = PerLoop(_make, lambda client: client.aclose())
 
 
-async def async_redis() -> redis.asyncio.Redis:
-    """Return the running loop's client."""
+async def async_redis() -> Any:
+    """Return the running loop's client; it answers in text, which redis-py's own types do not know."""
     return await _per_loop.get()
 
 
 @cache
-def plain_redis() -> redis.Redis:
+def plain_redis() -> Any:
     """Return the process's blocking client, for the stream consumer and publishing on commit."""
     return redis.Redis.from_url(
         settings.REDIS_URL,

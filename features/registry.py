@@ -188,7 +188,9 @@ def resolve_entity(entity: type | str, feature_name: str) -> EntitySpec:
     """Return the declared entity; raise DefinitionError if it is none."""
     spec = entities.get(entity) if isinstance(entity, str) else getattr(entity, "__fabra_entity__", None)
     if spec is None:
-        raise DefinitionError(f"The feature {feature_name!r} names an unknown entity {entity!r}; declare it with @entity.")
+        raise DefinitionError(
+            f"The feature {feature_name!r} names an unknown entity {entity!r}; declare it with @entity."
+        )
     return spec
 
 

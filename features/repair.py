@@ -15,9 +15,7 @@ async def repair_online() -> int:
     store, mended = OnlineStore(), 0
     notes = [note async for note in OnlineRepair.objects.order_by("id")[:_LIMIT]]
     for note in notes:
-        row = await sync_to_async(
-            FeatureValue.objects.latest_of(note.entity, note.entity_key, [note.feature]).first
-        )()
+        row = await sync_to_async(FeatureValue.objects.latest_of(note.entity, note.entity_key, [note.feature]).first)()
         if row is not None:
             stored = StoredValue.of_row(row)
             try:

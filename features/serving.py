@@ -25,7 +25,9 @@ logger = logging.getLogger(__name__)
 online_store = OnlineStore()
 
 operator_settings: Snapshot[dict[str, Any]] = Snapshot(
-    lambda: {row["name"]: row for row in FeatureDefinition.objects.values("name", "is_enabled", "refresh_override")}
+    lambda: {
+        row["name"]: dict(row) for row in FeatureDefinition.objects.values("name", "is_enabled", "refresh_override")
+    }
 )
 
 
@@ -68,10 +70,7 @@ async def _read_online(entity: str, key: str, names: list[str]) -> tuple[dict[st
 
 @sync_to_async
 def _read_offline(entity: str, key: str, names: list[str]) -> dict[str, StoredValue]:
-    return {
-        row.feature: StoredValue.of_row(row)
-        for row in FeatureValue.objects.latest_of(entity, key, names)
-    }
+    return {row.feature: StoredValue.of_row(row) for row in FeatureValue.objects.latest_of(entity, key, names)}
 
 
 async def _fill_online(entity: str, key: str, found: dict[str, StoredValue]) -> None:

@@ -31,9 +31,7 @@ class StoredValue:
 
     @classmethod
     def of_row(cls, row: "FeatureValue") -> "StoredValue":
-        return cls(
-            value=row.value, event_timestamp=row.event_timestamp, created_at=row.created_at, value_id=row.pk
-        )
+        return cls(value=row.value, event_timestamp=row.event_timestamp, created_at=row.created_at, value_id=row.pk)
 
     @classmethod
     def from_text(cls, text: str) -> "StoredValue":

@@ -121,9 +121,7 @@ def announce(record: SearchRecord) -> None:
     searched.send(sender=None, record=record)
 
 
-def search_plain(
-    index_name: str, query: str, top_k: int = 5, filters: dict[str, Any] | None = None
-) -> SearchRecord:
+def search_plain(index_name: str, query: str, top_k: int = 5, filters: dict[str, Any] | None = None) -> SearchRecord:
     """Search from synchronous code: one look at the index, one run of the model, one statement."""
     filters = _check(query, top_k, filters)
     index = Index.objects.select_related("generation").filter(name=index_name).first()
@@ -192,7 +190,6 @@ def identifiers(query: str) -> list[str]:
 
 
 def _hit(index_name: str, row: tuple[Any, ...]) -> Hit:
-
 
     (chunk_id, document_id, version, version_id, title, heading_path, content, metadata, *scores) = row
     score, semantic_score, lexical_score, semantic_rank, lexical_rank = scores

@@ -91,7 +91,14 @@ class ModelServer:
         http.wfile.write(b"data: [DONE]\n\n")
 
     def _chunk(self, http: BaseHTTPRequestHandler, choices: list[Any], usage: Any = None) -> None:
-        data = {"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "stub-model", "choices": choices, "usage": usage}
+        data = {
+            "id": "c1",
+            "object": "chat.completion.chunk",
+            "created": 1,
+            "model": "stub-model",
+            "choices": choices,
+            "usage": usage,
+        }
         http.wfile.write(f"data: {json.dumps(data)}\n\n".encode())
 
     def _send(self, http: BaseHTTPRequestHandler, status: int, body: dict[str, Any]) -> None:

@@ -43,7 +43,7 @@ def test_environment(**extra: str) -> dict[str, str]:
     }
 
 
-test_environment.__test__ = False  # type: ignore[attr-defined]
+test_environment.__test__ = False
 
 
 def wait_until(what: Callable[[], Any], timeout_s: float = 20.0) -> Any:

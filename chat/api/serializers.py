@@ -89,7 +89,7 @@ class DocumentSerializer(serializers.ModelSerializer[Document]):
 
     class Meta:
         model = Document
-        fields = (
+        fields: tuple[str, ...] = (
             "id", "index_name", "entity_id", "title", "metadata", "state", "error", "version",
             "created_at", "updated_at", "indexed_at",
         )  # fmt: skip
@@ -152,7 +152,7 @@ class SearchResponseSerializer(serializers.Serializer[Any]):
 class FeatureReadSerializer(serializers.Serializer[Any]):
     value = serializers.JSONField()
     status = serializers.CharField()
-    source = serializers.CharField()
+    source = serializers.CharField()  # type: ignore[assignment]
     event_timestamp = serializers.DateTimeField(allow_null=True)
     created_at = serializers.DateTimeField(allow_null=True)
     age_s = serializers.FloatField(allow_null=True)

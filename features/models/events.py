@@ -6,7 +6,6 @@ from typing import Self
 from django.db import models
 from django.utils import timezone
 
-
 REDISPATCH_AFTER = timedelta(seconds=20)
 LOOK_AFTER = timedelta(seconds=3)
 
@@ -67,9 +66,7 @@ class Event(models.Model):
     received_at = models.DateTimeField(default=timezone.now)
     state = models.CharField(max_length=12, choices=State, default=State.RECEIVED)
     attempts = models.PositiveSmallIntegerField(default=0)
-    next_attempt_at = models.DateTimeField(
-        default=timezone.now, help_text="When a waiting event is tried."
-    )
+    next_attempt_at = models.DateTimeField(default=timezone.now, help_text="When a waiting event is tried.")
     dispatched_at = models.DateTimeField(default=timezone.now, help_text="When Celery was last told of it.")
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)

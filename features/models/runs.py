@@ -65,7 +65,9 @@ class MaterializationRun(models.Model):
         ]
         indexes = [
             # Serves the sweep for runs whose worker died.
-            models.Index(fields=["heartbeat_at"], name="run_unfinished", condition=models.Q(state__in=["queued", "running"]))
+            models.Index(
+                fields=["heartbeat_at"], name="run_unfinished", condition=models.Q(state__in=["queued", "running"])
+            )
         ]
 
     def __str__(self) -> str:

@@ -42,9 +42,7 @@ class FeatureValue(models.Model):
     run = models.ForeignKey(
         "features.MaterializationRun", null=True, blank=True, on_delete=models.SET_NULL, related_name="values"
     )
-    event = models.ForeignKey(
-        "features.Event", null=True, blank=True, on_delete=models.SET_NULL, related_name="values"
-    )
+    event = models.ForeignKey("features.Event", null=True, blank=True, on_delete=models.SET_NULL, related_name="values")
 
     objects = FeatureValueQuerySet.as_manager()
 
@@ -52,7 +50,8 @@ class FeatureValue(models.Model):
         indexes = [
             # Serves the latest value, a point-in-time read and the admin's history of one entity.
             models.Index(
-                fields=["entity", "entity_key", "feature", "-event_timestamp", "-created_at"], name="value_point_in_time"
+                fields=["entity", "entity_key", "feature", "-event_timestamp", "-created_at"],
+                name="value_point_in_time",
             ),
             # Serves the admin's list of one feature's newest values.
             models.Index(fields=["feature", "-created_at"], name="value_by_feature"),

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 from django.conf import settings
+from tokenizers import Tokenizer
 
 from retrieval.embedders import minilm
 from retrieval.errors import EmbedderUnavailable
@@ -29,7 +30,7 @@ class LocalEmbedder:
         self.model = model
         self._fastembed = TextEmbedding(model, threads=settings.FABRA_EMBEDDING_THREADS, **options)
         self.dimension = self._fastembed.embedding_size
-        self._tokenizer = type(self._fastembed.model.tokenizer).from_str(self._fastembed.model.tokenizer.to_str())
+        self._tokenizer = Tokenizer.from_str(self._fastembed.model.tokenizer.to_str())  # type: ignore[attr-defined]
         truncation = self._tokenizer.truncation or {"max_length": 512}
         self.max_tokens = truncation["max_length"] - _MARKS
         # Counting needs the whole text, so the counting tokenizer neither truncates nor pads.

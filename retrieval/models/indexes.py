@@ -13,7 +13,11 @@ class Index(models.Model):
     version = models.BigIntegerField(default=0)
     chunk_count = models.BigIntegerField(default=0)
     generation = models.ForeignKey(
-        "retrieval.Generation", null=True, blank=True, on_delete=models.PROTECT, related_name="+",
+        "retrieval.Generation",
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="+",
         help_text="The generation that serves searches.",
     )
     created_at = models.DateTimeField(auto_now_add=True)

@@ -165,9 +165,10 @@ def test_debug_context_returns_the_trace(bot: None, client: Any) -> None:
     assert all({"priority", "tokens", "kept", "reason"} <= item.keys() for item in body["items"])
     assert all({"age_s", "source"} <= read.keys() for read in body["features"])
     digest = body.pop("hash")
-    assert hashlib.sha256(
-        json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
-    ).hexdigest() == digest
+    assert (
+        hashlib.sha256(json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()).hexdigest()
+        == digest
+    )
     assert Trace.objects.get(pk=body["context_id"]).digest == digest
 
 

@@ -27,12 +27,22 @@ def post(client: Client, address: str, body: Any, **extra: Any) -> Any:
 
 class TestDocuments:
     def test_a_document_is_indexed_read_listed_and_deleted(self, bot: None, client: Client) -> None:
-        body = {"index_name": "docs", "entity_id": "a/b c", "text": "# Birds\n\nPenguins.", "metadata": {"k": [1, None]}}
+        body = {
+            "index_name": "docs",
+            "entity_id": "a/b c",
+            "text": "# Birds\n\nPenguins.",
+            "metadata": {"k": [1, None]},
+        }
         created = post(client, "/api/documents/", body)
         assert (created.status_code, created.json()["version"], created.json()["chunk_count"]) == (201, 1, 1)
         assert post(client, "/api/documents/", body).status_code == 200
         shown = client.get("/api/documents/a/b c/", {"index_name": "docs"}).json()
-        assert (shown["text"], shown["title"], shown["metadata"], shown["version"]) == (body["text"], "Birds", body["metadata"], 1)
+        assert (shown["text"], shown["title"], shown["metadata"], shown["version"]) == (
+            body["text"],
+            "Birds",
+            body["metadata"],
+            1,
+        )
         listed = client.get("/api/documents/", {"index_name": "docs"}).json()["results"]
         assert [each["entity_id"] for each in listed] == ["a/b c"]
         assert client.delete("/api/documents/a/b c/?index_name=docs").status_code == 204
@@ -74,19 +84,32 @@ class TestSearchAndFeatures:
     def test_search_returns_hits(self, bot: None, client: Client) -> None:
         body = client.get("/api/search/", {"index_name": "knowledge_base", "query": "invoice", "top_k": "1"}).json()
         assert [hit["document_id"] for hit in body["hits"]] == ["billing"]
-        for query, status in [({"query": "a"}, 404), ({"index_name": "knowledge_base"}, 400), ({"index_name": "knowledge_base", "query": "a", "top_k": "x"}, 400)]:
+        for query, status in [
+            ({"query": "a"}, 404),
+            ({"index_name": "knowledge_base"}, 400),
+            ({"index_name": "knowledge_base", "query": "a", "top_k": "x"}, 400),
+        ]:
             assert client.get("/api/search/", query).status_code == status
 
     def test_features_come_with_age_and_source(self, bot: None, client: Client) -> None:
         body = client.get("/api/features/User/user_123/", {"names": "user_tier,support_history"}).json()
         assert body["features"]["user_tier"]["value"] == "premium"
         assert body["features"]["support_history"]["source"] == "computed"
-        for address, query, status in [("User", {}, 400), ("User", {"names": "none"}, 404), ("Nobody", {"names": "user_tier"}, 404)]:
+        for address, query, status in [
+            ("User", {}, 400),
+            ("User", {"names": "none"}, 404),
+            ("Nobody", {"names": "user_tier"}, 404),
+        ]:
             assert client.get(f"/api/features/{address}/u/", query).status_code == status
 
 
 class TestAccess:
-    ADDRESSES = ["/api/documents/", "/api/search/?index_name=knowledge_base&query=a", "/debug/context/u?query=a", "/api/features/User/u/?names=user_tier"]
+    ADDRESSES = [
+        "/api/documents/",
+        "/api/search/?index_name=knowledge_base&query=a",
+        "/debug/context/u?query=a",
+        "/api/features/User/u/?names=user_tier",
+    ]
 
     def test_in_production_each_door_needs_its_scope(self, bot: None, production: None, client: Client) -> None:
         _, chat_key = ApiKey.make("chat", ["chat"])
@@ -122,7 +145,9 @@ class TestAccess:
         client.login(username="staff", password="x")
         assert client.get("/debug/context/u?query=a").status_code == 200
 
-    def test_the_page_wants_a_signed_in_user_in_production(self, bot: None, production: None, client: Client, settings: Any) -> None:
+    def test_the_page_wants_a_signed_in_user_in_production(
+        self, bot: None, production: None, client: Client, settings: Any
+    ) -> None:
         assert client.get("/").status_code == 302
         settings.FABRA_CHAT_PUBLIC = True
         assert client.get("/").status_code == 200
@@ -141,7 +166,9 @@ class TestAccess:
 
 def test_the_schema_and_its_pages_need_no_network(client: Client) -> None:
     schema = client.get("/api/schema/?format=json").json()
-    assert {"/chat", "/api/documents/", "/api/events/", "/api/search/", "/debug/context/{user_id}"} <= schema["paths"].keys()
+    assert {"/chat", "/api/documents/", "/api/events/", "/api/search/", "/debug/context/{user_id}"} <= schema[
+        "paths"
+    ].keys()
     page = client.get("/api/docs/").content.decode()
     assert "swagger-ui" in page
     assert "cdn" not in page

@@ -110,7 +110,9 @@ def test_every_json_file_gets_a_2xx_or_a_4xx(bot: None, client: Client, shared_d
     for file in files:
         for address in ("/chat", "/api/events/"):
             raw = file.read_bytes()
-            wrapped = b'{"user_id": "u", "message": "hi", "event_type": "x", "entity_id": "e", "payload": {"v": %s}}' % raw
+            wrapped = (
+                b'{"user_id": "u", "message": "hi", "event_type": "x", "entity_id": "e", "payload": {"v": %s}}' % raw
+            )
             for body in (raw, wrapped):
                 response = client.post(address, body, content_type="application/json")
                 assert response.status_code < 300 or 400 <= response.status_code < 500, (file.name, response.content)

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 import websockets
-
 from django.utils import timezone
 
 from chat.models import Message
@@ -25,6 +24,8 @@ from tests.model_server import TEXT, ModelServer
 from tests.processes import Processes, wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
+
+HEAD = b"POST /chat HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
 
 
 @pytest.fixture
@@ -61,8 +62,8 @@ def leave_after(web: Processes, body: dict[str, Any], wait_for: bytes) -> None:
     """Post to /chat, read until `wait_for` is there, and close the connection."""
     data = json.dumps({"user_id": "user_123", "message": "How do I reset my password?", **body}).encode()
     with socket.create_connection(("127.0.0.1", web.port), timeout=10) as connection:
-        head = f"POST /chat HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(data)}\r\n\r\n"
-        connection.sendall(head.encode() + data)
+        head = HEAD % len(data)
+        connection.sendall(head + data)
         seen = b""
         while wait_for not in seen:
             piece = connection.recv(1000)
@@ -102,8 +103,8 @@ def test_a_client_that_goes_away_cancels_the_model_call(web: Processes, model: M
     else:
         with socket.create_connection(("127.0.0.1", web.port), timeout=10) as connection:
             data = b'{"user_id": "user_123", "message": "How do I reset my password?"}'
-            head = b"POST /chat HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
-            connection.sendall(head % len(data) + data)
+            head = HEAD % len(data)
+            connection.sendall(head + data)
             wait_until(lambda: model.requests)
     assert model.cut_off.wait(5)
     trace = wait_until(lambda: Trace.objects.filter(error_code="client_disconnected").first())
@@ -115,7 +116,8 @@ def test_a_client_that_goes_away_cancels_the_model_call(web: Processes, model: M
 
 def test_the_websocket_streams_stops_and_tells_errors(web: Processes, model: ModelServer) -> None:
     async def talk() -> None:
-        async with websockets.connect(f"ws://127.0.0.1:{web.port}/ws/chat", origin=web.url) as ws:  # type: ignore[arg-type]
+        async with websockets.connect(f"ws://127.0.0.1:{web.port}/ws/chat", origin=web.url) as ws:
+
             async def until(*kinds: str) -> list[dict[str, Any]]:
                 seen: list[dict[str, Any]] = []
                 while not seen or seen[-1]["type"] not in kinds:
@@ -129,7 +131,9 @@ def test_the_websocket_streams_stops_and_tells_errors(web: Processes, model: Mod
             assert seen[-1]["limits"]["X-RateLimit-Limit"] == "1000"
 
             model.delay_s = 0.3
-            await ws.send(json.dumps({"message": "Again?", "user_id": "user_123", "conversation_id": seen[-1]["conversation_id"]}))
+            await ws.send(
+                json.dumps({"message": "Again?", "user_id": "user_123", "conversation_id": seen[-1]["conversation_id"]})
+            )
             await until("delta")
             await ws.send(json.dumps({"message": "Impatient", "user_id": "user_123"}))
             assert (await until("error"))[-1]["code"] == "invalid_message"
@@ -139,14 +143,21 @@ def test_the_websocket_streams_stops_and_tells_errors(web: Processes, model: Mod
             assert model.cut_off.is_set()
 
             model.delay_s = 0
-            for bad in ["{", "[]", "[" * 50_000, json.dumps({"message": 5}), json.dumps({"message": "\x00"}), json.dumps({})]:
+            for bad in [
+                "{",
+                "[]",
+                "[" * 50_000,
+                json.dumps({"message": 5}),
+                json.dumps({"message": "\x00"}),
+                json.dumps({}),
+            ]:
                 await ws.send(bad)
                 assert (await until("error"))[-1]["status"] == 400, bad[:20]
             await ws.send(json.dumps({"message": "Still there?", "user_id": "user_123"}))
             assert (await until("done", "error"))[-1]["response"] == TEXT
 
         with pytest.raises(websockets.exceptions.InvalidStatus):
-            await websockets.connect(f"ws://127.0.0.1:{web.port}/ws/chat", origin="http://evil.example")  # type: ignore[arg-type]
+            await websockets.connect(f"ws://127.0.0.1:{web.port}/ws/chat", origin="http://evil.example")
 
     asyncio.run(talk())
 

@@ -42,7 +42,10 @@ def test_a_list_of_items_becomes_an_assembled_context(Cat: type) -> None:  # noq
     @context(store, max_tokens=50)
     async def about(user_id: str, query: str, size: int = 3) -> list[ContextItem]:
         weight = await store.get_feature("weight", user_id)
-        return [ContextItem(f"Weight: {weight}", priority=1, source_id="scales"), ContextItem("word " * 100, priority=2)]
+        return [
+            ContextItem(f"Weight: {weight}", priority=1, source_id="scales"),
+            ContextItem("word " * 100, priority=2),
+        ]
 
     made = async_to_sync(about)("tom", query="How heavy?")
     assert (made.content, str(made), made.max_tokens) == ("Weight: 4.5", "Weight: 4.5", 50)
@@ -160,7 +163,7 @@ def test_a_wrong_encoding_is_a_system_check(settings: Any) -> None:
 def test_what_cannot_work_is_refused_at_declaration() -> None:
     for arguments in [{"max_tokens": 0}, {"max_tokens": "many"}, {"overflow": "cut"}, {"freshness_sla": "x"}]:
         with pytest.raises(DefinitionError):
-            context(store, **arguments)(lambda query: [])  # type: ignore[arg-type]
+            context(store, **arguments)(lambda query: [])
 
 
 def test_a_trace_is_found_in_redis_and_without_redis_in_postgresql(settings: Any) -> None:

@@ -46,7 +46,9 @@ def test_it_keeps_what_a_naive_reference_keeps(items: list[ContextItem], max_tok
 
 
 def test_the_highest_number_goes_first_and_the_later_of_equals() -> None:
-    items = [ContextItem(text * 20, priority=priority) for text, priority in (("a ", 1), ("b ", 2), ("c ", 2), ("d ", 0))]
+    items = [
+        ContextItem(text * 20, priority=priority) for text, priority in (("a ", 1), ("b ", 2), ("c ", 2), ("d ", 0))
+    ]
     budgeted = apply_budget(items, 65, count)  # each is some 20 tokens
     assert kept_places(budgeted) == [0, 1, 3]
     assert "over the budget of 65 tokens" in budgeted.decisions[2].reason

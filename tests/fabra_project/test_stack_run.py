@@ -52,8 +52,8 @@ def test_both_servers_answer_and_end_with_the_command(folder: Path) -> None:
     seen = look(folder)
     assert seen["visits"] == [1, 1]
     assert tuple(map(int, str(seen["pgvector"]).split(".")[:2])) >= (0, 8)
-    assert set(seen["hosts"]) == {"127.0.0.1"}  # type: ignore[call-overload]
-    assert not [pid for pid in seen["pids"] if psutil.pid_exists(pid)]  # type: ignore[attr-defined]
+    assert set(seen["hosts"]) == {"127.0.0.1"}
+    assert not [pid for pid in seen["pids"] if psutil.pid_exists(pid)]
     assert mode(folder.parent) == 0o700
     assert set(folder.parent.parent.iterdir()) == before
 

@@ -193,8 +193,12 @@ class TestBus:
 
     @pytest.mark.django_db(transaction=True)
     def test_a_poisoned_entry_is_buried_and_blocks_nothing(self) -> None:
-        for fields in [{"nonsense": b"\xff\xfe"}, {"event_type": "poked", "entity_id": "b1", "payload": "{"}, {"event_type": "x", "entity_id": "y\x00"}]:
-            plain_redis().xadd(bus.stream_key(), fields)  # type: ignore[arg-type]
+        for fields in [
+            {"nonsense": b"\xff\xfe"},
+            {"event_type": "poked", "entity_id": "b1", "payload": "{"},
+            {"event_type": "x", "entity_id": "y\x00"},
+        ]:
+            plain_redis().xadd(bus.stream_key(), fields)
         self.publish(id="good")
         self.publish(id="good", payload={"another": "body"})
         self.consume()

@@ -71,7 +71,11 @@ def test_it_agrees_with_a_naive_reference(level: None, values: Any, questions: A
 
 
 def test_rows_without_key_or_time_are_refused(level: None) -> None:
-    for row in [{"event_timestamp": START}, {"tank_id": "a"}, {"tank_id": "a", "event_timestamp": datetime(2026, 1, 1)}]:  # noqa: DTZ001
+    for row in [
+        {"event_timestamp": START},
+        {"tank_id": "a"},
+        {"tank_id": "a", "event_timestamp": datetime(2026, 1, 1)},
+    ]:  # noqa: DTZ001
         with pytest.raises(InvalidInput):
             async_to_sync(store.get_historical_features)([row], ["level"])
 
@@ -80,5 +84,7 @@ def test_values_of_every_json_kind_come_back_as_they_were(level: None) -> None:
     for number, value in enumerate(["text", ["a", 1], {"a": None}, None, 1.5, True, '"quoted"']):
         moment = at(number)
         async_to_sync(store.set_feature)("level", "a", value, moment)
-        answered = async_to_sync(store.get_historical_features)([{"tank_id": "a", "event_timestamp": moment}], ["level"])
+        answered = async_to_sync(store.get_historical_features)(
+            [{"tank_id": "a", "event_timestamp": moment}], ["level"]
+        )
         assert answered[0]["level"] == value

@@ -41,7 +41,7 @@ def speed(Robot: type) -> Callable[..., Any]:  # noqa: N803
         await asyncio.sleep(0.01)
         return len(calls)
 
-    speed.calls = calls  # type: ignore[attr-defined]
+    speed.calls = calls
     return speed
 
 
@@ -74,7 +74,10 @@ def test_however_many_ask_at_once_it_computes_once(speed: Any) -> None:
 
 
 def test_any_number_of_features_is_one_round_trip(
-    Robot: type, speed: Any, django_assert_num_queries: Any, monkeypatch: Any  # noqa: N803
+    Robot: type,
+    speed: Any,
+    django_assert_num_queries: Any,
+    monkeypatch: Any,  # noqa: N803
 ) -> None:
     for name in "abcdefgh":
         feature(entity=Robot, name=name)(lambda robot_id: 1)
@@ -103,7 +106,12 @@ def test_any_number_of_features_is_one_round_trip(
 
 @pytest.mark.parametrize(
     ("age", "status", "value"),
-    [({"minutes": 59}, "fresh", "old"), ({"minutes": 90}, "stale", "old"), ({"hours": 3}, "fresh", 1), ({"hours": 5}, "fresh", 1)],
+    [
+        ({"minutes": 59}, "fresh", "old"),
+        ({"minutes": 90}, "stale", "old"),
+        ({"hours": 3}, "fresh", 1),
+        ({"hours": 5}, "fresh", 1),
+    ],
 )
 def test_age_decides_between_serving_and_computing(speed: Any, age: Any, status: str, value: Any) -> None:
     set_at_age("speed", "old", **age)
@@ -153,9 +161,7 @@ def test_an_emptied_redis_is_filled_from_postgresql(speed: Any) -> None:
     assert speed.calls == []
 
 
-def test_with_redis_down_values_come_from_postgresql_and_say_so(
-    speed: Any, redis_down: None, settings: Any
-) -> None:
+def test_with_redis_down_values_come_from_postgresql_and_say_so(speed: Any, redis_down: None, settings: Any) -> None:
     computed, offline = read("r1", "speed")[0], read("r1", "speed")[0]
     assert (computed.value, computed.source, computed.is_degraded) == (1, "computed", True)
     assert (offline.value, offline.source, offline.is_degraded) == (1, "offline", True)

@@ -42,6 +42,8 @@ def test_the_whole_commonmark_spec_is_split_without_loss(shared_data) -> None:  
     assert words("".join(passage.text for passage in passages)) == words(text)
 
 
-@pytest.mark.parametrize(("text", "title"), [("# One\n\ntwo", "One"), ("One\n===\n", "One"), ("two", ""), ("## Two", "")])
+@pytest.mark.parametrize(
+    ("text", "title"), [("# One\n\ntwo", "One"), ("One\n===\n", "One"), ("two", ""), ("## Two", "")]
+)
 def test_the_title_is_the_first_heading(text: str, title: str) -> None:
     assert title_of(text) == title

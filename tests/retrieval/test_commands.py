@@ -22,7 +22,9 @@ def run(*arguments: Any, **options: Any) -> str:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "guide").mkdir()
-    (tmp_path / "guide" / "start.md").write_text("---\ntitle: Start here\ntags: [a, b]\ndate: 2026-01-02\n---\nPress the button.")
+    (tmp_path / "guide" / "start.md").write_text(
+        "---\ntitle: Start here\ntags: [a, b]\ndate: 2026-01-02\n---\nPress the button."
+    )
     (tmp_path / "page.html").write_text(
         "<html><head><title>Page</title><style>x{}</style></head><body><nav>Menu</nav><h1>Page</h1>"
         "<p>Water &amp; fire.</p><script>alert(1)</script><ul><li>one</li></ul></body></html>"
@@ -58,7 +60,11 @@ def test_search_prints_people_and_json(folder: Path) -> None:
 
 
 def test_mistakes_are_told(tmp_path: Path) -> None:
-    for arguments in [("index_documents", tmp_path / "none", "--index", "docs"), ("index_documents", tmp_path, "--index", "docs"), ("search", "none", "a")]:
+    for arguments in [
+        ("index_documents", tmp_path / "none", "--index", "docs"),
+        ("index_documents", tmp_path, "--index", "docs"),
+        ("search", "none", "a"),
+    ]:
         with pytest.raises(CommandError):
             run(*map(str, arguments))
 

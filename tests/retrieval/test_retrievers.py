@@ -40,7 +40,9 @@ def calls() -> Any:
     retrieved.disconnect(on_retrieved)
 
 
-def test_the_second_call_is_served_from_the_cache(put: Any, find: Any, calls: Any, django_assert_num_queries: Any) -> None:
+def test_the_second_call_is_served_from_the_cache(
+    put: Any, find: Any, calls: Any, django_assert_num_queries: Any
+) -> None:
     put("a", "Penguins live in the south.")
     first = find("penguins")
     with django_assert_num_queries(1):  # the primary-key read of the index's version
@@ -70,7 +72,10 @@ def test_a_cached_call_still_tells_the_trace_what_was_found(put: Any, find: Any)
     find("penguins")
     find("penguins")
     searched.disconnect(on_searched)
-    assert [(record.is_cached, record.hits[0].content) for record in records] == [(False, "Penguins."), (True, "Penguins.")]
+    assert [(record.is_cached, record.hits[0].content) for record in records] == [
+        (False, "Penguins."),
+        (True, "Penguins."),
+    ]
 
 
 def test_arguments_and_configuration_are_in_the_key(put: Any, find: Any, calls: Any) -> None:
@@ -108,6 +113,6 @@ def test_an_operator_can_switch_it_off(put: Any, find: Any) -> None:
 def test_what_cannot_work_is_refused() -> None:
     for arguments in [{"top_k": 0}, {"cache_ttl": "never"}]:
         with pytest.raises(DefinitionError):
-            retriever(**arguments)(lambda query: [])  # type: ignore[arg-type]
+            retriever(**arguments)(lambda query: [])
     with pytest.raises(DefinitionError, match="takes no argument"):
         retriever()(lambda: [])

@@ -24,7 +24,7 @@ class Command(BaseCommand):
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             path.touch(mode=0o600)
             path.write_text(secrets.token_urlsafe(12))
-        password = path.read_text().strip()
+        password: str | None = path.read_text().strip()
         if known is None:
             users.create_superuser(USERNAME, password=password)
         elif not known.check_password(password):
