@@ -14,7 +14,7 @@ async def measure(*, is_quick: bool) -> list[Row]:
 
     await store.set_feature("message_count", USER, 7)
     context = await chat_context_premium(user_id=USER, query=QUESTION)
-    body = (await TraceBody.objects.aget(pk=context.id)).text
+    body = (await TraceBody.objects.aget(trace_id=context.id)).text
 
     async def ours(number: int) -> None:
         await chat_context_premium(user_id=USER, query=QUESTION)

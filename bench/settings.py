@@ -3,4 +3,4 @@
 from fabra_project.settings import *  # noqa: F403
 
 ROOT_URLCONF = "bench.urls"
-MIDDLEWARE: list[str] = []
+MIDDLEWARE = []

@@ -112,15 +112,21 @@ async def begin(question: Question) -> Turn:
     scope = traces.AssemblyScope(messages=lambda content: _messages(content, question), also_save=_saver(turn))
     token = traces.scope.set(scope)
     try:
-        async with _within(deadline):
-            context = await chat_context()(question.user_id, question.message)
-        turn.context = require_context(context)
+        turn.context = await assemble(question, deadline)
     except Exception:
         await limits.refund(admission)
         raise
     finally:
         traces.scope.reset(token)
     return turn
+
+
+async def assemble(question: Question, deadline: float | None = None) -> Context:
+    """Assemble the chat's context; raise DeadlineExceeded, or what the assembly raises."""
+    if deadline is None:
+        deadline = asyncio.get_running_loop().time() + settings.FABRA_CHAT_DEADLINE_S
+    async with _within(deadline):
+        return require_context(await chat_context()(question.user_id, question.message))
 
 
 async def run(turn: Turn, *, is_streamed: bool) -> AsyncGenerator[str | Answer, None]:

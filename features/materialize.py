@@ -21,6 +21,7 @@ from features.values import StoredValue
 BATCH = 200
 CONCURRENCY = 16
 _KEPT_ERRORS = 20
+_HEARTBEAT_S = 15.0
 
 
 async def materialize(
@@ -68,18 +69,33 @@ async def execute_run(run_id: int) -> None:
     if spec is None:
         await _finish(run_id, [{"error": "No such feature is declared in this process."}])
         return
+    heart = asyncio.create_task(_beat(run_id))
+    try:
+        await _work_off(spec, run)
+    finally:
+        heart.cancel()
+
+
+async def _beat(run_id: int) -> None:
+    """Show that the run's worker lives, however slow the feature's function is."""
+    while True:
+        await asyncio.sleep(_HEARTBEAT_S)
+        await MaterializationRun.objects.filter(id=run_id).aupdate(heartbeat_at=timezone.now())
+
+
+async def _work_off(spec: FeatureSpec, run: MaterializationRun) -> None:
     errors: list[dict[str, str]] = run.errors
     keys = await sync_to_async(_remaining)(spec, run)
-    await MaterializationRun.objects.filter(id=run_id).aupdate(total=run.done + run.failed + len(keys))
+    await MaterializationRun.objects.filter(id=run.pk).aupdate(total=run.done + run.failed + len(keys))
     for batch in _batches(keys):
-        failed = await _materialize_batch(spec, batch, run_id)
+        failed = await _materialize_batch(spec, batch, run.pk)
         errors = (errors + failed)[:_KEPT_ERRORS]
         run.done += len(batch) - len(failed)
         run.failed += len(failed)
-        await MaterializationRun.objects.filter(id=run_id).aupdate(
+        await MaterializationRun.objects.filter(id=run.pk).aupdate(
             done=run.done, failed=run.failed, cursor=batch[-1], errors=errors, heartbeat_at=timezone.now()
         )
-    await _finish(run_id, errors)
+    await _finish(run.pk, errors)
 
 
 def _remaining(spec: FeatureSpec, run: MaterializationRun) -> list[str]:

@@ -15,8 +15,7 @@ from rest_framework.response import Response
 
 from chat.api.errors import describe, error_body
 from chat.api.serializers import ChatRequestSerializer, ChatResponseSerializer, ErrorSerializer
-from chat.context import chat_context, require_context
-from chat.engine import Answer, Question, Turn, answer, begin, run
+from chat.engine import Answer, Question, Turn, answer, assemble, begin, run
 from chat.models import ApiKey
 from chat.providers.extractive import NOTICE
 from contexts.assembly import online_store
@@ -97,7 +96,7 @@ class DebugContextView(APIView):
     )
     async def get(self, request: Request, user_id: str) -> HttpResponse:
         question = Question(user_id=user_id, message=request.query_params.get("query", "")).validate()
-        context = require_context(await chat_context()(question.user_id, question.message))
+        context = await assemble(question)
         trace = await online_store.get(f"trace:{context.id}")
         if trace is None:
             raise NotFound(f"There is no trace {context.id}.")

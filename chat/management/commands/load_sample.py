@@ -3,12 +3,12 @@ from datetime import datetime, time
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand
 from django.utils.dateparse import parse_date, parse_datetime
 from django.utils.timezone import make_aware
 
-from chat.definitions import INDEX
 from chat.models import Customer, Ticket
 from features.models import KnownEntity
 
@@ -36,7 +36,13 @@ class Command(BaseCommand):
                 )
         KnownEntity.objects.touch("User", [each["user_id"] for each in users])
         self.stdout.write(f"{len(users)} users, {Ticket.objects.count()} tickets")
-        call_command("index_documents", SAMPLE / "articles", index=INDEX, stdout=self.stdout, stderr=self.stderr)
+        call_command(
+            "index_documents",
+            SAMPLE / "articles",
+            index=settings.FABRA_DEFAULT_INDEX,
+            stdout=self.stdout,
+            stderr=self.stderr,
+        )
 
 
 def _moment(text: str) -> Any:
