@@ -133,8 +133,9 @@ async def run(turn: Turn, *, is_streamed: bool) -> AsyncGenerator[str | Answer, 
     """Yield the answer's text as it comes, then the Answer, which is committed before it leaves."""
     evidence = turn.context.evidence
     prompt = Prompt(messages=evidence["messages"], question=turn.question.message, passages=passages_in(evidence))
-    # A chat waits seconds for its model; its database connection serves others meanwhile.
-    await sync_to_async(_let_go_of_connection)()
+    if not turn.provider.is_extractive:
+        # A chat waits seconds for its model; its database connection serves others meanwhile.
+        await sync_to_async(_let_go_of_connection)()
     completion: Completion | None = None
     try:
         async with _within(turn.deadline), aclosing(turn.provider.run(prompt, is_streamed=is_streamed)) as pieces:  # type: ignore[type-var]
@@ -193,9 +194,8 @@ def _saver(turn: Turn) -> Any:
         if turn.admission.is_degraded:  # from here on the message itself is counted
             Reservation.objects.filter(token=turn.admission.token).delete()
         payload = {"message_id": message.pk, "conversation_id": conversation.pk}
-        record_event(
-            AxiomEvent(event_type="message_sent", entity_id=question.user_id, payload=payload), Event.Source.CHAT
-        )
+        event = AxiomEvent(event_type="message_sent", entity_id=question.user_id, payload=payload)
+        record_event(event, Event.Source.CHAT, is_own=True)
 
     return save
 

@@ -19,6 +19,7 @@ from contexts.items import Context, ContextItem
 from contexts.models import ContextDefinition, Trace
 from contexts.recorder import Recorder
 from contexts.tokens import Tokenizer, tokenizer_for
+from features.background import spawn
 from features.compute import call
 from features.durations import Duration, parse_duration
 from features.errors import DefinitionError, FabraError
@@ -146,7 +147,8 @@ async def _assemble(spec: ContextSpec, args: tuple[Any, ...], kwargs: dict[str, 
     else:
         # Counting, hashing and the commit share one hop to a thread.
         result, digest, text = await sync_to_async(_finish)(work, returned)
-        await traces.keep_fast_copy(online_store, work.id, digest, text)
+        # PostgreSQL has it: whoever asks before Redis does is served from there.
+        spawn(traces.keep_fast_copy(online_store, work.id, digest, text), uses_database=False)
     if outer is not None:
         outer.contexts.append(result.id)
     return result

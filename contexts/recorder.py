@@ -1,7 +1,7 @@
 """Gather what happens below while a context function runs: it reaches here as signals."""
 
 from contextvars import ContextVar
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from typing import Any
 
@@ -20,8 +20,8 @@ class Recorder:
 
     def to_dict(self) -> dict[str, Any]:
         return {
-            "features": [_plain(asdict(read)) for read in self.features],
-            "searches": [asdict(record) for record in self.searches],
+            "features": [_plain(read) for read in self.features],
+            "searches": [record.to_dict() for record in self.searches],
             "retrievers": [asdict(record) | {"arguments": _shown(record.arguments)} for record in self.retrievers],
             "contexts": self.contexts,
         }
@@ -52,8 +52,9 @@ def on_retrieved(record: RetrieverCall, **kwargs: Any) -> None:
         recorder.retrievers.append(record)
 
 
-def _plain(row: dict[str, Any]) -> dict[str, Any]:
-    return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in row.items()}
+def _plain(read: FeatureRead) -> dict[str, Any]:
+    values = {each.name: getattr(read, each.name) for each in fields(read)}
+    return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in values.items()}
 
 
 def _shown(arguments: dict[str, Any]) -> dict[str, Any]:

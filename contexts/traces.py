@@ -1,7 +1,6 @@
 """Write and read traces: evidence first, outcome later, each durable before anything depends on it."""
 
 import hashlib
-import json
 import logging
 import uuid
 from collections.abc import Callable
@@ -81,7 +80,7 @@ def write_outcome(trace_id: str, *, answer: str, model: str, outcome: dict[str, 
 
 def as_served(digest: str, text: str) -> str:
     """Return the JSON that the debug endpoint and the online store give: the body and its hash."""
-    return json.dumps({"hash": digest, **json.loads(text)}, ensure_ascii=False)
+    return f'{{"hash":"{digest}",{text[1:]}'
 
 
 class TracedOnlineStore(OnlineStore):

@@ -111,13 +111,13 @@ INSTALLED_APPS = [
 ]
 # Each can run async: a single one that cannot would put every view into a thread.
 MIDDLEWARE = [
-    "django.middleware.security.SecurityMiddleware",
-    "django.contrib.sessions.middleware.SessionMiddleware",
-    "django.middleware.common.CommonMiddleware",
-    "django.middleware.csrf.CsrfViewMiddleware",
+    "fabra_project.middleware.SecurityMiddleware",
+    "fabra_project.middleware.SessionMiddleware",
+    "fabra_project.middleware.CommonMiddleware",
+    "fabra_project.middleware.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "fabra_project.middleware.XFrameOptionsMiddleware",
 ]
 ROOT_URLCONF = "fabra_project.urls"
 ASGI_APPLICATION = "fabra_project.asgi.application"
@@ -236,7 +236,8 @@ FABRA_DEFAULT_INDEX = env.str("FABRA_DEFAULT_INDEX", "knowledge_base")
 FABRA_EMBEDDING_MODEL = env.str("FABRA_EMBEDDING_MODEL", "sentence-transformers/all-MiniLM-L6-v2")
 # `local` runs the model in this process; `openai` asks OPENAI_BASE_URL for it.
 FABRA_EMBEDDER = env.str("FABRA_EMBEDDER", "retrieval.embedders.local.LocalEmbedder")
-FABRA_EMBEDDING_THREADS = env.int("FABRA_EMBEDDING_THREADS", 2)
+# A question is short: a second thread would spin more than it helps. Indexing has long batches.
+FABRA_EMBEDDING_THREADS = env.int("FABRA_EMBEDDING_THREADS", 1 if IS_WEB else 2)
 FABRA_DOCUMENT_MAX_BYTES = env.int("FABRA_DOCUMENT_MAX_BYTES", 1_000_000)
 
 # ---------------------------------------------------------------- contexts

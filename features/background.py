@@ -32,9 +32,9 @@ async def with_own_thread(coroutine: Coroutine[Any, Any, T]) -> T:
         executor.shutdown(wait=False)
 
 
-def spawn(coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-    """Start a task on a database thread of its own; it is kept until it is done."""
-    task = asyncio.get_running_loop().create_task(with_own_thread(coroutine))
+def spawn(coroutine: Coroutine[Any, Any, T], *, uses_database: bool = True) -> asyncio.Task[T]:
+    """Start a task, on a database thread of its own if it needs one; it is kept until it is done."""
+    task = asyncio.get_running_loop().create_task(with_own_thread(coroutine) if uses_database else coroutine)
     _tasks.add(task)  # the loop holds tasks only weakly
     task.add_done_callback(_tasks.discard)
     return task

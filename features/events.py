@@ -66,22 +66,24 @@ def state_family(event_type: str) -> str | None:
     return next((family for family in STATE_FAMILIES if event_type.startswith(family)), None)
 
 
-def record_event(event: AxiomEvent, source: str) -> tuple[Event, bool]:
+def record_event(event: AxiomEvent, source: str, *, is_own: bool = False) -> tuple[Event, bool]:
     """Write an event to the outbox in the caller's transaction; Celery gets it on commit.
 
-    Return the row and whether it is new. Raise EventConflict if the id is known with another body.
+    Return the row and whether it is new. `is_own` says that the id was made here, so that nobody can have sent
+    it before. Raise EventConflict if the id is known with another body.
     """
-    row, is_new = Event.objects.get_or_create(
-        event_id=event.validate().id,
-        defaults={
-            "event_type": event.event_type,
-            "entity_id": event.entity_id,
-            "payload": event.payload,
-            "digest": event.digest,
-            "source": source,
-            "occurred_at": event.occurred_at,
-        },
-    )
+    values = {
+        "event_type": event.validate().event_type,
+        "entity_id": event.entity_id,
+        "payload": event.payload,
+        "digest": event.digest,
+        "source": source,
+        "occurred_at": event.occurred_at,
+    }
+    if is_own:
+        row, is_new = Event.objects.create(event_id=event.id, **values), True
+    else:
+        row, is_new = Event.objects.get_or_create(event_id=event.id, defaults=values)
     if not is_new and row.digest != event.digest:
         raise EventConflict
     if is_new:

@@ -9,7 +9,7 @@ import inspect
 import json
 import logging
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -61,11 +61,11 @@ async def read_entry(key: str) -> CacheEntry | None:
     if versions and await _current(list(versions)) != versions:
         return None
     records = [_load_record(each) for each in raw["records"]]
-    return CacheEntry(value=_load_value(raw["kind"], raw["value"]), records=records)
+    return CacheEntry(value=_load_value(raw["kind"], raw["value"], records), records=records)
 
 
 async def write_entry(key: str, value: Any, records: list[SearchRecord], ttl: timedelta) -> None:
-    kind, plain = _dump_value(value)
+    kind, plain = _dump_value(value, records)
     if any(record.flags for record in records):
         return  # found in an outage: not worth keeping
     versions: dict[int, int] = {}
@@ -74,7 +74,7 @@ async def write_entry(key: str, value: Any, records: list[SearchRecord], ttl: ti
         versions[record.index_id] = min(record.index_version, versions.get(record.index_id, record.index_version))
     try:
         text = json.dumps(
-            {"versions": versions, "kind": kind, "value": plain, "records": [asdict(each) for each in records]}
+            {"versions": versions, "kind": kind, "value": plain, "records": [each.to_dict() for each in records]}
         )
         await (await async_redis()).set(key, text, px=max(1, int(ttl.total_seconds() * 1000)))
     except TypeError:
@@ -88,13 +88,17 @@ def _current(index_ids: list[int]) -> dict[int, int]:
     return dict(Index.objects.filter(id__in=index_ids).values_list("id", "version"))
 
 
-def _dump_value(value: Any) -> tuple[str, Any]:
+def _dump_value(value: Any, records: list[SearchRecord]) -> tuple[str, Any]:
+    if records and isinstance(value, Hits) and list(value) == records[-1].hits:
+        return "last_search", None  # the hits stand in its record already
     if isinstance(value, list) and value and all(isinstance(each, Hit) for each in value):
         return "hits", [each.to_dict() for each in value]
     return "json", value
 
 
-def _load_value(kind: str, value: Any) -> Any:
+def _load_value(kind: str, value: Any, records: list[SearchRecord]) -> Any:
+    if kind == "last_search":
+        return Hits(records[-1].hits, flags=records[-1].flags)
     return Hits([Hit(**each) for each in value]) if kind == "hits" else value
 
 

@@ -5,7 +5,7 @@ import logging
 import re
 import time
 from contextvars import ContextVar
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -61,7 +61,7 @@ class Hit:
         return list(HIT_FIELDS)
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        return {name: getattr(self, name) for name in HIT_FIELDS}
 
 
 HIT_FIELDS = tuple(each.name for each in fields(Hit))
@@ -91,6 +91,9 @@ class SearchRecord:
     embed_ms: float
     sql_ms: float
     is_cached: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**vars(self), "hits": [hit.to_dict() for hit in self.hits]}
 
 
 @dataclass

@@ -62,10 +62,12 @@ def own_definitions() -> Iterator[None]:
     """Forget what a test declared, and what it read of the operator's settings."""
     from contexts import assembly
     from features import registry, serving
+    from features.models import values
     from retrieval import retrievers
 
     registries = (registry.entities, registry.features, retrievers.retrievers, assembly.contexts)
     before = [dict(each) for each in registries]
+    values._touched.clear()
     snapshots = (serving.operator_settings, retrievers.operator_settings, assembly.operator_settings)
     for snapshot in snapshots:
         snapshot.clear()

@@ -1,10 +1,12 @@
 """The offline store: append-only values, read point-in-time."""
 
-from datetime import datetime, timedelta
+import math
+import time
+from datetime import datetime
 from typing import Self
 
 from django.conf import settings
-from django.db import models
+from django.db import models, transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -61,22 +63,33 @@ class FeatureValue(models.Model):
         return f"{self.feature} of {self.entity_key}"
 
 
+_TOUCH_EVERY_S = 600.0
+_TOUCHED_MOST = 50_000
+_touched: dict[tuple[str, str], float] = {}
+
+
+def _remember(entity: str, keys: list[str], moment: float) -> None:
+    if len(_touched) > _TOUCHED_MOST:
+        _touched.clear()
+    _touched.update(((entity, key), moment) for key in keys)
+
+
 class KnownEntityManager(models.Manager["KnownEntity"]):
     def touch(self, entity: str, entity_keys: list[str]) -> None:
-        """Note that somebody asked for or about these entities; writes at most once an hour for each."""
-        keys = sorted(set(entity_keys))
-        hour_ago = timezone.now() - timedelta(hours=1)
-        fresh = set(
-            self.filter(entity=entity, entity_key__in=keys, last_seen_at__gte=hour_ago).values_list(
-                "entity_key", flat=True
-            )
-        )
+        """Note that somebody asked for or about these entities; a process writes each once in ten minutes."""
+        now = time.monotonic()
+        keys = [
+            key for key in sorted(set(entity_keys)) if now - _touched.get((entity, key), -math.inf) > _TOUCH_EVERY_S
+        ]
+        if not keys:
+            return
         self.bulk_create(
-            [KnownEntity(entity=entity, entity_key=key) for key in keys if key not in fresh],
+            [KnownEntity(entity=entity, entity_key=key) for key in keys],
             update_conflicts=True,
             unique_fields=["entity", "entity_key"],
             update_fields=["last_seen_at"],
         )
+        transaction.on_commit(lambda: _remember(entity, keys, now))
 
     def remembered(self, entity: str, now: datetime | None = None) -> models.QuerySet["KnownEntity"]:
         """Entities seen within FABRA_ENTITY_MEMORY, so that junk ids are not materialised for ever."""
