@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -50,14 +51,40 @@ async def read_features(entity: type | str, entity_key: str, names: Sequence[str
         source |= dict.fromkeys(found, "offline")
         if found and not is_degraded:
             await _fill_online(spec.name, entity_key, found)
-    reads = await asyncio.gather(
-        *(
-            _serve(each, entity_key, stored.get(each.name), source.get(each.name, ""), is_degraded, settings_by_name)
-            for each in specs
+    asked = [
+        _Asked(
+            spec=each,
+            key=entity_key,
+            stored=stored.get(each.name),
+            source=source.get(each.name, ""),
+            is_degraded=is_degraded,
+            row=settings_by_name.get(each.name, {}),
         )
-    )
+        for each in specs
+    ]
+    ready = [_serve_stored(each) for each in asked]
+    missing = [place for place, read in enumerate(ready) if read is None]
+    if missing:
+        computed = await asyncio.gather(*(_serve_computed(asked[place]) for place in missing))
+        for place, read in zip(missing, computed, strict=True):
+            ready[place] = read
+    reads = [read for read in ready if read is not None]
     features_read.send(sender=None, values=reads)
-    return list(reads)
+    return reads
+
+
+@dataclass(kw_only=True, slots=True)
+class _Asked:
+    """One feature of a read, and what the stores have of it."""
+
+    spec: FeatureSpec
+    key: str
+    stored: StoredValue | None
+    source: str
+    is_degraded: bool
+    row: dict[str, Any]
+    """What an operator set."""
+    state: Freshness | None = None
 
 
 async def _read_online(entity: str, key: str, names: list[str]) -> tuple[dict[str, StoredValue], bool]:
@@ -80,68 +107,67 @@ async def _fill_online(entity: str, key: str, found: dict[str, StoredValue]) -> 
         logger.warning("Redis does not answer: values of %s were not put back online.", entity)
 
 
-async def _serve(
-    spec: FeatureSpec,
-    key: str,
-    stored: StoredValue | None,
-    source: str,
-    is_degraded: bool,
-    settings_by_name: dict[str, dict[str, Any]],
-) -> FeatureRead:
-    """Decide for one feature: serve what is stored, compute, or fall back to the default."""
-    row = settings_by_name.get(spec.name, {})
-    if not row.get("is_enabled", True):
-        return _default(spec, key, "disabled", is_degraded)
-    state = None
+def _serve_stored(asked: _Asked) -> FeatureRead | None:
+    """Return what can be served at once, or None for a value that must be computed first."""
+    spec, stored = asked.spec, asked.stored
+    if not asked.row.get("is_enabled", True):
+        return _default(asked, "disabled")
     if stored is not None:
-        state = freshness(stored.event_timestamp, Limits.of(spec, row.get("refresh_override")), datetime.now(UTC))
-    if stored and state in (Freshness.FRESH, Freshness.STALE):
-        if state is Freshness.STALE and not spec.trigger:
-            _recompute_behind(spec, key)
-        return _found(spec, key, stored, state, source, is_degraded)
-    if spec.trigger:
-        # An event feature is never computed on a miss; only its ttl ends a value.
-        return _default(spec, key, "expired" if stored else "missing", is_degraded)
+        limits = Limits.of(spec, asked.row.get("refresh_override"))
+        asked.state = freshness(stored.event_timestamp, limits, datetime.now(UTC))
+        if asked.state is Freshness.FRESH:
+            return _found(asked, stored, asked.state)
+        if spec.trigger and asked.state is not Freshness.EXPIRED:
+            return _found(asked, stored, Freshness.STALE)  # only its next event, or its ttl, ends it
+        if asked.state is Freshness.STALE:
+            _recompute_behind(spec, asked.key)
+            return _found(asked, stored, asked.state)
+    if spec.trigger:  # never computed on a miss
+        return _default(asked, "expired" if stored else "missing")
+    return None
+
+
+async def _serve_computed(asked: _Asked) -> FeatureRead:
+    """Compute, or let an older value or the default stand in for a function that failed."""
     try:
-        computed = await compute_once(spec, key)
+        computed = await compute_once(asked.spec, asked.key)
     except FeatureComputeError as error:
         cause = type(error.__cause__).__name__
-        if stored and state is Freshness.OVERDUE:
-            return _found(spec, key, stored, Freshness.STALE, source, is_degraded, error=cause)
-        if spec.has_default:
-            return _default(spec, key, "expired" if stored else "missing", is_degraded, error=cause)
+        if asked.stored and asked.state is Freshness.OVERDUE:
+            return _found(asked, asked.stored, Freshness.STALE, error=cause)
+        if asked.spec.has_default:
+            return _default(asked, "expired" if asked.stored else "missing", error=cause)
         raise
-    return _found(spec, key, computed, Freshness.FRESH, "computed", is_degraded)
+    asked.source = "computed"
+    return _found(asked, computed, Freshness.FRESH)
 
 
-def _found(
-    spec: FeatureSpec, key: str, stored: StoredValue, state: Freshness, source: str, is_degraded: bool, error: str = ""
-) -> FeatureRead:
+def _found(asked: _Asked, stored: StoredValue, state: Freshness, error: str = "") -> FeatureRead:
     return FeatureRead(
-        feature=spec.name,
-        entity=spec.entity.name,
-        entity_key=key,
+        feature=asked.spec.name,
+        entity=asked.spec.entity.name,
+        entity_key=asked.key,
         value=stored.value,
         status=state.value,
-        source=source,
+        source=asked.source,
         event_timestamp=stored.event_timestamp,
         created_at=stored.created_at,
         age_s=max(0.0, round((datetime.now(UTC) - stored.event_timestamp).total_seconds(), 3)),
         value_id=stored.value_id,
-        is_degraded=is_degraded,
+        is_degraded=asked.is_degraded,
         error=error,
     )
 
 
-def _default(spec: FeatureSpec, key: str, status: str, is_degraded: bool, error: str = "") -> FeatureRead:
+def _default(asked: _Asked, status: str, error: str = "") -> FeatureRead:
     return FeatureRead(
-        feature=spec.name,
-        entity=spec.entity.name,
-        entity_key=key,
-        value=spec.default,
+        feature=asked.spec.name,
+        entity=asked.spec.entity.name,
+        entity_key=asked.key,
+        value=asked.spec.default,
         status=status,
         source="default",
-        is_degraded=is_degraded,
+        is_degraded=asked.is_degraded,
         error=error,
     )
 

@@ -231,3 +231,17 @@ def test_the_store_works_under_repeated_event_loops(speed: Any) -> None:
     for _ in range(3):
         assert async_to_sync(store.get_feature)("speed", "r1") == 1
         assert async_to_sync(online_store.get)("nothing") is None
+
+
+def test_a_triggered_feature_is_stale_past_its_refresh_and_gone_past_its_ttl(Robot: type) -> None:  # noqa: N803
+    @feature(entity=Robot, trigger="moved", refresh="1h", ttl="1d", default_value=0)
+    def moves(robot_id: str, event: Any) -> int:
+        raise AssertionError
+
+    for age, expected in [({"minutes": 5}, (7, "fresh")), ({"hours": 9}, (7, "fresh"))]:
+        set_at_age("moves", 7, **age)
+        assert (read("r1", "moves")[0].value, read("r1", "moves")[0].status) == expected
+    FeatureValue.objects.all().delete()
+    for key, age, expected in [("r2", 9, (7, "stale")), ("r3", 25, (0, "expired"))]:
+        async_to_sync(store.set_feature)("moves", key, 7, datetime.now(UTC) - timedelta(hours=age))
+        assert (read(key, "moves")[0].value, read(key, "moves")[0].status) == expected
