@@ -59,6 +59,7 @@ CACHES = {
         "KEY_PREFIX": f"{FABRA_REDIS_PREFIX}:cache",
     }
 }
+# For what broadcasts to sockets; the chat's own sockets use none, and live through an outage of Redis.
 CHANNEL_LAYERS = {
     "default": {
         "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",

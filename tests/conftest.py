@@ -58,6 +58,12 @@ def own_redis_keys(settings: Any) -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
+def plain_http(settings: Any) -> None:
+    """The test client speaks HTTP, which production would redirect."""
+    settings.SECURE_SSL_REDIRECT = settings.SESSION_COOKIE_SECURE = settings.CSRF_COOKIE_SECURE = False
+
+
+@pytest.fixture(autouse=True)
 def own_definitions() -> Iterator[None]:
     """Forget what a test declared, and what it read of the operator's settings."""
     from contexts import assembly
