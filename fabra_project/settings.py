@@ -112,13 +112,13 @@ INSTALLED_APPS = [
 ]
 # Each can run async: a single one that cannot would put every view into a thread.
 MIDDLEWARE = [
-    "fabra_project.middleware.SecurityMiddleware",
-    "fabra_project.middleware.SessionMiddleware",
-    "fabra_project.middleware.CommonMiddleware",
-    "fabra_project.middleware.CsrfViewMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
-    "fabra_project.middleware.XFrameOptionsMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 ROOT_URLCONF = "fabra_project.urls"
 ASGI_APPLICATION = "fabra_project.asgi.application"

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from features import registry
-from features.compute import run_function, write_values
+from features.compute import put_online, run_function, write_values
 from features.events import AxiomEvent
 from features.models import Event, FeatureValue
 from features.registry import FeatureSpec
 from features.serving import operator_settings
+from features.values import StoredValue
 
 Handle = Callable[[Event], Awaitable[Any]]
 
@@ -55,6 +56,10 @@ def _builtin_handlers(event: Event, is_taken: bool) -> Iterator[Handler]:
 
 def _feature_handler(spec: FeatureSpec) -> Handler:
     async def handle(event: Event) -> dict[str, Any]:
+        known = await FeatureValue.objects.filter(event=event, feature=spec.name).afirst()
+        if known is not None:  # written by a worker that died before it could say so
+            await put_online(spec.entity.name, spec.name, {event.entity_id: StoredValue.of_row(known)})
+            return {"feature": spec.name, "value_id": known.pk}
         value = await run_function(spec, event.entity_id, as_axiom_event(event))
         stored = await write_values(
             spec,

@@ -49,6 +49,14 @@ class FeatureValue(models.Model):
     objects = FeatureValueQuerySet.as_manager()
 
     class Meta:
+        constraints = [
+            # An event that is processed again, since its worker died, writes its value once.
+            models.UniqueConstraint(
+                fields=["event", "feature", "entity_key"],
+                condition=models.Q(event__isnull=False),
+                name="value_once_per_event",
+            )
+        ]
         indexes = [
             # Serves the latest value, a point-in-time read and the admin's history of one entity.
             models.Index(

@@ -85,6 +85,16 @@ def test_after_the_limit_it_is_dead_and_can_be_requeued(handled: list[str], sett
     assert (row.state, handled.count("mood")) == ("done", 1)
 
 
+def test_an_event_done_again_writes_its_value_once(handled: list[str]) -> None:
+    row = process(record())
+    HandlerOutcome.objects.all().delete()  # as if the worker had died before it could note them
+    Event.objects.update(state="received")
+    row = process(row)
+    assert row.state == "done"
+    assert FeatureValue.objects.filter(feature="mood").count() == 1
+    assert handled == ["mood", "anger"]
+
+
 def test_a_late_event_takes_no_newer_value_back(handled: list[str]) -> None:
     now = datetime.now(UTC)
     process(record(payload={"mood": "new"}, occurred_at=now))
