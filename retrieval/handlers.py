@@ -34,7 +34,7 @@ async def reindex(event: Event) -> dict[str, Any]:
             index_name,
             event.entity_id,
             payload["content"],
-            payload.get("metadata"),
+            payload["metadata"] if "metadata" in payload else await sync_to_async(_known_metadata)(index_name, event),
             title=payload.get("title") or "",
             source=f"event {event.event_id}",
             occurred_at=event.occurred_at,
@@ -58,6 +58,12 @@ async def delete(event: Event) -> dict[str, Any]:
     except (DocumentNotFound, IndexNotFound):
         return {"deleted": 0}
     return {"deleted": 1}
+
+
+def _known_metadata(index_name: str, event: Event) -> dict[str, Any]:
+    """Return what the document has: an event that says nothing of its metadata takes none away."""
+    known = Document.objects.live().filter(index__name=index_name, entity_id=event.entity_id)
+    return known.values_list("metadata", flat=True).first() or {}
 
 
 def _index_of(event: Event) -> str:
