@@ -12,7 +12,7 @@ from chat.api.chat import answer_body
 from chat.api.errors import describe, headers_of
 from chat.engine import Answer, Question, begin, run
 from chat.errors import InvalidMessage
-from features.background import with_own_thread
+from features.background import spawn
 
 _FORBIDDEN = 4403
 
@@ -45,19 +45,20 @@ class ChatConsumer(AsyncWebsocketConsumer):
             return
         if content.get("type") == "stop":
             await self._stop()
-        elif self.answering and not self.answering.done():
+        elif self.answering:
             await self._send_error(InvalidMessage("Wait for the answer, or stop it."))
         else:
-            self.answering = asyncio.create_task(with_own_thread(self._answer(content)))
+            self.answering = spawn(self._answer(content))
 
     async def disconnect(self, code: int) -> None:
         if self.answering:
             self.answering.cancel()
 
     async def _stop(self) -> None:
-        if self.answering and not self.answering.done():
-            self.answering.cancel()
-            await asyncio.wait([self.answering])
+        if answering := self.answering:
+            self.answering = None
+            answering.cancel()
+            await asyncio.wait([answering])
             await self._send("stopped", {})
 
     async def _answer(self, content: dict[str, Any]) -> None:
@@ -67,10 +68,12 @@ class ChatConsumer(AsyncWebsocketConsumer):
             async with aclosing(run(turn, is_streamed=True)) as pieces:
                 async for piece in pieces:
                     if isinstance(piece, Answer):
+                        self.answering = None  # before it is told: the next question may follow at once
                         await self._send("done", answer_body(piece) | {"limits": turn.admission.headers()})
                     else:
                         await self._send("delta", {"text": piece})
         except Exception as error:  # whatever it is, the page shows a sentence
+            self.answering = None
             await self._send_error(error)
 
     def _question(self, content: dict[str, Any]) -> Question:
