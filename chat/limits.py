@@ -65,9 +65,8 @@ class Admission:
 
 def limit_of(tier: object) -> int:
     """Return the messages per window of a tier; an unknown or missing tier has the default."""
-    return settings.FABRA_RATE_LIMITS.get(tier, settings.FABRA_RATE_LIMIT_DEFAULT) if isinstance(tier, str) else (
-        settings.FABRA_RATE_LIMIT_DEFAULT
-    )  # fmt: skip
+    known = settings.FABRA_RATE_LIMITS if isinstance(tier, str) else {}
+    return known.get(tier, settings.FABRA_RATE_LIMIT_DEFAULT)
 
 
 async def admit(user_id: str, tier: object) -> Admission:
