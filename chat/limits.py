@@ -65,8 +65,8 @@ class Admission:
 
 def limit_of(tier: object) -> int:
     """Return the messages per window of a tier; an unknown or missing tier has the default."""
-    known = settings.FABRA_RATE_LIMITS if isinstance(tier, str) else {}
-    return known.get(tier, settings.FABRA_RATE_LIMIT_DEFAULT)
+    known = settings.FABRA_RATE_LIMITS.get(tier) if isinstance(tier, str) else None
+    return settings.FABRA_RATE_LIMIT_DEFAULT if known is None else known
 
 
 async def admit(user_id: str, tier: object) -> Admission:
