@@ -37,4 +37,6 @@ def spawn(coroutine: Coroutine[Any, Any, T], *, uses_database: bool = True) -> a
     task = asyncio.get_running_loop().create_task(with_own_thread(coroutine) if uses_database else coroutine)
     _tasks.add(task)  # the loop holds tasks only weakly
     task.add_done_callback(_tasks.discard)
+    # A loop that ends before the task's first step leaves the coroutine unawaited, which Python would complain of.
+    task.add_done_callback(lambda _: coroutine.close())
     return task
