@@ -273,6 +273,9 @@ UNFOLD = {
     "SITE_SUBHEADER": "Support chatbot and its context",
     "SITE_URL": "/",
     "SITE_SYMBOL": "forum",
+    "SITE_FAVICONS": [
+        {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("chat/favicon.svg")},
+    ],
     "SHOW_HISTORY": True,
     "SIDEBAR": {
         "show_search": True,
