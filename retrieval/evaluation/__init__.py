@@ -1,0 +1,1 @@
+"""How good retrieval is: public collections, and an index's own golden questions."""

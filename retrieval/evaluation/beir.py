@@ -1,0 +1,86 @@
+"""Read a collection in the BEIR format: corpus.jsonl, queries.jsonl and a table of judgements.
+
+Described in Thakur et al. (2021) and https://github.com/beir-cellar/beir/wiki/Load-your-custom-dataset. Each file
+may be compressed (`.gz`).
+"""
+
+import gzip
+import json
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from features.errors import InvalidInput
+
+_HEADER = ["query-id", "corpus-id", "score"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CorpusDocument:
+    id: str
+    title: str
+    text: str
+
+
+def read_corpus(path: Path) -> Iterator[CorpusDocument]:
+    """Yield the documents in order; one without a text says its title. Raise InvalidInput naming the line."""
+    for place, row in _objects(path):
+        title = _text(row, "title", place, default="")
+        text = _text(row, "text", place, default="")
+        yield CorpusDocument(id=_text(row, "_id", place), title=title, text=text if text.strip() else title)
+
+
+def read_queries(path: Path) -> dict[str, str]:
+    return {_text(row, "_id", place): _text(row, "text", place) for place, row in _objects(path)}
+
+
+def read_qrels(path: Path) -> dict[str, dict[str, int]]:
+    """Return the grade of each judged document, by question; the header row may be missing."""
+    grades: dict[str, dict[str, int]] = {}
+    for number, line in enumerate(_lines(path), 1):
+        cells = line.rstrip("\r\n").split("\t")
+        if not line.strip() or (number == 1 and cells[0] == _HEADER[0]):
+            continue
+        try:
+            query_id, document_id, grade = cells
+            grades.setdefault(query_id, {})[document_id] = int(grade)
+        except ValueError:
+            raise InvalidInput(f"{path}, line {number}: expected {', '.join(_HEADER)}, tabs between them.") from None
+    return grades
+
+
+def _objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    for number, line in enumerate(_lines(path), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError):
+            raise InvalidInput(f"{path}, line {number}: this is no JSON.") from None
+        if not isinstance(row, dict):
+            raise InvalidInput(f"{path}, line {number}: expected a JSON object.")
+        yield f"{path}, line {number}", row
+
+
+def _text(row: dict[str, Any], name: str, place: str, default: str | None = None) -> str:
+    value = row.get(name, default)
+    if value is None and default is not None:
+        return default
+    if isinstance(value, int) and not isinstance(value, bool) and name == "_id":
+        return str(value)
+    if not isinstance(value, str) or (name == "_id" and not value):
+        raise InvalidInput(f"{place}: {name} must be text.")
+    return value
+
+
+def _lines(path: Path) -> Iterator[str]:
+    try:
+        with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else open(path, encoding="utf-8") as file:
+            yield from file
+    except UnicodeDecodeError:
+        raise InvalidInput(f"{path} is not UTF-8 text.") from None
+    except (OSError, EOFError, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or "it is damaged"
+        raise InvalidInput(f"{path} cannot be read: {reason}.") from error

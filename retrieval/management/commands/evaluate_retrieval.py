@@ -1,0 +1,93 @@
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from tqdm import tqdm
+
+from features.errors import FabraError
+from retrieval.evaluation import beir, workbench
+from retrieval.evaluation.benchmark import MEASURES, MODES, ModeResult, available, measure, questions_of
+
+_BATCH = 256
+
+
+class Command(BaseCommand):
+    help = "Measure retrieval on a collection in the BEIR format, in an index of its own that is removed at the end."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--corpus", type=Path, required=True, help="corpus.jsonl: _id, title, text")
+        parser.add_argument("--queries", type=Path, required=True, help="queries.jsonl: _id, text")
+        parser.add_argument("--qrels", type=Path, required=True, help="query-id, corpus-id and score, tabs between")
+        parser.add_argument("--modes", default=",".join(MODES), help=f"Some of {','.join(MODES)} (all).")
+        parser.add_argument("--top-k", type=int, default=100, help="Documents to find for each question (100).")
+        parser.add_argument("--limit", type=int, help="Ask only the first so many questions.")
+        parser.add_argument("--index", help="Fill and keep this index; the next run with it embeds only what is new.")
+        parser.add_argument("--json", action="store_true", help="Print JSON, and nothing else.")
+
+    def handle(self, *args: Any, corpus: Path, queries: Path, qrels: Path, index: str | None, **options: Any) -> None:
+        modes = [mode.strip() for mode in options["modes"].split(",")]
+        if unknown := [mode for mode in modes if mode not in MODES]:
+            raise CommandError(f"There is no mode {unknown[0]!r}; there are {', '.join(MODES)}.")
+        if not 10 <= options["top_k"] <= 100 or (options["limit"] is not None and options["limit"] < 1):
+            raise CommandError("--top-k must be from 10 to 100, and --limit at least 1.")
+        try:
+            questions = questions_of(beir.read_queries(queries), beir.read_qrels(qrels), options["limit"])
+            documents = list(beir.read_corpus(corpus))
+            ids = {each.id for each in documents}
+            with workbench.kept_index(index, ids) if index else workbench.own_index() as name:
+                self._fill(name, documents)
+                results = {}
+                for mode in modes:
+                    if not available(mode):
+                        self.stderr.write(f"{mode}: skipped, it is not available here.")
+                        continue
+                    with self._progress(len(questions), mode, "question") as progress:
+                        results[mode] = measure(name, questions, mode, top_k=options["top_k"], on_done=progress.update)
+        except FabraError as error:
+            raise CommandError(str(error)) from error
+        if options["json"]:
+            self.stdout.write(json.dumps({mode: _to_dict(result) for mode, result in results.items()}, indent=2))
+        else:
+            self._print(results, len(documents))
+
+    def _fill(self, name: str, documents: list[beir.CorpusDocument]) -> None:
+        with self._progress(len(documents), "indexing", "document") as progress:
+            for start in range(0, len(documents), _BATCH):
+                batch = documents[start : start + _BATCH]
+                for document_id, reason in workbench.fill(name, batch):
+                    progress.write(f"left out {document_id!r}: {reason}", file=sys.stderr)
+                progress.update(len(batch))
+        workbench.finish(name)
+
+    def _progress(self, total: int, what: str, unit: str) -> "tqdm[Any]":
+        # A log gets a line now and then, a terminal a bar that moves.
+        interval_s = 0.1 if sys.stderr.isatty() else 15
+        return tqdm(total=total, desc=f"{what:>13}", unit=f" {unit}s", file=sys.stderr, mininterval=interval_s)
+
+    def _print(self, results: dict[str, ModeResult], document_count: int) -> None:
+        for mode, result in results.items():
+            self.stdout.write(
+                self.style.MIGRATE_HEADING(f"{mode}: {result.questions} questions, {document_count} documents")
+            )
+            for name, value in result.means.items():
+                low, high = result.intervals[name]
+                self.stdout.write(f"  {name:<11} {value:.4f}   95 % interval {low:.4f} to {high:.4f}")
+            self.stdout.write(f"  latency     p50 {result.latency_ms_p50:.1f} ms, p95 {result.latency_ms_p95:.1f} ms")
+            for flag, count in result.flags.items():
+                self.stdout.write(self.style.WARNING(f"  {flag}: {count} of {result.questions} searches"))
+            if result.refused:
+                self.stdout.write(self.style.WARNING(f"  {result.refused} questions were refused and count as 0"))
+
+
+def _to_dict(result: ModeResult) -> dict[str, Any]:
+    return {
+        **{name: round(result.means[name], 6) for name in MEASURES},
+        "latency_ms_p50": round(result.latency_ms_p50, 3),
+        "latency_ms_p95": round(result.latency_ms_p95, 3),
+        "questions": result.questions,
+        "refused": result.refused,
+        "flags": dict(result.flags),
+        "confidence_95": {name: [round(each, 6) for each in result.intervals[name]] for name in MEASURES},
+    }

@@ -1,0 +1,188 @@
+"""`evaluate_retrieval` measures a collection in an index of its own, and leaves nothing behind."""
+
+import gzip
+import json
+import subprocess
+import sys
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from features.errors import InvalidInput
+from retrieval.evaluation import beir, benchmark, workbench
+from retrieval.models import Chunk, Document, Index
+from tests.processes import PROJECT, test_environment, wait_until
+
+CORPUS = [
+    {"_id": "cats", "title": "Cats", "text": "Cats purr when they are content."},
+    {"_id": "dogs", "title": "Dogs", "text": "Dogs bark at strangers."},
+    {"_id": "fish", "title": "Fish breathe through gills", "text": ""},
+]
+QUERIES = [
+    {"_id": 1, "text": "Why does a kitten purr?"},
+    {"_id": "2", "text": "barking at strangers"},
+    {"_id": "3", "text": "Which of them have gills?", "metadata": {}},
+    {"_id": "unjudged", "text": "Anything?"},
+]
+QRELS = "query-id\tcorpus-id\tscore\n1\tcats\t2\n1\tdogs\t0\n2\tdogs\t1\n3\tfish\t1\n3\tgone\t1\n"
+
+
+def lines(rows: list[Any]) -> str:
+    return "".join(f"{json.dumps(row)}\n" for row in rows)
+
+
+@pytest.fixture
+def collection(tmp_path: Path) -> dict[str, Path]:
+    (tmp_path / "corpus.jsonl").write_text(lines(CORPUS))
+    with gzip.open(tmp_path / "queries.jsonl.gz", "wt") as file:
+        file.write(lines(QUERIES))
+    (tmp_path / "test.tsv").write_text(QRELS)
+    return {
+        "corpus": tmp_path / "corpus.jsonl",
+        "queries": tmp_path / "queries.jsonl.gz",
+        "qrels": tmp_path / "test.tsv",
+    }
+
+
+def run(collection: dict[str, Path], **options: Any) -> tuple[str, str]:
+    out, errors = StringIO(), StringIO()
+    call_command("evaluate_retrieval", **collection, **options, stdout=out, stderr=errors)
+    return out.getvalue(), errors.getvalue()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_json_says_each_measure_of_each_mode_and_nothing_else(collection: dict[str, Path]) -> None:
+    out, _ = run(collection, json=True)
+    results = json.loads(out)
+    assert set(results) == {mode for mode in benchmark.MODES if benchmark.available(mode)}
+    for result in results.values():
+        assert {"ndcg@10", "recall@10", "recall@100", "mrr@10", "latency_ms_p50"} <= set(result)
+        assert result["questions"] == 3
+        assert result["latency_ms_p50"] > 0
+    hybrid = results["hybrid"]
+    assert hybrid["mrr@10"] == 1
+    # One of three questions has a relevant document that is not in the corpus.
+    assert hybrid["recall@10"] == hybrid["recall@100"] == pytest.approx((1 + 1 + 0.5) / 3, abs=1e-6)
+    assert (Index.objects.count(), Document.objects.count(), Chunk.objects.count()) == (0, 0, 0)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_people_read_intervals_and_latency(collection: dict[str, Path]) -> None:
+    out, _ = run(collection, modes="hybrid", limit=1)
+    assert "hybrid: 1 questions, 3 documents" in out
+    assert "95 % interval 1.0000 to 1.0000" in out
+    assert "p95" in out
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_index_that_is_kept_is_not_embedded_again(collection: dict[str, Path], monkeypatch: Any) -> None:
+    run(collection, index="kept", modes="hybrid")
+    assert Document.objects.filter(index__name="kept").count() == 3
+    versions = set(Document.objects.values_list("version_id", flat=True))
+    run(collection, index="kept", modes="hybrid")
+    assert set(Document.objects.values_list("version_id", flat=True)) == versions
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_index_of_other_documents_is_left_alone(collection: dict[str, Path], put: Any) -> None:
+    put("mine", "My own text.")
+    with pytest.raises(CommandError, match="holds 'mine'"):
+        run(collection, index="docs")
+    assert Document.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_index_goes_when_something_fails(collection: dict[str, Path], monkeypatch: Any) -> None:
+    def fail(*args: Any, **options: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("retrieval.management.commands.evaluate_retrieval.measure", fail)
+    with pytest.raises(KeyboardInterrupt):
+        run(collection)
+    assert not Index.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_a_killed_evaluation_left_goes_with_the_next_and_a_living_one_stays(collection: dict[str, Path]) -> None:
+    script = (
+        "import django; django.setup()\n"
+        "from retrieval.evaluation import beir, workbench\n"
+        "with workbench.own_index() as name:\n"
+        "    workbench.fill(name, [beir.CorpusDocument(id='a', title='A', text='Text.')])\n"
+        "    print(name, flush=True)\n"
+        "    input()\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", script], cwd=PROJECT, env=test_environment(), stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        assert process.stdout is not None
+        name = process.stdout.readline().strip()
+        assert Chunk.objects.filter(generation__index__name=name).count() == 1
+        assert workbench.remove_abandoned() == []
+    finally:
+        process.kill()
+        process.communicate()
+    # PostgreSQL notices a moment later that its client is gone.
+    assert wait_until(workbench.remove_abandoned) == [name]
+    assert not Index.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "reason"),
+    [
+        ("corpus", "{", "line 1: this is no JSON"),
+        ("corpus", "[" * 100_000, "line 1: this is no JSON"),
+        ("corpus", '["a"]', "line 1: expected a JSON object"),
+        ("corpus", '{"text": "a"}', "line 1: _id must be text"),
+        ("corpus", '\n{"_id": "a", "text": 3}', "line 2: text must be text"),
+        ("qrels", "query-id\tcorpus-id\tscore\n1\tcats\tmuch\n", "line 2: expected query-id"),
+        ("qrels", "1 cats 1\n", "line 1: expected query-id"),
+        ("qrels", "7\tcats\t1\n", "No question"),
+        ("qrels", "1\tcats\t0\n", "No question"),
+        ("queries", "plain text in a .gz", "cannot be read"),
+    ],
+)
+@pytest.mark.django_db
+def test_a_broken_collection_is_refused_with_the_place(
+    collection: dict[str, Path], name: str, text: str, reason: str
+) -> None:
+    collection[name].write_text(text)
+    with pytest.raises(CommandError, match=reason):
+        run(collection)
+    assert not Index.objects.exists()
+
+
+@pytest.mark.django_db
+def test_bad_options_are_refused(collection: dict[str, Path], tmp_path: Path) -> None:
+    for options in [{"modes": "magic"}, {"top_k": 9}, {"top_k": 101}, {"limit": 0}]:
+        with pytest.raises(CommandError):
+            run(collection, **options)
+    with pytest.raises(CommandError, match="none.jsonl cannot be read"):
+        run(collection | {"corpus": tmp_path / "none.jsonl"})
+    assert not Index.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_documents_and_questions_that_nobody_can_index_or_ask_are_told_and_counted(
+    collection: dict[str, Path], tmp_path: Path
+) -> None:
+    collection["corpus"].write_text(lines([*CORPUS, {"_id": "void", "title": "", "text": " "}]))
+    collection["queries"] = tmp_path / "queries.jsonl"
+    collection["queries"].write_text(lines([*QUERIES[:2], {"_id": "3", "text": "x" * 9000}]))
+    out, _ = run(collection, modes="hybrid")
+    assert "1 questions were refused" in out
+    with workbench.own_index() as name:
+        refused = workbench.fill(name, list(beir.read_corpus(collection["corpus"])))
+    assert [document_id for document_id, _ in refused] == ["void"]
+
+
+def test_a_question_needs_a_relevant_document() -> None:
+    questions = benchmark.questions_of({"1": "one", "2": "two"}, {"1": {"a": 0}, "2": {"a": 1}, "3": {"a": 1}})
+    assert [question.id for question in questions] == ["2"]
+    with pytest.raises(InvalidInput):
+        benchmark.questions_of({}, {})
