@@ -7,6 +7,7 @@ from kombu.exceptions import KombuError
 
 from features.redis_clients import REDIS_ERRORS
 from retrieval import hnsw
+from retrieval.evaluation import runs
 
 logger = logging.getLogger(__name__)
 
@@ -14,6 +15,12 @@ logger = logging.getLogger(__name__)
 @shared_task
 def build_hnsw(generation_id: int) -> None:
     hnsw.build_hnsw(generation_id)
+
+
+@shared_task
+def evaluate_run(run_id: int) -> None:
+    """Ask what a run has not asked yet; a second delivery finds it held, or done."""
+    runs.execute_run(run_id)
 
 
 def ask_for_hnsw(generation_id: int) -> None:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from django.db import connection, transaction
 
 from features.errors import InvalidInput
+from features.locks import held
 from retrieval import hnsw
 from retrieval.chunking import split
 from retrieval.embedders import get_embedder
@@ -26,14 +27,12 @@ def own_index() -> Iterator[str]:
     """Yield the name of an index that nobody else uses, and remove it at the end."""
     remove_abandoned()
     name = f"{PREFIX}{uuid.uuid4().hex[:12]}"
-    if not _lock(name):
-        raise RuntimeError(f"The lock of {name} is taken.")
-    try:
-        Index.objects.create(name=name)
-        yield name
-    finally:
-        remove(name)
-        _unlock(name)
+    with held(name):
+        try:
+            Index.objects.create(name=name)
+            yield name
+        finally:
+            remove(name)
 
 
 @contextmanager
@@ -50,12 +49,10 @@ def remove_abandoned() -> list[str]:
     """Remove the indexes whose process is gone; return their names."""
     names = []
     for name in Index.objects.filter(name__startswith=PREFIX).values_list("name", flat=True):
-        if _lock(name):
-            try:
+        with held(name) as is_abandoned:
+            if is_abandoned:
                 remove(name)
-            finally:
-                _unlock(name)
-            names.append(name)
+                names.append(name)
     return names
 
 
@@ -117,14 +114,3 @@ def finish(name: str) -> None:
         hnsw.build_hnsw(index.generation.pk)
     with connection.cursor() as cursor:
         cursor.execute(f"ANALYZE {Chunk._meta.db_table}")
-
-
-def _lock(name: str) -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", [name])
-        return bool(cursor.fetchone()[0])
-
-
-def _unlock(name: str) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", [name])

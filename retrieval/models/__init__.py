@@ -2,7 +2,18 @@
 
 from retrieval.models.chunks import Chunk
 from retrieval.models.documents import Document, DocumentVersion
+from retrieval.models.golden import EvaluationOutcome, EvaluationRun, GoldenQuestion
 from retrieval.models.indexes import Generation, Index
 from retrieval.models.retrievers import RetrieverDefinition
 
-__all__ = ["Chunk", "Document", "DocumentVersion", "Generation", "Index", "RetrieverDefinition"]
+__all__ = [
+    "Chunk",
+    "Document",
+    "DocumentVersion",
+    "EvaluationOutcome",
+    "EvaluationRun",
+    "Generation",
+    "GoldenQuestion",
+    "Index",
+    "RetrieverDefinition",
+]

@@ -11,12 +11,14 @@ from django.utils.timezone import make_aware
 
 from chat.models import Customer, Ticket
 from features.models import KnownEntity
+from retrieval.evaluation.golden import read_golden, save_golden
+from retrieval.models import Index
 
 SAMPLE = Path(__file__).resolve().parents[2] / "sample"
 
 
 class Command(BaseCommand):
-    help = "Load the sample users and index the sample articles; what is there already stays."
+    help = "Load the sample users, articles and golden questions; what is there already stays."
 
     def handle(self, *args: Any, **options: Any) -> None:
         users = json.loads((SAMPLE / "users.json").read_text())
@@ -43,6 +45,9 @@ class Command(BaseCommand):
             stdout=self.stdout,
             stderr=self.stderr,
         )
+        questions = read_golden((SAMPLE / "questions.json").read_bytes(), "questions.json")
+        save_golden(Index.objects.get(name=settings.FABRA_DEFAULT_INDEX), questions, only_new=True)
+        self.stdout.write(f"{len(questions)} golden questions")
 
 
 def _moment(text: str) -> Any:

@@ -1,0 +1,167 @@
+"""Ask an index's golden questions, keep what each found, and tell two runs apart.
+
+A run goes on where it was left: an outcome is written once for each question. Whoever works at a run holds its
+advisory lock, which goes with the process: what a dead worker left is free at once.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from features.errors import FabraError, InvalidInput
+from features.locks import held
+from retrieval.errors import IndexNotFound
+from retrieval.evaluation import metrics
+from retrieval.evaluation.benchmark import MODES, available
+from retrieval.evaluation.golden import expectation, ranking_of
+from retrieval.models import EvaluationOutcome, EvaluationRun, GoldenQuestion, Index
+from retrieval.search import Hit, SearchRecord, search_plain
+
+TOP_K = 10
+_KEPT_HITS = 5
+
+MEASURES: dict[str, Callable[[list[str], metrics.Grades], float]] = {
+    "hit_rate@1": lambda ranking, grades: metrics.hit_rate(ranking, grades, 1),
+    "hit_rate@5": lambda ranking, grades: metrics.hit_rate(ranking, grades, 5),
+    "mrr@10": lambda ranking, grades: metrics.reciprocal_rank(ranking, grades, 10),
+    "ndcg@10": lambda ranking, grades: metrics.ndcg(ranking, grades, 10),
+    "recall@10": lambda ranking, grades: metrics.recall(ranking, grades, 10),
+}
+
+
+def open_run(index_name: str, *, mode: str = "hybrid", tag: str = "", started_by: str) -> EvaluationRun:
+    """Create a queued run; raise IndexNotFound, or InvalidInput where there is nothing to ask."""
+    index = Index.objects.filter(name=index_name).select_related("generation").first()
+    if index is None or index.generation is None:
+        raise IndexNotFound(f"There is no index {index_name!r} with a document.")
+    if mode not in MODES or not available(mode):
+        raise InvalidInput(f"mode must be one of {', '.join(each for each in MODES if available(each))}.")
+    total = GoldenQuestion.objects.all().to_ask(index_name, tag).count()
+    if not total:
+        raise InvalidInput(f"The index {index_name!r} has no enabled golden question{f' tagged {tag!r}' * bool(tag)}.")
+    return EvaluationRun.objects.create(
+        index=index,
+        mode=mode,
+        tag=tag,
+        total=total,
+        started_by=started_by[:200],
+        config={
+            "index_version": index.version,
+            "generation": index.generation.pk,
+            "embedding_model": index.generation.embedding_model,
+            "top_k": TOP_K,
+        },
+    )
+
+
+def execute_run(run_id: int, on_done: Callable[[], object] = lambda: None) -> bool:
+    """Ask what the run has not asked yet, and finish it; return False if another process is at it."""
+    with held(f"evaluation-run-{run_id}") as is_mine:
+        if not is_mine:
+            return False
+        run = EvaluationRun.objects.select_related("index").get(pk=run_id)
+        if run.state in (EvaluationRun.State.DONE, EvaluationRun.State.FAILED):
+            return True
+        EvaluationRun.objects.filter(pk=run.pk).update(
+            state=EvaluationRun.State.RUNNING, started_at=run.started_at or timezone.now()
+        )
+        try:
+            _ask_all(run, on_done)
+        except FabraError as error:
+            _finish(run, EvaluationRun.State.FAILED, error=str(error))
+        else:
+            _finish(run, EvaluationRun.State.DONE)
+    return True
+
+
+def _ask_all(run: EvaluationRun, on_done: Callable[[], object]) -> None:
+    asked = set(EvaluationOutcome.objects.filter(run=run).values_list("digest", flat=True))
+    questions = list(GoldenQuestion.objects.all().to_ask(run.index.name, run.tag))
+    flags: dict[str, int] = run.flags
+    for done, golden in enumerate(questions, 1):
+        if golden.digest not in asked:
+            outcome, seen = _ask(run, golden)
+            outcome.save()
+            for flag in seen:
+                flags[flag] = flags.get(flag, 0) + 1
+            EvaluationRun.objects.filter(pk=run.pk).update(done=done, total=len(questions), flags=flags)
+        on_done()
+
+
+def _ask(run: EvaluationRun, golden: GoldenQuestion) -> tuple[EvaluationOutcome, tuple[str, ...]]:
+    hits: list[Hit] = []
+    flags: tuple[str, ...] = ()
+    reason = ""
+    try:
+        record = search_as(run.index.name, golden.question, mode=run.mode, top_k=TOP_K, filters=golden.filters)
+        hits, flags = record.hits, record.flags
+    except InvalidInput as error:  # of this question only: a filter that no longer works
+        reason = str(error)
+    ranking, grades = ranking_of(hits, golden)
+    right = [rank for rank, each in enumerate(ranking, 1) if each in grades]
+    return EvaluationOutcome(
+        run=run,
+        golden_question=golden,
+        digest=golden.digest,
+        question=golden.question,
+        expected=expectation(golden),
+        rank=right[0] if right else None,
+        metrics={name: function(ranking, grades) for name, function in MEASURES.items()},
+        found=[
+            {
+                "document_id": hit.document_id, "title": hit.title, "heading_path": hit.heading_path,
+                "score": hit.score, "chunk_id": hit.chunk_id, "is_right": rank in right,
+                "is_expected_document": hit.document_id in golden.expected_documents,
+            }
+            for rank, hit in enumerate(hits[:_KEPT_HITS], 1)
+        ],
+        error=reason,
+    ), flags  # fmt: skip
+
+
+def search_as(
+    index_name: str, query: str, *, mode: str, top_k: int, filters: dict[str, Any] | None = None
+) -> SearchRecord:
+    """Search in one of MODES."""
+    return search_plain(index_name, query, top_k, filters)
+
+
+def _finish(run: EvaluationRun, state: EvaluationRun.State, error: str = "") -> None:
+    outcomes = list(EvaluationOutcome.objects.filter(run=run).values_list("metrics", flat=True))
+    means = {name: metrics.mean([each[name] for each in outcomes]) for name in MEASURES} if outcomes else {}
+    EvaluationRun.objects.filter(pk=run.pk).update(
+        state=state, metrics=means, error=error, done=len(outcomes), finished_at=timezone.now()
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """One question in two runs."""
+
+    question: str
+    before: EvaluationOutcome | None
+    after: EvaluationOutcome | None
+
+    @property
+    def gain(self) -> float:
+        """The difference in nDCG@10; a question of one run only has gained nothing."""
+        if self.before is None or self.after is None:
+            return 0.0
+        return self.after.metrics["ndcg@10"] - self.before.metrics["ndcg@10"]
+
+
+def compare(before: EvaluationRun, after: EvaluationRun) -> list[Change]:
+    """Return the questions of two runs, those that got worse first, the most so at the top."""
+    old, new = ({each.digest: each for each in _outcomes(run)} for run in (before, after))
+    changes = [
+        Change(question=(new.get(digest) or old[digest]).question, before=old.get(digest), after=new.get(digest))
+        for digest in {**new, **old}
+    ]
+    return sorted(changes, key=lambda change: change.gain)
+
+
+def _outcomes(run: EvaluationRun) -> QuerySet[EvaluationOutcome]:
+    return EvaluationOutcome.objects.filter(run=run)

@@ -1,0 +1,115 @@
+"""Golden questions, and the runs that ask them."""
+
+import hashlib
+from typing import Any, Self
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models.functions import Now
+
+from features.text import to_json
+
+
+class GoldenQuestionQuerySet(models.QuerySet["GoldenQuestion"]):
+    def to_ask(self, index_name: str, tag: str = "") -> Self:
+        rows = self.filter(index__name=index_name, is_enabled=True).order_by("pk")
+        return rows.filter(tags__contains=[tag]) if tag else rows
+
+
+class GoldenQuestion(models.Model):
+    """A question of which is known what a search must find."""
+
+    index = models.ForeignKey("retrieval.Index", on_delete=models.CASCADE, related_name="golden_questions")
+    question = models.TextField()
+    expected_documents = ArrayField(
+        models.CharField(max_length=255), default=list, blank=True, help_text="Ids of the documents that answer it."
+    )
+    expected_text = models.TextField(
+        blank=True, help_text="A passage that a right hit holds, whatever its case and white space."
+    )
+    filters = models.JSONField(default=dict, blank=True)
+    audience = ArrayField(
+        models.CharField(max_length=100), default=list, blank=True, help_text="Who asks; empty: nobody in particular."
+    )
+    tags = ArrayField(models.CharField(max_length=100), default=list, blank=True)
+    is_enabled = models.BooleanField("enabled", default=True)
+    digest = models.CharField(max_length=64, editable=False, help_text="SHA-256 of question, filters and audience.")
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    objects = GoldenQuestionQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("pk",)
+        constraints = [models.UniqueConstraint(fields=["index", "digest"], name="golden_question_once_per_index")]
+
+    def __str__(self) -> str:
+        return self.question[:100]
+
+    def save(self, *args: Any, **options: Any) -> None:
+        self.digest = question_digest(self.question, self.filters, self.audience)
+        super().save(*args, **options)
+
+
+def question_digest(question: str, filters: dict[str, Any], audience: list[str]) -> str:
+    """Return what tells two questions of an index apart."""
+    return hashlib.sha256(to_json([question, filters, sorted(audience)], "question").encode()).hexdigest()
+
+
+class EvaluationRun(models.Model):
+    """One pass over an index's golden questions; `config` tells what was searched and how."""
+
+    class State(models.TextChoices):
+        QUEUED = "queued"
+        RUNNING = "running"
+        DONE = "done"
+        FAILED = "failed"
+
+    index = models.ForeignKey("retrieval.Index", on_delete=models.CASCADE, related_name="evaluation_runs")
+    mode = models.CharField(max_length=20)
+    tag = models.CharField(max_length=100, blank=True, help_text="Only questions with this tag; empty for all.")
+    started_by = models.CharField(max_length=200, help_text="Who or what asked for it.")
+    state = models.CharField(max_length=10, choices=State, default=State.QUEUED)
+    total = models.PositiveIntegerField(default=0)
+    done = models.PositiveIntegerField(default=0)
+    metrics = models.JSONField(default=dict, blank=True)
+    config = models.JSONField(default=dict, blank=True)
+    flags = models.JSONField(default=dict, blank=True, help_text="How many searches said that something was missing.")
+    error = models.TextField(blank=True)
+    created_at = models.DateTimeField(db_default=Now())
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ("-pk",)
+        indexes = [
+            # Serves the runs of an index over time, and the list of one mode.
+            models.Index(fields=["index", "mode", "-id"], name="evaluation_run_of_index")
+        ]
+
+    def __str__(self) -> str:
+        return f"run {self.pk}"
+
+
+class EvaluationOutcome(models.Model):
+    """What one golden question found in one run; it stays when the question goes."""
+
+    run = models.ForeignKey(EvaluationRun, on_delete=models.CASCADE, related_name="outcomes")
+    golden_question = models.ForeignKey(GoldenQuestion, null=True, on_delete=models.SET_NULL, related_name="outcomes")
+    digest = models.CharField(max_length=64)
+    question = models.TextField()
+    expected = models.TextField(help_text="What a right hit had to be, in words.")
+    rank = models.PositiveIntegerField(null=True, blank=True, help_text="Of the first right hit; empty if none was.")
+    metrics = models.JSONField(default=dict)
+    found = models.JSONField(default=list, help_text="The first hits.")
+    error = models.TextField(blank=True, help_text="Why the question could not be asked.")
+
+    class Meta:
+        ordering = ("pk",)
+        constraints = [
+            # A task that is delivered twice asks each question once.
+            models.UniqueConstraint(fields=["run", "digest"], name="outcome_once_per_run")
+        ]
+
+    def __str__(self) -> str:
+        return self.question[:100]
