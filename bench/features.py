@@ -12,7 +12,7 @@ async def measure(*, is_quick: bool) -> list[Row]:
 
     await store.set_feature("message_count", USER, 7)
     await store.get_online_features(User, USER, NAMES)  # computes the other two
-    client, key = await async_redis(), redis_key("features", "User", USER)
+    client, key = await async_redis(), redis_key("values", "User", USER)
     assert all(await client.hmget(key, NAMES)), "the floor must read what we read"
 
     async def ours(number: int) -> None:

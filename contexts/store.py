@@ -2,16 +2,17 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, overload
 
 from asgiref.sync import sync_to_async
 
 from contexts.assembly import online_store
 from features import history, materialize, registry, serving
-from features.compute import write_values
+from features.durations import Duration
 from features.errors import InvalidInput, NotFound
 from features.models import FeatureValue, MaterializationRun
 from features.text import check_key, to_json
+from features.writes import write_values
 from retrieval import indexing
 from retrieval import search as searching
 from retrieval.indexing import IndexResult
@@ -33,15 +34,30 @@ class FeatureStore:
         spec = registry.features.require(_name(feature))
         return (await serving.read_features(spec.entity.name, entity_key, [spec.name]))[0].value
 
+    @overload
     async def get_online_features(
         self, entity: type | str, entity_key: str, features: Sequence[Feature]
-    ) -> dict[str, Any]:
+    ) -> dict[str, Any]: ...
+
+    @overload
+    async def get_online_features(
+        self, entity: type | str, entity_key: list[str] | tuple[str, ...], features: Sequence[Feature]
+    ) -> dict[str, dict[str, Any]]: ...
+
+    async def get_online_features(
+        self, entity: type | str, entity_key: str | list[str] | tuple[str, ...], features: Sequence[Feature]
+    ) -> dict[str, Any] | dict[str, dict[str, Any]]:
         """Return values by feature name, in one Redis round trip for any number of them.
 
-        What is missing or too old is computed first. Raise NotFound for an undeclared name and
+        With a list of entity keys: such a dict by entity key, still in one round trip. What is missing or too old
+        is computed first, by a batch function in one call. Raise NotFound for an undeclared name and
         FeatureComputeError when a function fails that has neither an older value nor a default_value.
         """
-        reads = await serving.read_features(entity, entity_key, [_name(feature) for feature in features])
+        names = [_name(feature) for feature in features]
+        if isinstance(entity_key, list | tuple):
+            by_key = await serving.read_features_of(entity, entity_key, names)
+            return {key: {read.feature: read.value for read in reads} for key, reads in by_key.items()}
+        reads = await serving.read_features(entity, entity_key, names)
         return {read.feature: read.value for read in reads}
 
     async def get_historical_features(
@@ -71,9 +87,10 @@ class FeatureStore:
         entity_ids: Sequence[str] | None = None,
         start: datetime | None = None,
         end: datetime | None = None,
+        every: Duration | None = None,
     ) -> MaterializationRun:
-        """Compute and store a feature for many entities, or load a range of time; see features.materialize."""
-        return await materialize.materialize(_name(feature), entity_ids, start, end)
+        """Compute and store a feature for many entities, backfill or load a range; see features.materialize."""
+        return await materialize.materialize(_name(feature), entity_ids, start, end, every)
 
     async def index(
         self,

@@ -1,150 +1,166 @@
-"""Run a feature's function, once however many ask, and write what it returned to both stores."""
+"""Run a feature's function, for one entity or for many; what it raises is a failure of those it was called for."""
 
 import asyncio
-import logging
-import time
-import uuid
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from inspect import iscoroutinefunction
 from typing import Any
 
 from asgiref.sync import sync_to_async
-from django.db import transaction
 
-from features.background import spawn
-from features.errors import FeatureComputeError, OnlineStoreUnavailable
-from features.models import FeatureValue, KnownEntity, OnlineRepair
-from features.online import OnlineStore
-from features.redis_clients import REDIS_ERRORS, async_redis, redis_key
+from features.errors import FeatureComputeError, InvalidInput
 from features.registry import FeatureSpec
 from features.text import to_json
-from features.values import StoredValue
 
-logger = logging.getLogger(__name__)
-online_store = OnlineStore()
-
-LOCK_S = 30
-"""How long a computation may keep others waiting; past it the next one computes for itself."""
-_POLL_S = 0.02
-
-_flights: dict[tuple[int, str, str], asyncio.Task[StoredValue]] = {}
-
-_RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end"
+_MOST_CALLS = 40
+"""Calls made for one batch that fails: enough to single out one or two bad keys of 500."""
 
 
-async def call(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+@dataclass(kw_only=True)
+class Computed:
+    """What the function made of some entities; each of them is in `values` or in `errors`."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+    errors: dict[str, FeatureComputeError] = field(default_factory=dict)
+    defaulted: int = 0
+    """Keys that a batch function said nothing of: their value is the default, or None."""
+
+    def add(self, other: "Computed") -> None:
+        self.values |= other.values
+        self.errors |= other.errors
+        self.defaulted += other.defaulted
+
+
+async def call(
+    function: Callable[..., Any], *args: Any, executor: ThreadPoolExecutor | None = None, **kwargs: Any
+) -> Any:
     """Call a definition's function; a plain one runs in a thread, where it may use the ORM."""
     if iscoroutinefunction(function):
         return await function(*args, **kwargs)
-    return await sync_to_async(function)(*args, **kwargs)
+    return await sync_to_async(function, thread_sensitive=executor is None, executor=executor)(*args, **kwargs)
 
 
-async def run_function(spec: FeatureSpec, entity_key: str, event: Any = None) -> Any:
-    """Return what the feature's function returns; raise FeatureComputeError from what it raised."""
+async def run_function(
+    spec: FeatureSpec,
+    entity_key: str,
+    event: Any = None,
+    *,
+    as_of: datetime | None = None,
+    executor: ThreadPoolExecutor | None = None,
+) -> Any:
+    """Return the feature's value for one entity; raise FeatureComputeError from what its function raised."""
+    if spec.is_batch:
+        computed = await run_batch(spec, [entity_key], as_of=as_of, executor=executor)
+        if entity_key in computed.errors:
+            raise computed.errors[entity_key]
+        return computed.values[entity_key]
     args = (entity_key, event) if spec.takes_event else (entity_key,)
-    try:
-        value = await call(spec.function, *args)
-        to_json(value, f"The value of {spec.name}")
-    except Exception as error:  # the function is the user's: whatever it raises is a failed computation
-        raise FeatureComputeError(f"The feature {spec.name!r} failed with {type(error).__name__}.") from error
+    value = await _called(spec, args, as_of, executor)
+    _check_value(spec, value)
     return value
 
 
-async def compute_once(spec: FeatureSpec, entity_key: str) -> StoredValue:
-    """Compute and store a value; callers at the same time, in any process, share one computation.
+async def compute_values(
+    spec: FeatureSpec, keys: Sequence[str], *, as_of: datetime | None = None, executor: ThreadPoolExecutor | None = None
+) -> Computed:
+    """Compute many entities, `spec.concurrency` calls at once; one failure stops nobody else."""
+    gate, result = asyncio.Semaphore(spec.concurrency), Computed()
 
-    With Redis down the sharing ends at this process.
+    async def one(key: str) -> None:
+        async with gate:
+            try:
+                result.values[key] = await run_function(spec, key, as_of=as_of, executor=executor)
+            except FeatureComputeError as error:
+                result.errors[key] = error
+
+    async def batch(part: Sequence[str]) -> None:
+        async with gate:
+            result.add(await run_batch(spec, part, as_of=as_of, executor=executor))
+
+    async with asyncio.TaskGroup() as group:
+        if spec.batch_size is None:
+            for key in keys:
+                group.create_task(one(key))
+        else:
+            for part in in_parts(keys, spec.batch_size):
+                group.create_task(batch(part))
+    return result
+
+
+async def run_batch(
+    spec: FeatureSpec, keys: Sequence[str], *, as_of: datetime | None = None, executor: ThreadPoolExecutor | None = None
+) -> Computed:
+    """Call a batch function once; if it fails, halve the batch until what is bad stands alone.
+
+    After _MOST_CALLS calls the parts that are left have failed, so that a source that is down is not asked for
+    each key. A value that JSON cannot say fails for its own key only.
     """
-    key = (id(asyncio.get_running_loop()), spec.name, entity_key)
-    flight = _flights.get(key)
-    if flight is None:
-        flight = _flights[key] = spawn(_compute_locked(spec, entity_key))
-        flight.add_done_callback(lambda _: _flights.pop(key, None))
-    # One caller that goes away must not cancel the value for the others.
-    return await asyncio.shield(flight)
-
-
-async def _compute_locked(spec: FeatureSpec, entity_key: str) -> StoredValue:
-    started = datetime.now(UTC)
-    lock, token = redis_key("lock", spec.name, entity_key), uuid.uuid4().hex
-    try:
-        client = await async_redis()
-        give_up_at = time.monotonic() + LOCK_S
-        while not await client.set(lock, token, nx=True, px=LOCK_S * 1000):
-            await asyncio.sleep(_POLL_S)
-            other = (await online_store.read(spec.entity.name, entity_key, [spec.name])).get(spec.name)
-            if other and other.created_at.timestamp() >= started.timestamp() - 0.001:
-                return other
-            if time.monotonic() > give_up_at:
-                break
-    except (*REDIS_ERRORS, OnlineStoreUnavailable):
-        return await _compute(spec, entity_key)
-    try:
-        return await _compute(spec, entity_key)
-    finally:
+    result, parts, calls = Computed(), deque([list(keys)]), 0
+    while parts:
+        part = parts.popleft()
+        calls += 1
         try:
-            await client.eval(_RELEASE, 1, lock, token)
-        except REDIS_ERRORS:
-            logger.warning("Redis does not answer: the lock of %s ends by itself.", spec.name)
+            answer = await _called(spec, (list(part),), as_of, executor)
+        except FeatureComputeError as error:
+            if len(part) == 1 or calls + len(parts) + 2 > _MOST_CALLS:
+                result.errors |= dict.fromkeys(part, error)
+            else:
+                middle = len(part) // 2
+                parts += [part[:middle], part[middle:]]
+        else:
+            result.add(_sorted_out(spec, part, answer))
+    return result
 
 
-async def _compute(spec: FeatureSpec, entity_key: str) -> StoredValue:
-    now = datetime.now(UTC)
-    value = await run_function(spec, entity_key)
-    stored = await write_values(spec, {entity_key: value}, event_timestamp=now, source=FeatureValue.Source.COMPUTED)
-    return stored[entity_key]
+def in_parts(keys: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+    for start in range(0, len(keys), size):
+        yield keys[start : start + size]
 
 
-async def write_values(
-    spec: FeatureSpec,
-    values: Mapping[str, Any],
-    *,
-    event_timestamp: datetime,
-    source: str,
-    run_id: int | None = None,
-    event_id: int | None = None,
-) -> dict[str, StoredValue]:
-    """Write values by entity key, offline first; what Redis could not be told is noted for the sweep."""
-    created_at = datetime.now(UTC)
-
-    @sync_to_async
-    def write_offline() -> list[FeatureValue]:
-        with transaction.atomic():
-            if source != FeatureValue.Source.MATERIALIZED:
-                KnownEntity.objects.touch(spec.entity.name, list(values))
-            return FeatureValue.objects.bulk_create(
-                FeatureValue(
-                    entity=spec.entity.name,
-                    entity_key=key,
-                    feature=spec.name,
-                    value=value,
-                    event_timestamp=event_timestamp,
-                    created_at=created_at,
-                    source=source,
-                    run_id=run_id,
-                    event_id=event_id,
-                )
-                for key, value in values.items()
-            )
-
-    rows = await write_offline()
-    stored = {
-        row.entity_key: StoredValue(
-            value=row.value, event_timestamp=event_timestamp, created_at=created_at, value_id=row.pk
-        )
-        for row in rows
-    }
-    await put_online(spec.entity.name, spec.name, stored)
-    return stored
+def reason(error: FeatureComputeError) -> str:
+    """Return what the function raised, for its operator's eyes."""
+    return repr(error.__cause__ or error)[:500]
 
 
-async def put_online(entity: str, feature: str, stored: Mapping[str, StoredValue]) -> None:
-    """Write to Redis; if it does not answer, note the values so that the sweep writes them later."""
+async def _called(
+    spec: FeatureSpec, args: tuple[Any, ...], as_of: datetime | None, executor: ThreadPoolExecutor | None
+) -> Any:
+    named = {"as_of": as_of or datetime.now(UTC)} if spec.takes_as_of else {}
     try:
-        await online_store.write(entity, {key: {feature: value} for key, value in stored.items()})
-    except OnlineStoreUnavailable:
-        logger.warning("Redis does not answer: %d values of %s are written online later.", len(stored), feature)
-        await OnlineRepair.objects.abulk_create(
-            [OnlineRepair(entity=entity, entity_key=key, feature=feature) for key in stored], ignore_conflicts=True
+        return await call(spec.function, *args, executor=executor, **named)
+    except Exception as error:  # the function is the user's: whatever it raises is a failed computation
+        raise FeatureComputeError(f"The feature {spec.name!r} failed with {type(error).__name__}.") from error
+
+
+def _check_value(spec: FeatureSpec, value: Any) -> None:
+    try:
+        to_json(value, f"The value of {spec.name}")
+    except InvalidInput as error:
+        raise FeatureComputeError(f"The feature {spec.name!r} failed with {type(error).__name__}.") from error
+
+
+def _sorted_out(spec: FeatureSpec, keys: Sequence[str], answer: Any) -> Computed:
+    """Return the answer by key; all have failed if it is neither a dict nor a list of as many values."""
+    if isinstance(answer, list | tuple) and len(answer) == len(keys):
+        answer = dict(zip(keys, answer, strict=True))
+    elif not isinstance(answer, dict):
+        got = (
+            f"{len(answer)} values for {len(keys)} keys" if isinstance(answer, list | tuple) else type(answer).__name__
         )
+        error = FeatureComputeError(
+            f"The feature {spec.name!r} must return a dict by key or a list of one value for each key, not {got}."
+        )
+        return Computed(errors=dict.fromkeys(keys, error))
+    result = Computed(defaulted=sum(key not in answer for key in keys))
+    for key in keys:
+        value = answer.get(key, spec.default)
+        try:
+            _check_value(spec, value)
+        except FeatureComputeError as error:
+            result.errors[key] = error
+        else:
+            result.values[key] = value
+    return result

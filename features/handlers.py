@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from features import registry
-from features.compute import put_online, run_function, write_values
+from features.compute import run_function
 from features.events import AxiomEvent
 from features.models import Event, FeatureValue
 from features.registry import FeatureSpec
 from features.serving import operator_settings
 from features.values import StoredValue
+from features.writes import put_online, write_values
 
 Handle = Callable[[Event], Awaitable[Any]]
 

@@ -1,23 +1,31 @@
 """Locks that go with their holder."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from django.db import connection
 
+_POLL_S = 0.1
+
 
 @contextmanager
-def held(name: str) -> Iterator[bool]:
-    """Hold the advisory lock of that name for the length of the block; yield False if another has it.
+def held(name: str, *, wait_s: float = 0.0) -> Iterator[bool]:
+    """Hold the advisory lock of that name for the length of the block; yield False if another has it for `wait_s`.
 
     PostgreSQL holds it for the connection, so it goes with the process, however that dies.
     """
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", [name])
-        is_held = bool(cursor.fetchone()[0])
+    give_up_at = time.monotonic() + wait_s
+    while not (is_held := _ask("pg_try_advisory_lock", name)) and time.monotonic() < give_up_at:
+        time.sleep(_POLL_S)
     try:
         yield is_held
     finally:
         if is_held:
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", [name])
+            _ask("pg_advisory_unlock", name)
+
+
+def _ask(function: str, name: str) -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {function}(hashtextextended(%s, 0))", [name])
+        return bool(cursor.fetchone()[0])

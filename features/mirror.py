@@ -38,6 +38,9 @@ def mirror_features() -> None:
                 "materialize": spec.materialize,
                 "trigger": spec.trigger or "",
                 "default_value": spec.default,
+                "batch_size": spec.batch_size,
+                "concurrency": spec.concurrency,
+                "takes_as_of": spec.takes_as_of,
             }
             for spec in registry.features.values()
         },

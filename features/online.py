@@ -8,24 +8,27 @@ from django.conf import settings
 
 from features.errors import OnlineStoreUnavailable
 from features.redis_clients import REDIS_ERRORS, async_redis, redis_key
-from features.values import StoredValue, to_ms
+from features.values import StoredValue, to_us
 
 # Writes each field unless a newer value stands there, so that a late event or a slow worker takes nothing back.
-# ARGV: retention in seconds, then (field, event_ms, created_ms, text) for each value.
+# ARGV: retention in seconds, then (number of the key, field, event_us, created_us, text) for each value.
 _WRITE = """
-for i = 2, #ARGV, 4 do
-  local known = redis.call('HGET', KEYS[1], ARGV[i])
+for i = 2, #ARGV, 5 do
+  local key = KEYS[tonumber(ARGV[i])]
+  local known = redis.call('HGET', key, ARGV[i + 1])
   local newer = true
   if known then
-    local event_ms, created_ms = string.match(known, '^%[(%-?%d+),(%-?%d+),')
-    event_ms, created_ms = tonumber(event_ms), tonumber(created_ms)
-    local new_event, new_created = tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2])
-    newer = new_event > event_ms or (new_event == event_ms and new_created >= created_ms)
+    local event_us, created_us = string.match(known, '^%[(%-?%d+),(%-?%d+),')
+    event_us, created_us = tonumber(event_us), tonumber(created_us)
+    local new_event, new_created = tonumber(ARGV[i + 2]), tonumber(ARGV[i + 3])
+    newer = new_event > event_us or (new_event == event_us and new_created >= created_us)
   end
-  if newer then redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 3]) end
+  if newer then redis.call('HSET', key, ARGV[i + 1], ARGV[i + 4]) end
 end
-redis.call('EXPIRE', KEYS[1], ARGV[1])
+for _, key in ipairs(KEYS) do redis.call('EXPIRE', key, ARGV[1]) end
 """
+_KEYS_PER_CALL = 50
+"""Entities in one run of the script: others wait for it, so it stays well under a millisecond."""
 
 
 class OnlineStore:
@@ -41,21 +44,38 @@ class OnlineStore:
             texts = await client.hmget(_entity_key(entity, entity_key), features)
         except REDIS_ERRORS as error:
             raise OnlineStoreUnavailable from error
-        return {name: StoredValue.from_text(text) for name, text in zip(features, texts, strict=True) if text}
+        return _by_name(features, texts)
+
+    async def read_many(
+        self, entity: str, entity_keys: Sequence[str], features: Sequence[str]
+    ) -> dict[str, dict[str, StoredValue]]:
+        """Return the stored values by entity key; one round trip for all."""
+        try:
+            client = await async_redis()
+            async with client.pipeline(transaction=False) as pipe:
+                for entity_key in entity_keys:
+                    pipe.hmget(_entity_key(entity, entity_key), features)
+                rows = await pipe.execute()
+        except REDIS_ERRORS as error:
+            raise OnlineStoreUnavailable from error
+        return {key: _by_name(features, texts) for key, texts in zip(entity_keys, rows, strict=True)}
 
     async def write(self, entity: str, values: Mapping[str, Mapping[str, StoredValue]]) -> None:
         """Store values by entity key and feature, none over a newer one; one round trip."""
         if not values:
             return
-        retention = int(settings.FABRA_ONLINE_RETENTION.total_seconds())
+        retention, entity_keys = int(settings.FABRA_ONLINE_RETENTION.total_seconds()), list(values)
         try:
             client = await async_redis()
             async with client.pipeline(transaction=False) as pipe:
-                for entity_key, by_feature in values.items():
+                for start in range(0, len(entity_keys), _KEYS_PER_CALL):
+                    part = entity_keys[start : start + _KEYS_PER_CALL]
                     args: list[Any] = [retention]
-                    for name, stored in by_feature.items():
-                        args += [name, to_ms(stored.event_timestamp), to_ms(stored.created_at), stored.to_text()]
-                    pipe.eval(_WRITE, 1, _entity_key(entity, entity_key), *args)
+                    for number, entity_key in enumerate(part, 1):
+                        for name, stored in values[entity_key].items():
+                            times = to_us(stored.event_timestamp), to_us(stored.created_at)
+                            args += [number, name, *times, stored.to_text()]
+                    pipe.eval(_WRITE, len(part), *[_entity_key(entity, each) for each in part], *args)
                 await pipe.execute()
         except REDIS_ERRORS as error:
             raise OnlineStoreUnavailable from error
@@ -75,5 +95,9 @@ class OnlineStore:
             raise OnlineStoreUnavailable from error
 
 
+def _by_name(features: Sequence[str], texts: Sequence[str | None]) -> dict[str, StoredValue]:
+    return {name: StoredValue.from_text(text) for name, text in zip(features, texts, strict=True) if text}
+
+
 def _entity_key(entity: str, entity_key: str) -> str:
-    return redis_key("features", entity, entity_key)
+    return redis_key("values", entity, entity_key)

@@ -11,6 +11,10 @@ from django.conf import settings
 from features.durations import Duration, parse_duration
 from features.errors import DefinitionError, NotFound
 
+BATCH_SIZE = 500
+"""Keys in one call of a batch function, unless it declares its own `batch_size`."""
+ASYNC_CONCURRENCY = 16
+
 UNSET: Any = object()
 """The default of `default_value`: no default was declared, so a failure is an error."""
 
@@ -68,9 +72,19 @@ class FeatureSpec:
     materialize: bool
     trigger: str | None
     takes_event: bool
+    takes_as_of: bool
+    """Whether the function can say what its value was at a past moment, and so be backfilled."""
+    batch_size: int | None
+    """The most entity keys that one call takes; None: the function takes a single one."""
+    concurrency: int
+    """The most calls at once while it is materialised."""
     default_value: Any
     description: str
     location: Location
+
+    @property
+    def is_batch(self) -> bool:
+        return self.batch_size is not None
 
     @property
     def default(self) -> Any:
@@ -140,19 +154,32 @@ def feature(
     trigger: str | None = None,
     stale_tolerance: Duration | None = None,
     default_value: Any = UNSET,
+    batch: bool = False,
+    batch_size: int | None = None,
+    concurrency: int | None = None,
     name: str | None = None,
     description: str | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Declare a function as a feature: `f(entity_key)`, or `f(entity_key, event)` with a trigger.
 
-    The function may be async or plain. With neither `refresh`, `ttl` nor `trigger` a value is fresh for
-    FABRA_DEFAULT_REFRESH (an hour). Raise DefinitionError for what cannot work.
+    With `batch` it is `f(entity_keys)`, called with at most `batch_size` keys (default 500), and returns a dict
+    of values by key, or a list with one value for each key in their order. A function with a parameter `as_of`
+    gets the moment its value shall be true at, and can be backfilled. It may be async or plain.
+    `concurrency` is how many calls a materialisation makes at once: 16 for an async function, else 1; a plain
+    one gets that many threads, each with a database connection. With neither `refresh`, `ttl` nor `trigger` a
+    value is fresh for FABRA_DEFAULT_REFRESH (an hour). Raise DefinitionError for what cannot work.
     """
 
     def declare(function: Callable[..., Any]) -> Callable[..., Any]:
         label = name or function.__name__
         if trigger and materialize:
             raise DefinitionError(f"The feature {label!r} has a trigger: events update it, so it cannot materialize.")
+        if trigger and batch:
+            raise DefinitionError(f"The feature {label!r} has a trigger: it is called for one event, not for a batch.")
+        if batch_size is not None and not batch:
+            raise DefinitionError(f"The feature {label!r} has a batch_size; declare it with batch=True.")
+        _check_count(batch_size, f"batch_size of {label!r}")
+        _check_count(concurrency, f"concurrency of {label!r}")
         limits = {
             "refresh": parse_duration(refresh, f"refresh of {label!r}"),
             "ttl": parse_duration(ttl, f"ttl of {label!r}"),
@@ -163,6 +190,8 @@ def feature(
             every = settings.FABRA_DEFAULT_REFRESH
         # A scheduler that is late by one slot slows no request.
         tolerance = limits["stale_tolerance"] or (every if materialize and every else timedelta(0))
+        takes_event, takes_as_of = _parameters(function, label, trigger, is_batch=batch)
+        is_parallel = inspect.iscoroutinefunction(function) and not batch
         spec = FeatureSpec(
             name=label,
             entity=resolve_entity(entity, label),
@@ -172,7 +201,10 @@ def feature(
             stale_tolerance=tolerance,
             materialize=materialize,
             trigger=trigger,
-            takes_event=_takes_event(function, label, trigger),
+            takes_event=takes_event,
+            takes_as_of=takes_as_of,
+            batch_size=(batch_size or BATCH_SIZE) if batch else None,
+            concurrency=concurrency or (ASYNC_CONCURRENCY if is_parallel else 1),
             default_value=default_value,
             description=description or inspect.getdoc(function) or "",
             location=Location.of(function),
@@ -194,14 +226,24 @@ def resolve_entity(entity: type | str, feature_name: str) -> EntitySpec:
     return spec
 
 
-def _takes_event(function: Callable[..., Any], name: str, trigger: str | None) -> bool:
-    """Return whether the function is called with the event; raise DefinitionError if it cannot be called."""
+def _check_count(value: int | None, what: str) -> None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+        raise DefinitionError(f"{what} must be a positive whole number, not {value!r}.")
+
+
+def _parameters(function: Callable[..., Any], name: str, trigger: str | None, *, is_batch: bool) -> tuple[bool, bool]:
+    """Return whether the function takes the event, and `as_of`; raise DefinitionError if it cannot be called."""
     signature = inspect.signature(function)
+    takes_as_of = "as_of" in signature.parameters
+    if takes_as_of and trigger:
+        raise DefinitionError(f"The feature {name!r} has a trigger: its time is the event's, so it takes no `as_of`.")
+    named = {"as_of": None} if takes_as_of else {}
     for count in (2, 1) if trigger else (1,):
         try:
-            signature.bind(*[None] * count)
+            signature.bind(*[None] * count, **named)
         except TypeError:
             continue
-        return count == 2
-    wants = "(entity_key, event) or (entity_key)" if trigger else "(entity_key)"
+        return count == 2, takes_as_of
+    key = "entity_keys" if is_batch else "entity_key"
+    wants = f"({key}, event) or ({key})" if trigger else f"({key}) or ({key}, as_of)"
     raise DefinitionError(f"The feature {name!r} is called with {wants}, but its function takes {signature}.")

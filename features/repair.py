@@ -1,7 +1,5 @@
 """Tell Redis what it could not be told while it was down."""
 
-from asgiref.sync import sync_to_async
-
 from features.errors import OnlineStoreUnavailable
 from features.models import FeatureValue, OnlineRepair
 from features.online import OnlineStore
@@ -15,7 +13,7 @@ async def repair_online() -> int:
     store, mended = OnlineStore(), 0
     notes = [note async for note in OnlineRepair.objects.order_by("id")[:_LIMIT]]
     for note in notes:
-        row = await sync_to_async(FeatureValue.objects.latest_of(note.entity, note.entity_key, [note.feature]).first)()
+        row = await FeatureValue.objects.latest_of(note.entity, [note.entity_key], [note.feature]).afirst()
         if row is not None:
             stored = StoredValue.of_row(row)
             try:

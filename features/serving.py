@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,8 +12,9 @@ from asgiref.sync import sync_to_async
 
 from features import registry
 from features.background import spawn
-from features.compute import compute_once
+from features.dry import is_dry
 from features.errors import FabraError, FeatureComputeError, InvalidInput, NotFound, OnlineStoreUnavailable
+from features.flights import compute_each_once
 from features.freshness import Freshness, Limits, freshness
 from features.models import FeatureDefinition, FeatureValue
 from features.online import OnlineStore
@@ -38,44 +40,44 @@ async def read_features(entity: type | str, entity_key: str, names: Sequence[str
     Raise NotFound for an undeclared name, InvalidInput for a key that cannot be one, and
     FeatureComputeError when a function fails and neither an older value nor a default stands in.
     """
+    return (await read_features_of(entity, [entity_key], names))[entity_key]
+
+
+async def read_features_of(
+    entity: type | str, entity_keys: Sequence[str], names: Sequence[str]
+) -> dict[str, list[FeatureRead]]:
+    """Return the reads of many entities by key; a batch function is called once for all that miss it."""
     spec = _entity_spec(entity)
-    check_key(entity_key, spec.key)
+    keys = list(dict.fromkeys(check_key(key, spec.key) for key in entity_keys))
     specs = [_feature_spec(name, spec) for name in names]
     settings_by_name = await operator_settings.rows()
-    stored, is_degraded = await _read_online(spec.name, entity_key, list(names))
-    absent = [name for name in names if name not in stored]
-    source = dict.fromkeys(stored, "online")
-    if absent:
-        found = await _read_offline(spec.name, entity_key, absent)
-        stored |= found
-        source |= dict.fromkeys(found, "offline")
-        if found and not is_degraded:
-            await _fill_online(spec.name, entity_key, found)
+    online, is_degraded = await _read_online(spec.name, keys, list(names))
+    offline: dict[str, dict[str, StoredValue]] = {}
+    if absent := [key for key in keys if any(name not in online[key] for name in names)]:
+        offline = await _read_offline(spec.name, absent, list(names))
+        if offline and not is_degraded:
+            await _fill_online(spec.name, offline)
     asked = [
         _Asked(
             spec=each,
-            key=entity_key,
-            stored=stored.get(each.name),
-            source=source.get(each.name, ""),
+            key=key,
+            stored=online[key].get(each.name) or offline.get(key, {}).get(each.name),
+            source="online" if each.name in online[key] else "offline",
             is_degraded=is_degraded,
             row=settings_by_name.get(each.name, {}),
         )
+        for key in keys
         for each in specs
     ]
-    ready = [_serve_stored(each) for each in asked]
-    missing = [place for place, read in enumerate(ready) if read is None]
-    if missing:
-        computed = await asyncio.gather(*(_serve_computed(asked[place]) for place in missing))
-        for place, read in zip(missing, computed, strict=True):
-            ready[place] = read
-    reads = [read for read in ready if read is not None]
+    reads = await _serve(asked)
     features_read.send(sender=None, values=reads)
-    return reads
+    width = len(specs)
+    return {key: reads[place * width : (place + 1) * width] for place, key in enumerate(keys)}
 
 
 @dataclass(kw_only=True, slots=True)
 class _Asked:
-    """One feature of a read, and what the stores have of it."""
+    """One feature of one entity in a read, and what the stores have of it."""
 
     spec: FeatureSpec
     key: str
@@ -87,24 +89,53 @@ class _Asked:
     state: Freshness | None = None
 
 
-async def _read_online(entity: str, key: str, names: list[str]) -> tuple[dict[str, StoredValue], bool]:
+async def _read_online(
+    entity: str, keys: Sequence[str], names: list[str]
+) -> tuple[dict[str, dict[str, StoredValue]], bool]:
     try:
-        return await online_store.read(entity, key, names), False
+        if len(keys) == 1:
+            return {keys[0]: await online_store.read(entity, keys[0], names)}, False
+        return await online_store.read_many(entity, keys, names), False
     except OnlineStoreUnavailable:
         logger.warning("Redis does not answer: features of %s come from PostgreSQL.", entity)
-        return {}, True
+        return {key: {} for key in keys}, True
 
 
 @sync_to_async
-def _read_offline(entity: str, key: str, names: list[str]) -> dict[str, StoredValue]:
-    return {row.feature: StoredValue.of_row(row) for row in FeatureValue.objects.latest_of(entity, key, names)}
+def _read_offline(entity: str, keys: list[str], names: list[str]) -> dict[str, dict[str, StoredValue]]:
+    found: dict[str, dict[str, StoredValue]] = {}
+    for row in FeatureValue.objects.latest_of(entity, keys, names):
+        found.setdefault(row.entity_key, {})[row.feature] = StoredValue.of_row(row)
+    return found
 
 
-async def _fill_online(entity: str, key: str, found: dict[str, StoredValue]) -> None:
+async def _fill_online(entity: str, found: dict[str, dict[str, StoredValue]]) -> None:
+    if is_dry():
+        return
     try:
-        await online_store.write(entity, {key: found})
+        await online_store.write(entity, found)
     except OnlineStoreUnavailable:
         logger.warning("Redis does not answer: values of %s were not put back online.", entity)
+
+
+async def _serve(asked: list[_Asked]) -> list[FeatureRead]:
+    """Serve what is stored, and compute the rest, each feature's missing entities together."""
+    ready = [_serve_stored(each) for each in asked]
+    if any(read is None or read.status == Freshness.STALE for read in ready):
+        missing, stale = defaultdict[str, list[int]](list), defaultdict[str, list[str]](list)
+        for place, (each, read) in enumerate(zip(asked, ready, strict=True)):
+            if read is None:
+                missing[each.spec.name].append(place)
+            elif each.state is Freshness.STALE and not each.spec.trigger:
+                stale[each.spec.name].append(each.key)
+        for name, keys in stale.items():
+            _recompute_behind(registry.features[name], keys)
+        groups = [[asked[place] for place in places] for places in missing.values()]
+        computed = await asyncio.gather(*map(_serve_computed, groups))
+        for places, reads in zip(missing.values(), computed, strict=True):
+            for place, read in zip(places, reads, strict=True):
+                ready[place] = read
+    return [read for read in ready if read is not None]
 
 
 def _serve_stored(asked: _Asked) -> FeatureRead | None:
@@ -115,31 +146,34 @@ def _serve_stored(asked: _Asked) -> FeatureRead | None:
     if stored is not None:
         limits = Limits.of(spec, asked.row.get("refresh_override"))
         asked.state = freshness(stored.event_timestamp, limits, datetime.now(UTC))
-        if asked.state is Freshness.FRESH:
+        if asked.state in (Freshness.FRESH, Freshness.STALE):
             return _found(asked, stored, asked.state)
-        if spec.trigger and asked.state is not Freshness.EXPIRED:
+        if spec.trigger and asked.state is Freshness.OVERDUE:
             return _found(asked, stored, Freshness.STALE)  # only its next event, or its ttl, ends it
-        if asked.state is Freshness.STALE:
-            _recompute_behind(spec, asked.key)
-            return _found(asked, stored, asked.state)
     if spec.trigger:  # never computed on a miss
         return _default(asked, "expired" if stored else "missing")
     return None
 
 
-async def _serve_computed(asked: _Asked) -> FeatureRead:
-    """Compute, or let an older value or the default stand in for a function that failed."""
-    try:
-        computed = await compute_once(asked.spec, asked.key)
-    except FeatureComputeError as error:
-        cause = type(error.__cause__).__name__
+async def _serve_computed(asked: list[_Asked]) -> list[FeatureRead]:
+    """Compute one feature, or let an older value or the default stand in where its function failed."""
+    results = await compute_each_once(asked[0].spec, [each.key for each in asked])
+    return [_computed(each, results[each.key]) for each in asked]
+
+
+def _computed(asked: _Asked, result: StoredValue | FeatureComputeError) -> FeatureRead:
+    if isinstance(result, FeatureComputeError):
+        cause = type(result.__cause__ or result).__name__
         if asked.stored and asked.state is Freshness.OVERDUE:
             return _found(asked, asked.stored, Freshness.STALE, error=cause)
         if asked.spec.has_default:
             return _default(asked, "expired" if asked.stored else "missing", error=cause)
-        raise
+        raise result
     asked.source = "computed"
-    return _found(asked, computed, Freshness.FRESH)
+    # A function may take longer than its value is good for; it is served, but not as fresh.
+    limits = Limits.of(asked.spec, asked.row.get("refresh_override"))
+    state = freshness(result.event_timestamp, limits, datetime.now(UTC))
+    return _found(asked, result, Freshness.FRESH if state is Freshness.FRESH else Freshness.STALE)
 
 
 def _found(asked: _Asked, stored: StoredValue, state: Freshness, error: str = "") -> FeatureRead:
@@ -172,14 +206,18 @@ def _default(asked: _Asked, status: str, error: str = "") -> FeatureRead:
     )
 
 
-def _recompute_behind(spec: FeatureSpec, key: str) -> None:
+def _recompute_behind(spec: FeatureSpec, keys: list[str]) -> None:
     async def recompute() -> None:
         try:
-            await compute_once(spec, key)
+            results = await compute_each_once(spec, keys)
         except FabraError as error:
             logger.warning("Recomputing %s behind a stale value failed: %s", spec.name, error)
+            return
+        if failed := [each for each in results.values() if isinstance(each, FeatureComputeError)]:
+            logger.warning("Recomputing %s behind %d stale values failed: %s", spec.name, len(failed), failed[0])
 
-    spawn(recompute())
+    if not is_dry():
+        spawn(recompute())
 
 
 def _entity_spec(entity: type | str) -> EntitySpec:

@@ -8,9 +8,12 @@ from features import materialize, processing, registry
 from features.events import dispatch
 from features.models import Event, FeatureDefinition, MaterializationRun
 from features.repair import repair_online
+from features.runs import work_off
 
 _BUSY_RETRY_S = 0.2
 _SWEEP_LIMIT = 1000
+_WORK_S = 600.0
+"""A task works this long at a run, which is well below a task's time limit."""
 
 
 @shared_task
@@ -26,7 +29,7 @@ def process_event(event_pk: int) -> None:
 
 @shared_task
 def materialize_slot(feature: str) -> None:
-    """Run the present slot of a feature's schedule, unless another worker has it."""
+    """Run the present slot of a feature's schedule, unless another worker has it or is at an earlier one."""
     row = FeatureDefinition.objects.filter(name=feature, is_enabled=True, gone_at=None).first()
     if row is None or not row.refresh or feature not in registry.features:
         return
@@ -37,9 +40,13 @@ def materialize_slot(feature: str) -> None:
 
 @shared_task
 def materialize_run(run_id: int) -> None:
-    """Work off a queued run, or go on with one whose worker died."""
-    if MaterializationRun.objects.all().claim(run_id):
-        async_to_sync(materialize.execute_run)(run_id)
+    """Work off a queued run, or go on with one whose worker died; a long one goes on in another task."""
+    run = work_off(run_id, work_s=_WORK_S)
+    if run is None:
+        return
+    waiting = MaterializationRun.objects.all().unfinished().filter(feature=run.feature).order_by("id").first()
+    if waiting is not None:
+        materialize_run.delay(waiting.pk)
 
 
 @shared_task

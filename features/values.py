@@ -22,9 +22,9 @@ class StoredValue:
     """The row of the offline store."""
 
     def to_text(self) -> str:
-        """Return the online store's form: `[event_ms, created_ms, id, value]`."""
+        """Return the online store's form: `[event_us, created_us, id, value]`, the times in microseconds."""
         return json.dumps(
-            [to_ms(self.event_timestamp), to_ms(self.created_at), self.value_id, self.value],
+            [to_us(self.event_timestamp), to_us(self.created_at), self.value_id, self.value],
             ensure_ascii=False,
             separators=(",", ":"),
         )
@@ -35,17 +35,17 @@ class StoredValue:
 
     @classmethod
     def from_text(cls, text: str) -> "StoredValue":
-        event_ms, created_ms, value_id, value = json.loads(text)
+        event_us, created_us, value_id, value = json.loads(text)
         return cls(
             value=value,
-            event_timestamp=datetime.fromtimestamp(event_ms / 1000, UTC),
-            created_at=datetime.fromtimestamp(created_ms / 1000, UTC),
+            event_timestamp=datetime.fromtimestamp(event_us / 1_000_000, UTC),
+            created_at=datetime.fromtimestamp(created_us / 1_000_000, UTC),
             value_id=value_id,
         )
 
 
-def to_ms(moment: datetime) -> int:
-    return round(moment.timestamp() * 1000)
+def to_us(moment: datetime) -> int:
+    return round(moment.timestamp() * 1_000_000)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

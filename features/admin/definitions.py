@@ -18,18 +18,19 @@ from features.tasks import materialize_run
 def state_of(row: Any) -> str:
     if row.gone_at is not None:
         return "gone"
-    return "enabled" if row.is_enabled else "disabled"
+    return "enabled" if row.is_enabled in (True, None) else "disabled"
 
 
 @admin.register(EntityDefinition)
 class EntityDefinitionAdmin(DefinitionAdmin):
     list_display = ("name", "key", "shown_state", "description", "location")
+    list_filter = (("gone_at", admin.EmptyFieldListFilter),)
     fields = ("name", "key", "description", "location", "gone_at", "created_at", "features", "known")
     readonly_fields = ("features", "known")
     operator_fields = ()
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False  # nothing heeds an entity's switch; its features have theirs
+        return False
 
     @display(description="state")
     def shown_state(self, row: EntityDefinition) -> str:

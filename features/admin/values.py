@@ -95,7 +95,7 @@ class KnownEntityAdmin(ReadOnlyAdmin):
     @display(description="current values")
     def current(self, row: KnownEntity) -> str:
         names = list(FeatureDefinition.objects.filter(entity=row.entity).values_list("name", flat=True))
-        newest = FeatureValue.objects.latest_of(row.entity, row.entity_key, names)
+        newest = FeatureValue.objects.latest_of(row.entity, [row.entity_key], names)
         return table(("Feature", *_HEADINGS), [(each.feature, *_line(each)) for each in newest])
 
     @display(description="history")

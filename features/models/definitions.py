@@ -27,6 +27,7 @@ class Definition(models.Model):
 
 
 class EntityDefinition(Definition):
+    is_enabled = None  # type: ignore[assignment]  # what is switched off is a feature
     key = models.CharField(max_length=100)
 
     class Meta(Definition.Meta):
@@ -50,6 +51,13 @@ class FeatureDefinition(Definition):
     materialize = models.BooleanField(default=False)
     trigger = models.CharField(max_length=200, blank=True)
     default_value = models.JSONField(null=True, blank=True)
+    batch_size = models.PositiveIntegerField(
+        null=True, blank=True, help_text="The most keys that one call takes; empty: the function takes a single one."
+    )
+    concurrency = models.PositiveIntegerField(default=1, help_text="Calls at once while it is materialised.")
+    takes_as_of = models.BooleanField(
+        "can be backfilled", default=False, help_text="Whether its function takes `as_of`, a past moment."
+    )
 
     class Meta(Definition.Meta):
         verbose_name = "feature"
@@ -64,9 +72,10 @@ class FeatureDefinition(Definition):
         if self.trigger:
             return f"on event {self.trigger}"
         every = format_duration(self.refresh) if self.refresh else None
+        batches = f", {self.batch_size:,} at once" if self.batch_size else ""
         if self.materialize:
-            return f"materialised every {every}"
-        return f"on demand, fresh for {every}" if every else "on demand"
+            return f"materialised every {every}{batches}"
+        return (f"on demand, fresh for {every}" if every else "on demand") + batches
 
     def clean(self) -> None:
         if self.refresh_override is not None:

@@ -1,4 +1,4 @@
-"""Materialisation runs: one row for each slot of a feature's schedule, or each manual run."""
+"""Materialisation runs: one row for each slot of a feature's schedule, or each run that was asked for."""
 
 from datetime import datetime, timedelta
 from typing import Self
@@ -6,31 +6,40 @@ from typing import Self
 from django.db import models
 from django.utils import timezone
 
-ORPHANED_AFTER = timedelta(seconds=60)
-"""A running run whose heartbeat is older than this has lost its worker."""
+ORPHANED_AFTER = timedelta(seconds=20)
+"""An unfinished run whose heartbeat is older than this is looked at: its worker may have died."""
 
 
 class MaterializationRunQuerySet(models.QuerySet["MaterializationRun"]):
+    def unfinished(self) -> Self:
+        return self.filter(state__in=[MaterializationRun.State.QUEUED, MaterializationRun.State.RUNNING])
+
     def orphaned(self, now: datetime | None = None) -> Self:
-        """Unfinished runs that no worker is at: never started, or silent since too long."""
-        return self.filter(
-            state__in=[MaterializationRun.State.QUEUED, MaterializationRun.State.RUNNING],
-            heartbeat_at__lt=(now or timezone.now()) - ORPHANED_AFTER,
+        """Unfinished runs that no worker seems to be at: never started, or silent since too long."""
+        return self.unfinished().filter(heartbeat_at__lt=(now or timezone.now()) - ORPHANED_AFTER)
+
+    def claim(self, run_id: int) -> "MaterializationRun | None":
+        """Take an unfinished run, for whoever holds its feature's lock; what an earlier worker still does is void."""
+        now = timezone.now()
+        self.unfinished().filter(id=run_id).update(
+            state=MaterializationRun.State.RUNNING,
+            claims=models.F("claims") + 1,
+            heartbeat_at=now,
+            started_at=models.functions.Coalesce("started_at", now),
+        )
+        return self.filter(id=run_id, state=MaterializationRun.State.RUNNING).first()
+
+    def resume(self) -> int:
+        """Put stopped and failed runs back into the queue, where they go on from their cursor."""
+        ended = [MaterializationRun.State.STOPPED, MaterializationRun.State.FAILED]
+        return self.filter(state__in=ended).update(
+            state=MaterializationRun.State.QUEUED, finished_at=None, heartbeat_at=timezone.now()
         )
 
-    def claim(self, run_id: int) -> bool:
-        """Take a queued or orphaned run; False if another worker has it."""
+    def stop(self) -> int:
+        """End runs after what they are at; each can be resumed."""
         now = timezone.now()
-        free = models.Q(state=MaterializationRun.State.QUEUED) | models.Q(
-            state=MaterializationRun.State.RUNNING, heartbeat_at__lt=now - ORPHANED_AFTER
-        )
-        return bool(
-            self.filter(free, id=run_id).update(
-                state=MaterializationRun.State.RUNNING,
-                heartbeat_at=now,
-                started_at=models.functions.Coalesce("started_at", now),
-            )
-        )
+        return self.unfinished().update(state=MaterializationRun.State.STOPPED, finished_at=now, heartbeat_at=now)
 
 
 class MaterializationRun(models.Model):
@@ -39,15 +48,30 @@ class MaterializationRun(models.Model):
         RUNNING = "running"
         DONE = "done"
         FAILED = "failed"
+        STOPPED = "stopped"
+
+    class Kind(models.TextChoices):
+        COMPUTE = "compute", "compute"
+        BACKFILL = "backfill", "backfill"
+        LOAD = "load", "load a range online"
 
     feature = models.CharField(max_length=200)
+    kind = models.CharField(max_length=10, choices=Kind, default=Kind.COMPUTE)
     slot = models.DateTimeField(null=True, blank=True, help_text="The beat slot; empty for a manual run.")
+    start = models.DateTimeField(null=True, blank=True, help_text="The beginning of a backfill's or a load's range.")
+    end = models.DateTimeField(null=True, blank=True, help_text="Its end, included.")
+    every = models.DurationField(null=True, blank=True, help_text="The time between a backfill's moments.")
     state = models.CharField(max_length=10, choices=State, default=State.QUEUED)
     entity_keys = models.JSONField(null=True, blank=True, help_text="The entities asked for; empty for all known.")
     total = models.PositiveIntegerField(default=0)
     done = models.PositiveIntegerField(default=0)
     failed = models.PositiveIntegerField(default=0)
+    defaulted = models.PositiveIntegerField(
+        default=0, help_text="Of those done, the keys that a batch function said nothing of."
+    )
+    step = models.PositiveIntegerField(default=0, help_text="The moments of a backfill that are finished.")
     cursor = models.CharField(max_length=255, blank=True, help_text="The last entity key that was finished.")
+    claims = models.PositiveIntegerField(default=0, help_text="How often a worker took it; the last one counts.")
     errors = models.JSONField(default=list, blank=True, help_text="The first few errors, with their entity keys.")
     created_at = models.DateTimeField(auto_now_add=True)
     started_at = models.DateTimeField(null=True, blank=True)
@@ -72,3 +96,18 @@ class MaterializationRun(models.Model):
 
     def __str__(self) -> str:
         return f"{self.feature} #{self.pk}"
+
+    @property
+    def worked(self) -> int:
+        return self.done + self.failed
+
+    @property
+    def is_finished(self) -> bool:
+        return self.state in (self.State.DONE, self.State.FAILED, self.State.STOPPED)
+
+    @property
+    def moments(self) -> list[datetime]:
+        """The moments of a backfill: from `start` to `end`, both included, `every` so often."""
+        if self.start is None or self.end is None or not self.every:
+            return []
+        return [self.start + number * self.every for number in range((self.end - self.start) // self.every + 1)]

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Self
 
@@ -15,13 +16,12 @@ class FeatureValueQuerySet(models.QuerySet["FeatureValue"]):
     def of(self, entity: str, entity_key: str) -> Self:
         return self.filter(entity=entity, entity_key=entity_key)
 
-    def latest_of(self, entity: str, entity_key: str, features: list[str]) -> Self:
-        """The newest value of each feature: by what it was true at, then by what was learned last."""
+    def latest_of(self, entity: str, entity_keys: Sequence[str], features: Sequence[str]) -> Self:
+        """The newest value of each entity's feature: by what it was true at, then by what was learned last."""
         return (
-            self.of(entity, entity_key)
-            .filter(feature__in=features)
-            .order_by("feature", "-event_timestamp", "-created_at", "-id")
-            .distinct("feature")
+            self.filter(entity=entity, entity_key__in=entity_keys, feature__in=features)
+            .order_by("entity_key", "feature", "-event_timestamp", "-created_at", "-id")
+            .distinct("entity_key", "feature")
         )
 
 
@@ -31,6 +31,7 @@ class FeatureValue(models.Model):
     class Source(models.TextChoices):
         COMPUTED = "computed", "computed on demand"
         MATERIALIZED = "materialized", "materialised"
+        BACKFILLED = "backfilled", "backfilled"
         EVENT = "event", "from an event"
         SET = "set", "set"
 

@@ -5,12 +5,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from asgiref.sync import async_to_sync
+from asgiref.sync import async_to_sync, sync_to_async
+from django.db import connection
 from django.utils import timezone
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from contexts.store import FeatureStore
-from features import materialize
+from features import runs, writes
 from features.errors import InvalidInput
 from features.mirror import mirror_features
 from features.models import FeatureDefinition, FeatureValue, KnownEntity, MaterializationRun
@@ -93,30 +94,80 @@ def test_a_slot_is_done_once_however_often_beat_asks(size: list[str]) -> None:
     assert len(size) == 10
 
 
-def test_a_run_whose_worker_died_goes_on_where_it_was(size: list[str], monkeypatch: Any) -> None:
-    monkeypatch.setattr(materialize, "BATCH", 4)
-    original = materialize._materialize_batch
-    batches: list[int] = []
+def die_at(monkeypatch: Any, number: int) -> None:
+    """Have the run end without a word in its chunk of that number, before the commit."""
+    chunks: list[Any] = []
 
-    async def die_at_the_third(*args: Any) -> Any:
-        batches.append(len(args[1]))
-        if len(batches) == 3:
+    async def die(*args: Any, **kwargs: Any) -> Any:
+        chunks.append(args)
+        if len(chunks) == number:
             raise KeyboardInterrupt
-        return await original(*args)
+        return await writes.write_values(*args, **kwargs)
 
-    monkeypatch.setattr(materialize, "_materialize_batch", die_at_the_third)
-    with pytest.raises(KeyboardInterrupt):
-        materialize_slot("size")
+    monkeypatch.setattr(runs, "CHUNK", 4)
+    monkeypatch.setattr(runs, "write_values", die)
+
+
+def test_a_run_whose_worker_died_goes_on_where_it_was(size: list[str], monkeypatch: Any) -> None:
+    with monkeypatch.context() as patch:
+        die_at(patch, 3)
+        with pytest.raises(KeyboardInterrupt):
+            materialize_slot("size")
     run = run_of()
-    assert (run.state, run.cursor, run.done + run.failed) == ("running", "e07", 8)
-    materialize_run(run.pk)  # too early: its heart still beats
-    assert run_of().state == "running"
+    assert (run.state, run.cursor, run.worked) == ("running", "e07", 8)
     MaterializationRun.objects.update(heartbeat_at=timezone.now() - 2 * ORPHANED_AFTER)
     assert list(MaterializationRun.objects.all().orphaned()) == [run]
-    monkeypatch.setattr(materialize, "_materialize_batch", original)
     materialize_run(run.pk)
     assert (run_of().state, run_of().done, run_of().failed, run_of().total) == ("done", 9, 1, 10)
-    assert len(size) == 10  # nobody twice
+    assert FeatureValue.objects.filter(run=run).count() == 9  # each once
+
+
+def test_a_run_of_a_living_worker_is_left_alone(size: list[str]) -> None:
+    run = MaterializationRun.objects.create(feature="size")
+    other = connection.copy()
+    try:
+        with other.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_lock(hashtextextended('materialize:size', 0))")
+        materialize_run(run.pk)
+        assert run_of().state == "queued"
+    finally:
+        other.close()
+    materialize_run(run.pk)
+    assert run_of().state == "done"
+
+
+def test_a_worker_whose_run_was_taken_over_writes_nothing_more(size: list[str], monkeypatch: Any) -> None:
+    async def taken_over_before(*args: Any, **kwargs: Any) -> Any:
+        await MaterializationRun.objects.aupdate(claims=7)
+        return await writes.write_values(*args, **kwargs)
+
+    monkeypatch.setattr(runs, "write_values", taken_over_before)
+    materialize_slot("size")
+    assert (run_of().state, run_of().worked) == ("running", 0)
+    assert not FeatureValue.objects.exists()
+
+
+def test_a_stopped_run_stops_and_can_be_resumed(size: list[str], monkeypatch: Any) -> None:
+    async def stopped_after(*args: Any, **kwargs: Any) -> Any:
+        stored = await writes.write_values(*args, **kwargs)
+        await sync_to_async(MaterializationRun.objects.all().stop)()
+        return stored
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runs, "CHUNK", 4)
+        patch.setattr(runs, "write_values", stopped_after)
+        materialize_slot("size")
+    assert (run_of().state, run_of().worked) == ("stopped", 4)
+    assert MaterializationRun.objects.all().resume() == 1
+    materialize_run(run_of().pk)
+    assert (run_of().state, run_of().worked) == ("done", 10)
+    assert FeatureValue.objects.count() == FeatureValue.objects.distinct("entity_key").count() == 9
+
+
+def test_a_slot_waits_for_none_that_is_behind(size: list[str]) -> None:
+    MaterializationRun.objects.create(feature="size", slot=timezone.now() - timedelta(hours=1))
+    materialize_slot("size")
+    assert MaterializationRun.objects.count() == 1
 
 
 def test_junk_is_not_materialised_for_ever(size: list[str]) -> None:

@@ -154,7 +154,7 @@ def test_an_emptied_redis_is_filled_from_postgresql(speed: Any) -> None:
     async def forget() -> None:
         from features.redis_clients import async_redis, redis_key
 
-        await (await async_redis()).delete(redis_key("features", "Robot", "r1"))
+        await (await async_redis()).delete(redis_key("values", "Robot", "r1"))
 
     async_to_sync(forget)()
     assert [read("r1", "speed")[0].source for _ in range(2)] == ["offline", "online"]
