@@ -308,6 +308,8 @@ UNFOLD = {
                         ("Chunks", "segment", "retrieval_chunk"),
                         ("Indexes", "database", "retrieval_index"),
                         ("Retrievers", "search", "retrieval_retrieverdefinition"),
+                        ("Golden questions", "fact_check", "retrieval_goldenquestion"),
+                        ("Evaluation runs", "monitoring", "retrieval_evaluationrun"),
                     ],
                 ),
                 (

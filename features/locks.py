@@ -25,6 +25,18 @@ def held(name: str, *, wait_s: float = 0.0) -> Iterator[bool]:
             _ask("pg_advisory_unlock", name)
 
 
+def is_held(name: str) -> bool:
+    """Return whether anybody has the lock now."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 AND granted "
+            "AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
+            "AND (classid::bigint << 32 | objid::bigint) = hashtextextended(%s, 0))",
+            [name],
+        )
+        return bool(cursor.fetchone()[0])
+
+
 def _ask(function: str, name: str) -> bool:
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT {function}(hashtextextended(%s, 0))", [name])

@@ -57,9 +57,13 @@ def open_run(index_name: str, *, mode: str = "hybrid", tag: str = "", started_by
     )
 
 
+def lock_name(run_id: int) -> str:
+    return f"evaluation-run-{run_id}"
+
+
 def execute_run(run_id: int, on_done: Callable[[], object] = lambda: None) -> bool:
     """Ask what the run has not asked yet, and finish it; return False if another process is at it."""
-    with held(f"evaluation-run-{run_id}") as is_mine:
+    with held(lock_name(run_id)) as is_mine:
         if not is_mine:
             return False
         run = EvaluationRun.objects.select_related("index").get(pk=run_id)

@@ -21,7 +21,17 @@ from features.models import (
     KnownEntity,
     MaterializationRun,
 )
-from retrieval.models import Chunk, Document, DocumentVersion, Generation, Index, RetrieverDefinition
+from retrieval.models import (
+    Chunk,
+    Document,
+    DocumentVersion,
+    EvaluationOutcome,
+    EvaluationRun,
+    Generation,
+    GoldenQuestion,
+    Index,
+    RetrieverDefinition,
+)
 
 VECTOR = [0.123456, 0.654321, 0.5]
 
@@ -32,7 +42,9 @@ def fill(count: int, start: int = 0) -> None:
         _definitions(number)
         _features(number)
         _event(number)
-        _chat(number, _document(number))
+        chunk = _document(number)
+        _chat(number, chunk)
+        _evaluation(number, chunk)
 
 
 def _definitions(number: int) -> None:
@@ -83,6 +95,25 @@ def _document(number: int) -> Chunk:
         generation=generation, document=document, version=version, position=0, text=text, token_count=7,
         heading_path="Title", content_hash="0" * 64, embedding=VECTOR,
         lexemes=SearchVector(Value(text), config="english"),
+    )  # fmt: skip
+
+
+def _evaluation(number: int, chunk: Chunk) -> None:
+    index = chunk.document.index
+    golden = GoldenQuestion.objects.create(
+        index=index, question="How <script>alert(1)</script>?", expected_text="<b>text</b>", tags=["<i>"]
+    )
+    hit = {
+        "document_id": "d", "title": "T", "heading_path": "<b>text</b>", "score": 0.5, "chunk_id": chunk.pk,
+        "is_right": number % 2 == 0, "is_expected_document": True,
+    }  # fmt: skip
+    figures = {"hit_rate@5": 0.75, "mrr@10": 0.5, "ndcg@10": 0.25}
+    run = EvaluationRun.objects.create(
+        index=index, mode="hybrid", started_by="<b>text</b>", state="done", total=1, done=1, metrics=figures
+    )
+    EvaluationOutcome.objects.create(
+        run=run, golden_question=golden, digest=golden.digest, question=golden.question, expected="<b>text</b>",
+        rank=None if number % 2 else 1, metrics=figures, found=[hit],
     )  # fmt: skip
 
 
