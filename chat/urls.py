@@ -3,7 +3,7 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 from rest_framework.permissions import AllowAny
 
 from chat import health, pages
-from chat.api import chat, resources
+from chat.api import chat, events, resources, webhooks
 
 schema = SpectacularAPIView.as_view(permission_classes=[AllowAny], authentication_classes=[])
 docs = SpectacularSwaggerView.as_view(url_name="schema", permission_classes=[AllowAny], authentication_classes=[])
@@ -16,8 +16,9 @@ urlpatterns = [
     path("readyz", health.readyz, name="readyz"),
     path("api/documents/", resources.DocumentsView.as_view(), name="documents"),
     path("api/documents/<path:entity_id>/", resources.DocumentView.as_view(), name="document"),
-    path("api/events/", resources.EventsView.as_view(), name="events"),
-    path("api/events/<str:event_id>/", resources.EventView.as_view(), name="event"),
+    path("api/events/", events.EventsView.as_view(), name="events"),
+    path("api/events/<str:event_id>/", events.EventView.as_view(), name="event"),
+    path("webhooks/<str:source>/", webhooks.WebhookView.as_view(), name="webhook"),
     path("api/search/", resources.SearchView.as_view(), name="search"),
     path("api/features/<str:entity>/<str:entity_id>/", resources.FeaturesView.as_view(), name="features"),
     path("api/schema/", schema, name="schema"),

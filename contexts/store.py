@@ -10,6 +10,7 @@ from contexts.assembly import online_store
 from features import history, materialize, registry, serving
 from features.durations import Duration
 from features.errors import InvalidInput, NotFound
+from features.handlers import state_moment
 from features.models import FeatureValue, MaterializationRun
 from features.text import check_key, to_json
 from features.writes import write_values
@@ -101,8 +102,13 @@ class FeatureStore:
         *,
         title: str = "",
     ) -> IndexResult:
-        """Make a document say `text` in every search from now on; see retrieval.indexing."""
-        return await sync_to_async(indexing.index_document)(index_name, entity_id, text, metadata, title=title)
+        """Make a document say `text` in every search from now on; see retrieval.indexing.
+
+        Called while a state event (`doc_*`) is handled, it is as old as that: it takes nothing newer back.
+        """
+        return await sync_to_async(indexing.index_document)(
+            index_name, entity_id, text, metadata, title=title, occurred_at=state_moment()
+        )
 
     async def search(self, index_name: str, query: str, top_k: int = 5, filters: dict[str, Any] | None = None) -> Hits:
         """Return the best `top_k` chunks of an index, best first; see retrieval.search."""
@@ -110,7 +116,7 @@ class FeatureStore:
 
     async def delete_document(self, index_name: str, entity_id: str) -> None:
         """Remove a document from every search; raise DocumentNotFound."""
-        await sync_to_async(indexing.delete_document)(index_name, entity_id)
+        await sync_to_async(indexing.delete_document)(index_name, entity_id, occurred_at=state_moment())
 
 
 def _name(feature: Feature) -> str:

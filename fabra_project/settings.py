@@ -71,6 +71,8 @@ CHANNEL_LAYERS = {
 
 DEBUG = env.bool("DEBUG", False)
 SECRET_KEY = env.str("SECRET_KEY", "") or secret_key(DATA_DIR)
+# What SECRET_KEY was before: webhooks' secrets that derive from it stay valid.
+SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 # Off only for a first look without TLS; `check --deploy` says so.
@@ -232,6 +234,11 @@ FABRA_EVENT_MAX_ATTEMPTS = env.int("FABRA_EVENT_MAX_ATTEMPTS", 6)
 # Twice a document and more, since its event carries it as JSON.
 FABRA_EVENT_MAX_BYTES = env.int("FABRA_EVENT_MAX_BYTES", 2_500_000)
 FABRA_EVENT_MAX_AHEAD = timedelta(minutes=5)
+FABRA_EVENT_BATCH = env.int("FABRA_EVENT_BATCH", 500)
+FABRA_EVENT_RETENTION = timedelta(days=env.int("FABRA_EVENT_RETENTION_DAYS", 30))
+FABRA_WEBHOOK_WINDOW = timedelta(seconds=env.int("FABRA_WEBHOOK_WINDOW", 300))
+# How long a webhook's secret stays valid once there is a newer one.
+FABRA_WEBHOOK_OVERLAP = timedelta(days=env.int("FABRA_WEBHOOK_OVERLAP_DAYS", 7))
 
 # ---------------------------------------------------------------- retrieval
 
@@ -326,6 +333,7 @@ UNFOLD = {
                     "Operations",
                     [
                         ("Events", "bolt", "features_event"),
+                        ("Webhook sources", "webhook", "features_webhooksource"),
                         ("Context definitions", "layers", "contexts_contextdefinition"),
                         ("Users", "group", "auth_user"),
                     ],

@@ -6,17 +6,20 @@ idempotent; else the stream's own id is used) and `occurred_at` (ISO 8601; else 
 
 import json
 import logging
+import math
+import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 import redis
 from asgiref.sync import sync_to_async
+from django.conf import settings
 from django.db import transaction
 from django.utils.dateparse import parse_datetime
 
-from features.errors import EventBusUnavailable, EventConflict, InvalidInput
-from features.events import AxiomEvent, record_event
+from features.errors import EventBusUnavailable, FabraError, InvalidInput
+from features.events import AxiomEvent, record_events
 from features.models import Event
 from features.redis_clients import REDIS_ERRORS, async_redis, plain_redis, redis_key
 from features.text import to_json
@@ -24,9 +27,9 @@ from features.text import to_json
 logger = logging.getLogger(__name__)
 
 GROUP = "outbox"
-_MAX_LENGTH = 1_000_000
 _BATCH = 100
 _IDLE_MS = 30_000
+_TRIM_EVERY_S = 10.0
 
 
 def stream_key() -> str:
@@ -46,7 +49,7 @@ class RedisEventBus:
             return None
         try:
             client = await async_redis()
-            return await client.xadd(stream_key(), fields, maxlen=_MAX_LENGTH, approximate=True)
+            return await client.xadd(stream_key(), fields)
         except REDIS_ERRORS as error:
             raise EventBusUnavailable from error
 
@@ -60,7 +63,7 @@ def _is_deferred(fields: dict[Any, Any]) -> bool:
 
 def _publish_plain(fields: dict[Any, Any]) -> None:
     try:
-        plain_redis().xadd(stream_key(), fields, maxlen=_MAX_LENGTH, approximate=True)
+        plain_redis(settings.FABRA_REDIS_TIMEOUT_S).xadd(stream_key(), fields)
     except REDIS_ERRORS as error:
         raise EventBusUnavailable from error
 
@@ -90,8 +93,12 @@ def consume(consumer: str, should_stop: Callable[[], bool], block_ms: int = 1000
             raise
     # First what this consumer itself took before a crash, then the new ones.
     _drain(client, consumer)
+    trimmed_at = -math.inf
     while not should_stop():
         _take_over(client, consumer)
+        if time.monotonic() - trimmed_at > _TRIM_EVERY_S:
+            trim_stream(client)
+            trimmed_at = time.monotonic()
         read = client.xreadgroup(GROUP, consumer, {stream_key(): ">"}, count=_BATCH, block=block_ms)
         for _, entries in read or []:
             store_entries(client, entries)
@@ -113,23 +120,50 @@ def _take_over(client: Any, consumer: str) -> None:
 
 
 def store_entries(client: Any, entries: list[tuple[str, Mapping[str, str]]]) -> None:
-    """Commit the entries as events, one that cannot be read as a dead one, and acknowledge them."""
+    """Commit the entries as events, one that can be none as a dead one, and acknowledge them."""
     with transaction.atomic():
+        readable: list[tuple[str, Mapping[str, str], AxiomEvent]] = []
         for entry_id, fields in entries:
             try:
-                with transaction.atomic():
-                    record_event(_from_fields(entry_id, fields or {}), Event.Source.STREAM)
-            except (InvalidInput, EventConflict) as error:
+                readable.append((entry_id, fields, event_of_fields(entry_id, fields or {})))
+            except InvalidInput as error:
                 _bury(entry_id, fields or {}, str(error))
+        events = [event for _, _, event in readable]
+        times = [_time_of(entry_id) for entry_id, _, _ in readable]
+        results = record_events(events, Event.Source.STREAM, published_at=times)
+        for (entry_id, fields, _), result in zip(readable, results, strict=True):
+            if isinstance(result, FabraError):
+                _bury(entry_id, fields, str(result))
     client.xack(stream_key(), GROUP, *[entry_id for entry_id, _ in entries])
 
 
-def _from_fields(entry_id: str, fields: Mapping[str, str]) -> AxiomEvent:
+def trim_stream(client: Any) -> int:
+    """Remove the entries that every group of the stream has acknowledged; return how many."""
+    firsts = []
+    for group in client.xinfo_groups(stream_key()):
+        pending = client.xpending(stream_key(), group["name"])
+        firsts.append(pending["min"] if pending["pending"] else _after(group["last-delivered-id"]))
+    if not firsts:
+        return 0
+    first = min(firsts, key=lambda entry_id: tuple(map(int, entry_id.split("-"))))
+    return int(client.xtrim(stream_key(), minid=first, approximate=False))
+
+
+def _after(entry_id: str) -> str:
+    moment, number = entry_id.split("-")
+    return f"{moment}-{int(number) + 1}"
+
+
+def _time_of(entry_id: str) -> datetime:
+    return datetime.fromtimestamp(int(entry_id.split("-")[0]) / 1000, UTC)
+
+
+def event_of_fields(entry_id: str, fields: Mapping[str, str]) -> AxiomEvent:
     try:
         payload = json.loads(fields.get("payload") or "{}")
     except (ValueError, RecursionError):
         raise InvalidInput("payload is no JSON.") from None
-    occurred_at = datetime.fromtimestamp(int(entry_id.split("-")[0]) / 1000, UTC)
+    occurred_at = _time_of(entry_id)
     if "occurred_at" in fields:
         try:
             parsed = parse_datetime(fields["occurred_at"])
@@ -162,7 +196,8 @@ def _bury(entry_id: str, fields: Mapping[str, str], reason: str) -> None:
             "payload": {"stream_fields": {clean(k, 200): clean(v, 10_000) for k, v in fields.items()}},
             "digest": "",
             "source": Event.Source.STREAM,
-            "occurred_at": datetime.fromtimestamp(int(entry_id.split("-")[0]) / 1000, UTC),
+            "occurred_at": _time_of(entry_id),
+            "published_at": _time_of(entry_id),
             "state": Event.State.DEAD,
             "error": reason,
         },

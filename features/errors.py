@@ -4,13 +4,21 @@ FabraError
 ├── DefinitionError          a declaration that cannot work; raised at import
 ├── InvalidInput             a key, value or event that cannot be stored
 │   ├── EventTooLarge
-│   └── EventConflict
+│   ├── EventConflict
+│   ├── BatchTooLarge
+│   └── BatchRefused         says which events of the batch, and why
 ├── NotFound                 a name that nobody declared
+│   └── WebhookSourceUnknown
+├── WebhookRefused           a webhook that is not from who it says
+│   ├── WebhookSignatureInvalid
+│   └── WebhookTimestampStale
 └── Unavailable              a part that is down just now
     ├── OnlineStoreUnavailable
     ├── EventBusUnavailable
     └── FeatureComputeError
 """
+
+from collections.abc import Sequence
 
 
 class FabraError(Exception):
@@ -46,10 +54,51 @@ class EventConflict(InvalidInput):
     code = "event_conflict"
 
 
+class BatchTooLarge(InvalidInput):
+    """The batch has too many events."""
+
+    code = "batch_too_large"
+
+
+class BatchRefused(InvalidInput):
+    """Nothing of the batch was stored; see `items` for what to put right, or leave out."""
+
+    code = "batch_refused"
+
+    def __init__(self, items: Sequence[tuple[int, FabraError]]) -> None:
+        super().__init__()
+        self.items = items
+        """The position of each event that cannot be stored, from 0, and why."""
+
+
 class NotFound(FabraError):
     """Nothing of that name is declared."""
 
     code = "not_found"
+
+
+class WebhookSourceUnknown(NotFound):
+    """There is no webhook source of this name, or it is switched off."""
+
+    code = "webhook_source_unknown"
+
+
+class WebhookRefused(FabraError):
+    """The webhook cannot be trusted."""
+
+    code = "webhook_refused"
+
+
+class WebhookSignatureInvalid(WebhookRefused):
+    """The signature does not fit the timestamp and the body, or is missing."""
+
+    code = "webhook_signature_invalid"
+
+
+class WebhookTimestampStale(WebhookRefused):
+    """The signed timestamp is too far from now: an old message, or a clock that is wrong; sign it again."""
+
+    code = "webhook_timestamp_stale"
 
 
 class Unavailable(FabraError):

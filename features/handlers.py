@@ -1,7 +1,10 @@
 """What is done with an event: the features it triggers, and what the rooms above registered."""
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from features import registry
@@ -16,11 +19,32 @@ from features.writes import put_online, write_values
 Handle = Callable[[Event], Awaitable[Any]]
 
 
+_state_moment: ContextVar[datetime | None] = ContextVar("state_moment", default=None)
+
+
+def state_moment() -> datetime | None:
+    """Return the time of the state event that is being handled here: what a handler stores is as old as that."""
+    return _state_moment.get()
+
+
+@contextmanager
+def state_moment_of(event: Event, is_superseded: bool) -> Iterator[None]:
+    # Of two events at one time the one that lost counts as the older.
+    moment = event.occurred_at - timedelta(microseconds=int(is_superseded))
+    token = _state_moment.set(moment if event.state_key else None)
+    try:
+        yield
+    finally:
+        _state_moment.reset(token)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Handler:
     name: str
     handle: Handle
     """Returns JSON that says what it changed."""
+    heeds_order: bool = False
+    """It runs for an event that a later one has superseded, too, and takes nothing newer back."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,12 +65,28 @@ def register_handler(event_type: str, name: str, handle: Handle, *, stands_back:
     _builtin.append(BuiltinHandler(event_type=event_type, name=name, handle=handle, stands_back=stands_back))
 
 
-async def handlers_of(event: Event) -> list[Handler]:
-    """Return the handlers of an event: its features that are switched on, then the built-in ones."""
+@dataclass(frozen=True, kw_only=True)
+class Handlers:
+    """What is done with one event."""
+
+    of_state: Sequence[Handler]
+    """They make the state what the event says: in order, one event at a time, and never an older one."""
+    of_event: Sequence[Handler]
+    """Triggered features: they run for every event, beside each other."""
+
+
+async def handlers_of(event: Event) -> Handlers:
+    """Return an event's handlers: the built-in ones, and its features that are switched on.
+
+    A feature that takes a built-in handler's place takes its care for the state, too.
+    """
     rows = await operator_settings.rows()
     triggered = [spec for spec in registry.features.values() if spec.trigger == event.event_type]
-    enabled = [spec for spec in triggered if rows.get(spec.name, {}).get("is_enabled", True)]
-    return [_feature_handler(spec) for spec in enabled] + list(_builtin_handlers(event, bool(enabled)))
+    features = [_feature_handler(spec) for spec in triggered if rows.get(spec.name, {}).get("is_enabled", True)]
+    builtin = list(_builtin_handlers(event, bool(features)))
+    if event.state_key and not builtin:
+        return Handlers(of_state=features, of_event=[])
+    return Handlers(of_state=builtin, of_event=features)
 
 
 def _builtin_handlers(event: Event, is_taken: bool) -> Iterator[Handler]:
@@ -71,7 +111,7 @@ def _feature_handler(spec: FeatureSpec) -> Handler:
         )
         return {"feature": spec.name, "value_id": stored[event.entity_id].value_id}
 
-    return Handler(name=f"feature:{spec.name}", handle=handle)
+    return Handler(name=f"feature:{spec.name}", handle=handle, heeds_order=True)
 
 
 def as_axiom_event(event: Event) -> AxiomEvent:

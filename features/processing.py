@@ -1,21 +1,22 @@
 """Process one event of the outbox: claim, order, run its handlers, retry or give up."""
 
+import asyncio
 import logging
 import random
 import time
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
 
-from asgiref.sync import async_to_sync
+from asgiref.sync import async_to_sync, sync_to_async
 from django.conf import settings
-from django.db import connection, models
+from django.db import models
 from django.utils import timezone
 
 from features.errors import InvalidInput
-from features.events import state_family
-from features.handlers import Handler, handlers_of
+from features.handlers import Handler, handlers_of, state_moment_of
+from features.locks import held
 from features.models import Event, HandlerOutcome
 
 logger = logging.getLogger(__name__)
@@ -25,62 +26,52 @@ _BACKOFF_MAX_S = 600.0
 
 
 class Busy(Exception):
-    """Another worker applies an event to the same entity; try again in a moment."""
+    """Another worker applies an event to the same state; try again in a moment."""
+
+    def __init__(self, event: Event) -> None:
+        super().__init__()
+        self.event = event
 
 
 def process(event_pk: int) -> Event | None:
     """Process an event that is due; return it, or None if it is not this worker's to do.
 
-    Raise Busy while another event of the same family is being applied to its entity.
+    Raise Busy while another event about the same state is being applied. The state is held only while it
+    changes: a slow feature of one event does not keep the next one from being applied.
     """
     event = Event.objects.due().filter(pk=event_pk).first()
     if event is None:
         return None
-    family = state_family(event.event_type)
-    with _lock(event) as is_held:
-        if not is_held:
-            if family:
-                raise Busy
+    with held(f"event:{event.pk}") as is_mine:
+        if not is_mine:
             return None
-        if not _claim(event):
-            return None
-        if family and Event.objects.is_superseded(event, family):
-            _end(event, Event.State.SUPERSEDED)
-        else:
-            is_hopeless = async_to_sync(_run_handlers)(event)
-            _settle(event, is_hopeless)
+        with _hold_state(event) as is_free:
+            if not is_free:
+                raise Busy(event)
+            if not _claim(event):
+                return None
+            is_superseded = _is_superseded(event)
+            others = async_to_sync(_apply_state)(event, is_superseded)
+        if others:
+            async_to_sync(_run_all)(event, others)
+        _settle(event, is_superseded)
     return event
 
 
-def release_abandoned() -> list[int]:
+def release_abandoned() -> list[Event]:
     """Return to the queue what a worker was at when it died: nobody holds its lock any more."""
     released = []
-    for event in Event.objects.long_running():
-        with _lock(event) as is_held:
+    for event in Event.objects.long_running().only("event_type"):
+        with held(f"event:{event.pk}") as is_held:
             if is_held and Event.objects.filter(pk=event.pk, state=Event.State.RUNNING).update(
                 state=Event.State.RECEIVED, next_attempt_at=timezone.now()
             ):
-                released.append(event.pk)
+                released.append(event)
     return released
 
 
-@contextmanager
-def _lock(event: Event) -> Iterator[bool]:
-    """Hold the event for the length of its handlers, an event of a state family the entity's state.
-
-    PostgreSQL holds the lock for the connection, so it goes with the worker, however that dies.
-    """
-    family = state_family(event.event_type)
-    name = f"{family}:{event.entity_id}" if family else f"event:{event.pk}"
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", [name])
-        is_held = cursor.fetchone()[0]
-    try:
-        yield is_held
-    finally:
-        if is_held:
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", [name])
+def _hold_state(event: Event) -> AbstractContextManager[bool]:
+    return held(f"state:{event.state_key}") if event.state_key else nullcontext(True)
 
 
 def _claim(event: Event) -> bool:
@@ -95,45 +86,61 @@ def _claim(event: Event) -> bool:
     return bool(is_claimed)
 
 
-async def _run_handlers(event: Event) -> bool:
-    """Run what has not succeeded yet; return whether a failure is the event's own, so that no retry helps."""
+def _is_superseded(event: Event) -> bool:
+    return bool(event.state_key) and event.applied_at is None and Event.objects.is_superseded(event)
+
+
+async def _apply_state(event: Event, is_superseded: bool) -> Sequence[Handler]:
+    """Make the state what the event says, unless a later event did, and return the handlers that are left."""
+    handlers = await handlers_of(event)
+    of_state = [handler for handler in handlers.of_state if handler.heeds_order or not is_superseded]
+    with state_moment_of(event, is_superseded):
+        is_applied = await _run_all(event, of_state)
+    if of_state and is_applied and not is_superseded and event.applied_at is None:
+        event.applied_at = timezone.now()
+        await Event.objects.filter(pk=event.pk).aupdate(applied_at=event.applied_at)
+    return handlers.of_event
+
+
+async def _run_all(event: Event, handlers: Sequence[Handler]) -> bool:
+    """Run beside each other what has not succeeded yet; return whether all have now."""
     done = {outcome.handler async for outcome in HandlerOutcome.objects.filter(event=event, is_done=True)}
-    results = [await _run_handler(event, handler) for handler in await handlers_of(event) if handler.name not in done]
-    return any(results)
+    results = await asyncio.gather(*[_run(event, handler) for handler in handlers if handler.name not in done])
+    return all(results)
 
 
-async def _run_handler(event: Event, handler: Handler) -> bool:
+async def _run(event: Event, handler: Handler) -> bool:
     started, detail, error, is_hopeless = time.perf_counter(), None, "", False
     try:
         detail = await handler.handle(event)
     except Exception as raised:  # whatever a handler raises is its failure, and no other handler's
         error, is_hopeless = traceback.format_exc(), isinstance(raised, InvalidInput)
         logger.warning("%s failed for event %s (attempt %d).", handler.name, event.event_id, event.attempts)
-    await HandlerOutcome.objects.aupdate_or_create(
+    outcome = HandlerOutcome(
         event=event,
         handler=handler.name,
-        defaults={
-            "is_done": not error,
-            "attempts": event.attempts,
-            "duration_ms": round((time.perf_counter() - started) * 1000, 3),
-            "detail": detail,
-            "error": error,
-        },
+        is_done=not error,
+        is_hopeless=is_hopeless,
+        attempts=event.attempts,
+        duration_ms=round((time.perf_counter() - started) * 1000, 3),
+        detail=detail,
+        error=error,
     )
-    return is_hopeless
+    await sync_to_async(outcome.note)()
+    return not error
 
 
-def _settle(event: Event, is_hopeless: bool) -> None:
+def _settle(event: Event, is_superseded: bool) -> None:
     """Done if every handler is; else retry with backoff and jitter, and after the limit give up."""
-    failed = list(event.outcomes.filter(is_done=False).values_list("error", flat=True))
+    failed = list(event.outcomes.filter(is_done=False).values_list("error", "is_hopeless"))
+    error = "\n".join(text for text, _ in failed)
     if not failed:
-        _end(event, Event.State.DONE)
-    elif is_hopeless or event.attempts >= settings.FABRA_EVENT_MAX_ATTEMPTS:
-        _end(event, Event.State.DEAD, error="\n".join(failed))
+        _end(event, Event.State.SUPERSEDED if is_superseded else Event.State.DONE)
+    elif any(is_hopeless for _, is_hopeless in failed) or event.attempts >= settings.FABRA_EVENT_MAX_ATTEMPTS:
+        _end(event, Event.State.DEAD, error)
     else:
         wait_s = min(_BACKOFF_MAX_S, _BACKOFF_S * 2 ** (event.attempts - 1)) * random.uniform(0.75, 1.25)  # noqa: S311
-        event.state = Event.State.RETRYING
-        event.error = "\n".join(failed)
+        event.state, event.error = Event.State.RETRYING, error
         event.next_attempt_at = timezone.now() + timedelta(seconds=wait_s)
         event.save(update_fields=["state", "error", "next_attempt_at"])
 

@@ -41,13 +41,13 @@ async def async_redis() -> Any:
 
 
 @cache
-def plain_redis() -> Any:
-    """Return the process's blocking client, for the stream consumer and publishing on commit."""
+def plain_redis(timeout_s: float = 30) -> Any:
+    """Return the process's blocking client: the stream consumer's waits long, publishing on commit does not."""
     return redis.Redis.from_url(
         settings.REDIS_URL,
         decode_responses=True,
         # A stream entry may hold any bytes; one that is no UTF-8 must not stop the consumer.
         encoding_errors="replace",
-        socket_timeout=30,
+        socket_timeout=timeout_s,
         socket_connect_timeout=settings.FABRA_REDIS_TIMEOUT_S,
     )

@@ -5,26 +5,29 @@ from celery import shared_task
 from django.utils import timezone
 
 from features import materialize, processing, registry
-from features.events import dispatch
+from features.events import dispatch, dispatch_all, queue_of
 from features.models import Event, FeatureDefinition, MaterializationRun
 from features.repair import repair_online
 from features.runs import work_off
 
-_BUSY_RETRY_S = 0.2
+_BUSY_RETRY_S, _BUSY_RETRY_MAX_S = 0.05, 2.0
 _SWEEP_LIMIT = 1000
 _WORK_S = 600.0
 """A task works this long at a run, which is well below a task's time limit."""
 
 
 @shared_task
-def process_event(event_pk: int) -> None:
+def process_event(event_pk: int, waited_s: float = 0) -> None:
+    """Process an event; one whose document is just being changed waits a little longer each time."""
     try:
         event = processing.process(event_pk)
-    except processing.Busy:
-        dispatch(event_pk, countdown_s=_BUSY_RETRY_S)
+    except processing.Busy as busy:
+        wait_s = min(max(waited_s * 2, _BUSY_RETRY_S), _BUSY_RETRY_MAX_S)
+        dispatch(event_pk, queue_of(busy.event.event_type), wait_s, waited_s=wait_s)
         return
     if event is not None and event.state == Event.State.RETRYING:
-        dispatch(event_pk, countdown_s=(event.next_attempt_at - timezone.now()).total_seconds())
+        wait_s = (event.next_attempt_at - timezone.now()).total_seconds()
+        dispatch(event_pk, queue_of(event.event_type), wait_s)
 
 
 @shared_task
@@ -52,12 +55,10 @@ def materialize_run(run_id: int) -> None:
 @shared_task
 def sweep() -> None:
     """Pick up what a crash or an outage left: due events, orphaned runs, values missing online."""
-    for pk in processing.release_abandoned():
-        dispatch(pk)
-    forgotten = list(Event.objects.forgotten().order_by("next_attempt_at").values_list("pk", flat=True)[:_SWEEP_LIMIT])
-    Event.objects.filter(pk__in=forgotten).update(dispatched_at=timezone.now())
-    for pk in forgotten:
-        dispatch(pk)
+    dispatch_all(processing.release_abandoned())
+    forgotten = list(Event.objects.forgotten().order_by("next_attempt_at").only("event_type")[:_SWEEP_LIMIT])
+    Event.objects.filter(pk__in=[event.pk for event in forgotten]).update(dispatched_at=timezone.now())
+    dispatch_all(forgotten)
     for run_id in MaterializationRun.objects.all().orphaned().values_list("pk", flat=True):
         materialize_run.delay(run_id)
     async_to_sync(repair_online)()

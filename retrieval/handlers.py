@@ -7,15 +7,17 @@ from django.conf import settings
 from django.db import transaction
 
 from features.errors import FabraError, InvalidInput
-from features.events import AxiomEvent, record_event
+from features.events import STATE_FAMILIES, AxiomEvent, record_event
 from features.handlers import register_handler
 from features.models import Event
+from features.text import check_key
 from retrieval.errors import DocumentNotFound, IndexNotFound
 from retrieval.indexing import delete_document, index_document, mark_failed
 from retrieval.models import Document
 
 
 def register() -> None:
+    STATE_FAMILIES["doc_"] = index_name_of
     # A saved row names its own index, which a declared feature need not heed: it is always indexed from here.
     register_handler("doc_updated", "reindex", reindex, stands_back=lambda event: event.source != Event.Source.SIGNAL)
     register_handler("doc_deleted", "delete", delete, stands_back=lambda event: False)
@@ -26,7 +28,7 @@ async def reindex(event: Event) -> dict[str, Any]:
 
     `payload["force"]` splits and embeds anew what is unchanged.
     """
-    index_name, payload = _index_of(event), event.payload
+    index_name, payload = index_name_of(event.payload), event.payload
     if not isinstance(payload.get("content"), str):
         raise InvalidInput('doc_updated needs the text in payload["content"].')
     try:
@@ -54,7 +56,9 @@ async def reindex(event: Event) -> dict[str, Any]:
 
 async def delete(event: Event) -> dict[str, Any]:
     try:
-        await sync_to_async(delete_document)(_index_of(event), event.entity_id, occurred_at=event.occurred_at)
+        await sync_to_async(delete_document)(
+            index_name_of(event.payload), event.entity_id, occurred_at=event.occurred_at
+        )
     except (DocumentNotFound, IndexNotFound):
         return {"deleted": 0}
     return {"deleted": 1}
@@ -66,11 +70,9 @@ def _known_metadata(index_name: str, event: Event) -> dict[str, Any]:
     return known.values_list("metadata", flat=True).first() or {}
 
 
-def _index_of(event: Event) -> str:
-    name = event.payload.get("index") or settings.FABRA_DEFAULT_INDEX
-    if not isinstance(name, str):
-        raise InvalidInput('payload["index"] must be a string.')
-    return name
+def index_name_of(payload: dict[str, Any]) -> str:
+    """Return the index that an event's document is in; raise InvalidInput unless it is a name."""
+    return check_key(payload.get("index") or settings.FABRA_DEFAULT_INDEX, 'payload["index"]')
 
 
 def publish_saved(instance: Document, raw: bool = False, **kwargs: Any) -> None:

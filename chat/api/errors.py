@@ -25,8 +25,10 @@ STATUS: list[tuple[type[Exception], int]] = [
     (chat_errors.ModelError, 502),
     (chat_errors.MessageTooLong, 413),
     (errors.EventTooLarge, 413),
+    (errors.BatchTooLarge, 413),
     (DocumentTooLarge, 413),
     (errors.EventConflict, 409),
+    (errors.WebhookRefused, 401),
     (errors.InvalidInput, 400),
     (errors.NotFound, 404),
     (AssemblyError, 500),
@@ -36,6 +38,9 @@ STATUS: list[tuple[type[Exception], int]] = [
 
 
 def status_of(error: Exception) -> int:
+    if isinstance(error, errors.BatchRefused):
+        found = {status_of(reason) for _, reason in error.items}
+        return found.pop() if len(found) == 1 else 400
     return next((status for kind, status in STATUS if isinstance(error, kind)), 500)
 
 
@@ -67,14 +72,20 @@ def headers_of(error: Exception) -> dict[str, str]:
     return {}
 
 
-def error_body(code: str, message: str) -> dict[str, Any]:
-    return {"error": {"code": code, "message": message}}
+def error_body(code: str, message: str, **more: Any) -> dict[str, Any]:
+    return {"error": {"code": code, "message": message, **more}}
+
+
+def _more_of(error: Exception) -> dict[str, Any]:
+    if not isinstance(error, errors.BatchRefused):
+        return {}
+    return {"items": [{"position": at, "code": why.code, "message": str(why)} for at, why in error.items]}
 
 
 def handle_exception(error: Exception, context: dict[str, Any]) -> Response:
     """DRF's exception handler."""
     status, code, message = describe(error)
-    return Response(error_body(code, message), status=status, headers=headers_of(error))
+    return Response(error_body(code, message, **_more_of(error)), status=status, headers=headers_of(error))
 
 
 def _code_of(error: exceptions.APIException) -> str:
@@ -87,7 +98,11 @@ def _code_of(error: exceptions.APIException) -> str:
 def _sentence_of(error: exceptions.APIException) -> str:
     if not isinstance(error, exceptions.ValidationError):
         return str(error.detail)
-    return " ".join(_sentences(error.detail, ""))
+    return validation_sentence(error.detail)
+
+
+def validation_sentence(detail: Any) -> str:
+    return " ".join(_sentences(detail, ""))
 
 
 def _sentences(detail: Any, name: str) -> list[str]:

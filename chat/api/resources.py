@@ -1,4 +1,4 @@
-"""Documents, events, search and features, for a CMS or a script."""
+"""Documents, search and features, for a CMS or a script."""
 
 from dataclasses import asdict
 from typing import Any
@@ -13,9 +13,7 @@ from rest_framework.views import APIView
 
 from chat.api import serializers as shapes
 from chat.models import ApiKey
-from features.errors import InvalidInput, NotFound
-from features.events import AxiomEvent, record_event
-from features.models import Event
+from features.errors import InvalidInput
 from features.serving import read_features
 from features.text import check_text
 from retrieval.errors import DocumentNotFound
@@ -74,38 +72,6 @@ class DocumentView(APIView):
     def delete(self, request: Request, entity_id: str) -> Response:
         delete_document(_index_name(request), entity_id)
         return Response(status=204)
-
-
-class EventsView(APIView):
-    """Write an event to the outbox; it is processed at once, behind the answer."""
-
-    scope = ApiKey.Scope.INGEST
-
-    @extend_schema(
-        request=shapes.EventRequestSerializer,
-        responses={
-            200: shapes.EventSerializer, 202: shapes.EventSerializer,
-            400: shapes.ErrorSerializer, 409: shapes.ErrorSerializer, 413: shapes.ErrorSerializer,
-        },
-    )  # fmt: skip
-    def post(self, request: Request) -> Response:
-        data = shapes.EventRequestSerializer(data=request.data)
-        data.is_valid(raise_exception=True)
-        row, is_new = record_event(AxiomEvent(**data.validated_data), Event.Source.API)
-        return Response(shapes.EventSerializer(row).data, status=202 if is_new else 200)
-
-
-class EventView(APIView):
-    """One event with its state and what its handlers did."""
-
-    scope = ApiKey.Scope.INGEST
-
-    @extend_schema(responses={200: shapes.EventSerializer, 404: shapes.ErrorSerializer})
-    def get(self, request: Request, event_id: str) -> Response:
-        row = Event.objects.prefetch_related("outcomes").filter(event_id=check_text(event_id, "id")).first()
-        if row is None:
-            raise NotFound(f"There is no event {event_id!r}.")
-        return Response(shapes.EventSerializer(row).data)
 
 
 class SearchView(AsyncAPIView):

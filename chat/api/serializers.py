@@ -108,6 +108,36 @@ class EventRequestSerializer(serializers.Serializer[Any]):
     occurred_at = serializers.DateTimeField(required=False)
 
 
+class EventBatchSerializer(serializers.Serializer[Any]):
+    events = serializers.ListField(child=serializers.JSONField(), allow_empty=False)
+
+
+class EventBatchSchema(serializers.Serializer[Any]):
+    """A batch as the schema tells it; each event is checked on its own, so that an error has its position."""
+
+    events = EventRequestSerializer(many=True)
+
+
+class ReceiptSerializer(serializers.Serializer[Any]):
+    id = serializers.CharField()
+    state = serializers.CharField()
+    is_new = serializers.BooleanField(help_text="False: it was received before.")
+
+
+class EventBatchReceiptSerializer(serializers.Serializer[Any]):
+    events = ReceiptSerializer(many=True)
+
+
+class BatchErrorSerializer(serializers.Serializer[Any]):
+    class BatchDetail(ErrorSerializer.Detail):
+        class BatchItem(ErrorSerializer.Detail):
+            position = serializers.IntegerField(help_text="In the batch, from 0.")
+
+        items = BatchItem(many=True)
+
+    error = BatchDetail()
+
+
 class OutcomeSerializer(serializers.Serializer[Any]):
     handler = serializers.CharField()
     is_done = serializers.BooleanField()

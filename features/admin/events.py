@@ -101,6 +101,9 @@ class EventAdmin(ListAdmin):
         fields = [field.name for field in self.opts.fields if field.name not in ("id", "payload")]
         return [*fields, *self.readonly_fields]
 
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
+        return lookup == "sender" or super().lookup_allowed(lookup, value, request)
+
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
 

@@ -1,18 +1,21 @@
 """Tables of the feature store."""
 
 from features.models.definitions import Definition, EntityDefinition, FeatureDefinition
-from features.models.events import Event, HandlerOutcome
+from features.models.events import Event, EventEdit, HandlerOutcome
 from features.models.runs import MaterializationRun
 from features.models.values import FeatureValue, KnownEntity, OnlineRepair
+from features.models.webhooks import WebhookSource
 
 __all__ = [
     "Definition",
     "EntityDefinition",
     "Event",
+    "EventEdit",
     "FeatureDefinition",
     "FeatureValue",
     "HandlerOutcome",
     "KnownEntity",
     "MaterializationRun",
     "OnlineRepair",
+    "WebhookSource",
 ]

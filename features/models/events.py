@@ -25,12 +25,10 @@ class EventQuerySet(models.QuerySet["Event"]):
         """Due events that Celery was told of long enough ago to have lost them."""
         return self.due().filter(dispatched_at__lt=timezone.now() - REDISPATCH_AFTER)
 
-    def is_superseded(self, event: "Event", family: str) -> bool:
-        """Whether a later event of this family was already applied to the same entity."""
+    def is_superseded(self, event: "Event") -> bool:
+        """Whether a later event about the same state was already applied; of two at one time the later received."""
         later = models.Q(occurred_at__gt=event.occurred_at) | models.Q(occurred_at=event.occurred_at, id__gt=event.id)
-        return self.filter(
-            later, entity_id=event.entity_id, event_type__startswith=family, state=Event.State.DONE
-        ).exists()
+        return self.filter(later, state_key=event.state_key, applied_at__isnull=False).exists()
 
     def requeue(self) -> int:
         """Put ended events back into the queue; each keeps the outcomes of the handlers that succeeded."""
@@ -55,6 +53,7 @@ class Event(models.Model):
         STREAM = "stream", "event bus"
         SIGNAL = "signal", "saved row"
         CHAT = "chat", "chat"
+        WEBHOOK = "webhook", "webhook"
 
     event_id = models.CharField(max_length=100, unique=True)
     event_type = models.CharField(max_length=200)
@@ -62,13 +61,21 @@ class Event(models.Model):
     payload = models.JSONField(default=dict, blank=True)
     digest = models.CharField(max_length=64, help_text="SHA-256 of type, entity and payload.")
     source = models.CharField(max_length=10, choices=Source)
+    sender = models.CharField(max_length=100, blank=True, help_text="The webhook's source, or the API key's name.")
+    state_key = models.CharField(
+        max_length=600, blank=True, help_text="What the event tells the state of, such as one document; empty: nothing."
+    )
     occurred_at = models.DateTimeField()
+    published_at = models.DateTimeField(null=True, blank=True, help_text="When it was written to the stream.")
     received_at = models.DateTimeField(default=timezone.now)
     state = models.CharField(max_length=12, choices=State, default=State.RECEIVED)
     attempts = models.PositiveSmallIntegerField(default=0)
     next_attempt_at = models.DateTimeField(default=timezone.now, help_text="When a waiting event is tried.")
     dispatched_at = models.DateTimeField(default=timezone.now, help_text="When Celery was last told of it.")
     started_at = models.DateTimeField(null=True, blank=True)
+    applied_at = models.DateTimeField(
+        null=True, blank=True, help_text="When the state it tells was in effect: a document's text searchable."
+    )
     finished_at = models.DateTimeField(null=True, blank=True)
     error = models.TextField(blank=True)
 
@@ -83,13 +90,37 @@ class Event(models.Model):
                 name="event_due",
                 condition=models.Q(state__in=["received", "running", "retrying"]),
             ),
-            # Serves the question whether a later event of an entity was applied.
+            # Serves the question whether a later event about the same state was applied.
+            models.Index(
+                fields=["state_key", "-occurred_at"], name="event_by_state_key", condition=~models.Q(state_key="")
+            ),
+            # Serves the search for an entity's events.
             models.Index(fields=["entity_id", "-occurred_at"], name="event_by_entity"),
             models.Index(fields=["event_type", "-id"], name="event_by_type"),
+            # Serves the charts and the pruning.
+            models.Index(fields=["received_at"], name="event_by_time"),
+            # Serves the number of dead events above the list, and the list of them.
+            models.Index(fields=["-id"], name="event_dead", condition=models.Q(state="dead")),
         ]
 
     def __str__(self) -> str:
         return f"{self.event_type} {self.entity_id}"
+
+
+class EventEdit(models.Model):
+    """A payload that an operator changed before a dead event was tried again; what it was stays to be seen."""
+
+    event = models.ForeignKey(Event, on_delete=models.CASCADE, related_name="edits")
+    before = models.JSONField()
+    after = models.JSONField()
+    edited_by = models.CharField(max_length=150)
+    edited_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ("id",)
+
+    def __str__(self) -> str:
+        return f"{self.event} edited by {self.edited_by}"
 
 
 class HandlerOutcome(models.Model):
@@ -98,6 +129,7 @@ class HandlerOutcome(models.Model):
     event = models.ForeignKey(Event, on_delete=models.CASCADE, related_name="outcomes")
     handler = models.CharField(max_length=200)
     is_done = models.BooleanField("done", default=False)
+    is_hopeless = models.BooleanField(default=False, help_text="The event itself is wrong, so that no retry helps.")
     attempts = models.PositiveSmallIntegerField(default=0)
     duration_ms = models.FloatField(null=True)
     detail = models.JSONField(null=True, blank=True, help_text="What it changed.")
@@ -109,3 +141,10 @@ class HandlerOutcome(models.Model):
 
     def __str__(self) -> str:
         return f"{self.handler}: {'done' if self.is_done else 'failed'}"
+
+    def note(self) -> None:
+        """Write this outcome, or over that of an earlier attempt, in one statement."""
+        changed = ["is_done", "is_hopeless", "attempts", "duration_ms", "detail", "error", "updated_at"]
+        HandlerOutcome.objects.bulk_create(
+            [self], update_conflicts=True, unique_fields=["event", "handler"], update_fields=changed
+        )

@@ -12,6 +12,7 @@ from features import bus, events, processing
 from features.bus import RedisEventBus
 from features.errors import EventBusUnavailable, EventConflict, EventTooLarge, InvalidInput
 from features.events import AxiomEvent, record_event
+from features.locks import held
 from features.models import Event, FeatureValue, HandlerOutcome, KnownEntity
 from features.redis_clients import plain_redis
 from features.registry import entity, feature
@@ -63,7 +64,7 @@ def test_an_event_runs_the_features_it_triggers(handled: list[str]) -> None:
     assert (value.value, value.event_timestamp, value.event, value.source) == ("grumpy", moment, row, "event")
     assert KnownEntity.objects.get().entity_key == "b1"
     process(row)
-    assert handled == ["mood", "anger"]  # an event that is done is not done again
+    assert sorted(handled) == ["anger", "mood"]  # an event that is done is not done again
 
 
 def test_a_failure_is_retried_without_rerunning_what_succeeded(handled: list[str]) -> None:
@@ -71,7 +72,7 @@ def test_a_failure_is_retried_without_rerunning_what_succeeded(handled: list[str
     assert row.state == "retrying"
     assert row.next_attempt_at > datetime.now(UTC)
     row = process(process(row))
-    assert (row.state, row.attempts, handled) == ("done", 3, ["mood", "anger", "anger", "anger"])
+    assert (row.state, row.attempts, sorted(handled)) == ("done", 3, ["anger", "anger", "anger", "mood"])
 
 
 def test_after_the_limit_it_is_dead_and_can_be_requeued(handled: list[str], settings: Any) -> None:
@@ -92,7 +93,7 @@ def test_an_event_done_again_writes_its_value_once(handled: list[str]) -> None:
     row = process(row)
     assert row.state == "done"
     assert FeatureValue.objects.filter(feature="mood").count() == 1
-    assert handled == ["mood", "anger"]
+    assert sorted(handled) == ["anger", "mood"]
 
 
 def test_a_late_event_takes_no_newer_value_back(handled: list[str]) -> None:
@@ -161,7 +162,7 @@ def test_what_a_dead_worker_was_at_is_done_again_and_what_a_living_one_is_at_is_
     with ThreadPoolExecutor(1) as living_worker:
 
         def hold() -> Any:
-            lock = processing._lock(row)
+            lock = held(f"event:{row.pk}")
             assert lock.__enter__()
             return lock
 
@@ -171,7 +172,7 @@ def test_what_a_dead_worker_was_at_is_done_again_and_what_a_living_one_is_at_is_
         lock = living_worker.submit(hold).result()
         assert processing.release_abandoned() == []
         living_worker.submit(let_go, lock).result()
-    wait_until(lambda: processing.release_abandoned() == [row.pk])
+    wait_until(lambda: processing.release_abandoned() == [row])
     assert process(row).state == "done"
 
 

@@ -1,0 +1,103 @@
+"""Events, one or many at a time, and what became of one."""
+
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from drf_spectacular.utils import PolymorphicProxySerializer, extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from chat.api import serializers as shapes
+from chat.api.errors import validation_sentence
+from chat.models import ApiKey
+from features.errors import BatchRefused, BatchTooLarge, FabraError, InvalidInput, NotFound
+from features.events import AxiomEvent, record_event, record_events
+from features.models import Event
+from features.text import check_text
+
+
+def _either(name: str, single: Any, batch: Any) -> PolymorphicProxySerializer:
+    return PolymorphicProxySerializer(component_name=name, serializers=[single, batch], resource_type_field_name=None)
+
+
+class EventsView(APIView):
+    """Write an event, or `{"events": [...]}` of them, to the outbox; they are processed behind the answer.
+
+    A batch is stored whole or not at all; its error names each event that is wrong by its position.
+    """
+
+    scope = ApiKey.Scope.INGEST
+
+    @extend_schema(
+        request=_either("EventOrBatch", shapes.EventRequestSerializer, shapes.EventBatchSchema),
+        responses={
+            200: _either("EventOrReceipts", shapes.EventSerializer, shapes.EventBatchReceiptSerializer),
+            202: _either("EventOrReceipts", shapes.EventSerializer, shapes.EventBatchReceiptSerializer),
+            400: _either("EventOrBatchError", shapes.ErrorSerializer, shapes.BatchErrorSerializer),
+            409: _either("EventOrBatchError", shapes.ErrorSerializer, shapes.BatchErrorSerializer),
+            413: _either("EventOrBatchError", shapes.ErrorSerializer, shapes.BatchErrorSerializer),
+        },
+    )
+    def post(self, request: Request) -> Response:
+        if "events" in request.data:
+            return self._post_batch(request)
+        event = _event_of(request.data)
+        row, is_new = record_event(event, Event.Source.API, sender=_sender(request))
+        return Response(shapes.EventSerializer(row).data, status=202 if is_new else 200)
+
+    def _post_batch(self, request: Request) -> Response:
+        data = shapes.EventBatchSerializer(data=request.data)
+        data.is_valid(raise_exception=True)
+        found = _record_all(data.validated_data["events"], _sender(request))
+        receipts = [{"id": row.event_id, "state": row.state, "is_new": is_new} for row, is_new in found]
+        is_any_new = any(is_new for _, is_new in found)
+        body = shapes.EventBatchReceiptSerializer({"events": receipts}).data
+        return Response(body, status=202 if is_any_new else 200)
+
+
+class EventView(APIView):
+    """One event with its state and what its handlers did."""
+
+    scope = ApiKey.Scope.INGEST
+
+    @extend_schema(responses={200: shapes.EventSerializer, 404: shapes.ErrorSerializer})
+    def get(self, request: Request, event_id: str) -> Response:
+        row = Event.objects.prefetch_related("outcomes").filter(event_id=check_text(event_id, "id")).first()
+        if row is None:
+            raise NotFound(f"There is no event {event_id!r}.")
+        return Response(shapes.EventSerializer(row).data)
+
+
+def _event_of(item: Any) -> AxiomEvent:
+    """Return the event of a JSON object; raise InvalidInput."""
+    data = shapes.EventRequestSerializer(data=item)
+    if not data.is_valid():
+        raise InvalidInput(validation_sentence(data.errors))
+    return AxiomEvent(**data.validated_data)
+
+
+def _record_all(items: list[Any], sender: str) -> list[tuple[Event, bool]]:
+    """Write all of the events; raise BatchTooLarge, or BatchRefused with each that is wrong."""
+    if len(items) > settings.FABRA_EVENT_BATCH:
+        raise BatchTooLarge(f"A batch has at most {settings.FABRA_EVENT_BATCH} events; this one has {len(items)}.")
+    wrong: dict[int, FabraError] = {}
+    events: dict[int, AxiomEvent] = {}
+    for position, item in enumerate(items):
+        try:
+            events[position] = _event_of(item)
+        except InvalidInput as error:
+            wrong[position] = error
+    with transaction.atomic():
+        results = record_events(list(events.values()), Event.Source.API, sender=sender)
+        for position, result in zip(events, results, strict=True):
+            if isinstance(result, FabraError):
+                wrong[position] = result
+        if wrong:
+            raise BatchRefused(sorted(wrong.items()))
+    return [result for result in results if not isinstance(result, FabraError)]
+
+
+def _sender(request: Request) -> str:
+    return request.auth.name if isinstance(request.auth, ApiKey) else ""

@@ -1,0 +1,59 @@
+"""Webhooks of other systems, such as a CMS: signed, not authenticated."""
+
+from typing import Any
+
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.permissions import AllowAny
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from chat.api import serializers as shapes
+from features.errors import WebhookSourceUnknown
+from features.events import record_event
+from features.models import Event, WebhookSource
+from features.webhooks import event_of_message, verify
+
+TIMESTAMP, SIGNATURE = "X-Fabra-Timestamp", "X-Fabra-Signature"
+
+
+class WebhookView(APIView):
+    """Take a signed message as an event: at once, or not at all if the mapping has no event type for it."""
+
+    authentication_classes = ()
+    permission_classes = (AllowAny,)
+
+    @extend_schema(
+        parameters=[
+            OpenApiParameter(
+                TIMESTAMP, int, OpenApiParameter.HEADER, required=True, description="Seconds since 1970, when signed."
+            ),
+            OpenApiParameter(
+                SIGNATURE, str, OpenApiParameter.HEADER, required=True,
+                description="`sha256=` and the HMAC-SHA256, in hex, of the timestamp, a dot and the body.",
+            ),
+        ],
+        request=shapes.EventRequestSerializer,
+        responses={
+            200: shapes.ReceiptSerializer, 202: shapes.ReceiptSerializer, 204: None,
+            400: shapes.ErrorSerializer, 401: shapes.ErrorSerializer, 404: shapes.ErrorSerializer,
+            409: shapes.ErrorSerializer, 413: shapes.ErrorSerializer,
+        },
+    )  # fmt: skip
+    def post(self, request: Request, source: str) -> Response:
+        sender = WebhookSource.objects.usable().filter(name=source).first()
+        if sender is None:
+            raise WebhookSourceUnknown
+        timestamp, body = request.headers.get(TIMESTAMP, ""), _body(request)
+        verify(sender, timestamp, request.headers.get(SIGNATURE, ""), body)
+        event = event_of_message(sender, timestamp, body)
+        if event is None:
+            return Response(status=204)
+        row, is_new = record_event(event, Event.Source.WEBHOOK, sender=sender.name)
+        receipt = {"id": row.event_id, "state": row.state, "is_new": is_new}
+        return Response(shapes.ReceiptSerializer(receipt).data, status=202 if is_new else 200)
+
+
+def _body(request: Request) -> Any:
+    """Return the bytes as they were signed; raise RequestDataTooBig above the limit."""
+    return request._request.body
