@@ -263,6 +263,7 @@ def _trace(work: _Assembly, body: dict[str, Any]) -> Trace:
         dropped=len(body.get("items", [])) - kept,
         duration_ms=body["timings_ms"]["assembly"],
         flags=body["flags"],
+        version_ids=work.recorder.version_ids(),
         model=work.spec.model,
     )
 

@@ -2,6 +2,8 @@
 
 import uuid
 
+from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import GinIndex
 from django.db import models
 from django.utils import timezone
 
@@ -48,6 +50,9 @@ class Trace(models.Model):
     duration_ms = models.FloatField()
     flags = models.JSONField(default=list, blank=True)
     digest = models.CharField(max_length=64, help_text="SHA-256 of the body's canonical JSON.")
+    version_ids = ArrayField(
+        models.BigIntegerField(), default=list, editable=False, help_text="The document versions that it found."
+    )
     created_at = models.DateTimeField(default=timezone.now)
 
     answer = models.TextField(blank=True)
@@ -62,6 +67,8 @@ class Trace(models.Model):
             models.Index(fields=["-created_at"], name="trace_newest"),
             # Serves the traces of one user.
             models.Index(fields=["user_id", "-created_at"], name="trace_by_user"),
+            # Serves the traces that used a document's version; a write only appends to its pending list.
+            GinIndex(fields=["version_ids"], name="trace_by_version"),
         ]
 
     def __str__(self) -> str:

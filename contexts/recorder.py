@@ -33,6 +33,10 @@ class Recorder:
         found += [flag for record in self.searches for flag in record.flags]
         return list(dict.fromkeys(found))
 
+    def version_ids(self) -> list[int]:
+        """Return the document versions that were found, each once."""
+        return sorted({hit.version_id for record in self.searches for hit in record.hits})
+
 
 current: ContextVar[Recorder | None] = ContextVar("recorder", default=None)
 

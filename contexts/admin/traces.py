@@ -11,6 +11,7 @@ from django.utils.html import format_html_join
 from unfold.decorators import display
 
 from contexts.admin.trace_page import trace_page
+from contexts.admin.versions import VersionFilter
 from contexts.models import ContextDefinition, Trace
 from features.admin_html import badge, bar, duration, one_line, short, wide
 from features.admin_tools import ReadOnlyAdmin, is_list, moment
@@ -43,8 +44,8 @@ class FlagFilter(admin.SimpleListFilter):
 class TraceAdmin(ReadOnlyAdmin):
     change_form_template = "admin/contexts/trace/change_form.html"
     list_display = (moment("created_at"), "user_id", "question", "shown_state", "tokens_used", "items", "took")
-    list_filter = ("state", ContextFilter, FlagFilter, "created_at")
-    list_defer = ("query", "answer", "outcome")
+    list_filter = ("state", ContextFilter, FlagFilter, VersionFilter, "created_at")
+    list_defer = ("query", "answer", "outcome", "version_ids")
     ordering = ("-created_at",)
     sortable_by = ("created_at",)
     search_fields = ("query",)  # see get_search_results

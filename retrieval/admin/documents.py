@@ -14,6 +14,7 @@ from unfold.decorators import action, display
 from features.admin_html import badge, json_block, link, short, table, text_block
 from features.admin_tools import ListAdmin, ReadOnlyAdmin, moment
 from retrieval.admin.forms import DocumentForm
+from retrieval.admin.uses import uses_of
 from retrieval.errors import DocumentNotFound
 from retrieval.indexing import delete_document
 from retrieval.models import Chunk, Document, DocumentVersion, Index
@@ -166,9 +167,9 @@ class DocumentVersionAdmin(ReadOnlyAdmin):
     fieldsets = (
         (None, {"fields": (("of_document", "number"), "title", "shown_text", "shown_metadata")}),
         ("Where it is from", {"fields": (("source", "created_at"), "content_hash")}),
-        (None, {"fields": ("chunks",)}),
+        (None, {"fields": ("chunks", "uses")}),
     )
-    readonly_fields = ("of_document", "shown_text", "shown_metadata", "chunks")
+    readonly_fields = ("of_document", "shown_text", "shown_metadata", "chunks", "uses")
 
     @display(description="title")
     def shown_title(self, version: DocumentVersion) -> str:
@@ -189,6 +190,10 @@ class DocumentVersionAdmin(ReadOnlyAdmin):
     @display(description="chunks")
     def chunks(self, version: DocumentVersion) -> str:
         return chunk_table(Chunk.objects.filter(version=version))
+
+    @display(description="traces that used it")
+    def uses(self, version: DocumentVersion) -> str:
+        return uses_of(version)
 
 
 def chunk_table(chunks: QuerySet[Chunk]) -> str:

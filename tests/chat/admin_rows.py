@@ -164,6 +164,7 @@ def make_trace(chunk: Chunk, user_id: str, question: str = "How <script>alert(1)
     trace = Trace.objects.create(
         context="chat_context", user_id=user_id, query=question, max_tokens=100, tokens=31, kept=1, dropped=1,
         duration_ms=10.0, flags=body["flags"], digest=digest_of(text), state="answered", answer="<b>Answer</b>",
+        version_ids=[chunk.version_id],
         outcome={"usage": {"prompt_tokens": 1234, "cost_usd": 0.001}, "latency_ms": 20.0, "finish_reason": "stop"},
     )  # fmt: skip
     TraceBody.objects.create(trace=trace, text=text)

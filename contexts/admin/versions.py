@@ -1,0 +1,52 @@
+"""The traces that used a version of a document: a filter of their list, and a table on the version's page."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.html import format_html
+
+from contexts.models import Trace
+from features.admin_html import badge, link, list_link, one_line, short, table
+from retrieval.admin.uses import tells_use
+from retrieval.models import DocumentVersion
+
+_SHOWN_ROWS = 20
+
+
+class VersionFilter(admin.SimpleListFilter):
+    """Offers no choice of its own: the page of a version links here."""
+
+    title = "version of a document"
+    parameter_name = "version"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        if (pk := _number(request.GET.get(self.parameter_name))) is None:
+            return []
+        version = DocumentVersion.objects.filter(pk=pk).only("title", "number").first()
+        return [(str(pk), str(version or pk))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Trace]) -> QuerySet[Trace]:
+        pk = _number(self.value())
+        return queryset if pk is None else queryset.filter(version_ids__contains=[pk])
+
+
+@tells_use
+def traces_of(version: DocumentVersion) -> str:
+    """Draw the newest traces whose searches found the version."""
+    traces = Trace.objects.filter(version_ids__contains=[version.pk]).only("created_at", "user_id", "query", "state")
+    found = list(traces.order_by("-created_at")[: _SHOWN_ROWS + 1])
+    rows = [
+        (link(Trace, each.pk, one_line(f"{each.created_at:%Y-%m-%d %H:%M:%S}")), each.user_id or "–",
+         short(each.query, 110) or "–", badge(each.state))
+        for each in found[:_SHOWN_ROWS]
+    ]  # fmt: skip
+    shown = table(["Trace (UTC)", "User", "Question", "State"], rows, "No context was assembled from it.")
+    if len(found) <= _SHOWN_ROWS:
+        return shown
+    return format_html("{}{}", shown, list_link(Trace, "All traces that used it", version=version.pk))
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text and text.isascii() and text.isdecimal() and len(text) < 19 else None
