@@ -26,7 +26,7 @@ def tell_states(apps, schema_editor):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('features', '0002_value_once_per_event'),
+        ('features', '0003_runs_over_ranges'),
     ]
 
     operations = [
