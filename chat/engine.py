@@ -65,6 +65,8 @@ class Answer:
     is_extractive: bool
     flags: list[str]
     """What was degraded on the way, such as `feature_degraded:user_tier`."""
+    freshness: dict[str, Any] | None
+    """What the context's `freshness_sla` found; None without one."""
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -228,6 +230,7 @@ async def _finish(turn: Turn, completion: Completion, passages: list[Citation]) 
         model=completion.model,
         is_extractive=turn.provider.is_extractive,
         flags=turn.context.evidence["flags"] + (["rate_limit_degraded"] if turn.admission.is_degraded else []),
+        freshness=turn.context.freshness,
     )
     outcome = {
         "usage": usage,

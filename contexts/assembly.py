@@ -15,13 +15,14 @@ from django.conf import settings
 from contexts import recorder, traces
 from contexts.budget import Budgeted, apply_budget
 from contexts.errors import AssemblyError, BudgetExceeded, ContextDisabled, FreshnessViolation
+from contexts.freshness import FreshnessReport, check_freshness
 from contexts.items import Context, ContextItem
 from contexts.models import ContextDefinition, Trace
 from contexts.recorder import Recorder
 from contexts.tokens import Tokenizer, tokenizer_for
 from features.background import spawn
 from features.compute import call
-from features.durations import Duration, parse_duration
+from features.durations import Duration, format_duration, parse_duration
 from features.errors import DefinitionError, FabraError
 from features.overrides import Snapshot
 from features.registry import Location, Registry
@@ -65,10 +66,11 @@ def context(
 ) -> Callable[[Callable[..., Any]], Callable[..., Awaitable[Context]]]:
     """Declare a function as a context: it returns ContextItems, and a call returns the assembled Context.
 
-    `model` names whose tokens count (default: FABRA_CHAT_MODEL). A function that returns an assembled Context
-    hands it on as it is. A call raises BudgetExceeded, FreshnessViolation (with `freshness_strict`),
-    TraceNotWritten, or what the function raised; each leaves a trace. Raise DefinitionError for what cannot
-    work.
+    `model` names whose tokens count (default: FABRA_CHAT_MODEL). What is older than `freshness_sla` is told in
+    the trace and in the response's `X-Fabra-Freshness`, with `freshness_strict` it is an error; what age means
+    stands in contexts.freshness. A function that returns an assembled Context hands it on as it is. A call
+    raises BudgetExceeded, FreshnessViolation, TraceNotWritten, or what the function raised; each leaves a trace.
+    Raise DefinitionError for what cannot work.
     """
 
     def declare(function: Callable[..., Any]) -> Callable[..., Awaitable[Context]]:
@@ -77,6 +79,8 @@ def context(
             raise DefinitionError(f"max_tokens of {label!r} must be a positive whole number, not {max_tokens!r}.")
         if overflow not in ("raise", "allow"):
             raise DefinitionError(f'overflow of {label!r} must be "raise" or "allow", not {overflow!r}.')
+        if freshness_strict and freshness_sla is None:
+            raise DefinitionError(f"{label!r} is freshness_strict about nothing; give it a freshness_sla.")
         spec = ContextSpec(
             name=label,
             function=function,
@@ -114,6 +118,7 @@ class _Assembly:
     started: float
     function_ms: float = 0.0
     flags: list[str]
+    freshness: FreshnessReport | None = None
 
 
 async def _assemble(spec: ContextSpec, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Context:
@@ -192,17 +197,16 @@ def _items(spec: ContextSpec, returned: Any) -> list[ContextItem]:
 
 
 def _check_freshness(work: _Assembly) -> None:
-    sla = work.spec.freshness_sla
-    if sla is None:
+    spec = work.spec
+    if spec.freshness_sla is None:
         return
-    old = [
-        read.feature
-        for read in work.recorder.features
-        if read.age_s is None or read.age_s > sla.total_seconds() or read.status not in ("fresh", "stale")
-    ]
-    work.flags += [f"freshness_violation:{name}" for name in dict.fromkeys(old)]
-    if old and work.spec.freshness_strict:
-        raise FreshnessViolation(f"Older than {sla}, or without a value: {', '.join(dict.fromkeys(old))}.")
+    report = work.freshness = check_freshness(work.recorder, spec.freshness_sla, is_strict=spec.freshness_strict)
+    work.flags += report.flags()
+    if report.violations and spec.freshness_strict:
+        names = ", ".join(dict.fromkeys(f"{each.kind} {each.name}" for each in report.violations))
+        raise FreshnessViolation(
+            f"Older than {format_duration(spec.freshness_sla)}, or without a value: {names}.", report.to_dict()
+        )
 
 
 def _body(work: _Assembly, budgeted: Budgeted) -> dict[str, Any]:
@@ -246,6 +250,7 @@ def _head(work: _Assembly) -> dict[str, Any]:
         "inputs": {name: value if isinstance(value, str) else repr(value) for name, value in work.inputs.items()},
         **work.recorder.to_dict(),
         "flags": work.flags + work.recorder.flags(),
+        "freshness": work.freshness.to_dict() if work.freshness else None,
         "timings_ms": {"function": work.function_ms, "assembly": _ms_since(work.started)},
     }
 

@@ -1,5 +1,7 @@
 """What can go wrong in an assembly; see features.errors for the root and its kinds."""
 
+from typing import Any
+
 from features.errors import FabraError, Unavailable
 
 
@@ -25,6 +27,11 @@ class FreshnessViolation(Unavailable):
     """A value is older than the context's freshness_sla allows."""
 
     code = "freshness_violation"
+
+    def __init__(self, message: str | None = None, report: dict[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.report = report
+        """The FreshnessReport as the trace has it."""
 
 
 class TraceNotWritten(Unavailable):

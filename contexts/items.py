@@ -52,6 +52,11 @@ class Context:
     """The trace's body."""
 
     @property
+    def freshness(self) -> dict[str, Any] | None:
+        """What its `freshness_sla` found, as the trace has it; None without one."""
+        return self.evidence.get("freshness")
+
+    @property
     def is_assembled(self) -> bool:
         return bool(self.id)
 

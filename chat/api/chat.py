@@ -14,6 +14,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from chat.api.errors import describe, error_body
+from chat.api.freshness import freshness_headers
 from chat.api.serializers import ChatRequestSerializer, ChatResponseSerializer, ErrorSerializer
 from chat.engine import Answer, Question, Turn, answer, assemble, begin, run
 from chat.models import ApiKey
@@ -58,10 +59,11 @@ class ChatView(APIView):
         )
         if data.validated_data["stream"]:
             turn = await begin(question)
-            headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"} | turn.admission.headers()
+            headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+            headers |= turn.admission.headers() | freshness_headers(turn.context.freshness)
             return StreamingHttpResponse(_events(turn), content_type="text/event-stream", headers=headers)
         result, admission = await answer(question)
-        return Response(answer_body(result), headers=admission.headers())
+        return Response(answer_body(result), headers=admission.headers() | freshness_headers(result.freshness))
 
 
 async def _events(turn: Turn) -> AsyncIterator[bytes]:
@@ -100,4 +102,4 @@ class DebugContextView(APIView):
         trace = await online_store.get(f"trace:{context.id}")
         if trace is None:
             raise NotFound(f"There is no trace {context.id}.")
-        return HttpResponse(trace, content_type="application/json")
+        return HttpResponse(trace, content_type="application/json", headers=freshness_headers(context.freshness))

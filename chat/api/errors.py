@@ -11,7 +11,8 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 
 from chat import errors as chat_errors
-from contexts.errors import AssemblyError
+from chat.api.freshness import freshness_headers
+from contexts.errors import AssemblyError, FreshnessViolation
 from features import errors
 from retrieval.errors import DocumentTooLarge
 
@@ -67,6 +68,8 @@ def describe(error: Exception) -> tuple[int, str, str]:
 def headers_of(error: Exception) -> dict[str, str]:
     if isinstance(error, chat_errors.RateLimited):
         return error.admission.headers() | {"Retry-After": str(error.admission.retry_after_s)}
+    if isinstance(error, FreshnessViolation):
+        return freshness_headers(error.report)
     if isinstance(error, exceptions.APIException) and getattr(error, "auth_header", None):
         return {"WWW-Authenticate": error.auth_header}  # type: ignore[attr-defined]
     return {}

@@ -25,6 +25,7 @@ def trace_page(trace: Trace) -> dict[str, Any]:
         "items": [_item(item, links) for item in body.get("items", [])],
         "budget": _budget(trace, body),
         "features": [_feature(read) for read in body.get("features", [])],
+        "freshness": _freshness(body.get("freshness")),
         "retrievers": [
             {**call, "shown_arguments": short(call.get("arguments", {}), 300), "took": _ms(call.get("duration_ms"))}
             for call in body.get("retrievers", [])
@@ -110,6 +111,26 @@ def _feature(read: dict[str, Any]) -> dict[str, Any]:
         "age": duration(read.get("age_s")),
         "true_at": f"{datetime.fromisoformat(at):%Y-%m-%d %H:%M:%S}" if at else "–",
         "url": admin_url(FeatureValue, read["value_id"]) if read.get("value_id") else "",
+    }
+
+
+def _freshness(report: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Draw each age against the limit, the oldest as wide as the page."""
+    if report is None:
+        return None
+    longest = max((each["age_s"] or 0 for each in report["violations"]), default=0) or 1
+    return {
+        "sla": duration(report["sla_s"]),
+        "strict": report["strict"],
+        "limit_percent": f"{min(100.0, 100 * report['sla_s'] / longest):.1f}",
+        "violations": [
+            {
+                **each,
+                "age": "no value" if each["age_s"] is None else duration(each["age_s"]),
+                "percent": f"{100 if each['age_s'] is None else 100 * each['age_s'] / longest:.1f}",
+            }
+            for each in report["violations"]
+        ],
     }
 
 

@@ -25,6 +25,10 @@ class EventQuerySet(models.QuerySet["Event"]):
         """Due events that Celery was told of long enough ago to have lost them."""
         return self.due().filter(dispatched_at__lt=timezone.now() - REDISPATCH_AFTER)
 
+    def unapplied(self) -> Self:
+        """Events whose change is not there yet, dead ones included."""
+        return self.filter(applied_at=None).exclude(state__in=[Event.State.DONE, Event.State.SUPERSEDED])
+
     def is_superseded(self, event: "Event") -> bool:
         """Whether a later event about the same state was already applied; of two at one time the later received."""
         later = models.Q(occurred_at__gt=event.occurred_at) | models.Q(occurred_at=event.occurred_at, id__gt=event.id)
