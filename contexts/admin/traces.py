@@ -10,6 +10,7 @@ from django.http import HttpRequest
 from django.utils.html import format_html_join
 from unfold.decorators import display
 
+from contexts.admin.golden import GoldenActions
 from contexts.admin.trace_page import trace_page
 from contexts.admin.versions import VersionFilter
 from contexts.models import ContextDefinition, Trace
@@ -41,7 +42,7 @@ class FlagFilter(admin.SimpleListFilter):
 
 
 @admin.register(Trace)
-class TraceAdmin(ReadOnlyAdmin):
+class TraceAdmin(GoldenActions, ReadOnlyAdmin):
     change_form_template = "admin/contexts/trace/change_form.html"
     list_display = (moment("created_at"), "user_id", "question", "shown_state", "tokens_used", "items", "took")
     list_filter = ("state", ContextFilter, FlagFilter, VersionFilter, "created_at")
@@ -72,6 +73,7 @@ class TraceAdmin(ReadOnlyAdmin):
         trace = self.get_object(request, object_id) if object_id else None
         if trace is not None and self.has_view_permission(request, trace):
             extra["page"] = trace_page(trace)
+            extra["can_keep"] = self.has_golden_permission(request)
         return super().changeform_view(request, object_id, form_url, extra)
 
     @display(description="question")

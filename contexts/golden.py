@@ -1,0 +1,50 @@
+"""Golden questions from traces: what somebody asked, with the document that the model saw first as a proposal."""
+
+import json
+from typing import Any
+
+from contexts.models import Trace, TraceBody
+from retrieval.models import GoldenQuestion, Index
+from retrieval.models.golden import question_digest
+from retrieval.search import QUERY_MAX_CHARS
+
+
+def keep_as_golden(trace: Trace) -> GoldenQuestion | None:
+    """Return the golden question of a trace, made if need be; None if the trace has no search that still has an index.
+
+    A new one is disabled: what is expected is a guess until somebody has looked at it.
+    """
+    text = TraceBody.objects.filter(pk=trace.pk).values_list("text", flat=True).first()
+    body = json.loads(text) if text else {}
+    for search in body.get("searches", []):
+        index = Index.objects.filter(name=search["index"]).first()
+        if index is not None and trace.query.strip() and len(trace.query) <= QUERY_MAX_CHARS:
+            return _golden(index, trace.query, search, body)
+    return None
+
+
+def _golden(index: Index, question: str, search: dict[str, Any], body: dict[str, Any]) -> GoldenQuestion:
+    filters = search.get("filters") or {}
+    asked_by = (search.get("options") or {}).get("audience")
+    audience = asked_by if isinstance(asked_by, list) else []
+    row, _ = GoldenQuestion.objects.get_or_create(
+        index=index,
+        digest=question_digest(question, filters, audience),
+        defaults={
+            "question": question,
+            "filters": filters,
+            "audience": audience,
+            "expected_documents": _first_kept(search, body),
+            "tags": ["trace"],
+            "is_enabled": False,
+        },
+    )
+    return row
+
+
+def _first_kept(search: dict[str, Any], body: dict[str, Any]) -> list[str]:
+    """Return the document of the first hit that the budget kept, else of the first hit."""
+    kept = {item.get("source_id") for item in body.get("items", []) if item.get("kept")}
+    hits = search.get("hits", [])
+    best = [hit for hit in hits if f"chunk:{hit.get('chunk_id')}" in kept] or hits
+    return [best[0]["document_id"]] if best else []
