@@ -4,7 +4,6 @@ from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.db import connection
-from pgvector import Vector
 
 from bench.corpus import filled_index
 from bench.figures import Goal, Row, interleaved, say
@@ -12,7 +11,7 @@ from bench.questions import sample_questions
 from retrieval import hnsw, search
 from retrieval.embedders import get_embedder
 from retrieval.models import Index
-from retrieval.ranking import ranking_sql
+from retrieval.ranking import CANDIDATES, ranking_sql
 
 TOP_K = 5
 
@@ -37,17 +36,10 @@ async def measure(*, is_quick: bool) -> list[Row]:
 
 def bare_search(index: Index, question: str, prefix: str = "") -> list[Any]:
     """Embed the question and run the ranking statement, with nothing around it."""
-    assert index.generation is not None
-    statement, parameters = ranking_sql(
-        generation_id=index.generation.pk,
-        dimension=index.generation.dimension,
-        language=index.language,
-        query=question,
-        identifiers=search.identifiers(question),
-        vector=Vector(get_embedder().embed_query(question)).to_text(),
-        filters=None,
-        top_k=TOP_K,
-    )
+    asked = search.ask(index.name, question, TOP_K)
+    vector = get_embedder().embed_query(question)
+    ranking = asked.ranking(vector, is_exact=False, limit=TOP_K, candidates=CANDIDATES)
+    statement, parameters = ranking_sql(ranking)
     with connection.cursor() as cursor:
         cursor.execute(prefix + statement, parameters)
         return cursor.fetchall()

@@ -6,8 +6,8 @@ from datetime import datetime
 from typing import Any
 
 from features.values import FeatureRead
+from retrieval.hits import DEGRADED_FLAGS, SearchRecord
 from retrieval.retrievers import RetrieverCall
-from retrieval.search import SearchRecord
 
 
 @dataclass
@@ -30,7 +30,7 @@ class Recorder:
         """Return what was not as it should be, each once."""
         found = [f"feature_degraded:{read.feature}" for read in self.features if read.is_degraded]
         found += [f"feature_failed:{read.feature}" for read in self.features if read.error]
-        found += [flag for record in self.searches for flag in record.flags]
+        found += [flag for record in self.searches for flag in record.flags if flag in DEGRADED_FLAGS]
         return list(dict.fromkeys(found))
 
     def version_ids(self) -> list[int]:

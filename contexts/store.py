@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, overload
+from typing import Any, Unpack, overload
 
 from asgiref.sync import sync_to_async
 
@@ -16,8 +16,9 @@ from features.text import check_key, to_json
 from features.writes import write_values
 from retrieval import indexing
 from retrieval import search as searching
+from retrieval.hits import Hits
 from retrieval.indexing import IndexResult
-from retrieval.search import Hits
+from retrieval.search import SearchOptions
 
 Feature = str | Callable[..., Any]
 
@@ -101,18 +102,26 @@ class FeatureStore:
         metadata: dict[str, Any] | None = None,
         *,
         title: str = "",
+        audience: Sequence[str] = (),
     ) -> IndexResult:
         """Make a document say `text` in every search from now on; see retrieval.indexing.
 
         Called while a state event (`doc_*`) is handled, it is as old as that: it takes nothing newer back.
         """
         return await sync_to_async(indexing.index_document)(
-            index_name, entity_id, text, metadata, title=title, occurred_at=state_moment()
+            index_name, entity_id, text, metadata, title=title, audience=audience, occurred_at=state_moment()
         )
 
-    async def search(self, index_name: str, query: str, top_k: int = 5, filters: dict[str, Any] | None = None) -> Hits:
-        """Return the best `top_k` chunks of an index, best first; see retrieval.search."""
-        return await searching.search(index_name, query, top_k, filters)
+    async def search(
+        self,
+        index_name: str,
+        query: str,
+        top_k: int = 5,
+        filters: dict[str, Any] | None = None,
+        **options: Unpack[SearchOptions],
+    ) -> Hits:
+        """Return the best `top_k` chunks of an index, best first; see retrieval.search and retrieval.filters."""
+        return await searching.search(index_name, query, top_k, filters, **options)
 
     async def delete_document(self, index_name: str, entity_id: str) -> None:
         """Remove a document from every search; raise DocumentNotFound."""

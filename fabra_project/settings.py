@@ -248,6 +248,11 @@ FABRA_EMBEDDING_MODEL = env.str("FABRA_EMBEDDING_MODEL", "sentence-transformers/
 FABRA_EMBEDDER = env.str("FABRA_EMBEDDER", "retrieval.embedders.local.LocalEmbedder")
 # A question is short: a second thread would spin more than it helps. Indexing has long batches.
 FABRA_EMBEDDING_THREADS = env.int("FABRA_EMBEDDING_THREADS", 1 if IS_WEB else 2)
+# A cross-encoder that reads the best hits again where a search or its index asks for it; empty: none.
+FABRA_RERANK_MODEL = env.str("FABRA_RERANK_MODEL", "")
+FABRA_RERANK_PATH = env.str("FABRA_RERANK_PATH", "")
+FABRA_RERANKER = env.str("FABRA_RERANKER", "retrieval.rerankers.local.CrossEncoder")
+FABRA_RERANK_TIMEOUT = env.float("FABRA_RERANK_TIMEOUT", 2.0)
 FABRA_DOCUMENT_MAX_BYTES = env.int("FABRA_DOCUMENT_MAX_BYTES", 1_000_000)
 
 # ---------------------------------------------------------------- contexts

@@ -16,8 +16,8 @@ from typing import Any
 from asgiref.sync import sync_to_async
 
 from features.redis_clients import REDIS_ERRORS, async_redis, redis_key
+from retrieval.hits import DEGRADED_FLAGS, Hit, Hits, SearchRecord
 from retrieval.models import Index
-from retrieval.search import Hit, Hits, SearchRecord
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ async def read_entry(key: str) -> CacheEntry | None:
 
 async def write_entry(key: str, value: Any, records: list[SearchRecord], ttl: timedelta) -> None:
     kind, plain = _dump_value(value, records)
-    if any(record.flags for record in records):
+    if any(DEGRADED_FLAGS & set(record.flags) for record in records):
         return  # found in an outage: not worth keeping
     versions: dict[int, int] = {}
     for record in records:
@@ -99,10 +99,14 @@ def _dump_value(value: Any, records: list[SearchRecord]) -> tuple[str, Any]:
 def _load_value(kind: str, value: Any, records: list[SearchRecord]) -> Any:
     if kind == "last_search":
         return Hits(records[-1].hits, flags=records[-1].flags)
-    return Hits([Hit(**each) for each in value]) if kind == "hits" else value
+    return Hits([_load_hit(each) for each in value]) if kind == "hits" else value
 
 
 def _load_record(raw: dict[str, Any]) -> SearchRecord:
-    hits = [Hit(**each) for each in raw.pop("hits")]
+    hits = [_load_hit(each) for each in raw.pop("hits")]
     record = SearchRecord(**{**raw, "hits": hits, "flags": tuple(raw["flags"])})
-    return replace(record, is_cached=True, embed_ms=0.0, sql_ms=0.0)
+    return replace(record, is_cached=True, embed_ms=0.0, sql_ms=0.0, rerank_ms=0.0)
+
+
+def _load_hit(raw: dict[str, Any]) -> Hit:
+    return Hit(**{**raw, "duplicates": tuple(raw["duplicates"])})

@@ -25,3 +25,9 @@ class EmbedderUnavailable(Unavailable):
     """The embedding model does not answer."""
 
     code = "embedder_unavailable"
+
+
+class RerankerUnavailable(Unavailable):
+    """The reranker does not answer."""
+
+    code = "reranker_unavailable"

@@ -26,18 +26,20 @@ def register() -> None:
 async def reindex(event: Event) -> dict[str, Any]:
     """Index `payload["content"]` as the document's text; the index is `payload["index"]` or the default one.
 
-    `payload["force"]` splits and embeds anew what is unchanged.
+    `payload["audience"]` says who may find it; `payload["force"]` splits and embeds anew what is unchanged.
     """
     index_name, payload = index_name_of(event.payload), event.payload
     if not isinstance(payload.get("content"), str):
         raise InvalidInput('doc_updated needs the text in payload["content"].')
+    known = await sync_to_async(_known)(index_name, event)
     try:
         result = await sync_to_async(index_document)(
             index_name,
             event.entity_id,
             payload["content"],
-            payload["metadata"] if "metadata" in payload else await sync_to_async(_known_metadata)(index_name, event),
+            payload["metadata"] if "metadata" in payload else known.get("metadata"),
             title=payload.get("title") or "",
+            audience=payload["audience"] if "audience" in payload else known.get("audience", ()),
             source=f"event {event.event_id}",
             occurred_at=event.occurred_at,
             force=payload.get("force") is True,
@@ -64,10 +66,12 @@ async def delete(event: Event) -> dict[str, Any]:
     return {"deleted": 1}
 
 
-def _known_metadata(index_name: str, event: Event) -> dict[str, Any]:
-    """Return what the document has: an event that says nothing of its metadata takes none away."""
-    known = Document.objects.live().filter(index__name=index_name, entity_id=event.entity_id)
-    return known.values_list("metadata", flat=True).first() or {}
+def _known(index_name: str, event: Event) -> dict[str, Any]:
+    """Return what the document has: an event that says nothing of its metadata or audience takes none away."""
+    if "metadata" in event.payload and "audience" in event.payload:
+        return {}
+    document = Document.objects.live().filter(index__name=index_name, entity_id=event.entity_id).first()
+    return {"metadata": document.metadata, "audience": document.audience} if document else {}
 
 
 def index_name_of(payload: dict[str, Any]) -> str:
@@ -90,6 +94,7 @@ def publish_document(document: Document, *, force: bool = False) -> None:
         "index": document.index.name,
         "content": document.text,
         "metadata": document.metadata,
+        "audience": document.audience,
         "title": document.title,
     } | ({"force": True} if force else {})
     with transaction.atomic():

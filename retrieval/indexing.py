@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -19,6 +20,8 @@ from retrieval import hnsw
 from retrieval.chunking import Passage, split, title_of
 from retrieval.embedders import Embedder, get_embedder
 from retrieval.errors import DocumentNotFound, DocumentTooLarge, IndexNotFound
+from retrieval.filters import check_audience
+from retrieval.lexemes import lexical_text
 from retrieval.models import Chunk, Document, DocumentVersion, Generation, Index
 
 logger = logging.getLogger(__name__)
@@ -45,10 +48,12 @@ class _Content:
     title: str
     text: str
     metadata: dict[str, Any]
+    audience: list[str]
 
     @property
     def digest(self) -> str:
-        return hashlib.sha256(to_json([self.title, self.text, self.metadata], "document").encode()).hexdigest()
+        parts = [self.title, self.text, self.metadata, *([self.audience] if self.audience else [])]
+        return hashlib.sha256(to_json(parts, "document").encode()).hexdigest()
 
 
 def index_document(
@@ -58,17 +63,18 @@ def index_document(
     metadata: dict[str, Any] | None = None,
     *,
     title: str = "",
+    audience: Sequence[str] = (),
     source: str = "code",
     occurred_at: datetime | None = None,
     force: bool = False,
 ) -> IndexResult:
     """Make the document say `text` in every search that begins after this returns.
 
-    The index is made if there is none. `occurred_at` orders states: one older than the document's is not
-    applied. `force` splits and embeds anew what is unchanged. Raise InvalidInput, DocumentTooLarge or
-    EmbedderUnavailable; then nothing has changed.
+    The index is made if there is none. Only searches for one of `audience` find the document; empty means everyone.
+    `occurred_at` orders states: one older than the document's is not applied. `force` splits and embeds anew what is
+    unchanged. Raise InvalidInput, DocumentTooLarge or EmbedderUnavailable; then nothing has changed.
     """
-    content = check_document(index_name, entity_id, text, metadata, title)
+    content = check_document(index_name, entity_id, text, metadata, title, audience)
     embedder = get_embedder()
     index, generation = ensure_index(index_name, embedder)
     served = (
@@ -83,7 +89,12 @@ def index_document(
 
 
 def check_document(
-    index_name: str, entity_id: str, text: str, metadata: dict[str, Any] | None, title: str = ""
+    index_name: str,
+    entity_id: str,
+    text: str,
+    metadata: dict[str, Any] | None,
+    title: str = "",
+    audience: Sequence[str] = (),
 ) -> _Content:
     """Return the document ready to be stored; raise InvalidInput or DocumentTooLarge."""
     check_key(index_name, "index_name")
@@ -96,12 +107,16 @@ def check_document(
     if not isinstance(metadata, dict):
         raise InvalidInput("metadata must be an object.")
     to_json(metadata, "metadata")
+    names = check_audience(audience)
+    if isinstance(names, str):
+        raise InvalidInput("A document is for everyone when its audience is empty.")
     named = title or metadata.get("title") or title_of(text) or entity_id
     return _Content(
         entity_id=entity_id,
         title=check_text(named if isinstance(named, str) else str(named), "title")[:500],
         text=text,
         metadata=metadata,
+        audience=names,
     )
 
 
@@ -217,6 +232,7 @@ def _swap(
         title=content.title,
         text=content.text,
         metadata=content.metadata,
+        audience=content.audience,
         content_hash=content.digest,
         source=source[:100],
     )
@@ -226,6 +242,7 @@ def _swap(
         title=content.title,
         text=content.text,
         metadata=content.metadata,
+        audience=content.audience,
         state=Document.State.INDEXED,
         error="",
         version=version,
@@ -268,8 +285,9 @@ def _rows(
             token_count=passage.token_count,
             content_hash=passage.content_hash,
             metadata=version.metadata,
+            audience=version.audience,
             embedding=vectors[passage.content_hash],
-            lexemes=SearchVector(Value(passage.embedded_text), config=index.language),
+            lexemes=SearchVector(Value(lexical_text(passage.embedded_text)), config=index.language),
         )
         for passage in passages
     ]

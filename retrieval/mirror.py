@@ -16,6 +16,7 @@ def mirror_retrievers() -> None:
                 "top_k": spec.top_k,
                 "cache_ttl": spec.cache_ttl,
                 "filters": spec.filters,
+                "options": spec.options,
             }
             for spec in retrievers.values()
         },

@@ -1,99 +1,206 @@
 """The ranking, as one SQL statement: the seam that every change to it goes through.
 
-The best of each leg are the candidates, and both scores are computed for all of them:
-`score = cosine + 0.25 * lexical`. The semantic leg is the cosine. The lexical leg finds the chunks that hold
-every word of the question, or one of its identifiers; its score is 1 for those and 0 for others, since
-ts_rank_cd orders chunks within the leg but is no measure that can be weighed against a cosine.
+The best of each leg are the candidates, and both scores are computed for all of them. The semantic score is the
+cosine of question and chunk. The lexical score is BM25 (Robertson and Zaragoza 2009, k1 = 1.2, b = 0.75, idf as
+in Lucene: ln(1 + (N - df + 0.5) / (df + 0.5))) divided by the question's greatest possible BM25, so from 0 to 1:
+a question that matches weakly in words changes little. Fusion adds them, `cosine + weight * lexical`, or takes
+reciprocal ranks (Cormack et al. 2009).
+
+A chunk's `weights` hold BM25's share of each lexeme at a length norm of 100 lexemes. They choose the lexical leg's
+candidates; the score itself is then computed with the generation's own average length, as of this snapshot.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
+from retrieval.hnsw import vector_type
+
 CANDIDATES = 50
-LEXICAL_WEIGHT = 0.25
+REACH = 5000
+"""Chunks that the lexical leg looks at: it takes the question's rarest lexemes until they match so many."""
+MOST_TERMS = 48
+MOST_SCANNED = 20_000
+RRF_K = 60
 
 # Each step is materialised: one flat join of them all would take PostgreSQL longer to plan (6 ms) than to run.
 _SQL = """
 WITH question AS MATERIALIZED (
-    SELECT {tsquery} AS words {vector}
+    SELECT {vector} AS vector
+), size AS MATERIALIZED (
+    SELECT coalesce(sum(chunk_count), 0)::float8 AS chunks,
+        greatest(coalesce(sum(length), 0)::float8 / nullif(sum(chunk_count), 0), 1) AS average
+    FROM retrieval_lexemecount WHERE generation_id = {generation} AND lexeme = ''
+), term AS MATERIALIZED (
+    SELECT lexeme, df, ln(1 + (greatest(chunks - df, 0) + 0.5) / (df + 0.5)) AS idf, fabra_term(lexeme) AS id
+    FROM size, (
+        SELECT word.lexeme, coalesce((
+            SELECT sum(chunk_count) FROM retrieval_lexemecount n
+            WHERE n.generation_id = {generation} AND n.lexeme = word.lexeme
+        ), 0)::float8 AS df
+        FROM unnest(tsvector_to_array(to_tsvector(%(language)s::regconfig, %(query)s))) AS word(lexeme)
+    ) counted
+    ORDER BY df <= 0, df, lexeme LIMIT {most_terms}
+), weight AS MATERIALIZED (
+    SELECT ('{{' || string_agg(id || ':' || idf::real, ',') || '}}/268435456')::sparsevec AS idf
+    FROM (SELECT id, max(idf) AS idf FROM term WHERE df > 0 GROUP BY id) known
 ), semantic AS MATERIALIZED (
     {semantic}
 ), lexical AS MATERIALIZED (
-    SELECT id, row_number() OVER (ORDER BY density DESC, id) AS rank FROM (
-        SELECT c.id, ts_rank_cd(c.lexemes, question.words) AS density
-        FROM retrieval_chunk c, question
-        WHERE c.generation_id = {generation} AND c.lexemes @@ question.words {where}
-        ORDER BY density DESC, c.id LIMIT {candidates}
-    ) best
+    {lexical}
 ), candidate AS MATERIALIZED (
-    SELECT id, max(semantic_rank) AS semantic_rank, max(lexical_rank) AS lexical_rank FROM (
-        SELECT id, rank AS semantic_rank, NULL::bigint AS lexical_rank FROM semantic
+    SELECT id, max(rank) AS semantic_rank, bool_or(is_lexical) AS is_lexical FROM (
+        SELECT id, rank, false AS is_lexical FROM semantic
         UNION ALL
-        SELECT id, NULL, rank FROM lexical
+        SELECT id, NULL, true FROM lexical
     ) legs GROUP BY id
+), share AS MATERIALIZED (
+    SELECT id, document_id, cosine, 0.3 + 0.009 * length AS norm, 0.3 + 0.9 * length / average AS true_norm, weights
+    FROM (
+        SELECT c.id, c.document_id, c.length, c.weights, {cosine} AS cosine
+        FROM candidate k JOIN retrieval_chunk c ON c.id = k.id CROSS JOIN question
+    ) read CROSS JOIN size
+), bm25 AS MATERIALIZED (
+    SELECT id, sum(idf * part * norm / (part * norm + true_norm * (1 - part))) / (SELECT sum(idf) FROM term) AS bm25
+    FROM (
+        SELECT s.id, s.norm, s.true_norm, t.idf,
+            -(s.weights <#> ('{{' || t.id || ':1}}/268435456')::sparsevec) AS part
+        FROM share s CROSS JOIN term t WHERE t.df > 0
+    ) parts
+    WHERE part > 0 GROUP BY id
+), ranked AS MATERIALIZED (
+    SELECT k.id, s.document_id, k.semantic_rank, s.cosine, coalesce(b.bm25, 0) AS bm25,
+        CASE WHEN k.is_lexical AND b.bm25 > 0
+            THEN row_number() OVER (PARTITION BY k.is_lexical AND b.bm25 > 0 ORDER BY b.bm25 DESC, k.id) END
+            AS lexical_rank
+    FROM candidate k JOIN share s ON s.id = k.id LEFT JOIN bm25 b ON b.id = k.id
 ), scored AS MATERIALIZED (
-    SELECT id, semantic_rank, lexical_rank, cosine, match, coalesce(cosine, 0) + {weight} * match AS score FROM (
-        SELECT id, semantic_rank, lexical_rank, {cosine} AS cosine, (c.lexemes @@ question.words)::int AS match
-        FROM candidate JOIN retrieval_chunk c USING (id) CROSS JOIN question
-    ) both_legs
-    ORDER BY score DESC, id LIMIT %(top_k)s
+    SELECT *, {score} AS score FROM ranked
+), best AS MATERIALIZED (
+    SELECT * FROM {per_document} ORDER BY score DESC, id LIMIT %(limit)s
 )
-SELECT s.id, d.entity_id, v.number, v.id, v.title, c.heading_path, c.text, c.metadata::text,
-    s.score::float8, s.cosine::float8, s.match::float8, s.semantic_rank, s.lexical_rank
-FROM scored s
-JOIN retrieval_chunk c ON c.id = s.id
+SELECT b.id, d.entity_id, v.number, v.id, v.title, c.heading_path, c.text, c.metadata::text, c.position,
+    b.score::float8, b.cosine::float8, b.bm25::float8, b.semantic_rank, b.lexical_rank
+FROM best b
+JOIN retrieval_chunk c ON c.id = b.id
 JOIN retrieval_documentversion v ON v.id = c.version_id
 JOIN retrieval_document d ON d.id = c.document_id
-ORDER BY s.score DESC, s.id
+ORDER BY b.score DESC, b.id
 """
 
-_VECTOR = ", %(vector)s::vector({dimension}) AS vector"
+# "+ 0" keeps the planner from the HNSW: every chunk is measured.
 _SEMANTIC = """
     SELECT id, row_number() OVER (ORDER BY distance, id) AS rank FROM (
-        SELECT c.id, c.embedding::vector({dimension}) <=> (SELECT vector FROM question) AS distance
+        SELECT c.id, (c.embedding::{vector_type} <=> (SELECT vector FROM question)) {exactly} AS distance
         FROM retrieval_chunk c
         WHERE c.generation_id = {generation} {where}
         ORDER BY distance LIMIT {candidates}
     ) nearest
 """
 _NO_SEMANTIC = "SELECT NULL::bigint AS id, NULL::bigint AS rank WHERE false"
+_NO_LEXICAL = "SELECT NULL::bigint AS id WHERE false"
+
+# The rarest lexemes, any of them, as far as they reach; where the rarest alone matches more than that, as many
+# of them together as should bring it down to it.
+_LEXICAL = """
+    SELECT id FROM (
+        SELECT c.id, c.weights FROM retrieval_chunk c
+        WHERE c.generation_id = {generation} AND c.lexemes @@ (
+            SELECT string_agg(
+                '''' || replace(replace(lexeme, '\\', '\\\\'), '''', '''''') || '''',
+                CASE WHEN least_df > {reach} THEN ' & ' ELSE ' | ' END
+            )::tsquery
+            FROM (
+                SELECT lexeme, df, min(df) OVER () AS least_df, sum(df) OVER rarest AS reached,
+                    chunks * exp(sum(ln(df / chunks)) OVER rarest) / (df / chunks) AS together_before,
+                    sum(df) OVER rarest - df AS reached_before
+                FROM term, size WHERE df > 0 WINDOW rarest AS (ORDER BY df, lexeme)
+            ) known
+            WHERE CASE WHEN least_df > {reach} THEN together_before > {reach}
+                ELSE reached <= {reach} OR reached_before < {candidates} END
+            GROUP BY least_df
+        ) {where}
+        LIMIT {most_scanned}
+    ) matching
+    ORDER BY weights <#> (SELECT idf FROM weight) LIMIT {lexical_candidates}
+"""
+_EXACT_LEXICAL = """
+    SELECT c.id FROM retrieval_chunk c
+    WHERE c.generation_id = {generation} AND (c.weights <#> (SELECT idf FROM weight)) < 0 {where}
+    ORDER BY c.weights <#> (SELECT idf FROM weight) LIMIT {lexical_candidates}
+"""
+_SCORES = {
+    "weighted": "coalesce(cosine, 0) + %(weight)s::float8 * bm25",
+    "rrf": "coalesce(1.0 / ({k} + semantic_rank), 0) + coalesce(1.0 / ({k} + lexical_rank), 0)",
+    "semantic": "cosine",
+    "lexical": "bm25",
+}
+_PER_DOCUMENT = """(
+        SELECT *, row_number() OVER (PARTITION BY document_id ORDER BY score DESC, id) AS place FROM scored
+    ) places WHERE place <= %(max_per_document)s"""
 
 
-def ranking_sql(
-    *,
-    generation_id: int,
-    dimension: int,
-    language: str,
-    query: str,
-    identifiers: list[str],
-    vector: str | None,
-    filters: str | None,
-    top_k: int,
-) -> tuple[str, dict[str, Any]]:
-    """Return the statement and its parameters; `vector` None leaves the semantic leg out.
+@dataclass(frozen=True, kw_only=True)
+class Ranking:
+    """One question to one generation, ready to be ranked."""
 
-    The generation stands in it as a literal: only so does the planner use the generation's partial index.
+    generation_id: int
+    dimension: int
+    language: str
+    query: str
+    """As the lexical leg reads it; see retrieval.lexemes."""
+    vector: str | None
+    """The question's embedding as PostgreSQL reads it; None leaves the semantic leg out."""
+    mode: str = "hybrid"
+    fusion: str = "weighted"
+    lexical_weight: float
+    where: str = ""
+    """Conditions on the chunk `c`, each with a leading AND."""
+    where_parameters: dict[str, Any]
+    is_exact: bool = False
+    """Measure every chunk that `where` leaves, without the generation's HNSW and GIN."""
+    candidates: int = CANDIDATES
+    """Of each leg."""
+    limit: int
+    max_per_document: int | None = None
+
+
+def ranking_sql(ranking: Ranking) -> tuple[str, dict[str, Any]]:
+    """Return the statement and its parameters.
+
+    The generation stands in it as a literal: only so does the planner use the generation's partial indexes.
     """
-    parameters: dict[str, Any] = {"language": language, "query": query, "top_k": top_k}
-    where = ""
-    if filters is not None:
-        where, parameters["filters"] = "AND c.metadata @> %(filters)s::jsonb", filters
-    tsquery = "plainto_tsquery(%(language)s::regconfig, %(query)s)"
-    for number, word in enumerate(identifiers):
-        tsquery += f" || phraseto_tsquery(%(language)s::regconfig, %(word{number})s)"
-        parameters[f"word{number}"] = word
     parts: dict[str, Any] = {
-        "tsquery": tsquery,
-        "generation": int(generation_id),
-        "dimension": int(dimension),
-        "candidates": max(CANDIDATES, top_k),
-        "where": where,
-        "weight": LEXICAL_WEIGHT,
+        "generation": int(ranking.generation_id),
+        "vector_type": vector_type(ranking.dimension),
+        "where": ranking.where,
+        "exactly": "+ 0" if ranking.is_exact else "",
+        "candidates": int(ranking.candidates),
+        "lexical_candidates": 2 * int(ranking.candidates),
+        "reach": REACH,
+        "most_terms": MOST_TERMS,
+        "most_scanned": MOST_SCANNED,
+        "k": RRF_K,
     }
-    if vector is None:
-        return _SQL.format(vector="", semantic=_NO_SEMANTIC, cosine="NULL::float8", **parts), parameters
-    parameters["vector"] = vector
-    cosine = "1 - (c.embedding::vector({dimension}) <=> question.vector)".format(**parts)
-    return (
-        _SQL.format(vector=_VECTOR.format(**parts), semantic=_SEMANTIC.format(**parts), cosine=cosine, **parts),
-        parameters,
+    has_vector = ranking.vector is not None
+    has_semantic_leg = has_vector and ranking.mode != "lexical"
+    lexical = _EXACT_LEXICAL if ranking.is_exact else _LEXICAL
+    score = ranking.fusion if ranking.mode == "hybrid" else ranking.mode
+    statement = _SQL.format(
+        vector="%(vector)s::{vector_type}".format(**parts) if has_vector else "NULL",
+        semantic=_SEMANTIC.format(**parts) if has_semantic_leg else _NO_SEMANTIC,
+        lexical=_NO_LEXICAL if ranking.mode == "semantic" else lexical.format(**parts),
+        cosine="1 - (c.embedding::{vector_type} <=> question.vector)".format(**parts) if has_vector else "NULL::float8",
+        score=_SCORES[score].format(**parts),
+        per_document=_PER_DOCUMENT if ranking.max_per_document else "scored",
+        **parts,
     )
+    parameters = {
+        "language": ranking.language,
+        "query": ranking.query,
+        "vector": ranking.vector,
+        "weight": ranking.lexical_weight,
+        "limit": ranking.limit,
+        "max_per_document": ranking.max_per_document,
+        **ranking.where_parameters,
+    }
+    return statement, parameters

@@ -6,16 +6,18 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, Unpack
 
 from features.compute import call
 from features.durations import Duration, parse_duration
-from features.errors import DefinitionError
+from features.errors import DefinitionError, InvalidInput
 from features.overrides import Snapshot
 from features.registry import Location, Registry
 from retrieval import cache
+from retrieval.filters import conditions
+from retrieval.hits import Collector, Hits
 from retrieval.models import RetrieverDefinition
-from retrieval.search import MAX_TOP_K, Collector, Hits, announce, collector, search
+from retrieval.search import MAX_TOP_K, SearchOptions, announce, collector, search
 from retrieval.signals import retrieved
 
 operator_settings: Snapshot[bool] = Snapshot(
@@ -31,6 +33,7 @@ class RetrieverSpec:
     top_k: int
     cache_ttl: timedelta | None
     filters: dict[str, Any]
+    options: SearchOptions
     description: str
     location: Location
 
@@ -56,10 +59,12 @@ def retriever(
     top_k: int = 5,
     cache_ttl: Duration | None = None,
     filters: dict[str, Any] | None = None,
+    **options: Unpack[SearchOptions],
 ) -> Callable[[Callable[..., Any]], Callable[..., Awaitable[Any]]]:
     """Declare a function as a retriever; with `index` and an empty body it searches that index.
 
-    The first argument is the question. The result is cached for `cache_ttl`, and never served once an index
+    The first argument is the question; an argument named `audience` says for whom it searches. `options` are those
+    of a search, and stand above the index's own. The result is cached for `cache_ttl`, and never served once an index
     it was made from has changed. Raise DefinitionError for what cannot work.
     """
 
@@ -67,6 +72,12 @@ def retriever(
         label = name or function.__name__
         if not 1 <= top_k <= MAX_TOP_K:
             raise DefinitionError(f"top_k of the retriever {label!r} must be from 1 to {MAX_TOP_K}, not {top_k!r}.")
+        if unknown := set(options) - set(SearchOptions.__annotations__):
+            raise DefinitionError(f"The retriever {label!r} has unknown options: {', '.join(sorted(unknown))}.")
+        try:
+            conditions(filters, options.get("audience"))
+        except InvalidInput as error:
+            raise DefinitionError(f"The retriever {label!r}: {error}") from error
         signature = inspect.signature(function)
         if not signature.parameters:
             raise DefinitionError(f"The retriever {label!r} takes no argument; its first one is the question.")
@@ -77,6 +88,7 @@ def retriever(
             top_k=top_k,
             cache_ttl=parse_duration(cache_ttl, f"cache_ttl of {label!r}"),
             filters=filters or {},
+            options=options,
             description=inspect.getdoc(function) or "",
             location=Location.of(function),
         )
@@ -104,7 +116,7 @@ async def _retrieve(
         return Hits([], flags=("retriever_disabled",))
     key = None
     if spec.cache_ttl is not None:
-        key = cache.cache_key([spec.name, spec.index, spec.top_k, spec.filters, code, arguments])
+        key = cache.cache_key([spec.name, spec.index, spec.top_k, spec.filters, spec.options, code, arguments])
         entry = await cache.read_entry(key) if key else None
         if entry is not None:
             for record in entry.records:
@@ -116,7 +128,12 @@ async def _retrieve(
     try:
         value = await call(spec.function, *args, **kwargs)
         if value is None and spec.index is not None:
-            value = await search(spec.index, next(iter(arguments.values())), spec.top_k, spec.filters or None)
+            options = spec.options
+            if "audience" in arguments:
+                options = {**options, "audience": arguments["audience"]}
+            value = await search(
+                spec.index, next(iter(arguments.values())), spec.top_k, spec.filters or None, **options
+            )
     finally:
         collector.reset(token)
     if outer is not None:  # a retriever that calls another one depends on what that one searched

@@ -2,11 +2,11 @@
 
 import json
 import logging
-import re
 import time
+from collections.abc import Iterator
 from contextvars import ContextVar
-from dataclasses import dataclass, field, fields
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypedDict, Unpack
 
 import numpy as np
 from asgiref.sync import sync_to_async
@@ -14,105 +14,108 @@ from django.db import connection
 from pgvector import Vector
 
 from features.errors import InvalidInput
-from features.text import check_text, to_json
+from features.text import check_text
 from retrieval.embedders import get_embedder
 from retrieval.errors import EmbedderUnavailable, IndexNotFound
+from retrieval.filters import Audience, Conditions, check_audience, conditions
+from retrieval.hits import Collector, Hit, Hits, SearchRecord
+from retrieval.lexemes import lexical_text
 from retrieval.models import Index
-from retrieval.ranking import ranking_sql
+from retrieval.ranking import CANDIDATES, Ranking, ranking_sql
+from retrieval.refine import collapse, expand_hits
+from retrieval.rerankers import CANDIDATES as RERANKED
+from retrieval.rerankers import rerank_hits
+from retrieval.selectivity import is_selective
 from retrieval.signals import searched
+
+__all__ = ["MAX_TOP_K", "Collector", "Hit", "Hits", "SearchOptions", "SearchRecord", "search", "search_plain"]
 
 logger = logging.getLogger(__name__)
 
 MAX_TOP_K = 200
+MAX_EXPAND = 5
 QUERY_MAX_CHARS = 8000
+_SPARE = 3
+"""Hits ranked beyond those asked for, in place of near-duplicates."""
+
+Mode = Literal["hybrid", "semantic", "lexical"]
+Fusion = Literal["weighted", "rrf"]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Hit:
-    """A chunk that a search found, with its score and its rank in each leg; also answers `hit["content"]`."""
+class SearchOptions(TypedDict, total=False):
+    """How to search; what is left out is as the index is configured."""
 
-    content: str
-    score: float
-    metadata: dict[str, Any]
-    document_id: str
-    """The id the document was indexed under."""
-    chunk_id: int
-    title: str
-    heading_path: str
-    index: str
-    version: int
-    """The document's version number."""
-    version_id: int
-    semantic_score: float | None
-    """Cosine of question and chunk."""
-    lexical_score: float | None
-    semantic_rank: int | None
-    lexical_rank: int | None
-
-    def __getitem__(self, name: str) -> Any:
-        if name not in HIT_FIELDS:
-            raise KeyError(name)
-        return getattr(self, name)
-
-    def get(self, name: str, default: Any = None) -> Any:
-        return getattr(self, name) if name in HIT_FIELDS else default
-
-    def keys(self) -> list[str]:
-        return list(HIT_FIELDS)
-
-    def to_dict(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in HIT_FIELDS}
-
-
-HIT_FIELDS = tuple(each.name for each in fields(Hit))
-
-
-class Hits(list[Hit]):
-    """Hits in order, and what is to know about the search that found them."""
-
-    def __init__(self, hits: list[Hit], *, flags: tuple[str, ...] = ()) -> None:
-        super().__init__(hits)
-        self.flags = flags
-        """`semantic_unavailable`: the embedder was down, so words alone decided."""
+    audience: Audience
+    """Find also documents for these; without it, only those for everyone."""
+    mode: Mode | None
+    fusion: Fusion | None
+    lexical_weight: float | None
+    """What a perfect lexical score is worth beside a cosine of 1, from 0 to 10."""
+    max_per_document: int | None
+    expand: int
+    """Join so many neighbours on each side to a hit's content, 0 to 5."""
+    rerank: bool | None
 
 
 @dataclass(frozen=True, kw_only=True)
-class SearchRecord:
-    """One search, as a trace tells of it."""
+class Question:
+    """A checked question to one index, with how it shall be answered."""
 
-    index: str
-    index_id: int
-    index_version: int
-    query: str
+    index: Index
+    text: str
     top_k: int
     filters: dict[str, Any]
-    hits: list[Hit]
-    flags: tuple[str, ...]
-    embed_ms: float
-    sql_ms: float
-    is_cached: bool = False
+    where: Conditions
+    audience: list[str] | str
+    mode: Mode
+    fusion: Fusion
+    lexical_weight: float
+    max_per_document: int | None
+    expand: int
+    rerank: bool
 
-    def to_dict(self) -> dict[str, Any]:
-        return {**vars(self), "hits": [hit.to_dict() for hit in self.hits]}
+    def ranking(self, vector: np.ndarray | None, *, is_exact: bool, limit: int, candidates: int) -> Ranking:
+        generation = self.index.generation
+        assert generation is not None
+        return Ranking(
+            generation_id=generation.pk,
+            dimension=generation.dimension,
+            language=self.index.language,
+            query=lexical_text(self.text),
+            vector=None if vector is None else Vector(vector).to_text(),
+            mode=self.mode,
+            fusion=self.fusion,
+            lexical_weight=self.lexical_weight,
+            where=self.where.sql,
+            where_parameters=self.where.parameters,
+            is_exact=is_exact,
+            candidates=candidates,
+            limit=limit,
+            max_per_document=self.max_per_document,
+        )
 
-
-@dataclass
-class Collector:
-    """Gathers the searches made while a retriever runs."""
-
-    records: list[SearchRecord] = field(default_factory=list)
+    def options(self) -> dict[str, Any]:
+        names = ("audience", "mode", "fusion", "lexical_weight", "max_per_document", "expand", "rerank")
+        return {name: getattr(self, name) for name in names}
 
 
 collector: ContextVar[Collector | None] = ContextVar("collector", default=None)
 
 
-async def search(index_name: str, query: str, top_k: int = 5, filters: dict[str, Any] | None = None) -> Hits:
+async def search(
+    index_name: str,
+    query: str,
+    top_k: int = 5,
+    filters: dict[str, Any] | None = None,
+    **options: Unpack[SearchOptions],
+) -> Hits:
     """Return the best `top_k` chunks of an index for a question, best first.
 
-    `filters` are equal values of the documents' metadata. Raise IndexNotFound, or InvalidInput for an empty
-    query, a `top_k` outside 1 to 200, or a filter that is no plain value.
+    `filters` are conditions on the documents' metadata, see retrieval.filters; `options` see SearchOptions. Raise
+    IndexNotFound, or InvalidInput for an empty query, a `top_k` outside 1 to 200, or a filter or an option that
+    is not known.
     """
-    record = await sync_to_async(search_plain)(index_name, query, top_k, filters)
+    record = await sync_to_async(search_plain)(index_name, query, top_k, filters, **options)
     announce(record)
     return Hits(record.hits, flags=record.flags)
 
@@ -124,91 +127,169 @@ def announce(record: SearchRecord) -> None:
     searched.send(sender=None, record=record)
 
 
-def search_plain(index_name: str, query: str, top_k: int = 5, filters: dict[str, Any] | None = None) -> SearchRecord:
+def search_plain(
+    index_name: str,
+    query: str,
+    top_k: int = 5,
+    filters: dict[str, Any] | None = None,
+    **options: Unpack[SearchOptions],
+) -> SearchRecord:
     """Search from synchronous code: one look at the index, one run of the model, one statement."""
-    filters = _check(query, top_k, filters)
-    index = Index.objects.select_related("generation").filter(name=index_name).first()
-    if index is None or index.generation is None:
-        raise IndexNotFound(f"There is no index {str(index_name)[:100]!r}; index a document into it first.")
+    question = ask(index_name, query, top_k, filters, **options)
     started = time.perf_counter()
-    vector, flags = _embed(query)
+    vector, flags = _embed(question)
     embedded = time.perf_counter()
-    statement, parameters = ranking_sql(
-        generation_id=index.generation.pk,
-        dimension=index.generation.dimension,
-        language=index.language,
-        query=query,
-        identifiers=identifiers(query),
-        vector=None if vector is None else Vector(vector).to_text(),
-        filters=to_json(filters, "filters") if filters else None,
-        top_k=top_k,
-    )
-    with connection.cursor() as cursor:
-        cursor.execute(statement, parameters)
-        hits = [_hit(index.name, row) for row in cursor.fetchall()]
+    hits = _best(question, vector)
+    if not hits or all(hit.lexical_rank is None for hit in hits):
+        if question.mode == "lexical":
+            # No word of it is there: better the nearest in meaning than nothing, and say so.
+            question = replace(question, mode="semantic")
+            vector, flags = _embed(question)
+            hits = _best(question, vector) if vector is not None else []
+            flags += ("lexical_empty",)
+        elif question.mode == "hybrid":
+            flags += ("lexical_empty",)
+    ranked = time.perf_counter()
+    if question.rerank:
+        hits, reranker_flags = rerank_hits(query, hits)
+        flags += reranker_flags
+    reranked = time.perf_counter()
+    if len(hits) < top_k:
+        flags += ("short",)
+    hits = hits[:top_k]
+    if question.expand:
+        hits = expand_hits(hits, question.expand)
     return SearchRecord(
-        index=index.name,
-        index_id=index.pk,
+        index=question.index.name,
+        index_id=question.index.pk,
         # Read before the search: a commit in between makes a cache entry look old, never new.
-        index_version=index.version,
+        index_version=question.index.version,
         query=query,
         top_k=top_k,
-        filters=filters,
+        filters=question.filters,
+        options=question.options(),
         hits=hits,
         flags=flags,
-        embed_ms=round((embedded - started) * 1000, 3),
-        sql_ms=round((time.perf_counter() - embedded) * 1000, 3),
+        embed_ms=_ms(embedded - started),
+        sql_ms=_ms(ranked - embedded),
+        rerank_ms=_ms(reranked - ranked),
     )
 
 
-def _check(query: str, top_k: int, filters: dict[str, Any] | None) -> dict[str, Any]:
+def ask(
+    index_name: str,
+    query: str,
+    top_k: int = 5,
+    filters: dict[str, Any] | None = None,
+    **options: Unpack[SearchOptions],
+) -> Question:
+    """Return the question with the index's configuration where the options name none; raise as `search` does."""
     if not check_text(query, "query").strip():
         raise InvalidInput("query must not be empty.")
     if len(query) > QUERY_MAX_CHARS:
         raise InvalidInput(f"query must have at most {QUERY_MAX_CHARS} characters.")
-    if isinstance(top_k, bool) or not isinstance(top_k, int) or not 1 <= top_k <= MAX_TOP_K:
-        raise InvalidInput(f"top_k must be a whole number from 1 to {MAX_TOP_K}.")
-    if not isinstance(filters or {}, dict):
-        raise InvalidInput("filters must be an object.")
-    for name, value in (filters or {}).items():
-        if name.startswith("$") or isinstance(value, dict | list):
-            raise InvalidInput(f"The filter {name!r} must be a plain value; operators are not known.")
-    return filters or {}
+    audience = options.get("audience")
+    where = conditions(filters, audience)
+    _check_number("top_k", top_k, 1, MAX_TOP_K)
+    for name, least, most in (("lexical_weight", 0, 10), ("max_per_document", 1, MAX_TOP_K), ("expand", 0, MAX_EXPAND)):
+        if options.get(name) is not None:
+            _check_number(name, options[name], least, most)  # type: ignore[literal-required]
+    if unknown := set(options) - set(SearchOptions.__annotations__):
+        raise InvalidInput(f"Unknown options of a search: {', '.join(sorted(unknown))}.")
+    index = Index.objects.select_related("generation").filter(name=index_name).first()
+    if index is None or index.generation is None:
+        raise IndexNotFound(f"There is no index {str(index_name)[:100]!r}; index a document into it first.")
+    weight = options.get("lexical_weight")
+    return Question(
+        index=index,
+        text=query,
+        top_k=top_k,
+        filters=filters or {},
+        where=where,
+        audience=check_audience(audience),
+        mode=_one_of("mode", options.get("mode") or index.mode, Index.Mode.values),
+        fusion=_one_of("fusion", options.get("fusion") or index.fusion, Index.Fusion.values),
+        lexical_weight=index.lexical_weight if weight is None else weight,
+        max_per_document=options.get("max_per_document"),
+        expand=options.get("expand") or 0,
+        rerank=index.rerank if options.get("rerank") is None else bool(options.get("rerank")),
+    )
 
 
-def _embed(query: str) -> tuple[np.ndarray | None, tuple[str, ...]]:
+def _check_number(name: str, value: Any, least: int, most: int) -> None:
+    kind, words = (int | float, "number") if name == "lexical_weight" else (int, "whole number")
+    if isinstance(value, bool) or not isinstance(value, kind) or not least <= value <= most:
+        raise InvalidInput(f"{name} must be a {words} from {least} to {most}.")
+
+
+def _one_of(name: str, value: Any, known: list[str]) -> Any:
+    if value not in known:
+        raise InvalidInput(f"{name} must be one of {', '.join(known)}.")
+    return value
+
+
+def _embed(question: Question) -> tuple[np.ndarray | None, tuple[str, ...]]:
+    if question.mode == "lexical":
+        return None, ()
     try:
-        return get_embedder().embed_query(query), ()
+        return get_embedder().embed_query(question.text), ()
     except EmbedderUnavailable as error:
         logger.warning("Searching by words alone: %s", error)
         return None, ("semantic_unavailable",)
 
 
-_TOKEN = re.compile(r"[\w][\w.\-/]*[\w]|[\w]{3,}")
+def _best(question: Question, vector: np.ndarray | None) -> list[Hit]:
+    """Return the hits in order, as many as asked for unless there are no more.
+
+    The approximate legs are tried first; what they leave short is measured exactly, and what near-duplicates
+    leave short is ranked deeper.
+    """
+    if vector is None and question.mode == "semantic":
+        question = replace(question, mode="lexical")
+    wanted = max(question.top_k, RERANKED) if question.rerank else question.top_k
+    assert question.index.generation is not None
+    is_exact = not question.index.generation.has_hnsw or is_selective(question.index.generation.pk, question.where)
+    limit, candidates = wanted + _SPARE, max(CANDIDATES, wanted + _SPARE)
+    while True:
+        hits = _run(question, question.ranking(vector, is_exact=is_exact, limit=limit, candidates=candidates))
+        best = collapse(hits)[:wanted]
+        if len(best) >= wanted:
+            return best
+        if len(hits) >= limit or (question.max_per_document and candidates < question.index.chunk_count):
+            limit, candidates = limit * 8, max(candidates, limit) * 8
+        elif is_exact:
+            return best
+        is_exact = True
 
 
-def identifiers(query: str) -> list[str]:
-    """Return the words that look like codes, versions or names: what vectors are blind to."""
-    return [word for word in _TOKEN.findall(query) if len(word) > 2 and any(c.isdigit() or c == "_" for c in word)][:8]
+def _run(question: Question, ranking: Ranking) -> list[Hit]:
+    with connection.cursor() as cursor:
+        cursor.execute(*ranking_sql(ranking))
+        return list(_hits(question.index.name, cursor.fetchall()))
 
 
-def _hit(index_name: str, row: tuple[Any, ...]) -> Hit:
+def _hits(index_name: str, rows: list[tuple[Any, ...]]) -> Iterator[Hit]:
+    for row in rows:
+        (chunk_id, document_id, version, version_id, title, heading_path, content, metadata, position, *scores) = row
+        score, semantic_score, lexical_score, semantic_rank, lexical_rank = scores
+        yield Hit(
+            content=content,
+            score=round(score or 0.0, 6),
+            metadata=json.loads(metadata),
+            document_id=document_id,
+            chunk_id=chunk_id,
+            title=title,
+            heading_path=heading_path,
+            index=index_name,
+            version=version,
+            version_id=version_id,
+            position=position,
+            semantic_score=None if semantic_score is None else round(semantic_score, 6),
+            lexical_score=None if lexical_score is None else round(lexical_score, 6),
+            semantic_rank=semantic_rank,
+            lexical_rank=lexical_rank,
+        )
 
-    (chunk_id, document_id, version, version_id, title, heading_path, content, metadata, *scores) = row
-    score, semantic_score, lexical_score, semantic_rank, lexical_rank = scores
-    return Hit(
-        content=content,
-        score=round(score, 6),
-        metadata=json.loads(metadata) if isinstance(metadata, str) else metadata,
-        document_id=document_id,
-        chunk_id=chunk_id,
-        title=title,
-        heading_path=heading_path,
-        index=index_name,
-        version=version,
-        version_id=version_id,
-        semantic_score=None if semantic_score is None else round(semantic_score, 6),
-        lexical_score=None if lexical_score is None else round(lexical_score, 6),
-        semantic_rank=semantic_rank,
-        lexical_rank=lexical_rank,
-    )
+
+def _ms(seconds: float) -> float:
+    return round(seconds * 1000, 3)

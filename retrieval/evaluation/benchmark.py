@@ -3,11 +3,15 @@
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any, cast
 
 from features.errors import InvalidInput
+from retrieval import rerankers
 from retrieval.evaluation import metrics
 from retrieval.evaluation.metrics import Grades
-from retrieval.search import MAX_TOP_K, search_plain
+from retrieval.filters import EVERYONE
+from retrieval.hits import SearchRecord
+from retrieval.search import MAX_TOP_K, Mode, search_plain
 
 MODES = ("semantic", "lexical", "hybrid", "hybrid+rerank")
 _WARM_UP = 3
@@ -95,13 +99,24 @@ def measure(
 
 
 def available(mode: str) -> bool:
-    return mode == "hybrid"
+    return mode != "hybrid+rerank" or rerankers.is_configured()
+
+
+def search_as(
+    index_name: str, query: str, *, mode: str, top_k: int, filters: dict[str, Any] | None = None
+) -> SearchRecord:
+    """Search in one of MODES, for every audience."""
+    legs, _, rerank = mode.partition("+")
+    return search_plain(
+        index_name, query, top_k, filters, mode=cast(Mode, legs), rerank=bool(rerank), audience=EVERYONE
+    )
 
 
 def _ask(index_name: str, question: Question, mode: str, top_k: int) -> tuple[list[str], tuple[str, ...]] | None:
     """Return the best `top_k` documents, each by its best chunk; None for a question that no search takes."""
     try:
-        record = search_plain(index_name, question.text, MAX_TOP_K)
+        record = search_as(index_name, question.text, mode=mode, top_k=MAX_TOP_K)
     except InvalidInput:
         return None
-    return list(dict.fromkeys(hit.document_id for hit in record.hits))[:top_k], record.flags
+    found = (document_id for hit in record.hits for document_id in (hit.document_id, *hit.duplicates))
+    return list(dict.fromkeys(found))[:top_k], record.flags

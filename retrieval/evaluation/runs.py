@@ -6,7 +6,6 @@ advisory lock, which goes with the process: what a dead worker left is free at o
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from django.db.models import QuerySet
 from django.utils import timezone
@@ -15,10 +14,10 @@ from features.errors import FabraError, InvalidInput
 from features.locks import held
 from retrieval.errors import IndexNotFound
 from retrieval.evaluation import metrics
-from retrieval.evaluation.benchmark import MODES, available
+from retrieval.evaluation.benchmark import MODES, available, search_as
 from retrieval.evaluation.golden import expectation, ranking_of
+from retrieval.hits import Hit
 from retrieval.models import EvaluationOutcome, EvaluationRun, GoldenQuestion, Index
-from retrieval.search import Hit, SearchRecord, search_plain
 
 TOP_K = 10
 _KEPT_HITS = 5
@@ -124,13 +123,6 @@ def _ask(run: EvaluationRun, golden: GoldenQuestion) -> tuple[EvaluationOutcome,
         ],
         error=reason,
     ), flags  # fmt: skip
-
-
-def search_as(
-    index_name: str, query: str, *, mode: str, top_k: int, filters: dict[str, Any] | None = None
-) -> SearchRecord:
-    """Search in one of MODES."""
-    return search_plain(index_name, query, top_k, filters)
 
 
 def _finish(run: EvaluationRun, state: EvaluationRun.State, error: str = "") -> None:

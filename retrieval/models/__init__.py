@@ -4,6 +4,7 @@ from retrieval.models.chunks import Chunk
 from retrieval.models.documents import Document, DocumentVersion
 from retrieval.models.golden import EvaluationOutcome, EvaluationRun, GoldenQuestion
 from retrieval.models.indexes import Generation, Index
+from retrieval.models.lexemes import LexemeCount
 from retrieval.models.retrievers import RetrieverDefinition
 
 __all__ = [
@@ -15,5 +16,6 @@ __all__ = [
     "Generation",
     "GoldenQuestion",
     "Index",
+    "LexemeCount",
     "RetrieverDefinition",
 ]

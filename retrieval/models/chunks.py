@@ -1,16 +1,19 @@
 """Chunks: the passages that searches find."""
 
+from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import GinIndex
 from django.contrib.postgres.search import SearchVectorField
 from django.db import models
-from pgvector.django import VectorField
+from django.db.models import F, Func
+from pgvector.django import SparseVectorField, VectorField
 
 
 class Chunk(models.Model):
     """A passage of a document's current version, embedded for one generation.
 
     `embedding` has no fixed dimension, so that generations of different models share the table; each
-    generation has a partial HNSW index of its own (see retrieval.hnsw).
+    generation has a partial HNSW and a partial GIN of its own (see retrieval.hnsw). `length` and `weights` are
+    computed by the database (see the migration lexical_ranking), which also counts lexemes as chunks come and go.
     """
 
     generation = models.ForeignKey("retrieval.Generation", on_delete=models.CASCADE, related_name="chunks")
@@ -22,15 +25,20 @@ class Chunk(models.Model):
     token_count = models.PositiveIntegerField(help_text="In the embedder's own tokens, heading path included.")
     content_hash = models.CharField(max_length=64, help_text="SHA-256 of what was embedded.")
     metadata = models.JSONField(default=dict)
+    audience = ArrayField(models.CharField(max_length=100), default=list, blank=True)
     embedding = VectorField()
     lexemes = SearchVectorField()
+    length = models.GeneratedField(
+        expression=Func(F("lexemes"), function="fabra_length"), output_field=models.IntegerField(), db_persist=True
+    )
+    weights = models.GeneratedField(
+        expression=Func(F("lexemes"), function="fabra_weights"), output_field=SparseVectorField(), db_persist=True
+    )
 
     class Meta:
         indexes = [
             # Serves the exact scan and the planner's count of a generation.
             models.Index(fields=["generation", "document"], name="chunk_by_generation"),
-            # Serves the lexical leg.
-            GinIndex(fields=["lexemes"], name="chunk_lexemes"),
             # Serves filters on metadata.
             GinIndex(fields=["metadata"], name="chunk_metadata", opclasses=["jsonb_path_ops"]),
         ]

@@ -1,5 +1,6 @@
 """Documents and their versions."""
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models.functions import Now
 
@@ -23,6 +24,12 @@ class Document(models.Model):
     title = models.CharField(max_length=500, blank=True, help_text="Empty: the first heading, else the id.")
     text = models.TextField()
     metadata = models.JSONField(default=dict, blank=True)
+    audience = ArrayField(
+        models.CharField(max_length=100),
+        default=list,
+        blank=True,
+        help_text="Who may find it, separated by commas; empty: everyone.",
+    )
     state = models.CharField(max_length=10, choices=State, default=State.PENDING, editable=False)
     error = models.TextField(blank=True, editable=False)
     version = models.ForeignKey(
@@ -55,7 +62,8 @@ class DocumentVersion(models.Model):
     title = models.CharField(max_length=500)
     text = models.TextField()
     metadata = models.JSONField(default=dict)
-    content_hash = models.CharField(max_length=64, help_text="SHA-256 of title, text and metadata.")
+    audience = ArrayField(models.CharField(max_length=100), default=list, blank=True)
+    content_hash = models.CharField(max_length=64, help_text="SHA-256 of title, text, metadata and audience.")
     source = models.CharField(max_length=100, help_text="Who or what wrote it.")
     created_at = models.DateTimeField(db_default=Now())
 

@@ -6,10 +6,25 @@ from django.db import models
 class Index(models.Model):
     """A named collection of documents; `version` moves with every commit that changes what a search finds."""
 
+    class Mode(models.TextChoices):
+        HYBRID = "hybrid"
+        SEMANTIC = "semantic"
+        LEXICAL = "lexical"
+
+    class Fusion(models.TextChoices):
+        WEIGHTED = "weighted", "weighted sum of both scores"
+        RRF = "rrf", "reciprocal ranks"
+
     name = models.CharField(max_length=200, unique=True)
     language = models.CharField(
         max_length=40, default="english", help_text="The text-search configuration of the lexical leg."
     )
+    mode = models.CharField(max_length=10, choices=Mode, default=Mode.HYBRID, help_text="The legs of a search.")
+    fusion = models.CharField(max_length=10, choices=Fusion, default=Fusion.WEIGHTED)
+    lexical_weight = models.FloatField(
+        default=0.75, help_text="What a perfect match of the words is worth beside a cosine of 1."
+    )
+    rerank = models.BooleanField(default=False, help_text="Have the reranker of the settings read the best hits again.")
     version = models.BigIntegerField(default=0)
     chunk_count = models.BigIntegerField(default=0)
     generation = models.ForeignKey(
@@ -36,7 +51,9 @@ class Generation(models.Model):
     index = models.ForeignKey(Index, on_delete=models.CASCADE, related_name="generations")
     embedding_model = models.CharField(max_length=200)
     dimension = models.PositiveIntegerField()
-    has_hnsw = models.BooleanField("HNSW built", default=False)
+    has_hnsw = models.BooleanField(
+        "index built", default=False, help_text="Its HNSW and GIN stand; below 2,000 chunks searches are exact without."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     def __str__(self) -> str:

@@ -27,7 +27,7 @@ QUESTIONS = [
 def hit(document_id: str, content: str = "") -> Hit:
     return Hit(
         content=content, score=1.0, metadata={}, document_id=document_id, chunk_id=1, title="", heading_path="",
-        index="docs", version=1, version_id=1, semantic_score=None, lexical_score=None, semantic_rank=None,
+        index="docs", version=1, version_id=1, position=0, semantic_score=None, lexical_score=None, semantic_rank=None,
         lexical_rank=None,
     )  # fmt: skip
 
@@ -212,6 +212,7 @@ def test_two_workers_are_never_at_one_run(index: Index) -> None:
     with psycopg.connect(test_environment()["DATABASE_URL"]) as other:
         other.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", [f"evaluation-run-{run.pk}"])
         assert not runs.execute_run(run.pk)
+        other.execute("SELECT pg_advisory_unlock_all()")
     assert runs.execute_run(run.pk)
 
 

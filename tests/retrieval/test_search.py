@@ -7,7 +7,7 @@ import pytest
 from features.errors import InvalidInput
 from retrieval import search as searching
 from retrieval.errors import EmbedderUnavailable, IndexNotFound
-from retrieval.search import identifiers, search_plain
+from retrieval.search import search_plain
 
 pytestmark = pytest.mark.django_db
 
@@ -44,20 +44,10 @@ def test_a_hit_tells_all_about_itself() -> None:
     assert (hit["content"], hit.title, hit.index, hit.version) == (hit.content, "Reset", "docs", 1)
     assert hit.metadata == {"category": "account"}
     assert hit.semantic_rank == hit.lexical_rank == 1
-    assert hit.score == pytest.approx((hit.semantic_score or 0) + 0.25 * (hit.lexical_score or 0), abs=1e-5)
+    assert hit.score == pytest.approx((hit.semantic_score or 0) + 0.75 * (hit.lexical_score or 0), abs=1e-5)
     assert dict(hit)["document_id"] == "password"
     with pytest.raises(KeyError):
         hit["nothing"]
-
-
-def test_filters_are_equal_values_and_others_are_refused() -> None:
-    assert [hit.document_id for hit in search_plain("docs", "password", 10, {"category": "billing"}).hits] == [
-        "billing"
-    ]
-    assert search_plain("docs", "password", 10, {"category": "none"}).hits == []
-    for filters in [{"category": {"$gt": 3}}, {"$or": 1}, {"category": ["a"]}, "category"]:
-        with pytest.raises(InvalidInput):
-            search_plain("docs", "password", 10, filters)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +72,7 @@ def test_with_the_embedder_down_words_decide_and_it_says_so(monkeypatch: Any) ->
     monkeypatch.setattr(searching.get_embedder(), "embed_query", fail)
     record = search_plain("docs", "project archived")
     assert [hit.document_id for hit in record.hits] == ["errors"]
-    assert record.flags == ("semantic_unavailable",)
+    assert record.flags == ("semantic_unavailable", "short")
     assert record.hits[0].semantic_score is None
 
 
@@ -90,6 +80,3 @@ def test_it_is_one_look_at_the_index_and_one_statement(django_assert_num_queries
     with django_assert_num_queries(2):
         search_plain("docs", "password")
 
-
-def test_identifiers_are_told_from_words() -> None:
-    assert identifiers("why E-4021 in v2.3.1, SKU_77 or my 2 cats?") == ["E-4021", "v2.3.1", "SKU_77"]

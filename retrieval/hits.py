@@ -1,0 +1,95 @@
+"""What a search returns, and what it tells a trace."""
+
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+DEGRADED_FLAGS = frozenset({"semantic_unavailable", "rerank_unavailable"})
+"""Flags of an outage; such a result is not cached, and its context says so."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Hit:
+    """A chunk that a search found, with its score and its rank in each leg; also answers `hit["content"]`."""
+
+    content: str
+    score: float
+    metadata: dict[str, Any]
+    document_id: str
+    """The id the document was indexed under."""
+    chunk_id: int
+    title: str
+    heading_path: str
+    index: str
+    version: int
+    """The document's version number."""
+    version_id: int
+    position: int
+    """The chunk's place in its document, from 0."""
+    semantic_score: float | None
+    """Cosine of question and chunk."""
+    lexical_score: float | None
+    """BM25 as a share of the question's greatest possible one, 0 to 1."""
+    semantic_rank: int | None
+    lexical_rank: int | None
+    rerank_score: float | None = None
+    """What the reranker gave, on its own scale."""
+    duplicates: tuple[str, ...] = ()
+    """Documents that say nearly the same; their hits were left out."""
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in HIT_FIELDS:
+            raise KeyError(name)
+        return getattr(self, name)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        return getattr(self, name) if name in HIT_FIELDS else default
+
+    def keys(self) -> list[str]:
+        return list(HIT_FIELDS)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in HIT_FIELDS}
+
+
+HIT_FIELDS = tuple(each.name for each in fields(Hit))
+
+
+class Hits(list[Hit]):
+    """Hits in order, and what is to know about the search that found them."""
+
+    def __init__(self, hits: list[Hit], *, flags: tuple[str, ...] = ()) -> None:
+        super().__init__(hits)
+        self.flags = flags
+        """`semantic_unavailable`: the embedder was down, so words alone decided. `lexical_empty`: no word of the
+        question is in the index, so vectors alone decided. `rerank_unavailable`: the reranker failed or was too
+        slow. `short`: fewer chunks than asked for match, all of them are here."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchRecord:
+    """One search, as a trace tells of it."""
+
+    index: str
+    index_id: int
+    index_version: int
+    query: str
+    top_k: int
+    filters: dict[str, Any]
+    options: dict[str, Any] = field(default_factory=dict)
+    """What the search was asked for beyond that, and the mode and weight it ranked with."""
+    hits: list[Hit]
+    flags: tuple[str, ...]
+    embed_ms: float
+    sql_ms: float
+    rerank_ms: float = 0.0
+    is_cached: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**vars(self), "hits": [hit.to_dict() for hit in self.hits]}
+
+
+@dataclass
+class Collector:
+    """Gathers the searches made while a retriever runs."""
+
+    records: list[SearchRecord] = field(default_factory=list)

@@ -1,0 +1,69 @@
+"""The words of the lexical leg: what PostgreSQL's parser is blind to, and the counts that BM25 rests on."""
+
+import re
+
+from django.db import connection, transaction
+
+_SCRIPTS_WITHOUT_SPACES = r"\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"
+_RUN = re.compile(f"[{_SCRIPTS_WITHOUT_SPACES}]+")
+_PICTURE = re.compile("[\u2190-\u2bff\U0001f000-\U0001faff]")
+
+_MERGE_AFTER = 20_000
+"""Rows that wait for the merge before it is worth its work; each costs a look-up some nanoseconds."""
+
+
+def lexical_text(text: str) -> str:
+    """Return the text with what its parser would lose made words: pairs of Chinese letters, emoji by their code.
+
+    Chinese, Japanese, Thai and their like write no spaces, so a run of letters would be one word that only its
+    exact like matches; overlapping pairs are the field's plain answer (Lucene's CJKBigramFilter).
+    """
+    text = _RUN.sub(lambda run: f" {' '.join(_pairs(run.group()))} ", text)
+    return _PICTURE.sub(lambda picture: f" u{ord(picture.group()):x} ", text)
+
+
+def _pairs(run: str) -> list[str]:
+    return [run[start : start + 2] for start in range(len(run) - 1)] or [run]
+
+
+def merge_counts(generation_id: int) -> int:
+    """Merge the changes of the counts into one row a lexeme, and return how many there were.
+
+    Readers see the same sums before and after; writers add rows meanwhile; of two mergers one waits for nobody.
+    """
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0))", [f"lexemes {generation_id}"])
+        if not cursor.fetchone()[0]:
+            return 0
+        cursor.execute(
+            """
+            WITH change AS (
+                DELETE FROM retrieval_lexemecount WHERE generation_id = %(generation)s AND NOT is_merged
+                RETURNING lexeme, chunk_count, length
+            ), merged AS (
+                INSERT INTO retrieval_lexemecount AS known (generation_id, lexeme, chunk_count, length, is_merged)
+                SELECT %(generation)s, lexeme, sum(chunk_count), sum(length), true FROM change GROUP BY lexeme
+                ON CONFLICT (generation_id, lexeme) WHERE is_merged DO UPDATE
+                SET chunk_count = known.chunk_count + excluded.chunk_count, length = known.length + excluded.length
+            )
+            SELECT count(*) FROM change
+            """,
+            {"generation": generation_id},
+        )
+        (count,) = cursor.fetchone()
+        cursor.execute(
+            "DELETE FROM retrieval_lexemecount WHERE generation_id = %s AND is_merged AND chunk_count = 0",
+            [generation_id],
+        )
+        return int(count)
+
+
+def crowded_generations() -> list[int]:
+    """Return the generations whose changes are worth merging."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT generation_id FROM retrieval_lexemecount WHERE NOT is_merged "
+            "GROUP BY generation_id HAVING count(*) >= %s",
+            [_MERGE_AFTER],
+        )
+        return [generation_id for (generation_id,) in cursor.fetchall()]
