@@ -79,4 +79,3 @@ def test_with_the_embedder_down_words_decide_and_it_says_so(monkeypatch: Any) ->
 def test_it_is_one_look_at_the_index_and_one_statement(django_assert_num_queries: Any) -> None:
     with django_assert_num_queries(2):
         search_plain("docs", "password")
-
