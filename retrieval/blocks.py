@@ -1,0 +1,205 @@
+"""Take a Markdown text apart into the pieces that a chunk is put together from."""
+
+import re
+from bisect import bisect_right
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+from markdown_it import MarkdownIt
+from markdown_it.tree import SyntaxTreeNode
+from semantic_text_splitter import TextSplitter
+
+# Only the blocks are wanted; what is inside a line costs time and changes no boundary.
+_markdown = MarkdownIt("commonmark").enable("table").disable(["inline", "text_join"], ignoreInvalid=True)
+_LINE_END = re.compile(r"\r\n?|\n")
+_SENTENCE_END = re.compile(r"(?<=[.!?;:])\s+|(?<=[。！？])\s*|\s*(?:\r\n?|\n)\s*")
+
+# How bad a place is to end a chunk at; headings count by their level, 1 to 6.
+_BLOCK, _NESTED, _AFTER_INTRODUCTION, _INSIDE, _AFTER_HEADING = 10, 20, 25, 30, 40
+
+_SENTENCE_MIN_CHARS = 40
+_WINDOW_CHARS = 2000
+_WINDOW = re.compile(rf".{{1,{_WINDOW_CHARS}}}(?:\s+|\Z)|.{{1,{_WINDOW_CHARS}}}", re.DOTALL)
+_MOST_CHARS_PER_TOKEN = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A part of the text that stays whole: [start, end) of the text, white space after it included."""
+
+    start: int
+    end: int
+    tokens: int
+    rank: int
+    """How bad a place its start is to split at; lower is better."""
+    lead: str = ""
+    """What a chunk that begins here repeats: the header of the table, or the opening line of the code."""
+    lead_tokens: int = 0
+
+
+class Heading(NamedTuple):
+    start: int
+    path: str
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """The blocks of a text, by CommonMark with tables."""
+
+    text: str
+
+    @cached_property
+    def line_starts(self) -> list[int]:
+        return [0, *(found.end() for found in _LINE_END.finditer(self.text))]
+
+    @cached_property
+    def tree(self) -> SyntaxTreeNode:
+        return SyntaxTreeNode(_markdown.parse(self.text))
+
+    def start_of(self, node: SyntaxTreeNode) -> int:
+        assert node.map is not None
+        return self.offset(node.map[0])
+
+    def offset(self, line: int) -> int:
+        return self.line_starts[line] if line < len(self.line_starts) else len(self.text)
+
+    def headings(self) -> list[Heading]:
+        """Return the headings in order, each with the path that leads to it."""
+        found: list[Heading] = []
+        path: list[tuple[int, str]] = []
+        for node in self.tree.children:
+            if node.type == "heading":
+                level = int(node.tag[1])
+                path = [part for part in path if part[0] < level] + [(level, _content(node))]
+                found.append(Heading(self.start_of(node), " > ".join(name for _, name in path if name)))
+        return found
+
+    def title(self) -> str:
+        """Return the first heading of the first level, wherever it stands; else ""."""
+        return next((_content(node) for node in self.tree.walk() if node.type == "heading" and node.tag == "h1"), "")
+
+    def pieces(self, count_tokens: Callable[[str], int], max_tokens: int) -> list[Piece]:
+        """Return pieces that cover the text without a gap; each has at most `max_tokens`."""
+        return _PieceMaker(self, count_tokens, max_tokens).pieces()
+
+
+@dataclass(frozen=True)
+class _PieceMaker:
+    blocks: Blocks
+    count_tokens: Callable[[str], int]
+    max_tokens: int
+
+    def pieces(self) -> list[Piece]:
+        nodes = [node for node in self.blocks.tree.children if node.map is not None]
+        return list(self._of_nodes(nodes, 0, len(self.blocks.text), _BLOCK))
+
+    def _of_nodes(self, nodes: list[SyntaxTreeNode], start: int, end: int, rank: int) -> Iterator[Piece]:
+        """Yield the pieces of neighbouring blocks; what lies between two belongs to the first."""
+        starts = [start, *(self.blocks.start_of(node) for node in nodes[1:]), end]
+        if not nodes:
+            yield from self._of_text(start, end, rank)
+        for place, node in enumerate(nodes):
+            own_rank = _rank(node, nodes[place - 1] if place else None, rank)
+            if starts[place] < starts[place + 1]:
+                yield from self._of_node(node, starts[place], starts[place + 1], own_rank)
+
+    def _of_node(self, node: SyntaxTreeNode, start: int, end: int, rank: int) -> Iterator[Piece]:
+        if self._fits(start, end, self.max_tokens):
+            yield Piece(start, end, self.count_tokens(self.blocks.text[start:end]), rank)
+            return
+        inner = [child for child in node.children if child.map is not None] if node.type not in _LEAVES else []
+        if node.type in ("fence", "code_block", "table"):
+            yield from self._of_lines(node, start, end, rank)
+        elif inner:
+            first, *others = self._of_nodes(inner, start, end, _NESTED)
+            yield Piece(first.start, first.end, first.tokens, rank, first.lead, first.lead_tokens)
+            yield from others
+        else:
+            yield from self._of_text(start, end, rank)
+
+    def _of_lines(self, node: SyntaxTreeNode, start: int, end: int, rank: int) -> Iterator[Piece]:
+        """Yield a table's rows or the lines of code, each with what stands above all of them."""
+        text, starts = self.blocks.text, self.blocks.line_starts
+        assert node.map is not None
+        head_lines = {"table": 2, "fence": 1}.get(node.type, 0)
+        lead_end = self.blocks.offset(node.map[0] + head_lines)
+        lead = text[start:lead_end]
+        lead_tokens = self.count_tokens(lead)
+        if lead_tokens > self.max_tokens // 3:
+            lead, lead_tokens, lead_end = "", 0, start
+        cuts = [start, *starts[bisect_right(starts, max(lead_end, start)) : bisect_right(starts, end - 1)], end]
+        if not lead:
+            cuts = [start, *starts[bisect_right(starts, start) : bisect_right(starts, end - 1)], end]
+        for place, (begin, stop) in enumerate(zip(cuts, cuts[1:], strict=False)):
+            if place == 0:
+                yield from self._of_text(begin, stop, rank)
+                continue
+            for piece in self._of_text(begin, stop, _INSIDE, self.max_tokens - lead_tokens):
+                yield Piece(piece.start, piece.end, piece.tokens, piece.rank, lead, lead_tokens)
+
+    def _of_text(self, start: int, end: int, rank: int, max_tokens: int = 0) -> Iterator[Piece]:
+        """Yield sentences and lines; one that is too long is cut between words, at worst inside them."""
+        max_tokens = max_tokens or self.max_tokens
+        for begin, stop in self._sentences(start, end, max_tokens):
+            for piece in self._fitting(begin, stop, max_tokens):
+                yield Piece(*piece, rank)
+                rank = _INSIDE
+
+    def _sentences(self, start: int, end: int, max_tokens: int) -> Iterator[tuple[int, int]]:
+        if self._fits(start, end, max_tokens):
+            yield start, end
+            return
+        begin = start
+        for found in _SENTENCE_END.finditer(self.blocks.text, start, end):
+            if found.end() - begin >= _SENTENCE_MIN_CHARS:
+                yield begin, found.end()
+                begin = found.end()
+        if begin < end:
+            yield begin, end
+
+    def _fitting(self, start: int, end: int, max_tokens: int) -> Iterator[tuple[int, int, int]]:
+        """Yield (start, end, tokens) of parts that fit: the whole, or windows cut by the library's word boundaries."""
+        text = self.blocks.text
+        windows = (
+            [end] if end - start <= _WINDOW_CHARS else [found.end() for found in _WINDOW.finditer(text, start, end)]
+        )
+        for stop in windows:
+            tokens = self.count_tokens(text[start:stop])
+            if tokens <= max_tokens:
+                yield start, stop, tokens
+            else:
+                splitter = TextSplitter.from_callback(self.count_tokens, max_tokens, trim=False)
+                parts = splitter.chunk_indices(text[start:stop])
+                ends = [start + offset for offset, _ in parts[1:]]
+                begin = start
+                for cut in [*ends, stop]:
+                    yield begin, cut, self.count_tokens(text[begin:cut])
+                    begin = cut
+            start = stop
+
+    def _fits(self, start: int, end: int, max_tokens: int) -> bool:
+        # What has so many characters is cut in any case; counting a megabyte at each level would take seconds.
+        return end - start <= max_tokens * _MOST_CHARS_PER_TOKEN and (
+            self.count_tokens(self.blocks.text[start:end]) <= max_tokens
+        )
+
+
+_LEAVES = {"paragraph", "heading", "fence", "code_block", "html_block", "hr", "table"}
+
+
+def _rank(node: SyntaxTreeNode, previous: SyntaxTreeNode | None, rank: int) -> int:
+    if node.type == "heading":
+        return int(node.tag[1]) if rank == _BLOCK else rank
+    if previous is None:
+        return rank
+    if previous.type == "heading":
+        return _AFTER_HEADING
+    if previous.type == "paragraph" and _content(previous).endswith(":"):
+        return max(rank, _AFTER_INTRODUCTION)
+    return rank
+
+
+def _content(node: SyntaxTreeNode) -> str:
+    return node.children[0].content.strip() if node.children else ""
