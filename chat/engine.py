@@ -3,14 +3,15 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
-from django.db import DatabaseError, connection, transaction
+from django.db import connection, transaction
+from django.db.models import Model
 from django.utils import timezone
 
 from chat import limits
@@ -27,14 +28,16 @@ from contexts.models import Trace
 from features import registry
 from features.background import spawn
 from features.errors import FabraError
-from features.events import AxiomEvent, record_event
+from features.events import AxiomEvent, dispatch, new_event, queue_of
 from features.models import Event
+from features.online import one_view
+from features.rows import reserve_ids
 from features.serving import read_features
 from features.text import check_key, check_text
 
 logger = logging.getLogger(__name__)
 
-USER_ENTITY = "User"
+MESSAGE_SENT = "message_sent"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +96,8 @@ class Turn:
     """On the loop's clock."""
     context: Context = field(default_factory=Context)
     conversation_id: int = 0
+    event_pk: int = 0
+    """Of the outbox's `message_sent`."""
     started: float = field(default_factory=time.perf_counter)
     parts: list[str] = field(default_factory=list)
 
@@ -109,17 +114,20 @@ async def begin(question: Question) -> Turn:
     """
     question.validate()
     deadline = asyncio.get_running_loop().time() + settings.FABRA_CHAT_DEADLINE_S
-    admission = await limits.admit(question.user_id, await _tier_of(question.user_id))
-    turn = Turn(question=question, admission=admission, provider=get_provider(), deadline=deadline)
-    scope = traces.AssemblyScope(messages=lambda content: _messages(content, question), also_save=_saver(turn))
-    token = traces.scope.set(scope)
-    try:
-        turn.context = await assemble(question, deadline)
-    except Exception:
-        await limits.refund(admission)
-        raise
-    finally:
-        traces.scope.reset(token)
+    with one_view():  # the limit and the context know the user as of one moment
+        admission = await limits.admit(question.user_id, await _tier_of(question.user_id))
+        turn = Turn(question=question, admission=admission, provider=get_provider(), deadline=deadline)
+        scope = traces.AssemblyScope(messages=lambda content: _messages(content, question), also_save=_saver(turn))
+        token = traces.scope.set(scope)
+        try:
+            turn.context = await assemble(question, deadline)
+        except Exception:
+            await limits.refund(admission)
+            raise
+        finally:
+            traces.scope.reset(token)
+    # The broker is told while the model thinks; should this process end before, the sweep tells it.
+    spawn(asyncio.to_thread(dispatch, turn.event_pk, queue_of(MESSAGE_SENT)), uses_database=False)
     return turn
 
 
@@ -135,9 +143,6 @@ async def run(turn: Turn, *, is_streamed: bool) -> AsyncGenerator[str | Answer, 
     """Yield the answer's text as it comes, then the Answer, which is committed before it leaves."""
     evidence = turn.context.evidence
     prompt = Prompt(messages=evidence["messages"], question=turn.question.message, passages=passages_in(evidence))
-    if not turn.provider.is_extractive:
-        # A chat waits seconds for its model; its database connection serves others meanwhile.
-        await sync_to_async(_let_go_of_connection)()
     completion: Completion | None = None
     try:
         async with _within(turn.deadline), aclosing(turn.provider.run(prompt, is_streamed=is_streamed)) as pieces:  # type: ignore[type-var]
@@ -182,33 +187,38 @@ def _messages(content: str, question: Question) -> traces.Messages:
     return [{"role": "system", "content": content}, {"role": "user", "content": question.message}]
 
 
-def _saver(turn: Turn) -> Any:
-    """Return what writes the message and its event in the transaction of the trace."""
+def _saver(turn: Turn) -> Callable[[Trace], list[Model]]:
+    """Return what makes the rows that are written with the trace: the message, its event, a new conversation."""
 
-    def save(trace: Trace) -> None:
-        question, now = turn.question, timezone.now()
-        conversation = _conversation(question)
-        turn.conversation_id = conversation.pk
-        message = Message.objects.create(
-            conversation=conversation, user_id=question.user_id, role=Message.Role.USER, text=question.message,
-            trace=trace, created_at=now,
+    def rows(trace: Trace) -> list[Model]:
+        question = turn.question
+        new_id, message_id, turn.event_pk = reserve_ids(Conversation, Message, Event)
+        turn.conversation_id = _conversation_id(question, new_id)
+        message = Message(
+            pk=message_id, conversation_id=turn.conversation_id, user_id=question.user_id, role=Message.Role.USER,
+            text=question.message, trace=trace,
         )  # fmt: skip
+        payload = {"message_id": message_id, "conversation_id": turn.conversation_id}
+        sent = AxiomEvent(event_type=MESSAGE_SENT, entity_id=question.user_id, payload=payload)
+        event = new_event(sent, Event.Source.CHAT, turn.event_pk)
         if turn.admission.is_degraded:  # from here on the message itself is counted
             Reservation.objects.filter(token=turn.admission.token).delete()
-        payload = {"message_id": message.pk, "conversation_id": conversation.pk}
-        event = AxiomEvent(event_type="message_sent", entity_id=question.user_id, payload=payload)
-        record_event(event, Event.Source.CHAT, is_own=True)
+        if not turn.provider.is_extractive:
+            # A chat waits seconds for its model; its database connection serves others meanwhile.
+            transaction.on_commit(connection.close)
+        is_new = turn.conversation_id == new_id
+        return [*([Conversation(pk=new_id, user_id=question.user_id)] if is_new else []), message, event]
 
-    return save
+    return rows
 
 
-def _conversation(question: Question) -> Conversation:
-    """Return the user's conversation of that id, touched, or a new one."""
+def _conversation_id(question: Question, new_id: int) -> int:
+    """Return the id of the user's conversation that the question names, now their latest one, or `new_id`."""
     if question.conversation_id is not None:
         known = Conversation.objects.filter(pk=question.conversation_id, user_id=question.user_id)
         if known.update(last_message_at=timezone.now()):
-            return known.get()
-    return Conversation.objects.create(user_id=question.user_id)
+            return question.conversation_id
+    return new_id
 
 
 async def _finish(turn: Turn, completion: Completion, passages: list[Citation]) -> Answer:
@@ -243,19 +253,15 @@ async def _finish(turn: Turn, completion: Completion, passages: list[Citation]) 
 
 
 def _save_answer(turn: Turn, result: Answer, outcome: dict[str, Any]) -> None:
-    try:
-        with transaction.atomic():
-            traces.write_outcome(result.context_id, answer=result.response, model=result.model, outcome=outcome)
-            Message.objects.create(
-                conversation_id=turn.conversation_id,
-                user_id=turn.question.user_id,
-                role=Message.Role.ASSISTANT,
-                text=result.response,
-                trace_id=result.context_id,
-                citations=[citation.to_dict() for citation in result.citations],
-            )
-    except DatabaseError as error:
-        raise TraceNotWritten from error
+    message = Message(
+        conversation_id=turn.conversation_id,
+        user_id=turn.question.user_id,
+        role=Message.Role.ASSISTANT,
+        text=result.response,
+        trace_id=result.context_id,
+        citations=[citation.to_dict() for citation in result.citations],
+    )
+    traces.write_outcome(result.context_id, answer=result.response, model=result.model, outcome=outcome, more=[message])
 
 
 async def _save_failure(turn: Turn, code: str) -> None:
@@ -276,11 +282,6 @@ async def _within(deadline: float) -> AsyncIterator[None]:
             yield
     except TimeoutError as error:
         raise DeadlineExceeded from error
-
-
-def _let_go_of_connection() -> None:
-    if not connection.in_atomic_block:
-        connection.close()
 
 
 def _ms_since(started: float) -> float:

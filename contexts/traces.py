@@ -3,7 +3,7 @@
 import hashlib
 import logging
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
@@ -12,12 +12,15 @@ from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import DatabaseError, transaction
+from django.db.models import Model
 from django.utils import timezone
+from psycopg.types.json import Jsonb
 
 from contexts.errors import TraceNotWritten
 from contexts.models import Trace, TraceBody
 from features.errors import OnlineStoreUnavailable
 from features.online import OnlineStore
+from features.rows import insert, run_together
 from features.text import to_json
 
 logger = logging.getLogger(__name__)
@@ -31,8 +34,8 @@ class AssemblyScope:
 
     messages: Callable[[str], Messages] | None = None
     """Makes the exact messages for the model from the context's content."""
-    also_save: Callable[[Trace], None] | None = None
-    """Writes rows in the very transaction of the trace."""
+    also_save: Callable[[Trace], Sequence[Model]] | None = None
+    """Called in the transaction of the trace; the rows that it returns are inserted with it."""
 
 
 scope: ContextVar[AssemblyScope | None] = ContextVar("assembly_scope", default=None)
@@ -52,27 +55,28 @@ def write_trace(trace: Trace, body: dict[str, Any]) -> str:
     extra = scope.get()
     try:
         with transaction.atomic():
-            trace.save(force_insert=True)
-            TraceBody.objects.create(trace=trace, text=text)
-            if extra and extra.also_save:
-                extra.also_save(trace)
+            more = extra.also_save(trace) if extra and extra.also_save else ()
+            run_together(*map(insert, (trace, TraceBody(trace=trace, text=text), *more)))
     except DatabaseError as error:
         logger.error("A trace could not be written: %s", type(error).__name__)
         raise TraceNotWritten from error
     return text
 
 
-def write_outcome(trace_id: str, *, answer: str, model: str, outcome: dict[str, Any], error_code: str = "") -> None:
-    """Commit what became of an assembled context; raise TraceNotWritten if PostgreSQL does not take it."""
+_OUTCOME = """
+UPDATE contexts_trace SET state = %s, answer = %s, model = %s, outcome = %s, error_code = %s, answered_at = %s
+WHERE id = %s
+"""
+
+
+def write_outcome(
+    trace_id: str, *, answer: str, model: str, outcome: dict[str, Any], error_code: str = "", more: Sequence[Model] = ()
+) -> None:
+    """Commit what became of an assembled context, with `more` rows; raise TraceNotWritten if it is not taken."""
+    state = Trace.State.FAILED if error_code else Trace.State.ANSWERED
+    values = [state, answer, model, Jsonb(outcome), error_code, timezone.now(), trace_id]
     try:
-        Trace.objects.filter(pk=trace_id).update(
-            state=Trace.State.FAILED if error_code else Trace.State.ANSWERED,
-            answer=answer,
-            model=model,
-            outcome=outcome,
-            error_code=error_code,
-            answered_at=timezone.now(),
-        )
+        run_together(*map(insert, more), (_OUTCOME, values))
     except DatabaseError as error:
         logger.error("An outcome could not be written: %s", type(error).__name__)
         raise TraceNotWritten from error

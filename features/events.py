@@ -80,23 +80,25 @@ def state_key(event_type: str, entity_id: str, payload: dict[str, Any]) -> str:
     return f"{family}{len(scope)}:{scope}:{entity_id}"  # with its length, since either part may hold a colon
 
 
-def record_event(event: AxiomEvent, source: str, *, is_own: bool = False, sender: str = "") -> tuple[Event, bool]:
+def record_event(event: AxiomEvent, source: str, *, sender: str = "") -> tuple[Event, bool]:
     """Write an event to the outbox in the caller's transaction; Celery gets it on commit.
 
-    Return the row and whether it is new. `is_own` says that the id was made here, so that nobody can have sent
-    it before. Raise EventConflict if the id is known with another body.
+    Return the row and whether it is new. Raise EventConflict if the id is known with another body.
     """
-    values = _columns(event, source, sender)
-    if is_own:
-        row, is_new = Event.objects.create(event_id=event.id, **values), True
-    else:
-        row, is_new = Event.objects.get_or_create(event_id=event.id, defaults=values)
+    row, is_new = Event.objects.get_or_create(event_id=event.id, defaults=_columns(event, source, sender))
     if not is_new and row.digest != event.digest:
         raise EventConflict
     if is_new:
         note_entities([row])
         transaction.on_commit(lambda: dispatch(row.pk, queue_of(row.event_type)))
     return row, is_new
+
+
+def new_event(event: AxiomEvent, source: str, pk: int) -> Event:
+    """Return the row of an event whose id was made here, for the caller to insert and, committed, to dispatch."""
+    row = Event(pk=pk, event_id=event.id, **_columns(event, source))
+    note_entities([row])
+    return row
 
 
 def record_events(
@@ -139,7 +141,7 @@ def _check(event: AxiomEvent, source: str, sender: str) -> dict[str, Any] | Fabr
         return error
 
 
-def _columns(event: AxiomEvent, source: str, sender: str) -> dict[str, Any]:
+def _columns(event: AxiomEvent, source: str, sender: str = "") -> dict[str, Any]:
     return {
         "event_type": event.validate().event_type,
         "entity_id": event.entity_id,

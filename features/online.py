@@ -1,6 +1,8 @@
 """The online store: one Redis hash per entity, one round trip for any number of features."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import timedelta
 from typing import Any
 
@@ -30,6 +32,18 @@ for _, key in ipairs(KEYS) do redis.call('EXPIRE', key, ARGV[1]) end
 _KEYS_PER_CALL = 50
 """Entities in one run of the script: others wait for it, so it stays well under a millisecond."""
 
+_view: ContextVar[dict[str, dict[str, str]] | None] = ContextVar("online_view", default=None)
+
+
+@contextmanager
+def one_view() -> Iterator[None]:
+    """Read an entity once within the block, with all its features; what the block writes is read anew."""
+    token = _view.set({})
+    try:
+        yield
+    finally:
+        _view.reset(token)
+
 
 class OnlineStore:
     """Values by entity, and plain keys for small things such as the fast copy of a trace.
@@ -38,10 +52,15 @@ class OnlineStore:
     """
 
     async def read(self, entity: str, entity_key: str, features: Sequence[str]) -> dict[str, StoredValue]:
-        """Return the stored values; a feature without one is absent. One HMGET."""
+        """Return the stored values; a feature without one is absent. One HMGET, or the block's `one_view`."""
+        key, view = _entity_key(entity, entity_key), _view.get()
         try:
-            client = await async_redis()
-            texts = await client.hmget(_entity_key(entity, entity_key), features)
+            if view is None:
+                texts = await (await async_redis()).hmget(key, features)
+            else:
+                if key not in view:
+                    view[key] = await (await async_redis()).hgetall(key)
+                texts = [view[key].get(name) for name in features]
         except REDIS_ERRORS as error:
             raise OnlineStoreUnavailable from error
         return _by_name(features, texts)
@@ -79,6 +98,9 @@ class OnlineStore:
                 await pipe.execute()
         except REDIS_ERRORS as error:
             raise OnlineStoreUnavailable from error
+        finally:
+            for entity_key in values:
+                (_view.get() or {}).pop(_entity_key(entity, entity_key), None)
 
     async def get(self, key: str) -> str | None:
         """Return the text under a plain key, or None."""
