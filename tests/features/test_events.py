@@ -194,6 +194,7 @@ class TestBus:
         self.consume()
         row = Event.objects.get()
         assert (row.event_id, row.payload, row.source) == ("e1", {"a": 1}, "stream")
+        assert row.published_at is not None
         assert plain_redis().xpending(bus.stream_key(), bus.GROUP)["pending"] == 0
 
     @pytest.mark.django_db(transaction=True)
@@ -227,6 +228,24 @@ class TestBus:
         assert Event.objects.get().event_id == "e1"
 
     @pytest.mark.django_db(transaction=True)
+    def test_only_what_every_group_acknowledged_is_trimmed(self) -> None:
+        client = plain_redis()
+        ids = [self.publish(id=f"e{number}") for number in range(5)]
+        assert bus.trim_stream(client) == 0  # nobody has read it yet
+        client.xgroup_create(bus.stream_key(), bus.GROUP, id="0")
+        client.xgroup_create(bus.stream_key(), "another", id="0")
+        client.xreadgroup(bus.GROUP, "one", {bus.stream_key(): ">"}, count=4)
+        client.xreadgroup("another", "one", {bus.stream_key(): ">"}, noack=True)
+        client.xack(bus.stream_key(), bus.GROUP, ids[0], ids[2])
+        assert bus.trim_stream(client) == 1  # ids[1] waits for its acknowledgement
+        client.xack(bus.stream_key(), bus.GROUP, ids[1], ids[3])
+        assert bus.trim_stream(client) == 3
+        assert [entry for entry, _ in client.xrange(bus.stream_key())] == ids[4:]
+        self.consume()
+        assert Event.objects.get().event_id == "e4"
+        assert bus.trim_stream(client) == 1
+
+    @pytest.mark.django_db(transaction=True)
     def test_inside_a_transaction_it_waits_for_the_commit(self) -> None:
         with transaction.atomic():
             assert self.publish() is None
@@ -240,4 +259,6 @@ class TestBus:
     @pytest.mark.django_db(transaction=True)
     def test_it_raises_when_redis_is_down(self, redis_down: None) -> None:
         with pytest.raises(EventBusUnavailable):
+            self.publish()
+        with pytest.raises(EventBusUnavailable), transaction.atomic():
             self.publish()

@@ -1,0 +1,190 @@
+"""The order of events about one document: the newer state wins, whoever applies it and in whatever order."""
+
+import itertools
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from threading import Event as Signal
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from contexts.store import FeatureStore
+from features import processing
+from features.events import AxiomEvent, record_event
+from features.locks import held
+from features.models import Event, FeatureValue
+from features.registry import entity, feature
+from features.tasks import process_event
+from retrieval.models import Document
+
+pytestmark = pytest.mark.django_db
+
+NOW = datetime.now(UTC)
+
+
+def record(content: str, age_s: int = 0, event_type: str = "doc_updated", **fields: Any) -> Event:
+    event = AxiomEvent(
+        event_type=event_type,
+        entity_id="a",
+        payload={"content": content, **fields},
+        occurred_at=NOW - timedelta(seconds=age_s),
+    )
+    return record_event(event, Event.Source.API)[0]
+
+
+def process(*rows: Event) -> list[str]:
+    for row in rows:
+        processing.process(row.pk)
+        row.refresh_from_db()
+    return [row.state for row in rows]
+
+
+def text(index: str = "knowledge_base") -> str:
+    return Document.objects.get(index__name=index, deleted_at=None).text
+
+
+def declare_indexing_feature() -> None:
+    """Declare what the tutorial does: a feature that indexes the document itself."""
+    store = FeatureStore()
+
+    @entity()
+    class Page:
+        page_id: str
+
+    @feature(entity=Page, trigger="doc_updated")
+    async def page_text(page_id: str, event: AxiomEvent) -> str:
+        await store.index("knowledge_base", page_id, event.payload["content"])
+        return event.payload["content"]
+
+
+@pytest.mark.parametrize("is_declared", [False, True])
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+def test_any_order_of_processing_ends_in_the_newest(order: tuple[int, ...], is_declared: bool) -> None:
+    if is_declared:
+        declare_indexing_feature()
+    rows = [record("old", 20), record("middle", 10), record("new")]
+    process(*[rows[place] for place in order])
+    newest_so_far = [max(order[: n + 1]) == place for n, place in enumerate(order)]
+    states = ["done" if is_newest else "superseded" for is_newest in newest_so_far]
+    for row in rows:
+        row.refresh_from_db()
+    assert [rows[place].state for place in order] == states
+    assert [rows[place].applied_at is not None for place in order] == newest_so_far
+    assert text() == "new"
+
+
+@pytest.mark.parametrize("is_declared", [False, True])
+def test_of_two_at_one_time_the_later_received_wins(is_declared: bool) -> None:
+    if is_declared:
+        declare_indexing_feature()
+    first, second = record("first"), record("second")
+    assert process(second, first) == ["done", "superseded"]
+    assert text() == "second"
+
+
+def test_a_deletion_is_a_state_too() -> None:
+    update, deletion = record("old", 10), record("", 0, "doc_deleted")
+    assert process(deletion, update) == ["done", "superseded"]
+    assert not Document.objects.live().exists()
+
+
+def test_the_same_id_in_two_indexes_is_two_documents() -> None:
+    birds, default = record("Gulls.", index="birds"), record("Penguins.", 10)
+    assert process(birds, default) == ["done", "done"]
+    assert (text("birds"), text()) == ("Gulls.", "Penguins.")
+
+
+def test_a_triggered_feature_runs_for_a_superseded_event_and_its_value_stays_behind() -> None:
+    declare_indexing_feature()
+    process(record("new"), record("late", 10))
+    assert list(FeatureValue.objects.order_by("event_timestamp").values_list("value", flat=True)) == ["late", "new"]
+
+
+def test_a_failed_older_event_that_is_retried_takes_nothing_back() -> None:
+    older, newer = record("old", 10), record("new")
+    Event.objects.filter(pk=older.pk).update(state="retrying", attempts=1)
+    assert process(newer, older) == ["done", "superseded"]
+    assert text() == "new"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_slow_feature_of_one_event_does_not_keep_the_next_from_being_applied() -> None:
+    began, may_end = Signal(), Signal()
+
+    @entity()
+    class Page:
+        page_id: str
+
+    @feature(entity=Page, trigger="doc_saved")
+    def slow(page_id: str, event: AxiomEvent) -> int:
+        began.set()
+        assert may_end.wait(20)
+        return 1
+
+    @feature(entity=Page, trigger="doc_updated")
+    def slow_too(page_id: str, event: AxiomEvent) -> int:
+        return slow(page_id, event) if event.payload["content"] == "first" else 1
+
+    # A saved row is always indexed by itself, beside the feature.
+    saved = {"event_type": "doc_updated", "entity_id": "a"}
+    first, _ = record_event(AxiomEvent(payload={"content": "first"}, **saved), Event.Source.SIGNAL)
+    second, _ = record_event(AxiomEvent(payload={"content": "second"}, **saved), Event.Source.SIGNAL)
+
+    def work(pk: int) -> None:
+        try:
+            processing.process(pk)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as other_worker:
+        try:
+            slow_one = other_worker.submit(work, first.pk)
+            assert began.wait(20)
+            first.refresh_from_db()
+            assert (first.state, first.applied_at is not None, text()) == ("running", True, "first")
+            assert process(second) == ["done"]
+            assert text() == "second"
+        finally:
+            may_end.set()
+        slow_one.result(20)
+    first.refresh_from_db()
+    assert first.state == "done"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_event_about_a_document_that_is_being_changed_waits_a_little_longer_each_time(monkeypatch: Any) -> None:
+    row = record("new")
+    waits: list[float] = []
+
+    def note(args: Any, arguments: Any, *, queue: str, countdown: float) -> None:
+        assert queue == "state"
+        waits.append(countdown)
+
+    monkeypatch.setattr(process_event, "apply_async", note)
+
+    may_end = Signal()
+
+    def hold() -> None:
+        try:
+            with held(f"state:{row.state_key}") as is_held:
+                assert is_held
+                held_now.set()
+                assert may_end.wait(20)
+        finally:
+            connection.close()
+
+    held_now = Signal()
+    with ThreadPoolExecutor(1) as other_worker:
+        holder = other_worker.submit(hold)
+        try:
+            assert held_now.wait(20)
+            process_event(row.pk)
+            process_event(row.pk, waits[0])
+            process_event(row.pk, 100.0)
+        finally:
+            may_end.set()
+        holder.result(20)
+    row.refresh_from_db()
+    assert (row.state, row.attempts, waits) == ("received", 0, [0.05, 0.1, 2.0])
+    assert process(row) == ["done"]
