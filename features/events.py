@@ -20,9 +20,6 @@ from features.text import check_key, to_json
 
 logger = logging.getLogger(__name__)
 
-_DISPATCHED_AT_ONCE = 1000
-"""Of more requeued events than these the sweep tells Celery."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class AxiomEvent:
@@ -85,7 +82,7 @@ def record_event(event: AxiomEvent, source: str, *, sender: str = "") -> tuple[E
 
     Return the row and whether it is new. Raise EventConflict if the id is known with another body.
     """
-    row, is_new = Event.objects.get_or_create(event_id=event.id, defaults=_columns(event, source, sender))
+    row, is_new = Event.objects.get_or_create(event_id=event.id, defaults=columns_of(event, source, sender))
     if not is_new and row.digest != event.digest:
         raise EventConflict
     if is_new:
@@ -96,7 +93,7 @@ def record_event(event: AxiomEvent, source: str, *, sender: str = "") -> tuple[E
 
 def new_event(event: AxiomEvent, source: str, pk: int) -> Event:
     """Return the row of an event whose id was made here, for the caller to insert and, committed, to dispatch."""
-    row = Event(pk=pk, event_id=event.id, **_columns(event, source))
+    row = Event(pk=pk, event_id=event.id, **columns_of(event, source))
     note_entities([row])
     return row
 
@@ -136,12 +133,13 @@ def record_events(
 
 def _check(event: AxiomEvent, source: str, sender: str) -> dict[str, Any] | FabraError:
     try:
-        return {"event_id": event.id, **_columns(event, source, sender)}
+        return {"event_id": event.id, **columns_of(event, source, sender)}
     except InvalidInput as error:
         return error
 
 
-def _columns(event: AxiomEvent, source: str, sender: str = "") -> dict[str, Any]:
+def columns_of(event: AxiomEvent, source: str, sender: str = "") -> dict[str, Any]:
+    """Return the outbox's columns of an event; raise InvalidInput or EventTooLarge."""
     return {
         "event_type": event.validate().event_type,
         "entity_id": event.entity_id,
@@ -187,11 +185,3 @@ def dispatch_all(rows: Iterable[Event]) -> None:
     for row in rows:
         if not dispatch(row.pk, queue_of(row.event_type)):
             return
-
-
-def requeue(event_pks: Sequence[int]) -> int:
-    """Process ended events again; return how many."""
-    count = Event.objects.filter(pk__in=event_pks).requeue()
-    rows = list(Event.objects.filter(pk__in=event_pks[:_DISPATCHED_AT_ONCE]).only("event_type"))
-    transaction.on_commit(lambda: dispatch_all(rows))
-    return count

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.db.models import Model
+
 from features import registry
 from features.compute import run_function
 from features.events import AxiomEvent
@@ -100,7 +102,7 @@ def _feature_handler(spec: FeatureSpec) -> Handler:
         known = await FeatureValue.objects.filter(event=event, feature=spec.name).afirst()
         if known is not None:  # written by a worker that died before it could say so
             await put_online(spec.entity.name, spec.name, {event.entity_id: StoredValue.of_row(known)})
-            return {"feature": spec.name, "value_id": known.pk}
+            return {"changed": [change(FeatureValue, known.pk, spec.name)]}
         value = await run_function(spec, event.entity_id, as_axiom_event(event))
         stored = await write_values(
             spec,
@@ -109,9 +111,14 @@ def _feature_handler(spec: FeatureSpec) -> Handler:
             source=FeatureValue.Source.EVENT,
             event_id=event.pk,
         )
-        return {"feature": spec.name, "value_id": stored[event.entity_id].value_id}
+        return {"changed": [change(FeatureValue, stored[event.entity_id].value_id, spec.name)]}
 
     return Handler(name=f"feature:{spec.name}", handle=handle, heeds_order=True)
+
+
+def change(model: type[Model], pk: int | None, text: str) -> dict[str, Any]:
+    """Return how a handler tells of a row that it changed, for the event's page to link to."""
+    return {"model": model._meta.label_lower, "pk": pk, "text": text}
 
 
 def as_axiom_event(event: Event) -> AxiomEvent:

@@ -8,12 +8,12 @@ from django.db import transaction
 
 from features.errors import FabraError, InvalidInput
 from features.events import STATE_FAMILIES, AxiomEvent, record_event
-from features.handlers import register_handler
+from features.handlers import change, register_handler
 from features.models import Event
 from features.text import check_key
 from retrieval.errors import DocumentNotFound, IndexNotFound
-from retrieval.indexing import delete_document, index_document, mark_failed
-from retrieval.models import Document
+from retrieval.indexing import IndexResult, delete_document, index_document, mark_failed
+from retrieval.models import Document, DocumentVersion
 
 
 def register() -> None:
@@ -47,13 +47,14 @@ async def reindex(event: Event) -> dict[str, Any]:
     except FabraError as error:
         await sync_to_async(mark_failed)(index_name, event.entity_id, str(error))
         raise
-    return {
+    told = {
         "index": index_name,
         "version": result.version,
         "chunks": result.chunk_count,
         "embedded": result.embedded_count,
         "superseded": result.is_superseded,
     }
+    return told | await sync_to_async(_what_changed)(index_name, event.entity_id, result)
 
 
 async def delete(event: Event) -> dict[str, Any]:
@@ -64,6 +65,17 @@ async def delete(event: Event) -> dict[str, Any]:
     except (DocumentNotFound, IndexNotFound):
         return {"deleted": 0}
     return {"deleted": 1}
+
+
+def _what_changed(index_name: str, entity_id: str, result: IndexResult) -> dict[str, Any]:
+    """Tell of the new version; its row was begun when the text was split and embedded."""
+    version = DocumentVersion.objects.filter(
+        document__index__name=index_name, document__entity_id=entity_id, number=result.version
+    ).first()
+    if version is None or not result.is_changed:
+        return {"changed": []}
+    text = f"{entity_id} v{version.number}"
+    return {"changed": [change(DocumentVersion, version.pk, text)], "indexed_at": version.created_at.isoformat()}
 
 
 def _known(index_name: str, event: Event) -> dict[str, Any]:

@@ -4,16 +4,20 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.db import transaction
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.utils.html import format_html_join
+from django.shortcuts import render
 from unfold.decorators import action, display
 
-from features.admin_html import badge, duration, folded, json_block, link, one_line, text_block
+from features.admin.event_flow import flow_page
+from features.admin.event_page import changes_of, timeline
+from features.admin_html import badge, duration, folded, json_block, one_line, short, table, text_block
 from features.admin_tools import JsonTextField, ListAdmin, NamesFilter, ReadOnlyInline, moment
+from features.dead_letters import edit_payload, is_buried, requeue
 from features.errors import FabraError
-from features.events import AxiomEvent, requeue
-from features.models import Event, FeatureValue, HandlerOutcome
+from features.events import AxiomEvent
+from features.flow import RANGES
+from features.models import Event, HandlerOutcome
 
 
 class TypeFilter(NamesFilter):
@@ -24,8 +28,8 @@ class TypeFilter(NamesFilter):
 class OutcomeInline(ReadOnlyInline):
     model = HandlerOutcome
     verbose_name_plural = "Handlers"
-    fields = ("handler", "shown_state", "attempts", "shown_duration", "shown_detail", "updated_at")
-    readonly_fields = ("shown_state", "shown_duration", "shown_detail", "updated_at")
+    fields = ("handler", "shown_state", "attempts", "shown_duration", "changed", "shown_detail", "updated_at")
+    readonly_fields = ("shown_state", "shown_duration", "changed", "shown_detail", "updated_at")
 
     @display(description="state")
     def shown_state(self, row: HandlerOutcome) -> str:
@@ -35,11 +39,16 @@ class OutcomeInline(ReadOnlyInline):
     def shown_duration(self, row: HandlerOutcome) -> str:
         return "–" if row.duration_ms is None else duration(row.duration_ms / 1000)
 
+    @display(description="changed")
+    def changed(self, row: HandlerOutcome) -> str:
+        return changes_of(row)
+
     @display(description="result")
     def shown_detail(self, row: HandlerOutcome) -> str:
         if row.error:
             return folded(_last_line(row.error), text_block(row.error))
-        return json_block(row.detail) if row.detail is not None else "–"
+        detail = {k: v for k, v in (row.detail or {}).items() if k != "changed"} if row.is_done else row.detail
+        return folded(short(detail, 60), json_block(detail)) if detail else "–"
 
 
 class EventForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -84,15 +93,16 @@ class EventAdmin(ListAdmin):
     sortable_by = ()
     inlines = (OutcomeInline,)
     actions = ("requeue_events",)
-    readonly_fields = ("shown_state", "shown_payload", "shown_error_whole", "values_written", "took")
+    actions_list = ("flow",)
+    readonly_fields = ("shown_state", "shown_payload", "shown_error_whole", "shown_edits", "took")
     change_form_template = "admin/features/event/change_form.html"
 
     def get_fieldsets(self, request: HttpRequest, obj: Event | None = None) -> Any:
         payload = "payload" if self.has_change_permission(request, obj) else "shown_payload"
         what, times = ("event_type", "entity_id"), ("took", "next_attempt_at")
+        edits = ("shown_edits",) if obj and obj.edits.exists() else ()
         return (
-            (None, {"fields": (what, ("shown_state", "attempts"), "shown_error_whole", payload)}),
-            ("Effects", {"fields": ("values_written",)}),
+            (None, {"fields": (what, ("shown_state", "attempts"), "shown_error_whole", payload, *edits)}),
             ("Times (UTC)", {"fields": (("occurred_at", "received_at"), ("started_at", "finished_at"), times)}),
             ("Identity", {"fields": (("source", "event_id"), "digest")}),
         )  # fmt: skip
@@ -123,21 +133,35 @@ class EventAdmin(ListAdmin):
     def changeform_view(
         self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
     ) -> Any:
-        extra = {"show_save_and_continue": False, **(extra_context or {})}
+        event = self.get_object(request, object_id) if object_id else None
+        extra: dict[str, Any] = {"show_save_and_continue": False, **(extra_context or {})}
+        if isinstance(event, Event) and self.has_view_permission(request, event):
+            outcomes = list(event.outcomes.order_by("pk"))
+            extra |= {"timeline": timeline(event, outcomes), "is_buried": is_buried(event)}
         return super().changeform_view(request, object_id, form_url, extra)
 
     def save_model(self, request: HttpRequest, obj: Event, form: Any, change: bool) -> None:
-        # The digest stays that of the body as it was sent, so that a sender's repetition is still known as one.
-        Event.objects.filter(pk=obj.pk, state=Event.State.DEAD).update(payload=obj.payload)
+        if edit_payload(obj, obj.payload, request.user.get_username()):
+            self.message_user(request, "The payload was changed; what it was stays below.", messages.SUCCESS)
         if "_requeue" in request.POST:
-            requeue([obj.pk])
-            self.message_user(request, "It is back in the queue.", messages.SUCCESS)
+            self._requeue(request, Event.objects.filter(pk=obj.pk))
+
+    @action(description="Throughput, lag and failures", url_path="flow", icon="monitoring")
+    def flow(self, request: HttpRequest) -> HttpResponse:
+        span = RANGES.get(request.GET.get("range", ""), RANGES["1h"])
+        page = {"title": "How events flow", "opts": self.opts, **flow_page(span)}
+        return render(request, "admin/features/event/flow.html", self.admin_site.each_context(request) | page)
 
     @action(description="Requeue", permissions=["requeue"])
     def requeue_events(self, request: HttpRequest, rows: Any) -> None:
-        with transaction.atomic():
-            count = requeue(list(rows.values_list("pk", flat=True)))
-        self.message_user(request, f"{count} back in the queue.", messages.SUCCESS if count else messages.WARNING)
+        self._requeue(request, rows)
+
+    def _requeue(self, request: HttpRequest, rows: QuerySet[Event]) -> None:
+        asked, count = rows.count(), requeue(rows)
+        text = f"{count} back in the queue."
+        if count < asked:
+            text += f" {asked - count} left: not ended, or a stream entry that still is no event."
+        self.message_user(request, text, messages.SUCCESS if count == asked else messages.WARNING)
 
     @display(description="state")
     def shown_state(self, event: Event) -> str:
@@ -146,6 +170,14 @@ class EventAdmin(ListAdmin):
     @display(description="payload")
     def shown_payload(self, event: Event) -> str:
         return json_block(event.payload)
+
+    @display(description="edits of the payload")
+    def shown_edits(self, event: Event) -> str:
+        rows = (
+            (f"{edit.edited_at:%Y-%m-%d %H:%M:%S}", edit.edited_by, json_block(edit.before), json_block(edit.after))
+            for edit in event.edits.all()
+        )
+        return table(["edited", "by", "before", "after"], rows)
 
     @display(description="error")
     def shown_error(self, event: Event) -> str:
@@ -160,12 +192,6 @@ class EventAdmin(ListAdmin):
         if event.started_at is None or event.finished_at is None:
             return "–"
         return one_line(duration(event.finished_at - event.started_at))
-
-    @display(description="values written")
-    def values_written(self, event: Event) -> str:
-        rows = FeatureValue.objects.filter(event=event)[:20]
-        shown = format_html_join(", ", "{}", ((link(FeatureValue, row.pk, row),) for row in rows))
-        return shown or "none"
 
 
 def _last_line(error: str) -> str:

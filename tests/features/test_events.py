@@ -8,8 +8,9 @@ import pytest
 from asgiref.sync import async_to_sync
 from django.db import connection, transaction
 
-from features import bus, events, processing
+from features import bus, processing
 from features.bus import RedisEventBus
+from features.dead_letters import requeue
 from features.errors import EventBusUnavailable, EventConflict, EventTooLarge, InvalidInput
 from features.events import AxiomEvent, record_event
 from features.locks import held
@@ -81,7 +82,7 @@ def test_after_the_limit_it_is_dead_and_can_be_requeued(handled: list[str], sett
     assert row.state == "dead"
     assert "RuntimeError: not now" in row.error
     assert HandlerOutcome.objects.get(handler="feature:anger").attempts == 2
-    assert events.requeue([row.pk]) == 1
+    assert requeue(Event.objects.filter(pk=row.pk)) == 1
     row = process(row)
     assert (row.state, handled.count("mood")) == ("done", 1)
 
