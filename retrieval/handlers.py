@@ -41,6 +41,7 @@ async def reindex(event: Event) -> dict[str, Any]:
             title=payload.get("title") or "",
             audience=payload["audience"] if "audience" in payload else known.get("audience", ()),
             source=f"event {event.event_id}",
+            author=event.sender,
             occurred_at=event.occurred_at,
             force=payload.get("force") is True,
         )
@@ -97,10 +98,10 @@ def publish_saved(instance: Document, raw: bool = False, **kwargs: Any) -> None:
     `store.index` writes its rows without signals, so it echoes nothing.
     """
     if not raw and instance.deleted_at is None:
-        publish_document(instance)
+        publish_document(instance, sender=instance.saved_by)
 
 
-def publish_document(document: Document, *, force: bool = False) -> None:
+def publish_document(document: Document, *, force: bool = False, sender: str = "") -> None:
     """Publish `doc_updated` with what the row says; with `force` it is split and embedded anew."""
     payload = {
         "index": document.index.name,
@@ -111,6 +112,5 @@ def publish_document(document: Document, *, force: bool = False) -> None:
     } | ({"force": True} if force else {})
     with transaction.atomic():
         Document.objects.filter(pk=document.pk).update(state=Document.State.PENDING, error="")
-        record_event(
-            AxiomEvent(event_type="doc_updated", entity_id=document.entity_id, payload=payload), Event.Source.SIGNAL
-        )
+        event = AxiomEvent(event_type="doc_updated", entity_id=document.entity_id, payload=payload)
+        record_event(event, Event.Source.SIGNAL, sender=sender)

@@ -56,6 +56,15 @@ class _Content:
         return hashlib.sha256(to_json(parts, "document").encode()).hexdigest()
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Origin:
+    """Where a state of a document is from."""
+
+    source: str
+    author: str = ""
+    occurred_at: datetime | None = None
+
+
 def index_document(
     index_name: str,
     entity_id: str,
@@ -65,27 +74,30 @@ def index_document(
     title: str = "",
     audience: Sequence[str] = (),
     source: str = "code",
+    author: str = "",
     occurred_at: datetime | None = None,
     force: bool = False,
 ) -> IndexResult:
     """Make the document say `text` in every search that begins after this returns.
 
     The index is made if there is none. Only searches for one of `audience` find the document; empty means everyone.
-    `occurred_at` orders states: one older than the document's is not applied. `force` splits and embeds anew what is
-    unchanged. Raise InvalidInput, DocumentTooLarge or EmbedderUnavailable; then nothing has changed.
+    `source` says what it came by, `author` who wrote it. `occurred_at` orders states: one older than the document's
+    is not applied. `force` splits and embeds anew what is unchanged. Raise InvalidInput, DocumentTooLarge or
+    EmbedderUnavailable; then nothing has changed.
     """
     content = check_document(index_name, entity_id, text, metadata, title, audience)
+    origin = _Origin(source=source, author=author, occurred_at=occurred_at)
     embedder = get_embedder()
     index, generation = ensure_index(index_name, embedder)
     served = (
         Document.objects.filter(index=index, entity_id=entity_id, deleted_at=None).select_related("version").first()
     )
-    if not force and served and served.version and served.version.content_hash == content.digest:
-        return _unchanged(served, content, occurred_at)
+    if not force and served and (result := _unchanged(served, content, occurred_at)):
+        return result
     passages = split(content.title, content.text, embedder)
     vectors, embedded_count = _embed(passages, generation, None if force else served, embedder)
     with transaction.atomic():
-        return _swap(index, generation, content, passages, vectors, embedded_count, source, occurred_at)
+        return _swap(index, generation, content, passages, vectors, embedded_count, origin)
 
 
 def check_document(
@@ -170,12 +182,18 @@ def mark_failed(index_name: str, entity_id: str, reason: str) -> None:
     )
 
 
-def _unchanged(served: Document, content: _Content, occurred_at: datetime | None) -> IndexResult:
-    changes: dict[str, Any] = {"state": Document.State.INDEXED, "error": "", "text": content.text}
+def _unchanged(served: Document, content: _Content, occurred_at: datetime | None) -> IndexResult | None:
+    """Return the result if the document is being served as it shall be; None if not, or no longer."""
+    if served.version is None or served.version.content_hash != content.digest:
+        return None
+    changes: dict[str, Any] = {
+        "state": Document.State.INDEXED, "error": "", "title": content.title, "text": content.text,
+        "metadata": content.metadata, "audience": content.audience,
+    }  # fmt: skip
     if occurred_at and (served.occurred_at is None or served.occurred_at < occurred_at):
         changes["occurred_at"] = occurred_at
-    Document.objects.filter(pk=served.pk, version_id=served.version_id).update(**changes)
-    assert served.version is not None
+    if not Document.objects.filter(pk=served.pk, version_id=served.version_id).update(**changes):
+        return None  # another writer was faster
     return IndexResult(
         document_id=content.entity_id,
         version=served.version.number,
@@ -210,8 +228,7 @@ def _swap(
     passages: list[Passage],
     vectors: dict[str, np.ndarray],
     embedded_count: int,
-    source: str,
-    occurred_at: datetime | None,
+    origin: _Origin,
 ) -> IndexResult:
     """Replace the document's chunks, in the caller's transaction; readers see the old or the new, whole."""
     now = timezone.now()
@@ -221,7 +238,7 @@ def _swap(
     )
     document = Document.objects.select_for_update().get(index=index, entity_id=content.entity_id)
     last = document.versions.order_by("-number").values_list("number", flat=True).first() or 0
-    if occurred_at and document.occurred_at and document.occurred_at > occurred_at:
+    if origin.occurred_at and document.occurred_at and document.occurred_at > origin.occurred_at:
         return IndexResult(
             document_id=content.entity_id, version=last, is_changed=False, chunk_count=0, embedded_count=0,
             is_superseded=True,
@@ -234,7 +251,8 @@ def _swap(
         metadata=content.metadata,
         audience=content.audience,
         content_hash=content.digest,
-        source=source[:100],
+        source=origin.source[:100],
+        author=origin.author[:200],
     )
     removed, _ = Chunk.objects.filter(document=document, generation=generation).delete()
     Chunk.objects.bulk_create(_rows(index, generation, document, version, passages, vectors), batch_size=500)
@@ -246,7 +264,7 @@ def _swap(
         state=Document.State.INDEXED,
         error="",
         version=version,
-        occurred_at=occurred_at or now,
+        occurred_at=origin.occurred_at or now,
         updated_at=now,
         indexed_at=now,
         deleted_at=None,

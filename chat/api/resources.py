@@ -45,7 +45,7 @@ class DocumentsView(ListAPIView[Any]):
         given = data.validated_data
         result = index_document(
             given["index_name"], given["entity_id"], given["text"], given["metadata"],
-            title=check_text(given["title"], "title"), source="api",
+            title=check_text(given["title"], "title"), source="api", author=_author(request),
         )  # fmt: skip
         return Response(shapes.IndexResultSerializer(result).data, status=201 if result.is_changed else 200)
 
@@ -110,6 +110,10 @@ class FeaturesView(AsyncAPIView):
         reads = await read_features(entity, entity_id, list(dict.fromkeys(names)))
         values = {read.feature: shapes.FeatureReadSerializer(asdict(read)).data for read in reads}
         return Response({"entity": entity, "entity_id": entity_id, "features": values})
+
+
+def _author(request: Request) -> str:
+    return str(request.auth.name if isinstance(request.auth, ApiKey) else request.user.get_username())
 
 
 def _index_name(request: Request) -> str:

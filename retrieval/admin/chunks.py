@@ -9,11 +9,14 @@ from django.contrib.postgres.search import SearchQuery
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Left
 from django.http import HttpRequest
+from django.utils.html import format_html
 from unfold.decorators import display
 
-from features.admin_html import json_block, link, short, text_block, wide
+from features.admin_html import json_block, link, short, table, text_block, wide
 from features.admin_tools import ReadOnlyAdmin, is_list
 from retrieval.models import Chunk, Document, DocumentVersion, Index
+
+_SHOWN_ROWS = 100
 
 
 class IndexFilter(admin.SimpleListFilter):
@@ -81,3 +84,14 @@ class ChunkAdmin(ReadOnlyAdmin):
     @display(description="metadata")
     def shown_metadata(self, chunk: Chunk) -> str:
         return json_block(chunk.metadata)
+
+
+def chunk_table(chunks: QuerySet[Chunk]) -> str:
+    found = chunks.order_by("generation", "position").values_list(
+        "pk", "position", "heading_path", "text", "token_count"
+    )
+    rows = [
+        (link(Chunk, pk, f"#{position}"), heading_path or "–", short(text, 140), tokens)
+        for pk, position, heading_path, text, tokens in found[:_SHOWN_ROWS]
+    ]
+    return format_html("{}", table(["Chunk", "Under", "Text", "Tokens"], rows, "None are served."))

@@ -1,4 +1,4 @@
-"""Documents: written here or by code, indexed by the worker; and their versions."""
+"""Documents: written here or by code, indexed by the worker."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -8,13 +8,13 @@ from django.conf import settings
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.utils.html import format_html
 from unfold.decorators import action, display
 
-from features.admin_html import badge, json_block, link, short, table, text_block
-from features.admin_tools import ListAdmin, ReadOnlyAdmin, moment
+from features.admin_html import badge, link, one_line, short, table
+from features.admin_tools import ListAdmin, moment
+from retrieval.admin.chunks import chunk_table
 from retrieval.admin.forms import DocumentForm
-from retrieval.admin.uses import uses_of
+from retrieval.admin.versions import compare_link, shown_source
 from retrieval.errors import DocumentNotFound
 from retrieval.indexing import delete_document
 from retrieval.models import Chunk, Document, DocumentVersion, Index
@@ -98,6 +98,7 @@ class DocumentAdmin(ListAdmin):
         return not is_deleted and super().has_delete_permission(request, obj)
 
     def save_model(self, request: HttpRequest, obj: Document, form: DocumentForm, change: bool) -> None:
+        obj.saved_by = request.user.get_username()
         if obj.pk is None:
             obj.save()
         else:
@@ -121,7 +122,7 @@ class DocumentAdmin(ListAdmin):
 
     @action(description="Re-index", permissions=["change"])
     def reindex(self, request: HttpRequest, rows: QuerySet[Document]) -> None:
-        count = publish_again(rows.select_related("index").iterator(chunk_size=50))
+        count = publish_again(rows.select_related("index").iterator(chunk_size=50), author=request.user.get_username())
         self.message_user(request, f"{count} being indexed again.", messages.SUCCESS if count else messages.WARNING)
 
     @display(description="title", ordering="title")
@@ -142,66 +143,16 @@ class DocumentAdmin(ListAdmin):
 
     @display(description="versions")
     def versions(self, document: Document) -> str:
-        found = document.versions.only("number", "title", "source", "created_at", "document_id")[:_SHOWN_ROWS]
+        found = document.versions.defer("text", "metadata")[:_SHOWN_ROWS]
         rows = [
-            (link(DocumentVersion, each.pk, f"v{each.number}"), short(each.title), each.source,
-             f"{each.created_at:%Y-%m-%d %H:%M:%S}", badge("served", "good") if each.pk == document.version_id else "")
+            (link(DocumentVersion, each.pk, f"v{each.number}"), short(each.title), each.author or "–",
+             shown_source(each.source), one_line(f"{each.created_at:%Y-%m-%d %H:%M:%S}"), compare_link(each),
+             badge("served", "good") if each.pk == document.version_id else "")
             for each in found
         ]  # fmt: skip
-        return table(["Version", "Title", "Written by", "Written (UTC)", ""], rows, "It was not indexed yet.")
+        headings = ["Version", "Title", "Written by", "Came by", "Written (UTC)", "", ""]
+        return table(headings, rows, "It was not indexed yet.")
 
     @display(description="chunks that searches find")
     def chunks(self, document: Document) -> str:
         return chunk_table(Chunk.objects.filter(document=document))
-
-
-@admin.register(DocumentVersion)
-class DocumentVersionAdmin(ReadOnlyAdmin):
-    list_display = ("shown_title", "number", "of_document", "source", moment("created_at"))
-    list_filter = ("document__index", "created_at")
-    list_select_related = ("document",)
-    list_defer = ("text", "metadata", "document__text", "document__metadata")
-    sortable_by = ()
-    search_fields = ("document__entity_id__startswith", "title__icontains")
-    search_help_text = "Words of the title, or the beginning of a document's id."
-    fieldsets = (
-        (None, {"fields": (("of_document", "number"), "title", "shown_text", "shown_metadata")}),
-        ("Where it is from", {"fields": (("source", "created_at"), "content_hash")}),
-        (None, {"fields": ("chunks", "uses")}),
-    )
-    readonly_fields = ("of_document", "shown_text", "shown_metadata", "chunks", "uses")
-
-    @display(description="title")
-    def shown_title(self, version: DocumentVersion) -> str:
-        return short(version.title, 70)
-
-    @display(description="document")
-    def of_document(self, version: DocumentVersion) -> str:
-        return link(Document, version.document_id, version.document.entity_id)
-
-    @display(description="text")
-    def shown_text(self, version: DocumentVersion) -> str:
-        return text_block(version.text)
-
-    @display(description="metadata")
-    def shown_metadata(self, version: DocumentVersion) -> str:
-        return json_block(version.metadata)
-
-    @display(description="chunks")
-    def chunks(self, version: DocumentVersion) -> str:
-        return chunk_table(Chunk.objects.filter(version=version))
-
-    @display(description="traces that used it")
-    def uses(self, version: DocumentVersion) -> str:
-        return uses_of(version)
-
-
-def chunk_table(chunks: QuerySet[Chunk]) -> str:
-    found = chunks.order_by("generation", "position").values_list(
-        "pk", "position", "heading_path", "text", "token_count"
-    )
-    rows = [
-        (link(Chunk, pk, f"#{position}"), heading_path or "–", short(text, 140), tokens)
-        for pk, position, heading_path, text, tokens in found[:_SHOWN_ROWS]
-    ]
-    return format_html("{}", table(["Chunk", "Under", "Text", "Tokens"], rows, "None are served."))

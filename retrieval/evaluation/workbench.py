@@ -16,7 +16,7 @@ from retrieval import hnsw
 from retrieval.chunking import split
 from retrieval.embedders import get_embedder
 from retrieval.evaluation.beir import CorpusDocument
-from retrieval.indexing import _Content, _swap, check_document, ensure_index
+from retrieval.indexing import _Content, _Origin, _swap, check_document, ensure_index
 from retrieval.models import Chunk, Document, DocumentVersion, Index
 
 PREFIX = "evaluate_retrieval-"
@@ -103,7 +103,7 @@ def fill(name: str, documents: Sequence[CorpusDocument]) -> list[tuple[str, str]
     with transaction.atomic():
         for content in contents:
             mine = passages[content.entity_id]
-            _swap(index, generation, content, mine, vectors, len(mine), "evaluate_retrieval", None)
+            _swap(index, generation, content, mine, vectors, len(mine), _Origin(source="evaluate_retrieval"))
     return refused
 
 

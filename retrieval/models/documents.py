@@ -43,6 +43,9 @@ class Document(models.Model):
 
     objects = DocumentQuerySet.as_manager()
 
+    saved_by = ""
+    """Who is saving it, for the version that comes of it; no column."""
+
     class Meta:
         constraints = [models.UniqueConstraint(fields=["index", "entity_id"], name="document_once_per_index")]
         indexes = [
@@ -64,7 +67,8 @@ class DocumentVersion(models.Model):
     metadata = models.JSONField(default=dict)
     audience = ArrayField(models.CharField(max_length=100), default=list, blank=True)
     content_hash = models.CharField(max_length=64, help_text="SHA-256 of title, text, metadata and audience.")
-    source = models.CharField(max_length=100, help_text="Who or what wrote it.")
+    source = models.CharField(max_length=100, help_text="What it came by: an event, the API, a command, code.")
+    author = models.CharField(max_length=200, blank=True, help_text="Who wrote it: a user, an API key, a webhook.")
     created_at = models.DateTimeField(db_default=Now())
 
     class Meta:

@@ -1,0 +1,174 @@
+"""Versions of documents: compared, rolled back to, and followed to the traces that used them."""
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404, render
+from django.urls import path, reverse
+from django.utils.html import format_html
+from django.views.decorators.http import require_POST
+from unfold.decorators import display
+
+from features.admin_html import admin_url, json_block, link, short, text_block
+from features.admin_tools import ReadOnlyAdmin, moment
+from features.errors import FabraError
+from features.models import Event
+from retrieval.admin.chunks import chunk_table
+from retrieval.admin.uses import uses_of
+from retrieval.diff import diff_texts, diff_values
+from retrieval.models import Chunk, Document, DocumentVersion
+from retrieval.reindex import roll_back
+
+_SHOWN_ROWS = 2_000
+_OFFERED = 200
+
+
+@admin.register(DocumentVersion)
+class DocumentVersionAdmin(ReadOnlyAdmin):
+    change_form_template = "admin/retrieval/documentversion/change_form.html"
+    list_display = ("shown_title", "number", "of_document", "author", "came_by", moment("created_at"))
+    list_filter = ("document__index", "created_at")
+    list_select_related = ("document",)
+    list_defer = ("text", "metadata", "document__text", "document__metadata")
+    sortable_by = ()
+    search_fields = ("document__entity_id__startswith", "title__icontains")
+    search_help_text = "Words of the title, or the beginning of a document's id."
+    fieldsets = (
+        (None, {"fields": (("of_document", "number"), "title", "shown_text", "shown_metadata")}),
+        ("Where it is from", {"fields": (("author", "came_by", "created_at"), "content_hash")}),
+        (None, {"fields": ("chunks", "uses")}),
+    )
+    readonly_fields = ("of_document", "shown_text", "shown_metadata", "chunks", "uses", "came_by")
+
+    def get_urls(self) -> list[Any]:
+        view, post = self.admin_site.admin_view, require_POST
+        return [
+            path("<int:pk>/compare/", view(self.compare), name="retrieval_documentversion_compare"),
+            path("<int:pk>/roll-back/", view(post(self.roll_back)), name="retrieval_documentversion_roll_back"),
+            *super().get_urls(),
+        ]
+
+    def changeform_view(
+        self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
+    ) -> Any:
+        version = self.get_object(request, object_id) if object_id else None
+        extra: dict[str, Any] = {**(extra_context or {})}
+        if isinstance(version, DocumentVersion):
+            extra |= _choices(request, version)
+        return super().changeform_view(request, object_id, form_url, extra)
+
+    def compare(self, request: HttpRequest, pk: int) -> HttpResponse:
+        version = get_object_or_404(
+            DocumentVersion.objects.select_related("document__index", "document__version"), pk=pk
+        )
+        if not self.has_view_permission(request, version):
+            raise PermissionDenied
+        others = DocumentVersion.objects.filter(document=version.document_id).exclude(pk=version.pk)
+        chosen = request.GET.get("with", "")
+        if chosen.isascii() and chosen.isdecimal():
+            other = others.filter(pk=int(chosen[:18])).first()
+        else:  # the one before it, for the first one the one after
+            other = others.filter(number__lt=version.number).order_by("-number").first() or others.last()
+        page = {"title": f"Changes of {version.document.entity_id}", "opts": self.opts, "original": version}
+        page |= _choices(request, version) | _changes(version, other)
+        return render(
+            request, "admin/retrieval/documentversion/compare.html", self.admin_site.each_context(request) | page
+        )
+
+    def roll_back(self, request: HttpRequest, pk: int) -> HttpResponse:
+        if not _may_roll_back(request):
+            raise PermissionDenied
+        version = get_object_or_404(DocumentVersion.objects.select_related("document__index"), pk=pk)
+        try:
+            roll_back(version, author=request.user.get_username())
+        except FabraError as error:
+            self.message_user(request, str(error), messages.ERROR)
+        else:
+            self.message_user(request, f"Rolled back to v{version.number}; it is being indexed.", messages.INFO)
+        return HttpResponseRedirect(admin_url(Document, version.document_id))
+
+    @display(description="title")
+    def shown_title(self, version: DocumentVersion) -> str:
+        return short(version.title, 70)
+
+    @display(description="document")
+    def of_document(self, version: DocumentVersion) -> str:
+        return link(Document, version.document_id, version.document.entity_id)
+
+    @display(description="came by")
+    def came_by(self, version: DocumentVersion) -> str:
+        return shown_source(version.source)
+
+    @display(description="text")
+    def shown_text(self, version: DocumentVersion) -> str:
+        return text_block(version.text)
+
+    @display(description="metadata")
+    def shown_metadata(self, version: DocumentVersion) -> str:
+        return json_block(version.metadata)
+
+    @display(description="chunks")
+    def chunks(self, version: DocumentVersion) -> str:
+        return chunk_table(Chunk.objects.filter(version=version))
+
+    @display(description="traces that used it")
+    def uses(self, version: DocumentVersion) -> str:
+        return uses_of(version)
+
+
+def compare_link(version: DocumentVersion) -> str:
+    """Link to what the version changed."""
+    url = reverse("admin:retrieval_documentversion_compare", args=[version.pk])
+    return format_html('<a class="fb-link" href="{}">Changes</a>', url)
+
+
+def shown_source(source: str) -> str:
+    """Return what a version came by, an event as a link to it."""
+    kind, _, event_id = source.partition(" ")
+    pk = Event.objects.filter(event_id=event_id).values_list("pk", flat=True).first() if kind == "event" else None
+    return link(Event, pk, short(source, 50)) if pk else source
+
+
+def _may_roll_back(request: HttpRequest) -> bool:
+    return request.user.has_perm("retrieval.change_document")
+
+
+def _choices(request: HttpRequest, version: DocumentVersion) -> dict[str, Any]:
+    """Return what can be done with the version."""
+    others = DocumentVersion.objects.filter(document=version.document_id).exclude(pk=version.pk)
+    document = version.document
+    fields = ("title", "text", "metadata", "audience")
+    is_said = all(getattr(document, name) == getattr(version, name) for name in fields)
+    return {
+        "others": list(others.only("number", "created_at", "author")[:_OFFERED]),
+        "is_served": document.version_id == version.pk,
+        "may_roll_back": _may_roll_back(request) and not (is_said and document.deleted_at is None),
+    }
+
+
+def _changes(version: DocumentVersion, other: DocumentVersion | None) -> dict[str, Any]:
+    """Return the differences of two versions, the older one first."""
+    if other is None:
+        return {}
+    before, after = sorted((version, other), key=lambda each: each.number)
+    rows = diff_texts(before.text, after.text)
+    return {
+        "other": other,
+        "before": before,
+        "after": after,
+        "rows": rows[:_SHOWN_ROWS],
+        "hidden": max(0, len(rows) - _SHOWN_ROWS),
+        "added": sum(row.is_changed and row.after is not None for row in rows),
+        "removed": sum(row.is_changed and row.before is not None for row in rows),
+        "values": [
+            (name, *(None if value is None else short(value, 500) for value in values))
+            for name, *values in diff_values(_values_of(before), _values_of(after))
+        ],
+    }
+
+
+def _values_of(version: DocumentVersion) -> dict[str, Any]:
+    metadata = {f"metadata.{name}": value for name, value in version.metadata.items()}
+    return {"title": version.title, "audience": version.audience, **metadata}
