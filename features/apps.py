@@ -2,6 +2,7 @@ from typing import Any
 
 from django.apps import AppConfig
 from django.conf import settings
+from django.core import checks
 from django.db.models.signals import post_migrate, post_save
 
 
@@ -12,8 +13,10 @@ class FeaturesConfig(AppConfig):
     def ready(self) -> None:
         from django_celery_beat.models import PeriodicTask
 
+        from features.checks import check_celery
         from features.models import FeatureDefinition
 
+        checks.register(check_celery)
         post_migrate.connect(_mirror, sender=self)
         post_save.connect(_schedule, sender=FeatureDefinition)
         post_save.connect(_adopt, sender=PeriodicTask)

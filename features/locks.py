@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from django.db import connection
 
-_POLL_S = 0.1
+_POLL_S = 0.02
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from features import registry
 from features.models import Definition, EntityDefinition, FeatureDefinition
-from features.schedule import schedule_feature, schedule_sweep
+from features.schedule import schedule_feature, schedule_upkeep
 
 
 def mirror(model: type[Definition], declared: Mapping[str, Mapping[str, Any]]) -> None:
@@ -45,6 +45,6 @@ def mirror_features() -> None:
             for spec in registry.features.values()
         },
     )
-    schedule_sweep()
+    schedule_upkeep()
     for row in FeatureDefinition.objects.all():
         schedule_feature(row)

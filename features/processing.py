@@ -21,6 +21,8 @@ from features.models import Event, HandlerOutcome
 
 logger = logging.getLogger(__name__)
 
+_STATE_WAIT_S = 0.2
+"""How long a worker waits for a document that another one is changing: about as long as that takes."""
 _BACKOFF_S = 2.0
 _BACKOFF_MAX_S = 600.0
 
@@ -71,7 +73,7 @@ def release_abandoned() -> list[Event]:
 
 
 def _hold_state(event: Event) -> AbstractContextManager[bool]:
-    return held(f"state:{event.state_key}") if event.state_key else nullcontext(True)
+    return held(f"state:{event.state_key}", wait_s=_STATE_WAIT_S) if event.state_key else nullcontext(True)
 
 
 def _claim(event: Event) -> bool:

@@ -12,6 +12,7 @@ logger = logging.getLogger(__name__)
 
 MATERIALIZE_TASK = "features.tasks.materialize_slot"
 SWEEP_TASK = "features.tasks.sweep"
+PRUNE_TASK = "features.tasks.prune_events"
 _SWEEP_EVERY_S = 5
 _PREFIX = "materialise "
 
@@ -22,12 +23,16 @@ def interval_of(duration: timedelta) -> IntervalSchedule:
     return schedule
 
 
-def schedule_sweep() -> None:
-    """Keep the one entry that picks up what a crash left."""
-    PeriodicTask.objects.get_or_create(
-        name="sweep the outbox",
-        defaults={"task": SWEEP_TASK, "interval": interval_of(timedelta(seconds=_SWEEP_EVERY_S)), "expire_seconds": 10},
-    )
+def schedule_upkeep() -> None:
+    """Keep the entries that pick up what a crash left, and that forget what is long done."""
+    for name, task, every in (
+        ("sweep the outbox", SWEEP_TASK, timedelta(seconds=_SWEEP_EVERY_S)),
+        ("prune the outbox", PRUNE_TASK, timedelta(hours=1)),
+    ):
+        PeriodicTask.objects.get_or_create(
+            name=name,
+            defaults={"task": task, "interval": interval_of(every), "expire_seconds": 2 * every.total_seconds()},
+        )
 
 
 def schedule_feature(row: FeatureDefinition) -> None:

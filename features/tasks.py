@@ -2,6 +2,7 @@
 
 from asgiref.sync import async_to_sync
 from celery import shared_task
+from django.conf import settings
 from django.utils import timezone
 
 from features import materialize, processing, registry
@@ -50,6 +51,12 @@ def materialize_run(run_id: int) -> None:
     waiting = MaterializationRun.objects.all().unfinished().filter(feature=run.feature).order_by("id").first()
     if waiting is not None:
         materialize_run.delay(waiting.pk)
+
+
+@shared_task
+def prune_events() -> None:
+    """Forget events that were processed longer ago than FABRA_EVENT_RETENTION."""
+    Event.objects.prune(timezone.now() - settings.FABRA_EVENT_RETENTION)
 
 
 @shared_task

@@ -1,12 +1,16 @@
 """Celery tasks of retrieval."""
 
 import logging
+from typing import Any
 
 from celery import shared_task
+from celery.signals import worker_process_init
 from kombu.exceptions import KombuError
 
 from features.redis_clients import REDIS_ERRORS
 from retrieval import hnsw
+from retrieval.embedders import get_embedder
+from retrieval.errors import EmbedderUnavailable
 from retrieval.evaluation import runs
 
 logger = logging.getLogger(__name__)
@@ -29,3 +33,12 @@ def ask_for_hnsw(generation_id: int) -> None:
         build_hnsw.delay(generation_id)
     except (KombuError, *REDIS_ERRORS) as error:
         logger.warning("The broker does not answer (%s): the HNSW index waits.", type(error).__name__)
+
+
+@worker_process_init.connect
+def load_embedder(**kwargs: Any) -> None:
+    """Load the model as a worker's process starts, so that the first changed document does not wait for it."""
+    try:
+        get_embedder()
+    except EmbedderUnavailable as error:
+        logger.warning("%s Documents wait for it.", error)

@@ -8,6 +8,7 @@ from django.utils import timezone
 
 REDISPATCH_AFTER = timedelta(seconds=20)
 LOOK_AFTER = timedelta(seconds=3)
+PRUNED_AT_ONCE = 1000
 
 
 class EventQuerySet(models.QuerySet["Event"]):
@@ -33,6 +34,18 @@ class EventQuerySet(models.QuerySet["Event"]):
         """Whether a later event about the same state was already applied; of two at one time the later received."""
         later = models.Q(occurred_at__gt=event.occurred_at) | models.Q(occurred_at=event.occurred_at, id__gt=event.id)
         return self.filter(later, state_key=event.state_key, applied_at__isnull=False).exists()
+
+    def prune(self, before: datetime) -> int:
+        """Delete the processed events that were received before then, some at a time; dead ones stay to be seen.
+
+        The values and versions that they made stay.
+        """
+        old = self.filter(received_at__lt=before, state__in=[Event.State.DONE, Event.State.SUPERSEDED])
+        count = 0
+        while pks := list(old.order_by("received_at").values_list("pk", flat=True)[:PRUNED_AT_ONCE]):
+            self.filter(pk__in=pks).delete()
+            count += len(pks)
+        return count
 
     def requeue(self) -> int:
         """Put ended events back into the queue; each keeps the outcomes of the handlers that succeeded."""
