@@ -20,11 +20,13 @@ _TONES = {
 }  # fmt: skip
 
 
+def tone_of(text: str) -> str:
+    return _TONES.get(str(text).lower(), "plain")
+
+
 def badge(text: str, tone: str = "", label: str = "") -> SafeString:
     """Draw a state as a coloured label; the tone follows from the text where none is given."""
-    return format_html(
-        '<span class="fb-badge fb-{}">{}</span>', tone or _TONES.get(str(text).lower(), "plain"), label or text
-    )
+    return format_html('<span class="fb-badge fb-{}">{}</span>', tone or tone_of(text), label or text)
 
 
 def badges(texts: Iterable[str], tone: str = "warn") -> SafeString | str:

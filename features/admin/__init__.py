@@ -1,5 +1,5 @@
 """The admin of the feature store."""
 
-from features.admin import definitions, events, runs, schedule, values, webhooks
+from features.admin import definitions, events, feature_definitions, runs, schedule, values, webhooks
 
-__all__ = ["definitions", "events", "runs", "schedule", "values", "webhooks"]
+__all__ = ["definitions", "events", "feature_definitions", "runs", "schedule", "values", "webhooks"]

@@ -1,13 +1,22 @@
 """Materialisation runs: how far they are, and what failed."""
 
-from django.contrib import admin
-from django.utils import timezone
-from unfold.decorators import display
+from typing import Any
 
-from features.admin.definitions import progress
-from features.admin_html import badge, duration, json_block, list_link, table
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.urls import path
+from kombu.exceptions import KombuError
+from unfold.decorators import action, display
+
+from features.admin.progress import progress_bar, progress_of, state_badge, time_taken
+from features.admin_html import duration, json_block, list_link, table
 from features.admin_tools import NamesFilter, ReadOnlyAdmin, moment
 from features.models import FeatureValue, MaterializationRun
+from features.redis_clients import REDIS_ERRORS
+from features.tasks import materialize_run
+
+_ASKED_MOST = 200
 
 
 class RunFeatureFilter(NamesFilter):
@@ -16,21 +25,70 @@ class RunFeatureFilter(NamesFilter):
 
 @admin.register(MaterializationRun)
 class MaterializationRunAdmin(ReadOnlyAdmin):
-    list_display = ("feature", "number", "shown_state", "shown_progress", "kind", moment("created_at"), "took")
-    list_filter = ("state", RunFeatureFilter, "created_at")
+    list_display = (
+        "feature",
+        "number",
+        "shown_state",
+        "shown_progress",
+        "took",
+        "kind",
+        "started_by",
+        moment("created_at"),
+    )
+    list_filter = ("state", "kind", RunFeatureFilter, "created_at")
     list_defer = ("entity_keys", "errors")
     search_fields = ("feature__startswith",)
     search_help_text = "The beginning of a feature's name."
     sortable_by = ()
     fieldsets = (
-        (None, {"fields": (("feature", "kind"), ("shown_state", "shown_progress"), "shown_errors")}),
+        (None, {"fields": (("feature", "kind", "started_by"), ("shown_state", "shown_progress"), "shown_errors")}),
         (
             "Times",
             {"fields": (("created_at", "started_at"), ("heartbeat_at", "finished_at"), "took", "slot")},
         ),
-        ("Entities", {"fields": ("cursor", "shown_keys", "values_written")}),
+        ("What it computes", {"fields": (("start", "end", "shown_every"), "shown_keys")}),
+        ("How far it is", {"fields": (("step", "cursor"), ("defaulted", "claims"), "values_written")}),
     )
-    readonly_fields = ("kind", "shown_state", "shown_progress", "shown_errors", "took", "shown_keys", "values_written")
+    readonly_fields = (
+        "started_by", "shown_state", "shown_progress", "shown_errors", "took", "shown_every", "shown_keys",
+        "values_written",
+    )  # fmt: skip
+    actions = ("stop", "resume")
+
+    class Media:
+        js = ("admin/runs.js",)
+
+    def get_urls(self) -> list[Any]:
+        look = path("progress/", self.admin_site.admin_view(self.progress), name="features_materializationrun_progress")
+        return [look, *super().get_urls()]
+
+    def progress(self, request: HttpRequest) -> HttpResponse:
+        """Tell open pages how far the runs are that they show."""
+        if not self.has_view_permission(request):
+            return JsonResponse({"error": "not allowed"}, status=403)
+        asked = [part for part in request.GET.get("ids", "").split(",") if part.isdecimal() and len(part) < 19]
+        runs = MaterializationRun.objects.defer("entity_keys", "errors").filter(pk__in=asked[:_ASKED_MOST])
+        return JsonResponse({"runs": {run.pk: progress_of(run).to_dict() for run in runs}})
+
+    def has_work_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return request.user.has_perm("features.change_featuredefinition")
+
+    @action(description="Stop", permissions=["work"])
+    def stop(self, request: HttpRequest, rows: QuerySet[MaterializationRun]) -> None:
+        chosen = MaterializationRun.objects.all().filter(pk__in=rows.values("pk"))
+        self.message_user(request, f"{chosen.stop()} stopped; each can be resumed where it is.", messages.SUCCESS)
+
+    @action(description="Resume", permissions=["work"])
+    def resume(self, request: HttpRequest, rows: QuerySet[MaterializationRun]) -> None:
+        chosen = list(rows.values_list("pk", flat=True))
+        count = MaterializationRun.objects.all().filter(pk__in=chosen).resume()
+        try:
+            for pk in chosen:
+                materialize_run.delay(pk)
+        except (KombuError, *REDIS_ERRORS):
+            self.message_user(request, "The broker does not answer: they start when it is back.", messages.ERROR)
+        else:
+            self.message_user(request, f"{count} back in the queue.", messages.SUCCESS)
 
     @display(description="run")
     def number(self, run: MaterializationRun) -> str:
@@ -38,21 +96,23 @@ class MaterializationRunAdmin(ReadOnlyAdmin):
 
     @display(description="state")
     def shown_state(self, run: MaterializationRun) -> str:
-        return badge(run.state)
+        return state_badge(run)
 
     @display(description="progress")
     def shown_progress(self, run: MaterializationRun) -> str:
-        return progress(run)
+        return progress_bar(run)
 
     @display(description="started by")
-    def kind(self, run: MaterializationRun) -> str:
+    def started_by(self, run: MaterializationRun) -> str:
         return f"schedule, slot {run.slot:%Y-%m-%d %H:%M:%S}" if run.slot else "hand or code"
 
     @display(description="took")
     def took(self, run: MaterializationRun) -> str:
-        if run.started_at is None:
-            return "–"
-        return duration((run.finished_at or timezone.now()) - run.started_at)
+        return time_taken(run)
+
+    @display(description="every")
+    def shown_every(self, run: MaterializationRun) -> str:
+        return duration(run.every)
 
     @display(description="errors")
     def shown_errors(self, run: MaterializationRun) -> str:

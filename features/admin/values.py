@@ -6,6 +6,7 @@ from django.contrib import admin
 from django.utils.html import format_html
 from unfold.decorators import display
 
+from features.admin.charts import history_drawing, sparkline
 from features.admin_html import duration, json_block, link, list_link, short, table
 from features.admin_tools import NamesFilter, ReadOnlyAdmin, moment
 from features.models import Event, FeatureDefinition, FeatureValue, KnownEntity, MaterializationRun
@@ -64,8 +65,10 @@ class FeatureValueAdmin(ReadOnlyAdmin):
     def history(self, row: FeatureValue) -> str:
         same = FeatureValue.objects.of(row.entity, row.entity_key).filter(feature=row.feature)
         newest = list(same.order_by("-event_timestamp", "-created_at", "-id")[:_HISTORY])
+        drawn = sparkline(newest[::-1]) or ""
         shown = table(_HEADINGS, [_line(each, each.pk == row.pk) for each in newest])
-        return format_html('{}<p class="fb-note">The newest {}, by the time they were true at.</p>', shown, len(newest))
+        note = f"The newest {len(newest)}, by the time they were true at."
+        return format_html('{}{}<p class="fb-note">{}</p>', drawn, shown, note)
 
 
 _HEADINGS = ("Value", "True at (UTC)", "Learned after", "Source", "")
@@ -96,7 +99,12 @@ class KnownEntityAdmin(ReadOnlyAdmin):
     def current(self, row: KnownEntity) -> str:
         names = list(FeatureDefinition.objects.filter(entity=row.entity).values_list("name", flat=True))
         newest = FeatureValue.objects.latest_of(row.entity, [row.entity_key], names)
-        return table(("Feature", *_HEADINGS), [(each.feature, *_line(each)) for each in newest])
+        rows = [(each.feature, *_line(each)[:-1], self._history(row, each.feature)) for each in newest]
+        return table(("Feature", *_HEADINGS[:-1], "History"), rows)
+
+    def _history(self, row: KnownEntity, feature: str) -> str:
+        histories = FeatureValue.objects.all().histories(row.entity, [row.entity_key], feature)
+        return history_drawing(histories[row.entity_key])
 
     @display(description="history")
     def all_values(self, row: KnownEntity) -> str:

@@ -2,14 +2,18 @@
 
 import math
 import time
+from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Self
 
 from django.conf import settings
 from django.db import models, transaction
-from django.db.models.functions import Now
+from django.db.models.functions import Now, RowNumber
 from django.utils import timezone
+
+HISTORY = 40
+"""Values in the drawing of one entity's history."""
 
 
 class FeatureValueQuerySet(models.QuerySet["FeatureValue"]):
@@ -23,6 +27,17 @@ class FeatureValueQuerySet(models.QuerySet["FeatureValue"]):
             .order_by("entity_key", "feature", "-event_timestamp", "-created_at", "-id")
             .distinct("entity_key", "feature")
         )
+
+    def histories(self, entity: str, entity_keys: Sequence[str], feature: str) -> dict[str, list["FeatureValue"]]:
+        """Return the newest HISTORY values of each entity's feature, by entity key, oldest first."""
+        place = models.Window(
+            RowNumber(), partition_by="entity_key", order_by=["-event_timestamp", "-created_at", "-id"]
+        )
+        same = self.filter(entity=entity, entity_key__in=entity_keys, feature=feature).annotate(place=place)
+        found = defaultdict[str, list[FeatureValue]](list)
+        for row in same.filter(place__lte=HISTORY).order_by("event_timestamp", "created_at", "id"):
+            found[row.entity_key].append(row)
+        return found
 
 
 class FeatureValue(models.Model):

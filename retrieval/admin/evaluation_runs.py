@@ -83,7 +83,7 @@ class EvaluationRunAdmin(ReadOnlyAdmin):
                 self._dispatch(request, run)
                 return HttpResponseRedirect(admin_url(EvaluationRun, run.pk))
         page = {"title": "Ask the golden questions", "form": form, "submit": "Run now", "opts": self.opts}
-        return render(request, "admin/retrieval/form_page.html", self.admin_site.each_context(request) | page)
+        return render(request, "admin/form_page.html", self.admin_site.each_context(request) | page)
 
     def go_on(self, request: HttpRequest, pk: int) -> HttpResponse:
         if not self.has_start_permission(request):

@@ -82,7 +82,7 @@ class GoldenQuestionAdmin(ListAdmin):
             self.message_user(request, f"{added} added to {index}, {changed} changed.", messages.SUCCESS)
             return HttpResponseRedirect(list_url(GoldenQuestion))
         page = {"title": "Import golden questions", "form": form, "submit": "Import", "opts": self.opts}
-        return render(request, "admin/retrieval/form_page.html", self.admin_site.each_context(request) | page)
+        return render(request, "admin/form_page.html", self.admin_site.each_context(request) | page)
 
     @action(description="Run now", url_path="run", permissions=["view"], icon="play_arrow")
     def run_now(self, request: HttpRequest) -> HttpResponse:

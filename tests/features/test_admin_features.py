@@ -15,6 +15,8 @@ from django_celery_beat.models import IntervalSchedule, PeriodicTask
 from features import admin_tools
 from features.admin_tools import EstimatedPaginator, distinct_values
 from features.models import Event, FeatureDefinition, FeatureValue, HandlerOutcome, MaterializationRun
+from features.registry import entity
+from features.registry import feature as declare
 from features.schedule import MATERIALIZE_TASK
 
 pytestmark = pytest.mark.django_db
@@ -27,6 +29,11 @@ EVENT = "admin:features_event_change"
 
 @pytest.fixture
 def feature() -> FeatureDefinition:
+    @entity()
+    class Robot:
+        robot_id: str
+
+    declare(entity=Robot, name="speed", materialize=True)(lambda robot_id: 1)
     return FeatureDefinition.objects.create(
         name="speed", entity="Robot", location="here:1", declared_refresh=timedelta(hours=1), materialize=True
     )

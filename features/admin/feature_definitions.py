@@ -1,0 +1,140 @@
+"""Features as the code declares them, how well they cover their entities, and what an operator may do."""
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.utils.html import format_html
+from unfold.decorators import action, display
+
+from features.admin.charts import coverage_bar, history_drawing
+from features.admin.definitions import state_of
+from features.admin.feature_pages import FeaturePages
+from features.admin.progress import progress_bar, state_badge, time_taken
+from features.admin_html import badge, duration, json_block, link, list_link, short, table
+from features.admin_tools import DefinitionAdmin
+from features.coverage import MOST_IN_LIST, coverages
+from features.errors import FabraError
+from features.materialize import ask_for_run
+from features.models import FeatureDefinition, FeatureValue, MaterializationRun
+
+
+@admin.register(FeatureDefinition)
+class FeatureDefinitionAdmin(FeaturePages, DefinitionAdmin):
+    operator_fields = ("is_enabled", "refresh_override", "is_scheduled")
+    list_display = ("name", "entity", "mode", "shown_state", "covered", "is_scheduled", "shown_ttl", "location")
+    list_filter = (*DefinitionAdmin.list_filter, "materialize", "is_scheduled")
+    search_fields = ("name", "description", "entity", "trigger")
+    readonly_fields = ("mode", "shown_default", "calls", "coverage", "newest_values", "runs")
+    fieldsets = (
+        (None, {"fields": ("coverage", "runs", "newest_values")}),
+        ("What you may change", {"fields": ("is_enabled", "refresh_override", "is_scheduled")}),
+        (
+            "As the code declares it",
+            {
+                "fields": (
+                    ("name", "entity"), "description", "location", ("mode", "declared_refresh"),
+                    ("materialize", "trigger"), ("ttl", "stale_tolerance"), ("calls", "takes_as_of"), "shown_default",
+                    ("created_at", "gone_at"),
+                )
+            },
+        ),
+    )  # fmt: skip
+    actions = ("materialize_now",)
+
+    class Media:
+        js = ("admin/runs.js",)
+
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        """Look up the coverage of the whole list at once."""
+        changelist = super().get_changelist_instance(request)
+        rows = list(changelist.result_list)
+        found = coverages(rows, most=MOST_IN_LIST)
+        for row in rows:
+            row.coverage = found[row.name]
+        changelist.result_list = rows
+        return changelist
+
+    @display(description="state")
+    def shown_state(self, row: FeatureDefinition) -> str:
+        return badge(state_of(row))
+
+    @display(description="TTL", ordering="ttl")
+    def shown_ttl(self, row: FeatureDefinition) -> str:
+        return duration(row.ttl)
+
+    @display(description="how values come about")
+    def mode(self, row: FeatureDefinition) -> str:
+        return row.mode
+
+    @display(description="how its function is called")
+    def calls(self, row: FeatureDefinition) -> str:
+        taken = f"up to {row.batch_size:,} keys in a call" if row.batch_size else "one key in a call"
+        return f"{taken}, {row.concurrency} at once while it is materialised"
+
+    @display(description="default value")
+    def shown_default(self, row: FeatureDefinition) -> str:
+        return json_block(row.default_value)
+
+    @display(description="coverage")
+    def covered(self, row: FeatureDefinition) -> str:
+        return coverage_bar(row.coverage)  # type: ignore[attr-defined]
+
+    @display(description="coverage")
+    def coverage(self, row: FeatureDefinition) -> str:
+        return coverage_bar(coverages([row])[row.name], has_legend=True)
+
+    @display(description="newest values")
+    def newest_values(self, row: FeatureDefinition) -> str:
+        newest = list(FeatureValue.objects.filter(feature=row.name).order_by("-created_at")[:10])
+        histories = FeatureValue.objects.all().histories(row.entity, [each.entity_key for each in newest], row.name)
+        rows = [
+            (link(FeatureValue, each.pk, each.entity_key),
+             format_html('<code class="fb-code">{}</code>', short(each.value)),
+             f"{each.event_timestamp:%Y-%m-%d %H:%M:%S}", each.get_source_display(),
+             history_drawing(histories[each.entity_key]))
+            for each in newest
+        ]  # fmt: skip
+        return format_html(
+            "{}{}",
+            table([row.entity, "Value", "True at (UTC)", "Source", "Its history"], rows),
+            list_link(FeatureValue, "All of them", feature=row.name),
+        )
+
+    @display(description="newest runs")
+    def runs(self, row: FeatureDefinition) -> str:
+        newest = MaterializationRun.objects.filter(feature=row.name)[:10]
+        rows = [
+            (link(MaterializationRun, run.pk, f"#{run.pk}"), run.get_kind_display(), state_badge(run),
+             progress_bar(run), time_taken(run), f"{run.created_at:%Y-%m-%d %H:%M:%S}")
+            for run in newest
+        ]  # fmt: skip
+        headings = ["Run", "Kind", "State", "Progress", "Took", "Asked for (UTC)"]
+        return table(headings, rows, "It was never materialised.")
+
+    def has_materialize_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return request.user.has_perm("features.change_featuredefinition")
+
+    @action(description="Materialise now", permissions=["materialize"])
+    def materialize_now(self, request: HttpRequest, rows: QuerySet[FeatureDefinition]) -> None:
+        for row in rows:
+            self._materialize(request, row)
+
+    @action(description="Materialise now", permissions=["materialize"], url_path="materialize", icon="play_arrow")
+    def materialize_this(self, request: HttpRequest, object_id: Any) -> HttpResponse:
+        self._materialize(request, self.found(object_id))
+        return HttpResponseRedirect(self.url_of(object_id))
+
+    def _materialize(self, request: HttpRequest, row: FeatureDefinition) -> None:
+        if row.trigger:
+            self.message_user(request, f"{row.name}: its events compute it; there is nothing to run.", messages.WARNING)
+        elif row.gone_at is not None or not row.is_enabled:
+            self.message_user(request, f"{row.name} is {state_of(row)} and was not started.", messages.WARNING)
+        else:
+            try:
+                run = ask_for_run(row.name)
+            except FabraError as error:
+                self.message_user(request, str(error), messages.ERROR)
+            else:
+                self.start(request, run)

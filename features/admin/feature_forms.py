@@ -1,0 +1,84 @@
+"""Forms of the feature's pages: try it for one entity, backfill it."""
+
+from datetime import datetime
+from typing import Any
+
+from django import forms
+from django.utils import timezone
+from unfold.widgets import (
+    UnfoldAdminSplitDateTimeWidget,
+    UnfoldAdminTextareaWidget,
+    UnfoldAdminTextInputWidget,
+)
+
+from features.admin_tools import JsonTextField
+from features.durations import parse_duration
+from features.errors import FabraError
+from features.registry import FeatureSpec
+from features.text import check_key
+
+
+class MomentField(forms.SplitDateTimeField):
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(widget=UnfoldAdminSplitDateTimeWidget, **kwargs)
+
+    def clean(self, value: Any) -> datetime | None:
+        moment: datetime | None = super().clean(value)
+        if moment is not None and moment > timezone.now():
+            raise forms.ValidationError("This is in the future.")
+        return moment
+
+
+class TryForm(forms.Form):
+    entity_key = forms.CharField(widget=UnfoldAdminTextInputWidget, strip=False)
+    as_of = MomentField(required=False, help_text="The moment the value shall be true at, in UTC. Empty: now.")
+    payload = JsonTextField(required=False, help_text="The payload of the event that it gets.")
+
+    def __init__(self, spec: FeatureSpec, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.spec = spec
+        self.fields["entity_key"].label = spec.entity.key
+        if not spec.takes_as_of:
+            del self.fields["as_of"]
+        if not spec.trigger:
+            del self.fields["payload"]
+
+    def clean_entity_key(self) -> str:
+        return _checked(self.cleaned_data["entity_key"], self.spec)
+
+
+class BackfillForm(forms.Form):
+    start = MomentField(help_text="In UTC.")
+    end = MomentField(help_text="Included. At most now.")
+    every = forms.CharField(
+        widget=UnfoldAdminTextInputWidget, help_text="The time between two moments, such as 1h, 1d or 1h30m."
+    )
+    entity_keys = forms.CharField(
+        required=False,
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 4, "class": "fb-mono"}),
+        help_text="One on a line. Empty: all known entities.",
+    )
+
+    def __init__(self, spec: FeatureSpec, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.spec = spec
+        self.fields["entity_keys"].label = f"{spec.entity.key}s"
+
+    def clean_every(self) -> str:
+        text: str = self.cleaned_data["every"]
+        try:
+            parse_duration(text, "every")
+        except FabraError as error:
+            raise forms.ValidationError(str(error)) from None
+        return text
+
+    def clean_entity_keys(self) -> list[str] | None:
+        keys = [line.strip() for line in self.cleaned_data["entity_keys"].splitlines() if line.strip()]
+        return [_checked(key, self.spec) for key in keys] or None
+
+
+def _checked(key: str, spec: FeatureSpec) -> str:
+    try:
+        return check_key(key, spec.entity.key)
+    except FabraError as error:
+        raise forms.ValidationError(str(error)) from None

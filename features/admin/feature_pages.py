@@ -1,0 +1,132 @@
+"""Pages of one feature: try it for an entity, and backfill it over a range."""
+
+from datetime import timedelta
+from typing import Any
+
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404, render
+from django.utils import timezone
+from django.utils.html import format_html
+from kombu.exceptions import KombuError
+from unfold.decorators import action
+
+from features import registry
+from features.admin.charts import history_drawing
+from features.admin.feature_forms import BackfillForm, TryForm
+from features.admin_html import admin_url, duration, link, pretty
+from features.admin_tools import ListAdmin
+from features.errors import FabraError
+from features.freshness import Limits, freshness
+from features.materialize import ask_for_run
+from features.models import FeatureDefinition, FeatureValue, MaterializationRun
+from features.redis_clients import REDIS_ERRORS
+from features.registry import FeatureSpec
+from features.tasks import materialize_run
+from features.trial import Trial, try_feature
+
+
+class FeaturePages(ListAdmin):
+    actions_detail = ("try_it", "materialize_this", "backfill")
+
+    @action(description="Try it", permissions=["materialize"], url_path="try", icon="science")
+    def try_it(self, request: HttpRequest, object_id: Any) -> HttpResponse:
+        """Run the function for one entity and show what it made, and keep nothing."""
+        row = self.found(object_id)
+        spec = self._spec(row)
+        form = TryForm(spec, request.POST or None)
+        result = None
+        if request.method == "POST" and form.is_valid():
+            given = form.cleaned_data
+            trial = try_feature(spec, given["entity_key"], as_of=given.get("as_of"), payload=given.get("payload"))
+            result = _shown(row, spec, given["entity_key"], trial)
+        page = {
+            "title": f"Try {row.name}",
+            "intro": "The function is called now, for one entity. Its result is shown and not stored.",
+            "submit": "Run it",
+            "result": result,
+        }
+        return self._page(request, row, form, page, "admin/features/try.html")
+
+    @action(description="Backfill", permissions=["materialize"], url_path="backfill", icon="history")
+    def backfill(self, request: HttpRequest, object_id: Any) -> HttpResponse:
+        """Start a run that computes the values of a range of past time."""
+        row = self.found(object_id)
+        spec = self._spec(row)
+        if not spec.takes_as_of:
+            example = f"{spec.function.__name__}({spec.entity.key}{'s' if spec.is_batch else ''}, as_of)"
+            self.message_user(
+                request,
+                f"{row.name} cannot be computed as of a past time: declare its function as {example}.",
+                messages.WARNING,
+            )
+            return HttpResponseRedirect(self.url_of(object_id))
+        now = timezone.now().replace(minute=0, second=0, microsecond=0)
+        initial = {"start": now - timedelta(days=7), "end": now, "every": "1d"}
+        form = BackfillForm(spec, request.POST or None, initial=initial)
+        if request.method == "POST" and form.is_valid():
+            given = form.cleaned_data
+            try:
+                run = ask_for_run(row.name, given["entity_keys"], given["start"], given["end"], given["every"])
+            except FabraError as error:
+                form.add_error(None, str(error))
+            else:
+                self.start(request, run)
+                return HttpResponseRedirect(admin_url(MaterializationRun, run.pk))
+        page = {
+            "title": f"Backfill {row.name}",
+            "intro": "Its values are computed as of each moment of the range and stored as true then, learned now.",
+            "submit": "Start",
+        }
+        return self._page(request, row, form, page, "admin/form_page.html")
+
+    def start(self, request: HttpRequest, run: MaterializationRun) -> None:
+        """Hand a queued run to a worker, and say so."""
+        try:
+            materialize_run.delay(run.pk)
+        except (KombuError, *REDIS_ERRORS):
+            self.message_user(
+                request,
+                f"The broker does not answer: the run {run} is queued, and starts when it is back.",
+                messages.ERROR,
+            )
+        else:
+            self.message_user(
+                request, format_html("Started: {}.", link(MaterializationRun, run.pk, run)), messages.SUCCESS
+            )
+
+    def found(self, object_id: Any) -> FeatureDefinition:
+        if not str(object_id).isdigit():
+            raise Http404
+        return get_object_or_404(FeatureDefinition, pk=object_id)
+
+    def url_of(self, object_id: Any) -> str:
+        return admin_url(FeatureDefinition, object_id)
+
+    def _spec(self, row: FeatureDefinition) -> FeatureSpec:
+        spec = registry.features.get(row.name)
+        if spec is None:
+            raise Http404(f"No code declares {row.name}.")
+        return spec
+
+    def _page(self, request: HttpRequest, row: FeatureDefinition, form: Any, page: Any, template: str) -> HttpResponse:
+        shared = self.admin_site.each_context(request) | {"opts": self.opts, "original": row, "form": form}
+        return render(request, template, shared | {"media": self.media + form.media} | page)
+
+
+def _shown(row: FeatureDefinition, spec: FeatureSpec, entity_key: str, trial: Trial) -> dict[str, Any]:
+    """Return what the template draws, with what the store has of the same entity beside it."""
+    history = FeatureValue.objects.all().histories(spec.entity.name, [entity_key], spec.name)[entity_key]
+    stored = history[-1] if history else None
+    now = timezone.now()
+    return {
+        "trial": trial,
+        "took": duration(trial.duration_ms / 1000),
+        "value": pretty(trial.value),
+        "stored": stored,
+        "stored_value": pretty(stored.value) if stored else "",
+        "is_same": stored is not None and not trial.error and stored.value == trial.value,
+        "state": freshness(stored.event_timestamp, Limits.of(spec, row.refresh_override), now).value if stored else "",
+        "age": duration(now - stored.event_timestamp) if stored else "",
+        "history": history_drawing(history) if len(history) > 1 else "",
+    }

@@ -1,0 +1,66 @@
+"""How far a run is: drawn, and told to pages that are open."""
+
+from dataclasses import asdict, dataclass
+
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from features.admin_html import badge, bar, duration, tone_of
+from features.models import MaterializationRun
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    percent: float
+    label: str
+    tone: str
+    state: str
+    state_tone: str
+    took: str
+    is_finished: bool
+
+    def to_dict(self) -> dict[str, object]:
+        return asdict(self)
+
+
+def progress_of(run: MaterializationRun) -> Progress:
+    """Return what the page shows; the failed ones count as worked off."""
+    label = f"{run.worked:,} of {run.total:,}" + (f", {run.failed:,} failed" if run.failed else "")
+    if not run.total:
+        label = "none to do" if run.state == run.State.DONE else "not begun"
+    seconds = (timezone.now() - run.started_at).total_seconds() if run.started_at else 0.0
+    if run.state == run.State.RUNNING and run.worked and seconds > 0:
+        rate = run.worked / seconds
+        label += f" · {rate:,.0f}/s · {duration(max(0, run.total - run.worked) / rate)} left"
+    return Progress(
+        percent=round(100 * run.worked / run.total, 2) if run.total else 0.0,
+        label=label,
+        tone="bad" if run.state == run.State.FAILED else "warn" if run.failed else "good",
+        state=run.state,
+        state_tone=tone_of(run.state),
+        took=duration((run.finished_at or timezone.now()) - run.started_at) if run.started_at else "–",
+        is_finished=run.is_finished,
+    )
+
+
+def progress_bar(run: MaterializationRun) -> SafeString:
+    """Draw the bar; admin/runs.js moves it while the run goes on."""
+    now = progress_of(run)
+    return _live(run, "bar", bar(now.percent, 100, now.label, now.tone))
+
+
+def state_badge(run: MaterializationRun) -> SafeString:
+    return _live(run, "state", badge(run.state))
+
+
+def time_taken(run: MaterializationRun) -> SafeString:
+    return _live(run, "took", format_html("{}", progress_of(run).took))
+
+
+def _live(run: MaterializationRun, part: str, drawn: SafeString) -> SafeString:
+    if run.is_finished:
+        return drawn
+    url = reverse("admin:features_materializationrun_progress")
+    return format_html('<span data-fb-run="{}" data-fb-part="{}" data-fb-url="{}">{}</span>', run.pk, part, url, drawn)
