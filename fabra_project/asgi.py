@@ -1,11 +1,12 @@
 """The ASGI application: HTTP through Django, the chat page's WebSocket through Channels."""
 
 import os
+from typing import Any
 
 from django.core.asgi import get_asgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "fabra_project.settings")
-http = get_asgi_application()
+django = get_asgi_application()
 
 from channels.auth import AuthMiddlewareStack  # noqa: E402 (needs the apps to be loaded)
 from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
@@ -14,6 +15,14 @@ from django.urls import path  # noqa: E402
 
 from chat.consumers import ChatConsumer  # noqa: E402
 from fabra_project.static_files import with_static_files  # noqa: E402
+from features.background import own_thread  # noqa: E402
+
+
+async def http(scope: Any, receive: Any, send: Any) -> None:
+    """Call Django on a kept thread: it would start two for each request, and its last work there is its own end."""
+    async with own_thread():
+        await django(scope, receive, send)
+
 
 websocket = AllowedHostsOriginValidator(AuthMiddlewareStack(URLRouter([path("ws/chat", ChatConsumer.as_asgi())])))
 application = ProtocolTypeRouter({"http": with_static_files(http), "websocket": websocket})

@@ -1,8 +1,9 @@
 """Coroutines that outlive, or are shared beyond, the request that started them."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from asgiref.sync import AsyncToSync, ThreadSensitiveContext, sync_to_async
@@ -11,6 +12,26 @@ from django.db import close_old_connections
 T = TypeVar("T")
 
 _tasks: set[asyncio.Task[Any]] = set()
+_idle: list[ThreadPoolExecutor] = []
+_IDLE_MOST = 64
+
+
+@asynccontextmanager
+async def own_thread() -> AsyncIterator[None]:
+    """Give the block a database thread that nobody else uses meanwhile; it is kept for later blocks.
+
+    A block's last database work must have ended when the block does, unless it ends with an exception.
+    """
+    executor, is_idle = _idle.pop() if _idle else ThreadPoolExecutor(max_workers=1), False
+    try:
+        async with ThreadSensitiveContext(executor=executor):
+            yield
+        is_idle = len(_idle) < _IDLE_MOST
+    finally:
+        if is_idle:
+            _idle.append(executor)
+        else:
+            executor.shutdown(wait=False)
 
 
 async def with_own_thread(coroutine: Coroutine[Any, Any, T]) -> T:
@@ -21,15 +42,11 @@ async def with_own_thread(coroutine: Coroutine[Any, Any, T]) -> T:
     """
     if getattr(AsyncToSync.executors, "current", None) is not None:
         return await coroutine
-    executor = ThreadPoolExecutor(max_workers=1)
-    try:
-        async with ThreadSensitiveContext(executor=executor):
-            try:
-                return await coroutine
-            finally:
-                await sync_to_async(close_old_connections)()
-    finally:
-        executor.shutdown(wait=False)
+    async with own_thread():
+        try:
+            return await coroutine
+        finally:
+            await sync_to_async(close_old_connections)()
 
 
 def spawn(coroutine: Coroutine[Any, Any, T], *, uses_database: bool = True) -> asyncio.Task[T]:
