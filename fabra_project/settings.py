@@ -299,8 +299,12 @@ UNFOLD = {
             {
                 "title": title,
                 "items": [
-                    {"title": label, "icon": icon, "link": reverse_lazy(f"admin:{model}_changelist")}
-                    for label, icon, model in entries
+                    {
+                        "title": label,
+                        "icon": icon,
+                        "link": reverse_lazy(page if ":" in page else f"admin:{page}_changelist"),
+                    }
+                    for label, icon, page in entries
                 ],
             }
             for title, entries in (
@@ -322,6 +326,7 @@ UNFOLD = {
                         ("Chunks", "segment", "retrieval_chunk"),
                         ("Indexes", "database", "retrieval_index"),
                         ("Retrievers", "search", "retrieval_retrieverdefinition"),
+                        ("Search test", "manage_search", "retrieval:search_test"),
                         ("Golden questions", "fact_check", "retrieval_goldenquestion"),
                         ("Evaluation runs", "monitoring", "retrieval_evaluationrun"),
                     ],

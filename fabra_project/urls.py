@@ -3,7 +3,11 @@ from django.urls import include, path
 
 from chat.api import error_pages
 
-urlpatterns = [path("admin/", admin.site.urls), path("", include("chat.urls"))]
+urlpatterns = [
+    path("admin/retrieval/", include("retrieval.urls")),
+    path("admin/", admin.site.urls),
+    path("", include("chat.urls")),
+]
 
 handler400 = error_pages.bad_request
 handler404 = error_pages.not_found

@@ -1,0 +1,184 @@
+"""The retrieval test page: a question, what each leg and their fusion find, why, and how PostgreSQL went about it."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import urlencode
+
+from django.conf import settings
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils.html import format_html
+
+from features.admin_html import admin_url, link
+from features.errors import FabraError
+from retrieval.admin.search_forms import SearchForm
+from retrieval.evaluation.golden import Golden, normalised
+from retrieval.filters import EVERYONE
+from retrieval.highlight import highlighter
+from retrieval.hits import Hit, SearchRecord
+from retrieval.models import Chunk, Document, DocumentVersion, GoldenQuestion, Index
+from retrieval.models.golden import question_digest
+from retrieval.plans import recorded_plans
+from retrieval.search import search_plain
+
+_PAGE = "retrieval:search_test"
+_WAYS = (
+    ("hybrid", "Together", "the fusion of both legs, as a retriever gets it"),
+    ("semantic", "By meaning", "the semantic leg: cosine of the embeddings"),
+    ("lexical", "By words", "the lexical leg: BM25 as a share of the question's greatest possible one"),
+)
+_FLAGS = {
+    "semantic_unavailable": "The embedder is down: words alone decided.",
+    "lexical_empty": "No word of the question is in the index: meaning alone decided.",
+    "rerank_unavailable": "The reranker did not answer.",
+    "short": "Fewer chunks match than were asked for.",
+}
+
+
+def show(request: HttpRequest) -> HttpResponse:
+    """Answer the question of the URL, or ask for one."""
+    if not request.user.has_perm("retrieval.view_chunk"):
+        raise PermissionDenied
+    form = SearchForm(request.GET if "q" in request.GET else None, initial={"index": settings.FABRA_DEFAULT_INDEX})
+    page: dict[str, Any] = {}
+    if form.is_bound and form.is_valid():
+        try:
+            page = _answer(form.cleaned_data, can_keep=request.user.has_perm("retrieval.add_goldenquestion"))
+        except FabraError as error:
+            name = str(error).split(" ", 1)[0]
+            form.add_error(name if name in form.fields else None, str(error))
+    context = {"title": "Search test", "form": form, "page": page}
+    return render(request, "admin/retrieval/search/page.html", admin.site.each_context(request) | context)
+
+
+def keep(request: HttpRequest) -> HttpResponse:
+    """Make the question a golden one that expects the document, or add the document to what it expects."""
+    if not request.user.has_perms(["retrieval.add_goldenquestion", "retrieval.change_goldenquestion"]):
+        raise PermissionDenied
+    form = SearchForm(request.POST)
+    document_id = request.POST.get("document_id", "")
+    if not form.is_valid():
+        messages.error(request, "The question could not be kept; search again.")
+        return HttpResponseRedirect(reverse(_PAGE))
+    asked = form.cleaned_data
+    try:
+        golden = Golden(
+            question=asked["q"], expected_documents=[document_id], filters=asked["filters"], audience=asked["audience"]
+        )
+    except FabraError as error:
+        messages.error(request, str(error))
+    else:
+        row = _kept(asked["index"], golden)
+        messages.success(
+            request,
+            format_html("{} is expected of {}.", document_id, link(GoldenQuestion, row.pk, "the golden question")),
+        )
+    query = {name: request.POST.get(name, "") for name in SearchForm.base_fields}
+    return HttpResponseRedirect(f"{reverse(_PAGE)}?{urlencode(query)}")
+
+
+def _kept(index: Index, golden: Golden) -> GoldenQuestion:
+    digest = question_digest(golden.question, golden.filters, golden.audience)
+    row, is_new = GoldenQuestion.objects.get_or_create(
+        index=index,
+        digest=digest,
+        defaults={
+            "question": golden.question, "expected_documents": golden.expected_documents, "filters": golden.filters,
+            "audience": golden.audience,
+        },
+    )  # fmt: skip
+    if not is_new:
+        row.expected_documents = list(dict.fromkeys([*row.expected_documents, *golden.expected_documents]))
+        row.save()
+    return row
+
+
+def _answer(asked: dict[str, Any], *, can_keep: bool) -> dict[str, Any]:
+    index: Index = asked["index"]
+    golden = GoldenQuestion.objects.filter(
+        index=index, digest=question_digest(asked["q"], asked["filters"], asked["audience"])
+    ).first()
+    plans = {}
+    for mode, _, _ in _WAYS:
+        with recorded_plans() as plans[mode]:
+            _search(asked, mode)
+    # Once more for the timings, which the plans were in the way of; by now model and index are warm.
+    records = {mode: _search(asked, mode) for mode, _, _ in _WAYS}
+    together = {hit.chunk_id: place for place, hit in enumerate(records["hybrid"].hits, 1)}
+    hits = [hit for record in records.values() for hit in record.hits]
+    mark = highlighter(index.language, asked["q"], (hit.content for hit in hits))
+    documents = dict(
+        DocumentVersion.objects.filter(pk__in={hit.version_id for hit in hits}).values_list("pk", "document_id")
+    )
+    return {
+        "ways": [
+            {
+                "mode": mode, "title": title, "what": what, "plans": plans[mode],
+                "record": records[mode], "flags": [_FLAGS.get(flag, flag) for flag in records[mode].flags],
+                "hits": list(_hits(mode, records[mode], mark, documents, golden, together)),
+            }
+            for mode, title, what in _WAYS
+        ],
+        "index": index,
+        "generation": index.generation,
+        "options": records["hybrid"].options,
+        "golden": golden,
+        "golden_url": admin_url(GoldenQuestion, golden.pk) if golden else "",
+        "can_keep": can_keep,
+    }  # fmt: skip
+
+
+def _search(asked: dict[str, Any], mode: str) -> SearchRecord:
+    return search_plain(
+        asked["index"].name,
+        asked["q"],
+        asked["top_k"],
+        asked["filters"],
+        mode=mode,  # type: ignore[arg-type]
+        fusion=asked["fusion"] or None,
+        lexical_weight=asked["lexical_weight"],
+        audience=asked["audience"] or EVERYONE,
+    )
+
+
+def _hits(
+    mode: str,
+    record: SearchRecord,
+    mark: Callable[[str], str],
+    documents: dict[int, int],
+    golden: GoldenQuestion | None,
+    together: dict[int, int],
+) -> Iterator[dict[str, Any]]:
+    best = max((hit.score for hit in record.hits), default=0) or 1
+    for place, hit in enumerate(record.hits, 1):
+        label, tone = _legs(hit) if mode == "hybrid" else _place_together(together.get(hit.chunk_id))
+        yield {
+            "hit": hit,
+            "place": place,
+            "text": mark(hit.content),
+            "percent": f"{max(0, 100 * hit.score / best):.1f}",
+            "label": label,
+            "tone": tone,
+            "document_url": admin_url(Document, documents[hit.version_id]) if hit.version_id in documents else "",
+            "chunk_url": admin_url(Chunk, hit.chunk_id),
+            "is_expected": golden is not None and _is_expected(hit, golden),
+        }
+
+
+def _legs(hit: Hit) -> tuple[str, str]:
+    """Return the leg that brought a hit, and its tone."""
+    if hit.semantic_rank is not None and hit.lexical_rank is not None:
+        return "both legs", "good"
+    return ("by words", "warn") if hit.semantic_rank is None else ("by meaning", "info")
+
+
+def _place_together(place: int | None) -> tuple[str, str]:
+    return (f"together {place}", "good") if place else ("not together", "plain")
+
+
+def _is_expected(hit: Hit, golden: GoldenQuestion) -> bool:
+    is_document = not golden.expected_documents or hit.document_id in golden.expected_documents
+    return is_document and normalised(golden.expected_text) in normalised(hit.content)
