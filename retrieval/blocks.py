@@ -129,9 +129,10 @@ class _PieceMaker:
         lead_tokens = self.count_tokens(lead)
         if lead_tokens > self.max_tokens // 3:
             lead, lead_tokens, lead_end = "", 0, start
-        cuts = [start, *starts[bisect_right(starts, max(lead_end, start)) : bisect_right(starts, end - 1)], end]
-        if not lead:
-            cuts = [start, *starts[bisect_right(starts, start) : bisect_right(starts, end - 1)], end]
+        lines = starts[bisect_right(starts, max(lead_end, start)) : bisect_right(starts, end - 1)]
+        if node.type != "table":
+            lines = _spaced(lines, max(lead_end, start))
+        cuts = [start, *lines, end]
         for place, (begin, stop) in enumerate(zip(cuts, cuts[1:], strict=False)):
             if place == 0:
                 yield from self._of_text(begin, stop, rank)
@@ -187,6 +188,16 @@ class _PieceMaker:
 
 
 _LEAVES = {"paragraph", "heading", "fence", "code_block", "html_block", "hr", "table"}
+
+
+def _spaced(cuts: list[int], last: int) -> list[int]:
+    """Return the cuts without those that would make a piece of a few characters."""
+    kept = []
+    for cut in cuts:
+        if cut - last >= _SENTENCE_MIN_CHARS:
+            kept.append(cut)
+            last = cut
+    return kept
 
 
 def _rank(node: SyntaxTreeNode, previous: SyntaxTreeNode | None, rank: int) -> int:

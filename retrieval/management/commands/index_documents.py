@@ -1,49 +1,53 @@
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from features.errors import InvalidInput
+from features.errors import FabraError, InvalidInput
 from retrieval.errors import EmbedderUnavailable
-from retrieval.files import SUFFIXES, Unreadable, find_files, read_document
 from retrieval.indexing import index_document
+from retrieval.readers import SUFFIXES, Unreadable, read
+from retrieval.sources import open_source
 
 
 class Command(BaseCommand):
     help = f"Index the documents of a folder ({', '.join(SUFFIXES)}); what has not changed is skipped."
 
     def add_arguments(self, parser: Any) -> None:
-        parser.add_argument("path", type=Path)
+        parser.add_argument("path")
         parser.add_argument("--index", required=True)
 
-    def handle(self, *args: Any, path: Path, index: str, **options: Any) -> None:
-        if not path.exists():
-            raise CommandError(f"There is no {path}.")
-        files = list(find_files(path))
-        if not files:
+    def handle(self, *args: Any, path: str, index: str, **options: Any) -> None:
+        try:
+            source = open_source(path)
+            entries = list(source.entries())
+        except FabraError as error:
+            raise CommandError(str(error)) from error
+        if not entries:
             raise CommandError(f"There are no {', '.join(SUFFIXES)} files in {path}.")
         counts = {"indexed": 0, "unchanged": 0}
-        unreadable: list[tuple[Path, str]] = []
+        unreadable: list[tuple[str, str]] = []
         started = time.monotonic()
-        for number, file in enumerate(files, 1):
+        for number, entry in enumerate(entries, 1):
             try:
-                document = read_document(file, path)
-                result = index_document(
-                    index,
-                    document.entity_id,
-                    document.text,
-                    document.metadata,
-                    title=document.title,
-                    source=f"index_documents {document.metadata['path']}",
-                )
-                counts["indexed" if result.is_changed else "unchanged"] += 1
-            except (Unreadable, InvalidInput, OSError) as error:
-                unreadable.append((file, str(error)))
+                if entry.refused:
+                    raise Unreadable(entry.refused)
+                for document in read(source.fetch(entry.path)):
+                    result = index_document(
+                        index,
+                        document.entity_id,
+                        document.text,
+                        document.metadata,
+                        title=document.title,
+                        source=f"index_documents {entry.path}",
+                    )
+                    counts["indexed" if result.is_changed else "unchanged"] += 1
+            except (Unreadable, InvalidInput) as error:
+                unreadable.append((entry.path, str(error)))
             except EmbedderUnavailable as error:
-                raise CommandError(f"{error} {number - 1} of {len(files)} files are done; run it again.") from error
-            self._show_progress(number, len(files), started)
+                raise CommandError(f"{error} {number - 1} of {len(entries)} files are done; run it again.") from error
+            self._show_progress(number, len(entries), started)
         for file, reason in unreadable:
             self.stderr.write(f"could not read {file}: {reason}")
         seconds = time.monotonic() - started

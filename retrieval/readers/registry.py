@@ -1,0 +1,64 @@
+"""Which reader reads which file."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from retrieval.readers import isolation
+from retrieval.readers.documents import Options, SourceDocument, SourceFile, Unreadable
+
+Read = Callable[[SourceFile, Options], Iterator[SourceDocument]]
+
+SUFFIXES: dict[str, "Reader"] = {}
+
+_SIGNATURES = ((b"%PDF-", ".pdf"), (b"PK\x03\x04", ".zip"), (b"\x1f\x8b", ".gz"))
+_TYPES = {"text/html": ".html", "application/xhtml+xml": ".html", "text/plain": ".txt", "text/markdown": ".md",
+          "application/pdf": ".pdf"}  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reader:
+    read: Read
+    is_isolated: bool
+    """Its library may run for ever or take all memory on a hostile file: it runs in a process with limits."""
+    signature: str = ""
+
+
+def reader(*suffixes: str, is_isolated: bool = False, signature: str = "") -> Callable[[Read], Read]:
+    """Declare a function as the reader of these suffixes; raise ValueError for a suffix that has one."""
+
+    def register(function: Read) -> Read:
+        for suffix in suffixes:
+            if suffix in SUFFIXES:
+                raise ValueError(f"{suffix} has a reader already.")
+            SUFFIXES[suffix] = Reader(read=function, is_isolated=is_isolated, signature=signature)
+        return function
+
+    return register
+
+
+def is_readable(path: str) -> bool:
+    return any(path.lower().endswith(suffix) for suffix in SUFFIXES)
+
+
+def read(file: SourceFile, options: Options | None = None) -> Iterator[SourceDocument]:
+    """Yield the file's documents; raise Unreadable with the reason."""
+    options = options or Options()
+    suffix = _kind(file)
+    found = SUFFIXES.get(suffix)
+    if found is None:
+        raise Unreadable(f"no reader for {suffix or 'this kind of file'}")
+    if found.is_isolated:
+        yield from isolation.read_isolated(file, suffix, options)
+    else:
+        yield from found.read(file, options)
+
+
+def _kind(file: SourceFile) -> str:
+    """Return the suffix to read it by: what was served as, or is called, must be what it holds."""
+    sniffed = next((kind for signature, kind in _SIGNATURES if file.content.startswith(signature)), "")
+    named = _TYPES.get(file.content_type.split(";")[0].strip().lower(), file.suffix)
+    if named not in SUFFIXES:
+        return sniffed or named
+    if sniffed != SUFFIXES[named].signature:
+        raise Unreadable(f"a {sniffed} file, not {named}" if sniffed else f"no {named} file")
+    return named

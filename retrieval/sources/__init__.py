@@ -1,0 +1,18 @@
+"""Sources: where files come from; one module for each kind."""
+
+from pathlib import Path
+
+from features.errors import InvalidInput
+from retrieval.sources.archive import Archive
+from retrieval.sources.entries import Entry, Source, SourceUnavailable
+from retrieval.sources.folder import Folder
+
+__all__ = ["Archive", "Entry", "Folder", "Source", "SourceUnavailable", "open_source"]
+
+
+def open_source(location: str) -> Source:
+    """Return the source at a path; raise InvalidInput if there is none."""
+    path = Path(location)
+    if not path.exists():
+        raise InvalidInput(f"There is no {location}.")
+    return Archive(path) if path.is_file() and path.suffix.lower() == ".zip" else Folder(path)

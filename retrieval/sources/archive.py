@@ -1,0 +1,102 @@
+"""A zip archive: nothing is unpacked to disk, and no more into memory than one file of it."""
+
+import stat
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from django.conf import settings
+
+from retrieval.readers import SourceFile, Unreadable, is_readable
+from retrieval.sources.entries import Entry, SourceUnavailable
+
+_MAX_RATIO = 200
+_RATIO_MATTERS_FROM_BYTES = 1 << 20
+_ENCRYPTED = 1
+
+
+class Archive:
+    def __init__(self, file: Path | IO[bytes], prefix: str = "") -> None:
+        self.location = str(file.resolve()) if isinstance(file, Path) else ""
+        self.prefix = f"{prefix}/" if prefix else ""
+        self._file = file
+
+    def entries(self) -> Iterator[Entry]:
+        """Yield the readable members in order; raise SourceUnavailable if the whole is broken or too large."""
+        with self._opened() as archive:
+            members = sorted((each for each in archive.infolist() if not each.is_dir()), key=lambda each: each.filename)
+            if len(members) > settings.FABRA_ARCHIVE_MAX_FILES:
+                raise SourceUnavailable(
+                    f"The archive has {len(members):,} files, and the limit is {settings.FABRA_ARCHIVE_MAX_FILES:,}."
+                )
+            total = sum(each.file_size for each in members)
+            if total > settings.FABRA_ARCHIVE_MAX_BYTES:
+                raise SourceUnavailable(
+                    f"The archive has {total:,} bytes when unpacked, and the limit is "
+                    f"{settings.FABRA_ARCHIVE_MAX_BYTES:,}."
+                )
+            for name in dict.fromkeys(each.filename for each in members):
+                parts = name.split("/")
+                if any(part.startswith(".") and part.strip(".") for part in parts) or parts[0] == "__MACOSX":
+                    continue
+                if is_readable(name) or name.lower().endswith(".zip"):
+                    yield Entry(path=self.prefix + _shown(name), refused=_refused(archive.getinfo(name)))
+
+    def fetch(self, path: str) -> SourceFile:
+        name = path.removeprefix(self.prefix)
+        try:
+            with self._opened() as archive:
+                member = archive.getinfo(name)
+                if reason := _refused(member):
+                    raise Unreadable(reason)
+                with archive.open(member) as stream:
+                    content = stream.read(settings.FABRA_FILE_MAX_BYTES + 1)
+        except (
+            KeyError,
+            zipfile.BadZipFile,
+            zlib.error,
+            EOFError,
+            NotImplementedError,
+            RuntimeError,
+            OSError,
+        ) as error:
+            raise Unreadable(f"the archive is broken here ({type(error).__name__})") from None
+        if len(content) > settings.FABRA_FILE_MAX_BYTES:
+            raise Unreadable(f"more bytes than the limit, {settings.FABRA_FILE_MAX_BYTES:,}")
+        return SourceFile(path=path, content=content)
+
+    def _opened(self) -> zipfile.ZipFile:
+        try:
+            return zipfile.ZipFile(self._file)
+        except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+            raise SourceUnavailable(f"The archive is broken ({type(error).__name__}).") from None
+
+
+def split_path(path: str) -> tuple[str, str]:
+    """Return (archive, member) of a path that leads into an archive, else ("", path)."""
+    head, found, tail = path.partition(".zip/")
+    return (f"{head}.zip", tail) if found else ("", path)
+
+
+def _refused(member: zipfile.ZipInfo) -> str:
+    name = member.filename
+    if name.startswith("/") or ".." in name.split("/") or "\\" in name or name[1:2] == ":":
+        return "a path that leads out of the archive"
+    if stat.S_ISLNK(member.external_attr >> 16):
+        return "a link"
+    if member.flag_bits & _ENCRYPTED:
+        return "encrypted"
+    if name.lower().endswith(".zip"):
+        return "an archive inside of an archive"
+    if member.file_size > settings.FABRA_FILE_MAX_BYTES:
+        return f"{member.file_size:,} bytes, and the limit is {settings.FABRA_FILE_MAX_BYTES:,}"
+    ratio = member.file_size / max(member.compress_size, 1)
+    if member.file_size > _RATIO_MATTERS_FROM_BYTES and ratio > _MAX_RATIO:
+        return f"packed {ratio:,.0f} to 1, as no document is"
+    return ""
+
+
+def _shown(name: str) -> str:
+    return "".join(sign if sign.isprintable() else "�" for sign in name)[:1000]

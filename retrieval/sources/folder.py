@@ -1,0 +1,60 @@
+"""A folder, or one file; archives in it are looked into."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from django.conf import settings
+
+from retrieval.readers import SourceFile, Unreadable, is_readable
+from retrieval.sources.archive import Archive, split_path
+from retrieval.sources.entries import Entry, SourceUnavailable
+
+
+class Folder:
+    def __init__(self, path: Path) -> None:
+        self.root = path.resolve() if path.is_dir() else path.resolve().parent
+        self.only = None if path.is_dir() else path.resolve()
+        self.location = str(path.resolve())
+
+    def entries(self) -> Iterator[Entry]:
+        """Yield the readable files in order; hidden ones are left out."""
+        found = [self.only] if self.only else sorted(self.root.rglob("*"))
+        for file in found:
+            path = file.relative_to(self.root)
+            if any(part.startswith(".") for part in path.parts) or not file.is_file():
+                continue
+            if file.suffix.lower() == ".zip":
+                yield from self._entries_of_archive(file, path.as_posix())
+            elif is_readable(file.name) or self.only:
+                refused = "" if file.resolve().is_relative_to(self.root) else "a link out of the folder"
+                yield Entry(path=path.as_posix(), refused=refused)
+
+    def fetch(self, path: str) -> SourceFile:
+        archive, inner = split_path(path)
+        if archive and (self.root / archive).is_file():
+            return Archive(self.root / archive, prefix=archive).fetch(path)
+        file = self.root / path
+        return SourceFile(path=path, content=_read(file))
+
+    def _entries_of_archive(self, file: Path, path: str) -> Iterator[Entry]:
+        try:
+            yield from Archive(file, prefix=path).entries()
+        except SourceUnavailable as error:
+            yield Entry(path=path, refused=str(error))
+
+
+def _read(file: Path) -> bytes:
+    try:
+        check_size(file.stat().st_size)
+        with file.open("rb") as stream:
+            content = stream.read(settings.FABRA_FILE_MAX_BYTES + 1)
+    except OSError as error:
+        raise Unreadable(error.strerror or type(error).__name__) from None
+    check_size(len(content))
+    return content
+
+
+def check_size(size: int) -> None:
+    """Raise Unreadable for a file that is larger than any may be."""
+    if size > settings.FABRA_FILE_MAX_BYTES:
+        raise Unreadable(f"{size:,} bytes, and the limit is {settings.FABRA_FILE_MAX_BYTES:,}")
