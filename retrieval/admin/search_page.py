@@ -15,7 +15,7 @@ from django.utils.html import format_html
 from features.admin_html import admin_url, link
 from features.errors import FabraError
 from retrieval.admin.search_forms import SearchForm
-from retrieval.evaluation.golden import Golden, normalised
+from retrieval.evaluation.golden import Golden, documents_of, normalised
 from retrieval.filters import EVERYONE
 from retrieval.highlight import highlighter
 from retrieval.hits import Hit, SearchRecord
@@ -180,5 +180,5 @@ def _place_together(place: int | None) -> tuple[str, str]:
 
 
 def _is_expected(hit: Hit, golden: GoldenQuestion) -> bool:
-    is_document = not golden.expected_documents or hit.document_id in golden.expected_documents
+    is_document = not golden.expected_documents or not documents_of(hit).isdisjoint(golden.expected_documents)
     return is_document and normalised(golden.expected_text) in normalised(hit.content)

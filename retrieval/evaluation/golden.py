@@ -76,10 +76,17 @@ def ranking_of(hits: Sequence[Hit], golden: GoldenQuestion) -> tuple[list[str], 
     targets = {f"document:{each}": 1 for each in golden.expected_documents} or {"text": 1}
     ranking: list[str] = []
     for place, hit in enumerate(hits):
-        target = f"document:{hit.document_id}" if golden.expected_documents else "text"
-        is_right = target in targets and (not text or text in normalised(hit.content))
-        ranking.append(target if is_right and target not in ranking else f"hit:{place}")
+        holds_text = not text or text in normalised(hit.content)
+        asked = [f"document:{each}" for each in golden.expected_documents if each in documents_of(hit)]
+        right = asked if golden.expected_documents else ["text"]
+        new = [target for target in right if holds_text and target not in ranking]
+        ranking.append(new[0] if new else f"hit:{place}")
     return ranking, targets
+
+
+def documents_of(hit: Hit) -> set[str]:
+    """Return the hit's document, and those whose nearly same passage was left out for it."""
+    return {hit.document_id, *hit.duplicates}
 
 
 def expectation(golden: GoldenQuestion) -> str:

@@ -15,8 +15,8 @@ from features.locks import held
 from retrieval.errors import IndexNotFound
 from retrieval.evaluation import metrics
 from retrieval.evaluation.benchmark import MODES, available, search_as
-from retrieval.evaluation.golden import expectation, ranking_of
-from retrieval.hits import Hit
+from retrieval.evaluation.golden import documents_of, expectation, ranking_of
+from retrieval.hits import DEGRADED_FLAGS, Hit
 from retrieval.models import EvaluationOutcome, EvaluationRun, GoldenQuestion, Index
 
 TOP_K = 10
@@ -51,6 +51,8 @@ def open_run(index_name: str, *, mode: str = "hybrid", tag: str = "", started_by
             "index_version": index.version,
             "generation": index.generation.pk,
             "embedding_model": index.generation.embedding_model,
+            "fusion": index.fusion,
+            "lexical_weight": index.lexical_weight,
             "top_k": TOP_K,
         },
     )
@@ -99,8 +101,15 @@ def _ask(run: EvaluationRun, golden: GoldenQuestion) -> tuple[EvaluationOutcome,
     flags: tuple[str, ...] = ()
     reason = ""
     try:
-        record = search_as(run.index.name, golden.question, mode=run.mode, top_k=TOP_K, filters=golden.filters)
-        hits, flags = record.hits, record.flags
+        record = search_as(
+            run.index.name,
+            golden.question,
+            mode=run.mode,
+            top_k=TOP_K,
+            filters=golden.filters,
+            audience=golden.audience,
+        )
+        hits, flags = record.hits, tuple(DEGRADED_FLAGS.intersection(record.flags))
     except InvalidInput as error:  # of this question only: a filter that no longer works
         reason = str(error)
     ranking, grades = ranking_of(hits, golden)
@@ -117,7 +126,7 @@ def _ask(run: EvaluationRun, golden: GoldenQuestion) -> tuple[EvaluationOutcome,
             {
                 "document_id": hit.document_id, "title": hit.title, "heading_path": hit.heading_path,
                 "score": hit.score, "chunk_id": hit.chunk_id, "is_right": rank in right,
-                "is_expected_document": hit.document_id in golden.expected_documents,
+                "is_expected_document": not documents_of(hit).isdisjoint(golden.expected_documents),
             }
             for rank, hit in enumerate(hits[:_KEPT_HITS], 1)
         ],

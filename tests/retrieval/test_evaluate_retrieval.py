@@ -186,3 +186,14 @@ def test_a_question_needs_a_relevant_document() -> None:
     assert [question.id for question in questions] == ["2"]
     with pytest.raises(InvalidInput):
         benchmark.questions_of({}, {})
+
+
+@pytest.mark.django_db(transaction=True)
+def test_long_documents_leave_room_for_others(monkeypatch: Any) -> None:
+    monkeypatch.setattr(benchmark, "MAX_TOP_K", 4)
+    long = "\n\n".join(f"# Part {n}\n\n{'Cats purr at night. ' * 40}{n}" for n in range(6))
+    rows = [("long", long), ("a", "A cat sleeps."), ("b", "Dogs bark at cats.")]
+    with workbench.own_index() as name:
+        workbench.fill(name, [beir.CorpusDocument(id=each, title=each, text=text) for each, text in rows])
+        found, _ = benchmark._documents(name, "cats purr at night", "semantic", 3)
+    assert sorted(found) == ["a", "b", "long"]

@@ -24,11 +24,11 @@ QUESTIONS = [
 ]
 
 
-def hit(document_id: str, content: str = "") -> Hit:
+def hit(document_id: str, content: str = "", duplicates: tuple[str, ...] = ()) -> Hit:
     return Hit(
         content=content, score=1.0, metadata={}, document_id=document_id, chunk_id=1, title="", heading_path="",
         index="docs", version=1, version_id=1, position=0, semantic_score=None, lexical_score=None, semantic_rank=None,
-        lexical_rank=None,
+        lexical_rank=None, duplicates=duplicates,
     )  # fmt: skip
 
 
@@ -57,6 +57,8 @@ def evaluate(**options: Any) -> str:
         ([], "ﬁne", [hit("a", "Fine.")], [1]),
         # Both given: the document's other passages do not count, nor does another document that says it.
         (["a"], "sky", [hit("a", "sea"), hit("b", "sky"), hit("a", "sky")], [3]),
+        # A document whose nearly same passage was left out is found all the same.
+        (["a", "b"], "", [hit("x", duplicates=("b",)), hit("a")], [1, 2]),
         (["a"], "", [], []),
     ],
 )
@@ -241,3 +243,19 @@ def test_the_samples_questions_are_golden(index: Index) -> None:
         text = (SAMPLE / "articles" / f"{each.expected_documents[0]}.md").read_text()
         assert each.expected_text in text
     assert len(questions) == 40
+
+
+@pytest.mark.django_db
+def test_a_question_is_asked_as_its_audience_would(put: Any) -> None:
+    put("open", "# Rooms\n\nRooms close at five.")
+    put("secret", "# Vault\n\nThe vault opens at noon.", audience=["gold"])
+    index = Index.objects.get(name="docs")
+    expected = {"question": "When does the vault open?", "expected_documents": ["secret"]}
+    save_golden(
+        index, [Golden(**expected), Golden(**expected, audience=["gold"]), Golden(**expected, audience=["tin"])]
+    )
+    run = runs.open_run("docs", started_by="test")
+    runs.execute_run(run.pk)
+    ranks = dict(run.outcomes.values_list("golden_question__audience__0", "rank"))
+    assert ranks == {None: 1, "gold": 1, "tin": None}
+    assert run.config["lexical_weight"] == index.lexical_weight
