@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any, Unpack, overload
 
 from asgiref.sync import sync_to_async
+from django.conf import settings
 
 from contexts.assembly import online_store
 from features import history, materialize, registry, serving
@@ -81,6 +82,8 @@ class FeatureStore:
         moment = event_timestamp or datetime.now(UTC)
         if moment.tzinfo is None:
             raise InvalidInput("event_timestamp must have a timezone.")
+        if moment > datetime.now(UTC) + settings.FABRA_EVENT_MAX_AHEAD:
+            raise InvalidInput("event_timestamp is in the future; nothing is true yet.")
         await write_values(spec, {entity_key: value}, event_timestamp=moment, source=FeatureValue.Source.SET)
 
     async def materialize(

@@ -16,13 +16,13 @@ from features.text import check_key
 # One index descent for each row asked for: the newest value that was true at `at` and learned by `known`.
 _POINT_IN_TIME = """
 SELECT asked.n, v.value, v.event_timestamp
-FROM unnest(%s::int[], %s::text[], %s::timestamptz[]) AS asked(n, entity_key, at)
+FROM unnest(%s::int[], %s::text[], %s::timestamptz[], %s::timestamptz[]) AS asked(n, entity_key, at, known)
 LEFT JOIN LATERAL (
     SELECT value, event_timestamp
     FROM features_featurevalue v
     WHERE v.entity = %s AND v.entity_key = asked.entity_key AND v.feature = %s
       AND v.event_timestamp <= asked.at
-      AND (%s::timestamptz IS NULL OR v.created_at <= %s)
+      AND (asked.known IS NULL OR v.created_at <= asked.known)
     ORDER BY v.event_timestamp DESC, v.created_at DESC, v.id DESC
     LIMIT 1
 ) v ON true
@@ -37,11 +37,16 @@ async def get_historical_features(
 
     A row holds the entity key under the entity's field (such as `user_id`) and an aware `event_timestamp`.
     A value older than its feature's `ttl` at that moment, or none, gives the feature's default. `known_at`
-    leaves out what was learned later. Raise InvalidInput for a row without its key or time.
+    leaves out what was learned later, for all rows, or for one that has a `known_at` of its own: with the row's
+    event_timestamp in it, a training row sees what a request at that time could have seen. Raise InvalidInput
+    for a row without its key or time.
     """
     specs = [registry.features.require(name) for name in features]
     keys = [[_key_of(row, spec) for row in entity_rows] for spec in specs]
-    moments = [_moment_of(row) for row in entity_rows]
+    moments = [_moment_of(row, "event_timestamp") for row in entity_rows]
+    known = [known_at if row.get("known_at") is None else _moment_of(row, "known_at") for row in entity_rows]
+    if known_at is not None:
+        _moment_of({"known_at": known_at}, "known_at")
     result: list[dict[str, Any]] = [dict(row) for row in entity_rows]
 
     @sync_to_async
@@ -50,7 +55,7 @@ async def get_historical_features(
             for spec, spec_keys in zip(specs, keys, strict=True):
                 cursor.execute(
                     _POINT_IN_TIME,
-                    [list(range(len(moments))), spec_keys, moments, spec.entity.name, spec.name, known_at, known_at],
+                    [list(range(len(moments))), spec_keys, moments, known, spec.entity.name, spec.name],
                 )
                 for number, value, event_timestamp in cursor.fetchall():
                     result[number][spec.name] = _as_of(spec, value, event_timestamp, moments[number])
@@ -73,8 +78,8 @@ def _key_of(row: Mapping[str, Any], spec: FeatureSpec) -> str:
     return check_key(row[spec.entity.key], spec.entity.key)
 
 
-def _moment_of(row: Mapping[str, Any]) -> datetime:
-    moment = row.get("event_timestamp")
+def _moment_of(row: Mapping[str, Any], name: str) -> datetime:
+    moment = row.get(name)
     if not isinstance(moment, datetime) or moment.tzinfo is None:
-        raise InvalidInput("Each entity row needs an `event_timestamp`, a datetime with a timezone.")
+        raise InvalidInput(f"{name} must be a datetime with a timezone, in each entity row.")
     return moment

@@ -96,11 +96,8 @@ class FeatureDefinitionAdmin(FeaturePages, DefinitionAdmin):
              history_drawing(histories[each.entity_key]))
             for each in newest
         ]  # fmt: skip
-        return format_html(
-            "{}{}",
-            table([row.entity, "Value", "True at (UTC)", "Source", "Its history"], rows),
-            list_link(FeatureValue, "All of them", feature=row.name),
-        )
+        shown = table([row.entity, "Value", "True at (UTC)", "Source", "Its history"], rows)
+        return format_html("{}{}", shown, list_link(FeatureValue, "All of them", feature=row.name) if rows else "")
 
     @display(description="newest runs")
     def runs(self, row: FeatureDefinition) -> str:

@@ -48,7 +48,8 @@ def progress_of(run: MaterializationRun) -> Progress:
 def progress_bar(run: MaterializationRun) -> SafeString:
     """Draw the bar; admin/runs.js moves it while the run goes on."""
     now = progress_of(run)
-    return _live(run, "bar", bar(now.percent, 100, now.label, now.tone))
+    drawn = format_html('<span class="fb-run">{}</span>', bar(now.percent, 100, now.label, now.tone))
+    return _live(run, "bar", drawn)
 
 
 def state_badge(run: MaterializationRun) -> SafeString:

@@ -82,6 +82,7 @@ class Screen:
         self._thread = Thread(target=self._watch, daemon=True)
 
     def __enter__(self) -> None:
+        self._line(MaterializationRun.objects.get(pk=self.run_id))  # where the rate is counted from
         self._thread.start()
 
     def __exit__(self, *args: Any) -> None:
