@@ -55,9 +55,9 @@ def message_count(user_id: str, event: AxiomEvent) -> int:
 
 
 @retriever(name="knowledge_base", cache_ttl=timedelta(minutes=5))
-async def search_docs(query: str, top_k: int = 5) -> list[Hit]:
-    """The passages of the knowledge base that fit the question best."""
-    return await store.search(INDEX, query, top_k=top_k)
+async def search_docs(query: str, top_k: int = 5, audience: tuple[str, ...] = ()) -> list[Hit]:
+    """The passages of the knowledge base that fit the question best, of documents for everyone and the audience."""
+    return await store.search(INDEX, query, top_k=top_k, audience=audience)
 
 
 def passages(hits: list[Hit]) -> list[ContextItem]:
@@ -73,8 +73,8 @@ def passages(hits: list[Hit]) -> list[ContextItem]:
 
 
 async def support_items(user_id: str, query: str, top_k: int) -> list[ContextItem]:
-    hits = await search_docs(query, top_k=top_k)
     user = await store.get_online_features(User, user_id, ["user_tier", "support_history", "message_count"])
+    hits = await search_docs(query, top_k=top_k, audience=(user["user_tier"],))
     items = [
         ContextItem(content=INSTRUCTIONS, priority=0, required=True),
         ContextItem(content=f"User tier: {user['user_tier']}", priority=1, required=True),

@@ -25,14 +25,16 @@ def interval_of(duration: timedelta) -> IntervalSchedule:
 
 def schedule_upkeep() -> None:
     """Keep the entries that pick up what a crash left, and that forget what is long done."""
-    for name, task, every in (
-        ("sweep the outbox", SWEEP_TASK, timedelta(seconds=_SWEEP_EVERY_S)),
-        ("prune the outbox", PRUNE_TASK, timedelta(hours=1)),
-    ):
-        PeriodicTask.objects.get_or_create(
-            name=name,
-            defaults={"task": task, "interval": interval_of(every), "expire_seconds": 2 * every.total_seconds()},
-        )
+    keep_entry("sweep the outbox", SWEEP_TASK, timedelta(seconds=_SWEEP_EVERY_S))
+    keep_entry("prune the outbox", PRUNE_TASK, timedelta(hours=1))
+
+
+def keep_entry(name: str, task: str, every: timedelta) -> None:
+    """Make the entry of a chore if there is none; an operator's change of it stays. A late one is dropped."""
+    PeriodicTask.objects.get_or_create(
+        name=name,
+        defaults={"task": task, "interval": interval_of(every), "expire_seconds": 2 * every.total_seconds()},
+    )
 
 
 def schedule_feature(row: FeatureDefinition) -> None:

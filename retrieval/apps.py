@@ -1,8 +1,11 @@
+from datetime import timedelta
 from typing import Any
 
 from django.apps import AppConfig
 from django.conf import settings
 from django.db.models.signals import post_migrate, post_save
+
+_MERGE_EVERY = timedelta(seconds=30)
 
 
 class RetrievalConfig(AppConfig):
@@ -18,7 +21,9 @@ class RetrievalConfig(AppConfig):
 
 
 def _mirror(**kwargs: Any) -> None:
+    from features.schedule import keep_entry
     from retrieval.mirror import mirror_retrievers
 
     if not settings.FABRA_STANDALONE:
         mirror_retrievers()
+        keep_entry("merge document frequencies", "retrieval.tasks.merge_counts", _MERGE_EVERY)

@@ -34,9 +34,16 @@ logger = logging.getLogger(__name__)
 
 MAX_TOP_K = 200
 MAX_EXPAND = 5
+MAX_LEXICAL_WEIGHT = 10
 QUERY_MAX_CHARS = 8000
 _SPARE = 3
 """Hits ranked beyond those asked for, in place of near-duplicates."""
+
+_LIMITS = {
+    "lexical_weight": (0, MAX_LEXICAL_WEIGHT),
+    "max_per_document": (1, MAX_TOP_K),
+    "expand": (0, MAX_EXPAND),
+}
 
 Mode = Literal["hybrid", "semantic", "lexical"]
 Fusion = Literal["weighted", "rrf"]
@@ -191,7 +198,7 @@ def ask(
     audience = options.get("audience")
     where = conditions(filters, audience)
     _check_number("top_k", top_k, 1, MAX_TOP_K)
-    for name, least, most in (("lexical_weight", 0, 10), ("max_per_document", 1, MAX_TOP_K), ("expand", 0, MAX_EXPAND)):
+    for name, (least, most) in _LIMITS.items():
         if options.get(name) is not None:
             _check_number(name, options[name], least, most)  # type: ignore[literal-required]
     if unknown := set(options) - set(SearchOptions.__annotations__):

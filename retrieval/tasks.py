@@ -12,6 +12,8 @@ from retrieval import hnsw
 from retrieval.embedders import get_embedder
 from retrieval.errors import EmbedderUnavailable
 from retrieval.evaluation import runs
+from retrieval.lexemes import crowded_generations
+from retrieval.lexemes import merge_counts as merge_counts_of
 
 logger = logging.getLogger(__name__)
 
@@ -19,6 +21,13 @@ logger = logging.getLogger(__name__)
 @shared_task
 def build_hnsw(generation_id: int) -> None:
     hnsw.build_hnsw(generation_id)
+
+
+@shared_task
+def merge_counts() -> None:
+    """Keep the look-up of document frequencies short where many documents changed."""
+    for generation_id in crowded_generations():
+        merge_counts_of(generation_id)
 
 
 @shared_task

@@ -1,5 +1,6 @@
 """Documents, search and features, for a CMS or a script."""
 
+import json
 from dataclasses import asdict
 from typing import Any
 
@@ -17,9 +18,10 @@ from features.errors import InvalidInput
 from features.serving import read_features
 from features.text import check_text
 from retrieval.errors import DocumentNotFound
+from retrieval.filters import EVERYONE
 from retrieval.indexing import delete_document, index_document
 from retrieval.models import Document
-from retrieval.search import search
+from retrieval.search import SearchOptions, search
 
 _INDEX = OpenApiParameter("index_name", str, description="Default: the default index.")
 
@@ -45,7 +47,8 @@ class DocumentsView(ListAPIView[Any]):
         given = data.validated_data
         result = index_document(
             given["index_name"], given["entity_id"], given["text"], given["metadata"],
-            title=check_text(given["title"], "title"), source="api", author=_author(request),
+            title=check_text(given["title"], "title"), audience=given["audience"],
+            source="api", author=_author(request),
         )  # fmt: skip
         return Response(shapes.IndexResultSerializer(result).data, status=201 if result.is_changed else 200)
 
@@ -84,13 +87,21 @@ class SearchView(AsyncAPIView):
             OpenApiParameter("index_name", str, required=True),
             OpenApiParameter("query", str, required=True),
             OpenApiParameter("top_k", int, description="1 to 200, default 5."),
+            OpenApiParameter("filters", str, description='A JSON object, as {"category": {"$in": ["billing"]}}.'),
+            OpenApiParameter("audience", str, description='Names with commas between, or "*" for all documents.'),
+            OpenApiParameter("mode", str, enum=["hybrid", "semantic", "lexical"]),
+            OpenApiParameter("max_per_document", int),
+            OpenApiParameter("expand", int, description="Neighbours joined to each hit, 0 to 5."),
+            OpenApiParameter("rerank", bool),
         ],
         responses={200: shapes.SearchResponseSerializer, 400: shapes.ErrorSerializer, 404: shapes.ErrorSerializer},
     )
     async def get(self, request: Request) -> Response:
-        query = request.query_params.get("query", "")
-        name = check_text(request.query_params.get("index_name", ""), "index_name")
-        hits = await search(name, query, _whole_number(request, "top_k", 5))
+        given = request.query_params
+        name = check_text(given.get("index_name", ""), "index_name")
+        options = _search_options(request)
+        filters = _json(given["filters"], "filters") if "filters" in given else None
+        hits = await search(name, given.get("query", ""), _whole_number(request, "top_k", 5), filters, **options)
         return Response({"hits": shapes.HitSerializer(hits, many=True).data, "flags": list(hits.flags)})
 
 
@@ -119,6 +130,28 @@ def _author(request: Request) -> str:
 def _index_name(request: Request) -> str:
     name = request.query_params.get("index_name") or settings.FABRA_DEFAULT_INDEX
     return check_text(name, "index_name")
+
+
+def _search_options(request: Request) -> SearchOptions:
+    given = request.query_params
+    names = [name.strip() for name in given.get("audience", "").split(",") if name.strip()]
+    options: SearchOptions = {"audience": EVERYONE if names == [EVERYONE] else names}
+    if "mode" in given:
+        options["mode"] = given["mode"]  # type: ignore[typeddict-item]  # checked by the search
+    if "max_per_document" in given:
+        options["max_per_document"] = _whole_number(request, "max_per_document", 1)
+    if "expand" in given:
+        options["expand"] = _whole_number(request, "expand", 0)
+    if "rerank" in given:
+        options["rerank"] = given["rerank"].lower() in ("1", "true", "yes")
+    return options
+
+
+def _json(text: str, what: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        raise InvalidInput(f"{what} must be JSON.") from None
 
 
 def _whole_number(request: Request, name: str, default: int) -> int:

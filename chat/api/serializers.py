@@ -73,6 +73,9 @@ class DocumentRequestSerializer(serializers.Serializer[Any]):
     text = StrictCharField()
     title = StrictCharField(required=False, default="")
     metadata = serializers.JSONField(required=False, default=dict)
+    audience = serializers.ListField(
+        child=StrictCharField(), required=False, default=list, help_text="Names of who may find it; empty: everyone."
+    )
 
 
 class IndexResultSerializer(serializers.Serializer[Any]):
@@ -90,7 +93,7 @@ class DocumentSerializer(serializers.ModelSerializer[Document]):
     class Meta:
         model = Document
         fields: tuple[str, ...] = (
-            "id", "index_name", "entity_id", "title", "metadata", "state", "error", "version",
+            "id", "index_name", "entity_id", "title", "metadata", "audience", "state", "error", "version",
             "created_at", "updated_at", "indexed_at",
         )  # fmt: skip
 
@@ -168,10 +171,13 @@ class HitSerializer(serializers.Serializer[Any]):
     heading_path = serializers.CharField()
     index = serializers.CharField()
     version = serializers.IntegerField()
+    position = serializers.IntegerField()
     semantic_score = serializers.FloatField(allow_null=True)
     lexical_score = serializers.FloatField(allow_null=True)
     semantic_rank = serializers.IntegerField(allow_null=True)
     lexical_rank = serializers.IntegerField(allow_null=True)
+    rerank_score = serializers.FloatField(allow_null=True)
+    duplicates = serializers.ListField(child=serializers.CharField())
 
 
 class SearchResponseSerializer(serializers.Serializer[Any]):

@@ -68,7 +68,7 @@ class DocumentAdmin(ListAdmin):
     )
 
     def get_fieldsets(self, request: HttpRequest, obj: Document | None = None) -> Any:
-        written = (None, {"fields": (("index", "entity_id"), "title", "text", "metadata")})
+        written = (None, {"fields": (("index", "entity_id"), "title", "text", "metadata", "audience")})
         if obj is None:
             return (written,)
         state = (

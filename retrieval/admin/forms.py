@@ -3,8 +3,9 @@
 from typing import Any
 
 from django import forms
+from django.contrib.postgres.forms import SimpleArrayField
 from django.db import connection
-from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from features.admin_tools import JsonTextField
 from features.errors import FabraError
@@ -12,6 +13,7 @@ from features.events import AxiomEvent
 from features.text import check_key
 from retrieval.indexing import check_document
 from retrieval.models import Document, Index
+from retrieval.search import MAX_LEXICAL_WEIGHT
 
 
 class DocumentForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -22,9 +24,16 @@ class DocumentForm(forms.ModelForm):  # type: ignore[type-arg]
     )
     metadata = JsonTextField(required=False, help_text="A JSON object; searches can filter by its values.")
 
+    audience = SimpleArrayField(
+        forms.CharField(max_length=100),
+        required=False,
+        widget=UnfoldAdminTextInputWidget,
+        help_text="Who may find it, with commas between; empty: everyone.",
+    )
+
     class Meta:
         model = Document
-        fields = ("index", "entity_id", "title", "text", "metadata")
+        fields = ("index", "entity_id", "title", "text", "metadata", "audience")
 
     def clean_text(self) -> str:
         # A browser sends CR LF; with it every chunk would differ from the same text sent to the API.
@@ -37,7 +46,7 @@ class DocumentForm(forms.ModelForm):  # type: ignore[type-arg]
         index = data.get("index") or self.instance.index
         entity_id = data.get("entity_id") or self.instance.entity_id
         try:
-            check_document(index.name, entity_id, data["text"], data["metadata"], data["title"])
+            check_document(index.name, entity_id, data["text"], data["metadata"], data["title"], data["audience"])
             _check_event(index, entity_id, data)
         except FabraError as error:
             self.add_error(_field_of(str(error), self.fields), str(error))
@@ -53,7 +62,19 @@ class DocumentForm(forms.ModelForm):  # type: ignore[type-arg]
                 self.instance = known
 
 
-class IndexForm(forms.ModelForm):  # type: ignore[type-arg]
+class RankingForm(forms.ModelForm):  # type: ignore[type-arg]
+    class Meta:
+        model = Index
+        fields = ("mode", "fusion", "lexical_weight", "rerank")
+
+    def clean_lexical_weight(self) -> float:
+        weight = float(self.cleaned_data["lexical_weight"])
+        if not 0 <= weight <= MAX_LEXICAL_WEIGHT:
+            raise forms.ValidationError(f"It must be from 0 to {MAX_LEXICAL_WEIGHT}.")
+        return weight
+
+
+class IndexForm(RankingForm):
     language = forms.ChoiceField(
         choices=lambda: [(name, name) for name in _languages()],
         initial="english",
@@ -63,7 +84,7 @@ class IndexForm(forms.ModelForm):  # type: ignore[type-arg]
 
     class Meta:
         model = Index
-        fields = ("name", "language")
+        fields = ("name", "language", *RankingForm.Meta.fields)
 
     def clean_name(self) -> str:
         try:
@@ -74,7 +95,13 @@ class IndexForm(forms.ModelForm):  # type: ignore[type-arg]
 
 def _check_event(index: Index, entity_id: str, data: dict[str, Any]) -> None:
     """The save becomes an event, which has limits of its own."""
-    payload = {"index": index.name, "content": data["text"], "metadata": data["metadata"], "title": data["title"]}
+    payload = {
+        "index": index.name,
+        "content": data["text"],
+        "metadata": data["metadata"],
+        "audience": data["audience"],
+        "title": data["title"],
+    }
     AxiomEvent(event_type="doc_updated", entity_id=entity_id, payload=payload).validate()
 
 

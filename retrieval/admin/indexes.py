@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Count
+from django.db.models import Count, F
 from django.http import HttpRequest
 from django.utils.html import format_html
 from unfold.decorators import display
@@ -11,7 +11,7 @@ from unfold.decorators import display
 from features.admin.definitions import state_of
 from features.admin_html import badge, duration, json_block, list_link, table
 from features.admin_tools import DefinitionAdmin, ListAdmin, ReadOnlyInline
-from retrieval.admin.forms import IndexForm
+from retrieval.admin.forms import IndexForm, RankingForm
 from retrieval.models import Chunk, Document, Generation, Index, RetrieverDefinition
 
 
@@ -28,7 +28,6 @@ class GenerationInline(ReadOnlyInline):
 
 @admin.register(Index)
 class IndexAdmin(ListAdmin):
-    form = IndexForm
     list_display = ("name", "language", "chunk_count", "model", "version", "created_at")
     list_select_related = ("generation",)
     search_fields = ("name",)
@@ -36,18 +35,32 @@ class IndexAdmin(ListAdmin):
     inlines = (GenerationInline,)
 
     def get_fieldsets(self, request: HttpRequest, obj: Index | None = None) -> Any:
+        ranking = ("Ranking", {"fields": (("mode", "fusion"), ("lexical_weight", "rerank"))})
         if obj is None:
-            return ((None, {"fields": ("name", "language")}),)
+            return ((None, {"fields": ("name", "language")}), ranking)
         return (
             (None, {"fields": (("name", "language"), ("chunk_count", "version"), ("generation", "created_at"))}),
+            ranking,
             (None, {"fields": ("documents",)}),
         )
 
+    def get_form(self, request: HttpRequest, obj: Index | None = None, change: bool = False, **kwargs: Any) -> Any:
+        return super().get_form(request, obj, change, form=RankingForm if obj else IndexForm, **kwargs)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Index | None = None) -> Any:
+        # Its chunks were made for its language.
+        return (*self.readonly_fields, "name", "language") if obj else self.readonly_fields
+
+    def save_model(self, request: HttpRequest, obj: Index, form: Any, change: bool) -> None:
+        if not change:
+            obj.save()
+            return
+        changed = {name: form.cleaned_data[name] for name in form.changed_data}
+        # The version moves: what retrievers cached was ranked otherwise.
+        Index.objects.filter(pk=obj.pk).update(**changed, version=F("version") + 1)
+
     def get_inlines(self, request: HttpRequest, obj: Index | None = None) -> Any:
         return self.inlines if obj else ()
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False  # its chunks were made for its language
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
@@ -71,7 +84,7 @@ class IndexAdmin(ListAdmin):
 @admin.register(RetrieverDefinition)
 class RetrieverDefinitionAdmin(DefinitionAdmin):
     list_display = ("name", "index", "top_k", "shown_ttl", "shown_state", "location")
-    readonly_fields = ("shown_filters",)
+    readonly_fields = ("shown_filters", "shown_options")
     fieldsets = (
         ("What you may change", {"fields": ("is_enabled",)}),
         (
@@ -79,6 +92,7 @@ class RetrieverDefinitionAdmin(DefinitionAdmin):
             {
                 "fields": (
                     ("name", "index"), "description", "location", ("top_k", "cache_ttl"), "shown_filters",
+                    "shown_options",
                     ("created_at", "gone_at"),
                 )
             },
@@ -96,3 +110,7 @@ class RetrieverDefinitionAdmin(DefinitionAdmin):
     @display(description="filters")
     def shown_filters(self, row: RetrieverDefinition) -> str:
         return json_block(row.filters)
+
+    @display(description="options")
+    def shown_options(self, row: RetrieverDefinition) -> str:
+        return json_block(row.options)

@@ -4,6 +4,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from features.errors import FabraError
+from retrieval.filters import EVERYONE
 from retrieval.search import search_plain
 
 
@@ -14,11 +15,28 @@ class Command(BaseCommand):
         parser.add_argument("index")
         parser.add_argument("query")
         parser.add_argument("--top-k", type=int, default=5)
+        parser.add_argument("--mode", choices=["hybrid", "semantic", "lexical"], help="Default: as the index is set.")
+        parser.add_argument("--filters", type=json.loads, help='As {"category": {"$in": ["billing"]}}.')
+        parser.add_argument("--audience", nargs="*", help='Default: documents for everyone; "*": all documents.')
+        parser.add_argument("--max-per-document", type=int)
+        parser.add_argument("--expand", type=int, default=0, help="Neighbours joined to each hit.")
+        parser.add_argument("--rerank", action="store_true", default=None)
         parser.add_argument("--json", action="store_true", help="Print the hits as JSON.")
 
     def handle(self, *args: Any, index: str, query: str, top_k: int, **options: Any) -> None:
+        audience = EVERYONE if options["audience"] == [EVERYONE] else options["audience"]
         try:
-            record = search_plain(index, query, top_k)
+            record = search_plain(
+                index,
+                query,
+                top_k,
+                options["filters"],
+                audience=audience,
+                mode=options["mode"],
+                max_per_document=options["max_per_document"],
+                expand=options["expand"],
+                rerank=options["rerank"],
+            )
         except FabraError as error:
             raise CommandError(str(error)) from error
         for flag in record.flags:

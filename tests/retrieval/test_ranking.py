@@ -1,0 +1,235 @@
+"""The ranking against a naive reference, and the counts it rests on."""
+
+import math
+import random
+import threading
+from collections import Counter
+from typing import Any
+
+import pytest
+from django.db import connection, connections
+from django.db.models import Sum
+
+from retrieval import hnsw
+from retrieval import search as searching
+from retrieval.embedders import get_embedder
+from retrieval.errors import EmbedderUnavailable
+from retrieval.indexing import delete_document, index_document
+from retrieval.lexemes import crowded_generations, lexical_text, merge_counts
+from retrieval.models import Chunk, Generation, Index, LexemeCount
+from retrieval.search import search_plain
+
+WORDS = ["anchor", "buoy", "cargo", "dock", "engine", "ferry", "gull", "harbour", "island", "jetty", "keel", "lagoon"]
+
+
+def texts(count: int, seed: int = 1) -> dict[str, str]:
+    """Return texts of made-up frequencies, the first words common, the last rare; a number keeps them apart."""
+    chance = random.Random(seed)
+    weights = [1 / (rank + 1) for rank in range(len(WORDS))]
+    return {
+        f"doc-{n}": " ".join([*chance.choices(WORDS, weights, k=chance.randint(3, 60)), f"{seed}{n:03}"])
+        for n in range(count)
+    }
+
+
+def bm25_share(query: str, corpus: dict[str, str]) -> dict[str, float]:
+    """Return each text's BM25 as a share of the greatest possible one, as the textbook writes it."""
+    frequencies = {name: Counter(text.split()) for name, text in corpus.items()}
+    lengths = {name: sum(counts.values()) for name, counts in frequencies.items()}
+    average = sum(lengths.values()) / len(lengths)
+    idf = {}
+    for word in set(query.split()):
+        df = sum(word in counts for counts in frequencies.values())
+        idf[word] = math.log(1 + (len(corpus) - df + 0.5) / (df + 0.5))
+    scores = {}
+    for name, counts in frequencies.items():
+        norm = 1.2 * (1 - 0.75 + 0.75 * lengths[name] / average)
+        scores[name] = sum(idf[word] * counts[word] * 2.2 / (counts[word] + norm) for word in idf)
+    return {name: score / (2.2 * sum(idf.values())) for name, score in scores.items()}
+
+
+@pytest.fixture
+def plain_index(db: None, monkeypatch: pytest.MonkeyPatch) -> Index:
+    """An index whose lexemes are the words as they stand, with vectors that cost nothing."""
+    embedder = get_embedder()
+    monkeypatch.setattr(embedder, "embed", lambda texts: [[1.0] + [0.0] * (embedder.dimension - 1) for _ in texts])
+    return Index.objects.create(name="docs", language="simple")
+
+
+def fill(corpus: dict[str, str]) -> None:
+    for name, text in corpus.items():
+        # Without a title of its own, the chunk would begin with its id.
+        index_document("docs", name, text, title=text.split()[0])
+
+
+@pytest.mark.parametrize("query", ["lagoon", "anchor keel lagoon", "gull gull island", "anchor", "lagoon unheard"])
+def test_the_lexical_score_is_bm25(plain_index: Index, query: str) -> None:
+    corpus = texts(40)
+    fill(corpus)
+    wanted = {name: score for name, score in bm25_share(query, corpus).items() if score > 0}
+    hits = search_plain("docs", query, 40, mode="lexical").hits
+    assert {hit.document_id: hit.lexical_score for hit in hits} == {
+        name: pytest.approx(score, abs=2e-5) for name, score in wanted.items()
+    }
+    assert [hit.lexical_rank for hit in hits] == sorted(hit.lexical_rank or 0 for hit in hits)
+
+
+def counts(generation_id: int) -> dict[str, tuple[int, int]]:
+    rows = LexemeCount.objects.filter(generation=generation_id).values("lexeme")
+    totals = rows.annotate(n=Sum("chunk_count"), length_sum=Sum("length")).values_list("lexeme", "n", "length_sum")
+    return {lexeme: (n, length) for lexeme, n, length in totals if n}
+
+
+def recounted(generation_id: int) -> dict[str, tuple[int, int]]:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT lexeme, count(*), 0 FROM retrieval_chunk, unnest(tsvector_to_array(lexemes)) lexeme "
+            "WHERE generation_id = %(g)s GROUP BY 1 "
+            "UNION ALL SELECT '', count(*), sum(length) FROM retrieval_chunk WHERE generation_id = %(g)s",
+            {"g": generation_id},
+        )
+        return {lexeme: (n, int(length)) for lexeme, n, length in cursor.fetchall()}
+
+
+def test_the_counts_follow_every_change_and_their_merge_changes_no_hit(plain_index: Index) -> None:
+    corpus = texts(30)
+    fill(corpus)
+    fill({name: text for name, text in texts(10, seed=2).items()})
+    for number in range(20, 25):
+        delete_document("docs", f"doc-{number}")
+    generation = Generation.objects.get()
+    assert counts(generation.pk) == recounted(generation.pk)
+    before = search_plain("docs", "anchor lagoon keel", 10).hits
+    assert merge_counts(generation.pk) > 0
+    assert search_plain("docs", "anchor lagoon keel", 10).hits == before
+    assert counts(generation.pk) == recounted(generation.pk)
+    assert not LexemeCount.objects.filter(is_merged=False).exists()
+    index_document("docs", "new", "lagoon walrus")
+    merge_counts(generation.pk)
+    assert counts(generation.pk) == recounted(generation.pk)
+    Chunk.objects.filter(document__entity_id="new").update(lexemes="")
+    assert counts(generation.pk) == recounted(generation.pk)
+
+
+def test_only_crowded_counts_are_merged(plain_index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(texts(2))
+    generation = Generation.objects.get()
+    assert crowded_generations() == []
+    monkeypatch.setattr("retrieval.lexemes._MERGE_AFTER", 3)
+    assert crowded_generations() == [generation.pk]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_writers_of_one_index_leave_exact_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    embedder = get_embedder()
+    monkeypatch.setattr(embedder, "embed", lambda texts: [[1.0] + [0.0] * (embedder.dimension - 1) for _ in texts])
+    index_document("docs", "first", "anchor")
+    generation = Generation.objects.get()
+
+    def write(worker: int) -> None:
+        for turn in range(8):
+            for name, text in texts(4, seed=worker * 100 + turn).items():
+                index_document("docs", f"{name}-{worker % 2}", text)
+            merge_counts(generation.pk)
+        connections.close_all()
+
+    workers = [threading.Thread(target=write, args=[worker]) for worker in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert counts(generation.pk) == recounted(generation.pk)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_indexes_of_a_generation_change_no_best_hit(monkeypatch: pytest.MonkeyPatch) -> None:
+    chance = random.Random(3)
+    embedder = get_embedder()
+
+    def made_up(count: int) -> list[list[float]]:
+        vectors = [[chance.gauss(0, 1) for _ in range(embedder.dimension)] for _ in range(count)]
+        return [[value / math.hypot(*vector) for value in vector] for vector in vectors]
+
+    monkeypatch.setattr(embedder, "embed", lambda texts: made_up(len(texts)))
+    question = made_up(1)[0]
+    monkeypatch.setattr(embedder, "embed_query", lambda text: question)
+    fill(texts(300))
+    generation = Generation.objects.get()
+    modes: list[Any] = ["hybrid", "semantic", "lexical"]
+    exact = {mode: search_plain("docs", "keel lagoon", 10, mode=mode).hits for mode in modes}
+    hnsw.build_hnsw(generation.pk)
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE retrieval_chunk")
+        cursor.execute("SET enable_seqscan = off")
+    for mode in modes:
+        hits = search_plain("docs", "keel lagoon", 10, mode=mode).hits
+        assert [hit.score for hit in hits] == [hit.score for hit in exact[mode]], mode
+    # A single common word, more than the rarest lexemes reach to: still as many as asked for.
+    monkeypatch.setattr("retrieval.ranking.REACH", 5)
+    assert len(search_plain("docs", "anchor buoy", 50, mode="lexical").hits) == 50
+    with connection.cursor() as cursor:
+        cursor.execute("RESET enable_seqscan")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("query", "document_id"),
+    [
+        ("E-4021", "code"), ("what does e-4021 mean", "code"), ("SKU TW_9000-X", "sku"), ("9000", "sku"),
+        ("https://status.tidewharf.example/incidents", "url"), ("status.tidewharf.example", "url"),
+        ("密码重置", "chinese"), ("怎么重置密码", "chinese"), ("🎉", "emoji"), ("parcel 🎉", "emoji"),
+        ("Kennwort zurücksetzen", "german"),
+    ],
+)  # fmt: skip
+def test_codes_addresses_and_other_scripts_are_found(put: Any, query: str, document_id: str) -> None:
+    put("code", "# Errors\n\nThe code E-4021 means that the project is archived.")
+    put("sku", "# Parts\n\nOrder the part TW_9000-X from the shop.")
+    put("url", "# Status\n\nIncidents are told at https://status.tidewharf.example/incidents as they happen.")
+    put("chinese", "# 帐户\n\n您可以在设置页面重置密码。")
+    put("emoji", "# Party\n\nWe send a 🎉 with your hundredth parcel.")
+    put("german", "# Konto\n\nSo können Sie Ihr Kennwort zurücksetzen: Klicken Sie auf den Verweis.")
+    put("filler", "# Weather\n\nThe harbour is calm today, and the project code is green.")
+    assert search_plain("docs", query).hits[0].document_id == document_id
+
+
+def test_what_the_parser_loses_becomes_words() -> None:
+    assert lexical_text("a 密码重 b") == "a  密码 码重  b"
+    assert lexical_text("猫") == " 猫 "
+    assert lexical_text("ok 🎉") == "ok  u1f389 "
+
+
+@pytest.mark.django_db
+def test_an_empty_leg_falls_back_to_the_other_and_says_so(put: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(5):
+        put(f"doc-{number}", f"# Passwords\n\nChapter {number} of resetting a password.")
+    for mode in ("hybrid", "lexical"):
+        record = search_plain("docs", "the of and", mode=mode)
+        assert len(record.hits) == 5
+        assert record.flags == ("lexical_empty",)
+
+    def fail(text: str) -> Any:
+        raise EmbedderUnavailable
+
+    monkeypatch.setattr(searching.get_embedder(), "embed_query", fail)
+    for mode in ("hybrid", "semantic"):
+        record = search_plain("docs", "password", mode=mode)
+        assert len(record.hits) == 5
+        assert record.flags == ("semantic_unavailable",)
+        assert record.hits[0].semantic_score is None
+
+
+@pytest.mark.django_db
+def test_the_index_configures_the_ranking_and_a_search_may_differ(put: Any) -> None:
+    put("a", "# Password\n\nReset a password.")
+    put("b", "# Invoice\n\nPay an invoice.")
+    Index.objects.update(fusion="rrf")
+    first = search_plain("docs", "password").hits[0]
+    assert first.score == pytest.approx(2 / 61, abs=1e-6)
+    first = search_plain("docs", "password", fusion="weighted", lexical_weight=2).hits[0]
+    assert first.score == pytest.approx((first.semantic_score or 0) + 2 * (first.lexical_score or 0), abs=1e-5)
+    first = search_plain("docs", "password", mode="semantic").hits[0]
+    assert (first.score, first.lexical_rank) == (first.semantic_score, None)
+    Index.objects.update(mode="lexical")
+    record = search_plain("docs", "password")
+    assert [hit.document_id for hit in record.hits] == ["a"]
+    assert record.embed_ms < 1
