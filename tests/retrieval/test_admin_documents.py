@@ -200,5 +200,19 @@ def test_naughty_strings_are_stored_or_refused(index: Index, admin_client: Clien
 def test_a_new_index_needs_a_known_language(admin_client: Client) -> None:
     url = reverse("admin:retrieval_index_add")
     assert admin_client.post(url, {"name": "a", "language": "klingon"}).status_code == 200
-    assert admin_client.post(url, {"name": "a", "language": "german"}).status_code == 302
+    ranking = {"mode": "hybrid", "fusion": "weighted", "lexical_weight": "0.75"}
+    assert admin_client.post(url, {"name": "a", "language": "german", **ranking}).status_code == 302
     assert Index.objects.get().language == "german"
+
+
+@pytest.mark.django_db
+def test_a_new_ranking_counts_at_once(admin_client: Client, put: Any) -> None:
+    put("a", "Some text.")
+    index = Index.objects.get()
+    url = reverse("admin:retrieval_index_change", args=[index.pk])
+    assert admin_client.post(url, {"mode": "lexical", "fusion": "rrf", "lexical_weight": "11"}).status_code == 200
+    assert admin_client.post(url, {"mode": "lexical", "fusion": "rrf", "lexical_weight": "2"}).status_code == 302
+    after = Index.objects.get()
+    assert (after.mode, after.fusion, after.lexical_weight) == ("lexical", "rrf", 2)
+    # What retrievers cached was ranked otherwise.
+    assert after.version > index.version
