@@ -209,9 +209,18 @@ def test_a_new_index_needs_a_known_language(admin_client: Client) -> None:
 def test_a_new_ranking_counts_at_once(admin_client: Client, put: Any) -> None:
     put("a", "Some text.")
     index = Index.objects.get()
-    url = reverse("admin:retrieval_index_change", args=[index.pk])
-    assert admin_client.post(url, {"mode": "lexical", "fusion": "rrf", "lexical_weight": "11"}).status_code == 200
-    assert admin_client.post(url, {"mode": "lexical", "fusion": "rrf", "lexical_weight": "2"}).status_code == 302
+    url, no_rows = (
+        reverse("admin:retrieval_index_change", args=[index.pk]),
+        {"generations-TOTAL_FORMS": 0, "generations-INITIAL_FORMS": 0},
+    )
+    assert (
+        admin_client.post(url, {"mode": "lexical", "fusion": "rrf", "lexical_weight": "11", **no_rows}).status_code
+        == 200
+    )
+    assert (
+        admin_client.post(url, {"mode": "lexical", "fusion": "rrf", "lexical_weight": "2", **no_rows}).status_code
+        == 302
+    )
     after = Index.objects.get()
     assert (after.mode, after.fusion, after.lexical_weight) == ("lexical", "rrf", 2)
     # What retrievers cached was ranked otherwise.
