@@ -37,11 +37,23 @@ class Goal:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Limit:
+    """What our own median and 95th percentile should stay below."""
+
+    p50: float
+    p95: float
+
+    def says(self, ours: Spread) -> str:
+        is_met = ours.p50 < self.p50 and ours.p95 < self.p95
+        return f"< {self.p50:g}, < {self.p95:g}  {'ok' if is_met else 'over'}"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Row:
     what: str
     ours: Spread
     floor: Spread
-    goal: Goal | None = None
+    goal: Goal | Limit | None = None
     unit: str = "ms"
     has_p95: bool = True
 
@@ -51,7 +63,10 @@ class Row:
             return f"{spread.p50:.{digits}f} {self.unit}", f"{spread.p95:.{digits}f}" if self.has_p95 else ""
 
         ratio = self.ours.p50 / self.floor.p50
-        verdict = self.goal.says(ratio) if self.goal else "-"
+        if isinstance(self.goal, Limit):
+            verdict = self.goal.says(self.ours)
+        else:
+            verdict = self.goal.says(ratio) if self.goal else "-"
         return _LINE.format(self.what, *shown(self.ours), *shown(self.floor), f"{ratio:.2f}x", verdict)
 
 

@@ -1,6 +1,7 @@
 """Real uvicorn processes, all with the options of `make up`."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Self
 
 PROJECT = Path(__file__).resolve().parent.parent
 _PATIENCE_S = 60
@@ -40,6 +42,51 @@ def uvicorn(application: str, **environment: str) -> Iterator[str]:
                 process.wait(10)
             except subprocess.TimeoutExpired:
                 process.kill()
+
+
+class Program:
+    """A process of the project with children of its own, that can be killed and started again."""
+
+    def __init__(self, *words: str) -> None:
+        self._words = words
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 (the process keeps it)
+        self._process = self._start()
+
+    def _start(self) -> "subprocess.Popen[bytes]":
+        return subprocess.Popen(
+            [sys.executable, *self._words], cwd=PROJECT, stdout=self._log, stderr=self._log, start_new_session=True
+        )
+
+    def kill(self) -> None:
+        """End it and its children as a power cut would."""
+        os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+    def restart(self) -> None:
+        self._process = self._start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        self.kill()
+        if kind is not None:
+            self._log.seek(0)
+            sys.stderr.write(self._log.read()[-3000:].decode(errors="replace"))
+        self._log.close()
+
+
+def worker(concurrency: int) -> Program:
+    options = ("--without-gossip", "--without-mingle", "--loglevel=WARNING")
+    return Program("-m", "celery", "-A", "fabra_project", "worker", f"--concurrency={concurrency}", *options)
+
+
+def beat() -> Program:
+    return Program("-m", "celery", "-A", "fabra_project", "beat", "--pidfile=", "--loglevel=WARNING")
+
+
+def consumer() -> Program:
+    return Program("manage.py", "consume_events")
 
 
 def _free_port() -> int:
