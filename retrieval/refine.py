@@ -20,8 +20,9 @@ def collapse(hits: list[Hit]) -> list[Hit]:
     are two answers, however alike the rest.
     """
     kept: list[Hit] = []
+    words: dict[int, set[str]] = {}
     for hit in hits:
-        twin = next((n for n, other in enumerate(kept) if _is_alike(hit, other)), None)
+        twin = next((n for n, other in enumerate(kept) if _is_alike(hit, other, words)), None)
         if twin is None:
             kept.append(hit)
         elif hit.document_id != kept[twin].document_id and hit.document_id not in kept[twin].duplicates:
@@ -29,7 +30,8 @@ def collapse(hits: list[Hit]) -> list[Hit]:
     return kept
 
 
-def _is_alike(hit: Hit, other: Hit) -> bool:
+def _is_alike(hit: Hit, other: Hit, words: dict[int, set[str]]) -> bool:
+    """Tell whether two hits say the same; `words` keeps what was read of each chunk, for a list has many pairs."""
     if hit.content == other.content:
         return True
     scores = ((hit.semantic_score, other.semantic_score), (hit.lexical_score, other.lexical_score))
@@ -37,10 +39,13 @@ def _is_alike(hit: Hit, other: Hit) -> bool:
         return False
     if not 0.8 < len(hit.content) / max(len(other.content), 1) < 1.25:
         return False
-    words, others = (set(_WORD.findall(text.lower())) for text in (hit.content, other.content))
-    if {word for word in words ^ others if any(letter.isdigit() for letter in word)}:
+    for each in (hit, other):
+        if each.chunk_id not in words:
+            words[each.chunk_id] = set(_WORD.findall(each.content.lower()))
+    mine, others = words[hit.chunk_id], words[other.chunk_id]
+    if len(mine & others) < _ALIKE * len(mine | others):
         return False
-    return len(words & others) >= _ALIKE * len(words | others)
+    return not any(letter.isdigit() for word in mine ^ others for letter in word)
 
 
 def expand_hits(hits: list[Hit], count: int) -> list[Hit]:
