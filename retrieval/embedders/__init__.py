@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import cache
+from threading import Lock
 from typing import Protocol
 
 import numpy as np
@@ -25,7 +26,15 @@ class Embedder(Protocol):
         """Count in the tokens of `max_tokens`, without the model's own marks."""
 
 
-@cache
+_making = Lock()
+
+
 def get_embedder() -> Embedder:
     """Return this process's embedder; it is made at first use, and a forked worker makes its own."""
+    with _making:  # a cache alone would have all first callers load the model, and keep the memory of each
+        return _made()
+
+
+@cache
+def _made() -> Embedder:
     return import_string(settings.FABRA_EMBEDDER)(settings.FABRA_EMBEDDING_MODEL)
