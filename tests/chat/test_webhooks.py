@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from features.models import Event, WebhookSource
 from features.webhooks import sign
+from retrieval.models import Document, Index
 
 pytestmark = pytest.mark.django_db
 
@@ -235,3 +236,16 @@ def test_secrets_live_through_a_rotation_of_the_secret_key(source: WebhookSource
     secret = source.secret
     settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "new" * 20, [settings.SECRET_KEY]
     assert send(source, secret=secret).status_code == 202
+
+
+@pytest.mark.django_db(transaction=True)
+def test_while_celerys_broker_is_down_rest_webhooks_and_saves_go_on(
+    source: WebhookSource, broker_down: None, settings: Any
+) -> None:
+    settings.DEBUG = True
+    assert send(source).status_code == 202
+    one = {"event_type": "poked", "entity_id": "b1"}
+    for body in (one, {"events": [one, one]}):
+        assert Client().post("/api/events/", body, content_type="application/json").status_code == 202
+    Document.objects.create(index=Index.objects.create(name="docs"), entity_id="a", text="Penguins.")
+    assert Event.objects.filter(state="received").count() == 5
