@@ -2,11 +2,14 @@
 
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from features.models import FeatureValue
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,14 +41,14 @@ class StoredValue:
         event_us, created_us, value_id, value = json.loads(text)
         return cls(
             value=value,
-            event_timestamp=datetime.fromtimestamp(event_us / 1_000_000, UTC),
-            created_at=datetime.fromtimestamp(created_us / 1_000_000, UTC),
+            event_timestamp=_EPOCH + timedelta(microseconds=event_us),
+            created_at=_EPOCH + timedelta(microseconds=created_us),
             value_id=value_id,
         )
 
 
 def to_us(moment: datetime) -> int:
-    return round(moment.timestamp() * 1_000_000)
+    return (moment - _EPOCH) // _MICROSECOND
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

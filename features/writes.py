@@ -35,37 +35,32 @@ async def write_values(
     `also_save` writes more rows in the same transaction.
     """
     created_at = datetime.now(UTC)
-    if is_dry():
-        return {
-            key: StoredValue(value=value, event_timestamp=event_timestamp, created_at=created_at, value_id=None)
-            for key, value in values.items()
-        }
 
     @sync_to_async
-    def write_offline() -> list[FeatureValue]:
+    def write_offline() -> dict[str, int]:
         with transaction.atomic():
             if source in _SEEN:
                 KnownEntity.objects.touch(spec.entity.name, list(values))
-            rows = FeatureValue.objects.bulk_create(
-                FeatureValue(
-                    entity=spec.entity.name,
-                    entity_key=key,
-                    feature=spec.name,
-                    value=value,
-                    event_timestamp=event_timestamp,
-                    created_at=created_at,
-                    source=source,
-                    run_id=run_id,
-                    event_id=event_id,
-                )
-                for key, value in values.items()
+            ids = FeatureValue.objects.all().insert(
+                values,
+                entity=spec.entity.name,
+                feature=spec.name,
+                event_timestamp=event_timestamp,
+                created_at=created_at,
+                source=source,
+                run_id=run_id,
+                event_id=event_id,
             )
             if also_save:
                 also_save()
-        return rows
+        return ids
 
-    stored = {row.entity_key: StoredValue.of_row(row) for row in await write_offline()}
-    if is_online:
+    ids = {} if is_dry() else await write_offline()
+    stored = {
+        key: StoredValue(value=value, event_timestamp=event_timestamp, created_at=created_at, value_id=ids.get(key))
+        for key, value in values.items()
+    }
+    if is_online and not is_dry():
         await put_online(spec.entity.name, spec.name, stored)
     return stored
 

@@ -1,14 +1,15 @@
 """The offline store: append-only values, read point-in-time."""
 
+import json
 import math
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Self
+from typing import Any, Self
 
 from django.conf import settings
-from django.db import models, transaction
+from django.db import connection, models, transaction
 from django.db.models.functions import Now, RowNumber
 from django.utils import timezone
 
@@ -38,6 +39,36 @@ class FeatureValueQuerySet(models.QuerySet["FeatureValue"]):
         for row in same.filter(place__lte=HISTORY).order_by("event_timestamp", "created_at", "id"):
             found[row.entity_key].append(row)
         return found
+
+    def insert(
+        self,
+        values: Mapping[str, Any],
+        *,
+        entity: str,
+        feature: str,
+        event_timestamp: datetime,
+        created_at: datetime,
+        source: str,
+        run_id: int | None = None,
+        event_id: int | None = None,
+    ) -> dict[str, int]:
+        """Write one value for each entity key in one statement; return the rows' ids by entity key."""
+        texts = [json.dumps(value, ensure_ascii=False) for value in values.values()]
+        with connection.cursor() as cursor:
+            cursor.execute(
+                _INSERT, [entity, feature, event_timestamp, created_at, source, run_id, event_id, list(values), texts]
+            )
+            return dict(cursor.fetchall())
+
+
+# Several times as fast as a model instance for each row.
+_INSERT = """
+INSERT INTO features_featurevalue
+    (entity, feature, event_timestamp, created_at, source, run_id, event_id, entity_key, value)
+SELECT %s, %s, %s, %s, %s, %s::bigint, %s::bigint, given.entity_key, nullif(given.value, 'null')::jsonb
+FROM unnest(%s::text[], %s::text[]) AS given(entity_key, value)
+RETURNING entity_key, id
+"""
 
 
 class FeatureValue(models.Model):
