@@ -40,6 +40,11 @@ class RunTaken(Exception):
     """The run was stopped, or another worker has it: what this one was at is rolled back."""
 
 
+def lock_name(feature: str) -> str:
+    """Return the lock of whoever works at a run of the feature."""
+    return f"materialize:{feature}"
+
+
 def work_off(run_id: int, *, wait_s: float = 0.0, work_s: float = float("inf")) -> MaterializationRun | None:
     """Work a run off from its cursor on and return it; None if it is not this worker's to do.
 
@@ -47,8 +52,8 @@ def work_off(run_id: int, *, wait_s: float = 0.0, work_s: float = float("inf")) 
     returns with the run unfinished; another call goes on.
     """
     feature = MaterializationRun.objects.values_list("feature", flat=True).get(id=run_id)
-    with held(f"materialize:{feature}", wait_s=wait_s) as is_held:
-        run = MaterializationRun.objects.all().claim(run_id) if is_held else None
+    with held(lock_name(feature), wait_s=wait_s) as is_mine:
+        run = MaterializationRun.objects.all().claim(run_id) if is_mine else None
         if run is None:
             return None
         try:

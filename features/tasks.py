@@ -7,9 +7,10 @@ from django.utils import timezone
 
 from features import materialize, processing, registry
 from features.events import dispatch, dispatch_all, queue_of
+from features.locks import is_held
 from features.models import Event, FeatureDefinition, MaterializationRun
 from features.repair import repair_online
-from features.runs import work_off
+from features.runs import lock_name, work_off
 
 _BUSY_RETRY_S, _BUSY_RETRY_MAX_S = 0.05, 2.0
 _SWEEP_LIMIT = 1000
@@ -66,6 +67,7 @@ def sweep() -> None:
     forgotten = list(Event.objects.forgotten().order_by("next_attempt_at").only("event_type")[:_SWEEP_LIMIT])
     Event.objects.filter(pk__in=[event.pk for event in forgotten]).update(dispatched_at=timezone.now())
     dispatch_all(forgotten)
-    for run_id in MaterializationRun.objects.all().orphaned().values_list("pk", flat=True):
-        materialize_run.delay(run_id)
+    for run_id, feature in MaterializationRun.objects.all().orphaned().values_list("pk", "feature"):
+        if not is_held(lock_name(feature)):
+            materialize_run.delay(run_id)
     async_to_sync(repair_online)()

@@ -47,7 +47,8 @@ class ChatView(APIView):
         request=ChatRequestSerializer,
         responses={200: ChatResponseSerializer, **_ERRORS},
         description="With `stream: true` the answer is `text/event-stream`: events `start`, `delta` (text), and "
-        "`done` (the whole answer) or `error` (code and message).",
+        "`done` (the whole answer) or `error` (code and message). `X-Fabra-Freshness` tells whether "
+        "the context kept its `freshness_sla`, if it has one.",
     )
     async def post(self, request: Request) -> HttpResponse | StreamingHttpResponse:
         data = ChatRequestSerializer(data=request.data)

@@ -56,6 +56,12 @@ def test_a_miss_of_several_is_one_call(Bee: type, answer: Any) -> None:  # noqa:
     assert calls[2:] == [["new"]]
 
 
+def test_with_redis_down_it_is_one_call_too(Bee: type, redis_down: None) -> None:  # noqa: N803
+    calls = declare(Bee, lengths)
+    assert [read("a", "bb"), read("a", "bb")] == [{"a": 1, "bb": 2}] * 2
+    assert calls == [["a", "bb"]]
+
+
 def test_an_async_function_works_too(Bee: type) -> None:  # noqa: N803
     @feature(entity=Bee, name="flights", batch=True)
     async def flights(bee_ids: list[str]) -> dict[str, int]:

@@ -11,13 +11,14 @@ from django.utils import timezone
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from contexts.store import FeatureStore
-from features import runs, writes
+from features import runs, tasks, writes
 from features.errors import InvalidInput
 from features.mirror import mirror_features
 from features.models import FeatureDefinition, FeatureValue, KnownEntity, MaterializationRun
 from features.models.runs import ORPHANED_AFTER
 from features.registry import entity, feature
-from features.tasks import materialize_run, materialize_slot
+from features.tasks import materialize_run, materialize_slot, sweep
+from tests.processes import wait_until
 
 pytestmark = pytest.mark.django_db
 store = FeatureStore()
@@ -122,7 +123,9 @@ def test_a_run_whose_worker_died_goes_on_where_it_was(size: list[str], monkeypat
     assert FeatureValue.objects.filter(run=run).count() == 9  # each once
 
 
-def test_a_run_of_a_living_worker_is_left_alone(size: list[str]) -> None:
+def test_a_run_of_a_living_worker_is_left_alone_until_it_dies(size: list[str], monkeypatch: Any) -> None:
+    told: list[int] = []
+    monkeypatch.setattr(tasks.materialize_run, "delay", told.append)
     run = MaterializationRun.objects.create(feature="size")
     other = connection.copy()
     try:
@@ -130,8 +133,13 @@ def test_a_run_of_a_living_worker_is_left_alone(size: list[str]) -> None:
             cursor.execute("SELECT pg_advisory_lock(hashtextextended('materialize:size', 0))")
         materialize_run(run.pk)
         assert run_of().state == "queued"
+        MaterializationRun.objects.update(heartbeat_at=timezone.now() - 2 * ORPHANED_AFTER)
+        sweep()
+        assert told == []
     finally:
         other.close()
+    wait_until(lambda: sweep() or told)
+    assert set(told) == {run.pk}
     materialize_run(run.pk)
     assert run_of().state == "done"
 
