@@ -5,7 +5,7 @@ killed; the next evaluation removes it.
 """
 
 import uuid
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager
 
 from django.db import connection, transaction
@@ -20,6 +20,7 @@ from retrieval.indexing import _Content, _Origin, _swap, check_document, ensure_
 from retrieval.models import Chunk, Document, DocumentVersion, Index
 
 PREFIX = "evaluate_retrieval-"
+_BATCH = 256
 
 
 @contextmanager
@@ -74,14 +75,32 @@ def remove(name: str) -> None:
         index.delete()
         with connection.cursor() as cursor:
             for pk in generations:
-                cursor.execute(f"DROP INDEX IF EXISTS {hnsw.hnsw_name(pk)}")
+                cursor.execute(f"DROP INDEX IF EXISTS {hnsw.hnsw_name(pk)}, {hnsw.gin_name(pk)}")
 
 
-def fill(name: str, documents: Sequence[CorpusDocument]) -> list[tuple[str, str]]:
-    """Index a batch of documents: one run of the embedder, one transaction; return (id, reason) of the refused.
+def fill(
+    name: str, documents: Sequence[CorpusDocument], on_done: Callable[[int], object] = lambda count: None
+) -> list[tuple[str, str]]:
+    """Index the documents in batches; return (id, reason) of the refused. One that is served as it is stays.
 
-    A document that is served as it is stays.
+    The index then has what one of its size has in service: fresh statistics, and the HNSW. `on_done` is called with
+    the number of documents after each batch.
     """
+    refused: list[tuple[str, str]] = []
+    for start in range(0, len(documents), _BATCH):
+        batch = documents[start : start + _BATCH]
+        refused += _fill_batch(name, batch)
+        on_done(len(batch))
+    index = Index.objects.select_related("generation").get(name=name)
+    if index.generation is not None and index.chunk_count >= hnsw.WORTH_IT:
+        hnsw.build_hnsw(index.generation.pk)
+    with connection.cursor() as cursor:
+        cursor.execute(f"ANALYZE {Chunk._meta.db_table}")
+    return refused
+
+
+def _fill_batch(name: str, documents: Sequence[CorpusDocument]) -> list[tuple[str, str]]:
+    """Index a batch: one run of the embedder, one transaction."""
     embedder = get_embedder()
     index, generation = ensure_index(name, embedder)
     contents: list[_Content] = []
@@ -105,12 +124,3 @@ def fill(name: str, documents: Sequence[CorpusDocument]) -> list[tuple[str, str]
             mine = passages[content.entity_id]
             _swap(index, generation, content, mine, vectors, len(mine), _Origin(source="evaluate_retrieval"))
     return refused
-
-
-def finish(name: str) -> None:
-    """Give a filled index what one of its size has in service: fresh statistics, and the HNSW."""
-    index = Index.objects.select_related("generation").get(name=name)
-    if index.generation is not None and index.chunk_count >= hnsw.WORTH_IT:
-        hnsw.build_hnsw(index.generation.pk)
-    with connection.cursor() as cursor:
-        cursor.execute(f"ANALYZE {Chunk._meta.db_table}")

@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection
 
 from features.errors import InvalidInput
+from retrieval import hnsw
 from retrieval.evaluation import beir, benchmark, workbench
-from retrieval.models import Chunk, Document, Index
+from retrieval.models import Chunk, Document, Index, LexemeCount
 from tests.processes import PROJECT, test_environment, wait_until
 
 CORPUS = [
@@ -67,6 +69,23 @@ def test_json_says_each_measure_of_each_mode_and_nothing_else(collection: dict[s
     # One of three questions has a relevant document that is not in the corpus.
     assert hybrid["recall@10"] == hybrid["recall@100"] == pytest.approx((1 + 1 + 0.5) / 3, abs=1e-6)
     assert (Index.objects.count(), Document.objects.count(), Chunk.objects.count()) == (0, 0, 0)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_nothing_of_a_large_index_stays(collection: dict[str, Path], monkeypatch: Any) -> None:
+    monkeypatch.setattr(hnsw, "WORTH_IT", 2)
+    before = chunk_indexes()
+    with workbench.own_index() as name:
+        workbench.fill(name, list(beir.read_corpus(collection["corpus"])))
+        assert len(chunk_indexes() - before) == 2, "it has its HNSW and its GIN"
+    assert chunk_indexes() == before
+    assert not LexemeCount.objects.exists()
+
+
+def chunk_indexes() -> set[str]:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT indexname FROM pg_indexes WHERE tablename = 'retrieval_chunk'")
+        return {name for (name,) in cursor.fetchall()}
 
 
 @pytest.mark.django_db(transaction=True)

@@ -10,8 +10,6 @@ from features.errors import FabraError
 from retrieval.evaluation import beir, workbench
 from retrieval.evaluation.benchmark import MEASURES, MODES, ModeResult, available, measure, questions_of
 
-_BATCH = 256
-
 
 class Command(BaseCommand):
     help = "Measure retrieval on a collection in the BEIR format, in an index of its own that is removed at the end."
@@ -54,12 +52,9 @@ class Command(BaseCommand):
 
     def _fill(self, name: str, documents: list[beir.CorpusDocument]) -> None:
         with self._progress(len(documents), "indexing", "document") as progress:
-            for start in range(0, len(documents), _BATCH):
-                batch = documents[start : start + _BATCH]
-                for document_id, reason in workbench.fill(name, batch):
-                    progress.write(f"left out {document_id!r}: {reason}", file=sys.stderr)
-                progress.update(len(batch))
-        workbench.finish(name)
+            refused = workbench.fill(name, documents, progress.update)
+        for document_id, reason in refused:
+            self.stderr.write(f"left out {document_id!r}: {reason}")
 
     def _progress(self, total: int, what: str, unit: str) -> "tqdm[Any]":
         # A log gets a line now and then, a terminal a bar that moves.

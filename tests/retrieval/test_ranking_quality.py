@@ -1,0 +1,31 @@
+"""On a public collection the fusion is no worse than the better of its legs."""
+
+from itertools import islice
+from typing import Any
+
+import pytest
+
+from retrieval.evaluation import beir, workbench
+from retrieval.evaluation.benchmark import measure, questions_of
+
+_DOCUMENTS = 60
+_QUESTIONS = 60
+_SLACK = 0.01
+"""In a sample this small a question or two may change places."""
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_fusion_is_as_good_as_its_better_leg(shared_data: Any, monkeypatch: Any) -> None:
+    folder = shared_data("xquad_en")
+    documents = list(islice(beir.read_corpus(folder / "corpus.jsonl"), _DOCUMENTS))
+    ids = {each.id for each in documents}
+    qrels = {
+        each: grades for each, grades in beir.read_qrels(folder / "qrels" / "test.tsv").items() if ids >= set(grades)
+    }
+    questions = questions_of(beir.read_queries(folder / "queries.jsonl"), qrels)[:: len(qrels) // _QUESTIONS]
+    monkeypatch.setattr("retrieval.evaluation.benchmark._TIMED", 5)
+    with workbench.own_index() as name:
+        assert workbench.fill(name, documents) == []
+        found = {mode: measure(name, questions, mode, top_k=20).means for mode in ("semantic", "lexical", "hybrid")}
+    legs = max(found["semantic"]["ndcg@10"], found["lexical"]["ndcg@10"])
+    assert found["hybrid"]["ndcg@10"] >= max(0.97, legs - _SLACK)
