@@ -13,9 +13,12 @@ class ContextsConfig(AppConfig):
         from contexts import recorder
         from contexts.checks import check_encoding
         from contexts.discovery import load_definitions
+        from contexts.queries import traced_queries
         from features.signals import features_read
+        from retrieval.queries import remembers_queries
         from retrieval.signals import retrieved, searched
 
+        remembers_queries(traced_queries)
         features_read.connect(recorder.on_features_read)
         searched.connect(recorder.on_searched)
         retrieved.connect(recorder.on_retrieved)

@@ -4,3 +4,6 @@ from django.dispatch import Signal
 
 features_read = Signal()
 """Sent with `values`, a list of FeatureRead, after each read through the store."""
+
+swept = Signal()
+"""Sent every few seconds by the sweep, for what a crash or an outage left in the rooms above."""

@@ -11,6 +11,7 @@ from features.locks import is_held
 from features.models import Event, FeatureDefinition, MaterializationRun
 from features.repair import repair_online
 from features.runs import lock_name, work_off
+from features.signals import swept
 
 _BUSY_RETRY_S, _BUSY_RETRY_MAX_S = 0.05, 2.0
 _SWEEP_LIMIT = 1000
@@ -71,3 +72,4 @@ def sweep() -> None:
         if not is_held(lock_name(feature)):
             materialize_run.delay(run_id)
     async_to_sync(repair_online)()
+    swept.send(sender=None)

@@ -3,6 +3,7 @@ from typing import Any
 
 from django.apps import AppConfig
 from django.conf import settings
+from django.core import checks
 from django.db.models.signals import post_migrate, post_save
 
 _MERGE_EVERY = timedelta(seconds=30)
@@ -12,11 +13,15 @@ class RetrievalConfig(AppConfig):
     name = "retrieval"
 
     def ready(self) -> None:
-        from retrieval import handlers
+        from features.signals import swept
+        from retrieval import handlers, sweep
+        from retrieval.checks import check_generations
         from retrieval.models import Document
 
         handlers.register()
         post_migrate.connect(_mirror, sender=self)
+        swept.connect(sweep.pick_up)
+        checks.register(check_generations, checks.Tags.database)
         post_save.connect(handlers.publish_saved, sender=Document)
 
 

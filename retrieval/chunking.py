@@ -34,14 +34,15 @@ class Passage:
     content_hash: str
 
 
-def split(title: str, text: str, embedder: Embedder) -> list[Passage]:
+def split(title: str, text: str, embedder: Embedder, max_tokens: int | None = None) -> list[Passage]:
     """Return the passages in order; each fits the embedder's limit by the embedder's own tokens.
 
     Code and tables that fit stay whole; larger ones are split between lines and rows. A text without a word is
-    one passage of that text. Nothing but white space between passages is left out.
+    one passage of that text. Nothing but white space between passages is left out. `max_tokens` asks for shorter
+    passages than the embedder reads.
     """
     blocks = Blocks(text)
-    room = embedder.max_tokens - _HEADER_TOKENS
+    room = min(max_tokens or embedder.max_tokens, embedder.max_tokens) - _HEADER_TOKENS
     pieces = blocks.pieces(embedder.count_tokens, room)
     headings = blocks.headings()
     starts = [heading.start for heading in headings]

@@ -31,3 +31,15 @@ class RerankerUnavailable(Unavailable):
     """The reranker does not answer."""
 
     code = "reranker_unavailable"
+
+
+class EmbedderMismatch(EmbedderUnavailable):
+    """The embedding model is another one than the index was made with."""
+
+    code = "embedder_mismatch"
+
+
+class GenerationConflict(InvalidInput):
+    """This cannot be done with the generation as it is."""
+
+    code = "generation_conflict"

@@ -45,8 +45,11 @@ async def reindex(event: Event) -> dict[str, Any]:
             occurred_at=event.occurred_at,
             force=payload.get("force") is True,
         )
-    except FabraError as error:
-        await sync_to_async(mark_failed)(index_name, event.entity_id, str(error))
+    except Exception as error:  # also what a splitter may raise: the document says why it is not searchable
+        reason = str(error) if isinstance(error, FabraError) else f"Indexing failed with {type(error).__name__}."
+        await sync_to_async(mark_failed)(
+            index_name, event.entity_id, reason, may_pass=not isinstance(error, InvalidInput), text=payload["content"]
+        )
         raise
     told = {
         "index": index_name,

@@ -4,27 +4,31 @@ import hashlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
 from django.conf import settings
 from django.contrib.postgres.search import SearchVector
-from django.db import transaction
-from django.db.models import F, Value
+from django.db import connection, transaction
+from django.db.models import Count, F, Value
 from django.utils import timezone
 
 from features.errors import InvalidInput
 from features.text import check_key, check_text, to_json
 from retrieval import hnsw
 from retrieval.chunking import Passage, split, title_of
-from retrieval.embedders import Embedder, get_embedder
+from retrieval.embedders import Embedder, embedder_of, get_embedder
 from retrieval.errors import DocumentNotFound, DocumentTooLarge, IndexNotFound
 from retrieval.filters import check_audience
 from retrieval.lexemes import lexical_text
 from retrieval.models import Chunk, Document, DocumentVersion, Generation, Index
 
 logger = logging.getLogger(__name__)
+
+_RETRY = timedelta(minutes=2)
+"""Longer than an event's own first attempts take."""
+_RETRY_MAX = timedelta(hours=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +69,10 @@ class _Origin:
     occurred_at: datetime | None = None
 
 
+class _Switched(Exception):
+    """The index is served by another generation since."""
+
+
 def index_document(
     index_name: str,
     entity_id: str,
@@ -87,17 +95,27 @@ def index_document(
     """
     content = check_document(index_name, entity_id, text, metadata, title, audience)
     origin = _Origin(source=source, author=author, occurred_at=occurred_at)
-    embedder = get_embedder()
-    index, generation = ensure_index(index_name, embedder)
-    served = (
-        Document.objects.filter(index=index, entity_id=entity_id, deleted_at=None).select_related("version").first()
-    )
-    if not force and served and (result := _unchanged(served, content, occurred_at)):
-        return result
-    passages = split(content.title, content.text, embedder)
-    vectors, embedded_count = _embed(passages, generation, None if force else served, embedder)
-    with transaction.atomic():
-        return _swap(index, generation, content, passages, vectors, embedded_count, origin)
+    while True:
+        index, generation = ensure_index(index_name)
+        served = (
+            Document.objects.filter(index=index, entity_id=entity_id, deleted_at=None).select_related("version").first()
+        )
+        if not force and served and (result := _unchanged(served, content, occurred_at)):
+            return result
+        known = [served] if served and not force else []
+        embedder = embedder_of(generation)
+        passages = split(content.title, content.text, embedder, generation.max_tokens)
+        vectors, embedded_count = embed_passages(passages, generation, known, embedder)
+        try:
+            with transaction.atomic():
+                return _swap(index, generation, content, passages, vectors, embedded_count, origin)
+        except _Switched:
+            continue  # embedded for a generation that no longer serves
+
+
+def switch_lock(index_id: int) -> str:
+    """Return the name of the lock that changes of documents share, and that a switch of generations has alone."""
+    return f"switch {index_id}"
 
 
 def check_document(
@@ -132,17 +150,21 @@ def check_document(
     )
 
 
-def ensure_index(name: str, embedder: Embedder) -> tuple[Index, Generation]:
-    """Return the index and its serving generation, made if need be."""
+def ensure_index(name: str) -> tuple[Index, Generation]:
+    """Return the index and its serving generation, made for the embedder of the settings if need be."""
     index = Index.objects.select_related("generation").filter(name=name).first()
     if index and index.generation:
         return index, index.generation
+    embedder = get_embedder()
     with transaction.atomic():
         Index.objects.get_or_create(name=name)
         index = Index.objects.select_for_update().get(name=name)
         if index.generation is None:
             index.generation = Generation.objects.create(
-                index=index, embedding_model=embedder.model, dimension=embedder.dimension
+                index=index,
+                embedder=settings.FABRA_EMBEDDER,
+                embedding_model=embedder.model,
+                dimension=embedder.dimension,
             )
             index.save(update_fields=["generation"])
     return index, index.generation
@@ -167,19 +189,39 @@ def delete_document(index_name: str, entity_id: str, *, occurred_at: datetime | 
             raise DocumentNotFound(f"There is no document {entity_id!r} in the index {index_name!r}.")
         if occurred_at and document.occurred_at and document.occurred_at > occurred_at:
             return
-        removed, _ = Chunk.objects.filter(document=document).delete()
+        chunks = Chunk.objects.filter(document=document)
+        removed = dict(chunks.values_list("generation").annotate(count=Count("pk")))
+        chunks.delete()
         now = timezone.now()
         Document.objects.filter(pk=document.pk).update(
             state=Document.State.DELETED, deleted_at=now, version=None, occurred_at=occurred_at or now, updated_at=now
         )
-        Index.objects.filter(pk=index.pk).update(version=F("version") + 1, chunk_count=F("chunk_count") - removed)
+        # Another generation may have come to serve while this waited.
+        serving = Index.objects.select_for_update(no_key=True).values_list("generation", flat=True).get(pk=index.pk)
+        Index.objects.filter(pk=index.pk).update(
+            version=F("version") + 1, chunk_count=F("chunk_count") - removed.get(serving, 0)
+        )
 
 
-def mark_failed(index_name: str, entity_id: str, reason: str) -> None:
-    """Note why a document could not be indexed; its previous version serves on."""
-    Document.objects.live().filter(index__name=index_name, entity_id=entity_id).update(
-        state=Document.State.FAILED, error=reason
-    )
+def mark_failed(index_name: str, entity_id: str, reason: str, *, may_pass: bool, text: str = "") -> None:
+    """Note why a document could not be indexed; its previous version serves on.
+
+    `may_pass` has it tried again by itself, later from failure to failure. A document that never was indexed
+    is made of `text`, so that it is seen.
+    """
+    index = Index.objects.filter(name=index_name).first()
+    if index is not None and text:
+        new = Document(index=index, entity_id=entity_id, title=entity_id, text=text, state=Document.State.FAILED)
+        Document.objects.bulk_create([new], ignore_conflicts=True)
+    document = Document.objects.live().filter(index=index, entity_id=entity_id).first()
+    if document is not None:
+        wait = min(_RETRY_MAX, _RETRY * 2 ** min(document.failures, 10))
+        Document.objects.filter(pk=document.pk).update(
+            state=Document.State.FAILED,
+            error=reason,
+            failures=F("failures") + 1,
+            retry_at=timezone.now() + wait if may_pass else None,
+        )
 
 
 def _unchanged(served: Document, content: _Content, occurred_at: datetime | None) -> IndexResult | None:
@@ -187,8 +229,8 @@ def _unchanged(served: Document, content: _Content, occurred_at: datetime | None
     if served.version is None or served.version.content_hash != content.digest:
         return None
     changes: dict[str, Any] = {
-        "state": Document.State.INDEXED, "error": "", "title": content.title, "text": content.text,
-        "metadata": content.metadata, "audience": content.audience,
+        "state": Document.State.INDEXED, "error": "", "failures": 0, "retry_at": None, "title": content.title,
+        "text": content.text, "metadata": content.metadata, "audience": content.audience,
     }  # fmt: skip
     if occurred_at and (served.occurred_at is None or served.occurred_at < occurred_at):
         changes["occurred_at"] = occurred_at
@@ -203,18 +245,15 @@ def _unchanged(served: Document, content: _Content, occurred_at: datetime | None
     )
 
 
-def _embed(
-    passages: list[Passage], generation: Generation, served: Document | None, embedder: Embedder
+def embed_passages(
+    passages: list[Passage], generation: Generation, documents: Sequence[Document], embedder: Embedder
 ) -> tuple[dict[str, np.ndarray], int]:
     """Return a vector for each content hash, and how many were made: what did not change keeps its own."""
     hashes = {passage.content_hash: passage.embedded_text for passage in passages}
     known: dict[str, np.ndarray] = {}
-    if served is not None:
-        known = dict(
-            Chunk.objects.filter(generation=generation, document=served, content_hash__in=hashes).values_list(
-                "content_hash", "embedding"
-            )
-        )
+    if documents:
+        chunks = Chunk.objects.filter(generation=generation, document__in=documents, content_hash__in=hashes)
+        known = dict(chunks.values_list("content_hash", "embedding"))
     missing = [digest for digest in hashes if digest not in known]
     if missing:
         known |= zip(missing, embedder.embed([hashes[digest] for digest in missing]), strict=True)
@@ -231,6 +270,8 @@ def _swap(
     origin: _Origin,
 ) -> IndexResult:
     """Replace the document's chunks, in the caller's transaction; readers see the old or the new, whole."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock_shared(hashtextextended(%s, 0))", [switch_lock(index.pk)])
     now = timezone.now()
     Document.objects.bulk_create(
         [Document(index=index, entity_id=content.entity_id, title=content.title, text=content.text)],
@@ -255,7 +296,7 @@ def _swap(
         author=origin.author[:200],
     )
     removed, _ = Chunk.objects.filter(document=document, generation=generation).delete()
-    Chunk.objects.bulk_create(_rows(index, generation, document, version, passages, vectors), batch_size=500)
+    Chunk.objects.bulk_create(chunk_rows(index, generation, document, version, passages, vectors), batch_size=500)
     Document.objects.filter(pk=document.pk).update(
         title=content.title,
         text=content.text,
@@ -263,6 +304,8 @@ def _swap(
         audience=content.audience,
         state=Document.State.INDEXED,
         error="",
+        failures=0,
+        retry_at=None,
         version=version,
         occurred_at=origin.occurred_at or now,
         updated_at=now,
@@ -270,9 +313,12 @@ def _swap(
         deleted_at=None,
     )
     # Last, since it is the lock that all of the index's writers share: it is held for the commit only.
-    Index.objects.filter(pk=index.pk).update(
+    if not Index.objects.filter(pk=index.pk, generation=generation).update(
         version=F("version") + 1, chunk_count=F("chunk_count") + len(passages) - removed
-    )
+    ):
+        raise _Switched
+    if index.generations.exclude(pk=generation.pk).exists():
+        transaction.on_commit(lambda: _ask_to_follow(document.pk))
     if not generation.has_hnsw and index.chunk_count + len(passages) >= hnsw.WORTH_IT:
         transaction.on_commit(lambda: _ask_for_hnsw(generation.pk))
     return IndexResult(
@@ -284,7 +330,7 @@ def _swap(
     )
 
 
-def _rows(
+def chunk_rows(
     index: Index,
     generation: Generation,
     document: Document,
@@ -315,3 +361,9 @@ def _ask_for_hnsw(generation_id: int) -> None:
     from retrieval.tasks import ask_for_hnsw
 
     ask_for_hnsw(generation_id)
+
+
+def _ask_to_follow(document_pk: int) -> None:
+    from retrieval.tasks import ask_to_follow
+
+    ask_to_follow(document_pk)

@@ -2,8 +2,12 @@
 
 from collections.abc import Iterable
 
+from django.utils import timezone
+
 from retrieval.handlers import publish_document
 from retrieval.models import Document, DocumentVersion
+
+_RETRIED_AT_ONCE = 100
 
 
 def publish_again(documents: Iterable[Document], author: str = "") -> int:
@@ -22,3 +26,13 @@ def roll_back(version: DocumentVersion, author: str = "") -> None:
     document.title, document.text, document.metadata = version.title, version.text, version.metadata
     document.audience, document.deleted_at, document.saved_by = version.audience, None, author
     document.save(update_fields=["title", "text", "metadata", "audience", "deleted_at", "updated_at"])
+
+
+def retry_failed() -> int:
+    """Publish the documents again whose indexing failed and is due to be tried again; return how many."""
+    due = Document.objects.live().filter(state=Document.State.FAILED, retry_at__lte=timezone.now())
+    count = 0
+    for document in due.select_related("index").order_by("retry_at")[:_RETRIED_AT_ONCE]:
+        publish_document(document)
+        count += 1
+    return count

@@ -15,7 +15,7 @@ from pgvector import Vector
 
 from features.errors import InvalidInput
 from features.text import check_text
-from retrieval.embedders import get_embedder
+from retrieval.embedders import embedder_of
 from retrieval.errors import EmbedderUnavailable, IndexNotFound
 from retrieval.filters import Audience, Conditions, check_audience, conditions
 from retrieval.hits import Collector, Hit, Hits, SearchRecord
@@ -142,7 +142,12 @@ def search_plain(
     **options: Unpack[SearchOptions],
 ) -> SearchRecord:
     """Search from synchronous code: one look at the index, one run of the model, one statement."""
-    question = ask(index_name, query, top_k, filters, **options)
+    return answer(ask(index_name, query, top_k, filters, **options))
+
+
+def answer(question: Question) -> SearchRecord:
+    """Search for a question by the generation that its index names."""
+    query, top_k = question.text, question.top_k
     started = time.perf_counter()
     vector, flags = _embed(question)
     embedded = time.perf_counter()
@@ -238,8 +243,9 @@ def _one_of(name: str, value: Any, known: list[str]) -> Any:
 def _embed(question: Question) -> tuple[np.ndarray | None, tuple[str, ...]]:
     if question.mode == "lexical":
         return None, ()
+    assert question.index.generation is not None
     try:
-        return get_embedder().embed_query(question.text), ()
+        return embedder_of(question.index.generation).embed_query(question.text), ()
     except EmbedderUnavailable as error:
         logger.warning("Searching by words alone: %s", error)
         return None, ("semantic_unavailable",)

@@ -8,12 +8,13 @@ from celery.signals import worker_process_init
 from kombu.exceptions import KombuError
 
 from features.redis_clients import REDIS_ERRORS
-from retrieval import hnsw
+from retrieval import comparison, generations, hnsw
 from retrieval.embedders import get_embedder
 from retrieval.errors import EmbedderUnavailable
 from retrieval.evaluation import runs
 from retrieval.lexemes import crowded_generations
 from retrieval.lexemes import merge_counts as merge_counts_of
+from retrieval.models import Generation
 
 logger = logging.getLogger(__name__)
 
@@ -36,12 +37,59 @@ def evaluate_run(run_id: int) -> None:
     runs.execute_run(run_id)
 
 
+@shared_task
+def build_generation(generation_id: int) -> None:
+    """Share in a build; the sweep starts it again where the embedder was down or a worker died."""
+    try:
+        generations.execute_build(generation_id)
+    except EmbedderUnavailable as error:
+        logger.warning("%s The generation %d waits.", error, generation_id)
+    except Generation.DoesNotExist:
+        pass  # dropped meanwhile
+
+
+@shared_task
+def follow_document(document_id: int) -> None:
+    """Bring the other generations up to date; what fails is caught up with before a switch."""
+    try:
+        generations.follow(document_id)
+    except EmbedderUnavailable as error:
+        logger.warning("%s A generation lags behind.", error)
+
+
+@shared_task
+def drop_generation(generation_id: int) -> None:
+    generations.execute_drop(generation_id)
+
+
+@shared_task
+def compare_generation(generation_id: int) -> None:
+    comparison.compare_generation(generation_id)
+
+
 def ask_for_hnsw(generation_id: int) -> None:
     """Have a worker build the index; without a broker searches stay exact, and the next document asks again."""
+    _ask(build_hnsw, generation_id, "the HNSW index waits")
+
+
+def ask_to_follow(document_id: int) -> None:
+    _ask(follow_document, document_id, "a generation lags behind")
+
+
+def ask_to_build(generation_id: int, workers: int = 1) -> None:
+    for _ in range(workers):
+        _ask(build_generation, generation_id, "the build waits for the sweep")
+
+
+def ask_to_drop(generation_id: int) -> None:
+    _ask(drop_generation, generation_id, "it is dropped by the sweep")
+
+
+def _ask(task: Any, row_id: int, otherwise: str) -> None:
     try:
-        build_hnsw.delay(generation_id)
+        task.delay(row_id)
     except (KombuError, *REDIS_ERRORS) as error:
-        logger.warning("The broker does not answer (%s): the HNSW index waits.", type(error).__name__)
+        logger.warning("The broker does not answer (%s): %s.", type(error).__name__, otherwise)
 
 
 @worker_process_init.connect

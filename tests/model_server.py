@@ -3,6 +3,7 @@
 import json
 import threading
 import time
+import zlib
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -10,7 +11,7 @@ TEXT = "Click **Forgot password?** on the sign-in page [1]."
 
 
 class ModelServer:
-    """Answers `/v1/chat/completions` on loopback; `behaviour` names what it does with the next requests."""
+    """Answers `/v1/chat/completions` and `/v1/embeddings` on loopback; `behaviour` names what it does next."""
 
     def __init__(self) -> None:
         self.behaviour = "answer"
@@ -50,6 +51,9 @@ class ModelServer:
             self._wait_for_client(http, 30)
         elif self.behaviour == "drop":
             http.connection.close()
+        elif http.path.endswith("/embeddings"):
+            self._wait_for_client(http, self.delay_s)
+            self._send(http, 200, self._embeddings(body))
         elif body.get("stream"):
             self._stream(http)
         else:
@@ -67,6 +71,23 @@ class ModelServer:
             except TimeoutError:
                 continue
         http.connection.settimeout(None)
+
+    def embedding_model(self, dimension: int) -> str:
+        """Return the name of an embedding model of that dimension; no other server's has it."""
+        return f"words-{dimension}-{self._http.server_port}"
+
+    def _embeddings(self, body: dict[str, Any]) -> dict[str, Any]:
+        dimension = int(body["model"].split("-")[1])
+        rows = [
+            {"object": "embedding", "index": place, "embedding": words_vector(text, dimension)}
+            for place, text in enumerate(body["input"])
+        ]
+        return {
+            "object": "list",
+            "data": rows,
+            "model": body["model"],
+            "usage": {"prompt_tokens": 1, "total_tokens": 1},
+        }
 
     def _completion(self) -> dict[str, Any]:
         return {
@@ -108,3 +129,11 @@ class ModelServer:
         http.send_header("Content-Length", str(len(data)))
         http.end_headers()
         http.wfile.write(data)
+
+
+def words_vector(text: str, dimension: int) -> list[float]:
+    """Return a vector that tells texts apart by their words: each adds 1 to a place that its hash chooses."""
+    vector = [0.0] * dimension
+    for word in text.lower().split():
+        vector[zlib.crc32(word.encode()) % dimension] += 1.0
+    return vector if any(vector) else [1.0] * dimension

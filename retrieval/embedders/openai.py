@@ -1,6 +1,7 @@
 """Embeddings from any OpenAI-compatible server, at OPENAI_BASE_URL."""
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 import openai
@@ -27,7 +28,10 @@ class OpenAIEmbedder:
             max_retries=settings.FABRA_MODEL_RETRIES,
         )
         self._encoding = get_encoding(encoding_name_for(model) or settings.FABRA_ENCODING)
-        self.dimension = len(self.embed_query("dimension"))
+
+    @cached_property
+    def dimension(self) -> int:
+        return len(self.embed_query("dimension"))
 
     def embed(self, texts: Sequence[str]) -> list[np.ndarray]:
         vectors: list[np.ndarray] = []

@@ -14,7 +14,7 @@ from features.errors import InvalidInput
 from features.locks import held
 from retrieval import hnsw
 from retrieval.chunking import split
-from retrieval.embedders import get_embedder
+from retrieval.embedders import embedder_of
 from retrieval.evaluation.beir import CorpusDocument
 from retrieval.indexing import _Content, _Origin, _swap, check_document, ensure_index
 from retrieval.models import Chunk, Document, DocumentVersion, Index
@@ -101,8 +101,8 @@ def fill(
 
 def _fill_batch(name: str, documents: Sequence[CorpusDocument]) -> list[tuple[str, str]]:
     """Index a batch: one run of the embedder, one transaction."""
-    embedder = get_embedder()
-    index, generation = ensure_index(name, embedder)
+    index, generation = ensure_index(name)
+    embedder = embedder_of(generation)
     contents: list[_Content] = []
     refused: list[tuple[str, str]] = []
     for each in documents:

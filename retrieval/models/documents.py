@@ -32,6 +32,10 @@ class Document(models.Model):
     )
     state = models.CharField(max_length=10, choices=State, default=State.PENDING, editable=False)
     error = models.TextField(blank=True, editable=False)
+    failures = models.PositiveSmallIntegerField(default=0, editable=False, help_text="In a row.")
+    retry_at = models.DateTimeField(
+        null=True, editable=False, help_text="When indexing is tried again; empty: not before it is changed."
+    )
     version = models.ForeignKey(
         "retrieval.DocumentVersion", null=True, blank=True, on_delete=models.SET_NULL, related_name="+", editable=False
     )
@@ -50,7 +54,11 @@ class Document(models.Model):
         constraints = [models.UniqueConstraint(fields=["index", "entity_id"], name="document_once_per_index")]
         indexes = [
             # Serves the lists of the admin and the API, newest first.
-            models.Index(fields=["-updated_at"], name="document_newest")
+            models.Index(fields=["-updated_at"], name="document_newest"),
+            # Serves the sweep, and is as small as what failed.
+            models.Index(
+                fields=["retry_at"], name="document_to_retry", condition=models.Q(state="failed", deleted_at=None)
+            ),
         ]
 
     def __str__(self) -> str:

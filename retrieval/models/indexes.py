@@ -46,15 +46,34 @@ class Index(models.Model):
 
 
 class Generation(models.Model):
-    """One embedding of an index: a model, its dimension, and the chunks made for it."""
+    """One embedding of an index: a model, its dimension, and the chunks made for it.
+
+    The index names the one that serves searches; the others are kept up to date beside it.
+    """
+
+    class State(models.TextChoices):
+        BUILDING = "building", "being built"
+        READY = "ready"
+        DROPPING = "dropping", "being dropped"
 
     index = models.ForeignKey(Index, on_delete=models.CASCADE, related_name="generations")
+    embedder = models.CharField(max_length=200, blank=True, help_text="What runs the model; empty: as in the settings.")
     embedding_model = models.CharField(max_length=200)
     dimension = models.PositiveIntegerField()
+    max_tokens = models.PositiveIntegerField(
+        null=True, blank=True, help_text="The longest chunk, in the model's own tokens; empty: what the model reads."
+    )
+    state = models.CharField(max_length=10, choices=State, default=State.READY, editable=False)
+    total = models.PositiveIntegerField(default=0, editable=False, help_text="Documents to be built.")
+    done = models.PositiveIntegerField(default=0, editable=False)
+    error = models.TextField(blank=True, editable=False, help_text="Why the build waits.")
+    comparison = models.JSONField(default=dict, blank=True, editable=False, help_text="With the one that served.")
     has_hnsw = models.BooleanField(
         "index built", default=False, help_text="Its HNSW and GIN stand; below 2,000 chunks searches are exact without."
     )
     created_at = models.DateTimeField(auto_now_add=True)
+    worked_at = models.DateTimeField(null=True, editable=False, help_text="When a worker last got on with it.")
+    ready_at = models.DateTimeField(null=True, editable=False)
 
     def __str__(self) -> str:
         return f"{self.index} #{self.pk} ({self.embedding_model})"

@@ -5,7 +5,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from retrieval.embedders import _made, get_embedder
+from retrieval.embedders import _load, get_embedder
 
 loaded: list[str] = []
 
@@ -24,10 +24,10 @@ def test_the_first_questions_at_once_load_one_model(settings: Any) -> None:
         barrier.wait()
         return get_embedder()
 
-    _made.cache_clear()
+    _load.cache_clear()
     try:
         with ThreadPoolExecutor(4) as pool:
             embedders = set(pool.map(first, range(4)))
         assert len(embedders) == len(loaded) == 1
     finally:
-        _made.cache_clear()
+        _load.cache_clear()

@@ -10,6 +10,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from features.errors import InvalidInput
+from retrieval.embedders import get_embedder
 from retrieval.errors import EmbedderUnavailable, IndexNotFound
 from retrieval.evaluation import runs
 from retrieval.evaluation.golden import Golden, ranking_of, read_golden, save_golden, to_csv, to_json_lines
@@ -179,10 +180,8 @@ def test_a_run_says_that_it_was_degraded(index: Index, monkeypatch: Any) -> None
     def fail(text: str) -> Any:
         raise EmbedderUnavailable
 
-    from retrieval import search as searching
-
     save_golden(index, QUESTIONS)
-    monkeypatch.setattr(searching.get_embedder(), "embed_query", fail)
+    monkeypatch.setattr(get_embedder(), "embed_query", fail)
     assert "semantic_unavailable: 3 searches" in evaluate()
 
 

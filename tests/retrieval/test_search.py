@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from features.errors import InvalidInput
-from retrieval import search as searching
+from retrieval.embedders import get_embedder
 from retrieval.errors import EmbedderUnavailable, IndexNotFound
 from retrieval.search import search_plain
 
@@ -69,7 +69,7 @@ def test_with_the_embedder_down_words_decide_and_it_says_so(monkeypatch: Any) ->
     def fail(text: str) -> Any:
         raise EmbedderUnavailable
 
-    monkeypatch.setattr(searching.get_embedder(), "embed_query", fail)
+    monkeypatch.setattr(get_embedder(), "embed_query", fail)
     record = search_plain("docs", "project archived")
     assert [hit.document_id for hit in record.hits] == ["errors"]
     assert record.flags == ("semantic_unavailable", "short")

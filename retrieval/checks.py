@@ -1,0 +1,67 @@
+"""What `manage.py check --database default` says of the embedders and the generations that serve."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Warning
+from django.db import ProgrammingError, connections, transaction
+
+from retrieval.embedders import get_embedder
+from retrieval.errors import EmbedderUnavailable
+from retrieval.models import Index
+
+
+def check_generations(databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    """Compare the embedder of the settings with what each index was made with; searches use the latter."""
+    found: list[CheckMessage] = []
+    for alias in databases or []:
+        if connections[alias].vendor != "postgresql":
+            continue
+        try:
+            with transaction.atomic(using=alias):
+                indexes = list(Index.objects.using(alias).exclude(generation=None).select_related("generation"))
+        except ProgrammingError:
+            continue  # not migrated yet
+        found += [message for index in indexes for message in _messages(index)]
+    return found
+
+
+def _messages(index: Index) -> list[CheckMessage]:
+    generation = index.generation
+    assert generation is not None
+    hint = f"Build a new generation and switch to it: manage.py generations {index.name} build, then switch."
+    backend = generation.embedder or settings.FABRA_EMBEDDER
+    if (backend, generation.embedding_model) != (settings.FABRA_EMBEDDER, settings.FABRA_EMBEDDING_MODEL):
+        return [
+            Warning(
+                f"The index {index.name!r} was made with {generation.embedding_model} ({generation.dimension} "
+                f"dimensions), and the settings name {settings.FABRA_EMBEDDING_MODEL}{_dimension()}. It is searched "
+                "with its own.",
+                hint=hint,
+                id="retrieval.W001",
+            )
+        ]
+    if (dimension := _embedder_dimension()) not in (None, generation.dimension):
+        return [
+            Error(
+                f"{generation.embedding_model} gives vectors of {dimension} dimensions, and the index {index.name!r} "
+                f"was made with {generation.dimension}: it is searched by words alone.",
+                hint=hint,
+                id="retrieval.E001",
+            )
+        ]
+    return []
+
+
+def _dimension() -> str:
+    dimension = _embedder_dimension()
+    return "" if dimension is None else f" ({dimension} dimensions)"
+
+
+def _embedder_dimension() -> int | None:
+    """Return the dimension of the embedder of the settings; None while it does not answer."""
+    try:
+        return get_embedder().dimension
+    except EmbedderUnavailable:
+        return None
