@@ -16,6 +16,7 @@ from bench.servers import PROJECT, uvicorn
 from bench.surroundings import USERS, user_ids
 from chat.models import ApiKey
 from contexts.models import TraceBody
+from fabra_project.stack.bot import web_processes
 from features.redis_clients import async_redis, redis_key
 
 ROUNDS = 3
@@ -35,19 +36,19 @@ async def measure(*, is_quick: bool) -> list[Row]:
 
 
 def _measure(is_quick: bool) -> list[Row]:
-    singles, many = (40, 160) if is_quick else (80, 320)
+    singles, many, processes = *((40, 160) if is_quick else (80, 320)), web_processes()
     _, key = ApiKey.make("bench", [ApiKey.Scope.CHAT])
     headers = {"Authorization": f"Bearer {key}"}
     with ExitStack() as stack:
-        say("Starting the model's stub and both web processes ...")
+        say(f"Starting the model's stub and both web servers, {processes} processes each ...")
         model = stack.enter_context(uvicorn("bench.model_server:application"))
         environment = {"OPENAI_API_KEY": "none", "OPENAI_BASE_URL": f"{model}/v1", "FABRA_WEB": "1"}
-        ours = stack.enter_context(uvicorn("fabra_project.asgi:application", **environment))
+        ours = stack.enter_context(uvicorn("fabra_project.asgi:application", processes=processes, **environment))
         bodies = _bodies()
         _load(ours, headers, bodies, count=2 * USERS, concurrency=8)
         body = TraceBody.objects.latest("trace__created_at").text
         environment |= {"DJANGO_SETTINGS_MODULE": "bench.settings", "BENCH_ROW_CHARS": str(len(body))}
-        floor = stack.enter_context(uvicorn("bench.asgi:application", **environment))
+        floor = stack.enter_context(uvicorn("bench.asgi:application", processes=processes, **environment))
         _load(floor, headers, bodies, count=2 * USERS, concurrency=8)
         latencies: dict[str, list[float]] = {ours: [], floor: []}
         rates: dict[str, list[float]] = {ours: [], floor: []}

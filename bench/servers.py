@@ -17,12 +17,12 @@ _PATIENCE_S = 60
 
 
 @contextmanager
-def uvicorn(application: str, **environment: str) -> Iterator[str]:
-    """Serve an application from one process, and yield its URL once it listens; the process ends with the block."""
+def uvicorn(application: str, *, processes: int = 1, **environment: str) -> Iterator[str]:
+    """Serve an application and yield its URL once it listens; its processes end with the block."""
     port = _free_port()
     options = [
-        "--host=127.0.0.1", f"--port={port}", "--loop=uvloop", "--http=httptools", "--lifespan=off", "--no-access-log",
-        "--log-level=warning",
+        "--host=127.0.0.1", f"--port={port}", f"--workers={processes}", "--loop=uvloop", "--http=httptools",
+        "--lifespan=off", "--no-access-log", "--log-level=warning",
     ]  # fmt: skip
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(

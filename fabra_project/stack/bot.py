@@ -36,6 +36,14 @@ def web_address() -> Address:
     return Address(host=os.environ.get("FABRA_HOST") or "127.0.0.1", port=int(port))
 
 
+def web_processes() -> int:
+    """Return FABRA_WEB_PROCESSES: by default one for each core, at most four."""
+    count = os.environ.get("FABRA_WEB_PROCESSES") or str(min(os.cpu_count() or 1, 4))
+    if not (count.isdigit() and 0 < int(count) <= 64):
+        raise StackError(f"FABRA_WEB_PROCESSES must be a number between 1 and 64, not {count!r}.")
+    return int(count)
+
+
 def app_programs(servers: Servers, address: Address) -> list[Program]:
     after = {server.name: server.port for server in servers.embedded}
 
@@ -64,6 +72,9 @@ def _web_options(address: Address) -> list[str]:
     return [
         f"--host={address.host}",
         f"--port={address.port}",
+        f"--workers={web_processes()}",
+        # One that has not started by then, or hangs, is replaced; on a busy machine a start takes its time.
+        "--timeout-worker-healthcheck=60",
         "--loop=uvloop",
         "--http=httptools",
         "--ws=websockets-sansio",

@@ -82,10 +82,10 @@ def test_the_bot_from_its_first_start_through_kill_9_to_ctrl_c(folder: Path, url
 
 def whatever_dies_is_started_again(folder: Path, url: str) -> None:
     before = {name: recorded_pid(folder, name) for name in PROGRAMS}
-    workers = family(before["worker"])
+    children = [*family(before["web"]), *family(before["worker"])]
     for pid in before.values():
         psutil.Process(pid).kill()
     wait_for(lambda: all(recorded_pid(folder, name) != before[name] for name in PROGRAMS))
     wait_for(lambda: is_ready(url))
     assert ask(url)["citations"]
-    assert not [process for process in workers if process.is_running()]
+    assert not [process for process in children if process.is_running()]
