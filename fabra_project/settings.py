@@ -210,7 +210,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
 CELERY_TASK_PUBLISH_RETRY = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
-# A worker takes from its queues in turn: neither messages nor a long materialisation hold a changed document up.
+# `make up` starts a worker for `state`, changed documents, and one for the rest: nothing slow holds a document up.
 CELERY_TASK_DEFAULT_QUEUE = "default"
 CELERY_TASK_QUEUES = [Queue("state"), Queue("default"), Queue("materialize")]
 CELERY_TASK_ROUTES = {"features.tasks.materialize_*": {"queue": "materialize"}}

@@ -57,6 +57,8 @@ class AxiomEvent:
         return hashlib.sha256(body.encode()).hexdigest()
 
 
+STATE_QUEUE = "state"
+
 STATE_FAMILIES: dict[str, Callable[[dict[str, Any]], str]] = {"doc_": lambda payload: ""}
 """Events of these families say what something now is: an older one never overwrites a newer one.
 
@@ -165,7 +167,7 @@ def note_entities(rows: Sequence[Event]) -> None:
 
 def queue_of(event_type: str) -> str:
     """Return the queue of an event: a changed document does not wait behind a thousand messages."""
-    return "state" if state_family(event_type) else "default"
+    return STATE_QUEUE if state_family(event_type) else "default"
 
 
 def dispatch(event_pk: int, queue: str, countdown_s: float = 0, **arguments: Any) -> bool:

@@ -3,10 +3,11 @@
 import logging
 from typing import Any
 
-from celery import shared_task
+from celery import current_app, shared_task
 from celery.signals import worker_process_init
 from kombu.exceptions import KombuError
 
+from features.events import STATE_QUEUE
 from features.redis_clients import REDIS_ERRORS
 from retrieval import comparison, generations, hnsw
 from retrieval.embedders import get_embedder
@@ -94,7 +95,9 @@ def _ask(task: Any, row_id: int, otherwise: str) -> None:
 
 @worker_process_init.connect
 def load_embedder(**kwargs: Any) -> None:
-    """Load the model as a worker's process starts, so that the first changed document does not wait for it."""
+    """Load the model as a process of a worker for documents starts, so that the first of them does not wait for it."""
+    if STATE_QUEUE not in current_app.amqp.queues.consume_from:
+        return
     try:
         get_embedder()
     except EmbedderUnavailable as error:

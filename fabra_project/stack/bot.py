@@ -52,13 +52,13 @@ def app_programs(servers: Servers, address: Address) -> list[Program]:
         return Program(name=name, command=command, environment=environment, after=after, is_released=False)
 
     celery = ("-m", "celery", "-A", "fabra_project")
+    options = ("--loglevel=INFO", "--pool=prefork", "--concurrency=2", "--without-gossip", "--without-mingle")
+    worker = (*celery, "worker", *options)
     return [
         app("web", "-m", "uvicorn", "fabra_project.asgi:application", *_web_options(address), FABRA_WEB="1"),
-        app(
-            "worker",
-            *(*celery, "worker", "--loglevel=INFO", "--pool=prefork", "--concurrency=2"),
-            *("--without-gossip", "--without-mingle"),
-        ),
+        # Two workers, so that a changed document never waits for a slow feature or a long run.
+        app("indexer", *worker, "--queues=state", "--hostname=indexer@%h"),
+        app("worker", *worker, "--queues=default,materialize"),
         app(
             "beat",
             *(*celery, "beat", "--loglevel=INFO", "--pidfile="),

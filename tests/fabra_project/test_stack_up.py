@@ -15,7 +15,7 @@ from fabra_project.stack.folder import DataFolder
 from fabra_project.stack.leftovers import end_leftovers
 from tests.fabra_project.stack_runs import PROJECT, end, family, read_until, recorded_pid, start, wait_for
 
-PROGRAMS = ("postgres", "valkey", "web", "worker", "beat", "consumer")
+PROGRAMS = ("postgres", "valkey", "web", "indexer", "worker", "beat", "consumer")
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +85,7 @@ def whatever_dies_is_started_again(folder: Path, url: str) -> None:
     children = [*family(before["web"]), *family(before["worker"])]
     for pid in before.values():
         psutil.Process(pid).kill()
-    wait_for(lambda: all(recorded_pid(folder, name) != before[name] for name in PROGRAMS))
-    wait_for(lambda: is_ready(url))
+    wait_for(lambda: all(recorded_pid(folder, name) != before[name] for name in PROGRAMS), 60)
+    wait_for(lambda: is_ready(url), 60)
     assert ask(url)["citations"]
     assert not [process for process in children if process.is_running()]

@@ -38,7 +38,7 @@ class House:
         self.servers = {"postgres": postgres, "valkey": valkey}
         self.processes = Processes(
             folder, DATABASE_URL=postgres.url, REDIS_URL=valkey.url, FABRA_REDIS_PREFIX=PREFIX, FABRA_WEB="",
-            FABRA_DEFINITIONS="tests.features.crash_definitions", FABRA_EMBEDDING_THREADS="1",
+            FABRA_DEFINITIONS="tests.features.worker_definitions", FABRA_EMBEDDING_THREADS="1",
         )  # fmt: skip
 
     def start(self) -> None:
