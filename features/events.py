@@ -15,7 +15,7 @@ from kombu.exceptions import KombuError
 from features import registry
 from features.errors import EventConflict, EventTooLarge, FabraError, InvalidInput
 from features.models import Event, KnownEntity
-from features.redis_clients import REDIS_ERRORS
+from features.redis_clients import REDIS_ERRORS, plain_redis, redis_key
 from features.text import check_key, to_json
 
 logger = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ class AxiomEvent:
         return hashlib.sha256(body.encode()).hexdigest()
 
 
-STATE_QUEUE = "state"
+STATE_QUEUE, DEFAULT_QUEUE = "state", "default"
 
 STATE_FAMILIES: dict[str, Callable[[dict[str, Any]], str]] = {"doc_": lambda payload: ""}
 """Events of these families say what something now is: an older one never overwrites a newer one.
@@ -167,7 +167,7 @@ def note_entities(rows: Sequence[Event]) -> None:
 
 def queue_of(event_type: str) -> str:
     """Return the queue of an event: a changed document does not wait behind a thousand messages."""
-    return STATE_QUEUE if state_family(event_type) else "default"
+    return STATE_QUEUE if state_family(event_type) else DEFAULT_QUEUE
 
 
 def dispatch(event_pk: int, queue: str, countdown_s: float = 0, **arguments: Any) -> bool:
@@ -180,6 +180,14 @@ def dispatch(event_pk: int, queue: str, countdown_s: float = 0, **arguments: Any
         logger.warning("The broker does not answer (%s): event %d waits for the sweep.", type(error).__name__, event_pk)
         return False
     return True
+
+
+def messages_in(queue: str) -> int:
+    """Return how many messages wait in the broker's queue; 0 where it does not answer."""
+    try:
+        return int(plain_redis(settings.FABRA_REDIS_TIMEOUT_S).llen(redis_key("celery", queue)))
+    except REDIS_ERRORS:
+        return 0
 
 
 def dispatch_all(rows: Iterable[Event]) -> None:

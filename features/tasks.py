@@ -6,9 +6,9 @@ from django.conf import settings
 from django.utils import timezone
 
 from features import materialize, processing, registry
-from features.events import dispatch, dispatch_all, queue_of
+from features.events import DEFAULT_QUEUE, STATE_QUEUE, dispatch, dispatch_all, messages_in, queue_of
 from features.locks import is_held
-from features.models import Event, FeatureDefinition, MaterializationRun
+from features.models import Event, EventQuerySet, FeatureDefinition, MaterializationRun
 from features.repair import repair_online
 from features.runs import lock_name, work_off
 from features.signals import swept
@@ -61,13 +61,21 @@ def prune_events() -> None:
     Event.objects.prune(timezone.now() - settings.FABRA_EVENT_RETENTION)
 
 
+def _tell_again(queue: str, events: EventQuerySet) -> None:
+    """Tell Celery again of what it seems to have lost; in a long queue events may only be waiting for their turn."""
+    if messages_in(queue) >= _SWEEP_LIMIT:
+        return
+    forgotten = list(events.forgotten().order_by("next_attempt_at").only("event_type")[:_SWEEP_LIMIT])
+    Event.objects.filter(pk__in=[event.pk for event in forgotten]).update(dispatched_at=timezone.now())
+    dispatch_all(forgotten)
+
+
 @shared_task
 def sweep() -> None:
     """Pick up what a crash or an outage left: due events, orphaned runs, values missing online."""
     dispatch_all(processing.release_abandoned())
-    forgotten = list(Event.objects.forgotten().order_by("next_attempt_at").only("event_type")[:_SWEEP_LIMIT])
-    Event.objects.filter(pk__in=[event.pk for event in forgotten]).update(dispatched_at=timezone.now())
-    dispatch_all(forgotten)
+    _tell_again(STATE_QUEUE, Event.objects.exclude(state_key=""))
+    _tell_again(DEFAULT_QUEUE, Event.objects.filter(state_key=""))
     for run_id, feature in MaterializationRun.objects.all().orphaned().values_list("pk", "feature"):
         if not is_held(lock_name(feature)):
             materialize_run.delay(run_id)

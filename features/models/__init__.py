@@ -1,7 +1,7 @@
 """Tables of the feature store."""
 
 from features.models.definitions import Definition, EntityDefinition, FeatureDefinition
-from features.models.events import Event, EventEdit, HandlerOutcome
+from features.models.events import Event, EventEdit, EventQuerySet, HandlerOutcome
 from features.models.runs import MaterializationRun
 from features.models.values import FeatureValue, KnownEntity, OnlineRepair
 from features.models.webhooks import WebhookSource
@@ -11,6 +11,7 @@ __all__ = [
     "EntityDefinition",
     "Event",
     "EventEdit",
+    "EventQuerySet",
     "FeatureDefinition",
     "FeatureValue",
     "HandlerOutcome",

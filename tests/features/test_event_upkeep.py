@@ -12,9 +12,11 @@ from django.core.checks import run_checks
 from django.core.management import CommandError, call_command
 from django_celery_beat.models import PeriodicTask
 
-from features.events import AxiomEvent, record_event
+from features import tasks
+from features.events import AxiomEvent, messages_in, record_event
 from features.models import Event, FeatureValue, HandlerOutcome
 from features.models import events as event_rows
+from features.redis_clients import plain_redis, redis_key
 from features.schedule import schedule_upkeep
 from features.tasks import process_event, prune_events, sweep
 from tests.processes import PROJECT, test_environment
@@ -54,6 +56,20 @@ def test_the_sweep_tells_celery_again_of_what_it_seems_to_have_lost(monkeypatch:
     assert sorted(told) == [(forgotten.pk, "default"), (state.pk, "state")]
     sweep()
     assert len(told) == 2  # not again at once
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_only_waits_in_a_long_queue_is_not_told_again(monkeypatch: Any) -> None:
+    waiting, lost = record(), record(event_type="doc_seen")
+    assert (messages_in("default"), messages_in("state")) == (1, 1)
+    Event.objects.update(dispatched_at=datetime.now(UTC) - timedelta(minutes=5))
+    plain_redis().delete(redis_key("celery", "state"))
+    monkeypatch.setattr(tasks, "_SWEEP_LIMIT", 1)
+    sweep()
+    assert (messages_in("default"), messages_in("state")) == (1, 1)
+    waiting.refresh_from_db()
+    lost.refresh_from_db()
+    assert waiting.dispatched_at < lost.dispatched_at
 
 
 def test_processed_events_are_pruned_and_what_they_made_stays(settings: Any, monkeypatch: Any) -> None:
