@@ -87,21 +87,26 @@ def _mark(text: str, piece: Piece) -> bytes:
 
 
 def _passage(position: int, title: str, path: str, repeated: str, own: str, embedder: Embedder) -> Passage:
-    path = path.removeprefix(title).removeprefix(" > ") if path.startswith(title) else path
-    header = " > ".join(part for part in (title, path) if part)
-    while header and embedder.count_tokens(header) > _HEADER_TOKENS - 2:
-        header = header[: len(header) * 3 // 4]
+    path = (path.removeprefix(title).removeprefix(" > ") if path.startswith(title) else path)[:1000]
     text = repeated + own
-    embedded = f"{header}\n{text}" if header and not text.lstrip("# ").startswith(header) else text
+    embedded = embedded_text(title, path, text, embedder)
     return Passage(
         position=position,
         text=text,
         repeated=repeated,
-        heading_path=path[:1000],
+        heading_path=path,
         embedded_text=embedded,
         token_count=embedder.count_tokens(embedded),
         content_hash=hashlib.sha256(embedded.encode()).hexdigest(),
     )
+
+
+def embedded_text(title: str, path: str, text: str, embedder: Embedder) -> str:
+    """Return what the embedder reads of a chunk: title and headings, as far as there is room, then the text."""
+    header = " > ".join(part for part in (title, path) if part)
+    while header and embedder.count_tokens(header) > _HEADER_TOKENS - 2:
+        header = header[: len(header) * 3 // 4]
+    return f"{header}\n{text}" if header and not text.lstrip("# ").startswith(header) else text
 
 
 def title_of(text: str) -> str:

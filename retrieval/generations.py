@@ -121,10 +121,11 @@ def _make_ready(generation: Generation) -> None:
     )
 
 
-def build_documents(generation: Generation, document_pks: Sequence[int]) -> int:
+def build_documents(generation: Generation, document_pks: Sequence[int], *, force: bool = False) -> int:
     """Write the chunks of the documents' current versions; return how many documents were done.
 
-    Embedding is one run of the model for all of them. A document that changed meanwhile is left to its change.
+    Embedding is one run of the model for all of them; `force` embeds also what has a vector. A document that
+    changed meanwhile is left to its change.
     """
     embedder = embedder_of(generation)
     documents = list(
@@ -136,7 +137,7 @@ def build_documents(generation: Generation, document_pks: Sequence[int]) -> int:
         if each.version
     }
     everything = [passage for each in passages.values() for passage in each]
-    vectors, _ = embed_passages(everything, generation, documents, embedder)
+    vectors, _ = embed_passages(everything, generation, [] if force else documents, embedder)
     return sum(_write(generation, each, passages[each.pk], vectors) for each in documents)
 
 

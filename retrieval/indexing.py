@@ -56,8 +56,7 @@ class _Content:
 
     @property
     def digest(self) -> str:
-        parts = [self.title, self.text, self.metadata, *([self.audience] if self.audience else [])]
-        return hashlib.sha256(to_json(parts, "document").encode()).hexdigest()
+        return content_digest(self.title, self.text, self.metadata, self.audience)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +66,12 @@ class _Origin:
     source: str
     author: str = ""
     occurred_at: datetime | None = None
+
+
+def content_digest(title: str, text: str, metadata: dict[str, Any], audience: list[str]) -> str:
+    """Return what tells two states of a document apart."""
+    parts = [title, text, metadata, *([audience] if audience else [])]
+    return hashlib.sha256(to_json(parts, "document").encode()).hexdigest()
 
 
 class _Switched(Exception):

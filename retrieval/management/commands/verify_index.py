@@ -1,0 +1,73 @@
+import json
+import sys
+from dataclasses import asdict
+from itertools import islice
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from tqdm import tqdm
+
+from features.errors import FabraError
+from retrieval.generations import find_index
+from retrieval.models import Chunk, Index
+from retrieval.verification import Finding, repair, verify
+
+_MOST = 10_000
+"""Findings that are told and mended at a time: memory stays bounded where everything is wrong."""
+_COULD_NOT = 2
+
+
+class Command(BaseCommand):
+    help = (
+        "Prove that the documents, versions, chunks, embeddings and counts of an index agree. "
+        "Exits with 1 if they do not, and with 2 if it could not be seen."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("index")
+        parser.add_argument("--repair", action="store_true", help="Mend what disagrees, then look again.")
+        parser.add_argument("--sample", type=int, default=0, help="Embed so many chunks anew and compare.")
+        parser.add_argument("--json", action="store_true", help="Print JSON, and nothing else.")
+
+    def handle(self, *args: Any, index: str, **options: Any) -> None:
+        try:
+            found_index = find_index(index)
+            findings = self._verify(found_index, options["sample"])
+            first = findings
+            if findings and options["repair"]:
+                with _bar(len(findings), "mending", " findings") as progress:
+                    repair(found_index, findings, progress.update)
+                findings = self._verify(found_index, options["sample"])
+        except FabraError as error:
+            raise CommandError(str(error), returncode=_COULD_NOT) from error
+        if options["json"]:
+            told = {
+                "index": index,
+                "found": [asdict(each) for each in first],
+                "left": [asdict(each) for each in findings],
+            }
+            self.stdout.write(json.dumps(told, indent=2))
+        else:
+            self._tell(found_index, first, findings, is_repaired=options["repair"])
+        if findings:
+            raise CommandError(f"{len(findings)} disagreements in the index {index}.", returncode=1)
+
+    def _verify(self, index: Index, sample: int) -> list[Finding]:
+        total = Chunk.objects.filter(generation__index=index).count()
+        with _bar(total, "verifying", " chunks") as progress:
+            return list(islice(verify(index, sample=sample, on_done=progress.update), _MOST))
+
+    def _tell(self, index: Index, found: list[Finding], left: list[Finding], *, is_repaired: bool) -> None:
+        for each in found:
+            mended = is_repaired and each not in left
+            self.stdout.write(f"{each}{'  (mended)' if mended else ''}")
+        for each in left:
+            if each not in found:
+                self.stdout.write(str(each))
+        if not left:
+            self.stdout.write(self.style.SUCCESS(f"The index {index.name} agrees in all its parts."))
+
+
+def _bar(total: int, text: str, unit: str) -> Any:
+    interval_s = 0.1 if sys.stderr.isatty() else 15
+    return tqdm(total=total, desc=text, unit=unit, file=sys.stderr, mininterval=interval_s)
