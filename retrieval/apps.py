@@ -7,6 +7,7 @@ from django.core import checks
 from django.db.models.signals import post_migrate, post_save
 
 _MERGE_EVERY = timedelta(seconds=30)
+_RESUME_EVERY = timedelta(minutes=1)
 
 
 class RetrievalConfig(AppConfig):
@@ -31,4 +32,5 @@ def _mirror(**kwargs: Any) -> None:
 
     if not settings.FABRA_STANDALONE:
         mirror_retrievers()
+        keep_entry("resume evaluation runs", "retrieval.tasks.resume_evaluations", _RESUME_EVERY)
         keep_entry("merge document frequencies", "retrieval.tasks.merge_counts", _MERGE_EVERY)

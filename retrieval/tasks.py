@@ -68,6 +68,13 @@ def compare_generation(generation_id: int) -> None:
     comparison.compare_generation(generation_id)
 
 
+@shared_task
+def resume_evaluations() -> None:
+    """Go on with the runs that a crash or an outage left."""
+    for run_id in runs.abandoned_runs():
+        evaluate_run.delay(run_id)
+
+
 def ask_for_hnsw(generation_id: int) -> None:
     """Have a worker build the index; without a broker searches stay exact, and the next document asks again."""
     _ask(build_hnsw, generation_id, "the HNSW index waits")

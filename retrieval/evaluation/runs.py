@@ -6,12 +6,13 @@ advisory lock, which goes with the process: what a dead worker left is free at o
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 
 from django.db.models import QuerySet
 from django.utils import timezone
 
 from features.errors import FabraError, InvalidInput
-from features.locks import held
+from features.locks import held, is_held
 from retrieval.errors import IndexNotFound
 from retrieval.evaluation import metrics
 from retrieval.evaluation.benchmark import MODES, available, search_as
@@ -21,6 +22,8 @@ from retrieval.models import EvaluationOutcome, EvaluationRun, GoldenQuestion, I
 
 TOP_K = 10
 _KEPT_HITS = 5
+_TAKEN_WITHIN = timedelta(minutes=1)
+"""By then whoever opened a run is at it, or its task was."""
 
 MEASURES: dict[str, Callable[[list[str], metrics.Grades], float]] = {
     "hit_rate@1": lambda ranking, grades: metrics.hit_rate(ranking, grades, 1),
@@ -80,6 +83,15 @@ def execute_run(run_id: int, on_done: Callable[[], object] = lambda: None) -> bo
         else:
             _finish(run, EvaluationRun.State.DONE)
     return True
+
+
+def abandoned_runs() -> list[int]:
+    """Return the unfinished runs that nobody is at: their worker died, or their task was lost."""
+    waiting = EvaluationRun.objects.filter(
+        state__in=[EvaluationRun.State.QUEUED, EvaluationRun.State.RUNNING],
+        created_at__lt=timezone.now() - _TAKEN_WITHIN,
+    )
+    return [pk for pk in waiting.values_list("pk", flat=True) if not is_held(lock_name(pk))]
 
 
 def _ask_all(run: EvaluationRun, on_done: Callable[[], object]) -> None:

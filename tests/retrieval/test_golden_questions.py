@@ -1,6 +1,9 @@
 """Golden questions: what is right, how files come in and go out, and the gate that asks them."""
 
 import json
+import subprocess
+import sys
+from datetime import timedelta
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -8,6 +11,7 @@ from typing import Any
 import psycopg
 import pytest
 from django.core.management import CommandError, call_command
+from django.utils import timezone
 
 from features.errors import InvalidInput
 from retrieval.embedders import get_embedder
@@ -16,7 +20,7 @@ from retrieval.evaluation import runs
 from retrieval.evaluation.golden import Golden, ranking_of, read_golden, save_golden, to_csv, to_json_lines
 from retrieval.models import EvaluationOutcome, EvaluationRun, GoldenQuestion, Index
 from retrieval.search import Hit
-from tests.processes import test_environment
+from tests.processes import PROJECT, test_environment, wait_until
 
 QUESTIONS = [
     Golden(question="How do I get a new password?", expected_documents=["password"]),
@@ -204,6 +208,40 @@ def test_a_run_goes_on_where_a_dead_worker_left_it(index: Index) -> None:
     assert runs.execute_run(run.pk)
     run.refresh_from_db()
     assert run.finished_at == finished_at
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_run_whose_process_was_killed_is_found_and_finished(index: Index) -> None:
+    save_golden(index, QUESTIONS)
+    run = runs.open_run("docs", started_by="test")
+    EvaluationRun.objects.update(created_at=timezone.now() - timedelta(minutes=2))
+    assert runs.abandoned_runs() == [run.pk], "its task was lost"
+    script = (
+        "import django; django.setup()\n"
+        "from retrieval.evaluation import runs\n"
+        "def wait():\n"
+        "    print('asked one', flush=True)\n"
+        "    input()\n"
+        f"runs.execute_run({run.pk}, wait)\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", script], cwd=PROJECT, env=test_environment(), stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "asked one\n"
+        assert runs.abandoned_runs() == [], "it is being worked at"
+    finally:
+        process.kill()
+        process.communicate()
+    asked = run.outcomes.get()
+    assert wait_until(runs.abandoned_runs) == [run.pk]
+    assert runs.execute_run(run.pk)
+    run.refresh_from_db()
+    assert (run.state, run.done, run.metrics["hit_rate@1"]) == ("done", 3, 1)
+    assert run.outcomes.first() == asked
+    assert runs.abandoned_runs() == []
 
 
 @pytest.mark.django_db
