@@ -9,7 +9,7 @@ from django.contrib.messages import get_messages
 from django.test import Client
 from django.urls import reverse
 
-from retrieval import search as searching
+from retrieval.embedders import get_embedder
 from retrieval.errors import EmbedderUnavailable
 from retrieval.highlight import highlighter
 from retrieval.models import GoldenQuestion, Index
@@ -120,7 +120,7 @@ def test_without_an_embedder_words_answer_and_it_says_so(admin_client: Client, m
     def fail(text: str) -> Any:
         raise EmbedderUnavailable
 
-    monkeypatch.setattr(searching.get_embedder(), "embed_query", fail)
+    monkeypatch.setattr(get_embedder(), "embed_query", fail)
     response = ask(admin_client, "E-4021")
     assert "The embedder is down" in response.content.decode()
 
