@@ -68,7 +68,8 @@ def context(
 
     `model` names whose tokens count (default: FABRA_CHAT_MODEL). What is older than `freshness_sla` is told in
     the trace and in the response's `X-Fabra-Freshness`, with `freshness_strict` it is an error; what age means
-    stands in contexts.freshness. A function that returns an assembled Context hands it on as it is. A call
+    stands in contexts.freshness. A function that returns an assembled Context hands it on as it is,
+    with the budget and the freshness_sla that it was assembled under. A call
     raises BudgetExceeded, FreshnessViolation, TraceNotWritten, or what the function raised; each leaves a trace.
     Raise DefinitionError for what cannot work.
     """

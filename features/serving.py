@@ -53,7 +53,7 @@ async def read_features_of(
     settings_by_name = await operator_settings.rows()
     online, is_degraded = await _read_online(spec.name, keys, list(names))
     offline: dict[str, dict[str, StoredValue]] = {}
-    if absent := [key for key in keys if any(name not in online[key] for name in names)]:
+    if absent := [key for key in keys if len(online[key]) < len(set(names))]:
         offline = await _read_offline(spec.name, absent, list(names))
         if offline and not is_degraded:
             await _fill_online(spec.name, offline)
@@ -120,16 +120,17 @@ async def _fill_online(entity: str, found: dict[str, dict[str, StoredValue]]) ->
 
 async def _serve(asked: list[_Asked]) -> list[FeatureRead]:
     """Serve what is stored, and compute the rest, each feature's missing entities together."""
-    ready = [_serve_stored(each) for each in asked]
-    if any(read is None or read.status == Freshness.STALE for read in ready):
-        missing, stale = defaultdict[str, list[int]](list), defaultdict[str, list[str]](list)
-        for place, (each, read) in enumerate(zip(asked, ready, strict=True)):
-            if read is None:
-                missing[each.spec.name].append(place)
-            elif each.state is Freshness.STALE and not each.spec.trigger:
-                stale[each.spec.name].append(each.key)
-        for name, keys in stale.items():
-            _recompute_behind(registry.features[name], keys)
+    ready: list[FeatureRead | None] = []
+    missing, stale = defaultdict[str, list[int]](list), defaultdict[str, list[str]](list)
+    for place, each in enumerate(asked):
+        ready.append(read := _serve_stored(each))
+        if read is None:
+            missing[each.spec.name].append(place)
+        elif each.state is Freshness.STALE and not each.spec.trigger:
+            stale[each.spec.name].append(each.key)
+    for name, keys in stale.items():
+        _recompute_behind(registry.features[name], keys)
+    if missing:
         groups = [[asked[place] for place in places] for places in missing.values()]
         computed = await asyncio.gather(*map(_serve_computed, groups))
         for places, reads in zip(missing.values(), computed, strict=True):

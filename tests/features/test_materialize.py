@@ -17,6 +17,7 @@ from features.mirror import mirror_features
 from features.models import FeatureDefinition, FeatureValue, KnownEntity, MaterializationRun
 from features.models.runs import ORPHANED_AFTER
 from features.registry import entity, feature
+from features.serving import online_store
 from features.tasks import materialize_run, materialize_slot, sweep
 from tests.processes import wait_until
 
@@ -121,6 +122,21 @@ def test_a_run_whose_worker_died_goes_on_where_it_was(size: list[str], monkeypat
     materialize_run(run.pk)
     assert (run_of().state, run_of().done, run_of().failed, run_of().total) == ("done", 9, 1, 10)
     assert FeatureValue.objects.filter(run=run).count() == 9  # each once
+
+
+def test_a_run_that_died_between_the_stores_mends_the_online_one(size: list[str], monkeypatch: Any) -> None:
+    async def die(*args: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(writes, "put_online", die)
+        with pytest.raises(KeyboardInterrupt):
+            materialize_slot("size")
+    assert FeatureValue.objects.count() == 9
+    assert async_to_sync(online_store.read)("Egg", "e00", ["size"]) == {}
+    materialize_run(run_of().pk)
+    assert async_to_sync(online_store.read)("Egg", "e00", ["size"])["size"].value == 1
+    assert FeatureValue.objects.count() == 9
 
 
 def test_a_run_of_a_living_worker_is_left_alone_until_it_dies(size: list[str], monkeypatch: Any) -> None:

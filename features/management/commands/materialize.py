@@ -29,9 +29,12 @@ class Command(BaseCommand):
     def add_arguments(self, parser: Any) -> None:
         parser.add_argument("feature", nargs="?", help="The feature's name.")
         parser.add_argument("--entity-ids", nargs="+", metavar="ID", help="Only these entities; default: all known.")
-        parser.add_argument("--start", type=_moment, help="The beginning of a range, such as 2026-01-31 or …T12:00Z.")
+        parser.add_argument("--start", type=_moment, help="The beginning of a range, such as 2026-01-31.")
         parser.add_argument("--end", type=_moment, help="Its end, included; default: now.")
-        parser.add_argument("--every", help="Backfill: compute as of each such moment of the range, such as 1h.")
+        parser.add_argument(
+            "--every",
+            help="Backfill: compute as of each such moment of the range (such as 1h). Without: load the range online.",
+        )
         parser.add_argument("--resume", type=int, metavar="RUN", help="Go on with a run where it is.")
 
     def handle(self, *args: Any, **options: Any) -> None:
