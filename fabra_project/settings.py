@@ -329,6 +329,7 @@ UNFOLD = {
                         ("Versions", "history", "retrieval_documentversion"),
                         ("Chunks", "segment", "retrieval_chunk"),
                         ("Indexes", "database", "retrieval_index"),
+                        ("Generations", "layers", "retrieval_generation"),
                         ("Retrievers", "search", "retrieval_retrieverdefinition"),
                         ("Search test", "manage_search", "retrieval:search_test"),
                         ("Golden questions", "fact_check", "retrieval_goldenquestion"),

@@ -89,6 +89,10 @@ def ask_to_build(generation_id: int, workers: int = 1) -> None:
         _ask(build_generation, generation_id, "the build waits for the sweep")
 
 
+def ask_to_compare(generation_id: int) -> None:
+    _ask(compare_generation, generation_id, "it is not compared")
+
+
 def ask_to_drop(generation_id: int) -> None:
     _ask(drop_generation, generation_id, "it is dropped by the sweep")
 

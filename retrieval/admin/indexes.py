@@ -18,8 +18,9 @@ from retrieval.models import Chunk, Document, Generation, Index, RetrieverDefini
 class GenerationInline(ReadOnlyInline):
     model = Generation
     fk_name = "index"
-    fields = ("embedding_model", "dimension", "has_hnsw", "is_serving", "created_at")
-    readonly_fields = ("is_serving", "created_at")
+    show_change_link = True
+    fields = ("embedding_model", "dimension", "max_tokens", "state", "has_hnsw", "is_serving", "created_at")
+    readonly_fields = ("is_serving", "state", "created_at")
 
     @display(description="serves searches", boolean=True)
     def is_serving(self, generation: Generation) -> bool:
