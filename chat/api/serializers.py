@@ -156,8 +156,8 @@ class EventSerializer(serializers.ModelSerializer[Event]):
     class Meta:
         model = Event
         fields = (
-            "id", "event_type", "entity_id", "payload", "source", "state", "attempts",
-            "occurred_at", "received_at", "started_at", "finished_at", "handlers",
+            "id", "event_type", "entity_id", "payload", "source", "sender", "state", "attempts",
+            "occurred_at", "published_at", "received_at", "started_at", "applied_at", "finished_at", "handlers",
         )  # fmt: skip
 
 

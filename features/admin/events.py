@@ -104,7 +104,7 @@ class EventAdmin(ListAdmin):
         return (
             (None, {"fields": (what, ("shown_state", "attempts"), "shown_error_whole", payload, *edits)}),
             ("Times (UTC)", {"fields": (("occurred_at", "received_at"), ("started_at", "finished_at"), times)}),
-            ("Identity", {"fields": (("source", "event_id"), "digest")}),
+            ("Identity", {"fields": (("source", "sender"), ("event_id", "digest"))}),
         )  # fmt: skip
 
     def get_readonly_fields(self, request: HttpRequest, obj: Event | None = None) -> list[str]:

@@ -61,7 +61,13 @@ class WebhookSourceAdmin(ListAdmin):
             return ((None, {"fields": fields, "description": "Its secret is shown once, after you save."}),)
         return (
             (None, {"fields": (("url", "events"), *fields)}),
-            ("Secret", {"fields": (("shown_secrets", "rotated_at"), "created_at")}),
+            (
+                "Secret",
+                {
+                    "fields": (("shown_secrets", "rotated_at"), "created_at"),
+                    "description": "An action of the list makes a new one; the present one stays valid for a while.",
+                },
+            ),
         )
 
     def get_readonly_fields(self, request: HttpRequest, obj: WebhookSource | None = None) -> tuple[str, ...]:
