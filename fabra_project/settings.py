@@ -212,8 +212,11 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 # `make up` starts a worker for `state`, changed documents, and one for the rest: nothing slow holds a document up.
 CELERY_TASK_DEFAULT_QUEUE = "default"
-CELERY_TASK_QUEUES = [Queue("state"), Queue("default"), Queue("materialize")]
-CELERY_TASK_ROUTES = {"features.tasks.materialize_*": {"queue": "materialize"}}
+CELERY_TASK_QUEUES = [Queue("state"), Queue("default"), Queue("materialize"), Queue("ingest")]
+CELERY_TASK_ROUTES = {
+    "features.tasks.materialize_*": {"queue": "materialize"},
+    "retrieval.tasks.ingest": {"queue": "ingest"},
+}
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 CELERY_BEAT_MAX_LOOP_INTERVAL = 5
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
@@ -259,6 +262,9 @@ FABRA_DOCUMENT_MAX_BYTES = env.int("FABRA_DOCUMENT_MAX_BYTES", 1_000_000)
 # A file may hold more than its text, or many documents; larger ones are refused unread.
 FABRA_FILE_MAX_BYTES = env.int("FABRA_FILE_MAX_BYTES", 20_000_000)
 FABRA_ARCHIVE_MAX_BYTES = env.int("FABRA_ARCHIVE_MAX_BYTES", 1_000_000_000)
+# Some 250 chunks: enough for the embedder to sort by length, little enough to be lost in a crash.
+FABRA_INGESTION_BATCH_CHARS = env.int("FABRA_INGESTION_BATCH_CHARS", 150_000)
+FABRA_INGESTION_WORKERS = env.int("FABRA_INGESTION_WORKERS", 4)  # tasks that share a run
 FABRA_ARCHIVE_MAX_FILES = env.int("FABRA_ARCHIVE_MAX_FILES", 20_000)
 
 # ---------------------------------------------------------------- contexts

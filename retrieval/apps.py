@@ -8,6 +8,7 @@ from django.db.models.signals import post_migrate, post_save
 
 _MERGE_EVERY = timedelta(seconds=30)
 _RESUME_EVERY = timedelta(minutes=1)
+_SWEEP_EVERY = timedelta(seconds=30)
 
 
 class RetrievalConfig(AppConfig):
@@ -34,3 +35,4 @@ def _mirror(**kwargs: Any) -> None:
         mirror_retrievers()
         keep_entry("resume evaluation runs", "retrieval.tasks.resume_evaluations", _RESUME_EVERY)
         keep_entry("merge document frequencies", "retrieval.tasks.merge_counts", _MERGE_EVERY)
+        keep_entry("go on with ingestion", "retrieval.tasks.sweep_ingestion", _SWEEP_EVERY)

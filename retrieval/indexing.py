@@ -45,7 +45,7 @@ class IndexResult:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Content:
+class Content:
     """A checked document, as it will be stored."""
 
     entity_id: str
@@ -60,7 +60,7 @@ class _Content:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Origin:
+class Origin:
     """Where a state of a document is from."""
 
     source: str
@@ -74,7 +74,7 @@ def content_digest(title: str, text: str, metadata: dict[str, Any], audience: li
     return hashlib.sha256(to_json(parts, "document").encode()).hexdigest()
 
 
-class _Switched(Exception):
+class Switched(Exception):
     """The index is served by another generation since."""
 
 
@@ -99,13 +99,13 @@ def index_document(
     EmbedderUnavailable; then nothing has changed.
     """
     content = check_document(index_name, entity_id, text, metadata, title, audience)
-    origin = _Origin(source=source, author=author, occurred_at=occurred_at)
+    origin = Origin(source=source, author=author, occurred_at=occurred_at)
     while True:
         index, generation = ensure_index(index_name)
         served = (
             Document.objects.filter(index=index, entity_id=entity_id, deleted_at=None).select_related("version").first()
         )
-        if not force and served and (result := _unchanged(served, content, occurred_at)):
+        if not force and served and (result := unchanged(served, content, occurred_at)):
             return result
         known = [served] if served and not force else []
         embedder = embedder_of(generation)
@@ -114,7 +114,7 @@ def index_document(
         try:
             with transaction.atomic():
                 return _swap(index, generation, content, passages, vectors, embedded_count, origin)
-        except _Switched:
+        except Switched:
             continue  # embedded for a generation that no longer serves
 
 
@@ -130,7 +130,7 @@ def check_document(
     metadata: dict[str, Any] | None,
     title: str = "",
     audience: Sequence[str] = (),
-) -> _Content:
+) -> Content:
     """Return the document ready to be stored; raise InvalidInput or DocumentTooLarge."""
     check_key(index_name, "index_name")
     check_key(entity_id, "entity_id")
@@ -146,7 +146,7 @@ def check_document(
     if isinstance(names, str):
         raise InvalidInput("A document is for everyone when its audience is empty.")
     named = title or metadata.get("title") or title_of(text) or entity_id
-    return _Content(
+    return Content(
         entity_id=entity_id,
         title=check_text(named if isinstance(named, str) else str(named), "title")[:500],
         text=text,
@@ -229,7 +229,7 @@ def mark_failed(index_name: str, entity_id: str, reason: str, *, may_pass: bool,
         )
 
 
-def _unchanged(served: Document, content: _Content, occurred_at: datetime | None) -> IndexResult | None:
+def unchanged(served: Document, content: Content, occurred_at: datetime | None) -> IndexResult | None:
     """Return the result if the document is being served as it shall be; None if not, or no longer."""
     if served.version is None or served.version.content_hash != content.digest:
         return None
@@ -268,13 +268,32 @@ def embed_passages(
 def _swap(
     index: Index,
     generation: Generation,
-    content: _Content,
+    content: Content,
     passages: list[Passage],
     vectors: dict[str, np.ndarray],
     embedded_count: int,
-    origin: _Origin,
+    origin: Origin,
 ) -> IndexResult:
     """Replace the document's chunks, in the caller's transaction; readers see the old or the new, whole."""
+    result, added = replace_chunks(index, generation, content, passages, vectors, embedded_count, origin)
+    if result.is_changed:
+        note_change(index, generation, added)
+    return result
+
+
+def replace_chunks(
+    index: Index,
+    generation: Generation,
+    content: Content,
+    passages: list[Passage],
+    vectors: dict[str, np.ndarray],
+    embedded_count: int,
+    origin: Origin,
+) -> tuple[IndexResult, int]:
+    """Write the document's new version; return the result and by how many chunks the index grew.
+
+    It is for a transaction that ends with `note_change`.
+    """
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock_shared(hashtextextended(%s, 0))", [switch_lock(index.pk)])
     now = timezone.now()
@@ -288,7 +307,7 @@ def _swap(
         return IndexResult(
             document_id=content.entity_id, version=last, is_changed=False, chunk_count=0, embedded_count=0,
             is_superseded=True,
-        )  # fmt: skip
+        ), 0  # fmt: skip
     version = DocumentVersion.objects.create(
         document=document,
         number=last + 1,
@@ -317,22 +336,28 @@ def _swap(
         indexed_at=now,
         deleted_at=None,
     )
-    # Last, since it is the lock that all of the index's writers share: it is held for the commit only.
-    if not Index.objects.filter(pk=index.pk, generation=generation).update(
-        version=F("version") + 1, chunk_count=F("chunk_count") + len(passages) - removed
-    ):
-        raise _Switched
     if index.generations.exclude(pk=generation.pk).exists():
         transaction.on_commit(lambda: _ask_to_follow(document.pk))
-    if not generation.has_hnsw and index.chunk_count + len(passages) >= hnsw.WORTH_IT:
-        transaction.on_commit(lambda: _ask_for_hnsw(generation.pk))
     return IndexResult(
         document_id=content.entity_id,
         version=version.number,
         is_changed=True,
         chunk_count=len(passages),
         embedded_count=embedded_count,
-    )
+    ), len(passages) - removed
+
+
+def note_change(index: Index, generation: Generation, added: int) -> None:
+    """Move the index's version, last in a transaction, since all of the index's writers wait for this row.
+
+    Raise Switched if the index is served by another generation since.
+    """
+    if not Index.objects.filter(pk=index.pk, generation=generation).update(
+        version=F("version") + 1, chunk_count=F("chunk_count") + added
+    ):
+        raise Switched
+    if not generation.has_hnsw and index.chunk_count + added >= hnsw.WORTH_IT:
+        transaction.on_commit(lambda: _ask_for_hnsw(generation.pk))
 
 
 def chunk_rows(

@@ -1,10 +1,13 @@
 """Celery tasks of retrieval."""
 
 import logging
+import time
 from typing import Any
 
 from celery import current_app, shared_task
 from celery.signals import worker_process_init
+from django.conf import settings
+from django.utils import timezone
 from kombu.exceptions import KombuError
 
 from features.events import STATE_QUEUE
@@ -13,11 +16,14 @@ from retrieval import comparison, generations, hnsw
 from retrieval.embedders import get_embedder
 from retrieval.errors import EmbedderUnavailable
 from retrieval.evaluation import runs
+from retrieval.ingestion.work import work_at
 from retrieval.lexemes import crowded_generations
 from retrieval.lexemes import merge_counts as merge_counts_of
-from retrieval.models import Generation
+from retrieval.models import Generation, IngestionRun
 
 logger = logging.getLogger(__name__)
+
+_INGESTION_SLICE_S, _INGESTION_RETRY_S, _INGESTION_PAUSE_S = 20, 30, 1
 
 
 @shared_task
@@ -113,3 +119,40 @@ def load_embedder(**kwargs: Any) -> None:
         get_embedder()
     except EmbedderUnavailable as error:
         logger.warning("%s Documents wait for it.", error)
+
+
+@shared_task
+def ingest(run_id: int) -> None:
+    """Work at a run for a while; the rest goes to the end of the queue, so that other work gets its turn."""
+    if not IngestionRun.objects.filter(pk=run_id).unfinished().exists():
+        return
+    give_up_at = time.monotonic() + _INGESTION_SLICE_S
+    try:
+        is_finished = work_at(run_id, until=lambda: time.monotonic() > give_up_at)
+    except EmbedderUnavailable as error:
+        logger.warning("The run %d waits for the embedding model: %s", run_id, error)
+        ingest.apply_async([run_id], countdown=_INGESTION_RETRY_S)
+        return
+    if not is_finished:
+        waiting = IngestionRun.objects.get(pk=run_id).files.filter(state="waiting").exists()
+        ingest.apply_async([run_id], countdown=0 if waiting else _INGESTION_PAUSE_S)
+
+
+@shared_task
+def sweep_ingestion() -> None:
+    """Go on with the runs whose workers are gone; one that reads a path of its own machine waits for its command."""
+    for run in IngestionRun.objects.orphaned().filter(is_background=True):
+        IngestionRun.objects.filter(pk=run.pk).update(heartbeat_at=timezone.now())
+        start_ingestion(run)
+
+
+def start_ingestion(run: IngestionRun) -> bool:
+    """Have the workers share a run; return False if the broker does not answer, and the sweep starts it later."""
+    IngestionRun.objects.filter(pk=run.pk).update(is_background=True)
+    try:
+        for _ in range(settings.FABRA_INGESTION_WORKERS):
+            ingest.delay(run.pk)
+    except (KombuError, *REDIS_ERRORS) as error:
+        logger.warning("The broker does not answer (%s): the run %d waits.", type(error).__name__, run.pk)
+        return False
+    return True

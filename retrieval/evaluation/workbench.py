@@ -16,7 +16,7 @@ from retrieval import hnsw
 from retrieval.chunking import split
 from retrieval.embedders import embedder_of
 from retrieval.evaluation.beir import CorpusDocument
-from retrieval.indexing import _Content, _Origin, _swap, check_document, ensure_index
+from retrieval.indexing import Content, Origin, _swap, check_document, ensure_index
 from retrieval.models import Chunk, Document, DocumentVersion, Index
 
 PREFIX = "evaluate_retrieval-"
@@ -103,7 +103,7 @@ def _fill_batch(name: str, documents: Sequence[CorpusDocument]) -> list[tuple[st
     """Index a batch: one run of the embedder, one transaction."""
     index, generation = ensure_index(name)
     embedder = embedder_of(generation)
-    contents: list[_Content] = []
+    contents: list[Content] = []
     refused: list[tuple[str, str]] = []
     for each in documents:
         try:
@@ -122,5 +122,5 @@ def _fill_batch(name: str, documents: Sequence[CorpusDocument]) -> list[tuple[st
     with transaction.atomic():
         for content in contents:
             mine = passages[content.entity_id]
-            _swap(index, generation, content, mine, vectors, len(mine), _Origin(source="evaluate_retrieval"))
+            _swap(index, generation, content, mine, vectors, len(mine), Origin(source="evaluate_retrieval"))
     return refused

@@ -4,6 +4,7 @@ from retrieval.models.chunks import Chunk
 from retrieval.models.documents import Document, DocumentVersion
 from retrieval.models.golden import EvaluationOutcome, EvaluationRun, GoldenQuestion
 from retrieval.models.indexes import Generation, Index
+from retrieval.models.ingestion import IngestionFile, IngestionRun, IngestionUpload, SourceDocument, SourceFile
 from retrieval.models.lexemes import LexemeCount
 from retrieval.models.retrievers import RetrieverDefinition
 
@@ -16,6 +17,11 @@ __all__ = [
     "Generation",
     "GoldenQuestion",
     "Index",
+    "IngestionFile",
+    "IngestionRun",
+    "IngestionUpload",
     "LexemeCount",
     "RetrieverDefinition",
+    "SourceDocument",
+    "SourceFile",
 ]

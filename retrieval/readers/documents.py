@@ -21,6 +21,8 @@ class SourceFile:
     url: str = ""
     """Where it was fetched from."""
     content_type: str = ""
+    validators: dict[str, str] = field(default_factory=dict)
+    """What to ask with whether it has changed: ETag and Last-Modified."""
 
     @property
     def suffix(self) -> str:

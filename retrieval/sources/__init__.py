@@ -4,14 +4,14 @@ from pathlib import Path
 
 from features.errors import InvalidInput
 from retrieval.sources.archive import Archive
-from retrieval.sources.entries import Entry, Source, SourceUnavailable
+from retrieval.sources.entries import Entry, NotModified, Source, SourceUnavailable
 from retrieval.sources.folder import Folder
 
-__all__ = ["Archive", "Entry", "Folder", "Source", "SourceUnavailable", "open_source"]
+__all__ = ["Archive", "Entry", "Folder", "NotModified", "Source", "SourceUnavailable", "open_source"]
 
 
-def open_source(location: str) -> Source:
-    """Return the source at a path; raise InvalidInput if there is none."""
+def open_source(location: str, *, allow_private: bool = False) -> Source:
+    """Return the source at a path or of a sitemap's URL; raise InvalidInput if there is none."""
     path = Path(location)
     if not path.exists():
         raise InvalidInput(f"There is no {location}.")

@@ -44,7 +44,7 @@ class Archive:
                 if is_readable(name) or name.lower().endswith(".zip"):
                     yield Entry(path=self.prefix + _shown(name), refused=_refused(archive.getinfo(name)))
 
-    def fetch(self, path: str) -> SourceFile:
+    def fetch(self, path: str, validators: dict[str, str] | None = None) -> SourceFile:
         name = path.removeprefix(self.prefix)
         try:
             with self._opened() as archive:

@@ -14,6 +14,10 @@ class SourceUnavailable(Unavailable):
     code = "source_unavailable"
 
 
+class NotModified(Exception):
+    """The file is as it was."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Entry:
     path: str
@@ -29,5 +33,8 @@ class Source(Protocol):
     def entries(self) -> Iterator[Entry]:
         """Yield what is there; raise SourceUnavailable if that cannot be said."""
 
-    def fetch(self, path: str) -> SourceFile:
-        """Return a file; raise Unreadable with the reason, also for one that is too large."""
+    def fetch(self, path: str, validators: dict[str, str] | None = None) -> SourceFile:
+        """Return a file; raise Unreadable with the reason, also for one that is too large.
+
+        Raise NotModified if it is as it was when its `validators` came with it.
+        """

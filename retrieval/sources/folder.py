@@ -29,7 +29,7 @@ class Folder:
                 refused = "" if file.resolve().is_relative_to(self.root) else "a link out of the folder"
                 yield Entry(path=path.as_posix(), refused=refused)
 
-    def fetch(self, path: str) -> SourceFile:
+    def fetch(self, path: str, validators: dict[str, str] | None = None) -> SourceFile:
         archive, inner = split_path(path)
         if archive and (self.root / archive).is_file():
             return Archive(self.root / archive, prefix=archive).fetch(path)

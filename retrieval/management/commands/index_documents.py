@@ -1,70 +1,138 @@
+import subprocess
 import sys
 import time
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from tqdm import tqdm
 
-from features.errors import FabraError, InvalidInput
+from features.errors import FabraError
 from retrieval.errors import EmbedderUnavailable
-from retrieval.indexing import index_document
-from retrieval.readers import SUFFIXES, Unreadable, read
-from retrieval.sources import open_source
+from retrieval.ingestion import dry_run, runs
+from retrieval.ingestion.work import work_at
+from retrieval.models import IngestionFile, IngestionRun
+from retrieval.readers import SUFFIXES
+from retrieval.tasks import start_ingestion
+
+_POLL_S = 0.5
+_SAY_EVERY = 50
 
 
 class Command(BaseCommand):
-    help = f"Index the documents of a folder ({', '.join(SUFFIXES)}); what has not changed is skipped."
+    help = (
+        f"Index the documents of a folder, file or zip archive ({', '.join(SUFFIXES)}), or the pages of a sitemap's "
+        "URL. What has not changed is skipped, what cannot be read is reported with the reason, and an interrupted run "
+        "goes on where it was. The exit code is 0 when the run is done, also if some files could not be read, and 1 "
+        "when it is not: nothing to read, the embedding model is down, or pruning was refused."
+    )
 
-    def add_arguments(self, parser: Any) -> None:
-        parser.add_argument("path")
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("path", help="A folder, a file, a zip archive, or http(s)://.../sitemap.xml")
         parser.add_argument("--index", required=True)
+        parser.add_argument("--source", default="", help="What the documents' origin is called (default: the path).")
+        parser.add_argument("--prune", action="store_true", help="Remove what this source had and has no more.")
+        parser.add_argument("--force", action="store_true", help="Prune even if most of the source's documents go.")
+        parser.add_argument("--dry-run", action="store_true", help="Say what would change, and change nothing.")
+        parser.add_argument(
+            "--map", default="", metavar="ROLE=COLUMN,...", help="For tables: text=body,title=headline,id=sku"
+        )
+        parser.add_argument("--base-url", default="", help="The address of the pages, for the links back to them.")
+        parser.add_argument("--audience", action="append", default=[], help="Who may find them; several times.")
+        parser.add_argument("--allow-private", action="store_true", help="Fetch from private addresses too.")
+        group = parser.add_mutually_exclusive_group()
+        group.add_argument("--workers", type=int, default=1, help="Processes that share the files.")
+        group.add_argument("--celery", action="store_true", help="Let the Celery workers do it, and watch.")
 
     def handle(self, *args: Any, path: str, index: str, **options: Any) -> None:
         try:
-            source = open_source(path)
-            entries = list(source.entries())
+            asked = runs.RunOptions(
+                mapping=_mapping(options["map"]), base_url=options["base_url"], audience=sorted(options["audience"]),
+                prune=options["prune"], force=options["force"], allow_private=options["allow_private"],
+            )  # fmt: skip
+            if options["dry_run"]:
+                for line in dry_run.compare(index, path, asked, source=options["source"]):
+                    self.stdout.write(line)
+                return
+            run = runs.open_run(index, path, asked, source=options["source"], started_by="index_documents")
         except FabraError as error:
             raise CommandError(str(error)) from error
-        if not entries:
-            raise CommandError(f"There are no {', '.join(SUFFIXES)} files in {path}.")
-        counts = {"indexed": 0, "unchanged": 0}
-        unreadable: list[tuple[str, str]] = []
-        started = time.monotonic()
-        for number, entry in enumerate(entries, 1):
-            try:
-                if entry.refused:
-                    raise Unreadable(entry.refused)
-                for document in read(source.fetch(entry.path)):
-                    result = index_document(
-                        index,
-                        document.entity_id,
-                        document.text,
-                        document.metadata,
-                        title=document.title,
-                        source=f"index_documents {entry.path}",
-                    )
-                    counts["indexed" if result.is_changed else "unchanged"] += 1
-            except (Unreadable, InvalidInput) as error:
-                unreadable.append((entry.path, str(error)))
-            except EmbedderUnavailable as error:
-                raise CommandError(f"{error} {number - 1} of {len(entries)} files are done; run it again.") from error
-            self._show_progress(number, len(entries), started)
-        for file, reason in unreadable:
-            self.stderr.write(f"could not read {file}: {reason}")
-        seconds = time.monotonic() - started
-        self.stdout.write(
-            f"{counts['indexed']} indexed, {counts['unchanged']} unchanged, {len(unreadable)} unreadable "
-            f"in {seconds:.1f} s, in the index {index}."
-        )
+        self._carry_out(run, path, options["workers"], options["celery"])
 
-    def _show_progress(self, done: int, total: int, started: float) -> None:
-        if not sys.stderr.isatty():
-            if done % 50 == 0 and done < total:
-                self.stderr.write(f"{done} of {total}")
-            return
-        filled = 30 * done // total
-        rate = done / max(time.monotonic() - started, 1e-9)
-        left = (total - done) / rate
-        bar = "█" * filled + "░" * (30 - filled)
-        self.stderr.write(f"\r{bar} {done}/{total}  {rate:.1f}/s  {left:.0f} s left ", ending="")
-        if done == total:
-            self.stderr.write("")
+    def _carry_out(self, run: IngestionRun, path: str, workers: int, is_celery: bool) -> None:
+        started = time.monotonic()
+        helpers = [
+            subprocess.Popen([sys.executable, sys.argv[0], "continue_ingestion", str(run.pk)])
+            for _ in range(0 if is_celery else workers - 1)
+        ]
+        try:
+            self._watch(run) if is_celery else self._work(run)
+        except EmbedderUnavailable as error:
+            done = run.files.exclude(state__in=["waiting", "taken"]).count()
+            raise CommandError(f"{error} {done} of {run.files.count()} files are done; run it again.") from error
+        finally:
+            for helper in helpers:
+                helper.wait()
+        run.refresh_from_db()
+        self._report(run, path, time.monotonic() - started)
+
+    def _work(self, run: IngestionRun) -> None:
+        bar = _Bar(self, run)
+        while not work_at(run.pk, on_file=lambda _: bar.move()):
+            bar.move()
+            time.sleep(_POLL_S)  # other workers still have files
+        bar.close()
+
+    def _watch(self, run: IngestionRun) -> None:
+        start_ingestion(run)
+        bar = _Bar(self, run)
+        while not run.is_finished:
+            time.sleep(_POLL_S)
+            run.refresh_from_db()
+            bar.move()
+        bar.close()
+
+    def _report(self, run: IngestionRun, path: str, seconds: float) -> None:
+        for file in run.files.filter(state=IngestionFile.State.FAILED).iterator():
+            self.stderr.write(f"could not read {file.path}: {file.reason}")
+        if not run.files.exists() and not run.error:
+            raise CommandError(f"There are no {', '.join(SUFFIXES)} files in {path}.")
+        counts = run.counts()
+        pruned = f", {run.pruned} pruned" if run.options["prune"] else ""
+        self.stdout.write(
+            f"{counts['indexed']} indexed, {counts['unchanged']} unchanged, {counts['failed']} unreadable{pruned} "
+            f"in {seconds:.1f} s, in the index {run.index.name}."
+        )
+        if run.error:
+            raise CommandError(run.error)
+
+
+class _Bar:
+    """Shows how far a run is: a bar with rate and remaining time, or lines where nobody looks."""
+
+    def __init__(self, command: Command, run: IngestionRun) -> None:
+        self.command, self.run = command, run
+        self.is_seen = sys.stderr.isatty()
+        self.bar = tqdm(unit="file", disable=not self.is_seen)
+        self.said = 0
+
+    def move(self) -> None:
+        if not self.run.is_listed:
+            self.run.refresh_from_db()
+        done = self.run.files.exclude(state__in=["waiting", "taken"]).count()
+        if self.is_seen:
+            self.bar.total = self.run.total or None
+            self.bar.update(done - self.bar.n)
+        elif done // _SAY_EVERY > self.said // _SAY_EVERY and done < self.run.total:
+            self.command.stderr.write(f"{done} of {self.run.total}")
+            self.said = done
+
+    def close(self) -> None:
+        self.move()
+        self.bar.close()
+
+
+def _mapping(text: str) -> dict[str, str]:
+    pairs = [part.partition("=") for part in text.split(",") if part.strip()]
+    if any(not sign or not column.strip() for _, sign, column in pairs):
+        raise CommandError("--map is written as text=body,title=headline,id=sku")
+    return {role.strip(): column.strip() for role, _, column in pairs}

@@ -1,0 +1,141 @@
+"""Open runs, list their files, and finish them; a run goes on where it was, whoever works at it."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from itertools import islice
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from features.errors import FabraError, InvalidInput
+from features.locks import held
+from features.text import check_key, to_json
+from retrieval.filters import check_audience
+from retrieval.indexing import ensure_index
+from retrieval.ingestion.prune import prune
+from retrieval.models import IngestionFile, IngestionRun
+from retrieval.readers import Options
+from retrieval.readers.tables import ROLES
+from retrieval.sources import Source, open_source
+from retrieval.sources.uploads import Uploads
+
+_ROWS = 1000
+_LISTING_WAIT_S = 3600.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """How a run reads its files, and what it adds to each document."""
+
+    mapping: dict[str, str] = field(default_factory=dict)
+    base_url: str = ""
+    metadata: dict[str, Any] = field(default_factory=dict)
+    audience: list[str] = field(default_factory=list)
+    prune: bool = False
+    force: bool = False
+    """Prune even if that removes most of the source's documents."""
+    allow_private: bool = False
+    """Fetch from private addresses too."""
+
+    def __post_init__(self) -> None:
+        unknown = set(self.mapping) - set(ROLES)
+        if unknown:
+            raise InvalidInput(f"mapping knows {', '.join(ROLES)}, not {', '.join(sorted(unknown))}.")
+        to_json(self.metadata, "metadata")
+        if isinstance(check_audience(self.audience), str):
+            raise InvalidInput("A document is for everyone when its audience is empty.")
+
+    @property
+    def reading(self) -> Options:
+        return Options(mapping=self.mapping, base_url=self.base_url)
+
+
+def open_run(
+    index_name: str,
+    location: str,
+    options: RunOptions,
+    *,
+    source: str = "",
+    started_by: str = "",
+) -> IngestionRun:
+    """Return the unfinished run over the same source with the same options, else a new one.
+
+    Raise InvalidInput for a location where nothing is.
+    """
+    check_key(index_name, "index_name")
+    name = check_key(source or open_source(location, allow_private=options.allow_private).location, "source")[:200]
+    index, _ = ensure_index(index_name)
+    same = IngestionRun.objects.unfinished().filter(index=index, source=name).exclude(location="")
+    wanted = asdict(options)
+    run = same.filter(location=location, options=wanted).first()
+    with transaction.atomic():
+        for other in same:
+            if other == run:
+                continue
+            finish(other, error="Another run over the same source took its place.")
+        return run or IngestionRun.objects.create(
+            index=index, source=name, location=location, options=wanted, started_by=started_by[:200]
+        )
+
+
+def options_of(run: IngestionRun) -> RunOptions:
+    return RunOptions(**run.options)
+
+
+def source_of(run: IngestionRun) -> Source:
+    if not run.location:
+        return Uploads(run)
+    return open_source(run.location, allow_private=options_of(run).allow_private)
+
+
+def list_files(run: IngestionRun, source: Source) -> None:
+    """Make a row of each of the source's files, once, whoever is first; a source that cannot be listed fails it."""
+    with held(f"ingestion-list-{run.pk}", wait_s=_LISTING_WAIT_S):
+        run.refresh_from_db()
+        if run.is_listed or run.is_finished:
+            return
+        now = timezone.now()
+        IngestionRun.objects.filter(pk=run.pk).update(
+            state=IngestionRun.State.RUNNING, started_at=run.started_at or now, heartbeat_at=now
+        )
+        try:
+            entries = source.entries()
+            while rows := [_row(run, each.path, each.refused) for each in islice(entries, _ROWS)]:
+                IngestionFile.objects.bulk_create(rows, ignore_conflicts=True)
+        except FabraError as error:
+            finish(run, error=str(error))
+        else:
+            IngestionRun.objects.filter(pk=run.pk).update(is_listed=True, total=run.files.count())
+        run.refresh_from_db()
+
+
+def _row(run: IngestionRun, path: str, refused: str) -> IngestionFile:
+    state = IngestionFile.State.FAILED if refused else IngestionFile.State.WAITING
+    finished_at = timezone.now() if refused else None
+    return IngestionFile(run=run, path=path, state=state, reason=refused, finished_at=finished_at)
+
+
+def finish_if_done(run: IngestionRun, on_prune: Callable[[str], object] = lambda _: None) -> bool:
+    """Prune and close a run whose files are all done; return whether it is finished now."""
+    with held(f"ingestion-finish-{run.pk}", wait_s=_LISTING_WAIT_S):
+        run.refresh_from_db()
+        if run.is_finished:
+            return True
+        open_states = (IngestionFile.State.WAITING, IngestionFile.State.TAKEN)
+        if not run.is_listed or run.files.filter(state__in=open_states).exists():
+            return False
+        error = ""
+        if options_of(run).prune:
+            error = prune(run, is_forced=options_of(run).force, on_prune=on_prune)
+        finish(run, error=error)
+        return True
+
+
+def finish(run: IngestionRun, *, error: str = "") -> None:
+    """Close a run; what was uploaded for it is removed."""
+    run.uploads.all().delete()
+    IngestionRun.objects.filter(pk=run.pk).update(
+        state=IngestionRun.State.FAILED if error else IngestionRun.State.DONE, error=error, finished_at=timezone.now()
+    )
+    run.refresh_from_db()

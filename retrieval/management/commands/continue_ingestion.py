@@ -1,0 +1,18 @@
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from retrieval.ingestion.work import work_at
+from retrieval.models import IngestionRun
+
+
+class Command(BaseCommand):
+    help = "Work at an unfinished ingestion run, beside whoever else does; several may run at once."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("run", type=int)
+
+    def handle(self, *args: Any, run: int, **options: Any) -> None:
+        if not IngestionRun.objects.filter(pk=run).exists():
+            raise CommandError(f"There is no run {run}.")
+        work_at(run)

@@ -1,0 +1,185 @@
+"""Ingestion: runs, what became of each file, and which documents a source is the origin of."""
+
+from datetime import timedelta
+from typing import Any, Self
+
+from django.db import connection, models
+from django.utils import timezone
+
+from retrieval.models.documents import Document
+from retrieval.models.indexes import Index
+
+ORPHANED_AFTER = timedelta(seconds=60)
+"""An unfinished run whose heartbeat is older than this has no worker."""
+
+
+class IngestionRunQuerySet(models.QuerySet["IngestionRun"]):
+    def unfinished(self) -> Self:
+        return self.filter(state__in=[IngestionRun.State.QUEUED, IngestionRun.State.RUNNING])
+
+    def orphaned(self) -> Self:
+        return self.unfinished().filter(heartbeat_at__lt=timezone.now() - ORPHANED_AFTER)
+
+
+class IngestionRun(models.Model):
+    """One pass over a source."""
+
+    class State(models.TextChoices):
+        QUEUED = "queued"
+        RUNNING = "running"
+        DONE = "done"
+        FAILED = "failed"
+
+    index = models.ForeignKey(Index, on_delete=models.CASCADE, related_name="+")
+    source = models.CharField(max_length=200, help_text="What the documents' origin is called.")
+    location = models.TextField(blank=True, help_text="A path or URL; empty for uploaded files.")
+    options = models.JSONField(default=dict, blank=True)
+    state = models.CharField(max_length=10, choices=State, default=State.QUEUED)
+    is_listed = models.BooleanField(default=False, help_text="All files of the source are rows of the run.")
+    is_background = models.BooleanField(default=False, help_text="Celery's workers do it.")
+    total = models.PositiveIntegerField(default=0)
+    pruned = models.PositiveIntegerField(default=0)
+    error = models.TextField(blank=True)
+    started_by = models.CharField(max_length=200, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    started_at = models.DateTimeField(null=True, blank=True)
+    heartbeat_at = models.DateTimeField(default=timezone.now)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    objects = IngestionRunQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("-id",)
+        indexes = [
+            # Serves the sweep for runs whose worker died, and the look-up of a run to go on with.
+            models.Index(
+                fields=["heartbeat_at"], name="ingestion_unfinished",
+                condition=models.Q(state__in=["queued", "running"]),
+            )
+        ]  # fmt: skip
+
+    def __str__(self) -> str:
+        return f"ingestion #{self.pk} of {self.source}"
+
+    @property
+    def is_finished(self) -> bool:
+        return self.state in (self.State.DONE, self.State.FAILED)
+
+    def counts(self) -> dict[str, int]:
+        """Return how many of its files are in each state."""
+        rows = self.files.values_list("state").annotate(count=models.Count("pk"))
+        return dict.fromkeys(IngestionFile.State.values, 0) | dict(rows)
+
+
+class IngestionFileQuerySet(models.QuerySet["IngestionFile"]):
+    def take(self, run_id: int, holder: int, count: int) -> list["IngestionFile"]:
+        """Give a worker the next files of a run that no living worker has; they are its own until it dies.
+
+        A holder is a connection's backend: one that PostgreSQL no longer knows has died, and its files are free.
+        """
+        with connection.cursor() as cursor:
+            cursor.execute(
+                """
+                UPDATE retrieval_ingestionfile SET state = 'taken', holder = %s WHERE id IN (
+                    SELECT id FROM retrieval_ingestionfile
+                    WHERE run_id = %s AND (state = 'waiting' OR (state = 'taken' AND NOT EXISTS (
+                        SELECT FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2 AND granted
+                        AND classid = %s AND objid = holder)))
+                    ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED
+                ) RETURNING id
+                """,
+                [holder, run_id, LOCK_CLASS, count],
+            )
+            taken = [row[0] for row in cursor.fetchall()]
+        return list(self.filter(pk__in=taken).order_by("pk"))
+
+
+LOCK_CLASS = 20_261
+"""The first key of the advisory locks by which workers show that they live; the second is the holder."""
+
+
+class IngestionFile(models.Model):
+    """What became of a file in a run."""
+
+    class State(models.TextChoices):
+        WAITING = "waiting"
+        TAKEN = "taken", "being read"
+        INDEXED = "indexed"
+        UNCHANGED = "unchanged"
+        FAILED = "failed"
+        PRUNED = "pruned"
+
+    run = models.ForeignKey(IngestionRun, on_delete=models.CASCADE, related_name="files")
+    path = models.CharField(max_length=2000)
+    state = models.CharField(max_length=10, choices=State, default=State.WAITING)
+    holder = models.BigIntegerField(null=True, blank=True, help_text="The worker that reads it.")
+    reason = models.TextField(blank=True)
+    documents = models.PositiveIntegerField(default=0)
+    chunks = models.PositiveIntegerField(default=0)
+    embedded = models.PositiveIntegerField(default=0, help_text="Chunks that had to be embedded.")
+    duration_ms = models.FloatField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    objects = IngestionFileQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("id",)
+        constraints = [models.UniqueConstraint(fields=["run", "path"], name="file_once_per_run")]
+        indexes = [
+            # Serves the workers that take files, and the counts of a run.
+            models.Index(fields=["run", "state", "id"], name="ingestion_file_state")
+        ]
+
+    def __str__(self) -> str:
+        return self.path
+
+
+class SourceFile(models.Model):
+    """A file as it was last read: what it held is not read again while it is the same."""
+
+    index = models.ForeignKey(Index, on_delete=models.CASCADE, related_name="+")
+    source = models.CharField(max_length=200)
+    path = models.CharField(max_length=2000)
+    fingerprint = models.CharField(max_length=64, help_text="SHA-256 of the bytes and of how they are read.")
+    validators = models.JSONField(default=dict, blank=True, help_text="A page's ETag and Last-Modified.")
+    run = models.ForeignKey(IngestionRun, on_delete=models.SET_NULL, null=True, related_name="+")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["index", "source", "path"], name="source_file_once")]
+
+    def __str__(self) -> str:
+        return f"{self.source}: {self.path}"
+
+
+class SourceDocumentQuerySet(models.QuerySet["SourceDocument"]):
+    def as_served(self) -> Self:
+        """Those that say what their source said: nobody has changed or deleted them since."""
+        return self.filter(document__deleted_at=None, document__version__content_hash=models.F("content_hash"))
+
+
+class SourceDocument(models.Model):
+    """The file that a document is from; whichever file gave it last."""
+
+    document = models.OneToOneField(Document, on_delete=models.CASCADE, related_name="origin")
+    file = models.ForeignKey(SourceFile, on_delete=models.CASCADE, related_name="documents")
+    content_hash = models.CharField(max_length=64, help_text="Of the version that the file made.")
+    run = models.ForeignKey(IngestionRun, on_delete=models.SET_NULL, null=True, related_name="+")
+
+    objects = SourceDocumentQuerySet.as_manager()
+
+    def __str__(self) -> str:
+        return str(self.file)
+
+
+class IngestionUpload(models.Model):
+    """A file that somebody uploaded, where every worker can read it; removed when its run is done."""
+
+    run = models.ForeignKey(IngestionRun, on_delete=models.CASCADE, related_name="uploads")
+    name = models.CharField(max_length=255)
+    content: Any = models.BinaryField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["run", "name"], name="upload_once_per_run")]
+
+    def __str__(self) -> str:
+        return self.name

@@ -1,0 +1,270 @@
+"""Runs over a source: each file's outcome, what is skipped and pruned, and what survives a death."""
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection
+
+from retrieval import bulk, indexing
+from retrieval.bulk import Draft, index_in_bulk
+from retrieval.embedders import get_embedder
+from retrieval.errors import EmbedderUnavailable
+from retrieval.indexing import IndexResult, delete_document, index_document
+from retrieval.ingestion.runs import RunOptions, open_run
+from retrieval.ingestion.work import work_at
+from retrieval.models import Chunk, Document, Index, IngestionFile, IngestionRun, SourceDocument
+from retrieval.sources import Folder
+from tests.processes import Processes, wait_until
+from tests.retrieval.files import zipped
+
+pytestmark = pytest.mark.django_db
+
+
+def ingest(path: Path, *arguments: str) -> str:
+    out, errors = StringIO(), StringIO()
+    call_command("index_documents", str(path), "--index", "docs", *arguments, stdout=out, stderr=errors)
+    return out.getvalue() + errors.getvalue()
+
+
+def live(index: str = "docs") -> set[str]:
+    return set(Document.objects.live().filter(index__name=index).values_list("entity_id", flat=True))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    root = tmp_path / "docs"
+    root.mkdir()
+    for name in "abc":
+        (root / f"{name}.md").write_text(f"# Page {name}\n\nText of {name}.")
+    return root
+
+
+def test_each_file_has_its_outcome(folder: Path) -> None:
+    (folder / "bad.md").write_bytes(b"\xff\xfe\x00")
+    (folder / "faq.csv").write_text("question,answer\nHow?,So.\nWhy?,Thus.\n")
+    (folder / "more.zip").write_bytes(zipped({"z.md": "# Zipped", "../up.md": "x"}))
+    said = ingest(folder)
+    assert "5 indexed, 0 unchanged, 2 unreadable" in said
+    run = IngestionRun.objects.get()
+    assert (run.state, run.total, run.started_by) == ("done", 7, "index_documents")
+    files = {file.path: file for file in run.files.all()}
+    assert (files["faq.csv"].state, files["faq.csv"].documents, files["faq.csv"].chunks) == ("indexed", 2, 2)
+    assert files["a.md"].duration_ms is not None
+    assert (files["bad.md"].state, files["bad.md"].reason) == ("failed", "not UTF-8 text")
+    assert "out of the archive" in files["more.zip/../up.md"].reason
+    assert live() == {"a", "b", "c", "faq/1", "faq/2", "more.zip/z"}
+
+
+def test_what_has_not_changed_is_not_even_read(folder: Path, monkeypatch: Any) -> None:
+    ingest(folder)
+    (folder / "b.md").write_text("# Page b\n\nAnother text.")
+    read: list[str] = []
+    monkeypatch.setattr("retrieval.ingestion.work.read", lambda file, options: read.append(file.path) or iter(()))
+    ingest(folder)
+    assert read == ["b.md"]
+
+
+def test_what_somebody_else_changed_is_put_right_again(folder: Path) -> None:
+    ingest(folder)
+    index_document("docs", "a", "Edited elsewhere.")
+    delete_document("docs", "b")
+    assert "2 indexed, 1 unchanged" in ingest(folder)
+    assert Chunk.objects.get(document__entity_id="a").text == "# Page a\n\nText of a."
+    assert live() == {"a", "b", "c"}
+
+
+def test_other_options_read_a_file_again(folder: Path) -> None:
+    ingest(folder)
+    assert "3 indexed" in ingest(folder, "--base-url", "https://docs.test")
+    assert Document.objects.get(entity_id="a").metadata["url"] == "https://docs.test/a"
+    assert "3 indexed" in ingest(folder, "--audience", "premium")
+    assert Document.objects.get(entity_id="a").audience == ["premium"]
+
+
+def test_pruning_removes_what_is_gone_from_this_source_and_nothing_else(folder: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "o.md").write_text("Other.")
+    index_document("docs", "by-code", "Kept.")
+    ingest(other, "--source", "others")
+    (folder / "t.csv").write_text("id,text\n1,One.\n2,Two.\n")
+    ingest(folder, "--source", "pages")
+    (folder / "a.md").unlink()
+    (folder / "t.csv").write_text("id,text\n2,Two.\n")
+    assert "pruned" not in ingest(folder, "--source", "pages")
+    assert "a" in live()
+    assert "2 pruned" in ingest(folder, "--source", "pages", "--prune")
+    assert live() == {"b", "c", "t/2", "o", "by-code"}
+    assert not Chunk.objects.filter(document__entity_id="a").exists()
+    pruned = IngestionFile.objects.filter(state="pruned")
+    assert {file.path for file in pruned} == {"a.md (gone)", "t.csv (gone)"}
+    assert "0 pruned" in ingest(folder, "--source", "pages", "--prune")
+
+
+def test_pruning_keeps_what_somebody_else_has_taken_over(folder: Path) -> None:
+    ingest(folder)
+    index_document("docs", "a", "Now written by the API.")
+    (folder / "a.md").unlink()
+    ingest(folder, "--prune")
+    assert live() == {"a", "b", "c"}
+
+
+def test_pruning_is_refused_where_it_looks_like_a_mistake(folder: Path, tmp_path: Path) -> None:
+    for number in range(20):
+        (folder / f"n{number}.md").write_text(f"Page {number}.")
+    ingest(folder, "--source", "s")
+    for number in range(15):
+        (folder / f"n{number}.md").unlink()
+    with pytest.raises(CommandError, match="15 of the source's 23 documents would go"):
+        ingest(folder, "--source", "s", "--prune")
+    assert len(live()) == 23
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with pytest.raises(CommandError):
+        ingest(empty, "--source", "s", "--prune")
+    assert len(live()) == 23
+    assert "15 pruned" in ingest(folder, "--source", "s", "--prune", "--force")
+
+
+def test_an_archive_that_broke_takes_none_of_its_documents_along(folder: Path) -> None:
+    archive = folder / "more.zip"
+    archive.write_bytes(zipped({"z.md": "# Zipped"}))
+    ingest(folder)
+    archive.write_bytes(b"PK\x03\x04broken")
+    said = ingest(folder, "--prune")
+    assert "archive is broken" in said and "0 pruned" in said
+    assert "more.zip/z" in live()
+
+
+def test_two_files_of_one_document_do_not_overwrite_each_other(folder: Path) -> None:
+    (folder / "a.html").write_text("<h1>Page a</h1><p>As HTML.")
+    said = ingest(folder)
+    assert "a.html is the document 'a' already" in said
+    assert "3 indexed, 0 unchanged, 1 unreadable" in said
+
+
+def test_a_dry_run_says_what_would_change_and_changes_nothing(folder: Path) -> None:
+    ingest(folder, "--source", "s")
+    (folder / "a.md").unlink()
+    (folder / "b.md").write_text("Changed.")
+    (folder / "d.md").write_text("New.")
+    said = ingest(folder, "--source", "s", "--prune", "--dry-run")
+    assert {"gone: a", "changed: b", "new: d"} <= set(said.splitlines())
+    assert "1 new, 1 changed, 1 unchanged, 0 unreadable, 1 gone" in said
+    assert live() == {"a", "b", "c"} and IngestionRun.objects.count() == 1
+
+
+def test_a_mapping_is_checked(folder: Path) -> None:
+    for mapping in ("text", "words=body", "text="):
+        with pytest.raises(CommandError):
+            ingest(folder, "--map", mapping)
+
+
+def test_a_batch_gives_what_one_by_one_gives(put: Any) -> None:
+    long = "\n\n".join(f"## Part {n}\n\n" + f"Sentence {n} about topic {n}. " * 20 for n in range(6))
+    texts = {"a": "One.", "b": long, "c": "Three.", "d": long}
+    for name, text in texts.items():
+        put(name, text)
+    drafts = [Draft(entity_id=name, text=text) for name, text in texts.items()]
+    outcomes = [each for batch in index_in_bulk("bulk", [drafts[:2], drafts[2:]]) for each in batch]
+    results = [each for each in outcomes if isinstance(each, IndexResult)]
+    assert [(each.document_id, each.is_changed) for each in results] == [(name, True) for name in texts]
+
+    def rows(index: str) -> list[Any]:
+        found = Chunk.objects.filter(document__index__name=index).order_by("document__entity_id", "position")
+        return list(found.values_list("document__entity_id", "position", "text", "content_hash", "lexemes"))
+
+    assert rows("bulk") == rows("docs")
+    assert Index.objects.get(name="bulk").chunk_count == len(rows("bulk"))
+
+
+def test_a_failing_document_does_not_fail_its_batch(monkeypatch: Any) -> None:
+    put_one = indexing.replace_chunks
+
+    def broken(index: Any, generation: Any, content: Any, *rest: Any) -> Any:
+        if content.entity_id == "b":
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT 1 / 0")
+        return put_one(index, generation, content, *rest)
+
+    monkeypatch.setattr(bulk.indexing, "replace_chunks", broken)
+    drafts = [Draft(entity_id=name, text=f"Text {name}.") for name in "abc"] + [Draft(entity_id="d", text="a\x00b")]
+    ((a, b, c, d),) = index_in_bulk("docs", [drafts])
+    assert live() == {"a", "c"}
+    assert "DataError" in str(b) and "NUL" in str(d)
+    assert (a.version, c.version) == (1, 1)  # type: ignore[union-attr]
+
+
+def test_an_embedder_that_is_down_leaves_the_run_for_later(folder: Path, monkeypatch: Any) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(type(get_embedder()), "embed", lambda *_: (_ for _ in ()).throw(EmbedderUnavailable()))
+        with pytest.raises(CommandError, match="0 of 3 files are done; run it again"):
+            ingest(folder)
+    assert IngestionRun.objects.get().state == "running"
+    assert "3 indexed" in ingest(folder)
+    assert IngestionRun.objects.get().state == "done"
+
+
+@pytest.fixture
+def many(tmp_path: Path) -> Path:
+    for number in range(120):
+        words = " ".join(f"word{number}x{n} is one of many." for n in range(40))
+        (tmp_path / f"{number:03}.md").write_text(f"# Page {number}\n\n{words}")
+    return tmp_path
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_killed_run_goes_on_where_it_was(many: Path, tmp_path_factory: Any) -> None:
+    with Processes(tmp_path_factory.mktemp("logs"), FABRA_INGESTION_BATCH_CHARS="8000") as processes:
+        processes.start("first", "manage.py", "index_documents", str(many), "--index", "docs")
+        done = IngestionFile.objects.filter(state="indexed")
+        wait_until(lambda: done.count() >= 5, 60)
+        processes.kill("first")
+    before = set(done.values_list("path", "finished_at"))
+    assert 5 <= len(before) < 120
+    counts = re.search(r"(\d+) indexed, (\d+) unchanged, 0 unreadable", ingest(many))
+    # What was written but not yet noted when it died is found to be there.
+    assert counts and int(counts[1]) + int(counts[2]) == 120 and int(counts[2]) < 30
+    assert before <= set(done.values_list("path", "finished_at"))  # none was done again
+    assert IngestionRun.objects.count() == 1
+    assert set(Document.objects.values_list("version__number", flat=True)) == {1}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_workers_share_a_run(many: Path) -> None:
+    run = open_run("docs", str(many), RunOptions())
+
+    def work(_: int) -> set[str]:
+        try:
+            mine: set[str] = set()
+            work_at(run.pk, on_file=lambda file: mine.add(file.path))
+            return mine
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(3) as pool:
+        shares = list(pool.map(work, range(3)))
+    while not work_at(run.pk):
+        pass
+    assert sum(map(len, shares)) == 120 and len(set.union(*shares)) == 120
+    assert sum(bool(share) for share in shares) > 1
+    run.refresh_from_db()
+    assert (run.state, run.counts()["indexed"], SourceDocument.objects.count()) == ("done", 120, 120)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_celery_does_a_run(folder: Path, tmp_path_factory: Any) -> None:
+    with Processes(tmp_path_factory.mktemp("logs")) as processes:
+        processes.start_worker(2)
+        assert "3 indexed" in ingest(folder, "--celery")
+    assert live() == {"a", "b", "c"}
+
+
+def test_all_pages_of_real_documentation_are_indexed(shared_data: Any) -> None:
+    source = shared_data("npm_docs") / "content"
+    assert len(list(Folder(source).entries())) == 226
