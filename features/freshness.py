@@ -1,10 +1,8 @@
 """How old a value may be: a pure function of its time and its feature's limits."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-
-from features.registry import FeatureSpec
 
 
 class Freshness(StrEnum):
@@ -23,9 +21,9 @@ class Limits:
     stale_tolerance: timedelta
     ttl: timedelta | None
 
-    @classmethod
-    def of(cls, spec: FeatureSpec, refresh_override: timedelta | None = None) -> "Limits":
-        return cls(refresh=refresh_override or spec.refresh, stale_tolerance=spec.stale_tolerance, ttl=spec.ttl)
+    def overridden(self, refresh: timedelta | None) -> "Limits":
+        """Return these limits with an operator's `refresh`, if there is one."""
+        return replace(self, refresh=refresh) if refresh else self
 
 
 def freshness(event_timestamp: datetime, limits: Limits, now: datetime) -> Freshness:

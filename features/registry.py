@@ -4,12 +4,14 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cached_property
 from typing import Any, TypeVar
 
 from django.conf import settings
 
 from features.durations import Duration, parse_duration
 from features.errors import DefinitionError, NotFound
+from features.freshness import Limits
 
 BATCH_SIZE = 500
 """Keys in one call of a batch function, unless it declares its own `batch_size`."""
@@ -81,6 +83,10 @@ class FeatureSpec:
     default_value: Any
     description: str
     location: Location
+
+    @cached_property
+    def limits(self) -> Limits:
+        return Limits(refresh=self.refresh, stale_tolerance=self.stale_tolerance, ttl=self.ttl)
 
     @property
     def is_batch(self) -> bool:

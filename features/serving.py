@@ -15,7 +15,7 @@ from features.background import spawn
 from features.dry import is_dry
 from features.errors import FabraError, FeatureComputeError, InvalidInput, NotFound, OnlineStoreUnavailable
 from features.flights import compute_each_once
-from features.freshness import Freshness, Limits, freshness
+from features.freshness import Freshness, freshness
 from features.models import FeatureDefinition, FeatureValue
 from features.online import OnlineStore
 from features.overrides import Snapshot
@@ -122,8 +122,9 @@ async def _serve(asked: list[_Asked]) -> list[FeatureRead]:
     """Serve what is stored, and compute the rest, each feature's missing entities together."""
     ready: list[FeatureRead | None] = []
     missing, stale = defaultdict[str, list[int]](list), defaultdict[str, list[str]](list)
+    now = datetime.now(UTC)
     for place, each in enumerate(asked):
-        ready.append(read := _serve_stored(each))
+        ready.append(read := _serve_stored(each, now))
         if read is None:
             missing[each.spec.name].append(place)
         elif each.state is Freshness.STALE and not each.spec.trigger:
@@ -139,18 +140,18 @@ async def _serve(asked: list[_Asked]) -> list[FeatureRead]:
     return [read for read in ready if read is not None]
 
 
-def _serve_stored(asked: _Asked) -> FeatureRead | None:
+def _serve_stored(asked: _Asked, now: datetime) -> FeatureRead | None:
     """Return what can be served at once, or None for a value that must be computed first."""
     spec, stored = asked.spec, asked.stored
     if not asked.row.get("is_enabled", True):
         return _default(asked, "disabled")
     if stored is not None:
-        limits = Limits.of(spec, asked.row.get("refresh_override"))
-        asked.state = freshness(stored.event_timestamp, limits, datetime.now(UTC))
-        if asked.state in (Freshness.FRESH, Freshness.STALE):
-            return _found(asked, stored, asked.state)
+        limits = spec.limits.overridden(asked.row.get("refresh_override"))
+        asked.state = freshness(stored.event_timestamp, limits, now)
+        if asked.state is Freshness.FRESH or asked.state is Freshness.STALE:
+            return _found(asked, stored, asked.state, now)
         if spec.trigger and asked.state is Freshness.OVERDUE:
-            return _found(asked, stored, Freshness.STALE)  # only its next event, or its ttl, ends it
+            return _found(asked, stored, Freshness.STALE, now)  # only its next event, or its ttl, ends it
     if spec.trigger:  # never computed on a miss
         return _default(asked, "expired" if stored else "missing")
     return None
@@ -172,12 +173,14 @@ def _computed(asked: _Asked, result: StoredValue | FeatureComputeError) -> Featu
         raise result
     asked.source = "computed"
     # A function may take longer than its value is good for; it is served, but not as fresh.
-    limits = Limits.of(asked.spec, asked.row.get("refresh_override"))
+    limits = asked.spec.limits.overridden(asked.row.get("refresh_override"))
     state = freshness(result.event_timestamp, limits, datetime.now(UTC))
     return _found(asked, result, Freshness.FRESH if state is Freshness.FRESH else Freshness.STALE)
 
 
-def _found(asked: _Asked, stored: StoredValue, state: Freshness, error: str = "") -> FeatureRead:
+def _found(
+    asked: _Asked, stored: StoredValue, state: Freshness, now: datetime | None = None, error: str = ""
+) -> FeatureRead:
     return FeatureRead(
         feature=asked.spec.name,
         entity=asked.spec.entity.name,
@@ -187,7 +190,7 @@ def _found(asked: _Asked, stored: StoredValue, state: Freshness, error: str = ""
         source=asked.source,
         event_timestamp=stored.event_timestamp,
         created_at=stored.created_at,
-        age_s=max(0.0, round((datetime.now(UTC) - stored.event_timestamp).total_seconds(), 3)),
+        age_s=max(0.0, round(((now or datetime.now(UTC)) - stored.event_timestamp).total_seconds(), 3)),
         value_id=stored.value_id,
         is_degraded=asked.is_degraded,
         error=error,

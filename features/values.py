@@ -41,8 +41,8 @@ class StoredValue:
         event_us, created_us, value_id, value = json.loads(text)
         return cls(
             value=value,
-            event_timestamp=_EPOCH + timedelta(microseconds=event_us),
-            created_at=_EPOCH + timedelta(microseconds=created_us),
+            event_timestamp=_EPOCH + timedelta(0, 0, event_us),
+            created_at=_EPOCH + timedelta(0, 0, created_us),
             value_id=value_id,
         )
 

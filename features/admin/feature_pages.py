@@ -17,7 +17,7 @@ from features.admin.feature_forms import BackfillForm, TryForm
 from features.admin_html import admin_url, duration, link, pretty
 from features.admin_tools import ListAdmin
 from features.errors import FabraError
-from features.freshness import Limits, freshness
+from features.freshness import freshness
 from features.materialize import ask_for_run
 from features.models import FeatureDefinition, FeatureValue, MaterializationRun
 from features.redis_clients import REDIS_ERRORS
@@ -126,7 +126,9 @@ def _shown(row: FeatureDefinition, spec: FeatureSpec, entity_key: str, trial: Tr
         "stored": stored,
         "stored_value": pretty(stored.value) if stored else "",
         "is_same": stored is not None and not trial.error and stored.value == trial.value,
-        "state": freshness(stored.event_timestamp, Limits.of(spec, row.refresh_override), now).value if stored else "",
+        "state": freshness(stored.event_timestamp, spec.limits.overridden(row.refresh_override), now).value
+        if stored
+        else "",
         "age": duration(now - stored.event_timestamp) if stored else "",
         "history": history_drawing(history) if len(history) > 1 else "",
     }

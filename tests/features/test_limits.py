@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from contexts.store import FeatureStore
 from features import registry
 from features.errors import FeatureComputeError, InvalidInput
-from features.freshness import Limits, freshness
+from features.freshness import freshness
 from features.models import FeatureValue, KnownEntity
 from features.redis_clients import async_redis, redis_key
 from features.registry import UNSET, FeatureSpec, entity, feature
@@ -52,7 +52,7 @@ def expected(spec: FeatureSpec, age_s: float | None) -> tuple[Any, str]:
     default = None if spec.default_value is UNSET else spec.default_value
     if age_s is not None:
         now = datetime.now(UTC)
-        state = freshness(now - timedelta(seconds=age_s), Limits.of(spec), now)
+        state = freshness(now - timedelta(seconds=age_s), spec.limits, now)
         if state == "fresh":
             return 7, "fresh"
         if state in ("stale", "overdue"):  # overdue: recomputed first, which fails here
