@@ -1,6 +1,7 @@
 """A large index to search: clustered vectors and plausible text, filled once and kept for the next run."""
 
 import random
+import time
 from collections.abc import Iterator
 
 import numpy as np
@@ -10,6 +11,7 @@ from bench.figures import say
 from bench.questions import sample_words
 from retrieval import hnsw
 from retrieval.embedders import get_embedder
+from retrieval.lexemes import merge_counts
 from retrieval.models import Document, DocumentVersion, Generation, Index
 
 _BATCH = 5000
@@ -26,16 +28,21 @@ def filled_index(size: int) -> Index:
     index = Index.objects.filter(name=name, chunk_count=size).select_related("generation").first()
     if index is None:
         say(f"Filling an index of {size:,} chunks ...")
+        started = time.perf_counter()
         with transaction.atomic():
             index = _fill(name, size)
+        say(f"Filled in {time.perf_counter() - started:.0f} s, document frequencies and term weights included.")
     assert index.generation is not None
     if not index.generation.has_hnsw:
-        say(f"Building the HNSW of {size:,} chunks; this is the longest part ...")
+        say(f"Building the HNSW and the GIN of {size:,} chunks; this is the longest part ...")
+        merge_counts(index.generation.pk)
+        started = time.perf_counter()
         with connection.cursor() as cursor:
             cursor.execute("SET maintenance_work_mem = '512MB'")
             hnsw.build_hnsw(index.generation.pk)
             cursor.execute("RESET maintenance_work_mem")
-            cursor.execute("VACUUM ANALYZE retrieval_chunk")
+            say(f"Built in {time.perf_counter() - started:.0f} s.")
+            cursor.execute("VACUUM ANALYZE retrieval_chunk, retrieval_lexemecount")
     return index
 
 
@@ -72,8 +79,9 @@ def _fill(name: str, size: int) -> Index:
         cursor.execute(
             """
             INSERT INTO retrieval_chunk (generation_id, document_id, version_id, position, heading_path, text,
-                token_count, content_hash, metadata, embedding, lexemes)
-            SELECT %s, document_id, version_id, n %% %s, '', text, 100, md5(text), '{}', embedding,
+                token_count, content_hash, metadata, audience, embedding, lexemes)
+            SELECT %s, document_id, version_id, n %% %s, '', text, 100, md5(text),
+                jsonb_build_object('half', n %% 2, 'percent', n %% 100, 'rare', n %% 10000), '{}', embedding,
                 to_tsvector('english', text)
             FROM bench_text JOIN bench_vector USING (n) ORDER BY n
             """,
