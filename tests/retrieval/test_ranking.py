@@ -11,7 +11,6 @@ from django.db import connection, connections
 from django.db.models import Sum
 
 from retrieval import hnsw
-from retrieval import search as searching
 from retrieval.embedders import get_embedder
 from retrieval.errors import EmbedderUnavailable
 from retrieval.indexing import delete_document, index_document
@@ -210,7 +209,7 @@ def test_an_empty_leg_falls_back_to_the_other_and_says_so(put: Any, monkeypatch:
     def fail(text: str) -> Any:
         raise EmbedderUnavailable
 
-    monkeypatch.setattr(searching.get_embedder(), "embed_query", fail)
+    monkeypatch.setattr(get_embedder(), "embed_query", fail)
     for mode in ("hybrid", "semantic"):
         record = search_plain("docs", "password", mode=mode)
         assert len(record.hits) == 5
