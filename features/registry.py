@@ -180,11 +180,7 @@ def feature(
         label = name or function.__name__
         if trigger and materialize:
             raise DefinitionError(f"The feature {label!r} has a trigger: events update it, so it cannot materialize.")
-        if trigger and batch:
-            raise DefinitionError(f"The feature {label!r} has a trigger: it is called for one event, not for a batch.")
-        if batch_size is not None and not batch:
-            raise DefinitionError(f"The feature {label!r} has a batch_size; declare it with batch=True.")
-        _check_count(batch_size, f"batch_size of {label!r}")
+        size = _batch_size(batch, batch_size, trigger, label)
         _check_count(concurrency, f"concurrency of {label!r}")
         limits = {
             "refresh": parse_duration(refresh, f"refresh of {label!r}"),
@@ -209,7 +205,7 @@ def feature(
             trigger=trigger,
             takes_event=takes_event,
             takes_as_of=takes_as_of,
-            batch_size=(batch_size or BATCH_SIZE) if batch else None,
+            batch_size=size,
             concurrency=concurrency or (ASYNC_CONCURRENCY if is_parallel else 1),
             default_value=default_value,
             description=description or inspect.getdoc(function) or "",
@@ -230,6 +226,15 @@ def resolve_entity(entity: type | str, feature_name: str) -> EntitySpec:
             f"The feature {feature_name!r} names an unknown entity {entity!r}; declare it with @entity."
         )
     return spec
+
+
+def _batch_size(batch: bool, batch_size: int | None, trigger: str | None, name: str) -> int | None:
+    if batch and trigger:
+        raise DefinitionError(f"The feature {name!r} has a trigger: it is called for one event, not for a batch.")
+    if batch_size is not None and not batch:
+        raise DefinitionError(f"The feature {name!r} has a batch_size; declare it with batch=True.")
+    _check_count(batch_size, f"batch_size of {name!r}")
+    return (batch_size or BATCH_SIZE) if batch else None
 
 
 def _check_count(value: int | None, what: str) -> None:

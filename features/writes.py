@@ -56,10 +56,8 @@ async def write_values(
         return ids
 
     ids = {} if is_dry() else await write_offline()
-    stored = {
-        key: StoredValue(value=value, event_timestamp=event_timestamp, created_at=created_at, value_id=ids.get(key))
-        for key, value in values.items()
-    }
+    times = {"event_timestamp": event_timestamp, "created_at": created_at}
+    stored = {key: StoredValue(value=value, value_id=ids.get(key), **times) for key, value in values.items()}
     if is_online and not is_dry():
         await put_online(spec.entity.name, spec.name, stored)
     return stored
