@@ -10,11 +10,14 @@ import pytest
 from asgiref.sync import async_to_sync
 from django.core.management import CommandError, call_command
 from django.db.models import Count
+from django.utils import timezone
 
 from contexts.store import FeatureStore
 from features.errors import DefinitionError, InvalidInput
 from features.models import FeatureValue, KnownEntity, MaterializationRun
+from features.models.runs import ORPHANED_AFTER
 from features.registry import entity, feature
+from features.tasks import materialize_run, sweep
 from tests.processes import Processes, wait_until
 
 store = FeatureStore()
@@ -167,6 +170,26 @@ def test_a_backfill_that_is_killed_goes_on_and_stores_each_value_once(tmp_path: 
     assert (run.state, run.done, run.total, run.claims) == ("done", 500, 500, 4)
     counted = FeatureValue.objects.values("entity_key", "event_timestamp").annotate(n=Count("id"))
     assert (len(counted), {each["n"] for each in counted}) == (500, {1})
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_run_goes_on_by_itself_when_its_worker_is_killed(tmp_path: Path) -> None:
+    (tmp_path / "cows.py").write_text(DEFINITIONS)
+    KnownEntity.objects.bulk_create(KnownEntity(entity="Cow", entity_key=f"c{number:04}") for number in range(1000))
+    run = MaterializationRun.objects.create(feature="slow")
+    environment = {"FABRA_DEFINITIONS": "cows", "PYTHONPATH": f"{tmp_path}:{Path.cwd()}"}
+    with Processes(tmp_path, **environment) as processes:
+        processes.start_worker()
+        materialize_run.delay(run.pk)
+        wait_until(MaterializationRun.objects.filter(done__gt=0).exists, 30)
+        processes.kill_family("worker")
+        assert MaterializationRun.objects.get().state == "running"
+        MaterializationRun.objects.update(heartbeat_at=timezone.now() - 2 * ORPHANED_AFTER)
+        processes.start_worker()
+        wait_until(lambda: sweep() or MaterializationRun.objects.filter(state="done").exists(), 40)
+    run.refresh_from_db()
+    assert (run.done, run.claims) == (1000, 2)
+    assert FeatureValue.objects.count() == FeatureValue.objects.distinct("entity_key").count() == 1000
 
 
 @pytest.mark.django_db(transaction=True)
