@@ -9,6 +9,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, render
 from django.urls import path
 from django.utils import timezone
+from django.utils.html import format_html
 from django.views.decorators.http import require_POST
 from kombu.exceptions import KombuError
 from unfold.decorators import action, display
@@ -142,11 +143,13 @@ def chart(runs: QuerySet[EvaluationRun]) -> str:
     if newest is None:
         return ""
     drawn = list(done.filter(index=newest.index_id, mode=newest.mode, tag=newest.tag)[:_DRAWN_RUNS])[::-1]
-    return line_chart(
+    drawing = line_chart(
         [f"#{run.pk} {run.created_at:%b %d}" for run in drawn],
         {name: [run.metrics.get(name, 0.0) for run in drawn] for name in _DRAWN},
         [admin_url(EvaluationRun, run.pk) for run in drawn],
     )
+    what = " · ".join(filter(None, [str(newest.index), newest.mode, newest.tag and f"tag {newest.tag}"]))
+    return format_html("<h3>{}</h3>{}", what, drawing)
 
 
 def _figure(run: EvaluationRun, name: str) -> str:
