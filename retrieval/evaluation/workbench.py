@@ -10,17 +10,16 @@ from contextlib import contextmanager
 
 from django.db import connection, transaction
 
-from features.errors import InvalidInput
+from features.errors import FabraError, InvalidInput
 from features.locks import held
 from retrieval import hnsw
-from retrieval.chunking import split
-from retrieval.embedders import embedder_of
+from retrieval.bulk import Draft, index_in_bulk
 from retrieval.evaluation.beir import CorpusDocument
-from retrieval.indexing import Content, Origin, _swap, check_document, ensure_index
-from retrieval.models import Chunk, Document, DocumentVersion, Index
+from retrieval.indexing import ensure_index
+from retrieval.models import Chunk, Document, DocumentVersion, Generation, Index
 
 PREFIX = "evaluate_retrieval-"
-_BATCH = 256
+_BATCH = 64
 
 
 @contextmanager
@@ -31,6 +30,9 @@ def own_index() -> Iterator[str]:
     with held(name):
         try:
             Index.objects.create(name=name)
+            _, generation = ensure_index(name)
+            # Until it is filled no worker shall build its HNSW, which would slow each batch and outlive the index.
+            Generation.objects.filter(pk=generation.pk).update(has_hnsw=True)
             yield name
         finally:
             remove(name)
@@ -87,40 +89,26 @@ def fill(
     the number of documents after each batch.
     """
     refused: list[tuple[str, str]] = []
-    for start in range(0, len(documents), _BATCH):
-        batch = documents[start : start + _BATCH]
-        refused += _fill_batch(name, batch)
+    for batch, outcomes in zip(_batches(documents), index_in_bulk(name, _drafts(documents)), strict=True):
+        failed = [(each.id, outcome) for each, outcome in zip(batch, outcomes, strict=True)]
+        refused += [(document_id, str(error)) for document_id, error in failed if isinstance(error, FabraError)]
         on_done(len(batch))
-    index = Index.objects.select_related("generation").get(name=name)
-    if index.generation is not None and index.chunk_count >= hnsw.WORTH_IT:
-        hnsw.build_hnsw(index.generation.pk)
+    if name.startswith(PREFIX):
+        Generation.objects.filter(index__name=name).update(has_hnsw=False)
+    index, generation = ensure_index(name)
+    if index.chunk_count >= hnsw.WORTH_IT:
+        hnsw.build_hnsw(generation.pk)
     with connection.cursor() as cursor:
         cursor.execute(f"ANALYZE {Chunk._meta.db_table}")
     return refused
 
 
-def _fill_batch(name: str, documents: Sequence[CorpusDocument]) -> list[tuple[str, str]]:
-    """Index a batch: one run of the embedder, one transaction."""
-    index, generation = ensure_index(name)
-    embedder = embedder_of(generation)
-    contents: list[Content] = []
-    refused: list[tuple[str, str]] = []
-    for each in documents:
-        try:
-            contents.append(check_document(name, each.id, each.text, None, each.title))
-        except InvalidInput as error:
-            refused.append((each.id, str(error)))
-    served = dict(
-        Document.objects.live()
-        .filter(index=index, entity_id__in=[content.entity_id for content in contents])
-        .values_list("entity_id", "version__content_hash")
-    )
-    contents = [content for content in contents if served.get(content.entity_id) != content.digest]
-    passages = {content.entity_id: split(content.title, content.text, embedder) for content in contents}
-    texts = {passage.content_hash: passage.embedded_text for each in passages.values() for passage in each}
-    vectors = dict(zip(texts, embedder.embed(list(texts.values())), strict=True))
-    with transaction.atomic():
-        for content in contents:
-            mine = passages[content.entity_id]
-            _swap(index, generation, content, mine, vectors, len(mine), Origin(source="evaluate_retrieval"))
-    return refused
+def _batches(documents: Sequence[CorpusDocument]) -> Iterator[Sequence[CorpusDocument]]:
+    return (documents[start : start + _BATCH] for start in range(0, len(documents), _BATCH))
+
+
+def _drafts(documents: Sequence[CorpusDocument]) -> Iterator[list[Draft]]:
+    for batch in _batches(documents):
+        yield [
+            Draft(entity_id=each.id, text=each.text, title=each.title, source="evaluate_retrieval") for each in batch
+        ]
