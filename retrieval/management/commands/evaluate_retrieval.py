@@ -39,7 +39,7 @@ class Command(BaseCommand):
                 results = {}
                 for mode in modes:
                     if not available(mode):
-                        self.stderr.write(f"{mode}: skipped, it is not available here.")
+                        self.stderr.write(f"{mode}: skipped, since FABRA_RERANK_MODEL names no reranker.")
                         continue
                     with self._progress(len(questions), mode, "question") as progress:
                         results[mode] = measure(name, questions, mode, top_k=options["top_k"], on_done=progress.update)
