@@ -261,6 +261,7 @@ FABRA_RERANK_TIMEOUT = env.float("FABRA_RERANK_TIMEOUT", 2.0)
 FABRA_DOCUMENT_MAX_BYTES = env.int("FABRA_DOCUMENT_MAX_BYTES", 1_000_000)
 # A file may hold more than its text, or many documents; larger ones are refused unread.
 FABRA_FILE_MAX_BYTES = env.int("FABRA_FILE_MAX_BYTES", 20_000_000)
+FABRA_UPLOAD_MAX_BYTES = env.int("FABRA_UPLOAD_MAX_BYTES", 100_000_000)  # by the admin's page
 FABRA_ARCHIVE_MAX_BYTES = env.int("FABRA_ARCHIVE_MAX_BYTES", 1_000_000_000)
 # Some 250 chunks: enough for the embedder to sort by length, little enough to be lost in a crash.
 FABRA_INGESTION_BATCH_CHARS = env.int("FABRA_INGESTION_BATCH_CHARS", 150_000)
@@ -336,6 +337,7 @@ UNFOLD = {
                         ("Chunks", "segment", "retrieval_chunk"),
                         ("Indexes", "database", "retrieval_index"),
                         ("Generations", "layers", "retrieval_generation"),
+                        ("Ingestion", "upload_file", "retrieval_ingestionrun"),
                         ("Retrievers", "search", "retrieval_retrieverdefinition"),
                         ("Search test", "manage_search", "retrieval:search_test"),
                         ("Golden questions", "fact_check", "retrieval_goldenquestion"),

@@ -1,5 +1,5 @@
 """The admin of retrieval."""
 
-from retrieval.admin import chunks, documents, evaluation_runs, generations, golden, indexes, versions
+from retrieval.admin import chunks, documents, evaluation_runs, generations, golden, indexes, ingestion, versions
 
-__all__ = ["chunks", "documents", "evaluation_runs", "generations", "golden", "indexes", "versions"]
+__all__ = ["chunks", "documents", "evaluation_runs", "generations", "golden", "indexes", "ingestion", "versions"]

@@ -1,6 +1,6 @@
 """Open runs, list their files, and finish them; a run goes on where it was, whoever works at it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from typing import Any
@@ -14,7 +14,7 @@ from features.text import check_key, to_json
 from retrieval.filters import check_audience
 from retrieval.indexing import ensure_index
 from retrieval.ingestion.prune import prune
-from retrieval.models import IngestionFile, IngestionRun
+from retrieval.models import IngestionFile, IngestionRun, IngestionUpload
 from retrieval.readers import Options
 from retrieval.readers.tables import ROLES
 from retrieval.sources import Source, open_source
@@ -77,6 +77,29 @@ def open_run(
         return run or IngestionRun.objects.create(
             index=index, source=name, location=location, options=wanted, started_by=started_by[:200]
         )
+
+
+def open_upload(
+    index_name: str, files: Iterable[tuple[str, bytes]], options: RunOptions, *, source: str, started_by: str
+) -> IngestionRun:
+    """Return a new run over these files (name, content), which it keeps until it is done."""
+    check_key(index_name, "index_name")
+    index, _ = ensure_index(index_name)
+    with transaction.atomic():
+        run = IngestionRun.objects.create(
+            index=index, source=check_key(source, "source")[:200], options=asdict(options), started_by=started_by[:200]
+        )
+        for name, content in files:
+            IngestionUpload.objects.create(run=run, name=name[-255:], content=content)
+    return run
+
+
+def parse_mapping(text: str) -> dict[str, str]:
+    """Return the mapping that is written as text=body,title=headline,id=sku; raise InvalidInput for another."""
+    pairs = [part.partition("=") for part in text.split(",") if part.strip()]
+    if any(not column.strip() for _, _, column in pairs):
+        raise InvalidInput("mapping is written as text=body,title=headline,id=sku.")
+    return {role.strip(): column.strip() for role, _, column in pairs}
 
 
 def options_of(run: IngestionRun) -> RunOptions:

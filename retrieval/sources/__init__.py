@@ -6,12 +6,15 @@ from features.errors import InvalidInput
 from retrieval.sources.archive import Archive
 from retrieval.sources.entries import Entry, NotModified, Source, SourceUnavailable
 from retrieval.sources.folder import Folder
+from retrieval.sources.sitemap import Sitemap
 
-__all__ = ["Archive", "Entry", "Folder", "NotModified", "Source", "SourceUnavailable", "open_source"]
+__all__ = ["Archive", "Entry", "Folder", "NotModified", "Sitemap", "Source", "SourceUnavailable", "open_source"]
 
 
 def open_source(location: str, *, allow_private: bool = False) -> Source:
     """Return the source at a path or of a sitemap's URL; raise InvalidInput if there is none."""
+    if location.startswith(("http://", "https://")):
+        return Sitemap(location, allow_private=allow_private)
     path = Path(location)
     if not path.exists():
         raise InvalidInput(f"There is no {location}.")

@@ -64,7 +64,12 @@ def test_what_has_not_changed_is_not_even_read(folder: Path, monkeypatch: Any) -
     ingest(folder)
     (folder / "b.md").write_text("# Page b\n\nAnother text.")
     read: list[str] = []
-    monkeypatch.setattr("retrieval.ingestion.work.read", lambda file, options: read.append(file.path) or iter(()))
+
+    def note(file: Any, options: Any) -> Any:
+        read.append(file.path)
+        return iter(())
+
+    monkeypatch.setattr("retrieval.ingestion.work.read", note)
     ingest(folder)
     assert read == ["b.md"]
 

@@ -46,7 +46,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, path: str, index: str, **options: Any) -> None:
         try:
             asked = runs.RunOptions(
-                mapping=_mapping(options["map"]), base_url=options["base_url"], audience=sorted(options["audience"]),
+                mapping=runs.parse_mapping(options["map"]), base_url=options["base_url"],
+                audience=sorted(options["audience"]),
                 prune=options["prune"], force=options["force"], allow_private=options["allow_private"],
             )  # fmt: skip
             if options["dry_run"]:
@@ -129,10 +130,3 @@ class _Bar:
     def close(self) -> None:
         self.move()
         self.bar.close()
-
-
-def _mapping(text: str) -> dict[str, str]:
-    pairs = [part.partition("=") for part in text.split(",") if part.strip()]
-    if any(not sign or not column.strip() for _, sign, column in pairs):
-        raise CommandError("--map is written as text=body,title=headline,id=sku")
-    return {role.strip(): column.strip() for role, _, column in pairs}

@@ -1,0 +1,172 @@
+"""Ingestion runs: started by an upload or a command, seen as they go, with what became of each file."""
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404, render
+from django.urls import path
+from django.utils import timezone
+from django.views.decorators.http import require_POST
+from unfold.decorators import action, display
+
+from features.admin_html import admin_url, badge, bar, duration, list_url, one_line
+from features.admin_tools import ReadOnlyAdmin, moment
+from features.errors import FabraError
+from retrieval.admin.ingestion_forms import UploadForm
+from retrieval.ingestion.runs import open_upload
+from retrieval.models import IngestionFile, IngestionRun
+from retrieval.models.ingestion import ORPHANED_AFTER
+from retrieval.tasks import start_ingestion
+
+_SHOWN_FILES = 200
+_TONES = {
+    "indexed": "good",
+    "unchanged": "plain",
+    "failed": "bad",
+    "pruned": "warn",
+    "taken": "info",
+    "waiting": "plain",
+}
+
+
+@admin.register(IngestionRun)
+class IngestionRunAdmin(ReadOnlyAdmin):
+    change_form_template = "admin/retrieval/ingestionrun/change_form.html"
+    list_display = (
+        "number", "source", "index", "shown_state", "shown_progress", "started_by", moment("created_at"), "took",
+    )  # fmt: skip
+    list_display_links = ("number", "source")
+    list_filter = ("index", "state")
+    list_select_related = ("index",)
+    list_defer = ("options",)
+    ordering = ("-pk",)
+    sortable_by = ()
+    search_fields = ("source__startswith",)
+    search_help_text = "The beginning of a source's name."
+    fields = ("index", "source", "state")
+    actions_list = ("upload",)
+
+    def get_urls(self) -> list[Any]:
+        go_on = self.admin_site.admin_view(require_POST(self.go_on))
+        return [path("<int:pk>/go-on/", go_on, name="retrieval_ingestionrun_go_on"), *super().get_urls()]
+
+    def changeform_view(
+        self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
+    ) -> Any:
+        run = self.get_object(request, object_id) if object_id else None
+        extra: dict[str, Any] = {"title": "Ingestion run", **(extra_context or {})}
+        if isinstance(run, IngestionRun) and self.has_view_permission(request, run):
+            extra["page"] = run_page(run, request.GET.get("state", ""))
+        return super().changeform_view(request, object_id, form_url, extra)
+
+    def has_upload_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return request.user.has_perm("retrieval.add_ingestionrun")
+
+    @action(description="Upload documents", url_path="upload", permissions=["upload"], icon="upload_file")
+    def upload(self, request: HttpRequest) -> HttpResponse:
+        form = UploadForm(request.POST or None, request.FILES or None, initial=_initial(request))
+        if request.method == "POST" and form.is_valid():
+            asked = form.cleaned_data
+            try:
+                run = open_upload(
+                    asked["index"],
+                    ((file.name, file.read()) for file in asked["documents"]),
+                    asked["options"],
+                    source=asked["source"],
+                    started_by=request.user.get_username(),
+                )
+            except FabraError as error:
+                form.add_error(None, str(error))
+            else:
+                self._start(request, run)
+                return HttpResponseRedirect(admin_url(IngestionRun, run.pk))
+        page = {"title": "Upload documents", "form": form, "submit": "Upload and index", "opts": self.opts}
+        return render(request, "admin/form_page.html", self.admin_site.each_context(request) | page)
+
+    def go_on(self, request: HttpRequest, pk: int) -> HttpResponse:
+        if not self.has_upload_permission(request):
+            raise PermissionDenied
+        run = get_object_or_404(IngestionRun, pk=pk)
+        if not run.is_finished:
+            self._start(request, run)
+        return HttpResponseRedirect(admin_url(IngestionRun, run.pk))
+
+    def _start(self, request: HttpRequest, run: IngestionRun) -> None:
+        if start_ingestion(run):
+            self.message_user(request, f"Started: {run}.", messages.SUCCESS)
+        else:
+            self.message_user(
+                request, f"The broker does not answer: {run} is queued, and starts when it is back.", messages.ERROR
+            )
+
+    @display(description="run")
+    def number(self, run: IngestionRun) -> str:
+        return f"#{run.pk}"
+
+    @display(description="state")
+    def shown_state(self, run: IngestionRun) -> str:
+        return badge(_state(run))
+
+    @display(description="files")
+    def shown_progress(self, run: IngestionRun) -> str:
+        return _progress(run, run.counts())
+
+    @display(description="took")
+    def took(self, run: IngestionRun) -> str:
+        return one_line(duration((run.finished_at or timezone.now()) - run.started_at)) if run.started_at else "–"
+
+
+def run_page(run: IngestionRun, wanted: str) -> dict[str, Any]:
+    """Return what the page of a run draws."""
+    counts = run.counts()
+    files = run.files.filter(state=wanted) if wanted in IngestionFile.State.values else run.files.all()
+    # What failed comes first, then what was done last.
+    files = files.order_by("finished_at").reverse() if wanted else files.order_by("-finished_at")
+    failed = list(run.files.filter(state=IngestionFile.State.FAILED)[:_SHOWN_FILES]) if not wanted else []
+    others = [each for each in files[:_SHOWN_FILES] if each.finished_at and each not in failed]
+    done = sum(count for state, count in counts.items() if state not in ("waiting", "taken", "pruned"))
+    seconds = ((run.finished_at or timezone.now()) - run.started_at).total_seconds() if run.started_at else 0.0
+    rate = done / seconds if seconds else 0.0
+    return {
+        "state": _state(run),
+        "is_unfinished": not run.is_finished,
+        "may_go_on": _state(run) == "interrupted",
+        "progress": _progress(run, counts),
+        "counts": [
+            (state, counts[state], _TONES[state], IngestionFile.State(state).label)
+            for state in IngestionFile.State.values
+            if counts[state]
+        ],
+        "wanted": wanted,
+        "rate": f"{rate:,.1f}" if rate else "",
+        "left": duration((run.total - done) / rate) if rate and not run.is_finished else "",
+        "took": duration(seconds) if run.started_at else "",
+        "files": [(each, badge(each.state, _TONES[each.state], each.get_state_display())) for each in failed + others],
+        "hidden": max(0, sum(counts.values()) - counts["waiting"] - counts["taken"] - len(failed) - len(others)),
+        "options": [(name, value) for name, value in run.options.items() if value],
+        "back": list_url(IngestionRun),
+    }
+
+
+def _initial(request: HttpRequest) -> dict[str, Any]:
+    from django.conf import settings
+
+    return {"index": request.GET.get("index") or settings.FABRA_DEFAULT_INDEX}
+
+
+def _state(run: IngestionRun) -> str:
+    """Return the state as an operator reads it: a run that says it runs may have lost its workers."""
+    if not run.is_finished and run.heartbeat_at < timezone.now() - ORPHANED_AFTER:
+        return "interrupted"
+    return run.state
+
+
+def _progress(run: IngestionRun, counts: dict[str, int]) -> str:
+    done = sum(count for state, count in counts.items() if state not in ("waiting", "taken", "pruned"))
+    if not run.is_listed:
+        return bar(0, 1, "listing" if run.started_at and not run.is_finished else "not begun")
+    label = f"{done:,} of {run.total:,}" + (f", {counts['failed']:,} failed" if counts["failed"] else "")
+    tone = "bad" if run.state == run.State.FAILED else "warn" if counts["failed"] else "good"
+    return bar(done, run.total, label, tone)

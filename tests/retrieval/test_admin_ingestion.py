@@ -1,0 +1,94 @@
+"""The upload page and the page of a run."""
+
+from typing import Any
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.urls import reverse
+
+from retrieval import tasks
+from retrieval.admin import ingestion
+from retrieval.models import Document, IngestionRun, IngestionUpload
+from tests.retrieval.files import pdf, zipped
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def started(monkeypatch: Any) -> list[int]:
+    """Note the runs that are started, and start none."""
+    runs: list[int] = []
+
+    def start(run: IngestionRun) -> bool:
+        runs.append(run.pk)
+        return True
+
+    monkeypatch.setattr(ingestion, "start_ingestion", start)
+    return runs
+
+
+def upload(client: Any, *files: tuple[str, bytes], **fields: str) -> Any:
+    sent = [SimpleUploadedFile(name, content) for name, content in files]
+    data = {"documents": sent, "index": "docs", "source": "upload", "metadata": "{}", **fields}
+    return client.post(reverse("admin:retrieval_ingestionrun_upload"), data)
+
+
+def page(client: Any, run: IngestionRun) -> str:
+    return str(client.get(reverse("admin:retrieval_ingestionrun_change", args=[run.pk])).content.decode())
+
+
+def test_uploaded_files_are_indexed_by_a_worker_and_removed(admin_client: Any, started: list[int]) -> None:
+    answer = upload(
+        admin_client, ("a.md", b"# A\n\nText."), ("m.pdf", pdf("Page one.")), ("t.csv", b"sku,body\nx-1,Lamp.\n"),
+        ("bad.txt", b"\xff\xfe\x00"), mapping="text=body,id=sku", metadata='{"team": "x"}', audience="premium, team",
+    )  # fmt: skip
+    run = IngestionRun.objects.get()
+    assert answer.url == reverse("admin:retrieval_ingestionrun_change", args=[run.pk])
+    assert started == [run.pk] and IngestionUpload.objects.count() == 4
+    assert "refresh" in page(admin_client, run)
+    tasks.ingest(run.pk)
+    run.refresh_from_db()
+    # The mapping is for tables: other files have no columns.
+    assert (run.state, run.counts()["indexed"], run.counts()["failed"]) == ("done", 3, 1)
+    lamp = Document.objects.get(entity_id="x-1")
+    assert (lamp.text, lamp.metadata["team"], lamp.audience) == ("Lamp.", "x", ["premium", "team"])
+    assert not IngestionUpload.objects.exists()
+    shown = page(admin_client, run)
+    assert "bad.txt" in shown and "not UTF-8 text" in shown and "http-equiv" not in shown
+    assert "3 indexed" in shown
+
+
+def test_an_archive_is_uploaded_as_the_folder_it_is(admin_client: Any, started: list[int]) -> None:
+    upload(admin_client, ("docs.zip", zipped({"guide/a.md": "# A", "../x.md": "x"})))
+    tasks.ingest(started[0])
+    assert [document.entity_id for document in Document.objects.all()] == ["guide/a"]
+    assert "out of the archive" in page(admin_client, IngestionRun.objects.get())
+
+
+@pytest.mark.parametrize(
+    ("name", "fields", "said"),
+    [
+        ("a.exe", {}, "no reader"),
+        ("a.md", {"mapping": "words=x"}, "mapping knows"),
+        ("a.md", {"mapping": "text"}, "mapping is written as"),
+        ("a.md", {"metadata": "["}, "no JSON"),
+        ("a.md", {"index": ""}, "required"),
+        ("a.md", {"base_url": "nonsense"}, "valid URL"),
+    ],
+)
+def test_a_mistake_is_said_beside_its_field(
+    admin_client: Any, started: list[int], name: str, fields: dict[str, str], said: str
+) -> None:
+    answer = upload(admin_client, (name, b"x"), **fields)
+    assert answer.status_code == 200 and said in answer.content.decode()
+    assert not IngestionRun.objects.exists() and not started
+
+
+def test_too_much_is_refused(admin_client: Any, started: list[int], settings: Any) -> None:
+    settings.FABRA_UPLOAD_MAX_BYTES = 10
+    assert "the limit is 10" in upload(admin_client, ("a.md", b"x" * 11)).content.decode()
+
+
+def test_only_who_may_add_runs_may_upload(client: Any, django_user_model: Any) -> None:
+    client.force_login(django_user_model.objects.create_user("viewer", is_staff=True))
+    assert client.get(reverse("admin:retrieval_ingestionrun_upload")).status_code in (302, 403)
