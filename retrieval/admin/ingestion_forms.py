@@ -28,6 +28,7 @@ class FilesField(forms.FileField):
 
 class UploadForm(forms.Form):
     documents = FilesField(
+        label="Files",
         widget=FilesWidget(attrs={"multiple": True}),
         help_text=f"{', '.join(sorted(SUFFIXES))}, or a .zip of them.",
     )
