@@ -28,7 +28,10 @@ class LocalEmbedder:
         else:
             options["cache_dir"] = str(settings.DATA_DIR / "models")
         self.model = model
-        self._fastembed = TextEmbedding(model, threads=settings.FABRA_EMBEDDING_THREADS, **options)
+        try:
+            self._fastembed = TextEmbedding(model, threads=settings.FABRA_EMBEDDING_THREADS, **options)
+        except ValueError as error:  # fastembed's, for a name that it does not know and for a failed download
+            raise EmbedderUnavailable(f"fastembed has no model {model!r}, or could not download it.") from error
         self.dimension = self._fastembed.embedding_size
         self._tokenizer = Tokenizer.from_str(self._fastembed.model.tokenizer.to_str())  # type: ignore[attr-defined]
         truncation = self._tokenizer.truncation or {"max_length": 512}

@@ -136,6 +136,16 @@ def test_the_settings_may_change_while_an_index_serves(model: str, settings: Any
 
 
 @pytest.mark.django_db
+def test_a_model_that_is_not_there_is_said_and_the_index_serves_on(settings: Any) -> None:
+    index = fill(1)
+    with pytest.raises(EmbedderUnavailable, match="no model 'nonsense'"):
+        generations.open_generation(index, model="nonsense")
+    settings.FABRA_EMBEDDING_MODEL = "nonsense"
+    assert [message.id for message in check_generations(databases=["default"])] == ["retrieval.W001"]
+    assert found("topic0") == ["d0"]
+
+
+@pytest.mark.django_db
 def test_a_model_that_changed_its_dimension_is_an_error_and_words_decide(put: Any) -> None:
     put("a", "Penguins.")
     Generation.objects.update(dimension=100)
