@@ -44,7 +44,7 @@ def state_moment_of(event: Event, is_superseded: bool) -> Iterator[None]:
 class Handler:
     name: str
     handle: Handle
-    """Returns JSON that says what it changed."""
+    """Returns JSON that says what it changed; `superseded` in it says that a later state was there already."""
     heeds_order: bool = False
     """It runs for an event that a later one has superseded, too, and takes nothing newer back."""
 

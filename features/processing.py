@@ -52,8 +52,7 @@ def process(event_pk: int) -> Event | None:
                 raise Busy(event)
             if not _claim(event):
                 return None
-            is_superseded = _is_superseded(event)
-            others = async_to_sync(_apply_state)(event, is_superseded)
+            others, is_superseded = async_to_sync(_apply_state)(event, _is_superseded(event))
         if others:
             async_to_sync(_run_all)(event, others)
         _settle(event, is_superseded)
@@ -92,26 +91,32 @@ def _is_superseded(event: Event) -> bool:
     return bool(event.state_key) and event.applied_at is None and Event.objects.is_superseded(event)
 
 
-async def _apply_state(event: Event, is_superseded: bool) -> Sequence[Handler]:
-    """Make the state what the event says, unless a later event did, and return the handlers that are left."""
+async def _apply_state(event: Event, is_superseded: bool) -> tuple[Sequence[Handler], bool]:
+    """Make the state what the event says, unless a later one is there.
+
+    Return the handlers that are left, and whether a later state was there.
+    """
     handlers = await handlers_of(event)
     of_state = [handler for handler in handlers.of_state if handler.heeds_order or not is_superseded]
     with state_moment_of(event, is_superseded):
-        is_applied = await _run_all(event, of_state)
-    if of_state and is_applied and not is_superseded and event.applied_at is None:
+        outcomes = await _run_all(event, of_state)
+    is_superseded = is_superseded or any(outcome.is_superseded for outcome in outcomes)
+    is_applied = bool(outcomes) and all(outcome.is_done for outcome in outcomes)
+    if is_applied and not is_superseded and event.applied_at is None:
         event.applied_at = timezone.now()
         await Event.objects.filter(pk=event.pk).aupdate(applied_at=event.applied_at)
-    return handlers.of_event
+    return handlers.of_event, is_superseded
 
 
-async def _run_all(event: Event, handlers: Sequence[Handler]) -> bool:
-    """Run beside each other what has not succeeded yet; return whether all have now."""
-    done = {outcome.handler async for outcome in HandlerOutcome.objects.filter(event=event, is_done=True)}
-    results = await asyncio.gather(*[_run(event, handler) for handler in handlers if handler.name not in done])
-    return all(results)
+async def _run_all(event: Event, handlers: Sequence[Handler]) -> list[HandlerOutcome]:
+    """Run beside each other what has not succeeded yet; return every handler's outcome."""
+    names = {handler.name for handler in handlers}
+    done = [each async for each in HandlerOutcome.objects.filter(event=event, is_done=True, handler__in=names)]
+    left = [handler for handler in handlers if handler.name not in {outcome.handler for outcome in done}]
+    return [*done, *await asyncio.gather(*[_run(event, handler) for handler in left])]
 
 
-async def _run(event: Event, handler: Handler) -> bool:
+async def _run(event: Event, handler: Handler) -> HandlerOutcome:
     started, detail, error, is_hopeless = time.perf_counter(), None, "", False
     try:
         detail = await handler.handle(event)
@@ -129,7 +134,7 @@ async def _run(event: Event, handler: Handler) -> bool:
         error=error,
     )
     await sync_to_async(outcome.note)()
-    return not error
+    return outcome
 
 
 def _settle(event: Event, is_superseded: bool) -> None:

@@ -62,13 +62,12 @@ async def reindex(event: Event) -> dict[str, Any]:
 
 
 async def delete(event: Event) -> dict[str, Any]:
+    index_name = index_name_of(event.payload)
     try:
-        await sync_to_async(delete_document)(
-            index_name_of(event.payload), event.entity_id, occurred_at=event.occurred_at
-        )
+        is_deleted = await sync_to_async(delete_document)(index_name, event.entity_id, occurred_at=event.occurred_at)
     except (DocumentNotFound, IndexNotFound):
         return {"deleted": 0}
-    return {"deleted": 1}
+    return {"deleted": int(is_deleted)} | ({} if is_deleted else {"superseded": True})
 
 
 def _what_changed(index_name: str, entity_id: str, result: IndexResult) -> dict[str, Any]:

@@ -175,10 +175,11 @@ def ensure_index(name: str) -> tuple[Index, Generation]:
     return index, index.generation
 
 
-def delete_document(index_name: str, entity_id: str, *, occurred_at: datetime | None = None) -> None:
+def delete_document(index_name: str, entity_id: str, *, occurred_at: datetime | None = None) -> bool:
     """Remove a document from every search; its versions stay, as evidence for old traces.
 
-    Raise IndexNotFound or DocumentNotFound.
+    Return False for one in a later state than `occurred_at`, which is left as it is. Raise IndexNotFound or
+    DocumentNotFound.
     """
     with transaction.atomic():
         index = Index.objects.filter(name=check_key(index_name, "index_name")).first()
@@ -193,7 +194,7 @@ def delete_document(index_name: str, entity_id: str, *, occurred_at: datetime | 
         if document is None:
             raise DocumentNotFound(f"There is no document {entity_id!r} in the index {index_name!r}.")
         if occurred_at and document.occurred_at and document.occurred_at > occurred_at:
-            return
+            return False
         chunks = Chunk.objects.filter(document=document)
         removed = dict(chunks.values_list("generation").annotate(count=Count("pk")))
         chunks.delete()
@@ -206,6 +207,7 @@ def delete_document(index_name: str, entity_id: str, *, occurred_at: datetime | 
         Index.objects.filter(pk=index.pk).update(
             version=F("version") + 1, chunk_count=F("chunk_count") - removed.get(serving, 0)
         )
+    return True
 
 
 def mark_failed(index_name: str, entity_id: str, reason: str, *, may_pass: bool, text: str = "") -> None:

@@ -159,6 +159,11 @@ class HandlerOutcome(models.Model):
     def __str__(self) -> str:
         return f"{self.handler}: {'done' if self.is_done else 'failed'}"
 
+    @property
+    def is_superseded(self) -> bool:
+        """Whether the handler found a later state than the event's, and left it."""
+        return isinstance(self.detail, dict) and self.detail.get("superseded") is True
+
     def note(self) -> None:
         """Write this outcome, or over that of an earlier attempt, in one statement."""
         changed = ["is_done", "is_hopeless", "attempts", "duration_ms", "detail", "error", "updated_at"]

@@ -62,6 +62,9 @@ class House:
             if self.processes.running[name].poll() is not None:
                 self.processes.start(name, *command)
 
+    def is_busy(self) -> bool:
+        return bool(self.ask("SELECT FROM features_event WHERE state = 'running'"))
+
     def ask(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         with psycopg.connect(self.servers["postgres"].url, autocommit=True) as connection:
             return connection.execute(sql, values).fetchall()
@@ -119,7 +122,7 @@ class Publishers:
     def _event(self, chance: random.Random, number: int) -> dict[str, Any]:
         fields = {"id": str(uuid.uuid4()), "occurred_at": datetime.now(UTC).isoformat()}
         if number % 2:
-            return fields | {"event_type": "poked", "entity_id": "bear", "payload": {"number": number}}
+            return fields | {"event_type": "poked", "entity_id": "bear", "payload": {"number": number, "takes_s": 0.1}}
         payload = {"content": f"The text of {fields['id']}."}
         return fields | {
             "event_type": "doc_updated",
@@ -140,6 +143,8 @@ def test_whatever_is_killed_nothing_is_lost_and_nothing_is_done_twice(house: Hou
     with Publishers(house) as publishers:
         for name in ("worker", "consumer", "valkey", "worker", "postgres", "valkey", "worker", "postgres"):
             publishers.wait_for_more()
+            if name in ("worker", "postgres"):
+                wait_until(house.is_busy, 60)
             house.kill(name)
             house.revive()
         publishers.wait_for_more()

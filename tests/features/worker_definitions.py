@@ -16,6 +16,7 @@ class Bear:
 
 @feature(entity=Bear, trigger="poked")
 def pokes(bear_id: str, event: AxiomEvent) -> int:
+    time.sleep(event.payload.get("takes_s", 0))
     return int(event.payload["number"])
 
 

@@ -16,6 +16,7 @@ from features.locks import held
 from features.models import Event, FeatureValue
 from features.registry import entity, feature
 from features.tasks import process_event
+from retrieval.indexing import index_document
 from retrieval.models import Document
 
 pytestmark = pytest.mark.django_db
@@ -99,6 +100,14 @@ def test_a_triggered_feature_runs_for_a_superseded_event_and_its_value_stays_beh
     declare_indexing_feature()
     process(record("new"), record("late", 10))
     assert list(FeatureValue.objects.order_by("event_timestamp").values_list("value", flat=True)) == ["late", "new"]
+
+
+@pytest.mark.parametrize("event_type", ["doc_updated", "doc_deleted"])
+def test_an_event_older_than_what_code_indexed_is_superseded(event_type: str) -> None:
+    index_document("knowledge_base", "a", "By code.", occurred_at=NOW)
+    row = record("old", 10, event_type)
+    assert (process(row), row.applied_at) == (["superseded"], None)
+    assert text() == "By code."
 
 
 def test_a_failed_older_event_that_is_retried_takes_nothing_back() -> None:
