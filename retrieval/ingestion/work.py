@@ -132,7 +132,7 @@ class _Worker:
             rows = IngestionFile.objects.all().take(self.run.pk, self.holder, _FILES_AT_ONCE)
             if not rows:
                 return
-            IngestionRun.objects.filter(pk=self.run.pk).update(heartbeat_at=timezone.now())
+            self._beat()
             works = self._known(rows)
             intact = _intact([work.known for work in works])
             for work in works:
@@ -191,11 +191,15 @@ class _Worker:
         """Note what became of a batch's documents, and of the files that are done with it."""
         with transaction.atomic():
             self._note_all(items, outcomes)
+        self._beat()
         for work in {id(item.work): item.work for item in items}.values():
             if work.row.finished_at:
                 self.on_file(work.row)
         if items and all(isinstance(each, EmbedderUnavailable) for each in outcomes):
             raise EmbedderUnavailable
+
+    def _beat(self) -> None:
+        IngestionRun.objects.filter(pk=self.run.pk).update(heartbeat_at=timezone.now())
 
     def _note_all(self, items: Sequence[_Item], outcomes: Sequence[Outcome]) -> None:
         self._note_origins([item for item, each in zip(items, outcomes, strict=True) if isinstance(each, IndexResult)])

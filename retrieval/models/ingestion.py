@@ -9,7 +9,7 @@ from django.utils import timezone
 from retrieval.models.documents import Document
 from retrieval.models.indexes import Index
 
-ORPHANED_AFTER = timedelta(seconds=60)
+ORPHANED_AFTER = timedelta(seconds=120)
 """An unfinished run whose heartbeat is older than this has no worker."""
 
 

@@ -103,9 +103,8 @@ def _serve() -> None:
 
     import defusedxml
 
-    from retrieval.readers.registry import SUFFIXES
+    from retrieval.readers import SUFFIXES
 
-    __import__("retrieval.readers")
     defusedxml.defuse_stdlib()
     limit = int(os.environ["FABRA_READER_MEMORY"])
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
