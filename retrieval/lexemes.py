@@ -11,6 +11,15 @@ _PICTURE = re.compile("[\u2190-\u2bff\U0001f000-\U0001faff]")
 _MERGE_AFTER = 20_000
 """Rows that wait for the merge before it is worth its work; each costs a look-up some nanoseconds."""
 
+RECOUNTED = """
+    SELECT lexeme, count(*) AS chunk_count, 0::bigint AS length
+    FROM retrieval_chunk, unnest(tsvector_to_array(lexemes)) AS lexeme
+    WHERE generation_id = %(generation)s GROUP BY lexeme
+    UNION ALL
+    SELECT '', count(*), coalesce(sum(length), 0) FROM retrieval_chunk WHERE generation_id = %(generation)s
+"""
+"""The counts as the chunks themselves tell them."""
+
 
 def lexical_text(text: str) -> str:
     """Return the text with what its parser would lose made words: pairs of Chinese letters, emoji by their code.
@@ -67,3 +76,36 @@ def crowded_generations() -> list[int]:
             [_MERGE_AFTER],
         )
         return [generation_id for (generation_id,) in cursor.fetchall()]
+
+
+def recount(generation_id: int) -> None:
+    """Count a generation's lexemes anew. One snapshot sees what goes and what comes, so no writer has to wait."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"lexemes {generation_id}"])
+        cursor.execute(
+            f"""
+            WITH gone AS (DELETE FROM retrieval_lexemecount WHERE generation_id = %(generation)s)
+            INSERT INTO retrieval_lexemecount (generation_id, lexeme, chunk_count, length, is_merged)
+            SELECT %(generation)s, lexeme, chunk_count, length, false FROM ({RECOUNTED}) counted
+            """,
+            {"generation": generation_id},
+        )
+
+
+def count_miscounted(generation_id: int) -> int:
+    """Return of how many lexemes the kept counts disagree with the chunks."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"""
+            SELECT count(*) FROM (
+                SELECT FROM (
+                    SELECT lexeme, chunk_count, length FROM ({RECOUNTED}) counted
+                    UNION ALL
+                    SELECT lexeme, -chunk_count, -length FROM retrieval_lexemecount WHERE generation_id = %(generation)s
+                ) both_counts
+                GROUP BY lexeme HAVING sum(chunk_count) <> 0 OR sum(length) <> 0
+            ) different
+            """,
+            {"generation": generation_id},
+        )
+        return int(cursor.fetchone()[0])

@@ -16,6 +16,7 @@ from retrieval.chunking import embedded_text
 from retrieval.embedders import embedder_of, get_embedder
 from retrieval.generations import build_documents
 from retrieval.indexing import content_digest, index_document
+from retrieval.lexemes import count_miscounted, recount
 from retrieval.models import Chunk, Document, DocumentVersion, Generation, Index
 
 _LEAST_COSINE = 0.999
@@ -140,6 +141,10 @@ def verify(
                     )
     yield from _versions(index)
     for generation in index.generations.exclude(state=Generation.State.DROPPING):
+        if wrong := count_miscounted(generation.pk):
+            yield Finding(
+                check="lexemes", what=f"the counts of {wrong} lexemes are not the chunks'", generation_pk=generation.pk
+            )
         yield from _hashes(generation, on_done)
         if sample:
             yield from _sampled(generation, sample)
@@ -202,7 +207,7 @@ def repair(index: Index, findings: list[Finding], on_done: Callable[[int], objec
         place = (finding.document_pk, finding.generation_pk if finding.check in _OF_CHUNKS else None)
         if place not in done:
             _repair_one(index, finding)
-        if finding.check != "hnsw":
+        if finding.check not in ("hnsw", "lexemes"):
             done.add(place)
         on_done(1)
     _recount(index)
@@ -222,6 +227,8 @@ def _repair_one(index: Index, finding: Finding) -> None:
             index.name, document.entity_id, document.text, document.metadata, title=document.title,
             audience=document.audience, source="verify_index", force=True,
         )  # fmt: skip
+    elif finding.check == "lexemes" and finding.generation_pk is not None:
+        recount(finding.generation_pk)
     elif finding.check == "hnsw" and finding.generation_pk is not None:
         Generation.objects.filter(pk=finding.generation_pk).update(has_hnsw=False)
         hnsw.build_hnsw(finding.generation_pk)

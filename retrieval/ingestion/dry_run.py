@@ -7,6 +7,7 @@ from retrieval import indexing
 from retrieval.ingestion.runs import RunOptions
 from retrieval.models import Document, SourceDocument
 from retrieval.readers import Unreadable, read
+from retrieval.readers.documents import split_audience
 from retrieval.sources import open_source
 
 
@@ -22,10 +23,10 @@ def compare(index_name: str, location: str, options: RunOptions, *, source: str 
                 raise Unreadable(entry.refused)
             for document in read(place.fetch(entry.path), options.reading):
                 seen.add(document.entity_id)
+                metadata, audience = split_audience(document.metadata, options.audience)
                 content = indexing.check_document(
-                    index_name, document.entity_id, document.text, document.metadata | options.metadata,
-                    document.title, options.audience,
-                )  # fmt: skip
+                    index_name, document.entity_id, document.text, metadata | options.metadata, document.title, audience
+                )
                 kind = _kind(index_name, document.entity_id, content.digest)
                 counts[kind] += 1
                 if kind != "unchanged":

@@ -25,7 +25,7 @@ from retrieval.models.ingestion import LOCK_CLASS
 from retrieval.readers import SourceDocument as ReadDocument
 from retrieval.readers import SourceFile as ReadFile
 from retrieval.readers import Unreadable, read
-from retrieval.readers.documents import VERSION
+from retrieval.readers.documents import VERSION, split_audience
 from retrieval.sources import NotModified, Source
 
 _FILES_AT_ONCE = 16
@@ -178,12 +178,13 @@ class _Worker:
             yield document
 
     def _draft(self, work: _Work, document: ReadDocument) -> Draft:
+        metadata, audience = split_audience(document.metadata, self.options.audience)
         return Draft(
             entity_id=document.entity_id,
             text=document.text,
             title=document.title,
-            metadata=document.metadata | self.options.metadata,
-            audience=self.options.audience,
+            metadata=metadata | self.options.metadata,
+            audience=audience,
             source=f"index_documents {work.row.path}",
         )
 

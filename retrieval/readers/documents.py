@@ -94,3 +94,17 @@ def _edit_url(metadata: dict[str, Any]) -> str:
     if all(isinstance(part, str) and part for part in parts):
         return "https://github.com/{}/blob/{}/{}".format(*parts)
     return ""
+
+
+def split_audience(metadata: dict[str, Any], default: list[str]) -> tuple[dict[str, Any], list[str]]:
+    """Return the metadata without its `audience`, and that: a list, or names with commas between; else the default.
+
+    What is neither, nor a list of names, is left for the index to refuse.
+    """
+    if "audience" not in metadata:
+        return metadata, default
+    rest = {name: value for name, value in metadata.items() if name != "audience"}
+    audience = metadata["audience"]
+    if isinstance(audience, str):
+        audience = [name.strip() for name in audience.split(",") if name.strip()]
+    return rest, [] if audience is None else audience

@@ -279,7 +279,7 @@ def test_the_samples_questions_are_golden(index: Index) -> None:
     for each in questions:
         text = (SAMPLE / "articles" / f"{each.expected_documents[0]}.md").read_text()
         assert each.expected_text in text
-    assert len(questions) == 40
+    assert len(questions) == 41
 
 
 @pytest.mark.django_db

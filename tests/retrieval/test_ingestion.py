@@ -273,3 +273,14 @@ def test_celery_does_a_run(folder: Path, tmp_path_factory: Any) -> None:
 def test_all_pages_of_real_documentation_are_indexed(shared_data: Any) -> None:
     source = shared_data("npm_docs") / "content"
     assert len(list(Folder(source).entries())) == 226
+
+
+def test_front_matter_says_who_may_find_a_page(folder: Path) -> None:
+    (folder / "a.md").write_text("---\naudience: premium, staff\ncolour: red\n---\n# Page a\n\nText of a.")
+    (folder / "b.md").write_text("---\naudience: [staff]\n---\n# Page b\n\nText of b.")
+    (folder / "c.md").write_text("---\naudience: 3\n---\n# Page c\n\nText of c.")
+    assert "2 indexed, 0 unchanged, 1 unreadable" in ingest(folder, "--audience", "public")
+    audiences = dict(Document.objects.values_list("entity_id", "audience"))
+    assert audiences == {"a": ["premium", "staff"], "b": ["staff"]}
+    assert Document.objects.get(entity_id="a").metadata["colour"] == "red"
+    assert "audience" not in Document.objects.get(entity_id="a").metadata

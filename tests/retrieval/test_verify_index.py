@@ -11,7 +11,7 @@ from django.db import connection
 from django.db.models import F
 
 from retrieval.indexing import delete_document, index_document
-from retrieval.models import Chunk, Document, DocumentVersion, Generation, Index
+from retrieval.models import Chunk, Document, DocumentVersion, Generation, Index, LexemeCount
 from retrieval.search import search_plain
 
 pytestmark = pytest.mark.django_db
@@ -92,6 +92,8 @@ CORRUPTIONS: dict[str, tuple[str, Callable[[], Any]]] = {
     "a short vector": ("embedding", lambda: Chunk.objects.filter(position=0).update(embedding=[1.0] * 3)),
     "a wrong version hash": ("version", lambda: DocumentVersion.objects.update(content_hash="0" * 64)),
     "a wrong count": ("count", lambda: Index.objects.update(chunk_count=F("chunk_count") + 1)),
+    "a lost lexeme": ("lexemes", lambda: LexemeCount.objects.filter(lexeme="penguin").delete()),
+    "a wrong length": ("lexemes", lambda: LexemeCount.objects.filter(lexeme="").update(length=1)),
 }  # fmt: skip
 
 
