@@ -15,6 +15,7 @@ from bench.questions import sample_questions
 from retrieval import hnsw, search
 from retrieval.embedders import get_embedder
 from retrieval.models import Index
+from retrieval.questions import ask
 from retrieval.ranking import CANDIDATES, REACH, Ranking, ranking_sql
 
 TOP_K = 5
@@ -68,7 +69,7 @@ def bare_search(index: Index, question: str) -> list[Any]:
 
 
 def _ranking(index: Index, question: str, filters: dict[str, Any] | None = None) -> Ranking:
-    asked = search.ask(index.name, question, TOP_K, filters)
+    asked = ask(index.name, question, TOP_K, filters)
     vector = get_embedder().embed_query(question)
     return asked.ranking(vector, is_exact=False, limit=TOP_K, candidates=CANDIDATES)
 

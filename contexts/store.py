@@ -19,7 +19,7 @@ from retrieval import indexing
 from retrieval import search as searching
 from retrieval.hits import Hits
 from retrieval.indexing import IndexResult
-from retrieval.search import SearchOptions
+from retrieval.questions import SearchOptions
 
 Feature = str | Callable[..., Any]
 

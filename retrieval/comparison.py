@@ -10,7 +10,8 @@ from retrieval.evaluation.golden import ranking_of
 from retrieval.hits import Hit
 from retrieval.models import Generation, GoldenQuestion
 from retrieval.queries import recent_queries
-from retrieval.search import SearchOptions, answer, ask
+from retrieval.questions import SearchOptions, ask
+from retrieval.search import answer
 
 _TOP_K = 10
 _MAX_QUERIES = 200

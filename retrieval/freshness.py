@@ -8,8 +8,8 @@ from django.db.models import BooleanField, ExpressionWrapper, F, Q
 
 from features.events import state_key
 from features.models import Event
+from retrieval.hits import Hit
 from retrieval.models import Document
-from retrieval.search import Hit
 
 _SAYS_THE_SAME = ExpressionWrapper(
     Q(text=F("version__text"), metadata=F("version__metadata")), output_field=BooleanField()

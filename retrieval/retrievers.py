@@ -17,7 +17,8 @@ from retrieval import cache
 from retrieval.filters import conditions
 from retrieval.hits import Collector, Hits
 from retrieval.models import RetrieverDefinition
-from retrieval.search import MAX_TOP_K, SearchOptions, announce, collector, search
+from retrieval.questions import MAX_TOP_K, SearchOptions
+from retrieval.search import announce, collector, search
 from retrieval.signals import retrieved
 
 operator_settings: Snapshot[bool] = Snapshot(

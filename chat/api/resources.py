@@ -21,7 +21,8 @@ from retrieval.errors import DocumentNotFound
 from retrieval.filters import EVERYONE
 from retrieval.indexing import delete_document, index_document
 from retrieval.models import Document
-from retrieval.search import SearchOptions, search
+from retrieval.questions import SearchOptions
+from retrieval.search import search
 
 _INDEX = OpenApiParameter("index_name", str, description="Default: the default index.")
 

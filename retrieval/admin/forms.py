@@ -13,7 +13,7 @@ from features.events import AxiomEvent
 from features.text import check_key
 from retrieval.indexing import check_document
 from retrieval.models import Document, Index
-from retrieval.search import MAX_LEXICAL_WEIGHT
+from retrieval.questions import MAX_LEXICAL_WEIGHT
 
 
 class DocumentForm(forms.ModelForm):  # type: ignore[type-arg]

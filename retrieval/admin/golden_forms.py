@@ -16,7 +16,7 @@ from retrieval.evaluation.benchmark import MODES, available
 from retrieval.evaluation.golden import FIELDS, Golden, read_golden
 from retrieval.models import GoldenQuestion, Index
 from retrieval.models.golden import question_digest
-from retrieval.search import QUERY_MAX_CHARS
+from retrieval.questions import QUERY_MAX_CHARS
 
 _FILE_MAX_BYTES = 10_000_000
 

@@ -12,7 +12,7 @@ from unfold.widgets import (
 from features.admin_tools import JsonTextField
 from retrieval.admin.golden_forms import IndexField
 from retrieval.models import Index
-from retrieval.search import QUERY_MAX_CHARS
+from retrieval.questions import QUERY_MAX_CHARS
 
 
 class SearchForm(forms.Form):

@@ -12,7 +12,8 @@ from retrieval.evaluation import metrics
 from retrieval.evaluation.metrics import Grades
 from retrieval.filters import EVERYONE
 from retrieval.hits import DEGRADED_FLAGS, SearchRecord
-from retrieval.search import MAX_TOP_K, Mode, search_plain
+from retrieval.questions import MAX_TOP_K, Mode
+from retrieval.search import search_plain
 
 MODES = ("semantic", "lexical", "hybrid", "hybrid+rerank")
 _TIMED, _TIMED_TOP_K = 200, 10

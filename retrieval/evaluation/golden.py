@@ -16,9 +16,10 @@ from django.db import transaction
 
 from features.errors import InvalidInput
 from features.text import check_key, check_text, to_json
+from retrieval.hits import Hit
 from retrieval.models import GoldenQuestion, Index
 from retrieval.models.golden import question_digest
-from retrieval.search import QUERY_MAX_CHARS, Hit
+from retrieval.questions import QUERY_MAX_CHARS
 
 FIELDS = ("question", "expected_documents", "expected_text", "filters", "audience", "tags", "is_enabled")
 MAX_QUESTIONS = 10_000

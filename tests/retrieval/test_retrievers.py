@@ -8,10 +8,10 @@ from asgiref.sync import async_to_sync
 
 from contexts.store import FeatureStore
 from features.errors import DefinitionError
+from retrieval.hits import Hits
 from retrieval.indexing import delete_document
 from retrieval.models import RetrieverDefinition
 from retrieval.retrievers import operator_settings, retriever
-from retrieval.search import Hits
 from retrieval.signals import retrieved, searched
 
 pytestmark = pytest.mark.django_db
