@@ -17,8 +17,8 @@ from features.text import check_key, to_json
 from features.writes import write_values
 from retrieval import indexing
 from retrieval import search as searching
+from retrieval.content import IndexResult
 from retrieval.hits import Hits
-from retrieval.indexing import IndexResult
 from retrieval.questions import SearchOptions
 
 Feature = str | Callable[..., Any]

@@ -10,11 +10,11 @@ import numpy as np
 from django.db import DatabaseError, transaction
 
 from features.errors import FabraError, InvalidInput
-from retrieval import indexing
+from retrieval import changes, indexing
 from retrieval.chunking import Passage, split
+from retrieval.content import Content, IndexResult, Origin, check_document
 from retrieval.embedders import Embedder, embedder_of
 from retrieval.errors import EmbedderUnavailable
-from retrieval.indexing import Content, IndexResult, Origin
 from retrieval.models import Chunk, Document, Generation, Index
 
 logger = logging.getLogger(__name__)
@@ -85,7 +85,7 @@ def _prepare(index_name: str, drafts: Sequence[Draft]) -> _Batch:
     parts: list[tuple[int, Content, list[Passage]]] = []
     for place, draft in enumerate(drafts):
         try:
-            content = indexing.check_document(
+            content = check_document(
                 index.name, draft.entity_id, draft.text, draft.metadata, draft.title, draft.audience
             )
         except InvalidInput as error:
@@ -119,7 +119,7 @@ def _finish(batch: _Batch, future: "Future[dict[str, np.ndarray]]") -> list[Outc
     """Write a batch in one transaction; where that fails, its documents one by one."""
     try:
         _write(batch, batch.known | future.result())
-    except (DatabaseError, FabraError, indexing.Switched) as error:
+    except (DatabaseError, FabraError, changes.Switched) as error:
         logger.info("A batch of %d documents is indexed one by one: %r", len(batch.splits), error)
         _index_apart(batch)
     return [outcome or EmbedderUnavailable() for outcome in batch.outcomes]
@@ -131,14 +131,14 @@ def _write(batch: _Batch, vectors: dict[str, np.ndarray]) -> None:
     with transaction.atomic():
         # Every writer takes the documents' locks in the same order.
         for each in sorted(batch.splits, key=lambda each: each.content.entity_id):
-            result, grown = indexing.replace_chunks(
+            result, grown = changes.replace_chunks(
                 batch.index, batch.generation, each.content, each.passages, vectors, each.embedded_count,
                 Origin(source=each.draft.source),
             )  # fmt: skip
             results.append((each.place, result))
             added += grown
         if any(result.is_changed for _, result in results):
-            indexing.note_change(batch.index, batch.generation, added)
+            changes.note_change(batch.index, batch.generation, added)
     for place, result in results:
         batch.outcomes[place] = result
 

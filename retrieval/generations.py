@@ -18,10 +18,10 @@ from django.utils import timezone
 
 from features.locks import held
 from retrieval import hnsw
+from retrieval.changes import chunk_rows, embed_passages, switch_lock
 from retrieval.chunking import Passage, split
 from retrieval.embedders import embedder_of, get_embedder
 from retrieval.errors import EmbedderUnavailable, GenerationConflict, IndexNotFound
-from retrieval.indexing import chunk_rows, embed_passages, switch_lock
 from retrieval.models import Chunk, Document, Generation, Index, LexemeCount
 
 logger = logging.getLogger(__name__)

@@ -11,8 +11,9 @@ from features.events import STATE_FAMILIES, AxiomEvent, record_event
 from features.handlers import change, register_handler
 from features.models import Event
 from features.text import check_key
+from retrieval.content import IndexResult
 from retrieval.errors import DocumentNotFound, IndexNotFound
-from retrieval.indexing import IndexResult, delete_document, index_document, mark_failed
+from retrieval.indexing import delete_document, index_document, mark_failed
 from retrieval.models import Document, DocumentVersion
 
 

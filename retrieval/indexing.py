@@ -1,81 +1,29 @@
 """Index, update and delete documents: embedding first, then one transaction for all that changes."""
 
-import hashlib
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
 from django.conf import settings
-from django.contrib.postgres.search import SearchVector
-from django.db import connection, transaction
-from django.db.models import Count, F, Value
+from django.db import transaction
+from django.db.models import Count, F
 from django.utils import timezone
 
-from features.errors import InvalidInput
-from features.text import check_key, check_text, to_json
-from retrieval import hnsw
-from retrieval.chunking import Passage, split, title_of
-from retrieval.embedders import Embedder, embedder_of, get_embedder
-from retrieval.errors import DocumentNotFound, DocumentTooLarge, IndexNotFound
-from retrieval.filters import check_audience
-from retrieval.lexemes import lexical_text
-from retrieval.models import Chunk, Document, DocumentVersion, Generation, Index
+from features.text import check_key
+from retrieval.changes import Switched, embed_passages, note_change, replace_chunks
+from retrieval.chunking import Passage, split
+from retrieval.content import Content, IndexResult, Origin, check_document
+from retrieval.embedders import embedder_of, get_embedder
+from retrieval.errors import DocumentNotFound, IndexNotFound
+from retrieval.models import Chunk, Document, Generation, Index
 
 logger = logging.getLogger(__name__)
 
 _RETRY = timedelta(minutes=2)
 """Longer than an event's own first attempts take."""
 _RETRY_MAX = timedelta(hours=1)
-
-
-@dataclass(frozen=True, kw_only=True)
-class IndexResult:
-    document_id: str
-    version: int
-    is_changed: bool
-    """False: the text, title and metadata were already being served."""
-    chunk_count: int
-    embedded_count: int
-    """Chunks that had to be embedded; the others kept their vectors."""
-    is_superseded: bool = False
-    """True: the document is in a later state than this one, which was not applied."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Content:
-    """A checked document, as it will be stored."""
-
-    entity_id: str
-    title: str
-    text: str
-    metadata: dict[str, Any]
-    audience: list[str]
-
-    @property
-    def digest(self) -> str:
-        return content_digest(self.title, self.text, self.metadata, self.audience)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Origin:
-    """Where a state of a document is from."""
-
-    source: str
-    author: str = ""
-    occurred_at: datetime | None = None
-
-
-def content_digest(title: str, text: str, metadata: dict[str, Any], audience: list[str]) -> str:
-    """Return what tells two states of a document apart."""
-    parts = [title, text, metadata, *([audience] if audience else [])]
-    return hashlib.sha256(to_json(parts, "document").encode()).hexdigest()
-
-
-class Switched(Exception):
-    """The index is served by another generation since."""
 
 
 def index_document(
@@ -116,43 +64,6 @@ def index_document(
                 return _swap(index, generation, content, passages, vectors, embedded_count, origin)
         except Switched:
             continue  # embedded for a generation that no longer serves
-
-
-def switch_lock(index_id: int) -> str:
-    """Return the name of the lock that changes of documents share, and that a switch of generations has alone."""
-    return f"switch {index_id}"
-
-
-def check_document(
-    index_name: str,
-    entity_id: str,
-    text: str,
-    metadata: dict[str, Any] | None,
-    title: str = "",
-    audience: Sequence[str] = (),
-) -> Content:
-    """Return the document ready to be stored; raise InvalidInput or DocumentTooLarge."""
-    check_key(index_name, "index_name")
-    check_key(entity_id, "entity_id")
-    if not check_text(text, "text").strip():
-        raise InvalidInput("text must not be empty.")
-    if len(text.encode()) > settings.FABRA_DOCUMENT_MAX_BYTES:
-        raise DocumentTooLarge(f"text must have at most {settings.FABRA_DOCUMENT_MAX_BYTES} bytes.")
-    metadata = {} if metadata is None else metadata
-    if not isinstance(metadata, dict):
-        raise InvalidInput("metadata must be an object.")
-    to_json(metadata, "metadata")
-    names = check_audience(audience)
-    if isinstance(names, str):
-        raise InvalidInput("A document is for everyone when its audience is empty.")
-    named = title or metadata.get("title") or title_of(text) or entity_id
-    return Content(
-        entity_id=entity_id,
-        title=check_text(named if isinstance(named, str) else str(named), "title")[:500],
-        text=text,
-        metadata=metadata,
-        audience=names,
-    )
 
 
 def ensure_index(name: str) -> tuple[Index, Generation]:
@@ -252,21 +163,6 @@ def unchanged(served: Document, content: Content, occurred_at: datetime | None) 
     )
 
 
-def embed_passages(
-    passages: list[Passage], generation: Generation, documents: Sequence[Document], embedder: Embedder
-) -> tuple[dict[str, np.ndarray], int]:
-    """Return a vector for each content hash, and how many were made: what did not change keeps its own."""
-    hashes = {passage.content_hash: passage.embedded_text for passage in passages}
-    known: dict[str, np.ndarray] = {}
-    if documents:
-        chunks = Chunk.objects.filter(generation=generation, document__in=documents, content_hash__in=hashes)
-        known = dict(chunks.values_list("content_hash", "embedding"))
-    missing = [digest for digest in hashes if digest not in known]
-    if missing:
-        known |= zip(missing, embedder.embed([hashes[digest] for digest in missing]), strict=True)
-    return known, len(missing)
-
-
 def _swap(
     index: Index,
     generation: Generation,
@@ -281,121 +177,3 @@ def _swap(
     if result.is_changed:
         note_change(index, generation, added)
     return result
-
-
-def replace_chunks(
-    index: Index,
-    generation: Generation,
-    content: Content,
-    passages: list[Passage],
-    vectors: dict[str, np.ndarray],
-    embedded_count: int,
-    origin: Origin,
-) -> tuple[IndexResult, int]:
-    """Write the document's new version; return the result and by how many chunks the index grew.
-
-    It is for a transaction that ends with `note_change`.
-    """
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock_shared(hashtextextended(%s, 0))", [switch_lock(index.pk)])
-    now = timezone.now()
-    Document.objects.bulk_create(
-        [Document(index=index, entity_id=content.entity_id, title=content.title, text=content.text)],
-        ignore_conflicts=True,
-    )
-    document = Document.objects.select_for_update().get(index=index, entity_id=content.entity_id)
-    last = document.versions.order_by("-number").values_list("number", flat=True).first() or 0
-    if origin.occurred_at and document.occurred_at and document.occurred_at > origin.occurred_at:
-        return IndexResult(
-            document_id=content.entity_id, version=last, is_changed=False, chunk_count=0, embedded_count=0,
-            is_superseded=True,
-        ), 0  # fmt: skip
-    version = DocumentVersion.objects.create(
-        document=document,
-        number=last + 1,
-        title=content.title,
-        text=content.text,
-        metadata=content.metadata,
-        audience=content.audience,
-        content_hash=content.digest,
-        source=origin.source[:100],
-        author=origin.author[:200],
-    )
-    removed, _ = Chunk.objects.filter(document=document, generation=generation).delete()
-    Chunk.objects.bulk_create(chunk_rows(index, generation, document, version, passages, vectors), batch_size=500)
-    Document.objects.filter(pk=document.pk).update(
-        title=content.title,
-        text=content.text,
-        metadata=content.metadata,
-        audience=content.audience,
-        state=Document.State.INDEXED,
-        error="",
-        failures=0,
-        retry_at=None,
-        version=version,
-        occurred_at=origin.occurred_at or now,
-        updated_at=now,
-        indexed_at=now,
-        deleted_at=None,
-    )
-    if index.generations.exclude(pk=generation.pk).exists():
-        transaction.on_commit(lambda: _ask_to_follow(document.pk))
-    return IndexResult(
-        document_id=content.entity_id,
-        version=version.number,
-        is_changed=True,
-        chunk_count=len(passages),
-        embedded_count=embedded_count,
-    ), len(passages) - removed
-
-
-def note_change(index: Index, generation: Generation, added: int) -> None:
-    """Move the index's version, last in a transaction, since all of the index's writers wait for this row.
-
-    Raise Switched if the index is served by another generation since.
-    """
-    if not Index.objects.filter(pk=index.pk, generation=generation).update(
-        version=F("version") + 1, chunk_count=F("chunk_count") + added
-    ):
-        raise Switched
-    if not generation.has_hnsw and index.chunk_count + added >= hnsw.WORTH_IT:
-        transaction.on_commit(lambda: _ask_for_hnsw(generation.pk))
-
-
-def chunk_rows(
-    index: Index,
-    generation: Generation,
-    document: Document,
-    version: DocumentVersion,
-    passages: list[Passage],
-    vectors: dict[str, np.ndarray],
-) -> list[Chunk]:
-    return [
-        Chunk(
-            generation=generation,
-            document=document,
-            version=version,
-            position=passage.position,
-            heading_path=passage.heading_path,
-            text=passage.text,
-            token_count=passage.token_count,
-            content_hash=passage.content_hash,
-            metadata=version.metadata,
-            audience=version.audience,
-            embedding=vectors[passage.content_hash],
-            lexemes=SearchVector(Value(lexical_text(passage.embedded_text)), config=index.language),
-        )
-        for passage in passages
-    ]
-
-
-def _ask_for_hnsw(generation_id: int) -> None:
-    from retrieval.tasks import ask_for_hnsw
-
-    ask_for_hnsw(generation_id)
-
-
-def _ask_to_follow(document_pk: int) -> None:
-    from retrieval.tasks import ask_to_follow
-
-    ask_to_follow(document_pk)

@@ -13,9 +13,10 @@ from django.db.models import F
 
 from retrieval import hnsw
 from retrieval.chunking import embedded_text
+from retrieval.content import content_digest
 from retrieval.embedders import embedder_of, get_embedder
 from retrieval.generations import build_documents
-from retrieval.indexing import content_digest, index_document
+from retrieval.indexing import index_document
 from retrieval.lexemes import count_miscounted, recount
 from retrieval.models import Chunk, Document, DocumentVersion, Generation, Index
 

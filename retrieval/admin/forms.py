@@ -11,7 +11,7 @@ from features.admin_tools import JsonTextField
 from features.errors import FabraError
 from features.events import AxiomEvent
 from features.text import check_key
-from retrieval.indexing import check_document
+from retrieval.content import check_document
 from retrieval.models import Document, Index
 from retrieval.questions import MAX_LEXICAL_WEIGHT
 

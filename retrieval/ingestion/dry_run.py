@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from features.errors import FabraError
-from retrieval import indexing
+from retrieval.content import check_document
 from retrieval.ingestion.runs import RunOptions
 from retrieval.models import Document, SourceDocument
 from retrieval.readers import Unreadable, read
@@ -24,7 +24,7 @@ def compare(index_name: str, location: str, options: RunOptions, *, source: str 
             for document in read(place.fetch(entry.path), options.reading):
                 seen.add(document.entity_id)
                 metadata, audience = split_audience(document.metadata, options.audience)
-                content = indexing.check_document(
+                content = check_document(
                     index_name, document.entity_id, document.text, metadata | options.metadata, document.title, audience
                 )
                 kind = _kind(index_name, document.entity_id, content.digest)

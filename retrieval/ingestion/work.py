@@ -17,8 +17,8 @@ from django.utils import timezone
 
 from features.errors import FabraError
 from retrieval.bulk import Draft, Outcome, index_in_bulk
+from retrieval.content import IndexResult
 from retrieval.errors import EmbedderUnavailable
-from retrieval.indexing import IndexResult
 from retrieval.ingestion.runs import RunOptions, finish_if_done, list_files, options_of, source_of
 from retrieval.models import Document, IngestionFile, IngestionRun, SourceDocument, SourceFile
 from retrieval.models.ingestion import LOCK_CLASS

@@ -2,7 +2,8 @@ from typing import Any
 
 import pytest
 
-from retrieval.indexing import IndexResult, index_document
+from retrieval.content import IndexResult
+from retrieval.indexing import index_document
 
 
 @pytest.fixture

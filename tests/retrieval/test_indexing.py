@@ -9,7 +9,8 @@ from django.db import connection, transaction
 
 from features.errors import InvalidInput
 from features.models import Event
-from retrieval import hnsw, indexing
+from retrieval import hnsw
+from retrieval.embedders import get_embedder
 from retrieval.errors import DocumentNotFound, DocumentTooLarge, EmbedderUnavailable, IndexNotFound
 from retrieval.indexing import delete_document, index_document
 from retrieval.models import Chunk, Document, DocumentVersion, Generation, Index
@@ -96,7 +97,7 @@ def test_when_the_embedder_fails_the_previous_version_serves_on(put: Any, monkey
     def fail(*args: Any) -> Any:
         raise EmbedderUnavailable
 
-    monkeypatch.setattr(type(indexing.get_embedder()), "embed", fail)
+    monkeypatch.setattr(type(get_embedder()), "embed", fail)
     with pytest.raises(EmbedderUnavailable):
         put("a", "Gulls.")
     assert Document.objects.get().text == "Penguins."

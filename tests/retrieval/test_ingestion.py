@@ -10,11 +10,12 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
 
-from retrieval import bulk, indexing
+from retrieval import bulk, changes
 from retrieval.bulk import Draft, index_in_bulk
+from retrieval.content import IndexResult
 from retrieval.embedders import get_embedder
 from retrieval.errors import EmbedderUnavailable
-from retrieval.indexing import IndexResult, delete_document, index_document
+from retrieval.indexing import delete_document, index_document
 from retrieval.ingestion.runs import RunOptions, open_run
 from retrieval.ingestion.work import work_at
 from retrieval.models import Chunk, Document, Index, IngestionFile, IngestionRun, SourceDocument
@@ -189,7 +190,7 @@ def test_a_batch_gives_what_one_by_one_gives(put: Any) -> None:
 
 
 def test_a_failing_document_does_not_fail_its_batch(monkeypatch: Any) -> None:
-    put_one = indexing.replace_chunks
+    put_one = changes.replace_chunks
 
     def broken(index: Any, generation: Any, content: Any, *rest: Any) -> Any:
         if content.entity_id == "b":
@@ -197,7 +198,7 @@ def test_a_failing_document_does_not_fail_its_batch(monkeypatch: Any) -> None:
                 cursor.execute("SELECT 1 / 0")
         return put_one(index, generation, content, *rest)
 
-    monkeypatch.setattr(bulk.indexing, "replace_chunks", broken)
+    monkeypatch.setattr(bulk.changes, "replace_chunks", broken)
     drafts = [Draft(entity_id=name, text=f"Text {name}.") for name in "abc"] + [Draft(entity_id="d", text="a\x00b")]
     ((a, b, c, d),) = index_in_bulk("docs", [drafts])
     assert live() == {"a", "c"}
