@@ -10,7 +10,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
 
-from retrieval import bulk, changes
+from retrieval import changes, indexing
 from retrieval.bulk import Draft, index_in_bulk
 from retrieval.content import IndexResult
 from retrieval.embedders import get_embedder
@@ -198,7 +198,8 @@ def test_a_failing_document_does_not_fail_its_batch(monkeypatch: Any) -> None:
                 cursor.execute("SELECT 1 / 0")
         return put_one(index, generation, content, *rest)
 
-    monkeypatch.setattr(bulk.changes, "replace_chunks", broken)
+    monkeypatch.setattr(changes, "replace_chunks", broken)
+    monkeypatch.setattr(indexing, "replace_chunks", broken)
     drafts = [Draft(entity_id=name, text=f"Text {name}.") for name in "abc"] + [Draft(entity_id="d", text="a\x00b")]
     ((a, b, c, d),) = index_in_bulk("docs", [drafts])
     assert live() == {"a", "c"}
