@@ -3,7 +3,7 @@
 import functools
 import inspect
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Unpack
@@ -15,7 +15,7 @@ from features.overrides import Snapshot
 from features.registry import Location, Registry
 from retrieval import cache
 from retrieval.filters import conditions
-from retrieval.hits import Collector, Hits
+from retrieval.hits import Collector, Hits, SearchRecord
 from retrieval.models import RetrieverDefinition
 from retrieval.questions import MAX_TOP_K, SearchOptions
 from retrieval.search import announce, collector, search
@@ -139,10 +139,30 @@ async def _retrieve(
         collector.reset(token)
     if outer is not None:  # a retriever that calls another one depends on what that one searched
         outer.records += inner.records
-    if key is not None and spec.cache_ttl is not None:
+    if key is not None and spec.cache_ttl is not None and _names_audiences([arguments, spec.options], inner.records):
         await cache.write_entry(key, value, inner.records, spec.cache_ttl)
     _tell(spec, arguments, value, False, started)
     return value
+
+
+def _names_audiences(key_parts: Any, records: list[SearchRecord]) -> bool:
+    """Return whether the key of the cache names every audience that was searched for.
+
+    A function may know the audience otherwise, from a context variable, say: what it found for one reader must not
+    be kept for the next.
+    """
+    names = set(_texts(key_parts))
+    return all(names.issuperset(record.options.get("audience", ())) for record in records)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        yield from _texts(list(value.values()))
+    elif isinstance(value, list | tuple | set):
+        for each in value:
+            yield from _texts(each)
 
 
 def _tell(spec: RetrieverSpec, arguments: dict[str, Any], value: Any, is_cached: bool, started: float) -> None:

@@ -1,6 +1,7 @@
 """Retrievers cache what cannot be stale."""
 
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Any
 
 import pytest
@@ -116,3 +117,26 @@ def test_what_cannot_work_is_refused() -> None:
             retriever(**arguments)(lambda query: [])
     with pytest.raises(DefinitionError, match="takes no argument"):
         retriever()(lambda: [])
+
+
+def test_the_cache_of_one_reader_never_answers_another(put: Any, calls: Any) -> None:
+    put("public", "Penguins live in the south.")
+    put("secret", "Penguins of the staff live in the office.", audience=["staff"])
+    reader: ContextVar[str] = ContextVar("reader")
+
+    @retriever(name="told", index="docs", cache_ttl="5m")
+    async def told(query: str, audience: tuple[str, ...] = ()) -> None: ...
+
+    @retriever(name="hidden", cache_ttl="5m")
+    async def hidden(query: str) -> Any:
+        return await store.search("docs", query, audience=[reader.get()])
+
+    def ask(name: str) -> list[int]:
+        reader.set(name)
+        return [len(async_to_sync(told)("penguins", audience=(name,))), len(async_to_sync(hidden)("penguins"))]
+
+    for _ in range(2):
+        assert ask("staff") == [2, 2]
+        assert ask("guest") == [1, 1]
+    assert [cached for name, cached in calls if name == "told"] == [False, False, True, True]
+    assert [cached for name, cached in calls if name == "hidden"] == [False] * 4
