@@ -12,7 +12,7 @@ from django.views.decorators.http import require_POST
 from unfold.decorators import action, display
 
 from features.admin_html import admin_url, badge, bar, duration, list_url, one_line
-from features.admin_tools import ReadOnlyAdmin, moment
+from features.admin_tools import ReadOnlyAdmin, is_list, moment
 from features.errors import FabraError
 from retrieval.admin.ingestion_forms import UploadForm
 from retrieval.ingestion.runs import open_upload
@@ -47,6 +47,10 @@ class IngestionRunAdmin(ReadOnlyAdmin):
     search_help_text = "The beginning of a source's name."
     fields = ("index", "source", "state")
     actions_list = ("upload",)
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        runs: Any = super().get_queryset(request)
+        return runs.with_counts() if is_list(request) else runs
 
     def get_urls(self) -> list[Any]:
         go_on = self.admin_site.admin_view(require_POST(self.go_on))

@@ -30,6 +30,8 @@ from retrieval.models import (
     Generation,
     GoldenQuestion,
     Index,
+    IngestionFile,
+    IngestionRun,
     RetrieverDefinition,
 )
 
@@ -45,6 +47,7 @@ def fill(count: int, start: int = 0) -> None:
         chunk = _document(number)
         _chat(number, chunk)
         _evaluation(number, chunk)
+        _ingestion(chunk)
 
 
 def _definitions(number: int) -> None:
@@ -169,3 +172,11 @@ def make_trace(chunk: Chunk, user_id: str, question: str = "How <script>alert(1)
     )  # fmt: skip
     TraceBody.objects.create(trace=trace, text=text)
     return trace
+
+
+def _ingestion(chunk: Chunk) -> None:
+    run = IngestionRun.objects.create(
+        index=chunk.document.index, source="<b>text</b>", location="<script>alert(1)</script>", state="done", total=2
+    )
+    IngestionFile.objects.create(run=run, path="<b>text</b>", state="indexed", documents=1, chunks=1)
+    IngestionFile.objects.create(run=run, path="bad.pdf", state="failed", reason="<script>alert(1)</script>")
