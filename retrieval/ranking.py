@@ -16,6 +16,8 @@ from typing import Any
 from retrieval.hnsw import vector_type
 
 CANDIDATES = 50
+FILTERED_CANDIDATES = 200
+"""A filter is a promise of recall: both legs are read deeper, where it leaves too many chunks to measure each."""
 REACH = 5000
 """Chunks that the lexical leg looks at: it takes the question's rarest lexemes until they match so many."""
 MOST_TERMS = 48
@@ -31,9 +33,10 @@ WITH question AS MATERIALIZED (
         greatest(coalesce(sum(length), 0)::float8 / nullif(sum(chunk_count), 0), 1) AS average
     FROM retrieval_lexemecount WHERE generation_id = {generation} AND lexeme = ''
 ), term AS MATERIALIZED (
-    SELECT lexeme, df, ln(1 + (greatest(chunks - df, 0) + 0.5) / (df + 0.5)) AS idf, fabra_term(lexeme) AS id
+    SELECT lexeme, df, ln(1 + (greatest(chunks - df, 0) + 0.5) / (df + 0.5)) AS idf, id,
+        ('{{' || id || ':1}}/268435456')::sparsevec AS place
     FROM size, (
-        SELECT word.lexeme, coalesce((
+        SELECT word.lexeme, fabra_term(word.lexeme) AS id, coalesce((
             SELECT sum(chunk_count) FROM retrieval_lexemecount n
             WHERE n.generation_id = {generation} AND n.lexeme = word.lexeme
         ), 0)::float8 AS df
@@ -63,7 +66,7 @@ WITH question AS MATERIALIZED (
     SELECT id, sum(idf * part * norm / (part * norm + true_norm * (1 - part))) / (SELECT sum(idf) FROM term) AS bm25
     FROM (
         SELECT s.id, s.norm, s.true_norm, t.idf,
-            -(s.weights <#> ('{{' || t.id || ':1}}/268435456')::sparsevec) AS part
+            -(s.weights <#> t.place) AS part
         FROM share s CROSS JOIN term t WHERE t.df > 0
     ) parts
     WHERE part > 0 GROUP BY id

@@ -16,7 +16,7 @@ from retrieval.embedders import embedder_of
 from retrieval.errors import EmbedderUnavailable
 from retrieval.hits import Collector, Hit, Hits, SearchRecord
 from retrieval.questions import Question, SearchOptions, ask
-from retrieval.ranking import CANDIDATES, Ranking, ranking_sql
+from retrieval.ranking import CANDIDATES, FILTERED_CANDIDATES, Ranking, ranking_sql
 from retrieval.refine import collapse, expand_hits
 from retrieval.rerankers import CANDIDATES as RERANKED
 from retrieval.rerankers import rerank_hits
@@ -132,7 +132,8 @@ def _best(question: Question, vector: np.ndarray | None) -> list[Hit]:
     wanted = max(question.top_k, RERANKED) if question.rerank else question.top_k
     assert question.index.generation is not None
     is_exact = not question.index.generation.has_hnsw or is_selective(question.index.generation.pk, question.where)
-    limit, candidates = wanted + _SPARE, max(CANDIDATES, wanted + _SPARE)
+    depth = FILTERED_CANDIDATES if question.filters else CANDIDATES
+    limit, candidates = wanted + _SPARE, max(depth, wanted + _SPARE)
     while True:
         hits = _run(question, question.ranking(vector, is_exact=is_exact, limit=limit, candidates=candidates))
         best = collapse(hits)[:wanted]
