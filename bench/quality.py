@@ -30,9 +30,10 @@ async def measure(*, is_quick: bool) -> list[Row]:
 def _measure(name: str, limit: int) -> list[Row]:
     folder = _DATA / name
     queries, qrels = beir.read_queries(folder / "queries.jsonl"), beir.read_qrels(folder / "qrels" / "test.tsv")
-    questions = questions_of(queries, qrels, limit)
+    documents = beir.read_corpus(folder / "corpus.jsonl")
+    questions = questions_of(queries, qrels, documents, limit)
     with workbench.own_index() as index:
-        workbench.fill(index, list(beir.read_corpus(folder / "corpus.jsonl")))
+        workbench.fill(index, documents)
         found = {mode: measure_mode(index, questions, mode) for mode in ("semantic", "lexical", "hybrid")}
     legs = {mode: result.means["ndcg@10"] for mode, result in found.items()}
     say(f"{name}: " + ", ".join(f"{mode} nDCG@10 {value:.4f}" for mode, value in legs.items()))

@@ -1,7 +1,7 @@
 """Read a collection in the BEIR format: corpus.jsonl, queries.jsonl and a table of judgements.
 
 Described in Thakur et al. (2021) and https://github.com/beir-cellar/beir/wiki/Load-your-custom-dataset. Each file
-may be compressed (`.gz`).
+may be compressed (`.gz`). Of two rows with one id the later one stands, as in BEIR's own loader.
 """
 
 import gzip
@@ -15,6 +15,7 @@ from typing import Any
 from features.errors import InvalidInput
 
 _HEADER = ["query-id", "corpus-id", "score"]
+_HEADER_STARTS = {"query-id", "query_id", "qid", "query"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,12 +25,17 @@ class CorpusDocument:
     text: str
 
 
-def read_corpus(path: Path) -> Iterator[CorpusDocument]:
-    """Yield the documents in order; one without a text says its title. Raise InvalidInput naming the line."""
+def read_corpus(path: Path) -> list[CorpusDocument]:
+    """Return the documents; one without a text says its title. Raise InvalidInput naming the line."""
+    documents: dict[str, CorpusDocument] = {}
     for place, row in _objects(path):
         title = _text(row, "title", place, default="")
         text = _text(row, "text", place, default="")
-        yield CorpusDocument(id=_text(row, "_id", place), title=title, text=text if text.strip() else title)
+        document = CorpusDocument(id=_text(row, "_id", place), title=title, text=text if text.strip() else title)
+        documents[document.id] = document
+    if not documents:
+        raise InvalidInput(f"{path} has no document.")
+    return list(documents.values())
 
 
 def read_queries(path: Path) -> dict[str, str]:
@@ -37,18 +43,32 @@ def read_queries(path: Path) -> dict[str, str]:
 
 
 def read_qrels(path: Path) -> dict[str, dict[str, int]]:
-    """Return the grade of each judged document, by question; the header row may be missing."""
+    """Return the grade of each judged document, by question.
+
+    The header row may be missing, and TREC's four columns (question, iteration, document, grade) do as well.
+    """
     grades: dict[str, dict[str, int]] = {}
     for number, line in enumerate(_lines(path), 1):
-        cells = line.rstrip("\r\n").split("\t")
-        if not line.strip() or (number == 1 and cells[0] == _HEADER[0]):
+        if not line.strip():
+            continue
+        cells = [cell.strip() for cell in (line.split("\t") if "\t" in line else line.split())]
+        if number == 1 and cells[0].lower() in _HEADER_STARTS:
             continue
         try:
-            query_id, document_id, grade = cells
-            grades.setdefault(query_id, {})[document_id] = int(grade)
+            query_id, document_id, grade = cells if len(cells) == 3 else (cells[0], *cells[2:])
+            grades.setdefault(query_id, {})[document_id] = _grade(grade)
         except ValueError:
-            raise InvalidInput(f"{path}, line {number}: expected {', '.join(_HEADER)}, tabs between them.") from None
+            raise InvalidInput(
+                f"{path}, line {number}: expected {', '.join(_HEADER)}, tabs between them, and a whole number as score."
+            ) from None
     return grades
+
+
+def _grade(text: str) -> int:
+    """Return the grade, which table programs like to write as 1.0; raise ValueError for any other."""
+    if not (grade := float(text)).is_integer():
+        raise ValueError(text)
+    return int(grade)
 
 
 def _objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -77,7 +97,8 @@ def _text(row: dict[str, Any], name: str, place: str, default: str | None = None
 
 def _lines(path: Path) -> Iterator[str]:
     try:
-        with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else open(path, encoding="utf-8") as file:
+        opened = gzip.open if path.suffix == ".gz" else open
+        with opened(path, "rt", encoding="utf-8-sig") as file:
             yield from file
     except UnicodeDecodeError:
         raise InvalidInput(f"{path} is not UTF-8 text.") from None

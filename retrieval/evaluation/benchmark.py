@@ -2,13 +2,14 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
 from features.errors import InvalidInput
 from retrieval import rerankers
 from retrieval.evaluation import metrics
+from retrieval.evaluation.beir import CorpusDocument
 from retrieval.evaluation.metrics import Grades
 from retrieval.filters import EVERYONE
 from retrieval.hits import DEGRADED_FLAGS, SearchRecord
@@ -50,7 +51,12 @@ class ModeResult:
     """How many searches said that a part was down."""
 
 
-def questions_of(queries: Mapping[str, str], qrels: Mapping[str, Grades], limit: int | None = None) -> list[Question]:
+def questions_of(
+    queries: Mapping[str, str],
+    qrels: Mapping[str, Grades],
+    documents: Sequence[CorpusDocument],
+    limit: int | None = None,
+) -> list[Question]:
     """Return the questions that have a relevant document, in the order of the judgements."""
     found = [
         Question(id=each, text=queries[each], grades=grades)
@@ -59,6 +65,8 @@ def questions_of(queries: Mapping[str, str], qrels: Mapping[str, Grades], limit:
     ]
     if not found:
         raise InvalidInput("No question of the queries has a relevant document in the judgements.")
+    if {each.id for each in documents}.isdisjoint(id for question in found for id in question.grades):
+        raise InvalidInput("No judged document is in the corpus: these files are not of one collection.")
     return found[:limit]
 
 
@@ -77,7 +85,7 @@ def measure(
     for question in questions:
         ranking: list[str] = []
         try:
-            ranking, said = _documents(index_name, question.text, mode, top_k)
+            ranking, said = _documents(index_name, question, mode, top_k)
         except InvalidInput:
             pass
         else:
@@ -126,14 +134,19 @@ def search_as(
     )
 
 
-def _documents(index_name: str, query: str, mode: str, top_k: int) -> tuple[list[str], tuple[str, ...]]:
-    """Return the best `top_k` documents, each by its best chunk, and the flags of the search."""
-    record = search_as(index_name, query, mode=mode, top_k=MAX_TOP_K)
-    if len(record.hits) == MAX_TOP_K and len({hit.document_id for hit in record.hits}) < top_k:
+def _documents(index_name: str, question: Question, mode: str, top_k: int) -> tuple[list[str], tuple[str, ...]]:
+    """Return the best `top_k` documents, each by its best chunk, and the flags of the search.
+
+    A document with the question's own id is the question itself, as in ArguAna and Quora, and is left out as BEIR
+    does; but where the judgements name it as an answer the two only happen to be numbered alike.
+    """
+    record = search_as(index_name, question.text, mode=mode, top_k=MAX_TOP_K)
+    if len(record.hits) == MAX_TOP_K and len({hit.document_id for hit in record.hits}) <= top_k:
         # Long documents took all places.
-        record = search_as(index_name, query, mode=mode, top_k=top_k, max_per_document=1)
+        record = search_as(index_name, question.text, mode=mode, top_k=top_k + 1, max_per_document=1)
     found = (document_id for hit in record.hits for document_id in (hit.document_id, *hit.duplicates))
-    return list(dict.fromkeys(found))[:top_k], record.flags
+    itself = question.id if question.grades.get(question.id, 0) <= 0 else None
+    return [each for each in dict.fromkeys(found) if each != itself][:top_k], record.flags
 
 
 def _latency_ms(index_name: str, query: str, mode: str) -> float:

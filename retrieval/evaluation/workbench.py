@@ -4,6 +4,8 @@ Its owner holds an advisory lock for as long as it lives. One whose lock is free
 killed; the next evaluation removes it.
 """
 
+import signal
+import threading
 import uuid
 from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager
@@ -27,7 +29,7 @@ def own_index() -> Iterator[str]:
     """Yield the name of an index that nobody else uses, and remove it at the end."""
     remove_abandoned()
     name = f"{PREFIX}{uuid.uuid4().hex[:12]}"
-    with held(name):
+    with _stopped_as_by_ctrl_c(), held(name):
         try:
             Index.objects.create(name=name)
             _, generation = ensure_index(name)
@@ -36,6 +38,20 @@ def own_index() -> Iterator[str]:
             yield name
         finally:
             remove(name)
+
+
+@contextmanager
+def _stopped_as_by_ctrl_c() -> Iterator[None]:
+    """Have SIGTERM and SIGHUP raise KeyboardInterrupt in the block, so that it is left in order."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may say what a signal does
+        return
+    before = {number: signal.signal(number, signal.default_int_handler) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager

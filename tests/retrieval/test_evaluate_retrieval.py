@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import signal
 import subprocess
 import sys
 from io import StringIO
@@ -76,7 +77,7 @@ def test_nothing_of_a_large_index_stays(collection: dict[str, Path], monkeypatch
     monkeypatch.setattr(hnsw, "WORTH_IT", 2)
     before = chunk_indexes()
     with workbench.own_index() as name:
-        workbench.fill(name, list(beir.read_corpus(collection["corpus"])))
+        workbench.fill(name, beir.read_corpus(collection["corpus"]))
         assert len(chunk_indexes() - before) == 2, "it has its HNSW and its GIN"
     assert chunk_indexes() == before
     assert not LexemeCount.objects.exists()
@@ -119,8 +120,31 @@ def test_the_index_goes_when_something_fails(collection: dict[str, Path], monkey
         raise KeyboardInterrupt
 
     monkeypatch.setattr("retrieval.management.commands.evaluate_retrieval.measure", fail)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(CommandError, match="Interrupted") as caught:
         run(collection)
+    assert caught.value.returncode == 130
+    assert not Index.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_index_goes_when_it_is_told_to_stop(collection: dict[str, Path], number: signal.Signals) -> None:
+    rows = [
+        {"_id": str(n), "title": "", "text": f"Document {n}. " + f"Word{n} and another one. " * 40} for n in range(500)
+    ]
+    collection["corpus"].write_text(lines([*CORPUS, *rows]))
+    files = [f"--{name}={path}" for name, path in collection.items()]
+    process = subprocess.Popen(
+        [sys.executable, "manage.py", "evaluate_retrieval", *files], cwd=PROJECT, env=test_environment(),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        wait_until(Chunk.objects.exists, 60)
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130 and "Interrupted" in errors and "Traceback" not in errors
     assert not Index.objects.exists()
 
 
@@ -160,10 +184,14 @@ def test_what_a_killed_evaluation_left_goes_with_the_next_and_a_living_one_stays
         ("corpus", '{"text": "a"}', "line 1: _id must be text"),
         ("corpus", '\n{"_id": "a", "text": 3}', "line 2: text must be text"),
         ("qrels", "query-id\tcorpus-id\tscore\n1\tcats\tmuch\n", "line 2: expected query-id"),
-        ("qrels", "1 cats 1\n", "line 1: expected query-id"),
+        ("qrels", "1 cats\n", "line 1: expected query-id"),
+        ("qrels", "1 0 cats 1 run\n", "line 1: expected query-id"),
+        ("qrels", "1\tcats\t0.5\n", "line 1: expected query-id"),
+        ("qrels", "1\tdonkeys\t1\n", "No judged document is in the corpus"),
         ("qrels", "7\tcats\t1\n", "No question"),
         ("qrels", "1\tcats\t0\n", "No question"),
         ("queries", "plain text in a .gz", "cannot be read"),
+        ("corpus", "\n", "has no document"),
     ],
 )
 @pytest.mark.django_db
@@ -196,15 +224,59 @@ def test_documents_and_questions_that_nobody_can_index_or_ask_are_told_and_count
     out, _ = run(collection, modes="hybrid")
     assert "1 questions were refused" in out
     with workbench.own_index() as name:
-        refused = workbench.fill(name, list(beir.read_corpus(collection["corpus"])))
+        refused = workbench.fill(name, beir.read_corpus(collection["corpus"]))
     assert [document_id for document_id, _ in refused] == ["void"]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        QRELS,
+        QRELS.partition("\n")[2],  # no header
+        QRELS.replace("\n", "\r\n"),
+        f"\ufeff{QRELS}",
+        QRELS.replace("query-id\tcorpus-id\tscore", "qid\tdocid\trelevance"),
+        "".join(f"{q} 0 {d} {grade}\n" for q, d, grade in (row.split("\t") for row in QRELS.split("\n")[1:-1])),  # TREC
+        QRELS.replace("\tcats\t2", "\tcats\t2.0").replace("\tdogs\t0", "\tdogs\t-1"),
+    ],
+)
+def test_judgements_are_read_as_people_write_them(tmp_path: Path, text: str) -> None:
+    (tmp_path / "qrels").write_bytes(text.encode())
+    grades = beir.read_qrels(tmp_path / "qrels")
+    assert grades | {"1": {"cats": 2, "dogs": max(0, grades["1"]["dogs"])}} == {
+        "1": {"cats": 2, "dogs": 0}, "2": {"dogs": 1}, "3": {"fish": 1, "gone": 1}
+    }  # fmt: skip
+
+
+def test_of_two_documents_with_one_id_the_later_stands(tmp_path: Path) -> None:
+    rows = [{"_id": 7, "text": "Old."}, {"_id": "8", "title": None, "text": "Other."}, {"_id": "7", "text": "New."}]
+    (tmp_path / "corpus.jsonl").write_bytes(b"\xef\xbb\xbf" + lines(rows).replace("\n", "\r\n").encode())
+    found = beir.read_corpus(tmp_path / "corpus.jsonl")
+    assert [(each.id, each.title, each.text) for each in found] == [("7", "", "New."), ("8", "", "Other.")]
+
+
+DOCUMENTS = [beir.CorpusDocument(id="a", title="A", text="Text.")]
+
+
 def test_a_question_needs_a_relevant_document() -> None:
-    questions = benchmark.questions_of({"1": "one", "2": "two"}, {"1": {"a": 0}, "2": {"a": 1}, "3": {"a": 1}})
+    qrels = {"1": {"a": 0}, "2": {"a": 1}, "3": {"a": 1}}
+    questions = benchmark.questions_of({"1": "one", "2": "two"}, qrels, DOCUMENTS)
     assert [question.id for question in questions] == ["2"]
     with pytest.raises(InvalidInput):
-        benchmark.questions_of({}, {})
+        benchmark.questions_of({}, {}, DOCUMENTS)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_question_that_is_a_document_itself_does_not_find_itself(put: Any) -> None:
+    for name in ("1", "2", "3"):
+        put(name, f"Cats purr at night, says author {name}.")
+
+    def found(grades: dict[str, int]) -> list[str]:
+        question = benchmark.Question(id="1", text="Cats purr at night, says author 1.", grades=grades)
+        return benchmark._documents("docs", question, "hybrid", 2)[0]
+
+    assert sorted(found({"2": 1})) == ["2", "3"]
+    assert "1" in found({"1": 1}), "judged right: it only has the same number"
 
 
 @pytest.mark.django_db(transaction=True)
@@ -214,5 +286,6 @@ def test_long_documents_leave_room_for_others(monkeypatch: Any) -> None:
     rows = [("long", long), ("a", "A cat sleeps."), ("b", "Dogs bark at cats.")]
     with workbench.own_index() as name:
         workbench.fill(name, [beir.CorpusDocument(id=each, title=each, text=text) for each, text in rows])
-        found, _ = benchmark._documents(name, "cats purr at night", "semantic", 3)
+        question = benchmark.Question(id="1", text="cats purr at night", grades={"a": 1})
+        found, _ = benchmark._documents(name, question, "semantic", 3)
     assert sorted(found) == ["a", "b", "long"]

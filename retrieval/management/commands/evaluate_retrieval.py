@@ -17,7 +17,9 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--corpus", type=Path, required=True, help="corpus.jsonl: _id, title, text")
         parser.add_argument("--queries", type=Path, required=True, help="queries.jsonl: _id, text")
-        parser.add_argument("--qrels", type=Path, required=True, help="query-id, corpus-id and score, tabs between")
+        parser.add_argument(
+            "--qrels", type=Path, required=True, help="query-id, corpus-id and score, tabs between; or TREC's four"
+        )
         parser.add_argument("--modes", default=",".join(MODES), help=f"Some of {','.join(MODES)} (all).")
         parser.add_argument("--top-k", type=int, default=100, help="Documents to find for each question (100).")
         parser.add_argument("--limit", type=int, help="Ask only the first so many questions.")
@@ -31,8 +33,8 @@ class Command(BaseCommand):
         if not 10 <= options["top_k"] <= 100 or (options["limit"] is not None and options["limit"] < 1):
             raise CommandError("--top-k must be from 10 to 100, and --limit at least 1.")
         try:
-            questions = questions_of(beir.read_queries(queries), beir.read_qrels(qrels), options["limit"])
-            documents = list(beir.read_corpus(corpus))
+            asked, judged, documents = beir.read_queries(queries), beir.read_qrels(qrels), beir.read_corpus(corpus)
+            questions = questions_of(asked, judged, documents, options["limit"])
             ids = {each.id for each in documents}
             with workbench.kept_index(index, ids) if index else workbench.own_index() as name:
                 self._fill(name, documents)
@@ -45,6 +47,8 @@ class Command(BaseCommand):
                         results[mode] = measure(name, questions, mode, top_k=options["top_k"], on_done=progress.update)
         except FabraError as error:
             raise CommandError(str(error)) from error
+        except KeyboardInterrupt:
+            raise CommandError("Interrupted.", returncode=130) from None
         if options["json"]:
             self.stdout.write(json.dumps({mode: _to_dict(result) for mode, result in results.items()}, indent=2))
         else:
