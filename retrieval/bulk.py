@@ -78,20 +78,21 @@ def index_in_bulk(index_name: str, batches: Iterable[Sequence[Draft]]) -> Iterat
 def _prepare(index_name: str, drafts: Sequence[Draft]) -> _Batch:
     index, generation = indexing.ensure_index(index_name)
     embedder = embedder_of(generation)
-    rows = Document.objects.live().filter(index=index, entity_id__in=[draft.entity_id for draft in drafts])
-    rows = rows.select_related("version").defer("text", "metadata", "version__text", "version__metadata")
-    served = {document.entity_id: document for document in rows}
     outcomes: list[Outcome | None] = [None] * len(drafts)
-    parts: list[tuple[int, Content, list[Passage]]] = []
+    contents: dict[int, Content] = {}
     for place, draft in enumerate(drafts):
         try:
-            content = check_document(
+            contents[place] = check_document(
                 index.name, draft.entity_id, draft.text, draft.metadata, draft.title, draft.audience
             )
         except InvalidInput as error:
             outcomes[place] = error
-            continue
-        document = served.get(draft.entity_id)
+    rows = Document.objects.live().filter(index=index, entity_id__in=[each.entity_id for each in contents.values()])
+    rows = rows.select_related("version").defer("text", "metadata", "version__text", "version__metadata")
+    served = {document.entity_id: document for document in rows}
+    parts: list[tuple[int, Content, list[Passage]]] = []
+    for place, content in contents.items():
+        document = served.get(content.entity_id)
         outcomes[place] = indexing.unchanged(document, content, None) if document else None
         if outcomes[place] is None:
             parts.append((place, content, split(content.title, content.text, embedder, generation.max_tokens)))

@@ -1,7 +1,8 @@
 """Read a collection in the BEIR format: corpus.jsonl, queries.jsonl and a table of judgements.
 
 Described in Thakur et al. (2021) and https://github.com/beir-cellar/beir/wiki/Load-your-custom-dataset. Each file
-may be compressed (`.gz`). Of two rows with one id the later one stands, as in BEIR's own loader.
+may be compressed (`.gz`). Of two rows with one id the later one stands, as in BEIR's own loader. What PostgreSQL
+cannot hold of a text (NUL, lone surrogates) is replaced.
 """
 
 import gzip
@@ -92,7 +93,7 @@ def _text(row: dict[str, Any], name: str, place: str, default: str | None = None
         return str(value)
     if not isinstance(value, str) or (name == "_id" and not value):
         raise InvalidInput(f"{place}: {name} must be text.")
-    return value
+    return value.replace("\x00", " ").encode(errors="replace").decode()
 
 
 def _lines(path: Path) -> Iterator[str]:

@@ -200,10 +200,13 @@ def test_a_failing_document_does_not_fail_its_batch(monkeypatch: Any) -> None:
 
     monkeypatch.setattr(changes, "replace_chunks", broken)
     monkeypatch.setattr(indexing, "replace_chunks", broken)
-    drafts = [Draft(entity_id=name, text=f"Text {name}.") for name in "abc"] + [Draft(entity_id="d", text="a\x00b")]
-    ((a, b, c, d),) = index_in_bulk("docs", [drafts])
+    drafts = [Draft(entity_id=name, text=f"Text {name}.") for name in "abc"] + [
+        Draft(entity_id="d", text="a\x00b"),
+        Draft(entity_id="\ud800", text="An id that is no text."),
+    ]
+    ((a, b, c, d, e),) = index_in_bulk("docs", [drafts])
     assert live() == {"a", "c"}
-    assert "DataError" in str(b) and "NUL" in str(d)
+    assert "DataError" in str(b) and "NUL" in str(d) and "surrogate" in str(e)
     assert (a.version, c.version) == (1, 1)  # type: ignore[union-attr]
 
 

@@ -10,6 +10,8 @@ from features.errors import FabraError
 from retrieval.evaluation import beir, workbench
 from retrieval.evaluation.benchmark import MEASURES, MODES, ModeResult, available, measure, questions_of
 
+_MOST_TOLD = 20
+
 
 class Command(BaseCommand):
     help = "Measure retrieval on a collection in the BEIR format, in an index of its own that is removed at the end."
@@ -57,8 +59,10 @@ class Command(BaseCommand):
     def _fill(self, name: str, documents: list[beir.CorpusDocument]) -> None:
         with self._progress(len(documents), "indexing", "document") as progress:
             refused = workbench.fill(name, documents, progress.update)
-        for document_id, reason in refused:
+        for document_id, reason in refused[:_MOST_TOLD]:
             self.stderr.write(f"left out {document_id!r}: {reason}")
+        if len(refused) > _MOST_TOLD:
+            self.stderr.write(f"and {len(refused) - _MOST_TOLD:,} more")
 
     def _progress(self, total: int, what: str, unit: str) -> "tqdm[Any]":
         # A log gets a line now and then, a terminal a bar that moves.
