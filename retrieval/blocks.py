@@ -201,15 +201,19 @@ def _spaced(cuts: list[int], last: int) -> list[int]:
 
 
 def _rank(node: SyntaxTreeNode, previous: SyntaxTreeNode | None, rank: int) -> int:
+    if previous is not None and previous.type == "heading" and _belongs_under(node, previous):
+        return _AFTER_HEADING
     if node.type == "heading":
         return int(node.tag[1]) if rank == _BLOCK else rank
     if previous is None:
         return rank
-    if previous.type == "heading":
-        return _AFTER_HEADING
     if previous.type == "paragraph" and _content(previous).endswith(":"):
         return max(rank, _AFTER_INTRODUCTION)
     return rank
+
+
+def _belongs_under(node: SyntaxTreeNode, heading: SyntaxTreeNode) -> bool:
+    return node.type != "heading" or node.tag > heading.tag
 
 
 def _content(node: SyntaxTreeNode) -> str:

@@ -36,6 +36,14 @@ def test_each_chunk_fits_the_model_and_knows_its_place() -> None:
     assert all(passage.embedded_text.startswith(("Guide", "# Guide")) for passage in passages)
 
 
+def test_a_heading_stays_with_what_stands_under_it() -> None:
+    steps = "\n".join(f"{number}. Run the installer again, and wait." for number in range(1, 15))
+    paragraph = "Click it, and it is used. " * 6
+    passages = split("Guide", f"# Guide\n\n## Use\n\n{paragraph}\n\n{steps}\n\n{paragraph}", get_embedder())
+    assert len(passages) > 1
+    assert all(re.sub(r"(?m)^#.*$", "", passage.text).strip() for passage in passages)
+
+
 @given(st.text(max_size=400))
 def test_no_text_is_lost_and_none_is_too_long(text: str) -> None:
     embedder = get_embedder()
