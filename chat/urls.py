@@ -1,3 +1,4 @@
+from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 from rest_framework.permissions import AllowAny
@@ -10,6 +11,8 @@ docs = SpectacularSwaggerView.as_view(url_name="schema", permission_classes=[All
 
 urlpatterns = [
     path("", pages.ChatPage.as_view(), name="chat-page"),
+    path("login/", LoginView.as_view(template_name="chat/login.html", next_page="chat-page"), name="login"),
+    path("logout/", LogoutView.as_view(next_page="login"), name="logout"),
     path("chat", chat.ChatView.as_view(), name="chat"),
     path("debug/context/<str:user_id>", chat.DebugContextView.as_view(), name="debug-context"),
     path("healthz", health.healthz, name="healthz"),

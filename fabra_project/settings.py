@@ -147,7 +147,8 @@ USE_TZ = True
 FORMAT_MODULE_PATH = ["fabra_project.formats"]
 STATIC_URL = "/static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]
-LOGIN_URL = "admin:login"
+LOGIN_URL = "login"  # of the chat page, for any user; the admin has its own, for staff
+LOGIN_REDIRECT_URL = "admin:index"
 
 LOGGING = {
     "version": 1,
@@ -155,8 +156,11 @@ LOGGING = {
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": env.str("FABRA_LOG_LEVEL", "INFO")},
-    # Each line of the HTTP client would name the model server's URL.
-    "loggers": {name: {"level": "WARNING"} for name in ("httpx", "httpx2", "httpcore", "httpcore2")},
+    "loggers": {
+        "django": {"handlers": []},  # its own would write each line a second time in development
+        # Each line of the HTTP client would name the model server's URL.
+        **{name: {"level": "WARNING"} for name in ("httpx", "httpx2", "httpcore", "httpcore2")},
+    },
 }
 
 # ---------------------------------------------------------------- REST
