@@ -17,6 +17,7 @@ from chat.api.errors import describe, error_body
 from chat.api.freshness import freshness_headers
 from chat.api.serializers import ChatRequestSerializer, ChatResponseSerializer, ErrorSerializer
 from chat.engine import Answer, Question, Turn, answer, assemble, begin, run
+from chat.errors import InvalidMessage
 from chat.models import ApiKey
 from chat.providers.extractive import NOTICE
 from contexts.assembly import online_store
@@ -98,7 +99,9 @@ class DebugContextView(APIView):
         responses={200: dict, **_ERRORS},
     )
     async def get(self, request: Request, user_id: str) -> HttpResponse:
-        question = Question(user_id=user_id, message=request.query_params.get("query", "")).validate()
+        if "query" not in request.query_params:
+            raise InvalidMessage("query must hold the question to assemble a context for.")
+        question = Question(user_id=user_id, message=request.query_params["query"]).validate()
         context = await assemble(question)
         trace = await online_store.get(f"trace:{context.id}")
         if trace is None:

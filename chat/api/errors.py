@@ -99,6 +99,8 @@ def _code_of(error: exceptions.APIException) -> str:
 
 
 def _sentence_of(error: exceptions.APIException) -> str:
+    if isinstance(error, exceptions.NotAuthenticated):
+        return "Send an API key, as `Authorization: Bearer fabra_…`."
     if not isinstance(error, exceptions.ValidationError):
         return str(error.detail)
     return validation_sentence(error.detail)

@@ -85,7 +85,7 @@ class SearchView(AsyncAPIView):
 
     @extend_schema(
         parameters=[
-            OpenApiParameter("index_name", str, required=True),
+            _INDEX,
             OpenApiParameter("query", str, required=True),
             OpenApiParameter("top_k", int, description="1 to 200, default 5."),
             OpenApiParameter("filters", str, description='A JSON object, as {"category": {"$in": ["billing"]}}.'),
@@ -99,10 +99,11 @@ class SearchView(AsyncAPIView):
     )
     async def get(self, request: Request) -> Response:
         given = request.query_params
-        name = check_text(given.get("index_name", ""), "index_name")
         options = _search_options(request)
         filters = _json(given["filters"], "filters") if "filters" in given else None
-        hits = await search(name, given.get("query", ""), _whole_number(request, "top_k", 5), filters, **options)
+        hits = await search(
+            _index_name(request), given.get("query", ""), _whole_number(request, "top_k", 5), filters, **options
+        )
         return Response({"hits": shapes.HitSerializer(hits, many=True).data, "flags": list(hits.flags)})
 
 
@@ -144,7 +145,7 @@ def _search_options(request: Request) -> SearchOptions:
     if "expand" in given:
         options["expand"] = _whole_number(request, "expand", 0)
     if "rerank" in given:
-        options["rerank"] = given["rerank"].lower() in ("1", "true", "yes")
+        options["rerank"] = _yes_or_no(request, "rerank")
     return options
 
 
@@ -163,3 +164,11 @@ def _whole_number(request: Request, name: str, default: int) -> int:
         return int(text)
     except ValueError:
         raise InvalidInput(f"{name} must be a whole number.") from None
+
+
+def _yes_or_no(request: Request, name: str) -> bool:
+    known = {"true": True, "1": True, "false": False, "0": False}
+    try:
+        return known[request.query_params[name].lower()]
+    except KeyError:
+        raise InvalidInput(f"{name} must be true or false.") from None

@@ -85,7 +85,9 @@ class TestSearchAndFeatures:
         body = client.get("/api/search/", {"index_name": "knowledge_base", "query": "invoice", "top_k": "1"}).json()
         assert [hit["document_id"] for hit in body["hits"]] == ["billing"]
         for query, status in [
-            ({"query": "a"}, 404),
+            ({"query": "a"}, 200),
+            ({"query": "a", "index_name": "none"}, 404),
+            ({"query": "a", "rerank": "perhaps"}, 400),
             ({"index_name": "knowledge_base"}, 400),
             ({"index_name": "knowledge_base", "query": "a", "top_k": "x"}, 400),
         ]:
@@ -151,6 +153,24 @@ class TestAccess:
         assert client.get("/").status_code == 302
         settings.FABRA_CHAT_PUBLIC = True
         assert client.get("/").status_code == 200
+
+    def test_any_user_may_sign_in_to_the_page_and_out_again(self, bot: None, production: None, client: Client) -> None:
+        get_user_model().objects.create_user("ben", password="right")
+        page = client.get("/", follow=True)
+        (place, _), = page.redirect_chain  # fmt: skip
+        refused = client.post(place, {"username": "ben", "password": "wrong", "next": page.context["next"]})
+        assert "do not fit" in refused.content.decode()
+        entered = client.post(
+            place, {"username": "ben", "password": "right", "next": page.context["next"]}, follow=True
+        )
+        assert (entered.request["PATH_INFO"], entered.status_code) == ("/", 200)
+        assert "Sign out" in entered.content.decode()
+        assert client.post("/logout/", follow=True).request["PATH_INFO"] == "/login/"
+        assert client.get("/").status_code == 302
+
+    def test_the_admins_own_sign_in_ends_in_the_admin(self, production: None, client: Client) -> None:
+        get_user_model().objects.create_superuser("ada", password="right")
+        assert client.post("/admin/login/", {"username": "ada", "password": "right"}).headers["Location"] == "/admin/"
 
     def test_a_key_is_made_by_a_command_and_kept_as_a_hash(self) -> None:
         out = StringIO()
