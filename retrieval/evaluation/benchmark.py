@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from features.errors import InvalidInput
 from retrieval import rerankers
+from retrieval.errors import RerankerUnavailable
 from retrieval.evaluation import metrics
 from retrieval.evaluation.beir import CorpusDocument
 from retrieval.evaluation.metrics import Grades
@@ -108,6 +109,16 @@ def measure(
 
 def available(mode: str) -> bool:
     return mode != "hybrid+rerank" or rerankers.is_configured()
+
+
+def why_missing(mode: str) -> str:
+    """Say why a mode cannot be measured, if so. A reranker is loaded by that: no question has to wait for it."""
+    try:
+        if mode == "hybrid+rerank":
+            rerankers.get_reranker()
+    except RerankerUnavailable as error:
+        return str(error)
+    return ""
 
 
 def search_as(

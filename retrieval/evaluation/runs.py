@@ -15,7 +15,7 @@ from features.errors import FabraError, InvalidInput
 from features.locks import held, is_held
 from retrieval.errors import IndexNotFound
 from retrieval.evaluation import metrics
-from retrieval.evaluation.benchmark import MODES, available, search_as
+from retrieval.evaluation.benchmark import MODES, available, search_as, why_missing
 from retrieval.evaluation.golden import documents_of, expectation, ranking_of
 from retrieval.hits import DEGRADED_FLAGS, Hit
 from retrieval.models import EvaluationOutcome, EvaluationRun, GoldenQuestion, Index
@@ -76,6 +76,7 @@ def execute_run(run_id: int, on_done: Callable[[], object] = lambda: None) -> bo
         EvaluationRun.objects.filter(pk=run.pk).update(
             state=EvaluationRun.State.RUNNING, started_at=run.started_at or timezone.now()
         )
+        why_missing(run.mode)  # has its reranker loaded; without one each search says so itself
         try:
             _ask_all(run, on_done)
         except FabraError as error:

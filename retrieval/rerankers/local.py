@@ -1,20 +1,31 @@
 """A cross-encoder in this process: ONNX Runtime through fastembed."""
 
+from pathlib import Path
+from typing import Any
+
 from django.conf import settings
+from fastembed.common.model_description import ModelSource
 from fastembed.rerank.cross_encoder import TextCrossEncoder
 
 from retrieval.errors import RerankerUnavailable
 
+_MODEL_FILES = ("onnx/model.onnx", "model.onnx")
+
 
 class CrossEncoder:
-    """A model of fastembed's zoo; `prepare_assets` fetches it once, or FABRA_RERANK_PATH names a folder that has it."""
+    """A model of fastembed's zoo, which `prepare_assets` fetches once, or any that FABRA_RERANK_PATH has as ONNX."""
 
     def __init__(self, model: str) -> None:
+        folder = settings.FABRA_RERANK_PATH
         try:
-            self._model = _load(model, is_offline=True)
+            self._model = _read(model, Path(folder)) if folder else _load(model, local_files_only=True)
+        except RerankerUnavailable:
+            raise
         except Exception as error:  # fastembed raises whatever its hub client and ONNX Runtime raise
             raise RerankerUnavailable(
-                f"the model {model!r} is not installed ({type(error).__name__}); run `manage.py prepare_assets`, "
+                f"the model in {folder} cannot be read ({type(error).__name__})"
+                if folder
+                else f"the model {model!r} is not installed ({type(error).__name__}); run `manage.py prepare_assets`, "
                 "or set FABRA_RERANK_PATH"
             ) from error
 
@@ -25,16 +36,23 @@ class CrossEncoder:
 def fetch(model: str) -> None:
     """Put the model into the data folder; raise RerankerUnavailable."""
     try:
-        _load(model, is_offline=False)
+        _load(model, local_files_only=False)
     except Exception as error:
         raise RerankerUnavailable(f"the model {model!r} could not be fetched ({type(error).__name__})") from error
 
 
-def _load(model: str, *, is_offline: bool) -> TextCrossEncoder:
+def _read(model: str, folder: Path) -> TextCrossEncoder:
+    """Read a model from its folder, whatever it is called: fastembed knows it by the folder."""
+    file = next((name for name in _MODEL_FILES if (folder / name).is_file()), None)
+    if file is None:
+        raise RerankerUnavailable(f"{folder} has no {' or '.join(_MODEL_FILES)}; set FABRA_RERANK_PATH")
+    name = f"{model} {folder / file}"
+    if name.lower() not in {each["model"].lower() for each in TextCrossEncoder.list_supported_models()}:
+        TextCrossEncoder.add_custom_model(name, ModelSource(hf=model), file)
+    return _load(name, specific_model_path=str(folder))
+
+
+def _load(name: str, **options: Any) -> TextCrossEncoder:
     return TextCrossEncoder(
-        model,
-        cache_dir=str(settings.DATA_DIR / "models"),
-        threads=settings.FABRA_EMBEDDING_THREADS,
-        local_files_only=is_offline,
-        specific_model_path=settings.FABRA_RERANK_PATH or None,
+        name, cache_dir=str(settings.DATA_DIR / "models"), threads=settings.FABRA_EMBEDDING_THREADS, **options
     )

@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 from features.errors import FabraError
 from retrieval.evaluation import beir, workbench
-from retrieval.evaluation.benchmark import MEASURES, MODES, ModeResult, available, measure, questions_of
+from retrieval.evaluation.benchmark import MEASURES, MODES, ModeResult, measure, questions_of, why_missing
 
 _MOST_TOLD = 20
 
@@ -42,8 +42,8 @@ class Command(BaseCommand):
                 self._fill(name, documents)
                 results = {}
                 for mode in modes:
-                    if not available(mode):
-                        self.stderr.write(f"{mode}: skipped, since FABRA_RERANK_MODEL names no reranker.")
+                    if reason := why_missing(mode):
+                        self.stderr.write(f"{mode}: skipped: {reason}")
                         continue
                     with self._progress(len(questions), mode, "question") as progress:
                         results[mode] = measure(name, questions, mode, top_k=options["top_k"], on_done=progress.update)
