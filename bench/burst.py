@@ -20,6 +20,7 @@ from bench.events import INDEX, forget_documents, payload_of, text_of
 from bench.figures import Row, Spread, say
 from bench.servers import Program, beat, consumer, worker
 from features.bus import RedisEventBus
+from features.errors import EventBusUnavailable
 from features.events import AxiomEvent, record_event
 from features.models import Event
 from retrieval.embedders import get_embedder
@@ -87,7 +88,7 @@ def _publish_all(texts: list[str]) -> list[Update]:
             # Its time is that of its publication, so that the newest is not the last one made.
             event = AxiomEvent(**{**vars(update.event), "occurred_at": datetime.now(UTC)})
             if update.is_by_bus:
-                async_to_sync(RedisEventBus().publish)(event)
+                _publish_by_bus(event)
             else:
                 record_event(event, Event.Source.API)
             published.append(Update(event=event, is_by_bus=update.is_by_bus))
@@ -99,6 +100,16 @@ def _publish_all(texts: list[str]) -> list[Update]:
     for thread in threads:
         thread.join()
     return published
+
+
+def _publish_by_bus(event: AxiomEvent) -> None:
+    """Publish until Redis takes it, as a publisher does: the same id twice is one event."""
+    while True:
+        try:
+            async_to_sync(RedisEventBus().publish)(event)
+        except EventBusUnavailable:
+            continue
+        return
 
 
 def _kill_some(workers: list[Program], count: int) -> None:

@@ -35,6 +35,11 @@ class Busy(Exception):
         self.event = event
 
 
+def take_turn(event_pk: int) -> Event | None:
+    """Process the event, or a newer one of the same state that makes it needless; see `process`."""
+    return process(Event.objects.next_of_state(event_pk))
+
+
 def process(event_pk: int) -> Event | None:
     """Process an event that is due; return it, or None if it is not this worker's to do.
 
@@ -52,10 +57,10 @@ def process(event_pk: int) -> Event | None:
                 raise Busy(event)
             if not _claim(event):
                 return None
-            others, is_superseded = async_to_sync(_apply_state)(event, _is_superseded(event))
+            outcomes, others, is_superseded = async_to_sync(_apply_state)(event, _is_superseded(event))
         if others:
-            async_to_sync(_run_all)(event, others)
-        _settle(event, is_superseded)
+            outcomes += async_to_sync(_run_all)(event, others)
+        _settle(event, outcomes, is_superseded)
     return event
 
 
@@ -91,10 +96,10 @@ def _is_superseded(event: Event) -> bool:
     return bool(event.state_key) and event.applied_at is None and Event.objects.is_superseded(event)
 
 
-async def _apply_state(event: Event, is_superseded: bool) -> tuple[Sequence[Handler], bool]:
+async def _apply_state(event: Event, is_superseded: bool) -> tuple[list[HandlerOutcome], Sequence[Handler], bool]:
     """Make the state what the event says, unless a later one is there.
 
-    Return the handlers that are left, and whether a later state was there.
+    Return the handlers' outcomes, the handlers that are left, and whether a later state was there.
     """
     handlers = await handlers_of(event)
     of_state = [handler for handler in handlers.of_state if handler.heeds_order or not is_superseded]
@@ -105,7 +110,10 @@ async def _apply_state(event: Event, is_superseded: bool) -> tuple[Sequence[Hand
     if is_applied and not is_superseded and event.applied_at is None:
         event.applied_at = timezone.now()
         await Event.objects.filter(pk=event.pk).aupdate(applied_at=event.applied_at)
-    return handlers.of_event, is_superseded
+        if not handlers.of_event and not any(handler.heeds_order for handler in of_state):
+            # Nobody is left who would want to hear of the older ones.
+            await sync_to_async(Event.objects.supersede)(event)
+    return outcomes, handlers.of_event, is_superseded
 
 
 async def _run_all(event: Event, handlers: Sequence[Handler]) -> list[HandlerOutcome]:
@@ -137,13 +145,16 @@ async def _run(event: Event, handler: Handler) -> HandlerOutcome:
     return outcome
 
 
-def _settle(event: Event, is_superseded: bool) -> None:
-    """Done if every handler is; else retry with backoff and jitter, and after the limit give up."""
-    failed = list(event.outcomes.filter(is_done=False).values_list("error", "is_hopeless"))
-    error = "\n".join(text for text, _ in failed)
+def _settle(event: Event, outcomes: Sequence[HandlerOutcome], is_superseded: bool) -> None:
+    """Done if every handler is; else retry with backoff and jitter, and after the limit give up.
+
+    What failed before and need not run for a superseded event is no failure any more.
+    """
+    failed = [outcome for outcome in outcomes if not outcome.is_done]
+    error = "\n".join(outcome.error for outcome in failed)
     if not failed:
         _end(event, Event.State.SUPERSEDED if is_superseded else Event.State.DONE)
-    elif any(is_hopeless for _, is_hopeless in failed) or event.attempts >= settings.FABRA_EVENT_MAX_ATTEMPTS:
+    elif any(outcome.is_hopeless for outcome in failed) or event.attempts >= settings.FABRA_EVENT_MAX_ATTEMPTS:
         _end(event, Event.State.DEAD, error)
     else:
         wait_s = min(_BACKOFF_MAX_S, _BACKOFF_S * 2 ** (event.attempts - 1)) * random.uniform(0.75, 1.25)  # noqa: S311

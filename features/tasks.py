@@ -9,6 +9,7 @@ from features import materialize, processing, registry
 from features.events import DEFAULT_QUEUE, STATE_QUEUE, dispatch, dispatch_all, messages_in, queue_of
 from features.locks import is_held
 from features.models import Event, EventQuerySet, FeatureDefinition, MaterializationRun
+from features.models.events import LOOK_AFTER, REDISPATCH_AFTER
 from features.repair import repair_online
 from features.runs import lock_name, work_off
 from features.signals import swept
@@ -21,16 +22,17 @@ _WORK_S = 600.0
 
 @shared_task
 def process_event(event_pk: int, waited_s: float = 0) -> None:
-    """Process an event; one whose document is just being changed waits a little longer each time."""
+    """Take an event's turn; one whose document is just being changed waits a little longer each time."""
     try:
-        event = processing.process(event_pk)
+        event = processing.take_turn(event_pk)
     except processing.Busy as busy:
         wait_s = min(max(waited_s * 2, _BUSY_RETRY_S), _BUSY_RETRY_MAX_S)
+        Event.objects.filter(pk=event_pk).update(dispatched_at=timezone.now())
         dispatch(event_pk, queue_of(busy.event.event_type), wait_s, waited_s=wait_s)
         return
     if event is not None and event.state == Event.State.RETRYING:
         wait_s = (event.next_attempt_at - timezone.now()).total_seconds()
-        dispatch(event_pk, queue_of(event.event_type), wait_s)
+        dispatch(event.pk, queue_of(event.event_type), wait_s)
 
 
 @shared_task
@@ -63,9 +65,11 @@ def prune_events() -> None:
 
 def _tell_again(queue: str, events: EventQuerySet) -> None:
     """Tell Celery again of what it seems to have lost; in a long queue events may only be waiting for their turn."""
-    if messages_in(queue) >= _SWEEP_LIMIT:
+    waiting = messages_in(queue)
+    if waiting >= _SWEEP_LIMIT:
         return
-    forgotten = list(events.forgotten().order_by("next_attempt_at").only("event_type")[:_SWEEP_LIMIT])
+    after = REDISPATCH_AFTER if waiting else LOOK_AFTER
+    forgotten = list(events.forgotten(after).order_by("next_attempt_at").only("event_type")[:_SWEEP_LIMIT])
     Event.objects.filter(pk__in=[event.pk for event in forgotten]).update(dispatched_at=timezone.now())
     dispatch_all(forgotten)
 

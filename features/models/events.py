@@ -8,6 +8,7 @@ from django.utils import timezone
 
 REDISPATCH_AFTER = timedelta(seconds=20)
 LOOK_AFTER = timedelta(seconds=3)
+LOOK_AHEAD = 100
 PRUNED_AT_ONCE = 1000
 
 
@@ -22,9 +23,9 @@ class EventQuerySet(models.QuerySet["Event"]):
         """Events that a worker is at, or was until it died."""
         return self.filter(state=Event.State.RUNNING, started_at__lt=timezone.now() - LOOK_AFTER)
 
-    def forgotten(self) -> Self:
+    def forgotten(self, after: timedelta = REDISPATCH_AFTER) -> Self:
         """Due events that Celery was told of long enough ago to have lost them."""
-        return self.due().filter(dispatched_at__lt=timezone.now() - REDISPATCH_AFTER)
+        return self.due().filter(dispatched_at__lt=timezone.now() - after)
 
     def unapplied(self) -> Self:
         """Events whose change is not there yet, dead ones included."""
@@ -34,6 +35,38 @@ class EventQuerySet(models.QuerySet["Event"]):
         """Whether a later event about the same state was already applied; of two at one time the later received."""
         later = models.Q(occurred_at__gt=event.occurred_at) | models.Q(occurred_at=event.occurred_at, id__gt=event.id)
         return self.filter(later, state_key=event.state_key, applied_at__isnull=False).exists()
+
+    def supersede(self, applied: "Event") -> None:
+        """End the waiting events of its type whose state is older than the one just applied."""
+        older = models.Q(occurred_at__lt=applied.occurred_at) | models.Q(
+            occurred_at=applied.occurred_at, id__lt=applied.pk
+        )
+        self.due().filter(older, state_key=applied.state_key, event_type=applied.event_type).update(
+            state=Event.State.SUPERSEDED, finished_at=timezone.now(), error=""
+        )
+
+    def next_of_state(self, event_pk: int) -> int:
+        """Return which event to process in this one's turn: of a state's waiting events the newest that it can be.
+
+        It is one that says all of what those before it say, so that they would leave no trace. They are passed over,
+        not yet over: should it fail, they have the turns that are left. Each turn processes one event.
+        """
+        key = self.filter(pk=event_pk).values("state_key")[:1]
+        said = models.Func(
+            "payload",
+            template="jsonb_path_query_array(%(expressions)s, '$.keyvalue().key')",
+            output_field=models.JSONField(),
+        )
+        waiting = self.due().filter(state_key=key).exclude(state_key="").order_by("occurred_at", "id")
+        turns = list(waiting.annotate(said=said).values_list("pk", "event_type", "said")[:LOOK_AHEAD])
+        chosen = next((turn for turn in turns if turn[0] == event_pk), turns[0] if turns else None)
+        if chosen is None:
+            return event_pk
+        for turn in turns[turns.index(chosen) + 1 :]:
+            if turn[1] != chosen[1] or not set(chosen[2]) <= set(turn[2]):
+                break
+            chosen = turn
+        return chosen[0]
 
     def prune(self, before: datetime) -> int:
         """Delete the processed events that were received before then, some at a time; dead ones stay to be seen.
@@ -110,6 +143,12 @@ class Event(models.Model):
             # Serves the question whether a later event about the same state was applied.
             models.Index(
                 fields=["state_key", "-occurred_at"], name="event_by_state_key", condition=~models.Q(state_key="")
+            ),
+            # Serves the choice among a state's waiting events, and stays small.
+            models.Index(
+                fields=["state_key"],
+                name="event_waiting",
+                condition=models.Q(state__in=["received", "retrying"]) & ~models.Q(state_key=""),
             ),
             # Serves the search for an entity's events.
             models.Index(fields=["entity_id", "-occurred_at"], name="event_by_entity"),
