@@ -33,6 +33,7 @@ DATABASES["default"].setdefault("OPTIONS", {})
 # The pool is for the web process only: a prefork worker would share its sockets with its children.
 IS_WEB = env.bool("FABRA_WEB", False)
 if IS_WEB:
+    DATABASES["default"]["ENGINE"] = "fabra_project.postgresql"
     DATABASES["default"]["OPTIONS"]["pool"] = {
         "min_size": 2,
         "max_size": env.int("FABRA_DATABASE_POOL", 24),
