@@ -87,7 +87,7 @@ def _bare_legs(ranking: Ranking, words: str, idf: str) -> None:
     with connection.cursor() as cursor:
         cursor.execute(
             f"SELECT id FROM retrieval_chunk WHERE {generation} "
-            f"ORDER BY embedding::vector({ranking.dimension}) <=> %s::vector LIMIT {CANDIDATES}",
+            f"ORDER BY embedding::halfvec({ranking.dimension}) <=> %s::halfvec LIMIT {CANDIDATES}",
             [ranking.vector],
         )
         cursor.fetchall()
@@ -110,7 +110,11 @@ def _rarest(ranking: Ranking) -> tuple[str, str]:
         )
         terms = cursor.fetchall()
     reach = list(accumulate(int(count) for _, count, _ in terms))
-    words = [lexeme for (lexeme, _, _), reached in zip(terms, reach, strict=True) if reached <= max(REACH, reach[0])]
+    words = [
+        lexeme
+        for (lexeme, _, _), reached in zip(terms, reach, strict=True)
+        if reached <= max(REACH * CANDIDATES, reach[0])
+    ]
     idf = ",".join(f"{term}:{1 / int(count)}" for _, count, term in terms)
     return " | ".join(f"'{word}'" for word in words), f"{{{idf}}}/{2**28}"
 

@@ -48,7 +48,7 @@ DATABASES["default"]["OPTIONS"].setdefault("connect_timeout", 5)
 # In the web process no statement outlives the request that asked for it by much.
 _timeout = f" -c statement_timeout={env.int('FABRA_STATEMENT_TIMEOUT', 30)}s" if IS_WEB else ""
 DATABASES["default"]["OPTIONS"].setdefault(
-    "options", f"-c hnsw.iterative_scan=strict_order -c hnsw.ef_search=400 -c jit=off{_timeout}"
+    "options", f"-c hnsw.iterative_scan=strict_order -c hnsw.ef_search=200 -c jit=off{_timeout}"
 )
 
 # Every key of the project begins with it, so that several stacks can share a server.

@@ -13,21 +13,20 @@ candidates; the score itself is then computed with the generation's own average 
 from dataclasses import dataclass
 from typing import Any
 
-from retrieval.hnsw import vector_type
-
-CANDIDATES = 50
+CANDIDATES = 80
 FILTERED_CANDIDATES = 200
 """A filter is a promise of recall: both legs are read deeper, where it leaves too many chunks to measure each."""
-REACH = 5000
-"""Chunks that the lexical leg looks at: it takes the question's rarest lexemes until they match so many."""
+REACH = 5
+"""The lexical leg looks at about so many chunks for each that it may choose, twice: see _LEXICAL."""
 MOST_TERMS = 48
-MOST_SCANNED = 20_000
+MOST_COMMON = 6
+MOST_SCANNED = 10_000
 RRF_K = 60
 
 # Each step is materialised: one flat join of them all would take PostgreSQL longer to plan (6 ms) than to run.
 _SQL = """
 WITH question AS MATERIALIZED (
-    SELECT {vector} AS vector
+    SELECT vector, vector::halfvec({dimension}) AS half FROM (SELECT %(vector)s::vector({dimension}) AS vector) given
 ), size AS MATERIALIZED (
     SELECT coalesce(sum(chunk_count), 0)::float8 AS chunks,
         greatest(coalesce(sum(length), 0)::float8 / nullif(sum(chunk_count), 0), 1) AS average
@@ -41,6 +40,7 @@ WITH question AS MATERIALIZED (
             WHERE n.generation_id = {generation} AND n.lexeme = word.lexeme
         ), 0)::float8 AS df
         FROM unnest(tsvector_to_array(to_tsvector(%(language)s::regconfig, %(query)s))) AS word(lexeme)
+        OFFSET 0  -- counts once, not at each mention
     ) counted
     ORDER BY df <= 0, df, lexeme LIMIT {most_terms}
 ), weight AS MATERIALIZED (
@@ -90,37 +90,52 @@ JOIN retrieval_document d ON d.id = c.document_id
 ORDER BY b.score DESC, b.id
 """
 
-# "+ 0" keeps the planner from the HNSW: every chunk is measured.
+# The HNSW holds vectors in half precision; the score is of the vectors as they are.
 _SEMANTIC = """
     SELECT id, row_number() OVER (ORDER BY distance, id) AS rank FROM (
-        SELECT c.id, (c.embedding::{vector_type} <=> (SELECT vector FROM question)) {exactly} AS distance
+        SELECT c.id, {distance} AS distance
         FROM retrieval_chunk c
         WHERE c.generation_id = {generation} {where}
         ORDER BY distance LIMIT {candidates}
     ) nearest
 """
+_NEAR = "c.embedding::halfvec({dimension}) <=> (SELECT half FROM question)"
+_DISTANT = "c.embedding <=> (SELECT vector FROM question)"
 _NO_SEMANTIC = "SELECT NULL::bigint AS id, NULL::bigint AS rank WHERE false"
 _NO_LEXICAL = "SELECT NULL::bigint AS id WHERE false"
 
-# The rarest lexemes, any of them, as far as they reach; where the rarest alone matches more than that, as many
-# of them together as should bring it down to it.
+# Chunks with any of the rarest lexemes, as far as they reach. Of the next few lexemes each set is a class of chunks:
+# those with just these. The classes of the greatest idf are taken until they should hold as many chunks again (were
+# words independent), and the sets of which no lexeme can be spared say the same in fewer words.
 _LEXICAL = """
     SELECT id FROM (
         SELECT c.id, c.weights FROM retrieval_chunk c
         WHERE c.generation_id = {generation} AND c.lexemes @@ (
-            SELECT string_agg(
-                '''' || replace(replace(lexeme, '\\', '\\\\'), '''', '''''') || '''',
-                CASE WHEN least_df > {reach} THEN ' & ' ELSE ' | ' END
-            )::tsquery
-            FROM (
-                SELECT lexeme, df, min(df) OVER () AS least_df, sum(df) OVER rarest AS reached,
-                    chunks * exp(sum(ln(df / chunks)) OVER rarest) / (df / chunks) AS together_before,
-                    sum(df) OVER rarest - df AS reached_before
-                FROM term, size WHERE df > 0 WINDOW rarest AS (ORDER BY df, lexeme)
-            ) known
-            WHERE CASE WHEN least_df > {reach} THEN together_before > {reach}
-                ELSE reached <= {reach} OR reached_before < {candidates} END
-            GROUP BY least_df
+            WITH known AS MATERIALIZED (
+                SELECT '''' || replace(replace(lexeme, '\\', '\\\\'), '''', '''''') || '''' AS word, idf,
+                    df / chunks AS share, sum(df) OVER (ORDER BY df, lexeme) <= {reach} AS is_rare,
+                    row_number() OVER (ORDER BY df, lexeme) AS place
+                FROM term, size WHERE df > 0
+            ), common AS MATERIALIZED (
+                SELECT *, 1 << (row_number() OVER (ORDER BY place) - 1)::int AS bit
+                FROM known WHERE NOT is_rare ORDER BY place LIMIT {most_common}
+            ), class AS MATERIALIZED (
+                SELECT *, sum(expected) OVER (ORDER BY idf DESC, members) - expected AS before FROM (
+                    SELECT members, string_agg(word, ' & ') FILTER (WHERE is_in) AS words,
+                        sum(idf) FILTER (WHERE is_in) AS idf, min(idf) FILTER (WHERE is_in) AS least,
+                        (SELECT chunks FROM size)
+                            * exp(sum(ln(CASE WHEN is_in THEN share ELSE greatest(1 - share, 1e-9) END))) AS expected
+                    FROM generate_series(1, (1 << (SELECT count(*) FROM common)::int) - 1) members
+                    CROSS JOIN LATERAL (SELECT word, idf, share, members & bit > 0 AS is_in FROM common) member
+                    GROUP BY members
+                ) sets
+            )
+            SELECT string_agg(words, ' | ')::tsquery FROM (
+                SELECT word AS words FROM known WHERE is_rare
+                UNION ALL
+                SELECT words FROM class
+                WHERE before < {reach} AND idf - least < (SELECT min(idf) FROM class WHERE before < {reach}) - 1e-9
+            ) clauses
         ) {where}
         LIMIT {most_scanned}
     ) matching
@@ -172,27 +187,28 @@ def ranking_sql(ranking: Ranking) -> tuple[str, dict[str, Any]]:
 
     The generation stands in it as a literal: only so does the planner use the generation's partial indexes.
     """
+    lexical_candidates = 2 * int(ranking.candidates)
     parts: dict[str, Any] = {
         "generation": int(ranking.generation_id),
-        "vector_type": vector_type(ranking.dimension),
+        "dimension": int(ranking.dimension),
         "where": ranking.where,
-        "exactly": "+ 0" if ranking.is_exact else "",
         "candidates": int(ranking.candidates),
-        "lexical_candidates": 2 * int(ranking.candidates),
-        "reach": REACH,
+        "lexical_candidates": lexical_candidates,
+        "reach": REACH * int(ranking.candidates),
         "most_terms": MOST_TERMS,
+        "most_common": MOST_COMMON,
         "most_scanned": MOST_SCANNED,
         "k": RRF_K,
     }
     has_vector = ranking.vector is not None
     has_semantic_leg = has_vector and ranking.mode != "lexical"
+    distance = (_DISTANT if ranking.is_exact else _NEAR).format(**parts)
     lexical = _EXACT_LEXICAL if ranking.is_exact else _LEXICAL
     score = ranking.fusion if ranking.mode == "hybrid" else ranking.mode
     statement = _SQL.format(
-        vector="%(vector)s::{vector_type}".format(**parts) if has_vector else "NULL",
-        semantic=_SEMANTIC.format(**parts) if has_semantic_leg else _NO_SEMANTIC,
+        semantic=_SEMANTIC.format(distance=distance, **parts) if has_semantic_leg else _NO_SEMANTIC,
         lexical=_NO_LEXICAL if ranking.mode == "semantic" else lexical.format(**parts),
-        cosine="1 - (c.embedding::{vector_type} <=> question.vector)".format(**parts) if has_vector else "NULL::float8",
+        cosine="1 - (c.embedding <=> question.vector)" if has_vector else "NULL::float8",
         score=_SCORES[score].format(**parts),
         per_document=_PER_DOCUMENT if ranking.max_per_document else "scored",
         **parts,

@@ -12,22 +12,21 @@ from pathlib import Path
 from fabra_project.stack.answers import exchange
 from fabra_project.stack.errors import StackError
 from fabra_project.stack.folder import DataFolder
+from fabra_project.stack.memory import memory_settings
 from fabra_project.stack.privileges import Identity, choose_identity
 from fabra_project.stack.services import secret
 
 VERSION = "18"
 USER = DATABASE = "fabra"
 
-# For a small machine; HNSW indexes are built in maintenance_work_mem and read at random.
+# What depends on the machine's memory comes from memory_settings.
 _SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",  # the path of a socket may not exceed 107 bytes
     "password_encryption": "scram-sha-256",
     "max_connections": "200",
-    "shared_buffers": "256MB",
-    "effective_cache_size": "1GB",
     "work_mem": "16MB",
-    "maintenance_work_mem": "512MB",
+    "maintenance_work_mem": "256MB",
     "random_page_cost": "1.1",
     "max_wal_size": "2GB",
     "wal_compression": "on",
@@ -42,8 +41,6 @@ _SETTINGS = {
     "full_page_writes": "on",
 }
 _FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
-# A parallel index build shares maintenance_work_mem; containers often have a /dev/shm of 64 MB.
-_SHARED_MEMORY_BYTES = 768 * 1024**2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,9 +102,7 @@ class Postgres:
             raise StackError(f"PostgreSQL's initdb failed ({self.folder.log('initdb')}): {reason}")
 
     def command(self) -> list[str]:
-        settings = {**_SETTINGS, **(_FAST if self.is_fast else {})}
-        if _shared_memory_bytes() < _SHARED_MEMORY_BYTES:
-            settings["dynamic_shared_memory_type"] = "mmap"
+        settings = {**_SETTINGS, **memory_settings(), **(_FAST if self.is_fast else {})}
         options = [word for key, value in settings.items() for word in ("-c", f"{key}={value}")]
         binary = str(_binary("postgres"))
         return [*self._identity().prefix, binary, "-D", str(self.cluster), "-p", str(self.port), *options]
@@ -154,10 +149,3 @@ def _binary(name: str) -> Path:
     if package is None or not package.submodule_search_locations:
         raise StackError("PostgreSQL's binaries are not installed: run `make up`, or set DATABASE_URL.")
     return Path(package.submodule_search_locations[0]) / f"pginstall{VERSION}" / "bin" / name
-
-
-def _shared_memory_bytes() -> int:
-    try:
-        return shutil.disk_usage("/dev/shm").free
-    except FileNotFoundError:
-        return _SHARED_MEMORY_BYTES  # not Linux: another mechanism

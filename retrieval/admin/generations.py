@@ -9,6 +9,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, render
 from django.urls import path
+from django.utils.html import format_html
 from django.views.decorators.http import require_POST
 from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
@@ -16,7 +17,7 @@ from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelectWidge
 from features.admin_html import admin_url, badge, bar, link, list_url
 from features.admin_tools import ReadOnlyAdmin, moment
 from features.errors import FabraError
-from retrieval import generations
+from retrieval import generations, hnsw
 from retrieval.embedders import BACKENDS
 from retrieval.models import Chunk, Generation, Index
 from retrieval.tasks import ask_to_build, ask_to_compare, ask_to_drop
@@ -177,8 +178,11 @@ def generation_page(generation: Generation) -> dict[str, Any]:
 
 def _state(generation: Generation) -> str:
     if generation.index.generation_id == generation.pk:
-        return badge("serves", "good")
-    return badge(generation.state, {"building": "info", "dropping": "warn"}.get(generation.state, "plain"))
+        shown = badge("serves", "good")
+    else:
+        shown = badge(generation.state, {"building": "info", "dropping": "warn"}.get(generation.state, "plain"))
+    share = None if generation.has_hnsw else hnsw.build_share(generation.pk)
+    return shown if share is None else format_html("{} {}", shown, badge(f"HNSW {share:.0%}", "info"))
 
 
 def _gain(name: str, before: float, after: float) -> dict[str, str]:

@@ -184,6 +184,21 @@ def test_the_sweep_starts_what_nobody_is_at(model: str, monkeypatch: Any) -> Non
     assert started == [generation.pk]
 
 
+@pytest.mark.django_db
+def test_the_sweep_has_missing_indexes_built(monkeypatch: Any) -> None:
+    serves = serving(fill(2))
+    asked: list[int] = []
+    monkeypatch.setattr(sweep, "ask_for_hnsw", asked.append)
+    sweep.pick_up()
+    assert asked == [], "the index is too small to need them"
+    monkeypatch.setattr("retrieval.hnsw.WORTH_IT", 2)
+    sweep.pick_up()
+    assert asked == [serves.pk]
+    Generation.objects.update(has_hnsw=True)
+    sweep.pick_up()
+    assert asked == [serves.pk]
+
+
 @pytest.mark.django_db(transaction=True)
 def test_large_vectors_get_an_index_too_and_dropping_leaves_nothing(model: str, monkeypatch: Any) -> None:
     monkeypatch.setattr("retrieval.hnsw.WORTH_IT", 3)

@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
+from psycopg.errors import DiskFull
 
 from features.errors import InvalidInput
 from features.models import Event
@@ -170,7 +171,56 @@ def test_the_hnsw_index_is_built_and_used(put: Any) -> None:
         cursor.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_sort = off")
         cursor.execute(
             f"EXPLAIN SELECT id FROM retrieval_chunk WHERE generation_id = {generation.pk} "
-            f"ORDER BY embedding::vector(384) <=> array_fill(0.1, ARRAY[384])::vector(384) LIMIT 5"
+            f"ORDER BY embedding::halfvec(384) <=> array_fill(0.1, ARRAY[384])::vector::halfvec(384) LIMIT 5"
         )
         plan = "\n".join(row[0] for row in cursor.fetchall())
     assert hnsw.hnsw_name(generation.pk) in plan
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_build_goes_on_alone_where_processes_cannot_share_memory(put: Any) -> None:
+    put("a", "Penguins live in the south.")
+    generation = Generation.objects.get()
+    settings: list[tuple[str, ...]] = []
+
+    def refuse_to_share(execute: Any, sql: str, *rest: Any) -> Any:
+        if sql.startswith("CREATE INDEX") and "USING hnsw" in sql:
+            with connection.cursor() as cursor:
+                names = ("max_parallel_maintenance_workers", "maintenance_work_mem")
+                settings.append(tuple(_setting(cursor, name) for name in names))
+            if settings[-1][0] != "0":
+                raise OperationalError("could not resize shared memory segment") from DiskFull()
+        return execute(sql, *rest)
+
+    with connection.cursor() as cursor:
+        before = [_setting(cursor, name) for name in ("max_parallel_maintenance_workers", "maintenance_work_mem")]
+        cursor.execute("SET maintenance_work_mem = '1MB'")
+        with connection.execute_wrapper(refuse_to_share):
+            hnsw.build_hnsw(generation.pk)
+        after = [_setting(cursor, name) for name in ("max_parallel_maintenance_workers", "maintenance_work_mem")]
+    generation.refresh_from_db()
+    assert generation.has_hnsw
+    assert [workers for workers, _ in settings] == ["2", "0"]
+    assert after == before
+
+
+@pytest.mark.django_db
+def test_a_build_takes_the_memory_that_the_graph_needs(put: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    put("a", "Penguins live in the south.")
+    generation = Generation.objects.get()
+    with connection.cursor() as cursor:
+        cursor.execute("SET maintenance_work_mem = '1MB'")
+        hnsw._take_memory(cursor, generation)
+        assert _setting(cursor, "maintenance_work_mem") == "1MB", "more than one chunk needs"
+        monkeypatch.setattr(hnsw, "M", 10**6)
+        hnsw._take_memory(cursor, generation)
+        assert _setting(cursor, "maintenance_work_mem") == "31251kB"
+        monkeypatch.setattr(hnsw, "M", 10**9)
+        hnsw._take_memory(cursor, generation)
+        assert _setting(cursor, "maintenance_work_mem") == _setting(cursor, "shared_buffers")
+        cursor.execute("RESET maintenance_work_mem")
+
+
+def _setting(cursor: Any, name: str) -> str:
+    cursor.execute("SELECT current_setting(%s)", [name])
+    return str(cursor.fetchone()[0])

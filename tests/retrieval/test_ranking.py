@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from django.db import connection, connections
 from django.db.models import Sum
+from django.test.utils import CaptureQueriesContext
 
-from retrieval import hnsw
+from retrieval import hnsw, selectivity
 from retrieval.embedders import get_embedder
 from retrieval.errors import EmbedderUnavailable
 from retrieval.indexing import delete_document, index_document
@@ -157,6 +158,8 @@ def test_the_indexes_of_a_generation_change_no_best_hit(monkeypatch: pytest.Monk
     modes: list[Any] = ["hybrid", "semantic", "lexical"]
     exact = {mode: search_plain("docs", "keel lagoon", 10, mode=mode).hits for mode in modes}
     hnsw.build_hnsw(generation.pk)
+    monkeypatch.setattr("retrieval.selectivity.FEW", 1)
+    monkeypatch.setattr(selectivity, "_known", {})
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE retrieval_chunk")
         cursor.execute("SET enable_seqscan = off")
@@ -168,6 +171,23 @@ def test_the_indexes_of_a_generation_change_no_best_hit(monkeypatch: pytest.Monk
     assert len(search_plain("docs", "anchor buoy", 50, mode="lexical").hits) == 50
     with connection.cursor() as cursor:
         cursor.execute("RESET enable_seqscan")
+
+
+def test_two_common_words_come_before_the_rarest_one(plain_index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Chunks are chosen by the idf of all that they match, though more have the rarest word than are looked at."""
+    counts = (("anchor", 30), ("buoy", 40), ("cargo", 50))
+    corpus = {f"{word}-{n}": f"{word} rope{n}" for word, count in counts for n in range(count)}
+    index_document("docs", "both", "buoy cargo", title="buoy")
+    fill(corpus)
+    monkeypatch.setattr("retrieval.selectivity.FEW", 1)
+    monkeypatch.setattr(selectivity, "_known", {})
+    Generation.objects.update(has_hnsw=True)
+    # Of independent words 18 chunks would have a pair with "anchor", 12 "buoy cargo" and 30 "anchor" alone.
+    monkeypatch.setattr("retrieval.ranking.REACH", 0.25)
+    with CaptureQueriesContext(connection) as queries:
+        hits = search_plain("docs", "anchor buoy cargo", 1, mode="lexical").hits
+    assert [hit.document_id for hit in hits] == ["both"]
+    assert sum("WITH question" in each["sql"] for each in queries) == 1, "it took an exact search to find it"
 
 
 @pytest.mark.django_db
