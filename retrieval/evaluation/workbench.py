@@ -4,8 +4,6 @@ Its owner holds an advisory lock for as long as it lives. One whose lock is free
 killed; the next evaluation removes it.
 """
 
-import signal
-import threading
 import uuid
 from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,6 +11,7 @@ from contextlib import contextmanager
 from django.db import connection, transaction
 
 from features.errors import FabraError, InvalidInput
+from features.interrupts import stopped_as_by_ctrl_c
 from features.locks import held
 from retrieval import hnsw
 from retrieval.bulk import Draft, index_in_bulk
@@ -29,7 +28,7 @@ def own_index() -> Iterator[str]:
     """Yield the name of an index that nobody else uses, and remove it at the end."""
     remove_abandoned()
     name = f"{PREFIX}{uuid.uuid4().hex[:12]}"
-    with _stopped_as_by_ctrl_c(), held(name):
+    with stopped_as_by_ctrl_c(), held(name):
         try:
             Index.objects.create(name=name)
             _, generation = ensure_index(name)
@@ -38,20 +37,6 @@ def own_index() -> Iterator[str]:
             yield name
         finally:
             remove(name)
-
-
-@contextmanager
-def _stopped_as_by_ctrl_c() -> Iterator[None]:
-    """Have SIGTERM and SIGHUP raise KeyboardInterrupt in the block, so that it is left in order."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may say what a signal does
-        return
-    before = {number: signal.signal(number, signal.default_int_handler) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
@@ -243,6 +244,28 @@ def test_a_killed_run_goes_on_where_it_was(many: Path, tmp_path_factory: Any) ->
     assert before <= set(done.values_list("path", "finished_at"))  # none was done again
     assert IngestionRun.objects.count() == 1
     assert set(Document.objects.values_list("version__number", flat=True)) == {1}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_command_that_is_stopped_takes_its_workers_along_and_goes_on_the_next_time(
+    many: Path, tmp_path_factory: Any
+) -> None:
+    folder = tmp_path_factory.mktemp("logs")
+    with Processes(folder, FABRA_INGESTION_BATCH_CHARS="8000") as processes:
+        command = ("manage.py", "index_documents", str(many), "--index", "docs", "--workers", "2")
+        first = processes.start("first", *command)
+        wait_until(lambda: IngestionFile.objects.filter(state="indexed").count() >= 5, 60)
+        helpers = psutil.Process(first.pid).children()
+        first.terminate()
+        assert first.wait(60) == 130
+        assert len(helpers) == 1 and not psutil.wait_procs(helpers, timeout=0)[1]
+        said = (folder / "first.log").read_text()
+        assert "of 120 files are done; run it again to go on." in said and "Traceback" not in said
+    done = set(IngestionFile.objects.filter(state="indexed").values_list("path", "finished_at"))
+    assert 5 <= len(done) < 120 and not IngestionFile.objects.filter(state="taken").exists()
+    ingest(many)
+    assert done <= set(IngestionFile.objects.filter(state="indexed").values_list("path", "finished_at"))
+    assert len(live()) == 120 and set(Document.objects.values_list("version__number", flat=True)) == {1}
 
 
 @pytest.mark.django_db(transaction=True)

@@ -7,6 +7,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from tqdm import tqdm
 
 from features.errors import FabraError
+from features.interrupts import stopped_as_by_ctrl_c
 from retrieval.errors import EmbedderUnavailable
 from retrieval.ingestion import dry_run, runs
 from retrieval.ingestion.work import work_at
@@ -16,6 +17,7 @@ from retrieval.tasks import start_ingestion
 
 _POLL_S = 0.5
 _SAY_EVERY = 50
+_TAKEN_WITHIN_S = 10
 
 
 class Command(BaseCommand):
@@ -66,10 +68,15 @@ class Command(BaseCommand):
             for _ in range(0 if is_celery else workers - 1)
         ]
         try:
-            self._watch(run) if is_celery else self._work(run)
+            with stopped_as_by_ctrl_c():
+                self._watch(run) if is_celery else self._work(run)
         except EmbedderUnavailable as error:
-            done = run.files.exclude(state__in=["waiting", "taken"]).count()
-            raise CommandError(f"{error} {done} of {run.files.count()} files are done; run it again.") from error
+            raise CommandError(f"{error} {_so_far(run)}; run it again.") from error
+        except KeyboardInterrupt:
+            for helper in helpers:
+                helper.terminate()
+            others = "the Celery workers go on" if is_celery else "run it again to go on"
+            raise CommandError(f"Interrupted. {_so_far(run)}; {others}.", returncode=130) from None
         finally:
             for helper in helpers:
                 helper.wait()
@@ -86,10 +93,14 @@ class Command(BaseCommand):
     def _watch(self, run: IngestionRun) -> None:
         start_ingestion(run)
         bar = _Bar(self, run)
+        started, is_told = time.monotonic(), False
         while not run.is_finished:
             time.sleep(_POLL_S)
             run.refresh_from_db()
             bar.move()
+            if run.state == run.State.QUEUED and not is_told and time.monotonic() - started > _TAKEN_WITHIN_S:
+                self.stderr.write("No worker has taken it yet: is a Celery worker there that reads the queue ingest?")
+                is_told = True
         bar.close()
 
     def _report(self, run: IngestionRun, path: str, seconds: float) -> None:
@@ -105,6 +116,11 @@ class Command(BaseCommand):
         )
         if run.error:
             raise CommandError(run.error)
+
+
+def _so_far(run: IngestionRun) -> str:
+    done = run.files.exclude(state__in=["waiting", "taken"]).count()
+    return f"{done} of {run.files.count()} files are done"
 
 
 class _Bar:
