@@ -209,7 +209,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     # A publish inside a request gives up at once; the sweep of the outbox catches up.
     "max_retries": 1,
     "interval_start": 0,
-    "socket_timeout": 10,
+    "socket_timeout": 2 if IS_WEB else 10,
     "global_keyprefix": f"{FABRA_REDIS_PREFIX}:celery:",
 }
 CELERY_TASK_PUBLISH_RETRY = False
