@@ -10,7 +10,7 @@ from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import connection
 from django.db.models import Model
 from django.utils import timezone
 
@@ -19,7 +19,7 @@ from chat.citations import Citation, mark_cited, passages_in
 from chat.context import chat_context, require_context
 from chat.errors import DeadlineExceeded, InvalidMessage, MessageTooLong
 from chat.limits import Admission
-from chat.models import Conversation, Message, Reservation
+from chat.models import Conversation, Message
 from chat.providers import Completion, Delta, Prompt, Provider, cost_usd, get_provider
 from contexts import traces
 from contexts.errors import TraceNotWritten
@@ -31,7 +31,7 @@ from features.errors import FabraError
 from features.events import AxiomEvent, dispatch, new_event, queue_of
 from features.models import Event
 from features.online import one_view
-from features.rows import reserve_ids
+from features.rows import Statement
 from features.serving import read_features
 from features.text import check_key, check_text
 
@@ -95,15 +95,20 @@ class Turn:
     deadline: float
     """On the loop's clock."""
     context: Context = field(default_factory=Context)
-    conversation_id: int = 0
-    event_pk: int = 0
-    """Of the outbox's `message_sent`."""
+    message: Message | None = None
+    """The user's, written with the trace, as its event is."""
+    event: Event | None = None
     started: float = field(default_factory=time.perf_counter)
     parts: list[str] = field(default_factory=list)
 
     @property
     def context_id(self) -> str:
         return self.context.id
+
+    @property
+    def conversation_id(self) -> int:
+        assert self.message is not None
+        return self.message.conversation.pk
 
 
 async def begin(question: Question) -> Turn:
@@ -117,7 +122,12 @@ async def begin(question: Question) -> Turn:
     with one_view():  # the limit and the context know the user as of one moment
         admission = await limits.admit(question.user_id, await _tier_of(question.user_id))
         turn = Turn(question=question, admission=admission, provider=get_provider(), deadline=deadline)
-        scope = traces.AssemblyScope(messages=lambda content: _messages(content, question), also_save=_saver(turn))
+        scope = traces.AssemblyScope(
+            messages=lambda content: _messages(content, question),
+            also_save=_saver(turn),
+            # A chat waits seconds for its model; its database connection serves others meanwhile.
+            on_commit=None if turn.provider.is_extractive else lambda: connection.close(),
+        )
         token = traces.scope.set(scope)
         try:
             turn.context = await assemble(question, deadline)
@@ -127,7 +137,8 @@ async def begin(question: Question) -> Turn:
         finally:
             traces.scope.reset(token)
     # The broker is told while the model thinks; should this process end before, the sweep tells it.
-    spawn(asyncio.to_thread(dispatch, turn.event_pk, queue_of(MESSAGE_SENT)), uses_database=False)
+    assert turn.event is not None
+    spawn(asyncio.to_thread(dispatch, turn.event.pk, queue_of(MESSAGE_SENT)), uses_database=False)
     return turn
 
 
@@ -187,38 +198,36 @@ def _messages(content: str, question: Question) -> traces.Messages:
     return [{"role": "system", "content": content}, {"role": "user", "content": question.message}]
 
 
-def _saver(turn: Turn) -> Callable[[Trace], list[Model]]:
+def _saver(turn: Turn) -> Callable[[Trace], list[Model | Statement]]:
     """Return what makes the rows that are written with the trace: the message, its event, a new conversation."""
 
-    def rows(trace: Trace) -> list[Model]:
+    def rows(trace: Trace) -> list[Model | Statement]:
+        if turn.message is not None:  # a context around another: the outer one is what the model sees
+            return [("UPDATE chat_message SET trace_id = %s WHERE id = %s", [trace.pk, turn.message.pk])]
         question = turn.question
-        new_id, message_id, turn.event_pk = reserve_ids(Conversation, Message, Event)
-        turn.conversation_id = _conversation_id(question, new_id)
-        message = Message(
-            pk=message_id, conversation_id=turn.conversation_id, user_id=question.user_id, role=Message.Role.USER,
-            text=question.message, trace=trace,
+        conversation = _known_conversation(question) or Conversation(user_id=question.user_id)
+        turn.message = Message(
+            conversation=conversation, user_id=question.user_id, role=Message.Role.USER, text=question.message,
+            trace=trace,
         )  # fmt: skip
-        payload = {"message_id": message_id, "conversation_id": turn.conversation_id}
+        payload = {"context_id": str(trace.pk)}
         sent = AxiomEvent(event_type=MESSAGE_SENT, entity_id=question.user_id, payload=payload)
-        event = new_event(sent, Event.Source.CHAT, turn.event_pk)
+        turn.event = new_event(sent, Event.Source.CHAT)
+        writes: list[Model | Statement] = [] if conversation.pk else [conversation]
+        writes += [turn.message, turn.event]
         if turn.admission.is_degraded:  # from here on the message itself is counted
-            Reservation.objects.filter(token=turn.admission.token).delete()
-        if not turn.provider.is_extractive:
-            # A chat waits seconds for its model; its database connection serves others meanwhile.
-            transaction.on_commit(connection.close)
-        is_new = turn.conversation_id == new_id
-        return [*([Conversation(pk=new_id, user_id=question.user_id)] if is_new else []), message, event]
+            writes.append(("DELETE FROM chat_reservation WHERE token = %s", [turn.admission.token]))
+        return writes
 
     return rows
 
 
-def _conversation_id(question: Question, new_id: int) -> int:
-    """Return the id of the user's conversation that the question names, now their latest one, or `new_id`."""
-    if question.conversation_id is not None:
-        known = Conversation.objects.filter(pk=question.conversation_id, user_id=question.user_id)
-        if known.update(last_message_at=timezone.now()):
-            return question.conversation_id
-    return new_id
+def _known_conversation(question: Question) -> Conversation | None:
+    """Return the user's conversation that the question names, now their latest one."""
+    if question.conversation_id is None:
+        return None
+    known = Conversation.objects.filter(pk=question.conversation_id, user_id=question.user_id)
+    return Conversation(pk=question.conversation_id) if known.update(last_message_at=timezone.now()) else None
 
 
 async def _finish(turn: Turn, completion: Completion, passages: list[Citation]) -> Answer:

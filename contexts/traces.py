@@ -20,7 +20,7 @@ from contexts.errors import TraceNotWritten
 from contexts.models import Trace, TraceBody
 from features.errors import OnlineStoreUnavailable
 from features.online import OnlineStore
-from features.rows import insert, run_together
+from features.rows import Statement, write_together
 from features.text import to_json
 
 logger = logging.getLogger(__name__)
@@ -34,8 +34,9 @@ class AssemblyScope:
 
     messages: Callable[[str], Messages] | None = None
     """Makes the exact messages for the model from the context's content."""
-    also_save: Callable[[Trace], Sequence[Model]] | None = None
-    """Called in the transaction of the trace; the rows that it returns are inserted with it."""
+    also_save: Callable[[Trace], Sequence[Model | Statement]] | None = None
+    """Returns what is written in the statement of the trace."""
+    on_commit: Callable[[], None] | None = None
 
 
 scope: ContextVar[AssemblyScope | None] = ContextVar("assembly_scope", default=None)
@@ -54,12 +55,13 @@ def write_trace(trace: Trace, body: dict[str, Any]) -> str:
     trace.digest = digest_of(text)
     extra = scope.get()
     try:
-        with transaction.atomic():
-            more = extra.also_save(trace) if extra and extra.also_save else ()
-            run_together(*map(insert, (trace, TraceBody(trace=trace, text=text), *more)))
+        more = extra.also_save(trace) if extra and extra.also_save else ()
+        write_together(trace, TraceBody(trace=trace, text=text), *more)
     except DatabaseError as error:
         logger.error("A trace could not be written: %s", type(error).__name__)
         raise TraceNotWritten from error
+    if extra and extra.on_commit:
+        transaction.on_commit(extra.on_commit)
     return text
 
 
@@ -76,7 +78,7 @@ def write_outcome(
     state = Trace.State.FAILED if error_code else Trace.State.ANSWERED
     values = [state, answer, model, Jsonb(outcome), error_code, timezone.now(), trace_id]
     try:
-        run_together(*map(insert, more), (_OUTCOME, values))
+        write_together(*more, (_OUTCOME, values))
     except DatabaseError as error:
         logger.error("An outcome could not be written: %s", type(error).__name__)
         raise TraceNotWritten from error

@@ -93,9 +93,9 @@ def record_event(event: AxiomEvent, source: str, *, sender: str = "") -> tuple[E
     return row, is_new
 
 
-def new_event(event: AxiomEvent, source: str, pk: int) -> Event:
+def new_event(event: AxiomEvent, source: str) -> Event:
     """Return the row of an event whose id was made here, for the caller to insert and, committed, to dispatch."""
-    row = Event(pk=pk, event_id=event.id, **columns_of(event, source))
+    row = Event(event_id=event.id, **columns_of(event, source))
     note_entities([row])
     return row
 

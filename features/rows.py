@@ -1,38 +1,47 @@
 """Write rows of several tables in one statement: one round trip, all of them or none."""
 
+from contextlib import nullcontext
 from typing import Any
 
-from django.db import connection
-from django.db.models import Model
+from django.db import connection, transaction
+from django.db.models import ForeignKey, Model
 
 Statement = tuple[str, list[Any]]
 
 
-def reserve_ids(*models: type[Model]) -> list[int]:
-    """Return the next id of each table, so that rows can name each other before they are written."""
-    calls = ", ".join(["nextval(pg_get_serial_sequence(%s, 'id'))"] * len(models))
-    with connection.cursor() as cursor:
-        cursor.execute(f"SELECT {calls}", [model._meta.db_table for model in models])
-        return list(cursor.fetchone())
+def write_together(*writes: Model | Statement) -> None:
+    """Insert rows, and run what other statements change, as one statement.
+
+    Each new row gets its id, and may be referred to by those after it. No signal is sent. The writes do not see each
+    other's, and foreign keys are checked at the commit.
+    """
+    names = {id(row): f"step{place}" for place, row in enumerate(writes) if isinstance(row, Model) and row.pk is None}
+    statements = [_insert(each, names) if isinstance(each, Model) else each for each in writes]
+    steps = ", ".join(f"step{place} AS ({sql})" for place, (sql, _) in enumerate(statements))
+    ids = ", ".join(f"(SELECT id FROM {name})" for name in names.values())
+    # Within a transaction a refused write must not end it; on its own the statement is its own transaction.
+    unit = transaction.atomic() if connection.in_atomic_block else nullcontext()
+    with unit, connection.cursor() as cursor:
+        cursor.execute(f"WITH {steps} SELECT {ids or 1}", [value for _, values in statements for value in values])
+        found = cursor.fetchone()
+    for row, new_id in zip((each for each in writes if id(each) in names), found, strict=False):
+        assert isinstance(row, Model)
+        row.pk = new_id
 
 
-def insert(row: Model) -> Statement:
-    """Return the INSERT of an unsaved row; without a key it gets the table's next. No signal is sent."""
-    fields = [field for field in row._meta.concrete_fields if row.pk is not None or not field.primary_key]
-    values = [field.get_db_prep_save(field.pre_save(row, add=True), connection) for field in fields]
-    marks = [
-        field.get_placeholder(value, None, connection) if hasattr(field, "get_placeholder") else "%s"
-        for field, value in zip(fields, values, strict=True)
-    ]
-    columns = ", ".join(f'"{field.column}"' for field in fields)
-    return f'INSERT INTO "{row._meta.db_table}" ({columns}) VALUES ({", ".join(marks)})', values
-
-
-def run_together(*statements: Statement) -> None:
-    """Run writes as one statement, each blind to what the others write; foreign keys are checked at the commit."""
-    *first, last = [sql for sql, _ in statements]
-    steps = ", ".join(f"step{number} AS ({sql})" for number, sql in enumerate(first))
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"WITH {steps} {last}" if first else last, [value for _, values in statements for value in values]
-        )
+def _insert(row: Model, names: dict[int, str]) -> Statement:
+    """Return the INSERT of a row; `names` are the steps that insert the call's new rows."""
+    columns, marks, values = [], [], []
+    for field in row._meta.concrete_fields:
+        related = field.get_cached_value(row, None) if isinstance(field, ForeignKey) else None
+        if field.primary_key and row.pk is None:
+            continue
+        columns.append(f'"{field.column}"')
+        if id(related) in names:
+            marks.append(f"(SELECT id FROM {names[id(related)]})")
+            continue
+        value = field.get_db_prep_save(field.pre_save(row, add=True), connection)
+        marks.append(field.get_placeholder(value, None, connection) if hasattr(field, "get_placeholder") else "%s")
+        values.append(value)
+    sql = f'INSERT INTO "{row._meta.db_table}" ({", ".join(columns)}) VALUES ({", ".join(marks)})'
+    return sql + (" RETURNING id" if id(row) in names else ""), values

@@ -47,6 +47,8 @@ class ModelServer:
             self._send(http, int(self.behaviour), {"error": {"message": "secret detail", "type": "x"}})
         elif self.behaviour == "nonsense":
             self._send(http, 200, {"object": "chat.completion", "choices": []})
+        elif self.behaviour == "garble":
+            self._send(http, 200, b"{not JSON")
         elif self.behaviour == "hang":
             self._wait_for_client(http, 30)
         elif self.behaviour == "drop":
@@ -102,6 +104,9 @@ class ModelServer:
         http.end_headers()
         pieces = [TEXT[start : start + 5] for start in range(0, len(TEXT), 5)]
         for number, piece in enumerate(pieces):
+            if self.behaviour == "garble mid-stream" and number == 3:
+                http.wfile.write(b"data: {not JSON\n\n")
+                return
             if self.behaviour == "break" and number == 3:
                 http.connection.close()
                 return
@@ -122,8 +127,8 @@ class ModelServer:
         }
         http.wfile.write(f"data: {json.dumps(data)}\n\n".encode())
 
-    def _send(self, http: BaseHTTPRequestHandler, status: int, body: dict[str, Any]) -> None:
-        data = json.dumps(body).encode()
+    def _send(self, http: BaseHTTPRequestHandler, status: int, body: dict[str, Any] | bytes) -> None:
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
         http.send_response(status)
         http.send_header("Content-Type", "application/json")
         http.send_header("Content-Length", str(len(data)))

@@ -1,10 +1,12 @@
 """Answers from any OpenAI-compatible server: OpenAI, Azure, Anthropic's compatible endpoint, Ollama, vLLM."""
 
 from collections.abc import AsyncIterator
+from json import JSONDecodeError
 from typing import Any
 
 import openai
 from django.conf import settings
+from httpx2 import Response
 
 from chat.errors import ModelError, ModelRefused, ModelTimeout, ModelUnreachable
 from chat.providers import Completion, Delta, Prompt
@@ -44,17 +46,28 @@ class OpenAIProvider:
             raise _from_status(error) from error
         except openai.OpenAIError as error:
             raise ModelError from error
+        except JSONDecodeError as error:
+            raise ModelError("The language model's server sent an answer that is not JSON.") from error
 
     async def _complete(self, prompt: Prompt) -> AsyncIterator[Delta | Completion]:
         client = await _client.get()
-        answer = await client.chat.completions.create(**self._request(prompt))
-        if not getattr(answer, "choices", None):
-            raise ModelError("The language model's server sent an answer without choices.")
-        choice = answer.choices[0]
-        if not choice.message.content:
-            raise ModelError(f"The language model sent no text (finish reason {choice.finish_reason!r}).")
-        yield Delta(text=choice.message.content)
-        yield Completion(model=answer.model, usage=_usage(answer.usage), finish_reason=choice.finish_reason)
+        # `chat.completions.create` would spend half of the call's time on turning dicts into models and back.
+        answer = await client.post("/chat/completions", body=self._request(prompt), cast_to=Response)
+        text, completion = self._read(answer)
+        yield Delta(text=text)
+        yield completion
+
+    def _read(self, answer: Response) -> tuple[str, Completion]:
+        try:
+            body = answer.json()
+            choice = body["choices"][0]
+            text, finish_reason = choice["message"]["content"], choice.get("finish_reason")
+            model, usage = body.get("model") or self.model, _usage(body.get("usage"))
+        except (TypeError, KeyError, IndexError, AttributeError) as error:
+            raise ModelError("The language model's server sent an answer without choices.") from error
+        if not text or not isinstance(text, str):
+            raise ModelError(f"The language model sent no text (finish reason {finish_reason!r}).")
+        return text, Completion(model=model, usage=usage, finish_reason=finish_reason)
 
     async def _stream(self, prompt: Prompt) -> AsyncIterator[Delta | Completion]:
         client = await _client.get()
@@ -64,7 +77,7 @@ class OpenAIProvider:
         )
         async with stream:  # left early (the client went away), it closes the model's connection
             async for chunk in stream:
-                model, usage = chunk.model or model, _usage(chunk.usage) or usage
+                model, usage = chunk.model or model, _usage(chunk.usage and chunk.usage.to_dict()) or usage
                 for choice in chunk.choices:
                     finish_reason = choice.finish_reason or finish_reason
                     if choice.delta.content:
@@ -80,14 +93,10 @@ class OpenAIProvider:
         return {"model": self.model, "messages": prompt.messages, "max_tokens": settings.FABRA_MODEL_MAX_TOKENS}
 
 
-def _usage(usage: Any) -> dict[str, int] | None:
-    if usage is None:
+def _usage(usage: dict[str, Any] | None) -> dict[str, int] | None:
+    if not usage:
         return None
-    return {
-        "prompt_tokens": usage.prompt_tokens or 0,
-        "completion_tokens": usage.completion_tokens or 0,
-        "total_tokens": usage.total_tokens or 0,
-    }
+    return {name: usage.get(name) or 0 for name in ("prompt_tokens", "completion_tokens", "total_tokens")}
 
 
 def _from_status(error: openai.APIStatusError) -> ModelError:

@@ -9,6 +9,8 @@ import pytest
 from chat.citations import quote_of
 from chat.models import Conversation, Message
 from chat.providers.extractive import NOTHING, NOTICE
+from contexts.assembly import context
+from contexts.items import ContextItem
 from contexts.models import Trace
 from features.models import Event
 from features.processing import process
@@ -98,12 +100,30 @@ def test_messages_are_kept_in_a_conversation_and_counted(bot: None, ask: Any) ->
     assert async_to_sync(store.get_feature)("message_count", "user_123") == 2
 
 
+def test_a_context_around_another_stores_the_message_once(bot: None, ask: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from chat.definitions import chat_context_free, store
+
+    @context(store, name="test_around_another")
+    async def around(user_id: str, query: str) -> list[ContextItem]:
+        inner = await chat_context_free(user_id=user_id, query=query)
+        return [ContextItem(content=f"Of another context:\n{inner.content}", required=True)]
+
+    monkeypatch.setattr("chat.engine.chat_context", lambda: around)
+    body = ask().json()
+    message = Message.objects.get(role="user")
+    assert Trace.objects.count() == 2
+    assert str(message.trace_id) == body["context_id"]
+    assert message.conversation_id == body["conversation_id"]
+    assert Event.objects.filter(event_type="message_sent").count() == 1
+
+
 @pytest.mark.parametrize(
     ("behaviour", "status", "code"),
     [
         ("500", 502, "model_failed"),
         ("401", 502, "model_refused"),
         ("nonsense", 502, "model_failed"),
+        ("garble", 502, "model_failed"),
         ("drop", 502, "model_unreachable"),
         ("hang", 504, "model_timeout"),
     ],

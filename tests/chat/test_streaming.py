@@ -83,11 +83,12 @@ def test_server_sent_events(web: Processes, model: ModelServer) -> None:
     trace = Trace.objects.get(pk=done["context_id"])
     assert (trace.state, trace.answer) == ("answered", TEXT)
 
-    model.behaviour = "break"
-    events = events_of(post(web, stream=True)[1])
-    assert events[-1][0] == "error"
-    assert events[-1][1]["code"] in ("model_failed", "model_unreachable")
-    assert Trace.objects.get(pk=events[-1][1]["context_id"]).state == "failed"
+    for behaviour in ("break", "garble mid-stream"):
+        model.behaviour = behaviour
+        events = events_of(post(web, stream=True, user_id=behaviour)[1])
+        assert events[-1][0] == "error"
+        assert events[-1][1]["code"] in ("model_failed", "model_unreachable")
+        assert Trace.objects.get(pk=events[-1][1]["context_id"]).state == "failed"
 
     model.behaviour = "answer"
     assert [post(web, stream=True, user_id="user_456")[0] for _ in range(3)] == [200, 200, 429]
