@@ -166,6 +166,7 @@ async def run(turn: Turn, *, is_streamed: bool) -> AsyncGenerator[str | Answer, 
         assert completion is not None
         result = await _finish(turn, completion, prompt.passages)
     except FabraError as error:
+        logger.warning("The answer of the trace %s failed (%s): %s", turn.context_id, error.code, error)
         await limits.refund(turn.admission)
         await _save_failure(turn, error.code)
         raise

@@ -1,5 +1,6 @@
 """Answers from any OpenAI-compatible server: OpenAI, Azure, Anthropic's compatible endpoint, Ollama, vLLM."""
 
+import logging
 from collections.abc import AsyncIterator
 from json import JSONDecodeError
 from typing import Any
@@ -11,6 +12,8 @@ from httpx2 import Response
 from chat.errors import ModelError, ModelRefused, ModelTimeout, ModelUnreachable
 from chat.providers import Completion, Delta, Prompt
 from features.per_loop import PerLoop
+
+logger = logging.getLogger(__name__)
 
 
 def _make() -> openai.AsyncOpenAI:
@@ -100,6 +103,8 @@ def _usage(usage: dict[str, Any] | None) -> dict[str, int] | None:
 
 
 def _from_status(error: openai.APIStatusError) -> ModelError:
+    # Its code, such as `model_not_found` or `insufficient_quota`, is for the operator; its sentence may hold a key.
+    logger.warning("The model's server answered %d, code %.100r.", error.status_code, error.code)
     if error.status_code in (408, 504):
         return ModelTimeout()
     if 400 <= error.status_code < 500:

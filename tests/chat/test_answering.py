@@ -129,12 +129,13 @@ def test_a_context_around_another_stores_the_message_once(bot: None, ask: Any, m
     ],
 )
 def test_a_model_that_fails_gives_a_stable_code(
-    bot: None, ask: Any, model: ModelServer, behaviour: str, status: int, code: str
+    bot: None, ask: Any, model: ModelServer, behaviour: str, status: int, code: str, caplog: Any
 ) -> None:
     model.behaviour = behaviour
     response = ask()
     assert (response.status_code, response.json()["error"]["code"]) == (status, code)
-    assert "secret" not in response.content.decode()
+    assert code in caplog.text
+    assert "secret" not in response.content.decode() + caplog.text
     assert len(model.requests) <= 2  # one bounded retry
     trace = Trace.objects.get()
     assert (trace.state, trace.error_code) == ("failed", code)

@@ -78,3 +78,16 @@ def test_real_documentation_is_indexed(shared_data: Any, tmp_path: Path) -> None
         target.write_bytes(page.read_bytes())
     said = run("index_documents", tmp_path, index="npm")
     assert f"{len(pages)} indexed" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["search", "kb", "hi", "--filters", "{bad"], "write JSON"),
+        (["materialize", "tier", "--start", "yesterday"], "'yesterday' is no moment"),
+        (["materialize", "tier", "--end", "2026-02-31"], "'2026-02-31' is no moment"),
+    ],
+)
+def test_a_wrong_argument_is_told_in_words(arguments: list[str], told: str) -> None:
+    with pytest.raises(CommandError, match=told):
+        call_command(*arguments)

@@ -1,5 +1,6 @@
 import sys
 import time
+from argparse import ArgumentTypeError
 from collections import deque
 from datetime import datetime
 from threading import Event, Thread
@@ -129,8 +130,11 @@ class Screen:
 
 def _moment(text: str) -> datetime:
     """Return a moment; without a timezone it is UTC."""
-    day = parse_date(text)
-    moment = datetime(day.year, day.month, day.day) if day else parse_datetime(text)  # noqa: DTZ001
+    try:
+        day = parse_date(text)
+        moment = datetime(day.year, day.month, day.day) if day else parse_datetime(text)  # noqa: DTZ001
+    except ValueError:  # such as the 31st of February
+        moment = None
     if moment is None:
-        raise ValueError(text)
+        raise ArgumentTypeError(f"{text!r} is no moment; write 2026-01-31 or 2026-01-31T12:00:00Z")
     return moment if moment.tzinfo else moment.replace(tzinfo=timezone.get_default_timezone())

@@ -1,4 +1,5 @@
 import json
+from argparse import ArgumentTypeError
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
@@ -16,7 +17,7 @@ class Command(BaseCommand):
         parser.add_argument("query")
         parser.add_argument("--top-k", type=int, default=5)
         parser.add_argument("--mode", choices=["hybrid", "semantic", "lexical"], help="Default: as the index is set.")
-        parser.add_argument("--filters", type=json.loads, help='As {"category": {"$in": ["billing"]}}.')
+        parser.add_argument("--filters", type=_filters, help='As {"category": {"$in": ["billing"]}}.')
         parser.add_argument("--audience", nargs="*", help='Default: documents for everyone; "*": all documents.')
         parser.add_argument("--max-per-document", type=int)
         parser.add_argument("--expand", type=int, default=0, help="Neighbours joined to each hit.")
@@ -48,3 +49,10 @@ class Command(BaseCommand):
             place = f"{hit.title} > {hit.heading_path}" if hit.heading_path else hit.title
             self.stdout.write(self.style.MIGRATE_HEADING(f"{number}. {hit.score:.3f}  {place}  [{hit.document_id}]"))
             self.stdout.write("   " + " ".join(hit.content.split())[:300])
+
+
+def _filters(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        raise ArgumentTypeError('write JSON, as {"category": "billing"}') from None
