@@ -131,8 +131,14 @@ class _Bar:
         self.is_seen = sys.stderr.isatty()
         self.bar = tqdm(unit="file", disable=not self.is_seen)
         self.said = 0
+        self.counted_at = 0.0
 
     def move(self) -> None:
+        """Count what is done, by whomever; a worker calls this for each file, which would be a count for each."""
+        if time.monotonic() - self.counted_at >= _POLL_S:
+            self._show()
+
+    def _show(self) -> None:
         if not self.run.is_listed:
             self.run.refresh_from_db()
         done = self.run.files.exclude(state__in=["waiting", "taken"]).count()
@@ -142,7 +148,8 @@ class _Bar:
         elif done // _SAY_EVERY > self.said // _SAY_EVERY and done < self.run.total:
             self.command.stderr.write(f"{done} of {self.run.total}")
             self.said = done
+        self.counted_at = time.monotonic()
 
     def close(self) -> None:
-        self.move()
+        self._show()
         self.bar.close()
