@@ -92,10 +92,11 @@ def _told(place: int, label: str, series: Sequence[Series], write: Callable[[flo
 
 def _path(points: Sequence[tuple[float, float | None]], top: float) -> str:
     steps, is_drawing = [], False
-    for x, value in points:
+    for place, (x, value) in enumerate(points):
         if value is not None:
-            # A single point between gaps is a line of its own, with round ends.
-            steps.append(f"{'L' if is_drawing else 'M'}{x:.1f} {_y(value, top):.1f}{'' if is_drawing else ' h0.1'}")
+            is_alone = not is_drawing and (place + 1 == len(points) or points[place + 1][1] is None)
+            # A single point between gaps is a dash, or it would hardly be seen.
+            steps.append(f"{'L' if is_drawing else 'M'}{x - 4 * is_alone:.1f} {_y(value, top):.1f}{' h8' * is_alone}")
         is_drawing = value is not None
     return " ".join(steps)
 

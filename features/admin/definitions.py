@@ -44,5 +44,5 @@ class EntityDefinitionAdmin(DefinitionAdmin):
         newest = KnownEntity.objects.filter(entity=row.name).order_by("-last_seen_at")[:10]
         rows = [(link(KnownEntity, each.pk, each.entity_key), f"{each.last_seen_at:%Y-%m-%d %H:%M}") for each in newest]
         return format_html(
-            "{}{}", table([row.key, "Last seen (UTC)"], rows), list_link(KnownEntity, "All of them", entity=row.name)
+            "{} {}", table([row.key, "Last seen (UTC)"], rows), list_link(KnownEntity, "All of them", entity=row.name)
         )

@@ -97,7 +97,7 @@ class FeatureDefinitionAdmin(FeaturePages, DefinitionAdmin):
             for each in newest
         ]  # fmt: skip
         shown = table([row.entity, "Value", "True at (UTC)", "Source", "Its history"], rows)
-        return format_html("{}{}", shown, list_link(FeatureValue, "All of them", feature=row.name) if rows else "")
+        return format_html("{} {}", shown, list_link(FeatureValue, "All of them", feature=row.name) if rows else "")
 
     @display(description="newest runs")
     def runs(self, row: FeatureDefinition) -> str:

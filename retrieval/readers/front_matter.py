@@ -25,7 +25,7 @@ class _Loader(yaml.SafeLoader):
 
 
 def split_front_matter(text: str) -> tuple[dict[str, Any], str]:
-    """Return the metadata and the text below it; raise Unreadable for what is no metadata, or has no end."""
+    """Return the metadata and the text below it, from its first line; raise Unreadable for no metadata, or no end."""
     head = text[: _MAX_CHARS + 10]
     found = _YAML.match(head) or _TOML.match(head)
     if found is None:
@@ -39,7 +39,7 @@ def split_front_matter(text: str) -> tuple[dict[str, Any], str]:
         raise Unreadable(f"its front matter is no {kind} ({type(error).__name__})") from None
     if not isinstance(metadata, dict):
         return {}, text
-    return {str(key): _plain(value) for key, value in metadata.items()}, text[found.end() :]
+    return {str(key): _plain(value) for key, value in metadata.items()}, text[found.end() :].lstrip("\r\n")
 
 
 def _plain(value: Any) -> Any:

@@ -125,6 +125,10 @@ def test_a_document_links_back_to_its_source() -> None:
     assert "url" not in one("a.md", "x").metadata
 
 
+def test_the_text_begins_below_the_front_matter() -> None:
+    assert one("a.md", "---\ntitle: A\n---\n\r\n    # code\n").text == "    # code\n"
+
+
 def test_toml_front_matter_and_other_encodings_are_read() -> None:
     assert one("a.md", '+++\ntitle = "Häuser"\n+++\nx').title == "Häuser"
     assert one("a.txt", "Häuser".encode("utf-16")).text == "Häuser"
