@@ -48,8 +48,8 @@ def test_environment(**extra: str) -> dict[str, str]:
 test_environment.__test__ = False
 
 
-def wait_until(what: Callable[[], Any], timeout_s: float = 20.0) -> Any:
-    """Return the first true result of `what`; fail after `timeout_s`."""
+def wait_until(what: Callable[[], Any], timeout_s: float = 120.0) -> Any:
+    """Return the first true result of `what`; fail after `timeout_s`, which is ample on a machine with much to do."""
     give_up_at = time.monotonic() + timeout_s
     while not (result := what()):
         assert time.monotonic() < give_up_at, "nothing happened in time"
@@ -94,7 +94,7 @@ class Processes:
         self.start(
             "web", "-m", "uvicorn", "fabra_project.asgi:application", "--port", str(self.port), "--lifespan", "off"
         )
-        wait_until(self._is_ready, 30)
+        wait_until(self._is_ready)
 
     def start_worker(self, concurrency: int = 1) -> None:
         self.start(

@@ -42,7 +42,7 @@ class House:
         )  # fmt: skip
 
     def start(self) -> None:
-        assert self.processes.start("migrate", "manage.py", "migrate", "--verbosity=0").wait(120) == 0
+        assert self.processes.start("migrate", "manage.py", "migrate", "--verbosity=0").wait(240) == 0
         for name, command in COMMANDS.items():
             self.processes.start(name, *command)
         self.processes.start_web()
@@ -102,7 +102,7 @@ class Publishers:
 
     def wait_for_more(self, more: int = 6) -> None:
         count = len(self.acknowledged)
-        wait_until(lambda: len(self.acknowledged) >= count + more, 60)
+        wait_until(lambda: len(self.acknowledged) >= count + more)
 
     def _publish(self, send: Callable[[dict[str, Any]], None]) -> None:
         chance, number = random.Random(send.__name__), 0
@@ -144,7 +144,7 @@ def test_whatever_is_killed_nothing_is_lost_and_nothing_is_done_twice(house: Hou
         for name in ("worker", "consumer", "valkey", "worker", "postgres", "valkey", "worker", "postgres"):
             publishers.wait_for_more()
             if name in ("worker", "postgres"):
-                wait_until(house.is_busy, 60)
+                wait_until(house.is_busy)
             house.kill(name)
             house.revive()
         publishers.wait_for_more()
