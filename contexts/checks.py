@@ -22,7 +22,7 @@ def check_encoding(**kwargs: Any) -> list[checks.CheckMessage]:
     return [
         checks.Warning(
             f"tiktoken does not know the tokens of {model!r}; {settings.FABRA_ENCODING} counts for it.",
-            hint="Set FABRA_ENCODING to the encoding nearest to the model's own; each trace names it.",
+            hint="FABRA_ENCODING should name the encoding nearest to the model's own; each trace says which counted.",
             id="contexts.W001",
         )
         for model in sorted(models)
