@@ -17,9 +17,10 @@ CANDIDATES = 80
 FILTERED_CANDIDATES = 200
 """A filter is a promise of recall: both legs are read deeper, where it leaves too many chunks to measure each."""
 REACH = 5
-"""The lexical leg looks at about so many chunks for each that it may choose, twice: see _LEXICAL."""
+"""The lexical leg looks at so many chunks for each candidate, and about as many again: see _LEXICAL."""
 MOST_TERMS = 48
 MOST_COMMON = 6
+MOST_WALKED = 40_000
 MOST_SCANNED = 10_000
 RRF_K = 60
 
@@ -106,35 +107,42 @@ _NO_LEXICAL = "SELECT NULL::bigint AS id WHERE false"
 
 # Chunks with any of the rarest lexemes, as far as they reach. Of the next few lexemes each set is a class of chunks:
 # those with just these. The classes of the greatest idf are taken until they should hold as many chunks again (were
-# words independent), and the sets of which no lexeme can be spared say the same in fewer words.
+# words independent); the sets of which no lexeme can be spared say the same in fewer words. The GIN walks the chunks
+# of a set's rarest lexeme, so that only lexemes that are rare enough begin a set, and are written before the rest.
 _LEXICAL = """
     SELECT id FROM (
         SELECT c.id, c.weights FROM retrieval_chunk c
         WHERE c.generation_id = {generation} AND c.lexemes @@ (
             WITH known AS MATERIALIZED (
-                SELECT '''' || replace(replace(lexeme, '\\', '\\\\'), '''', '''''') || '''' AS word, idf,
-                    df / chunks AS share, sum(df) OVER (ORDER BY df, lexeme) <= {reach} AS is_rare,
-                    row_number() OVER (ORDER BY df, lexeme) AS place
-                FROM term, size WHERE df > 0
+                SELECT '''' || replace(replace(lexeme, '\\', '\\\\'), '''', '''''') || '''' AS word, df, idf,
+                    sum(df) OVER (ORDER BY df, lexeme) <= {reach} AS is_rare
+                FROM term WHERE df > 0
             ), common AS MATERIALIZED (
-                SELECT *, 1 << (row_number() OVER (ORDER BY place) - 1)::int AS bit
-                FROM known WHERE NOT is_rare ORDER BY place LIMIT {most_common}
+                SELECT word, idf, df / chunks AS share, 1 << (row_number() OVER (ORDER BY df, word) - 1)::int AS bit,
+                    sum(df) OVER (ORDER BY df, word) <= {most_walked} AS is_start
+                FROM known, size WHERE NOT is_rare ORDER BY df, word LIMIT {most_common}
             ), class AS MATERIALIZED (
                 SELECT *, sum(expected) OVER (ORDER BY idf DESC, members) - expected AS before FROM (
-                    SELECT members, string_agg(word, ' & ') FILTER (WHERE is_in) AS words,
+                    SELECT members, max(word) FILTER (WHERE bit = members & -members) AS first,
+                        string_agg(word, ' & ') FILTER (WHERE is_in AND bit <> members & -members) AS others,
                         sum(idf) FILTER (WHERE is_in) AS idf, min(idf) FILTER (WHERE is_in) AS least,
                         (SELECT chunks FROM size)
                             * exp(sum(ln(CASE WHEN is_in THEN share ELSE greatest(1 - share, 1e-9) END))) AS expected
                     FROM generate_series(1, (1 << (SELECT count(*) FROM common)::int) - 1) members
-                    CROSS JOIN LATERAL (SELECT word, idf, share, members & bit > 0 AS is_in FROM common) member
+                    CROSS JOIN LATERAL (SELECT *, members & bit > 0 AS is_in FROM common) member
+                    WHERE members & -members <= (SELECT coalesce(max(bit) FILTER (WHERE is_start), 1) FROM common)
                     GROUP BY members
                 ) sets
             )
             SELECT string_agg(words, ' | ')::tsquery FROM (
                 SELECT word AS words FROM known WHERE is_rare
                 UNION ALL
-                SELECT words FROM class
-                WHERE before < {reach} AND idf - least < (SELECT min(idf) FROM class WHERE before < {reach}) - 1e-9
+                SELECT CASE WHEN bool_or(others IS NULL) THEN first
+                    ELSE first || ' & (' || string_agg(others, ' | ') || ')' END
+                FROM class
+                WHERE before < {reach} AND (
+                    others IS NULL OR idf - least < (SELECT min(idf) FROM class WHERE before < {reach}) - 1e-9
+                ) GROUP BY first
             ) clauses
         ) {where}
         LIMIT {most_scanned}
@@ -197,6 +205,7 @@ def ranking_sql(ranking: Ranking) -> tuple[str, dict[str, Any]]:
         "reach": REACH * int(ranking.candidates),
         "most_terms": MOST_TERMS,
         "most_common": MOST_COMMON,
+        "most_walked": MOST_WALKED,
         "most_scanned": MOST_SCANNED,
         "k": RRF_K,
     }
