@@ -16,7 +16,7 @@ from retrieval import hnsw, search
 from retrieval.embedders import get_embedder
 from retrieval.models import Index
 from retrieval.questions import ask
-from retrieval.ranking import CANDIDATES, REACH, Ranking, ranking_sql
+from retrieval.ranking import REACH, Ranking, depth, ranking_sql
 
 TOP_K = 5
 SIZES = (10_000, 100_000)
@@ -71,7 +71,9 @@ def bare_search(index: Index, question: str) -> list[Any]:
 def _ranking(index: Index, question: str, filters: dict[str, Any] | None = None) -> Ranking:
     asked = ask(index.name, question, TOP_K, filters)
     vector = get_embedder().embed_query(question)
-    return asked.ranking(vector, is_exact=False, limit=TOP_K, candidates=CANDIDATES)
+    return asked.ranking(
+        vector, is_exact=False, limit=TOP_K, candidates=depth(index.chunk_count, is_filtered=bool(filters))
+    )
 
 
 def _execute(ranking: Ranking, prefix: str = "") -> list[Any]:
@@ -87,13 +89,13 @@ def _bare_legs(ranking: Ranking, words: str, idf: str) -> None:
     with connection.cursor() as cursor:
         cursor.execute(
             f"SELECT id FROM retrieval_chunk WHERE {generation} "
-            f"ORDER BY embedding::halfvec({ranking.dimension}) <=> %s::halfvec LIMIT {CANDIDATES}",
+            f"ORDER BY embedding::halfvec({ranking.dimension}) <=> %s::halfvec LIMIT {ranking.candidates}",
             [ranking.vector],
         )
         cursor.fetchall()
         cursor.execute(
             f"SELECT id FROM retrieval_chunk WHERE {generation} AND lexemes @@ %s::tsquery "
-            f"ORDER BY weights <#> %s::sparsevec LIMIT {CANDIDATES}",
+            f"ORDER BY weights <#> %s::sparsevec LIMIT {ranking.candidates}",
             [words, idf],
         )
         cursor.fetchall()
@@ -113,7 +115,7 @@ def _rarest(ranking: Ranking) -> tuple[str, str]:
     words = [
         lexeme
         for (lexeme, _, _), reached in zip(terms, reach, strict=True)
-        if reached <= max(REACH * CANDIDATES, reach[0])
+        if reached <= max(REACH * ranking.candidates, reach[0])
     ]
     idf = ",".join(f"{term}:{1 / int(count)}" for _, count, term in terms)
     return " | ".join(f"'{word}'" for word in words), f"{{{idf}}}/{2**28}"

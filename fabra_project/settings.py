@@ -47,9 +47,7 @@ DATABASES["default"]["OPTIONS"].setdefault("connect_timeout", 5)
 # At connection time, so that no search pays a round trip for them: keep recall under filters, no JIT for short queries.
 # In the web process no statement outlives the request that asked for it by much.
 _timeout = f" -c statement_timeout={env.int('FABRA_STATEMENT_TIMEOUT', 30)}s" if IS_WEB else ""
-DATABASES["default"]["OPTIONS"].setdefault(
-    "options", f"-c hnsw.iterative_scan=strict_order -c hnsw.ef_search=200 -c jit=off{_timeout}"
-)
+DATABASES["default"]["OPTIONS"].setdefault("options", f"-c hnsw.iterative_scan=strict_order -c jit=off{_timeout}")
 
 # Every key of the project begins with it, so that several stacks can share a server.
 FABRA_REDIS_PREFIX = env.str("FABRA_REDIS_PREFIX", "fabra")

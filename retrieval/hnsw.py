@@ -10,7 +10,7 @@ WORTH_IT = 2000
 """Below this many chunks an exact scan is as fast, and exact."""
 M, EF_CONSTRUCTION = 16, 128
 """pgvector's defaults (16, 64, and 40 for ef_search) lost whole neighbourhoods of clustered vectors; with these and
-the ef_search of the settings the recall@10 of 100,000 is 0.99. See `make bench`."""
+the ef_search of retrieval.ranking that of 100,000 is 0.99. See `make bench`."""
 
 
 def hnsw_name(generation_id: int) -> str:

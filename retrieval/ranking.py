@@ -14,8 +14,11 @@ from dataclasses import dataclass
 from typing import Any
 
 CANDIDATES = 80
+"""Of 100,000 chunks; see depth."""
 FILTERED_CANDIDATES = 200
 """A filter is a promise of recall: both legs are read deeper, where it leaves too many chunks to measure each."""
+EF_SEARCH, LEAST_EF_SEARCH, MOST_EF_SEARCH = 2.5, 200, 1000
+"""How many of its nearest the HNSW keeps in mind while it walks, for each candidate."""
 REACH = 5
 """The lexical leg looks at so many chunks for each candidate, and about as many again: see _LEXICAL."""
 MOST_TERMS = 48
@@ -27,7 +30,8 @@ RRF_K = 60
 # Each step is materialised: one flat join of them all would take PostgreSQL longer to plan (6 ms) than to run.
 _SQL = """
 WITH question AS MATERIALIZED (
-    SELECT vector, vector::halfvec({dimension}) AS half FROM (SELECT %(vector)s::vector({dimension}) AS vector) given
+    SELECT vector, vector::halfvec({dimension}) AS half{walk}
+    FROM (SELECT %(vector)s::vector({dimension}) AS vector) given
 ), size AS MATERIALIZED (
     SELECT coalesce(sum(chunk_count), 0)::float8 AS chunks,
         greatest(coalesce(sum(length), 0)::float8 / nullif(sum(chunk_count), 0), 1) AS average
@@ -91,6 +95,8 @@ JOIN retrieval_document d ON d.id = c.document_id
 ORDER BY b.score DESC, b.id
 """
 
+# The HNSW looks at the setting after it has asked for the vector. A statement with it is not run in parallel.
+_WALK = ", set_config('hnsw.ef_search', '{ef_search}', true)"
 # The HNSW holds vectors in half precision; the score is of the vectors as they are.
 _SEMANTIC = """
     SELECT id, row_number() OVER (ORDER BY distance, id) AS rank FROM (
@@ -190,6 +196,12 @@ class Ranking:
     max_per_document: int | None = None
 
 
+def depth(chunk_count: int, *, is_filtered: bool) -> int:
+    """Return how many candidates each leg shall give: the more chunks there are, the closer lie the best."""
+    least = FILTERED_CANDIDATES if is_filtered else CANDIDATES
+    return round(least * max(1.0, chunk_count / 100_000) ** (1 / 3))
+
+
 def ranking_sql(ranking: Ranking) -> tuple[str, dict[str, Any]]:
     """Return the statement and its parameters.
 
@@ -200,6 +212,7 @@ def ranking_sql(ranking: Ranking) -> tuple[str, dict[str, Any]]:
         "generation": int(ranking.generation_id),
         "dimension": int(ranking.dimension),
         "where": ranking.where,
+        "ef_search": min(max(round(EF_SEARCH * ranking.candidates), LEAST_EF_SEARCH), MOST_EF_SEARCH),
         "candidates": int(ranking.candidates),
         "lexical_candidates": lexical_candidates,
         "reach": REACH * int(ranking.candidates),
@@ -215,6 +228,7 @@ def ranking_sql(ranking: Ranking) -> tuple[str, dict[str, Any]]:
     lexical = _EXACT_LEXICAL if ranking.is_exact else _LEXICAL
     score = ranking.fusion if ranking.mode == "hybrid" else ranking.mode
     statement = _SQL.format(
+        walk="" if ranking.is_exact or not has_semantic_leg else _WALK.format(**parts),
         semantic=_SEMANTIC.format(distance=distance, **parts) if has_semantic_leg else _NO_SEMANTIC,
         lexical=_NO_LEXICAL if ranking.mode == "semantic" else lexical.format(**parts),
         cosine="1 - (c.embedding <=> question.vector)" if has_vector else "NULL::float8",

@@ -16,7 +16,7 @@ from retrieval.embedders import embedder_of
 from retrieval.errors import EmbedderUnavailable
 from retrieval.hits import Collector, Hit, Hits, SearchRecord
 from retrieval.questions import Question, SearchOptions, ask
-from retrieval.ranking import CANDIDATES, FILTERED_CANDIDATES, Ranking, ranking_sql
+from retrieval.ranking import Ranking, depth, ranking_sql
 from retrieval.refine import collapse, expand_hits
 from retrieval.rerankers import CANDIDATES as RERANKED
 from retrieval.rerankers import rerank_hits
@@ -130,10 +130,11 @@ def _best(question: Question, vector: np.ndarray | None) -> list[Hit]:
     if vector is None and question.mode == "semantic":
         question = replace(question, mode="lexical")
     wanted = max(question.top_k, RERANKED) if question.rerank else question.top_k
-    assert question.index.generation is not None
-    is_exact = not question.index.generation.has_hnsw or is_selective(question.index.generation.pk, question.where)
-    depth = FILTERED_CANDIDATES if question.filters else CANDIDATES
-    limit, candidates = wanted + _SPARE, max(depth, wanted + _SPARE)
+    index = question.index
+    assert index.generation is not None
+    is_exact = not index.generation.has_hnsw or is_selective(index.generation.pk, index.chunk_count, question.where)
+    limit = wanted + _SPARE
+    candidates = max(depth(index.chunk_count, is_filtered=bool(question.filters)), limit)
     while True:
         hits = _run(question, question.ranking(vector, is_exact=is_exact, limit=limit, candidates=candidates))
         best = collapse(hits)[:wanted]

@@ -7,16 +7,20 @@ from django.db import connection
 from features.text import to_json
 from retrieval.filters import Conditions
 
-FEW = 5000
-"""Up to so many chunks an exact scan is fast, and its recall whole."""
+FEW = 15
+"""Up to so many times the square root of all chunks an exact scan is the faster one, and its recall is whole.
+
+Its work grows with the chunks that are left, that of walking the HNSW with how many must be passed over for each of
+them: a million chunks are worth walking from 15,000, and 100,000 from 4,700.
+"""
 _SECONDS = 60
 _MOST_ENTRIES = 1000
 
 _known: dict[str, tuple[float, bool]] = {}
 
 
-def is_selective(generation_id: int, where: Conditions) -> bool:
-    """Return whether at most FEW chunks fulfil the conditions.
+def is_selective(generation_id: int, chunk_count: int, where: Conditions) -> bool:
+    """Return whether so few of the generation's chunks fulfil the conditions that all of them are measured.
 
     The answer is kept for a minute: an old one costs time or, where it left a result short, an exact search after
     it, never a hit.
@@ -30,7 +34,7 @@ def is_selective(generation_id: int, where: Conditions) -> bool:
         cursor.execute(
             "SELECT count(*) <= %(few)s FROM (SELECT FROM retrieval_chunk c "
             f"WHERE c.generation_id = {int(generation_id)} {where.sql} LIMIT %(few)s + 1) matching",
-            {**where.parameters, "few": FEW},
+            {**where.parameters, "few": int(FEW * chunk_count**0.5)},
         )
         (answer,) = cursor.fetchone()
     if len(_known) >= _MOST_ENTRIES:

@@ -17,6 +17,7 @@ from retrieval.errors import EmbedderUnavailable
 from retrieval.indexing import delete_document, index_document
 from retrieval.lexemes import crowded_generations, lexical_text, merge_counts
 from retrieval.models import Chunk, Generation, Index, LexemeCount
+from retrieval.ranking import depth
 from retrieval.search import search_plain
 
 WORDS = ["anchor", "buoy", "cargo", "dock", "engine", "ferry", "gull", "harbour", "island", "jetty", "keel", "lagoon"]
@@ -158,7 +159,7 @@ def test_the_indexes_of_a_generation_change_no_best_hit(monkeypatch: pytest.Monk
     modes: list[Any] = ["hybrid", "semantic", "lexical"]
     exact = {mode: search_plain("docs", "keel lagoon", 10, mode=mode).hits for mode in modes}
     hnsw.build_hnsw(generation.pk)
-    monkeypatch.setattr("retrieval.selectivity.FEW", 1)
+    monkeypatch.setattr("retrieval.selectivity.FEW", 0)
     monkeypatch.setattr(selectivity, "_known", {})
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE retrieval_chunk")
@@ -179,7 +180,7 @@ def test_two_common_words_come_before_the_rarest_one(plain_index: Index, monkeyp
     corpus = {f"{word}-{n}": f"{word} rope{n}" for word, count in counts for n in range(count)}
     index_document("docs", "both", "buoy cargo", title="buoy")
     fill(corpus)
-    monkeypatch.setattr("retrieval.selectivity.FEW", 1)
+    monkeypatch.setattr("retrieval.selectivity.FEW", 0)
     monkeypatch.setattr(selectivity, "_known", {})
     Generation.objects.update(has_hnsw=True)
     # Of independent words 18 chunks would have a pair with "anchor", 12 "buoy cargo" and 30 "anchor" alone.
@@ -188,6 +189,28 @@ def test_two_common_words_come_before_the_rarest_one(plain_index: Index, monkeyp
         hits = search_plain("docs", "anchor buoy cargo", 1, mode="lexical").hits
     assert [hit.document_id for hit in hits] == ["both"]
     assert sum("WITH question" in each["sql"] for each in queries) == 1, "it took an exact search to find it"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_search_sets_how_far_it_walks_for_itself_alone(plain_index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill({"a": "anchor", "b": "buoy"})
+    Generation.objects.update(has_hnsw=True)
+    monkeypatch.setattr("retrieval.selectivity.FEW", 0)
+    monkeypatch.setattr(selectivity, "_known", {})
+    with CaptureQueriesContext(connection) as queries:
+        search_plain("docs", "anchor", 1)
+    assert any("set_config('hnsw.ef_search', '200', true)" in each["sql"] for each in queries)
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW hnsw.ef_search")
+        assert cursor.fetchone() == ("40",)
+
+
+@pytest.mark.parametrize(
+    ("chunk_count", "is_filtered", "candidates"),
+    [(100, False, 80), (100_000, False, 80), (1_000_000, False, 172), (100_000, True, 200), (1_000_000, True, 431)],
+)
+def test_the_legs_are_read_deeper_in_a_larger_index(chunk_count: int, is_filtered: bool, candidates: int) -> None:
+    assert depth(chunk_count, is_filtered=is_filtered) == candidates
 
 
 @pytest.mark.django_db
