@@ -139,7 +139,7 @@ def run_page(run: IngestionRun, wanted: str) -> dict[str, Any]:
         "may_go_on": _state(run) == "interrupted",
         "progress": _progress(run, counts),
         "counts": [
-            (state, counts[state], _TONES[state], IngestionFile.State(state).label)
+            (state, f"{counts[state]:,}", _TONES[state], IngestionFile.State(state).label)
             for state in IngestionFile.State.values
             if counts[state]
         ],
