@@ -35,6 +35,13 @@ def _pairs(run: str) -> list[str]:
     return [run[start : start + 2] for start in range(len(run) - 1)] or [run]
 
 
+def languages() -> list[str]:
+    """Return the text-search configurations that this PostgreSQL has."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT cfgname FROM pg_ts_config ORDER BY cfgname")
+        return [name for (name,) in cursor.fetchall()]
+
+
 def merge_counts(generation_id: int) -> int:
     """Merge the changes of the counts into one row a lexeme, and return how many there were.
 

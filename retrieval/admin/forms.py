@@ -4,7 +4,6 @@ from typing import Any
 
 from django import forms
 from django.contrib.postgres.forms import SimpleArrayField
-from django.db import connection
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from features.admin_tools import JsonTextField
@@ -12,6 +11,7 @@ from features.errors import FabraError
 from features.events import AxiomEvent
 from features.text import check_key
 from retrieval.content import check_document
+from retrieval.lexemes import languages
 from retrieval.models import Document, Index
 from retrieval.questions import MAX_LEXICAL_WEIGHT
 
@@ -76,7 +76,7 @@ class RankingForm(forms.ModelForm):  # type: ignore[type-arg]
 
 class IndexForm(RankingForm):
     language = forms.ChoiceField(
-        choices=lambda: [(name, name) for name in _languages()],
+        choices=lambda: [(name, name) for name in languages()],
         initial="english",
         widget=UnfoldAdminSelectWidget,
         help_text="The text-search configuration of the lexical leg.",
@@ -109,9 +109,3 @@ def _field_of(message: str, fields: dict[str, forms.Field]) -> str | None:
     name = message.split(" ", 1)[0]
     # The payload is as large as its text.
     return "text" if name == "payload" else name if name in fields else None
-
-
-def _languages() -> list[str]:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT cfgname FROM pg_ts_config ORDER BY cfgname")
-        return [row[0] for row in cursor.fetchall()]

@@ -24,13 +24,13 @@ _BATCH = 64
 
 
 @contextmanager
-def own_index() -> Iterator[str]:
+def own_index(language: str = "english") -> Iterator[str]:
     """Yield the name of an index that nobody else uses, and remove it at the end."""
     remove_abandoned()
     name = f"{PREFIX}{uuid.uuid4().hex[:12]}"
     with stopped_as_by_ctrl_c(), held(name):
         try:
-            Index.objects.create(name=name)
+            Index.objects.create(name=name, language=language)
             _, generation = ensure_index(name)
             # Until it is filled no worker shall build its HNSW, which would slow each batch and outlive the index.
             Generation.objects.filter(pk=generation.pk).update(has_hnsw=True)
@@ -40,12 +40,16 @@ def own_index() -> Iterator[str]:
 
 
 @contextmanager
-def kept_index(name: str, document_ids: Container[str]) -> Iterator[str]:
-    """Yield the name of an index that stays; raise InvalidInput if it holds documents of something else."""
+def kept_index(name: str, document_ids: Container[str], language: str = "english") -> Iterator[str]:
+    """Yield the name of an index that stays; raise InvalidInput if it holds documents of something else.
+
+    The language is that of an index that is not there yet.
+    """
     ids = Document.objects.live().filter(index__name=name).values_list("entity_id", flat=True)
     foreign = next((each for each in ids.iterator() if each not in document_ids), None)
     if foreign is not None:
         raise InvalidInput(f"The index {name!r} holds {foreign!r}, which is not in the corpus; name another.")
+    Index.objects.get_or_create(name=name, defaults={"language": language})
     yield name
 
 

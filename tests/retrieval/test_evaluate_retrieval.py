@@ -16,6 +16,7 @@ from features.errors import InvalidInput
 from retrieval import hnsw
 from retrieval.evaluation import beir, benchmark, workbench
 from retrieval.models import Chunk, Document, Index, LexemeCount
+from retrieval.search import search_plain
 from tests.processes import PROJECT, test_environment, wait_until
 
 CORPUS = [
@@ -103,6 +104,22 @@ def test_an_index_that_is_kept_is_not_embedded_again(collection: dict[str, Path]
     versions = set(Document.objects.values_list("version_id", flat=True))
     run(collection, index="kept", modes="hybrid")
     assert set(Document.objects.values_list("version_id", flat=True)) == versions
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_collection_in_another_language_is_read_as_such(tmp_path: Path) -> None:
+    paths = {name: tmp_path / name for name in ("corpus", "queries", "qrels")}
+    paths["corpus"].write_text(lines([{"_id": "a", "text": "Häuser und Gärten."}, {"_id": "b", "text": "Boote."}]))
+    paths["queries"].write_text(lines([{"_id": "1", "text": "Haus"}]))
+    paths["qrels"].write_text("1\ta\t1\n")
+    out, _ = run(paths, index="kept", language="german", modes="lexical")
+    assert "lexical: 1 questions" in out
+    hits = search_plain("kept", "Haus", 2, mode="lexical")
+    assert [hit.document_id for hit in hits.hits] == ["a"] and "lexical_empty" not in hits.flags
+    assert Index.objects.get(name="kept").language == "german"
+    for options in ({"language": "klingon"}, {"language": "french", "index": "kept"}):
+        with pytest.raises(CommandError, match="language"):
+            run(paths, **options)
 
 
 @pytest.mark.django_db(transaction=True)

@@ -9,6 +9,8 @@ from tqdm import tqdm
 from features.errors import FabraError
 from retrieval.evaluation import beir, workbench
 from retrieval.evaluation.benchmark import MEASURES, MODES, ModeResult, measure, questions_of, why_missing
+from retrieval.lexemes import languages
+from retrieval.models import Index
 
 _MOST_TOLD = 20
 
@@ -26,6 +28,7 @@ class Command(BaseCommand):
         parser.add_argument("--top-k", type=int, default=100, help="Documents to find for each question (100).")
         parser.add_argument("--limit", type=int, help="Ask only the first so many questions.")
         parser.add_argument("--index", help="Fill and keep this index; the next run with it embeds only what is new.")
+        parser.add_argument("--language", default="", help="What the words of the corpus are read as (english).")
         parser.add_argument("--json", action="store_true", help="Print JSON, and nothing else.")
 
     def handle(self, *args: Any, corpus: Path, queries: Path, qrels: Path, index: str | None, **options: Any) -> None:
@@ -37,8 +40,9 @@ class Command(BaseCommand):
         try:
             asked, judged, documents = beir.read_queries(queries), beir.read_qrels(qrels), beir.read_corpus(corpus)
             questions = questions_of(asked, judged, documents, options["limit"])
+            language = self._language(options["language"], index)
             ids = {each.id for each in documents}
-            with workbench.kept_index(index, ids) if index else workbench.own_index() as name:
+            with workbench.kept_index(index, ids, language) if index else workbench.own_index(language) as name:
                 self._fill(name, documents)
                 results = {}
                 for mode in modes:
@@ -55,6 +59,13 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps({mode: _to_dict(result) for mode, result in results.items()}, indent=2))
         else:
             self._print(results, len(documents))
+
+    def _language(self, language: str, index: str | None) -> str:
+        if language and index and Index.objects.filter(name=index).exclude(language=language).exists():
+            raise CommandError(f"The index {index!r} is in another language; leave --language out, or name another.")
+        if language and language not in (known := languages()):
+            raise CommandError(f"There is no language {language!r}; there are {', '.join(known)}.")
+        return language or "english"
 
     def _fill(self, name: str, documents: list[beir.CorpusDocument]) -> None:
         with self._progress(len(documents), "indexing", "document") as progress:
