@@ -155,7 +155,8 @@ def _after(entry_id: str) -> str:
 
 
 def _time_of(entry_id: str) -> datetime:
-    return datetime.fromtimestamp(int(entry_id.split("-")[0]) / 1000, UTC)
+    """Return the time that a stream's id tells, at most now: its writer may have made it up."""
+    return datetime.fromtimestamp(min(int(entry_id.split("-")[0]) / 1000, time.time()), UTC)
 
 
 def event_of_fields(entry_id: str, fields: Mapping[str, str]) -> AxiomEvent:

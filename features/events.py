@@ -20,6 +20,9 @@ from features.text import check_key, to_json
 
 logger = logging.getLogger(__name__)
 
+_EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+"""Times of the year 1 and their like can be written to PostgreSQL, and not read from it everywhere."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class AxiomEvent:
@@ -47,6 +50,8 @@ class AxiomEvent:
             raise EventTooLarge(f"payload must have at most {settings.FABRA_EVENT_MAX_BYTES} bytes of JSON.")
         if not isinstance(self.occurred_at, datetime) or self.occurred_at.tzinfo is None:
             raise InvalidInput("occurred_at must be a time with a timezone.")
+        if self.occurred_at < _EARLIEST:
+            raise InvalidInput(f"occurred_at must not be before {_EARLIEST.year}.")
         if self.occurred_at > datetime.now(UTC) + settings.FABRA_EVENT_MAX_AHEAD:
             raise InvalidInput("occurred_at is in the future; check the sender's clock.")
         return self

@@ -1,7 +1,7 @@
 """Events: into the outbox once, through their handlers, retried, and dead where nothing helps."""
 
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -133,6 +133,7 @@ def test_a_rolled_back_save_publishes_nothing(handled: list[str]) -> None:
         ({"payload": {"a": "x" * 2_600_000}}, EventTooLarge),
         ({"occurred_at": datetime(2026, 1, 1)}, InvalidInput),  # noqa: DTZ001
         ({"occurred_at": datetime.now(UTC) + timedelta(hours=1)}, InvalidInput),
+        ({"occurred_at": datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=14)))}, InvalidInput),
     ],
 )
 def test_what_cannot_be_stored_is_refused(fields: dict[str, Any], error: type[Exception]) -> None:
@@ -210,13 +211,22 @@ class TestBus:
             {"nonsense": b"\xff\xfe"},
             {"event_type": "poked", "entity_id": "b1", "payload": "{"},
             {"event_type": "x", "entity_id": "y\x00"},
+            {"event_type": "x", "entity_id": "y", "occurred_at": "0001-01-01T00:00:00+14:00"},
         ]:
             plain_redis().xadd(bus.stream_key(), fields)
         self.publish(id="good")
         self.publish(id="good", payload={"another": "body"})
         self.consume()
-        assert Event.objects.filter(state="dead").count() == 4
+        assert Event.objects.filter(state="dead").count() == 5
         assert Event.objects.get(event_id="good").state == "received"
+
+    @pytest.mark.django_db(transaction=True)
+    def test_an_entry_with_an_id_of_another_age_is_of_now_and_blocks_nothing(self) -> None:
+        plain_redis().xadd(bus.stream_key(), {"event_type": "poked", "entity_id": "b1"}, id=f"{10**16}-0")
+        self.publish(id="behind it")
+        self.consume()
+        assert list(Event.objects.order_by("id").values_list("state", flat=True)) == ["received"] * 2
+        assert all(event.occurred_at <= datetime.now(UTC) for event in Event.objects.all())
 
     @pytest.mark.django_db(transaction=True)
     def test_what_a_dead_consumer_took_is_taken_over(self, monkeypatch: Any) -> None:
