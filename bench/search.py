@@ -70,7 +70,7 @@ def bare_search(index: Index, question: str) -> list[Any]:
 
 def _ranking(index: Index, question: str, filters: dict[str, Any] | None = None) -> Ranking:
     asked = ask(index.name, question, TOP_K, filters)
-    vector = get_embedder().embed_query(question)
+    [vector] = get_embedder().embed([question])  # a model run of its own, shared with nobody
     return asked.ranking(
         vector, is_exact=False, limit=TOP_K, candidates=depth(index.chunk_count, is_filtered=bool(filters))
     )

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 _QUOTE_MAX_CHARS = 400
@@ -27,9 +27,8 @@ class Citation:
     """Whether the answer names it by its number."""
 
     def to_dict(self) -> dict[str, Any]:
-        fields = asdict(self)
-        content = fields.pop("content")
-        return fields | {"chunk": self.chunk_id, "quote": quote_of(content)}
+        fields = {name: value for name, value in vars(self).items() if name != "content"}
+        return fields | {"chunk": self.chunk_id, "quote": quote_of(self.content)}
 
 
 def passages_in(evidence: dict[str, Any]) -> list[Citation]:

@@ -132,6 +132,10 @@ class ApiKey(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def is_usable(self) -> bool:
+        return self.revoked_at is None and (self.expires_at is None or self.expires_at > timezone.now())
+
     @classmethod
     def make(cls, name: str, scopes: list[str], expires_at: datetime | None = None) -> tuple[Self, str]:
         """Create a key; return the row and the key itself, which is shown once and kept nowhere."""
@@ -144,8 +148,12 @@ class ApiKey(models.Model):
     @classmethod
     def authenticate(cls, key: str) -> "ApiKey | None":
         """Return the usable key, noting its use at most once a minute."""
-        row = cls.objects.usable().filter(digest=cls.digest_of(key)).first()
-        if row is not None and (row.last_used_at is None or timezone.now() - row.last_used_at > cls.SEEN_EVERY):
+        # Raw: each request comes through here, and the ORM takes longer to write this than PostgreSQL to answer.
+        found = cls.objects.raw("SELECT * FROM chat_apikey WHERE digest = %s", [cls.digest_of(key)])
+        row = next(iter(found), None)
+        if row is None or not row.is_usable:
+            return None
+        if row.last_used_at is None or timezone.now() - row.last_used_at > cls.SEEN_EVERY:
             cls.objects.filter(pk=row.pk).update(last_used_at=timezone.now())
         return row
 

@@ -1,6 +1,7 @@
 """Count tokens as the model does, and say by which encoding."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from django.conf import settings
 
@@ -14,7 +15,12 @@ class Tokenizer:
     """False: tiktoken does not know the model, so FABRA_ENCODING counts for it."""
 
     def count(self, text: str) -> int:
-        return len(get_encoding(self.encoding).encode_ordinary(text))
+        return _count(self.encoding, text)
+
+
+@lru_cache(maxsize=1024)  # the same passages come again and again
+def _count(encoding: str, text: str) -> int:
+    return len(get_encoding(encoding).encode_ordinary(text))
 
 
 def tokenizer_for(model: str) -> Tokenizer:

@@ -115,4 +115,4 @@ class ApiKeyAdmin(ListAdmin):
     def shown_state(self, key: ApiKey) -> str:
         if key.revoked_at is not None:
             return badge("revoked")
-        return badge("expired" if key.expires_at and key.expires_at <= timezone.now() else "usable")
+        return badge("usable" if key.is_usable else "expired")

@@ -10,8 +10,8 @@ from adrf.views import APIView
 from django.http import HttpResponse, StreamingHttpResponse
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.negotiation import DefaultContentNegotiation
+from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
-from rest_framework.response import Response
 
 from chat.api.errors import describe, error_body
 from chat.api.freshness import freshness_headers
@@ -65,7 +65,9 @@ class ChatView(APIView):
             headers |= turn.admission.headers() | freshness_headers(turn.context.freshness)
             return StreamingHttpResponse(_events(turn), content_type="text/event-stream", headers=headers)
         result, admission = await answer(question)
-        return Response(answer_body(result), headers=admission.headers() | freshness_headers(result.freshness))
+        headers = admission.headers() | freshness_headers(result.freshness)
+        # Rendered here: Django would hop to a thread to render a Response.
+        return HttpResponse(JSONRenderer().render(answer_body(result)), JSONRenderer.media_type, headers=headers)
 
 
 async def _events(turn: Turn) -> AsyncIterator[bytes]:

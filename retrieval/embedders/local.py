@@ -1,6 +1,9 @@
 """Embeddings in this process: ONNX Runtime through fastembed, no torch and no network."""
 
+from collections import deque
 from collections.abc import Sequence
+from concurrent.futures import Future
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -12,6 +15,7 @@ from retrieval.errors import EmbedderUnavailable
 
 _MARKS = 2  # [CLS] and [SEP]
 _BATCH = 16  # sequences of like length; larger ones only pad more
+_SHORT_CHARS = 200  # a longer question runs alone, so that nobody's is padded to its length
 
 
 class LocalEmbedder:
@@ -28,6 +32,8 @@ class LocalEmbedder:
         else:
             options["cache_dir"] = str(settings.DATA_DIR / "models")
         self.model = model
+        self._asked: deque[tuple[str, Future[np.ndarray]]] = deque()
+        self._run = Lock()
         try:
             self._fastembed = TextEmbedding(model, threads=settings.FABRA_EMBEDDING_THREADS, **options)
         except ValueError as error:  # fastembed's, for a name that it does not know and for a failed download
@@ -48,7 +54,26 @@ class LocalEmbedder:
         return [by_place[n] for n in range(len(texts))]
 
     def embed_query(self, text: str) -> np.ndarray:
-        return next(iter(self._fastembed.query_embed(text)))
+        """Return the question's vector; those who ask while the model runs share its next run."""
+        mine: Future[np.ndarray] = Future()
+        self._asked.append((text, mine))
+        with self._run:
+            while not mine.done():
+                self._embed_waiting()
+        return mine.result()
+
+    def _embed_waiting(self) -> None:
+        asked = [self._asked.popleft()]
+        while self._asked and len(asked) < _BATCH and max(len(asked[0][0]), len(self._asked[0][0])) <= _SHORT_CHARS:
+            asked.append(self._asked.popleft())
+        try:
+            vectors = list(self._fastembed.query_embed([text for text, _ in asked], batch_size=_BATCH))
+        except BaseException as error:  # each of them waits for a result
+            for _, future in asked:
+                future.set_exception(error)
+            return
+        for (_, future), vector in zip(asked, vectors, strict=True):
+            future.set_result(vector)
 
     def count_tokens(self, text: str) -> int:
         return len(self._tokenizer.encode(text, add_special_tokens=False).ids)

@@ -1,10 +1,14 @@
 """The local model is the original one, and says how much it reads."""
 
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
 import numpy as np
 import pytest
 
 from retrieval.embedders import get_embedder, minilm
 from retrieval.embedders.local import LocalEmbedder
+from tests.processes import wait_until
 
 
 def test_it_gives_unit_vectors_in_the_order_asked() -> None:
@@ -45,3 +49,53 @@ def test_weights_that_are_not_upstreams_are_refused(tmp_path, settings, monkeypa
     with pytest.raises(ValueError, match="not upstream's"):
         minilm.prepare()
     assert not minilm.is_prepared()
+
+
+class SlowFirstRun:
+    """Stands before the real model: its first run lasts until `others` more questions wait, and each is noted."""
+
+    def __init__(self, embedder: LocalEmbedder, others: int) -> None:
+        self._embedder, self._others, self._real = embedder, others, embedder._fastembed
+        self.batches: list[list[str]] = []
+
+    def query_embed(self, texts: list[str], **options: Any) -> Any:
+        self.batches.append(texts)
+        if len(self.batches) == 1:
+            wait_until(lambda: len(self._embedder._asked) == self._others)
+        if "refuse" in texts:
+            raise RuntimeError("refused")
+        return self._real.query_embed(texts, **options)
+
+
+def ask_at_once(monkeypatch: pytest.MonkeyPatch, texts: list[str]) -> tuple[list[list[str]], list[Any]]:
+    """Ask the first while nobody else does, and the others during its run; return the runs and the results."""
+    embedder = get_embedder()
+    assert isinstance(embedder, LocalEmbedder)
+    model = SlowFirstRun(embedder, len(texts) - 1)
+    monkeypatch.setattr(embedder, "_fastembed", model)
+    with ThreadPoolExecutor(len(texts)) as pool:
+        first = pool.submit(embedder.embed_query, texts[0])
+        wait_until(lambda: model.batches)
+        futures = [first, *(pool.submit(embedder.embed_query, text) for text in texts[1:])]
+        return model.batches, [future.exception() or future.result() for future in futures]
+
+
+def test_questions_asked_during_a_run_share_the_next_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    long = "Why does the export of a project stop half way? " * 10
+    texts = ["first?", *(f"What does error {number} mean?" for number in range(20)), long]
+    batches, vectors = ask_at_once(monkeypatch, texts)
+    assert sorted(text for batch in batches for text in batch) == sorted(texts)
+    assert [long] in batches  # nobody is padded to its length
+    assert len(batches) <= 5
+    monkeypatch.undo()
+    for text, vector in zip(texts, vectors, strict=True):
+        assert float(get_embedder().embed([text])[0] @ vector) > 0.99999
+
+
+def test_a_run_that_fails_fails_those_who_shared_it_and_nobody_after(monkeypatch: pytest.MonkeyPatch) -> None:
+    batches, results = ask_at_once(monkeypatch, ["first?", "refuse", "me too?"])
+    assert len(batches) == 2
+    assert isinstance(results[0], np.ndarray)
+    assert [str(result) for result in results[1:]] == ["refused", "refused"]
+    monkeypatch.undo()
+    assert get_embedder().embed_query("after?").shape == (384,)
