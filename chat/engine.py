@@ -26,7 +26,7 @@ from contexts.errors import TraceNotWritten
 from contexts.items import Context
 from contexts.models import Trace
 from features import registry
-from features.background import spawn
+from features.background import HEAD_START_S, spawn
 from features.errors import FabraError
 from features.events import AxiomEvent, dispatch, new_event, queue_of
 from features.models import Event
@@ -38,8 +38,6 @@ from features.text import check_key, check_text
 logger = logging.getLogger(__name__)
 
 MESSAGE_SENT = "message_sent"
-_HEAD_START_S = 0.02
-"""The model's request leaves first: a millisecond of work for the broker would hold it up."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,14 +137,10 @@ async def begin(question: Question) -> Turn:
         finally:
             traces.scope.reset(token)
     assert turn.event is not None
-    spawn(_tell_broker(turn.event.pk), uses_database=False)
+    # The broker is told while the model thinks; should this process end before, the sweep tells it.
+    told = asyncio.to_thread(dispatch, turn.event.pk, queue_of(MESSAGE_SENT))
+    spawn(told, uses_database=False, after_s=HEAD_START_S)
     return turn
-
-
-async def _tell_broker(event_pk: int) -> None:
-    """Dispatch the message's event while the model thinks; should this process end before, the sweep does."""
-    await asyncio.sleep(_HEAD_START_S)
-    await asyncio.to_thread(dispatch, event_pk, queue_of(MESSAGE_SENT))
 
 
 async def assemble(question: Question, deadline: float | None = None) -> Context:

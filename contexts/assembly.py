@@ -20,7 +20,7 @@ from contexts.items import Context, ContextItem
 from contexts.models import ContextDefinition, Trace
 from contexts.recorder import Recorder
 from contexts.tokens import Tokenizer, tokenizer_for
-from features.background import spawn
+from features.background import HEAD_START_S, spawn
 from features.compute import call
 from features.durations import Duration, format_duration, parse_duration
 from features.errors import DefinitionError, FabraError
@@ -154,7 +154,8 @@ async def _assemble(spec: ContextSpec, args: tuple[Any, ...], kwargs: dict[str, 
         # Counting, hashing and the commit share one hop to a thread.
         result, digest, text = await sync_to_async(_finish)(work, returned)
         # PostgreSQL has it: whoever asks before Redis does is served from there.
-        spawn(traces.keep_fast_copy(online_store, work.id, digest, text), uses_database=False)
+        copied = traces.keep_fast_copy(online_store, work.id, digest, text)
+        spawn(copied, uses_database=False, after_s=HEAD_START_S)
     if outer is not None:
         outer.contexts.append(result.id)
     return result

@@ -11,6 +11,9 @@ from django.db import close_old_connections
 
 T = TypeVar("T")
 
+HEAD_START_S = 0.02
+"""For a request, before the work that can wait for it: a millisecond of that would hold up its call of the model."""
+
 _tasks: set[asyncio.Task[Any]] = set()
 _idle: list[ThreadPoolExecutor] = []
 _IDLE_MOST = 64
@@ -49,11 +52,17 @@ async def with_own_thread(coroutine: Coroutine[Any, Any, T]) -> T:
             await sync_to_async(close_old_connections)()
 
 
-def spawn(coroutine: Coroutine[Any, Any, T], *, uses_database: bool = True) -> asyncio.Task[T]:
+def spawn(coroutine: Coroutine[Any, Any, T], *, uses_database: bool = True, after_s: float = 0.0) -> asyncio.Task[T]:
     """Start a task, on a database thread of its own if it needs one; it is kept until it is done."""
-    task = asyncio.get_running_loop().create_task(with_own_thread(coroutine) if uses_database else coroutine)
+    work = with_own_thread(coroutine) if uses_database else coroutine
+    task = asyncio.get_running_loop().create_task(_later(work, after_s) if after_s else work)
     _tasks.add(task)  # the loop holds tasks only weakly
     task.add_done_callback(_tasks.discard)
     # A loop that ends before the task's first step leaves the coroutine unawaited, which Python would complain of.
     task.add_done_callback(lambda _: coroutine.close())
     return task
+
+
+async def _later(work: Coroutine[Any, Any, T], after_s: float) -> T:
+    await asyncio.sleep(after_s)
+    return await work

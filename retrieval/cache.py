@@ -14,7 +14,9 @@ from datetime import timedelta
 from typing import Any
 
 from asgiref.sync import sync_to_async
+from django.conf import settings
 
+from features.background import spawn
 from features.redis_clients import REDIS_ERRORS, async_redis, redis_key
 from retrieval.hits import DEGRADED_FLAGS, Hit, Hits, SearchRecord
 from retrieval.models import Index
@@ -65,6 +67,7 @@ async def read_entry(key: str) -> CacheEntry | None:
 
 
 async def write_entry(key: str, value: Any, records: list[SearchRecord], ttl: timedelta) -> None:
+    """Keep what a retriever returned, as it is now; in the web process the request does not wait for Redis."""
     kind, plain = _dump_value(value, records)
     if any(DEGRADED_FLAGS & set(record.flags) for record in records):
         return  # found in an outage: not worth keeping
@@ -76,9 +79,19 @@ async def write_entry(key: str, value: Any, records: list[SearchRecord], ttl: ti
         text = json.dumps(
             {"versions": versions, "kind": kind, "value": plain, "records": [each.to_dict() for each in records]}
         )
-        await (await async_redis()).set(key, text, px=max(1, int(ttl.total_seconds() * 1000)))
     except TypeError:
         logger.warning("A retriever returned what JSON cannot say; it is not cached.")
+        return
+    kept = _keep(key, text, ttl)
+    if settings.IS_WEB:
+        spawn(kept, uses_database=False)
+    else:  # its event loop may end with the answer
+        await kept
+
+
+async def _keep(key: str, text: str, ttl: timedelta) -> None:
+    try:
+        await (await async_redis()).set(key, text, px=max(1, int(ttl.total_seconds() * 1000)))
     except REDIS_ERRORS:
         logger.warning("Redis does not answer: the retriever's answer is not cached.")
 
