@@ -41,6 +41,10 @@ def _insert(row: Model, names: dict[int, str]) -> Statement:
             marks.append(f"(SELECT id FROM {names[id(related)]})")
             continue
         value = field.get_db_prep_save(field.pre_save(row, add=True), connection)
+        if value is None:
+            # Spelt out: psycopg parses a statement of more than 50 parameters anew each time.
+            marks.append("NULL")
+            continue
         marks.append(field.get_placeholder(value, None, connection) if hasattr(field, "get_placeholder") else "%s")
         values.append(value)
     sql = f'INSERT INTO "{row._meta.db_table}" ({", ".join(columns)}) VALUES ({", ".join(marks)})'

@@ -158,7 +158,7 @@ def generation_page(generation: Generation) -> dict[str, Any]:
     done = min(generation.done, generation.total)
     serving = generation.index.generation_id
     return {
-        "state": _state(generation),
+        "state": _state_and_build(generation),
         "is_serving": serving == generation.pk,
         "is_building": generation.state == Generation.State.BUILDING,
         "is_ready": generation.state == Generation.State.READY,
@@ -178,11 +178,14 @@ def generation_page(generation: Generation) -> dict[str, Any]:
 
 def _state(generation: Generation) -> str:
     if generation.index.generation_id == generation.pk:
-        shown = badge("serves", "good")
-    else:
-        shown = badge(generation.state, {"building": "info", "dropping": "warn"}.get(generation.state, "plain"))
+        return badge("serves", "good")
+    return badge(generation.state, {"building": "info", "dropping": "warn"}.get(generation.state, "plain"))
+
+
+def _state_and_build(generation: Generation) -> str:
     share = None if generation.has_hnsw else hnsw.build_share(generation.pk)
-    return shown if share is None else format_html("{} {}", shown, badge(f"HNSW {share:.0%}", "info"))
+    state = _state(generation)
+    return state if share is None else format_html("{} {}", state, badge(f"HNSW {share:.0%}", "info"))
 
 
 def _gain(name: str, before: float, after: float) -> dict[str, str]:
