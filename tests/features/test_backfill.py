@@ -122,7 +122,7 @@ def test_the_command_refuses_in_one_line(hour: list[Any]) -> None:
         ([], "Name a feature"),
         (["--resume", "99"], "no run 99"),
         (["timeless", "--start", "2026-01-01", "--every", "1h"], "takes no `as_of`"),
-        (["hour", "--start", "yesterday"], "invalid _moment value"),
+        (["hour", "--start", "yesterday"], "is no moment"),
     ]:
         with pytest.raises((CommandError, SystemExit), match=message):
             command(*args)

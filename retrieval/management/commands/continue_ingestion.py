@@ -2,6 +2,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from features.interrupts import stopped_as_by_ctrl_c
 from retrieval.ingestion.work import work_at
 from retrieval.models import IngestionRun
 
@@ -15,4 +16,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, run: int, **options: Any) -> None:
         if not IngestionRun.objects.filter(pk=run).exists():
             raise CommandError(f"There is no run {run}.")
-        work_at(run)
+        try:
+            with stopped_as_by_ctrl_c():
+                work_at(run)
+        except KeyboardInterrupt:
+            raise CommandError("Interrupted.", returncode=130) from None
