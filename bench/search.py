@@ -12,6 +12,7 @@ from django.db import connection
 from bench.corpus import filled_index
 from bench.figures import Goal, Row, interleaved, say
 from bench.questions import sample_questions
+from features.statements import planned_cursor
 from retrieval import hnsw, search
 from retrieval.embedders import get_embedder
 from retrieval.models import Index
@@ -44,7 +45,7 @@ async def measure_size(size: int, *, rounds: int) -> list[Row]:
         await sync_to_async(bare_search)(index, questions[number % len(questions)])
 
     async def ranking(number: int) -> None:
-        await sync_to_async(_execute)(asked[number % len(asked)])
+        await sync_to_async(_execute)(asked[number % len(asked)], is_planned=True)
 
     async def legs(number: int) -> None:
         await sync_to_async(_bare_legs)(asked[number % len(asked)], *words[number % len(asked)])
@@ -65,7 +66,7 @@ async def measure_size(size: int, *, rounds: int) -> list[Row]:
 
 
 def bare_search(index: Index, question: str) -> list[Any]:
-    """Embed the question and run the ranking statement, with nothing around it."""
+    """Embed the question and run the ranking statement as any view would: no prepared plan, nothing around it."""
     return _execute(_ranking(index, question))
 
 
@@ -77,9 +78,9 @@ def _ranking(index: Index, question: str, filters: dict[str, Any] | None = None)
     )
 
 
-def _execute(ranking: Ranking, prefix: str = "") -> list[Any]:
+def _execute(ranking: Ranking, prefix: str = "", *, is_planned: bool = False) -> list[Any]:
     statement, parameters = ranking_sql(ranking)
-    with connection.cursor() as cursor:
+    with planned_cursor() if is_planned else connection.cursor() as cursor:
         cursor.execute(prefix + statement, parameters)
         return cursor.fetchall()
 

@@ -44,6 +44,8 @@ else:
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 # A PostgreSQL that hangs must not hang a request with it.
 DATABASES["default"]["OPTIONS"].setdefault("connect_timeout", 5)
+# After so many uses on a connection a statement of a planned_cursor keeps its plan; no other is ever prepared.
+DATABASES["default"]["OPTIONS"].setdefault("prepare_threshold", 1)
 # At connection time, so that no search pays a round trip for them: keep recall under filters, no JIT for short queries.
 # In the web process no statement outlives the request that asked for it by much.
 _timeout = f" -c statement_timeout={env.int('FABRA_STATEMENT_TIMEOUT', 30)}s" if IS_WEB else ""

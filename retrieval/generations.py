@@ -36,7 +36,7 @@ _DROP_BATCH = 5000
 
 
 def find_index(name: str) -> Index:
-    index = Index.objects.select_related("generation").filter(name=name).first()
+    index = Index.objects.named(name)
     if index is None or index.generation is None:
         raise IndexNotFound(f"There is no index {name!r} with documents.")
     return index

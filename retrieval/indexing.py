@@ -68,7 +68,7 @@ def index_document(
 
 def ensure_index(name: str) -> tuple[Index, Generation]:
     """Return the index and its serving generation, made for the embedder of the settings if need be."""
-    index = Index.objects.select_related("generation").filter(name=name).first()
+    index = Index.objects.named(name)
     if index and index.generation:
         return index, index.generation
     embedder = get_embedder()

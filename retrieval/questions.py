@@ -105,7 +105,7 @@ def ask(
             _check_number(name, options[name], least, most)  # type: ignore[literal-required]
     if unknown := set(options) - set(SearchOptions.__annotations__):
         raise InvalidInput(f"Unknown options of a search: {', '.join(sorted(unknown))}.")
-    index = Index.objects.select_related("generation").filter(name=index_name).first()
+    index = Index.objects.named(index_name)
     if index is None or index.generation is None:
         raise IndexNotFound(f"There is no index {str(index_name)[:100]!r}; index a document into it first.")
     weight = options.get("lexical_weight")

@@ -28,6 +28,7 @@ MOST_SCANNED = 10_000
 RRF_K = 60
 
 # Each step is materialised: one flat join of them all would take PostgreSQL longer to plan (6 ms) than to run.
+# A candidate is known by its place in the table, which one snapshot keeps, so that nothing is looked up to read it.
 _SQL = """
 WITH question AS MATERIALIZED (
     SELECT vector, vector::halfvec({dimension}) AS half{walk}
@@ -56,16 +57,17 @@ WITH question AS MATERIALIZED (
 ), lexical AS MATERIALIZED (
     {lexical}
 ), candidate AS MATERIALIZED (
-    SELECT id, max(rank) AS semantic_rank, bool_or(is_lexical) AS is_lexical FROM (
-        SELECT id, rank, false AS is_lexical FROM semantic
+    SELECT place, max(rank) AS semantic_rank, bool_or(is_lexical) AS is_lexical FROM (
+        SELECT place, rank, false AS is_lexical FROM semantic
         UNION ALL
-        SELECT id, NULL, true FROM lexical
-    ) legs GROUP BY id
+        SELECT place, NULL, true FROM lexical
+    ) legs GROUP BY place
 ), share AS MATERIALIZED (
-    SELECT id, document_id, cosine, 0.3 + 0.009 * length AS norm, 0.3 + 0.9 * length / average AS true_norm, weights
+    SELECT id, document_id, semantic_rank, is_lexical, cosine, weights,
+        0.3 + 0.009 * length AS norm, 0.3 + 0.9 * length / average AS true_norm
     FROM (
-        SELECT c.id, c.document_id, c.length, c.weights, {cosine} AS cosine
-        FROM candidate k JOIN retrieval_chunk c ON c.id = k.id CROSS JOIN question
+        SELECT c.id, c.document_id, k.semantic_rank, k.is_lexical, c.length, c.weights, {cosine} AS cosine
+        FROM candidate k JOIN retrieval_chunk c ON c.ctid = k.place CROSS JOIN question
     ) read CROSS JOIN size
 ), bm25 AS MATERIALIZED (
     SELECT id, sum(idf * part * norm / (part * norm + true_norm * (1 - part))) / (SELECT sum(idf) FROM term) AS bm25
@@ -76,11 +78,11 @@ WITH question AS MATERIALIZED (
     ) parts
     WHERE part > 0 GROUP BY id
 ), ranked AS MATERIALIZED (
-    SELECT k.id, s.document_id, k.semantic_rank, s.cosine, coalesce(b.bm25, 0) AS bm25,
-        CASE WHEN k.is_lexical AND b.bm25 > 0
-            THEN row_number() OVER (PARTITION BY k.is_lexical AND b.bm25 > 0 ORDER BY b.bm25 DESC, k.id) END
+    SELECT s.id, s.document_id, s.semantic_rank, s.cosine, coalesce(b.bm25, 0) AS bm25,
+        CASE WHEN s.is_lexical AND b.bm25 > 0
+            THEN row_number() OVER (PARTITION BY s.is_lexical AND b.bm25 > 0 ORDER BY b.bm25 DESC, s.id) END
             AS lexical_rank
-    FROM candidate k JOIN share s ON s.id = k.id LEFT JOIN bm25 b ON b.id = k.id
+    FROM share s LEFT JOIN bm25 b ON b.id = s.id
 ), scored AS MATERIALIZED (
     SELECT *, {score} AS score FROM ranked
 ), best AS MATERIALIZED (
@@ -99,8 +101,8 @@ ORDER BY b.score DESC, b.id
 _WALK = ", set_config('hnsw.ef_search', '{ef_search}', true)"
 # The HNSW holds vectors in half precision; the score is of the vectors as they are.
 _SEMANTIC = """
-    SELECT id, row_number() OVER (ORDER BY distance, id) AS rank FROM (
-        SELECT c.id, {distance} AS distance
+    SELECT place, row_number() OVER (ORDER BY distance, id) AS rank FROM (
+        SELECT c.ctid AS place, c.id, {distance} AS distance
         FROM retrieval_chunk c
         WHERE c.generation_id = {generation} {where}
         ORDER BY distance LIMIT {candidates}
@@ -108,16 +110,16 @@ _SEMANTIC = """
 """
 _NEAR = "c.embedding::halfvec({dimension}) <=> (SELECT half FROM question)"
 _DISTANT = "c.embedding <=> (SELECT vector FROM question)"
-_NO_SEMANTIC = "SELECT NULL::bigint AS id, NULL::bigint AS rank WHERE false"
-_NO_LEXICAL = "SELECT NULL::bigint AS id WHERE false"
+_NO_SEMANTIC = "SELECT NULL::tid AS place, NULL::bigint AS rank WHERE false"
+_NO_LEXICAL = "SELECT NULL::tid AS place WHERE false"
 
 # Chunks with any of the rarest lexemes, as far as they reach. Of the next few lexemes each set is a class of chunks:
 # those with just these. The classes of the greatest idf are taken until they should hold as many chunks again (were
 # words independent); the sets of which no lexeme can be spared say the same in fewer words. The GIN walks the chunks
 # of a set's rarest lexeme, so that only lexemes that are rare enough begin a set, and are written before the rest.
 _LEXICAL = """
-    SELECT id FROM (
-        SELECT c.id, c.weights FROM retrieval_chunk c
+    SELECT place FROM (
+        SELECT c.ctid AS place, c.weights FROM retrieval_chunk c
         WHERE c.generation_id = {generation} AND c.lexemes @@ (
             WITH known AS MATERIALIZED (
                 SELECT '''' || replace(replace(lexeme, '\\', '\\\\'), '''', '''''') || '''' AS word, df, idf,
@@ -156,7 +158,7 @@ _LEXICAL = """
     ORDER BY weights <#> (SELECT idf FROM weight) LIMIT {lexical_candidates}
 """
 _EXACT_LEXICAL = """
-    SELECT c.id FROM retrieval_chunk c
+    SELECT c.ctid AS place FROM retrieval_chunk c
     WHERE c.generation_id = {generation} AND (c.weights <#> (SELECT idf FROM weight)) < 0 {where}
     ORDER BY c.weights <#> (SELECT idf FROM weight) LIMIT {lexical_candidates}
 """

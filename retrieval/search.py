@@ -12,6 +12,7 @@ import numpy as np
 from asgiref.sync import sync_to_async
 from django.db import connection
 
+from features.statements import planned_cursor
 from retrieval.embedders import embedder_of
 from retrieval.errors import EmbedderUnavailable
 from retrieval.hits import Collector, Hit, Hits, SearchRecord
@@ -148,7 +149,8 @@ def _best(question: Question, vector: np.ndarray | None) -> list[Hit]:
 
 
 def _run(question: Question, ranking: Ranking) -> list[Hit]:
-    with connection.cursor() as cursor:
+    # The best plan depends on what a filter leaves; all else is the same for each question.
+    with connection.cursor() if question.filters else planned_cursor() as cursor:
         cursor.execute(*ranking_sql(ranking))
         return list(_hits(question.index.name, cursor.fetchall()))
 

@@ -3,10 +3,12 @@
 from typing import Any
 
 import pytest
+from django.db import connection
 
 from features.errors import InvalidInput
 from retrieval.embedders import get_embedder
 from retrieval.errors import EmbedderUnavailable, IndexNotFound
+from retrieval.models import Index
 from retrieval.search import search_plain
 
 pytestmark = pytest.mark.django_db
@@ -79,3 +81,21 @@ def test_with_the_embedder_down_words_decide_and_it_says_so(monkeypatch: Any) ->
 def test_it_is_one_look_at_the_index_and_one_statement(django_assert_num_queries: Any) -> None:
     with django_assert_num_queries(2):
         search_plain("docs", "password")
+
+
+def test_only_a_search_without_filters_keeps_its_plan() -> None:
+    def kept() -> int:
+        generation = Index.objects.get(name="docs").generation_id
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE %s",
+                [f"%WITH question%generation_id = {generation} %"],
+            )
+            return int(cursor.fetchone()[0])
+
+    for _ in range(3):
+        search_plain("docs", "invoices", filters={"category": "billing"})
+    assert kept() == 0
+    for _ in range(3):
+        search_plain("docs", "invoices", audience=["premium"])
+    assert kept() == 1
