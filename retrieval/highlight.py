@@ -7,6 +7,8 @@ from django.db import connection
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
+from retrieval.lexemes import lexical_text
+
 _WORD = re.compile(r"\w(?:[\w.\-/@']*\w)?")
 _PART = re.compile(r"\w+")
 _MOST_WORDS = 20_000
@@ -19,13 +21,19 @@ def highlighter(language: str, query: str, texts: Iterable[str]) -> Callable[[st
     """
     words = {word.lower() for text in texts for word in _WORD.findall(text)}
     words |= {part for word in words for part in _PART.findall(word)}
+    known = list(words)[:_MOST_WORDS]
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT word FROM unnest(%(words)s::text[]) AS word, "
+            "SELECT word FROM unnest(%(words)s::text[], %(parsed)s::text[]) AS word(word, parsed), "
             "tsvector_to_array(to_tsvector(%(language)s::regconfig, %(query)s)) AS asked, "
-            "tsvector_to_array(to_tsvector(%(language)s::regconfig, word)) AS lexemes "
+            "tsvector_to_array(to_tsvector(%(language)s::regconfig, parsed)) AS lexemes "
             "WHERE lexemes <@ asked AND lexemes <> '{}'",
-            {"words": list(words)[:_MOST_WORDS], "language": language, "query": query},
+            {
+                "words": known,
+                "parsed": [lexical_text(word) for word in known],
+                "language": language,
+                "query": lexical_text(query),
+            },
         )
         matching = {word for (word,) in cursor.fetchall()}
 

@@ -1,12 +1,39 @@
 """The words of the lexical leg: what PostgreSQL's parser is blind to, and the counts that BM25 rests on."""
 
 import re
+import unicodedata
 
 from django.db import connection, transaction
 
 _SCRIPTS_WITHOUT_SPACES = r"\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"
 _RUN = re.compile(f"[{_SCRIPTS_WITHOUT_SPACES}]+")
-_PICTURE = re.compile("[\u2190-\u2bff\U0001f000-\U0001faff]")
+_PICTURES = (range(0x2190, 0x2500), range(0x25A0, 0x2C00), range(0x1F000, 0x1FB00))
+_DASHES = "\u2010\u2011\u2212"
+_NO_WIDTH = "\u00ad\u200d\u2060\ufeff"
+_VARIANTS = range(0xFE00, 0xFE10)
+
+
+class _Characters(dict[int, str | None]):
+    """What each character is to the parser, found out once."""
+
+    def __missing__(self, code: int) -> str | None:
+        self[code] = found = _as_parsed(code)
+        return found
+
+
+def _as_parsed(code: int) -> str | None:
+    character = chr(code)
+    if any(code in pictures for pictures in _PICTURES):
+        return f" u{code:x} "
+    if character in _DASHES:
+        return "-"
+    if character in _NO_WIDTH or code in _VARIANTS:
+        return None
+    is_of_a_word = character.isascii() or unicodedata.category(character)[0] in "LMN"
+    return character if is_of_a_word else " "
+
+
+_CHARACTERS = _Characters()
 
 _MERGE_AFTER = 20_000
 """Rows that wait for the merge before it is worth its work; each costs a look-up some nanoseconds."""
@@ -22,13 +49,18 @@ RECOUNTED = """
 
 
 def lexical_text(text: str) -> str:
-    """Return the text with what its parser would lose made words: pairs of Chinese letters, emoji by their code.
+    """Return the text as its parser reads it alike in every database, and loses nothing of it.
 
-    Chinese, Japanese, Thai and their like write no spaces, so a run of letters would be one word that only its
-    exact like matches; overlapping pairs are the field's plain answer (Lucene's CJKBigramFilter).
+    Which characters beyond ASCII are letters depends on the database's locale; to some a dash or a curly quote is one,
+    and its words are glued together. So what is of no word becomes a space here, and what looks the same is written
+    the same (Unicode's NFKC). Emoji become their code. Chinese, Japanese, Thai and their like write no spaces, so a
+    run of letters would be one word that only its exact like matches; overlapping pairs are the field's plain answer
+    (Lucene's CJKBigramFilter).
     """
-    text = _RUN.sub(lambda run: f" {' '.join(_pairs(run.group()))} ", text)
-    return _PICTURE.sub(lambda picture: f" u{ord(picture.group()):x} ", text)
+    if text.isascii():
+        return text
+    text = unicodedata.normalize("NFKC", text.translate(_CHARACTERS))
+    return _RUN.sub(lambda run: f" {' '.join(_pairs(run.group()))} ", text)
 
 
 def _pairs(run: str) -> list[str]:

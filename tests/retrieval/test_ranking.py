@@ -238,6 +238,40 @@ def test_what_the_parser_loses_becomes_words() -> None:
     assert lexical_text("a 密码重 b") == "a  密码 码重  b"
     assert lexical_text("猫") == " 猫 "
     assert lexical_text("ok 🎉") == "ok  u1f389 "
+    assert lexical_text("\u2764\ufe0f") == " u2764 "
+
+
+@pytest.mark.parametrize(
+    ("text", "parsed"),
+    [
+        ("can’t“open”", "can t open "),
+        ("project—archived…now", "project archived now"),
+        ("E\u20114021", "E-4021"),
+        ("no\u00a0break", "no break"),
+        ("pass\u00adword", "password"),
+        ("Tidewharf™", "Tidewharf "),
+        ("\ufb01le", "file"),
+        ("ＡＢＣ-１", "ABC-1"),
+        ("cafe\u0301", "caf\u00e9"),
+        ("naïve β-Wert Ünal", "naïve β-Wert Ünal"),
+        ("├── plans", "    plans"),
+    ],
+)
+def test_what_only_some_databases_take_for_letters_is_told_apart_before(text: str, parsed: str) -> None:
+    assert lexical_text(text) == parsed
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("query", ["archived", "“frozen”", "E-4021", "office file", "Café", "projects"])
+def test_words_beside_typographic_signs_are_found(put: Any, query: str) -> None:
+    put(
+        "typographic",
+        "# Errors\n\nThe project—archived…now. You can’t “open” it; it’s ‘frozen’ "
+        "(E\u20114021) in\u00a0the\u00a0o\ufb03ce\u00a0\ufb01le at the Cafe\u0301.",
+    )
+    put("other", "# Weather\n\nThe harbour is calm today.")
+    (hit,) = search_plain("docs", query, mode="lexical").hits
+    assert hit.document_id == "typographic"
 
 
 @pytest.mark.django_db

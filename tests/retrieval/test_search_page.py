@@ -79,6 +79,9 @@ def test_words_are_marked_as_the_lexical_leg_matches_them() -> None:
         "<mark>Archived</mark> <mark>projects</mark> &amp; &lt;b&gt;<mark>projecting</mark>&lt;/b&gt;: "
         "<mark>E-4021</mark>, <mark>E</mark>-4016, the"
     )
+    text = "Archived—“office” \ufb01les in 密码重置"
+    mark = highlighter("english", "archive’s files: 密码重置", [text])
+    assert mark(text) == "<mark>Archived</mark>—“office” <mark>\ufb01les</mark> in <mark>密码重置</mark>"
     assert highlighter("simple", "project", [text])(text).count("<mark>") == 0
     assert highlighter("english", "", ["a"])("a") == "a"
 
