@@ -17,7 +17,7 @@ CANDIDATES = 80
 """Of 100,000 chunks; see depth."""
 FILTERED_CANDIDATES = 200
 """A filter is a promise of recall: both legs are read deeper, where it leaves too many chunks to measure each."""
-EF_SEARCH, LEAST_EF_SEARCH, MOST_EF_SEARCH = 2.5, 200, 1000
+EF_SEARCH, LEAST_EF_SEARCH, MOST_EF_SEARCH = 2.5, 150, 1000
 """How many of its nearest the HNSW keeps in mind while it walks, for each candidate."""
 REACH = 5
 """The lexical leg looks at so many chunks for each candidate, and about as many again: see _LEXICAL."""
@@ -201,7 +201,7 @@ class Ranking:
 def depth(chunk_count: int, *, is_filtered: bool) -> int:
     """Return how many candidates each leg shall give: the more chunks there are, the closer lie the best."""
     least = FILTERED_CANDIDATES if is_filtered else CANDIDATES
-    return round(least * max(1.0, chunk_count / 100_000) ** (1 / 3))
+    return round(least * max(1.0, chunk_count / 100_000) ** 0.5)
 
 
 def ranking_sql(ranking: Ranking) -> tuple[str, dict[str, Any]]:

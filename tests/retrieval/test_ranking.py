@@ -199,7 +199,7 @@ def test_a_search_sets_how_far_it_walks_for_itself_alone(plain_index: Index, mon
     monkeypatch.setattr(selectivity, "_known", {})
     with CaptureQueriesContext(connection) as queries:
         search_plain("docs", "anchor", 1)
-    assert any("set_config('hnsw.ef_search', '200', true)" in each["sql"] for each in queries)
+    assert any("set_config('hnsw.ef_search', '150', true)" in each["sql"] for each in queries)
     with connection.cursor() as cursor:
         cursor.execute("SHOW hnsw.ef_search")
         assert cursor.fetchone() == ("40",)
@@ -207,7 +207,7 @@ def test_a_search_sets_how_far_it_walks_for_itself_alone(plain_index: Index, mon
 
 @pytest.mark.parametrize(
     ("chunk_count", "is_filtered", "candidates"),
-    [(100, False, 80), (100_000, False, 80), (1_000_000, False, 172), (100_000, True, 200), (1_000_000, True, 431)],
+    [(100, False, 80), (100_000, False, 80), (1_000_000, False, 253), (100_000, True, 200), (1_000_000, True, 632)],
 )
 def test_the_legs_are_read_deeper_in_a_larger_index(chunk_count: int, is_filtered: bool, candidates: int) -> None:
     assert depth(chunk_count, is_filtered=is_filtered) == candidates
