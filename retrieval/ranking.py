@@ -17,7 +17,7 @@ CANDIDATES = 80
 """Of 100,000 chunks; see depth."""
 FILTERED_CANDIDATES = 200
 """A filter is a promise of recall: both legs are read deeper, where it leaves too many chunks to measure each."""
-EF_SEARCH, MOST_EF_SEARCH = 2, 1000
+EF_SEARCH, MOST_EF_SEARCH = 1.6, 1000
 """How many of its nearest the HNSW keeps in mind while it walks, for each candidate."""
 REACH = 5
 """The lexical leg looks at so many chunks for each candidate, and about as many again: see _LEXICAL."""
@@ -214,7 +214,7 @@ def ranking_sql(ranking: Ranking) -> tuple[str, dict[str, Any]]:
         "generation": int(ranking.generation_id),
         "dimension": int(ranking.dimension),
         "where": ranking.where,
-        "ef_search": min(EF_SEARCH * int(ranking.candidates), MOST_EF_SEARCH),
+        "ef_search": min(round(EF_SEARCH * ranking.candidates), MOST_EF_SEARCH),
         "candidates": int(ranking.candidates),
         "lexical_candidates": lexical_candidates,
         "reach": REACH * int(ranking.candidates),

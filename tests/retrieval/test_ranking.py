@@ -199,7 +199,7 @@ def test_a_search_sets_how_far_it_walks_for_itself_alone(plain_index: Index, mon
     monkeypatch.setattr(selectivity, "_known", {})
     with CaptureQueriesContext(connection) as queries:
         search_plain("docs", "anchor", 1)
-    assert any("set_config('hnsw.ef_search', '160', true)" in each["sql"] for each in queries)
+    assert any("set_config('hnsw.ef_search', '128', true)" in each["sql"] for each in queries)
     with connection.cursor() as cursor:
         cursor.execute("SHOW hnsw.ef_search")
         assert cursor.fetchone() == ("40",)
