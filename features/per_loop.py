@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Generic, TypeVar
-from weakref import WeakKeyDictionary
 
 T = TypeVar("T")
 
@@ -12,27 +11,38 @@ class PerLoop(Generic[T]):
     """Makes a client for each loop at first use.
 
     The client lives in an async generator, since a loop that ends (`asyncio.run`, `async_to_sync`) closes its
-    async generators, and so the client's connections with it.
+    async generators, and so the client's connections with it. The generator refers to its loop, so a weak key would
+    never be collected: the entry is removed when the generator ends, and those of loops that were closed without
+    ending their generators when the next loop asks.
     """
 
     def __init__(self, make: Callable[[], T], close: Callable[[T], Awaitable[None]]) -> None:
         self._make = make
         self._close = close
-        self._held: WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[AsyncGenerator[T, None], T]] = (
-            WeakKeyDictionary()
-        )
+        self._held: dict[asyncio.AbstractEventLoop, tuple[AsyncGenerator[T, None], T]] = {}
+
+    def __len__(self) -> int:
+        """Return how many loops have a client."""
+        return len(self._held)
 
     async def get(self) -> T:
         loop = asyncio.get_running_loop()
         held = self._held.get(loop)
         if held is None:
-            generator = self._hold()
+            self._forget_closed()
+            generator = self._hold(loop)
             held = self._held[loop] = (generator, await anext(generator))
         return held[1]
 
-    async def _hold(self) -> AsyncGenerator[T, None]:
+    async def _hold(self, loop: asyncio.AbstractEventLoop) -> AsyncGenerator[T, None]:
         client = self._make()
         try:
             yield client
         finally:
+            self._held.pop(loop, None)
             await self._close(client)
+
+    def _forget_closed(self) -> None:
+        for loop in list(self._held):  # other threads may add theirs meanwhile
+            if loop.is_closed():
+                self._held.pop(loop, None)

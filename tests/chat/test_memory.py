@@ -1,0 +1,78 @@
+"""A worker that runs for years: what an event or a chat needed is given back when it is done."""
+
+import asyncio
+import gc
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from asgiref.sync import async_to_sync
+from django.db import reset_queries
+
+from chat.engine import Question, answer
+from chat.providers.openai import _client as model_client
+from features import redis_clients
+from features.events import AxiomEvent, new_event
+from features.models import Event
+from features.per_loop import PerLoop
+from features.processing import process
+from features.registry import entity, feature
+from tests.model_server import ModelServer
+
+pytestmark = pytest.mark.django_db(transaction=True)  # else what is to run on commit would be kept
+
+
+def growth(work: Callable[[int], Any], warm_up: int, rounds: int) -> float:
+    """Return how many objects each round of `work` leaves behind, once caches are warm."""
+    for number in range(warm_up):
+        work(number)
+    gc.collect()
+    before = len(gc.get_objects())
+    for number in range(warm_up, warm_up + rounds):
+        work(number)
+    gc.collect()
+    return (len(gc.get_objects()) - before) / rounds
+
+
+def test_an_event_leaves_nothing_behind() -> None:
+    @entity()
+    class Visitor:
+        visitor_id: str
+
+    @feature(entity=Visitor, trigger="visited")
+    def visits(visitor_id: str, event: AxiomEvent) -> int:
+        return int(event.payload["number"])
+
+    def work(number: int) -> None:
+        event = AxiomEvent(event_type="visited", entity_id="a", payload={"number": number})
+        row = new_event(event, Event.Source.API)
+        row.save()
+        process(row.pk)
+
+    assert growth(work, 50, 500) < 1
+    assert len(redis_clients._per_loop) <= 1
+
+
+def test_a_chat_leaves_nothing_behind(bot: None, model: ModelServer) -> None:
+    def work(number: int) -> None:
+        question = Question(user_id=f"user_{number}", message=f"How do I reset password {number}?")
+        async_to_sync(answer)(question)  # each in a loop of its own, which a web process has once
+        model.requests.clear()
+        reset_queries()  # with DEBUG, which `bot` sets, Django keeps the last 9,000
+
+    assert growth(work, 20, 100) < 2
+    assert len(model_client) <= 1
+
+
+def test_a_loop_that_is_closed_without_its_generators_is_forgotten_by_the_next() -> None:
+    async def close(client: object) -> None:
+        pass
+
+    clients = PerLoop(object, close)
+    for _ in range(10):
+        loop = asyncio.new_event_loop()
+        loop.run_until_complete(clients.get())
+        loop.close()
+    assert len(clients) == 1
+    async_to_sync(clients.get)()
+    assert len(clients) == 0
