@@ -18,6 +18,7 @@ from features.writes import write_values
 from retrieval import indexing
 from retrieval import search as searching
 from retrieval.content import IndexResult
+from retrieval.handlers import known_audience
 from retrieval.hits import Hits
 from retrieval.questions import SearchOptions
 
@@ -105,12 +106,15 @@ class FeatureStore:
         metadata: dict[str, Any] | None = None,
         *,
         title: str = "",
-        audience: Sequence[str] = (),
+        audience: Sequence[str] | None = None,
     ) -> IndexResult:
         """Make a document say `text` in every search from now on; see retrieval.indexing.
 
-        Called while a state event (`doc_*`) is handled, it is as old as that: it takes nothing newer back.
+        Called while a state event (`doc_*`) is handled, it is as old as that: it takes nothing newer back. Without
+        `audience` the document is for whom that event says, else for whom it was; an empty one is everyone.
         """
+        if audience is None:
+            audience = await sync_to_async(known_audience)(index_name, entity_id)
         return await sync_to_async(indexing.index_document)(
             index_name, entity_id, text, metadata, title=title, audience=audience, occurred_at=state_moment()
         )

@@ -22,6 +22,7 @@ Handle = Callable[[Event], Awaitable[Any]]
 
 
 _state_moment: ContextVar[datetime | None] = ContextVar("state_moment", default=None)
+_handled_event: ContextVar[Event | None] = ContextVar("handled_event", default=None)
 
 
 def state_moment() -> datetime | None:
@@ -29,14 +30,21 @@ def state_moment() -> datetime | None:
     return _state_moment.get()
 
 
+def handled_event() -> Event | None:
+    """Return the state event that is being handled here."""
+    return _handled_event.get()
+
+
 @contextmanager
 def state_moment_of(event: Event, is_superseded: bool) -> Iterator[None]:
     # Of two events at one time the one that lost counts as the older.
     moment = event.occurred_at - timedelta(microseconds=int(is_superseded))
     token = _state_moment.set(moment if event.state_key else None)
+    event_token = _handled_event.set(event if event.state_key else None)
     try:
         yield
     finally:
+        _handled_event.reset(event_token)
         _state_moment.reset(token)
 
 

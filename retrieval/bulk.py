@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,8 @@ class Draft:
     title: str = ""
     audience: Sequence[str] = ()
     source: str = "code"
+    occurred_at: datetime | None = None
+    """When its source said so; None: now, as it is written."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +96,7 @@ def _prepare(index_name: str, drafts: Sequence[Draft]) -> _Batch:
     parts: list[tuple[int, Content, list[Passage]]] = []
     for place, content in contents.items():
         document = served.get(content.entity_id)
-        outcomes[place] = indexing.unchanged(document, content, None) if document else None
+        outcomes[place] = indexing.unchanged(document, content, drafts[place].occurred_at) if document else None
         if outcomes[place] is None:
             parts.append((place, content, split(content.title, content.text, embedder, generation.max_tokens)))
     texts = {each.content_hash: each.embedded_text for *_, passages in parts for each in passages}
@@ -134,7 +137,7 @@ def _write(batch: _Batch, vectors: dict[str, np.ndarray]) -> None:
         for each in sorted(batch.splits, key=lambda each: each.content.entity_id):
             result, grown = changes.replace_chunks(
                 batch.index, batch.generation, each.content, each.passages, vectors, each.embedded_count,
-                Origin(source=each.draft.source),
+                Origin(source=each.draft.source, occurred_at=each.draft.occurred_at),
             )  # fmt: skip
             results.append((each.place, result))
             added += grown
@@ -152,7 +155,7 @@ def _index_apart(batch: _Batch) -> None:
         try:
             batch.outcomes[each.place] = indexing.index_document(
                 batch.index.name, draft.entity_id, draft.text, draft.metadata, title=draft.title,
-                audience=draft.audience, source=draft.source,
+                audience=draft.audience, source=draft.source, occurred_at=draft.occurred_at,
             )  # fmt: skip
             down = -len(batch.splits)
         except EmbedderUnavailable as error:

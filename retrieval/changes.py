@@ -15,6 +15,11 @@ from retrieval.embedders import Embedder
 from retrieval.lexemes import lexical_text
 from retrieval.models import Chunk, Document, DocumentVersion, Generation, Index
 
+NO_FAILURE = {
+    "state": Document.State.INDEXED, "error": "", "failures": 0, "retry_at": None, "failed_event": None,
+}  # fmt: skip
+"""What a document's columns say when nothing of it waits to be retried."""
+
 
 class Switched(Exception):
     """The index is served by another generation since."""
@@ -85,15 +90,12 @@ def replace_chunks(
         text=content.text,
         metadata=content.metadata,
         audience=content.audience,
-        state=Document.State.INDEXED,
-        error="",
-        failures=0,
-        retry_at=None,
         version=version,
         occurred_at=origin.occurred_at or now,
         updated_at=now,
         indexed_at=now,
         deleted_at=None,
+        **({} if document.failure_after(origin.occurred_at) else NO_FAILURE),
     )
     if index.generations.exclude(pk=generation.pk).exists():
         transaction.on_commit(lambda: _ask_to_follow(document.pk))

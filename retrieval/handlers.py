@@ -1,26 +1,31 @@
 """What retrieval does with events: `doc_updated` re-indexes, `doc_deleted` deletes, a saved row becomes an event."""
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.db import transaction
 
+from features.dead_letters import requeue
 from features.errors import FabraError, InvalidInput
-from features.events import STATE_FAMILIES, AxiomEvent, record_event
-from features.handlers import change, register_handler
+from features.events import STATE_FAMILIES, AxiomEvent, record_event, state_key
+from features.handlers import change, handled_event, register_handler
 from features.models import Event
 from features.text import check_key
-from retrieval.content import IndexResult
+from retrieval.content import Content, IndexResult, check_document
 from retrieval.errors import DocumentNotFound, IndexNotFound
+from retrieval.filters import check_audience
 from retrieval.indexing import delete_document, index_document, mark_failed
 from retrieval.models import Document, DocumentVersion
 
+FAMILY, EVENT_TYPE = "doc_", "doc_updated"
+
 
 def register() -> None:
-    STATE_FAMILIES["doc_"] = index_name_of
+    STATE_FAMILIES[FAMILY] = index_name_of
     # A saved row names its own index, which a declared feature need not heed: it is always indexed from here.
-    register_handler("doc_updated", "reindex", reindex, stands_back=lambda event: event.source != Event.Source.SIGNAL)
+    register_handler(EVENT_TYPE, "reindex", reindex, stands_back=lambda event: event.source != Event.Source.SIGNAL)
     register_handler("doc_deleted", "delete", delete, stands_back=lambda event: False)
 
 
@@ -29,28 +34,29 @@ async def reindex(event: Event) -> dict[str, Any]:
 
     `payload["audience"]` says who may find it; `payload["force"]` splits and embeds anew what is unchanged.
     """
-    index_name, payload = index_name_of(event.payload), event.payload
-    if not isinstance(payload.get("content"), str):
-        raise InvalidInput('doc_updated needs the text in payload["content"].')
-    known = await sync_to_async(_known)(index_name, event)
+    return await sync_to_async(_reindex)(event)
+
+
+def _reindex(event: Event) -> dict[str, Any]:
+    index_name = index_name_of(event.payload)
+    content: Content | None = None
     try:
-        result = await sync_to_async(index_document)(
+        content = content_of(index_name, event)
+        result = index_document(
             index_name,
-            event.entity_id,
-            payload["content"],
-            payload["metadata"] if "metadata" in payload else known.get("metadata"),
-            title=payload.get("title") or "",
-            audience=payload["audience"] if "audience" in payload else known.get("audience", ()),
+            content.entity_id,
+            content.text,
+            content.metadata,
+            title=content.title,
+            audience=content.audience,
             source=f"event {event.event_id}",
             author=event.sender,
             occurred_at=event.occurred_at,
-            force=payload.get("force") is True,
+            force=event.payload.get("force") is True,
         )
     except Exception as error:  # also what a splitter may raise: the document says why it is not searchable
         reason = str(error) if isinstance(error, FabraError) else f"Indexing failed with {type(error).__name__}."
-        await sync_to_async(mark_failed)(
-            index_name, event.entity_id, reason, may_pass=not isinstance(error, InvalidInput), text=payload["content"]
-        )
+        mark_failed(index_name, event, reason, content=None if isinstance(error, InvalidInput) else content)
         raise
     told = {
         "index": index_name,
@@ -59,7 +65,33 @@ async def reindex(event: Event) -> dict[str, Any]:
         "embedded": result.embedded_count,
         "superseded": result.is_superseded,
     }
-    return told | await sync_to_async(_what_changed)(index_name, event.entity_id, result)
+    return told | _what_changed(index_name, event.entity_id, result)
+
+
+def content_of(index_name: str, event: Event) -> Content:
+    """Return the document as the event makes it, with what it leaves unsaid; raise InvalidInput."""
+    payload = event.payload
+    if not isinstance(payload.get("content"), str):
+        raise InvalidInput('doc_updated needs the text in payload["content"].')
+    known = _unsaid(index_name, event)
+    return check_document(
+        index_name,
+        event.entity_id,
+        payload["content"],
+        payload["metadata"] if "metadata" in payload else known.get("metadata"),
+        payload.get("title") or "",
+        payload["audience"] if "audience" in payload else known.get("audience", ()),
+    )
+
+
+def known_audience(index_name: str, entity_id: str) -> Sequence[str]:
+    """Return who may find a document, as the event that is being handled says, else as the document is served."""
+    event = handled_event()
+    if event and event.state_key == state_key(EVENT_TYPE, entity_id, {"index": index_name}):
+        return content_of(index_name, event).audience
+    document = Document.objects.live().select_related("version").filter(index__name=index_name, entity_id=entity_id)
+    served = document.first()
+    return served.version.audience if served and served.version else ()
 
 
 async def delete(event: Event) -> dict[str, Any]:
@@ -82,12 +114,38 @@ def _what_changed(index_name: str, entity_id: str, result: IndexResult) -> dict[
     return {"changed": [change(DocumentVersion, version.pk, text)], "indexed_at": version.created_at.isoformat()}
 
 
-def _known(index_name: str, event: Event) -> dict[str, Any]:
-    """Return what the document has: an event that says nothing of its metadata or audience takes none away."""
-    if "metadata" in event.payload and "audience" in event.payload:
+def _unsaid(index_name: str, event: Event) -> dict[str, Any]:
+    """Return the metadata and audience that the document has before the event, which takes none away.
+
+    They are those of the version that is served, and of the earlier changes that wait or failed: one that restricts
+    the audience holds for the next even if its own text could not be indexed. A change that was refused says nothing,
+    unless it is the audience that was refused: then it is not known. Raise InvalidInput for that.
+    """
+    if {"metadata", "audience"} <= event.payload.keys():
         return {}
-    document = Document.objects.live().filter(index__name=index_name, entity_id=event.entity_id).first()
-    return {"metadata": document.metadata, "audience": document.audience} if document else {}
+    document = Document.objects.select_related("version").filter(index__name=index_name, entity_id=event.entity_id)
+    row = document.first()
+    known: dict[str, Any] = {}
+    if row and row.version and row.deleted_at is None:
+        known = {"metadata": row.version.metadata, "audience": row.version.audience}
+    for earlier in Event.objects.before(event, since=row.occurred_at if row else None):
+        if earlier.event_type != EVENT_TYPE:
+            known = {}
+            continue
+        said = {name: earlier.payload[name] for name in ("metadata", "audience") if name in earlier.payload}
+        if earlier.outcomes.filter(is_hopeless=True).exists():
+            said = {"audience": said["audience"]} if "audience" in said and not _is_audience(said["audience"]) else {}
+        known |= said
+    if "audience" not in event.payload and not _is_audience(known.get("audience", [])):
+        raise InvalidInput("Its audience is not known: that of an earlier change was refused. Say it in this one.")
+    return known
+
+
+def _is_audience(value: Any) -> bool:
+    try:
+        return isinstance(check_audience(value), list)
+    except InvalidInput:
+        return False
 
 
 def index_name_of(payload: dict[str, Any]) -> str:
@@ -104,16 +162,47 @@ def publish_saved(instance: Document, raw: bool = False, **kwargs: Any) -> None:
         publish_document(instance, sender=instance.saved_by)
 
 
-def publish_document(document: Document, *, force: bool = False, sender: str = "") -> None:
-    """Publish `doc_updated` with what the row says; with `force` it is split and embedded anew."""
+def publish_document(document: Document, *, sender: str = "") -> None:
+    """Publish `doc_updated` with what the row says, as the newest state of the document."""
     payload = {
         "index": document.index.name,
         "content": document.text,
         "metadata": document.metadata,
         "audience": document.audience,
         "title": document.title,
-    } | ({"force": True} if force else {})
+    }
     with transaction.atomic():
         Document.objects.filter(pk=document.pk).update(state=Document.State.PENDING, error="")
-        event = AxiomEvent(event_type="doc_updated", entity_id=document.entity_id, payload=payload)
+        event = AxiomEvent(event_type=EVENT_TYPE, entity_id=document.entity_id, payload=payload)
         record_event(event, Event.Source.SIGNAL, sender=sender)
+
+
+def publish_again(document: Document, *, sender: str = "") -> bool:
+    """Have a live document split and embedded anew, as of the time of the state that it is in.
+
+    It takes nothing back that is newer: what it says is what is served. One whose newest change failed has that
+    change replayed instead. Return False for one that never was indexed and whose first change is still on its way.
+    """
+    if document.failed_event_id is not None:
+        return replay([document]) > 0
+    version = document.version
+    if version is None:
+        return False
+    payload = {
+        "index": document.index.name,
+        "content": version.text,
+        "metadata": version.metadata,
+        "audience": version.audience,
+        "title": version.title,
+        "force": True,
+    }
+    moment = document.occurred_at or version.created_at
+    event = AxiomEvent(event_type=EVENT_TYPE, entity_id=document.entity_id, payload=payload, occurred_at=moment)
+    record_event(event, Event.Source.SIGNAL, sender=sender)
+    return True
+
+
+def replay(documents: Iterable[Document]) -> int:
+    """Process the documents' failed changes again, each as it was: with its own text, audience and time."""
+    pks = [each.failed_event_id for each in documents if each.failed_event_id]
+    return requeue(Event.objects.filter(pk__in=pks, state=Event.State.DEAD))

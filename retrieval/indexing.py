@@ -11,8 +11,9 @@ from django.db import transaction
 from django.db.models import Count, F
 from django.utils import timezone
 
+from features.models import Event
 from features.text import check_key
-from retrieval.changes import Switched, embed_passages, note_change, replace_chunks
+from retrieval.changes import NO_FAILURE, Switched, embed_passages, note_change, replace_chunks
 from retrieval.chunking import Passage, split
 from retrieval.content import Content, IndexResult, Origin, check_document
 from retrieval.embedders import embedder_of, get_embedder
@@ -121,25 +122,37 @@ def delete_document(index_name: str, entity_id: str, *, occurred_at: datetime | 
     return True
 
 
-def mark_failed(index_name: str, entity_id: str, reason: str, *, may_pass: bool, text: str = "") -> None:
-    """Note why a document could not be indexed; its previous version serves on.
+def mark_failed(index_name: str, event: Event, reason: str, *, content: Content | None) -> None:
+    """Note why an event's change could not be indexed; the version before it serves on.
 
-    `may_pass` has it tried again by itself, later from failure to failure. A document that never was indexed
-    is made of `text`, so that it is seen.
+    `content` is what the event makes of the document: the event is then replayed by itself, later from failure to
+    failure, and a document that never was indexed is shown with all of it. None: the event itself is wrong, and only
+    a document that is there says so. A change that is older than the document's state, or than another one that
+    failed, is not noted.
     """
-    index = Index.objects.filter(name=index_name).first()
-    if index is not None and text:
-        new = Document(index=index, entity_id=entity_id, title=entity_id, text=text, state=Document.State.FAILED)
-        Document.objects.bulk_create([new], ignore_conflicts=True)
-    document = Document.objects.live().filter(index=index, entity_id=entity_id).first()
-    if document is not None:
+    with transaction.atomic():
+        index = Index.objects.filter(name=index_name).first()
+        if index is not None and content is not None:
+            new = Document(
+                index=index, entity_id=content.entity_id, title=content.title, text=content.text,
+                metadata=content.metadata, audience=content.audience, state=Document.State.FAILED,
+            )  # fmt: skip
+            Document.objects.bulk_create([new], ignore_conflicts=True)
+        document = Document.objects.live().select_for_update().filter(index=index, entity_id=event.entity_id).first()
+        if document is None or (document.occurred_at and document.occurred_at > event.occurred_at):
+            return
+        if document.failure_after(event.occurred_at):
+            return
         wait = min(_RETRY_MAX, _RETRY * 2 ** min(document.failures, 10))
-        Document.objects.filter(pk=document.pk).update(
-            state=Document.State.FAILED,
-            error=reason,
-            failures=F("failures") + 1,
-            retry_at=timezone.now() + wait if may_pass else None,
-        )
+        is_unseen = document.version_id is None and document.state == Document.State.FAILED
+        document.state, document.error, document.failures = Document.State.FAILED, reason, document.failures + 1
+        document.failed_event, document.retry_at = event, timezone.now() + wait if content is not None else None
+        fields = ["state", "error", "failures", "failed_event", "retry_at"]
+        if content is not None and is_unseen:  # it shows the newest of what never was indexed
+            document.title, document.text = content.title, content.text
+            document.metadata, document.audience = content.metadata, content.audience
+            fields += ["title", "text", "metadata", "audience"]
+        Document.objects.filter(pk=document.pk).update(**{name: getattr(document, name) for name in fields})
 
 
 def unchanged(served: Document, content: Content, occurred_at: datetime | None) -> IndexResult | None:
@@ -147,12 +160,14 @@ def unchanged(served: Document, content: Content, occurred_at: datetime | None) 
     if served.version is None or served.version.content_hash != content.digest:
         return None
     changes: dict[str, Any] = {
-        "state": Document.State.INDEXED, "error": "", "failures": 0, "retry_at": None, "title": content.title,
-        "text": content.text, "metadata": content.metadata, "audience": content.audience,
+        "title": content.title, "text": content.text, "metadata": content.metadata, "audience": content.audience,
     }  # fmt: skip
+    if not served.failure_after(occurred_at):
+        changes |= NO_FAILURE
     if occurred_at and (served.occurred_at is None or served.occurred_at < occurred_at):
         changes["occurred_at"] = occurred_at
-    if not Document.objects.filter(pk=served.pk, version_id=served.version_id).update(**changes):
+    as_read = {"pk": served.pk, "version": served.version_id, "failed_event": served.failed_event_id}
+    if not Document.objects.filter(**as_read).update(**changes):
         return None  # another writer was faster
     return IndexResult(
         document_id=content.entity_id,

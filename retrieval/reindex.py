@@ -1,23 +1,19 @@
-"""Index documents again from their rows and versions, by the way that a save takes."""
+"""Index documents again: from the events that failed, from what they serve, and from their versions."""
 
 from collections.abc import Iterable
 
 from django.utils import timezone
 
-from retrieval.handlers import publish_document
+from features.models import Event
+from retrieval.handlers import publish_again, replay
 from retrieval.models import Document, DocumentVersion
 
 _RETRIED_AT_ONCE = 100
 
 
-def publish_again(documents: Iterable[Document], author: str = "") -> int:
+def reindex_all(documents: Iterable[Document], author: str = "") -> int:
     """Have each live document split and embedded anew; return how many."""
-    count = 0
-    for document in documents:
-        if document.deleted_at is None:
-            publish_document(document, force=True, sender=author)
-            count += 1
-    return count
+    return sum(publish_again(each, sender=author) for each in documents if each.deleted_at is None)
 
 
 def roll_back(version: DocumentVersion, author: str = "") -> None:
@@ -29,10 +25,8 @@ def roll_back(version: DocumentVersion, author: str = "") -> None:
 
 
 def retry_failed() -> int:
-    """Publish the documents again whose indexing failed and is due to be tried again; return how many."""
-    due = Document.objects.live().filter(state=Document.State.FAILED, retry_at__lte=timezone.now())
-    count = 0
-    for document in due.select_related("index").order_by("retry_at")[:_RETRIED_AT_ONCE]:
-        publish_document(document)
-        count += 1
-    return count
+    """Replay the changes whose indexing failed, was given up, and is due to be tried again; return how many."""
+    due = Document.objects.live().filter(
+        state=Document.State.FAILED, retry_at__lte=timezone.now(), failed_event__state=Event.State.DEAD
+    )
+    return replay(due.order_by("retry_at")[:_RETRIED_AT_ONCE])

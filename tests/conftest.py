@@ -111,3 +111,15 @@ def broker_down(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         forget_connections()
         yield
     forget_connections()
+
+
+@pytest.fixture
+def embedder(settings: Any) -> Iterator[type[Any]]:
+    """Have documents embedded without a model, by a class whose `failure` is raised while it is set."""
+    from tests.embedders import FragileEmbedder
+
+    settings.FABRA_EMBEDDER, settings.FABRA_EMBEDDING_MODEL = "tests.embedders.FragileEmbedder", "hashing-256"
+    FragileEmbedder.failure = None
+    FragileEmbedder.embedded.clear()
+    yield FragileEmbedder
+    FragileEmbedder.failure = None

@@ -36,6 +36,12 @@ class EventQuerySet(models.QuerySet["Event"]):
         later = models.Q(occurred_at__gt=event.occurred_at) | models.Q(occurred_at=event.occurred_at, id__gt=event.id)
         return self.filter(later, state_key=event.state_key, applied_at__isnull=False).exists()
 
+    def before(self, event: "Event", since: datetime | None) -> Self:
+        """The earlier events about the same state, after `since`, whose change is not there; oldest first."""
+        earlier = models.Q(occurred_at__lt=event.occurred_at) | models.Q(occurred_at=event.occurred_at, id__lt=event.pk)
+        rows = self.unapplied().filter(earlier, state_key=event.state_key).exclude(state_key="")
+        return (rows.filter(occurred_at__gt=since) if since else rows).order_by("occurred_at", "id")
+
     def supersede(self, applied: "Event") -> None:
         """End the waiting events of its type whose state is older than the one just applied."""
         older = models.Q(occurred_at__lt=applied.occurred_at) | models.Q(

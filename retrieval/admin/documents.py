@@ -18,10 +18,10 @@ from retrieval.admin.versions import compare_link, shown_source
 from retrieval.errors import DocumentNotFound
 from retrieval.indexing import delete_document
 from retrieval.models import Chunk, Document, DocumentVersion, Index
-from retrieval.reindex import publish_again
+from retrieval.reindex import reindex_all
 
 _SHOWN_ROWS = 100
-_EDITED = ("title", "text", "metadata", "deleted_at", "updated_at")
+_EDITED = ("title", "text", "metadata", "audience", "deleted_at", "updated_at")
 
 
 class LiveFilter(admin.SimpleListFilter):
@@ -122,7 +122,8 @@ class DocumentAdmin(ListAdmin):
 
     @action(description="Re-index", permissions=["change"])
     def reindex(self, request: HttpRequest, rows: QuerySet[Document]) -> None:
-        count = publish_again(rows.select_related("index").iterator(chunk_size=50), author=request.user.get_username())
+        documents = rows.select_related("index", "version").iterator(chunk_size=50)
+        count = reindex_all(documents, author=request.user.get_username())
         self.message_user(request, f"{count} being indexed again.", messages.SUCCESS if count else messages.WARNING)
 
     @display(description="title", ordering="title")

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from retrieval.models import Generation
 
 BACKENDS = {
+    "hashing": "retrieval.embedders.hashing.HashingEmbedder",
     "local": "retrieval.embedders.local.LocalEmbedder",
     "openai": "retrieval.embedders.openai.OpenAIEmbedder",
 }

@@ -49,11 +49,14 @@ def prune(run: IngestionRun, *, is_forced: bool, on_prune: Callable[[str], objec
 
 
 def gone_documents(run: IngestionRun) -> QuerySet[SourceDocument]:
-    """Return what the source gave once and has no more: its file is gone, or its row of the file is."""
+    """Return what the source gave once and has no more: its file is gone, or its row of the file is.
+
+    A row is gone where the last run that read the whole file is later than the last that gave the document.
+    """
     own = SourceDocument.objects.as_served().filter(file__index=run.index_id, file__source=run.source)
     return own.filter(
         Q(file__in=gone_files(run).values("pk"))
-        | (Q(file__run__isnull=False) & ~Q(run=F("file__run")) & ~Q(file__fingerprint=""))
+        | (Q(file__run__isnull=False) & (Q(run__lt=F("file__run")) | Q(run=None)) & ~Q(file__fingerprint=""))
     ).order_by("file__path", "pk")
 
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 
 from django.conf import settings
 from django.db import connection, transaction
@@ -43,6 +44,9 @@ class _Work:
     fingerprint: str = ""
     validators: dict[str, str] = field(default_factory=dict)
     started: float = field(default_factory=time.perf_counter)
+    said_at: datetime = field(default_factory=timezone.now)
+    """When the source said what is read here; a later change of the document is left as it is."""
+    is_superseded: bool = False
     waiting: int = 0
     """Documents that were read and are not indexed yet."""
     is_read: bool = False
@@ -150,6 +154,7 @@ class _Worker:
 
     def _items_of(self, work: _Work, *, is_intact: bool) -> Iterator[_Item]:
         work.started = time.perf_counter()
+        work.said_at = timezone.now() if self.run.location else self.run.created_at
         try:
             file = self.source.fetch(work.row.path, work.known.validators if is_intact else {})
             work.fingerprint = hashlib.sha256(self.how + file.content).hexdigest()
@@ -186,6 +191,7 @@ class _Worker:
             metadata=metadata | self.options.metadata,
             audience=audience,
             source=f"index_documents {work.row.path}",
+            occurred_at=work.said_at,
         )
 
     def _note(self, items: Sequence[_Item], outcomes: Sequence[Outcome]) -> None:
@@ -203,7 +209,8 @@ class _Worker:
         IngestionRun.objects.filter(pk=self.run.pk).update(heartbeat_at=timezone.now())
 
     def _note_all(self, items: Sequence[_Item], outcomes: Sequence[Outcome]) -> None:
-        self._note_origins([item for item, each in zip(items, outcomes, strict=True) if isinstance(each, IndexResult)])
+        pairs = zip(items, outcomes, strict=True)
+        self._note_origins([item for item, each in pairs if isinstance(each, IndexResult) and not each.is_superseded])
         for item, outcome in zip(items, outcomes, strict=True):
             row = item.work.row
             item.work.waiting -= 1
@@ -214,6 +221,7 @@ class _Worker:
             row.chunks += outcome.chunk_count
             row.embedded += outcome.embedded_count
             item.work.changed += outcome.is_changed
+            item.work.is_superseded |= outcome.is_superseded
         for work in {id(item.work): item.work for item in items}.values():
             if work.is_read and not work.waiting:
                 self._finish(work)
@@ -235,9 +243,10 @@ class _Worker:
             more = f" (and {len(work.errors) - 1:,} more)" if len(work.errors) > 1 else ""
             self._close(work, IngestionFile.State.FAILED, work.errors[0][:1000] + more)
             return
-        SourceFile.objects.filter(pk=work.known.pk).update(
-            fingerprint=work.fingerprint, validators=work.validators, run=self.run
-        )
+        if not work.is_superseded:  # else the next run reads the file again
+            SourceFile.objects.filter(pk=work.known.pk).update(
+                fingerprint=work.fingerprint, validators=work.validators, run=self.run
+            )
         self._close(work, IngestionFile.State.INDEXED if work.changed else IngestionFile.State.UNCHANGED)
 
     def _close(self, work: _Work, state: IngestionFile.State, reason: str = "") -> None:

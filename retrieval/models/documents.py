@@ -1,8 +1,12 @@
 """Documents and their versions."""
 
+from datetime import datetime
+
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models.functions import Now
+
+from features.models import Event
 
 
 class DocumentQuerySet(models.QuerySet["Document"]):
@@ -36,6 +40,14 @@ class Document(models.Model):
     retry_at = models.DateTimeField(
         null=True, editable=False, help_text="When indexing is tried again; empty: not before it is changed."
     )
+    failed_event = models.ForeignKey(
+        "features.Event",
+        null=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        editable=False,
+        help_text="The newest change that could not be indexed; a retry replays it, whole.",
+    )
     version = models.ForeignKey(
         "retrieval.DocumentVersion", null=True, blank=True, on_delete=models.SET_NULL, related_name="+", editable=False
     )
@@ -63,6 +75,11 @@ class Document(models.Model):
 
     def __str__(self) -> str:
         return self.title or self.entity_id
+
+    def failure_after(self, occurred_at: datetime | None) -> bool:
+        """Return whether a later change than this one failed; it stays to be retried when this one is indexed."""
+        failed = Event.objects.filter(pk=self.failed_event_id) if self.failed_event_id and occurred_at else None
+        return failed is not None and failed.filter(occurred_at__gt=occurred_at).exists()
 
 
 class DocumentVersion(models.Model):

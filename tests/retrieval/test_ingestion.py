@@ -10,6 +10,7 @@ import psutil
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
+from django.utils import timezone
 
 from retrieval import changes, indexing
 from retrieval.bulk import Draft, index_in_bulk
@@ -17,7 +18,7 @@ from retrieval.content import IndexResult
 from retrieval.embedders import get_embedder
 from retrieval.errors import EmbedderUnavailable
 from retrieval.indexing import delete_document, index_document
-from retrieval.ingestion.runs import RunOptions, open_run
+from retrieval.ingestion.runs import RunOptions, open_run, open_upload
 from retrieval.ingestion.work import work_at
 from retrieval.models import Chunk, Document, Index, IngestionFile, IngestionRun, SourceDocument
 from retrieval.sources import Folder
@@ -312,3 +313,28 @@ def test_front_matter_says_who_may_find_a_page(folder: Path) -> None:
     assert audiences == {"a": ["premium", "staff"], "b": ["staff"]}
     assert Document.objects.get(entity_id="a").metadata["colour"] == "red"
     assert "audience" not in Document.objects.get(entity_id="a").metadata
+
+
+def test_an_upload_that_waited_takes_nothing_newer_back(embedder: Any) -> None:
+    run = open_upload("docs", [("a.md", b"Uploaded text.")], RunOptions(), source="upload", started_by="ann")
+    embedder.failure = EmbedderUnavailable
+    with pytest.raises(EmbedderUnavailable):
+        work_at(run.pk)
+    embedder.failure = None
+    index_document("docs", "a", "Newer text.", audience=["staff"], occurred_at=timezone.now())
+    assert work_at(run.pk)
+    document = Document.objects.get()
+    assert (document.text, document.audience) == ("Newer text.", ["staff"])
+    assert not SourceDocument.objects.exists()
+
+
+def test_pruning_keeps_what_a_file_gave_whose_other_rows_failed(tmp_path: Path, embedder: Any, settings: Any) -> None:
+    settings.FABRA_DOCUMENT_MAX_BYTES = 100
+    table = tmp_path / "table.csv"
+    table.write_text("id,text\na,Text of a.\nb,Text of b.\n")
+    ingest(tmp_path)
+    table.write_text(f"id,text\na,Newer text of a.\nb,{'x ' * 100}\n")
+    assert "1 unreadable" in ingest(tmp_path, "--prune")
+    table.write_text("id,text\na,Text of a.\nb,Text of b.\n")
+    ingest(tmp_path, "--prune")
+    assert live() == {"table/a", "table/b"}

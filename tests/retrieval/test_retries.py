@@ -1,0 +1,294 @@
+"""A retry replays what failed, whole and with its own time; nobody finds a document who may not."""
+
+import itertools
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import hypothesis
+import pytest
+from django.utils import timezone
+from hypothesis import strategies as st
+
+from contexts.store import FeatureStore
+from features import processing
+from features.dead_letters import requeue
+from features.events import AxiomEvent, record_event
+from features.models import Event
+from features.registry import entity, feature
+from retrieval.errors import EmbedderUnavailable
+from retrieval.handlers import publish_again
+from retrieval.indexing import index_document
+from retrieval.models import Chunk, Document
+from retrieval.reindex import retry_failed
+from retrieval.search import search_plain
+from tests.embedders import WorkerDied
+
+pytestmark = pytest.mark.django_db
+
+NOW = datetime.now(UTC)
+INDEX = "knowledge_base"
+
+
+def record(age_s: float = 0, event_type: str = "doc_updated", entity_id: str = "a", **payload: Any) -> Event:
+    event = AxiomEvent(
+        event_type=event_type, entity_id=entity_id, payload=payload, occurred_at=NOW - timedelta(seconds=age_s)
+    )
+    return record_event(event, Event.Source.API)[0]
+
+
+def process(*rows: Event) -> list[str]:
+    for row in rows:
+        processing.take_turn(row.pk)
+    for row in rows:
+        row.refresh_from_db()
+    return [row.state for row in rows]
+
+
+def give_up(row: Event, embedder: Any) -> None:
+    """Process the event without an embedder until it is dead."""
+    embedder.failure = EmbedderUnavailable
+    while process(row) != ["dead"]:
+        Event.objects.filter(pk=row.pk).update(next_attempt_at=timezone.now())
+    embedder.failure = None
+
+
+def retry() -> int:
+    """Have the hour pass after which failed documents are tried again, and work off what that queues."""
+    Document.objects.filter(state="failed").exclude(retry_at=None).update(retry_at=timezone.now())
+    count = retry_failed()
+    for row in Event.objects.due():
+        process(row)
+    return count
+
+
+def found(audience: tuple[str, ...] = ()) -> list[str]:
+    return [hit.content for hit in search_plain(INDEX, "text", 10, audience=audience).hits]
+
+
+@pytest.fixture(autouse=True)
+def an_index(embedder: Any) -> None:
+    index_document(INDEX, "other", "Another document.", occurred_at=NOW - timedelta(days=1))
+
+
+def test_a_retry_publishes_a_new_document_to_its_own_audience(embedder: Any) -> None:
+    row = record(content="Secret text.", audience=["staff"], title="T", metadata={"k": 1})
+    give_up(row, embedder)
+    shown = Document.objects.get(entity_id="a")
+    assert (shown.state, shown.text, shown.audience) == ("failed", "Secret text.", ["staff"])
+    assert "Secret text." not in found(("staff",))
+    assert retry() == 1
+    assert "Secret text." not in found()
+    assert "Secret text." in found(("staff",))
+    document = Document.objects.get(entity_id="a")
+    row.refresh_from_db()
+    assert (document.state, document.title, document.metadata, document.occurred_at, row.state) == (
+        "indexed", "T", {"k": 1}, row.occurred_at, "done",
+    )  # fmt: skip
+
+
+def test_a_retry_publishes_the_new_text_of_a_known_document_not_the_old(embedder: Any) -> None:
+    process(record(20, content="Old text."))
+    give_up(record(10, content="New text.", audience=["staff"]), embedder)
+    assert "Old text." in found()
+    retry()
+    document = Document.objects.get(entity_id="a")
+    assert (document.text, document.audience, document.failed_event, document.retry_at) == (
+        "New text.", ["staff"], None, None,
+    )  # fmt: skip
+
+
+def test_a_retry_takes_nothing_newer_back(embedder: Any) -> None:
+    older = record(20, content="Old text.", audience=["staff"])
+    give_up(older, embedder)
+    process(record(10, content="New text.", audience=["partners"]))
+    assert retry() == 0
+    requeue(Event.objects.filter(pk=older.pk))
+    assert process(older) == ["superseded"]
+    document = Document.objects.get(entity_id="a")
+    assert (document.text, document.audience, document.state) == ("New text.", ["partners"], "indexed")
+
+
+def test_a_failure_that_is_older_than_the_document_is_not_its_own(embedder: Any) -> None:
+    older = record(20, content="Old text.")
+    index_document(INDEX, "a", "New text.", occurred_at=NOW)
+    give_up(older, embedder)
+    assert Document.objects.get(entity_id="a").state == "indexed"
+
+
+def test_an_older_change_that_succeeds_leaves_the_newer_failure_to_be_retried(embedder: Any) -> None:
+    older, newer = record(20, content="Old text."), record(10, content="New text.", audience=["staff"])
+    Event.objects.filter(pk=older.pk).update(next_attempt_at=timezone.now() + timedelta(hours=1))
+    give_up(newer, embedder)
+    Event.objects.filter(pk=older.pk).update(next_attempt_at=timezone.now())
+    assert process(older) == ["done"]
+    assert (Document.objects.get(entity_id="a").state, "Old text." in found()) == ("failed", True)
+    retry()
+    assert "New text." in found(("staff",)) and "New text." not in found()
+
+
+def test_a_change_without_an_audience_keeps_that_of_one_that_failed(embedder: Any) -> None:
+    process(record(30, content="Public text."))
+    give_up(record(20, content="Secret text.", audience=["staff"]), embedder)
+    assert process(record(10, content="Newer text.")) == ["done"]
+    assert "Newer text." not in found()
+    assert "Newer text." in found(("staff",))
+
+
+def test_a_change_without_an_audience_after_one_whose_audience_was_refused_is_refused() -> None:
+    assert process(record(20, content="Secret text.", audience="staff")) == ["dead"]
+    later = record(10, content="Newer text.")
+    assert process(later) == ["dead"]
+    assert "audience is not known" in later.error
+    assert process(record(content="Newest text.", audience=[])) == ["done"]
+
+
+def test_a_refused_event_makes_no_row_that_somebody_could_publish() -> None:
+    assert process(record(content="Secret text.", audience="staff")) == ["dead"]
+    assert not Document.objects.filter(entity_id="a").exists()
+
+
+def test_reindexing_takes_nothing_back_that_is_on_its_way() -> None:
+    process(record(20, content="Old text."))
+    waiting = record(10, content="New text.", audience=["staff"])
+    document = Document.objects.get(entity_id="a")
+    assert publish_again(document)
+    again = Event.objects.latest("pk")
+    assert (again.payload["content"], again.occurred_at) == ("Old text.", document.occurred_at)
+    process(again, waiting)
+    assert (Document.objects.get(entity_id="a").text, found()) == ("New text.", ["Another document."])
+
+
+def test_reindexing_a_failed_document_replays_its_change(embedder: Any) -> None:
+    row = record(content="Secret text.", audience=["staff"])
+    give_up(row, embedder)
+    assert publish_again(Document.objects.get(entity_id="a"))
+    assert process(row) == ["done"]
+    assert Event.objects.count() == 1
+    assert "Secret text." not in found()
+
+
+def test_a_feature_that_indexes_without_an_audience_keeps_the_events() -> None:
+    store = FeatureStore()
+
+    @entity()
+    class Page:
+        page_id: str
+
+    @feature(entity=Page, trigger="doc_updated")
+    async def page_text(page_id: str, event: AxiomEvent) -> str:
+        await store.index(INDEX, page_id, event.payload["content"])
+        return "indexed"
+
+    rows = record(10, content="Secret text.", audience=["staff"]), record(content="Newer text.")
+    assert process(*rows) == ["done", "done"]
+    assert "Newer text." not in found()
+    assert "Newer text." in found(("staff",))
+
+
+UPDATE = st.fixed_dictionaries({}, optional={"audience": st.sampled_from([[], ["staff"], ["partners"]])})
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.sampled_from(["update", "update, applied", "update, failed", "update, worker died"]), UPDATE),
+        st.tuples(st.just("delete"), st.none()),
+        st.tuples(st.sampled_from(["process", "requeue", "die"]), st.integers(0, 7)),
+        st.tuples(st.sampled_from(["outage", "recover", "later", "sweep"]), st.none()),
+    ),
+    min_size=3,
+    max_size=20,
+)
+
+
+FATES: dict[str, type[BaseException] | None] = {
+    "update, applied": None,
+    "update, failed": EmbedderUnavailable,
+    "update, worker died": WorkerDied,
+}
+
+
+class Story:
+    """One document's events, in the order of their times, and workers that come to them in any other."""
+
+    numbers = itertools.count()
+
+    def __init__(self, embedder: Any) -> None:
+        self.embedder = embedder
+        self.entity_id = f"story-{next(self.numbers)}"
+        self.rows: list[Event] = []
+        self.audiences: dict[str, list[str]] = {}
+        """Who may find each text: what its event says, or what it leaves as it was."""
+        self.last: str | None = None
+
+    def step(self, kind: str, value: Any) -> None:
+        if kind.startswith("update"):
+            text = f"text {len(self.rows)}"
+            kept = self.audiences[self.last] if self.last is not None else []
+            self.audiences[text], self.last = value.get("audience", kept), text
+            self.publish("doc_updated", content=text, **value)
+            if kind != "update":
+                self.work(self.rows[-1], FATES[kind])
+        elif kind == "delete":
+            self.last = None
+            self.publish("doc_deleted")
+        elif kind in ("outage", "recover"):
+            self.embedder.failure = EmbedderUnavailable if kind == "outage" else None
+        elif kind == "later":
+            self.pass_time()
+        elif kind == "sweep":
+            retry_failed()
+        elif self.rows:
+            row = self.rows[value % len(self.rows)]
+            if kind == "requeue":
+                requeue(Event.objects.filter(pk=row.pk))
+            else:
+                self.work(row, WorkerDied if kind == "die" else self.embedder.failure)
+
+    def publish(self, event_type: str, **payload: Any) -> None:
+        self.rows.append(record(-0.001 * len(self.rows), event_type, self.entity_id, **payload))
+
+    def work(self, row: Event, failure: type[BaseException] | None = None) -> None:
+        before, self.embedder.failure = self.embedder.failure, failure
+        try:
+            processing.take_turn(row.pk)
+        except WorkerDied:
+            pass
+        finally:
+            self.embedder.failure = before
+
+    def pass_time(self) -> None:
+        """Bring about what an hour does: waiting events are due, what a dead worker had taken is given back."""
+        Event.objects.filter(state="running").update(started_at=timezone.now() - timedelta(hours=1))
+        processing.release_abandoned()
+        Event.objects.exclude(state="running").update(next_attempt_at=timezone.now())
+        Document.objects.filter(state="failed").exclude(retry_at=None).update(retry_at=timezone.now())
+
+    def finish(self) -> None:
+        self.embedder.failure = None
+        for _ in range(len(self.rows) + 2):
+            self.pass_time()
+            retry_failed()
+            for row in self.rows:
+                self.work(row)
+
+    def check(self) -> None:
+        for chunk in Chunk.objects.filter(document__entity_id=self.entity_id):
+            assert chunk.audience == self.audiences[chunk.text]
+        for document in Document.objects.filter(entity_id=self.entity_id, deleted_at=None):
+            assert document.audience == self.audiences[document.text], "what the admin would publish"
+        hits = search_plain(INDEX, "text", 10).hits
+        assert all(not self.audiences[hit.content] for hit in hits if hit.document_id == self.entity_id)
+
+
+# Each example has a document of its own, and says itself whether the embedder is there.
+@hypothesis.settings(max_examples=60, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture])
+@hypothesis.given(steps=STEPS)
+def test_any_interleaving_ends_in_the_newest_state_with_its_own_audience(steps: list[Any], embedder: Any) -> None:
+    story = Story(embedder)
+    embedder.failure = None
+    for kind, value in steps:
+        story.step(kind, value)
+        story.check()
+    story.finish()
+    story.check()
+    served = list(Chunk.objects.filter(document__entity_id=story.entity_id).values_list("text", flat=True))
+    assert served == ([story.last] if story.last is not None else [])
+    assert not Document.objects.filter(entity_id=story.entity_id, deleted_at=None).exclude(state="indexed").exists()
