@@ -12,7 +12,7 @@ from django.http import HttpRequest, JsonResponse
 
 from bench.assembly import insert_row
 from bench.search import bare_search
-from features.per_loop import PerLoop
+from common.per_loop import PerLoop
 from retrieval.models import Index
 
 _client = PerLoop(

@@ -19,13 +19,14 @@ from django.db.models import Count, F
 from bench.events import INDEX, forget_documents, payload_of, text_of
 from bench.figures import Row, Spread, say
 from bench.servers import Program, beat, consumer, worker
-from features.bus import RedisEventBus
-from features.errors import EventBusUnavailable
-from features.events import AxiomEvent, record_event
-from features.models import Event
+from events.bus import RedisEventBus
+from events.errors import EventBusUnavailable
+from events.event import AxiomEvent
+from events.models import Event
+from events.outbox import record_event
 from retrieval.embedders import get_embedder
 from retrieval.models import Chunk, Document, DocumentVersion, Index
-from retrieval.search import search_plain
+from retrieval.search.execute import search_plain
 
 DOCUMENTS, PUBLISHERS, WORKERS, KILLS = 100, 8, 2, 5
 _PATIENCE_S = 600.0

@@ -15,9 +15,9 @@ from bench.questions import different_questions
 from bench.servers import PROJECT, uvicorn
 from bench.surroundings import USERS, user_ids
 from chat.models import ApiKey
+from common.redis import async_redis, redis_key
 from contexts.models import TraceBody
 from fabra_project.stack.bot import web_processes
-from features.redis_clients import async_redis, redis_key
 
 ROUNDS = 3
 MANY = 32

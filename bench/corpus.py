@@ -12,11 +12,11 @@ from django.db import connection, transaction
 
 from bench.figures import say
 from bench.questions import sample_words
-from retrieval import hnsw
 from retrieval.embedders import get_embedder
-from retrieval.evaluation import workbench
-from retrieval.lexemes import merge_counts
+from retrieval.evaluation import temporary_index
+from retrieval.generations import hnsw
 from retrieval.models import Document, DocumentVersion, Generation, Index
+from retrieval.search.lexemes import merge_counts
 
 _BATCH = 5000
 _TELL_S = 30
@@ -38,7 +38,7 @@ def filled_index(size: int) -> Index:
         say(f"Filling an index of {size:,} chunks ...")
         started = time.perf_counter()
         with transaction.atomic():
-            workbench.remove(name)  # one that somebody changed
+            temporary_index.remove(name)  # one that somebody changed
             index = _fill(name, size)
         say(f"Filled in {time.perf_counter() - started:.0f} s, document frequencies and term weights included.")
     assert index.generation is not None

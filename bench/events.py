@@ -13,11 +13,11 @@ from bench.figures import Limit, Row, Spread, say
 from bench.questions import sample_words
 from bench.servers import consumer, uvicorn, worker
 from chat.models import ApiKey
-from features.bus import RedisEventBus
-from features.events import AxiomEvent
-from features.models import Event, WebhookSource
-from features.webhooks import sign
-from retrieval.indexing import index_document
+from events.bus import RedisEventBus
+from events.event import AxiomEvent
+from events.models import Event, WebhookSource
+from events.webhooks import sign
+from retrieval.indexing.documents import index_document
 from retrieval.models import Document, Index
 
 INDEX, FLOOR_INDEX = "bench-events", "bench-events-floor"

@@ -1,7 +1,7 @@
 """Three features online, against a raw HMGET of the same fields through the same client."""
 
 from bench.figures import Goal, Row, interleaved
-from features.redis_clients import async_redis, redis_key
+from common.redis import async_redis, redis_key
 
 NAMES = ["user_tier", "support_history", "message_count"]
 USER = "user_123"

@@ -7,9 +7,9 @@ from asgiref.sync import sync_to_async
 
 from bench.figures import Goal, Row, Spread
 from bench.questions import sample_words
-from retrieval.bulk import Draft, index_in_bulk
-from retrieval.chunking import split
 from retrieval.embedders import get_embedder
+from retrieval.indexing.bulk import Draft, index_in_bulk
+from retrieval.indexing.chunking import split
 from retrieval.models import Index
 
 _WORDS, _BATCH = 450, 32

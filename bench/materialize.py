@@ -9,8 +9,8 @@ from asgiref.sync import sync_to_async
 from django.db import connection
 
 from bench.figures import Goal, Row, Spread, say
+from common.redis import async_redis, redis_key
 from features.models import FeatureValue, KnownEntity, MaterializationRun
-from features.redis_clients import async_redis, redis_key
 from features.registry import entity, feature, features
 from features.values import StoredValue
 

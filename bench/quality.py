@@ -8,7 +8,7 @@ from asgiref.sync import sync_to_async
 
 from bench.figures import Goal, Row, Spread, say
 from retrieval.embedders import get_embedder
-from retrieval.evaluation import beir, metrics, workbench
+from retrieval.evaluation import beir, metrics, temporary_index
 from retrieval.evaluation.benchmark import Question, questions_of
 from retrieval.evaluation.benchmark import measure as measure_mode
 
@@ -34,8 +34,8 @@ def _measure(name: str, limit: int) -> list[Row]:
     queries, qrels = beir.read_queries(folder / "queries.jsonl"), beir.read_qrels(folder / "qrels" / "test.tsv")
     documents = beir.read_corpus(folder / "corpus.jsonl")
     questions = questions_of(queries, qrels, documents, limit)
-    with workbench.own_index() as index:
-        workbench.fill(index, documents)
+    with temporary_index.own_index() as index:
+        temporary_index.fill(index, documents)
         found = {mode: measure_mode(index, questions, mode) for mode in ("semantic", "lexical", "hybrid")}
     legs = {mode: result.means["ndcg@10"] for mode, result in found.items()}
     say(f"{name}: " + ", ".join(f"{mode} nDCG@10 {value:.4f}" for mode, value in legs.items()))

@@ -4,7 +4,7 @@ from asgiref.sync import sync_to_async
 from django.db import connection
 
 from bench.figures import Goal, Row, interleaved
-from features.redis_clients import async_redis, redis_key
+from common.redis import async_redis, redis_key
 from retrieval.models import Index
 
 QUESTION = "How do I reset my password?"

@@ -12,12 +12,13 @@ from django.db import connection
 from bench.corpus import filled_index
 from bench.figures import Goal, Row, interleaved, say
 from bench.questions import sample_questions
-from features.statements import planned_cursor
-from retrieval import hnsw, search
+from common.sql.statements import planned_cursor
 from retrieval.embedders import get_embedder
+from retrieval.generations import hnsw
 from retrieval.models import Index
-from retrieval.questions import ask
-from retrieval.ranking import REACH, Ranking, depth, ranking_sql
+from retrieval.search import execute
+from retrieval.search.query import ask
+from retrieval.search.ranking import REACH, Ranking, depth, ranking_sql
 
 TOP_K = 5
 SIZES = (10_000, 100_000)
@@ -39,7 +40,7 @@ async def measure_size(size: int, *, rounds: int) -> list[Row]:
     say(await sync_to_async(_sizes)(index))
 
     async def ours(number: int) -> None:
-        await search.search(index.name, questions[number % len(questions)], TOP_K)
+        await execute.search(index.name, questions[number % len(questions)], TOP_K)
 
     async def floor(number: int) -> None:
         await sync_to_async(bare_search)(index, questions[number % len(questions)])
@@ -134,7 +135,7 @@ def _say_recall(index: Index, questions: list[str]) -> None:
             best = _execute(
                 replace(_ranking(index, question, filters=filters), is_exact=True, limit=10, candidates=1000)
             )
-            hits = search.search_plain(index.name, question, 10, filters).hits
+            hits = execute.search_plain(index.name, question, 10, filters).hits
             least = min((row[9] for row in best), default=0.0) - 1e-5
             shares.append(sum(hit.score >= least for hit in hits) / max(len(best), 1))
         label = f"filter {filters}" if filters else "no filter"

@@ -82,7 +82,7 @@ def forget() -> None:
         cursor.execute("DROP TABLE IF EXISTS bench_row")
         cursor.execute(
             "TRUNCATE chat_message, chat_conversation, chat_apikey, chat_reservation, contexts_tracebody, "
-            "contexts_trace, features_event, features_featurevalue CASCADE"
+            "contexts_trace, events_event, features_featurevalue CASCADE"
         )
     client = redis.Redis.from_url(settings.REDIS_URL)
     for key in client.scan_iter(f"{PREFIX}:*", count=1000):

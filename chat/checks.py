@@ -5,8 +5,8 @@ from typing import Any
 from django.conf import settings
 from django.core import checks
 
-from chat.context import chat_context
-from features.errors import NotFound
+from chat.resolve_context import chat_context
+from common.errors import NotFound
 
 
 def check_chat_context(**kwargs: Any) -> list[checks.CheckMessage]:

@@ -12,7 +12,7 @@ from chat.api.chat import answer_body
 from chat.api.errors import describe, headers_of
 from chat.engine import Answer, Question, begin, run
 from chat.errors import InvalidMessage
-from features.background import spawn
+from common.background import spawn
 
 _FORBIDDEN = 4403
 

@@ -15,25 +15,27 @@ from django.db.models import Model
 from django.utils import timezone
 
 from chat import limits
+from chat.admission import Admission
 from chat.citations import Citation, mark_cited, passages_in
-from chat.context import chat_context, require_context
 from chat.errors import DeadlineExceeded, InvalidMessage, MessageTooLong
-from chat.limits import Admission
 from chat.models import Conversation, Message
 from chat.providers import Completion, Delta, Prompt, Provider, cost_usd, get_provider
+from chat.resolve_context import chat_context, require_context
+from common.background import HEAD_START_S, spawn
+from common.errors import FabraError
+from common.sql.rows import Statement
+from common.validation import check_key, check_text
 from contexts import traces
 from contexts.errors import TraceNotWritten
 from contexts.items import Context
 from contexts.models import Trace
+from events.dispatch import dispatch, queue_of
+from events.event import AxiomEvent
+from events.models import Event
+from events.outbox import new_event
 from features import registry
-from features.background import HEAD_START_S, spawn
-from features.errors import FabraError
-from features.events import AxiomEvent, dispatch, new_event, queue_of
-from features.models import Event
 from features.online import one_view
-from features.rows import Statement
 from features.serving import read_features
-from features.text import check_key, check_text
 
 logger = logging.getLogger(__name__)
 

@@ -1,11 +1,7 @@
-"""What can go wrong in a chat; see features.errors for the root and its kinds."""
+"""What can go wrong in a chat; see common.errors for the root and its kinds."""
 
-from typing import TYPE_CHECKING
-
-from features.errors import FabraError, InvalidInput, Unavailable
-
-if TYPE_CHECKING:
-    from chat.limits import Admission
+from chat.admission import Admission
+from common.errors import FabraError, InvalidInput, Unavailable
 
 
 class InvalidMessage(InvalidInput):
@@ -25,7 +21,7 @@ class RateLimited(FabraError):
 
     code = "rate_limited"
 
-    def __init__(self, admission: "Admission") -> None:
+    def __init__(self, admission: Admission) -> None:
         super().__init__(
             f"The limit of {admission.limit} messages is reached; try again in {admission.retry_after_s} seconds."
         )

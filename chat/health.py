@@ -6,7 +6,7 @@ from asgiref.sync import sync_to_async
 from django.db import DatabaseError, connection
 from django.http import HttpRequest, JsonResponse
 
-from features.redis_clients import REDIS_ERRORS, async_redis
+from common.redis import REDIS_ERRORS, async_redis
 from retrieval.embedders import get_embedder
 from retrieval.errors import EmbedderUnavailable
 

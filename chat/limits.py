@@ -1,10 +1,7 @@
 """Rate limits by tier: one atomic step decides, before any work is done."""
 
 import logging
-import math
-import time
 import uuid
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from asgiref.sync import sync_to_async
@@ -12,9 +9,10 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.utils import timezone
 
+from chat.admission import Admission
 from chat.errors import RateLimited
 from chat.models import Message, Reservation
-from features.redis_clients import REDIS_ERRORS, async_redis, redis_key
+from common.redis import REDIS_ERRORS, async_redis, redis_key
 
 logger = logging.getLogger(__name__)
 
@@ -35,32 +33,6 @@ end
 local oldest = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
 return {is_in, count, (tonumber(oldest[2]) or now_ms) + window_ms}
 """
-
-
-@dataclass(frozen=True, kw_only=True)
-class Admission:
-    """A message that was let in, or was not, and where the user's limit stands."""
-
-    user_id: str
-    token: str
-    limit: int
-    remaining: int
-    resets_at: datetime
-    """When the oldest counted message leaves the window."""
-    is_degraded: bool = False
-    """Redis did not answer: PostgreSQL counted."""
-
-    @property
-    def retry_after_s(self) -> int:
-        return max(1, math.ceil(self.resets_at.timestamp() - time.time()))
-
-    def headers(self) -> dict[str, str]:
-        headers = {
-            "X-RateLimit-Limit": str(self.limit),
-            "X-RateLimit-Remaining": str(self.remaining),
-            "X-RateLimit-Reset": str(math.ceil(self.resets_at.timestamp())),
-        }
-        return headers | ({"X-RateLimit-Degraded": "true"} if self.is_degraded else {})
 
 
 def limit_of(tier: object) -> int:

@@ -13,9 +13,9 @@ class ContextsConfig(AppConfig):
         from contexts import recorder
         from contexts.checks import check_encoding
         from contexts.discovery import load_definitions
-        from contexts.queries import traced_queries
+        from contexts.recent_queries import traced_queries
         from features.signals import features_read
-        from retrieval.queries import remembers_queries
+        from retrieval.search.recent_queries import remembers_queries
         from retrieval.signals import retrieved, searched
 
         remembers_queries(traced_queries)
@@ -23,12 +23,12 @@ class ContextsConfig(AppConfig):
         searched.connect(recorder.on_searched)
         retrieved.connect(recorder.on_retrieved)
         checks.register(check_encoding)
-        post_migrate.connect(_mirror, sender=self)
+        post_migrate.connect(_sync, sender=self)
         load_definitions()
 
 
-def _mirror(**kwargs: Any) -> None:
-    from contexts.mirror import mirror_contexts
+def _sync(**kwargs: Any) -> None:
+    from contexts.sync_definitions import sync_contexts
 
     if not settings.FABRA_STANDALONE:
-        mirror_contexts()
+        sync_contexts()

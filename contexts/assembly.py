@@ -12,6 +12,12 @@ from typing import Any, Literal
 from asgiref.sync import sync_to_async
 from django.conf import settings
 
+from common.background import HEAD_START_S, spawn
+from common.calling import call
+from common.definitions import Location, Registry
+from common.durations import Duration, format_duration, parse_duration
+from common.errors import DefinitionError, FabraError
+from common.operator_settings import Snapshot
 from contexts import recorder, traces
 from contexts.budget import Budgeted, apply_budget
 from contexts.errors import AssemblyError, BudgetExceeded, ContextDisabled, FreshnessViolation
@@ -20,12 +26,6 @@ from contexts.items import Context, ContextItem
 from contexts.models import ContextDefinition, Trace
 from contexts.recorder import Recorder
 from contexts.tokens import Tokenizer, tokenizer_for
-from features.background import HEAD_START_S, spawn
-from features.compute import call
-from features.durations import Duration, format_duration, parse_duration
-from features.errors import DefinitionError, FabraError
-from features.overrides import Snapshot
-from features.registry import Location, Registry
 
 BODY_FORMAT = 1
 

@@ -1,8 +1,8 @@
-"""What can go wrong in an assembly; see features.errors for the root and its kinds."""
+"""What can go wrong in an assembly; see common.errors for the root and its kinds."""
 
 from typing import Any
 
-from features.errors import FabraError, Unavailable
+from common.errors import FabraError, Unavailable
 
 
 class AssemblyError(FabraError):

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from contexts.recorder import Recorder
+from events.models import Event
 from features import registry
-from features.models import Event
 from features.values import FeatureRead
 from retrieval.freshness import documents_behind
 

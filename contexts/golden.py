@@ -6,7 +6,7 @@ from typing import Any
 from contexts.models import Trace, TraceBody
 from retrieval.models import GoldenQuestion, Index
 from retrieval.models.golden import question_digest
-from retrieval.questions import QUERY_MAX_CHARS
+from retrieval.search.query import QUERY_MAX_CHARS
 
 
 def keep_as_golden(trace: Trace) -> GoldenQuestion | None:

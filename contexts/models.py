@@ -7,7 +7,7 @@ from django.contrib.postgres.indexes import GinIndex
 from django.db import models
 from django.utils import timezone
 
-from features.models import Definition
+from common.models import Definition
 
 
 class ContextDefinition(Definition):

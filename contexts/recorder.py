@@ -6,8 +6,8 @@ from datetime import datetime
 from typing import Any
 
 from features.values import FeatureRead
-from retrieval.hits import DEGRADED_FLAGS, SearchRecord
-from retrieval.retrievers import RetrieverCall
+from retrieval.retrievers.declaration import RetrieverCall
+from retrieval.search.hits import DEGRADED_FLAGS, SearchRecord
 
 
 @dataclass

@@ -7,20 +7,21 @@ from typing import Any, Unpack, overload
 from asgiref.sync import sync_to_async
 from django.conf import settings
 
+from common.durations import Duration
+from common.errors import InvalidInput, NotFound
+from common.validation import check_key, to_json
 from contexts.assembly import online_store
-from features import history, materialize, registry, serving
-from features.durations import Duration
-from features.errors import InvalidInput, NotFound
-from features.handlers import state_moment
+from events.handlers import current_handling
+from features import history, registry, serving
+from features.materialization import requests
 from features.models import FeatureValue, MaterializationRun
-from features.text import check_key, to_json
-from features.writes import write_values
-from retrieval import indexing
-from retrieval import search as searching
-from retrieval.content import IndexResult
-from retrieval.handlers import known_audience
-from retrieval.hits import Hits
-from retrieval.questions import SearchOptions
+from features.value_writer import write_values
+from retrieval.event_handlers import known_audience
+from retrieval.indexing import documents
+from retrieval.indexing.document_input import IndexResult
+from retrieval.search import execute as searching
+from retrieval.search.hits import Hits
+from retrieval.search.query import SearchOptions
 
 Feature = str | Callable[..., Any]
 
@@ -95,8 +96,8 @@ class FeatureStore:
         end: datetime | None = None,
         every: Duration | None = None,
     ) -> MaterializationRun:
-        """Compute and store a feature for many entities, backfill or load a range; see features.materialize."""
-        return await materialize.materialize(_name(feature), entity_ids, start, end, every)
+        """Compute and store a feature for many entities, backfill or load a range; see features.materialization."""
+        return await requests.materialize(_name(feature), entity_ids, start, end, every)
 
     async def index(
         self,
@@ -108,15 +109,15 @@ class FeatureStore:
         title: str = "",
         audience: Sequence[str] | None = None,
     ) -> IndexResult:
-        """Make a document say `text` in every search from now on; see retrieval.indexing.
+        """Make a document say `text` in every search from now on; see retrieval.indexing.documents.
 
         Called while a state event (`doc_*`) is handled, it is as old as that: it takes nothing newer back. Without
         `audience` the document is for whom that event says, else for whom it was; an empty one is everyone.
         """
         if audience is None:
             audience = await sync_to_async(known_audience)(index_name, entity_id)
-        return await sync_to_async(indexing.index_document)(
-            index_name, entity_id, text, metadata, title=title, audience=audience, occurred_at=state_moment()
+        return await sync_to_async(documents.index_document)(
+            index_name, entity_id, text, metadata, title=title, audience=audience, occurred_at=_as_of()
         )
 
     async def search(
@@ -127,12 +128,12 @@ class FeatureStore:
         filters: dict[str, Any] | None = None,
         **options: Unpack[SearchOptions],
     ) -> Hits:
-        """Return the best `top_k` chunks of an index, best first; see retrieval.search and retrieval.filters."""
+        """Return the best `top_k` chunks of an index, best first; see retrieval.search."""
         return await searching.search(index_name, query, top_k, filters, **options)
 
     async def delete_document(self, index_name: str, entity_id: str) -> None:
         """Remove a document from every search; raise DocumentNotFound."""
-        await sync_to_async(indexing.delete_document)(index_name, entity_id, occurred_at=state_moment())
+        await sync_to_async(documents.delete_document)(index_name, entity_id, occurred_at=_as_of())
 
 
 def _name(feature: Feature) -> str:
@@ -142,3 +143,9 @@ def _name(feature: Feature) -> str:
     if spec is None:
         raise NotFound(f"{feature!r} is no declared feature.")
     return spec.name
+
+
+def _as_of() -> datetime | None:
+    """Return the time of the state event that is being handled: what a handler stores is as old as that."""
+    handling = current_handling()
+    return handling.as_of if handling else None

@@ -16,12 +16,12 @@ from django.db.models import Model
 from django.utils import timezone
 from psycopg.types.json import Jsonb
 
+from common.sql.rows import Statement, write_together
+from common.validation import to_json
 from contexts.errors import TraceNotWritten
 from contexts.models import Trace, TraceBody
 from features.errors import OnlineStoreUnavailable
 from features.online import OnlineStore
-from features.rows import Statement, write_together
-from features.text import to_json
 
 logger = logging.getLogger(__name__)
 

@@ -1,5 +1,5 @@
 """`from fabra.bus import RedisEventBus`"""
 
-from features.bus import RedisEventBus
+from events.bus import RedisEventBus
 
 __all__ = ["RedisEventBus"]

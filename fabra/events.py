@@ -1,5 +1,5 @@
 """`from fabra.events import AxiomEvent`"""
 
-from features.events import AxiomEvent
+from events.event import AxiomEvent
 
 __all__ = ["AxiomEvent"]

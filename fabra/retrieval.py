@@ -1,6 +1,6 @@
 """`from fabra.retrieval import retriever`"""
 
-from retrieval.hits import Hit, Hits
-from retrieval.retrievers import retriever
+from retrieval.retrievers.declaration import retriever
+from retrieval.search.hits import Hit, Hits
 
 __all__ = ["Hit", "Hits", "retriever"]

@@ -18,8 +18,8 @@ from django.db import close_old_connections, reset_queries  # noqa: E402
 from django.urls import path  # noqa: E402
 
 from chat.consumers import ChatConsumer  # noqa: E402
+from common.background import own_thread  # noqa: E402
 from fabra_project.static_files import with_static_files  # noqa: E402
-from features.background import own_thread  # noqa: E402
 
 
 async def http(scope: Any, receive: Any, send: Any) -> None:

@@ -108,6 +108,8 @@ INSTALLED_APPS = [
     "drf_spectacular_sidecar",
     "channels",
     "django_celery_beat",
+    "common",
+    "events",
     "features",
     "retrieval",
     "contexts",
@@ -365,8 +367,8 @@ UNFOLD = {
                 (
                     "Operations",
                     [
-                        ("Events", "bolt", "features_event"),
-                        ("Webhook sources", "webhook", "features_webhooksource"),
+                        ("Events", "bolt", "events_event"),
+                        ("Webhook sources", "webhook", "events_webhooksource"),
                         ("Context definitions", "layers", "contexts_contextdefinition"),
                         ("Users", "group", "auth_user"),
                     ],

@@ -1,8 +1,8 @@
+from datetime import timedelta
 from typing import Any
 
 from django.apps import AppConfig
 from django.conf import settings
-from django.core import checks
 from django.db.models.signals import post_migrate, post_save
 
 
@@ -13,30 +13,35 @@ class FeaturesConfig(AppConfig):
     def ready(self) -> None:
         from django_celery_beat.models import PeriodicTask
 
-        from features.checks import check_celery
+        from events.handlers import register_handlers
+        from events.signals import recorded
+        from features import event_handlers
         from features.models import FeatureDefinition
 
-        checks.register(check_celery)
-        post_migrate.connect(_mirror, sender=self)
+        register_handlers(event_handlers.handlers)
+        recorded.connect(event_handlers.remember_entities)
+        post_migrate.connect(_sync, sender=self)
         post_save.connect(_schedule, sender=FeatureDefinition)
         post_save.connect(_adopt, sender=PeriodicTask)
 
 
-def _mirror(**kwargs: Any) -> None:
-    from features.mirror import mirror_features
+def _sync(**kwargs: Any) -> None:
+    from common.periodic_tasks import keep_entry
+    from features.sync_definitions import sync_features
 
     if not settings.FABRA_STANDALONE:
-        mirror_features()
+        sync_features()
+        keep_entry("pick up materialisation runs", "features.tasks.upkeep", timedelta(seconds=5))
 
 
 def _schedule(instance: Any, **kwargs: Any) -> None:
-    from features.schedule import schedule_feature
+    from features.materialization.schedule import schedule_feature
 
     schedule_feature(instance)
 
 
 def _adopt(instance: Any, raw: bool = False, **kwargs: Any) -> None:
-    from features.schedule import MATERIALIZE_TASK, adopt_entry
+    from features.materialization.schedule import MATERIALIZE_TASK, adopt_entry
 
     if instance.task == MATERIALIZE_TASK and not raw:
         adopt_entry(instance)

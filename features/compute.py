@@ -2,18 +2,17 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from inspect import iscoroutinefunction
 from typing import Any
 
-from asgiref.sync import sync_to_async
-
-from features.errors import FeatureComputeError, InvalidInput
+from common.calling import call
+from common.errors import InvalidInput
+from common.validation import to_json
+from features.errors import FeatureComputeError
 from features.registry import FeatureSpec
-from features.text import to_json
 
 _MOST_CALLS = 40
 """Calls made for one batch that fails: enough to single out one or two bad keys of 500."""
@@ -32,15 +31,6 @@ class Computed:
         self.values |= other.values
         self.errors |= other.errors
         self.defaulted += other.defaulted
-
-
-async def call(
-    function: Callable[..., Any], *args: Any, executor: ThreadPoolExecutor | None = None, **kwargs: Any
-) -> Any:
-    """Call a definition's function; a plain one runs in a thread, where it may use the ORM."""
-    if iscoroutinefunction(function):
-        return await function(*args, **kwargs)
-    return await sync_to_async(function, thread_sensitive=executor is None, executor=executor)(*args, **kwargs)
 
 
 async def run_function(

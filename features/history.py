@@ -8,10 +8,10 @@ from typing import Any
 from asgiref.sync import sync_to_async
 from django.db import connection
 
+from common.errors import InvalidInput
+from common.validation import check_key
 from features import registry
-from features.errors import InvalidInput
 from features.registry import FeatureSpec
-from features.text import check_key
 
 # One index descent for each row asked for: the newest value that was true at `at` and learned by `known`.
 _POINT_IN_TIME = """

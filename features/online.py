@@ -8,8 +8,8 @@ from typing import Any
 
 from django.conf import settings
 
+from common.redis import REDIS_ERRORS, async_redis, redis_key
 from features.errors import OnlineStoreUnavailable
-from features.redis_clients import REDIS_ERRORS, async_redis, redis_key
 from features.values import StoredValue, to_us
 
 # Writes each field unless a newer value stands there, so that a late event or a slow worker takes nothing back.

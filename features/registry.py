@@ -5,12 +5,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any
 
 from django.conf import settings
 
-from features.durations import Duration, parse_duration
-from features.errors import DefinitionError, NotFound
+from common.definitions import Location, Registry
+from common.durations import Duration, parse_duration
+from common.errors import DefinitionError
 from features.freshness import Limits
 
 BATCH_SIZE = 500
@@ -19,36 +20,6 @@ ASYNC_CONCURRENCY = 16
 
 UNSET: Any = object()
 """The default of `default_value`: no default was declared, so a failure is an error."""
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Location:
-    """Where a definition stands; the same place read again is a re-import, not a duplicate."""
-
-    file: str
-    line: int
-    module: str
-
-    def __str__(self) -> str:
-        return f"{self.module}:{self.line}"
-
-    def is_same_place(self, other: "Location") -> bool:
-        return (self.file, self.line) == (other.file, other.line)
-
-    @classmethod
-    def of(cls, thing: Any) -> "Location":
-        if code := getattr(inspect.unwrap(thing), "__code__", None):
-            return cls(file=code.co_filename, line=code.co_firstlineno, module=thing.__module__)
-        try:
-            return cls(
-                file=inspect.getsourcefile(thing) or "?",
-                line=inspect.getsourcelines(thing)[1],
-                module=thing.__module__,
-            )
-        except (OSError, TypeError):  # typed into a shell: there is no file
-            return cls(file="?", line=id(thing), module=thing.__module__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,31 +70,6 @@ class FeatureSpec:
     @property
     def has_default(self) -> bool:
         return self.default_value is not UNSET
-
-
-class Registry(dict[str, T]):
-    """Definitions of one kind by name; a second one of the same name raises."""
-
-    def __init__(self, kind: str) -> None:
-        super().__init__()
-        self.kind = kind
-
-    def add(self, name: str, spec: T) -> None:
-        """Register `spec`; raise DefinitionError if another place has declared the name."""
-        known = self.get(name)
-        if known is not None and not known.location.is_same_place(spec.location):  # type: ignore[attr-defined]
-            raise DefinitionError(
-                f"The {self.kind} {name!r} is declared twice: in {known.location} and in {spec.location}."  # type: ignore[attr-defined]
-            )
-        self[name] = spec
-
-    def require(self, name: str) -> T:
-        """Return the definition; raise NotFound with the names there are."""
-        try:
-            return self[name]
-        except (KeyError, TypeError):
-            known = ", ".join(sorted(self)) or "none"
-            raise NotFound(f"There is no {self.kind} {str(name)[:100]!r}; declared are: {known}.") from None
 
 
 entities: Registry[EntitySpec] = Registry("entity")

@@ -10,18 +10,19 @@ from typing import Any
 
 from asgiref.sync import sync_to_async
 
+from common.background import spawn
+from common.errors import FabraError, InvalidInput, NotFound
+from common.operator_settings import Snapshot
+from common.validation import check_key
 from features import registry
-from features.background import spawn
-from features.dry import is_dry
-from features.errors import FabraError, FeatureComputeError, InvalidInput, NotFound, OnlineStoreUnavailable
-from features.flights import compute_each_once
+from features.dry_run import is_dry
+from features.errors import FeatureComputeError, OnlineStoreUnavailable
 from features.freshness import Freshness, freshness
 from features.models import FeatureDefinition, FeatureValue
 from features.online import OnlineStore
-from features.overrides import Snapshot
 from features.registry import EntitySpec, FeatureSpec
 from features.signals import features_read
-from features.text import check_key
+from features.single_flight import compute_each_once
 from features.values import FeatureRead, StoredValue
 
 logger = logging.getLogger(__name__)

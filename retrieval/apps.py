@@ -9,30 +9,30 @@ from django.db.models.signals import post_migrate, post_save
 _MERGE_EVERY = timedelta(seconds=30)
 _RESUME_EVERY = timedelta(minutes=1)
 _SWEEP_EVERY = timedelta(seconds=30)
+_PICK_UP_EVERY = timedelta(seconds=5)
 
 
 class RetrievalConfig(AppConfig):
     name = "retrieval"
 
     def ready(self) -> None:
-        from features.signals import swept
-        from retrieval import handlers, sweep
+        from retrieval import event_handlers
         from retrieval.checks import check_generations
         from retrieval.models import Document
 
-        handlers.register()
-        post_migrate.connect(_mirror, sender=self)
-        swept.connect(sweep.pick_up)
+        event_handlers.register()
+        post_migrate.connect(_sync, sender=self)
         checks.register(check_generations, checks.Tags.database)
-        post_save.connect(handlers.publish_saved, sender=Document)
+        post_save.connect(event_handlers.publish_saved, sender=Document)
 
 
-def _mirror(**kwargs: Any) -> None:
-    from features.schedule import keep_entry
-    from retrieval.mirror import mirror_retrievers
+def _sync(**kwargs: Any) -> None:
+    from common.periodic_tasks import keep_entry
+    from retrieval.sync_definitions import sync_retrievers
 
     if not settings.FABRA_STANDALONE:
-        mirror_retrievers()
+        sync_retrievers()
         keep_entry("resume evaluation runs", "retrieval.tasks.resume_evaluations", _RESUME_EVERY)
         keep_entry("merge document frequencies", "retrieval.tasks.merge_counts", _MERGE_EVERY)
+        keep_entry("retry documents, builds and drops", "retrieval.tasks.pick_up", _PICK_UP_EVERY)
         keep_entry("go on with ingestion", "retrieval.tasks.sweep_ingestion", _SWEEP_EVERY)

@@ -1,6 +1,6 @@
-"""What can go wrong in retrieval; see features.errors for the root and its kinds."""
+"""What can go wrong in retrieval; see common.errors for the root and its kinds."""
 
-from features.errors import InvalidInput, NotFound, Unavailable
+from common.errors import InvalidInput, NotFound, Unavailable
 
 
 class IndexNotFound(NotFound):

@@ -6,10 +6,10 @@ from datetime import datetime
 
 from django.db.models import BooleanField, ExpressionWrapper, F, Q
 
-from features.events import state_key
-from features.models import Event
-from retrieval.hits import Hit
+from events.models import Event
+from events.ordering import state_key
 from retrieval.models import Document
+from retrieval.search.hits import Hit
 
 _SAYS_THE_SAME = ExpressionWrapper(
     Q(text=F("version__text"), metadata=F("version__metadata")), output_field=BooleanField()

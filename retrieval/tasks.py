@@ -6,20 +6,19 @@ from typing import Any
 
 from celery import current_app, shared_task
 from celery.signals import worker_process_init
-from django.conf import settings
 from django.utils import timezone
-from kombu.exceptions import KombuError
 
-from features.events import STATE_QUEUE
-from features.redis_clients import REDIS_ERRORS
-from retrieval import comparison, generations, hnsw
+from events.dispatch import STATE_QUEUE
+from retrieval import upkeep
+from retrieval.dispatch import enqueue_evaluation, enqueue_ingestion_slice, start_ingestion
 from retrieval.embedders import get_embedder
 from retrieval.errors import EmbedderUnavailable
 from retrieval.evaluation import runs
+from retrieval.generations import comparison, hnsw, lifecycle
 from retrieval.ingestion.work import work_at
-from retrieval.lexemes import crowded_generations
-from retrieval.lexemes import merge_counts as merge_counts_of
 from retrieval.models import Generation, IngestionRun
+from retrieval.search.lexemes import crowded_generations
+from retrieval.search.lexemes import merge_counts as merge_counts_of
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +47,7 @@ def evaluate_run(run_id: int) -> None:
 def build_generation(generation_id: int) -> None:
     """Share in a build; the sweep starts it again where the embedder was down or a worker died."""
     try:
-        generations.execute_build(generation_id)
+        lifecycle.execute_build(generation_id)
     except EmbedderUnavailable as error:
         logger.warning("%s The generation %d waits.", error, generation_id)
     except Generation.DoesNotExist:
@@ -59,14 +58,14 @@ def build_generation(generation_id: int) -> None:
 def follow_document(document_id: int) -> None:
     """Bring the other generations up to date; what fails is caught up with before a switch."""
     try:
-        generations.follow(document_id)
+        lifecycle.follow(document_id)
     except EmbedderUnavailable as error:
         logger.warning("%s A generation lags behind.", error)
 
 
 @shared_task
 def drop_generation(generation_id: int) -> None:
-    generations.execute_drop(generation_id)
+    lifecycle.execute_drop(generation_id)
 
 
 @shared_task
@@ -78,36 +77,7 @@ def compare_generation(generation_id: int) -> None:
 def resume_evaluations() -> None:
     """Go on with the runs that a crash or an outage left."""
     for run_id in runs.abandoned_runs():
-        evaluate_run.delay(run_id)
-
-
-def ask_for_hnsw(generation_id: int) -> None:
-    """Have a worker build the index; without a broker searches stay exact, and the next document asks again."""
-    _ask(build_hnsw, generation_id, "the HNSW index waits")
-
-
-def ask_to_follow(document_id: int) -> None:
-    _ask(follow_document, document_id, "a generation lags behind")
-
-
-def ask_to_build(generation_id: int, workers: int = 1) -> None:
-    for _ in range(workers):
-        _ask(build_generation, generation_id, "the build waits for the sweep")
-
-
-def ask_to_compare(generation_id: int) -> None:
-    _ask(compare_generation, generation_id, "it is not compared")
-
-
-def ask_to_drop(generation_id: int) -> None:
-    _ask(drop_generation, generation_id, "it is dropped by the sweep")
-
-
-def _ask(task: Any, row_id: int, otherwise: str) -> None:
-    try:
-        task.delay(row_id)
-    except (KombuError, *REDIS_ERRORS) as error:
-        logger.warning("The broker does not answer (%s): %s.", type(error).__name__, otherwise)
+        enqueue_evaluation(run_id)
 
 
 @worker_process_init.connect
@@ -131,11 +101,11 @@ def ingest(run_id: int) -> None:
         is_finished = work_at(run_id, until=lambda: time.monotonic() > give_up_at)
     except EmbedderUnavailable as error:
         logger.warning("The run %d waits for the embedding model: %s", run_id, error)
-        ingest.apply_async([run_id], countdown=_INGESTION_RETRY_S)
+        enqueue_ingestion_slice(run_id, _INGESTION_RETRY_S)
         return
     if not is_finished:
         waiting = IngestionRun.objects.get(pk=run_id).files.filter(state="waiting").exists()
-        ingest.apply_async([run_id], countdown=0 if waiting else _INGESTION_PAUSE_S)
+        enqueue_ingestion_slice(run_id, 0 if waiting else _INGESTION_PAUSE_S)
 
 
 @shared_task
@@ -146,13 +116,7 @@ def sweep_ingestion() -> None:
         start_ingestion(run)
 
 
-def start_ingestion(run: IngestionRun) -> bool:
-    """Have the workers share a run; return False if the broker does not answer, and the sweep starts it later."""
-    IngestionRun.objects.filter(pk=run.pk).update(is_background=True)
-    try:
-        for _ in range(settings.FABRA_INGESTION_WORKERS):
-            ingest.delay(run.pk)
-    except (KombuError, *REDIS_ERRORS) as error:
-        logger.warning("The broker does not answer (%s): the run %d waits.", type(error).__name__, run.pk)
-        return False
-    return True
+@shared_task
+def pick_up() -> None:
+    """Go on with what failed or was left: documents to retry, builds and drops, indexes that are missing."""
+    upkeep.pick_up()

@@ -69,12 +69,12 @@ def own_definitions() -> Iterator[None]:
     from contexts import assembly
     from features import registry, serving
     from features.models import values
-    from retrieval import retrievers
+    from retrieval.retrievers import declaration
 
-    registries = (registry.entities, registry.features, retrievers.retrievers, assembly.contexts)
+    registries = (registry.entities, registry.features, declaration.retrievers, assembly.contexts)
     before = [dict(each) for each in registries]
     values._touched.clear()
-    snapshots = (serving.operator_settings, retrievers.operator_settings, assembly.operator_settings)
+    snapshots = (serving.operator_settings, declaration.operator_settings, assembly.operator_settings)
     for snapshot in snapshots:
         snapshot.clear()
     yield
@@ -86,12 +86,12 @@ def own_definitions() -> Iterator[None]:
 @pytest.fixture
 def redis_down(settings: Any) -> Iterator[None]:
     """Point everything at a port where nothing listens."""
-    from features import redis_clients
+    from common import redis
 
-    redis_clients.plain_redis.cache_clear()
+    redis.plain_redis.cache_clear()
     settings.REDIS_URL = "redis://127.0.0.1:1/0"
     yield
-    redis_clients.plain_redis.cache_clear()
+    redis.plain_redis.cache_clear()
 
 
 @pytest.fixture

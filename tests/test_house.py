@@ -1,36 +1,117 @@
-"""One way down: chat -> contexts -> retrieval -> features."""
+"""One way down, and no circle: every import of every module is followed, also those inside functions."""
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 PROJECT = Path(__file__).resolve().parent.parent
-ROOMS = ["features", "retrieval", "contexts", "chat"]
+MAY_IMPORT = {
+    "common": set(),
+    "events": {"common"},
+    "features": {"common", "events"},
+    "retrieval": {"common", "events"},
+    "contexts": {"common", "events", "features", "retrieval"},
+    "fabra": {"common", "events", "features", "retrieval", "contexts", "fabra_project"},
+    "chat": {"common", "events", "features", "retrieval", "contexts", "fabra"},
+}
+"""Each app, and the apps that it may import beside itself."""
+ENGINE = ["common", "events", "features", "retrieval", "contexts"]
+
+
+@cache
+def modules() -> dict[str, Path]:
+    """Return every module of the apps by its dotted name; a package by its own."""
+    found = {}
+    for app in MAY_IMPORT:
+        for path in (PROJECT / app).rglob("*.py"):
+            parts = path.relative_to(PROJECT).with_suffix("").parts
+            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
 
 
 def imports_of(path: Path) -> Iterator[str]:
+    """Yield what a module imports, by dotted name: a module, or a name within one."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.level == 0:
-            yield node.module or ""
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} has a relative import"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-@pytest.mark.parametrize("room", ROOMS)
-def test_a_lower_room_imports_no_higher_one(room: str) -> None:
-    higher = {*ROOMS[ROOMS.index(room) + 1 :], "fabra"} - ({"fabra"} if room == "chat" else set())
-    files = [path for path in (PROJECT / room).rglob("*.py") if "migrations" not in path.parts]
-    assert files
-    for path in files:
-        for name in imports_of(path):
-            assert name.split(".")[0] not in higher, f"{path.relative_to(PROJECT)} imports {name}"
+@cache
+def graph() -> dict[str, set[str]]:
+    """Return the modules that each module imports."""
+    edges: dict[str, set[str]] = {}
+    for name, path in modules().items():
+        targets = set()
+        for imported in imports_of(path):
+            module = imported if imported in modules() else imported.rpartition(".")[0]
+            if module in modules() and module != name:
+                targets.add(module)
+        edges[name] = targets
+    return edges
 
 
-@pytest.mark.parametrize("room", ROOMS[:-1])
-def test_engine_rooms_hold_no_product_rule(room: str) -> None:
-    for path in (PROJECT / room).rglob("*.py"):
+def circles() -> list[list[str]]:
+    """Return the strongly connected components of more than one module (Tarjan's algorithm)."""
+    index: dict[str, int] = {}
+    low: dict[str, int] = {}
+    stack: list[str] = []
+    found: list[list[str]] = []
+
+    def visit(name: str) -> None:
+        index[name] = low[name] = len(index)
+        stack.append(name)
+        for target in graph()[name]:
+            if target not in index:
+                visit(target)
+                low[name] = min(low[name], low[target])
+            elif target in stack:
+                low[name] = min(low[name], index[target])
+        if low[name] == index[name]:
+            component: list[str] = []
+            while not component or component[-1] != name:
+                component.append(stack.pop())
+            if len(component) > 1:
+                found.append(sorted(component))
+
+    for name in graph():
+        if name not in index:
+            visit(name)
+    return found
+
+
+@pytest.mark.parametrize("app", MAY_IMPORT)
+def test_an_app_imports_only_what_lies_below_it(app: str) -> None:
+    allowed = MAY_IMPORT[app] | {app}
+    for name, path in modules().items():
+        if name.partition(".")[0] != app or "migrations" in path.parts:
+            continue
+        for imported in imports_of(path):
+            top = imported.partition(".")[0]
+            assert top in allowed or top not in {*MAY_IMPORT, "fabra_project"}, f"{name} imports {imported}"
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    assert circles() == []
+
+
+@pytest.mark.parametrize("app", ENGINE)
+def test_engine_apps_hold_no_product_rule(app: str) -> None:
+    for path in (PROJECT / app).rglob("*.py"):
         text = path.read_text()
         for word in ("premium", "knowledge_base"):
             assert word not in text, f"{path.relative_to(PROJECT)} says {word}"
+
+
+@pytest.mark.parametrize("word", ["features.", "retrieval.", "document", "searchable", "embedded"])
+def test_events_know_neither_features_nor_documents(word: str) -> None:
+    for path in (PROJECT / "events").rglob("*.py"):
+        if "migrations" in path.parts:
+            continue
+        for number, line in enumerate(path.read_text().splitlines(), 1):
+            assert word not in line.lower(), f"{path.relative_to(PROJECT)}:{number} says {word}"

@@ -9,8 +9,8 @@ from django.http import HttpRequest
 from unfold.decorators import display
 
 from chat.models import Conversation, Customer, Message
-from features.admin_html import admin_url, short, wide
-from features.admin_tools import ReadOnlyAdmin, is_list, moment
+from common.admin.base import ReadOnlyAdmin, is_list, moment
+from common.admin.html import admin_url, short, wide
 
 _SHOWN_MESSAGES = 200
 

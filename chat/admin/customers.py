@@ -6,8 +6,8 @@ from unfold.admin import TabularInline
 from unfold.decorators import display
 
 from chat.models import Conversation, Customer, Ticket
-from features.admin_html import badge, link, list_link, table
-from features.admin_tools import ListAdmin
+from common.admin.base import ListAdmin
+from common.admin.html import badge, link, list_link, table
 
 
 class TicketInline(TabularInline):

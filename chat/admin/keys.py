@@ -12,8 +12,8 @@ from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from chat.models import ApiKey
-from features.admin_html import badge, badges
-from features.admin_tools import ListAdmin
+from common.admin.base import ListAdmin
+from common.admin.html import badge, badges
 
 
 class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]

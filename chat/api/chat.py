@@ -20,8 +20,8 @@ from chat.engine import Answer, Question, Turn, answer, assemble, begin, run
 from chat.errors import InvalidMessage
 from chat.models import ApiKey
 from chat.providers.extractive import NOTICE
+from common.errors import NotFound
 from contexts.assembly import online_store
-from features.errors import NotFound
 
 _ERRORS = dict.fromkeys((400, 401, 403, 413, 415, 429, 500, 502, 503, 504), ErrorSerializer)
 

@@ -12,8 +12,9 @@ from rest_framework.response import Response
 
 from chat import errors as chat_errors
 from chat.api.freshness import freshness_headers
+from common import errors
 from contexts.errors import AssemblyError, FreshnessViolation
-from features import errors
+from events import errors as event_errors
 from retrieval.errors import DocumentTooLarge
 
 logger = logging.getLogger(__name__)
@@ -25,11 +26,11 @@ STATUS: list[tuple[type[Exception], int]] = [
     (chat_errors.DeadlineExceeded, 504),
     (chat_errors.ModelError, 502),
     (chat_errors.MessageTooLong, 413),
-    (errors.EventTooLarge, 413),
-    (errors.BatchTooLarge, 413),
+    (event_errors.EventTooLarge, 413),
+    (event_errors.BatchTooLarge, 413),
     (DocumentTooLarge, 413),
-    (errors.EventConflict, 409),
-    (errors.WebhookRefused, 401),
+    (event_errors.EventConflict, 409),
+    (event_errors.WebhookRefused, 401),
     (errors.InvalidInput, 400),
     (errors.NotFound, 404),
     (AssemblyError, 500),
@@ -39,7 +40,7 @@ STATUS: list[tuple[type[Exception], int]] = [
 
 
 def status_of(error: Exception) -> int:
-    if isinstance(error, errors.BatchRefused):
+    if isinstance(error, event_errors.BatchRefused):
         found = {status_of(reason) for _, reason in error.items}
         return found.pop() if len(found) == 1 else 400
     return next((status for kind, status in STATUS if isinstance(error, kind)), 500)
@@ -80,7 +81,7 @@ def error_body(code: str, message: str, **more: Any) -> dict[str, Any]:
 
 
 def _more_of(error: Exception) -> dict[str, Any]:
-    if not isinstance(error, errors.BatchRefused):
+    if not isinstance(error, event_errors.BatchRefused):
         return {}
     return {"items": [{"position": at, "code": why.code, "message": str(why)} for at, why in error.items]}
 

@@ -12,10 +12,12 @@ from rest_framework.views import APIView
 from chat.api import serializers as shapes
 from chat.api.errors import validation_sentence
 from chat.models import ApiKey
-from features.errors import BatchRefused, BatchTooLarge, FabraError, InvalidInput, NotFound
-from features.events import AxiomEvent, record_event, record_events
-from features.models import Event
-from features.text import check_text
+from common.errors import FabraError, InvalidInput, NotFound
+from common.validation import check_text
+from events.errors import BatchRefused, BatchTooLarge
+from events.event import AxiomEvent
+from events.models import Event
+from events.outbox import record_event, record_events
 
 
 def _either(name: str, single: Any, batch: Any) -> PolymorphicProxySerializer:

@@ -14,15 +14,15 @@ from rest_framework.views import APIView
 
 from chat.api import serializers as shapes
 from chat.models import ApiKey
-from features.errors import InvalidInput
+from common.errors import InvalidInput
+from common.validation import check_text
 from features.serving import read_features
-from features.text import check_text
 from retrieval.errors import DocumentNotFound
-from retrieval.filters import EVERYONE
-from retrieval.indexing import delete_document, index_document
+from retrieval.indexing.documents import delete_document, index_document
 from retrieval.models import Document
-from retrieval.questions import SearchOptions
-from retrieval.search import search
+from retrieval.search.execute import search
+from retrieval.search.filters import EVERYONE
+from retrieval.search.query import SearchOptions
 
 _INDEX = OpenApiParameter("index_name", str, description="Default: the default index.")
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from features.models import Event
+from events.models import Event
 from retrieval.models import Document
 
 

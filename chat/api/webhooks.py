@@ -9,10 +9,10 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from chat.api import serializers as shapes
-from features.errors import WebhookSourceUnknown
-from features.events import record_event
-from features.models import Event, WebhookSource
-from features.webhooks import event_of_message, verify
+from events.errors import WebhookSourceUnknown
+from events.models import Event, WebhookSource
+from events.outbox import record_event
+from events.webhooks import event_of_message, verify
 
 TIMESTAMP, SIGNATURE = "X-Fabra-Timestamp", "X-Fabra-Signature"
 

@@ -1,54 +1,18 @@
 """Language models: what turns messages into an answer."""
 
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from django.conf import settings
 
-from chat.citations import Citation
+from chat.providers.extractive import ExtractiveProvider
+from chat.providers.openai import OpenAIProvider
+from chat.providers.protocol import Completion, Delta, Prompt, Provider
 
-
-@dataclass(frozen=True, kw_only=True)
-class Prompt:
-    """What a model is asked."""
-
-    messages: list[dict[str, str]]
-    question: str
-    passages: list[Citation]
-    """The passages that are in the messages, best first."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Delta:
-    """A piece of the answer's text."""
-
-    text: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Completion:
-    """What is known when the answer is complete."""
-
-    model: str
-    usage: dict[str, int] | None
-    """prompt_tokens, completion_tokens, total_tokens, as the server counted them."""
-    finish_reason: str | None
-
-
-class Provider(Protocol):
-    model: str
-    is_extractive: bool
-
-    def run(self, prompt: Prompt, *, is_streamed: bool) -> AsyncIterator[Delta | Completion]:
-        """Yield the answer's text, in one piece or many, then one Completion; raise ModelError."""
+__all__ = ["Completion", "Delta", "Prompt", "Provider", "cost_usd", "get_provider"]
 
 
 def get_provider() -> Provider:
     """Return the configured model, or the extractive one where there is no key."""
-    from chat.providers.extractive import ExtractiveProvider
-    from chat.providers.openai import OpenAIProvider
-
     return OpenAIProvider(settings.FABRA_CHAT_MODEL) if settings.OPENAI_API_KEY else ExtractiveProvider()
 
 

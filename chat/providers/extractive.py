@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 
 from chat.citations import Citation
-from chat.providers import Completion, Delta, Prompt
+from chat.providers.protocol import Completion, Delta, Prompt
 
 NOTICE = "No language model is configured, so these are the passages of the documents that fit best."
 NOTHING = "No language model is configured, and no document fits this question."

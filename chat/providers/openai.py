@@ -10,8 +10,8 @@ from django.conf import settings
 from httpx2 import Response
 
 from chat.errors import ModelError, ModelRefused, ModelTimeout, ModelUnreachable
-from chat.providers import Completion, Delta, Prompt
-from features.per_loop import PerLoop
+from chat.providers.protocol import Completion, Delta, Prompt
+from common.per_loop import PerLoop
 
 logger = logging.getLogger(__name__)
 

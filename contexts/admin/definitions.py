@@ -6,10 +6,9 @@ from django import forms
 from django.contrib import admin
 from unfold.decorators import display
 
+from common.admin.base import DefinitionAdmin, state_of
+from common.admin.html import badge, link, short, table
 from contexts.models import ContextDefinition, Trace
-from features.admin.definitions import state_of
-from features.admin_html import badge, link, short, table
-from features.admin_tools import DefinitionAdmin
 
 
 class ContextForm(forms.ModelForm):  # type: ignore[type-arg]

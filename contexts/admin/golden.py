@@ -12,10 +12,10 @@ from django.utils.html import format_html
 from django.views.decorators.http import require_POST
 from unfold.decorators import action
 
+from common.admin.base import ListAdmin
+from common.admin.html import admin_url, list_link
 from contexts.golden import keep_as_golden
 from contexts.models import Trace
-from features.admin_html import admin_url, list_link
-from features.admin_tools import ListAdmin
 from retrieval.models import GoldenQuestion
 
 _NOTHING = "It searched no index that is still there, so there is nothing to expect."

@@ -4,9 +4,9 @@ import json
 from datetime import datetime
 from typing import Any
 
+from common.admin.html import admin_url, duration, pretty, short
 from contexts.models import Trace, TraceBody
 from contexts.traces import digest_of
-from features.admin_html import admin_url, duration, pretty, short
 from features.models import FeatureValue
 from retrieval.models import Chunk, Document, DocumentVersion
 

@@ -10,12 +10,12 @@ from django.http import HttpRequest
 from django.utils.html import format_html_join
 from unfold.decorators import display
 
+from common.admin.base import ReadOnlyAdmin, is_list, moment
+from common.admin.html import badge, bar, duration, one_line, short, wide
 from contexts.admin.golden import GoldenActions
 from contexts.admin.trace_page import trace_page
 from contexts.admin.versions import VersionFilter
 from contexts.models import ContextDefinition, Trace
-from features.admin_html import badge, bar, duration, one_line, short, wide
-from features.admin_tools import ReadOnlyAdmin, is_list, moment
 
 
 class ContextFilter(admin.SimpleListFilter):

@@ -7,9 +7,9 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html
 
+from common.admin.html import badge, link, list_link, one_line, short, table
 from contexts.models import Trace
-from features.admin_html import badge, link, list_link, one_line, short, table
-from retrieval.admin.uses import tells_use
+from retrieval.admin.version_usage import tells_use
 from retrieval.models import DocumentVersion
 
 _SHOWN_ROWS = 20

@@ -1,5 +1,5 @@
-"""The admin of the feature store."""
+"""Admin pages of the feature store."""
 
-from features.admin import definitions, events, feature_definitions, runs, schedule, values, webhooks
+from features.admin import definitions, feature_definitions, runs, schedule, values
 
-__all__ = ["definitions", "events", "feature_definitions", "runs", "schedule", "values", "webhooks"]
+__all__ = ["definitions", "feature_definitions", "runs", "schedule", "values"]

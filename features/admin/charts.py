@@ -6,7 +6,7 @@ from itertools import groupby
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from features.admin_html import duration, short
+from common.admin.html import duration, short
 from features.coverage import Coverage
 from features.models import FeatureValue
 

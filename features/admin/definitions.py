@@ -7,15 +7,9 @@ from django.http import HttpRequest
 from django.utils.html import format_html
 from unfold.decorators import display
 
-from features.admin_html import badge, link, list_link, table
-from features.admin_tools import DefinitionAdmin
-from features.models import Definition, EntityDefinition, FeatureDefinition, KnownEntity
-
-
-def state_of(row: Definition) -> str:
-    if row.gone_at is not None:
-        return "gone"
-    return "disabled" if row.is_enabled is False else "enabled"
+from common.admin.base import DefinitionAdmin, state_of
+from common.admin.html import badge, link, list_link, table
+from features.models import EntityDefinition, FeatureDefinition, KnownEntity
 
 
 @admin.register(EntityDefinition)

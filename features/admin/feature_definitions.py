@@ -8,15 +8,14 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.html import format_html
 from unfold.decorators import action, display
 
+from common.admin.base import DefinitionAdmin, state_of
+from common.admin.html import badge, duration, json_block, link, list_link, short, table
+from common.errors import FabraError
 from features.admin.charts import coverage_bar, history_drawing
-from features.admin.definitions import state_of
 from features.admin.feature_pages import FeaturePages
 from features.admin.progress import progress_bar, state_badge, time_taken
-from features.admin_html import badge, duration, json_block, link, list_link, short, table
-from features.admin_tools import DefinitionAdmin
 from features.coverage import MOST_IN_LIST, coverages
-from features.errors import FabraError
-from features.materialize import ask_for_run
+from features.materialization.requests import ask_for_run
 from features.models import FeatureDefinition, FeatureValue, MaterializationRun
 
 

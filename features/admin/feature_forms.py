@@ -11,11 +11,11 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
-from features.admin_tools import JsonTextField
-from features.durations import parse_duration
-from features.errors import FabraError
+from common.admin.base import JsonTextField
+from common.durations import parse_duration
+from common.errors import FabraError
+from common.validation import check_key
 from features.registry import FeatureSpec
-from features.text import check_key
 
 
 class MomentField(forms.SplitDateTimeField):

@@ -8,22 +8,20 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
 from django.utils.html import format_html
-from kombu.exceptions import KombuError
 from unfold.decorators import action
 
+from common.admin.base import ListAdmin
+from common.admin.html import admin_url, duration, link, pretty
+from common.errors import FabraError
 from features import registry
 from features.admin.charts import history_drawing
 from features.admin.feature_forms import BackfillForm, TryForm
-from features.admin_html import admin_url, duration, link, pretty
-from features.admin_tools import ListAdmin
-from features.errors import FabraError
+from features.dispatch import enqueue_run
 from features.freshness import freshness
-from features.materialize import ask_for_run
+from features.materialization.requests import ask_for_run
 from features.models import FeatureDefinition, FeatureValue, MaterializationRun
-from features.redis_clients import REDIS_ERRORS
+from features.preview import Trial, try_feature
 from features.registry import FeatureSpec
-from features.tasks import materialize_run
-from features.trial import Trial, try_feature
 
 
 class FeaturePages(ListAdmin):
@@ -82,18 +80,13 @@ class FeaturePages(ListAdmin):
 
     def start(self, request: HttpRequest, run: MaterializationRun) -> None:
         """Hand a queued run to a worker, and say so."""
-        try:
-            materialize_run.delay(run.pk)
-        except (KombuError, *REDIS_ERRORS):
-            self.message_user(
-                request,
-                f"The broker does not answer: the run {run} is queued, and starts when it is back.",
-                messages.ERROR,
-            )
-        else:
+        if enqueue_run(run.pk):
             self.message_user(
                 request, format_html("Started: {}.", link(MaterializationRun, run.pk, run)), messages.SUCCESS
             )
+        else:
+            text = f"The broker does not answer: the run {run} is queued, and starts when it is back."
+            self.message_user(request, text, messages.ERROR)
 
     def found(self, object_id: Any) -> FeatureDefinition:
         if not str(object_id).isdigit():

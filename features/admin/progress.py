@@ -7,7 +7,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from features.admin_html import badge, bar, duration, tone_of
+from common.admin.html import badge, bar, duration, tone_of
 from features.models import MaterializationRun
 
 

@@ -6,15 +6,13 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import path
-from kombu.exceptions import KombuError
 from unfold.decorators import action, display
 
+from common.admin.base import NamesFilter, ReadOnlyAdmin, moment
+from common.admin.html import duration, json_block, list_link, table
 from features.admin.progress import progress_bar, progress_of, state_badge, time_taken
-from features.admin_html import duration, json_block, list_link, table
-from features.admin_tools import NamesFilter, ReadOnlyAdmin, moment
+from features.dispatch import enqueue_run
 from features.models import FeatureValue, MaterializationRun
-from features.redis_clients import REDIS_ERRORS
-from features.tasks import materialize_run
 
 _ASKED_MOST = 200
 
@@ -82,13 +80,10 @@ class MaterializationRunAdmin(ReadOnlyAdmin):
     def resume(self, request: HttpRequest, rows: QuerySet[MaterializationRun]) -> None:
         chosen = list(rows.values_list("pk", flat=True))
         count = MaterializationRun.objects.all().filter(pk__in=chosen).resume()
-        try:
-            for pk in chosen:
-                materialize_run.delay(pk)
-        except (KombuError, *REDIS_ERRORS):
-            self.message_user(request, "The broker does not answer: they start when it is back.", messages.ERROR)
-        else:
+        if all(enqueue_run(pk) for pk in chosen):
             self.message_user(request, f"{count} back in the queue.", messages.SUCCESS)
+        else:
+            self.message_user(request, "The broker does not answer: they start when it is back.", messages.ERROR)
 
     @display(description="run")
     def number(self, run: MaterializationRun) -> str:

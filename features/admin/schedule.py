@@ -17,9 +17,9 @@ from django_celery_beat.models import (
 from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminSelectWidget
 
-from features.admin_html import badge
-from features.admin_tools import ListAdmin
-from features.schedule import MATERIALIZE_TASK
+from common.admin.base import ListAdmin
+from common.admin.html import badge
+from features.materialization.schedule import MATERIALIZE_TASK
 
 for model in (PeriodicTask, IntervalSchedule, CrontabSchedule, SolarSchedule, ClockedSchedule):
     admin.site.unregister(model)

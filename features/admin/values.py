@@ -6,10 +6,11 @@ from django.contrib import admin
 from django.utils.html import format_html
 from unfold.decorators import display
 
+from common.admin.base import NamesFilter, ReadOnlyAdmin, moment
+from common.admin.html import duration, json_block, link, list_link, short, table
+from events.models import Event
 from features.admin.charts import history_drawing, sparkline
-from features.admin_html import duration, json_block, link, list_link, short, table
-from features.admin_tools import NamesFilter, ReadOnlyAdmin, moment
-from features.models import Event, FeatureDefinition, FeatureValue, KnownEntity, MaterializationRun
+from features.models import FeatureDefinition, FeatureValue, KnownEntity, MaterializationRun
 
 _HISTORY = 50
 

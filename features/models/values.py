@@ -91,7 +91,7 @@ class FeatureValue(models.Model):
     run = models.ForeignKey(
         "features.MaterializationRun", null=True, blank=True, on_delete=models.SET_NULL, related_name="values"
     )
-    event = models.ForeignKey("features.Event", null=True, blank=True, on_delete=models.SET_NULL, related_name="values")
+    event = models.ForeignKey("events.Event", null=True, blank=True, on_delete=models.SET_NULL, related_name="values")
 
     objects = FeatureValueQuerySet.as_manager()
 

@@ -12,8 +12,8 @@ from django.http import HttpRequest
 from django.utils.html import format_html
 from unfold.decorators import display
 
-from features.admin_html import json_block, link, short, table, text_block, wide
-from features.admin_tools import ReadOnlyAdmin, is_list
+from common.admin.base import ReadOnlyAdmin, is_list
+from common.admin.html import json_block, link, short, table, text_block, wide
 from retrieval.models import Chunk, Document, DocumentVersion, Index
 
 _SHOWN_ROWS = 100

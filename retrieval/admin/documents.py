@@ -10,15 +10,15 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from unfold.decorators import action, display
 
-from features.admin_html import badge, link, one_line, short, table
-from features.admin_tools import ListAdmin, moment
+from common.admin.base import ListAdmin, moment
+from common.admin.html import badge, link, one_line, short, table
 from retrieval.admin.chunks import chunk_table
 from retrieval.admin.forms import DocumentForm
 from retrieval.admin.versions import compare_link, shown_source
 from retrieval.errors import DocumentNotFound
-from retrieval.indexing import delete_document
+from retrieval.indexing.documents import delete_document
+from retrieval.indexing.reindex import reindex_all
 from retrieval.models import Chunk, Document, DocumentVersion, Index
-from retrieval.reindex import reindex_all
 
 _SHOWN_ROWS = 100
 _EDITED = ("title", "text", "metadata", "audience", "deleted_at", "updated_at")

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from features.admin_html import admin_url, duration
-from features.locks import is_held
+from common.admin.html import admin_url, duration
+from common.locks import is_held
 from retrieval.evaluation.runs import MEASURES, Change, compare, lock_name
 from retrieval.models import Chunk, EvaluationOutcome, EvaluationRun, GoldenQuestion
 

@@ -11,19 +11,17 @@ from django.urls import path
 from django.utils import timezone
 from django.utils.html import format_html
 from django.views.decorators.http import require_POST
-from kombu.exceptions import KombuError
 from unfold.decorators import action, display
 
-from features.admin_html import admin_url, badge, bar, duration, one_line
-from features.admin_tools import ReadOnlyAdmin, moment
-from features.errors import FabraError
-from features.redis_clients import REDIS_ERRORS
+from common.admin.base import ReadOnlyAdmin, moment
+from common.admin.html import admin_url, badge, bar, duration, one_line
+from common.errors import FabraError
 from retrieval.admin.charts import line_chart
 from retrieval.admin.evaluation_page import run_page, run_state
 from retrieval.admin.golden_forms import RunForm
+from retrieval.dispatch import enqueue_evaluation
 from retrieval.evaluation.runs import open_run
 from retrieval.models import EvaluationRun
-from retrieval.tasks import evaluate_run
 
 _DRAWN_RUNS = 50
 _DRAWN = ("hit_rate@5", "mrr@10", "ndcg@10")
@@ -94,14 +92,12 @@ class EvaluationRunAdmin(ReadOnlyAdmin):
         return HttpResponseRedirect(admin_url(EvaluationRun, run.pk))
 
     def _dispatch(self, request: HttpRequest, run: EvaluationRun) -> None:
-        try:
-            evaluate_run.delay(run.pk)
-        except (KombuError, *REDIS_ERRORS):
+        if enqueue_evaluation(run.pk):
+            self.message_user(request, f"Started: {run}.", messages.SUCCESS)
+        else:
             self.message_user(
                 request, f"The broker does not answer: {run} is queued; let it go on when it is back.", messages.ERROR
             )
-        else:
-            self.message_user(request, f"Started: {run}.", messages.SUCCESS)
 
     @action(description="Compare two", permissions=["view"])
     def compare_two(self, request: HttpRequest, rows: QuerySet[EvaluationRun]) -> HttpResponse | None:

@@ -6,14 +6,14 @@ from django import forms
 from django.contrib.postgres.forms import SimpleArrayField
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
-from features.admin_tools import JsonTextField
-from features.errors import FabraError
-from features.events import AxiomEvent
-from features.text import check_key
-from retrieval.content import check_document
-from retrieval.lexemes import languages
+from common.admin.base import JsonTextField
+from common.errors import FabraError
+from common.validation import check_key
+from events.event import AxiomEvent
+from retrieval.indexing.document_input import check_document
 from retrieval.models import Document, Index
-from retrieval.questions import MAX_LEXICAL_WEIGHT
+from retrieval.search.lexemes import languages
+from retrieval.search.query import MAX_LEXICAL_WEIGHT
 
 
 class DocumentForm(forms.ModelForm):  # type: ignore[type-arg]

@@ -14,13 +14,13 @@ from django.views.decorators.http import require_POST
 from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
-from features.admin_html import admin_url, badge, bar, link, list_url
-from features.admin_tools import ReadOnlyAdmin, moment
-from features.errors import FabraError
-from retrieval import generations, hnsw
+from common.admin.base import ReadOnlyAdmin, moment
+from common.admin.html import admin_url, badge, bar, link, list_url
+from common.errors import FabraError
+from retrieval.dispatch import enqueue_build, enqueue_comparison, enqueue_drop
 from retrieval.embedders import BACKENDS
+from retrieval.generations import hnsw, lifecycle
 from retrieval.models import Chunk, Generation, Index
-from retrieval.tasks import ask_to_build, ask_to_compare, ask_to_drop
 
 _WORKERS = 2
 
@@ -87,31 +87,33 @@ class GenerationAdmin(ReadOnlyAdmin):
         if request.method == "POST" and form.is_valid():
             asked = form.cleaned_data
             try:
-                generation = generations.open_generation(
+                generation = lifecycle.open_generation(
                     asked["index"], model=asked["model"], backend=asked["backend"], max_tokens=asked["max_tokens"]
                 )
             except FabraError as error:
                 form.add_error(None, str(error))
             else:
-                ask_to_build(generation.pk, _WORKERS)
+                enqueue_build(generation.pk, _WORKERS)
                 self.message_user(request, "Being built; the serving generation serves on.", messages.INFO)
                 return HttpResponseRedirect(admin_url(Generation, generation.pk))
         page = {"title": "Build another generation", "form": form, "submit": "Build", "opts": self.opts}
         return render(request, "admin/form_page.html", self.admin_site.each_context(request) | page)
 
     def switch(self, request: HttpRequest, pk: int) -> HttpResponse:
-        return self._do(request, pk, generations.switch, "It serves now; the former one is kept up to date.")
+        return self._do(request, pk, lifecycle.switch, "It serves now; the former one is kept up to date.")
 
     def compare(self, request: HttpRequest, pk: int) -> HttpResponse:
-        return self._do(request, pk, lambda row: ask_to_compare(row.pk), "A worker compares them; look again shortly.")
+        return self._do(
+            request, pk, lambda row: enqueue_comparison(row.pk), "A worker compares them; look again shortly."
+        )
 
     def go_on(self, request: HttpRequest, pk: int) -> HttpResponse:
-        return self._do(request, pk, lambda row: ask_to_build(row.pk), "It goes on.")
+        return self._do(request, pk, lambda row: enqueue_build(row.pk), "It goes on.")
 
     def drop(self, request: HttpRequest, pk: int) -> HttpResponse:
         def mark(generation: Generation) -> None:
-            generations.mark_dropped(generation)
-            ask_to_drop(generation.pk)
+            lifecycle.mark_dropped(generation)
+            enqueue_drop(generation.pk)
 
         return self._do(request, pk, mark, "It is being dropped.")
 
@@ -164,7 +166,7 @@ def generation_page(generation: Generation) -> dict[str, Any]:
         "is_ready": generation.state == Generation.State.READY,
         "progress": bar(done, generation.total, f"{done:,} of {generation.total:,} documents"),
         "chunks": Chunk.objects.filter(generation=generation).count(),
-        "behind": generations.lagging(generation).count(),
+        "behind": lifecycle.lagging(generation).count(),
         "compared": result,
         "figures": [
             {"name": name, "before": both[0], "after": both[1], "gain": _gain(name, *both)}

@@ -9,8 +9,8 @@ from django.shortcuts import render
 from django.urls import reverse
 from unfold.decorators import action, display
 
-from features.admin_html import badge, badges, link, list_url, short, table, wide
-from features.admin_tools import ListAdmin
+from common.admin.base import ListAdmin
+from common.admin.html import badge, badges, link, list_url, short, table, wide
 from retrieval.admin.golden_forms import GoldenQuestionForm, ImportForm
 from retrieval.evaluation.golden import expectation, save_golden, to_csv, to_json_lines
 from retrieval.models import EvaluationOutcome, EvaluationRun, GoldenQuestion

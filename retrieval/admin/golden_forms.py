@@ -10,13 +10,13 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
-from features.admin_tools import JsonTextField
-from features.errors import FabraError
+from common.admin.base import JsonTextField
+from common.errors import FabraError
 from retrieval.evaluation.benchmark import MODES, available
 from retrieval.evaluation.golden import FIELDS, Golden, read_golden
 from retrieval.models import GoldenQuestion, Index
 from retrieval.models.golden import question_digest
-from retrieval.questions import QUERY_MAX_CHARS
+from retrieval.search.query import QUERY_MAX_CHARS
 
 _FILE_MAX_BYTES = 10_000_000
 

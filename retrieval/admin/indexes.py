@@ -8,9 +8,8 @@ from django.http import HttpRequest
 from django.utils.html import format_html
 from unfold.decorators import display
 
-from features.admin.definitions import state_of
-from features.admin_html import badge, duration, json_block, list_link, table
-from features.admin_tools import DefinitionAdmin, ListAdmin, ReadOnlyInline
+from common.admin.base import DefinitionAdmin, ListAdmin, ReadOnlyInline, state_of
+from common.admin.html import badge, duration, json_block, list_link, table
 from retrieval.admin.forms import IndexForm, RankingForm
 from retrieval.models import Chunk, Document, Generation, Index, RetrieverDefinition
 

@@ -11,14 +11,14 @@ from django.utils import timezone
 from django.views.decorators.http import require_POST
 from unfold.decorators import action, display
 
-from features.admin_html import admin_url, badge, bar, duration, list_url, one_line
-from features.admin_tools import ReadOnlyAdmin, is_list, moment
-from features.errors import FabraError
+from common.admin.base import ReadOnlyAdmin, is_list, moment
+from common.admin.html import admin_url, badge, bar, duration, list_url, one_line
+from common.errors import FabraError
 from retrieval.admin.ingestion_forms import UploadForm
+from retrieval.dispatch import start_ingestion
 from retrieval.ingestion.runs import open_upload
 from retrieval.models import IngestionFile, IngestionRun
 from retrieval.models.ingestion import ORPHANED_AFTER
-from retrieval.tasks import start_ingestion
 
 _SHOWN_FILES = 200
 _TONES = {

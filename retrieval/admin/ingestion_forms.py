@@ -6,8 +6,8 @@ from django import forms
 from django.conf import settings
 from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldAdminTextInputWidget
 
-from features.admin_tools import JsonTextField
-from features.errors import FabraError
+from common.admin.base import JsonTextField
+from common.errors import FabraError
 from retrieval.ingestion.runs import RunOptions, parse_mapping
 from retrieval.readers import SUFFIXES, is_readable
 

@@ -9,10 +9,10 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
-from features.admin_tools import JsonTextField
+from common.admin.base import JsonTextField
 from retrieval.admin.golden_forms import IndexField
 from retrieval.models import Index
-from retrieval.questions import QUERY_MAX_CHARS
+from retrieval.search.query import QUERY_MAX_CHARS
 
 
 class SearchForm(forms.Form):

@@ -12,17 +12,17 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.utils.html import format_html
 
-from features.admin_html import admin_url, link
-from features.errors import FabraError
+from common.admin.html import admin_url, link
+from common.errors import FabraError
 from retrieval.admin.search_forms import SearchForm
 from retrieval.evaluation.golden import Golden, documents_of, normalised
-from retrieval.filters import EVERYONE
-from retrieval.highlight import highlighter
-from retrieval.hits import Hit, SearchRecord
 from retrieval.models import Chunk, Document, DocumentVersion, GoldenQuestion, Index
 from retrieval.models.golden import question_digest
-from retrieval.plans import recorded_plans
-from retrieval.search import search_plain
+from retrieval.search.execute import search_plain
+from retrieval.search.explain import recorded_plans
+from retrieval.search.filters import EVERYONE
+from retrieval.search.highlight import highlighter
+from retrieval.search.hits import Hit, SearchRecord
 
 _PAGE = "retrieval:search_test"
 _WAYS = (

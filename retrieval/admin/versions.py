@@ -11,15 +11,15 @@ from django.utils.html import format_html
 from django.views.decorators.http import require_POST
 from unfold.decorators import display
 
-from features.admin_html import admin_url, json_block, link, short, text_block
-from features.admin_tools import ReadOnlyAdmin, moment
-from features.errors import FabraError
-from features.models import Event
+from common.admin.base import ReadOnlyAdmin, moment
+from common.admin.html import admin_url, json_block, link, short, text_block
+from common.errors import FabraError
+from events.models import Event
 from retrieval.admin.chunks import chunk_table
-from retrieval.admin.uses import uses_of
-from retrieval.diff import diff_texts, diff_values
+from retrieval.admin.version_usage import uses_of
+from retrieval.indexing.diff import diff_texts, diff_values
+from retrieval.indexing.reindex import roll_back
 from retrieval.models import Chunk, Document, DocumentVersion
-from retrieval.reindex import roll_back
 
 _SHOWN_ROWS = 2_000
 _OFFERED = 200

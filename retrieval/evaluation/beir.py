@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from features.errors import InvalidInput
+from common.errors import InvalidInput
 
 _HEADER = ["query-id", "corpus-id", "score"]
 _HEADER_STARTS = {"query-id", "query_id", "qid", "query"}

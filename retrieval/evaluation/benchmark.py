@@ -6,16 +6,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from features.errors import InvalidInput
+from common.errors import InvalidInput
 from retrieval import rerankers
 from retrieval.errors import RerankerUnavailable
 from retrieval.evaluation import metrics
 from retrieval.evaluation.beir import CorpusDocument
 from retrieval.evaluation.metrics import Grades
-from retrieval.filters import EVERYONE
-from retrieval.hits import DEGRADED_FLAGS, SearchRecord
-from retrieval.questions import MAX_TOP_K, Mode
-from retrieval.search import search_plain
+from retrieval.search.execute import search_plain
+from retrieval.search.filters import EVERYONE
+from retrieval.search.hits import DEGRADED_FLAGS, SearchRecord
+from retrieval.search.query import MAX_TOP_K, Mode
 
 MODES = ("semantic", "lexical", "hybrid", "hybrid+rerank")
 _TIMED, _TIMED_TOP_K = 200, 10

@@ -14,12 +14,12 @@ from typing import Any
 
 from django.db import transaction
 
-from features.errors import InvalidInput
-from features.text import check_key, check_text, to_json
-from retrieval.hits import Hit
+from common.errors import InvalidInput
+from common.validation import check_key, check_text, to_json
 from retrieval.models import GoldenQuestion, Index
 from retrieval.models.golden import question_digest
-from retrieval.questions import QUERY_MAX_CHARS
+from retrieval.search.hits import Hit
+from retrieval.search.query import QUERY_MAX_CHARS
 
 FIELDS = ("question", "expected_documents", "expected_text", "filters", "audience", "tags", "is_enabled")
 MAX_QUESTIONS = 10_000

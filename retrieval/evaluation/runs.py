@@ -11,14 +11,14 @@ from datetime import timedelta
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from features.errors import FabraError, InvalidInput
-from features.locks import held, is_held
+from common.errors import FabraError, InvalidInput
+from common.locks import held, is_held
 from retrieval.errors import IndexNotFound
 from retrieval.evaluation import metrics
 from retrieval.evaluation.benchmark import MODES, available, search_as, why_missing
 from retrieval.evaluation.golden import documents_of, expectation, ranking_of
-from retrieval.hits import DEGRADED_FLAGS, Hit
 from retrieval.models import EvaluationOutcome, EvaluationRun, GoldenQuestion, Index
+from retrieval.search.hits import DEGRADED_FLAGS, Hit
 
 TOP_K = 10
 _KEPT_HITS = 5

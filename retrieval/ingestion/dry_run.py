@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from features.errors import FabraError
-from retrieval.content import check_document
+from common.errors import FabraError
+from retrieval.indexing.document_input import check_document
 from retrieval.ingestion.runs import RunOptions
 from retrieval.models import Document, SourceDocument
 from retrieval.readers import Unreadable, read

@@ -6,7 +6,7 @@ from django.db import transaction
 from django.db.models import Count, F, Q, QuerySet
 
 from retrieval.errors import DocumentNotFound
-from retrieval.indexing import delete_document
+from retrieval.indexing.documents import delete_document
 from retrieval.models import IngestionFile, IngestionRun, SourceDocument, SourceFile
 
 _SUSPICIOUS_SHARE, _SUSPICIOUS_COUNT = 0.5, 10

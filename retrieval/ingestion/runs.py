@@ -8,15 +8,15 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from features.errors import FabraError, InvalidInput
-from features.locks import held
-from features.text import check_key, to_json
-from retrieval.filters import check_audience
-from retrieval.indexing import ensure_index
+from common.errors import FabraError, InvalidInput
+from common.locks import held
+from common.validation import check_key, to_json
+from retrieval.indexing.documents import ensure_index
 from retrieval.ingestion.prune import prune
 from retrieval.models import IngestionFile, IngestionRun, IngestionUpload
 from retrieval.readers import Options
 from retrieval.readers.tables import ROLES
+from retrieval.search.filters import check_audience
 from retrieval.sources import Source, open_source
 from retrieval.sources.uploads import Uploads
 

@@ -16,10 +16,10 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.utils import timezone
 
-from features.errors import FabraError
-from retrieval.bulk import Draft, Outcome, index_in_bulk
-from retrieval.content import IndexResult
+from common.errors import FabraError
 from retrieval.errors import EmbedderUnavailable
+from retrieval.indexing.bulk import Draft, Outcome, index_in_bulk
+from retrieval.indexing.document_input import IndexResult
 from retrieval.ingestion.runs import RunOptions, finish_if_done, list_files, options_of, source_of
 from retrieval.models import Document, IngestionFile, IngestionRun, SourceDocument, SourceFile
 from retrieval.models.ingestion import LOCK_CLASS

@@ -12,8 +12,8 @@ class Chunk(models.Model):
     """A passage of a document's current version, embedded for one generation.
 
     `embedding` has no fixed dimension, so that generations of different models share the table; each
-    generation has a partial HNSW and a partial GIN of its own (see retrieval.hnsw). `length` and `weights` are
-    computed by the database (see the migration lexical_ranking), which also counts lexemes as chunks come and go.
+    generation has a partial HNSW and a partial GIN of its own (see retrieval.generations.hnsw). `length` and `weights`
+    are computed by the database (see the migration of functions), which also counts lexemes as chunks come and go.
     """
 
     generation = models.ForeignKey("retrieval.Generation", on_delete=models.CASCADE, related_name="chunks")

@@ -6,7 +6,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models.functions import Now
 
-from features.models import Event
+from events.models import Event
 
 
 class DocumentQuerySet(models.QuerySet["Document"]):
@@ -41,7 +41,7 @@ class Document(models.Model):
         null=True, editable=False, help_text="When indexing is tried again; empty: not before it is changed."
     )
     failed_event = models.ForeignKey(
-        "features.Event",
+        "events.Event",
         null=True,
         on_delete=models.SET_NULL,
         related_name="+",

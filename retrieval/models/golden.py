@@ -7,7 +7,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models.functions import Now
 
-from features.text import to_json
+from common.validation import to_json
 
 
 class GoldenQuestionQuerySet(models.QuerySet["GoldenQuestion"]):

@@ -4,7 +4,7 @@ from functools import cache
 
 from django.db import connection, models
 
-from features.statements import planned_cursor
+from common.sql.statements import planned_cursor
 
 
 class IndexManager(models.Manager["Index"]):

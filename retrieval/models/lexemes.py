@@ -8,7 +8,7 @@ class LexemeCount(models.Model):
     """A count, or a change of one: the frequency of a lexeme is the sum of its rows.
 
     Triggers of the chunk table write a row for each lexeme that a statement adds or removes, so writers never
-    wait for one another and the counts are exact in every snapshot; `retrieval.lexemes` merges the rows.
+    wait for one another and the counts are exact in every snapshot; `retrieval.search.lexemes` merges the rows.
     The empty lexeme counts the chunks themselves, and their length in lexemes.
     """
 

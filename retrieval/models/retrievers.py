@@ -2,7 +2,7 @@
 
 from django.db import models
 
-from features.models import Definition
+from common.models import Definition
 
 
 class RetrieverDefinition(Definition):

@@ -80,7 +80,7 @@ def _child() -> "subprocess.Popen[bytes]":
     child = _children.get(os.getpid())
     if child is None or child.poll() is not None:
         child = subprocess.Popen(
-            [sys.executable, "-m", "retrieval.readers.isolation"],
+            [sys.executable, "-m", "retrieval.readers.isolated_process"],
             cwd=Path(__file__).resolve().parents[2], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL, env=os.environ | {"FABRA_READER_MEMORY": str(MEMORY_BYTES)},
         )  # fmt: skip
@@ -96,40 +96,3 @@ def _end() -> None:
 
 
 atexit.register(_end)
-
-
-def _serve() -> None:
-    import resource
-
-    import defusedxml
-
-    from retrieval.readers import SUFFIXES
-
-    defusedxml.defuse_stdlib()
-    limit = int(os.environ["FABRA_READER_MEMORY"])
-    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    source, target = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what a library prints is no answer
-    while head := source.read(8):
-        question = json.loads(source.read(int.from_bytes(head, "big")))
-        file = question["file"]
-        file["content"] = base64.b64decode(file["content"])
-        try:
-            found = SUFFIXES[question["suffix"]].read(SourceFile(**file), Options(**question["options"]))
-            answer: dict[str, Any] = {"documents": [asdict(each) for each in found]}
-        except Unreadable as error:
-            answer = {"error": str(error)}
-        except RecursionError:
-            answer = {"error": "nested too deep"}
-        except MemoryError:
-            os._exit(1)
-        except Exception as error:  # any library, any hostile file: the name of what broke is the reason
-            answer = {"error": f"broken ({type(error).__name__})"}
-        text = json.dumps(answer).encode()
-        target.write(len(text).to_bytes(8, "big") + text)
-        target.flush()
-
-
-if __name__ == "__main__":
-    _serve()

@@ -11,7 +11,7 @@ from django.conf import settings
 from django.utils.module_loading import import_string
 
 from retrieval.errors import RerankerUnavailable
-from retrieval.hits import Hit
+from retrieval.search.hits import Hit
 
 logger = logging.getLogger(__name__)
 

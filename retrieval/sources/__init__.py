@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from features.errors import InvalidInput
+from common.errors import InvalidInput
 from retrieval.sources.archive import Archive
 from retrieval.sources.entries import Entry, NotModified, Source, SourceUnavailable
 from retrieval.sources.folder import Folder

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from features.errors import Unavailable
+from common.errors import Unavailable
 from retrieval.readers import SourceFile
 
 

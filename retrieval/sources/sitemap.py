@@ -16,7 +16,7 @@ import httpx
 from defusedxml import DefusedXmlException, ElementTree
 from django.conf import settings
 
-from features.errors import InvalidInput
+from common.errors import InvalidInput
 from retrieval.readers import SourceFile, Unreadable
 from retrieval.sources.entries import Entry, NotModified, SourceUnavailable
 

@@ -12,12 +12,11 @@ from django_celery_beat.models import CrontabSchedule, IntervalSchedule, Periodi
 from chat.models import ApiKey, Conversation, Customer, Message, Ticket
 from contexts.models import ContextDefinition, Trace, TraceBody
 from contexts.traces import digest_of
+from events.models import Event, HandlerOutcome
 from features.models import (
     EntityDefinition,
-    Event,
     FeatureDefinition,
     FeatureValue,
-    HandlerOutcome,
     KnownEntity,
     MaterializationRun,
 )

@@ -5,7 +5,7 @@ import pytest
 from django.test import Client
 
 from chat.models import Customer, Ticket
-from retrieval.indexing import index_document
+from retrieval.indexing.documents import index_document
 from tests.model_server import ModelServer
 
 PASSWORD = "# Reset your password\n\nClick **Forgot password?** on the sign-in page. The link is valid for an hour."

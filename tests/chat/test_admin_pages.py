@@ -62,7 +62,7 @@ def test_search_answers(model: Any, admin_client: Client) -> None:
 
 def test_filter_with_a_nul_answers(admin_client: Client) -> None:
     response = admin_client.get(
-        reverse("admin:features_event_changelist"), {"state__exact": "\x00", "event_type": "\x00"}, follow=True
+        reverse("admin:events_event_changelist"), {"state__exact": "\x00", "event_type": "\x00"}, follow=True
     )
     assert response.status_code == 200
 

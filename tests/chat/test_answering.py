@@ -12,8 +12,8 @@ from chat.providers.extractive import NOTHING, NOTICE
 from contexts.assembly import context
 from contexts.items import ContextItem
 from contexts.models import Trace
-from features.models import Event
-from features.processing import process
+from events.models import Event
+from events.processing import process
 from tests.model_server import TEXT, ModelServer
 
 pytestmark = pytest.mark.django_db

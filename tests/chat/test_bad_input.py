@@ -7,7 +7,7 @@ import pytest
 from django.test import Client
 
 from chat.models import Message
-from features.models import Event
+from events.models import Event
 from retrieval.models import Document
 
 pytestmark = pytest.mark.django_db

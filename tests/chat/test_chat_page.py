@@ -114,7 +114,7 @@ import django
 django.setup()
 from django.core.management import call_command
 from chat.models import Customer
-from retrieval.indexing import index_document
+from retrieval.indexing.documents import index_document
 call_command("migrate", verbosity=0)
 for entity_id, text in json.load(sys.stdin).items():
     index_document("knowledge_base", entity_id, text)

@@ -15,8 +15,9 @@ from contexts.assembly import context
 from contexts.items import ContextItem
 from contexts.models import Trace
 from contexts.store import FeatureStore
-from features.events import AxiomEvent, record_event
-from features.models import Event
+from events.event import AxiomEvent
+from events.models import Event
+from events.outbox import record_event
 from features.registry import feature
 from retrieval.models import Document
 

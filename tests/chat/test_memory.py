@@ -12,11 +12,12 @@ from django.db import reset_queries
 
 from chat.engine import Question, answer
 from chat.providers.openai import _client as model_client
-from features import redis_clients
-from features.events import AxiomEvent, new_event
-from features.models import Event
-from features.per_loop import PerLoop
-from features.processing import process
+from common import redis
+from common.per_loop import PerLoop
+from events.event import AxiomEvent
+from events.models import Event
+from events.outbox import new_event
+from events.processing import process
 from features.registry import entity, feature
 from tests.model_server import ModelServer
 
@@ -53,7 +54,7 @@ def test_an_event_leaves_nothing_behind() -> None:
         process(row.pk)
 
     assert growth(work, 100) < 100
-    assert len(redis_clients._per_loop) <= 1
+    assert len(redis._per_loop) <= 1
 
 
 def test_a_chat_leaves_nothing_behind(bot: None, model: ModelServer) -> None:

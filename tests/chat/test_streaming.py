@@ -16,8 +16,9 @@ from django.utils import timezone
 
 from chat.models import Message
 from contexts.models import Trace
-from features.models import Event, FeatureValue
-from features.tasks import sweep
+from events.models import Event
+from events.tasks import sweep
+from features.models import FeatureValue
 from retrieval.models import Document
 from tests.chat.conftest import fill
 from tests.model_server import TEXT, ModelServer

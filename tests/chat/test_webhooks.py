@@ -13,8 +13,8 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from features.models import Event, WebhookSource
-from features.webhooks import sign
+from events.models import Event, WebhookSource
+from events.webhooks import sign
 from retrieval.models import Document, Index
 
 pytestmark = pytest.mark.django_db
@@ -26,7 +26,7 @@ CMS = {
     "occurred_at": "$.entry.updated",
     "payload": {"content": "$.entry.blocks.0.text", "index": "docs", "metadata": {"category": "$.entry.category"}},
 }
-LIST, ADD = "admin:features_webhooksource_changelist", "admin:features_webhooksource_add"
+LIST, ADD = "admin:events_webhooksource_changelist", "admin:events_webhooksource_add"
 
 
 @pytest.fixture
@@ -198,7 +198,7 @@ def test_the_secret_is_shown_once_and_neither_stored_nor_logged(admin_client: Cl
     assert secret not in caplog.text
     stored = [query["sql"] for query in queries if "django_session" not in query["sql"]]
     assert secret not in str(stored)
-    for url in (reverse(LIST), reverse("admin:features_webhooksource_change", args=[source.pk])):
+    for url in (reverse(LIST), reverse("admin:events_webhooksource_change", args=[source.pk])):
         assert secret not in admin_client.get(url).content.decode()
 
 

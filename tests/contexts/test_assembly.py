@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from asgiref.sync import async_to_sync
 
+from common.errors import DefinitionError
 from contexts import assembly
 from contexts.assembly import context
 from contexts.checks import check_encoding
@@ -14,7 +15,6 @@ from contexts.errors import AssemblyError, BudgetExceeded, ContextDisabled, Fres
 from contexts.items import Context, ContextItem
 from contexts.models import ContextDefinition, Trace
 from contexts.store import FeatureStore
-from features.errors import DefinitionError
 from features.registry import entity, feature
 
 pytestmark = pytest.mark.django_db

@@ -8,16 +8,18 @@ import pytest
 from asgiref.sync import async_to_sync
 from django.utils import timezone
 
+from common.errors import DefinitionError
 from contexts.assembly import context
 from contexts.errors import FreshnessViolation
 from contexts.items import Context, ContextItem
 from contexts.models import Trace
 from contexts.store import FeatureStore
-from features.errors import DefinitionError
-from features.events import AxiomEvent, record_event
-from features.models import Event, FeatureDefinition
+from events.event import AxiomEvent
+from events.models import Event
+from events.outbox import record_event
+from features.models import FeatureDefinition
 from features.registry import entity, feature
-from retrieval.indexing import delete_document, index_document
+from retrieval.indexing.documents import delete_document, index_document
 from retrieval.models import Document
 
 pytestmark = pytest.mark.django_db

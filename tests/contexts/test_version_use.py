@@ -12,7 +12,7 @@ from contexts.assembly import context
 from contexts.items import ContextItem
 from contexts.models import Trace
 from contexts.store import FeatureStore
-from retrieval.indexing import index_document
+from retrieval.indexing.documents import index_document
 from retrieval.models import Document
 
 pytestmark = pytest.mark.django_db

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from features.models import Event, FeatureValue
+from events.models import Event
+from features.models import FeatureValue
 from retrieval.models import Chunk
 from tests.processes import Processes, test_environment, wait_until
 

@@ -12,19 +12,20 @@ from django.urls import reverse
 from django.utils import timezone
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
-from features import admin_tools
-from features.admin_tools import EstimatedPaginator, distinct_values
-from features.models import Event, FeatureDefinition, FeatureValue, HandlerOutcome, MaterializationRun
+from common.admin import base
+from common.admin.base import EstimatedPaginator, distinct_values
+from events.models import Event, HandlerOutcome
+from features.materialization.schedule import MATERIALIZE_TASK
+from features.models import FeatureDefinition, FeatureValue, MaterializationRun
 from features.registry import entity
 from features.registry import feature as declare
-from features.schedule import MATERIALIZE_TASK
 
 pytestmark = pytest.mark.django_db
 
 FEATURES = "admin:features_featuredefinition_changelist"
 FEATURE = "admin:features_featuredefinition_change"
-EVENTS = "admin:features_event_changelist"
-EVENT = "admin:features_event_change"
+EVENTS = "admin:events_event_changelist"
+EVENT = "admin:events_event_change"
 
 
 @pytest.fixture
@@ -196,7 +197,7 @@ def test_long_lists_are_estimated_and_short_ones_counted(monkeypatch: pytest.Mon
     assert EstimatedPaginator(FeatureValue.objects.order_by("pk"), 50).count == 300
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE features_featurevalue")
-    monkeypatch.setattr(admin_tools, "COUNTED_ROWS", 100)
+    monkeypatch.setattr(base, "COUNTED_ROWS", 100)
     assert EstimatedPaginator(FeatureValue.objects.order_by("pk"), 50).count == pytest.approx(300, abs=30)
 
 

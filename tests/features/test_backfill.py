@@ -12,12 +12,13 @@ from django.core.management import CommandError, call_command
 from django.db.models import Count
 from django.utils import timezone
 
+from common.errors import DefinitionError, InvalidInput
 from contexts.store import FeatureStore
-from features.errors import DefinitionError, InvalidInput
+from features.dispatch import enqueue_run
 from features.models import FeatureValue, KnownEntity, MaterializationRun
 from features.models.runs import ORPHANED_AFTER
 from features.registry import entity, feature
-from features.tasks import materialize_run, sweep
+from features.tasks import upkeep
 from tests.processes import Processes, wait_until
 
 store = FeatureStore()
@@ -180,13 +181,13 @@ def test_a_run_goes_on_by_itself_when_its_worker_is_killed(tmp_path: Path) -> No
     environment = {"FABRA_DEFINITIONS": "cows", "PYTHONPATH": f"{tmp_path}:{Path.cwd()}"}
     with Processes(tmp_path, **environment) as processes:
         processes.start_worker()
-        materialize_run.delay(run.pk)
+        enqueue_run(run.pk)
         wait_until(MaterializationRun.objects.filter(done__gt=0).exists, 30)
         processes.kill_family("worker")
         assert MaterializationRun.objects.get().state == "running"
         MaterializationRun.objects.update(heartbeat_at=timezone.now() - 2 * ORPHANED_AFTER)
         processes.start_worker()
-        wait_until(lambda: sweep() or MaterializationRun.objects.filter(state="done").exists(), 40)
+        wait_until(lambda: upkeep() or MaterializationRun.objects.filter(state="done").exists(), 40)
     run.refresh_from_db()
     assert (run.done, run.claims) == (1000, 2)
     assert FeatureValue.objects.count() == FeatureValue.objects.distinct("entity_key").count() == 1000

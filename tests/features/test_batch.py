@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 from asgiref.sync import async_to_sync
 
+from common.errors import DefinitionError
 from contexts.store import FeatureStore
 from features.compute import _MOST_CALLS
-from features.errors import DefinitionError, FeatureComputeError
+from features.errors import FeatureComputeError
 from features.models import FeatureValue, KnownEntity
 from features.registry import entity, feature
 

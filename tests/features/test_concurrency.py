@@ -12,7 +12,7 @@ from django.test import Client
 from django.utils import timezone
 
 from contexts.store import FeatureStore
-from features.materialize import open_slot
+from features.materialization.requests import open_slot
 from features.models import FeatureValue, MaterializationRun
 from features.registry import entity, feature
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from common.durations import format_duration, parse_duration
+from common.errors import DefinitionError
 from features import registry
-from features.durations import format_duration, parse_duration
-from features.errors import DefinitionError
 from features.registry import entity, feature
 
 

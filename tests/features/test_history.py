@@ -9,9 +9,9 @@ from asgiref.sync import async_to_sync
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from common.errors import InvalidInput
 from contexts.store import FeatureStore
 from features import registry
-from features.errors import InvalidInput
 from features.models import FeatureValue
 from features.registry import entity, feature
 

@@ -10,12 +10,13 @@ from hypothesis import HealthCheck, example, given
 from hypothesis import settings as with_settings
 from hypothesis import strategies as st
 
+from common.errors import InvalidInput
+from common.redis import async_redis, redis_key
 from contexts.store import FeatureStore
 from features import registry
-from features.errors import FeatureComputeError, InvalidInput
+from features.errors import FeatureComputeError
 from features.freshness import freshness
 from features.models import FeatureValue, KnownEntity
-from features.redis_clients import async_redis, redis_key
 from features.registry import UNSET, FeatureSpec, entity, feature
 from features.serving import read_features
 from features.values import StoredValue
@@ -113,14 +114,14 @@ def test_a_value_that_took_longer_than_it_is_good_for_is_not_called_fresh(pulse:
     def slow(bird_id: str) -> int:
         return 1
 
-    from features import flights
+    from features import single_flight
 
     class Earlier(datetime):
         @classmethod
         def now(cls, tz: Any = None) -> Any:
             return datetime.now(tz) - timedelta(seconds=2)
 
-    monkeypatch.setattr(flights, "datetime", Earlier)
+    monkeypatch.setattr(single_flight, "datetime", Earlier)
     assert async_to_sync(read_features)("Bird", "b", ["slow"])[0].status == "stale"
 
 

@@ -10,15 +10,18 @@ from django.db import connection
 from django.utils import timezone
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
+from common.errors import InvalidInput
 from contexts.store import FeatureStore
-from features import runs, tasks, writes
-from features.errors import InvalidInput
-from features.mirror import mirror_features
+from features import value_writer
+from features.dispatch import MATERIALIZE_RUN
+from features.materialization import runs
 from features.models import FeatureDefinition, FeatureValue, KnownEntity, MaterializationRun
 from features.models.runs import ORPHANED_AFTER
 from features.registry import entity, feature
 from features.serving import online_store
-from features.tasks import materialize_run, materialize_slot, sweep
+from features.sync_definitions import sync_features
+from features.tasks import materialize_run, materialize_slot, upkeep
+from tests.broker import messages
 from tests.processes import wait_until
 
 pytestmark = pytest.mark.django_db
@@ -46,7 +49,7 @@ def size() -> list[str]:
         return 1
 
     KnownEntity.objects.touch("Egg", [f"e{number:02}" for number in range(10)])
-    mirror_features()
+    sync_features()
     return computed
 
 
@@ -104,7 +107,7 @@ def die_at(monkeypatch: Any, number: int) -> None:
         chunks.append(args)
         if len(chunks) == number:
             raise KeyboardInterrupt
-        return await writes.write_values(*args, **kwargs)
+        return await value_writer.write_values(*args, **kwargs)
 
     monkeypatch.setattr(runs, "CHUNK", 4)
     monkeypatch.setattr(runs, "write_values", die)
@@ -129,7 +132,7 @@ def test_a_run_that_died_between_the_stores_mends_the_online_one(size: list[str]
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(writes, "put_online", die)
+        patch.setattr(value_writer, "put_online", die)
         with pytest.raises(KeyboardInterrupt):
             materialize_slot("size")
     assert FeatureValue.objects.count() == 9
@@ -139,9 +142,7 @@ def test_a_run_that_died_between_the_stores_mends_the_online_one(size: list[str]
     assert FeatureValue.objects.count() == 9
 
 
-def test_a_run_of_a_living_worker_is_left_alone_until_it_dies(size: list[str], monkeypatch: Any) -> None:
-    told: list[int] = []
-    monkeypatch.setattr(tasks.materialize_run, "delay", told.append)
+def test_a_run_of_a_living_worker_is_left_alone_until_it_dies(size: list[str]) -> None:
     run = MaterializationRun.objects.create(feature="size")
     other = connection.copy()
     try:
@@ -150,12 +151,12 @@ def test_a_run_of_a_living_worker_is_left_alone_until_it_dies(size: list[str], m
         materialize_run(run.pk)
         assert run_of().state == "queued"
         MaterializationRun.objects.update(heartbeat_at=timezone.now() - 2 * ORPHANED_AFTER)
-        sweep()
-        assert told == []
+        upkeep()
+        assert messages() == []
     finally:
         other.close()
-    wait_until(lambda: sweep() or told)
-    assert set(told) == {run.pk}
+    wait_until(lambda: upkeep() or messages())
+    assert {(each.task, each.args[0]) for each in messages()} == {(MATERIALIZE_RUN, run.pk)}
     materialize_run(run.pk)
     assert run_of().state == "done"
 
@@ -163,7 +164,7 @@ def test_a_run_of_a_living_worker_is_left_alone_until_it_dies(size: list[str], m
 def test_a_worker_whose_run_was_taken_over_writes_nothing_more(size: list[str], monkeypatch: Any) -> None:
     async def taken_over_before(*args: Any, **kwargs: Any) -> Any:
         await MaterializationRun.objects.aupdate(claims=7)
-        return await writes.write_values(*args, **kwargs)
+        return await value_writer.write_values(*args, **kwargs)
 
     monkeypatch.setattr(runs, "write_values", taken_over_before)
     materialize_slot("size")
@@ -173,7 +174,7 @@ def test_a_worker_whose_run_was_taken_over_writes_nothing_more(size: list[str], 
 
 def test_a_stopped_run_stops_and_can_be_resumed(size: list[str], monkeypatch: Any) -> None:
     async def stopped_after(*args: Any, **kwargs: Any) -> Any:
-        stored = await writes.write_values(*args, **kwargs)
+        stored = await value_writer.write_values(*args, **kwargs)
         await sync_to_async(MaterializationRun.objects.all().stop)()
         return stored
 
@@ -214,7 +215,7 @@ def test_the_beat_entry_follows_the_definition_and_the_reverse(size: list[str]) 
     entry.save()
     row.refresh_from_db()
     assert (row.refresh_override, row.is_scheduled) == (timedelta(hours=1), False)
-    mirror_features()  # a deploy changes neither
+    sync_features()  # a deploy changes neither
     row.refresh_from_db()
     entry.refresh_from_db()
     assert (row.refresh, row.is_scheduled, entry.enabled) == (timedelta(hours=1), False, False)
@@ -224,7 +225,7 @@ def test_a_definition_whose_code_is_gone_is_marked(size: list[str]) -> None:
     from features import registry
 
     del registry.features["size"]
-    mirror_features()
+    sync_features()
     row = FeatureDefinition.objects.get(name="size")
     assert row.gone_at is not None
     assert not PeriodicTask.objects.get(name="materialise size").enabled

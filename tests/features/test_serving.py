@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 from asgiref.sync import async_to_sync
 
+from common.errors import InvalidInput, NotFound
 from contexts.store import FeatureStore
-from features.errors import FeatureComputeError, InvalidInput, NotFound
+from features.errors import FeatureComputeError
 from features.freshness import Freshness, Limits, freshness
 from features.models import FeatureDefinition, FeatureValue, KnownEntity, OnlineRepair
+from features.online_repair import repair_online
 from features.registry import entity, feature
-from features.repair import repair_online
 from features.serving import online_store, operator_settings, read_features
 from features.values import FeatureRead
 
@@ -152,7 +153,7 @@ def test_an_emptied_redis_is_filled_from_postgresql(speed: Any) -> None:
     set_at_age("speed", "kept", minutes=1)
 
     async def forget() -> None:
-        from features.redis_clients import async_redis, redis_key
+        from common.redis import async_redis, redis_key
 
         await (await async_redis()).delete(redis_key("values", "Robot", "r1"))
 

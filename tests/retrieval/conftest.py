@@ -2,8 +2,8 @@ from typing import Any
 
 import pytest
 
-from retrieval.content import IndexResult
-from retrieval.indexing import index_document
+from retrieval.indexing.document_input import IndexResult
+from retrieval.indexing.documents import index_document
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from django.contrib.messages import get_messages
 from django.test import Client
 from django.urls import reverse
 
-from features.models import Event
-from retrieval.indexing import delete_document, index_document
+from events.models import Event
+from retrieval.indexing.documents import delete_document, index_document
 from retrieval.models import Chunk, Document, Index
 
 pytestmark = pytest.mark.django_db

@@ -8,10 +8,10 @@ from django.contrib.messages import get_messages
 from django.test import Client
 from django.urls import reverse
 
-from retrieval import generations
 from retrieval.admin import generations as pages
-from retrieval.comparison import compare_generation
-from retrieval.indexing import index_document
+from retrieval.generations import lifecycle
+from retrieval.generations.comparison import compare_generation
+from retrieval.indexing.documents import index_document
 from retrieval.models import Generation, Index
 
 pytestmark = pytest.mark.django_db
@@ -27,7 +27,7 @@ def index() -> Index:
 def asked(monkeypatch: Any) -> list[tuple[str, int]]:
     """Note what a worker is asked for."""
     seen: list[tuple[str, int]] = []
-    for name in ("ask_to_build", "ask_to_compare", "ask_to_drop"):
+    for name in ("enqueue_build", "enqueue_comparison", "enqueue_drop"):
         monkeypatch.setattr(pages, name, lambda pk, *more, name=name: seen.append((name, pk)))
     return seen
 
@@ -47,13 +47,13 @@ def test_from_the_form_to_the_switch_and_back(index: Index, asked: Any, admin_cl
     assert "must be from 80" in admin_client.post(start, {"index": index.pk, "max_tokens": 3}).content.decode()
     assert admin_client.post(start, {"index": index.pk, "max_tokens": 100}).status_code == 302
     other = Generation.objects.latest("pk")
-    assert asked == [("ask_to_build", other.pk)]
+    assert asked == [("enqueue_build", other.pk)]
     page = admin_client.get(url("change", other)).content.decode()
     assert "0 of 1 documents" in page
     assert "Have it serve" not in page
     assert "not ready" in said(admin_client.post(url("switch", other)))
 
-    generations.execute_build(other.pk)
+    lifecycle.execute_build(other.pk)
     compare_generation(other.pk, ["penguins"])
     page = admin_client.get(url("change", other)).content.decode()
     assert "overlap@10" in page and "latency_ms_p50" in page
@@ -64,7 +64,7 @@ def test_from_the_form_to_the_switch_and_back(index: Index, asked: Any, admin_cl
     admin_client.post(url("switch", first))
     admin_client.post(url("compare", other))
     admin_client.post(url("drop", other))
-    assert asked[1:] == [("ask_to_compare", other.pk), ("ask_to_drop", other.pk)]
+    assert asked[1:] == [("enqueue_comparison", other.pk), ("enqueue_drop", other.pk)]
     other.refresh_from_db()
     assert other.state == "dropping"
 

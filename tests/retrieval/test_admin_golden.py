@@ -11,7 +11,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
 
-from features.locks import held, is_held
+from common.locks import held, is_held
 from retrieval.evaluation import runs
 from retrieval.evaluation.golden import Golden, read_golden, save_golden
 from retrieval.models import EvaluationRun, GoldenQuestion, Index

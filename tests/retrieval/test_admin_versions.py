@@ -9,12 +9,13 @@ from django.test import Client
 from django.urls import reverse
 
 from chat.models import ApiKey
-from features.events import AxiomEvent, record_event
-from features.models import Event
-from features.processing import process
-from retrieval.indexing import delete_document, index_document
+from events.event import AxiomEvent
+from events.models import Event
+from events.outbox import record_event
+from events.processing import process
+from retrieval.indexing.documents import delete_document, index_document
 from retrieval.models import Document, DocumentVersion
-from retrieval.search import search_plain
+from retrieval.search.execute import search_plain
 
 pytestmark = pytest.mark.django_db
 
@@ -117,4 +118,4 @@ def test_a_version_says_who_wrote_it_and_what_it_came_by(admin_client: Client, c
         ("by-event", 1): ("shop", "event"),
     }
     page = admin_client.get(url("change", DocumentVersion.objects.get(author="shop"))).content.decode()
-    assert reverse("admin:features_event_change", args=[row.pk]) in page
+    assert reverse("admin:events_event_change", args=[row.pk]) in page

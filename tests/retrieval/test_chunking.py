@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retrieval.chunking import Passage, split, title_of
 from retrieval.embedders import get_embedder
+from retrieval.indexing.chunking import Passage, split, title_of
 
 ARTICLE = (
     "# Guide\n\nIntro.\n\n## Install\n\n" + "Run the installer and wait. " * 60 + "\n\n### On Linux\n\n"

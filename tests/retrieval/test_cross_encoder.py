@@ -11,7 +11,7 @@ from django.core.management import call_command
 
 from retrieval import rerankers
 from retrieval.errors import RerankerUnavailable
-from retrieval.search import search_plain
+from retrieval.search.execute import search_plain
 from tests.retrieval.cross_encoder import write_cross_encoder
 
 WORDS = ["where", "is", "the", "blue", "boat", "harbour", "today"]

@@ -5,7 +5,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retrieval.diff import Side, diff_texts, diff_values
+from retrieval.indexing.diff import Side, diff_texts, diff_values
 
 
 def text_of(side: Side | None) -> str:

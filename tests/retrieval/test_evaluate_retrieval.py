@@ -12,11 +12,11 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
 
-from features.errors import InvalidInput
-from retrieval import hnsw
-from retrieval.evaluation import beir, benchmark, workbench
+from common.errors import InvalidInput
+from retrieval.evaluation import beir, benchmark, temporary_index
+from retrieval.generations import hnsw
 from retrieval.models import Chunk, Document, Index, LexemeCount
-from retrieval.search import search_plain
+from retrieval.search.execute import search_plain
 from tests.processes import PROJECT, test_environment, wait_until
 
 CORPUS = [
@@ -76,8 +76,8 @@ def test_json_says_each_measure_of_each_mode_and_nothing_else(collection: dict[s
 def test_nothing_of_a_large_index_stays(collection: dict[str, Path], monkeypatch: Any) -> None:
     monkeypatch.setattr(hnsw, "WORTH_IT", 2)
     before = chunk_indexes()
-    with workbench.own_index() as name:
-        workbench.fill(name, beir.read_corpus(collection["corpus"]))
+    with temporary_index.own_index() as name:
+        temporary_index.fill(name, beir.read_corpus(collection["corpus"]))
         assert len(chunk_indexes() - before) == 2, "it has its HNSW and its GIN"
     assert chunk_indexes() == before
     assert not LexemeCount.objects.exists()
@@ -179,12 +179,12 @@ def test_what_a_killed_evaluation_left_goes_with_the_next_and_a_living_one_stays
         assert process.stdout is not None
         name = process.stdout.readline().strip()
         assert Chunk.objects.filter(generation__index__name=name).count() == 1
-        assert workbench.remove_abandoned() == []
+        assert temporary_index.remove_abandoned() == []
     finally:
         process.kill()
         process.communicate()
     # PostgreSQL notices a moment later that its client is gone.
-    assert wait_until(workbench.remove_abandoned) == [name]
+    assert wait_until(temporary_index.remove_abandoned) == [name]
     assert not Index.objects.exists()
 
 
@@ -236,8 +236,8 @@ def test_documents_and_questions_that_nobody_can_index_or_ask_are_told_and_count
     collection["queries"].write_text(lines([*QUERIES[:2], {"_id": "3", "text": "x" * 9000}]))
     out, _ = run(collection, modes="hybrid")
     assert "1 questions were refused" in out
-    with workbench.own_index() as name:
-        refused = workbench.fill(name, beir.read_corpus(collection["corpus"]))
+    with temporary_index.own_index() as name:
+        refused = temporary_index.fill(name, beir.read_corpus(collection["corpus"]))
     assert [document_id for document_id, _ in refused] == ["void"]
 
 
@@ -302,8 +302,8 @@ def test_long_documents_leave_room_for_others(monkeypatch: Any) -> None:
     monkeypatch.setattr(benchmark, "MAX_TOP_K", 4)
     long = "\n\n".join(f"# Part {n}\n\n{'Cats purr at night. ' * 40}{n}" for n in range(6))
     rows = [("long", long), ("a", "A cat sleeps."), ("b", "Dogs bark at cats.")]
-    with workbench.own_index() as name:
-        workbench.fill(name, [beir.CorpusDocument(id=each, title=each, text=text) for each, text in rows])
+    with temporary_index.own_index() as name:
+        temporary_index.fill(name, [beir.CorpusDocument(id=each, title=each, text=text) for each, text in rows])
         question = benchmark.Question(id="1", text="cats purr at night", grades={"a": 1})
         found, _ = benchmark._documents(name, question, "semantic", 3)
     assert sorted(found) == ["a", "b", "long"]

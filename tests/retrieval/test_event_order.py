@@ -9,15 +9,18 @@ from typing import Any
 import pytest
 from django.db import connection
 
+from common.locks import held
 from contexts.store import FeatureStore
-from features import processing
-from features.events import AxiomEvent, record_event
-from features.locks import held
-from features.models import Event, FeatureValue
+from events import processing
+from events.event import AxiomEvent
+from events.models import Event
+from events.outbox import record_event
+from events.tasks import process_event
+from features.models import FeatureValue
 from features.registry import entity, feature
-from features.tasks import process_event
-from retrieval.indexing import index_document
+from retrieval.indexing.documents import index_document
 from retrieval.models import Document
+from tests.broker import messages
 
 pytestmark = pytest.mark.django_db
 
@@ -162,16 +165,9 @@ def test_a_slow_feature_of_one_event_does_not_keep_the_next_from_being_applied()
 
 
 @pytest.mark.django_db(transaction=True)
-def test_an_event_about_a_document_that_is_being_changed_waits_a_little_longer_each_time(monkeypatch: Any) -> None:
+def test_an_event_about_a_document_that_is_being_changed_waits_a_little_longer_each_time() -> None:
     row = record("new")
-    waits: list[float] = []
-
-    def note(args: Any, arguments: Any, *, queue: str, countdown: float) -> None:
-        assert queue == "state"
-        waits.append(countdown)
-
-    monkeypatch.setattr(process_event, "apply_async", note)
-
+    sent = len(messages())
     may_end = Signal()
 
     def hold() -> None:
@@ -189,11 +185,14 @@ def test_an_event_about_a_document_that_is_being_changed_waits_a_little_longer_e
         try:
             assert held_now.wait(20)
             process_event(row.pk)
-            process_event(row.pk, waits[0])
+            process_event(row.pk, messages()[-1].kwargs["waited_s"])
             process_event(row.pk, 100.0)
         finally:
             may_end.set()
         holder.result(20)
     row.refresh_from_db()
-    assert (row.state, row.attempts, waits) == ("received", 0, [0.05, 0.1, 2.0])
+    again = messages("state")[sent:]
+    assert (row.state, row.attempts) == ("received", 0)
+    assert [each.kwargs["waited_s"] for each in again] == [0.05, 0.1, 2.0]
+    assert all(0 < each.delay_s <= 2 for each in again[2:])
     assert process(row) == ["done"]

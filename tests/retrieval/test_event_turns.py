@@ -6,13 +6,15 @@ from typing import Any
 import pytest
 
 from contexts.store import FeatureStore
-from features import processing
-from features.events import AxiomEvent, record_event
-from features.models import Event, FeatureValue
+from events import processing
+from events.event import AxiomEvent
+from events.models import Event
+from events.outbox import record_event
+from features.models import FeatureValue
 from features.registry import entity, feature
 from retrieval.embedders import get_embedder
 from retrieval.errors import EmbedderUnavailable
-from retrieval.indexing import index_document
+from retrieval.indexing.documents import index_document
 from retrieval.models import Document
 
 pytestmark = pytest.mark.django_db
@@ -46,7 +48,7 @@ def record(content: str, age_s: int = 0, event_type: str = "doc_updated", **fiel
 
 def take_turns(*rows: Event) -> list[str]:
     for row in rows:
-        processing.take_turn(row.pk)
+        processing.process_newest(row.pk)
     for row in rows:
         row.refresh_from_db()
     return [row.state for row in rows]
@@ -58,7 +60,7 @@ def text() -> str:
 
 def test_the_first_turn_is_the_newests_and_ends_those_that_it_passed_over(embedded: list[str]) -> None:
     rows = [record(f"text {age}", age) for age in range(9, -1, -1)]
-    processing.take_turn(rows[0].pk)
+    processing.process_newest(rows[0].pk)
     for row in rows:
         row.refresh_from_db()
     assert [row.state for row in rows] == ["superseded"] * 9 + ["done"]

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from features.errors import InvalidInput
-from retrieval.filters import EVERYONE, InvalidFilter, conditions
+from common.errors import InvalidInput
 from retrieval.models import Chunk
-from retrieval.search import search_plain
+from retrieval.search.execute import search_plain
+from retrieval.search.filters import EVERYONE, InvalidFilter, conditions
 
 pytestmark = pytest.mark.django_db
 

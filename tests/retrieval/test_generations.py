@@ -15,15 +15,16 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.db.models import F
 
-from features.models import Event
-from retrieval import generations, sweep
+from events.models import Event
+from retrieval import upkeep
 from retrieval.checks import check_generations
-from retrieval.comparison import compare_generation
 from retrieval.errors import EmbedderUnavailable, GenerationConflict
 from retrieval.evaluation.golden import Golden, save_golden
-from retrieval.indexing import delete_document, index_document
+from retrieval.generations import lifecycle
+from retrieval.generations.comparison import compare_generation
+from retrieval.indexing.documents import delete_document, index_document
 from retrieval.models import Chunk, Document, Generation, Index, LexemeCount
-from retrieval.search import search_plain
+from retrieval.search.execute import search_plain
 from tests.model_server import ModelServer
 from tests.processes import PROJECT, test_environment, wait_until
 
@@ -50,8 +51,8 @@ def fill(count: int) -> Index:
 
 
 def build(index: Index, model: str, **options: Any) -> Generation:
-    generation = generations.open_generation(index, model=model, backend=OPENAI, **options)
-    generations.execute_build(generation.pk)
+    generation = lifecycle.open_generation(index, model=model, backend=OPENAI, **options)
+    lifecycle.execute_build(generation.pk)
     generation.refresh_from_db()
     return generation
 
@@ -69,7 +70,7 @@ def assert_whole(index: Index) -> None:
     """Each generation has the chunks of each document's current version, and the count is right."""
     index.refresh_from_db()
     for generation in index.generations.all():
-        assert not generations.lagging(generation).exists()
+        assert not lifecycle.lagging(generation).exists()
         stale = Chunk.objects.filter(generation=generation).exclude(document__version=F("version"))
         assert not stale.exists()
     assert index.chunk_count == Chunk.objects.filter(generation=index.generation).count()
@@ -92,13 +93,13 @@ def test_another_model_and_dimension_is_built_compared_switched_to_and_back(mode
     assert result["recall@10"] == [1.0, 1.0]
     assert len(result["latency_ms_p50"]) == 2
 
-    generations.switch(other)
+    lifecycle.switch(other)
     assert_whole(index)
     assert (index.generation, index.version) == (other, version + 1)
     assert found("topic2")[0] == "d2"
     index_document("docs", "d9", "Penguins swim.")
     assert Chunk.objects.get(document__entity_id="d9").generation == other, "the other one follows behind"
-    generations.switch(first)
+    lifecycle.switch(first)
     assert_whole(index)
     assert found("penguins")[0] == "d9"
 
@@ -107,15 +108,15 @@ def test_another_model_and_dimension_is_built_compared_switched_to_and_back(mode
 def test_other_chunking_of_the_same_model(put: Any) -> None:
     put("a", "# Guide\n\n" + "\n\n".join(f"Sentence {n} of the guide, about topic {n}." * 4 for n in range(20)))
     index = Index.objects.get()
-    generation = generations.open_generation(index, max_tokens=100)
-    generations.execute_build(generation.pk)
+    generation = lifecycle.open_generation(index, max_tokens=100)
+    lifecycle.execute_build(generation.pk)
     assert max(Chunk.objects.filter(generation=generation).values_list("token_count", flat=True)) <= 100
     assert Chunk.objects.filter(generation=generation).count() > index.chunk_count
     for wrong in (10, 100_000):
         with pytest.raises(GenerationConflict):
-            generations.open_generation(index, max_tokens=wrong)
+            lifecycle.open_generation(index, max_tokens=wrong)
     with pytest.raises(GenerationConflict, match="made just so"):
-        generations.open_generation(index, max_tokens=100)
+        lifecycle.open_generation(index, max_tokens=100)
 
 
 @pytest.mark.django_db
@@ -139,7 +140,7 @@ def test_the_settings_may_change_while_an_index_serves(model: str, settings: Any
 def test_a_model_that_is_not_there_is_said_and_the_index_serves_on(settings: Any) -> None:
     index = fill(1)
     with pytest.raises(EmbedderUnavailable, match="no model 'nonsense'"):
-        generations.open_generation(index, model="nonsense")
+        lifecycle.open_generation(index, model="nonsense")
     settings.FABRA_EMBEDDING_MODEL = "nonsense"
     assert [message.id for message in check_generations(databases=["default"])] == ["retrieval.W001"]
     assert found("topic0") == ["d0"]
@@ -156,31 +157,31 @@ def test_a_model_that_changed_its_dimension_is_an_error_and_words_decide(put: An
 @pytest.mark.django_db
 def test_a_build_waits_for_its_embedder_and_goes_on(model: str, server: ModelServer) -> None:
     index = fill(2)
-    generation = generations.open_generation(index, model=model, backend=OPENAI)
+    generation = lifecycle.open_generation(index, model=model, backend=OPENAI)
     server.behaviour = "500"
     with pytest.raises(EmbedderUnavailable):
-        generations.execute_build(generation.pk)
+        lifecycle.execute_build(generation.pk)
     generation.refresh_from_db()
     assert (generation.state, generation.error) == ("building", "The embedding model failed with InternalServerError.")
     with pytest.raises(GenerationConflict, match="not ready"):
-        generations.switch(generation)
+        lifecycle.switch(generation)
     assert found("topic1")[0] == "d1"
     server.behaviour = "answer"
-    generations.execute_build(generation.pk)
+    lifecycle.execute_build(generation.pk)
     generation.refresh_from_db()
     assert (generation.state, generation.error) == ("ready", "")
 
 
 @pytest.mark.django_db
 def test_the_sweep_starts_what_nobody_is_at(model: str, monkeypatch: Any) -> None:
-    generation = generations.open_generation(fill(1), model=model, backend=OPENAI)
+    generation = lifecycle.open_generation(fill(1), model=model, backend=OPENAI)
     started: list[int] = []
-    monkeypatch.setattr(sweep, "ask_to_build", started.append)
-    sweep.pick_up()
+    monkeypatch.setattr(upkeep, "enqueue_build", started.append)
+    upkeep.pick_up()
     assert started == []
     Generation.objects.update(worked_at="2020-01-01T00:00Z")
-    sweep.pick_up()
-    sweep.pick_up()
+    upkeep.pick_up()
+    upkeep.pick_up()
     assert started == [generation.pk]
 
 
@@ -188,31 +189,31 @@ def test_the_sweep_starts_what_nobody_is_at(model: str, monkeypatch: Any) -> Non
 def test_the_sweep_has_missing_indexes_built(monkeypatch: Any) -> None:
     serves = serving(fill(2))
     asked: list[int] = []
-    monkeypatch.setattr(sweep, "ask_for_hnsw", asked.append)
-    sweep.pick_up()
+    monkeypatch.setattr(upkeep, "enqueue_hnsw_build", asked.append)
+    upkeep.pick_up()
     assert asked == [], "the index is too small to need them"
-    monkeypatch.setattr("retrieval.hnsw.WORTH_IT", 2)
-    sweep.pick_up()
+    monkeypatch.setattr("retrieval.generations.hnsw.WORTH_IT", 2)
+    upkeep.pick_up()
     assert asked == [serves.pk]
     Generation.objects.update(has_hnsw=True)
-    sweep.pick_up()
+    upkeep.pick_up()
     assert asked == [serves.pk]
 
 
 @pytest.mark.django_db(transaction=True)
 def test_large_vectors_get_an_index_too_and_dropping_leaves_nothing(model: str, monkeypatch: Any) -> None:
-    monkeypatch.setattr("retrieval.hnsw.WORTH_IT", 3)
+    monkeypatch.setattr("retrieval.generations.hnsw.WORTH_IT", 3)
     index = fill(5)
     other = build(index, model)
     assert other.has_hnsw
     assert len(names_of(other)) == 2
-    generations.switch(other)
+    lifecycle.switch(other)
     assert found("topic2")[0] == "d2"
     with pytest.raises(GenerationConflict, match="serves searches"):
-        generations.mark_dropped(other)
-    generations.switch(serving(index))
-    generations.mark_dropped(other)
-    generations.execute_drop(other.pk)
+        lifecycle.mark_dropped(other)
+    lifecycle.switch(serving(index))
+    lifecycle.mark_dropped(other)
+    lifecycle.execute_drop(other.pk)
     assert names_of(other) == []
     assert not Chunk.objects.filter(generation=other.pk).exists()
     assert not LexemeCount.objects.filter(generation=other.pk).exists()
@@ -229,7 +230,7 @@ def names_of(generation: Generation) -> list[str]:
 def test_no_update_is_lost_while_generations_are_built_and_switched(server: ModelServer) -> None:
     index = fill(40)
     model = server.embedding_model(64)
-    first, other = serving(index), generations.open_generation(index, model=model, backend=OPENAI)
+    first, other = serving(index), lifecycle.open_generation(index, model=model, backend=OPENAI)
     is_over = threading.Event()
     newest: dict[str, str] = {}
 
@@ -251,10 +252,10 @@ def test_no_update_is_lost_while_generations_are_built_and_switched(server: Mode
 
     def switch_about() -> None:
         try:
-            generations.execute_build(other.pk)
+            lifecycle.execute_build(other.pk)
             for generation in (other, first) * 3:
                 generation.refresh_from_db()
-                generations.switch(generation)
+                lifecycle.switch(generation)
         finally:
             is_over.set()
             connection.close()
@@ -265,7 +266,7 @@ def test_no_update_is_lost_while_generations_are_built_and_switched(server: Mode
             job.result()
     assert len(newest) > 10
     for generation in (other, first):
-        generations.switch(Generation.objects.get(pk=generation.pk))
+        lifecycle.switch(Generation.objects.get(pk=generation.pk))
         served = dict(Chunk.objects.filter(generation=generation).values_list("document__entity_id", "text"))
         assert {name: served.get(name, "") for name in newest} == newest
         assert_whole(index)
@@ -275,7 +276,7 @@ def test_no_update_is_lost_while_generations_are_built_and_switched(server: Mode
 def test_a_killed_builder_is_taken_over(server: ModelServer) -> None:
     index = fill(70)
     model = server.embedding_model(64)
-    generation = generations.open_generation(index, model=model, backend=OPENAI)
+    generation = lifecycle.open_generation(index, model=model, backend=OPENAI)
     server.delay_s = 0.2
     command = ["manage.py", "generations", "docs", "build", "--generation", str(generation.pk), "--workers", "0"]
     builder = subprocess.Popen(
@@ -292,7 +293,7 @@ def test_a_killed_builder_is_taken_over(server: ModelServer) -> None:
     server.delay_s = 0.0
     delete_document("docs", "d0")
     index_document("docs", "d69", "Penguins.")
-    generations.execute_build(generation.pk)
+    lifecycle.execute_build(generation.pk)
     generation.refresh_from_db()
     assert generation.state == "ready"
     assert_whole(index)

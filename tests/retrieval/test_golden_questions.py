@@ -13,13 +13,13 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from features.errors import InvalidInput
+from common.errors import InvalidInput
 from retrieval.embedders import get_embedder
 from retrieval.errors import EmbedderUnavailable, IndexNotFound
 from retrieval.evaluation import runs
 from retrieval.evaluation.golden import Golden, ranking_of, read_golden, save_golden, to_csv, to_json_lines
-from retrieval.hits import Hit
 from retrieval.models import EvaluationOutcome, EvaluationRun, GoldenQuestion, Index
+from retrieval.search.hits import Hit
 from tests.processes import PROJECT, test_environment, wait_until
 
 QUESTIONS = [

@@ -8,14 +8,14 @@ import pytest
 from django.db import OperationalError, connection, transaction
 from psycopg.errors import DiskFull
 
-from features.errors import InvalidInput
-from features.models import Event
-from retrieval import hnsw
+from common.errors import InvalidInput
+from events.models import Event
 from retrieval.embedders import get_embedder
 from retrieval.errors import DocumentNotFound, DocumentTooLarge, EmbedderUnavailable, IndexNotFound
-from retrieval.indexing import delete_document, index_document
+from retrieval.generations import hnsw
+from retrieval.indexing.documents import delete_document, index_document
 from retrieval.models import Chunk, Document, DocumentVersion, Generation, Index
-from retrieval.search import search_plain
+from retrieval.search.execute import search_plain
 
 pytestmark = pytest.mark.django_db
 

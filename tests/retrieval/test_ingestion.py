@@ -12,12 +12,12 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.utils import timezone
 
-from retrieval import changes, indexing
-from retrieval.bulk import Draft, index_in_bulk
-from retrieval.content import IndexResult
 from retrieval.embedders import get_embedder
 from retrieval.errors import EmbedderUnavailable
-from retrieval.indexing import delete_document, index_document
+from retrieval.indexing import documents, writer
+from retrieval.indexing.bulk import Draft, index_in_bulk
+from retrieval.indexing.document_input import IndexResult
+from retrieval.indexing.documents import delete_document, index_document
 from retrieval.ingestion.runs import RunOptions, open_run, open_upload
 from retrieval.ingestion.work import work_at
 from retrieval.models import Chunk, Document, Index, IngestionFile, IngestionRun, SourceDocument
@@ -192,7 +192,7 @@ def test_a_batch_gives_what_one_by_one_gives(put: Any) -> None:
 
 
 def test_a_failing_document_does_not_fail_its_batch(monkeypatch: Any) -> None:
-    put_one = changes.replace_chunks
+    put_one = writer.replace_chunks
 
     def broken(index: Any, generation: Any, content: Any, *rest: Any) -> Any:
         if content.entity_id == "b":
@@ -200,8 +200,8 @@ def test_a_failing_document_does_not_fail_its_batch(monkeypatch: Any) -> None:
                 cursor.execute("SELECT 1 / 0")
         return put_one(index, generation, content, *rest)
 
-    monkeypatch.setattr(changes, "replace_chunks", broken)
-    monkeypatch.setattr(indexing, "replace_chunks", broken)
+    monkeypatch.setattr(writer, "replace_chunks", broken)
+    monkeypatch.setattr(documents, "replace_chunks", broken)
     drafts = [Draft(entity_id=name, text=f"Text {name}.") for name in "abc"] + [
         Draft(entity_id="d", text="a\x00b"),
         Draft(entity_id="\ud800", text="An id that is no text."),

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from django.db import connection
 
-from retrieval.indexing import index_document
+from retrieval.generations.verification import verify
+from retrieval.indexing.documents import index_document
 from retrieval.models import Chunk, Document, DocumentVersion, Generation, Index
-from retrieval.search import search_plain
-from retrieval.verification import verify
+from retrieval.search.execute import search_plain
 from tests.processes import PROJECT, test_environment
 
 FLIPS, SEARCHERS = 1000, 100
@@ -44,7 +44,7 @@ class QuickEmbedder:
 _WRITER = """
 import django; django.setup()
 import json
-from retrieval.indexing import index_document
+from retrieval.indexing.documents import index_document
 texts = ["\\n\\n".join(f"## Part {n}\\n\\nThe {colour} side has {n} ways about it, and each of them is " + colour
                       for n in range(3)) for colour in ("red", "blue")]
 results = [index_document("docs", "guide", texts[n %% 2], {"colour": n %% 2}) for n in range(%d)]

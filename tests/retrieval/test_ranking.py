@@ -11,14 +11,15 @@ from django.db import connection, connections
 from django.db.models import Sum
 from django.test.utils import CaptureQueriesContext
 
-from retrieval import hnsw, selectivity
 from retrieval.embedders import get_embedder
 from retrieval.errors import EmbedderUnavailable
-from retrieval.indexing import delete_document, index_document
-from retrieval.lexemes import crowded_generations, lexical_text, merge_counts
+from retrieval.generations import hnsw
+from retrieval.indexing.documents import delete_document, index_document
 from retrieval.models import Chunk, Generation, Index, LexemeCount
-from retrieval.ranking import depth
-from retrieval.search import search_plain
+from retrieval.search import selectivity
+from retrieval.search.execute import search_plain
+from retrieval.search.lexemes import crowded_generations, lexical_text, merge_counts
+from retrieval.search.ranking import depth
 
 WORDS = ["anchor", "buoy", "cargo", "dock", "engine", "ferry", "gull", "harbour", "island", "jetty", "keel", "lagoon"]
 
@@ -116,7 +117,7 @@ def test_only_crowded_counts_are_merged(plain_index: Index, monkeypatch: pytest.
     fill(texts(2))
     generation = Generation.objects.get()
     assert crowded_generations() == []
-    monkeypatch.setattr("retrieval.lexemes._MERGE_AFTER", 3)
+    monkeypatch.setattr("retrieval.search.lexemes._MERGE_AFTER", 3)
     assert crowded_generations() == [generation.pk]
 
 
@@ -159,7 +160,7 @@ def test_the_indexes_of_a_generation_change_no_best_hit(monkeypatch: pytest.Monk
     modes: list[Any] = ["hybrid", "semantic", "lexical"]
     exact = {mode: search_plain("docs", "keel lagoon", 10, mode=mode).hits for mode in modes}
     hnsw.build_hnsw(generation.pk)
-    monkeypatch.setattr("retrieval.selectivity.FEW", 0)
+    monkeypatch.setattr("retrieval.search.selectivity.FEW", 0)
     monkeypatch.setattr(selectivity, "_known", {})
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE retrieval_chunk")
@@ -168,7 +169,7 @@ def test_the_indexes_of_a_generation_change_no_best_hit(monkeypatch: pytest.Monk
         hits = search_plain("docs", "keel lagoon", 10, mode=mode).hits
         assert [hit.score for hit in hits] == [hit.score for hit in exact[mode]], mode
     # A single common word, more than the rarest lexemes reach to: still as many as asked for.
-    monkeypatch.setattr("retrieval.ranking.REACH", 5)
+    monkeypatch.setattr("retrieval.search.ranking.REACH", 5)
     assert len(search_plain("docs", "anchor buoy", 50, mode="lexical").hits) == 50
     with connection.cursor() as cursor:
         cursor.execute("RESET enable_seqscan")
@@ -180,11 +181,11 @@ def test_two_common_words_come_before_the_rarest_one(plain_index: Index, monkeyp
     corpus = {f"{word}-{n}": f"{word} rope{n}" for word, count in counts for n in range(count)}
     index_document("docs", "both", "buoy cargo", title="buoy")
     fill(corpus)
-    monkeypatch.setattr("retrieval.selectivity.FEW", 0)
+    monkeypatch.setattr("retrieval.search.selectivity.FEW", 0)
     monkeypatch.setattr(selectivity, "_known", {})
     Generation.objects.update(has_hnsw=True)
     # Of independent words 18 chunks would have a pair with "anchor", 12 "buoy cargo" and 30 "anchor" alone.
-    monkeypatch.setattr("retrieval.ranking.REACH", 0.25)
+    monkeypatch.setattr("retrieval.search.ranking.REACH", 0.25)
     with CaptureQueriesContext(connection) as queries:
         hits = search_plain("docs", "anchor buoy cargo", 1, mode="lexical").hits
     assert [hit.document_id for hit in hits] == ["both"]
@@ -195,7 +196,7 @@ def test_two_common_words_come_before_the_rarest_one(plain_index: Index, monkeyp
 def test_a_search_sets_how_far_it_walks_for_itself_alone(plain_index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
     fill({"a": "anchor", "b": "buoy"})
     Generation.objects.update(has_hnsw=True)
-    monkeypatch.setattr("retrieval.selectivity.FEW", 0)
+    monkeypatch.setattr("retrieval.search.selectivity.FEW", 0)
     monkeypatch.setattr(selectivity, "_known", {})
     with CaptureQueriesContext(connection) as queries:
         search_plain("docs", "anchor", 1)

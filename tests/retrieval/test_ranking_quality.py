@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from retrieval.evaluation import beir, workbench
+from retrieval.evaluation import beir, temporary_index
 from retrieval.evaluation.benchmark import measure, questions_of
 
 _DOCUMENTS = 60
@@ -24,8 +24,8 @@ def test_the_fusion_is_as_good_as_its_better_leg(shared_data: Any, monkeypatch: 
     queries = beir.read_queries(folder / "queries.jsonl")
     questions = questions_of(queries, qrels, documents)[:: len(qrels) // _QUESTIONS]
     monkeypatch.setattr("retrieval.evaluation.benchmark._TIMED", 5)
-    with workbench.own_index() as name:
-        assert workbench.fill(name, documents) == []
+    with temporary_index.own_index() as name:
+        assert temporary_index.fill(name, documents) == []
         found = {mode: measure(name, questions, mode, top_k=20).means for mode in ("semantic", "lexical", "hybrid")}
     legs = max(found["semantic"]["ndcg@10"], found["lexical"]["ndcg@10"])
     assert found["hybrid"]["ndcg@10"] >= max(0.97, legs - _SLACK)

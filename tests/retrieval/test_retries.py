@@ -10,17 +10,18 @@ from django.utils import timezone
 from hypothesis import strategies as st
 
 from contexts.store import FeatureStore
-from features import processing
-from features.dead_letters import requeue
-from features.events import AxiomEvent, record_event
-from features.models import Event
+from events import processing
+from events.dead_letters import requeue
+from events.event import AxiomEvent
+from events.models import Event
+from events.outbox import record_event
 from features.registry import entity, feature
 from retrieval.errors import EmbedderUnavailable
-from retrieval.handlers import publish_again
-from retrieval.indexing import index_document
+from retrieval.event_handlers import publish_again
+from retrieval.indexing.documents import index_document
+from retrieval.indexing.reindex import retry_failed
 from retrieval.models import Chunk, Document
-from retrieval.reindex import retry_failed
-from retrieval.search import search_plain
+from retrieval.search.execute import search_plain
 from tests.embedders import WorkerDied
 
 pytestmark = pytest.mark.django_db
@@ -38,7 +39,7 @@ def record(age_s: float = 0, event_type: str = "doc_updated", entity_id: str = "
 
 def process(*rows: Event) -> list[str]:
     for row in rows:
-        processing.take_turn(row.pk)
+        processing.process_newest(row.pk)
     for row in rows:
         row.refresh_from_db()
     return [row.state for row in rows]
@@ -248,7 +249,7 @@ class Story:
     def work(self, row: Event, failure: type[BaseException] | None = None) -> None:
         before, self.embedder.failure = self.embedder.failure, failure
         try:
-            processing.take_turn(row.pk)
+            processing.process_newest(row.pk)
         except WorkerDied:
             pass
         finally:

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from asgiref.sync import async_to_sync
 
+from common.errors import DefinitionError
 from contexts.store import FeatureStore
-from features.errors import DefinitionError
-from retrieval.hits import Hits
-from retrieval.indexing import delete_document
+from retrieval.indexing.documents import delete_document
 from retrieval.models import RetrieverDefinition
-from retrieval.retrievers import operator_settings, retriever
+from retrieval.retrievers.declaration import operator_settings, retriever
+from retrieval.search.hits import Hits
 from retrieval.signals import retrieved, searched
 
 pytestmark = pytest.mark.django_db

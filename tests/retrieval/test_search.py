@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from features.errors import InvalidInput
+from common.errors import InvalidInput
 from retrieval.embedders import get_embedder
 from retrieval.errors import EmbedderUnavailable, IndexNotFound
 from retrieval.models import Index
-from retrieval.search import search_plain
+from retrieval.search.execute import search_plain
 
 pytestmark = pytest.mark.django_db
 

@@ -11,10 +11,10 @@ from django.urls import reverse
 
 from retrieval.embedders import get_embedder
 from retrieval.errors import EmbedderUnavailable
-from retrieval.highlight import highlighter
 from retrieval.models import GoldenQuestion, Index
-from retrieval.plans import recorded_plans
-from retrieval.search import search_plain
+from retrieval.search.execute import search_plain
+from retrieval.search.explain import recorded_plans
+from retrieval.search.highlight import highlighter
 
 pytestmark = pytest.mark.django_db
 

@@ -10,9 +10,9 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.db.models import F
 
-from retrieval.indexing import delete_document, index_document
+from retrieval.indexing.documents import delete_document, index_document
 from retrieval.models import Chunk, Document, DocumentVersion, Generation, Index, LexemeCount
-from retrieval.search import search_plain
+from retrieval.search.execute import search_plain
 
 pytestmark = pytest.mark.django_db
 

@@ -5,8 +5,8 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
 from chat.models import ApiKey
-from features.durations import parse_duration
-from features.errors import DefinitionError
+from common.durations import parse_duration
+from common.errors import DefinitionError
 
 
 class Command(BaseCommand):

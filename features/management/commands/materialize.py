@@ -11,11 +11,11 @@ from django.db import connection
 from django.utils import timezone
 from django.utils.dateparse import parse_date, parse_datetime
 
-from features.admin_html import duration
-from features.errors import FabraError
-from features.materialize import WAIT_S, ask_for_run
+from common.admin.html import duration
+from common.errors import FabraError
+from features.materialization.requests import WAIT_S, ask_for_run
+from features.materialization.runs import work_off
 from features.models import MaterializationRun
-from features.runs import work_off
 
 _LOOK_S = 0.5
 _LINE_EVERY_S = 5.0

@@ -2,7 +2,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from features.interrupts import stopped_as_by_ctrl_c
+from common.termination import stopped_as_by_ctrl_c
 from retrieval.ingestion.work import work_at
 from retrieval.models import IngestionRun
 

@@ -6,7 +6,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from tqdm import tqdm
 
-from features.errors import FabraError
+from common.errors import FabraError
 from retrieval.evaluation import golden
 from retrieval.evaluation.benchmark import MODES
 from retrieval.evaluation.runs import MEASURES, execute_run, open_run

@@ -6,11 +6,11 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from tqdm import tqdm
 
-from features.errors import FabraError
-from retrieval.evaluation import beir, workbench
+from common.errors import FabraError
+from retrieval.evaluation import beir, temporary_index
 from retrieval.evaluation.benchmark import MEASURES, MODES, ModeResult, measure, questions_of, why_missing
-from retrieval.lexemes import languages
 from retrieval.models import Index
+from retrieval.search.lexemes import languages
 
 _MOST_TOLD = 20
 
@@ -42,7 +42,11 @@ class Command(BaseCommand):
             questions = questions_of(asked, judged, documents, options["limit"])
             language = self._language(options["language"], index)
             ids = {each.id for each in documents}
-            with workbench.kept_index(index, ids, language) if index else workbench.own_index(language) as name:
+            with (
+                temporary_index.kept_index(index, ids, language)
+                if index
+                else temporary_index.own_index(language) as name
+            ):
                 self._fill(name, documents)
                 results = {}
                 for mode in modes:
@@ -69,7 +73,7 @@ class Command(BaseCommand):
 
     def _fill(self, name: str, documents: list[beir.CorpusDocument]) -> None:
         with self._progress(len(documents), "indexing", "document") as progress:
-            refused = workbench.fill(name, documents, progress.update)
+            refused = temporary_index.fill(name, documents, progress.update)
         for document_id, reason in refused[:_MOST_TOLD]:
             self.stderr.write(f"left out {document_id!r}: {reason}")
         if len(refused) > _MOST_TOLD:

@@ -8,12 +8,12 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from tqdm import tqdm
 
-from features.errors import FabraError
-from retrieval import generations
-from retrieval.comparison import compare_generation
+from common.errors import FabraError
+from retrieval.dispatch import enqueue_build
 from retrieval.embedders import BACKENDS
+from retrieval.generations import lifecycle
+from retrieval.generations.comparison import compare_generation
 from retrieval.models import Chunk, Generation, Index
-from retrieval.tasks import ask_to_build
 
 
 class Command(BaseCommand):
@@ -38,7 +38,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, index: str, todo: str, **options: Any) -> None:
         try:
-            getattr(self, f"_{todo}")(generations.find_index(index), options)
+            getattr(self, f"_{todo}")(lifecycle.find_index(index), options)
         except FabraError as error:
             raise CommandError(str(error)) from error
 
@@ -53,7 +53,7 @@ class Command(BaseCommand):
                 "dimension": each.dimension,
                 "max_tokens": each.max_tokens,
                 "documents": f"{each.done}/{each.total}",
-                "lagging": generations.lagging(each).count(),
+                "lagging": lifecycle.lagging(each).count(),
                 "chunks": Chunk.objects.filter(generation=each).count(),
                 "error": each.error,
             }
@@ -77,11 +77,11 @@ class Command(BaseCommand):
             generation = self._find(index, options)
         else:
             backend = BACKENDS.get(options["embedder"], options["embedder"])
-            generation = generations.open_generation(
+            generation = lifecycle.open_generation(
                 index, model=options["model"], backend=backend, max_tokens=options["max_tokens"]
             )
             self.stdout.write(f"The generation #{generation.pk}: {generation.dimension} dimensions.")
-        ask_to_build(generation.pk, options["workers"])
+        enqueue_build(generation.pk, options["workers"])
         with _progress(generation.total, "building", " documents", generation.done) as progress:
 
             def show(count: int) -> None:
@@ -89,7 +89,7 @@ class Command(BaseCommand):
                 done = Generation.objects.values_list("done", flat=True).get(pk=generation.pk)
                 progress.update(max(0, done - progress.n))
 
-            generations.execute_build(generation.pk, show)
+            lifecycle.execute_build(generation.pk, show)
         generation.refresh_from_db()
         if generation.state == Generation.State.READY:
             self.stdout.write(self.style.SUCCESS(f"Ready; manage.py generations {index.name} switch {generation.pk}"))
@@ -113,14 +113,14 @@ class Command(BaseCommand):
 
     def _switch(self, index: Index, options: dict[str, Any]) -> None:
         generation = self._find(index, options)
-        generations.switch(generation)
+        lifecycle.switch(generation)
         self.stdout.write(self.style.SUCCESS(f"#{generation.pk} serves; #{index.generation_id} is kept up to date."))
 
     def _drop(self, index: Index, options: dict[str, Any]) -> None:
         generation = self._find(index, options)
-        generations.mark_dropped(generation)
+        lifecycle.mark_dropped(generation)
         with _progress(Chunk.objects.filter(generation=generation).count(), "dropping", " chunks") as progress:
-            generations.execute_drop(generation.pk, progress.update)
+            lifecycle.execute_drop(generation.pk, progress.update)
         self.stdout.write(f"#{options['generation']} is gone.")
 
     def _find(self, index: Index, options: dict[str, Any]) -> Generation:

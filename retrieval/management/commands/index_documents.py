@@ -6,14 +6,14 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from tqdm import tqdm
 
-from features.errors import FabraError
-from features.interrupts import stopped_as_by_ctrl_c
+from common.errors import FabraError
+from common.termination import stopped_as_by_ctrl_c
+from retrieval.dispatch import start_ingestion
 from retrieval.errors import EmbedderUnavailable
 from retrieval.ingestion import dry_run, runs
 from retrieval.ingestion.work import work_at
 from retrieval.models import IngestionFile, IngestionRun
 from retrieval.readers import SUFFIXES
-from retrieval.tasks import start_ingestion
 
 _POLL_S = 0.5
 _SAY_EVERY = 50

@@ -4,9 +4,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from features.errors import FabraError
-from retrieval.filters import EVERYONE
-from retrieval.search import search_plain
+from common.errors import FabraError
+from retrieval.search.execute import search_plain
+from retrieval.search.filters import EVERYONE
 
 
 class Command(BaseCommand):

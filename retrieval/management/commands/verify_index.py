@@ -7,10 +7,10 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from tqdm import tqdm
 
-from features.errors import FabraError
-from retrieval.generations import find_index
+from common.errors import FabraError
+from retrieval.generations.lifecycle import find_index
+from retrieval.generations.verification import Finding, repair, verify
 from retrieval.models import Chunk, Index
-from retrieval.verification import Finding, repair, verify
 
 _MOST = 10_000
 """Findings that are told and mended at a time: memory stays bounded where everything is wrong."""

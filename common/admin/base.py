@@ -1,0 +1,214 @@
+"""What the admin's pages share: lists that stay fast in big tables, and pages that only show."""
+
+import json
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.core.paginator import Paginator
+from django.db import connection, models
+from django.http import HttpRequest, HttpResponse
+from unfold.admin import ModelAdmin, TabularInline
+from unfold.decorators import display
+from unfold.widgets import UnfoldAdminTextareaWidget
+
+from common.admin.html import one_line
+from common.models import Definition
+
+COUNTED_ROWS = 10_000
+"""Lists up to this length are counted; of longer ones the planner's estimate is shown."""
+
+
+class EstimatedPaginator(Paginator):  # type: ignore[type-arg]
+    """Counts at most COUNTED_ROWS rows, and asks the planner about the rest."""
+
+    @cached_property
+    def count(self) -> int:
+        rows: models.QuerySet[Any] = self.object_list.order_by()  # type: ignore[attr-defined]
+        counted = rows.values("pk")[: COUNTED_ROWS + 1].count()
+        if counted <= COUNTED_ROWS:
+            return counted
+        plan = json.loads(rows.explain(format="json"))[0]["Plan"]
+        return max(counted, int(plan["Plan Rows"]))
+
+
+class ListAdmin(ModelAdmin):
+    """Lists without a count of the whole table, without big columns, and without a query for each row."""
+
+    list_per_page = 50
+    list_max_show_all = 200
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+    paginator = EstimatedPaginator
+    list_fullwidth = True
+    compressed_fields = False
+    list_defer: Sequence[str] = ()
+    """Columns too big to be read for a list."""
+
+    def get_queryset(self, request: HttpRequest) -> models.QuerySet[Any]:
+        rows = super().get_queryset(request)
+        return rows.defer(*self.list_defer) if self.list_defer and is_list(request) else rows
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        if any("\x00" in value for values in request.GET.lists() for value in values[1]):
+            # PostgreSQL refuses the character; nobody means it.
+            query = request.GET.copy()
+            for name, values in request.GET.lists():
+                query.setlist(name, [value.replace("\x00", "") for value in values])
+            request.GET = query  # type: ignore[assignment]
+        return super().changelist_view(request, extra_context)
+
+
+class ReadOnly:
+    """The machine writes these rows; the admin shows them."""
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+class ReadOnlyAdmin(ReadOnly, ListAdmin):
+    pass
+
+
+class ReadOnlyInline(ReadOnly, TabularInline):
+    extra = 0
+    can_delete = False
+    show_change_link = False
+    hide_title = True
+
+
+class DefinitionAdmin(ListAdmin):
+    """Rows that mirror the code: only what belongs to the operator can be changed."""
+
+    operator_fields: Sequence[str] = ("is_enabled",)
+    list_filter: Sequence[Any] = ("is_enabled", ("gone_at", admin.EmptyFieldListFilter))
+    search_fields: Sequence[str] = ("name", "description")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        fields = [field.name for field in self.opts.fields if field.name not in self.operator_fields]
+        return [*fields, *self.readonly_fields]
+
+
+class NamesFilter(admin.SimpleListFilter):
+    """Filters by a column whose values are few; they are read by hopping through its index."""
+
+    column = ""
+
+    def lookups(self, request: HttpRequest, model_admin: ModelAdmin) -> list[tuple[str, str]]:
+        return [(name, name) for name in distinct_values(model_admin.model, self.column)]
+
+    def queryset(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> models.QuerySet[Any]:
+        return queryset.filter(**{self.column: self.value()}) if self.value() else queryset
+
+
+class JsonTextField(forms.CharField):
+    """A JSON object in a textarea; what cannot be read comes back as it was typed, with the reason."""
+
+    default_error_messages = {"required": "Write {} for none."}
+    MAX_DEPTH = 100
+
+    def __init__(self, *, rows: int = 6, **kwargs: Any) -> None:
+        widget = UnfoldAdminTextareaWidget(attrs={"rows": rows, "class": "fb-mono", "spellcheck": "false"})
+        super().__init__(widget=widget, **kwargs)
+
+    def prepare_value(self, value: Any) -> Any:
+        return value if isinstance(value, str) else json.dumps(value or {}, ensure_ascii=False, indent=2)
+
+    def to_python(self, value: Any) -> Any:
+        text = super().to_python(value) or ""
+        if not text.strip():
+            return {}
+        try:
+            found = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise forms.ValidationError(f"This is no JSON: {error.msg} in line {error.lineno}.") from None
+        except RecursionError:
+            raise forms.ValidationError("This is nested too deep.") from None
+        except ValueError:
+            raise forms.ValidationError("This is no JSON that can be stored: a number is too long.") from None
+        if not isinstance(found, dict):
+            raise forms.ValidationError('This must be a JSON object, such as {"category": "Billing"}.')
+        if _depth(found) > self.MAX_DEPTH:
+            raise forms.ValidationError("This is nested too deep.")
+        return found
+
+    def validate(self, value: Any) -> None:
+        """An empty object is a value."""
+
+    def run_validators(self, value: Any) -> None:
+        """They are for text; what the database can hold is checked with the whole row."""
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        try:
+            return bool(self.to_python(data) != (initial or {}))
+        except forms.ValidationError:
+            return True
+
+
+def moment(field: str) -> Callable[[Any], str]:
+    """Return a list's column that shows a time to the second, in UTC."""
+
+    @display(description=field.removesuffix("_at").replace("_", " "), ordering=field)
+    def column(row: Any) -> str:
+        value = getattr(row, field)
+        return one_line(f"{value:%Y-%m-%d %H:%M:%S}") if value else "–"
+
+    column.__name__ = field
+    return column
+
+
+def is_list(request: HttpRequest) -> bool:
+    match = request.resolver_match
+    return match is not None and (match.url_name or "").endswith("_changelist")
+
+
+def distinct_values(model: type[models.Model], column: str, limit: int = 50) -> list[str]:
+    """Return the values of an indexed column, one index look-up for each (a loose index scan)."""
+    name, source = connection.ops.quote_name(column), connection.ops.quote_name(model._meta.db_table)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"""
+            WITH RECURSIVE found(value) AS (
+                (SELECT {name} FROM {source} ORDER BY {name} LIMIT 1)
+                UNION ALL
+                SELECT (SELECT {name} FROM {source} WHERE {name} > found.value ORDER BY {name} LIMIT 1)
+                FROM found WHERE found.value IS NOT NULL
+            )
+            SELECT value FROM found WHERE value IS NOT NULL LIMIT %s
+            """,  # noqa: S608
+            [limit],
+        )
+        return [row[0] for row in cursor.fetchall()]
+
+
+def _depth(value: Any) -> int:
+    depth, level = 0, [value]
+    while level:
+        depth += 1
+        level = [
+            child
+            for each in level
+            if isinstance(each, dict | list)
+            for child in (each.values() if isinstance(each, dict) else each)
+        ]
+    return depth
+
+
+def state_of(row: Definition) -> str:
+    if row.gone_at is not None:
+        return "gone"
+    return "disabled" if row.is_enabled is False else "enabled"

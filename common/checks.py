@@ -1,0 +1,31 @@
+"""System checks of what keeps an event from being lost, or done twice at a time."""
+
+from typing import Any
+
+from django.conf import settings
+from django.core import checks
+
+_MUST_BE_ON = {"CELERY_TASK_ACKS_LATE": "common.E001", "CELERY_TASK_REJECT_ON_WORKER_LOST": "common.E002"}
+
+
+def check_celery(**kwargs: Any) -> list[checks.CheckMessage]:
+    problems: list[checks.CheckMessage] = [
+        checks.Error(
+            f"{name} is off, so a killed worker loses its tasks.",
+            hint="Set it to True: tasks are idempotent, and what a killed worker had goes to another one.",
+            id=number,
+        )
+        for name, number in _MUST_BE_ON.items()
+        if not getattr(settings, name, False)
+    ]
+    soft, hard = settings.CELERY_TASK_SOFT_TIME_LIMIT, settings.CELERY_TASK_TIME_LIMIT
+    visibility: Any = settings.CELERY_BROKER_TRANSPORT_OPTIONS.get("visibility_timeout", 3600)
+    if not soft or not hard or not soft < hard < visibility:
+        problems.append(
+            checks.Error(
+                f"Celery's time limits ({soft} s, {hard} s) do not lie below the visibility_timeout of {visibility} s.",
+                hint="A task that runs past it goes to a second worker: soft limit < limit < visibility_timeout.",
+                id="common.E003",
+            )
+        )
+    return problems

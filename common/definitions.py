@@ -1,0 +1,73 @@
+"""What the code declares: where it stands, its registry, and the rows that mirror it."""
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from django.utils import timezone
+
+from common.errors import DefinitionError, NotFound
+from common.models import Definition
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Location:
+    """Where a definition stands; the same place read again is a re-import, not a duplicate."""
+
+    file: str
+    line: int
+    module: str
+
+    def __str__(self) -> str:
+        return f"{self.module}:{self.line}"
+
+    def is_same_place(self, other: "Location") -> bool:
+        return (self.file, self.line) == (other.file, other.line)
+
+    @classmethod
+    def of(cls, thing: Any) -> "Location":
+        if code := getattr(inspect.unwrap(thing), "__code__", None):
+            return cls(file=code.co_filename, line=code.co_firstlineno, module=thing.__module__)
+        try:
+            return cls(
+                file=inspect.getsourcefile(thing) or "?",
+                line=inspect.getsourcelines(thing)[1],
+                module=thing.__module__,
+            )
+        except (OSError, TypeError):  # typed into a shell: there is no file
+            return cls(file="?", line=id(thing), module=thing.__module__)
+
+
+class Registry(dict[str, T]):
+    """Definitions of one kind by name; a second one of the same name raises."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.kind = kind
+
+    def add(self, name: str, spec: T) -> None:
+        """Register `spec`; raise DefinitionError if another place has declared the name."""
+        known = self.get(name)
+        if known is not None and not known.location.is_same_place(spec.location):  # type: ignore[attr-defined]
+            raise DefinitionError(
+                f"The {self.kind} {name!r} is declared twice: in {known.location} and in {spec.location}."  # type: ignore[attr-defined]
+            )
+        self[name] = spec
+
+    def require(self, name: str) -> T:
+        """Return the definition; raise NotFound with the names there are."""
+        try:
+            return self[name]
+        except (KeyError, TypeError):
+            known = ", ".join(sorted(self)) or "none"
+            raise NotFound(f"There is no {self.kind} {str(name)[:100]!r}; declared are: {known}.") from None
+
+
+def sync_definitions(model: type[Definition], declared: Mapping[str, Mapping[str, Any]]) -> None:
+    """Create or update a row for each definition, and mark those whose code is gone."""
+    for name, fields in declared.items():
+        model._default_manager.update_or_create(name=name, defaults={**fields, "gone_at": None})
+    model._default_manager.exclude(name__in=declared).filter(gone_at=None).update(gone_at=timezone.now())

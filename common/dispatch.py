@@ -1,0 +1,23 @@
+"""Enqueue Celery tasks by name, so that whoever enqueues does not import the work."""
+
+import logging
+from typing import Any
+
+from celery import current_app
+from kombu.exceptions import KombuError
+
+from common.redis import REDIS_ERRORS
+
+logger = logging.getLogger(__name__)
+
+
+def enqueue(
+    task: str, *args: Any, otherwise: str, queue: str | None = None, delay_s: float = 0.0, **kwargs: Any
+) -> bool:
+    """Hand a task to the broker; return False if it does not answer. `otherwise` says in the log what happens then."""
+    try:
+        current_app.send_task(task, args, kwargs, queue=queue, countdown=delay_s or None)
+    except (KombuError, *REDIS_ERRORS) as error:
+        logger.warning("The broker does not answer (%s): %s.", type(error).__name__, otherwise)
+        return False
+    return True

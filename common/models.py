@@ -1,0 +1,21 @@
+"""Rows that mirror what the code declares, with what an operator changed about it."""
+
+from django.db import models
+
+
+class Definition(models.Model):
+    """A definition of the code, mirrored by `migrate`; gone code leaves a marked row."""
+
+    name = models.CharField(max_length=200, unique=True)
+    description = models.TextField(blank=True)
+    location = models.CharField(max_length=300, help_text="Module and line of the code.")
+    is_enabled = models.BooleanField("enabled", default=True)
+    gone_at = models.DateTimeField(null=True, blank=True, help_text="When its code was first found missing.")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        abstract = True
+        ordering = ("name",)
+
+    def __str__(self) -> str:
+        return self.name

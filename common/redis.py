@@ -1,0 +1,78 @@
+"""Redis clients: an async one per event loop, a plain one per process."""
+
+import asyncio
+import time
+from functools import cache
+from typing import Any
+
+import redis
+import redis.asyncio
+from django.conf import settings
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from common.per_loop import PerLoop
+
+REDIS_ERRORS = (redis.RedisError, OSError, asyncio.TimeoutError)
+"""What a Redis that is down, slow or refusing raises."""
+
+
+def redis_key(*parts: str) -> str:
+    return ":".join((settings.FABRA_REDIS_PREFIX, *parts))
+
+
+class RetryOrPause(Retry):
+    """One immediate retry, since a connection that Redis closed meanwhile is no outage; after a timeout a pause.
+
+    A Redis that hangs would else cost a request its timeout for each thing asked of it.
+    """
+
+    silent_until = 0.0
+    """Of `time.monotonic()`, for all connections of the process."""
+
+    def __init__(self) -> None:
+        super().__init__(NoBackoff(), 1, (redis.ConnectionError,))
+
+    async def call_with_retry(self, *args: Any, **options: Any) -> Any:
+        try:
+            return await super().call_with_retry(*args, **options)
+        except (redis.TimeoutError, TimeoutError):
+            RetryOrPause.silent_until = time.monotonic() + settings.FABRA_REDIS_TIMEOUT_S
+            raise
+
+
+def _make() -> redis.asyncio.Redis:
+    return redis.asyncio.Redis.from_url(
+        settings.REDIS_URL,
+        decode_responses=True,
+        socket_timeout=settings.FABRA_REDIS_TIMEOUT_S,
+        socket_connect_timeout=settings.FABRA_REDIS_TIMEOUT_S,
+        retry=RetryOrPause(),
+        max_connections=256,
+    )
+
+
+_per_loop: PerLoop[redis.asyncio.Redis] = PerLoop(_make, lambda client: client.aclose())
+
+
+async def async_redis() -> Any:
+    """Return the running loop's client; it answers in text, which redis-py's own types do not know.
+
+    Raise one of REDIS_ERRORS at once where Redis let a caller wait in vain less than a timeout ago.
+    """
+    if time.monotonic() < RetryOrPause.silent_until:
+        raise redis.ConnectionError("Redis did not answer a moment ago.")
+    return await _per_loop.get()
+
+
+@cache
+def plain_redis(timeout_s: float = 30) -> Any:
+    """Return the process's blocking client: the stream consumer's waits long, publishing on commit does not."""
+    return redis.Redis.from_url(
+        settings.REDIS_URL,
+        decode_responses=True,
+        # A stream entry may hold any bytes; one that is no UTF-8 must not stop the consumer.
+        encoding_errors="replace",
+        socket_timeout=timeout_s,
+        socket_connect_timeout=settings.FABRA_REDIS_TIMEOUT_S,
+    )

@@ -1,0 +1,1 @@
+"""SQL beside the ORM, each with what it saves."""

@@ -1,0 +1,121 @@
+"""Webhook sources: made here, their secrets shown once, rotated with two of them valid."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.urls import NoReverseMatch, reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from unfold.decorators import action, display
+
+from common.admin.base import JsonTextField, ListAdmin, moment
+from common.admin.html import badge, list_link, one_line
+from events.models import Event, WebhookSource
+from events.webhooks import problems_of
+
+_EXAMPLE = """{
+  "event_type": {"$.event": {"entry.publish": "doc_updated", "entry.delete": "doc_deleted"}},
+  "entity_id": "$.entry.slug",
+  "occurred_at": "$.entry.updated_at",
+  "payload": {"content": "$.entry.body", "title": "$.entry.title", "metadata": {"category": "$.entry.category"}}
+}"""
+
+
+class WebhookSourceForm(forms.ModelForm):  # type: ignore[type-arg]
+    mapping = JsonTextField(
+        rows=12,
+        help_text=format_html(
+            "{{}}: the sender posts an event as POST /api/events/ takes it. Else the event's parts, in which"
+            " $. begins a path of the sender's JSON, and an object with a path as its key chooses by the value there;"
+            " a message without an event type is answered 204 and left alone. For example:"
+            '<pre class="fb-pre">{}</pre>',
+            _EXAMPLE,
+        ),
+    )
+
+    class Meta:
+        model = WebhookSource
+        fields = ("name", "mapping", "is_enabled")
+
+    def clean_mapping(self) -> dict[str, Any]:
+        mapping: dict[str, Any] = self.cleaned_data["mapping"]
+        if problems := list(problems_of(mapping)):
+            raise forms.ValidationError(problems)
+        return mapping
+
+
+@admin.register(WebhookSource)
+class WebhookSourceAdmin(ListAdmin):
+    form = WebhookSourceForm
+    list_display = ("name", "url", "shown_state", "shown_secrets", moment("rotated_at"), "events")
+    search_fields = ("name",)
+    actions = ("rotate", "end_previous")
+    readonly_fields = ("url", "shown_secrets", "rotated_at", "created_at", "events")
+
+    def get_fieldsets(self, request: HttpRequest, obj: WebhookSource | None = None) -> Any:
+        fields = ("name", "is_enabled", "mapping")
+        if obj is None:
+            return ((None, {"fields": fields, "description": "Its secret is shown once, after you save."}),)
+        return (
+            (None, {"fields": (("url", "events"), *fields)}),
+            (
+                "Secret",
+                {
+                    "fields": (("shown_secrets", "rotated_at"), "created_at"),
+                    "description": "An action of the list makes a new one; the present one stays valid for a while.",
+                },
+            ),
+        )
+
+    def get_readonly_fields(self, request: HttpRequest, obj: WebhookSource | None = None) -> tuple[str, ...]:
+        # Events name their source, and the sender its URL.
+        return (*self.readonly_fields, "name") if obj else self.readonly_fields
+
+    def has_rotate_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("events.change_webhooksource")
+
+    def save_model(self, request: HttpRequest, obj: WebhookSource, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        if not change:
+            self._show_once(request, obj)
+
+    def _show_once(self, request: HttpRequest, source: WebhookSource) -> None:
+        text = '{}: copy its secret now, it is not shown again: <code class="fb-key">{}</code>'
+        self.message_user(request, format_html(text, source.name, source.secret), messages.WARNING)
+
+    @action(description="Make a new secret; the present one stays valid for a while", permissions=["rotate"])
+    def rotate(self, request: HttpRequest, rows: QuerySet[WebhookSource]) -> None:
+        for source in rows:
+            source.rotate()
+            self._show_once(request, source)
+
+    @action(description="End the previous secret now", permissions=["rotate"])
+    def end_previous(self, request: HttpRequest, rows: QuerySet[WebhookSource]) -> None:
+        count = sum(source.end_previous() for source in rows)
+        self.message_user(request, f"{count} ended.", messages.SUCCESS if count else messages.WARNING)
+
+    @display(description="POST to")
+    def url(self, source: WebhookSource) -> str:
+        try:
+            path = reverse("webhook", args=[source.name])
+        except NoReverseMatch:  # the feature store without the chat's API
+            return "–"
+        return format_html('<code class="fb-code">{}</code>', path)
+
+    @display(description="state")
+    def shown_state(self, source: WebhookSource) -> str:
+        return badge("enabled" if source.is_enabled else "disabled")
+
+    @display(description="valid secrets")
+    def shown_secrets(self, source: WebhookSource) -> str:
+        until = source.previous_until
+        if not source.previous_nonce or until is None or until <= timezone.now():
+            return "one"
+        return one_line(f"two, the previous until {until:%Y-%m-%d %H:%M} UTC")
+
+    @display(description="received")
+    def events(self, source: WebhookSource) -> str:
+        return list_link(Event, "events", sender=source.name)

@@ -1,0 +1,21 @@
+from datetime import timedelta
+from typing import Any
+
+from django.apps import AppConfig
+from django.conf import settings
+from django.db.models.signals import post_migrate
+
+
+class EventsConfig(AppConfig):
+    name = "events"
+
+    def ready(self) -> None:
+        post_migrate.connect(_schedule, sender=self)
+
+
+def _schedule(**kwargs: Any) -> None:
+    from common.periodic_tasks import keep_entry
+
+    if not settings.FABRA_STANDALONE:
+        keep_entry("sweep the outbox", "events.tasks.sweep", timedelta(seconds=5))
+        keep_entry("prune the outbox", "events.tasks.prune_events", timedelta(hours=1))

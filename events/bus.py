@@ -1,0 +1,207 @@
+"""The event bus: a Redis Stream that any language can write to, and its way into the outbox.
+
+An entry has the fields `event_type`, `entity_id`, `payload` (a JSON object), and optionally `id` (makes it
+idempotent; else the stream's own id is used) and `occurred_at` (ISO 8601; else the stream's time).
+"""
+
+import json
+import logging
+import math
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import redis
+from asgiref.sync import sync_to_async
+from django.conf import settings
+from django.db import transaction
+from django.utils.dateparse import parse_datetime
+
+from common.errors import FabraError, InvalidInput
+from common.redis import REDIS_ERRORS, async_redis, plain_redis, redis_key
+from common.validation import to_json
+from events.errors import EventBusUnavailable
+from events.event import AxiomEvent
+from events.models import Event
+from events.outbox import record_events
+
+logger = logging.getLogger(__name__)
+
+GROUP = "outbox"
+_BATCH = 100
+_IDLE_MS = 30_000
+_TRIM_EVERY_S = 10.0
+
+
+def stream_key() -> str:
+    return redis_key("events")
+
+
+class RedisEventBus:
+    """Publishes events to the stream; a consumer moves them into the outbox."""
+
+    async def publish(self, event: AxiomEvent) -> str | None:
+        """Append the event and return its stream id; inside `atomic`, wait for the commit and return None.
+
+        Raise InvalidInput for an event that cannot be stored, EventBusUnavailable when Redis does not answer.
+        """
+        fields = _to_fields(event)
+        if await sync_to_async(_is_deferred)(fields):
+            return None
+        try:
+            client = await async_redis()
+            return await client.xadd(stream_key(), fields)
+        except REDIS_ERRORS as error:
+            raise EventBusUnavailable from error
+
+
+def _is_deferred(fields: dict[Any, Any]) -> bool:
+    if not transaction.get_connection().in_atomic_block:
+        return False
+    transaction.on_commit(lambda: _publish_plain(fields))
+    return True
+
+
+def _publish_plain(fields: dict[Any, Any]) -> None:
+    try:
+        plain_redis(settings.FABRA_REDIS_TIMEOUT_S).xadd(stream_key(), fields)
+    except REDIS_ERRORS as error:
+        raise EventBusUnavailable from error
+
+
+def _to_fields(event: AxiomEvent) -> dict[Any, Any]:
+    event.validate()
+    return {
+        "id": event.id,
+        "event_type": event.event_type,
+        "entity_id": event.entity_id,
+        "payload": to_json(event.payload, "payload"),
+        "occurred_at": event.occurred_at.isoformat(),
+    }
+
+
+def consume(consumer: str, should_stop: Callable[[], bool], block_ms: int = 1000) -> None:
+    """Move stream entries into the outbox until told to stop; each is acknowledged after its commit.
+
+    Entries that a consumer took and did not acknowledge are taken over after half a minute. Raise
+    redis.RedisError when Redis does not answer, and the database's errors: the caller tries again.
+    """
+    client = plain_redis()
+    try:
+        client.xgroup_create(stream_key(), GROUP, id="0", mkstream=True)
+    except redis.ResponseError as error:
+        if "BUSYGROUP" not in str(error):
+            raise
+    # First what this consumer itself took before a crash, then the new ones.
+    _drain(client, consumer)
+    trimmed_at = -math.inf
+    while not should_stop():
+        _take_over(client, consumer)
+        if time.monotonic() - trimmed_at > _TRIM_EVERY_S:
+            trim_stream(client)
+            trimmed_at = time.monotonic()
+        read = client.xreadgroup(GROUP, consumer, {stream_key(): ">"}, count=_BATCH, block=block_ms)
+        for _, entries in read or []:
+            store_entries(client, entries)
+
+
+def _drain(client: Any, consumer: str) -> None:
+    while True:
+        read = client.xreadgroup(GROUP, consumer, {stream_key(): "0"}, count=_BATCH)
+        entries = read[0][1] if read else []
+        if not entries:
+            return
+        store_entries(client, entries)
+
+
+def _take_over(client: Any, consumer: str) -> None:
+    _, entries, *_ = client.xautoclaim(stream_key(), GROUP, consumer, _IDLE_MS, count=_BATCH)
+    if entries:
+        store_entries(client, entries)
+
+
+def store_entries(client: Any, entries: list[tuple[str, Mapping[str, str]]]) -> None:
+    """Commit the entries as events, one that can be none as a dead one, and acknowledge them."""
+    with transaction.atomic():
+        readable: list[tuple[str, Mapping[str, str], AxiomEvent]] = []
+        for entry_id, fields in entries:
+            try:
+                readable.append((entry_id, fields, event_of_fields(entry_id, fields or {})))
+            except InvalidInput as error:
+                dead_letter(entry_id, fields or {}, str(error))
+        events = [event for _, _, event in readable]
+        times = [_time_of(entry_id) for entry_id, _, _ in readable]
+        results = record_events(events, Event.Source.STREAM, published_at=times)
+        for (entry_id, fields, _), result in zip(readable, results, strict=True):
+            if isinstance(result, FabraError):
+                dead_letter(entry_id, fields, str(result))
+    client.xack(stream_key(), GROUP, *[entry_id for entry_id, _ in entries])
+
+
+def trim_stream(client: Any) -> int:
+    """Remove the entries that every group of the stream has acknowledged; return how many."""
+    firsts = []
+    for group in client.xinfo_groups(stream_key()):
+        pending = client.xpending(stream_key(), group["name"])
+        firsts.append(pending["min"] if pending["pending"] else _after(group["last-delivered-id"]))
+    if not firsts:
+        return 0
+    first = min(firsts, key=lambda entry_id: tuple(map(int, entry_id.split("-"))))
+    return int(client.xtrim(stream_key(), minid=first, approximate=False))
+
+
+def _after(entry_id: str) -> str:
+    moment, number = entry_id.split("-")
+    return f"{moment}-{int(number) + 1}"
+
+
+def _time_of(entry_id: str) -> datetime:
+    """Return the time that a stream's id tells, at most now: its writer may have made it up."""
+    return datetime.fromtimestamp(min(int(entry_id.split("-")[0]) / 1000, time.time()), UTC)
+
+
+def event_of_fields(entry_id: str, fields: Mapping[str, str]) -> AxiomEvent:
+    try:
+        payload = json.loads(fields.get("payload") or "{}")
+    except (ValueError, RecursionError):
+        raise InvalidInput("payload is no JSON.") from None
+    occurred_at = _time_of(entry_id)
+    if "occurred_at" in fields:
+        try:
+            parsed = parse_datetime(fields["occurred_at"])
+        except ValueError:
+            parsed = None
+        if parsed is None:
+            raise InvalidInput("occurred_at is no ISO 8601 time.")
+        occurred_at = parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+    return AxiomEvent(
+        event_type=fields.get("event_type", ""),
+        entity_id=fields.get("entity_id", ""),
+        payload=payload,
+        id=fields.get("id") or entry_id,
+        occurred_at=occurred_at,
+    )
+
+
+def dead_letter(entry_id: str, fields: Mapping[str, str], reason: str) -> None:
+    """Keep an entry that can be no event as a dead one, so that somebody sees it."""
+
+    def clean(text: Any, size: int) -> str:
+        return str(text).replace("\x00", "\ufffd").encode(errors="replace").decode()[:size]
+
+    logger.warning("The stream entry %s is no event: %s", entry_id, reason)
+    Event.objects.get_or_create(
+        event_id=f"stream:{entry_id}",
+        defaults={
+            "event_type": clean(fields.get("event_type", ""), 200) or "?",
+            "entity_id": clean(fields.get("entity_id", ""), 255) or "?",
+            "payload": {"stream_fields": {clean(k, 200): clean(v, 10_000) for k, v in fields.items()}},
+            "digest": "",
+            "source": Event.Source.STREAM,
+            "occurred_at": _time_of(entry_id),
+            "published_at": _time_of(entry_id),
+            "state": Event.State.DEAD,
+            "error": reason,
+        },
+    )

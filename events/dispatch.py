@@ -1,0 +1,40 @@
+"""Enqueue the processing of events."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.conf import settings
+
+from common.dispatch import enqueue
+from common.redis import REDIS_ERRORS, plain_redis, redis_key
+from events.models import Event
+from events.ordering import state_family
+
+PROCESS_EVENT = "events.tasks.process_event"
+STATE_QUEUE, DEFAULT_QUEUE = "state", "default"
+
+
+def queue_of(event_type: str) -> str:
+    """Return the queue of an event: one that tells a state does not wait behind a thousand that do not."""
+    return STATE_QUEUE if state_family(event_type) else DEFAULT_QUEUE
+
+
+def dispatch(event_pk: int, queue: str, delay_s: float = 0, **kwargs: Any) -> bool:
+    """Enqueue an event, and return whether the broker took it; if not, the sweep of the outbox does it later."""
+    otherwise = f"event {event_pk} waits for the sweep"
+    return enqueue(PROCESS_EVENT, event_pk, otherwise=otherwise, queue=queue, delay_s=delay_s, **kwargs)
+
+
+def dispatch_all(rows: Iterable[Event]) -> None:
+    """Enqueue many events; a broker that does not answer is asked once."""
+    for row in rows:
+        if not dispatch(row.pk, queue_of(row.event_type)):
+            return
+
+
+def messages_in(queue: str) -> int:
+    """Return how many messages wait in the broker's queue; 0 where it does not answer."""
+    try:
+        return int(plain_redis(settings.FABRA_REDIS_TIMEOUT_S).llen(redis_key("celery", queue)))
+    except REDIS_ERRORS:
+        return 0

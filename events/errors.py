@@ -1,0 +1,78 @@
+"""What can go wrong with an event.
+
+InvalidInput
+├── EventTooLarge
+├── EventConflict
+├── BatchTooLarge
+└── BatchRefused                 says which events of the batch, and why
+NotFound
+└── WebhookSourceUnknown
+WebhookRefused                   a webhook that is not from who it says
+├── WebhookSignatureInvalid
+└── WebhookTimestampStale
+Unavailable
+└── EventBusUnavailable
+"""
+
+from collections.abc import Sequence
+
+from common.errors import FabraError, InvalidInput, NotFound, Unavailable
+
+
+class EventTooLarge(InvalidInput):
+    """The event's payload is larger than the limit."""
+
+    code = "payload_too_large"
+
+
+class EventConflict(InvalidInput):
+    """An event with this id was already received with another body."""
+
+    code = "event_conflict"
+
+
+class BatchTooLarge(InvalidInput):
+    """The batch has too many events."""
+
+    code = "batch_too_large"
+
+
+class BatchRefused(InvalidInput):
+    """Nothing of the batch was stored; see `items` for what to put right, or leave out."""
+
+    code = "batch_refused"
+
+    def __init__(self, items: Sequence[tuple[int, FabraError]]) -> None:
+        super().__init__()
+        self.items = items
+        """The position of each event that cannot be stored, from 0, and why."""
+
+
+class WebhookSourceUnknown(NotFound):
+    """There is no webhook source of this name, or it is switched off."""
+
+    code = "webhook_source_unknown"
+
+
+class WebhookRefused(FabraError):
+    """The webhook cannot be trusted."""
+
+    code = "webhook_refused"
+
+
+class WebhookSignatureInvalid(WebhookRefused):
+    """The signature does not fit the timestamp and the body, or is missing."""
+
+    code = "webhook_signature_invalid"
+
+
+class WebhookTimestampStale(WebhookRefused):
+    """The signed timestamp is too far from now: an old message, or a clock that is wrong; sign it again."""
+
+    code = "webhook_timestamp_stale"
+
+
+class EventBusUnavailable(Unavailable):
+    """Redis does not answer, so the event was not published; try again, or use POST /api/events/."""
+
+    code = "event_bus_unavailable"

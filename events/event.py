@@ -1,0 +1,65 @@
+"""What an event is: something that happened to one entity, at a time."""
+
+import hashlib
+import uuid
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from django.conf import settings
+
+from common.errors import InvalidInput
+from common.validation import check_key, to_json
+from events.errors import EventTooLarge
+from events.models import Event
+
+_EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+"""Times of the year 1 and their like can be written to PostgreSQL, and not read from it everywhere."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AxiomEvent:
+    """Something that happened to one entity."""
+
+    event_type: str
+    entity_id: str
+    payload: dict[str, Any] = field(default_factory=dict)
+    id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    """The same id twice is one event."""
+    occurred_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    def validate(self) -> "AxiomEvent":
+        """Return the event; raise InvalidInput or EventTooLarge for what the outbox cannot hold."""
+        check_key(self.event_type, "event_type")
+        if len(self.event_type) > 200:
+            raise InvalidInput("event_type must have at most 200 characters.")
+        check_key(self.entity_id, "entity_id")
+        check_key(self.id, "id")
+        if len(self.id) > 100:
+            raise InvalidInput("id must have at most 100 characters.")
+        if not isinstance(self.payload, dict):
+            raise InvalidInput("payload must be an object.")
+        if len(to_json(self.payload, "payload").encode()) > settings.FABRA_EVENT_MAX_BYTES:
+            raise EventTooLarge(f"payload must have at most {settings.FABRA_EVENT_MAX_BYTES} bytes of JSON.")
+        if not isinstance(self.occurred_at, datetime) or self.occurred_at.tzinfo is None:
+            raise InvalidInput("occurred_at must be a time with a timezone.")
+        if self.occurred_at < _EARLIEST:
+            raise InvalidInput(f"occurred_at must not be before {_EARLIEST.year}.")
+        if self.occurred_at > datetime.now(UTC) + settings.FABRA_EVENT_MAX_AHEAD:
+            raise InvalidInput("occurred_at is in the future; check the sender's clock.")
+        return self
+
+    @property
+    def digest(self) -> str:
+        body = to_json([self.event_type, self.entity_id, self.payload], "event")
+        return hashlib.sha256(body.encode()).hexdigest()
+
+    @classmethod
+    def of_row(cls, row: Event) -> "AxiomEvent":
+        return cls(
+            event_type=row.event_type,
+            entity_id=row.entity_id,
+            payload=row.payload,
+            id=row.event_id,
+            occurred_at=row.occurred_at,
+        )

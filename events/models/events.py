@@ -1,0 +1,257 @@
+"""The outbox: events as rows, and what each handler made of them."""
+
+import random
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Self
+
+from django.conf import settings
+from django.db import models
+from django.utils import timezone
+
+REDISPATCH_AFTER = timedelta(seconds=20)
+LOOK_AFTER = timedelta(seconds=3)
+LOOK_AHEAD = 100
+PRUNED_AT_ONCE = 1000
+_BACKOFF_S = 2.0
+_BACKOFF_MAX_S = 600.0
+
+
+class EventQuerySet(models.QuerySet["Event"]):
+    def due(self, now: datetime | None = None) -> Self:
+        """Events that wait to be processed."""
+        return self.filter(
+            state__in=[Event.State.RECEIVED, Event.State.RETRYING], next_attempt_at__lte=now or timezone.now()
+        )
+
+    def long_running(self) -> Self:
+        """Events that a worker is at, or was until it died."""
+        return self.filter(state=Event.State.RUNNING, started_at__lt=timezone.now() - LOOK_AFTER)
+
+    def forgotten(self, after: timedelta = REDISPATCH_AFTER) -> Self:
+        """Due events that Celery was told of long enough ago to have lost them."""
+        return self.due().filter(dispatched_at__lt=timezone.now() - after)
+
+    def unapplied(self) -> Self:
+        """Events whose change is not there yet, dead ones included."""
+        return self.filter(applied_at=None).exclude(state__in=[Event.State.DONE, Event.State.SUPERSEDED])
+
+    def before(self, event: "Event", since: datetime | None) -> Self:
+        """The earlier events about the same state, after `since`, whose change is not there; oldest first."""
+        earlier = models.Q(occurred_at__lt=event.occurred_at) | models.Q(occurred_at=event.occurred_at, id__lt=event.pk)
+        rows = self.unapplied().filter(earlier, state_key=event.state_key).exclude(state_key="")
+        return (rows.filter(occurred_at__gt=since) if since else rows).order_by("occurred_at", "id")
+
+    def supersede(self, applied: "Event") -> None:
+        """End the waiting events of its type whose state is older than the one just applied."""
+        older = models.Q(occurred_at__lt=applied.occurred_at) | models.Q(
+            occurred_at=applied.occurred_at, id__lt=applied.pk
+        )
+        self.due().filter(older, state_key=applied.state_key, event_type=applied.event_type).update(
+            state=Event.State.SUPERSEDED, finished_at=timezone.now(), error=""
+        )
+
+    def next_of_state(self, event_pk: int) -> int:
+        """Return which event to process in this one's turn: of a state's waiting events the newest that it can be.
+
+        It is one that says all of what those before it say, so that they would leave no trace. They are passed over,
+        not yet over: should it fail, they have the turns that are left. Each turn processes one event.
+        """
+        key = self.filter(pk=event_pk).values("state_key")[:1]
+        said = models.Func(
+            "payload",
+            template="jsonb_path_query_array(%(expressions)s, '$.keyvalue().key')",
+            output_field=models.JSONField(),
+        )
+        waiting = self.due().filter(state_key=key).exclude(state_key="").order_by("occurred_at", "id")
+        turns = list(waiting.annotate(said=said).values_list("pk", "event_type", "said")[:LOOK_AHEAD])
+        chosen = next((turn for turn in turns if turn[0] == event_pk), turns[0] if turns else None)
+        if chosen is None:
+            return event_pk
+        for turn in turns[turns.index(chosen) + 1 :]:
+            if turn[1] != chosen[1] or not set(chosen[2]) <= set(turn[2]):
+                break
+            chosen = turn
+        return chosen[0]
+
+    def prune(self, before: datetime) -> int:
+        """Delete the processed events that were received before then, some at a time; dead ones stay to be seen.
+
+        The values and versions that they made stay.
+        """
+        old = self.filter(received_at__lt=before, state__in=[Event.State.DONE, Event.State.SUPERSEDED])
+        count = 0
+        while pks := list(old.order_by("received_at").values_list("pk", flat=True)[:PRUNED_AT_ONCE]):
+            self.filter(pk__in=pks).delete()
+            count += len(pks)
+        return count
+
+    def requeue(self) -> int:
+        """Put ended events back into the queue; each keeps the outcomes of the handlers that succeeded."""
+        return self.exclude(state__in=[Event.State.RECEIVED, Event.State.RUNNING]).update(
+            state=Event.State.RECEIVED, attempts=0, next_attempt_at=timezone.now(), error="", finished_at=None
+        )
+
+
+class Event(models.Model):
+    """One event of the outbox; `id` orders ties, `event_id` makes it idempotent."""
+
+    class State(models.TextChoices):
+        RECEIVED = "received"
+        RUNNING = "running"
+        RETRYING = "retrying"
+        DONE = "done"
+        SUPERSEDED = "superseded"
+        DEAD = "dead"
+
+    class Source(models.TextChoices):
+        API = "api", "REST"
+        STREAM = "stream", "event bus"
+        SIGNAL = "signal", "saved row"
+        CHAT = "chat", "chat"
+        WEBHOOK = "webhook", "webhook"
+
+    event_id = models.CharField(max_length=100, unique=True)
+    event_type = models.CharField(max_length=200)
+    entity_id = models.CharField(max_length=255)
+    payload = models.JSONField(default=dict, blank=True)
+    digest = models.CharField(max_length=64, help_text="SHA-256 of type, entity and payload.")
+    source = models.CharField(max_length=10, choices=Source)
+    sender = models.CharField(max_length=100, blank=True, help_text="The webhook's source, or the API key's name.")
+    state_key = models.CharField(
+        max_length=600, blank=True, help_text="What the event tells the state of; empty: nothing."
+    )
+    occurred_at = models.DateTimeField()
+    published_at = models.DateTimeField(null=True, blank=True, help_text="When it was written to the stream.")
+    received_at = models.DateTimeField(default=timezone.now)
+    state = models.CharField(max_length=12, choices=State, default=State.RECEIVED)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    next_attempt_at = models.DateTimeField(default=timezone.now, help_text="When a waiting event is tried.")
+    dispatched_at = models.DateTimeField(default=timezone.now, help_text="When Celery was last told of it.")
+    started_at = models.DateTimeField(null=True, blank=True)
+    applied_at = models.DateTimeField(null=True, blank=True, help_text="When the state that it tells was in effect.")
+    finished_at = models.DateTimeField(null=True, blank=True)
+    error = models.TextField(blank=True)
+
+    objects = EventQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("-id",)
+        indexes = [
+            # Serves the sweep, and stays small: ended events are not in it.
+            models.Index(
+                fields=["next_attempt_at"],
+                name="event_due",
+                condition=models.Q(state__in=["received", "running", "retrying"]),
+            ),
+            # Serves the question whether a later event about the same state was applied.
+            models.Index(
+                fields=["state_key", "-occurred_at"], name="event_by_state_key", condition=~models.Q(state_key="")
+            ),
+            # Serves the choice among a state's waiting events, and stays small.
+            models.Index(
+                fields=["state_key"],
+                name="event_waiting",
+                condition=models.Q(state__in=["received", "retrying"]) & ~models.Q(state_key=""),
+            ),
+            # Serves the search for an entity's events.
+            models.Index(fields=["entity_id", "-occurred_at"], name="event_by_entity"),
+            models.Index(fields=["event_type", "-id"], name="event_by_type"),
+            # Serves the charts and the pruning.
+            models.Index(fields=["received_at"], name="event_by_time"),
+            # Serves the number of dead events above the list, and the list of them.
+            models.Index(fields=["-id"], name="event_dead", condition=models.Q(state="dead")),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.event_type} {self.entity_id}"
+
+    def claim(self) -> bool:
+        """Mark the event as running; return False if it is no longer due."""
+        now = timezone.now()
+        changes = {"state": Event.State.RUNNING, "attempts": self.attempts + 1, "started_at": now}
+        if not Event.objects.due(now).filter(pk=self.pk, attempts=self.attempts).update(**changes):
+            return False
+        self.state, self.attempts, self.started_at = Event.State.RUNNING, self.attempts + 1, now
+        return True
+
+    def is_superseded(self) -> bool:
+        """Return whether a later event about the same state was applied; of two at one time the later received."""
+        if not self.state_key or self.applied_at is not None:
+            return False
+        later = models.Q(occurred_at__gt=self.occurred_at) | models.Q(occurred_at=self.occurred_at, id__gt=self.pk)
+        return Event.objects.filter(later, state_key=self.state_key, applied_at__isnull=False).exists()
+
+    def mark_applied(self) -> None:
+        """Note when the state that the event tells was in effect, once."""
+        if self.applied_at is None:
+            self.applied_at = timezone.now()
+            self.save(update_fields=["applied_at"])
+
+    def settle(self, outcomes: "Sequence[HandlerOutcome]", *, is_superseded: bool) -> None:
+        """End the event if every handler is done; else retry it with backoff and jitter, and after the limit give up.
+
+        What failed before and need not run for a superseded event is no failure any more.
+        """
+        failed = [outcome for outcome in outcomes if not outcome.is_done]
+        self.error = "\n".join(outcome.error for outcome in failed)
+        self.finished_at = timezone.now()
+        if not failed:
+            self.state = Event.State.SUPERSEDED if is_superseded else Event.State.DONE
+        elif any(outcome.is_permanent for outcome in failed) or self.attempts >= settings.FABRA_EVENT_MAX_ATTEMPTS:
+            self.state = Event.State.DEAD
+        else:
+            wait_s = min(_BACKOFF_MAX_S, _BACKOFF_S * 2 ** (self.attempts - 1)) * random.uniform(0.75, 1.25)
+            self.state, self.finished_at = Event.State.RETRYING, None
+            self.next_attempt_at = timezone.now() + timedelta(seconds=wait_s)
+        self.save(update_fields=["state", "error", "finished_at", "next_attempt_at"])
+
+
+class EventEdit(models.Model):
+    """A payload that an operator changed before a dead event was tried again; what it was stays to be seen."""
+
+    event = models.ForeignKey(Event, on_delete=models.CASCADE, related_name="edits")
+    before = models.JSONField()
+    after = models.JSONField()
+    edited_by = models.CharField(max_length=150)
+    edited_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ("id",)
+
+    def __str__(self) -> str:
+        return f"{self.event} edited by {self.edited_by}"
+
+
+class HandlerOutcomeManager(models.Manager["HandlerOutcome"]):
+    def record(self, outcomes: "Sequence[HandlerOutcome]") -> None:
+        """Write the outcomes over those of earlier attempts, in one statement."""
+        changed = ["is_done", "is_permanent", "attempts", "duration_ms", "detail", "error", "updated_at"]
+        self.bulk_create(outcomes, update_conflicts=True, unique_fields=["event", "handler"], update_fields=changed)
+
+
+class HandlerOutcome(models.Model):
+    """What one handler made of one event; a handler that succeeded is not run again."""
+
+    event = models.ForeignKey(Event, on_delete=models.CASCADE, related_name="outcomes")
+    handler = models.CharField(max_length=200)
+    is_done = models.BooleanField("done", default=False)
+    is_permanent = models.BooleanField(default=False, help_text="The event itself is wrong, so that no retry helps.")
+    attempts = models.PositiveSmallIntegerField(default=0)
+    duration_ms = models.FloatField(null=True)
+    detail = models.JSONField(null=True, blank=True, help_text="What it changed.")
+    error = models.TextField(blank=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    objects = HandlerOutcomeManager()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["event", "handler"], name="outcome_once_per_handler")]
+
+    def __str__(self) -> str:
+        return f"{self.handler}: {'done' if self.is_done else 'failed'}"
+
+    @property
+    def is_superseded(self) -> bool:
+        """Whether the handler found a later state than the event's, and left it."""
+        return isinstance(self.detail, dict) and self.detail.get("superseded") is True

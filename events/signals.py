@@ -1,0 +1,6 @@
+"""What happened in the outbox, for the apps above it."""
+
+from django.dispatch import Signal
+
+recorded = Signal()
+"""Sent with `rows`, a list of new Events, in the transaction that writes them."""

@@ -1,0 +1,84 @@
+"""How events flow: how many, how fast, and what went wrong, aggregated in PostgreSQL."""
+
+import math
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from django.db import connection
+from django.utils import timezone
+
+
+@dataclass(frozen=True, kw_only=True)
+class Range:
+    """A stretch of time up to now, and the steps that it is drawn in."""
+
+    name: str
+    length: timedelta
+    step: timedelta
+
+
+RANGES = {
+    "15m": Range(name="15 minutes", length=timedelta(minutes=15), step=timedelta(seconds=15)),
+    "1h": Range(name="hour", length=timedelta(hours=1), step=timedelta(minutes=1)),
+    "6h": Range(name="6 hours", length=timedelta(hours=6), step=timedelta(minutes=6)),
+    "24h": Range(name="24 hours", length=timedelta(hours=24), step=timedelta(minutes=30)),
+    "7d": Range(name="7 days", length=timedelta(days=7), step=timedelta(hours=3)),
+    "30d": Range(name="30 days", length=timedelta(days=30), step=timedelta(hours=12)),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flow:
+    """What became of the events that were received in one step of time, or in all of them."""
+
+    since: datetime
+    done: int = 0
+    superseded: int = 0
+    waiting: int = 0
+    """Not yet processed, being processed, or to be tried again."""
+    dead: int = 0
+    retries: int = 0
+    lag_p50_s: float | None = None
+    """From the publication of an event to its state being in effect; None where none was applied."""
+    lag_p95_s: float | None = None
+
+    @property
+    def total(self) -> int:
+        return self.done + self.superseded + self.waiting + self.dead
+
+
+_SQL = """
+SELECT date_bin(%(step)s::interval, received_at, %(since)s) AS place,
+    count(*) FILTER (WHERE state = 'done'),
+    count(*) FILTER (WHERE state = 'superseded'),
+    count(*) FILTER (WHERE state IN ('received', 'running', 'retrying')),
+    count(*) FILTER (WHERE state = 'dead'),
+    coalesce(sum(greatest(attempts - 1, 0)), 0),
+    percentile_cont(ARRAY[0.5, 0.95]) WITHIN GROUP
+        (ORDER BY extract(epoch FROM applied_at - coalesce(published_at, received_at)))
+        FILTER (WHERE applied_at IS NOT NULL)
+FROM events_event
+WHERE received_at >= %(since)s AND received_at < %(until)s
+GROUP BY GROUPING SETS ((place), ())
+"""
+
+
+def flow_of(span: Range, now: datetime | None = None) -> tuple[Flow, list[Flow]]:
+    """Return the flow of the whole range, and of each of its steps, oldest first."""
+    # Up to the end of the present step, so that steps begin at whole minutes or hours.
+    step_s = span.step.total_seconds()
+    until = datetime.fromtimestamp(math.ceil((now or timezone.now()).timestamp() / step_s) * step_s, UTC)
+    since = until - span.length
+    with connection.cursor() as cursor:
+        cursor.execute(_SQL, {"step": f"{span.step.total_seconds()} seconds", "since": since, "until": until})
+        found = {row[0]: _flow(row[0] or since, row) for row in cursor.fetchall()}
+    starts = [since + number * span.step for number in range(span.length // span.step)]
+    return found[None], [found.get(start) or Flow(since=start) for start in starts]
+
+
+def _flow(since: datetime, row: tuple) -> Flow:  # type: ignore[type-arg]
+    p50, p95 = row[6] or (None, None)
+    return Flow(
+        since=since, done=row[1], superseded=row[2], waiting=row[3], dead=row[4], retries=row[5],
+        lag_p50_s=p50, lag_p95_s=p95,
+    )  # fmt: skip

@@ -1,0 +1,53 @@
+"""Celery tasks of the outbox."""
+
+from celery import shared_task
+from django.conf import settings
+from django.utils import timezone
+
+from events.dispatch import DEFAULT_QUEUE, STATE_QUEUE, dispatch, dispatch_all, messages_in, queue_of
+from events.models import Event, EventQuerySet
+from events.models.events import LOOK_AFTER, REDISPATCH_AFTER
+from events.processing import StateLocked, process_newest, release_abandoned
+
+_LOCKED_RETRY_S, _LOCKED_RETRY_MAX_S = 0.05, 2.0
+_SWEEP_LIMIT = 1000
+
+
+@shared_task
+def process_event(event_pk: int, waited_s: float = 0) -> None:
+    """Process an event; one whose state is just being changed waits a little longer each time."""
+    try:
+        event = process_newest(event_pk)
+    except StateLocked as locked:
+        wait_s = min(max(waited_s * 2, _LOCKED_RETRY_S), _LOCKED_RETRY_MAX_S)
+        Event.objects.filter(pk=event_pk).update(dispatched_at=timezone.now())
+        dispatch(event_pk, queue_of(locked.event.event_type), wait_s, waited_s=wait_s)
+        return
+    if event is not None and event.state == Event.State.RETRYING:
+        wait_s = (event.next_attempt_at - timezone.now()).total_seconds()
+        dispatch(event.pk, queue_of(event.event_type), wait_s)
+
+
+@shared_task
+def prune_events() -> None:
+    """Delete events that were processed longer ago than FABRA_EVENT_RETENTION."""
+    Event.objects.prune(timezone.now() - settings.FABRA_EVENT_RETENTION)
+
+
+@shared_task
+def sweep() -> None:
+    """Pick up what a crash or an outage of the broker left."""
+    dispatch_all(release_abandoned())
+    _dispatch_again(STATE_QUEUE, Event.objects.exclude(state_key=""))
+    _dispatch_again(DEFAULT_QUEUE, Event.objects.filter(state_key=""))
+
+
+def _dispatch_again(queue: str, events: EventQuerySet) -> None:
+    """Enqueue again what Celery seems to have lost; in a long queue events may only be waiting for their turn."""
+    waiting = messages_in(queue)
+    if waiting >= _SWEEP_LIMIT:
+        return
+    after = REDISPATCH_AFTER if waiting else LOOK_AFTER
+    forgotten = list(events.forgotten(after).order_by("next_attempt_at").only("event_type")[:_SWEEP_LIMIT])
+    Event.objects.filter(pk__in=[event.pk for event in forgotten]).update(dispatched_at=timezone.now())
+    dispatch_all(forgotten)

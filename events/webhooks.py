@@ -1,0 +1,163 @@
+"""Webhooks: who signed a message and when, and which event it is.
+
+A message is signed with HMAC-SHA256 over its timestamp (seconds since 1970), a dot and its body, in hex.
+A mapping says how another system's body becomes an event: JSON in the shape of an event, in which
+
+- a text that begins with `$.` stands for the value at that path of the body: `"$.entry.id"`, `"$.entries.0.id"`;
+- an object with one such key chooses by the value there: `{"$.event": {"publish": "doc_updated"}}`;
+- everything else stands for itself.
+"""
+
+import hashlib
+import hmac
+import json
+import re
+import time
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from django.conf import settings
+from django.utils.dateparse import parse_datetime
+
+from common.errors import InvalidInput
+from events.errors import WebhookSignatureInvalid, WebhookTimestampStale
+from events.event import AxiomEvent
+from events.models import WebhookSource
+
+MAPPED = ("event_type", "entity_id", "payload", "id", "occurred_at")
+_MISSING = object()
+_PREFIX = "sha256="
+
+
+def sign(secret: str, timestamp: str, body: bytes) -> str:
+    """Return the signature that belongs into the header."""
+    return _PREFIX + hmac.new(secret.encode(), timestamp.encode() + b"." + body, hashlib.sha256).hexdigest()
+
+
+def verify(source: WebhookSource, timestamp: str, signature: str, body: bytes) -> None:
+    """Raise WebhookSignatureInvalid or WebhookTimestampStale unless the source signed this, lately.
+
+    A header may carry several signatures with commas between, as a sender that rotates its secrets does.
+    """
+    given = [each.strip().encode() for each in signature.split(",")]
+    fitting = [
+        hmac.compare_digest(sign(secret, timestamp, body).encode(), each)
+        for secret in source.valid_secrets()
+        for each in given
+    ]
+    if not any(fitting):
+        raise WebhookSignatureInvalid
+    # The digits are what was signed, so this is the sender's clock.
+    is_number = re.fullmatch(r"\d{1,12}", timestamp, re.ASCII)
+    if not is_number or abs(time.time() - int(timestamp)) > settings.FABRA_WEBHOOK_WINDOW.total_seconds():
+        raise WebhookTimestampStale
+
+
+def event_of_message(source: WebhookSource, timestamp: str, body: bytes) -> AxiomEvent | None:
+    """Return the event that a verified message is, or None if the mapping has no event type for it.
+
+    Without an id of its own it gets one from what was signed, so that a replay is the same event. Raise
+    InvalidInput for a body that is no event.
+    """
+    try:
+        message = json.loads(body)
+    except (ValueError, RecursionError):
+        raise InvalidInput("The body is no valid JSON.") from None
+    if not isinstance(message, dict):
+        raise InvalidInput("The body must be a JSON object.")
+    fields = fill(source.mapping, message) if source.mapping else {k: v for k, v in message.items() if k in MAPPED}
+    if source.mapping and "event_type" not in fields:
+        return None
+    given_id = fields.get("id")
+    digest = hashlib.sha256(timestamp.encode() + b"." + body).hexdigest()
+    return AxiomEvent(
+        event_type=fields.get("event_type", ""),
+        entity_id=_text(fields.get("entity_id", "")),
+        payload=fields.get("payload", {}),
+        id=_text(given_id) if given_id is not None else f"{source.name}:{digest[:40]}",
+        occurred_at=_moment(fields.get("occurred_at"), timestamp),
+    )
+
+
+def fill(template: Any, message: Any) -> Any:
+    """Return the template with the message's values in it; a member whose value is missing is left out."""
+    if isinstance(template, str):
+        return _at(message, template) if is_path(template) else template
+    if isinstance(template, list):
+        return [value for each in template if (value := fill(each, message)) is not _MISSING]
+    if not isinstance(template, dict):
+        return template
+    if choice := _choice(template):
+        path, options = choice
+        found = _at(message, path)
+        return fill(options[found], message) if isinstance(found, str) and found in options else _MISSING
+    return {key: value for key, each in template.items() if (value := fill(each, message)) is not _MISSING}
+
+
+def is_path(text: str) -> bool:
+    return text.startswith("$.")
+
+
+def problems_of(mapping: dict[str, Any]) -> Iterable[str]:
+    """Yield what is wrong with a mapping; an empty one takes the body as it is."""
+    if not mapping:
+        return
+    for name in ("event_type", "entity_id"):
+        if name not in mapping:
+            yield f"It needs {name}."
+    for name in mapping.keys() - set(MAPPED):
+        yield f"{name} is no part of an event, which has {', '.join(MAPPED)}."
+    yield from _wrong_paths(mapping)
+
+
+def _wrong_paths(template: Any) -> Iterable[str]:
+    if isinstance(template, str) and is_path(template) and not all(template[2:].split(".")):
+        yield f"{template} is no path, such as $.entry.id."
+    elif isinstance(template, list):
+        for each in template:
+            yield from _wrong_paths(each)
+    elif isinstance(template, dict):
+        if any(is_path(key) for key in template) and _choice(template) is None:
+            yield "An object with a path as its key has no other key, and its value is an object of choices."
+        for key, each in template.items():
+            yield from _wrong_paths(key)
+            yield from _wrong_paths(each)
+
+
+def _choice(template: dict[str, Any]) -> tuple[str, dict[str, Any]] | None:
+    if len(template) != 1:
+        return None
+    [(path, options)] = template.items()
+    return (path, options) if is_path(path) and isinstance(options, dict) else None
+
+
+def _at(message: Any, path: str) -> Any:
+    for name in path[2:].split("."):
+        if isinstance(message, dict) and name in message:
+            message = message[name]
+        elif isinstance(message, list) and name.isdecimal() and int(name) < len(message):
+            message = message[int(name)]
+        else:
+            return _MISSING
+    return message
+
+
+def _text(value: Any) -> Any:
+    """Return a number as the text that it is in a URL: other systems have numbers for ids."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _moment(given: Any, timestamp: str) -> datetime:
+    """Return the time that the body tells, in ISO 8601 or seconds since 1970; else that of the signature."""
+    if given is None:
+        return datetime.fromtimestamp(int(timestamp), UTC)
+    try:
+        if isinstance(given, int | float) and not isinstance(given, bool):
+            return datetime.fromtimestamp(given, UTC)
+        parsed = parse_datetime(given) if isinstance(given, str) else None
+    except (ValueError, OverflowError, OSError):
+        parsed = None
+    if parsed is None:
+        raise InvalidInput("occurred_at is no ISO 8601 time.")
+    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)

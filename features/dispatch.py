@@ -1,0 +1,10 @@
+"""Enqueue the work of the feature store."""
+
+from common.dispatch import enqueue
+
+MATERIALIZE_RUN = "features.tasks.materialize_run"
+
+
+def enqueue_run(run_id: int) -> bool:
+    """Have a worker work a materialisation run off; without a broker the upkeep enqueues it later."""
+    return enqueue(MATERIALIZE_RUN, run_id, otherwise=f"the materialisation run {run_id} waits")

@@ -1,0 +1,1 @@
+"""Materialisation: values computed for many entities, on a schedule or on request."""

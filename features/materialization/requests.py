@@ -1,0 +1,104 @@
+"""Ask for a materialisation: now, for a slot of the schedule, or over a range of past time."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from asgiref.sync import sync_to_async
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from common.durations import Duration, parse_duration
+from common.errors import InvalidInput
+from common.validation import check_key
+from features import registry
+from features.materialization.runs import work_off
+from features.models import MaterializationRun
+from features.registry import FeatureSpec
+
+MOST_MOMENTS = 100_000
+WAIT_S = 24 * 3600.0
+"""How long a run waits for another one of its feature."""
+
+
+async def materialize(
+    feature: str,
+    entity_ids: Sequence[str] | None = None,
+    start: datetime | None = None,
+    end: datetime | None = None,
+    every: Duration | None = None,
+) -> MaterializationRun:
+    """Materialise a feature for the given or all known entities; return the finished run.
+
+    With `every` it is a backfill: computed as of each such moment from `start` to `end` (default: now), for a
+    function that takes `as_of`. With `start` or `end` alone nothing is computed: the newest offline value of each
+    entity that was true in that range is loaded into the online store. Raise NotFound for an undeclared feature
+    and InvalidInput for what cannot be computed.
+    """
+    run = await sync_to_async(ask_for_run)(feature, entity_ids, start, end, every)
+    await sync_to_async(work_off)(run.pk, wait_s=WAIT_S)
+    await run.arefresh_from_db()
+    return run
+
+
+def ask_for_run(
+    feature: str,
+    entity_ids: Sequence[str] | None = None,
+    start: datetime | None = None,
+    end: datetime | None = None,
+    every: Duration | None = None,
+) -> MaterializationRun:
+    """Create a queued run; raise NotFound or InvalidInput for one that cannot work, see `materialize`."""
+    spec = registry.features.require(feature)
+    kind = MaterializationRun.Kind.COMPUTE
+    if every is not None:
+        kind, end = MaterializationRun.Kind.BACKFILL, end or timezone.now()
+    elif start is not None or end is not None:
+        kind = MaterializationRun.Kind.LOAD
+    if kind != MaterializationRun.Kind.LOAD and spec.trigger:
+        raise InvalidInput(f"The feature {feature!r} is computed by its events; give start and end to load values.")
+    run = MaterializationRun(
+        feature=feature,
+        kind=kind,
+        start=start,
+        end=end,
+        every=parse_duration(every, "every"),
+        entity_keys=sorted({check_key(key, spec.entity.key) for key in entity_ids}) if entity_ids is not None else None,
+    )
+    _check_range(spec, run)
+    run.save()
+    return run
+
+
+def open_slot(feature: str, now: datetime, every_s: float) -> MaterializationRun | None:
+    """Create the run of the slot that `now` is in; None if another scheduler did, or an earlier one still runs."""
+    slot = datetime.fromtimestamp(now.timestamp() // every_s * every_s, UTC)
+    if MaterializationRun.objects.all().unfinished().filter(feature=feature, slot__isnull=False).exists():
+        return None
+    try:
+        with transaction.atomic():
+            return MaterializationRun.objects.create(feature=feature, slot=slot)
+    except IntegrityError:
+        return None
+
+
+def _check_range(spec: FeatureSpec, run: MaterializationRun) -> None:
+    for name, moment in (("start", run.start), ("end", run.end)):
+        if moment is not None and (not isinstance(moment, datetime) or moment.tzinfo is None):
+            raise InvalidInput(f"{name} must be a datetime with a timezone.")
+    if run.start and run.end and run.start > run.end:
+        raise InvalidInput("start must not be after end.")
+    if run.kind != MaterializationRun.Kind.BACKFILL:
+        return
+    assert run.end is not None
+    assert run.every is not None
+    if not spec.takes_as_of:
+        raise InvalidInput(
+            f"The feature {spec.name!r} cannot be computed as of a past time: its function takes no `as_of`. Declare "
+            f"it as {spec.function.__name__}({spec.entity.key}{'s' if spec.is_batch else ''}, as_of)."
+        )
+    if run.start is None:
+        raise InvalidInput("A backfill needs a start.")
+    if run.end > timezone.now():
+        raise InvalidInput("A backfill must end by now: nothing is true yet in the future.")
+    if (run.end - run.start) // run.every >= MOST_MOMENTS:
+        raise InvalidInput(f"A backfill has at most {MOST_MOMENTS:,} moments; take a longer `every`.")

@@ -1,0 +1,48 @@
+"""Try a feature for one entity: see its result, and keep nothing of it."""
+
+import time
+import traceback
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from asgiref.sync import async_to_sync
+
+from common.validation import check_key
+from events.event import AxiomEvent
+from features.compute import run_function
+from features.dry_run import dry_run
+from features.errors import FeatureComputeError
+from features.registry import FeatureSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    value: Any
+    duration_ms: float
+    error: str
+    """What the function raised, in one line; empty if it returned."""
+    traceback: str
+
+
+def try_feature(
+    spec: FeatureSpec, entity_key: str, *, as_of: datetime | None = None, payload: dict[str, Any] | None = None
+) -> Trial:
+    """Call the function once, as a miss would; a triggered one gets an event with `payload`.
+
+    Neither store, no run and no lock sees it, also not of the features that the function reads; rows that it
+    writes itself are rolled back. Raise InvalidInput for a key that cannot be one.
+    """
+    check_key(entity_key, spec.entity.key)
+    event = AxiomEvent(event_type=spec.trigger, entity_id=entity_key, payload=payload or {}) if spec.trigger else None
+    value, error, trace = None, "", ""
+    started = time.perf_counter()
+    with dry_run():
+        try:
+            value = async_to_sync(run_function)(spec, entity_key, event, as_of=as_of)
+        except FeatureComputeError as failed:
+            cause = failed.__cause__ or failed
+            error = "".join(traceback.format_exception_only(cause)).strip()
+            trace = "".join(traceback.format_exception(cause))
+        duration_ms = (time.perf_counter() - started) * 1000
+    return Trial(value=value, duration_ms=round(duration_ms, 3), error=error, traceback=trace)

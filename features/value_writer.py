@@ -1,0 +1,78 @@
+"""Write values to both stores: offline first, and what Redis could not be told is told later."""
+
+import logging
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.db import transaction
+
+from features.dry_run import is_dry
+from features.errors import OnlineStoreUnavailable
+from features.models import FeatureValue, KnownEntity, OnlineRepair
+from features.online import OnlineStore
+from features.registry import FeatureSpec
+from features.values import StoredValue
+
+logger = logging.getLogger(__name__)
+online_store = OnlineStore()
+
+
+async def write_values(
+    spec: FeatureSpec,
+    values: Mapping[str, Any],
+    *,
+    event_timestamp: datetime,
+    source: str,
+    run_id: int | None = None,
+    event_id: int | None = None,
+    also_save: Callable[[], None] | None = None,
+    is_online: bool = True,
+) -> dict[str, StoredValue]:
+    """Write values by entity key, in one statement offline and one pipeline online; return them as stored.
+
+    `also_save` writes more rows in the same transaction.
+    """
+    created_at = datetime.now(UTC)
+
+    @sync_to_async
+    def write_offline() -> dict[str, int]:
+        with transaction.atomic():
+            if source in _SEEN:
+                KnownEntity.objects.touch(spec.entity.name, list(values))
+            ids = FeatureValue.objects.all().insert(
+                values,
+                entity=spec.entity.name,
+                feature=spec.name,
+                event_timestamp=event_timestamp,
+                created_at=created_at,
+                source=source,
+                run_id=run_id,
+                event_id=event_id,
+            )
+            if also_save:
+                also_save()
+        return ids
+
+    ids = {} if is_dry() else await write_offline()
+    times = {"event_timestamp": event_timestamp, "created_at": created_at}
+    stored = {key: StoredValue(value=value, value_id=ids.get(key), **times) for key, value in values.items()}
+    if is_online and not is_dry():
+        await put_online(spec.entity.name, spec.name, stored)
+    return stored
+
+
+_SEEN = (FeatureValue.Source.COMPUTED, FeatureValue.Source.EVENT, FeatureValue.Source.SET)
+"""Somebody named the entity; a run that walks over the known ones does not renew them."""
+
+
+async def put_online(entity: str, feature: str, stored: Mapping[str, StoredValue]) -> None:
+    """Write to Redis; if it does not answer, note the values so that the sweep writes them later."""
+    try:
+        await online_store.write(entity, {key: {feature: value} for key, value in stored.items()})
+    except OnlineStoreUnavailable:
+        logger.warning("Redis does not answer: %d values of %s are written online later.", len(stored), feature)
+        await OnlineRepair.objects.abulk_create(
+            [OnlineRepair(entity=entity, entity_key=key, feature=feature) for key in stored], ignore_conflicts=True
+        )

@@ -1,0 +1,44 @@
+"""Enqueue the work of retrieval."""
+
+from django.conf import settings
+
+from common.dispatch import enqueue
+from retrieval.models import IngestionRun
+
+
+def enqueue_hnsw_build(generation_id: int) -> None:
+    """Have a worker build the HNSW; without a broker searches stay exact, and the next document asks again."""
+    enqueue("retrieval.tasks.build_hnsw", generation_id, otherwise="the HNSW index waits")
+
+
+def enqueue_follow(document_id: int) -> None:
+    """Have the generations that do not serve brought up to a document's version."""
+    enqueue("retrieval.tasks.follow_document", document_id, otherwise="a generation lags behind")
+
+
+def enqueue_build(generation_id: int, workers: int = 1) -> None:
+    for _ in range(workers):
+        enqueue("retrieval.tasks.build_generation", generation_id, otherwise="the build waits for the upkeep")
+
+
+def enqueue_comparison(generation_id: int) -> None:
+    enqueue("retrieval.tasks.compare_generation", generation_id, otherwise="it is not compared")
+
+
+def enqueue_drop(generation_id: int) -> None:
+    enqueue("retrieval.tasks.drop_generation", generation_id, otherwise="it is dropped by the upkeep")
+
+
+def enqueue_evaluation(run_id: int) -> bool:
+    return enqueue("retrieval.tasks.evaluate_run", run_id, otherwise=f"the evaluation run {run_id} waits")
+
+
+def enqueue_ingestion_slice(run_id: int, delay_s: float = 0.0) -> bool:
+    otherwise = f"the ingestion run {run_id} waits for the upkeep"
+    return enqueue("retrieval.tasks.ingest", run_id, otherwise=otherwise, delay_s=delay_s)
+
+
+def start_ingestion(run: IngestionRun) -> bool:
+    """Have the workers share a run; return False if the broker does not answer, and the upkeep starts it later."""
+    IngestionRun.objects.filter(pk=run.pk).update(is_background=True)
+    return all(enqueue_ingestion_slice(run.pk) for _ in range(settings.FABRA_INGESTION_WORKERS))

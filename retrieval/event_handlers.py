@@ -1,0 +1,214 @@
+"""What retrieval does with events: `doc_updated` re-indexes, `doc_deleted` deletes, a saved row becomes an event."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+
+from common.errors import FabraError, InvalidInput
+from common.validation import check_key
+from events.dead_letters import requeue
+from events.event import AxiomEvent
+from events.handlers import Handler, changed_row, current_handling, register_handlers
+from events.models import Event
+from events.ordering import register_family, state_key
+from events.outbox import record_event
+from retrieval.errors import DocumentNotFound, IndexNotFound
+from retrieval.indexing.document_input import Content, IndexResult, check_document
+from retrieval.indexing.documents import delete_document, index_document, mark_failed
+from retrieval.models import Document, DocumentVersion
+from retrieval.search.filters import check_audience
+
+FAMILY, EVENT_TYPE = "doc_", "doc_updated"
+
+
+def register() -> None:
+    register_family(FAMILY, index_name_of)
+    register_handlers(handlers)
+
+
+def handlers(event: Event) -> list[Handler]:
+    if event.event_type == EVENT_TYPE:
+        # A saved row names its own index, which a declared feature may not know: it is always indexed from here.
+        is_default = event.source != Event.Source.SIGNAL
+        return [Handler(name="reindex", handle=reindex, applies_state=True, is_default=is_default)]
+    if event.event_type == "doc_deleted":
+        return [Handler(name="delete", handle=delete, applies_state=True)]
+    return []
+
+
+def reindex(event: Event) -> dict[str, Any]:
+    """Index `payload["content"]` as the document's text; the index is `payload["index"]` or the default one.
+
+    `payload["audience"]` says who may find it; `payload["force"]` splits and embeds anew what is unchanged.
+    """
+    index_name = index_name_of(event.payload)
+    content: Content | None = None
+    try:
+        content = content_of(index_name, event)
+        result = index_document(
+            index_name,
+            content.entity_id,
+            content.text,
+            content.metadata,
+            title=content.title,
+            audience=content.audience,
+            source=f"event {event.event_id}",
+            author=event.sender,
+            occurred_at=event.occurred_at,
+            force=event.payload.get("force") is True,
+        )
+    except Exception as error:  # also what a splitter may raise: the document says why it is not searchable
+        reason = str(error) if isinstance(error, FabraError) else f"Indexing failed with {type(error).__name__}."
+        mark_failed(index_name, event, reason, content=None if isinstance(error, InvalidInput) else content)
+        raise
+    told = {
+        "index": index_name,
+        "version": result.version,
+        "chunks": result.chunk_count,
+        "embedded": result.embedded_count,
+        "superseded": result.is_superseded,
+    }
+    return told | _what_changed(index_name, event.entity_id, result)
+
+
+def content_of(index_name: str, event: Event) -> Content:
+    """Return the document as the event makes it, with what it leaves unsaid; raise InvalidInput."""
+    payload = event.payload
+    if not isinstance(payload.get("content"), str):
+        raise InvalidInput('doc_updated needs the text in payload["content"].')
+    known = _unsaid(index_name, event)
+    return check_document(
+        index_name,
+        event.entity_id,
+        payload["content"],
+        payload["metadata"] if "metadata" in payload else known.get("metadata"),
+        payload.get("title") or "",
+        payload["audience"] if "audience" in payload else known.get("audience", ()),
+    )
+
+
+def known_audience(index_name: str, entity_id: str) -> Sequence[str]:
+    """Return who may find a document, as the event that is being handled says, else as the document is served."""
+    handling = current_handling()
+    if handling and handling.event.state_key == state_key(EVENT_TYPE, entity_id, {"index": index_name}):
+        return content_of(index_name, handling.event).audience
+    document = Document.objects.live().select_related("version").filter(index__name=index_name, entity_id=entity_id)
+    served = document.first()
+    return served.version.audience if served and served.version else ()
+
+
+def delete(event: Event) -> dict[str, Any]:
+    index_name = index_name_of(event.payload)
+    try:
+        is_deleted = delete_document(index_name, event.entity_id, occurred_at=event.occurred_at)
+    except (DocumentNotFound, IndexNotFound):
+        return {"deleted": 0}
+    return {"deleted": int(is_deleted)} | ({} if is_deleted else {"superseded": True})
+
+
+def _what_changed(index_name: str, entity_id: str, result: IndexResult) -> dict[str, Any]:
+    """Tell of the new version; its row was begun when the text was split and embedded."""
+    version = DocumentVersion.objects.filter(
+        document__index__name=index_name, document__entity_id=entity_id, number=result.version
+    ).first()
+    if version is None or not result.is_changed:
+        return {"changed": []}
+    step = {"name": "indexed", "at": version.created_at.isoformat(), "note": "split and embedded"}
+    changed = changed_row(DocumentVersion, version.pk, f"{entity_id} v{version.number}")
+    return {"changed": [changed], "steps": [step], "effect": "searchable"}
+
+
+def _unsaid(index_name: str, event: Event) -> dict[str, Any]:
+    """Return the metadata and audience that the document has before the event, which takes none away.
+
+    They are those of the version that is served, and of the earlier changes that wait or failed: one that restricts
+    the audience holds for the next even if its own text could not be indexed. A change that was refused says nothing,
+    unless it is the audience that was refused: then it is not known. Raise InvalidInput for that.
+    """
+    if {"metadata", "audience"} <= event.payload.keys():
+        return {}
+    document = Document.objects.select_related("version").filter(index__name=index_name, entity_id=event.entity_id)
+    row = document.first()
+    known: dict[str, Any] = {}
+    if row and row.version and row.deleted_at is None:
+        known = {"metadata": row.version.metadata, "audience": row.version.audience}
+    for earlier in Event.objects.before(event, since=row.occurred_at if row else None):
+        if earlier.event_type != EVENT_TYPE:
+            known = {}
+            continue
+        said = {name: earlier.payload[name] for name in ("metadata", "audience") if name in earlier.payload}
+        if earlier.outcomes.filter(is_permanent=True).exists():
+            said = {"audience": said["audience"]} if "audience" in said and not _is_audience(said["audience"]) else {}
+        known |= said
+    if "audience" not in event.payload and not _is_audience(known.get("audience", [])):
+        raise InvalidInput("Its audience is not known: that of an earlier change was refused. Say it in this one.")
+    return known
+
+
+def _is_audience(value: Any) -> bool:
+    try:
+        return isinstance(check_audience(value), list)
+    except InvalidInput:
+        return False
+
+
+def index_name_of(payload: dict[str, Any]) -> str:
+    """Return the index that an event's document is in; raise InvalidInput unless it is a name."""
+    return check_key(payload.get("index") or settings.FABRA_DEFAULT_INDEX, 'payload["index"]')
+
+
+def publish_saved(instance: Document, raw: bool = False, **kwargs: Any) -> None:
+    """Turn the save of a Document into an event, in the same transaction.
+
+    `store.index` writes its rows without signals, so it echoes nothing.
+    """
+    if not raw and instance.deleted_at is None:
+        publish_document(instance, sender=instance.saved_by)
+
+
+def publish_document(document: Document, *, sender: str = "") -> None:
+    """Publish `doc_updated` with what the row says, as the newest state of the document."""
+    payload = {
+        "index": document.index.name,
+        "content": document.text,
+        "metadata": document.metadata,
+        "audience": document.audience,
+        "title": document.title,
+    }
+    with transaction.atomic():
+        Document.objects.filter(pk=document.pk).update(state=Document.State.PENDING, error="")
+        event = AxiomEvent(event_type=EVENT_TYPE, entity_id=document.entity_id, payload=payload)
+        record_event(event, Event.Source.SIGNAL, sender=sender)
+
+
+def publish_again(document: Document, *, sender: str = "") -> bool:
+    """Have a live document split and embedded anew, as of the time of the state that it is in.
+
+    It takes nothing back that is newer: what it says is what is served. One whose newest change failed has that
+    change replayed instead. Return False for one that never was indexed and whose first change is still on its way.
+    """
+    if document.failed_event_id is not None:
+        return replay([document]) > 0
+    version = document.version
+    if version is None:
+        return False
+    payload = {
+        "index": document.index.name,
+        "content": version.text,
+        "metadata": version.metadata,
+        "audience": version.audience,
+        "title": version.title,
+        "force": True,
+    }
+    moment = document.occurred_at or version.created_at
+    event = AxiomEvent(event_type=EVENT_TYPE, entity_id=document.entity_id, payload=payload, occurred_at=moment)
+    record_event(event, Event.Source.SIGNAL, sender=sender)
+    return True
+
+
+def replay(documents: Iterable[Document]) -> int:
+    """Process the documents' failed changes again, each as it was: with its own text, audience and time."""
+    pks = [each.failed_event_id for each in documents if each.failed_event_id]
+    return requeue(Event.objects.filter(pk__in=pks, state=Event.State.DEAD))

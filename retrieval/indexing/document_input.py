@@ -1,0 +1,90 @@
+"""What a document shall say, checked; where that is from; and what became of it."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+
+from common.errors import InvalidInput
+from common.validation import check_key, check_text, to_json
+from retrieval.errors import DocumentTooLarge
+from retrieval.indexing.chunking import title_of
+from retrieval.search.filters import check_audience
+
+
+@dataclass(frozen=True, kw_only=True)
+class Content:
+    """A checked document, as it will be stored."""
+
+    entity_id: str
+    title: str
+    text: str
+    metadata: dict[str, Any]
+    audience: list[str]
+
+    @property
+    def digest(self) -> str:
+        return content_digest(self.title, self.text, self.metadata, self.audience)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """Where a state of a document is from."""
+
+    source: str
+    author: str = ""
+    occurred_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class IndexResult:
+    document_id: str
+    version: int
+    is_changed: bool
+    """False: the text, title and metadata were already being served."""
+    chunk_count: int
+    embedded_count: int
+    """Chunks that had to be embedded; the others kept their vectors."""
+    is_superseded: bool = False
+    """True: the document is in a later state than this one, which was not applied."""
+
+
+def content_digest(title: str, text: str, metadata: dict[str, Any], audience: list[str]) -> str:
+    """Return what tells two states of a document apart."""
+    parts = [title, text, metadata, *([audience] if audience else [])]
+    return hashlib.sha256(to_json(parts, "document").encode()).hexdigest()
+
+
+def check_document(
+    index_name: str,
+    entity_id: str,
+    text: str,
+    metadata: dict[str, Any] | None,
+    title: str = "",
+    audience: Sequence[str] = (),
+) -> Content:
+    """Return the document ready to be stored; raise InvalidInput or DocumentTooLarge."""
+    check_key(index_name, "index_name")
+    check_key(entity_id, "entity_id")
+    if not check_text(text, "text").strip():
+        raise InvalidInput("text must not be empty.")
+    if len(text.encode()) > settings.FABRA_DOCUMENT_MAX_BYTES:
+        raise DocumentTooLarge(f"text must have at most {settings.FABRA_DOCUMENT_MAX_BYTES} bytes.")
+    metadata = {} if metadata is None else metadata
+    if not isinstance(metadata, dict):
+        raise InvalidInput("metadata must be an object.")
+    to_json(metadata, "metadata")
+    names = check_audience(audience)
+    if isinstance(names, str):
+        raise InvalidInput("A document is for everyone when its audience is empty.")
+    named = title or metadata.get("title") or title_of(text) or entity_id
+    return Content(
+        entity_id=entity_id,
+        title=check_text(named if isinstance(named, str) else str(named), "title")[:500],
+        text=text,
+        metadata=metadata,
+        audience=names,
+    )

@@ -1,0 +1,200 @@
+"""Index, update and delete documents: embedding first, then one transaction for all that changes."""
+
+import logging
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Count, F
+from django.utils import timezone
+
+from common.validation import check_key
+from events.models import Event
+from retrieval.embedders import embedder_of, get_embedder
+from retrieval.errors import DocumentNotFound, IndexNotFound
+from retrieval.indexing.chunking import Passage, split
+from retrieval.indexing.document_input import Content, IndexResult, Origin, check_document
+from retrieval.indexing.writer import (
+    NO_FAILURE,
+    GenerationSwitched,
+    embed_passages,
+    note_change,
+    replace_chunks,
+)
+from retrieval.models import Chunk, Document, Generation, Index
+
+logger = logging.getLogger(__name__)
+
+_RETRY = timedelta(minutes=2)
+"""Longer than an event's own first attempts take."""
+_RETRY_MAX = timedelta(hours=1)
+
+
+def index_document(
+    index_name: str,
+    entity_id: str,
+    text: str,
+    metadata: dict[str, Any] | None = None,
+    *,
+    title: str = "",
+    audience: Sequence[str] = (),
+    source: str = "code",
+    author: str = "",
+    occurred_at: datetime | None = None,
+    force: bool = False,
+) -> IndexResult:
+    """Make the document say `text` in every search that begins after this returns.
+
+    The index is made if there is none. Only searches for one of `audience` find the document; empty means everyone.
+    `source` says what it came by, `author` who wrote it. `occurred_at` orders states: one older than the document's
+    is not applied. `force` splits and embeds anew what is unchanged. Raise InvalidInput, DocumentTooLarge or
+    EmbedderUnavailable; then nothing has changed.
+    """
+    content = check_document(index_name, entity_id, text, metadata, title, audience)
+    origin = Origin(source=source, author=author, occurred_at=occurred_at)
+    while True:
+        index, generation = ensure_index(index_name)
+        served = (
+            Document.objects.filter(index=index, entity_id=entity_id, deleted_at=None).select_related("version").first()
+        )
+        if not force and served and (result := unchanged(served, content, occurred_at)):
+            return result
+        known = [served] if served and not force else []
+        embedder = embedder_of(generation)
+        passages = split(content.title, content.text, embedder, generation.max_tokens)
+        vectors, embedded_count = embed_passages(passages, generation, known, embedder)
+        try:
+            with transaction.atomic():
+                return _swap(index, generation, content, passages, vectors, embedded_count, origin)
+        except GenerationSwitched:
+            continue  # embedded for a generation that no longer serves
+
+
+def ensure_index(name: str) -> tuple[Index, Generation]:
+    """Return the index and its serving generation, made for the embedder of the settings if need be."""
+    index = Index.objects.named(name)
+    if index and index.generation:
+        return index, index.generation
+    embedder = get_embedder()
+    with transaction.atomic():
+        Index.objects.get_or_create(name=name)
+        index = Index.objects.select_for_update().get(name=name)
+        if index.generation is None:
+            index.generation = Generation.objects.create(
+                index=index,
+                embedder=settings.FABRA_EMBEDDER,
+                embedding_model=embedder.model,
+                dimension=embedder.dimension,
+            )
+            index.save(update_fields=["generation"])
+    return index, index.generation
+
+
+def delete_document(index_name: str, entity_id: str, *, occurred_at: datetime | None = None) -> bool:
+    """Remove a document from every search; its versions stay, as evidence for old traces.
+
+    Return False for one in a later state than `occurred_at`, which is left as it is. Raise IndexNotFound or
+    DocumentNotFound.
+    """
+    with transaction.atomic():
+        index = Index.objects.filter(name=check_key(index_name, "index_name")).first()
+        if index is None:
+            raise IndexNotFound(f"There is no index {index_name!r}.")
+        document = (
+            Document.objects.live()
+            .select_for_update()
+            .filter(index=index, entity_id=check_key(entity_id, "entity_id"))
+            .first()
+        )
+        if document is None:
+            raise DocumentNotFound(f"There is no document {entity_id!r} in the index {index_name!r}.")
+        if occurred_at and document.occurred_at and document.occurred_at > occurred_at:
+            return False
+        chunks = Chunk.objects.filter(document=document)
+        removed = dict(chunks.values_list("generation").annotate(count=Count("pk")))
+        chunks.delete()
+        now = timezone.now()
+        Document.objects.filter(pk=document.pk).update(
+            state=Document.State.DELETED, deleted_at=now, version=None, occurred_at=occurred_at or now, updated_at=now
+        )
+        # Another generation may have come to serve while this waited.
+        serving = Index.objects.select_for_update(no_key=True).values_list("generation", flat=True).get(pk=index.pk)
+        Index.objects.filter(pk=index.pk).update(
+            version=F("version") + 1, chunk_count=F("chunk_count") - removed.get(serving, 0)
+        )
+    return True
+
+
+def mark_failed(index_name: str, event: Event, reason: str, *, content: Content | None) -> None:
+    """Note why an event's change could not be indexed; the version before it serves on.
+
+    `content` is what the event makes of the document: the event is then replayed by itself, later from failure to
+    failure, and a document that never was indexed is shown with all of it. None: the event itself is wrong, and only
+    a document that is there says so. A change that is older than the document's state, or than another one that
+    failed, is not noted.
+    """
+    with transaction.atomic():
+        index = Index.objects.filter(name=index_name).first()
+        if index is not None and content is not None:
+            new = Document(
+                index=index, entity_id=content.entity_id, title=content.title, text=content.text,
+                metadata=content.metadata, audience=content.audience, state=Document.State.FAILED,
+            )  # fmt: skip
+            Document.objects.bulk_create([new], ignore_conflicts=True)
+        document = Document.objects.live().select_for_update().filter(index=index, entity_id=event.entity_id).first()
+        if document is None or (document.occurred_at and document.occurred_at > event.occurred_at):
+            return
+        if document.failure_after(event.occurred_at):
+            return
+        wait = min(_RETRY_MAX, _RETRY * 2 ** min(document.failures, 10))
+        is_unseen = document.version_id is None and document.state == Document.State.FAILED
+        document.state, document.error, document.failures = Document.State.FAILED, reason, document.failures + 1
+        document.failed_event, document.retry_at = event, timezone.now() + wait if content is not None else None
+        fields = ["state", "error", "failures", "failed_event", "retry_at"]
+        if content is not None and is_unseen:  # it shows the newest of what never was indexed
+            document.title, document.text = content.title, content.text
+            document.metadata, document.audience = content.metadata, content.audience
+            fields += ["title", "text", "metadata", "audience"]
+        Document.objects.filter(pk=document.pk).update(**{name: getattr(document, name) for name in fields})
+
+
+def unchanged(served: Document, content: Content, occurred_at: datetime | None) -> IndexResult | None:
+    """Return the result if the document is being served as it shall be; None if not, or no longer."""
+    if served.version is None or served.version.content_hash != content.digest:
+        return None
+    changes: dict[str, Any] = {
+        "title": content.title, "text": content.text, "metadata": content.metadata, "audience": content.audience,
+    }  # fmt: skip
+    if not served.failure_after(occurred_at):
+        changes |= NO_FAILURE
+    if occurred_at and (served.occurred_at is None or served.occurred_at < occurred_at):
+        changes["occurred_at"] = occurred_at
+    as_read = {"pk": served.pk, "version": served.version_id, "failed_event": served.failed_event_id}
+    if not Document.objects.filter(**as_read).update(**changes):
+        return None  # another writer was faster
+    return IndexResult(
+        document_id=content.entity_id,
+        version=served.version.number,
+        is_changed=False,
+        chunk_count=Chunk.objects.filter(document=served).count(),
+        embedded_count=0,
+    )
+
+
+def _swap(
+    index: Index,
+    generation: Generation,
+    content: Content,
+    passages: list[Passage],
+    vectors: dict[str, np.ndarray],
+    embedded_count: int,
+    origin: Origin,
+) -> IndexResult:
+    """Replace the document's chunks, in the caller's transaction; readers see the old or the new, whole."""
+    result, added = replace_chunks(index, generation, content, passages, vectors, embedded_count, origin)
+    if result.is_changed:
+        note_change(index, generation, added)
+    return result

@@ -1,0 +1,176 @@
+"""Declared retrievers: functions that find what a context needs, with a cache that cannot be stale."""
+
+import functools
+import inspect
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Unpack
+
+from common.calling import call
+from common.definitions import Location, Registry
+from common.durations import Duration, parse_duration
+from common.errors import DefinitionError, InvalidInput
+from common.operator_settings import Snapshot
+from retrieval.models import RetrieverDefinition
+from retrieval.retrievers import cache
+from retrieval.search.execute import announce, collector, search
+from retrieval.search.filters import conditions
+from retrieval.search.hits import Collector, Hits, SearchRecord
+from retrieval.search.query import MAX_TOP_K, SearchOptions
+from retrieval.signals import retrieved
+
+operator_settings: Snapshot[bool] = Snapshot(
+    lambda: dict(RetrieverDefinition.objects.values_list("name", "is_enabled"))
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetrieverSpec:
+    name: str
+    function: Callable[..., Any]
+    index: str | None
+    top_k: int
+    cache_ttl: timedelta | None
+    filters: dict[str, Any]
+    options: SearchOptions
+    description: str
+    location: Location
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetrieverCall:
+    """One call of a retriever, as a trace tells of it."""
+
+    retriever: str
+    arguments: dict[str, Any]
+    is_cached: bool
+    result_count: int
+    duration_ms: float
+
+
+retrievers: Registry[RetrieverSpec] = Registry("retriever")
+
+
+def retriever(
+    *,
+    name: str | None = None,
+    index: str | None = None,
+    top_k: int = 5,
+    cache_ttl: Duration | None = None,
+    filters: dict[str, Any] | None = None,
+    **options: Unpack[SearchOptions],
+) -> Callable[[Callable[..., Any]], Callable[..., Awaitable[Any]]]:
+    """Declare a function as a retriever; with `index` and an empty body it searches that index.
+
+    The first argument is the question; an argument named `audience` says for whom it searches. `options` are those
+    of a search, and stand above the index's own. The result is cached for `cache_ttl`, and never served once an index
+    it was made from has changed. Raise DefinitionError for what cannot work.
+    """
+
+    def declare(function: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
+        label = name or function.__name__
+        if not 1 <= top_k <= MAX_TOP_K:
+            raise DefinitionError(f"top_k of the retriever {label!r} must be from 1 to {MAX_TOP_K}, not {top_k!r}.")
+        if unknown := set(options) - set(SearchOptions.__annotations__):
+            raise DefinitionError(f"The retriever {label!r} has unknown options: {', '.join(sorted(unknown))}.")
+        try:
+            conditions(filters, options.get("audience"))
+        except InvalidInput as error:
+            raise DefinitionError(f"The retriever {label!r}: {error}") from error
+        signature = inspect.signature(function)
+        if not signature.parameters:
+            raise DefinitionError(f"The retriever {label!r} takes no argument; its first one is the question.")
+        spec = RetrieverSpec(
+            name=label,
+            function=function,
+            index=index,
+            top_k=top_k,
+            cache_ttl=parse_duration(cache_ttl, f"cache_ttl of {label!r}"),
+            filters=filters or {},
+            options=options,
+            description=inspect.getdoc(function) or "",
+            location=Location.of(function),
+        )
+        retrievers.add(label, spec)
+        code = cache.fingerprint(function)
+
+        @functools.wraps(function)
+        async def retrieve(*args: Any, **kwargs: Any) -> Any:
+            bound = signature.bind(*args, **kwargs)
+            bound.apply_defaults()
+            return await _retrieve(spec, code, dict(bound.arguments), args, kwargs)
+
+        retrieve.__fabra_retriever__ = spec  # type: ignore[attr-defined]
+        return retrieve
+
+    return declare
+
+
+async def _retrieve(
+    spec: RetrieverSpec, code: str, arguments: dict[str, Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    started = time.perf_counter()
+    if not (await operator_settings.rows()).get(spec.name, True):
+        _tell(spec, arguments, [], False, started)
+        return Hits([], flags=("retriever_disabled",))
+    key = None
+    if spec.cache_ttl is not None:
+        key = cache.cache_key([spec.name, spec.index, spec.top_k, spec.filters, spec.options, code, arguments])
+        entry = await cache.read_entry(key) if key else None
+        if entry is not None:
+            for record in entry.records:
+                announce(record)
+            _tell(spec, arguments, entry.value, True, started)
+            return entry.value
+    outer, inner = collector.get(), Collector()
+    token = collector.set(inner)
+    try:
+        value = await call(spec.function, *args, **kwargs)
+        if value is None and spec.index is not None:
+            options = spec.options
+            if "audience" in arguments:
+                options = {**options, "audience": arguments["audience"]}
+            value = await search(
+                spec.index, next(iter(arguments.values())), spec.top_k, spec.filters or None, **options
+            )
+    finally:
+        collector.reset(token)
+    if outer is not None:  # a retriever that calls another one depends on what that one searched
+        outer.records += inner.records
+    if key is not None and spec.cache_ttl is not None and _names_audiences([arguments, spec.options], inner.records):
+        await cache.write_entry(key, value, inner.records, spec.cache_ttl)
+    _tell(spec, arguments, value, False, started)
+    return value
+
+
+def _names_audiences(key_parts: Any, records: list[SearchRecord]) -> bool:
+    """Return whether the key of the cache names every audience that was searched for.
+
+    A function may know the audience otherwise, from a context variable, say: what it found for one reader must not
+    be kept for the next.
+    """
+    names = set(_texts(key_parts))
+    return all(names.issuperset(record.options.get("audience", ())) for record in records)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        yield from _texts(list(value.values()))
+    elif isinstance(value, list | tuple | set):
+        for each in value:
+            yield from _texts(each)
+
+
+def _tell(spec: RetrieverSpec, arguments: dict[str, Any], value: Any, is_cached: bool, started: float) -> None:
+    record = RetrieverCall(
+        retriever=spec.name,
+        arguments=arguments,
+        is_cached=is_cached,
+        result_count=len(value) if isinstance(value, list | tuple) else int(value is not None),
+        duration_ms=round((time.perf_counter() - started) * 1000, 3),
+    )
+    retrieved.send(sender=None, record=record)

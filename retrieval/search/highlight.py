@@ -1,0 +1,56 @@
+"""Mark the words of a question in a text, as the lexical leg would match them."""
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+
+from django.db import connection
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+
+from retrieval.search.lexemes import lexical_text
+
+_WORD = re.compile(r"\w(?:[\w.\-/@']*\w)?")
+_PART = re.compile(r"\w+")
+_MOST_WORDS = 20_000
+
+
+def highlighter(language: str, query: str, texts: Iterable[str]) -> Callable[[str], SafeString]:
+    """Return a function that escapes one of the texts and marks its matching words, or the parts of them that match.
+
+    PostgreSQL says what matches, by the index's own text-search configuration: one statement for all texts.
+    """
+    words = {word.lower() for text in texts for word in _WORD.findall(text)}
+    words |= {part for word in words for part in _PART.findall(word)}
+    known = list(words)[:_MOST_WORDS]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT word FROM unnest(%(words)s::text[], %(parsed)s::text[]) AS word(word, parsed), "
+            "tsvector_to_array(to_tsvector(%(language)s::regconfig, %(query)s)) AS asked, "
+            "tsvector_to_array(to_tsvector(%(language)s::regconfig, parsed)) AS lexemes "
+            "WHERE lexemes <@ asked AND lexemes <> '{}'",
+            {
+                "words": known,
+                "parsed": [lexical_text(word) for word in known],
+                "language": language,
+                "query": lexical_text(query),
+            },
+        )
+        matching = {word for (word,) in cursor.fetchall()}
+
+    def mark(text: str) -> SafeString:
+        return format_html_join("", "{}", ((part,) for part in _marked(text, matching)))
+
+    return mark
+
+
+def _marked(text: str, matching: set[str]) -> Iterator[SafeString | str]:
+    """Yield the text in pieces, those that match marked."""
+    end = 0
+    for word in _WORD.finditer(text):
+        is_whole = word.group().lower() in matching
+        for found in [word] if is_whole else _PART.finditer(text, *word.span()):
+            if found.group().lower() in matching:
+                yield text[end : found.start()]
+                yield format_html("<mark>{}</mark>", found.group())
+                end = found.end()
+    yield text[end:]

@@ -1,0 +1,137 @@
+"""A question to an index, checked, with how it shall be answered."""
+
+from dataclasses import dataclass
+from typing import Any, Literal, TypedDict, Unpack
+
+import numpy as np
+from pgvector import Vector
+
+from common.errors import InvalidInput
+from common.validation import check_text
+from retrieval.errors import IndexNotFound
+from retrieval.models import Index
+from retrieval.search.filters import Audience, Conditions, check_audience, conditions
+from retrieval.search.lexemes import lexical_text
+from retrieval.search.ranking import Ranking
+
+MAX_TOP_K = 200
+MAX_EXPAND = 5
+MAX_LEXICAL_WEIGHT = 10
+QUERY_MAX_CHARS = 8000
+_LIMITS = {
+    "lexical_weight": (0, MAX_LEXICAL_WEIGHT),
+    "max_per_document": (1, MAX_TOP_K),
+    "expand": (0, MAX_EXPAND),
+}
+
+Mode = Literal["hybrid", "semantic", "lexical"]
+Fusion = Literal["weighted", "rrf"]
+
+
+class SearchOptions(TypedDict, total=False):
+    """How to search; what is left out is as the index is configured."""
+
+    audience: Audience
+    """Find also documents for these; without it, only those for everyone."""
+    mode: Mode | None
+    fusion: Fusion | None
+    lexical_weight: float | None
+    """What a perfect lexical score is worth beside a cosine of 1, from 0 to 10."""
+    max_per_document: int | None
+    expand: int
+    """Join so many neighbours on each side to a hit's content, 0 to 5."""
+    rerank: bool | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """A checked question to one index, with how it shall be answered."""
+
+    index: Index
+    text: str
+    top_k: int
+    filters: dict[str, Any]
+    where: Conditions
+    audience: list[str] | str
+    mode: Mode
+    fusion: Fusion
+    lexical_weight: float
+    max_per_document: int | None
+    expand: int
+    rerank: bool
+
+    def ranking(self, vector: np.ndarray | None, *, is_exact: bool, limit: int, candidates: int) -> Ranking:
+        generation = self.index.generation
+        assert generation is not None
+        return Ranking(
+            generation_id=generation.pk,
+            dimension=generation.dimension,
+            language=self.index.language,
+            query=lexical_text(self.text),
+            vector=None if vector is None else Vector(vector).to_text(),
+            mode=self.mode,
+            fusion=self.fusion,
+            lexical_weight=self.lexical_weight,
+            where=self.where.sql,
+            where_parameters=self.where.parameters,
+            is_exact=is_exact,
+            candidates=candidates,
+            limit=limit,
+            max_per_document=self.max_per_document,
+        )
+
+    def options(self) -> dict[str, Any]:
+        names = ("audience", "mode", "fusion", "lexical_weight", "max_per_document", "expand", "rerank")
+        return {name: getattr(self, name) for name in names}
+
+
+def ask(
+    index_name: str,
+    query: str,
+    top_k: int = 5,
+    filters: dict[str, Any] | None = None,
+    **options: Unpack[SearchOptions],
+) -> Question:
+    """Return the question with the index's configuration where the options name none; raise as `search` does."""
+    if not check_text(query, "query").strip():
+        raise InvalidInput("query must not be empty.")
+    if len(query) > QUERY_MAX_CHARS:
+        raise InvalidInput(f"query must have at most {QUERY_MAX_CHARS} characters.")
+    audience = options.get("audience")
+    where = conditions(filters, audience)
+    _check_number("top_k", top_k, 1, MAX_TOP_K)
+    for name, (least, most) in _LIMITS.items():
+        if options.get(name) is not None:
+            _check_number(name, options[name], least, most)  # type: ignore[literal-required]
+    if unknown := set(options) - set(SearchOptions.__annotations__):
+        raise InvalidInput(f"Unknown options of a search: {', '.join(sorted(unknown))}.")
+    index = Index.objects.named(index_name)
+    if index is None or index.generation is None:
+        raise IndexNotFound(f"There is no index {str(index_name)[:100]!r}; index a document into it first.")
+    weight = options.get("lexical_weight")
+    return Question(
+        index=index,
+        text=query,
+        top_k=top_k,
+        filters=filters or {},
+        where=where,
+        audience=check_audience(audience),
+        mode=_one_of("mode", options.get("mode") or index.mode, Index.Mode.values),
+        fusion=_one_of("fusion", options.get("fusion") or index.fusion, Index.Fusion.values),
+        lexical_weight=index.lexical_weight if weight is None else weight,
+        max_per_document=options.get("max_per_document"),
+        expand=options.get("expand") or 0,
+        rerank=index.rerank if options.get("rerank") is None else bool(options.get("rerank")),
+    )
+
+
+def _check_number(name: str, value: Any, least: int, most: int) -> None:
+    kind, words = (int | float, "number") if name == "lexical_weight" else (int, "whole number")
+    if isinstance(value, bool) or not isinstance(value, kind) or not least <= value <= most:
+        raise InvalidInput(f"{name} must be a {words} from {least} to {most}.")
+
+
+def _one_of(name: str, value: Any, known: list[str]) -> Any:
+    if value not in known:
+        raise InvalidInput(f"{name} must be one of {', '.join(known)}.")
+    return value

@@ -1,0 +1,37 @@
+"""What waits in the broker's queues, as a worker would find it."""
+
+import base64
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from common.redis import plain_redis, redis_key
+
+QUEUES = ("state", "default", "materialize", "ingest")
+
+
+@dataclass(frozen=True)
+class Message:
+    task: str
+    args: list[Any]
+    kwargs: dict[str, Any]
+    queue: str
+    delay_s: float
+    """How long a worker is to wait, counted from now."""
+
+
+def messages(*queues: str) -> list[Message]:
+    """Return the messages of these queues, or of all, oldest first."""
+    found = []
+    for queue in queues or QUEUES:
+        for text in reversed(plain_redis().lrange(redis_key("celery", queue), 0, -1)):
+            found.append(_message(json.loads(text), queue))
+    return found
+
+
+def _message(message: dict[str, Any], queue: str) -> Message:
+    args, kwargs, _ = json.loads(base64.b64decode(message["body"]))
+    eta = message["headers"]["eta"]
+    delay_s = (datetime.fromisoformat(eta) - datetime.now(UTC)).total_seconds() if eta else 0.0
+    return Message(message["headers"]["task"], args, kwargs, queue, delay_s)
