@@ -6,12 +6,13 @@ from datetime import UTC, datetime, timedelta
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import transaction
 from django.utils import timezone
 
 from chat.admission import Admission
 from chat.errors import RateLimited
 from chat.models import Message, Reservation
+from common.locks import lock_in_transaction
 from common.redis import REDIS_ERRORS, async_redis, redis_key
 
 logger = logging.getLogger(__name__)
@@ -83,8 +84,7 @@ def _admit_in_postgres(user_id: str, limit: int, token: str, window: timedelta) 
     """Count stored messages and those being answered, under a lock on the user."""
     now = timezone.now()
     with transaction.atomic():
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 1))", [user_id])
+        lock_in_transaction(f"limit {user_id}")
         messages = Message.objects.filter(user_id=user_id, role=Message.Role.USER, created_at__gt=now - window)
         # A reservation ends with the commit of its message; one older than any deadline was left by a crash.
         pending = Reservation.objects.filter(

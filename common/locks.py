@@ -16,13 +16,13 @@ def held(name: str, *, wait_s: float = 0.0) -> Iterator[bool]:
     PostgreSQL holds it for the connection, so it goes with the process, however that dies.
     """
     give_up_at = time.monotonic() + wait_s
-    while not (is_held := _ask("pg_try_advisory_lock", name)) and time.monotonic() < give_up_at:
+    while not (is_held := _call("pg_try_advisory_lock", name)) and time.monotonic() < give_up_at:
         time.sleep(_POLL_S)
     try:
         yield is_held
     finally:
         if is_held:
-            _ask("pg_advisory_unlock", name)
+            _call("pg_advisory_unlock", name)
 
 
 def is_held(name: str) -> bool:
@@ -37,7 +37,49 @@ def is_held(name: str) -> bool:
         return bool(cursor.fetchone()[0])
 
 
-def _ask(function: str, name: str) -> bool:
+def try_lock_in_transaction(name: str) -> bool:
+    """Hold the advisory lock of that name until the transaction ends; return False if another has it."""
+    return _call("pg_try_advisory_xact_lock", name)
+
+
+def lock_in_transaction(name: str) -> None:
+    """Wait for the advisory lock of that name, and hold it until the transaction ends."""
+    _call("pg_advisory_xact_lock", name)
+
+
+def share_in_transaction(name: str) -> None:
+    """Hold the lock beside others that share it until the transaction ends; `held_alone` waits for all of them."""
+    _call("pg_advisory_xact_lock_shared", name)
+
+
+@contextmanager
+def held_alone(name: str) -> Iterator[None]:
+    """Hold the lock for the length of the block; it begins when all who share it, or have it, are done."""
+    _call("pg_advisory_lock", name)
+    try:
+        yield
+    finally:
+        _call("pg_advisory_unlock", name)
+
+
+@contextmanager
+def living(lock_class: int) -> Iterator[int]:
+    """Show that this connection lives, for the length of the block; yield the number that it is known by.
+
+    Others see in `pg_locks` whether (lock_class, number) is held, and so whether whoever had the number has died.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        number = int(cursor.fetchone()[0])
+        cursor.execute("SELECT pg_advisory_lock(%s, %s)", [lock_class, number])
+    try:
+        yield number
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_unlock(%s, %s)", [lock_class, number])
+
+
+def _call(function: str, name: str) -> bool:
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT {function}(hashtextextended(%s, 0))", [name])
         return bool(cursor.fetchone()[0])

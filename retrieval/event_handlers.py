@@ -15,7 +15,7 @@ from events.models import Event
 from events.ordering import register_family, state_key
 from events.outbox import record_event
 from retrieval.errors import DocumentNotFound, IndexNotFound
-from retrieval.indexing.document_input import Content, IndexResult, check_document
+from retrieval.indexing.document_input import DocumentContent, IndexResult, check_document
 from retrieval.indexing.documents import delete_document, index_document, mark_failed
 from retrieval.models import Document, DocumentVersion
 from retrieval.search.filters import check_audience
@@ -44,7 +44,7 @@ def reindex(event: Event) -> dict[str, Any]:
     `payload["audience"]` says who may find it; `payload["force"]` splits and embeds anew what is unchanged.
     """
     index_name = index_name_of(event.payload)
-    content: Content | None = None
+    content: DocumentContent | None = None
     try:
         content = content_of(index_name, event)
         result = index_document(
@@ -73,7 +73,7 @@ def reindex(event: Event) -> dict[str, Any]:
     return told | _what_changed(index_name, event.entity_id, result)
 
 
-def content_of(index_name: str, event: Event) -> Content:
+def content_of(index_name: str, event: Event) -> DocumentContent:
     """Return the document as the event makes it, with what it leaves unsaid; raise InvalidInput."""
     payload = event.payload
     if not isinstance(payload.get("content"), str):

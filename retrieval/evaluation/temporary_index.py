@@ -16,10 +16,12 @@ from common.termination import stopped_as_by_ctrl_c
 from retrieval.evaluation.beir import CorpusDocument
 from retrieval.generations import hnsw
 from retrieval.indexing.bulk import Draft, index_in_bulk
+from retrieval.indexing.document_input import Origin
 from retrieval.indexing.documents import ensure_index
 from retrieval.models import Chunk, Document, DocumentVersion, Generation, Index
 
 PREFIX = "evaluate_retrieval-"
+_ORIGIN = Origin(source="evaluate_retrieval")
 _BATCH = 64
 
 
@@ -114,6 +116,4 @@ def _batches(documents: Sequence[CorpusDocument]) -> Iterator[Sequence[CorpusDoc
 
 def _drafts(documents: Sequence[CorpusDocument]) -> Iterator[list[Draft]]:
     for batch in _batches(documents):
-        yield [
-            Draft(entity_id=each.id, text=each.text, title=each.title, source="evaluate_retrieval") for each in batch
-        ]
+        yield [Draft(entity_id=each.id, text=each.text, title=each.title, origin=_ORIGIN) for each in batch]

@@ -4,6 +4,7 @@ from django.db import OperationalError, connection
 from django.db.backends.utils import CursorWrapper
 from psycopg.errors import DiskFull
 
+from common.locks import held
 from retrieval.models import Chunk, Generation, Index
 
 WORTH_IT = 2000
@@ -38,9 +39,8 @@ def build_hnsw(generation_id: int) -> None:
         hnsw: f"hnsw ((embedding::halfvec({generation.dimension})) halfvec_cosine_ops) "
         f"WITH (m = {M}, ef_construction = {EF_CONSTRUCTION})",
     }
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", [hnsw])
-        if not cursor.fetchone()[0]:
+    with held(hnsw) as is_mine, connection.cursor() as cursor:
+        if not is_mine:
             return  # another worker builds them
         try:
             _take_memory(cursor, generation)
@@ -48,7 +48,6 @@ def build_hnsw(generation_id: int) -> None:
                 _create(cursor, name, f"USING {method} WHERE generation_id = {int(generation_id)}")
         finally:
             cursor.execute("RESET maintenance_work_mem")
-            cursor.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", [hnsw])
     Generation.objects.filter(id=generation_id).update(has_hnsw=True)
 
 

@@ -7,21 +7,20 @@ documents wait; a change that was made for the former generation finds that out 
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 
-import numpy as np
 from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Exists, F, OuterRef, QuerySet
 from django.utils import timezone
 
-from common.locks import held
+from common.locks import held, held_alone
 from retrieval.embedders import embedder_of, get_embedder
 from retrieval.errors import EmbedderUnavailable, GenerationConflict, IndexNotFound
 from retrieval.generations import hnsw
-from retrieval.indexing.chunking import Passage, split
-from retrieval.indexing.writer import chunk_rows, embed_passages, switch_lock
+from retrieval.indexing.document_input import DocumentContent, Origin
+from retrieval.indexing.prepare import PreparedDocument, prepare
+from retrieval.indexing.writer import replace_chunks, switch_lock
 from retrieval.models import Chunk, Document, Generation, Index, LexemeCount
 
 logger = logging.getLogger(__name__)
@@ -131,30 +130,26 @@ def build_documents(generation: Generation, document_pks: Sequence[int], *, forc
     documents = list(
         Document.objects.live().filter(pk__in=document_pks).exclude(version=None).select_related("version", "index")
     )
-    passages = {
-        each.pk: split(each.version.title, each.version.text, embedder, generation.max_tokens)
-        for each in documents
-        if each.version
-    }
-    everything = [passage for each in passages.values() for passage in each]
-    vectors, _ = embed_passages(everything, generation, [] if force else documents, embedder)
-    return sum(_write(generation, each, passages[each.pk], vectors) for each in documents)
+    versions = {each.pk: each.version for each in documents if each.version}
+    batch = prepare(
+        generation,
+        [(DocumentContent.of_version(each, versions[each.pk]), Origin()) for each in documents],
+        embedder,
+        known=[] if force else documents,
+    )
+    batch.embed(embedder)
+    return sum(_write(generation, *pair) for pair in zip(documents, batch.documents, strict=True))
 
 
-def _write(generation: Generation, document: Document, passages: list[Passage], vectors: dict[str, np.ndarray]) -> bool:
+def _write(generation: Generation, document: Document, prepared: PreparedDocument) -> bool:
     with transaction.atomic():
         is_current = Document.objects.select_for_update().filter(pk=document.pk, version=document.version)
         if document.version is None or is_current.first() is None:
             return False
-        old = Chunk.objects.filter(document=document, generation=generation)
-        removed = old.count()
-        old.delete()
-        Chunk.objects.bulk_create(
-            chunk_rows(document.index, generation, document, document.version, passages, vectors), batch_size=500
-        )
+        added = replace_chunks(document.index, generation, document, document.version, prepared)
         # Nothing to count for a generation that does not serve; for the serving one this mends it.
         Index.objects.filter(pk=document.index_id, generation=generation).update(
-            version=F("version") + 1, chunk_count=F("chunk_count") + len(passages) - removed
+            version=F("version") + 1, chunk_count=F("chunk_count") + added
         )
     return True
 
@@ -178,7 +173,7 @@ def switch(generation: Generation) -> None:
     if generation.state != Generation.State.READY:
         raise GenerationConflict(f"The generation #{generation.pk} is not ready: {generation.get_state_display()}.")
     _pass_through(generation, lambda count: None)
-    with _changes_held_up(generation.index_id):
+    with held_alone(switch_lock(generation.index_id)):  # begins when the changes under way are committed
         while behind := list(lagging(generation).values_list("pk", flat=True)[:_WINDOW]):
             build_documents(generation, behind)
         with transaction.atomic():
@@ -186,17 +181,6 @@ def switch(generation: Generation) -> None:
             index.generation, index.version = generation, index.version + 1
             index.chunk_count = Chunk.objects.filter(generation=generation).count()
             index.save(update_fields=["generation", "version", "chunk_count"])
-
-
-@contextmanager
-def _changes_held_up(index_id: int) -> Iterator[None]:
-    """Let no change of the index's documents commit within the block; it begins when those under way are done."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", [switch_lock(index_id)])
-        try:
-            yield
-        finally:
-            cursor.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", [switch_lock(index_id)])
 
 
 def mark_dropped(generation: Generation) -> None:

@@ -4,21 +4,23 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
-import numpy as np
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError
 
 from common.errors import FabraError, InvalidInput
-from retrieval.embedders import Embedder, embedder_of
+from retrieval.embedders import embedder_of
 from retrieval.errors import EmbedderUnavailable
-from retrieval.indexing import documents, writer
-from retrieval.indexing.chunking import Passage, split
-from retrieval.indexing.document_input import Content, IndexResult, Origin, check_document
-from retrieval.models import Chunk, Document, Generation, Index
+from retrieval.indexing.document_input import DocumentContent, IndexResult, Origin, check_document
+from retrieval.indexing.documents import ensure_index, index_document, unchanged
+from retrieval.indexing.prepare import Batch, prepare
+from retrieval.indexing.writer import GenerationSwitched, changing
+from retrieval.models import Document, Index
 
 logger = logging.getLogger(__name__)
+
+_FAILURES = 3
+"""After so many documents that cannot be embedded the model is taken to be down."""
 
 Outcome = IndexResult | FabraError
 """What became of a document: indexed, or why not."""
@@ -33,31 +35,24 @@ class Draft:
     metadata: dict[str, Any] = field(default_factory=dict)
     title: str = ""
     audience: Sequence[str] = ()
-    source: str = "code"
-    occurred_at: datetime | None = None
-    """When its source said so; None: now, as it is written."""
+    origin: Origin = field(default_factory=Origin)
+
+    def check(self, index_name: str) -> DocumentContent:
+        """Return the checked document; raise InvalidInput."""
+        return check_document(index_name, self.entity_id, self.text, self.metadata, self.title, self.audience)
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Split:
-    """A document that changes, taken apart."""
+class _Work:
+    """A batch of drafts on its way."""
 
-    place: int
-    draft: Draft
-    content: Content
-    passages: list[Passage]
-    embedded_count: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Batch:
     index: Index
-    generation: Generation
-    outcomes: list[Outcome | None]
-    splits: list[_Split]
-    known: dict[str, np.ndarray]
-    missing: dict[str, str]
-    """Content hash and text of what must be embedded."""
+    drafts: Sequence[Draft]
+    outcomes: dict[int, Outcome]
+    """By position in `drafts`; what is prepared has none yet."""
+    batch: Batch
+    positions: list[int]
+    """Of the batch's documents, in `drafts`."""
 
 
 def index_in_bulk(index_name: str, batches: Iterable[Sequence[Draft]]) -> Iterator[list[Outcome]]:
@@ -66,11 +61,11 @@ def index_in_bulk(index_name: str, batches: Iterable[Sequence[Draft]]) -> Iterat
     A document that cannot be indexed fails alone. The batch after the one that is yielded is being embedded
     meanwhile, so that `batches` may take its time. Raise EmbedderUnavailable if no document can be embedded.
     """
-    before: tuple[_Batch, Future[dict[str, np.ndarray]]] | None = None
+    before: tuple[_Work, Future[None]] | None = None
     with ThreadPoolExecutor(max_workers=1) as pool:
         for drafts in batches:
-            batch = _prepare(index_name, drafts)
-            now = (batch, pool.submit(_embed, batch.missing, embedder_of(batch.generation)))
+            work = _prepare(index_name, drafts)
+            now = (work, pool.submit(work.batch.embed, embedder_of(work.batch.generation)))
             if before is not None:
                 yield _finish(*before)
             before = now
@@ -78,96 +73,75 @@ def index_in_bulk(index_name: str, batches: Iterable[Sequence[Draft]]) -> Iterat
             yield _finish(*before)
 
 
-def _prepare(index_name: str, drafts: Sequence[Draft]) -> _Batch:
-    index, generation = documents.ensure_index(index_name)
-    embedder = embedder_of(generation)
-    outcomes: list[Outcome | None] = [None] * len(drafts)
-    contents: dict[int, Content] = {}
-    for place, draft in enumerate(drafts):
+def _prepare(index_name: str, drafts: Sequence[Draft]) -> _Work:
+    index, generation = ensure_index(index_name)
+    outcomes: dict[int, Outcome] = {}
+    contents: dict[int, DocumentContent] = {}
+    for position, draft in enumerate(drafts):
         try:
-            contents[place] = check_document(
-                index.name, draft.entity_id, draft.text, draft.metadata, draft.title, draft.audience
-            )
+            contents[position] = draft.check(index.name)
         except InvalidInput as error:
-            outcomes[place] = error
+            outcomes[position] = error
     rows = Document.objects.live().filter(index=index, entity_id__in=[each.entity_id for each in contents.values()])
     rows = rows.select_related("version").defer("text", "metadata", "version__text", "version__metadata")
     served = {document.entity_id: document for document in rows}
-    parts: list[tuple[int, Content, list[Passage]]] = []
-    for place, content in contents.items():
+    for position, content in contents.items():
         document = served.get(content.entity_id)
-        outcomes[place] = documents.unchanged(document, content, drafts[place].occurred_at) if document else None
-        if outcomes[place] is None:
-            parts.append((place, content, split(content.title, content.text, embedder, generation.max_tokens)))
-    texts = {each.content_hash: each.embedded_text for *_, passages in parts for each in passages}
-    known: dict[str, np.ndarray] = {}
-    if served:
-        chunks = Chunk.objects.filter(generation=generation, document__in=rows.values("pk"), content_hash__in=texts)
-        known = dict(chunks.values_list("content_hash", "embedding"))
-    missing = {digest: text for digest, text in texts.items() if digest not in known}
-    splits = [
-        _Split(
-            place=place, draft=drafts[place], content=content, passages=passages,
-            embedded_count=len({each.content_hash for each in passages} & missing.keys()),
-        )
-        for place, content, passages in parts
-    ]  # fmt: skip
-    return _Batch(index=index, generation=generation, outcomes=outcomes, splits=splits, known=known, missing=missing)
+        if document and (result := unchanged(document, content, drafts[position].origin.occurred_at)):
+            outcomes[position] = result
+    positions = [position for position in contents if position not in outcomes]
+    batch = prepare(
+        generation,
+        [(contents[position], drafts[position].origin) for position in positions],
+        embedder_of(generation),
+        known=list(served.values()),
+    )
+    return _Work(index=index, drafts=drafts, outcomes=outcomes, batch=batch, positions=positions)
 
 
-def _embed(texts: dict[str, str], embedder: Embedder) -> dict[str, np.ndarray]:
-    return dict(zip(texts, embedder.embed(list(texts.values())), strict=True)) if texts else {}
-
-
-def _finish(batch: _Batch, future: "Future[dict[str, np.ndarray]]") -> list[Outcome]:
+def _finish(work: _Work, embedded: "Future[None]") -> list[Outcome]:
     """Write a batch in one transaction; where that fails, its documents one by one."""
     try:
-        _write(batch, batch.known | future.result())
-    except (DatabaseError, FabraError, writer.GenerationSwitched) as error:
-        logger.info("A batch of %d documents is indexed one by one: %r", len(batch.splits), error)
-        _index_apart(batch)
-    return [outcome or EmbedderUnavailable() for outcome in batch.outcomes]
+        embedded.result()
+        work.outcomes.update(_write(work))
+    except (DatabaseError, FabraError, GenerationSwitched) as error:
+        logger.info("A batch of %d documents is indexed one by one: %r", len(work.positions), error)
+        _index_apart(work)
+    return [work.outcomes.get(position) or EmbedderUnavailable() for position in range(len(work.drafts))]
 
 
-def _write(batch: _Batch, vectors: dict[str, np.ndarray]) -> None:
-    results: list[tuple[int, IndexResult]] = []
-    added = 0
-    with transaction.atomic():
-        # Every writer takes the documents' locks in the same order.
-        for each in sorted(batch.splits, key=lambda each: each.content.entity_id):
-            result, grown = writer.replace_chunks(
-                batch.index, batch.generation, each.content, each.passages, vectors, each.embedded_count,
-                Origin(source=each.draft.source, occurred_at=each.draft.occurred_at),
-            )  # fmt: skip
-            results.append((each.place, result))
-            added += grown
-        if any(result.is_changed for _, result in results):
-            writer.note_change(batch.index, batch.generation, added)
-    for place, result in results:
-        batch.outcomes[place] = result
+def _write(work: _Work) -> dict[int, Outcome]:
+    pairs = sorted(zip(work.positions, work.batch.documents, strict=True), key=lambda pair: pair[1].content.entity_id)
+    with changing(work.index, work.batch.generation) as change:
+        return {position: change.write(document) for position, document in pairs}
 
 
-def _index_apart(batch: _Batch) -> None:
+def _index_apart(work: _Work) -> None:
     """Index each document by itself; raise EmbedderUnavailable if none of the first few can be embedded."""
-    down = 0
-    for each in batch.splits:
-        draft = each.draft
+    down, is_up = 0, False
+    for position in work.positions:
         try:
-            batch.outcomes[each.place] = documents.index_document(
-                batch.index.name, draft.entity_id, draft.text, draft.metadata, title=draft.title,
-                audience=draft.audience, source=draft.source, occurred_at=draft.occurred_at,
-            )  # fmt: skip
-            down = -len(batch.splits)
+            work.outcomes[position] = _index_alone(work.index, work.drafts[position])
+            is_up = True
         except EmbedderUnavailable as error:
-            batch.outcomes[each.place] = error
+            work.outcomes[position] = error
             down += 1
-            if down >= min(len(batch.splits), _FAILURES):
+            if not is_up and down >= min(len(work.positions), _FAILURES):
                 raise
         except FabraError as error:
-            batch.outcomes[each.place] = error
+            work.outcomes[position] = error
         except DatabaseError as error:
-            batch.outcomes[each.place] = InvalidInput(f"The database refused it ({type(error).__name__}).")
+            work.outcomes[position] = InvalidInput(f"The database refused it ({type(error).__name__}).")
 
 
-_FAILURES = 3
-"""After so many documents that cannot be embedded the model is taken to be down."""
+def _index_alone(index: Index, draft: Draft) -> IndexResult:
+    return index_document(
+        index.name,
+        draft.entity_id,
+        draft.text,
+        draft.metadata,
+        title=draft.title,
+        audience=draft.audience,
+        source=draft.origin.source,
+        occurred_at=draft.origin.occurred_at,
+    )

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Self
 
 from django.conf import settings
 
@@ -12,11 +12,12 @@ from common.errors import InvalidInput
 from common.validation import check_key, check_text, to_json
 from retrieval.errors import DocumentTooLarge
 from retrieval.indexing.chunking import title_of
+from retrieval.models import Document, DocumentVersion
 from retrieval.search.filters import check_audience
 
 
 @dataclass(frozen=True, kw_only=True)
-class Content:
+class DocumentContent:
     """A checked document, as it will be stored."""
 
     entity_id: str
@@ -24,6 +25,16 @@ class Content:
     text: str
     metadata: dict[str, Any]
     audience: list[str]
+
+    @classmethod
+    def of_version(cls, document: Document, version: DocumentVersion) -> Self:
+        return cls(
+            entity_id=document.entity_id,
+            title=version.title,
+            text=version.text,
+            metadata=version.metadata,
+            audience=version.audience,
+        )
 
     @property
     def digest(self) -> str:
@@ -34,9 +45,12 @@ class Content:
 class Origin:
     """Where a state of a document is from."""
 
-    source: str
+    source: str = "code"
+    """What it came by: an event, the API, a command, code."""
     author: str = ""
+    """Who wrote it."""
     occurred_at: datetime | None = None
+    """When it was so; None: now, as it is written."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +79,7 @@ def check_document(
     metadata: dict[str, Any] | None,
     title: str = "",
     audience: Sequence[str] = (),
-) -> Content:
+) -> DocumentContent:
     """Return the document ready to be stored; raise InvalidInput or DocumentTooLarge."""
     check_key(index_name, "index_name")
     check_key(entity_id, "entity_id")
@@ -81,7 +95,7 @@ def check_document(
     if isinstance(names, str):
         raise InvalidInput("A document is for everyone when its audience is empty.")
     named = title or metadata.get("title") or title_of(text) or entity_id
-    return Content(
+    return DocumentContent(
         entity_id=entity_id,
         title=check_text(named if isinstance(named, str) else str(named), "title")[:500],
         text=text,

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-import numpy as np
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Count, F
@@ -15,15 +14,9 @@ from common.validation import check_key
 from events.models import Event
 from retrieval.embedders import embedder_of, get_embedder
 from retrieval.errors import DocumentNotFound, IndexNotFound
-from retrieval.indexing.chunking import Passage, split
-from retrieval.indexing.document_input import Content, IndexResult, Origin, check_document
-from retrieval.indexing.writer import (
-    NO_FAILURE,
-    GenerationSwitched,
-    embed_passages,
-    note_change,
-    replace_chunks,
-)
+from retrieval.indexing.document_input import DocumentContent, IndexResult, Origin, check_document
+from retrieval.indexing.prepare import prepare
+from retrieval.indexing.writer import NO_FAILURE, GenerationSwitched, changing
 from retrieval.models import Chunk, Document, Generation, Index
 
 logger = logging.getLogger(__name__)
@@ -57,18 +50,15 @@ def index_document(
     origin = Origin(source=source, author=author, occurred_at=occurred_at)
     while True:
         index, generation = ensure_index(index_name)
-        served = (
-            Document.objects.filter(index=index, entity_id=entity_id, deleted_at=None).select_related("version").first()
-        )
+        served = Document.objects.live().filter(index=index, entity_id=entity_id).select_related("version").first()
         if not force and served and (result := unchanged(served, content, occurred_at)):
             return result
-        known = [served] if served and not force else []
         embedder = embedder_of(generation)
-        passages = split(content.title, content.text, embedder, generation.max_tokens)
-        vectors, embedded_count = embed_passages(passages, generation, known, embedder)
+        batch = prepare(generation, [(content, origin)], embedder, known=[served] if served and not force else [])
+        batch.embed(embedder)
         try:
-            with transaction.atomic():
-                return _swap(index, generation, content, passages, vectors, embedded_count, origin)
+            with changing(index, generation) as change:
+                return change.write(batch.documents[0])
         except GenerationSwitched:
             continue  # embedded for a generation that no longer serves
 
@@ -128,7 +118,7 @@ def delete_document(index_name: str, entity_id: str, *, occurred_at: datetime | 
     return True
 
 
-def mark_failed(index_name: str, event: Event, reason: str, *, content: Content | None) -> None:
+def mark_failed(index_name: str, event: Event, reason: str, *, content: DocumentContent | None) -> None:
     """Note why an event's change could not be indexed; the version before it serves on.
 
     `content` is what the event makes of the document: the event is then replayed by itself, later from failure to
@@ -161,7 +151,7 @@ def mark_failed(index_name: str, event: Event, reason: str, *, content: Content 
         Document.objects.filter(pk=document.pk).update(**{name: getattr(document, name) for name in fields})
 
 
-def unchanged(served: Document, content: Content, occurred_at: datetime | None) -> IndexResult | None:
+def unchanged(served: Document, content: DocumentContent, occurred_at: datetime | None) -> IndexResult | None:
     """Return the result if the document is being served as it shall be; None if not, or no longer."""
     if served.version is None or served.version.content_hash != content.digest:
         return None
@@ -182,19 +172,3 @@ def unchanged(served: Document, content: Content, occurred_at: datetime | None) 
         chunk_count=Chunk.objects.filter(document=served).count(),
         embedded_count=0,
     )
-
-
-def _swap(
-    index: Index,
-    generation: Generation,
-    content: Content,
-    passages: list[Passage],
-    vectors: dict[str, np.ndarray],
-    embedded_count: int,
-    origin: Origin,
-) -> IndexResult:
-    """Replace the document's chunks, in the caller's transaction; readers see the old or the new, whole."""
-    result, added = replace_chunks(index, generation, content, passages, vectors, embedded_count, origin)
-    if result.is_changed:
-        note_change(index, generation, added)
-    return result

@@ -1,18 +1,18 @@
-"""The change of one document, in the caller's transaction: readers see the old or the new, whole."""
+"""Commit changes of documents: readers see the old or the new, whole."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-import numpy as np
 from django.contrib.postgres.search import SearchVector
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import F, Value
 from django.utils import timezone
 
+from common.locks import share_in_transaction
 from retrieval.dispatch import enqueue_follow, enqueue_hnsw_build
-from retrieval.embedders import Embedder
 from retrieval.generations import hnsw
-from retrieval.indexing.chunking import Passage
-from retrieval.indexing.document_input import Content, IndexResult, Origin
+from retrieval.indexing.document_input import IndexResult
+from retrieval.indexing.prepare import PreparedDocument
 from retrieval.models import Chunk, Document, DocumentVersion, Generation, Index
 from retrieval.search.lexemes import lexical_text
 
@@ -23,7 +23,7 @@ NO_FAILURE = {
 
 
 class GenerationSwitched(Exception):
-    """The index is served by another generation since."""
+    """The index is served by another generation since the documents were prepared."""
 
 
 def switch_lock(index_id: int) -> str:
@@ -31,109 +31,103 @@ def switch_lock(index_id: int) -> str:
     return f"switch {index_id}"
 
 
-def embed_passages(
-    passages: list[Passage], generation: Generation, documents: Sequence[Document], embedder: Embedder
-) -> tuple[dict[str, np.ndarray], int]:
-    """Return a vector for each content hash, and how many were made: what did not change keeps its own."""
-    hashes = {passage.content_hash: passage.embedded_text for passage in passages}
-    known: dict[str, np.ndarray] = {}
-    if documents:
-        chunks = Chunk.objects.filter(generation=generation, document__in=documents, content_hash__in=hashes)
-        known = dict(chunks.values_list("content_hash", "embedding"))
-    missing = [digest for digest in hashes if digest not in known]
-    if missing:
-        known |= zip(missing, embedder.embed([hashes[digest] for digest in missing]), strict=True)
-    return known, len(missing)
+class Change:
+    """A transaction that changes documents of one index; see `changing`."""
+
+    def __init__(self, index: Index, generation: Generation) -> None:
+        self.index, self.generation = index, generation
+        self._is_changed = False
+        self._added = 0
+
+    def write(self, document: PreparedDocument) -> IndexResult:
+        """Write the document's new version and its chunks, unless the document is in a later state."""
+        content, origin = document.content, document.origin
+        new = Document(index=self.index, entity_id=content.entity_id, title=content.title, text=content.text)
+        Document.objects.bulk_create([new], ignore_conflicts=True)
+        row = Document.objects.select_for_update().get(index=self.index, entity_id=content.entity_id)
+        last = row.versions.order_by("-number").values_list("number", flat=True).first() or 0
+        if origin.occurred_at and row.occurred_at and row.occurred_at > origin.occurred_at:
+            return IndexResult(
+                document_id=content.entity_id, version=last, is_changed=False, chunk_count=0, embedded_count=0,
+                is_superseded=True,
+            )  # fmt: skip
+        version = DocumentVersion.objects.create(
+            document=row,
+            number=last + 1,
+            title=content.title,
+            text=content.text,
+            metadata=content.metadata,
+            audience=content.audience,
+            content_hash=content.digest,
+            source=origin.source[:100],
+            author=origin.author[:200],
+        )
+        self._added += replace_chunks(self.index, self.generation, row, version, document)
+        self._is_changed = True
+        self._serve(row, version, document)
+        return IndexResult(
+            document_id=content.entity_id,
+            version=version.number,
+            is_changed=True,
+            chunk_count=len(document.passages),
+            embedded_count=document.embedded_count,
+        )
+
+    def _serve(self, row: Document, version: DocumentVersion, document: PreparedDocument) -> None:
+        """Have the row say what the version says."""
+        content, moment, now = document.content, document.origin.occurred_at, timezone.now()
+        Document.objects.filter(pk=row.pk).update(
+            title=content.title,
+            text=content.text,
+            metadata=content.metadata,
+            audience=content.audience,
+            version=version,
+            occurred_at=moment or now,
+            updated_at=now,
+            indexed_at=now,
+            deleted_at=None,
+            **({} if row.failure_after(moment) else NO_FAILURE),
+        )
+        if self.index.generations.exclude(pk=self.generation.pk).exists():
+            transaction.on_commit(lambda: enqueue_follow(row.pk))
+
+    def finish(self) -> None:
+        """Move the index's version, last, since all of the index's writers wait for this row.
+
+        Raise GenerationSwitched if the index is served by another generation.
+        """
+        if not self._is_changed:
+            return
+        if not Index.objects.filter(pk=self.index.pk, generation=self.generation).update(
+            version=F("version") + 1, chunk_count=F("chunk_count") + self._added
+        ):
+            raise GenerationSwitched
+        if not self.generation.has_hnsw and self.index.chunk_count + self._added >= hnsw.WORTH_IT:
+            transaction.on_commit(lambda: enqueue_hnsw_build(self.generation.pk))
+
+
+@contextmanager
+def changing(index: Index, generation: Generation) -> Iterator[Change]:
+    """Change documents of an index in one transaction; raise GenerationSwitched if `generation` no longer serves.
+
+    Whoever changes several writes them in the order of their ids, so that no two wait for each other.
+    """
+    with transaction.atomic():
+        share_in_transaction(switch_lock(index.pk))
+        change = Change(index, generation)
+        yield change
+        change.finish()
 
 
 def replace_chunks(
-    index: Index,
-    generation: Generation,
-    content: Content,
-    passages: list[Passage],
-    vectors: dict[str, np.ndarray],
-    embedded_count: int,
-    origin: Origin,
-) -> tuple[IndexResult, int]:
-    """Write the document's new version; return the result and by how many chunks the index grew.
-
-    It is for a transaction that ends with `note_change`.
-    """
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock_shared(hashtextextended(%s, 0))", [switch_lock(index.pk)])
-    now = timezone.now()
-    Document.objects.bulk_create(
-        [Document(index=index, entity_id=content.entity_id, title=content.title, text=content.text)],
-        ignore_conflicts=True,
-    )
-    document = Document.objects.select_for_update().get(index=index, entity_id=content.entity_id)
-    last = document.versions.order_by("-number").values_list("number", flat=True).first() or 0
-    if origin.occurred_at and document.occurred_at and document.occurred_at > origin.occurred_at:
-        return IndexResult(
-            document_id=content.entity_id, version=last, is_changed=False, chunk_count=0, embedded_count=0,
-            is_superseded=True,
-        ), 0  # fmt: skip
-    version = DocumentVersion.objects.create(
-        document=document,
-        number=last + 1,
-        title=content.title,
-        text=content.text,
-        metadata=content.metadata,
-        audience=content.audience,
-        content_hash=content.digest,
-        source=origin.source[:100],
-        author=origin.author[:200],
-    )
-    removed, _ = Chunk.objects.filter(document=document, generation=generation).delete()
-    Chunk.objects.bulk_create(chunk_rows(index, generation, document, version, passages, vectors), batch_size=500)
-    Document.objects.filter(pk=document.pk).update(
-        title=content.title,
-        text=content.text,
-        metadata=content.metadata,
-        audience=content.audience,
-        version=version,
-        occurred_at=origin.occurred_at or now,
-        updated_at=now,
-        indexed_at=now,
-        deleted_at=None,
-        **({} if document.failure_after(origin.occurred_at) else NO_FAILURE),
-    )
-    if index.generations.exclude(pk=generation.pk).exists():
-        transaction.on_commit(lambda: enqueue_follow(document.pk))
-    return IndexResult(
-        document_id=content.entity_id,
-        version=version.number,
-        is_changed=True,
-        chunk_count=len(passages),
-        embedded_count=embedded_count,
-    ), len(passages) - removed
-
-
-def note_change(index: Index, generation: Generation, added: int) -> None:
-    """Move the index's version, last in a transaction, since all of the index's writers wait for this row.
-
-    Raise GenerationSwitched if the index is served by another generation since.
-    """
-    if not Index.objects.filter(pk=index.pk, generation=generation).update(
-        version=F("version") + 1, chunk_count=F("chunk_count") + added
-    ):
-        raise GenerationSwitched
-    if not generation.has_hnsw and index.chunk_count + added >= hnsw.WORTH_IT:
-        transaction.on_commit(lambda: enqueue_hnsw_build(generation.pk))
-
-
-def chunk_rows(
-    index: Index,
-    generation: Generation,
-    document: Document,
-    version: DocumentVersion,
-    passages: list[Passage],
-    vectors: dict[str, np.ndarray],
-) -> list[Chunk]:
-    return [
+    index: Index, generation: Generation, row: Document, version: DocumentVersion, document: PreparedDocument
+) -> int:
+    """Write a generation's chunks of a version, in the caller's transaction; return by how many they grew."""
+    removed, _ = Chunk.objects.filter(document=row, generation=generation).delete()
+    chunks = [
         Chunk(
             generation=generation,
-            document=document,
+            document=row,
             version=version,
             position=passage.position,
             heading_path=passage.heading_path,
@@ -142,8 +136,10 @@ def chunk_rows(
             content_hash=passage.content_hash,
             metadata=version.metadata,
             audience=version.audience,
-            embedding=vectors[passage.content_hash],
+            embedding=document.vectors[passage.content_hash],
             lexemes=SearchVector(Value(lexical_text(passage.embedded_text)), config=index.language),
         )
-        for passage in passages
+        for passage in document.passages
     ]
+    Chunk.objects.bulk_create(chunks, batch_size=500)
+    return len(chunks) - removed

@@ -8,18 +8,18 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import transaction
 from django.utils import timezone
 
 from common.errors import FabraError
+from common.locks import living
 from retrieval.errors import EmbedderUnavailable
 from retrieval.indexing.bulk import Draft, Outcome, index_in_bulk
-from retrieval.indexing.document_input import IndexResult
+from retrieval.indexing.document_input import IndexResult, Origin
 from retrieval.ingestion.runs import RunOptions, finish_if_done, list_files, options_of, source_of
 from retrieval.models import Document, IngestionFile, IngestionRun, SourceDocument, SourceFile
 from retrieval.models.ingestion import LOCK_CLASS
@@ -72,27 +72,14 @@ def work_at(run_id: int, *, on_file: Progress = lambda _: None, until: Callable[
     list_files(run, source)
     if run.is_finished:
         return True
-    with _living() as holder:
+    with living(LOCK_CLASS) as holder:
+        # An earlier worker may have had the same number.
+        IngestionFile.objects.filter(state="taken", holder=holder).update(state="waiting", holder=None)
         try:
             _Worker(run, source, holder, on_file, until).work()
         finally:
             run.files.filter(state=IngestionFile.State.TAKEN, holder=holder).update(state="waiting", holder=None)
     return finish_if_done(run)
-
-
-@contextmanager
-def _living() -> Iterator[int]:
-    """Show that this worker lives, for as long as its connection does; yield what it is known by."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_backend_pid()")
-        holder = int(cursor.fetchone()[0])
-        cursor.execute("SELECT pg_advisory_lock(%s, %s)", [LOCK_CLASS, holder])
-    IngestionFile.objects.filter(state="taken", holder=holder).update(state="waiting", holder=None)
-    try:
-        yield holder
-    finally:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_unlock(%s, %s)", [LOCK_CLASS, holder])
 
 
 class _Worker:
@@ -190,8 +177,7 @@ class _Worker:
             title=document.title,
             metadata=metadata | self.options.metadata,
             audience=audience,
-            source=f"index_documents {work.row.path}",
-            occurred_at=work.said_at,
+            origin=Origin(source=f"index_documents {work.row.path}", occurred_at=work.said_at),
         )
 
     def _note(self, items: Sequence[_Item], outcomes: Sequence[Outcome]) -> None:

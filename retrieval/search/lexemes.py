@@ -5,6 +5,8 @@ import unicodedata
 
 from django.db import connection, transaction
 
+from common.locks import lock_in_transaction, try_lock_in_transaction
+
 _SCRIPTS_WITHOUT_SPACES = r"\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"
 _RUN = re.compile(f"[{_SCRIPTS_WITHOUT_SPACES}]+")
 _PICTURES = (range(0x2190, 0x2500), range(0x25A0, 0x2C00), range(0x1F000, 0x1FB00))
@@ -80,8 +82,7 @@ def merge_counts(generation_id: int) -> int:
     Readers see the same sums before and after; writers add rows meanwhile; of two mergers one waits for nobody.
     """
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0))", [f"lexemes {generation_id}"])
-        if not cursor.fetchone()[0]:
+        if not try_lock_in_transaction(f"lexemes {generation_id}"):
             return 0
         cursor.execute(
             """
@@ -120,7 +121,7 @@ def crowded_generations() -> list[int]:
 def recount(generation_id: int) -> None:
     """Count a generation's lexemes anew. One snapshot sees what goes and what comes, so no writer has to wait."""
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"lexemes {generation_id}"])
+        lock_in_transaction(f"lexemes {generation_id}")
         cursor.execute(
             f"""
             WITH gone AS (DELETE FROM retrieval_lexemecount WHERE generation_id = %(generation)s)
