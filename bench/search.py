@@ -17,7 +17,7 @@ from retrieval.embedders import get_embedder
 from retrieval.generations import hnsw
 from retrieval.models import Index
 from retrieval.search import execute
-from retrieval.search.query import ask
+from retrieval.search.query import check_query
 from retrieval.search.ranking import REACH, Ranking, depth, ranking_sql
 
 TOP_K = 5
@@ -72,7 +72,7 @@ def bare_search(index: Index, question: str) -> list[Any]:
 
 
 def _ranking(index: Index, question: str, filters: dict[str, Any] | None = None) -> Ranking:
-    asked = ask(index.name, question, TOP_K, filters)
+    asked = check_query(index.name, question, TOP_K, filters)
     [vector] = get_embedder().embed([question])  # a model run of its own, shared with nobody
     return asked.ranking(
         vector, is_exact=False, limit=TOP_K, candidates=depth(index.chunk_count, is_filtered=bool(filters))

@@ -8,9 +8,9 @@ from django.utils import timezone
 from retrieval.evaluation import metrics
 from retrieval.evaluation.golden import ranking_of
 from retrieval.models import Generation, GoldenQuestion
-from retrieval.search.execute import answer
+from retrieval.search.execute import execute_query
 from retrieval.search.hits import Hit
-from retrieval.search.query import SearchOptions, ask
+from retrieval.search.query import SearchOptions, check_query
 from retrieval.search.recent_queries import recent_queries
 
 _TOP_K = 10
@@ -69,7 +69,7 @@ def compare_generation(
 def _ask(
     generation: Generation, query: str, filters: dict[str, Any] | None, options: SearchOptions
 ) -> tuple[list[Hit], float]:
-    question = ask(generation.index.name, query, _TOP_K, filters, **options)
+    question = check_query(generation.index.name, query, _TOP_K, filters, **options)
     question.index.generation = generation
-    record = answer(question)
+    record = execute_query(question)
     return record.hits, record.embed_ms + record.sql_ms

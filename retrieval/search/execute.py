@@ -19,7 +19,7 @@ from retrieval.rerankers import CANDIDATES as RERANKED
 from retrieval.rerankers import rerank_hits
 from retrieval.search.hits import Collector, Hit, Hits, SearchRecord
 from retrieval.search.postprocess import collapse, expand_hits
-from retrieval.search.query import Question, SearchOptions, ask
+from retrieval.search.query import Query, SearchOptions, check_query
 from retrieval.search.ranking import Ranking, depth, ranking_sql
 from retrieval.search.selectivity import is_selective
 from retrieval.signals import searched
@@ -28,6 +28,10 @@ logger = logging.getLogger(__name__)
 
 _SPARE = 3
 """Hits ranked beyond those asked for, in place of near-duplicates."""
+_DEEPER = 8
+"""How many times as deep the next look goes."""
+_EXACT_SHARE = 10
+"""From a tenth of an index on, reading all of its chunks costs less than as many steps through the HNSW."""
 
 collector: ContextVar[Collector | None] = ContextVar("collector", default=None)
 
@@ -65,44 +69,43 @@ def search_plain(
     **options: Unpack[SearchOptions],
 ) -> SearchRecord:
     """Search from synchronous code: one look at the index, one run of the model, one statement."""
-    return answer(ask(index_name, query, top_k, filters, **options))
+    return execute_query(check_query(index_name, query, top_k, filters, **options))
 
 
-def answer(question: Question) -> SearchRecord:
-    """Search for a question by the generation that its index names."""
-    query, top_k = question.text, question.top_k
+def execute_query(query: Query) -> SearchRecord:
+    """Search by the generation that the query's index names."""
     started = time.perf_counter()
-    vector, flags = _embed(question)
+    vector, flags = _embed(query)
     embedded = time.perf_counter()
-    hits = _best(question, vector)
+    hits = _best(query, vector)
     if not hits or all(hit.lexical_rank is None for hit in hits):
-        if question.mode == "lexical":
+        if query.mode == "lexical":
             # No word of it is there: better the nearest in meaning than nothing, and say so.
-            question = replace(question, mode="semantic")
-            vector, flags = _embed(question)
-            hits = _best(question, vector) if vector is not None else []
+            query = replace(query, mode="semantic")
+            vector, flags = _embed(query)
+            hits = _best(query, vector) if vector is not None else []
             flags += ("lexical_empty",)
-        elif question.mode == "hybrid":
+        elif query.mode == "hybrid":
             flags += ("lexical_empty",)
     ranked = time.perf_counter()
-    if question.rerank:
-        hits, reranker_flags = rerank_hits(query, hits)
+    if query.rerank:
+        hits, reranker_flags = rerank_hits(query.text, hits)
         flags += reranker_flags
     reranked = time.perf_counter()
-    if len(hits) < top_k:
+    if len(hits) < query.top_k:
         flags += ("short",)
-    hits = hits[:top_k]
-    if question.expand:
-        hits = expand_hits(hits, question.expand)
+    hits = hits[: query.top_k]
+    if query.expand:
+        hits = expand_hits(hits, query.expand)
     return SearchRecord(
-        index=question.index.name,
-        index_id=question.index.pk,
+        index=query.index.name,
+        index_id=query.index.pk,
         # Read before the search: a commit in between makes a cache entry look old, never new.
-        index_version=question.index.version,
-        query=query,
-        top_k=top_k,
-        filters=question.filters,
-        options=question.options(),
+        index_version=query.index.version,
+        query=query.text,
+        top_k=query.top_k,
+        filters=query.filters,
+        options=query.options(),
         hits=hits,
         flags=flags,
         embed_ms=_ms(embedded - started),
@@ -111,48 +114,56 @@ def answer(question: Question) -> SearchRecord:
     )
 
 
-def _embed(question: Question) -> tuple[np.ndarray | None, tuple[str, ...]]:
-    if question.mode == "lexical":
+def _embed(query: Query) -> tuple[np.ndarray | None, tuple[str, ...]]:
+    if query.mode == "lexical":
         return None, ()
-    assert question.index.generation is not None
+    assert query.index.generation is not None
     try:
-        return embedder_of(question.index.generation).embed_query(question.text), ()
+        return embedder_of(query.index.generation).embed_query(query.text), ()
     except EmbedderUnavailable as error:
         logger.warning("Searching by words alone: %s", error)
         return None, ("semantic_unavailable",)
 
 
-def _best(question: Question, vector: np.ndarray | None) -> list[Hit]:
+def _best(query: Query, vector: np.ndarray | None) -> list[Hit]:
     """Return the hits in order, as many as asked for unless there are no more.
 
-    The approximate legs are tried first; what they leave short is measured exactly, and what near-duplicates
-    leave short is ranked deeper.
+    A first look takes the approximate legs. It is looked again only while hits are missing, for one of three reasons.
     """
-    if vector is None and question.mode == "semantic":
-        question = replace(question, mode="lexical")
-    wanted = max(question.top_k, RERANKED) if question.rerank else question.top_k
-    index = question.index
+    if vector is None and query.mode == "semantic":
+        query = replace(query, mode="lexical")
+    wanted = max(query.top_k, RERANKED) if query.rerank else query.top_k
+    index = query.index
     assert index.generation is not None
-    is_exact = not index.generation.has_hnsw or is_selective(index.generation.pk, index.chunk_count, question.where)
+    is_exact = not index.generation.has_hnsw or is_selective(index.generation.pk, index.chunk_count, query.where)
     limit = wanted + _SPARE
-    candidates = max(depth(index.chunk_count, is_filtered=bool(question.filters)), limit)
+    candidates = max(depth(index.chunk_count, is_filtered=bool(query.filters)), limit)
     while True:
-        hits = _run(question, question.ranking(vector, is_exact=is_exact, limit=limit, candidates=candidates))
+        hits = _run(query, query.ranking(vector, is_exact=is_exact, limit=limit, candidates=candidates))
         best = collapse(hits)[:wanted]
         if len(best) >= wanted:
             return best
-        if len(hits) >= limit or (question.max_per_document and candidates < question.index.chunk_count):
-            limit, candidates = limit * 8, max(candidates, limit) * 8
-        elif is_exact:
+        if len(hits) >= limit:
+            # 1. Near-duplicates took the ranks: read on. Exactly, once that is less work than reading on.
+            limit *= _DEEPER
+            candidates = max(candidates, limit)
+            is_exact = is_exact or candidates * _EXACT_SHARE > index.chunk_count
+        elif query.max_per_document and candidates < index.chunk_count:
+            # 2. The candidates are of too few documents: take more of them.
+            limit, candidates = limit * _DEEPER, max(candidates, limit) * _DEEPER
+            is_exact = True
+        elif not is_exact:
+            # 3. The approximate legs found too few that pass the filters: measure every chunk.
+            is_exact = True
+        else:
             return best
-        is_exact = True
 
 
-def _run(question: Question, ranking: Ranking) -> list[Hit]:
-    # The best plan depends on what a filter leaves; all else is the same for each question.
-    with connection.cursor() if question.filters else planned_cursor() as cursor:
+def _run(query: Query, ranking: Ranking) -> list[Hit]:
+    # The best plan depends on what a filter leaves; all else is the same for each query.
+    with connection.cursor() if query.filters else planned_cursor() as cursor:
         cursor.execute(*ranking_sql(ranking))
-        return list(_hits(question.index.name, cursor.fetchall()))
+        return list(_hits(query.index.name, cursor.fetchall()))
 
 
 def _hits(index_name: str, rows: list[tuple[Any, ...]]) -> Iterator[Hit]:

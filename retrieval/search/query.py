@@ -1,4 +1,4 @@
-"""A question to an index, checked, with how it shall be answered."""
+"""A query to an index, checked, with how it is to be ranked."""
 
 from dataclasses import dataclass
 from typing import Any, Literal, TypedDict, Unpack
@@ -44,8 +44,8 @@ class SearchOptions(TypedDict, total=False):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Question:
-    """A checked question to one index, with how it shall be answered."""
+class Query:
+    """A checked query to one index, with how it is to be ranked."""
 
     index: Index
     text: str
@@ -85,14 +85,14 @@ class Question:
         return {name: getattr(self, name) for name in names}
 
 
-def ask(
+def check_query(
     index_name: str,
     query: str,
     top_k: int = 5,
     filters: dict[str, Any] | None = None,
     **options: Unpack[SearchOptions],
-) -> Question:
-    """Return the question with the index's configuration where the options name none; raise as `search` does."""
+) -> Query:
+    """Return the query with the index's configuration where the options name none; raise as `search` does."""
     if not check_text(query, "query").strip():
         raise InvalidInput("query must not be empty.")
     if len(query) > QUERY_MAX_CHARS:
@@ -109,7 +109,7 @@ def ask(
     if index is None or index.generation is None:
         raise IndexNotFound(f"There is no index {str(index_name)[:100]!r}; index a document into it first.")
     weight = options.get("lexical_weight")
-    return Question(
+    return Query(
         index=index,
         text=query,
         top_k=top_k,

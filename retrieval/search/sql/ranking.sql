@@ -1,0 +1,79 @@
+-- The ranking of one generation's chunks for one query. {…} is filled in by retrieval/search/ranking.py.
+--
+-- Each step is materialised: one flat join of them all takes PostgreSQL longer to plan (6 ms) than to run.
+-- Candidates are known by their ctid, which is stable within one snapshot, so that reading them needs no index.
+
+WITH question AS MATERIALIZED (  -- 1. The query's vector, as stored vectors are and as the HNSW holds them.
+    SELECT vector, vector::halfvec({dimension}) AS half{set_ef_search}
+    FROM (SELECT %(vector)s::vector({dimension}) AS vector) given
+
+), size AS MATERIALIZED (  -- 2. How many chunks there are, and their average length in lexemes.
+    SELECT coalesce(sum(chunk_count), 0)::float8 AS chunks,
+        greatest(coalesce(sum(length), 0)::float8 / nullif(sum(chunk_count), 0), 1) AS average
+    FROM retrieval_lexemecount WHERE generation_id = {generation} AND lexeme = ''
+
+), term AS MATERIALIZED (  -- 3. The query's lexemes, rarest first, each with its document frequency and idf.
+    SELECT lexeme, df, ln(1 + (greatest(chunks - df, 0) + 0.5) / (df + 0.5)) AS idf, id,
+        ('{{' || id || ':1}}/268435456')::sparsevec AS unit
+    FROM size, (
+        SELECT word.lexeme, fabra_term(word.lexeme) AS id, coalesce((
+            SELECT sum(chunk_count) FROM retrieval_lexemecount n
+            WHERE n.generation_id = {generation} AND n.lexeme = word.lexeme
+        ), 0)::float8 AS df
+        FROM unnest(tsvector_to_array(to_tsvector(%(language)s::regconfig, %(query)s))) AS word(lexeme)
+        OFFSET 0  -- keeps the counts from being computed again at each use of df
+    ) counted
+    ORDER BY df <= 0, df, lexeme LIMIT {max_terms}
+
+), weight AS MATERIALIZED (  -- 4. The idf of all terms as one sparse vector; its inner product with `weights` is BM25.
+    SELECT ('{{' || string_agg(id || ':' || idf::real, ',') || '}}/268435456')::sparsevec AS idf
+    FROM (SELECT id, max(idf) AS idf FROM term WHERE df > 0 GROUP BY id) known
+
+), semantic AS MATERIALIZED (  -- 5. The candidates of each leg.
+{semantic_leg}
+), lexical AS MATERIALIZED (
+{lexical_leg}
+), candidate AS MATERIALIZED (
+    SELECT row_id, max(rank) AS semantic_rank, bool_or(is_lexical) AS is_lexical FROM (
+        SELECT row_id, rank, false AS is_lexical FROM semantic
+        UNION ALL
+        SELECT row_id, NULL, true FROM lexical
+    ) legs GROUP BY row_id
+
+), measured AS MATERIALIZED (  -- 6. Both scores for all candidates: the cosine, and what BM25 needs.
+    -- `weights` were made with a length norm of 100 lexemes (stored_norm); the score takes the generation's average.
+    SELECT id, document_id, semantic_rank, is_lexical, cosine, weights,
+        0.3 + 0.009 * length AS stored_norm, 0.3 + 0.9 * length / average AS norm
+    FROM (
+        SELECT c.id, c.document_id, k.semantic_rank, k.is_lexical, c.length, c.weights, {cosine} AS cosine
+        FROM candidate k JOIN retrieval_chunk c ON c.ctid = k.row_id CROSS JOIN question
+    ) read CROSS JOIN size
+
+), bm25 AS MATERIALIZED (  -- 7. BM25 as a share of the greatest that the query can have, 0 to 1.
+    SELECT id,
+        sum(idf * share * stored_norm / (share * stored_norm + norm * (1 - share))) / (SELECT sum(idf) FROM term) AS bm25
+    FROM (
+        SELECT m.id, m.stored_norm, m.norm, t.idf, -(m.weights <#> t.unit) AS share
+        FROM measured m CROSS JOIN term t WHERE t.df > 0
+    ) shares
+    WHERE share > 0 GROUP BY id
+
+), ranked AS MATERIALIZED (
+    SELECT m.id, m.document_id, m.semantic_rank, m.cosine, coalesce(b.bm25, 0) AS bm25,
+        CASE WHEN m.is_lexical AND b.bm25 > 0
+            THEN row_number() OVER (PARTITION BY m.is_lexical AND b.bm25 > 0 ORDER BY b.bm25 DESC, m.id) END
+            AS lexical_rank
+    FROM measured m LEFT JOIN bm25 b ON b.id = m.id
+
+), scored AS MATERIALIZED (  -- 8. The fusion, and the best of it.
+    SELECT *, {score} AS score FROM ranked
+), best AS MATERIALIZED (
+    SELECT * FROM {per_document} ORDER BY score DESC, id LIMIT %(limit)s
+)
+SELECT b.id, d.entity_id, v.number, v.id, v.title, c.heading_path, c.text, c.metadata::text, c.position,
+    b.score::float8, b.cosine::float8, b.bm25::float8, b.semantic_rank, b.lexical_rank
+FROM best b
+JOIN retrieval_chunk c ON c.id = b.id
+JOIN retrieval_documentversion v ON v.id = c.version_id
+JOIN retrieval_document d ON d.id = c.document_id
+ORDER BY b.score DESC, b.id
