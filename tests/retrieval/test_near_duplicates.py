@@ -1,0 +1,56 @@
+"""A large index with near-duplicates among the first hits is still searched by its own indexes."""
+
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from retrieval.generations import hnsw
+from retrieval.indexing.documents import index_document
+from retrieval.models import Chunk, Generation, Index
+from retrieval.search.execute import search_plain
+from retrieval.search.explain import recorded_plans
+
+SIZE = 20_000
+
+# Copies of the first chunk with vectors and words of their own, in one statement: embedding them would take minutes.
+FILL = """
+INSERT INTO retrieval_chunk
+    (generation_id, document_id, version_id, position, heading_path, text, token_count, content_hash, metadata,
+     audience, embedding, lexemes)
+SELECT c.generation_id, c.document_id, c.version_id, n, '', 'filler word' || n, 3, md5(n::text), '{}', '{}',
+    l2_normalize((SELECT array_agg(sin(n * 12.9898 + i * 78.233)) FROM generate_series(1, 16) i)::vector),
+    to_tsvector('english', 'filler word' || n)
+FROM retrieval_chunk c, generate_series(1, %s) n WHERE c.document_id = (SELECT min(document_id) FROM retrieval_chunk)
+"""
+
+
+@pytest.fixture
+def large_index(transactional_db: None, embedder: Any, settings: Any) -> Generation:
+    settings.FABRA_EMBEDDING_MODEL = "hashing-16"
+    index_document("docs", "filler", "filler word")
+    with connection.cursor() as cursor:
+        cursor.execute(FILL, [SIZE])
+        cursor.execute("ANALYZE retrieval_chunk")
+    Index.objects.update(chunk_count=Chunk.objects.count())
+    generation = Generation.objects.get()
+    hnsw.build_hnsw(generation.pk)
+    generation.refresh_from_db()
+    return generation
+
+
+def test_a_handful_of_near_duplicates_is_read_past_without_an_exact_scan(large_index: Generation) -> None:
+    for number in range(12):
+        index_document(
+            "docs", f"refund-{number}", "How a refund of the yearly plan is asked for and when it comes back."
+        )
+    index_document("docs", "policy", "A refund within thirty days.")
+    with recorded_plans() as plans:
+        record = search_plain("docs", "refund of the yearly plan", 5)
+    assert len(record.hits) == 5
+    assert sum(hit.document_id.startswith("refund-") for hit in record.hits) == 1
+    assert "policy" in {hit.document_id for hit in record.hits}
+    assert len(plans) == 2
+    for plan in plans:
+        assert hnsw.hnsw_name(large_index.pk) in plan.scanned
+        assert hnsw.gin_name(large_index.pk) in plan.scanned
