@@ -81,8 +81,8 @@ def test_a_definition_reaches_what_follows() -> None:
 
 LINES = [
     "", "", "word", "# head", "===", "---", "- item", "  - inner", "1. first", "2. second", "> quote", "```", "~~~",
-    "    code", "a | b", "|---|---|", "| `x` | y |", "**bold *both***", "\ttab", "* * *", "   three", "word [1]", "+", "1",
-    ">", "- ",
+    "    code", "a | b", "|---|---|", "| `x` | y |", "**bold *both***", "\ttab", "* * *", "   three", "word [1]", "+",
+    "1", ">", "- ",
 ]  # fmt: skip
 HOSTILE = ["a\n", "- a\n", "- a\n\n", "a\n\n", "> a\n", "```\n\n", "\n", "[", "# a\n", "[a]: b\n\n"]
 
