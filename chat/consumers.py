@@ -12,13 +12,19 @@ from chat.api.chat import answer_body
 from chat.api.errors import describe, headers_of
 from chat.engine import Answer, Question, begin, run
 from chat.errors import InvalidMessage
+from chat.providers.extractive import NOTICE
 from common.background import spawn
+from common.markdown import render
+from common.markdown_stream import Block, MarkdownStream
 
 _FORBIDDEN = 4403
 
 
 class ChatConsumer(AsyncWebsocketConsumer):
     """Takes `{"message", "user_id"?, "conversation_id"?}`; sends `start`, `delta`, `done` or `error`.
+
+    A `block` between the deltas is the HTML of what is finished since the last, with the `length` of all text that
+    is rendered by then; `done` has the HTML of the whole answer and of each quote.
 
     One answer at a time for each socket; `{"type": "stop"}` and a closed socket cancel it.
     """
@@ -28,6 +34,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
     async def connect(self) -> None:
         self.answering: asyncio.Task[None] | None = None
+        self.rendering = MarkdownStream()
         self.meta = {"REMOTE_ADDR": (self.scope.get("client") or ("",))[0]}
         if not may_chat(self.scope.get("user"), self.meta):
             await self.accept()  # a browser learns a close code only of a socket that was accepted
@@ -59,9 +66,11 @@ class ChatConsumer(AsyncWebsocketConsumer):
             self.answering = None
             answering.cancel()
             await asyncio.wait([answering])
+            await self._send_block(self.rendering.end())
             await self._send("stopped", {})
 
     async def _answer(self, content: dict[str, Any]) -> None:
+        self.rendering = MarkdownStream()
         try:
             turn = await begin(self._question(content))
             await self._send("start", {"context_id": turn.context_id, "conversation_id": turn.conversation_id})
@@ -69,11 +78,13 @@ class ChatConsumer(AsyncWebsocketConsumer):
                 async for piece in pieces:
                     if isinstance(piece, Answer):
                         self.answering = None  # before it is told: the next question may follow at once
-                        await self._send("done", answer_body(piece) | {"limits": turn.admission.headers()})
+                        await self._send("done", page_body(piece) | {"limits": turn.admission.headers()})
                     else:
                         await self._send("delta", {"text": piece})
+                        await self._send_block(self.rendering.add(piece))
         except Exception as error:  # whatever it is, the page shows a sentence
             self.answering = None
+            await self._send_block(self.rendering.end())
             await self._send_error(error)
 
     def _question(self, content: dict[str, Any]) -> Question:
@@ -91,6 +102,19 @@ class ChatConsumer(AsyncWebsocketConsumer):
     async def _send(self, kind: str, data: dict[str, Any]) -> None:
         await self.send(text_data=json.dumps({"type": kind, **data}, ensure_ascii=False, default=str))
 
+    async def _send_block(self, block: Block | None) -> None:
+        if block:
+            await self._send("block", {"html": block.html, "length": block.length})
+
     async def _send_error(self, error: Exception) -> None:
         status, code, message = describe(error)
         await self._send("error", {"status": status, "code": code, "message": message, "limits": headers_of(error)})
+
+
+def page_body(result: Answer) -> dict[str, Any]:
+    """Return the answer's body with the HTML that the page shows; it tells elsewhere that no model is configured."""
+    body = answer_body(result)
+    for citation in body["citations"]:
+        citation["html"] = render(citation["quote"])
+    text = result.response.removeprefix(NOTICE) if result.is_extractive else result.response
+    return body | {"html": render(text, {citation.number for citation in result.citations})}

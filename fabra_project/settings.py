@@ -6,10 +6,9 @@ from typing import Any
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
-from django.templatetags.static import static
-from django.urls import reverse_lazy
 from kombu.entity import Queue
 
+from fabra_project.admin_menu import UNFOLD as UNFOLD
 from fabra_project.stack.services import read_services, secret_key
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -301,80 +300,3 @@ FABRA_RATE_LIMITS: dict[str, int] = {"premium": env.int("FABRA_LIMIT_PREMIUM", 1
 FABRA_RATE_LIMIT_DEFAULT = env.int("FABRA_LIMIT_DEFAULT", 20)
 FABRA_RATE_LIMIT_WINDOW = timedelta(hours=1)
 FABRA_TIER_FEATURE = "user_tier"
-
-# ---------------------------------------------------------------- admin
-
-UNFOLD = {
-    "SITE_TITLE": "Fabra",
-    "SITE_HEADER": "Fabra",
-    "SITE_SUBHEADER": "Support chatbot and its context",
-    "SITE_URL": "/",
-    "SITE_SYMBOL": "forum",
-    "SITE_FAVICONS": [
-        {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("chat/favicon.svg")},
-    ],
-    "SHOW_HISTORY": True,
-    "SIDEBAR": {
-        "show_search": True,
-        "navigation": [
-            {
-                "title": title,
-                "items": [
-                    {
-                        "title": label,
-                        "icon": icon,
-                        "link": reverse_lazy(page if ":" in page else f"admin:{page}_changelist"),
-                    }
-                    for label, icon, page in entries
-                ],
-            }
-            for title, entries in (
-                (
-                    "Chat",
-                    [
-                        ("Conversations", "forum", "chat_conversation"),
-                        ("Traces", "account_tree", "contexts_trace"),
-                        ("Customers", "person", "chat_customer"),
-                        ("Tickets", "confirmation_number", "chat_ticket"),
-                        ("API keys", "key", "chat_apikey"),
-                    ],
-                ),
-                (
-                    "Knowledge",
-                    [
-                        ("Documents", "description", "retrieval_document"),
-                        ("Versions", "history", "retrieval_documentversion"),
-                        ("Chunks", "segment", "retrieval_chunk"),
-                        ("Indexes", "database", "retrieval_index"),
-                        ("Generations", "layers", "retrieval_generation"),
-                        ("Ingestion", "upload_file", "retrieval_ingestionrun"),
-                        ("Retrievers", "search", "retrieval_retrieverdefinition"),
-                        ("Search test", "manage_search", "retrieval:search_test"),
-                        ("Golden questions", "fact_check", "retrieval_goldenquestion"),
-                        ("Evaluation runs", "monitoring", "retrieval_evaluationrun"),
-                    ],
-                ),
-                (
-                    "Features",
-                    [
-                        ("Entities", "category", "features_entitydefinition"),
-                        ("Features", "tune", "features_featuredefinition"),
-                        ("Feature values", "data_object", "features_featurevalue"),
-                        ("Materialisation runs", "play_circle", "features_materializationrun"),
-                        ("Schedule", "schedule", "django_celery_beat_periodictask"),
-                    ],
-                ),
-                (
-                    "Operations",
-                    [
-                        ("Events", "bolt", "events_event"),
-                        ("Webhook sources", "webhook", "events_webhooksource"),
-                        ("Context definitions", "layers", "contexts_contextdefinition"),
-                        ("Users", "group", "auth_user"),
-                    ],
-                ),
-            )
-        ],
-    },
-    "STYLES": [lambda request: static("admin/fabra.css")],
-}

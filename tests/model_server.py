@@ -15,6 +15,7 @@ class ModelServer:
 
     def __init__(self) -> None:
         self.behaviour = "answer"
+        self.text = TEXT
         self.delay_s = 0.0
         self.requests: list[dict[str, Any]] = []
         self.cut_off = threading.Event()
@@ -102,7 +103,7 @@ class ModelServer:
         http.send_response(200)
         http.send_header("Content-Type", "text/event-stream")
         http.end_headers()
-        pieces = [TEXT[start : start + 5] for start in range(0, len(TEXT), 5)]
+        pieces = [self.text[start : start + 5] for start in range(0, len(self.text), 5)]
         for number, piece in enumerate(pieces):
             if self.behaviour == "garble mid-stream" and number == 3:
                 http.wfile.write(b"data: {not JSON\n\n")

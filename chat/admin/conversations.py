@@ -11,6 +11,7 @@ from unfold.decorators import display
 from chat.models import Conversation, Customer, Message
 from common.admin.base import ReadOnlyAdmin, is_list, moment
 from common.admin.html import admin_url, short, wide
+from common.markdown import render
 
 _SHOWN_MESSAGES = 200
 
@@ -63,8 +64,15 @@ def _page(conversation: Conversation) -> dict[str, Any]:
     )
     customer = Customer.objects.filter(user_id=conversation.user_id).first()
     return {
-        "said": newest[::-1],
+        "said": [(message, _answer_html(message)) for message in reversed(newest)],
         "is_cut": len(newest) == _SHOWN_MESSAGES,
         "customer": customer,
         "customer_url": admin_url(Customer, customer.pk) if customer else "",
     }
+
+
+def _answer_html(message: Message) -> str:
+    """Return an answer rendered, with its sources marked; what a user wrote stays as it is."""
+    if message.role == Message.Role.USER:
+        return ""
+    return render(message.text, {citation.get("number") for citation in message.citations})

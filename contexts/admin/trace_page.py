@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from common.admin.html import admin_url, duration, pretty, short
+from common.markdown import ALL_SOURCES, render
 from contexts.models import Trace, TraceBody
 from contexts.traces import digest_of
 from features.models import FeatureValue
@@ -22,6 +23,7 @@ def trace_page(trace: Trace) -> dict[str, Any]:
         "has_body": text is not None,
         "is_verified": text is not None and digest_of(text) == trace.digest,
         "raw": pretty(body),
+        "answer": render(trace.answer or "", ALL_SOURCES),
         "items": [_item(item, links) for item in body.get("items", [])],
         "budget": _budget(trace, body),
         "features": [_feature(read) for read in body.get("features", [])],

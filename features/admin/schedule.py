@@ -117,4 +117,4 @@ class IntervalScheduleAdmin(ListAdmin):
 
 @admin.register(CrontabSchedule)
 class CrontabScheduleAdmin(ListAdmin):
-    list_display = ("__str__", "minute", "hour", "day_of_month", "month_of_year", "day_of_week", "timezone")
+    list_display = ("__str__", "human_readable", "timezone")

@@ -7,6 +7,10 @@ import { isOpen, paintAnswer, turnElement } from "./turn.js";
 
 const STOP_PATIENCE_MS = 3000;
 const BACK_AGAIN_MS = 2500;
+// `html` is what the server has rendered of the text's first `rendered` characters.
+const NOTHING_YET = {
+  state: "waiting", text: "", html: "", rendered: 0, result: undefined, error: undefined, contextId: undefined,
+};
 const $ = (id) => document.getElementById(id);
 const { userId: ownUserId, maxChars, deadlineS, traceUrl } = document.body.dataset;
 const page = { traceUrl, retry, edit };
@@ -42,7 +46,7 @@ function articleOf(turn) {
 }
 
 function ask(question) {
-  const turn = { question, text: "", state: "waiting" };
+  const turn = { question, ...NOTHING_YET };
   turns.push(turn);
   $("log").append(articleOf(turn));
   begin(turn);
@@ -52,7 +56,7 @@ function ask(question) {
 
 function begin(turn) {
   active = turn;
-  Object.assign(turn, { state: "waiting", text: "", result: undefined, error: undefined, contextId: undefined });
+  Object.assign(turn, NOTHING_YET);
   submit();
 }
 
@@ -137,8 +141,13 @@ const receive = {
     active.text += data.text;
     paintSoon();
   },
-  done({ context_used, response, ...result }) {
-    Object.assign(active, { text: response, result, contextId: result.context_id });
+  block({ html, length }) {
+    active.html += html;
+    active.rendered = length;
+    paintSoon();
+  },
+  done({ context_used, response, html, ...result }) {
+    Object.assign(active, { text: response, html, rendered: response.length, result, contextId: result.context_id });
     finish("done");
   },
   stopped() {

@@ -1,4 +1,4 @@
-// The only way this page makes nodes: strings become text nodes, never markup.
+// How this page makes nodes: strings become text nodes; markup comes from the server only, which has cleaned it.
 
 export function el(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
@@ -9,6 +9,13 @@ export function el(tag, attributes = {}, ...children) {
   }
   node.append(...children.flat().filter((child) => child !== null && child !== undefined));
   return node;
+}
+
+/** A fragment of HTML that the server has rendered. */
+export function markup(html) {
+  const template = document.createElement("template");
+  template.innerHTML = html;
+  return template.content;
 }
 
 export function icon(name) {

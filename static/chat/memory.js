@@ -1,7 +1,7 @@
 // What is shown and typed, kept for this tab, so that a reload loses nothing.
 
 const TURNS_MAX = 50;
-const key = (userId) => `chat:${userId}`;
+const key = (userId) => `chat:2:${userId}`; // the number of what a turn consists of
 
 export function recall(userId) {
   try {

@@ -1,7 +1,6 @@
 // The passages below an answer, as cards.
 
-import { el, icon } from "./dom.js";
-import { renderMarkdown } from "./markdown.js";
+import { el, icon, markup } from "./dom.js";
 
 const SHOWN_MAX = 3;
 
@@ -54,7 +53,7 @@ function card(citation, best) {
       el("span", { class: "score", title: `How well the passage fits: ${score}` }, bar, el("span", { class: "visually-hidden" }, "Score "), score),
       icon("chevron"),
     ),
-    el("blockquote", { class: "prose" }, renderMarkdown(citation.quote)),
+    el("blockquote", { class: "markdown" }, markup(citation.html)),
   );
 }
 

@@ -1,7 +1,6 @@
 // One question and what came of it. The answer's part is painted anew from the turn's data at each change.
 
-import { action, el, icon } from "./dom.js";
-import { renderMarkdown } from "./markdown.js";
+import { action, el, icon, markup } from "./dom.js";
 import { renderSources } from "./sources.js";
 
 const COPIED_MS = 1800;
@@ -36,15 +35,26 @@ export function isOpen(turn) {
   return turn.state === "waiting" || turn.state === "asked" || turn.state === "answering";
 }
 
+/** The blocks that the server has rendered, and as text what of the answer came since. */
 function proseOf(turn, reveal) {
-  const known = new Set((turn.result?.citations ?? []).map((each) => each.number));
-  const cite = (number) => {
-    if (isOpen(turn)) return el("span", { class: "cite" }, String(number)); // its source comes with the end
-    if (!known.has(number)) return null;
-    const title = turn.result.citations.find((each) => each.number === number).title;
-    return el("button", { type: "button", class: "cite", "aria-label": `Source ${number}: ${title}`, title, onclick: () => reveal(number) }, String(number));
-  };
-  return el("div", { class: "prose text" }, renderMarkdown(withoutNotice(turn), cite));
+  const rest = turn.text.slice(turn.rendered).trim();
+  const prose = el("div", { class: "markdown text" }, markup(turn.html), rest ? el("p", { class: "rest" }, rest) : null);
+  for (const below of prose.querySelectorAll("blockquote + p")) {
+    // `[1] Title` below a quotation says where it is from.
+    below.classList.toggle("attribution", Boolean(below.firstChild?.classList?.contains("cite")));
+  }
+  if (!isOpen(turn)) linkSources(prose, turn, reveal); // while it is, its sources are not known
+  return prose;
+}
+
+function linkSources(prose, turn, reveal) {
+  const titles = new Map((turn.result?.citations ?? []).map((each) => [each.number, each.title]));
+  for (const mark of prose.querySelectorAll(".cite")) {
+    const number = Number(mark.textContent);
+    const title = titles.get(number);
+    const button = () => el("button", { type: "button", class: "cite", "aria-label": `Source ${number}: ${title}`, title, onclick: () => reveal(number) }, String(number));
+    mark.replaceWith(titles.has(number) ? button() : `[${number}]`);
+  }
 }
 
 /** The notice that no model is configured stands in the quiet line below; one place is enough. */

@@ -29,7 +29,12 @@ HOSTILE = "<script>document.title='run'</script> <img src=x onerror=\"document.t
 RESET = (
     f"# Reset your password\n\nClick **Forgot password?**. The link in the mail is valid for 60 minutes.\n\n{HOSTILE}"
 )
-MODEL_ANSWER = ["Use the **link** in the mail [1].\n\n", HOSTILE, "\n\n[bad](javascript:alert(1))"]
+MODEL_ANSWER = [
+    "Use the **link in the *mail*** [1], not [9].\n\nFilters\n---\n\n| Filter | Calls |\n",
+    "|---|--:|\n| `open\\|late` | 5 |\n\n",
+    HOSTILE,
+    "\n\n[bad](javascript:alert(1))",
+]
 REFUNDS = "# Refunds\n\nRefunds reach your card after 5 to 10 business days."
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -50,7 +55,7 @@ class StubModel(BaseHTTPRequestHandler):
         self.send_header("Content-Type", "text/event-stream")
         self.end_headers()
         is_slow = "slowly" in question
-        pieces = ["word "] * 600 if is_slow else MODEL_ANSWER
+        pieces = ["A **first** block.\n\n", *["word "] * 600] if is_slow else MODEL_ANSWER
         try:
             for piece in pieces:
                 self._send({"index": 0, "delta": {"content": piece}})
@@ -240,9 +245,18 @@ def test_markdown_of_a_model_is_rendered_safely(page: Any, servers: tuple[Server
     page.goto(servers[1].url)
     ask(page, "How do I reset my password?")
     expect(page.locator(".meta")).to_contain_text("stub")
-    expect(page.locator(".text strong")).to_have_text("link")
-    expect(page.locator(".text")).to_contain_text(HOSTILE)
-    expect(page.locator(".text a")).to_have_count(0)
+    text = page.locator(".text")
+    expect(text.locator("strong")).to_have_text("link in the mail")
+    expect(text.locator("strong em")).to_have_text("mail")
+    expect(text.locator("h4")).to_have_text("Filters")
+    expect(text.locator("td code")).to_have_text("open|late")
+    expect(text.locator("td").nth(1)).to_have_css("text-align", "right")
+    expect(text).to_contain_text(HOSTILE)
+    expect(text).to_contain_text("not [9]")
+    expect(text.locator("p").last).to_have_text("bad")
+    expect(text.locator("a")).to_have_count(0)
+    page.reload()
+    expect(text.locator("strong em")).to_have_text("mail")
     page.get_by_role("button", name="Source 1: Reset your password").click()
     expect(page.locator(".card blockquote").first).to_be_visible()
     assert_nothing_ran(page)
@@ -252,6 +266,8 @@ def test_stop_keeps_what_was_written(page: Any, servers: tuple[Server, Server]) 
     page.goto(servers[1].url)
     ask(page, "Tell me slowly")
     expect(page.locator(".text")).to_contain_text("word word")
+    expect(page.locator(".text p")).to_have_count(2)  # what is finished, rendered, and the rest as text
+    expect(page.locator(".text strong")).to_have_text("first")
     page.get_by_label("Your message").fill("the next question")
     page.get_by_role("button", name="Stop the answer").click()
     expect(page.locator(".note")).to_have_text("Stopped before the end.")

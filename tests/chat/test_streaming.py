@@ -131,6 +131,18 @@ def test_the_websocket_streams_stops_and_tells_errors(web: Processes, model: Mod
             assert [seen[0]["type"], seen[-1]["type"]] == ["start", "done"]
             assert seen[-1]["response"] == "".join(each["text"] for each in seen[1:-1]) == TEXT
             assert seen[-1]["limits"]["X-RateLimit-Limit"] == "1000"
+            assert (
+                '<strong>Forgot password?</strong> on the sign-in page <span class="cite">1</span>' in seen[-1]["html"]
+            )
+            assert all("html" in citation for citation in seen[-1]["citations"])
+
+            model.text = "One **block** 😀.\n\n- an item\n\nThe *end*"
+            await ws.send(json.dumps({"message": "In blocks?", "user_id": "user_123"}))
+            seen = await until("done", "error")
+            blocks = [(each["html"], each["length"]) for each in seen if each["type"] == "block"]
+            assert blocks == [("<p>One <strong>block</strong> 😀.</p>\n", 19)]
+            assert seen[-1]["html"].startswith(f"{blocks[0][0]}<ul>")
+            model.text = TEXT
 
             model.delay_s = 0.3
             await ws.send(
@@ -140,7 +152,8 @@ def test_the_websocket_streams_stops_and_tells_errors(web: Processes, model: Mod
             await ws.send(json.dumps({"message": "Impatient", "user_id": "user_123"}))
             assert (await until("error"))[-1]["code"] == "invalid_message"
             await ws.send(json.dumps({"type": "stop"}))
-            await until("stopped")
+            rest, stopped = (await until("stopped"))[-2:]
+            assert (rest["type"], rest["length"]) == ("block", len(TEXT[:5]))
             await asyncio.to_thread(model.cut_off.wait, 5)
             assert model.cut_off.is_set()
 

@@ -1,0 +1,98 @@
+"""How the admin looks, and its menu."""
+
+from typing import Any
+
+from django.templatetags.static import static
+from django.urls import reverse_lazy
+
+# The accent of the chat page: its light --accent is 600, its dark one 400.
+_ACCENT = {
+    "50": "#f0faf9",
+    "100": "#dceeec",
+    "200": "#b9e3de",
+    "300": "#8be0d7",
+    "400": "#58cabf",
+    "500": "#1f9189",
+    "600": "#0b6e69",
+    "700": "#095a56",
+    "800": "#0a4845",
+    "900": "#163a38",
+    "950": "#06211f",
+}
+
+# Each group of the menu: the label, icon and list of its entries, or the name of a page's URL.
+_MENU = [
+    (
+        "Chat",
+        [
+            ("Conversations", "forum", "chat_conversation"),
+            ("Traces", "account_tree", "contexts_trace"),
+            ("Customers", "person", "chat_customer"),
+            ("Tickets", "confirmation_number", "chat_ticket"),
+            ("API keys", "key", "chat_apikey"),
+        ],
+    ),
+    (
+        "Knowledge",
+        [
+            ("Documents", "description", "retrieval_document"),
+            ("Versions", "history", "retrieval_documentversion"),
+            ("Chunks", "segment", "retrieval_chunk"),
+            ("Indexes", "database", "retrieval_index"),
+            ("Generations", "layers", "retrieval_generation"),
+            ("Ingestion", "upload_file", "retrieval_ingestionrun"),
+            ("Retrievers", "search", "retrieval_retrieverdefinition"),
+            ("Search test", "manage_search", "retrieval:search_test"),
+            ("Golden questions", "fact_check", "retrieval_goldenquestion"),
+            ("Evaluation runs", "monitoring", "retrieval_evaluationrun"),
+        ],
+    ),
+    (
+        "Features",
+        [
+            ("Entities", "category", "features_entitydefinition"),
+            ("Features", "tune", "features_featuredefinition"),
+            ("Feature values", "data_object", "features_featurevalue"),
+            ("Materialisation runs", "play_circle", "features_materializationrun"),
+            ("Schedule", "schedule", "django_celery_beat_periodictask"),
+        ],
+    ),
+    (
+        "Operations",
+        [
+            ("Events", "bolt", "events_event"),
+            ("Webhook sources", "webhook", "events_webhooksource"),
+            ("Context definitions", "layers", "contexts_contextdefinition"),
+            ("Users", "group", "auth_user"),
+        ],
+    ),
+]
+
+
+def _entry(label: str, icon: str, page: str) -> dict[str, Any]:
+    return {
+        "title": label,
+        "icon": icon,
+        "link": reverse_lazy(page if ":" in page else f"admin:{page}_changelist"),
+    }
+
+
+def _mark(request: Any) -> str:
+    return static("shared/mark.svg")
+
+
+UNFOLD: dict[str, Any] = {
+    "SITE_TITLE": "Fabra",
+    "SITE_HEADER": "Fabra",
+    "SITE_SUBHEADER": "Support chatbot and its context",
+    "SITE_URL": "/",
+    "SITE_ICON": _mark,
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": _mark}],
+    "COLORS": {"primary": _ACCENT},
+    "SHOW_HISTORY": True,
+    "SIDEBAR": {
+        "show_search": True,
+        "navigation": [{"title": title, "items": [_entry(*entry) for entry in entries]} for title, entries in _MENU],
+    },
+    "STYLES": [lambda request: static("shared/markdown.css"), lambda request: static("admin/fabra.css")],
+}
