@@ -8,11 +8,11 @@ from typing import Any
 from channels.generic.websocket import AsyncWebsocketConsumer
 
 from chat.access import may_chat, may_choose_user, user_id_of
-from chat.api.chat import answer_body
-from chat.api.errors import describe, headers_of
-from chat.engine import Answer, Question, begin, run
+from chat.engine import begin, run
+from chat.error_descriptions import describe, headers_of
 from chat.errors import InvalidMessage
 from chat.providers.extractive import NOTICE
+from chat.turns import Answer, Question
 from common.background import spawn
 from common.markdown import render
 from common.markdown_stream import Block, MarkdownStream
@@ -113,7 +113,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
 def page_body(result: Answer) -> dict[str, Any]:
     """Return the answer's body with the HTML that the page shows; it tells elsewhere that no model is configured."""
-    body = answer_body(result)
+    body = result.to_dict()
     for citation in body["citations"]:
         citation["html"] = render(citation["quote"])
     text = result.response.removeprefix(NOTICE) if result.is_extractive else result.response

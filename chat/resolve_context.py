@@ -7,9 +7,9 @@ from functools import cache
 from django.conf import settings
 
 from common.errors import NotFound
-from contexts.assembly import contexts
 from contexts.discovery import definition_modules
 from contexts.items import Context
+from contexts.registry import contexts
 
 ChatContext = Callable[[str, str], Awaitable[Context]]
 

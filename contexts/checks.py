@@ -5,7 +5,7 @@ from typing import Any
 from django.conf import settings
 from django.core import checks
 
-from contexts.assembly import contexts
+from contexts.registry import contexts
 from retrieval.encodings import AVAILABLE, encoding_name_for
 
 

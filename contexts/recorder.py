@@ -1,10 +1,13 @@
 """Gather what happens below while a context function runs: it reaches here as signals."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from typing import Any
 
+from contexts.traces import PendingTrace
 from features.values import FeatureRead
 from retrieval.retrievers.declaration import RetrieverCall
 from retrieval.search.hits import DEGRADED_FLAGS, SearchRecord
@@ -17,6 +20,8 @@ class Recorder:
     retrievers: list[RetrieverCall] = field(default_factory=list)
     contexts: list[str] = field(default_factory=list)
     """The ids of contexts that were assembled within this one."""
+    pending: list[PendingTrace] = field(default_factory=list)
+    """Traces that are not written yet; shared with what is recorded within."""
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -38,21 +43,41 @@ class Recorder:
         return sorted({hit.version_id for record in self.searches for hit in record.hits})
 
 
-current: ContextVar[Recorder | None] = ContextVar("recorder", default=None)
+# What a user's function calls cannot be given the recorder as an argument.
+_current: ContextVar[Recorder | None] = ContextVar("recorder", default=None)
+
+
+def current_recorder() -> Recorder | None:
+    return _current.get()
+
+
+@contextmanager
+def recording(outer: Recorder | None = None) -> Iterator[Recorder]:
+    """Record what happens within the block.
+
+    The traces of contexts that are assembled within it are left in `pending`, for the caller to write, with rows of
+    its own: see `contexts.traces.write`.
+    """
+    recorder = Recorder(pending=outer.pending) if outer else Recorder()
+    token = _current.set(recorder)
+    try:
+        yield recorder
+    finally:
+        _current.reset(token)
 
 
 def on_features_read(values: list[FeatureRead], **kwargs: Any) -> None:
-    if recorder := current.get():
+    if recorder := _current.get():
         recorder.features += values
 
 
 def on_searched(record: SearchRecord, **kwargs: Any) -> None:
-    if recorder := current.get():
+    if recorder := _current.get():
         recorder.searches.append(record)
 
 
 def on_retrieved(record: RetrieverCall, **kwargs: Any) -> None:
-    if recorder := current.get():
+    if recorder := _current.get():
         recorder.retrievers.append(record)
 
 

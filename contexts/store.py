@@ -10,7 +10,7 @@ from django.conf import settings
 from common.durations import Duration
 from common.errors import InvalidInput, NotFound
 from common.validation import check_key, to_json
-from contexts.assembly import online_store
+from contexts.traces import online_store
 from events.handlers import current_handling
 from features import history, registry, serving
 from features.materialization import requests

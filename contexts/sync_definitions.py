@@ -1,8 +1,8 @@
 """Mirror the declared contexts into rows."""
 
 from common.definitions import sync_definitions
-from contexts.assembly import contexts
 from contexts.models import ContextDefinition
+from contexts.registry import contexts
 
 
 def sync_contexts() -> None:

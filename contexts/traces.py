@@ -3,19 +3,19 @@
 import hashlib
 import logging
 import uuid
-from collections.abc import Callable, Sequence
-from contextvars import ContextVar
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError
 from django.db.models import Model
 from django.utils import timezone
 from psycopg.types.json import Jsonb
 
+from common.background import HEAD_START_S, spawn
 from common.sql.rows import Statement, write_together
 from common.validation import to_json
 from contexts.errors import TraceNotWritten
@@ -28,41 +28,46 @@ logger = logging.getLogger(__name__)
 Messages = list[dict[str, str]]
 
 
-@dataclass(frozen=True, kw_only=True)
-class AssemblyScope:
-    """What the caller of an assembly adds to its trace."""
+@dataclass(kw_only=True)
+class PendingTrace:
+    """A trace that is not written yet; its body may still be added to."""
 
-    messages: Callable[[str], Messages] | None = None
-    """Makes the exact messages for the model from the context's content."""
-    also_save: Callable[[Trace], Sequence[Model | Statement]] | None = None
-    """Returns what is written in the statement of the trace."""
-    on_commit: Callable[[], None] | None = None
-
-
-scope: ContextVar[AssemblyScope | None] = ContextVar("assembly_scope", default=None)
+    trace: Trace
+    body: dict[str, Any]
+    text: str = ""
+    """The body as it was written."""
 
 
 def digest_of(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def write_trace(trace: Trace, body: dict[str, Any]) -> str:
-    """Commit a trace with its body, and what the scope adds; return the body's text.
+async def write(pending: Sequence[PendingTrace], *rows: Model | Statement) -> None:
+    """Commit traces together with `rows`, and have their fast copies made; raise TraceNotWritten."""
+    await sync_to_async(write_traces)(pending, *rows)
+    copy_later(pending)
 
-    Raise TraceNotWritten if PostgreSQL does not take it.
-    """
-    text = to_json(body, "The trace")
-    trace.digest = digest_of(text)
-    extra = scope.get()
+
+def write_traces(pending: Sequence[PendingTrace], *rows: Model | Statement) -> None:
+    """Commit traces with their bodies, and `rows`, all or none; raise TraceNotWritten if PostgreSQL refuses."""
+    writes: list[Model | Statement] = []
+    for each in pending:
+        each.text = to_json(each.body, "The trace")
+        each.trace.digest = digest_of(each.text)
+        writes += [each.trace, TraceBody(trace=each.trace, text=each.text)]
     try:
-        more = extra.also_save(trace) if extra and extra.also_save else ()
-        write_together(trace, TraceBody(trace=trace, text=text), *more)
+        if writes or rows:
+            write_together(*writes, *rows)
     except DatabaseError as error:
         logger.error("A trace could not be written: %s", type(error).__name__)
         raise TraceNotWritten from error
-    if extra and extra.on_commit:
-        transaction.on_commit(extra.on_commit)
-    return text
+
+
+def copy_later(pending: Sequence[PendingTrace]) -> None:
+    """Put the written traces' copies online a little later: PostgreSQL serves who asks before."""
+    for each in pending:
+        copy = keep_fast_copy(str(each.trace.pk), each.trace.digest, each.text)
+        spawn(copy, uses_database=False, after_s=HEAD_START_S)
 
 
 _OUTCOME = """
@@ -103,6 +108,9 @@ class TracedOnlineStore(OnlineStore):
         return found or await sync_to_async(load_trace)(context_id)
 
 
+online_store = TracedOnlineStore()
+
+
 def load_trace(context_id: str) -> str | None:
     try:
         body = TraceBody.objects.select_related("trace").filter(pk=uuid.UUID(context_id)).first()
@@ -111,8 +119,8 @@ def load_trace(context_id: str) -> str | None:
     return as_served(body.trace.digest, body.text) if body else None
 
 
-async def keep_fast_copy(store: OnlineStore, context_id: str, digest: str, text: str) -> None:
+async def keep_fast_copy(context_id: str, digest: str, text: str) -> None:
     try:
-        await store.set(f"trace:{context_id}", as_served(digest, text), ttl=settings.FABRA_TRACE_CACHE_TTL)
+        await online_store.set(f"trace:{context_id}", as_served(digest, text), ttl=settings.FABRA_TRACE_CACHE_TTL)
     except OnlineStoreUnavailable:
         logger.warning("Redis does not answer: the trace %s is in PostgreSQL only.", context_id)

@@ -1,6 +1,6 @@
 """`from fabra.context import context, Context, ContextItem`"""
 
-from contexts.assembly import context
+from contexts.declaration import context
 from contexts.items import Context, ContextItem
 
 __all__ = ["Context", "ContextItem", "context"]

@@ -66,15 +66,15 @@ def plain_http(settings: Any) -> None:
 @pytest.fixture(autouse=True)
 def own_definitions() -> Iterator[None]:
     """Forget what a test declared, and what it read of the operator's settings."""
-    from contexts import assembly
+    from contexts import registry as context_registry
     from features import registry, serving
     from features.models import values
     from retrieval.retrievers import declaration
 
-    registries = (registry.entities, registry.features, declaration.retrievers, assembly.contexts)
+    registries = (registry.entities, registry.features, declaration.retrievers, context_registry.contexts)
     before = [dict(each) for each in registries]
     values._touched.clear()
-    snapshots = (serving.operator_settings, declaration.operator_settings, assembly.operator_settings)
+    snapshots = (serving.operator_settings, declaration.operator_settings, context_registry.operator_settings)
     for snapshot in snapshots:
         snapshot.clear()
     yield

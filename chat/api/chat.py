@@ -13,15 +13,15 @@ from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 
-from chat.api.errors import describe, error_body
-from chat.api.freshness import freshness_headers
 from chat.api.serializers import ChatRequestSerializer, ChatResponseSerializer, ErrorSerializer
-from chat.engine import Answer, Question, Turn, answer, assemble, begin, run
+from chat.engine import answer, assemble, begin, run
+from chat.error_descriptions import describe, error_body
 from chat.errors import InvalidMessage
+from chat.freshness_headers import freshness_headers
 from chat.models import ApiKey
-from chat.providers.extractive import NOTICE
+from chat.turns import Answer, Question, Turn
 from common.errors import NotFound
-from contexts.assembly import online_store
+from contexts.traces import online_store
 
 _ERRORS = dict.fromkeys((400, 401, 403, 413, 415, 429, 500, 502, 503, 504), ErrorSerializer)
 
@@ -31,10 +31,6 @@ class AnyAccept(DefaultContentNegotiation):
 
     def select_renderer(self, request: Request, renderers: Any, format_suffix: str | None = None) -> Any:
         return renderers[0], renderers[0].media_type
-
-
-def answer_body(result: Answer) -> dict[str, Any]:
-    return result.to_dict() | ({"notice": NOTICE} if result.is_extractive else {})
 
 
 class ChatView(APIView):
@@ -67,7 +63,7 @@ class ChatView(APIView):
         result, admission = await answer(question)
         headers = admission.headers() | freshness_headers(result.freshness)
         # Rendered here: Django would hop to a thread to render a Response.
-        return HttpResponse(JSONRenderer().render(answer_body(result)), JSONRenderer.media_type, headers=headers)
+        return HttpResponse(JSONRenderer().render(result.to_dict()), JSONRenderer.media_type, headers=headers)
 
 
 async def _events(turn: Turn) -> AsyncIterator[bytes]:
@@ -76,7 +72,7 @@ async def _events(turn: Turn) -> AsyncIterator[bytes]:
         async with aclosing(run(turn, is_streamed=True)) as pieces:
             async for piece in pieces:
                 if isinstance(piece, Answer):
-                    yield _event("done", answer_body(piece))
+                    yield _event("done", piece.to_dict())
                 else:
                     yield _event("delta", {"text": piece})
     except asyncio.CancelledError:

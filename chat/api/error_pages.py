@@ -2,7 +2,7 @@
 
 from django.http import HttpRequest, JsonResponse
 
-from chat.api.errors import error_body
+from chat.error_descriptions import error_body
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> JsonResponse:

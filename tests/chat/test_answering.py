@@ -9,7 +9,7 @@ import pytest
 from chat.citations import quote_of
 from chat.models import Conversation, Message
 from chat.providers.extractive import NOTHING, NOTICE
-from contexts.assembly import context
+from contexts.declaration import context
 from contexts.items import ContextItem
 from contexts.models import Trace
 from events.models import Event

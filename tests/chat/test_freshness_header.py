@@ -10,8 +10,8 @@ from asgiref.sync import async_to_sync
 from django.test import Client
 
 from chat import engine
-from chat.api.freshness import freshness_headers
-from contexts.assembly import context
+from chat.freshness_headers import freshness_headers
+from contexts.declaration import context
 from contexts.items import ContextItem
 from contexts.models import Trace
 from contexts.store import FeatureStore

@@ -8,9 +8,9 @@ import pytest
 from asgiref.sync import async_to_sync
 
 from common.errors import DefinitionError
-from contexts import assembly
-from contexts.assembly import context
+from contexts import registry
 from contexts.checks import check_encoding
+from contexts.declaration import context
 from contexts.errors import AssemblyError, BudgetExceeded, ContextDisabled, FreshnessViolation
 from contexts.items import Context, ContextItem
 from contexts.models import ContextDefinition, Trace
@@ -140,7 +140,7 @@ def test_an_operator_can_change_the_budget_and_switch_a_context_off() -> None:
     assert async_to_sync(adjustable)("x").content == "short"
     row.is_enabled = False
     row.save()
-    assembly.operator_settings.clear()
+    registry.operator_settings.clear()
     with pytest.raises(ContextDisabled):
         async_to_sync(adjustable)("x")
 

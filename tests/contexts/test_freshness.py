@@ -9,7 +9,7 @@ from asgiref.sync import async_to_sync
 from django.utils import timezone
 
 from common.errors import DefinitionError
-from contexts.assembly import context
+from contexts.declaration import context
 from contexts.errors import FreshnessViolation
 from contexts.items import Context, ContextItem
 from contexts.models import Trace

@@ -8,7 +8,7 @@ from django.db import connection
 from django.test import Client
 from django.urls import reverse
 
-from contexts.assembly import context
+from contexts.declaration import context
 from contexts.items import ContextItem
 from contexts.models import Trace
 from contexts.store import FeatureStore

@@ -1,0 +1,92 @@
+"""A question, its answer, and what is known on the way from one to the other."""
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.conf import settings
+
+from chat.admission import Admission
+from chat.citations import Citation
+from chat.errors import InvalidMessage, MessageTooLong
+from chat.models import Message
+from chat.providers import Provider
+from chat.providers.extractive import NOTICE
+from common.validation import check_key, check_text
+from contexts.items import Context
+from events.models import Event
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    user_id: str
+    message: str
+    conversation_id: int | None = None
+
+    def validate(self) -> "Question":
+        """Return the question; raise InvalidInput, InvalidMessage or MessageTooLong."""
+        check_key(self.user_id, "user_id")
+        if not check_text(self.message, "message").strip():
+            raise InvalidMessage("message must not be empty.")
+        if len(self.message) > settings.FABRA_MESSAGE_MAX_CHARS:
+            raise MessageTooLong(f"message must have at most {settings.FABRA_MESSAGE_MAX_CHARS} characters.")
+        return self
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    response: str
+    context_used: str
+    context_id: str
+    conversation_id: int
+    citations: list[Citation]
+    usage: dict[str, Any]
+    model: str
+    is_extractive: bool
+    flags: list[str]
+    """What was degraded on the way, such as `feature_degraded:user_tier`."""
+    freshness: dict[str, Any] | None
+    """What the context's `freshness_sla` found; None without one."""
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "response": self.response,
+            "context_used": self.context_used,
+            "context_id": self.context_id,
+            "conversation_id": self.conversation_id,
+            "citations": [citation.to_dict() for citation in self.citations],
+            "usage": self.usage,
+            "model": self.model,
+            "extractive": self.is_extractive,
+            "flags": self.flags,
+            **({"notice": NOTICE} if self.is_extractive else {}),
+        }
+
+
+@dataclass(kw_only=True)
+class Turn:
+    """One message on its way to its answer."""
+
+    question: Question
+    admission: Admission
+    provider: Provider
+    context: Context
+    deadline: float
+    """On the loop's clock."""
+    message: Message
+    """The user's."""
+    event: Event
+    """That it was sent."""
+    started: float = field(default_factory=time.perf_counter)
+    parts: list[str] = field(default_factory=list)
+
+    @property
+    def context_id(self) -> str:
+        return self.context.id
+
+    @property
+    def conversation_id(self) -> int:
+        return self.message.conversation.pk
+
+    def elapsed_ms(self) -> float:
+        return round((time.perf_counter() - self.started) * 1000, 3)

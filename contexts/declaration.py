@@ -1,0 +1,67 @@
+"""Declare a function as a context."""
+
+import functools
+import inspect
+from collections.abc import Awaitable, Callable
+from typing import Any, Literal
+
+from django.conf import settings
+
+from common.definitions import Location
+from common.durations import Duration, parse_duration
+from common.errors import DefinitionError
+from contexts.assembly import assemble
+from contexts.items import Context
+from contexts.registry import ContextSpec, contexts
+
+
+def context(
+    store: Any = None,
+    *,
+    name: str | None = None,
+    max_tokens: int = 4000,
+    model: str | None = None,
+    freshness_sla: Duration | None = None,
+    freshness_strict: bool = False,
+    overflow: Literal["raise", "allow"] = "raise",
+) -> Callable[[Callable[..., Any]], Callable[..., Awaitable[Context]]]:
+    """Declare a function as a context: it returns ContextItems, and a call returns the assembled Context.
+
+    `model` names whose tokens count (default: FABRA_CHAT_MODEL). What is older than `freshness_sla` is told in
+    the trace and in the response's `X-Fabra-Freshness`, with `freshness_strict` it is an error; what age means
+    stands in contexts.freshness. A function that returns an assembled Context hands it on as it is,
+    with the budget and the freshness_sla that it was assembled under. A call
+    raises BudgetExceeded, FreshnessViolation, TraceNotWritten, or what the function raised; each leaves a trace.
+    Raise DefinitionError for what cannot work.
+    """
+
+    def declare(function: Callable[..., Any]) -> Callable[..., Awaitable[Context]]:
+        label = name or function.__name__
+        if isinstance(max_tokens, bool) or not isinstance(max_tokens, int) or max_tokens < 1:
+            raise DefinitionError(f"max_tokens of {label!r} must be a positive whole number, not {max_tokens!r}.")
+        if overflow not in ("raise", "allow"):
+            raise DefinitionError(f'overflow of {label!r} must be "raise" or "allow", not {overflow!r}.')
+        if freshness_strict and freshness_sla is None:
+            raise DefinitionError(f"{label!r} is freshness_strict about nothing; give it a freshness_sla.")
+        spec = ContextSpec(
+            name=label,
+            function=function,
+            signature=inspect.signature(function),
+            max_tokens=max_tokens,
+            model=model or settings.FABRA_CHAT_MODEL,
+            overflow=overflow,
+            freshness_sla=parse_duration(freshness_sla, f"freshness_sla of {label!r}"),
+            freshness_strict=freshness_strict,
+            description=inspect.getdoc(function) or "",
+            location=Location.of(function),
+        )
+        contexts.add(label, spec)
+
+        @functools.wraps(function)
+        async def assembled(*args: Any, **kwargs: Any) -> Context:
+            return await assemble(spec, args, kwargs)
+
+        assembled.__fabra_context__ = spec  # type: ignore[attr-defined]
+        return assembled
+
+    return declare

@@ -1,0 +1,110 @@
+"""What a trace says of an assembly."""
+
+import time
+import uuid
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from common.errors import FabraError
+from contexts.budget import Budgeted
+from contexts.freshness import FreshnessReport
+from contexts.models import Trace
+from contexts.recorder import Recorder
+from contexts.registry import ContextSpec
+from contexts.tokens import Tokenizer
+
+BODY_FORMAT = 1
+
+
+@dataclass(kw_only=True)
+class Assembly:
+    """One assembly on its way to its trace."""
+
+    spec: ContextSpec
+    inputs: dict[str, Any]
+    max_tokens: int
+    recorder: Recorder
+    tokenizer: Tokenizer
+    id: str
+    started: float
+    """Of `time.perf_counter()`."""
+    function_ms: float = 0.0
+    flags: list[str] = field(default_factory=list)
+    freshness: FreshnessReport | None = None
+
+    def elapsed_ms(self) -> float:
+        return round((time.perf_counter() - self.started) * 1000, 3)
+
+
+def evidence_of(work: Assembly, budgeted: Budgeted) -> dict[str, Any]:
+    """Return the evidence: all that the model will see, and why. Whoever calls the model adds the `messages`."""
+    query = work.inputs.get("query")
+    return _head(work) | {
+        "items": [
+            {
+                "position": position,
+                "content": decision.item.content,
+                "priority": decision.item.priority,
+                "required": decision.item.required,
+                "source_id": decision.item.source_id,
+                "tokens": decision.tokens,
+                "kept": decision.is_kept,
+                "reason": decision.reason,
+            }
+            for position, decision in enumerate(budgeted.decisions)
+        ],
+        "budget": {
+            "max_tokens": work.max_tokens,
+            "tokens": budgeted.tokens,
+            "question_tokens": work.tokenizer.count(query) if isinstance(query, str) else None,
+            "encoding": work.tokenizer.encoding,
+            "encoding_is_exact": work.tokenizer.is_exact,
+            "model": work.spec.model,
+            "overflow": budgeted.is_over,
+        },
+        "messages": None,
+    }
+
+
+def trace_of(work: Assembly, body: dict[str, Any]) -> Trace:
+    kept = sum(item["kept"] for item in body.get("items", []))
+    return Trace(
+        id=uuid.UUID(work.id),
+        context=work.spec.name,
+        user_id=str(work.inputs.get("user_id", ""))[:255],
+        query=str(work.inputs.get("query", "")),
+        max_tokens=work.max_tokens,
+        tokens=body.get("budget", {}).get("tokens", 0),
+        kept=kept,
+        dropped=len(body.get("items", [])) - kept,
+        duration_ms=body["timings_ms"]["assembly"],
+        flags=body["flags"],
+        version_ids=work.recorder.version_ids(),
+        model=work.spec.model,
+    )
+
+
+def failure_of(work: Assembly, error: Exception) -> tuple[dict[str, Any], Trace]:
+    """Return the evidence and the trace of an assembly that failed."""
+    work.function_ms = work.function_ms or work.elapsed_ms()
+    code = error.code if isinstance(error, FabraError) else "context_failed"
+    evidence = _head(work) | {"error": {"code": code, "type": type(error).__name__}}
+    trace = trace_of(work, evidence)
+    trace.state, trace.error_code = Trace.State.FAILED, code
+    return evidence, trace
+
+
+def _head(work: Assembly) -> dict[str, Any]:
+    return {
+        "format": BODY_FORMAT,
+        "context_id": work.id,
+        "context": work.spec.name,
+        "defined_at": str(work.spec.location),
+        "created_at": datetime.now(UTC).isoformat(),
+        "inputs": {name: value if isinstance(value, str) else repr(value) for name, value in work.inputs.items()},
+        **work.recorder.to_dict(),
+        "flags": work.flags + work.recorder.flags(),
+        "freshness": work.freshness.to_dict() if work.freshness else None,
+        "timings_ms": {"function": work.function_ms, "assembly": work.elapsed_ms()},
+    }

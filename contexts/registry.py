@@ -1,0 +1,34 @@
+"""Declared contexts by name, and what an operator changed about them."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from common.definitions import Location, Registry
+from common.operator_settings import Snapshot
+from contexts.models import ContextDefinition
+
+operator_settings: Snapshot[dict[str, Any]] = Snapshot(
+    lambda: {
+        row["name"]: dict(row) for row in ContextDefinition.objects.values("name", "is_enabled", "max_tokens_override")
+    }
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContextSpec:
+    name: str
+    function: Callable[..., Any]
+    signature: inspect.Signature
+    max_tokens: int
+    model: str
+    overflow: str
+    freshness_sla: timedelta | None
+    freshness_strict: bool
+    description: str
+    location: Location
+
+
+contexts: Registry[ContextSpec] = Registry("context")
