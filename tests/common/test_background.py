@@ -1,58 +1,50 @@
-"""Database threads are kept from one block to the next, and never shared by two at a time."""
+"""Work that outlives its request has a database thread of its own in the web process, and the caller's elsewhere."""
 
 import asyncio
 import threading
+from typing import Any
 
-import pytest
 from asgiref.sync import sync_to_async
 
-from common.background import _idle, own_thread
+from common.background import spawn, with_own_thread
 
 here = sync_to_async(threading.get_ident)
 
 
-async def _thread_of_a_block() -> int:
-    async with own_thread():
-        return await here()
+async def thread_twice() -> tuple[int, int]:
+    return await here(), await here()
 
 
-def test_a_thread_is_kept_for_the_next_block() -> None:
-    async def twice() -> tuple[int, int]:
-        return await _thread_of_a_block(), await _thread_of_a_block()
+def test_two_at_one_time_in_the_web_process_share_no_thread(settings: Any) -> None:
+    settings.IS_WEB = True
 
-    first, second = asyncio.run(twice())
-    assert first == second != threading.get_ident()
+    async def both() -> list[tuple[int, int]]:
+        return list(await asyncio.gather(with_own_thread(thread_twice()), with_own_thread(thread_twice())))
 
-
-def test_blocks_at_one_time_have_threads_of_their_own() -> None:
-    async def both() -> set[int]:
-        async with own_thread():
-            return {await here(), await _thread_of_a_block(), await here()}
-
-    assert len(asyncio.run(both())) == 2
+    first, second = asyncio.run(both())
+    assert first[0] == first[1] != second[0] == second[1]
 
 
-def test_a_thread_that_may_still_be_busy_is_not_kept() -> None:
-    busy, release = threading.Event(), threading.Event()
+def test_elsewhere_the_work_stays_in_the_callers_thread(settings: Any) -> None:
+    settings.IS_WEB = False
 
-    def work() -> None:
-        busy.set()
-        release.wait(10)
+    async def both() -> tuple[int, int]:
+        return await here(), await with_own_thread(here())
 
-    async def leave() -> None:
-        _idle.clear()
-        task = asyncio.create_task(_block())
-        await asyncio.to_thread(busy.wait, 10)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
+    first, second = asyncio.run(both())
+    assert first == second
 
-    async def _block() -> None:
-        async with own_thread():
-            await sync_to_async(work)()
 
-    try:
-        asyncio.run(leave())
-        assert not _idle
-    finally:
-        release.set()
+def test_a_task_that_is_spawned_runs_to_its_end_though_nobody_keeps_it() -> None:
+    done = threading.Event()
+
+    async def work() -> None:
+        await asyncio.sleep(0.01)
+        done.set()
+
+    async def start() -> None:
+        spawn(work(), uses_database=False)
+        await asyncio.sleep(0.05)
+
+    asyncio.run(start())
+    assert done.is_set()
