@@ -26,6 +26,17 @@ change the settings, then run `.venv/bin/python docs/settings_page.py`.
 Lists are separated by commas; `on` and `off` are written as `1` and `0`, or `true` and `false`.
 """
 
+_IN_WORDS = {
+    "''": "empty",
+    "[]": "empty",
+    "None": "unset",
+    "True": "on",
+    "False": "off",
+    "not DEBUG": "on where `DEBUG` is off",
+    "1 if IS_WEB else 2": "1 or 2",
+}
+"""What defaults are called on the page."""
+
 KINDS = {"str": "text", "int": "whole number", "float": "number", "bool": "switch", "list": "list"}
 
 # Read by `make up`, the consumer and the readers, which do not ask the settings.
@@ -45,12 +56,12 @@ MORE = {
     "Empty: `.data/` in the project.",
     "DATABASE_URL": "A PostgreSQL with pgvector. Empty: the one that `make up` starts.",
     "REDIS_URL": "A Redis from version 6.2. Empty: the one that `make up` starts.",
-    "FABRA_WEB": "Set it for web processes only: database connections then come from a pool, and the middleware runs on "
-    "the event loop.",
+    "FABRA_WEB": "Set it for web processes only: database connections then come from a pool, and the middleware runs "
+    "on the event loop.",
     "FABRA_DATABASE_POOL": "The most database connections of a web process.",
     "FABRA_STATEMENT_TIMEOUT": "Seconds after which PostgreSQL ends a statement of a web process.",
-    "DEBUG": "Development mode: requests from a loopback address need no key. `make up` turns it on where it listens on "
-    "a loopback address.",
+    "DEBUG": "Development mode: requests from a loopback address need no key. `make up` turns it on where it listens "
+    "on a loopback address.",
     "SECRET_KEY": "Django's secret key. Empty: generated once, in `FABRA_DATA_DIR`.",
     "SECRET_KEY_FALLBACKS": "Former values of `SECRET_KEY`; the webhook secrets that derive from them remain valid.",
     "ALLOWED_HOSTS": "Host names that the site answers to.",
@@ -72,8 +83,8 @@ MORE = {
     "FABRA_WEBHOOK_WINDOW": "Seconds that a webhook's timestamp may differ from the server's clock.",
     "FABRA_DEFAULT_INDEX": "The index of documents and searches that name none.",
     "FABRA_EMBEDDING_MODEL": "The embedding model of new indexes and generations.",
-    "FABRA_EMBEDDER": "The class that runs the embedding model: `retrieval.embedders.local.LocalEmbedder` in the process, "
-    "`retrieval.embedders.openai.OpenAIEmbedder` at `OPENAI_BASE_URL`.",
+    "FABRA_EMBEDDER": "The class that runs the embedding model: `retrieval.embedders.local.LocalEmbedder` in the "
+    "process, `retrieval.embedders.openai.OpenAIEmbedder` at `OPENAI_BASE_URL`.",
     "FABRA_EMBEDDING_THREADS": "Threads of the embedding model: 1 in a web process, else 2.",
     "FABRA_RERANK_PATH": "The folder of a reranker as ONNX. Empty: a model of fastembed.",
     "FABRA_RERANKER": "The class that runs the reranker.",
@@ -117,20 +128,18 @@ class Variable:
 
 
 def read_variables(source: str) -> Iterator[Variable]:
-    """Yield the variables in the order of the file; raise ValueError for a call without a literal name."""
+    """Yield the variables in the order of the file; raise ValueError for a name that is no literal."""
     lines = source.splitlines()
     seen = set()
     for statement in _statements(ast.parse(source)):
         for call in _calls(statement):
-            name = call.args[0]
-            if not isinstance(name, ast.Constant):
-                raise ValueError(f"line {call.lineno}: the name of the variable must be a literal")
-            if name.value in seen:
+            name = ast.literal_eval(call.args[0])
+            if name in seen:
                 continue
-            seen.add(name.value)
+            seen.add(name)
             assert isinstance(call.func, ast.Attribute)
             yield Variable(
-                name=name.value,
+                name=name,
                 section=_section(lines, call.lineno),
                 kind=KINDS[call.func.attr],
                 default=_default(call),
@@ -183,16 +192,14 @@ def _default(call: ast.Call) -> str:
     given = call.args[1] if len(call.args) > 1 else next((k.value for k in call.keywords if k.arg == "default"), None)
     if given is None:
         return ""
-    if isinstance(given, ast.Constant):
-        known = {"": "empty", None: "unset", True: "on", False: "off"}
-        if given.value in known and not isinstance(given.value, int | float) or isinstance(given.value, bool):
-            return known[given.value]
-        return f"`{given.value}`"
-    if isinstance(given, ast.List):
-        items = [str(each.value) for each in given.elts if isinstance(each, ast.Constant)]
-        return f"`{','.join(items)}`" if items else "empty"
     text = ast.unparse(given)
-    return {"not DEBUG": "on where `DEBUG` is off", "1 if IS_WEB else 2": "1 or 2"}.get(text, f"`{text}`")
+    if text in _IN_WORDS:
+        return _IN_WORDS[text]
+    if isinstance(given, ast.List):
+        text = ",".join(ast.literal_eval(given))
+    elif isinstance(given, ast.Constant):
+        text = str(given.value)
+    return f"`{text}`"
 
 
 def _section(lines: list[str], number: int) -> str:
