@@ -14,6 +14,7 @@ from asgiref.sync import async_to_sync
 from django.apps import apps
 from django.test import Client
 from django.urls import resolve
+from rest_framework import exceptions
 
 from chat.models import ApiKey, Customer, Ticket
 from fabra.core import FeatureStore
@@ -33,6 +34,9 @@ ARTICLES = {
     "invoices": "# Invoices\n\nYou find your invoices under Billing. Pay by card or invoice.",
 }
 
+SETTINGS = PROJECT / "fabra_project"
+# Given to the process that reads a hostile file.
+NOT_FOR_USERS = {"FABRA_READER_MEMORY"}
 _ADDRESS = r"(?:(?:GET|POST|DELETE) )?(/[\w/<>]*)"
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=name_of)
@@ -143,9 +147,17 @@ def test_the_settings_page_is_what_the_settings_say() -> None:
     made = checks.settings_page()
     assert made.PAGE.read_text() == made.page(made.SETTINGS.read_text()), "run python docs/settings_page.py"
     assert made.MORE.keys() <= checks.known_variables()
-    code = "".join(path.read_text() for app in ("fabra_project", "features") for path in (PROJECT / app).rglob("*.py"))
-    for name in made.OUTSIDE:
-        assert f'"{name}"' in code, f"nothing reads {name}"
+    read = set(re.findall(r'environ(?:\.get\(|\[)"(FABRA_\w+)"', project_code()))
+    assert made.OUTSIDE.keys() <= read, "nothing reads it"
+    assert read <= checks.known_variables() | NOT_FOR_USERS
+
+
+def test_the_error_codes_exist() -> None:
+    rows = re.findall(r"^\| \d{3} \| (.+) \|$", (PROJECT / "docs" / "chat.md").read_text(), re.MULTILINE)
+    documented = set(re.findall(r"`(\w+)`", " ".join(rows)))
+    assert len(documented) > 20
+    code = project_code() + Path(exceptions.__file__).read_text()
+    assert not {each for each in documented if f'"{each}"' not in code and f"'{each}'" not in code}
 
 
 def test_make_help_lists_every_target() -> None:
@@ -191,6 +203,12 @@ def test_a_script_is_recorded_as_the_shell_reads_it(tmp_path: Path) -> None:
     for wrong in ("git clone x", 'curl "$NOTHING"'):
         with pytest.raises(subprocess.CalledProcessError):
             run(wrong, tmp_path)
+
+
+def project_code() -> str:
+    """Return the Python of the project's apps and settings."""
+    folders = [Path(app.path) for app in apps.get_app_configs() if Path(app.path).parent == PROJECT]
+    return "".join(path.read_text() for folder in [*folders, SETTINGS] for path in folder.rglob("*.py"))
 
 
 def _label_of(name: str) -> tuple[str, str]:
