@@ -39,6 +39,13 @@ SETTINGS = PROJECT / "fabra_project"
 NOT_FOR_USERS = {"FABRA_READER_MEMORY"}
 _ADDRESS = r"(?:(?:GET|POST|DELETE) )?(/[\w/<>]*)"
 
+# What a page declares is used, too.
+USES = {
+    "README.md": 'assert "invoice" in (await chat_context("user_123", "How do I pay an invoice?")).content',
+    "docs/search.md": "assert await search_docs('invoices') and await search_billing('invoices')",
+    "docs/features.md": "assert await store.get_feature(open_tickets, 'user_123') == 1",
+}
+
 each_page = pytest.mark.parametrize("page", PAGES, ids=name_of)
 
 
@@ -68,6 +75,8 @@ def test_the_python_of_a_page_runs(page: Path, sample: None, tmp_path: Path) -> 
         files.append(tmp_path / f"block_{number}.py")
         # The lines of a traceback are those of the page.
         files[-1].write_text("\n" * (block.line - 1) + block.text)
+    files.append(tmp_path / "uses.py")
+    files[-1].write_text(USES.get(name_of(page), ""))
     done = subprocess.run(
         [sys.executable, PROJECT / "tests" / "docs" / "run_blocks.py", *files],
         cwd=tmp_path, env=test_environment(**HASHING), capture_output=True, text=True, timeout=60,
