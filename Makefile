@@ -4,24 +4,31 @@ INSTALL := @sh fabra_project/stack/install.sh
 # The tests' servers have a folder of their own, so that tests run while the bot does.
 STACK := $(PY) -m fabra_project.stack
 
-.PHONY: up test bench lint install
+.PHONY: help up install test bench lint screenshots
 
-up: install
+help: ## list the commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+up: install ## start the bot and all that it needs; Ctrl-C stops it
 	@exec $(STACK) up
 
-install:
+install: ## create .venv and install the requirements
 	$(INSTALL)
 
-test:
+test: ## run the tests, on a PostgreSQL and Redis of their own; ARGS=tests/chat chooses some
 	$(INSTALL) dev
 	@exec $(STACK) run --fast --data-dir .data/test -- sh -c 'python manage.py prepare_assets && exec pytest "$$@"' sh $(ARGS)
 
-bench: install
+bench: install ## run the benchmarks; ARGS="features --quick" chooses some
 	@exec $(STACK) run --data-dir .data/bench -- sh -c 'python manage.py prepare_assets && exec python -m bench "$$@"' sh $(ARGS)
 
 # Types are read from the settings, which name servers but do not ask them.
-lint:
+lint: ## check style and types
 	$(INSTALL) dev
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@DATABASE_URL=postgresql:///lint REDIS_URL=redis://lint SECRET_KEY=lint $(PY) -m mypy .
+
+screenshots: ## make the pictures of the documentation from the running bot
+	$(INSTALL) dev
+	@$(PY) docs/screenshots.py $(ARGS)

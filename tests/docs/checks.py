@@ -1,0 +1,146 @@
+"""Whether a documented command would work: each raises an error that says why it would not."""
+
+import argparse
+import importlib.util
+import json
+import re
+from functools import cache
+from types import ModuleType
+from typing import Any
+from urllib.parse import urlsplit
+
+from asgiref.sync import async_to_sync
+from celery.bin.beat import beat
+from celery.bin.worker import worker
+from django.conf import settings
+from django.core.management import BaseCommand, CommandError, get_commands, load_command_class
+from django.http import HttpResponse, StreamingHttpResponse
+from django.test import Client
+from django.utils.module_loading import import_string
+from uvicorn import main as uvicorn
+
+from tests.docs.pages import PROJECT
+from tests.docs.shell import Call
+
+CELERY = {"worker": worker, "beat": beat}
+
+
+@cache
+def settings_page() -> ModuleType:
+    """Return docs/settings_page.py as a module."""
+    spec = importlib.util.spec_from_file_location("settings_page", PROJECT / "docs" / "settings_page.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@cache
+def known_variables() -> frozenset[str]:
+    """Return the environment variables of the project."""
+    page = settings_page()
+    return frozenset({each.name for each in page.read_variables(page.SETTINGS.read_text())} | page.OUTSIDE.keys())
+
+
+def check_call(call: Call, client: Client) -> None:
+    check_variables(call.variables)
+    if call.program == "curl":
+        check_curl(call.arguments, client)
+    elif call.program == "make":
+        check_make(call.arguments)
+    elif call.program.endswith("python"):
+        check_python(call.arguments)
+    elif call.program == "celery":
+        check_celery(call.arguments)
+    elif call.program == "uvicorn":
+        check_uvicorn(call.arguments)
+    elif call.program == "pip":
+        check_pip(call.arguments)
+
+
+def check_variables(names: Any) -> None:
+    unknown = set(names) - known_variables()
+    assert not unknown, f"no such variable: {', '.join(sorted(unknown))}"
+
+
+def check_python(arguments: list[str]) -> None:
+    script, *rest = arguments
+    if script == "manage.py":
+        check_manage(rest)
+    else:
+        assert (PROJECT / script).is_file(), f"there is no {script}"
+
+
+def check_manage(arguments: list[str], *, is_mention: bool = False) -> None:
+    """A mention in the text may be the command's name alone."""
+    name, *rest = arguments
+    app = get_commands().get(name)
+    assert app, f"there is no command {name}"
+    if is_mention and not rest:
+        return
+    command = app if isinstance(app, BaseCommand) else load_command_class(app, name)
+    try:
+        command.create_parser("manage.py", name).parse_args(rest)
+    except (SystemExit, CommandError) as error:
+        raise AssertionError(f"manage.py {' '.join(arguments)}: {error}") from error
+
+
+def check_make(arguments: list[str]) -> None:
+    makefile = (PROJECT / "Makefile").read_text()
+    targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
+    asked = [each for each in arguments if "=" not in each]
+    assert asked and targets.issuperset(asked), f"the Makefile has no target {' '.join(asked)}"
+    for name in (each.partition("=")[0] for each in arguments if "=" in each):
+        assert f"$({name})" in makefile, f"the Makefile has no variable {name}"
+
+
+def check_curl(arguments: list[str], client: Client) -> None:
+    """Send the request to the project; it must succeed."""
+    parser = argparse.ArgumentParser(prog="curl", exit_on_error=False)
+    parser.add_argument("-X", dest="method", default="GET")
+    parser.add_argument("-H", dest="headers", action="append", default=[])
+    parser.add_argument("-d", dest="data")
+    parser.add_argument("-N", action="store_true")
+    parser.add_argument("url")
+    given = parser.parse_args(arguments)
+    parts = urlsplit(given.url if "://" in given.url else f"http://{given.url}")
+    assert parts.netloc == "localhost:8000", f"{parts.netloc} is not where `make up` listens"
+    headers = dict(header.split(": ", 1) for header in given.headers)
+    content_type = headers.pop("Content-Type", "application/octet-stream")
+    if content_type == "application/json":
+        json.loads(given.data)
+    response = client.generic(
+        given.method, f"{parts.path}?{parts.query}", given.data or "", content_type, headers=headers
+    )
+    body = _body(response)
+    assert response.status_code < 300, f"{given.method} {given.url}: {response.status_code} {body}"
+    assert "event: error" not in body, body
+
+
+def _body(response: Any) -> str:
+    if isinstance(response, StreamingHttpResponse) and response.is_async:
+
+        async def read() -> bytes:
+            return b"".join([piece async for piece in response])
+
+        return async_to_sync(read)().decode()
+    assert isinstance(response, HttpResponse)
+    return response.content.decode()
+
+
+def check_celery(arguments: list[str]) -> None:
+    option, app, verb, *rest = arguments
+    assert (option, app) == ("-A", "fabra_project")
+    queues = CELERY[verb].make_context(verb, rest, resilient_parsing=True).params.get("queues") or ""
+    names = queues.split(",") if isinstance(queues, str) else queues
+    assert {queue.name for queue in settings.CELERY_TASK_QUEUES}.issuperset(filter(None, names)), f"queues: {names}"
+
+
+def check_uvicorn(arguments: list[str]) -> None:
+    context = uvicorn.make_context("uvicorn", arguments)
+    import_string(context.params["app"].replace(":", "."))
+
+
+def check_pip(arguments: list[str]) -> None:
+    for option, value in zip(arguments, arguments[1:], strict=False):
+        assert option != "-r" or (PROJECT / value).is_file(), f"there is no {value}"
