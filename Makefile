@@ -4,7 +4,7 @@ INSTALL := @sh fabra_project/stack/install.sh
 # The tests' servers have a folder of their own, so that tests run while the bot does.
 STACK := $(PY) -m fabra_project.stack
 
-.PHONY: up test bench lint install
+.PHONY: up test bench lint lock install
 
 up: install
 	@exec $(STACK) up
@@ -25,3 +25,13 @@ lint:
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@DATABASE_URL=postgresql:///lint REDIS_URL=redis://lint SECRET_KEY=lint $(PY) -m mypy .
+
+# The pins for every Python that the project promises, from the lowest patch of 3.11 that a Debian ships. What is pinned
+# already stays, unless requirements.in asks for another or ARGS says so: make lock ARGS="--upgrade-package soupsieve".
+LOCK := .venv/bin/uv pip compile --quiet --universal --python-version 3.11.2 --fork-strategy fewest \
+    --no-strip-extras --annotation-style line --custom-compile-command "make lock"
+
+lock:
+	$(INSTALL)
+	@$(LOCK) $(ARGS) requirements.in --output-file requirements.txt
+	@$(LOCK) $(ARGS) requirements-dev.in --output-file requirements-dev.txt
