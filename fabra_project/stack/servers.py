@@ -7,6 +7,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from django.core.exceptions import ImproperlyConfigured
+
+from fabra_project.secret_files import env_secret
 from fabra_project.stack.errors import StackError
 from fabra_project.stack.external import check_postgres, check_redis
 from fabra_project.stack.folder import PROJECT, DataFolder, last_lines
@@ -31,7 +34,10 @@ class Servers:
 
 def choose_servers(folder: DataFolder, *, is_fast: bool = False) -> Servers:
     """Check the servers the environment names, and prepare an embedded one for each it does not name."""
-    database_url, redis_url = os.environ.get("DATABASE_URL", ""), os.environ.get("REDIS_URL", "")
+    try:
+        database_url, redis_url = env_secret("DATABASE_URL"), env_secret("REDIS_URL")
+    except ImproperlyConfigured as error:
+        raise StackError(str(error)) from None
     if database_url:
         check_postgres(database_url)
     if redis_url:
