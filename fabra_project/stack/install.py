@@ -19,8 +19,8 @@ VENV = PROJECT / ".venv"
 PYTHON = VENV / "bin" / "python"
 LOG = VENV / "install.log"
 
-UV = [VENV / "bin" / "uv", "pip", "install", "--python", PYTHON]
-PIP = [PYTHON, "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
+UV = VENV / "bin" / "uv"
+PIP = [str(PYTHON), "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
 
 # In this order; each entry is the arguments of one `pip install`, and what to call it. The pins are complete, so no
 # requirement of theirs is followed: that of the embedding model would be torch.
@@ -91,7 +91,9 @@ def install(name: str) -> None:
     for arguments, title in SETS[name]:
         started = time.monotonic()
         say(f"{title} ...")
-        has_uv = has_uv and run([*UV, *arguments], uv_variables())[0] == 0
+        has_uv = (
+            has_uv and run([str(UV), "pip", "install", "--python", str(PYTHON), *arguments], uv_variables())[0] == 0
+        )
         if not has_uv:
             install_with_pip(arguments)
         say(f"done in {time.monotonic() - started:.0f} s")
@@ -102,7 +104,7 @@ def install_uv() -> bool:
     """Tell whether uv is there, which installs in seconds what takes pip a minute."""
     # It is not built from source where it has no wheel, and a machine without a network is not asked for long.
     code, _ = run([*PIP, "--quiet", "--only-binary", ":all:", "--retries", "1", "-r", "requirements-uv.txt"])
-    if code or not UV[0].exists():
+    if code or not UV.exists():
         say("uv is not to be had here: pip installs, which takes a minute")
         return False
     return True
@@ -128,7 +130,7 @@ def install_with_pip(arguments: list[str]) -> None:
         raise InstallError(f"pip failed (exit code {code}); it said last, and {LOG} has all of it:\n{end}")
 
 
-def run(command: Sequence[str | Path], variables: dict[str, str] | None = None) -> tuple[int, list[str]]:
+def run(command: Sequence[str], variables: dict[str, str] | None = None) -> tuple[int, list[str]]:
     """Run an installer, its output in the log, and show how far it is; return its exit code and what it said."""
     environment = {**os.environ, "PIP_USER": "0", "PIP_PROGRESS_BAR": "off", **(variables or {})}
     with LOG.open("a") as log:
