@@ -4,9 +4,11 @@ A stamp in the environment says what was installed, so that a second start does 
 anything is installed, possibly by a Python outside the environment: it imports the standard library alone.
 """
 
+import ast
 import fcntl
 import hashlib
 import os
+import re
 import subprocess
 import sys
 import time
@@ -112,13 +114,13 @@ def install_uv() -> bool:
 
 def uv_variables() -> dict[str, str]:
     """Return the variables by which uv uses the package index that pip was told of; what it was told itself stays."""
-    variables = {}
     told = subprocess.run([PYTHON, "-m", "pip", "config", "list"], capture_output=True, text=True).stdout
-    for line in told.splitlines():
-        name, _, value = line.partition("=")
-        variable = UV_VARIABLES.get(name.rpartition(".")[2])
-        if variable and variable not in os.environ:
-            variables[variable] = value.strip("'")
+    variables = {}
+    for section in ("global", "install", ":env:"):  # each overrides those before
+        for option, variable in UV_VARIABLES.items():
+            found = re.search(rf"^{section}\.{option}=(.+)", told, re.MULTILINE)
+            if found and variable not in os.environ:
+                variables[variable] = " ".join(ast.literal_eval(found[1]).split())
     return variables
 
 

@@ -1,5 +1,7 @@
 """A start waits for a program while it gets on, and shows only what it wrote since that start."""
 
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -47,7 +49,7 @@ def run(folder: DataFolder) -> Iterator[Run]:
 
     yield start
     for process in processes:
-        subprocess.run(["pkill", "-KILL", "-s", str(process.pid)])
+        os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 
