@@ -4,7 +4,7 @@ INSTALL := @sh fabra_project/stack/install.sh
 # The tests' servers have a folder of their own, so that tests run while the bot does.
 STACK := $(PY) -m fabra_project.stack
 
-.PHONY: help up install test bench lint screenshots
+.PHONY: help up install test bench lint lock screenshots
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,13 +22,23 @@ test: ## run the tests, on a PostgreSQL and Redis of their own; ARGS=tests/chat 
 bench: install ## run the benchmarks; ARGS="features --quick" chooses some
 	@exec $(STACK) run --data-dir .data/bench -- sh -c 'python manage.py prepare_assets && exec python -m bench "$$@"' sh $(ARGS)
 
-# Types are read from the settings, which name servers but do not ask them.
+# Types are read from the settings, which can do without servers for that.
 lint: ## check style and types
 	$(INSTALL) dev
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
-	@DATABASE_URL=postgresql:///lint REDIS_URL=redis://lint SECRET_KEY=lint $(PY) -m mypy .
+	@FABRA_WITHOUT_STACK=1 SECRET_KEY=lint $(PY) -m mypy .
 
 screenshots: ## make the pictures of the documentation from the running bot
 	$(INSTALL) dev
 	@$(PY) docs/screenshots.py $(ARGS)
+
+# The pins for every Python that the project promises, from the lowest patch of 3.11 that a Debian ships. What is pinned
+# already stays, unless requirements.in asks for another or ARGS says so: make lock ARGS="--upgrade-package soupsieve".
+LOCK := .venv/bin/uv pip compile --quiet --universal --python-version 3.11.2 --fork-strategy fewest \
+    --no-strip-extras --annotation-style line --custom-compile-command "make lock"
+
+lock: ## resolve the pinned requirements again
+	$(INSTALL)
+	@$(LOCK) $(ARGS) requirements.in --output-file requirements.txt
+	@$(LOCK) $(ARGS) requirements-dev.in --output-file requirements-dev.txt

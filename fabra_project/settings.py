@@ -8,7 +8,9 @@ import environ
 from django.core.exceptions import ImproperlyConfigured
 from kombu.entity import Queue
 
+from fabra_project import no_stack
 from fabra_project.admin_menu import UNFOLD as UNFOLD
+from fabra_project.secret_files import env_secret
 from fabra_project.stack.services import read_services, secret_key
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -19,15 +21,15 @@ DATA_DIR = Path(env.str("FABRA_DATA_DIR", "") or BASE_DIR / ".data").resolve()
 # ---------------------------------------------------------------- services
 
 _services = read_services(DATA_DIR)
-DATABASE_URL = env.str("DATABASE_URL", "") or _services.get("DATABASE_URL", "")
-REDIS_URL = env.str("REDIS_URL", "") or _services.get("REDIS_URL", "")
-if not DATABASE_URL or not REDIS_URL:
-    raise ImproperlyConfigured(
-        "No running stack was found: run `make up`, or set DATABASE_URL and REDIS_URL to servers of your own."
-    )
+DATABASE_URL = env_secret("DATABASE_URL") or _services.get("DATABASE_URL", "")
+REDIS_URL = env_secret("REDIS_URL") or _services.get("REDIS_URL", "")
+# manage.py sets it for commands that read and write no data.
+if not (DATABASE_URL and REDIS_URL) and not env.bool("FABRA_WITHOUT_STACK", False):
+    raise ImproperlyConfigured(no_stack.MESSAGE)
+REDIS_URL = REDIS_URL or "redis://127.0.0.1:1/0"  # where nothing listens
 
-DATABASES: dict[str, Any] = {"default": env.db_url_config(DATABASE_URL)}
-DATABASES["default"]["ENGINE"] = "django.db.backends.postgresql"
+DATABASES: dict[str, Any] = {"default": env.db_url_config(DATABASE_URL) if DATABASE_URL else {}}
+DATABASES["default"]["ENGINE"] = "django.db.backends.postgresql" if DATABASE_URL else "fabra_project.no_stack"
 DATABASES["default"].setdefault("OPTIONS", {})
 # The pool is for the web process only: a prefork worker would share its sockets with its children.
 IS_WEB = env.bool("FABRA_WEB", False)
@@ -59,18 +61,11 @@ CACHES = {
         "KEY_PREFIX": f"{FABRA_REDIS_PREFIX}:cache",
     }
 }
-# For what broadcasts to sockets; the chat's own sockets use none, and live through an outage of Redis.
-CHANNEL_LAYERS = {
-    "default": {
-        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
-        "CONFIG": {"hosts": [REDIS_URL], "prefix": f"{FABRA_REDIS_PREFIX}:channels"},
-    }
-}
 
 # ---------------------------------------------------------------- security
 
 DEBUG = env.bool("DEBUG", False)
-SECRET_KEY = env.str("SECRET_KEY", "") or secret_key(DATA_DIR)
+SECRET_KEY = env_secret("SECRET_KEY") or secret_key(DATA_DIR)
 # What SECRET_KEY was before: webhooks' secrets that derive from it stay valid.
 SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
@@ -282,7 +277,7 @@ FABRA_TRACE_CACHE_TTL = timedelta(days=1)
 
 # ---------------------------------------------------------------- chat
 
-OPENAI_API_KEY = env.str("OPENAI_API_KEY", "")
+OPENAI_API_KEY = env_secret("OPENAI_API_KEY")
 OPENAI_BASE_URL = env.str("OPENAI_BASE_URL", "") or "https://api.openai.com/v1"
 FABRA_CHAT_MODEL = env.str("FABRA_CHAT_MODEL", "gpt-4o-mini")
 FABRA_CHAT_CONTEXT = env.str("FABRA_CHAT_CONTEXT", "chat_context")

@@ -2,11 +2,13 @@
 
 import os
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from fabra_project.stack.errors import StackError
 
 PROJECT = Path(__file__).resolve().parents[2]
+_START_MARK = "== start of"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,12 +63,20 @@ def _private(path: Path) -> Path:
     return path
 
 
+def begin_log(path: Path) -> None:
+    """Mark in a log, which earlier starts wrote to as well, where this one begins."""
+    with path.open("a") as file:
+        file.write(f"{_START_MARK} {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC ==\n")
+
+
 def last_lines(path: Path, count: int = 15) -> str:
-    """Return the end of a log, indented; only its last 20 kB are read."""
+    """Return the end of what this start wrote to a log, indented; only the last 20 kB are read."""
     try:
         with path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - 20_000))
             lines = file.read().decode(errors="replace").splitlines()
     except FileNotFoundError:
         return ""
-    return "\n".join(f"    {line}" for line in lines[-count:])
+    marks = [number for number, line in enumerate(lines) if line.startswith(_START_MARK)]
+    lines = lines[marks[-1] + 1 :] if marks else lines
+    return "\n".join(f"    {line}" for line in lines[-count:] or ["(nothing yet)"])

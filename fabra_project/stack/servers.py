@@ -7,18 +7,22 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from django.core.exceptions import ImproperlyConfigured
+
+from fabra_project.secret_files import env_secret
 from fabra_project.stack.errors import StackError
 from fabra_project.stack.external import check_postgres, check_redis
-from fabra_project.stack.folder import PROJECT, DataFolder, last_lines
+from fabra_project.stack.folder import PROJECT, DataFolder, begin_log, last_lines
 from fabra_project.stack.leftovers import end_leftovers
+from fabra_project.stack.patience import Patience
 from fabra_project.stack.ports import server_ports
 from fabra_project.stack.postgres import Postgres
 from fabra_project.stack.program import Program, child_command, write_programs
+from fabra_project.stack.progress import Progress
 from fabra_project.stack.records import record
 from fabra_project.stack.valkey import Valkey
 
 EMBEDDED: dict[str, type[Postgres] | type[Valkey]] = {"postgres": Postgres, "valkey": Valkey}
-_START_SECONDS = 60  # PostgreSQL after a crash reads its log
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +35,10 @@ class Servers:
 
 def choose_servers(folder: DataFolder, *, is_fast: bool = False) -> Servers:
     """Check the servers the environment names, and prepare an embedded one for each it does not name."""
-    database_url, redis_url = os.environ.get("DATABASE_URL", ""), os.environ.get("REDIS_URL", "")
+    try:
+        database_url, redis_url = env_secret("DATABASE_URL"), env_secret("REDIS_URL")
+    except ImproperlyConfigured as error:
+        raise StackError(str(error)) from None
     if database_url:
         check_postgres(database_url)
     if redis_url:
@@ -57,7 +64,7 @@ def server_programs(servers: Servers) -> list[Program]:
 
 
 @contextmanager
-def running(folder: DataFolder, servers: Servers) -> Iterator[None]:
+def running(folder: DataFolder, servers: Servers, progress: Progress) -> Iterator[None]:
     """Start the embedded servers, without a supervisor, and stop them at the end."""
     write_programs(folder, server_programs(servers))
     try:
@@ -70,19 +77,24 @@ def running(folder: DataFolder, servers: Servers) -> Iterator[None]:
                     f"{name} ended (exit code {code}); the end of its log:\n{last_lines(folder.log(name))}"
                 )
 
-        wait_until_ready(folder, servers, require_alive)
+        wait_until_ready(folder, servers, progress, require_alive)
         yield
     finally:
         end_leftovers(folder)
 
 
-def wait_until_ready(folder: DataFolder, servers: Servers, require_alive: Callable[[str], None]) -> None:
-    """Wait for the embedded servers to take work, and make the database; `require_alive` raises where one cannot."""
-    deadline = time.monotonic() + _START_SECONDS
+def wait_until_ready(
+    folder: DataFolder, servers: Servers, progress: Progress, require_alive: Callable[[str], None]
+) -> None:
+    """Wait for the embedded servers to take work, and make the database; `require_alive` raises where one cannot.
+
+    PostgreSQL after a crash first reads what it had logged, which may take minutes.
+    """
     for server in servers.embedded:
+        patience = Patience(folder, server.name, f"{server.title} to take work", progress)
         while not server.is_ready():
             require_alive(server.name)
-            if time.monotonic() > deadline:
+            if patience.is_over():
                 log = folder.log(server.name)
                 raise StackError(f"{server.title} does not answer; the end of {log}:\n{last_lines(log)}")
             time.sleep(0.05)
@@ -91,6 +103,7 @@ def wait_until_ready(folder: DataFolder, servers: Servers, require_alive: Callab
 
 
 def _start(folder: DataFolder, server: Postgres | Valkey) -> "subprocess.Popen[bytes]":
+    begin_log(folder.log(server.name))
     with folder.log(server.name).open("ab") as log:
         process = subprocess.Popen(
             child_command(server.name),

@@ -9,7 +9,7 @@ import sys
 from collections import Counter
 
 from fabra_project.stack.errors import StackError
-from fabra_project.stack.folder import PROJECT, DataFolder, last_lines
+from fabra_project.stack.folder import PROJECT, DataFolder, begin_log, last_lines
 from fabra_project.stack.leftovers import SUPERVISOR
 from fabra_project.stack.program import Program, child_command, write_programs
 from fabra_project.stack.records import record
@@ -58,6 +58,8 @@ class Supervision:
         self._folder = folder
         self._log = folder.log("supervisord")
         self._log_start = self._log.stat().st_size if self._log.exists() else 0
+        for program in programs:
+            begin_log(folder.log(program.name))
         write_programs(folder, programs)
         config = folder.run / "supervisord.conf"
         config.write_text(supervisor_config(programs))

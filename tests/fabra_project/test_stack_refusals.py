@@ -34,6 +34,7 @@ def test_a_taken_port(tmp_path: Path) -> None:
         ({"DATABASE_URL": "postgresql://u:sesame@[nowhere/x"}, "DATABASE_URL must look like postgresql://"),
         ({"DATABASE_URL": "postgresql://u:sesame@127.0.0.1:1/x"}, "DATABASE_URL: PostgreSQL at 127.0.0.1:1 does not"),
         ({"DATABASE_URL": "postgresql://u:sesame@127.0.0.1:99999/x"}, "DATABASE_URL: PostgreSQL at 127.0.0.1:99999"),
+        ({"DATABASE_URL_FILE": "/no/such/file"}, "DATABASE_URL_FILE: /no/such/file cannot be read"),
         ({"REDIS_URL": "http://:sesame@localhost"}, "REDIS_URL must look like redis://"),
         ({"REDIS_URL": "redis://:sesame@127.0.0.1:1/0"}, "REDIS_URL: Redis at 127.0.0.1:1 does not let us in"),
     ],

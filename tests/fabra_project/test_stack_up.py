@@ -80,6 +80,23 @@ def test_the_bot_from_its_first_start_through_kill_9_to_ctrl_c(folder: Path, url
     assert not (folder / "run" / "services.json").exists()
 
 
+def test_a_web_server_that_cannot_start_is_given_up_with_its_own_last_words(folder: Path, url: str) -> None:
+    log = folder / "logs" / "web.log"
+    with log.open("a") as file:
+        file.write("a failure of yesterday\n")
+    # Read by the web processes alone, which end at it; their parent starts them anew.
+    settings = {"FABRA_DATABASE_POOL": "none", "FABRA_WEB_PROCESSES": "2"}
+    broken = start("up", FABRA_DATA_DIR=str(folder), FABRA_PORT=url.rsplit(":", 1)[1], **settings)
+    try:
+        said, _ = broken.communicate(timeout=120)
+    finally:
+        broken.kill()
+    assert broken.returncode == 1
+    shown = said.partition(f"The end of {log}:")[2]
+    assert "ValueError" in shown
+    assert "a failure of yesterday" not in shown
+
+
 def whatever_dies_is_started_again(folder: Path, url: str) -> None:
     before = {name: recorded_pid(folder, name) for name in PROGRAMS}
     children = [*family(before["web"]), *family(before["worker"])]

@@ -1,0 +1,28 @@
+"""Secrets from the environment, or from files that it names: so Docker, Kubernetes and systemd hand them over.
+
+The stack reads its servers' URLs by it before Django is set up.
+"""
+
+import os
+from pathlib import Path
+
+from django.core.exceptions import ImproperlyConfigured
+
+
+def env_secret(name: str) -> str:
+    """Return the variable of this name, else the content of the file that `<name>_FILE` names, else nothing.
+
+    A file that cannot be read, or says nothing, is an error: what would be used instead is another secret.
+    """
+    value = os.environ.get(name, "")
+    path = os.environ.get(f"{name}_FILE", "")
+    if value or not path:
+        return value
+    try:
+        value = Path(path).read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not text"
+        raise ImproperlyConfigured(f"{name}_FILE: {path} cannot be read: {reason}.") from None
+    if not value:
+        raise ImproperlyConfigured(f"{name}_FILE: {path} is empty.")
+    return value

@@ -1,0 +1,101 @@
+"""A start waits for a program while it gets on, and shows only what it wrote since that start."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from fabra_project.stack import patience
+from fabra_project.stack.folder import DataFolder, begin_log, last_lines
+from fabra_project.stack.patience import Patience
+from fabra_project.stack.progress import Progress
+from fabra_project.stack.records import record
+
+Run = Callable[[str], None]
+
+SLEEP = "import time; time.sleep(60)"
+WRITE = "import time\nwhile True: print('a line', flush=True); time.sleep(0.05)"
+COMPUTE = "while True: pass"
+CHILD_COMPUTES = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {COMPUTE!r}])"
+CHILDREN_END = "import subprocess\nwhile True: subprocess.run(['sleep', '0.1'])"
+
+
+@pytest.fixture(autouse=True)
+def short_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, seconds in (("STILL_SECONDS", 1.5), ("_WORK_SECONDS", 0.1), ("_LOOK_SECONDS", 0.05), ("_SAY_SECONDS", 1)):
+        monkeypatch.setattr(patience, name, seconds)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> DataFolder:
+    return DataFolder(path=tmp_path)
+
+
+@pytest.fixture
+def run(folder: DataFolder) -> Iterator[Run]:
+    """Return a function that runs a script as the program `web`, in a group that is ended after the test."""
+    processes = []
+
+    def start(script: str) -> None:
+        with folder.log("web").open("a") as log:
+            process = subprocess.Popen([sys.executable, "-c", script], stdout=log, start_new_session=True)
+        processes.append(process)
+        record(folder, "web", process.pid)
+
+    yield start
+    for process in processes:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def waited(folder: DataFolder, seconds: float, most_ended: int | None = None) -> float:
+    """Return after how many seconds the wait was over, at most so many."""
+    began = time.monotonic()
+    wait = Patience(folder, "web", "the web server to answer", Progress(), most_ended=most_ended)
+    while not wait.is_over() and time.monotonic() - began < seconds:
+        time.sleep(0.02)
+    return time.monotonic() - began
+
+
+def test_a_program_that_does_nothing_is_given_up(
+    folder: DataFolder, run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(SLEEP)
+    assert 1.5 < waited(folder, 20) < 10
+    assert "waiting for the web server to answer (1 s; " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("script", [WRITE, COMPUTE, CHILD_COMPUTES])
+def test_a_program_that_gets_on_is_waited_for(folder: DataFolder, run: Run, script: str) -> None:
+    run(script)
+    assert waited(folder, 4) >= 4
+
+
+def test_even_a_program_that_gets_on_is_given_up_in_the_end(
+    folder: DataFolder, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "MOST_SECONDS", 2)
+    run(WRITE)
+    assert waited(folder, 20) < 10
+
+
+def test_processes_that_are_started_anew_and_end_are_no_progress(folder: DataFolder, run: Run) -> None:
+    run(CHILDREN_END + "; print('again', flush=True)")
+    assert waited(folder, 20, most_ended=3) < 10
+
+
+def test_only_what_this_start_wrote_is_shown(folder: DataFolder) -> None:
+    log = folder.log("web")
+    log.write_text("a failure of yesterday\n")
+    assert last_lines(log) == "    a failure of yesterday"
+    begin_log(log)
+    assert last_lines(log) == "    (nothing yet)"
+    with log.open("a") as file:
+        file.write("a line of today\n")
+    assert last_lines(log) == "    a line of today"
+    assert "a failure of yesterday" in log.read_text()
