@@ -1,10 +1,11 @@
-"""Charts over time as inline SVG; each column tells its figures under the pointer."""
+"""Charts over time as inline SVG, drawn by a template; each column tells its figures under the pointer."""
 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from django.utils.html import format_html, format_html_join
+from django.template.loader import render_to_string
 from django.utils.safestring import SafeString
 
 _WIDTH, _HEIGHT = 960.0, 200.0
@@ -26,63 +27,58 @@ def bar_chart(labels: Sequence[str], series: Sequence[Series], write: Callable[[
     top = _round_up(max(sums, default=0))
     width, bars = _width(labels), []
     for place in range(len(labels)):
-        height = 0.0
+        sum_so_far = 0.0
         for each in series:
             if value := each.values[place]:
-                height += value
-                bars.append((each.tone, _x(place, width), _y(height, top), max(1.0, width - 2), _DEPTH * value / top))
-    shapes = format_html_join("", '<rect class="fb-t-{}" x="{}" y="{}" width="{}" height="{}"/>', bars)
-    return _chart(labels, series, write, top, shapes)
+                sum_so_far += value
+                bars.append(
+                    {
+                        "tone": each.tone,
+                        "x": _x(place, width),
+                        "y": _y(sum_so_far, top),
+                        "width": max(1.0, width - 2),
+                        "height": round(_DEPTH * value / top, 1),
+                    }
+                )
+    return _chart(labels, series, write, top, {"bars": bars})
 
 
 def line_chart(labels: Sequence[str], series: Sequence[Series], write: Callable[[float], str]) -> SafeString:
     """Draw a line for each series; where a value is missing it is broken."""
     top = _round_up(max((value for each in series for value in each.values if value is not None), default=0))
     width = _ROOM / max(1, len(labels))
-    shapes = format_html_join(
-        "",
-        '<path class="fb-t-{}" d="{}"/>',
-        (
-            (each.tone, _path([(_x(n, width) + width / 2, v) for n, v in enumerate(each.values)], top))
-            for each in series
-        ),
-    )
-    return _chart(labels, series, write, top, shapes)
+    lines = [
+        {"tone": each.tone, "path": _path([(_x(n, width) + width / 2, v) for n, v in enumerate(each.values)], top)}
+        for each in series
+    ]
+    return _chart(labels, series, write, top, {"lines": lines})
 
 
 def _chart(
-    labels: Sequence[str], series: Sequence[Series], write: Callable[[float], str], top: float, shapes: SafeString
+    labels: Sequence[str],
+    series: Sequence[Series],
+    write: Callable[[float], str],
+    top: float,
+    shapes: dict[str, Any],
 ) -> SafeString:
-    grid = format_html_join(
-        "",
-        '<line class="fb-grid" x1="{}" x2="{}" y1="{}" y2="{}"/>'
-        '<text class="fb-axis" text-anchor="end" x="{}" y="{}">{}</text>',
-        (
-            (_LEFT, _WIDTH - _RIGHT, _y(top * part, top), _y(top * part, top), _LEFT - 6, _y(top * part, top) + 4,
-             write(top * part))
-            for part in (0, 0.5, 1)
-        ),
-    )  # fmt: skip
     width, every = _width(labels), max(1, -(-len(labels) // 10))
-    names = format_html_join(
-        "",
-        '<text class="fb-axis" text-anchor="middle" x="{}" y="{}">{}</text>',
-        ((_x(n + 0.5, width), _HEIGHT - 6, label) for n, label in enumerate(labels) if n % every == every // 2),
-    )
-    told = format_html_join(
-        "",
-        '<rect class="fb-told" x="{}" y="{}" width="{}" height="{}"><title>{}</title></rect>',
-        ((_x(n, width), _TOP, width, _DEPTH, _told(n, label, series, write)) for n, label in enumerate(labels)),
-    )
-    legend = format_html_join(
-        "",
-        '<span class="fb-legend"><span class="fb-dot fb-t-{}"></span>{}</span>',
-        ((each.tone, each.name) for each in series),
-    )
-    return format_html(
-        '<div class="fb-legends">{}</div><svg class="fb-chart fb-over-time" viewBox="0 0 {} {}" role="img">{}</svg>',
-        legend, _WIDTH, _HEIGHT, grid + shapes + names + told,
-    )  # fmt: skip
+    columns = [
+        {
+            "label": label,
+            "is_named": place % every == every // 2,
+            "x": _x(place, width),
+            "middle": _x(place + 0.5, width),
+            "told": _told(place, label, series, write),
+        }
+        for place, label in enumerate(labels)
+    ]
+    grid = [{"y": _y(top * part, top), "text": write(top * part)} for part in (0, 0.5, 1)]
+    frame = {
+        "width": _WIDTH, "height": _HEIGHT, "left": _LEFT, "right": _WIDTH - _RIGHT, "top": _TOP, "depth": _DEPTH,
+        "column_width": width,
+    }  # fmt: skip
+    context = {"series": series, "grid": grid, "columns": columns, **frame, **shapes}
+    return render_to_string("admin/charts/over_time.html", context)
 
 
 def _told(place: int, label: str, series: Sequence[Series], write: Callable[[float], str]) -> str:

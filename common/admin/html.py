@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.db import models
+from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
@@ -36,11 +37,7 @@ def badges(texts: Iterable[str], tone: str = "warn") -> SafeString | str:
 def bar(part: float, whole: float, label: str = "", tone: str = "info") -> SafeString:
     """Draw `part` of `whole` as a bar with a label."""
     percent = min(100.0, 100 * part / whole) if whole else 0.0
-    return format_html(
-        '<span class="fb-bar" title="{}"><span class="fb-bar-track"><span class="fb-bar-fill fb-{}"'
-        ' style="width:{}%"></span></span><span class="fb-bar-label">{}</span></span>',
-        label, tone, f"{percent:.1f}", label,
-    )  # fmt: skip
+    return render_to_string("admin/kit/bar.html", {"label": label, "tone": tone, "percent": f"{percent:.1f}"})
 
 
 def pretty(value: Any) -> str:
@@ -95,14 +92,7 @@ def list_link(model: type[models.Model], text: str, **query: Any) -> SafeString:
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[Any]], empty: str = "Nothing here yet.") -> SafeString:
-    lines = [format_html_join("", "<td>{}</td>", ((cell,) for cell in row)) for row in rows]
-    if not lines:
-        return format_html('<span class="fb-empty">{}</span>', empty)
-    return format_html(
-        '<div class="fb-scroll"><table class="fb-table"><thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>',
-        format_html_join("", "<th>{}</th>", ((heading,) for heading in headings)),
-        format_html_join("", "<tr>{}</tr>", ((line,) for line in lines)),
-    )
+    return render_to_string("admin/kit/table.html", {"headings": headings, "rows": list(rows), "empty": empty})
 
 
 def duration(value: timedelta | float | None) -> str:

@@ -1,9 +1,8 @@
-"""Charts as inline SVG."""
+"""Charts as inline SVG, drawn by a template."""
 
 from collections.abc import Sequence
-from typing import Any
 
-from django.utils.html import format_html, format_html_join
+from django.template.loader import render_to_string
 from django.utils.safestring import SafeString
 
 _WIDTH, _HEIGHT = 960.0, 220.0
@@ -14,42 +13,27 @@ def line_chart(labels: Sequence[str], series: dict[str, Sequence[float]], links:
     """Draw values from 0 to 1 as lines, one point for each label, each point a link; "" for nothing."""
     if not labels:
         return ""
-    steps = [0.0, 0.25, 0.5, 0.75, 1.0]
-    grid = format_html_join(
-        "",
-        '<line class="fb-grid" x1="{}" x2="{}" y1="{}" y2="{}"/><text class="fb-axis" x="{}" y="{}">{}</text>',
-        ((_LEFT, _WIDTH - _RIGHT, _y(each), _y(each), 4, _y(each) + 4, f"{each:g}") for each in steps),
-    )
     every = max(1, -(-len(labels) // 12))
-    names = format_html_join(
-        "",
-        '<text class="fb-axis" text-anchor="middle" x="{}" y="{}">{}</text>',
-        ((_x(place, len(labels)), _HEIGHT - 6, label) for place, label in enumerate(labels) if place % every == 0),
-    )
-    lines = format_html_join("", "{}", ((_line(n, *each, labels, links),) for n, each in enumerate(series.items())))
-    legend = format_html_join(
-        "",
-        '<span class="fb-legend"><span class="fb-dot fb-c{}"></span>{}</span>',
-        ((_colour(number), name) for number, name in enumerate(series)),
-    )
-    return format_html(
-        '<div class="fb-legends">{}</div><svg class="fb-chart" viewBox="0 0 {} {}" role="img">{}{}{}</svg>',
-        legend, _WIDTH, _HEIGHT, grid, names, lines,
-    )  # fmt: skip
-
-
-def _line(number: int, name: str, values: Sequence[float], labels: Sequence[str], links: Sequence[str]) -> SafeString:
-    points = [(_x(place, len(values)), _y(value)) for place, value in enumerate(values)]
-    dots: Any = format_html_join(
-        "",
-        '<a href="{}"><circle class="fb-s{}" cx="{}" cy="{}" r="4"><title>{}</title></circle></a>',
-        (
-            (links[place], _colour(number), x, y, f"{name} {values[place]:.4f}, {labels[place]}")
-            for place, (x, y) in enumerate(points)
-        ),
-    )
-    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-    return format_html('<polyline class="fb-s{}" points="{}"/>{}', _colour(number), path, dots)
+    names = [{"x": _x(place, len(labels)), "text": label} for place, label in enumerate(labels) if place % every == 0]
+    lines = [
+        {
+            "name": name,
+            "colour": _colour(number),
+            "dots": [
+                {
+                    "x": _x(place, len(values)),
+                    "y": _y(value),
+                    "link": links[place],
+                    "title": f"{name} {value:.4f}, {labels[place]}",
+                }
+                for place, value in enumerate(values)
+            ],
+        }
+        for number, (name, values) in enumerate(series.items())
+    ]
+    grid = [{"y": _y(step), "text": f"{step:g}"} for step in (0.0, 0.25, 0.5, 0.75, 1.0)]
+    frame = {"width": _WIDTH, "height": _HEIGHT, "left": _LEFT, "right": _WIDTH - _RIGHT}
+    return render_to_string("admin/charts/metrics.html", {"grid": grid, "names": names, "lines": lines, **frame})
 
 
 def _colour(number: int) -> int:

@@ -4,7 +4,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from chat.models import Conversation
+from chat.models import Conversation, Message
 from contexts.models import ContextDefinition, Trace, TraceBody
 from retrieval.models import Chunk
 from tests.chat.admin_rows import fill
@@ -41,6 +41,19 @@ def test_what_users_wrote_is_escaped(trace: Trace, admin_client: Client) -> None
     assert "How &lt;script&gt;alert(1)&lt;/script&gt;?" in page
     for raw in ("<script>alert(1)", "<b>Kept</b>", "<b>Answer</b>", "<i>H</i>"):
         assert raw not in page
+
+
+def test_answers_are_rendered_and_questions_are_not(trace: Trace, admin_client: Client) -> None:
+    answer = "Use the **link in the *mail*** [1] <img src=x onerror=alert(1)> [x](javascript:alert(1))"
+    Trace.objects.update(answer=answer)
+    Message.objects.update(text=answer, citations=[{"number": 1}])
+    conversation = reverse("admin:chat_conversation_change", args=[Conversation.objects.get().pk])
+    rendered = '<strong>link in the <em>mail</em></strong> <span class="cite">1</span> &lt;img src=x'
+    for page in (page_of(admin_client, trace), admin_client.get(conversation).content.decode()):
+        assert rendered in page
+        assert "<img src=x" not in page
+        assert 'href="javascript:' not in page
+    assert "Use the **link in the *mail*** [1] &lt;img src=x" in page  # the user's message of the conversation
 
 
 def test_altered_evidence_is_called_so(trace: Trace, admin_client: Client) -> None:

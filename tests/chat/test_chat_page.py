@@ -1,30 +1,17 @@
 """The chat page in a real browser, against a real server: answers, safety, stopping, errors and reconnecting."""
 
 import json
-import os
 import re
-import signal
-import socket
-import subprocess
-import sys
 import threading
 import time
-import urllib.request
-import uuid
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
-import psycopg
 import pytest
-import redis
-from django.conf import settings
-from django.db import connection
 
-CHROMIUM = Path("/usr/bin/chromium")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+from tests.chat.browser import CHROMIUM, FLAGS, Server, own_database
+
 HOSTILE = "<script>document.title='run'</script> <img src=x onerror=\"document.title='run'\">"
 RESET = (
     f"# Reset your password\n\nClick **Forgot password?**. The link in the mail is valid for 60 minutes.\n\n{HOSTILE}"
@@ -73,54 +60,10 @@ class StubModel(BaseHTTPRequestHandler):
         pass
 
 
-class Server:
-    """uvicorn in a process of its own, on the test database."""
-
-    def __init__(self, **environment: str) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}/"
-        self.environment = environment
-        self.start()
-
-    def start(self) -> None:
-        command = [sys.executable, "-m", "uvicorn", "fabra_project.asgi:application", "--port", str(self.port)]
-        self.process = subprocess.Popen(
-            [*command, "--lifespan", "off", "--log-level", "warning", "--timeout-graceful-shutdown", "1"],
-            env=os.environ | self.environment,
-            cwd=settings.BASE_DIR,
-        )
-
-    def wait(self) -> "Server":
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline and self.process.poll() is None:
-            try:
-                urllib.request.urlopen(f"{self.url}healthz", timeout=1).close()
-                return self
-            except OSError:
-                time.sleep(0.1)
-        raise AssertionError("The server did not start; its output is above.")
-
-    def stop(self) -> None:
-        self.process.send_signal(signal.SIGTERM)
-        try:
-            self.process.wait(5)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-
-
-# A process of its own fills the database: the browser's driver keeps an event loop in this thread, where Django
-# refuses the ORM.
 PREPARE = """
 import json, sys
-import django
-django.setup()
-from django.core.management import call_command
 from chat.models import Customer
 from retrieval.indexing.documents import index_document
-call_command("migrate", verbosity=0)
 for entity_id, text in json.load(sys.stdin).items():
     index_document("knowledge_base", entity_id, text)
 Customer.objects.create(user_id="user_1", name="Mara <b>L</b>", tier="premium")
@@ -130,32 +73,9 @@ Customer.objects.create(user_id="user_2", name="Jonas", tier="free")
 
 @pytest.fixture(scope="module")
 def environment() -> Iterator[dict[str, str]]:
-    """What a server of this file runs with: a database and Redis keys of its own, which are gone afterwards."""
-    given, name = connection.settings_dict, f"test_page_{uuid.uuid4().hex[:12]}"
-    place = f"{given['HOST']}:{given['PORT'] or 5432}"
-    address = f"postgres://{quote(given['USER'])}:{quote(given['PASSWORD'])}@{place}"
-    variables = {
-        "DATABASE_URL": f"{address}/{name}",
-        "REDIS_URL": settings.REDIS_URL,
-        "FABRA_REDIS_PREFIX": f"test:page:{name}",
-        "FABRA_LIMIT_DEFAULT": "1",
-        "DEBUG": "1",
-        "OPENAI_API_KEY": "",
-    }
-    with psycopg.connect(f"{address}/postgres", autocommit=True) as admin:
-        admin.execute(f"CREATE DATABASE {name}")
-        try:
-            documents = json.dumps({"reset": RESET, "refunds": REFUNDS})
-            subprocess.run(
-                [sys.executable, "-c", PREPARE], input=documents.encode(), env=os.environ | variables,
-                cwd=settings.BASE_DIR, check=True, timeout=60,
-            )  # fmt: skip
-            yield variables
-        finally:
-            admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
-            with redis.Redis.from_url(settings.REDIS_URL) as client:
-                for key in client.scan_iter(f"{variables['FABRA_REDIS_PREFIX']}:*", count=1000):
-                    client.delete(key)
+    """What a server of this file runs with."""
+    with own_database(PREPARE, json.dumps({"reset": RESET, "refunds": REFUNDS}), FABRA_LIMIT_DEFAULT="1") as variables:
+        yield variables
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,99 @@
+"""What tests in a real browser stand on: a server in a process of its own, on a database of its own."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+import psycopg
+import redis
+from django.conf import settings
+from django.db import connection
+
+CHROMIUM = Path("/usr/bin/chromium")
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+_MIGRATE = """
+import django
+django.setup()
+from django.core.management import call_command
+call_command("migrate", verbosity=0)
+"""
+
+
+class Server:
+    """uvicorn in a process of its own, on the test database."""
+
+    def __init__(self, **environment: str) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}/"
+        self.environment = environment
+        self.start()
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "uvicorn", "fabra_project.asgi:application", "--port", str(self.port)]
+        self.process = subprocess.Popen(
+            [*command, "--lifespan", "off", "--log-level", "warning", "--timeout-graceful-shutdown", "1"],
+            env=os.environ | self.environment,
+            cwd=settings.BASE_DIR,
+        )
+
+    def wait(self) -> "Server":
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline and self.process.poll() is None:
+            try:
+                urllib.request.urlopen(f"{self.url}healthz", timeout=1).close()
+                return self
+            except OSError:
+                time.sleep(0.1)
+        raise AssertionError("The server did not start; its output is above.")
+
+    def stop(self) -> None:
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(5)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+@contextmanager
+def own_database(prepare: str, given: str = "", **more: str) -> Iterator[dict[str, str]]:
+    """Give the environment of a new database with Redis keys of its own; both are gone afterwards.
+
+    `prepare` is code that fills it, with `given` as its input, in a process of its own: the browser's driver keeps an
+    event loop in this thread, where Django refuses the ORM.
+    """
+    server, name = connection.settings_dict, f"test_page_{uuid.uuid4().hex[:12]}"
+    place = f"{server['HOST']}:{server['PORT'] or 5432}"
+    address = f"postgres://{quote(server['USER'])}:{quote(server['PASSWORD'])}@{place}"
+    variables = {
+        "DATABASE_URL": f"{address}/{name}",
+        "REDIS_URL": settings.REDIS_URL,
+        "FABRA_REDIS_PREFIX": f"test:page:{name}",
+        "DEBUG": "1",
+        "OPENAI_API_KEY": "",
+        **more,
+    }
+    with psycopg.connect(f"{address}/postgres", autocommit=True) as admin:
+        admin.execute(f"CREATE DATABASE {name}")
+        try:
+            subprocess.run(
+                [sys.executable, "-c", _MIGRATE + prepare], input=given.encode(), env=os.environ | variables,
+                cwd=settings.BASE_DIR, check=True, timeout=60,
+            )  # fmt: skip
+            yield variables
+        finally:
+            admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+            with redis.Redis.from_url(settings.REDIS_URL) as client:
+                for key in client.scan_iter(f"{variables['FABRA_REDIS_PREFIX']}:*", count=1000):
+                    client.delete(key)
