@@ -37,7 +37,7 @@ def installed() -> dict[str, SpecifierSet]:
         except importlib.metadata.PackageNotFoundError:  # its marker is for another Python or platform
             continue
         if pin.specifier.contains(metadata["Version"], prereleases=True):
-            found[pin.name] = SpecifierSet(metadata["Requires-Python"] or "")
+            found[pin.name] = SpecifierSet(metadata.get("Requires-Python", ""))
     return found
 
 

@@ -27,7 +27,12 @@ CHILDREN_END = "import subprocess\nwhile True: subprocess.run(['sleep', '0.1'])"
 
 @pytest.fixture(autouse=True)
 def short_times(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, seconds in (("STILL_SECONDS", 1.5), ("_WORK_SECONDS", 0.1), ("_LOOK_SECONDS", 0.05), ("_SAY_SECONDS", 1)):
+    for name, seconds in (
+        ("STILL_SECONDS", 1.2),
+        ("_WORK_SECONDS", 0.1),
+        ("_LOOK_SECONDS", 0.05),
+        ("_SAY_SECONDS", 1.0),
+    ):
         monkeypatch.setattr(patience, name, seconds)
 
 
@@ -66,14 +71,14 @@ def test_a_program_that_does_nothing_is_given_up(
     folder: DataFolder, run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run(SLEEP)
-    assert 1.5 < waited(folder, 20) < 10
+    assert 1.2 < waited(folder, 20) < 10
     assert "waiting for the web server to answer (1 s; " in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("script", [WRITE, COMPUTE, CHILD_COMPUTES])
 def test_a_program_that_gets_on_is_waited_for(folder: DataFolder, run: Run, script: str) -> None:
     run(script)
-    assert waited(folder, 4) >= 4
+    assert waited(folder, 3) >= 3
 
 
 def test_even_a_program_that_gets_on_is_given_up_in_the_end(
