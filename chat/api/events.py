@@ -93,9 +93,8 @@ def _record_all(items: list[Any], sender: str) -> list[tuple[Event, bool]]:
             wrong[position] = error
     with transaction.atomic():
         results = record_events(list(events.values()), Event.Source.API, sender=sender)
-        for position, result in zip(events, results, strict=True):
-            if isinstance(result, FabraError):
-                wrong[position] = result
+        pairs = zip(events, results, strict=True)
+        wrong |= {position: result for position, result in pairs if isinstance(result, FabraError)}
         if wrong:
             raise BatchRefused(sorted(wrong.items()))
     return [result for result in results if not isinstance(result, FabraError)]

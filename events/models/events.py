@@ -201,10 +201,14 @@ class Event(models.Model):
         elif any(outcome.is_permanent for outcome in failed) or self.attempts >= settings.FABRA_EVENT_MAX_ATTEMPTS:
             self.state = Event.State.DEAD
         else:
-            wait_s = min(_BACKOFF_MAX_S, _BACKOFF_S * 2 ** (self.attempts - 1)) * random.uniform(0.75, 1.25)
+            wait_s = min(_BACKOFF_MAX_S, _BACKOFF_S * 2 ** (self.attempts - 1)) * _jitter()
             self.state, self.finished_at = Event.State.RETRYING, None
             self.next_attempt_at = timezone.now() + timedelta(seconds=wait_s)
         self.save(update_fields=["state", "error", "finished_at", "next_attempt_at"])
+
+
+def _jitter() -> float:
+    return random.uniform(0.75, 1.25)  # noqa: S311 (no secret)
 
 
 class EventEdit(models.Model):

@@ -102,18 +102,18 @@ class Supervision:
 
 def supervisor_config(programs: list[Program]) -> str:
     parts = [_HEAD, *(["user=root\n"] if os.geteuid() == 0 else [])]
-    for program in programs:
-        parts.append(
-            _PROGRAM.format(
-                name=program.name,
-                command=_escaped(shlex.join(child_command(program.name))),
-                directory=_escaped(str(PROJECT)),
-                start_seconds=1 if program.is_server else 5,
-                stop_signal=signal.Signals(program.stop_signal).name.removeprefix("SIG"),
-                # PostgreSQL's own processes end with it, in order.
-                is_killed_as_group="false" if program.is_server else "true",
-            )
+    parts += [
+        _PROGRAM.format(
+            name=program.name,
+            command=_escaped(shlex.join(child_command(program.name))),
+            directory=_escaped(str(PROJECT)),
+            start_seconds=1 if program.is_server else 5,
+            stop_signal=signal.Signals(program.stop_signal).name.removeprefix("SIG"),
+            # PostgreSQL's own processes end with it, in order.
+            is_killed_as_group="false" if program.is_server else "true",
         )
+        for program in programs
+    ]
     for name, is_server, priority in (("servers", True, 10), ("apps", False, 20)):
         names = [program.name for program in programs if program.is_server is is_server]
         if names:

@@ -94,7 +94,7 @@ def test_rows_without_key_or_time_are_refused(level: None) -> None:
         {"tank_id": "a"},
         {"tank_id": "a", "event_timestamp": datetime(2026, 1, 1)},
         {"tank_id": "a", "event_timestamp": START, "known_at": "yesterday"},
-    ]:  # noqa: DTZ001
+    ]:
         with pytest.raises(InvalidInput):
             async_to_sync(store.get_historical_features)([row], ["level"])
 

@@ -78,7 +78,7 @@ def test_any_number_of_features_is_one_round_trip(
     Robot: type,
     speed: Any,
     django_assert_num_queries: Any,
-    monkeypatch: Any,  # noqa: N803
+    monkeypatch: Any,
 ) -> None:
     for name in "abcdefgh":
         feature(entity=Robot, name=name)(lambda robot_id: 1)

@@ -165,9 +165,9 @@ def test_the_index_goes_when_it_is_told_to_stop(collection: dict[str, Path]) -> 
 def test_what_a_killed_evaluation_left_goes_with_the_next_and_a_living_one_stays(collection: dict[str, Path]) -> None:
     script = (
         "import django; django.setup()\n"
-        "from retrieval.evaluation import beir, workbench\n"
-        "with workbench.own_index() as name:\n"
-        "    workbench.fill(name, [beir.CorpusDocument(id='a', title='A', text='Text.')])\n"
+        "from retrieval.evaluation import beir, temporary_index\n"
+        "with temporary_index.own_index() as name:\n"
+        "    temporary_index.fill(name, [beir.CorpusDocument(id='a', title='A', text='Text.')])\n"
         "    print(name, flush=True)\n"
         "    input()\n"
     )
