@@ -23,11 +23,11 @@ class Message:
 
 def messages(*queues: str) -> list[Message]:
     """Return the messages of these queues, or of all, oldest first."""
-    found = []
-    for queue in queues or QUEUES:
-        for text in reversed(plain_redis().lrange(redis_key("celery", queue), 0, -1)):
-            found.append(_message(json.loads(text), queue))
-    return found
+    return [
+        _message(json.loads(text), queue)
+        for queue in queues or QUEUES
+        for text in reversed(plain_redis().lrange(redis_key("celery", queue), 0, -1))
+    ]
 
 
 def _message(message: dict[str, Any], queue: str) -> Message:

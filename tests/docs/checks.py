@@ -2,6 +2,7 @@
 
 import argparse
 import importlib.util
+import itertools
 import json
 import re
 from functools import cache
@@ -142,5 +143,5 @@ def check_uvicorn(arguments: list[str]) -> None:
 
 
 def check_pip(arguments: list[str]) -> None:
-    for option, value in zip(arguments, arguments[1:], strict=False):
+    for option, value in itertools.pairwise(arguments):
         assert option != "-r" or (PROJECT / value).is_file(), f"there is no {value}"

@@ -118,9 +118,9 @@ def test_the_same_id_twice_is_one_event(handled: list[str]) -> None:
 
 
 def test_a_rolled_back_save_publishes_nothing(handled: list[str]) -> None:
-    with pytest.raises(RuntimeError), transaction.atomic():
+    with transaction.atomic():
         record()
-        raise RuntimeError
+        transaction.set_rollback(True)
     assert not Event.objects.exists()
 
 
@@ -265,9 +265,9 @@ class TestBus:
             assert self.publish() is None
             assert plain_redis().xlen(bus.stream_key()) == 0
         assert plain_redis().xlen(bus.stream_key()) == 1
-        with pytest.raises(RuntimeError), transaction.atomic():
+        with transaction.atomic():
             self.publish()
-            raise RuntimeError
+            transaction.set_rollback(True)
         assert plain_redis().xlen(bus.stream_key()) == 1
 
     @pytest.mark.django_db(transaction=True)

@@ -75,7 +75,7 @@ def test_however_many_ask_at_once_it_computes_once(speed: Any) -> None:
 
 
 def test_any_number_of_features_is_one_round_trip(
-    Robot: type,
+    Robot: type,  # noqa: N803 (an entity's name)
     speed: Any,
     django_assert_num_queries: Any,
     monkeypatch: Any,

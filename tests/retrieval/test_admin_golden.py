@@ -193,7 +193,7 @@ def test_runs_are_drawn_over_time_and_compared(index: Index, admin_client: Clien
     page = response.context["page"]
     assert (page["before"], page["worse"], page["better"], page["missed"]) == (first, 1, 0, 1)
     assert page["questions"][0]["text"] == worse.question
-    assert [hit["document_id"] for hit in page["questions"][0]["found"]][0] == "billing"
+    assert page["questions"][0]["found"][0]["document_id"] == "billing"
     alone = admin_client.get(reverse(RUN, args=[second.pk]), {"with": "none"}).context["page"]
     assert alone["before"] is None
     odd = admin_client.post(reverse(RUNS), {"action": "compare_two", "_selected_action": [first.pk]})

@@ -222,7 +222,7 @@ def test_bad_options_are_refused(collection: dict[str, Path], tmp_path: Path) ->
     for options in [{"modes": "magic"}, {"top_k": 9}, {"top_k": 101}, {"limit": 0}]:
         with pytest.raises(CommandError):
             run(collection, **options)
-    with pytest.raises(CommandError, match="none.jsonl cannot be read"):
+    with pytest.raises(CommandError, match=r"none\.jsonl cannot be read"):
         run(collection | {"corpus": tmp_path / "none.jsonl"})
     assert not Index.objects.exists()
 

@@ -265,7 +265,7 @@ def test_two_runs_are_compared_question_by_question(index: Index) -> None:
     after = runs.open_run("docs", started_by="test")
     runs.execute_run(after.pk)
     changes = runs.compare(before, after)
-    assert [change.question for change in changes][0] == QUESTIONS[0].question
+    assert changes[0].question == QUESTIONS[0].question
     assert changes[0].gain < 0
     gone = next(change for change in changes if change.question == QUESTIONS[1].question)
     assert (gone.after, gone.gain) == (None, 0)
