@@ -59,6 +59,8 @@ CACHES = {
         "BACKEND": "django_redis.cache.RedisCache",
         "LOCATION": REDIS_URL,
         "KEY_PREFIX": f"{FABRA_REDIS_PREFIX}:cache",
+        # What is cached can be computed: a Redis that is down or hangs delays nothing by more than this.
+        "OPTIONS": {"SOCKET_CONNECT_TIMEOUT": 0.1, "SOCKET_TIMEOUT": 0.1, "IGNORE_EXCEPTIONS": True},
     }
 }
 

@@ -47,6 +47,7 @@ def own_redis_keys(settings: Any) -> Iterator[None]:
     import redis
 
     settings.FABRA_REDIS_PREFIX = PREFIX
+    settings.CACHES = {"default": django_settings.CACHES["default"] | {"KEY_PREFIX": f"{PREFIX}:cache"}}
     yield
     try:
         client = redis.Redis.from_url(django_settings.REDIS_URL)

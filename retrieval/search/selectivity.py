@@ -1,7 +1,8 @@
 """How many chunks a filter leaves, to choose between measuring all of them and the approximate indexes."""
 
-import time
+import hashlib
 
+from django.core.cache import cache
 from django.db import connection
 
 from common.validation import to_json
@@ -10,26 +11,30 @@ from retrieval.search.filters import Conditions
 FEW = 15
 """Up to so many times the square root of all chunks an exact scan is the faster one, and its recall is whole.
 
-Its work grows with the chunks that are left, that of walking the HNSW with how many must be passed over for each of
-them: a million chunks are worth walking from 15,000, and 100,000 from 4,700.
+Its work grows with the chunks that are left, that of reading the HNSW with how many must be skipped for each of
+them: a million chunks are worth the HNSW from 15,000, and 100,000 from 4,700.
 """
 _SECONDS = 60
-_MOST_ENTRIES = 1000
-
-_known: dict[str, tuple[float, bool]] = {}
 
 
 def is_selective(generation_id: int, chunk_count: int, where: Conditions) -> bool:
     """Return whether so few of the generation's chunks fulfil the conditions that all of them are measured.
 
-    The answer is kept for a minute: an old one costs time or, where it left a result short, an exact search after
+    The answer is cached for a minute: an old one costs time or, where it left a result short, an exact search after
     it, never a hit.
     """
-    key = f"{connection.alias} {generation_id} {where.sql} {to_json(where.parameters, 'filters')}"
-    now = time.monotonic()
-    known = _known.get(key)
-    if known and known[0] > now:
-        return known[1]
+    if not where.sql:
+        return chunk_count <= FEW * chunk_count**0.5
+    conditions = f"{generation_id} {where.sql} {to_json(where.parameters, 'filters')}"
+    key = f"selective:{hashlib.sha256(conditions.encode()).hexdigest()}"
+    known = cache.get(key)
+    if known is None:
+        known = _count(generation_id, chunk_count, where)
+        cache.set(key, known, _SECONDS)
+    return bool(known)
+
+
+def _count(generation_id: int, chunk_count: int, where: Conditions) -> bool:
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT count(*) <= %(few)s FROM (SELECT FROM retrieval_chunk c "
@@ -37,7 +42,4 @@ def is_selective(generation_id: int, chunk_count: int, where: Conditions) -> boo
             {**where.parameters, "few": int(FEW * chunk_count**0.5)},
         )
         (answer,) = cursor.fetchone()
-    if len(_known) >= _MOST_ENTRIES:
-        _known.clear()
-    _known[key] = (now + _SECONDS, answer)
     return bool(answer)

@@ -7,6 +7,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
+from django.core.cache import cache
 from django.db import connection, connections
 from django.db.models import Sum
 from django.test.utils import CaptureQueriesContext
@@ -16,7 +17,6 @@ from retrieval.errors import EmbedderUnavailable
 from retrieval.generations import hnsw
 from retrieval.indexing.documents import delete_document, index_document
 from retrieval.models import Chunk, Generation, Index, LexemeCount
-from retrieval.search import selectivity
 from retrieval.search.execute import search_plain
 from retrieval.search.lexemes import crowded_generations, lexical_text, merge_counts
 from retrieval.search.ranking import depth
@@ -161,7 +161,7 @@ def test_the_indexes_of_a_generation_change_no_best_hit(monkeypatch: pytest.Monk
     exact = {mode: search_plain("docs", "keel lagoon", 10, mode=mode).hits for mode in modes}
     hnsw.build_hnsw(generation.pk)
     monkeypatch.setattr("retrieval.search.selectivity.FEW", 0)
-    monkeypatch.setattr(selectivity, "_known", {})
+    cache.clear()
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE retrieval_chunk")
         cursor.execute("SET enable_seqscan = off")
@@ -182,7 +182,7 @@ def test_two_common_words_come_before_the_rarest_one(plain_index: Index, monkeyp
     index_document("docs", "both", "buoy cargo", title="buoy")
     fill(corpus)
     monkeypatch.setattr("retrieval.search.selectivity.FEW", 0)
-    monkeypatch.setattr(selectivity, "_known", {})
+    cache.clear()
     Generation.objects.update(has_hnsw=True)
     # Of independent words 18 chunks would have a pair with "anchor", 12 "buoy cargo" and 30 "anchor" alone.
     monkeypatch.setattr("retrieval.search.ranking.REACH", 0.25)
@@ -197,7 +197,7 @@ def test_a_search_sets_how_far_it_walks_for_itself_alone(plain_index: Index, mon
     fill({"a": "anchor", "b": "buoy"})
     Generation.objects.update(has_hnsw=True)
     monkeypatch.setattr("retrieval.search.selectivity.FEW", 0)
-    monkeypatch.setattr(selectivity, "_known", {})
+    cache.clear()
     with CaptureQueriesContext(connection) as queries:
         search_plain("docs", "anchor", 1)
     assert any("set_config('hnsw.ef_search', '128', true)" in each["sql"] for each in queries)
