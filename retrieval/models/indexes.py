@@ -1,4 +1,4 @@
-"""Indexes and their generations."""
+"""The tables of indexes and their generations."""
 
 from functools import cache
 
@@ -9,7 +9,7 @@ from common.sql.statements import planned_cursor
 
 class IndexManager(models.Manager["Index"]):
     def named(self, name: str) -> "Index | None":
-        """Return an index with the generation that serves its searches, if there is one; every search asks for it."""
+        """Return an index with its serving generation, or None; every search calls this."""
         with planned_cursor() as cursor:
             cursor.execute(_named_sql(), [str(name)])
             row = cursor.fetchone()
@@ -24,13 +24,13 @@ class IndexManager(models.Manager["Index"]):
 
 @cache
 def _fields(model: type[models.Model]) -> list[str]:
-    # JSON comes as text from a cursor of one's own; what is left out is read when somebody asks for it.
+    # A raw cursor returns JSON as text; these fields are deferred, so Django reads them when they are accessed.
     return [field.attname for field in model._meta.concrete_fields if not isinstance(field, models.JSONField)]
 
 
 @cache
 def _named_sql() -> str:
-    # By hand: the ORM takes longer to write it than PostgreSQL to answer.
+    # Raw SQL, since the ORM takes longer to compile the query than PostgreSQL to execute it.
     columns = [f'i."{name}"' for name in _fields(Index)] + [f'g."{name}"' for name in _fields(Generation)]
     return (
         f"SELECT {', '.join(columns)} FROM retrieval_index i "
@@ -39,7 +39,7 @@ def _named_sql() -> str:
 
 
 class Index(models.Model):
-    """A named collection of documents; `version` moves with every commit that changes what a search finds."""
+    """A named collection of documents; `version` increases with every commit that changes what a search finds."""
 
     class Mode(models.TextChoices):
         HYBRID = "hybrid"
@@ -83,9 +83,9 @@ class Index(models.Model):
 
 
 class Generation(models.Model):
-    """One embedding of an index: a model, its dimension, and the chunks made for it.
+    """One embedding of an index: a model, its dimension, and the chunks embedded with it.
 
-    The index names the one that serves searches; the others are kept up to date beside it.
+    The index names the generation that serves searches; the others are kept up to date.
     """
 
     class State(models.TextChoices):

@@ -1,4 +1,4 @@
-"""How many chunks a filter leaves, to choose between measuring all of them and the approximate indexes."""
+"""Decide between an exact scan and the approximate indexes, by how many chunks a filter leaves."""
 
 import time
 
@@ -8,22 +8,22 @@ from common.validation import to_json
 from retrieval.search.filters import Conditions
 
 FEW = 15
-"""Up to so many times the square root of all chunks an exact scan is the faster one, and its recall is whole.
+"""An exact scan is faster, and has full recall, up to this many times the square root of the number of all chunks.
 
-Its work grows with the chunks that are left, that of walking the HNSW with how many must be passed over for each of
-them: a million chunks are worth walking from 15,000, and 100,000 from 4,700.
+Its cost grows with the number of chunks that the filter leaves; the cost of the HNSW grows with how many chunks it must
+skip for each of them. With a million chunks the HNSW is faster from 15,000 left, with 100,000 from 4,700.
 """
-_SECONDS = 60
-_MOST_ENTRIES = 1000
+_KEPT_S = 60
+_MAX_ENTRIES = 1000
 
 _known: dict[str, tuple[float, bool]] = {}
 
 
 def is_selective(generation_id: int, chunk_count: int, where: Conditions) -> bool:
-    """Return whether so few of the generation's chunks fulfil the conditions that all of them are measured.
+    """Return whether so few of the generation's chunks meet the conditions that an exact scan is faster.
 
-    The answer is kept for a minute: an old one costs time or, where it left a result short, an exact search after
-    it, never a hit.
+    The answer is cached for a minute. An outdated one costs time or, where the result is too short, an additional exact
+    search; it never loses a hit.
     """
     key = f"{connection.alias} {generation_id} {where.sql} {to_json(where.parameters, 'filters')}"
     now = time.monotonic()
@@ -37,7 +37,7 @@ def is_selective(generation_id: int, chunk_count: int, where: Conditions) -> boo
             {**where.parameters, "few": int(FEW * chunk_count**0.5)},
         )
         (answer,) = cursor.fetchone()
-    if len(_known) >= _MOST_ENTRIES:
+    if len(_known) >= _MAX_ENTRIES:
         _known.clear()
-    _known[key] = (now + _SECONDS, answer)
+    _known[key] = (now + _KEPT_S, answer)
     return bool(answer)
