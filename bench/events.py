@@ -53,8 +53,8 @@ def _measure(rounds: int) -> list[Row]:
     forget_documents()
     floor, goal = Spread.of(floor_times), Limit(p50=150, p95=500)
     return [
-        Row(what=f"events: {name} to searchable", ours=Spread.of(each), floor=floor, goal=goal)
-        for name, each in times.items()
+        Row(what=f"events: {name} to searchable", ours=Spread.of(samples), floor=floor, goal=goal)
+        for name, samples in times.items()
     ]
 
 

@@ -29,7 +29,7 @@ def _measure(count: int) -> Row:
         for at in [number * 37 % (len(words) - _WORDS)]
     ]
     embedder = get_embedder()
-    passages = [each.embedded_text for text in texts for each in split("", text, embedder)]
+    passages = [passage.embedded_text for text in texts for passage in split("", text, embedder)]
     embedder.embed(passages[:32])
     name = f"bench-bulk-{uuid.uuid4().hex}"
     try:

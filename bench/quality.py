@@ -9,7 +9,7 @@ from asgiref.sync import sync_to_async
 from bench.figures import Goal, Row, Spread, say
 from retrieval.embedders import get_embedder
 from retrieval.evaluation import beir, metrics, temporary_index
-from retrieval.evaluation.benchmark import Question, questions_of
+from retrieval.evaluation.benchmark import JudgedQuery, judged_queries
 from retrieval.evaluation.benchmark import measure as measure_mode
 
 _DATA = Path(os.environ.get("FABRA_TEST_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")
@@ -31,28 +31,28 @@ async def measure(*, is_quick: bool) -> list[Row]:
 
 def _measure(name: str, limit: int) -> list[Row]:
     folder = _DATA / name
-    queries, qrels = beir.read_queries(folder / "queries.jsonl"), beir.read_qrels(folder / "qrels" / "test.tsv")
+    texts, qrels = beir.read_queries(folder / "queries.jsonl"), beir.read_qrels(folder / "qrels" / "test.tsv")
     documents = beir.read_corpus(folder / "corpus.jsonl")
-    questions = questions_of(queries, qrels, documents, limit)
+    queries = judged_queries(texts, qrels, documents, limit)
     with temporary_index.own_index() as index:
         temporary_index.fill(index, documents)
-        found = {mode: measure_mode(index, questions, mode) for mode in ("semantic", "lexical", "hybrid")}
+        found = {mode: measure_mode(index, queries, mode) for mode in ("semantic", "lexical", "hybrid")}
     legs = {mode: result.means["ndcg@10"] for mode, result in found.items()}
     say(f"{name}: " + ", ".join(f"{mode} nDCG@10 {value:.4f}" for mode, value in legs.items()))
     return [
         _row(f"nDCG@10: {name} | better leg", legs["hybrid"], max(legs["semantic"], legs["lexical"]), goal=1),
-        _row(f"nDCG@10: {name}, semantic | bare", legs["semantic"], _bare_ndcg(documents, questions), goal=0.985),
+        _row(f"nDCG@10: {name}, semantic | bare", legs["semantic"], _bare_ndcg(documents, queries), goal=0.985),
     ]
 
 
-def _bare_ndcg(documents: list[beir.CorpusDocument], questions: list[Question]) -> float:
+def _bare_ndcg(documents: list[beir.CorpusDocument], queries: list[JudgedQuery]) -> float:
     """Return what the embedder reaches as published figures have it: one vector a document, cut at its limit."""
     embedder = get_embedder()
-    vectors = np.array(embedder.embed([f"{each.title} {each.text}" for each in documents]))
+    vectors = np.array(embedder.embed([f"{document.title} {document.text}" for document in documents]))
     values = []
-    for question in questions:
-        order = np.argsort(-(vectors @ embedder.embed_query(question.text)), kind="stable")
-        values.append(metrics.ndcg([documents[place].id for place in order[:10]], question.grades, 10))
+    for query in queries:
+        order = np.argsort(-(vectors @ embedder.embed_query(query.text)), kind="stable")
+        values.append(metrics.ndcg([documents[position].id for position in order[:10]], query.grades, 10))
     return metrics.mean(values)
 
 

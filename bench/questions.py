@@ -28,7 +28,7 @@ _ENDINGS = (
 @cache
 def sample_questions() -> list[str]:
     """Return the questions that the sample's articles answer."""
-    return [each["question"] for each in json.loads((_FOLDER / "questions.json").read_text())]
+    return [row["question"] for row in json.loads((_FOLDER / "questions.json").read_text())]
 
 
 @cache

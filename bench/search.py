@@ -52,7 +52,7 @@ async def measure_size(size: int, *, rounds: int) -> list[Row]:
         await sync_to_async(_bare_legs)(asked[number % len(asked)], *words[number % len(asked)])
 
     asked = [await sync_to_async(_ranking)(index, question) for question in questions]
-    words = [await sync_to_async(_rarest)(each) for each in asked]
+    words = [await sync_to_async(_rarest)(query) for query in asked]
     # The first round of questions also brings the index into memory.
     await interleaved(ours, floor, rounds=len(questions))
     times, floor_times = await interleaved(ours, floor, rounds=rounds * len(questions))

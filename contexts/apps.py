@@ -15,10 +15,10 @@ class ContextsConfig(AppConfig):
         from contexts.discovery import load_definitions
         from contexts.recent_queries import traced_queries
         from features.signals import features_read
-        from retrieval.search.recent_queries import remembers_queries
+        from retrieval.search.recent_queries import register_query_source
         from retrieval.signals import retrieved, searched
 
-        remembers_queries(traced_queries)
+        register_query_source(traced_queries)
         features_read.connect(recorder.on_features_read)
         searched.connect(recorder.on_searched)
         retrieved.connect(recorder.on_retrieved)

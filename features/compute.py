@@ -1,4 +1,4 @@
-"""Run a feature's function, for one entity or for many; what it raises is a failure of those it was called for."""
+"""Run a feature's function for one or many entities; an exception is an error of the entities it was called for."""
 
 import asyncio
 from collections import deque
@@ -14,18 +14,18 @@ from common.validation import to_json
 from features.errors import FeatureComputeError
 from features.registry import FeatureSpec
 
-_MOST_CALLS = 40
-"""Calls made for one batch that fails: enough to single out one or two bad keys of 500."""
+_MAX_CALLS = 40
+"""The most calls for one failing batch: enough to isolate one or two bad keys of 500."""
 
 
 @dataclass(kw_only=True)
 class Computed:
-    """What the function made of some entities; each of them is in `values` or in `errors`."""
+    """The results of a feature's function; each entity key is either in `values` or in `errors`."""
 
     values: dict[str, Any] = field(default_factory=dict)
     errors: dict[str, FeatureComputeError] = field(default_factory=dict)
     defaulted: int = 0
-    """Keys that a batch function said nothing of: their value is the default, or None."""
+    """The number of keys missing from a batch function's result: their value is the default, or None."""
 
     def add(self, other: "Computed") -> None:
         self.values |= other.values
@@ -56,18 +56,18 @@ async def run_function(
 async def compute_values(
     spec: FeatureSpec, keys: Sequence[str], *, as_of: datetime | None = None, executor: ThreadPoolExecutor | None = None
 ) -> Computed:
-    """Compute many entities, `spec.concurrency` calls at once; one failure stops nobody else."""
-    gate, result = asyncio.Semaphore(spec.concurrency), Computed()
+    """Compute many entities, with `spec.concurrency` calls at once; a failure does not stop the others."""
+    semaphore, result = asyncio.Semaphore(spec.concurrency), Computed()
 
     async def one(key: str) -> None:
-        async with gate:
+        async with semaphore:
             try:
                 result.values[key] = await run_function(spec, key, as_of=as_of, executor=executor)
             except FeatureComputeError as error:
                 result.errors[key] = error
 
     async def batch(part: Sequence[str]) -> None:
-        async with gate:
+        async with semaphore:
             result.add(await run_batch(spec, part, as_of=as_of, executor=executor))
 
     async with asyncio.TaskGroup() as group:
@@ -83,10 +83,10 @@ async def compute_values(
 async def run_batch(
     spec: FeatureSpec, keys: Sequence[str], *, as_of: datetime | None = None, executor: ThreadPoolExecutor | None = None
 ) -> Computed:
-    """Call a batch function once; if it fails, halve the batch until what is bad stands alone.
+    """Call a batch function once; if it fails, halve the batch repeatedly to isolate the bad keys.
 
-    After _MOST_CALLS calls the parts that are left have failed, so that a source that is down is not asked for
-    each key. A value that JSON cannot say fails for its own key only.
+    After _MAX_CALLS calls the remaining parts fail, so that a source that is down is not called for
+    each key. A value that JSON cannot represent is an error of its own key only.
     """
     result, parts, calls = Computed(), deque([list(keys)]), 0
     while parts:
@@ -95,23 +95,24 @@ async def run_batch(
         try:
             answer = await _called(spec, (list(part),), as_of, executor)
         except FeatureComputeError as error:
-            if len(part) == 1 or calls + len(parts) + 2 > _MOST_CALLS:
+            if len(part) == 1 or calls + len(parts) + 2 > _MAX_CALLS:
                 result.errors |= dict.fromkeys(part, error)
             else:
                 middle = len(part) // 2
                 parts += [part[:middle], part[middle:]]
         else:
-            result.add(_sorted_out(spec, part, answer))
+            result.add(_by_key(spec, part, answer))
     return result
 
 
 def in_parts(keys: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+    """Yield the keys in parts of at most `size`."""
     for start in range(0, len(keys), size):
         yield keys[start : start + size]
 
 
 def reason(error: FeatureComputeError) -> str:
-    """Return what the function raised, for its operator's eyes."""
+    """Return the exception of the function as text, for operators only."""
     return repr(error.__cause__ or error)[:500]
 
 
@@ -121,7 +122,7 @@ async def _called(
     named = {"as_of": as_of or datetime.now(UTC)} if spec.takes_as_of else {}
     try:
         return await call(spec.function, *args, executor=executor, **named)
-    except Exception as error:  # the function is the user's: whatever it raises is a failed computation
+    except Exception as error:  # a user's function may raise anything; it is a failed computation
         raise FeatureComputeError(f"The feature {spec.name!r} failed with {type(error).__name__}.") from error
 
 
@@ -132,8 +133,8 @@ def _check_value(spec: FeatureSpec, value: Any) -> None:
         raise FeatureComputeError(f"The feature {spec.name!r} failed with {type(error).__name__}.") from error
 
 
-def _sorted_out(spec: FeatureSpec, keys: Sequence[str], answer: Any) -> Computed:
-    """Return the answer by key; all have failed if it is neither a dict nor a list of as many values."""
+def _by_key(spec: FeatureSpec, keys: Sequence[str], answer: Any) -> Computed:
+    """Return the result by key; all keys fail unless it is a dict, or a list with one value for each key."""
     if isinstance(answer, list | tuple) and len(answer) == len(keys):
         answer = dict(zip(keys, answer, strict=True))
     elif not isinstance(answer, dict):

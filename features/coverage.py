@@ -1,4 +1,4 @@
-"""How many of the known entities have a value, and how good it is."""
+"""Count the known entities of a feature by the freshness of their newest value."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,9 +10,9 @@ from django.utils import timezone
 
 from features.models import FeatureDefinition
 
-MOST = 20_000
-"""Entities looked at for one feature: an index descent of some 10 µs for each."""
-MOST_IN_LIST = 1_000
+MAX_ENTITIES = 20_000
+"""The most entities that are read for one feature, each by an index descent of some 10 µs."""
+MAX_ENTITIES_IN_LIST = 1_000
 
 _COVERAGE = """
 SELECT f.name,
@@ -46,18 +46,18 @@ class Coverage:
     entities: int
     fresh: int
     stale: int
-    """Past `refresh`, and not past `ttl`: served within the tolerance, else computed anew when asked for."""
+    """Past `refresh`, not past `ttl`: served within the tolerance, else computed again when it is requested."""
     expired: int
     missing: int
     is_partial: bool
-    """More are known than were looked at; these are the ones seen last."""
+    """Whether more entities are known than were read; the ones seen last were read."""
 
     def parts(self) -> list[tuple[str, int]]:
         return [(name, getattr(self, name)) for name in ("fresh", "stale", "expired", "missing")]
 
 
 def coverages(
-    rows: Sequence[FeatureDefinition], *, most: int = MOST, now: datetime | None = None
+    rows: Sequence[FeatureDefinition], *, most: int = MAX_ENTITIES, now: datetime | None = None
 ) -> dict[str, Coverage]:
     """Return the coverage of each feature among the entities seen within FABRA_ENTITY_MEMORY; one statement for all."""
     now = now or timezone.now()

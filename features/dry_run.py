@@ -1,4 +1,4 @@
-"""Dry runs: a function is tried, and nothing of it is kept."""
+"""Dry runs: call a feature's function without storing anything."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,25 +6,25 @@ from contextvars import ContextVar
 
 from django.db import transaction
 
-_is_dry: ContextVar[bool] = ContextVar("is_dry", default=False)
+_is_dry_run: ContextVar[bool] = ContextVar("is_dry_run", default=False)
 
 
-def is_dry() -> bool:
-    """Whether what is computed here must reach neither store."""
-    return _is_dry.get()
+def is_dry_run() -> bool:
+    """Return whether values computed here must not be stored, neither online nor offline."""
+    return _is_dry_run.get()
 
 
 @contextmanager
 def dry_run() -> Iterator[None]:
-    """Write no value to either store, also of the features that a function reads, and roll its own rows back.
+    """Store no value within the block, also not of features that a function reads, and roll back its own rows.
 
-    What waits for the commit, such as an event on the bus, never leaves. A call to another server cannot be
-    taken back.
+    Actions on commit, such as an event on the bus, never run. A call to another server cannot be
+    undone.
     """
-    token = _is_dry.set(True)
+    token = _is_dry_run.set(True)
     try:
         with transaction.atomic():
             yield
             transaction.set_rollback(True)
     finally:
-        _is_dry.reset(token)
+        _is_dry_run.reset(token)

@@ -1,4 +1,4 @@
-"""What can go wrong in the feature store, beside the errors that every app shares."""
+"""The errors of the feature store, in addition to those that all apps share."""
 
 from common.errors import Unavailable
 

@@ -1,4 +1,4 @@
-"""What the feature store does with events: features that have them as their trigger, and the entities they name."""
+"""Handle events: compute the features that have them as trigger, and remember the entities that they name."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ def handlers(event: Event) -> list[Handler]:
 def _handler(spec: FeatureSpec) -> Handler:
     async def compute(event: Event) -> dict[str, Any]:
         known = await FeatureValue.objects.filter(event=event, feature=spec.name).afirst()
-        if known is not None:  # written by a worker that died before it could say so
+        if known is not None:  # written by a worker that died before it could report it
             await put_online(spec.entity.name, spec.name, {event.entity_id: StoredValue.of_row(known)})
             return {"changed": [changed_row(FeatureValue, known.pk, spec.name)]}
         value = await run_function(spec, event.entity_id, AxiomEvent.of_row(event))
@@ -46,7 +46,7 @@ def _handler(spec: FeatureSpec) -> Handler:
 
 
 def remember_entities(rows: Sequence[Event], **kwargs: Any) -> None:
-    """Remember the entities that the features' triggers make of the events' `entity_id`."""
+    """Remember the entities named by the `entity_id` of events that trigger features."""
     keys = defaultdict[str, set[str]](set)
     for row in rows:
         for spec in features.values():

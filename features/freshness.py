@@ -1,4 +1,4 @@
-"""How old a value may be: a pure function of its time and its feature's limits."""
+"""Classify the freshness of a value: a pure function of its time and its feature's limits."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -6,9 +6,11 @@ from enum import StrEnum
 
 
 class Freshness(StrEnum):
+    """The state of a value by its age."""
+
     FRESH = "fresh"
     STALE = "stale"
-    """Past `refresh`, within `stale_tolerance`: served while it is recomputed behind."""
+    """Past `refresh`, within `stale_tolerance`: served while it is recomputed in the background."""
     OVERDUE = "overdue"
     """Past the tolerance, within `ttl`: recomputed first, and served only if that fails."""
     EXPIRED = "expired"
@@ -17,6 +19,8 @@ class Freshness(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
+    """The limits on the age of a feature's values."""
+
     refresh: timedelta | None
     stale_tolerance: timedelta
     ttl: timedelta | None

@@ -1,4 +1,4 @@
-"""The offline store's reads: what was true at a moment, as far as it was known then."""
+"""Point-in-time reads of the offline store: values that were true at a moment, and known by then."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -13,20 +13,20 @@ from common.validation import check_key
 from features import registry
 from features.registry import FeatureSpec
 
-# One index descent for each row asked for: the newest value that was true at `at` and learned by `known`.
+# One index descent for each requested row: the newest value that was true at `at` and learned by `known`.
 _POINT_IN_TIME = """
-SELECT asked.n, v.value, v.event_timestamp
-FROM unnest(%s::int[], %s::text[], %s::timestamptz[], %s::timestamptz[]) AS asked(n, entity_key, at, known)
+SELECT requested.n, v.value, v.event_timestamp
+FROM unnest(%s::int[], %s::text[], %s::timestamptz[], %s::timestamptz[]) AS requested(n, entity_key, at, known)
 LEFT JOIN LATERAL (
     SELECT value, event_timestamp
     FROM features_featurevalue v
-    WHERE v.entity = %s AND v.entity_key = asked.entity_key AND v.feature = %s
-      AND v.event_timestamp <= asked.at
-      AND (asked.known IS NULL OR v.created_at <= asked.known)
+    WHERE v.entity = %s AND v.entity_key = requested.entity_key AND v.feature = %s
+      AND v.event_timestamp <= requested.at
+      AND (requested.known IS NULL OR v.created_at <= requested.known)
     ORDER BY v.event_timestamp DESC, v.created_at DESC, v.id DESC
     LIMIT 1
 ) v ON true
-ORDER BY asked.n
+ORDER BY requested.n
 """
 
 
@@ -35,11 +35,11 @@ async def get_historical_features(
 ) -> list[dict[str, Any]]:
     """Return each row with the features as they were at its `event_timestamp`, point-in-time.
 
-    A row holds the entity key under the entity's field (such as `user_id`) and an aware `event_timestamp`.
+    A row contains the entity key under the entity's field (such as `user_id`) and an aware `event_timestamp`.
     A value older than its feature's `ttl` at that moment, or none, gives the feature's default. `known_at`
-    leaves out what was learned later, for all rows, or for one that has a `known_at` of its own: with the row's
-    event_timestamp in it, a training row sees what a request at that time could have seen. Raise InvalidInput
-    for a row without its key or time.
+    leaves out what was learned later, for all rows, or for a row that has its own `known_at`: with the row's
+    event_timestamp there, a training row has what a request at that time could have read. Raise InvalidInput
+    for a row without its key or time, or NotFound for an undeclared feature.
     """
     specs = [registry.features.require(name) for name in features]
     keys = [[_key_of(row, spec) for row in entity_rows] for spec in specs]

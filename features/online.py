@@ -12,7 +12,7 @@ from common.redis import REDIS_ERRORS, async_redis, redis_key
 from features.errors import OnlineStoreUnavailable
 from features.values import StoredValue, to_us
 
-# Writes each field unless a newer value stands there, so that a late event or a slow worker takes nothing back.
+# Write each field unless it has a newer value, so that a late event or a slow worker overwrites nothing newer.
 # ARGV: retention in seconds, then (number of the key, field, event_us, created_us, text) for each value.
 _WRITE = """
 for i = 2, #ARGV, 5 do
@@ -30,14 +30,14 @@ end
 for _, key in ipairs(KEYS) do redis.call('EXPIRE', key, ARGV[1]) end
 """
 _KEYS_PER_CALL = 50
-"""Entities in one run of the script: others wait for it, so it stays well under a millisecond."""
+"""Entities in one run of the script, which blocks Redis and so must stay well under a millisecond."""
 
 _view: ContextVar[dict[str, dict[str, str]] | None] = ContextVar("online_view", default=None)
 
 
 @contextmanager
 def one_view() -> Iterator[None]:
-    """Read an entity once within the block, with all its features; what the block writes is read anew."""
+    """Read an entity only once within the block, with all its features, and again after a write in the block."""
     token = _view.set({})
     try:
         yield
@@ -46,7 +46,7 @@ def one_view() -> Iterator[None]:
 
 
 class OnlineStore:
-    """Values by entity, and plain keys for small things such as the fast copy of a trace.
+    """Values by entity, and plain keys for small data such as the fast copy of a trace.
 
     Every method raises OnlineStoreUnavailable when Redis does not answer.
     """
@@ -94,7 +94,7 @@ class OnlineStore:
                         for name, stored in values[entity_key].items():
                             times = to_us(stored.event_timestamp), to_us(stored.created_at)
                             args += [number, name, *times, stored.to_text()]
-                    pipe.eval(_WRITE, len(part), *[_entity_key(entity, each) for each in part], *args)
+                    pipe.eval(_WRITE, len(part), *[_entity_key(entity, entity_key) for entity_key in part], *args)
                 await pipe.execute()
         except REDIS_ERRORS as error:
             raise OnlineStoreUnavailable from error

@@ -1,4 +1,4 @@
-"""Tell Redis what it could not be told while it was down."""
+"""Write values to Redis that could not be written while it was down."""
 
 from features.errors import OnlineStoreUnavailable
 from features.models import FeatureValue, OnlineRepair
@@ -9,17 +9,18 @@ _LIMIT = 500
 
 
 async def repair_online() -> int:
-    """Write the newest offline value of each noted feature online; return how many were mended."""
-    store, mended = OnlineStore(), 0
-    notes = [note async for note in OnlineRepair.objects.order_by("id")[:_LIMIT]]
-    for note in notes:
-        row = await FeatureValue.objects.latest_of(note.entity, [note.entity_key], [note.feature]).afirst()
-        if row is not None:
-            stored = StoredValue.of_row(row)
+    """Write the newest offline value of each OnlineRepair row to the online store; return how many were repaired."""
+    store, repaired = OnlineStore(), 0
+    rows = [row async for row in OnlineRepair.objects.order_by("id")[:_LIMIT]]
+    for repair in rows:
+        latest = FeatureValue.objects.latest_of(repair.entity, [repair.entity_key], [repair.feature])
+        value = await latest.afirst()
+        if value is not None:
+            stored = StoredValue.of_row(value)
             try:
-                await store.write(note.entity, {note.entity_key: {note.feature: stored}})
+                await store.write(repair.entity, {repair.entity_key: {repair.feature: stored}})
             except OnlineStoreUnavailable:
-                return mended
-        await note.adelete()
-        mended += 1
-    return mended
+                return repaired
+        await repair.adelete()
+        repaired += 1
+    return repaired

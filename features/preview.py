@@ -1,4 +1,4 @@
-"""Try a feature for one entity: see its result, and keep nothing of it."""
+"""Preview a feature for one entity: compute its value without storing anything."""
 
 import time
 import traceback
@@ -17,21 +17,23 @@ from features.registry import FeatureSpec
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trial:
+class Preview:
+    """The result of one call of a feature's function."""
+
     value: Any
     duration_ms: float
     error: str
-    """What the function raised, in one line; empty if it returned."""
+    """The exception of the function, in one line; empty if it returned."""
     traceback: str
 
 
-def try_feature(
+def preview_feature(
     spec: FeatureSpec, entity_key: str, *, as_of: datetime | None = None, payload: dict[str, Any] | None = None
-) -> Trial:
-    """Call the function once, as a miss would; a triggered one gets an event with `payload`.
+) -> Preview:
+    """Call the function once, as on a miss; a function with a trigger gets an event with `payload`.
 
-    Neither store, no run and no lock sees it, also not of the features that the function reads; rows that it
-    writes itself are rolled back. Raise InvalidInput for a key that cannot be one.
+    Neither store, nor a run or a lock, is changed, also not for features that the function reads; rows that it
+    writes itself are rolled back. Raise InvalidInput for an invalid key.
     """
     check_key(entity_key, spec.entity.key)
     event = AxiomEvent(event_type=spec.trigger, entity_id=entity_key, payload=payload or {}) if spec.trigger else None
@@ -45,4 +47,4 @@ def try_feature(
             error = "".join(traceback.format_exception_only(cause)).strip()
             trace = "".join(traceback.format_exception(cause))
         duration_ms = (time.perf_counter() - started) * 1000
-    return Trial(value=value, duration_ms=round(duration_ms, 3), error=error, traceback=trace)
+    return Preview(value=value, duration_ms=round(duration_ms, 3), error=error, traceback=trace)

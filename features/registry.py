@@ -1,4 +1,4 @@
-"""What the code declares: entities and features, by name."""
+"""Declare entities and features, and register them by name."""
 
 import inspect
 from collections.abc import Callable
@@ -24,33 +24,37 @@ UNSET: Any = object()
 
 @dataclass(frozen=True, kw_only=True)
 class EntitySpec:
+    """A declared entity."""
+
     name: str
     key: str
-    """The field that identifies one of them, such as `user_id`."""
+    """The name of the field that identifies an entity, such as `user_id`."""
     description: str
     location: Location
 
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureSpec:
+    """A declared feature, with its defaults filled in."""
+
     name: str
     entity: EntitySpec
     function: Callable[..., Any]
     refresh: timedelta | None
     """A value is fresh for this long after its event_timestamp; None: until `ttl`."""
     stale_tolerance: timedelta
-    """How long past `refresh` a value is still served while it is recomputed behind."""
+    """How long past `refresh` a value is still served while it is recomputed in the background."""
     ttl: timedelta | None
     """A value this old is expired and never served; None: never."""
     materialize: bool
     trigger: str | None
     takes_event: bool
     takes_as_of: bool
-    """Whether the function can say what its value was at a past moment, and so be backfilled."""
+    """Whether the function takes a past moment, so that the feature can be backfilled."""
     batch_size: int | None
     """The most entity keys that one call takes; None: the function takes a single one."""
     concurrency: int
-    """The most calls at once while it is materialised."""
+    """The most simultaneous calls while it is materialised."""
     default_value: Any
     description: str
     location: Location
@@ -77,7 +81,7 @@ features: Registry[FeatureSpec] = Registry("feature")
 
 
 def entity(store: Any = None, *, name: str | None = None) -> Callable[[type], type]:
-    """Declare a class as an entity; its first annotated field is the entity key."""
+    """Declare a class as an entity; its first annotated field is the entity key. Raise DefinitionError without one."""
 
     def declare(cls: type) -> type:
         fields = list(inspect.get_annotations(cls))
@@ -116,10 +120,10 @@ def feature(
 
     With `batch` it is `f(entity_keys)`, called with at most `batch_size` keys (default 500), and returns a dict
     of values by key, or a list with one value for each key in their order. A function with a parameter `as_of`
-    gets the moment its value shall be true at, and can be backfilled. It may be async or plain.
+    gets the moment at which its value must be true, and can be backfilled. It may be async or plain.
     `concurrency` is how many calls a materialisation makes at once: 16 for an async function, else 1; a plain
     one gets that many threads, each with a database connection. With neither `refresh`, `ttl` nor `trigger` a
-    value is fresh for FABRA_DEFAULT_REFRESH (an hour). Raise DefinitionError for what cannot work.
+    value is fresh for FABRA_DEFAULT_REFRESH (an hour). Raise DefinitionError for arguments that cannot work together.
     """
 
     def declare(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -136,7 +140,7 @@ def feature(
         every = limits["refresh"]
         if every is None and not trigger and (materialize or limits["ttl"] is None):
             every = settings.FABRA_DEFAULT_REFRESH
-        # A scheduler that is late by one slot slows no request.
+        # One more refresh is tolerated, so that a scheduler that is late by one slot delays no request.
         tolerance = limits["stale_tolerance"] or (every if materialize and every else timedelta(0))
         takes_event, takes_as_of = _parameters(function, label, trigger, is_batch=batch)
         is_parallel = inspect.iscoroutinefunction(function) and not batch
@@ -165,7 +169,7 @@ def feature(
 
 
 def resolve_entity(entity: type | str, feature_name: str) -> EntitySpec:
-    """Return the declared entity; raise DefinitionError if it is none."""
+    """Return the spec of a declared entity; raise DefinitionError if it is not declared."""
     spec = entities.get(entity) if isinstance(entity, str) else getattr(entity, "__fabra_entity__", None)
     if spec is None:
         raise DefinitionError(
@@ -183,9 +187,9 @@ def _batch_size(batch: bool, batch_size: int | None, trigger: str | None, name: 
     return (batch_size or BATCH_SIZE) if batch else None
 
 
-def _check_count(value: int | None, what: str) -> None:
+def _check_count(value: int | None, label: str) -> None:
     if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-        raise DefinitionError(f"{what} must be a positive whole number, not {value!r}.")
+        raise DefinitionError(f"{label} must be a positive whole number, not {value!r}.")
 
 
 def _parameters(function: Callable[..., Any], name: str, trigger: str | None, *, is_batch: bool) -> tuple[bool, bool]:

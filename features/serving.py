@@ -1,4 +1,4 @@
-"""Serve feature values: online first, then offline, then computed; each says where it came from."""
+"""Serve feature values: from the online store, else the offline store, else computed; each read names its source."""
 
 import asyncio
 import logging
@@ -15,7 +15,7 @@ from common.errors import FabraError, InvalidInput, NotFound
 from common.operator_settings import Snapshot
 from common.validation import check_key
 from features import registry
-from features.dry_run import is_dry
+from features.dry_run import is_dry_run
 from features.errors import FeatureComputeError, OnlineStoreUnavailable
 from features.freshness import Freshness, freshness
 from features.models import FeatureDefinition, FeatureValue
@@ -36,10 +36,10 @@ operator_settings: Snapshot[dict[str, Any]] = Snapshot(
 
 
 async def read_features(entity: type | str, entity_key: str, names: Sequence[str]) -> list[FeatureRead]:
-    """Return one read for each name, in order: one Redis round trip when all are there.
+    """Return one read for each name, in order: one Redis round trip if all values are online.
 
-    Raise NotFound for an undeclared name, InvalidInput for a key that cannot be one, and
-    FeatureComputeError when a function fails and neither an older value nor a default stands in.
+    Raise NotFound for an undeclared name, InvalidInput for an invalid key, and
+    FeatureComputeError when a function fails and there is neither an older value nor a default to serve.
     """
     return (await read_features_of(entity, [entity_key], names))[entity_key]
 
@@ -47,38 +47,38 @@ async def read_features(entity: type | str, entity_key: str, names: Sequence[str
 async def read_features_of(
     entity: type | str, entity_keys: Sequence[str], names: Sequence[str]
 ) -> dict[str, list[FeatureRead]]:
-    """Return the reads of many entities by key; a batch function is called once for all that miss it."""
-    spec = _entity_spec(entity)
-    keys = list(dict.fromkeys(check_key(key, spec.key) for key in entity_keys))
-    specs = [_feature_spec(name, spec) for name in names]
+    """Return the reads of many entities by key; a batch function is called once for all that have no value."""
+    entity_spec = _entity_spec(entity)
+    keys = list(dict.fromkeys(check_key(key, entity_spec.key) for key in entity_keys))
+    specs = [_feature_spec(name, entity_spec) for name in names]
     settings_by_name = await operator_settings.rows()
-    online, is_degraded = await _read_online(spec.name, keys, list(names))
+    online, is_degraded = await _read_online(entity_spec.name, keys, list(names))
     offline: dict[str, dict[str, StoredValue]] = {}
     if absent := [key for key in keys if len(online[key]) < len(set(names))]:
-        offline = await _read_offline(spec.name, absent, list(names))
+        offline = await _read_offline(entity_spec.name, absent, list(names))
         if offline and not is_degraded:
-            await _fill_online(spec.name, offline)
-    asked = [
-        _Asked(
-            spec=each,
+            await _fill_online(entity_spec.name, offline)
+    requests = [
+        _FeatureRequest(
+            spec=spec,
             key=key,
-            stored=online[key].get(each.name) or offline.get(key, {}).get(each.name),
-            source="online" if each.name in online[key] else "offline",
+            stored=online[key].get(spec.name) or offline.get(key, {}).get(spec.name),
+            source="online" if spec.name in online[key] else "offline",
             is_degraded=is_degraded,
-            row=settings_by_name.get(each.name, {}),
+            row=settings_by_name.get(spec.name, {}),
         )
         for key in keys
-        for each in specs
+        for spec in specs
     ]
-    reads = await _serve(asked)
+    reads = await _serve(requests)
     features_read.send(sender=None, values=reads)
     width = len(specs)
-    return {key: reads[place * width : (place + 1) * width] for place, key in enumerate(keys)}
+    return {key: reads[index * width : (index + 1) * width] for index, key in enumerate(keys)}
 
 
 @dataclass(kw_only=True, slots=True)
-class _Asked:
-    """One feature of one entity in a read, and what the stores have of it."""
+class _FeatureRequest:
+    """One requested feature of one entity, with its stored value."""
 
     spec: FeatureSpec
     key: str
@@ -86,7 +86,7 @@ class _Asked:
     source: str
     is_degraded: bool
     row: dict[str, Any]
-    """What an operator set."""
+    """The operator's settings of the feature."""
     state: Freshness | None = None
 
 
@@ -111,7 +111,7 @@ def _read_offline(entity: str, keys: list[str], names: list[str]) -> dict[str, d
 
 
 async def _fill_online(entity: str, found: dict[str, dict[str, StoredValue]]) -> None:
-    if is_dry():
+    if is_dry_run():
         return
     try:
         await online_store.write(entity, found)
@@ -119,109 +119,109 @@ async def _fill_online(entity: str, found: dict[str, dict[str, StoredValue]]) ->
         logger.warning("Redis does not answer: values of %s were not put back online.", entity)
 
 
-async def _serve(asked: list[_Asked]) -> list[FeatureRead]:
-    """Serve what is stored, and compute the rest, each feature's missing entities together."""
+async def _serve(requests: list[_FeatureRequest]) -> list[FeatureRead]:
+    """Serve stored values, and compute the others, all entities of a feature together."""
     ready: list[FeatureRead | None] = []
     missing, stale = defaultdict[str, list[int]](list), defaultdict[str, list[str]](list)
     now = datetime.now(UTC)
-    for place, each in enumerate(asked):
-        ready.append(read := _serve_stored(each, now))
+    for index, request in enumerate(requests):
+        ready.append(read := _serve_stored(request, now))
         if read is None:
-            missing[each.spec.name].append(place)
-        elif each.state is Freshness.STALE and not each.spec.trigger:
-            stale[each.spec.name].append(each.key)
+            missing[request.spec.name].append(index)
+        elif request.state is Freshness.STALE and not request.spec.trigger:
+            stale[request.spec.name].append(request.key)
     for name, keys in stale.items():
-        _recompute_behind(registry.features[name], keys)
+        _recompute_in_background(registry.features[name], keys)
     if missing:
-        groups = [[asked[place] for place in places] for places in missing.values()]
+        groups = [[requests[index] for index in indexes] for indexes in missing.values()]
         computed = await asyncio.gather(*map(_serve_computed, groups))
-        for places, reads in zip(missing.values(), computed, strict=True):
-            for place, read in zip(places, reads, strict=True):
-                ready[place] = read
+        for indexes, reads in zip(missing.values(), computed, strict=True):
+            for index, read in zip(indexes, reads, strict=True):
+                ready[index] = read
     return [read for read in ready if read is not None]
 
 
-def _serve_stored(asked: _Asked, now: datetime) -> FeatureRead | None:
-    """Return what can be served at once, or None for a value that must be computed first."""
-    spec, stored = asked.spec, asked.stored
-    if not asked.row.get("is_enabled", True):
-        return _default(asked, "disabled")
+def _serve_stored(request: _FeatureRequest, now: datetime) -> FeatureRead | None:
+    """Return a read that can be served at once, or None if the value must be computed first."""
+    spec, stored = request.spec, request.stored
+    if not request.row.get("is_enabled", True):
+        return _default(request, "disabled")
     if stored is not None:
-        limits = spec.limits.overridden(asked.row.get("refresh_override"))
-        asked.state = freshness(stored.event_timestamp, limits, now)
-        if asked.state is Freshness.FRESH or asked.state is Freshness.STALE:
-            return _found(asked, stored, asked.state, now)
-        if spec.trigger and asked.state is Freshness.OVERDUE:
-            return _found(asked, stored, Freshness.STALE, now)  # only its next event, or its ttl, ends it
+        limits = spec.limits.overridden(request.row.get("refresh_override"))
+        request.state = freshness(stored.event_timestamp, limits, now)
+        if request.state is Freshness.FRESH or request.state is Freshness.STALE:
+            return _found(request, stored, request.state, now)
+        if spec.trigger and request.state is Freshness.OVERDUE:
+            return _found(request, stored, Freshness.STALE, now)  # it stays served until its next event or its ttl
     if spec.trigger:  # never computed on a miss
-        return _default(asked, "expired" if stored else "missing")
+        return _default(request, "expired" if stored else "missing")
     return None
 
 
-async def _serve_computed(asked: list[_Asked]) -> list[FeatureRead]:
-    """Compute one feature, or let an older value or the default stand in where its function failed."""
-    results = await compute_each_once(asked[0].spec, [each.key for each in asked])
-    return [_computed(each, results[each.key]) for each in asked]
+async def _serve_computed(requests: list[_FeatureRequest]) -> list[FeatureRead]:
+    """Compute one feature for its requests; where its function fails, serve an older value or the default."""
+    results = await compute_each_once(requests[0].spec, [request.key for request in requests])
+    return [_computed(request, results[request.key]) for request in requests]
 
 
-def _computed(asked: _Asked, result: StoredValue | FeatureComputeError) -> FeatureRead:
+def _computed(request: _FeatureRequest, result: StoredValue | FeatureComputeError) -> FeatureRead:
     if isinstance(result, FeatureComputeError):
         cause = type(result.__cause__ or result).__name__
-        if asked.stored and asked.state is Freshness.OVERDUE:
-            return _found(asked, asked.stored, Freshness.STALE, error=cause)
-        if asked.spec.has_default:
-            return _default(asked, "expired" if asked.stored else "missing", error=cause)
+        if request.stored and request.state is Freshness.OVERDUE:
+            return _found(request, request.stored, Freshness.STALE, error=cause)
+        if request.spec.has_default:
+            return _default(request, "expired" if request.stored else "missing", error=cause)
         raise result
-    asked.source = "computed"
-    # A function may take longer than its value is good for; it is served, but not as fresh.
-    limits = asked.spec.limits.overridden(asked.row.get("refresh_override"))
+    request.source = "computed"
+    # A function may take longer than its value stays fresh; the value is then served as stale.
+    limits = request.spec.limits.overridden(request.row.get("refresh_override"))
     state = freshness(result.event_timestamp, limits, datetime.now(UTC))
-    return _found(asked, result, Freshness.FRESH if state is Freshness.FRESH else Freshness.STALE)
+    return _found(request, result, Freshness.FRESH if state is Freshness.FRESH else Freshness.STALE)
 
 
 def _found(
-    asked: _Asked, stored: StoredValue, state: Freshness, now: datetime | None = None, error: str = ""
+    request: _FeatureRequest, stored: StoredValue, state: Freshness, now: datetime | None = None, error: str = ""
 ) -> FeatureRead:
     return FeatureRead(
-        feature=asked.spec.name,
-        entity=asked.spec.entity.name,
-        entity_key=asked.key,
+        feature=request.spec.name,
+        entity=request.spec.entity.name,
+        entity_key=request.key,
         value=stored.value,
         status=state.value,
-        source=asked.source,
+        source=request.source,
         event_timestamp=stored.event_timestamp,
         created_at=stored.created_at,
         age_s=max(0.0, round(((now or datetime.now(UTC)) - stored.event_timestamp).total_seconds(), 3)),
         value_id=stored.value_id,
-        is_degraded=asked.is_degraded,
+        is_degraded=request.is_degraded,
         error=error,
     )
 
 
-def _default(asked: _Asked, status: str, error: str = "") -> FeatureRead:
+def _default(request: _FeatureRequest, status: str, error: str = "") -> FeatureRead:
     return FeatureRead(
-        feature=asked.spec.name,
-        entity=asked.spec.entity.name,
-        entity_key=asked.key,
-        value=asked.spec.default,
+        feature=request.spec.name,
+        entity=request.spec.entity.name,
+        entity_key=request.key,
+        value=request.spec.default,
         status=status,
         source="default",
-        is_degraded=asked.is_degraded,
+        is_degraded=request.is_degraded,
         error=error,
     )
 
 
-def _recompute_behind(spec: FeatureSpec, keys: list[str]) -> None:
+def _recompute_in_background(spec: FeatureSpec, keys: list[str]) -> None:
     async def recompute() -> None:
         try:
             results = await compute_each_once(spec, keys)
         except FabraError as error:
             logger.warning("Recomputing %s behind a stale value failed: %s", spec.name, error)
             return
-        if failed := [each for each in results.values() if isinstance(each, FeatureComputeError)]:
+        if failed := [result for result in results.values() if isinstance(result, FeatureComputeError)]:
             logger.warning("Recomputing %s behind %d stale values failed: %s", spec.name, len(failed), failed[0])
 
-    if not is_dry():
+    if not is_dry_run():
         spawn(recompute())
 
 

@@ -1,4 +1,4 @@
-"""What happened in the feature store, for the apps above it."""
+"""Signals of the feature store, for higher apps."""
 
 from django.dispatch import Signal
 

@@ -1,4 +1,4 @@
-"""Mirror what the code declares into rows; what an operator set in them stays."""
+"""Copy declared entities and features to rows, and keep an operator's settings in them."""
 
 from common.definitions import sync_definitions
 from features import registry

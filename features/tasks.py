@@ -8,17 +8,17 @@ from common.locks import is_held
 from features import registry
 from features.dispatch import enqueue_run
 from features.materialization.requests import open_slot
-from features.materialization.runs import lock_name, work_off
+from features.materialization.runs import execute_run, lock_name
 from features.models import FeatureDefinition, MaterializationRun
 from features.online_repair import repair_online
 
 _WORK_S = 600.0
-"""A task works this long at a run, which is well below a task's time limit."""
+"""How long one task executes a run; well below the time limit of tasks."""
 
 
 @shared_task
 def materialize_slot(feature: str) -> None:
-    """Run the present slot of a feature's schedule, unless another worker has it or is at an earlier one."""
+    """Execute the current slot of a feature's schedule, unless it was created already or an earlier one is running."""
     row = FeatureDefinition.objects.filter(name=feature, is_enabled=True, gone_at=None).first()
     if row is None or not row.refresh or feature not in registry.features:
         return
@@ -29,8 +29,8 @@ def materialize_slot(feature: str) -> None:
 
 @shared_task
 def materialize_run(run_id: int) -> None:
-    """Work off a queued run, or go on with one whose worker died; a long one goes on in another task."""
-    run = work_off(run_id, work_s=_WORK_S)
+    """Execute a queued run, or continue one whose worker died; a long run continues in another task."""
+    run = execute_run(run_id, work_s=_WORK_S)
     if run is None:
         return
     waiting = MaterializationRun.objects.all().unfinished().filter(feature=run.feature).order_by("id").first()
@@ -40,7 +40,7 @@ def materialize_run(run_id: int) -> None:
 
 @shared_task
 def upkeep() -> None:
-    """Pick up what a crash or an outage left: runs whose worker died, values that are missing online."""
+    """Repair after a crash or an outage: enqueue runs whose worker died, and write values that are missing online."""
     for run_id, feature in MaterializationRun.objects.all().orphaned().values_list("pk", "feature"):
         if not is_held(lock_name(feature)):
             enqueue_run(run_id)

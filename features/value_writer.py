@@ -1,4 +1,4 @@
-"""Write values to both stores: offline first, and what Redis could not be told is told later."""
+"""Write values to both stores, offline first; values that cannot be written to Redis are written later."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -8,7 +8,7 @@ from typing import Any
 from asgiref.sync import sync_to_async
 from django.db import transaction
 
-from features.dry_run import is_dry
+from features.dry_run import is_dry_run
 from features.errors import OnlineStoreUnavailable
 from features.models import FeatureValue, KnownEntity, OnlineRepair
 from features.online import OnlineStore
@@ -30,7 +30,7 @@ async def write_values(
     also_save: Callable[[], None] | None = None,
     is_online: bool = True,
 ) -> dict[str, StoredValue]:
-    """Write values by entity key, in one statement offline and one pipeline online; return them as stored.
+    """Write values by entity key, with one statement offline and one pipeline online; return the stored values.
 
     `also_save` writes more rows in the same transaction.
     """
@@ -39,7 +39,7 @@ async def write_values(
     @sync_to_async
     def write_offline() -> dict[str, int]:
         with transaction.atomic():
-            if source in _SEEN:
+            if source in _SOURCES_OF_USE:
                 KnownEntity.objects.touch(spec.entity.name, list(values))
             ids = FeatureValue.objects.all().insert(
                 values,
@@ -55,20 +55,20 @@ async def write_values(
                 also_save()
         return ids
 
-    ids = {} if is_dry() else await write_offline()
+    ids = {} if is_dry_run() else await write_offline()
     times = {"event_timestamp": event_timestamp, "created_at": created_at}
     stored = {key: StoredValue(value=value, value_id=ids.get(key), **times) for key, value in values.items()}
-    if is_online and not is_dry():
+    if is_online and not is_dry_run():
         await put_online(spec.entity.name, spec.name, stored)
     return stored
 
 
-_SEEN = (FeatureValue.Source.COMPUTED, FeatureValue.Source.EVENT, FeatureValue.Source.SET)
-"""Somebody named the entity; a run that walks over the known ones does not renew them."""
+_SOURCES_OF_USE = (FeatureValue.Source.COMPUTED, FeatureValue.Source.EVENT, FeatureValue.Source.SET)
+"""Sources that show that an entity is in use; a run over all known entities does not."""
 
 
 async def put_online(entity: str, feature: str, stored: Mapping[str, StoredValue]) -> None:
-    """Write to Redis; if it does not answer, note the values so that the sweep writes them later."""
+    """Write values to Redis; if it does not answer, add OnlineRepair rows, so that the sweep writes them later."""
     try:
         await online_store.write(entity, {key: {feature: value} for key, value in stored.items()})
     except OnlineStoreUnavailable:

@@ -1,4 +1,4 @@
-"""A feature value with its time: as it is stored, and as it was read."""
+"""Feature values with their times: as they are stored, and as they are read."""
 
 import json
 from dataclasses import dataclass
@@ -14,15 +14,15 @@ _MICROSECOND = timedelta(microseconds=1)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StoredValue:
-    """What both stores hold of one feature of one entity."""
+    """The value of one feature of one entity, as both stores hold it."""
 
     value: Any
     event_timestamp: datetime
-    """True at."""
+    """When the value was true."""
     created_at: datetime
-    """Learned at."""
+    """When the value was learned."""
     value_id: int | None
-    """The row of the offline store."""
+    """The primary key of its row in the offline store."""
 
     def to_text(self) -> str:
         """Return the online store's form: `[event_us, created_us, id, value]`, the times in microseconds."""
@@ -48,12 +48,13 @@ class StoredValue:
 
 
 def to_us(moment: datetime) -> int:
+    """Return a moment in microseconds since 1970 (UTC)."""
     return (moment - _EPOCH) // _MICROSECOND
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FeatureRead:
-    """One value as the store served it, with where it came from and how old it is."""
+    """One value as the store served it, with its source and its age."""
 
     feature: str
     entity: str
@@ -68,6 +69,6 @@ class FeatureRead:
     age_s: float | None = None
     value_id: int | None = None
     is_degraded: bool = False
-    """Redis did not answer, so PostgreSQL or the function did."""
+    """Whether Redis did not answer, so that the value comes from PostgreSQL or from the function."""
     error: str = ""
-    """The class of what the function raised, when an older value or the default stands in for it."""
+    """The class of the function's exception, when an older value or the default is served instead."""

@@ -1,4 +1,4 @@
-"""What `manage.py check --database default` says of the embedders and the generations that serve."""
+"""System checks: compare the serving generations with the embedder of the settings (with `--database default`)."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,7 +13,7 @@ from retrieval.models import Index
 
 
 def check_generations(databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
-    """Compare the embedder of the settings with what each index was made with; searches use the latter."""
+    """Compare the embedder of the settings with the one of each index; searches use the index's own."""
     found: list[CheckMessage] = []
     for alias in databases or []:
         if connections[alias].vendor != "postgresql":

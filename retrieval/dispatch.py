@@ -1,4 +1,4 @@
-"""Enqueue the work of retrieval."""
+"""Enqueue the tasks of retrieval."""
 
 from django.conf import settings
 
@@ -7,12 +7,12 @@ from retrieval.models import IngestionRun
 
 
 def enqueue_hnsw_build(generation_id: int) -> None:
-    """Have a worker build the HNSW; without a broker searches stay exact, and the next document asks again."""
+    """Have a worker build the HNSW; without a broker searches stay exact, and the next document enqueues it again."""
     enqueue("retrieval.tasks.build_hnsw", generation_id, otherwise="the HNSW index waits")
 
 
 def enqueue_follow(document_id: int) -> None:
-    """Have the generations that do not serve brought up to a document's version."""
+    """Have a worker update the generations that do not serve to a document's version."""
     enqueue("retrieval.tasks.follow_document", document_id, otherwise="a generation lags behind")
 
 
@@ -39,6 +39,6 @@ def enqueue_ingestion_slice(run_id: int, delay_s: float = 0.0) -> bool:
 
 
 def start_ingestion(run: IngestionRun) -> bool:
-    """Have the workers share a run; return False if the broker does not answer, and the upkeep starts it later."""
+    """Have workers execute a run; return False if the broker does not answer: the upkeep then starts it later."""
     IngestionRun.objects.filter(pk=run.pk).update(is_background=True)
     return all(enqueue_ingestion_slice(run.pk) for _ in range(settings.FABRA_INGESTION_WORKERS))

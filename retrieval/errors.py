@@ -1,4 +1,4 @@
-"""What can go wrong in retrieval; see common.errors for the root and its kinds."""
+"""The errors of retrieval; common.errors has their root."""
 
 from common.errors import InvalidInput, NotFound, Unavailable
 

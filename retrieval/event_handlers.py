@@ -1,4 +1,4 @@
-"""What retrieval does with events: `doc_updated` re-indexes, `doc_deleted` deletes, a saved row becomes an event."""
+"""Handle events: `doc_updated` indexes a document and `doc_deleted` deletes it; a saved row publishes an event."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -29,8 +29,9 @@ def register() -> None:
 
 
 def handlers(event: Event) -> list[Handler]:
+    """Return the handlers of `doc_updated` and `doc_deleted`; none for other events."""
     if event.event_type == EVENT_TYPE:
-        # A saved row names its own index, which a declared feature may not know: it is always indexed from here.
+        # A saved row names its own index, which a feature with this trigger may not know, so it is always indexed here.
         is_default = event.source != Event.Source.SIGNAL
         return [Handler(name="reindex", handle=reindex, applies_state=True, is_default=is_default)]
     if event.event_type == "doc_deleted":
@@ -41,7 +42,7 @@ def handlers(event: Event) -> list[Handler]:
 def reindex(event: Event) -> dict[str, Any]:
     """Index `payload["content"]` as the document's text; the index is `payload["index"]` or the default one.
 
-    `payload["audience"]` says who may find it; `payload["force"]` splits and embeds anew what is unchanged.
+    `payload["audience"]` is who may find it; `payload["force"]` splits and embeds also an unchanged document again.
     """
     index_name = index_name_of(event.payload)
     content: DocumentContent | None = None
@@ -59,26 +60,26 @@ def reindex(event: Event) -> dict[str, Any]:
             occurred_at=event.occurred_at,
             force=event.payload.get("force") is True,
         )
-    except Exception as error:  # also what a splitter may raise: the document says why it is not searchable
+    except Exception as error:  # a splitter may raise anything; the document stores the reason
         reason = str(error) if isinstance(error, FabraError) else f"Indexing failed with {type(error).__name__}."
         mark_failed(index_name, event, reason, content=None if isinstance(error, InvalidInput) else content)
         raise
-    told = {
+    report = {
         "index": index_name,
         "version": result.version,
         "chunks": result.chunk_count,
         "embedded": result.embedded_count,
         "superseded": result.is_superseded,
     }
-    return told | _what_changed(index_name, event.entity_id, result)
+    return report | _change_report(index_name, event.entity_id, result)
 
 
 def content_of(index_name: str, event: Event) -> DocumentContent:
-    """Return the document as the event makes it, with what it leaves unsaid; raise InvalidInput."""
+    """Return the document as the event changes it; missing metadata and audience are kept. Raise InvalidInput."""
     payload = event.payload
     if not isinstance(payload.get("content"), str):
         raise InvalidInput('doc_updated needs the text in payload["content"].')
-    known = _unsaid(index_name, event)
+    known = _previous_fields(index_name, event)
     return check_document(
         index_name,
         event.entity_id,
@@ -90,7 +91,7 @@ def content_of(index_name: str, event: Event) -> DocumentContent:
 
 
 def known_audience(index_name: str, entity_id: str) -> Sequence[str]:
-    """Return who may find a document, as the event that is being handled says, else as the document is served."""
+    """Return a document's audience: that of the event being handled, if it is the document's, else the served one."""
     handling = current_handling()
     if handling and handling.event.state_key == state_key(EVENT_TYPE, entity_id, {"index": index_name}):
         return content_of(index_name, handling.event).audience
@@ -100,6 +101,7 @@ def known_audience(index_name: str, entity_id: str) -> Sequence[str]:
 
 
 def delete(event: Event) -> dict[str, Any]:
+    """Delete the event's document, unless it is in a later state; a document that does not exist is no error."""
     index_name = index_name_of(event.payload)
     try:
         is_deleted = delete_document(index_name, event.entity_id, occurred_at=event.occurred_at)
@@ -108,8 +110,8 @@ def delete(event: Event) -> dict[str, Any]:
     return {"deleted": int(is_deleted)} | ({} if is_deleted else {"superseded": True})
 
 
-def _what_changed(index_name: str, entity_id: str, result: IndexResult) -> dict[str, Any]:
-    """Tell of the new version; its row was begun when the text was split and embedded."""
+def _change_report(index_name: str, entity_id: str, result: IndexResult) -> dict[str, Any]:
+    """Report the new version; its row was created when the text had been split and embedded."""
     version = DocumentVersion.objects.filter(
         document__index__name=index_name, document__entity_id=entity_id, number=result.version
     ).first()
@@ -120,12 +122,12 @@ def _what_changed(index_name: str, entity_id: str, result: IndexResult) -> dict[
     return {"changed": [changed], "steps": [step], "effect": "searchable"}
 
 
-def _unsaid(index_name: str, event: Event) -> dict[str, Any]:
-    """Return the metadata and audience that the document has before the event, which takes none away.
+def _previous_fields(index_name: str, event: Event) -> dict[str, Any]:
+    """Return the metadata and audience that the document has before the event, for an event that leaves them out.
 
-    They are those of the version that is served, and of the earlier changes that wait or failed: one that restricts
-    the audience holds for the next even if its own text could not be indexed. A change that was refused says nothing,
-    unless it is the audience that was refused: then it is not known. Raise InvalidInput for that.
+    They are those of the served version, updated by earlier changes that wait or failed: a change that restricts the
+    audience applies to the next one even if its own text could not be indexed. A change that was refused for good is
+    ignored, unless its audience is invalid: then the audience is unknown. Raise InvalidInput for an unknown audience.
     """
     if {"metadata", "audience"} <= event.payload.keys():
         return {}
@@ -138,10 +140,11 @@ def _unsaid(index_name: str, event: Event) -> dict[str, Any]:
         if earlier.event_type != EVENT_TYPE:
             known = {}
             continue
-        said = {name: earlier.payload[name] for name in ("metadata", "audience") if name in earlier.payload}
+        stated = {name: earlier.payload[name] for name in ("metadata", "audience") if name in earlier.payload}
         if earlier.outcomes.filter(is_permanent=True).exists():
-            said = {"audience": said["audience"]} if "audience" in said and not _is_audience(said["audience"]) else {}
-        known |= said
+            is_invalid = "audience" in stated and not _is_audience(stated["audience"])
+            stated = {"audience": stated["audience"]} if is_invalid else {}
+        known |= stated
     if "audience" not in event.payload and not _is_audience(known.get("audience", [])):
         raise InvalidInput("Its audience is not known: that of an earlier change was refused. Say it in this one.")
     return known
@@ -155,21 +158,21 @@ def _is_audience(value: Any) -> bool:
 
 
 def index_name_of(payload: dict[str, Any]) -> str:
-    """Return the index that an event's document is in; raise InvalidInput unless it is a name."""
+    """Return the name of the index of an event's document; raise InvalidInput for an invalid name."""
     return check_key(payload.get("index") or settings.FABRA_DEFAULT_INDEX, 'payload["index"]')
 
 
 def publish_saved(instance: Document, raw: bool = False, **kwargs: Any) -> None:
-    """Turn the save of a Document into an event, in the same transaction.
+    """Publish the save of a Document as an event, in the same transaction.
 
-    `store.index` writes its rows without signals, so it echoes nothing.
+    `store.index` writes its rows without signals, so it publishes nothing.
     """
     if not raw and instance.deleted_at is None:
         publish_document(instance, sender=instance.saved_by)
 
 
 def publish_document(document: Document, *, sender: str = "") -> None:
-    """Publish `doc_updated` with what the row says, as the newest state of the document."""
+    """Publish `doc_updated` with the row's content, as the newest state of the document."""
     payload = {
         "index": document.index.name,
         "content": document.text,
@@ -184,10 +187,11 @@ def publish_document(document: Document, *, sender: str = "") -> None:
 
 
 def publish_again(document: Document, *, sender: str = "") -> bool:
-    """Have a live document split and embedded anew, as of the time of the state that it is in.
+    """Have a live document split and embedded again, with the time of its present state.
 
-    It takes nothing back that is newer: what it says is what is served. One whose newest change failed has that
-    change replayed instead. Return False for one that never was indexed and whose first change is still on its way.
+    It overwrites no newer change, since its content is that of the served version. If the document's newest change
+    failed, that change is replayed instead. Return False for a document that was never indexed and whose first change
+    is still waiting.
     """
     if document.failed_event_id is not None:
         return replay([document]) > 0
@@ -209,6 +213,6 @@ def publish_again(document: Document, *, sender: str = "") -> bool:
 
 
 def replay(documents: Iterable[Document]) -> int:
-    """Process the documents' failed changes again, each as it was: with its own text, audience and time."""
-    pks = [each.failed_event_id for each in documents if each.failed_event_id]
+    """Process the documents' failed changes again, each with its own text, audience and time; return how many."""
+    pks = [document.failed_event_id for document in documents if document.failed_event_id]
     return requeue(Event.objects.filter(pk__in=pks, state=Event.State.DEAD))

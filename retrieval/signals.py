@@ -1,4 +1,4 @@
-"""What happened in retrieval, for the rooms above it."""
+"""Signals of retrieval, for higher apps."""
 
 from django.dispatch import Signal
 

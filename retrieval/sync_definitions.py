@@ -1,4 +1,4 @@
-"""Mirror the declared retrievers into rows."""
+"""Copy the declared retrievers to rows."""
 
 from common.definitions import sync_definitions
 from retrieval.models import RetrieverDefinition

@@ -15,9 +15,9 @@ from retrieval.embedders import get_embedder
 from retrieval.errors import EmbedderUnavailable
 from retrieval.evaluation import runs
 from retrieval.generations import comparison, hnsw, lifecycle
-from retrieval.ingestion.work import work_at
+from retrieval.ingestion.work import execute_run
 from retrieval.models import Generation, IngestionRun
-from retrieval.search.lexemes import crowded_generations
+from retrieval.search.lexemes import generations_to_merge
 from retrieval.search.lexemes import merge_counts as merge_counts_of
 
 logger = logging.getLogger(__name__)
@@ -32,31 +32,31 @@ def build_hnsw(generation_id: int) -> None:
 
 @shared_task
 def merge_counts() -> None:
-    """Keep the look-up of document frequencies short where many documents changed."""
-    for generation_id in crowded_generations():
+    """Merge document frequencies, to keep their look-up fast after many changes."""
+    for generation_id in generations_to_merge():
         merge_counts_of(generation_id)
 
 
 @shared_task
 def evaluate_run(run_id: int) -> None:
-    """Ask what a run has not asked yet; a second delivery finds it held, or done."""
+    """Evaluate a run's remaining questions; a task that is delivered twice finds the run locked, or done."""
     runs.execute_run(run_id)
 
 
 @shared_task
 def build_generation(generation_id: int) -> None:
-    """Share in a build; the sweep starts it again where the embedder was down or a worker died."""
+    """Build a generation together with other workers; the sweep restarts it after an outage or a crash."""
     try:
         lifecycle.execute_build(generation_id)
     except EmbedderUnavailable as error:
         logger.warning("%s The generation %d waits.", error, generation_id)
     except Generation.DoesNotExist:
-        pass  # dropped meanwhile
+        pass  # it was dropped meanwhile
 
 
 @shared_task
 def follow_document(document_id: int) -> None:
-    """Bring the other generations up to date; what fails is caught up with before a switch."""
+    """Update the other generations to a document's version; if this fails, a switch does it."""
     try:
         lifecycle.follow(document_id)
     except EmbedderUnavailable as error:
@@ -75,14 +75,14 @@ def compare_generation(generation_id: int) -> None:
 
 @shared_task
 def resume_evaluations() -> None:
-    """Go on with the runs that a crash or an outage left."""
+    """Continue the evaluation runs that a crash or an outage interrupted."""
     for run_id in runs.abandoned_runs():
         enqueue_evaluation(run_id)
 
 
 @worker_process_init.connect
 def load_embedder(**kwargs: Any) -> None:
-    """Load the model as a process of a worker for documents starts, so that the first of them does not wait for it."""
+    """Load the model when a worker process for documents starts, so that the first document does not wait for it."""
     if STATE_QUEUE not in current_app.amqp.queues.consume_from:
         return
     try:
@@ -93,12 +93,12 @@ def load_embedder(**kwargs: Any) -> None:
 
 @shared_task
 def ingest(run_id: int) -> None:
-    """Work at a run for a while; the rest goes to the end of the queue, so that other work gets its turn."""
+    """Process a run for _INGESTION_SLICE_S, then enqueue the rest, so that other tasks are not kept waiting."""
     if not IngestionRun.objects.filter(pk=run_id).unfinished().exists():
         return
     give_up_at = time.monotonic() + _INGESTION_SLICE_S
     try:
-        is_finished = work_at(run_id, until=lambda: time.monotonic() > give_up_at)
+        is_finished = execute_run(run_id, until=lambda: time.monotonic() > give_up_at)
     except EmbedderUnavailable as error:
         logger.warning("The run %d waits for the embedding model: %s", run_id, error)
         enqueue_ingestion_slice(run_id, _INGESTION_RETRY_S)
@@ -110,7 +110,7 @@ def ingest(run_id: int) -> None:
 
 @shared_task
 def sweep_ingestion() -> None:
-    """Go on with the runs whose workers are gone; one that reads a path of its own machine waits for its command."""
+    """Restart background runs whose workers died; a run of a command, which may read local files, waits for it."""
     for run in IngestionRun.objects.orphaned().filter(is_background=True):
         IngestionRun.objects.filter(pk=run.pk).update(heartbeat_at=timezone.now())
         start_ingestion(run)
@@ -118,5 +118,5 @@ def sweep_ingestion() -> None:
 
 @shared_task
 def pick_up() -> None:
-    """Go on with what failed or was left: documents to retry, builds and drops, indexes that are missing."""
+    """Continue failed and interrupted work: retry documents, resume builds and drops, and build missing indexes."""
     upkeep.pick_up()

@@ -1,4 +1,4 @@
-"""Pages of the admin that belong to no table."""
+"""URLs of the admin pages that belong to no table."""
 
 from django.contrib import admin
 from django.urls import path

@@ -9,7 +9,7 @@ from django.utils.html import format_html
 
 from common.admin.html import badge, link, list_link, one_line, short, table
 from contexts.models import Trace
-from retrieval.admin.version_usage import tells_use
+from retrieval.admin.version_usage import register_usage_view
 from retrieval.models import DocumentVersion
 
 _SHOWN_ROWS = 20
@@ -32,7 +32,7 @@ class VersionFilter(admin.SimpleListFilter):
         return queryset if pk is None else queryset.filter(version_ids__contains=[pk])
 
 
-@tells_use
+@register_usage_view
 def traces_of(version: DocumentVersion) -> str:
     """Draw the newest traces whose searches found the version."""
     traces = Trace.objects.filter(version_ids__contains=[version.pk]).only("created_at", "user_id", "query", "state")

@@ -1,4 +1,4 @@
-"""Admin pages of the feature store."""
+"""The admin pages of the feature store."""
 
 from features.admin import definitions, feature_definitions, runs, schedule, values
 

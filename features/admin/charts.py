@@ -1,4 +1,4 @@
-"""Coverage and histories, drawn."""
+"""Draw coverage and histories as SVG and HTML."""
 
 from collections.abc import Sequence
 from itertools import groupby
@@ -34,7 +34,7 @@ def coverage_bar(coverage: Coverage, *, has_legend: bool = False) -> SafeString:
 
 
 def history_drawing(rows: Sequence[FeatureValue]) -> SafeString:
-    """Draw one entity's values over time, oldest first: numbers as a line, anything else as what it changed to."""
+    """Draw one entity's values over time, oldest first: numbers as a line, other values as a list of changes."""
     if drawn := sparkline(rows):
         return drawn
     changes = [next(group) for _, group in groupby(rows, key=lambda row: short(row.value, 1000))]
@@ -43,7 +43,7 @@ def history_drawing(rows: Sequence[FeatureValue]) -> SafeString:
 
 
 def sparkline(rows: Sequence[FeatureValue]) -> SafeString | None:
-    """Draw numbers over time, oldest first; None unless all are numbers, and at least two."""
+    """Draw numbers over time, oldest first; return None unless there are at least two values, all of them numbers."""
     numbers = [row.value for row in rows if isinstance(row.value, int | float) and not isinstance(row.value, bool)]
     if len(numbers) < len(rows) or len(rows) < 2:
         return None

@@ -1,4 +1,4 @@
-"""Entities as the code declares them."""
+"""Admin pages of declared entities."""
 
 from typing import Any
 
@@ -30,13 +30,19 @@ class EntityDefinitionAdmin(DefinitionAdmin):
     @display(description="features")
     def features(self, row: EntityDefinition) -> str:
         found = FeatureDefinition.objects.filter(entity=row.name)
-        rows = [(link(FeatureDefinition, each.pk, each.name), each.mode, badge(state_of(each))) for each in found]
+        rows = [
+            (link(FeatureDefinition, definition.pk, definition.name), definition.mode, badge(state_of(definition)))
+            for definition in found
+        ]
         return table(["Feature", "How values come about", "State"], rows)
 
     @display(description="known entities")
     def known(self, row: EntityDefinition) -> str:
         newest = KnownEntity.objects.filter(entity=row.name).order_by("-last_seen_at")[:10]
-        rows = [(link(KnownEntity, each.pk, each.entity_key), f"{each.last_seen_at:%Y-%m-%d %H:%M}") for each in newest]
+        rows = [
+            (link(KnownEntity, entity.pk, entity.entity_key), f"{entity.last_seen_at:%Y-%m-%d %H:%M}")
+            for entity in newest
+        ]
         return format_html(
             "{} {}", table([row.key, "Last seen (UTC)"], rows), list_link(KnownEntity, "All of them", entity=row.name)
         )

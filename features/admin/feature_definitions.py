@@ -1,4 +1,4 @@
-"""Features as the code declares them, how well they cover their entities, and what an operator may do."""
+"""Admin pages of declared features: their coverage, their values, and what an operator may change."""
 
 from typing import Any
 
@@ -14,8 +14,8 @@ from common.errors import FabraError
 from features.admin.charts import coverage_bar, history_drawing
 from features.admin.feature_pages import FeaturePages
 from features.admin.progress import progress_bar, state_badge, time_taken
-from features.coverage import MOST_IN_LIST, coverages
-from features.materialization.requests import ask_for_run
+from features.coverage import MAX_ENTITIES_IN_LIST, coverages
+from features.materialization.requests import request_run
 from features.models import FeatureDefinition, FeatureValue, MaterializationRun
 
 
@@ -49,7 +49,7 @@ class FeatureDefinitionAdmin(FeaturePages, DefinitionAdmin):
         """Look up the coverage of the whole list at once."""
         changelist = super().get_changelist_instance(request)
         rows = list(changelist.result_list)
-        found = coverages(rows, most=MOST_IN_LIST)
+        found = coverages(rows, most=MAX_ENTITIES_IN_LIST)
         for row in rows:
             row.coverage = found[row.name]
         changelist.result_list = rows
@@ -87,13 +87,13 @@ class FeatureDefinitionAdmin(FeaturePages, DefinitionAdmin):
     @display(description="newest values")
     def newest_values(self, row: FeatureDefinition) -> str:
         newest = list(FeatureValue.objects.filter(feature=row.name).order_by("-created_at")[:10])
-        histories = FeatureValue.objects.all().histories(row.entity, [each.entity_key for each in newest], row.name)
+        histories = FeatureValue.objects.all().histories(row.entity, [value.entity_key for value in newest], row.name)
         rows = [
-            (link(FeatureValue, each.pk, each.entity_key),
-             format_html('<code class="fb-code">{}</code>', short(each.value)),
-             f"{each.event_timestamp:%Y-%m-%d %H:%M:%S}", each.get_source_display(),
-             history_drawing(histories[each.entity_key]))
-            for each in newest
+            (link(FeatureValue, value.pk, value.entity_key),
+             format_html('<code class="fb-code">{}</code>', short(value.value)),
+             f"{value.event_timestamp:%Y-%m-%d %H:%M:%S}", value.get_source_display(),
+             history_drawing(histories[value.entity_key]))
+            for value in newest
         ]  # fmt: skip
         shown = table([row.entity, "Value", "True at (UTC)", "Source", "Its history"], rows)
         return format_html("{} {}", shown, list_link(FeatureValue, "All of them", feature=row.name) if rows else "")
@@ -129,7 +129,7 @@ class FeatureDefinitionAdmin(FeaturePages, DefinitionAdmin):
             self.message_user(request, f"{row.name} is {state_of(row)} and was not started.", messages.WARNING)
         else:
             try:
-                run = ask_for_run(row.name)
+                run = request_run(row.name)
             except FabraError as error:
                 self.message_user(request, str(error), messages.ERROR)
             else:

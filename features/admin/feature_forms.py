@@ -1,4 +1,4 @@
-"""Forms of the feature's pages: try it for one entity, backfill it."""
+"""Forms of a feature's pages: preview it for one entity, and backfill it."""
 
 from datetime import datetime
 from typing import Any
@@ -29,7 +29,7 @@ class MomentField(forms.SplitDateTimeField):
         return moment
 
 
-class TryForm(forms.Form):
+class PreviewForm(forms.Form):
     entity_key = forms.CharField(widget=UnfoldAdminTextInputWidget, strip=False)
     as_of = MomentField(required=False, help_text="The moment the value shall be true at, in UTC. Empty: now.")
     payload = JsonTextField(required=False, help_text="The payload of the event that it gets.")

@@ -1,4 +1,4 @@
-"""Pages of one feature: try it for an entity, and backfill it over a range."""
+"""Pages of one feature: preview it for an entity, and backfill it over a range of time."""
 
 from datetime import timedelta
 from typing import Any
@@ -15,12 +15,12 @@ from common.admin.html import admin_url, duration, link, pretty
 from common.errors import FabraError
 from features import registry
 from features.admin.charts import history_drawing
-from features.admin.feature_forms import BackfillForm, TryForm
+from features.admin.feature_forms import BackfillForm, PreviewForm
 from features.dispatch import enqueue_run
 from features.freshness import freshness
-from features.materialization.requests import ask_for_run
+from features.materialization.requests import request_run
 from features.models import FeatureDefinition, FeatureValue, MaterializationRun
-from features.preview import Trial, try_feature
+from features.preview import Preview, preview_feature
 from features.registry import FeatureSpec
 
 
@@ -29,15 +29,15 @@ class FeaturePages(ListAdmin):
 
     @action(description="Try it", permissions=["materialize"], url_path="try", icon="science")
     def try_it(self, request: HttpRequest, object_id: Any) -> HttpResponse:
-        """Run the function for one entity and show what it made, and keep nothing."""
+        """Run the function for one entity and show the result, without storing anything."""
         row = self.found(object_id)
         spec = self._spec(row)
-        form = TryForm(spec, request.POST or None)
+        form = PreviewForm(spec, request.POST or None)
         result = None
         if request.method == "POST" and form.is_valid():
-            given = form.cleaned_data
-            trial = try_feature(spec, given["entity_key"], as_of=given.get("as_of"), payload=given.get("payload"))
-            result = _shown(row, spec, given["entity_key"], trial)
+            data = form.cleaned_data
+            preview = preview_feature(spec, data["entity_key"], as_of=data.get("as_of"), payload=data.get("payload"))
+            result = _shown(row, spec, data["entity_key"], preview)
         page = {
             "title": f"Try {row.name}",
             "intro": "The function is called now, for one entity. Its result is shown and not stored.",
@@ -63,9 +63,9 @@ class FeaturePages(ListAdmin):
         initial = {"start": now - timedelta(days=7), "end": now, "every": "1d"}
         form = BackfillForm(spec, request.POST or None, initial=initial)
         if request.method == "POST" and form.is_valid():
-            given = form.cleaned_data
+            data = form.cleaned_data
             try:
-                run = ask_for_run(row.name, given["entity_keys"], given["start"], given["end"], given["every"])
+                run = request_run(row.name, data["entity_keys"], data["start"], data["end"], data["every"])
             except FabraError as error:
                 form.add_error(None, str(error))
             else:
@@ -79,7 +79,7 @@ class FeaturePages(ListAdmin):
         return self._page(request, row, form, page, "admin/form_page.html")
 
     def start(self, request: HttpRequest, run: MaterializationRun) -> None:
-        """Hand a queued run to a worker, and say so."""
+        """Enqueue a run, and show a message about it."""
         if enqueue_run(run.pk):
             self.message_user(
                 request, format_html("Started: {}.", link(MaterializationRun, run.pk, run)), messages.SUCCESS
@@ -107,18 +107,18 @@ class FeaturePages(ListAdmin):
         return render(request, template, shared | {"media": self.media + form.media} | page)
 
 
-def _shown(row: FeatureDefinition, spec: FeatureSpec, entity_key: str, trial: Trial) -> dict[str, Any]:
-    """Return what the template draws, with what the store has of the same entity beside it."""
+def _shown(row: FeatureDefinition, spec: FeatureSpec, entity_key: str, preview: Preview) -> dict[str, Any]:
+    """Return the template's context: the preview, and the stored values of the same entity."""
     history = FeatureValue.objects.all().histories(spec.entity.name, [entity_key], spec.name)[entity_key]
     stored = history[-1] if history else None
     now = timezone.now()
     return {
-        "trial": trial,
-        "took": duration(trial.duration_ms / 1000),
-        "value": pretty(trial.value),
+        "preview": preview,
+        "took": duration(preview.duration_ms / 1000),
+        "value": pretty(preview.value),
         "stored": stored,
         "stored_value": pretty(stored.value) if stored else "",
-        "is_same": stored is not None and not trial.error and stored.value == trial.value,
+        "is_same": stored is not None and not preview.error and stored.value == preview.value,
         "state": freshness(stored.event_timestamp, spec.limits.overridden(row.refresh_override), now).value
         if stored
         else "",

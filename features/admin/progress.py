@@ -1,4 +1,4 @@
-"""How far a run is: drawn, and told to pages that are open."""
+"""The progress of a run, as a bar and as JSON for open pages."""
 
 from dataclasses import asdict, dataclass
 
@@ -26,7 +26,7 @@ class Progress:
 
 
 def progress_of(run: MaterializationRun) -> Progress:
-    """Return what the page shows; the failed ones count as worked off."""
+    """Return the progress to show; failed entities count as done."""
     label = f"{run.worked:,} of {run.total:,}" + (f", {run.failed:,} failed" if run.failed else "")
     if not run.total:
         label = "none to do" if run.state == run.State.DONE else "not begun"
@@ -46,7 +46,7 @@ def progress_of(run: MaterializationRun) -> Progress:
 
 
 def progress_bar(run: MaterializationRun) -> SafeString:
-    """Draw the bar; admin/runs.js moves it while the run goes on."""
+    """Draw the bar; admin/runs.js updates it while the run continues."""
     now = progress_of(run)
     drawn = format_html('<span class="fb-run">{}</span>', bar(now.percent, 100, now.label, now.tone))
     return _live(run, "bar", drawn)

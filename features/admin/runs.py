@@ -1,4 +1,4 @@
-"""Materialisation runs: how far they are, and what failed."""
+"""Admin pages of materialisation runs: their progress and their errors."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from features.admin.progress import progress_bar, progress_of, state_badge, time
 from features.dispatch import enqueue_run
 from features.models import FeatureValue, MaterializationRun
 
-_ASKED_MOST = 200
+_MAX_REQUESTED = 200
 
 
 class RunFeatureFilter(NamesFilter):
@@ -57,15 +57,15 @@ class MaterializationRunAdmin(ReadOnlyAdmin):
         js = ("admin/runs.js",)
 
     def get_urls(self) -> list[Any]:
-        look = path("progress/", self.admin_site.admin_view(self.progress), name="features_materializationrun_progress")
-        return [look, *super().get_urls()]
+        view = path("progress/", self.admin_site.admin_view(self.progress), name="features_materializationrun_progress")
+        return [view, *super().get_urls()]
 
     def progress(self, request: HttpRequest) -> HttpResponse:
-        """Tell open pages how far the runs are that they show."""
+        """Return the progress of the runs in `ids`, as JSON, for open pages."""
         if not self.has_view_permission(request):
             return JsonResponse({"error": "not allowed"}, status=403)
-        asked = [part for part in request.GET.get("ids", "").split(",") if part.isdecimal() and len(part) < 19]
-        runs = MaterializationRun.objects.defer("entity_keys", "errors").filter(pk__in=asked[:_ASKED_MOST])
+        pks = [part for part in request.GET.get("ids", "").split(",") if part.isdecimal() and len(part) < 19]
+        runs = MaterializationRun.objects.defer("entity_keys", "errors").filter(pk__in=pks[:_MAX_REQUESTED])
         return JsonResponse({"runs": {run.pk: progress_of(run).to_dict() for run in runs}})
 
     def has_work_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
@@ -111,7 +111,7 @@ class MaterializationRunAdmin(ReadOnlyAdmin):
 
     @display(description="errors")
     def shown_errors(self, run: MaterializationRun) -> str:
-        rows = [(each.get("entity_key", "–"), each.get("error", "")) for each in run.errors]
+        rows = [(error.get("entity_key", "–"), error.get("error", "")) for error in run.errors]
         return table(["Entity", "Error"], rows, "None.")
 
     @display(description="asked for")

@@ -1,4 +1,4 @@
-"""The beat schedule: entries of features belong to their definitions, others are the operator's."""
+"""Admin pages of the beat schedule: a feature's entry follows its definition; other entries are the operator's."""
 
 import json
 from typing import Any
@@ -83,7 +83,7 @@ class PeriodicTaskAdmin(ListAdmin):
 
     def get_readonly_fields(self, request: HttpRequest, obj: PeriodicTask | None = None) -> tuple[str, ...]:
         if obj is not None and obj.task == MATERIALIZE_TASK:
-            # Its interval and its switch are the feature's; the rest follows from the definition.
+            # Only its interval and its switch can be edited, which also changes the feature; the rest is derived.
             return (*self.readonly_fields, "name", "task", "crontab", "args", "kwargs")
         return self.readonly_fields
 
@@ -106,7 +106,7 @@ class PeriodicTaskAdmin(ListAdmin):
     def _switch(self, request: HttpRequest, rows: Any, is_on: bool) -> None:
         for entry in rows:
             entry.enabled = is_on
-            entry.save()  # one by one: a save carries over to the feature's definition
+            entry.save()  # one by one, since the signal of a save updates the feature's definition
         self.message_user(request, f"{len(rows)} {'enabled' if is_on else 'disabled'}.")
 
 

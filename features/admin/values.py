@@ -1,4 +1,4 @@
-"""Feature values with their history, and the entities that are known."""
+"""Admin pages of feature values with their history, and of the known entities."""
 
 from typing import Any
 
@@ -67,7 +67,7 @@ class FeatureValueAdmin(ReadOnlyAdmin):
         same = FeatureValue.objects.of(row.entity, row.entity_key).filter(feature=row.feature)
         newest = list(same.order_by("-event_timestamp", "-created_at", "-id")[:_HISTORY])
         drawn = sparkline(newest[::-1]) or ""
-        shown = table(_HEADINGS, [_line(each, each.pk == row.pk) for each in newest])
+        shown = table(_HEADINGS, [_line(value, value.pk == row.pk) for value in newest])
         note = f"The newest {len(newest)}, by the time they were true at."
         return format_html('{}{}<p class="fb-note">{}</p>', drawn, shown, note)
 
@@ -100,7 +100,7 @@ class KnownEntityAdmin(ReadOnlyAdmin):
     def current(self, row: KnownEntity) -> str:
         names = list(FeatureDefinition.objects.filter(entity=row.entity).values_list("name", flat=True))
         newest = FeatureValue.objects.latest_of(row.entity, [row.entity_key], names)
-        rows = [(each.feature, *_line(each)[:-1], self._history(row, each.feature)) for each in newest]
+        rows = [(value.feature, *_line(value)[:-1], self._history(row, value.feature)) for value in newest]
         return table(("Feature", *_HEADINGS[:-1], "History"), rows)
 
     def _history(self, row: KnownEntity, feature: str) -> str:

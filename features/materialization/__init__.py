@@ -1,1 +1,1 @@
-"""Materialisation: values computed for many entities, on a schedule or on request."""
+"""Materialisation: compute and store values for many entities, on a schedule or on request."""

@@ -1,4 +1,4 @@
-"""Ask for a materialisation: now, for a slot of the schedule, or over a range of past time."""
+"""Request a materialisation: now, for a slot of the schedule, or over a range of past time."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -11,13 +11,13 @@ from common.durations import Duration, parse_duration
 from common.errors import InvalidInput
 from common.validation import check_key
 from features import registry
-from features.materialization.runs import work_off
+from features.materialization.runs import execute_run
 from features.models import MaterializationRun
 from features.registry import FeatureSpec
 
-MOST_MOMENTS = 100_000
+MAX_MOMENTS = 100_000
 WAIT_S = 24 * 3600.0
-"""How long a run waits for another one of its feature."""
+"""How long a run waits for another run of its feature."""
 
 
 async def materialize(
@@ -34,20 +34,20 @@ async def materialize(
     entity that was true in that range is loaded into the online store. Raise NotFound for an undeclared feature
     and InvalidInput for what cannot be computed.
     """
-    run = await sync_to_async(ask_for_run)(feature, entity_ids, start, end, every)
-    await sync_to_async(work_off)(run.pk, wait_s=WAIT_S)
+    run = await sync_to_async(request_run)(feature, entity_ids, start, end, every)
+    await sync_to_async(execute_run)(run.pk, wait_s=WAIT_S)
     await run.arefresh_from_db()
     return run
 
 
-def ask_for_run(
+def request_run(
     feature: str,
     entity_ids: Sequence[str] | None = None,
     start: datetime | None = None,
     end: datetime | None = None,
     every: Duration | None = None,
 ) -> MaterializationRun:
-    """Create a queued run; raise NotFound or InvalidInput for one that cannot work, see `materialize`."""
+    """Create a queued run; raise NotFound or InvalidInput as `materialize` does."""
     spec = registry.features.require(feature)
     kind = MaterializationRun.Kind.COMPUTE
     if every is not None:
@@ -70,7 +70,7 @@ def ask_for_run(
 
 
 def open_slot(feature: str, now: datetime, every_s: float) -> MaterializationRun | None:
-    """Create the run of the slot that `now` is in; None if another scheduler did, or an earlier one still runs."""
+    """Create the run of the slot that contains `now`; None if it exists, or an earlier slot is unfinished."""
     slot = datetime.fromtimestamp(now.timestamp() // every_s * every_s, UTC)
     if MaterializationRun.objects.all().unfinished().filter(feature=feature, slot__isnull=False).exists():
         return None
@@ -100,5 +100,5 @@ def _check_range(spec: FeatureSpec, run: MaterializationRun) -> None:
         raise InvalidInput("A backfill needs a start.")
     if run.end > timezone.now():
         raise InvalidInput("A backfill must end by now: nothing is true yet in the future.")
-    if (run.end - run.start) // run.every >= MOST_MOMENTS:
-        raise InvalidInput(f"A backfill has at most {MOST_MOMENTS:,} moments; take a longer `every`.")
+    if (run.end - run.start) // run.every >= MAX_MOMENTS:
+        raise InvalidInput(f"A backfill has at most {MAX_MOMENTS:,} moments; take a longer `every`.")

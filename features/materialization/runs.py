@@ -1,4 +1,4 @@
-"""Work a materialisation run off: one worker for each feature, each value once, from where the last one died."""
+"""Execute materialisation runs: one worker for each feature, each value once, from the cursor of a worker that died."""
 
 import asyncio
 import logging
@@ -26,9 +26,9 @@ from features.values import StoredValue
 logger = logging.getLogger(__name__)
 
 CHUNK = 200
-"""Entities written at once, for a function that takes a single one."""
+"""Entities written at once, for a function that takes a single key."""
 _CHUNK_S = 1.0
-"""A chunk ends after this long, so that progress is seen and little is lost, however slow the function is."""
+"""A chunk ends after this time, so that a slow function shows progress and loses little work in a crash."""
 _KEPT_ERRORS = 20
 _HEARTBEAT_S = 5.0
 
@@ -37,19 +37,19 @@ Kind = MaterializationRun.Kind
 
 
 class RunTaken(Exception):
-    """The run was stopped, or another worker has it: what this one was at is rolled back."""
+    """The run was stopped, or another worker claimed it; the current chunk is rolled back."""
 
 
 def lock_name(feature: str) -> str:
-    """Return the lock of whoever works at a run of the feature."""
+    """Return the name of the lock that the worker of a run of the feature holds."""
     return f"materialize:{feature}"
 
 
-def work_off(run_id: int, *, wait_s: float = 0.0, work_s: float = float("inf")) -> MaterializationRun | None:
-    """Work a run off from its cursor on and return it; None if it is not this worker's to do.
+def execute_run(run_id: int, *, wait_s: float = 0.0, work_s: float = float("inf")) -> MaterializationRun | None:
+    """Execute a run from its cursor on, and return it; None if another worker holds the feature or it is finished.
 
-    One run of a feature is worked off at a time, so that `concurrency` holds across workers. After `work_s` it
-    returns with the run unfinished; another call goes on.
+    One run of a feature is executed at a time, so that `concurrency` holds across workers. After `work_s` seconds it
+    returns with the run unfinished; another call continues it.
     """
     feature = MaterializationRun.objects.values_list("feature", flat=True).get(id=run_id)
     with held(lock_name(feature), wait_s=wait_s) as is_mine:
@@ -57,56 +57,58 @@ def work_off(run_id: int, *, wait_s: float = 0.0, work_s: float = float("inf")) 
         if run is None:
             return None
         try:
-            async_to_sync(_work)(run, time.monotonic() + work_s)
+            async_to_sync(_execute)(run, time.monotonic() + work_s)
         except RunTaken:
             logger.info("The run %s was stopped, or is another worker's now.", run)
         except DatabaseError:
-            raise  # the run is taken up again when PostgreSQL is back
+            raise  # the sweep resumes the run when PostgreSQL is back
         except Exception as error:
             _save(run, state=State.FAILED, finished_at=timezone.now(), errors=[{"error": repr(error)[:500]}])
             raise
     return run
 
 
-async def _work(run: MaterializationRun, until: float) -> None:
+async def _execute(run: MaterializationRun, until: float) -> None:
     spec = registry.features.get(run.feature)
     if spec is None:
         await _end(run, [{"error": "No such feature is declared in this process."}])
         return
-    heart = asyncio.create_task(_beat(run))
+    heartbeat = asyncio.create_task(_heartbeat(run))
     try:
         if run.kind == Kind.LOAD:
             await _load(spec, run)
         else:
             await _compute(spec, run, until)
     finally:
-        heart.cancel()
+        heartbeat.cancel()
 
 
-async def _beat(run: MaterializationRun) -> None:
-    """Show that the run's worker lives, however slow the feature's function is."""
+async def _heartbeat(run: MaterializationRun) -> None:
+    """Update the run's heartbeat regularly, independently of the duration of the feature's function."""
     while True:
         await asyncio.sleep(_HEARTBEAT_S)
         await MaterializationRun.objects.filter(id=run.pk).aupdate(heartbeat_at=timezone.now())
 
 
 async def _compute(spec: FeatureSpec, run: MaterializationRun, until: float) -> None:
-    """Compute the remaining entities, for a backfill at each of its remaining moments."""
+    """Compute the remaining entities; a backfill, for each of its remaining moments."""
     keys = await sync_to_async(_keys)(spec, run)
     moments: list[datetime | None] = [*run.moments] or [None]
-    place = sum(key <= run.cursor for key in keys)
+    done_count = sum(key <= run.cursor for key in keys)
     if run.claims > 1:
-        await _heal(spec, keys[max(0, place - (spec.batch_size or CHUNK) * spec.concurrency) : place])
-    remaining = len(keys) * max(0, len(moments) - run.step) - place
+        last_chunk = (spec.batch_size or CHUNK) * spec.concurrency
+        await _repair_online(spec, keys[max(0, done_count - last_chunk) : done_count])
+    remaining = len(keys) * max(0, len(moments) - run.step) - done_count
     await sync_to_async(_save)(run, total=run.worked + max(0, remaining))
     with _threads(spec) as executor:
         while run.step < len(moments) and keys:
             as_of = moments[run.step]
-            while place < len(keys):
+            while done_count < len(keys):
                 if time.monotonic() > until:
                     return
-                place += await _compute_chunk(spec, run, keys[place:], as_of, executor, is_last=as_of is moments[-1])
-            place = 0
+                remaining_keys, is_last = keys[done_count:], as_of is moments[-1]
+                done_count += await _compute_chunk(spec, run, remaining_keys, as_of, executor, is_last=is_last)
+            done_count = 0
             await sync_to_async(_save)(run, step=run.step + 1, cursor="")
     await _end(run, run.errors)
 
@@ -120,7 +122,7 @@ async def _compute_chunk(
     *,
     is_last: bool,
 ) -> int:
-    """Compute the first keys; commit their values together with the progress. Return how many they were."""
+    """Compute the first keys, and commit their values together with the progress; return the number of keys."""
     moment, give_up_at, computed = as_of or datetime.now(UTC), time.monotonic() + _CHUNK_S, Computed()
     count, part_size = 0, (spec.batch_size or 1) * spec.concurrency
     most = min(len(keys), max(CHUNK, part_size))
@@ -144,13 +146,13 @@ async def _compute_chunk(
         source=FeatureValue.Source.BACKFILLED if as_of else FeatureValue.Source.MATERIALIZED,
         run_id=run.pk,
         also_save=lambda: _save(run, **progress),
-        is_online=is_last,  # of a backfill only the last moment can be the newest
+        is_online=is_last,  # in a backfill only the last moment can give the newest values
     )
     return count
 
 
 async def _load(spec: FeatureSpec, run: MaterializationRun) -> None:
-    """Put the newest value of each entity that was true in the range online; the entities are in PostgreSQL's order."""
+    """Write each entity's newest value of the range to the online store; entities are in the order of PostgreSQL."""
     rows: QuerySet[FeatureValue] = FeatureValue.objects.filter(feature=spec.name, entity=spec.entity.name)
     if run.entity_keys is not None:
         rows = rows.filter(entity_key__in=run.entity_keys)
@@ -179,8 +181,8 @@ async def _put_loaded(spec: FeatureSpec, run: MaterializationRun, batch: dict[st
         await sync_to_async(_save)(run, done=run.done + len(batch), cursor=list(batch)[-1], heartbeat_at=now)
 
 
-async def _heal(spec: FeatureSpec, keys: Sequence[str]) -> None:
-    """Put the last chunk online once more: its worker may have died between the two stores."""
+async def _repair_online(spec: FeatureSpec, keys: Sequence[str]) -> None:
+    """Write the last chunk online again: its worker may have died between the offline and the online write."""
     rows = FeatureValue.objects.latest_of(spec.entity.name, keys, [spec.name])
     await put_online(spec.entity.name, spec.name, {row.entity_key: StoredValue.of_row(row) async for row in rows})
 
@@ -189,18 +191,18 @@ def _keys(spec: FeatureSpec, run: MaterializationRun) -> list[str]:
     keys = run.entity_keys
     if keys is None:
         keys = KnownEntity.objects.remembered(spec.entity.name).values_list("entity_key", flat=True)
-    # Sorted here, not by the database's collation: the cursor is compared as Python compares.
+    # Sorted in Python, not by the database's collation, since the cursor is compared in Python.
     return sorted(set(keys))
 
 
 async def _end(run: MaterializationRun, errors: list[dict[str, str]]) -> None:
-    now, nothing_worked = timezone.now(), bool(errors) and not run.done
-    state = State.FAILED if nothing_worked else State.DONE
+    now, has_failed = timezone.now(), bool(errors) and not run.done
+    state = State.FAILED if has_failed else State.DONE
     await sync_to_async(_save)(run, state=state, errors=errors, heartbeat_at=now, finished_at=now)
 
 
 def _save(run: MaterializationRun, **changes: object) -> None:
-    """Write how far the run is; raise RunTaken if it is no longer this worker's."""
+    """Save the run's progress; raise RunTaken if the run was stopped or claimed by another worker."""
     mine = MaterializationRun.objects.filter(id=run.pk, state=State.RUNNING, claims=run.claims)
     if not mine.update(**changes):
         raise RunTaken
@@ -210,14 +212,14 @@ def _save(run: MaterializationRun, **changes: object) -> None:
 
 @contextmanager
 def _threads(spec: FeatureSpec) -> Iterator[ThreadPoolExecutor | None]:
-    """Yield threads for a plain function that may run several times at once; None: the caller's own does."""
+    """Yield an executor for a synchronous function with `concurrency` above 1; else None, for the caller's thread."""
     if spec.concurrency == 1 or iscoroutinefunction(spec.function):
         yield None
         return
-    everyone = Barrier(spec.concurrency)
+    barrier = Barrier(spec.concurrency)
 
     def close_connections() -> None:
-        everyone.wait()  # so that no thread takes two of these jobs
+        barrier.wait()  # so that each thread runs exactly one of these jobs
         connections.close_all()
 
     with ThreadPoolExecutor(spec.concurrency, thread_name_prefix=f"materialize-{spec.name}") as executor:

@@ -1,4 +1,4 @@
-"""Beat entries of materialised features, derived from their definitions; editing either changes both."""
+"""Keep the beat entries of materialised features and their definitions in step; editing either updates the other."""
 
 import json
 import logging
@@ -16,7 +16,7 @@ _PREFIX = "materialise "
 
 
 def schedule_feature(row: FeatureDefinition) -> None:
-    """Make the beat entry say what the definition says."""
+    """Create, update or delete the beat entry of a definition."""
     name = _PREFIX + row.name
     if not row.materialize or row.refresh is None:
         PeriodicTask.objects.filter(name=name).delete()
@@ -36,7 +36,7 @@ def schedule_feature(row: FeatureDefinition) -> None:
 
 
 def adopt_entry(entry: PeriodicTask) -> None:
-    """Carry an operator's edit of a beat entry over to its definition."""
+    """Copy an operator's edit of a beat entry to its definition."""
     row = FeatureDefinition.objects.filter(name=entry.name.removeprefix(_PREFIX)).first()
     if row is None:
         return

@@ -1,4 +1,4 @@
-"""Tables of the feature store."""
+"""The tables of the feature store."""
 
 from features.models.definitions import EntityDefinition, FeatureDefinition
 from features.models.runs import MaterializationRun

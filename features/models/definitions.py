@@ -1,4 +1,4 @@
-"""Rows that mirror what the code declares, with what an operator changed about it."""
+"""The tables that mirror declared entities and features, with an operator's changes."""
 
 from datetime import timedelta
 
@@ -10,7 +10,7 @@ from common.models import Definition
 
 
 class EntityDefinition(Definition):
-    is_enabled = None  # type: ignore[assignment]  # what is switched off is a feature
+    is_enabled = None  # type: ignore[assignment]  # only features can be switched off
     key = models.CharField(max_length=100)
 
     class Meta(Definition.Meta):
@@ -51,7 +51,7 @@ class FeatureDefinition(Definition):
 
     @property
     def mode(self) -> str:
-        """How values come about, in a few words."""
+        """How values are computed, in a few words."""
         if self.trigger:
             return f"on event {self.trigger}"
         every = format_duration(self.refresh) if self.refresh else None

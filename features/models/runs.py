@@ -1,4 +1,4 @@
-"""Materialisation runs: one row for each slot of a feature's schedule, or each run that was asked for."""
+"""The table of materialisation runs: one row for each slot of a feature's schedule, and for each requested run."""
 
 from datetime import datetime, timedelta
 from typing import Self
@@ -7,7 +7,7 @@ from django.db import models
 from django.utils import timezone
 
 ORPHANED_AFTER = timedelta(seconds=20)
-"""An unfinished run whose heartbeat is older than this is looked at: its worker may have died."""
+"""An unfinished run whose heartbeat is older than this may have lost its worker."""
 
 
 class MaterializationRunQuerySet(models.QuerySet["MaterializationRun"]):
@@ -15,11 +15,11 @@ class MaterializationRunQuerySet(models.QuerySet["MaterializationRun"]):
         return self.filter(state__in=[MaterializationRun.State.QUEUED, MaterializationRun.State.RUNNING])
 
     def orphaned(self, now: datetime | None = None) -> Self:
-        """Unfinished runs that no worker seems to be at: never started, or silent since too long."""
+        """Return unfinished runs without a recent heartbeat: never started, or their worker died."""
         return self.unfinished().filter(heartbeat_at__lt=(now or timezone.now()) - ORPHANED_AFTER)
 
     def claim(self, run_id: int) -> "MaterializationRun | None":
-        """Take an unfinished run, for whoever holds its feature's lock; what an earlier worker still does is void."""
+        """Claim an unfinished run for the holder of its feature's lock; writes of an earlier worker then fail."""
         now = timezone.now()
         self.unfinished().filter(id=run_id).update(
             state=MaterializationRun.State.RUNNING,
@@ -30,19 +30,21 @@ class MaterializationRunQuerySet(models.QuerySet["MaterializationRun"]):
         return self.filter(id=run_id, state=MaterializationRun.State.RUNNING).first()
 
     def resume(self) -> int:
-        """Put stopped and failed runs back into the queue, where they go on from their cursor."""
+        """Put stopped and failed runs back into the queue, to continue from their cursor; return how many."""
         ended = [MaterializationRun.State.STOPPED, MaterializationRun.State.FAILED]
         return self.filter(state__in=ended).update(
             state=MaterializationRun.State.QUEUED, finished_at=None, heartbeat_at=timezone.now()
         )
 
     def stop(self) -> int:
-        """End runs after what they are at; each can be resumed."""
+        """Stop runs after their current chunk; return how many. Each can be resumed."""
         now = timezone.now()
         return self.unfinished().update(state=MaterializationRun.State.STOPPED, finished_at=now, heartbeat_at=now)
 
 
 class MaterializationRun(models.Model):
+    """One materialisation of a feature; `step` and `cursor` are where another worker continues it."""
+
     class State(models.TextChoices):
         QUEUED = "queued"
         RUNNING = "running"
@@ -84,7 +86,7 @@ class MaterializationRun(models.Model):
         ordering = ("-id",)
         verbose_name = "materialisation run"
         constraints = [
-            # Two schedulers or a late worker never do a slot twice.
+            # Two schedulers, or a late worker, never execute a slot twice.
             models.UniqueConstraint(fields=["feature", "slot"], name="run_once_per_slot")
         ]
         indexes = [
@@ -107,7 +109,7 @@ class MaterializationRun(models.Model):
 
     @property
     def moments(self) -> list[datetime]:
-        """The moments of a backfill: from `start` to `end`, both included, `every` so often."""
+        """The moments of a backfill: from `start` to `end`, both included, in steps of `every`."""
         if self.start is None or self.end is None or not self.every:
             return []
         return [self.start + number * self.every for number in range((self.end - self.start) // self.every + 1)]

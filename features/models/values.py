@@ -1,4 +1,4 @@
-"""The offline store: append-only values, read point-in-time."""
+"""The tables of the offline store: append-only values, read point-in-time."""
 
 import json
 import math
@@ -14,7 +14,7 @@ from django.db.models.functions import Now, RowNumber
 from django.utils import timezone
 
 HISTORY = 40
-"""Values in the drawing of one entity's history."""
+"""The number of values in the drawing of one entity's history."""
 
 
 class FeatureValueQuerySet(models.QuerySet["FeatureValue"]):
@@ -22,7 +22,7 @@ class FeatureValueQuerySet(models.QuerySet["FeatureValue"]):
         return self.filter(entity=entity, entity_key=entity_key)
 
     def latest_of(self, entity: str, entity_keys: Sequence[str], features: Sequence[str]) -> Self:
-        """The newest value of each entity's feature: by what it was true at, then by what was learned last."""
+        """Return the newest value of each entity's feature: the latest event_timestamp, then the latest created_at."""
         return (
             self.filter(entity=entity, entity_key__in=entity_keys, feature__in=features)
             .order_by("entity_key", "feature", "-event_timestamp", "-created_at", "-id")
@@ -31,12 +31,12 @@ class FeatureValueQuerySet(models.QuerySet["FeatureValue"]):
 
     def histories(self, entity: str, entity_keys: Sequence[str], feature: str) -> dict[str, list["FeatureValue"]]:
         """Return the newest HISTORY values of each entity's feature, by entity key, oldest first."""
-        place = models.Window(
+        position = models.Window(
             RowNumber(), partition_by="entity_key", order_by=["-event_timestamp", "-created_at", "-id"]
         )
-        same = self.filter(entity=entity, entity_key__in=entity_keys, feature=feature).annotate(place=place)
+        same = self.filter(entity=entity, entity_key__in=entity_keys, feature=feature).annotate(position=position)
         found = defaultdict[str, list[FeatureValue]](list)
-        for row in same.filter(place__lte=HISTORY).order_by("event_timestamp", "created_at", "id"):
+        for row in same.filter(position__lte=HISTORY).order_by("event_timestamp", "created_at", "id"):
             found[row.entity_key].append(row)
         return found
 
@@ -119,19 +119,19 @@ class FeatureValue(models.Model):
 
 
 _TOUCH_EVERY_S = 600.0
-_TOUCHED_MOST = 50_000
+_MAX_TOUCHED = 50_000
 _touched: dict[tuple[str, str], float] = {}
 
 
 def _remember(entity: str, keys: list[str], moment: float) -> None:
-    if len(_touched) > _TOUCHED_MOST:
+    if len(_touched) > _MAX_TOUCHED:
         _touched.clear()
     _touched.update(((entity, key), moment) for key in keys)
 
 
 class KnownEntityManager(models.Manager["KnownEntity"]):
     def touch(self, entity: str, entity_keys: list[str]) -> None:
-        """Note that somebody asked for or about these entities; a process writes each once in ten minutes."""
+        """Record that these entities were requested or named; each process writes an entity once in ten minutes."""
         now = time.monotonic()
         keys = [
             key for key in sorted(set(entity_keys)) if now - _touched.get((entity, key), -math.inf) > _TOUCH_EVERY_S
@@ -147,13 +147,13 @@ class KnownEntityManager(models.Manager["KnownEntity"]):
         transaction.on_commit(lambda: _remember(entity, keys, now))
 
     def remembered(self, entity: str, now: datetime | None = None) -> models.QuerySet["KnownEntity"]:
-        """Entities seen within FABRA_ENTITY_MEMORY, so that junk ids are not materialised for ever."""
+        """Return entities seen within FABRA_ENTITY_MEMORY, so that junk ids are not materialised for ever."""
         since = (now or timezone.now()) - settings.FABRA_ENTITY_MEMORY
         return self.filter(entity=entity, last_seen_at__gte=since).order_by("entity_key")
 
 
 class KnownEntity(models.Model):
-    """An entity that a request or an event named; materialising it does not renew this."""
+    """An entity that a request or an event named; materialisation does not update `last_seen_at`."""
 
     entity = models.CharField(max_length=200)
     entity_key = models.CharField(max_length=255)
@@ -165,7 +165,7 @@ class KnownEntity(models.Model):
     class Meta:
         verbose_name_plural = "known entities"
         constraints = [models.UniqueConstraint(fields=["entity", "entity_key"], name="known_entity_once")]
-        # Serves a materialisation run's walk over the remembered entities.
+        # Serves a materialisation run, which reads the remembered entities.
         indexes = [models.Index(fields=["entity", "last_seen_at"], name="known_entity_seen")]
 
     def __str__(self) -> str:
@@ -173,7 +173,7 @@ class KnownEntity(models.Model):
 
 
 class OnlineRepair(models.Model):
-    """A value that PostgreSQL has and Redis could not be told; the sweep tells it."""
+    """A value that could not be written to Redis, and that the sweep writes later."""
 
     entity = models.CharField(max_length=200)
     entity_key = models.CharField(max_length=255)

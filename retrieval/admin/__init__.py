@@ -1,4 +1,4 @@
-"""The admin of retrieval."""
+"""The admin pages of retrieval."""
 
 from retrieval.admin import chunks, documents, evaluation_runs, generations, golden, indexes, ingestion, versions
 

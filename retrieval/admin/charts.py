@@ -10,7 +10,7 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 40.0, 12.0, 10.0, 26.0
 
 
 def line_chart(labels: Sequence[str], series: dict[str, Sequence[float]], links: Sequence[str]) -> SafeString | str:
-    """Draw values from 0 to 1 as lines, one point for each label, each point a link; "" for nothing."""
+    """Draw values from 0 to 1 as lines, with one linked point for each label; return "" without labels."""
     if not labels:
         return ""
     every = max(1, -(-len(labels) // 12))
@@ -40,9 +40,9 @@ def _colour(number: int) -> int:
     return (0, 2, 5, 6)[number % 4]
 
 
-def _x(place: int, count: int) -> float:
-    room = _WIDTH - _LEFT - _RIGHT - 40
-    return round(_LEFT + 20 + room * (place / (count - 1) if count > 1 else 0.5), 1)
+def _x(index: int, count: int) -> float:
+    width = _WIDTH - _LEFT - _RIGHT - 40
+    return round(_LEFT + 20 + width * (index / (count - 1) if count > 1 else 0.5), 1)
 
 
 def _y(value: float) -> float:

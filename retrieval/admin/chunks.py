@@ -1,4 +1,4 @@
-"""Chunks: what searches find. Their vectors are never read here."""
+"""Admin pages of chunks; they never read the vectors."""
 
 from functools import reduce
 from operator import or_
@@ -61,7 +61,9 @@ class ChunkAdmin(ReadOnlyAdmin):
         if not term:
             return queryset, False
         languages = set(Index.objects.values_list("language", flat=True)) or {"english"}
-        words = reduce(or_, (Q(lexemes=SearchQuery(term, config=each, search_type="websearch")) for each in languages))
+        words = reduce(
+            or_, (Q(lexemes=SearchQuery(term, config=language, search_type="websearch")) for language in languages)
+        )
         documents = list(Document.objects.filter(entity_id=term).values_list("pk", flat=True)[:50])
         return queryset.filter(words | Q(document__in=documents) if documents else words), False
 

@@ -1,4 +1,4 @@
-"""Documents: written here or by code, indexed by the worker."""
+"""Admin pages of documents: what is saved here is indexed by a worker."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -25,7 +25,7 @@ _EDITED = ("title", "text", "metadata", "audience", "deleted_at", "updated_at")
 
 
 class LiveFilter(admin.SimpleListFilter):
-    """Deleted documents are shown only when asked for."""
+    """Hide deleted documents unless the filter includes them."""
 
     title = "deletion"
     parameter_name = "deleted"
@@ -102,7 +102,7 @@ class DocumentAdmin(ListAdmin):
         if obj.pk is None:
             obj.save()
         else:
-            # A worker may be indexing it: what is the worker's is not written back.
+            # A worker may be indexing the document, so the columns that it writes are not saved.
             obj.deleted_at = None
             obj.save(update_fields=_EDITED)
         self.message_user(request, "Saved; it is being indexed.", messages.INFO)
@@ -110,10 +110,15 @@ class DocumentAdmin(ListAdmin):
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         chunks = Chunk.objects.filter(document__in=list(objs)).count()
         counts = {"documents": len(objs), "chunks": chunks}
-        return [f"{each} ({each.index}: {each.entity_id}); its versions stay" for each in objs], counts, set(), []
+        return (
+            [f"{document} ({document.index}: {document.entity_id}); its versions stay" for document in objs],
+            counts,
+            set(),
+            [],
+        )
 
     def delete_model(self, request: HttpRequest, obj: Document) -> None:
-        with suppress(DocumentNotFound):  # somebody was faster
+        with suppress(DocumentNotFound):  # it was deleted meanwhile
             delete_document(obj.index.name, obj.entity_id)
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Document]) -> None:
@@ -146,10 +151,10 @@ class DocumentAdmin(ListAdmin):
     def versions(self, document: Document) -> str:
         found = document.versions.defer("text", "metadata")[:_SHOWN_ROWS]
         rows = [
-            (link(DocumentVersion, each.pk, f"v{each.number}"), short(each.title), each.author or "–",
-             shown_source(each.source), one_line(f"{each.created_at:%Y-%m-%d %H:%M:%S}"), compare_link(each),
-             badge("served", "good") if each.pk == document.version_id else "")
-            for each in found
+            (link(DocumentVersion, version.pk, f"v{version.number}"), short(version.title), version.author or "–",
+             shown_source(version.source), one_line(f"{version.created_at:%Y-%m-%d %H:%M:%S}"), compare_link(version),
+             badge("served", "good") if version.pk == document.version_id else "")
+            for version in found
         ]  # fmt: skip
         headings = ["Version", "Title", "Written by", "Came by", "Written (UTC)", "", ""]
         return table(headings, rows, "It was not indexed yet.")

@@ -1,10 +1,10 @@
-"""What the page of an evaluation run draws: its figures beside another run's, and each question."""
+"""Prepare the page of an evaluation run: its figures compared with another run's, and each question."""
 
 from typing import Any
 
 from common.admin.html import admin_url, duration
 from common.locks import is_held
-from retrieval.evaluation.runs import MEASURES, Change, compare, lock_name
+from retrieval.evaluation.runs import MEASURES, QuestionChange, compare, lock_name
 from retrieval.models import Chunk, EvaluationOutcome, EvaluationRun, GoldenQuestion
 
 _SHOWN_ROWS = 300
@@ -12,7 +12,7 @@ _OFFERED_RUNS = 50
 
 
 def run_state(run: EvaluationRun) -> str:
-    """Return the state as an operator reads it: a run that says it runs may have lost its worker."""
+    """Return the state to show: "interrupted" for a running run whose worker has died."""
     if run.state == EvaluationRun.State.RUNNING and not is_held(lock_name(run.pk)):
         return "interrupted"
     return run.state
@@ -22,13 +22,13 @@ def run_page(run: EvaluationRun, compared_with: str) -> dict[str, Any]:
     others = EvaluationRun.objects.filter(index=run.index_id, state=EvaluationRun.State.DONE).exclude(pk=run.pk)
     offered = list(others.order_by("-pk")[:_OFFERED_RUNS])
     before = _chosen(run, offered, compared_with)
-    changes = compare(before, run) if before else [_alone(each) for each in run.outcomes.all()]
-    # What got worse comes first, then what was missed.
-    changes.sort(key=lambda each: (min(0.0, each.gain), each.after is not None and each.after.rank is not None))
+    changes = compare(before, run) if before else [_alone(outcome) for outcome in run.outcomes.all()]
+    # Questions that got worse first, then those without a right hit.
+    changes.sort(key=lambda change: (min(0.0, change.gain), change.after is not None and change.after.rank is not None))
     state = run_state(run)
-    shown = [each for each in changes if each.after is not None][:_SHOWN_ROWS]
-    chunks = {hit["chunk_id"] for each in shown if each.after for hit in each.after.found}
-    living = set(Chunk.objects.filter(pk__in=chunks).values_list("pk", flat=True)) if chunks else set()
+    shown = [change for change in changes if change.after is not None][:_SHOWN_ROWS]
+    chunks = {hit["chunk_id"] for change in shown if change.after for hit in change.after.found}
+    existing = set(Chunk.objects.filter(pk__in=chunks).values_list("pk", flat=True)) if chunks else set()
     return {
         "state": state,
         "is_unfinished": run.state in (EvaluationRun.State.QUEUED, EvaluationRun.State.RUNNING),
@@ -39,25 +39,25 @@ def run_page(run: EvaluationRun, compared_with: str) -> dict[str, Any]:
         "offered": offered,
         "figures": [_figure(name, run, before) for name in MEASURES if name in run.metrics],
         "config": _config(run, before),
-        "questions": [_question(each, living) for each in shown],
-        "hidden": sum(each.after is not None for each in changes) - len(shown),
-        "worse": sum(each.gain < 0 for each in changes),
-        "better": sum(each.gain > 0 for each in changes),
-        "missed": sum(each.after is not None and each.after.rank is None for each in changes),
+        "questions": [_question(change, existing) for change in shown],
+        "hidden": sum(change.after is not None for change in changes) - len(shown),
+        "worse": sum(change.gain < 0 for change in changes),
+        "better": sum(change.gain > 0 for change in changes),
+        "missed": sum(change.after is not None and change.after.rank is None for change in changes),
     }
 
 
 def _chosen(run: EvaluationRun, offered: list[EvaluationRun], wanted: str) -> EvaluationRun | None:
-    """Return the run that was asked for, else the one before it in the same mode."""
+    """Return the run chosen for comparison, else the previous run of the same mode and tag."""
     if wanted == "none":
         return None
-    asked = next((each for each in offered if str(each.pk) == wanted), None)
-    like = (each for each in offered if each.pk < run.pk and (each.mode, each.tag) == (run.mode, run.tag))
-    return asked or next(like, None)
+    chosen = next((other for other in offered if str(other.pk) == wanted), None)
+    comparable = (other for other in offered if other.pk < run.pk and (other.mode, other.tag) == (run.mode, run.tag))
+    return chosen or next(comparable, None)
 
 
-def _alone(outcome: EvaluationOutcome) -> Change:
-    return Change(question=outcome.question, before=None, after=outcome)
+def _alone(outcome: EvaluationOutcome) -> QuestionChange:
+    return QuestionChange(question=outcome.question, before=None, after=outcome)
 
 
 def _figure(name: str, run: EvaluationRun, before: EvaluationRun | None) -> dict[str, Any]:
@@ -83,7 +83,7 @@ def _config(run: EvaluationRun, before: EvaluationRun | None) -> list[tuple[str,
     ]
 
 
-def _question(change: Change, living: set[int]) -> dict[str, Any]:
+def _question(change: QuestionChange, existing: set[int]) -> dict[str, Any]:
     after = change.after
     assert after is not None
     return {
@@ -99,7 +99,7 @@ def _question(change: Change, living: set[int]) -> dict[str, Any]:
         "gain_tone": "good" if change.gain > 0 else "bad",
         "ndcg": f"{after.metrics['ndcg@10']:.2f}",
         "found": [
-            {**hit, "place": place, "url": admin_url(Chunk, hit["chunk_id"]) if hit["chunk_id"] in living else ""}
-            for place, hit in enumerate(after.found, 1)
+            {**hit, "place": rank, "url": admin_url(Chunk, hit["chunk_id"]) if hit["chunk_id"] in existing else ""}
+            for rank, hit in enumerate(after.found, 1)
         ],
     }

@@ -1,4 +1,4 @@
-"""Evaluation runs: started here, drawn over time, and compared question by question."""
+"""Admin pages of evaluation runs: start one, draw them over time, and compare them question by question."""
 
 from typing import Any
 
@@ -71,10 +71,13 @@ class EvaluationRunAdmin(ReadOnlyAdmin):
     def start(self, request: HttpRequest) -> HttpResponse:
         form = RunForm(request.POST or None, initial={"index": request.GET.get("index")})
         if request.method == "POST" and form.is_valid():
-            asked = form.cleaned_data
+            data = form.cleaned_data
             try:
                 run = open_run(
-                    asked["index"].name, mode=asked["mode"], tag=asked["tag"], started_by=request.user.get_username()
+                    data["index"].name,
+                    mode=data["mode"],
+                    tag=data["tag"],
+                    started_by=request.user.get_username(),
                 )
             except FabraError as error:
                 form.add_error(None, str(error))
@@ -133,7 +136,7 @@ class EvaluationRunAdmin(ReadOnlyAdmin):
 
 
 def chart(runs: QuerySet[EvaluationRun]) -> str:
-    """Draw the newest finished runs of what the list shows, if that is one index; of the newest run's index else."""
+    """Draw the newest finished runs of the list: those of the newest run's index, mode and tag."""
     done = runs.filter(state=EvaluationRun.State.DONE).order_by("-pk")
     newest = done.first()
     if newest is None:
@@ -144,8 +147,8 @@ def chart(runs: QuerySet[EvaluationRun]) -> str:
         {name: [run.metrics.get(name, 0.0) for run in drawn] for name in _DRAWN},
         [admin_url(EvaluationRun, run.pk) for run in drawn],
     )
-    what = " · ".join(filter(None, [str(newest.index), newest.mode, newest.tag and f"tag {newest.tag}"]))
-    return format_html("<h3>{}</h3>{}", what, drawing)
+    heading = " · ".join(filter(None, [str(newest.index), newest.mode, newest.tag and f"tag {newest.tag}"]))
+    return format_html("<h3>{}</h3>{}", heading, drawing)
 
 
 def _figure(run: EvaluationRun, name: str) -> str:

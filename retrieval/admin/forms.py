@@ -1,4 +1,4 @@
-"""Forms of the retrieval admin: what the engine would refuse is a message beside its field."""
+"""Forms of documents and indexes: errors that the engine would raise are shown at their field."""
 
 from typing import Any
 
@@ -36,7 +36,7 @@ class DocumentForm(forms.ModelForm):  # type: ignore[type-arg]
         fields = ("index", "entity_id", "title", "text", "metadata", "audience")
 
     def clean_text(self) -> str:
-        # A browser sends CR LF; with it every chunk would differ from the same text sent to the API.
+        # A browser sends CR LF; then every chunk would differ from the same text sent to the API.
         return self.cleaned_data["text"].replace("\r\n", "\n")
 
     def clean(self) -> dict[str, Any]:
@@ -55,7 +55,7 @@ class DocumentForm(forms.ModelForm):  # type: ignore[type-arg]
         return data
 
     def _take_over_deleted(self, index: Index, entity_id: str) -> None:
-        """A new document by the id of a deleted one is that document, come back."""
+        """Restore a deleted document if the new one has its id."""
         if self.instance.pk is None:
             known = Document.objects.filter(index=index, entity_id=entity_id).exclude(deleted_at=None).first()
             if known is not None:
@@ -94,7 +94,7 @@ class IndexForm(RankingForm):
 
 
 def _check_event(index: Index, entity_id: str, data: dict[str, Any]) -> None:
-    """The save becomes an event, which has limits of its own."""
+    """Check the event that the save publishes, which has its own limits; raise InvalidInput."""
     payload = {
         "index": index.name,
         "content": data["text"],

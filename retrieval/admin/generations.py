@@ -1,4 +1,4 @@
-"""Generations: built, compared, switched to and dropped here."""
+"""Admin pages of generations: build, compare, switch and drop them."""
 
 from collections.abc import Callable
 from typing import Any
@@ -85,10 +85,13 @@ class GenerationAdmin(ReadOnlyAdmin):
     def start(self, request: HttpRequest) -> HttpResponse:
         form = BuildForm(request.POST or None, initial={"index": request.GET.get("index")})
         if request.method == "POST" and form.is_valid():
-            asked = form.cleaned_data
+            data = form.cleaned_data
             try:
                 generation = lifecycle.open_generation(
-                    asked["index"], model=asked["model"], backend=asked["backend"], max_tokens=asked["max_tokens"]
+                    data["index"],
+                    model=data["model"],
+                    backend=data["backend"],
+                    max_tokens=data["max_tokens"],
                 )
             except FabraError as error:
                 form.add_error(None, str(error))
@@ -117,18 +120,18 @@ class GenerationAdmin(ReadOnlyAdmin):
 
         return self._do(request, pk, mark, "It is being dropped.")
 
-    def _do(self, request: HttpRequest, pk: int, what: Callable[[Generation], object], said: str) -> HttpResponse:
+    def _do(self, request: HttpRequest, pk: int, act: Callable[[Generation], object], message: str) -> HttpResponse:
         if not self.has_start_permission(request):
             raise PermissionDenied
         generation = get_object_or_404(Generation.objects.select_related("index"), pk=pk)
         try:
-            what(generation)
+            act(generation)
         except FabraError as error:
             self.message_user(request, str(error), messages.ERROR)
         else:
-            self.message_user(request, said, messages.SUCCESS)
-        is_there = Generation.objects.filter(pk=pk).exists()
-        return HttpResponseRedirect(admin_url(Generation, pk) if is_there else list_url(Generation))
+            self.message_user(request, message, messages.SUCCESS)
+        exists = Generation.objects.filter(pk=pk).exists()
+        return HttpResponseRedirect(admin_url(Generation, pk) if exists else list_url(Generation))
 
     @display(description="generation")
     def number(self, generation: Generation) -> str:
@@ -155,7 +158,7 @@ class GenerationAdmin(ReadOnlyAdmin):
 
 
 def generation_page(generation: Generation) -> dict[str, Any]:
-    """Return what the template needs."""
+    """Return the template's context."""
     result = generation.comparison
     done = min(generation.done, generation.total)
     serving = generation.index.generation_id

@@ -1,4 +1,4 @@
-"""Golden questions: written, imported and exported here."""
+"""Admin pages of golden questions: edit, import and export them."""
 
 from typing import Any
 
@@ -111,11 +111,11 @@ class GoldenQuestionAdmin(ListAdmin):
     def outcomes(self, row: GoldenQuestion) -> str:
         newest = row.outcomes.select_related("run").order_by("-pk")[:10]
         rows = [
-            (link(EvaluationRun, each.run_id, f"#{each.run_id}"), each.run.mode,
-             badge(f"rank {each.rank}" if each.rank else "missed", tone_of(each.rank)),
-             ", ".join(hit["document_id"] for hit in each.found[:3]) or "–",
-             f"{each.run.created_at:%Y-%m-%d %H:%M}")
-            for each in newest
+            (link(EvaluationRun, outcome.run_id, f"#{outcome.run_id}"), outcome.run.mode,
+             badge(f"rank {outcome.rank}" if outcome.rank else "missed", tone_of(outcome.rank)),
+             ", ".join(hit["document_id"] for hit in outcome.found[:3]) or "–",
+             f"{outcome.run.created_at:%Y-%m-%d %H:%M}")
+            for outcome in newest
         ]  # fmt: skip
         return table(["Run", "Mode", "First right hit", "Found first", "When (UTC)"], rows, "No run has asked it yet.")
 

@@ -37,7 +37,7 @@ class LinesField(forms.CharField):
         return list(dict.fromkeys(line for line in lines if line))
 
     def run_validators(self, value: Any) -> None:
-        """They are for text; the whole question is checked at once."""
+        """Skip the validators of text fields; the form checks the whole question at once."""
 
     def has_changed(self, initial: Any, data: Any) -> bool:
         return bool(self.to_python(data) != (initial or []))

@@ -1,4 +1,4 @@
-"""Indexes with their generations, and the retrievers that the code declares."""
+"""Admin pages of indexes with their generations, and of the retrievers that the code declares."""
 
 from typing import Any
 
@@ -48,7 +48,7 @@ class IndexAdmin(ListAdmin):
         return super().get_form(request, obj, change, form=RankingForm if obj else IndexForm, **kwargs)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Index | None = None) -> Any:
-        # Its chunks were made for its language.
+        # Its chunks were indexed in its language.
         return (*self.readonly_fields, "name", "language") if obj else self.readonly_fields
 
     def save_model(self, request: HttpRequest, obj: Index, form: Any, change: bool) -> None:
@@ -56,7 +56,7 @@ class IndexAdmin(ListAdmin):
             obj.save()
             return
         changed = {name: form.cleaned_data[name] for name in form.changed_data}
-        # The version moves: what retrievers cached was ranked otherwise.
+        # Increase the version, since cached results of retrievers were ranked with the old options.
         Index.objects.filter(pk=obj.pk).update(**changed, version=F("version") + 1)
 
     def get_inlines(self, request: HttpRequest, obj: Index | None = None) -> Any:

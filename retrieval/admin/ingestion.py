@@ -1,4 +1,4 @@
-"""Ingestion runs: started by an upload or a command, seen as they go, with what became of each file."""
+"""Admin pages of ingestion runs: upload files, follow a run, and see the outcome of each file."""
 
 from typing import Any
 
@@ -72,13 +72,13 @@ class IngestionRunAdmin(ReadOnlyAdmin):
     def upload(self, request: HttpRequest) -> HttpResponse:
         form = UploadForm(request.POST or None, request.FILES or None, initial=_initial(request))
         if request.method == "POST" and form.is_valid():
-            asked = form.cleaned_data
+            cleaned = form.cleaned_data
             try:
                 run = open_upload(
-                    asked["index"],
-                    ((file.name, file.read()) for file in asked["documents"]),
-                    asked["options"],
-                    source=asked["source"],
+                    cleaned["index"],
+                    ((file.name, file.read()) for file in cleaned["documents"]),
+                    cleaned["options"],
+                    source=cleaned["source"],
                     started_by=request.user.get_username(),
                 )
             except FabraError as error:
@@ -123,13 +123,13 @@ class IngestionRunAdmin(ReadOnlyAdmin):
 
 
 def run_page(run: IngestionRun, wanted: str) -> dict[str, Any]:
-    """Return what the page of a run draws."""
+    """Return the context of a run's page."""
     counts = run.counts()
     files = run.files.filter(state=wanted) if wanted in IngestionFile.State.values else run.files.all()
-    # What failed comes first, then what was done last.
+    # Failed files first, then the files that were finished last.
     files = files.order_by("finished_at").reverse() if wanted else files.order_by("-finished_at")
     failed = list(run.files.filter(state=IngestionFile.State.FAILED)[:_SHOWN_FILES]) if not wanted else []
-    others = [each for each in files[:_SHOWN_FILES] if each.finished_at and each not in failed]
+    others = [file for file in files[:_SHOWN_FILES] if file.finished_at and file not in failed]
     done = sum(count for state, count in counts.items() if state not in ("waiting", "taken", "pruned"))
     seconds = ((run.finished_at or timezone.now()) - run.started_at).total_seconds() if run.started_at else 0.0
     rate = done / seconds if seconds else 0.0
@@ -147,7 +147,7 @@ def run_page(run: IngestionRun, wanted: str) -> dict[str, Any]:
         "rate": f"{rate:,.1f}" if rate else "",
         "left": duration((run.total - done) / rate) if rate and not run.is_finished else "",
         "took": duration(seconds) if run.started_at else "",
-        "files": [(each, badge(each.state, _TONES[each.state], each.get_state_display())) for each in failed + others],
+        "files": [(file, badge(file.state, _TONES[file.state], file.get_state_display())) for file in failed + others],
         "hidden": max(0, sum(counts.values()) - counts["waiting"] - counts["taken"] - len(failed) - len(others)),
         "options": [(name, value) for name, value in run.options.items() if value],
         "back": list_url(IngestionRun),
@@ -161,7 +161,7 @@ def _initial(request: HttpRequest) -> dict[str, Any]:
 
 
 def _state(run: IngestionRun) -> str:
-    """Return the state as an operator reads it: a run that says it runs may have lost its workers."""
+    """Return the state to show: "interrupted" for an unfinished run whose workers have died."""
     if not run.is_finished and run.heartbeat_at < timezone.now() - ORPHANED_AFTER:
         return "interrupted"
     return run.state

@@ -1,4 +1,4 @@
-"""The upload form: files, and how they are read."""
+"""The upload form: files, and the options for reading them."""
 
 from typing import Any
 
@@ -17,13 +17,13 @@ class FilesWidget(UnfoldAdminFileFieldWidget):
 
 
 class FilesField(forms.FileField):
-    """Several files at once."""
+    """A field that accepts several files."""
 
     widget = FilesWidget
 
     def clean(self, data: Any, initial: Any = None) -> list[Any]:
         files = data if isinstance(data, list | tuple) else [data]
-        return [super(FilesField, self).clean(each, initial) for each in files]
+        return [super(FilesField, self).clean(file, initial) for file in files]
 
 
 class UploadForm(forms.Form):
@@ -81,7 +81,7 @@ class UploadForm(forms.Form):
                     mapping=parse_mapping(data["mapping"]),
                     base_url=data["base_url"],
                     metadata=data["metadata"],
-                    audience=sorted({each.strip() for each in data["audience"].split(",") if each.strip()}),
+                    audience=sorted({name.strip() for name in data["audience"].split(",") if name.strip()}),
                 )
             except FabraError as error:
                 name = str(error).split(" ", 1)[0]

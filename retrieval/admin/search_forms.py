@@ -45,10 +45,10 @@ class SearchForm(forms.Form):
     filters = JsonTextField(required=False, rows=2)
 
     def clean_q(self) -> str:
-        question: str = self.cleaned_data["q"].replace("\r\n", "\n")
-        if not question.strip():
+        query: str = self.cleaned_data["q"].replace("\r\n", "\n")
+        if not query.strip():
             raise forms.ValidationError("Type a question.")
-        return question
+        return query
 
     def clean_top_k(self) -> int:
         return self.cleaned_data["top_k"] or 8

@@ -1,4 +1,4 @@
-"""The retrieval test page: a question, what each leg and their fusion find, why, and how PostgreSQL went about it."""
+"""The retrieval test page: for a query, the hits of each leg and of their fusion, their scores, and the query plans."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -25,7 +25,7 @@ from retrieval.search.highlight import highlighter
 from retrieval.search.hits import Hit, SearchRecord
 
 _PAGE = "retrieval:search_test"
-_WAYS = (
+_MODES = (
     ("hybrid", "Together", "the fusion of both legs, as a retriever gets it"),
     ("semantic", "By meaning", "the semantic leg: cosine of the embeddings"),
     ("lexical", "By words", "the lexical leg: BM25 as a share of the question's greatest possible one"),
@@ -39,14 +39,14 @@ _FLAGS = {
 
 
 def show(request: HttpRequest) -> HttpResponse:
-    """Answer the question of the URL, or ask for one."""
+    """Show the results for the query of the URL, or the empty form."""
     if not request.user.has_perm("retrieval.view_chunk"):
         raise PermissionDenied
     form = SearchForm(request.GET if "q" in request.GET else None, initial={"index": settings.FABRA_DEFAULT_INDEX})
     page: dict[str, Any] = {}
     if form.is_bound and form.is_valid():
         try:
-            page = _answer(form.cleaned_data, can_keep=request.user.has_perm("retrieval.add_goldenquestion"))
+            page = _results(form.cleaned_data, can_keep=request.user.has_perm("retrieval.add_goldenquestion"))
         except FabraError as error:
             name = str(error).split(" ", 1)[0]
             form.add_error(name if name in form.fields else None, str(error))
@@ -55,7 +55,7 @@ def show(request: HttpRequest) -> HttpResponse:
 
 
 def keep(request: HttpRequest) -> HttpResponse:
-    """Make the question a golden one that expects the document, or add the document to what it expects."""
+    """Save the query as a golden question that expects the document, or add the document to an existing one."""
     if not request.user.has_perms(["retrieval.add_goldenquestion", "retrieval.change_goldenquestion"]):
         raise PermissionDenied
     form = SearchForm(request.POST)
@@ -63,15 +63,18 @@ def keep(request: HttpRequest) -> HttpResponse:
     if not form.is_valid():
         messages.error(request, "The question could not be kept; search again.")
         return HttpResponseRedirect(reverse(_PAGE))
-    asked = form.cleaned_data
+    cleaned = form.cleaned_data
     try:
         golden = Golden(
-            question=asked["q"], expected_documents=[document_id], filters=asked["filters"], audience=asked["audience"]
+            question=cleaned["q"],
+            expected_documents=[document_id],
+            filters=cleaned["filters"],
+            audience=cleaned["audience"],
         )
     except FabraError as error:
         messages.error(request, str(error))
     else:
-        row = _kept(asked["index"], golden)
+        row = _save(cleaned["index"], golden)
         messages.success(
             request,
             format_html("{} is expected of {}.", document_id, link(GoldenQuestion, row.pk, "the golden question")),
@@ -80,7 +83,7 @@ def keep(request: HttpRequest) -> HttpResponse:
     return HttpResponseRedirect(f"{reverse(_PAGE)}?{urlencode(query)}")
 
 
-def _kept(index: Index, golden: Golden) -> GoldenQuestion:
+def _save(index: Index, golden: Golden) -> GoldenQuestion:
     digest = question_digest(golden.question, golden.filters, golden.audience)
     row, is_new = GoldenQuestion.objects.get_or_create(
         index=index,
@@ -96,31 +99,31 @@ def _kept(index: Index, golden: Golden) -> GoldenQuestion:
     return row
 
 
-def _answer(asked: dict[str, Any], *, can_keep: bool) -> dict[str, Any]:
-    index: Index = asked["index"]
+def _results(cleaned: dict[str, Any], *, can_keep: bool) -> dict[str, Any]:
+    index: Index = cleaned["index"]
     golden = GoldenQuestion.objects.filter(
-        index=index, digest=question_digest(asked["q"], asked["filters"], asked["audience"])
+        index=index, digest=question_digest(cleaned["q"], cleaned["filters"], cleaned["audience"])
     ).first()
     plans = {}
-    for mode, _, _ in _WAYS:
+    for mode, _, _ in _MODES:
         with recorded_plans() as plans[mode]:
-            _search(asked, mode)
-    # Once more for the timings, which the plans were in the way of; by now model and index are warm.
-    records = {mode: _search(asked, mode) for mode, _, _ in _WAYS}
-    together = {hit.chunk_id: place for place, hit in enumerate(records["hybrid"].hits, 1)}
+            _search(cleaned, mode)
+    # Search again for correct timings, without recording plans; the model and the index are warm now.
+    records = {mode: _search(cleaned, mode) for mode, _, _ in _MODES}
+    fused_ranks = {hit.chunk_id: rank for rank, hit in enumerate(records["hybrid"].hits, 1)}
     hits = [hit for record in records.values() for hit in record.hits]
-    mark = highlighter(index.language, asked["q"], (hit.content for hit in hits))
+    mark = highlighter(index.language, cleaned["q"], (hit.content for hit in hits))
     documents = dict(
         DocumentVersion.objects.filter(pk__in={hit.version_id for hit in hits}).values_list("pk", "document_id")
     )
     return {
         "ways": [
             {
-                "mode": mode, "title": title, "what": what, "plans": plans[mode],
+                "mode": mode, "title": title, "what": description, "plans": plans[mode],
                 "record": records[mode], "flags": [_FLAGS.get(flag, flag) for flag in records[mode].flags],
-                "hits": list(_hits(mode, records[mode], mark, documents, golden, together)),
+                "hits": list(_hits(mode, records[mode], mark, documents, golden, fused_ranks)),
             }
-            for mode, title, what in _WAYS
+            for mode, title, description in _MODES
         ],
         "index": index,
         "generation": index.generation,
@@ -131,16 +134,16 @@ def _answer(asked: dict[str, Any], *, can_keep: bool) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _search(asked: dict[str, Any], mode: str) -> SearchRecord:
+def _search(cleaned: dict[str, Any], mode: str) -> SearchRecord:
     return search_plain(
-        asked["index"].name,
-        asked["q"],
-        asked["top_k"],
-        asked["filters"],
+        cleaned["index"].name,
+        cleaned["q"],
+        cleaned["top_k"],
+        cleaned["filters"],
         mode=mode,  # type: ignore[arg-type]
-        fusion=asked["fusion"] or None,
-        lexical_weight=asked["lexical_weight"],
-        audience=asked["audience"] or EVERYONE,
+        fusion=cleaned["fusion"] or None,
+        lexical_weight=cleaned["lexical_weight"],
+        audience=cleaned["audience"] or EVERYONE,
     )
 
 
@@ -150,14 +153,14 @@ def _hits(
     mark: Callable[[str], str],
     documents: dict[int, int],
     golden: GoldenQuestion | None,
-    together: dict[int, int],
+    fused_ranks: dict[int, int],
 ) -> Iterator[dict[str, Any]]:
     best = max((hit.score for hit in record.hits), default=0) or 1
-    for place, hit in enumerate(record.hits, 1):
-        label, tone = _legs(hit) if mode == "hybrid" else _place_together(together.get(hit.chunk_id))
+    for rank, hit in enumerate(record.hits, 1):
+        label, tone = _legs(hit) if mode == "hybrid" else _fused_rank(fused_ranks.get(hit.chunk_id))
         yield {
             "hit": hit,
-            "place": place,
+            "place": rank,
             "text": mark(hit.content),
             "percent": f"{max(0, 100 * hit.score / best):.1f}",
             "label": label,
@@ -169,14 +172,14 @@ def _hits(
 
 
 def _legs(hit: Hit) -> tuple[str, str]:
-    """Return the leg that brought a hit, and its tone."""
+    """Return the leg that found a hit, and the tone of its badge."""
     if hit.semantic_rank is not None and hit.lexical_rank is not None:
         return "both legs", "good"
     return ("by words", "warn") if hit.semantic_rank is None else ("by meaning", "info")
 
 
-def _place_together(place: int | None) -> tuple[str, str]:
-    return (f"together {place}", "good") if place else ("not together", "plain")
+def _fused_rank(rank: int | None) -> tuple[str, str]:
+    return (f"together {rank}", "good") if rank else ("not together", "plain")
 
 
 def _is_expected(hit: Hit, golden: GoldenQuestion) -> bool:

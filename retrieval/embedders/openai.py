@@ -1,4 +1,4 @@
-"""Embeddings from any OpenAI-compatible server, at OPENAI_BASE_URL."""
+"""Embed text with an OpenAI-compatible server, at OPENAI_BASE_URL."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -12,11 +12,11 @@ from retrieval.errors import EmbedderUnavailable
 
 _BATCH = 128
 _MAX_TOKENS = 512
-"""Chunks of this size are found best; the models themselves read up to 8191 tokens."""
+"""The chunk size with the best retrieval; the models accept up to 8191 tokens."""
 
 
 class OpenAIEmbedder:
-    """A model behind `/embeddings`; its dimension is asked for once."""
+    """A model behind `/embeddings`; its dimension is determined once, by a request."""
 
     def __init__(self, model: str) -> None:
         self.model = model

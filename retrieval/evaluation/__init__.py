@@ -1,1 +1,1 @@
-"""How good retrieval is: public collections, and an index's own golden questions."""
+"""Evaluation: measure retrieval on public collections and on an index's own golden questions."""

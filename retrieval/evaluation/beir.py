@@ -1,8 +1,8 @@
 """Read a collection in the BEIR format: corpus.jsonl, queries.jsonl and a table of judgements.
 
 Described in Thakur et al. (2021) and https://github.com/beir-cellar/beir/wiki/Load-your-custom-dataset. Each file
-may be compressed (`.gz`). Of two rows with one id the later one stands, as in BEIR's own loader. What PostgreSQL
-cannot hold of a text (NUL, lone surrogates) is replaced.
+may be compressed (`.gz`). Of two rows with the same id the later one is used, as in BEIR's own loader. Characters that
+PostgreSQL cannot store (NUL, lone surrogates) are replaced.
 """
 
 import gzip
@@ -21,18 +21,20 @@ _HEADER_STARTS = {"query-id", "query_id", "qid", "query"}
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CorpusDocument:
+    """A document of a collection."""
+
     id: str
     title: str
     text: str
 
 
 def read_corpus(path: Path) -> list[CorpusDocument]:
-    """Return the documents; one without a text says its title. Raise InvalidInput naming the line."""
+    """Return the documents; one without text gets its title as text. Raise InvalidInput that names the line."""
     documents: dict[str, CorpusDocument] = {}
-    for place, row in _objects(path):
-        title = _text(row, "title", place, default="")
-        text = _text(row, "text", place, default="")
-        document = CorpusDocument(id=_text(row, "_id", place), title=title, text=text if text.strip() else title)
+    for location, row in _objects(path):
+        title = _text(row, "title", location, default="")
+        text = _text(row, "text", location, default="")
+        document = CorpusDocument(id=_text(row, "_id", location), title=title, text=text if text.strip() else title)
         documents[document.id] = document
     if not documents:
         raise InvalidInput(f"{path} has no document.")
@@ -40,13 +42,14 @@ def read_corpus(path: Path) -> list[CorpusDocument]:
 
 
 def read_queries(path: Path) -> dict[str, str]:
-    return {_text(row, "_id", place): _text(row, "text", place) for place, row in _objects(path)}
+    """Return the text of each query, by query id; raise InvalidInput that names the line."""
+    return {_text(row, "_id", location): _text(row, "text", location) for location, row in _objects(path)}
 
 
 def read_qrels(path: Path) -> dict[str, dict[str, int]]:
-    """Return the grade of each judged document, by question.
+    """Return the grade of each judged document, by query id; raise InvalidInput that names the line.
 
-    The header row may be missing, and TREC's four columns (question, iteration, document, grade) do as well.
+    The header row may be missing, and TREC's four columns (query, iteration, document, grade) are accepted too.
     """
     grades: dict[str, dict[str, int]] = {}
     for number, line in enumerate(_lines(path), 1):
@@ -66,7 +69,7 @@ def read_qrels(path: Path) -> dict[str, dict[str, int]]:
 
 
 def _grade(text: str) -> int:
-    """Return the grade, which table programs like to write as 1.0; raise ValueError for any other."""
+    """Return the grade, which spreadsheet programs may write as 1.0; raise ValueError for any other number."""
     if not (grade := float(text)).is_integer():
         raise ValueError(text)
     return int(grade)
@@ -85,14 +88,14 @@ def _objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         yield f"{path}, line {number}", row
 
 
-def _text(row: dict[str, Any], name: str, place: str, default: str | None = None) -> str:
+def _text(row: dict[str, Any], name: str, location: str, default: str | None = None) -> str:
     value = row.get(name, default)
     if value is None and default is not None:
         return default
     if isinstance(value, int) and not isinstance(value, bool) and name == "_id":
         return str(value)
     if not isinstance(value, str) or (name == "_id" and not value):
-        raise InvalidInput(f"{place}: {name} must be text.")
+        raise InvalidInput(f"{location}: {name} must be text.")
     return value.replace("\x00", " ").encode(errors="replace").decode()
 
 

@@ -1,4 +1,4 @@
-"""Search an index for each question of a collection in each mode, and measure what was found."""
+"""Search an index for each query of a collection in each mode, and measure the results."""
 
 import time
 from collections import Counter
@@ -19,7 +19,7 @@ from retrieval.search.query import MAX_TOP_K, Mode
 
 MODES = ("semantic", "lexical", "hybrid", "hybrid+rerank")
 _TIMED, _TIMED_TOP_K = 200, 10
-"""So many questions are asked once more for the clock, as a retriever would: the measures need far deeper lists."""
+"""This many queries are run again to measure latency, as a retriever would: the measures need far longer lists."""
 
 MEASURES: dict[str, Callable[[list[str], Grades], float]] = {
     "ndcg@10": lambda ranking, grades: metrics.ndcg(ranking, grades, 10),
@@ -30,7 +30,9 @@ MEASURES: dict[str, Callable[[list[str], Grades], float]] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Question:
+class JudgedQuery:
+    """A query of a collection, with the grades of its judged documents."""
+
     id: str
     text: str
     grades: Grades
@@ -38,81 +40,82 @@ class Question:
 
 @dataclass(frozen=True, kw_only=True)
 class ModeResult:
-    """What one mode achieved: the mean of each measure, its 95 % interval, and latencies."""
+    """The results of one mode: the mean of each measure, its 95 % interval, and latencies."""
 
     means: dict[str, float]
     intervals: dict[str, tuple[float, float]]
     latency_ms_p50: float
     latency_ms_p95: float
     """Of a search for ten hits, embedding included."""
-    questions: int
+    queries: int
     refused: int
-    """Questions that no search takes (too long, empty); each counts as nothing found."""
+    """Queries that search refuses (too long, empty); each counts as nothing found."""
     flags: Mapping[str, int]
-    """How many searches said that a part was down."""
+    """The number of searches with each flag of an outage."""
 
 
-def questions_of(
+def judged_queries(
     queries: Mapping[str, str],
     qrels: Mapping[str, Grades],
     documents: Sequence[CorpusDocument],
     limit: int | None = None,
-) -> list[Question]:
-    """Return the questions that have a relevant document, in the order of the judgements."""
+) -> list[JudgedQuery]:
+    """Return the queries that have a relevant document, in the order of the judgements; raise InvalidInput if none."""
     found = [
-        Question(id=each, text=queries[each], grades=grades)
-        for each, grades in qrels.items()
-        if each in queries and any(grade > 0 for grade in grades.values())
+        JudgedQuery(id=query_id, text=queries[query_id], grades=grades)
+        for query_id, grades in qrels.items()
+        if query_id in queries and any(grade > 0 for grade in grades.values())
     ]
     if not found:
         raise InvalidInput("No question of the queries has a relevant document in the judgements.")
-    if {each.id for each in documents}.isdisjoint(id for question in found for id in question.grades):
+    if {document.id for document in documents}.isdisjoint(id for query in found for id in query.grades):
         raise InvalidInput("No judged document is in the corpus: these files are not of one collection.")
     return found[:limit]
 
 
 def measure(
     index_name: str,
-    questions: list[Question],
+    queries: list[JudgedQuery],
     mode: str,
     *,
     top_k: int = 100,
     on_done: Callable[[], object] = lambda: None,
 ) -> ModeResult:
-    """Ask every question in one mode; `on_done` is called after each."""
+    """Run every query in one mode; `on_done` is called after each."""
     values: dict[str, list[float]] = {name: [] for name in MEASURES}
     flags: Counter[str] = Counter()
-    answered: list[Question] = []
-    for question in questions:
+    answered: list[JudgedQuery] = []
+    for query in queries:
         ranking: list[str] = []
         try:
-            ranking, said = _documents(index_name, question, mode, top_k)
+            ranking, search_flags = _documents(index_name, query, mode, top_k)
         except InvalidInput:
             pass
         else:
-            answered.append(question)
-            flags.update(DEGRADED_FLAGS.intersection(said))
+            answered.append(query)
+            flags.update(DEGRADED_FLAGS.intersection(search_flags))
         for name, function in MEASURES.items():
-            values[name].append(function(ranking, question.grades))
+            values[name].append(function(ranking, query.grades))
         on_done()
-    latencies_ms = [_latency_ms(index_name, question.text, mode) for question in answered[:_TIMED]]
+    latencies_ms = [_latency_ms(index_name, query.text, mode) for query in answered[:_TIMED]]
     return ModeResult(
-        means={name: metrics.mean(each) for name, each in values.items()},
-        intervals={name: metrics.confidence_interval(each) for name, each in values.items()},
+        means={name: metrics.mean(scores) for name, scores in values.items()},
+        intervals={name: metrics.confidence_interval(scores) for name, scores in values.items()},
         latency_ms_p50=metrics.percentile(latencies_ms, 50),
         latency_ms_p95=metrics.percentile(latencies_ms, 95),
-        questions=len(questions),
-        refused=len(questions) - len(answered),
+        queries=len(queries),
+        refused=len(queries) - len(answered),
         flags=flags,
     )
 
 
 def available(mode: str) -> bool:
+    """Return whether a mode can be used with the settings: reranking needs a configured model."""
     return mode != "hybrid+rerank" or rerankers.is_configured()
 
 
 def why_missing(mode: str) -> str:
-    """Say why a mode cannot be measured, if so. A reranker is loaded by that: no question has to wait for it."""
+    """Return why a mode cannot be measured, or ""; this loads the reranker, so that no query has to wait for it."""
     try:
         if mode == "hybrid+rerank":
             rerankers.get_reranker()
@@ -131,7 +134,7 @@ def search_as(
     audience: list[str] | None = None,
     max_per_document: int | None = None,
 ) -> SearchRecord:
-    """Search in one of MODES; without an audience, for every one."""
+    """Search in one of MODES; without an audience, all documents. Raise as `search` does."""
     legs, _, rerank = mode.partition("+")
     return search_plain(
         index_name,
@@ -145,19 +148,19 @@ def search_as(
     )
 
 
-def _documents(index_name: str, question: Question, mode: str, top_k: int) -> tuple[list[str], tuple[str, ...]]:
+def _documents(index_name: str, query: JudgedQuery, mode: str, top_k: int) -> tuple[list[str], tuple[str, ...]]:
     """Return the best `top_k` documents, each by its best chunk, and the flags of the search.
 
-    A document with the question's own id is the question itself, as in ArguAna and Quora, and is left out as BEIR
-    does; but where the judgements name it as an answer the two only happen to be numbered alike.
+    A document with the query's own id is the query itself, as in ArguAna and Quora, and is left out as BEIR
+    does; if the judgements name it as relevant, the two only happen to have the same id.
     """
-    record = search_as(index_name, question.text, mode=mode, top_k=MAX_TOP_K)
+    record = search_as(index_name, query.text, mode=mode, top_k=MAX_TOP_K)
     if len(record.hits) == MAX_TOP_K and len({hit.document_id for hit in record.hits}) <= top_k:
-        # Long documents took all places.
-        record = search_as(index_name, question.text, mode=mode, top_k=top_k + 1, max_per_document=1)
+        # Chunks of long documents took all ranks.
+        record = search_as(index_name, query.text, mode=mode, top_k=top_k + 1, max_per_document=1)
     found = (document_id for hit in record.hits for document_id in (hit.document_id, *hit.duplicates))
-    itself = question.id if question.grades.get(question.id, 0) <= 0 else None
-    return [each for each in dict.fromkeys(found) if each != itself][:top_k], record.flags
+    itself = query.id if query.grades.get(query.id, 0) <= 0 else None
+    return [document_id for document_id in dict.fromkeys(found) if document_id != itself][:top_k], record.flags
 
 
 def _latency_ms(index_name: str, query: str, mode: str) -> float:

@@ -1,6 +1,6 @@
-"""Golden questions: what makes a hit right, and how they come in and go out as files.
+"""Golden questions: judge hits by them, and import and export them as files.
 
-JSON Lines, a JSON list, or CSV, whose lists are separated by `|`; the fields are those of `FIELDS`.
+The formats are JSON Lines, a JSON list, and CSV with lists separated by `|`; the fields are those of `FIELDS`.
 """
 
 import csv
@@ -29,7 +29,7 @@ _TRUE, _FALSE = {"true", "1", "yes"}, {"false", "0", "no"}
 
 @dataclass(frozen=True, kw_only=True)
 class Golden:
-    """A checked golden question, as a file or a form says it."""
+    """A checked golden question from a file or a form."""
 
     question: str
     expected_documents: list[str] = field(default_factory=list)
@@ -40,7 +40,7 @@ class Golden:
     is_enabled: bool = True
 
     def __post_init__(self) -> None:
-        """Raise InvalidInput, its message beginning with the field's name."""
+        """Check all fields; raise InvalidInput whose message begins with the field's name."""
         if not check_text(self.question, "question").strip():
             raise InvalidInput("question must not be empty.")
         if len(self.question) > QUERY_MAX_CHARS:
@@ -63,48 +63,50 @@ class Golden:
 
 
 def normalised(text: str) -> str:
-    """Return the text as it is compared: NFKC, one case, single spaces."""
+    """Return the text normalised for comparison: NFKC, case-folded, single spaces."""
     return re.sub(r"\s+", " ", unicodedata.normalize("NFKC", text).casefold()).strip()
 
 
 def ranking_of(hits: Sequence[Hit], golden: GoldenQuestion) -> tuple[list[str], dict[str, int]]:
-    """Return the hits as ids for the measures of `metrics`, and the grades of what is right.
+    """Return the hits as ids for the measures of `metrics`, and the grades of the expected ids.
 
-    A right hit is of an expected document and holds the expected text, as far as each is given. Ranks count hits,
-    since they are what a context gets; the second right hit of one document takes a place and gains nothing.
+    A right hit belongs to an expected document and contains the expected text, as far as each is given. Ranks count
+    hits, since a context is given hits; the second right hit of one document takes a rank and scores nothing.
     """
     text = normalised(golden.expected_text)
-    targets = {f"document:{each}": 1 for each in golden.expected_documents} or {"text": 1}
+    targets = {f"document:{document_id}": 1 for document_id in golden.expected_documents} or {"text": 1}
     ranking: list[str] = []
-    for place, hit in enumerate(hits):
-        holds_text = not text or text in normalised(hit.content)
-        asked = [f"document:{each}" for each in golden.expected_documents if each in documents_of(hit)]
-        right = asked if golden.expected_documents else ["text"]
-        new = [target for target in right if holds_text and target not in ranking]
-        ranking.append(new[0] if new else f"hit:{place}")
+    for index, hit in enumerate(hits):
+        contains_text = not text or text in normalised(hit.content)
+        expected = [
+            f"document:{document_id}" for document_id in golden.expected_documents if document_id in documents_of(hit)
+        ]
+        right = expected if golden.expected_documents else ["text"]
+        new = [target for target in right if contains_text and target not in ranking]
+        ranking.append(new[0] if new else f"hit:{index}")
     return ranking, targets
 
 
 def documents_of(hit: Hit) -> set[str]:
-    """Return the hit's document, and those whose nearly same passage was left out for it."""
+    """Return the hit's document, and those whose near-duplicate passages were left out for it."""
     return {hit.document_id, *hit.duplicates}
 
 
 def expectation(golden: GoldenQuestion) -> str:
-    """Say in words what a right hit is."""
+    """Return in words what a right hit is."""
     parts = [" or ".join(golden.expected_documents)] if golden.expected_documents else []
     return " with ".join(parts + ([f"“{golden.expected_text}”"] if golden.expected_text else []))
 
 
 def read_golden(raw: bytes, name: str) -> list[Golden]:
-    """Return the questions of a file; raise InvalidInput that names the first bad one and its line or number."""
+    """Return the questions of a file; raise InvalidInput that names the first invalid one by its line or number."""
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise InvalidInput("The file is not UTF-8 text.") from None
     rows = _read_csv(text) if name.lower().endswith(".csv") else _read_json(text)
     found: list[Golden] = []
-    for place, row in rows:
+    for location, row in rows:
         if len(found) == MAX_QUESTIONS:
             raise InvalidInput(f"The file has more than {MAX_QUESTIONS} questions.")
         try:
@@ -113,22 +115,22 @@ def read_golden(raw: bytes, name: str) -> list[Golden]:
             found.append(Golden(**row))
         except (InvalidInput, TypeError) as error:
             reason = str(error) if isinstance(error, InvalidInput) else "question is missing."
-            raise InvalidInput(f"{place}: {reason}") from None
+            raise InvalidInput(f"{location}: {reason}") from None
     if not found:
         raise InvalidInput("The file has no question.")
     return found
 
 
 def save_golden(index: Index, questions: Iterable[Golden], *, only_new: bool = False) -> tuple[int, int]:
-    """Add the questions, or write over those that ask the same; return (added, changed), all or nothing.
+    """Add the questions, and update those that exist, in one transaction; return (added, changed).
 
-    `only_new` leaves alone what is there.
+    A question exists if one with the same text, filters and audience does; `only_new` does not update it.
     """
     added = changed = 0
     with transaction.atomic():
-        for each in questions:
-            digest = question_digest(each.question, each.filters, each.audience)
-            values = {name: getattr(each, name) for name in FIELDS}
+        for golden in questions:
+            digest = question_digest(golden.question, golden.filters, golden.audience)
+            values = {name: getattr(golden, name) for name in FIELDS}
             row = GoldenQuestion.objects.filter(index=index, digest=digest).first()
             if row is None:
                 GoldenQuestion.objects.create(index=index, **values)
@@ -142,24 +144,27 @@ def save_golden(index: Index, questions: Iterable[Golden], *, only_new: bool = F
 
 
 def to_json_lines(questions: Iterable[GoldenQuestion]) -> str:
+    """Return the questions as JSON Lines, which `read_golden` reads."""
     return "".join(
-        f"{json.dumps({name: getattr(each, name) for name in FIELDS}, ensure_ascii=False)}\n" for each in questions
+        f"{json.dumps({name: getattr(question, name) for name in FIELDS}, ensure_ascii=False)}\n"
+        for question in questions
     )
 
 
 def to_csv(questions: Iterable[GoldenQuestion]) -> str:
+    """Return the questions as CSV, which `read_golden` reads."""
     out = io.StringIO()
     writer = csv.writer(out)
     writer.writerow(FIELDS)
-    for each in questions:
-        writer.writerow(_cell(getattr(each, name)) for name in FIELDS)
+    for question in questions:
+        writer.writerow(_cell(getattr(question, name)) for name in FIELDS)
     return out.getvalue()
 
 
 def _cell(value: Any) -> str:
     if isinstance(value, list):
-        # A value that holds the separator can only be said in JSON.
-        is_plain = not any("|" in each or each.startswith("[") for each in value)
+        # A value that contains the separator can only be written as JSON.
+        is_plain = not any("|" in item or item.startswith("[") for item in value)
         return "|".join(value) if is_plain else json.dumps(value, ensure_ascii=False)
     if isinstance(value, dict):
         return json.dumps(value, ensure_ascii=False) if value else ""
@@ -170,20 +175,23 @@ def _read_csv(text: str) -> Iterable[tuple[str, dict[str, Any]]]:
     reader = csv.DictReader(io.StringIO(text))
     try:
         for row in reader:
-            place = f"Line {reader.line_num}"
+            location = f"Line {reader.line_num}"
             if None in row or None in row.values():
-                raise InvalidInput(f"{place}: it has not as many cells as the first line.")
-            yield place, {name: _uncell(name, cell, place) for name, cell in row.items() if cell or name == "question"}
+                raise InvalidInput(f"{location}: it has not as many cells as the first line.")
+            yield (
+                location,
+                {name: _parse_cell(name, cell, location) for name, cell in row.items() if cell or name == "question"},
+            )
     except csv.Error as error:
         raise InvalidInput(f"Line {reader.line_num}: this is no CSV ({error}).") from None
 
 
-def _uncell(name: str, cell: str, place: str) -> Any:
+def _parse_cell(name: str, cell: str, location: str) -> Any:
     if name == "is_enabled" and cell.lower() in _TRUE | _FALSE:
         return cell.lower() in _TRUE
     if name == "filters" or (name in _LISTS and cell.startswith("[")):
-        return _loads(cell, place)
-    return [each.strip() for each in cell.split("|") if each.strip()] if name in _LISTS else cell
+        return _loads(cell, location)
+    return [part.strip() for part in cell.split("|") if part.strip()] if name in _LISTS else cell
 
 
 def _read_json(text: str) -> Iterable[tuple[str, dict[str, Any]]]:
@@ -192,14 +200,14 @@ def _read_json(text: str) -> Iterable[tuple[str, dict[str, Any]]]:
     else:
         lines = enumerate(text.splitlines(), 1)
         rows = [(f"Line {number}", _loads(line, f"Line {number}")) for number, line in lines if line.strip()]
-    for place, row in rows:
+    for location, row in rows:
         if not isinstance(row, dict):
-            raise InvalidInput(f"{place}: expected a JSON object.")
-        yield place, row
+            raise InvalidInput(f"{location}: expected a JSON object.")
+        yield location, row
 
 
-def _loads(text: str, place: str) -> Any:
+def _loads(text: str, location: str) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
-        raise InvalidInput(f"{place}: this is no JSON.") from None
+        raise InvalidInput(f"{location}: this is no JSON.") from None

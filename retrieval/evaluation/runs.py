@@ -1,7 +1,7 @@
-"""Ask an index's golden questions, keep what each found, and tell two runs apart.
+"""Run an index's golden questions, store the outcome of each, and compare two runs.
 
-A run goes on where it was left: an outcome is written once for each question. Whoever works at a run holds its
-advisory lock, which goes with the process: what a dead worker left is free at once.
+A run can be continued: an outcome is written once for each question. The worker that executes a run holds its advisory
+lock, which ends with the process, so that the run of a dead worker is free at once.
 """
 
 from collections.abc import Callable
@@ -22,8 +22,8 @@ from retrieval.search.hits import DEGRADED_FLAGS, Hit
 
 TOP_K = 10
 _KEPT_HITS = 5
-_TAKEN_WITHIN = timedelta(minutes=1)
-"""By then whoever opened a run is at it, or its task was."""
+_STARTED_WITHIN = timedelta(minutes=1)
+"""By then the process that opened a run, or the run's task, has started to execute it."""
 
 MEASURES: dict[str, Callable[[list[str], metrics.Grades], float]] = {
     "hit_rate@1": lambda ranking, grades: metrics.hit_rate(ranking, grades, 1),
@@ -35,13 +35,13 @@ MEASURES: dict[str, Callable[[list[str], metrics.Grades], float]] = {
 
 
 def open_run(index_name: str, *, mode: str = "hybrid", tag: str = "", started_by: str) -> EvaluationRun:
-    """Create a queued run; raise IndexNotFound, or InvalidInput where there is nothing to ask."""
+    """Create a queued run; raise IndexNotFound, or InvalidInput for a wrong mode or if no question is enabled."""
     index = Index.objects.filter(name=index_name).select_related("generation").first()
     if index is None or index.generation is None:
         raise IndexNotFound(f"There is no index {index_name!r} with a document.")
     if mode not in MODES or not available(mode):
-        raise InvalidInput(f"mode must be one of {', '.join(each for each in MODES if available(each))}.")
-    total = GoldenQuestion.objects.all().to_ask(index_name, tag).count()
+        raise InvalidInput(f"mode must be one of {', '.join(name for name in MODES if available(name))}.")
+    total = GoldenQuestion.objects.all().enabled_in(index_name, tag).count()
     if not total:
         raise InvalidInput(f"The index {index_name!r} has no enabled golden question{f' tagged {tag!r}' * bool(tag)}.")
     return EvaluationRun.objects.create(
@@ -62,11 +62,12 @@ def open_run(index_name: str, *, mode: str = "hybrid", tag: str = "", started_by
 
 
 def lock_name(run_id: int) -> str:
+    """Return the name of the advisory lock that the worker of a run holds."""
     return f"evaluation-run-{run_id}"
 
 
 def execute_run(run_id: int, on_done: Callable[[], object] = lambda: None) -> bool:
-    """Ask what the run has not asked yet, and finish it; return False if another process is at it."""
+    """Evaluate the run's remaining questions, and finish it; return False if another process is executing it."""
     with held(lock_name(run_id)) as is_mine:
         if not is_mine:
             return False
@@ -76,9 +77,9 @@ def execute_run(run_id: int, on_done: Callable[[], object] = lambda: None) -> bo
         EvaluationRun.objects.filter(pk=run.pk).update(
             state=EvaluationRun.State.RUNNING, started_at=run.started_at or timezone.now()
         )
-        why_missing(run.mode)  # has its reranker loaded; without one each search says so itself
+        why_missing(run.mode)  # loads the reranker; if it fails, each search is flagged
         try:
-            _ask_all(run, on_done)
+            _evaluate_all(run, on_done)
         except FabraError as error:
             _finish(run, EvaluationRun.State.FAILED, error=str(error))
         else:
@@ -87,29 +88,29 @@ def execute_run(run_id: int, on_done: Callable[[], object] = lambda: None) -> bo
 
 
 def abandoned_runs() -> list[int]:
-    """Return the unfinished runs that nobody is at: their worker died, or their task was lost."""
+    """Return the unfinished runs that no process is executing: their worker died, or their task was lost."""
     waiting = EvaluationRun.objects.filter(
         state__in=[EvaluationRun.State.QUEUED, EvaluationRun.State.RUNNING],
-        created_at__lt=timezone.now() - _TAKEN_WITHIN,
+        created_at__lt=timezone.now() - _STARTED_WITHIN,
     )
     return [pk for pk in waiting.values_list("pk", flat=True) if not is_held(lock_name(pk))]
 
 
-def _ask_all(run: EvaluationRun, on_done: Callable[[], object]) -> None:
-    asked = set(EvaluationOutcome.objects.filter(run=run).values_list("digest", flat=True))
-    questions = list(GoldenQuestion.objects.all().to_ask(run.index.name, run.tag))
+def _evaluate_all(run: EvaluationRun, on_done: Callable[[], object]) -> None:
+    evaluated = set(EvaluationOutcome.objects.filter(run=run).values_list("digest", flat=True))
+    questions = list(GoldenQuestion.objects.all().enabled_in(run.index.name, run.tag))
     flags: dict[str, int] = run.flags
     for done, golden in enumerate(questions, 1):
-        if golden.digest not in asked:
-            outcome, seen = _ask(run, golden)
+        if golden.digest not in evaluated:
+            outcome, search_flags = _evaluate(run, golden)
             outcome.save()
-            for flag in seen:
+            for flag in search_flags:
                 flags[flag] = flags.get(flag, 0) + 1
             EvaluationRun.objects.filter(pk=run.pk).update(done=done, total=len(questions), flags=flags)
         on_done()
 
 
-def _ask(run: EvaluationRun, golden: GoldenQuestion) -> tuple[EvaluationOutcome, tuple[str, ...]]:
+def _evaluate(run: EvaluationRun, golden: GoldenQuestion) -> tuple[EvaluationOutcome, tuple[str, ...]]:
     hits: list[Hit] = []
     flags: tuple[str, ...] = ()
     reason = ""
@@ -123,10 +124,10 @@ def _ask(run: EvaluationRun, golden: GoldenQuestion) -> tuple[EvaluationOutcome,
             audience=golden.audience,
         )
         hits, flags = record.hits, tuple(DEGRADED_FLAGS.intersection(record.flags))
-    except InvalidInput as error:  # of this question only: a filter that no longer works
+    except InvalidInput as error:  # only this question fails: its filter no longer works
         reason = str(error)
     ranking, grades = ranking_of(hits, golden)
-    right = [rank for rank, each in enumerate(ranking, 1) if each in grades]
+    right = [rank for rank, target in enumerate(ranking, 1) if target in grades]
     return EvaluationOutcome(
         run=run,
         golden_question=golden,
@@ -149,14 +150,14 @@ def _ask(run: EvaluationRun, golden: GoldenQuestion) -> tuple[EvaluationOutcome,
 
 def _finish(run: EvaluationRun, state: EvaluationRun.State, error: str = "") -> None:
     outcomes = list(EvaluationOutcome.objects.filter(run=run).values_list("metrics", flat=True))
-    means = {name: metrics.mean([each[name] for each in outcomes]) for name in MEASURES} if outcomes else {}
+    means = {name: metrics.mean([outcome[name] for outcome in outcomes]) for name in MEASURES} if outcomes else {}
     EvaluationRun.objects.filter(pk=run.pk).update(
         state=state, metrics=means, error=error, done=len(outcomes), finished_at=timezone.now()
     )
 
 
 @dataclass(frozen=True, kw_only=True)
-class Change:
+class QuestionChange:
     """One question in two runs."""
 
     question: str
@@ -165,17 +166,19 @@ class Change:
 
     @property
     def gain(self) -> float:
-        """The difference in nDCG@10; a question of one run only has gained nothing."""
+        """The difference in nDCG@10; 0 for a question of only one run."""
         if self.before is None or self.after is None:
             return 0.0
         return self.after.metrics["ndcg@10"] - self.before.metrics["ndcg@10"]
 
 
-def compare(before: EvaluationRun, after: EvaluationRun) -> list[Change]:
-    """Return the questions of two runs, those that got worse first, the most so at the top."""
-    old, new = ({each.digest: each for each in _outcomes(run)} for run in (before, after))
+def compare(before: EvaluationRun, after: EvaluationRun) -> list[QuestionChange]:
+    """Return the questions of two runs, ordered by gain: the greatest loss first."""
+    old, new = ({outcome.digest: outcome for outcome in _outcomes(run)} for run in (before, after))
     changes = [
-        Change(question=(new.get(digest) or old[digest]).question, before=old.get(digest), after=new.get(digest))
+        QuestionChange(
+            question=(new.get(digest) or old[digest]).question, before=old.get(digest), after=new.get(digest)
+        )
         for digest in {**new, **old}
     ]
     return sorted(changes, key=lambda change: change.gain)

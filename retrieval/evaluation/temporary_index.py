@@ -1,7 +1,7 @@
-"""An index for one evaluation: filled in batches, and removed whatever happens.
+"""Create an index for one evaluation, fill it in batches, and remove it at the end, also after an error.
 
-Its owner holds an advisory lock for as long as it lives. One whose lock is free was left by a process that was
-killed; the next evaluation removes it.
+Its owner holds an advisory lock for as long as the process lives. An index whose lock is free was left by a process
+that was killed; the next evaluation removes it.
 """
 
 import uuid
@@ -27,14 +27,14 @@ _BATCH = 64
 
 @contextmanager
 def own_index(language: str = "english") -> Iterator[str]:
-    """Yield the name of an index that nobody else uses, and remove it at the end."""
+    """Yield the name of a new index, and remove the index at the end."""
     remove_abandoned()
     name = f"{PREFIX}{uuid.uuid4().hex[:12]}"
     with stopped_as_by_ctrl_c(), held(name):
         try:
             Index.objects.create(name=name, language=language)
             _, generation = ensure_index(name)
-            # Until it is filled no worker shall build its HNSW, which would slow each batch and outlive the index.
+            # Until it is filled no worker may build its HNSW, which would slow each batch and outlive the index.
             Generation.objects.filter(pk=generation.pk).update(has_hnsw=True)
             yield name
         finally:
@@ -43,12 +43,12 @@ def own_index(language: str = "english") -> Iterator[str]:
 
 @contextmanager
 def kept_index(name: str, document_ids: Container[str], language: str = "english") -> Iterator[str]:
-    """Yield the name of an index that stays; raise InvalidInput if it holds documents of something else.
+    """Yield the name of an index that is kept; raise InvalidInput if it contains documents outside the corpus.
 
-    The language is that of an index that is not there yet.
+    `language` applies only if the index is created.
     """
     ids = Document.objects.live().filter(index__name=name).values_list("entity_id", flat=True)
-    foreign = next((each for each in ids.iterator() if each not in document_ids), None)
+    foreign = next((document_id for document_id in ids.iterator() if document_id not in document_ids), None)
     if foreign is not None:
         raise InvalidInput(f"The index {name!r} holds {foreign!r}, which is not in the corpus; name another.")
     Index.objects.get_or_create(name=name, defaults={"language": language})
@@ -56,7 +56,7 @@ def kept_index(name: str, document_ids: Container[str], language: str = "english
 
 
 def remove_abandoned() -> list[str]:
-    """Remove the indexes whose process is gone; return their names."""
+    """Remove the indexes whose process has ended; return their names."""
     names = []
     for name in Index.objects.filter(name__startswith=PREFIX).values_list("name", flat=True):
         with held(name) as is_abandoned:
@@ -67,7 +67,7 @@ def remove_abandoned() -> list[str]:
 
 
 def remove(name: str) -> None:
-    """Remove an index with all that it holds, table by table: Django would read each row first."""
+    """Remove an index with its content, table by table, since Django's cascade would read each row first."""
     index = Index.objects.filter(name=name).first()
     if index is None:
         return
@@ -90,14 +90,14 @@ def remove(name: str) -> None:
 def fill(
     name: str, documents: Sequence[CorpusDocument], on_done: Callable[[int], object] = lambda count: None
 ) -> list[tuple[str, str]]:
-    """Index the documents in batches; return (id, reason) of the refused. One that is served as it is stays.
+    """Index the documents in batches; return (id, reason) of the refused. Unchanged documents are skipped.
 
-    The index then has what one of its size has in service: fresh statistics, and the HNSW. `on_done` is called with
+    Afterwards the index has fresh statistics and, if large enough, the HNSW, as in production. `on_done` is called with
     the number of documents after each batch.
     """
     refused: list[tuple[str, str]] = []
     for batch, outcomes in zip(_batches(documents), index_in_bulk(name, _drafts(documents)), strict=True):
-        failed = [(each.id, outcome) for each, outcome in zip(batch, outcomes, strict=True)]
+        failed = [(document.id, outcome) for document, outcome in zip(batch, outcomes, strict=True)]
         refused += [(document_id, str(error)) for document_id, error in failed if isinstance(error, FabraError)]
         on_done(len(batch))
     if name.startswith(PREFIX):
@@ -116,4 +116,6 @@ def _batches(documents: Sequence[CorpusDocument]) -> Iterator[Sequence[CorpusDoc
 
 def _drafts(documents: Sequence[CorpusDocument]) -> Iterator[list[Draft]]:
     for batch in _batches(documents):
-        yield [Draft(entity_id=each.id, text=each.text, title=each.title, origin=_ORIGIN) for each in batch]
+        yield [
+            Draft(entity_id=document.id, text=document.text, title=document.title, origin=_ORIGIN) for document in batch
+        ]

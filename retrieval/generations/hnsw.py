@@ -1,4 +1,4 @@
-"""The partial HNSW and GIN of each generation: the one piece of schema that is made at run time."""
+"""Build the partial HNSW and GIN indexes of each generation: the only schema that is created at run time."""
 
 from django.db import OperationalError, connection
 from django.db.backends.utils import CursorWrapper
@@ -8,11 +8,11 @@ from common.locks import held
 from retrieval.models import Chunk, Generation, Index
 
 WORTH_IT = 2000
-"""Below this many chunks an exact scan is as fast, and exact."""
+"""Below this many chunks an exact scan is as fast as the HNSW, and has full recall."""
 M, EF_CONSTRUCTION = 16, 200
-"""pgvector's defaults (16, 64, and 40 for ef_search) lost whole neighbourhoods of clustered vectors; with these and
-the ef_search of retrieval.search.ranking the recall of 100,000 is 0.99 to 1. An M of 24 finds more of a million, and
-takes twice as long to build. See `make bench`."""
+"""pgvector's defaults (16, 64, and 40 for ef_search) missed whole clusters of vectors; with these values and
+the ef_search of retrieval.search.ranking the recall with 100,000 chunks is 0.99 to 1. An M of 24 has a higher recall
+with a million chunks, and takes twice as long to build. See `make bench`."""
 
 
 def hnsw_name(generation_id: int) -> str:
@@ -24,26 +24,26 @@ def gin_name(generation_id: int) -> str:
 
 
 def build_hnsw(generation_id: int) -> None:
-    """Build the generation's indexes beside readers and writers; does nothing where they stand.
+    """Build the generation's indexes without blocking readers or writers; do nothing if they exist.
 
-    Not within a transaction: PostgreSQL builds beside writers only outside of one.
+    Do not call it in a transaction: PostgreSQL refuses CREATE INDEX CONCURRENTLY within one.
     """
     generation = Generation.objects.get(id=generation_id)
     if generation.has_hnsw:
         return
     hnsw, gin = hnsw_name(generation_id), gin_name(generation_id)
     indexes = {
-        # No pending list: each search would read through it.
+        # Without a pending list, which each search would have to scan.
         gin: "gin (lexemes) WITH (fastupdate = off)",
-        # In half precision: half the size, and up to 4,000 dimensions.
+        # Half precision halves the size, and allows up to 4,000 dimensions.
         hnsw: f"hnsw ((embedding::halfvec({generation.dimension})) halfvec_cosine_ops) "
         f"WITH (m = {M}, ef_construction = {EF_CONSTRUCTION})",
     }
     with held(hnsw) as is_mine, connection.cursor() as cursor:
         if not is_mine:
-            return  # another worker builds them
+            return  # another worker is building them
         try:
-            _take_memory(cursor, generation)
+            _raise_memory_limit(cursor, generation)
             for name, method in indexes.items():
                 _create(cursor, name, f"USING {method} WHERE generation_id = {int(generation_id)}")
         finally:
@@ -51,14 +51,14 @@ def build_hnsw(generation_id: int) -> None:
     Generation.objects.filter(id=generation_id).update(has_hnsw=True)
 
 
-def unbuilt() -> list[int]:
-    """Return the generations that serve searches, are worth the indexes, and whose indexes nobody builds."""
+def generations_to_index() -> list[int]:
+    """Return the serving generations with at least WORTH_IT chunks whose indexes are missing and not being built."""
     waiting = Index.objects.filter(chunk_count__gte=WORTH_IT, generation__has_hnsw=False)
     return [pk for pk in waiting.values_list("generation_id", flat=True) if pk and build_share(pk) is None]
 
 
 def build_share(generation_id: int) -> float | None:
-    """Return how much of the HNSW has been built, from 0 to 1; None if nobody is at it."""
+    """Return the share of the HNSW that has been built, from 0 to 1; None if no build is running."""
     names = [gin_name(generation_id), hnsw_name(generation_id)]
     with connection.cursor() as cursor:
         cursor.execute(
@@ -72,10 +72,10 @@ def build_share(generation_id: int) -> float | None:
     return row[0] if row else None
 
 
-def _take_memory(cursor: CursorWrapper, generation: Generation) -> None:
-    """Have the graph built in memory, where it fits: on disk the build takes many times as long.
+def _raise_memory_limit(cursor: CursorWrapper, generation: Generation) -> None:
+    """Raise maintenance_work_mem so that the graph fits in memory: on disk the build takes many times as long.
 
-    What a server gives to its buffers tells how large it is; more than that is taken only if it allows for more.
+    The limit is the larger of the configured value and shared_buffers, which indicates the size of the server.
     """
     needed = Chunk.objects.filter(generation=generation).count() * (2 * generation.dimension + 32 * M + 300)
     cursor.execute(
@@ -91,13 +91,13 @@ def _take_memory(cursor: CursorWrapper, generation: Generation) -> None:
 
 def _create(cursor: CursorWrapper, name: str, definition: str) -> None:
     statement = f"CREATE INDEX CONCURRENTLY {name} ON retrieval_chunk {definition}"
-    cursor.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")  # what an interrupted build left
+    cursor.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")  # left over by an interrupted build
     try:
         cursor.execute(statement)
     except OperationalError as error:
         if not isinstance(error.__cause__, DiskFull):
             raise
-        # Several processes share the graph in /dev/shm, which many containers keep small; one needs none of it.
+        # A parallel build shares the graph in /dev/shm, which is small in many containers; a single process needs none.
         cursor.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
         cursor.execute("SET max_parallel_maintenance_workers = 0")
         try:

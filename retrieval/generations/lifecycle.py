@@ -1,8 +1,8 @@
-"""Generations of an index: build another one beside the one that serves, switch, go back, drop.
+"""The life cycle of an index's generations: build another one next to the one that serves, switch, go back, drop.
 
-What a generation lacks is asked of the rows, so that a build has no state that a crash could lose: a document
-lags where the generation has no chunks of its current version. A switch ends with none lagging, while changes of
-documents wait; a change that was made for the former generation finds that out at its commit and is made again.
+The state of a build is computed from the rows, so that a crash cannot lose it: a document lags in a generation that
+has no chunks of the document's current version. A switch finishes when no document lags, while changes of documents
+wait; a change that was prepared for the former generation fails at its commit and is prepared again.
 """
 
 import logging
@@ -26,15 +26,16 @@ from retrieval.models import Chunk, Document, Generation, Index, LexemeCount
 logger = logging.getLogger(__name__)
 
 MAX_DIMENSION = 4000
-"""pgvector's HNSW takes half-precision vectors up to this."""
+"""The most dimensions that pgvector's HNSW supports in half precision."""
 _MIN_TOKENS = 80
 _WINDOW = 32
-"""Documents that a worker takes at a time."""
+"""Documents that a worker claims at a time."""
 _POLL_S = 0.5
 _DROP_BATCH = 5000
 
 
 def find_index(name: str) -> Index:
+    """Return an index with its serving generation; raise IndexNotFound if there is none."""
     index = Index.objects.named(name)
     if index is None or index.generation is None:
         raise IndexNotFound(f"There is no index {name!r} with documents.")
@@ -42,7 +43,7 @@ def find_index(name: str) -> Index:
 
 
 def open_generation(index: Index, *, model: str = "", backend: str = "", max_tokens: int | None = None) -> Generation:
-    """Return a new generation, to be built; raise GenerationConflict for what cannot be, or is there already."""
+    """Create a generation to be built; raise GenerationConflict if its options are invalid or such a one exists."""
     backend, model = backend or settings.FABRA_EMBEDDER, model or settings.FABRA_EMBEDDING_MODEL
     embedder = get_embedder(model, backend)
     if embedder.dimension > MAX_DIMENSION:
@@ -67,23 +68,23 @@ def open_generation(index: Index, *, model: str = "", backend: str = "", max_tok
 
 
 def lagging(generation: Generation) -> QuerySet[Document]:
-    """Return the documents of whose current version the generation has no chunks."""
+    """Return the documents that lag: the generation has no chunks of their current version."""
     chunks = Chunk.objects.filter(generation=generation, document=OuterRef("pk"), version=OuterRef("version"))
     documents = Document.objects.live().filter(index=generation.index_id).exclude(version=None)
     return documents.filter(~Exists(chunks))
 
 
 def execute_build(generation_pk: int, on_done: Callable[[int], object] = lambda count: None) -> None:
-    """Share in building what the generation lacks, until nothing of it is left; a dead worker's part is taken over.
+    """Build the lagging documents, together with other workers, until none is left; take over a dead worker's part.
 
-    Documents that change after a worker has passed them are followed, see `follow`. Raise EmbedderUnavailable;
-    the sweep then has it tried again.
+    Documents that change during the build are updated by `follow`. Raise EmbedderUnavailable; the sweep then starts
+    the build again.
     """
     generation = (
         Generation.objects.select_related("index").exclude(state=Generation.State.DROPPING).get(pk=generation_pk)
     )
     try:
-        while not _pass_through(generation, on_done):
+        while not _build_lagging(generation, on_done):
             time.sleep(_POLL_S)
     except EmbedderUnavailable as error:
         Generation.objects.filter(pk=generation_pk).update(error=str(error), worked_at=timezone.now())
@@ -92,8 +93,8 @@ def execute_build(generation_pk: int, on_done: Callable[[int], object] = lambda 
         _make_ready(generation)
 
 
-def _pass_through(generation: Generation, on_done: Callable[[int], object]) -> bool:
-    """Build the lagging documents in small parts; return False if other workers are at some of them."""
+def _build_lagging(generation: Generation, on_done: Callable[[int], object]) -> bool:
+    """Build the lagging documents in windows of ids; return False if other workers are building some of them."""
     behind, last, is_all_mine = lagging(generation).order_by("pk"), -1, True
     while (first := behind.filter(pk__gt=last).values_list("pk", flat=True).first()) is not None:
         window = first // _WINDOW
@@ -114,26 +115,26 @@ def _make_ready(generation: Generation) -> None:
     if Chunk.objects.filter(generation=generation)[hnsw.WORTH_IT :].exists():
         hnsw.build_hnsw(generation.pk)
         if not Generation.objects.filter(pk=generation.pk, has_hnsw=True).exists():
-            return  # another worker builds it, and comes here after
+            return  # another worker is building it, and marks the generation ready afterwards
     Generation.objects.filter(pk=generation.pk, state=Generation.State.BUILDING).update(
         state=Generation.State.READY, ready_at=timezone.now(), done=F("total"), error=""
     )
 
 
 def build_documents(generation: Generation, document_pks: Sequence[int], *, force: bool = False) -> int:
-    """Write the chunks of the documents' current versions; return how many documents were done.
+    """Write the chunks of the documents' current versions; return how many documents were written.
 
-    Embedding is one run of the model for all of them; `force` embeds also what has a vector. A document that
-    changed meanwhile is left to its change.
+    All are embedded in one run of the model; `force` embeds also passages that have a vector. A document that
+    changed meanwhile is skipped, since its change writes its chunks. Raise EmbedderUnavailable.
     """
     embedder = embedder_of(generation)
     documents = list(
         Document.objects.live().filter(pk__in=document_pks).exclude(version=None).select_related("version", "index")
     )
-    versions = {each.pk: each.version for each in documents if each.version}
+    versions = {document.pk: document.version for document in documents if document.version}
     batch = prepare(
         generation,
-        [(DocumentContent.of_version(each, versions[each.pk]), Origin()) for each in documents],
+        [(DocumentContent.of_version(document, versions[document.pk]), Origin()) for document in documents],
         embedder,
         known=[] if force else documents,
     )
@@ -147,7 +148,7 @@ def _write(generation: Generation, document: Document, prepared: PreparedDocumen
         if document.version is None or is_current.first() is None:
             return False
         added = replace_chunks(document.index, generation, document, document.version, prepared)
-        # Nothing to count for a generation that does not serve; for the serving one this mends it.
+        # Only the serving generation's chunks are counted; this matches no row for another one.
         Index.objects.filter(pk=document.index_id, generation=generation).update(
             version=F("version") + 1, chunk_count=F("chunk_count") + added
         )
@@ -155,7 +156,7 @@ def _write(generation: Generation, document: Document, prepared: PreparedDocumen
 
 
 def follow(document_pk: int) -> None:
-    """Bring the generations that do not serve up to a document's current version."""
+    """Update the generations that do not serve to a document's current version; raise EmbedderUnavailable."""
     document = Document.objects.select_related("index").filter(pk=document_pk).first()
     if document is None:
         return
@@ -166,14 +167,14 @@ def follow(document_pk: int) -> None:
 
 
 def switch(generation: Generation) -> None:
-    """Have the generation serve the searches of its index; no update is lost on the way.
+    """Make the generation serve the searches of its index, without losing an update.
 
-    Changes of documents wait for the last moment of it. Raise GenerationConflict if it is not ready.
+    Changes of documents wait only during the last step. Raise GenerationConflict if the generation is not ready.
     """
     if generation.state != Generation.State.READY:
         raise GenerationConflict(f"The generation #{generation.pk} is not ready: {generation.get_state_display()}.")
-    _pass_through(generation, lambda count: None)
-    with held_alone(switch_lock(generation.index_id)):  # begins when the changes under way are committed
+    _build_lagging(generation, lambda count: None)
+    with held_alone(switch_lock(generation.index_id)):  # granted when the current changes are committed
         while behind := list(lagging(generation).values_list("pk", flat=True)[:_WINDOW]):
             build_documents(generation, behind)
         with transaction.atomic():
@@ -184,7 +185,7 @@ def switch(generation: Generation) -> None:
 
 
 def mark_dropped(generation: Generation) -> None:
-    """Have a generation dropped; raise GenerationConflict if it serves searches."""
+    """Mark a generation to be dropped; raise GenerationConflict if it serves searches."""
     with transaction.atomic():
         index = Index.objects.select_for_update(no_key=True).get(pk=generation.index_id)
         if index.generation_id == generation.pk:
@@ -193,7 +194,7 @@ def mark_dropped(generation: Generation) -> None:
 
 
 def execute_drop(generation_pk: int, on_done: Callable[[int], object] = lambda count: None) -> None:
-    """Remove a generation marked for it: its indexes, its chunks in small parts, then its row."""
+    """Delete a generation that is marked to be dropped: its indexes, its chunks in batches, then its row."""
     if not Generation.objects.filter(pk=generation_pk, state=Generation.State.DROPPING).exists():
         return
     with connection.cursor() as cursor:
@@ -204,7 +205,7 @@ def execute_drop(generation_pk: int, on_done: Callable[[int], object] = lambda c
         Chunk.objects.filter(pk__in=pks).delete()
         on_done(len(pks))
     with transaction.atomic():
-        # The lock keeps a worker that had not seen the mark from adding chunks.
+        # The lock stops a worker that has not seen the mark from adding chunks.
         Generation.objects.select_for_update().filter(pk=generation_pk).first()
         chunks.delete()
         LexemeCount.objects.filter(generation=generation_pk).delete()

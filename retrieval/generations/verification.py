@@ -1,6 +1,6 @@
-"""Whether documents, versions, chunks, embeddings and counts of an index agree; and mending where they do not.
+"""Verify that documents, versions, chunks, embeddings and counts of an index agree, and repair what does not.
 
-What can be compared in PostgreSQL is; the hashes are computed here, from rows that are streamed.
+Most checks are SQL statements; the hashes are computed here, from rows that are streamed.
 """
 
 import hashlib
@@ -18,15 +18,15 @@ from retrieval.indexing.chunking import embedded_text
 from retrieval.indexing.document_input import content_digest
 from retrieval.indexing.documents import index_document
 from retrieval.models import Chunk, Document, DocumentVersion, Generation, Index
-from retrieval.search.lexemes import count_miscounted, recount
+from retrieval.search.lexemes import count_wrong_counts, recount
 
-_LEAST_COSINE = 0.999
+_MIN_COSINE = 0.999
 _FETCHED_ROWS = 500
 
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One disagreement."""
+    """One inconsistency."""
 
     check: str
     what: str
@@ -36,12 +36,12 @@ class Finding:
     generation_pk: int | None = None
 
     def __str__(self) -> str:
-        place = f" {self.document}" if self.document else ""
+        document = f" {self.document}" if self.document else ""
         generation = f" (generation #{self.generation_pk})" if self.generation_pk else ""
-        return f"{self.check}:{place}{generation} {self.what}"
+        return f"{self.check}:{document}{generation} {self.what}"
 
 
-# Each gives document id, primary key, generation and what is wrong. %(index)s is the index's primary key.
+# Each statement returns (document id, primary key, generation, what is wrong); %(index)s is the index's primary key.
 _SQL = {
     "document": """
         SELECT d.entity_id, d.id, NULL::bigint, w.what FROM retrieval_document d
@@ -122,15 +122,15 @@ _SQL = {
         )
     """,
 }
-_OF_CHUNKS = ("missing", "stale", "position", "metadata", "embedding", "hash", "sample")
+_CHUNK_CHECKS = ("missing", "stale", "position", "metadata", "embedding", "hash", "sample")
 
 
 def verify(
     index: Index, *, sample: int = 0, on_done: Callable[[int], object] = lambda count: None
 ) -> Iterator[Finding]:
-    """Yield each disagreement; `sample` chunks are embedded anew and compared.
+    """Yield each inconsistency; `sample` random chunks are embedded again and compared with their stored vectors.
 
-    Each check sees one snapshot, so that documents may change meanwhile.
+    Each check reads one snapshot, so that documents may change meanwhile. Raise EmbedderUnavailable.
     """
     for check, sql in _SQL.items():
         with connection.cursor() as cursor:
@@ -142,7 +142,7 @@ def verify(
                     )
     yield from _versions(index)
     for generation in index.generations.exclude(state=Generation.State.DROPPING):
-        if wrong := count_miscounted(generation.pk):
+        if wrong := count_wrong_counts(generation.pk):
             yield Finding(
                 check="lexemes", what=f"the counts of {wrong} lexemes are not the chunks'", generation_pk=generation.pk
             )
@@ -186,15 +186,15 @@ def _hashes(generation: Generation, on_done: Callable[[int], object]) -> Iterato
 
 
 def _sampled(generation: Generation, count: int) -> Iterator[Finding]:
-    """Embed some chunks anew, chosen at random."""
+    """Embed randomly chosen chunks again, and compare with their stored embeddings."""
     embedder = embedder_of(generation)
     pks = list(Chunk.objects.filter(generation=generation).order_by("?").values_list("pk", flat=True)[:count])
     chunks = list(Chunk.objects.filter(pk__in=pks).select_related("version", "document"))
-    texts = [embedded_text(each.version.title, each.heading_path, each.text, embedder) for each in chunks]
+    texts = [embedded_text(chunk.version.title, chunk.heading_path, chunk.text, embedder) for chunk in chunks]
     for chunk, vector in zip(chunks, embedder.embed(texts), strict=True):
         stored = np.asarray(chunk.embedding, np.float32)
         cosine = float(stored @ vector) / (float(np.linalg.norm(stored)) or 1) if stored.shape == vector.shape else 0.0
-        if cosine < _LEAST_COSINE:
+        if cosine < _MIN_COSINE:
             yield Finding(
                 check="sample", what=f"the embedding of chunk {chunk.position} is not its text's (cosine {cosine:.3f})",
                 document=chunk.document.entity_id, document_pk=chunk.document_id, generation_pk=generation.pk,
@@ -202,21 +202,21 @@ def _sampled(generation: Generation, count: int) -> Iterator[Finding]:
 
 
 def repair(index: Index, findings: list[Finding], on_done: Callable[[int], object] = lambda count: None) -> None:
-    """Mend what was found, each document in one commit; verify again to see whether it helped."""
+    """Repair what was found, each document in one commit; call `verify` again to check the result."""
     done: set[tuple[int | None, int | None]] = set()
     for finding in findings:
-        place = (finding.document_pk, finding.generation_pk if finding.check in _OF_CHUNKS else None)
-        if place not in done:
+        target = (finding.document_pk, finding.generation_pk if finding.check in _CHUNK_CHECKS else None)
+        if target not in done:
             _repair_one(index, finding)
         if finding.check not in ("hnsw", "lexemes"):
-            done.add(place)
+            done.add(target)
         on_done(1)
     _recount(index)
 
 
 def _repair_one(index: Index, finding: Finding) -> None:
     pk = finding.document_pk
-    if finding.check in _OF_CHUNKS and pk is not None:
+    if finding.check in _CHUNK_CHECKS and pk is not None:
         build_documents(Generation.objects.get(pk=finding.generation_pk or 0), [pk], force=True)
     elif finding.check == "deleted":
         Chunk.objects.filter(document=pk).delete()

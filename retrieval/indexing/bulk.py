@@ -1,4 +1,4 @@
-"""Index many documents: embedded in batches across documents, while the next are split and the last are written."""
+"""Index many documents in batches: one batch is embedded while the next is split and the last is written."""
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,21 +14,21 @@ from retrieval.errors import EmbedderUnavailable
 from retrieval.indexing.document_input import DocumentContent, IndexResult, Origin, check_document
 from retrieval.indexing.documents import ensure_index, index_document, unchanged
 from retrieval.indexing.prepare import Batch, prepare
-from retrieval.indexing.writer import GenerationSwitched, changing
+from retrieval.indexing.writer import GenerationSwitched, change_documents
 from retrieval.models import Document, Index
 
 logger = logging.getLogger(__name__)
 
-_FAILURES = 3
-"""After so many documents that cannot be embedded the model is taken to be down."""
+_MAX_FAILURES = 3
+"""After this many documents that cannot be embedded the model is considered down."""
 
 Outcome = IndexResult | FabraError
-"""What became of a document: indexed, or why not."""
+"""The result for a document: how it was indexed, or the error."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Draft:
-    """A document as it shall be; see `index_document`."""
+    """A document to be indexed; its fields are the arguments of `index_document`."""
 
     entity_id: str
     text: str
@@ -38,30 +38,31 @@ class Draft:
     origin: Origin = field(default_factory=Origin)
 
     def check(self, index_name: str) -> DocumentContent:
-        """Return the checked document; raise InvalidInput."""
+        """Return the checked document; raise InvalidInput or DocumentTooLarge."""
         return check_document(index_name, self.entity_id, self.text, self.metadata, self.title, self.audience)
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Work:
-    """A batch of drafts on its way."""
+class _BatchInProgress:
+    """A batch of drafts between preparation and commit."""
 
     index: Index
     drafts: Sequence[Draft]
     outcomes: dict[int, Outcome]
-    """By position in `drafts`; what is prepared has none yet."""
+    """By index in `drafts`; a document that is prepared and not yet written has none."""
     batch: Batch
     positions: list[int]
-    """Of the batch's documents, in `drafts`."""
+    """The index in `drafts` of each of the batch's documents."""
 
 
 def index_in_bulk(index_name: str, batches: Iterable[Sequence[Draft]]) -> Iterator[list[Outcome]]:
-    """Index batch after batch; yield for each its documents' outcomes, in order.
+    """Index the batches one after another; yield for each batch its documents' outcomes, in order.
 
-    A document that cannot be indexed fails alone. The batch after the one that is yielded is being embedded
-    meanwhile, so that `batches` may take its time. Raise EmbedderUnavailable if no document can be embedded.
+    A document that cannot be indexed fails alone. While a batch's outcomes are yielded the next batch is being
+    embedded, so that a slow iterator `batches` costs no model time. Raise EmbedderUnavailable if no document can be
+    embedded.
     """
-    before: tuple[_Work, Future[None]] | None = None
+    before: tuple[_BatchInProgress, Future[None]] | None = None
     with ThreadPoolExecutor(max_workers=1) as pool:
         for drafts in batches:
             work = _prepare(index_name, drafts)
@@ -73,7 +74,7 @@ def index_in_bulk(index_name: str, batches: Iterable[Sequence[Draft]]) -> Iterat
             yield _finish(*before)
 
 
-def _prepare(index_name: str, drafts: Sequence[Draft]) -> _Work:
+def _prepare(index_name: str, drafts: Sequence[Draft]) -> _BatchInProgress:
     index, generation = ensure_index(index_name)
     outcomes: dict[int, Outcome] = {}
     contents: dict[int, DocumentContent] = {}
@@ -82,7 +83,9 @@ def _prepare(index_name: str, drafts: Sequence[Draft]) -> _Work:
             contents[position] = draft.check(index.name)
         except InvalidInput as error:
             outcomes[position] = error
-    rows = Document.objects.live().filter(index=index, entity_id__in=[each.entity_id for each in contents.values()])
+    rows = Document.objects.live().filter(
+        index=index, entity_id__in=[content.entity_id for content in contents.values()]
+    )
     rows = rows.select_related("version").defer("text", "metadata", "version__text", "version__metadata")
     served = {document.entity_id: document for document in rows}
     for position, content in contents.items():
@@ -96,37 +99,37 @@ def _prepare(index_name: str, drafts: Sequence[Draft]) -> _Work:
         embedder_of(generation),
         known=list(served.values()),
     )
-    return _Work(index=index, drafts=drafts, outcomes=outcomes, batch=batch, positions=positions)
+    return _BatchInProgress(index=index, drafts=drafts, outcomes=outcomes, batch=batch, positions=positions)
 
 
-def _finish(work: _Work, embedded: "Future[None]") -> list[Outcome]:
-    """Write a batch in one transaction; where that fails, its documents one by one."""
+def _finish(work: _BatchInProgress, embedded: "Future[None]") -> list[Outcome]:
+    """Write a batch in one transaction; if that fails, index its documents one by one."""
     try:
         embedded.result()
         work.outcomes.update(_write(work))
     except (DatabaseError, FabraError, GenerationSwitched) as error:
         logger.info("A batch of %d documents is indexed one by one: %r", len(work.positions), error)
-        _index_apart(work)
+        _index_one_by_one(work)
     return [work.outcomes.get(position) or EmbedderUnavailable() for position in range(len(work.drafts))]
 
 
-def _write(work: _Work) -> dict[int, Outcome]:
+def _write(work: _BatchInProgress) -> dict[int, Outcome]:
     pairs = sorted(zip(work.positions, work.batch.documents, strict=True), key=lambda pair: pair[1].content.entity_id)
-    with changing(work.index, work.batch.generation) as change:
+    with change_documents(work.index, work.batch.generation) as change:
         return {position: change.write(document) for position, document in pairs}
 
 
-def _index_apart(work: _Work) -> None:
-    """Index each document by itself; raise EmbedderUnavailable if none of the first few can be embedded."""
-    down, is_up = 0, False
+def _index_one_by_one(work: _BatchInProgress) -> None:
+    """Index each document by itself; raise EmbedderUnavailable if none of the first _MAX_FAILURES can be embedded."""
+    failures, is_up = 0, False
     for position in work.positions:
         try:
-            work.outcomes[position] = _index_alone(work.index, work.drafts[position])
+            work.outcomes[position] = _index_one(work.index, work.drafts[position])
             is_up = True
         except EmbedderUnavailable as error:
             work.outcomes[position] = error
-            down += 1
-            if not is_up and down >= min(len(work.positions), _FAILURES):
+            failures += 1
+            if not is_up and failures >= min(len(work.positions), _MAX_FAILURES):
                 raise
         except FabraError as error:
             work.outcomes[position] = error
@@ -134,7 +137,7 @@ def _index_apart(work: _Work) -> None:
             work.outcomes[position] = InvalidInput(f"The database refused it ({type(error).__name__}).")
 
 
-def _index_alone(index: Index, draft: Draft) -> IndexResult:
+def _index_one(index: Index, draft: Draft) -> IndexResult:
     return index_document(
         index.name,
         draft.entity_id,

@@ -1,7 +1,7 @@
-"""Split a document into chunks that the embedder reads whole, each with its heading path.
+"""Split a document into chunks that fit the embedder's input limit, each with its heading path.
 
-Where a text is split depends on the words around the place, not on how many came before it: an edit moves the
-boundaries beside it and no others, so that all other chunks keep their embedding.
+Where a text is split depends on the words around the boundary, not on how many come before it: an edit moves only the
+boundaries near it, so that all other chunks keep their embedding.
 """
 
 import hashlib
@@ -14,19 +14,21 @@ from retrieval.embedders import Embedder
 from retrieval.indexing.markdown_blocks import Blocks, Piece
 
 _HEADER_TOKENS = 48
-"""The room kept for title and headings, which are embedded with each chunk."""
-_SMALLEST_SHARE = 1 / 3
-"""No chunk is less full than this, where the text allows it."""
-_MARK_CHARS = 64
+"""Tokens reserved for title and headings, which are embedded with each chunk."""
+_MIN_SHARE = 1 / 3
+"""The least share of the token limit that a chunk fills, where the text allows it."""
+_HASHED_CHARS = 64
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Passage:
+    """A part of a document, with its heading path; it becomes a chunk."""
+
     position: int
     text: str
     """The document's own words, unchanged, after `repeated`."""
     repeated: str
-    """The table's header or the code's opening line, where the passage begins inside of one; part of `text`."""
+    """The table's header or the code's opening line, if the passage begins inside a table or code; part of `text`."""
     heading_path: str
     embedded_text: str
     """Title and headings, then the text: what the embedder reads."""
@@ -35,55 +37,55 @@ class Passage:
 
 
 def split(title: str, text: str, embedder: Embedder, max_tokens: int | None = None) -> list[Passage]:
-    """Return the passages in order; each fits the embedder's limit by the embedder's own tokens.
+    """Return the passages in order; each fits the embedder's limit, counted in the embedder's own tokens.
 
     Code and tables that fit stay whole; larger ones are split between lines and rows. A text without a word is
-    one passage of that text. Nothing but white space between passages is left out. `max_tokens` asks for shorter
-    passages than the embedder reads.
+    one passage of that text. Only white space between passages is left out. `max_tokens` sets a lower limit than
+    the embedder's.
     """
     blocks = Blocks(text)
-    room = min(max_tokens or embedder.max_tokens, embedder.max_tokens) - _HEADER_TOKENS
-    pieces = blocks.pieces(embedder.count_tokens, room)
+    limit = min(max_tokens or embedder.max_tokens, embedder.max_tokens) - _HEADER_TOKENS
+    pieces = blocks.pieces(embedder.count_tokens, limit)
     headings = blocks.headings()
-    starts = [heading.start for heading in headings]
+    starts = [found.start for found in headings]
     passages: list[Passage] = []
-    for first, last in _spans(text, pieces, room):
+    for first, last in _spans(text, pieces, limit):
         start = pieces[first].start
         own = text[start : pieces[last - 1].end].rstrip().lstrip("\r\n")
         if not own.strip() and len(pieces) > 1:
             continue
-        # A heading at the very start of the passage belongs to its path.
-        place = bisect_right(starts, start + len(text[start:]) - len(text[start:].lstrip())) - 1
-        path = headings[place].path if place >= 0 else ""
+        # A heading at the start of the passage belongs to its path.
+        heading = bisect_right(starts, start + len(text[start:]) - len(text[start:].lstrip())) - 1
+        path = headings[heading].path if heading >= 0 else ""
         passages.append(_passage(len(passages), title, path, pieces[first].lead, own or text, embedder))
     return passages
 
 
-def _spans(text: str, pieces: Sequence[Piece], room: int) -> Iterator[tuple[int, int]]:
+def _spans(text: str, pieces: Sequence[Piece], limit: int) -> Iterator[tuple[int, int]]:
     """Yield [first, last) of the pieces of each passage, in order.
 
-    What fits is one passage; what does not is split in two at its best place, and each half again.
+    A span that fits is one passage; a larger one is split in two at its best boundary, and so is each half.
     """
-    marks = [(piece.rank, _mark(text, piece)) for piece in pieces]
+    costs = [(piece.rank, _tie_break(text, piece)) for piece in pieces]
     sums = [0, *accumulate(piece.tokens for piece in pieces)]
-    todo = [(0, len(pieces))]
-    while todo:
-        first, last = todo.pop()
+    pending = [(0, len(pieces))]
+    while pending:
+        first, last = pending.pop()
         tokens = sums[last] - sums[first] + pieces[first].lead_tokens
-        if tokens <= room or last - first == 1:
+        if tokens <= limit or last - first == 1:
             yield first, last
             continue
-        least = room * _SMALLEST_SHARE
+        least = limit * _MIN_SHARE
         low = bisect_right(sums, sums[first] + least - 1e-9, first + 1, last)
         high = bisect_right(sums, sums[last] - least, first + 1, last)
         cuts = range(low, high) or range(first + 1, last)
-        cut = min(cuts, key=marks.__getitem__)
-        todo += [(cut, last), (first, cut)]
+        cut = min(cuts, key=costs.__getitem__)
+        pending += [(cut, last), (first, cut)]
 
 
-def _mark(text: str, piece: Piece) -> bytes:
-    """Return what a place is chosen by among its equals: a hash of the words that follow it."""
-    return hashlib.sha256(text[piece.start : piece.start + _MARK_CHARS].encode()).digest()
+def _tie_break(text: str, piece: Piece) -> bytes:
+    """Return the key that decides between boundaries of equal rank: a hash of the words that follow the boundary."""
+    return hashlib.sha256(text[piece.start : piece.start + _HASHED_CHARS].encode()).digest()
 
 
 def _passage(position: int, title: str, path: str, repeated: str, own: str, embedder: Embedder) -> Passage:
@@ -102,7 +104,7 @@ def _passage(position: int, title: str, path: str, repeated: str, own: str, embe
 
 
 def embedded_text(title: str, path: str, text: str, embedder: Embedder) -> str:
-    """Return what the embedder reads of a chunk: title and headings, as far as there is room, then the text."""
+    """Return the embedder's input for a chunk: title and headings, cut to _HEADER_TOKENS, then the text."""
     header = " > ".join(part for part in (title, path) if part)
     while header and embedder.count_tokens(header) > _HEADER_TOKENS - 2:
         header = header[: len(header) * 3 // 4]
@@ -110,5 +112,5 @@ def embedded_text(title: str, path: str, text: str, embedder: Embedder) -> str:
 
 
 def title_of(text: str) -> str:
-    """Return the document's first heading of the first level, else ""."""
+    """Return the document's first heading of level 1, else ""."""
     return Blocks(text[:20_000]).title()[:500]

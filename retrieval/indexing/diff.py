@@ -1,4 +1,4 @@
-"""What changed between two texts, line by line and word by word."""
+"""Compare two texts line by line and word by word."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -10,14 +10,14 @@ from typing import Any
 _CONTEXT_LINES = 3
 _MAX_LINES = 5_000
 _MAX_WORDS = 2_000
-"""Longer stretches that differ are not aligned: the time grows with the square of their length."""
+"""Longer ranges that differ are not aligned: the time grows with the square of their length."""
 
-_words = re.compile(r"\w+|\s+|[^\w\s]")
+_WORD = re.compile(r"\w+|\s+|[^\w\s]")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Side:
-    """A line of one text, as parts of which each says whether the other text lacks it."""
+    """A line of one text, as parts (text, whether the other text lacks it)."""
 
     number: int
     parts: list[tuple[str, bool]]
@@ -25,7 +25,7 @@ class Side:
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """The same place of both texts; `hidden` lines that are the same stand in for a row of their own."""
+    """A pair of corresponding lines; or, with `hidden`, the number of equal lines that this row replaces."""
 
     before: Side | None = None
     after: Side | None = None
@@ -34,7 +34,7 @@ class Row:
 
 
 def diff_texts(before: str, after: str) -> list[Row]:
-    """Return the lines that differ with those around them; the same text is no row at all."""
+    """Return the lines that differ, with those around them; equal texts give no row."""
     old, new = before.splitlines(), after.splitlines()
     rows: list[Row] = []
     for kind, i1, i2, j1, j2 in _opcodes(old, new, _MAX_LINES):
@@ -71,7 +71,7 @@ def _same(lines: Sequence[str], i1: int, i2: int, j1: int) -> Iterator[tuple[int
 
 
 def _word_parts(old: str, new: str) -> tuple[list[tuple[str, bool]], list[tuple[str, bool]]]:
-    left, right = _words.findall(old), _words.findall(new)
+    left, right = _WORD.findall(old), _WORD.findall(new)
     old_parts: list[tuple[str, bool]] = []
     new_parts: list[tuple[str, bool]] = []
     for kind, i1, i2, j1, j2 in _opcodes(left, right, _MAX_WORDS):
@@ -81,7 +81,7 @@ def _word_parts(old: str, new: str) -> tuple[list[tuple[str, bool]], list[tuple[
 
 
 def _opcodes(old: Sequence[str], new: Sequence[str], limit: int) -> Iterator[tuple[str, int, int, int, int]]:
-    """Yield difflib's opcodes; what is the same at both ends is set aside first, which costs little."""
+    """Yield difflib's opcodes; equal lines at both ends are cut off first, which is cheap."""
     shorter = min(len(old), len(new))
     start = next((n for n in range(shorter) if old[n] != new[n]), shorter)
     end = next((n for n in range(shorter - start) if old[-1 - n] != new[-1 - n]), shorter - start)
@@ -96,12 +96,12 @@ def _opcodes(old: Sequence[str], new: Sequence[str], limit: int) -> Iterator[tup
 
 
 def _fold(rows: list[Row]) -> Iterator[Row]:
-    """Yield the rows near a change, and one for each stretch that is far from any."""
-    changed = [place for place, row in enumerate(rows) if row.is_changed]
-    near = {n for place in changed for n in range(place - _CONTEXT_LINES, place + _CONTEXT_LINES + 1)}
+    """Yield the rows near a change, and one row for each range of rows that is not near any."""
+    changed = [index for index, row in enumerate(rows) if row.is_changed]
+    near = {n for index in changed for n in range(index - _CONTEXT_LINES, index + _CONTEXT_LINES + 1)}
     hidden = 0
-    for place, row in enumerate(rows):
-        if place in near:
+    for index, row in enumerate(rows):
+        if index in near:
             if hidden:
                 yield Row(hidden=hidden)
             hidden = 0

@@ -1,4 +1,4 @@
-"""What a document shall say, checked; where that is from; and what became of it."""
+"""The input of indexing, checked, with its origin; and the result of indexing."""
 
 import hashlib
 from collections.abc import Sequence
@@ -43,31 +43,33 @@ class DocumentContent:
 
 @dataclass(frozen=True, kw_only=True)
 class Origin:
-    """Where a state of a document is from."""
+    """The origin of a state of a document."""
 
     source: str = "code"
-    """What it came by: an event, the API, a command, code."""
+    """How it arrived: by an event, the API, a command, or code."""
     author: str = ""
     """Who wrote it."""
     occurred_at: datetime | None = None
-    """When it was so; None: now, as it is written."""
+    """When the document was in this state; None: now, when it is written."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class IndexResult:
+    """What indexing a document did."""
+
     document_id: str
     version: int
     is_changed: bool
-    """False: the text, title and metadata were already being served."""
+    """False: this text, title, metadata and audience were already served."""
     chunk_count: int
     embedded_count: int
     """Chunks that had to be embedded; the others kept their vectors."""
     is_superseded: bool = False
-    """True: the document is in a later state than this one, which was not applied."""
+    """True: the document is in a later state, so this one was not applied."""
 
 
 def content_digest(title: str, text: str, metadata: dict[str, Any], audience: list[str]) -> str:
-    """Return what tells two states of a document apart."""
+    """Return the SHA-256 by which two states of a document are compared."""
     parts = [title, text, metadata, *([audience] if audience else [])]
     return hashlib.sha256(to_json(parts, "document").encode()).hexdigest()
 
@@ -94,10 +96,10 @@ def check_document(
     names = check_audience(audience)
     if isinstance(names, str):
         raise InvalidInput("A document is for everyone when its audience is empty.")
-    named = title or metadata.get("title") or title_of(text) or entity_id
+    chosen = title or metadata.get("title") or title_of(text) or entity_id
     return DocumentContent(
         entity_id=entity_id,
-        title=check_text(named if isinstance(named, str) else str(named), "title")[:500],
+        title=check_text(chosen if isinstance(chosen, str) else str(chosen), "title")[:500],
         text=text,
         metadata=metadata,
         audience=names,

@@ -1,4 +1,4 @@
-"""Index, update and delete documents: embedding first, then one transaction for all that changes."""
+"""Index, update and delete documents: embed first, then change all rows in one transaction."""
 
 import logging
 from collections.abc import Sequence
@@ -16,13 +16,13 @@ from retrieval.embedders import embedder_of, get_embedder
 from retrieval.errors import DocumentNotFound, IndexNotFound
 from retrieval.indexing.document_input import DocumentContent, IndexResult, Origin, check_document
 from retrieval.indexing.prepare import prepare
-from retrieval.indexing.writer import NO_FAILURE, GenerationSwitched, changing
+from retrieval.indexing.writer import NO_FAILURE, GenerationSwitched, change_documents
 from retrieval.models import Chunk, Document, Generation, Index
 
 logger = logging.getLogger(__name__)
 
 _RETRY = timedelta(minutes=2)
-"""Longer than an event's own first attempts take."""
+"""Longer than the first attempts of an event take together."""
 _RETRY_MAX = timedelta(hours=1)
 
 
@@ -39,11 +39,11 @@ def index_document(
     occurred_at: datetime | None = None,
     force: bool = False,
 ) -> IndexResult:
-    """Make the document say `text` in every search that begins after this returns.
+    """Index `text` as the document's text; every search that begins after this returns finds it.
 
-    The index is made if there is none. Only searches for one of `audience` find the document; empty means everyone.
-    `source` says what it came by, `author` who wrote it. `occurred_at` orders states: one older than the document's
-    is not applied. `force` splits and embeds anew what is unchanged. Raise InvalidInput, DocumentTooLarge or
+    The index is created if there is none. Only searches for one of `audience` find the document; empty means everyone.
+    `source` is how the text arrived, `author` who wrote it. `occurred_at` orders states: one older than the document's
+    is not applied. `force` splits and embeds also an unchanged document again. Raise InvalidInput, DocumentTooLarge or
     EmbedderUnavailable; then nothing has changed.
     """
     content = check_document(index_name, entity_id, text, metadata, title, audience)
@@ -57,14 +57,14 @@ def index_document(
         batch = prepare(generation, [(content, origin)], embedder, known=[served] if served and not force else [])
         batch.embed(embedder)
         try:
-            with changing(index, generation) as change:
+            with change_documents(index, generation) as change:
                 return change.write(batch.documents[0])
         except GenerationSwitched:
-            continue  # embedded for a generation that no longer serves
+            continue  # it was embedded for a generation that no longer serves
 
 
 def ensure_index(name: str) -> tuple[Index, Generation]:
-    """Return the index and its serving generation, made for the embedder of the settings if need be."""
+    """Return the index and its serving generation; create them, for the embedder of the settings, if missing."""
     index = Index.objects.named(name)
     if index and index.generation:
         return index, index.generation
@@ -84,9 +84,9 @@ def ensure_index(name: str) -> tuple[Index, Generation]:
 
 
 def delete_document(index_name: str, entity_id: str, *, occurred_at: datetime | None = None) -> bool:
-    """Remove a document from every search; its versions stay, as evidence for old traces.
+    """Remove a document from every search; its versions are kept, since old traces refer to them.
 
-    Return False for one in a later state than `occurred_at`, which is left as it is. Raise IndexNotFound or
+    Return False for a document in a later state than `occurred_at`, which is not changed. Raise IndexNotFound or
     DocumentNotFound.
     """
     with transaction.atomic():
@@ -110,7 +110,7 @@ def delete_document(index_name: str, entity_id: str, *, occurred_at: datetime | 
         Document.objects.filter(pk=document.pk).update(
             state=Document.State.DELETED, deleted_at=now, version=None, occurred_at=occurred_at or now, updated_at=now
         )
-        # Another generation may have come to serve while this waited.
+        # The index may have been switched to another generation while this waited.
         serving = Index.objects.select_for_update(no_key=True).values_list("generation", flat=True).get(pk=index.pk)
         Index.objects.filter(pk=index.pk).update(
             version=F("version") + 1, chunk_count=F("chunk_count") - removed.get(serving, 0)
@@ -119,12 +119,12 @@ def delete_document(index_name: str, entity_id: str, *, occurred_at: datetime | 
 
 
 def mark_failed(index_name: str, event: Event, reason: str, *, content: DocumentContent | None) -> None:
-    """Note why an event's change could not be indexed; the version before it serves on.
+    """Store on the document why an event's change could not be indexed; the previous version is still served.
 
-    `content` is what the event makes of the document: the event is then replayed by itself, later from failure to
-    failure, and a document that never was indexed is shown with all of it. None: the event itself is wrong, and only
-    a document that is there says so. A change that is older than the document's state, or than another one that
-    failed, is not noted.
+    `content` is the document as the event changes it: the event is then replayed automatically, after a wait that
+    doubles with each failure, and a document that was never indexed is stored with this content. None: the event
+    itself is invalid, and the error is stored only if the document exists. A change older than the document's state,
+    or than another change that failed, is ignored.
     """
     with transaction.atomic():
         index = Index.objects.filter(name=index_name).first()
@@ -140,11 +140,11 @@ def mark_failed(index_name: str, event: Event, reason: str, *, content: Document
         if document.failure_after(event.occurred_at):
             return
         wait = min(_RETRY_MAX, _RETRY * 2 ** min(document.failures, 10))
-        is_unseen = document.version_id is None and document.state == Document.State.FAILED
+        was_never_indexed = document.version_id is None and document.state == Document.State.FAILED
         document.state, document.error, document.failures = Document.State.FAILED, reason, document.failures + 1
         document.failed_event, document.retry_at = event, timezone.now() + wait if content is not None else None
         fields = ["state", "error", "failures", "failed_event", "retry_at"]
-        if content is not None and is_unseen:  # it shows the newest of what never was indexed
+        if content is not None and was_never_indexed:  # the row shows the newest content that was not indexed
             document.title, document.text = content.title, content.text
             document.metadata, document.audience = content.metadata, content.audience
             fields += ["title", "text", "metadata", "audience"]
@@ -152,7 +152,7 @@ def mark_failed(index_name: str, event: Event, reason: str, *, content: Document
 
 
 def unchanged(served: Document, content: DocumentContent, occurred_at: datetime | None) -> IndexResult | None:
-    """Return the result if the document is being served as it shall be; None if not, or no longer."""
+    """Return the result if the document is already served with this content; None if it is not, or no longer."""
     if served.version is None or served.version.content_hash != content.digest:
         return None
     changes: dict[str, Any] = {

@@ -1,5 +1,6 @@
-"""Take a Markdown text apart into the pieces that a chunk is put together from."""
+"""Split a Markdown text into the pieces that chunks are composed of."""
 
+import itertools
 import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
@@ -11,42 +12,44 @@ from markdown_it import MarkdownIt
 from markdown_it.tree import SyntaxTreeNode
 from semantic_text_splitter import TextSplitter
 
-# Only the blocks are wanted; what is inside a line costs time and changes no boundary.
+# Only blocks are parsed: inline markup costs time and changes no boundary.
 _markdown = MarkdownIt("commonmark").enable("table").disable(["inline", "text_join"], ignoreInvalid=True)
 _LINE_END = re.compile(r"\r\n?|\n")
 _SENTENCE_END = re.compile(r"(?<=[.!?;:])\s+|(?<=[。！？])\s*|\s*(?:\r\n?|\n)\s*")
 
-# How bad a place is to end a chunk at; headings count by their level, 1 to 6.
+# Ranks of boundaries, lower is better to split at; a heading's rank is its level, 1 to 6.
 _BLOCK, _NESTED, _AFTER_INTRODUCTION, _INSIDE, _AFTER_HEADING = 10, 20, 25, 30, 40
 
 _SENTENCE_MIN_CHARS = 40
 _WINDOW_CHARS = 2000
 _WINDOW = re.compile(rf".{{1,{_WINDOW_CHARS}}}(?:\s+|\Z)|.{{1,{_WINDOW_CHARS}}}", re.DOTALL)
-_MOST_CHARS_PER_TOKEN = 20
+_MAX_CHARS_PER_TOKEN = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A part of the text that stays whole: [start, end) of the text, white space after it included."""
+    """A part of the text that is not split: [start, end) of the text, with the white space after it."""
 
     start: int
     end: int
     tokens: int
     rank: int
-    """How bad a place its start is to split at; lower is better."""
+    """The rank of its start as a boundary; lower is better to split at."""
     lead: str = ""
-    """What a chunk that begins here repeats: the header of the table, or the opening line of the code."""
+    """The text that a chunk beginning here repeats: the header of the table, or the opening line of the code."""
     lead_tokens: int = 0
 
 
 class Heading(NamedTuple):
+    """A heading: its offset in the text, and its path of headings."""
+
     start: int
     path: str
 
 
 @dataclass(frozen=True)
 class Blocks:
-    """The blocks of a text, by CommonMark with tables."""
+    """The blocks of a text, parsed as CommonMark with tables."""
 
     text: str
 
@@ -66,7 +69,7 @@ class Blocks:
         return self.line_starts[line] if line < len(self.line_starts) else len(self.text)
 
     def headings(self) -> list[Heading]:
-        """Return the headings in order, each with the path that leads to it."""
+        """Return the headings in order, each with the path of headings above it."""
         found: list[Heading] = []
         path: list[tuple[int, str]] = []
         for node in self.tree.children:
@@ -77,11 +80,11 @@ class Blocks:
         return found
 
     def title(self) -> str:
-        """Return the first heading of the first level, wherever it stands; else ""."""
+        """Return the first heading of level 1, anywhere in the text; else ""."""
         return next((_content(node) for node in self.tree.walk() if node.type == "heading" and node.tag == "h1"), "")
 
     def pieces(self, count_tokens: Callable[[str], int], max_tokens: int) -> list[Piece]:
-        """Return pieces that cover the text without a gap; each has at most `max_tokens`."""
+        """Return pieces that cover the text without gaps; each has at most `max_tokens`."""
         return _PieceMaker(self, count_tokens, max_tokens).pieces()
 
 
@@ -96,14 +99,14 @@ class _PieceMaker:
         return list(self._of_nodes(nodes, 0, len(self.blocks.text), _BLOCK))
 
     def _of_nodes(self, nodes: list[SyntaxTreeNode], start: int, end: int, rank: int) -> Iterator[Piece]:
-        """Yield the pieces of neighbouring blocks; what lies between two belongs to the first."""
+        """Yield the pieces of adjacent blocks; the text between two blocks belongs to the first."""
         starts = [start, *(self.blocks.start_of(node) for node in nodes[1:]), end]
         if not nodes:
             yield from self._of_text(start, end, rank)
-        for place, node in enumerate(nodes):
-            own_rank = _rank(node, nodes[place - 1] if place else None, rank)
-            if starts[place] < starts[place + 1]:
-                yield from self._of_node(node, starts[place], starts[place + 1], own_rank)
+        for index, node in enumerate(nodes):
+            own_rank = _rank(node, nodes[index - 1] if index else None, rank)
+            if starts[index] < starts[index + 1]:
+                yield from self._of_node(node, starts[index], starts[index + 1], own_rank)
 
     def _of_node(self, node: SyntaxTreeNode, start: int, end: int, rank: int) -> Iterator[Piece]:
         if self._fits(start, end, self.max_tokens):
@@ -120,7 +123,7 @@ class _PieceMaker:
             yield from self._of_text(start, end, rank)
 
     def _of_lines(self, node: SyntaxTreeNode, start: int, end: int, rank: int) -> Iterator[Piece]:
-        """Yield a table's rows or the lines of code, each with what stands above all of them."""
+        """Yield a table's rows or the lines of code, each with the table's header or the code's opening line."""
         text, starts = self.blocks.text, self.blocks.line_starts
         assert node.map is not None
         head_lines = {"table": 2, "fence": 1}.get(node.type, 0)
@@ -133,15 +136,15 @@ class _PieceMaker:
         if node.type != "table":
             lines = _spaced(lines, max(lead_end, start))
         cuts = [start, *lines, end]
-        for place, (begin, stop) in enumerate(zip(cuts, cuts[1:], strict=False)):
-            if place == 0:
+        for number, (begin, stop) in enumerate(itertools.pairwise(cuts)):
+            if number == 0:
                 yield from self._of_text(begin, stop, rank)
                 continue
             for piece in self._of_text(begin, stop, _INSIDE, self.max_tokens - lead_tokens):
                 yield Piece(piece.start, piece.end, piece.tokens, piece.rank, lead, lead_tokens)
 
     def _of_text(self, start: int, end: int, rank: int, max_tokens: int = 0) -> Iterator[Piece]:
-        """Yield sentences and lines; one that is too long is cut between words, at worst inside them."""
+        """Yield sentences and lines; one that is too long is cut between words, or inside a word that is too long."""
         max_tokens = max_tokens or self.max_tokens
         for begin, stop in self._sentences(start, end, max_tokens):
             for piece in self._fitting(begin, stop, max_tokens):
@@ -161,7 +164,7 @@ class _PieceMaker:
             yield begin, end
 
     def _fitting(self, start: int, end: int, max_tokens: int) -> Iterator[tuple[int, int, int]]:
-        """Yield (start, end, tokens) of parts that fit: the whole, or windows cut by the library's word boundaries."""
+        """Yield (start, end, tokens) of parts that fit: the whole, or windows that the library cuts between words."""
         text = self.blocks.text
         windows = (
             [end] if end - start <= _WINDOW_CHARS else [found.end() for found in _WINDOW.finditer(text, start, end)]
@@ -181,8 +184,8 @@ class _PieceMaker:
             start = stop
 
     def _fits(self, start: int, end: int, max_tokens: int) -> bool:
-        # What has so many characters is cut in any case; counting a megabyte at each level would take seconds.
-        return end - start <= max_tokens * _MOST_CHARS_PER_TOKEN and (
+        # A text with this many characters is cut in any case; counting a megabyte at each level would take seconds.
+        return end - start <= max_tokens * _MAX_CHARS_PER_TOKEN and (
             self.count_tokens(self.blocks.text[start:end]) <= max_tokens
         )
 
@@ -191,7 +194,7 @@ _LEAVES = {"paragraph", "heading", "fence", "code_block", "html_block", "hr", "t
 
 
 def _spaced(cuts: list[int], last: int) -> list[int]:
-    """Return the cuts without those that would make a piece of a few characters."""
+    """Return the cuts without those that would leave a piece of less than _SENTENCE_MIN_CHARS."""
     kept = []
     for cut in cuts:
         if cut - last >= _SENTENCE_MIN_CHARS:

@@ -1,6 +1,6 @@
-"""Prepare documents to be committed: split them, keep the vectors that are there, and embed what is new.
+"""Prepare documents to be committed: split them, reuse the stored vectors, and embed the new passages.
 
-A single document, a batch, a retry and a generation that is built all go this way; `writer` commits what comes of it.
+Single documents, batches, retries and builds of a generation all use this; `writer` commits the result.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,7 +22,7 @@ class PreparedDocument:
     origin: Origin
     passages: Sequence[Passage]
     vectors: Mapping[str, np.ndarray]
-    """By content hash; shared by the documents of a batch, and whole once the batch is embedded."""
+    """By content hash; shared by the documents of a batch, and complete once the batch is embedded."""
     embedded_count: int
     """Passages whose text is new to the generation."""
 
@@ -35,10 +35,10 @@ class Batch:
     documents: list[PreparedDocument] = field(default_factory=list)
     vectors: dict[str, np.ndarray] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
-    """DocumentContent hash and text of what must still be embedded."""
+    """Passages to be embedded: content hash to text."""
 
     def embed(self, embedder: Embedder) -> None:
-        """Embed what is missing; raise EmbedderUnavailable."""
+        """Embed the missing passages; raise EmbedderUnavailable."""
         if self.missing:
             self.vectors.update(zip(self.missing, embedder.embed(list(self.missing.values())), strict=True))
             self.missing.clear()
@@ -51,15 +51,15 @@ def prepare(
     *,
     known: Sequence[Document] = (),
 ) -> Batch:
-    """Split the documents; vectors of passages that chunks of the `known` documents have are kept.
+    """Split the documents into a batch; reuse the vectors of passages that the chunks of `known` documents have.
 
-    What is left in the batch's `missing` is for its `embed`.
+    The other passages are in the batch's `missing`, until its `embed` is called.
     """
     split_documents = [
         (content, origin, split(content.title, content.text, embedder, generation.max_tokens))
         for content, origin in documents
     ]
-    texts = {each.content_hash: each.embedded_text for *_, passages in split_documents for each in passages}
+    texts = {passage.content_hash: passage.embedded_text for *_, passages in split_documents for passage in passages}
     vectors: dict[str, np.ndarray] = {}
     if known:
         chunks = Chunk.objects.filter(generation=generation, document__in=known, content_hash__in=texts)
@@ -71,7 +71,7 @@ def prepare(
             origin=origin,
             passages=passages,
             vectors=vectors,
-            embedded_count=len({each.content_hash for each in passages} & missing.keys()),
+            embedded_count=len({passage.content_hash for passage in passages} & missing.keys()),
         )
         for content, origin, passages in split_documents
     ]

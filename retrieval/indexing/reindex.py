@@ -1,4 +1,4 @@
-"""Index documents again: from the events that failed, from what they serve, and from their versions."""
+"""Index documents again: from their failed events, from the version that is served, or from an older version."""
 
 from collections.abc import Iterable
 
@@ -8,16 +8,16 @@ from events.models import Event
 from retrieval.event_handlers import publish_again, replay
 from retrieval.models import Document, DocumentVersion
 
-_RETRIED_AT_ONCE = 100
+_MAX_RETRIES = 100
 
 
 def reindex_all(documents: Iterable[Document], author: str = "") -> int:
-    """Have each live document split and embedded anew; return how many."""
-    return sum(publish_again(each, sender=author) for each in documents if each.deleted_at is None)
+    """Have each live document split and embedded again; return how many."""
+    return sum(publish_again(document, sender=author) for document in documents if document.deleted_at is None)
 
 
 def roll_back(version: DocumentVersion, author: str = "") -> None:
-    """Make the document say again what it said in `version`; a deleted one comes back. A new version comes of it."""
+    """Restore the document's content from `version`, as a new version; a deleted document is restored too."""
     document = version.document
     document.title, document.text, document.metadata = version.title, version.text, version.metadata
     document.audience, document.deleted_at, document.saved_by = version.audience, None, author
@@ -25,8 +25,8 @@ def roll_back(version: DocumentVersion, author: str = "") -> None:
 
 
 def retry_failed() -> int:
-    """Replay the changes whose indexing failed, was given up, and is due to be tried again; return how many."""
+    """Replay changes that failed for good and are due for a retry; return how many."""
     due = Document.objects.live().filter(
         state=Document.State.FAILED, retry_at__lte=timezone.now(), failed_event__state=Event.State.DEAD
     )
-    return replay(due.order_by("retry_at")[:_RETRIED_AT_ONCE])
+    return replay(due.order_by("retry_at")[:_MAX_RETRIES])

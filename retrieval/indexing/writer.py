@@ -1,4 +1,4 @@
-"""Commit changes of documents: readers see the old or the new, whole."""
+"""Commit changes of documents atomically: readers see either the old or the new state."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,20 +19,20 @@ from retrieval.search.lexemes import lexical_text
 NO_FAILURE = {
     "state": Document.State.INDEXED, "error": "", "failures": 0, "retry_at": None, "failed_event": None,
 }  # fmt: skip
-"""What a document's columns say when nothing of it waits to be retried."""
+"""The columns of a document without a failed change that waits for a retry."""
 
 
 class GenerationSwitched(Exception):
-    """The index is served by another generation since the documents were prepared."""
+    """The index was switched to another generation since the documents were prepared."""
 
 
 def switch_lock(index_id: int) -> str:
-    """Return the name of the lock that changes of documents share, and that a switch of generations has alone."""
+    """Return the name of the lock that document changes share and a switch of generations holds exclusively."""
     return f"switch {index_id}"
 
 
-class Change:
-    """A transaction that changes documents of one index; see `changing`."""
+class DocumentChange:
+    """A transaction that changes documents of one index; see `change_documents`."""
 
     def __init__(self, index: Index, generation: Generation) -> None:
         self.index, self.generation = index, generation
@@ -40,7 +40,7 @@ class Change:
         self._added = 0
 
     def write(self, document: PreparedDocument) -> IndexResult:
-        """Write the document's new version and its chunks, unless the document is in a later state."""
+        """Write the document's new version and its chunks, unless the document is already in a later state."""
         content, origin = document.content, document.origin
         new = Document(index=self.index, entity_id=content.entity_id, title=content.title, text=content.text)
         Document.objects.bulk_create([new], ignore_conflicts=True)
@@ -74,7 +74,7 @@ class Change:
         )
 
     def _serve(self, row: Document, version: DocumentVersion, document: PreparedDocument) -> None:
-        """Have the row say what the version says."""
+        """Copy the version's content to the document's row."""
         content, moment, now = document.content, document.origin.occurred_at, timezone.now()
         Document.objects.filter(pk=row.pk).update(
             title=content.title,
@@ -92,9 +92,9 @@ class Change:
             transaction.on_commit(lambda: enqueue_follow(row.pk))
 
     def finish(self) -> None:
-        """Move the index's version, last, since all of the index's writers wait for this row.
+        """Increase the index's version, as the last step, since all writers of the index wait for this row.
 
-        Raise GenerationSwitched if the index is served by another generation.
+        Raise GenerationSwitched if another generation serves the index.
         """
         if not self._is_changed:
             return
@@ -107,14 +107,14 @@ class Change:
 
 
 @contextmanager
-def changing(index: Index, generation: Generation) -> Iterator[Change]:
+def change_documents(index: Index, generation: Generation) -> Iterator[DocumentChange]:
     """Change documents of an index in one transaction; raise GenerationSwitched if `generation` no longer serves.
 
-    Whoever changes several writes them in the order of their ids, so that no two wait for each other.
+    A caller that changes several documents must write them in the order of their ids, so that no two callers deadlock.
     """
     with transaction.atomic():
         share_in_transaction(switch_lock(index.pk))
-        change = Change(index, generation)
+        change = DocumentChange(index, generation)
         yield change
         change.finish()
 
@@ -122,7 +122,7 @@ def changing(index: Index, generation: Generation) -> Iterator[Change]:
 def replace_chunks(
     index: Index, generation: Generation, row: Document, version: DocumentVersion, document: PreparedDocument
 ) -> int:
-    """Write a generation's chunks of a version, in the caller's transaction; return by how many they grew."""
+    """Replace the document's chunks in a generation, in the caller's transaction; return by how many they increased."""
     removed, _ = Chunk.objects.filter(document=row, generation=generation).delete()
     chunks = [
         Chunk(

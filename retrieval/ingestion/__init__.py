@@ -1,4 +1,5 @@
-"""Ingestion: runs that bring the files of a source into an index.
+"""Ingestion: runs that index the files of a source.
 
-`runs` opens, lists and finishes them, `work` reads and indexes their files, `prune` removes what is gone.
+`runs` opens runs, lists their files and finishes them; `work` reads and indexes the files; `prune` deletes documents
+that the source no longer has; `dry_run` reports what a run would change.
 """

@@ -1,4 +1,4 @@
-"""Say what a run would do, and do nothing."""
+"""Report what an ingestion run would change, without changing anything."""
 
 from collections.abc import Iterator
 
@@ -12,16 +12,19 @@ from retrieval.sources import open_source
 
 
 def compare(index_name: str, location: str, options: RunOptions, *, source: str = "") -> Iterator[str]:
-    """Yield a line for each document that would change, be refused or be pruned, and one with the counts."""
-    place = open_source(location, allow_private=options.allow_private)
+    """Yield a line for each document that would change, be refused or be pruned, and a last line with the counts.
+
+    Raise InvalidInput for a location that does not exist, or SourceUnavailable.
+    """
+    opened = open_source(location, allow_private=options.allow_private)
     counts = {"new": 0, "changed": 0, "unchanged": 0, "unreadable": 0, "gone": 0}
     paths, seen = set(), set()
-    for entry in place.entries():
+    for entry in opened.entries():
         paths.add(entry.path)
         try:
             if entry.refused:
                 raise Unreadable(entry.refused)
-            for document in read(place.fetch(entry.path), options.reading):
+            for document in read(opened.fetch(entry.path), options.reading):
                 seen.add(document.entity_id)
                 metadata, audience = split_audience(document.metadata, options.audience)
                 content = check_document(
@@ -36,7 +39,7 @@ def compare(index_name: str, location: str, options: RunOptions, *, source: str 
             yield f"unreadable: {entry.path}: {error}"
     if options.prune:
         own = SourceDocument.objects.as_served().filter(
-            file__index__name=index_name, file__source=source or place.location
+            file__index__name=index_name, file__source=source or opened.location
         )
         for entity_id, path in own.values_list("document__entity_id", "file__path"):
             if path not in paths or (entity_id not in seen and path in paths):

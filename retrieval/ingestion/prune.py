@@ -1,4 +1,4 @@
-"""Remove from an index what is gone from its source, and nothing else."""
+"""Delete from an index the documents that their source no longer has, and no others."""
 
 from collections.abc import Callable, Iterator
 
@@ -13,19 +13,19 @@ _SUSPICIOUS_SHARE, _SUSPICIOUS_COUNT = 0.5, 10
 
 
 def prune(run: IngestionRun, *, is_forced: bool, on_prune: Callable[[str], object] = lambda _: None) -> str:
-    """Delete the documents of the run's source that the source no longer has; return why not, if it is refused.
+    """Delete the documents that the run's source no longer has; return the reason if pruning is refused, else "".
 
-    A document that somebody else has changed since is no longer the source's, and stays. So does what was in a
+    A document that was changed by other means since is no longer the source's, and is kept. So are documents from a
     file or archive that could not be read.
     """
     gone = gone_documents(run)
     count = gone.count()
-    whole = SourceDocument.objects.filter(file__index=run.index_id, file__source=run.source).count()
+    total = SourceDocument.objects.filter(file__index=run.index_id, file__source=run.source).count()
     if not is_forced and count and (
-        not run.total or (count >= _SUSPICIOUS_COUNT and count > _SUSPICIOUS_SHARE * whole)
+        not run.total or (count >= _SUSPICIOUS_COUNT and count > _SUSPICIOUS_SHARE * total)
     ):  # fmt: skip
         return (
-            f"Not pruned: {count:,} of the source's {whole:,} documents would go. "
+            f"Not pruned: {count:,} of the source's {total:,} documents would go. "
             "If they are gone on purpose, run it again with --force."
         )
     per_file: dict[str, int] = {}
@@ -49,9 +49,9 @@ def prune(run: IngestionRun, *, is_forced: bool, on_prune: Callable[[str], objec
 
 
 def gone_documents(run: IngestionRun) -> QuerySet[SourceDocument]:
-    """Return what the source gave once and has no more: its file is gone, or its row of the file is.
+    """Return the documents that the source no longer has: their file is gone, or their row within the file.
 
-    A row is gone where the last run that read the whole file is later than the last that gave the document.
+    A row is gone if the last run that read the whole file is later than the last run that found the document in it.
     """
     own = SourceDocument.objects.as_served().filter(file__index=run.index_id, file__source=run.source)
     return own.filter(
@@ -61,7 +61,7 @@ def gone_documents(run: IngestionRun) -> QuerySet[SourceDocument]:
 
 
 def gone_files(run: IngestionRun) -> QuerySet[SourceFile]:
-    """Return the source's files that the run did not see, but for those within an archive it could not read."""
+    """Return the source's files that the run did not list, except those in an archive that it could not read."""
     files = SourceFile.objects.filter(index=run.index_id, source=run.source)
     files = files.exclude(path__in=run.files.exclude(state=IngestionFile.State.PRUNED).values("path"))
     for path in _unread_archives(run):

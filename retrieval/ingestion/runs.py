@@ -1,4 +1,4 @@
-"""Open runs, list their files, and finish them; a run goes on where it was, whoever works at it."""
+"""Open ingestion runs, list their files, and finish them; any worker can continue a run."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
@@ -26,7 +26,7 @@ _LISTING_WAIT_S = 3600.0
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """How a run reads its files, and what it adds to each document."""
+    """How a run reads its files, and what it adds to each document; raise InvalidInput for invalid options."""
 
     mapping: dict[str, str] = field(default_factory=dict)
     base_url: str = ""
@@ -34,7 +34,7 @@ class RunOptions:
     audience: list[str] = field(default_factory=list)
     prune: bool = False
     force: bool = False
-    """Prune even if that removes most of the source's documents."""
+    """Prune even if that deletes most of the source's documents."""
     allow_private: bool = False
     """Fetch from private addresses too."""
 
@@ -59,9 +59,9 @@ def open_run(
     source: str = "",
     started_by: str = "",
 ) -> IngestionRun:
-    """Return the unfinished run over the same source with the same options, else a new one.
+    """Return the unfinished run over the same source with the same options, or a new run; end its other open runs.
 
-    Raise InvalidInput for a location where nothing is.
+    Raise InvalidInput for a location that does not exist.
     """
     check_key(index_name, "index_name")
     name = check_key(source or open_source(location, allow_private=options.allow_private).location, "source")[:200]
@@ -82,7 +82,7 @@ def open_run(
 def open_upload(
     index_name: str, files: Iterable[tuple[str, bytes]], options: RunOptions, *, source: str, started_by: str
 ) -> IngestionRun:
-    """Return a new run over these files (name, content), which it keeps until it is done."""
+    """Return a new run over these files (name, content), which are stored until the run is finished."""
     check_key(index_name, "index_name")
     index, _ = ensure_index(index_name)
     with transaction.atomic():
@@ -95,7 +95,7 @@ def open_upload(
 
 
 def parse_mapping(text: str) -> dict[str, str]:
-    """Return the mapping that is written as text=body,title=headline,id=sku; raise InvalidInput for another."""
+    """Parse a mapping such as text=body,title=headline,id=sku; raise InvalidInput for any other form."""
     pairs = [part.partition("=") for part in text.split(",") if part.strip()]
     if any(not column.strip() for _, _, column in pairs):
         raise InvalidInput("mapping is written as text=body,title=headline,id=sku.")
@@ -107,13 +107,14 @@ def options_of(run: IngestionRun) -> RunOptions:
 
 
 def source_of(run: IngestionRun) -> Source:
+    """Return the source of a run; raise InvalidInput if its location no longer exists."""
     if not run.location:
         return Uploads(run)
     return open_source(run.location, allow_private=options_of(run).allow_private)
 
 
 def list_files(run: IngestionRun, source: Source) -> None:
-    """Make a row of each of the source's files, once, whoever is first; a source that cannot be listed fails it."""
+    """Create a row for each file of the source, once for all workers; fail the run if the source cannot be listed."""
     with held(f"ingestion-list-{run.pk}", wait_s=_LISTING_WAIT_S):
         run.refresh_from_db()
         if run.is_listed or run.is_finished:
@@ -124,7 +125,7 @@ def list_files(run: IngestionRun, source: Source) -> None:
         )
         try:
             entries = source.entries()
-            while rows := [_row(run, each.path, each.refused) for each in islice(entries, _ROWS)]:
+            while rows := [_row(run, entry.path, entry.refused) for entry in islice(entries, _ROWS)]:
                 IngestionFile.objects.bulk_create(rows, ignore_conflicts=True)
         except FabraError as error:
             finish(run, error=str(error))
@@ -140,7 +141,7 @@ def _row(run: IngestionRun, path: str, refused: str) -> IngestionFile:
 
 
 def finish_if_done(run: IngestionRun, on_prune: Callable[[str], object] = lambda _: None) -> bool:
-    """Prune and close a run whose files are all done; return whether it is finished now."""
+    """Prune and finish a run whose files are all done; return whether the run is finished."""
     with held(f"ingestion-finish-{run.pk}", wait_s=_LISTING_WAIT_S):
         run.refresh_from_db()
         if run.is_finished:
@@ -156,7 +157,7 @@ def finish_if_done(run: IngestionRun, on_prune: Callable[[str], object] = lambda
 
 
 def finish(run: IngestionRun, *, error: str = "") -> None:
-    """Close a run; what was uploaded for it is removed."""
+    """Finish a run, and delete the files that were uploaded for it."""
     run.uploads.all().delete()
     IngestionRun.objects.filter(pk=run.pk).update(
         state=IngestionRun.State.FAILED if error else IngestionRun.State.DONE, error=error, finished_at=timezone.now()

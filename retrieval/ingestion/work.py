@@ -1,7 +1,7 @@
-"""Work at a run: take files, read them, index their documents, and note what became of each.
+"""Process an ingestion run: claim files, read them, index their documents, and store the outcome of each file.
 
-Any number of workers may work at a run, on any machine that can read its source. What a worker took is its own for
-as long as its connection lives, so that a killed one's files are free at once.
+Any number of workers may process a run, on any machine that can read its source. A worker holds its claimed files for
+as long as its database connection lives, so that the files of a killed worker are free at once.
 """
 
 import hashlib
@@ -23,9 +23,7 @@ from retrieval.indexing.document_input import IndexResult, Origin
 from retrieval.ingestion.runs import RunOptions, finish_if_done, list_files, options_of, source_of
 from retrieval.models import Document, IngestionFile, IngestionRun, SourceDocument, SourceFile
 from retrieval.models.ingestion import LOCK_CLASS
-from retrieval.readers import SourceDocument as ReadDocument
-from retrieval.readers import SourceFile as ReadFile
-from retrieval.readers import Unreadable, read
+from retrieval.readers import FetchedFile, ReadDocument, Unreadable, read
 from retrieval.readers.documents import VERSION, split_audience
 from retrieval.sources import NotModified, Source
 
@@ -36,19 +34,19 @@ Progress = Callable[[IngestionFile], object]
 
 
 @dataclass
-class _Work:
-    """A file being worked at."""
+class _FileInProgress:
+    """A file that is being processed."""
 
     row: IngestionFile
     known: SourceFile
     fingerprint: str = ""
     validators: dict[str, str] = field(default_factory=dict)
     started: float = field(default_factory=time.perf_counter)
-    said_at: datetime = field(default_factory=timezone.now)
-    """When the source said what is read here; a later change of the document is left as it is."""
+    read_at: datetime = field(default_factory=timezone.now)
+    """When the source had this content; a later change of the document is not overwritten."""
     is_superseded: bool = False
     waiting: int = 0
-    """Documents that were read and are not indexed yet."""
+    """Documents of the file that were read and are not indexed yet."""
     is_read: bool = False
     changed: int = 0
     errors: list[str] = field(default_factory=list)
@@ -56,14 +54,14 @@ class _Work:
 
 @dataclass(frozen=True)
 class _Item:
-    work: _Work
+    file: _FileInProgress
     draft: Draft
 
 
-def work_at(run_id: int, *, on_file: Progress = lambda _: None, until: Callable[[], bool] = lambda: False) -> bool:
-    """Work at a run until nothing is left for this worker or `until` says so; return whether the run is finished.
+def execute_run(run_id: int, *, on_file: Progress = lambda _: None, until: Callable[[], bool] = lambda: False) -> bool:
+    """Process a run until no file is left for this worker or `until` returns true; return whether it is finished.
 
-    Raise EmbedderUnavailable if the model is down; the run then waits for the next worker.
+    Raise EmbedderUnavailable if the model is down; another worker can then continue the run.
     """
     run = IngestionRun.objects.select_related("index").get(pk=run_id)
     if run.is_finished:
@@ -73,10 +71,10 @@ def work_at(run_id: int, *, on_file: Progress = lambda _: None, until: Callable[
     if run.is_finished:
         return True
     with living(LOCK_CLASS) as holder:
-        # An earlier worker may have had the same number.
+        # PostgreSQL may have given the same backend id to an earlier worker.
         IngestionFile.objects.filter(state="taken", holder=holder).update(state="waiting", holder=None)
         try:
-            _Worker(run, source, holder, on_file, until).work()
+            _Worker(run, source, holder, on_file, until).process()
         finally:
             run.files.filter(state=IngestionFile.State.TAKEN, holder=holder).update(state="waiting", holder=None)
     return finish_if_done(run)
@@ -89,13 +87,13 @@ class _Worker:
         self.run, self.source, self.holder = run, source, holder
         self.on_file, self.until = on_file, until
         self.options: RunOptions = options_of(run)
-        self.how = hashlib.sha256(
+        self.reading_hash = hashlib.sha256(
             json.dumps([VERSION, asdict(self.options.reading), self.options.metadata, self.options.audience]).encode()
         ).digest()
-        self.given: dict[str, str] = {}
-        """Which file gave which document, of those this worker has read."""
+        self.path_of: dict[str, str] = {}
+        """The path of the file that each document came from, for the files that this worker has read."""
 
-    def work(self) -> None:
+    def process(self) -> None:
         batches: list[list[_Item]] = []
 
         def drafts() -> Iterator[list[Draft]]:
@@ -104,7 +102,7 @@ class _Worker:
                 yield [item.draft for item in items]
 
         for outcomes in index_in_bulk(self.run.index.name, drafts()):
-            self._note(batches.pop(0), outcomes)
+            self._store_outcomes(batches.pop(0), outcomes)
 
     def _batches(self) -> Iterator[list[_Item]]:
         items: list[_Item] = []
@@ -123,53 +121,53 @@ class _Worker:
             rows = IngestionFile.objects.all().take(self.run.pk, self.holder, _FILES_AT_ONCE)
             if not rows:
                 return
-            self._beat()
-            works = self._known(rows)
-            intact = _intact([work.known for work in works])
-            for work in works:
-                yield from self._items_of(work, is_intact=work.known.pk in intact)
+            self._heartbeat()
+            files = self._known(rows)
+            intact = _intact([file.known for file in files])
+            for file in files:
+                yield from self._items_of(file, is_intact=file.known.pk in intact)
 
-    def _known(self, rows: list[IngestionFile]) -> list[_Work]:
-        """Return the files with what is known of each from an earlier run."""
+    def _known(self, rows: list[IngestionFile]) -> list[_FileInProgress]:
+        """Return the files, each with its row from earlier runs; create missing rows."""
         run = self.run
         SourceFile.objects.bulk_create(
             [SourceFile(index=run.index, source=run.source, path=row.path) for row in rows], ignore_conflicts=True
         )
         found = SourceFile.objects.filter(index=run.index, source=run.source, path__in=[row.path for row in rows])
-        by_path = {each.path: each for each in found}
-        return [_Work(row=row, known=by_path[row.path]) for row in rows]
+        by_path = {file.path: file for file in found}
+        return [_FileInProgress(row=row, known=by_path[row.path]) for row in rows]
 
-    def _items_of(self, work: _Work, *, is_intact: bool) -> Iterator[_Item]:
-        work.started = time.perf_counter()
-        work.said_at = timezone.now() if self.run.location else self.run.created_at
+    def _items_of(self, file: _FileInProgress, *, is_intact: bool) -> Iterator[_Item]:
+        file.started = time.perf_counter()
+        file.read_at = timezone.now() if self.run.location else self.run.created_at
         try:
-            file = self.source.fetch(work.row.path, work.known.validators if is_intact else {})
-            work.fingerprint = hashlib.sha256(self.how + file.content).hexdigest()
-            work.validators = file.validators
-            if is_intact and work.fingerprint == work.known.fingerprint:
+            fetched = self.source.fetch(file.row.path, file.known.validators if is_intact else {})
+            file.fingerprint = hashlib.sha256(self.reading_hash + fetched.content).hexdigest()
+            file.validators = fetched.validators
+            if is_intact and file.fingerprint == file.known.fingerprint:
                 raise NotModified
-            for document in self._read(work, file):
-                work.waiting += 1
-                yield _Item(work, self._draft(work, document))
+            for document in self._read(file, fetched):
+                file.waiting += 1
+                yield _Item(file, self._draft(file, document))
         except NotModified:
-            self._close(work, IngestionFile.State.UNCHANGED)
-            self.on_file(work.row)
+            self._close(file, IngestionFile.State.UNCHANGED)
+            self.on_file(file.row)
             return
         except Unreadable as error:
-            work.errors.append(str(error))
-        work.is_read = True
-        if not work.waiting:
-            self._finish(work)
-            self.on_file(work.row)
+            file.errors.append(str(error))
+        file.is_read = True
+        if not file.waiting:
+            self._finish(file)
+            self.on_file(file.row)
 
-    def _read(self, work: _Work, file: ReadFile) -> Iterator[ReadDocument]:
-        for document in read(file, self.options.reading):
-            first = self.given.setdefault(document.entity_id, work.row.path)
-            if first != work.row.path:
+    def _read(self, file: _FileInProgress, fetched: FetchedFile) -> Iterator[ReadDocument]:
+        for document in read(fetched, self.options.reading):
+            first = self.path_of.setdefault(document.entity_id, file.row.path)
+            if first != file.row.path:
                 raise Unreadable(f"{first} is the document {document.entity_id!r} already")
             yield document
 
-    def _draft(self, work: _Work, document: ReadDocument) -> Draft:
+    def _draft(self, file: _FileInProgress, document: ReadDocument) -> Draft:
         metadata, audience = split_audience(document.metadata, self.options.audience)
         return Draft(
             entity_id=document.entity_id,
@@ -177,43 +175,45 @@ class _Worker:
             title=document.title,
             metadata=metadata | self.options.metadata,
             audience=audience,
-            origin=Origin(source=f"index_documents {work.row.path}", occurred_at=work.said_at),
+            origin=Origin(source=f"index_documents {file.row.path}", occurred_at=file.read_at),
         )
 
-    def _note(self, items: Sequence[_Item], outcomes: Sequence[Outcome]) -> None:
-        """Note what became of a batch's documents, and of the files that are done with it."""
+    def _store_outcomes(self, items: Sequence[_Item], outcomes: Sequence[Outcome]) -> None:
+        """Store the outcomes of a batch's documents, and of the files that are complete with it."""
         with transaction.atomic():
-            self._note_all(items, outcomes)
-        self._beat()
-        for work in {id(item.work): item.work for item in items}.values():
-            if work.row.finished_at:
-                self.on_file(work.row)
-        if items and all(isinstance(each, EmbedderUnavailable) for each in outcomes):
+            self._store_all(items, outcomes)
+        self._heartbeat()
+        for file in {id(item.file): item.file for item in items}.values():
+            if file.row.finished_at:
+                self.on_file(file.row)
+        if items and all(isinstance(outcome, EmbedderUnavailable) for outcome in outcomes):
             raise EmbedderUnavailable
 
-    def _beat(self) -> None:
+    def _heartbeat(self) -> None:
         IngestionRun.objects.filter(pk=self.run.pk).update(heartbeat_at=timezone.now())
 
-    def _note_all(self, items: Sequence[_Item], outcomes: Sequence[Outcome]) -> None:
+    def _store_all(self, items: Sequence[_Item], outcomes: Sequence[Outcome]) -> None:
         pairs = zip(items, outcomes, strict=True)
-        self._note_origins([item for item, each in pairs if isinstance(each, IndexResult) and not each.is_superseded])
+        self._store_origins(
+            [item for item, outcome in pairs if isinstance(outcome, IndexResult) and not outcome.is_superseded]
+        )
         for item, outcome in zip(items, outcomes, strict=True):
-            row = item.work.row
-            item.work.waiting -= 1
+            row = item.file.row
+            item.file.waiting -= 1
             if isinstance(outcome, FabraError):
-                item.work.errors.append(str(outcome))
+                item.file.errors.append(str(outcome))
                 continue
             row.documents += 1
             row.chunks += outcome.chunk_count
             row.embedded += outcome.embedded_count
-            item.work.changed += outcome.is_changed
-            item.work.is_superseded |= outcome.is_superseded
-        for work in {id(item.work): item.work for item in items}.values():
-            if work.is_read and not work.waiting:
-                self._finish(work)
+            item.file.changed += outcome.is_changed
+            item.file.is_superseded |= outcome.is_superseded
+        for file in {id(item.file): item.file for item in items}.values():
+            if file.is_read and not file.waiting:
+                self._finish(file)
 
-    def _note_origins(self, items: Sequence[_Item]) -> None:
-        files = {item.draft.entity_id: item.work.known for item in items}
+    def _store_origins(self, items: Sequence[_Item]) -> None:
+        files = {item.draft.entity_id: item.file.known for item in items}
         served = Document.objects.live().filter(index=self.run.index, entity_id__in=files)
         rows = [
             SourceDocument(document_id=pk, file=files[entity_id], content_hash=digest, run=self.run)
@@ -224,27 +224,27 @@ class _Worker:
             rows, update_conflicts=True, unique_fields=["document"], update_fields=["file", "content_hash", "run"]
         )
 
-    def _finish(self, work: _Work) -> None:
-        if work.errors:
-            more = f" (and {len(work.errors) - 1:,} more)" if len(work.errors) > 1 else ""
-            self._close(work, IngestionFile.State.FAILED, work.errors[0][:1000] + more)
+    def _finish(self, file: _FileInProgress) -> None:
+        if file.errors:
+            more = f" (and {len(file.errors) - 1:,} more)" if len(file.errors) > 1 else ""
+            self._close(file, IngestionFile.State.FAILED, file.errors[0][:1000] + more)
             return
-        if not work.is_superseded:  # else the next run reads the file again
-            SourceFile.objects.filter(pk=work.known.pk).update(
-                fingerprint=work.fingerprint, validators=work.validators, run=self.run
+        if not file.is_superseded:  # otherwise the next run must read the file again
+            SourceFile.objects.filter(pk=file.known.pk).update(
+                fingerprint=file.fingerprint, validators=file.validators, run=self.run
             )
-        self._close(work, IngestionFile.State.INDEXED if work.changed else IngestionFile.State.UNCHANGED)
+        self._close(file, IngestionFile.State.INDEXED if file.changed else IngestionFile.State.UNCHANGED)
 
-    def _close(self, work: _Work, state: IngestionFile.State, reason: str = "") -> None:
-        row = work.row
+    def _close(self, file: _FileInProgress, state: IngestionFile.State, reason: str = "") -> None:
+        row = file.row
         row.state, row.reason, row.holder = state, reason, None
-        row.duration_ms = (time.perf_counter() - work.started) * 1000
+        row.duration_ms = (time.perf_counter() - file.started) * 1000
         row.finished_at = timezone.now()
         row.save()
 
 
 def _intact(files: list[SourceFile]) -> set[int]:
-    """Return those whose documents all say what the file said, so that an unchanged file needs no reading."""
+    """Return the ids of files whose documents were not changed by other means, so an unchanged file can be skipped."""
     touched = SourceDocument.objects.filter(file__in=files).exclude(
         pk__in=SourceDocument.objects.as_served().filter(file__in=files).values("pk")
     )

@@ -1,4 +1,4 @@
-"""Chunks: the passages that searches find."""
+"""The table of chunks: the passages that searches find."""
 
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import GinIndex
@@ -13,7 +13,7 @@ class Chunk(models.Model):
 
     `embedding` has no fixed dimension, so that generations of different models share the table; each
     generation has a partial HNSW and a partial GIN of its own (see retrieval.generations.hnsw). `length` and `weights`
-    are computed by the database (see the migration of functions), which also counts lexemes as chunks come and go.
+    are computed by the database (see the migration of functions), which also counts lexemes when chunks change.
     """
 
     generation = models.ForeignKey("retrieval.Generation", on_delete=models.CASCADE, related_name="chunks")

@@ -1,4 +1,4 @@
-"""Documents and their versions."""
+"""The tables of documents and their versions."""
 
 from datetime import datetime
 
@@ -15,7 +15,7 @@ class DocumentQuerySet(models.QuerySet["Document"]):
 
 
 class Document(models.Model):
-    """A document of an index. `text` is what it shall say; `version` is what searches find."""
+    """A document of an index: `text` is its newest content, `version` is what searches find."""
 
     class State(models.TextChoices):
         PENDING = "pending", "waiting to be indexed"
@@ -60,14 +60,14 @@ class Document(models.Model):
     objects = DocumentQuerySet.as_manager()
 
     saved_by = ""
-    """Who is saving it, for the version that comes of it; no column."""
+    """The author of the version that the next save creates; not a column."""
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["index", "entity_id"], name="document_once_per_index")]
         indexes = [
             # Serves the lists of the admin and the API, newest first.
             models.Index(fields=["-updated_at"], name="document_newest"),
-            # Serves the sweep, and is as small as what failed.
+            # Serves the sweep; contains only failed documents.
             models.Index(
                 fields=["retry_at"], name="document_to_retry", condition=models.Q(state="failed", deleted_at=None)
             ),
@@ -77,13 +77,13 @@ class Document(models.Model):
         return self.title or self.entity_id
 
     def failure_after(self, occurred_at: datetime | None) -> bool:
-        """Return whether a later change than this one failed; it stays to be retried when this one is indexed."""
+        """Return whether a change after `occurred_at` failed; its retry is kept when an earlier change is indexed."""
         failed = Event.objects.filter(pk=self.failed_event_id) if self.failed_event_id and occurred_at else None
         return failed is not None and failed.filter(occurred_at__gt=occurred_at).exists()
 
 
 class DocumentVersion(models.Model):
-    """What a document said at one time; never changed."""
+    """The content of a document at one time; never changed."""
 
     document = models.ForeignKey(Document, on_delete=models.CASCADE, related_name="versions")
     number = models.PositiveIntegerField()

@@ -1,4 +1,4 @@
-"""Golden questions, and the runs that ask them."""
+"""The tables of golden questions and of their evaluation runs."""
 
 import hashlib
 from typing import Any, Self
@@ -11,13 +11,13 @@ from common.validation import to_json
 
 
 class GoldenQuestionQuerySet(models.QuerySet["GoldenQuestion"]):
-    def to_ask(self, index_name: str, tag: str = "") -> Self:
+    def enabled_in(self, index_name: str, tag: str = "") -> Self:
         rows = self.filter(index__name=index_name, is_enabled=True).order_by("pk")
         return rows.filter(tags__contains=[tag]) if tag else rows
 
 
 class GoldenQuestion(models.Model):
-    """A question of which is known what a search must find."""
+    """A question with the documents or the text that a search must find."""
 
     index = models.ForeignKey("retrieval.Index", on_delete=models.CASCADE, related_name="golden_questions")
     question = models.TextField()
@@ -52,12 +52,12 @@ class GoldenQuestion(models.Model):
 
 
 def question_digest(question: str, filters: dict[str, Any], audience: list[str]) -> str:
-    """Return what tells two questions of an index apart."""
+    """Return the SHA-256 by which two questions of an index are compared."""
     return hashlib.sha256(to_json([question, filters, sorted(audience)], "question").encode()).hexdigest()
 
 
 class EvaluationRun(models.Model):
-    """One pass over an index's golden questions; `config` tells what was searched and how."""
+    """One pass over an index's golden questions; `config` is the index's configuration at that time."""
 
     class State(models.TextChoices):
         QUEUED = "queued"
@@ -92,7 +92,7 @@ class EvaluationRun(models.Model):
 
 
 class EvaluationOutcome(models.Model):
-    """What one golden question found in one run; it stays when the question goes."""
+    """The result of one golden question in one run; it is kept when the question is deleted."""
 
     run = models.ForeignKey(EvaluationRun, on_delete=models.CASCADE, related_name="outcomes")
     golden_question = models.ForeignKey(GoldenQuestion, null=True, on_delete=models.SET_NULL, related_name="outcomes")
@@ -107,7 +107,7 @@ class EvaluationOutcome(models.Model):
     class Meta:
         ordering = ("pk",)
         constraints = [
-            # A task that is delivered twice asks each question once.
+            # A task that is delivered twice evaluates each question once.
             models.UniqueConstraint(fields=["run", "digest"], name="outcome_once_per_run")
         ]
 

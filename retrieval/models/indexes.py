@@ -1,4 +1,4 @@
-"""Indexes and their generations."""
+"""The tables of indexes and their generations."""
 
 from django.db import models
 
@@ -10,7 +10,7 @@ class IndexQuerySet(models.QuerySet["Index"]):
 
 
 class Index(models.Model):
-    """A named collection of documents; `version` moves with every commit that changes what a search finds."""
+    """A named collection of documents; `version` increases with every commit that changes what a search finds."""
 
     class Mode(models.TextChoices):
         HYBRID = "hybrid"
@@ -54,9 +54,9 @@ class Index(models.Model):
 
 
 class Generation(models.Model):
-    """One embedding of an index: a model, its dimension, and the chunks made for it.
+    """One embedding of an index: a model, its dimension, and the chunks embedded with it.
 
-    The index names the one that serves searches; the others are kept up to date beside it.
+    The index names the generation that serves searches; the others are kept up to date.
     """
 
     class State(models.TextChoices):

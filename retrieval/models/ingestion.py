@@ -1,4 +1,4 @@
-"""Ingestion: runs, what became of each file, and which documents a source is the origin of."""
+"""The tables of ingestion: runs, the outcome of each file, and the origin of each document."""
 
 from datetime import timedelta
 from typing import Any, Self
@@ -12,7 +12,7 @@ from retrieval.models.documents import Document
 from retrieval.models.indexes import Index
 
 ORPHANED_AFTER = timedelta(seconds=120)
-"""An unfinished run whose heartbeat is older than this has no worker."""
+"""An unfinished run whose heartbeat is older than this has lost its workers."""
 
 
 class IngestionRunQuerySet(models.QuerySet["IngestionRun"]):
@@ -23,7 +23,7 @@ class IngestionRunQuerySet(models.QuerySet["IngestionRun"]):
         return self.unfinished().filter(heartbeat_at__lt=timezone.now() - ORPHANED_AFTER)
 
     def with_counts(self) -> Self:
-        """Have each run's `counts()` without a query of its own."""
+        """Annotate each run with its file counts, so that `counts()` needs no query."""
         states = IngestionFile.objects.filter(run=models.OuterRef("pk")).values("state")
         counted = states.annotate(count=models.Count("pk")).values(pair=JSONObject(state="state", count="count"))
         return self.annotate(file_counts=ArraySubquery(counted))
@@ -59,7 +59,7 @@ class IngestionRun(models.Model):
     class Meta:
         ordering = ("-id",)
         indexes = [
-            # Serves the sweep for runs whose worker died, and the look-up of a run to go on with.
+            # Serves the sweep for runs whose worker died, and the look-up of a run to continue.
             models.Index(
                 fields=["heartbeat_at"], name="ingestion_unfinished",
                 condition=models.Q(state__in=["queued", "running"]),
@@ -74,9 +74,9 @@ class IngestionRun(models.Model):
         return self.state in (self.State.DONE, self.State.FAILED)
 
     def counts(self) -> dict[str, int]:
-        """Return how many of its files are in each state."""
+        """Return the number of files in each state."""
         if hasattr(self, "file_counts"):
-            rows = [(each["state"], each["count"]) for each in self.file_counts]
+            rows = [(row["state"], row["count"]) for row in self.file_counts]
         else:
             rows = list(self.files.values_list("state").annotate(count=models.Count("pk")))
         return dict.fromkeys(IngestionFile.State.values, 0) | dict(rows)
@@ -84,9 +84,9 @@ class IngestionRun(models.Model):
 
 class IngestionFileQuerySet(models.QuerySet["IngestionFile"]):
     def take(self, run_id: int, holder: int, count: int) -> list["IngestionFile"]:
-        """Give a worker the next files of a run that no living worker has; they are its own until it dies.
+        """Claim the next files of a run that no living worker holds, for the worker `holder`; return them.
 
-        A holder is a connection's backend: one that PostgreSQL no longer knows has died, and its files are free.
+        A holder is the backend id of a connection that holds an advisory lock; without the lock its files are free.
         """
         with connection.cursor() as cursor:
             cursor.execute(
@@ -106,11 +106,11 @@ class IngestionFileQuerySet(models.QuerySet["IngestionFile"]):
 
 
 LOCK_CLASS = 20_261
-"""The first key of the advisory locks by which workers show that they live; the second is the holder."""
+"""The first key of the advisory locks that living workers hold; the second key is the holder."""
 
 
 class IngestionFile(models.Model):
-    """What became of a file in a run."""
+    """The outcome of a file in a run."""
 
     class State(models.TextChoices):
         WAITING = "waiting"
@@ -137,7 +137,7 @@ class IngestionFile(models.Model):
         ordering = ("id",)
         constraints = [models.UniqueConstraint(fields=["run", "path"], name="file_once_per_run")]
         indexes = [
-            # Serves the workers that take files, and the counts of a run.
+            # Serves the workers that claim files, and the counts of a run.
             models.Index(fields=["run", "state", "id"], name="ingestion_file_state")
         ]
 
@@ -146,7 +146,7 @@ class IngestionFile(models.Model):
 
 
 class SourceFile(models.Model):
-    """A file as it was last read: what it held is not read again while it is the same."""
+    """A file as it was last read, to skip it while it is unchanged."""
 
     index = models.ForeignKey(Index, on_delete=models.CASCADE, related_name="+")
     source = models.CharField(max_length=200)
@@ -164,12 +164,12 @@ class SourceFile(models.Model):
 
 class SourceDocumentQuerySet(models.QuerySet["SourceDocument"]):
     def as_served(self) -> Self:
-        """Those that say what their source said: nobody has changed or deleted them since."""
+        """Return those whose document is served as the source had it, not changed or deleted by other means."""
         return self.filter(document__deleted_at=None, document__version__content_hash=models.F("content_hash"))
 
 
 class SourceDocument(models.Model):
-    """The file that a document is from; whichever file gave it last."""
+    """The file that a document comes from; if several files contained it, the last one read."""
 
     document = models.OneToOneField(Document, on_delete=models.CASCADE, related_name="origin")
     file = models.ForeignKey(SourceFile, on_delete=models.CASCADE, related_name="documents")
@@ -183,7 +183,7 @@ class SourceDocument(models.Model):
 
 
 class IngestionUpload(models.Model):
-    """A file that somebody uploaded, where every worker can read it; removed when its run is done."""
+    """An uploaded file, stored where every worker can read it; deleted when its run is finished."""
 
     run = models.ForeignKey(IngestionRun, on_delete=models.CASCADE, related_name="uploads")
     name = models.CharField(max_length=255)

@@ -1,11 +1,11 @@
-"""Document frequencies: in how many chunks of a generation each lexeme stands."""
+"""The table of document frequencies: the number of chunks of a generation that contain each lexeme."""
 
 from django.db import models
 from django.db.models import Q
 
 
 class LexemeCount(models.Model):
-    """A count, or a change of one: the frequency of a lexeme is the sum of its rows.
+    """A count, or a change of a count: the frequency of a lexeme is the sum of its rows.
 
     Triggers of the chunk table write a row for each lexeme that a statement adds or removes, so writers never
     wait for one another and the counts are exact in every snapshot; `retrieval.search.lexemes` merges the rows.
@@ -22,9 +22,9 @@ class LexemeCount(models.Model):
 
     class Meta:
         indexes = [
-            # Serves the ranking's look-up of a question's lexemes.
+            # Serves the ranking's look-up of a query's lexemes.
             models.Index(fields=["generation", "lexeme"], include=["chunk_count"], name="lexeme_by_generation"),
-            # Serves the merge: what has come since the last one.
+            # Serves the merge, which reads the rows since the last one.
             models.Index(fields=["generation"], condition=Q(is_merged=False), name="lexeme_unmerged"),
         ]
         constraints = [

@@ -1,4 +1,4 @@
-"""The mirror of declared retrievers."""
+"""The table that mirrors declared retrievers."""
 
 from django.db import models
 

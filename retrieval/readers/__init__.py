@@ -1,10 +1,22 @@
-"""Readers: what turns a file into documents; one module for each kind, chosen by suffix and content."""
+"""Readers: convert files to documents; one module for each format, chosen by suffix and content."""
 
 from retrieval.readers import docx, html, markdown, mdx, pdf, tables, text
-from retrieval.readers.documents import Options, SourceDocument, SourceFile, Unreadable
+from retrieval.readers.documents import FetchedFile, Options, ReadDocument, Unreadable
 from retrieval.readers.registry import SUFFIXES, is_readable, read
 
 __all__ = [
-    "SUFFIXES", "Options", "SourceDocument", "SourceFile", "Unreadable", "docx", "html", "is_readable", "markdown",
-    "mdx", "pdf", "read", "tables", "text",
+    "SUFFIXES",
+    "FetchedFile",
+    "Options",
+    "ReadDocument",
+    "Unreadable",
+    "docx",
+    "html",
+    "is_readable",
+    "markdown",
+    "mdx",
+    "pdf",
+    "read",
+    "tables",
+    "text",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""What readers take and give. No reader needs Django: the risky ones run in a process of their own."""
+"""The input and output types of readers. Readers do not need Django: the isolated ones run in a separate process."""
 
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
@@ -6,23 +6,25 @@ from typing import Any
 from urllib.parse import quote
 
 VERSION = 1
-"""Raised when a reader gives another text for the same file, so that files are read again."""
+"""To be increased when a reader returns a different text for the same file, so that files are read again."""
 
 
 class Unreadable(Exception):
-    """The file is no document; the message says why."""
+    """The file cannot be read as a document; the message is the reason."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class SourceFile:
+class FetchedFile:
+    """A file as a source returned it: the input of a reader."""
+
     path: str
-    """Below the source, with slashes."""
+    """Relative to the source, with slashes."""
     content: bytes
     url: str = ""
-    """Where it was fetched from."""
+    """The address it was fetched from; empty for files."""
     content_type: str = ""
     validators: dict[str, str] = field(default_factory=dict)
-    """What to ask with whether it has changed: ETag and Last-Modified."""
+    """The response's ETag and Last-Modified, for the conditional request of the next run."""
 
     @property
     def suffix(self) -> str:
@@ -35,7 +37,9 @@ class SourceFile:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SourceDocument:
+class ReadDocument:
+    """A document as a reader found it in a file."""
+
     entity_id: str
     text: str
     title: str
@@ -44,18 +48,20 @@ class SourceDocument:
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
+    """How readers treat a file."""
+
     mapping: dict[str, str] = field(default_factory=dict)
-    """For tables: which column is `text`, `title` or `id`."""
+    """For tables: the column of each role, `text`, `title` and `id`."""
     base_url: str = ""
-    """The pages' address: the path below it, without suffix, is each document's link."""
+    """The address of the pages: each document's link is this and its path without the suffix."""
 
 
-def document(file: SourceFile, text: str, title: str, metadata: dict[str, Any], options: Options) -> SourceDocument:
-    """Return the one document of a file, with its path and the link back to it; raise Unreadable if it is empty."""
+def document(file: FetchedFile, text: str, title: str, metadata: dict[str, Any], options: Options) -> ReadDocument:
+    """Return the document of a file, with its path and the link to its page; raise Unreadable if it is empty."""
     if not text.strip():
         raise Unreadable("empty")
     link = _link(file, metadata, options)
-    return SourceDocument(
+    return ReadDocument(
         entity_id=file.entity_id,
         text=text,
         title=title.strip(),
@@ -64,7 +70,7 @@ def document(file: SourceFile, text: str, title: str, metadata: dict[str, Any], 
 
 
 def decode(content: bytes) -> str:
-    """Return UTF-8 text, or UTF-16 with its mark; raise Unreadable for anything else."""
+    """Decode UTF-8, or UTF-16 with a byte order mark; raise Unreadable for anything else."""
     encoding = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     try:
         text = content.decode(encoding)
@@ -75,7 +81,7 @@ def decode(content: bytes) -> str:
     return text
 
 
-def _link(file: SourceFile, metadata: dict[str, Any], options: Options) -> str:
+def _link(file: FetchedFile, metadata: dict[str, Any], options: Options) -> str:
     for name in ("url", "canonical_url"):
         if isinstance(metadata.get(name), str) and metadata[name]:
             return str(metadata[name])
@@ -87,7 +93,7 @@ def _link(file: SourceFile, metadata: dict[str, Any], options: Options) -> str:
 
 
 def _edit_url(metadata: dict[str, Any]) -> str:
-    """Return the link to the page's own source, where its front matter names that."""
+    """Return the link to the page's source file, if its front matter names it, else ""."""
     if isinstance(metadata.get("edit_url"), str):
         return str(metadata["edit_url"])
     parts = [metadata.get(f"github_{name}") for name in ("repo", "branch", "path")]
@@ -97,9 +103,9 @@ def _edit_url(metadata: dict[str, Any]) -> str:
 
 
 def split_audience(metadata: dict[str, Any], default: list[str]) -> tuple[dict[str, Any], list[str]]:
-    """Return the metadata without its `audience`, and that: a list, or names with commas between; else the default.
+    """Return the metadata without its `audience`, and the audience: a list, or names separated by commas, or `default`.
 
-    What is neither, nor a list of names, is left for the index to refuse.
+    Any other value is returned unchanged, and indexing refuses it.
     """
     if "audience" not in metadata:
         return metadata, default

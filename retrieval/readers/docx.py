@@ -1,4 +1,4 @@
-"""Word documents, by way of HTML."""
+"""Read Word documents (DOCX), converted to HTML first."""
 
 import io
 import zipfile
@@ -9,7 +9,7 @@ import lxml.html
 import mammoth
 from defusedxml import ElementTree
 
-from retrieval.readers.documents import Options, SourceDocument, SourceFile, Unreadable, document
+from retrieval.readers.documents import FetchedFile, Options, ReadDocument, Unreadable, document
 from retrieval.readers.html import to_markdown
 from retrieval.readers.registry import reader
 
@@ -18,7 +18,7 @@ _NAMES = {"title": "{http://purl.org/dc/elements/1.1/}title", "author": "{http:/
 
 
 @reader(".docx", is_isolated=True, signature=".zip")
-def read(file: SourceFile, options: Options) -> Iterator[SourceDocument]:
+def read(file: FetchedFile, options: Options) -> Iterator[ReadDocument]:
     try:
         with zipfile.ZipFile(io.BytesIO(file.content)) as archive:
             _check(archive)
@@ -35,7 +35,7 @@ def read(file: SourceFile, options: Options) -> Iterator[SourceDocument]:
 def _check(archive: zipfile.ZipFile) -> None:
     if "word/document.xml" not in archive.namelist():
         raise Unreadable("a ZIP file, but no Word document")
-    if sum(each.file_size for each in archive.infolist()) > _MAX_BYTES:
+    if sum(member.file_size for member in archive.infolist()) > _MAX_BYTES:
         raise Unreadable(f"more than {_MAX_BYTES >> 20} MB when unpacked")
 
 

@@ -1,4 +1,4 @@
-"""Front matter: the metadata at the head of a Markdown file, as YAML between --- or TOML between +++."""
+"""Parse front matter: the metadata at the start of a Markdown file, as YAML between --- or TOML between +++."""
 
 import re
 import tomllib
@@ -16,7 +16,7 @@ _BEGINS = re.compile(r"\A(?:---[ \t]*\r?\n[\w.-]+[ \t]*:|\+\+\+[ \t]*\r?\n[\w.-]
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML without aliases, by which a few lines become gigabytes."""
+    """Load YAML without aliases, with which a few lines can expand to gigabytes."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
@@ -25,7 +25,7 @@ class _Loader(yaml.SafeLoader):
 
 
 def split_front_matter(text: str) -> tuple[dict[str, Any], str]:
-    """Return the metadata and the text below it, from its first line; raise Unreadable for no metadata, or no end."""
+    """Return the metadata and the text after it; raise Unreadable for invalid metadata, or if its end is missing."""
     head = text[: _MAX_CHARS + 10]
     found = _YAML.match(head) or _TOML.match(head)
     if found is None:
@@ -43,13 +43,13 @@ def split_front_matter(text: str) -> tuple[dict[str, Any], str]:
 
 
 def _plain(value: Any) -> Any:
-    """Return the value as JSON can say it."""
+    """Return the value converted to what JSON can represent."""
     if isinstance(value, date | datetime | time):
         return value.isoformat()
     if isinstance(value, dict):
-        return {str(key): _plain(each) for key, each in value.items()}
+        return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_plain(each) for each in value]
+        return [_plain(item) for item in value]
     if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
         return str(value)
     return value if isinstance(value, str | int | float | bool | None) else str(value)

@@ -1,4 +1,4 @@
-"""HTML: the page's own text as Markdown, without what surrounds it on each page of its site."""
+"""Read HTML: the page's main text as Markdown, without the navigation that surrounds it on each page of a site."""
 
 import re
 from collections.abc import Iterator
@@ -9,10 +9,10 @@ import lxml.html
 from lxml import etree
 from markdownify import MarkdownConverter
 
-from retrieval.readers.documents import Options, SourceDocument, SourceFile, Unreadable, decode, document
+from retrieval.readers.documents import FetchedFile, Options, ReadDocument, Unreadable, decode, document
 from retrieval.readers.registry import reader
 
-_GONE = ("script", "style", "noscript", "template", "svg", "iframe", "nav", "aside", "form", "dialog", "button",
+_REMOVED_TAGS = ("script", "style", "noscript", "template", "svg", "iframe", "nav", "aside", "form", "dialog", "button",
          "select", "object", "embed", "canvas")  # fmt: skip
 _SURROUNDING = re.compile(
     r"(?:^|[\s_-])(?:side-?bar|top-?bar|nav-?bar|navigation|nav|menu|breadcrumbs?|cookies?|banner|footer|toc|"
@@ -22,11 +22,11 @@ _SURROUNDING = re.compile(
 )
 _ROLES = {"navigation", "banner", "contentinfo", "complementary", "search", "dialog", "menu", "menubar"}
 _LANGUAGE = re.compile(r"(?:language|lang|highlight-source|highlight)-([\w+#-]+)")
-_LINKS_SHARE = 0.8
+_MENU_LINK_SHARE = 0.8
 
 
 @reader(".html", ".htm", ".xhtml", is_isolated=True)
-def read(file: SourceFile, options: Options) -> Iterator[SourceDocument]:
+def read(file: FetchedFile, options: Options) -> Iterator[ReadDocument]:
     root = _parsed(file.content)
     metadata = _metadata(root, file.url)
     main = _main(root)
@@ -56,7 +56,7 @@ def _parsed(content: bytes) -> Any:
     except Unreadable:
         if b"\x00" in content:
             raise
-        text = content  # an older page says its encoding itself
+        text = content  # an older page declares its encoding itself
     if isinstance(text, str):
         text = re.sub(r"\A\s*<\?xml[^>]*\?>", "", text)
     try:
@@ -65,12 +65,12 @@ def _parsed(content: bytes) -> Any:
         raise Unreadable("empty") from None
     except (etree.XMLSyntaxError, ValueError):
         raise Unreadable("a broken page") from None
-    etree.strip_elements(root, etree.Comment, etree.ProcessingInstruction, *_GONE, with_tail=False)
+    etree.strip_elements(root, etree.Comment, etree.ProcessingInstruction, *_REMOVED_TAGS, with_tail=False)
     return root
 
 
 def _main(root: Any) -> Any:
-    """Return the part of the page that is its own: what is marked as such, else all but what is marked otherwise."""
+    """Return the page's main element: what is marked as main text, else the body without what is marked otherwise."""
     body = root.find("body")
     body = root if body is None else body
     _prune(body)
@@ -94,13 +94,13 @@ def _prune(body: Any) -> None:
             or (_SURROUNDING.search(marks) and not element.xpath(".//h1|.//main|.//article"))
         )
         if is_frame and element.xpath(".//h1") and not body.xpath(".//main//h1|.//article//h1"):
-            is_frame = False  # the page's only title is up there
+            is_frame = False  # it contains the page's only title
         if is_frame or is_hidden or is_marked or _is_menu(element):
             element.drop_tree()
 
 
 def _is_menu(element: Any) -> bool:
-    """A list whose every entry is a short link, at the top level of the page, leads elsewhere."""
+    """Return whether an element is a menu: a list, at the top level of the page, that consists of short links."""
     if element.tag not in ("ul", "ol") or element.xpath("ancestor::main|ancestor::article|ancestor::li"):
         return False
     links = element.xpath(".//a")
@@ -108,7 +108,7 @@ def _is_menu(element: Any) -> bool:
         return False
     linked = sum(len(link.text_content().strip()) for link in links)
     whole = len("".join(element.text_content().split())) or 1
-    return linked >= _LINKS_SHARE * whole and linked < 30 * len(links)
+    return linked >= _MENU_LINK_SHARE * whole and linked < 30 * len(links)
 
 
 def _metadata(root: Any, url: str) -> dict[str, Any]:
@@ -135,8 +135,8 @@ def _title(root: Any, main: Any) -> str:
 
 
 def _language(element: Any) -> str | None:
-    for each in (element, element.find("code"), element.parent):
-        found = _LANGUAGE.search(" ".join(each.get("class") or [])) if each is not None else None
+    for candidate in (element, element.find("code"), element.parent):
+        found = _LANGUAGE.search(" ".join(candidate.get("class") or [])) if candidate is not None else None
         if found:
             return found[1]
     return None

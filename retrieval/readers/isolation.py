@@ -1,7 +1,7 @@
-"""Read a file in a process of its own, which may take so much memory and so much time and is then ended.
+"""Read files in a separate process that is killed when it exceeds limits of time and memory.
 
-The process serves one file after another, so that its start is paid once. It speaks JSON, since what it says is
-what a hostile file made of it.
+The process reads one file after another, so that it is started only once. It communicates in JSON, since a hostile
+file may control its output.
 """
 
 import atexit
@@ -18,42 +18,43 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
 
-from retrieval.readers.documents import Options, SourceDocument, SourceFile, Unreadable
+from retrieval.readers.documents import FetchedFile, Options, ReadDocument, Unreadable
 
 TIMEOUT_S = 60.0
 MEMORY_BYTES = 1 << 30
-ANSWER_MAX_BYTES = 64 << 20
+RESPONSE_MAX_BYTES = 64 << 20
 
 _lock = threading.Lock()
 _children: dict[int, "subprocess.Popen[bytes]"] = {}
 
 
-def read_isolated(file: SourceFile, suffix: str, options: Options) -> Iterator[SourceDocument]:
-    """Yield what the reader of `suffix` finds; raise Unreadable if it takes too long, too much or dies."""
-    question = {"suffix": suffix, "file": asdict(file) | {"content": base64.b64encode(file.content).decode()},
+def read_isolated(file: FetchedFile, suffix: str, options: Options) -> Iterator[ReadDocument]:
+    """Yield the documents that the reader of `suffix` finds; raise Unreadable if it exceeds a limit or crashes."""
+    request = {"suffix": suffix, "file": asdict(file) | {"content": base64.b64encode(file.content).decode()},
                 "options": asdict(options)}  # fmt: skip
     with _lock:
-        answer = _ask(json.dumps(question).encode())
-    if "error" in answer:
-        raise Unreadable(answer["error"])
-    for each in answer["documents"]:
-        yield SourceDocument(**each)
+        response = _request(json.dumps(request).encode())
+    if "error" in response:
+        raise Unreadable(response["error"])
+    for document in response["documents"]:
+        yield ReadDocument(**document)
 
 
-def _ask(question: bytes) -> dict[str, Any]:
+def _request(request: bytes) -> dict[str, Any]:
     child = _child()
-    assert child.stdin is not None and child.stdout is not None
+    assert child.stdin is not None
+    assert child.stdout is not None
     try:
-        child.stdin.write(len(question).to_bytes(8, "big") + question)
+        child.stdin.write(len(request).to_bytes(8, "big") + request)
         child.stdin.flush()
-        answer = _receive(child.stdout)
+        response = _receive(child.stdout)
     except (OSError, EOFError, TimeoutError) as error:
         _end()
         reason = f"took longer than {TIMEOUT_S:.0f} s" if isinstance(error, TimeoutError) else (
             f"broke its reader, or wanted more than {MEMORY_BYTES >> 20} MB of memory"
         )  # fmt: skip
         raise Unreadable(reason) from None
-    return dict(json.loads(answer))
+    return dict(json.loads(response))
 
 
 def _receive(stream: IO[bytes]) -> bytes:
@@ -70,13 +71,13 @@ def _receive(stream: IO[bytes]) -> bytes:
             received += part
             if size is None and len(received) >= 8:
                 size = int.from_bytes(received[:8], "big")
-                if size > ANSWER_MAX_BYTES:
+                if size > RESPONSE_MAX_BYTES:
                     raise EOFError
     return bytes(received[8:])
 
 
 def _child() -> "subprocess.Popen[bytes]":
-    """Return this process's reading process; a forked worker starts its own."""
+    """Return the reading process of this process; a forked worker starts its own."""
     child = _children.get(os.getpid())
     if child is None or child.poll() is not None:
         child = subprocess.Popen(

@@ -1,10 +1,10 @@
-"""MDX: Markdown with JSX, of which the text stays and the code goes."""
+"""Read MDX, which is Markdown with JSX: the text is kept, and the code is removed."""
 
 import ast
 import re
 from collections.abc import Iterator
 
-from retrieval.readers.documents import Options, SourceDocument, SourceFile, decode, document
+from retrieval.readers.documents import FetchedFile, Options, ReadDocument, decode, document
 from retrieval.readers.front_matter import split_front_matter
 from retrieval.readers.registry import reader
 
@@ -15,8 +15,8 @@ _MODULE_LINE = re.compile(
 _CODE_SPAN = re.compile(r"(?<!`)(`+)(?!`)(?:(?!\n[ \t]*\n).)+?(?<!`)\1(?!`)", re.DOTALL)
 _TAG_NAME = re.compile(r"</?([A-Za-z][\w.]*)?(?=[\s/>])")
 _STRING = re.compile(r"\{\s*(?:\"([^\"{}]*)\"|'([^'{}]*)'|`([^`${}]*)`)\s*\}")
-_TOLD = ("title", "label", "heading", "summary", "caption", "alt")
-"""Attributes that a reader of the page sees."""
+_VISIBLE_ATTRIBUTES = ("title", "label", "heading", "summary", "caption", "alt")
+"""Attributes whose text is visible on the page."""
 _HTML = re.compile(
     r"a|abbr|article|aside|b|blockquote|br|button|center|cite|code|dd|del|details|div|dl|dt|em|figcaption|figure|font"
     r"|footer|form|h[1-6]|header|hr|i|iframe|img|input|ins|kbd|label|li|main|mark|nav|ol|p|picture|pre|s|script|section"
@@ -26,15 +26,15 @@ _TAG_MAX_CHARS = 50_000
 
 
 @reader(".mdx")
-def read(file: SourceFile, options: Options) -> Iterator[SourceDocument]:
+def read(file: FetchedFile, options: Options) -> Iterator[ReadDocument]:
     metadata, text = split_front_matter(decode(file.content))
     title = str(metadata.get("title") or "")
-    # A page that is all component has its title for a text: it can be found, and linked to.
+    # A page that consists of a component has its title as text, so that searches can find it.
     yield document(file, without_jsx(text).strip() or title, title, metadata, options)
 
 
 def without_jsx(text: str) -> str:
-    """Return the Markdown of an MDX text: tags, imports, exports and expressions gone, the text between them kept."""
+    """Return the Markdown of an MDX text: without tags, imports, exports and expressions, but with their text."""
     parts: list[str] = []
     prose: list[str] = []
     fence, is_module = "", False
@@ -87,7 +87,7 @@ class _Scanner:
         return "".join(out)
 
     def _at(self, start: int) -> tuple[str, int]:
-        """Return what stays of what begins here, and where it ends."""
+        """Return the text to keep of the construct that begins at `start`, and the construct's end."""
         text = self.text
         if text[start] == "\\":
             return text[start : start + 2], start + 2
@@ -113,28 +113,28 @@ class _Scanner:
         end = self._tag_end(name.end())
         if end < 0:
             return "<", start + 1
-        return self._told(text[name.end() : end], name.end()), end + 1
+        return self._visible_text(text[name.end() : end], name.end()), end + 1
 
     def _tag_end(self, at: int) -> int:
         limit = min(len(self.text), at + _TAG_MAX_CHARS)
         while at < limit:
-            sign = self.text[at]
-            if sign == ">":
+            character = self.text[at]
+            if character == ">":
                 return at
-            if sign == "<":
+            if character == "<":
                 return -1
-            if sign in "\"'":
-                at = self.text.find(sign, at + 1, limit)
+            if character in "\"'":
+                at = self.text.find(character, at + 1, limit)
                 if at < 0:
                     return -1
-            elif sign == "{":
+            elif character == "{":
                 at = self.closing.get(at, -1)
                 if at < 0:
                     return -1
             at += 1
         return -1
 
-    def _told(self, attributes: str, offset: int) -> str:
+    def _visible_text(self, attributes: str, offset: int) -> str:
         """Return the text in a tag's attributes: titles, alternative texts, the rows of a table."""
         rows = [
             row
@@ -146,24 +146,24 @@ class _Scanner:
             width = max(map(len, rows))
             lines = [f"| {' | '.join(row + [''] * (width - len(row)))} |" for row in rows]
             return "\n\n" + "\n".join([lines[0], "|" + " --- |" * width, *lines[1:]]) + "\n\n"
-        told = (re.search(rf"\b{name}=(?:\"([^\"]*)\"|'([^']*)')", attributes) for name in _TOLD)
-        return " ".join(found[1] or found[2] or "" for found in told if found)
+        texts = (re.search(rf"\b{name}=(?:\"([^\"]*)\"|'([^']*)')", attributes) for name in _VISIBLE_ATTRIBUTES)
+        return " ".join(found[1] or found[2] or "" for found in texts if found)
 
     def _closing_braces(self) -> dict[int, int]:
-        """Return where each brace is closed, in one pass; braces in code are text."""
+        """Return the position of each brace's closing brace, found in one pass; braces in code are text."""
         closing, opened, at = {}, [], 0
         for found in re.finditer(r"[{}`\\]", self.text):
-            place = found.start()
-            if place < at:
+            position = found.start()
+            if position < at:
                 continue
             if found[0] == "`":
-                at = self.codes.get(place, place + 1)
+                at = self.codes.get(position, position + 1)
             elif found[0] == "\\":
-                at = place + 2
+                at = position + 2
             elif found[0] == "{":
-                opened.append(place)
+                opened.append(position)
             elif opened:
-                closing[opened.pop()] = place
+                closing[opened.pop()] = position
         return closing
 
 
@@ -175,19 +175,19 @@ def _rows(expression: str) -> list[list[str]]:
     rows: list[list[str]] = []
     depth, cell = 0, ""
     for found in _CELL.finditer(expression.strip()):
-        sign = found[0]
-        if sign == "[":
+        token = found[0]
+        if token == "[":
             depth += 1
             rows.append([])
-        elif sign in ",]":
+        elif token in ",]":
             if cell.strip() and rows:
                 rows[-1].append(cell.strip().replace("|", "\\|"))
             cell = ""
-            depth -= sign == "]"
-        elif sign[0] in "\"'" and not cell.strip():
-            cell += _unquoted(sign)
+            depth -= token == "]"
+        elif token[0] in "\"'" and not cell.strip():
+            cell += _unquoted(token)
         else:
-            cell += _clean(sign)
+            cell += _clean(token)
     return [row for row in rows if row]
 
 

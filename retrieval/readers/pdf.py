@@ -1,11 +1,11 @@
-"""PDF, page by page; the page is part of each chunk's heading path."""
+"""Read PDF page by page; the page number is part of each chunk's heading path."""
 
 import re
 from collections.abc import Iterator
 
 import pypdfium2
 
-from retrieval.readers.documents import Options, SourceDocument, SourceFile, Unreadable, document
+from retrieval.readers.documents import FetchedFile, Options, ReadDocument, Unreadable, document
 from retrieval.readers.registry import reader
 
 MAX_PAGES = 2000
@@ -14,7 +14,7 @@ _SECURITY = 5  # FPDF_ERR_SECURITY
 
 
 @reader(".pdf", is_isolated=True, signature=".pdf")
-def read(file: SourceFile, options: Options) -> Iterator[SourceDocument]:
+def read(file: FetchedFile, options: Options) -> Iterator[ReadDocument]:
     try:
         pdf = pypdfium2.PdfDocument(file.content)
     except pypdfium2.PdfiumError as error:
@@ -28,13 +28,13 @@ def read(file: SourceFile, options: Options) -> Iterator[SourceDocument]:
     text = pages[0] if len(pages) == 1 else "\n\n".join(
         f"## Page {number}\n\n{page}" for number, page in enumerate(pages, 1) if page
     )  # fmt: skip
-    told = {name.lower(): value for name, value in pdf.get_metadata_dict().items() if value}
-    metadata = {name: told[name] for name in ("author", "subject", "keywords") if name in told}
-    yield document(file, text, told.get("title", ""), metadata | {"pages": len(pages)}, options)
+    properties = {name.lower(): value for name, value in pdf.get_metadata_dict().items() if value}
+    metadata = {name: properties[name] for name in ("author", "subject", "keywords") if name in properties}
+    yield document(file, text, properties.get("title", ""), metadata | {"pages": len(pages)}, options)
 
 
 def _text(page: pypdfium2.PdfPage) -> str:
     text = page.get_textpage().get_text_range().replace("\x00", "").replace("\r\n", "\n").replace("\ufffe", "-")
-    # A word that was broken at the line's end is one word again.
+    # Join words that were hyphenated at the end of a line.
     text = re.sub(r"(?<=[a-z])[-\xad\x02]\n(?=[a-z])", "", text)
-    return "".join(sign for sign in text if sign in "\n\t" or sign.isprintable()).strip()
+    return "".join(char for char in text if char in "\n\t" or char.isprintable()).strip()

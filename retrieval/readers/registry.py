@@ -1,12 +1,12 @@
-"""Which reader reads which file."""
+"""Choose the reader of a file."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from retrieval.readers import isolation
-from retrieval.readers.documents import Options, SourceDocument, SourceFile, Unreadable
+from retrieval.readers.documents import FetchedFile, Options, ReadDocument, Unreadable
 
-Read = Callable[[SourceFile, Options], Iterator[SourceDocument]]
+Read = Callable[[FetchedFile, Options], Iterator[ReadDocument]]
 
 SUFFIXES: dict[str, "Reader"] = {}
 
@@ -17,9 +17,11 @@ _TYPES = {"text/html": ".html", "application/xhtml+xml": ".html", "text/plain": 
 
 @dataclass(frozen=True, kw_only=True)
 class Reader:
+    """A registered reader of a format."""
+
     read: Read
     is_isolated: bool
-    """Its library may run for ever or take all memory on a hostile file: it runs in a process with limits."""
+    """Whether it runs in a separate process with limits: its library may hang or exhaust memory on a hostile file."""
     signature: str = ""
 
 
@@ -40,7 +42,7 @@ def is_readable(path: str) -> bool:
     return any(path.lower().endswith(suffix) for suffix in SUFFIXES)
 
 
-def read(file: SourceFile, options: Options | None = None) -> Iterator[SourceDocument]:
+def read(file: FetchedFile, options: Options | None = None) -> Iterator[ReadDocument]:
     """Yield the file's documents; raise Unreadable with the reason."""
     options = options or Options()
     suffix = _kind(file)
@@ -53,8 +55,8 @@ def read(file: SourceFile, options: Options | None = None) -> Iterator[SourceDoc
         yield from found.read(file, options)
 
 
-def _kind(file: SourceFile) -> str:
-    """Return the suffix to read it by: what was served as, or is called, must be what it holds."""
+def _kind(file: FetchedFile) -> str:
+    """Return the suffix whose reader applies; raise Unreadable if the content contradicts the declared type or name."""
     sniffed = next((kind for signature, kind in _SIGNATURES if file.content.startswith(signature)), "")
     named = _TYPES.get(file.content_type.split(";")[0].strip().lower(), file.suffix)
     if named not in SUFFIXES:

@@ -1,4 +1,4 @@
-"""CSV and JSON Lines: a document for each row."""
+"""Read CSV and JSON Lines: one document for each row."""
 
 import csv
 import io
@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from retrieval.readers.documents import Options, SourceDocument, SourceFile, Unreadable, decode, document
+from retrieval.readers.documents import FetchedFile, Options, ReadDocument, Unreadable, decode, document
 from retrieval.readers.registry import reader
 
 ROLES = {
@@ -14,13 +14,13 @@ ROLES = {
     "title": ("title", "name", "headline", "question", "subject", "heading"),
     "id": ("id", "_id", "key", "slug", "sku", "uuid"),
 }
-"""What a column may be called, where the mapping says nothing."""
+"""Names by which the column of each role is recognised if the mapping does not name it."""
 _FIELD_MAX_CHARS = 1_000_000
 _MAX_ROWS = 1_000_000
 
 
 @reader(".csv", ".tsv")
-def read_csv(file: SourceFile, options: Options) -> Iterator[SourceDocument]:
+def read_csv(file: FetchedFile, options: Options) -> Iterator[ReadDocument]:
     text = decode(file.content)
     csv.field_size_limit(_FIELD_MAX_CHARS)
     rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=_delimiter(file, text), restkey="")
@@ -31,7 +31,7 @@ def read_csv(file: SourceFile, options: Options) -> Iterator[SourceDocument]:
 
 
 @reader(".jsonl", ".ndjson")
-def read_json_lines(file: SourceFile, options: Options) -> Iterator[SourceDocument]:
+def read_json_lines(file: FetchedFile, options: Options) -> Iterator[ReadDocument]:
     yield from _documents(file, options, _json_rows(decode(file.content)))
 
 
@@ -48,7 +48,7 @@ def _json_rows(text: str) -> Iterator[tuple[dict[str, Any], int]]:
         yield row, number
 
 
-def _delimiter(file: SourceFile, text: str) -> str:
+def _delimiter(file: FetchedFile, text: str) -> str:
     if file.suffix == ".tsv":
         return "\t"
     head = text.split("\n", 1)[0][:10_000]
@@ -56,8 +56,8 @@ def _delimiter(file: SourceFile, text: str) -> str:
 
 
 def _documents(
-    file: SourceFile, options: Options, rows: Iterator[tuple[dict[str, Any], int]]
-) -> Iterator[SourceDocument]:
+    file: FetchedFile, options: Options, rows: Iterator[tuple[dict[str, Any], int]]
+) -> Iterator[ReadDocument]:
     """Yield a document for each row; raise Unreadable where a mapped column is missing."""
     columns: dict[str, str] | None = None
     for number, (row, line) in enumerate(rows, 1):
@@ -65,18 +65,18 @@ def _documents(
             raise Unreadable(f"more than {_MAX_ROWS:,} rows")
         if columns is None:
             columns = _columns(row, options)
-        told = {name: row.get(column) for name, column in columns.items()}
-        used = {columns[name] for name in told if told[name] not in (None, "")}
+        values = {name: row.get(column) for name, column in columns.items()}
+        used = {columns[name] for name in values if values[name] not in (None, "")}
         rest = {name: value for name, value in row.items() if name not in used and value not in (None, "")}
-        text = _said(told.get("text")) or "\n".join(f"{name}: {_said(value)}" for name, value in rest.items())
+        text = _as_text(values.get("text")) or "\n".join(f"{name}: {_as_text(value)}" for name, value in rest.items())
         if not text.strip():
             continue
         metadata = {**rest, "row": line}
-        made = document(file, text, _said(told.get("title")), metadata, options)
-        own_id = _said(told.get("id")).strip()
-        # A mapped id is the document's own; one that was only guessed may be another table's as well.
+        made = document(file, text, _as_text(values.get("title")), metadata, options)
+        own_id = _as_text(values.get("id")).strip()
+        # A mapped id is used as it is; a guessed one may occur in another table too, so the file is put before it.
         entity_id = own_id if own_id and "id" in options.mapping else f"{file.entity_id}/{own_id or number}"
-        yield SourceDocument(entity_id=entity_id, text=made.text, title=made.title, metadata=made.metadata)
+        yield ReadDocument(entity_id=entity_id, text=made.text, title=made.title, metadata=made.metadata)
 
 
 def _columns(row: dict[str, Any], options: Options) -> dict[str, str]:
@@ -88,7 +88,7 @@ def _columns(row: dict[str, Any], options: Options) -> dict[str, str]:
     return {role: column for role, column in guessed.items() if column} | options.mapping
 
 
-def _said(value: Any) -> str:
+def _as_text(value: Any) -> str:
     if value is None:
         return ""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -1,11 +1,11 @@
-"""Plain text."""
+"""Read plain text."""
 
 from collections.abc import Iterator
 
-from retrieval.readers.documents import Options, SourceDocument, SourceFile, decode, document
+from retrieval.readers.documents import FetchedFile, Options, ReadDocument, decode, document
 from retrieval.readers.registry import reader
 
 
 @reader(".txt")
-def read(file: SourceFile, options: Options) -> Iterator[SourceDocument]:
+def read(file: FetchedFile, options: Options) -> Iterator[ReadDocument]:
     yield document(file, decode(file.content), "", {}, options)

@@ -1,4 +1,4 @@
-"""Rerankers: a second, slower look at the best hits. The backend is the class that the settings name."""
+"""Rerankers: score the best hits again with a slower model; FABRA_RERANKER names the backend's class."""
 
 import logging
 import threading
@@ -16,14 +16,16 @@ from retrieval.search.hits import Hit
 logger = logging.getLogger(__name__)
 
 CANDIDATES = 30
-"""Hits that a reranker reads."""
+"""The number of hits that are reranked."""
 
 _loading = threading.Lock()
 _running = threading.Semaphore(4)
-"""A model that hangs keeps so many threads at most; then reranking is off until it answers."""
+"""A model that hangs blocks at most this many threads; then reranking is off until one returns."""
 
 
 class Reranker(Protocol):
+    """A model that scores how well texts answer a query."""
+
     def __init__(self, model: str) -> None: ...
 
     def scores(self, query: str, texts: list[str]) -> list[float]:
@@ -36,7 +38,7 @@ def is_configured() -> bool:
 
 
 def get_reranker() -> Reranker:
-    """Return the reranker of the settings, loaded once a process; raise RerankerUnavailable."""
+    """Return the reranker of the settings, loaded once in each process; raise RerankerUnavailable."""
     if not is_configured():
         raise RerankerUnavailable("no reranker is configured; set FABRA_RERANK_MODEL")
     with _loading:
@@ -50,7 +52,7 @@ def _load(backend: str, model: str) -> Reranker:
 
 
 def rerank_hits(query: str, hits: list[Hit]) -> tuple[list[Hit], tuple[str, ...]]:
-    """Return the hits in the reranker's order; as they are and flagged if it fails or takes too long."""
+    """Return the hits in the reranker's order, and flags; the original order and a flag if it fails or is too slow."""
     if not hits:
         return hits, ()
     try:
@@ -63,13 +65,13 @@ def rerank_hits(query: str, hits: list[Hit]) -> tuple[list[Hit], tuple[str, ...]
 
 
 def _scores_in_time(query: str, texts: list[str]) -> list[float]:
-    """Run the model in a thread of its own: one that hangs is left behind, not waited for."""
+    """Run the model in a separate thread, which is abandoned if it hangs; raise RerankerUnavailable."""
     answer: Future[list[float]] = Future()
 
     def run() -> None:
         try:
             answer.set_result(get_reranker().scores(query, texts))
-        except Exception as error:  # whatever a model raises, the search goes on without it
+        except Exception as error:  # a model may raise anything; the search continues without it
             answer.set_exception(error)
         finally:
             _running.release()

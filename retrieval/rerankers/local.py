@@ -1,4 +1,4 @@
-"""A cross-encoder in this process: ONNX Runtime through fastembed."""
+"""Rerank with a cross-encoder in this process: ONNX Runtime through fastembed."""
 
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ _MODEL_FILES = ("onnx/model.onnx", "model.onnx")
 
 
 class CrossEncoder:
-    """A model of fastembed's zoo, which `prepare_assets` fetches once, or any that FABRA_RERANK_PATH has as ONNX."""
+    """A model that fastembed supports, fetched by `prepare_assets`, or any ONNX model in FABRA_RERANK_PATH."""
 
     def __init__(self, model: str) -> None:
         folder = settings.FABRA_RERANK_PATH
@@ -21,7 +21,7 @@ class CrossEncoder:
             self._model = _read(model, Path(folder)) if folder else _load(model, local_files_only=True)
         except RerankerUnavailable:
             raise
-        except Exception as error:  # fastembed raises whatever its hub client and ONNX Runtime raise
+        except Exception as error:  # fastembed passes on what its hub client and ONNX Runtime raise
             raise RerankerUnavailable(
                 f"the model in {folder} cannot be read ({type(error).__name__})"
                 if folder
@@ -34,7 +34,7 @@ class CrossEncoder:
 
 
 def fetch(model: str) -> None:
-    """Put the model into the data folder; raise RerankerUnavailable."""
+    """Download the model into the data folder; raise RerankerUnavailable."""
     try:
         _load(model, local_files_only=False)
     except Exception as error:
@@ -42,12 +42,12 @@ def fetch(model: str) -> None:
 
 
 def _read(model: str, folder: Path) -> TextCrossEncoder:
-    """Read a model from its folder, whatever it is called: fastembed knows it by the folder."""
+    """Load a model from a folder; its folder is part of the name under which fastembed registers it."""
     file = next((name for name in _MODEL_FILES if (folder / name).is_file()), None)
     if file is None:
         raise RerankerUnavailable(f"{folder} has no {' or '.join(_MODEL_FILES)}; set FABRA_RERANK_PATH")
     name = f"{model} {folder / file}"
-    if name.lower() not in {each["model"].lower() for each in TextCrossEncoder.list_supported_models()}:
+    if name.lower() not in {supported["model"].lower() for supported in TextCrossEncoder.list_supported_models()}:
         TextCrossEncoder.add_custom_model(name, ModelSource(hf=model), file)
     return _load(name, specific_model_path=str(folder))
 

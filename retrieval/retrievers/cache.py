@@ -1,7 +1,7 @@
-"""The retrievers' cache: an entry names the versions of every index it was made from.
+"""The retrievers' cache: an entry contains the version of every index that it was computed from.
 
-A hit is checked against the versions in PostgreSQL, which the commit of an update has moved: an entry is
-never stale, and nothing is ever deleted.
+When an entry is read, its versions are compared with those in PostgreSQL, which each update increases as it commits:
+a stale entry is never served, so that none has to be deleted.
 """
 
 import hashlib
@@ -26,12 +26,14 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class CacheEntry:
+    """The cached result of a retriever, with the records of its searches."""
+
     value: Any
     records: list[SearchRecord]
 
 
 def fingerprint(function: Callable[..., Any]) -> str:
-    """Return a hash of the function's code: an edit makes old entries unreachable."""
+    """Return a hash of the function's code; as part of the key it makes old entries unreachable after an edit."""
     code = function.__code__
     try:
         text = inspect.getsource(function)
@@ -41,7 +43,7 @@ def fingerprint(function: Callable[..., Any]) -> str:
 
 
 def cache_key(parts: Any) -> str | None:
-    """Return the key for JSON-able parts; None for others, which are not cached."""
+    """Return the key for parts that JSON can represent; None for others, which are not cached."""
     try:
         text = json.dumps(parts, sort_keys=True, ensure_ascii=True)
     except TypeError:
@@ -50,7 +52,10 @@ def cache_key(parts: Any) -> str | None:
 
 
 async def read_entry(key: str) -> CacheEntry | None:
-    """Return the entry if every index it was made from is still at its version: one GET, one primary-key read."""
+    """Return the entry if every index that it was computed from still has the same version.
+
+    This takes one GET in Redis and one read by primary key in PostgreSQL.
+    """
     try:
         text = await (await async_redis()).get(key)
     except REDIS_ERRORS:
@@ -62,22 +67,22 @@ async def read_entry(key: str) -> CacheEntry | None:
     versions = {int(index_id): version for index_id, version in raw["versions"].items()}
     if versions and await _current(list(versions)) != versions:
         return None
-    records = [_load_record(each) for each in raw["records"]]
+    records = [_load_record(record) for record in raw["records"]]
     return CacheEntry(value=_load_value(raw["kind"], raw["value"], records), records=records)
 
 
 async def write_entry(key: str, value: Any, records: list[SearchRecord], ttl: timedelta) -> None:
-    """Keep what a retriever returned, as it is now; in the web process the request does not wait for Redis."""
+    """Store a copy of what a retriever returned; in the web process the request does not wait for Redis."""
     kind, plain = _dump_value(value, records)
     if any(DEGRADED_FLAGS & set(record.flags) for record in records):
-        return  # found in an outage: not worth keeping
+        return  # the result of an outage must not be cached
     versions: dict[int, int] = {}
     for record in records:
-        # Two searches of one index at different versions: the older one decides.
+        # If one index was searched at two versions, the older version counts.
         versions[record.index_id] = min(record.index_version, versions.get(record.index_id, record.index_version))
     try:
         text = json.dumps(
-            {"versions": versions, "kind": kind, "value": plain, "records": [each.to_dict() for each in records]}
+            {"versions": versions, "kind": kind, "value": plain, "records": [record.to_dict() for record in records]}
         )
     except TypeError:
         logger.warning("A retriever returned what JSON cannot say; it is not cached.")
@@ -85,7 +90,7 @@ async def write_entry(key: str, value: Any, records: list[SearchRecord], ttl: ti
     kept = _keep(key, text, ttl)
     if settings.IS_WEB:
         spawn(kept, uses_database=False)
-    else:  # its event loop may end with the answer
+    else:  # the event loop may end when the retriever returns
         await kept
 
 
@@ -103,20 +108,20 @@ def _current(index_ids: list[int]) -> dict[int, int]:
 
 def _dump_value(value: Any, records: list[SearchRecord]) -> tuple[str, Any]:
     if records and isinstance(value, Hits) and list(value) == records[-1].hits:
-        return "last_search", None  # the hits stand in its record already
-    if isinstance(value, list) and value and all(isinstance(each, Hit) for each in value):
-        return "hits", [each.to_dict() for each in value]
+        return "last_search", None  # the hits are in its record already
+    if isinstance(value, list) and value and all(isinstance(hit, Hit) for hit in value):
+        return "hits", [hit.to_dict() for hit in value]
     return "json", value
 
 
 def _load_value(kind: str, value: Any, records: list[SearchRecord]) -> Any:
     if kind == "last_search":
         return Hits(records[-1].hits, flags=records[-1].flags)
-    return Hits([_load_hit(each) for each in value]) if kind == "hits" else value
+    return Hits([_load_hit(hit) for hit in value]) if kind == "hits" else value
 
 
 def _load_record(raw: dict[str, Any]) -> SearchRecord:
-    hits = [_load_hit(each) for each in raw.pop("hits")]
+    hits = [_load_hit(hit) for hit in raw.pop("hits")]
     record = SearchRecord(**{**raw, "hits": hits, "flags": tuple(raw["flags"])})
     return replace(record, is_cached=True, embed_ms=0.0, sql_ms=0.0, rerank_ms=0.0)
 

@@ -1,4 +1,4 @@
-"""Declared retrievers: functions that find what a context needs, with a cache that cannot be stale."""
+"""Declare retrievers: functions that search on behalf of a context, with a cache that never serves stale results."""
 
 import functools
 import inspect
@@ -15,7 +15,7 @@ from common.errors import DefinitionError, InvalidInput
 from common.operator_settings import Snapshot
 from retrieval.models import RetrieverDefinition
 from retrieval.retrievers import cache
-from retrieval.search.execute import announce, collector, search
+from retrieval.search.execute import collector, report_search, search
 from retrieval.search.filters import conditions
 from retrieval.search.hits import Collector, Hits, SearchRecord
 from retrieval.search.query import MAX_TOP_K, SearchOptions
@@ -28,6 +28,8 @@ operator_settings: Snapshot[bool] = Snapshot(
 
 @dataclass(frozen=True, kw_only=True)
 class RetrieverSpec:
+    """A declared retriever."""
+
     name: str
     function: Callable[..., Any]
     index: str | None
@@ -41,7 +43,7 @@ class RetrieverSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class RetrieverCall:
-    """One call of a retriever, as a trace tells of it."""
+    """One call of a retriever, as traces record it."""
 
     retriever: str
     arguments: dict[str, Any]
@@ -64,9 +66,9 @@ def retriever(
 ) -> Callable[[Callable[..., Any]], Callable[..., Awaitable[Any]]]:
     """Declare a function as a retriever; with `index` and an empty body it searches that index.
 
-    The first argument is the question; an argument named `audience` says for whom it searches. `options` are those
-    of a search, and stand above the index's own. The result is cached for `cache_ttl`, and never served once an index
-    it was made from has changed. Raise DefinitionError for what cannot work.
+    The first argument is the query; an argument named `audience` is the audience to search for. `options` are those
+    of a search, and override the index's own. The result is cached for `cache_ttl`, and never served once an index
+    that it was computed from has changed. Raise DefinitionError for arguments that cannot work together.
     """
 
     def declare(function: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
@@ -113,7 +115,7 @@ async def _retrieve(
 ) -> Any:
     started = time.perf_counter()
     if not (await operator_settings.rows()).get(spec.name, True):
-        _tell(spec, arguments, [], False, started)
+        _report_call(spec, arguments, [], False, started)
         return Hits([], flags=("retriever_disabled",))
     key = None
     if spec.cache_ttl is not None:
@@ -121,8 +123,8 @@ async def _retrieve(
         entry = await cache.read_entry(key) if key else None
         if entry is not None:
             for record in entry.records:
-                announce(record)
-            _tell(spec, arguments, entry.value, True, started)
+                report_search(record)
+            _report_call(spec, arguments, entry.value, True, started)
             return entry.value
     outer, inner = collector.get(), Collector()
     token = collector.set(inner)
@@ -137,19 +139,19 @@ async def _retrieve(
             )
     finally:
         collector.reset(token)
-    if outer is not None:  # a retriever that calls another one depends on what that one searched
+    if outer is not None:  # a retriever that calls another one depends on the indexes which that one searched
         outer.records += inner.records
     if key is not None and spec.cache_ttl is not None and _names_audiences([arguments, spec.options], inner.records):
         await cache.write_entry(key, value, inner.records, spec.cache_ttl)
-    _tell(spec, arguments, value, False, started)
+    _report_call(spec, arguments, value, False, started)
     return value
 
 
 def _names_audiences(key_parts: Any, records: list[SearchRecord]) -> bool:
-    """Return whether the key of the cache names every audience that was searched for.
+    """Return whether the cache's key contains every audience that was searched for.
 
-    A function may know the audience otherwise, from a context variable, say: what it found for one reader must not
-    be kept for the next.
+    A function may get the audience by other means, such as a context variable; what it found for one user must then
+    not be cached for the next.
     """
     names = set(_texts(key_parts))
     return all(names.issuperset(record.options.get("audience", ())) for record in records)
@@ -161,11 +163,11 @@ def _texts(value: Any) -> Iterator[str]:
     elif isinstance(value, Mapping):
         yield from _texts(list(value.values()))
     elif isinstance(value, list | tuple | set):
-        for each in value:
-            yield from _texts(each)
+        for item in value:
+            yield from _texts(item)
 
 
-def _tell(spec: RetrieverSpec, arguments: dict[str, Any], value: Any, is_cached: bool, started: float) -> None:
+def _report_call(spec: RetrieverSpec, arguments: dict[str, Any], value: Any, is_cached: bool, started: float) -> None:
     record = RetrieverCall(
         retriever=spec.name,
         arguments=arguments,

@@ -1,4 +1,4 @@
-"""Search an index: two legs and their fusion, ranked in one SQL statement."""
+"""Search an index: a semantic and a lexical leg and their fusion, ranked in one SQL statement."""
 
 import json
 import logging
@@ -27,11 +27,11 @@ from retrieval.signals import searched
 logger = logging.getLogger(__name__)
 
 _SPARE = 3
-"""Hits ranked beyond those asked for, in place of near-duplicates."""
-_DEEPER = 8
-"""How many times as deep the next look goes."""
-_EXACT_SHARE = 10
-"""From a tenth of an index on, reading all of its chunks costs less than as many steps through the HNSW."""
+"""Hits ranked beyond the number requested, to replace near-duplicates."""
+_DEPTH_FACTOR = 8
+"""How many times as deep each further pass reads."""
+_EXACT_DIVISOR = 10
+"""From a tenth of an index on, an exact scan of all chunks costs less than that many steps through the HNSW graph."""
 
 collector: ContextVar[Collector | None] = ContextVar("collector", default=None)
 
@@ -43,18 +43,19 @@ async def search(
     filters: dict[str, Any] | None = None,
     **options: Unpack[SearchOptions],
 ) -> Hits:
-    """Return the best `top_k` chunks of an index for a question, best first.
+    """Return the best `top_k` chunks of an index for a query, best first.
 
     `filters` are conditions on the documents' metadata, see retrieval.search.filters; `options` see SearchOptions.
     Raise IndexNotFound, or InvalidInput for an empty query, a `top_k` outside 1 to 200, or a filter or an option that
     is not known.
     """
     record = await sync_to_async(search_plain)(index_name, query, top_k, filters, **options)
-    announce(record)
+    report_search(record)
     return Hits(record.hits, flags=record.flags)
 
 
-def announce(record: SearchRecord) -> None:
+def report_search(record: SearchRecord) -> None:
+    """Add a search to the current collector, if there is one, and send it with the signal `searched`."""
     current = collector.get()
     if current is not None:
         current.records.append(record)
@@ -68,22 +69,25 @@ def search_plain(
     filters: dict[str, Any] | None = None,
     **options: Unpack[SearchOptions],
 ) -> SearchRecord:
-    """Search from synchronous code: one look at the index, one run of the model, one statement."""
+    """Search from synchronous code: one look-up of the index, one run of the model, one ranking statement.
+
+    Raise as `search` does.
+    """
     return execute_query(check_query(index_name, query, top_k, filters, **options))
 
 
 def execute_query(query: Query) -> SearchRecord:
-    """Search by the generation that the query's index names."""
+    """Search the generation that the query's index names."""
     started = time.perf_counter()
     vector, flags = _embed(query)
     embedded = time.perf_counter()
-    hits = _best(query, vector)
+    hits = _best_hits(query, vector)
     if not hits or all(hit.lexical_rank is None for hit in hits):
         if query.mode == "lexical":
-            # No word of it is there: better the nearest in meaning than nothing, and say so.
+            # No word of the query is in the index: return the nearest in meaning instead of nothing, flagged.
             query = replace(query, mode="semantic")
             vector, flags = _embed(query)
-            hits = _best(query, vector) if vector is not None else []
+            hits = _best_hits(query, vector) if vector is not None else []
             flags += ("lexical_empty",)
         elif query.mode == "hybrid":
             flags += ("lexical_empty",)
@@ -100,7 +104,7 @@ def execute_query(query: Query) -> SearchRecord:
     return SearchRecord(
         index=query.index.name,
         index_id=query.index.pk,
-        # Read before the search: a commit in between makes a cache entry look old, never new.
+        # Read before the search, so that a commit in between makes a cache entry outdated, never too new.
         index_version=query.index.version,
         query=query.text,
         top_k=query.top_k,
@@ -125,10 +129,11 @@ def _embed(query: Query) -> tuple[np.ndarray | None, tuple[str, ...]]:
         return None, ("semantic_unavailable",)
 
 
-def _best(query: Query, vector: np.ndarray | None) -> list[Hit]:
-    """Return the hits in order, as many as asked for unless there are no more.
+def _best_hits(query: Query, vector: np.ndarray | None) -> list[Hit]:
+    """Return the hits in order, as many as requested unless no more match.
 
-    A first look takes the approximate legs. It is looked again only while hits are missing, for one of three reasons.
+    The first pass reads the approximate legs. Further passes run only while hits are missing, for one of the three
+    numbered reasons.
     """
     if vector is None and query.mode == "semantic":
         query = replace(query, mode="lexical")
@@ -144,23 +149,23 @@ def _best(query: Query, vector: np.ndarray | None) -> list[Hit]:
         if len(best) >= wanted:
             return best
         if len(hits) >= limit:
-            # 1. Near-duplicates took the ranks: read on. Exactly, once that is less work than reading on.
-            limit *= _DEEPER
+            # 1. Near-duplicates took the ranks: read deeper, by an exact scan once that costs less.
+            limit *= _DEPTH_FACTOR
             candidates = max(candidates, limit)
-            is_exact = is_exact or candidates * _EXACT_SHARE > index.chunk_count
+            is_exact = is_exact or candidates * _EXACT_DIVISOR > index.chunk_count
         elif query.max_per_document and candidates < index.chunk_count:
-            # 2. The candidates are of too few documents: take more of them.
-            limit, candidates = limit * _DEEPER, max(candidates, limit) * _DEEPER
+            # 2. The candidates belong to too few documents: take more candidates.
+            limit, candidates = limit * _DEPTH_FACTOR, max(candidates, limit) * _DEPTH_FACTOR
             is_exact = True
         elif not is_exact:
-            # 3. The approximate legs found too few that pass the filters: measure every chunk.
+            # 3. The approximate legs found too few chunks that pass the filters: score every chunk.
             is_exact = True
         else:
             return best
 
 
 def _run(query: Query, ranking: Ranking) -> list[Hit]:
-    # The best plan depends on what a filter leaves; all else is the same for each query.
+    # The best plan depends on how many chunks a filter leaves; without filters one cached plan serves all queries.
     with connection.cursor() if query.filters else planned_cursor() as cursor:
         cursor.execute(*ranking_sql(ranking))
         return list(_hits(query.index.name, cursor.fetchall()))

@@ -1,4 +1,4 @@
-"""The plans that PostgreSQL used for the ranking statements of a search."""
+"""Record the plans that PostgreSQL uses for the ranking statements of a search."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -14,19 +14,21 @@ _SCAN = re.compile(r"(?:Index(?: Only)? Scan using|Bitmap Index Scan on|Seq Scan
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
+    """The query plan of one ranking statement."""
+
     text: str
-    """As EXPLAIN (ANALYZE, BUFFERS) tells it, without the vectors."""
+    """The output of EXPLAIN (ANALYZE, BUFFERS), without the vectors."""
     scanned: tuple[str, ...]
-    """The indexes that were used, and the tables that were read whole."""
+    """The indexes that were used, and the tables that were scanned sequentially."""
     planning_ms: float
     execution_ms: float
 
 
 @contextmanager
 def recorded_plans() -> Iterator[list[Plan]]:
-    """Yield a list that gets the plan of each ranking statement run in the block, on the same connection.
+    """Yield a list to which the plan of each ranking statement run in the block, on this connection, is added.
 
-    Each is run once more, under EXPLAIN (ANALYZE, BUFFERS), so the block's timings mean nothing.
+    Each statement runs a second time, under EXPLAIN (ANALYZE, BUFFERS), so timings taken in the block are wrong.
     """
     plans: list[Plan] = []
 
@@ -49,6 +51,6 @@ def _plan(text: str) -> Plan:
     )
 
 
-def _time(what: str, text: str) -> float:
-    found = re.search(rf"{what} Time: ([\d.]+) ms", text)
+def _time(phase: str, text: str) -> float:
+    found = re.search(rf"{phase} Time: ([\d.]+) ms", text)
     return float(found[1]) if found else 0.0

@@ -1,16 +1,16 @@
-"""Filters on the metadata of documents, and on who may find them, as SQL conditions.
+"""Translate filters on the metadata of documents, and on their audience, to SQL conditions.
 
-A filter is an object. Each name is a field of the metadata, with the value that it must have, or an object of
+A filter is an object. Each name is a field of the metadata; its value is what the field must equal, or an object of
 operators that must all hold:
 
-    {"category": "account"}                        equal, or one of the field's list
+    {"category": "account"}                        the field equals the value, or is a list that contains it
     {"version": {"$gte": 3, "$lt": 5}}             $gt $gte $lt $lte: numbers with numbers, text with text
     {"tags": {"$in": ["sso", "saml"]}}             $in, $nin: any, or none, of these values
     {"draft": {"$ne": true}}                       not equal; a document without the field passes, as with $nin
-    {"owner": {"$exists": true}}                   has the field, or has it not
+    {"owner": {"$exists": true}}                   the document has the field (false: has it not)
     {"$or": [{...}, {...}]}                        $and and $or take a list of filters, $not takes one
 
-Text compares by code point, so ISO dates compare by time. What the grammar does not know is an error.
+Text compares by code point, so ISO dates compare by time. Anything outside this grammar raises InvalidFilter.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,25 +24,26 @@ MAX_CONDITIONS = 200
 MAX_DEPTH = 8
 MAX_AUDIENCE = 100
 EVERYONE = "*"
-"""An audience that sees every document: for operators and measurements, never for a user's question."""
+"""An audience that sees every document: for operators and measurements, never for a user's query."""
 
 Audience = Sequence[str] | None
 
 
 class InvalidFilter(InvalidInput):
-    """The filter is not one of the grammar."""
+    """The filter does not follow the grammar."""
 
     code = "invalid_filter"
 
 
 @dataclass(kw_only=True)
 class Conditions:
-    """SQL over the chunk `c`, each condition with a leading AND, and its parameters."""
+    """SQL conditions on the chunk `c`, each with a leading AND, and their parameters."""
 
     sql: str = ""
     parameters: dict[str, Any] = field(default_factory=dict)
 
     def bind(self, value: Any) -> str:
+        """Add a parameter and return its placeholder; raise InvalidFilter beyond MAX_CONDITIONS."""
         if len(self.parameters) >= MAX_CONDITIONS:
             raise InvalidFilter(f"A filter must have at most {MAX_CONDITIONS} values.")
         name = f"filter_{len(self.parameters)}"
@@ -51,9 +52,9 @@ class Conditions:
 
 
 def conditions(filters: dict[str, Any] | None, audience: Audience) -> Conditions:
-    """Return what a chunk must fulfil; raise InvalidFilter, or InvalidInput for an audience that is no list of text.
+    """Return the conditions that a chunk must meet; without an audience only documents for everyone are found.
 
-    Without an audience only documents for everyone are found.
+    Raise InvalidFilter, or InvalidInput for an audience that is no list of text.
     """
     where = Conditions()
     if filters:
@@ -68,7 +69,7 @@ def conditions(filters: dict[str, Any] | None, audience: Audience) -> Conditions
 
 
 def check_audience(audience: Audience) -> list[str] | str:
-    """Return the audience as a sorted list without doubles, or EVERYONE; raise InvalidInput."""
+    """Return the audience as a sorted list without duplicates, or EVERYONE; raise InvalidInput."""
     if audience == EVERYONE:
         return EVERYONE
     if audience is None:
@@ -97,7 +98,7 @@ def _condition(name: str, value: Any, where: Conditions, depth: int) -> str:
     if name in ("$and", "$or"):
         if not isinstance(value, list) or not value:
             raise InvalidFilter(f"{name} needs a list of filters.")
-        return f"({f' {name[1:].upper()} '.join(_all_of(each, where, depth + 1) for each in value)})"
+        return f"({f' {name[1:].upper()} '.join(_all_of(part, where, depth + 1) for part in value)})"
     if name == "$not":
         return f"(NOT {_all_of(value, where, depth + 1)})"
     if name.startswith("$"):
@@ -107,7 +108,7 @@ def _condition(name: str, value: Any, where: Conditions, depth: int) -> str:
         return _equal(name, value, where)
     if not value:
         raise InvalidFilter(f"The filter on {name!r} is an empty object.")
-    return f"({' AND '.join(_operator(operator)(name, each, where) for operator, each in value.items())})"
+    return f"({' AND '.join(_operator(operator)(name, operand, where) for operator, operand in value.items())})"
 
 
 def _operator(name: str) -> Callable[[str, Any, Conditions], str]:
@@ -120,8 +121,8 @@ def _equal(name: str, value: Any, where: Conditions) -> str:
     if isinstance(value, dict | list):
         kind = type(value).__name__
         raise InvalidFilter(f"The filter on {name!r} must compare with a plain value, not with a {kind}.")
-    itself, in_list = (where.bind(to_json({name: each}, "filters")) for each in (value, [value]))
-    return f"(c.metadata @> {itself}::jsonb OR c.metadata @> {in_list}::jsonb)"
+    as_value, in_list = (where.bind(to_json({name: operand}, "filters")) for operand in (value, [value]))
+    return f"(c.metadata @> {as_value}::jsonb OR c.metadata @> {in_list}::jsonb)"
 
 
 def _in(name: str, values: Any, where: Conditions) -> str:
@@ -136,16 +137,18 @@ def _exists(name: str, value: Any, where: Conditions) -> str:
     return f"({'' if value else 'NOT '}c.metadata ? {where.bind(name)})"
 
 
-def _compare(sign: str) -> Callable[[str, Any, Conditions], str]:
+def _compare(operator: str) -> Callable[[str, Any, Conditions], str]:
     def compare(name: str, value: Any, where: Conditions) -> str:
         field_ = f"c.metadata -> {where.bind(name)}::text"
         if isinstance(value, str):
             text = where.bind(check_text(value, "filters"))
-            return f"(jsonb_typeof({field_}) = 'string' AND ({field_} #>> '{{}}') COLLATE \"C\" {sign} {text}::text)"
+            return (
+                f"(jsonb_typeof({field_}) = 'string' AND ({field_} #>> '{{}}') COLLATE \"C\" {operator} {text}::text)"
+            )
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise InvalidFilter(f"The filter on {name!r} can compare with a number or text only.")
         number = where.bind(to_json(value, "filters"))
-        return f"(jsonb_typeof({field_}) = 'number' AND {field_} {sign} {number}::jsonb)"
+        return f"(jsonb_typeof({field_}) = 'number' AND {field_} {operator} {number}::jsonb)"
 
     return compare
 

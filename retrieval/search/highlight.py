@@ -1,4 +1,4 @@
-"""Mark the words of a question in a text, as the lexical leg would match them."""
+"""Mark the words of a query in a text, as the lexical leg would match them."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -11,23 +11,23 @@ from retrieval.search.lexemes import lexical_text
 
 _WORD = re.compile(r"\w(?:[\w.\-/@']*\w)?")
 _PART = re.compile(r"\w+")
-_MOST_WORDS = 20_000
+_MAX_WORDS = 20_000
 
 
 def highlighter(language: str, query: str, texts: Iterable[str]) -> Callable[[str], SafeString]:
-    """Return a function that escapes one of the texts and marks its matching words, or the parts of them that match.
+    """Return a function that escapes one of the texts as HTML and marks its matching words or parts of words.
 
-    PostgreSQL says what matches, by the index's own text-search configuration: one statement for all texts.
+    PostgreSQL decides what matches, by the index's own text-search configuration: one statement for all texts.
     """
     words = {word.lower() for text in texts for word in _WORD.findall(text)}
     words |= {part for word in words for part in _PART.findall(word)}
-    known = list(words)[:_MOST_WORDS]
+    known = list(words)[:_MAX_WORDS]
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT word FROM unnest(%(words)s::text[], %(parsed)s::text[]) AS word(word, parsed), "
-            "tsvector_to_array(to_tsvector(%(language)s::regconfig, %(query)s)) AS asked, "
+            "tsvector_to_array(to_tsvector(%(language)s::regconfig, %(query)s)) AS query, "
             "tsvector_to_array(to_tsvector(%(language)s::regconfig, parsed)) AS lexemes "
-            "WHERE lexemes <@ asked AND lexemes <> '{}'",
+            "WHERE lexemes <@ query AND lexemes <> '{}'",
             {
                 "words": known,
                 "parsed": [lexical_text(word) for word in known],
@@ -44,7 +44,7 @@ def highlighter(language: str, query: str, texts: Iterable[str]) -> Callable[[st
 
 
 def _marked(text: str, matching: set[str]) -> Iterator[SafeString | str]:
-    """Yield the text in pieces, those that match marked."""
+    """Yield the text in pieces; the matching pieces are marked."""
     end = 0
     for word in _WORD.finditer(text):
         is_whole = word.group().lower() in matching

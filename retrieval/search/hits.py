@@ -1,10 +1,10 @@
-"""What a search returns, and what it tells a trace."""
+"""The results of a search: hits, and the record of the search for traces."""
 
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 DEGRADED_FLAGS = frozenset({"semantic_unavailable", "rerank_unavailable"})
-"""Flags of an outage; such a result is not cached, and its context says so."""
+"""Flags of an outage; such a result is not cached, and its context reports the flag."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -15,7 +15,7 @@ class Hit:
     score: float
     metadata: dict[str, Any]
     document_id: str
-    """The id the document was indexed under."""
+    """The id under which the document was indexed."""
     chunk_id: int
     title: str
     heading_path: str
@@ -24,17 +24,17 @@ class Hit:
     """The document's version number."""
     version_id: int
     position: int
-    """The chunk's place in its document, from 0."""
+    """The chunk's index in its document, from 0."""
     semantic_score: float | None
-    """Cosine of question and chunk."""
+    """Cosine similarity of query and chunk."""
     lexical_score: float | None
-    """BM25 as a share of the question's greatest possible one, 0 to 1."""
+    """BM25 divided by the query's greatest possible BM25, 0 to 1."""
     semantic_rank: int | None
     lexical_rank: int | None
     rerank_score: float | None = None
-    """What the reranker gave, on its own scale."""
+    """The reranker's score, on its own scale."""
     duplicates: tuple[str, ...] = ()
-    """Documents that say nearly the same; their hits were left out."""
+    """Documents with a nearly identical passage; their hits were left out."""
 
     def __getitem__(self, name: str) -> Any:
         if name not in HIT_FIELDS:
@@ -51,23 +51,23 @@ class Hit:
         return {name: getattr(self, name) for name in HIT_FIELDS}
 
 
-HIT_FIELDS = tuple(each.name for each in fields(Hit))
+HIT_FIELDS = tuple(field_.name for field_ in fields(Hit))
 
 
 class Hits(list[Hit]):
-    """Hits in order, and what is to know about the search that found them."""
+    """Hits in order, with the flags of the search that found them."""
 
     def __init__(self, hits: list[Hit], *, flags: tuple[str, ...] = ()) -> None:
         super().__init__(hits)
         self.flags = flags
-        """`semantic_unavailable`: the embedder was down, so words alone decided. `lexical_empty`: no word of the
-        question is in the index, so vectors alone decided. `rerank_unavailable`: the reranker failed or was too
-        slow. `short`: fewer chunks than asked for match, all of them are here."""
+        """`semantic_unavailable`: the embedder was down, so only the lexical leg ranked. `lexical_empty`: no word of
+        the query is in the index, so only vectors ranked. `rerank_unavailable`: the reranker failed or was too slow.
+        `short`: fewer chunks match than were requested; all of them are here."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SearchRecord:
-    """One search, as a trace tells of it."""
+    """One search, as traces record it."""
 
     index: str
     index_id: int
@@ -76,7 +76,7 @@ class SearchRecord:
     top_k: int
     filters: dict[str, Any]
     options: dict[str, Any] = field(default_factory=dict)
-    """What the search was asked for beyond that, and the mode and weight it ranked with."""
+    """The other options of the search, with the mode and the weight that it ranked with."""
     hits: list[Hit]
     flags: tuple[str, ...]
     embed_ms: float
@@ -90,6 +90,6 @@ class SearchRecord:
 
 @dataclass
 class Collector:
-    """Gathers the searches made while a retriever runs."""
+    """Collects the records of the searches made while a retriever runs."""
 
     records: list[SearchRecord] = field(default_factory=list)

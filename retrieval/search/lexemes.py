@@ -1,4 +1,4 @@
-"""The words of the lexical leg: what PostgreSQL's parser is blind to, and the counts that BM25 rests on."""
+"""Prepare text for the lexical leg's parser, and maintain the document frequencies that BM25 needs."""
 
 import re
 import unicodedata
@@ -9,55 +9,55 @@ from common.locks import lock_in_transaction, try_lock_in_transaction
 
 _SCRIPTS_WITHOUT_SPACES = r"\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"
 _RUN = re.compile(f"[{_SCRIPTS_WITHOUT_SPACES}]+")
-_PICTURES = (range(0x2190, 0x2500), range(0x25A0, 0x2C00), range(0x1F000, 0x1FB00))
+_PICTOGRAPHS = (range(0x2190, 0x2500), range(0x25A0, 0x2C00), range(0x1F000, 0x1FB00))
 _DASHES = "\u2010\u2011\u2212"
-_NO_WIDTH = "\u00ad\u200d\u2060\ufeff"
-_VARIANTS = range(0xFE00, 0xFE10)
+_ZERO_WIDTH = "\u00ad\u200d\u2060\ufeff"
+_VARIATION_SELECTORS = range(0xFE00, 0xFE10)
 
 
 class _Characters(dict[int, str | None]):
-    """What each character is to the parser, found out once."""
+    """A table for str.translate that computes each character's replacement at its first use."""
 
     def __missing__(self, code: int) -> str | None:
-        self[code] = found = _as_parsed(code)
+        self[code] = found = _replacement(code)
         return found
 
 
-def _as_parsed(code: int) -> str | None:
+def _replacement(code: int) -> str | None:
     character = chr(code)
-    if any(code in pictures for pictures in _PICTURES):
+    if any(code in block for block in _PICTOGRAPHS):
         return f" u{code:x} "
     if character in _DASHES:
         return "-"
-    if character in _NO_WIDTH or code in _VARIANTS:
+    if character in _ZERO_WIDTH or code in _VARIATION_SELECTORS:
         return None
-    is_of_a_word = character.isascii() or unicodedata.category(character)[0] in "LMN"
-    return character if is_of_a_word else " "
+    is_word_character = character.isascii() or unicodedata.category(character)[0] in "LMN"
+    return character if is_word_character else " "
 
 
 _CHARACTERS = _Characters()
 
 _MERGE_AFTER = 20_000
-"""Rows that wait for the merge before it is worth its work; each costs a look-up some nanoseconds."""
+"""Unmerged rows from which a merge pays off; each unmerged row costs a look-up some nanoseconds."""
 
-RECOUNTED = """
+COUNTS_FROM_CHUNKS = """
     SELECT lexeme, count(*) AS chunk_count, 0::bigint AS length
     FROM retrieval_chunk, unnest(tsvector_to_array(lexemes)) AS lexeme
     WHERE generation_id = %(generation)s GROUP BY lexeme
     UNION ALL
     SELECT '', count(*), coalesce(sum(length), 0) FROM retrieval_chunk WHERE generation_id = %(generation)s
 """
-"""The counts as the chunks themselves tell them."""
+"""The counts as computed from the chunks themselves."""
 
 
 def lexical_text(text: str) -> str:
-    """Return the text as its parser reads it alike in every database, and loses nothing of it.
+    """Normalise the text so that PostgreSQL's parser splits it into the same words in every database.
 
-    Which characters beyond ASCII are letters depends on the database's locale; to some a dash or a curly quote is one,
-    and its words are glued together. So what is of no word becomes a space here, and what looks the same is written
-    the same (Unicode's NFKC). Emoji become their code. Chinese, Japanese, Thai and their like write no spaces, so a
-    run of letters would be one word that only its exact like matches; overlapping pairs are the field's plain answer
-    (Lucene's CJKBigramFilter).
+    Which characters beyond ASCII are letters depends on the database's locale; in some locales a dash or a curly quote
+    is a letter and joins the words around it. So characters that belong to no word become spaces, and characters that
+    look the same get the same code points (Unicode's NFKC). Emoji become their code point as text. Chinese, Japanese,
+    Thai and similar scripts have no spaces, so a run of letters would be one word that only an identical run matches;
+    it is split into overlapping pairs, as Lucene's CJKBigramFilter does.
     """
     if text.isascii():
         return text
@@ -70,16 +70,17 @@ def _pairs(run: str) -> list[str]:
 
 
 def languages() -> list[str]:
-    """Return the text-search configurations that this PostgreSQL has."""
+    """Return the names of the text-search configurations of this PostgreSQL."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT cfgname FROM pg_ts_config ORDER BY cfgname")
         return [name for (name,) in cursor.fetchall()]
 
 
 def merge_counts(generation_id: int) -> int:
-    """Merge the changes of the counts into one row a lexeme, and return how many there were.
+    """Merge the unmerged rows into one row for each lexeme; return how many rows were merged.
 
-    Readers see the same sums before and after; writers add rows meanwhile; of two mergers one waits for nobody.
+    Readers see the same sums before and after, and writers may add rows meanwhile. Return 0 at once if another
+    process is merging.
     """
     with transaction.atomic(), connection.cursor() as cursor:
         if not try_lock_in_transaction(f"lexemes {generation_id}"):
@@ -107,8 +108,8 @@ def merge_counts(generation_id: int) -> int:
         return int(count)
 
 
-def crowded_generations() -> list[int]:
-    """Return the generations whose changes are worth merging."""
+def generations_to_merge() -> list[int]:
+    """Return the generations with at least _MERGE_AFTER unmerged rows."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT generation_id FROM retrieval_lexemecount WHERE NOT is_merged "
@@ -119,27 +120,27 @@ def crowded_generations() -> list[int]:
 
 
 def recount(generation_id: int) -> None:
-    """Count a generation's lexemes anew. One snapshot sees what goes and what comes, so no writer has to wait."""
+    """Recount a generation's lexemes; rows are deleted and inserted in one snapshot, so no writer has to wait."""
     with transaction.atomic(), connection.cursor() as cursor:
         lock_in_transaction(f"lexemes {generation_id}")
         cursor.execute(
             f"""
             WITH gone AS (DELETE FROM retrieval_lexemecount WHERE generation_id = %(generation)s)
             INSERT INTO retrieval_lexemecount (generation_id, lexeme, chunk_count, length, is_merged)
-            SELECT %(generation)s, lexeme, chunk_count, length, false FROM ({RECOUNTED}) counted
+            SELECT %(generation)s, lexeme, chunk_count, length, false FROM ({COUNTS_FROM_CHUNKS}) counted
             """,
             {"generation": generation_id},
         )
 
 
-def count_miscounted(generation_id: int) -> int:
-    """Return of how many lexemes the kept counts disagree with the chunks."""
+def count_wrong_counts(generation_id: int) -> int:
+    """Return the number of lexemes whose stored counts disagree with the chunks."""
     with connection.cursor() as cursor:
         cursor.execute(
             f"""
             SELECT count(*) FROM (
                 SELECT FROM (
-                    SELECT lexeme, chunk_count, length FROM ({RECOUNTED}) counted
+                    SELECT lexeme, chunk_count, length FROM ({COUNTS_FROM_CHUNKS}) counted
                     UNION ALL
                     SELECT lexeme, -chunk_count, -length FROM retrieval_lexemecount WHERE generation_id = %(generation)s
                 ) both_counts

@@ -1,4 +1,4 @@
-"""A query to an index, checked, with how it is to be ranked."""
+"""Check a query to an index, and complete its options with the index's configuration."""
 
 from dataclasses import dataclass
 from typing import Any, Literal, TypedDict, Unpack
@@ -29,23 +29,23 @@ Fusion = Literal["weighted", "rrf"]
 
 
 class SearchOptions(TypedDict, total=False):
-    """How to search; what is left out is as the index is configured."""
+    """How to search; an option that is left out is taken from the index."""
 
     audience: Audience
-    """Find also documents for these; without it, only those for everyone."""
+    """Find also documents for this audience; without it, only documents for everyone."""
     mode: Mode | None
     fusion: Fusion | None
     lexical_weight: float | None
-    """What a perfect lexical score is worth beside a cosine of 1, from 0 to 10."""
+    """The weight of a perfect lexical score, where a cosine of 1 weighs 1; from 0 to 10."""
     max_per_document: int | None
     expand: int
-    """Join so many neighbours on each side to a hit's content, 0 to 5."""
+    """The number of neighbours on each side to join to a hit's content, 0 to 5."""
     rerank: bool | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Query:
-    """A checked query to one index, with how it is to be ranked."""
+    """A checked query to one index, with its ranking options."""
 
     index: Index
     text: str
@@ -92,7 +92,7 @@ def check_query(
     filters: dict[str, Any] | None = None,
     **options: Unpack[SearchOptions],
 ) -> Query:
-    """Return the query with the index's configuration where the options name none; raise as `search` does."""
+    """Return the query, with the index's configuration for options that are left out; raise as `search` does."""
     if not check_text(query, "query").strip():
         raise InvalidInput("query must not be empty.")
     if len(query) > QUERY_MAX_CHARS:

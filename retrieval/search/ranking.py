@@ -1,15 +1,15 @@
-"""The ranking, as one SQL statement.
+"""Build the ranking of chunks for a query, as one SQL statement.
 
-The best of each leg are the candidates, and both scores are computed for all of them. The semantic score is the
+The best chunks of each leg are the candidates, and both scores are computed for all of them. The semantic score is the
 cosine of query and chunk. The lexical score is BM25 (Robertson and Zaragoza 2009, k1 = 1.2, b = 0.75, idf as
 in Lucene: ln(1 + (N - df + 0.5) / (df + 0.5))) divided by the query's greatest possible BM25, so from 0 to 1:
-a query that matches weakly in words changes little. Fusion adds them, `cosine + weight * lexical`, or takes
+a weak lexical match changes the order little. Fusion adds both scores, `cosine + weight * lexical`, or takes
 reciprocal ranks (Cormack et al. 2009).
 
 A chunk's `weights` hold BM25's share of each lexeme at a length norm of 100 lexemes. They choose the lexical leg's
 candidates; the score itself is then computed with the generation's own average length, as of this snapshot.
 
-The statement stands in `sql/`, with the reasons beside each step; here it is filled in.
+The statement is in `sql/`, with the reason for each step; this module fills it in.
 """
 
 from dataclasses import dataclass
@@ -18,23 +18,23 @@ from pathlib import Path
 from typing import Any
 
 CANDIDATES = 80
-"""Of each leg, for 100,000 chunks; see depth."""
+"""Candidates of each leg, for up to 100,000 chunks; see `depth`."""
 FILTERED_CANDIDATES = 200
-"""A filter is a promise of recall: both legs are read deeper, where it leaves too many chunks to measure each."""
+"""A filter needs high recall: both legs are read deeper where it leaves too many chunks for an exact scan."""
 EF_SEARCH, MAX_EF_SEARCH = 1.6, 1000
-"""How many of its nearest the HNSW keeps for each candidate, and the most that pgvector takes."""
+"""hnsw.ef_search for each candidate, and the most that pgvector allows."""
 REACH = 5
-"""Chunks that the lexical leg matches by rare lexemes for each candidate, and again by common ones."""
+"""Chunks for each candidate that the lexical leg matches by rare lexemes, and again by common ones."""
 MAX_TERMS = 48
 MAX_COMMON = 6
 MAX_READ = 40_000
-"""Chunks that the GIN may read for the first lexemes of the common ones."""
+"""Chunks that the GIN may read for the first of the common lexemes."""
 MAX_MATCHING = 10_000
 RRF_K = 60
 
-_NEAR = "c.embedding::halfvec({dimension}) <=> (SELECT half FROM question)"
-_EXACT = "c.embedding <=> (SELECT vector FROM question)"
-# In the statement, since it is then set for it alone. pgvector reads it after it has asked for the vector.
+_NEAR = "c.embedding::halfvec({dimension}) <=> (SELECT half FROM query)"
+_EXACT = "c.embedding <=> (SELECT vector FROM query)"
+# Within the statement, so that it is set for this statement alone. pgvector reads it after it has read the vector.
 _SET_EF_SEARCH = ", set_config('hnsw.ef_search', '{ef_search}', true)"
 _NO_SEMANTIC_LEG = "SELECT NULL::tid AS row_id, NULL::bigint AS rank WHERE false"
 _NO_LEXICAL_LEG = "SELECT NULL::tid AS row_id WHERE false"
@@ -51,15 +51,15 @@ _PER_DOCUMENT = """(
 
 @dataclass(frozen=True, kw_only=True)
 class Ranking:
-    """One question to one generation, ready to be ranked."""
+    """The parameters of the ranking of one query in one generation."""
 
     generation_id: int
     dimension: int
     language: str
     query: str
-    """As the lexical leg reads it; see retrieval.search.lexemes."""
+    """The query, normalised for the lexical leg; see retrieval.search.lexemes."""
     vector: str | None
-    """The question's embedding as PostgreSQL reads it; None leaves the semantic leg out."""
+    """The query's embedding as a pgvector literal; None leaves the semantic leg out."""
     mode: str = "hybrid"
     fusion: str = "weighted"
     lexical_weight: float
@@ -67,7 +67,7 @@ class Ranking:
     """Conditions on the chunk `c`, each with a leading AND."""
     where_parameters: dict[str, Any]
     is_exact: bool = False
-    """Measure every chunk that `where` leaves, without the generation's HNSW and GIN."""
+    """Score every chunk that `where` leaves, without the generation's HNSW and GIN."""
     candidates: int = CANDIDATES
     """Of each leg."""
     limit: int
@@ -75,7 +75,7 @@ class Ranking:
 
 
 def depth(chunk_count: int, *, is_filtered: bool) -> int:
-    """Return how many candidates each leg shall give: the more chunks there are, the closer lie the best."""
+    """Return how many candidates to take of each leg: the more chunks, the closer together the best scores are."""
     least = FILTERED_CANDIDATES if is_filtered else CANDIDATES
     return round(least * max(1.0, chunk_count / 100_000) ** 0.5)
 
@@ -83,7 +83,7 @@ def depth(chunk_count: int, *, is_filtered: bool) -> int:
 def ranking_sql(ranking: Ranking) -> tuple[str, dict[str, Any]]:
     """Return the statement and its parameters.
 
-    The generation stands in it as a literal: only so does the planner use the generation's partial indexes.
+    The generation is a literal, since the planner uses its partial indexes only then.
     """
     parts: dict[str, Any] = {
         "generation": int(ranking.generation_id),
@@ -107,7 +107,7 @@ def ranking_sql(ranking: Ranking) -> tuple[str, dict[str, Any]]:
         set_ef_search=_SET_EF_SEARCH.format(ef_search=ef_search) if is_approximate else "",
         semantic_leg=_semantic_leg(ranking, parts) if has_semantic_leg else _NO_SEMANTIC_LEG,
         lexical_leg=_NO_LEXICAL_LEG if ranking.mode == "semantic" else _lexical_leg(ranking, parts),
-        cosine="1 - (c.embedding <=> question.vector)" if has_vector else "NULL::float8",
+        cosine="1 - (c.embedding <=> query.vector)" if has_vector else "NULL::float8",
         score=_SCORES[score].format(**parts),
         per_document=_PER_DOCUMENT if ranking.max_per_document else "scored",
         **parts,
@@ -125,7 +125,7 @@ def ranking_sql(ranking: Ranking) -> tuple[str, dict[str, Any]]:
 
 
 def lexical_query_sql(ranking: Ranking) -> tuple[str, dict[str, Any]]:
-    """Return the statement of the choice of lexemes alone, and its parameters: it answers with the tsquery."""
+    """Return the statement that only chooses the lexemes, and its parameters; its result is the tsquery."""
     statement, parameters = ranking_sql(ranking)
     steps = statement[: statement.index("), weight AS MATERIALIZED")]
     reach = REACH * int(ranking.candidates)
@@ -146,7 +146,7 @@ def _lexical_leg(ranking: Ranking, parts: dict[str, Any]) -> str:
 
 @cache
 def _read(name: str) -> str:
-    """Return a statement of `sql/` without its comments, which PostgreSQL would parse with every search."""
+    """Return a statement of `sql/` without its comments, which PostgreSQL would otherwise parse for each search."""
     text = (Path(__file__).parent / "sql" / f"{name}.sql").read_text()
     lines = (line.partition("--")[0].rstrip() for line in text.splitlines())
     return "\n".join(line for line in lines if line)

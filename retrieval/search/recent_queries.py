@@ -1,18 +1,18 @@
-"""Questions that were asked of an index: the rooms above remember them, since this one keeps none."""
+"""Recent queries to an index, from sources that higher apps register: retrieval itself stores none."""
 
 from collections.abc import Callable
 
-Source = Callable[[int, int], list[str]]
+QuerySource = Callable[[int, int], list[str]]
 
-_sources: list[Source] = []
+_sources: list[QuerySource] = []
 
 
-def remembers_queries(function: Source) -> None:
-    """Take `function(index_id, limit)` for a source of the newest questions."""
+def register_query_source(function: QuerySource) -> None:
+    """Register `function(index_id, limit)`, which returns the newest queries to an index."""
     _sources.append(function)
 
 
 def recent_queries(index_id: int, limit: int) -> list[str]:
-    """Return the newest questions to an index, each once."""
+    """Return the newest queries to an index, without repetitions."""
     found = [query for source in _sources for query in source(index_id, limit)]
     return list(dict.fromkeys(found))[:limit]

@@ -1,4 +1,4 @@
-"""How many chunks a filter leaves, to choose between measuring all of them and the approximate indexes."""
+"""Decide between an exact scan and the approximate indexes, by how many chunks a filter leaves."""
 
 import hashlib
 
@@ -9,19 +9,19 @@ from common.validation import to_json
 from retrieval.search.filters import Conditions
 
 FEW = 15
-"""Up to so many times the square root of all chunks an exact scan is the faster one, and its recall is whole.
+"""An exact scan is faster, and has full recall, up to this many times the square root of the number of all chunks.
 
-Its work grows with the chunks that are left, that of reading the HNSW with how many must be skipped for each of
-them: a million chunks are worth the HNSW from 15,000, and 100,000 from 4,700.
+Its cost grows with the number of chunks that the filter leaves; the cost of the HNSW grows with how many chunks it must
+skip for each of them. With a million chunks the HNSW is faster from 15,000 left, with 100,000 from 4,700.
 """
 _SECONDS = 60
 
 
 def is_selective(generation_id: int, chunk_count: int, where: Conditions) -> bool:
-    """Return whether so few of the generation's chunks fulfil the conditions that all of them are measured.
+    """Return whether so few of the generation's chunks meet the conditions that an exact scan is faster.
 
-    The answer is cached for a minute: an old one costs time or, where it left a result short, an exact search after
-    it, never a hit.
+    The answer is cached for a minute. An outdated one costs time or, where the result is too short, an additional exact
+    search; it never loses a hit.
     """
     if not where.sql:
         return chunk_count <= FEW * chunk_count**0.5

@@ -1,4 +1,4 @@
-"""Sources: where files come from; one module for each kind."""
+"""Sources: list and fetch the files to ingest; one module for each kind of source."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ __all__ = ["Archive", "Entry", "Folder", "NotModified", "Sitemap", "Source", "So
 
 
 def open_source(location: str, *, allow_private: bool = False) -> Source:
-    """Return the source at a path or of a sitemap's URL; raise InvalidInput if there is none."""
+    """Return the source for a path or a sitemap's URL; raise InvalidInput if there is none."""
     if location.startswith(("http://", "https://")):
         return Sitemap(location, allow_private=allow_private)
     path = Path(location)

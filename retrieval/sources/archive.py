@@ -1,4 +1,4 @@
-"""A zip archive: nothing is unpacked to disk, and no more into memory than one file of it."""
+"""Read files from a zip archive, without unpacking to disk and with one file in memory at a time."""
 
 import stat
 import zipfile
@@ -9,7 +9,7 @@ from typing import IO
 
 from django.conf import settings
 
-from retrieval.readers import SourceFile, Unreadable, is_readable
+from retrieval.readers import FetchedFile, Unreadable, is_readable
 from retrieval.sources.entries import Entry, SourceUnavailable
 
 _MAX_RATIO = 200
@@ -18,33 +18,37 @@ _ENCRYPTED = 1
 
 
 class Archive:
+    """The members of a zip archive, as a source."""
+
     def __init__(self, file: Path | IO[bytes], prefix: str = "") -> None:
         self.location = str(file.resolve()) if isinstance(file, Path) else ""
         self.prefix = f"{prefix}/" if prefix else ""
         self._file = file
 
     def entries(self) -> Iterator[Entry]:
-        """Yield the readable members in order; raise SourceUnavailable if the whole is broken or too large."""
+        """Yield the readable members in order; raise SourceUnavailable if the archive is broken or too large."""
         with self._opened() as archive:
-            members = sorted((each for each in archive.infolist() if not each.is_dir()), key=lambda each: each.filename)
+            members = sorted(
+                (member for member in archive.infolist() if not member.is_dir()), key=lambda member: member.filename
+            )
             if len(members) > settings.FABRA_ARCHIVE_MAX_FILES:
                 raise SourceUnavailable(
                     f"The archive has {len(members):,} files, and the limit is {settings.FABRA_ARCHIVE_MAX_FILES:,}."
                 )
-            total = sum(each.file_size for each in members)
+            total = sum(member.file_size for member in members)
             if total > settings.FABRA_ARCHIVE_MAX_BYTES:
                 raise SourceUnavailable(
                     f"The archive has {total:,} bytes when unpacked, and the limit is "
                     f"{settings.FABRA_ARCHIVE_MAX_BYTES:,}."
                 )
-            for name in dict.fromkeys(each.filename for each in members):
+            for name in dict.fromkeys(member.filename for member in members):
                 parts = name.split("/")
                 if any(part.startswith(".") and part.strip(".") for part in parts) or parts[0] == "__MACOSX":
                     continue
                 if is_readable(name) or name.lower().endswith(".zip"):
                     yield Entry(path=self.prefix + _shown(name), refused=_refused(archive.getinfo(name)))
 
-    def fetch(self, path: str, validators: dict[str, str] | None = None) -> SourceFile:
+    def fetch(self, path: str, validators: dict[str, str] | None = None) -> FetchedFile:
         name = path.removeprefix(self.prefix)
         try:
             with self._opened() as archive:
@@ -65,7 +69,7 @@ class Archive:
             raise Unreadable(f"the archive is broken here ({type(error).__name__})") from None
         if len(content) > settings.FABRA_FILE_MAX_BYTES:
             raise Unreadable(f"more bytes than the limit, {settings.FABRA_FILE_MAX_BYTES:,}")
-        return SourceFile(path=path, content=content)
+        return FetchedFile(path=path, content=content)
 
     def _opened(self) -> zipfile.ZipFile:
         try:
@@ -75,7 +79,7 @@ class Archive:
 
 
 def split_path(path: str) -> tuple[str, str]:
-    """Return (archive, member) of a path that leads into an archive, else ("", path)."""
+    """Return (archive, member) of a path within an archive, else ("", path)."""
     head, found, tail = path.partition(".zip/")
     return (f"{head}.zip", tail) if found else ("", path)
 
@@ -99,4 +103,4 @@ def _refused(member: zipfile.ZipInfo) -> str:
 
 
 def _shown(name: str) -> str:
-    return "".join(sign if sign.isprintable() else "�" for sign in name)[:1000]
+    return "".join(char if char.isprintable() else "�" for char in name)[:1000]

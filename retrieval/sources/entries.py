@@ -1,11 +1,11 @@
-"""What a source gives: the entries it lists, and the file of each."""
+"""The protocol of sources, and the entries that they list."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
 from common.errors import Unavailable
-from retrieval.readers import SourceFile
+from retrieval.readers import FetchedFile
 
 
 class SourceUnavailable(Unavailable):
@@ -15,26 +15,30 @@ class SourceUnavailable(Unavailable):
 
 
 class NotModified(Exception):
-    """The file is as it was."""
+    """The file has not changed since its validators were returned."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
+    """A file that a source lists."""
+
     path: str
-    """Below the source, with slashes; unique within it."""
+    """Relative to the source, with slashes; unique within it."""
     refused: str = ""
-    """Why it will not be read; its bytes were not looked at."""
+    """Why it will not be read, decided without reading its content; empty if it will be."""
 
 
 class Source(Protocol):
+    """A collection of files to ingest."""
+
     location: str
-    """Where it is: what it is called unless it is given a name."""
+    """Its path or URL, which is also its name by default."""
 
     def entries(self) -> Iterator[Entry]:
-        """Yield what is there; raise SourceUnavailable if that cannot be said."""
+        """Yield the entries; raise SourceUnavailable if they cannot be listed."""
 
-    def fetch(self, path: str, validators: dict[str, str] | None = None) -> SourceFile:
-        """Return a file; raise Unreadable with the reason, also for one that is too large.
+    def fetch(self, path: str, validators: dict[str, str] | None = None) -> FetchedFile:
+        """Return a file; raise Unreadable with the reason, also for a file that is too large.
 
-        Raise NotModified if it is as it was when its `validators` came with it.
+        Raise NotModified if the file has not changed since it was fetched with these `validators`.
         """

@@ -1,23 +1,25 @@
-"""A folder, or one file; archives in it are looked into."""
+"""Read the files of a folder, or a single file; the members of archives are included."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 from django.conf import settings
 
-from retrieval.readers import SourceFile, Unreadable, is_readable
+from retrieval.readers import FetchedFile, Unreadable, is_readable
 from retrieval.sources.archive import Archive, split_path
 from retrieval.sources.entries import Entry, SourceUnavailable
 
 
 class Folder:
+    """The files of a folder, or one file, as a source."""
+
     def __init__(self, path: Path) -> None:
         self.root = path.resolve() if path.is_dir() else path.resolve().parent
         self.only = None if path.is_dir() else path.resolve()
         self.location = str(path.resolve())
 
     def entries(self) -> Iterator[Entry]:
-        """Yield the readable files in order; hidden ones are left out."""
+        """Yield the readable files in order, without hidden ones."""
         found = [self.only] if self.only else sorted(self.root.rglob("*"))
         for file in found:
             path = file.relative_to(self.root)
@@ -29,12 +31,12 @@ class Folder:
                 refused = "" if file.resolve().is_relative_to(self.root) else "a link out of the folder"
                 yield Entry(path=path.as_posix(), refused=refused)
 
-    def fetch(self, path: str, validators: dict[str, str] | None = None) -> SourceFile:
-        archive, inner = split_path(path)
+    def fetch(self, path: str, validators: dict[str, str] | None = None) -> FetchedFile:
+        archive, _inner = split_path(path)
         if archive and (self.root / archive).is_file():
             return Archive(self.root / archive, prefix=archive).fetch(path)
         file = self.root / path
-        return SourceFile(path=path, content=_read(file))
+        return FetchedFile(path=path, content=_read(file))
 
     def _entries_of_archive(self, file: Path, path: str) -> Iterator[Entry]:
         try:
@@ -55,6 +57,6 @@ def _read(file: Path) -> bytes:
 
 
 def check_size(size: int) -> None:
-    """Raise Unreadable for a file that is larger than any may be."""
+    """Raise Unreadable for a file larger than FABRA_FILE_MAX_BYTES."""
     if size > settings.FABRA_FILE_MAX_BYTES:
         raise Unreadable(f"{size:,} bytes, and the limit is {settings.FABRA_FILE_MAX_BYTES:,}")

@@ -1,4 +1,4 @@
-"""The pages of a sitemap: of its own host, as robots.txt allows, and none that lies in a private network."""
+"""Fetch the pages of a sitemap: only from its own host, as robots.txt allows, and not from private addresses."""
 
 import gzip
 import io
@@ -17,7 +17,7 @@ from defusedxml import DefusedXmlException, ElementTree
 from django.conf import settings
 
 from common.errors import InvalidInput
-from retrieval.readers import SourceFile, Unreadable
+from retrieval.readers import FetchedFile, Unreadable
 from retrieval.sources.entries import Entry, NotModified, SourceUnavailable
 
 _AGENT = "fabra-ingestion"
@@ -30,10 +30,12 @@ _MAX_PAGES = 50_000
 
 
 class _Refused(Exception):
-    """The address is not asked."""
+    """The address is not requested."""
 
 
 class Sitemap:
+    """The pages that a sitemap lists, as a source; raise InvalidInput for an address that is not http or https."""
+
     def __init__(self, url: str, *, allow_private: bool = False) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -47,29 +49,32 @@ class Sitemap:
         self._robots: RobotFileParser | None = None
 
     def entries(self) -> Iterator[Entry]:
-        """Yield the pages that the sitemap, and those it names, list; a page of another host is refused."""
-        todo, seen, pages = [self.location], {self.location}, set()
-        while todo:
-            root = self._sitemap(todo.pop(0))
-            for place in root.iter():
-                if not isinstance(place.tag, str) or place.tag.rpartition("}")[2] != "loc" or not place.text:
+        """Yield the pages of the sitemap and its nested sitemaps; a page of another host is refused.
+
+        Raise SourceUnavailable if a sitemap or robots.txt cannot be read.
+        """
+        pending, seen, pages = [self.location], {self.location}, set()
+        while pending:
+            root = self._sitemap(pending.pop(0))
+            for element in root.iter():
+                if not isinstance(element.tag, str) or element.tag.rpartition("}")[2] != "loc" or not element.text:
                     continue
-                url = urljoin(self.location, place.text.strip())
+                url = urljoin(self.location, element.text.strip())
                 if root.tag.rpartition("}")[2] == "sitemapindex":
                     if url not in seen and len(seen) < _MAX_SITEMAPS and not self._reason(url):
                         seen.add(url)
-                        todo.append(url)
+                        pending.append(url)
                 elif url not in pages:
                     pages.add(url)
                     if len(pages) > _MAX_PAGES:
                         raise SourceUnavailable(f"The sitemap has more than {_MAX_PAGES:,} pages.")
                     yield Entry(path=url[:2000], refused=self._reason(url))
 
-    def fetch(self, path: str, validators: dict[str, str] | None = None) -> SourceFile:
+    def fetch(self, path: str, validators: dict[str, str] | None = None) -> FetchedFile:
         if reason := self._reason(path):
             raise Unreadable(reason)
-        asked = {"etag": "If-None-Match", "last-modified": "If-Modified-Since"}
-        headers = {asked[name]: value for name, value in (validators or {}).items() if name in asked}
+        request_headers = {"etag": "If-None-Match", "last-modified": "If-Modified-Since"}
+        headers = {request_headers[k]: value for k, value in (validators or {}).items() if k in request_headers}
         try:
             answer, content = self._get(path, settings.FABRA_FILE_MAX_BYTES, headers)
         except _Refused as error:
@@ -80,16 +85,16 @@ class Sitemap:
             raise NotModified
         if answer.status_code != httpx.codes.OK:
             raise Unreadable(f"HTTP {answer.status_code}")
-        return SourceFile(
+        return FetchedFile(
             path=urlsplit(path).path.strip("/") or "index",
             content=content,
             url=path,
             content_type=answer.headers.get("content-type", "text/html"),
-            validators={name: answer.headers[name] for name in asked if name in answer.headers},
+            validators={name: answer.headers[name] for name in request_headers if name in answer.headers},
         )
 
     def _reason(self, url: str) -> str:
-        """Return why a page is not asked for: it is another host's, or robots.txt forbids it."""
+        """Return why a page is not requested: it is on another host, or robots.txt forbids it; else ""."""
         parts = urlsplit(url)
         if (parts.scheme, parts.netloc.lower()) != self._origin:
             return "of another host"
@@ -122,9 +127,9 @@ class Sitemap:
             raise SourceUnavailable(f"{url} is no sitemap ({type(error).__name__}).") from None
 
     def _get(self, url: str, max_bytes: int, headers: dict[str, str] | None = None) -> tuple[httpx.Response, bytes]:
-        """Ask for a page, following redirects within its host; raise _Refused for what is too large or forbidden."""
+        """Request a page, following redirects within its host; raise _Refused if it is too large or forbidden."""
         for _ in range(_REDIRECTS):
-            with self._asked(url, headers or {}) as answer:
+            with self._request(url, headers or {}) as answer:
                 if answer.has_redirect_location:
                     url = urljoin(url, answer.headers.get("location", ""))
                     continue
@@ -139,8 +144,8 @@ class Sitemap:
         raise _Refused("too many redirects")
 
     @contextmanager
-    def _asked(self, url: str, headers: dict[str, str]) -> Iterator[httpx.Response]:
-        """Ask the address that was checked, not the name again: between two look-ups a name may change."""
+    def _request(self, url: str, headers: dict[str, str]) -> Iterator[httpx.Response]:
+        """Connect to the address that was checked, since a second look-up of the name may return another address."""
         parts = httpx.URL(url)
         if (parts.scheme, parts.netloc.decode().lower()) != self._origin:
             raise _Refused("it leads to another host")
@@ -158,9 +163,9 @@ class Sitemap:
             found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError):
             raise _Refused(f"{host} is not known") from None
-        addresses = [str(each[4][0]) for each in found]
+        addresses = [str(entry[4][0]) for entry in found]
         if not self._allow_private and any(
-            not ipaddress.ip_address(each.split("%")[0]).is_global for each in addresses
+            not ipaddress.ip_address(address.split("%")[0]).is_global for address in addresses
         ):
             raise _Refused(f"{host} is a private address; --allow-private asks it all the same")
         return addresses[0]

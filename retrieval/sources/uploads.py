@@ -1,35 +1,37 @@
-"""Files that somebody uploaded for a run; they lie in the database, where every worker can read them."""
+"""Read the files that were uploaded for a run; they are stored in the database, where every worker can read them."""
 
 import io
 from collections.abc import Iterator
 
 from retrieval.models import IngestionRun
-from retrieval.readers import SourceFile, Unreadable
+from retrieval.readers import FetchedFile, Unreadable
 from retrieval.sources.archive import Archive
 from retrieval.sources.entries import Entry
 from retrieval.sources.folder import check_size
 
 
 class Uploads:
+    """The uploaded files of a run, as a source."""
+
     def __init__(self, run: IngestionRun) -> None:
         self.location = ""
         self._run = run
         self._archives: dict[str, Archive] = {}
 
     def entries(self) -> Iterator[Entry]:
-        """Yield the files, and those in the archives; the only archive's are not put below its name."""
+        """Yield the files and the members of archives; a single archive's name is not part of the paths."""
         for name in self._names():
             if name.lower().endswith(".zip"):
                 yield from self._archive(name).entries()
             else:
                 yield Entry(path=name)
 
-    def fetch(self, path: str, validators: dict[str, str] | None = None) -> SourceFile:
+    def fetch(self, path: str, validators: dict[str, str] | None = None) -> FetchedFile:
         names = self._names()
         if path in names:
             content = self._content(path)
             check_size(len(content))
-            return SourceFile(path=path, content=content)
+            return FetchedFile(path=path, content=content)
         for name in names:
             archive = self._archive(name) if name.lower().endswith(".zip") else None
             if archive and path.startswith(archive.prefix):

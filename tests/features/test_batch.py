@@ -8,7 +8,7 @@ from asgiref.sync import async_to_sync
 
 from common.errors import DefinitionError
 from contexts.store import FeatureStore
-from features.compute import _MOST_CALLS
+from features.compute import _MAX_CALLS
 from features.errors import FeatureComputeError
 from features.models import FeatureValue, KnownEntity
 from features.registry import entity, feature
@@ -127,7 +127,7 @@ def test_a_source_that_is_down_is_not_asked_for_each_key(Bee: type) -> None:  # 
     calls = declare(Bee, answer, batch_size=500)
     run = async_to_sync(store.materialize)("flights", [f"b{n}" for n in range(500)])
     assert (run.state, run.failed) == ("failed", 500)
-    assert len(calls) <= _MOST_CALLS
+    assert len(calls) <= _MAX_CALLS
 
 
 def test_one_bad_batch_does_not_stop_the_others(Bee: type) -> None:  # noqa: N803

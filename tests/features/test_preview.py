@@ -23,7 +23,7 @@ from features.models import (
     MaterializationRun,
     OnlineRepair,
 )
-from features.preview import try_feature
+from features.preview import preview_feature
 from features.registry import entity, feature, features
 from tests.conftest import PREFIX
 
@@ -46,7 +46,7 @@ def traces_left() -> dict[str, Any]:
     keys = sorted(client.scan_iter(f"{PREFIX}:*", count=1000))
     client.close()
     models = (FeatureValue, KnownEntity, MaterializationRun, OnlineRepair, Event)
-    return {"redis": keys, "flights": dict(single_flight._flights)} | {
+    return {"redis": keys, "in_flight": dict(single_flight._in_flight)} | {
         each.__name__: each.objects.count() for each in models
     }
 
@@ -76,9 +76,9 @@ def test_nothing_is_left_also_not_of_what_the_function_reads_and_writes(Fox: typ
         return record_event(AxiomEvent(event_type="seen", entity_id=fox_id, payload={}), Event.Source.API)[0].event_id
 
     before = traces_left()
-    trial = try_feature(features["fitness"], "red")
+    trial = preview_feature(features["fitness"], "red")
     assert (trial.value, trial.error, trial.duration_ms > 0) == (2.25, "", True)
-    assert try_feature(features["eventful"], "red").value
+    assert preview_feature(features["eventful"], "red").value
     assert calls == ["age", "weight"]
     assert traces_left() == before
     assert async_to_sync(store.get_feature)("fitness", "red") == 2.25  # for real, it stores
@@ -100,7 +100,7 @@ def test_a_stale_value_is_read_and_not_recomputed_behind(Fox: type) -> None:  # 
     async_to_sync(store.set_feature)("age", "red", 7, datetime.fromisoformat("2026-01-01T00:00:00+00:00"))
     FeatureValue.objects.update(event_timestamp=datetime.now().astimezone())
     before = traces_left()
-    try_feature(features["older"], "red")
+    preview_feature(features["older"], "red")
     assert traces_left() == before
 
 
@@ -109,11 +109,11 @@ def test_an_error_comes_with_its_traceback(Fox: type) -> None:  # noqa: N803
     def broken(fox_id: str) -> int:
         raise LookupError(f"no fox {fox_id}")
 
-    trial = try_feature(features["broken"], "red")
+    trial = preview_feature(features["broken"], "red")
     assert (trial.value, trial.error) == (None, "LookupError: no fox red")
     assert "in broken" in trial.traceback
     with pytest.raises(InvalidInput):
-        try_feature(features["broken"], "")
+        preview_feature(features["broken"], "")
 
 
 def test_a_triggered_feature_gets_an_event(Fox: type) -> None:  # noqa: N803
@@ -121,7 +121,7 @@ def test_a_triggered_feature_gets_an_event(Fox: type) -> None:  # noqa: N803
     def sightings(fox_id: str, event: AxiomEvent) -> Any:
         return [event.event_type, event.entity_id, event.payload["where"]]
 
-    assert try_feature(features["sightings"], "red", payload={"where": "wood"}).value == ["seen", "red", "wood"]
+    assert preview_feature(features["sightings"], "red", payload={"where": "wood"}).value == ["seen", "red", "wood"]
 
 
 def page(client: Client, name: str, action: str, **data: str) -> Any:

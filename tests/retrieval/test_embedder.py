@@ -61,7 +61,7 @@ class SlowFirstRun:
     def query_embed(self, texts: list[str], **options: Any) -> Any:
         self.batches.append(texts)
         if len(self.batches) == 1:
-            wait_until(lambda: len(self._embedder._asked) == self._others)
+            wait_until(lambda: len(self._embedder._waiting) == self._others)
         if "refuse" in texts:
             raise RuntimeError("refused")
         return self._real.query_embed(texts, **options)

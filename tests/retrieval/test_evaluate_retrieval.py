@@ -278,10 +278,10 @@ DOCUMENTS = [beir.CorpusDocument(id="a", title="A", text="Text.")]
 
 def test_a_question_needs_a_relevant_document() -> None:
     qrels = {"1": {"a": 0}, "2": {"a": 1}, "3": {"a": 1}}
-    questions = benchmark.questions_of({"1": "one", "2": "two"}, qrels, DOCUMENTS)
+    questions = benchmark.judged_queries({"1": "one", "2": "two"}, qrels, DOCUMENTS)
     assert [question.id for question in questions] == ["2"]
     with pytest.raises(InvalidInput):
-        benchmark.questions_of({}, {}, DOCUMENTS)
+        benchmark.judged_queries({}, {}, DOCUMENTS)
 
 
 @pytest.mark.django_db(transaction=True)
@@ -290,7 +290,7 @@ def test_a_question_that_is_a_document_itself_does_not_find_itself(put: Any) -> 
         put(name, f"Cats purr at night, says author {name}.")
 
     def found(grades: dict[str, int]) -> list[str]:
-        question = benchmark.Question(id="1", text="Cats purr at night, says author 1.", grades=grades)
+        question = benchmark.JudgedQuery(id="1", text="Cats purr at night, says author 1.", grades=grades)
         return benchmark._documents("docs", question, "hybrid", 2)[0]
 
     assert sorted(found({"2": 1})) == ["2", "3"]
@@ -304,6 +304,6 @@ def test_long_documents_leave_room_for_others(monkeypatch: Any) -> None:
     rows = [("long", long), ("a", "A cat sleeps."), ("b", "Dogs bark at cats.")]
     with temporary_index.own_index() as name:
         temporary_index.fill(name, [beir.CorpusDocument(id=each, title=each, text=text) for each, text in rows])
-        question = benchmark.Question(id="1", text="cats purr at night", grades={"a": 1})
+        question = benchmark.JudgedQuery(id="1", text="cats purr at night", grades={"a": 1})
         found, _ = benchmark._documents(name, question, "semantic", 3)
     assert sorted(found) == ["a", "b", "long"]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from retrieval.readers import SourceFile, Unreadable, isolation, read
+from retrieval.readers import FetchedFile, Unreadable, isolation, read
 from retrieval.sources import Archive, Folder, SourceUnavailable
 from tests.processes import PROJECT, test_environment
 from tests.retrieval.files import docx, paragraph, pdf, zipped
@@ -24,7 +24,7 @@ LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
 def reason(path: str, content: str | bytes) -> str:
     raw = content.encode() if isinstance(content, str) else content
     with pytest.raises(Unreadable) as caught:
-        list(read(SourceFile(path=path, content=raw)))
+        list(read(FetchedFile(path=path, content=raw)))
     return str(caught.value)
 
 
@@ -65,8 +65,8 @@ def test_a_hostile_file_is_refused_with_a_reason(path: str, content: str | bytes
 )
 def test_a_page_nested_without_end_ends_its_reader_at_worst(content: str) -> None:
     with suppress(Unreadable):
-        list(read(SourceFile(path="a.html", content=content.encode())))
-    [after] = read(SourceFile(path="b.html", content=b"<p>Next."))
+        list(read(FetchedFile(path="a.html", content=content.encode())))
+    [after] = read(FetchedFile(path="b.html", content=b"<p>Next."))
     assert after.text == "Next."
 
 
@@ -74,7 +74,7 @@ def test_a_reader_that_takes_too_long_is_ended(monkeypatch: Any) -> None:
     monkeypatch.setattr(isolation, "TIMEOUT_S", 0.01)
     assert "took longer than" in reason("a.html", "<p>x</p>" * 20_000)
     monkeypatch.undo()
-    [after] = read(SourceFile(path="a.html", content=b"<p>x"))
+    [after] = read(FetchedFile(path="a.html", content=b"<p>x"))
     assert after.text == "x"
 
 

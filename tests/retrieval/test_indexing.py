@@ -210,13 +210,13 @@ def test_a_build_takes_the_memory_that_the_graph_needs(put: Any, monkeypatch: py
     generation = Generation.objects.get()
     with connection.cursor() as cursor:
         cursor.execute("SET maintenance_work_mem = '1MB'")
-        hnsw._take_memory(cursor, generation)
+        hnsw._raise_memory_limit(cursor, generation)
         assert _setting(cursor, "maintenance_work_mem") == "1MB", "more than one chunk needs"
         monkeypatch.setattr(hnsw, "M", 10**6)
-        hnsw._take_memory(cursor, generation)
+        hnsw._raise_memory_limit(cursor, generation)
         assert _setting(cursor, "maintenance_work_mem") == "31251kB"
         monkeypatch.setattr(hnsw, "M", 10**9)
-        hnsw._take_memory(cursor, generation)
+        hnsw._raise_memory_limit(cursor, generation)
         assert _setting(cursor, "maintenance_work_mem") == _setting(cursor, "shared_buffers")
         cursor.execute("RESET maintenance_work_mem")
 

@@ -18,7 +18,7 @@ from retrieval.indexing.bulk import Draft, index_in_bulk
 from retrieval.indexing.document_input import IndexResult
 from retrieval.indexing.documents import delete_document, index_document
 from retrieval.ingestion.runs import RunOptions, open_run, open_upload
-from retrieval.ingestion.work import work_at
+from retrieval.ingestion.work import execute_run
 from retrieval.models import Chunk, Document, Index, IngestionFile, IngestionRun, SourceDocument
 from retrieval.sources import Folder
 from tests.processes import Processes, wait_until
@@ -267,14 +267,14 @@ def test_workers_share_a_run(many: Path) -> None:
     def work(_: int) -> set[str]:
         try:
             mine: set[str] = set()
-            work_at(run.pk, on_file=lambda file: mine.add(file.path))
+            execute_run(run.pk, on_file=lambda file: mine.add(file.path))
             return mine
         finally:
             connection.close()
 
     with ThreadPoolExecutor(3) as pool:
         shares = list(pool.map(work, range(3)))
-    while not work_at(run.pk):
+    while not execute_run(run.pk):
         pass
     assert sum(map(len, shares)) == 120 and len(set.union(*shares)) == 120
     assert sum(bool(share) for share in shares) > 1
@@ -310,10 +310,10 @@ def test_an_upload_that_waited_takes_nothing_newer_back(embedder: Any) -> None:
     run = open_upload("docs", [("a.md", b"Uploaded text.")], RunOptions(), source="upload", started_by="ann")
     embedder.failure = EmbedderUnavailable
     with pytest.raises(EmbedderUnavailable):
-        work_at(run.pk)
+        execute_run(run.pk)
     embedder.failure = None
     index_document("docs", "a", "Newer text.", audience=["staff"], occurred_at=timezone.now())
-    assert work_at(run.pk)
+    assert execute_run(run.pk)
     document = Document.objects.get()
     assert (document.text, document.audience) == ("Newer text.", ["staff"])
     assert not SourceDocument.objects.exists()

@@ -18,7 +18,7 @@ from retrieval.generations import hnsw
 from retrieval.indexing.documents import delete_document, index_document
 from retrieval.models import Chunk, Generation, Index, LexemeCount
 from retrieval.search.execute import search_plain
-from retrieval.search.lexemes import crowded_generations, lexical_text, merge_counts
+from retrieval.search.lexemes import generations_to_merge, lexical_text, merge_counts
 from retrieval.search.ranking import depth
 
 WORDS = ["anchor", "buoy", "cargo", "dock", "engine", "ferry", "gull", "harbour", "island", "jetty", "keel", "lagoon"]
@@ -116,9 +116,9 @@ def test_the_counts_follow_every_change_and_their_merge_changes_no_hit(plain_ind
 def test_only_crowded_counts_are_merged(plain_index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(texts(2))
     generation = Generation.objects.get()
-    assert crowded_generations() == []
+    assert generations_to_merge() == []
     monkeypatch.setattr("retrieval.search.lexemes._MERGE_AFTER", 3)
-    assert crowded_generations() == [generation.pk]
+    assert generations_to_merge() == [generation.pk]
 
 
 @pytest.mark.django_db(transaction=True)
@@ -189,7 +189,7 @@ def test_two_common_words_come_before_the_rarest_one(plain_index: Index, monkeyp
     with CaptureQueriesContext(connection) as queries:
         hits = search_plain("docs", "anchor buoy cargo", 1, mode="lexical").hits
     assert [hit.document_id for hit in hits] == ["both"]
-    assert sum("WITH question" in each["sql"] for each in queries) == 1, "it took an exact search to find it"
+    assert sum("WITH query" in each["sql"] for each in queries) == 1, "it took an exact search to find it"
 
 
 @pytest.mark.django_db(transaction=True)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from retrieval.evaluation import beir, temporary_index
-from retrieval.evaluation.benchmark import measure, questions_of
+from retrieval.evaluation.benchmark import judged_queries, measure
 
 _DOCUMENTS = 60
 _QUESTIONS = 60
@@ -22,7 +22,7 @@ def test_the_fusion_is_as_good_as_its_better_leg(shared_data: Any, monkeypatch: 
         each: grades for each, grades in beir.read_qrels(folder / "qrels" / "test.tsv").items() if ids >= set(grades)
     }
     queries = beir.read_queries(folder / "queries.jsonl")
-    questions = questions_of(queries, qrels, documents)[:: len(qrels) // _QUESTIONS]
+    questions = judged_queries(queries, qrels, documents)[:: len(qrels) // _QUESTIONS]
     monkeypatch.setattr("retrieval.evaluation.benchmark._TIMED", 5)
     with temporary_index.own_index() as name:
         assert temporary_index.fill(name, documents) == []

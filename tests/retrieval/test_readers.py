@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from retrieval.readers import Options, SourceDocument, SourceFile, Unreadable, read
+from retrieval.readers import FetchedFile, Options, ReadDocument, Unreadable, read
 from tests.retrieval.files import docx, paragraph, pdf
 
 PAGE = """<!DOCTYPE html><html lang="en"><head><title>Reset your password - Acme Help</title>
@@ -22,14 +22,14 @@ PAGE = """<!DOCTYPE html><html lang="en"><head><title>Reset your password - Acme
 </body></html>"""
 
 
-def one(path: str, content: str | bytes, **options: Any) -> SourceDocument:
+def one(path: str, content: str | bytes, **options: Any) -> ReadDocument:
     (found,) = many(path, content, **options)
     return found
 
 
-def many(path: str, content: str | bytes, **options: Any) -> list[SourceDocument]:
+def many(path: str, content: str | bytes, **options: Any) -> list[ReadDocument]:
     raw = content.encode() if isinstance(content, str) else content
-    return list(read(SourceFile(path=path, content=raw), Options(**options)))
+    return list(read(FetchedFile(path=path, content=raw), Options(**options)))
 
 
 def test_html_keeps_its_text_and_loses_its_surroundings() -> None:

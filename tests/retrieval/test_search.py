@@ -89,7 +89,7 @@ def test_only_a_search_without_filters_keeps_its_plan() -> None:
         with connection.cursor() as cursor:
             cursor.execute(
                 "SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE %s",
-                [f"%WITH question%generation_id = {generation} %"],
+                [f"%WITH query%generation_id = {generation} %"],
             )
             return int(cursor.fetchone()[0])
 

@@ -13,15 +13,15 @@ from django.utils.dateparse import parse_date, parse_datetime
 
 from common.admin.html import duration
 from common.errors import FabraError
-from features.materialization.requests import WAIT_S, ask_for_run
-from features.materialization.runs import work_off
+from features.materialization.requests import WAIT_S, request_run
+from features.materialization.runs import execute_run
 from features.models import MaterializationRun
 
-_LOOK_S = 0.5
+_UPDATE_S = 0.5
 _LINE_EVERY_S = 5.0
 _BAR_CHARS = 30
-_RATE_OVER = 20
-"""Looks that the rate is taken over."""
+_RATE_SAMPLES = 20
+"""The number of recent updates from which the rate is computed."""
 
 
 class Command(BaseCommand):
@@ -36,22 +36,22 @@ class Command(BaseCommand):
             "--every",
             help="Backfill: compute as of each such moment of the range (such as 1h). Without: load the range online.",
         )
-        parser.add_argument("--resume", type=int, metavar="RUN", help="Go on with a run where it is.")
+        parser.add_argument("--resume", type=int, metavar="RUN", help="Continue a run where it stopped.")
 
     def handle(self, *args: Any, **options: Any) -> None:
         run = self._run(options)
-        screen = Screen(run.pk, self.stdout)
+        display = ProgressDisplay(run.pk, self.stdout)
         try:
-            with screen:
-                work_off(run.pk, wait_s=WAIT_S)
+            with display:
+                execute_run(run.pk, wait_s=WAIT_S)
         except KeyboardInterrupt:
             MaterializationRun.objects.filter(pk=run.pk).stop()
             raise CommandError(
                 f"Stopped; go on with: manage.py materialize --resume {run.pk}", returncode=130
             ) from None
         run.refresh_from_db()
-        for each in run.errors[:5]:
-            self.stderr.write(f"{each.get('entity_key', '')}: {each['error']}")
+        for error in run.errors[:5]:
+            self.stderr.write(f"{error.get('entity_key', '')}: {error['error']}")
         if run.state != MaterializationRun.State.DONE:
             raise CommandError(f"The run {run} is {run.state}.")
 
@@ -68,25 +68,25 @@ class Command(BaseCommand):
         if not options["feature"]:
             raise CommandError("Name a feature, or a run to --resume.")
         try:
-            return ask_for_run(
+            return request_run(
                 options["feature"], options["entity_ids"], options["start"], options["end"], options["every"]
             )
         except FabraError as error:
             raise CommandError(str(error)) from None
 
 
-class Screen:
-    """Tells how far a run is while the main thread works at it: a bar on a terminal, else a line now and then."""
+class ProgressDisplay:
+    """Shows the progress of a run while the main thread executes it: a bar on a terminal, else lines."""
 
     def __init__(self, run_id: int, out: Any) -> None:
         self.run_id, self.out = run_id, out
         self.is_terminal = sys.stdout.isatty()
         self._is_over = Event()
-        self._looks: deque[tuple[float, int]] = deque(maxlen=_RATE_OVER)
+        self._samples: deque[tuple[float, int]] = deque(maxlen=_RATE_SAMPLES)
         self._thread = Thread(target=self._watch, daemon=True)
 
     def __enter__(self) -> None:
-        self._line(MaterializationRun.objects.get(pk=self.run_id))  # where the rate is counted from
+        self._line(MaterializationRun.objects.get(pk=self.run_id))  # the first sample of the rate
         self._thread.start()
 
     def __exit__(self, *args: Any) -> None:
@@ -96,7 +96,7 @@ class Screen:
 
     def _watch(self) -> None:
         try:
-            while not self._is_over.wait(_LOOK_S if self.is_terminal else _LINE_EVERY_S):
+            while not self._is_over.wait(_UPDATE_S if self.is_terminal else _LINE_EVERY_S):
                 self._show()
         finally:
             connection.close()
@@ -111,8 +111,8 @@ class Screen:
             self.out.write(line)
 
     def _line(self, run: MaterializationRun) -> str:
-        self._looks.append((time.monotonic(), run.worked))
-        (first_at, first), (last_at, last) = self._looks[0], self._looks[-1]
+        self._samples.append((time.monotonic(), run.worked))
+        (first_at, first), (last_at, last) = self._samples[0], self._samples[-1]
         rate = (last - first) / (last_at - first_at) if last_at > first_at else 0.0
         if run.is_finished and run.started_at:
             seconds = ((run.finished_at or timezone.now()) - run.started_at).total_seconds()
@@ -129,7 +129,7 @@ class Screen:
 
 
 def _moment(text: str) -> datetime:
-    """Return a moment; without a timezone it is UTC."""
+    """Parse a moment; without a timezone it is UTC. Raise ArgumentTypeError."""
     try:
         day = parse_date(text)
         moment = datetime(day.year, day.month, day.day) if day else parse_datetime(text)  # noqa: DTZ001

@@ -3,12 +3,12 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from common.termination import stopped_as_by_ctrl_c
-from retrieval.ingestion.work import work_at
+from retrieval.ingestion.work import execute_run
 from retrieval.models import IngestionRun
 
 
 class Command(BaseCommand):
-    help = "Work at an unfinished ingestion run, beside whoever else does; several may run at once."
+    help = "Execute an unfinished ingestion run, together with other workers; several may run at once."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("run", type=int)
@@ -18,6 +18,6 @@ class Command(BaseCommand):
             raise CommandError(f"There is no run {run}.")
         try:
             with stopped_as_by_ctrl_c():
-                work_at(run)
+                execute_run(run)
         except KeyboardInterrupt:
             raise CommandError("Interrupted.", returncode=130) from None

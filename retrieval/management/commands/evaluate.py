@@ -50,7 +50,7 @@ class Command(BaseCommand):
         run.refresh_from_db()
         if run.state != EvaluationRun.State.DONE:
             raise CommandError(f"{run} is {run.state}. {run.error}", returncode=_COULD_NOT)
-        missed = [each for each in run.outcomes.all() if each.metrics[options["metric"]] < 1]
+        missed = [outcome for outcome in run.outcomes.all() if outcome.metrics[options["metric"]] < 1]
         if options["json"]:
             self.stdout.write(json.dumps(_to_dict(run, missed), ensure_ascii=False, indent=2))
         else:
@@ -71,14 +71,14 @@ class Command(BaseCommand):
         self.stderr.write(f"{added} golden questions added, {changed} changed.")
 
     def _print(self, run: EvaluationRun, missed: list[EvaluationOutcome]) -> None:
-        for each in missed:
-            self.stdout.write(self.style.WARNING(each.question))
-            self.stdout.write(f"  expected  {each.expected}")
-            self.stdout.write(f"  found at  {each.rank or 'no place'}" + f" ({each.error})" * bool(each.error))
-            for place, hit in enumerate(each.found, 1):
+        for outcome in missed:
+            self.stdout.write(self.style.WARNING(outcome.question))
+            self.stdout.write(f"  expected  {outcome.expected}")
+            self.stdout.write(f"  found at  {outcome.rank or 'no place'}" + f" ({outcome.error})" * bool(outcome.error))
+            for rank, hit in enumerate(outcome.found, 1):
                 where = " > ".join(part for part in (hit["title"], hit["heading_path"]) if part)
                 mark = "✓" if hit["is_right"] else "~" if hit["is_expected_document"] else " "
-                self.stdout.write(f"  {mark} {place}. {hit['score']:.3f}  {hit['document_id']}  {where}")
+                self.stdout.write(f"  {mark} {rank}. {hit['score']:.3f}  {hit['document_id']}  {where}")
         self.stdout.write(self.style.MIGRATE_HEADING(f"{run.index}, {run.mode}, {run.done} questions ({run})"))
         for name, value in run.metrics.items():
             self.stdout.write(f"  {name:<11} {value:.4f}")
@@ -97,12 +97,12 @@ def _to_dict(run: EvaluationRun, missed: list[EvaluationOutcome]) -> dict[str, A
         "flags": run.flags,
         "missed": [
             {
-                "question": each.question,
-                "expected": each.expected,
-                "rank": each.rank,
-                "error": each.error,
-                "found": each.found,
+                "question": outcome.question,
+                "expected": outcome.expected,
+                "rank": outcome.rank,
+                "error": outcome.error,
+                "found": outcome.found,
             }
-            for each in missed
+            for outcome in missed
         ],
     }

@@ -8,11 +8,11 @@ from tqdm import tqdm
 
 from common.errors import FabraError
 from retrieval.evaluation import beir, temporary_index
-from retrieval.evaluation.benchmark import MEASURES, MODES, ModeResult, measure, questions_of, why_missing
+from retrieval.evaluation.benchmark import MEASURES, MODES, ModeResult, judged_queries, measure, why_missing
 from retrieval.models import Index
 from retrieval.search.lexemes import languages
 
-_MOST_TOLD = 20
+_MAX_REPORTED = 20
 
 
 class Command(BaseCommand):
@@ -38,10 +38,10 @@ class Command(BaseCommand):
         if not 10 <= options["top_k"] <= 100 or (options["limit"] is not None and options["limit"] < 1):
             raise CommandError("--top-k must be from 10 to 100, and --limit at least 1.")
         try:
-            asked, judged, documents = beir.read_queries(queries), beir.read_qrels(qrels), beir.read_corpus(corpus)
-            questions = questions_of(asked, judged, documents, options["limit"])
+            texts, grades, documents = beir.read_queries(queries), beir.read_qrels(qrels), beir.read_corpus(corpus)
+            judged = judged_queries(texts, grades, documents, options["limit"])
             language = self._language(options["language"], index)
-            ids = {each.id for each in documents}
+            ids = {document.id for document in documents}
             with (
                 temporary_index.kept_index(index, ids, language)
                 if index
@@ -53,8 +53,8 @@ class Command(BaseCommand):
                     if reason := why_missing(mode):
                         self.stderr.write(f"{mode}: skipped: {reason}")
                         continue
-                    with self._progress(len(questions), mode, "question") as progress:
-                        results[mode] = measure(name, questions, mode, top_k=options["top_k"], on_done=progress.update)
+                    with self._progress(len(judged), mode, "question") as progress:
+                        results[mode] = measure(name, judged, mode, top_k=options["top_k"], on_done=progress.update)
         except FabraError as error:
             raise CommandError(str(error)) from error
         except KeyboardInterrupt:
@@ -74,27 +74,27 @@ class Command(BaseCommand):
     def _fill(self, name: str, documents: list[beir.CorpusDocument]) -> None:
         with self._progress(len(documents), "indexing", "document") as progress:
             refused = temporary_index.fill(name, documents, progress.update)
-        for document_id, reason in refused[:_MOST_TOLD]:
+        for document_id, reason in refused[:_MAX_REPORTED]:
             self.stderr.write(f"left out {document_id!r}: {reason}")
-        if len(refused) > _MOST_TOLD:
-            self.stderr.write(f"and {len(refused) - _MOST_TOLD:,} more")
+        if len(refused) > _MAX_REPORTED:
+            self.stderr.write(f"and {len(refused) - _MAX_REPORTED:,} more")
 
-    def _progress(self, total: int, what: str, unit: str) -> "tqdm[Any]":
-        # A log gets a line now and then, a terminal a bar that moves.
+    def _progress(self, total: int, activity: str, unit: str) -> "tqdm[Any]":
+        # In a log the progress is a line every 15 seconds, on a terminal a moving bar.
         interval_s = 0.1 if sys.stderr.isatty() else 15
-        return tqdm(total=total, desc=f"{what:>13}", unit=f" {unit}s", file=sys.stderr, mininterval=interval_s)
+        return tqdm(total=total, desc=f"{activity:>13}", unit=f" {unit}s", file=sys.stderr, mininterval=interval_s)
 
     def _print(self, results: dict[str, ModeResult], document_count: int) -> None:
         for mode, result in results.items():
             self.stdout.write(
-                self.style.MIGRATE_HEADING(f"{mode}: {result.questions} questions, {document_count} documents")
+                self.style.MIGRATE_HEADING(f"{mode}: {result.queries} questions, {document_count} documents")
             )
             for name, value in result.means.items():
                 low, high = result.intervals[name]
                 self.stdout.write(f"  {name:<11} {value:.4f}   95 % interval {low:.4f} to {high:.4f}")
             self.stdout.write(f"  latency     p50 {result.latency_ms_p50:.1f} ms, p95 {result.latency_ms_p95:.1f} ms")
             for flag, count in result.flags.items():
-                self.stdout.write(self.style.WARNING(f"  {flag}: {count} of {result.questions} searches"))
+                self.stdout.write(self.style.WARNING(f"  {flag}: {count} of {result.queries} searches"))
             if result.refused:
                 self.stdout.write(self.style.WARNING(f"  {result.refused} questions were refused and count as 0"))
 
@@ -104,8 +104,8 @@ def _to_dict(result: ModeResult) -> dict[str, Any]:
         **{name: round(result.means[name], 6) for name in MEASURES},
         "latency_ms_p50": round(result.latency_ms_p50, 3),
         "latency_ms_p95": round(result.latency_ms_p95, 3),
-        "questions": result.questions,
+        "questions": result.queries,
         "refused": result.refused,
         "flags": dict(result.flags),
-        "confidence_95": {name: [round(each, 6) for each in result.intervals[name]] for name in MEASURES},
+        "confidence_95": {name: [round(bound, 6) for bound in result.intervals[name]] for name in MEASURES},
     }

@@ -17,18 +17,18 @@ from retrieval.models import Chunk, Generation, Index
 
 
 class Command(BaseCommand):
-    help = "Build another generation of an index beside the one that serves, compare, switch, go back, drop."
+    help = "Build another generation of an index next to the one that serves; compare, switch, go back, drop."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("index")
         todo = parser.add_subparsers(dest="todo", required=True)
         todo.add_parser("list", help="Show the generations.").add_argument("--json", action="store_true")
-        build = todo.add_parser("build", help="Make a new one, or go on with one; Ctrl-C leaves it to the workers.")
+        build = todo.add_parser("build", help="Build a new one, or continue one; Ctrl-C leaves it to the workers.")
         build.add_argument("--model", default="", help="Default: FABRA_EMBEDDING_MODEL.")
         build.add_argument("--embedder", default="", help="local, openai or a dotted path; default: FABRA_EMBEDDER.")
         build.add_argument("--max-tokens", type=int, help="The longest chunk; default: what the model reads.")
-        build.add_argument("--generation", type=int, help="Go on with this one.")
-        build.add_argument("--workers", type=int, default=2, help="Celery workers to ask for help, 0 for none.")
+        build.add_argument("--generation", type=int, help="Continue this one.")
+        build.add_argument("--workers", type=int, default=2, help="Celery workers that help, 0 for none.")
         compare = todo.add_parser("compare", help="Ask it and the serving one the same questions.")
         compare.add_argument("--queries", type=Path, help="A file with a question on each line; default: from traces.")
         compare.add_argument("--json", action="store_true")
@@ -45,19 +45,19 @@ class Command(BaseCommand):
     def _list(self, index: Index, options: dict[str, Any]) -> None:
         rows = [
             {
-                "generation": each.pk,
-                "serves": each.pk == index.generation_id,
-                "state": each.state,
-                "model": each.embedding_model,
-                "embedder": each.embedder,
-                "dimension": each.dimension,
-                "max_tokens": each.max_tokens,
-                "documents": f"{each.done}/{each.total}",
-                "lagging": lifecycle.lagging(each).count(),
-                "chunks": Chunk.objects.filter(generation=each).count(),
-                "error": each.error,
+                "generation": generation.pk,
+                "serves": generation.pk == index.generation_id,
+                "state": generation.state,
+                "model": generation.embedding_model,
+                "embedder": generation.embedder,
+                "dimension": generation.dimension,
+                "max_tokens": generation.max_tokens,
+                "documents": f"{generation.done}/{generation.total}",
+                "lagging": lifecycle.lagging(generation).count(),
+                "chunks": Chunk.objects.filter(generation=generation).count(),
+                "error": generation.error,
             }
-            for each in index.generations.order_by("pk")
+            for generation in index.generations.order_by("pk")
         ]
         if options["json"]:
             self.stdout.write(json.dumps(rows, indent=2))
@@ -85,7 +85,7 @@ class Command(BaseCommand):
         with _progress(generation.total, "building", " documents", generation.done) as progress:
 
             def show(count: int) -> None:
-                # Others build too.
+                # The row counts what all workers have built.
                 done = Generation.objects.values_list("done", flat=True).get(pk=generation.pk)
                 progress.update(max(0, done - progress.n))
 

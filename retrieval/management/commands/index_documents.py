@@ -11,12 +11,12 @@ from common.termination import stopped_as_by_ctrl_c
 from retrieval.dispatch import start_ingestion
 from retrieval.errors import EmbedderUnavailable
 from retrieval.ingestion import dry_run, runs
-from retrieval.ingestion.work import work_at
+from retrieval.ingestion.work import execute_run
 from retrieval.models import IngestionFile, IngestionRun
 from retrieval.readers import SUFFIXES
 
 _POLL_S = 0.5
-_SAY_EVERY = 50
+_REPORT_EVERY = 50
 _TAKEN_WITHIN_S = 10
 
 
@@ -47,21 +47,21 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, path: str, index: str, **options: Any) -> None:
         try:
-            asked = runs.RunOptions(
+            run_options = runs.RunOptions(
                 mapping=runs.parse_mapping(options["map"]), base_url=options["base_url"],
                 audience=sorted(options["audience"]),
                 prune=options["prune"], force=options["force"], allow_private=options["allow_private"],
             )  # fmt: skip
             if options["dry_run"]:
-                for line in dry_run.compare(index, path, asked, source=options["source"]):
+                for line in dry_run.compare(index, path, run_options, source=options["source"]):
                     self.stdout.write(line)
                 return
-            run = runs.open_run(index, path, asked, source=options["source"], started_by="index_documents")
+            run = runs.open_run(index, path, run_options, source=options["source"], started_by="index_documents")
         except FabraError as error:
             raise CommandError(str(error)) from error
-        self._carry_out(run, path, options["workers"], options["celery"])
+        self._execute(run, path, options["workers"], options["celery"])
 
-    def _carry_out(self, run: IngestionRun, path: str, workers: int, is_celery: bool) -> None:
+    def _execute(self, run: IngestionRun, path: str, workers: int, is_celery: bool) -> None:
         started = time.monotonic()
         helpers = [
             subprocess.Popen([sys.executable, sys.argv[0], "continue_ingestion", str(run.pk)])
@@ -85,22 +85,22 @@ class Command(BaseCommand):
 
     def _work(self, run: IngestionRun) -> None:
         bar = _Bar(self, run)
-        while not work_at(run.pk, on_file=lambda _: bar.move()):
-            bar.move()
+        while not execute_run(run.pk, on_file=lambda _: bar.update()):
+            bar.update()
             time.sleep(_POLL_S)  # other workers still have files
         bar.close()
 
     def _watch(self, run: IngestionRun) -> None:
         start_ingestion(run)
         bar = _Bar(self, run)
-        started, is_told = time.monotonic(), False
+        started, is_reported = time.monotonic(), False
         while not run.is_finished:
             time.sleep(_POLL_S)
             run.refresh_from_db()
-            bar.move()
-            if run.state == run.State.QUEUED and not is_told and time.monotonic() - started > _TAKEN_WITHIN_S:
+            bar.update()
+            if run.state == run.State.QUEUED and not is_reported and time.monotonic() - started > _TAKEN_WITHIN_S:
                 self.stderr.write("No worker has taken it yet: is a Celery worker there that reads the queue ingest?")
-                is_told = True
+                is_reported = True
         bar.close()
 
     def _report(self, run: IngestionRun, path: str, seconds: float) -> None:
@@ -124,17 +124,17 @@ def _so_far(run: IngestionRun) -> str:
 
 
 class _Bar:
-    """Shows how far a run is: a bar with rate and remaining time, or lines where nobody looks."""
+    """Shows the progress of a run: on a terminal a bar with rate and remaining time, else lines."""
 
     def __init__(self, command: Command, run: IngestionRun) -> None:
         self.command, self.run = command, run
-        self.is_seen = sys.stderr.isatty()
-        self.bar = tqdm(unit="file", disable=not self.is_seen)
-        self.said = 0
+        self.is_terminal = sys.stderr.isatty()
+        self.bar = tqdm(unit="file", disable=not self.is_terminal)
+        self.reported = 0
         self.counted_at = 0.0
 
-    def move(self) -> None:
-        """Count what is done, by whomever; a worker calls this for each file, which would be a count for each."""
+    def update(self) -> None:
+        """Show the files that all workers have done; called for each file, so it counts at most every _POLL_S."""
         if time.monotonic() - self.counted_at >= _POLL_S:
             self._show()
 
@@ -142,12 +142,12 @@ class _Bar:
         if not self.run.is_listed:
             self.run.refresh_from_db()
         done = self.run.files.exclude(state__in=["waiting", "taken"]).count()
-        if self.is_seen:
+        if self.is_terminal:
             self.bar.total = self.run.total or None
             self.bar.update(done - self.bar.n)
-        elif done // _SAY_EVERY > self.said // _SAY_EVERY and done < self.run.total:
+        elif done // _REPORT_EVERY > self.reported // _REPORT_EVERY and done < self.run.total:
             self.command.stderr.write(f"{done} of {self.run.total}")
-            self.said = done
+            self.reported = done
         self.counted_at = time.monotonic()
 
     def close(self) -> None:

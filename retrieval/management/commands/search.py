@@ -46,8 +46,8 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps([hit.to_dict() for hit in record.hits], ensure_ascii=False, indent=2))
             return
         for number, hit in enumerate(record.hits, 1):
-            place = f"{hit.title} > {hit.heading_path}" if hit.heading_path else hit.title
-            self.stdout.write(self.style.MIGRATE_HEADING(f"{number}. {hit.score:.3f}  {place}  [{hit.document_id}]"))
+            heading = f"{hit.title} > {hit.heading_path}" if hit.heading_path else hit.title
+            self.stdout.write(self.style.MIGRATE_HEADING(f"{number}. {hit.score:.3f}  {heading}  [{hit.document_id}]"))
             self.stdout.write("   " + " ".join(hit.content.split())[:300])
 
 

@@ -12,8 +12,8 @@ from retrieval.generations.lifecycle import find_index
 from retrieval.generations.verification import Finding, repair, verify
 from retrieval.models import Chunk, Index
 
-_MOST = 10_000
-"""Findings that are told and mended at a time: memory stays bounded where everything is wrong."""
+_MAX_FINDINGS = 10_000
+"""Findings that are reported and repaired in one run, so that memory is bounded if everything is wrong."""
 _COULD_NOT = 2
 
 
@@ -25,8 +25,8 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("index")
-        parser.add_argument("--repair", action="store_true", help="Mend what disagrees, then look again.")
-        parser.add_argument("--sample", type=int, default=0, help="Embed so many chunks anew and compare.")
+        parser.add_argument("--repair", action="store_true", help="Repair what disagrees, then verify again.")
+        parser.add_argument("--sample", type=int, default=0, help="Embed this many chunks again and compare.")
         parser.add_argument("--json", action="store_true", help="Print JSON, and nothing else.")
 
     def handle(self, *args: Any, index: str, **options: Any) -> None:
@@ -35,35 +35,35 @@ class Command(BaseCommand):
             findings = self._verify(found_index, options["sample"])
             first = findings
             if findings and options["repair"]:
-                with _bar(len(findings), "mending", " findings") as progress:
+                with _bar(len(findings), "repairing", " findings") as progress:
                     repair(found_index, findings, progress.update)
                 findings = self._verify(found_index, options["sample"])
         except FabraError as error:
             raise CommandError(str(error), returncode=_COULD_NOT) from error
         if options["json"]:
-            told = {
+            report = {
                 "index": index,
-                "found": [asdict(each) for each in first],
-                "left": [asdict(each) for each in findings],
+                "found": [asdict(finding) for finding in first],
+                "left": [asdict(finding) for finding in findings],
             }
-            self.stdout.write(json.dumps(told, indent=2))
+            self.stdout.write(json.dumps(report, indent=2))
         else:
-            self._tell(found_index, first, findings, is_repaired=options["repair"])
+            self._print(found_index, first, findings, is_repaired=options["repair"])
         if findings:
             raise CommandError(f"{len(findings)} disagreements in the index {index}.", returncode=1)
 
     def _verify(self, index: Index, sample: int) -> list[Finding]:
         total = Chunk.objects.filter(generation__index=index).count()
         with _bar(total, "verifying", " chunks") as progress:
-            return list(islice(verify(index, sample=sample, on_done=progress.update), _MOST))
+            return list(islice(verify(index, sample=sample, on_done=progress.update), _MAX_FINDINGS))
 
-    def _tell(self, index: Index, found: list[Finding], left: list[Finding], *, is_repaired: bool) -> None:
-        for each in found:
-            mended = is_repaired and each not in left
-            self.stdout.write(f"{each}{'  (mended)' if mended else ''}")
-        for each in left:
-            if each not in found:
-                self.stdout.write(str(each))
+    def _print(self, index: Index, found: list[Finding], left: list[Finding], *, is_repaired: bool) -> None:
+        for finding in found:
+            was_repaired = is_repaired and finding not in left
+            self.stdout.write(f"{finding}{'  (repaired)' if was_repaired else ''}")
+        for finding in left:
+            if finding not in found:
+                self.stdout.write(str(finding))
         if not left:
             self.stdout.write(self.style.SUCCESS(f"The index {index.name} agrees in all its parts."))
 

@@ -1,4 +1,4 @@
--- The chunks of the greatest BM25 among those that hold the chosen lexemes; the GIN finds those.
+-- The chunks with the greatest BM25 of those that contain the chosen lexemes, which the GIN finds.
     SELECT row_id FROM (
         SELECT c.ctid AS row_id, c.weights FROM retrieval_chunk c
         WHERE c.generation_id = {generation} AND c.lexemes @@ (

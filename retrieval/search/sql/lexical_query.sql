@@ -1,7 +1,7 @@
--- The choice of lexemes: a tsquery that some {reach} chunks match by rare lexemes, and about as many by common ones.
--- All lexemes would match most of the table: 58 ms for 100,000 chunks, where the choice takes 9 and finds 99 of 100.
+-- Choose lexemes: a tsquery that about {reach} chunks match by rare lexemes, and about as many by common ones.
+-- All lexemes would match most of the table: 58 ms for 100,000 chunks, where this takes 9 ms and finds 99 % of the same.
             WITH known AS MATERIALIZED (
-                -- Rare lexemes: as many of the rarest as have {reach} chunks together. Each is searched by itself.
+                -- Rare lexemes: as many of the rarest as occur in {reach} chunks together. Each is searched by itself.
                 SELECT '''' || replace(replace(lexeme, '\', '\\'), '''', '''''') || '''' AS word, df, idf,
                     sum(df) OVER (ORDER BY df, lexeme) <= {reach} AS is_rare
                 FROM term WHERE df > 0
@@ -12,8 +12,8 @@
                     sum(df) OVER (ORDER BY df, word) <= {max_read} AS may_be_first
                 FROM known, size WHERE NOT is_rare ORDER BY df, word LIMIT {max_common}
             ), class AS MATERIALIZED (
-                -- A class: the chunks that hold just these common lexemes. How many there are to expect follows from
-                -- the lexemes' frequencies, were they independent. Classes are taken by their idf, up to {reach} chunks.
+                -- A class: the chunks that contain just these common lexemes. Its expected size follows from
+                -- the lexemes' frequencies, assumed independent. Classes are taken by their idf, up to {reach} chunks.
                 SELECT *, sum(expected) OVER (ORDER BY idf DESC, members) - expected AS before FROM (
                     SELECT members, max(word) FILTER (WHERE bit = members & -members) AS first,
                         string_agg(word, ' & ') FILTER (WHERE is_in AND bit <> members & -members) AS others,
@@ -29,7 +29,7 @@
             SELECT string_agg(words, ' | ')::tsquery FROM (
                 SELECT word AS words FROM known WHERE is_rare
                 UNION ALL
-                -- Of the classes taken only those of which no lexeme can be left out: they match the others too.
+                -- Of these classes only those from which no lexeme can be left out: they match the others too.
                 SELECT CASE WHEN bool_or(others IS NULL) THEN first
                     ELSE first || ' & (' || string_agg(others, ' | ') || ')' END
                 FROM class

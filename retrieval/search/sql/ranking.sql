@@ -1,13 +1,13 @@
 -- The ranking of one generation's chunks for one query. {…} is filled in by retrieval/search/ranking.py.
 --
 -- Each step is materialised: one flat join of them all takes PostgreSQL longer to plan (6 ms) than to run.
--- Candidates are known by their ctid, which is stable within one snapshot, so that reading them needs no index.
+-- Candidates are identified by their ctid, which is stable within one snapshot, so that reading them needs no index.
 
-WITH question AS MATERIALIZED (  -- 1. The query's vector, as stored vectors are and as the HNSW holds them.
+WITH query AS MATERIALIZED (  -- 1. The query's vector, in full precision as stored vectors are, and in half precision as in the HNSW.
     SELECT vector, vector::halfvec({dimension}) AS half{set_ef_search}
     FROM (SELECT %(vector)s::vector({dimension}) AS vector) given
 
-), size AS MATERIALIZED (  -- 2. How many chunks there are, and their average length in lexemes.
+), size AS MATERIALIZED (  -- 2. The number of chunks, and their average length in lexemes.
     SELECT coalesce(sum(chunk_count), 0)::float8 AS chunks,
         greatest(coalesce(sum(length), 0)::float8 / nullif(sum(chunk_count), 0), 1) AS average
     FROM retrieval_lexemecount WHERE generation_id = {generation} AND lexeme = ''
@@ -40,16 +40,16 @@ WITH question AS MATERIALIZED (  -- 1. The query's vector, as stored vectors are
         SELECT row_id, NULL, true FROM lexical
     ) legs GROUP BY row_id
 
-), measured AS MATERIALIZED (  -- 6. Both scores for all candidates: the cosine, and what BM25 needs.
-    -- `weights` were made with a length norm of 100 lexemes (stored_norm); the score takes the generation's average.
+), measured AS MATERIALIZED (  -- 6. Both scores for all candidates: the cosine, and the inputs of BM25.
+    -- `weights` use a length norm of 100 lexemes (stored_norm); the score uses the generation's average length.
     SELECT id, document_id, semantic_rank, is_lexical, cosine, weights,
         0.3 + 0.009 * length AS stored_norm, 0.3 + 0.9 * length / average AS norm
     FROM (
         SELECT c.id, c.document_id, k.semantic_rank, k.is_lexical, c.length, c.weights, {cosine} AS cosine
-        FROM candidate k JOIN retrieval_chunk c ON c.ctid = k.row_id CROSS JOIN question
+        FROM candidate k JOIN retrieval_chunk c ON c.ctid = k.row_id CROSS JOIN query
     ) read CROSS JOIN size
 
-), bm25 AS MATERIALIZED (  -- 7. BM25 as a share of the greatest that the query can have, 0 to 1.
+), bm25 AS MATERIALIZED (  -- 7. BM25 divided by the query's greatest possible BM25, 0 to 1.
     SELECT id,
         sum(idf * share * stored_norm / (share * stored_norm + norm * (1 - share))) / (SELECT sum(idf) FROM term) AS bm25
     FROM (
@@ -65,7 +65,7 @@ WITH question AS MATERIALIZED (  -- 1. The query's vector, as stored vectors are
             AS lexical_rank
     FROM measured m LEFT JOIN bm25 b ON b.id = m.id
 
-), scored AS MATERIALIZED (  -- 8. The fusion, and the best of it.
+), scored AS MATERIALIZED (  -- 8. The fusion of both scores, and the best chunks.
     SELECT *, {score} AS score FROM ranked
 ), best AS MATERIALIZED (
     SELECT * FROM {per_document} ORDER BY score DESC, id LIMIT %(limit)s

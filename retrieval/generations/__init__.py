@@ -1,0 +1,1 @@
+"""Generations: build, compare, switch, verify and drop the embeddings of an index."""

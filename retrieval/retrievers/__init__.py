@@ -1,0 +1,1 @@
+"""Retrievers: functions declared with `@retriever`, and the cache of their results."""

@@ -1,0 +1,1 @@
+"""Search: rank the chunks of an index for a query, by vectors and by words, in one SQL statement."""
