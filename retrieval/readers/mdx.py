@@ -175,19 +175,19 @@ def _rows(expression: str) -> list[list[str]]:
     rows: list[list[str]] = []
     depth, cell = 0, ""
     for found in _CELL.finditer(expression.strip()):
-        token = found[0]
-        if token == "[":
+        piece = found[0]
+        if piece == "[":
             depth += 1
             rows.append([])
-        elif token in ",]":
+        elif piece in ",]":
             if cell.strip() and rows:
                 rows[-1].append(cell.strip().replace("|", "\\|"))
             cell = ""
-            depth -= token == "]"
-        elif token[0] in "\"'" and not cell.strip():
-            cell += _unquoted(token)
+            depth -= piece == "]"
+        elif piece[0] in "\"'" and not cell.strip():
+            cell += _unquoted(piece)
         else:
-            cell += _clean(token)
+            cell += _clean(piece)
     return [row for row in rows if row]
 
 
