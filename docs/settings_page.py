@@ -56,8 +56,8 @@ MORE = {
     "Empty: `.data/` in the project.",
     "DATABASE_URL": "A PostgreSQL with pgvector. Empty: the one that `make up` starts.",
     "REDIS_URL": "A Redis from version 6.2. Empty: the one that `make up` starts.",
-    "FABRA_WEB": "Set it for web processes only: database connections then come from a pool, and the middleware runs "
-    "on the event loop.",
+    "FABRA_WEB": "Set it for web processes only: database connections then come from a pool, and "
+    "statements have a time limit.",
     "FABRA_DATABASE_POOL": "The most database connections of a web process.",
     "FABRA_STATEMENT_TIMEOUT": "Seconds after which PostgreSQL ends a statement of a web process.",
     "DEBUG": "Development mode: requests from a loopback address need no key. `make up` turns it on where it listens "
