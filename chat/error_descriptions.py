@@ -4,8 +4,8 @@ import logging
 import traceback
 from typing import Any
 
-from django.core.exceptions import PermissionDenied, RequestDataTooBig
-from django.db import DatabaseError
+from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
+from django.db import DatabaseError, DataError
 from django.http import Http404
 
 from chat import errors as chat_errors
@@ -54,6 +54,10 @@ def describe(error: Exception) -> tuple[int, str, str]:
         return 403, "permission_denied", "This is not allowed."
     if isinstance(error, RequestDataTooBig):
         return 413, "request_too_large", "The request's body is too large."
+    if isinstance(error, SuspiciousOperation):
+        return 400, "invalid_request", "The request has too many fields, or is not one that a client would send."
+    if isinstance(error, DataError):
+        return 400, "invalid_input", "A value cannot be stored or compared: it is too long, too large or malformed."
     if isinstance(error, DatabaseError):
         logger.error("PostgreSQL failed: %s", type(error).__name__)
         return 503, "database_unavailable", "The database does not answer; try again shortly."

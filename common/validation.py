@@ -1,11 +1,14 @@
 """What text and JSON PostgreSQL can hold, checked at the door."""
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 from common.errors import InvalidInput
 
 KEY_MAX_CHARS = 255
+MAX_DEPTH = 100
+"""Of nested JSON: PostgreSQL and Python's own JSON stop at about 1,000, and a page that shows it well before."""
 
 
 def check_text(text: Any, what: str) -> str:
@@ -21,13 +24,13 @@ def check_text(text: Any, what: str) -> str:
     return text
 
 
-def check_key(key: Any, what: str) -> str:
-    """Return `key`; raise InvalidInput unless it is 1 to 255 storable characters and not blank."""
+def check_key(key: Any, what: str, max_chars: int = KEY_MAX_CHARS) -> str:
+    """Return `key`; raise InvalidInput unless it is 1 to `max_chars` storable characters and not blank."""
     check_text(key, what)
     if not key.strip():
         raise InvalidInput(f"{what} must not be empty.")
-    if len(key) > KEY_MAX_CHARS:
-        raise InvalidInput(f"{what} must have at most {KEY_MAX_CHARS} characters.")
+    if len(key) > max_chars:
+        raise InvalidInput(f"{what} must have at most {max_chars} characters.")
     return key
 
 
@@ -38,10 +41,28 @@ def to_json(value: Any, what: str) -> str:
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidInput(f"{what} cannot be written as JSON: {type(error).__name__}.") from None
     check_text(text, what)
+    # Only what has more brackets than that can be nested deeper.
+    if text.count("[") + text.count("{") > MAX_DEPTH and _is_deeper(value, MAX_DEPTH):
+        raise InvalidInput(f"{what} must not be nested deeper than {MAX_DEPTH} levels.")
     # ensure_ascii=False still escapes NUL, which jsonb refuses.
     if "\\u0000" in text and _has_nul(value):
         raise InvalidInput(f"{what} must not contain NUL characters.")
     return text
+
+
+def _is_deeper(value: Any, depth: int) -> bool:
+    level = [value]
+    for _ in range(depth):
+        level = [child for parent in level for child in _children(parent)]
+        if not level:
+            return False
+    return any(isinstance(child, dict | list | tuple) for child in level)
+
+
+def _children(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list | tuple) else ()
 
 
 def _has_nul(value: Any) -> bool:

@@ -7,7 +7,6 @@ from django.conf import settings
 from django.db import transaction
 
 from common.errors import FabraError, InvalidInput
-from common.validation import check_key
 from events.dead_letters import requeue
 from events.event import AxiomEvent
 from events.handlers import Handler, changed_row, current_handling, register_handlers
@@ -15,7 +14,7 @@ from events.models import Event
 from events.ordering import register_family, state_key
 from events.outbox import record_event
 from retrieval.errors import DocumentNotFound, IndexNotFound
-from retrieval.indexing.document_input import DocumentContent, IndexResult, check_document
+from retrieval.indexing.document_input import DocumentContent, IndexResult, check_document, check_index_name
 from retrieval.indexing.documents import delete_document, index_document, mark_failed
 from retrieval.models import Document, DocumentVersion
 from retrieval.search.filters import check_audience
@@ -159,7 +158,7 @@ def _is_audience(value: Any) -> bool:
 
 def index_name_of(payload: dict[str, Any]) -> str:
     """Return the name of the index of an event's document; raise InvalidInput for an invalid name."""
-    return check_key(payload.get("index") or settings.FABRA_DEFAULT_INDEX, 'payload["index"]')
+    return check_index_name(payload.get("index") or settings.FABRA_DEFAULT_INDEX, 'payload["index"]')
 
 
 def publish_saved(instance: Document, raw: bool = False, **kwargs: Any) -> None:

@@ -18,6 +18,7 @@ from common.errors import InvalidInput
 from common.validation import check_text
 from features.serving import read_features
 from retrieval.errors import DocumentNotFound
+from retrieval.indexing.document_input import check_index_name
 from retrieval.indexing.documents import delete_document, index_document
 from retrieval.models import Document
 from retrieval.search.execute import search
@@ -36,7 +37,7 @@ class DocumentsView(ListAPIView[Any]):
     def get_queryset(self) -> Any:
         documents = Document.objects.live().select_related("index", "version").defer("text")
         name = self.request.query_params.get("index_name")
-        return documents.filter(index__name=check_text(name, "index_name")) if name else documents
+        return documents.filter(index__name=check_index_name(name)) if name else documents
 
     @extend_schema(
         request=shapes.DocumentRequestSerializer,
@@ -131,7 +132,7 @@ def _author(request: Request) -> str:
 
 def _index_name(request: Request) -> str:
     name = request.query_params.get("index_name") or settings.FABRA_DEFAULT_INDEX
-    return check_text(name, "index_name")
+    return check_index_name(name)
 
 
 def _search_options(request: Request) -> SearchOptions:

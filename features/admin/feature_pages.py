@@ -1,5 +1,6 @@
 """Pages of one feature: preview it for an entity, and backfill it over a range of time."""
 
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -89,7 +90,7 @@ class FeaturePages(ListAdmin):
             self.message_user(request, text, messages.ERROR)
 
     def found(self, object_id: Any) -> FeatureDefinition:
-        if not str(object_id).isdigit():
+        if not re.fullmatch(r"[0-9]{1,18}", str(object_id)):
             raise Http404
         return get_object_or_404(FeatureDefinition, pk=object_id)
 

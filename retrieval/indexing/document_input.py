@@ -74,6 +74,11 @@ def content_digest(title: str, text: str, metadata: dict[str, Any], audience: li
     return hashlib.sha256(to_json(parts, "document").encode()).hexdigest()
 
 
+def check_index_name(name: Any, what: str = "index_name") -> str:
+    """Return the name; raise InvalidInput unless an index can have it."""
+    return check_key(name, what, max_chars=200)
+
+
 def check_document(
     index_name: str,
     entity_id: str,
@@ -83,7 +88,7 @@ def check_document(
     audience: Sequence[str] = (),
 ) -> DocumentContent:
     """Return the document ready to be stored; raise InvalidInput or DocumentTooLarge."""
-    check_key(index_name, "index_name")
+    check_index_name(index_name)
     check_key(entity_id, "entity_id")
     if not check_text(text, "text").strip():
         raise InvalidInput("text must not be empty.")
@@ -92,7 +97,8 @@ def check_document(
     metadata = {} if metadata is None else metadata
     if not isinstance(metadata, dict):
         raise InvalidInput("metadata must be an object.")
-    to_json(metadata, "metadata")
+    if len(to_json(metadata, "metadata").encode()) > settings.FABRA_METADATA_MAX_BYTES:
+        raise InvalidInput(f"metadata must have at most {settings.FABRA_METADATA_MAX_BYTES} bytes of JSON.")
     names = check_audience(audience)
     if isinstance(names, str):
         raise InvalidInput("A document is for everyone when its audience is empty.")

@@ -14,7 +14,7 @@ from common.validation import check_key
 from events.models import Event
 from retrieval.embedders import embedder_of, get_embedder
 from retrieval.errors import DocumentNotFound, IndexNotFound
-from retrieval.indexing.document_input import DocumentContent, IndexResult, Origin, check_document
+from retrieval.indexing.document_input import DocumentContent, IndexResult, Origin, check_document, check_index_name
 from retrieval.indexing.prepare import prepare
 from retrieval.indexing.writer import NO_FAILURE, GenerationSwitched, change_documents
 from retrieval.models import Chunk, Document, Generation, Index
@@ -90,7 +90,7 @@ def delete_document(index_name: str, entity_id: str, *, occurred_at: datetime | 
     DocumentNotFound.
     """
     with transaction.atomic():
-        index = Index.objects.filter(name=check_key(index_name, "index_name")).first()
+        index = Index.objects.filter(name=check_index_name(index_name)).first()
         if index is None:
             raise IndexNotFound(f"There is no index {index_name!r}.")
         document = (

@@ -11,6 +11,7 @@ from django.utils import timezone
 from common.errors import FabraError, InvalidInput
 from common.locks import held
 from common.validation import check_key, to_json
+from retrieval.indexing.document_input import check_index_name
 from retrieval.indexing.documents import ensure_index
 from retrieval.ingestion.prune import prune
 from retrieval.models import IngestionFile, IngestionRun, IngestionUpload
@@ -63,7 +64,7 @@ def open_run(
 
     Raise InvalidInput for a location that does not exist.
     """
-    check_key(index_name, "index_name")
+    check_index_name(index_name)
     name = check_key(source or open_source(location, allow_private=options.allow_private).location, "source")[:200]
     index, _ = ensure_index(index_name)
     same = IngestionRun.objects.unfinished().filter(index=index, source=name).exclude(location="")
@@ -83,7 +84,7 @@ def open_upload(
     index_name: str, files: Iterable[tuple[str, bytes]], options: RunOptions, *, source: str, started_by: str
 ) -> IngestionRun:
     """Return a new run over these files (name, content), which are stored until the run is finished."""
-    check_key(index_name, "index_name")
+    check_index_name(index_name)
     index, _ = ensure_index(index_name)
     with transaction.atomic():
         run = IngestionRun.objects.create(

@@ -1,0 +1,30 @@
+"""Middleware of the project."""
+
+from collections.abc import Callable
+from typing import Any
+
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+from django.core.exceptions import BadRequest
+from django.db import DataError
+from django.http import HttpRequest
+
+
+class DataErrorMiddleware:
+    """Answer 400 where PostgreSQL refused a value that the request brought: it is the caller's fault, not ours.
+
+    A number out of range, a text that is too long or a NUL in an address would else be a server error.
+    """
+
+    async_capable = sync_capable = True
+
+    def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
+        self.get_response = get_response
+        if iscoroutinefunction(get_response):
+            markcoroutinefunction(self)
+
+    def __call__(self, request: HttpRequest) -> Any:
+        return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> None:
+        if isinstance(exception, DataError):
+            raise BadRequest("A value of the request cannot be stored or compared.") from None
