@@ -7,7 +7,7 @@ from django.db import connection
 from common.validation import to_json
 from retrieval.search.filters import Conditions
 
-FEW = 15
+EXACT_SCAN_FACTOR = 15
 """An exact scan is faster, and has full recall, up to this many times the square root of the number of all chunks.
 
 Its cost grows with the number of chunks that the filter leaves; the cost of the HNSW grows with how many chunks it must
@@ -34,7 +34,7 @@ def is_selective(generation_id: int, chunk_count: int, where: Conditions) -> boo
         cursor.execute(
             "SELECT count(*) <= %(few)s FROM (SELECT FROM retrieval_chunk c "
             f"WHERE c.generation_id = {int(generation_id)} {where.sql} LIMIT %(few)s + 1) matching",
-            {**where.parameters, "few": int(FEW * chunk_count**0.5)},
+            {**where.parameters, "few": int(EXACT_SCAN_FACTOR * chunk_count**0.5)},
         )
         (answer,) = cursor.fetchone()
     if len(_known) >= _MAX_ENTRIES:
