@@ -46,7 +46,7 @@ def _measure(name: str, limit: int) -> list[Row]:
 
 
 def _bare_ndcg(documents: list[beir.CorpusDocument], queries: list[JudgedQuery]) -> float:
-    """Return the embedder's nDCG@10 measured as published figures are: one vector for each document, cut at its limit."""
+    """Return the embedder's nDCG@10 measured as published figures are: one truncated vector a document."""
     embedder = get_embedder()
     vectors = np.array(embedder.embed([f"{document.title} {document.text}" for document in documents]))
     values = []
