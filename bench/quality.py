@@ -14,7 +14,7 @@ from retrieval.evaluation.benchmark import measure as measure_mode
 
 _DATA = Path(os.environ.get("FABRA_TEST_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")
 _COLLECTIONS = {"xquad_en": 1190, "scifact": 300}
-"""Collections in the BEIR format, and how many of their test questions are asked."""
+"""Collections in the BEIR format, and how many of their test queries are run."""
 
 
 async def measure(*, is_quick: bool) -> list[Row]:
@@ -46,7 +46,7 @@ def _measure(name: str, limit: int) -> list[Row]:
 
 
 def _bare_ndcg(documents: list[beir.CorpusDocument], queries: list[JudgedQuery]) -> float:
-    """Return what the embedder reaches as published figures have it: one vector a document, cut at its limit."""
+    """Return the embedder's nDCG@10 measured as published figures are: one truncated vector a document."""
     embedder = get_embedder()
     vectors = np.array(embedder.embed([f"{document.title} {document.text}" for document in documents]))
     values = []

@@ -18,7 +18,7 @@ from retrieval.generations import hnsw
 from retrieval.models import Index
 from retrieval.search import execute
 from retrieval.search.query import check_query
-from retrieval.search.ranking import REACH, Ranking, depth, ranking_sql
+from retrieval.search.ranking import REACH, Ranking, candidate_count, ranking_sql
 
 TOP_K = 5
 SIZES = (10_000, 100_000)
@@ -75,7 +75,7 @@ def _ranking(index: Index, question: str, filters: dict[str, Any] | None = None)
     asked = check_query(index.name, question, TOP_K, filters)
     [vector] = get_embedder().embed([question])  # a model run of its own, shared with nobody
     return asked.ranking(
-        vector, is_exact=False, limit=TOP_K, candidates=depth(index.chunk_count, is_filtered=bool(filters))
+        vector, is_exact=False, limit=TOP_K, candidates=candidate_count(index.chunk_count, is_filtered=bool(filters))
     )
 
 

@@ -1,0 +1,1 @@
+"""The feature store: declared features, their online and offline values, and materialisation."""

@@ -1,0 +1,1 @@
+"""Retrieval: indexes of documents, hybrid search over their chunks, and retrievers."""

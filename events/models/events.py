@@ -37,10 +37,22 @@ class EventQuerySet(models.QuerySet["Event"]):
         return self.filter(applied_at=None).exclude(state__in=[Event.State.DONE, Event.State.SUPERSEDED])
 
     def before(self, event: "Event", since: datetime | None) -> Self:
-        """The earlier events about the same state, after `since`, whose change is not there; oldest first."""
+        """The earlier events about the same state whose change is not in effect and not overwritten; oldest first.
+
+        Those up to `since`, and up to the last event that was applied, are overwritten.
+        """
         earlier = models.Q(occurred_at__lt=event.occurred_at) | models.Q(occurred_at=event.occurred_at, id__lt=event.pk)
-        rows = self.unapplied().filter(earlier, state_key=event.state_key).exclude(state_key="")
-        return (rows.filter(occurred_at__gt=since) if since else rows).order_by("occurred_at", "id")
+        of_state = self.filter(earlier, state_key=event.state_key).exclude(state_key="")
+        rows = of_state.unapplied()
+        if since:
+            rows = rows.filter(occurred_at__gt=since)
+        applied = of_state.filter(applied_at__isnull=False).order_by("-occurred_at", "-id").first()
+        if applied:
+            rows = rows.filter(
+                models.Q(occurred_at__gt=applied.occurred_at)
+                | models.Q(occurred_at=applied.occurred_at, id__gt=applied.pk)
+            )
+        return rows.order_by("occurred_at", "id")
 
     def supersede(self, applied: "Event") -> None:
         """End the waiting events of its type whose state is older than the one just applied."""

@@ -12,7 +12,7 @@ from unfold.widgets import (
 
 from common.admin.base import JsonTextField
 from common.errors import FabraError
-from retrieval.evaluation.benchmark import MODES, available
+from retrieval.evaluation.benchmark import MODES, is_available
 from retrieval.evaluation.golden import FIELDS, Golden, read_golden
 from retrieval.models import GoldenQuestion, Index
 from retrieval.models.golden import question_digest
@@ -105,7 +105,7 @@ class ImportForm(forms.Form):
 class RunForm(forms.Form):
     index = IndexField()
     mode = forms.ChoiceField(
-        choices=lambda: [(mode, mode) for mode in MODES if available(mode)],
+        choices=lambda: [(mode, mode) for mode in MODES if is_available(mode)],
         initial="hybrid",
         widget=UnfoldAdminSelectWidget,
     )

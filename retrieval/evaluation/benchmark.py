@@ -109,7 +109,7 @@ def measure(
     )
 
 
-def available(mode: str) -> bool:
+def is_available(mode: str) -> bool:
     """Return whether a mode can be used with the settings: reranking needs a configured model."""
     return mode != "hybrid+rerank" or rerankers.is_configured()
 

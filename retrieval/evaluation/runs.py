@@ -15,7 +15,7 @@ from common.errors import FabraError, InvalidInput
 from common.locks import held, is_held
 from retrieval.errors import IndexNotFound
 from retrieval.evaluation import metrics
-from retrieval.evaluation.benchmark import MODES, available, search_as, why_missing
+from retrieval.evaluation.benchmark import MODES, is_available, search_as, why_missing
 from retrieval.evaluation.golden import documents_of, expectation, ranking_of
 from retrieval.models import EvaluationOutcome, EvaluationRun, GoldenQuestion, Index
 from retrieval.search.hits import DEGRADED_FLAGS, Hit
@@ -39,8 +39,8 @@ def open_run(index_name: str, *, mode: str = "hybrid", tag: str = "", started_by
     index = Index.objects.filter(name=index_name).select_related("generation").first()
     if index is None or index.generation is None:
         raise IndexNotFound(f"There is no index {index_name!r} with a document.")
-    if mode not in MODES or not available(mode):
-        raise InvalidInput(f"mode must be one of {', '.join(name for name in MODES if available(name))}.")
+    if mode not in MODES or not is_available(mode):
+        raise InvalidInput(f"mode must be one of {', '.join(name for name in MODES if is_available(name))}.")
     total = GoldenQuestion.objects.all().enabled_in(index_name, tag).count()
     if not total:
         raise InvalidInput(f"The index {index_name!r} has no enabled golden question{f' tagged {tag!r}' * bool(tag)}.")

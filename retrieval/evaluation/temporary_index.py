@@ -103,7 +103,7 @@ def fill(
     if name.startswith(PREFIX):
         Generation.objects.filter(index__name=name).update(has_hnsw=False)
     index, generation = ensure_index(name)
-    if index.chunk_count >= hnsw.WORTH_IT:
+    if index.chunk_count >= hnsw.MIN_CHUNKS:
         hnsw.build_hnsw(generation.pk)
     with connection.cursor() as cursor:
         cursor.execute(f"ANALYZE {Chunk._meta.db_table}")

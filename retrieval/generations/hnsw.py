@@ -7,7 +7,7 @@ from psycopg.errors import DiskFull
 from common.locks import held
 from retrieval.models import Chunk, Generation, Index
 
-WORTH_IT = 2000
+MIN_CHUNKS = 2000
 """Below this many chunks an exact scan is as fast as the HNSW, and has full recall."""
 M, EF_CONSTRUCTION = 16, 200
 """pgvector's defaults (16, 64, and 40 for ef_search) missed whole clusters of vectors; with these values and
@@ -52,8 +52,8 @@ def build_hnsw(generation_id: int) -> None:
 
 
 def generations_to_index() -> list[int]:
-    """Return the serving generations with at least WORTH_IT chunks whose indexes are missing and not being built."""
-    waiting = Index.objects.filter(chunk_count__gte=WORTH_IT, generation__has_hnsw=False)
+    """Return the serving generations with at least MIN_CHUNKS chunks whose indexes are missing and not being built."""
+    waiting = Index.objects.filter(chunk_count__gte=MIN_CHUNKS, generation__has_hnsw=False)
     return [pk for pk in waiting.values_list("generation_id", flat=True) if pk and build_share(pk) is None]
 
 

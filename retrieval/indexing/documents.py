@@ -137,7 +137,7 @@ def mark_failed(index_name: str, event: Event, reason: str, *, content: Document
         document = Document.objects.live().select_for_update().filter(index=index, entity_id=event.entity_id).first()
         if document is None or (document.occurred_at and document.occurred_at > event.occurred_at):
             return
-        if document.failure_after(event.occurred_at):
+        if document.has_failure_after(event.occurred_at):
             return
         wait = min(_RETRY_MAX, _RETRY * 2 ** min(document.failures, 10))
         was_never_indexed = document.version_id is None and document.state == Document.State.FAILED
@@ -158,7 +158,7 @@ def unchanged(served: Document, content: DocumentContent, occurred_at: datetime 
     changes: dict[str, Any] = {
         "title": content.title, "text": content.text, "metadata": content.metadata, "audience": content.audience,
     }  # fmt: skip
-    if not served.failure_after(occurred_at):
+    if not served.has_failure_after(occurred_at):
         changes |= NO_FAILURE
     if occurred_at and (served.occurred_at is None or served.occurred_at < occurred_at):
         changes["occurred_at"] = occurred_at

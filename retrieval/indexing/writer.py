@@ -86,7 +86,7 @@ class DocumentChange:
             updated_at=now,
             indexed_at=now,
             deleted_at=None,
-            **({} if row.failure_after(moment) else NO_FAILURE),
+            **({} if row.has_failure_after(moment) else NO_FAILURE),
         )
         if self.index.generations.exclude(pk=self.generation.pk).exists():
             transaction.on_commit(lambda: enqueue_follow(row.pk))
@@ -102,7 +102,7 @@ class DocumentChange:
             version=F("version") + 1, chunk_count=F("chunk_count") + self._added
         ):
             raise GenerationSwitched
-        if not self.generation.has_hnsw and self.index.chunk_count + self._added >= hnsw.WORTH_IT:
+        if not self.generation.has_hnsw and self.index.chunk_count + self._added >= hnsw.MIN_CHUNKS:
             transaction.on_commit(lambda: enqueue_hnsw_build(self.generation.pk))
 
 

@@ -76,7 +76,7 @@ class Document(models.Model):
     def __str__(self) -> str:
         return self.title or self.entity_id
 
-    def failure_after(self, occurred_at: datetime | None) -> bool:
+    def has_failure_after(self, occurred_at: datetime | None) -> bool:
         """Return whether a change after `occurred_at` failed; its retry is kept when an earlier change is indexed."""
         failed = Event.objects.filter(pk=self.failed_event_id) if self.failed_event_id and occurred_at else None
         return failed is not None and failed.filter(occurred_at__gt=occurred_at).exists()

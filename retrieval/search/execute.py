@@ -20,7 +20,7 @@ from retrieval.rerankers import rerank_hits
 from retrieval.search.hits import Collector, Hit, Hits, SearchRecord
 from retrieval.search.postprocess import collapse, expand_hits
 from retrieval.search.query import Query, SearchOptions, check_query
-from retrieval.search.ranking import Ranking, depth, ranking_sql
+from retrieval.search.ranking import Ranking, candidate_count, ranking_sql
 from retrieval.search.selectivity import is_selective
 from retrieval.signals import searched
 
@@ -142,7 +142,7 @@ def _best_hits(query: Query, vector: np.ndarray | None) -> list[Hit]:
     assert index.generation is not None
     is_exact = not index.generation.has_hnsw or is_selective(index.generation.pk, index.chunk_count, query.where)
     limit = wanted + _SPARE
-    candidates = max(depth(index.chunk_count, is_filtered=bool(query.filters)), limit)
+    candidates = max(candidate_count(index.chunk_count, is_filtered=bool(query.filters)), limit)
     while True:
         hits = _run(query, query.ranking(vector, is_exact=is_exact, limit=limit, candidates=candidates))
         best = collapse(hits)[:wanted]

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 CANDIDATES = 80
-"""Candidates of each leg, for up to 100,000 chunks; see `depth`."""
+"""Candidates of each leg, for up to 100,000 chunks; see `candidate_count`."""
 FILTERED_CANDIDATES = 200
 """A filter needs high recall: both legs are read deeper where it leaves too many chunks for an exact scan."""
 EF_SEARCH, MAX_EF_SEARCH = 1.6, 1000
@@ -74,7 +74,7 @@ class Ranking:
     max_per_document: int | None = None
 
 
-def depth(chunk_count: int, *, is_filtered: bool) -> int:
+def candidate_count(chunk_count: int, *, is_filtered: bool) -> int:
     """Return how many candidates to take of each leg: the more chunks, the closer together the best scores are."""
     least = FILTERED_CANDIDATES if is_filtered else CANDIDATES
     return round(least * max(1.0, chunk_count / 100_000) ** 0.5)

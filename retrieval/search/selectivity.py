@@ -8,7 +8,7 @@ from django.db import connection
 from common.validation import to_json
 from retrieval.search.filters import Conditions
 
-FEW = 15
+EXACT_SCAN_FACTOR = 15
 """An exact scan is faster, and has full recall, up to this many times the square root of the number of all chunks.
 
 Its cost grows with the number of chunks that the filter leaves; the cost of the HNSW grows with how many chunks it must
@@ -24,7 +24,7 @@ def is_selective(generation_id: int, chunk_count: int, where: Conditions) -> boo
     search; it never loses a hit.
     """
     if not where.sql:
-        return chunk_count <= FEW * chunk_count**0.5
+        return chunk_count <= EXACT_SCAN_FACTOR * chunk_count**0.5
     conditions = f"{generation_id} {where.sql} {to_json(where.parameters, 'filters')}"
     key = f"selective:{hashlib.sha256(conditions.encode()).hexdigest()}"
     known = cache.get(key)
@@ -39,7 +39,7 @@ def _count(generation_id: int, chunk_count: int, where: Conditions) -> bool:
         cursor.execute(
             "SELECT count(*) <= %(few)s FROM (SELECT FROM retrieval_chunk c "
             f"WHERE c.generation_id = {int(generation_id)} {where.sql} LIMIT %(few)s + 1) matching",
-            {**where.parameters, "few": int(FEW * chunk_count**0.5)},
+            {**where.parameters, "few": int(EXACT_SCAN_FACTOR * chunk_count**0.5)},
         )
         (answer,) = cursor.fetchone()
     return bool(answer)

@@ -60,7 +60,7 @@ def run(collection: dict[str, Path], **options: Any) -> tuple[str, str]:
 def test_json_says_each_measure_of_each_mode_and_nothing_else(collection: dict[str, Path]) -> None:
     out, _ = run(collection, json=True)
     results = json.loads(out)
-    assert set(results) == {mode for mode in benchmark.MODES if benchmark.available(mode)}
+    assert set(results) == {mode for mode in benchmark.MODES if benchmark.is_available(mode)}
     for result in results.values():
         assert {"ndcg@10", "recall@10", "recall@100", "mrr@10", "latency_ms_p50"} <= set(result)
         assert result["questions"] == 3
@@ -74,7 +74,7 @@ def test_json_says_each_measure_of_each_mode_and_nothing_else(collection: dict[s
 
 @pytest.mark.django_db(transaction=True)
 def test_nothing_of_a_large_index_stays(collection: dict[str, Path], monkeypatch: Any) -> None:
-    monkeypatch.setattr(hnsw, "WORTH_IT", 2)
+    monkeypatch.setattr(hnsw, "MIN_CHUNKS", 2)
     before = chunk_indexes()
     with temporary_index.own_index() as name:
         temporary_index.fill(name, beir.read_corpus(collection["corpus"]))

@@ -192,7 +192,7 @@ def test_the_sweep_has_missing_indexes_built(monkeypatch: Any) -> None:
     monkeypatch.setattr(upkeep, "enqueue_hnsw_build", asked.append)
     upkeep.pick_up()
     assert asked == [], "the index is too small to need them"
-    monkeypatch.setattr("retrieval.generations.hnsw.WORTH_IT", 2)
+    monkeypatch.setattr("retrieval.generations.hnsw.MIN_CHUNKS", 2)
     upkeep.pick_up()
     assert asked == [serves.pk]
     Generation.objects.update(has_hnsw=True)
@@ -202,7 +202,7 @@ def test_the_sweep_has_missing_indexes_built(monkeypatch: Any) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_large_vectors_get_an_index_too_and_dropping_leaves_nothing(model: str, monkeypatch: Any) -> None:
-    monkeypatch.setattr("retrieval.generations.hnsw.WORTH_IT", 3)
+    monkeypatch.setattr("retrieval.generations.hnsw.MIN_CHUNKS", 3)
     index = fill(5)
     other = build(index, model)
     assert other.has_hnsw

@@ -19,7 +19,7 @@ from retrieval.indexing.documents import delete_document, index_document
 from retrieval.models import Chunk, Generation, Index, LexemeCount
 from retrieval.search.execute import search_plain
 from retrieval.search.lexemes import generations_to_merge, lexical_text, merge_counts
-from retrieval.search.ranking import depth
+from retrieval.search.ranking import candidate_count
 
 WORDS = ["anchor", "buoy", "cargo", "dock", "engine", "ferry", "gull", "harbour", "island", "jetty", "keel", "lagoon"]
 
@@ -160,7 +160,7 @@ def test_the_indexes_of_a_generation_change_no_best_hit(monkeypatch: pytest.Monk
     modes: list[Any] = ["hybrid", "semantic", "lexical"]
     exact = {mode: search_plain("docs", "keel lagoon", 10, mode=mode).hits for mode in modes}
     hnsw.build_hnsw(generation.pk)
-    monkeypatch.setattr("retrieval.search.selectivity.FEW", 0)
+    monkeypatch.setattr("retrieval.search.selectivity.EXACT_SCAN_FACTOR", 0)
     cache.clear()
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE retrieval_chunk")
@@ -181,7 +181,7 @@ def test_two_common_words_come_before_the_rarest_one(plain_index: Index, monkeyp
     corpus = {f"{word}-{n}": f"{word} rope{n}" for word, count in counts for n in range(count)}
     index_document("docs", "both", "buoy cargo", title="buoy")
     fill(corpus)
-    monkeypatch.setattr("retrieval.search.selectivity.FEW", 0)
+    monkeypatch.setattr("retrieval.search.selectivity.EXACT_SCAN_FACTOR", 0)
     cache.clear()
     Generation.objects.update(has_hnsw=True)
     # Of independent words 18 chunks would have a pair with "anchor", 12 "buoy cargo" and 30 "anchor" alone.
@@ -196,7 +196,7 @@ def test_two_common_words_come_before_the_rarest_one(plain_index: Index, monkeyp
 def test_a_search_sets_how_far_it_walks_for_itself_alone(plain_index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
     fill({"a": "anchor", "b": "buoy"})
     Generation.objects.update(has_hnsw=True)
-    monkeypatch.setattr("retrieval.search.selectivity.FEW", 0)
+    monkeypatch.setattr("retrieval.search.selectivity.EXACT_SCAN_FACTOR", 0)
     cache.clear()
     with CaptureQueriesContext(connection) as queries:
         search_plain("docs", "anchor", 1)
@@ -211,7 +211,7 @@ def test_a_search_sets_how_far_it_walks_for_itself_alone(plain_index: Index, mon
     [(100, False, 80), (100_000, False, 80), (1_000_000, False, 253), (100_000, True, 200), (1_000_000, True, 632)],
 )
 def test_the_legs_are_read_deeper_in_a_larger_index(chunk_count: int, is_filtered: bool, candidates: int) -> None:
-    assert depth(chunk_count, is_filtered=is_filtered) == candidates
+    assert candidate_count(chunk_count, is_filtered=is_filtered) == candidates
 
 
 @pytest.mark.django_db
