@@ -68,7 +68,7 @@ async def async_redis() -> Any:
 
 @cache
 def plain_redis(timeout_s: float = 30) -> Any:
-    """Return the process's blocking client for `timeout_s`: long for the stream consumer, short to publish on commit."""
+    """Return the process's blocking client with this timeout: long for the stream consumer, short for publishing."""
     return redis.Redis.from_url(
         settings.REDIS_URL,
         decode_responses=True,
