@@ -116,7 +116,7 @@ class EventBatchSerializer(serializers.Serializer[Any]):
 
 
 class EventBatchSchema(serializers.Serializer[Any]):
-    """A batch as the schema tells it; each event is checked on its own, so that an error has its position."""
+    """A batch as the schema describes it; each event is checked on its own, so that an error has its position."""
 
     events = EventRequestSerializer(many=True)
 
