@@ -1,4 +1,4 @@
-"""Where a user's limit stands, after a message was let in or was not."""
+"""The result of the rate limit's check of one message."""
 
 import math
 import time
@@ -8,7 +8,7 @@ from datetime import datetime
 
 @dataclass(frozen=True, kw_only=True)
 class Admission:
-    """A message that was let in, or was not, and where the user's limit stands."""
+    """A message that was accepted or refused, and the state of the user's limit after it."""
 
     user_id: str
     token: str
@@ -17,7 +17,7 @@ class Admission:
     resets_at: datetime
     """When the oldest counted message leaves the window."""
     is_degraded: bool = False
-    """Redis did not answer: PostgreSQL counted."""
+    """True if Redis did not answer, so that PostgreSQL counted."""
 
     @property
     def retry_after_s(self) -> int:

@@ -1,4 +1,4 @@
-"""System check of what the chat calls."""
+"""System check of the context that the chat calls."""
 
 from typing import Any
 

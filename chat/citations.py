@@ -1,4 +1,4 @@
-"""Citations: the passages that the answer rests on, taken from the trace's evidence."""
+"""Citations: the passages that support the answer, taken from the trace's evidence."""
 
 import re
 from collections.abc import Iterable
@@ -7,13 +7,13 @@ from typing import Any
 
 _QUOTE_MAX_CHARS = 400
 _MARK = re.compile(r"\[(\d{1,3})\]")
-_END = re.compile(r"\n|(?<=\D[.!?])\s")  # not after "3.", which begins a list's item
+_END = re.compile(r"\n|(?<=\D[.!?])\s")  # not after "3.", which begins a list item
 
 
 @dataclass(frozen=True, kw_only=True)
 class Citation:
     number: int
-    """As in `[1]` in the context and the answer."""
+    """The number in the context and the answer, such as 1 in `[1]`."""
     document_id: str
     title: str
     heading_path: str
@@ -24,7 +24,7 @@ class Citation:
     content: str
     """The whole passage."""
     is_cited: bool = False
-    """Whether the answer names it by its number."""
+    """Whether the answer cites it by its number."""
 
     def to_dict(self) -> dict[str, Any]:
         fields = {name: value for name, value in vars(self).items() if name != "content"}
@@ -32,9 +32,9 @@ class Citation:
 
 
 def passages_in(evidence: dict[str, Any]) -> list[Citation]:
-    """Return the hits that are in the context that the model gets, in the order of their numbers.
+    """Return the hits that are in the context sent to the model, in the order of their numbers.
 
-    A hit is in it if a kept item names its chunk as source, or holds its text.
+    A hit is in the context if a kept item names its chunk as the source, or contains its text.
     """
     kept = [item for item in evidence.get("items", []) if item["kept"]]
     sources = {item["source_id"] for item in kept if item["source_id"]}
@@ -51,13 +51,13 @@ def passages_in(evidence: dict[str, Any]) -> list[Citation]:
 
 
 def mark_cited(passages: Iterable[Citation], answer: str) -> list[Citation]:
-    """Return the passages with those marked that the answer names, as in `[2]`."""
-    named = {int(number) for number in _MARK.findall(answer)}
-    return [replace(passage, is_cited=passage.number in named) for passage in passages]
+    """Return the passages, with `is_cited` set on those that the answer cites, as in `[2]`."""
+    cited = {int(number) for number in _MARK.findall(answer)}
+    return [replace(passage, is_cited=passage.number in cited) for passage in passages]
 
 
 def quote_of(content: str) -> str:
-    """Return the beginning of a passage, word for word, ending where a line, a sentence or a word does."""
+    """Return the beginning of a passage, verbatim, cut at the end of a line, a sentence or a word."""
     text = content.strip()
     if len(text) <= _QUOTE_MAX_CHARS:
         return text

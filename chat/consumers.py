@@ -1,4 +1,4 @@
-"""The chat page's WebSocket: questions in, pieces of answers out."""
+"""The chat page's WebSocket: it receives questions and sends the pieces of the answers."""
 
 import asyncio
 import json
@@ -21,15 +21,15 @@ _FORBIDDEN = 4403
 
 
 class ChatConsumer(AsyncWebsocketConsumer):
-    """Takes `{"message", "user_id"?, "conversation_id"?}`; sends `start`, `delta`, `done` or `error`.
+    """Receive `{"message", "user_id"?, "conversation_id"?}`; send `start`, `delta`, and `done` or `error`.
 
-    A `block` between the deltas is the HTML of what is finished since the last, with the `length` of all text that
-    is rendered by then; `done` has the HTML of the whole answer and of each quote.
+    A `block` between the deltas is the HTML of what was finished since the last block, with the `length` of all text
+    rendered so far; `done` has the HTML of the whole answer and of each quote.
 
-    One answer at a time for each socket; `{"type": "stop"}` and a closed socket cancel it.
+    Each socket has one answer at a time; `{"type": "stop"}` and closing the socket cancel it.
     """
 
-    # The socket speaks to its own page only; without a layer it lives through an outage of Redis.
+    # The socket sends to its own page only, so it needs no channel layer, and an outage of Redis does not affect it.
     channel_layer_alias = None
 
     async def connect(self) -> None:
@@ -37,7 +37,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         self.rendering = MarkdownStream()
         self.meta = {"REMOTE_ADDR": (self.scope.get("client") or ("",))[0]}
         if not may_chat(self.scope.get("user"), self.meta):
-            await self.accept()  # a browser learns a close code only of a socket that was accepted
+            await self.accept()  # a browser gets the close code only of an accepted socket
             await self.close(code=_FORBIDDEN)
             return
         await self.accept()
@@ -77,12 +77,12 @@ class ChatConsumer(AsyncWebsocketConsumer):
             async with aclosing(run(turn, is_streamed=True)) as pieces:
                 async for piece in pieces:
                     if isinstance(piece, Answer):
-                        self.answering = None  # before it is told: the next question may follow at once
+                        self.answering = None  # before sending: the next question may follow at once
                         await self._send("done", page_body(piece) | {"limits": turn.admission.headers()})
                     else:
                         await self._send("delta", {"text": piece})
                         await self._send_block(self.rendering.add(piece))
-        except Exception as error:  # whatever it is, the page shows a sentence
+        except Exception as error:  # the page shows a message for every error
             self.answering = None
             await self._send_block(self.rendering.end())
             await self._send_error(error)
@@ -112,7 +112,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
 
 def page_body(result: Answer) -> dict[str, Any]:
-    """Return the answer's body with the HTML that the page shows; it tells elsewhere that no model is configured."""
+    """Return the answer's body with the HTML for the page, without NOTICE, which the page shows elsewhere."""
     body = result.to_dict()
     for citation in body["citations"]:
         citation["html"] = render(citation["quote"])

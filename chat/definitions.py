@@ -1,6 +1,6 @@
-"""The support bot: what it knows of users and documents, and what it tells the model.
+"""Definitions of the support bot: its features, its retriever, and the contexts that the model gets.
 
-Replace these with your own; `fabra` is all they need.
+Replace these with your own; they need only `fabra`.
 """
 
 from datetime import timedelta
@@ -61,7 +61,7 @@ async def search_docs(query: str, top_k: int = 5, audience: tuple[str, ...] = ()
 
 
 def passages(hits: list[Hit]) -> list[ContextItem]:
-    """Give each hit an item of its own, so that the budget drops the weakest and keeps the rest."""
+    """Return one item per hit, so that the budget drops the weakest hits and keeps the rest."""
     return [
         ContextItem(
             content=f"[{number}] {hit.title}\n{hit.content}",

@@ -1,4 +1,4 @@
-"""Answer a message: limit, context, evidence, model. REST and WebSocket both come here."""
+"""Answer a message: limit, context, evidence, model. REST and WebSocket both use it."""
 
 import asyncio
 import logging
@@ -32,20 +32,20 @@ logger = logging.getLogger(__name__)
 
 
 async def begin(question: Question) -> Turn:
-    """Let the message in and commit its evidence; what is left is the model's part.
+    """Accept the message and commit its evidence; `run` then calls the model.
 
-    Raise InvalidInput for a bad message, RateLimited, or what the assembly raises; a failure on our side is
-    not counted against the user's limit.
+    Raise InvalidInput for a bad message, RateLimited, or what the assembly raises; a failure on our side is not
+    counted against the user's limit.
     """
     started = time.perf_counter()
     question.validate()
     deadline = asyncio.get_running_loop().time() + settings.FABRA_CHAT_DEADLINE_S
     provider = get_provider()
-    with one_view():  # the limit and the context know the user as of one moment, by one read
+    with one_view():  # the limit and the context share one read of the user's features
         # 1. Count the message against the limit of the user's tier.
         admission = await limits.admit(question.user_id, await _tier_of(question.user_id))
         try:
-            # 2. Assemble the context; its trace is left to step 3.
+            # 2. Assemble the context; step 3 writes its trace.
             with recording() as recorder:
                 context = await assemble(question, deadline)
             # 3. Commit the evidence, the message and its event.
@@ -59,7 +59,7 @@ async def begin(question: Question) -> Turn:
         except Exception:
             await limits.refund(admission)
             raise
-    # 4. While the model thinks the broker hears of the event, and Redis gets its copy of the trace.
+    # 4. While the model works, enqueue the event and copy the trace to Redis.
     traces.copy_later(recorder.pending)
     enqueued = asyncio.to_thread(dispatch, event.pk, queue_of(MESSAGE_SENT))
     spawn(enqueued, uses_database=False, after_s=HEAD_START_S)
@@ -78,7 +78,7 @@ async def assemble(question: Question, deadline: float | None = None) -> Context
 
 
 async def run(turn: Turn, *, is_streamed: bool) -> AsyncGenerator[str | Answer, None]:
-    """Yield the answer's text as it comes, then the Answer, which is committed before it leaves."""
+    """Yield the answer's text as it arrives, then the Answer, which is committed before it is yielded."""
     evidence = turn.context.evidence
     prompt = Prompt(messages=evidence["messages"], question=turn.question.message, passages=passages_in(evidence))
     completion: Completion | None = None
@@ -98,15 +98,15 @@ async def run(turn: Turn, *, is_streamed: bool) -> AsyncGenerator[str | Answer, 
         await sync_to_async(write_failure)(turn, error.code)
         raise
     except (asyncio.CancelledError, GeneratorExit):
-        # The client went away. What it was sent stays on record; the write outlives this task.
+        # The client disconnected. What it received is still stored; the write outlives this task.
         spawn(sync_to_async(write_failure)(turn, "client_disconnected"))
         raise
-    # Outside of the try: whoever stops reading here has the whole answer.
+    # Outside the try: a caller that stops reading here has the whole answer, so that is no failure.
     yield result
 
 
 async def answer(question: Question) -> tuple[Answer, Admission]:
-    """Answer a message in one piece."""
+    """Return the whole answer to a message, and its admission."""
     turn = await begin(question)
     async with aclosing(run(turn, is_streamed=False)) as pieces:
         async for piece in pieces:

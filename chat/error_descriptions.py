@@ -1,4 +1,4 @@
-"""Errors as clients are told of them, over HTTP and WebSocket: a status, a stable code and one sentence."""
+"""Errors as clients get them, over HTTP and WebSocket: a status, a stable code and one sentence."""
 
 import logging
 import traceback
@@ -17,7 +17,7 @@ from retrieval.errors import DocumentTooLarge
 
 logger = logging.getLogger(__name__)
 
-# The first class that fits decides, so the special ones come first.
+# The first class that matches decides, so subclasses come before their base classes.
 STATUS: list[tuple[type[Exception], int]] = [
     (chat_errors.RateLimited, 429),
     (chat_errors.ModelTimeout, 504),
@@ -45,7 +45,7 @@ def status_of(error: Exception) -> int:
 
 
 def describe(error: Exception) -> tuple[int, str, str]:
-    """Return the HTTP status, code and sentence for any exception, telling nothing of the inside."""
+    """Return the HTTP status, code and sentence for any exception, without internal details."""
     if isinstance(error, errors.FabraError):
         return status_of(error), error.code, str(error)
     if isinstance(error, Http404):

@@ -1,4 +1,4 @@
-"""What can go wrong in a chat; see common.errors for the root and its kinds."""
+"""The errors of a chat; see common.errors for the root classes."""
 
 from chat.admission import Admission
 from common.errors import FabraError, InvalidInput, Unavailable

@@ -1,4 +1,4 @@
-"""The header that tells whether a context kept its `freshness_sla`."""
+"""The response header that reports whether a context met its `freshness_sla`."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -10,17 +10,20 @@ _MOST_CHARS = 100
 
 
 def freshness_headers(report: dict[str, Any] | None) -> dict[str, str]:
-    """Return `ok`, or `violated; features=a,b; documents=c`; nothing where no limit was declared.
+    """Return the header with `ok` or `violated; features=a,b; documents=c`; {} if no limit was declared.
 
-    Names are percent-encoded, and of each kind the first twenty are told; the trace has all.
+    Names are percent-encoded. Only the first twenty of each kind are listed; the trace has all.
     """
     if report is None:
         return {}
     violations = report["violations"]
     if not violations:
         return {HEADER: "ok"}
-    kinds = [(kind, [each["name"] for each in violations if each["kind"] == kind]) for kind in ("feature", "document")]
-    return {HEADER: "; ".join(["violated", *(f"{kind}s={_listed(names)}" for kind, names in kinds if names)])}
+    names = {
+        kind: [violation["name"] for violation in violations if violation["kind"] == kind]
+        for kind in ("feature", "document")
+    }
+    return {HEADER: "; ".join(["violated", *(f"{kind}s={_listed(late)}" for kind, late in names.items() if late)])}
 
 
 def _listed(names: Iterable[str]) -> str:

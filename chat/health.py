@@ -1,4 +1,4 @@
-"""Whether the process lives, and whether it can serve."""
+"""Health checks: whether the process is alive, and whether it can answer chats."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ async def healthz(request: HttpRequest) -> JsonResponse:
 
 
 async def readyz(request: HttpRequest) -> JsonResponse:
-    """200 when chats can be answered: without Redis, which is degraded, too; 503 without PostgreSQL."""
+    """Answer 200 if chats can be answered, even degraded, without Redis; 503 without PostgreSQL or the embedder."""
     parts: dict[str, Any] = {
         "postgresql": await sync_to_async(_postgresql)(),
         "redis": await _redis(),

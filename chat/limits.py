@@ -1,4 +1,4 @@
-"""Rate limits by tier: one atomic step decides, before any work is done."""
+"""Rate limits by tier: one atomic operation decides, before any other work."""
 
 import logging
 import uuid
@@ -17,8 +17,8 @@ from common.redis import REDIS_ERRORS, async_redis, redis_key
 
 logger = logging.getLogger(__name__)
 
-# A sliding window: the times of the messages let in, by Redis's own clock.
-# Returns whether this one is in, how many are, and when (ms) the oldest of them leaves the window.
+# A sliding window: the times of the accepted messages, by Redis's own clock.
+# Returns whether this one is accepted, how many are counted, and when (in ms) the oldest leaves the window.
 _ADMIT = """
 local now = redis.call('TIME')
 local now_ms = now[1] * 1000 + math.floor(now[2] / 1000)
@@ -37,7 +37,7 @@ return {is_in, count, (tonumber(oldest[2]) or now_ms) + window_ms}
 
 
 def limit_of(tier: object) -> int:
-    """Return the messages per window of a tier; an unknown or missing tier has the default."""
+    """Return a tier's number of messages per window; an unknown or missing tier has the default."""
     known = settings.FABRA_RATE_LIMITS.get(tier) if isinstance(tier, str) else None
     return settings.FABRA_RATE_LIMIT_DEFAULT if known is None else known
 
@@ -70,7 +70,7 @@ async def admit(user_id: str, tier: object) -> Admission:
 
 
 async def refund(admission: Admission) -> None:
-    """Take a message back that failed on our side."""
+    """Uncount a message that failed on our side."""
     if admission.is_degraded:
         await Reservation.objects.filter(token=admission.token).adelete()
         return
@@ -81,12 +81,12 @@ async def refund(admission: Admission) -> None:
 
 
 def _admit_in_postgres(user_id: str, limit: int, token: str, window: timedelta) -> tuple[int, int, float]:
-    """Count stored messages and those being answered, under a lock on the user."""
+    """Count stored messages and reservations under a lock on the user; return the same values as `_ADMIT`."""
     now = timezone.now()
     with transaction.atomic():
         lock_in_transaction(f"limit {user_id}")
         messages = Message.objects.filter(user_id=user_id, role=Message.Role.USER, created_at__gt=now - window)
-        # A reservation ends with the commit of its message; one older than any deadline was left by a crash.
+        # A reservation is deleted when its message is committed; one older than any deadline was left by a crash.
         pending = Reservation.objects.filter(
             user_id=user_id, created_at__gt=now - timedelta(seconds=2 * settings.FABRA_CHAT_DEADLINE_S)
         )

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 
 class Customer(models.Model):
-    """A user of the invented service, as the sample data knows them."""
+    """A customer of the fictional service of the sample data."""
 
     user_id = models.CharField(max_length=255, unique=True)
     name = models.CharField(max_length=200, blank=True)
@@ -85,7 +85,7 @@ class Message(models.Model):
 
 
 class Reservation(models.Model):
-    """A message that was let in while Redis was down and is still being answered."""
+    """A message that was accepted while Redis was down and whose row is not committed yet."""
 
     user_id = models.CharField(max_length=255)
     token = models.CharField(max_length=32, unique=True)
@@ -104,7 +104,7 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
 
 
 class ApiKey(models.Model):
-    """A key for the API; only its SHA-256 is kept, which is enough for 256 random bits."""
+    """A key for the API; only its SHA-256 is stored, which is safe for 256 random bits."""
 
     class Scope(models.TextChoices):
         CHAT = "chat"
@@ -138,7 +138,7 @@ class ApiKey(models.Model):
 
     @classmethod
     def make(cls, name: str, scopes: list[str], expires_at: datetime | None = None) -> tuple[Self, str]:
-        """Create a key; return the row and the key itself, which is shown once and kept nowhere."""
+        """Create a key; return the row and the key itself, which is shown once and not stored."""
         key = cls.PREFIX + secrets.token_urlsafe(32)
         row = cls.objects.create(
             name=name, start=key[: len(cls.PREFIX) + 5], digest=cls.digest_of(key), scopes=scopes, expires_at=expires_at
@@ -147,8 +147,8 @@ class ApiKey(models.Model):
 
     @classmethod
     def authenticate(cls, key: str) -> "ApiKey | None":
-        """Return the usable key, noting its use at most once a minute."""
-        # Raw: each request comes through here, and the ORM takes longer to write this than PostgreSQL to answer.
+        """Return the key's row if it is usable; update `last_used_at` at most once a minute."""
+        # Raw SQL, because every request runs this, and the ORM takes longer to build it than PostgreSQL to answer.
         found = cls.objects.raw("SELECT * FROM chat_apikey WHERE digest = %s", [cls.digest_of(key)])
         row = next(iter(found), None)
         if row is None or not row.is_usable:

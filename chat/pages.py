@@ -20,7 +20,7 @@ class ChatPage(TemplateView):
         if not may_chat(request.user, request.META):
             return redirect_to_login(request.get_full_path(), settings.LOGIN_URL)
         if not request.user.is_authenticated and not request.session.session_key:
-            request.session.create()  # what a visitor's limit is counted by
+            request.session.create()  # a visitor's rate limit is counted by session
         return super().dispatch(request, *args, **kwargs)
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:

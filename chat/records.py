@@ -1,4 +1,4 @@
-"""The rows of a chat: what is committed before the model is asked, and what becomes of it."""
+"""Write the rows of a chat: those committed before the model is called, and its outcome."""
 
 import logging
 from collections.abc import Sequence
@@ -35,8 +35,8 @@ def write_question(
 ) -> tuple[Message, Event]:
     """Commit the evidence, the user's message and its event together; raise TraceNotWritten.
 
-    `frees_connection` gives the database connection back: a chat waits seconds for its model, and others are served
-    with it meanwhile.
+    `frees_connection` closes the database connection after the commit, which returns it to the pool: a chat waits
+    seconds for its model, and other requests can use the connection meanwhile.
     """
     conversation = _known_conversation(question) or Conversation(user_id=question.user_id)
     message = Message(
@@ -49,7 +49,7 @@ def write_question(
     )
     rows: list[Model | Statement] = [] if conversation.pk else [conversation]
     rows += [message, event]
-    if admission.is_degraded:  # from here on the message itself is counted
+    if admission.is_degraded:  # from now on the message itself is counted
         rows.append(("DELETE FROM chat_reservation WHERE token = %s", [admission.token]))
     traces.write_traces(pending, *rows)
     if frees_connection:
@@ -58,7 +58,7 @@ def write_question(
 
 
 def _known_conversation(question: Question) -> Conversation | None:
-    """Return the user's conversation that the question names, now their latest one."""
+    """Return the user's conversation that the question names, after making it their latest one; otherwise None."""
     if question.conversation_id is None:
         return None
     known = Conversation.objects.filter(pk=question.conversation_id, user_id=question.user_id)
@@ -79,7 +79,7 @@ def write_answer(turn: Turn, result: Answer, outcome: dict[str, Any]) -> None:
 
 
 def write_failure(turn: Turn, code: str) -> None:
-    """Note in the trace that no whole answer left; where PostgreSQL is down the trace stays `assembled`."""
+    """Store in the trace that the answer is incomplete; if PostgreSQL is down, the trace stays `assembled`."""
     outcome = {"latency_ms": turn.elapsed_ms(), "error": code}
     try:
         traces.write_outcome(

@@ -18,8 +18,8 @@ ChatContext = Callable[[str, str], Awaitable[Context]]
 def chat_context() -> ChatContext:
     """Return the function named in FABRA_CHAT_CONTEXT, called with (user_id, query).
 
-    It is what the definitions' modules call by that name (so a plain function may choose among contexts),
-    else the declared context of that name. Raise NotFound.
+    It is the attribute of that name in a definitions module (so that a plain function may choose among contexts),
+    otherwise the declared context of that name. Raise NotFound.
     """
     name = settings.FABRA_CHAT_CONTEXT
     for module in definition_modules():

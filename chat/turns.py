@@ -1,4 +1,4 @@
-"""A question, its answer, and what is known on the way from one to the other."""
+"""A question, its answer, and the state between them."""
 
 import time
 from dataclasses import dataclass, field
@@ -44,9 +44,9 @@ class Answer:
     model: str
     is_extractive: bool
     flags: list[str]
-    """What was degraded on the way, such as `feature_degraded:user_tier`."""
+    """What was degraded, such as `feature_degraded:user_tier`."""
     freshness: dict[str, Any] | None
-    """What the context's `freshness_sla` found; None without one."""
+    """The report of the context's `freshness_sla`; None without one."""
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -65,18 +65,18 @@ class Answer:
 
 @dataclass(kw_only=True)
 class Turn:
-    """One message on its way to its answer."""
+    """The state of one message while it is answered."""
 
     question: Question
     admission: Admission
     provider: Provider
     context: Context
     deadline: float
-    """On the loop's clock."""
+    """By the event loop's clock, in seconds."""
     message: Message
-    """The user's."""
+    """The user's message."""
     event: Event
-    """That it was sent."""
+    """The `message_sent` event."""
     started: float = field(default_factory=time.perf_counter)
     parts: list[str] = field(default_factory=list)
 

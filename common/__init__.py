@@ -1,1 +1,1 @@
-"""What every app stands on, and nothing of a product."""
+"""Code that every app uses; nothing in it belongs to one product."""

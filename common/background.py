@@ -1,4 +1,4 @@
-"""Coroutines that outlive, or are shared beyond, the request that started them."""
+"""Coroutines that outlive the request that started them, or are shared between requests."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -11,16 +11,16 @@ from django.db import close_old_connections
 T = TypeVar("T")
 
 HEAD_START_S = 0.02
-"""For a request, before the work that can wait for it: a millisecond of that would delay its call of the model."""
+"""Delay before background work, so that it does not hold up the request's call of the model by even a millisecond."""
 
 _tasks: set[asyncio.Task[Any]] = set()
 
 
 async def with_own_thread(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Await with a database thread of its own, whose connection goes back to the pool when it is done.
+    """Await the coroutine with a database thread of its own; its connection returns to the pool at the end.
 
-    In the web process such work would else use the thread of a request that may have ended, or share a single one.
-    Elsewhere (a worker, a script, a test) the database work stays in the caller's thread.
+    Otherwise, in the web process, such work would use the thread of a request that may have ended, or share a
+    single one. Elsewhere (a worker, a script, a test) the database work stays in the caller's thread.
     """
     if not settings.IS_WEB:
         return await coroutine
@@ -32,10 +32,10 @@ async def with_own_thread(coroutine: Coroutine[Any, Any, T]) -> T:
 
 
 def spawn(coroutine: Coroutine[Any, Any, T], *, uses_database: bool = True, after_s: float = 0.0) -> asyncio.Task[T]:
-    """Start a task, on a database thread of its own if it needs one; it is kept until it is done."""
+    """Start a task, on a database thread of its own if it uses the database; hold a reference until it is done."""
     work = with_own_thread(coroutine) if uses_database else coroutine
     task = asyncio.get_running_loop().create_task(_later(work, after_s) if after_s else work)
-    _tasks.add(task)  # the loop holds tasks only weakly
+    _tasks.add(task)  # the loop has only weak references to its tasks
     task.add_done_callback(_tasks.discard)
     # A loop that ends before the task's first step leaves the coroutine unawaited, which Python would warn about.
     task.add_done_callback(lambda _: coroutine.close())

@@ -1,4 +1,4 @@
-"""System checks of what keeps an event from being lost, or done twice at a time."""
+"""System checks of the Celery settings that prevent an event from being lost, or processed twice at once."""
 
 from typing import Any
 
@@ -13,9 +13,9 @@ def check_celery(**kwargs: Any) -> list[checks.CheckMessage]:
         checks.Error(
             f"{name} is off, so a killed worker loses its tasks.",
             hint="Set it to True: tasks are idempotent, and what a killed worker had goes to another one.",
-            id=number,
+            id=check_id,
         )
-        for name, number in _MUST_BE_ON.items()
+        for name, check_id in _MUST_BE_ON.items()
         if not getattr(settings, name, False)
     ]
     soft, hard = settings.CELERY_TASK_SOFT_TIME_LIMIT, settings.CELERY_TASK_TIME_LIMIT

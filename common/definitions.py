@@ -1,4 +1,4 @@
-"""What the code declares: where it stands, its registry, and the rows that mirror it."""
+"""Definitions that the code declares: their location, their registry, and the rows that mirror them."""
 
 import inspect
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class Location:
-    """Where a definition stands; the same place read again is a re-import, not a duplicate."""
+    """Where a definition is in the code; the same file and line again is a re-import, not a duplicate."""
 
     file: str
     line: int
@@ -42,14 +42,14 @@ class Location:
 
 
 class Registry(dict[str, T]):
-    """Definitions of one kind by name; a second one of the same name raises."""
+    """Definitions of one kind by name; a duplicate name raises DefinitionError."""
 
     def __init__(self, kind: str) -> None:
         super().__init__()
         self.kind = kind
 
     def add(self, name: str, spec: T) -> None:
-        """Register `spec`; raise DefinitionError if another place has declared the name."""
+        """Register `spec`; raise DefinitionError if the name is declared elsewhere too."""
         known = self.get(name)
         if known is not None and not known.location.is_same_place(spec.location):  # type: ignore[attr-defined]
             raise DefinitionError(
@@ -58,7 +58,7 @@ class Registry(dict[str, T]):
         self[name] = spec
 
     def require(self, name: str) -> T:
-        """Return the definition; raise NotFound with the names there are."""
+        """Return the definition; raise NotFound, which lists the declared names."""
         try:
             return self[name]
         except (KeyError, TypeError):
@@ -67,7 +67,7 @@ class Registry(dict[str, T]):
 
 
 def sync_definitions(model: type[Definition], declared: Mapping[str, Mapping[str, Any]]) -> None:
-    """Create or update a row for each definition, and mark those whose code is gone."""
+    """Create or update one row per definition, and set `gone_at` on rows whose code is gone."""
     for name, fields in declared.items():
         model._default_manager.update_or_create(name=name, defaults={**fields, "gone_at": None})
     model._default_manager.exclude(name__in=declared).filter(gone_at=None).update(gone_at=timezone.now())

@@ -1,4 +1,4 @@
-"""Enqueue Celery tasks by name, so that whoever enqueues does not import the work."""
+"""Enqueue Celery tasks by name, so that the caller need not import the task's code."""
 
 import logging
 from typing import Any
@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 def enqueue(
     task: str, *args: Any, otherwise: str, queue: str | None = None, delay_s: float = 0.0, **kwargs: Any
 ) -> bool:
-    """Hand a task to the broker; return False if it does not answer. `otherwise` says in the log what happens then."""
+    """Send a task to the broker; return False if it does not answer, and log `otherwise`: what happens then."""
     try:
         current_app.send_task(task, args, kwargs, queue=queue, countdown=delay_s or None)
     except (KombuError, *REDIS_ERRORS) as error:

@@ -1,4 +1,4 @@
-"""Locks that go with their holder."""
+"""PostgreSQL advisory locks, which are released when their holder's connection ends."""
 
 import time
 from collections.abc import Iterator
@@ -11,9 +11,9 @@ _POLL_S = 0.02
 
 @contextmanager
 def held(name: str, *, wait_s: float = 0.0) -> Iterator[bool]:
-    """Hold the advisory lock of that name for the length of the block; yield False if another has it for `wait_s`.
+    """Hold the advisory lock `name` during the block; yield False if another connection keeps it for `wait_s`.
 
-    PostgreSQL holds it for the connection, so it goes with the process, however that dies.
+    The lock belongs to the connection, so PostgreSQL releases it however the process dies.
     """
     give_up_at = time.monotonic() + wait_s
     while not (is_held := _call("pg_try_advisory_lock", name)) and time.monotonic() < give_up_at:
@@ -26,7 +26,7 @@ def held(name: str, *, wait_s: float = 0.0) -> Iterator[bool]:
 
 
 def is_held(name: str) -> bool:
-    """Return whether anybody has the lock now."""
+    """Return whether any connection holds the lock now."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 AND granted "
@@ -38,23 +38,23 @@ def is_held(name: str) -> bool:
 
 
 def try_lock_in_transaction(name: str) -> bool:
-    """Hold the advisory lock of that name until the transaction ends; return False if another has it."""
+    """Take the advisory lock `name` until the transaction ends; return False if another connection has it."""
     return _call("pg_try_advisory_xact_lock", name)
 
 
 def lock_in_transaction(name: str) -> None:
-    """Wait for the advisory lock of that name, and hold it until the transaction ends."""
+    """Wait for the advisory lock `name`, and hold it until the transaction ends."""
     _call("pg_advisory_xact_lock", name)
 
 
 def share_in_transaction(name: str) -> None:
-    """Hold the lock beside others that share it until the transaction ends; `held_alone` waits for all of them."""
+    """Hold the lock in shared mode until the transaction ends; `held_alone` waits for every such holder."""
     _call("pg_advisory_xact_lock_shared", name)
 
 
 @contextmanager
 def held_alone(name: str) -> Iterator[None]:
-    """Hold the lock for the length of the block; it begins when all who share it, or have it, are done."""
+    """Hold the lock exclusively during the block, after waiting for every shared or exclusive holder."""
     _call("pg_advisory_lock", name)
     try:
         yield
@@ -64,9 +64,10 @@ def held_alone(name: str) -> Iterator[None]:
 
 @contextmanager
 def living(lock_class: int) -> Iterator[int]:
-    """Show that this connection lives, for the length of the block; yield the number that it is known by.
+    """Hold a lock that shows that this connection is alive, during the block; yield the connection's number.
 
-    Others see in `pg_locks` whether (lock_class, number) is held, and so whether whoever had the number has died.
+    Others see in `pg_locks` whether (lock_class, number) is held, and so whether the process with that number has
+    died. The number is the PID of the PostgreSQL backend.
     """
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_backend_pid()")

@@ -1,7 +1,8 @@
-"""Markdown to HTML that is safe to show: for the chat page, the admin and exports alike.
+"""Markdown to safe HTML, for the chat page, the admin and exports.
 
-The text may be hostile: a model repeats what stands in a document. Raw HTML is text, a link leads to where
-`_LINK` allows, an image is a link to it. The sanitizer behind the renderer lets through only what the renderer writes.
+The text may be hostile, because a model repeats what documents contain. Raw HTML is shown as text, links are limited
+to what `_LINK` allows, and an image becomes a link to it. The sanitizer that runs after the renderer accepts only what
+the renderer writes.
 """
 
 import re
@@ -16,17 +17,17 @@ from markdown_it.rules_core import StateCore
 from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
 
-# Of relative addresses only those from the site's root: "refunds.md" in an article names a file, not a page.
+# A relative link must start at the site's root: "refunds.md" in an article names a file, not a page.
 _LINK = re.compile(r"https?://|mailto:|/(?!/)|[#?]", re.IGNORECASE)
 _SOURCE = re.compile(r"\[(\d{1,3})\]")
 _ALIGNMENT = re.compile(r"text-align:(right|center)")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _MAX_NESTING = 20
 _MAX_INLINE_CHARS = 5_000
-"""Links in a longer paragraph are looked for in quadratic time; it is shown as it was written."""
+"""A longer paragraph is shown as it was written, because finding its links takes quadratic time."""
 
 ALL_SOURCES = range(1, 1000)
-"""For a text whose sources are not known yet: each `[1]` is a mark."""
+"""For a text whose sources are not known yet: every `[1]` becomes a citation."""
 
 _sanitizer = nh3.Cleaner(
     tags={
@@ -47,10 +48,10 @@ _sanitizer = nh3.Cleaner(
 
 
 def render(text: str, sources: Container[int] = (), references: MutableMapping[str, Any] | None = None) -> SafeString:
-    """Return the text's HTML; raise nothing, whatever the text.
+    """Return the text's HTML; no text raises an error.
 
-    `[1]` becomes `<span class="cite">1</span>` where 1 is in `sources`. `references` are link definitions of what
-    stands before the text; those of the text itself are added.
+    `[1]` becomes `<span class="cite">1</span>` where 1 is in `sources`. `references` holds the link definitions of
+    the text before this one; the definitions of this text are added to it.
     """
     text = _SURROGATE.sub("\ufffd", text)
     env = {"sources": sources, "references": {} if references is None else references}
@@ -58,9 +59,9 @@ def render(text: str, sources: Container[int] = (), references: MutableMapping[s
 
 
 def _mark_source(state: StateInline, silent: bool) -> bool:
-    """Read `[1]`; links, which begin like it, are tried first, and inside of one it is text."""
+    """Parse `[1]`; links, which begin the same way, are tried first, and inside a link `[1]` is text."""
     found = _SOURCE.match(state.src, state.pos, state.posMax)
-    # Silent is who looks for the end of a link's words: there a mark would count as a link inside of a link.
+    # The parser is silent while it looks for the end of a link's text; a citation there would count as a nested link.
     if silent or not found or state.linkLevel or int(found[1]) not in state.env["sources"]:
         return False
     state.push("source", "", 0).content = found[1]
@@ -75,15 +76,15 @@ def _leave_long_paragraphs(state: StateCore) -> None:
 
 
 def _fit_page(state: StateCore) -> None:
-    """Give the tokens the levels, classes and links of our pages."""
+    """Change the tokens' heading levels, classes and links to those of our pages."""
     for token in state.tokens:
         if token.type in ("heading_open", "heading_close"):
             token.tag = f"h{min(6, int(token.tag[1]) + 2)}"  # a page itself has h1 and h2
         elif token.type in ("th_open", "td_open"):
-            # As classes, since the chat page's security policy forbids style attributes.
-            aligned = _ALIGNMENT.search(str(token.attrs.pop("style", "")))
-            if aligned:
-                token.attrSet("class", aligned[1])
+            # Alignment becomes a class, because the chat page's content security policy forbids style attributes.
+            alignment = _ALIGNMENT.search(str(token.attrs.pop("style", "")))
+            if alignment:
+                token.attrSet("class", alignment[1])
             if token.type == "th_open":
                 token.attrSet("scope", "col")
         elif token.type == "inline":
@@ -91,62 +92,66 @@ def _fit_page(state: StateCore) -> None:
 
 
 def _allowed_links(tokens: Sequence[Token]) -> list[Token]:
-    """Of a link that leads nowhere only its words remain; of an image, a link to it or its description."""
+    """Return the tokens with only allowed links.
+
+    A forbidden link is reduced to its text. An image becomes a link to it, or its description where the link is
+    forbidden or would be inside another link.
+    """
     result: list[Token] = []
     is_in_link = is_kept = False
     for token in tokens:
         if token.type == "link_open":
-            is_in_link, is_kept = True, _may_lead_to(token.attrGet("href"))
+            is_in_link, is_kept = True, _is_allowed(token.attrGet("href"))
             result += [token] if is_kept else []
         elif token.type == "link_close":
             result += [token] if is_kept else []
             is_in_link = is_kept = False
         elif token.type == "image":
             address = token.attrGet("src")
-            words = Token("text", "", 0, content=token.content or str(address))
-            if is_in_link or not _may_lead_to(address):
-                result.append(words)
+            description = Token("text", "", 0, content=token.content or str(address))
+            if is_in_link or not _is_allowed(address):
+                result.append(description)
             else:
-                opened = Token("link_open", "a", 1, attrs={"href": str(address)})
-                result += [opened, words, Token("link_close", "a", -1)]
+                link_open = Token("link_open", "a", 1, attrs={"href": str(address)})
+                result += [link_open, description, Token("link_close", "a", -1)]
         else:
             result.append(token)
     return result
 
 
-def _may_lead_to(address: str | int | float | None) -> bool:
+def _is_allowed(address: str | int | float | None) -> bool:
     return isinstance(address, str) and bool(_LINK.match(address))
 
 
-def _draw_source(renderer: Any, tokens: Sequence[Token], at: int, options: Any, env: Any) -> str:
-    return format_html('<span class="cite">{}</span>', tokens[at].content)
+def _draw_source(renderer: Any, tokens: Sequence[Token], index: int, options: Any, env: Any) -> str:
+    return format_html('<span class="cite">{}</span>', tokens[index].content)
 
 
-def _draw_code(renderer: Any, tokens: Sequence[Token], at: int, options: Any, env: Any) -> str:
-    language = tokens[at].info.strip().partition(" ")[0]
+def _draw_code(renderer: Any, tokens: Sequence[Token], index: int, options: Any, env: Any) -> str:
+    language = tokens[index].info.strip().partition(" ")[0]
     label = f"Code {language}".strip()
-    return format_html('<pre tabindex="0" aria-label="{}"><code>{}</code></pre>\n', label, tokens[at].content)
+    return format_html('<pre tabindex="0" aria-label="{}"><code>{}</code></pre>\n', label, tokens[index].content)
 
 
-def _draw_table_start(renderer: Any, tokens: Sequence[Token], at: int, options: Any, env: Any) -> str:
+def _draw_table_start(renderer: Any, tokens: Sequence[Token], index: int, options: Any, env: Any) -> str:
     return '<div class="table" tabindex="0" role="region" aria-label="Table"><table>\n'
 
 
-def _draw_table_end(renderer: Any, tokens: Sequence[Token], at: int, options: Any, env: Any) -> str:
+def _draw_table_end(renderer: Any, tokens: Sequence[Token], index: int, options: Any, env: Any) -> str:
     return "</table></div>\n"
 
 
-def _draw_text(renderer: Any, tokens: Sequence[Token], at: int, options: Any, env: Any) -> str:
-    return escape(tokens[at].content)
+def _draw_text(renderer: Any, tokens: Sequence[Token], index: int, options: Any, env: Any) -> str:
+    return escape(tokens[index].content)
 
 
 def _make_parser() -> MarkdownIt:
     options = {"html": False, "linkify": True, "maxNesting": _MAX_NESTING}
     parser = MarkdownIt("commonmark", options).enable(["table", "strikethrough", "linkify"])
-    # A link is judged by `_allowed_links`, which keeps its words; the parser would show its source.
+    # `_allowed_links` decides about links and keeps a forbidden one's text; the parser would show its Markdown.
     parser.validateLink = lambda url: True  # type: ignore[method-assign]
     assert parser.linkify is not None
-    parser.linkify.set({"fuzzy_link": False})  # "settings.py" is a file, not a site of Paraguay
+    parser.linkify.set({"fuzzy_link": False})  # "settings.py" is a file, not a site in Paraguay
     parser.linkify.add("//", None)
     parser.inline.ruler.after("link", "source", _mark_source)
     parser.core.ruler.before("inline", "long_paragraphs", _leave_long_paragraphs)

@@ -1,4 +1,4 @@
-"""Markdown that comes in pieces: each block is rendered once, as soon as nothing that follows can change it."""
+"""Streamed Markdown: each block is rendered once, as soon as no later text can change it."""
 
 import re
 from collections.abc import Container
@@ -12,11 +12,11 @@ from common.markdown import ALL_SOURCES, render
 
 _LINE_END = re.compile(r"\r\n?|\n")
 _BLANK_LINE = re.compile(r"(?:^|[\r\n])[ \t]*[\r\n]")
-# A list goes on after a blank line, and so does indented code; what ends them is the next block.
+# A list continues after a blank line, and so does indented code; only the next block ends them.
 _ENDED_BY_BLANK_LINE = {"blockquote_open", "fence", "heading_open", "hr", "paragraph_open", "table_open"}
-# For how many characters the blocks are looked for again, for each one that comes: it keeps the time linear.
-_LOOKS_PER_CHAR = 8
-_LOOKS_AT_FIRST = 20_000
+# The budget of characters to parse again, for each one that arrives: it keeps the total time linear.
+_PARSED_PER_CHAR = 8
+_PARSED_AT_FIRST = 20_000
 
 _blocks = MarkdownIt("commonmark", {"html": False}).enable("table").disable(["inline", "text_join"], ignoreInvalid=True)
 
@@ -25,12 +25,12 @@ _blocks = MarkdownIt("commonmark", {"html": False}).enable("table").disable(["in
 class Block:
     html: SafeString
     length: int
-    """How much of the text is rendered now, in UTF-16 units, as a browser counts."""
+    """How much of the text is rendered up to here, in UTF-16 code units, as a browser counts."""
 
 
 def finished_chars(text: str) -> int:
-    """Return how many characters of a growing text are top-level blocks that nothing which follows can change."""
-    # The last line may still become something else: "1" a list, "==" a heading.
+    """Return how many characters of a growing text are top-level blocks that no later text can change."""
+    # The last line may still change its meaning: "1" may become a list, "==" a heading.
     complete = text[: text.rfind("\n") + 1]
     tops = [token for token in _blocks.parse(complete) if token.level == 0 and token.map]
     if not tops:
@@ -45,26 +45,26 @@ def finished_chars(text: str) -> int:
 
 
 class MarkdownStream:
-    """Renders a text as it comes."""
+    """Render a text as it arrives."""
 
     def __init__(self, sources: Container[int] = ALL_SOURCES) -> None:
         self._sources = sources
         self._rest = ""
         self._length = 0
-        self._looks = _LOOKS_AT_FIRST
+        self._parse_budget = _PARSED_AT_FIRST
         self._references: dict[str, Any] = {}
 
     def add(self, piece: str) -> Block | None:
-        """Take the next piece; return the blocks that it finished."""
+        """Add the next piece; return the blocks that it completes, or None."""
         self._rest += piece
-        self._looks += _LOOKS_PER_CHAR * len(piece)
-        if "\n" not in piece or len(self._rest) > self._looks:
+        self._parse_budget += _PARSED_PER_CHAR * len(piece)
+        if "\n" not in piece or len(self._rest) > self._parse_budget:
             return None
-        self._looks -= len(self._rest)
+        self._parse_budget -= len(self._rest)
         return self._take(finished_chars(self._rest)) if _BLANK_LINE.search(self._rest) else None
 
     def end(self) -> Block | None:
-        """Return what is left."""
+        """Return the rest of the text as a block, or None if nothing is left."""
         return self._take(len(self._rest))
 
     def _take(self, chars: int) -> Block | None:

@@ -1,10 +1,10 @@
-"""Rows that mirror what the code declares, with what an operator changed about it."""
+"""Rows that mirror what the code declares, with the operator's changes."""
 
 from django.db import models
 
 
 class Definition(models.Model):
-    """A definition of the code, mirrored by `migrate`; gone code leaves a marked row."""
+    """A definition in the code, mirrored by `migrate`; when the code is gone, the row stays with `gone_at` set."""
 
     name = models.CharField(max_length=200, unique=True)
     description = models.TextField(blank=True)

@@ -1,4 +1,4 @@
-"""What an operator changed in the admin, as a snapshot that each process renews every few seconds."""
+"""Settings that an operator changed in the admin, as a snapshot that each process reloads every few seconds."""
 
 import logging
 import time
@@ -16,9 +16,9 @@ MAX_AGE_S = 3.0
 
 
 class Snapshot(Generic[T]):
-    """A small mapping read from PostgreSQL at most every MAX_AGE_S seconds.
+    """A small mapping, read from PostgreSQL at most every MAX_AGE_S seconds.
 
-    While PostgreSQL does not answer the last one serves on.
+    While PostgreSQL does not answer, the last mapping remains in use.
     """
 
     def __init__(self, load: Callable[[], dict[str, T]]) -> None:
@@ -28,15 +28,15 @@ class Snapshot(Generic[T]):
 
     async def rows(self) -> dict[str, T]:
         if time.monotonic() - self._read_at >= MAX_AGE_S:
-            self._read_at = time.monotonic()  # first, so that one caller reads for all
-            await sync_to_async(self._renew)()
+            self._read_at = time.monotonic()  # set first, so that only one caller reads
+            await sync_to_async(self._reload)()
         return self._rows
 
     def clear(self) -> None:
-        """Have the next caller read anew."""
+        """Make the next caller read again."""
         self._read_at = -MAX_AGE_S
 
-    def _renew(self) -> None:
+    def _reload(self) -> None:
         if settings.FABRA_STANDALONE:
             return
         try:

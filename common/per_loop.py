@@ -1,4 +1,4 @@
-"""Clients that belong to one event loop: one for each running loop, closed with it."""
+"""Clients that belong to one event loop: one per running loop, closed with it."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -8,12 +8,12 @@ T = TypeVar("T")
 
 
 class PerLoop(Generic[T]):
-    """Makes a client for each loop at first use.
+    """Make one client per event loop, at its first use.
 
-    The client lives in an async generator, since a loop that ends (`asyncio.run`, `async_to_sync`) closes its
-    async generators, and so the client's connections with it. The generator refers to its loop, so a weak key would
-    never be collected: the entry is removed when the generator ends, and those of loops that were closed without
-    ending their generators when the next loop asks.
+    The client is held by an async generator, because a loop that ends (`asyncio.run`, `async_to_sync`) closes its
+    async generators, and so the client's connections. The generator refers to its loop, so a weak key would never be
+    collected: an entry is removed when its generator ends. Entries of loops that were closed without ending their
+    generators are removed when the next loop calls `get`.
     """
 
     def __init__(self, make: Callable[[], T], close: Callable[[T], Awaitable[None]]) -> None:
@@ -43,6 +43,6 @@ class PerLoop(Generic[T]):
             await self._close(client)
 
     def _forget_closed(self) -> None:
-        for loop in list(self._held):  # other threads may add theirs meanwhile
+        for loop in list(self._held):  # a copy, because other threads may add entries meanwhile
             if loop.is_closed():
                 self._held.pop(loop, None)

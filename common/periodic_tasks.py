@@ -1,4 +1,4 @@
-"""Entries of Celery beat that the code keeps."""
+"""Entries of Celery beat that the code creates."""
 
 from datetime import timedelta
 
@@ -12,7 +12,10 @@ def interval_of(duration: timedelta) -> IntervalSchedule:
 
 
 def keep_entry(name: str, task: str, every: timedelta) -> None:
-    """Make the entry of a chore if there is none; an operator's change of it stays. A late one is dropped."""
+    """Create a periodic task's entry if there is none; an operator's changes to it stay.
+
+    A run that is more than two intervals late is dropped.
+    """
     PeriodicTask.objects.get_or_create(
         name=name,
         defaults={"task": task, "interval": interval_of(every), "expire_seconds": 2 * every.total_seconds()},

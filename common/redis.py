@@ -1,4 +1,4 @@
-"""Redis clients: an async one per event loop, a plain one per process."""
+"""Redis clients: an async one per event loop, a blocking one per process."""
 
 import asyncio
 import time
@@ -14,7 +14,7 @@ from redis.backoff import NoBackoff
 from common.per_loop import PerLoop
 
 REDIS_ERRORS = (redis.RedisError, OSError, asyncio.TimeoutError)
-"""What a Redis that is down, slow or refusing raises."""
+"""The errors raised when Redis is down, slow or refuses a command."""
 
 
 def redis_key(*parts: str) -> str:
@@ -22,13 +22,14 @@ def redis_key(*parts: str) -> str:
 
 
 class RetryOrPause(Retry):
-    """One immediate retry, since a connection that Redis closed meanwhile is no outage; after a timeout a pause.
+    """Retry a lost connection once, at once; after a timeout, stop using Redis for a while.
 
-    A Redis that hangs would else cost a request its timeout for each thing asked of it.
+    A connection that Redis closed meanwhile is no outage. Without the pause, a Redis that hangs would cost a request
+    the whole timeout for each command.
     """
 
     silent_until = 0.0
-    """Of `time.monotonic()`, for all connections of the process."""
+    """The end of the pause by `time.monotonic()`, for all connections of the process."""
 
     def __init__(self) -> None:
         super().__init__(NoBackoff(), 1, (redis.ConnectionError,))
@@ -56,9 +57,9 @@ _per_loop: PerLoop[redis.asyncio.Redis] = PerLoop(_make, lambda client: client.a
 
 
 async def async_redis() -> Any:
-    """Return the running loop's client; it answers in text, which redis-py's own types do not know.
+    """Return the running loop's client; it decodes answers to text, which redis-py's types do not express.
 
-    Raise one of REDIS_ERRORS at once where Redis let a caller wait in vain less than a timeout ago.
+    Raise one of REDIS_ERRORS at once if a call timed out less than FABRA_REDIS_TIMEOUT_S ago.
     """
     if time.monotonic() < RetryOrPause.silent_until:
         raise redis.ConnectionError("Redis did not answer a moment ago.")
@@ -67,11 +68,11 @@ async def async_redis() -> Any:
 
 @cache
 def plain_redis(timeout_s: float = 30) -> Any:
-    """Return the process's blocking client: the stream consumer's waits long, publishing on commit does not."""
+    """Return the process's blocking client with this timeout: long for the stream consumer, short for publishing."""
     return redis.Redis.from_url(
         settings.REDIS_URL,
         decode_responses=True,
-        # A stream entry may hold any bytes; one that is no UTF-8 must not stop the consumer.
+        # A stream entry may hold any bytes; one that is not UTF-8 must not stop the consumer.
         encoding_errors="replace",
         socket_timeout=timeout_s,
         socket_connect_timeout=settings.FABRA_REDIS_TIMEOUT_S,

@@ -1,4 +1,4 @@
-"""What ends a command."""
+"""Signals that end a command."""
 
 import signal
 import threading
@@ -8,9 +8,9 @@ from contextlib import contextmanager
 
 @contextmanager
 def stopped_as_by_ctrl_c() -> Iterator[None]:
-    """Have SIGTERM and SIGHUP raise KeyboardInterrupt in the block, so that it is left in order."""
+    """Make SIGTERM and SIGHUP raise KeyboardInterrupt in the block, so that its cleanup runs."""
     if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may say what a signal does
+        yield  # only the main thread may set signal handlers
         return
     before = {number: signal.signal(number, signal.default_int_handler) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:

@@ -1,4 +1,4 @@
-"""What text and JSON PostgreSQL can hold, checked at the door."""
+"""Checks that PostgreSQL can store a text or JSON value, made where the value enters."""
 
 import json
 from collections.abc import Iterable
@@ -35,7 +35,7 @@ def check_key(key: Any, what: str, max_chars: int = KEY_MAX_CHARS) -> str:
 
 
 def to_json(value: Any, what: str) -> str:
-    """Return canonical JSON: sorted keys, no spaces, no NaN; raise InvalidInput for what JSON cannot say."""
+    """Return canonical JSON: sorted keys, no spaces, no NaN; raise InvalidInput for what JSON cannot express."""
     try:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":"))
     except (TypeError, ValueError, RecursionError) as error:

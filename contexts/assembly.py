@@ -1,4 +1,4 @@
-"""Assemble a context: run its function, apply the budget, and have its trace written."""
+"""Assemble a context: run its function, apply the budget, and write its trace."""
 
 import asyncio
 import time
@@ -23,9 +23,9 @@ from contexts.traces import PendingTrace
 
 
 async def assemble(spec: ContextSpec, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Context:
-    """Return the assembled context of a call; see `contexts.declaration.context` for what it raises.
+    """Return the assembled context of a call; see `contexts.declaration.context` for the errors raised.
 
-    Its trace is committed before this returns, unless the caller records: see `contexts.recorder.recording`.
+    The trace is committed before this returns, unless the caller is recording: see `contexts.recorder.recording`.
     """
     bound = spec.signature.bind(*args, **kwargs)
     bound.apply_defaults()
@@ -47,7 +47,7 @@ async def assemble(spec: ContextSpec, args: tuple[Any, ...], kwargs: dict[str, A
             returned = await call(spec.function, *args, **kwargs)
         except asyncio.CancelledError:
             inner = [recorder.pending.pop() for _ in range(len(recorder.pending))]
-            spawn(traces.write(inner))  # the write outlives this task
+            spawn(traces.write(inner))  # in a task of its own, because this one is being cancelled
             raise
         except Exception as error:
             await sync_to_async(_write_failure)(work, error)
@@ -66,7 +66,7 @@ async def assemble(spec: ContextSpec, args: tuple[Any, ...], kwargs: dict[str, A
 
 
 def _finish(work: Assembly, returned: Any) -> tuple[Context, PendingTrace]:
-    """Apply the budget to what the function returned; counting tokens is work for a thread."""
+    """Apply the budget to what the function returned; runs in a thread, because counting tokens uses the CPU."""
     try:
         items = _items(work.spec, returned)
         _check_freshness(work)
@@ -105,14 +105,14 @@ def _check_freshness(work: Assembly) -> None:
     report = work.freshness = check_freshness(work.recorder, spec.freshness_sla, is_strict=spec.freshness_strict)
     work.flags += report.flags()
     if report.violations and spec.freshness_strict:
-        names = ", ".join(dict.fromkeys(f"{each.kind} {each.name}" for each in report.violations))
+        names = ", ".join(dict.fromkeys(f"{violation.kind} {violation.name}" for violation in report.violations))
         raise FreshnessViolation(
             f"Older than {format_duration(spec.freshness_sla)}, or without a value: {names}.", report.to_dict()
         )
 
 
 def _write_failure(work: Assembly, error: Exception) -> None:
-    """Leave a trace of an assembly that failed, with what it had read until then, and those of its inner contexts."""
+    """Write the trace of a failed assembly, with what it had read until then, and the traces of its inner contexts."""
     evidence, trace = failure_of(work, error)
     traces.write_traces([*work.recorder.pending, PendingTrace(trace=trace, body=evidence)])
     work.recorder.pending.clear()

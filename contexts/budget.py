@@ -8,7 +8,7 @@ from contexts.items import SEPARATOR, ContextItem, Decision
 
 Count = Callable[[str], int]
 
-# How far the sum of the parts may be off the whole, for each part: tokens merge across a separator.
+# The most tokens per item by which the sum of the items may differ from the whole: tokens merge across a separator.
 _SLACK = 4
 
 
@@ -16,28 +16,28 @@ _SLACK = 4
 class Budgeted:
     content: str
     tokens: int
-    """Exactly those of `content`, separators included."""
+    """The exact number in `content`, separators included."""
     decisions: list[Decision]
-    """One for each item, in the items' order."""
+    """One per item, in the items' order."""
     is_over: bool
-    """True only where overflow was allowed: the required items alone are over the budget."""
+    """True only if overflow was allowed and the required items alone are over the budget."""
 
 
 def apply_budget(
     items: Sequence[ContextItem], max_tokens: int, count: Count, *, allow_overflow: bool = False
 ) -> Budgeted:
-    """Keep what fits: the highest priority number goes first, of equal ones the later.
+    """Drop items until the rest fits: the highest priority number first, and of equal ones the later item.
 
-    A required item is never dropped. Raise BudgetExceeded if the required ones alone do not fit, unless
+    A required item is never dropped. Raise BudgetExceeded if the required items alone do not fit, unless
     `allow_overflow`.
     """
     sizes = [count(item.content) for item in items]
     droppable = sorted(
-        (place for place, item in enumerate(items) if not item.required),
-        key=lambda place: (items[place].priority, place),
+        (index for index, item in enumerate(items) if not item.required),
+        key=lambda index: (items[index].priority, index),
     )
     dropped: set[int] = set()
-    # What is clearly too much is not encoded; the exact count decides from there on.
+    # Items that are clearly too much are dropped by an estimate, without encoding; then the exact count decides.
     estimate = sum(sizes) + len(items)
     skipped: list[int] = []
     while droppable and estimate - _SLACK * (len(items) - len(dropped)) > max_tokens:
@@ -45,12 +45,12 @@ def apply_budget(
         dropped.add(skipped[-1])
         estimate -= sizes[skipped[-1]] + 1
     content, tokens = _join(items, dropped, count)
-    while skipped and tokens <= max_tokens:  # the estimate went too far: take back what fits after all
-        wider = dropped - {skipped[-1]}
-        wider_content, wider_tokens = _join(items, wider, count)
-        if wider_tokens > max_tokens:
+    while skipped and tokens <= max_tokens:  # the estimate dropped too much: restore what fits
+        fewer_dropped = dropped - {skipped[-1]}
+        longer_content, more_tokens = _join(items, fewer_dropped, count)
+        if more_tokens > max_tokens:
             break
-        dropped, content, tokens = wider, wider_content, wider_tokens
+        dropped, content, tokens = fewer_dropped, longer_content, more_tokens
         skipped.pop()
     while tokens > max_tokens and droppable:
         dropped.add(droppable.pop())
@@ -62,16 +62,16 @@ def apply_budget(
         tokens=tokens,
         decisions=[
             Decision(
-                item=item, tokens=size, is_kept=place not in dropped, reason=_reason(item, place in dropped, max_tokens)
+                item=item, tokens=size, is_kept=index not in dropped, reason=_reason(item, index in dropped, max_tokens)
             )
-            for place, (item, size) in enumerate(zip(items, sizes, strict=True))
+            for index, (item, size) in enumerate(zip(items, sizes, strict=True))
         ],
         is_over=tokens > max_tokens,
     )
 
 
 def _join(items: Sequence[ContextItem], dropped: set[int], count: Count) -> tuple[str, int]:
-    content = SEPARATOR.join(item.content for place, item in enumerate(items) if place not in dropped)
+    content = SEPARATOR.join(item.content for index, item in enumerate(items) if index not in dropped)
     return content, count(content)
 
 

@@ -27,12 +27,12 @@ def context(
 ) -> Callable[[Callable[..., Any]], Callable[..., Awaitable[Context]]]:
     """Declare a function as a context: it returns ContextItems, and a call returns the assembled Context.
 
-    `model` names whose tokens count (default: FABRA_CHAT_MODEL). What is older than `freshness_sla` is told in
-    the trace and in the response's `X-Fabra-Freshness`, with `freshness_strict` it is an error; what age means
-    stands in contexts.freshness. A function that returns an assembled Context hands it on as it is,
-    with the budget and the freshness_sla that it was assembled under. A call
-    raises BudgetExceeded, FreshnessViolation, TraceNotWritten, or what the function raised; each leaves a trace.
-    Raise DefinitionError for what cannot work.
+    `model` is the model whose tokens are counted (default: FABRA_CHAT_MODEL). Data older than `freshness_sla` is
+    reported in the trace and in the response's `X-Fabra-Freshness`; with `freshness_strict` it is an error.
+    contexts.freshness defines age. If the function returns an assembled Context, the call returns it unchanged, with
+    the budget and the freshness_sla that it was assembled under. A call raises BudgetExceeded, FreshnessViolation,
+    TraceNotWritten, or what the function raised; each leaves a trace. Raise DefinitionError for arguments that cannot
+    work.
     """
 
     def declare(function: Callable[..., Any]) -> Callable[..., Awaitable[Context]]:

@@ -1,4 +1,4 @@
-"""Find the definitions: each installed app's `definitions.py`, or the modules FABRA_DEFINITIONS names."""
+"""Find the definitions: each installed app's `definitions.py`, or the modules named in FABRA_DEFINITIONS."""
 
 from importlib import import_module
 from types import ModuleType
@@ -11,7 +11,7 @@ MODULE = "definitions"
 
 
 def load_definitions() -> None:
-    """Import them; a missing module of an app is nothing, a broken one raises."""
+    """Import the definitions; an app without the module is skipped, a module that fails to import raises."""
     if settings.FABRA_STANDALONE:
         return
     if settings.FABRA_DEFINITIONS is None:

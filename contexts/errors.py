@@ -1,4 +1,4 @@
-"""What can go wrong in an assembly; see common.errors for the root and its kinds."""
+"""The errors of an assembly; see common.errors for the root classes."""
 
 from typing import Any
 
@@ -31,7 +31,7 @@ class FreshnessViolation(Unavailable):
     def __init__(self, message: str | None = None, report: dict[str, Any] | None = None) -> None:
         super().__init__(message)
         self.report = report
-        """The FreshnessReport as the trace has it."""
+        """The FreshnessReport as a dict, as stored in the trace."""
 
 
 class TraceNotWritten(Unavailable):

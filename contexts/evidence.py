@@ -1,4 +1,4 @@
-"""What a trace says of an assembly."""
+"""Build an assembly's trace and its body, the evidence."""
 
 import time
 import uuid
@@ -19,7 +19,7 @@ BODY_FORMAT = 1
 
 @dataclass(kw_only=True)
 class Assembly:
-    """One assembly on its way to its trace."""
+    """The state of one assembly, from which its trace is built."""
 
     spec: ContextSpec
     inputs: dict[str, Any]
@@ -28,7 +28,7 @@ class Assembly:
     tokenizer: Tokenizer
     id: str
     started: float
-    """Of `time.perf_counter()`."""
+    """By `time.perf_counter()`, in seconds."""
     function_ms: float = 0.0
     flags: list[str] = field(default_factory=list)
     freshness: FreshnessReport | None = None
@@ -38,7 +38,7 @@ class Assembly:
 
 
 def evidence_of(work: Assembly, budgeted: Budgeted) -> dict[str, Any]:
-    """Return the evidence: all that the model will see, and why. Whoever calls the model adds the `messages`."""
+    """Return the evidence: all that the model will see, and why. The caller of the model sets `messages`."""
     query = work.inputs.get("query")
     return _head(work) | {
         "items": [
@@ -86,7 +86,7 @@ def trace_of(work: Assembly, body: dict[str, Any]) -> Trace:
 
 
 def failure_of(work: Assembly, error: Exception) -> tuple[dict[str, Any], Trace]:
-    """Return the evidence and the trace of an assembly that failed."""
+    """Return the evidence and the trace of a failed assembly."""
     work.function_ms = work.function_ms or work.elapsed_ms()
     code = error.code if isinstance(error, FabraError) else "context_failed"
     evidence = _head(work) | {"error": {"code": code, "type": type(error).__name__}}

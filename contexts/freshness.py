@@ -1,4 +1,4 @@
-"""The promise of `freshness_sla`: how far behind the world a context may be, for features and for documents."""
+"""Check `freshness_sla`: how old a context's features and documents may be."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -16,10 +16,10 @@ from retrieval.freshness import documents_behind
 @dataclass(frozen=True, kw_only=True)
 class Violation:
     kind: str
-    """feature or document."""
+    """"feature" or "document"."""
     name: str
     of: str
-    """The entity key of a feature, the index of a document."""
+    """The entity key for a feature, the index for a document."""
     age_s: float | None
     """None: there is no value at all."""
     reason: str
@@ -32,30 +32,31 @@ class FreshnessReport:
     violations: Sequence[Violation]
 
     def to_dict(self) -> dict[str, Any]:
-        return {"sla_s": self.sla_s, "strict": self.is_strict, "violations": [asdict(each) for each in self.violations]}
+        violations = [asdict(violation) for violation in self.violations]
+        return {"sla_s": self.sla_s, "strict": self.is_strict, "violations": violations}
 
     def flags(self) -> list[str]:
         prefixes = {"feature": "freshness_violation:", "document": "freshness_violation:document:"}
-        return list(dict.fromkeys(prefixes[each.kind] + each.name for each in self.violations))
+        return list(dict.fromkeys(prefixes[violation.kind] + violation.name for violation in self.violations))
 
 
 def check_freshness(read: Recorder, sla: timedelta, *, is_strict: bool) -> FreshnessReport:
-    """Return what of an assembly's reads and hits is older than `sla` allows.
+    """Return which of an assembly's reads and hits are older than `sla` allows.
 
-    The age of a computed feature is the time since its value was true: nobody tells the store of a change. What
-    events tell of is current until an event waits: a triggered feature and a document are as old as the oldest
-    change that is known and not applied, whether it waits, is retried or dead; untouched ones have no age. A
-    feature whose value is expired, switched off or missing violates every limit, but for a triggered one that
+    The age of a computed feature is the time since its value was true, because the store is not notified of changes.
+    Data that events update is current until an event waits: a triggered feature or a document is as old as the oldest
+    known change that is not applied, whether its event waits, is retried or is dead; without such a change it has no
+    age. A feature whose value is expired, switched off or missing violates every limit, except a triggered one that
     had no event yet: its default is its value.
     """
     now = datetime.now(UTC)
     found = [*_features(read.features, now), *_documents(read, now)]
-    late = [each for each in found if each.age_s is None or each.age_s > sla.total_seconds()]
+    late = [violation for violation in found if violation.age_s is None or violation.age_s > sla.total_seconds()]
     return FreshnessReport(sla_s=sla.total_seconds(), is_strict=is_strict, violations=list(dict.fromkeys(late)))
 
 
 def _features(reads: Sequence[FeatureRead], now: datetime) -> Iterator[Violation]:
-    """Yield each read that has an age, or no value, and why it counts."""
+    """Yield a possible violation, with its reason, for each read that has an age or no value."""
     waiting = _waiting_triggers(reads)
     for read in reads:
         since = waiting.get((read.feature, read.entity_key))
@@ -79,7 +80,7 @@ def _trigger_of(read: FeatureRead) -> str | None:
 
 
 def _waiting_triggers(reads: Sequence[FeatureRead]) -> dict[tuple[str, str], datetime]:
-    """Return since when a triggered read is behind its events, by feature and entity key."""
+    """Return the time since which a triggered read is behind its events, by (feature, entity key)."""
     triggers = {(read.feature, read.entity_key): trigger for read in reads if (trigger := _trigger_of(read))}
     if not triggers:
         return {}
@@ -93,10 +94,10 @@ def _waiting_triggers(reads: Sequence[FeatureRead]) -> dict[tuple[str, str], dat
         events[event_type, entity_id].append(occurred_at)
     since = {}
     for read in reads:
-        place = read.feature, read.entity_key
-        told = events.get((triggers.get(place, ""), read.entity_key), [])
-        if newer := [moment for moment in told if read.event_timestamp is None or moment > read.event_timestamp]:
-            since[place] = min(newer)
+        key = read.feature, read.entity_key
+        times = events.get((triggers.get(key, ""), read.entity_key), [])
+        if newer := [moment for moment in times if read.event_timestamp is None or moment > read.event_timestamp]:
+            since[key] = min(newer)
     return since
 
 
@@ -105,12 +106,12 @@ def _documents(read: Recorder, now: datetime) -> list[Violation]:
     return [
         Violation(
             kind="document",
-            name=each.document_id,
-            of=each.index,
-            age_s=_rounded((now - each.since).total_seconds()),
-            reason=each.reason,
+            name=document.document_id,
+            of=document.index,
+            age_s=_rounded((now - document.since).total_seconds()),
+            reason=document.reason,
         )
-        for each in documents_behind(hits)
+        for document in documents_behind(hits)
     ]
 
 

@@ -1,4 +1,4 @@
-"""Golden questions from traces: what somebody asked, with the document that the model saw first as a proposal."""
+"""Golden questions from traces: a user's question, with the first document that the model saw as a proposal."""
 
 import json
 from typing import Any
@@ -10,9 +10,9 @@ from retrieval.search.query import QUERY_MAX_CHARS
 
 
 def keep_as_golden(trace: Trace) -> GoldenQuestion | None:
-    """Return the golden question of a trace, made if need be; None if the trace has no search that still has an index.
+    """Return the golden question of a trace, created if missing; None if none of its searches' indexes exists now.
 
-    A new one is disabled: what is expected is a guess until somebody has looked at it.
+    A new one is disabled, because its expected document is a guess until somebody has reviewed it.
     """
     text = TraceBody.objects.filter(pk=trace.pk).values_list("text", flat=True).first()
     body = json.loads(text) if text else {}
@@ -25,8 +25,8 @@ def keep_as_golden(trace: Trace) -> GoldenQuestion | None:
 
 def _golden(index: Index, question: str, search: dict[str, Any], body: dict[str, Any]) -> GoldenQuestion:
     filters = search.get("filters") or {}
-    asked_by = (search.get("options") or {}).get("audience")
-    audience = asked_by if isinstance(asked_by, list) else []
+    searched_audience = (search.get("options") or {}).get("audience")
+    audience = searched_audience if isinstance(searched_audience, list) else []
     row, _ = GoldenQuestion.objects.get_or_create(
         index=index,
         digest=question_digest(question, filters, audience),
@@ -43,7 +43,7 @@ def _golden(index: Index, question: str, search: dict[str, Any], body: dict[str,
 
 
 def _first_kept(search: dict[str, Any], body: dict[str, Any]) -> list[str]:
-    """Return the document of the first hit that the budget kept, else of the first hit."""
+    """Return the document of the first hit that the budget kept, otherwise of the first hit; [] without hits."""
     kept = {item.get("source_id") for item in body.get("items", []) if item.get("kept")}
     hits = search.get("hits", [])
     best = [hit for hit in hits if f"chunk:{hit.get('chunk_id')}" in kept] or hits

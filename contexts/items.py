@@ -1,4 +1,4 @@
-"""What a context function returns, and what the assembly makes of it."""
+"""The items that a context function returns, and the context assembled from them."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,7 +16,7 @@ class ContextItem:
     priority: int = 0
     required: bool = False
     source_id: str | None = None
-    """Where it is from, such as a hit's `chunk:17`."""
+    """The source of the content, such as a hit's `chunk:17`."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.content, str):
@@ -27,24 +27,24 @@ class ContextItem:
 
 @dataclass(frozen=True, kw_only=True)
 class Decision:
-    """What the budget did with one item, and why."""
+    """Whether the budget kept one item, and why."""
 
     item: ContextItem
     tokens: int
-    """Of the item alone; the context's sum differs by its separators."""
+    """The number in the item alone; the context's number differs from the sum by the separators."""
     is_kept: bool
     reason: str
 
 
 @dataclass(frozen=True)
 class Context:
-    """An assembled context; made by hand with `items` alone, it is still to be assembled."""
+    """An assembled context; one that is created with `items` alone is not assembled yet."""
 
     items: list[ContextItem] = field(default_factory=list)
     id: str = ""
     """The id of its trace; empty before the assembly."""
     content: str = ""
-    """The text the model gets: the kept items in their order, joined with an empty line."""
+    """The text sent to the model: the kept items in their order, joined by an empty line."""
     tokens: int = 0
     max_tokens: int = 0
     decisions: list[Decision] = field(default_factory=list, repr=False)
@@ -53,7 +53,7 @@ class Context:
 
     @property
     def freshness(self) -> dict[str, Any] | None:
-        """What its `freshness_sla` found, as the trace has it; None without one."""
+        """Return the freshness report as stored in the trace; None without a `freshness_sla`."""
         return self.evidence.get("freshness")
 
     @property

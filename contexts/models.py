@@ -11,7 +11,7 @@ from common.models import Definition
 
 
 class ContextDefinition(Definition):
-    """The declared context; `max_tokens_override` is the operator's and survives a deploy."""
+    """A declared context; `max_tokens_override` is set by the operator and survives a deployment."""
 
     declared_max_tokens = models.PositiveIntegerField()
     max_tokens_override = models.PositiveIntegerField(
@@ -31,7 +31,7 @@ class ContextDefinition(Definition):
 
 
 class Trace(models.Model):
-    """What one assembly saw and decided; its body lies beside it, so that lists stay light."""
+    """What one assembly read and decided; the body is in a table of its own, so that lists stay fast."""
 
     class State(models.TextChoices):
         ASSEMBLED = "assembled"
@@ -67,7 +67,7 @@ class Trace(models.Model):
             models.Index(fields=["-created_at"], name="trace_newest"),
             # Serves the traces of one user.
             models.Index(fields=["user_id", "-created_at"], name="trace_by_user"),
-            # Serves the traces that used a document's version; a write only appends to its pending list.
+            # Serves the traces that used a document version; a write only appends to the index's pending list.
             GinIndex(fields=["version_ids"], name="trace_by_version"),
         ]
 
@@ -76,7 +76,7 @@ class Trace(models.Model):
 
 
 class TraceBody(models.Model):
-    """The evidence as canonical JSON text, byte for byte what the digest was taken of."""
+    """The evidence as canonical JSON text, byte for byte the text that the digest was computed from."""
 
     trace = models.OneToOneField(Trace, primary_key=True, on_delete=models.CASCADE, related_name="body")
     text = models.TextField()

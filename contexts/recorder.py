@@ -1,4 +1,4 @@
-"""Gather what happens below while a context function runs: it reaches here as signals."""
+"""Record the reads and searches that run while a context function runs; they arrive as signals."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,9 +19,9 @@ class Recorder:
     searches: list[SearchRecord] = field(default_factory=list)
     retrievers: list[RetrieverCall] = field(default_factory=list)
     contexts: list[str] = field(default_factory=list)
-    """The ids of contexts that were assembled within this one."""
+    """The ids of contexts that were assembled inside this one."""
     pending: list[PendingTrace] = field(default_factory=list)
-    """Traces that are not written yet; shared with what is recorded within."""
+    """Traces that are not written yet; the list is shared with the recorders of inner contexts."""
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -32,18 +32,18 @@ class Recorder:
         }
 
     def flags(self) -> list[str]:
-        """Return what was not as it should be, each once."""
+        """Return the flags of what was degraded or failed, without duplicates."""
         found = [f"feature_degraded:{read.feature}" for read in self.features if read.is_degraded]
         found += [f"feature_failed:{read.feature}" for read in self.features if read.error]
         found += [flag for record in self.searches for flag in record.flags if flag in DEGRADED_FLAGS]
         return list(dict.fromkeys(found))
 
     def version_ids(self) -> list[int]:
-        """Return the document versions that were found, each once."""
+        """Return the ids of the document versions that were found, sorted and without duplicates."""
         return sorted({hit.version_id for record in self.searches for hit in record.hits})
 
 
-# What a user's function calls cannot be given the recorder as an argument.
+# A context variable, because a user's function does not pass the recorder on to what it calls.
 _current: ContextVar[Recorder | None] = ContextVar("recorder", default=None)
 
 
@@ -53,10 +53,10 @@ def current_recorder() -> Recorder | None:
 
 @contextmanager
 def recording(outer: Recorder | None = None) -> Iterator[Recorder]:
-    """Record what happens within the block.
+    """Record what happens in the block.
 
-    The traces of contexts that are assembled within it are left in `pending`, for the caller to write, with rows of
-    its own: see `contexts.traces.write`.
+    The traces of contexts assembled in the block stay in `pending`; the caller writes them, together with rows of its
+    own: see `contexts.traces.write`.
     """
     recorder = Recorder(pending=outer.pending) if outer else Recorder()
     token = _current.set(recorder)
@@ -82,12 +82,12 @@ def on_retrieved(record: RetrieverCall, **kwargs: Any) -> None:
 
 
 def _plain(read: FeatureRead) -> dict[str, Any]:
-    values = {each.name: getattr(read, each.name) for each in fields(read)}
+    values = {attribute.name: getattr(read, attribute.name) for attribute in fields(read)}
     return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in values.items()}
 
 
 def _shown(arguments: dict[str, Any]) -> dict[str, Any]:
-    """Return arguments as JSON can say them: an object by its type only."""
+    """Return the arguments in JSON types; any other object is replaced by the name of its type."""
     plain = (str, int, float, bool, list, dict, type(None))
     return {
         name: value if isinstance(value, plain) else f"<{type(value).__name__}>" for name, value in arguments.items()

@@ -1,4 +1,4 @@
-"""Declared contexts by name, and what an operator changed about them."""
+"""Declared contexts by name, and the operator's changes to them."""
 
 import inspect
 from collections.abc import Callable

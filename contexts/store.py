@@ -1,4 +1,4 @@
-"""The store as definitions and scripts see it: one object over features, retrieval and traces."""
+"""The store's API for definitions and scripts: one object for features, retrieval and traces."""
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -27,7 +27,7 @@ Feature = str | Callable[..., Any]
 
 
 class FeatureStore:
-    """Everything a definition may ask for; every method is awaitable.
+    """The operations that a definition may use; every method is awaitable.
 
     All stores of a process share one set of definitions and one pair of servers.
     """
@@ -52,11 +52,12 @@ class FeatureStore:
     async def get_online_features(
         self, entity: type | str, entity_key: str | list[str] | tuple[str, ...], features: Sequence[Feature]
     ) -> dict[str, Any] | dict[str, dict[str, Any]]:
-        """Return values by feature name, in one Redis round trip for any number of them.
+        """Return values by feature name, in one Redis round trip for any number of features.
 
-        With a list of entity keys: such a dict by entity key, still in one round trip. What is missing or too old
-        is computed first, by a batch function in one call. Raise NotFound for an undeclared name and
-        FeatureComputeError when a function fails that has neither an older value nor a default_value.
+        For a list of entity keys, return such a dict by entity key, still in one round trip. A value that is missing
+        or too old is computed first; a batch function computes all of them in one call. Raise NotFound for an
+        undeclared name, and FeatureComputeError when a function fails and there is neither an older value nor a
+        default_value.
         """
         names = [_name(feature) for feature in features]
         if isinstance(entity_key, list | tuple):
@@ -72,12 +73,12 @@ class FeatureStore:
         known_at: datetime | None = None,
     ) -> list[dict[str, Any]]:
         """Return each row with the features as they were at its `event_timestamp`; see features.history."""
-        return await history.get_historical_features(entity_rows, [_name(each) for each in features], known_at)
+        return await history.get_historical_features(entity_rows, [_name(feature) for feature in features], known_at)
 
     async def set_feature(
         self, feature: Feature, entity_key: str, value: Any, event_timestamp: datetime | None = None
     ) -> None:
-        """Store a value that was true at `event_timestamp` (default: now); online, none replaces a newer one."""
+        """Store a value that was true at `event_timestamp` (default: now); it never replaces a newer one online."""
         spec = registry.features.require(_name(feature))
         check_key(entity_key, spec.entity.key)
         to_json(value, f"The value of {spec.name}")
@@ -96,7 +97,7 @@ class FeatureStore:
         end: datetime | None = None,
         every: Duration | None = None,
     ) -> MaterializationRun:
-        """Compute and store a feature for many entities, backfill or load a range; see features.materialization."""
+        """Compute and store a feature for many entities, or backfill or load a range; see features.materialization."""
         return await requests.materialize(_name(feature), entity_ids, start, end, every)
 
     async def index(
@@ -109,10 +110,10 @@ class FeatureStore:
         title: str = "",
         audience: Sequence[str] | None = None,
     ) -> IndexResult:
-        """Make a document say `text` in every search from now on; see retrieval.indexing.documents.
+        """Set a document's text, used by every search from now on; see retrieval.indexing.documents.
 
-        Called while a state event (`doc_*`) is handled, it is as old as that: it takes nothing newer back. Without
-        `audience` the document is for whom that event says, else for whom it was; an empty one is everyone.
+        While a state event (`doc_*`) is handled, the text has the event's time and replaces nothing newer. Without
+        `audience`, the event's audience is used, otherwise the document's current one; an empty list means everyone.
         """
         if audience is None:
             audience = await sync_to_async(known_audience)(index_name, entity_id)
@@ -128,7 +129,7 @@ class FeatureStore:
         filters: dict[str, Any] | None = None,
         **options: Unpack[SearchOptions],
     ) -> Hits:
-        """Return the best `top_k` chunks of an index, best first; see retrieval.search."""
+        """Return the `top_k` best chunks of an index, best first; see retrieval.search."""
         return await searching.search(index_name, query, top_k, filters, **options)
 
     async def delete_document(self, index_name: str, entity_id: str) -> None:
@@ -146,6 +147,6 @@ def _name(feature: Feature) -> str:
 
 
 def _as_of() -> datetime | None:
-    """Return the time of the state event that is being handled: what a handler stores is as old as that."""
+    """Return the time of the state event that is being handled, which is the time of what its handler stores."""
     handling = current_handling()
     return handling.as_of if handling else None

@@ -1,4 +1,4 @@
-"""Mirror the declared contexts into rows."""
+"""Mirror the declared contexts in rows."""
 
 from common.definitions import sync_definitions
 from contexts.models import ContextDefinition

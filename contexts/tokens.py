@@ -1,4 +1,4 @@
-"""Count tokens as the model does, and say by which encoding."""
+"""Count tokens as the model does, and report the encoding used."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,13 +12,13 @@ from retrieval.encodings import encoding_name_for, get_encoding
 class Tokenizer:
     encoding: str
     is_exact: bool
-    """False: tiktoken does not know the model, so FABRA_ENCODING counts for it."""
+    """False if tiktoken does not know the model, so that FABRA_ENCODING is used."""
 
     def count(self, text: str) -> int:
         return _count(self.encoding, text)
 
 
-@lru_cache(maxsize=1024)  # the same passages come again and again
+@lru_cache(maxsize=1024)  # the same passages are counted again and again
 def _count(encoding: str, text: str) -> int:
     return len(get_encoding(encoding).encode_ordinary(text))
 

@@ -1,4 +1,4 @@
-"""Write and read traces: evidence first, outcome later, each durable before anything depends on it."""
+"""Write and read traces: evidence first, outcome later, each committed before anything depends on it."""
 
 import hashlib
 import logging
@@ -30,12 +30,12 @@ Messages = list[dict[str, str]]
 
 @dataclass(kw_only=True)
 class PendingTrace:
-    """A trace that is not written yet; its body may still be added to."""
+    """A trace that is not written yet; its body may still change."""
 
     trace: Trace
     body: dict[str, Any]
     text: str = ""
-    """The body as it was written."""
+    """The body as written."""
 
 
 def digest_of(text: str) -> str:
@@ -43,7 +43,7 @@ def digest_of(text: str) -> str:
 
 
 async def write(pending: Sequence[PendingTrace], *rows: Model | Statement) -> None:
-    """Commit traces together with `rows`, and have their fast copies made; raise TraceNotWritten."""
+    """Commit traces together with `rows`, then copy them to the online store; raise TraceNotWritten."""
     await sync_to_async(write_traces)(pending, *rows)
     copy_later(pending)
 
@@ -51,10 +51,11 @@ async def write(pending: Sequence[PendingTrace], *rows: Model | Statement) -> No
 def write_traces(pending: Sequence[PendingTrace], *rows: Model | Statement) -> None:
     """Commit traces with their bodies, and `rows`, all or none; raise TraceNotWritten if PostgreSQL refuses."""
     writes: list[Model | Statement] = []
-    for each in pending:
-        each.text = to_json(each.body, "The trace")
-        each.trace.digest = digest_of(each.text)
-        writes += [each.trace, TraceBody(trace=each.trace, text=each.text)]
+    for pending_trace in pending:
+        pending_trace.text = text = to_json(pending_trace.body, "The trace")
+        trace = pending_trace.trace
+        trace.digest = digest_of(text)
+        writes += [trace, TraceBody(trace=trace, text=text)]
     try:
         if writes or rows:
             write_together(*writes, *rows)
@@ -64,9 +65,10 @@ def write_traces(pending: Sequence[PendingTrace], *rows: Model | Statement) -> N
 
 
 def copy_later(pending: Sequence[PendingTrace]) -> None:
-    """Put the written traces' copies online a little later: PostgreSQL serves who asks before."""
-    for each in pending:
-        copy = keep_fast_copy(str(each.trace.pk), each.trace.digest, each.text)
+    """Copy written traces to the online store a little later; until then PostgreSQL serves them."""
+    for pending_trace in pending:
+        trace = pending_trace.trace
+        copy = keep_fast_copy(str(trace.pk), trace.digest, pending_trace.text)
         spawn(copy, uses_database=False, after_s=HEAD_START_S)
 
 
@@ -79,7 +81,7 @@ WHERE id = %s
 def write_outcome(
     trace_id: str, *, answer: str, model: str, outcome: dict[str, Any], error_code: str = "", more: Sequence[Model] = ()
 ) -> None:
-    """Commit what became of an assembled context, with `more` rows; raise TraceNotWritten if it is not taken."""
+    """Commit the outcome of an assembled context, with `more` rows; raise TraceNotWritten if PostgreSQL refuses."""
     state = Trace.State.FAILED if error_code else Trace.State.ANSWERED
     values = [state, answer, model, Jsonb(outcome), error_code, timezone.now(), trace_id]
     try:
@@ -90,12 +92,12 @@ def write_outcome(
 
 
 def as_served(digest: str, text: str) -> str:
-    """Return the JSON that the debug endpoint and the online store give: the body and its hash."""
+    """Return the JSON that the debug endpoint and the online store serve: the body with its hash."""
     return f'{{"hash":"{digest}",{text[1:]}'
 
 
 class TracedOnlineStore(OnlineStore):
-    """The online store; `trace:{context_id}` falls back to PostgreSQL, where the trace is durable."""
+    """The online store; `trace:{context_id}` falls back to PostgreSQL, which has every trace."""
 
     async def get(self, key: str) -> str | None:
         prefix, _, context_id = key.partition(":")

@@ -1,1 +1,1 @@
-"""The outbox: events, their order, and what is done with them. It knows nothing of what they are about."""
+"""The outbox: events, their order and their handlers. It does not depend on what the events mean."""

@@ -1,7 +1,7 @@
-"""The event bus: a Redis Stream that any language can write to, and its way into the outbox.
+"""The event bus: a Redis Stream that any language can write to, and the consumer that fills the outbox from it.
 
 An entry has the fields `event_type`, `entity_id`, `payload` (a JSON object), and optionally `id` (makes it
-idempotent; else the stream's own id is used) and `occurred_at` (ISO 8601; else the stream's time).
+idempotent; default: the entry's own id) and `occurred_at` (ISO 8601; default: the entry's time).
 """
 
 import json
@@ -39,10 +39,10 @@ def stream_key() -> str:
 
 
 class RedisEventBus:
-    """Publishes events to the stream; a consumer moves them into the outbox."""
+    """Publish events to the stream; a consumer moves them into the outbox."""
 
     async def publish(self, event: AxiomEvent) -> str | None:
-        """Append the event and return its stream id; inside `atomic`, wait for the commit and return None.
+        """Append the event and return its stream id; inside `atomic`, publish on commit and return None.
 
         Raise InvalidInput for an event that cannot be stored, EventBusUnavailable when Redis does not answer.
         """
@@ -82,9 +82,9 @@ def _to_fields(event: AxiomEvent) -> dict[Any, Any]:
 
 
 def consume(consumer: str, should_stop: Callable[[], bool], block_ms: int = 1000) -> None:
-    """Move stream entries into the outbox until told to stop; each is acknowledged after its commit.
+    """Move stream entries into the outbox until `should_stop`; each is acknowledged after its commit.
 
-    Entries that a consumer took and did not acknowledge are taken over after half a minute. Raise
+    Entries that another consumer read and did not acknowledge are claimed after half a minute. Raise
     redis.RedisError when Redis does not answer, and the database's errors: the caller tries again.
     """
     client = plain_redis()
@@ -93,7 +93,7 @@ def consume(consumer: str, should_stop: Callable[[], bool], block_ms: int = 1000
     except redis.ResponseError as error:
         if "BUSYGROUP" not in str(error):
             raise
-    # First what this consumer itself took before a crash, then the new ones.
+    # Entries that this consumer read before a crash come first, then new ones.
     _drain(client, consumer)
     trimmed_at = -math.inf
     while not should_stop():
@@ -122,7 +122,7 @@ def _take_over(client: Any, consumer: str) -> None:
 
 
 def store_entries(client: Any, entries: list[tuple[str, Mapping[str, str]]]) -> None:
-    """Commit the entries as events, one that can be none as a dead one, and acknowledge them."""
+    """Commit the entries as events and acknowledge them; an entry that is no valid event becomes a dead one."""
     with transaction.atomic():
         readable: list[tuple[str, Mapping[str, str], AxiomEvent]] = []
         for entry_id, fields in entries:
@@ -140,7 +140,7 @@ def store_entries(client: Any, entries: list[tuple[str, Mapping[str, str]]]) -> 
 
 
 def trim_stream(client: Any) -> int:
-    """Remove the entries that every group of the stream has acknowledged; return how many."""
+    """Remove the entries that every consumer group has acknowledged; return how many."""
     firsts = []
     for group in client.xinfo_groups(stream_key()):
         pending = client.xpending(stream_key(), group["name"])
@@ -157,7 +157,7 @@ def _after(entry_id: str) -> str:
 
 
 def _time_of(entry_id: str) -> datetime:
-    """Return the time that a stream's id tells, at most now: its writer may have made it up."""
+    """Return the time in a stream id, at most now, because the writer may choose the id."""
     return datetime.fromtimestamp(min(int(entry_id.split("-")[0]) / 1000, time.time()), UTC)
 
 
@@ -185,7 +185,7 @@ def event_of_fields(entry_id: str, fields: Mapping[str, str]) -> AxiomEvent:
 
 
 def dead_letter(entry_id: str, fields: Mapping[str, str], reason: str) -> None:
-    """Keep an entry that can be no event as a dead one, so that somebody sees it."""
+    """Store an entry that is no valid event as a dead event, so that an operator sees it."""
 
     def clean(text: Any, size: int) -> str:
         return str(text).replace("\x00", "\ufffd").encode(errors="replace").decode()[:size]

@@ -1,4 +1,4 @@
-"""A second chance for events that were given up: edited where they are wrong, and processed again."""
+"""Edit dead events and process them again."""
 
 from typing import Any
 
@@ -13,13 +13,13 @@ from events.ordering import state_key
 from events.outbox import columns_of
 
 _DISPATCHED_AT_ONCE = 1000
-"""Of more requeued events than these the sweep enqueues the rest."""
+"""If more events than this are requeued, the sweep enqueues the rest."""
 
 
 def edit_payload(event: Event, payload: dict[str, Any], edited_by: str) -> bool:
-    """Change a dead event's payload and keep what it was; return whether anything changed.
+    """Change a dead event's payload and store the previous one; return whether anything changed.
 
-    The digest stays that of the body as it was sent, so that a sender's repetition is still known as one.
+    The digest stays that of the body as sent, so that a repetition by the sender is still recognised.
     """
     with transaction.atomic():
         row = Event.objects.select_for_update().filter(pk=event.pk, state=Event.State.DEAD).first()
@@ -34,9 +34,9 @@ def edit_payload(event: Event, payload: dict[str, Any], edited_by: str) -> bool:
 
 
 def requeue(events: QuerySet[Event]) -> int:
-    """Process ended events again, and return how many; handlers that succeeded are not run again.
+    """Process ended events again and return how many; handlers that succeeded do not run again.
 
-    An entry of the stream that was no event is read anew, and stays dead if it still is none.
+    A stream entry that was no valid event is parsed again, and stays dead if it still is none.
     """
     with transaction.atomic():
         for row in events.filter(state=Event.State.DEAD, digest=""):
@@ -49,12 +49,12 @@ def requeue(events: QuerySet[Event]) -> int:
 
 
 def is_unreadable_entry(event: Event) -> bool:
-    """Return whether it is an entry of the stream that could be no event."""
+    """Return whether the row is a stream entry that is no valid event."""
     return not event.digest
 
 
 def revive(row: Event) -> None:
-    """Make the event of the row that its stream entry says, if it says one now."""
+    """Parse the row's stream entry again and, if it is a valid event now, make the row that event."""
     entry_id = row.event_id.removeprefix("stream:")
     fields = row.payload.get("stream_fields")
     if not isinstance(fields, dict):

@@ -1,4 +1,4 @@
-"""Enqueue the processing of events."""
+"""Enqueue events for processing."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -15,25 +15,25 @@ STATE_QUEUE, DEFAULT_QUEUE = "state", "default"
 
 
 def queue_of(event_type: str) -> str:
-    """Return the queue of an event: one that tells a state does not wait behind a thousand that do not."""
+    """Return an event's queue: events that describe a state do not wait behind a thousand that do not."""
     return STATE_QUEUE if state_family(event_type) else DEFAULT_QUEUE
 
 
 def dispatch(event_pk: int, queue: str, delay_s: float = 0, **kwargs: Any) -> bool:
-    """Enqueue an event, and return whether the broker took it; if not, the sweep of the outbox does it later."""
+    """Enqueue an event and return whether the broker accepted it; if not, the outbox's sweep enqueues it later."""
     otherwise = f"event {event_pk} waits for the sweep"
     return enqueue(PROCESS_EVENT, event_pk, otherwise=otherwise, queue=queue, delay_s=delay_s, **kwargs)
 
 
 def dispatch_all(rows: Iterable[Event]) -> None:
-    """Enqueue many events; a broker that does not answer is asked once."""
+    """Enqueue events, up to the first that the broker does not accept; the sweep enqueues the rest."""
     for row in rows:
         if not dispatch(row.pk, queue_of(row.event_type)):
             return
 
 
 def messages_in(queue: str) -> int:
-    """Return how many messages wait in the broker's queue; 0 where it does not answer."""
+    """Return how many messages wait in the broker's queue; 0 if it does not answer."""
     try:
         return int(plain_redis(settings.FABRA_REDIS_TIMEOUT_S).llen(redis_key("celery", queue)))
     except REDIS_ERRORS:

@@ -1,4 +1,4 @@
-"""What can go wrong with an event.
+"""The errors of events.
 
 InvalidInput
 ├── EventTooLarge
@@ -45,7 +45,7 @@ class BatchRefused(InvalidInput):
     def __init__(self, items: Sequence[tuple[int, FabraError]]) -> None:
         super().__init__()
         self.items = items
-        """The position of each event that cannot be stored, from 0, and why."""
+        """The position in the batch, from 0, of each event that cannot be stored, and the reason."""
 
 
 class WebhookSourceUnknown(NotFound):

@@ -1,4 +1,4 @@
-"""What an event is: something that happened to one entity, at a time."""
+"""The event: something that happened to one entity, at a time."""
 
 import hashlib
 import uuid
@@ -14,7 +14,7 @@ from events.errors import EventTooLarge
 from events.models import Event
 
 _EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
-"""Times of the year 1 and their like can be written to PostgreSQL, and not read from it everywhere."""
+"""PostgreSQL stores times such as those of the year 1, but not every reader can read them back."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,11 +25,11 @@ class AxiomEvent:
     entity_id: str
     payload: dict[str, Any] = field(default_factory=dict)
     id: str = field(default_factory=lambda: str(uuid.uuid4()))
-    """The same id twice is one event."""
+    """Two events with the same id are one event."""
     occurred_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     def validate(self) -> "AxiomEvent":
-        """Return the event; raise InvalidInput or EventTooLarge for what the outbox cannot hold."""
+        """Return the event; raise InvalidInput or EventTooLarge if the outbox cannot store it."""
         check_key(self.event_type, "event_type")
         if len(self.event_type) > 200:
             raise InvalidInput("event_type must have at most 200 characters.")

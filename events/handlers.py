@@ -1,4 +1,4 @@
-"""What is done with an event: the handlers that the apps above have registered for it."""
+"""Handlers of events, registered by the apps that depend on this one."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,19 +14,19 @@ from events.models import Event
 
 @dataclass(frozen=True, kw_only=True)
 class Handler:
-    """A function that is called with an Event, plain or async, and what it is for.
+    """A function, synchronous or async, that is called with an Event, and how to run it.
 
-    It returns JSON that says what it did, or None. In a dict, `superseded: true` says that a later state was there
+    It returns JSON that says what it did, or None. In a dict, `superseded: true` says that a later state was stored
     already; `changed` lists rows, see `changed_row`; `steps` lists moments for the event's page, each with `name`,
-    `at` (ISO 8601) and `note`; `effect` is the word for the state being in effect.
+    `at` (ISO 8601) and `note`; `effect` is the page's word for the state being in effect.
     """
 
     name: str
     handle: Callable[[Event], Any]
     applies_state: bool = False
-    """It makes the state what the event says: in order, one event at a time, and never an older one."""
+    """It sets the state to what the event says: in order, one event at a time, and never to an older one."""
     is_default: bool = False
-    """It leaves the event to the other handlers where there are any."""
+    """It is used only if no other handler exists for the event."""
 
 
 HandlerSource = Callable[[Event], Sequence[Handler]]
@@ -35,22 +35,22 @@ _sources: list[HandlerSource] = []
 
 
 def register_handlers(source: HandlerSource) -> None:
-    """Ask `source` for its handlers of each event."""
+    """Register a function that returns the handlers of an event."""
     _sources.append(source)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Handlers:
-    """What is done with one event."""
+    """The handlers of one event."""
 
     of_state: Sequence[Handler]
-    """They run while nobody else changes the state."""
+    """They run under the state's lock, while no other worker changes the state."""
     of_event: Sequence[Handler]
-    """They run for every event, beside those of other events about the same state."""
+    """They run for every event, concurrently with those of other events about the same state."""
 
 
 def handlers_of(event: Event) -> Handlers:
-    """Return an event's handlers; without one that applies the state, the others take care of it."""
+    """Return an event's handlers; if none applies the state, the others run under its lock."""
     found = [handler for source in _sources for handler in source(event)]
     others = [handler for handler in found if not handler.applies_state]
     of_state = [handler for handler in found if handler.applies_state and not (handler.is_default and others)]
@@ -61,24 +61,27 @@ def handlers_of(event: Event) -> Handlers:
 
 @dataclass(frozen=True, kw_only=True)
 class Handling:
-    """The state event that is being handled, and the time of what is stored meanwhile."""
+    """The state event that is being handled, and the timestamp of what its handlers store."""
 
     event: Event
     as_of: datetime
 
 
-# A handler may be a user's function, whose calls of the store cannot be given the event as an argument.
+# A context variable, because a handler may be a user's function, whose calls of the store do not pass the event on.
 _handling: ContextVar[Handling | None] = ContextVar("handling", default=None)
 
 
 def current_handling() -> Handling | None:
-    """Return the state event that is being handled here, if there is one."""
+    """Return the state event that is being handled in this context, if any."""
     return _handling.get()
 
 
 @contextmanager
 def handling(event: Event, *, is_superseded: bool) -> Iterator[None]:
-    """Let what is stored within the block be as old as the event; of two at one time the one that lost is older."""
+    """Give what is stored in the block the event's time.
+
+    A superseded event gets one microsecond less, so that of two events at one time the superseded one is older.
+    """
     as_of = event.occurred_at - timedelta(microseconds=int(is_superseded))
     token = _handling.set(Handling(event=event, as_of=as_of) if event.state_key else None)
     try:
@@ -88,5 +91,5 @@ def handling(event: Event, *, is_superseded: bool) -> Iterator[None]:
 
 
 def changed_row(model: type[Model], pk: int | None, text: str) -> dict[str, Any]:
-    """Return how a handler says that it changed a row, for the event's page to link to."""
+    """Return an entry of a handler's `changed` list: a row that the event's page links to."""
     return {"model": model._meta.label_lower, "pk": pk, "text": text}

@@ -1,16 +1,16 @@
-"""Which events tell the state of something, so that an older one never overwrites a newer one."""
+"""Events that describe a state, and are ordered so that an older one never overwrites a newer one."""
 
 from collections.abc import Callable
 from typing import Any
 
 Scope = Callable[[dict[str, Any]], str]
-"""Tells from a payload which of an entity's states is meant, such as the collection that it is part of."""
+"""Returns from a payload which of an entity's states is meant, such as the collection that it is part of."""
 
 _families: dict[str, Scope] = {}
 
 
 def register_family(prefix: str, scope: Scope) -> None:
-    """Have the events whose type begins with `prefix` applied in the order of their times."""
+    """Apply the events whose type begins with `prefix` in the order of their times."""
     _families[prefix] = scope
 
 
@@ -19,9 +19,9 @@ def state_family(event_type: str) -> str | None:
 
 
 def state_key(event_type: str, entity_id: str, payload: dict[str, Any]) -> str:
-    """Return what the event tells the state of; events with the same key are applied in their order."""
+    """Return the key of the state that the event describes, or ""; events with the same key are applied in order."""
     family = state_family(event_type)
     if family is None:
         return ""
     scope = _families[family](payload)
-    return f"{family}{len(scope)}:{scope}:{entity_id}"  # with its length, since either part may hold a colon
+    return f"{family}{len(scope)}:{scope}:{entity_id}"  # the length, because either part may contain a colon

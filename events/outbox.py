@@ -1,4 +1,4 @@
-"""Write events to the outbox, in the transaction of whoever writes them."""
+"""Write events to the outbox, in the caller's transaction."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -16,9 +16,9 @@ from events.signals import recorded
 
 
 def record_event(event: AxiomEvent, source: str, *, sender: str = "") -> tuple[Event, bool]:
-    """Write an event to the outbox in the caller's transaction; Celery gets it on commit.
+    """Write an event to the outbox in the caller's transaction; it is sent to Celery on commit.
 
-    Return the row and whether it is new. Raise EventConflict if the id is known with another body.
+    Return the row and whether it is new. Raise EventConflict if the id exists with another body.
     """
     row, is_new = Event.objects.get_or_create(event_id=event.id, defaults=columns_of(event, source, sender))
     if not is_new and row.digest != event.digest:
@@ -30,7 +30,7 @@ def record_event(event: AxiomEvent, source: str, *, sender: str = "") -> tuple[E
 
 
 def new_event(event: AxiomEvent, source: str) -> Event:
-    """Return the row of an event whose id was made here, for the caller to insert and, committed, to dispatch."""
+    """Return the unsaved row of an event with a newly made id; the caller inserts it and dispatches it on commit."""
     row = Event(event_id=event.id, **columns_of(event, source))
     recorded.send(sender=Event, rows=[row])
     return row
@@ -41,8 +41,8 @@ def record_events(
 ) -> list[tuple[Event, bool] | FabraError]:
     """Write many events as `record_event` does, in a few statements.
 
-    Return for each its row and whether it is new, or why it was not written: a caller that wants all or nothing
-    rolls back.
+    Return for each event its row and whether it is new, or the error why it was not written: a caller that wants all
+    or nothing rolls back.
     """
     checked = [_check(event, source, sender) for event in events]
     ids = {columns["event_id"] for columns in checked if not isinstance(columns, FabraError)}
@@ -52,7 +52,7 @@ def record_events(
         if not isinstance(columns, FabraError) and columns["event_id"] not in known:
             moment = published_at[position] if published_at else None
             fresh.setdefault(columns["event_id"], Event(published_at=moment, **columns))
-    # In the order given: of two events at one time the later row is the newer state.
+    # Inserted in the given order, because of two events at one time the higher id is the newer state.
     Event.objects.bulk_create(fresh.values(), ignore_conflicts=True)
     stored = {row.event_id: row for row in Event.objects.filter(event_id__in=ids)}
     results: list[tuple[Event, bool] | FabraError] = []
@@ -77,7 +77,7 @@ def _check(event: AxiomEvent, source: str, sender: str) -> dict[str, Any] | Fabr
 
 
 def columns_of(event: AxiomEvent, source: str, sender: str = "") -> dict[str, Any]:
-    """Return the outbox's columns of an event; raise InvalidInput or EventTooLarge."""
+    """Return an event's column values in the outbox; raise InvalidInput or EventTooLarge."""
     return {
         "event_type": event.validate().event_type,
         "entity_id": event.entity_id,

@@ -1,4 +1,4 @@
-"""Process one event of the outbox: claim, order, run its handlers, retry or give up."""
+"""Process one event of the outbox: claim it, apply it in order, run its handlers, retry or give up."""
 
 import asyncio
 import logging
@@ -19,7 +19,7 @@ from events.models import Event, HandlerOutcome
 logger = logging.getLogger(__name__)
 
 _STATE_WAIT_S = 0.2
-"""How long a worker waits for a state that another one is changing: about as long as a change takes."""
+"""How long a worker waits for a state that another worker is changing: about as long as a change takes."""
 
 
 class StateLocked(Exception):
@@ -31,50 +31,50 @@ class StateLocked(Exception):
 
 
 def process_newest(event_pk: int) -> Event | None:
-    """Process the event, or a newer one of the same state that makes it needless; see `process`."""
+    """Process the event, or a newer one about the same state that replaces it; see `process`."""
     return process(Event.objects.next_of_state(event_pk))
 
 
 def process(event_pk: int) -> Event | None:
-    """Process an event that is due; return it, or None if it is not this worker's to do.
+    """Process an event that is due; return it, or None if it is not due or another worker has it.
 
     Raise StateLocked while another event about the same state is being applied.
     """
     event = Event.objects.due().filter(pk=event_pk).first()
     if event is None:
         return None
-    # 1. One worker for each event: the lock goes with the worker, so `release_abandoned` can tell that it died.
+    # 1. One worker per event: the lock ends with the worker, so `release_abandoned` notices if the worker died.
     with held(f"event:{event.pk}") as is_mine:
         if not is_mine:
             return None
-        # 2. One event for each state, for as long as the state changes.
+        # 2. One event per state, while the state changes.
         with _state_lock(event) as is_free:
             if not is_free:
                 raise StateLocked(event)
-            # 3. Somebody may have processed it since it was read.
+            # 3. Another worker may have processed the event since it was read.
             if not event.claim():
                 return None
-            # 4. Make the state what the event says, unless a later state is there.
+            # 4. Set the state to what the event says, unless a later state was applied.
             handlers = handlers_of(event)
             is_superseded = event.is_superseded()
-            of_state = [each for each in handlers.of_state if not (each.applies_state and is_superseded)]
+            of_state = [handler for handler in handlers.of_state if not (handler.applies_state and is_superseded)]
             with handling(event, is_superseded=is_superseded):
                 outcomes = _run(event, of_state)
             is_superseded = is_superseded or any(outcome.is_superseded for outcome in outcomes)
-            # 5. Say that it is in effect; older events that nobody else wants to hear of end with it.
+            # 5. Store that the state is in effect; older waiting events end now if no other handler needs them.
             if outcomes and all(outcome.is_done for outcome in outcomes) and not is_superseded:
                 event.mark_applied()
-                if not handlers.of_event and all(each.applies_state for each in of_state):
+                if not handlers.of_event and all(handler.applies_state for handler in of_state):
                     Event.objects.supersede(event)
-        # 6. The state is free again: a slow handler of this event does not hold up the next one.
+        # 6. The state's lock is released: a slow handler of this event does not delay the state's next event.
         outcomes += _run(event, handlers.of_event)
-        # 7. Done, to be tried again, or given up.
+        # 7. End the event, schedule a retry, or give up.
         event.settle(outcomes, is_superseded=is_superseded)
     return event
 
 
 def release_abandoned() -> list[Event]:
-    """Return to the queue what a worker had claimed when it died: nobody holds its lock any more."""
+    """Return to the queue the events whose worker died: they are running, but their lock is free."""
     released = []
     for event in Event.objects.long_running().only("event_type"):
         with held(f"event:{event.pk}") as is_held:
@@ -90,30 +90,30 @@ def _state_lock(event: Event) -> AbstractContextManager[bool]:
 
 
 def _run(event: Event, handlers: Sequence[Handler]) -> list[HandlerOutcome]:
-    """Run what has not succeeded yet, async handlers beside each other; return every handler's outcome."""
+    """Run the handlers that have not succeeded yet, async ones concurrently; return every handler's outcome."""
     if not handlers:
         return []
     names = [handler.name for handler in handlers]
     outcomes = list(HandlerOutcome.objects.filter(event=event, is_done=True, handler__in=names))
     done = {outcome.handler for outcome in outcomes}
     left = [handler for handler in handlers if handler.name not in done]
-    waiting = [handler for handler in left if iscoroutinefunction(handler.handle)]
-    new = [_run_plain(event, handler) for handler in left if handler not in waiting]
-    if waiting:
-        new += async_to_sync(_run_beside)(event, waiting)
+    async_handlers = [handler for handler in left if iscoroutinefunction(handler.handle)]
+    new = [_run_sync(event, handler) for handler in left if handler not in async_handlers]
+    if async_handlers:
+        new += async_to_sync(_run_concurrently)(event, async_handlers)
     HandlerOutcome.objects.record(new)
     return outcomes + new
 
 
-def _run_plain(event: Event, handler: Handler) -> HandlerOutcome:
+def _run_sync(event: Event, handler: Handler) -> HandlerOutcome:
     started = time.perf_counter()
     try:
         return _outcome(event, handler, started, detail=handler.handle(event))
-    except Exception as error:  # whatever a handler raises is its failure, and no other handler's
+    except Exception as error:  # anything a handler raises is its own failure and must not stop the others
         return _outcome(event, handler, started, error=error)
 
 
-async def _run_beside(event: Event, handlers: Sequence[Handler]) -> list[HandlerOutcome]:
+async def _run_concurrently(event: Event, handlers: Sequence[Handler]) -> list[HandlerOutcome]:
     return list(await asyncio.gather(*[_run_async(event, handler) for handler in handlers]))
 
 
@@ -121,7 +121,7 @@ async def _run_async(event: Event, handler: Handler) -> HandlerOutcome:
     started = time.perf_counter()
     try:
         return _outcome(event, handler, started, detail=await handler.handle(event))
-    except Exception as error:  # as in _run_plain
+    except Exception as error:  # as in _run_sync
         return _outcome(event, handler, started, error=error)
 
 

@@ -1,4 +1,4 @@
-"""What happened in the outbox, for the apps above it."""
+"""Signals of the outbox, for the apps that depend on it."""
 
 from django.dispatch import Signal
 

@@ -1,4 +1,4 @@
-"""How events flow: how many, how fast, and what went wrong, aggregated in PostgreSQL."""
+"""Event statistics: counts, lag, retries and failures, aggregated in PostgreSQL."""
 
 import math
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from django.utils import timezone
 
 @dataclass(frozen=True, kw_only=True)
 class Range:
-    """A stretch of time up to now, and the steps that it is drawn in."""
+    """A period up to now, and the length of the steps that the charts show."""
 
     name: str
     length: timedelta
@@ -29,7 +29,7 @@ RANGES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Flow:
-    """What became of the events that were received in one step of time, or in all of them."""
+    """The outcomes of the events that were received in one step of a range, or in the whole range."""
 
     since: datetime
     done: int = 0
@@ -39,7 +39,7 @@ class Flow:
     dead: int = 0
     retries: int = 0
     lag_p50_s: float | None = None
-    """From the publication of an event to its state being in effect; None where none was applied."""
+    """From an event's publication to its state being in effect; None if no event was applied."""
     lag_p95_s: float | None = None
 
     @property
@@ -48,7 +48,7 @@ class Flow:
 
 
 _SQL = """
-SELECT date_bin(%(step)s::interval, received_at, %(since)s) AS place,
+SELECT date_bin(%(step)s::interval, received_at, %(since)s) AS step_start,
     count(*) FILTER (WHERE state = 'done'),
     count(*) FILTER (WHERE state = 'superseded'),
     count(*) FILTER (WHERE state IN ('received', 'running', 'retrying')),
@@ -59,13 +59,13 @@ SELECT date_bin(%(step)s::interval, received_at, %(since)s) AS place,
         FILTER (WHERE applied_at IS NOT NULL)
 FROM events_event
 WHERE received_at >= %(since)s AND received_at < %(until)s
-GROUP BY GROUPING SETS ((place), ())
+GROUP BY GROUPING SETS ((step_start), ())
 """
 
 
 def flow_of(span: Range, now: datetime | None = None) -> tuple[Flow, list[Flow]]:
-    """Return the flow of the whole range, and of each of its steps, oldest first."""
-    # Up to the end of the present step, so that steps begin at whole minutes or hours.
+    """Return the flow of the whole range, and of each step, oldest first."""
+    # The range ends with the current step, so that steps begin at whole minutes or hours.
     step_s = span.step.total_seconds()
     until = datetime.fromtimestamp(math.ceil((now or timezone.now()).timestamp() / step_s) * step_s, UTC)
     since = until - span.length

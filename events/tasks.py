@@ -15,7 +15,7 @@ _SWEEP_LIMIT = 1000
 
 @shared_task
 def process_event(event_pk: int, waited_s: float = 0) -> None:
-    """Process an event; one whose state is just being changed waits a little longer each time."""
+    """Process an event; while its state is locked, enqueue it again with a delay that doubles each time."""
     try:
         event = process_newest(event_pk)
     except StateLocked as locked:
@@ -36,14 +36,14 @@ def prune_events() -> None:
 
 @shared_task
 def sweep() -> None:
-    """Pick up what a crash or an outage of the broker left."""
+    """Enqueue events that were left behind by a crash or an outage of the broker."""
     dispatch_all(release_abandoned())
     _dispatch_again(STATE_QUEUE, Event.objects.exclude(state_key=""))
     _dispatch_again(DEFAULT_QUEUE, Event.objects.filter(state_key=""))
 
 
 def _dispatch_again(queue: str, events: EventQuerySet) -> None:
-    """Enqueue again what Celery seems to have lost; in a long queue events may only be waiting for their turn."""
+    """Enqueue again the events that Celery seems to have lost; in a long queue they may only be waiting."""
     waiting = messages_in(queue)
     if waiting >= _SWEEP_LIMIT:
         return

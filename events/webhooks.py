@@ -1,7 +1,7 @@
-"""Webhooks: who signed a message and when, and which event it is.
+"""Webhooks: verify a message's signature and time, and map its body to an event.
 
 A message is signed with HMAC-SHA256 over its timestamp (seconds since 1970), a dot and its body, in hex.
-A mapping says how another system's body becomes an event: JSON in the shape of an event, in which
+A mapping says how another system's body becomes an event. It is JSON in the shape of an event, in which
 
 - a text that begins with `$.` stands for the value at that path of the body: `"$.entry.id"`, `"$.entries.0.id"`;
 - an object with one such key chooses by the value there: `{"$.event": {"publish": "doc_updated"}}`;
@@ -31,33 +31,33 @@ _PREFIX = "sha256="
 
 
 def sign(secret: str, timestamp: str, body: bytes) -> str:
-    """Return the signature that belongs into the header."""
+    """Return the value of the signature header."""
     return _PREFIX + hmac.new(secret.encode(), timestamp.encode() + b"." + body, hashlib.sha256).hexdigest()
 
 
 def verify(source: WebhookSource, timestamp: str, signature: str, body: bytes) -> None:
-    """Raise WebhookSignatureInvalid or WebhookTimestampStale unless the source signed this, lately.
+    """Raise WebhookSignatureInvalid or WebhookTimestampStale unless the source signed this message recently.
 
-    A header may carry several signatures with commas between, as a sender that rotates its secrets does.
+    The header may hold several signatures, separated by commas, while the sender rotates its secrets.
     """
-    given = [each.strip().encode() for each in signature.split(",")]
-    fitting = [
-        hmac.compare_digest(sign(secret, timestamp, body).encode(), each)
+    signatures = [part.strip().encode() for part in signature.split(",")]
+    matches = [
+        hmac.compare_digest(sign(secret, timestamp, body).encode(), candidate)
         for secret in source.valid_secrets()
-        for each in given
+        for candidate in signatures
     ]
-    if not any(fitting):
+    if not any(matches):
         raise WebhookSignatureInvalid
-    # The digits are what was signed, so this is the sender's clock.
+    # The timestamp is signed, so it is the sender's clock.
     is_number = re.fullmatch(r"\d{1,12}", timestamp, re.ASCII)
     if not is_number or abs(time.time() - int(timestamp)) > settings.FABRA_WEBHOOK_WINDOW.total_seconds():
         raise WebhookTimestampStale
 
 
 def event_of_message(source: WebhookSource, timestamp: str, body: bytes) -> AxiomEvent | None:
-    """Return the event that a verified message is, or None if the mapping has no event type for it.
+    """Return a verified message as an event, or None if the mapping yields no event type.
 
-    Without an id of its own it gets one from what was signed, so that a replay is the same event. Raise
+    Without an id in the message, the id is derived from what was signed, so that a replay is the same event. Raise
     InvalidInput for a body that is no event.
     """
     try:
@@ -81,18 +81,18 @@ def event_of_message(source: WebhookSource, timestamp: str, body: bytes) -> Axio
 
 
 def fill(template: Any, message: Any) -> Any:
-    """Return the template with the message's values in it; a member whose value is missing is left out."""
+    """Return the template with the message's values filled in; members with a missing value are left out."""
     if isinstance(template, str):
         return _at(message, template) if is_path(template) else template
     if isinstance(template, list):
-        return [value for each in template if (value := fill(each, message)) is not _MISSING]
+        return [value for member in template if (value := fill(member, message)) is not _MISSING]
     if not isinstance(template, dict):
         return template
     if choice := _choice(template):
         path, options = choice
         found = _at(message, path)
         return fill(options[found], message) if isinstance(found, str) and found in options else _MISSING
-    return {key: value for key, each in template.items() if (value := fill(each, message)) is not _MISSING}
+    return {key: value for key, member in template.items() if (value := fill(member, message)) is not _MISSING}
 
 
 def is_path(text: str) -> bool:
@@ -100,7 +100,7 @@ def is_path(text: str) -> bool:
 
 
 def problems_of(mapping: dict[str, Any]) -> Iterable[str]:
-    """Yield what is wrong with a mapping; an empty one takes the body as it is."""
+    """Yield the problems of a mapping; an empty one is valid and uses the body as it is."""
     if not mapping:
         return
     for name in ("event_type", "entity_id"):
@@ -115,14 +115,14 @@ def _wrong_paths(template: Any) -> Iterable[str]:
     if isinstance(template, str) and is_path(template) and not all(template[2:].split(".")):
         yield f"{template} is no path, such as $.entry.id."
     elif isinstance(template, list):
-        for each in template:
-            yield from _wrong_paths(each)
+        for member in template:
+            yield from _wrong_paths(member)
     elif isinstance(template, dict):
         if any(is_path(key) for key in template) and _choice(template) is None:
             yield "An object with a path as its key has no other key, and its value is an object of choices."
-        for key, each in template.items():
+        for key, member in template.items():
             yield from _wrong_paths(key)
-            yield from _wrong_paths(each)
+            yield from _wrong_paths(member)
 
 
 def _choice(template: dict[str, Any]) -> tuple[str, dict[str, Any]] | None:
@@ -144,12 +144,12 @@ def _at(message: Any, path: str) -> Any:
 
 
 def _text(value: Any) -> Any:
-    """Return a number as the text that it is in a URL: other systems have numbers for ids."""
+    """Return a whole number as text, because other systems use numbers as ids; other values are unchanged."""
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def _moment(given: Any, timestamp: str) -> datetime:
-    """Return the time that the body tells, in ISO 8601 or seconds since 1970; else that of the signature."""
+    """Return the body's time, in ISO 8601 or seconds since 1970; without one, the signature's timestamp."""
     if given is None:
         return datetime.fromtimestamp(int(timestamp), UTC)
     try:

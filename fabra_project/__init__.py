@@ -1,4 +1,4 @@
-"""Settings, URLs and the wiring of the parts."""
+"""The Django project: settings, URLs, the ASGI and Celery applications, and the stack."""
 
 from fabra_project.celery import app as celery_app
 

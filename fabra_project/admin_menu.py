@@ -1,11 +1,11 @@
-"""How the admin looks, and its menu."""
+"""The admin's theme and menu."""
 
 from typing import Any
 
 from django.templatetags.static import static
 from django.urls import reverse_lazy
 
-# The accent of the chat page: its light --accent is 600, its dark one 400.
+# The chat page's accent colour: its --accent is 600 in light mode and 400 in dark mode.
 _ACCENT = {
     "50": "#f0faf9",
     "100": "#dceeec",
@@ -20,7 +20,7 @@ _ACCENT = {
     "950": "#06211f",
 }
 
-# Each group of the menu: the label, icon and list of its entries, or the name of a page's URL.
+# The groups of the menu; an entry is a label, an icon, and a model's admin list or the name of a URL.
 _MENU = [
     (
         "Chat",

@@ -7,7 +7,7 @@ from django.core.asgi import get_asgi_application
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "fabra_project.settings")
 django = get_asgi_application()
 
-from channels.auth import AuthMiddlewareStack  # noqa: E402 (needs the apps to be loaded)
+from channels.auth import AuthMiddlewareStack  # noqa: E402 (the apps must be loaded first)
 from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
 from channels.security.websocket import AllowedHostsOriginValidator  # noqa: E402
 from django.urls import path  # noqa: E402

@@ -1,6 +1,6 @@
-"""Secrets from the environment, or from files that it names: so Docker, Kubernetes and systemd hand them over.
+"""Secrets from the environment, or from files that it names, as Docker, Kubernetes and systemd provide them.
 
-The stack reads its servers' URLs by it before Django is set up.
+The stack reads its servers' URLs with it before Django is set up.
 """
 
 import os
@@ -10,9 +10,9 @@ from django.core.exceptions import ImproperlyConfigured
 
 
 def env_secret(name: str) -> str:
-    """Return the variable of this name, else the content of the file that `<name>_FILE` names, else nothing.
+    """Return the variable `name`, otherwise the content of the file that `<name>_FILE` names, otherwise "".
 
-    A file that cannot be read, or says nothing, is an error: what would be used instead is another secret.
+    Raise ImproperlyConfigured for a file that is empty or cannot be read, because another secret would be used instead.
     """
     value = os.environ.get(name, "")
     path = os.environ.get(f"{name}_FILE", "")

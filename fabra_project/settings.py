@@ -1,4 +1,4 @@
-"""The one settings file; every deployment difference is an environment variable."""
+"""The only settings file; deployments differ by environment variables."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -23,15 +23,15 @@ DATA_DIR = Path(env.str("FABRA_DATA_DIR", "") or BASE_DIR / ".data").resolve()
 _services = read_services(DATA_DIR)
 DATABASE_URL = env_secret("DATABASE_URL") or _services.get("DATABASE_URL", "")
 REDIS_URL = env_secret("REDIS_URL") or _services.get("REDIS_URL", "")
-# manage.py sets it for commands that read and write no data.
+# manage.py sets FABRA_WITHOUT_STACK for commands that read and write no data.
 if not (DATABASE_URL and REDIS_URL) and not env.bool("FABRA_WITHOUT_STACK", False):
     raise ImproperlyConfigured(no_stack.MESSAGE)
-REDIS_URL = REDIS_URL or "redis://127.0.0.1:1/0"  # where nothing listens
+REDIS_URL = REDIS_URL or "redis://127.0.0.1:1/0"  # an address where nothing listens
 
 DATABASES: dict[str, Any] = {"default": env.db_url_config(DATABASE_URL) if DATABASE_URL else {}}
 DATABASES["default"]["ENGINE"] = "django.db.backends.postgresql" if DATABASE_URL else "fabra_project.no_stack"
 DATABASES["default"].setdefault("OPTIONS", {})
-# The pool is for the web process only: a prefork worker would share its sockets with its children.
+# Only the web process uses a pool, because a prefork worker would share the pool's sockets with its children.
 IS_WEB = env.bool("FABRA_WEB", False)
 if IS_WEB:
     DATABASES["default"]["ENGINE"] = "fabra_project.postgresql"
@@ -43,16 +43,16 @@ if IS_WEB:
 else:
     DATABASES["default"]["CONN_MAX_AGE"] = 60
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
-# A PostgreSQL that hangs must not hang a request with it.
+# In seconds: a PostgreSQL that hangs must not block a request.
 DATABASES["default"]["OPTIONS"].setdefault("connect_timeout", 5)
-# After so many uses on a connection a statement of a planned_cursor keeps its plan; no other is ever prepared.
+# After this many uses on a connection, a planned_cursor's statement is prepared; other statements never are.
 DATABASES["default"]["OPTIONS"].setdefault("prepare_threshold", 1)
-# At connection time, so that no search pays a round trip for them: keep recall under filters, no JIT for short queries.
-# In the web process no statement outlives the request that asked for it by much.
+# Set when connecting, so that no search needs a round trip for them: iterative scans keep recall under filters, and
+# short queries do without JIT. In the web process, the timeout ends statements soon after their request.
 _timeout = f" -c statement_timeout={env.int('FABRA_STATEMENT_TIMEOUT', 30)}s" if IS_WEB else ""
 DATABASES["default"]["OPTIONS"].setdefault("options", f"-c hnsw.iterative_scan=strict_order -c jit=off{_timeout}")
 
-# Every key of the project begins with it, so that several stacks can share a server.
+# The prefix of every key of the project, so that several stacks can share a server.
 FABRA_REDIS_PREFIX = env.str("FABRA_REDIS_PREFIX", "fabra")
 CACHES = {
     "default": {
@@ -68,11 +68,11 @@ CACHES = {
 
 DEBUG = env.bool("DEBUG", False)
 SECRET_KEY = env_secret("SECRET_KEY") or secret_key(DATA_DIR)
-# What SECRET_KEY was before: webhooks' secrets that derive from it stay valid.
+# Previous values of SECRET_KEY: webhook secrets derived from them stay valid.
 SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
-# Off only for a first look without TLS; `check --deploy` says so.
+# Turn it off only to try the bot without TLS; `check --deploy` then warns.
 HTTPS_ONLY = env.bool("FABRA_HTTPS_ONLY", not DEBUG)
 SECURE_SSL_REDIRECT = HTTPS_ONLY
 SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
@@ -111,7 +111,7 @@ INSTALLED_APPS = [
     "contexts",
     "chat",
 ]
-# Each can run async: a single one that cannot would put every view into a thread.
+# All support async: a single synchronous one would make Django run every view in a thread.
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -145,7 +145,7 @@ USE_TZ = True
 FORMAT_MODULE_PATH = ["fabra_project.formats"]
 STATIC_URL = "/static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]
-LOGIN_URL = "login"  # of the chat page, for any user; the admin has its own, for staff
+LOGIN_URL = "login"  # the chat page's, for any user; the admin has its own login page, for staff
 LOGIN_REDIRECT_URL = "admin:index"
 
 LOGGING = {
@@ -155,8 +155,8 @@ LOGGING = {
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": env.str("FABRA_LOG_LEVEL", "INFO")},
     "loggers": {
-        "django": {"handlers": []},  # its own would write each line a second time in development
-        # Each line of the HTTP client would name the model server's URL.
+        "django": {"handlers": []},  # Django's own handlers would log each line twice in development
+        # Below WARNING, each line of the HTTP client would contain the model server's URL.
         **{name: {"level": "WARNING"} for name in ("httpx", "httpx2", "httpcore", "httpcore2")},
     },
 }
@@ -196,17 +196,17 @@ CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
-# A process loads the embedding model as it starts.
+# In seconds: a worker process loads the embedding model when it starts.
 CELERY_WORKER_PROC_ALIVE_TIMEOUT = 60
-# A process of a worker is replaced between two tasks, whatever the libraries in it keep.
+# A worker process above these limits is replaced between two tasks, in case a library leaks memory.
 CELERY_WORKER_MAX_TASKS_PER_CHILD = env.int("FABRA_WORKER_MAX_TASKS", 20_000)
 CELERY_WORKER_MAX_MEMORY_PER_CHILD = env.int("FABRA_WORKER_MAX_MEMORY_MB", 2_000) * 1024  # in KB
 CELERY_TASK_SOFT_TIME_LIMIT = 15 * 60
 CELERY_TASK_TIME_LIMIT = 16 * 60
 CELERY_BROKER_TRANSPORT_OPTIONS = {
-    "visibility_timeout": 20 * 60,  # above the task time limit: a living task is never delivered twice
+    "visibility_timeout": 20 * 60,  # above the task time limit, so that a running task is never delivered twice
     "socket_connect_timeout": 2,
-    # A publish inside a request gives up at once; the sweep of the outbox catches up.
+    # Publishing during a request gives up at once; the outbox's sweep enqueues the event later.
     "max_retries": 1,
     "interval_start": 0,
     "socket_timeout": 2 if IS_WEB else 10,
@@ -215,7 +215,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
 CELERY_TASK_PUBLISH_RETRY = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
-# `make up` starts a worker for `state`, changed documents, and one for the rest: nothing slow holds a document up.
+# `make up` starts one worker for `state`, changed documents, and one for the rest: slow tasks delay no document.
 CELERY_TASK_DEFAULT_QUEUE = "default"
 CELERY_TASK_QUEUES = [Queue("state"), Queue("default"), Queue("materialize"), Queue("ingest")]
 CELERY_TASK_ROUTES = {
@@ -229,9 +229,9 @@ CELERY_TIMEZONE = "UTC"
 
 # ---------------------------------------------------------------- definitions
 
-# None: every installed app's `definitions.py`, as Django finds `admin.py`. Else: these modules only.
+# None: every installed app's `definitions.py`, discovered like `admin.py`. Otherwise only these modules.
 FABRA_DEFINITIONS: list[str] | None = env.list("FABRA_DEFINITIONS", default=None)
-# A script that set Django up by importing `fabra`: it has its own definitions and mirrors nothing.
+# True in a script that sets Django up by importing `fabra`: it has its own definitions and mirrors none in rows.
 FABRA_STANDALONE = env.bool("FABRA_STANDALONE", False)
 
 # ---------------------------------------------------------------- features
@@ -241,24 +241,25 @@ FABRA_DEFAULT_REFRESH = timedelta(hours=1)
 FABRA_ENTITY_MEMORY = timedelta(days=30)
 FABRA_ONLINE_RETENTION = timedelta(days=30)
 FABRA_EVENT_MAX_ATTEMPTS = env.int("FABRA_EVENT_MAX_ATTEMPTS", 6)
-# Twice a document and more, since its event carries it as JSON.
+# More than twice FABRA_DOCUMENT_MAX_BYTES, because a document's event contains it as JSON.
 FABRA_EVENT_MAX_BYTES = env.int("FABRA_EVENT_MAX_BYTES", 2_500_000)
 FABRA_EVENT_MAX_AHEAD = timedelta(minutes=5)
 FABRA_EVENT_BATCH = env.int("FABRA_EVENT_BATCH", 500)
 FABRA_EVENT_RETENTION = timedelta(days=env.int("FABRA_EVENT_RETENTION_DAYS", 30))
 FABRA_WEBHOOK_WINDOW = timedelta(seconds=env.int("FABRA_WEBHOOK_WINDOW", 300))
-# How long a webhook's secret stays valid once there is a newer one.
+# How long a webhook secret stays valid after its rotation.
 FABRA_WEBHOOK_OVERLAP = timedelta(days=env.int("FABRA_WEBHOOK_OVERLAP_DAYS", 7))
 
 # ---------------------------------------------------------------- retrieval
 
 FABRA_DEFAULT_INDEX = env.str("FABRA_DEFAULT_INDEX", "knowledge_base")
 FABRA_EMBEDDING_MODEL = env.str("FABRA_EMBEDDING_MODEL", "sentence-transformers/all-MiniLM-L6-v2")
-# `local` runs the model in this process; `openai` asks OPENAI_BASE_URL for it.
+# `local` runs the model in this process; `openai` calls OPENAI_BASE_URL.
 FABRA_EMBEDDER = env.str("FABRA_EMBEDDER", "retrieval.embedders.local.LocalEmbedder")
-# A question is short: a second thread would spin more than it helps. Indexing has long batches.
+# One thread in the web process, because for a short question a second would spin more than help. Indexing has long
+# batches.
 FABRA_EMBEDDING_THREADS = env.int("FABRA_EMBEDDING_THREADS", 1 if IS_WEB else 2)
-# A cross-encoder that reads the best hits again where a search or its index asks for it; empty: none.
+# A cross-encoder that reranks the best hits if the search or its index requests it; empty: none.
 FABRA_RERANK_MODEL = env.str("FABRA_RERANK_MODEL", "")
 FABRA_RERANK_PATH = env.str("FABRA_RERANK_PATH", "")
 FABRA_RERANKER = env.str("FABRA_RERANKER", "retrieval.rerankers.local.CrossEncoder")
@@ -266,11 +267,11 @@ FABRA_RERANK_TIMEOUT = env.float("FABRA_RERANK_TIMEOUT", 2.0)
 FABRA_DOCUMENT_MAX_BYTES = env.int("FABRA_DOCUMENT_MAX_BYTES", 1_000_000)
 # Metadata is kept with each chunk.
 FABRA_METADATA_MAX_BYTES = env.int("FABRA_METADATA_MAX_BYTES", 20_000)
-# A file may hold more than its text, or many documents; larger ones are refused unread.
+# A file may contain more than its text, or many documents; a larger one is refused without reading it.
 FABRA_FILE_MAX_BYTES = env.int("FABRA_FILE_MAX_BYTES", 20_000_000)
-FABRA_UPLOAD_MAX_BYTES = env.int("FABRA_UPLOAD_MAX_BYTES", 100_000_000)  # by the admin's page
+FABRA_UPLOAD_MAX_BYTES = env.int("FABRA_UPLOAD_MAX_BYTES", 100_000_000)  # on the admin's page
 FABRA_ARCHIVE_MAX_BYTES = env.int("FABRA_ARCHIVE_MAX_BYTES", 1_000_000_000)
-# Some 250 chunks: enough for the embedder to sort by length, little enough to be lost in a crash.
+# About 250 chunks: enough for the embedder to sort by length, and few enough to lose in a crash.
 FABRA_INGESTION_BATCH_CHARS = env.int("FABRA_INGESTION_BATCH_CHARS", 150_000)
 FABRA_INGESTION_WORKERS = env.int("FABRA_INGESTION_WORKERS", 4)  # tasks that share a run
 FABRA_ARCHIVE_MAX_FILES = env.int("FABRA_ARCHIVE_MAX_FILES", 20_000)
@@ -291,7 +292,7 @@ FABRA_CHAT_DEADLINE_S = env.float("FABRA_CHAT_DEADLINE", 60.0)
 FABRA_MODEL_TIMEOUT_S = env.float("FABRA_MODEL_TIMEOUT", 30.0)
 FABRA_MODEL_RETRIES = env.int("FABRA_MODEL_RETRIES", 2)
 FABRA_MODEL_MAX_TOKENS = env.int("FABRA_MODEL_MAX_TOKENS", 1000)
-# US dollars per million tokens (input, output); a model that is not here has no cost in its traces.
+# US dollars per million tokens (input, output); a model that is not listed has no cost in its traces.
 FABRA_MODEL_PRICES: dict[str, tuple[float, float]] = {"gpt-4o-mini": (0.15, 0.60), "gpt-4o": (2.50, 10.00)}
 FABRA_MESSAGE_MAX_CHARS = env.int("FABRA_MESSAGE_MAX_CHARS", 8000)
 FABRA_RATE_LIMITS: dict[str, int] = {"premium": env.int("FABRA_LIMIT_PREMIUM", 100)}

@@ -1,7 +1,7 @@
-"""Static files through WhiteNoise, beside Django and not within it.
+"""Serve static files with WhiteNoise in front of Django, not as a Django middleware.
 
-As a Django middleware WhiteNoise is synchronous, and one synchronous middleware makes Django run every view in
-a thread: a waiting chat would hold it, and a client that goes away would cancel nothing.
+As a Django middleware WhiteNoise is synchronous, and one synchronous middleware makes Django run every view in a
+thread: a waiting chat would occupy it, and a disconnecting client would cancel nothing.
 """
 
 import asyncio
@@ -16,8 +16,8 @@ Answer = tuple[int, list[tuple[bytes, bytes]], bytes]
 
 
 def with_static_files(application: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the ASGI application with the apps' static files under STATIC_URL: no collectstatic is needed."""
-    # Their names carry no hash, so browsers ask again: a deploy is seen within a minute.
+    """Return the ASGI application with the apps' static files under STATIC_URL; collectstatic is not needed."""
+    # File names contain no hash, so browsers revalidate them: a deployment is visible within a minute.
     files = WhiteNoise(None, autorefresh=settings.DEBUG, max_age=0 if settings.DEBUG else 60)
     for finder in get_finders():
         for storage in getattr(finder, "storages", {}).values():
@@ -39,11 +39,11 @@ def _read(files: WhiteNoise, scope: Any) -> Answer:
     found = files.find_file(path) if files.autorefresh else files.files.get(path)
     if found is None:
         return 404, [(b"content-type", b"text/plain")], b"Not found"
-    given = {
+    environ = {
         f"HTTP_{name.decode('latin-1').upper().replace('-', '_')}": value.decode("latin-1")
         for name, value in scope["headers"]
     }
-    response = found.get_response(scope["method"], given)
+    response = found.get_response(scope["method"], environ)
     headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in response.headers]
     if response.file is None:
         return int(response.status), headers, b""

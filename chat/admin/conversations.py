@@ -1,4 +1,4 @@
-"""Conversations, as they were said, each message with its trace."""
+"""Admin of conversations: their messages, each with its trace."""
 
 from typing import Any
 
@@ -31,10 +31,11 @@ class ConversationAdmin(ReadOnlyAdmin):
         rows = super().get_queryset(request)
         if not is_list(request):
             return rows
-        said = Message.objects.filter(conversation=OuterRef("pk")).order_by()
+        messages = Message.objects.filter(conversation=OuterRef("pk")).order_by()
+        count = messages.values("conversation").annotate(n=Count("pk")).values("n")
         return rows.annotate(
-            first=Subquery(said.order_by("id").values(beginning=Left("text", 200))[:1]),
-            messages_said=Coalesce(Subquery(said.values("conversation").annotate(n=Count("pk")).values("n")), 0),
+            first=Subquery(messages.order_by("id").values(beginning=Left("text", 200))[:1]),
+            messages_said=Coalesce(Subquery(count), 0),
         )
 
     def changeform_view(
@@ -56,7 +57,7 @@ class ConversationAdmin(ReadOnlyAdmin):
 
 
 def _page(conversation: Conversation) -> dict[str, Any]:
-    """Return the newest messages, oldest first, and the customer if the user is one."""
+    """Return the template's context: the newest messages, oldest first, and the customer if the user is one."""
     newest = list(
         conversation.messages.select_related("trace")
         .defer("trace__answer", "trace__query")
@@ -72,7 +73,7 @@ def _page(conversation: Conversation) -> dict[str, Any]:
 
 
 def _answer_html(message: Message) -> str:
-    """Return an answer rendered, with its sources marked; what a user wrote stays as it is."""
+    """Return an answer as HTML with its citations marked; "" for a user's message, which is shown as plain text."""
     if message.role == Message.Role.USER:
         return ""
     return render(message.text, {citation.get("number") for citation in message.citations})

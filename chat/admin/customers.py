@@ -1,4 +1,4 @@
-"""Customers and their tickets: the sample data that the bot's features read."""
+"""Admin of customers and tickets: the sample data that the bot's features read."""
 
 from django.contrib import admin
 from django.utils.html import format_html
@@ -34,9 +34,7 @@ class CustomerAdmin(ListAdmin):
         if customer.pk is None:
             return "–"
         newest = Conversation.objects.filter(user_id=customer.user_id)[:10]
-        rows = [
-            (link(Conversation, each.pk, f"#{each.pk}"), f"{each.last_message_at:%Y-%m-%d %H:%M}") for each in newest
-        ]
+        rows = [(link(Conversation, row.pk, f"#{row.pk}"), f"{row.last_message_at:%Y-%m-%d %H:%M}") for row in newest]
         return format_html(
             "{}{}",
             table(["Conversation", "Last message (UTC)"], rows),

@@ -1,4 +1,4 @@
-"""API keys: made here, shown once, revoked here."""
+"""Admin of API keys: a key is created here, shown once, and revoked here."""
 
 from typing import Any
 
@@ -82,15 +82,15 @@ class ApiKeyAdmin(ListAdmin):
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False  # a revoked key stays, as a record
+        return False  # a revoked key stays as a record
 
     def has_revoke_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("chat.change_apikey")
 
     def save_model(self, request: HttpRequest, obj: ApiKey, form: Any, change: bool) -> None:
-        made, key = ApiKey.make(obj.name, sorted(form.cleaned_data["scopes"]), obj.expires_at)
+        row, key = ApiKey.make(obj.name, sorted(form.cleaned_data["scopes"]), obj.expires_at)
         for field in self.opts.concrete_fields:
-            setattr(obj, field.attname, getattr(made, field.attname))
+            setattr(obj, field.attname, getattr(row, field.attname))
         obj._state.adding = False
         self.message_user(
             request,

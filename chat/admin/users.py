@@ -1,4 +1,4 @@
-"""Django's users and groups, in the admin's own look."""
+"""Admin of Django's users and groups, in the admin's theme."""
 
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin

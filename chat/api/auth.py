@@ -1,4 +1,4 @@
-"""Who may call what: API keys with scopes, staff sessions, and development on loopback."""
+"""Authentication and permissions of the API: keys with scopes, staff sessions, development mode on loopback."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ _LOOPBACK = ("127.0.0.1", "::1")
 
 
 def is_open(meta: dict[str, Any]) -> bool:
-    """Whether a request needs no key: development, and from this machine."""
+    """Return whether a request needs no key: in development mode, and from this machine."""
     return settings.DEBUG and meta.get("REMOTE_ADDR") in _LOOPBACK
 
 
@@ -35,7 +35,7 @@ class KeyHolder:
 
 
 class ApiKeyAuthentication(BaseAuthentication):
-    """`Authorization: Bearer fabra_…`, or `X-API-Key`."""
+    """Authenticate by `Authorization: Bearer fabra_…` or `X-API-Key`."""
 
     def authenticate(self, request: Request) -> tuple[KeyHolder, ApiKey] | None:
         scheme, _, key = get_authorization_header(request).decode("latin-1").partition(" ")
@@ -53,14 +53,14 @@ class ApiKeyAuthentication(BaseAuthentication):
 
 
 class SessionAuthentication(DRFSessionAuthentication):
-    """The admin's session, with its CSRF check."""
+    """Authenticate by the admin's session, with its CSRF check."""
 
     def authenticate_header(self, request: Request) -> str:
         return 'Bearer realm="api"'
 
 
 class ApiKeyScheme(OpenApiAuthenticationExtension):
-    """Tells the schema of API keys."""
+    """Describe API keys in the OpenAPI schema."""
 
     target_class = ApiKeyAuthentication
     name = "apiKey"
@@ -70,7 +70,7 @@ class ApiKeyScheme(OpenApiAuthenticationExtension):
 
 
 class SessionScheme(OpenApiAuthenticationExtension):
-    """Tells the schema of the admin's session."""
+    """Describe the admin's session in the OpenAPI schema."""
 
     target_class = SessionAuthentication
     name = "session"
@@ -80,7 +80,7 @@ class SessionScheme(OpenApiAuthenticationExtension):
 
 
 class HasScope(BasePermission):
-    """A key with the view's `scope`, a staff session, or development on loopback."""
+    """Allow a key with the view's `scope`, a staff session, or development mode on loopback."""
 
     message = "This needs an API key with the scope of this endpoint."
     code = "scope_missing"

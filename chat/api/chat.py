@@ -1,4 +1,4 @@
-"""`POST /chat`, in one piece or streamed, and `GET /debug/context/`."""
+"""`POST /chat`, as one response or streamed, and `GET /debug/context/`."""
 
 import asyncio
 import json
@@ -27,7 +27,7 @@ _ERRORS = dict.fromkeys((400, 401, 403, 413, 415, 429, 500, 502, 503, 504), Erro
 
 
 class AnyAccept(DefaultContentNegotiation):
-    """JSON whatever `Accept` says: a client of server-sent events names their type, and gets errors as JSON."""
+    """Select JSON whatever `Accept` says: a client of server-sent events accepts only those, but errors are JSON."""
 
     def select_renderer(self, request: Request, renderers: Any, format_suffix: str | None = None) -> Any:
         return renderers[0], renderers[0].media_type
@@ -62,7 +62,7 @@ class ChatView(APIView):
             return StreamingHttpResponse(_events(turn), content_type="text/event-stream", headers=headers)
         result, admission = await answer(question)
         headers = admission.headers() | freshness_headers(result.freshness)
-        # Rendered here: Django would hop to a thread to render a Response.
+        # Rendered here, because Django would switch to a thread to render a Response.
         return HttpResponse(JSONRenderer().render(result.to_dict()), JSONRenderer.media_type, headers=headers)
 
 
@@ -77,7 +77,7 @@ async def _events(turn: Turn) -> AsyncIterator[bytes]:
                     yield _event("delta", {"text": piece})
     except asyncio.CancelledError:
         raise
-    except Exception as error:  # the status line has left: the error is the last event
+    except Exception as error:  # the status line is sent already, so the error is the last event
         _, code, message = describe(error)
         yield _event("error", error_body(code, message)["error"] | {"context_id": turn.context_id})
 

@@ -1,4 +1,4 @@
-"""Errors outside the API's views, in the API's form."""
+"""Errors outside the API's views, in the API's error format."""
 
 from django.http import HttpRequest, JsonResponse
 

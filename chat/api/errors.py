@@ -1,4 +1,4 @@
-"""Errors as the REST API answers with them."""
+"""Error responses of the REST API."""
 
 from typing import Any
 
@@ -12,11 +12,12 @@ from events import errors as event_errors
 def _more_of(error: Exception) -> dict[str, Any]:
     if not isinstance(error, event_errors.BatchRefused):
         return {}
-    return {"items": [{"position": at, "code": why.code, "message": str(why)} for at, why in error.items]}
+    items = [{"position": position, "code": reason.code, "message": str(reason)} for position, reason in error.items]
+    return {"items": items}
 
 
 def handle_exception(error: Exception, context: dict[str, Any]) -> Response:
-    """DRF's exception handler."""
+    """Return the response to an error; it is DRF's exception handler."""
     headers = headers_of(error)
     if isinstance(error, exceptions.APIException):
         status, code, message = error.status_code, _code_of(error), _sentence_of(error)

@@ -1,4 +1,4 @@
-"""Events, one or many at a time, and what became of one."""
+"""Endpoints of events: write one or a batch, and read one with its outcome."""
 
 from typing import Any
 
@@ -81,7 +81,7 @@ def _event_of(item: Any) -> AxiomEvent:
 
 
 def _record_all(items: list[Any], sender: str) -> list[tuple[Event, bool]]:
-    """Write all of the events; raise BatchTooLarge, or BatchRefused with each that is wrong."""
+    """Write all of the events; raise BatchTooLarge, or BatchRefused with every event that cannot be stored."""
     if len(items) > settings.FABRA_EVENT_BATCH:
         raise BatchTooLarge(f"A batch has at most {settings.FABRA_EVENT_BATCH} events; this one has {len(items)}.")
     wrong: dict[int, FabraError] = {}

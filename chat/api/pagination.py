@@ -1,4 +1,4 @@
-"""Pages by key: the same cost on the first page and the last, and no count of the table."""
+"""Keyset pagination: every page costs the same, and the table is never counted."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""JSON as the API reads it: an object, in UTF-8, of bounded size and depth."""
+"""The API's JSON parser: it accepts an object in UTF-8 of bounded size and depth."""
 
 import json
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ class RequestTooLarge(APIException):
 
 
 class StrictJSONParser(BaseParser):
-    """Reads an object; refuses NaN, other values and what is nested too deep to read."""
+    """Parse a JSON object; refuse NaN, values that are no object, and input that is nested too deep to parse."""
 
     media_type = "application/json"
 
@@ -34,8 +34,8 @@ class StrictJSONParser(BaseParser):
         except RecursionError:
             raise ParseError("The body is nested too deep.", code="invalid_json") from None
         except ValueError as error:
-            place = f" at character {error.pos}" if isinstance(error, json.JSONDecodeError) else ""
-            raise ParseError(f"The body is no valid JSON{place}.", code="invalid_json") from None
+            position = f" at character {error.pos}" if isinstance(error, json.JSONDecodeError) else ""
+            raise ParseError(f"The body is no valid JSON{position}.", code="invalid_json") from None
         if not isinstance(value, dict):
             raise ParseError("The body must be a JSON object.", code="invalid_json")
         return value

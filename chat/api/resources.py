@@ -1,4 +1,4 @@
-"""Documents, search and features, for a CMS or a script."""
+"""Endpoints of documents, search and features, for a CMS or a script."""
 
 import json
 from dataclasses import asdict
@@ -46,10 +46,10 @@ class DocumentsView(ListAPIView[Any]):
     def post(self, request: Request) -> Response:
         data = shapes.DocumentRequestSerializer(data=request.data)
         data.is_valid(raise_exception=True)
-        given = data.validated_data
+        values = data.validated_data
         result = index_document(
-            given["index_name"], given["entity_id"], given["text"], given["metadata"],
-            title=check_text(given["title"], "title"), audience=given["audience"],
+            values["index_name"], values["entity_id"], values["text"], values["metadata"],
+            title=check_text(values["title"], "title"), audience=values["audience"],
             source="api", author=_author(request),
         )  # fmt: skip
         return Response(shapes.IndexResultSerializer(result).data, status=201 if result.is_changed else 200)
@@ -99,11 +99,11 @@ class SearchView(AsyncAPIView):
         responses={200: shapes.SearchResponseSerializer, 400: shapes.ErrorSerializer, 404: shapes.ErrorSerializer},
     )
     async def get(self, request: Request) -> Response:
-        given = request.query_params
+        params = request.query_params
         options = _search_options(request)
-        filters = _json(given["filters"], "filters") if "filters" in given else None
+        filters = _json(params["filters"], "filters") if "filters" in params else None
         hits = await search(
-            _index_name(request), given.get("query", ""), _whole_number(request, "top_k", 5), filters, **options
+            _index_name(request), params.get("query", ""), _whole_number(request, "top_k", 5), filters, **options
         )
         return Response({"hits": shapes.HitSerializer(hits, many=True).data, "flags": list(hits.flags)})
 
@@ -136,16 +136,16 @@ def _index_name(request: Request) -> str:
 
 
 def _search_options(request: Request) -> SearchOptions:
-    given = request.query_params
-    names = [name.strip() for name in given.get("audience", "").split(",") if name.strip()]
+    params = request.query_params
+    names = [name.strip() for name in params.get("audience", "").split(",") if name.strip()]
     options: SearchOptions = {"audience": EVERYONE if names == [EVERYONE] else names}
-    if "mode" in given:
-        options["mode"] = given["mode"]  # type: ignore[typeddict-item]  # checked by the search
-    if "max_per_document" in given:
+    if "mode" in params:
+        options["mode"] = params["mode"]  # type: ignore[typeddict-item]  # checked by the search
+    if "max_per_document" in params:
         options["max_per_document"] = _whole_number(request, "max_per_document", 1)
-    if "expand" in given:
+    if "expand" in params:
         options["expand"] = _whole_number(request, "expand", 0)
-    if "rerank" in given:
+    if "rerank" in params:
         options["rerank"] = _yes_or_no(request, "rerank")
     return options
 

@@ -1,4 +1,4 @@
-"""Shapes of requests and answers; what is deeper than shape is checked below, by who stores it."""
+"""Shapes of requests and responses; everything beyond the shape is checked by the code that stores the values."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from retrieval.models import Document
 
 
 class StrictCharField(serializers.CharField):
-    """Text as it came: a number is no text, and nothing is trimmed."""
+    """Accept a string unchanged: a number is refused, and nothing is trimmed."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(trim_whitespace=False, allow_blank=True, **kwargs)
@@ -20,7 +20,7 @@ class StrictCharField(serializers.CharField):
         return data
 
     def run_validation(self, data: Any = serializers.empty) -> Any:
-        # NUL and surrogates are refused below, with the same sentence for every door.
+        # NUL and surrogates are refused by the code that stores the text, with the same message for every interface.
         is_empty, data = self.validate_empty_values(data)
         return data if is_empty else self.to_internal_value(data)
 
@@ -116,7 +116,7 @@ class EventBatchSerializer(serializers.Serializer[Any]):
 
 
 class EventBatchSchema(serializers.Serializer[Any]):
-    """A batch as the schema tells it; each event is checked on its own, so that an error has its position."""
+    """A batch as the schema describes it; each event is checked on its own, so that an error has its position."""
 
     events = EventRequestSerializer(many=True)
 

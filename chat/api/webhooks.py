@@ -1,4 +1,4 @@
-"""Webhooks of other systems, such as a CMS: signed, not authenticated."""
+"""The endpoint of webhooks from other systems, such as a CMS: signed, not authenticated."""
 
 from typing import Any
 
@@ -55,5 +55,5 @@ class WebhookView(APIView):
 
 
 def _body(request: Request) -> Any:
-    """Return the bytes as they were signed; raise RequestDataTooBig above the limit."""
+    """Return the body's bytes, which were signed; raise RequestDataTooBig above the limit."""
     return request._request.body

@@ -1,4 +1,4 @@
-"""Language models: what turns messages into an answer."""
+"""Providers of language models, which turn messages into an answer."""
 
 from typing import Any
 
@@ -12,12 +12,12 @@ __all__ = ["Completion", "Delta", "Prompt", "Provider", "cost_usd", "get_provide
 
 
 def get_provider() -> Provider:
-    """Return the configured model, or the extractive one where there is no key."""
+    """Return the configured model's provider, or the extractive one if there is no API key."""
     return OpenAIProvider(settings.FABRA_CHAT_MODEL) if settings.OPENAI_API_KEY else ExtractiveProvider()
 
 
 def cost_usd(model: str, usage: dict[str, Any] | None) -> float | None:
-    """Return the price of a call in US dollars; None where no price is set for the model."""
+    """Return the price of a call in US dollars; None if no price is set for the model or the usage is unknown."""
     prices = settings.FABRA_MODEL_PRICES.get(model)
     if prices is None or usage is None:
         return None

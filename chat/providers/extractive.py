@@ -1,4 +1,4 @@
-"""Answers without a model: the best passages, quoted and cited."""
+"""Answer without a model: quote and cite the best passages."""
 
 from collections.abc import AsyncIterator
 
@@ -11,11 +11,11 @@ NOTHING = "No language model is configured, and no document fits this question."
 _MOST = 3
 _LEAST_SCORE = 0.25
 _SHARE_OF_BEST = 0.75
-"""A passage much weaker than the best one would only distract."""
+"""A passage needs this share of the best score; a much weaker one would only distract."""
 
 
 class ExtractiveProvider:
-    """Quotes passages; deterministic, and nothing leaves the machine."""
+    """Quote passages; the answer is deterministic, and no data leaves the machine."""
 
     model = "extractive"
     is_extractive = True
@@ -29,12 +29,13 @@ class ExtractiveProvider:
 
 
 def choose(passages: list[Citation]) -> list[Citation]:
-    """Return the passages worth quoting: the best documents first, and each document's in its own order."""
+    """Return the passages to quote: the best documents first, and each document's passages in their order."""
     ranked = sorted(passages, key=lambda passage: -passage.score)
     best = ranked[0].score if ranked else 0.0
-    worth = [each for each in ranked[:_MOST] if each.score >= max(_LEAST_SCORE, best * _SHARE_OF_BEST)]
-    documents = list(dict.fromkeys((each.index, each.document_id) for each in worth))
-    return sorted(worth, key=lambda each: (documents.index((each.index, each.document_id)), each.chunk_id))
+    least_score = max(_LEAST_SCORE, best * _SHARE_OF_BEST)
+    chosen = [passage for passage in ranked[:_MOST] if passage.score >= least_score]
+    documents = list(dict.fromkeys((passage.index, passage.document_id) for passage in chosen))
+    return sorted(chosen, key=lambda passage: (documents.index((passage.index, passage.document_id)), passage.chunk_id))
 
 
 def _quote(passage: Citation) -> str:

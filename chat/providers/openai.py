@@ -1,4 +1,4 @@
-"""Answers from any OpenAI-compatible server: OpenAI, Azure, Anthropic's compatible endpoint, Ollama, vLLM."""
+"""Answer by any OpenAI-compatible server: OpenAI, Azure, Anthropic's compatible endpoint, Ollama, vLLM."""
 
 import logging
 from collections.abc import AsyncIterator
@@ -29,7 +29,7 @@ _client: PerLoop[openai.AsyncOpenAI] = PerLoop(_make, lambda client: client.clos
 
 
 class OpenAIProvider:
-    """Calls `/chat/completions`; the SDK retries what may succeed, a bounded number of times, with backoff."""
+    """Call `/chat/completions`; the SDK retries temporary errors a bounded number of times, with backoff."""
 
     is_extractive = False
 
@@ -54,7 +54,7 @@ class OpenAIProvider:
 
     async def _complete(self, prompt: Prompt) -> AsyncIterator[Delta | Completion]:
         client = await _client.get()
-        # `chat.completions.create` would spend half of the call's time on turning dicts into models and back.
+        # `chat.completions.create` would spend half of the call's time on converting dicts to models and back.
         answer = await client.post("/chat/completions", body=self._request(prompt), cast_to=Response)
         text, completion = self._read(answer)
         yield Delta(text=text)
@@ -78,7 +78,7 @@ class OpenAIProvider:
         stream = await client.chat.completions.create(
             **self._request(prompt), stream=True, stream_options={"include_usage": True}
         )
-        async with stream:  # left early (the client went away), it closes the model's connection
+        async with stream:  # leaving it early, when the client disconnects, closes the model's connection
             async for chunk in stream:
                 model, usage = chunk.model or model, _usage(chunk.usage and chunk.usage.to_dict()) or usage
                 for choice in chunk.choices:
@@ -103,7 +103,7 @@ def _usage(usage: dict[str, Any] | None) -> dict[str, int] | None:
 
 
 def _from_status(error: openai.APIStatusError) -> ModelError:
-    # Its code, such as `model_not_found` or `insufficient_quota`, is for the operator; its sentence may hold a key.
+    # The code, such as `model_not_found` or `insufficient_quota`, helps the operator; the message may contain a key.
     logger.warning("The model's server answered %d, code %.100r.", error.status_code, error.code)
     if error.status_code in (408, 504):
         return ModelTimeout()

@@ -1,4 +1,4 @@
-"""What a provider of a language model takes and gives."""
+"""The interface of a provider of a language model."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from chat.citations import Citation
 
 @dataclass(frozen=True, kw_only=True)
 class Prompt:
-    """What a model is asked."""
+    """The input of a model."""
 
     messages: list[dict[str, str]]
     question: str
@@ -26,11 +26,11 @@ class Delta:
 
 @dataclass(frozen=True, kw_only=True)
 class Completion:
-    """What is known when the answer is complete."""
+    """The end of an answer: its model, usage and finish reason."""
 
     model: str
     usage: dict[str, int] | None
-    """prompt_tokens, completion_tokens, total_tokens, as the server counted them."""
+    """prompt_tokens, completion_tokens and total_tokens, as counted by the server; None if it did not report them."""
     finish_reason: str | None
 
 

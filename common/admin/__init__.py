@@ -1,1 +1,1 @@
-"""What the admin pages of every app are made of."""
+"""Building blocks of every app's admin pages."""

@@ -1,4 +1,4 @@
-"""What the admin's pages share: lists that stay fast in big tables, and pages that only show."""
+"""Base classes of the admin's pages: lists that stay fast on big tables, and read-only pages."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -18,11 +18,11 @@ from common.admin.html import one_line
 from common.models import Definition
 
 COUNTED_ROWS = 10_000
-"""Lists up to this length are counted; of longer ones the planner's estimate is shown."""
+"""Lists up to this length are counted exactly; for longer ones the planner's estimate is shown."""
 
 
 class EstimatedPaginator(Paginator):  # type: ignore[type-arg]
-    """Counts at most COUNTED_ROWS rows, and asks the planner about the rest."""
+    """Count at most COUNTED_ROWS rows; beyond that, use the planner's estimate."""
 
     @cached_property
     def count(self) -> int:
@@ -35,7 +35,7 @@ class EstimatedPaginator(Paginator):  # type: ignore[type-arg]
 
 
 class ListAdmin(ModelAdmin):
-    """Lists without a count of the whole table, without big columns, and without a query for each row."""
+    """List rows without counting the whole table, reading big columns or running a query per row."""
 
     list_per_page = 50
     list_max_show_all = 200
@@ -45,7 +45,7 @@ class ListAdmin(ModelAdmin):
     list_fullwidth = True
     compressed_fields = False
     list_defer: Sequence[str] = ()
-    """Columns too big to be read for a list."""
+    """Columns that are too big to read for a list."""
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[Any]:
         rows = super().get_queryset(request)
@@ -53,7 +53,7 @@ class ListAdmin(ModelAdmin):
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         if any("\x00" in value for values in request.GET.lists() for value in values[1]):
-            # PostgreSQL refuses the character; nobody means it.
+            # PostgreSQL refuses NUL, and no search needs it.
             query = request.GET.copy()
             for name, values in request.GET.lists():
                 query.setlist(name, [value.replace("\x00", "") for value in values])
@@ -62,7 +62,7 @@ class ListAdmin(ModelAdmin):
 
 
 class ReadOnly:
-    """The machine writes these rows; the admin shows them."""
+    """Show rows that only the program writes: no adding, changing or deleting."""
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
@@ -86,7 +86,7 @@ class ReadOnlyInline(ReadOnly, TabularInline):
 
 
 class DefinitionAdmin(ListAdmin):
-    """Rows that mirror the code: only what belongs to the operator can be changed."""
+    """Show rows that mirror the code; only `operator_fields` can be changed."""
 
     operator_fields: Sequence[str] = ("is_enabled",)
     list_filter: Sequence[Any] = ("is_enabled", ("gone_at", admin.EmptyFieldListFilter))
@@ -104,7 +104,7 @@ class DefinitionAdmin(ListAdmin):
 
 
 class NamesFilter(admin.SimpleListFilter):
-    """Filters by a column whose values are few; they are read by hopping through its index."""
+    """Filter by an indexed column with few distinct values; `distinct_values` reads them from the index."""
 
     column = ""
 
@@ -116,7 +116,7 @@ class NamesFilter(admin.SimpleListFilter):
 
 
 class JsonTextField(forms.CharField):
-    """A JSON object in a textarea; what cannot be read comes back as it was typed, with the reason."""
+    """Edit a JSON object in a textarea; text that cannot be parsed is shown again as typed, with the reason."""
 
     default_error_messages = {"required": "Write {} for none."}
     MAX_DEPTH = 100
@@ -147,10 +147,10 @@ class JsonTextField(forms.CharField):
         return found
 
     def validate(self, value: Any) -> None:
-        """An empty object is a value."""
+        """Accept every object: an empty one is a value."""
 
     def run_validators(self, value: Any) -> None:
-        """They are for text; what the database can hold is checked with the whole row."""
+        """Run no validators: they are for text, and the model's validation checks what the database can store."""
 
     def has_changed(self, initial: Any, data: Any) -> bool:
         try:
@@ -160,7 +160,7 @@ class JsonTextField(forms.CharField):
 
 
 def moment(field: str) -> Callable[[Any], str]:
-    """Return a list's column that shows a time to the second, in UTC."""
+    """Return a list column that shows a time in UTC, to the second."""
 
     @display(description=field.removesuffix("_at").replace("_", " "), ordering=field)
     def column(row: Any) -> str:
@@ -177,7 +177,7 @@ def is_list(request: HttpRequest) -> bool:
 
 
 def distinct_values(model: type[models.Model], column: str, limit: int = 50) -> list[str]:
-    """Return the values of an indexed column, one index look-up for each (a loose index scan)."""
+    """Return an indexed column's distinct values with one index look-up per value (a loose index scan)."""
     name, source = connection.ops.quote_name(column), connection.ops.quote_name(model._meta.db_table)
     with connection.cursor() as cursor:
         cursor.execute(
@@ -201,9 +201,9 @@ def _depth(value: Any) -> int:
         depth += 1
         level = [
             child
-            for each in level
-            if isinstance(each, dict | list)
-            for child in (each.values() if isinstance(each, dict) else each)
+            for node in level
+            if isinstance(node, dict | list)
+            for child in (node.values() if isinstance(node, dict) else node)
         ]
     return depth
 

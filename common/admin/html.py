@@ -1,4 +1,4 @@
-"""Small pieces of HTML for the admin's pages; every text that comes in is escaped."""
+"""HTML fragments for the admin's pages; every text passed in is escaped."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -26,7 +26,7 @@ def tone_of(text: str) -> str:
 
 
 def badge(text: str, tone: str = "", label: str = "") -> SafeString:
-    """Draw a state as a coloured label; the tone follows from the text where none is given."""
+    """Render a state as a coloured label; without `tone` the text decides."""
     return format_html('<span class="fb-badge fb-{}">{}</span>', tone or tone_of(text), label or text)
 
 
@@ -35,7 +35,7 @@ def badges(texts: Iterable[str], tone: str = "warn") -> SafeString | str:
 
 
 def bar(part: float, whole: float, label: str = "", tone: str = "info") -> SafeString:
-    """Draw `part` of `whole` as a bar with a label."""
+    """Render `part` of `whole` as a labelled bar."""
     percent = min(100.0, 100 * part / whole) if whole else 0.0
     return render_to_string("admin/kit/bar.html", {"label": label, "tone": tone, "percent": f"{percent:.1f}"})
 
@@ -57,17 +57,17 @@ def one_line(text: str) -> SafeString:
 
 
 def wide(text: str) -> SafeString:
-    """Give a text of a list the room that it needs to be read."""
+    """Wrap a list cell's text so that its column is wide enough to read."""
     return format_html('<span class="fb-wide">{}</span>', text)
 
 
 def folded(summary: str, content: str) -> SafeString:
-    """Hide what is long behind its first words."""
+    """Render long content as a <details> element, closed at first."""
     return format_html('<details class="fb-fold"><summary>{}</summary>{}</details>', summary, content)
 
 
 def short(value: Any, max_chars: int = 80) -> str:
-    """Return a JSON value in one line, cut."""
+    """Return a JSON value on one line, truncated to `max_chars`."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     text = " ".join(text.split())
     return text if len(text) <= max_chars else text[: max_chars - 1] + "…"
@@ -82,12 +82,12 @@ def list_url(model: type[models.Model]) -> str:
 
 
 def link(model: type[models.Model], pk: Any, text: Any) -> SafeString | str:
-    """Link to a row's page; a plain dash where there is none."""
+    """Return a link to a row's page, or a dash when `pk` is None."""
     return format_html('<a class="fb-link" href="{}">{}</a>', admin_url(model, pk), text) if pk is not None else "–"
 
 
 def list_link(model: type[models.Model], text: str, **query: Any) -> SafeString:
-    """Link to a list, filtered or searched."""
+    """Return a link to a list, filtered or searched by `query`."""
     return format_html('<a class="fb-link" href="{}?{}">{}</a>', list_url(model), urlencode(query), text)
 
 
@@ -96,7 +96,7 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[Any]], empty: str = "
 
 
 def duration(value: timedelta | float | None) -> str:
-    """Return a length of time as people say it: 240 ms, 4.2 s, 5 min, 3 h, 2 d."""
+    """Return a length of time as text: 240 ms, 4.2 s, 5 min, 3 h, 2 d; a number is in seconds."""
     if value is None:
         return "–"
     seconds = value.total_seconds() if isinstance(value, timedelta) else value

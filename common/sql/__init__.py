@@ -1,1 +1,1 @@
-"""SQL beside the ORM, each with what it saves."""
+"""SQL used instead of the ORM; each module says what it saves."""

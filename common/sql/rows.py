@@ -1,7 +1,8 @@
-"""Write rows of several tables in one statement: one round trip, all of them or none.
+"""Write rows of several tables in one statement: one round trip, and all of them or none.
 
-A chat commits its evidence so, and then its outcome. Trace, body, conversation, message and event take 1.0 ms, where
-the ORM takes 2.0 ms and eight round trips (the best tenth of 300); a chat does it twice, in some 17 ms of its own.
+A chat commits its evidence this way, and then its outcome. Trace, body, conversation, message and event take 1.0 ms;
+the ORM takes 2.0 ms and eight round trips (the best tenth of 300 runs). A chat does it twice, in some 17 ms of its own
+time.
 """
 
 from contextlib import nullcontext
@@ -14,27 +15,27 @@ Statement = tuple[str, list[Any]]
 
 
 def write_together(*writes: Model | Statement) -> None:
-    """Insert rows, and run what other statements change, as one statement.
+    """Insert rows and run other writing statements as one statement.
 
-    Each new row gets its id, and may be referred to by those after it. No signal is sent. The writes do not see each
-    other's, and foreign keys are checked at the commit.
+    Each new row gets its id, and later rows may refer to it. No signal is sent. The writes do not see each other's
+    changes, and foreign keys are checked at the commit.
     """
     names = {id(row): f"step{number}" for number, row in enumerate(writes) if isinstance(row, Model) and row.pk is None}
-    statements = [_insert(each, names) if isinstance(each, Model) else each for each in writes]
+    statements = [_insert(write, names) if isinstance(write, Model) else write for write in writes]
     steps = ", ".join(f"step{number} AS ({sql})" for number, (sql, _) in enumerate(statements))
     ids = ", ".join(f"(SELECT id FROM {name})" for name in names.values())
-    # Within a transaction a refused write must not end it; on its own the statement is its own transaction.
+    # Inside a transaction, a savepoint keeps it usable after a refused write; otherwise the statement is its own.
     unit = transaction.atomic() if connection.in_atomic_block else nullcontext()
     with unit, connection.cursor() as cursor:
         cursor.execute(f"WITH {steps} SELECT {ids or 1}", [value for _, values in statements for value in values])
         found = cursor.fetchone()
-    for row, new_id in zip((each for each in writes if id(each) in names), found, strict=False):
+    for row, new_id in zip((write for write in writes if id(write) in names), found, strict=False):
         assert isinstance(row, Model)
         row.pk = new_id
 
 
 def _insert(row: Model, names: dict[int, str]) -> Statement:
-    """Return the INSERT of a row; `names` are the steps that insert the call's new rows."""
+    """Return a row's INSERT and its parameters; `names` maps each new row's `id()` to the step that inserts it."""
     columns, marks, values = [], [], []
     for field in row._meta.concrete_fields:
         related = field.get_cached_value(row, None) if isinstance(field, ForeignKey) else None
@@ -46,7 +47,7 @@ def _insert(row: Model, names: dict[int, str]) -> Statement:
             continue
         value = field.get_db_prep_save(field.pre_save(row, add=True), connection)
         if value is None:
-            # Spelt out: psycopg parses a statement of more than 50 parameters anew each time.
+            # A literal NULL saves a parameter: psycopg parses a statement with more than 50 of them again each time.
             marks.append("NULL")
             continue
         marks.append(field.get_placeholder(value, None, connection) if hasattr(field, "get_placeholder") else "%s")

@@ -1,6 +1,6 @@
-"""Statements that PostgreSQL plans once for each connection, not once for each use.
+"""Statements that PostgreSQL plans once per connection, not once per use.
 
-The ranking of 100,000 chunks takes 2 ms to plan and 9 to run.
+Ranking 100,000 chunks takes 2 ms to plan and 9 ms to run.
 """
 
 from django.db import connection
@@ -9,10 +9,10 @@ from django.db.backends.utils import CursorWrapper
 
 
 def planned_cursor() -> CursorWrapper:
-    """Return a cursor whose statements are prepared after a few uses on a connection, as `prepare_threshold` says.
+    """Return a cursor whose statements are prepared after `prepare_threshold` uses on a connection.
 
-    Their plan then is the same whatever the parameters are: not for those whose best plan depends on a value. The
-    parameters are bound by the server, so that each needs a place that tells its type, or a cast.
+    The plan is then the same for all parameters, so do not use it for a statement whose best plan depends on a value.
+    The server binds the parameters, so each needs a context that determines its type, or a cast.
     """
     if connection.queries_logged:
         return connection.cursor()  # Django's log cannot read what was prepared

@@ -1,4 +1,4 @@
-"""Contexts as the code declares them; their switch and their token budget are the operator's."""
+"""Admin of declared contexts: the operator can change `is_enabled` and the token budget."""
 
 from typing import Any
 
@@ -61,11 +61,11 @@ class ContextDefinitionAdmin(DefinitionAdmin):
         )
         rows = [
             (
-                link(Trace, each.pk, f"{each.created_at:%Y-%m-%d %H:%M:%S}"),
-                each.user_id,
-                short(each.query),
-                badge(each.state),
+                link(Trace, trace.pk, f"{trace.created_at:%Y-%m-%d %H:%M:%S}"),
+                trace.user_id,
+                short(trace.query),
+                badge(trace.state),
             )
-            for each in newest[:10]
+            for trace in newest[:10]
         ]
         return table(["Assembled (UTC)", "User", "Question", "State"], rows)

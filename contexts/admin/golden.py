@@ -1,4 +1,4 @@
-"""Keep what somebody asked as a golden question: from the list of traces, and from a trace's page."""
+"""Admin actions that save a trace's question as a golden question: in the list of traces and on a trace's page."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What the page of a trace draws: its stored body, with links to what is still there."""
+"""Contents of a trace's page: its stored body, with links to the documents and chunks that still exist."""
 
 import json
 from datetime import datetime
@@ -15,7 +15,7 @@ _COLOURS = 8
 
 
 def trace_page(trace: Trace) -> dict[str, Any]:
-    """Return what the template needs; a trace without a body shows its row only."""
+    """Return the template's context; for a trace without a body, only the row is shown."""
     text = TraceBody.objects.filter(pk=trace.pk).values_list("text", flat=True).first()
     body = json.loads(text) if text else {}
     links = _Links(body)
@@ -33,7 +33,7 @@ def trace_page(trace: Trace) -> dict[str, Any]:
             for call in body.get("retrievers", [])
         ],
         "searches": [_search(search, links) for search in body.get("searches", [])],
-        "inner": [{"id": each, "url": admin_url(Trace, each)} for each in body.get("contexts", [])],
+        "inner": [{"id": inner_id, "url": admin_url(Trace, inner_id)} for inner_id in body.get("contexts", [])],
         "messages": body.get("messages") or [],
         "inputs": [(name, value) for name, value in body.get("inputs", {}).items() if name not in ("query", "user_id")],
         "defined_at": body.get("defined_at", ""),
@@ -44,7 +44,7 @@ def trace_page(trace: Trace) -> dict[str, Any]:
 
 
 class _Links:
-    """Where the documents and chunks of the hits are now; both may be gone since."""
+    """URLs of the hits' documents and chunks; "" for those deleted since."""
 
     def __init__(self, body: dict[str, Any]) -> None:
         hits = [hit for search in body.get("searches", []) for hit in search.get("hits", [])]
@@ -55,7 +55,7 @@ class _Links:
         self.documents = dict(versions.values_list("pk", "document_id")) if chunks else {}
 
     def chunk(self, chunk_id: Any) -> str:
-        """Link to the chunk, or to the version that it was cut from."""
+        """Return the URL of the chunk, or of the version that it was cut from, or ""."""
         if chunk_id in self.chunks:
             return admin_url(Chunk, chunk_id)
         version = self.version_of.get(chunk_id)
@@ -71,18 +71,18 @@ class _Links:
 def _item(item: dict[str, Any], links: _Links) -> dict[str, Any]:
     kind, _, number = (item.get("source_id") or "").partition(":")
     url = links.chunk(int(number)) if kind == "chunk" and number.isdecimal() else ""
-    place = item.get("position", 0)
+    position = item.get("position", 0)
     return {
         **item,
-        "number": place + 1,
-        "colour": place % _COLOURS,
+        "number": position + 1,
+        "colour": position % _COLOURS,
         "url": url,
         "beginning": short(item.get("content", ""), 110),
     }
 
 
 def _budget(trace: Trace, body: dict[str, Any]) -> dict[str, Any]:
-    """Return the stacked bar: a part for each kept item, then what joins them, then what was left."""
+    """Return the stacked bar: one part per kept item, then the tokens that join them, then the unused rest."""
     budget = body.get("budget") or {}
     whole = max(trace.max_tokens, trace.tokens, 1)
     parts = [
@@ -117,21 +117,21 @@ def _feature(read: dict[str, Any]) -> dict[str, Any]:
 
 
 def _freshness(report: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Draw each age against the limit, the oldest as wide as the page."""
+    """Return each violation's age in per cent of the oldest, and the limit on the same scale."""
     if report is None:
         return None
-    longest = max((each["age_s"] or 0 for each in report["violations"]), default=0) or 1
+    longest = max((violation["age_s"] or 0 for violation in report["violations"]), default=0) or 1
     return {
         "sla": duration(report["sla_s"]),
         "strict": report["strict"],
         "limit_percent": f"{min(100.0, 100 * report['sla_s'] / longest):.1f}",
         "violations": [
             {
-                **each,
-                "age": "no value" if each["age_s"] is None else duration(each["age_s"]),
-                "percent": f"{100 if each['age_s'] is None else 100 * each['age_s'] / longest:.1f}",
+                **violation,
+                "age": "no value" if violation["age_s"] is None else duration(violation["age_s"]),
+                "percent": f"{100 if violation['age_s'] is None else 100 * violation['age_s'] / longest:.1f}",
             }
-            for each in report["violations"]
+            for violation in report["violations"]
         ],
     }
 
@@ -148,14 +148,14 @@ def _search(search: dict[str, Any], links: _Links) -> dict[str, Any]:
         "hits": [
             {
                 **hit,
-                "place": place,
+                "place": rank,
                 "percent": f"{max(0, 100 * (hit.get('score') or 0) / best):.1f}",
                 "document_url": links.document(hit.get("version_id")),
                 "version_url": links.version(hit.get("version_id")),
                 "chunk_url": links.chunk(hit.get("chunk_id")),
                 "is_gone": hit.get("chunk_id") not in links.chunks,
             }
-            for place, hit in enumerate(hits, 1)
+            for rank, hit in enumerate(hits, 1)
         ],
     }
 

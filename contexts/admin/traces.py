@@ -1,4 +1,4 @@
-"""Traces: what an answer rested on, drawn."""
+"""Admin of traces: the evidence behind each answer."""
 
 import uuid
 from typing import Any
@@ -82,10 +82,9 @@ class TraceAdmin(GoldenActions, ReadOnlyAdmin):
 
     @display(description="state")
     def shown_state(self, trace: Trace) -> str:
-        shown = [badge(trace.state), *(badge(code, "bad") for code in [trace.error_code] if code)]
-        return format_html_join(
-            " ", "{}", ((each,) for each in [*shown, *(badge(flag, "warn") for flag in trace.flags)])
-        )
+        labels = [badge(trace.state), *(badge(code, "bad") for code in [trace.error_code] if code)]
+        labels += [badge(flag, "warn") for flag in trace.flags]
+        return format_html_join(" ", "{}", ((label,) for label in labels))
 
     @display(description="tokens")
     def tokens_used(self, trace: Trace) -> str:

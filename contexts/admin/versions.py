@@ -1,4 +1,4 @@
-"""The traces that used a version of a document: a filter of their list, and a table on the version's page."""
+"""The traces that used a document version: a filter for the list of traces, and a table on the version's page."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ _SHOWN_ROWS = 20
 
 
 class VersionFilter(admin.SimpleListFilter):
-    """Offers no choice of its own: the page of a version links here."""
+    """Filter by the version in the URL; the version's page links here, so no choices are offered."""
 
     title = "version of a document"
     parameter_name = "version"
@@ -34,18 +34,18 @@ class VersionFilter(admin.SimpleListFilter):
 
 @register_usage_view
 def traces_of(version: DocumentVersion) -> str:
-    """Draw the newest traces whose searches found the version."""
+    """Render a table of the newest traces whose searches found the version."""
     traces = Trace.objects.filter(version_ids__contains=[version.pk]).only("created_at", "user_id", "query", "state")
     found = list(traces.order_by("-created_at")[: _SHOWN_ROWS + 1])
     rows = [
-        (link(Trace, each.pk, one_line(f"{each.created_at:%Y-%m-%d %H:%M:%S}")), each.user_id or "–",
-         short(each.query, 110) or "–", badge(each.state))
-        for each in found[:_SHOWN_ROWS]
+        (link(Trace, trace.pk, one_line(f"{trace.created_at:%Y-%m-%d %H:%M:%S}")), trace.user_id or "–",
+         short(trace.query, 110) or "–", badge(trace.state))
+        for trace in found[:_SHOWN_ROWS]
     ]  # fmt: skip
-    shown = table(["Trace (UTC)", "User", "Question", "State"], rows, "No context was assembled from it.")
+    html = table(["Trace (UTC)", "User", "Question", "State"], rows, "No context was assembled from it.")
     if len(found) <= _SHOWN_ROWS:
-        return shown
-    return format_html("{}{}", shown, list_link(Trace, "All traces that used it", version=version.pk))
+        return html
+    return format_html("{}{}", html, list_link(Trace, "All traces that used it", version=version.pk))
 
 
 def _number(text: str | None) -> int | None:

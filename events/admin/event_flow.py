@@ -1,4 +1,4 @@
-"""The page of how events flow: throughput, lag, retries and dead letters over time."""
+"""The event statistics page: throughput, lag, retries and dead letters over time."""
 
 from typing import Any
 
@@ -11,13 +11,13 @@ _MOST_DEAD = 10_000
 
 
 def flow_page(span: Range) -> dict[str, Any]:
-    """Return what the template draws."""
+    """Return the template's context."""
     whole, steps = flow_of(span)
     pattern = "%H:%M" if span.length.total_seconds() <= 86_400 else "%b %d %H:%M"
     labels = [f"{step.since:{pattern}}" for step in steps]
     dead = Event.objects.filter(state=Event.State.DEAD).values("pk")[:_MOST_DEAD].count()
     return {
-        "ranges": [{"key": key, "name": each.name, "is_chosen": each is span} for key, each in RANGES.items()],
+        "ranges": [{"key": key, "name": option.name, "is_chosen": option is span} for key, option in RANGES.items()],
         "span": span,
         "step": duration(span.step),
         "figures": _figures(whole, span, dead),

@@ -1,4 +1,4 @@
-"""What the page of an event draws: its timeline, and the rows it changed."""
+"""Contents of an event's page: its timeline, and the rows it changed."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,7 +18,7 @@ _TONES = {"done": "good", "dead": "bad", "superseded": "plain"}
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """Something that happened to the event: at a time, or for a while up to it."""
+    """Something that happened to the event: at `at`, or from `began_at` to `at`."""
 
     name: str
     at: datetime
@@ -28,9 +28,9 @@ class Step:
 
 
 def steps_of(event: Event, outcomes: list[HandlerOutcome]) -> list[Step]:
-    """Return what happened to the event, in its order."""
+    """Return what happened to the event, in order of time."""
     attempt = f"attempt {event.attempts}" if event.attempts > 1 else ""
-    effects = [text for each in outcomes if isinstance(text := _detail(each).get("effect"), str)]
+    effects = [text for outcome in outcomes if isinstance(text := _detail(outcome).get("effect"), str)]
     moments = [
         ("published", event.published_at, "info", "to the stream"),
         ("received", event.received_at, "info", "in the outbox"),
@@ -40,8 +40,8 @@ def steps_of(event: Event, outcomes: list[HandlerOutcome]) -> list[Step]:
         (event.state, event.finished_at, _TONES.get(event.state, "info"), ""),
     ]
     steps = [Step(name=name, at=at, tone=tone, note=note) for name, at, tone, note in moments if at]
-    steps += [_handler_step(each) for each in outcomes if each.duration_ms is not None]
-    steps += [step for each in outcomes for step in _own_steps(each)]
+    steps += [_handler_step(outcome) for outcome in outcomes if outcome.duration_ms is not None]
+    steps += [step for outcome in outcomes for step in _own_steps(outcome)]
     return sorted(steps, key=lambda step: (step.began_at or step.at, step.at))
 
 
@@ -53,9 +53,9 @@ def _handler_step(outcome: HandlerOutcome) -> Step:
 
 
 def _own_steps(outcome: HandlerOutcome) -> list[Step]:
-    """Return the moments that the handler itself tells of."""
+    """Return the steps that the handler itself reports."""
     steps = _detail(outcome).get("steps", [])
-    return [Step(name=each["name"], at=at, note=each["note"]) for each in steps if (at := parse_datetime(each["at"]))]
+    return [Step(name=step["name"], at=at, note=step["note"]) for step in steps if (at := parse_datetime(step["at"]))]
 
 
 def _detail(outcome: HandlerOutcome) -> dict[str, Any]:
@@ -63,7 +63,7 @@ def _detail(outcome: HandlerOutcome) -> dict[str, Any]:
 
 
 def timeline(event: Event, outcomes: list[HandlerOutcome]) -> list[dict[str, Any]]:
-    """Return the steps as lines to draw: where each begins and ends, in per cent of the whole."""
+    """Return the steps as the timeline's rows: where each begins and its width, in per cent of the whole."""
     steps = steps_of(event, outcomes)
     first = min(step.began_at or step.at for step in steps)
     whole = max((step.at - first).total_seconds() for step in steps) or 1.0
@@ -87,13 +87,13 @@ def timeline(event: Event, outcomes: list[HandlerOutcome]) -> list[dict[str, Any
 
 
 def changes_of(outcome: HandlerOutcome) -> SafeString | str:
-    """Return links to the rows that a handler says it has changed."""
+    """Return links to the rows that a handler reports as changed."""
     changed = _detail(outcome).get("changed", [])
-    return format_html_join(", ", "{}", ((_change(each),) for each in changed)) or "–"
+    return format_html_join(", ", "{}", ((_change(change),) for change in changed)) or "–"
 
 
 def _change(change: dict[str, Any]) -> SafeString | str:
     try:
         return link(apps.get_model(change["model"]), change["pk"], change["text"])
-    except (LookupError, NoReverseMatch):  # of an app that is gone
+    except (LookupError, NoReverseMatch):  # the row's app is no longer installed
         return format_html("{}", change.get("text", ""))

@@ -1,4 +1,4 @@
-"""Events: what happened to them, and a second chance for dead ones."""
+"""Admin of events: what happened to each, and editing and requeueing of dead ones."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ from events.models import Event, HandlerOutcome
 from events.statistics import RANGES
 
 _DRAWN = ("changed", "steps", "effect")
-"""What of a handler's result the page shows elsewhere."""
+"""Keys of a handler's result that the page shows elsewhere."""
 
 
 class TypeFilter(NamesFilter):
@@ -66,7 +66,7 @@ class OutcomeInline(ReadOnlyInline):
 
 
 class EventForm(forms.ModelForm):  # type: ignore[type-arg]
-    """A dead event's payload, to be put right."""
+    """Correct a dead event's payload."""
 
     payload = JsonTextField(
         rows=16, help_text="A JSON object; the handlers that failed get it, those that succeeded do not run again."

@@ -1,4 +1,4 @@
-"""Webhook sources: made here, their secrets shown once, rotated with two of them valid."""
+"""Admin of webhook sources: a secret is shown once, and during its rotation two are valid."""
 
 from typing import Any
 
@@ -71,7 +71,7 @@ class WebhookSourceAdmin(ListAdmin):
         )
 
     def get_readonly_fields(self, request: HttpRequest, obj: WebhookSource | None = None) -> tuple[str, ...]:
-        # Events name their source, and the sender its URL.
+        # The name is fixed: events refer to their source by it, and it is part of the URL that the sender uses.
         return (*self.readonly_fields, "name") if obj else self.readonly_fields
 
     def has_rotate_permission(self, request: HttpRequest) -> bool:
@@ -101,7 +101,7 @@ class WebhookSourceAdmin(ListAdmin):
     def url(self, source: WebhookSource) -> str:
         try:
             path = reverse("webhook", args=[source.name])
-        except NoReverseMatch:  # the feature store without the chat's API
+        except NoReverseMatch:  # the feature store runs without the chat's API
             return "–"
         return format_html('<code class="fb-code">{}</code>', path)
 

@@ -1,4 +1,4 @@
-"""The outbox: events as rows, and what each handler made of them."""
+"""The outbox: events as rows, and the outcome of each handler."""
 
 import random
 from collections.abc import Sequence
@@ -19,21 +19,21 @@ _BACKOFF_MAX_S = 600.0
 
 class EventQuerySet(models.QuerySet["Event"]):
     def due(self, now: datetime | None = None) -> Self:
-        """Events that wait to be processed."""
+        """Return the events that wait to be processed."""
         return self.filter(
             state__in=[Event.State.RECEIVED, Event.State.RETRYING], next_attempt_at__lte=now or timezone.now()
         )
 
     def long_running(self) -> Self:
-        """Events that a worker is at, or was until it died."""
+        """Return the events that a worker is processing, or was processing when it died."""
         return self.filter(state=Event.State.RUNNING, started_at__lt=timezone.now() - LOOK_AFTER)
 
     def forgotten(self, after: timedelta = REDISPATCH_AFTER) -> Self:
-        """Due events that Celery was told of long enough ago to have lost them."""
+        """Return due events that were sent to Celery so long ago that it may have lost them."""
         return self.due().filter(dispatched_at__lt=timezone.now() - after)
 
     def unapplied(self) -> Self:
-        """Events whose change is not there yet, dead ones included."""
+        """Return the events whose change is not applied yet, dead ones included."""
         return self.filter(applied_at=None).exclude(state__in=[Event.State.DONE, Event.State.SUPERSEDED])
 
     def before(self, event: "Event", since: datetime | None) -> Self:
@@ -55,7 +55,7 @@ class EventQuerySet(models.QuerySet["Event"]):
         return rows.order_by("occurred_at", "id")
 
     def supersede(self, applied: "Event") -> None:
-        """End the waiting events of its type whose state is older than the one just applied."""
+        """End the waiting events of the same type and state that are older than the one just applied."""
         older = models.Q(occurred_at__lt=applied.occurred_at) | models.Q(
             occurred_at=applied.occurred_at, id__lt=applied.pk
         )
@@ -64,32 +64,33 @@ class EventQuerySet(models.QuerySet["Event"]):
         )
 
     def next_of_state(self, event_pk: int) -> int:
-        """Return which event to process in this one's turn: of a state's waiting events the newest that it can be.
+        """Return the pk of the event to process in this one's turn: the newest possible one that waits for the state.
 
-        It is one that says all of what those before it say, so that they would leave no trace. They are passed over,
-        not yet over: should it fail, they have the turns that are left. Each turn processes one event.
+        The chosen event must set every payload key that the skipped ones set, so that theirs would have no lasting
+        effect. Skipped events are not ended: if the chosen one fails, they are processed in the remaining turns. Each
+        turn processes one event.
         """
-        key = self.filter(pk=event_pk).values("state_key")[:1]
-        said = models.Func(
+        state_key = self.filter(pk=event_pk).values("state_key")[:1]
+        keys = models.Func(
             "payload",
             template="jsonb_path_query_array(%(expressions)s, '$.keyvalue().key')",
             output_field=models.JSONField(),
         )
-        waiting = self.due().filter(state_key=key).exclude(state_key="").order_by("occurred_at", "id")
-        turns = list(waiting.annotate(said=said).values_list("pk", "event_type", "said")[:LOOK_AHEAD])
-        chosen = next((turn for turn in turns if turn[0] == event_pk), turns[0] if turns else None)
+        waiting = self.due().filter(state_key=state_key).exclude(state_key="").order_by("occurred_at", "id")
+        rows = list(waiting.annotate(keys=keys).values_list("pk", "event_type", "keys")[:LOOK_AHEAD])
+        chosen = next((row for row in rows if row[0] == event_pk), rows[0] if rows else None)
         if chosen is None:
             return event_pk
-        for turn in turns[turns.index(chosen) + 1 :]:
-            if turn[1] != chosen[1] or not set(chosen[2]) <= set(turn[2]):
+        for row in rows[rows.index(chosen) + 1 :]:
+            if row[1] != chosen[1] or not set(chosen[2]) <= set(row[2]):
                 break
-            chosen = turn
+            chosen = row
         return chosen[0]
 
     def prune(self, before: datetime) -> int:
-        """Delete the processed events that were received before then, some at a time; dead ones stay to be seen.
+        """Delete processed events received before `before`, in batches, and return how many; dead ones stay visible.
 
-        The values and versions that they made stay.
+        The values and versions that they created stay.
         """
         old = self.filter(received_at__lt=before, state__in=[Event.State.DONE, Event.State.SUPERSEDED])
         count = 0
@@ -150,13 +151,13 @@ class Event(models.Model):
     class Meta:
         ordering = ("-id",)
         indexes = [
-            # Serves the sweep, and stays small: ended events are not in it.
+            # Serves the sweep, and stays small because ended events are not in it.
             models.Index(
                 fields=["next_attempt_at"],
                 name="event_due",
                 condition=models.Q(state__in=["received", "running", "retrying"]),
             ),
-            # Serves the question whether a later event about the same state was applied.
+            # Serves the check whether a later event about the same state was applied.
             models.Index(
                 fields=["state_key", "-occurred_at"], name="event_by_state_key", condition=~models.Q(state_key="")
             ),
@@ -171,7 +172,7 @@ class Event(models.Model):
             models.Index(fields=["event_type", "-id"], name="event_by_type"),
             # Serves the charts and the pruning.
             models.Index(fields=["received_at"], name="event_by_time"),
-            # Serves the number of dead events above the list, and the list of them.
+            # Serves the count of dead events above the list, and the list of them.
             models.Index(fields=["-id"], name="event_dead", condition=models.Q(state="dead")),
         ]
 
@@ -188,22 +189,22 @@ class Event(models.Model):
         return True
 
     def is_superseded(self) -> bool:
-        """Return whether a later event about the same state was applied; of two at one time the later received."""
+        """Return whether a later event about the same state was applied; of two at one time, the higher id is later."""
         if not self.state_key or self.applied_at is not None:
             return False
         later = models.Q(occurred_at__gt=self.occurred_at) | models.Q(occurred_at=self.occurred_at, id__gt=self.pk)
         return Event.objects.filter(later, state_key=self.state_key, applied_at__isnull=False).exists()
 
     def mark_applied(self) -> None:
-        """Note when the state that the event tells was in effect, once."""
+        """Store when the event's state took effect; a second call changes nothing."""
         if self.applied_at is None:
             self.applied_at = timezone.now()
             self.save(update_fields=["applied_at"])
 
     def settle(self, outcomes: "Sequence[HandlerOutcome]", *, is_superseded: bool) -> None:
-        """End the event if every handler is done; else retry it with backoff and jitter, and after the limit give up.
+        """End the event if every handler is done; otherwise retry it with backoff and jitter, up to the limit.
 
-        What failed before and need not run for a superseded event is no failure any more.
+        A handler that failed before and need not run for a superseded event no longer counts as failed.
         """
         failed = [outcome for outcome in outcomes if not outcome.is_done]
         self.error = "\n".join(outcome.error for outcome in failed)
@@ -220,11 +221,11 @@ class Event(models.Model):
 
 
 def _jitter() -> float:
-    return random.uniform(0.75, 1.25)  # noqa: S311 (no secret)
+    return random.uniform(0.75, 1.25)  # noqa: S311 (not a secret)
 
 
 class EventEdit(models.Model):
-    """A payload that an operator changed before a dead event was tried again; what it was stays to be seen."""
+    """An operator's edit of a dead event's payload, with the payload before and after it."""
 
     event = models.ForeignKey(Event, on_delete=models.CASCADE, related_name="edits")
     before = models.JSONField()
@@ -241,13 +242,13 @@ class EventEdit(models.Model):
 
 class HandlerOutcomeManager(models.Manager["HandlerOutcome"]):
     def record(self, outcomes: "Sequence[HandlerOutcome]") -> None:
-        """Write the outcomes over those of earlier attempts, in one statement."""
+        """Store the outcomes, replacing those of earlier attempts, in one statement."""
         changed = ["is_done", "is_permanent", "attempts", "duration_ms", "detail", "error", "updated_at"]
         self.bulk_create(outcomes, update_conflicts=True, unique_fields=["event", "handler"], update_fields=changed)
 
 
 class HandlerOutcome(models.Model):
-    """What one handler made of one event; a handler that succeeded is not run again."""
+    """The outcome of one handler for one event; a handler that succeeded does not run again."""
 
     event = models.ForeignKey(Event, on_delete=models.CASCADE, related_name="outcomes")
     handler = models.CharField(max_length=200)
@@ -269,5 +270,5 @@ class HandlerOutcome(models.Model):
 
     @property
     def is_superseded(self) -> bool:
-        """Whether the handler found a later state than the event's, and left it."""
+        """Return whether the handler found a later state than the event's and kept it."""
         return isinstance(self.detail, dict) and self.detail.get("superseded") is True

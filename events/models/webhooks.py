@@ -1,4 +1,4 @@
-"""Systems that send webhooks, and the secrets they sign with."""
+"""Webhook sources and their signing secrets."""
 
 import base64
 import secrets
@@ -26,8 +26,8 @@ class WebhookSourceQuerySet(models.QuerySet["WebhookSource"]):
 class WebhookSource(models.Model):
     """A system that may POST to /webhooks/<name>/.
 
-    No secret is stored: each derives from SECRET_KEY and a nonce, so that a copy of the database signs nothing.
-    During a rotation both the new secret and the one before are valid.
+    No secret is stored: each is derived from SECRET_KEY and a nonce, so a copy of the database cannot sign anything.
+    During a rotation both the new secret and the previous one are valid.
     """
 
     name = models.CharField(max_length=50, unique=True, validators=[_NAME], help_text="It is the end of the URL.")
@@ -52,7 +52,7 @@ class WebhookSource(models.Model):
         return _secret(self.nonce, settings.SECRET_KEY)
 
     def valid_secrets(self) -> list[str]:
-        """Return the secrets that a message may be signed with now; those of a SECRET_KEY being rotated out, too."""
+        """Return the secrets that are valid now, including those of SECRET_KEY_FALLBACKS."""
         nonces = [self.nonce]
         if self.previous_nonce and self.previous_until and self.previous_until > timezone.now():
             nonces.append(self.previous_nonce)
@@ -61,7 +61,7 @@ class WebhookSource(models.Model):
         ]
 
     def rotate(self, overlap: timedelta | None = None) -> str:
-        """Make a new secret and return it; the present one stays valid for `overlap` (FABRA_WEBHOOK_OVERLAP)."""
+        """Make a new secret and return it; the old one stays valid for `overlap` (default: FABRA_WEBHOOK_OVERLAP)."""
         now = timezone.now()
         self.previous_nonce, self.nonce, self.rotated_at = self.nonce, new_nonce(), now
         self.previous_until = now + (settings.FABRA_WEBHOOK_OVERLAP if overlap is None else overlap)
@@ -69,7 +69,7 @@ class WebhookSource(models.Model):
         return self.secret
 
     def end_previous(self) -> bool:
-        """Refuse the secret before the present one from now on; return whether there was one."""
+        """Invalidate the previous secret; return whether there was one."""
         had_one = bool(self.previous_nonce)
         self.previous_nonce, self.previous_until = "", None
         self.save(update_fields=["previous_nonce", "previous_until"])

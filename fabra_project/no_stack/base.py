@@ -1,4 +1,4 @@
-"""PostgreSQL as far as models and migrations ask about it; a connection is refused with a sentence."""
+"""PostgreSQL's backend for models and migrations only; connecting raises an error with a clear message."""
 
 from typing import NoReturn
 
@@ -9,7 +9,7 @@ from fabra_project.no_stack import MESSAGE
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
-    """Refuses with an error of Django's own kind, at which `makemigrations`, which needs no database, only warns."""
+    """Refuse to connect with OperationalError, for which `makemigrations`, which needs no database, only warns."""
 
     def connect(self) -> NoReturn:
         raise OperationalError(MESSAGE)

@@ -1,1 +1,1 @@
-"""Start and stop the parts of the running bot."""
+"""Start and stop the bot's processes."""

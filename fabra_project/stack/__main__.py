@@ -4,7 +4,7 @@ import argparse
 import signal
 import sys
 
-# Ctrl-C while the rest is still being imported: end, without a traceback.
+# Ctrl-C during the imports below ends the process without a traceback.
 signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 from fabra_project.stack.errors import StackError  # noqa: E402

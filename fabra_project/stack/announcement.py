@@ -1,10 +1,10 @@
-"""What the terminal says once the bot runs."""
+"""The text that the terminal shows once the bot runs."""
 
 from fabra_project.stack.bot import Address
 from fabra_project.stack.folder import DataFolder
 
 _OPEN = """\
-Development mode (DEBUG=1): the chat, the API and the debug pages are open to everyone who can reach {place},
+Development mode (DEBUG=1): the chat, the API and the debug pages are open to everyone who can reach {address},
 without a key. Set DEBUG=0 to require keys and sign-in."""
 _CLOSED = """\
 Development mode is off: the API needs a key (manage.py create_api_key NAME --scope chat)."""
@@ -32,5 +32,5 @@ def announcement(folder: DataFolder, address: Address, admin: dict[str, str | No
         password=admin["password"] or "(the one you chose)",
         logs=folder.logs,
         key="" if is_open else ' -H "Authorization: Bearer YOUR_KEY"',
-        mode=(_OPEN if is_open else _CLOSED).format(place=f"{address.host}:{address.port}"),
+        mode=(_OPEN if is_open else _CLOSED).format(address=f"{address.host}:{address.port}"),
     )

@@ -1,4 +1,4 @@
-"""The programs of the bot itself, and where its web server listens."""
+"""The bot's own programs, and the address of its web server."""
 
 import os
 import sys
@@ -13,7 +13,7 @@ _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 @dataclass(frozen=True, kw_only=True)
 class Address:
-    """Where the web server listens: FABRA_HOST and FABRA_PORT."""
+    """The address that the web server listens on: FABRA_HOST and FABRA_PORT."""
 
     host: str
     port: int
@@ -37,7 +37,7 @@ def web_address() -> Address:
 
 
 def web_processes() -> int:
-    """Return FABRA_WEB_PROCESSES: by default one for each core, at most four."""
+    """Return FABRA_WEB_PROCESSES: by default one per core, at most four."""
     count = os.environ.get("FABRA_WEB_PROCESSES") or str(min(os.cpu_count() or 1, 4))
     if not (count.isdigit() and 0 < int(count) <= 64):
         raise StackError(f"FABRA_WEB_PROCESSES must be a number between 1 and 64, not {count!r}.")
@@ -56,7 +56,7 @@ def app_programs(servers: Servers, address: Address) -> list[Program]:
     worker = (*celery, "worker", *options)
     return [
         app("web", "-m", "uvicorn", "fabra_project.asgi:application", *_web_options(address), FABRA_WEB="1"),
-        # Two workers, so that a changed document never waits for a slow feature or a long run.
+        # Two workers, so that a changed document does not wait for a slow feature or a long run.
         app("indexer", *worker, "--queues=state", "--hostname=indexer@%h"),
         app("worker", *worker, "--queues=default,materialize,ingest"),
         app(
@@ -73,13 +73,13 @@ def _web_options(address: Address) -> list[str]:
         f"--host={address.host}",
         f"--port={address.port}",
         f"--workers={web_processes()}",
-        # One that has not started by then, or hangs, is replaced; on a busy machine a start takes its time.
+        # Seconds until a process that has not started, or hangs, is replaced; starting is slow on a busy machine.
         "--timeout-worker-healthcheck=60",
         "--loop=uvloop",
         "--http=httptools",
         "--ws=websockets-sansio",
         "--lifespan=off",
         "--timeout-graceful-shutdown=4",
-        # Each answer has its trace; a line for each request would cost more than it tells.
+        # Each answer has a trace, so a log line per request would cost more than it is worth.
         "--no-access-log",
     ]

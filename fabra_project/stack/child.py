@@ -1,7 +1,7 @@
-"""Become a program of the stack: record who it is, wait for what it needs, then turn into it.
+"""Become a program of the stack: record this process, wait for the program's servers, then exec the program.
 
-`python -m fabra_project.stack.child NAME`, with FABRA_DATA_DIR set. The process keeps its number through the exec, so
-that the record and the supervisor's signals fit.
+`python -m fabra_project.stack.child NAME`, with FABRA_DATA_DIR set. The process keeps its PID through the exec, so
+that the record and the supervisor's signals stay valid.
 """
 
 import os
@@ -15,7 +15,7 @@ from fabra_project.stack.program import read_program
 from fabra_project.stack.records import read_record, record
 from fabra_project.stack.servers import EMBEDDED
 
-# Then the program starts all the same: some can do without a server, and the others say what is missing.
+# After this wait the program starts anyway: some work without a server, and the others report what is missing.
 _WAIT_SECONDS = 20
 
 

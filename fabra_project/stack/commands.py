@@ -1,6 +1,7 @@
 """Run several of Django's commands in one process: `python -m fabra_project.stack.commands NAME...`
 
-Importing the project takes longer than most of the commands. A line of its own says which one begins.
+One process, because importing the project takes longer than most of the commands. Before each command, a line with
+MARK and its name is printed.
 """
 
 import os

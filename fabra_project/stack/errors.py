@@ -1,5 +1,5 @@
-"""What the stack says instead of a traceback."""
+"""The stack's error, whose message is shown instead of a traceback."""
 
 
 class StackError(Exception):
-    """The stack cannot go on; the message is one clear sentence for whoever typed the command."""
+    """The stack cannot continue; the message is one clear sentence for the user of the command."""

@@ -1,4 +1,4 @@
-"""Check the servers that DATABASE_URL and REDIS_URL name; no password reaches a message."""
+"""Check the servers that DATABASE_URL and REDIS_URL name; no message contains a password."""
 
 from urllib.parse import unquote, urlsplit
 
@@ -10,7 +10,7 @@ _REDIS = (6, 2)
 
 
 def check_postgres(url: str) -> None:
-    """Raise unless a PostgreSQL with pgvector 0.8 or later answers at this URL."""
+    """Raise StackError unless a PostgreSQL with pgvector 0.8 or later answers at this URL."""
     import psycopg
 
     if _scheme(url) not in ("postgres", "postgresql", "psql", "pgsql"):
@@ -25,18 +25,18 @@ def check_postgres(url: str) -> None:
             row = connection.execute(query).fetchone()
     except (psycopg.Error, ValueError) as error:
         raise StackError(
-            f"DATABASE_URL: PostgreSQL at {_place(url)} does not let us in: {_reason(error, url)}"
+            f"DATABASE_URL: PostgreSQL at {_address(url)} does not let us in: {_reason(error, url)}"
         ) from None
     if row is None:
         raise StackError(
-            f"DATABASE_URL: PostgreSQL at {_place(url)} has no pgvector: install the extension `vector` there."
+            f"DATABASE_URL: PostgreSQL at {_address(url)} has no pgvector: install the extension `vector` there."
         )
     if _version(row[0]) < _PGVECTOR:
-        raise StackError(f"DATABASE_URL: pgvector at {_place(url)} is {row[0]}; 0.8 or later is needed.")
+        raise StackError(f"DATABASE_URL: pgvector at {_address(url)} is {row[0]}; 0.8 or later is needed.")
 
 
 def check_redis(url: str) -> None:
-    """Raise unless a Redis 6.2 or later, or a Valkey, answers at this URL."""
+    """Raise StackError unless a Redis 6.2 or later, or a Valkey, answers at this URL."""
     import redis
 
     if _scheme(url) not in ("redis", "rediss", "unix"):
@@ -47,19 +47,19 @@ def check_redis(url: str) -> None:
         ) as client:
             version = str(client.info("server")["redis_version"])
     except (redis.RedisError, ValueError, OSError) as error:
-        raise StackError(f"REDIS_URL: Redis at {_place(url)} does not let us in: {_reason(error, url)}") from None
+        raise StackError(f"REDIS_URL: Redis at {_address(url)} does not let us in: {_reason(error, url)}") from None
     if _version(version) < _REDIS:
-        raise StackError(f"REDIS_URL: Redis at {_place(url)} is {version}; 6.2 or later is needed.")
+        raise StackError(f"REDIS_URL: Redis at {_address(url)} is {version}; 6.2 or later is needed.")
 
 
 def _scheme(url: str) -> str:
     try:
         return urlsplit(url).scheme
-    except ValueError:  # brackets that do not match
+    except ValueError:  # unbalanced brackets
         return ""
 
 
-def _place(url: str) -> str:
+def _address(url: str) -> str:
     parts = urlsplit(url)
     return parts.netloc.rsplit("@", 1)[-1] or parts.path
 

@@ -1,4 +1,4 @@
-"""The data folder: where everything the stack writes lives."""
+"""The data folder, which holds everything that the stack writes."""
 
 import os
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ _START_MARK = "== start of"
 
 @dataclass(frozen=True, kw_only=True)
 class DataFolder:
-    """A data folder and its parts; each part is made private when first asked for, what exists keeps its mode."""
+    """A data folder and its parts; a missing part is created with mode 700 on access, an existing one keeps its own."""
 
     path: Path
 
@@ -31,7 +31,7 @@ class DataFolder:
 
     @property
     def released(self) -> Path:
-        """The file whose presence says that the database is prepared, and the apps may start."""
+        """Return the path of the file that exists once the database is prepared and the apps may start."""
         return self.run / "released"
 
     @property
@@ -47,7 +47,7 @@ class DataFolder:
 
 
 def open_folder(name: str | None = None) -> DataFolder:
-    """Return the data folder of this name, else of FABRA_DATA_DIR, else `.data` in the project; make it if need be."""
+    """Return the data folder `name`, by default FABRA_DATA_DIR, or `.data` in the project; create it if missing."""
     path = Path(name or os.environ.get("FABRA_DATA_DIR") or PROJECT / ".data").resolve()
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -64,13 +64,13 @@ def _private(path: Path) -> Path:
 
 
 def begin_log(path: Path) -> None:
-    """Mark in a log, which earlier starts wrote to as well, where this one begins."""
+    """Mark the beginning of this start in a log, which earlier starts wrote to as well."""
     with path.open("a") as file:
         file.write(f"{_START_MARK} {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC ==\n")
 
 
 def last_lines(path: Path, count: int = 15) -> str:
-    """Return the end of what this start wrote to a log, indented; only the last 20 kB are read."""
+    """Return the last lines that this start wrote to a log, indented; only the last 20 kB are read."""
     try:
         with path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - 20_000))

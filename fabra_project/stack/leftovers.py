@@ -1,4 +1,4 @@
-"""End processes of the stack: what an earlier start left, or what this one still has at its end."""
+"""End processes of the stack: those left by an earlier start, or those of this one at its end."""
 
 import contextlib
 import os
@@ -16,9 +16,9 @@ _SERVER_SECONDS = 5
 
 
 def end_leftovers(folder: DataFolder) -> int:
-    """End every recorded process that still runs, with what it started; return how many there were.
+    """End every recorded process that still runs, with its descendants; return how many were recorded and running.
 
-    The supervisor goes first: it ends its own in the right order, and would restart what another hand ends.
+    The supervisor is ended first: it ends its programs in the right order, and would restart those ended by others.
     """
     records = [entry for entry in all_records(folder) if entry.pid != os.getpid()]
     living = [(entry, process) for entry in records if (process := entry.process())]
@@ -28,7 +28,7 @@ def end_leftovers(folder: DataFolder) -> int:
             _signal(process, signal.SIGTERM)
             psutil.wait_procs([process], timeout=_SUPERVISOR_SECONDS)
     for entry, process in living:
-        # PostgreSQL would wait for its clients at SIGTERM.
+        # SIGINT, because at SIGTERM PostgreSQL would wait for its clients.
         _signal(process, signal.SIGINT if entry.name == "postgres" else signal.SIGTERM)
     psutil.wait_procs([process for _, process in living], timeout=_SERVER_SECONDS)
     end_now(family | _family(folder, records))
@@ -38,7 +38,7 @@ def end_leftovers(folder: DataFolder) -> int:
 
 
 def end_orphans(folder: DataFolder, entry: Record) -> None:
-    """End what a process left behind that died by itself: the children of a killed Celery worker live on."""
+    """End the descendants of a process that died by itself: a killed Celery worker's children keep running."""
     end_now(_family(folder, [entry]))
 
 
@@ -50,7 +50,7 @@ def end_now(processes: Iterable[psutil.Process]) -> None:
 
 
 def _family(folder: DataFolder, records: list[Record]) -> set[psutil.Process]:
-    """Return the recorded processes that live, their descendants, and the orphans of those that do not."""
+    """Return the recorded processes that run, their descendants, and the orphans of those that ended."""
     found: set[psutil.Process] = set()
     orphaned: dict[int, float] = {}
     for entry in records:
@@ -66,9 +66,9 @@ def _family(folder: DataFolder, records: list[Record]) -> set[psutil.Process]:
 
 
 def _is_orphan(process: psutil.Process, folder: DataFolder, orphaned: dict[int, float]) -> bool:
-    """Tell whether a process is of a dead leader's group, began after it, and knows this data folder.
+    """Return whether a process is in a dead leader's group, started after it, and uses this data folder.
 
-    The supervisor makes each program the leader of a group of its own.
+    The supervisor makes each program the leader of its own process group.
     """
     try:
         started = orphaned.get(os.getpgid(process.pid))

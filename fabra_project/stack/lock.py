@@ -1,4 +1,4 @@
-"""One stack at a time in a data folder."""
+"""A lock that allows one stack at a time in a data folder."""
 
 import fcntl
 import os
@@ -11,7 +11,7 @@ from fabra_project.stack.folder import DataFolder
 
 @contextmanager
 def only_one(folder: DataFolder) -> Iterator[None]:
-    """Hold the folder's lock; the kernel releases it with this process, however that ends."""
+    """Hold the folder's lock, or raise StackError; the kernel releases it however this process ends."""
     with (folder.run / "lock").open("a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,4 +1,4 @@
-"""How much of the machine's memory the embedded PostgreSQL takes."""
+"""Memory settings of the embedded PostgreSQL."""
 
 import shutil
 import sys
@@ -11,18 +11,18 @@ _LEAST_MB, _MOST_MB, _SPARE_MB = 256, 4096, 256
 
 
 def memory_settings() -> dict[str, str]:
-    """Return PostgreSQL's settings for this machine: an eighth for its buffers, which hold what searches walk.
+    """Return PostgreSQL's settings for this machine: an eighth of its memory for buffers, which cache the indexes.
 
-    Buffers take memory only as they are filled: a small index takes little of it on any machine.
+    Buffers take memory only as they are filled, so a small index takes little on any machine.
     """
     total_mb = _total_bytes() // 2**20
     buffers_mb = min(max(total_mb // 8, _LEAST_MB), _MOST_MB)
-    # A parallel index build shares its memory; containers often have a /dev/shm of 64 MB.
-    has_room = _shared_memory_mb() > buffers_mb + _SPARE_MB
+    # A parallel index build uses shared memory, and containers often have a /dev/shm of only 64 MB.
+    is_shm_large_enough = _shared_memory_mb() > buffers_mb + _SPARE_MB
     return {
         "shared_buffers": f"{buffers_mb}MB",
         "effective_cache_size": f"{max(total_mb // 2, 2 * buffers_mb)}MB",
-        **({} if has_room else {"dynamic_shared_memory_type": "mmap"}),
+        **({} if is_shm_large_enough else {"dynamic_shared_memory_type": "mmap"}),
     }
 
 
@@ -30,15 +30,15 @@ def _shared_memory_mb() -> int:
     try:
         return shutil.disk_usage("/dev/shm").free // 2**20
     except FileNotFoundError:
-        return sys.maxsize  # not Linux: another mechanism
+        return sys.maxsize  # not Linux, where shared memory works differently
 
 
 def _total_bytes() -> int:
-    """Return the machine's memory, or what a container may take of it."""
+    """Return the machine's memory, or the container's limit if that is lower."""
     total = int(psutil.virtual_memory().total)
     for path in _CGROUP_LIMITS:
         try:
             total = min(total, int(Path(path).read_text()))
-        except (OSError, ValueError):  # there is no such file, or it says "max"
+        except (OSError, ValueError):  # the file does not exist, or contains "max"
             continue
     return total

@@ -1,4 +1,4 @@
-"""How long a start waits for one of its programs: as long as it gets on, since a busy machine takes its time."""
+"""How long a start waits for a program: as long as the program makes progress, because a busy machine is slow."""
 
 import time
 
@@ -8,18 +8,18 @@ from fabra_project.stack.folder import DataFolder
 from fabra_project.stack.progress import Progress
 from fabra_project.stack.records import read_record
 
-STILL_SECONDS = 60  # without a line in its log and without work, a program is given up
-MOST_SECONDS = 900  # whatever it does
-_WORK_SECONDS = 1.0  # of a processor; what merely waits uses less in STILL_SECONDS
+STILL_SECONDS = 60  # give up a program after this time without log output or CPU work
+MOST_SECONDS = 900  # give up after this time in any case
+_WORK_SECONDS = 1.0  # CPU time that counts as progress; a program that only waits uses less in STILL_SECONDS
 _LOOK_SECONDS = 1.0
 _SAY_SECONDS = 15
 
 
 class Patience:
-    """Watches a program and its processes: whether its log grows, or their CPU time.
+    """Watch whether a program's log, or the CPU time of its processes, grows.
 
-    It is over too once as many of its processes have ended as `most_ended`: a web server starts those that fail anew
-    for ever, and each of them works and writes until it ends.
+    The wait is also over once `most_ended` of its processes have ended: a web server restarts failing processes for
+    ever, and each of them works and logs until it ends.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class Patience:
         self._ended = 0
 
     def is_over(self) -> bool:
-        """Tell whether to wait no longer; while one does, say for what now and then."""
+        """Return whether to stop waiting; until then, print every _SAY_SECONDS what is waited for."""
         now = time.monotonic()
         if now - self._looked >= _LOOK_SECONDS:
             self._looked = now
@@ -62,7 +62,7 @@ class Patience:
             return 0
 
     def _measure_work(self) -> float:
-        """Return the seconds of CPU time of the program's processes so far, those that ended included."""
+        """Return the CPU time of the program's processes so far in seconds, ended ones included."""
         living = set()
         for process in self._family():
             try:

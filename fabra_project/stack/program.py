@@ -1,6 +1,6 @@
-"""A program of the stack, and the file through which a child learns what to become.
+"""A program of the stack, and the file from which a child reads the program that it becomes.
 
-A command line in the supervisor's configuration would give meaning to characters that a path may contain.
+In the supervisor's configuration, some characters that a path may contain would have a special meaning.
 """
 
 import json
@@ -15,7 +15,7 @@ from fabra_project.stack.services import private_file
 
 @dataclass(frozen=True, kw_only=True)
 class Program:
-    """What runs under this name; servers start before apps, and end after them."""
+    """A program that the stack runs; servers start before apps and end after them."""
 
     name: str
     command: list[str]
@@ -23,9 +23,9 @@ class Program:
     stop_signal: int = signal.SIGTERM
     environment: dict[str, str] = field(default_factory=dict)
     after: dict[str, int] = field(default_factory=dict)
-    """Embedded servers, by name, with their ports, that must answer before it starts."""
+    """The ports, by name, of embedded servers that must answer before the program starts."""
     is_released: bool = True
-    """False: it waits until the database is prepared."""
+    """False if the program waits until the database is prepared."""
 
 
 def write_programs(folder: DataFolder, programs: Iterable[Program]) -> None:
@@ -38,5 +38,5 @@ def read_program(folder: DataFolder, name: str) -> Program:
 
 
 def child_command(name: str) -> list[str]:
-    """Return the command that becomes this program of the data folder in FABRA_DATA_DIR."""
+    """Return the command of a process that becomes this program; it reads FABRA_DATA_DIR."""
     return [sys.executable, "-m", "fabra_project.stack.child", name]

@@ -9,7 +9,7 @@ _WIDTH = 100
 
 
 class Progress:
-    """Says what goes on; on a terminal the last line shows what a step is at, until it is done."""
+    """Print progress; on a terminal, the last line shows the current detail of a step until the step is done."""
 
     def __init__(self) -> None:
         self._started = time.monotonic()
@@ -17,7 +17,7 @@ class Progress:
 
     @contextmanager
     def step(self, title: str) -> Iterator[None]:
-        """Announce a step, and say how long it took if anyone could have noticed."""
+        """Print a step's title, and its duration if it took a second or more."""
         started = time.monotonic()
         self.say(f"{title} ...")
         yield

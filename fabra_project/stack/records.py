@@ -1,4 +1,4 @@
-"""Which processes the stack started: one small file each, so that the next start finds what a kill -9 left."""
+"""Records of the stack's processes: one small file each, so that the next start finds processes left by a kill -9."""
 
 import json
 import os
@@ -13,14 +13,14 @@ from fabra_project.stack.services import private_file
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """A process, known by its number and the moment it began: a number alone is soon another process's."""
+    """A process, identified by its PID and start time, because a PID alone may soon belong to another process."""
 
     name: str
     pid: int
     started: float
 
     def process(self) -> psutil.Process | None:
-        """Return the process if it still is the one recorded; a clock that was set moves its start a little."""
+        """Return the process if it is still the recorded one; start times may differ a little after a clock change."""
         try:
             process = psutil.Process(self.pid)
             is_same = abs(process.create_time() - self.started) < 2
@@ -30,7 +30,7 @@ class Record:
 
 
 def record(folder: DataFolder, name: str, pid: int | None = None) -> None:
-    """Write down this process, or one just started."""
+    """Record this process, or the one with `pid`."""
     process = psutil.Process(pid or os.getpid())
     text = json.dumps({"pid": process.pid, "started": process.create_time()})
     path = folder.records / name

@@ -1,4 +1,4 @@
-"""Run a command with PostgreSQL and Redis beside it: `python -m fabra_project.stack run -- COMMAND...`"""
+"""Run a command together with PostgreSQL and Redis: `python -m fabra_project.stack run -- COMMAND...`"""
 
 import os
 import signal
@@ -17,7 +17,7 @@ from fabra_project.stack.stopping import Stopped, stop_on_signals
 
 
 def run(command: list[str], *, data_dir: str | None, is_fast: bool) -> int:
-    """Run the command with DATABASE_URL and REDIS_URL set, and return its exit code; the servers end with it."""
+    """Run the command with DATABASE_URL and REDIS_URL set and return its exit code; then the servers end."""
     folder = open_folder(data_dir)
     stop_on_signals()
     try:
@@ -31,19 +31,19 @@ def run(command: list[str], *, data_dir: str | None, is_fast: bool) -> int:
 
 
 def _execute(command: list[str], urls: dict[str, str]) -> int:
-    # `python` is this environment's, whichever the shell would find.
+    # `python` is this environment's, not the one that the shell would find.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     try:
         process = subprocess.Popen(command, env={**os.environ, **urls, "PATH": path})
     except OSError as error:
         raise StackError(f"{command[0]} cannot be run: {error.strerror}.") from None
 
-    def pass_on(number: int, frame: FrameType | None) -> None:
+    def forward(number: int, frame: FrameType | None) -> None:
         process.send_signal(number)
 
-    # The terminal sends Ctrl-C to the command too: it decides, and we wait for it. A second one is no different.
+    # The terminal sends Ctrl-C to the command too: the command decides, and we wait for it, however often it comes.
     signal.signal(signal.SIGINT, lambda number, frame: None)
-    signal.signal(signal.SIGTERM, pass_on)
-    signal.signal(signal.SIGHUP, pass_on)
+    signal.signal(signal.SIGTERM, forward)
+    signal.signal(signal.SIGHUP, forward)
     code = process.wait()
     return 128 - code if code < 0 else code

@@ -27,14 +27,14 @@ EMBEDDED: dict[str, type[Postgres] | type[Valkey]] = {"postgres": Postgres, "val
 
 @dataclass(frozen=True, kw_only=True)
 class Servers:
-    """Where PostgreSQL and Redis are, and which of them are ours to start and stop."""
+    """The URLs of PostgreSQL and Redis, and which of them the stack starts and stops."""
 
     embedded: tuple[Postgres | Valkey, ...]
     urls: dict[str, str]
 
 
 def choose_servers(folder: DataFolder, *, is_fast: bool = False) -> Servers:
-    """Check the servers the environment names, and prepare an embedded one for each it does not name."""
+    """Check the servers that the environment names, and prepare embedded ones instead of those it does not name."""
     try:
         database_url, redis_url = env_secret("DATABASE_URL"), env_secret("REDIS_URL")
     except ImproperlyConfigured as error:
@@ -65,7 +65,7 @@ def server_programs(servers: Servers) -> list[Program]:
 
 @contextmanager
 def running(folder: DataFolder, servers: Servers, progress: Progress) -> Iterator[None]:
-    """Start the embedded servers, without a supervisor, and stop them at the end."""
+    """Start the embedded servers without a supervisor, and stop them at the end of the block."""
     write_programs(folder, server_programs(servers))
     try:
         processes = {server.name: _start(folder, server) for server in servers.embedded}
@@ -86,9 +86,9 @@ def running(folder: DataFolder, servers: Servers, progress: Progress) -> Iterato
 def wait_until_ready(
     folder: DataFolder, servers: Servers, progress: Progress, require_alive: Callable[[str], None]
 ) -> None:
-    """Wait for the embedded servers to take work, and make the database; `require_alive` raises where one cannot.
+    """Wait until the embedded servers accept work, and create the database; `require_alive` raises if one has ended.
 
-    PostgreSQL after a crash first reads what it had logged, which may take minutes.
+    After a crash, PostgreSQL first replays its write-ahead log, which may take minutes.
     """
     for server in servers.embedded:
         patience = Patience(folder, server.name, f"{server.title} to take work", progress)
@@ -112,8 +112,8 @@ def _start(folder: DataFolder, server: Postgres | Valkey) -> "subprocess.Popen[b
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            start_new_session=True,  # a Ctrl-C in the terminal is ours to pass on
+            start_new_session=True,  # so that a Ctrl-C in the terminal does not reach it directly
         )
-    # The child does this too, but an interrupt may come before.
+    # The child records itself too, but an interrupt may come before.
     record(folder, server.name, process.pid)
     return process

@@ -1,6 +1,6 @@
-"""Where the running stack's servers are, and the project's secrets: files in the data folder.
+"""The URLs of the running stack's servers, and the project's secrets: files in the data folder.
 
-Settings import this, so it stands on the standard library alone.
+The settings import this, so it uses only the standard library.
 """
 
 import json
@@ -14,7 +14,7 @@ def services_file(data_dir: Path) -> Path:
 
 
 def read_services(data_dir: Path) -> dict[str, str]:
-    """Return DATABASE_URL and REDIS_URL of the running stack; {} where none runs."""
+    """Return DATABASE_URL and REDIS_URL of the running stack; {} if none runs."""
     try:
         services: dict[str, str] = json.loads(services_file(data_dir).read_text())
     except (FileNotFoundError, ValueError):
@@ -23,7 +23,7 @@ def read_services(data_dir: Path) -> dict[str, str]:
 
 
 def write_services(data_dir: Path, services: dict[str, str]) -> None:
-    """Say where the servers are; the URLs hold passwords, so only the owner may read them."""
+    """Write the servers' URLs; they contain passwords, so only the owner may read the file."""
     path = services_file(data_dir)
     part = private_file(path, json.dumps(services, indent=2))
     part.replace(path)
@@ -34,18 +34,18 @@ def remove_services(data_dir: Path) -> None:
 
 
 def secret_key(data_dir: Path) -> str:
-    """Return Django's secret key, made once."""
+    """Return Django's secret key, generated once."""
     return secret(data_dir, "secret_key", size=60)
 
 
 def secret(data_dir: Path, name: str, *, size: int = 24) -> str:
-    """Return a secret of this name, made once; of two processes at the same time one makes it."""
+    """Return the secret `name`, generated once, even if two processes ask for it at the same time."""
     path = data_dir / "secrets" / name
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         part = private_file(path, secrets.token_urlsafe(size))
         try:
-            os.link(part, path)  # fails where another process was first
+            os.link(part, path)  # fails if another process was first
         except FileExistsError:
             pass
         finally:
@@ -54,7 +54,7 @@ def secret(data_dir: Path, name: str, *, size: int = 24) -> str:
 
 
 def private_file(path: Path, text: str) -> Path:
-    """Write the text beside the path, for the owner alone, and return where; the caller moves it into place."""
+    """Write the text to a new file next to `path`, readable by the owner only; the caller renames it to `path`."""
     part = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(text)

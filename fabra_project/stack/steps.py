@@ -1,4 +1,4 @@
-"""What happens once before the bot runs: Django's commands, and how far they are."""
+"""Run Django's commands once before the bot starts, and show their progress."""
 
 import json
 import subprocess
@@ -23,7 +23,7 @@ STEPS = {
 
 
 def prepare(folder: DataFolder, environment: dict[str, str], progress: Progress) -> dict[str, str | None]:
-    """Run the steps in order; return the administrator's `username` and `password` (None where it was changed)."""
+    """Run the steps in order; return the administrator's `username` and `password` (None if it was changed)."""
     process = subprocess.Popen(
         [sys.executable, "-m", "fabra_project.stack.commands", *STEPS],
         cwd=PROJECT,
@@ -33,27 +33,27 @@ def prepare(folder: DataFolder, environment: dict[str, str], progress: Progress)
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
-        start_new_session=True,  # a Ctrl-C in the terminal is ours to pass on
+        start_new_session=True,  # so that a Ctrl-C in the terminal does not reach it directly
     )
     try:
-        said = _follow(process, folder, progress)
+        output = _follow(process, folder, progress)
         code = process.wait()
     finally:
         if process.poll() is None:
             end_now([psutil.Process(process.pid)])
     if code:
-        command = list(said)[-1] if said else "django.setup"
+        command = list(output)[-1] if output else "django.setup"
         raise StackError(
             f"{command} failed (exit code {code}); the end of {folder.log('setup')}:\n{last_lines(folder.log('setup'))}"
         )
-    if len(said["check"]) > 1:
-        progress.say("\n".join(said["check"]))
-    return json.loads(said["create_admin"][-1])
+    if len(output["check"]) > 1:
+        progress.say("\n".join(output["check"]))
+    return json.loads(output["create_admin"][-1])
 
 
 def _follow(process: "subprocess.Popen[str]", folder: DataFolder, progress: Progress) -> dict[str, list[str]]:
-    """Show and log what the commands say while they say it; return their lines by command."""
-    said: dict[str, list[str]] = {}
+    """Show and log the commands' output as it arrives; return the lines by command."""
+    output: dict[str, list[str]] = {}
     lines: list[str] = []
     assert process.stdout is not None
     with folder.log("setup").open("w") as log, ExitStack() as step:
@@ -62,13 +62,13 @@ def _follow(process: "subprocess.Popen[str]", folder: DataFolder, progress: Prog
                 step.close()
                 name = line.removeprefix(MARK)
                 step.enter_context(progress.step(STEPS[name]))
-                lines = said[name] = []
+                lines = output[name] = []
                 log.write(f"== {name}\n")
                 continue
             lines.append(line)
-            if line.startswith("{") and list(said)[-1:] == ["create_admin"]:
-                continue  # a password belongs in no log
+            if line.startswith("{") and list(output)[-1:] == ["create_admin"]:
+                continue  # the password must not be logged
             log.write(f"{line}\n")
             log.flush()
             progress.detail(line)
-    return said
+    return output

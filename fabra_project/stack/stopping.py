@@ -1,4 +1,4 @@
-"""Turn the signals that end a program into one exception, raised once: the clean-up is not interrupted."""
+"""Turn the signals that end a program into one exception, raised once, so that the clean-up is not interrupted."""
 
 import signal
 from types import FrameType
@@ -7,7 +7,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Stopped(BaseException):
-    """Someone asked the stack to end."""
+    """A signal asked the stack to end."""
 
     def __init__(self, number: int) -> None:
         super().__init__(signal.Signals(number).name)

@@ -1,4 +1,4 @@
-"""supervisord: it runs the programs, keeps their logs, and restarts whichever dies."""
+"""supervisord, which runs the programs, writes their logs, and restarts a program that dies."""
 
 import os
 import re
@@ -14,10 +14,10 @@ from fabra_project.stack.leftovers import SUPERVISOR
 from fabra_project.stack.program import Program, child_command, write_programs
 from fabra_project.stack.records import record
 
-TRIES = 3  # a program that ended so often will not start by waiting
+TRIES = 3  # after this many failed starts, waiting longer does not help
 
 # No control socket: its path may not exceed 107 bytes, and nothing here needs one. Paths are relative to the data
-# folder, where it runs, so that no character in them means something to its parser.
+# folder, its working directory, so that they contain no character with a special meaning to its parser.
 _HEAD = """\
 [supervisord]
 nodaemon=true
@@ -28,7 +28,7 @@ logfile_backups=2
 pidfile=run/supervisord.pid
 childlogdir=logs
 """
-# A program that ends within startsecs counts as failed, and each further try waits a second longer.
+# A program that ends within startsecs counts as failed, and each further attempt waits a second longer.
 _PROGRAM = """
 [program:{name}]
 command={command}
@@ -52,7 +52,7 @@ priority={priority}
 
 
 class Supervision:
-    """A running supervisord, seen through its log."""
+    """A running supervisord, observed through its log."""
 
     def __init__(self, folder: DataFolder, programs: list[Program], environment: dict[str, str]) -> None:
         self._folder = folder
@@ -70,12 +70,12 @@ class Supervision:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=folder.log("supervisord-errors").open("wb"),
-            start_new_session=True,  # a Ctrl-C in the terminal is ours to pass on
+            start_new_session=True,  # so that a Ctrl-C in the terminal does not reach it directly
         )
         record(folder, SUPERVISOR, self._process.pid)
 
     def failures(self) -> Counter[str]:
-        """Return how often each program has ended by itself since the start."""
+        """Return how often each program has ended by itself since this start."""
         try:
             with self._log.open("rb") as file:
                 file.seek(self._log_start)
@@ -85,7 +85,7 @@ class Supervision:
         return Counter(re.findall(r"(?:exited|spawnerr): (\w+)", text))
 
     def require_alive(self, name: str = "") -> None:
-        """Raise if the supervisor has ended, or has tried in vain to start this program."""
+        """Raise StackError if the supervisor has ended, or has failed TRIES times to start this program."""
         if self.failures()[name] >= TRIES:
             log = self._folder.log(name)
             raise StackError(f"{name} does not start; the end of {log}:\n{last_lines(log)}")
@@ -95,7 +95,7 @@ class Supervision:
             raise StackError(f"The supervisor ended (exit code {code}), so everything was stopped.\n{last_lines(log)}")
 
     def wait(self) -> None:
-        """Return never, unless the supervisor ends."""
+        """Wait until the supervisor ends, then raise StackError."""
         self._process.wait()
         self.require_alive()
 
@@ -109,7 +109,7 @@ def supervisor_config(programs: list[Program]) -> str:
             directory=_escaped(str(PROJECT)),
             start_seconds=1 if program.is_server else 5,
             stop_signal=signal.Signals(program.stop_signal).name.removeprefix("SIG"),
-            # PostgreSQL's own processes end with it, in order.
+            # PostgreSQL ends its own processes in order.
             is_killed_as_group="false" if program.is_server else "true",
         )
         for program in programs

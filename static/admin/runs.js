@@ -1,4 +1,4 @@
-/* Moves the progress bars of unfinished runs without a reload. */
+/* Updates the progress bars of unfinished runs without a reload. */
 (() => {
     const EVERY_MS = 1000;
     const parts = () => [...document.querySelectorAll("[data-fb-run]")];
@@ -30,7 +30,7 @@
             if (response.redirected || response.status === 403) return; // signed out meanwhile
             if (response.ok) show(waiting, (await response.json()).runs);
         } catch {
-            // The server does not answer just now; the next look may find it.
+            // The server does not answer; try again at the next interval.
         }
         setTimeout(look, EVERY_MS);
     }

@@ -1,4 +1,4 @@
-// The chat page: what was asked, the connection it goes through, and the form it is typed in.
+// The chat page: the conversation, the connection to the server, and the form.
 
 import { Connection } from "./connection.js";
 import { el } from "./dom.js";
@@ -7,7 +7,7 @@ import { isOpen, paintAnswer, turnElement } from "./turn.js";
 
 const STOP_PATIENCE_MS = 3000;
 const BACK_AGAIN_MS = 2500;
-// `html` is what the server has rendered of the text's first `rendered` characters.
+// `html` is the server's HTML of the text's first `rendered` UTF-16 units.
 const NOTHING_YET = {
   state: "waiting", text: "", html: "", rendered: 0, result: undefined, error: undefined, contextId: undefined,
 };
@@ -18,7 +18,7 @@ const page = { traceUrl, retry, edit };
 let userId = ownUserId;
 let conversationId = null;
 let turns = [];
-let active = null; // the turn that is being answered, or waits for the connection
+let active = null; // the turn that is being answered or waits for the connection
 let watchdog = null;
 let wasLost = false;
 const articles = new Map();
@@ -50,7 +50,7 @@ function ask(question) {
   turns.push(turn);
   $("log").append(articleOf(turn));
   begin(turn);
-  // The question at the top, its answer below: a long answer is read from its beginning.
+  // Scroll the question to the top, so that a long answer can be read from its beginning.
   articles.get(turn).scrollIntoView({ block: "start", behavior: isCalm() ? "auto" : "smooth" });
 }
 
@@ -71,7 +71,7 @@ function submit() {
   repaint();
 }
 
-/** A connection can die without a word: an answer long past the server's own deadline is not coming. */
+/** Fail the turn well after the server's own deadline, because a connection can be lost without a close event. */
 function watch() {
   clearTimeout(watchdog);
   watchdog = setTimeout(() => {
@@ -103,11 +103,11 @@ function stop() {
   if (active.isStopping) return;
   const turn = Object.assign(active, { isStopping: true });
   connection.send({ type: "stop" });
-  // Should the server not confirm it, leaving the socket stops it for certain.
+  // If the server does not confirm the stop, closing the socket stops the answer.
   setTimeout(() => turn === active && leave(), STOP_PATIENCE_MS);
 }
 
-/** Break off what is being answered, at once. */
+/** Stop the active turn at once, without waiting for the server. */
 function leave() {
   if (!active) return;
   const wasSent = active.state !== "waiting";
@@ -128,7 +128,7 @@ function edit(turn) {
   $("message").focus();
 }
 
-// ---------------------------------------------------------------- what the server says
+// ---------------------------------------------------------------- messages from the server
 
 const receive = {
   start(data) {
@@ -192,11 +192,11 @@ function tell(words, forMs) {
   if (forMs) tellTimer = setTimeout(() => ($("connection").hidden = true), forMs);
 }
 
-// ---------------------------------------------------------------- painting
+// ---------------------------------------------------------------- rendering
 
 let frame = null;
 
-/** Pieces may come faster than the screen can show them. */
+/** Render at most once per frame, because pieces may arrive faster than the screen can show them. */
 function paintSoon() {
   frame ??= requestAnimationFrame(() => {
     frame = null;
@@ -272,7 +272,7 @@ for (const example of document.querySelectorAll(".example")) {
   });
 }
 
-/** Each user has a conversation of their own; the last chosen one is there again after a reload. */
+/** Switch to the chosen user's own conversation, and store the choice for the next reload. */
 function chooseUser() {
   const option = $("user").selectedOptions[0];
   const tier = option.dataset.tier ?? "";

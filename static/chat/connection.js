@@ -1,4 +1,4 @@
-// A WebSocket that comes back by itself, waiting longer after each failed attempt.
+// A WebSocket that reconnects by itself, with a longer wait after each failed attempt.
 
 const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 15_000;
@@ -11,7 +11,7 @@ export class Connection {
   #timer = null;
   #failures = 0;
 
-  /** `on` has `open()`, `message(data)`, `lost(waitMs)` and `forbidden()`. */
+  /** `on` has the callbacks `open()`, `message(data)`, `lost(waitMs)` and `forbidden()`. */
   constructor(url, on) {
     this.#url = url;
     this.#on = on;
@@ -32,8 +32,8 @@ export class Connection {
       if (socket === this.#socket) this.#on.open();
     });
     socket.addEventListener("message", (event) => {
-      if (socket !== this.#socket) return; // what an abandoned socket still says is nobody's answer
-      this.#failures = 0; // a server that accepts and dies at once must not be stormed
+      if (socket !== this.#socket) return; // ignore late messages of a replaced socket
+      this.#failures = 0; // not at `open`: a server that accepts and fails at once must not be flooded
       this.#on.message(JSON.parse(event.data));
     });
     socket.addEventListener("close", (event) => {
@@ -41,12 +41,12 @@ export class Connection {
     });
   }
 
-  /** Try at once, where an attempt is only waiting for its time. */
+  /** Reconnect at once if an attempt is scheduled. */
   hurry() {
     if (this.#timer) this.open();
   }
 
-  /** Leave the socket, and with it what the server is answering on it, for a new one. */
+  /** Open a new socket and close the old one, which also cancels the answer in progress. */
   replace() {
     const old = this.#socket;
     this.open();
@@ -66,7 +66,7 @@ export class Connection {
       return;
     }
     const longest = Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** this.#failures);
-    const wait = longest * (0.75 + Math.random() / 2); // so that not every page returns in the same instant
+    const wait = longest * (0.75 + Math.random() / 2); // jitter, so that not all pages reconnect at the same time
     this.#failures += 1;
     this.#timer = setTimeout(() => this.open(), wait);
     this.#on.lost(wait);

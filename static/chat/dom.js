@@ -1,4 +1,4 @@
-// How this page makes nodes: strings become text nodes; markup comes from the server only, which has cleaned it.
+// Creates DOM nodes: strings become text nodes; HTML comes only from the server, which has sanitized it.
 
 export function el(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
@@ -11,7 +11,7 @@ export function el(tag, attributes = {}, ...children) {
   return node;
 }
 
-/** A fragment of HTML that the server has rendered. */
+/** Return a fragment of HTML that the server has rendered. */
 export function markup(html) {
   const template = document.createElement("template");
   template.innerHTML = html;

@@ -1,7 +1,7 @@
-// What is shown and typed, kept for this tab, so that a reload loses nothing.
+// Stores the conversation and the draft in this tab's session storage, so that a reload loses nothing.
 
 const TURNS_MAX = 50;
-const key = (userId) => `chat:2:${userId}`; // the number of what a turn consists of
+const key = (userId) => `chat:2:${userId}`; // 2 is the version of a turn's format
 
 export function recall(userId) {
   try {
@@ -32,6 +32,6 @@ function write(name, text) {
   try {
     sessionStorage.setItem(name, text);
   } catch {
-    // Full or forbidden: the page goes on without.
+    // The storage is full or forbidden: the page works without it.
   }
 }

@@ -1,19 +1,19 @@
-// The passages below an answer, as cards.
+// Renders the passages below an answer as cards.
 
 import { el, icon, markup } from "./dom.js";
 
 const SHOWN_MAX = 3;
 
-/** Return the section, and `reveal(number)`, which shows and highlights one source; both null without any. */
+/** Return the section, and `reveal(number)`, which shows and highlights one source; both are null without citations. */
 export function renderSources(citations) {
   if (!citations.length) return { section: null, reveal: null };
-  const isAnyCited = citations.some((each) => each.is_cited);
-  const best = Math.max(1, ...citations.map((each) => each.score));
-  const cards = new Map(citations.map((each) => [each.number, card(each, best)]));
-  // What the answer names comes first; what was only read is there for whoever asks.
-  const shown = (isAnyCited ? citations.filter((each) => each.is_cited) : citations).slice(0, SHOWN_MAX);
-  const rest = citations.filter((each) => !shown.includes(each));
-  const listOf = (some) => el("ul", { class: "cards" }, some.map((each) => el("li", {}, cards.get(each.number))));
+  const isAnyCited = citations.some((citation) => citation.is_cited);
+  const best = Math.max(1, ...citations.map((citation) => citation.score));
+  const cards = new Map(citations.map((citation) => [citation.number, card(citation, best)]));
+  // Cited passages come first; passages that were only read can be unfolded.
+  const shown = (isAnyCited ? citations.filter((citation) => citation.is_cited) : citations).slice(0, SHOWN_MAX);
+  const rest = citations.filter((citation) => !shown.includes(citation));
+  const listOf = (some) => el("ul", { class: "cards" }, some.map(({ number }) => el("li", {}, cards.get(number))));
   const more = rest.length ? moreOf(rest, isAnyCited, listOf(rest)) : null;
   const section = el(
     "section",
@@ -26,7 +26,7 @@ export function renderSources(citations) {
 }
 
 function moreOf(rest, isAnyCited, list) {
-  const isOnlyRead = isAnyCited && rest.every((each) => !each.is_cited);
+  const isOnlyRead = isAnyCited && rest.every((citation) => !citation.is_cited);
   const words = isOnlyRead ? `${rest.length} more read, not cited` : `${rest.length} more`;
   return el("details", { class: "more" }, el("summary", {}, icon("chevron"), words), list);
 }
@@ -36,7 +36,7 @@ function card(citation, best) {
   bar.style.setProperty("--share", String(Math.max(0, Math.min(1, citation.score / best))));
   const score = citation.score.toFixed(2);
   const path = (citation.heading_path ?? "").split(" > ");
-  if (path[0] === citation.title) path.shift(); // the card says it once
+  if (path[0] === citation.title) path.shift(); // the card shows the title already
   return el(
     "details",
     { class: "card", tabindex: "-1" },

@@ -1,11 +1,11 @@
-// One question and what came of it. The answer's part is painted anew from the turn's data at each change.
+// Renders one question and its answer. The answer is rendered again from the turn's data at each change.
 
 import { action, el, icon, markup } from "./dom.js";
 import { renderSources } from "./sources.js";
 
 const COPIED_MS = 1800;
 
-/** Return the article; `page` has `traceUrl`, `retry(turn)` and `edit(turn)`. */
+/** Return the turn's article element; `page` has `traceUrl`, `retry(turn)` and `edit(turn)`. */
 export function turnElement(turn, page) {
   const question = el("div", { class: "question" }, el("h2", { class: "visually-hidden" }, "You asked"), el("p", {}, turn.question));
   const answer = el("div", { class: "answer" });
@@ -17,7 +17,7 @@ export function turnElement(turn, page) {
 export function paintAnswer(article, turn, page) {
   const isRunning = isOpen(turn);
   article.dataset.state = turn.state;
-  // A reader hears the finished answer once, not each piece of it.
+  // A screen reader reads the finished answer once, not each piece of it.
   article.setAttribute("aria-busy", String(isRunning));
   const answer = article.querySelector(".answer");
   const parts = [el("h2", { class: "visually-hidden" }, "Answer")];
@@ -35,20 +35,20 @@ export function isOpen(turn) {
   return turn.state === "waiting" || turn.state === "asked" || turn.state === "answering";
 }
 
-/** The blocks that the server has rendered, and as text what of the answer came since. */
+/** Return the blocks that the server has rendered, followed by the newer part of the answer as plain text. */
 function proseOf(turn, reveal) {
   const rest = turn.text.slice(turn.rendered).trim();
   const prose = el("div", { class: "markdown text" }, markup(turn.html), rest ? el("p", { class: "rest" }, rest) : null);
   for (const below of prose.querySelectorAll("blockquote + p")) {
-    // `[1] Title` below a quotation says where it is from.
+    // `[1] Title` below a quotation names its source.
     below.classList.toggle("attribution", Boolean(below.firstChild?.classList?.contains("cite")));
   }
-  if (!isOpen(turn)) linkSources(prose, turn, reveal); // while it is, its sources are not known
+  if (!isOpen(turn)) linkSources(prose, turn, reveal); // the sources are known at the end of the answer
   return prose;
 }
 
 function linkSources(prose, turn, reveal) {
-  const titles = new Map((turn.result?.citations ?? []).map((each) => [each.number, each.title]));
+  const titles = new Map((turn.result?.citations ?? []).map(({ number, title }) => [number, title]));
   for (const mark of prose.querySelectorAll(".cite")) {
     const number = Number(mark.textContent);
     const title = titles.get(number);
@@ -57,7 +57,7 @@ function linkSources(prose, turn, reveal) {
   }
 }
 
-/** The notice that no model is configured stands in the quiet line below; one place is enough. */
+/** Return the text without the notice that no model is configured, which the line below the answer shows. */
 function withoutNotice(turn) {
   const notice = turn.result?.notice;
   return notice && turn.text.startsWith(notice) ? turn.text.slice(notice.length).trimStart() : turn.text;
@@ -82,7 +82,7 @@ function errorOf(turn, page) {
   );
 }
 
-/** Say when the limit lets the next message in, and allow the next attempt from then on. */
+/** Show when the limit allows the next message, and enable the retry button from then on. */
 function countDown(words, again, error) {
   const counted = error.limit === "1" ? "1 message" : `${error.limit} messages`;
   const tick = () => {
@@ -146,7 +146,7 @@ async function copyText(text) {
     await navigator.clipboard.writeText(text);
     return true;
   } catch {
-    // Plain HTTP on another machine's address has no clipboard API; the old way still works there.
+    // The clipboard API needs HTTPS or localhost; elsewhere the deprecated command still works.
     const field = el("textarea", { class: "visually-hidden" });
     field.value = text;
     document.body.append(field);

@@ -18,7 +18,7 @@ class Command(BaseCommand):
         users = get_user_model().objects
         known = users.filter(username=USERNAME).first()
         if not path.exists():
-            if known is not None:  # made by hand: its password is its owner's
+            if known is not None:  # created by hand: only its owner knows the password
                 self.stdout.write(json.dumps({"username": USERNAME, "password": None}))
                 return
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -22,11 +22,11 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         users = json.loads((SAMPLE / "users.json").read_text())
-        for each in users:
+        for user in users:
             customer, _ = Customer.objects.get_or_create(
-                user_id=each["user_id"], defaults={"name": each["name"], "tier": each["tier"]}
+                user_id=user["user_id"], defaults={"name": user["name"], "tier": user["tier"]}
             )
-            for ticket in each["tickets"]:
+            for ticket in user["tickets"]:
                 Ticket.objects.get_or_create(
                     number=ticket["number"],
                     defaults={
@@ -36,7 +36,7 @@ class Command(BaseCommand):
                         "created_at": _moment(ticket["created_at"]),
                     },
                 )
-        KnownEntity.objects.touch("User", [each["user_id"] for each in users])
+        KnownEntity.objects.touch("User", [user["user_id"] for user in users])
         self.stdout.write(f"{len(users)} users, {Ticket.objects.count()} tickets")
         call_command(
             "index_documents",

@@ -23,7 +23,7 @@ class Command(BaseCommand):
         parser.add_argument("--name", default="", help="This consumer's name; give each of several its own.")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        # A stable name lets a restarted consumer find at once what it had taken.
+        # With a stable name, a restarted consumer finds its unacknowledged entries at once.
         name = options["name"] or os.environ.get("FABRA_CONSUMER_NAME") or socket.gethostname()
         self._is_stopped = False
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -13,7 +13,7 @@ from events.models import Event
 
 _POLL_S = 0.25
 _LOOK_BACK = 500
-"""An event may commit after one with a higher id: so many ids below the highest are looked at again."""
+"""How many ids below the highest to read again, because an event may commit after one with a higher id."""
 _ENDED = (Event.State.DONE, Event.State.SUPERSEDED, Event.State.DEAD)
 _COLOURS = {"done": "SUCCESS", "dead": "ERROR", "retrying": "WARNING", "superseded": "HTTP_INFO"}
 
@@ -29,9 +29,9 @@ class Command(BaseCommand):
         again = commands.add_parser("requeue", help="process dead events again")
         again.add_argument("--id", action="append", default=[], help="this event; may be given several times")
         again.add_argument("--all", action="store_true", help="every dead event that the other options let through")
-        for each in (tail, again):
-            each.add_argument("--type", default="", help="only events of this type")
-            each.add_argument("--entity", default="", help="only events of this entity's id")
+        for command in (tail, again):
+            command.add_argument("--type", default="", help="only events of this type")
+            command.add_argument("--entity", default="", help="only events of this entity's id")
         tail.add_argument("--state", choices=Event.State.values, help="only lines of this state")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -63,18 +63,18 @@ class Command(BaseCommand):
             pass
 
     def _line(self, event: Event) -> str:
-        paint = getattr(self.style, _COLOURS.get(event.state, ""), str)
-        state, lag, error = paint(f"{event.state:<10}"), "", event.error.strip().splitlines()
+        style = getattr(self.style, _COLOURS.get(event.state, ""), str)
+        state, lag, error = style(f"{event.state:<10}"), "", event.error.strip().splitlines()
         if event.applied_at:
             lag = f"  {(event.applied_at - (event.published_at or event.received_at)).total_seconds() * 1000:.0f} ms"
-        tries = f"  attempt {event.attempts}" if event.attempts > 1 else ""
-        why = f"  {error[-1][:200]}" if error and event.state != Event.State.DONE else ""
-        moment = f"{event.received_at:%Y-%m-%d %H:%M:%S}"
-        return f"{moment}  {state}  {event.event_type}  {event.entity_id}  {event.source}{lag}{tries}{why}"
+        attempt = f"  attempt {event.attempts}" if event.attempts > 1 else ""
+        reason = f"  {error[-1][:200]}" if error and event.state != Event.State.DONE else ""
+        received_at = f"{event.received_at:%Y-%m-%d %H:%M:%S}"
+        return f"{received_at}  {state}  {event.event_type}  {event.entity_id}  {event.source}{lag}{attempt}{reason}"
 
 
 def _changes(events: QuerySet[Event], last: int, *, follows: bool) -> Iterator[Event]:
-    """Yield the last events, then each that is new or has another state or attempt than before."""
+    """Yield the last events, then every event that is new or whose state or number of attempts has changed."""
     recent = list(events.order_by("-pk")[:last])[::-1]
     newest = Event.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
     near = events.filter(pk__gt=newest - _LOOK_BACK).exclude(pk__in=[event.pk for event in recent])
@@ -93,5 +93,5 @@ def _changes(events: QuerySet[Event], last: int, *, follows: bool) -> Iterator[E
         try:
             recent = list(events.filter(pk__gt=floor).order_by("pk"))
             recent += events.filter(pk__in=[pk for pk in seen if pk <= floor])
-        except DatabaseError:  # it may be restarting
+        except DatabaseError:  # PostgreSQL may be restarting
             close_old_connections()

@@ -1,4 +1,4 @@
-"""Times to the second, in the order that sorts."""
+"""Date and time formats: to the second, and in an order that sorts."""
 
 DATETIME_FORMAT = "Y-m-d H:i:s"
 DATE_FORMAT = "Y-m-d"
