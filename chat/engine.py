@@ -92,10 +92,11 @@ async def run(turn: Turn, *, is_streamed: bool) -> AsyncGenerator[str | Answer, 
                     completion = piece
         assert completion is not None
         result = await _finish(turn, completion, prompt.passages)
-    except FabraError as error:
-        logger.warning("The answer of the trace %s failed (%s): %s", turn.context_id, error.code, error)
+    except Exception as error:  # whatever goes wrong, ours or theirs, the trace has its outcome
+        code = error.code if isinstance(error, FabraError) else "internal_error"
+        logger.warning("The answer of the trace %s failed (%s): %s", turn.context_id, code, type(error).__name__)
         await limits.refund(turn.admission)
-        await sync_to_async(write_failure)(turn, error.code)
+        await sync_to_async(write_failure)(turn, code)
         raise
     except (asyncio.CancelledError, GeneratorExit):
         # The client disconnected. What it received is still stored; the write outlives this task.
@@ -140,7 +141,11 @@ async def _finish(turn: Turn, completion: Completion, passages: list[Citation]) 
         usage=usage,
         model=completion.model,
         is_extractive=turn.provider.is_extractive,
-        flags=turn.context.evidence["flags"] + (["rate_limit_degraded"] if turn.admission.is_degraded else []),
+        flags=[
+            *turn.context.evidence["flags"],
+            *completion.flags,
+            *(["rate_limit_degraded"] if turn.admission.is_degraded else []),
+        ],
         freshness=turn.context.freshness,
     )
     outcome = {
@@ -148,6 +153,7 @@ async def _finish(turn: Turn, completion: Completion, passages: list[Citation]) 
         "finish_reason": completion.finish_reason,
         "latency_ms": turn.elapsed_ms(),
         "citations": [citation.number for citation in citations if citation.is_cited],
+        **({"reasoning": completion.reasoning} if completion.reasoning else {}),
     }
     await sync_to_async(write_answer)(turn, result, outcome)
     return result

@@ -1,16 +1,16 @@
-"""Answer by any OpenAI-compatible server: OpenAI, Azure, Anthropic's compatible endpoint, Ollama, vLLM."""
+"""Answers from any OpenAI-compatible server: OpenAI, Azure, Anthropic's compatible endpoint, Ollama, vLLM."""
 
 import logging
 from collections.abc import AsyncIterator
-from json import JSONDecodeError
 from typing import Any
 
+import httpx2
 import openai
 from django.conf import settings
-from httpx2 import Response
 
 from chat.errors import ModelError, ModelRefused, ModelTimeout, ModelUnreachable
 from chat.providers.protocol import Completion, Delta, Prompt
+from chat.providers.wire import ModelAnswer, data_of, is_end, parse_body
 from common.per_loop import PerLoop
 
 logger = logging.getLogger(__name__)
@@ -27,9 +27,16 @@ def _make() -> openai.AsyncOpenAI:
 
 _client: PerLoop[openai.AsyncOpenAI] = PerLoop(_make, lambda client: client.close())
 
+_refused: dict[tuple[str, str], set[str]] = {}
+"""Parameters that a server and model have refused, so that they are not sent again by this process."""
+
 
 class OpenAIProvider:
-    """Call `/chat/completions`; the SDK retries temporary errors a bounded number of times, with backoff."""
+    """Calls `/chat/completions`; the SDK retries what may succeed, a bounded number of times, with backoff.
+
+    The bodies are read as JSON, not as the SDK's models: those take half of the call's time, and raise for what
+    servers other than OpenAI's leave out. `chat.providers.wire` brings them into shape.
+    """
 
     is_extractive = False
 
@@ -37,73 +44,94 @@ class OpenAIProvider:
         self.model = model
 
     async def run(self, prompt: Prompt, *, is_streamed: bool) -> AsyncIterator[Delta | Completion]:
-        pieces = self._stream(prompt) if is_streamed else self._complete(prompt)
+        """Yield the text as it comes, then the Completion; raise ModelError."""
+        answer = ModelAnswer(model=self.model)
+        pieces = self._stream(prompt, answer) if is_streamed else self._complete(prompt, answer)
         try:
-            async for piece in pieces:
-                yield piece
+            async for text in pieces:
+                if text:
+                    yield Delta(text=text)
         except openai.APITimeoutError as error:
             raise ModelTimeout from error
         except openai.APIConnectionError as error:
             raise ModelUnreachable from error
         except openai.APIStatusError as error:
             raise _from_status(error) from error
-        except openai.OpenAIError as error:
+        except httpx2.TimeoutException as error:
+            raise ModelTimeout from error
+        except (openai.OpenAIError, httpx2.HTTPError) as error:
             raise ModelError from error
-        except JSONDecodeError as error:
-            raise ModelError("The language model's server sent an answer that is not JSON.") from error
-
-    async def _complete(self, prompt: Prompt) -> AsyncIterator[Delta | Completion]:
-        client = await _client.get()
-        # `chat.completions.create` would spend half of the call's time on converting dicts to models and back.
-        answer = await client.post("/chat/completions", body=self._request(prompt), cast_to=Response)
-        text, completion = self._read(answer)
-        yield Delta(text=text)
-        yield completion
-
-    def _read(self, answer: Response) -> tuple[str, Completion]:
-        try:
-            body = answer.json()
-            choice = body["choices"][0]
-            text, finish_reason = choice["message"]["content"], choice.get("finish_reason")
-            model, usage = body.get("model") or self.model, _usage(body.get("usage"))
-        except (TypeError, KeyError, IndexError, AttributeError) as error:
-            raise ModelError("The language model's server sent an answer without choices.") from error
-        if not text or not isinstance(text, str):
-            raise ModelError(f"The language model sent no text (finish reason {finish_reason!r}).")
-        return text, Completion(model=model, usage=usage, finish_reason=finish_reason)
-
-    async def _stream(self, prompt: Prompt) -> AsyncIterator[Delta | Completion]:
-        client = await _client.get()
-        usage, finish_reason, model, has_text = None, None, self.model, False
-        stream = await client.chat.completions.create(
-            **self._request(prompt), stream=True, stream_options={"include_usage": True}
+        if not answer.has_text:
+            raise ModelError(f"The language model sent no text (finish reason {answer.finish_reason!r}).")
+        yield Completion(
+            model=answer.model, usage=answer.usage, finish_reason=answer.finish_reason, reasoning=answer.reasoning
         )
-        async with stream:  # leaving it early, when the client disconnects, closes the model's connection
-            async for chunk in stream:
-                model, usage = chunk.model or model, _usage(chunk.usage and chunk.usage.to_dict()) or usage
-                for choice in chunk.choices:
-                    finish_reason = choice.finish_reason or finish_reason
-                    if choice.delta.content:
-                        has_text = True
-                        yield Delta(text=choice.delta.content)
-        if finish_reason is None:
-            raise ModelError("The language model's stream broke off.")
-        if not has_text:
-            raise ModelError(f"The language model sent no text (finish reason {finish_reason!r}).")
-        yield Completion(model=model, usage=usage, finish_reason=finish_reason)
+
+    async def _complete(self, prompt: Prompt, answer: ModelAnswer) -> AsyncIterator[str]:
+        client = await _client.get()
+        while True:
+            request = self._request(prompt)
+            try:
+                response = await client.post("/chat/completions", body=request, cast_to=httpx2.Response)
+                break
+            except openai.APIStatusError as error:
+                if not self._can_do_without(request, error):
+                    raise
+        body = parse_body(response.content)
+        if not isinstance(body, dict) or not (body.get("choices") or body.get("error")):
+            raise ModelError("The language model's server sent an answer without choices.")
+        yield answer.add(body)
+        yield answer.end()
+
+    async def _stream(self, prompt: Prompt, answer: ModelAnswer) -> AsyncIterator[str]:
+        client = await _client.get()
+        while True:
+            request = self._request(prompt) | {"stream": True}
+            if "stream_options" not in self._refused_parameters():
+                request["stream_options"] = {"include_usage": True}
+            try:
+                # Left early (the client went away), it closes the model's connection.
+                async with client.chat.completions.with_streaming_response.create(**request) as response:
+                    is_complete = False
+                    async for line in response.iter_lines():
+                        data = data_of(line)
+                        if data is None:
+                            continue
+                        if is_end(data):
+                            is_complete = True
+                            break
+                        yield answer.add(parse_body(data))
+                    yield answer.end()
+                    # A server may leave out the finish reason, or the end; without both the connection broke off.
+                    if not is_complete and answer.finish_reason is None:
+                        raise ModelError("The language model's stream broke off.")
+                return
+            except openai.APIStatusError as error:
+                if not self._can_do_without(request, error):
+                    raise
 
     def _request(self, prompt: Prompt) -> dict[str, Any]:
-        return {"model": self.model, "messages": prompt.messages, "max_tokens": settings.FABRA_MODEL_MAX_TOKENS}
+        limit = "max_completion_tokens" if "max_tokens" in self._refused_parameters() else "max_tokens"
+        return {"model": self.model, "messages": prompt.messages, limit: settings.FABRA_MODEL_MAX_TOKENS}
 
+    def _refused_parameters(self) -> set[str]:
+        return _refused.setdefault((settings.OPENAI_BASE_URL, self.model), set())
 
-def _usage(usage: dict[str, Any] | None) -> dict[str, int] | None:
-    if not usage:
-        return None
-    return {name: usage.get(name) or 0 for name in ("prompt_tokens", "completion_tokens", "total_tokens")}
+    def _can_do_without(self, request: dict[str, Any], error: openai.APIStatusError) -> bool:
+        """Return whether the server refused a parameter that need not be sent; it is then left out from now on."""
+        if error.status_code not in (400, 422):
+            return False
+        said = error.response.text
+        for name in ("stream_options", "max_tokens"):
+            if name in request and name in said:
+                logger.info("The model's server takes no %s; it is not sent to it again.", name)
+                self._refused_parameters().add(name)
+                return True
+        return False
 
 
 def _from_status(error: openai.APIStatusError) -> ModelError:
-    # The code, such as `model_not_found` or `insufficient_quota`, helps the operator; the message may contain a key.
+    # Its code, such as `model_not_found` or `insufficient_quota`, is for the operator; its sentence may hold a key.
     logger.warning("The model's server answered %d, code %.100r.", error.status_code, error.code)
     if error.status_code in (408, 504):
         return ModelTimeout()

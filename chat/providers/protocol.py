@@ -32,6 +32,14 @@ class Completion:
     usage: dict[str, int] | None
     """prompt_tokens, completion_tokens and total_tokens, as counted by the server; None if it did not report them."""
     finish_reason: str | None
+    reasoning: str = ""
+    """What the model thought before it answered; kept in the trace, not shown."""
+
+    @property
+    def flags(self) -> list[str]:
+        """What the reader of the answer must know: that it was cut off, or ended by a filter."""
+        names = {"length": "answer_cut_off", "content_filter": "answer_filtered"}
+        return [names[self.finish_reason]] if self.finish_reason in names else []
 
 
 class Provider(Protocol):

@@ -1,0 +1,225 @@
+"""What servers that speak OpenAI's protocol really send: the whole answer, or a stable code, always an outcome."""
+
+import json
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import chain
+from threading import Thread
+from typing import Any
+
+import pytest
+from asgiref.sync import async_to_sync
+from django.test import Client
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chat.errors import ModelError
+from chat.providers import openai as provider
+from chat.providers.wire import ModelAnswer
+from contexts.models import Trace
+
+pytestmark = pytest.mark.django_db
+
+
+def piece(delta: Any, finish: str | None = None, **more: Any) -> dict[str, Any]:
+    return {"id": "c", "model": "odd", "choices": [{"index": 0, "delta": delta, "finish_reason": finish}], **more}
+
+
+def text(content: Any) -> dict[str, Any]:
+    return piece({"content": content})
+
+
+END = piece({}, "stop")
+NO_DELTA = {"model": "odd", "choices": [{"index": 0, "content_filter_results": {}}]}
+SECOND = {"choices": [{"index": 1, "delta": {"content": "Second."}}]}
+
+# The pieces of a stream, and the answer that comes of them.
+STREAMS: dict[str, tuple[list[Any], str]] = {
+    "plain": ([piece({"role": "assistant"}), text("Hello "), text("world."), END], "Hello world."),
+    "an empty first choice": ([{"model": "", "choices": []}, text("Hello."), END], "Hello."),
+    "a choice without delta": ([text("Hello."), NO_DELTA, END], "Hello."),
+    "delta is null": ([text("Hello."), piece(None), END], "Hello."),
+    "choices are null": ([text("Hello."), END, {"choices": None, "usage": {"total_tokens": 7}}], "Hello."),
+    "no finish reason": ([text("Hello.")], "Hello."),
+    "an empty finish reason": ([piece({"content": "Hello."}, "")], "Hello."),
+    "a null piece": ([None, text("Hello."), END], "Hello."),
+    "thinking in the text": ([text("<thi"), text("nk>\nHe is a fool.</th"), text("ink>\n\nRestart."), END], "Restart."),
+    "thinking beside the text": ([piece({"reasoning_content": "Hm."}), text("Restart."), END], "Restart."),
+    "a list of parts": (
+        [text([{"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]}]),
+         text([{"type": "text", "text": "Restart."}]), END], "Restart.",
+    ),
+    "a pair of surrogates in two pieces": ([text("Fine \ud83d"), text("\ude00 day"), END], "Fine \U0001f600 day"),
+    "a lone surrogate": ([text("Fine \ud83d day"), END], "Fine \ufffd day"),
+    "a lone surrogate at the end": ([text("Fine \ud83d"), END], "Fine \ufffd"),
+    "NUL": ([text("Fine\x00 day"), END], "Fine day"),
+    "no model and no id": ([{"choices": [{"delta": {"content": "Hello."}}]}, END], "Hello."),
+    "a second answer": ([text("First."), SECOND, END], "First."),
+    "usage as text": ([text("Hello."), END | {"usage": {"prompt_tokens": "5", "total_tokens": None}}], "Hello."),
+    "a mark of thinking within the text": ([text("Type <think> to think."), END], "Type <think> to think."),
+}  # fmt: skip
+
+
+class OddServer:
+    """Streams `pieces`, or answers with them in one body; refuses the parameters in `refused`."""
+
+    def __init__(self) -> None:
+        self.pieces: list[Any] = []
+        self.is_cut = False
+        self.refused: tuple[str, ...] = ()
+        self.requests: list[dict[str, Any]] = []
+        server = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                server.requests.append(request)
+                for name in server.refused:
+                    if name in request:
+                        self.answer(400, json.dumps({"error": {"message": f"Unsupported parameter: '{name}'."}}))
+                        return
+                if not request.get("stream"):
+                    self.answer(200, json.dumps(server.whole()))
+                    return
+                lines = [f"data: {json.dumps(each)}\n\n" for each in server.pieces]
+                self.answer(200, "".join([*lines, *([] if server.is_cut else ["data: [DONE]\n\n"])]))
+
+            def answer(self, status: int, body: str) -> None:
+                self.send_response(status)
+                self.end_headers()
+                self.wfile.write(body.encode())
+
+            def log_message(self, *args: Any) -> None:
+                pass
+
+        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._http.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._http.server_port}/v1"
+        Thread(target=self._http.serve_forever, args=(0.05,), daemon=True).start()
+
+    def whole(self) -> dict[str, Any]:
+        contents = [
+            choice["delta"]["content"]
+            for each in self.pieces if each
+            for choice in each.get("choices") or []
+            if choice.get("index", 0) == 0 and (choice.get("delta") or {}).get("content")
+        ]  # fmt: skip
+        content = list(chain(*contents)) if contents and isinstance(contents[0], list) else "".join(contents)
+        return {"choices": [{"message": {"role": "assistant", "content": content}, "finish_reason": "stop"}]}
+
+    def close(self) -> None:
+        self._http.shutdown()
+        self._http.server_close()
+
+
+@pytest.fixture
+def odd(bot: None, settings: Any) -> Iterator[OddServer]:
+    server = OddServer()
+    provider._refused.clear()
+    settings.OPENAI_API_KEY, settings.OPENAI_BASE_URL, settings.FABRA_MODEL_RETRIES = "any", server.url, 0
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def streamed(client: Client) -> Callable[[], list[tuple[str, dict[str, Any]]]]:
+    """Return a function that asks, and gives the events of the stream."""
+
+    def ask() -> list[tuple[str, dict[str, Any]]]:
+        body = {"user_id": "user_123", "message": "How do I reset my password?", "stream": True}
+        response: Any = client.post("/chat", body, content_type="application/json")
+
+        async def read() -> bytes:
+            return b"".join([part async for part in response])
+
+        events = async_to_sync(read)().decode().strip().split("\n\n")
+        return [(name[7:], json.loads(data[6:])) for name, data in (event.split("\n", 1) for event in events)]
+
+    return ask
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_a_stream_gives_the_whole_answer(name: str, odd: OddServer, streamed: Any) -> None:
+    odd.pieces, expected = STREAMS[name]
+    events = streamed()
+    assert events[-1][0] == "done", events[-1]
+    assert events[-1][1]["response"] == expected
+    assert "".join(data["text"] for kind, data in events if kind == "delta") == expected
+    assert Trace.objects.get().state == Trace.State.ANSWERED
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_one_body_gives_the_whole_answer(name: str, odd: OddServer, ask: Any) -> None:
+    odd.pieces, expected = STREAMS[name]
+    response = ask()
+    assert (response.status_code, response.json().get("response")) == (200, expected)
+
+
+def test_thinking_is_kept_in_the_trace(odd: OddServer, streamed: Any) -> None:
+    odd.pieces = STREAMS["thinking in the text"][0]
+    streamed()
+    outcome = Trace.objects.get().outcome
+    assert outcome is not None
+    assert outcome["reasoning"].strip() == "He is a fool."
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [text("Hello "), {"error": {"message": "overloaded", "code": 503}}],
+        [piece({"tool_calls": [{"id": "t", "function": {"name": "f"}}]}), piece({}, "tool_calls")],
+        [],
+        ["a text", 5, [], {"choices": {"no": "list"}}],
+        [text("<think>Only thoughts."), END],
+    ],
+)
+def test_what_is_no_answer_is_a_stable_code_with_an_outcome(
+    pieces: list[Any], odd: OddServer, streamed: Any, settings: Any
+) -> None:
+    odd.pieces = pieces
+    settings.FABRA_RATE_LIMITS = {"premium": 1}
+    for _ in range(2):  # a failed answer does not count against the limit
+        name, error = streamed()[-1]
+        assert (name, error["code"]) == ("error", "model_failed")
+    assert {trace.error_code for trace in Trace.objects.all()} == {"model_failed"}
+
+
+def test_a_stream_that_breaks_off_is_told(odd: OddServer, streamed: Any) -> None:
+    odd.pieces, odd.is_cut = [text("Hello ")], True
+    assert streamed()[-1][1]["code"] == "model_failed"
+
+
+@pytest.mark.parametrize(("finish", "flag"), [("length", "answer_cut_off"), ("content_filter", "answer_filtered")])
+def test_an_answer_that_was_ended_says_so(finish: str, flag: str, odd: OddServer, streamed: Any) -> None:
+    odd.pieces = [text("Here is how"), piece({}, finish)]
+    assert flag in streamed()[-1][1]["flags"]
+
+
+def test_a_server_that_refuses_a_parameter_is_asked_without_it(odd: OddServer, streamed: Any, ask: Any) -> None:
+    odd.pieces, odd.refused = [text("Hello."), END], ("max_tokens", "stream_options")
+    assert streamed()[-1][1]["response"] == "Hello."
+    assert ask().json()["response"] == "Hello."
+    assert len(odd.requests) == 4  # each parameter was refused once
+    assert "max_completion_tokens" in odd.requests[-1]
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(
+        st.sampled_from(["choices", "delta", "message", "content", "index", "usage", "model", "type", "text", "error"]),
+        inner, max_size=4,
+    ),
+    max_leaves=12,
+)  # fmt: skip
+
+
+@given(bodies=st.lists(JSON, max_size=5))
+def test_whatever_is_sent_is_text_or_an_error_of_the_model(bodies: list[Any]) -> None:
+    answer = ModelAnswer(model="m")
+    try:
+        shown = "".join([*(answer.add(body) for body in bodies), answer.end()])
+    except ModelError:
+        return
+    assert "\x00" not in shown
+    shown.encode()  # it can be stored and sent
+    answer.reasoning.encode()
