@@ -4,6 +4,8 @@ import { action, el, icon, markup } from "./dom.js";
 import { renderSources } from "./sources.js";
 
 const COPIED_MS = 1800;
+/** Flags that say that the answer itself is not whole. */
+const ENDED = { answer_cut_off: "cut off at the longest answer", answer_filtered: "ended by the model's filter" };
 
 /** Return the turn's article element; `page` has `traceUrl`, `retry(turn)` and `edit(turn)`. */
 export function turnElement(turn, page) {
@@ -121,12 +123,15 @@ function metaOf(turn) {
   const number = (value) => Number(value).toLocaleString("en");
   const { usage } = result;
   const left = result.limits?.["X-RateLimit-Remaining"];
-  const degraded = result.flags.length ? `not everything was available (${result.flags.join(", ").replaceAll("_", " ")})` : null;
+  const ended = result.flags.map((flag) => ENDED[flag]).filter(Boolean).join(", ") || null;
+  const missing = result.flags.filter((flag) => !ENDED[flag]).join(", ").replaceAll("_", " ");
+  const degraded = missing ? `not everything was available (${missing})` : null;
   const parts = [
     result.extractive ? "No language model is configured: quoted from the documents" : result.model,
     usage.max_tokens ? `${number(usage.context_tokens)} of ${number(usage.max_tokens)} tokens` : null,
     usage.cost_usd ? `$${usage.cost_usd.toFixed(5)}` : null,
     left === undefined ? null : `${number(left)} of ${number(result.limits["X-RateLimit-Limit"])} messages left`,
+    ended,
     degraded,
   ];
   return el("p", { class: "meta" }, parts.filter(Boolean).map((part) => el("span", {}, part)));
