@@ -29,10 +29,6 @@ lint: ## check style and types
 	@$(PY) -m ruff format --check .
 	@FABRA_WITHOUT_STACK=1 SECRET_KEY=lint $(PY) -m mypy .
 
-screenshots: ## make the pictures of the documentation from the running bot
-	$(INSTALL) dev
-	@$(PY) docs/screenshots.py $(ARGS)
-
 # The pins for every Python that the project promises, from the lowest patch of 3.11 that a Debian ships. What is pinned
 # already stays, unless requirements.in asks for another or ARGS says so: make lock ARGS="--upgrade-package soupsieve".
 LOCK := .venv/bin/uv pip compile --quiet --universal --python-version 3.11.2 --fork-strategy fewest \
@@ -42,3 +38,7 @@ lock: ## resolve the pinned requirements again
 	$(INSTALL)
 	@$(LOCK) $(ARGS) requirements.in --output-file requirements.txt
 	@$(LOCK) $(ARGS) requirements-dev.in --output-file requirements-dev.txt
+
+screenshots: ## make the pictures of the documentation from the running bot
+	$(INSTALL) dev
+	@$(PY) docs/screenshots.py $(ARGS)

@@ -37,7 +37,14 @@ _IN_WORDS = {
 }
 """What defaults are called on the page."""
 
-KINDS = {"str": "text", "int": "whole number", "float": "number", "bool": "switch", "list": "list"}
+KINDS = {
+    "env_secret": "text, or a file: see *Production*",
+    "str": "text",
+    "int": "whole number",
+    "float": "number",
+    "bool": "switch",
+    "list": "list",
+}
 
 # Read by `make up`, the consumer and the readers, which do not ask the settings.
 OUTSIDE = {
@@ -137,11 +144,10 @@ def read_variables(source: str) -> Iterator[Variable]:
             if name in seen:
                 continue
             seen.add(name)
-            assert isinstance(call.func, ast.Attribute)
             yield Variable(
                 name=name,
                 section=_section(lines, call.lineno),
-                kind=KINDS[call.func.attr],
+                kind=KINDS[_kind(call)],
                 default=_default(call),
                 comment=_comment(lines, statement.lineno, call.lineno),
             )
@@ -176,16 +182,16 @@ def _statements(node: ast.AST) -> Iterator[ast.stmt]:
 
 
 def _calls(statement: ast.stmt) -> list[ast.Call]:
-    calls = [
-        node
-        for node in ast.walk(statement)
-        if isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Attribute)
-        and isinstance(node.func.value, ast.Name)
-        and node.func.value.id == "env"
-        and node.func.attr in KINDS
-    ]
+    calls = [node for node in ast.walk(statement) if isinstance(node, ast.Call) and _kind(node) in KINDS]
     return sorted(calls, key=lambda call: call.lineno)
+
+
+def _kind(call: ast.Call) -> str:
+    """Return which reader of the environment is called: the method of `env`, or `env_secret`."""
+    if isinstance(call.func, ast.Name) and call.func.id == "env_secret":
+        return call.func.id
+    is_env = isinstance(call.func, ast.Attribute) and isinstance(call.func.value, ast.Name)
+    return call.func.attr if is_env and call.func.value.id == "env" else ""  # type: ignore[attr-defined]
 
 
 def _default(call: ast.Call) -> str:

@@ -40,7 +40,9 @@ def settings_page() -> ModuleType:
 def known_variables() -> frozenset[str]:
     """Return the environment variables of the project."""
     page = settings_page()
-    return frozenset({each.name for each in page.read_variables(page.SETTINGS.read_text())} | page.OUTSIDE.keys())
+    variables = list(page.read_variables(page.SETTINGS.read_text()))
+    files = {f"{variable.name}_FILE" for variable in variables if variable.kind == page.KINDS["env_secret"]}
+    return frozenset({variable.name for variable in variables} | files | page.OUTSIDE.keys())
 
 
 def check_call(call: Call, client: Client) -> None:
