@@ -37,6 +37,9 @@ def own_index(language: str = "english") -> Iterator[str]:
             # Until it is filled no worker shall build its HNSW, which would slow each batch and outlive the index.
             Generation.objects.filter(pk=generation.pk).update(has_hnsw=True)
             yield name
+        except KeyboardInterrupt:
+            connection.close()  # it may have come amid a statement, which no other could follow
+            raise
         finally:
             remove(name)
 

@@ -63,6 +63,7 @@ class _Item:
 def work_at(run_id: int, *, on_file: Progress = lambda _: None, until: Callable[[], bool] = lambda: False) -> bool:
     """Work at a run until nothing is left for this worker or `until` says so; return whether the run is finished.
 
+    `until` is asked before each file; what was read by then is indexed.
     Raise EmbedderUnavailable if the model is down; the run then waits for the next worker.
     """
     run = IngestionRun.objects.select_related("index").get(pk=run_id)
@@ -127,6 +128,8 @@ class _Worker:
             works = self._known(rows)
             intact = _intact([work.known for work in works])
             for work in works:
+                if self.until():
+                    return
                 yield from self._items_of(work, is_intact=work.known.pk in intact)
 
     def _known(self, rows: list[IngestionFile]) -> list[_Work]:
