@@ -300,3 +300,26 @@ FABRA_RATE_LIMITS: dict[str, int] = {"premium": env.int("FABRA_LIMIT_PREMIUM", 1
 FABRA_RATE_LIMIT_DEFAULT = env.int("FABRA_LIMIT_DEFAULT", 20)
 FABRA_RATE_LIMIT_WINDOW = timedelta(hours=1)
 FABRA_TIER_FEATURE = "user_tier"
+
+# ---------------------------------------------------------------- tuning
+
+# Measured, not a matter of a deployment: no environment variable changes them.
+# Entities whose values are computed and committed at once, for a function that takes a single one.
+FABRA_MATERIALIZE_CHUNK = 200
+# Events that one sweep of the outbox enqueues again, and rows that one DELETE removes.
+FABRA_EVENT_SWEEP_LIMIT = 1000
+FABRA_EVENT_PRUNE_CHUNK = 1000
+# An entry of the stream that a consumer has not acknowledged for so long is another's to take.
+FABRA_STREAM_IDLE_MS = 30_000
+# From so many chunks on a generation gets an HNSW; fewer are measured one by one.
+FABRA_HNSW_WORTH_IT = 2000
+# Up to so many times the square root of all chunks a filter's are measured one by one: a million chunks are worth
+# walking from 15,000, and 100,000 from 4,700.
+FABRA_EXACT_SCAN_FACTOR = 15
+# Chunks that the lexical leg matches by rare lexemes for each candidate, and again by common ones.
+FABRA_LEXICAL_REACH = 5
+# Rows that wait for the merge of lexeme counts before it is worth its work; each costs a look-up some nanoseconds.
+FABRA_LEXEME_MERGE_AFTER = 20_000
+# What the process that reads a PDF, DOCX or HTML file may take before it is ended.
+FABRA_READER_TIMEOUT_S = 60.0
+FABRA_READER_MAX_BYTES = 1 << 30

@@ -18,7 +18,7 @@ from retrieval.search.hits import DEGRADED_FLAGS, SearchRecord
 from retrieval.search.query import MAX_TOP_K, Mode
 
 MODES = ("semantic", "lexical", "hybrid", "hybrid+rerank")
-_TIMED, _TIMED_TOP_K = 200, 10
+_TIMED_TOP_K = 10
 """So many questions are asked once more for the clock, as a retriever would: the measures need far deeper lists."""
 
 MEASURES: dict[str, Callable[[list[str], Grades], float]] = {
@@ -77,9 +77,10 @@ def measure(
     mode: str,
     *,
     top_k: int = 100,
+    timed: int = 200,
     on_done: Callable[[], object] = lambda: None,
 ) -> ModeResult:
-    """Ask every question in one mode; `on_done` is called after each."""
+    """Ask every question in one mode, and the first `timed` once more for the clock; `on_done` is called after each."""
     values: dict[str, list[float]] = {name: [] for name in MEASURES}
     flags: Counter[str] = Counter()
     answered: list[Question] = []
@@ -95,7 +96,7 @@ def measure(
         for name, function in MEASURES.items():
             values[name].append(function(ranking, question.grades))
         on_done()
-    latencies_ms = [_latency_ms(index_name, question.text, mode) for question in answered[:_TIMED]]
+    latencies_ms = [_latency_ms(index_name, question.text, mode) for question in answered[:timed]]
     return ModeResult(
         means={name: metrics.mean(each) for name, each in values.items()},
         intervals={name: metrics.confidence_interval(each) for name, each in values.items()},
@@ -145,14 +146,16 @@ def search_as(
     )
 
 
-def _documents(index_name: str, question: Question, mode: str, top_k: int) -> tuple[list[str], tuple[str, ...]]:
+def _documents(
+    index_name: str, question: Question, mode: str, top_k: int, *, most: int = MAX_TOP_K
+) -> tuple[list[str], tuple[str, ...]]:
     """Return the best `top_k` documents, each by its best chunk, and the flags of the search.
 
     A document with the question's own id is the question itself, as in ArguAna and Quora, and is left out as BEIR
     does; but where the judgements name it as an answer the two only happen to be numbered alike.
     """
-    record = search_as(index_name, question.text, mode=mode, top_k=MAX_TOP_K)
-    if len(record.hits) == MAX_TOP_K and len({hit.document_id for hit in record.hits}) <= top_k:
+    record = search_as(index_name, question.text, mode=mode, top_k=most)
+    if len(record.hits) == most and len({hit.document_id for hit in record.hits}) <= top_k:
         # Long documents took all places.
         record = search_as(index_name, question.text, mode=mode, top_k=top_k + 1, max_per_document=1)
     found = (document_id for hit in record.hits for document_id in (hit.document_id, *hit.duplicates))

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager
 
+from django.conf import settings
 from django.db import connection, transaction
 
 from common.errors import FabraError, InvalidInput
@@ -106,7 +107,7 @@ def fill(
     if name.startswith(PREFIX):
         Generation.objects.filter(index__name=name).update(has_hnsw=False)
     index, generation = ensure_index(name)
-    if index.chunk_count >= hnsw.WORTH_IT:
+    if index.chunk_count >= settings.FABRA_HNSW_WORTH_IT:
         hnsw.build_hnsw(generation.pk)
     with connection.cursor() as cursor:
         cursor.execute(f"ANALYZE {Chunk._meta.db_table}")

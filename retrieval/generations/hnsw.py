@@ -1,5 +1,6 @@
 """The partial HNSW and GIN of each generation: the one piece of schema that is made at run time."""
 
+from django.conf import settings
 from django.db import OperationalError, connection
 from django.db.backends.utils import CursorWrapper
 from psycopg.errors import DiskFull
@@ -43,7 +44,7 @@ def build_hnsw(generation_id: int) -> None:
         if not is_mine:
             return  # another worker builds them
         try:
-            _take_memory(cursor, generation)
+            _take_memory(cursor, _graph_bytes(generation))
             for name, method in indexes.items():
                 _create(cursor, name, f"USING {method} WHERE generation_id = {int(generation_id)}")
         finally:
@@ -53,7 +54,7 @@ def build_hnsw(generation_id: int) -> None:
 
 def unbuilt() -> list[int]:
     """Return the generations that serve searches, are worth the indexes, and whose indexes nobody builds."""
-    waiting = Index.objects.filter(chunk_count__gte=WORTH_IT, generation__has_hnsw=False)
+    waiting = Index.objects.filter(chunk_count__gte=settings.FABRA_HNSW_WORTH_IT, generation__has_hnsw=False)
     return [pk for pk in waiting.values_list("generation_id", flat=True) if pk and build_share(pk) is None]
 
 
@@ -72,12 +73,15 @@ def build_share(generation_id: int) -> float | None:
     return row[0] if row else None
 
 
-def _take_memory(cursor: CursorWrapper, generation: Generation) -> None:
+def _graph_bytes(generation: Generation) -> int:
+    return Chunk.objects.filter(generation=generation).count() * (2 * generation.dimension + 32 * M + 300)
+
+
+def _take_memory(cursor: CursorWrapper, needed: int) -> None:
     """Have the graph built in memory, where it fits: on disk the build takes many times as long.
 
     What a server gives to its buffers tells how large it is; more than that is taken only if it allows for more.
     """
-    needed = Chunk.objects.filter(generation=generation).count() * (2 * generation.dimension + 32 * M + 300)
     cursor.execute(
         """
         SELECT set_config('maintenance_work_mem', greatest(

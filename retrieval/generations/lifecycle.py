@@ -111,7 +111,7 @@ def _pass_through(generation: Generation, on_done: Callable[[int], object]) -> b
 
 
 def _make_ready(generation: Generation) -> None:
-    if Chunk.objects.filter(generation=generation)[hnsw.WORTH_IT :].exists():
+    if Chunk.objects.filter(generation=generation)[settings.FABRA_HNSW_WORTH_IT :].exists():
         hnsw.build_hnsw(generation.pk)
         if not Generation.objects.filter(pk=generation.pk, has_hnsw=True).exists():
             return  # another worker builds it, and comes here after

@@ -3,6 +3,7 @@
 import re
 import unicodedata
 
+from django.conf import settings
 from django.db import connection, transaction
 
 from common.locks import lock_in_transaction, try_lock_in_transaction
@@ -36,9 +37,6 @@ def _as_parsed(code: int) -> str | None:
 
 
 _CHARACTERS = _Characters()
-
-_MERGE_AFTER = 20_000
-"""Rows that wait for the merge before it is worth its work; each costs a look-up some nanoseconds."""
 
 RECOUNTED = """
     SELECT lexeme, count(*) AS chunk_count, 0::bigint AS length
@@ -113,7 +111,7 @@ def crowded_generations() -> list[int]:
         cursor.execute(
             "SELECT generation_id FROM retrieval_lexemecount WHERE NOT is_merged "
             "GROUP BY generation_id HAVING count(*) >= %s",
-            [_MERGE_AFTER],
+            [settings.FABRA_LEXEME_MERGE_AFTER],
         )
         return [generation_id for (generation_id,) in cursor.fetchall()]
 

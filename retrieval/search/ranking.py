@@ -17,14 +17,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
+
 CANDIDATES = 80
 """Of each leg, for 100,000 chunks; see depth."""
 FILTERED_CANDIDATES = 200
 """A filter is a promise of recall: both legs are read deeper, where it leaves too many chunks to measure each."""
 EF_SEARCH, MAX_EF_SEARCH = 1.6, 1000
 """How many of its nearest the HNSW keeps for each candidate, and the most that pgvector takes."""
-REACH = 5
-"""Chunks that the lexical leg matches by rare lexemes for each candidate, and again by common ones."""
 MAX_TERMS = 48
 MAX_COMMON = 6
 MAX_READ = 40_000
@@ -91,7 +91,7 @@ def ranking_sql(ranking: Ranking) -> tuple[str, dict[str, Any]]:
         "where": ranking.where,
         "candidates": int(ranking.candidates),
         "lexical_candidates": 2 * int(ranking.candidates),
-        "reach": REACH * int(ranking.candidates),
+        "reach": settings.FABRA_LEXICAL_REACH * int(ranking.candidates),
         "max_terms": MAX_TERMS,
         "max_common": MAX_COMMON,
         "max_read": MAX_READ,
@@ -128,7 +128,7 @@ def lexical_query_sql(ranking: Ranking) -> tuple[str, dict[str, Any]]:
     """Return the statement of the choice of lexemes alone, and its parameters: it answers with the tsquery."""
     statement, parameters = ranking_sql(ranking)
     steps = statement[: statement.index("), weight AS MATERIALIZED")]
-    reach = REACH * int(ranking.candidates)
+    reach = settings.FABRA_LEXICAL_REACH * int(ranking.candidates)
     choice = _read("lexical_query").format(reach=reach, max_common=MAX_COMMON, max_read=MAX_READ)
     return f"{steps}) {choice.replace('WITH known AS', ', known AS', 1)}", parameters
 

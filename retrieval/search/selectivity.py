@@ -2,17 +2,12 @@
 
 import time
 
+from django.conf import settings
 from django.db import connection
 
 from common.validation import to_json
 from retrieval.search.filters import Conditions
 
-FEW = 15
-"""Up to so many times the square root of all chunks an exact scan is the faster one, and its recall is whole.
-
-Its work grows with the chunks that are left, that of walking the HNSW with how many must be passed over for each of
-them: a million chunks are worth walking from 15,000, and 100,000 from 4,700.
-"""
 _SECONDS = 60
 _MOST_ENTRIES = 1000
 
@@ -23,9 +18,11 @@ def is_selective(generation_id: int, chunk_count: int, where: Conditions) -> boo
     """Return whether so few of the generation's chunks fulfil the conditions that all of them are measured.
 
     The answer is kept for a minute: an old one costs time or, where it left a result short, an exact search after
-    it, never a hit.
+    it, never a hit. The work of an exact scan grows with the chunks that are left, that of walking the HNSW with how
+    many must be passed over for each of them.
     """
-    key = f"{connection.alias} {generation_id} {where.sql} {to_json(where.parameters, 'filters')}"
+    few = int(settings.FABRA_EXACT_SCAN_FACTOR * chunk_count**0.5)
+    key = f"{connection.alias} {few} {generation_id} {where.sql} {to_json(where.parameters, 'filters')}"
     now = time.monotonic()
     known = _known.get(key)
     if known and known[0] > now:
@@ -34,7 +31,7 @@ def is_selective(generation_id: int, chunk_count: int, where: Conditions) -> boo
         cursor.execute(
             "SELECT count(*) <= %(few)s FROM (SELECT FROM retrieval_chunk c "
             f"WHERE c.generation_id = {int(generation_id)} {where.sql} LIMIT %(few)s + 1) matching",
-            {**where.parameters, "few": int(FEW * chunk_count**0.5)},
+            {**where.parameters, "few": few},
         )
         (answer,) = cursor.fetchone()
     if len(_known) >= _MOST_ENTRIES:
