@@ -7,6 +7,7 @@ from statistics import mean
 from typing import Any
 
 from asgiref.sync import sync_to_async
+from django.conf import settings
 from django.db import connection
 
 from bench.corpus import filled_index
@@ -18,7 +19,7 @@ from retrieval.generations import hnsw
 from retrieval.models import Index
 from retrieval.search import execute
 from retrieval.search.query import check_query
-from retrieval.search.ranking import REACH, Ranking, candidate_count, ranking_sql
+from retrieval.search.ranking import Ranking, candidate_count, ranking_sql
 
 TOP_K = 5
 SIZES = (10_000, 100_000)
@@ -118,7 +119,7 @@ def _rarest(ranking: Ranking) -> tuple[str, str]:
     words = [
         lexeme
         for (lexeme, _, _), reached in zip(terms, reach, strict=True)
-        if reached <= max(REACH * ranking.candidates, reach[0])
+        if reached <= max(settings.FABRA_LEXICAL_REACH * ranking.candidates, reach[0])
     ]
     idf = ",".join(f"{term}:{1 / int(count)}" for _, count, term in terms)
     return " | ".join(f"'{word}'" for word in words), f"{{{idf}}}/{2**28}"

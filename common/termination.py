@@ -2,19 +2,55 @@
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass
+class Stop:
+    """Whether somebody asked the command to stop; the command asks where its work can be left."""
+
+    is_asked: bool = False
+
+
+@contextmanager
+def stop_when_asked(on_stop: Callable[[], object] = lambda: None) -> Iterator[Stop]:
+    """Have Ctrl-C, SIGTERM and SIGHUP ask the block to stop; a second one ends the process at once.
+
+    No exception is raised: it could come between a statement and its result, or amid a COMMIT. The connection would
+    be of no use then, and the error about that would take the interrupt's place.
+    """
+    stop = Stop()
+
+    def ask(number: int, frame: Any) -> None:
+        stop.is_asked = True
+        for each in handlers:
+            signal.signal(each, signal.SIG_DFL)
+        on_stop()
+
+    with _handling((signal.SIGINT, signal.SIGTERM, signal.SIGHUP), ask) as handlers:
+        yield stop
 
 
 @contextmanager
 def stopped_as_by_ctrl_c() -> Iterator[None]:
     """Make SIGTERM and SIGHUP raise KeyboardInterrupt in the block, so that its cleanup runs."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may set signal handlers
-        return
-    before = {number: signal.signal(number, signal.default_int_handler) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
+    with _handling((signal.SIGTERM, signal.SIGHUP), signal.default_int_handler):
         yield
+
+
+@contextmanager
+def _handling(numbers: tuple[signal.Signals, ...], handler: Callable[[int, Any], object]) -> Iterator[dict[Any, Any]]:
+    """Handle the signals in the block, but for those that the process ignores, as nohup has it; yield what did."""
+    before: dict[Any, Any] = {}
+    if threading.current_thread() is threading.main_thread():  # no other may say what a signal does
+        before = {each: signal.getsignal(each) for each in numbers if signal.getsignal(each) != signal.SIG_IGN}
+    for number in before:
+        signal.signal(number, handler)
+    try:
+        yield before
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, earlier in before.items():
+            signal.signal(number, earlier)

@@ -30,7 +30,6 @@ logger = logging.getLogger(__name__)
 
 GROUP = "outbox"
 _BATCH = 100
-_IDLE_MS = 30_000
 _TRIM_EVERY_S = 10.0
 
 
@@ -116,7 +115,7 @@ def _drain(client: Any, consumer: str) -> None:
 
 
 def _take_over(client: Any, consumer: str) -> None:
-    _, entries, *_ = client.xautoclaim(stream_key(), GROUP, consumer, _IDLE_MS, count=_BATCH)
+    _, entries, *_ = client.xautoclaim(stream_key(), GROUP, consumer, settings.FABRA_STREAM_IDLE_MS, count=_BATCH)
     if entries:
         store_entries(client, entries)
 

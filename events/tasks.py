@@ -10,7 +10,6 @@ from events.models.events import LOOK_AFTER, REDISPATCH_AFTER
 from events.processing import StateLocked, process_newest, release_abandoned
 
 _LOCKED_RETRY_S, _LOCKED_RETRY_MAX_S = 0.05, 2.0
-_SWEEP_LIMIT = 1000
 
 
 @shared_task
@@ -45,9 +44,11 @@ def sweep() -> None:
 def _dispatch_again(queue: str, events: EventQuerySet) -> None:
     """Enqueue again the events that Celery seems to have lost; in a long queue they may only be waiting."""
     waiting = messages_in(queue)
-    if waiting >= _SWEEP_LIMIT:
+    if waiting >= settings.FABRA_EVENT_SWEEP_LIMIT:
         return
     after = REDISPATCH_AFTER if waiting else LOOK_AFTER
-    forgotten = list(events.forgotten(after).order_by("next_attempt_at").only("event_type")[:_SWEEP_LIMIT])
+    forgotten = list(
+        events.forgotten(after).order_by("next_attempt_at").only("event_type")[: settings.FABRA_EVENT_SWEEP_LIMIT]
+    )
     Event.objects.filter(pk__in=[event.pk for event in forgotten]).update(dispatched_at=timezone.now())
     dispatch_all(forgotten)

@@ -299,3 +299,26 @@ FABRA_RATE_LIMITS: dict[str, int] = {"premium": env.int("FABRA_LIMIT_PREMIUM", 1
 FABRA_RATE_LIMIT_DEFAULT = env.int("FABRA_LIMIT_DEFAULT", 20)
 FABRA_RATE_LIMIT_WINDOW = timedelta(hours=1)
 FABRA_TIER_FEATURE = "user_tier"
+
+# ---------------------------------------------------------------- tuning
+
+# Measured, not a matter of a deployment: no environment variable changes them.
+# Entities written at once, for a function that takes a single key.
+FABRA_MATERIALIZE_CHUNK = 200
+# Events that one sweep of the outbox enqueues again, and rows that one DELETE removes.
+FABRA_EVENT_SWEEP_LIMIT = 1000
+FABRA_EVENT_PRUNE_CHUNK = 1000
+# An entry of the stream that a consumer has not acknowledged for so long is another's to take.
+FABRA_STREAM_IDLE_MS = 30_000
+# Below this many chunks an exact scan is as fast as the HNSW, and has full recall.
+FABRA_HNSW_WORTH_IT = 2000
+# An exact scan is faster, and has full recall, up to this many times the square root of the number of all chunks: with
+# a million chunks the HNSW is faster from 15,000 left, with 100,000 from 4,700.
+FABRA_EXACT_SCAN_FACTOR = 15
+# Chunks for each candidate that the lexical leg matches by rare lexemes, and again by common ones.
+FABRA_LEXICAL_REACH = 5
+# Unmerged lexeme counts from which a merge pays off; each unmerged row costs a look-up some nanoseconds.
+FABRA_LEXEME_MERGE_AFTER = 20_000
+# Limits of the process that reads a PDF, DOCX or HTML file; it is killed when it exceeds them.
+FABRA_READER_TIMEOUT_S = 60.0
+FABRA_READER_MAX_BYTES = 1 << 30

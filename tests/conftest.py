@@ -117,10 +117,10 @@ def broker_down(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture
 def embedder(settings: Any) -> Iterator[type[Any]]:
     """Have documents embedded without a model, by a class whose `failure` is raised while it is set."""
-    from tests.embedders import FragileEmbedder
+    from tests.embedders import PATH, FragileEmbedder
 
-    settings.FABRA_EMBEDDER, settings.FABRA_EMBEDDING_MODEL = "tests.embedders.FragileEmbedder", "hashing-256"
-    FragileEmbedder.failure = None
+    settings.FABRA_EMBEDDER, settings.FABRA_EMBEDDING_MODEL = PATH, "hashing-256"
+    FragileEmbedder.mend()
     FragileEmbedder.embedded.clear()
     yield FragileEmbedder
-    FragileEmbedder.failure = None
+    FragileEmbedder.mend()

@@ -6,6 +6,9 @@ from typing import ClassVar
 import numpy as np
 
 from retrieval.embedders.hashing import HashingEmbedder
+from retrieval.models import Generation
+
+PATH = "tests.embedders.FragileEmbedder"
 
 
 class WorkerDied(BaseException):
@@ -14,10 +17,37 @@ class WorkerDied(BaseException):
 
 class FragileEmbedder(HashingEmbedder):
     failure: ClassVar[type[BaseException] | None] = None
+    """Raised for documents and for questions while it is set."""
+    question_failure: ClassVar[type[BaseException] | None] = None
+    """Raised for questions only."""
     embedded: ClassVar[list[str]] = []
+    """The texts of documents, as they were asked for."""
+    loaded: ClassVar[list[str]] = []
+    """The models that were made, once for each process."""
+
+    def __init__(self, model: str) -> None:
+        super().__init__(model)
+        self.loaded.append(model)
 
     def embed(self, texts: Sequence[str]) -> list[np.ndarray]:
         if self.failure is not None:
             raise self.failure
         self.embedded.extend(texts)
         return super().embed(texts)
+
+    def embed_query(self, text: str) -> np.ndarray:
+        if failure := self.failure or self.question_failure:
+            raise failure
+        return super().embed_query(text)
+
+    @classmethod
+    def mend(cls) -> None:
+        cls.failure = cls.question_failure = None
+
+    @classmethod
+    def take_over(cls) -> None:
+        """Have the generations that are there asked of it, whoever made them."""
+        for generation in Generation.objects.all():
+            Generation.objects.filter(pk=generation.pk).update(
+                embedder=PATH, embedding_model=f"hashing-{generation.dimension}"
+            )

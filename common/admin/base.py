@@ -17,18 +17,17 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 from common.admin.html import one_line
 from common.models import Definition
 
-COUNTED_ROWS = 10_000
-"""Lists up to this length are counted exactly; for longer ones the planner's estimate is shown."""
-
 
 class EstimatedPaginator(Paginator):  # type: ignore[type-arg]
-    """Count at most COUNTED_ROWS rows; beyond that, use the planner's estimate."""
+    """Count at most `counted_rows` rows; beyond that, use the planner's estimate."""
+
+    counted_rows = 10_000
 
     @cached_property
     def count(self) -> int:
         rows: models.QuerySet[Any] = self.object_list.order_by()  # type: ignore[attr-defined]
-        counted = rows.values("pk")[: COUNTED_ROWS + 1].count()
-        if counted <= COUNTED_ROWS:
+        counted = rows.values("pk")[: self.counted_rows + 1].count()
+        if counted <= self.counted_rows:
             return counted
         plan = json.loads(rows.explain(format="json"))[0]["Plan"]
         return max(counted, int(plan["Plan Rows"]))

@@ -12,7 +12,6 @@ from django.utils import timezone
 REDISPATCH_AFTER = timedelta(seconds=20)
 LOOK_AFTER = timedelta(seconds=3)
 LOOK_AHEAD = 100
-PRUNED_AT_ONCE = 1000
 _BACKOFF_S = 2.0
 _BACKOFF_MAX_S = 600.0
 
@@ -94,7 +93,7 @@ class EventQuerySet(models.QuerySet["Event"]):
         """
         old = self.filter(received_at__lt=before, state__in=[Event.State.DONE, Event.State.SUPERSEDED])
         count = 0
-        while pks := list(old.order_by("received_at").values_list("pk", flat=True)[:PRUNED_AT_ONCE]):
+        while pks := list(old.order_by("received_at").values_list("pk", flat=True)[: settings.FABRA_EVENT_PRUNE_CHUNK]):
             self.filter(pk__in=pks).delete()
             count += len(pks)
         return count

@@ -11,14 +11,18 @@ _LEAST_MB, _MOST_MB, _SPARE_MB = 256, 4096, 256
 
 
 def memory_settings() -> dict[str, str]:
-    """Return PostgreSQL's settings for this machine: an eighth of its memory for buffers, which cache the indexes.
+    """Return PostgreSQL's settings for this machine."""
+    return settings_for(_total_bytes() // 2**20, _shared_memory_mb())
+
+
+def settings_for(total_mb: int, shared_memory_mb: int) -> dict[str, str]:
+    """Return the settings for this much memory: an eighth of it for PostgreSQL's buffers, which cache the indexes.
 
     Buffers take memory only as they are filled, so a small index takes little on any machine.
     """
-    total_mb = _total_bytes() // 2**20
     buffers_mb = min(max(total_mb // 8, _LEAST_MB), _MOST_MB)
     # A parallel index build uses shared memory, and containers often have a /dev/shm of only 64 MB.
-    is_shm_large_enough = _shared_memory_mb() > buffers_mb + _SPARE_MB
+    is_shm_large_enough = shared_memory_mb > buffers_mb + _SPARE_MB
     return {
         "shared_buffers": f"{buffers_mb}MB",
         "effective_cache_size": f"{max(total_mb // 2, 2 * buffers_mb)}MB",

@@ -11,6 +11,7 @@ from inspect import iscoroutinefunction
 from threading import Barrier
 
 from asgiref.sync import async_to_sync, sync_to_async
+from django.conf import settings
 from django.db import DatabaseError, connections
 from django.db.models import QuerySet
 from django.utils import timezone
@@ -25,8 +26,6 @@ from features.values import StoredValue
 
 logger = logging.getLogger(__name__)
 
-CHUNK = 200
-"""Entities written at once, for a function that takes a single key."""
 _CHUNK_S = 1.0
 """A chunk ends after this time, so that a slow function shows progress and loses little work in a crash."""
 _KEPT_ERRORS = 20
@@ -96,7 +95,7 @@ async def _compute(spec: FeatureSpec, run: MaterializationRun, until: float) -> 
     moments: list[datetime | None] = [*run.moments] or [None]
     done_count = sum(key <= run.cursor for key in keys)
     if run.claims > 1:
-        last_chunk = (spec.batch_size or CHUNK) * spec.concurrency
+        last_chunk = (spec.batch_size or settings.FABRA_MATERIALIZE_CHUNK) * spec.concurrency
         await _repair_online(spec, keys[max(0, done_count - last_chunk) : done_count])
     remaining = len(keys) * max(0, len(moments) - run.step) - done_count
     await sync_to_async(_save)(run, total=run.worked + max(0, remaining))
@@ -125,7 +124,7 @@ async def _compute_chunk(
     """Compute the first keys, and commit their values together with the progress; return the number of keys."""
     moment, give_up_at, computed = as_of or datetime.now(UTC), time.monotonic() + _CHUNK_S, Computed()
     count, part_size = 0, (spec.batch_size or 1) * spec.concurrency
-    most = min(len(keys), max(CHUNK, part_size))
+    most = min(len(keys), max(settings.FABRA_MATERIALIZE_CHUNK, part_size))
     while count < most and (not count or time.monotonic() < give_up_at):
         part = keys[count : min(count + part_size, most)]
         computed.add(await compute_values(spec, part, as_of=moment, executor=executor))
@@ -165,9 +164,9 @@ async def _load(spec: FeatureSpec, run: MaterializationRun) -> None:
     await sync_to_async(_save)(run, total=run.done + remaining)
     newest = rows.order_by("entity_key", "-event_timestamp", "-created_at", "-id").distinct("entity_key")
     batch: dict[str, StoredValue] = {}
-    async for row in newest.aiterator(chunk_size=CHUNK):
+    async for row in newest.aiterator(chunk_size=settings.FABRA_MATERIALIZE_CHUNK):
         batch[row.entity_key] = StoredValue.of_row(row)
-        if len(batch) == CHUNK:
+        if len(batch) == settings.FABRA_MATERIALIZE_CHUNK:
             await _put_loaded(spec, run, batch)
             batch = {}
     await _put_loaded(spec, run, batch)

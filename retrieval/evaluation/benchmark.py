@@ -18,8 +18,8 @@ from retrieval.search.hits import DEGRADED_FLAGS, SearchRecord
 from retrieval.search.query import MAX_TOP_K, Mode
 
 MODES = ("semantic", "lexical", "hybrid", "hybrid+rerank")
-_TIMED, _TIMED_TOP_K = 200, 10
-"""This many queries are run again to measure latency, as a retriever would: the measures need far longer lists."""
+_TIMED_TOP_K = 10
+"""Latency is measured with this `top_k`, as of a retriever: the measures need far longer lists."""
 
 MEASURES: dict[str, Callable[[list[str], Grades], float]] = {
     "ndcg@10": lambda ranking, grades: metrics.ndcg(ranking, grades, 10),
@@ -79,9 +79,10 @@ def measure(
     mode: str,
     *,
     top_k: int = 100,
+    timed: int = 200,
     on_done: Callable[[], object] = lambda: None,
 ) -> ModeResult:
-    """Run every query in one mode; `on_done` is called after each."""
+    """Run every query in one mode, and the first `timed` again for latency; `on_done` is called after each query."""
     values: dict[str, list[float]] = {name: [] for name in MEASURES}
     flags: Counter[str] = Counter()
     answered: list[JudgedQuery] = []
@@ -97,7 +98,7 @@ def measure(
         for name, function in MEASURES.items():
             values[name].append(function(ranking, query.grades))
         on_done()
-    latencies_ms = [_latency_ms(index_name, query.text, mode) for query in answered[:_TIMED]]
+    latencies_ms = [_latency_ms(index_name, query.text, mode) for query in answered[:timed]]
     return ModeResult(
         means={name: metrics.mean(scores) for name, scores in values.items()},
         intervals={name: metrics.confidence_interval(scores) for name, scores in values.items()},
@@ -148,14 +149,16 @@ def search_as(
     )
 
 
-def _documents(index_name: str, query: JudgedQuery, mode: str, top_k: int) -> tuple[list[str], tuple[str, ...]]:
+def _documents(
+    index_name: str, query: JudgedQuery, mode: str, top_k: int, *, most: int = MAX_TOP_K
+) -> tuple[list[str], tuple[str, ...]]:
     """Return the best `top_k` documents, each by its best chunk, and the flags of the search.
 
     A document with the query's own id is the query itself, as in ArguAna and Quora, and is left out as BEIR
     does; if the judgements name it as relevant, the two only happen to have the same id.
     """
-    record = search_as(index_name, query.text, mode=mode, top_k=MAX_TOP_K)
-    if len(record.hits) == MAX_TOP_K and len({hit.document_id for hit in record.hits}) <= top_k:
+    record = search_as(index_name, query.text, mode=mode, top_k=most)
+    if len(record.hits) == most and len({hit.document_id for hit in record.hits}) <= top_k:
         # Chunks of long documents took all ranks.
         record = search_as(index_name, query.text, mode=mode, top_k=top_k + 1, max_per_document=1)
     found = (document_id for hit in record.hits for document_id in (hit.document_id, *hit.duplicates))

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager
 
+from django.conf import settings
 from django.db import connection, transaction
 
 from common.errors import FabraError, InvalidInput
@@ -37,6 +38,9 @@ def own_index(language: str = "english") -> Iterator[str]:
             # Until it is filled no worker may build its HNSW, which would slow each batch and outlive the index.
             Generation.objects.filter(pk=generation.pk).update(has_hnsw=True)
             yield name
+        except KeyboardInterrupt:
+            connection.close()  # it may have come amid a statement, which no other could follow
+            raise
         finally:
             remove(name)
 
@@ -103,7 +107,7 @@ def fill(
     if name.startswith(PREFIX):
         Generation.objects.filter(index__name=name).update(has_hnsw=False)
     index, generation = ensure_index(name)
-    if index.chunk_count >= hnsw.MIN_CHUNKS:
+    if index.chunk_count >= settings.FABRA_HNSW_WORTH_IT:
         hnsw.build_hnsw(generation.pk)
     with connection.cursor() as cursor:
         cursor.execute(f"ANALYZE {Chunk._meta.db_table}")

@@ -1,5 +1,6 @@
 """Build the partial HNSW and GIN indexes of each generation: the only schema that is created at run time."""
 
+from django.conf import settings
 from django.db import OperationalError, connection
 from django.db.backends.utils import CursorWrapper
 from psycopg.errors import DiskFull
@@ -7,8 +8,6 @@ from psycopg.errors import DiskFull
 from common.locks import held
 from retrieval.models import Chunk, Generation, Index
 
-MIN_CHUNKS = 2000
-"""Below this many chunks an exact scan is as fast as the HNSW, and has full recall."""
 M, EF_CONSTRUCTION = 16, 200
 """pgvector's defaults (16, 64, and 40 for ef_search) missed whole clusters of vectors; with these values and
 the ef_search of retrieval.search.ranking the recall with 100,000 chunks is 0.99 to 1. An M of 24 has a higher recall
@@ -43,7 +42,7 @@ def build_hnsw(generation_id: int) -> None:
         if not is_mine:
             return  # another worker is building them
         try:
-            _raise_memory_limit(cursor, generation)
+            _raise_memory_limit(cursor, _graph_bytes(generation))
             for name, method in indexes.items():
                 _create(cursor, name, f"USING {method} WHERE generation_id = {int(generation_id)}")
         finally:
@@ -52,8 +51,8 @@ def build_hnsw(generation_id: int) -> None:
 
 
 def generations_to_index() -> list[int]:
-    """Return the serving generations with at least MIN_CHUNKS chunks whose indexes are missing and not being built."""
-    waiting = Index.objects.filter(chunk_count__gte=MIN_CHUNKS, generation__has_hnsw=False)
+    """Return the serving generations that are large enough, whose indexes are missing and not being built."""
+    waiting = Index.objects.filter(chunk_count__gte=settings.FABRA_HNSW_WORTH_IT, generation__has_hnsw=False)
     return [pk for pk in waiting.values_list("generation_id", flat=True) if pk and build_share(pk) is None]
 
 
@@ -72,12 +71,15 @@ def build_share(generation_id: int) -> float | None:
     return row[0] if row else None
 
 
-def _raise_memory_limit(cursor: CursorWrapper, generation: Generation) -> None:
+def _graph_bytes(generation: Generation) -> int:
+    return Chunk.objects.filter(generation=generation).count() * (2 * generation.dimension + 32 * M + 300)
+
+
+def _raise_memory_limit(cursor: CursorWrapper, needed: int) -> None:
     """Raise maintenance_work_mem so that the graph fits in memory: on disk the build takes many times as long.
 
     The limit is the larger of the configured value and shared_buffers, which indicates the size of the server.
     """
-    needed = Chunk.objects.filter(generation=generation).count() * (2 * generation.dimension + 32 * M + 300)
     cursor.execute(
         """
         SELECT set_config('maintenance_work_mem', greatest(

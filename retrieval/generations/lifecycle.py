@@ -112,7 +112,7 @@ def _build_lagging(generation: Generation, on_done: Callable[[int], object]) -> 
 
 
 def _make_ready(generation: Generation) -> None:
-    if Chunk.objects.filter(generation=generation)[hnsw.MIN_CHUNKS :].exists():
+    if Chunk.objects.filter(generation=generation)[settings.FABRA_HNSW_WORTH_IT :].exists():
         hnsw.build_hnsw(generation.pk)
         if not Generation.objects.filter(pk=generation.pk, has_hnsw=True).exists():
             return  # another worker is building it, and marks the generation ready afterwards

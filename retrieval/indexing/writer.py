@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from django.conf import settings
 from django.contrib.postgres.search import SearchVector
 from django.db import transaction
 from django.db.models import F, Value
@@ -10,7 +11,6 @@ from django.utils import timezone
 
 from common.locks import share_in_transaction
 from retrieval.dispatch import enqueue_follow, enqueue_hnsw_build
-from retrieval.generations import hnsw
 from retrieval.indexing.document_input import IndexResult
 from retrieval.indexing.prepare import PreparedDocument
 from retrieval.models import Chunk, Document, DocumentVersion, Generation, Index
@@ -102,7 +102,7 @@ class DocumentChange:
             version=F("version") + 1, chunk_count=F("chunk_count") + self._added
         ):
             raise GenerationSwitched
-        if not self.generation.has_hnsw and self.index.chunk_count + self._added >= hnsw.MIN_CHUNKS:
+        if not self.generation.has_hnsw and self.index.chunk_count + self._added >= settings.FABRA_HNSW_WORTH_IT:
             transaction.on_commit(lambda: enqueue_hnsw_build(self.generation.pk))
 
 

@@ -61,6 +61,7 @@ class _Item:
 def execute_run(run_id: int, *, on_file: Progress = lambda _: None, until: Callable[[], bool] = lambda: False) -> bool:
     """Process a run until no file is left for this worker or `until` returns true; return whether it is finished.
 
+    `until` is called before each file; what was read by then is indexed.
     Raise EmbedderUnavailable if the model is down; another worker can then continue the run.
     """
     run = IngestionRun.objects.select_related("index").get(pk=run_id)
@@ -125,6 +126,8 @@ class _Worker:
             files = self._known(rows)
             intact = _intact([file.known for file in files])
             for file in files:
+                if self.until():
+                    return
                 yield from self._items_of(file, is_intact=file.known.pk in intact)
 
     def _known(self, rows: list[IngestionFile]) -> list[_FileInProgress]:

@@ -18,10 +18,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
 
+from django.conf import settings
+
 from retrieval.readers.documents import FetchedFile, Options, ReadDocument, Unreadable
 
-TIMEOUT_S = 60.0
-MEMORY_BYTES = 1 << 30
 RESPONSE_MAX_BYTES = 64 << 20
 
 _lock = threading.Lock()
@@ -50,15 +50,15 @@ def _request(request: bytes) -> dict[str, Any]:
         response = _receive(child.stdout)
     except (OSError, EOFError, TimeoutError) as error:
         _end()
-        reason = f"took longer than {TIMEOUT_S:.0f} s" if isinstance(error, TimeoutError) else (
-            f"broke its reader, or wanted more than {MEMORY_BYTES >> 20} MB of memory"
+        reason = f"took longer than {settings.FABRA_READER_TIMEOUT_S:.0f} s" if isinstance(error, TimeoutError) else (
+            f"broke its reader, or wanted more than {settings.FABRA_READER_MAX_BYTES >> 20} MB of memory"
         )  # fmt: skip
         raise Unreadable(reason) from None
     return dict(json.loads(response))
 
 
 def _receive(stream: IO[bytes]) -> bytes:
-    give_up_at = time.monotonic() + TIMEOUT_S
+    give_up_at = time.monotonic() + settings.FABRA_READER_TIMEOUT_S
     received, size = bytearray(), None
     with selectors.DefaultSelector() as selector:
         selector.register(stream, selectors.EVENT_READ)
@@ -83,7 +83,7 @@ def _child() -> "subprocess.Popen[bytes]":
         child = subprocess.Popen(
             [sys.executable, "-m", "retrieval.readers.isolated_process"],
             cwd=Path(__file__).resolve().parents[2], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL, env=os.environ | {"FABRA_READER_MEMORY": str(MEMORY_BYTES)},
+            stderr=subprocess.DEVNULL, env=os.environ | {"FABRA_READER_MEMORY": str(settings.FABRA_READER_MAX_BYTES)},
         )  # fmt: skip
         _children[os.getpid()] = child
     return child

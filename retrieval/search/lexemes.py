@@ -3,6 +3,7 @@
 import re
 import unicodedata
 
+from django.conf import settings
 from django.db import connection, transaction
 
 from common.locks import lock_in_transaction, try_lock_in_transaction
@@ -36,9 +37,6 @@ def _replacement(code: int) -> str | None:
 
 
 _CHARACTERS = _Characters()
-
-_MERGE_AFTER = 20_000
-"""Unmerged rows from which a merge pays off; each unmerged row costs a look-up some nanoseconds."""
 
 COUNTS_FROM_CHUNKS = """
     SELECT lexeme, count(*) AS chunk_count, 0::bigint AS length
@@ -109,12 +107,12 @@ def merge_counts(generation_id: int) -> int:
 
 
 def generations_to_merge() -> list[int]:
-    """Return the generations with at least _MERGE_AFTER unmerged rows."""
+    """Return the generations with at least FABRA_LEXEME_MERGE_AFTER unmerged rows."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT generation_id FROM retrieval_lexemecount WHERE NOT is_merged "
             "GROUP BY generation_id HAVING count(*) >= %s",
-            [_MERGE_AFTER],
+            [settings.FABRA_LEXEME_MERGE_AFTER],
         )
         return [generation_id for (generation_id,) in cursor.fetchall()]
 

@@ -17,14 +17,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
+
 CANDIDATES = 80
 """Candidates of each leg, for up to 100,000 chunks; see `candidate_count`."""
 FILTERED_CANDIDATES = 200
 """A filter needs high recall: both legs are read deeper where it leaves too many chunks for an exact scan."""
 EF_SEARCH, MAX_EF_SEARCH = 1.6, 1000
 """hnsw.ef_search for each candidate, and the most that pgvector allows."""
-REACH = 5
-"""Chunks for each candidate that the lexical leg matches by rare lexemes, and again by common ones."""
 MAX_TERMS = 48
 MAX_COMMON = 6
 MAX_READ = 40_000
@@ -91,7 +91,7 @@ def ranking_sql(ranking: Ranking) -> tuple[str, dict[str, Any]]:
         "where": ranking.where,
         "candidates": int(ranking.candidates),
         "lexical_candidates": 2 * int(ranking.candidates),
-        "reach": REACH * int(ranking.candidates),
+        "reach": settings.FABRA_LEXICAL_REACH * int(ranking.candidates),
         "max_terms": MAX_TERMS,
         "max_common": MAX_COMMON,
         "max_read": MAX_READ,
@@ -128,7 +128,7 @@ def lexical_query_sql(ranking: Ranking) -> tuple[str, dict[str, Any]]:
     """Return the statement that only chooses the lexemes, and its parameters; its result is the tsquery."""
     statement, parameters = ranking_sql(ranking)
     steps = statement[: statement.index("), weight AS MATERIALIZED")]
-    reach = REACH * int(ranking.candidates)
+    reach = settings.FABRA_LEXICAL_REACH * int(ranking.candidates)
     choice = _read("lexical_query").format(reach=reach, max_common=MAX_COMMON, max_read=MAX_READ)
     return f"{steps}) {choice.replace('WITH known AS', ', known AS', 1)}", parameters
 

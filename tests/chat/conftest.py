@@ -1,11 +1,13 @@
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from django.test import Client
 
 from chat.models import Customer, Ticket
+from chat.resolve_context import chat_context
 from retrieval.indexing.documents import index_document
+from tests.chat import chosen_context
 from tests.model_server import ModelServer
 
 PASSWORD = "# Reset your password\n\nClick **Forgot password?** on the sign-in page. The link is valid for an hour."
@@ -38,6 +40,15 @@ def model(settings: Any) -> Iterator[ModelServer]:
     settings.FABRA_MODEL_RETRIES = 1
     yield server
     server.close()
+
+
+@pytest.fixture
+def use_context(settings: Any) -> Iterator[Callable[[Any], None]]:
+    """Return a function that has /chat call this context."""
+    settings.FABRA_DEFINITIONS, settings.FABRA_CHAT_CONTEXT = [chosen_context.__name__], "chosen_context"
+    chat_context.cache_clear()
+    yield lambda context: chosen_context.chosen.update(context=context)
+    chat_context.cache_clear()
 
 
 @pytest.fixture

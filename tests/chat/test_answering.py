@@ -100,7 +100,7 @@ def test_messages_are_kept_in_a_conversation_and_counted(bot: None, ask: Any) ->
     assert async_to_sync(store.get_feature)("message_count", "user_123") == 2
 
 
-def test_a_context_around_another_stores_the_message_once(bot: None, ask: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_context_around_another_stores_the_message_once(bot: None, ask: Any, use_context: Any) -> None:
     from chat.definitions import chat_context_free, store
 
     @context(store, name="test_around_another")
@@ -108,7 +108,7 @@ def test_a_context_around_another_stores_the_message_once(bot: None, ask: Any, m
         inner = await chat_context_free(user_id=user_id, query=query)
         return [ContextItem(content=f"Of another context:\n{inner.content}", required=True)]
 
-    monkeypatch.setattr("chat.engine.chat_context", lambda: around)
+    use_context(around)
     body = ask().json()
     message = Message.objects.get(role="user")
     assert Trace.objects.count() == 2

@@ -9,7 +9,6 @@ import pytest
 from asgiref.sync import async_to_sync
 from django.test import Client
 
-from chat import engine
 from chat.freshness_headers import freshness_headers
 from contexts.declaration import context
 from contexts.items import ContextItem
@@ -26,7 +25,7 @@ store = FeatureStore()
 HEADER = "X-Fabra-Freshness"
 
 
-def declare(monkeypatch: Any, **arguments: Any) -> None:
+def declare(use_context: Any, **arguments: Any) -> None:
     """Have /chat use a context with a limit of an hour, which reads an old mood and a document that is behind."""
 
     @feature(entity="User", ttl="1d", default_value="calm")
@@ -39,7 +38,7 @@ def declare(monkeypatch: Any, **arguments: Any) -> None:
         hits = await store.search("knowledge_base", query)
         return [ContextItem(mood), *(ContextItem(hit.content, 1, False, f"chunk:{hit.chunk_id}") for hit in hits)]
 
-    monkeypatch.setattr(engine, "chat_context", lambda: limited)
+    use_context(limited)
 
 
 def fall_behind() -> None:
@@ -55,8 +54,8 @@ def test_a_chat_without_a_limit_has_no_header(bot: None, ask: Any) -> None:
     assert HEADER not in ask().headers
 
 
-def test_an_answer_tells_what_was_behind(bot: None, ask: Any, monkeypatch: Any, client: Client) -> None:
-    declare(monkeypatch)
+def test_an_answer_tells_what_was_behind(bot: None, ask: Any, use_context: Any, client: Client) -> None:
+    declare(use_context)
     assert ask(user_id="user_456").headers[HEADER] == "ok"
     fall_behind()
     expected = "violated; features=mood; documents=billing"
@@ -69,8 +68,8 @@ def test_an_answer_tells_what_was_behind(bot: None, ask: Any, monkeypatch: Any, 
     assert {each["name"] for each in json.loads(debug.content)["freshness"]["violations"]} == {"mood", "billing"}
 
 
-def test_strict_is_a_503_with_the_header(bot: None, ask: Any, monkeypatch: Any, client: Client) -> None:
-    declare(monkeypatch, freshness_strict=True)
+def test_strict_is_a_503_with_the_header(bot: None, ask: Any, use_context: Any, client: Client) -> None:
+    declare(use_context, freshness_strict=True)
     assert ask(user_id="user_456").status_code == 200
     fall_behind()
     for response in (ask(), ask(stream=True), client.get("/debug/context/user_123", {"query": "Billing?"})):
@@ -78,8 +77,8 @@ def test_strict_is_a_503_with_the_header(bot: None, ask: Any, monkeypatch: Any, 
         assert response.headers[HEADER] == "violated; features=mood; documents=billing"
 
 
-def test_the_trace_page_draws_the_violations(bot: None, ask: Any, monkeypatch: Any, admin_client: Client) -> None:
-    declare(monkeypatch)
+def test_the_trace_page_draws_the_violations(bot: None, ask: Any, use_context: Any, admin_client: Client) -> None:
+    declare(use_context)
     fall_behind()
     trace = Trace.objects.get(pk=ask().json()["context_id"])
     page = admin_client.get(f"/admin/contexts/trace/{trace.pk}/change/").content.decode()

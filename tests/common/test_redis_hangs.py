@@ -12,8 +12,8 @@ from features.errors import OnlineStoreUnavailable
 from features.online import OnlineStore
 
 
-def test_after_one_timeout_the_next_do_not_wait(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(RetryOrPause, "silent_until", 0.0)
+def test_after_one_timeout_the_next_do_not_wait(settings: Any) -> None:
+    RetryOrPause.silent_until = 0.0
     settings.FABRA_REDIS_TIMEOUT_S = 0.3
     taken: list[asyncio.StreamWriter] = []
 

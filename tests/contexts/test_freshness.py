@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from asgiref.sync import async_to_sync
+from asgiref.sync import async_to_sync, sync_to_async
 from django.utils import timezone
 
 from common.errors import DefinitionError
@@ -49,11 +49,18 @@ def assemble() -> Callable[..., Context]:
     index_document("owls", "food", "Owls eat mice.")
     index_document("owls", "sleep", "Owls sleep by day, when mice are awake.")
 
-    def assemble(sla: str = "1h", names: tuple[str, ...] = ("weight", "flights"), **arguments: Any) -> Context:
+    def assemble(
+        sla: str = "1h",
+        names: tuple[str, ...] = ("weight", "flights"),
+        after_search: Callable[[], object] = lambda: None,
+        **arguments: Any,
+    ) -> Context:
         @context(store, name=f"owl {sla} {arguments}", freshness_sla=sla, **arguments)
         async def about(user_id: str, query: str) -> list[ContextItem]:
             await store.get_online_features("Owl", user_id, names)
-            return [ContextItem(hit.content) for hit in await store.search("owls", query)]
+            hits = await store.search("owls", query)
+            await sync_to_async(after_search)()
+            return [ContextItem(hit.content) for hit in hits]
 
         return async_to_sync(about)("hoot", "What do owls eat?")
 
@@ -149,20 +156,14 @@ def test_an_edit_that_is_not_searchable_makes_a_document_old(assemble: Any, stat
     assert told(assemble()) == [("document", "food", reason)]
 
 
-def test_what_was_replaced_or_deleted_since_the_search_is_told(assemble: Any, monkeypatch: Any) -> None:
-    from contexts import freshness
-
-    original = freshness.documents_behind
-
-    def after_a_change(hits: Any) -> Any:
+def test_what_was_replaced_or_deleted_since_the_search_is_told(assemble: Any) -> None:
+    def change() -> None:
         index_document("owls", "food", "Owls eat voles.")
         delete_document("owls", "sleep")
         Document.objects.update(indexed_at=hours_ago(2))
         Document.objects.exclude(deleted_at=None).update(deleted_at=hours_ago(2))
-        return original(hits)
 
-    monkeypatch.setattr(freshness, "documents_behind", after_a_change)
-    assert sorted(told(assemble())) == [
+    assert sorted(told(assemble(after_search=change))) == [
         ("document", "food", "replaced since it was searched"),
         ("document", "sleep", "deleted since it was searched"),
     ]

@@ -13,11 +13,9 @@ from django.core.management import CommandError, call_command
 from django_celery_beat.models import PeriodicTask
 
 from common.redis import plain_redis, redis_key
-from events import tasks
 from events.dispatch import messages_in
 from events.event import AxiomEvent
 from events.models import Event, HandlerOutcome
-from events.models import events as event_rows
 from events.outbox import record_event
 from events.tasks import prune_events, sweep
 from features.models import FeatureValue
@@ -60,12 +58,12 @@ def test_the_sweep_enqueues_again_what_celery_seems_to_have_lost() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_what_only_waits_in_a_long_queue_is_not_told_again(monkeypatch: Any) -> None:
+def test_what_only_waits_in_a_long_queue_is_not_told_again(settings: Any) -> None:
     waiting, lost = record(), record(event_type="doc_seen")
     assert (messages_in("default"), messages_in("state")) == (1, 1)
     Event.objects.update(dispatched_at=datetime.now(UTC) - timedelta(minutes=5))
     plain_redis().delete(redis_key("celery", "state"))
-    monkeypatch.setattr(tasks, "_SWEEP_LIMIT", 1)
+    settings.FABRA_EVENT_SWEEP_LIMIT = 1
     sweep()
     assert (messages_in("default"), messages_in("state")) == (1, 1)
     waiting.refresh_from_db()
@@ -73,8 +71,8 @@ def test_what_only_waits_in_a_long_queue_is_not_told_again(monkeypatch: Any) -> 
     assert waiting.dispatched_at < lost.dispatched_at
 
 
-def test_processed_events_are_pruned_and_what_they_made_stays(settings: Any, monkeypatch: Any) -> None:
-    monkeypatch.setattr(event_rows, "PRUNED_AT_ONCE", 2)
+def test_processed_events_are_pruned_and_what_they_made_stays(settings: Any) -> None:
+    settings.FABRA_EVENT_PRUNE_CHUNK = 2
     settings.FABRA_EVENT_RETENTION = timedelta(days=30)
     old = [record(id=f"{state}-{number}") for state in Event.State.values for number in range(3)]
     for row in old:

@@ -1,5 +1,6 @@
 """Events in real workers: entities in parallel, and a slow handler that holds up no other."""
 
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,6 @@ from events.event import AxiomEvent
 from events.models import Event
 from events.outbox import record_event
 from fabra_project.celery import app
-from retrieval import tasks
 from tests.processes import Processes, wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -53,12 +53,11 @@ def test_entities_go_in_parallel_and_a_slow_one_holds_up_no_other(worker: Proces
 
 @pytest.mark.parametrize(("queues", "is_loaded"), [("state", True), ("default,materialize", False), (None, True)])
 def test_a_worker_for_documents_loads_the_model_as_it_starts(
-    queues: str | None, is_loaded: bool, monkeypatch: pytest.MonkeyPatch
+    queues: str | None, is_loaded: bool, monkeypatch: pytest.MonkeyPatch, embedder: Any, settings: Any
 ) -> None:
-    loaded: list[bool] = []
-    monkeypatch.setattr(tasks, "get_embedder", lambda: loaded.append(True))
+    settings.FABRA_EMBEDDING_MODEL = f"{uuid.uuid4()}-256"  # one that this process has not loaded yet
     monkeypatch.setattr(app.amqp.queues, "_consume_from", None)
     if queues:
         app.amqp.queues.select(queues.split(","))
     worker_process_init.send(None)
-    assert loaded == [True] * is_loaded
+    assert (settings.FABRA_EMBEDDING_MODEL in embedder.loaded) is is_loaded

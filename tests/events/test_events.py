@@ -232,12 +232,12 @@ class TestBus:
         assert all(event.occurred_at <= datetime.now(UTC) for event in Event.objects.all())
 
     @pytest.mark.django_db(transaction=True)
-    def test_what_a_dead_consumer_took_is_taken_over(self, monkeypatch: Any) -> None:
+    def test_what_a_dead_consumer_took_is_taken_over(self, settings: Any) -> None:
         self.publish(id="e1")
         client = plain_redis()
         client.xgroup_create(bus.stream_key(), bus.GROUP, id="0")
         client.xreadgroup(bus.GROUP, "dead", {bus.stream_key(): ">"})
-        monkeypatch.setattr(bus, "_IDLE_MS", 0)
+        settings.FABRA_STREAM_IDLE_MS = 0
         self.consume()
         assert Event.objects.get().event_id == "e1"
 

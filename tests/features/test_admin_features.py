@@ -12,7 +12,6 @@ from django.urls import reverse
 from django.utils import timezone
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
-from common.admin import base
 from common.admin.base import EstimatedPaginator, distinct_values
 from events.models import Event, HandlerOutcome
 from features.materialization.schedule import MATERIALIZE_TASK
@@ -189,7 +188,7 @@ def test_a_value_shows_its_history(admin_client: Client) -> None:
     assert page.index("value 0") < page.rindex("value 1") < page.index("value 2")
 
 
-def test_long_lists_are_estimated_and_short_ones_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_lists_are_estimated_and_short_ones_counted() -> None:
     FeatureValue.objects.bulk_create(
         FeatureValue(entity="Robot", entity_key=f"r{n}", feature="speed", source="set", event_timestamp=timezone.now())
         for n in range(300)
@@ -197,8 +196,11 @@ def test_long_lists_are_estimated_and_short_ones_counted(monkeypatch: pytest.Mon
     assert EstimatedPaginator(FeatureValue.objects.order_by("pk"), 50).count == 300
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE features_featurevalue")
-    monkeypatch.setattr(base, "COUNTED_ROWS", 100)
-    assert EstimatedPaginator(FeatureValue.objects.order_by("pk"), 50).count == pytest.approx(300, abs=30)
+
+    class Short(EstimatedPaginator):
+        counted_rows = 100
+
+    assert Short(FeatureValue.objects.order_by("pk"), 50).count == pytest.approx(300, abs=30)
 
 
 def test_distinct_values_are_each_found_once() -> None:

@@ -1,20 +1,19 @@
 """Materialisation: for every known entity, resumable, once for each slot."""
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from asgiref.sync import async_to_sync, sync_to_async
-from django.db import connection
+from asgiref.sync import async_to_sync
+from django.db import IntegrityError, connection
 from django.utils import timezone
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from common.errors import InvalidInput
 from contexts.store import FeatureStore
-from features import value_writer
 from features.dispatch import MATERIALIZE_RUN
-from features.materialization import runs
 from features.models import FeatureDefinition, FeatureValue, KnownEntity, MaterializationRun
 from features.models.runs import ORPHANED_AFTER
 from features.registry import entity, feature
@@ -22,6 +21,7 @@ from features.serving import online_store
 from features.sync_definitions import sync_features
 from features.tasks import materialize_run, materialize_slot, upkeep
 from tests.broker import messages
+from tests.embedders import WorkerDied
 from tests.processes import wait_until
 
 pytestmark = pytest.mark.django_db
@@ -30,7 +30,13 @@ broken_keys = {"e03"}
 
 
 @pytest.fixture
-def size() -> list[str]:
+def while_computing() -> dict[str, Callable[[], object]]:
+    """Return what happens while the feature of an entity is computed, by the entity's key; the test fills it in."""
+    return {}
+
+
+@pytest.fixture
+def size(while_computing: dict[str, Callable[[], object]]) -> list[str]:
     computed: list[str] = []
 
     @entity(store)
@@ -40,6 +46,8 @@ def size() -> list[str]:
     @feature(entity=Egg, materialize=True, refresh="10m")
     def size(egg_id: str) -> int:
         computed.append(egg_id)
+        if happens := while_computing.get(egg_id):
+            happens()
         if egg_id in broken_keys:
             raise ValueError("no such egg")
         return len(computed)
@@ -99,25 +107,19 @@ def test_a_slot_is_done_once_however_often_beat_asks(size: list[str]) -> None:
     assert len(size) == 10
 
 
-def die_at(monkeypatch: Any, number: int) -> None:
-    """Have the run end without a word in its chunk of that number, before the commit."""
-    chunks: list[Any] = []
-
-    async def die(*args: Any, **kwargs: Any) -> Any:
-        chunks.append(args)
-        if len(chunks) == number:
-            raise KeyboardInterrupt
-        return await value_writer.write_values(*args, **kwargs)
-
-    monkeypatch.setattr(runs, "CHUNK", 4)
-    monkeypatch.setattr(runs, "write_values", die)
+def die() -> None:
+    raise WorkerDied
 
 
-def test_a_run_whose_worker_died_goes_on_where_it_was(size: list[str], monkeypatch: Any) -> None:
-    with monkeypatch.context() as patch:
-        die_at(patch, 3)
-        with pytest.raises(KeyboardInterrupt):
-            materialize_slot("size")
+def test_a_run_whose_worker_died_goes_on_where_it_was(
+    size: list[str], while_computing: dict[str, Callable[[], object]], settings: Any
+) -> None:
+    settings.FABRA_MATERIALIZE_CHUNK = 4
+    while_computing["e09"] = die  # in the third chunk, before its commit
+    with pytest.raises(BaseExceptionGroup) as died:
+        materialize_slot("size")
+    assert died.group_contains(WorkerDied)
+    while_computing.clear()
     run = run_of()
     assert (run.state, run.cursor, run.worked) == ("running", "e07", 8)
     MaterializationRun.objects.update(heartbeat_at=timezone.now() - 2 * ORPHANED_AFTER)
@@ -127,14 +129,18 @@ def test_a_run_whose_worker_died_goes_on_where_it_was(size: list[str], monkeypat
     assert FeatureValue.objects.filter(run=run).count() == 9  # each once
 
 
-def test_a_run_that_died_between_the_stores_mends_the_online_one(size: list[str], monkeypatch: Any) -> None:
-    async def die(*args: Any) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(value_writer, "put_online", die)
-        with pytest.raises(KeyboardInterrupt):
-            materialize_slot("size")
+@pytest.mark.django_db(transaction=True)
+def test_a_run_that_died_between_the_stores_mends_the_online_one(size: list[str], settings: Any) -> None:
+    url, settings.REDIS_URL = settings.REDIS_URL, "redis://127.0.0.1:1/0"
+    with connection.cursor() as cursor:
+        # Its worker cannot even note that Redis lacks the values.
+        cursor.execute("ALTER TABLE features_onlinerepair ADD CONSTRAINT refused CHECK (entity <> 'Egg')")
+        try:
+            with pytest.raises(IntegrityError):
+                materialize_slot("size")
+        finally:
+            cursor.execute("ALTER TABLE features_onlinerepair DROP CONSTRAINT refused")
+    settings.REDIS_URL = url
     assert FeatureValue.objects.count() == 9
     assert async_to_sync(online_store.read)("Egg", "e00", ["size"]) == {}
     materialize_run(run_of().pk)
@@ -161,27 +167,22 @@ def test_a_run_of_a_living_worker_is_left_alone_until_it_dies(size: list[str]) -
     assert run_of().state == "done"
 
 
-def test_a_worker_whose_run_was_taken_over_writes_nothing_more(size: list[str], monkeypatch: Any) -> None:
-    async def taken_over_before(*args: Any, **kwargs: Any) -> Any:
-        await MaterializationRun.objects.aupdate(claims=7)
-        return await value_writer.write_values(*args, **kwargs)
-
-    monkeypatch.setattr(runs, "write_values", taken_over_before)
+def test_a_worker_whose_run_was_taken_over_writes_nothing_more(
+    size: list[str], while_computing: dict[str, Callable[[], object]]
+) -> None:
+    while_computing["e09"] = lambda: MaterializationRun.objects.update(claims=7)
     materialize_slot("size")
     assert (run_of().state, run_of().worked) == ("running", 0)
     assert not FeatureValue.objects.exists()
 
 
-def test_a_stopped_run_stops_and_can_be_resumed(size: list[str], monkeypatch: Any) -> None:
-    async def stopped_after(*args: Any, **kwargs: Any) -> Any:
-        stored = await value_writer.write_values(*args, **kwargs)
-        await sync_to_async(MaterializationRun.objects.all().stop)()
-        return stored
-
-    with monkeypatch.context() as patch:
-        patch.setattr(runs, "CHUNK", 4)
-        patch.setattr(runs, "write_values", stopped_after)
-        materialize_slot("size")
+def test_a_stopped_run_stops_and_can_be_resumed(
+    size: list[str], while_computing: dict[str, Callable[[], object]], settings: Any
+) -> None:
+    settings.FABRA_MATERIALIZE_CHUNK = 4
+    while_computing["e05"] = lambda: MaterializationRun.objects.all().stop()  # in the second chunk
+    materialize_slot("size")
+    while_computing.clear()
     assert (run_of().state, run_of().worked) == ("stopped", 4)
     assert MaterializationRun.objects.all().resume() == 1
     materialize_run(run_of().pk)

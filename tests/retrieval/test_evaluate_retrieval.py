@@ -14,7 +14,6 @@ from django.db import connection
 
 from common.errors import InvalidInput
 from retrieval.evaluation import beir, benchmark, temporary_index
-from retrieval.generations import hnsw
 from retrieval.models import Chunk, Document, Index, LexemeCount
 from retrieval.search.execute import search_plain
 from tests.processes import PROJECT, test_environment, wait_until
@@ -73,8 +72,8 @@ def test_json_says_each_measure_of_each_mode_and_nothing_else(collection: dict[s
 
 
 @pytest.mark.django_db(transaction=True)
-def test_nothing_of_a_large_index_stays(collection: dict[str, Path], monkeypatch: Any) -> None:
-    monkeypatch.setattr(hnsw, "MIN_CHUNKS", 2)
+def test_nothing_of_a_large_index_stays(collection: dict[str, Path], settings: Any) -> None:
+    settings.FABRA_HNSW_WORTH_IT = 2
     before = chunk_indexes()
     with temporary_index.own_index() as name:
         temporary_index.fill(name, beir.read_corpus(collection["corpus"]))
@@ -98,7 +97,7 @@ def test_people_read_intervals_and_latency(collection: dict[str, Path]) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_an_index_that_is_kept_is_not_embedded_again(collection: dict[str, Path], monkeypatch: Any) -> None:
+def test_an_index_that_is_kept_is_not_embedded_again(collection: dict[str, Path]) -> None:
     run(collection, index="kept", modes="hybrid")
     assert Document.objects.filter(index__name="kept").count() == 3
     versions = set(Document.objects.values_list("version_id", flat=True))
@@ -131,11 +130,8 @@ def test_an_index_of_other_documents_is_left_alone(collection: dict[str, Path], 
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_index_goes_when_something_fails(collection: dict[str, Path], monkeypatch: Any) -> None:
-    def fail(*args: Any, **options: Any) -> Any:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("retrieval.management.commands.evaluate_retrieval.measure", fail)
+def test_the_index_goes_when_something_fails(collection: dict[str, Path], embedder: Any) -> None:
+    embedder.question_failure = KeyboardInterrupt
     with pytest.raises(CommandError, match="Interrupted") as caught:
         run(collection)
     assert caught.value.returncode == 130
@@ -298,12 +294,11 @@ def test_a_question_that_is_a_document_itself_does_not_find_itself(put: Any) -> 
 
 
 @pytest.mark.django_db(transaction=True)
-def test_long_documents_leave_room_for_others(monkeypatch: Any) -> None:
-    monkeypatch.setattr(benchmark, "MAX_TOP_K", 4)
+def test_long_documents_leave_room_for_others() -> None:
     long = "\n\n".join(f"# Part {n}\n\n{'Cats purr at night. ' * 40}{n}" for n in range(6))
     rows = [("long", long), ("a", "A cat sleeps."), ("b", "Dogs bark at cats.")]
     with temporary_index.own_index() as name:
         temporary_index.fill(name, [beir.CorpusDocument(id=each, title=each, text=text) for each, text in rows])
         question = benchmark.JudgedQuery(id="1", text="cats purr at night", grades={"a": 1})
-        found, _ = benchmark._documents(name, question, "semantic", 3)
+        found, _ = benchmark._documents(name, question, "semantic", 3, most=4)
     assert sorted(found) == ["a", "b", "long"]

@@ -12,7 +12,6 @@ from events.models import Event
 from events.outbox import record_event
 from features.models import FeatureValue
 from features.registry import entity, feature
-from retrieval.embedders import get_embedder
 from retrieval.errors import EmbedderUnavailable
 from retrieval.indexing.documents import index_document
 from retrieval.models import Document
@@ -22,17 +21,10 @@ pytestmark = pytest.mark.django_db
 NOW = datetime.now(UTC)
 
 
-@pytest.fixture
-def embedded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+@pytest.fixture(autouse=True)
+def embedded(embedder: Any) -> list[str]:
     """Return the texts that are embedded during the test."""
-    texts: list[str] = []
-    embed = type(get_embedder()).embed
-
-    def note(self: Any, given: Any) -> Any:
-        texts.extend(given)
-        return embed(self, given)
-
-    monkeypatch.setattr(type(get_embedder()), "embed", note)
+    texts: list[str] = embedder.embedded
     return texts
 
 
@@ -117,14 +109,11 @@ def test_where_the_newest_cannot_be_applied_the_one_before_it_is() -> None:
     assert text() == "older"
 
 
-def test_an_earlier_failure_of_an_event_that_is_superseded_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*args: Any) -> None:
-        raise EmbedderUnavailable
-
+def test_an_earlier_failure_of_an_event_that_is_superseded_is_no_failure(embedder: Any) -> None:
     older = record("old", 10)
-    with monkeypatch.context() as patch:
-        patch.setattr(type(get_embedder()), "embed", refuse)
-        assert take_turns(older) == ["retrying"]
+    embedder.failure = EmbedderUnavailable
+    assert take_turns(older) == ["retrying"]
+    embedder.mend()
     assert take_turns(record("new")) == ["done"]
     Event.objects.filter(pk=older.pk).update(next_attempt_at=NOW)
     assert take_turns(older) == ["superseded"]

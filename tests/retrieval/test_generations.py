@@ -25,6 +25,7 @@ from retrieval.generations.comparison import compare_generation
 from retrieval.indexing.documents import delete_document, index_document
 from retrieval.models import Chunk, Document, Generation, Index, LexemeCount
 from retrieval.search.execute import search_plain
+from tests.broker import messages
 from tests.model_server import ModelServer
 from tests.processes import PROJECT, test_environment, wait_until
 
@@ -172,37 +173,38 @@ def test_a_build_waits_for_its_embedder_and_goes_on(model: str, server: ModelSer
     assert (generation.state, generation.error) == ("ready", "")
 
 
+def asked() -> list[tuple[str, int]]:
+    """Return what a worker is asked for."""
+    return [(each.task, each.args[0]) for each in messages()]
+
+
 @pytest.mark.django_db
-def test_the_sweep_starts_what_nobody_is_at(model: str, monkeypatch: Any) -> None:
+def test_the_sweep_starts_what_nobody_is_at(model: str) -> None:
     generation = lifecycle.open_generation(fill(1), model=model, backend=OPENAI)
-    started: list[int] = []
-    monkeypatch.setattr(upkeep, "enqueue_build", started.append)
     upkeep.pick_up()
-    assert started == []
+    assert asked() == []
     Generation.objects.update(worked_at="2020-01-01T00:00Z")
     upkeep.pick_up()
     upkeep.pick_up()
-    assert started == [generation.pk]
+    assert asked() == [("retrieval.tasks.build_generation", generation.pk)]
 
 
 @pytest.mark.django_db
-def test_the_sweep_has_missing_indexes_built(monkeypatch: Any) -> None:
+def test_the_sweep_has_missing_indexes_built(settings: Any) -> None:
     serves = serving(fill(2))
-    asked: list[int] = []
-    monkeypatch.setattr(upkeep, "enqueue_hnsw_build", asked.append)
     upkeep.pick_up()
-    assert asked == [], "the index is too small to need them"
-    monkeypatch.setattr("retrieval.generations.hnsw.MIN_CHUNKS", 2)
+    assert asked() == [], "the index is too small to need them"
+    settings.FABRA_HNSW_WORTH_IT = 2
     upkeep.pick_up()
-    assert asked == [serves.pk]
+    assert asked() == [("retrieval.tasks.build_hnsw", serves.pk)]
     Generation.objects.update(has_hnsw=True)
     upkeep.pick_up()
-    assert asked == [serves.pk]
+    assert asked() == [("retrieval.tasks.build_hnsw", serves.pk)]
 
 
 @pytest.mark.django_db(transaction=True)
-def test_large_vectors_get_an_index_too_and_dropping_leaves_nothing(model: str, monkeypatch: Any) -> None:
-    monkeypatch.setattr("retrieval.generations.hnsw.MIN_CHUNKS", 3)
+def test_large_vectors_get_an_index_too_and_dropping_leaves_nothing(model: str, settings: Any) -> None:
+    settings.FABRA_HNSW_WORTH_IT = 3
     index = fill(5)
     other = build(index, model)
     assert other.has_hnsw

@@ -14,7 +14,6 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from common.errors import InvalidInput
-from retrieval.embedders import get_embedder
 from retrieval.errors import EmbedderUnavailable, IndexNotFound
 from retrieval.evaluation import runs
 from retrieval.evaluation.golden import Golden, ranking_of, read_golden, save_golden, to_csv, to_json_lines
@@ -180,12 +179,10 @@ def test_a_question_that_cannot_be_asked_counts_as_missed_and_says_why(index: In
 
 
 @pytest.mark.django_db
-def test_a_run_says_that_it_was_degraded(index: Index, monkeypatch: Any) -> None:
-    def fail(text: str) -> Any:
-        raise EmbedderUnavailable
-
+def test_a_run_says_that_it_was_degraded(index: Index, embedder: Any) -> None:
     save_golden(index, QUESTIONS)
-    monkeypatch.setattr(get_embedder(), "embed_query", fail)
+    embedder.take_over()
+    embedder.failure = EmbedderUnavailable
     assert "semantic_unavailable: 3 searches" in evaluate()
 
 

@@ -70,17 +70,17 @@ def test_a_page_nested_without_end_ends_its_reader_at_worst(content: str) -> Non
     assert after.text == "Next."
 
 
-def test_a_reader_that_takes_too_long_is_ended(monkeypatch: Any) -> None:
-    monkeypatch.setattr(isolation, "TIMEOUT_S", 0.01)
+def test_a_reader_that_takes_too_long_is_ended(settings: Any) -> None:
+    allowed_s, settings.FABRA_READER_TIMEOUT_S = settings.FABRA_READER_TIMEOUT_S, 0.01
     assert "took longer than" in reason("a.html", "<p>x</p>" * 20_000)
-    monkeypatch.undo()
+    settings.FABRA_READER_TIMEOUT_S = allowed_s
     [after] = read(FetchedFile(path="a.html", content=b"<p>x"))
     assert after.text == "x"
 
 
-def test_a_reader_that_takes_all_memory_is_ended(monkeypatch: Any) -> None:
+def test_a_reader_that_takes_all_memory_is_ended(settings: Any) -> None:
     isolation._end()
-    monkeypatch.setattr(isolation, "MEMORY_BYTES", 300 << 20)
+    settings.FABRA_READER_MAX_BYTES = 300 << 20
     assert reason("a.html", b"<p>x</p>" * 2_400_000) in (
         "a broken page",
         "broke its reader, or wanted more than 300 MB of memory",

@@ -10,7 +10,6 @@ from psycopg.errors import DiskFull
 
 from common.errors import InvalidInput
 from events.models import Event
-from retrieval.embedders import get_embedder
 from retrieval.errors import DocumentNotFound, DocumentTooLarge, EmbedderUnavailable, IndexNotFound
 from retrieval.generations import hnsw
 from retrieval.indexing.documents import delete_document, index_document
@@ -92,13 +91,10 @@ def test_store_index_echoes_no_event_and_a_saved_row_makes_one(put: Any) -> None
     assert found("birds") == ["Penguins."]  # until the event is processed
 
 
-def test_when_the_embedder_fails_the_previous_version_serves_on(put: Any, monkeypatch: Any) -> None:
+def test_when_the_embedder_fails_the_previous_version_serves_on(put: Any, embedder: Any) -> None:
     put("a", "Penguins.")
 
-    def fail(*args: Any) -> Any:
-        raise EmbedderUnavailable
-
-    monkeypatch.setattr(type(get_embedder()), "embed", fail)
+    embedder.failure = EmbedderUnavailable
     with pytest.raises(EmbedderUnavailable):
         put("a", "Gulls.")
     assert Document.objects.get().text == "Penguins."
@@ -205,18 +201,14 @@ def test_a_build_goes_on_alone_where_processes_cannot_share_memory(put: Any) -> 
 
 
 @pytest.mark.django_db
-def test_a_build_takes_the_memory_that_the_graph_needs(put: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    put("a", "Penguins live in the south.")
-    generation = Generation.objects.get()
+def test_a_build_takes_the_memory_that_the_graph_needs() -> None:
     with connection.cursor() as cursor:
         cursor.execute("SET maintenance_work_mem = '1MB'")
-        hnsw._raise_memory_limit(cursor, generation)
-        assert _setting(cursor, "maintenance_work_mem") == "1MB", "more than one chunk needs"
-        monkeypatch.setattr(hnsw, "M", 10**6)
-        hnsw._raise_memory_limit(cursor, generation)
-        assert _setting(cursor, "maintenance_work_mem") == "31251kB"
-        monkeypatch.setattr(hnsw, "M", 10**9)
-        hnsw._raise_memory_limit(cursor, generation)
+        hnsw._raise_memory_limit(cursor, 1 << 10)
+        assert _setting(cursor, "maintenance_work_mem") == "1MB", "more than is needed"
+        hnsw._raise_memory_limit(cursor, 32_000_000)
+        assert _setting(cursor, "maintenance_work_mem") == "31250kB"
+        hnsw._raise_memory_limit(cursor, 1 << 50)
         assert _setting(cursor, "maintenance_work_mem") == _setting(cursor, "shared_buffers")
         cursor.execute("RESET maintenance_work_mem")
 

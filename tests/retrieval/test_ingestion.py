@@ -1,6 +1,7 @@
 """Runs over a source: each file's outcome, what is skipped and pruned, and what survives a death."""
 
 import re
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from io import StringIO
 from pathlib import Path
@@ -12,7 +13,6 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.utils import timezone
 
-from retrieval.embedders import get_embedder
 from retrieval.errors import EmbedderUnavailable
 from retrieval.indexing.bulk import Draft, index_in_bulk
 from retrieval.indexing.document_input import IndexResult
@@ -20,6 +20,8 @@ from retrieval.indexing.documents import delete_document, index_document
 from retrieval.ingestion.runs import RunOptions, open_run, open_upload
 from retrieval.ingestion.work import execute_run
 from retrieval.models import Chunk, Document, Index, IngestionFile, IngestionRun, SourceDocument
+from retrieval.readers import SUFFIXES, FetchedFile, Options, ReadDocument
+from retrieval.readers.registry import reader
 from retrieval.sources import Folder
 from tests.processes import Processes, wait_until
 from tests.retrieval.files import zipped
@@ -62,18 +64,25 @@ def test_each_file_has_its_outcome(folder: Path) -> None:
     assert live() == {"a", "b", "c", "faq/1", "faq/2", "more.zip/z"}
 
 
-def test_what_has_not_changed_is_not_even_read(folder: Path, monkeypatch: Any) -> None:
-    ingest(folder)
-    (folder / "b.md").write_text("# Page b\n\nAnother text.")
+def test_what_has_not_changed_is_not_even_read(folder: Path) -> None:
     read: list[str] = []
 
-    def note(file: Any, options: Any) -> Any:
+    @reader(".noted")
+    def note(file: FetchedFile, options: Options) -> Iterator[ReadDocument]:
         read.append(file.path)
-        return iter(())
+        yield ReadDocument(entity_id=file.path, text=file.content.decode(), title="")
 
-    monkeypatch.setattr("retrieval.ingestion.work.read", note)
-    ingest(folder)
-    assert read == ["b.md"]
+    try:
+        for name in "abc":
+            (folder / f"{name}.noted").write_text(f"Text of {name}.")
+        ingest(folder)
+        assert sorted(read) == ["a.noted", "b.noted", "c.noted"]
+        read.clear()
+        (folder / "b.noted").write_text("Another text.")
+        ingest(folder)
+        assert read == ["b.noted"]
+    finally:
+        del SUFFIXES[".noted"]
 
 
 def test_what_somebody_else_changed_is_put_right_again(folder: Path) -> None:
@@ -203,11 +212,11 @@ def test_a_failing_document_does_not_fail_its_batch() -> None:
     assert (a.version, c.version) == (1, 1)  # type: ignore[union-attr]
 
 
-def test_an_embedder_that_is_down_leaves_the_run_for_later(folder: Path, monkeypatch: Any) -> None:
-    with monkeypatch.context() as patch:
-        patch.setattr(type(get_embedder()), "embed", lambda *_: (_ for _ in ()).throw(EmbedderUnavailable()))
-        with pytest.raises(CommandError, match="0 of 3 files are done; run it again"):
-            ingest(folder)
+def test_an_embedder_that_is_down_leaves_the_run_for_later(folder: Path, embedder: Any) -> None:
+    embedder.failure = EmbedderUnavailable
+    with pytest.raises(CommandError, match="0 of 3 files are done; run it again"):
+        ingest(folder)
+    embedder.mend()
     assert IngestionRun.objects.get().state == "running"
     assert "3 indexed" in ingest(folder)
     assert IngestionRun.objects.get().state == "done"

@@ -42,7 +42,7 @@ def choose(embedder: Any, put: Any) -> Callable[..., str]:
 
 
 def test_rare_words_are_looked_for_by_themselves(choose: Callable[..., str]) -> None:
-    # REACH is 5 chunks for each candidate: with one candidate the first two words have 5 chunks together.
+    # FABRA_LEXICAL_REACH is 5 chunks for each candidate: with one candidate the first two words have 5 chunks together.
     assert choose(keel=2, mast=3) == "'keel' | 'mast'"
 
 

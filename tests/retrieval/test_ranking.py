@@ -7,12 +7,10 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from django.core.cache import cache
 from django.db import connection, connections
 from django.db.models import Sum
 from django.test.utils import CaptureQueriesContext
 
-from retrieval.embedders import get_embedder
 from retrieval.errors import EmbedderUnavailable
 from retrieval.generations import hnsw
 from retrieval.indexing.documents import delete_document, index_document
@@ -51,10 +49,8 @@ def bm25_share(query: str, corpus: dict[str, str]) -> dict[str, float]:
 
 
 @pytest.fixture
-def plain_index(db: None, monkeypatch: pytest.MonkeyPatch) -> Index:
+def plain_index(db: None, embedder: Any) -> Index:
     """An index whose lexemes are the words as they stand, with vectors that cost nothing."""
-    embedder = get_embedder()
-    monkeypatch.setattr(embedder, "embed", lambda texts: [[1.0] + [0.0] * (embedder.dimension - 1) for _ in texts])
     return Index.objects.create(name="docs", language="simple")
 
 
@@ -113,18 +109,16 @@ def test_the_counts_follow_every_change_and_their_merge_changes_no_hit(plain_ind
     assert counts(generation.pk) == recounted(generation.pk)
 
 
-def test_only_crowded_counts_are_merged(plain_index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_crowded_counts_are_merged(plain_index: Index, settings: Any) -> None:
     fill(texts(2))
     generation = Generation.objects.get()
     assert generations_to_merge() == []
-    monkeypatch.setattr("retrieval.search.lexemes._MERGE_AFTER", 3)
+    settings.FABRA_LEXEME_MERGE_AFTER = 3
     assert generations_to_merge() == [generation.pk]
 
 
 @pytest.mark.django_db(transaction=True)
-def test_writers_of_one_index_leave_exact_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    embedder = get_embedder()
-    monkeypatch.setattr(embedder, "embed", lambda texts: [[1.0] + [0.0] * (embedder.dimension - 1) for _ in texts])
+def test_writers_of_one_index_leave_exact_counts(embedder: Any) -> None:
     index_document("docs", "first", "anchor")
     generation = Generation.objects.get()
 
@@ -144,24 +138,13 @@ def test_writers_of_one_index_leave_exact_counts(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_indexes_of_a_generation_change_no_best_hit(monkeypatch: pytest.MonkeyPatch) -> None:
-    chance = random.Random(3)
-    embedder = get_embedder()
-
-    def made_up(count: int) -> list[list[float]]:
-        vectors = [[chance.gauss(0, 1) for _ in range(embedder.dimension)] for _ in range(count)]
-        return [[value / math.hypot(*vector) for value in vector] for vector in vectors]
-
-    monkeypatch.setattr(embedder, "embed", lambda texts: made_up(len(texts)))
-    question = made_up(1)[0]
-    monkeypatch.setattr(embedder, "embed_query", lambda text: question)
+def test_the_indexes_of_a_generation_change_no_best_hit(embedder: Any, settings: Any) -> None:
     fill(texts(300))
     generation = Generation.objects.get()
     modes: list[Any] = ["hybrid", "semantic", "lexical"]
     exact = {mode: search_plain("docs", "keel lagoon", 10, mode=mode).hits for mode in modes}
     hnsw.build_hnsw(generation.pk)
-    monkeypatch.setattr("retrieval.search.selectivity.EXACT_SCAN_FACTOR", 0)
-    cache.clear()
+    settings.FABRA_EXACT_SCAN_FACTOR = 0
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE retrieval_chunk")
         cursor.execute("SET enable_seqscan = off")
@@ -169,23 +152,21 @@ def test_the_indexes_of_a_generation_change_no_best_hit(monkeypatch: pytest.Monk
         hits = search_plain("docs", "keel lagoon", 10, mode=mode).hits
         assert [hit.score for hit in hits] == [hit.score for hit in exact[mode]], mode
     # A single common word, more than the rarest lexemes reach to: still as many as asked for.
-    monkeypatch.setattr("retrieval.search.ranking.REACH", 5)
     assert len(search_plain("docs", "anchor buoy", 50, mode="lexical").hits) == 50
     with connection.cursor() as cursor:
         cursor.execute("RESET enable_seqscan")
 
 
-def test_two_common_words_come_before_the_rarest_one(plain_index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_common_words_come_before_the_rarest_one(plain_index: Index, settings: Any) -> None:
     """Chunks are chosen by the idf of all that they match, though more have the rarest word than are looked at."""
     counts = (("anchor", 30), ("buoy", 40), ("cargo", 50))
     corpus = {f"{word}-{n}": f"{word} rope{n}" for word, count in counts for n in range(count)}
     index_document("docs", "both", "buoy cargo", title="buoy")
     fill(corpus)
-    monkeypatch.setattr("retrieval.search.selectivity.EXACT_SCAN_FACTOR", 0)
-    cache.clear()
+    settings.FABRA_EXACT_SCAN_FACTOR = 0
     Generation.objects.update(has_hnsw=True)
     # Of independent words 18 chunks would have a pair with "anchor", 12 "buoy cargo" and 30 "anchor" alone.
-    monkeypatch.setattr("retrieval.search.ranking.REACH", 0.25)
+    settings.FABRA_LEXICAL_REACH = 0.25
     with CaptureQueriesContext(connection) as queries:
         hits = search_plain("docs", "anchor buoy cargo", 1, mode="lexical").hits
     assert [hit.document_id for hit in hits] == ["both"]
@@ -193,11 +174,10 @@ def test_two_common_words_come_before_the_rarest_one(plain_index: Index, monkeyp
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_search_sets_how_far_it_walks_for_itself_alone(plain_index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_search_sets_how_far_it_walks_for_itself_alone(plain_index: Index, settings: Any) -> None:
     fill({"a": "anchor", "b": "buoy"})
     Generation.objects.update(has_hnsw=True)
-    monkeypatch.setattr("retrieval.search.selectivity.EXACT_SCAN_FACTOR", 0)
-    cache.clear()
+    settings.FABRA_EXACT_SCAN_FACTOR = 0
     with CaptureQueriesContext(connection) as queries:
         search_plain("docs", "anchor", 1)
     assert any("set_config('hnsw.ef_search', '128', true)" in each["sql"] for each in queries)
@@ -276,7 +256,7 @@ def test_words_beside_typographic_signs_are_found(put: Any, query: str) -> None:
 
 
 @pytest.mark.django_db
-def test_an_empty_leg_falls_back_to_the_other_and_says_so(put: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_leg_falls_back_to_the_other_and_says_so(put: Any, embedder: Any) -> None:
     for number in range(5):
         put(f"doc-{number}", f"# Passwords\n\nChapter {number} of resetting a password.")
     for mode in ("hybrid", "lexical"):
@@ -284,10 +264,7 @@ def test_an_empty_leg_falls_back_to_the_other_and_says_so(put: Any, monkeypatch:
         assert len(record.hits) == 5
         assert record.flags == ("lexical_empty",)
 
-    def fail(text: str) -> Any:
-        raise EmbedderUnavailable
-
-    monkeypatch.setattr(get_embedder(), "embed_query", fail)
+    embedder.failure = EmbedderUnavailable
     for mode in ("hybrid", "semantic"):
         record = search_plain("docs", "password", mode=mode)
         assert len(record.hits) == 5

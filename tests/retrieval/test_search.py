@@ -6,7 +6,6 @@ import pytest
 from django.db import connection
 
 from common.errors import InvalidInput
-from retrieval.embedders import get_embedder
 from retrieval.errors import EmbedderUnavailable, IndexNotFound
 from retrieval.models import Index
 from retrieval.search.execute import search_plain
@@ -67,11 +66,9 @@ def test_bad_questions_are_refused() -> None:
         search_plain("nothing", "a")
 
 
-def test_with_the_embedder_down_words_decide_and_it_says_so(monkeypatch: Any) -> None:
-    def fail(text: str) -> Any:
-        raise EmbedderUnavailable
-
-    monkeypatch.setattr(get_embedder(), "embed_query", fail)
+def test_with_the_embedder_down_words_decide_and_it_says_so(embedder: Any) -> None:
+    embedder.take_over()
+    embedder.failure = EmbedderUnavailable
     record = search_plain("docs", "project archived")
     assert [hit.document_id for hit in record.hits] == ["errors"]
     assert record.flags == ("semantic_unavailable", "short")

@@ -9,7 +9,6 @@ from django.contrib.messages import get_messages
 from django.test import Client
 from django.urls import reverse
 
-from retrieval.embedders import get_embedder
 from retrieval.errors import EmbedderUnavailable
 from retrieval.models import GoldenQuestion, Index
 from retrieval.search.execute import search_plain
@@ -119,11 +118,9 @@ def test_filters_and_what_is_wrong_with_them(admin_client: Client) -> None:
         assert list(response.context["form"].errors) == [field], options
 
 
-def test_without_an_embedder_words_answer_and_it_says_so(admin_client: Client, monkeypatch: Any) -> None:
-    def fail(text: str) -> Any:
-        raise EmbedderUnavailable
-
-    monkeypatch.setattr(get_embedder(), "embed_query", fail)
+def test_without_an_embedder_words_answer_and_it_says_so(admin_client: Client, embedder: Any) -> None:
+    embedder.take_over()
+    embedder.failure = EmbedderUnavailable
     response = ask(admin_client, "E-4021")
     assert "The embedder is down" in response.content.decode()
 

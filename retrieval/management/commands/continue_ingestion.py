@@ -2,7 +2,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from common.termination import stopped_as_by_ctrl_c
+from common.termination import stop_when_asked
 from retrieval.ingestion.work import execute_run
 from retrieval.models import IngestionRun
 
@@ -16,8 +16,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, run: int, **options: Any) -> None:
         if not IngestionRun.objects.filter(pk=run).exists():
             raise CommandError(f"There is no run {run}.")
-        try:
-            with stopped_as_by_ctrl_c():
-                execute_run(run)
-        except KeyboardInterrupt:
-            raise CommandError("Interrupted.", returncode=130) from None
+        with stop_when_asked() as stop:
+            is_finished = execute_run(run, until=lambda: stop.is_asked)
+        if stop.is_asked and not is_finished:
+            raise CommandError("Interrupted.", returncode=130)

@@ -7,7 +7,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from tqdm import tqdm
 
 from common.errors import FabraError
-from common.termination import stopped_as_by_ctrl_c
+from common.termination import Stop, stop_when_asked
 from retrieval.dispatch import start_ingestion
 from retrieval.errors import EmbedderUnavailable
 from retrieval.ingestion import dry_run, runs
@@ -63,38 +63,47 @@ class Command(BaseCommand):
 
     def _execute(self, run: IngestionRun, path: str, workers: int, is_celery: bool) -> None:
         started = time.monotonic()
-        helpers = [
-            subprocess.Popen([sys.executable, sys.argv[0], "continue_ingestion", str(run.pk)])
-            for _ in range(0 if is_celery else workers - 1)
-        ]
-        try:
-            with stopped_as_by_ctrl_c():
-                self._watch(run) if is_celery else self._work(run)
-        except EmbedderUnavailable as error:
-            raise CommandError(f"{error} {_so_far(run)}; run it again.") from error
-        except KeyboardInterrupt:
+        helpers: list[subprocess.Popen[bytes]] = []
+
+        def stop_helpers() -> None:
             for helper in helpers:
                 helper.terminate()
+
+        with stop_when_asked(stop_helpers) as stop:
+            try:
+                while not is_celery and len(helpers) < workers - 1:
+                    helpers.append(_start_helper(run))
+                is_finished = self._watch(run, stop) if is_celery else self._work(run, stop)
+            except EmbedderUnavailable as error:
+                raise CommandError(f"{error} {_so_far(run)}; run it again.") from error
+            finally:
+                if stop.is_asked:
+                    stop_helpers()  # also the one that was being started
+                for helper in helpers:
+                    helper.wait()
+        if not is_finished:
             others = "the Celery workers go on" if is_celery else "run it again to go on"
-            raise CommandError(f"Interrupted. {_so_far(run)}; {others}.", returncode=130) from None
-        finally:
-            for helper in helpers:
-                helper.wait()
+            raise CommandError(f"Interrupted. {_so_far(run)}; {others}.", returncode=130)
         run.refresh_from_db()
         self._report(run, path, time.monotonic() - started)
 
-    def _work(self, run: IngestionRun) -> None:
+    def _work(self, run: IngestionRun, stop: Stop) -> bool:
+        """Return whether the run was finished, and not stopped."""
         bar = _Bar(self, run)
-        while not execute_run(run.pk, on_file=lambda _: bar.update()):
+        while not (is_finished := execute_run(run.pk, on_file=lambda _: bar.update(), until=lambda: stop.is_asked)):
             bar.update()
+            if stop.is_asked:
+                break
             time.sleep(_POLL_S)  # other workers still have files
         bar.close()
+        return is_finished
 
-    def _watch(self, run: IngestionRun) -> None:
+    def _watch(self, run: IngestionRun, stop: Stop) -> bool:
+        """Return whether the run was finished, and not stopped."""
         start_ingestion(run)
         bar = _Bar(self, run)
         started, is_reported = time.monotonic(), False
-        while not run.is_finished:
+        while not run.is_finished and not stop.is_asked:
             time.sleep(_POLL_S)
             run.refresh_from_db()
             bar.update()
@@ -102,6 +111,7 @@ class Command(BaseCommand):
                 self.stderr.write("No worker has taken it yet: is a Celery worker there that reads the queue ingest?")
                 is_reported = True
         bar.close()
+        return run.is_finished
 
     def _report(self, run: IngestionRun, path: str, seconds: float) -> None:
         for file in run.files.filter(state=IngestionFile.State.FAILED).iterator():
@@ -116,6 +126,11 @@ class Command(BaseCommand):
         )
         if run.error:
             raise CommandError(run.error)
+
+
+def _start_helper(run: IngestionRun) -> "subprocess.Popen[bytes]":
+    """Start a worker that a terminal's Ctrl-C does not reach: the command stops it."""
+    return subprocess.Popen([sys.executable, sys.argv[0], "continue_ingestion", str(run.pk)], process_group=0)
 
 
 def _so_far(run: IngestionRun) -> str:

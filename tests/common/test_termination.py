@@ -1,0 +1,52 @@
+"""What a signal does to a command: it asks, it does not interrupt."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from common.termination import stop_when_asked, stopped_as_by_ctrl_c
+from tests.processes import PROJECT
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_asks_the_work_to_stop_and_interrupts_nothing(number: signal.Signals) -> None:
+    before = signal.getsignal(number)
+    told: list[str] = []
+    with stop_when_asked(lambda: told.append("a helper")) as stop:
+        assert not stop.is_asked
+        os.kill(os.getpid(), number)
+        assert stop.is_asked and told == ["a helper"]
+    assert signal.getsignal(number) == before
+
+
+def test_a_second_signal_ends_the_process_at_once() -> None:
+    code = (
+        "import os, signal\n"
+        "from common.termination import stop_when_asked\n"
+        "with stop_when_asked():\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    print('still here')\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (-signal.SIGTERM, b"", b"")
+
+
+def test_what_the_process_ignores_stays_ignored_as_nohup_has_it() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with stop_when_asked() as stop, stopped_as_by_ctrl_c():
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert not stop.is_asked
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_sigterm_leaves_a_block_as_ctrl_c_does() -> None:
+    with pytest.raises(KeyboardInterrupt), stopped_as_by_ctrl_c():
+        os.kill(os.getpid(), signal.SIGTERM)
