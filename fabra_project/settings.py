@@ -188,7 +188,7 @@ SPECTACULAR_SETTINGS = {
     "SERVE_INCLUDE_SCHEMA": False,
     "COMPONENT_SPLIT_REQUEST": True,
     "ENUM_NAME_OVERRIDES": {
-        "EventState": "features.models.Event.State",
+        "EventState": "events.models.Event.State",
         "DocumentState": "retrieval.models.Document.State",
     },
 }
