@@ -24,7 +24,7 @@ def shared_data() -> Any:
     def path_of(name: str) -> Path:
         path = DATA / name
         if not path.exists():
-            pytest.skip(f"the data {name} is not here (FABRA_TEST_DATA names its folder)")
+            pytest.skip(f"the data {name} is not here: set FABRA_TEST_DATA to the folder that has it")
         return path
 
     return path_of

@@ -6,33 +6,35 @@ from typing import Any
 
 from django.contrib.postgres.search import SearchVector
 from django.db.models import Value
-from django.utils import timezone
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
 
-from chat.models import ApiKey, Conversation, Customer, Message, Ticket
+from chat.models import ApiKey, Conversation, Message
 from contexts.models import ContextDefinition, Trace, TraceBody
 from contexts.traces import digest_of
-from events.models import Event, HandlerOutcome
+from events.models import HandlerOutcome
 from features.models import (
     EntityDefinition,
     FeatureDefinition,
-    FeatureValue,
-    KnownEntity,
-    MaterializationRun,
 )
 from retrieval.models import (
     Chunk,
-    Document,
-    DocumentVersion,
-    EvaluationOutcome,
-    EvaluationRun,
-    Generation,
-    GoldenQuestion,
-    Index,
     IngestionFile,
-    IngestionRun,
     RetrieverDefinition,
 )
+from tests.factories import (
+    ChunkFactory,
+    CustomerFactory,
+    DocumentFactory,
+    EvaluationOutcomeFactory,
+    EvaluationRunFactory,
+    EventFactory,
+    FeatureValueFactory,
+    GoldenQuestionFactory,
+    IngestionRunFactory,
+    KnownEntityFactory,
+    MaterializationRunFactory,
+    TicketFactory,
+)  # fmt: skip
 
 VECTOR = [0.123456, 0.654321, 0.5]
 
@@ -63,46 +65,35 @@ def _definitions(number: int) -> None:
 
 
 def _features(number: int) -> None:
-    run = MaterializationRun.objects.create(
+    run = MaterializationRunFactory.create(
         feature="name_0", state="done", total=3, done=2, failed=1, errors=[{"entity_key": "u", "error": "<b>no</b>"}]
     )
-    FeatureValue.objects.create(
-        entity="User", entity_key=f"user_{number}", feature="name_0", value={"n": number}, source="set",
-        event_timestamp=timezone.now(), run=run,
-    )  # fmt: skip
-    KnownEntity.objects.create(entity="User", entity_key=f"user_{number}")
+    FeatureValueFactory.create(
+        entity="User", entity_key=f"user_{number}", feature="name_0", value={"n": number}, run=run
+    )
+    KnownEntityFactory.create(entity="User", entity_key=f"user_{number}")
 
 
 def _event(number: int) -> None:
-    event = Event.objects.create(
-        event_id=f"event-{number}", event_type="message_sent", entity_id=f"user_{number}", payload={"text": "<b>"},
-        digest="0" * 64, source="api", occurred_at=timezone.now(), state="dead" if number % 2 else "done",
-        error="Traceback\nValueError: <script>no</script>",
+    event = EventFactory.create(
+        event_type="message_sent", entity_id=f"user_{number}", payload={"text": "<b>"},
+        state="dead" if number % 2 else "done", error="Traceback\nValueError: <script>no</script>",
     )  # fmt: skip
     HandlerOutcome.objects.create(event=event, handler="feature:name_0", error="Traceback\nValueError: no", attempts=1)
 
 
 def _document(number: int) -> Chunk:
-    index, _ = Index.objects.get_or_create(name=f"index_{number}")
-    generation = Generation.objects.create(index=index, embedding_model="model", dimension=3)
-    Index.objects.filter(pk=index.pk).update(generation=generation)
     text = f"# Title {number}\n\nSome <b>text</b>."
-    # bulk_create, as the engine does: no signal, so no event.
-    document = Document.objects.bulk_create(
-        [Document(index=index, entity_id=f"document-{number}", title=f"Title {number}", text=text, state="indexed")]
-    )[0]
-    version = DocumentVersion.objects.create(document=document, number=1, title="T", text=text, source="code")
-    Document.objects.filter(pk=document.pk).update(version=version)
-    return Chunk.objects.create(
-        generation=generation, document=document, version=version, position=0, text=text, token_count=7,
-        heading_path="Title", content_hash="0" * 64, embedding=VECTOR,
-        lexemes=SearchVector(Value(text), config="english"),
-    )  # fmt: skip
+    document = DocumentFactory.create(
+        index__name=f"index_{number}", entity_id=f"document-{number}", title=f"Title {number}", text=text
+    )
+    chunk: Chunk = ChunkFactory.create(document=document, lexemes=SearchVector(Value(text), config="english"))
+    return chunk
 
 
 def _evaluation(number: int, chunk: Chunk) -> None:
     index = chunk.document.index
-    golden = GoldenQuestion.objects.create(
+    golden = GoldenQuestionFactory.create(
         index=index, question="How <script>alert(1)</script>?", expected_text="<b>text</b>", tags=["<i>"]
     )
     hit = {
@@ -110,18 +101,18 @@ def _evaluation(number: int, chunk: Chunk) -> None:
         "is_right": number % 2 == 0, "is_expected_document": True,
     }  # fmt: skip
     figures = {"hit_rate@5": 0.75, "mrr@10": 0.5, "ndcg@10": 0.25}
-    run = EvaluationRun.objects.create(
-        index=index, mode="hybrid", started_by="<b>text</b>", state="done", total=1, done=1, metrics=figures
+    run = EvaluationRunFactory.create(
+        index=index, started_by="<b>text</b>", state="done", total=1, done=1, metrics=figures
     )
-    EvaluationOutcome.objects.create(
-        run=run, golden_question=golden, digest=golden.digest, question=golden.question, expected="<b>text</b>",
+    EvaluationOutcomeFactory.create(
+        run=run, golden_question=golden, expected="<b>text</b>",
         rank=None if number % 2 else 1, metrics=figures, found=[hit],
     )  # fmt: skip
 
 
 def _chat(number: int, chunk: Chunk) -> None:
-    customer = Customer.objects.create(user_id=f"user_{number}", name="Ana", tier="premium")
-    Ticket.objects.create(customer=customer, number=number, subject="It <b>broke</b>")
+    customer = CustomerFactory.create(user_id=f"user_{number}")
+    TicketFactory.create(customer=customer, number=number, subject="It <b>broke</b>")
     ApiKey.make(f"key {number}", ["chat"])
     trace = make_trace(chunk, f"user_{number}")
     conversation = Conversation.objects.create(user_id=f"user_{number}")
@@ -174,7 +165,7 @@ def make_trace(chunk: Chunk, user_id: str, question: str = "How <script>alert(1)
 
 
 def _ingestion(chunk: Chunk) -> None:
-    run = IngestionRun.objects.create(
+    run = IngestionRunFactory.create(
         index=chunk.document.index, source="<b>text</b>", location="<script>alert(1)</script>", state="done", total=2
     )
     IngestionFile.objects.create(run=run, path="<b>text</b>", state="indexed", documents=1, chunks=1)

@@ -4,10 +4,10 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from chat.models import Customer, Ticket
 from chat.resolve_context import chat_context
 from retrieval.indexing.documents import index_document
 from tests.chat import chosen_context
+from tests.factories import CustomerFactory, TicketFactory
 from tests.model_server import ModelServer
 
 PASSWORD = "# Reset your password\n\nClick **Forgot password?** on the sign-in page. The link is valid for an hour."
@@ -24,10 +24,10 @@ def bot(db: Any, settings: Any) -> None:
 def fill() -> None:
     index_document("knowledge_base", "reset-your-password", PASSWORD)
     index_document("knowledge_base", "billing", BILLING)
-    ana = Customer.objects.create(user_id="user_123", name="Ana", tier="premium")
-    Customer.objects.create(user_id="user_456", name="Ben", tier="free")
+    ana = CustomerFactory.create(user_id="user_123")
+    CustomerFactory.create(user_id="user_456", name="Ben", tier="free")
     for number in (101, 102):
-        Ticket.objects.create(customer=ana, number=number, subject=f"Subject {number}")
+        TicketFactory.create(customer=ana, number=number)
 
 
 @pytest.fixture

@@ -24,9 +24,9 @@ MODEL_ANSWER = [
 ]
 REFUNDS = "# Refunds\n\nRefunds reach your card after 5 to 10 business days."
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is missing: run `make test`")
 expect = playwright.expect
-pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason=f"{CHROMIUM} is not installed")
+pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason=f"{CHROMIUM} is missing: apt-get install chromium")
 
 
 class StubModel(BaseHTTPRequestHandler):

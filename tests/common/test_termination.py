@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import pytest
 
@@ -11,6 +12,15 @@ from common.termination import stop_when_asked, stopped_as_by_ctrl_c
 from tests.processes import PROJECT
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@pytest.fixture(autouse=True)
+def handled_as_in_a_terminal() -> Iterator[None]:
+    """The tests themselves may run where some signals are ignored."""
+    before = {number: signal.signal(number, signal.default_int_handler) for number in SIGNALS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.mark.parametrize("number", SIGNALS)
@@ -27,6 +37,7 @@ def test_a_signal_asks_the_work_to_stop_and_interrupts_nothing(number: signal.Si
 def test_a_second_signal_ends_the_process_at_once() -> None:
     code = (
         "import os, signal\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from common.termination import stop_when_asked\n"
         "with stop_when_asked():\n"
         "    os.kill(os.getpid(), signal.SIGINT)\n"

@@ -16,6 +16,7 @@ from events.models import Event, EventEdit
 from events.outbox import record_event, record_events
 from events.processing import process
 from events.statistics import RANGES, flow_of
+from tests.factories import EventFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -117,10 +118,7 @@ def test_a_stream_entry_that_was_no_event_becomes_one_when_it_is_put_right() -> 
 def fill(count: int, *, at: datetime, lag_ms: int | None = None, **fields: Any) -> None:
     applied_at = at + timedelta(milliseconds=lag_ms) if lag_ms is not None else None
     Event.objects.bulk_create(
-        Event(
-            event_id=f"{at}-{lag_ms}-{fields}-{number}", event_type="x", entity_id="y", digest="d", source="api",
-            occurred_at=at, received_at=at, applied_at=applied_at, **fields,
-        )
+        EventFactory.build(occurred_at=at, received_at=at, applied_at=applied_at, **fields)
         for number in range(count)
     )  # fmt: skip
 

@@ -18,8 +18,8 @@ from events.event import AxiomEvent
 from events.models import Event, HandlerOutcome
 from events.outbox import record_event
 from events.tasks import prune_events, sweep
-from features.models import FeatureValue
 from tests.broker import messages
+from tests.factories import FeatureValueFactory
 from tests.processes import PROJECT, test_environment
 
 pytestmark = pytest.mark.django_db
@@ -83,10 +83,7 @@ def test_processed_events_are_pruned_and_what_they_made_stays(settings: Any) -> 
     Event.objects.filter(pk=young.pk).update(state="done")
     done = Event.objects.get(event_id="done-0")
     HandlerOutcome.objects.create(event=done, handler="x", is_done=True)
-    value = FeatureValue.objects.create(
-        entity="Bear", entity_key="b1", feature="mood", value=1, event_timestamp=datetime.now(UTC), event=done,
-        source="event",
-    )  # fmt: skip
+    value = FeatureValueFactory.create(event=done, source="event")
     prune_events()
     left = set(Event.objects.exclude(pk=young.pk).values_list("state", flat=True))
     assert left == {"received", "running", "retrying", "dead"}

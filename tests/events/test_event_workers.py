@@ -59,5 +59,6 @@ def test_a_worker_for_documents_loads_the_model_as_it_starts(
     monkeypatch.setattr(app.amqp.queues, "_consume_from", None)
     if queues:
         app.amqp.queues.select(queues.split(","))
+    app.loader.import_default_modules()  # as a worker does
     worker_process_init.send(None)
     assert (settings.FABRA_EMBEDDING_MODEL in embedder.loaded) is is_loaded

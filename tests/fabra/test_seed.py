@@ -17,7 +17,7 @@ from tests.processes import Processes, test_environment, wait_until
 SEED = Path(__file__).resolve().parents[3] / "shared" / "seed" / "rag-chatbot.md"
 
 pytestmark = [
-    pytest.mark.skipif(not SEED.exists(), reason=f"the seed document is not at {SEED}"),
+    pytest.mark.skipif(not SEED.exists(), reason=f"the seed document is not here: put it at {SEED}"),
     pytest.mark.django_db(transaction=True),
 ]
 

@@ -49,7 +49,7 @@ def test_a_data_folder_that_cannot_be(tmp_path: Path) -> None:
     assert refused(file / "data") == f"The data folder {file / 'data'} cannot be made: Not a directory."
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root needs another identity for PostgreSQL")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root needs another identity for PostgreSQL: run as root")
 def test_root_without_user_namespaces_in_a_private_folder(tmp_path: Path) -> None:
     tmp_path.chmod(0o700)
     forbidden = tmp_path / "bin" / "unshare"

@@ -18,6 +18,7 @@ from features.materialization.schedule import MATERIALIZE_TASK
 from features.models import FeatureDefinition, FeatureValue, MaterializationRun
 from features.registry import entity
 from features.registry import feature as declare
+from tests.factories import EventFactory, FeatureValueFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -41,10 +42,11 @@ def feature() -> FeatureDefinition:
 
 @pytest.fixture
 def dead() -> Event:
-    return Event.objects.create(
-        event_id="one", event_type="robot_moved", entity_id="r1", payload={"x": 1}, digest="d" * 64, source="api",
-        occurred_at=timezone.now(), state="dead", attempts=6, error="Traceback\nValueError: <b>no</b>",
+    event: Event = EventFactory.create(
+        event_type="robot_moved", entity_id="r1", payload={"x": 1}, state="dead", attempts=6,
+        error="Traceback\nValueError: <b>no</b>",
     )  # fmt: skip
+    return event
 
 
 def said(response: Any) -> str:
@@ -147,7 +149,7 @@ def test_a_dead_events_payload_can_be_put_right(dead: Event, admin_client: Clien
     assert "ValueError: &lt;b&gt;no&lt;/b&gt;" in page
     assert admin_client.post(url, {"payload": '{"x": 2}', **_inline()}).status_code == 302
     dead.refresh_from_db()
-    assert (dead.payload, dead.state, dead.digest) == ({"x": 2}, "dead", "d" * 64)
+    assert (dead.payload, dead.state, dead.digest) == ({"x": 2}, "dead", "0" * 64)
     admin_client.post(url, {"payload": '{"x": 3}', "_requeue": "1", **_inline()})
     dead.refresh_from_db()
     assert (dead.payload, dead.state) == ({"x": 3}, "received")
@@ -178,10 +180,7 @@ def _inline() -> dict[str, str]:
 def test_a_value_shows_its_history(admin_client: Client) -> None:
     now = timezone.now()
     rows = [
-        FeatureValue.objects.create(
-            entity="Robot", entity_key="r1", feature="speed", value=f"value {age}", source="set",
-            event_timestamp=now - timedelta(hours=age),
-        )
+        FeatureValueFactory.create(entity_key="r1", value=f"value {age}", event_timestamp=now - timedelta(hours=age))
         for age in range(3)
     ]  # fmt: skip
     page = admin_client.get(reverse("admin:features_featurevalue_change", args=[rows[1].pk])).content.decode()
@@ -189,10 +188,7 @@ def test_a_value_shows_its_history(admin_client: Client) -> None:
 
 
 def test_long_lists_are_estimated_and_short_ones_counted() -> None:
-    FeatureValue.objects.bulk_create(
-        FeatureValue(entity="Robot", entity_key=f"r{n}", feature="speed", source="set", event_timestamp=timezone.now())
-        for n in range(300)
-    )
+    FeatureValue.objects.bulk_create(FeatureValueFactory.build_batch(300))
     assert EstimatedPaginator(FeatureValue.objects.order_by("pk"), 50).count == 300
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE features_featurevalue")
@@ -204,8 +200,5 @@ def test_long_lists_are_estimated_and_short_ones_counted() -> None:
 
 
 def test_distinct_values_are_each_found_once() -> None:
-    FeatureValue.objects.bulk_create(
-        FeatureValue(entity="Robot", entity_key="r", feature=f"f{n % 3}", source="set", event_timestamp=timezone.now())
-        for n in range(30)
-    )
+    FeatureValue.objects.bulk_create(FeatureValueFactory.build(entity_key="r", feature=f"f{n % 3}") for n in range(30))
     assert distinct_values(FeatureValue, "feature") == ["f0", "f1", "f2"]

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from features.coverage import coverages
 from features.freshness import Freshness, Limits, freshness
 from features.models import FeatureDefinition, FeatureValue, KnownEntity
+from tests.factories import FeatureValueFactory
 
 pytestmark = pytest.mark.django_db
 NOW = timezone.now()
@@ -25,10 +26,7 @@ def fill(ages: dict[str, list[float]], feature: str = "speed") -> None:
         [KnownEntity(entity="Robot", entity_key=key, last_seen_at=NOW) for key in ages], ignore_conflicts=True
     )
     FeatureValue.objects.bulk_create(
-        FeatureValue(
-            entity="Robot", entity_key=key, feature=feature, value=1, source="set",
-            event_timestamp=NOW - timedelta(minutes=age),
-        )
+        FeatureValueFactory.build(entity_key=key, feature=feature, event_timestamp=NOW - timedelta(minutes=age))
         for key, all_ages in ages.items()
         for age in all_ages
     )  # fmt: skip

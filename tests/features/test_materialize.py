@@ -22,6 +22,7 @@ from features.sync_definitions import sync_features
 from features.tasks import materialize_run, materialize_slot, upkeep
 from tests.broker import messages
 from tests.embedders import WorkerDied
+from tests.factories import FeatureValueFactory
 from tests.processes import wait_until
 
 pytestmark = pytest.mark.django_db
@@ -82,10 +83,8 @@ def test_given_entities_only(size: list[str]) -> None:
 def test_a_range_loads_offline_values_online(size: list[str]) -> None:
     now = datetime.now(UTC)
     for minutes, value in ((9, "old"), (5, "then"), (1, "later")):
-        FeatureValue.objects.create(
-            entity="Egg", entity_key="e01", feature="size", value=value, source="set",
-            event_timestamp=now - timedelta(minutes=minutes),
-        )  # fmt: skip
+        moment = now - timedelta(minutes=minutes)
+        FeatureValueFactory.create(entity="Egg", entity_key="e01", feature="size", value=value, event_timestamp=moment)
     run = async_to_sync(store.materialize)("size", start=now - timedelta(minutes=8), end=now - timedelta(minutes=2))
     assert (run.state, run.done) == ("done", 1)
     assert async_to_sync(store.get_feature)("size", "e01") == "then"

@@ -14,7 +14,7 @@ from features.models import MaterializationRun
 from tests.processes import Processes
 
 CHROMIUM = Path("/usr/bin/chromium")
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is missing: run `make test`")
 
 
 def update(**changes: Any) -> None:
@@ -28,7 +28,7 @@ def update(**changes: Any) -> None:
         thread.submit(write).result()
 
 
-@pytest.mark.skipif(not CHROMIUM.exists(), reason=f"{CHROMIUM} is not installed")
+@pytest.mark.skipif(not CHROMIUM.exists(), reason=f"{CHROMIUM} is missing: apt-get install chromium")
 def test_the_bar_moves_until_the_run_is_done(transactional_db: None, admin_client: Client, tmp_path: Path) -> None:
     run = MaterializationRun.objects.create(
         feature="speed", state="running", total=10_000, done=1_000, started_at=timezone.now()
