@@ -108,7 +108,7 @@ class DocumentFactory(DjangoModelFactory[Document]):
 
     @classmethod
     def _create(cls, model_class: type[Document], *args: Any, **columns: Any) -> Document:
-        (document,) = model_class.objects.bulk_create([model_class(*args, **columns)])
+        (document,) = model_class.objects.bulk_create([model_class(**columns)])
         document.version = DocumentVersion.objects.create(
             document=document, number=1, title=document.title, text=document.text, source="code"
         )

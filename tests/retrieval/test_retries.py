@@ -280,7 +280,7 @@ class Story:
 
 
 # Each example has a document of its own, and says itself whether the embedder is there.
-@hypothesis.settings(max_examples=60, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture])
+@hypothesis.settings(max_examples=30, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture])
 @hypothesis.given(steps=STEPS)
 def test_any_interleaving_ends_in_the_newest_state_with_its_own_audience(steps: list[Any], embedder: Any) -> None:
     story = Story(embedder)
