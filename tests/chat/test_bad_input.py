@@ -81,6 +81,7 @@ def no_limit(settings: Any) -> None:
     settings.FABRA_RATE_LIMIT_DEFAULT = 100_000
 
 
+@pytest.mark.usefixtures("embedder")
 def test_naughty_strings_as_message_and_user(bot: None, ask: Any, shared_data: Any, no_limit: None) -> None:
     for text in naughty(shared_data):
         for fields in ({"message": text}, {"user_id": text}):
@@ -90,6 +91,7 @@ def test_naughty_strings_as_message_and_user(bot: None, ask: Any, shared_data: A
                 assert Message.objects.filter(role="user").latest("id").text == text
 
 
+@pytest.mark.usefixtures("embedder")
 def test_naughty_strings_as_documents_events_and_queries(bot: None, client: Client, shared_data: Any) -> None:
     for text in naughty(shared_data):
         for fields in ({"text": text, "title": text, "metadata": {"k": text, text: "v"}}, {"entity_id": text}):
@@ -104,6 +106,7 @@ def test_naughty_strings_as_documents_events_and_queries(bot: None, client: Clie
     assert Document.objects.filter(index__name="docs").exists()
 
 
+@pytest.mark.usefixtures("embedder")
 def test_every_json_file_gets_a_2xx_or_a_4xx(bot: None, client: Client, shared_data: Any, no_limit: None) -> None:
     files = sorted(shared_data("json_test_suite").rglob("*.json"))
     assert len(files) > 300

@@ -181,6 +181,7 @@ def naughty(path: Any) -> Iterator[str]:
     yield from json.loads(path.read_text(encoding="utf-8"))
 
 
+@pytest.mark.usefixtures("embedder")
 def test_naughty_strings_are_stored_or_refused(index: Index, admin_client: Client, shared_data: Any) -> None:
     strings = list(naughty(shared_data("naughty_strings") / "blns.json"))
     assert len(strings) > 400

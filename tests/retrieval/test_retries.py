@@ -280,7 +280,7 @@ class Story:
 
 
 # Each example has a document of its own, and says itself whether the embedder is there.
-@hypothesis.settings(max_examples=60, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture])
+@hypothesis.settings(max_examples=30, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture])
 @hypothesis.given(steps=STEPS)
 # What a deletion has overwritten says nothing of the audience, though its worker died before it could be applied.
 @hypothesis.example(
