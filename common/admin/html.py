@@ -52,6 +52,11 @@ def text_block(text: str) -> SafeString | str:
     return format_html('<pre class="fb-pre">{}</pre>', text) if text else "–"
 
 
+def code(text: object) -> SafeString:
+    """Set a short value apart from the text around it."""
+    return format_html('<code class="fb-code">{}</code>', text)
+
+
 def one_line(text: str) -> SafeString:
     return format_html('<span class="fb-one-line">{}</span>', text)
 

@@ -12,7 +12,7 @@ from django.utils.html import format_html
 from unfold.decorators import action, display
 
 from common.admin.base import JsonTextField, ListAdmin, moment
-from common.admin.html import badge, list_link, one_line
+from common.admin.html import badge, code, list_link, one_line
 from events.models import Event, WebhookSource
 from events.webhooks import problems_of
 
@@ -103,7 +103,7 @@ class WebhookSourceAdmin(ListAdmin):
             path = reverse("webhook", args=[source.name])
         except NoReverseMatch:  # the feature store runs without the chat's API
             return "–"
-        return format_html('<code class="fb-code">{}</code>', path)
+        return code(path)
 
     @display(description="state")
     def shown_state(self, source: WebhookSource) -> str:

@@ -9,7 +9,7 @@ from django.utils.html import format_html
 from unfold.decorators import action, display
 
 from common.admin.base import DefinitionAdmin, state_of
-from common.admin.html import badge, duration, json_block, link, list_link, short, table
+from common.admin.html import badge, code, duration, json_block, link, list_link, short, table
 from common.errors import FabraError
 from features.admin.charts import coverage_bar, history_drawing
 from features.admin.feature_pages import FeaturePages
@@ -90,7 +90,7 @@ class FeatureDefinitionAdmin(FeaturePages, DefinitionAdmin):
         histories = FeatureValue.objects.all().histories(row.entity, [value.entity_key for value in newest], row.name)
         rows = [
             (link(FeatureValue, value.pk, value.entity_key),
-             format_html('<code class="fb-code">{}</code>', short(value.value)),
+             code(short(value.value)),
              f"{value.event_timestamp:%Y-%m-%d %H:%M:%S}", value.get_source_display(),
              history_drawing(histories[value.entity_key]))
             for value in newest

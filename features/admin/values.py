@@ -7,7 +7,7 @@ from django.utils.html import format_html
 from unfold.decorators import display
 
 from common.admin.base import NamesFilter, ReadOnlyAdmin, moment
-from common.admin.html import duration, json_block, link, list_link, short, table
+from common.admin.html import code, duration, json_block, link, list_link, short, table
 from events.models import Event
 from features.admin.charts import history_drawing, sparkline
 from features.models import FeatureDefinition, FeatureValue, KnownEntity, MaterializationRun
@@ -48,7 +48,7 @@ class FeatureValueAdmin(ReadOnlyAdmin):
 
     @display(description="value")
     def shown_value(self, row: FeatureValue) -> str:
-        return format_html('<code class="fb-code">{}</code>', short(row.value))
+        return code(short(row.value))
 
     @display(description="value")
     def whole_value(self, row: FeatureValue) -> str:
@@ -77,7 +77,7 @@ _HEADINGS = ("Value", "True at (UTC)", "Learned after", "Source", "")
 
 def _line(row: FeatureValue, is_this: bool = False) -> tuple[Any, ...]:
     return (
-        format_html('<code class="fb-code">{}</code>', short(row.value, 120)),
+        code(short(row.value, 120)),
         link(FeatureValue, row.pk, f"{row.event_timestamp:%Y-%m-%d %H:%M:%S.%f}"[:-3]),
         duration(row.created_at - row.event_timestamp),
         row.get_source_display(),
