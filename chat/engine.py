@@ -47,7 +47,11 @@ async def begin(question: Question) -> Turn:
         try:
             # 2. Assemble the context; step 3 writes its trace.
             with recording() as recorder:
-                context = await assemble(question, deadline)
+                try:
+                    context = await assemble(question, deadline)
+                except Exception:
+                    await traces.write(recorder.pending)  # of contexts that were assembled before the failure
+                    raise
             # 3. Commit the evidence, the message and its event.
             context.evidence["messages"] = [
                 {"role": "system", "content": context.content},

@@ -142,7 +142,8 @@ def mark_failed(index_name: str, event: Event, reason: str, *, content: Document
         wait = min(_RETRY_MAX, _RETRY * 2 ** min(document.failures, 10))
         was_never_indexed = document.version_id is None and document.state == Document.State.FAILED
         document.state, document.error, document.failures = Document.State.FAILED, reason, document.failures + 1
-        document.failed_event, document.retry_at = event, timezone.now() + wait if content is not None else None
+        if content is not None:  # a change that is wrong in itself is not replayed; an earlier one still is
+            document.failed_event, document.retry_at = event, timezone.now() + wait
         fields = ["state", "error", "failures", "failed_event", "retry_at"]
         if content is not None and was_never_indexed:  # the row shows the newest content that was not indexed
             document.title, document.text = content.title, content.text

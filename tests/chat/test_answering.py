@@ -117,6 +117,24 @@ def test_a_context_around_another_stores_the_message_once(bot: None, ask: Any, u
     assert Event.objects.filter(event_type="message_sent").count() == 1
 
 
+def test_contexts_that_were_assembled_before_a_failure_leave_their_traces(
+    bot: None, ask: Any, use_context: Any
+) -> None:
+    @context(None, name="test_before_the_failure")
+    async def inner(user_id: str, query: str) -> list[ContextItem]:
+        return [ContextItem("Inner.", priority=0)]
+
+    async def broken(user_id: str, query: str) -> str:
+        await inner(user_id, query)
+        return "no context"
+
+    use_context(broken)
+    assert ask().status_code >= 400
+    trace = Trace.objects.get()
+    assert (trace.context, trace.state) == ("test_before_the_failure", Trace.State.ASSEMBLED)
+    assert not Message.objects.exists()
+
+
 @pytest.mark.parametrize(
     ("behaviour", "status", "code"),
     [

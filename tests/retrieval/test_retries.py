@@ -168,6 +168,24 @@ def test_reindexing_a_failed_document_replays_its_change(embedder: Any) -> None:
     assert "Secret text." not in found()
 
 
+def test_a_change_that_is_wrong_in_itself_does_not_keep_the_document_from_being_reindexed() -> None:
+    process(record(20, content="Served text."))
+    assert process(record(10, content="", metadata={"k": 1})) == ["dead"]
+    document = Document.objects.get(entity_id="a")
+    assert (document.state, document.failed_event, document.retry_at) == ("failed", None, None)
+    assert publish_again(document)
+    assert process(Event.objects.latest("pk")) == ["done"]
+    document.refresh_from_db()
+    assert (document.state, document.text) == ("indexed", "Served text.")
+
+
+def test_a_change_that_is_wrong_in_itself_leaves_an_earlier_failure_to_be_retried(embedder: Any) -> None:
+    give_up(record(20, content="Secret text.", audience=["staff"]), embedder)
+    assert process(record(10, content="")) == ["dead"]
+    retry()
+    assert "Secret text." in found(("staff",)) and "Secret text." not in found()
+
+
 def test_a_feature_that_indexes_without_an_audience_keeps_the_events() -> None:
     store = FeatureStore()
 
