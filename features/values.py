@@ -3,10 +3,9 @@
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from features.models import FeatureValue
+from features.models import FeatureValue
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -33,7 +32,7 @@ class StoredValue:
         )
 
     @classmethod
-    def of_row(cls, row: "FeatureValue") -> "StoredValue":
+    def of_row(cls, row: FeatureValue) -> "StoredValue":
         return cls(value=row.value, event_timestamp=row.event_timestamp, created_at=row.created_at, value_id=row.pk)
 
     @classmethod
