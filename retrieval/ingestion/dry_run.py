@@ -6,7 +6,7 @@ from common.errors import FabraError
 from retrieval.indexing.document_input import check_document
 from retrieval.ingestion.runs import RunOptions
 from retrieval.models import Document, SourceDocument
-from retrieval.readers import Unreadable, read
+from retrieval.readers import ReadWarning, Unreadable, read
 from retrieval.readers.documents import split_audience
 from retrieval.sources import open_source
 
@@ -25,6 +25,9 @@ def compare(index_name: str, location: str, options: RunOptions, *, source: str 
             if entry.refused:
                 raise Unreadable(entry.refused)
             for document in read(opened.fetch(entry.path), options.reading):
+                if isinstance(document, ReadWarning):
+                    yield f"warning: {entry.path}: {document.message}"
+                    continue
                 seen.add(document.entity_id)
                 metadata, audience = split_audience(document.metadata, options.audience)
                 content = check_document(

@@ -23,7 +23,7 @@ from retrieval.indexing.document_input import IndexResult, Origin
 from retrieval.ingestion.runs import RunOptions, finish_if_done, list_files, options_of, source_of
 from retrieval.models import Document, IngestionFile, IngestionRun, SourceDocument, SourceFile
 from retrieval.models.ingestion import LOCK_CLASS
-from retrieval.readers import FetchedFile, ReadDocument, Unreadable, read
+from retrieval.readers import FetchedFile, ReadDocument, ReadWarning, Unreadable, read
 from retrieval.readers.documents import VERSION, split_audience
 from retrieval.sources import NotModified, Source
 
@@ -50,6 +50,7 @@ class _FileInProgress:
     is_read: bool = False
     changed: int = 0
     errors: list[str] = field(default_factory=list)
+    warnings: list[dict[str, str]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -153,6 +154,7 @@ class _Worker:
                 file.waiting += 1
                 yield _Item(file, self._draft(file, document))
         except NotModified:
+            file.warnings = file.known.warnings
             self._close(file, IngestionFile.State.UNCHANGED)
             self.on_file(file.row)
             return
@@ -165,6 +167,9 @@ class _Worker:
 
     def _read(self, file: _FileInProgress, fetched: FetchedFile) -> Iterator[ReadDocument]:
         for document in read(fetched, self.options.reading):
+            if isinstance(document, ReadWarning):
+                file.warnings.append(asdict(document))
+                continue
             first = self.path_of.setdefault(document.entity_id, file.row.path)
             if first != file.row.path:
                 raise Unreadable(f"{first} is the document {document.entity_id!r} already")
@@ -234,13 +239,13 @@ class _Worker:
             return
         if not file.is_superseded:  # otherwise the next run must read the file again
             SourceFile.objects.filter(pk=file.known.pk).update(
-                fingerprint=file.fingerprint, validators=file.validators, run=self.run
+                fingerprint=file.fingerprint, validators=file.validators, warnings=file.warnings, run=self.run
             )
         self._close(file, IngestionFile.State.INDEXED if file.changed else IngestionFile.State.UNCHANGED)
 
     def _close(self, file: _FileInProgress, state: IngestionFile.State, reason: str = "") -> None:
         row = file.row
-        row.state, row.reason, row.holder = state, reason, None
+        row.state, row.reason, row.warnings, row.holder = state, reason, file.warnings, None
         row.duration_ms = (time.perf_counter() - file.started) * 1000
         row.finished_at = timezone.now()
         row.save()

@@ -125,6 +125,9 @@ class IngestionFile(models.Model):
     state = models.CharField(max_length=10, choices=State, default=State.WAITING)
     holder = models.BigIntegerField(null=True, blank=True, help_text="The worker that reads it.")
     reason = models.TextField(blank=True)
+    warnings = models.JSONField(
+        default=list, blank=True, help_text="What could not be read in full: the `code` and `message` of each."
+    )
     documents = models.PositiveIntegerField(default=0)
     chunks = models.PositiveIntegerField(default=0)
     embedded = models.PositiveIntegerField(default=0, help_text="Chunks that had to be embedded.")
@@ -153,6 +156,7 @@ class SourceFile(models.Model):
     path = models.CharField(max_length=2000)
     fingerprint = models.CharField(max_length=64, help_text="SHA-256 of the bytes and of how they are read.")
     validators = models.JSONField(default=dict, blank=True, help_text="A page's ETag and Last-Modified.")
+    warnings = models.JSONField(default=list, blank=True, help_text="Those of the last reading.")
     run = models.ForeignKey(IngestionRun, on_delete=models.SET_NULL, null=True, related_name="+")
 
     class Meta:

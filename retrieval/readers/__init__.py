@@ -1,7 +1,7 @@
 """Readers: convert files to documents; one module for each format, chosen by suffix and content."""
 
 from retrieval.readers import docx, html, markdown, mdx, pdf, tables, text
-from retrieval.readers.documents import FetchedFile, Options, ReadDocument, Unreadable
+from retrieval.readers.documents import FetchedFile, Options, ReadDocument, ReadWarning, Unreadable
 from retrieval.readers.registry import SUFFIXES, is_readable, read
 
 __all__ = [
@@ -9,6 +9,7 @@ __all__ = [
     "FetchedFile",
     "Options",
     "ReadDocument",
+    "ReadWarning",
     "Unreadable",
     "docx",
     "html",

@@ -47,6 +47,16 @@ class ReadDocument:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReadWarning:
+    """What a reader left out, or could only guess; the file's documents are indexed all the same."""
+
+    code: str
+    """A stable name of the kind, such as `pages_without_text`."""
+    message: str
+    """What was left out, how much and why: a sentence for the person who ingests the file."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Options:
     """How readers treat a file."""
 

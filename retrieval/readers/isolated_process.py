@@ -30,7 +30,7 @@ def serve() -> None:
         file["content"] = base64.b64decode(file["content"])
         try:
             found = SUFFIXES[request["suffix"]].read(FetchedFile(**file), Options(**request["options"]))
-            response: dict[str, Any] = {"documents": [asdict(document) for document in found]}
+            response: dict[str, Any] = {"found": [(type(each).__name__, asdict(each)) for each in found]}
         except Unreadable as error:
             response = {"error": str(error)}
         except RecursionError:

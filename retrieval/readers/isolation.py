@@ -20,7 +20,7 @@ from typing import IO, Any
 
 from django.conf import settings
 
-from retrieval.readers.documents import FetchedFile, Options, ReadDocument, Unreadable
+from retrieval.readers.documents import FetchedFile, Options, ReadDocument, ReadWarning, Unreadable
 
 RESPONSE_MAX_BYTES = 64 << 20
 
@@ -28,16 +28,16 @@ _lock = threading.Lock()
 _children: dict[int, "subprocess.Popen[bytes]"] = {}
 
 
-def read_isolated(file: FetchedFile, suffix: str, options: Options) -> Iterator[ReadDocument]:
-    """Yield the documents that the reader of `suffix` finds; raise Unreadable if it exceeds a limit or crashes."""
+def read_isolated(file: FetchedFile, suffix: str, options: Options) -> Iterator[ReadDocument | ReadWarning]:
+    """Yield what the reader of `suffix` finds; raise Unreadable if it exceeds a limit or crashes."""
     request = {"suffix": suffix, "file": asdict(file) | {"content": base64.b64encode(file.content).decode()},
                 "options": asdict(options)}  # fmt: skip
     with _lock:
         response = _request(json.dumps(request).encode())
     if "error" in response:
         raise Unreadable(response["error"])
-    for document in response["documents"]:
-        yield ReadDocument(**document)
+    for kind, fields in response["found"]:
+        yield ReadWarning(**fields) if kind == ReadWarning.__name__ else ReadDocument(**fields)
 
 
 def _request(request: bytes) -> dict[str, Any]:

@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from retrieval.readers import isolation
-from retrieval.readers.documents import FetchedFile, Options, ReadDocument, Unreadable
+from retrieval.readers.documents import FetchedFile, Options, ReadDocument, ReadWarning, Unreadable
 
-Read = Callable[[FetchedFile, Options], Iterator[ReadDocument]]
+Read = Callable[[FetchedFile, Options], Iterator[ReadDocument | ReadWarning]]
 
 SUFFIXES: dict[str, "Reader"] = {}
 
@@ -42,8 +42,8 @@ def is_readable(path: str) -> bool:
     return any(path.lower().endswith(suffix) for suffix in SUFFIXES)
 
 
-def read(file: FetchedFile, options: Options | None = None) -> Iterator[ReadDocument]:
-    """Yield the file's documents; raise Unreadable with the reason."""
+def read(file: FetchedFile, options: Options | None = None) -> Iterator[ReadDocument | ReadWarning]:
+    """Yield the file's documents, and warnings about what could not be read; raise Unreadable with the reason."""
     options = options or Options()
     suffix = _kind(file)
     found = SUFFIXES.get(suffix)
