@@ -209,7 +209,7 @@ def test_a_failing_document_does_not_fail_its_batch() -> None:
     ((a, b, c, d, e),) = index_in_bulk("docs", [drafts])
     assert live() == {"a", "c"}
     assert "IntegrityError" in str(b) and "NUL" in str(d) and "surrogate" in str(e)
-    assert (a.version, c.version) == (1, 1)  # type: ignore[union-attr]
+    assert (a.version, c.version) == (1, 1)
 
 
 def test_an_embedder_that_is_down_leaves_the_run_for_later(folder: Path, embedder: Any) -> None:
