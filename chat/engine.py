@@ -14,6 +14,7 @@ from chat import limits
 from chat.admission import Admission
 from chat.citations import Citation, mark_cited, passages_in
 from chat.errors import DeadlineExceeded
+from chat.prompt import messages_of
 from chat.providers import Completion, Delta, Prompt, cost_usd, get_provider
 from chat.records import MESSAGE_SENT, write_answer, write_failure, write_question
 from chat.resolve_context import chat_context, require_context
@@ -21,6 +22,7 @@ from chat.turns import Answer, Question, Turn
 from common.background import HEAD_START_S, spawn
 from common.errors import FabraError
 from contexts import traces
+from contexts.evidence import SUSPICIOUS
 from contexts.items import Context
 from contexts.recorder import recording
 from events.dispatch import dispatch, queue_of
@@ -53,10 +55,7 @@ async def begin(question: Question) -> Turn:
                     await traces.write(recorder.pending)  # of contexts that were assembled before the failure
                     raise
             # 3. Commit the evidence, the message and its event.
-            context.evidence["messages"] = [
-                {"role": "system", "content": context.content},
-                {"role": "user", "content": question.message},
-            ]
+            context.evidence["messages"] = messages_of(context, question.message)
             message, event = await sync_to_async(write_question)(
                 question, context, admission, recorder.pending, frees_connection=not provider.is_extractive
             )
@@ -129,7 +128,7 @@ async def _tier_of(user_id: str) -> Any:
 
 async def _finish(turn: Turn, completion: Completion, passages: list[Citation]) -> Answer:
     text = "".join(turn.parts)
-    citations = mark_cited(passages, text)
+    citations = mark_cited(passages, text, completion.cited)
     usage = {
         "context_tokens": turn.context.tokens,
         "max_tokens": turn.context.max_tokens,
@@ -146,7 +145,7 @@ async def _finish(turn: Turn, completion: Completion, passages: list[Citation]) 
         model=completion.model,
         is_extractive=turn.provider.is_extractive,
         flags=[
-            *turn.context.evidence["flags"],
+            *(flag for flag in turn.context.evidence["flags"] if flag != SUSPICIOUS),  # for the operator only
             *completion.flags,
             *(["rate_limit_degraded"] if turn.admission.is_degraded else []),
         ],

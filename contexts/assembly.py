@@ -3,6 +3,7 @@
 import asyncio
 import time
 import uuid
+from dataclasses import replace
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -14,6 +15,8 @@ from contexts import traces
 from contexts.budget import apply_budget
 from contexts.errors import AssemblyError, BudgetExceeded, ContextDisabled, FreshnessViolation
 from contexts.evidence import Assembly, evidence_of, failure_of, trace_of
+from contexts.foreign import literals_of
+from contexts.frame import frame
 from contexts.freshness import check_freshness
 from contexts.items import Context, ContextItem
 from contexts.recorder import current_recorder, recording
@@ -62,6 +65,7 @@ async def assemble(spec: ContextSpec, args: tuple[Any, ...], kwargs: dict[str, A
         await traces.write(recorder.pending)
     else:
         outer.contexts.append(result.id)
+        outer.foreign.update(recorder.foreign)
     return result
 
 
@@ -70,19 +74,25 @@ def _finish(work: Assembly, returned: Any) -> tuple[Context, PendingTrace]:
     try:
         items = _items(work.spec, returned)
         _check_freshness(work)
+        framed = frame(items, work.recorder.foreign, literals_of(work.spec.function))
         budgeted = apply_budget(
-            items, work.max_tokens, work.tokenizer.count, allow_overflow=work.spec.overflow == "allow"
+            framed.items, work.max_tokens, work.tokenizer.count, allow_overflow=work.spec.overflow == "allow"
         )
     except (BudgetExceeded, FreshnessViolation, AssemblyError) as error:
         _write_failure(work, error)
         raise
     if budgeted.is_over:
         work.flags.append("over_budget")
+    system, reference = framed.parts(budgeted)
+    budgeted = replace(budgeted, decisions=framed.decisions(items, budgeted))
+    work.quoted = framed.quoted
     evidence = evidence_of(work, budgeted)
     context = Context(
         items=[decision.item for decision in budgeted.decisions if decision.is_kept],
         id=work.id,
         content=budgeted.content,
+        system=system,
+        reference=reference,
         tokens=budgeted.tokens,
         max_tokens=work.max_tokens,
         decisions=budgeted.decisions,

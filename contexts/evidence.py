@@ -12,9 +12,12 @@ from contexts.freshness import FreshnessReport
 from contexts.models import Trace
 from contexts.recorder import Recorder
 from contexts.registry import ContextSpec
+from contexts.suspicion import suspicions_of
 from contexts.tokens import Tokenizer
 
 BODY_FORMAT = 1
+SUSPICIOUS = "suspicious_passage"
+"""The flag of a trace with a passage that speaks to the model; the item says how."""
 
 
 @dataclass(kw_only=True)
@@ -31,6 +34,8 @@ class Assembly:
     """By `time.perf_counter()`, in seconds."""
     function_ms: float = 0.0
     flags: list[str] = field(default_factory=list)
+    quoted: frozenset[int] = frozenset()
+    """The positions of the items that others wrote: they are fenced, in the user's part of the messages."""
     freshness: FreshnessReport | None = None
 
     def elapsed_ms(self) -> float:
@@ -40,6 +45,12 @@ class Assembly:
 def evidence_of(work: Assembly, budgeted: Budgeted) -> dict[str, Any]:
     """Return the evidence: all that the model will see, and why. The caller of the model sets `messages`."""
     query = work.inputs.get("query")
+    suspicions = [
+        suspicions_of(decision.item.content) if position in work.quoted else []
+        for position, decision in enumerate(budgeted.decisions)
+    ]
+    if any(suspicions):
+        work.flags.append(SUSPICIOUS)
     return _head(work) | {
         "items": [
             {
@@ -51,6 +62,8 @@ def evidence_of(work: Assembly, budgeted: Budgeted) -> dict[str, Any]:
                 "tokens": decision.tokens,
                 "kept": decision.is_kept,
                 "reason": decision.reason,
+                "part": "user" if position in work.quoted else "system",
+                "suspicions": suspicions[position],
             }
             for position, decision in enumerate(budgeted.decisions)
         ],

@@ -44,7 +44,11 @@ class Context:
     id: str = ""
     """The id of its trace; empty before the assembly."""
     content: str = ""
-    """The text sent to the model: the kept items in their order, joined by an empty line."""
+    """The text sent to the model, joined by empty lines: the kept items in order, the foreign ones fenced and last."""
+    system: str = ""
+    """The beginning of `content`: what the context's author wrote."""
+    reference: str = ""
+    """The rest of it: what others wrote, such as passages; it belongs into the user's part of the messages."""
     tokens: int = 0
     max_tokens: int = 0
     decisions: list[Decision] = field(default_factory=list, repr=False)

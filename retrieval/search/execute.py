@@ -13,6 +13,7 @@ from asgiref.sync import sync_to_async
 from django.db import connection
 
 from common.sql.statements import planned_cursor
+from common.text import single_line
 from retrieval.embedders import embedder_of
 from retrieval.errors import EmbedderUnavailable
 from retrieval.rerankers import CANDIDATES as RERANKED
@@ -181,8 +182,8 @@ def _hits(index_name: str, rows: list[tuple[Any, ...]]) -> Iterator[Hit]:
             metadata=json.loads(metadata),
             document_id=document_id,
             chunk_id=chunk_id,
-            title=title,
-            heading_path=heading_path,
+            title=single_line(title),
+            heading_path=single_line(heading_path),
             index=index_name,
             version=version,
             version_id=version_id,
