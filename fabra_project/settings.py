@@ -86,6 +86,10 @@ AUTH_PASSWORD_VALIDATORS = [
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
 ]
 DATA_UPLOAD_MAX_MEMORY_SIZE = env.int("FABRA_MAX_REQUEST_BYTES", 2_500_000)
+# In seconds: how long a request's head and body may take; a large body gets a second more for each 10 kB.
+FABRA_HEADER_TIMEOUT_S = env.float("FABRA_HEADER_TIMEOUT", 10.0)
+FABRA_BODY_TIMEOUT_S = env.float("FABRA_BODY_TIMEOUT", 30.0)
+FABRA_HEADER_MAX_BYTES = env.int("FABRA_HEADER_MAX_BYTES", 64_000)
 
 # ---------------------------------------------------------------- Django
 
