@@ -67,7 +67,7 @@ def open_generation(index: Index, *, model: str = "", backend: str = "", max_tok
         )
 
 
-def lagging(generation: Generation) -> QuerySet[Document]:
+def outdated_documents(generation: Generation) -> QuerySet[Document]:
     """Return the documents that lag: the generation has no chunks of their current version."""
     chunks = Chunk.objects.filter(generation=generation, document=OuterRef("pk"), version=OuterRef("version"))
     documents = Document.objects.live().filter(index=generation.index_id).exclude(version=None)
@@ -75,9 +75,9 @@ def lagging(generation: Generation) -> QuerySet[Document]:
 
 
 def execute_build(generation_pk: int, on_done: Callable[[int], object] = lambda count: None) -> None:
-    """Build the lagging documents, together with other workers, until none is left; take over a dead worker's part.
+    """Build the outdated documents, together with other workers, until none is left; take over a dead worker's part.
 
-    Documents that change during the build are updated by `follow`. Raise EmbedderUnavailable; the sweep then starts
+    Documents that change during the build are updated by `update_document`. Raise EmbedderUnavailable; the sweep then starts
     the build again.
     """
     generation = (
@@ -94,8 +94,8 @@ def execute_build(generation_pk: int, on_done: Callable[[int], object] = lambda 
 
 
 def _build_lagging(generation: Generation, on_done: Callable[[int], object]) -> bool:
-    """Build the lagging documents in windows of ids; return False if other workers are building some of them."""
-    behind, last, is_all_mine = lagging(generation).order_by("pk"), -1, True
+    """Build the outdated documents in windows of ids; return False if other workers are building some of them."""
+    behind, last, is_all_mine = outdated_documents(generation).order_by("pk"), -1, True
     while (first := behind.filter(pk__gt=last).values_list("pk", flat=True).first()) is not None:
         window = first // _WINDOW
         last = (window + 1) * _WINDOW - 1
@@ -155,14 +155,14 @@ def _write(generation: Generation, document: Document, prepared: PreparedDocumen
     return True
 
 
-def follow(document_pk: int) -> None:
+def update_document(document_pk: int) -> None:
     """Update the generations that do not serve to a document's current version; raise EmbedderUnavailable."""
     document = Document.objects.select_related("index").filter(pk=document_pk).first()
     if document is None:
         return
     others = Generation.objects.filter(index=document.index).exclude(pk=document.index.generation_id or 0)
     for generation in others.exclude(state=Generation.State.DROPPING):
-        if lagging(generation).filter(pk=document_pk).exists():
+        if outdated_documents(generation).filter(pk=document_pk).exists():
             build_documents(generation, [document_pk])
 
 
@@ -175,7 +175,7 @@ def switch(generation: Generation) -> None:
         raise GenerationConflict(f"The generation #{generation.pk} is not ready: {generation.get_state_display()}.")
     _build_lagging(generation, lambda count: None)
     with held_alone(switch_lock(generation.index_id)):  # granted when the current changes are committed
-        while behind := list(lagging(generation).values_list("pk", flat=True)[:_WINDOW]):
+        while behind := list(outdated_documents(generation).values_list("pk", flat=True)[:_WINDOW]):
             build_documents(generation, behind)
         with transaction.atomic():
             index = Index.objects.select_for_update(no_key=True).get(pk=generation.index_id)
