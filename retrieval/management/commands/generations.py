@@ -67,7 +67,7 @@ class Command(BaseCommand):
             size = f", chunks up to {row['max_tokens']} tokens" if row["max_tokens"] else ""
             self.stdout.write(
                 f"#{row['generation']}  {mark:<9} {row['model']} ({row['dimension']} dimensions{size}), "
-                f"{row['chunks']:,} chunks" + (f", {row['lagging']} documents behind" if row["outdated"] else "")
+                f"{row['chunks']:,} chunks" + (f", {row['outdated']} documents behind" if row["outdated"] else "")
             )
             if row["error"]:
                 self.stdout.write(self.style.WARNING(f"      {row['error']}"))
