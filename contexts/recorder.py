@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from typing import Any
 
+from contexts.conversation import ConversationHistory
 from contexts.foreign import ForeignText
 from contexts.traces import PendingTrace
 from features.values import FeatureRead
@@ -23,6 +24,10 @@ class Recorder:
     """The ids of contexts that were assembled inside this one."""
     foreign: ForeignText = field(default_factory=ForeignText)
     """The texts of what was read."""
+    conversation: ConversationHistory | None = None
+    """What was said before; set by a chat for the contexts that it calls, not for those that they call."""
+    most_tokens: int | None = None
+    """What the model's window leaves for a context, if that is known."""
     pending: list[PendingTrace] = field(default_factory=list)
     """Traces that are not written yet; the list is shared with the recorders of inner contexts."""
 
@@ -55,13 +60,13 @@ def current_recorder() -> Recorder | None:
 
 
 @contextmanager
-def recording(outer: Recorder | None = None) -> Iterator[Recorder]:
-    """Record what happens in the block.
+def recording(outer: Recorder | None = None, **given: Any) -> Iterator[Recorder]:
+    """Record what happens in the block; `given` are fields of the Recorder.
 
     The traces of contexts assembled in the block stay in `pending`; the caller writes them, together with rows of its
     own: see `contexts.traces.write`.
     """
-    recorder = Recorder(pending=outer.pending) if outer else Recorder()
+    recorder = Recorder(pending=outer.pending, **given) if outer else Recorder(**given)
     token = _current.set(recorder)
     try:
         yield recorder

@@ -67,3 +67,8 @@ def suspicions_of(text: str) -> list[str]:
     plain = _INVISIBLE.sub("", unicodedata.normalize("NFKC", text))
     found = [name for name, sign in _SIGNS.items() if sign.search(plain)]
     return [*found, "hides text"] if _HIDDEN.search(text) else found
+
+
+def without_role_tags(text: str) -> str:
+    """Return the text with the tags of chat templates broken up, which some servers read also inside a message."""
+    return ROLE_TAG.sub(lambda found: f"{found[0]} ", text)

@@ -298,6 +298,10 @@ FABRA_MODEL_RETRIES = env.int("FABRA_MODEL_RETRIES", 2)
 FABRA_MODEL_MAX_TOKENS = env.int("FABRA_MODEL_MAX_TOKENS", 1000)
 # US dollars per million tokens (input, output); a model that is not listed has no cost in its traces.
 FABRA_MODEL_PRICES: dict[str, tuple[float, float]] = {"gpt-4o-mini": (0.15, 0.60), "gpt-4o": (2.50, 10.00)}
+# The tokens that the model takes and gives in one call. A context's budget is cut to what the question and
+# FABRA_MODEL_MAX_TOKENS leave of it; 0: unknown, so that nothing is cut.
+FABRA_MODEL_WINDOW = env.int("FABRA_MODEL_WINDOW", 0)
+FABRA_HISTORY_TURNS = env.int("FABRA_HISTORY_TURNS", 20)  # earlier questions and answers that a context is offered
 FABRA_MESSAGE_MAX_CHARS = env.int("FABRA_MESSAGE_MAX_CHARS", 8000)
 FABRA_RATE_LIMITS: dict[str, int] = {"premium": env.int("FABRA_LIMIT_PREMIUM", 100)}
 FABRA_RATE_LIMIT_DEFAULT = env.int("FABRA_LIMIT_DEFAULT", 20)
