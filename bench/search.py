@@ -111,7 +111,7 @@ def _rarest(ranking: Ranking) -> tuple[str, str]:
         cursor.execute(
             "SELECT lexeme, sum(chunk_count), fabra_term(lexeme) FROM retrieval_lexemecount "
             f"WHERE generation_id = {ranking.generation_id} "
-            "AND lexeme = ANY(tsvector_to_array(to_tsvector('english', %s))) GROUP BY lexeme ORDER BY 2",
+            "AND lexeme = ANY(tsvector_to_array(fabra_lexemes('english', %s))) GROUP BY lexeme ORDER BY 2",
             [ranking.query],
         )
         terms = cursor.fetchall()

@@ -88,7 +88,7 @@ def ranking_of(hits: Sequence[Hit], golden: GoldenQuestion) -> tuple[list[str], 
 
 
 def documents_of(hit: Hit) -> set[str]:
-    """Return the hit's document, and those whose near-duplicate passages were left out for it."""
+    """Return the hit's document, and those whose passages say the same and were left out for it."""
     return {hit.document_id, *hit.duplicates}
 
 

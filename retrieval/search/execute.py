@@ -28,7 +28,7 @@ from retrieval.signals import searched
 logger = logging.getLogger(__name__)
 
 _SPARE = 3
-"""Hits ranked beyond the number requested, to replace near-duplicates."""
+"""Hits ranked beyond the number requested, to replace those that say the same as another."""
 _DEPTH_FACTOR = 8
 """How many times as deep each further pass reads."""
 _EXACT_DIVISOR = 10
@@ -150,7 +150,7 @@ def _best_hits(query: Query, vector: np.ndarray | None) -> list[Hit]:
         if len(best) >= wanted:
             return best
         if len(hits) >= limit:
-            # 1. Near-duplicates took the ranks: read deeper, by an exact scan once that costs less.
+            # 1. Hits that say the same took the ranks: read deeper, by an exact scan once that costs less.
             limit *= _DEPTH_FACTOR
             candidates = max(candidates, limit)
             is_exact = is_exact or candidates * _EXACT_DIVISOR > index.chunk_count

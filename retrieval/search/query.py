@@ -11,7 +11,7 @@ from common.validation import check_text
 from retrieval.errors import IndexNotFound
 from retrieval.models import Index
 from retrieval.search.filters import Audience, Conditions, check_audience, conditions
-from retrieval.search.lexemes import lexical_text
+from retrieval.search.lexemes import lexical_words
 from retrieval.search.ranking import Ranking
 
 MAX_TOP_K = 200
@@ -67,7 +67,7 @@ class Query:
             generation_id=generation.pk,
             dimension=generation.dimension,
             language=self.index.language,
-            query=lexical_text(self.text),
+            query=lexical_words(self.text),
             vector=None if vector is None else Vector(vector).to_text(),
             mode=self.mode,
             fusion=self.fusion,

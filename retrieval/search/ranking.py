@@ -57,7 +57,7 @@ class Ranking:
     dimension: int
     language: str
     query: str
-    """The query, normalised for the lexical leg; see retrieval.search.lexemes."""
+    """The query's words; see lexical_words."""
     vector: str | None
     """The query's embedding as a pgvector literal; None leaves the semantic leg out."""
     mode: str = "hybrid"

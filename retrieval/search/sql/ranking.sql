@@ -20,7 +20,7 @@ WITH query AS MATERIALIZED (  -- 1. The query's vector, in full precision as sto
             SELECT sum(chunk_count) FROM retrieval_lexemecount n
             WHERE n.generation_id = {generation} AND n.lexeme = word.lexeme
         ), 0)::float8 AS df
-        FROM unnest(tsvector_to_array(to_tsvector(%(language)s::regconfig, %(query)s))) AS word(lexeme)
+        FROM unnest(tsvector_to_array(fabra_lexemes(%(language)s::regconfig, %(query)s))) AS word(lexeme)
         OFFSET 0  -- keeps the counts from being computed again at each use of df
     ) counted
     ORDER BY df <= 0, df, lexeme LIMIT {max_terms}
