@@ -18,6 +18,7 @@ from retrieval.embedders import embedder_of
 from retrieval.errors import EmbedderUnavailable
 from retrieval.rerankers import CANDIDATES as RERANKED
 from retrieval.rerankers import rerank_hits
+from retrieval.search.history import embed_questions, weighted_vector, weights_of
 from retrieval.search.hits import Collector, Hit, Hits, SearchRecord
 from retrieval.search.postprocess import collapse, expand_hits
 from retrieval.search.query import Query, SearchOptions, check_query
@@ -80,14 +81,13 @@ def search_plain(
 def execute_query(query: Query) -> SearchRecord:
     """Search the generation that the query's index names."""
     started = time.perf_counter()
-    vector, flags = _embed(query)
+    query, vector, flags = _embed(query)
     embedded = time.perf_counter()
     hits = _best_hits(query, vector)
     if not hits or all(hit.lexical_rank is None for hit in hits):
         if query.mode == "lexical":
             # No word of the query is in the index: return the nearest in meaning instead of nothing, flagged.
-            query = replace(query, mode="semantic")
-            vector, flags = _embed(query)
+            query, vector, flags = _embed(replace(query, mode="semantic"))
             hits = _best_hits(query, vector) if vector is not None else []
             flags += ("lexical_empty",)
         elif query.mode == "hybrid":
@@ -119,15 +119,20 @@ def execute_query(query: Query) -> SearchRecord:
     )
 
 
-def _embed(query: Query) -> tuple[np.ndarray | None, tuple[str, ...]]:
-    if query.mode == "lexical":
-        return None, ()
+def _embed(query: Query) -> tuple[Query, np.ndarray | None, tuple[str, ...]]:
+    """Return the query with the weights of its questions, their vector, and flags of an outage."""
     assert query.index.generation is not None
-    try:
-        return embedder_of(query.index.generation).embed_query(query.text), ()
-    except EmbedderUnavailable as error:
-        logger.warning("Searching by words alone: %s", error)
-        return None, ("semantic_unavailable",)
+    vectors: list[np.ndarray] | None = None
+    flags: tuple[str, ...] = ()
+    if query.mode != "lexical":
+        try:
+            vectors = embed_questions(embedder_of(query.index.generation), query.questions)
+        except EmbedderUnavailable as error:
+            logger.warning("Searching by words alone: %s", error)
+            flags = ("semantic_unavailable",)
+    weights = weights_of(query.questions, vectors)
+    vector = None if vectors is None else weighted_vector(vectors, weights)
+    return replace(query, weights=tuple(weights)), vector, flags
 
 
 def _best_hits(query: Query, vector: np.ndarray | None) -> list[Hit]:

@@ -56,8 +56,8 @@ class Ranking:
     generation_id: int
     dimension: int
     language: str
-    query: str
-    """The query's words; see lexical_words."""
+    queries: list[tuple[str, float]]
+    """The words of the query, and of earlier questions, each with its weight; see lexical_words."""
     vector: str | None
     """The query's embedding as a pgvector literal; None leaves the semantic leg out."""
     mode: str = "hybrid"
@@ -114,7 +114,8 @@ def ranking_sql(ranking: Ranking) -> tuple[str, dict[str, Any]]:
     )
     parameters = {
         "language": ranking.language,
-        "query": ranking.query,
+        "queries": [words for words, _ in ranking.queries],
+        "shares": [weight for _, weight in ranking.queries],
         "vector": ranking.vector,
         "weight": ranking.lexical_weight,
         "limit": ranking.limit,

@@ -13,17 +13,23 @@ WITH query AS MATERIALIZED (  -- 1. The query's vector, in full precision as sto
     FROM retrieval_lexemecount WHERE generation_id = {generation} AND lexeme = ''
 
 ), term AS MATERIALIZED (  -- 3. The query's lexemes, rarest first, each with its document frequency and idf.
-    SELECT lexeme, df, ln(1 + (greatest(chunks - df, 0) + 0.5) / (df + 0.5)) AS idf, id,
+    -- The idf of a word that only earlier questions have is multiplied by the weight of the newest of these.
+    SELECT lexeme, df, share * ln(1 + (greatest(chunks - df, 0) + 0.5) / (df + 0.5)) AS idf, id,
         ('{{' || id || ':1}}/268435456')::sparsevec AS unit
     FROM size, (
-        SELECT word.lexeme, fabra_term(word.lexeme) AS id, coalesce((
+        SELECT word.lexeme, word.share, fabra_term(word.lexeme) AS id, coalesce((
             SELECT sum(chunk_count) FROM retrieval_lexemecount n
             WHERE n.generation_id = {generation} AND n.lexeme = word.lexeme
         ), 0)::float8 AS df
-        FROM unnest(tsvector_to_array(fabra_lexemes(%(language)s::regconfig, %(query)s))) AS word(lexeme)
+        FROM (
+            SELECT lexeme, max(share) AS share
+            FROM unnest(%(queries)s::text[], %(shares)s::float8[]) AS question(words, share),
+                unnest(tsvector_to_array(fabra_lexemes(%(language)s::regconfig, words))) AS lexeme
+            GROUP BY lexeme
+        ) word
         OFFSET 0  -- keeps the counts from being computed again at each use of df
     ) counted
-    ORDER BY df <= 0, df, lexeme LIMIT {max_terms}
+    ORDER BY df <= 0, df / share, lexeme LIMIT {max_terms}
 
 ), weight AS MATERIALIZED (  -- 4. The idf of all terms as one sparse vector; its inner product with `weights` is BM25.
     SELECT ('{{' || string_agg(id || ':' || idf::real, ',') || '}}/268435456')::sparsevec AS idf
