@@ -27,6 +27,11 @@ class ConversationHistory:
 
     turns: tuple[PastTurn, ...] = ()
 
+    @property
+    def questions(self) -> tuple[str, ...]:
+        """The earlier questions, the oldest first, as the option `history` of a search takes them."""
+        return tuple(turn.question for turn in self.turns)
+
     def items(self, newest_priority: int = _NEWEST_PRIORITY, step: int = _PRIORITY_STEP) -> list[ContextItem]:
         """Return an item for each turn, the newest with `newest_priority`, each older one with `step` more.
 
