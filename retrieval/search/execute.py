@@ -131,8 +131,8 @@ def _embed(query: Query) -> tuple[Query, np.ndarray | None, tuple[str, ...]]:
             logger.warning("Searching by words alone: %s", error)
             flags = ("semantic_unavailable",)
     weights = weights_of(query.questions, vectors)
-    vector = None if vectors is None else weighted_vector(vectors, weights)
-    return replace(query, weights=tuple(weights)), vector, flags
+    vector, agreement = (None, 1.0) if vectors is None else weighted_vector(vectors, weights)
+    return replace(query, weights=tuple(weights), agreement=agreement), vector, flags
 
 
 def _best_hits(query: Query, vector: np.ndarray | None) -> list[Hit]:

@@ -66,6 +66,8 @@ class Query:
     history: tuple[str, ...] = ()
     weights: tuple[float, ...] = (1.0,)
     """The weight of each earlier question and of the query itself, once they are known."""
+    agreement: float = 1.0
+    """See retrieval.search.history; the ranking's cosine is not multiplied by it, so the lexical score is divided."""
 
     @property
     def questions(self) -> list[str]:
@@ -86,7 +88,7 @@ class Query:
             vector=None if vector is None else Vector(vector).to_text(),
             mode=self.mode,
             fusion=self.fusion,
-            lexical_weight=self.lexical_weight,
+            lexical_weight=self.lexical_weight / self.agreement,
             where=self.where.sql,
             where_parameters=self.where.parameters,
             is_exact=is_exact,

@@ -93,14 +93,15 @@ def test_a_question_about_another_subject_does_not_count(last: str, earlier: str
     assert weights_of(["Before?", last], [UNIT[earlier], UNIT["same"]]) == [weight, 1.0]
 
 
-def test_the_weighted_vector_ranks_as_the_weighted_cosines_do() -> None:
+def test_the_weighted_vector_gives_the_weighted_mean_of_the_cosines() -> None:
     random = np.random.default_rng(3)
     vectors = [vector / np.linalg.norm(vector) for vector in random.normal(size=(3, 16)).astype(np.float32)]
     chunks = [vector / np.linalg.norm(vector) for vector in random.normal(size=(50, 16)).astype(np.float32)]
     weights = [0.25, 0.5, 1.0]
     sums = [sum(weight * float(v @ chunk) for weight, v in zip(weights, vectors, strict=True)) for chunk in chunks]
-    made = weighted_vector(vectors, weights)
-    assert np.argsort(sums).tolist() == np.argsort([float(made @ chunk) for chunk in chunks]).tolist()
+    made, agreement = weighted_vector(vectors, weights)
+    means = [each / sum(weights) for each in sums]
+    assert [agreement * float(made @ chunk) for chunk in chunks] == pytest.approx(means, abs=1e-6)
     assert np.linalg.norm(made) == pytest.approx(1)
 
 
