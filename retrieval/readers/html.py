@@ -25,7 +25,7 @@ _LANGUAGE = re.compile(r"(?:language|lang|highlight-source|highlight)-([\w+#-]+)
 _MENU_LINK_SHARE = 0.8
 
 
-@reader(".html", ".htm", ".xhtml", is_isolated=True)
+@reader(".html", ".htm", ".xhtml")
 def read(file: FetchedFile, options: Options) -> Iterator[ReadDocument]:
     root = _parsed(file.content)
     metadata = _metadata(root, file.url)
