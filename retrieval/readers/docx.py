@@ -10,7 +10,7 @@ import mammoth
 from defusedxml import ElementTree
 
 from retrieval.readers.documents import FetchedFile, Options, ReadDocument, Unreadable, document
-from retrieval.readers.html import to_markdown
+from retrieval.readers.html_markdown import to_markdown
 from retrieval.readers.registry import reader
 
 _MAX_BYTES = 100 << 20
