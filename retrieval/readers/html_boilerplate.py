@@ -175,7 +175,7 @@ def _surrounds(page: _Page, element: Any) -> bool:
         is_index = page.size(page.body).words < 2 * _SENTENCE_WORDS  # a page of links, which are its text
         is_apart = element in page.above_title if is_core_part else not _is_beside_text(element)
         is_menu = size.links >= 3 and not is_index and is_apart
-        return _is_named(element) or size.links == size.inner_links or is_menu
+        return is_menu or _is_named(element) or (size.links == size.inner_links and not is_core_part)
     if _is_text(page, size):
         return False
     if element.tag in _TAGS or element.get("role") in _ROLES:
