@@ -10,14 +10,14 @@ import mammoth
 from defusedxml import ElementTree
 
 from retrieval.readers.documents import FetchedFile, Options, ReadDocument, Unreadable, document
-from retrieval.readers.html import to_markdown
+from retrieval.readers.html_markdown import to_markdown
 from retrieval.readers.registry import reader
 
 _MAX_BYTES = 100 << 20
 _NAMES = {"title": "{http://purl.org/dc/elements/1.1/}title", "author": "{http://purl.org/dc/elements/1.1/}creator"}
 
 
-@reader(".docx", is_isolated=True, signature=".zip")
+@reader(".docx", signature=".zip")
 def read(file: FetchedFile, options: Options) -> Iterator[ReadDocument]:
     try:
         with zipfile.ZipFile(io.BytesIO(file.content)) as archive:

@@ -13,7 +13,7 @@ _PASSWORD = 4  # FPDF_ERR_PASSWORD
 _SECURITY = 5  # FPDF_ERR_SECURITY
 
 
-@reader(".pdf", is_isolated=True, signature=".pdf")
+@reader(".pdf", signature=".pdf")
 def read(file: FetchedFile, options: Options) -> Iterator[ReadDocument]:
     try:
         pdf = pypdfium2.PdfDocument(file.content)
