@@ -7,6 +7,24 @@ from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.core.exceptions import BadRequest
 from django.db import DataError
 from django.http import HttpRequest
+from django.utils.decorators import sync_and_async_middleware
+
+
+@sync_and_async_middleware
+def no_store(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest], Any]:
+    """Have no cache keep an answer whose view does not say otherwise: it may be about one user."""
+    if iscoroutinefunction(get_response):
+
+        async def answer(request: HttpRequest) -> Any:
+            return _uncached(await get_response(request))
+
+        return answer
+    return lambda request: _uncached(get_response(request))
+
+
+def _uncached(response: Any) -> Any:
+    response.headers.setdefault("Cache-Control", "no-store")
+    return response
 
 
 class DataErrorMiddleware:

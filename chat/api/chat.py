@@ -57,7 +57,7 @@ class ChatView(APIView):
         )
         if data.validated_data["stream"]:
             turn = await begin(question)
-            headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+            headers = {"X-Accel-Buffering": "no"}
             headers |= turn.admission.headers() | freshness_headers(turn.context.freshness)
             return StreamingHttpResponse(_events(turn), content_type="text/event-stream", headers=headers)
         result, admission = await answer(question)
