@@ -197,6 +197,11 @@ SPECTACULAR_SETTINGS = {
     "REDOC_DIST": "SIDECAR",
     "SERVE_INCLUDE_SCHEMA": False,
     "COMPONENT_SPLIT_REQUEST": True,
+    "OAS_VERSION": "3.1.0",
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "chat.api.openapi.complete",
+    ],
     "ENUM_NAME_OVERRIDES": {
         "EventState": "events.models.Event.State",
         "DocumentState": "retrieval.models.Document.State",

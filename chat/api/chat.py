@@ -8,11 +8,13 @@ from typing import Any
 
 from adrf.views import APIView
 from django.http import HttpResponse, StreamingHttpResponse
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 
+from chat.api import openapi
 from chat.api.serializers import ChatRequestSerializer, ChatResponseSerializer, ErrorSerializer
 from chat.engine import answer, assemble, begin, run
 from chat.error_descriptions import describe, error_body
@@ -23,7 +25,7 @@ from chat.turns import Answer, Question, Turn
 from common.errors import NotFound
 from contexts.traces import online_store
 
-_ERRORS = dict.fromkeys((400, 401, 403, 413, 415, 429, 500, 502, 503, 504), ErrorSerializer)
+_ERRORS = dict.fromkeys((400, 401, 403, 404, 413, 415, 429, 500, 502, 503, 504), ErrorSerializer)
 
 
 class AnyAccept(DefaultContentNegotiation):
@@ -42,7 +44,11 @@ class ChatView(APIView):
     @extend_schema(
         operation_id="chat",
         request=ChatRequestSerializer,
-        responses={200: ChatResponseSerializer, **_ERRORS},
+        responses={
+            (200, "application/json"): ChatResponseSerializer,
+            (200, "text/event-stream"): OpenApiTypes.STR,
+            **_ERRORS,
+        },
         description="With `stream: true` the answer is `text/event-stream`: events `start`, `delta` (text), and "
         "`done` (the whole answer) or `error` (code and message). `X-Fabra-Freshness` tells whether "
         "the context kept its `freshness_sla`, if it has one.",
@@ -93,7 +99,7 @@ class DebugContextView(APIView):
 
     @extend_schema(
         operation_id="debug_context",
-        parameters=[OpenApiParameter("query", str, required=True)],
+        parameters=[openapi.in_path("user_id"), openapi.QUERY],
         responses={200: dict, **_ERRORS},
     )
     async def get(self, request: Request, user_id: str) -> HttpResponse:
