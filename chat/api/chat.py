@@ -8,7 +8,6 @@ from typing import Any
 
 from adrf.views import APIView
 from django.http import HttpResponse, StreamingHttpResponse
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.renderers import JSONRenderer
@@ -46,7 +45,7 @@ class ChatView(APIView):
         request=ChatRequestSerializer,
         responses={
             (200, "application/json"): ChatResponseSerializer,
-            (200, "text/event-stream"): OpenApiTypes.STR,
+            (200, "text/event-stream"): openapi.SERVER_SENT_EVENT,
             **_ERRORS,
         },
         description="With `stream: true` the answer is `text/event-stream`: events `start`, `delta` (text), and "

@@ -61,6 +61,15 @@ COMPONENTS: dict[str, Schema] = {
     },
 }
 
+SERVER_SENT_EVENT: Schema = {
+    "type": "object",
+    "required": ["event", "data"],
+    "properties": {
+        "event": {"type": "string", "enum": ["start", "delta", "done", "error"]},
+        "data": {"type": "string", "contentMediaType": "application/json"},
+    },
+}
+
 
 def not_blank(max_chars: int | None = None) -> Schema:
     """Return the schema of a text of visible characters."""
@@ -133,6 +142,8 @@ def complete(result: Schema, generator: Any, request: Any, public: bool) -> Sche
     for path in result["paths"].values():
         for operation in path.values():
             operation["responses"].setdefault("default", error)
+            if "requestBody" in operation:
+                operation["requestBody"]["required"] = True
             for parameter in operation.get("parameters", []):
                 if parameter["name"] == "filters":
                     del parameter["schema"]

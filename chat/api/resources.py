@@ -17,7 +17,7 @@ from chat.api import openapi
 from chat.api import serializers as shapes
 from chat.models import ApiKey
 from common.errors import InvalidInput
-from common.validation import check_text
+from common.validation import check_key, check_text
 from features.serving import read_features
 from retrieval.errors import DocumentNotFound
 from retrieval.indexing.document_input import check_index_name
@@ -68,11 +68,11 @@ class DocumentView(APIView):
 
     @extend_schema(parameters=_DOCUMENT, responses={200: shapes.DocumentDetailSerializer, 404: shapes.ErrorSerializer})
     def get(self, request: Request, entity_id: str) -> Response:
-        name = _index_name(request)
+        name, entity_id = _index_name(request), _document_id(entity_id)
         document = (
             Document.objects.live()
             .select_related("index", "version")
-            .filter(index__name=name, entity_id=check_text(entity_id, "entity_id"))
+            .filter(index__name=name, entity_id=entity_id)
             .first()
         )
         if document is None:
@@ -81,7 +81,7 @@ class DocumentView(APIView):
 
     @extend_schema(parameters=_DOCUMENT, responses={204: None, 404: shapes.ErrorSerializer})
     def delete(self, request: Request, entity_id: str) -> Response:
-        delete_document(_index_name(request), entity_id)
+        delete_document(_index_name(request), _document_id(entity_id))
         return Response(status=204)
 
 
@@ -124,6 +124,14 @@ class FeaturesView(AsyncAPIView):
 
 def _author(request: Request) -> str:
     return str(request.auth.name if isinstance(request.auth, ApiKey) else request.user.get_username())
+
+
+def _document_id(text: str) -> str:
+    """Return the id in an address; raise DocumentNotFound for what no document can have."""
+    try:
+        return check_key(text, "entity_id")
+    except InvalidInput as error:
+        raise DocumentNotFound(f"There is no such document: {error}") from None
 
 
 def _index_name(request: Request) -> str:

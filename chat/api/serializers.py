@@ -10,27 +10,26 @@ from events.models import Event
 from retrieval.models import Document
 
 
-class StrictCharField(serializers.CharField):
-    """Accept a string unchanged: a number is refused, and nothing is trimmed."""
+class StrictCharField(serializers.Field[str, str, str, Any]):
+    """Accept a string unchanged: a number is refused, and nothing is trimmed.
 
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(trim_whitespace=False, **kwargs)
+    Blank text, NUL and surrogates are refused by the code that stores it, with one message for every interface.
+    """
+
+    default_error_messages = {"invalid": "Not a valid string."}
 
     def to_internal_value(self, data: Any) -> str:
         if not isinstance(data, str):
             self.fail("invalid")
         return data
 
-    def run_validation(self, data: Any = serializers.empty) -> Any:
-        # Blank text, NUL and surrogates are refused by the code that stores it, with one message for every interface.
-        is_empty, data = self.validate_empty_values(data)
-        return data if is_empty else self.to_internal_value(data)
-
 
 class StrictIntegerField(serializers.IntegerField):
-    """Accept a number of JSON; DRF's own takes a text for one, too."""
+    """Accept a whole number of JSON, also as 1.0; DRF's own takes a text for one, too."""
 
     def to_internal_value(self, data: Any) -> int:
+        if isinstance(data, float) and data.is_integer():
+            return int(data)
         if isinstance(data, bool) or not isinstance(data, int):
             self.fail("invalid")
         return data
@@ -178,7 +177,7 @@ class EventBatchSerializer(serializers.Serializer[Any]):
 class EventBatchSchema(serializers.Serializer[Any]):
     """A batch as the schema describes it; each event is checked on its own, so that an error has its position."""
 
-    events = EventRequestSerializer(many=True, allow_empty=False)
+    events = serializers.ListField(child=EventRequestSerializer(), min_length=1)
 
 
 class ReceiptSerializer(serializers.Serializer[Any]):
