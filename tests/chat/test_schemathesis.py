@@ -20,7 +20,8 @@ from tests.processes import Processes
 pytest.importorskip("schemathesis", reason="schemathesis is not installed")
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("embedder")]
 
-EXAMPLES = os.environ.get("FABRA_SCHEMA_EXAMPLES", "5")
+EXAMPLES = os.environ.get("FABRA_SCHEMA_EXAMPLES", "3")
+PHASES = "examples,coverage,fuzzing" + (",stateful" if "FABRA_SCHEMA_EXAMPLES" in os.environ else "")
 SEED = os.environ.get("FABRA_SCHEMA_SEED", "1")
 
 
@@ -54,4 +55,6 @@ def findings(web: Processes, folder: Path, *options: str) -> str:
 @pytest.mark.parametrize("has_key", [True, False])
 def test_nothing_is_found(has_key: bool, web: Processes, tmp_path: Path) -> None:
     key = ApiKey.make("tester", list(ApiKey.Scope.values), None)[1]
-    assert not findings(web, tmp_path, *(["--header", f"Authorization: Bearer {key}"] if has_key else []))
+    header = ["--header", f"Authorization: Bearer {key}"]
+    # Without a key every call ends at the door, so it need not be tried with every odd value.
+    assert not findings(web, tmp_path, *(["--phases", PHASES, *header] if has_key else ["--phases", "fuzzing"]))
