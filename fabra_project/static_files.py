@@ -14,7 +14,6 @@ from django.contrib.staticfiles.finders import get_finders
 from django.core.exceptions import SuspiciousOperation
 from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpResponse
-from django.http.response import HttpResponseBase
 from django.middleware.security import SecurityMiddleware
 from whitenoise import WhiteNoise
 
@@ -49,8 +48,9 @@ def with_static_files(application: Callable[..., Any]) -> Callable[..., Any]:
     return serve
 
 
-def _secured(security: SecurityMiddleware, scope: Any) -> HttpResponseBase:
+def _secured(security: SecurityMiddleware, scope: Any) -> Any:
     """Return an empty response with the headers that Django's middleware adds, or its redirect to HTTPS."""
+    answer: Any
     try:
         answer = security(ASGIRequest(scope, io.BytesIO()))
     except SuspiciousOperation:  # a host that is none of ours
