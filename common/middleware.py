@@ -7,7 +7,18 @@ from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.core.exceptions import BadRequest
 from django.db import DataError
 from django.http import HttpRequest
+from django.middleware.common import CommonMiddleware
 from django.utils.decorators import sync_and_async_middleware
+
+
+class SlashMiddleware(CommonMiddleware):
+    """Add a missing last slash by a redirect, which only GET and HEAD can follow; others are not found.
+
+    Django's own raises an error for them in development, which a client gets as a 500.
+    """
+
+    def should_redirect_with_slash(self, request: HttpRequest) -> bool:
+        return request.method in ("GET", "HEAD") and super().should_redirect_with_slash(request)
 
 
 @sync_and_async_middleware

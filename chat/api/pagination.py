@@ -22,9 +22,9 @@ class KeysetPagination(CursorPagination):
         except (ValueError, ValidationError, DRFNotFound):
             raise NotFound("cursor is not one that this list gave; leave it out to begin again.") from None
 
-    def get_page_size(self, request: Any) -> int:
+    def get_page_size(self, request: Any) -> int | None:
         """Return the rows of a page, at most 200; raise InvalidInput for what is no number."""
         given = request.query_params.get(self.page_size_query_param)
         if given is not None and not re.fullmatch(r"0*[1-9][0-9]{0,1000}", given):
             raise InvalidInput("page_size must be a whole number from 1 on.")
-        return super().get_page_size(request) or self.page_size
+        return super().get_page_size(request)
