@@ -52,7 +52,7 @@ def evidence_of(work: Assembly, budgeted: Budgeted) -> dict[str, Any]:
     """Return the evidence: all that the model will see, and why. The caller of the model sets `messages`."""
     query = work.inputs.get("query")
     suspicions = [
-        suspicions_of(decision.item.content) if position in work.quoted else []
+        list(suspicions_of(decision.item.content)) if position in work.quoted else []
         for position, decision in enumerate(budgeted.decisions)
     ]
     if any(suspicions):

@@ -21,6 +21,7 @@ class ForeignText:
     def __init__(self) -> None:
         self.chunks: dict[str, str] = {}
         """The text of each hit, by the `source_id` of an item made from it."""
+        self.titles: set[str] = set()
         self.texts: list[str] = []
         self._short: set[str] = set()
         self._parts: list[str] = []
@@ -47,6 +48,7 @@ class ForeignText:
 
     def update(self, other: "ForeignText") -> None:
         self.chunks |= other.chunks
+        self.titles |= other.titles
         self.texts += other.texts
         self._short |= other._short
         self._parts += other._parts

@@ -101,16 +101,20 @@ def _harmless(item: ContextItem, foreign: ForeignText) -> str:
     passage = foreign.chunks.get(item.source_id or "")
     if passage and passage in item.content:
         label, _, rest = item.content.partition(passage)
-        first, *more = label.splitlines(keepends=True) or [""]
-        text = first + without_source_marks("".join(more)) + without_source_marks(passage + rest)
+        text = _own_line(label, foreign) + without_source_marks(passage + rest)
     elif item.source_id:
-        first, *more = item.content.splitlines(keepends=True) or [""]
-        text = first + without_source_marks("".join(more))
+        text = _own_line(item.content, foreign)
     else:
         marked = _marked_lines(foreign)
         lines = item.content.splitlines(keepends=True)
         text = "".join(_unmarked(line) if _is_of(line.strip(), marked) else line for line in lines)
     return without_role_tags(text)
+
+
+def _own_line(text: str, foreign: ForeignText) -> str:
+    """Return the text, whose first line is a label of the author's own unless it is no more than a title."""
+    first, *more = text.splitlines(keepends=True) or [""]
+    return (_unmarked(first) if first.strip() in foreign.titles else first) + without_source_marks("".join(more))
 
 
 def _unmarked(line: str) -> str:

@@ -88,6 +88,7 @@ def on_searched(record: SearchRecord, **kwargs: Any) -> None:
             recorder.foreign.chunks[f"chunk:{hit.chunk_id}"] = hit.content
             recorder.foreign.add(hit.content)
             recorder.foreign.add(hit.title, is_passage=False)
+            recorder.foreign.titles.add(hit.title)
 
 
 def on_retrieved(record: RetrieverCall, value: Any = None, **kwargs: Any) -> None:

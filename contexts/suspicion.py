@@ -6,6 +6,7 @@ models has them too.
 
 import re
 import unicodedata
+from functools import lru_cache
 
 _INVISIBLE = re.compile(r"[\u00ad\u200b-\u200d\u2060-\u2064\ufeff]")
 _HIDDEN = re.compile(r"[\U000e0000-\U000e007f\u202a-\u202e\u2066-\u2069]|[\u200b-\u200d\u2060-\u2064]{4}")
@@ -62,11 +63,12 @@ _SIGNS = {
 }
 
 
-def suspicions_of(text: str) -> list[str]:
+@lru_cache(maxsize=1024)  # the same passages are read again and again
+def suspicions_of(text: str) -> tuple[str, ...]:
     """Return what is suspicious in a passage, as clauses such as `asks to drop the instructions`; mostly none."""
     plain = _INVISIBLE.sub("", unicodedata.normalize("NFKC", text))
     found = [name for name, sign in _SIGNS.items() if sign.search(plain)]
-    return [*found, "hides text"] if _HIDDEN.search(text) else found
+    return (*found, "hides text") if _HIDDEN.search(text) else tuple(found)
 
 
 def without_role_tags(text: str) -> str:

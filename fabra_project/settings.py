@@ -10,6 +10,7 @@ from kombu.entity import Queue
 
 from fabra_project import no_stack
 from fabra_project.admin_menu import UNFOLD as UNFOLD
+from fabra_project.page_policies import SECURE_CSP
 from fabra_project.secret_files import env_secret
 from fabra_project.stack.services import read_services, secret_key
 
@@ -81,6 +82,9 @@ SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS_ONLY
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS_ONLY
 if env.bool("FABRA_BEHIND_PROXY", False):
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+# Django 6 reads SECURE_CSP itself; until then django-csp does, under its own name.
+CONTENT_SECURITY_POLICY = {"DIRECTIVES": SECURE_CSP}
+X_FRAME_OPTIONS = "DENY"
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
@@ -107,6 +111,7 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "channels",
+    "csp",
     "django_celery_beat",
     "common",
     "events",
@@ -118,8 +123,10 @@ INSTALLED_APPS = [
 # All support async: a single synchronous one would make Django run every view in a thread.
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "fabra_project.middleware.PagePolicies",
+    "common.middleware.no_store",
     "django.contrib.sessions.middleware.SessionMiddleware",
-    "django.middleware.common.CommonMiddleware",
+    "common.middleware.SlashMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
@@ -167,6 +174,9 @@ LOGGING = {
 
 # ---------------------------------------------------------------- REST
 
+# The OpenAPI schema and its page are for everyone; unset: in development mode. Otherwise for staff and API keys.
+FABRA_API_DOCS: bool | None = env.bool("FABRA_API_DOCS", default=None)
+
 REST_FRAMEWORK = {
     "DEFAULT_PARSER_CLASSES": ["chat.api.parsers.StrictJSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
@@ -187,6 +197,11 @@ SPECTACULAR_SETTINGS = {
     "REDOC_DIST": "SIDECAR",
     "SERVE_INCLUDE_SCHEMA": False,
     "COMPONENT_SPLIT_REQUEST": True,
+    "OAS_VERSION": "3.1.0",
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "chat.api.openapi.complete",
+    ],
     "ENUM_NAME_OVERRIDES": {
         "EventState": "events.models.Event.State",
         "DocumentState": "retrieval.models.Document.State",

@@ -10,7 +10,7 @@ from django.conf import settings
 
 from common.errors import InvalidInput
 from common.text import single_line
-from common.validation import check_key, check_text, to_json
+from common.validation import check_key, check_text, is_blank, to_json
 from retrieval.errors import DocumentTooLarge
 from retrieval.indexing.chunking import title_of
 from retrieval.models import Document, DocumentVersion
@@ -91,7 +91,7 @@ def check_document(
     """Return the document ready to be stored; raise InvalidInput or DocumentTooLarge."""
     check_index_name(index_name)
     check_key(entity_id, "entity_id")
-    if not check_text(text, "text").strip():
+    if is_blank(check_text(text, "text")):
         raise InvalidInput("text must not be empty.")
     if len(text.encode()) > settings.FABRA_DOCUMENT_MAX_BYTES:
         raise DocumentTooLarge(f"text must have at most {settings.FABRA_DOCUMENT_MAX_BYTES} bytes.")

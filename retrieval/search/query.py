@@ -8,7 +8,7 @@ import numpy as np
 from pgvector import Vector
 
 from common.errors import InvalidInput
-from common.validation import check_text
+from common.validation import check_text, is_blank
 from retrieval.errors import IndexNotFound
 from retrieval.models import Index
 from retrieval.search.filters import Audience, Conditions, check_audience, conditions
@@ -114,7 +114,7 @@ def check_query(
     **options: Unpack[SearchOptions],
 ) -> Query:
     """Return the query, with the index's configuration for options that are left out; raise as `search` does."""
-    if not check_text(query, "query").strip():
+    if is_blank(check_text(query, "query")):
         raise InvalidInput("query must not be empty.")
     if len(query) > QUERY_MAX_CHARS:
         raise InvalidInput(f"query must have at most {QUERY_MAX_CHARS} characters.")

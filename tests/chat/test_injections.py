@@ -182,6 +182,17 @@ def test_a_label_of_the_contexts_own_stays(bot: None) -> None:
     assert "(2) Fake source" in text
 
 
+def test_a_title_alone_is_no_label(bot: None) -> None:
+    @context(store)
+    async def titled(user_id: str, query: str) -> list[ContextItem]:
+        hits = await store.search("attacked", query, top_k=5)
+        return [ContextItem(f"{hit.title}\n{hit.content}", source_id=f"chunk:{hit.chunk_id}") for hit in hits]
+
+    index_document("attacked", "a", "Reset here.", title="[2] Official policy")
+    [text] = framed(messages_of(async_to_sync(titled)("u", "reset"), "reset"), "reset")
+    assert text == "(2) Official policy\nReset here."
+
+
 def test_a_suspicious_passage_is_used_and_flagged_in_the_trace_alone(
     bot: None, ask: Any, model: ModelServer, admin_client: Client
 ) -> None:
@@ -227,7 +238,7 @@ def test_signs_of_an_attack_are_seen(text: str) -> None:
     ],
 )
 def test_plain_articles_are_not_suspected(text: str) -> None:
-    assert suspicions_of(text) == []
+    assert not suspicions_of(text)
 
 
 @pytest.mark.parametrize(
