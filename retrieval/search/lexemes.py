@@ -79,7 +79,9 @@ def _pairs(run: str) -> list[str]:
 
 def lexemes_of(language: str, text: str) -> Func:
     """Return the expression for a text's lexemes, as a chunk's are stored and a query's are looked for."""
-    return Func(SearchConfig(language), Value(lexical_words(text)), function="fabra_lexemes", output_field=SearchVectorField())
+    return Func(
+        SearchConfig(language), Value(lexical_words(text)), function="fabra_lexemes", output_field=SearchVectorField()
+    )
 
 
 def languages() -> list[str]:

@@ -39,7 +39,7 @@ _SET_EF_SEARCH = ", set_config('hnsw.ef_search', '{ef_search}', true)"
 _NO_SEMANTIC_LEG = "SELECT NULL::tid AS row_id, NULL::bigint AS rank WHERE false"
 _NO_LEXICAL_LEG = "SELECT NULL::tid AS row_id WHERE false"
 _SCORES = {
-    "weighted": "coalesce(cosine, 0) + %(weight)s::float8 * bm25",
+    "weighted": "coalesce(cosine, 0) + %(weight)s::float8 * power(rarity, 1.5) * bm25",
     "rrf": "coalesce(1.0 / ({k} + semantic_rank), 0) + coalesce(1.0 / ({k} + lexical_rank), 0)",
     "semantic": "cosine",
     "lexical": "bm25",
