@@ -84,7 +84,7 @@ def test_a_match_counts_by_its_rarest_word(plain_index: Index) -> None:
     hits = search_plain("docs", query, 40, lexical_weight=0.75).hits
     for hit in hits:
         rarity = max((idf[word] for word in idf if word in corpus[hit.document_id].split()), default=0) / rarest
-        wanted = (hit.semantic_score or 0) + 0.75 * rarity**1.5 * (hit.lexical_score or 0)
+        wanted = (hit.semantic_score or 0) + 0.75 * rarity**1.25 * (hit.lexical_score or 0)
         assert hit.score == pytest.approx(wanted, abs=1e-5)
     assert len({hit.lexical_score for hit in hits}) > 20
 
