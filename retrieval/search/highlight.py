@@ -9,8 +9,9 @@ from django.utils.safestring import SafeString
 
 from retrieval.search.lexemes import lexical_words
 
-_WORD = re.compile(r"\w(?:[\w.\-/@']*\w)?")
-_PART = re.compile(r"\w+")
+_LETTER = r"[\w\u0300-\u036f]"
+_WORD = re.compile(rf"{_LETTER}(?:(?:{_LETTER}|[-./\\@&'])*{_LETTER})?(?:\+\+|[+#](?!\w))?")
+_PART = re.compile(f"{_LETTER}+")
 _MAX_WORDS = 20_000
 
 

@@ -21,10 +21,10 @@ def collapse(hits: list[Hit]) -> list[Hit]:
     """Return the hits without those that say the same as a better hit, whose `duplicates` name their documents.
 
     Hits say the same if their texts and headings have the same words in the same order: white space, typographic signs,
-    the ends of sentences and capitals are no difference. Any other word or sign may be the one that was asked for: a name, a
-    number, a sign, "not", "before". On the npm and IBM documentations nothing else folded 98 pairs of hits but a share
-    of common words; of the 77 that this rule folds all say the same, and of the other 21 most did not (public and
-    private packages, upgrade and downgrade, text to speech and speech to text).
+    the ends of sentences and capitals are no difference. Any other word or sign may be the one that was asked for: a
+    name, a number, a unit, "not", "before". The share of words in common that was tried first folded 98 pairs of hits
+    of two real documentations; 77 of them had the same words, and most of the other 21 did not say the same: public and
+    private packages, upgrade and downgrade, text to speech and speech to text.
     """
     kept: dict[tuple[str, ...], Hit] = {}
     for hit in hits:

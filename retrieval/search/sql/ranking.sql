@@ -56,7 +56,8 @@ WITH query AS MATERIALIZED (  -- 1. The query's vector, in full precision as sto
     ) read CROSS JOIN size
 
 ), bm25 AS MATERIALIZED (  -- 7. BM25 divided by the query's greatest possible BM25, 0 to 1.
-    SELECT id,
+    -- And how rare the rarest matching lexeme is: its idf divided by that of a lexeme of one chunk, 0 to 1.
+    SELECT id, max(idf) / (SELECT ln(1 + (greatest(chunks, 1) - 0.5) / 1.5) FROM size) AS rarity,
         sum(idf * share * stored_norm / (share * stored_norm + norm * (1 - share))) / (SELECT sum(idf) FROM term) AS bm25
     FROM (
         SELECT m.id, m.stored_norm, m.norm, t.idf, -(m.weights <#> t.unit) AS share
@@ -66,6 +67,7 @@ WITH query AS MATERIALIZED (  -- 1. The query's vector, in full precision as sto
 
 ), ranked AS MATERIALIZED (
     SELECT m.id, m.document_id, m.semantic_rank, m.cosine, coalesce(b.bm25, 0) AS bm25,
+        coalesce(b.rarity, 0) AS rarity,
         CASE WHEN m.is_lexical AND b.bm25 > 0
             THEN row_number() OVER (PARTITION BY m.is_lexical AND b.bm25 > 0 ORDER BY b.bm25 DESC, m.id) END
             AS lexical_rank
