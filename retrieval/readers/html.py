@@ -9,7 +9,8 @@ import lxml.html
 from lxml import etree
 from markdownify import MarkdownConverter
 
-from retrieval.readers.documents import FetchedFile, Options, ReadDocument, Unreadable, decode, document
+from retrieval.readers.charsets import decode
+from retrieval.readers.documents import FetchedFile, Options, ReadDocument, ReadWarning, Unreadable, document
 from retrieval.readers.registry import reader
 
 _REMOVED_TAGS = ("script", "style", "noscript", "template", "svg", "iframe", "nav", "aside", "form", "dialog", "button",
@@ -26,8 +27,10 @@ _MENU_LINK_SHARE = 0.8
 
 
 @reader(".html", ".htm", ".xhtml", is_isolated=True)
-def read(file: FetchedFile, options: Options) -> Iterator[ReadDocument]:
-    root = _parsed(file.content)
+def read(file: FetchedFile, options: Options) -> Iterator[ReadDocument | ReadWarning]:
+    text, warnings = decode(file, is_html=True)
+    yield from warnings
+    root = _parsed(text)
     metadata = _metadata(root, file.url)
     main = _main(root)
     title = _title(root, main)
@@ -50,15 +53,8 @@ def to_markdown(root: Any, base_url: str = "") -> str:
     return re.sub(r"\n{3,}", "\n\n", re.sub(r"[ \t]+\n", "\n", text)).strip()
 
 
-def _parsed(content: bytes) -> Any:
-    try:
-        text: str | bytes = decode(content)
-    except Unreadable:
-        if b"\x00" in content:
-            raise
-        text = content  # an older page declares its encoding itself
-    if isinstance(text, str):
-        text = re.sub(r"\A\s*<\?xml[^>]*\?>", "", text)
+def _parsed(text: str) -> Any:
+    text = re.sub(r"\A\s*<\?xml[^>]*\?>", "", text)
     try:
         root = lxml.html.document_fromstring(text)
     except etree.ParserError:

@@ -4,7 +4,8 @@ import ast
 import re
 from collections.abc import Iterator
 
-from retrieval.readers.documents import FetchedFile, Options, ReadDocument, decode, document
+from retrieval.readers.charsets import decode
+from retrieval.readers.documents import FetchedFile, Options, ReadDocument, ReadWarning, document
 from retrieval.readers.front_matter import split_front_matter
 from retrieval.readers.registry import reader
 
@@ -26,8 +27,10 @@ _TAG_MAX_CHARS = 50_000
 
 
 @reader(".mdx")
-def read(file: FetchedFile, options: Options) -> Iterator[ReadDocument]:
-    metadata, text = split_front_matter(decode(file.content))
+def read(file: FetchedFile, options: Options) -> Iterator[ReadDocument | ReadWarning]:
+    text, warnings = decode(file)
+    yield from warnings
+    metadata, text = split_front_matter(text)
     title = str(metadata.get("title") or "")
     # A page that consists of a component has its title as text, so that searches can find it.
     yield document(file, without_jsx(text).strip() or title, title, metadata, options)
