@@ -6,6 +6,7 @@ What the rest of the document writes decides, then a dictionary of its language,
 import re
 from collections import Counter
 from collections.abc import Iterator
+from functools import lru_cache
 
 from spellchecker import SpellChecker
 
@@ -17,14 +18,34 @@ _LEFT = re.compile(r"[\w-]*\w\Z")
 _RIGHT = re.compile(r"\w+(?:-\w+)*")
 _REACH = 100
 """Characters before and after a hyphen that are looked at."""
+_MAX_PIECES = 6
 _FREQUENT = {
-    "en": "the and of to is for you with", "de": "der die das und nicht mit ist für", "nl": "het een van de en niet voor",
-    "fr": "le les des et est une pour dans", "es": "el los las que por con una para", "it": "il che di per non una con",
+    "en": "the and of to is for you with", "de": "der die das und nicht mit ist für",
+    "nl": "het een van de en niet voor", "fr": "le les des et est une pour dans",
+    "es": "el los las que por con una para", "it": "il che di per non una con",
     "pt": "os que não uma com para do da", "ru": "и в не на что с по для",
 }  # fmt: skip
 _CLOSED_COMPOUNDS = ("de", "nl")
 """Languages that write compounds as one word, so that two words make one."""
-_CONJUNCTIONS = {"and", "or", "to", "und", "oder", "bzw", "sowie", "bis", "et", "ou", "y", "o", "e", "en", "of", "och", "og"}
+_CONJUNCTIONS = {
+    "and",
+    "or",
+    "to",
+    "und",
+    "oder",
+    "bzw",
+    "sowie",
+    "bis",
+    "et",
+    "ou",
+    "y",
+    "o",
+    "e",
+    "en",
+    "of",
+    "och",
+    "og",
+}
 
 
 def join_hyphens(pages: list[str]) -> list[str]:
@@ -45,7 +66,6 @@ class _Lexicon:
         known = {language: sum(words[word] for word in frequent.split()) for language, frequent in _FREQUENT.items()}
         best = max(known, key=known.__getitem__)
         self._language = best if known[best] else ""
-        self._dictionary: SpellChecker | None = None
 
     def between(self, left: str, right: str) -> str:
         """Return what stands between two parts of a word: nothing, a hyphen, or a hyphen and a space."""
@@ -57,20 +77,23 @@ class _Lexicon:
             return "-"  # no language divides a number, or after a single letter
         if (right[:1].isupper() and not last.isupper()) or left.startswith("-"):
             return "-"
-        if self._knows(last + first):
+        if self.knows(last + first):
             return ""
         if right.casefold() in _CONJUNCTIONS:
             return "- "
         is_chain = left.count("-") + right.count("-") > 1
-        is_compound = self._knows(last) and self._knows(first) and self._language not in _CLOSED_COMPOUNDS
+        is_compound = self.knows(last) and self.knows(first) and self._language not in _CLOSED_COMPOUNDS
         return "-" if is_chain or is_compound else ""
 
-    def _knows(self, word: str) -> bool:
-        if not self._language:
-            return False
-        if self._dictionary is None:
-            self._dictionary = SpellChecker(language=self._language)
-        return word.casefold() in self._dictionary
+    def knows(self, word: str) -> bool:
+        """Return whether the dictionary of the document's language has a word."""
+        return bool(self._language) and word.casefold() in _dictionary(self._language)
+
+
+@lru_cache(maxsize=2)
+def _dictionary(language: str) -> SpellChecker:
+    """Return the dictionary of a language, which takes 0.2 s and some 30 MB."""
+    return SpellChecker(language=language)
 
 
 def _whole_words(parts: list[str]) -> Iterator[str]:
@@ -84,10 +107,26 @@ def _whole_words(parts: list[str]) -> Iterator[str]:
 
 def _joined(parts: list[str], lexicon: _Lexicon) -> str:
     out = [parts[0]]
-    for part in parts[1:]:
+    for number, part in enumerate(parts[1:], 1):
         left, right = _LEFT.search(_tail(out)), _RIGHT.match(part[:_REACH])
-        out += [lexicon.between(left[0], right[0]) if left and right else "-", part]
+        between = "-"
+        if left and right:
+            rest = _rest(parts, number)  # a word may be divided more than once
+            is_whole = rest != right[0] and lexicon.knows(left[0] + rest)
+            between = "" if is_whole else lexicon.between(left[0], right[0])
+        out += [between, part]
     return "".join(out)
+
+
+def _rest(parts: list[str], number: int) -> str:
+    """Return the rest of a word whose next piece begins the part `number`, without hyphens."""
+    rest = ""
+    for part in parts[number : number + _MAX_PIECES]:
+        piece = _RIGHT.match(part[:_REACH])
+        rest += piece[0] if piece else ""
+        if piece is None or piece[0] != part:
+            break
+    return rest
 
 
 def _tail(out: list[str]) -> str:

@@ -5,11 +5,16 @@ import zipfile
 
 
 def pdf(*pages: str, title: str = "") -> bytes:
-    """Return a PDF with these lines on its pages."""
-    objects = ["<< /Type /Catalog /Pages 2 0 R >>", "", "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>"]
+    """Return a PDF with these lines on its pages; U+FB01 and U+FB02 become the glyphs of ligatures."""
+    font = (
+        "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica /Encoding << /Type /Encoding"
+        " /BaseEncoding /WinAnsiEncoding /Differences [1 /fi /fl] >> >>"
+    )
+    objects = ["<< /Type /Catalog /Pages 2 0 R >>", "", font]
     kids = []
     for page in pages:
         stream = "BT /F1 12 Tf 14 TL 72 720 Td " + " ".join(f"({line}) Tj T*" for line in page.split("\n")) + " ET"
+        stream = stream.replace("\ufb01", "\x01").replace("\ufb02", "\x02")
         objects.append(f"<< /Length {len(stream)} >>\nstream\n{stream}\nendstream")
         objects.append(
             f"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents {len(objects)} 0 R"
@@ -21,7 +26,7 @@ def pdf(*pages: str, title: str = "") -> bytes:
     out, places = b"%PDF-1.4\n", []
     for number, each in enumerate(objects, 1):
         places.append(len(out))
-        out += f"{number} 0 obj\n{each}\nendobj\n".encode()
+        out += f"{number} 0 obj\n{each}\nendobj\n".encode("cp1252")
     start = len(out)
     rows = "".join(f"{place:010} 00000 n \n" for place in places)
     out += f"xref\n0 {len(objects) + 1}\n0000000000 65535 f \n{rows}".encode()
