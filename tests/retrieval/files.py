@@ -34,24 +34,42 @@ def pdf(*pages: str, title: str = "") -> bytes:
     return out + f"trailer {trailer}\nstartxref\n{start}\n%%EOF".encode()
 
 
-def docx(body: str, before: str = "") -> bytes:
+_OFFICE = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+_PACKAGE = "http://schemas.openxmlformats.org/package/2006"
+_NAMESPACES = (
+    'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main" '
+    'xmlns:mc="http://schemas.openxmlformats.org/markup-compatibility/2006" '
+    'xmlns:wps="http://schemas.microsoft.com/office/word/2010/wordprocessingShape" xmlns:v="urn:schemas-microsoft-com:vml" '
+    'xmlns:m="http://schemas.openxmlformats.org/officeDocument/2006/math" '
+    'xmlns:a="http://schemas.openxmlformats.org/drawingml/2006/main"'
+)
+
+
+def docx_parts(body: str, before: str = "", main: str = "word/document.xml", **related: str) -> dict[str, str | bytes]:
+    """Return the parts of a DOCX by name; each of `related`, such as header="<w:p/>", is a part of that type."""
+    word = "application/vnd.openxmlformats-officedocument.wordprocessingml"
+    folder, name = main.rpartition("/")[::2]
+    links = "".join(f'<Relationship Id="{kind}" Type="{_OFFICE}/{kind}" Target="{kind}.xml"/>' for kind in related)
+    return {
+        "[Content_Types].xml": f'<?xml version="1.0"?><Types xmlns="{_PACKAGE}/content-types"><Default Extension="rels" '
+        f'ContentType="application/vnd.openxmlformats-package.relationships+xml"/><Override PartName="/{main}" '
+        f'ContentType="{word}.document.main+xml"/></Types>',
+        "_rels/.rels": f'<?xml version="1.0"?><Relationships xmlns="{_PACKAGE}/relationships"><Relationship Id="r1" '
+        f'Type="{_OFFICE}/officeDocument" Target="{main}"/></Relationships>',
+        f"{folder}/_rels/{name}.rels": f'<Relationships xmlns="{_PACKAGE}/relationships">{links}</Relationships>',
+        main: f'<?xml version="1.0"?>{before}<w:document {_NAMESPACES}><w:body>{body}</w:body></w:document>',
+    } | {
+        f"{folder}/{kind}.xml": f"<w:{_ROOTS[kind]} {_NAMESPACES}>{text}</w:{_ROOTS[kind]}>"
+        for kind, text in related.items()
+    }
+
+
+_ROOTS = {"header": "hdr", "footer": "ftr", "footnotes": "footnotes", "endnotes": "endnotes", "chart": "chart"}
+
+
+def docx(body: str, before: str = "", **related: str) -> bytes:
     """Return a DOCX with this XML in its body; `before` goes ahead of the document element."""
-    types = (
-        '<?xml version="1.0"?><Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types">'
-        '<Default Extension="rels" ContentType="application/vnd.openxmlformats-package.relationships+xml"/>'
-        '<Override PartName="/word/document.xml" ContentType="application/vnd.openxmlformats-officedocument.'
-        'wordprocessingml.document.main+xml"/></Types>'
-    )
-    relations = (
-        '<?xml version="1.0"?><Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships">'
-        '<Relationship Id="r1" Type="http://schemas.openxmlformats.org/officeDocument/2006/relationships/officeDocument"'
-        ' Target="word/document.xml"/></Relationships>'
-    )
-    main = (
-        f'<?xml version="1.0"?>{before}<w:document xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main">'
-        f"<w:body>{body}</w:body></w:document>"
-    )
-    return zipped({"[Content_Types].xml": types, "_rels/.rels": relations, "word/document.xml": main})
+    return zipped(docx_parts(body, before, **related))
 
 
 def paragraph(text: str, style: str = "") -> str:
