@@ -152,6 +152,8 @@ def _is_damaged_utf8(content: bytes) -> bool:
 def _finished(content: bytes, codec: str, warnings: list[ReadWarning]) -> tuple[str, list[ReadWarning]]:
     text = content.decode(codec, "replace").removeprefix("\ufeff").rstrip("\x00")
     if lost := _lost(content, text, codec):
+        if lost > len(text) / 2:
+            raise Unreadable(f"binary, or no {_shown(codec)}")
         line = text.count("\n", 0, text.index("\ufffd")) + 1
         where = f"in {lost:,} places, first in line {line:,}" if lost > 1 else f"in line {line:,}"
         _warn(warnings, "undecodable_bytes", f"what is no {_shown(codec)} became � {where}")

@@ -57,7 +57,7 @@ def csv_rows(text: str, suffix: str) -> Iterator[Row | ReadWarning]:
     dialect = _dialect(text, suffix, hint[1] if hint else "")
     reader = _reader(text, dialect)
     try:
-        header = next((row for row in reader if any(row)), [])
+        header: list[str] = next((row for row in reader if any(row)), [])
         if len(header) > MAX_COLUMNS:
             raise Unreadable(f"{len(header):,} columns, and the limit is {MAX_COLUMNS:,}")
         names, warnings = named_columns(header)
@@ -104,7 +104,7 @@ def _dialect(text: str, suffix: str, hint: str) -> dict[str, Any]:
     sample = text[:_SAMPLE_CHARS]
     separators = hint or ("\t" if suffix == ".tsv" and "\t" in sample else _SEPARATORS)
     escapes = (None, "\\") if '\\"' in sample else (None,)
-    candidates = [
+    candidates: list[dict[str, Any]] = [
         {"delimiter": separator, "escapechar": escape, "doublequote": escape is None}
         for separator in separators
         for escape in escapes

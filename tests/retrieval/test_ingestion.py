@@ -59,7 +59,7 @@ def test_each_file_has_its_outcome(folder: Path) -> None:
     files = {file.path: file for file in run.files.all()}
     assert (files["faq.csv"].state, files["faq.csv"].documents, files["faq.csv"].chunks) == ("indexed", 2, 2)
     assert files["a.md"].duration_ms is not None
-    assert (files["bad.md"].state, files["bad.md"].reason) == ("failed", "not UTF-8 text")
+    assert (files["bad.md"].state, files["bad.md"].reason) == ("failed", "binary, or no utf-16-le")
     assert "out of the archive" in files["more.zip/../up.md"].reason
     assert live() == {"a", "b", "c", "faq/1", "faq/2", "more.zip/z"}
 
