@@ -5,7 +5,7 @@ from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import quote
 
-VERSION = 1
+VERSION = 2
 """To be increased when a reader returns a different text for the same file, so that files are read again."""
 
 

@@ -10,7 +10,7 @@ from lxml import etree
 from retrieval.readers.documents import FetchedFile, Options, ReadDocument, ReadWarning, document
 from retrieval.readers.docx_body import append_paragraphs, lines_of_margin, missing_words, paragraphs, prepare
 from retrieval.readers.docx_package import Package, open_package, parse
-from retrieval.readers.html import to_markdown
+from retrieval.readers.html_markdown import to_markdown
 from retrieval.readers.registry import reader
 
 _NAMES = {"title": "{http://purl.org/dc/elements/1.1/}title", "author": "{http://purl.org/dc/elements/1.1/}creator"}
@@ -18,7 +18,7 @@ _UNREAD = {"chart": "charts", "chartEx": "charts", "diagramData": "diagrams", "o
            "package": "embedded files", "aFChunk": "inserted files"}  # fmt: skip
 
 
-@reader(".docx", is_isolated=True, signature=".zip")
+@reader(".docx", signature=".zip")
 def read(file: FetchedFile, options: Options) -> Iterator[ReadDocument | ReadWarning]:
     package = open_package(file.content)
     metadata = _metadata(package)

@@ -17,7 +17,7 @@ _LIGATURES = {code: unicodedata.normalize("NFKC", chr(code)) for code in range(0
 _UNMAPPED_SHARE = 0.05
 
 
-@reader(".pdf", is_isolated=True, signature=".pdf")
+@reader(".pdf", signature=".pdf")
 def read(file: FetchedFile, options: Options) -> Iterator[ReadDocument | ReadWarning]:
     pdf = _opened(file.content)
     if len(pdf) > MAX_PAGES:

@@ -1,7 +1,8 @@
 """Runs over a source: each file's outcome, what is skipped and pruned, and what survives a death."""
 
+import importlib
+import json
 import re
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from io import StringIO
 from pathlib import Path
@@ -19,9 +20,8 @@ from retrieval.indexing.document_input import IndexResult
 from retrieval.indexing.documents import delete_document, index_document
 from retrieval.ingestion.runs import RunOptions, open_run, open_upload
 from retrieval.ingestion.work import execute_run
-from retrieval.models import Chunk, Document, Index, IngestionFile, IngestionRun, SourceDocument
-from retrieval.readers import SUFFIXES, FetchedFile, Options, ReadDocument
-from retrieval.readers.registry import reader
+from retrieval.models import Chunk, Document, Index, IngestionFile, IngestionRun, SourceDocument, SourceFile
+from retrieval.readers import SUFFIXES
 from retrieval.sources import Folder
 from tests.processes import Processes, wait_until
 from tests.retrieval.files import zipped
@@ -64,23 +64,41 @@ def test_each_file_has_its_outcome(folder: Path) -> None:
     assert live() == {"a", "b", "c", "faq/1", "faq/2", "more.zip/z"}
 
 
+def test_what_was_not_read_in_full_is_told(folder: Path) -> None:
+    ingest(folder)
+    run = IngestionRun.objects.get()
+    warning = {"code": "pages_without_text", "message": "3 of 9 pages are pictures."}
+    SourceFile.objects.update(warnings=[warning])
+    said = ingest(folder)
+    assert "3 unchanged, 0 unreadable, 3 with warnings in" in said
+    assert "warning: b.md: 3 of 9 pages are pictures." in said
+    for number in range(4):
+        (folder / f"{number}.md").write_text(f"Page {number}.")
+    SourceFile.objects.update(warnings=[warning] * 2)
+    ingest(folder)
+    SourceFile.objects.update(warnings=[warning] * 2)
+    said = ingest(folder)
+    assert said.count("pictures. (and 1 more of this file)") == 5 and "... and 2 more files with warnings" in said
+    report = json.loads(ingest(folder, "--json"))
+    assert report["run"] > run.pk and report["counts"]["warned"] == report["counts"]["unchanged"] == 7
+    assert report["files"][0]["warnings"] == [warning] * 2
+    with pytest.raises(CommandError, match="--dry-run makes none"):
+        ingest(folder, "--json", "--dry-run")
+
+
 def test_what_has_not_changed_is_not_even_read(folder: Path) -> None:
-    read: list[str] = []
-
-    @reader(".noted")
-    def note(file: FetchedFile, options: Options) -> Iterator[ReadDocument]:
-        read.append(file.path)
-        yield ReadDocument(entity_id=file.path, text=file.content.decode(), title="")
-
+    """The reader's text changes with each reading, so that a document tells when its file was read."""
+    importlib.import_module("tests.retrieval.noted_reader")
     try:
         for name in "abc":
             (folder / f"{name}.noted").write_text(f"Text of {name}.")
         ingest(folder)
-        assert sorted(read) == ["a.noted", "b.noted", "c.noted"]
-        read.clear()
+        first = dict(Document.objects.filter(entity_id__endswith=".noted").values_list("entity_id", "version__text"))
+        assert set(first) == {"a.noted", "b.noted", "c.noted"}
         (folder / "b.noted").write_text("Another text.")
         ingest(folder)
-        assert read == ["b.noted"]
+        second = dict(Document.objects.filter(entity_id__endswith=".noted").values_list("entity_id", "version__text"))
+        assert {name for name in second if second[name] != first[name]} == {"b.noted"}
     finally:
         del SUFFIXES[".noted"]
 
