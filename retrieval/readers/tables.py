@@ -73,7 +73,7 @@ def _documents(
 ) -> Iterator[ReadDocument | ReadWarning]:
     """Yield a document for each row; raise Unreadable where a mapped column is missing."""
     number, names, columns = 0, None, dict[str, str]()
-    ids, empty = _Ids(), Places()
+    ids, empty, prefix = _Ids(), Places(), file.entity_id
     for row in rows:
         if isinstance(row, ReadWarning):
             yield row
@@ -90,7 +90,7 @@ def _documents(
         made = document(file, text, title, rest | {"row": row.line}, options)
         own_id = _as_text(row.values.get(columns.get("id", ""))).strip()
         # A mapped id is used as it is; a guessed one may occur in another table too, so the file is put before it.
-        entity_id = own_id if own_id and "id" in options.mapping else f"{file.entity_id}/{own_id or number}"
+        entity_id = own_id if own_id and "id" in options.mapping else f"{prefix}/{own_id or number}"
         unique = ids.unique(entity_id, own_id, row.line)
         yield ReadDocument(entity_id=unique, text=made.text, title=made.title, metadata=made.metadata)
     yield from ids.warnings()
