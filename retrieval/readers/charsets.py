@@ -21,12 +21,18 @@ _MARKS = (
 _WIDE = ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")
 _SUPERSETS = {"gbk": "gb18030", "iso8859-8-i": "iso8859-8"}
 _UNSAFE = ("utf-7", "idna", "punycode", "unicode_escape", "raw_unicode_escape", "unicode-escape", "raw-unicode-escape")
-_PRESCAN_BYTES = 8192
+_PRESCAN_BYTES = 65_536
+"""Where the declaration of a page is looked for: browsers read on to the end of the head."""
 _SAMPLE_BYTES = 65_536
 _BINARY_SHARE = 0.02
 _CONTROL = re.compile(r"[\x01-\x08\x0e-\x1a\x1c-\x1f\x7f]")
-_ATTRIBUTE = re.compile(r"([a-z-]+)\s*=\s*(\"[^\"]*\"|'[^']*'|[^\s\"'>]+)")
+_ATTRIBUTE = re.compile(r"(?<![a-z-])([a-z-]+)\s*=\s*(\"[^\"]*\"|'[^']*'|[^\s\"'>]+)")
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?\s*([^\s\"';,>/]+)")
+_FITTING = re.compile(
+    r"(?<=[a-z])[ß-öø-ÿœ]|(?<![^\W\d_])[À-ÖØ-Ýß-öø-ÿŒœ](?=[a-z])"  # letters in and before lowercase letters
+    r"|(?<=\w)’(?=(?:s|t|d|m|re|ve|ll)\b)|\b[A-Za-z]’|(?<!\w)“(?=\w)|(?<=[\w.,!?])”(?!\w)"  # quotes where they belong
+    r"|(?<=[ \d])[–—](?=[ \d])|(?<=\d)€|(?<=\d )€|€(?= ?\d)"
+)
 _XML = re.compile(r"\A\s*<\?xml[^>]*?\sencoding\s*=\s*[\"']([\w.:-]+)")
 
 
@@ -133,6 +139,7 @@ def _guessed(content: bytes, warnings: list[ReadWarning]) -> str:
         if _is_damaged_utf8(sample) and (sample == content or _is_damaged_utf8(content)):
             return "utf-8"
     codec = guess(content)
+    codec = _western(content) if codec == "cp1252" else codec
     text = content.decode(codec, "replace")
     noise = _lost(content, text, codec) + len(_CONTROL.findall(text)) + text.count("\x00")
     if noise > _BINARY_SHARE * len(text):
@@ -141,6 +148,16 @@ def _guessed(content: bytes, warnings: list[ReadWarning]) -> str:
     shown = f"{_shown(codec)}: {', '.join(words)}" if words else _shown(codec)
     _warn(warnings, "encoding_guessed", f"not UTF-8, and nothing names its encoding; read as {shown}")
     return codec
+
+
+def _western(content: bytes) -> str:
+    """Return which encoding of Western languages a text is in: browsers know one, Macs and DOS had their own.
+
+    In the right one most signs beyond ASCII are letters within words, of the case of the letter before them.
+    """
+    sample = content[:_SAMPLE_BYTES]
+    fits = {codec: len(_FITTING.findall(sample.decode(codec, "replace"))) for codec in ("cp1252", "mac_roman", "cp850")}
+    return max(fits, key=fits.__getitem__)
 
 
 def _is_damaged_utf8(content: bytes) -> bool:

@@ -84,18 +84,23 @@ def csv_rows(text: str, suffix: str) -> Iterator[Row | ReadWarning]:
 
 def named_columns(header: list[str]) -> tuple[list[str], list[ReadWarning]]:
     """Return a name of its own for each column, and a warning that names the duplicates."""
-    names, taken, double = [], set(header), []
-    for number, cell in enumerate(header, 1):
-        name = " ".join(cell.split()) or f"column {number}"
-        if name in names:
-            double.append(name)
-            name = next(new for copy in range(2, len(header) + 2) if (new := f"{name} ({copy})") not in taken)
-        taken.add(name)
-        names.append(name)
+    given = [" ".join(cell.split()) or f"column {number}" for number, cell in enumerate(header, 1)]
+    taken, seen, double, names = set(given), set[str](), dict[str, int](), []
+    for name in given:
+        new = name
+        if name in seen:
+            copy = double.get(name, 1)
+            while new in taken:
+                copy += 1
+                new = f"{name} ({copy})"
+            double[name] = copy
+        taken.add(new)
+        seen.add(new)
+        names.append(new)
     if not double:
         return names, []
-    listed = ", ".join(repr(name) for name in dict.fromkeys(double[:_NAMED]))
-    message = f"Several columns are called {listed}; the later ones were read as '{double[0]} (2)' and so on."
+    listed = ", ".join(repr(name[:100]) for name in list(double)[:_NAMED])
+    message = f"Several columns are called {listed}; the later ones were read with (2) and so on after the name."
     return names, [ReadWarning(code="duplicate_columns", message=message)]
 
 

@@ -72,7 +72,7 @@ def lines_of_margin(root: Any) -> list[str]:
     lines = []
     for paragraph in root.iter(_w("p")):
         fields = [each.text or "" for each in paragraph.iter(_w("instrText"))]
-        text = " ".join("".join(paragraphs(paragraph)).split())
+        text = " ".join(next(paragraphs(paragraph)).split())
         is_number = any(map(_PAGE_FIELD.search, fields)) and len(text) <= _PAGE_LINE_MAX_CHARS
         if any(char.isalpha() for char in text) and not is_number:
             lines.append(text)
@@ -106,8 +106,9 @@ def _replace(element: Any, children: list[Any]) -> None:
     """Put `children` in the place of an element."""
     parent = element.getparent()
     if parent is not None:
-        place = parent.index(element)
-        parent[place : place + 1] = children
+        for child in children:
+            element.addprevious(child)
+        parent.remove(element)
 
 
 def _choose(alternative: Any) -> None:

@@ -60,6 +60,8 @@ def test_wide_text_without_a_mark_is_told_by_its_content(text: str, codec: str) 
         (JAPANESE, "euc_jp"), (JAPANESE, "iso2022_jp"), ("退款需要十四天。請在網站上申請", "big5"),
         ("환불은 십사일이 걸립니다.", "cp949"), ("Příliš žluťoučký kůň úpěl ďábelské ódy.", "cp1250"),
         ("Zwrot pieniędzy trwa czternaście dni. Źródło łąka", "iso8859-2"), ("החזר כספי אורך ארבעה עשר ימים", "cp1255"),
+        ("Gebühr über Öffnung, für die Größe", "mac_roman"), ("Gebühr über Öffnung", "cp850"),
+        ("élève à l'école, déjà reçu", "mac_roman"), ("La señal está aquí", "cp850"),
         ("Η επιστροφή χρημάτων διαρκεί δεκατέσσερις ημέρες.", "cp1253"), ("การคืนเงินใช้เวลาสิบสี่วัน", "cp874"),
     ],
 )  # fmt: skip
@@ -98,6 +100,12 @@ def test_every_reader_of_text_says_what_was_guessed(path: str) -> None:
     assert [warning.message for warning in warnings] == [
         "Not UTF-8, and nothing names its encoding; read as windows-1252: Gebühr, für."
     ]
+
+
+def test_a_page_may_name_its_charset_late() -> None:
+    page = f"<html><head><style>{'p {} ' * 5000}</style><meta charset=windows-1251></head><p>{RUSSIAN}".encode("cp1251")
+    (document,), warnings, _ = read_all("a.html", page)
+    assert (document.text, warnings) == (RUSSIAN, [])
 
 
 def test_a_wrong_declaration_is_told_by_the_content() -> None:
