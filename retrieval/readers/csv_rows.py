@@ -73,7 +73,7 @@ def csv_rows(text: str, suffix: str) -> Iterator[Row | ReadWarning]:
             if any(cells):
                 yield Row(values=dict(zip(names, cells, strict=False)), line=ends + skipped, surplus=surplus)
     except csv.Error as error:
-        raise Unreadable(f"line {reader.line_num + 1 + skipped}: {error}") from None
+        raise Unreadable(f"line {reader.line_num + skipped:,}: {error}") from None
     if ragged.count:
         message = f"{ragged} had more cells than the {len(names)} columns; they were added to the text."
         yield ReadWarning(code="ragged_rows", message=f"{message[0].upper()}{message[1:]}")
