@@ -319,6 +319,6 @@ FABRA_EXACT_SCAN_FACTOR = 15
 FABRA_LEXICAL_REACH = 5
 # Unmerged lexeme counts from which a merge pays off; each unmerged row costs a look-up some nanoseconds.
 FABRA_LEXEME_MERGE_AFTER = 20_000
-# Limits of the process that reads a PDF, DOCX or HTML file; it is killed when it exceeds them.
+# Limits of the process that reads files; it is killed when it exceeds them.
 FABRA_READER_TIMEOUT_S = 60.0
 FABRA_READER_MAX_BYTES = 1 << 30

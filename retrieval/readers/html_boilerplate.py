@@ -173,8 +173,9 @@ def _surrounds(page: _Page, element: Any) -> bool:
         return False  # it contains the page's only title
     if size.link_share >= _LINK_SHARE:
         is_index = page.size(page.body).words < 2 * _SENTENCE_WORDS  # a page of links, which are its text
-        is_menu = size.links >= 3 and not is_index and (not is_core_part or element in page.above_title)
-        return _is_named(element) or size.links == size.inner_links or is_menu
+        is_apart = element in page.above_title if is_core_part else not _is_beside_text(element)
+        is_menu = size.links >= 3 and not is_index and is_apart
+        return is_menu or _is_named(element) or (size.links == size.inner_links and not is_core_part)
     if _is_text(page, size):
         return False
     if element.tag in _TAGS or element.get("role") in _ROLES:
@@ -186,6 +187,11 @@ def _surrounds(page: _Page, element: Any) -> bool:
 
 def _is_text(page: _Page, size: _Size) -> bool:
     return size.words >= _SENTENCE_WORDS and size.words > _TEXT_SHARE * page.size(page.body).words
+
+
+def _is_beside_text(element: Any) -> bool:
+    """Return whether a list of links belongs to a text: `See also` and the list below it."""
+    return any(each is not None and each.tag in _INLINE for each in (element.getprevious(), element.getnext()))
 
 
 def _remove_inside(page: _Page) -> None:

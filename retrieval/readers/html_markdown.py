@@ -1,10 +1,12 @@
 """Write HTML as Markdown: headings, lists, tables, links and code with its language."""
 
 import re
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urljoin
 
 from retrieval.readers.html_table import cells_of, is_layout, markdown_rows
+from retrieval.readers.markdown_writer import MarkdownWriter
 
 _OMITTED = {"script", "style", "template", "svg", "iframe", "object", "embed", "canvas", "audio", "video", "head",
             "input", "select", "textarea", "datalist", "annotation", "colgroup", "map"}  # fmt: skip
@@ -31,32 +33,19 @@ def to_markdown(root: Any, base_url: str = "") -> str:
 
 def inline_text(element: Any) -> str:
     """Return the text of an element on one line, without marks and links."""
-    writer = _Writer("", is_cell=True)
+    writer = _Writer("", is_inline=True, has_links=False)
     writer.marks.update(_MARKS.values())
-    writer.has_links = False
     writer.children(element)
     return " ".join("".join(writer.words).split())
 
 
-class _Writer:
-    """Writes blocks as lines, each once; `prefix` is what the lines of the open lists and quotations begin with."""
+class _Writer(MarkdownWriter):
+    """Writes the elements of a page; its methods are named as the tags."""
 
-    def __init__(self, base_url: str, *, is_cell: bool = False) -> None:
+    def __init__(self, base_url: str, *, is_inline: bool = False, has_links: bool = True) -> None:
+        super().__init__(is_inline=is_inline)
         self.base_url = base_url
-        self.is_cell = is_cell
-        self.lines: list[str] = []
-        self.words: list[str] = []
-        """The inline text of the block that is open."""
-        self.blocks = 0
-        self.prefix = ""
-        self.marker: str | None = None
-        """What the next line begins with instead of the prefix: a bullet or number."""
-        self.outer_prefix = ""
-        """The prefix of the empty line before that."""
-        self.has_gap = False
-        """Whether an empty line comes before the next block."""
-        self.marks: set[str] = set()
-        self.has_links = True
+        self.has_links = has_links
 
     def element(self, element: Any) -> None:
         tag = element.tag
@@ -81,36 +70,12 @@ class _Writer:
             self.element(child)
             self.text(child.tail)
 
-    def text(self, text: str | None) -> None:
-        if text:
-            self.words.append(_SPACES.sub(" ", text))
-
-    def end_block(self, before: str = "") -> None:
-        """Write the inline text so far as a block, with `before` in front."""
-        if self.is_cell:
-            self.words.append(" ")
-            return
-        text = _tidy("".join(self.words))
-        self.words.clear()
-        if text:
-            self.block(before + (" ".join(text.split("\n")) if before else text))
-
-    def block(self, text: str) -> None:
-        if self.has_gap and self.lines:
-            self.lines.append((self.prefix if self.marker is None else self.outer_prefix).rstrip())
-        for line in text.split("\n"):
-            start = self.prefix if self.marker is None else self.marker
-            self.marker = None
-            self.lines.append((start + line).rstrip())
-        self.has_gap = True
-        self.blocks += 1
-
     def _heading(self, element: Any, level: int) -> None:
         self.end_block()
         self.marks.add("**")
         self.children(element)
         self.marks.discard("**")
-        self.end_block("" if self.is_cell else "#" * level + " ")
+        self.end_block("" if self.is_inline else "#" * level + " ")
 
     def _marked(self, element: Any, mark: str) -> None:
         """Write inline text between marks, if no block is in it."""
@@ -118,19 +83,9 @@ class _Writer:
             self.children(element)
             return
         self.marks.add(mark)
-        self._wrapped(element, lambda text: f"{mark}{text}{mark}")
+        with self.wrapped(lambda text: f"{mark}{text}{mark}"):
+            self.children(element)
         self.marks.discard(mark)
-
-    def _wrapped(self, element: Any, wrap: Any) -> None:
-        start, blocks = len(self.words), self.blocks
-        self.children(element)
-        if self.blocks != blocks:
-            return
-        text = "".join(self.words[start:])
-        if text.strip():
-            own = text.strip()
-            left, right = text[: len(text) - len(text.lstrip())], text[len(text.rstrip()) :]
-            self.words[start:] = [left, wrap(own), right]
 
     def _a(self, element: Any) -> None:
         href = (element.get("href") or "").strip()
@@ -143,13 +98,14 @@ class _Writer:
             self.children(element)
             return
         target = href.replace(" ", "%20").replace("(", "%28").replace(")", "%29").replace("\n", "")
-        self._wrapped(element, lambda text: f"[{text}]({target})")
+        with self.wrapped(lambda text: f"[{text}]({target})"):
+            self.children(element)
 
     def _img(self, element: Any) -> None:
         self.text(element.get("alt"))
 
     def _br(self, element: Any) -> None:
-        self.words.append(" " if self.is_cell else "\n")
+        self.words.append(" " if self.is_inline else "\n")
 
     def _wbr(self, element: Any) -> None:
         pass
@@ -162,16 +118,18 @@ class _Writer:
         self.words.append(" ")
 
     def _q(self, element: Any) -> None:
-        self._wrapped(element, lambda text: f'"{text}"')
+        with self.wrapped(lambda text: f'"{text}"'):
+            self.children(element)
 
     def _sup(self, element: Any) -> None:
         """Write a power as one: 10^6 is not 106."""
         is_power = element.find(".//a") is None and bool(self.words) and self.words[-1][-1:].isalnum()
-        self._wrapped(element, (lambda text: f"^{text}") if is_power else str)
+        with self.wrapped((lambda text: f"^{text}") if is_power else str):
+            self.children(element)
 
     def _hr(self, element: Any) -> None:
         self.end_block()
-        if not self.is_cell:
+        if not self.is_inline:
             self.block("---")
 
     def _code(self, element: Any) -> None:
@@ -184,7 +142,7 @@ class _Writer:
     _kbd = _samp = _tt = _code
 
     def _pre(self, element: Any) -> None:
-        if self.is_cell:
+        if self.is_inline:
             self._code(element)
             return
         self.end_block()
@@ -194,10 +152,10 @@ class _Writer:
             self.block(f"{fence}{_language(element)}\n{text.rstrip()}\n{fence}")
 
     def _blockquote(self, element: Any) -> None:
-        self.end_block()
-        if not self.is_cell:
-            self._indented(element, "> ", (self.marker if self.marker is not None else self.prefix) + "> ")
-        else:
+        if self.is_inline:
+            self.children(element)
+            return
+        with self.indented("> ", "> "):
             self.children(element)
 
     def _ul(self, element: Any) -> None:
@@ -210,51 +168,44 @@ class _Writer:
         first = int(start) if start.isascii() and start.isdigit() and len(start) < 8 else 1
         self._list(element, lambda number: f"{first + number}. ")
 
-    def _list(self, element: Any, bullet: Any) -> None:
+    def _list(self, element: Any, bullet: Callable[[int], str]) -> None:
         self.end_block()
-        is_inner = any(above.tag == "li" for above in (element.getparent(),) if above is not None)
-        self.text(element.text)
+        parent = element.getparent()
+        is_inner = parent is not None and parent.tag == "li"
         number = 0
+        self.text(element.text)
         for child in element:
-            if child.tag == "li" and not self.is_cell:
-                self.end_block()
-                if number or is_inner:
-                    self.has_gap = False
-                mark = bullet(number)
-                self._indented(child, " " * len(mark), (self.marker if self.marker is not None else self.prefix) + mark)
+            if child.tag == "li":
+                self._item(child, bullet(number), is_first=not number and not is_inner)
                 number += 1
             else:
                 self.element(child)
-                if child.tag == "li":
-                    self.words.append("; " if child.getnext() is not None else " ")
             self.text(child.tail)
         self.end_block()
         self.has_gap = True
 
-    def _li(self, element: Any) -> None:
+    def _item(self, element: Any, mark: str, *, is_first: bool) -> None:
+        if self.is_inline:
+            self.children(element)
+            self.words.append("; " if element.getnext() is not None else " ")
+            return
         self.end_block()
-        self.children(element)
-        self.words.append("" if self.is_cell else " ")
-        if not self.is_cell:
-            self.end_block()
+        self.has_gap = self.has_gap and is_first
+        with self.indented(" " * len(mark), mark):
+            self.children(element)
 
-    def _indented(self, element: Any, indent: str, marker: str) -> None:
-        outer_prefix, outer_marker = self.prefix, self.marker
-        lines = len(self.lines)
-        if self.marker is None:
-            self.outer_prefix = self.prefix
-        self.prefix, self.marker = self.prefix + indent, marker
+    def _li(self, element: Any) -> None:
+        """Write an item without a list."""
+        self.end_block()
         self.children(element)
         self.end_block()
-        self.prefix = outer_prefix
-        self.marker = outer_marker if len(self.lines) == lines else None
 
     def _table(self, element: Any) -> None:
         self.end_block()
         for caption in element.findall("caption"):
             self.children(caption)
             self.end_block()
-        if self.is_cell or is_layout(element):
+        if self.is_inline or is_layout(element):
             for cell in cells_of(element):
                 self.children(cell)
                 self.end_block()
@@ -265,16 +216,11 @@ class _Writer:
             self.block("\n".join([lines[0], f"|{' --- |' * len(rows[0])}", *lines[1:]]))
 
     def _cell(self, element: Any) -> str:
-        writer = _Writer(self.base_url, is_cell=True)
+        writer = _Writer(self.base_url, is_inline=True)
         if element.tag == "th":
             writer.marks.add("**")
         writer.children(element)
         return " ".join("".join(writer.words).split()).rstrip(";").replace("|", "\\|")
-
-
-def _tidy(text: str) -> str:
-    """Return inline text without the white space that a browser does not show."""
-    return "\n".join(" ".join(line.split(" ")).strip() for line in re.sub(r" +", " ", text).split("\n")).strip()
 
 
 def _plain(element: Any) -> str:

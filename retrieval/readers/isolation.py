@@ -34,25 +34,45 @@ def read_isolated(
     """Yield what the reader of `suffix` in `module` finds; raise Unreadable if it exceeds a limit or crashes."""
     about = {"suffix": suffix, "module": module, "file": asdict(file) | {"content": ""}, "options": asdict(options),
              "seconds": settings.FABRA_READER_TIMEOUT_S}  # fmt: skip
-    process = _take()
-    is_done = False
+    request = json.dumps(about).encode()
     try:
-        for frame in process.frames(json.dumps(about).encode(), file.content):
+        yield from _found(request, file.content, _take())
+    except _Died as error:
+        if error.is_partly_read or not error.was_used:
+            raise
+        # Files before may have left it without memory: only a new process tells whose fault it was.
+        yield from _found(request, file.content, _Process(settings.FABRA_READER_MAX_BYTES))
+
+
+class _Died(Unreadable):
+    """The process ended instead of answering."""
+
+    def __init__(self, *, is_partly_read: bool, was_used: bool) -> None:
+        limit = settings.FABRA_READER_MAX_BYTES >> 20
+        super().__init__(f"broke its reader, or wanted more than {limit} MB of memory")
+        self.is_partly_read, self.was_used = is_partly_read, was_used
+
+
+def _found(request: bytes, content: bytes, process: "_Process") -> Iterator[ReadDocument | ReadWarning]:
+    is_done, was_used, is_partly_read = False, process.was_used, False
+    try:
+        for frame in process.frames(request, content):
             if "found" not in frame:
                 is_done = True
                 if "error" in frame:
                     raise Unreadable(frame["error"])
                 return
             for kind, fields in frame["found"]:
+                is_partly_read = True
                 yield ReadWarning(**fields) if kind == ReadWarning.__name__ else ReadDocument(**fields)
     except TimeoutError:
         raise Unreadable(f"took longer than {settings.FABRA_READER_TIMEOUT_S:.0f} s") from None
     except (OSError, EOFError):
-        limit = settings.FABRA_READER_MAX_BYTES >> 20
-        raise Unreadable(f"broke its reader, or wanted more than {limit} MB of memory") from None
+        raise _Died(is_partly_read=is_partly_read, was_used=was_used) from None
     finally:
         # Also where the caller takes no more documents: what the process still sends must not answer the next file.
         if is_done:
+            process.was_used = True
             _idle.setdefault(os.getpid(), []).append(process)
         else:
             process.end()
@@ -63,6 +83,7 @@ class _Process:
 
     def __init__(self, memory_bytes: int) -> None:
         self.memory_bytes = memory_bytes
+        self.was_used = False
         self.child = subprocess.Popen(
             [sys.executable, "-m", "retrieval.readers.isolated_process", str(memory_bytes)],
             cwd=Path(__file__).resolve().parents[2], stdin=subprocess.PIPE, stdout=subprocess.PIPE,

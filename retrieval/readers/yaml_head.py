@@ -5,6 +5,7 @@ is a number or a boolean only if it is written as JSON writes it, and an entry t
 """
 
 import re
+from collections import Counter
 from typing import Any
 
 import yaml
@@ -95,9 +96,19 @@ def parse_yaml(head: str) -> tuple[dict[str, Any], list[ReadWarning]]:
     if "audience" in unclear:
         raise Unreadable("the audience in its front matter is no YAML")
     return metadata, [
-        ReadWarning(code="front_matter_value_as_text", message=f"The front matter's {key[:60]!r} was read as text.")
-        for key in unclear
-    ]
+        *(_warning("value_as_text", f"The front matter's {key[:60]!r} was read as text.") for key in unclear),
+        *(_warning("duplicate", f"The front matter names {key[:60]!r} more than once; the last counts.")
+          for key in _duplicates(head)),
+    ]  # fmt: skip
+
+
+def _warning(code: str, message: str) -> ReadWarning:
+    return ReadWarning(code=f"front_matter_{code}", message=message)
+
+
+def _duplicates(head: str) -> list[str]:
+    names = Counter(found[1].strip("\"'") for line in head.split("\n") if (found := _ENTRY.match(line)))
+    return [name for name, count in names.items() if count > 1]
 
 
 def _entries(head: str) -> tuple[dict[str, Any], list[str]]:

@@ -90,6 +90,11 @@ def test_what_is_no_metadata_is_a_warning_and_stays(text: str, code: str) -> Non
         assert document.text == "Text." and document.title == "A"
 
 
+def test_a_name_that_comes_twice_is_told() -> None:
+    document, codes = many("---\ntitle: A\ntitle: B\n---\nText.")
+    assert (document.title, codes) == ("B", ["front_matter_duplicate"])
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -98,6 +98,14 @@ def test_a_reader_whose_parent_is_gone_ends_by_itself() -> None:
     assert seconds <= settings.FABRA_READER_TIMEOUT_S + 60
 
 
+def test_a_file_is_not_blamed_for_a_process_that_died_before() -> None:
+    list(read(FetchedFile(path="a.txt", content=b"x")))
+    process = isolation._idle[os.getpid()][-1]
+    resource.prlimit(process.child.pid, resource.RLIMIT_AS, (1 << 20, 1 << 20))  # as if it had no memory left
+    [found] = read(FetchedFile(path="b.txt", content=b"Next. " * 400_000))
+    assert found.text.startswith("Next.") and process.child.poll() is not None
+
+
 def test_a_file_that_is_read_in_part_leaves_nothing_for_the_next() -> None:
     rows = "text\n" + "Row.\n" * 20_000
     first = read(FetchedFile(path="a.csv", content=rows.encode()))

@@ -78,7 +78,7 @@ def test_what_was_not_read_in_full_is_told(folder: Path) -> None:
     ingest(folder)
     SourceFile.objects.update(warnings=[warning] * 2)
     said = ingest(folder)
-    assert said.count("pictures. (and 1 more of this file)") == 5 and "... and 2 more files with warnings" in said
+    assert said.count("pictures. (and 1 more of this file)") == 5 and "... and more in 2 other files" in said
     report = json.loads(ingest(folder, "--json"))
     assert report["run"] > run.pk and report["counts"]["warned"] == report["counts"]["unchanged"] == 7
     assert report["files"][0]["warnings"] == [warning] * 2
