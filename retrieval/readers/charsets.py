@@ -8,6 +8,7 @@ for 31 of 33 short texts in 18 encodings, chardet for 26 and charset-normalizer 
 import codecs
 import re
 import unicodedata
+from itertools import islice
 
 import chardetng_py
 import webencodings
@@ -24,6 +25,7 @@ _UNSAFE = ("utf-7", "idna", "punycode", "unicode_escape", "raw_unicode_escape", 
 _PRESCAN_BYTES = 65_536
 """Where the declaration of a page is looked for: browsers read on to the end of the head."""
 _SAMPLE_BYTES = 65_536
+_NAMED = 5
 _BINARY_SHARE = 0.02
 _CONTROL = re.compile(r"[\x01-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 _ATTRIBUTE = re.compile(r"(?<![a-z-])([a-z-]+)\s*=\s*(\"[^\"]*\"|'[^']*'|[^\s\"'>]+)")
@@ -171,8 +173,7 @@ def _finished(content: bytes, codec: str, warnings: list[ReadWarning]) -> tuple[
     if lost := _lost(content, text, codec):
         if lost > len(text) / 2:
             raise Unreadable(f"binary, or no {_shown(codec)}")
-        line = text.count("\n", 0, text.index("\ufffd")) + 1
-        where = f"in {lost:,} places, first in line {line:,}" if lost > 1 else f"in line {line:,}"
+        where = f"in {lost:,} places, first {_lines(text)}" if lost > 1 else _lines(text)
         _warn(warnings, "undecodable_bytes", f"what is no {_shown(codec)} became � {where}")
     if nuls := text.count("\x00"):
         if nuls > _BINARY_SHARE * len(text):
@@ -180,6 +181,17 @@ def _finished(content: bytes, codec: str, warnings: list[ReadWarning]) -> tuple[
         _warn(warnings, "nul_characters", f"{nuls:,} NUL characters were left out")
         text = text.replace("\x00", "")
     return text, warnings
+
+
+def _lines(text: str) -> str:
+    """Return the lines of the first few places that could not be decoded."""
+    lines, place, line = list[int](), 0, 1
+    for found in islice(re.finditer("\ufffd", text), _NAMED):
+        line += text.count("\n", place, found.start())
+        place = found.start()
+        lines.append(line)
+    numbers = ", ".join(f"{number:,}" for number in dict.fromkeys(lines))
+    return f"in line{'s' if len(set(lines)) > 1 else ''} {numbers}"
 
 
 def _lost(content: bytes, text: str, codec: str) -> int:

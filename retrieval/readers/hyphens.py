@@ -64,8 +64,7 @@ class _Lexicon:
     def __init__(self, words: Counter[str]) -> None:
         self._words = words
         known = {language: sum(words[word] for word in frequent.split()) for language, frequent in _FREQUENT.items()}
-        best = max(known, key=known.__getitem__)
-        self._language = best if known[best] else ""
+        self._language = max(known, key=known.__getitem__)
 
     def between(self, left: str, right: str) -> str:
         """Return what stands between two parts of a word: nothing, a hyphen, or a hyphen and a space."""
@@ -87,7 +86,7 @@ class _Lexicon:
 
     def knows(self, word: str) -> bool:
         """Return whether the dictionary of the document's language has a word."""
-        return bool(self._language) and word.casefold() in _dictionary(self._language)
+        return word.casefold() in _dictionary(self._language)
 
 
 @lru_cache(maxsize=2)

@@ -38,13 +38,17 @@ def origin_of(url: str) -> tuple[str, str, int]:
     """Return (scheme, host, port) of an http or https address; raise Refused for any other."""
     try:
         parts = urlsplit(url)
-        httpx.URL(url)
-        host, port = parts.hostname, parts.port
+        host, port = _host(url), parts.port
     except (ValueError, httpx.InvalidURL):
         raise Refused("no valid address") from None
     if parts.scheme not in _PORTS or not host:
         raise Refused("no http or https address")
-    return parts.scheme, host.lower(), port or _PORTS[parts.scheme]
+    return parts.scheme, host, port or _PORTS[parts.scheme]
+
+
+def _host(url: str) -> str:
+    """Return the name of the host as DNS knows it: in ASCII and lower case."""
+    return httpx.URL(url).raw_host.decode("ascii").lower().removesuffix(".")
 
 
 class Web:
@@ -112,12 +116,12 @@ class Web:
             self._client = httpx.AsyncClient(
                 timeout=_TIMEOUT, headers={"User-Agent": AGENT}, follow_redirects=False, trust_env=False
             )
-        parts = httpx.URL(url)
+        parts, host = httpx.URL(url), _host(url)
         async with self._client.stream(
             "GET",
-            parts.copy_with(host=await self._address(parts.host, self._origin[2])),
+            parts.copy_with(host=await self._address(host, self._origin[2])),
             headers={"Host": parts.netloc.decode(), "Accept-Encoding": "gzip", **headers},
-            extensions={"sni_hostname": parts.host},
+            extensions={"sni_hostname": host},
         ) as answer:
             content = b"" if answer.has_redirect_location else await _content(answer, max_bytes)
             return Answer(status=answer.status_code, headers=answer.headers, content=content)

@@ -118,10 +118,10 @@ def test_a_wrong_declaration_is_told_by_the_content() -> None:
 
 
 def test_what_cannot_be_decoded_is_counted_and_nothing_is_cut() -> None:
-    content = GERMAN.encode() + b"5 \x80, 7 \xff and more\n" + GERMAN.encode()
+    content = GERMAN.encode() + b"5 \x80, 7 \xff and more\n" + GERMAN.encode() + b"\x80"
     _, warnings, _ = read_all("a.txt", content)
-    assert decoded(content)[0] == f"{GERMAN}5 �, 7 � and more\n{GERMAN}"
-    assert [w.message for w in warnings] == ["What is no utf-8 became � in 2 places, first in line 2."]
+    assert decoded(content)[0] == f"{GERMAN}5 �, 7 � and more\n{GERMAN}�"
+    assert [w.message for w in warnings] == ["What is no utf-8 became � in 3 places, first in lines 2, 4."]
     assert decoded(GERMAN.encode()[:-4])[0].startswith("Die Öffnungszeiten")
     assert decoded(b"\xff\xfe" + GERMAN.encode("utf-16-le")[:-1])[1] == ["undecodable_bytes"]
     page = b"<meta charset=gb2312>" + CHINESE.encode("gb18030") + b"\xff\xff" + CHINESE.encode("gb18030")

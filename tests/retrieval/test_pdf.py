@@ -60,6 +60,7 @@ def test_the_rest_of_the_document_decides_first() -> None:
     assert join_hyphens([f"{ENGLISH} Our time-\nstamp", "A timestamp."])[0].endswith("Our timestamp")
     assert join_hyphens([f"{ENGLISH} An infor-\nmation", "infor-mation, infor-mation"])[0].endswith("An infor-mation")
     assert join_hyphens(["Java-\nScript and JavaScript"]) == ["JavaScript and JavaScript"]
+    assert join_hyphens(["Well-\nknown ques-\ntions"]) == ["Well-known questions"]
     assert join_hyphens(["Сообще-\nние"]) == ["Сообщение"]
 
 

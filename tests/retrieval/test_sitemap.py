@@ -283,3 +283,5 @@ def test_a_default_port_is_the_same_host() -> None:
     assert opened._web.reason("https://example.test:443/a") == ""
     assert opened._web.reason("https://user@example.test/a") == ""
     assert opened._web.reason("http://example.test/a") == "of another host"
+    opened = Sitemap("https://bücher.test/sitemap.xml")
+    assert opened._web.reason("https://xn--bcher-kva.test./a") == ""
