@@ -4,6 +4,7 @@ The format knows CP437 and UTF-8; Windows in Russia, China or Japan writes its o
 programs write backslashes. None of that is an attack: it is read as it was meant.
 """
 
+import posixpath
 import re
 import struct
 import unicodedata
@@ -25,13 +26,14 @@ def member_names(members: list[zipfile.ZipInfo]) -> list[str]:
     names = []
     for member, name in zip(members, raw, strict=True):
         decoded = member.filename if name is None else _unicode_path(member, name) or name.decode(codec, "replace")
-        names.append(decoded.replace("\\", "/"))
+        path = decoded.replace("\\", "/")
+        names.append(posixpath.normpath(path) if "/../" in path and not leads_out(path) else path)
     return names
 
 
 def leads_out(name: str) -> bool:
     """Return whether a name, with slashes, leads out of the archive: it is absolute, has a drive, or climbs."""
-    return name.startswith("/") or ".." in name.split("/") or bool(_DRIVE.match(name))
+    return name.startswith("/") or posixpath.normpath(name).split("/")[0] == ".." or bool(_DRIVE.match(name))
 
 
 def _raw(member: zipfile.ZipInfo) -> bytes | None:

@@ -50,6 +50,12 @@ def test_backslashes_are_separators() -> None:
     assert Archive(file, prefix="a.zip").fetch("a.zip/docs/guide/pay.md").content == b"Text 0."
 
 
+def test_a_name_that_climbs_within_the_archive_stays_there() -> None:
+    file = packed(b"docs/../pay.md", b"docs\\a\\..\\b.md")
+    assert listed(file) == {"pay.md": "", "docs/b.md": ""}
+    assert Archive(file).fetch("pay.md").content == b"Text 0."
+
+
 def test_names_with_a_colon_or_dots_are_no_attack() -> None:
     names = ["Q: How do I pay.md", "a..b.md", "v1...2.md", "12:30.md", "...md", "./docs/a.md"]
     assert listed(packed(*map(str.encode, names))) == {name: "" for name in names if name != "...md"}
