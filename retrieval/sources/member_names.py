@@ -11,7 +11,7 @@ import unicodedata
 import zipfile
 import zlib
 
-from retrieval.readers.charsets import guess
+from retrieval.readers.charset_guess import guess
 
 _UTF8 = 0x800
 _UNICODE_PATH = 0x7075

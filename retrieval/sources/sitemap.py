@@ -52,26 +52,27 @@ class Sitemap:
                     raise SourceUnavailable(f"{sitemap} cannot be read: {refusal}.") from None
                 yield _entry(sitemap, f"{UNREAD_LIST}{refusal}")
                 continue
-            for url in found:
-                url, reason = self._resolved(url)
-                if url in sitemaps or url in pages:
-                    continue
-                if time.monotonic() > give_up_at:
-                    raise SourceUnavailable(f"The sitemap took longer than {_LISTING_S:.0f} s.")
+            for url, reason in self._new(found, sitemaps if is_index else pages, give_up_at):
                 if not is_index:
-                    pages.add(url)
-                    if len(pages) > _MAX_PAGES:
-                        raise SourceUnavailable(f"The sitemap has more than {_MAX_PAGES:,} pages.")
                     yield _entry(url, reason)
-                    continue
-                sitemaps.add(url)
-                too_many = _too_many(depth, len(sitemaps))
-                if reason or too_many:
-                    yield _entry(url, f"a sitemap {reason}" if reason else f"{UNREAD_LIST}{too_many}")
+                elif reason := f"a sitemap {reason}" if reason else _too_many(depth, len(sitemaps)):
+                    yield _entry(url, reason)
                     if len(sitemaps) > _MAX_SITEMAPS:
                         break
                 else:
                     pending.append((url, depth + 1))
+
+    def _new(self, found: list[str], known: set[str], give_up_at: float) -> Iterator[tuple[str, str]]:
+        """Yield the addresses that were not known, in full, and why they are not requested; add them to the known."""
+        for each in found:
+            url, reason = self._resolved(each)
+            if time.monotonic() > give_up_at:
+                raise SourceUnavailable(f"The sitemap took longer than {_LISTING_S:.0f} s.")
+            if url not in known:
+                known.add(url)
+                if len(known) > _MAX_PAGES:
+                    raise SourceUnavailable(f"The sitemap has more than {_MAX_PAGES:,} pages.")
+                yield url, reason
 
     def fetch(self, path: str, validators: dict[str, str] | None = None) -> FetchedFile:
         if reason := self._resolved(path)[1]:
@@ -136,6 +137,9 @@ def _entry(url: str, refused: str) -> Entry:
 
 
 def _too_many(depth: int, count: int) -> str:
+    """Return why a sitemap that an index at this depth lists is not read; "" if it is."""
     if depth >= _MAX_DEPTH:
-        return f"nested more than {_MAX_DEPTH} deep"
-    return f"there are more than {_MAX_SITEMAPS}; those after it are not read either" if count > _MAX_SITEMAPS else ""
+        return f"{UNREAD_LIST}nested more than {_MAX_DEPTH} deep"
+    if count > _MAX_SITEMAPS:
+        return f"{UNREAD_LIST}there are more than {_MAX_SITEMAPS}; those after it are not read either"
+    return ""

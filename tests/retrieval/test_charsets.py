@@ -6,7 +6,8 @@ from contextlib import suppress
 import pytest
 
 from retrieval.readers import FetchedFile, Unreadable
-from retrieval.readers.charsets import codec_of, decode
+from retrieval.readers.charset_names import codec_of
+from retrieval.readers.charsets import decode
 from tests.retrieval.reading import read_all
 
 GERMAN = "Die Öffnungszeiten über Ostern: Café geöffnet von 8 bis 16 Uhr. Gebühr 5 €.\n"
@@ -27,7 +28,8 @@ def decoded(content: bytes, content_type: str = "", *, is_html: bool = False) ->
         ("latin-1", "cp1252"), ("ISO-8859-1", "cp1252"), ("us-ascii", "cp1252"), ("gb2312", "gb18030"),
         ("GBK", "gb18030"), ("shift_jis", "cp932"), ("ks_c_5601-1987", "cp949"), ("tis-620", "cp874"),
         ("big5", "big5hkscs"), ("iso-8859-9", "cp1254"), ("cp437", "cp437"), ("utf8", "utf-8"), ("utf-7", None),
-        ("rot13", None), ("idna", None), ("iso-2022-kr", None), ("klingon", None), ("a\0b", None),
+        ("rot13", None), ("idna", None), ("iso-2022-kr", None), ("x-user-defined", "cp1252"),
+        ("klingon", None), ("a\0b", None),
     ],
 )  # fmt: skip
 def test_names_mean_what_they_mean_to_browsers(label: str, codec: str | None) -> None:
