@@ -79,18 +79,6 @@ def document(file: FetchedFile, text: str, title: str, metadata: dict[str, Any],
     )
 
 
-def decode(content: bytes) -> str:
-    """Decode UTF-8, or UTF-16 with a byte order mark; raise Unreadable for anything else."""
-    encoding = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
-    try:
-        text = content.decode(encoding)
-    except UnicodeDecodeError:
-        raise Unreadable("not UTF-8 text") from None
-    if "\x00" in text:
-        raise Unreadable("binary, not text")
-    return text
-
-
 def _link(file: FetchedFile, metadata: dict[str, Any], options: Options) -> str:
     for name in ("url", "canonical_url"):
         if isinstance(metadata.get(name), str) and metadata[name]:

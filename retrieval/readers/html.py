@@ -8,7 +8,8 @@ from urllib.parse import urljoin
 import lxml.html
 from lxml import etree
 
-from retrieval.readers.documents import FetchedFile, Options, ReadDocument, ReadWarning, Unreadable, decode, document
+from retrieval.readers.charsets import decode
+from retrieval.readers.documents import FetchedFile, Options, ReadDocument, ReadWarning, Unreadable, document
 from retrieval.readers.html_boilerplate import remove_boilerplate
 from retrieval.readers.html_markdown import inline_text, to_markdown
 from retrieval.readers.registry import reader
@@ -18,7 +19,9 @@ _INVISIBLE = ("script", "style", "svg", "iframe", "object", "embed", "canvas", "
 
 @reader(".html", ".htm", ".xhtml")
 def read(file: FetchedFile, options: Options) -> Iterator[ReadDocument | ReadWarning]:
-    root = _parsed(file.content)
+    text, warnings = decode(file, is_html=True)
+    yield from warnings
+    root = _parsed(text)
     metadata = _metadata(root, file.url)
     body = root.find("body")
     body = root if body is None else body
@@ -28,15 +31,8 @@ def read(file: FetchedFile, options: Options) -> Iterator[ReadDocument | ReadWar
     yield document(file, text, _title(root, main), metadata, options)
 
 
-def _parsed(content: bytes) -> Any:
-    try:
-        text: str | bytes = decode(content)
-    except Unreadable:
-        if b"\x00" in content:
-            raise
-        text = content  # an older page declares its encoding itself
-    if isinstance(text, str):
-        text = re.sub(r"\A\s*<\?xml[^>]*\?>", "", text)
+def _parsed(text: str) -> Any:
+    text = re.sub(r"\A\s*<\?xml[^>]*\?>", "", text)
     try:
         root = lxml.html.document_fromstring(text)
     except etree.ParserError:

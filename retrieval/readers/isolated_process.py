@@ -67,12 +67,17 @@ def _answers(about: dict[str, Any], content: bytes) -> Iterator[dict[str, Any]]:
 def _found(items: Iterator[ReadDocument | ReadWarning]) -> Iterator[dict[str, Any]]:
     batch: list[tuple[str, dict[str, Any]]] = []
     chars = 0
-    for item in items:
-        batch.append((type(item).__name__, asdict(item)))
-        chars += len(item.text) if isinstance(item, ReadDocument) else 0
-        if chars >= _FRAME_CHARS or len(batch) >= _FRAME_ITEMS:
+    try:
+        for item in items:
+            batch.append((type(item).__name__, asdict(item)))
+            chars += len(item.text) if isinstance(item, ReadDocument) else 0
+            if chars >= _FRAME_CHARS or len(batch) >= _FRAME_ITEMS:
+                yield {"found": batch}
+                batch, chars = [], 0
+    except Unreadable:  # what was read before is found all the same
+        if batch:
             yield {"found": batch}
-            batch, chars = [], 0
+        raise
     if batch:
         yield {"found": batch}
 

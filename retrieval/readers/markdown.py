@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from retrieval.readers.documents import FetchedFile, Options, ReadDocument, ReadWarning, decode, document
+from retrieval.readers.charsets import decode
+from retrieval.readers.documents import FetchedFile, Options, ReadDocument, ReadWarning, document
 from retrieval.readers.front_matter import split_front_matter
 from retrieval.readers.markdown_prose import without_hidden
 from retrieval.readers.mdx import find_mdx, markdown_of
@@ -11,7 +12,9 @@ from retrieval.readers.registry import reader
 
 @reader(".md", ".markdown")
 def read(file: FetchedFile, options: Options) -> Iterator[ReadDocument | ReadWarning]:
-    metadata, text, warnings = split_front_matter(decode(file.content))
+    text, warnings = decode(file)
+    yield from warnings
+    metadata, text, warnings = split_front_matter(text)
     yield from warnings
     is_mdx, has_expressions = find_mdx(text)
     text = markdown_of(text, has_expressions=has_expressions) if is_mdx else without_hidden(text)

@@ -3,7 +3,8 @@
 import re
 from collections.abc import Iterator
 
-from retrieval.readers.documents import FetchedFile, Options, ReadDocument, ReadWarning, decode, document
+from retrieval.readers.charsets import decode
+from retrieval.readers.documents import FetchedFile, Options, ReadDocument, ReadWarning, document
 from retrieval.readers.esm import is_module, without_module
 from retrieval.readers.front_matter import split_front_matter
 from retrieval.readers.jsx import without_jsx
@@ -17,7 +18,9 @@ _EXPRESSION = re.compile(r"<[A-Za-z][\w.]*\s[^<>]*?=\{|\{/\*")
 
 @reader(".mdx")
 def read(file: FetchedFile, options: Options) -> Iterator[ReadDocument | ReadWarning]:
-    metadata, text, warnings = split_front_matter(decode(file.content))
+    text, warnings = decode(file)
+    yield from warnings
+    metadata, text, warnings = split_front_matter(text)
     yield from warnings
     title = str(metadata.get("title") or "")
     # A page that consists of a component has its title as text, so that searches can find it.

@@ -13,6 +13,8 @@ Read = Callable[[FetchedFile, Options], Iterator[ReadDocument | ReadWarning]]
 SUFFIXES: dict[str, "Reader"] = {}
 
 _SIGNATURES = ((b"%PDF-", ".pdf"), (b"PK\x03\x04", ".zip"), (b"\x1f\x8b", ".gz"))
+_PDF_WITHIN_BYTES = 1024
+"""PDF readers look for the header in so many bytes: mail programs and scanners write something before it."""
 _TYPES = {"text/html": ".html", "application/xhtml+xml": ".html", "text/plain": ".txt", "text/markdown": ".md",
           "application/pdf": ".pdf"}  # fmt: skip
 _MAX_WARNINGS = 100
@@ -87,6 +89,8 @@ def _kind(file: FetchedFile) -> str:
     named = _TYPES.get(file.content_type.split(";")[0].strip().lower(), file.suffix)
     if named not in SUFFIXES:
         return sniffed or named
+    if not sniffed and SUFFIXES[named].signature == ".pdf" and b"%PDF-" in file.content[:_PDF_WITHIN_BYTES]:
+        return named
     if sniffed != SUFFIXES[named].signature:
         raise Unreadable(f"a {sniffed} file, not {named}" if sniffed else f"no {named} file")
     return named

@@ -53,7 +53,7 @@ def test_uploaded_files_are_indexed_by_a_worker_and_removed(admin_client: Any) -
     assert (lamp.text, lamp.metadata["team"], lamp.audience) == ("Lamp.", "x", ["premium", "team"])
     assert not IngestionUpload.objects.exists()
     shown = page(admin_client, run)
-    assert "bad.txt" in shown and "not UTF-8 text" in shown and "http-equiv" not in shown
+    assert "bad.txt" in shown and "binary, or no utf-16-le" in shown and "http-equiv" not in shown
     assert "3 indexed" in shown
 
 

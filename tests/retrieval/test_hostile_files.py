@@ -32,7 +32,7 @@ def reason(path: str, content: str | bytes) -> str:
 @pytest.mark.parametrize(
     ("path", "content", "said"),
     [
-        ("a.md", b"\x89PNG\r\n\x1a\n\x00\xff", "not UTF-8 text"),
+        ("a.md", b"\x89PNG\r\n\x1a\n\x00\xff", "binary"),
         ("a.md", b"text\x00more", "binary"),
         ("a.md", pdf("x"), "a .pdf file, not .md"),
         ("a.md", zipped({"a": "b"}), "a .zip file, not .md"),
