@@ -7,7 +7,7 @@ import numpy as np
 import openai
 from django.conf import settings
 
-from retrieval.encodings import encoding_name_for, get_encoding
+from retrieval.encodings import count_tokens, encoding_name_for
 from retrieval.errors import EmbedderUnavailable
 
 _BATCH = 128
@@ -27,7 +27,7 @@ class OpenAIEmbedder:
             timeout=settings.FABRA_MODEL_TIMEOUT_S,
             max_retries=settings.FABRA_MODEL_RETRIES,
         )
-        self._encoding = get_encoding(encoding_name_for(model) or settings.FABRA_ENCODING)
+        self._encoding = encoding_name_for(model) or settings.FABRA_ENCODING
 
     @cached_property
     def dimension(self) -> int:
@@ -49,4 +49,4 @@ class OpenAIEmbedder:
         return self.embed([text])[0]
 
     def count_tokens(self, text: str) -> int:
-        return len(self._encoding.encode_ordinary(text))
+        return count_tokens(self._encoding, text)
