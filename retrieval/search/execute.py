@@ -14,7 +14,7 @@ from django.db import connection
 
 from common.sql.statements import planned_cursor
 from retrieval.embedders import embedder_of
-from retrieval.errors import EmbedderUnavailable
+from retrieval.errors import EmbedderUnavailable, TextRefused
 from retrieval.rerankers import CANDIDATES as RERANKED
 from retrieval.rerankers import rerank_hits
 from retrieval.search.hits import Collector, Hit, Hits, SearchRecord
@@ -124,7 +124,7 @@ def _embed(query: Query) -> tuple[np.ndarray | None, tuple[str, ...]]:
     assert query.index.generation is not None
     try:
         return embedder_of(query.index.generation).embed_query(query.text), ()
-    except EmbedderUnavailable as error:
+    except (EmbedderUnavailable, TextRefused) as error:
         logger.warning("Searching by words alone: %s", error)
         return None, ("semantic_unavailable",)
 
