@@ -70,7 +70,11 @@ class FeatureDefinitionAdmin(FeaturePages, DefinitionAdmin):
 
     @display(description="state")
     def shown_state(self, row: FeatureDefinition) -> str:
-        return badge(state_of(row))
+        failures: Failures | None = row.failures  # type: ignore[attr-defined]
+        failed = failures.recent if failures else 0
+        state = badge(state_of(row))
+        # Not a column of its own, for which the list has no room.
+        return format_html("{}<br>{}", state, badge("failed", label=f"{failed:,} failed")) if failed else state
 
     @display(description="TTL", ordering="ttl")
     def shown_ttl(self, row: FeatureDefinition) -> str:
@@ -96,13 +100,6 @@ class FeatureDefinitionAdmin(FeaturePages, DefinitionAdmin):
     @display(description="coverage")
     def coverage(self, row: FeatureDefinition) -> str:
         return coverage_bar(coverages([row])[row.name], has_legend=True)
-
-    @display(description="failed in 7 days")
-    def failed(self, row: FeatureDefinition) -> str:
-        failures: Failures | None = row.failures  # type: ignore[attr-defined]
-        if failures is None:
-            return "unknown"
-        return badge("failed", label=f"{failures.recent:,}") if failures.recent else "–"
 
     @display(description="failures of its function")
     def failures(self, row: FeatureDefinition) -> str:
