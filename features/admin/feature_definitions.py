@@ -29,7 +29,6 @@ class FeatureDefinitionAdmin(FeaturePages, DefinitionAdmin):
         "mode",
         "shown_state",
         "covered",
-        "failed",
         "is_scheduled",
         "shown_ttl",
         "location",
