@@ -211,11 +211,11 @@ def test_an_answer_that_is_not_one_vector_for_each_text_is_a_clear_error(
     assert message in str(error)
 
 
-@pytest.mark.parametrize("body", [b"", b"{not JSON", b"[" * 100_000, b"null", b"[]", b'"x"'])
+@pytest.mark.parametrize("answer", [b"", b"{not JSON", b"[" * 100_000, b"null", b"[]", b'"x"'])
 def test_an_answer_that_is_no_object_is_a_clear_error(
-    server: EmbeddingServer, embedder: OpenAIEmbedder, body: bytes
+    server: EmbeddingServer, embedder: OpenAIEmbedder, answer: bytes
 ) -> None:
-    server._respond = lambda http, _: server._send(http, 200, body)  # type: ignore[method-assign]
+    server._respond = lambda http, body: server._send(http, 200, answer)  # type: ignore[method-assign]
     assert isinstance(failure(embedder, TEXTS[:3]), EmbedderAnswerInvalid)
 
 
