@@ -109,13 +109,11 @@ class FeatureDefinitionAdmin(FeaturePages, DefinitionAdmin):
         counts = [(f"{day}", f"{count:,}") for day, count in failures.by_day.items()]
         if not counts:
             return "None on demand in 30 days."
+        note = "The last was at {} UTC, for {}. A default or an older value was served instead, where there was one."
         last = format_html(
-            '<p class="fb-note">The last at {} UTC, for {}:</p>{}',
-            failures.last_at, failures.last_key, text_block(failures.last_error),
-        )  # fmt: skip
-        return format_html(
-            "{}{}", last, table(["Day (UTC)", "Calls that failed; the default or an older value was served"], counts)
+            f'<p class="fb-note">{note}</p>{{}}', failures.last_at, failures.last_key, text_block(failures.last_error)
         )
+        return format_html("{}{}", last, table(["Day (UTC)", "Failed"], counts))
 
     @display(description="newest values")
     def newest_values(self, row: FeatureDefinition) -> str:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from markdown_it import MarkdownIt
 from markdown_it.tree import SyntaxTreeNode
 
-from retrieval.indexing.segments import Boundary, segments, sentences
+from retrieval.indexing.segments import Boundary, clusters, segments, sentences
 from retrieval.indexing.sizes import NOTHING, Measure, Size
 
 # Only blocks are parsed: inline markup costs time and changes no boundary.
@@ -152,15 +152,22 @@ class _PieceMaker:
             if size := self._size_within(begin, stop, limit):
                 yield Piece(begin, stop, size, rank)
             else:
-                yield from self._of_segments(begin, stop, rank)
+                yield from self._of_segments(begin, stop, rank, limit)
             rank = Boundary.SENTENCE
 
-    def _of_segments(self, start: int, end: int, rank: int) -> Iterator[Piece]:
+    def _of_segments(self, start: int, end: int, rank: int, limit: Size) -> Iterator[Piece]:
+        """Yield words and parts of long words; where the limit is low, one that is too large in characters."""
         for begin, stop, kind in segments(self.blocks.text, start, end):
-            segment = self.blocks.text[begin:stop]
-            # The chat model counts a space with the word that follows it.
-            size = self.measure(segment.rstrip())
-            yield Piece(begin, stop, size._replace(chars=stop - begin), rank if begin == start else kind)
+            rank, piece = (rank if begin == start else kind), self._segment(begin, stop)
+            if piece.fits(limit):
+                yield Piece(begin, stop, piece, rank)
+                continue
+            for first, last in clusters(self.blocks.text, begin, stop):
+                yield Piece(first, last, self._segment(first, last), rank if first == begin else Boundary.CLUSTER)
+
+    def _segment(self, start: int, end: int) -> Size:
+        # Without the space behind it, which the chat model counts with the word that follows.
+        return self.measure(self.blocks.text[start:end].rstrip())._replace(chars=end - start)
 
     def _size_within(self, start: int, end: int, limit: Size) -> Size | None:
         """Return the size of [start, end), or None if it is over the limit."""

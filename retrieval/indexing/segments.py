@@ -79,6 +79,11 @@ def segments(text: str, start: int, end: int) -> Iterator[tuple[int, int, Bounda
         kind = Boundary.PHRASE if _ends_phrase(text, stop) else Boundary.WORD
 
 
+def clusters(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """Yield [begin, stop) of the characters as a reader sees them."""
+    return (found.span() for found in _CLUSTER.finditer(text, start, end))
+
+
 def _ends_phrase(text: str, stop: int) -> bool:
     return text[max(0, stop - _LONG_WORD) : stop].rstrip()[-1:] in _PHRASE_MARKS
 

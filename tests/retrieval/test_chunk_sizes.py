@@ -9,6 +9,7 @@ import regex
 from hypothesis import given
 from hypothesis import strategies as st
 
+from retrieval.checks import check_chunk_limit
 from retrieval.embedders import get_embedder
 from retrieval.embedders.hashing import HashingEmbedder
 from retrieval.encodings import count_tokens
@@ -56,6 +57,13 @@ def test_every_chunk_is_within_all_three_bounds_and_no_text_is_lost(name: str, s
         assert embedder.count_tokens(passage.embedded_text) <= embedder.max_tokens
         assert count_tokens("o200k_base", passage.text) <= settings.FABRA_CHUNK_MAX_TOKENS
         assert len(passage.text) <= 20 * embedder.max_tokens
+
+
+@pytest.mark.parametrize("name", ["Thai", "emoji", "hexadecimal", "a table with a giant cell"])
+def test_a_lower_limit_of_a_generation_holds_too(name: str) -> None:
+    passages = split("A title", TEXTS[name][:5000], get_embedder(), 80)
+    assert own_words(passages) == words(TEXTS[name][:5000])
+    assert all(passage.token_count <= 80 for passage in passages)
 
 
 @pytest.mark.parametrize("name", ["Thai", "Japanese", "Lao", "Khmer", "Burmese", "Hindi", "emoji"])
@@ -136,6 +144,12 @@ def test_the_work_grows_with_the_text_and_not_with_its_square(make: Callable[[in
         counted.append(embedder.counted / len(make(size)))
     assert counted[1] <= 1.2 * counted[0] + 1
     assert max(counted) < 12
+
+
+def test_a_limit_that_holds_no_sentence_is_an_error(settings) -> None:  # type: ignore[no-untyped-def]
+    assert check_chunk_limit() == []
+    settings.FABRA_CHUNK_MAX_TOKENS = 10
+    assert [problem.id for problem in check_chunk_limit()] == ["retrieval.E005"]
 
 
 def test_a_million_spaces_can_be_counted() -> None:
