@@ -13,6 +13,7 @@ from chat.freshness_headers import freshness_headers
 from common import errors
 from contexts.errors import AssemblyError, FreshnessViolation
 from events import errors as event_errors
+from features.errors import FeatureValueRefused
 from retrieval.errors import DocumentTooLarge
 
 logger = logging.getLogger(__name__)
@@ -32,6 +33,7 @@ STATUS: list[tuple[type[Exception], int]] = [
     (errors.InvalidInput, 400),
     (errors.NotFound, 404),
     (AssemblyError, 500),
+    (FeatureValueRefused, 500),
     (errors.Unavailable, 503),
     (errors.FabraError, 500),
 ]

@@ -99,6 +99,7 @@ def on_retrieved(record: RetrieverCall, value: Any = None, **kwargs: Any) -> Non
 
 def _plain(read: FeatureRead) -> dict[str, Any]:
     values = {attribute.name: getattr(read, attribute.name) for attribute in fields(read)}
+    values["value"] = values.pop("stored")
     return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in values.items()}
 
 

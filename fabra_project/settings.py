@@ -284,6 +284,8 @@ FABRA_RERANK_PATH = env.str("FABRA_RERANK_PATH", "")
 FABRA_RERANKER = env.str("FABRA_RERANKER", "retrieval.rerankers.local.CrossEncoder")
 FABRA_RERANK_TIMEOUT = env.float("FABRA_RERANK_TIMEOUT", 2.0)
 FABRA_DOCUMENT_MAX_BYTES = env.int("FABRA_DOCUMENT_MAX_BYTES", 1_000_000)
+# The most tokens of the chat model in one chunk, whatever the embedder counts: some chunks must fit a context's budget.
+FABRA_CHUNK_MAX_TOKENS = env.int("FABRA_CHUNK_MAX_TOKENS", 512)
 # Metadata is kept with each chunk.
 FABRA_METADATA_MAX_BYTES = env.int("FABRA_METADATA_MAX_BYTES", 20_000)
 # A file may contain more than its text, or many documents; a larger one is refused without reading it.

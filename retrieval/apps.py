@@ -17,11 +17,12 @@ class RetrievalConfig(AppConfig):
 
     def ready(self) -> None:
         from retrieval import event_handlers
-        from retrieval.checks import check_generations
+        from retrieval.checks import check_chunk_limit, check_generations
         from retrieval.models import Document
 
         event_handlers.register()
         post_migrate.connect(_sync, sender=self)
+        checks.register(check_chunk_limit)
         checks.register(check_generations, checks.Tags.database)
         post_save.connect(event_handlers.publish_saved, sender=Document)
 

@@ -118,7 +118,8 @@ class FeaturesView(AsyncAPIView):
         if not names:
             raise InvalidInput("names must list at least one feature.")
         reads = await read_features(entity, entity_id, list(dict.fromkeys(names)))
-        values = {read.feature: shapes.FeatureReadSerializer(asdict(read)).data for read in reads}
+        shown = {read.feature: asdict(read) | {"value": read.stored} for read in reads}
+        values = {name: shapes.FeatureReadSerializer(read).data for name, read in shown.items()}
         return Response({"entity": entity, "entity_id": entity_id, "features": values})
 
 
