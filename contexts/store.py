@@ -9,7 +9,7 @@ from django.conf import settings
 
 from common.durations import Duration
 from common.errors import InvalidInput, NotFound
-from common.validation import check_key, to_json
+from common.validation import check_identity, to_json
 from contexts.traces import online_store
 from events.handlers import current_handling
 from features import history, registry, serving
@@ -80,7 +80,7 @@ class FeatureStore:
     ) -> None:
         """Store a value that was true at `event_timestamp` (default: now); it never replaces a newer one online."""
         spec = registry.features.require(_name(feature))
-        check_key(entity_key, spec.entity.key)
+        entity_key = check_identity(entity_key, spec.entity.key)
         to_json(value, f"The value of {spec.name}")
         moment = event_timestamp or datetime.now(UTC)
         if moment.tzinfo is None:

@@ -1,0 +1,109 @@
+"""Every page and action of the admin needs a permission: the one that it declares, else that for viewing its table."""
+
+from collections.abc import Callable, Iterable
+from functools import update_wrapper
+from typing import Any, TypeVar
+
+from django.contrib import admin
+from django.contrib.admin import AdminSite, ModelAdmin
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest
+from django.urls import URLPattern
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+VIEW_DEFAULT = ("view",)
+_OWN_PAGES = ("changelist", "add", "history", "delete", "change")
+"""The pages that Django has for each table; it checks them itself."""
+
+
+def needs(*permissions: str) -> Callable[[View], View]:
+    """Declare the permissions of a view: `app.codename`, or in a ModelAdmin `name` for its `has_name_permission`.
+
+    A ModelAdmin's actions declare theirs in `@action(permissions=["name"])`, which is the same; not `app.codename`
+    there, for which Unfold would ask the database in its system check, before there are tables.
+    """
+
+    def declare(view: View) -> View:
+        view.allowed_permissions = permissions  # type: ignore[attr-defined]
+        return view
+
+    return declare
+
+
+def admin_page(view: Callable[..., Any], *permissions: str, site: AdminSite = admin.site) -> Callable[..., Any]:
+    """Return a view of the admin's that belongs to no table, for its URL; each permission is `app.codename`."""
+    page = site.admin_view(needs(*permissions)(view))
+    return _guarded(site, page, lambda request: request.user.has_perms(permissions))
+
+
+class GuardedAdmin(ModelAdmin):  # type: ignore[type-arg]
+    """Check the declared permissions at each URL of a table's, and give no bulk action to everyone."""
+
+    needs_permission: dict[str, str] = {}
+    """Fields that show rows of other tables, each with the permission for those; without it the field is left out."""
+
+    @property
+    def urls(self) -> list[Any]:
+        return [self._guard(pattern) for pattern in self.get_urls()]
+
+    def _guard(self, pattern: Any) -> Any:
+        if not isinstance(pattern, URLPattern) or self._is_own(pattern):
+            return pattern
+        permissions = permissions_of(pattern.callback)
+        callback = _guarded(self.admin_site, pattern.callback, lambda request: self.is_allowed(request, permissions))
+        callback.allowed_permissions = permissions  # type: ignore[attr-defined]
+        return URLPattern(pattern.pattern, callback, pattern.default_args, pattern.name)
+
+    def _is_own(self, pattern: URLPattern) -> bool:
+        table = f"{self.opts.app_label}_{self.opts.model_name}"
+        return pattern.name is None or pattern.name in {f"{table}_{page}" for page in _OWN_PAGES}
+
+    def is_allowed(self, request: HttpRequest, permissions: Iterable[str]) -> bool:
+        return all(
+            request.user.has_perm(name) if "." in name else getattr(self, f"has_{name}_permission")(request)
+            for name in permissions
+        )
+
+    def get_actions(self, request: HttpRequest) -> Any:
+        """Leave out an action that declares no permissions, where the user may not change the table's rows."""
+        actions = super().get_actions(request)
+        if self.has_change_permission(request):
+            return actions
+        return {name: each for name, each in actions.items() if hasattr(each[0], "allowed_permissions")}
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        return self.permitted(request, super().get_fieldsets(request, obj))
+
+    def permitted(self, request: HttpRequest, fieldsets: Any) -> Any:
+        """Return the fieldsets without the fields of `needs_permission` that the user may not see."""
+        hidden = {name for name, permission in self.needs_permission.items() if not request.user.has_perm(permission)}
+        if not hidden:
+            return fieldsets
+        left = [(title, {**options, "fields": _without(options["fields"], hidden)}) for title, options in fieldsets]
+        return [(title, options) for title, options in left if options["fields"]]
+
+
+def permissions_of(view: Any) -> tuple[str, ...]:
+    """Return what a view declares; by default that its table's rows may be viewed."""
+    return tuple(getattr(view, "allowed_permissions", None) or VIEW_DEFAULT)
+
+
+def _guarded(
+    site: AdminSite, view: Callable[..., Any], is_allowed: Callable[[HttpRequest], bool]
+) -> Callable[..., Any]:
+    def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        # Whoever is not signed in at all is sent to the sign-in page by the view.
+        if site.has_permission(request) and not is_allowed(request):
+            raise PermissionDenied
+        return view(request, *args, **kwargs)
+
+    return update_wrapper(guarded, view)
+
+
+def _without(fields: Iterable[Any], hidden: set[str]) -> list[Any]:
+    left = [
+        tuple(name for name in field if name not in hidden) if isinstance(field, list | tuple) else field
+        for field in fields
+    ]
+    return [field for field in left if field and (isinstance(field, tuple) or field not in hidden)]
