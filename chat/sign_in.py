@@ -2,12 +2,21 @@
 
 from typing import Any
 
+from axes.backends import AxesStandaloneBackend
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from chat.access import address_of as client_of
 from common.addresses import sender_of
+
+
+class ThrottledBackend(AxesStandaloneBackend):  # type: ignore[misc]
+    """Refuse a locked out address before any password is checked; code that signs in without a request is our own."""
+
+    def authenticate(self, request: HttpRequest | None, **credentials: Any) -> None:
+        if request is not None:
+            super().authenticate(request, **credentials)
 
 
 def address_of(request: HttpRequest) -> str | None:

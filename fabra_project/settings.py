@@ -85,7 +85,7 @@ if env.bool("FABRA_BEHIND_PROXY", False):
 # Addresses and networks of the proxies in front, with commas between: X-Forwarded-For is read from its right end, as
 # far as they wrote it.
 FABRA_TRUSTED_PROXIES = parse_networks(env.list("FABRA_TRUSTED_PROXIES", default=[]), "FABRA_TRUSTED_PROXIES")
-AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
+AUTHENTICATION_BACKENDS = ["chat.sign_in.ThrottledBackend", "django.contrib.auth.backends.ModelBackend"]
 # Sign-ins are throttled by django-axes: so many failures from one address, and it is locked out for a while.
 AXES_FAILURE_LIMIT = env.int("FABRA_SIGN_IN_FAILURES", 5)
 AXES_COOLOFF_TIME = timedelta(minutes=env.int("FABRA_SIGN_IN_COOLOFF_MIN", 15))
@@ -95,6 +95,7 @@ AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
 AXES_ENABLE_ACCESS_FAILURE_LOG = True
 AXES_ENABLE_ADMIN = False  # chat/admin/sign_ins.py has its pages
 AXES_VERBOSE = False
+AXES_SENSITIVE_PARAMETERS = ["csrfmiddlewaretoken"]  # beside passwords: the log names user and address
 FABRA_SIGN_IN_RETENTION_DAYS = env.int("FABRA_SIGN_IN_RETENTION_DAYS", 90)
 AXES_CLIENT_IP_CALLABLE = "chat.sign_in.address_of"
 AXES_LOCKOUT_CALLABLE = "chat.sign_in.locked_out"
@@ -177,6 +178,7 @@ LOGGING = {
         "django": {"handlers": []},  # Django's own handlers would log each line twice in development
         # Below WARNING, each line of the HTTP client would contain the model server's URL.
         **{name: {"level": "WARNING"} for name in ("httpx", "httpx2", "httpcore", "httpcore2")},
+        "axes": {"level": "WARNING"},  # failures and lockouts
     },
 }
 

@@ -11,7 +11,7 @@ from django.utils import timezone
 from unfold.decorators import display
 
 from common.admin.base import ListAdmin, ReadOnlyAdmin, moment
-from common.admin.html import badge
+from common.admin.html import badge, short
 
 
 class _SignIns(ReadOnlyAdmin):
@@ -22,7 +22,11 @@ class _SignIns(ReadOnlyAdmin):
     list_filter: Any = ("attempt_time",)
     search_fields = ("username__startswith", "ip_address__startswith")
     search_help_text = "The beginning of a user name or an address."
-    exclude = ("get_data", "post_data", "http_accept")
+    exclude: Any = ("get_data", "post_data", "http_accept")
+
+    @display(description="browser")
+    def shown_agent(self, row: Any) -> str:
+        return short(row.user_agent, 40)
 
 
 @admin.register(AccessAttempt)
@@ -58,7 +62,7 @@ class AccessAttemptAdmin(_SignIns):
 
 @admin.register(AccessFailureLog)
 class AccessFailureLogAdmin(_SignIns):
-    list_display = (moment("attempt_time"), "ip_address", "username", "shown_lockout", "path_info", "user_agent")
+    list_display = (moment("attempt_time"), "ip_address", "username", "shown_lockout", "path_info", "shown_agent")
     list_filter = ("locked_out", "attempt_time")
 
     @display(description="lockout")
@@ -68,5 +72,5 @@ class AccessFailureLogAdmin(_SignIns):
 
 @admin.register(AccessLog)
 class AccessLogAdmin(_SignIns):
-    list_display = (moment("attempt_time"), "username", "ip_address", moment("logout_time"), "path_info", "user_agent")
+    list_display = (moment("attempt_time"), "username", "ip_address", moment("logout_time"), "path_info", "shown_agent")
     exclude = ("http_accept", "session_hash")

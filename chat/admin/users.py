@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
-from common.admin.permissions import GuardedAdmin
+from common.admin.permissions import GuardedAdmin, needs
 
 admin.site.unregister(User)
 admin.site.unregister(Group)
@@ -24,6 +24,10 @@ class UserAdmin(GuardedAdmin, DjangoUserAdmin, ModelAdmin):  # type: ignore[type
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
+
+    @needs("change")
+    def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> Any:
+        return super().user_change_password(request, id, form_url)
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> Any:
         """Let only superusers give rights."""

@@ -53,6 +53,7 @@ class GuardedAdmin(ModelAdmin):  # type: ignore[type-arg]
         permissions = permissions_of(pattern.callback)
         callback = _guarded(self.admin_site, pattern.callback, lambda request: self.is_allowed(request, permissions))
         callback.allowed_permissions = permissions  # type: ignore[attr-defined]
+        callback.model_admin = self  # type: ignore[attr-defined]
         return URLPattern(pattern.pattern, callback, pattern.default_args, pattern.name)
 
     def _is_own(self, pattern: URLPattern) -> bool:
