@@ -75,6 +75,11 @@ MORE = {
     "CSRF_TRUSTED_ORIGINS": "Origins that forms may be sent from, such as `https://support.example.com`.",
     "FABRA_HTTPS_ONLY": "Redirect to HTTPS, send HSTS, and mark cookies as secure.",
     "FABRA_BEHIND_PROXY": "Trust the proxy's `X-Forwarded-Proto`.",
+    "FABRA_TRUSTED_PROXIES": "Addresses and networks of the proxies in front. `X-Forwarded-For` is read from its right "
+    "end, as far as these wrote it; empty: not at all.",
+    "FABRA_SIGN_IN_FAILURES": "Failed sign-ins after which an address is locked out.",
+    "FABRA_SIGN_IN_COOLOFF_MIN": "Minutes that a lockout lasts after the last failure that counted.",
+    "FABRA_SIGN_IN_RETENTION_DAYS": "Days that records of sign-ins are kept.",
     "FABRA_MAX_REQUEST_BYTES": "The largest body of a request.",
     "FABRA_LOG_LEVEL": "The level of the root logger.",
     "FABRA_WORKER_MAX_TASKS": "A Celery process is replaced after this many tasks.",
@@ -115,6 +120,7 @@ MORE = {
     "FABRA_MESSAGE_MAX_CHARS": "The longest message.",
     "FABRA_LIMIT_PREMIUM": "Messages an hour on the tier `premium`.",
     "FABRA_LIMIT_DEFAULT": "Messages an hour on every other tier.",
+    "FABRA_LIMIT_ADDRESS": "Messages an hour from one address without an API key. 0: no limit.",
 }
 
 
