@@ -6,6 +6,7 @@ from django.contrib.auth.models import Group, Permission
 from django.db import transaction
 
 from chat.models import GrantedPermission
+from common.locks import lock_in_transaction
 
 _TABLES_OF_EVERYTHING = ("chat", "contexts", "events", "features", "retrieval", "django_celery_beat", "axes", "auth")
 
@@ -70,7 +71,8 @@ def grant() -> None:
     can add permissions. A group of the same name that existed before is somebody's own and is left alone.
     """
     with transaction.atomic():
-        granted = set(GrantedPermission.objects.select_for_update().values_list("group", "permission"))
+        lock_in_transaction("groups")
+        granted = set(GrantedPermission.objects.values_list("group", "permission"))
         for name, tables in GROUPS.items():
             was_made = any(group == name for group, _ in granted)
             group = Group.objects.filter(name=name).first()

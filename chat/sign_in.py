@@ -11,7 +11,7 @@ from chat.access import address_of as client_of
 from common.addresses import sender_of
 
 
-class ThrottledBackend(AxesStandaloneBackend):  # type: ignore[misc]
+class ThrottledBackend(AxesStandaloneBackend):
     """Refuse a locked out address before any password is checked; code that signs in without a request is our own."""
 
     def authenticate(self, request: HttpRequest | None, **credentials: Any) -> None:

@@ -97,7 +97,8 @@ def _may_open(request: Any, page: str) -> bool:
 
     if ":" in page:
         return bool(request.user.has_perms(resolve(_url(page)).func.allowed_permissions))  # type: ignore[attr-defined]
-    model_admin = admin.site.get_model_admin(apps.get_model(*page.rsplit("_", 1)))
+    app, model = page.rsplit("_", 1)
+    model_admin = admin.site.get_model_admin(apps.get_model(app, model))
     return bool(model_admin.has_view_or_change_permission(request))
 
 

@@ -59,7 +59,7 @@ class ApiKeyAdmin(ListAdmin):
         return ("shown_start", "shown_scopes", "shown_state", "shown_indexes", "shown_users", "shown_networks")
 
     def get_form(self, request: HttpRequest, obj: ApiKey | None = None, change: bool = False, **kwargs: Any) -> Any:
-        form = super().get_form(request, obj, change, **kwargs)
+        form: Any = super().get_form(request, obj, change, **kwargs)
         form.maker = request.user
         return form
 

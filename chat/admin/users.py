@@ -51,11 +51,11 @@ class GroupAdmin(GuardedAdmin, DjangoGroupAdmin, ModelAdmin):
 
     def formfield_for_manytomany(self, db_field: Any, request: HttpRequest | None = None, **kwargs: Any) -> Any:
         """Offer the permissions that the user holds."""
-        field = super().formfield_for_manytomany(db_field, request=request, **kwargs)  # type: ignore[arg-type]
+        field: Any = super().formfield_for_manytomany(db_field, request=request, **kwargs)
         if field is not None and request is not None and not _is_superuser(request):
             held = request.user.get_all_permissions()
-            offered = [each.pk for each in field.queryset if _name_of(each) in held]  # type: ignore[attr-defined]
-            field.queryset = Permission.objects.filter(pk__in=offered)  # type: ignore[attr-defined]
+            offered = [each.pk for each in field.queryset if _name_of(each) in held]
+            field.queryset = Permission.objects.filter(pk__in=offered)
         return field
 
 

@@ -5,10 +5,11 @@ from functools import update_wrapper
 from typing import Any, TypeVar
 
 from django.contrib import admin
-from django.contrib.admin import AdminSite, ModelAdmin
+from django.contrib.admin import AdminSite
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
 from django.urls import URLPattern
+from unfold.admin import ModelAdmin
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -37,7 +38,7 @@ def admin_page(view: Callable[..., Any], *permissions: str, site: AdminSite = ad
     return _guarded(site, page, lambda request: request.user.has_perms(permissions))
 
 
-class GuardedAdmin(ModelAdmin):  # type: ignore[type-arg]
+class GuardedAdmin(ModelAdmin):
     """Check the declared permissions at each URL of a table's, and give no bulk action to everyone."""
 
     needs_permission: dict[str, str] = {}

@@ -55,7 +55,7 @@ class Page:
         assert count <= 1, self.route
         if not count:
             return reverse(self.name)
-        rows = self.model_admin.model._default_manager.order_by("pk")  # type: ignore[union-attr]
+        rows = self.model_admin.model._default_manager.order_by("pk")
         return reverse(self.name, args=[(rows.first() or rows.create(name="one")).pk])
 
     def needs(self, *, grants: bool) -> set[str]:
@@ -150,7 +150,7 @@ def test_every_bulk_action_declares_its_permissions() -> None:
         (str(model_admin), name)
         for model_admin in admin.site._registry.values()
         for name in model_admin.actions or ()
-        if not hasattr(model_admin.get_action(name)[0], "allowed_permissions")  # type: ignore[index]
+        if not hasattr(model_admin.get_action(name)[0], "allowed_permissions")
     ]
     assert not bare
 
