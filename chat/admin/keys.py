@@ -103,11 +103,14 @@ class ApiKeyAdmin(ListAdmin):
 
     @display(description="bound to")
     def shown_bounds(self, key: ApiKey) -> str:
-        kinds = (("index", key.indexes), ("user", key.users), ("address", key.networks))
-        counted = [f"{len(each)} {name}{'es' if len(each) > 1 and name != 'user' else 's' if len(each) > 1 else ''}"
-                   for name, each in kinds if each]  # fmt: skip
+        names = (
+            ("index", "indexes", key.indexes),
+            ("user", "users", key.users),
+            ("address", "addresses", key.networks),
+        )
+        bounds = [f"{len(bound)} {one if len(bound) == 1 else many}" for one, many, bound in names if bound]
         limits = [f"{limit:,} a {name}" for name, limit in (("minute", key.per_minute), ("day", key.per_day)) if limit]
-        return badges([*counted, *limits], "plain")
+        return ", ".join([*bounds, *limits]) or "–"
 
     @display(description="indexes")
     def shown_indexes(self, key: ApiKey) -> str:

@@ -22,7 +22,8 @@ class _SignIns(ReadOnlyAdmin):
     list_filter: Any = ("attempt_time",)
     search_fields = ("username__startswith", "ip_address__startswith")
     search_help_text = "The beginning of a user name or an address."
-    exclude: Any = ("get_data", "post_data", "http_accept")
+    readonly_fields: Any = ("attempt_time",)
+    fields: Any = ("attempt_time", "username", "ip_address", "path_info", "user_agent")
 
     @display(description="browser")
     def shown_agent(self, row: Any) -> str:
@@ -34,6 +35,9 @@ class AccessAttemptAdmin(_SignIns):
     """Failures that count now; deleting them lifts a lockout."""
 
     list_display = (moment("attempt_time"), "ip_address", "username", "failures", "shown_state", "path_info")
+
+    readonly_fields = ("attempt_time", "shown_state", "failures")
+    fields = (*_SignIns.fields, "failures", "shown_state")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[AccessAttempt]:
         """Add up the failures of each address, whatever user names it tried."""
@@ -64,6 +68,7 @@ class AccessAttemptAdmin(_SignIns):
 class AccessFailureLogAdmin(_SignIns):
     list_display = (moment("attempt_time"), "ip_address", "username", "shown_lockout", "path_info", "shown_agent")
     list_filter = ("locked_out", "attempt_time")
+    fields = (*_SignIns.fields, "locked_out")
 
     @display(description="lockout")
     def shown_lockout(self, row: AccessFailureLog) -> str:
@@ -73,4 +78,5 @@ class AccessFailureLogAdmin(_SignIns):
 @admin.register(AccessLog)
 class AccessLogAdmin(_SignIns):
     list_display = (moment("attempt_time"), "username", "ip_address", moment("logout_time"), "path_info", "shown_agent")
-    exclude = ("http_accept", "session_hash")
+    readonly_fields = ("attempt_time", "logout_time")
+    fields = (*_SignIns.fields, "logout_time")
