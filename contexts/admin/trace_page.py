@@ -148,7 +148,7 @@ def _search(search: dict[str, Any], links: _Links) -> dict[str, Any]:
         "hits": [
             {
                 **hit,
-                "place": rank,
+                "rank": rank,
                 "percent": f"{max(0, 100 * (hit.get('score') or 0) / best):.1f}",
                 "document_url": links.document(hit.get("version_id")),
                 "version_url": links.version(hit.get("version_id")),
