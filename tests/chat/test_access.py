@@ -238,3 +238,18 @@ def test_a_user_id_is_compared_in_one_form_and_its_case_kept(client: Client, set
     assert call(client, "POST", "/chat", ASK | {"user_id": "Jose\u0301"}, key).status_code == 200
     assert call(client, "POST", "/chat", ASK | {"user_id": "José"}, key).status_code == 429
     assert call(client, "POST", "/chat", ASK | {"user_id": "josé"}, key).status_code == 200
+
+
+def test_the_chat_page_follows_the_permissions(client: Client) -> None:
+    staff = User.objects.create_user("clerk", is_staff=True)
+    client.force_login(staff)
+    for names, is_choosing, is_tracing in [
+        ((), False, False),
+        (("chat.chat_as_user",), True, False),
+        (("contexts.view_trace",), False, True),
+    ]:
+        give(staff, *names)
+        page = client.get("/")
+        assert bool(page.context["users"]) is is_choosing
+        assert ('id="user"' in page.content.decode()) is is_choosing
+        assert ("data-trace-url" in page.content.decode()) is is_tracing
