@@ -9,10 +9,6 @@ from retrieval.admin.search_page import keep, show
 app_name = "retrieval"
 
 urlpatterns = [
-    path("search-test/", admin_page(require_GET(show), "retrieval.view_chunk"), name="search_test"),
-    path(
-        "search-test/keep/",
-        admin_page(require_POST(keep), "retrieval.add_goldenquestion", "retrieval.change_goldenquestion"),
-        name="search_test_keep",
-    ),
+    path("search-test/", admin_page(require_GET(show)), name="search_test"),
+    path("search-test/keep/", admin_page(require_POST(keep)), name="search_test_keep"),
 ]

@@ -1,41 +1,54 @@
 """Every page and action of the admin needs a permission: the one that it declares, else that for viewing its table."""
 
 from collections.abc import Callable, Iterable
-from functools import update_wrapper
-from typing import Any, TypeVar
+from functools import update_wrapper, wraps
+from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin import AdminSite
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import ImproperlyConfigured, PermissionDenied
 from django.http import HttpRequest
 from django.urls import URLPattern
 from unfold.admin import ModelAdmin
-
-View = TypeVar("View", bound=Callable[..., Any])
 
 VIEW_DEFAULT = ("view",)
 _OWN_PAGES = ("changelist", "add", "history", "delete", "change")
 """The pages that Django has for each table; it checks them itself."""
 
+View = Callable[..., Any]
+
 
 def needs(*permissions: str) -> Callable[[View], View]:
-    """Declare the permissions of a view: `app.codename`, or in a ModelAdmin `name` for its `has_name_permission`.
+    """Let whoever has these permissions call a view: `app.codename`, or in a ModelAdmin `name` for has_name_permission.
 
     A ModelAdmin's actions declare theirs in `@action(permissions=["name"])`, which is the same; not `app.codename`
     there, for which Unfold would ask the database in its system check, before there are tables.
     """
 
     def declare(view: View) -> View:
-        view.allowed_permissions = permissions  # type: ignore[attr-defined]
-        return view
+        @wraps(view)
+        def checked(*args: Any, **kwargs: Any) -> Any:
+            if isinstance(args[0], GuardedAdmin):
+                is_allowed = args[0].is_allowed(args[1], permissions)
+            else:
+                is_allowed = args[0].user.has_perms(permissions)
+            if not is_allowed:
+                raise PermissionDenied
+            return view(*args, **kwargs)
+
+        checked.allowed_permissions = permissions  # type: ignore[attr-defined]
+        checked.is_checked = True  # type: ignore[attr-defined]
+        return checked
 
     return declare
 
 
-def admin_page(view: Callable[..., Any], *permissions: str, site: AdminSite = admin.site) -> Callable[..., Any]:
-    """Return a view of the admin's that belongs to no table, for its URL; each permission is `app.codename`."""
-    page = site.admin_view(needs(*permissions)(view))
-    return _guarded(site, page, lambda request: request.user.has_perms(permissions))
+def admin_page(view: View, site: AdminSite = admin.site) -> View:
+    """Return a view of the admin's that belongs to no table, for its URL; it must say what it `needs`."""
+    if not hasattr(view, "allowed_permissions"):
+        raise ImproperlyConfigured(f"{view.__qualname__} needs a permission: see common/admin/permissions.py.")
+    page: View = site.admin_view(view)
+    return page
 
 
 class GuardedAdmin(ModelAdmin):
@@ -52,7 +65,16 @@ class GuardedAdmin(ModelAdmin):
         if not isinstance(pattern, URLPattern) or self._is_own(pattern):
             return pattern
         permissions = permissions_of(pattern.callback)
-        callback = _guarded(self.admin_site, pattern.callback, lambda request: self.is_allowed(request, permissions))
+        view = pattern.callback
+
+        def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+            # Whoever is not signed in at all is sent to the sign-in page by the view.
+            if self.admin_site.has_permission(request) and not self.is_allowed(request, permissions):
+                raise PermissionDenied
+            return view(request, *args, **kwargs)
+
+        is_checked = getattr(view, "is_checked", False)  # by itself, after it has looked at the method
+        callback = view if is_checked else update_wrapper(guarded, view)
         callback.allowed_permissions = permissions  # type: ignore[attr-defined]
         callback.model_admin = self  # type: ignore[attr-defined]
         return URLPattern(pattern.pattern, callback, pattern.default_args, pattern.name)
@@ -89,18 +111,6 @@ class GuardedAdmin(ModelAdmin):
 def permissions_of(view: Any) -> tuple[str, ...]:
     """Return what a view declares; by default that its table's rows may be viewed."""
     return tuple(getattr(view, "allowed_permissions", None) or VIEW_DEFAULT)
-
-
-def _guarded(
-    site: AdminSite, view: Callable[..., Any], is_allowed: Callable[[HttpRequest], bool]
-) -> Callable[..., Any]:
-    def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        # Whoever is not signed in at all is sent to the sign-in page by the view.
-        if site.has_permission(request) and not is_allowed(request):
-            raise PermissionDenied
-        return view(request, *args, **kwargs)
-
-    return update_wrapper(guarded, view)
 
 
 def _without(fields: Iterable[Any], hidden: set[str]) -> list[Any]:

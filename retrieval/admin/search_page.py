@@ -12,6 +12,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 
 from common.admin.html import admin_url, link
+from common.admin.permissions import needs
 from common.errors import FabraError
 from retrieval.admin.search_forms import SearchForm
 from retrieval.evaluation.golden import GoldenRecord, documents_of, normalised
@@ -37,6 +38,7 @@ _FLAGS = {
 }
 
 
+@needs("retrieval.view_chunk")
 def show(request: HttpRequest) -> HttpResponse:
     """Show the results for the query of the URL, or the empty form."""
     form = SearchForm(request.GET if "q" in request.GET else None, initial={"index": settings.FABRA_DEFAULT_INDEX})
@@ -51,6 +53,7 @@ def show(request: HttpRequest) -> HttpResponse:
     return render(request, "admin/retrieval/search/page.html", admin.site.each_context(request) | context)
 
 
+@needs("retrieval.add_goldenquestion", "retrieval.change_goldenquestion")
 def keep(request: HttpRequest) -> HttpResponse:
     """Save the query as a golden question that expects the document, or add the document to an existing one."""
     form = SearchForm(request.POST)
