@@ -74,9 +74,8 @@ class GuardedAdmin(ModelAdmin):
             return view(request, *args, **kwargs)
 
         is_checked = getattr(view, "is_checked", False)  # by itself, after it has looked at the method
-        callback = view if is_checked else update_wrapper(guarded, view)
-        callback.allowed_permissions = permissions  # type: ignore[attr-defined]
-        callback.model_admin = self  # type: ignore[attr-defined]
+        callback: Any = view if is_checked else update_wrapper(guarded, view)
+        callback.allowed_permissions, callback.model_admin = permissions, self
         return URLPattern(pattern.pattern, callback, pattern.default_args, pattern.name)
 
     def _is_own(self, pattern: URLPattern) -> bool:
