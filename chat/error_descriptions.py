@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 # The first class that matches decides, so subclasses come before their base classes.
 STATUS: list[tuple[type[Exception], int]] = [
     (chat_errors.RateLimited, 429),
+    (chat_errors.KeyForbidden, 403),
     (chat_errors.ModelTimeout, 504),
     (chat_errors.DeadlineExceeded, 504),
     (chat_errors.ModelError, 502),

@@ -9,7 +9,7 @@ from django.conf import settings
 
 from common.durations import Duration
 from common.errors import InvalidInput, NotFound
-from common.validation import check_key
+from common.validation import check_identity
 from contexts.traces import online_store
 from events.handlers import current_handling
 from features import history, registry, serving
@@ -83,7 +83,7 @@ class FeatureStore:
         Raise InvalidFeatureValue for one that is not of the feature's declared type.
         """
         spec = registry.features.require(_name(feature))
-        check_key(entity_key, spec.entity.key)
+        entity_key = check_identity(entity_key, spec.entity.key)
         encoded = spec.value_type.encode(value)
         moment = event_timestamp or datetime.now(UTC)
         if moment.tzinfo is None:

@@ -9,7 +9,7 @@ from asgiref.sync import sync_to_async
 from django.db import connection
 
 from common.errors import InvalidInput
-from common.validation import check_key
+from common.validation import check_identity
 from features import registry
 from features.registry import FeatureSpec
 
@@ -76,7 +76,7 @@ def _as_of(spec: FeatureSpec, value: Any, event_timestamp: datetime | None, mome
 def _key_of(row: Mapping[str, Any], spec: FeatureSpec) -> str:
     if spec.entity.key not in row:
         raise InvalidInput(f"Each entity row needs {spec.entity.key!r}, the key of {spec.entity.name}.")
-    return check_key(row[spec.entity.key], spec.entity.key)
+    return check_identity(row[spec.entity.key], spec.entity.key)
 
 
 def _moment_of(row: Mapping[str, Any], name: str) -> datetime:

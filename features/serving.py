@@ -13,7 +13,7 @@ from asgiref.sync import sync_to_async
 from common.background import spawn
 from common.errors import FabraError, InvalidInput, NotFound
 from common.operator_settings import Snapshot
-from common.validation import check_key
+from common.validation import check_identity
 from features import registry
 from features.dry_run import is_dry_run
 from features.errors import FeatureComputeError, FeatureValueRefused, OnlineStoreUnavailable
@@ -50,7 +50,8 @@ async def read_features_of(
 ) -> dict[str, list[FeatureRead]]:
     """Return the reads of many entities by key; a batch function is called once for all that have no value."""
     entity_spec = _entity_spec(entity)
-    keys = list(dict.fromkeys(check_key(key, entity_spec.key) for key in entity_keys))
+    normalised = {key: check_identity(key, entity_spec.key) for key in entity_keys}
+    keys = list(dict.fromkeys(normalised.values()))
     specs = [_feature_spec(name, entity_spec) for name in names]
     settings_by_name = await operator_settings.rows()
     online, is_degraded = await _read_online(entity_spec.name, keys, list(names))
@@ -74,7 +75,8 @@ async def read_features_of(
     reads = await _serve(requests)
     features_read.send(sender=None, values=reads)
     width = len(specs)
-    return {key: reads[index * width : (index + 1) * width] for index, key in enumerate(keys)}
+    by_key = {key: reads[index * width : (index + 1) * width] for index, key in enumerate(keys)}
+    return {given: by_key[key] for given, key in normalised.items()}
 
 
 @dataclass(kw_only=True, slots=True)

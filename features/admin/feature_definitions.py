@@ -50,6 +50,10 @@ class FeatureDefinitionAdmin(FeaturePages, DefinitionAdmin):
             },
         ),
     )  # fmt: skip
+    needs_permission = {
+        "newest_values": "features.view_featurevalue",
+        "runs": "features.view_materializationrun",
+    }
     actions = ("materialize_now",)
 
     class Media:
