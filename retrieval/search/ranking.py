@@ -6,11 +6,11 @@ in Lucene: ln(1 + (N - df + 0.5) / (df + 0.5))) divided by the query's greatest 
 a weak lexical match changes the order little. Fusion adds both scores, or takes reciprocal ranks (Cormack et al. 2009).
 
 The sum is `cosine + weight * rarity ** 1.25 * lexical`, where `rarity` is the idf of the rarest lexeme that chunk and
-query share, divided by the idf of a lexeme of a single chunk. A short question in other words than the documents' shares
-few and common words with any chunk, most of them by chance; in BM25 as a share of the question's greatest they weigh as
-much as the right words of a short question in the documents' words. How rare a shared word is tells them apart, where
-the number of the question's words does not: scaled by that (`min(1, n / 8)`), a name or a code that is asked for alone
-loses to any likeness. docs/evaluation.md has the figures.
+query share, divided by the idf of a lexeme of a single chunk. A short question in other words than the documents'
+shares few and common words with any chunk, most of them by chance; as a share of the question's greatest BM25 they
+weigh as much as the right words of a short question in the documents' own words. How rare a shared word is tells them
+apart. The number of the question's words does not: scaled by that (`min(1, n / 8)`), a name or a code that is asked for
+alone loses to any likeness. docs/evaluation.md has the figures.
 
 A chunk's `weights` hold BM25's share of each lexeme at a length norm of 100 lexemes. They choose the lexical leg's
 candidates; the score itself is then computed with the generation's own average length, as of this snapshot.
