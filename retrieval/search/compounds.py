@@ -12,7 +12,7 @@ _WORD = "[0-9A-Za-z\x80-\U0010ffff]+"
 _JOINT = r"_+|[-./\\@]|(?<=[A-Z])&(?=[A-Z])"
 _SIGNS = r"\+\+|[+#](?![0-9A-Za-z])"
 _COMPOUND = re.compile(
-    rf"(?:[A-Za-z][0-9A-Za-z+.-]*://)?(?P<lead>(?<![^\s(\[\"'`/])\.(?=[A-Za-z])|-(?=\d))?"
+    rf"(?:[A-Za-z][0-9A-Za-z+.-]{{0,20}}://)?(?P<lead>(?<![^\s(\[\"'`/])\.(?=[A-Za-z])|-(?=\d))?"
     rf"(?P<body>{_WORD}(?:(?:{_JOINT}){_WORD})*)(?P<signs>{_SIGNS})?"
 )
 _OF_ADDRESSES = re.compile(r"[/\\@]")

@@ -49,6 +49,12 @@ def test_a_word_alone_stays_as_it_is() -> None:
     assert "x" * 400 not in split_compounds("/".join(["x" * 100] * 4)).replace("u2f", "")
 
 
+@pytest.mark.parametrize("unit", ["a+", "a.", "a-", "aB", "1.", "./", "a://", "_", "@", "aaBb", "é-", "C++", "\\"])
+def test_a_long_run_of_signs_takes_linear_time(unit: str) -> None:
+    # Quadratic, some of these would take minutes.
+    assert split_compounds(unit * 20_000)
+
+
 @pytest.mark.django_db
 @pytest.mark.parametrize(
     ("text", "query"),
