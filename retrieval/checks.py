@@ -11,7 +11,6 @@ from retrieval.embedders import get_embedder
 from retrieval.errors import EmbedderUnavailable
 from retrieval.models import Index
 
-
 _LEAST_CHUNK_TOKENS = 64
 
 
