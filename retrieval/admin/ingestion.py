@@ -29,6 +29,7 @@ _TONES = {
     "taken": "info",
     "waiting": "plain",
 }
+_FLAWS = {"failed": "failed", "warned": "with warnings"}
 
 
 @admin.register(IngestionRun)
@@ -123,13 +124,10 @@ class IngestionRunAdmin(ReadOnlyAdmin):
 
 
 def run_page(run: IngestionRun, wanted: str) -> dict[str, Any]:
-    """Return the context of a run's page."""
+    """Return the context of a run's page; `wanted` is a state of files, or "warned" for those with warnings."""
     counts = run.counts()
-    files = run.files.filter(state=wanted) if wanted in IngestionFile.State.values else run.files.all()
-    # Failed files first, then the files that were finished last.
-    files = files.order_by("finished_at").reverse() if wanted else files.order_by("-finished_at")
-    failed = list(run.files.filter(state=IngestionFile.State.FAILED)[:_SHOWN_FILES]) if not wanted else []
-    others = [file for file in files[:_SHOWN_FILES] if file.finished_at and file not in failed]
+    warned = counts.pop("warned")
+    shown = _files(run, wanted)
     done = sum(count for state, count in counts.items() if state not in ("waiting", "taken", "pruned"))
     seconds = ((run.finished_at or timezone.now()) - run.started_at).total_seconds() if run.started_at else 0.0
     rate = done / seconds if seconds else 0.0
@@ -137,21 +135,39 @@ def run_page(run: IngestionRun, wanted: str) -> dict[str, Any]:
         "state": _state(run),
         "is_unfinished": not run.is_finished,
         "may_go_on": _state(run) == "interrupted",
-        "progress": _progress(run, counts),
+        "progress": _progress(run, counts | {"warned": warned}),
         "counts": [
             (state, f"{counts[state]:,}", _TONES[state], IngestionFile.State(state).label)
             for state in IngestionFile.State.values
             if counts[state]
         ],
-        "wanted": wanted,
+        "warned": f"{warned:,}" if warned else "",
         "rate": f"{rate:,.1f}" if rate else "",
         "left": duration((run.total - done) / rate) if rate and not run.is_finished else "",
         "took": duration(seconds) if run.started_at else "",
-        "files": [(file, badge(file.state, _TONES[file.state], file.get_state_display())) for file in failed + others],
-        "hidden": max(0, sum(counts.values()) - counts["waiting"] - counts["taken"] - len(failed) - len(others)),
+        "files": [(file, badge(file.state, _TONES[file.state], file.get_state_display())) for file in shown],
+        "hidden": max(0, _closed(counts, warned, wanted) - len(shown)),
         "options": [(name, value) for name, value in run.options.items() if value],
         "back": list_url(IngestionRun),
     }
+
+
+def _files(run: IngestionRun, wanted: str) -> list[IngestionFile]:
+    """Return the files to show, those that were finished last before others; of all, the failed and warned first."""
+    files = run.files.filter(finished_at__isnull=False).order_by("-finished_at")
+    if wanted == "warned":
+        return list(files.warned()[:_SHOWN_FILES])
+    if wanted in IngestionFile.State.values:
+        return list(files.filter(state=wanted)[:_SHOWN_FILES])
+    first = [*files.filter(state=IngestionFile.State.FAILED)[:_SHOWN_FILES], *files.warned()[:_SHOWN_FILES]]
+    return list({file.pk: file for file in [*first, *files[:_SHOWN_FILES]]}.values())
+
+
+def _closed(counts: dict[str, int], warned: int, wanted: str) -> int:
+    """Return the number of finished files that `wanted` stands for."""
+    if wanted == "warned":
+        return warned
+    return sum(count for state, count in counts.items() if state not in ("waiting", "taken") and wanted in ("", state))
 
 
 def _initial(request: HttpRequest) -> dict[str, Any]:
@@ -168,9 +184,10 @@ def _state(run: IngestionRun) -> str:
 
 
 def _progress(run: IngestionRun, counts: dict[str, int]) -> str:
-    done = sum(count for state, count in counts.items() if state not in ("waiting", "taken", "pruned"))
+    done = sum(count for state, count in counts.items() if state not in ("waiting", "taken", "pruned", "warned"))
     if not run.is_listed:
         return bar(0, 1, "listing" if run.started_at and not run.is_finished else "not begun")
-    label = f"{done:,} of {run.total:,}" + (f", {counts['failed']:,} failed" if counts["failed"] else "")
-    tone = "bad" if run.state == run.State.FAILED else "warn" if counts["failed"] else "good"
+    flaws = [f", {counts[name]:,} {label}" for name, label in _FLAWS.items() if counts.get(name)]
+    label = f"{done:,} of {run.total:,}{''.join(flaws)}"
+    tone = "bad" if run.state == run.State.FAILED else "warn" if flaws else "good"
     return bar(done, run.total, label, tone)

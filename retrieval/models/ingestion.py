@@ -25,8 +25,12 @@ class IngestionRunQuerySet(models.QuerySet["IngestionRun"]):
     def with_counts(self) -> Self:
         """Annotate each run with its file counts, so that `counts()` needs no query."""
         states = IngestionFile.objects.filter(run=models.OuterRef("pk")).values("state")
-        counted = states.annotate(count=models.Count("pk")).values(pair=JSONObject(state="state", count="count"))
-        return self.annotate(file_counts=ArraySubquery(counted))
+        counted = states.annotate(**_FILE_COUNTS)
+        rows = counted.values(row=JSONObject(state="state", count="count", warned="warned"))
+        return self.annotate(file_counts=ArraySubquery(rows))
+
+
+_FILE_COUNTS = {"count": models.Count("pk"), "warned": models.Count("pk", filter=~models.Q(warnings=[]))}
 
 
 class IngestionRun(models.Model):
@@ -74,15 +78,22 @@ class IngestionRun(models.Model):
         return self.state in (self.State.DONE, self.State.FAILED)
 
     def counts(self) -> dict[str, int]:
-        """Return the number of files in each state."""
-        if hasattr(self, "file_counts"):
-            rows = [(row["state"], row["count"]) for row in self.file_counts]
-        else:
-            rows = list(self.files.values_list("state").annotate(count=models.Count("pk")))
-        return dict.fromkeys(IngestionFile.State.values, 0) | dict(rows)
+        """Return the number of files in each state, and under `warned` of those with warnings, whatever their state."""
+        rows = getattr(self, "file_counts", None)
+        if rows is None:
+            rows = self.files.values("state").annotate(**_FILE_COUNTS)
+        counts = dict.fromkeys([*IngestionFile.State.values, "warned"], 0)
+        for row in rows:
+            counts[row["state"]] = row["count"]
+            counts["warned"] += row["warned"]
+        return counts
 
 
 class IngestionFileQuerySet(models.QuerySet["IngestionFile"]):
+    def warned(self) -> Self:
+        """Return the files that were not read in full."""
+        return self.exclude(warnings=[])
+
     def take(self, run_id: int, holder: int, count: int) -> list["IngestionFile"]:
         """Claim the next files of a run that no living worker holds, for the worker `holder`; return them.
 

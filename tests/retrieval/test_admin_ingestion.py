@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
+from django.utils import timezone
 
 from retrieval import tasks
-from retrieval.models import Document, IngestionRun, IngestionUpload
+from retrieval.models import Document, Index, IngestionFile, IngestionRun, IngestionUpload
 from tests.broker import messages
 from tests.retrieval.files import pdf, zipped
 
@@ -88,3 +89,34 @@ def test_too_much_is_refused(admin_client: Any, settings: Any) -> None:
 def test_only_who_may_add_runs_may_upload(client: Any, django_user_model: Any) -> None:
     client.force_login(django_user_model.objects.create_user("viewer", is_staff=True))
     assert client.get(reverse("admin:retrieval_ingestionrun_upload")).status_code in (302, 403)
+
+
+@pytest.fixture
+def warned() -> IngestionRun:
+    """A run of three files: one read in full, one in part, and one that could not be read."""
+    run = IngestionRun.objects.create(
+        index=Index.objects.create(name="docs"), source="s", location="/s", state="done", is_listed=True, total=3,
+        started_at=timezone.now(), finished_at=timezone.now(),
+    )  # fmt: skip
+    warning = {"code": "pages_without_text", "message": "3 of 9 pages <are> pictures."}
+    for path, state, warnings in [
+        ("whole.md", "indexed", []),
+        ("part.pdf", "indexed", [warning]),
+        ("no", "failed", []),
+    ]:
+        IngestionFile.objects.create(run=run, path=path, state=state, warnings=warnings, finished_at=timezone.now())
+    return run
+
+
+def test_a_run_shows_what_was_not_read_in_full(admin_client: Any, warned: IngestionRun) -> None:
+    shown = page(admin_client, warned)
+    assert "1 with warnings" in shown and "3 of 9 pages &lt;are&gt; pictures." in shown
+    assert shown.index("part.pdf") < shown.index("whole.md")
+    listed = admin_client.get(reverse("admin:retrieval_ingestionrun_changelist")).content.decode()
+    assert "3 of 3, 1 failed, 1 with warnings" in listed
+
+
+def test_the_files_with_warnings_can_be_seen_alone(admin_client: Any, warned: IngestionRun) -> None:
+    url = reverse("admin:retrieval_ingestionrun_change", args=[warned.pk])
+    shown = admin_client.get(url, {"state": "warned"}).content.decode()
+    assert "part.pdf" in shown and "whole.md" not in shown and " more.</p>" not in shown

@@ -1,5 +1,6 @@
 """Runs over a source: each file's outcome, what is skipped and pruned, and what survives a death."""
 
+import json
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +20,7 @@ from retrieval.indexing.document_input import IndexResult
 from retrieval.indexing.documents import delete_document, index_document
 from retrieval.ingestion.runs import RunOptions, open_run, open_upload
 from retrieval.ingestion.work import execute_run
-from retrieval.models import Chunk, Document, Index, IngestionFile, IngestionRun, SourceDocument
+from retrieval.models import Chunk, Document, Index, IngestionFile, IngestionRun, SourceDocument, SourceFile
 from retrieval.readers import SUFFIXES, FetchedFile, Options, ReadDocument
 from retrieval.readers.registry import reader
 from retrieval.sources import Folder
@@ -62,6 +63,28 @@ def test_each_file_has_its_outcome(folder: Path) -> None:
     assert (files["bad.md"].state, files["bad.md"].reason) == ("failed", "not UTF-8 text")
     assert "out of the archive" in files["more.zip/../up.md"].reason
     assert live() == {"a", "b", "c", "faq/1", "faq/2", "more.zip/z"}
+
+
+def test_what_was_not_read_in_full_is_told(folder: Path) -> None:
+    ingest(folder)
+    run = IngestionRun.objects.get()
+    warning = {"code": "pages_without_text", "message": "3 of 9 pages are pictures."}
+    SourceFile.objects.update(warnings=[warning])
+    said = ingest(folder)
+    assert "3 unchanged, 0 unreadable, 3 with warnings in" in said
+    assert "warning: b.md: 3 of 9 pages are pictures." in said
+    for number in range(4):
+        (folder / f"{number}.md").write_text(f"Page {number}.")
+    SourceFile.objects.update(warnings=[warning] * 2)
+    ingest(folder)
+    SourceFile.objects.update(warnings=[warning] * 2)
+    said = ingest(folder)
+    assert said.count("pictures. (and 1 more of this file)") == 5 and "... and 2 more files with warnings" in said
+    report = json.loads(ingest(folder, "--json"))
+    assert report["run"] > run.pk and report["counts"]["warned"] == report["counts"]["unchanged"] == 7
+    assert report["files"][0]["warnings"] == [warning] * 2
+    with pytest.raises(CommandError, match="--dry-run makes none"):
+        ingest(folder, "--json", "--dry-run")
 
 
 def test_what_has_not_changed_is_not_even_read(folder: Path) -> None:

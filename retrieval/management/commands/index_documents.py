@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 import time
@@ -18,13 +19,16 @@ from retrieval.readers import SUFFIXES
 _POLL_S = 0.5
 _REPORT_EVERY = 50
 _TAKEN_WITHIN_S = 10
+_WARNED_SHOWN = 5
+_FIELDS = ("path", "state", "reason", "warnings", "documents", "chunks", "embedded")
 
 
 class Command(BaseCommand):
     help = (
         f"Index the documents of a folder, file or zip archive ({', '.join(SUFFIXES)}), or the pages of a sitemap's "
         "URL. What has not changed is skipped, what cannot be read is reported with the reason, and an interrupted run "
-        "goes on where it was. The exit code is 0 when the run is done, also if some files could not be read, and 1 "
+        "goes on where it was. Of a file that could not be read in full it tells what was left out. The exit code is "
+        "0 when the run is done, also if some files could not be read, and 1 "
         "when it is not: nothing to read, the embedding model is down, or pruning was refused."
     )
 
@@ -41,11 +45,16 @@ class Command(BaseCommand):
         parser.add_argument("--base-url", default="", help="The address of the pages, for the links back to them.")
         parser.add_argument("--audience", action="append", default=[], help="Who may find them; several times.")
         parser.add_argument("--allow-private", action="store_true", help="Fetch from private addresses too.")
+        parser.add_argument(
+            "--json", action="store_true", help="Print the outcome and the warnings of each file as JSON, at the end."
+        )
         group = parser.add_mutually_exclusive_group()
         group.add_argument("--workers", type=int, default=1, help="Processes that share the files.")
         group.add_argument("--celery", action="store_true", help="Let the Celery workers do it, and watch.")
 
     def handle(self, *args: Any, path: str, index: str, **options: Any) -> None:
+        if options["json"] and options["dry_run"]:
+            raise CommandError("--json reports the files of a run, and --dry-run makes none.")
         try:
             run_options = runs.RunOptions(
                 mapping=runs.parse_mapping(options["map"]), base_url=options["base_url"],
@@ -59,9 +68,18 @@ class Command(BaseCommand):
             run = runs.open_run(index, path, run_options, source=options["source"], started_by="index_documents")
         except FabraError as error:
             raise CommandError(str(error)) from error
-        self._execute(run, path, options["workers"], options["celery"])
+        seconds = self._execute(run, options["workers"], options["celery"])
+        if not run.files.exists() and not run.error:
+            raise CommandError(f"There are no {', '.join(SUFFIXES)} files in {path}.")
+        if options["json"]:
+            self._report_json(run)
+        else:
+            self._report(run, seconds)
+        if run.error:
+            raise CommandError(run.error)
 
-    def _execute(self, run: IngestionRun, path: str, workers: int, is_celery: bool) -> None:
+    def _execute(self, run: IngestionRun, workers: int, is_celery: bool) -> float:
+        """Process the run, and return the seconds that it took."""
         started = time.monotonic()
         helpers: list[subprocess.Popen[bytes]] = []
 
@@ -85,7 +103,7 @@ class Command(BaseCommand):
             others = "the Celery workers go on" if is_celery else "run it again to go on"
             raise CommandError(f"Interrupted. {_so_far(run)}; {others}.", returncode=130)
         run.refresh_from_db()
-        self._report(run, path, time.monotonic() - started)
+        return time.monotonic() - started
 
     def _work(self, run: IngestionRun, stop: Stop) -> bool:
         """Return whether the run was finished, and not stopped."""
@@ -113,19 +131,29 @@ class Command(BaseCommand):
         bar.close()
         return run.is_finished
 
-    def _report(self, run: IngestionRun, path: str, seconds: float) -> None:
+    def _report(self, run: IngestionRun, seconds: float) -> None:
         for file in run.files.filter(state=IngestionFile.State.FAILED).iterator():
             self.stderr.write(f"could not read {file.path}: {file.reason}")
-        if not run.files.exists() and not run.error:
-            raise CommandError(f"There are no {', '.join(SUFFIXES)} files in {path}.")
         counts = run.counts()
-        pruned = f", {run.pruned} pruned" if run.options["prune"] else ""
+        for file in run.files.warned()[:_WARNED_SHOWN]:
+            more = f" (and {len(file.warnings) - 1:,} more of this file)" if len(file.warnings) > 1 else ""
+            self.stderr.write(f"warning: {file.path}: {file.warnings[0]['message']}{more}")
+        if counts["warned"] > _WARNED_SHOWN:
+            hidden = counts["warned"] - _WARNED_SHOWN
+            self.stderr.write(f"... and {hidden:,} more files with warnings: --json or the run's page shows them.")
+        also = f", {run.pruned} pruned" if run.options["prune"] else ""
+        also += f", {counts['warned']} with warnings" if counts["warned"] else ""
         self.stdout.write(
-            f"{counts['indexed']} indexed, {counts['unchanged']} unchanged, {counts['failed']} unreadable{pruned} "
+            f"{counts['indexed']} indexed, {counts['unchanged']} unchanged, {counts['failed']} unreadable{also} "
             f"in {seconds:.1f} s, in the index {run.index.name}."
         )
-        if run.error:
-            raise CommandError(run.error)
+
+    def _report_json(self, run: IngestionRun) -> None:
+        report = {
+            "run": run.pk, "index": run.index.name, "source": run.source, "state": run.state, "error": run.error,
+            "counts": run.counts(), "pruned": run.pruned, "files": list(run.files.values(*_FIELDS)),
+        }  # fmt: skip
+        self.stdout.write(json.dumps(report, ensure_ascii=False, indent=2))
 
 
 def _start_helper(run: IngestionRun) -> "subprocess.Popen[bytes]":
