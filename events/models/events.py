@@ -114,6 +114,7 @@ class Event(models.Model):
         RETRYING = "retrying"
         DONE = "done"
         SUPERSEDED = "superseded"
+        UNHANDLED = "unhandled"
         DEAD = "dead"
 
     class Source(models.TextChoices):

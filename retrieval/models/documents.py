@@ -13,6 +13,10 @@ class DocumentQuerySet(models.QuerySet["Document"]):
     def live(self) -> "DocumentQuerySet":
         return self.filter(deleted_at=None)
 
+    def being_purged(self) -> "DocumentQuerySet":
+        """Return the documents of which something may be left to erase, in the caches say."""
+        return self.filter(purged_at__isnull=False, purge_ended_at=None)
+
 
 class Document(models.Model):
     """A document of an index: `text` is its newest content, `version` is what searches find."""
@@ -56,6 +60,10 @@ class Document(models.Model):
     updated_at = models.DateTimeField(auto_now=True)
     indexed_at = models.DateTimeField(null=True, blank=True, editable=False)
     deleted_at = models.DateTimeField(null=True, blank=True, editable=False)
+    purged_at = models.DateTimeField(
+        null=True, editable=False, help_text="All that it said until then was erased, or is being erased."
+    )
+    purge_ended_at = models.DateTimeField(null=True, editable=False, help_text="When nothing of it was left.")
 
     objects = DocumentQuerySet.as_manager()
 
@@ -70,6 +78,10 @@ class Document(models.Model):
             # Serves the sweep; contains only failed documents.
             models.Index(
                 fields=["retry_at"], name="document_to_retry", condition=models.Q(state="failed", deleted_at=None)
+            ),
+            # Serves the sweep and the verification; contains only purged documents.
+            models.Index(
+                fields=["index", "purged_at"], name="document_purged", condition=models.Q(purged_at__isnull=False)
             ),
         ]
 

@@ -5,12 +5,18 @@ from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import quote
 
+from common.text import is_blank
+
 VERSION = 1
 """To be increased when a reader returns a different text for the same file, so that files are read again."""
 
 
 class Unreadable(Exception):
     """The file cannot be read as a document; the message is the reason."""
+
+
+class Empty(Unreadable):
+    """The file is there and has no text (any more): what it said was withdrawn."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +31,8 @@ class FetchedFile:
     content_type: str = ""
     validators: dict[str, str] = field(default_factory=dict)
     """The response's ETag and Last-Modified, for the conditional request of the next run."""
+    name: str = ""
+    """The id of its document, or the beginning of those of its rows; empty: the path without the suffix."""
 
     @property
     def suffix(self) -> str:
@@ -32,6 +40,10 @@ class FetchedFile:
 
     @property
     def entity_id(self) -> str:
+        return self.name or self.stem
+
+    @property
+    def stem(self) -> str:
         """The path without the suffix."""
         return PurePosixPath(self.path).with_suffix("").as_posix()
 
@@ -67,9 +79,9 @@ class Options:
 
 
 def document(file: FetchedFile, text: str, title: str, metadata: dict[str, Any], options: Options) -> ReadDocument:
-    """Return the document of a file, with its path and the link to its page; raise Unreadable if it is empty."""
-    if not text.strip():
-        raise Unreadable("empty")
+    """Return the document of a file, with its path and the link to its page; raise Empty if it has no text."""
+    if is_blank(text):
+        raise Empty("empty")
     link = _link(file, metadata, options)
     return ReadDocument(
         entity_id=file.entity_id,
@@ -97,7 +109,7 @@ def _link(file: FetchedFile, metadata: dict[str, Any], options: Options) -> str:
             return str(metadata[name])
     if file.url or not options.base_url:
         return file.url or _edit_url(metadata)
-    page = PurePosixPath(file.entity_id)
+    page = PurePosixPath(file.stem)
     page = page.parent if page.name in ("index", "README") else page
     return f"{options.base_url.rstrip('/')}/{quote(page.as_posix())}".removesuffix("/.")
 

@@ -9,7 +9,7 @@ import lxml.html
 from lxml import etree
 from markdownify import MarkdownConverter
 
-from retrieval.readers.documents import FetchedFile, Options, ReadDocument, Unreadable, decode, document
+from retrieval.readers.documents import Empty, FetchedFile, Options, ReadDocument, Unreadable, decode, document
 from retrieval.readers.registry import reader
 
 _REMOVED_TAGS = ("script", "style", "noscript", "template", "svg", "iframe", "nav", "aside", "form", "dialog", "button",
@@ -62,7 +62,7 @@ def _parsed(content: bytes) -> Any:
     try:
         root = lxml.html.document_fromstring(text)
     except etree.ParserError:
-        raise Unreadable("empty") from None
+        raise Empty("empty") from None
     except (etree.XMLSyntaxError, ValueError):
         raise Unreadable("a broken page") from None
     etree.strip_elements(root, etree.Comment, etree.ProcessingInstruction, *_REMOVED_TAGS, with_tail=False)

@@ -13,7 +13,7 @@ from typing import Any
 
 import defusedxml
 
-from retrieval.readers import SUFFIXES, FetchedFile, Options, Unreadable
+from retrieval.readers import SUFFIXES, Empty, FetchedFile, Options, Unreadable
 
 
 def serve() -> None:
@@ -32,7 +32,7 @@ def serve() -> None:
             found = SUFFIXES[request["suffix"]].read(FetchedFile(**file), Options(**request["options"]))
             response: dict[str, Any] = {"found": [(type(each).__name__, asdict(each)) for each in found]}
         except Unreadable as error:
-            response = {"error": str(error)}
+            response = {"error": str(error), "is_empty": isinstance(error, Empty)}
         except RecursionError:
             response = {"error": "nested too deep"}
         except MemoryError:

@@ -20,7 +20,7 @@ from typing import IO, Any
 
 from django.conf import settings
 
-from retrieval.readers.documents import FetchedFile, Options, ReadDocument, ReadWarning, Unreadable
+from retrieval.readers.documents import Empty, FetchedFile, Options, ReadDocument, ReadWarning, Unreadable
 
 RESPONSE_MAX_BYTES = 64 << 20
 
@@ -35,7 +35,7 @@ def read_isolated(file: FetchedFile, suffix: str, options: Options) -> Iterator[
     with _lock:
         response = _request(json.dumps(request).encode())
     if "error" in response:
-        raise Unreadable(response["error"])
+        raise (Empty if response.get("is_empty") else Unreadable)(response["error"])
     for kind, fields in response["found"]:
         yield ReadWarning(**fields) if kind == ReadWarning.__name__ else ReadDocument(**fields)
 

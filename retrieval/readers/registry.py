@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from retrieval.readers import isolation
-from retrieval.readers.documents import FetchedFile, Options, ReadDocument, ReadWarning, Unreadable
+from retrieval.readers.documents import Empty, FetchedFile, Options, ReadDocument, ReadWarning, Unreadable
 
 Read = Callable[[FetchedFile, Options], Iterator[ReadDocument | ReadWarning]]
 
@@ -45,6 +45,8 @@ def is_readable(path: str) -> bool:
 def read(file: FetchedFile, options: Options | None = None) -> Iterator[ReadDocument | ReadWarning]:
     """Yield the file's documents, and warnings about what could not be read; raise Unreadable with the reason."""
     options = options or Options()
+    if not file.content or file.content.isspace():
+        raise Empty("empty")
     suffix = _kind(file)
     found = SUFFIXES.get(suffix)
     if found is None:

@@ -17,7 +17,7 @@ from defusedxml import DefusedXmlException, ElementTree
 from django.conf import settings
 
 from common.errors import InvalidInput
-from retrieval.readers import FetchedFile, Unreadable
+from retrieval.readers import Empty, FetchedFile, Unreadable
 from retrieval.sources.entries import Entry, NotModified, SourceUnavailable
 
 _AGENT = "fabra-ingestion"
@@ -27,6 +27,7 @@ _REDIRECTS = 5
 _SITEMAP_MAX_BYTES = 52_428_800  # what the protocol allows
 _MAX_SITEMAPS = 200
 _MAX_PAGES = 50_000
+_URL_MAX_CHARS = 2000
 
 
 class _Refused(Exception):
@@ -68,7 +69,9 @@ class Sitemap:
                     pages.add(url)
                     if len(pages) > _MAX_PAGES:
                         raise SourceUnavailable(f"The sitemap has more than {_MAX_PAGES:,} pages.")
-                    yield Entry(path=url[:2000], refused=self._reason(url))
+                    is_long = len(url) > _URL_MAX_CHARS
+                    refused = f"an address of more than {_URL_MAX_CHARS:,} characters" if is_long else self._reason(url)
+                    yield Entry(path=url[:_URL_MAX_CHARS], refused=refused)
 
     def fetch(self, path: str, validators: dict[str, str] | None = None) -> FetchedFile:
         if reason := self._reason(path):
@@ -83,6 +86,8 @@ class Sitemap:
             raise Unreadable(f"it does not answer ({type(error).__name__})") from None
         if answer.status_code == httpx.codes.NOT_MODIFIED:
             raise NotModified
+        if answer.status_code == httpx.codes.GONE:
+            raise Empty("HTTP 410")
         if answer.status_code != httpx.codes.OK:
             raise Unreadable(f"HTTP {answer.status_code}")
         return FetchedFile(
