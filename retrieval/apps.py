@@ -4,7 +4,7 @@ from typing import Any
 from django.apps import AppConfig
 from django.conf import settings
 from django.core import checks
-from django.db.models.signals import post_migrate, post_save
+from django.db.models.signals import post_migrate, post_save, pre_save
 
 _MERGE_EVERY = timedelta(seconds=30)
 _RESUME_EVERY = timedelta(minutes=1)
@@ -23,6 +23,7 @@ class RetrievalConfig(AppConfig):
         event_handlers.register()
         post_migrate.connect(_sync, sender=self)
         checks.register(check_generations, checks.Tags.database)
+        pre_save.connect(event_handlers.check_saved, sender=Document)
         post_save.connect(event_handlers.publish_saved, sender=Document)
 
 

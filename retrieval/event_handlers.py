@@ -7,6 +7,8 @@ from django.conf import settings
 from django.db import transaction
 
 from common.errors import FabraError, InvalidInput
+from common.text import is_blank
+from events.acceptance import register_check
 from events.dead_letters import requeue
 from events.event import AxiomEvent
 from events.handlers import Handler, changed_row, current_handling, register_handlers
@@ -19,12 +21,27 @@ from retrieval.indexing.documents import delete_document, index_document, mark_f
 from retrieval.models import Document, DocumentVersion
 from retrieval.search.filters import check_audience
 
-FAMILY, EVENT_TYPE = "doc_", "doc_updated"
+FAMILY, EVENT_TYPE, DELETED = "doc_", "doc_updated", "doc_deleted"
+
+
+_EMPTY = "A document without text cannot be found. To withdraw the document send doc_deleted."
 
 
 def register() -> None:
     register_family(FAMILY, index_name_of)
     register_handlers(handlers)
+    register_check(check_meaning)
+
+
+def check_meaning(event: AxiomEvent) -> None:
+    """Refuse an update without text: most likely its sender means that the document was withdrawn."""
+    payload = event.payload if isinstance(event.payload, dict) else {}
+    content = payload.get("content", "some")
+    is_empty = content is None or (isinstance(content, str) and is_blank(content))
+    if event.event_type == EVENT_TYPE and is_empty:
+        raise InvalidInput(f'payload["content"] is empty. {_EMPTY}')
+    if event.event_type == DELETED and not isinstance(payload.get("purge", False), bool):
+        raise InvalidInput('payload["purge"] must be true or false.')
 
 
 def handlers(event: Event) -> list[Handler]:
@@ -33,7 +50,7 @@ def handlers(event: Event) -> list[Handler]:
         # A saved row names its own index, which a feature with this trigger may not know, so it is always indexed here.
         is_default = event.source != Event.Source.SIGNAL
         return [Handler(name="reindex", handle=reindex, applies_state=True, is_default=is_default)]
-    if event.event_type == "doc_deleted":
+    if event.event_type == DELETED:
         return [Handler(name="delete", handle=delete, applies_state=True)]
     return []
 
@@ -159,6 +176,12 @@ def _is_audience(value: Any) -> bool:
 def index_name_of(payload: dict[str, Any]) -> str:
     """Return the name of the index of an event's document; raise InvalidInput for an invalid name."""
     return check_index_name(payload.get("index") or settings.FABRA_DEFAULT_INDEX, 'payload["index"]')
+
+
+def check_saved(instance: Document, raw: bool = False, **kwargs: Any) -> None:
+    """Refuse to save a Document without text, before the row is written; raise InvalidInput."""
+    if not raw and instance.deleted_at is None and is_blank(instance.text):
+        raise InvalidInput(_EMPTY)
 
 
 def publish_saved(instance: Document, raw: bool = False, **kwargs: Any) -> None:

@@ -14,6 +14,7 @@ from chat.api.errors import validation_sentence
 from chat.models import ApiKey
 from common.errors import FabraError, InvalidInput, NotFound
 from common.validation import check_text
+from events.acceptance import accepted
 from events.errors import BatchRefused, BatchTooLarge
 from events.event import AxiomEvent
 from events.models import Event
@@ -77,7 +78,7 @@ def _event_of(item: Any) -> AxiomEvent:
     data = shapes.EventRequestSerializer(data=item)
     if not data.is_valid():
         raise InvalidInput(validation_sentence(data.errors))
-    return AxiomEvent(**data.validated_data)
+    return accepted(AxiomEvent(**data.validated_data))
 
 
 def _record_all(items: list[Any], sender: str) -> list[tuple[Event, bool]]:

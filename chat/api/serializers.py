@@ -4,6 +4,7 @@ from typing import Any
 
 from rest_framework import serializers
 
+from events.handlers import notice_of
 from events.models import Event
 from retrieval.models import Document
 
@@ -152,12 +153,17 @@ class OutcomeSerializer(serializers.Serializer[Any]):
 class EventSerializer(serializers.ModelSerializer[Event]):
     id = serializers.CharField(source="event_id")
     handlers = OutcomeSerializer(source="outcomes", many=True)
+    notice = serializers.SerializerMethodField(help_text="That no handler takes the event, if so.")
+
+    def get_notice(self, row: Event) -> str:
+        return notice_of(row)
 
     class Meta:
         model = Event
         fields = (
             "id", "event_type", "entity_id", "payload", "source", "sender", "state", "attempts",
             "occurred_at", "published_at", "received_at", "started_at", "applied_at", "finished_at", "handlers",
+            "notice",
         )  # fmt: skip
 
 
