@@ -18,12 +18,13 @@ class RetrievalConfig(AppConfig):
     def ready(self) -> None:
         from retrieval import event_handlers
         from retrieval.checks import check_generations
+        from retrieval.document_events import check_saved
         from retrieval.models import Document
 
         event_handlers.register()
         post_migrate.connect(_sync, sender=self)
         checks.register(check_generations, checks.Tags.database)
-        pre_save.connect(event_handlers.check_saved, sender=Document)
+        pre_save.connect(check_saved, sender=Document)
         post_save.connect(event_handlers.publish_saved, sender=Document)
 
 

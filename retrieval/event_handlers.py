@@ -3,11 +3,9 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from django.conf import settings
 from django.db import transaction
 
 from common.errors import FabraError, InvalidInput
-from common.text import is_blank
 from events.acceptance import register_check
 from events.dead_letters import requeue
 from events.event import AxiomEvent
@@ -15,33 +13,21 @@ from events.handlers import Handler, changed_row, current_handling, register_han
 from events.models import Event
 from events.ordering import register_family, state_key
 from events.outbox import record_event
+from events.signals import recorded
+from retrieval.document_events import DELETED, EVENT_TYPE, FAMILY, check_meaning, index_name_of
 from retrieval.errors import DocumentNotFound, IndexNotFound
-from retrieval.indexing.document_input import DocumentContent, IndexResult, check_document, check_index_name
+from retrieval.indexing.document_input import DocumentContent, IndexResult, check_document
 from retrieval.indexing.documents import delete_document, index_document, mark_failed
 from retrieval.models import Document, DocumentVersion
+from retrieval.purge_events import erase_late, purge, was_purged_after
 from retrieval.search.filters import check_audience
-
-FAMILY, EVENT_TYPE, DELETED = "doc_", "doc_updated", "doc_deleted"
-
-
-_EMPTY = "A document without text cannot be found. To withdraw the document send doc_deleted."
 
 
 def register() -> None:
     register_family(FAMILY, index_name_of)
     register_handlers(handlers)
     register_check(check_meaning)
-
-
-def check_meaning(event: AxiomEvent) -> None:
-    """Refuse an update without text: most likely its sender means that the document was withdrawn."""
-    payload = event.payload if isinstance(event.payload, dict) else {}
-    content = payload.get("content", "some")
-    is_empty = content is None or (isinstance(content, str) and is_blank(content))
-    if event.event_type == EVENT_TYPE and is_empty:
-        raise InvalidInput(f'payload["content"] is empty. {_EMPTY}')
-    if event.event_type == DELETED and not isinstance(payload.get("purge", False), bool):
-        raise InvalidInput('payload["purge"] must be true or false.')
+    recorded.connect(erase_late)
 
 
 def handlers(event: Event) -> list[Handler]:
@@ -51,6 +37,8 @@ def handlers(event: Event) -> list[Handler]:
         is_default = event.source != Event.Source.SIGNAL
         return [Handler(name="reindex", handle=reindex, applies_state=True, is_default=is_default)]
     if event.event_type == DELETED:
+        if event.payload.get("purge") is True:  # what was said is erased, also if there is a later state
+            return [Handler(name="purge", handle=purge)]
         return [Handler(name="delete", handle=delete, applies_state=True)]
     return []
 
@@ -61,6 +49,8 @@ def reindex(event: Event) -> dict[str, Any]:
     `payload["audience"]` is who may find it; `payload["force"]` splits and embeds also an unchanged document again.
     """
     index_name = index_name_of(event.payload)
+    if event.payload.get("erased") is True and was_purged_after(index_name, event):
+        return {"index": index_name, "superseded": True}
     content: DocumentContent | None = None
     try:
         content = content_of(index_name, event)
@@ -171,17 +161,6 @@ def _is_audience(value: Any) -> bool:
         return isinstance(check_audience(value), list)
     except InvalidInput:
         return False
-
-
-def index_name_of(payload: dict[str, Any]) -> str:
-    """Return the name of the index of an event's document; raise InvalidInput for an invalid name."""
-    return check_index_name(payload.get("index") or settings.FABRA_DEFAULT_INDEX, 'payload["index"]')
-
-
-def check_saved(instance: Document, raw: bool = False, **kwargs: Any) -> None:
-    """Refuse to save a Document without text, before the row is written; raise InvalidInput."""
-    if not raw and instance.deleted_at is None and is_blank(instance.text):
-        raise InvalidInput(_EMPTY)
 
 
 def publish_saved(instance: Document, raw: bool = False, **kwargs: Any) -> None:

@@ -20,6 +20,7 @@ from features.serving import read_features
 from retrieval.errors import DocumentNotFound
 from retrieval.indexing.document_input import check_index_name
 from retrieval.indexing.documents import delete_document, index_document
+from retrieval.indexing.purge import purge_document
 from retrieval.models import Document
 from retrieval.search.execute import search
 from retrieval.search.filters import EVERYONE
@@ -73,8 +74,19 @@ class DocumentView(APIView):
             raise DocumentNotFound(f"There is no document {entity_id!r} in the index {name!r}.")
         return Response(shapes.DocumentDetailSerializer(document).data)
 
-    @extend_schema(parameters=[_INDEX], responses={204: None, 404: shapes.ErrorSerializer})
+    @extend_schema(
+        parameters=[
+            _INDEX,
+            OpenApiParameter(
+                "purge", bool, description="Erase also its versions, its events and what is cached of it."
+            ),
+        ],
+        responses={202: shapes.PurgeSerializer, 204: None, 400: shapes.ErrorSerializer, 404: shapes.ErrorSerializer},
+    )
     def delete(self, request: Request, entity_id: str) -> Response:
+        if "purge" in request.query_params and _yes_or_no(request, "purge"):
+            left = purge_document(_index_name(request), entity_id)
+            return Response({"left": left}, status=202) if left else Response(status=204)
         delete_document(_index_name(request), entity_id)
         return Response(status=204)
 

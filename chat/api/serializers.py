@@ -87,6 +87,10 @@ class IndexResultSerializer(serializers.Serializer[Any]):
     embedded_count = serializers.IntegerField()
 
 
+class PurgeSerializer(serializers.Serializer[Any]):
+    left = serializers.ListField(child=serializers.CharField(), help_text="What is erased a little later, and why.")
+
+
 class DocumentSerializer(serializers.ModelSerializer[Document]):
     index_name = serializers.CharField(source="index.name")
     version = serializers.IntegerField(source="version.number", default=None)

@@ -12,6 +12,8 @@ from django.utils import timezone
 REDISPATCH_AFTER = timedelta(seconds=20)
 LOOK_AFTER = timedelta(seconds=3)
 LOOK_AHEAD = 100
+ERASING = {"purge": True}
+"""What the payload of an event has that asks to erase what was said; no later event makes it superfluous."""
 _BACKOFF_S = 2.0
 _BACKOFF_MAX_S = 600.0
 
@@ -58,7 +60,8 @@ class EventQuerySet(models.QuerySet["Event"]):
         older = models.Q(occurred_at__lt=applied.occurred_at) | models.Q(
             occurred_at=applied.occurred_at, id__lt=applied.pk
         )
-        self.due().filter(older, state_key=applied.state_key, event_type=applied.event_type).update(
+        waiting = self.due().filter(older, state_key=applied.state_key, event_type=applied.event_type)
+        waiting.exclude(payload__contains=ERASING).update(
             state=Event.State.SUPERSEDED, finished_at=timezone.now(), error=""
         )
 

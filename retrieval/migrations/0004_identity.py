@@ -44,6 +44,11 @@ class Migration(migrations.Migration):
             field=models.DateTimeField(editable=False, help_text='All that it said until then was erased, or is being erased.', null=True),
         ),
         migrations.AddField(
+            model_name='document',
+            name='purged_version',
+            field=models.PositiveIntegerField(default=0, editable=False, help_text='The texts of its versions up to this one were erased.'),
+        ),
+        migrations.AddField(
             model_name='sourcefile',
             name='is_empty',
             field=models.BooleanField(default=False, help_text='It had no text when it was last read.'),

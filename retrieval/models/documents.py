@@ -13,9 +13,9 @@ class DocumentQuerySet(models.QuerySet["Document"]):
     def live(self) -> "DocumentQuerySet":
         return self.filter(deleted_at=None)
 
-    def being_purged(self) -> "DocumentQuerySet":
-        """Return the documents of which something may be left to erase, in the caches say."""
-        return self.filter(purged_at__isnull=False, purge_ended_at=None)
+    def purged(self) -> "DocumentQuerySet":
+        """Return the documents of which an earlier state was erased, or is being erased."""
+        return self.filter(purged_at__isnull=False)
 
 
 class Document(models.Model):
@@ -63,6 +63,9 @@ class Document(models.Model):
     purged_at = models.DateTimeField(
         null=True, editable=False, help_text="All that it said until then was erased, or is being erased."
     )
+    purged_version = models.PositiveIntegerField(
+        default=0, editable=False, help_text="The texts of its versions up to this one were erased."
+    )
     purge_ended_at = models.DateTimeField(null=True, editable=False, help_text="When nothing of it was left.")
 
     objects = DocumentQuerySet.as_manager()
@@ -95,7 +98,7 @@ class Document(models.Model):
 
 
 class DocumentVersion(models.Model):
-    """The content of a document at one time; never changed."""
+    """The content of a document at one time; never changed, but for a purge, which empties it."""
 
     document = models.ForeignKey(Document, on_delete=models.CASCADE, related_name="versions")
     number = models.PositiveIntegerField()
