@@ -7,6 +7,7 @@ from rest_framework import serializers
 from events.handlers import notice_of
 from events.models import Event
 from retrieval.models import Document
+from retrieval.search.hits import Hit
 
 
 class StrictCharField(serializers.CharField):
@@ -44,6 +45,7 @@ class CitationSerializer(serializers.Serializer[Any]):
     chunk = serializers.IntegerField()
     score = serializers.FloatField()
     is_cited = serializers.BooleanField()
+    url = serializers.CharField(allow_blank=True, help_text="The passage's page, if the document has a link.")
     quote = serializers.CharField()
 
 
@@ -172,6 +174,11 @@ class EventSerializer(serializers.ModelSerializer[Event]):
 
 
 class HitSerializer(serializers.Serializer[Any]):
+    url = serializers.SerializerMethodField(help_text="The passage's page, if the document has a link.")
+
+    def get_url(self, hit: Hit) -> str:
+        return hit.url
+
     content = serializers.CharField()
     score = serializers.FloatField()
     metadata = serializers.DictField()

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 
 from chat.citations import Citation
 from chat.providers.protocol import Completion, Delta, Prompt
+from common.links import markdown_link
 
 NOTICE = "No language model is configured, so these are the passages of the documents that fit best."
 NOTHING = "No language model is configured, and no document fits this question."
@@ -40,4 +41,4 @@ def choose(passages: list[Citation]) -> list[Citation]:
 
 def _quote(passage: Citation) -> str:
     body = "\n".join(f"> {line}".rstrip() for line in passage.content.strip().splitlines())
-    return f"{body}\n\n[{passage.number}] {passage.title}"
+    return f"{body}\n\n[{passage.number}] {markdown_link(passage.title, passage.url)}"

@@ -8,8 +8,8 @@ from typing import Any, Self
 
 from django.conf import settings
 
+from common.blank import is_blank
 from common.errors import InvalidInput
-from common.text import is_blank
 from common.validation import check_key, check_text, to_json
 from retrieval.errors import DocumentTooLarge
 from retrieval.indexing.chunking import title_of

@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urljoin
 
-from common.text import is_blank
+from common.blank import is_blank
 
 VERSION = 1
 """To be increased when a reader returns a different text for the same file, so that files are read again."""
@@ -106,12 +106,21 @@ def decode(content: bytes) -> str:
 def _link(file: FetchedFile, metadata: dict[str, Any], options: Options) -> str:
     for name in ("url", "canonical_url"):
         if isinstance(metadata.get(name), str) and metadata[name]:
-            return str(metadata[name])
+            return _absolute(metadata[name], file, options)
     if file.url or not options.base_url:
         return file.url or _edit_url(metadata)
     page = PurePosixPath(file.stem)
     page = page.parent if page.name in ("index", "README") else page
     return f"{options.base_url.rstrip('/')}/{quote(page.as_posix())}".removesuffix("/.")
+
+
+def _absolute(link: str, file: FetchedFile, options: Options) -> str:
+    """Return a link relative to the page, or to the address of the pages, as an absolute one."""
+    base = file.url or (f"{options.base_url.rstrip('/')}/" if options.base_url else "")
+    try:
+        return urljoin(base, link)
+    except ValueError:  # no address at all; nothing links to it
+        return link
 
 
 def _edit_url(metadata: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""What counts as text."""
+"""Texts in which nothing can be seen."""
 
 
 def is_blank(text: str) -> bool:
