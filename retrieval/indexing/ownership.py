@@ -7,7 +7,7 @@ from retrieval.errors import DocumentOwned
 from retrieval.models import Document, Index, IngestionRun, SourceDocument, SourceFile
 from retrieval.models.ingestion import is_table
 
-_REMEDY = "Rename one of them, give its source ids of its own with --id-prefix, or use another index."
+_REMEDY = "Rename one of them, give the source ids of its own with --id-prefix, or use another index"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +94,9 @@ def _refusal(document: Document, file: SourceFile) -> DocumentOwned | None:
 
 
 def _owned_by(owner: SourceFile, entity_id: str, file: SourceFile) -> DocumentOwned:
+    is_moved = owner.source != file.source and owner.path == file.path
+    also = f"; if the source was only moved, say --source {owner.source!r}" if is_moved else ""
     return DocumentOwned(
         f"{owner.path} of the source {owner.source} is the document {entity_id!r} already, so that {file.path} of the "
-        f"source {file.source} cannot be it. {_REMEDY}"
+        f"source {file.source} cannot be it. {_REMEDY}{also}."
     )

@@ -47,8 +47,8 @@ def compare(index_name: str, location: str, options: RunOptions, *, source: str 
             yield f"unreadable: {entry.path}: {error}"
     paths = {entry.path for entry in entries}
     if options.prune:
-        own = SourceDocument.objects.as_served().filter(file__index__name=index_name, file__source=own)
-        for entity_id, path in own.values_list("document__entity_id", "file__path"):
+        documents = SourceDocument.objects.as_served().filter(file__index__name=index_name, file__source=own)
+        for entity_id, path in documents.values_list("document__entity_id", "file__path"):
             if path not in paths or (entity_id not in seen and path in read_whole):
                 counts["gone"] += 1
                 yield f"gone: {entity_id}"

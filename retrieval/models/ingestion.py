@@ -15,6 +15,7 @@ from retrieval.models.indexes import Index
 _TABLES = frozenset({".csv", ".tsv", ".jsonl", ".ndjson"})
 ORPHANED_AFTER = timedelta(seconds=120)
 """An unfinished run whose heartbeat is older than this has lost its workers."""
+_WARNED = ~models.Q(warnings=[])
 
 
 class IngestionRunQuerySet(models.QuerySet["IngestionRun"]):
@@ -27,12 +28,9 @@ class IngestionRunQuerySet(models.QuerySet["IngestionRun"]):
     def with_counts(self) -> Self:
         """Annotate each run with its file counts, so that `counts()` needs no query."""
         states = IngestionFile.objects.filter(run=models.OuterRef("pk")).values("state")
-        counted = states.annotate(**_FILE_COUNTS)
+        counted = states.annotate(count=models.Count("pk"), warned=models.Count("pk", filter=_WARNED))
         rows = counted.values(row=JSONObject(state="state", count="count", warned="warned"))
         return self.annotate(file_counts=ArraySubquery(rows))
-
-
-_FILE_COUNTS = {"count": models.Count("pk"), "warned": models.Count("pk", filter=~models.Q(warnings=[]))}
 
 
 class IngestionRun(models.Model):
@@ -83,7 +81,8 @@ class IngestionRun(models.Model):
         """Return the number of files in each state, and under `warned` of those with warnings, whatever their state."""
         rows = getattr(self, "file_counts", None)
         if rows is None:
-            rows = self.files.values("state").annotate(**_FILE_COUNTS)
+            counted = self.files.values("state")
+            rows = counted.annotate(count=models.Count("pk"), warned=models.Count("pk", filter=_WARNED))
         counts = dict.fromkeys([*IngestionFile.State.values, "warned"], 0)
         for row in rows:
             counts[row["state"]] = row["count"]
@@ -94,7 +93,7 @@ class IngestionRun(models.Model):
 class IngestionFileQuerySet(models.QuerySet["IngestionFile"]):
     def warned(self) -> Self:
         """Return the files that were not read in full."""
-        return self.exclude(warnings=[])
+        return self.filter(_WARNED)
 
     def take(self, run_id: int, holder: int, count: int) -> list["IngestionFile"]:
         """Claim the next files of a run that no living worker holds, for the worker `holder`; return them.
