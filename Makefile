@@ -4,10 +4,13 @@ INSTALL := @sh fabra_project/stack/install.sh
 # The tests' servers have a folder of their own, so that tests run while the bot does.
 STACK := $(PY) -m fabra_project.stack
 
-.PHONY: help up install test bench lint lock screenshots
+# A module's tests share a process and its servers. In the order of the files, or the longest modules would come last.
+PYTEST := pytest --numprocesses auto --maxprocesses 4 --dist loadscope --no-loadscope-reorder
+
+.PHONY: help up install test test-model bench lint lock screenshots
 
 help: ## list the commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 up: install ## start the bot and all that it needs; Ctrl-C stops it
 	@exec $(STACK) up
@@ -17,7 +20,12 @@ install: ## create .venv and install the requirements
 
 test: ## run the tests, on a PostgreSQL and Redis of their own; ARGS=tests/chat chooses some
 	$(INSTALL) dev
-	@exec $(STACK) run --fast --data-dir .data/test -- sh -c 'python manage.py prepare_assets && exec pytest "$$@"' sh $(ARGS)
+	@exec $(STACK) run --fast --data-dir .data/test -- sh -c 'python manage.py prepare_assets && exec $(PYTEST) "$$@"' sh $(ARGS)
+
+test-model: ## run the chat's tests against a real model server, llama.cpp with a small model
+	$(INSTALL) dev llm
+	@exec $(STACK) run --fast --data-dir .data/test -- sh -c \
+	    'python manage.py prepare_assets && exec pytest tests/chat/test_real_model.py "$$@"' sh $(ARGS)
 
 bench: install ## run the benchmarks; ARGS="features --quick" chooses some
 	@exec $(STACK) run --data-dir .data/bench -- sh -c 'python manage.py prepare_assets && exec python -m bench "$$@"' sh $(ARGS)

@@ -66,7 +66,9 @@ class Message(models.Model):
         ASSISTANT = "assistant"
 
     conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="messages")
-    user_id = models.CharField(max_length=255, help_text="The conversation's user, kept here to be counted by.")
+    user_id = models.CharField(
+        max_length=255, help_text="The conversation's user, copied here so that messages are counted without a join."
+    )
     role = models.CharField(max_length=10, choices=Role)
     text = models.TextField()
     trace = models.ForeignKey("contexts.Trace", null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
@@ -115,7 +117,7 @@ class ApiKey(models.Model):
     SEEN_EVERY = timedelta(minutes=1)
 
     name = models.CharField(max_length=100)
-    start = models.CharField(max_length=16, help_text="How the key begins, to tell it from others.")
+    start = models.CharField(max_length=16, help_text="The first characters of the key, which identify it.")
     digest = models.CharField(max_length=64, unique=True)
     scopes = ArrayField(models.CharField(max_length=10, choices=Scope), default=list)
     created_at = models.DateTimeField(auto_now_add=True)

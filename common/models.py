@@ -10,7 +10,9 @@ class Definition(models.Model):
     description = models.TextField(blank=True)
     location = models.CharField(max_length=300, help_text="Module and line of the code.")
     is_enabled = models.BooleanField("enabled", default=True)
-    gone_at = models.DateTimeField(null=True, blank=True, help_text="When its code was first found missing.")
+    gone_at = models.DateTimeField(
+        null=True, blank=True, help_text="When its declaration was first missing from the code."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

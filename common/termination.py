@@ -8,11 +8,20 @@ from dataclasses import dataclass
 from typing import Any
 
 
+class Stopped(Exception):
+    """The command was asked to stop, and has come to a point where it can."""
+
+
 @dataclass
 class Stop:
     """Whether somebody asked the command to stop; the command asks where its work can be left."""
 
     is_asked: bool = False
+
+    def check(self) -> None:
+        """Raise Stopped if the command was asked to stop."""
+        if self.is_asked:
+            raise Stopped
 
 
 @contextmanager
@@ -32,13 +41,6 @@ def stop_when_asked(on_stop: Callable[[], object] = lambda: None) -> Iterator[St
 
     with _handling((signal.SIGINT, signal.SIGTERM, signal.SIGHUP), ask) as handlers:
         yield stop
-
-
-@contextmanager
-def stopped_as_by_ctrl_c() -> Iterator[None]:
-    """Make SIGTERM and SIGHUP raise KeyboardInterrupt in the block, so that its cleanup runs."""
-    with _handling((signal.SIGTERM, signal.SIGHUP), signal.default_int_handler):
-        yield
 
 
 @contextmanager

@@ -51,7 +51,7 @@ class Trace(models.Model):
     flags = models.JSONField(default=list, blank=True)
     digest = models.CharField(max_length=64, help_text="SHA-256 of the body's canonical JSON.")
     version_ids = ArrayField(
-        models.BigIntegerField(), default=list, editable=False, help_text="The document versions that it found."
+        models.BigIntegerField(), default=list, editable=False, help_text="The document versions in its search results."
     )
     created_at = models.DateTimeField(default=timezone.now)
 

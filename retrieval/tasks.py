@@ -58,7 +58,7 @@ def build_generation(generation_id: int) -> None:
 def follow_document(document_id: int) -> None:
     """Update the other generations to a document's version; if this fails, a switch does it."""
     try:
-        lifecycle.follow(document_id)
+        lifecycle.update_document(document_id)
     except EmbedderUnavailable as error:
         logger.warning("%s A generation lags behind.", error)
 

@@ -65,7 +65,7 @@ def _page(conversation: Conversation) -> dict[str, Any]:
     )
     customer = Customer.objects.filter(user_id=conversation.user_id).first()
     return {
-        "said": [(message, _answer_html(message)) for message in reversed(newest)],
+        "shown_messages": [(message, _answer_html(message)) for message in reversed(newest)],
         "is_cut": len(newest) == _SHOWN_MESSAGES,
         "customer": customer,
         "customer_url": admin_url(Customer, customer.pk) if customer else "",

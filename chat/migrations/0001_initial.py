@@ -20,7 +20,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('name', models.CharField(max_length=100)),
-                ('start', models.CharField(help_text='How the key begins, to tell it from others.', max_length=16)),
+                ('start', models.CharField(help_text='The first characters of the key, which identify it.', max_length=16)),
                 ('digest', models.CharField(max_length=64, unique=True)),
                 ('scopes', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(choices=[('chat', 'Chat'), ('ingest', 'Ingest'), ('debug', 'Debug')], max_length=10), default=list, size=None)),
                 ('created_at', models.DateTimeField(auto_now_add=True)),
@@ -89,7 +89,7 @@ class Migration(migrations.Migration):
             name='Message',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('user_id', models.CharField(help_text="The conversation's user, kept here to be counted by.", max_length=255)),
+                ('user_id', models.CharField(help_text="The conversation's user, copied here so that messages are counted without a join.", max_length=255)),
                 ('role', models.CharField(choices=[('user', 'User'), ('assistant', 'Assistant')], max_length=10)),
                 ('text', models.TextField()),
                 ('citations', models.JSONField(blank=True, default=list)),

@@ -69,7 +69,7 @@ def _chart(
             "is_named": index % every == every // 2,
             "x": _x(index, width),
             "middle": _x(index + 0.5, width),
-            "told": _describe(index, label, series, write),
+            "title": _describe(index, label, series, write),
         }
         for index, label in enumerate(labels)
     ]

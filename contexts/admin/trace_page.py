@@ -149,7 +149,7 @@ def _search(search: dict[str, Any], links: _Links) -> dict[str, Any]:
         "hits": [
             {
                 **hit,
-                "place": rank,
+                "rank": rank,
                 "percent": f"{max(0, 100 * (hit.get('score') or 0) / best):.1f}",
                 "page_url": safe_link((hit.get("metadata") or {}).get("url")),
                 "document_url": links.document(hit.get("version_id")),

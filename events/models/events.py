@@ -135,17 +135,17 @@ class Event(models.Model):
     source = models.CharField(max_length=10, choices=Source)
     sender = models.CharField(max_length=100, blank=True, help_text="The webhook's source, or the API key's name.")
     state_key = models.CharField(
-        max_length=600, blank=True, help_text="What the event tells the state of; empty: nothing."
+        max_length=600, blank=True, help_text="The object whose state the event sets; empty for an event without order."
     )
     occurred_at = models.DateTimeField()
-    published_at = models.DateTimeField(null=True, blank=True, help_text="When it was written to the stream.")
+    published_at = models.DateTimeField(null=True, blank=True, help_text="When it was added to the Redis stream.")
     received_at = models.DateTimeField(default=timezone.now)
     state = models.CharField(max_length=12, choices=State, default=State.RECEIVED)
     attempts = models.PositiveSmallIntegerField(default=0)
-    next_attempt_at = models.DateTimeField(default=timezone.now, help_text="When a waiting event is tried.")
-    dispatched_at = models.DateTimeField(default=timezone.now, help_text="When Celery was last told of it.")
+    next_attempt_at = models.DateTimeField(default=timezone.now, help_text="When a waiting event is processed next.")
+    dispatched_at = models.DateTimeField(default=timezone.now, help_text="When it was last enqueued for Celery.")
     started_at = models.DateTimeField(null=True, blank=True)
-    applied_at = models.DateTimeField(null=True, blank=True, help_text="When the state that it tells was in effect.")
+    applied_at = models.DateTimeField(null=True, blank=True, help_text="When its state was applied.")
     finished_at = models.DateTimeField(null=True, blank=True)
     error = models.TextField(blank=True)
 
@@ -264,7 +264,7 @@ class HandlerOutcome(models.Model):
     event = models.ForeignKey(Event, on_delete=models.CASCADE, related_name="outcomes")
     handler = models.CharField(max_length=200)
     is_done = models.BooleanField("done", default=False)
-    is_permanent = models.BooleanField(default=False, help_text="The event itself is wrong, so that no retry helps.")
+    is_permanent = models.BooleanField(default=False, help_text="The event itself is invalid, so no retry can succeed.")
     attempts = models.PositiveSmallIntegerField(default=0)
     duration_ms = models.FloatField(null=True)
     detail = models.JSONField(null=True, blank=True, help_text="What it changed.")

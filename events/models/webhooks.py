@@ -30,7 +30,7 @@ class WebhookSource(models.Model):
     During a rotation both the new secret and the previous one are valid.
     """
 
-    name = models.CharField(max_length=50, unique=True, validators=[_NAME], help_text="It is the end of the URL.")
+    name = models.CharField(max_length=50, unique=True, validators=[_NAME], help_text="The last part of the URL.")
     mapping = models.JSONField(default=dict, blank=True)
     is_enabled = models.BooleanField("enabled", default=True)
     nonce = models.CharField(max_length=64, default=new_nonce, editable=False)

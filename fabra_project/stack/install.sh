@@ -1,5 +1,5 @@
 #!/bin/sh
-# Find a Python for the environment and let it install: install.sh [dev]
+# Find a Python for the environment and let it install: install.sh [dev] [llm]
 # PYTHON names another one; without it an environment that stands keeps its own.
 here=$(dirname "$0")
 

@@ -27,7 +27,9 @@ class FeatureDefinition(Definition):
         null=True, blank=True, help_text="Replaces the declared refresh, as in 00:05:00. Empty: as declared."
     )
     is_scheduled = models.BooleanField(
-        "on schedule", default=True, help_text="Whether beat materialises it; values are computed on demand either way."
+        "on schedule",
+        default=True,
+        help_text="Whether Celery beat materialises it; values are computed on demand either way.",
     )
     ttl = models.DurationField(null=True, blank=True)
     stale_tolerance = models.DurationField(default=timedelta(0))
@@ -35,9 +37,11 @@ class FeatureDefinition(Definition):
     trigger = models.CharField(max_length=200, blank=True)
     default_value = models.JSONField(null=True, blank=True)
     batch_size = models.PositiveIntegerField(
-        null=True, blank=True, help_text="The most keys that one call takes; empty: the function takes a single one."
+        null=True, blank=True, help_text="The maximum number of keys in one call; empty for a function of one key."
     )
-    concurrency = models.PositiveIntegerField(default=1, help_text="Calls at once while it is materialised.")
+    concurrency = models.PositiveIntegerField(
+        default=1, help_text="The number of concurrent calls during materialisation."
+    )
     takes_as_of = models.BooleanField(
         "can be backfilled", default=False, help_text="Whether its function takes `as_of`, a past moment."
     )

@@ -60,20 +60,24 @@ class MaterializationRun(models.Model):
     feature = models.CharField(max_length=200)
     kind = models.CharField(max_length=10, choices=Kind, default=Kind.COMPUTE)
     slot = models.DateTimeField(null=True, blank=True, help_text="The beat slot; empty for a manual run.")
-    start = models.DateTimeField(null=True, blank=True, help_text="The beginning of a backfill's or a load's range.")
-    end = models.DateTimeField(null=True, blank=True, help_text="Its end, included.")
-    every = models.DurationField(null=True, blank=True, help_text="The time between a backfill's moments.")
+    start = models.DateTimeField(null=True, blank=True, help_text="The start of the range of a backfill or load.")
+    end = models.DateTimeField(null=True, blank=True, help_text="The end of the range, inclusive.")
+    every = models.DurationField(null=True, blank=True, help_text="The interval between the moments of a backfill.")
     state = models.CharField(max_length=10, choices=State, default=State.QUEUED)
-    entity_keys = models.JSONField(null=True, blank=True, help_text="The entities asked for; empty for all known.")
+    entity_keys = models.JSONField(
+        null=True, blank=True, help_text="The requested entity keys; empty for all known entities."
+    )
     total = models.PositiveIntegerField(default=0)
     done = models.PositiveIntegerField(default=0)
     failed = models.PositiveIntegerField(default=0)
     defaulted = models.PositiveIntegerField(
-        default=0, help_text="Of those done, the keys that a batch function said nothing of."
+        default=0, help_text="Of those done, the keys for which a batch function returned no value."
     )
-    step = models.PositiveIntegerField(default=0, help_text="The moments of a backfill that are finished.")
-    cursor = models.CharField(max_length=255, blank=True, help_text="The last entity key that was finished.")
-    claims = models.PositiveIntegerField(default=0, help_text="How often a worker took it; the last one counts.")
+    step = models.PositiveIntegerField(default=0, help_text="The number of completed moments of a backfill.")
+    cursor = models.CharField(max_length=255, blank=True, help_text="The last entity key that was completed.")
+    claims = models.PositiveIntegerField(
+        default=0, help_text="How often a worker claimed it; only the last claim is valid."
+    )
     errors = models.JSONField(default=list, blank=True, help_text="The first few errors, with their entity keys.")
     created_at = models.DateTimeField(auto_now_add=True)
     started_at = models.DateTimeField(null=True, blank=True)

@@ -86,7 +86,7 @@ class FeatureValue(models.Model):
     feature = models.CharField(max_length=200)
     value = models.JSONField(null=True)
     event_timestamp = models.DateTimeField(help_text="When the value was true.")
-    created_at = models.DateTimeField(default=timezone.now, help_text="When it was learned.")
+    created_at = models.DateTimeField(default=timezone.now, help_text="When the value was stored.")
     source = models.CharField(max_length=20, choices=Source)
     run = models.ForeignKey(
         "features.MaterializationRun", null=True, blank=True, on_delete=models.SET_NULL, related_name="values"

@@ -14,19 +14,23 @@ def line_chart(labels: Sequence[str], series: dict[str, Sequence[float]], links:
     if not labels:
         return ""
     every = max(1, -(-len(labels) // 12))
-    names = [{"x": _x(place, len(labels)), "text": label} for place, label in enumerate(labels) if place % every == 0]
+    names = [
+        {"x": _x(position, len(labels)), "text": label}
+        for position, label in enumerate(labels)
+        if position % every == 0
+    ]
     lines = [
         {
             "name": name,
             "colour": _colour(number),
             "dots": [
                 {
-                    "x": _x(place, len(values)),
+                    "x": _x(position, len(values)),
                     "y": _y(value),
-                    "link": links[place],
-                    "title": f"{name} {value:.4f}, {labels[place]}",
+                    "link": links[position],
+                    "title": f"{name} {value:.4f}, {labels[position]}",
                 }
-                for place, value in enumerate(values)
+                for position, value in enumerate(values)
             ],
         }
         for number, (name, values) in enumerate(series.items())

@@ -99,7 +99,7 @@ def _question(change: QuestionChange, existing: set[int]) -> dict[str, Any]:
         "gain_tone": "good" if change.gain > 0 else "bad",
         "ndcg": f"{after.metrics['ndcg@10']:.2f}",
         "found": [
-            {**hit, "place": rank, "url": admin_url(Chunk, hit["chunk_id"]) if hit["chunk_id"] in existing else ""}
+            {**hit, "rank": rank, "url": admin_url(Chunk, hit["chunk_id"]) if hit["chunk_id"] in existing else ""}
             for rank, hit in enumerate(after.found, 1)
         ],
     }

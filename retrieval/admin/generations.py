@@ -169,7 +169,7 @@ def generation_page(generation: Generation) -> dict[str, Any]:
         "is_ready": generation.state == Generation.State.READY,
         "progress": bar(done, generation.total, f"{done:,} of {generation.total:,} documents"),
         "chunks": Chunk.objects.filter(generation=generation).count(),
-        "behind": lifecycle.lagging(generation).count(),
+        "behind": lifecycle.outdated_documents(generation).count(),
         "compared": result,
         "figures": [
             {"name": name, "before": both[0], "after": both[1], "gain": _gain(name, *both)}

@@ -13,7 +13,7 @@ from unfold.widgets import (
 from common.admin.base import JsonTextField
 from common.errors import FabraError
 from retrieval.evaluation.benchmark import MODES, is_available
-from retrieval.evaluation.golden import FIELDS, Golden, read_golden
+from retrieval.evaluation.golden import FIELDS, GoldenRecord, read_golden
 from retrieval.models import GoldenQuestion, Index
 from retrieval.models.golden import question_digest
 from retrieval.search.query import QUERY_MAX_CHARS
@@ -65,7 +65,7 @@ class GoldenQuestionForm(forms.ModelForm):  # type: ignore[type-arg]
         if self.errors:
             return data
         try:
-            golden = Golden(**{name: data[name] for name in FIELDS})
+            golden = GoldenRecord(**{name: data[name] for name in FIELDS})
         except FabraError as error:
             name = str(error).split(" ", 1)[0]
             self.add_error(name if name in self.fields else None, str(error))
@@ -92,7 +92,7 @@ class ImportForm(forms.Form):
         "A question that the index has already is changed.",
     )
 
-    def clean_file(self) -> list[Golden]:
+    def clean_file(self) -> list[GoldenRecord]:
         file = self.cleaned_data["file"]
         if file.size > _FILE_MAX_BYTES:
             raise forms.ValidationError(f"The file must have at most {_FILE_MAX_BYTES:,} bytes.")

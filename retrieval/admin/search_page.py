@@ -15,7 +15,7 @@ from django.utils.html import format_html
 from common.admin.html import admin_url, link
 from common.errors import FabraError
 from retrieval.admin.search_forms import SearchForm
-from retrieval.evaluation.golden import Golden, documents_of, normalised
+from retrieval.evaluation.golden import GoldenRecord, documents_of, normalised
 from retrieval.models import Chunk, Document, DocumentVersion, GoldenQuestion, Index
 from retrieval.models.golden import question_digest
 from retrieval.search.execute import search_plain
@@ -65,7 +65,7 @@ def keep(request: HttpRequest) -> HttpResponse:
         return HttpResponseRedirect(reverse(_PAGE))
     cleaned = form.cleaned_data
     try:
-        golden = Golden(
+        golden = GoldenRecord(
             question=cleaned["q"],
             expected_documents=[document_id],
             filters=cleaned["filters"],
@@ -83,7 +83,7 @@ def keep(request: HttpRequest) -> HttpResponse:
     return HttpResponseRedirect(f"{reverse(_PAGE)}?{urlencode(query)}")
 
 
-def _save(index: Index, golden: Golden) -> GoldenQuestion:
+def _save(index: Index, golden: GoldenRecord) -> GoldenQuestion:
     digest = question_digest(golden.question, golden.filters, golden.audience)
     row, is_new = GoldenQuestion.objects.get_or_create(
         index=index,
@@ -160,7 +160,7 @@ def _hits(
         label, tone = _legs(hit) if mode == "hybrid" else _fused_rank(fused_ranks.get(hit.chunk_id))
         yield {
             "hit": hit,
-            "place": rank,
+            "rank": rank,
             "text": mark(hit.content),
             "percent": f"{max(0, 100 * hit.score / best):.1f}",
             "label": label,

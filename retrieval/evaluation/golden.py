@@ -28,7 +28,7 @@ _TRUE, _FALSE = {"true", "1", "yes"}, {"false", "0", "no"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Golden:
+class GoldenRecord:
     """A checked golden question from a file or a form."""
 
     question: str
@@ -98,21 +98,21 @@ def expectation(golden: GoldenQuestion) -> str:
     return " with ".join(parts + ([f"“{golden.expected_text}”"] if golden.expected_text else []))
 
 
-def read_golden(raw: bytes, name: str) -> list[Golden]:
+def read_golden(raw: bytes, name: str) -> list[GoldenRecord]:
     """Return the questions of a file; raise InvalidInput that names the first invalid one by its line or number."""
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise InvalidInput("The file is not UTF-8 text.") from None
     rows = _read_csv(text) if name.lower().endswith(".csv") else _read_json(text)
-    found: list[Golden] = []
+    found: list[GoldenRecord] = []
     for location, row in rows:
         if len(found) == MAX_QUESTIONS:
             raise InvalidInput(f"The file has more than {MAX_QUESTIONS} questions.")
         try:
             if unknown := sorted(set(row) - set(FIELDS)):
                 raise InvalidInput(f"{unknown[0]!r} is no field; there are {', '.join(FIELDS)}.")
-            found.append(Golden(**row))
+            found.append(GoldenRecord(**row))
         except (InvalidInput, TypeError) as error:
             reason = str(error) if isinstance(error, InvalidInput) else "question is missing."
             raise InvalidInput(f"{location}: {reason}") from None
@@ -121,7 +121,7 @@ def read_golden(raw: bytes, name: str) -> list[Golden]:
     return found
 
 
-def save_golden(index: Index, questions: Iterable[Golden], *, only_new: bool = False) -> tuple[int, int]:
+def save_golden(index: Index, questions: Iterable[GoldenRecord], *, only_new: bool = False) -> tuple[int, int]:
     """Add the questions, and update those that exist, in one transaction; return (added, changed).
 
     A question exists if one with the same text, filters and audience does; `only_new` does not update it.

@@ -13,7 +13,6 @@ from django.db import connection, transaction
 
 from common.errors import FabraError, InvalidInput
 from common.locks import held
-from common.termination import stopped_as_by_ctrl_c
 from retrieval.evaluation.beir import CorpusDocument
 from retrieval.generations import hnsw
 from retrieval.indexing.bulk import Draft, index_in_bulk
@@ -31,16 +30,13 @@ def own_index(language: str = "english") -> Iterator[str]:
     """Yield the name of a new index, and remove the index at the end."""
     remove_abandoned()
     name = f"{PREFIX}{uuid.uuid4().hex[:12]}"
-    with stopped_as_by_ctrl_c(), held(name):
+    with held(name):
         try:
             Index.objects.create(name=name, language=language)
             _, generation = ensure_index(name)
             # Until it is filled no worker may build its HNSW, which would slow each batch and outlive the index.
             Generation.objects.filter(pk=generation.pk).update(has_hnsw=True)
             yield name
-        except KeyboardInterrupt:
-            connection.close()  # it may have come amid a statement, which no other could follow
-            raise
         finally:
             remove(name)
 

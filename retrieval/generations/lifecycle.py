@@ -67,24 +67,24 @@ def open_generation(index: Index, *, model: str = "", backend: str = "", max_tok
         )
 
 
-def lagging(generation: Generation) -> QuerySet[Document]:
-    """Return the documents that lag: the generation has no chunks of their current version."""
+def outdated_documents(generation: Generation) -> QuerySet[Document]:
+    """Return the documents of whose current version the generation has no chunks."""
     chunks = Chunk.objects.filter(generation=generation, document=OuterRef("pk"), version=OuterRef("version"))
     documents = Document.objects.live().filter(index=generation.index_id).exclude(version=None)
     return documents.filter(~Exists(chunks))
 
 
 def execute_build(generation_pk: int, on_done: Callable[[int], object] = lambda count: None) -> None:
-    """Build the lagging documents, together with other workers, until none is left; take over a dead worker's part.
+    """Build the outdated documents, together with other workers, until none is left; take over a dead worker's part.
 
-    Documents that change during the build are updated by `follow`. Raise EmbedderUnavailable; the sweep then starts
-    the build again.
+    Documents that change during the build are updated by `update_document`. Raise EmbedderUnavailable; the sweep then
+    starts the build again.
     """
     generation = (
         Generation.objects.select_related("index").exclude(state=Generation.State.DROPPING).get(pk=generation_pk)
     )
     try:
-        while not _build_lagging(generation, on_done):
+        while not _build_outdated(generation, on_done):
             time.sleep(_POLL_S)
     except EmbedderUnavailable as error:
         Generation.objects.filter(pk=generation_pk).update(error=str(error), worked_at=timezone.now())
@@ -93,9 +93,9 @@ def execute_build(generation_pk: int, on_done: Callable[[int], object] = lambda 
         _make_ready(generation)
 
 
-def _build_lagging(generation: Generation, on_done: Callable[[int], object]) -> bool:
-    """Build the lagging documents in windows of ids; return False if other workers are building some of them."""
-    behind, last, is_all_mine = lagging(generation).order_by("pk"), -1, True
+def _build_outdated(generation: Generation, on_done: Callable[[int], object]) -> bool:
+    """Build the outdated documents in windows of ids; return False if other workers are building some of them."""
+    behind, last, is_all_mine = outdated_documents(generation).order_by("pk"), -1, True
     while (first := behind.filter(pk__gt=last).values_list("pk", flat=True).first()) is not None:
         window = first // _WINDOW
         last = (window + 1) * _WINDOW - 1
@@ -155,14 +155,14 @@ def _write(generation: Generation, document: Document, prepared: PreparedDocumen
     return True
 
 
-def follow(document_pk: int) -> None:
+def update_document(document_pk: int) -> None:
     """Update the generations that do not serve to a document's current version; raise EmbedderUnavailable."""
     document = Document.objects.select_related("index").filter(pk=document_pk).first()
     if document is None:
         return
     others = Generation.objects.filter(index=document.index).exclude(pk=document.index.generation_id or 0)
     for generation in others.exclude(state=Generation.State.DROPPING):
-        if lagging(generation).filter(pk=document_pk).exists():
+        if outdated_documents(generation).filter(pk=document_pk).exists():
             build_documents(generation, [document_pk])
 
 
@@ -173,9 +173,9 @@ def switch(generation: Generation) -> None:
     """
     if generation.state != Generation.State.READY:
         raise GenerationConflict(f"The generation #{generation.pk} is not ready: {generation.get_state_display()}.")
-    _build_lagging(generation, lambda count: None)
+    _build_outdated(generation, lambda count: None)
     with held_alone(switch_lock(generation.index_id)):  # granted when the current changes are committed
-        while behind := list(lagging(generation).values_list("pk", flat=True)[:_WINDOW]):
+        while behind := list(outdated_documents(generation).values_list("pk", flat=True)[:_WINDOW]):
             build_documents(generation, behind)
         with transaction.atomic():
             index = Index.objects.select_for_update(no_key=True).get(pk=generation.index_id)

@@ -18,6 +18,6 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='sourcefile',
             name='warnings',
-            field=models.JSONField(blank=True, default=list, help_text='Those of the last reading.'),
+            field=models.JSONField(blank=True, default=list, help_text='The warnings of the last reading.'),
         ),
     ]

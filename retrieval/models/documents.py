@@ -29,20 +29,24 @@ class Document(models.Model):
 
     index = models.ForeignKey("retrieval.Index", on_delete=models.CASCADE, related_name="documents")
     entity_id = models.CharField("document id", max_length=255)
-    title = models.CharField(max_length=500, blank=True, help_text="Empty: the first heading, else the id.")
+    title = models.CharField(max_length=500, blank=True, help_text="If empty, the first heading, or else the id.")
     text = models.TextField()
     metadata = models.JSONField(default=dict, blank=True)
     audience = ArrayField(
         models.CharField(max_length=100),
         default=list,
         blank=True,
-        help_text="Who may find it, separated by commas; empty: everyone.",
+        help_text="The audiences that may find it, separated by commas; empty for everyone.",
     )
     state = models.CharField(max_length=10, choices=State, default=State.PENDING, editable=False)
     error = models.TextField(blank=True, editable=False)
-    failures = models.PositiveSmallIntegerField(default=0, editable=False, help_text="In a row.")
+    failures = models.PositiveSmallIntegerField(
+        default=0, editable=False, help_text="The number of consecutive failures."
+    )
     retry_at = models.DateTimeField(
-        null=True, editable=False, help_text="When indexing is tried again; empty: not before it is changed."
+        null=True,
+        editable=False,
+        help_text="When indexing is retried; empty if it is not retried before the next change.",
     )
     failed_event = models.ForeignKey(
         "events.Event",
@@ -50,12 +54,12 @@ class Document(models.Model):
         on_delete=models.SET_NULL,
         related_name="+",
         editable=False,
-        help_text="The newest change that could not be indexed; a retry replays it, whole.",
+        help_text="The newest change that could not be indexed; a retry replays the whole event.",
     )
     version = models.ForeignKey(
         "retrieval.DocumentVersion", null=True, blank=True, on_delete=models.SET_NULL, related_name="+", editable=False
     )
-    occurred_at = models.DateTimeField(null=True, editable=False, help_text="The time of the state it is in.")
+    occurred_at = models.DateTimeField(null=True, editable=False, help_text="The time of its current state.")
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
     indexed_at = models.DateTimeField(null=True, blank=True, editable=False)
@@ -107,8 +111,10 @@ class DocumentVersion(models.Model):
     metadata = models.JSONField(default=dict)
     audience = ArrayField(models.CharField(max_length=100), default=list, blank=True)
     content_hash = models.CharField(max_length=64, help_text="SHA-256 of title, text, metadata and audience.")
-    source = models.CharField(max_length=100, help_text="What it came by: an event, the API, a command, code.")
-    author = models.CharField(max_length=200, blank=True, help_text="Who wrote it: a user, an API key, a webhook.")
+    source = models.CharField(max_length=100, help_text="The kind of its origin: an event, the API, a command or code.")
+    author = models.CharField(
+        max_length=200, blank=True, help_text="Who made the change: a user, an API key or a webhook."
+    )
     created_at = models.DateTimeField(db_default=Now())
 
     class Meta:

@@ -22,14 +22,17 @@ class GoldenQuestion(models.Model):
     index = models.ForeignKey("retrieval.Index", on_delete=models.CASCADE, related_name="golden_questions")
     question = models.TextField()
     expected_documents = ArrayField(
-        models.CharField(max_length=255), default=list, blank=True, help_text="Ids of the documents that answer it."
+        models.CharField(max_length=255), default=list, blank=True, help_text="The ids of the documents that answer it."
     )
     expected_text = models.TextField(
-        blank=True, help_text="A passage that a right hit holds, whatever its case and white space."
+        blank=True, help_text="A passage that a correct hit contains; case and white space are ignored."
     )
     filters = models.JSONField(default=dict, blank=True)
     audience = ArrayField(
-        models.CharField(max_length=100), default=list, blank=True, help_text="Who asks; empty: nobody in particular."
+        models.CharField(max_length=100),
+        default=list,
+        blank=True,
+        help_text="The audiences of the person who asks; empty for documents for everyone.",
     )
     tags = ArrayField(models.CharField(max_length=100), default=list, blank=True)
     is_enabled = models.BooleanField("enabled", default=True)
@@ -67,14 +70,16 @@ class EvaluationRun(models.Model):
 
     index = models.ForeignKey("retrieval.Index", on_delete=models.CASCADE, related_name="evaluation_runs")
     mode = models.CharField(max_length=20)
-    tag = models.CharField(max_length=100, blank=True, help_text="Only questions with this tag; empty for all.")
-    started_by = models.CharField(max_length=200, help_text="Who or what asked for it.")
+    tag = models.CharField(
+        max_length=100, blank=True, help_text="Only questions with this tag; empty for all questions."
+    )
+    started_by = models.CharField(max_length=200, help_text="The user or process that started it.")
     state = models.CharField(max_length=10, choices=State, default=State.QUEUED)
     total = models.PositiveIntegerField(default=0)
     done = models.PositiveIntegerField(default=0)
     metrics = models.JSONField(default=dict, blank=True)
     config = models.JSONField(default=dict, blank=True)
-    flags = models.JSONField(default=dict, blank=True, help_text="How many searches said that something was missing.")
+    flags = models.JSONField(default=dict, blank=True, help_text="The number of searches with each degradation flag.")
     error = models.TextField(blank=True)
     created_at = models.DateTimeField(db_default=Now())
     started_at = models.DateTimeField(null=True, blank=True)
@@ -98,11 +103,13 @@ class EvaluationOutcome(models.Model):
     golden_question = models.ForeignKey(GoldenQuestion, null=True, on_delete=models.SET_NULL, related_name="outcomes")
     digest = models.CharField(max_length=64)
     question = models.TextField()
-    expected = models.TextField(help_text="What a right hit had to be, in words.")
-    rank = models.PositiveIntegerField(null=True, blank=True, help_text="Of the first right hit; empty if none was.")
+    expected = models.TextField(help_text="The expected hit, as a description.")
+    rank = models.PositiveIntegerField(
+        null=True, blank=True, help_text="The rank of the first correct hit; empty if there was none."
+    )
     metrics = models.JSONField(default=dict)
     found = models.JSONField(default=list, help_text="The first hits.")
-    error = models.TextField(blank=True, help_text="Why the question could not be asked.")
+    error = models.TextField(blank=True, help_text="Why the search was refused.")
 
     class Meta:
         ordering = ("pk",)

@@ -23,14 +23,14 @@ class Index(models.Model):
 
     name = models.CharField(max_length=200, unique=True)
     language = models.CharField(
-        max_length=40, default="english", help_text="The text-search configuration of the lexical leg."
+        max_length=40, default="english", help_text="The PostgreSQL text search configuration for lexical search."
     )
-    mode = models.CharField(max_length=10, choices=Mode, default=Mode.HYBRID, help_text="The legs of a search.")
+    mode = models.CharField(max_length=10, choices=Mode, default=Mode.HYBRID, help_text="Which searches are combined.")
     fusion = models.CharField(max_length=10, choices=Fusion, default=Fusion.WEIGHTED)
     lexical_weight = models.FloatField(
-        default=0.75, help_text="What a perfect match of the words is worth beside a cosine of 1."
+        default=0.75, help_text="The weight of a perfect lexical match, relative to a cosine similarity of 1."
     )
-    rerank = models.BooleanField(default=False, help_text="Have the reranker of the settings read the best hits again.")
+    rerank = models.BooleanField(default=False, help_text="Rerank the best hits with the reranker of the settings.")
     version = models.BigIntegerField(default=0)
     chunk_count = models.BigIntegerField(default=0)
     generation = models.ForeignKey(
@@ -65,22 +65,30 @@ class Generation(models.Model):
         DROPPING = "dropping", "being dropped"
 
     index = models.ForeignKey(Index, on_delete=models.CASCADE, related_name="generations")
-    embedder = models.CharField(max_length=200, blank=True, help_text="What runs the model; empty: as in the settings.")
+    embedder = models.CharField(
+        max_length=200, blank=True, help_text="The class that runs the model; empty for that of the settings."
+    )
     embedding_model = models.CharField(max_length=200)
     dimension = models.PositiveIntegerField()
     max_tokens = models.PositiveIntegerField(
-        null=True, blank=True, help_text="The longest chunk, in the model's own tokens; empty: what the model reads."
+        null=True,
+        blank=True,
+        help_text="The maximum chunk length in the model's tokens; empty for the model's own limit.",
     )
     state = models.CharField(max_length=10, choices=State, default=State.READY, editable=False)
-    total = models.PositiveIntegerField(default=0, editable=False, help_text="Documents to be built.")
+    total = models.PositiveIntegerField(default=0, editable=False, help_text="The number of documents to index.")
     done = models.PositiveIntegerField(default=0, editable=False)
     error = models.TextField(blank=True, editable=False, help_text="Why the build waits.")
-    comparison = models.JSONField(default=dict, blank=True, editable=False, help_text="With the one that served.")
+    comparison = models.JSONField(
+        default=dict, blank=True, editable=False, help_text="The comparison with the generation that was serving."
+    )
     has_hnsw = models.BooleanField(
-        "index built", default=False, help_text="Its HNSW and GIN stand; below 2,000 chunks searches are exact without."
+        "index built",
+        default=False,
+        help_text="Its HNSW and GIN indexes exist; below 2,000 chunks exact search does not need them.",
     )
     created_at = models.DateTimeField(auto_now_add=True)
-    worked_at = models.DateTimeField(null=True, editable=False, help_text="When a worker last got on with it.")
+    worked_at = models.DateTimeField(null=True, editable=False, help_text="When a worker last made progress.")
     ready_at = models.DateTimeField(null=True, editable=False)
 
     def __str__(self) -> str:

@@ -43,12 +43,12 @@ class IngestionRun(models.Model):
         FAILED = "failed"
 
     index = models.ForeignKey(Index, on_delete=models.CASCADE, related_name="+")
-    source = models.CharField(max_length=200, help_text="What the documents' origin is called.")
+    source = models.CharField(max_length=200, help_text="The name of the documents' origin.")
     location = models.TextField(blank=True, help_text="A path or URL; empty for uploaded files.")
     options = models.JSONField(default=dict, blank=True)
     state = models.CharField(max_length=10, choices=State, default=State.QUEUED)
-    is_listed = models.BooleanField(default=False, help_text="All files of the source are rows of the run.")
-    is_background = models.BooleanField(default=False, help_text="Celery's workers do it.")
+    is_listed = models.BooleanField(default=False, help_text="Whether all files of the source have a row in this run.")
+    is_background = models.BooleanField(default=False, help_text="Whether Celery workers process it.")
     total = models.PositiveIntegerField(default=0)
     pruned = models.PositiveIntegerField(default=0)
     error = models.TextField(blank=True)
@@ -135,14 +135,14 @@ class IngestionFile(models.Model):
     run = models.ForeignKey(IngestionRun, on_delete=models.CASCADE, related_name="files")
     path = models.CharField(max_length=2000)
     state = models.CharField(max_length=10, choices=State, default=State.WAITING)
-    holder = models.BigIntegerField(null=True, blank=True, help_text="The worker that reads it.")
+    holder = models.BigIntegerField(null=True, blank=True, help_text="The worker that is reading it.")
     reason = models.TextField(blank=True)
     warnings = models.JSONField(
         default=list, blank=True, help_text="What could not be read in full: the `code` and `message` of each."
     )
     documents = models.PositiveIntegerField(default=0)
     chunks = models.PositiveIntegerField(default=0)
-    embedded = models.PositiveIntegerField(default=0, help_text="Chunks that had to be embedded.")
+    embedded = models.PositiveIntegerField(default=0, help_text="The number of chunks that had to be embedded.")
     duration_ms = models.FloatField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
 
@@ -170,9 +170,9 @@ class SourceFile(models.Model):
         max_length=255, blank=True, help_text="The id of its document, or the beginning of those of its rows."
     )
     is_empty = models.BooleanField(default=False, help_text="It had no text when it was last read.")
-    fingerprint = models.CharField(max_length=64, help_text="SHA-256 of the bytes and of how they are read.")
-    validators = models.JSONField(default=dict, blank=True, help_text="A page's ETag and Last-Modified.")
-    warnings = models.JSONField(default=list, blank=True, help_text="Those of the last reading.")
+    fingerprint = models.CharField(max_length=64, help_text="SHA-256 of the content and the reading options.")
+    validators = models.JSONField(default=dict, blank=True, help_text="The ETag and Last-Modified headers of a page.")
+    warnings = models.JSONField(default=list, blank=True, help_text="The warnings of the last reading.")
     run = models.ForeignKey(IngestionRun, on_delete=models.SET_NULL, null=True, related_name="+")
 
     class Meta:
@@ -202,7 +202,7 @@ class SourceDocument(models.Model):
 
     document = models.OneToOneField(Document, on_delete=models.CASCADE, related_name="origin")
     file = models.ForeignKey(SourceFile, on_delete=models.CASCADE, related_name="documents")
-    content_hash = models.CharField(max_length=64, help_text="Of the version that the file made.")
+    content_hash = models.CharField(max_length=64, help_text="The content hash of the version made from the file.")
     run = models.ForeignKey(IngestionRun, on_delete=models.SET_NULL, null=True, related_name="+")
 
     objects = SourceDocumentQuerySet.as_manager()

@@ -10,7 +10,7 @@ class RetrieverDefinition(Definition):
     top_k = models.PositiveIntegerField()
     cache_ttl = models.DurationField(null=True, blank=True)
     filters = models.JSONField(default=dict, blank=True)
-    options = models.JSONField(default=dict, blank=True, help_text="What it asks of a search beyond the index's own.")
+    options = models.JSONField(default=dict, blank=True, help_text="Search options beyond those of the index.")
 
     class Meta(Definition.Meta):
         verbose_name = "retriever"

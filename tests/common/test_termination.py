@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from common.termination import stop_when_asked, stopped_as_by_ctrl_c
+from common.termination import Stopped, stop_when_asked
 from tests.processes import PROJECT
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -51,13 +51,16 @@ def test_a_second_signal_ends_the_process_at_once() -> None:
 def test_what_the_process_ignores_stays_ignored_as_nohup_has_it() -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        with stop_when_asked() as stop, stopped_as_by_ctrl_c():
+        with stop_when_asked() as stop:
             os.kill(os.getpid(), signal.SIGHUP)
             assert not stop.is_asked
     finally:
         signal.signal(signal.SIGHUP, before)
 
 
-def test_sigterm_leaves_a_block_as_ctrl_c_does() -> None:
-    with pytest.raises(KeyboardInterrupt), stopped_as_by_ctrl_c():
+def test_the_work_stops_where_it_asks() -> None:
+    with stop_when_asked() as stop:
+        stop.check()
         os.kill(os.getpid(), signal.SIGTERM)
+        with pytest.raises(Stopped):
+            stop.check()

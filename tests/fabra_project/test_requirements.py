@@ -14,7 +14,7 @@ from packaging.specifiers import SpecifierSet
 
 from tests.fabra_project.stack_runs import PROJECT, environment
 
-LOCKED = ("requirements.txt", "requirements-dev.txt", "requirements-model.txt", "requirements-uv.txt")
+LOCKED = tuple(f"requirements{name}.txt" for name in ("", "-dev", "-model", "-llm", "-uv"))
 PYTHONS = ("3.11.2", "3.12.0", "3.13.0", "3.14.0")  # Debian 12 ships 3.11.2
 PLATFORMS = ("x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu")
 UV = Path(sys.executable).with_name("uv")

@@ -13,7 +13,7 @@ from django.urls import reverse
 
 from common.locks import held, is_held
 from retrieval.evaluation import runs
-from retrieval.evaluation.golden import Golden, read_golden, save_golden
+from retrieval.evaluation.golden import GoldenRecord, read_golden, save_golden
 from retrieval.models import EvaluationRun, GoldenQuestion, Index
 from tests.processes import Processes, wait_until
 
@@ -88,7 +88,7 @@ def test_a_question_is_written_and_changed(index: Index, admin_client: Client) -
 def test_what_cannot_be_asked_is_said_beside_its_field(
     index: Index, admin_client: Client, changes: dict[str, str], field: str
 ) -> None:
-    save_golden(index, [Golden(question="There already", expected_text="a")])
+    save_golden(index, [GoldenRecord(question="There already", expected_text="a")])
     response = admin_client.post(reverse(ADD), form(index, **changes))
     assert response.status_code == 200
     assert list(response.context["adminform"].form.errors) == [field]
@@ -118,7 +118,7 @@ def test_a_bad_file_changes_nothing(index: Index, admin_client: Client) -> None:
 
 @pytest.mark.django_db
 def test_pages_need_their_permissions(index: Index) -> None:
-    save_golden(index, [Golden(question="One?", expected_text="link")])
+    save_golden(index, [GoldenRecord(question="One?", expected_text="link")])
     run = runs.open_run("docs", started_by="test")
     reader = staff("view_goldenquestion", "view_evaluationrun")
     assert reader.get(reverse(LIST)).status_code == 200
@@ -136,7 +136,7 @@ def test_a_run_without_questions_is_refused_and_one_without_a_broker_waits(
 ) -> None:
     asked = {"index": index.pk, "mode": "hybrid", "tag": ""}
     assert "no enabled golden question" in admin_client.post(reverse(START), asked).content.decode()
-    save_golden(index, [Golden(question="One?", expected_text="link")])
+    save_golden(index, [GoldenRecord(question="One?", expected_text="link")])
     response = admin_client.post(reverse(START), asked)
     assert "broker does not answer" in said(response)
     run = EvaluationRun.objects.get()
@@ -146,7 +146,7 @@ def test_a_run_without_questions_is_refused_and_one_without_a_broker_waits(
 
 @pytest.mark.django_db(transaction=True)
 def test_a_worker_asks_the_questions_and_the_page_follows(index: Index, admin_client: Client, tmp_path: Path) -> None:
-    save_golden(index, [Golden(question="new password?", expected_documents=["password"])])
+    save_golden(index, [GoldenRecord(question="new password?", expected_documents=["password"])])
     with Processes(tmp_path) as processes:
         processes.start_worker()
         response = admin_client.post(reverse(START), {"index": index.pk, "mode": "hybrid", "tag": ""})
@@ -161,7 +161,7 @@ def test_a_worker_asks_the_questions_and_the_page_follows(index: Index, admin_cl
 
 @pytest.mark.django_db
 def test_a_run_that_lost_its_worker_says_so(index: Index, admin_client: Client) -> None:
-    save_golden(index, [Golden(question="One?", expected_text="link")])
+    save_golden(index, [GoldenRecord(question="One?", expected_text="link")])
     run = runs.open_run("docs", started_by="test")
     EvaluationRun.objects.update(state="running")
     url = reverse(RUN, args=[run.pk])
@@ -177,8 +177,8 @@ def test_runs_are_drawn_over_time_and_compared(index: Index, admin_client: Clien
     save_golden(
         index,
         [
-            Golden(question="How do I get a new password?", expected_documents=["password"]),
-            Golden(question="When are invoices sent?", expected_documents=["billing"]),
+            GoldenRecord(question="How do I get a new password?", expected_documents=["password"]),
+            GoldenRecord(question="When are invoices sent?", expected_documents=["billing"]),
         ],
     )
     first = run_of(index)

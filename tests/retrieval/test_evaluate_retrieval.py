@@ -131,10 +131,9 @@ def test_an_index_of_other_documents_is_left_alone(collection: dict[str, Path], 
 
 @pytest.mark.django_db(transaction=True)
 def test_the_index_goes_when_something_fails(collection: dict[str, Path], embedder: Any) -> None:
-    embedder.question_failure = KeyboardInterrupt
-    with pytest.raises(CommandError, match="Interrupted") as caught:
+    embedder.question_failure = ZeroDivisionError
+    with pytest.raises(ZeroDivisionError):
         run(collection)
-    assert caught.value.returncode == 130
     assert not Index.objects.exists()
 
 

@@ -19,7 +19,7 @@ from events.models import Event
 from retrieval import upkeep
 from retrieval.checks import check_generations
 from retrieval.errors import EmbedderUnavailable, GenerationConflict
-from retrieval.evaluation.golden import Golden, save_golden
+from retrieval.evaluation.golden import GoldenRecord, save_golden
 from retrieval.generations import lifecycle
 from retrieval.generations.comparison import compare_generation
 from retrieval.indexing.documents import delete_document, index_document
@@ -71,7 +71,7 @@ def assert_whole(index: Index) -> None:
     """Each generation has the chunks of each document's current version, and the count is right."""
     index.refresh_from_db()
     for generation in index.generations.all():
-        assert not lifecycle.lagging(generation).exists()
+        assert not lifecycle.outdated_documents(generation).exists()
         stale = Chunk.objects.filter(generation=generation).exclude(document__version=F("version"))
         assert not stale.exists()
     assert index.chunk_count == Chunk.objects.filter(generation=index.generation).count()
@@ -86,7 +86,7 @@ def test_another_model_and_dimension_is_built_compared_switched_to_and_back(mode
     assert search_plain("docs", "topic2").hits[0].semantic_score is not None
     version = index.version
 
-    golden = Golden(question="What tells of topic3?", expected_documents=["d3"])
+    golden = GoldenRecord(question="What tells of topic3?", expected_documents=["d3"])
     save_golden(index, [golden])
     result = compare_generation(other.pk, ["birds", "topic1"])
     assert (result["queries"], result["golden_questions"], result["with"]) == (2, 1, first.pk)

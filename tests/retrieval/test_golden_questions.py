@@ -16,15 +16,15 @@ from django.utils import timezone
 from common.errors import InvalidInput
 from retrieval.errors import EmbedderUnavailable, IndexNotFound
 from retrieval.evaluation import runs
-from retrieval.evaluation.golden import Golden, ranking_of, read_golden, save_golden, to_csv, to_json_lines
+from retrieval.evaluation.golden import GoldenRecord, ranking_of, read_golden, save_golden, to_csv, to_json_lines
 from retrieval.models import EvaluationOutcome, EvaluationRun, GoldenQuestion, Index
 from retrieval.search.hits import Hit
 from tests.processes import PROJECT, test_environment, wait_until
 
 QUESTIONS = [
-    Golden(question="How do I get a new password?", expected_documents=["password"]),
-    Golden(question="When are invoices sent?", expected_text="FIRST  of each\nmonth", tags=["billing", "short"]),
-    Golden(question="What does E-4021 mean?", expected_documents=["errors"], expected_text="archived"),
+    GoldenRecord(question="How do I get a new password?", expected_documents=["password"]),
+    GoldenRecord(question="When are invoices sent?", expected_text="FIRST  of each\nmonth", tags=["billing", "short"]),
+    GoldenRecord(question="What does E-4021 mean?", expected_documents=["errors"], expected_text="archived"),
 ]
 
 
@@ -75,7 +75,7 @@ def test_a_right_hit(documents: list[str], text: str, hits: list[Hit], right: li
 
 @pytest.mark.django_db
 def test_files_come_back_as_they_went(index: Index) -> None:
-    tricky = Golden(
+    tricky = GoldenRecord(
         question='Say "a, b"\nand | c', expected_documents=["a|b", "[c"], expected_text="x\ny",
         audience=["gold", "x,y"], filters={"n": {"$gte": 3}}, tags=["t"], is_enabled=False,
     )  # fmt: skip
@@ -90,12 +90,12 @@ def test_files_come_back_as_they_went(index: Index) -> None:
 @pytest.mark.django_db
 def test_the_same_question_is_changed_not_doubled(index: Index) -> None:
     save_golden(index, QUESTIONS[:1])
-    other = Golden(question=QUESTIONS[0].question, expected_documents=["billing"])
+    other = GoldenRecord(question=QUESTIONS[0].question, expected_documents=["billing"])
     assert save_golden(index, [other], only_new=True) == (0, 0)
     assert save_golden(index, [other]) == (0, 1)
     assert GoldenQuestion.objects.get().expected_documents == ["billing"]
     # Another asker is another question.
-    asked_by = Golden(question=other.question, expected_documents=["password"], audience=["gold"])
+    asked_by = GoldenRecord(question=other.question, expected_documents=["password"], audience=["gold"])
     assert save_golden(index, [asked_by]) == (1, 0)
 
 
@@ -170,7 +170,7 @@ def test_nothing_to_measure_is_another_exit_code(index: Index, tmp_path: Path) -
 
 @pytest.mark.django_db
 def test_a_question_that_cannot_be_asked_counts_as_missed_and_says_why(index: Index) -> None:
-    save_golden(index, [Golden(question="a", expected_text="b", filters={"$bad": {"$worse": 1}}), QUESTIONS[0]])
+    save_golden(index, [GoldenRecord(question="a", expected_text="b", filters={"$bad": {"$worse": 1}}), QUESTIONS[0]])
     run = runs.open_run("docs", started_by="test")
     runs.execute_run(run.pk)
     run.refresh_from_db()
@@ -286,7 +286,12 @@ def test_a_question_is_asked_as_its_audience_would(put: Any) -> None:
     index = Index.objects.get(name="docs")
     expected = {"question": "When does the vault open?", "expected_documents": ["secret"]}
     save_golden(
-        index, [Golden(**expected), Golden(**expected, audience=["gold"]), Golden(**expected, audience=["tin"])]
+        index,
+        [
+            GoldenRecord(**expected),
+            GoldenRecord(**expected, audience=["gold"]),
+            GoldenRecord(**expected, audience=["tin"]),
+        ],
     )
     run = runs.open_run("docs", started_by="test")
     runs.execute_run(run.pk)

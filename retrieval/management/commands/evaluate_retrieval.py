@@ -1,5 +1,6 @@
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from tqdm import tqdm
 
 from common.errors import FabraError
+from common.termination import Stop, Stopped, stop_when_asked
 from retrieval.evaluation import beir, temporary_index
 from retrieval.evaluation.benchmark import MEASURES, MODES, ModeResult, judged_queries, measure, why_missing
 from retrieval.models import Index
@@ -43,21 +45,24 @@ class Command(BaseCommand):
             language = self._language(options["language"], index)
             ids = {document.id for document in documents}
             with (
+                stop_when_asked() as stop,
                 temporary_index.kept_index(index, ids, language)
                 if index
-                else temporary_index.own_index(language) as name
+                else temporary_index.own_index(language) as name,
             ):
-                self._fill(name, documents)
+                self._fill(name, documents, stop)
                 results = {}
                 for mode in modes:
                     if reason := why_missing(mode):
                         self.stderr.write(f"{mode}: skipped: {reason}")
                         continue
                     with self._progress(len(judged), mode, "question") as progress:
-                        results[mode] = measure(name, judged, mode, top_k=options["top_k"], on_done=progress.update)
+                        results[mode] = measure(
+                            name, judged, mode, top_k=options["top_k"], on_done=_followed(progress, stop)
+                        )
         except FabraError as error:
             raise CommandError(str(error)) from error
-        except KeyboardInterrupt:
+        except Stopped:
             raise CommandError("Interrupted.", returncode=130) from None
         if options["json"]:
             self.stdout.write(json.dumps({mode: _to_dict(result) for mode, result in results.items()}, indent=2))
@@ -71,9 +76,9 @@ class Command(BaseCommand):
             raise CommandError(f"There is no language {language!r}; there are {', '.join(known)}.")
         return language or "english"
 
-    def _fill(self, name: str, documents: list[beir.CorpusDocument]) -> None:
+    def _fill(self, name: str, documents: list[beir.CorpusDocument], stop: Stop) -> None:
         with self._progress(len(documents), "indexing", "document") as progress:
-            refused = temporary_index.fill(name, documents, progress.update)
+            refused = temporary_index.fill(name, documents, _followed(progress, stop))
         for document_id, reason in refused[:_MAX_REPORTED]:
             self.stderr.write(f"left out {document_id!r}: {reason}")
         if len(refused) > _MAX_REPORTED:
@@ -97,6 +102,16 @@ class Command(BaseCommand):
                 self.stdout.write(self.style.WARNING(f"  {flag}: {count} of {result.queries} searches"))
             if result.refused:
                 self.stdout.write(self.style.WARNING(f"  {result.refused} questions were refused and count as 0"))
+
+
+def _followed(progress: "tqdm[Any]", stop: Stop) -> Callable[..., None]:
+    """Return a callback that moves the bar, and raises Stopped where the command was asked to stop."""
+
+    def on_done(count: int = 1) -> None:
+        progress.update(count)
+        stop.check()
+
+    return on_done
 
 
 def _to_dict(result: ModeResult) -> dict[str, Any]:

@@ -53,7 +53,7 @@ class Command(BaseCommand):
                 "dimension": generation.dimension,
                 "max_tokens": generation.max_tokens,
                 "documents": f"{generation.done}/{generation.total}",
-                "lagging": lifecycle.lagging(generation).count(),
+                "outdated": lifecycle.outdated_documents(generation).count(),
                 "chunks": Chunk.objects.filter(generation=generation).count(),
                 "error": generation.error,
             }
@@ -67,7 +67,7 @@ class Command(BaseCommand):
             size = f", chunks up to {row['max_tokens']} tokens" if row["max_tokens"] else ""
             self.stdout.write(
                 f"#{row['generation']}  {mark:<9} {row['model']} ({row['dimension']} dimensions{size}), "
-                f"{row['chunks']:,} chunks" + (f", {row['lagging']} documents behind" if row["lagging"] else "")
+                f"{row['chunks']:,} chunks" + (f", {row['outdated']} documents behind" if row["outdated"] else "")
             )
             if row["error"]:
                 self.stdout.write(self.style.WARNING(f"      {row['error']}"))
