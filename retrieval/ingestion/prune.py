@@ -83,9 +83,9 @@ def gone_documents(run: IngestionRun) -> QuerySet[SourceDocument]:
     A row is gone if the last run that read the whole file is later than the last run that found the document in it.
     """
     own = SourceDocument.objects.as_served().filter(file__index=run.index_id, file__source=run.source)
+    was_read = Q(file__run__isnull=False) & (~Q(file__fingerprint="") | Q(file__is_empty=True))
     return own.filter(
-        Q(file__in=gone_files(run).values("pk"))
-        | (Q(file__run__isnull=False) & (Q(run__lt=F("file__run")) | Q(run=None)) & ~Q(file__fingerprint=""))
+        Q(file__in=gone_files(run).values("pk")) | (was_read & (Q(run__lt=F("file__run")) | Q(run=None)))
     ).order_by("file__path", "pk")
 
 
