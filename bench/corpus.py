@@ -16,7 +16,7 @@ from retrieval.embedders import get_embedder
 from retrieval.evaluation import temporary_index
 from retrieval.generations import hnsw
 from retrieval.models import Document, DocumentVersion, Generation, Index
-from retrieval.search.lexemes import merge_counts
+from retrieval.search.lexemes import lexical_words, merge_counts
 
 _BATCH = 5000
 _TELL_S = 30
@@ -91,7 +91,8 @@ def _fill(name: str, size: int) -> Index:
         # Vectors go in the binary form, which costs a tenth of their text.
         cursor.execute("CREATE TEMP TABLE bench_vector (n int, embedding vector) ON COMMIT DROP")
         cursor.execute(
-            "CREATE TEMP TABLE bench_text (n int, document_id bigint, version_id bigint, text text) ON COMMIT DROP"
+            "CREATE TEMP TABLE bench_text (n int, document_id bigint, version_id bigint, text text, words text) "
+            "ON COMMIT DROP"
         )
         with cursor.copy("COPY bench_vector FROM STDIN (FORMAT binary)") as copy:
             copy.write(b"PGCOPY\n\xff\r\n\0" + bytes(8))
@@ -101,14 +102,14 @@ def _fill(name: str, size: int) -> Index:
         with cursor.copy("COPY bench_text FROM STDIN") as copy:
             for number, text in enumerate(_texts(size)):
                 version = versions[number // _CHUNKS_PER_DOCUMENT]
-                copy.write_row((number, version.document_id, version.pk, text))
+                copy.write_row((number, version.document_id, version.pk, text, lexical_words(text)))
         cursor.execute(
             """
             INSERT INTO retrieval_chunk (generation_id, document_id, version_id, position, heading_path, text,
                 token_count, content_hash, metadata, audience, embedding, lexemes)
             SELECT %s, document_id, version_id, n %% %s, '', text, 100, md5(text),
                 jsonb_build_object('half', n %% 2, 'percent', n %% 100, 'rare', n %% 10000), '{}', embedding,
-                to_tsvector('english', text)
+                fabra_lexemes('english', words)
             FROM bench_text JOIN bench_vector USING (n) ORDER BY n
             """,
             [index.generation.pk, _CHUNKS_PER_DOCUMENT],

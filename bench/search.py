@@ -111,8 +111,8 @@ def _rarest(ranking: Ranking) -> tuple[str, str]:
         cursor.execute(
             "SELECT lexeme, sum(chunk_count), fabra_term(lexeme) FROM retrieval_lexemecount "
             f"WHERE generation_id = {ranking.generation_id} "
-            "AND lexeme = ANY(tsvector_to_array(to_tsvector('english', %s))) GROUP BY lexeme ORDER BY 2",
-            [ranking.query],
+            "AND lexeme = ANY(tsvector_to_array(fabra_lexemes('english', %s))) GROUP BY lexeme ORDER BY 2",
+            [ranking.queries[0][0]],
         )
         terms = cursor.fetchall()
     reach = list(accumulate(int(count) for _, count, _ in terms))

@@ -1,7 +1,7 @@
 """Citations: the passages that support the answer, taken from the trace's evidence."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -54,9 +54,9 @@ def passages_in(evidence: dict[str, Any]) -> list[Citation]:
     return list(found.values())
 
 
-def mark_cited(passages: Iterable[Citation], answer: str) -> list[Citation]:
-    """Return the passages, with `is_cited` set on those that the answer cites, as in `[2]`."""
-    cited = {int(number) for number in _MARK.findall(answer)}
+def mark_cited(passages: Iterable[Citation], answer: str, known: Container[int] | None = None) -> list[Citation]:
+    """Return the passages, with `is_cited` set on those that the answer cites, as in `[2]`, or that are known."""
+    cited = {int(number) for number in _MARK.findall(answer)} if known is None else known
     return [replace(passage, is_cited=passage.number in cited) for passage in passages]
 
 

@@ -112,8 +112,12 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
 
 def page_body(result: Answer) -> dict[str, Any]:
-    """Return the answer's body with the HTML for the page, without NOTICE, which the page shows elsewhere."""
+    """Return the answer's body with the HTML for the page, without NOTICE, which the page shows elsewhere.
+
+    The context that the model got is left out: the page does not show it, and a visitor may not see it.
+    """
     body = result.to_dict()
+    del body["context_used"]
     for citation in body["citations"]:
         citation["html"] = render(citation["quote"])
     text = result.response.removeprefix(NOTICE) if result.is_extractive else result.response

@@ -6,7 +6,7 @@ Replace these with your own; they need only `fabra`.
 from datetime import timedelta
 
 from chat.models import Customer, Message, Ticket
-from fabra.context import Context, ContextItem, context
+from fabra.context import Context, ContextItem, ConversationHistory, context
 from fabra.core import FeatureStore, entity, feature
 from fabra.events import AxiomEvent
 from fabra.retrieval import Hit, retriever
@@ -55,9 +55,11 @@ def message_count(user_id: str, event: AxiomEvent) -> int:
 
 
 @retriever(name="knowledge_base", cache_ttl=timedelta(minutes=5))
-async def search_docs(query: str, top_k: int = 5, audience: tuple[str, ...] = ()) -> list[Hit]:
+async def search_docs(
+    query: str, top_k: int = 5, audience: tuple[str, ...] = (), history: tuple[str, ...] = ()
+) -> list[Hit]:
     """The passages of the knowledge base that fit the question best, of documents for everyone and the audience."""
-    return await store.search(INDEX, query, top_k=top_k, audience=audience)
+    return await store.search(INDEX, query, top_k=top_k, audience=audience, history=history)
 
 
 def passages(hits: list[Hit]) -> list[ContextItem]:
@@ -72,13 +74,15 @@ def passages(hits: list[Hit]) -> list[ContextItem]:
     ]
 
 
-async def support_items(user_id: str, query: str, top_k: int) -> list[ContextItem]:
+async def support_items(user_id: str, query: str, conversation: ConversationHistory, top_k: int) -> list[ContextItem]:
     user = await store.get_online_features(User, user_id, ["user_tier", "support_history", "message_count"])
-    hits = await search_docs(query, top_k=top_k, audience=(user["user_tier"],))
+    # A follow-up such as "And on the free plan?" is searched for with what was asked before.
+    hits = await search_docs(query, top_k=top_k, audience=(user["user_tier"],), history=conversation.questions)
     items = [
         ContextItem(content=INSTRUCTIONS, priority=0, required=True),
         ContextItem(content=f"User tier: {user['user_tier']}", priority=1, required=True),
         *passages(hits),
+        *conversation.items(),
     ]
     if user["user_tier"] == "premium" and user["support_history"]:
         history = "The user's support history:\n" + "\n".join(user["support_history"])
@@ -87,15 +91,15 @@ async def support_items(user_id: str, query: str, top_k: int) -> list[ContextIte
 
 
 @context(store, name="chat_context_free", max_tokens=4000)
-async def chat_context_free(user_id: str, query: str) -> list[ContextItem]:
+async def chat_context_free(user_id: str, query: str, conversation: ConversationHistory) -> list[ContextItem]:
     """What the model sees for a user of the free plan."""
-    return await support_items(user_id, query, top_k=3)
+    return await support_items(user_id, query, conversation, top_k=3)
 
 
 @context(store, name="chat_context_premium", max_tokens=8000)
-async def chat_context_premium(user_id: str, query: str) -> list[ContextItem]:
+async def chat_context_premium(user_id: str, query: str, conversation: ConversationHistory) -> list[ContextItem]:
     """What the model sees for a premium user: more passages, and their support history."""
-    return await support_items(user_id, query, top_k=5)
+    return await support_items(user_id, query, conversation, top_k=5)
 
 
 async def chat_context(user_id: str, query: str) -> Context:

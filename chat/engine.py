@@ -14,13 +14,17 @@ from chat import limits
 from chat.admission import Admission
 from chat.citations import Citation, mark_cited, passages_in
 from chat.errors import DeadlineExceeded
+from chat.history import read_history, room_for_context
+from chat.prompt import messages_of
 from chat.providers import Completion, Delta, Prompt, cost_usd, get_provider
 from chat.records import MESSAGE_SENT, write_answer, write_failure, write_question
-from chat.resolve_context import chat_context, require_context
+from chat.resolve_context import call_chat_context, require_context
 from chat.turns import Answer, Question, Turn
 from common.background import HEAD_START_S, spawn
 from common.errors import FabraError
 from contexts import traces
+from contexts.conversation import ConversationHistory
+from contexts.evidence import SUSPICIOUS
 from contexts.items import Context
 from contexts.recorder import recording
 from events.dispatch import dispatch, queue_of
@@ -45,18 +49,16 @@ async def begin(question: Question) -> Turn:
         # 1. Count the message against the limit of the user's tier.
         admission = await limits.admit(question.user_id, await _tier_of(question.user_id))
         try:
-            # 2. Assemble the context; step 3 writes its trace.
-            with recording() as recorder:
+            # 2. Assemble the context, with the conversation so far; step 3 writes its trace.
+            history = await read_history(question)
+            with recording(conversation=history, most_tokens=room_for_context(question, history)) as recorder:
                 try:
-                    context = await assemble(question, deadline)
+                    context = await assemble(question, history, deadline)
                 except Exception:
                     await traces.write(recorder.pending)  # of contexts that were assembled before the failure
                     raise
             # 3. Commit the evidence, the message and its event.
-            context.evidence["messages"] = [
-                {"role": "system", "content": context.content},
-                {"role": "user", "content": question.message},
-            ]
+            context.evidence["messages"] = messages_of(context, question.message)
             message, event = await sync_to_async(write_question)(
                 question, context, admission, recorder.pending, frees_connection=not provider.is_extractive
             )
@@ -73,12 +75,14 @@ async def begin(question: Question) -> Turn:
     )  # fmt: skip
 
 
-async def assemble(question: Question, deadline: float | None = None) -> Context:
+async def assemble(
+    question: Question, history: ConversationHistory | None = None, deadline: float | None = None
+) -> Context:
     """Assemble the chat's context; raise DeadlineExceeded, or what the assembly raises."""
     if deadline is None:
         deadline = asyncio.get_running_loop().time() + settings.FABRA_CHAT_DEADLINE_S
     async with _within(deadline):
-        return require_context(await chat_context()(question.user_id, question.message))
+        return require_context(await call_chat_context(question.user_id, question.message, history))
 
 
 async def run(turn: Turn, *, is_streamed: bool) -> AsyncGenerator[str | Answer, None]:
@@ -129,7 +133,7 @@ async def _tier_of(user_id: str) -> Any:
 
 async def _finish(turn: Turn, completion: Completion, passages: list[Citation]) -> Answer:
     text = "".join(turn.parts)
-    citations = mark_cited(passages, text)
+    citations = mark_cited(passages, text, completion.cited)
     usage = {
         "context_tokens": turn.context.tokens,
         "max_tokens": turn.context.max_tokens,
@@ -146,7 +150,7 @@ async def _finish(turn: Turn, completion: Completion, passages: list[Citation]) 
         model=completion.model,
         is_extractive=turn.provider.is_extractive,
         flags=[
-            *turn.context.evidence["flags"],
+            *(flag for flag in turn.context.evidence["flags"] if flag != SUSPICIOUS),  # for the operator only
             *completion.flags,
             *(["rate_limit_degraded"] if turn.admission.is_degraded else []),
         ],

@@ -12,7 +12,7 @@ from chat.errors import InvalidMessage, MessageTooLong
 from chat.models import Message
 from chat.providers import Provider
 from chat.providers.extractive import NOTICE
-from common.validation import check_key, check_text
+from common.validation import check_key, check_text, is_blank
 from contexts.items import Context
 from events.models import Event
 
@@ -26,7 +26,7 @@ class Question:
     def validate(self) -> "Question":
         """Return the question; raise InvalidInput, InvalidMessage or MessageTooLong."""
         check_key(self.user_id, "user_id")
-        if not check_text(self.message, "message").strip():
+        if is_blank(check_text(self.message, "message")):
             raise InvalidMessage("message must not be empty.")
         if len(self.message) > settings.FABRA_MESSAGE_MAX_CHARS:
             raise MessageTooLong(f"message must have at most {settings.FABRA_MESSAGE_MAX_CHARS} characters.")

@@ -24,8 +24,9 @@ def safe_link(value: Any) -> str:
 
 
 def markdown_link(text: str, address: str) -> str:
-    """Return a Markdown link, or the text alone without an address; `address` is one that `safe_link` returned."""
-    if not address:
-        return text
+    """Return a Markdown link, or the text alone without an address; `address` is one that `safe_link` returned.
+
+    Brackets in the text are escaped, so that it neither ends the link nor reads as the number of a source.
+    """
     escaped = re.sub(r"([\\\[\]])", r"\\\1", " ".join(text.split()))
-    return f"[{escaped}](<{address}>)"
+    return f"[{escaped}](<{address}>)" if address else escaped

@@ -7,6 +7,35 @@ from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.core.exceptions import BadRequest
 from django.db import DataError
 from django.http import HttpRequest
+from django.middleware.common import CommonMiddleware
+from django.utils.decorators import sync_and_async_middleware
+
+
+class SlashMiddleware(CommonMiddleware):
+    """Add a missing last slash by a redirect, which only GET and HEAD can follow; others are not found.
+
+    Django's own raises an error for them in development, which a client gets as a 500.
+    """
+
+    def should_redirect_with_slash(self, request: HttpRequest) -> bool:
+        return request.method in ("GET", "HEAD") and super().should_redirect_with_slash(request)
+
+
+@sync_and_async_middleware
+def no_store(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest], Any]:
+    """Have no cache keep an answer whose view does not say otherwise: it may be about one user."""
+    if iscoroutinefunction(get_response):
+
+        async def answer(request: HttpRequest) -> Any:
+            return _uncached(await get_response(request))
+
+        return answer
+    return lambda request: _uncached(get_response(request))
+
+
+def _uncached(response: Any) -> Any:
+    response.headers.setdefault("Cache-Control", "no-store")
+    return response
 
 
 class DataErrorMiddleware:

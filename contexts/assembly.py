@@ -3,6 +3,7 @@
 import asyncio
 import time
 import uuid
+from dataclasses import replace
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -12,11 +13,14 @@ from common.calling import call
 from common.durations import format_duration
 from contexts import traces
 from contexts.budget import apply_budget
+from contexts.conversation import ConversationHistory
 from contexts.errors import AssemblyError, BudgetExceeded, ContextDisabled, FreshnessViolation
-from contexts.evidence import Assembly, evidence_of, failure_of, trace_of
+from contexts.evidence import HISTORY_LEFT_OUT, Assembly, evidence_of, failure_of, trace_of
+from contexts.foreign import literals_of
+from contexts.frame import frame
 from contexts.freshness import check_freshness
-from contexts.items import Context, ContextItem
-from contexts.recorder import current_recorder, recording
+from contexts.items import Context, ContextItem, HistoryItem
+from contexts.recorder import Recorder, current_recorder, recording
 from contexts.registry import ContextSpec, operator_settings
 from contexts.tokens import tokenizer_for
 from contexts.traces import PendingTrace
@@ -27,18 +31,23 @@ async def assemble(spec: ContextSpec, args: tuple[Any, ...], kwargs: dict[str, A
 
     The trace is committed before this returns, unless the caller is recording: see `contexts.recorder.recording`.
     """
+    outer = current_recorder()
+    kwargs = _with_conversation(spec, args, kwargs, outer)
     bound = spec.signature.bind(*args, **kwargs)
     bound.apply_defaults()
     row = (await operator_settings.rows()).get(spec.name, {})
     if not row.get("is_enabled", True):
         raise ContextDisabled(f"The context {spec.name!r} is switched off in the admin.")
-    outer = current_recorder()
+    max_tokens = row.get("max_tokens_override") or spec.max_tokens
+    if outer is not None and outer.most_tokens is not None:
+        max_tokens = min(max_tokens, outer.most_tokens)
     with recording(outer) as recorder:
         work = Assembly(
             spec=spec,
             inputs=dict(bound.arguments),
-            max_tokens=row.get("max_tokens_override") or spec.max_tokens,
+            max_tokens=max_tokens,
             recorder=recorder,
+            conversation=outer.conversation if outer else None,
             tokenizer=tokenizer_for(spec.model),
             id=str(uuid.uuid4()),
             started=time.perf_counter(),
@@ -55,6 +64,8 @@ async def assemble(spec: ContextSpec, args: tuple[Any, ...], kwargs: dict[str, A
         work.function_ms = work.elapsed_ms()
     if isinstance(returned, Context) and returned.is_assembled:
         result = returned
+        if work.conversation and not result.history:
+            result.evidence["flags"].append(HISTORY_LEFT_OUT)
     else:
         result, pending = await sync_to_async(_finish)(work, returned)
         recorder.pending.append(pending)
@@ -62,27 +73,46 @@ async def assemble(spec: ContextSpec, args: tuple[Any, ...], kwargs: dict[str, A
         await traces.write(recorder.pending)
     else:
         outer.contexts.append(result.id)
+        outer.foreign.update(recorder.foreign)
     return result
+
+
+def _with_conversation(
+    spec: ContextSpec, args: tuple[Any, ...], kwargs: dict[str, Any], outer: Recorder | None
+) -> dict[str, Any]:
+    """Return the arguments with the conversation, for a function that takes it and was not given it."""
+    if "conversation" not in spec.signature.parameters:
+        return kwargs
+    if "conversation" in spec.signature.bind_partial(*args, **kwargs).arguments:
+        return kwargs
+    return kwargs | {"conversation": (outer.conversation if outer else None) or ConversationHistory()}
 
 
 def _finish(work: Assembly, returned: Any) -> tuple[Context, PendingTrace]:
     """Apply the budget to what the function returned; runs in a thread, because counting tokens uses the CPU."""
     try:
-        items = _items(work.spec, returned)
+        items = _with_history(work, _items(work.spec, returned))
         _check_freshness(work)
+        framed = frame(items, work.recorder.foreign, literals_of(work.spec.function))
         budgeted = apply_budget(
-            items, work.max_tokens, work.tokenizer.count, allow_overflow=work.spec.overflow == "allow"
+            framed.items, work.max_tokens, work.tokenizer.count, allow_overflow=work.spec.overflow == "allow"
         )
     except (BudgetExceeded, FreshnessViolation, AssemblyError) as error:
         _write_failure(work, error)
         raise
     if budgeted.is_over:
         work.flags.append("over_budget")
+    system, history, reference = framed.parts(budgeted)
+    budgeted = replace(budgeted, decisions=framed.decisions(items, budgeted))
+    work.quoted = framed.quoted
     evidence = evidence_of(work, budgeted)
     context = Context(
         items=[decision.item for decision in budgeted.decisions if decision.is_kept],
         id=work.id,
         content=budgeted.content,
+        system=system,
+        history=history,
+        reference=reference,
         tokens=budgeted.tokens,
         max_tokens=work.max_tokens,
         decisions=budgeted.decisions,
@@ -96,6 +126,14 @@ def _items(spec: ContextSpec, returned: Any) -> list[ContextItem]:
     if not isinstance(items, list | tuple) or not all(isinstance(item, ContextItem) for item in items):
         raise AssemblyError(f"The context {spec.name!r} must return a list of ContextItem, or a Context.")
     return list(items)
+
+
+def _with_history(work: Assembly, items: list[ContextItem]) -> list[ContextItem]:
+    """Return the items with the conversation's turns; a function that takes `conversation` adds them itself."""
+    is_given = any(isinstance(value, ConversationHistory) for value in work.inputs.values())
+    if work.conversation is None or is_given or any(isinstance(item, HistoryItem) for item in items):
+        return items
+    return [*items, *work.conversation.items()]
 
 
 def _check_freshness(work: Assembly) -> None:

@@ -8,13 +8,21 @@ from typing import Any
 
 from common.errors import FabraError
 from contexts.budget import Budgeted
+from contexts.conversation import ConversationHistory
 from contexts.freshness import FreshnessReport
+from contexts.items import ContextItem, HistoryItem
 from contexts.models import Trace
 from contexts.recorder import Recorder
 from contexts.registry import ContextSpec
+from contexts.suspicion import suspicions_of
 from contexts.tokens import Tokenizer
 
 BODY_FORMAT = 1
+SUSPICIOUS = "suspicious_passage"
+"""The flag of a trace with a passage that speaks to the model; the item says how."""
+
+HISTORY_LEFT_OUT = "history_left_out"
+"""The flag of a context that handed on another one, which had not been given the conversation."""
 
 
 @dataclass(kw_only=True)
@@ -29,8 +37,11 @@ class Assembly:
     id: str
     started: float
     """By `time.perf_counter()`, in seconds."""
+    conversation: ConversationHistory | None = None
     function_ms: float = 0.0
     flags: list[str] = field(default_factory=list)
+    quoted: frozenset[int] = frozenset()
+    """The positions of the items that others wrote: they are fenced, in the user's part of the messages."""
     freshness: FreshnessReport | None = None
 
     def elapsed_ms(self) -> float:
@@ -40,6 +51,12 @@ class Assembly:
 def evidence_of(work: Assembly, budgeted: Budgeted) -> dict[str, Any]:
     """Return the evidence: all that the model will see, and why. The caller of the model sets `messages`."""
     query = work.inputs.get("query")
+    suspicions = [
+        list(suspicions_of(decision.item.content)) if position in work.quoted else []
+        for position, decision in enumerate(budgeted.decisions)
+    ]
+    if any(suspicions):
+        work.flags.append(SUSPICIOUS)
     return _head(work) | {
         "items": [
             {
@@ -51,6 +68,8 @@ def evidence_of(work: Assembly, budgeted: Budgeted) -> dict[str, Any]:
                 "tokens": decision.tokens,
                 "kept": decision.is_kept,
                 "reason": decision.reason,
+                "part": _part(decision.item, is_quoted=position in work.quoted),
+                "suspicions": suspicions[position],
             }
             for position, decision in enumerate(budgeted.decisions)
         ],
@@ -65,6 +84,11 @@ def evidence_of(work: Assembly, budgeted: Budgeted) -> dict[str, Any]:
         },
         "messages": None,
     }
+
+
+def _part(item: ContextItem, *, is_quoted: bool) -> str:
+    """Return the part of the messages in which the item stands."""
+    return "history" if isinstance(item, HistoryItem) else "user" if is_quoted else "system"
 
 
 def trace_of(work: Assembly, body: dict[str, Any]) -> Trace:

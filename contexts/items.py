@@ -25,6 +25,14 @@ class ContextItem:
             raise AssemblyError(f"A ContextItem's priority must be a whole number, not {self.priority!r}.")
 
 
+@dataclass(frozen=True)
+class HistoryItem(ContextItem):
+    """A turn of the conversation. The model gets it as two messages, so it is neither the author's text nor quoted."""
+
+    question: str = ""
+    answer: str = ""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Decision:
     """Whether the budget kept one item, and why."""
@@ -44,7 +52,13 @@ class Context:
     id: str = ""
     """The id of its trace; empty before the assembly."""
     content: str = ""
-    """The text sent to the model: the kept items in their order, joined by an empty line."""
+    """The text sent to the model, joined by empty lines: the kept items in order, the foreign ones fenced and last."""
+    system: str = ""
+    """The beginning of `content`: what the context's author wrote."""
+    history: list[HistoryItem] = field(default_factory=list)
+    """The kept turns of the conversation, the oldest first; each is two messages."""
+    reference: str = ""
+    """The rest of it: what others wrote, such as passages; it belongs into the user's part of the messages."""
     tokens: int = 0
     max_tokens: int = 0
     decisions: list[Decision] = field(default_factory=list, repr=False)

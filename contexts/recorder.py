@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from typing import Any
 
+from contexts.conversation import ConversationHistory
+from contexts.foreign import ForeignText
 from contexts.traces import PendingTrace
 from features.values import FeatureRead
 from retrieval.retrievers.declaration import RetrieverCall
@@ -20,6 +22,12 @@ class Recorder:
     retrievers: list[RetrieverCall] = field(default_factory=list)
     contexts: list[str] = field(default_factory=list)
     """The ids of contexts that were assembled inside this one."""
+    foreign: ForeignText = field(default_factory=ForeignText)
+    """The texts of what was read."""
+    conversation: ConversationHistory | None = None
+    """What was said before; set by a chat for the contexts that it calls, not for those that they call."""
+    most_tokens: int | None = None
+    """What the model's window leaves for a context, if that is known."""
     pending: list[PendingTrace] = field(default_factory=list)
     """Traces that are not written yet; the list is shared with the recorders of inner contexts."""
 
@@ -52,13 +60,13 @@ def current_recorder() -> Recorder | None:
 
 
 @contextmanager
-def recording(outer: Recorder | None = None) -> Iterator[Recorder]:
-    """Record what happens in the block.
+def recording(outer: Recorder | None = None, **given: Any) -> Iterator[Recorder]:
+    """Record what happens in the block; `given` are fields of the Recorder.
 
     The traces of contexts assembled in the block stay in `pending`; the caller writes them, together with rows of its
     own: see `contexts.traces.write`.
     """
-    recorder = Recorder(pending=outer.pending) if outer else Recorder()
+    recorder = Recorder(pending=outer.pending, **given) if outer else Recorder(**given)
     token = _current.set(recorder)
     try:
         yield recorder
@@ -69,16 +77,24 @@ def recording(outer: Recorder | None = None) -> Iterator[Recorder]:
 def on_features_read(values: list[FeatureRead], **kwargs: Any) -> None:
     if recorder := _current.get():
         recorder.features += values
+        for read in values:
+            recorder.foreign.add_values(read.value, is_passage=False)
 
 
 def on_searched(record: SearchRecord, **kwargs: Any) -> None:
     if recorder := _current.get():
         recorder.searches.append(record)
+        for hit in record.hits:
+            recorder.foreign.chunks[f"chunk:{hit.chunk_id}"] = hit.content
+            recorder.foreign.add(hit.content)
+            recorder.foreign.add(hit.title, is_passage=False)
+            recorder.foreign.titles.add(hit.title)
 
 
-def on_retrieved(record: RetrieverCall, **kwargs: Any) -> None:
+def on_retrieved(record: RetrieverCall, value: Any = None, **kwargs: Any) -> None:
     if recorder := _current.get():
         recorder.retrievers.append(record)
+        recorder.foreign.add_values(value, is_passage=True)
 
 
 def _plain(read: FeatureRead) -> dict[str, Any]:

@@ -5,8 +5,6 @@ InvalidInput
 ├── EventConflict
 ├── BatchTooLarge
 └── BatchRefused                 says which events of the batch, and why
-NotFound
-└── WebhookSourceUnknown
 WebhookRefused                   a webhook that is not from who it says
 ├── WebhookSignatureInvalid
 └── WebhookTimestampStale
@@ -16,7 +14,7 @@ Unavailable
 
 from collections.abc import Sequence
 
-from common.errors import FabraError, InvalidInput, NotFound, Unavailable
+from common.errors import FabraError, InvalidInput, Unavailable
 
 
 class EventTooLarge(InvalidInput):
@@ -48,12 +46,6 @@ class BatchRefused(InvalidInput):
         """The position in the batch, from 0, of each event that cannot be stored, and the reason."""
 
 
-class WebhookSourceUnknown(NotFound):
-    """There is no webhook source of this name, or it is switched off."""
-
-    code = "webhook_source_unknown"
-
-
 class WebhookRefused(FabraError):
     """The webhook cannot be trusted."""
 
@@ -61,7 +53,7 @@ class WebhookRefused(FabraError):
 
 
 class WebhookSignatureInvalid(WebhookRefused):
-    """The signature does not fit the timestamp and the body, or is missing."""
+    """No source of this name that is switched on signed this: the signature has to fit the timestamp and the body."""
 
     code = "webhook_signature_invalid"
 

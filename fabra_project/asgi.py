@@ -13,7 +13,8 @@ from channels.security.websocket import AllowedHostsOriginValidator  # noqa: E40
 from django.urls import path  # noqa: E402
 
 from chat.consumers import ChatConsumer  # noqa: E402
+from fabra_project.request_limits import with_limits  # noqa: E402
 from fabra_project.static_files import with_static_files  # noqa: E402
 
 websocket = AllowedHostsOriginValidator(AuthMiddlewareStack(URLRouter([path("ws/chat", ChatConsumer.as_asgi())])))
-application = ProtocolTypeRouter({"http": with_static_files(django), "websocket": websocket})
+application = ProtocolTypeRouter({"http": with_limits(with_static_files(django)), "websocket": websocket})

@@ -10,6 +10,7 @@ from kombu.entity import Queue
 
 from fabra_project import no_stack
 from fabra_project.admin_menu import UNFOLD as UNFOLD
+from fabra_project.page_policies import SECURE_CSP
 from fabra_project.secret_files import env_secret
 from fabra_project.stack.services import read_services, secret_key
 
@@ -81,11 +82,18 @@ SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS_ONLY
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS_ONLY
 if env.bool("FABRA_BEHIND_PROXY", False):
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+# Django 6 reads SECURE_CSP itself; until then django-csp does, under its own name.
+CONTENT_SECURITY_POLICY = {"DIRECTIVES": SECURE_CSP}
+X_FRAME_OPTIONS = "DENY"
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
 ]
 DATA_UPLOAD_MAX_MEMORY_SIZE = env.int("FABRA_MAX_REQUEST_BYTES", 2_500_000)
+# In seconds: how long a request's head and body may take; a large body gets a second more for each 10 kB.
+FABRA_HEADER_TIMEOUT_S = env.float("FABRA_HEADER_TIMEOUT", 10.0)
+FABRA_BODY_TIMEOUT_S = env.float("FABRA_BODY_TIMEOUT", 30.0)
+FABRA_HEADER_MAX_BYTES = env.int("FABRA_HEADER_MAX_BYTES", 64_000)
 
 # ---------------------------------------------------------------- Django
 
@@ -103,6 +111,7 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "channels",
+    "csp",
     "django_celery_beat",
     "common",
     "events",
@@ -114,8 +123,10 @@ INSTALLED_APPS = [
 # All support async: a single synchronous one would make Django run every view in a thread.
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "fabra_project.middleware.PagePolicies",
+    "common.middleware.no_store",
     "django.contrib.sessions.middleware.SessionMiddleware",
-    "django.middleware.common.CommonMiddleware",
+    "common.middleware.SlashMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
@@ -163,6 +174,9 @@ LOGGING = {
 
 # ---------------------------------------------------------------- REST
 
+# The OpenAPI schema and its page are for everyone; unset: in development mode. Otherwise for staff and API keys.
+FABRA_API_DOCS: bool | None = env.bool("FABRA_API_DOCS", default=None)
+
 REST_FRAMEWORK = {
     "DEFAULT_PARSER_CLASSES": ["chat.api.parsers.StrictJSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
@@ -183,6 +197,11 @@ SPECTACULAR_SETTINGS = {
     "REDOC_DIST": "SIDECAR",
     "SERVE_INCLUDE_SCHEMA": False,
     "COMPONENT_SPLIT_REQUEST": True,
+    "OAS_VERSION": "3.1.0",
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "chat.api.openapi.complete",
+    ],
     "ENUM_NAME_OVERRIDES": {
         "EventState": "events.models.Event.State",
         "DocumentState": "retrieval.models.Document.State",
@@ -294,6 +313,10 @@ FABRA_MODEL_RETRIES = env.int("FABRA_MODEL_RETRIES", 2)
 FABRA_MODEL_MAX_TOKENS = env.int("FABRA_MODEL_MAX_TOKENS", 1000)
 # US dollars per million tokens (input, output); a model that is not listed has no cost in its traces.
 FABRA_MODEL_PRICES: dict[str, tuple[float, float]] = {"gpt-4o-mini": (0.15, 0.60), "gpt-4o": (2.50, 10.00)}
+# The tokens that the model takes and gives in one call. A context's budget is cut to what the question and
+# FABRA_MODEL_MAX_TOKENS leave of it; 0: unknown, so that nothing is cut.
+FABRA_MODEL_WINDOW = env.int("FABRA_MODEL_WINDOW", 0)
+FABRA_HISTORY_TURNS = env.int("FABRA_HISTORY_TURNS", 20)  # earlier questions and answers that a context is offered
 FABRA_MESSAGE_MAX_CHARS = env.int("FABRA_MESSAGE_MAX_CHARS", 8000)
 FABRA_RATE_LIMITS: dict[str, int] = {"premium": env.int("FABRA_LIMIT_PREMIUM", 100)}
 FABRA_RATE_LIMIT_DEFAULT = env.int("FABRA_LIMIT_DEFAULT", 20)
@@ -319,6 +342,6 @@ FABRA_EXACT_SCAN_FACTOR = 15
 FABRA_LEXICAL_REACH = 5
 # Unmerged lexeme counts from which a merge pays off; each unmerged row costs a look-up some nanoseconds.
 FABRA_LEXEME_MERGE_AFTER = 20_000
-# Limits of the process that reads a PDF, DOCX or HTML file; it is killed when it exceeds them.
+# Limits of the process that reads files; it is killed when it exceeds them.
 FABRA_READER_TIMEOUT_S = 60.0
 FABRA_READER_MAX_BYTES = 1 << 30

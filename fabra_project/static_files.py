@@ -5,12 +5,19 @@ thread: a waiting chat would occupy it, and a disconnecting client would cancel 
 """
 
 import asyncio
+import io
 from collections.abc import Callable
 from typing import Any
 
 from django.conf import settings
 from django.contrib.staticfiles.finders import get_finders
+from django.core.exceptions import SuspiciousOperation
+from django.core.handlers.asgi import ASGIRequest
+from django.http import HttpResponse
+from django.middleware.security import SecurityMiddleware
 from whitenoise import WhiteNoise
+
+from fabra_project.page_policies import STATIC_FILES
 
 Answer = tuple[int, list[tuple[bytes, bytes]], bytes]
 
@@ -23,15 +30,34 @@ def with_static_files(application: Callable[..., Any]) -> Callable[..., Any]:
         for storage in getattr(finder, "storages", {}).values():
             files.add_files(storage.location, prefix=settings.STATIC_URL)
 
+    security = SecurityMiddleware(lambda request: HttpResponse())
+
     async def serve(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http" or not scope["path"].startswith(settings.STATIC_URL):
             await application(scope, receive, send)
             return
-        status, headers, body = await asyncio.to_thread(_read, files, scope)
+        answer = _secured(security, scope)
+        if answer.status_code == 200:
+            status, headers, body = await asyncio.to_thread(_read, files, scope)
+        else:
+            status, headers, body = answer.status_code, [], b""
+        headers += [(name.lower().encode(), value.encode("latin-1")) for name, value in answer.items()]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
     return serve
+
+
+def _secured(security: SecurityMiddleware, scope: Any) -> Any:
+    """Return an empty response with the headers that Django's middleware adds, or its redirect to HTTPS."""
+    answer: Any
+    try:
+        answer = security(ASGIRequest(scope, io.BytesIO()))
+    except SuspiciousOperation:  # a host that is none of ours
+        answer = HttpResponse(status=400)
+    del answer.headers["Content-Type"]  # of the empty response; the file has its own
+    answer.headers["Content-Security-Policy"] = STATIC_FILES
+    return answer
 
 
 def _read(files: WhiteNoise, scope: Any) -> Answer:

@@ -4,8 +4,8 @@ from typing import Any
 
 from django.conf import settings
 
-from common.blank import is_blank
 from common.errors import InvalidInput
+from common.validation import is_blank
 from events.event import AxiomEvent
 from retrieval.indexing.document_input import check_index_name
 from retrieval.models import Document

@@ -122,5 +122,6 @@ def embedder(settings: Any) -> Iterator[type[Any]]:
     settings.FABRA_EMBEDDER, settings.FABRA_EMBEDDING_MODEL = PATH, "hashing-256"
     FragileEmbedder.mend()
     FragileEmbedder.embedded.clear()
+    FragileEmbedder.questions.clear()
     yield FragileEmbedder
     FragileEmbedder.mend()

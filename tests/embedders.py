@@ -22,6 +22,8 @@ class FragileEmbedder(HashingEmbedder):
     """Raised for questions only."""
     embedded: ClassVar[list[str]] = []
     """The texts of documents, as they were asked for."""
+    questions: ClassVar[list[str]] = []
+    """The questions that the model was run for."""
     loaded: ClassVar[list[str]] = []
     """The models that were made, once for each process."""
 
@@ -38,6 +40,7 @@ class FragileEmbedder(HashingEmbedder):
     def embed_query(self, text: str) -> np.ndarray:
         if failure := self.failure or self.question_failure:
             raise failure
+        self.questions.append(text)
         return super().embed_query(text)
 
     @classmethod

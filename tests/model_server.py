@@ -95,7 +95,7 @@ class ModelServer:
     def _completion(self) -> dict[str, Any]:
         return {
             "id": "c1", "object": "chat.completion", "created": 1, "model": "stub-model",
-            "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": TEXT}}],
+            "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": self.text}}],
             "usage": {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120},
         }  # fmt: skip
 

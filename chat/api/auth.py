@@ -79,6 +79,16 @@ class SessionScheme(OpenApiAuthenticationExtension):
         return {"type": "apiKey", "in": "cookie", "name": settings.SESSION_COOKIE_NAME}
 
 
+class MayReadSchema(BasePermission):
+    """Allow everyone where FABRA_API_DOCS says so, by default in development mode; else staff and API keys."""
+
+    message = "The API's schema is for staff and API keys; FABRA_API_DOCS opens it to everyone."
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        is_public = settings.DEBUG if settings.FABRA_API_DOCS is None else settings.FABRA_API_DOCS
+        return bool(is_public or isinstance(request.auth, ApiKey) or (request.user and request.user.is_staff))
+
+
 class HasScope(BasePermission):
     """Allow a key with the view's `scope`, a staff session, or development mode on loopback."""
 

@@ -8,11 +8,12 @@ from typing import Any
 
 from adrf.views import APIView
 from django.http import HttpResponse, StreamingHttpResponse
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import extend_schema
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 
+from chat.api import openapi
 from chat.api.serializers import ChatRequestSerializer, ChatResponseSerializer, ErrorSerializer
 from chat.engine import answer, assemble, begin, run
 from chat.error_descriptions import describe, error_body
@@ -23,7 +24,7 @@ from chat.turns import Answer, Question, Turn
 from common.errors import NotFound
 from contexts.traces import online_store
 
-_ERRORS = dict.fromkeys((400, 401, 403, 413, 415, 429, 500, 502, 503, 504), ErrorSerializer)
+_ERRORS = dict.fromkeys((400, 401, 403, 404, 413, 415, 429, 500, 502, 503, 504), ErrorSerializer)
 
 
 class AnyAccept(DefaultContentNegotiation):
@@ -42,7 +43,11 @@ class ChatView(APIView):
     @extend_schema(
         operation_id="chat",
         request=ChatRequestSerializer,
-        responses={200: ChatResponseSerializer, **_ERRORS},
+        responses={
+            (200, "application/json"): ChatResponseSerializer,
+            (200, "text/event-stream"): openapi.SERVER_SENT_EVENT,
+            **_ERRORS,
+        },
         description="With `stream: true` the answer is `text/event-stream`: events `start`, `delta` (text), and "
         "`done` (the whole answer) or `error` (code and message). `X-Fabra-Freshness` tells whether "
         "the context kept its `freshness_sla`, if it has one.",
@@ -57,7 +62,7 @@ class ChatView(APIView):
         )
         if data.validated_data["stream"]:
             turn = await begin(question)
-            headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+            headers = {"X-Accel-Buffering": "no"}
             headers |= turn.admission.headers() | freshness_headers(turn.context.freshness)
             return StreamingHttpResponse(_events(turn), content_type="text/event-stream", headers=headers)
         result, admission = await answer(question)
@@ -93,7 +98,7 @@ class DebugContextView(APIView):
 
     @extend_schema(
         operation_id="debug_context",
-        parameters=[OpenApiParameter("query", str, required=True)],
+        parameters=[openapi.in_path("user_id"), openapi.QUERY],
         responses={200: dict, **_ERRORS},
     )
     async def get(self, request: Request, user_id: str) -> HttpResponse:

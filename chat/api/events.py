@@ -9,6 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from chat.api import openapi
 from chat.api import serializers as shapes
 from chat.api.errors import validation_sentence
 from chat.models import ApiKey
@@ -38,9 +39,9 @@ class EventsView(APIView):
         responses={
             200: _either("EventOrReceipts", shapes.EventSerializer, shapes.EventBatchReceiptSerializer),
             202: _either("EventOrReceipts", shapes.EventSerializer, shapes.EventBatchReceiptSerializer),
-            400: _either("EventOrBatchError", shapes.ErrorSerializer, shapes.BatchErrorSerializer),
-            409: _either("EventOrBatchError", shapes.ErrorSerializer, shapes.BatchErrorSerializer),
-            413: _either("EventOrBatchError", shapes.ErrorSerializer, shapes.BatchErrorSerializer),
+            **dict.fromkeys(
+                (400, 409, 413), _either("EventOrBatchError", shapes.ErrorSerializer, shapes.BatchErrorSerializer)
+            ),
         },
     )
     def post(self, request: Request) -> Response:
@@ -65,7 +66,10 @@ class EventView(APIView):
 
     scope = ApiKey.Scope.INGEST
 
-    @extend_schema(responses={200: shapes.EventSerializer, 404: shapes.ErrorSerializer})
+    @extend_schema(
+        parameters=[openapi.in_path("event_id", openapi.TEXT)],
+        responses={200: shapes.EventSerializer, 404: shapes.ErrorSerializer},
+    )
     def get(self, request: Request, event_id: str) -> Response:
         row = Event.objects.prefetch_related("outcomes").filter(event_id=check_text(event_id, "id")).first()
         if row is None:

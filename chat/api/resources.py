@@ -1,6 +1,7 @@
 """Endpoints of documents, search and features, for a CMS or a script."""
 
 import json
+import re
 from dataclasses import asdict
 from typing import Any
 
@@ -12,10 +13,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from chat.api import openapi
 from chat.api import serializers as shapes
 from chat.models import ApiKey
 from common.errors import InvalidInput
-from common.validation import check_text
+from common.validation import check_key, check_text
 from features.serving import read_features
 from retrieval.errors import DocumentNotFound
 from retrieval.indexing.document_input import check_index_name
@@ -26,7 +28,13 @@ from retrieval.search.execute import search
 from retrieval.search.filters import EVERYONE
 from retrieval.search.query import SearchOptions
 
-_INDEX = OpenApiParameter("index_name", str, description="Default: the default index.")
+_DOCUMENT = [openapi.in_path("entity_id"), openapi.INDEX]
+_PURGE = OpenApiParameter(
+    "purge",
+    str,
+    enum=["true", "false", "1", "0"],
+    description="Erase also its versions, its events and what is cached of it.",
+)
 
 
 class DocumentsView(ListAPIView[Any]):
@@ -39,6 +47,10 @@ class DocumentsView(ListAPIView[Any]):
         documents = Document.objects.live().select_related("index", "version").defer("text")
         name = self.request.query_params.get("index_name")
         return documents.filter(index__name=check_index_name(name)) if name else documents
+
+    @extend_schema(parameters=[openapi.INDEX, *openapi.PAGE])
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return super().get(request, *args, **kwargs)
 
     @extend_schema(
         request=shapes.DocumentRequestSerializer,
@@ -61,13 +73,13 @@ class DocumentView(APIView):
 
     scope = ApiKey.Scope.INGEST
 
-    @extend_schema(parameters=[_INDEX], responses={200: shapes.DocumentDetailSerializer, 404: shapes.ErrorSerializer})
+    @extend_schema(parameters=_DOCUMENT, responses={200: shapes.DocumentDetailSerializer, 404: shapes.ErrorSerializer})
     def get(self, request: Request, entity_id: str) -> Response:
-        name = _index_name(request)
+        name, entity_id = _index_name(request), _document_id(entity_id)
         document = (
             Document.objects.live()
             .select_related("index", "version")
-            .filter(index__name=name, entity_id=check_text(entity_id, "entity_id"))
+            .filter(index__name=name, entity_id=entity_id)
             .first()
         )
         if document is None:
@@ -75,19 +87,15 @@ class DocumentView(APIView):
         return Response(shapes.DocumentDetailSerializer(document).data)
 
     @extend_schema(
-        parameters=[
-            _INDEX,
-            OpenApiParameter(
-                "purge", bool, description="Erase also its versions, its events and what is cached of it."
-            ),
-        ],
+        parameters=[*_DOCUMENT, _PURGE],
         responses={202: shapes.PurgeSerializer, 204: None, 400: shapes.ErrorSerializer, 404: shapes.ErrorSerializer},
     )
     def delete(self, request: Request, entity_id: str) -> Response:
+        name, entity_id = _index_name(request), _document_id(entity_id)
         if "purge" in request.query_params and _yes_or_no(request, "purge"):
-            left = purge_document(_index_name(request), entity_id)
+            left = purge_document(name, entity_id)
             return Response({"left": left}, status=202) if left else Response(status=204)
-        delete_document(_index_name(request), entity_id)
+        delete_document(name, entity_id)
         return Response(status=204)
 
 
@@ -97,17 +105,7 @@ class SearchView(AsyncAPIView):
     scope = ApiKey.Scope.INGEST
 
     @extend_schema(
-        parameters=[
-            _INDEX,
-            OpenApiParameter("query", str, required=True),
-            OpenApiParameter("top_k", int, description="1 to 200, default 5."),
-            OpenApiParameter("filters", str, description='A JSON object, as {"category": {"$in": ["billing"]}}.'),
-            OpenApiParameter("audience", str, description='Names with commas between, or "*" for all documents.'),
-            OpenApiParameter("mode", str, enum=["hybrid", "semantic", "lexical"]),
-            OpenApiParameter("max_per_document", int),
-            OpenApiParameter("expand", int, description="Neighbours joined to each hit, 0 to 5."),
-            OpenApiParameter("rerank", bool),
-        ],
+        parameters=openapi.SEARCH,
         responses={200: shapes.SearchResponseSerializer, 400: shapes.ErrorSerializer, 404: shapes.ErrorSerializer},
     )
     async def get(self, request: Request) -> Response:
@@ -126,7 +124,7 @@ class FeaturesView(AsyncAPIView):
     scope = ApiKey.Scope.DEBUG
 
     @extend_schema(
-        parameters=[OpenApiParameter("names", str, required=True, description="Feature names, with commas between.")],
+        parameters=[openapi.in_path("entity"), openapi.in_path("entity_id"), openapi.NAMES],
         responses={200: dict, 400: shapes.ErrorSerializer, 404: shapes.ErrorSerializer},
     )
     async def get(self, request: Request, entity: str, entity_id: str) -> Response:
@@ -142,6 +140,14 @@ def _author(request: Request) -> str:
     return str(request.auth.name if isinstance(request.auth, ApiKey) else request.user.get_username())
 
 
+def _document_id(text: str) -> str:
+    """Return the id in an address; raise DocumentNotFound for what no document can have."""
+    try:
+        return check_key(text, "entity_id")
+    except InvalidInput as error:
+        raise DocumentNotFound(f"There is no such document: {error}") from None
+
+
 def _index_name(request: Request) -> str:
     name = request.query_params.get("index_name") or settings.FABRA_DEFAULT_INDEX
     return check_index_name(name)
@@ -149,6 +155,8 @@ def _index_name(request: Request) -> str:
 
 def _search_options(request: Request) -> SearchOptions:
     params = request.query_params
+    if not params.get("mode", "hybrid"):
+        raise InvalidInput("mode must be one of hybrid, semantic, lexical.")
     names = [name.strip() for name in params.get("audience", "").split(",") if name.strip()]
     options: SearchOptions = {"audience": EVERYONE if names == [EVERYONE] else names}
     if "mode" in params:
@@ -164,24 +172,26 @@ def _search_options(request: Request) -> SearchOptions:
 
 def _json(text: str, what: str) -> Any:
     try:
-        return json.loads(text)
+        value = json.loads(text)
     except (ValueError, RecursionError):
-        raise InvalidInput(f"{what} must be JSON.") from None
+        value = None
+    if not isinstance(value, dict):
+        raise InvalidInput(f"{what} must be a JSON object.")
+    return value
 
 
 def _whole_number(request: Request, name: str, default: int) -> int:
     text = request.query_params.get(name)
     if text is None:
         return default
-    try:
-        return int(text)
-    except ValueError:
-        raise InvalidInput(f"{name} must be a whole number.") from None
+    if not re.fullmatch(r"-?[0-9]{1,9}", text):
+        raise InvalidInput(f"{name} must be a whole number.")
+    return int(text)
 
 
 def _yes_or_no(request: Request, name: str) -> bool:
     known = {"true": True, "1": True, "false": False, "0": False}
     try:
-        return known[request.query_params[name].lower()]
+        return known[request.query_params[name]]
     except KeyError:
         raise InvalidInput(f"{name} must be true or false.") from None

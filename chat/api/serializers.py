@@ -2,36 +2,95 @@
 
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from chat.api import openapi
 from events.handlers import notice_of
 from events.models import Event
 from retrieval.models import Document
 from retrieval.search.hits import Hit
 
 
-class StrictCharField(serializers.CharField):
-    """Accept a string unchanged: a number is refused, and nothing is trimmed."""
+class StrictCharField(serializers.Field[str, str, str, Any]):
+    """Accept a string unchanged: a number is refused, and nothing is trimmed.
 
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(trim_whitespace=False, allow_blank=True, **kwargs)
+    Blank text, NUL and surrogates are refused by the code that stores it, with one message for every interface.
+    """
+
+    default_error_messages = {"invalid": "Not a valid string."}
 
     def to_internal_value(self, data: Any) -> str:
         if not isinstance(data, str):
             self.fail("invalid")
         return data
 
-    def run_validation(self, data: Any = serializers.empty) -> Any:
-        # NUL and surrogates are refused by the code that stores the text, with the same message for every interface.
-        is_empty, data = self.validate_empty_values(data)
-        return data if is_empty else self.to_internal_value(data)
+
+class StrictIntegerField(serializers.IntegerField):
+    """Accept a whole number of JSON, also as 1.0; DRF's own takes a text for one, too."""
+
+    def to_internal_value(self, data: Any) -> int:
+        if isinstance(data, float) and data.is_integer():
+            return int(data)
+        if isinstance(data, bool) or not isinstance(data, int):
+            self.fail("invalid")
+        return data
+
+
+class StrictBooleanField(serializers.BooleanField):
+    """Accept true and false; DRF's own takes many words and numbers for them, too."""
+
+    def to_internal_value(self, data: Any) -> bool:
+        if not isinstance(data, bool):
+            self.fail("invalid", input=data)
+        return data
+
+
+@extend_schema_field(openapi.KEY)
+class KeyField(StrictCharField): ...
+
+
+@extend_schema_field(openapi.INDEX_NAME)
+class IndexNameField(StrictCharField): ...
+
+
+@extend_schema_field(openapi.MESSAGE)
+class MessageField(StrictCharField): ...
+
+
+@extend_schema_field(openapi.TEXT)
+class PlainTextField(StrictCharField): ...
+
+
+@extend_schema_field(openapi.not_blank())
+class DocumentTextField(StrictCharField): ...
+
+
+@extend_schema_field(openapi.not_blank(200))
+class EventTypeField(StrictCharField): ...
+
+
+@extend_schema_field(openapi.not_blank(100))
+class EventIdField(StrictCharField): ...
+
+
+@extend_schema_field(openapi.OBJECT)
+class ObjectField(serializers.JSONField): ...
+
+
+@extend_schema_field(openapi.AUDIENCE)
+class AudienceField(serializers.ListField): ...
+
+
+@extend_schema_field(openapi.moment())
+class MomentField(serializers.DateTimeField): ...
 
 
 class ChatRequestSerializer(serializers.Serializer[Any]):
-    user_id = StrictCharField()
-    message = StrictCharField()
-    conversation_id = serializers.IntegerField(required=False, allow_null=True, min_value=1, max_value=2**63 - 1)
-    stream = serializers.BooleanField(required=False, default=False)
+    user_id = KeyField()
+    message = MessageField()
+    conversation_id = StrictIntegerField(required=False, allow_null=True, min_value=1, max_value=2**63 - 1)
+    stream = StrictBooleanField(required=False, default=False)
 
 
 class CitationSerializer(serializers.Serializer[Any]):
@@ -71,12 +130,12 @@ class ErrorSerializer(serializers.Serializer[Any]):
 
 
 class DocumentRequestSerializer(serializers.Serializer[Any]):
-    index_name = StrictCharField()
-    entity_id = StrictCharField()
-    text = StrictCharField()
-    title = StrictCharField(required=False, default="")
-    metadata = serializers.JSONField(required=False, default=dict)
-    audience = serializers.ListField(
+    index_name = IndexNameField()
+    entity_id = KeyField()
+    text = DocumentTextField()
+    title = PlainTextField(required=False, default="")
+    metadata = ObjectField(required=False, default=dict)
+    audience = AudienceField(
         child=StrictCharField(), required=False, default=list, help_text="Names of who may find it; empty: everyone."
     )
 
@@ -111,11 +170,11 @@ class DocumentDetailSerializer(DocumentSerializer):
 
 
 class EventRequestSerializer(serializers.Serializer[Any]):
-    event_type = StrictCharField()
-    entity_id = StrictCharField()
-    payload = serializers.JSONField(required=False, default=dict)
-    id = StrictCharField(required=False)
-    occurred_at = serializers.DateTimeField(required=False)
+    event_type = EventTypeField()
+    entity_id = KeyField()
+    payload = ObjectField(required=False, default=dict)
+    id = EventIdField(required=False)
+    occurred_at = MomentField(required=False)
 
 
 class EventBatchSerializer(serializers.Serializer[Any]):
@@ -125,7 +184,7 @@ class EventBatchSerializer(serializers.Serializer[Any]):
 class EventBatchSchema(serializers.Serializer[Any]):
     """A batch as the schema describes it; each event is checked on its own, so that an error has its position."""
 
-    events = EventRequestSerializer(many=True)
+    events = serializers.ListField(child=EventRequestSerializer(), min_length=1)
 
 
 class ReceiptSerializer(serializers.Serializer[Any]):

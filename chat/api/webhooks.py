@@ -10,10 +10,9 @@ from rest_framework.views import APIView
 
 from chat.api import serializers as shapes
 from events.acceptance import accepted
-from events.errors import WebhookSourceUnknown
 from events.models import Event, WebhookSource
 from events.outbox import record_event
-from events.webhooks import event_of_message, verify
+from events.webhooks import check_timestamp, event_of_message, verify
 
 TIMESTAMP, SIGNATURE = "X-Fabra-Timestamp", "X-Fabra-Signature"
 
@@ -37,16 +36,15 @@ class WebhookView(APIView):
         request=shapes.EventRequestSerializer,
         responses={
             200: shapes.ReceiptSerializer, 202: shapes.ReceiptSerializer, 204: None,
-            400: shapes.ErrorSerializer, 401: shapes.ErrorSerializer, 404: shapes.ErrorSerializer,
+            400: shapes.ErrorSerializer, 401: shapes.ErrorSerializer,
             409: shapes.ErrorSerializer, 413: shapes.ErrorSerializer,
         },
     )  # fmt: skip
     def post(self, request: Request, source: str) -> Response:
-        sender = WebhookSource.objects.usable().filter(name=source).first()
-        if sender is None:
-            raise WebhookSourceUnknown
-        timestamp, body = request.headers.get(TIMESTAMP, ""), _body(request)
-        verify(sender, timestamp, request.headers.get(SIGNATURE, ""), body)
+        timestamp = request.headers.get(TIMESTAMP, "")
+        check_timestamp(timestamp)
+        body, named = _body(request), WebhookSource.objects.usable().named(source)
+        sender = verify(named, timestamp, request.headers.get(SIGNATURE, ""), body)
         event = event_of_message(sender, timestamp, body)
         if event is None:
             return Response(status=204)

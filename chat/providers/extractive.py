@@ -1,5 +1,6 @@
 """Answer without a model: quote and cite the best passages."""
 
+import re
 from collections.abc import AsyncIterator
 
 from chat.citations import Citation
@@ -14,6 +15,9 @@ _LEAST_SCORE = 0.25
 _SHARE_OF_BEST = 0.75
 """A passage needs this share of the best score; a much weaker one would only distract."""
 
+_CODE_OR_MARK = re.compile(r"(?P<code>(?P<ticks>`+)[\s\S]*?(?<!`)(?P=ticks)(?!`))|\[(?P<number>\d{1,3})\]")
+"""What a passage has in brackets must not read as one of our sources; in code nothing reads as one."""
+
 
 class ExtractiveProvider:
     """Quote passages; the answer is deterministic, and no data leaves the machine."""
@@ -26,7 +30,8 @@ class ExtractiveProvider:
         yield Delta(text=NOTICE if quoted else NOTHING)
         for passage in quoted:
             yield Delta(text=f"\n\n{_quote(passage)}")
-        yield Completion(model=self.model, usage=None, finish_reason="stop")
+        cited = frozenset(passage.number for passage in quoted)
+        yield Completion(model=self.model, usage=None, finish_reason="stop", cited=cited)
 
 
 def choose(passages: list[Citation]) -> list[Citation]:
@@ -40,5 +45,6 @@ def choose(passages: list[Citation]) -> list[Citation]:
 
 
 def _quote(passage: Citation) -> str:
-    body = "\n".join(f"> {line}".rstrip() for line in passage.content.strip().splitlines())
+    text = _CODE_OR_MARK.sub(lambda found: found[0] if found["code"] else f"\\[{found['number']}\\]", passage.content)
+    body = "\n".join(f"> {line}".rstrip() for line in text.strip().splitlines())
     return f"{body}\n\n[{passage.number}] {markdown_link(passage.title, passage.url)}"

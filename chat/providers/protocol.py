@@ -34,6 +34,8 @@ class Completion:
     finish_reason: str | None
     reasoning: str = ""
     """What the model thought before it answered; kept in the trace, not shown."""
+    cited: frozenset[int] | None = None
+    """The numbers of the passages that the answer is made of; None if only its text says so."""
 
     @property
     def flags(self) -> list[str]:

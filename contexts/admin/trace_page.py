@@ -143,6 +143,7 @@ def _search(search: dict[str, Any], links: _Links) -> dict[str, Any]:
     return {
         **search,
         "shown_filters": short(search["filters"], 200) if search.get("filters") else "",
+        "earlier": (search.get("options") or {}).get("history") or [],
         "took": " + ".join(
             f"{_ms(search.get(name))} {what}" for name, what in (("embed_ms", "embedding"), ("sql_ms", "SQL"))
         ),

@@ -1,6 +1,7 @@
 """Webhook sources and their signing secrets."""
 
 import base64
+import re
 import secrets
 from datetime import timedelta
 from typing import Any, Self
@@ -21,6 +22,10 @@ def new_nonce() -> str:
 class WebhookSourceQuerySet(models.QuerySet["WebhookSource"]):
     def usable(self) -> Self:
         return self.filter(is_enabled=True)
+
+    def named(self, name: str) -> "WebhookSource | None":
+        """Return the source of this name; None if there is none, also for what can be no name."""
+        return self.filter(name=name).first() if re.fullmatch(_NAME.regex, name) else None
 
 
 class WebhookSource(models.Model):

@@ -29,8 +29,15 @@ def announcement(folder: DataFolder, address: Address, admin: dict[str, str | No
     return _TEXT.format(
         url=address.url,
         username=admin["username"],
-        password=admin["password"] or "(the one you chose)",
+        password=_password(admin),
         logs=folder.logs,
         key="" if is_open else ' -H "Authorization: Bearer YOUR_KEY"',
         mode=(_OPEN if is_open else _CLOSED).format(address=f"{address.host}:{address.port}"),
     )
+
+
+def _password(admin: dict[str, str | None]) -> str:
+    """Return the password the first time, later where it is: a terminal is read and kept by others too."""
+    if admin["password"]:
+        return admin["password"]
+    return f"(in {admin['kept_in']})" if admin["kept_in"] else "(the one you chose; manage.py changepassword admin)"

@@ -55,7 +55,7 @@ def app_programs(servers: Servers, address: Address) -> list[Program]:
     options = ("--loglevel=INFO", "--pool=prefork", "--concurrency=2", "--without-gossip", "--without-mingle")
     worker = (*celery, "worker", *options)
     return [
-        app("web", "-m", "uvicorn", "fabra_project.asgi:application", *_web_options(address), FABRA_WEB="1"),
+        app("web", "-m", "uvicorn", "fabra_project.asgi:application", *web_options(address), FABRA_WEB="1"),
         # Two workers, so that a changed document does not wait for a slow feature or a long run.
         app("indexer", *worker, "--queues=state", "--hostname=indexer@%h"),
         app("worker", *worker, "--queues=default,materialize,ingest"),
@@ -68,7 +68,8 @@ def app_programs(servers: Servers, address: Address) -> list[Program]:
     ]
 
 
-def _web_options(address: Address) -> list[str]:
+def web_options(address: Address) -> list[str]:
+    """Return the options of uvicorn; the protocol and the settings limit what a client may send."""
     return [
         f"--host={address.host}",
         f"--port={address.port}",
@@ -76,8 +77,9 @@ def _web_options(address: Address) -> list[str]:
         # Seconds until a process that has not started, or hangs, is replaced; starting is slow on a busy machine.
         "--timeout-worker-healthcheck=60",
         "--loop=uvloop",
-        "--http=httptools",
+        "--http=fabra_project.http_protocol:BoundedHeadProtocol",
         "--ws=websockets-sansio",
+        "--ws-max-size=200000",  # bytes: the longest question, in escapes
         "--lifespan=off",
         "--timeout-graceful-shutdown=4",
         # Each answer has a trace, so a log line per request would cost more than it is worth.

@@ -23,7 +23,7 @@ STEPS = {
 
 
 def prepare(folder: DataFolder, environment: dict[str, str], progress: Progress) -> dict[str, str | None]:
-    """Run the steps in order; return the administrator's `username` and `password` (None if it was changed)."""
+    """Run the steps in order; return the administrator's `username`, and its `password` or where it is."""
     process = subprocess.Popen(
         [sys.executable, "-m", "fabra_project.stack.commands", *STEPS],
         cwd=PROJECT,

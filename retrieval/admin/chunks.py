@@ -6,7 +6,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.contrib.postgres.search import SearchQuery
-from django.db.models import Q, QuerySet
+from django.db.models import Func, Q, QuerySet, TextField, Value
 from django.db.models.functions import Left
 from django.http import HttpRequest
 from django.utils.html import format_html
@@ -15,6 +15,7 @@ from unfold.decorators import display
 from common.admin.base import ReadOnlyAdmin, is_list
 from common.admin.html import json_block, link, short, table, text_block, wide
 from retrieval.models import Chunk, Document, DocumentVersion, Index
+from retrieval.search.lexemes import lexical_words
 
 _SHOWN_ROWS = 100
 
@@ -61,8 +62,10 @@ class ChunkAdmin(ReadOnlyAdmin):
         if not term:
             return queryset, False
         languages = set(Index.objects.values_list("language", flat=True)) or {"english"}
+        # Every lexeme is stored without accents.
+        text = Func(Value(lexical_words(term)), function="fabra_unaccent", output_field=TextField())
         words = reduce(
-            or_, (Q(lexemes=SearchQuery(term, config=language, search_type="websearch")) for language in languages)
+            or_, (Q(lexemes=SearchQuery(text, config=language, search_type="websearch")) for language in languages)
         )
         documents = list(Document.objects.filter(entity_id=term).values_list("pk", flat=True)[:50])
         return queryset.filter(words | Q(document__in=documents) if documents else words), False

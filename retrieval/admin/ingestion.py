@@ -29,14 +29,14 @@ _TONES = {
     "taken": "info",
     "waiting": "plain",
 }
-_FLAWS = {"failed": "failed", "warned": "with warnings"}
 
 
 @admin.register(IngestionRun)
 class IngestionRunAdmin(ReadOnlyAdmin):
     change_form_template = "admin/retrieval/ingestionrun/change_form.html"
     list_display = (
-        "number", "source", "index", "shown_state", "shown_progress", "started_by", moment("created_at"), "took",
+        "number", "source", "index", "shown_state", "shown_progress", "shown_warnings",
+        "started_by", moment("created_at"), "took",
     )  # fmt: skip
     list_display_links = ("number", "source")
     list_filter = ("index", "state")
@@ -118,6 +118,11 @@ class IngestionRunAdmin(ReadOnlyAdmin):
     def shown_progress(self, run: IngestionRun) -> str:
         return _progress(run, run.counts())
 
+    @display(description="warnings")
+    def shown_warnings(self, run: IngestionRun) -> str:
+        warned = run.counts()["warned"]
+        return badge(f"{warned:,} file{'' if warned == 1 else 's'}", "warn") if warned else "–"
+
     @display(description="took")
     def took(self, run: IngestionRun) -> str:
         return one_line(duration((run.finished_at or timezone.now()) - run.started_at)) if run.started_at else "–"
@@ -135,7 +140,7 @@ def run_page(run: IngestionRun, wanted: str) -> dict[str, Any]:
         "state": _state(run),
         "is_unfinished": not run.is_finished,
         "may_go_on": _state(run) == "interrupted",
-        "progress": _progress(run, counts | {"warned": warned}),
+        "progress": _progress(run, counts),
         "counts": [
             (state, f"{counts[state]:,}", _TONES[state], IngestionFile.State(state).label)
             for state in IngestionFile.State.values
@@ -187,7 +192,6 @@ def _progress(run: IngestionRun, counts: dict[str, int]) -> str:
     done = sum(count for state, count in counts.items() if state not in ("waiting", "taken", "pruned", "warned"))
     if not run.is_listed:
         return bar(0, 1, "listing" if run.started_at and not run.is_finished else "not begun")
-    flaws = [f", {counts[name]:,} {label}" for name, label in _FLAWS.items() if counts.get(name)]
-    label = f"{done:,} of {run.total:,}{''.join(flaws)}"
-    tone = "bad" if run.state == run.State.FAILED else "warn" if flaws else "good"
+    label = f"{done:,} of {run.total:,}" + (f", {counts['failed']:,} failed" if counts["failed"] else "")
+    tone = "bad" if run.state == run.State.FAILED else "warn" if counts["failed"] else "good"
     return bar(done, run.total, label, tone)

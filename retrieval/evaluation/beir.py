@@ -31,10 +31,10 @@ class CorpusDocument:
 def read_corpus(path: Path) -> list[CorpusDocument]:
     """Return the documents; one without text gets its title as text. Raise InvalidInput that names the line."""
     documents: dict[str, CorpusDocument] = {}
-    for location, row in _objects(path):
-        title = _text(row, "title", location, default="")
-        text = _text(row, "text", location, default="")
-        document = CorpusDocument(id=_text(row, "_id", location), title=title, text=text if text.strip() else title)
+    for location, row in read_objects(path):
+        title = text_of(row, "title", location, default="")
+        text = text_of(row, "text", location, default="")
+        document = CorpusDocument(id=text_of(row, "_id", location), title=title, text=text if text.strip() else title)
         documents[document.id] = document
     if not documents:
         raise InvalidInput(f"{path} has no document.")
@@ -43,7 +43,7 @@ def read_corpus(path: Path) -> list[CorpusDocument]:
 
 def read_queries(path: Path) -> dict[str, str]:
     """Return the text of each query, by query id; raise InvalidInput that names the line."""
-    return {_text(row, "_id", location): _text(row, "text", location) for location, row in _objects(path)}
+    return {text_of(row, "_id", location): text_of(row, "text", location) for location, row in read_objects(path)}
 
 
 def read_qrels(path: Path) -> dict[str, dict[str, int]]:
@@ -75,7 +75,8 @@ def _grade(text: str) -> int:
     return int(grade)
 
 
-def _objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def read_objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield each line's place and object; raise InvalidInput for a line that is none."""
     for number, line in enumerate(_lines(path), 1):
         if not line.strip():
             continue
@@ -88,7 +89,8 @@ def _objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         yield f"{path}, line {number}", row
 
 
-def _text(row: dict[str, Any], name: str, location: str, default: str | None = None) -> str:
+def text_of(row: dict[str, Any], name: str, location: str, default: str | None = None) -> str:
+    """Return a text of a row, with what PostgreSQL cannot store replaced; raise InvalidInput if it is none."""
     value = row.get(name, default)
     if value is None and default is not None:
         return default

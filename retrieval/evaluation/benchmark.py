@@ -36,6 +36,8 @@ class JudgedQuery:
     id: str
     text: str
     grades: Grades
+    history: tuple[str, ...] = ()
+    """The earlier questions of a conversation, the oldest first."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +100,7 @@ def measure(
         for name, function in MEASURES.items():
             values[name].append(function(ranking, query.grades))
         on_done()
-    latencies_ms = [_latency_ms(index_name, query.text, mode) for query in answered[:timed]]
+    latencies_ms = [_latency_ms(index_name, query, mode) for query in answered[:timed]]
     return ModeResult(
         means={name: metrics.mean(scores) for name, scores in values.items()},
         intervals={name: metrics.confidence_interval(scores) for name, scores in values.items()},
@@ -134,6 +136,7 @@ def search_as(
     filters: dict[str, Any] | None = None,
     audience: list[str] | None = None,
     max_per_document: int | None = None,
+    history: Sequence[str] = (),
 ) -> SearchRecord:
     """Search in one of MODES; without an audience, all documents. Raise as `search` does."""
     legs, _, rerank = mode.partition("+")
@@ -146,6 +149,7 @@ def search_as(
         rerank=bool(rerank),
         audience=audience or EVERYONE,
         max_per_document=max_per_document,
+        history=history,
     )
 
 
@@ -157,16 +161,18 @@ def _documents(
     A document with the query's own id is the query itself, as in ArguAna and Quora, and is left out as BEIR
     does; if the judgements name it as relevant, the two only happen to have the same id.
     """
-    record = search_as(index_name, query.text, mode=mode, top_k=most)
+    record = search_as(index_name, query.text, mode=mode, top_k=most, history=query.history)
     if len(record.hits) == most and len({hit.document_id for hit in record.hits}) <= top_k:
         # Chunks of long documents took all ranks.
-        record = search_as(index_name, query.text, mode=mode, top_k=top_k + 1, max_per_document=1)
+        record = search_as(
+            index_name, query.text, mode=mode, top_k=top_k + 1, max_per_document=1, history=query.history
+        )
     found = (document_id for hit in record.hits for document_id in (hit.document_id, *hit.duplicates))
     itself = query.id if query.grades.get(query.id, 0) <= 0 else None
     return [document_id for document_id in dict.fromkeys(found) if document_id != itself][:top_k], record.flags
 
 
-def _latency_ms(index_name: str, query: str, mode: str) -> float:
+def _latency_ms(index_name: str, query: JudgedQuery, mode: str) -> float:
     started = time.perf_counter()
-    search_as(index_name, query, mode=mode, top_k=_TIMED_TOP_K)
+    search_as(index_name, query.text, mode=mode, top_k=_TIMED_TOP_K, history=query.history)
     return (time.perf_counter() - started) * 1000

@@ -14,6 +14,7 @@ from typing import Any
 
 from django.db import transaction
 
+from common.csv_cells import from_cell, to_cell
 from common.errors import InvalidInput
 from common.validation import check_key, check_text, to_json
 from retrieval.models import GoldenQuestion, Index
@@ -88,7 +89,7 @@ def ranking_of(hits: Sequence[Hit], golden: GoldenQuestion) -> tuple[list[str], 
 
 
 def documents_of(hit: Hit) -> set[str]:
-    """Return the hit's document, and those whose near-duplicate passages were left out for it."""
+    """Return the hit's document, and those whose passages say the same and were left out for it."""
     return {hit.document_id, *hit.duplicates}
 
 
@@ -157,7 +158,7 @@ def to_csv(questions: Iterable[GoldenQuestion]) -> str:
     writer = csv.writer(out)
     writer.writerow(FIELDS)
     for question in questions:
-        writer.writerow(_cell(getattr(question, name)) for name in FIELDS)
+        writer.writerow(to_cell(_cell(getattr(question, name))) for name in FIELDS)
     return out.getvalue()
 
 
@@ -168,7 +169,7 @@ def _cell(value: Any) -> str:
         return "|".join(value) if is_plain else json.dumps(value, ensure_ascii=False)
     if isinstance(value, dict):
         return json.dumps(value, ensure_ascii=False) if value else ""
-    return str(value).lower() if isinstance(value, bool) else value
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _read_csv(text: str) -> Iterable[tuple[str, dict[str, Any]]]:
@@ -180,7 +181,11 @@ def _read_csv(text: str) -> Iterable[tuple[str, dict[str, Any]]]:
                 raise InvalidInput(f"{location}: it has not as many cells as the first line.")
             yield (
                 location,
-                {name: _parse_cell(name, cell, location) for name, cell in row.items() if cell or name == "question"},
+                {
+                    name: _parse_cell(name, from_cell(cell), location)
+                    for name, cell in row.items()
+                    if cell or name == "question"
+                },
             )
     except csv.Error as error:
         raise InvalidInput(f"Line {reader.line_num}: this is no CSV ({error}).") from None

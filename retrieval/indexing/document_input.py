@@ -8,9 +8,9 @@ from typing import Any, Self
 
 from django.conf import settings
 
-from common.blank import is_blank
 from common.errors import InvalidInput
-from common.validation import check_key, check_text, to_json
+from common.text import single_line
+from common.validation import check_key, check_text, is_blank, to_json
 from retrieval.errors import DocumentTooLarge
 from retrieval.indexing.chunking import title_of
 from retrieval.indexing.ownership import Claim
@@ -109,7 +109,7 @@ def check_document(
     chosen = title or metadata.get("title") or title_of(text) or entity_id
     return DocumentContent(
         entity_id=entity_id,
-        title=check_text(chosen if isinstance(chosen, str) else str(chosen), "title")[:500],
+        title=(single_line(check_text(chosen if isinstance(chosen, str) else str(chosen), "title")) or entity_id)[:500],
         text=text,
         metadata=metadata,
         audience=names,

@@ -15,7 +15,8 @@ from semantic_text_splitter import TextSplitter
 # Only blocks are parsed: inline markup costs time and changes no boundary.
 _markdown = MarkdownIt("commonmark").enable("table").disable(["inline", "text_join"], ignoreInvalid=True)
 _LINE_END = re.compile(r"\r\n?|\n")
-_SENTENCE_END = re.compile(r"(?<=[.!?;:])\s+|(?<=[。！？])\s*|\s*(?:\r\n?|\n)\s*")
+# The end of a line is looked for from the first of its spaces only: a long run of spaces would else be read for each.
+_SENTENCE_END = re.compile(r"(?<=[.!?;:])\s+|(?<=[。！？])\s*|(?<![^\S\r\n])[^\S\r\n]*+[\r\n]\s*")
 
 # Ranks of boundaries, lower is better to split at; a heading's rank is its level, 1 to 6.
 _BLOCK, _NESTED, _AFTER_INTRODUCTION, _INSIDE, _AFTER_HEADING = 10, 20, 25, 30, 40

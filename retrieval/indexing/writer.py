@@ -4,9 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from django.conf import settings
-from django.contrib.postgres.search import SearchVector
 from django.db import transaction
-from django.db.models import F, Value
+from django.db.models import F
 from django.utils import timezone
 
 from common.locks import share_in_transaction
@@ -15,7 +14,7 @@ from retrieval.indexing.document_input import IndexResult
 from retrieval.indexing.ownership import Claim, own
 from retrieval.indexing.prepare import PreparedDocument
 from retrieval.models import Chunk, Document, DocumentVersion, Generation, Index
-from retrieval.search.lexemes import lexical_text
+from retrieval.search.lexemes import lexemes_of
 
 NO_FAILURE = {
     "state": Document.State.INDEXED, "error": "", "failures": 0, "retry_at": None, "failed_event": None,
@@ -144,7 +143,7 @@ def replace_chunks(
             metadata=version.metadata,
             audience=version.audience,
             embedding=document.vectors[passage.content_hash],
-            lexemes=SearchVector(Value(lexical_text(passage.embedded_text)), config=index.language),
+            lexemes=lexemes_of(index.language, passage.embedded_text),
         )
         for passage in document.passages
     ]

@@ -10,6 +10,7 @@ from django.utils import timezone
 from retrieval.errors import DocumentNotFound
 from retrieval.indexing.documents import delete_document
 from retrieval.models import Document, IngestionFile, IngestionRun, SourceDocument, SourceFile
+from retrieval.sources.entries import UNREAD_LIST
 
 _SUSPICIOUS_SHARE, _SUSPICIOUS_COUNT = 0.5, 10
 _SHOWN = 3
@@ -25,6 +26,9 @@ def prune(run: IngestionRun, *, is_forced: bool, on_prune: Callable[[str], objec
     """
     gone = gone_documents(run)
     count = gone.count()
+    unread = run.files.filter(state=IngestionFile.State.FAILED, reason__startswith=UNREAD_LIST).first()
+    if not is_forced and count and unread:
+        return f"Not pruned: {unread.path} was not read, so it is not known which of its pages are gone."
     total = SourceDocument.objects.filter(file__index=run.index_id, file__source=run.source).count()
     if not is_forced and count and (
         not run.total or (count >= _SUSPICIOUS_COUNT and count > _SUSPICIOUS_SHARE * total)

@@ -5,9 +5,9 @@ from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import quote, urljoin
 
-from common.blank import is_blank
+from common.validation import is_blank
 
-VERSION = 1
+VERSION = 2
 """To be increased when a reader returns a different text for the same file, so that files are read again."""
 
 
@@ -89,18 +89,6 @@ def document(file: FetchedFile, text: str, title: str, metadata: dict[str, Any],
         title=title.strip(),
         metadata=metadata | {"path": file.path} | ({"url": link} if link else {}),
     )
-
-
-def decode(content: bytes) -> str:
-    """Decode UTF-8, or UTF-16 with a byte order mark; raise Unreadable for anything else."""
-    encoding = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
-    try:
-        text = content.decode(encoding)
-    except UnicodeDecodeError:
-        raise Unreadable("not UTF-8 text") from None
-    if "\x00" in text:
-        raise Unreadable("binary, not text")
-    return text
 
 
 def _link(file: FetchedFile, metadata: dict[str, Any], options: Options) -> str:

@@ -1,48 +1,79 @@
 """Read Word documents (DOCX), converted to HTML first."""
 
-import io
-import zipfile
 from collections.abc import Iterator
 from typing import Any
 
 import lxml.html
 import mammoth
-from defusedxml import ElementTree
+from lxml import etree
 
-from retrieval.readers.documents import FetchedFile, Options, ReadDocument, Unreadable, document
-from retrieval.readers.html import to_markdown
+from retrieval.readers.documents import FetchedFile, Options, ReadDocument, ReadWarning, document
+from retrieval.readers.docx_body import append_paragraphs, lines_of_margin, missing_words, paragraphs, prepare
+from retrieval.readers.docx_package import Package, open_package, parse
+from retrieval.readers.html_markdown import to_markdown
 from retrieval.readers.registry import reader
 
-_MAX_BYTES = 100 << 20
 _NAMES = {"title": "{http://purl.org/dc/elements/1.1/}title", "author": "{http://purl.org/dc/elements/1.1/}creator"}
+_UNREAD = {"chart": "charts", "chartEx": "charts", "diagramData": "diagrams", "oleObject": "embedded objects",
+           "package": "embedded files", "aFChunk": "inserted files"}  # fmt: skip
 
 
-@reader(".docx", is_isolated=True, signature=".zip")
-def read(file: FetchedFile, options: Options) -> Iterator[ReadDocument]:
-    try:
-        with zipfile.ZipFile(io.BytesIO(file.content)) as archive:
-            _check(archive)
-            metadata = _metadata(archive)
-        html = mammoth.convert_to_html(
-            io.BytesIO(file.content), convert_image=mammoth.images.img_element(lambda image: {"src": ""})
-        ).value
-    except zipfile.BadZipFile:
-        raise Unreadable("a broken DOCX") from None
+@reader(".docx", signature=".zip")
+def read(file: FetchedFile, options: Options) -> Iterator[ReadDocument | ReadWarning]:
+    package = open_package(file.content)
+    metadata = _metadata(package)
+    texts = _prepared(package)
+    html = mammoth.convert_to_html(
+        package.rebuilt(), convert_image=mammoth.images.img_element(lambda image: {"src": ""})
+    ).value
     root = lxml.html.fragment_fromstring(html, create_parent="div")
-    yield document(file, to_markdown(root), metadata.pop("title", ""), metadata, options)
+    text = to_markdown(root)
+    yield from _warnings(package, missing_words(texts, text))
+    yield document(file, text, metadata.pop("title", ""), metadata, options)
 
 
-def _check(archive: zipfile.ZipFile) -> None:
-    if "word/document.xml" not in archive.namelist():
-        raise Unreadable("a ZIP file, but no Word document")
-    if sum(member.file_size for member in archive.infolist()) > _MAX_BYTES:
-        raise Unreadable(f"more than {_MAX_BYTES >> 20} MB when unpacked")
+def _prepared(package: Package) -> list[str]:
+    """Prepare the parts that have text, and return the paragraphs that must be found in the result."""
+    margins = list(
+        dict.fromkeys(
+            line
+            for kind in ("header", "footer")
+            for path in package.related.get(kind, ())
+            if path in package.parts
+            for line in lines_of_margin(_changed(package, path))
+        )
+    )
+    texts: list[str] = []
+    for path in (package.main, *package.related.get("footnotes", ()), *package.related.get("endnotes", ())):
+        if path in package.parts:
+            root = _changed(package, path)
+            if path == package.main:
+                append_paragraphs(root, margins)
+                texts += paragraphs(root)
+            package.parts[path] = etree.tostring(root)
+    return texts
 
 
-def _metadata(archive: zipfile.ZipFile) -> dict[str, Any]:
-    try:
-        properties = ElementTree.fromstring(archive.read("docProps/core.xml"))
-    except (KeyError, ElementTree.ParseError):
+def _changed(package: Package, path: str) -> Any:
+    root = parse(package.parts[path])
+    prepare(root)
+    return root
+
+
+def _warnings(package: Package, missing: list[str]) -> Iterator[ReadWarning]:
+    unread = {name: sum(len(package.related.get(kind, ())) for kind, of in _UNREAD.items() if of == name)
+              for name in _UNREAD.values()}  # fmt: skip
+    if listed := ", ".join(f"{count} {name}" for name, count in unread.items() if count):
+        yield ReadWarning(code="parts_not_read", message=f"Not read: {listed}.")
+    if missing:
+        shown = " ".join(missing[:10])[:200]
+        yield ReadWarning(code="text_left_out", message=f"{len(missing):,} words could not be read, such as: {shown}.")
+
+
+def _metadata(package: Package) -> dict[str, Any]:
+    content = package.parts.get("docProps/core.xml")
+    if content is None:
         return {}
+    properties = parse(content)
     found = {name: (properties.findtext(tag) or "").strip() for name, tag in _NAMES.items()}
     return {name: value for name, value in found.items() if value}

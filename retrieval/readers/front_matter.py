@@ -1,45 +1,69 @@
-"""Parse front matter: the metadata at the start of a Markdown file, as YAML between --- or TOML between +++."""
+"""Parse front matter: the metadata at the start of a Markdown file, as YAML between --- or TOML between +++.
+
+A document may begin with a rule (`---`) as well, so a head is taken off only when its content says that it is one.
+"""
 
 import re
 import tomllib
 from datetime import date, datetime, time
-from typing import Any
+from typing import Any, NamedTuple
 
-import yaml
-
-from retrieval.readers.documents import Unreadable
+from retrieval.readers.documents import ReadWarning, Unreadable
+from retrieval.readers.yaml_head import NoHead, parse_yaml
 
 _MAX_CHARS = 20_000
-_YAML = re.compile(r"\A---[ \t]*\r?\n(.*?)\r?\n---[ \t]*(?:\r?\n|\Z)", re.DOTALL)
-_TOML = re.compile(r"\A\+\+\+[ \t]*\r?\n(.*?)\r?\n\+\+\+[ \t]*(?:\r?\n|\Z)", re.DOTALL)
-_BEGINS = re.compile(r"\A(?:---[ \t]*\r?\n[\w.-]+[ \t]*:|\+\+\+[ \t]*\r?\n[\w.-]+[ \t]*=)")
+_OPENING = re.compile(r"(---|\+\+\+)[ \t]*(?:\r?\n|\Z)")
+_CLOSING = {
+    "---": re.compile(r"^(?:---|\.\.\.)[ \t]*(?:\r?\n|\Z)", re.MULTILINE),
+    "+++": re.compile(r"^\+\+\+[ \t]*(?:\r?\n|\Z)", re.MULTILINE),
+}
+_BEGINS = {"---": re.compile(r"[\w.-]+[ \t]*:"), "+++": re.compile(r"[\w.-]+[ \t]*=")}
+_AUDIENCE = re.compile(r"^[\"']?audience[\"']?[ \t]*[:=]", re.MULTILINE)
 
 
-class _Loader(yaml.SafeLoader):
-    """Load YAML without aliases, with which a few lines can expand to gigabytes."""
+class FrontMatter(NamedTuple):
+    """The metadata of a file, the text below it, and what could not be read of it."""
 
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError("aliases")
-        return super().compose_node(parent, index)
+    metadata: dict[str, Any]
+    text: str
+    warnings: list[ReadWarning]
 
 
-def split_front_matter(text: str) -> tuple[dict[str, Any], str]:
-    """Return the metadata and the text after it; raise Unreadable for invalid metadata, or if its end is missing."""
-    head = text[: _MAX_CHARS + 10]
-    found = _YAML.match(head) or _TOML.match(head)
-    if found is None:
-        if _BEGINS.match(text) and len(text) > _MAX_CHARS:
-            raise Unreadable(f"its front matter has no end within {_MAX_CHARS:,} characters")
-        return {}, text
+def split_front_matter(text: str) -> FrontMatter:
+    """Return the metadata and the text after it; without a head, or with one that is no metadata, the whole text.
+
+    Raise Unreadable for a head that names an audience and cannot be read: its text may not be for everyone.
+    """
+    opening = _OPENING.match(text)
+    if opening is None:
+        return FrontMatter({}, text, [])
+    mark, start = opening[1], opening.end()
+    closing = _CLOSING[mark].search(text, start, start + _MAX_CHARS)
+    head = text[start : closing.start() if closing else start + _MAX_CHARS]
+    looks_like_one = _BEGINS[mark].match(head) is not None
+    if closing is None:
+        return _as_text(text, head.strip().split("\n\n", 1)[0], "it has no end" if looks_like_one else "")
     try:
-        metadata = tomllib.loads(found[1]) if text.startswith("+++") else yaml.load(found[1], _Loader)  # noqa: S506
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        kind = "TOML" if text.startswith("+++") else "YAML"
-        raise Unreadable(f"its front matter is no {kind} ({type(error).__name__})") from None
-    if not isinstance(metadata, dict):
-        return {}, text
-    return {str(key): _plain(value) for key, value in metadata.items()}, text[found.end() :].lstrip("\r\n")
+        metadata, warnings = _toml(head) if mark == "+++" else parse_yaml(head)
+    except NoHead as error:
+        return _as_text(text, head, str(error) if looks_like_one else "")
+    return FrontMatter(
+        {key: _plain(value) for key, value in metadata.items()}, text[closing.end() :].lstrip("\r\n"), warnings
+    )
+
+
+def _as_text(text: str, head: str, why: str) -> FrontMatter:
+    if _AUDIENCE.search(head):
+        raise Unreadable(f"its front matter names an audience, and cannot be read: {why or 'it is no metadata'}")
+    message = f"The front matter was read as text: {why}."
+    return FrontMatter({}, text, [ReadWarning(code="front_matter_as_text", message=message)] if why else [])
+
+
+def _toml(head: str) -> tuple[dict[str, Any], list[ReadWarning]]:
+    try:
+        return tomllib.loads(head.replace("\r\n", "\n")), []
+    except (ValueError, RecursionError) as error:
+        raise NoHead(f"it is no TOML ({type(error).__name__})") from None
 
 
 def _plain(value: Any) -> Any:

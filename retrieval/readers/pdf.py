@@ -1,30 +1,32 @@
 """Read PDF page by page; the page number is part of each chunk's heading path."""
 
-import re
+import unicodedata
 from collections.abc import Iterator
 
 import pypdfium2
 
-from retrieval.readers.documents import FetchedFile, Options, ReadDocument, Unreadable, document
+from retrieval.readers.documents import FetchedFile, Options, ReadDocument, ReadWarning, Unreadable, document
+from retrieval.readers.hyphens import join_hyphens
 from retrieval.readers.registry import reader
 
 MAX_PAGES = 2000
 _PASSWORD = 4  # FPDF_ERR_PASSWORD
 _SECURITY = 5  # FPDF_ERR_SECURITY
+_BREAKS = "\ufffe\xad\x02"
+_LIGATURES = {code: unicodedata.normalize("NFKC", chr(code)) for code in range(0xFB00, 0xFB07)}
+_UNMAPPED_SHARE = 0.05
 
 
-@reader(".pdf", is_isolated=True, signature=".pdf")
-def read(file: FetchedFile, options: Options) -> Iterator[ReadDocument]:
-    try:
-        pdf = pypdfium2.PdfDocument(file.content)
-    except pypdfium2.PdfiumError as error:
-        is_locked = getattr(error, "err_code", None) in (_PASSWORD, _SECURITY)
-        raise Unreadable("encrypted" if is_locked else "a broken PDF") from None
+@reader(".pdf", signature=".pdf")
+def read(file: FetchedFile, options: Options) -> Iterator[ReadDocument | ReadWarning]:
+    pdf = _opened(file.content)
     if len(pdf) > MAX_PAGES:
         raise Unreadable(f"{len(pdf):,} pages, and the limit is {MAX_PAGES:,}")
-    pages = [_text(pdf[number]) for number in range(len(pdf))]
+    texts = [_text(pdf[number]) for number in range(len(pdf))]
+    pages = [_clean(page) for page in join_hyphens(texts)]
     if not any(pages):
         raise Unreadable("no text in it; scanned pages need OCR first")
+    yield from _warnings(texts, pages)
     text = pages[0] if len(pages) == 1 else "\n\n".join(
         f"## Page {number}\n\n{page}" for number, page in enumerate(pages, 1) if page
     )  # fmt: skip
@@ -33,8 +35,52 @@ def read(file: FetchedFile, options: Options) -> Iterator[ReadDocument]:
     yield document(file, text, properties.get("title", ""), metadata | {"pages": len(pages)}, options)
 
 
+def _opened(content: bytes) -> pypdfium2.PdfDocument:
+    """Return the document; raise Unreadable if it is encrypted or broken. What precedes its header is ignored."""
+    try:
+        return pypdfium2.PdfDocument(content)
+    except pypdfium2.PdfiumError as error:
+        if getattr(error, "err_code", None) in (_PASSWORD, _SECURITY):
+            raise Unreadable("encrypted") from None
+    try:
+        return pypdfium2.PdfDocument(content[content.find(b"%PDF-") :])
+    except pypdfium2.PdfiumError:
+        raise Unreadable("a broken PDF") from None
+
+
 def _text(page: pypdfium2.PdfPage) -> str:
-    text = page.get_textpage().get_text_range().replace("\x00", "").replace("\r\n", "\n").replace("\ufffe", "-")
-    # Join words that were hyphenated at the end of a line.
-    text = re.sub(r"(?<=[a-z])[-\xad\x02]\n(?=[a-z])", "", text)
-    return "".join(char for char in text if char in "\n\t" or char.isprintable()).strip()
+    text = page.get_textpage().get_text_range().replace("\x00", "").replace("\r\n", "\n").translate(_LIGATURES)
+    return unicodedata.normalize("NFC", text)
+
+
+def _clean(text: str) -> str:
+    """Return a page without soft hyphens and other signs that cannot be seen."""
+    seen = (" " if char.isspace() and char not in "\n\t" else char for char in text if char not in _BREAKS)
+    return "".join(char for char in seen if char in "\n\t" or char.isprintable()).strip()
+
+
+def _warnings(texts: list[str], pages: list[str]) -> Iterator[ReadWarning]:
+    if blank := [number for number, page in enumerate(pages, 1) if not page]:
+        has = f"s {_ranges(blank)} have" if len(blank) > 1 else f" {blank[0]} has"
+        message = f"{len(blank)} of {len(pages)} pages: page{has} no text; scanned pages need OCR first."
+        yield ReadWarning(code="pages_without_text", message=message)
+    unmapped = [
+        number
+        for number, text in enumerate(texts, 1)
+        if sum(unicodedata.category(char) in ("Co", "Cn") for char in text if char != "\ufffe")
+        > _UNMAPPED_SHARE * len(text)
+    ]
+    if unmapped:
+        message = f"Fonts do not say which letters they show, so text is missing: page {_ranges(unmapped)}."
+        yield ReadWarning(code="unmapped_characters", message=message)
+
+
+def _ranges(numbers: list[int]) -> str:
+    """Return increasing numbers as 3, 7–9."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    return ", ".join(f"{first}" if first == last else f"{first}–{last}" for first, last in runs)

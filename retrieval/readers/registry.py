@@ -1,9 +1,12 @@
 """Choose the reader of a file."""
 
+import importlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from common.validation import is_blank
 from retrieval.readers import isolation
+from retrieval.readers.data_uris import without_data_uris
 from retrieval.readers.documents import Empty, FetchedFile, Options, ReadDocument, ReadWarning, Unreadable
 
 Read = Callable[[FetchedFile, Options], Iterator[ReadDocument | ReadWarning]]
@@ -11,8 +14,12 @@ Read = Callable[[FetchedFile, Options], Iterator[ReadDocument | ReadWarning]]
 SUFFIXES: dict[str, "Reader"] = {}
 
 _SIGNATURES = ((b"%PDF-", ".pdf"), (b"PK\x03\x04", ".zip"), (b"\x1f\x8b", ".gz"))
+_PDF_WITHIN_BYTES = 1024
+"""PDF readers look for the header in so many bytes: mail programs and scanners write something before it."""
 _TYPES = {"text/html": ".html", "application/xhtml+xml": ".html", "text/plain": ".txt", "text/markdown": ".md",
           "application/pdf": ".pdf"}  # fmt: skip
+_MAX_WARNINGS = 100
+_WARNING_MAX_CHARS = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,19 +27,20 @@ class Reader:
     """A registered reader of a format."""
 
     read: Read
-    is_isolated: bool
-    """Whether it runs in a separate process with limits: its library may hang or exhaust memory on a hostile file."""
     signature: str = ""
 
 
-def reader(*suffixes: str, is_isolated: bool = False, signature: str = "") -> Callable[[Read], Read]:
-    """Declare a function as the reader of these suffixes; raise ValueError for a suffix that has one."""
+def reader(*suffixes: str, signature: str = "") -> Callable[[Read], Read]:
+    """Declare a function as the reader of these suffixes; raise ValueError for a suffix that has one.
+
+    It runs in a separate process with limits, which imports the function's module and has neither Django nor settings.
+    """
 
     def register(function: Read) -> Read:
         for suffix in suffixes:
             if suffix in SUFFIXES:
                 raise ValueError(f"{suffix} has a reader already.")
-            SUFFIXES[suffix] = Reader(read=function, is_isolated=is_isolated, signature=signature)
+            SUFFIXES[suffix] = Reader(read=function, signature=signature)
         return function
 
     return register
@@ -44,17 +52,38 @@ def is_readable(path: str) -> bool:
 
 def read(file: FetchedFile, options: Options | None = None) -> Iterator[ReadDocument | ReadWarning]:
     """Yield the file's documents, and warnings about what could not be read; raise Unreadable with the reason."""
-    options = options or Options()
     if not file.content or file.content.isspace():
         raise Empty("empty")
     suffix = _kind(file)
     found = SUFFIXES.get(suffix)
     if found is None:
         raise Unreadable(f"no reader for {suffix or 'this kind of file'}")
-    if found.is_isolated:
-        yield from isolation.read_isolated(file, suffix, options)
-    else:
-        yield from found.read(file, options)
+    yield from isolation.read_isolated(file, suffix, found.read.__module__, options or Options())
+
+
+def read_here(file: FetchedFile, suffix: str, module: str, options: Options) -> Iterator[ReadDocument | ReadWarning]:
+    """Yield what the reader of `suffix`, which `module` declares, finds; for the separate process."""
+    if suffix not in SUFFIXES:
+        importlib.import_module(module)
+    warned = 0
+    for found in SUFFIXES[suffix].read(file, options):
+        for each in [found] if isinstance(found, ReadWarning) else _without_data_uris(found):
+            if isinstance(each, ReadWarning):
+                warned += 1
+                if warned > _MAX_WARNINGS:
+                    continue
+                each = replace(each, message=each.message[:_WARNING_MAX_CHARS])
+            yield each
+    if warned > _MAX_WARNINGS:
+        yield ReadWarning(code="more_warnings", message=f"{warned - _MAX_WARNINGS:,} more warnings are not listed.")
+
+
+def _without_data_uris(found: ReadDocument) -> Iterator[ReadDocument | ReadWarning]:
+    text, warnings = without_data_uris(found.text)
+    if is_blank(text):
+        raise Unreadable("empty, but for embedded pictures or files")
+    yield from warnings
+    yield replace(found, text=text)
 
 
 def _kind(file: FetchedFile) -> str:
@@ -63,6 +92,8 @@ def _kind(file: FetchedFile) -> str:
     named = _TYPES.get(file.content_type.split(";")[0].strip().lower(), file.suffix)
     if named not in SUFFIXES:
         return sniffed or named
+    if not sniffed and SUFFIXES[named].signature == ".pdf" and b"%PDF-" in file.content[:_PDF_WITHIN_BYTES]:
+        return named
     if sniffed != SUFFIXES[named].signature:
         raise Unreadable(f"a {sniffed} file, not {named}" if sniffed else f"no {named} file")
     return named

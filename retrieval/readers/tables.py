@@ -1,12 +1,14 @@
 """Read CSV and JSON Lines: one document for each row."""
 
-import csv
 import io
 import json
 from collections.abc import Iterator
 from typing import Any
 
-from retrieval.readers.documents import FetchedFile, Options, ReadDocument, Unreadable, decode, document
+from common.validation import is_blank
+from retrieval.readers.charsets import decode
+from retrieval.readers.csv_rows import Places, Row, csv_rows, named_columns
+from retrieval.readers.documents import FetchedFile, Options, ReadDocument, ReadWarning, Unreadable, document
 from retrieval.readers.registry import reader
 
 ROLES = {
@@ -15,75 +17,145 @@ ROLES = {
     "id": ("id", "_id", "key", "slug", "sku", "uuid"),
 }
 """Names by which the column of each role is recognised if the mapping does not name it."""
-_FIELD_MAX_CHARS = 1_000_000
+_OWN = ("row", "path")
+"""What a document's metadata has itself: a column of that name keeps its values under another."""
 _MAX_ROWS = 1_000_000
 
 
 @reader(".csv", ".tsv")
-def read_csv(file: FetchedFile, options: Options) -> Iterator[ReadDocument]:
-    text = decode(file.content)
-    csv.field_size_limit(_FIELD_MAX_CHARS)
-    rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=_delimiter(file, text), restkey="")
-    try:
-        yield from _documents(file, options, (({k: v for k, v in row.items() if k}, rows.line_num) for row in rows))
-    except csv.Error as error:
-        raise Unreadable(f"line {rows.line_num + 1}: {error}") from None
+def read_csv(file: FetchedFile, options: Options) -> Iterator[ReadDocument | ReadWarning]:
+    text, warnings = decode(file)
+    yield from warnings
+    yield from _documents(file, options, csv_rows(text, file.suffix))
 
 
 @reader(".jsonl", ".ndjson")
-def read_json_lines(file: FetchedFile, options: Options) -> Iterator[ReadDocument]:
-    yield from _documents(file, options, _json_rows(decode(file.content)))
+def read_json_lines(file: FetchedFile, options: Options) -> Iterator[ReadDocument | ReadWarning]:
+    text, warnings = decode(file)
+    yield from warnings
+    yield from _documents(file, options, _json_rows(text))
 
 
-def _json_rows(text: str) -> Iterator[tuple[dict[str, Any], int]]:
+def _json_rows(text: str) -> Iterator[Row | ReadWarning]:
+    """Yield the lines that are JSON objects; raise Unreadable at the end if others are not, with their numbers."""
+    broken, reason, good, double = Places(), "", 0, Places()
+
+    def named(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        names, warnings = named_columns([name for name, _ in pairs])
+        if warnings:
+            double.add(number)
+            return dict(zip(names, (value for _, value in pairs), strict=True))
+        return dict(pairs)
+
     for number, line in enumerate(io.StringIO(text), 1):
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
+            row = json.loads(line, object_pairs_hook=named, parse_constant=str)
         except (ValueError, RecursionError) as error:
-            raise Unreadable(f"line {number} is no JSON ({type(error).__name__})") from None
-        if not isinstance(row, dict):
-            raise Unreadable(f"line {number} is no JSON object")
-        yield row, number
-
-
-def _delimiter(file: FetchedFile, text: str) -> str:
-    if file.suffix == ".tsv":
-        return "\t"
-    head = text.split("\n", 1)[0][:10_000]
-    return max(",;\t|", key=head.count)
+            row, kind = None, f" ({type(error).__name__})"
+        else:
+            kind = " object"
+        if isinstance(row, dict):
+            good += 1
+            yield Row(values=row, line=number)
+        else:
+            broken.add(number)
+            reason = reason or f"no JSON{kind}"
+    if double.count:
+        yield ReadWarning(code="duplicate_columns", message=f"Objects on {double} have a name twice; both were read.")
+    if broken.count:
+        others = f"; the other {good:,} were read" if good else ""
+        raise Unreadable(f"{broken} {'are' if broken.count > 1 else 'is'} {reason}{others}")
 
 
 def _documents(
-    file: FetchedFile, options: Options, rows: Iterator[tuple[dict[str, Any], int]]
-) -> Iterator[ReadDocument]:
+    file: FetchedFile, options: Options, rows: Iterator[Row | ReadWarning]
+) -> Iterator[ReadDocument | ReadWarning]:
     """Yield a document for each row; raise Unreadable where a mapped column is missing."""
-    columns: dict[str, str] | None = None
-    for number, (row, line) in enumerate(rows, 1):
+    number, names, columns = 0, None, dict[str, str]()
+    ids, empty, prefix = _Ids(), Places(), file.entity_id
+    for row in rows:
+        if isinstance(row, ReadWarning):
+            yield row
+            continue
+        number += 1
         if number > _MAX_ROWS:
             raise Unreadable(f"more than {_MAX_ROWS:,} rows")
-        if columns is None:
-            columns = _columns(row, options)
-        values = {name: row.get(column) for name, column in columns.items()}
-        used = {columns[name] for name in values if values[name] not in (None, "")}
-        rest = {name: value for name, value in row.items() if name not in used and value not in (None, "")}
-        text = _as_text(values.get("text")) or "\n".join(f"{name}: {_as_text(value)}" for name, value in rest.items())
-        if not text.strip():
+        if names != row.values.keys():
+            columns, names = _columns(row.values, options, is_first=number == 1), row.values.keys()
+        text, title, rest = _parts(row, columns)
+        if is_blank(text):
+            empty.add(row.line)
             continue
-        metadata = {**rest, "row": line}
-        made = document(file, text, _as_text(values.get("title")), metadata, options)
-        own_id = _as_text(values.get("id")).strip()
+        made = document(file, text, title, rest | {"row": row.line}, options)
+        own_id = _as_text(row.values.get(columns.get("id", ""))).strip()
         # A mapped id is used as it is; a guessed one may occur in another table too, so the file is put before it.
-        entity_id = own_id if own_id and "id" in options.mapping else f"{file.entity_id}/{own_id or number}"
-        yield ReadDocument(entity_id=entity_id, text=made.text, title=made.title, metadata=made.metadata)
+        entity_id = own_id if own_id and "id" in options.mapping else f"{prefix}/{own_id or number}"
+        unique = ids.unique(entity_id, own_id, row.line)
+        yield ReadDocument(entity_id=unique, text=made.text, title=made.title, metadata=made.metadata)
+    yield from ids.warnings()
+    if empty.count:
+        yield ReadWarning(code="empty_rows", message=f"There is no text on {empty}.")
 
 
-def _columns(row: dict[str, Any], options: Options) -> dict[str, str]:
+def _parts(row: Row, columns: dict[str, str]) -> tuple[str, str, dict[str, Any]]:
+    """Return a row's text, its title, and its other values; a row without text has its title as text."""
+    values, surplus = dict(row.values), row.surplus
+    last, text_column = list(values)[-1], columns.get("text")
+    if surplus and text_column in (None, last):  # most likely a text whose commas should have been quoted
+        values[last], surplus = _as_text(values[last]) + surplus, ""
+    used = {column for column in columns.values() if values.get(column) not in (None, "")}
+    rest = {name: value for name, value in values.items() if name not in used and value not in (None, "")}
+    title = _as_text(values.get(columns.get("title", "")))
+    texts = [_as_text(v) for k, v in values.items() if text_column and (k == text_column or _is_copy(k, text_column))]
+    text = "\n".join(filter(None, texts)) or "\n".join(f"{k}: {_as_text(v)}" for k, v in rest.items())
+    text = (text or title) + (f"\n{surplus}" if surplus else "")
+    return text, title, {f"{name} (column)" if name in _OWN else name: value for name, value in rest.items()}
+
+
+def _is_copy(name: str, column: str) -> bool:
+    """Return whether `named_columns` gave the name to a second column of that name."""
+    return name.startswith(f"{column} (") and name[len(column) + 2 : -1].isdecimal()
+
+
+class _Ids:
+    """The ids of a table's documents; a second row with an id gets another, and is reported."""
+
+    def __init__(self) -> None:
+        self._taken: dict[str, int] = {}
+        self._double = Places()
+        self._example = ""
+
+    def unique(self, entity_id: str, own_id: str, line: int) -> str:
+        if entity_id not in self._taken:
+            self._taken[entity_id] = 1
+            return entity_id
+        self._double.add(line)
+        self._example = self._example or own_id or entity_id
+        while (copy := f"{entity_id}#{self._count(entity_id)}") in self._taken:
+            pass
+        self._taken[copy] = 1
+        return copy
+
+    def _count(self, entity_id: str) -> int:
+        self._taken[entity_id] += 1
+        return self._taken[entity_id]
+
+    def warnings(self) -> Iterator[ReadWarning]:
+        if self._double.count:
+            message = (
+                f"The ids of {self._double} occur before, such as {self._example[:100]!r}: "
+                "those rows are documents of their own, with #2 and so on after the id."
+            )
+            yield ReadWarning(code="duplicate_ids", message=message)
+
+
+def _columns(row: dict[str, Any], options: Options, *, is_first: bool) -> dict[str, str]:
     missing = [column for column in options.mapping.values() if column not in row]
-    if missing:
+    if missing and is_first:
         raise Unreadable(f"no column {missing[0]!r}; there are {', '.join(list(row)[:20])}")
-    by_name = {name.strip().lower(): name for name in row}
+    by_name = {name.strip().lower(): name for name in reversed(list(row))}
     guessed = {role: next((by_name[name] for name in names if name in by_name), None) for role, names in ROLES.items()}
     return {role: column for role, column in guessed.items() if column} | options.mapping
 

@@ -2,10 +2,13 @@
 
 from collections.abc import Iterator
 
-from retrieval.readers.documents import FetchedFile, Options, ReadDocument, decode, document
+from retrieval.readers.charsets import decode
+from retrieval.readers.documents import FetchedFile, Options, ReadDocument, ReadWarning, document
 from retrieval.readers.registry import reader
 
 
 @reader(".txt")
-def read(file: FetchedFile, options: Options) -> Iterator[ReadDocument]:
-    yield document(file, decode(file.content), "", {}, options)
+def read(file: FetchedFile, options: Options) -> Iterator[ReadDocument | ReadWarning]:
+    text, warnings = decode(file)
+    yield from warnings
+    yield document(file, text, "", {}, options)

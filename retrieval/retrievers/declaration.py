@@ -175,4 +175,4 @@ def _report_call(spec: RetrieverSpec, arguments: dict[str, Any], value: Any, is_
         result_count=len(value) if isinstance(value, list | tuple) else int(value is not None),
         duration_ms=round((time.perf_counter() - started) * 1000, 3),
     )
-    retrieved.send(sender=None, record=record)
+    retrieved.send(sender=None, record=record, value=value)

@@ -13,10 +13,12 @@ from asgiref.sync import sync_to_async
 from django.db import connection
 
 from common.sql.statements import planned_cursor
+from common.text import single_line
 from retrieval.embedders import embedder_of
 from retrieval.errors import EmbedderUnavailable
 from retrieval.rerankers import CANDIDATES as RERANKED
 from retrieval.rerankers import rerank_hits
+from retrieval.search.history import embed_questions, weighted_vector, weights_of
 from retrieval.search.hits import Collector, Hit, Hits, SearchRecord
 from retrieval.search.postprocess import collapse, expand_hits
 from retrieval.search.query import Query, SearchOptions, check_query
@@ -27,7 +29,7 @@ from retrieval.signals import searched
 logger = logging.getLogger(__name__)
 
 _SPARE = 3
-"""Hits ranked beyond the number requested, to replace near-duplicates."""
+"""Hits ranked beyond the number requested, to replace those that say the same as another."""
 _DEPTH_FACTOR = 8
 """How many times as deep each further pass reads."""
 _EXACT_DIVISOR = 10
@@ -79,14 +81,13 @@ def search_plain(
 def execute_query(query: Query) -> SearchRecord:
     """Search the generation that the query's index names."""
     started = time.perf_counter()
-    vector, flags = _embed(query)
+    query, vector, flags = _embed(query)
     embedded = time.perf_counter()
     hits = _best_hits(query, vector)
     if not hits or all(hit.lexical_rank is None for hit in hits):
         if query.mode == "lexical":
             # No word of the query is in the index: return the nearest in meaning instead of nothing, flagged.
-            query = replace(query, mode="semantic")
-            vector, flags = _embed(query)
+            query, vector, flags = _embed(replace(query, mode="semantic"))
             hits = _best_hits(query, vector) if vector is not None else []
             flags += ("lexical_empty",)
         elif query.mode == "hybrid":
@@ -118,15 +119,20 @@ def execute_query(query: Query) -> SearchRecord:
     )
 
 
-def _embed(query: Query) -> tuple[np.ndarray | None, tuple[str, ...]]:
-    if query.mode == "lexical":
-        return None, ()
+def _embed(query: Query) -> tuple[Query, np.ndarray | None, tuple[str, ...]]:
+    """Return the query with the weights of its questions, their vector, and flags of an outage."""
     assert query.index.generation is not None
-    try:
-        return embedder_of(query.index.generation).embed_query(query.text), ()
-    except EmbedderUnavailable as error:
-        logger.warning("Searching by words alone: %s", error)
-        return None, ("semantic_unavailable",)
+    vectors: list[np.ndarray] | None = None
+    flags: tuple[str, ...] = ()
+    if query.mode != "lexical":
+        try:
+            vectors = embed_questions(embedder_of(query.index.generation), query.questions)
+        except EmbedderUnavailable as error:
+            logger.warning("Searching by words alone: %s", error)
+            flags = ("semantic_unavailable",)
+    weights = weights_of(query.questions, vectors)
+    vector, agreement = (None, 1.0) if vectors is None else weighted_vector(vectors, weights)
+    return replace(query, weights=tuple(weights), agreement=agreement), vector, flags
 
 
 def _best_hits(query: Query, vector: np.ndarray | None) -> list[Hit]:
@@ -149,7 +155,7 @@ def _best_hits(query: Query, vector: np.ndarray | None) -> list[Hit]:
         if len(best) >= wanted:
             return best
         if len(hits) >= limit:
-            # 1. Near-duplicates took the ranks: read deeper, by an exact scan once that costs less.
+            # 1. Hits that say the same took the ranks: read deeper, by an exact scan once that costs less.
             limit *= _DEPTH_FACTOR
             candidates = max(candidates, limit)
             is_exact = is_exact or candidates * _EXACT_DIVISOR > index.chunk_count
@@ -181,8 +187,8 @@ def _hits(index_name: str, rows: list[tuple[Any, ...]]) -> Iterator[Hit]:
             metadata=json.loads(metadata),
             document_id=document_id,
             chunk_id=chunk_id,
-            title=title,
-            heading_path=heading_path,
+            title=single_line(title),
+            heading_path=single_line(heading_path),
             index=index_name,
             version=version,
             version_id=version_id,

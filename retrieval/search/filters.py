@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from common.errors import InvalidInput
-from common.validation import check_text, to_json
+from common.validation import check_text, is_blank, to_json
 
 MAX_CONDITIONS = 200
 MAX_DEPTH = 8
@@ -77,7 +77,7 @@ def check_audience(audience: Audience) -> list[str] | str:
     if isinstance(audience, str) or not isinstance(audience, Sequence) or len(audience) > MAX_AUDIENCE:
         raise InvalidInput(f"audience must be a list of at most {MAX_AUDIENCE} names.")
     for name in audience:
-        if not check_text(name, "audience").strip() or len(name) > 100:
+        if is_blank(check_text(name, "audience")) or len(name) > 100:
             raise InvalidInput("An audience must have 1 to 100 characters.")
         if name == EVERYONE:
             raise InvalidInput(f'"{EVERYONE}" is no name of an audience; leave the list empty for everyone.')

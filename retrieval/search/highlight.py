@@ -7,10 +7,11 @@ from django.db import connection
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from retrieval.search.lexemes import lexical_text
+from retrieval.search.lexemes import lexical_words
 
-_WORD = re.compile(r"\w(?:[\w.\-/@']*\w)?")
-_PART = re.compile(r"\w+")
+_LETTER = r"[\w\u0300-\u036f]"
+_WORD = re.compile(rf"{_LETTER}(?:(?:{_LETTER}|[-./\\@&'])*{_LETTER})?(?:\+\+|[+#](?!\w))?")
+_PART = re.compile(f"{_LETTER}+")
 _MAX_WORDS = 20_000
 
 
@@ -25,14 +26,14 @@ def highlighter(language: str, query: str, texts: Iterable[str]) -> Callable[[st
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT word FROM unnest(%(words)s::text[], %(parsed)s::text[]) AS word(word, parsed), "
-            "tsvector_to_array(to_tsvector(%(language)s::regconfig, %(query)s)) AS query, "
-            "tsvector_to_array(to_tsvector(%(language)s::regconfig, parsed)) AS lexemes "
+            "tsvector_to_array(fabra_lexemes(%(language)s::regconfig, %(query)s)) AS query, "
+            "tsvector_to_array(fabra_lexemes(%(language)s::regconfig, parsed)) AS lexemes "
             "WHERE lexemes <@ query AND lexemes <> '{}'",
             {
                 "words": known,
-                "parsed": [lexical_text(word) for word in known],
+                "parsed": [lexical_words(word) for word in known],
                 "language": language,
-                "query": lexical_text(query),
+                "query": lexical_words(query),
             },
         )
         matching = {word for (word,) in cursor.fetchall()}

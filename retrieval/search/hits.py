@@ -36,7 +36,7 @@ class Hit:
     rerank_score: float | None = None
     """The reranker's score, on its own scale."""
     duplicates: tuple[str, ...] = ()
-    """Documents with a nearly identical passage; their hits were left out."""
+    """Documents with a passage that says the same; their hits were left out."""
 
     @property
     def url(self) -> str:

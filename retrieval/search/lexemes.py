@@ -4,9 +4,12 @@ import re
 import unicodedata
 
 from django.conf import settings
+from django.contrib.postgres.search import SearchConfig, SearchVectorField
 from django.db import connection, transaction
+from django.db.models import Func, Value
 
 from common.locks import lock_in_transaction, try_lock_in_transaction
+from retrieval.search.compounds import split_compounds
 
 _SCRIPTS_WITHOUT_SPACES = r"\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"
 _RUN = re.compile(f"[{_SCRIPTS_WITHOUT_SPACES}]+")
@@ -63,8 +66,22 @@ def lexical_text(text: str) -> str:
     return _RUN.sub(lambda run: f" {' '.join(_pairs(run.group()))} ", text)
 
 
+def lexical_words(text: str) -> str:
+    """Return the words of the text, for the database's function `fabra_lexemes`, at indexing and at querying alike."""
+    words = split_compounds(lexical_text(text))
+    # In some locales PostgreSQL lowers the letters of ASCII only.
+    return words if words.isascii() else words.lower()
+
+
 def _pairs(run: str) -> list[str]:
     return [run[start : start + 2] for start in range(len(run) - 1)] or [run]
+
+
+def lexemes_of(language: str, text: str) -> Func:
+    """Return the expression for a text's lexemes, as a chunk's are stored and a query's are looked for."""
+    return Func(
+        SearchConfig(language), Value(lexical_words(text)), function="fabra_lexemes", output_field=SearchVectorField()
+    )
 
 
 def languages() -> list[str]:

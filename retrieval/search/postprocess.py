@@ -1,51 +1,49 @@
-"""Post-process ranked hits: collapse near-duplicates, and join neighbouring chunks."""
+"""Post-process ranked hits: collapse those that say the same, and join neighbouring chunks."""
 
-import re
+import unicodedata
 from dataclasses import replace
 
 from retrieval.models import Chunk
 from retrieval.search.hits import Hit
 
-_MIN_WORD_OVERLAP = 0.9
-"""Share of common words from which two texts count as near-duplicates."""
-_MAX_SCORE_DIFFERENCE = 0.05
-"""Texts whose scores differ by more cannot be near-duplicates, so their words are not compared."""
-_WORD = re.compile(r"\w+")
+_TYPOGRAPHY = str.maketrans(
+    dict.fromkeys("\u2018\u2019\u201a\u201b", "'")
+    | dict.fromkeys("\u201c\u201d\u201e\u201f\u00ab\u00bb", '"')
+    | dict.fromkeys("\u2010\u2011\u2013\u2014", "-")
+    | dict.fromkeys("\u00ad\u200b\u2060\ufeff", None)
+    | {"\u2026": "..."}
+)
+_ENDS = ".,;:"
+_MIN_LETTERS = 4
 
 
 def collapse(hits: list[Hit]) -> list[Hit]:
-    """Return the hits without near-duplicates of a better hit, whose `duplicates` name their documents.
+    """Return the hits without those that say the same as a better hit, whose `duplicates` name their documents.
 
-    Near-duplicates have nine tenths of their words in common and the same numbers: two prices or two error codes
-    are two answers, however similar the rest is.
+    Hits say the same if their texts and headings have the same words in the same order: white space, typographic signs,
+    the ends of sentences and capitals are no difference. Any other word or sign may be the one that was asked for: a
+    name, a number, a unit, "not", "before". The share of words in common that was tried first folded 98 pairs of hits
+    of two real documentations; 77 of them had the same words, and most of the other 21 did not say the same: public and
+    private packages, upgrade and downgrade, text to speech and speech to text.
     """
-    kept: list[Hit] = []
-    words: dict[int, set[str]] = {}
+    kept: dict[tuple[str, ...], Hit] = {}
     for hit in hits:
-        twin = next((n for n, other in enumerate(kept) if _is_near_duplicate(hit, other, words)), None)
-        if twin is None:
-            kept.append(hit)
-        elif hit.document_id != kept[twin].document_id and hit.document_id not in kept[twin].duplicates:
-            kept[twin] = replace(kept[twin], duplicates=(*kept[twin].duplicates, hit.document_id))
-    return kept
+        said = (*_said(hit.heading_path), "", *_said(hit.content))
+        better = kept.setdefault(said, hit)
+        if hit.document_id != better.document_id and hit.document_id not in better.duplicates:
+            kept[said] = replace(better, duplicates=(*better.duplicates, hit.document_id))
+    return list(kept.values())
 
 
-def _is_near_duplicate(hit: Hit, other: Hit, words: dict[int, set[str]]) -> bool:
-    """Return whether two hits are near-duplicates; `words` caches each chunk's words, since a list has many pairs."""
-    if hit.content == other.content:
-        return True
-    scores = ((hit.semantic_score, other.semantic_score), (hit.lexical_score, other.lexical_score))
-    if any(abs((ours or 0.0) - (theirs or 0.0)) > _MAX_SCORE_DIFFERENCE for ours, theirs in scores):
-        return False
-    if not 0.8 < len(hit.content) / max(len(other.content), 1) < 1.25:
-        return False
-    for compared in (hit, other):
-        if compared.chunk_id not in words:
-            words[compared.chunk_id] = set(_WORD.findall(compared.content.lower()))
-    mine, others = words[hit.chunk_id], words[other.chunk_id]
-    if len(mine & others) < _MIN_WORD_OVERLAP * len(mine | others):
-        return False
-    return not any(letter.isdigit() for word in mine ^ others for letter in word)
+def _said(text: str) -> list[str]:
+    words = unicodedata.normalize("NFC", text.translate(_TYPOGRAPHY)).split()
+    return [_plain(bare) for word in words if (bare := word.rstrip(_ENDS))]
+
+
+def _plain(word: str) -> str:
+    """Return the word without its capitals, but for a short one or a name of a program: US, -V, useState."""
+    is_written = word.isalpha() and len(word) >= _MIN_LETTERS and (word.istitle() or word.isupper())
+    return word.lower() if is_written else word
 
 
 def expand_hits(hits: list[Hit], count: int) -> list[Hit]:

@@ -1,5 +1,6 @@
 """Check a query to an index, and complete its options with the index's configuration."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypedDict, Unpack
 
@@ -7,11 +8,12 @@ import numpy as np
 from pgvector import Vector
 
 from common.errors import InvalidInput
-from common.validation import check_text
+from common.validation import check_text, is_blank
 from retrieval.errors import IndexNotFound
 from retrieval.models import Index
 from retrieval.search.filters import Audience, Conditions, check_audience, conditions
-from retrieval.search.lexemes import lexical_text
+from retrieval.search.history import MAX_QUESTIONS
+from retrieval.search.lexemes import lexical_words
 from retrieval.search.ranking import Ranking
 
 MAX_TOP_K = 200
@@ -41,6 +43,8 @@ class SearchOptions(TypedDict, total=False):
     expand: int
     """The number of neighbours on each side to join to a hit's content, 0 to 5."""
     rerank: bool | None
+    history: Sequence[str]
+    """Earlier questions of the conversation, the oldest first: a follow-up is ranked by them too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +63,15 @@ class Query:
     max_per_document: int | None
     expand: int
     rerank: bool
+    history: tuple[str, ...] = ()
+    weights: tuple[float, ...] = (1.0,)
+    """The weight of each earlier question and of the query itself, once they are known."""
+    agreement: float = 1.0
+    """See retrieval.search.history; the ranking's cosine is not multiplied by it, so the lexical score is divided."""
+
+    @property
+    def questions(self) -> list[str]:
+        return [*self.history, self.text]
 
     def ranking(self, vector: np.ndarray | None, *, is_exact: bool, limit: int, candidates: int) -> Ranking:
         generation = self.index.generation
@@ -67,11 +80,15 @@ class Query:
             generation_id=generation.pk,
             dimension=generation.dimension,
             language=self.index.language,
-            query=lexical_text(self.text),
+            queries=[
+                (lexical_words(text), weight)
+                for text, weight in zip(self.questions, self.weights, strict=True)
+                if weight
+            ],
             vector=None if vector is None else Vector(vector).to_text(),
             mode=self.mode,
             fusion=self.fusion,
-            lexical_weight=self.lexical_weight,
+            lexical_weight=self.lexical_weight / self.agreement,
             where=self.where.sql,
             where_parameters=self.where.parameters,
             is_exact=is_exact,
@@ -82,7 +99,11 @@ class Query:
 
     def options(self) -> dict[str, Any]:
         names = ("audience", "mode", "fusion", "lexical_weight", "max_per_document", "expand", "rerank")
-        return {name: getattr(self, name) for name in names}
+        found = {name: getattr(self, name) for name in names}
+        return found | {"history": self._weighted_history()} if self.history else found
+
+    def _weighted_history(self) -> list[dict[str, Any]]:
+        return [{"question": text, "weight": weight} for text, weight in zip(self.history, self.weights, strict=False)]
 
 
 def check_query(
@@ -93,7 +114,7 @@ def check_query(
     **options: Unpack[SearchOptions],
 ) -> Query:
     """Return the query, with the index's configuration for options that are left out; raise as `search` does."""
-    if not check_text(query, "query").strip():
+    if is_blank(check_text(query, "query")):
         raise InvalidInput("query must not be empty.")
     if len(query) > QUERY_MAX_CHARS:
         raise InvalidInput(f"query must have at most {QUERY_MAX_CHARS} characters.")
@@ -121,8 +142,17 @@ def check_query(
         lexical_weight=index.lexical_weight if weight is None else weight,
         max_per_document=options.get("max_per_document"),
         expand=options.get("expand") or 0,
+        history=_history(options.get("history") or ()),
         rerank=index.rerank if options.get("rerank") is None else bool(options.get("rerank")),
     )
+
+
+def _history(questions: Sequence[str]) -> tuple[str, ...]:
+    """Return the questions that count; raise InvalidInput for what is no list of texts."""
+    if isinstance(questions, str) or not isinstance(questions, Sequence):
+        raise InvalidInput("history must be a list of the earlier questions.")
+    newest = tuple(questions)[-(MAX_QUESTIONS - 1) :]
+    return tuple(text[:QUERY_MAX_CHARS] for text in newest if check_text(text, "history").strip())
 
 
 def _check_number(name: str, value: Any, least: int, most: int) -> None:

@@ -3,8 +3,14 @@
 The best chunks of each leg are the candidates, and both scores are computed for all of them. The semantic score is the
 cosine of query and chunk. The lexical score is BM25 (Robertson and Zaragoza 2009, k1 = 1.2, b = 0.75, idf as
 in Lucene: ln(1 + (N - df + 0.5) / (df + 0.5))) divided by the query's greatest possible BM25, so from 0 to 1:
-a weak lexical match changes the order little. Fusion adds both scores, `cosine + weight * lexical`, or takes
-reciprocal ranks (Cormack et al. 2009).
+a weak lexical match changes the order little. Fusion adds both scores, or takes reciprocal ranks (Cormack et al. 2009).
+
+The sum is `cosine + weight * rarity ** 1.25 * lexical`, where `rarity` is the idf of the rarest lexeme that chunk and
+query share, divided by the idf of a lexeme of a single chunk. A short question in other words than the documents'
+shares few and common words with any chunk, most of them by chance; in BM25 as a share of the question's greatest they
+weigh as much as the right words of a short question in the documents' words. How rare a shared word is tells them
+apart, where the number of the question's words does not: scaled by that (`min(1, n / 8)`), a name or a code that is
+asked for alone loses to any likeness. docs/evaluation.md has the figures.
 
 A chunk's `weights` hold BM25's share of each lexeme at a length norm of 100 lexemes. They choose the lexical leg's
 candidates; the score itself is then computed with the generation's own average length, as of this snapshot.
@@ -39,7 +45,7 @@ _SET_EF_SEARCH = ", set_config('hnsw.ef_search', '{ef_search}', true)"
 _NO_SEMANTIC_LEG = "SELECT NULL::tid AS row_id, NULL::bigint AS rank WHERE false"
 _NO_LEXICAL_LEG = "SELECT NULL::tid AS row_id WHERE false"
 _SCORES = {
-    "weighted": "coalesce(cosine, 0) + %(weight)s::float8 * bm25",
+    "weighted": "coalesce(cosine, 0) + %(weight)s::float8 * power(rarity, 1.25) * bm25",
     "rrf": "coalesce(1.0 / ({k} + semantic_rank), 0) + coalesce(1.0 / ({k} + lexical_rank), 0)",
     "semantic": "cosine",
     "lexical": "bm25",
@@ -56,8 +62,8 @@ class Ranking:
     generation_id: int
     dimension: int
     language: str
-    query: str
-    """The query, normalised for the lexical leg; see retrieval.search.lexemes."""
+    queries: list[tuple[str, float]]
+    """The words of the query, and of earlier questions, each with its weight; see lexical_words."""
     vector: str | None
     """The query's embedding as a pgvector literal; None leaves the semantic leg out."""
     mode: str = "hybrid"
@@ -114,7 +120,8 @@ def ranking_sql(ranking: Ranking) -> tuple[str, dict[str, Any]]:
     )
     parameters = {
         "language": ranking.language,
-        "query": ranking.query,
+        "queries": [words for words, _ in ranking.queries],
+        "shares": [weight for _, weight in ranking.queries],
         "vector": ranking.vector,
         "weight": ranking.lexical_weight,
         "limit": ranking.limit,

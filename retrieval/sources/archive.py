@@ -4,6 +4,7 @@ import stat
 import zipfile
 import zlib
 from collections.abc import Iterator
+from operator import itemgetter
 from pathlib import Path
 from typing import IO
 
@@ -11,6 +12,7 @@ from django.conf import settings
 
 from retrieval.readers import FetchedFile, Unreadable, is_readable
 from retrieval.sources.entries import Entry, SourceUnavailable
+from retrieval.sources.member_names import leads_out, member_names
 
 _MAX_RATIO = 200
 _RATIO_MATTERS_FROM_BYTES = 1 << 20
@@ -24,13 +26,12 @@ class Archive:
         self.location = str(file.resolve()) if isinstance(file, Path) else ""
         self.prefix = f"{prefix}/" if prefix else ""
         self._file = file
+        self._members: dict[str, zipfile.ZipInfo] | None = None
 
     def entries(self) -> Iterator[Entry]:
         """Yield the readable members in order; raise SourceUnavailable if the archive is broken or too large."""
         with self._opened() as archive:
-            members = sorted(
-                (member for member in archive.infolist() if not member.is_dir()), key=lambda member: member.filename
-            )
+            members = [member for member in archive.infolist() if not member.is_dir()]
             if len(members) > settings.FABRA_ARCHIVE_MAX_FILES:
                 raise SourceUnavailable(
                     f"The archive has {len(members):,} files, and the limit is {settings.FABRA_ARCHIVE_MAX_FILES:,}."
@@ -41,19 +42,21 @@ class Archive:
                     f"The archive has {total:,} bytes when unpacked, and the limit is "
                     f"{settings.FABRA_ARCHIVE_MAX_BYTES:,}."
                 )
-            for name in dict.fromkeys(member.filename for member in members):
-                parts = name.split("/")
+            for path, member in self._named(archive).items():
+                parts = path.split("/")
                 if any(part.startswith(".") and part.strip(".") for part in parts) or parts[0] == "__MACOSX":
                     continue
-                if is_readable(name) or name.lower().endswith(".zip"):
-                    yield Entry(path=self.prefix + _shown(name), refused=_refused(archive.getinfo(name)))
+                if path[: path.rfind("#")] in self._named(archive):
+                    yield Entry(path=self.prefix + path, refused="another file of the archive has this name")
+                elif is_readable(path) or path.lower().endswith(".zip"):
+                    yield Entry(path=self.prefix + path, refused=_refused(path, member))
 
     def fetch(self, path: str, validators: dict[str, str] | None = None) -> FetchedFile:
         name = path.removeprefix(self.prefix)
         try:
             with self._opened() as archive:
-                member = archive.getinfo(name)
-                if reason := _refused(member):
+                member = self._named(archive)[name]
+                if reason := _refused(name, member):
                     raise Unreadable(reason)
                 with archive.open(member) as stream:
                     content = stream.read(settings.FABRA_FILE_MAX_BYTES + 1)
@@ -71,6 +74,18 @@ class Archive:
             raise Unreadable(f"more bytes than the limit, {settings.FABRA_FILE_MAX_BYTES:,}")
         return FetchedFile(path=path, content=content)
 
+    def _named(self, archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
+        """Return the files by their names, with slashes, in order; a name that occurs again gets a number."""
+        if self._members is None:
+            named: dict[str, zipfile.ZipInfo] = {}
+            members = archive.infolist()
+            for name, member in zip(map(_shown, member_names(members)), members, strict=True):
+                path = name if name not in named else f"{name}#{member.header_offset}"
+                if not name.endswith("/"):
+                    named[path] = member
+            self._members = dict(sorted(named.items(), key=itemgetter(0)))
+        return self._members
+
     def _opened(self) -> zipfile.ZipFile:
         try:
             return zipfile.ZipFile(self._file)
@@ -84,9 +99,8 @@ def split_path(path: str) -> tuple[str, str]:
     return (f"{head}.zip", tail) if found else ("", path)
 
 
-def _refused(member: zipfile.ZipInfo) -> str:
-    name = member.filename
-    if name.startswith("/") or ".." in name.split("/") or "\\" in name or name[1:2] == ":":
+def _refused(name: str, member: zipfile.ZipInfo) -> str:
+    if leads_out(name):
         return "a path that leads out of the archive"
     if stat.S_ISLNK(member.external_attr >> 16):
         return "a link"

@@ -7,6 +7,9 @@ from typing import Protocol
 from common.errors import Unavailable
 from retrieval.readers import FetchedFile
 
+UNREAD_LIST = "a sitemap that is not read: "
+"""How the reason begins for a list of files that is not read: it is then not known which files the source has."""
+
 
 class SourceUnavailable(Unavailable):
     """The source cannot be listed."""

@@ -1,184 +1,147 @@
 """Fetch the pages of a sitemap: only from its own host, as robots.txt allows, and not from private addresses."""
 
-import gzip
-import io
-import ipaddress
-import socket
 import time
-import zlib
+from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urldefrag, urljoin, urlsplit
 from urllib.robotparser import RobotFileParser
 
 import httpx
-from defusedxml import DefusedXmlException, ElementTree
 from django.conf import settings
 
 from common.errors import InvalidInput
 from retrieval.readers import Empty, FetchedFile, Unreadable
-from retrieval.sources.entries import Entry, NotModified, SourceUnavailable
+from retrieval.sources.entries import UNREAD_LIST, Entry, NotModified, SourceUnavailable
+from retrieval.sources.sitemap_xml import MAX_BYTES, parse_sitemap
+from retrieval.sources.web import AGENT, PAGE_S, Answer, Refused, Web, origin_of
 
-_AGENT = "fabra-ingestion"
-_TIMEOUT = httpx.Timeout(20.0, connect=5.0)
-_PAGE_S = 60.0
-_REDIRECTS = 5
-_SITEMAP_MAX_BYTES = 52_428_800  # what the protocol allows
+_ROBOTS_MAX_BYTES = 512_000
+_LISTING_S = 1800.0
 _MAX_SITEMAPS = 200
+_MAX_DEPTH = 3
 _MAX_PAGES = 50_000
 _URL_MAX_CHARS = 2000
-
-
-class _Refused(Exception):
-    """The address is not requested."""
+_VALIDATORS = {"etag": "If-None-Match", "last-modified": "If-Modified-Since"}
 
 
 class Sitemap:
     """The pages that a sitemap lists, as a source; raise InvalidInput for an address that is not http or https."""
 
-    def __init__(self, url: str, *, allow_private: bool = False) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise InvalidInput(f"{url} is no http or https address.")
+    def __init__(self, url: str, *, allow_private: bool = False, page_s: float = PAGE_S) -> None:
+        try:
+            origin = origin_of(url)
+        except Refused as refusal:
+            raise InvalidInput(f"{url} is {refusal}.") from None
         self.location = url
-        self._origin = (parts.scheme, parts.netloc.lower())
-        self._allow_private = allow_private
-        self._client = httpx.Client(
-            timeout=_TIMEOUT, headers={"User-Agent": _AGENT}, follow_redirects=False, trust_env=False
-        )
+        self._web = Web(origin, allow_private=allow_private, page_s=page_s)
         self._robots: RobotFileParser | None = None
 
     def entries(self) -> Iterator[Entry]:
-        """Yield the pages of the sitemap and its nested sitemaps; a page of another host is refused.
+        """Yield the pages of the sitemap and its nested sitemaps; what is not read is refused by name.
 
-        Raise SourceUnavailable if a sitemap or robots.txt cannot be read.
+        Raise SourceUnavailable if the sitemap or robots.txt cannot be read, or a nested sitemap does not answer.
         """
-        pending, seen, pages = [self.location], {self.location}, set()
+        pending, sitemaps, pages = deque([(self.location, 1)]), {self.location}, set[str]()
+        give_up_at = time.monotonic() + _LISTING_S
         while pending:
-            root = self._sitemap(pending.pop(0))
-            for element in root.iter():
-                if not isinstance(element.tag, str) or element.tag.rpartition("}")[2] != "loc" or not element.text:
-                    continue
-                url = urljoin(self.location, element.text.strip())
-                if root.tag.rpartition("}")[2] == "sitemapindex":
-                    if url not in seen and len(seen) < _MAX_SITEMAPS and not self._reason(url):
-                        seen.add(url)
-                        pending.append(url)
-                elif url not in pages:
-                    pages.add(url)
-                    if len(pages) > _MAX_PAGES:
-                        raise SourceUnavailable(f"The sitemap has more than {_MAX_PAGES:,} pages.")
-                    is_long = len(url) > _URL_MAX_CHARS
-                    refused = f"an address of more than {_URL_MAX_CHARS:,} characters" if is_long else self._reason(url)
-                    yield Entry(path=url[:_URL_MAX_CHARS], refused=refused)
+            sitemap, depth = pending.popleft()
+            try:
+                is_index, found = self._read_sitemap(sitemap)
+            except Refused as refusal:
+                if depth == 1:
+                    raise SourceUnavailable(f"{sitemap} cannot be read: {refusal}.") from None
+                yield _entry(sitemap, f"{UNREAD_LIST}{refusal}")
+                continue
+            for url, reason in self._new(found, sitemaps if is_index else pages, give_up_at):
+                if not is_index:
+                    yield _entry(url, reason)
+                elif reason := f"a sitemap {reason}" if reason else _too_many(depth, len(sitemaps)):
+                    yield _entry(url, reason)
+                    if len(sitemaps) > _MAX_SITEMAPS:
+                        break
+                else:
+                    pending.append((url, depth + 1))
+
+    def _new(self, found: list[str], known: set[str], give_up_at: float) -> Iterator[tuple[str, str]]:
+        """Yield the addresses that were not known, in full, and why they are not requested; add them to the known."""
+        for each in found:
+            url, reason = self._resolved(each)
+            if time.monotonic() > give_up_at:
+                raise SourceUnavailable(f"The sitemap took longer than {_LISTING_S:.0f} s.")
+            if url not in known:
+                known.add(url)
+                if len(known) > _MAX_PAGES:
+                    raise SourceUnavailable(f"The sitemap has more than {_MAX_PAGES:,} pages.")
+                yield url, reason
 
     def fetch(self, path: str, validators: dict[str, str] | None = None) -> FetchedFile:
-        if reason := self._reason(path):
+        if reason := self._resolved(path)[1]:
             raise Unreadable(reason)
-        request_headers = {"etag": "If-None-Match", "last-modified": "If-Modified-Since"}
-        headers = {request_headers[k]: value for k, value in (validators or {}).items() if k in request_headers}
+        headers = {_VALIDATORS[name]: value for name, value in (validators or {}).items() if name in _VALIDATORS}
         try:
-            answer, content = self._get(path, settings.FABRA_FILE_MAX_BYTES, headers)
-        except _Refused as error:
-            raise Unreadable(str(error)) from None
+            answer = self._web.get(path, settings.FABRA_FILE_MAX_BYTES, headers, self._disallowed)
+        except Refused as refusal:
+            raise Unreadable(str(refusal)) from None
         except httpx.HTTPError as error:
             raise Unreadable(f"it does not answer ({type(error).__name__})") from None
-        if answer.status_code == httpx.codes.NOT_MODIFIED:
+        if answer.status == httpx.codes.NOT_MODIFIED:
             raise NotModified
-        if answer.status_code == httpx.codes.GONE:
+        if answer.status == httpx.codes.GONE:
             raise Empty("HTTP 410")
-        if answer.status_code != httpx.codes.OK:
-            raise Unreadable(f"HTTP {answer.status_code}")
+        if answer.status != httpx.codes.OK:
+            raise Unreadable(f"HTTP {answer.status}")
         return FetchedFile(
             path=urlsplit(path).path.strip("/") or "index",
-            content=content,
+            content=answer.content,
             url=path,
             content_type=answer.headers.get("content-type", "text/html"),
-            validators={name: answer.headers[name] for name in request_headers if name in answer.headers},
+            validators={name: answer.headers[name] for name in _VALIDATORS if name in answer.headers},
         )
 
-    def _reason(self, url: str) -> str:
-        """Return why a page is not requested: it is on another host, or robots.txt forbids it; else ""."""
-        parts = urlsplit(url)
-        if (parts.scheme, parts.netloc.lower()) != self._origin:
-            return "of another host"
-        return "" if self._allowed(url) else "robots.txt forbids it"
+    def _resolved(self, url: str) -> tuple[str, str]:
+        """Return an address in full, and why it is not requested: another host, robots.txt; else ""."""
+        try:
+            url = urldefrag(urljoin(self.location, url))[0]
+        except ValueError:
+            return url, "no valid address"
+        if len(url) > _URL_MAX_CHARS:
+            return url, f"an address of more than {_URL_MAX_CHARS:,} characters"
+        return url, self._web.reason(url) or self._disallowed(url)
 
-    def _allowed(self, url: str) -> bool:
+    def _disallowed(self, url: str) -> str:
         if self._robots is None:
-            self._robots = RobotFileParser()
             try:
-                answer, content = self._get(urljoin(self.location, "/robots.txt"), 512_000)
-            except (_Refused, httpx.HTTPError) as error:
-                raise SourceUnavailable(f"robots.txt cannot be read: {error}") from None
-            if answer.status_code >= 500:
-                raise SourceUnavailable(f"robots.txt answers with HTTP {answer.status_code}.")
-            is_there = answer.status_code == httpx.codes.OK
-            self._robots.parse(content.decode(errors="replace").splitlines() if is_there else [])
-        return self._robots.can_fetch(_AGENT, url)
+                answer = self._answer(urljoin(self.location, "/robots.txt"), _ROBOTS_MAX_BYTES)
+            except Refused as refusal:
+                raise SourceUnavailable(f"robots.txt cannot be read: {refusal}.") from None
+            if answer.status >= 500:
+                raise SourceUnavailable(f"robots.txt answers with HTTP {answer.status}.")
+            self._robots = RobotFileParser()
+            is_there = answer.status == httpx.codes.OK
+            self._robots.parse(answer.content.decode("utf-8-sig", "replace").splitlines() if is_there else [])
+        return "" if self._robots.can_fetch(AGENT, url) else "robots.txt forbids it"
 
-    def _sitemap(self, url: str) -> Any:
+    def _read_sitemap(self, url: str) -> tuple[bool, list[str]]:
+        answer = self._answer(url, MAX_BYTES)
+        if answer.status != httpx.codes.OK:
+            raise SourceUnavailable(f"{url} answers with HTTP {answer.status}.")
+        return parse_sitemap(answer.content)
+
+    def _answer(self, url: str, max_bytes: int) -> Answer:
         try:
-            answer, content = self._get(url, _SITEMAP_MAX_BYTES)
-            if answer.status_code != httpx.codes.OK:
-                raise SourceUnavailable(f"{url} answers with HTTP {answer.status_code}.")
-            if content.startswith(b"\x1f\x8b"):
-                content = _unpacked(content)
-            return ElementTree.fromstring(content)
-        except (_Refused, httpx.HTTPError) as error:
+            return self._web.get(url, max_bytes)
+        except httpx.HTTPError as error:
             raise SourceUnavailable(f"{url} cannot be read: {str(error) or type(error).__name__}.") from None
-        except (ElementTree.ParseError, DefusedXmlException, OSError, EOFError, zlib.error) as error:
-            raise SourceUnavailable(f"{url} is no sitemap ({type(error).__name__}).") from None
-
-    def _get(self, url: str, max_bytes: int, headers: dict[str, str] | None = None) -> tuple[httpx.Response, bytes]:
-        """Request a page, following redirects within its host; raise _Refused if it is too large or forbidden."""
-        for _ in range(_REDIRECTS):
-            with self._request(url, headers or {}) as answer:
-                if answer.has_redirect_location:
-                    url = urljoin(url, answer.headers.get("location", ""))
-                    continue
-                give_up_at, content = time.monotonic() + _PAGE_S, bytearray()
-                for part in answer.iter_bytes(65536):
-                    content += part
-                    if len(content) > max_bytes:
-                        raise _Refused(f"more than {max_bytes:,} bytes")
-                    if time.monotonic() > give_up_at:
-                        raise _Refused(f"took longer than {_PAGE_S:.0f} s")
-                return answer, bytes(content)
-        raise _Refused("too many redirects")
-
-    @contextmanager
-    def _request(self, url: str, headers: dict[str, str]) -> Iterator[httpx.Response]:
-        """Connect to the address that was checked, since a second look-up of the name may return another address."""
-        parts = httpx.URL(url)
-        if (parts.scheme, parts.netloc.decode().lower()) != self._origin:
-            raise _Refused("it leads to another host")
-        address = self._address(parts.host, parts.port or {"http": 80, "https": 443}[parts.scheme])
-        with self._client.stream(
-            "GET",
-            parts.copy_with(host=address),
-            headers={"Host": parts.netloc.decode(), **headers},
-            extensions={"sni_hostname": parts.host},
-        ) as answer:
-            yield answer
-
-    def _address(self, host: str, port: int) -> str:
-        try:
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except (OSError, UnicodeError):
-            raise _Refused(f"{host} is not known") from None
-        addresses = [str(entry[4][0]) for entry in found]
-        if not self._allow_private and any(
-            not ipaddress.ip_address(address.split("%")[0]).is_global for address in addresses
-        ):
-            raise _Refused(f"{host} is a private address; --allow-private asks it all the same")
-        return addresses[0]
 
 
-def _unpacked(content: bytes) -> bytes:
-    with gzip.GzipFile(fileobj=io.BytesIO(content)) as stream:
-        text = stream.read(_SITEMAP_MAX_BYTES + 1)
-    if len(text) > _SITEMAP_MAX_BYTES:
-        raise SourceUnavailable("The sitemap is too large when unpacked.")
-    return text
+def _entry(url: str, refused: str) -> Entry:
+    return Entry(path=url[:_URL_MAX_CHARS], refused=refused)
+
+
+def _too_many(depth: int, count: int) -> str:
+    """Return why a sitemap that an index at this depth lists is not read; "" if it is."""
+    if depth >= _MAX_DEPTH:
+        return f"{UNREAD_LIST}nested more than {_MAX_DEPTH} deep"
+    if count > _MAX_SITEMAPS:
+        return f"{UNREAD_LIST}there are more than {_MAX_SITEMAPS}; those after it are not read either"
+    return ""

@@ -48,10 +48,10 @@ class Server:
         )
 
     def wait(self) -> "Server":
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 90
         while time.monotonic() < deadline and self.process.poll() is None:
             try:
-                urllib.request.urlopen(f"{self.url}healthz", timeout=1).close()
+                urllib.request.urlopen(f"{self.url}healthz", timeout=5).close()
                 return self
             except OSError:
                 time.sleep(0.1)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from chat.citations import quote_of
+from chat.definitions import INSTRUCTIONS
 from chat.models import Conversation, Message
 from chat.providers.extractive import NOTHING, NOTICE
 from contexts.declaration import context
@@ -60,10 +61,13 @@ def test_the_model_answers_with_the_context(bot: None, ask: Any, model: ModelSer
     assert (body["model"], body["extractive"]) == ("stub-model", False)
     assert [citation["number"] for citation in body["citations"] if citation["is_cited"]] == [1]
     sent = model.requests[0]
-    assert sent["messages"] == [
-        {"role": "system", "content": body["context_used"]},
-        {"role": "user", "content": "How do I reset my password?"},
-    ]
+    system, user = sent["messages"]
+    assert (system["role"], user["role"]) == ("system", "user")
+    # The context, to the letter: what the bot's author wrote is the system's, the passages stand above the question.
+    reference = user["content"].removesuffix("\n\nHow do I reset my password?")
+    assert f"{system['content']}\n\n{reference}" == body["context_used"]
+    assert INSTRUCTIONS in system["content"]
+    assert "Forgot password?" in reference and "Forgot password?" not in system["content"]
     assert sent["model"] == "gpt-4o-mini"
 
 

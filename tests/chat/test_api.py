@@ -184,7 +184,8 @@ class TestAccess:
             call_command("create_api_key", "cms", "--scope", "ingest", "--expires", "soon")
 
 
-def test_the_schema_and_its_pages_need_no_network(client: Client) -> None:
+def test_the_schema_and_its_pages_need_no_network(client: Client, settings: Any) -> None:
+    settings.FABRA_API_DOCS = True
     schema = client.get("/api/schema/?format=json").json()
     assert {"/chat", "/api/documents/", "/api/events/", "/api/search/", "/debug/context/{user_id}"} <= schema[
         "paths"

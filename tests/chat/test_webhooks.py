@@ -1,5 +1,6 @@
 """Webhooks: signed within a window, with two secrets during a rotation; a replay is the same event."""
 
+import hmac
 import json
 import logging
 import time
@@ -13,6 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
+from events import webhooks
 from events.models import Event, WebhookSource
 from events.webhooks import sign
 from retrieval.models import Document, Index
@@ -99,11 +101,73 @@ def test_a_timestamp_that_is_none_is_stale(timestamp: str, source: WebhookSource
     assert send(source, raw=data, **headers).status_code == 401
 
 
-def test_an_unknown_or_disabled_source_is_not_found(source: WebhookSource) -> None:
-    source.is_enabled = False
-    source.save()
-    assert code_of(send(source)) == (404, "webhook_source_unknown")
-    assert code_of(send(WebhookSource(name="other"))) == (404, "webhook_source_unknown")
+@pytest.fixture
+def hmacs(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """The messages that the standard library was asked to authenticate in the test."""
+    messages: list[bytes] = []
+    new = hmac.new
+
+    def counting(key: Any, msg: Any = None, digestmod: Any = "") -> Any:
+        messages.append(msg or b"")
+        return new(key, msg, digestmod)
+
+    monkeypatch.setattr(hmac, "new", counting)
+    return messages
+
+
+def signed_body(messages: list[bytes]) -> int:
+    """Count the HMACs over the signed body; the derivation of a secret is another, over a nonce."""
+    count = sum(message.endswith(json.dumps(BODY).encode()) for message in messages)
+    messages.clear()
+    return count
+
+
+def test_unknown_and_disabled_sources_are_told_by_nothing(source: WebhookSource, hmacs: list[bytes]) -> None:
+    wrong = send(source, secret="another")
+    work = signed_body(hmacs)
+    for name in ("other", "a\x00b", "A", "x" * 300):
+        unknown = send(WebhookSource(name=name), secret="another")
+        assert (unknown.status_code, unknown.content) == (wrong.status_code, wrong.content) == (401, wrong.content)
+        assert unknown.headers == wrong.headers
+        assert signed_body(hmacs) == work
+    source.rotate()
+    signed_body(hmacs)
+    assert send(source, secret="another").content == wrong.content
+    assert signed_body(hmacs) == work
+    WebhookSource.objects.update(is_enabled=False)
+    assert send(source).content == wrong.content  # signed rightly, and refused alike
+
+
+def test_the_timestamp_comes_before_any_hmac_and_before_the_source(source: WebhookSource, hmacs: list[bytes]) -> None:
+    for name in ("cms", "other"):
+        hmacs.clear()
+        assert code_of(send(WebhookSource(name=name), secret="another", age_s=400)) == (401, "webhook_timestamp_stale")
+        assert signed_body(hmacs) == 1  # the test's own
+
+
+@pytest.mark.parametrize("signatures", ["," * 1000, ",".join(["sha256=" + "0" * 64] * 1000), "," * 100_000])
+def test_each_secret_is_computed_once_however_many_signatures(
+    signatures: str, source: WebhookSource, hmacs: list[bytes]
+) -> None:
+    source.rotate()
+    assert code_of(send(source, **{"X-Fabra-Signature": signatures})) == (401, "webhook_signature_invalid")
+    assert signed_body(hmacs) <= 3  # one for each secret, and the test's own
+
+
+@pytest.mark.parametrize(("before", "status"), [(0, 202), (4, 202), (5, 401)])
+def test_five_signatures_are_read(before: int, status: int, source: WebhookSource) -> None:
+    timestamp, data = str(int(time.time())), json.dumps(BODY).encode()
+    right = sign(source.secret, timestamp, data)
+    for separator in (",", ", "):
+        many = separator.join(["sha256=" + "0" * 64] * before + [right])
+        headers = {"X-Fabra-Timestamp": timestamp, "X-Fabra-Signature": many}
+        assert send(source, raw=data, **headers).status_code in (status, 200 if status == 202 else status)
+
+
+def test_no_decoy_opens_a_door(source: WebhookSource) -> None:
+    for secret in ("", webhooks._DECOY):
+        assert send(WebhookSource(name="other"), secret=secret or "x").status_code == 401
+        assert send(source, secret=secret or "x").status_code == 401
 
 
 def test_two_secrets_are_valid_during_a_rotation(source: WebhookSource) -> None:

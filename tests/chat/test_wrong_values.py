@@ -104,6 +104,48 @@ def test_more_parameters_than_django_reads_are_told(quiet: Client) -> None:
     assert (response.status_code, response.json()["error"]["code"]) == (400, "invalid_request")
 
 
+def test_a_post_without_its_last_slash_is_not_found(quiet: Client) -> None:
+    response = post(quiet, "/api/documents", DOCUMENT)
+    assert response.status_code == 404, response.content
+
+
+@pytest.mark.parametrize("page_size", ["0", "-1", "a", "1.5", "²", "", "null", "1_0"])
+def test_a_page_size_that_is_no_number_is_told(quiet: Client, page_size: str) -> None:
+    response = quiet.get("/api/documents/", {"page_size": page_size})
+    assert (response.status_code, response.json()["error"]["code"]) == (400, "invalid_input")
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "top_k=5.0", "top_k=+5", "top_k=٥", "top_k=1_0", f"top_k={HUGE}", "top_k=0", "expand=6", "rerank=yes",
+        "mode=", "mode=x", "filters=", "filters=[]", "filters=null", "filters=0", 'filters={"a":[]}', "query=%00",
+        f"filters={DEEP}", "audience=%00", f"audience={LONG}", "max_per_document=-1", "index_name=%00",
+    ],
+)  # fmt: skip
+def test_a_search_that_cannot_be_is_told(quiet: Client, query: str, embedder: Any) -> None:
+    post(quiet, "/api/documents/", DOCUMENT)
+    response = quiet.get(f"/api/search/?index_name=docs&query=a&{query}")
+    assert response.status_code == 400, response.content
+    assert response.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"stream": "true"}, {"stream": 1}, {"conversation_id": "1"}, {"conversation_id": True},
+        {"conversation_id": 1.5}, {"conversation_id": 2**70}, {"user_id": None}, {"user_id": ["a"]},
+        {"message": "a\ud800"}, {"message": "\x00"}, {"message": "\u2003"}, {"message": {}},
+    ],
+)  # fmt: skip
+def test_a_chat_that_cannot_be_is_told(quiet: Client, more: dict[str, Any]) -> None:
+    response = post(quiet, "/chat", {"user_id": "a", "message": "How?"} | more)
+    assert (response.status_code, response.json()["error"]["code"]) in [
+        (400, "invalid_input"),
+        (400, "invalid_message"),
+    ]
+
+
 MODELS = sorted(model._meta.label_lower.replace(".", "_") for model in admin.site._registry)
 
 
@@ -114,3 +156,24 @@ def test_an_admin_page_of_an_odd_id_is_no_server_error(admin_client: Client, mod
         for page in ("change", "delete", "history"):
             response = admin_client.get(reverse(f"admin:{model}_{page}", args=[value]))
             assert response.status_code < 500, (page, value)
+
+
+LISTS = [
+    "q=%00", "q=%ED%A0%80", f"q={'%F0%9F%92%A9' * 300}", f"q={HUGE}", "p=-1", f"p={HUGE}", "p=a", "o=99.-7.x", 
+    f"o={HUGE}", "id__exact=%00", f"id__exact={HUGE}", "id__in=a,%00", "created_at__gte=x", "created_at__gte=%00",
+    "state__exact=%00", "created_at__range__gte=9999-99-99", "state=%00", "_facets=True", "all=%00", "nothing__like=1",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_an_admin_list_with_an_odd_query_is_no_server_error(admin_client: Client, model: str) -> None:
+    admin_client.raise_request_exception = False
+    address = reverse(f"admin:{model}_changelist")
+    wrong = [query for query in LISTS if admin_client.get(f"{address}?{query}").status_code >= 500]
+    assert not wrong
+
+
+@pytest.mark.parametrize("query", ["q=%00", "question=%00", "index=%00", f"index={HUGE}", f"top_k={HUGE}", "filters={"])
+def test_the_search_page_with_an_odd_query_is_no_server_error(admin_client: Client, query: str) -> None:
+    admin_client.raise_request_exception = False
+    assert admin_client.get(f"{reverse('retrieval:search_test')}?{query}").status_code < 500

@@ -5,11 +5,16 @@ import zipfile
 
 
 def pdf(*pages: str, title: str = "") -> bytes:
-    """Return a PDF with these lines on its pages."""
-    objects = ["<< /Type /Catalog /Pages 2 0 R >>", "", "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>"]
+    """Return a PDF with these lines on its pages; U+FB01 and U+FB02 become the glyphs of ligatures."""
+    font = (
+        "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica /Encoding << /Type /Encoding"
+        " /BaseEncoding /WinAnsiEncoding /Differences [1 /fi /fl] >> >>"
+    )
+    objects = ["<< /Type /Catalog /Pages 2 0 R >>", "", font]
     kids = []
     for page in pages:
         stream = "BT /F1 12 Tf 14 TL 72 720 Td " + " ".join(f"({line}) Tj T*" for line in page.split("\n")) + " ET"
+        stream = stream.replace("\ufb01", "\x01").replace("\ufb02", "\x02")
         objects.append(f"<< /Length {len(stream)} >>\nstream\n{stream}\nendstream")
         objects.append(
             f"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents {len(objects)} 0 R"
@@ -21,7 +26,7 @@ def pdf(*pages: str, title: str = "") -> bytes:
     out, places = b"%PDF-1.4\n", []
     for number, each in enumerate(objects, 1):
         places.append(len(out))
-        out += f"{number} 0 obj\n{each}\nendobj\n".encode()
+        out += f"{number} 0 obj\n{each}\nendobj\n".encode("cp1252")
     start = len(out)
     rows = "".join(f"{place:010} 00000 n \n" for place in places)
     out += f"xref\n0 {len(objects) + 1}\n0000000000 65535 f \n{rows}".encode()
@@ -29,24 +34,43 @@ def pdf(*pages: str, title: str = "") -> bytes:
     return out + f"trailer {trailer}\nstartxref\n{start}\n%%EOF".encode()
 
 
-def docx(body: str, before: str = "") -> bytes:
+_OFFICE = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+_PACKAGE = "http://schemas.openxmlformats.org/package/2006"
+_NAMESPACES = (
+    'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main" '
+    'xmlns:mc="http://schemas.openxmlformats.org/markup-compatibility/2006" '
+    'xmlns:wps="http://schemas.microsoft.com/office/word/2010/wordprocessingShape" '
+    'xmlns:v="urn:schemas-microsoft-com:vml" '
+    'xmlns:m="http://schemas.openxmlformats.org/officeDocument/2006/math" '
+    'xmlns:a="http://schemas.openxmlformats.org/drawingml/2006/main"'
+)
+
+
+def docx_parts(body: str, before: str = "", main: str = "word/document.xml", **related: str) -> dict[str, str | bytes]:
+    """Return the parts of a DOCX by name; each of `related`, such as header="<w:p/>", is a part of that type."""
+    word = "application/vnd.openxmlformats-officedocument.wordprocessingml"
+    folder, name = main.rpartition("/")[::2]
+    links = "".join(f'<Relationship Id="{kind}" Type="{_OFFICE}/{kind}" Target="{kind}.xml"/>' for kind in related)
+    return {
+        "[Content_Types].xml": f'<?xml version="1.0"?><Types xmlns="{_PACKAGE}/content-types">'
+        f'<Default Extension="rels" ContentType="application/vnd.openxmlformats-package.relationships+xml"/>'
+        f'<Override PartName="/{main}" ContentType="{word}.document.main+xml"/></Types>',
+        "_rels/.rels": f'<?xml version="1.0"?><Relationships xmlns="{_PACKAGE}/relationships"><Relationship Id="r1" '
+        f'Type="{_OFFICE}/officeDocument" Target="{main}"/></Relationships>',
+        f"{folder}/_rels/{name}.rels": f'<Relationships xmlns="{_PACKAGE}/relationships">{links}</Relationships>',
+        main: f'<?xml version="1.0"?>{before}<w:document {_NAMESPACES}><w:body>{body}</w:body></w:document>',
+    } | {
+        f"{folder}/{kind}.xml": f"<w:{_ROOTS[kind]} {_NAMESPACES}>{text}</w:{_ROOTS[kind]}>"
+        for kind, text in related.items()
+    }
+
+
+_ROOTS = {"header": "hdr", "footer": "ftr", "footnotes": "footnotes", "endnotes": "endnotes", "chart": "chart"}
+
+
+def docx(body: str, before: str = "", **related: str) -> bytes:
     """Return a DOCX with this XML in its body; `before` goes ahead of the document element."""
-    types = (
-        '<?xml version="1.0"?><Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types">'
-        '<Default Extension="rels" ContentType="application/vnd.openxmlformats-package.relationships+xml"/>'
-        '<Override PartName="/word/document.xml" ContentType="application/vnd.openxmlformats-officedocument.'
-        'wordprocessingml.document.main+xml"/></Types>'
-    )
-    relations = (
-        '<?xml version="1.0"?><Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships">'
-        '<Relationship Id="r1" Type="http://schemas.openxmlformats.org/officeDocument/2006/relationships/officeDocument"'
-        ' Target="word/document.xml"/></Relationships>'
-    )
-    main = (
-        f'<?xml version="1.0"?>{before}<w:document xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main">'
-        f"<w:body>{body}</w:body></w:document>"
-    )
-    return zipped({"[Content_Types].xml": types, "_rels/.rels": relations, "word/document.xml": main})
+    return zipped(docx_parts(body, before, **related))
 
 
 def paragraph(text: str, style: str = "") -> str:

@@ -289,5 +289,5 @@ def migrate_names() -> Any:
 
     from django.apps import apps
 
-    migration = import_module("retrieval.migrations.0004_identity")
+    migration = import_module("retrieval.migrations.0005_identity")
     return lambda: migration.keep_ids(apps, None)

@@ -31,7 +31,7 @@ def choose(embedder: Any, put: Any) -> Callable[..., str]:
             )
             ranking = Ranking(
                 generation_id=generation.pk, dimension=generation.dimension, language="simple",
-                query=" ".join(frequencies), vector=None, lexical_weight=1, where_parameters={}, limit=1,
+                queries=[(" ".join(frequencies), 1.0)], vector=None, lexical_weight=1, where_parameters={}, limit=1,
                 candidates=reach,
             )  # fmt: skip
             cursor.execute(*lexical_query_sql(ranking))

@@ -1,4 +1,4 @@
-"""A large index with near-duplicates among the first hits is still searched by its own indexes."""
+"""A large index with hits that say the same among the first hits is still searched by its own indexes."""
 
 from typing import Any
 

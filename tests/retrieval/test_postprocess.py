@@ -22,17 +22,52 @@ PAGE = (
 
 def test_twins_collapse_and_are_named(put: Any) -> None:
     put("first", PAGE)
-    put("mirror", PAGE.replace("Ask the owner", "Please ask the owner"))
+    put("mirror", PAGE.replace("seven days. Ask", "seven\u00a0days; Ask").replace("within", "WITHIN"))
     put("other", "# Imports\n\nAn import reads the boards of another service.")
     hits = search_plain("docs", "how long is the export link there", 5).hits
     assert {hit.document_id for hit in hits} in ({"first", "other"}, {"mirror", "other"})
     assert {hits[0].document_id, *hits[0].duplicates} == {"first", "mirror"}
 
 
-def test_another_number_is_another_answer(put: Any) -> None:
-    put("old", PAGE.replace("seven", "7"))
-    put("new", PAGE.replace("seven", "14"))
-    assert len(search_plain("docs", "how long is the export link there", 5).hits) == 2
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("7 days", "14 days"), ("in Norway", "in Sweden"), ("can be read", "cannot be read"), ("C++", "C#"),
+        ("before", "after"), ("enable", "disable"), ("yes", "no"), ("v2.3.1", "v2.31"), ("5 MB", "5 GB"), ("+5", "-5"),
+        ("-v", "-V"), ("US", "us"), ("5'", '5"'), ("$5", "\u20ac5"), ("A and not B", "not A and B"),
+        ("public", "private"), ("<", ">"), ("x = y", "x != y"), ("C", "C++"), ("useState", "UseState"),
+    ],
+)  # fmt: skip
+def test_another_word_or_sign_is_another_answer(put: Any, one: str, other: str) -> None:
+    put("old", f"{PAGE} Last of all: {one} is meant.")
+    put("new", f"{PAGE} Last of all: {other} is meant.")
+    hits = search_plain("docs", "how long is the export link there", 5).hits
+    assert {hit.document_id for hit in hits} == {"old", "new"}
+
+
+def test_the_same_text_under_another_heading_is_another_answer(put: Any) -> None:
+    filler = "The files of the project are written into one archive, which the browser then loads. " * 30
+    steps = "Open the settings of the workspace and choose the archive. " * 30
+    put("guide", f"# Guide\n\n## Windows\n\n{filler}\n\n{steps}\n\n## Linux\n\n{filler.upper()}\n\n{steps}")
+    hits = search_plain("docs", "settings of the workspace", 50).hits
+    assert {hit.heading_path for hit in hits if "settings" in hit.content} == {"Windows", "Linux"}
+
+
+@pytest.mark.parametrize(
+    ("text", "same"),
+    [
+        ("“Open” the  file\u2014now\u2026", '"Open" the\nfile-now...'),
+        ("It can\u2019t be.", "It can't be"),
+        ("Reset Your password;", "RESET your password"),
+        ("caf\u00e9", "cafe\u0301"),
+        ("pass\u00adword", "password"),
+    ],
+)
+def test_typography_is_no_difference(put: Any, text: str, same: str) -> None:
+    put("one", f"{PAGE} {text}")
+    put("other", f"{PAGE} {same}")
+    (hit,) = search_plain("docs", "how long is the export link there", 5).hits
+    assert {hit.document_id, *hit.duplicates} == {"one", "other"}
 
 
 def test_what_twins_leave_short_is_filled_from_deeper(put: Any) -> None:

@@ -37,15 +37,17 @@ def bm25_share(query: str, corpus: dict[str, str]) -> dict[str, float]:
     frequencies = {name: Counter(text.split()) for name, text in corpus.items()}
     lengths = {name: sum(counts.values()) for name, counts in frequencies.items()}
     average = sum(lengths.values()) / len(lengths)
-    idf = {}
-    for word in set(query.split()):
-        df = sum(word in counts for counts in frequencies.values())
-        idf[word] = math.log(1 + (len(corpus) - df + 0.5) / (df + 0.5))
+    idf = {word: idf_of(word, corpus) for word in set(query.split())}
     scores = {}
     for name, counts in frequencies.items():
         norm = 1.2 * (1 - 0.75 + 0.75 * lengths[name] / average)
         scores[name] = sum(idf[word] * counts[word] * 2.2 / (counts[word] + norm) for word in idf)
     return {name: score / (2.2 * sum(idf.values())) for name, score in scores.items()}
+
+
+def idf_of(word: str, corpus: dict[str, str]) -> float:
+    df = sum(word in text.split() for text in corpus.values())
+    return math.log(1 + (len(corpus) - df + 0.5) / (df + 0.5))
 
 
 @pytest.fixture
@@ -70,6 +72,31 @@ def test_the_lexical_score_is_bm25(plain_index: Index, query: str) -> None:
         name: pytest.approx(score, abs=2e-5) for name, score in wanted.items()
     }
     assert [hit.lexical_rank for hit in hits] == sorted(hit.lexical_rank or 0 for hit in hits)
+
+
+def test_a_match_counts_by_its_rarest_word(plain_index: Index) -> None:
+    """The score of the lexical leg is BM25; in a fusion it weighs as much as the rarest matching word is rare."""
+    corpus = texts(40)
+    fill(corpus)
+    query = "anchor keel lagoon"
+    idf = {word: idf_of(word, corpus) for word in query.split()}
+    rarest = math.log(1 + (len(corpus) - 1 + 0.5) / 1.5)
+    hits = search_plain("docs", query, 40, lexical_weight=0.75).hits
+    for hit in hits:
+        rarity = max((idf[word] for word in idf if word in corpus[hit.document_id].split()), default=0) / rarest
+        wanted = (hit.semantic_score or 0) + 0.75 * rarity**1.25 * (hit.lexical_score or 0)
+        assert hit.score == pytest.approx(wanted, abs=1e-5)
+    assert len({hit.lexical_score for hit in hits}) > 20
+
+
+def test_a_name_found_once_outweighs_a_likeness_and_a_common_word_does_not(plain_index: Index) -> None:
+    fill({f"doc-{n}": f"anchor text{n}" for n in range(50)})
+    index_document("docs", "name", "zorblax", title="zorblax")
+    hits = {word: search_plain("docs", word, 60).hits for word in ("zorblax", "anchor")}
+    added = {word: {hit.document_id: hit.score - (hit.semantic_score or 0) for hit in hits[word]} for word in hits}
+    assert added["zorblax"]["name"] > 0.3
+    assert added["zorblax"]["doc-1"] == pytest.approx(0, abs=1e-5)
+    assert 0 < added["anchor"]["doc-1"] < 0.01
 
 
 def counts(generation_id: int) -> dict[str, tuple[int, int]]:

@@ -81,6 +81,13 @@ def test_words_are_marked_as_the_lexical_leg_matches_them() -> None:
     text = "Archived—“office” \ufb01les in 密码重置"
     mark = highlighter("english", "archive’s files: 密码重置", [text])
     assert mark(text) == "<mark>Archived</mark>—“office” <mark>\ufb01les</mark> in <mark>密码重置</mark>"
+    text = "C++ and C#, Cafe\u0301 or café, /etc/nginx/nginx.conf, v2.3.1 and user@host.com"
+    mark = highlighter("english", "c++ cafe nginx.conf 2.3.1 user@host.com", [text])
+    assert mark(text) == (
+        "<mark>C++</mark> and <mark>C</mark>#, <mark>Cafe\u0301</mark> or <mark>café</mark>, "
+        "/etc/<mark>nginx</mark>/<mark>nginx</mark>.<mark>conf</mark>, <mark>v2.3.1</mark> and "
+        "<mark>user@host.com</mark>"
+    )
     assert highlighter("simple", "project", [text])(text).count("<mark>") == 0
     assert highlighter("english", "", ["a"])("a") == "a"
 

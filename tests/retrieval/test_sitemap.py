@@ -2,7 +2,9 @@
 
 import gzip
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import StringIO
 from typing import Any
@@ -10,7 +12,8 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
-from retrieval.models import Document
+from retrieval.models import Document, IngestionFile, IngestionRun
+from retrieval.readers import Unreadable
 from retrieval.sources import Sitemap, SourceUnavailable
 
 PAGE = "<html><body><nav>Menu</nav><main><h1>{0}</h1><p>Text of {0}.</p></main></body></html>"
@@ -20,6 +23,8 @@ class Site:
     def __init__(self) -> None:
         self.pages: dict[str, bytes] = {}
         self.redirects: dict[str, str] = {}
+        self.headers: dict[str, dict[str, str]] = {}
+        self.is_dripping = False
         self.asked: list[str] = []
         self.gone: set[str] = set()
         site = self
@@ -42,10 +47,21 @@ class Site:
                 else:
                     self.send_response(200)
                     self.send_header("ETag", str(hash(content)))
-                    self.send_header("Content-Type", "text/html")
+                    for name, value in ({"Content-Type": "text/html"} | site.headers.get(self.path, {})).items():
+                        self.send_header(name, value)
                 self.send_header("Content-Length", str(len(content or b"")))
+                if site.is_dripping:
+                    self.drip()
                 self.end_headers()
                 self.wfile.write(content or b"")
+
+            def drip(self) -> None:
+                """Send a byte of a header now and then, so that no single read takes long."""
+                self.flush_headers()
+                with suppress(OSError):
+                    while site.is_dripping:
+                        self.wfile.write(b"X")
+                        time.sleep(0.05)
 
             def log_message(self, *args: Any) -> None:
                 pass
@@ -72,6 +88,7 @@ def site() -> Iterator[Site]:
         "/private/b": PAGE.format("b").encode(),
     }
     yield site
+    site.is_dripping = False
     site.server.shutdown()
 
 
@@ -109,30 +126,169 @@ def test_a_sitemap_that_cannot_be_read_prunes_nothing(site: Site) -> None:
     assert Document.objects.live().count() == 2
 
 
-def test_private_addresses_are_not_asked(site: Site) -> None:
-    with pytest.raises(SourceUnavailable, match="private address"):
-        list(Sitemap(f"{site.url}/sitemap.xml").entries())
-    assert site.asked == []
+def source(site: Site, **options: Any) -> Sitemap:
+    return Sitemap(f"{site.url}/sitemap.xml", allow_private=True, **options)
 
 
-def test_a_redirect_to_another_host_is_not_followed(site: Site) -> None:
-    site.redirects = {"/sitemap.xml": "http://169.254.169.254/latest"}
-    with pytest.raises(SourceUnavailable, match="another host"):
-        list(Sitemap(f"{site.url}/sitemap.xml", allow_private=True).entries())
+def unread(site: Site, url: str, **options: Any) -> str:
+    with pytest.raises(Unreadable) as caught:
+        source(site, **options).fetch(url)
+    return str(caught.value)
+
+
+BOMB = b'<!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;&a;">]><urlset><url><loc>&b;</loc></url></urlset>'
+HOSTILE = {
+    b"<html>": "no sitemap, but <html>", b"": "broken XML", b"\x1f\x8bbroken": "broken gzip", BOMB: "EntitiesForbidden",
+    gzip.compress(b"\0" * 60_000_000): "when unpacked", b"<urlset>" + b"<a>" * 100_000: "16 deep",
+    b"<rss><loc>x</loc></rss>": "no sitemap, but <rss>", b"<urlset><url><loc>/a</loc>": "broken XML",
+    b"<?xml version='1.0' encoding='klingon'?><urlset/>": "broken XML",
+    b"<!DOCTYPE x SYSTEM 'file:///etc/passwd'><urlset><url><loc>&x;</loc></url></urlset>": "ExternalReference",
+    b"<urlset>" + b"<url><loc>/a</loc></url>" * 50_001 + b"</urlset>": "more than 50,000 addresses",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("content", "said"), HOSTILE.items(), ids=HOSTILE.values())
+def test_a_hostile_sitemap_is_refused(site: Site, content: bytes, said: str) -> None:
+    site.pages["/sitemap.xml"] = content
+    with pytest.raises(SourceUnavailable, match=said):
+        list(source(site).entries())
+
+
+@pytest.mark.django_db
+def test_what_is_hostile_inside_is_named_in_the_run_and_the_rest_is_read(site: Site) -> None:
+    ingest(site)
+    hostile = {f"/bad{number}.xml": content for number, content in enumerate(HOSTILE)}
+    site.pages |= hostile
+    site.redirects = {"/moved.xml": "http://10.0.0.1/sitemap.xml"}
+    odd = [
+        "file:///etc/passwd",
+        "https://elsewhere.test/s.xml",
+        "http://[",
+        "/private/s.xml",
+        "/moved.xml",
+        "ftp://x/y",
+    ]
+    site.pages["/sitemap.xml"] = site.sitemap("/one.xml", *hostile, *odd, tag="sitemapindex")
+    with pytest.raises(CommandError, match=r"Not pruned: .*/bad0.xml was not read"):
+        ingest(site, "--prune")
+    assert Document.objects.live().count() == 2
+    run = IngestionRun.objects.first()
+    assert run is not None
+    reasons = dict(run.files.filter(state=IngestionFile.State.FAILED).values_list("path", "reason"))
+    for path, said in zip(hostile, HOSTILE.values(), strict=True):
+        assert said in reasons[f"{site.url}{path}"]
+    assert {reasons[url] for url in ("file:///etc/passwd", "ftp://x/y")} == {"a sitemap no http or https address"}
+    assert reasons["https://elsewhere.test/s.xml"] == "a sitemap of another host"
+    assert reasons["http://["] == "a sitemap no valid address"
+    assert "robots.txt forbids it" in reasons[f"{site.url}/private/s.xml"]
+    assert "leads to http://10.0.0.1/sitemap.xml, which is of another host" in reasons[f"{site.url}/moved.xml"]
+    assert run.files.get(path=f"{site.url}/guide/a").state != IngestionFile.State.FAILED
+
+
+def test_sitemaps_without_end_have_an_end(site: Site) -> None:
+    for number in range(9):
+        site.pages[f"/s{number}.xml"] = site.sitemap(f"/s{number + 1}.xml", f"/s{number}.xml", tag="sitemapindex")
+    site.pages["/sitemap.xml"] = site.pages["/s0.xml"]
+    [entry] = source(site).entries()
+    assert entry.path.endswith("/s3.xml") and "nested more than 3 deep" in entry.refused
+    site.pages["/sitemap.xml"] = site.sitemap(*(f"/x{number}.xml" for number in range(300)), tag="sitemapindex")
+    site.pages |= {f"/x{number}.xml": site.sitemap(f"/page{number}") for number in range(300)}
+    refused = [entry.refused for entry in source(site).entries()]
+    assert len(refused) == 200 and [reason for reason in refused if reason] == [refused[0]]
+    assert "more than 200" in refused[0]
+
+
+def test_addresses_that_are_none_are_named(site: Site) -> None:
+    long = "/" + "x" * 3000
+    site.pages["/sitemap.xml"] = site.sitemap("http://[", "http://x:99999/", long, "javascript:x", "/a b", "//other/x")
+    reasons = [entry.refused for entry in source(site).entries()]
+    assert reasons == [
+        "no valid address", "no valid address", "an address of more than 2,000 characters",
+        "no http or https address", "", "of another host",
+    ]  # fmt: skip
+
+
+def test_addresses_of_pictures_are_no_pages(site: Site) -> None:
+    site.pages["/sitemap.xml"] = (
+        b'<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9" xmlns:image="http://www.google.com/schemas/'
+        b'sitemap-image/1.1"><url><loc>\n/guide/a#top\n</loc><image:image><image:loc>/a.png</image:loc></image:image></url>'
+        b"<url><loc>/guide/a</loc></url></urlset>"
+    )
+    assert [entry.path for entry in source(site).entries()] == [f"{site.url}/guide/a"]
 
 
 @pytest.mark.parametrize(
-    "content",
+    ("target", "said"),
     [
-        b"<html>", b"", b"\x1f\x8bbroken",
-        b'<!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;&a;">]><urlset><loc>&b;</loc></urlset>',
-        gzip.compress(b"\0" * 60_000_000),
+        ("http://169.254.169.254/latest", "leads to http://169.254.169.254/latest, which is of another host"),
+        ("file:///etc/passwd", "which is no http or https address"), ("/guide/x", "leads in a circle"),
+        ("/private/b", "which is robots.txt forbids it"), ("http://[", "no valid address"),
+        ("//other.test/a", "of another host"),
     ],
 )  # fmt: skip
-def test_a_hostile_sitemap_is_refused(site: Site, content: bytes) -> None:
-    site.pages["/sitemap.xml"] = content
-    with pytest.raises(SourceUnavailable):
-        list(Sitemap(f"{site.url}/sitemap.xml", allow_private=True).entries())
+def test_a_redirect_is_refused_by_name(site: Site, target: str, said: str) -> None:
+    site.redirects = {"/guide/x": target}
+    assert said in unread(site, f"{site.url}/guide/x")
+
+
+def test_redirects_within_the_host_are_followed_for_a_while(site: Site) -> None:
+    site.redirects = {f"/r{number}": f"/r{number + 1}" for number in range(9)} | {"/r9": "/guide/a"}
+    assert b"Text of a" in source(site).fetch(f"{site.url}/r7").content
+    assert unread(site, f"{site.url}/r0") == "more than 5 redirects"
+    site.redirects["/sitemap.xml"] = "http://169.254.169.254/latest"
+    with pytest.raises(SourceUnavailable, match="another host"):
+        list(source(site).entries())
+
+
+def test_a_server_that_drips_is_left(site: Site) -> None:
+    opened = source(site, page_s=0.5)
+    assert b"Text of a" in opened.fetch(f"{site.url}/guide/a").content
+    site.is_dripping = True
+    with pytest.raises(Unreadable, match="took longer than"):
+        opened.fetch(f"{site.url}/guide/d")
+
+
+def test_an_answer_that_unpacks_to_more_is_refused(site: Site, settings: Any) -> None:
+    settings.FABRA_FILE_MAX_BYTES = 1_000_000
+    site.pages |= {"/bomb": gzip.compress(b"\0" * 60_000_000), "/ok": gzip.compress(b"<p>Text."), "/br": b"x"}
+    site.headers = {path: {"Content-Encoding": "gzip"} for path in ("/bomb", "/ok")}
+    site.headers |= {"/br": {"Content-Encoding": "gzip, gzip, gzip"}, "/bad": {"Content-Encoding": "gzip"}}
+    site.pages["/bad"] = b"x" * 99
+    assert unread(site, f"{site.url}/bomb") == "more than 1,000,000 bytes"
+    assert source(site).fetch(f"{site.url}/ok").content == b"<p>Text."
+    assert "which was not asked for" in unread(site, f"{site.url}/br")
+    assert unread(site, f"{site.url}/bad") == "broken gzip"
+
+
+@pytest.mark.django_db
+def test_the_charset_of_the_header_is_heeded(site: Site) -> None:
+    texts = {"/ru": ("windows-1251", "Возврат денег"), "/de": ("ISO-8859-1", "Gebühr für Überseepakete")}
+    for path, (charset, text) in texts.items():
+        site.pages[path] = f"<main><p>{text}</p></main>".encode(charset)
+        site.headers[path] = {"Content-Type": f"text/html; charset={charset}"}
+    site.pages["/sitemap.xml"] = site.sitemap(*texts)
+    ingest(site)
+    assert {document.text for document in Document.objects.live()} == {text for _, text in texts.values()}
+
+
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "localhost", "127.1", "0x7f000001", "2130706433", "0", "[::1]", "[::ffff:127.0.0.1]",
+             "[64:ff9b::7f00:1]", "[64:ff9b:1::1]", "[2002:7f00:1::1]", "169.254.169.254", "192.0.2.7", "224.0.0.1"],
+)  # fmt: skip
+def test_private_addresses_are_not_asked(host: str, site: Site) -> None:
+    port = site.url.rpartition(":")[2]
+    with pytest.raises(SourceUnavailable, match="private address"):
+        list(Sitemap(f"http://{host}:{port}/sitemap.xml").entries())
+    assert site.asked == []
+
+
+def test_a_default_port_is_the_same_host() -> None:
+    opened = Sitemap("https://EXAMPLE.test/sitemap.xml")
+    assert opened._web.reason("https://example.test:443/a") == ""
+    assert opened._web.reason("https://user@example.test/a") == ""
+    assert opened._web.reason("http://example.test/a") == "of another host"
+    opened = Sitemap("https://bücher.test/sitemap.xml")
+    assert opened._web.reason("https://xn--bcher-kva.test./a") == ""
 
 
 @pytest.mark.django_db

@@ -11,22 +11,21 @@ USERNAME = "admin"
 
 
 class Command(BaseCommand):
-    help = "Make the admin's account with a generated password, once; print both as JSON."
+    help = "Make the admin's account with a generated password; print them as JSON, the password the first time only."
 
     def handle(self, *args: Any, **options: Any) -> None:
         path = Path(settings.DATA_DIR) / "secrets" / "admin_password"
         users = get_user_model().objects
         known = users.filter(username=USERNAME).first()
-        if not path.exists():
-            if known is not None:  # created by hand: only its owner knows the password
-                self.stdout.write(json.dumps({"username": USERNAME, "password": None}))
-                return
+        is_new = known is None and not path.exists()
+        if is_new:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             path.touch(mode=0o600)
             path.write_text(secrets.token_urlsafe(12))
-        password: str | None = path.read_text().strip()
+        kept = path.read_text().strip() if path.exists() else None
         if known is None:
-            users.create_superuser(USERNAME, password=password)
-        elif not known.check_password(password):
-            password = None  # changed since
-        self.stdout.write(json.dumps({"username": USERNAME, "password": password}))
+            users.create_superuser(USERNAME, password=kept)
+        elif kept is not None and not known.check_password(kept):
+            kept = None  # changed since: only its owner knows it
+        told = {"password": kept if is_new else None, "kept_in": str(path) if kept else None}
+        self.stdout.write(json.dumps({"username": USERNAME, **told}))

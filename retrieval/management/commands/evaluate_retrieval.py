@@ -10,7 +10,16 @@ from tqdm import tqdm
 from common.errors import FabraError
 from common.termination import Stop, Stopped, stop_when_asked
 from retrieval.evaluation import beir, temporary_index
-from retrieval.evaluation.benchmark import MEASURES, MODES, ModeResult, judged_queries, measure, why_missing
+from retrieval.evaluation.benchmark import (
+    MEASURES,
+    MODES,
+    JudgedQuery,
+    ModeResult,
+    judged_queries,
+    measure,
+    why_missing,
+)
+from retrieval.evaluation.conversations import read_follow_ups
 from retrieval.models import Index
 from retrieval.search.lexemes import languages
 
@@ -22,9 +31,10 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--corpus", type=Path, required=True, help="corpus.jsonl: _id, title, text")
-        parser.add_argument("--queries", type=Path, required=True, help="queries.jsonl: _id, text")
+        parser.add_argument("--queries", type=Path, help="queries.jsonl: _id, text")
+        parser.add_argument("--qrels", type=Path, help="query-id, corpus-id and score, tabs between; or TREC's four")
         parser.add_argument(
-            "--qrels", type=Path, required=True, help="query-id, corpus-id and score, tabs between; or TREC's four"
+            "--conversations", type=Path, help="Instead of these: follow-ups, as JSON Lines of _id, turns and relevant."
         )
         parser.add_argument("--modes", default=",".join(MODES), help=f"Some of {','.join(MODES)} (all).")
         parser.add_argument("--top-k", type=int, default=100, help="Documents to find for each question (100).")
@@ -33,15 +43,15 @@ class Command(BaseCommand):
         parser.add_argument("--language", default="", help="What the words of the corpus are read as (english).")
         parser.add_argument("--json", action="store_true", help="Print JSON, and nothing else.")
 
-    def handle(self, *args: Any, corpus: Path, queries: Path, qrels: Path, index: str | None, **options: Any) -> None:
+    def handle(self, *args: Any, corpus: Path, index: str | None, **options: Any) -> None:
         modes = [mode.strip() for mode in options["modes"].split(",")]
         if unknown := [mode for mode in modes if mode not in MODES]:
             raise CommandError(f"There is no mode {unknown[0]!r}; there are {', '.join(MODES)}.")
         if not 10 <= options["top_k"] <= 100 or (options["limit"] is not None and options["limit"] < 1):
             raise CommandError("--top-k must be from 10 to 100, and --limit at least 1.")
         try:
-            texts, grades, documents = beir.read_queries(queries), beir.read_qrels(qrels), beir.read_corpus(corpus)
-            judged = judged_queries(texts, grades, documents, options["limit"])
+            documents = beir.read_corpus(corpus)
+            judged = self._judged(documents, **options)
             language = self._language(options["language"], index)
             ids = {document.id for document in documents}
             with (
@@ -68,6 +78,16 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps({mode: _to_dict(result) for mode, result in results.items()}, indent=2))
         else:
             self._print(results, len(documents))
+
+    def _judged(self, documents: list[beir.CorpusDocument], **options: Any) -> list[JudgedQuery]:
+        files = (options["queries"], options["qrels"])
+        if conversations := options["conversations"]:
+            if any(files):
+                raise CommandError("Give --conversations, or --queries and --qrels, not both.")
+            return read_follow_ups(conversations)[: options["limit"]]
+        if not all(files):
+            raise CommandError("Give --queries and --qrels, or --conversations.")
+        return judged_queries(beir.read_queries(files[0]), beir.read_qrels(files[1]), documents, options["limit"])
 
     def _language(self, language: str, index: str | None) -> str:
         if language and index and Index.objects.filter(name=index).exclude(language=language).exists():

@@ -144,7 +144,7 @@ class Command(BaseCommand):
             self.stderr.write(f"warning: {file.path}: {file.warnings[0]['message']}{more}")
         if counts["warned"] > _WARNED_SHOWN:
             hidden = counts["warned"] - _WARNED_SHOWN
-            self.stderr.write(f"... and {hidden:,} more files with warnings: --json or the run's page shows them.")
+            self.stderr.write(f"... and more in {hidden:,} other files: --json or the run's page shows them.")
         also = f", {run.pruned} pruned" if run.options["prune"] else ""
         also += f", {counts['warned']} with warnings" if counts["warned"] else ""
         self.stdout.write(

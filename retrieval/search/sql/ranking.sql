@@ -13,17 +13,23 @@ WITH query AS MATERIALIZED (  -- 1. The query's vector, in full precision as sto
     FROM retrieval_lexemecount WHERE generation_id = {generation} AND lexeme = ''
 
 ), term AS MATERIALIZED (  -- 3. The query's lexemes, rarest first, each with its document frequency and idf.
-    SELECT lexeme, df, ln(1 + (greatest(chunks - df, 0) + 0.5) / (df + 0.5)) AS idf, id,
+    -- The idf of a word that only earlier questions have is multiplied by the weight of the newest of these.
+    SELECT lexeme, df, share * ln(1 + (greatest(chunks - df, 0) + 0.5) / (df + 0.5)) AS idf, id,
         ('{{' || id || ':1}}/268435456')::sparsevec AS unit
     FROM size, (
-        SELECT word.lexeme, fabra_term(word.lexeme) AS id, coalesce((
+        SELECT word.lexeme, word.share, fabra_term(word.lexeme) AS id, coalesce((
             SELECT sum(chunk_count) FROM retrieval_lexemecount n
             WHERE n.generation_id = {generation} AND n.lexeme = word.lexeme
         ), 0)::float8 AS df
-        FROM unnest(tsvector_to_array(to_tsvector(%(language)s::regconfig, %(query)s))) AS word(lexeme)
+        FROM (
+            SELECT lexeme, max(share) AS share
+            FROM unnest(%(queries)s::text[], %(shares)s::float8[]) AS question(words, share),
+                unnest(tsvector_to_array(fabra_lexemes(%(language)s::regconfig, words))) AS lexeme
+            GROUP BY lexeme
+        ) word
         OFFSET 0  -- keeps the counts from being computed again at each use of df
     ) counted
-    ORDER BY df <= 0, df, lexeme LIMIT {max_terms}
+    ORDER BY df <= 0, df / share, lexeme LIMIT {max_terms}
 
 ), weight AS MATERIALIZED (  -- 4. The idf of all terms as one sparse vector; its inner product with `weights` is BM25.
     SELECT ('{{' || string_agg(id || ':' || idf::real, ',') || '}}/268435456')::sparsevec AS idf
@@ -50,7 +56,8 @@ WITH query AS MATERIALIZED (  -- 1. The query's vector, in full precision as sto
     ) read CROSS JOIN size
 
 ), bm25 AS MATERIALIZED (  -- 7. BM25 divided by the query's greatest possible BM25, 0 to 1.
-    SELECT id,
+    -- And how rare the rarest matching lexeme is: its idf divided by that of a lexeme of one chunk, 0 to 1.
+    SELECT id, max(idf) / (SELECT ln(1 + (greatest(chunks, 1) - 0.5) / 1.5) FROM size) AS rarity,
         sum(idf * share * stored_norm / (share * stored_norm + norm * (1 - share))) / (SELECT sum(idf) FROM term) AS bm25
     FROM (
         SELECT m.id, m.stored_norm, m.norm, t.idf, -(m.weights <#> t.unit) AS share
@@ -60,6 +67,7 @@ WITH query AS MATERIALIZED (  -- 1. The query's vector, in full precision as sto
 
 ), ranked AS MATERIALIZED (
     SELECT m.id, m.document_id, m.semantic_rank, m.cosine, coalesce(b.bm25, 0) AS bm25,
+        coalesce(b.rarity, 0) AS rarity,
         CASE WHEN m.is_lexical AND b.bm25 > 0
             THEN row_number() OVER (PARTITION BY m.is_lexical AND b.bm25 > 0 ORDER BY b.bm25 DESC, m.id) END
             AS lexical_rank

@@ -29,7 +29,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('events', '0002_unhandled'),
-        ('retrieval', '0003_file_warnings'),
+        ('retrieval', '0004_lexemes'),
     ]
 
     operations = [

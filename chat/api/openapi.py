@@ -1,0 +1,154 @@
+"""What the OpenAPI schema says of values, as exactly as the code that checks them: clients and schemathesis read it."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter
+
+from common.validation import BLANKS, KEY_MAX_CHARS
+from retrieval.search.query import MAX_EXPAND, MAX_TOP_K, QUERY_MAX_CHARS
+
+Schema = dict[str, Any]
+
+TEXT: Schema = {"type": "string", "pattern": r"^[^\u0000]*$"}
+_NOT_BLANK = rf"^[^\u0000]*[^{BLANKS}][^\u0000]*$"
+_JSON = {"$ref": "#/components/schemas/JsonValue"}
+_PLAIN = {"$ref": "#/components/schemas/Plain"}
+OBJECT: Schema = {
+    "type": "object",
+    "propertyNames": TEXT,
+    "additionalProperties": _JSON,
+}
+COMPONENTS: dict[str, Schema] = {
+    "JsonValue": {
+        "description": "Any JSON without NUL characters.",
+        "anyOf": [
+            {"type": ["null", "boolean", "number"]},
+            TEXT,
+            {"type": "array", "items": _JSON},
+            OBJECT,
+        ],
+    },
+    "Filter": {
+        "description": "Conditions on the metadata; see docs/search.md.",
+        "type": "object",
+        "propertyNames": {"pattern": r"^(\$(and|or|not)|[^$\u0000][^\u0000]*)?$"},
+        "properties": {
+            "$and": {"type": "array", "minItems": 1, "items": {"$ref": "#/components/schemas/SubFilter"}},
+            "$or": {"type": "array", "minItems": 1, "items": {"$ref": "#/components/schemas/SubFilter"}},
+            "$not": {"$ref": "#/components/schemas/SubFilter"},
+        },
+        "additionalProperties": {"$ref": "#/components/schemas/Condition"},
+    },
+    "SubFilter": {"allOf": [{"$ref": "#/components/schemas/Filter"}], "minProperties": 1},
+    "Plain": {"anyOf": [{"type": ["null", "boolean", "number"]}, TEXT]},
+    "Condition": {
+        "anyOf": [
+            _PLAIN,
+            {
+                "type": "object",
+                "minProperties": 1,
+                "additionalProperties": False,
+                "properties": {
+                    **{name: _PLAIN for name in ("$eq", "$ne")},
+                    **{name: {"anyOf": [{"type": "number"}, TEXT]} for name in ("$gt", "$gte", "$lt", "$lte")},
+                    **{name: {"type": "array", "minItems": 1, "items": _PLAIN} for name in ("$in", "$nin")},
+                    "$exists": {"type": "boolean"},
+                },
+            },
+        ]
+    },
+}
+
+SERVER_SENT_EVENT: Schema = {
+    "type": "object",
+    "required": ["event", "data"],
+    "properties": {
+        "event": {"type": "string", "enum": ["start", "delta", "done", "error"]},
+        "data": {"type": "string", "contentMediaType": "application/json"},
+    },
+}
+
+
+def not_blank(max_chars: int | None = None) -> Schema:
+    """Return the schema of a text of visible characters."""
+    limit = {} if max_chars is None else {"maxLength": max_chars}
+    return {"type": "string", "minLength": 1, "pattern": _NOT_BLANK, **limit}
+
+
+KEY = not_blank(KEY_MAX_CHARS)
+INDEX_NAME = not_blank(200)
+MESSAGE = {**not_blank(), "description": "Too long a message is answered 413."}
+AUDIENCE: Schema = {"type": "array", "maxItems": 100, "items": {**not_blank(100), "not": {"enum": ["*"]}}}
+_OR_EMPTY: Schema = {"type": "string", "maxLength": 200, "pattern": rf"{_NOT_BLANK}|^$"}
+
+
+def moment() -> Schema:
+    """Return the schema of a time that is not in the future, as far as a pattern can say that: by its year."""
+    last = datetime.now(UTC).year
+    decade, year = divmod(last % 100, 10)
+    years = f"19[7-9][0-9]|20[0-{decade - 1}][0-9]|20{decade}[0-{year}]"
+    leap_years = "|".join(str(year) for year in range(1972, last + 1, 4))
+    days = "(0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-8])"
+    clock = "([01][0-9]|2[0-3])(:[0-5][0-9]){2}([.][0-9]{1,6})?(Z|[+-](0[0-9]|1[0-3]):[0-5][0-9])"
+    return {
+        "type": "string",
+        "description": "A time in ISO 8601 with its offset, not in the future.",
+        "pattern": f"^(({years})-({days})|({leap_years})-02-29)T{clock}$",
+    }
+
+
+def in_path(name: str, schema: Schema = KEY) -> OpenApiParameter:
+    return OpenApiParameter(name, schema, OpenApiParameter.PATH, required=True)
+
+
+INDEX = OpenApiParameter("index_name", _OR_EMPTY, description="Default, also for an empty one: the default index.")
+QUERY = OpenApiParameter("query", MESSAGE, required=True)
+NAMES = OpenApiParameter(
+    "names",
+    {"type": "string", "pattern": rf"^[^\u0000]*[^{BLANKS},][^\u0000]*$"},
+    required=True,
+    description="Feature names, with commas between.",
+)
+PAGE = [
+    OpenApiParameter("page_size", {"type": "integer", "minimum": 1}, description="At most 200 rows are sent."),
+    OpenApiParameter("cursor", str, description="From `next` or `previous` of another page."),
+]
+SEARCH = [
+    INDEX,
+    OpenApiParameter("query", not_blank(QUERY_MAX_CHARS), required=True),
+    OpenApiParameter("top_k", {"type": "integer", "minimum": 1, "maximum": MAX_TOP_K, "default": 5}),
+    OpenApiParameter("filters", OpenApiTypes.OBJECT, description='JSON, as {"category": {"$in": ["billing"]}}.'),
+    OpenApiParameter(
+        "audience",
+        {"type": "string", "pattern": r"^[^\u0000]{0,100}$"},
+        description='Names with commas between, or "*" for all documents.',
+    ),
+    OpenApiParameter("mode", str, enum=["hybrid", "semantic", "lexical"]),
+    OpenApiParameter("max_per_document", {"type": "integer", "minimum": 1, "maximum": MAX_TOP_K}),
+    OpenApiParameter(
+        "expand", {"type": "integer", "minimum": 0, "maximum": MAX_EXPAND}, description="Neighbours joined to each hit."
+    ),
+    OpenApiParameter("rerank", str, enum=["true", "false", "1", "0"]),
+]
+
+
+def complete(result: Schema, generator: Any, request: Any, public: bool) -> Schema:
+    """Put into the schema what drf-spectacular can't express: the errors of all operations, and JSON in queries."""
+    reference = {"$ref": "#/components/schemas/Error"}
+    error = {"description": "An error.", "content": {"application/json": {"schema": reference}}}
+    result["components"]["schemas"] |= COMPONENTS
+    for path in result["paths"].values():
+        for operation in path.values():
+            operation["responses"].setdefault("default", error)
+            if "requestBody" in operation:
+                operation["requestBody"]["required"] = True
+            for parameter in operation.get("parameters", []):
+                if parameter["name"] == "filters":
+                    del parameter["schema"]
+                    parameter["content"] = {"application/json": {"schema": {"$ref": "#/components/schemas/Filter"}}}
+    for component in result["components"]["schemas"].values():
+        if "oneOf" in component:  # one of several shapes, which need not exclude one another
+            component["anyOf"] = component.pop("oneOf")
+    return result

@@ -1,0 +1,15 @@
+"""The messages that a model gets: the author's text as the system's, what others wrote as the user's."""
+
+from contexts.items import SEPARATOR, Context
+from contexts.suspicion import without_role_tags
+
+
+def messages_of(context: Context, question: str) -> list[dict[str, str]]:
+    """Return the messages: the system's part, the earlier turns, then the reference with the question below it."""
+    asked = without_role_tags(question)
+    content = SEPARATOR.join([context.reference, asked]) if context.reference else asked
+    messages = [{"role": "system", "content": context.system}]
+    for item in context.history:
+        messages.append({"role": "user", "content": item.question})
+        messages.append({"role": "assistant", "content": item.answer})
+    return [*messages, {"role": "user", "content": content}]

@@ -1,0 +1,141 @@
+"""Limit the bytes and the seconds of a request's body, as it comes.
+
+Django reads a whole body before its first middleware runs, so this stands in front of it, as ASGI middleware.
+"""
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+from http.cookies import CookieError, SimpleCookie
+from importlib import import_module
+from typing import Any
+
+from asgiref.sync import ThreadSensitiveContext
+from django.conf import settings
+from django.contrib.auth import aget_user
+from django.http import HttpRequest
+
+from chat.error_descriptions import error_body
+
+_BYTES_PER_S = 10_000
+"""A body may take FABRA_BODY_TIMEOUT, and a second more for each of these that have come."""
+_FORM_BYTES = 1_000_000  # of a form around its files
+_DRAIN_BYTES, _DRAIN_S = 20_000_000, 3.0
+"""What is still read after a refusal: closed at once, the connection is reset before the client has the answer."""
+
+
+class _Refused(Exception):
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status, self.code = status, code
+
+
+def _too_large(limit: int) -> _Refused:
+    return _Refused(413, "request_too_large", f"The request's body is too large; the limit is {limit:,} bytes.")
+
+
+def with_limits(application: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the ASGI application, which gets no body above its limit: 413, and no slow one: 408.
+
+    The limit is FABRA_MAX_REQUEST_BYTES; for staff on the admin's pages it is FABRA_UPLOAD_MAX_BYTES.
+    """
+
+    async def serve(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            await application(scope, receive, send)
+            return
+        body = _Body(scope, receive, send)
+        try:
+            await body.check_length()
+            await application(scope, body.receive, body.send)
+        except _Refused as refused:
+            if not body.is_answered:
+                await _refuse(refused, receive, send)
+
+    return serve
+
+
+class _Body:
+    """The body of one request, counted while it is read."""
+
+    def __init__(self, scope: Any, receive: Any, send: Any) -> None:
+        self._scope, self._receive, self._send = scope, receive, send
+        self._limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+        self._is_for_staff: bool | None = None if scope["path"].startswith("/admin/") else False
+        self._started = time.monotonic()
+        self._count = 0
+        self._is_complete = False
+        self.is_answered = False
+
+    async def check_length(self) -> None:
+        """Raise _Refused for a body that says itself that it is too large."""
+        length = dict(self._scope["headers"]).get(b"content-length", b"")
+        if length.isdigit():
+            await self._check(int(length[:20]))
+
+    async def receive(self) -> Any:
+        if self._is_complete:
+            return await self._receive()
+        left = self._started + settings.FABRA_BODY_TIMEOUT_S + self._count / _BYTES_PER_S - time.monotonic()
+        try:
+            async with asyncio.timeout(max(left, 0)):
+                message = await self._receive()
+        except TimeoutError:
+            raise _Refused(408, "request_timeout", "The request's body did not come in time.") from None
+        if message["type"] == "http.request":
+            self._count += len(message.get("body", b""))
+            self._is_complete = not message.get("more_body", False)
+            await self._check(self._count)
+        return message
+
+    async def send(self, message: Any) -> None:
+        self.is_answered = True
+        await self._send(message)
+
+    async def _check(self, count: int) -> None:
+        if count > self._limit and self._is_for_staff is None:
+            self._is_for_staff = await _is_staff(self._scope)
+            if self._is_for_staff:
+                self._limit = settings.FABRA_UPLOAD_MAX_BYTES + _FORM_BYTES
+        if count > self._limit:
+            raise _too_large(self._limit)
+
+
+async def _is_staff(scope: Any) -> bool:
+    """Return whether the request is of a signed-in member of the staff, who alone may upload files."""
+    try:
+        cookies = SimpleCookie(dict(scope["headers"]).get(b"cookie", b"").decode("latin-1"))
+    except CookieError:
+        return False
+    if settings.SESSION_COOKIE_NAME not in cookies:
+        return False
+    request = HttpRequest()
+    request.session = import_module(settings.SESSION_ENGINE).SessionStore(cookies[settings.SESSION_COOKIE_NAME].value)
+    async with ThreadSensitiveContext():
+        return bool((await aget_user(request)).is_staff)
+
+
+async def _refuse(refused: _Refused, receive: Any, send: Any) -> None:
+    text = json.dumps(error_body(refused.code, str(refused))).encode()
+    headers = {"content-type": "application/json", "content-length": str(len(text)), "connection": "close"}
+    headers |= {"cache-control": "no-store", "x-content-type-options": "nosniff"}
+    pairs = [(name.encode(), value.encode()) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": refused.status, "headers": pairs})
+    await send({"type": "http.response.body", "body": text, "more_body": True})
+    if refused.status == 413:
+        await _drain(receive)
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def _drain(receive: Any) -> None:
+    count = 0
+    try:
+        async with asyncio.timeout(_DRAIN_S):
+            while count < _DRAIN_BYTES:
+                message = await receive()
+                count += len(message.get("body", b""))
+                if not message.get("more_body"):
+                    return
+    except TimeoutError:
+        return

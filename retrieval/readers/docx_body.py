@@ -1,0 +1,151 @@
+"""Prepare the text of a Word document for mammoth, which leaves out what it does not know.
+
+Text boxes, formulas, fields and rows that begin at a later column are put into forms that it knows. Text that was
+deleted while changes were tracked stays out.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from lxml import etree
+
+W = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"
+_STRICT_W = "http://purl.oclc.org/ooxml/wordprocessingml/main"
+_MATH = ("http://schemas.openxmlformats.org/officeDocument/2006/math", "http://purl.oclc.org/ooxml/officeDocument/math")
+_DRAWING = ("http://schemas.openxmlformats.org/drawingml/2006/main", "http://purl.oclc.org/ooxml/drawingml/main")
+_COMPATIBILITY = "http://schemas.openxmlformats.org/markup-compatibility/2006"
+_WRAPPERS = ("fldSimple", "bdo", "dir", "ruby", "rubyBase")
+"""Elements that mammoth skips with the text in them."""
+_LEFT_OUT = ("del", "moveFrom", "rt")
+_PAGE_FIELD = re.compile(r"\b(?:PAGE|NUMPAGES|SECTIONPAGES)\b")
+_PAGE_LINE_MAX_CHARS = 20
+
+
+def prepare(root: Any) -> None:
+    """Change a part in place so that mammoth reads all of its text."""
+    for element in root.iter(f"{{{_STRICT_W}}}*"):
+        element.tag = f"{{{W}}}{etree.QName(element).localname}"
+    for alternative in reversed(list(root.iter(f"{{{_COMPATIBILITY}}}AlternateContent"))):
+        _choose(alternative)
+    for drawing in list(root.iter(_w("drawing"))):
+        _add_text_of(drawing)
+    for name in ("oMathPara", "oMath"):
+        for formula in [each for namespace in _MATH for each in root.iter(f"{{{namespace}}}{name}")]:
+            text = "".join(each.text or "" for namespace in _MATH for each in formula.iter(f"{{{namespace}}}t"))
+            _replace(formula, [_run(text)])
+    for name in _WRAPPERS:
+        for wrapper in reversed(list(root.iter(_w(name)))):
+            field = wrapper.get(_w("instr"))
+            kept = [child for child in wrapper if child.tag != _w("rt")]
+            _replace(wrapper, kept if field is None else [*kept, _run(field, "instrText")])
+    for before in list(root.iter(_w("gridBefore"))):
+        _shift(before)
+
+
+def paragraphs(root: Any) -> Iterator[str]:
+    """Yield the text of each paragraph, without what was deleted while changes were tracked."""
+    texts: dict[Any, list[str]] = {}
+    skipped = {inner for name in _LEFT_OUT for each in root.iter(_w(name)) for inner in each.iter(_w("t"))}
+    for element in root.iter(_w("p"), _w("t"), _w("tab"), _w("br"), _w("cr")):
+        if element.tag == _w("p"):
+            texts[element] = []
+            continue
+        owner = next(element.iterancestors(_w("p")), None)
+        if owner is not None and owner in texts and element not in skipped:
+            texts[owner].append(element.text or "" if element.tag == _w("t") else " ")
+    yield from ("".join(parts) for parts in texts.values())
+
+
+def append_paragraphs(root: Any, texts: list[str]) -> None:
+    """Add paragraphs to the end of a main part."""
+    body = root.find(_w("body"))
+    if body is not None:
+        for text in texts:
+            paragraph = etree.SubElement(body, _w("p"))
+            paragraph.append(_run(text))
+
+
+def lines_of_margin(root: Any) -> list[str]:
+    """Return the lines of a prepared header or footer, without those that only number the pages."""
+    lines = []
+    for paragraph in root.iter(_w("p")):
+        fields = [each.text or "" for each in paragraph.iter(_w("instrText"))]
+        text = " ".join(next(paragraphs(paragraph)).split())
+        is_number = any(map(_PAGE_FIELD.search, fields)) and len(text) <= _PAGE_LINE_MAX_CHARS
+        if any(char.isalpha() for char in text) and not is_number:
+            lines.append(text)
+    return lines
+
+
+def missing_words(texts: list[str], markdown: str) -> list[str]:
+    """Return the words of the paragraphs that the Markdown does not contain, in their order."""
+    found = Counter(re.findall(r"\w+", re.sub(r"[*_`\\]", "", markdown)))
+    missing = []
+    for word in (word for text in texts for word in re.findall(r"\w+", text.replace("_", ""))):
+        found[word] -= 1
+        if found[word] < 0 and len(word) > 1:
+            missing.append(word)
+    return missing
+
+
+def _w(name: str) -> str:
+    return f"{{{W}}}{name}"
+
+
+def _run(text: str, name: str = "t") -> Any:
+    run = etree.Element(_w("r"))
+    element = etree.SubElement(run, _w(name))
+    element.text = text
+    element.set("{http://www.w3.org/XML/1998/namespace}space", "preserve")
+    return run
+
+
+def _replace(element: Any, children: list[Any]) -> None:
+    """Put `children` in the place of an element."""
+    parent = element.getparent()
+    if parent is not None:
+        for child in children:
+            element.addprevious(child)
+        parent.remove(element)
+
+
+def _choose(alternative: Any) -> None:
+    """Replace alternatives by the one that mammoth can read: the fallback, unless only the other has text."""
+    fallback = alternative.find(f"{{{_COMPATIBILITY}}}Fallback")
+    choice = alternative.find(f"{{{_COMPATIBILITY}}}Choice")
+    has_text = [each is not None and any("".join(paragraphs(each)).split()) for each in (fallback, choice)]
+    chosen = choice if choice is not None and (fallback is None or has_text == [False, True]) else fallback
+    _replace(alternative, list(chosen) if chosen is not None else [])
+
+
+def _add_text_of(drawing: Any) -> None:
+    """Put the text boxes of a drawing after it, where mammoth reads them."""
+    boxes = [box for box in drawing.iter(_w("txbxContent")) if _is_outermost(box, drawing)]
+    lines = [each for namespace in _DRAWING for each in drawing.iter(f"{{{namespace}}}p")]
+    if not boxes and not lines:
+        return
+    picture = etree.Element(_w("pict"))
+    picture.extend(boxes)
+    for line in lines:
+        text = "".join(each.text or "" for namespace in _DRAWING for each in line.iter(f"{{{namespace}}}t"))
+        if text.strip():
+            etree.SubElement(etree.SubElement(picture, _w("txbxContent")), _w("p")).append(_run(text))
+    drawing.addnext(picture)
+
+
+def _is_outermost(box: Any, drawing: Any) -> bool:
+    return next(box.iterancestors(_w("txbxContent"), drawing.tag)) is drawing
+
+
+def _shift(before: Any) -> None:
+    """Give a row that begins at a later column an empty cell for the columns before it."""
+    row = next(before.iterancestors(_w("tr")), None)
+    count = before.get(_w("val"), "")
+    cells = [] if row is None else row.findall(_w("tc"))
+    if cells and count.isdecimal() and 0 < int(count) < 100:
+        cell = etree.Element(_w("tc"))
+        etree.SubElement(etree.SubElement(cell, _w("tcPr")), _w("gridSpan")).set(_w("val"), count)
+        etree.SubElement(cell, _w("p"))
+        cells[0].addprevious(cell)

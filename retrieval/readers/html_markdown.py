@@ -1,0 +1,253 @@
+"""Write HTML as Markdown: headings, lists, tables, links and code with its language."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urljoin
+
+from retrieval.readers.html_table import cells_of, is_layout, markdown_rows
+from retrieval.readers.markdown_writer import MarkdownWriter
+
+_OMITTED = {"script", "style", "template", "svg", "iframe", "object", "embed", "canvas", "audio", "video", "head",
+            "input", "select", "textarea", "datalist", "annotation", "colgroup", "map"}  # fmt: skip
+_BLOCKS = {"address", "article", "aside", "body", "caption", "center", "dd", "details", "dialog", "div", "dl", "dt",
+           "fieldset", "figcaption", "figure", "footer", "form", "header", "hgroup", "html", "legend", "main", "nav",
+           "noscript", "optgroup", "p", "search", "section", "summary", "tbody", "td", "tfoot", "th", "thead",
+           "tr"}  # fmt: skip
+_MARKS = {"strong": "**", "b": "**", "em": "*", "i": "*", "del": "~~", "s": "~~", "strike": "~~"}
+_LANGUAGE = re.compile(r"(?:language|lang|highlight-source|highlight)-([\w+#-]+)")
+_COPY = re.compile(r"cop(?:y|ied)\b.{0,20}", re.IGNORECASE)
+"""What the button beside a code or a heading says."""
+_SPACES = re.compile(r"[ \t\r\n\f]+")
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)
+_SCHEMES = ("http:", "https:", "mailto:", "tel:", "ftp:")
+
+
+def to_markdown(root: Any, base_url: str = "") -> str:
+    """Return an element as Markdown; links are made absolute with `base_url`, pictures are their alternative text."""
+    writer = _Writer(base_url)
+    writer.element(root)
+    writer.end_block()
+    return "\n".join(writer.lines).strip("\n")
+
+
+def inline_text(element: Any) -> str:
+    """Return the text of an element on one line, without marks and links."""
+    writer = _Writer("", is_inline=True, has_links=False)
+    writer.marks.update(_MARKS.values())
+    writer.children(element)
+    return " ".join("".join(writer.words).split())
+
+
+class _Writer(MarkdownWriter):
+    """Writes the elements of a page; its methods are named as the tags."""
+
+    def __init__(self, base_url: str, *, is_inline: bool = False, has_links: bool = True) -> None:
+        super().__init__(is_inline=is_inline)
+        self.base_url = base_url
+        self.has_links = has_links
+
+    def element(self, element: Any) -> None:
+        tag = element.tag
+        if not isinstance(tag, str) or (tag in _OMITTED and element.get("shadowrootmode") is None):
+            return
+        if (write := getattr(self, f"_{tag}", None)) is not None:
+            write(element)
+        elif tag in _MARKS:
+            self._marked(element, _MARKS[tag])
+        elif tag[0] == "h" and tag[1:] in "123456" and len(tag) == 2:
+            self._heading(element, int(tag[1]))
+        elif tag in _BLOCKS:
+            self.end_block()
+            self.children(element)
+            self.end_block()
+        else:
+            self.children(element)
+
+    def children(self, element: Any) -> None:
+        self.text(element.text)
+        for child in element:
+            self.element(child)
+            self.text(child.tail)
+
+    def _heading(self, element: Any, level: int) -> None:
+        self.end_block()
+        self.marks.add("**")
+        self.children(element)
+        self.marks.discard("**")
+        self.end_block("" if self.is_inline else "#" * level + " ")
+
+    def _marked(self, element: Any, mark: str) -> None:
+        """Write inline text between marks, if no block is in it."""
+        if mark in self.marks:
+            self.children(element)
+            return
+        self.marks.add(mark)
+        with self.wrapped(lambda text: f"{mark}{text}{mark}"):
+            self.children(element)
+        self.marks.discard(mark)
+
+    def _a(self, element: Any) -> None:
+        href = (element.get("href") or "").strip()
+        if self.base_url and href:
+            href = urljoin(self.base_url, href) if not href.startswith("#") else href
+        is_link = self.has_links and href and not href.startswith("#") and "]" not in href
+        if is_link and _SCHEME.match(href) and not href.lower().startswith(_SCHEMES):
+            is_link = False
+        if not is_link:
+            self.children(element)
+            return
+        target = href.replace(" ", "%20").replace("(", "%28").replace(")", "%29").replace("\n", "")
+        with self.wrapped(lambda text: f"[{text}]({target})"):
+            self.children(element)
+
+    def _img(self, element: Any) -> None:
+        self.text(element.get("alt"))
+
+    def _br(self, element: Any) -> None:
+        self.words.append(" " if self.is_inline else "\n")
+
+    def _wbr(self, element: Any) -> None:
+        pass
+
+    def _button(self, element: Any) -> None:
+        if _COPY.fullmatch(" ".join(element.text_content().split())):
+            return
+        self.words.append(" ")
+        self.children(element)
+        self.words.append(" ")
+
+    def _q(self, element: Any) -> None:
+        with self.wrapped(lambda text: f'"{text}"'):
+            self.children(element)
+
+    def _sup(self, element: Any) -> None:
+        """Write a power as one: 10^6 is not 106."""
+        is_power = element.find(".//a") is None and bool(self.words) and self.words[-1][-1:].isalnum()
+        with self.wrapped((lambda text: f"^{text}") if is_power else str):
+            self.children(element)
+
+    def _hr(self, element: Any) -> None:
+        self.end_block()
+        if not self.is_inline:
+            self.block("---")
+
+    def _code(self, element: Any) -> None:
+        text = _SPACES.sub(" ", _plain(element)).strip()
+        if text:
+            fence = "`" * (_longest_run(text) + 1)
+            space = " " if "`" in (text[0], text[-1]) else ""
+            self.words.append(f"{fence}{space}{text}{space}{fence}")
+
+    _kbd = _samp = _tt = _code
+
+    def _pre(self, element: Any) -> None:
+        if self.is_inline:
+            self._code(element)
+            return
+        self.end_block()
+        text = _plain(element).replace("\r\n", "\n").strip("\n")
+        if text.strip():
+            fence = "`" * max(3, _longest_run(text) + 1)
+            self.block(f"{fence}{_language(element)}\n{text.rstrip()}\n{fence}")
+
+    def _blockquote(self, element: Any) -> None:
+        if self.is_inline:
+            self.children(element)
+            return
+        with self.indented("> ", "> "):
+            self.children(element)
+
+    def _ul(self, element: Any) -> None:
+        self._list(element, lambda number: "- ")
+
+    _menu = _ul
+
+    def _ol(self, element: Any) -> None:
+        start = element.get("start") or "1"
+        first = int(start) if start.isascii() and start.isdigit() and len(start) < 8 else 1
+        self._list(element, lambda number: f"{first + number}. ")
+
+    def _list(self, element: Any, bullet: Callable[[int], str]) -> None:
+        self.end_block()
+        parent = element.getparent()
+        is_inner = parent is not None and parent.tag == "li"
+        number = 0
+        self.text(element.text)
+        for child in element:
+            if child.tag == "li":
+                self._item(child, bullet(number), is_first=not number and not is_inner)
+                number += 1
+            else:
+                self.element(child)
+            self.text(child.tail)
+        self.end_block()
+        self.has_gap = True
+
+    def _item(self, element: Any, mark: str, *, is_first: bool) -> None:
+        if self.is_inline:
+            self.children(element)
+            self.words.append("; " if element.getnext() is not None else " ")
+            return
+        self.end_block()
+        self.has_gap = self.has_gap and is_first
+        with self.indented(" " * len(mark), mark):
+            self.children(element)
+
+    def _li(self, element: Any) -> None:
+        """Write an item without a list."""
+        self.end_block()
+        self.children(element)
+        self.end_block()
+
+    def _table(self, element: Any) -> None:
+        self.end_block()
+        for caption in element.findall("caption"):
+            self.children(caption)
+            self.end_block()
+        if self.is_inline or is_layout(element):
+            for cell in cells_of(element):
+                self.children(cell)
+                self.end_block()
+            return
+        rows = markdown_rows(element, self._cell)
+        if any(any(row) for row in rows):
+            lines = [f"| {' | '.join(row)} |" for row in rows]
+            self.block("\n".join([lines[0], f"|{' --- |' * len(rows[0])}", *lines[1:]]))
+
+    def _cell(self, element: Any) -> str:
+        writer = _Writer(self.base_url, is_inline=True)
+        if element.tag == "th":
+            writer.marks.add("**")
+        writer.children(element)
+        return " ".join("".join(writer.words).split()).rstrip(";").replace("|", "\\|")
+
+
+def _plain(element: Any) -> str:
+    """Return the text of code as it stands, with a line for each <br>."""
+    texts: list[str] = []
+    pending: list[Any] = [element]
+    while pending:
+        each = pending.pop()
+        if isinstance(each, str):
+            texts.append(each)
+            continue
+        if isinstance(each.tag, str) and each.tag not in _OMITTED:
+            texts.append("\n" if each.tag == "br" else each.text or "")
+            for child in reversed(each):
+                if child.tail:
+                    pending.append(child.tail)
+                pending.append(child)
+    return "".join(texts)
+
+
+def _longest_run(text: str) -> int:
+    return max((len(found) for found in re.findall(r"`+", text)), default=0)
+
+
+def _language(element: Any) -> str:
+    for each in (element, element.find("code"), element.getparent()):
+        found = _LANGUAGE.search(each.get("class") or "") if each is not None else None
+        if found:
+            return found[1]
+    return ""

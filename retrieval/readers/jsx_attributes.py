@@ -1,0 +1,38 @@
+"""Find the text in a JSX tag's attributes that the page shows: titles, alternative texts, the rows of a table."""
+
+import re
+
+_VISIBLE = ("title", "label", "heading", "summary", "caption", "alt", "description")
+_TABLES = ("headers", "columns", "rows", "data")
+_CELL = re.compile(
+    r"[\[\],]|\"(?:[^\"\\\n]|\\.)*+\"?|'(?:[^'\\\n]|\\.)*+'?|`[^`]*+`?|<[^<>]*>|[^\[\],\"'`<]+|.", re.DOTALL
+)
+
+
+def visible_text(attributes: list[tuple[str, str, str]]) -> str:
+    """Return the visible text of (name, expression, text) attributes; a table's rows become a Markdown table."""
+    rows = [row for name in _TABLES for each, code, _ in attributes if each == name and code for row in _rows(code)]
+    if len(rows) > 1:
+        width = max(map(len, rows))
+        lines = [f"| {' | '.join(row + [''] * (width - len(row)))} |" for row in rows]
+        return "\n\n" + "\n".join([lines[0], "|" + " --- |" * width, *lines[1:]]) + "\n\n"
+    return " ".join(text for name in _VISIBLE for each, _, text in attributes if each == name and text)
+
+
+def _rows(expression: str) -> list[list[str]]:
+    """Return the rows of a JavaScript array of arrays; one array is one row."""
+    rows: list[list[str]] = []
+    cell = ""
+    for found in _CELL.finditer(expression.strip()):
+        piece = found[0]
+        if piece == "[":
+            rows.append([])
+        elif piece in ",]":
+            if cell.strip() and rows:
+                rows[-1].append(cell.strip().replace("|", "\\|"))
+            cell = ""
+        elif piece[0] in "\"'`":
+            cell += re.sub(r"\\(.)", r"\1", piece.strip(piece[0])) if not cell.strip() else piece
+        elif piece[0] != "<":
+            cell += piece
+    return [row for row in rows if row]

@@ -1,0 +1,98 @@
+"""The names in a ZIP are read as the program that packed it meant them, and only attacks are called so."""
+
+import io
+import struct
+import zipfile
+import zlib
+from pathlib import Path
+
+import pytest
+
+from retrieval.readers import Unreadable
+from retrieval.sources import Archive, Folder
+from tests.retrieval.files import zipped
+
+
+def packed(*names: bytes) -> io.BytesIO:
+    """Return a ZIP whose members have these bytes as names, without a word about their encoding."""
+    stand_ins = [f"{number:04}".ljust(len(name), "x") for number, name in enumerate(names)]
+    content = zipped({stand_in: f"Text {number}." for number, stand_in in enumerate(stand_ins)})
+    for stand_in, name in zip(stand_ins, names, strict=True):
+        content = content.replace(stand_in.encode(), name)
+    return io.BytesIO(content)
+
+
+def listed(file: io.BytesIO) -> dict[str, str]:
+    return {entry.path: entry.refused for entry in Archive(file).entries()}
+
+
+@pytest.mark.parametrize(
+    ("codec", "names"),
+    [
+        ("utf-8", ["Gebühren/Öffnung.md", "日本.txt"]), ("cp437", ["Gebühren.md", "Öffnung.md", "café.txt"]),
+        ("cp437", ["Gebühr.md"]), ("cp437", ["Größe/Übersicht.txt"]), ("cp1252", ["Gebühren.md", "Öffnungszeiten.md"]),
+        ("gbk", ["帮助/退款说明.md", "常见问题.txt"]), ("cp932", ["返金のご案内.md", "サポート/ファイル.txt"]),
+        ("cp932", ["ファイル.txt"]), ("big5", ["退款說明.md", "常見問題集.txt"]),
+        ("cp949", ["환불 안내.md", "자주 묻는 질문.md"]),
+        ("cp866", ["Возврат денег.md", "Доставка.txt"]), ("cp1251", ["Возврат денег.md", "Доставка.txt"]),
+    ],
+)  # fmt: skip
+def test_names_in_any_encoding_are_read(codec: str, names: list[str]) -> None:
+    file = packed(*(name.encode(codec) for name in names))
+    assert listed(file) == dict.fromkeys(sorted(names), "")
+    contents = {Archive(file).fetch(name).content for name in names}
+    assert contents == {f"Text {number}.".encode() for number in range(len(names))}
+
+
+def test_backslashes_are_separators() -> None:
+    file = packed(b"docs\\guide\\pay.md", b"docs\\", b"docs\\.hidden.md", b"read me.md")
+    assert listed(file) == {"docs/guide/pay.md": "", "read me.md": ""}
+    assert Archive(file, prefix="a.zip").fetch("a.zip/docs/guide/pay.md").content == b"Text 0."
+
+
+def test_a_name_that_climbs_within_the_archive_stays_there() -> None:
+    file = packed(b"docs/../pay.md", b"docs\\a\\..\\b.md")
+    assert listed(file) == {"pay.md": "", "docs/b.md": ""}
+    assert Archive(file).fetch("pay.md").content == b"Text 0."
+
+
+def test_names_with_a_colon_or_dots_are_no_attack() -> None:
+    names = ["Q: How do I pay.md", "a..b.md", "v1...2.md", "12:30.md", "...md", "./docs/a.md"]
+    assert listed(packed(*map(str.encode, names))) == {name: "" for name in names if name != "...md"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../a.md", "docs/../../a.md", "..\\a.md", "docs\\..\\..\\a.md", "/etc/a.md", "\\\\server\\share\\a.md",
+     "C:\\a.md", "c:/a.md", "C:a.md"],
+)  # fmt: skip
+def test_names_that_lead_out_are_refused(name: str) -> None:
+    file = packed(name.encode())
+    [(path, refused)] = listed(file).items()
+    assert (path, refused) == (name.replace("\\", "/"), "a path that leads out of the archive")
+    with pytest.raises(Unreadable, match="leads out"):
+        Archive(file).fetch(path)
+
+
+def test_an_attack_in_an_east_asian_encoding_is_refused() -> None:
+    assert set(listed(packed("..\\退款说明.md".encode("gbk"), "常见问题.md".encode("gbk"))).values()) == {
+        "a path that leads out of the archive", "",
+    }  # fmt: skip
+
+
+def test_two_members_of_one_name_are_named() -> None:
+    refused = listed(packed(b"docs/pay.md", b"docs\\pay.md"))
+    assert refused.pop("docs/pay.md") == ""
+    assert list(refused.values()) == ["another file of the archive has this name"]
+
+
+def test_the_unicode_name_of_info_zip_is_used(tmp_path: Path) -> None:
+    raw, name = b"_.md", "ждать.md".encode()
+    info = zipfile.ZipInfo(raw.decode())
+    extra = struct.pack("<BL", 1, zlib.crc32(raw)) + name
+    info.extra = struct.pack("<HH", 0x7075, len(extra)) + extra
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr(info, "Text.")
+    [entry] = Folder(tmp_path).entries()
+    assert (entry.path, entry.refused) == ("a.zip/ждать.md", "")
+    assert Folder(tmp_path).fetch(entry.path).content == b"Text."

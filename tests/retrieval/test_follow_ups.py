@@ -1,0 +1,125 @@
+"""A follow-up is found by what was asked before it too, in one search; a change of subject is not held up by that."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from django.core.management import CommandError, call_command
+
+from common.errors import InvalidInput
+from retrieval.errors import EmbedderUnavailable
+from retrieval.search.execute import search_plain
+from retrieval.search.history import weighted_vector, weights_of
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def plans(put: Any, embedder: Any) -> None:
+    put("storage", "How much storage do the plans have: 5 GB, and 100 GB.")
+    put("refunds", "Refunds on the free plan take ten days.")
+    put("trial", "A free trial ends after thirty days.")
+
+
+def found(query: str, **options: Any) -> list[str]:
+    return [hit.document_id for hit in search_plain("docs", query, **options).hits]
+
+
+@pytest.mark.parametrize("mode", ["hybrid", "semantic", "lexical"])
+def test_what_was_asked_before_ranks_a_follow_up(plans: None, mode: str) -> None:
+    follow_up = "And on the free one?"
+    assert found(follow_up, mode=mode)[0] != "storage"
+    asked_before = ["How much storage do the plans have?"] * 3
+    assert found(follow_up, mode=mode, history=asked_before)[0] == "storage"
+
+
+def test_the_last_question_weighs_most(plans: None) -> None:
+    history = ["How much storage do the plans have?", "How much storage, again?"]
+    assert found("When does a free trial end?", history=history)[0] == "trial"
+
+
+def test_the_record_says_what_counted(plans: None) -> None:
+    record = search_plain("docs", "And refunds on it?", history=["Storage?", "Which plan?"])
+    assert record.options["history"] == [
+        {"question": "Storage?", "weight": 0.25}, {"question": "Which plan?", "weight": 0.5},
+    ]  # fmt: skip
+    assert "history" not in search_plain("docs", "Refunds?").options
+
+
+def test_the_oldest_questions_do_not_count(plans: None) -> None:
+    record = search_plain("docs", "And it?", history=[f"Question {number}?" for number in range(30)])
+    weights = [each["weight"] for each in record.options["history"]]
+    assert weights == [0.5**age for age in range(7, 0, -1)]
+
+
+def test_a_conversation_runs_the_model_once_for_each_question(plans: None, embedder: Any) -> None:
+    questions = ["Which plans are there?", "How much storage do they have?", "And refunds?", "And the trial?"]
+    search_plain("docs", questions[1], history=questions[:1])
+    embedder.questions.clear()
+    search_plain("docs", questions[2], history=questions[:2])
+    search_plain("docs", questions[3], history=questions[:3])
+    assert embedder.questions == questions[2:]
+
+
+def test_without_the_model_the_words_of_all_questions_rank(plans: None, embedder: Any) -> None:
+    embedder.question_failure = EmbedderUnavailable
+    record = search_plain("docs", "And on the free plan?", history=["How much storage do the plans have?"])
+    assert record.flags[0] == "semantic_unavailable"
+    assert record.hits[0].document_id == "storage"
+
+
+@pytest.mark.parametrize("history", ["a text", [1], ["a\x00b"], {"a": 1}, [None]])
+def test_a_history_that_is_none_is_refused(plans: None, history: Any) -> None:
+    with pytest.raises(InvalidInput, match="history"):
+        search_plain("docs", "Refunds?", history=history)
+
+
+UNIT = {"same": np.array([1, 0], np.float32), "other": np.array([0, 1], np.float32)}
+
+
+@pytest.mark.parametrize(
+    ("last", "earlier", "weight"),
+    [
+        ("How do I get an invoice for March?", "same", 0.5),
+        ("How do I get an invoice for March?", "other", 0.0),  # another subject
+        ("How do I get an invoice for it?", "other", 0.5),  # refers back
+        ("And for the free plan there is none?", "other", 0.5),
+        ("Free plan?", "other", 0.5),  # too short to tell
+    ],
+)
+def test_a_question_about_another_subject_does_not_count(last: str, earlier: str, weight: float) -> None:
+    assert weights_of(["Before?", last], [UNIT[earlier], UNIT["same"]]) == [weight, 1.0]
+
+
+def test_the_weighted_vector_gives_the_weighted_mean_of_the_cosines() -> None:
+    random = np.random.default_rng(3)
+    vectors = [vector / np.linalg.norm(vector) for vector in random.normal(size=(3, 16)).astype(np.float32)]
+    chunks = [vector / np.linalg.norm(vector) for vector in random.normal(size=(50, 16)).astype(np.float32)]
+    weights = [0.25, 0.5, 1.0]
+    sums = [sum(weight * float(v @ chunk) for weight, v in zip(weights, vectors, strict=True)) for chunk in chunks]
+    made, agreement = weighted_vector(vectors, weights)
+    means = [each / sum(weights) for each in sums]
+    assert [agreement * float(made @ chunk) for chunk in chunks] == pytest.approx(means, abs=1e-6)
+    assert np.linalg.norm(made) == pytest.approx(1)
+
+
+def test_conversations_are_evaluated(tmp_path: Path, embedder: Any, capsys: Any) -> None:
+    corpus, conversations = tmp_path / "corpus.jsonl", tmp_path / "conversations.jsonl"
+    texts = {"storage": "Storage of the plans: free 5 GB.", "refunds": "Refunds on the free plan take ten days."}
+    corpus.write_text("\n".join(json.dumps({"_id": name, "text": text}) for name, text in texts.items()))
+    turns = [("user", "How much storage do the plans have?"), ("assistant", "5 GB."), ("user", "And free?")]
+    line = {
+        "_id": "c1", "turns": [{"role": role, "text": text} for role, text in turns], "relevant": ["storage"],
+    }  # fmt: skip
+    first = {"_id": "c2", "turns": line["turns"][:1], "relevant": ["storage"]}
+    conversations.write_text(json.dumps(line) + "\n" + json.dumps(first))
+    call_command("evaluate_retrieval", corpus=corpus, conversations=conversations, modes="hybrid", json=True)
+    figures = json.loads(capsys.readouterr().out)["hybrid"]
+    assert (figures["questions"], figures["ndcg@10"]) == (1, 1.0)
+    with pytest.raises(CommandError, match="not both"):
+        call_command("evaluate_retrieval", corpus=corpus, conversations=conversations, queries=corpus)
+    conversations.write_text(json.dumps(first))
+    with pytest.raises(CommandError, match="no follow-up"):
+        call_command("evaluate_retrieval", corpus=corpus, conversations=conversations)

@@ -1,0 +1,113 @@
+"""Front matter is taken off where it is front matter; elsewhere no text is lost."""
+
+import pytest
+
+from retrieval.readers import FetchedFile, ReadDocument, ReadWarning, Unreadable, read
+from retrieval.readers.front_matter import split_front_matter
+
+LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{chr(98 + n)}: &{chr(98 + n)} [{', '.join([f'*{chr(97 + n)}'] * 9)}]\n" for n in range(9)
+)
+
+
+def many(content: str) -> tuple[ReadDocument, list[str]]:
+    found = list(read(FetchedFile(path="a.md", content=content.encode())))
+    (document,) = (each for each in found if isinstance(each, ReadDocument))
+    return document, [each.code for each in found if isinstance(each, ReadWarning)]
+
+
+@pytest.mark.parametrize(
+    ("head", "metadata"),
+    [
+        ("title: Fees: what you pay\ndate: 2026-02-30", {"title": "Fees: what you pay", "date": "2026-02-30"}),
+        ('title:\tTabs\nauthor: "A"', {"title": "Tabs", "author": "A"}),
+        ("title: Tides\nlang: no\nversion: 1.10", {"title": "Tides", "lang": "no", "version": "1.10"}),
+        ("date: 2026-03-29 02:30:00", {"date": "2026-03-29T02:30:00"}),
+        ("title: Don't: panic\nat: 12:30:00\nzip: 00790", {"title": "Don't: panic", "at": "12:30:00", "zip": "00790"}),
+        ("sidebar_position: 3\ndraft: false\nweight: 1.5", {"sidebar_position": 3, "draft": False, "weight": 1.5}),
+        ("tags:\n  - a\n  - b\nseo: {x: null}", {"tags": ["a", "b"], "seo": {"x": None}}),
+        ("# a comment\ntitle: A\n\nslug: /b", {"title": "A", "slug": "/b"}),
+        ("og:title: Card", {"og:title": "Card"}),
+        ("shelf_life: 3 days", {"shelf_life": "3 days"}),
+        ("Title: A\nDate: 2026-01-02", {"Title": "A", "Date": "2026-01-02"}),
+        ("", {}),
+    ],
+)
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_front_matter_is_read_as_its_author_meant_it(head: str, metadata: dict[str, object], newline: str) -> None:
+    text = f"---\n{head}\n---\n\n# Text\n\n---\n\nMore." if head else "---\n---\n\n# Text\n\n---\n\nMore."
+    found = split_front_matter(text.replace("\n", newline))
+    assert (found.metadata, found.warnings) == (metadata, [])
+    assert found.text.split() == ["#", "Text", "---", "More."]
+
+
+def test_dots_end_it_too() -> None:
+    assert split_front_matter("---\ntitle: Dots\n...\n\nText.") == ({"title": "Dots"}, "Text.", [])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "---\n\n# Rule first\n\nNote: the first line is a rule.\n\n---\n\nThe ferry leaves at six.",
+        "---\n\nNote: the kiosk sells no stamps.\n\n---\n\nThe ferry leaves at six.",
+        "---\nNote: the kiosk sells no stamps.\n---\n\nThe ferry leaves at six.",
+        "---\nnote: the kiosk sells no stamps, and it never did.\n---\n\nThe ferry leaves at six.",
+        "---\nClosed: Sundays\n---\n\nThe ferry leaves at six.",
+        "---\nDate: 5 May\nFrom: Anna\n---\n\nDear all,",
+        "---\n- one\n- two\n---\n\nText.",
+        "---\ntitle: A\n\n# Head\n\nProse.\n\n---\n\nText.",
+        "----\ntitle: A\n---\n\nText.",
+        "--- \n\nText between rules.\n\n---\n",
+        " ---\ntitle: A\n---\nText.",
+        "***\n\ntitle: A\n\n---\n",
+        "---",
+    ],
+)
+def test_a_document_that_begins_with_a_rule_loses_nothing(text: str) -> None:
+    document, _ = many(text)
+    assert document.text == text and document.title == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("---\ntitle: A\nText that never ends it.", "front_matter_as_text"),
+        ("---\ntitle: x\n" + "key: value\n" * 10_000, "front_matter_as_text"),
+        ("---\ntitle: A\nno entry\n---\nText.", "front_matter_as_text"),
+        ("+++\ntitle = A\n+++\nText.", "front_matter_as_text"),
+        ("---\ntitle: A\nids: [1, 2\n---\nText.", "front_matter_value_as_text"),
+        ("---\ntitle: A\na: !!python/object/apply:os.system [x]\n---\nText.", "front_matter_value_as_text"),
+        (f"---\ntitle: A\na: {'[' * 9_000}\n---\nText.", "front_matter_value_as_text"),
+        (f"---\ntitle: A\n{LAUGHS}---\nText.", "front_matter_value_as_text"),
+    ],
+)
+def test_what_is_no_metadata_is_a_warning_and_stays(text: str, code: str) -> None:
+    document, codes = many(text)
+    assert code in codes
+    if code == "front_matter_as_text":
+        assert document.text == text
+    else:
+        assert document.text == "Text." and document.title == "A"
+
+
+def test_a_name_that_comes_twice_is_told() -> None:
+    document, codes = many("---\ntitle: A\ntitle: B\n---\nText.")
+    assert (document.title, codes) == ("B", ["front_matter_duplicate"])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "---\naudience: [premium\n---\nText.",
+        "---\naudience: premium\nText without an end.",
+        "---\naudience: premium\nno entry\n---\nText.",
+        "+++\naudience = premium\n+++\nText.",
+    ],
+)
+def test_a_text_whose_audience_cannot_be_read_is_not_for_everyone(text: str) -> None:
+    with pytest.raises(Unreadable, match="audience"):
+        many(text)
+
+
+def test_an_audience_below_an_empty_line_counts() -> None:
+    assert split_front_matter("---\n\naudience: premium\n---\nText.").metadata == {"audience": "premium"}

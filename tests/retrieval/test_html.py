@@ -1,0 +1,176 @@
+"""A page keeps its text, whatever its tags and names; menus and banners go, and much that goes is told."""
+
+import pytest
+
+from retrieval.readers import FetchedFile, ReadDocument, ReadWarning, Unreadable, read
+
+LINKS = "".join(f"<li><a href='/{n}'>Zzmenu {n}</a></li>" for n in range(12))
+PROSE = "<p>Parcels to Norway take six working days. Parcels to Iceland take nine, because the ferry sails weekly.</p>"
+FOOTER = "<footer>Zzfoot, all rights reserved.</footer>"
+
+
+def page(content: str) -> tuple[ReadDocument, list[ReadWarning]]:
+    found = list(read(FetchedFile(path="a.html", content=content.encode())))
+    (document,) = (each for each in found if isinstance(each, ReadDocument))
+    return document, [each for each in found if isinstance(each, ReadWarning)]
+
+
+def text_of(content: str) -> str:
+    return page(content)[0].text
+
+
+def table_of(content: str) -> list[str]:
+    return text_of(f"<p>Prices:</p><table>{content}</table>").split("\n")[2:]
+
+
+@pytest.mark.parametrize(
+    "name", ["cookie", "cookie-policy", "menu", "share", "social", "related", "banner", "footer", "sidebar", "nav"]
+)
+@pytest.mark.parametrize(
+    "frame", ["<main>{}</main>", "<article>{}</article>", "{}", "<form>{}</form>", "<div>{}</div>"]
+)
+def test_a_name_is_no_proof_of_boilerplate(name: str, frame: str) -> None:
+    inner = f"<h1>Shipping</h1><section id='{name}'>{PROSE}</section><div class='box {name}'><h2>Fees</h2>Nine.</div>"
+    text = text_of(f"<nav><ul>{LINKS}</ul></nav>" + frame.format(inner))
+    assert "Iceland take nine" in text and "## Fees\n\nNine." in text and "Zzmenu" not in text
+
+
+@pytest.mark.parametrize("tag", ["form", "aside", "header", "footer", "dialog", "nav", "noscript", "fieldset", "table"])
+def test_a_tag_is_no_proof_of_boilerplate(tag: str) -> None:
+    inner = "<tr><td>{}</td></tr>" if tag == "table" else "{}"
+    assert "Iceland take nine" in text_of(f"<{tag}>{inner.format('<h1>Shipping</h1>' + PROSE)}</{tag}>")
+
+
+def test_a_page_inside_a_form_is_a_page() -> None:
+    found, warnings = page(
+        "<form method=post action='./shipping.aspx'><input type=hidden name=__VIEWSTATE value=dDw>"
+        f"<ul>{LINKS}</ul><div id=content><h1>Shipping times</h1>{PROSE * 2}</div>{FOOTER}</form>"
+    )
+    assert found.title == "Shipping times"
+    assert found.text.startswith("# Shipping times\n\nParcels to Norway") and "Zz" not in found.text
+    assert [warning.code for warning in warnings] == ["surroundings_left_out"]
+
+
+def test_what_is_hidden_until_it_is_clicked_is_text() -> None:
+    text = text_of(
+        "<main><h1>Parking</h1><h2><button aria-expanded=false>Can I park a caravan?</button></h2>"
+        "<div class='collapse' hidden>Only on deck four.</div>"
+        "<ul role=tablist><li role=tab>Debian</li><li role=tab>Windows</li></ul>"
+        "<div role=tabpanel>Run apt.</div>"
+        "<div role=tabpanel hidden aria-hidden=true style='display:none'>Unpack it.</div>"
+        "<details><summary>And bicycles?</summary>They are free.</details>"
+        "<div><button>Per week</button><button>Per month</button></div></main>"
+    )
+    for kept in (
+        "## Can I park a caravan?\n\nOnly on deck four.", "- Debian\n- Windows", "Unpack it.",
+        "And bicycles?\n\nThey are free.", "Per week Per month",
+    ):  # fmt: skip
+        assert kept in text
+
+
+def test_menus_go_by_their_links_and_banners_by_their_place() -> None:
+    text = text_of(
+        f"<div id=top><a href=/>Zzhome</a> <a href=/b>Zzblog</a> <a href=/c>Zzshop</a></div><div><ul>{LINKS}</ul></div>"
+        f"<div class=col9><nav class=toc><h2>Zzcontents</h2><a href=#a>Zza</a></nav><h1>Shipping<a href=#x>#</a></h1>"
+        f"{PROSE * 4}<p>See <a href=/fees>the fees</a> and <a href=/islands>the islands</a>.</p>"
+        "<ul><li><a href=/x>Customs</a></li><li><a href=/y>Duties</a></li><li><a href=/z>Returns</a></li></ul></div>"
+        f"<div class=cookie-banner>We use zzcookies. <button>Zzaccept</button></div>{FOOTER}"
+    )
+    assert "zz" not in text.lower() and text.startswith("# Shipping\n")
+    assert "[Customs](/x)" in text and "[the fees](/fees)" in text
+
+
+def test_a_page_of_links_is_its_links() -> None:
+    for frame in (
+        "<h1>Help</h1><ul>{}</ul>",
+        "<div><h1>Help</h1></div><div><ul>{}</ul></div>",
+        "<main><ul>{}</ul></main>",
+    ):
+        assert "Zzmenu 11" in text_of(frame.format(LINKS))
+
+
+def test_more_than_a_tenth_is_not_left_out_in_silence() -> None:
+    around = "<aside>Refunds need the number on the ticket.</aside>"
+    _, warnings = page(f"<main><h1>Shipping</h1>{PROSE}</main>{around}{FOOTER}")
+    [warning] = warnings
+    assert warning.code == "surroundings_left_out"
+    assert "11 of 29 words" in warning.message and "<aside> of 7 words, 'Refunds need the number" in warning.message
+    text, warnings = page(f"<main><h1>Shipping</h1>{PROSE}</main><aside>{PROSE * 2}</aside>")
+    assert text.text.count("Iceland") == 3 and not warnings
+    assert not page(f"<main><h1>Shipping</h1>{PROSE * 4}</main>{FOOTER}")[1]
+
+
+def test_merged_cells_stay_in_their_columns() -> None:
+    assert table_of(
+        "<thead><tr><th rowspan=2>Route</th><th colspan=2>Price</th></tr><tr><th>Adult</th><th>Child</th></tr></thead>"
+        "<tr><td rowspan=2>Norway</td><td>9</td><td>4</td></tr><tr><td>8</td><td>3</td></tr>"
+        "<tr><td>Iceland</td><td colspan=2>free</td></tr><tr><td colspan=3>In summer</td></tr>"
+    ) == [
+        "| Route | Price Adult | Price Child |", "| --- | --- | --- |", "| Norway | 9 | 4 |", "| Norway | 8 | 3 |",
+        "| Iceland | free | free |", "| In summer |  |  |",
+    ]  # fmt: skip
+
+
+def test_what_is_in_a_cell_does_not_break_the_table() -> None:
+    assert table_of(
+        "<tr><th>Sign</th><th>Means</th></tr><tr><td>a|b</td><td><code>x | y</code></td></tr>"
+        "<tr><td>one<br>two</td><td><p>p</p><ul><li>q</li><li>r</li></ul></td></tr>"
+        "<tr><td><pre>s\nt</pre></td><td><table><tr><td>u</td><td>v</td></tr><tr><td>w</td></tr></table></td></tr>"
+        "<tr><td>short</td></tr>"
+    ) == [
+        "| Sign | Means |", "| --- | --- |", "| a\\|b | `x \\| y` |", "| one two | p q; r |", "| `s t` | u v w |",
+        "| short |  |",
+    ]  # fmt: skip
+
+
+def test_a_table_that_arranges_the_page_is_no_table() -> None:
+    text = text_of(f"<table><tr><td><h1>Shipping</h1>{PROSE}</td><td><h2>Fees</h2><p>Nine.</p></td></tr></table>")
+    assert text.startswith("# Shipping\n\nParcels") and text.endswith("## Fees\n\nNine.")
+
+
+def test_blocks_and_inline_text_become_markdown() -> None:
+    assert text_of(
+        "<h2>One <b>two</b></h2><p>a <strong>b</strong><em> c</em> 10<sup>6</sup><br>d</p><blockquote><p>e</p><p>f</p>"
+        "</blockquote><ul><li>g<ol start=3><li>h</li></ol></li><li><p>i</p><p>j</p></li></ul>"
+        "<dl><dt>k</dt><dd>l</dd></dl>"
+        "<pre class=language-sh>m\n```\nn</pre><p><code>`</code> <a href='https://x.test/a b'>o</a>"
+        " <a href='javascript:p'>p</a> <a href='#q'>q</a></p>"
+    ) == (
+        "## One two\n\na **b** *c* 10^6\nd\n\n> e\n>\n> f\n\n- g\n  3. h\n- i\n\n  j\n\nk\n\nl\n\n"
+        "````sh\nm\n```\nn\n````\n\n`` ` `` [o](https://x.test/a%20b) p q"
+    )
+
+
+def test_the_title_is_the_main_heading() -> None:
+    own = f"<title>T</title><h1>Acme</h1><main><h1>Reset <button>Copy link</button>it</h1>{PROSE}</main>"
+    assert page(own)[0].title == "Reset it"
+    assert page(f"<title>T - Acme</title><h1>Acme</h1><main><h2>Reset</h2>{PROSE}</main>")[0].title == "T - Acme"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "<ol>" + "<li>x" * 40_000,
+        "<table>" + "<tr><td rowspan=60000 colspan=1000>x" * 10_000,
+        "<table><tr>" + "<td rowspan=60000>x" * 10_000 + "<tr><td>y" * 10_000,
+        "<table><tr>" + "<td colspan=9>x" * 40_000,
+        "<div><a href=a>x</a><a href=b>y</a><a href=c>z</a></div>" * 10_000 + "<p>" + "Word " * 30,
+        "<div class='" + "nav" * 300_000 + "'>x</div>",
+        "<b><i><q>x" * 20_000,
+        "<blockquote>x" * 20_000,
+        "<table><tr><td>" * 20_000 + "x",
+        "<p>" + "<a href=#>" * 20_000,
+        "<pre>" + "`" * 900_000,
+        "<!--" * 220_000,
+        "<main>" * 20_000 + "<h1>x" * 20_000,
+    ],
+    ids=range(13),
+)
+def test_a_hostile_page_is_read_in_linear_time(content: str) -> None:
+    """A quadratic step would exceed the time limit."""
+    reason = ""
+    try:
+        list(read(FetchedFile(path="a.html", content=content.encode())))
+    except Unreadable as error:
+        reason = str(error)
+    assert "took longer" not in reason

@@ -1,0 +1,119 @@
+"""The words of the lexical leg: codes, paths and addresses whole and by their parts, with and without accents."""
+
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from retrieval.indexing.recompute import recompute_lexemes
+from retrieval.models import Chunk, Generation, Index
+from retrieval.search.compounds import split_compounds
+from retrieval.search.execute import search_plain
+from retrieval.search.lexemes import count_wrong_counts, lexical_words
+
+
+def lexemes(text: str, language: str = "english") -> set[str]:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT tsvector_to_array(fabra_lexemes(%s::regconfig, %s))", [language, lexical_words(text)])
+        return set(cursor.fetchone()[0])
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("the code E-4021.", "the code E 4021 e4021 ."),
+        ("(-4021)", "( 4021 )"),
+        ("v2.3.1", "2.3.1 2.3"),
+        ("1.5 or v1.5", "1.5 or 1.5"),
+        ("openssl-1.1.1k", "openssl 1 1k 1u2e1u2e1k openssl1u2e1u2e1k"),
+        ("/etc/nginx/nginx.conf", "/ etc nginx conf nginxu2econf etcu2fnginxu2fnginxu2econf"),
+        (r"C:\etc\hosts", r"C:\ etc hosts etcu2fhosts"),
+        ("ERR_CONN_RESET", "ERR CONN RESET errconnreset"),
+        ("2024-01-05", "2024 01 05 2024u2d01u2d05"),
+        ("user@host.com", "user host com hostu2ecom useru40hostu2ecom"),
+        ("see https://a.example/b#c", "see a example au2eexample b au2eexampleu2fb #c"),
+        ("C++, C# or C", "C cu2bu2b , C cu23 or C"),
+        (".NET and end.Then", "NET u2enet and end Then endu2ethen"),
+        ("AT&T", "AT T atu26t"),
+        ("NullPointerError mRNA", "NullPointerError Null Pointer Error mRNA"),
+        ("wait... don't # 100% (a) b/", "wait... don't # 100% (a) b/"),
+    ],
+)
+def test_a_compound_is_split_and_kept(text: str, words: str) -> None:
+    assert split_compounds(text).split() == words.split()
+
+
+def test_a_word_alone_stays_as_it_is() -> None:
+    text = "Plain words stay, and so do their signs: (42) «q» हिन्दी ."
+    assert split_compounds(text).split() == text.split()
+    assert "x" * 400 not in split_compounds("/".join(["x" * 100] * 4)).replace("u2f", "")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("text", "query"),
+    [
+        ("The code E-4021 means", "E4021"), ("The code E4021 means", "E-4021"), ("The code E\u20114021", "4021"),
+        ("since v2.3.1", "2.3.1"), ("since version 2.3.1", "v2.3.1"), ("since v2.3.1", "2.3"),
+        ("edit /etc/nginx/nginx.conf", "nginx.conf"), ("edit /etc/nginx/nginx.conf", "/etc/nginx"),
+        ("edit /etc/nginx/nginx.conf", "nginx"), ("write to user@host.com", "host.com"),
+        ("write to user@host.com", "user"), ("net::ERR_CONN_RESET", "err-conn-reset"), ("ERR_CONN_RESET", "reset"),
+        ("foo_bar()", "foo"), ("from https://docs.example.com/a/b.html?x=1", "b.html"),
+        ("from https://docs.example.com/a/b.html?x=1", "docs.example.com"), ("an e-mail", "emails"),
+        ("a naïve résumé", "naive"), ("a naive resume", "naïve"), ("a naïve résumé", "resume"),
+        ("a resume", "RÉSUMÉ"), ("Müller in São Paulo", "muller"), ("Smørrebrød, Łódź", "lodz"), ("Straße", "strasse"),
+        ("Ünal, CAFE\u0301", "café"), ("the IDs of getUserName", "user"), ("node.js", "node"), ("ASP.NET", ".NET"),
+    ],
+)  # fmt: skip
+def test_it_is_found_by_itself_and_by_its_parts(text: str, query: str) -> None:
+    assert lexemes(query) & lexemes(text)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("name", ["C", "C++", "C#", "F#", ".NET", "v2.3.1", "v2.31", "v23.1", "1.21", "12.1", "10-12"])
+def test_signs_tell_names_and_numbers_apart(name: str) -> None:
+    names = ["C", "C++", "C#", "F#", ".NET", "v2.3.1", "v2.31", "v23.1", "1.21", "12.1", "10-12"]
+    assert [other for other in names if lexemes(name) <= lexemes(other)] == (
+        ["C", "C++", "C#"] if name == "C" else [name]
+    )
+
+
+@pytest.mark.django_db
+def test_words_are_stemmed_with_their_accents_and_found_without() -> None:
+    assert lexemes("mangées à Paris", "french") == {"mang", "mange", "paris"}
+    assert lexemes("informações", "portuguese") >= lexemes("informação", "portuguese") & {"inform"} == {"inform"}
+    assert lexemes("für die Bücher", "german") == {"buch"}
+    assert lexemes("мой", "russian") == lexemes("МОЙ", "russian")
+    assert lexemes("й", "simple") == {"й"}
+
+
+@pytest.mark.django_db
+def test_a_word_with_an_accent_counts_once() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT fabra_lexemes('english', 'naïve isn''t \\naïve') = to_tsvector('naive isn''t \\naive')")
+        assert cursor.fetchone() == (True,)
+    assert lexemes("“für”", "german") == set()
+
+
+@pytest.mark.django_db
+def test_c_plus_plus_is_found_beside_c_and_c_sharp(put: Any) -> None:
+    for entity_id, name in (("c", "C"), ("cpp", "C++"), ("csharp", "C#"), ("dotnet", ".NET")):
+        put(entity_id, f"# Clients\n\nThe client for {name} is kept by the community.")
+    for query, entity_id in (("C++", "cpp"), ("c#", "csharp"), (".net", "dotnet"), ("client for C++", "cpp")):
+        hits = search_plain("docs", query, 4, mode="lexical").hits
+        assert hits[0].document_id == entity_id, query
+
+
+@pytest.mark.django_db
+def test_stored_chunks_are_computed_again_where_they_differ(put: Any) -> None:
+    put("code", "# Errors\n\nThe code E-4021 at the Café.", title="A title that is longer than what is embedded " * 9)
+    put("plain", "# Weather\n\nThe harbour is calm.", title="")
+    stored = dict(Chunk.objects.values_list("document__entity_id", "lexemes"))
+    assert recompute_lexemes() == 0
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE retrieval_chunk SET lexemes = to_tsvector('english', text) WHERE text LIKE '%%Caf%%'")
+    version = Index.objects.get().version
+    assert recompute_lexemes() == 1
+    assert dict(Chunk.objects.values_list("document__entity_id", "lexemes")) == stored
+    assert Index.objects.get().version == version + 1
+    assert count_wrong_counts(Generation.objects.get().pk) == 0

@@ -1,0 +1,148 @@
+"""MDX is known by its content, also in .md files; its code goes and its text stays."""
+
+import pytest
+
+from retrieval.readers import FetchedFile, ReadDocument, Unreadable, read
+
+DOCUSAURUS = """---
+title: Install
+---
+
+import useBaseUrl from '@docusaurus/useBaseUrl';
+import {
+  Tabs,
+  TabItem as Item,
+} from "@theme/Tabs"
+export const Highlight = ({children, color}) => (
+  <span style={{backgroundColor: color}}>
+
+    {children}
+
+  </span>
+);
+# Install {#install}
+
+<!-- an editor's note --> {/* another */}
+Show the <Highlight color="#25c2a0">gate</Highlight>: <img alt="The gate" src={useBaseUrl('/img/gate.png')}/>
+
+<Tabs groupId="os" values={[{label: 'zz', value: 'win'}]}>
+  <TabItem value="win" label="Windows">Press <kbd>Ctrl</kbd>+<kbd>C</kbd>.</TabItem>
+</Tabs>
+
+{isPaid && (<p>Ask the <b>sales</b> team.<br/>Soon.</p>)} {count < 3 ? 'zz' : <em>Or wait.</em>} {'{'} {`as is`}
+
+<Head>
+<script type="application/ld+json">
+{"@context": "https://schema.org", "@type": "zz"}
+</script>
+</Head>
+
+<table><tr><td>one</td><td>two</td></tr></table>
+
+- ```js
+  import a from 'b'
+  ```
+
+```jsx
+import x from 'y'
+<Tabs>{x}</Tabs> <!-- shown -->
+```
+
+Use `<Tabs>` and `{braces}`, <https://x.test>, <your-name>, $x_{1}$ and 3 < 4.
+"""
+
+
+def text_of(path: str, content: str) -> str:
+    (found,) = (
+        each for each in read(FetchedFile(path=path, content=content.encode())) if isinstance(each, ReadDocument)
+    )
+    return found.text
+
+
+@pytest.mark.parametrize("path", ["install.md", "install.mdx", "install.markdown"])
+def test_mdx_keeps_its_text_and_loses_its_code_whatever_the_file_is_called(path: str) -> None:
+    text = text_of(path, DOCUSAURUS)
+    for kept in (
+        "# Install", "Show the gate: The gate", "Windows Press Ctrl+C.", "Ask the sales team. Soon.", "Or wait.",
+        "{ as is", "one two", "- ```js\n  import a from 'b'\n  ```",
+        "```jsx\nimport x from 'y'\n<Tabs>{x}</Tabs> <!-- shown -->\n```",
+        "Use `<Tabs>` and `{braces}`, <https://x.test>, <your-name>, $x_{1}$ and 3 < 4.",
+    ):  # fmt: skip
+        assert kept in text, kept
+    prose = "".join(text.replace("- ```js", "```").split("```")[::2])
+    for gone in (
+        "import", "export", "useBaseUrl", "children", "note", "another", "zz", "schema.org", "<img", "</", "{#",
+        "isPaid",
+    ):  # fmt: skip
+        assert gone not in prose, gone
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Hello {name}, write {{ this }} and <b>that</b>.",
+        "<details><summary>Why?</summary>So.</details>",
+        "A List<String> in a Map<K, V>.",
+        "`import x from 'y'` and `<Tabs/>` and `{/* x */}`.",
+        "```js\nimport x from 'y'\n<Tabs/>\n```",
+        "    import x from 'y'\n    <Tabs/>\n    <img src={x}/>",
+        "import duties are paid from January on.\n\nexport default settings are kept.\n\nexport const is a keyword.",
+        "Text.\nimport goods from 'abroad'",
+        "- one\n\n```\n{/* code */}\n```",
+        "Use <script> in HTML, and write <!-- before a note.",
+    ],
+)
+def test_plain_markdown_loses_nothing(text: str) -> None:
+    assert text_of("a.md", text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("Before <!-- a\n\nnote --> after.", "Before  after."),
+        ("A\n\n<script type='application/ld+json'>\n{\"a\": 1}\n</script>\n\nB", "A\n\n\n\nB"),
+        ("A\n\n<style>\np {}\n</style>\nB", "A\n\n\nB"),
+        ("`<!-- shown -->`\n\n```\n<!-- shown -->\n```\n\n    <!-- shown -->", None),
+    ],
+)
+def test_what_a_browser_does_not_show_of_markdown_goes(text: str, left: str | None) -> None:
+    assert text_of("a.md", text) == (text if left is None else left)
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("import a from 'b'\nText that follows at once.", "Text that follows at once."),
+        ("import 'a.css';\nimport * as b from 'c'\nimport d, {e} from \"f\"\n\nText.", "Text."),
+        ("export {a} from 'b'\n\nText.", "Text."),
+        ('export default ({children}) => <Layout a="b">{children}</Layout>\n\nText.', "Text."),
+        ("export const meta = {\n\n  title: `a } b`,\n  // }\n  x: '}',\n\n}\n\nText.", "Text."),
+        ("export async function get() {\n  return {}\n}\nText.", "Text."),
+        ("export const broken = {\n\nText.", "Text."),
+    ],
+)
+def test_statements_go_and_the_text_after_them_stays(text: str, left: str) -> None:
+    assert text_of("a.mdx", text).strip() == left
+
+
+def test_braces_without_an_expression_are_text_where_only_tags_are_used() -> None:
+    assert text_of("a.md", "<Note>\nHello {name}.\n</Note>").strip() == "Hello {name}."
+
+
+@pytest.mark.parametrize("suffix", [".md", ".mdx"])
+@pytest.mark.parametrize(
+    "unit",
+    [
+        "<!--", "{", "{`", "`", "``a`b```", "<a '", '<a "<a \'', "<a b={", "{<p>", "{/*", "export const x = {\n\n",
+        "\n\nimport {a,", "\n\nexport type a", "<T rows={[\"\\\"", "$$", "<script>", "<A>\n", "- ```\n", "> ", "---\n",
+        " ",
+    ],
+)  # fmt: skip
+def test_hostile_markdown_is_read_in_linear_time(unit: str, suffix: str) -> None:
+    """Half a megabyte of it takes seconds; a quadratic step would exceed the time limit."""
+    reason = ""
+    try:
+        list(read(FetchedFile(path=f"a{suffix}", content=(unit * (400_000 // len(unit)) + "x").encode())))
+    except Unreadable as error:
+        reason = str(error)
+    assert reason in ("", "nested too deep")

@@ -1,0 +1,98 @@
+"""A PDF's words are whole, and pages without text are named."""
+
+import pytest
+
+from retrieval.readers.hyphens import join_hyphens
+from retrieval.readers.pdf import _clean, _ranges
+from tests.retrieval.files import pdf
+from tests.retrieval.reading import read_all
+
+ENGLISH = "The way of the text is to be read for you with the and of to is."
+GERMAN = "Der Text ist für die, die das und nicht mit der ist."
+
+
+def text_of(*pages: str) -> str:
+    (document,), warnings, reason = read_all("a.pdf", pdf(*pages))
+    assert (warnings, reason) == ([], "")
+    return document.text
+
+
+def test_hyphens_at_the_ends_of_lines_are_joined_in_the_file() -> None:
+    text = text_of(
+        "Die Höhe der Versandgebü-\nhren steht hier. Das ist die schö-\nne Verfüg-\nbarkeit und Paket-\nund Post."
+    )
+    assert text == "Die Höhe der Versandgebühren steht hier. Das ist die schöne Verfügbarkeit und Paket- und Post."
+    text = text_of("The infor-\nmation desk answers ques-\ntions about the e-\nmail and the well-\nknown harbour.")
+    assert text == "The information desk answers questions about the e-mail and the well-known harbour."
+
+
+@pytest.mark.parametrize(
+    ("cut", "whole"),
+    [
+        ("infor-\nmation", "information"), ("well-\nknown", "well-known"), ("state-of-the-\nart", "state-of-the-art"),
+        ("time-\nstamp", "time-stamp"), ("self-determi-\nnation", "self-determination"), ("e-\nmail", "e-mail"),
+        ("x-\nray", "x-ray"), ("COVID-\n19", "COVID-19"), ("2020-\n2021", "2020-2021"), ("Jean-\nPaul", "Jean-Paul"),
+        ("INFOR-\nMATION", "INFORMATION"), ("short- and long-\nterm", "short- and long-term"),
+        ("short-\nand long-term", "short- and long-term"), ("in-\nfor-\nma-\ntion", "information"),
+        ("infor\u2010\nmation", "information"), ("infor\xad\nmation", "information"),
+        ("infor- \nmation", "information"),
+        ("col-\nor", "color"), ("--gen-\nsuppressions", "--gen-suppressions"), ("- a\n- b", "- a\n- b"),
+        ("Xylo-\nquark", "Xyloquark"), ("a -\nb", "a -\nb"),
+    ],
+)  # fmt: skip
+def test_a_dictionary_says_what_belongs_together(cut: str, whole: str) -> None:
+    assert join_hyphens([f"{ENGLISH}\n{cut} here"]) == [f"{ENGLISH}\n{whole} here"]
+
+
+@pytest.mark.parametrize(
+    ("cut", "whole"),
+    [
+        ("Gebüh-\nren", "Gebühren"), ("Überprüf-\nung", "Überprüfung"), ("Versand-\ngebühren", "Versandgebühren"),
+        ("E-Mail-\nAdresse", "E-Mail-Adresse"), ("Hin-\nund Rückweg", "Hin- und Rückweg"),
+        ("GEBÜH-\nREN", "GEBÜHREN"), ("Straßen-\nbahn", "Straßenbahn"), ("Größen-\nänderung", "Größenänderung"),
+    ],
+)  # fmt: skip
+def test_compounds_are_written_as_their_language_does(cut: str, whole: str) -> None:
+    assert join_hyphens([f"{GERMAN} {cut} hier"]) == [f"{GERMAN} {whole} hier"]
+
+
+def test_the_rest_of_the_document_decides_first() -> None:
+    assert join_hyphens([f"{ENGLISH} Our time-\nstamp", "A timestamp."])[0].endswith("Our timestamp")
+    assert join_hyphens([f"{ENGLISH} An infor-\nmation", "infor-mation, infor-mation"])[0].endswith("An infor-mation")
+    assert join_hyphens(["Java-\nScript and JavaScript"]) == ["JavaScript and JavaScript"]
+    assert join_hyphens(["Well-\nknown ques-\ntions"]) == ["Well-known questions"]
+    assert join_hyphens(["Сообще-\nние"]) == ["Сообщение"]
+
+
+def test_ligatures_and_signs_that_cannot_be_seen_become_plain_text() -> None:
+    assert (
+        text_of("The o\ufb03ce".replace("\ufb03", "f\ufb01") + " \ufb01les a \ufb02at record.")
+        == "The office files a flat record."
+    )
+    assert _clean("co\xadop\xa0eration\u200b") == "coop eration"
+
+
+@pytest.mark.parametrize("junk", [b"\n", b"\xef\xbb\xbf", b"HTTP/1.1 200 OK\r\n\r\n", b"\0" * 900, b"x" * 1019])
+def test_what_precedes_the_header_is_read_past(junk: bytes) -> None:
+    (document,), _, _ = read_all("a.pdf", junk + pdf("The ferry leaves at seven."))
+    assert document.text == "The ferry leaves at seven."
+
+
+def test_a_text_about_the_format_is_no_pdf() -> None:
+    (document,), _, _ = read_all("a.md", "A file begins with `%PDF-1.7`.")
+    assert "%PDF" in document.text
+    assert read_all("a.pdf", b"x" * 1100 + pdf("x"))[2] == "no .pdf file"
+
+
+def test_pages_without_text_are_counted_and_named() -> None:
+    (document,), (warning,), _ = read_all("a.pdf", pdf("Cover.", "", "Text.", "", "", "", "End."))
+    assert document.metadata["pages"] == 7
+    assert (warning.code, warning.message) == (
+        "pages_without_text", "4 of 7 pages: pages 2, 4–6 have no text; scanned pages need OCR first.",
+    )  # fmt: skip
+    assert read_all("a.pdf", pdf("", ""))[2] == "no text in it; scanned pages need OCR first"
+    assert _ranges([3, 7, 8, 9, 11]) == "3, 7–9, 11"
+
+
+def test_hostile_hyphens_are_read_in_linear_time() -> None:
+    join_hyphens([f"{ENGLISH} " + "a-\n" * 200_000, "a" * 1_000_000 + "-\n" + "b" * 1_000_000, "-\n" * 300_000])

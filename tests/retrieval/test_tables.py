@@ -1,0 +1,125 @@
+"""No cell of a table is lost: separators, quotes, ragged rows, and columns, ids and lines that are wrong."""
+
+import pytest
+
+from retrieval.readers import ReadDocument
+from tests.retrieval.reading import read_all
+
+
+def rows(content: str, path: str = "t.csv") -> list[ReadDocument]:
+    documents, warnings, reason = read_all(path, content)
+    assert (warnings, reason) == ([], "")
+    return documents
+
+
+@pytest.mark.parametrize(
+    ("content", "texts"),
+    [
+        ("Name, Vorname;Alter\nMüller, Hans;20\nMaier, Eva;30\n", ["Name, Vorname: Müller, Hans\nAlter: 20",
+                                                                 "Name, Vorname: Maier, Eva\nAlter: 30"]),
+        ("id;text\n1;a, b, c, d, e, f\n2;g\n", ["a, b, c, d, e, f", "g"]),
+        ("Plan|Preis, netto|Preis, brutto\nA|1,0|2,0\n", ["Plan: A\nPreis, netto: 1,0\nPreis, brutto: 2,0"]),
+        ("a;b\n1,5;2,5\n1,6;2,6\n", ["a: 1,5\nb: 2,5", "a: 1,6\nb: 2,6"]),
+        ('"question";"answer"\n"Was, wann?";"Neun; Kinder frei"\n', ["Neun; Kinder frei"]),
+        ("a\tb\n1, 2\t3\n", ["a: 1, 2\nb: 3"]),
+        ('id, text\n1, "a, b"\n', ["a, b"]),
+        ('id,text\n1,"He said \\"hi, you\\", ok"\n2,"x"\n', ['He said "hi, you", ok', "x"]),
+        ('id,text\n1,"a ""b"" c"\n2,5" screen\n', ['a "b" c', '5" screen']),
+        ("\ufeffid;text\r\n1;x\r\n2;y\r\n", ["x", "y"]),
+        ("id;text\r1;x\r2;y\r", ["x", "y"]),
+        ("sep=;\nid;text\n1;a, b\n", ["a, b"]),
+        ('"sep=|"\r\nid|text\r\n1|a, b; c\r\n', ["a, b; c"]),
+        ("SEP=\t\nid\ttext\n1\tx\n", ["x"]),
+        ("text\nOne word\nTwo words\n", ["One word", "Two words"]),
+        ("a;b;\n1;2;\n3;4;;;\n", ["a: 1\nb: 2", "a: 3\nb: 4"]),
+        ("\n\nid,text\n\n1,x\n,,,\n2,y\n", ["x", "y"]),
+    ],
+)  # fmt: skip
+def test_the_separator_is_the_one_that_makes_the_rows_agree(content: str, texts: list[str]) -> None:
+    assert [row.text for row in rows(content)] == texts
+
+
+def test_a_tsv_may_have_commas_and_may_be_a_csv() -> None:
+    assert rows("id\ttext\n1\ta, b, c\n", "t.tsv")[0].text == "a, b, c"
+    assert rows("id,text\n1,a\n", "t.tsv")[0].text == "a"
+
+
+def test_cells_beyond_the_columns_are_part_of_the_text() -> None:
+    found, (warning,), _ = read_all("t.csv", "question,answer\nIn the box?,A lamp, a cable, and a plug\nWhy?,So\n")
+    assert [row.text for row in found] == ["A lamp, a cable, and a plug", "So"]
+    assert (warning.code, warning.message) == (
+        "ragged_rows", "Line 2 had more cells than the 2 columns; they were added to the text.",
+    )  # fmt: skip
+    (row,), _, _ = read_all("t.csv", "text,team\nA lamp, a cable,x,y\n")
+    for cell in ("A lamp", "x", "y"):
+        assert cell in row.text
+    assert "a cable" in f"{row.text} {row.metadata}"
+    (row,), _, _ = read_all("t.csv", "a,b\n1,2,3,4\n")
+    assert row.text == "a: 1\nb: 2,3,4"
+
+
+def test_rows_that_are_short_or_have_a_title_only_are_read() -> None:
+    found = rows("id,question,answer,team\n1,Why?\n2,,So,\n")
+    assert [(row.title, row.text) for row in found] == [("Why?", "Why?"), ("", "So")]
+    found, (warning,), _ = read_all("t.csv", "id,text\n1,x\n2,\n3,y\n")
+    assert [row.text for row in found] == ["x", "y"]
+    assert (warning.code, warning.message) == ("empty_rows", "There is no text on line 3.")
+
+
+def test_columns_of_one_name_are_told_and_both_are_read() -> None:
+    (row,), (warning,), _ = read_all("t.csv", "name,note,note\nBoat,about oars,about sails\n")
+    assert row.text == "note: about oars\nnote (2): about sails"
+    assert warning.message == (
+        "Several columns are called 'note'; the later ones were read with (2) and so on after the name."
+    )
+    (row,), _, _ = read_all("t.csv", "text,text,text (2)\na,b,c\n")
+    assert row.text.split("\n") == ["a", "b", "c"]
+    assert rows("id,,\n1,a,b\n")[0].text == "column 2: a\ncolumn 3: b"
+
+
+def test_columns_called_as_our_own_metadata_keep_their_values() -> None:
+    (row,) = rows("text,row,path\nx,C,/tmp\n")
+    assert row.metadata == {"row (column)": "C", "path (column)": "/tmp", "row": 2, "path": "t.csv"}
+
+
+def test_ids_that_occur_twice_are_told_and_replace_nothing() -> None:
+    content = "id,question,answer\nA1,What?,Forty.\nA1,In winter?,Sixty.\nA1#2,Odd?,Yes.\nA1,Again?,Ten.\n"
+    found, (warning,), _ = read_all("faq.csv", content)
+    assert [(row.entity_id, row.text) for row in found] == [
+        ("faq/A1", "Forty."), ("faq/A1#2", "Sixty."), ("faq/A1#2#2", "Yes."), ("faq/A1#3", "Ten."),
+    ]  # fmt: skip
+    assert warning.code == "duplicate_ids"
+    assert "lines 3, 4, 5" in warning.message and "'A1'" in warning.message
+    found, (warning,), _ = read_all("t.csv", "sku,text\nx,a\nx,b\n", mapping={"id": "sku"})
+    assert [row.entity_id for row in found] == ["x", "x#2"]
+    found, _, _ = read_all("t.csv", "id,text\n2,a\n,b\n")
+    assert len({row.entity_id for row in found}) == 2
+
+
+def test_a_quote_without_end_is_told() -> None:
+    (row,), (warning,), _ = read_all("t.csv", 'sep=,\nid,name,note\n1,a,"x\n2,b,y\n')
+    assert (row.text, warning.code) == ("note: x\n2,b,y\n", "open_quote")
+    assert "line 3" in warning.message
+
+
+def test_lines_that_are_no_json_are_named_and_the_others_are_read() -> None:
+    content = '{"id": 1, "text": "a"}\nbad\n\n[1]\n{"id": 2, "text": NaN}\n{"title": "only"}\n{"body": "c"}\n'
+    found, _, reason = read_all("t.jsonl", content)
+    assert [row.text for row in found] == ["a", "NaN", "only", "c"]
+    assert reason == "lines 2, 4 are no JSON (JSONDecodeError); the other 4 were read"
+    (row,), (warning,), _ = read_all("t.jsonl", '{"text": "a", "text": "b"}\n')
+    assert (row.text, warning.code) == ("a\nb", "duplicate_columns")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("," * 1_000_000 + "\n1\n", ""), ("a," * 100_000 + "\n1\n", "100,001 columns, and the limit is 2,000"),
+        ('"' * 3_000_000, "field larger than"), ('\\"' * 2_000_000, "field larger than"), (",\n" * 500_000, ""),
+        ("text\n" + "," * 1_000_000 + "\n", ""), ("a;" + "'" * 3_000_000, "field larger than"),
+    ],
+)  # fmt: skip
+def test_hostile_tables_end_with_a_clear_reason(content: str, said: str) -> None:
+    found, _, reason = read_all("t.csv", content)
+    assert found == []
+    assert said in reason
