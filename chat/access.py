@@ -1,10 +1,51 @@
-"""Permissions of the chat page: who may use it, and as which user."""
+"""Who may do what: the permissions of sessions and of API keys, development mode, and the chat page."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.conf import settings
 
-from chat.api.auth import is_open
+from chat.models import ApiKey
+from common.client_address import Address, client_address
+
+CHAT_AS_USER = "chat.chat_as_user"
+"""Choose whom to be in a chat: the page's list of users, and the `user_id` of `POST /chat`."""
+VIEW_TRACE = "contexts.view_trace"
+
+SCOPES: dict[str, frozenset[str]] = {
+    ApiKey.Scope.CHAT: frozenset({CHAT_AS_USER}),
+    ApiKey.Scope.INGEST: frozenset(
+        {
+            "retrieval.view_document",
+            "retrieval.change_document",
+            "retrieval.delete_document",
+            "events.view_event",
+            "events.add_event",
+        }
+    ),
+    ApiKey.Scope.DEBUG: frozenset({VIEW_TRACE, "features.view_featurevalue"}),
+}
+"""The permissions that each scope of a key stands for; a session needs them themselves."""
+
+_LOOPBACK = ("127.0.0.1", "::1")
+_FORWARDED = ("HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED", "HTTP_X_REAL_IP")
+
+
+def address_of(meta: dict[str, Any]) -> Address | None:
+    """Return the address of whoever sent the request, by its META."""
+    return client_address(meta.get("REMOTE_ADDR"), meta.get("HTTP_X_FORWARDED_FOR"))
+
+
+def is_open(meta: dict[str, Any]) -> bool:
+    """Return whether a request needs no key: in development mode, and from this machine, not through a proxy on it."""
+    is_local = meta.get("REMOTE_ADDR") in _LOOPBACK and not any(name in meta for name in _FORWARDED)
+    return settings.DEBUG and is_local
+
+
+def lacks_scope(key: ApiKey, permissions: Iterable[str]) -> bool:
+    """Return whether none of the key's scopes stands for one of the permissions."""
+    held = frozenset[str]().union(*(SCOPES.get(scope, ()) for scope in key.scopes))
+    return not held.issuperset(permissions)
 
 
 def may_chat(user: Any, meta: dict[str, Any]) -> bool:
@@ -13,10 +54,10 @@ def may_chat(user: Any, meta: dict[str, Any]) -> bool:
 
 
 def may_choose_user(user: Any, meta: dict[str, Any]) -> bool:
-    """Return whether the visitor may write as any user: staff, or development mode on loopback."""
-    return bool(user and user.is_staff) or is_open(meta)
+    """Return whether the visitor may write as any user: by permission, or development mode on loopback."""
+    return bool(user and user.has_perm(CHAT_AS_USER)) or is_open(meta)
 
 
-def user_id_of(user: Any, session_key: str | None) -> str:
-    """Return the user id of a visitor who may not choose one."""
-    return user.get_username() if user and user.is_authenticated else f"visitor:{session_key}"
+def may_trace(user: Any, meta: dict[str, Any]) -> bool:
+    """Return whether the visitor may see what the model got: the trace, which is a page of the admin."""
+    return bool(user and user.is_staff and user.has_perm(VIEW_TRACE)) or is_open(meta)

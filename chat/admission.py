@@ -5,19 +5,30 @@ import time
 from dataclasses import dataclass
 from datetime import datetime
 
+from chat.windows import Counted
+
 
 @dataclass(frozen=True, kw_only=True)
 class Admission:
-    """A message that was accepted or refused, and the state of the user's limit after it."""
+    """A message, or a request with an API key, that was accepted or refused, and the state of its limit after it."""
 
     user_id: str
-    token: str
+    counted: Counted
     limit: int
     remaining: int
     resets_at: datetime
     """When the oldest counted message leaves the window."""
-    is_degraded: bool = False
-    """True if Redis did not answer, so that PostgreSQL counted."""
+    what: str = "messages"
+    """What the limit is of."""
+
+    @property
+    def token(self) -> str:
+        return self.counted.token
+
+    @property
+    def is_degraded(self) -> bool:
+        """Return whether Redis did not answer, so that PostgreSQL counted."""
+        return self.counted.is_degraded
 
     @property
     def retry_after_s(self) -> int:

@@ -1,5 +1,10 @@
+from datetime import timedelta
+from typing import Any
+
 from django.apps import AppConfig
+from django.conf import settings
 from django.core import checks
+from django.db.models.signals import post_migrate
 
 
 class ChatConfig(AppConfig):
@@ -9,3 +14,14 @@ class ChatConfig(AppConfig):
         from chat.checks import check_chat_context
 
         checks.register(check_chat_context)
+        # The last app of the settings: the permissions of all apps exist by then.
+        post_migrate.connect(_prepare, sender=self)
+
+
+def _prepare(**kwargs: Any) -> None:
+    from chat.groups import grant
+    from common.periodic_tasks import keep_entry
+
+    if not settings.FABRA_STANDALONE:
+        grant()
+        keep_entry("clear old sessions and sign-ins", "chat.tasks.clear_old", timedelta(hours=1))

@@ -5,19 +5,22 @@ import json
 from contextlib import aclosing
 from typing import Any
 
+from asgiref.sync import sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
+from django.db import DatabaseError
 
-from chat.access import may_chat, may_choose_user, user_id_of
+from chat.callers import Caller
 from chat.engine import begin, run
 from chat.error_descriptions import describe, headers_of
 from chat.errors import InvalidMessage
 from chat.providers.extractive import NOTICE
+from chat.socket_origin import meta_of
+from chat.standing import FORBIDDEN, Standing, read_standing
 from chat.turns import Answer, Question
-from common.background import spawn
+from chat.visitors import new_visitor, user_id_of, visitor_of
+from common.background import spawn, with_own_thread
 from common.markdown import render
 from common.markdown_stream import Block, MarkdownStream
-
-_FORBIDDEN = 4403
 
 
 class ChatConsumer(AsyncWebsocketConsumer):
@@ -26,7 +29,9 @@ class ChatConsumer(AsyncWebsocketConsumer):
     A `block` between the deltas is the HTML of what was finished since the last block, with the `length` of all text
     rendered so far; `done` has the HTML of the whole answer and of each quote.
 
-    Each socket has one answer at a time; `{"type": "stop"}` and closing the socket cancel it.
+    Each socket has one answer at a time; `{"type": "stop"}` and closing the socket cancel it. At each message the
+    user is read again: after a sign-out, a change of the password or of their rights the socket is closed with a code
+    of `chat.standing` and a reason.
     """
 
     # The socket sends to its own page only, so it needs no channel layer, and an outage of Redis does not affect it.
@@ -35,14 +40,20 @@ class ChatConsumer(AsyncWebsocketConsumer):
     async def connect(self) -> None:
         self.answering: asyncio.Task[None] | None = None
         self.rendering = MarkdownStream()
-        self.meta = {"REMOTE_ADDR": (self.scope.get("client") or ("",))[0]}
-        if not may_chat(self.scope.get("user"), self.meta):
-            await self.accept()  # a browser gets the close code only of an accepted socket
-            await self.close(code=_FORBIDDEN)
-            return
-        await self.accept()
+        self.meta = meta_of(self.scope)
+        self.visitor = visitor_of(self.scope.get("cookies", {})) or new_visitor()
+        self.standing = await self._read_standing()
+        await self.accept()  # a browser gets the close code only of an accepted socket
+        if not self.standing.may_chat:
+            await self.close(code=FORBIDDEN, reason="Sign in to chat.")
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        try:
+            if await self._is_closed_by_change():
+                return
+        except DatabaseError as error:
+            await self._send_error(error)
+            return
         try:
             content = json.loads(text_data or "")
             if not isinstance(content, dict):
@@ -60,6 +71,23 @@ class ChatConsumer(AsyncWebsocketConsumer):
     async def disconnect(self, code: int) -> None:
         if self.answering:
             self.answering.cancel()
+
+    async def _read_standing(self) -> Standing:
+        session_key = getattr(self.scope.get("session"), "session_key", None)
+        read = sync_to_async(read_standing)(session_key, self.meta)
+        self.scope["user"], standing = await with_own_thread(read)
+        return standing
+
+    async def _is_closed_by_change(self) -> bool:
+        """Close the socket if its user may no longer do what they could when they opened it."""
+        change = (await self._read_standing()).change_since(self.standing)
+        if change is None:
+            return not self.standing.may_chat  # a message that came before the refusal reached its sender
+        if self.answering:
+            self.answering.cancel()
+        code, reason = change
+        await self.close(code=code, reason=reason)
+        return True
 
     async def _stop(self) -> None:
         if answering := self.answering:
@@ -88,15 +116,15 @@ class ChatConsumer(AsyncWebsocketConsumer):
             await self._send_error(error)
 
     def _question(self, content: dict[str, Any]) -> Question:
-        user, session = self.scope.get("user"), self.scope.get("session")
-        user_id = user_id_of(user, getattr(session, "session_key", None))
-        if may_choose_user(user, self.meta) and content.get("user_id"):
+        user_id = user_id_of(self.scope["user"], self.visitor)
+        if self.standing.may_choose and content.get("user_id"):
             user_id = content["user_id"]
         conversation_id = content.get("conversation_id")
         return Question(
             user_id=user_id,
             message=content.get("message", ""),
             conversation_id=conversation_id if isinstance(conversation_id, int) else None,
+            caller=Caller.of(self.meta),
         )
 
     async def _send(self, kind: str, data: dict[str, Any]) -> None:

@@ -38,22 +38,23 @@ logger = logging.getLogger(__name__)
 async def begin(question: Question) -> Turn:
     """Accept the message and commit its evidence; `run` then calls the model.
 
-    Raise InvalidInput for a bad message, RateLimited, or what the assembly raises; a failure on our side is not
-    counted against the user's limit.
+    Raise InvalidInput for a bad message, RateLimited, IndexForbidden, UserForbidden, or what the assembly raises; a
+    failure on our side is not counted against the user's limit.
     """
     started = time.perf_counter()
-    question.validate()
+    question = question.validate()
     deadline = asyncio.get_running_loop().time() + settings.FABRA_CHAT_DEADLINE_S
     provider = get_provider()
     with one_view():  # the limit and the context share one read of the user's features
-        # 1. Count the message against the limit of the user's tier.
-        admission = await limits.admit(question.user_id, await _tier_of(question.user_id))
+        # 1. Count the message against the limits of the user's tier, the address and the API key.
+        admission = await limits.admit(question.user_id, await _tier_of(question.user_id), question.caller)
         try:
             # 2. Assemble the context, with the conversation so far; step 3 writes its trace.
             history = await read_history(question)
             with recording(conversation=history, most_tokens=room_for_context(question, history)) as recorder:
                 try:
                     context = await assemble(question, history, deadline)
+                    question.caller.check_indexes(recorder.searched_indexes())
                 except Exception:
                     await traces.write(recorder.pending)  # of contexts that were assembled before the failure
                     raise

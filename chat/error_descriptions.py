@@ -13,6 +13,7 @@ from chat.freshness_headers import freshness_headers
 from common import errors
 from contexts.errors import AssemblyError, FreshnessViolation
 from events import errors as event_errors
+from features.errors import FeatureValueRefused
 from retrieval.errors import DocumentTooLarge
 
 logger = logging.getLogger(__name__)
@@ -20,6 +21,7 @@ logger = logging.getLogger(__name__)
 # The first class that matches decides, so subclasses come before their base classes.
 STATUS: list[tuple[type[Exception], int]] = [
     (chat_errors.RateLimited, 429),
+    (chat_errors.KeyForbidden, 403),
     (chat_errors.ModelTimeout, 504),
     (chat_errors.DeadlineExceeded, 504),
     (chat_errors.ModelError, 502),
@@ -32,6 +34,7 @@ STATUS: list[tuple[type[Exception], int]] = [
     (errors.InvalidInput, 400),
     (errors.NotFound, 404),
     (AssemblyError, 500),
+    (FeatureValueRefused, 500),
     (errors.Unavailable, 503),
     (errors.FabraError, 500),
 ]

@@ -16,14 +16,39 @@ class MessageTooLong(InvalidInput):
     code = "message_too_long"
 
 
+class KeyForbidden(FabraError):
+    """The API key is bound to something else."""
+
+    code = "key_forbidden"
+
+
+class IndexForbidden(KeyForbidden):
+    """The API key may not use this index."""
+
+    code = "index_forbidden"
+
+
+class UserForbidden(KeyForbidden):
+    """The API key may not act for this user."""
+
+    code = "user_forbidden"
+
+
+class AddressForbidden(KeyForbidden):
+    """The API key may not be used from this address."""
+
+    code = "address_forbidden"
+
+
 class RateLimited(FabraError):
-    """The user has sent as many messages as their tier allows for now."""
+    """The user, their address or the API key has sent as many messages as are allowed for now."""
 
     code = "rate_limited"
 
     def __init__(self, admission: Admission) -> None:
         super().__init__(
-            f"The limit of {admission.limit} messages is reached; try again in {admission.retry_after_s} seconds."
+            f"The limit of {admission.limit} {admission.what} is reached;"
+            f" try again in {admission.retry_after_s} seconds."
         )
         self.admission = admission
 

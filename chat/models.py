@@ -1,11 +1,13 @@
-"""Tables of the support bot: its customers, conversations, API keys and reservations."""
+"""Tables of the support bot: its customers, conversations, API keys, and what limits count while Redis is down."""
 
 import hashlib
 import secrets
 from datetime import datetime, timedelta
-from typing import Self
+from typing import Any, Self
 
+from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.utils import timezone
 
@@ -55,6 +57,7 @@ class Conversation(models.Model):
             models.Index(fields=["-last_message_at"], name="conversation_newest"),
             models.Index(fields=["user_id", "-last_message_at"], name="conversation_by_user"),
         ]
+        permissions = [("chat_as_user", "Can choose whom to be in a chat")]
 
     def __str__(self) -> str:
         return f"{self.user_id} #{self.pk}"
@@ -100,6 +103,37 @@ class Reservation(models.Model):
         return f"{self.user_id} {self.created_at:%H:%M:%S}"
 
 
+class CountedRequest(models.Model):
+    """A request that counted against the limit of an address or an API key while Redis was down."""
+
+    subject = models.CharField(max_length=100)
+    token = models.CharField(max_length=32)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["subject", "created_at"], name="counted_by_subject"),
+            models.Index(fields=["token"], name="counted_by_token"),  # serves the refund
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.subject} {self.created_at:%H:%M:%S}"
+
+
+class GrantedPermission(models.Model):
+    """A permission that was given to one of the project's groups once: an operator who takes it away is heeded."""
+
+    group = models.CharField(max_length=150)
+    permission = models.CharField(max_length=200)
+    granted_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["group", "permission"], name="granted_once")]
+
+    def __str__(self) -> str:
+        return f"{self.group}: {self.permission}"
+
+
 class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
     def usable(self) -> Self:
         return self.filter(models.Q(expires_at=None) | models.Q(expires_at__gt=timezone.now()), revoked_at=None)
@@ -120,6 +154,23 @@ class ApiKey(models.Model):
     start = models.CharField(max_length=16, help_text="The first characters of the key, which identify it.")
     digest = models.CharField(max_length=64, unique=True)
     scopes = ArrayField(models.CharField(max_length=10, choices=Scope), default=list)
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        blank=True,
+        on_delete=models.CASCADE,
+        related_name="api_keys",
+        help_text="The key may do no more than this user. Without one, it may do what its scopes say.",
+    )
+    indexes = ArrayField(models.CharField(max_length=200), default=list, blank=True)
+    users = ArrayField(models.CharField(max_length=255), default=list, blank=True)
+    networks = ArrayField(models.CharField(max_length=50), default=list, blank=True)
+    per_minute = models.PositiveIntegerField(
+        null=True, blank=True, validators=[MinValueValidator(1), MaxValueValidator(10_000)]
+    )
+    per_day = models.PositiveIntegerField(
+        null=True, blank=True, validators=[MinValueValidator(1), MaxValueValidator(100_000)]
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
@@ -139,13 +190,21 @@ class ApiKey(models.Model):
         return self.revoked_at is None and (self.expires_at is None or self.expires_at > timezone.now())
 
     @classmethod
-    def make(cls, name: str, scopes: list[str], expires_at: datetime | None = None) -> tuple[Self, str]:
-        """Create a key; return the row and the key itself, which is shown once and not stored."""
-        key = cls.PREFIX + secrets.token_urlsafe(32)
-        row = cls.objects.create(
-            name=name, start=key[: len(cls.PREFIX) + 5], digest=cls.digest_of(key), scopes=scopes, expires_at=expires_at
-        )
+    def make(cls, name: str, scopes: list[str], expires_at: datetime | None = None, **bounds: Any) -> tuple[Self, str]:
+        """Create a key; return the row and the key itself, which is shown once and not stored.
+
+        `bounds` are the columns `owner`, `indexes`, `users`, `networks`, `per_minute` and `per_day`.
+        """
+        row = cls(name=name, scopes=scopes, expires_at=expires_at, **bounds)
+        key = row.renew()
+        row.save()
         return row, key
+
+    def renew(self) -> str:
+        """Give the unsaved row a new key, and return it."""
+        key = self.PREFIX + secrets.token_urlsafe(32)
+        self.start, self.digest = key[: len(self.PREFIX) + 5], self.digest_of(key)
+        return key
 
     @classmethod
     def authenticate(cls, key: str) -> "ApiKey | None":
@@ -153,7 +212,7 @@ class ApiKey(models.Model):
         # Raw SQL, because every request runs this, and the ORM takes longer to build it than PostgreSQL to answer.
         found = cls.objects.raw("SELECT * FROM chat_apikey WHERE digest = %s", [cls.digest_of(key)])
         row = next(iter(found), None)
-        if row is None or not row.is_usable:
+        if row is None or not row.is_usable or (row.owner is not None and not row.owner.is_active):
             return None
         if row.last_used_at is None or timezone.now() - row.last_used_at > cls.SEEN_EVERY:
             cls.objects.filter(pk=row.pk).update(last_used_at=timezone.now())

@@ -7,7 +7,8 @@ from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponseBase
 from django.views.generic import TemplateView
 
-from chat.access import may_chat, may_choose_user, user_id_of
+from chat import visitors
+from chat.access import may_chat, may_choose_user, may_trace
 from chat.models import Customer
 
 _SAMPLE_USERS = 12
@@ -19,20 +20,23 @@ class ChatPage(TemplateView):
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if not may_chat(request.user, request.META):
             return redirect_to_login(request.get_full_path(), settings.LOGIN_URL)
-        if not request.user.is_authenticated and not request.session.session_key:
-            request.session.create()  # a visitor's rate limit is counted by session
-        return super().dispatch(request, *args, **kwargs)
+        known = visitors.visitor_of(request.COOKIES)
+        self.visitor = known or visitors.new_visitor()
+        response = super().dispatch(request, *args, **kwargs)
+        if not request.user.is_authenticated and known is None:
+            visitors.remember(response, self.visitor)
+        return response
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         request = self.request
         may_choose = may_choose_user(request.user, request.META)
         return super().get_context_data(**kwargs) | {
             "users": list(Customer.objects.all()[:_SAMPLE_USERS]) if may_choose else [],
-            "user_id": user_id_of(request.user, request.session.session_key),
+            "user_id": visitors.user_id_of(request.user, self.visitor),
             "has_model": bool(settings.OPENAI_API_KEY),
             "model": settings.FABRA_CHAT_MODEL,
             "is_staff": request.user.is_staff,
-            "may_trace": may_choose,
+            "may_trace": may_trace(request.user, request.META),
             "deadline_s": settings.FABRA_CHAT_DEADLINE_S,
             "message_max_chars": settings.FABRA_MESSAGE_MAX_CHARS,
         }

@@ -1,18 +1,19 @@
 """A question, its answer, and the state between them."""
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from django.conf import settings
 
 from chat.admission import Admission
+from chat.callers import Caller
 from chat.citations import Citation
 from chat.errors import InvalidMessage, MessageTooLong
 from chat.models import Message
 from chat.providers import Provider
 from chat.providers.extractive import NOTICE
-from common.validation import check_key, check_text, is_blank
+from common.validation import check_text, is_blank
 from contexts.items import Context
 from events.models import Event
 
@@ -22,15 +23,16 @@ class Question:
     user_id: str
     message: str
     conversation_id: int | None = None
+    caller: Caller = field(default_factory=Caller)
 
     def validate(self) -> "Question":
-        """Return the question; raise InvalidInput, InvalidMessage or MessageTooLong."""
-        check_key(self.user_id, "user_id")
+        """Return the question with a normalised user id; raise InvalidInput or one of its subclasses, UserForbidden."""
+        user_id = self.caller.check_user(self.user_id)
         if is_blank(check_text(self.message, "message")):
             raise InvalidMessage("message must not be empty.")
         if len(self.message) > settings.FABRA_MESSAGE_MAX_CHARS:
             raise MessageTooLong(f"message must have at most {settings.FABRA_MESSAGE_MAX_CHARS} characters.")
-        return self
+        return replace(self, user_id=user_id)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 import json
 import re
+import unicodedata
 from collections.abc import Iterable
 from typing import Any
 
@@ -17,6 +18,13 @@ a regular expression, which the API's schema has too; a text of nothing else is 
 _VISIBLE = re.compile(f"[^{BLANKS}]")
 MAX_DEPTH = 100
 """Of nested JSON: PostgreSQL and Python's own JSON stop at about 1,000, and a page that shows it well before."""
+_INVISIBLE = {"Cc", "Cf", "Cs", "Zl", "Zp", "Zs"}
+"""Unicode's categories of controls, formats, surrogates and separators."""
+# Signs of other categories that are drawn as nothing: fillers, the Braille blank, the grapheme joiner and selectors.
+_BLANK = frozenset(
+    map(chr, (0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2800, 0x3164, 0xFFA0, *range(0x180B, 0x1810),
+              *range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)))
+)  # fmt: skip
 
 
 def check_text(text: Any, what: str) -> str:
@@ -44,6 +52,22 @@ def check_key(key: Any, what: str, max_chars: int = KEY_MAX_CHARS) -> str:
         raise InvalidInput(f"{what} must not be empty.")
     if len(key) > max_chars:
         raise InvalidInput(f"{what} must have at most {max_chars} characters.")
+    return key
+
+
+def check_identity(key: Any, what: str) -> str:
+    """Return the id of a user, or of another entity, in Unicode's form NFC; its case is kept.
+
+    Two ids that look alike must be one id, so raise InvalidInput for what `check_key` refuses, for white space at
+    either end, and for signs that cannot be seen: controls, formats such as zero-width ones, and any space but U+0020.
+    """
+    check_text(key, what)
+    key = check_key(unicodedata.normalize("NFC", key), what)
+    if key != key.strip():
+        raise InvalidInput(f"{what} must not begin or end with white space.")
+    for sign in key:
+        if sign != " " and (sign in _BLANK or unicodedata.category(sign) in _INVISIBLE):
+            raise InvalidInput(f"{what} must not contain the invisible sign U+{ord(sign):04X}.")
     return key
 
 

@@ -28,17 +28,19 @@ def apply_budget(
 ) -> Budgeted:
     """Drop items until the rest fits: the highest priority number first, and of equal ones the later item.
 
-    A required item is never dropped. Raise BudgetExceeded if the required items alone do not fit, unless
-    `allow_overflow`.
+    A required item is never dropped. An item that cannot fit, even if it were the only one beside the required items,
+    is dropped before all others and costs them nothing. Raise BudgetExceeded if the required items alone do not fit,
+    unless `allow_overflow`.
     """
     sizes = [count(item.content) for item in items]
+    too_large = _too_large(items, sizes, max_tokens, count)
     droppable = sorted(
-        (index for index, item in enumerate(items) if not item.required),
+        (index for index, item in enumerate(items) if not item.required and index not in too_large),
         key=lambda index: (items[index].priority, index),
     )
-    dropped: set[int] = set()
+    dropped = set(too_large)
     # Items that are clearly too much are dropped by an estimate, without encoding; then the exact count decides.
-    estimate = sum(sizes) + len(items)
+    estimate = sum(sizes[index] + 1 for index in range(len(items)) if index not in dropped)
     skipped: list[int] = []
     while droppable and estimate - _SLACK * (len(items) - len(dropped)) > max_tokens:
         skipped.append(droppable.pop())
@@ -62,12 +64,31 @@ def apply_budget(
         tokens=tokens,
         decisions=[
             Decision(
-                item=item, tokens=size, is_kept=index not in dropped, reason=_reason(item, index in dropped, max_tokens)
+                item=item,
+                tokens=size,
+                is_kept=index not in dropped,
+                reason=too_large.get(index) or _reason(item, index in dropped, max_tokens),
             )
             for index, (item, size) in enumerate(zip(items, sizes, strict=True))
         ],
         is_over=tokens > max_tokens,
     )
+
+
+def _too_large(items: Sequence[ContextItem], sizes: Sequence[int], max_tokens: int, count: Count) -> dict[int, str]:
+    """Return the reason for each item that does not fit beside the required items; none if these do not fit either."""
+    required = {index for index, item in enumerate(items) if item.required}
+    optional = set(range(len(items))) - required
+    needed = _join(items, optional, count)[1]
+    found: dict[int, str] = {}
+    for index in optional if needed <= max_tokens else ():
+        excess = needed + sizes[index] + 1 - max_tokens
+        if abs(excess) <= _SLACK * (len(required) + 1):  # too close for the sum: only the whole text decides
+            excess = _join(items, optional - {index}, count)[1] - max_tokens
+        if excess > 0:
+            beside = f", and the required items leave {max_tokens - needed} of them" if needed else ""
+            found[index] = f"can never fit: it has {sizes[index]} tokens; the budget is {max_tokens}{beside}"
+    return found
 
 
 def _join(items: Sequence[ContextItem], dropped: set[int], count: Count) -> tuple[str, int]:

@@ -46,6 +46,13 @@ class Recorder:
         found += [flag for record in self.searches for flag in record.flags if flag in DEGRADED_FLAGS]
         return list(dict.fromkeys(found))
 
+    def searched_indexes(self) -> set[str]:
+        """Return the indexes that the contexts assembled in the block searched, and those that were read from a cache.
+
+        They are in the traces that are not written yet.
+        """
+        return {search["index"] for each in self.pending for search in each.body.get("searches", ())}
+
     def version_ids(self) -> list[int]:
         """Return the ids of the document versions that were found, sorted and without duplicates."""
         return sorted({hit.version_id for record in self.searches for hit in record.hits})
@@ -99,6 +106,7 @@ def on_retrieved(record: RetrieverCall, value: Any = None, **kwargs: Any) -> Non
 
 def _plain(read: FeatureRead) -> dict[str, Any]:
     values = {attribute.name: getattr(read, attribute.name) for attribute in fields(read)}
+    values["value"] = values.pop("stored")
     return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in values.items()}
 
 

@@ -9,7 +9,7 @@ from django.conf import settings
 
 from common.durations import Duration
 from common.errors import InvalidInput, NotFound
-from common.validation import check_key, to_json
+from common.validation import check_identity
 from contexts.traces import online_store
 from events.handlers import current_handling
 from features import history, registry, serving
@@ -79,16 +79,19 @@ class FeatureStore:
     async def set_feature(
         self, feature: Feature, entity_key: str, value: Any, event_timestamp: datetime | None = None
     ) -> None:
-        """Store a value that was true at `event_timestamp` (default: now); it never replaces a newer one online."""
+        """Store a value that was true at `event_timestamp` (default: now); it never replaces a newer one online.
+
+        Raise InvalidFeatureValue for one that is not of the feature's declared type.
+        """
         spec = registry.features.require(_name(feature))
-        check_key(entity_key, spec.entity.key)
-        to_json(value, f"The value of {spec.name}")
+        entity_key = check_identity(entity_key, spec.entity.key)
+        encoded = spec.value_type.encode(value)
         moment = event_timestamp or datetime.now(UTC)
         if moment.tzinfo is None:
             raise InvalidInput("event_timestamp must have a timezone.")
         if moment > datetime.now(UTC) + settings.FABRA_EVENT_MAX_AHEAD:
             raise InvalidInput("event_timestamp is in the future; nothing is true yet.")
-        await write_values(spec, {entity_key: value}, event_timestamp=moment, source=FeatureValue.Source.SET)
+        await write_values(spec, {entity_key: encoded}, event_timestamp=moment, source=FeatureValue.Source.SET)
 
     async def materialize(
         self,

@@ -5,7 +5,7 @@ from functools import lru_cache
 
 from django.conf import settings
 
-from retrieval.encodings import encoding_name_for, get_encoding
+from retrieval.encodings import count_tokens, encoding_name_for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +20,7 @@ class Tokenizer:
 
 @lru_cache(maxsize=1024)  # the same passages are counted again and again
 def _count(encoding: str, text: str) -> int:
-    return len(get_encoding(encoding).encode_ordinary(text))
+    return count_tokens(encoding, text)
 
 
 def tokenizer_for(model: str) -> Tokenizer:

@@ -79,6 +79,11 @@ MORE = {
     "FABRA_HEADER_TIMEOUT": "Seconds that the head of a request may take.",
     "FABRA_BODY_TIMEOUT": "Seconds that the body of a request may take, and one more for each 10 kB.",
     "FABRA_HEADER_MAX_BYTES": "The largest head of a request.",
+    "FABRA_TRUSTED_PROXIES": "Addresses and networks of the proxies in front. `X-Forwarded-For` is read from its right "
+    "end, as far as these wrote it; empty: not at all.",
+    "FABRA_SIGN_IN_FAILURES": "Failed sign-ins after which an address is locked out.",
+    "FABRA_SIGN_IN_COOLOFF_MIN": "Minutes that a lockout lasts after the last failure that counted.",
+    "FABRA_SIGN_IN_RETENTION_DAYS": "Days that records of sign-ins are kept.",
     "FABRA_LOG_LEVEL": "The level of the root logger.",
     "FABRA_WORKER_MAX_TASKS": "A Celery process is replaced after this many tasks.",
     "FABRA_WORKER_MAX_MEMORY_MB": "A Celery process is replaced once it takes more memory.",
@@ -119,6 +124,7 @@ MORE = {
     "FABRA_MESSAGE_MAX_CHARS": "The longest message.",
     "FABRA_LIMIT_PREMIUM": "Messages an hour on the tier `premium`.",
     "FABRA_LIMIT_DEFAULT": "Messages an hour on every other tier.",
+    "FABRA_LIMIT_ADDRESS": "Messages an hour from one address without an API key. 0: no limit.",
 }
 
 

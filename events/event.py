@@ -1,6 +1,7 @@
 """The event: something that happened to one entity, at a time."""
 
 import hashlib
+import unicodedata
 import uuid
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -9,9 +10,10 @@ from typing import Any
 from django.conf import settings
 
 from common.errors import InvalidInput
-from common.validation import check_key, to_json
+from common.validation import check_identity, check_key, to_json
 from events.errors import EventTooLarge
 from events.models import Event
+from events.ordering import state_family
 
 _EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 """PostgreSQL stores times such as those of the year 1, but not every reader can read them back."""
@@ -28,12 +30,17 @@ class AxiomEvent:
     """Two events with the same id are one event."""
     occurred_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
+    def __post_init__(self) -> None:
+        if isinstance(self.entity_id, str) and isinstance(self.event_type, str) and not self._is_of_a_state():
+            object.__setattr__(self, "entity_id", unicodedata.normalize("NFC", self.entity_id))
+
     def validate(self) -> "AxiomEvent":
         """Return the event; raise InvalidInput or EventTooLarge if the outbox cannot store it."""
         check_key(self.event_type, "event_type")
         if len(self.event_type) > 200:
             raise InvalidInput("event_type must have at most 200 characters.")
-        check_key(self.entity_id, "entity_id")
+        # The ids of a family's entities are checked by the app that handles it.
+        (check_key if self._is_of_a_state() else check_identity)(self.entity_id, "entity_id")
         check_key(self.id, "id")
         if len(self.id) > 100:
             raise InvalidInput("id must have at most 100 characters.")
@@ -48,6 +55,9 @@ class AxiomEvent:
         if self.occurred_at > datetime.now(UTC) + settings.FABRA_EVENT_MAX_AHEAD:
             raise InvalidInput("occurred_at is in the future; check the sender's clock.")
         return self
+
+    def _is_of_a_state(self) -> bool:
+        return state_family(self.event_type) is not None
 
     @property
     def digest(self) -> str:

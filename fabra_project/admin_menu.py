@@ -2,8 +2,9 @@
 
 from typing import Any
 
+from django.apps import apps
 from django.templatetags.static import static
-from django.urls import reverse_lazy
+from django.urls import resolve, reverse
 
 # The chat page's accent colour: its --accent is 600 in light mode and 400 in dark mode.
 _ACCENT = {
@@ -29,7 +30,6 @@ _MENU = [
             ("Traces", "account_tree", "contexts_trace"),
             ("Customers", "person", "chat_customer"),
             ("Tickets", "confirmation_number", "chat_ticket"),
-            ("API keys", "key", "chat_apikey"),
         ],
     ),
     (
@@ -63,18 +63,47 @@ _MENU = [
             ("Events", "bolt", "events_event"),
             ("Webhook sources", "webhook", "events_webhooksource"),
             ("Context definitions", "layers", "contexts_contextdefinition"),
+        ],
+    ),
+    (
+        "Access",
+        [
             ("Users", "group", "auth_user"),
+            ("Groups", "groups", "auth_group"),
+            ("API keys", "key", "chat_apikey"),
+            ("Sign-in attempts", "lock", "axes_accessattempt"),
+            ("Failed sign-ins", "gpp_maybe", "axes_accessfailurelog"),
+            ("Sign-ins", "login", "axes_accesslog"),
         ],
     ),
 ]
 
 
+def navigation(request: Any) -> list[dict[str, Any]]:
+    """Return the groups of the menu with the entries whose pages the user may open."""
+    groups = [
+        {"title": title, "items": [_entry(*entry) for entry in entries if _may_open(request, entry[2])]}
+        for title, entries in _MENU
+    ]
+    return [group for group in groups if group["items"]]
+
+
 def _entry(label: str, icon: str, page: str) -> dict[str, Any]:
-    return {
-        "title": label,
-        "icon": icon,
-        "link": reverse_lazy(page if ":" in page else f"admin:{page}_changelist"),
-    }
+    return {"title": label, "icon": icon, "link": _url(page)}
+
+
+def _may_open(request: Any, page: str) -> bool:
+    from django.contrib import admin  # the settings import this module before there are apps
+
+    if ":" in page:
+        return bool(request.user.has_perms(resolve(_url(page)).func.allowed_permissions))  # type: ignore[attr-defined]
+    app, model = page.rsplit("_", 1)
+    model_admin = admin.site.get_model_admin(apps.get_model(app, model))
+    return bool(model_admin.has_view_or_change_permission(request))
+
+
+def _url(page: str) -> str:
+    return reverse(page if ":" in page else f"admin:{page}_changelist")
 
 
 def _mark(request: Any) -> str:
@@ -92,7 +121,7 @@ UNFOLD: dict[str, Any] = {
     "SHOW_HISTORY": True,
     "SIDEBAR": {
         "show_search": True,
-        "navigation": [{"title": title, "items": [_entry(*entry) for entry in entries]} for title, entries in _MENU],
+        "navigation": navigation,
     },
     "STYLES": [lambda request: static("shared/markdown.css"), lambda request: static("admin/fabra.css")],
 }

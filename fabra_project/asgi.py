@@ -7,14 +7,14 @@ from django.core.asgi import get_asgi_application
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "fabra_project.settings")
 django = get_asgi_application()
 
-from channels.auth import AuthMiddlewareStack  # noqa: E402 (the apps must be loaded first)
-from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
-from channels.security.websocket import AllowedHostsOriginValidator  # noqa: E402
+from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402 (the apps must be loaded first)
+from channels.sessions import SessionMiddlewareStack  # noqa: E402
 from django.urls import path  # noqa: E402
 
 from chat.consumers import ChatConsumer  # noqa: E402
+from chat.socket_origin import SameOrigin  # noqa: E402
 from fabra_project.request_limits import with_limits  # noqa: E402
 from fabra_project.static_files import with_static_files  # noqa: E402
 
-websocket = AllowedHostsOriginValidator(AuthMiddlewareStack(URLRouter([path("ws/chat", ChatConsumer.as_asgi())])))
+websocket = SameOrigin(SessionMiddlewareStack(URLRouter([path("ws/chat", ChatConsumer.as_asgi())])))
 application = ProtocolTypeRouter({"http": with_limits(with_static_files(django)), "websocket": websocket})

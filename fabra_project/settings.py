@@ -8,6 +8,7 @@ import environ
 from django.core.exceptions import ImproperlyConfigured
 from kombu.entity import Queue
 
+from common.client_address import parse_networks
 from fabra_project import no_stack
 from fabra_project.admin_menu import UNFOLD as UNFOLD
 from fabra_project.page_policies import SECURE_CSP
@@ -85,6 +86,22 @@ if env.bool("FABRA_BEHIND_PROXY", False):
 # Django 6 reads SECURE_CSP itself; until then django-csp does, under its own name.
 CONTENT_SECURITY_POLICY = {"DIRECTIVES": SECURE_CSP}
 X_FRAME_OPTIONS = "DENY"
+# Addresses and networks of the proxies in front, with commas between: X-Forwarded-For is read from its right end, as
+# far as they wrote it.
+FABRA_TRUSTED_PROXIES = parse_networks(env.list("FABRA_TRUSTED_PROXIES", default=[]), "FABRA_TRUSTED_PROXIES")
+AUTHENTICATION_BACKENDS = ["chat.sign_in.ThrottledBackend", "django.contrib.auth.backends.ModelBackend"]
+# Sign-ins are throttled by django-axes: so many failures from one address, and it is locked out for a while.
+AXES_FAILURE_LIMIT = env.int("FABRA_SIGN_IN_FAILURES", 5)
+AXES_COOLOFF_TIME = timedelta(minutes=env.int("FABRA_SIGN_IN_COOLOFF_MIN", 15))
+AXES_LOCKOUT_PARAMETERS = ["ip_address"]
+AXES_RESET_ON_SUCCESS = True
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
+AXES_ENABLE_ACCESS_FAILURE_LOG = True
+AXES_ENABLE_ADMIN = False  # chat/admin/sign_ins.py has its pages
+AXES_SENSITIVE_PARAMETERS = ["csrfmiddlewaretoken"]  # beside passwords: the log names user and address
+FABRA_SIGN_IN_RETENTION_DAYS = env.int("FABRA_SIGN_IN_RETENTION_DAYS", 90)
+AXES_CLIENT_IP_CALLABLE = "chat.sign_in.address_of"
+AXES_LOCKOUT_CALLABLE = "chat.sign_in.locked_out"
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
@@ -113,6 +130,7 @@ INSTALLED_APPS = [
     "channels",
     "csp",
     "django_celery_beat",
+    "axes",
     "common",
     "events",
     "features",
@@ -132,6 +150,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "common.middleware.DataErrorMiddleware",
+    "axes.middleware.AxesMiddleware",
 ]
 ROOT_URLCONF = "fabra_project.urls"
 ASGI_APPLICATION = "fabra_project.asgi.application"
@@ -169,6 +188,7 @@ LOGGING = {
         "django": {"handlers": []},  # Django's own handlers would log each line twice in development
         # Below WARNING, each line of the HTTP client would contain the model server's URL.
         **{name: {"level": "WARNING"} for name in ("httpx", "httpx2", "httpcore", "httpcore2")},
+        "axes": {"level": "WARNING"},  # failures and lockouts
     },
 }
 
@@ -181,7 +201,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PARSER_CLASSES": ["chat.api.parsers.StrictJSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_AUTHENTICATION_CLASSES": ["chat.api.auth.ApiKeyAuthentication", "chat.api.auth.SessionAuthentication"],
-    "DEFAULT_PERMISSION_CLASSES": ["chat.api.auth.HasScope"],
+    "DEFAULT_PERMISSION_CLASSES": ["chat.api.auth.HasPermission"],
     "DEFAULT_PAGINATION_CLASS": "chat.api.pagination.KeysetPagination",
     "PAGE_SIZE": 50,
     "EXCEPTION_HANDLER": "chat.api.errors.handle_exception",
@@ -284,6 +304,8 @@ FABRA_RERANK_PATH = env.str("FABRA_RERANK_PATH", "")
 FABRA_RERANKER = env.str("FABRA_RERANKER", "retrieval.rerankers.local.CrossEncoder")
 FABRA_RERANK_TIMEOUT = env.float("FABRA_RERANK_TIMEOUT", 2.0)
 FABRA_DOCUMENT_MAX_BYTES = env.int("FABRA_DOCUMENT_MAX_BYTES", 1_000_000)
+# The most tokens of the chat model in one chunk, whatever the embedder counts: some chunks must fit a context's budget.
+FABRA_CHUNK_MAX_TOKENS = env.int("FABRA_CHUNK_MAX_TOKENS", 512)
 # Metadata is kept with each chunk.
 FABRA_METADATA_MAX_BYTES = env.int("FABRA_METADATA_MAX_BYTES", 20_000)
 # A file may contain more than its text, or many documents; a larger one is refused without reading it.
@@ -320,6 +342,8 @@ FABRA_HISTORY_TURNS = env.int("FABRA_HISTORY_TURNS", 20)  # earlier questions an
 FABRA_MESSAGE_MAX_CHARS = env.int("FABRA_MESSAGE_MAX_CHARS", 8000)
 FABRA_RATE_LIMITS: dict[str, int] = {"premium": env.int("FABRA_LIMIT_PREMIUM", 100)}
 FABRA_RATE_LIMIT_DEFAULT = env.int("FABRA_LIMIT_DEFAULT", 20)
+# Messages from one address in the same time, whoever sends them without an API key; 0: as many as they like.
+FABRA_RATE_LIMIT_ADDRESS = env.int("FABRA_LIMIT_ADDRESS", 100)
 FABRA_RATE_LIMIT_WINDOW = timedelta(hours=1)
 FABRA_TIER_FEATURE = "user_tier"
 

@@ -3,6 +3,7 @@ from typing import Any
 
 from django.apps import AppConfig
 from django.conf import settings
+from django.core import checks
 from django.db.models.signals import post_migrate, post_save
 
 
@@ -16,8 +17,10 @@ class FeaturesConfig(AppConfig):
         from events.handlers import register_handlers
         from events.signals import recorded
         from features import event_handlers
+        from features.checks import check_annotations
         from features.models import FeatureDefinition
 
+        checks.register(check_annotations)
         register_handlers(event_handlers.handlers)
         recorded.connect(event_handlers.remember_entities)
         post_migrate.connect(_sync, sender=self)

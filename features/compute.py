@@ -9,10 +9,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from common.calling import call
-from common.errors import InvalidInput
-from common.validation import to_json
-from features.errors import FeatureComputeError
+from features.errors import FeatureComputeError, FeatureValueRefused
 from features.registry import FeatureSpec
+from features.value_types import InvalidFeatureValue
 
 _MAX_CALLS = 40
 """The most calls for one failing batch: enough to isolate one or two bad keys of 500."""
@@ -23,6 +22,7 @@ class Computed:
     """The results of a feature's function; each entity key is either in `values` or in `errors`."""
 
     values: dict[str, Any] = field(default_factory=dict)
+    """In JSON's own types."""
     errors: dict[str, FeatureComputeError] = field(default_factory=dict)
     defaulted: int = 0
     """The number of keys missing from a batch function's result: their value is the default, or None."""
@@ -41,16 +41,17 @@ async def run_function(
     as_of: datetime | None = None,
     executor: ThreadPoolExecutor | None = None,
 ) -> Any:
-    """Return the feature's value for one entity; raise FeatureComputeError from what its function raised."""
+    """Return the feature's value for one entity, in JSON's own types; raise FeatureComputeError.
+
+    It is FeatureValueRefused for a value that cannot be stored, else from what the function raised.
+    """
     if spec.is_batch:
         computed = await run_batch(spec, [entity_key], as_of=as_of, executor=executor)
         if entity_key in computed.errors:
             raise computed.errors[entity_key]
         return computed.values[entity_key]
     args = (entity_key, event) if spec.takes_event else (entity_key,)
-    value = await _called(spec, args, as_of, executor)
-    _check_value(spec, value)
-    return value
+    return _encoded(spec, await _called(spec, args, as_of, executor))
 
 
 async def compute_values(
@@ -126,11 +127,11 @@ async def _called(
         raise FeatureComputeError(f"The feature {spec.name!r} failed with {type(error).__name__}.") from error
 
 
-def _check_value(spec: FeatureSpec, value: Any) -> None:
+def _encoded(spec: FeatureSpec, value: Any) -> Any:
     try:
-        to_json(value, f"The value of {spec.name}")
-    except InvalidInput as error:
-        raise FeatureComputeError(f"The feature {spec.name!r} failed with {type(error).__name__}.") from error
+        return spec.value_type.encode(value)
+    except InvalidFeatureValue as error:
+        raise FeatureValueRefused(str(error)) from error
 
 
 def _by_key(spec: FeatureSpec, keys: Sequence[str], answer: Any) -> Computed:
@@ -147,11 +148,8 @@ def _by_key(spec: FeatureSpec, keys: Sequence[str], answer: Any) -> Computed:
         return Computed(errors=dict.fromkeys(keys, error))
     result = Computed(defaulted=sum(key not in answer for key in keys))
     for key in keys:
-        value = answer.get(key, spec.default)
         try:
-            _check_value(spec, value)
+            result.values[key] = _encoded(spec, answer[key]) if key in answer else spec.default_json
         except FeatureComputeError as error:
             result.errors[key] = error
-        else:
-            result.values[key] = value
     return result

@@ -13,3 +13,9 @@ class FeatureComputeError(Unavailable):
     """A feature's function failed, and no default_value was declared for it."""
 
     code = "feature_failed"
+
+
+class FeatureValueRefused(FeatureComputeError):
+    """A feature's function returned what cannot be stored, or what is not of its declared type."""
+
+    code = "invalid_feature_value"

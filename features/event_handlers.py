@@ -10,9 +10,11 @@ from events.event import AxiomEvent
 from events.handlers import Handler, changed_row
 from events.models import Event
 from features.compute import run_function
+from features.errors import FeatureValueRefused
 from features.models import FeatureValue, KnownEntity
 from features.registry import FeatureSpec, features
 from features.serving import operator_settings
+from features.value_types import InvalidFeatureValue
 from features.value_writer import put_online, write_values
 from features.values import StoredValue
 
@@ -32,7 +34,10 @@ def _handler(spec: FeatureSpec) -> Handler:
         if known is not None:  # written by a worker that died before it could report it
             await put_online(spec.entity.name, spec.name, {event.entity_id: StoredValue.of_row(known)})
             return {"changed": [changed_row(FeatureValue, known.pk, spec.name)]}
-        value = await run_function(spec, event.entity_id, AxiomEvent.of_row(event))
+        try:
+            value = await run_function(spec, event.entity_id, AxiomEvent.of_row(event))
+        except FeatureValueRefused as error:
+            raise InvalidFeatureValue(str(error)) from None  # no retry helps
         stored = await write_values(
             spec,
             {event.entity_id: value},

@@ -9,7 +9,7 @@ from asgiref.sync import sync_to_async
 from django.db import connection
 
 from common.errors import InvalidInput
-from common.validation import check_key
+from common.validation import check_identity
 from features import registry
 from features.registry import FeatureSpec
 
@@ -39,7 +39,8 @@ async def get_historical_features(
     A value older than its feature's `ttl` at that moment, or none, gives the feature's default. `known_at`
     leaves out what was learned later, for all rows, or for a row that has its own `known_at`: with the row's
     event_timestamp there, a training row has what a request at that time could have read. Raise InvalidInput
-    for a row without its key or time, or NotFound for an undeclared feature.
+    for a row without its key or time, InvalidFeatureValue for a stored value that is not of the
+    type that the feature declares now, or NotFound for an undeclared feature.
     """
     specs = [registry.features.require(name) for name in features]
     keys = [[_key_of(row, spec) for row in entity_rows] for spec in specs]
@@ -69,13 +70,13 @@ def _as_of(spec: FeatureSpec, value: Any, event_timestamp: datetime | None, mome
         return spec.default
 
     # Django registers no jsonb loader for raw cursors: the value arrives as text.
-    return json.loads(value) if isinstance(value, str | bytes) else value
+    return spec.value_type.decode(json.loads(value) if isinstance(value, str | bytes) else value)
 
 
 def _key_of(row: Mapping[str, Any], spec: FeatureSpec) -> str:
     if spec.entity.key not in row:
         raise InvalidInput(f"Each entity row needs {spec.entity.key!r}, the key of {spec.entity.name}.")
-    return check_key(row[spec.entity.key], spec.entity.key)
+    return check_identity(row[spec.entity.key], spec.entity.key)
 
 
 def _moment_of(row: Mapping[str, Any], name: str) -> datetime:

@@ -8,7 +8,7 @@ from typing import Any
 
 from asgiref.sync import async_to_sync
 
-from common.validation import check_key
+from common.validation import check_identity
 from events.event import AxiomEvent
 from features.compute import run_function
 from features.dry_run import dry_run
@@ -35,7 +35,7 @@ def preview_feature(
     Neither store, nor a run or a lock, is changed, also not for features that the function reads; rows that it
     writes itself are rolled back. Raise InvalidInput for an invalid key.
     """
-    check_key(entity_key, spec.entity.key)
+    entity_key = check_identity(entity_key, spec.entity.key)
     event = AxiomEvent(event_type=spec.trigger, entity_id=entity_key, payload=payload or {}) if spec.trigger else None
     value, error, trace = None, "", ""
     started = time.perf_counter()

@@ -1,6 +1,7 @@
 """Declare entities and features, and register them by name."""
 
 import inspect
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -13,6 +14,9 @@ from common.definitions import Location, Registry
 from common.durations import Duration, parse_duration
 from common.errors import DefinitionError
 from features.freshness import Limits
+from features.value_types import AnnotationUnusable, InvalidFeatureValue, ValueType, value_type
+
+logger = logging.getLogger(__name__)
 
 BATCH_SIZE = 500
 """Keys in one call of a batch function, unless it declares its own `batch_size`."""
@@ -67,9 +71,35 @@ class FeatureSpec:
     def is_batch(self) -> bool:
         return self.batch_size is not None
 
-    @property
+    @cached_property
+    def value_type(self) -> ValueType:
+        """The type that the function's return annotation declares; JSON's own types if it is of no use.
+
+        It is determined at first use, when all names in the annotation are defined.
+        """
+        try:
+            return value_type(self.name, self.function, is_batch=self.is_batch)
+        except AnnotationUnusable as error:
+            logger.warning("The return annotation of the feature %s is not used: %s", self.name, error)
+            return ValueType(feature=self.name)
+
+    @cached_property
+    def default_json(self) -> Any:
+        """The default in JSON's own types, or None; one that is not of the feature's type is served as it is there."""
+        if self.default_value is UNSET:
+            return None
+        try:
+            return self.value_type.encode(self.default_value)
+        except InvalidFeatureValue:
+            return ValueType(feature=self.name).encode(self.default_value)
+
+    @cached_property
     def default(self) -> Any:
-        return None if self.default_value is UNSET else self.default_value
+        """The default in the feature's type, or None."""
+        try:
+            return self.value_type.decode(self.default_json)
+        except InvalidFeatureValue:
+            return self.default_json
 
     @property
     def has_default(self) -> bool:
@@ -123,7 +153,8 @@ def feature(
     gets the moment at which its value must be true, and can be backfilled. It may be async or plain.
     `concurrency` is how many calls a materialisation makes at once: 16 for an async function, else 1; a plain
     one gets that many threads, each with a database connection. With neither `refresh`, `ttl` nor `trigger` a
-    value is fresh for FABRA_DEFAULT_REFRESH (an hour). Raise DefinitionError for arguments that cannot work together.
+    value is fresh for FABRA_DEFAULT_REFRESH (an hour). The return annotation is the type of the values: see
+    `features.value_types`. Raise DefinitionError for arguments that cannot work together.
     """
 
     def declare(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -161,11 +192,19 @@ def feature(
             description=description or inspect.getdoc(function) or "",
             location=Location.of(function),
         )
+        _check_default(spec)
         features.add(label, spec)
         function.__fabra_feature__ = spec  # type: ignore[attr-defined]
         return function
 
     return declare
+
+
+def _check_default(spec: FeatureSpec) -> None:
+    try:
+        ValueType(feature=spec.name).encode(None if spec.default_value is UNSET else spec.default_value)
+    except InvalidFeatureValue as error:
+        raise DefinitionError(f"default_value: {error}") from None
 
 
 def resolve_entity(entity: type | str, feature_name: str) -> EntitySpec:

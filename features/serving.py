@@ -13,16 +13,17 @@ from asgiref.sync import sync_to_async
 from common.background import spawn
 from common.errors import FabraError, InvalidInput, NotFound
 from common.operator_settings import Snapshot
-from common.validation import check_key
+from common.validation import check_identity
 from features import registry
 from features.dry_run import is_dry_run
-from features.errors import FeatureComputeError, OnlineStoreUnavailable
+from features.errors import FeatureComputeError, FeatureValueRefused, OnlineStoreUnavailable
 from features.freshness import Freshness, freshness
 from features.models import FeatureDefinition, FeatureValue
 from features.online import OnlineStore
 from features.registry import EntitySpec, FeatureSpec
 from features.signals import features_read
 from features.single_flight import compute_each_once
+from features.value_types import InvalidFeatureValue
 from features.values import FeatureRead, StoredValue
 
 logger = logging.getLogger(__name__)
@@ -49,7 +50,8 @@ async def read_features_of(
 ) -> dict[str, list[FeatureRead]]:
     """Return the reads of many entities by key; a batch function is called once for all that have no value."""
     entity_spec = _entity_spec(entity)
-    keys = list(dict.fromkeys(check_key(key, entity_spec.key) for key in entity_keys))
+    normalised = {key: check_identity(key, entity_spec.key) for key in entity_keys}
+    keys = list(dict.fromkeys(normalised.values()))
     specs = [_feature_spec(name, entity_spec) for name in names]
     settings_by_name = await operator_settings.rows()
     online, is_degraded = await _read_online(entity_spec.name, keys, list(names))
@@ -73,7 +75,8 @@ async def read_features_of(
     reads = await _serve(requests)
     features_read.send(sender=None, values=reads)
     width = len(specs)
-    return {key: reads[index * width : (index + 1) * width] for index, key in enumerate(keys)}
+    by_key = {key: reads[index * width : (index + 1) * width] for index, key in enumerate(keys)}
+    return {given: by_key[key] for given, key in normalised.items()}
 
 
 @dataclass(kw_only=True, slots=True)
@@ -88,6 +91,18 @@ class _FeatureRequest:
     row: dict[str, Any]
     """The operator's settings of the feature."""
     state: Freshness | None = None
+    value: Any = None
+    """That of `stored`, decoded."""
+
+    def decode(self) -> None:
+        """Decode the stored value; forget one that is not of the declared type, which may have changed since."""
+        if self.stored is None:
+            return
+        try:
+            self.value = self.spec.value_type.decode(self.stored.value)
+        except InvalidFeatureValue as error:
+            logger.warning("A stored value counts as missing. %s", error)
+            self.stored = None
 
 
 async def _read_online(
@@ -143,6 +158,7 @@ async def _serve(requests: list[_FeatureRequest]) -> list[FeatureRead]:
 
 def _serve_stored(request: _FeatureRequest, now: datetime) -> FeatureRead | None:
     """Return a read that can be served at once, or None if the value must be computed first."""
+    request.decode()
     spec, stored = request.spec, request.stored
     if not request.row.get("is_enabled", True):
         return _default(request, "disabled")
@@ -172,7 +188,11 @@ def _computed(request: _FeatureRequest, result: StoredValue | FeatureComputeErro
         if request.spec.has_default:
             return _default(request, "expired" if request.stored else "missing", error=cause)
         raise result
-    request.source = "computed"
+    request.source, request.stored = "computed", result
+    try:
+        request.value = request.spec.value_type.decode(result.value)
+    except InvalidFeatureValue as error:  # computed by a process that runs another version of the definitions
+        raise FeatureValueRefused(str(error)) from error
     # A function may take longer than its value stays fresh; the value is then served as stale.
     limits = request.spec.limits.overridden(request.row.get("refresh_override"))
     state = freshness(result.event_timestamp, limits, datetime.now(UTC))
@@ -186,7 +206,8 @@ def _found(
         feature=request.spec.name,
         entity=request.spec.entity.name,
         entity_key=request.key,
-        value=stored.value,
+        value=request.value,
+        stored=stored.value,
         status=state.value,
         source=request.source,
         event_timestamp=stored.event_timestamp,
@@ -204,6 +225,7 @@ def _default(request: _FeatureRequest, status: str, error: str = "") -> FeatureR
         entity=request.spec.entity.name,
         entity_key=request.key,
         value=request.spec.default,
+        stored=request.spec.default_json,
         status=status,
         source="default",
         is_degraded=request.is_degraded,

@@ -14,6 +14,7 @@ from common.redis import REDIS_ERRORS, async_redis, redis_key
 from features.compute import compute_values, in_parts
 from features.dry_run import is_dry_run
 from features.errors import FeatureComputeError, OnlineStoreUnavailable
+from features.failures import note_failures
 from features.models import FeatureValue
 from features.online import OnlineStore
 from features.registry import BATCH_SIZE, FeatureSpec
@@ -125,4 +126,6 @@ async def _compute(spec: FeatureSpec, keys: Sequence[str]) -> dict[str, Any]:
     if computed.defaulted:
         logger.info("%s returned no value for %d keys: they have the default.", spec.name, computed.defaulted)
     stored = await write_values(spec, computed.values, event_timestamp=now, source=FeatureValue.Source.COMPUTED)
+    if not is_dry_run():
+        await note_failures(spec.name, computed.errors)
     return {**stored, **computed.errors}

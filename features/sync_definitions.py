@@ -26,7 +26,7 @@ def sync_features() -> None:
                 "stale_tolerance": spec.stale_tolerance,
                 "materialize": spec.materialize,
                 "trigger": spec.trigger or "",
-                "default_value": spec.default,
+                "default_value": spec.default_json,
                 "batch_size": spec.batch_size,
                 "concurrency": spec.concurrency,
                 "takes_as_of": spec.takes_as_of,

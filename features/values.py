@@ -16,6 +16,7 @@ class StoredValue:
     """The value of one feature of one entity, as both stores hold it."""
 
     value: Any
+    """In JSON's own types."""
     event_timestamp: datetime
     """When the value was true."""
     created_at: datetime
@@ -59,6 +60,9 @@ class FeatureRead:
     entity: str
     entity_key: str
     value: Any
+    """In the type that the feature declares."""
+    stored: Any
+    """The same in JSON's own types."""
     status: str
     """fresh, stale, expired, missing or disabled."""
     source: str

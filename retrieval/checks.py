@@ -1,4 +1,4 @@
-"""System checks: compare the serving generations with the embedder of the settings (with `--database default`)."""
+"""System checks: the limit of chunks, and the serving generations against the settings (`--database default`)."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,6 +10,20 @@ from django.db import ProgrammingError, connections, transaction
 from retrieval.embedders import get_embedder
 from retrieval.errors import EmbedderUnavailable
 from retrieval.models import Index
+
+_LEAST_CHUNK_TOKENS = 64
+
+
+def check_chunk_limit(**kwargs: Any) -> list[CheckMessage]:
+    if settings.FABRA_CHUNK_MAX_TOKENS >= _LEAST_CHUNK_TOKENS:
+        return []
+    return [
+        Error(
+            f"FABRA_CHUNK_MAX_TOKENS is {settings.FABRA_CHUNK_MAX_TOKENS}: chunks would be parts of words.",
+            hint=f"Choose at least {_LEAST_CHUNK_TOKENS}; some chunks must fit the budget of a context.",
+            id="retrieval.E005",
+        )
+    ]
 
 
 def check_generations(databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:

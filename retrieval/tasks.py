@@ -12,7 +12,7 @@ from events.dispatch import STATE_QUEUE
 from retrieval import upkeep
 from retrieval.dispatch import enqueue_evaluation, enqueue_ingestion_slice, start_ingestion
 from retrieval.embedders import get_embedder
-from retrieval.errors import EmbedderUnavailable
+from retrieval.errors import EmbedderUnavailable, TextRefused
 from retrieval.evaluation import runs
 from retrieval.generations import comparison, hnsw, lifecycle
 from retrieval.ingestion.work import execute_run
@@ -48,7 +48,7 @@ def build_generation(generation_id: int) -> None:
     """Build a generation together with other workers; the sweep restarts it after an outage or a crash."""
     try:
         lifecycle.execute_build(generation_id)
-    except EmbedderUnavailable as error:
+    except (EmbedderUnavailable, TextRefused) as error:
         logger.warning("%s The generation %d waits.", error, generation_id)
     except Generation.DoesNotExist:
         pass  # it was dropped meanwhile
@@ -59,7 +59,7 @@ def follow_document(document_id: int) -> None:
     """Update the other generations to a document's version; if this fails, a switch does it."""
     try:
         lifecycle.update_document(document_id)
-    except EmbedderUnavailable as error:
+    except (EmbedderUnavailable, TextRefused) as error:
         logger.warning("%s A generation lags behind.", error)
 
 
@@ -87,7 +87,7 @@ def load_embedder(**kwargs: Any) -> None:
         return
     try:
         get_embedder()
-    except EmbedderUnavailable as error:
+    except (EmbedderUnavailable, TextRefused) as error:
         logger.warning("%s Documents wait for it.", error)
 
 
@@ -99,7 +99,7 @@ def ingest(run_id: int) -> None:
     give_up_at = time.monotonic() + _INGESTION_SLICE_S
     try:
         is_finished = execute_run(run_id, until=lambda: time.monotonic() > give_up_at)
-    except EmbedderUnavailable as error:
+    except (EmbedderUnavailable, TextRefused) as error:
         logger.warning("The run %d waits for the embedding model: %s", run_id, error)
         enqueue_ingestion_slice(run_id, _INGESTION_RETRY_S)
         return

@@ -1,5 +1,6 @@
 """Admin of customers and tickets: the sample data that the bot's features read."""
 
+from django import forms
 from django.contrib import admin
 from django.utils.html import format_html
 from unfold.admin import TabularInline
@@ -8,6 +9,20 @@ from unfold.decorators import display
 from chat.models import Conversation, Customer, Ticket
 from common.admin.base import ListAdmin
 from common.admin.html import badge, link, list_link, table
+from common.errors import FabraError
+from common.validation import check_identity
+
+
+class CustomerForm(forms.ModelForm):  # type: ignore[type-arg]
+    class Meta:
+        model = Customer
+        fields = ("user_id", "name", "tier")
+
+    def clean_user_id(self) -> str:
+        try:
+            return check_identity(self.cleaned_data["user_id"], "user_id")
+        except FabraError as error:
+            raise forms.ValidationError(str(error)) from None
 
 
 class TicketInline(TabularInline):
@@ -18,12 +33,14 @@ class TicketInline(TabularInline):
 
 @admin.register(Customer)
 class CustomerAdmin(ListAdmin):
+    form = CustomerForm
     list_display = ("user_id", "name", "shown_tier", "created_at")
     list_filter = ("created_at",)
     search_fields = ("user_id__startswith", "name__icontains")
     inlines = (TicketInline,)
     fields = (("user_id", "name"), "tier", "conversations")
     readonly_fields = ("conversations",)
+    needs_permission = {"conversations": "chat.view_conversation"}
 
     @display(description="tier", ordering="tier")
     def shown_tier(self, customer: Customer) -> str:

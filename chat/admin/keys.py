@@ -2,36 +2,17 @@
 
 from typing import Any
 
-from django import forms
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.html import format_html
 from unfold.decorators import action, display
-from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
+from chat.admin.key_forms import ApiKeyForm
 from chat.models import ApiKey
 from common.admin.base import ListAdmin
 from common.admin.html import badge, badges
-
-
-class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]
-    scopes = forms.MultipleChoiceField(
-        choices=ApiKey.Scope.choices,
-        widget=UnfoldAdminCheckboxSelectMultipleWidget,
-        help_text="chat: POST /chat. ingest: documents, events, search. debug: the debug endpoint, feature values.",
-    )
-
-    class Meta:
-        model = ApiKey
-        fields = ("name", "scopes", "expires_at")
-
-    def clean_expires_at(self) -> Any:
-        expires_at = self.cleaned_data["expires_at"]
-        if expires_at is not None and expires_at <= timezone.now():
-            raise forms.ValidationError("That is in the past.")
-        return expires_at
 
 
 class UsableFilter(admin.SimpleListFilter):
@@ -51,32 +32,36 @@ class UsableFilter(admin.SimpleListFilter):
 @admin.register(ApiKey)
 class ApiKeyAdmin(ListAdmin):
     form = ApiKeyForm
-    list_display = ("name", "shown_start", "shown_scopes", "shown_state", "expires_at", "last_used_at", "created_at")
+    list_display = (
+        "name", "shown_start", "shown_scopes", "shown_bounds", "owner", "shown_state", "expires_at", "last_used_at",
+    )  # fmt: skip
+    list_select_related = ("owner",)
     list_filter = (UsableFilter,)
     search_fields = ("name", "start__startswith")
     actions = ("revoke",)
 
     def get_fieldsets(self, request: HttpRequest, obj: ApiKey | None = None) -> Any:
+        bounds = ("What it is bound to", {"fields": ("indexes", "users", "networks")})
+        limits = ("Its own limit", {"fields": (("per_minute", "per_day"),)})
         if obj is None:
-            return (
-                (
-                    None,
-                    {
-                        "fields": ("name", "scopes", "expires_at"),
-                        "description": "The key is shown once, after you save.",
-                    },
-                ),
-            )
+            once = {"fields": ("name", "scopes", "expires_at"), "description": "The key is shown once, after you save."}
+            return ((None, once), bounds, limits)
         fields = (
             ("name", "shown_state"),
             ("shown_start", "shown_scopes"),
-            ("created_at", "last_used_at"),
-            ("expires_at", "revoked_at"),
+            ("owner", "last_used_at"),
+            ("created_at", "expires_at", "revoked_at"),
         )
-        return ((None, {"fields": fields}),)
+        shown = ("What it is bound to", {"fields": (("shown_indexes", "shown_users", "shown_networks"),)})
+        return ((None, {"fields": fields}), shown, limits)
 
     def get_readonly_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> tuple[str, ...]:
-        return ("shown_start", "shown_scopes", "shown_state")
+        return ("shown_start", "shown_scopes", "shown_state", "shown_indexes", "shown_users", "shown_networks")
+
+    def get_form(self, request: HttpRequest, obj: ApiKey | None = None, change: bool = False, **kwargs: Any) -> Any:
+        form: Any = super().get_form(request, obj, change, **kwargs)
+        form.maker = request.user
+        return form
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
@@ -88,10 +73,9 @@ class ApiKeyAdmin(ListAdmin):
         return request.user.has_perm("chat.change_apikey")
 
     def save_model(self, request: HttpRequest, obj: ApiKey, form: Any, change: bool) -> None:
-        row, key = ApiKey.make(obj.name, sorted(form.cleaned_data["scopes"]), obj.expires_at)
-        for field in self.opts.concrete_fields:
-            setattr(obj, field.attname, getattr(row, field.attname))
-        obj._state.adding = False
+        obj.owner = request.user  # type: ignore[assignment]
+        key = obj.renew()
+        obj.save()
         self.message_user(
             request,
             format_html('Copy it now, it is not shown again: <code class="fb-key">{}</code>', key),
@@ -116,3 +100,26 @@ class ApiKeyAdmin(ListAdmin):
         if key.revoked_at is not None:
             return badge("revoked")
         return badge("usable" if key.is_usable else "expired")
+
+    @display(description="bound to")
+    def shown_bounds(self, key: ApiKey) -> str:
+        names = (
+            ("index", "indexes", key.indexes),
+            ("user", "users", key.users),
+            ("address", "addresses", key.networks),
+        )
+        bounds = [f"{len(bound)} {one if len(bound) == 1 else many}" for one, many, bound in names if bound]
+        limits = [f"{limit:,} a {name}" for name, limit in (("minute", key.per_minute), ("day", key.per_day)) if limit]
+        return ", ".join([*bounds, *limits]) or "–"
+
+    @display(description="indexes")
+    def shown_indexes(self, key: ApiKey) -> str:
+        return badges(key.indexes, "plain") if key.indexes else "all"
+
+    @display(description="users")
+    def shown_users(self, key: ApiKey) -> str:
+        return badges(key.users, "plain") if key.users else "all"
+
+    @display(description="addresses")
+    def shown_networks(self, key: ApiKey) -> str:
+        return badges(key.networks, "plain") if key.networks else "all"

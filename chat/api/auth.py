@@ -1,8 +1,10 @@
-"""Authentication and permissions of the API: keys with scopes, staff sessions, development mode on loopback."""
+"""Authentication and permissions of the API: keys with scopes, sessions with permissions, development on loopback."""
 
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework.authentication import BaseAuthentication, get_authorization_header
 from rest_framework.authentication import SessionAuthentication as DRFSessionAuthentication
@@ -10,14 +12,10 @@ from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
+from chat import limits
+from chat.access import is_open, lacks_scope
+from chat.callers import Caller
 from chat.models import ApiKey
-
-_LOOPBACK = ("127.0.0.1", "::1")
-
-
-def is_open(meta: dict[str, Any]) -> bool:
-    """Return whether a request needs no key: in development mode, and from this machine."""
-    return settings.DEBUG and meta.get("REMOTE_ADDR") in _LOOPBACK
 
 
 class KeyHolder:
@@ -89,13 +87,40 @@ class MayReadSchema(BasePermission):
         return bool(is_public or isinstance(request.auth, ApiKey) or (request.user and request.user.is_staff))
 
 
-class HasScope(BasePermission):
-    """Allow a key with the view's `scope`, a staff session, or development mode on loopback."""
+class HasPermission(BasePermission):
+    """Allow a session with the permission of the view's method, a key whose scopes and owner have it, or development.
 
-    message = "This needs an API key with the scope of this endpoint."
-    code = "scope_missing"
+    A view says in `permissions` what each method needs. A request with a key is also counted against the key's limit
+    here, unless the view `counts_itself`.
+    """
 
     def has_permission(self, request: Request, view: Any) -> bool:
-        if isinstance(request.auth, ApiKey):
-            return view.scope in request.auth.scopes
-        return bool(request.user and request.user.is_staff) or is_open(request.META)
+        needed = permissions_of(view, request.method or "GET")
+        key = request.auth if isinstance(request.auth, ApiKey) else None
+        if key is None:
+            self.message, self.code = f"Your account needs the permission {', '.join(needed)}.", "permission_denied"
+            return bool(request.user and request.user.has_perms(needed)) or is_open(request.META)
+        if lacks_scope(key, needed):
+            self.message, self.code = "This needs an API key with the scope of this endpoint.", "scope_missing"
+            return False
+        if key.owner is not None and not key.owner.has_perms(needed):
+            self.message = f"The owner of this API key no longer has the permission {', '.join(needed)}."
+            self.code = "permission_denied"
+            return False
+        Caller.of(request.META, key)  # refuses the address
+        if not getattr(view, "counts_itself", False):
+            limits.count_request(key)
+        return True
+
+
+def permissions_of(view: Any, method: str) -> Collection[str]:
+    """Return what a method of a view needs; for one that the view has not, what any of its methods needs."""
+    declared: Mapping[str, str] = getattr(view, "permissions", {})
+    if not declared:
+        raise ImproperlyConfigured(f"{type(view).__name__} declares no permissions.")
+    method = "GET" if method == "HEAD" else method
+    return [declared[method]] if method in declared else [next(iter(declared.values()))]
+
+
+def caller_of(request: Request) -> Caller:
+    return Caller.of(request.META, request.auth if isinstance(request.auth, ApiKey) else None)

@@ -13,15 +13,18 @@ from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 
+from chat.access import CHAT_AS_USER, VIEW_TRACE
 from chat.api import openapi
+from chat.api.auth import caller_of
 from chat.api.serializers import ChatRequestSerializer, ChatResponseSerializer, ErrorSerializer
 from chat.engine import answer, assemble, begin, run
 from chat.error_descriptions import describe, error_body
 from chat.errors import InvalidMessage
 from chat.freshness_headers import freshness_headers
-from chat.models import ApiKey
 from chat.turns import Answer, Question, Turn
 from common.errors import NotFound
+from contexts import traces
+from contexts.recorder import recording
 from contexts.traces import online_store
 
 _ERRORS = dict.fromkeys((400, 401, 403, 404, 413, 415, 429, 500, 502, 503, 504), ErrorSerializer)
@@ -37,7 +40,9 @@ class AnyAccept(DefaultContentNegotiation):
 class ChatView(APIView):
     """Answer a message from the documents, as the user's tier allows."""
 
-    scope = ApiKey.Scope.CHAT
+    permissions = {"POST": CHAT_AS_USER}
+    counts_itself = True
+    """The message counts against the key's limit together with the user's."""
     content_negotiation_class = AnyAccept
 
     @extend_schema(
@@ -59,6 +64,7 @@ class ChatView(APIView):
             user_id=data.validated_data["user_id"],
             message=data.validated_data["message"],
             conversation_id=data.validated_data.get("conversation_id"),
+            caller=caller_of(request),
         )
         if data.validated_data["stream"]:
             turn = await begin(question)
@@ -94,7 +100,7 @@ def _event(name: str, data: dict[str, Any]) -> bytes:
 class DebugContextView(APIView):
     """Assemble a user's context for a question, and return its trace."""
 
-    scope = ApiKey.Scope.DEBUG
+    permissions = {"GET": VIEW_TRACE}
 
     @extend_schema(
         operation_id="debug_context",
@@ -104,8 +110,14 @@ class DebugContextView(APIView):
     async def get(self, request: Request, user_id: str) -> HttpResponse:
         if "query" not in request.query_params:
             raise InvalidMessage("query must hold the question to assemble a context for.")
-        question = Question(user_id=user_id, message=request.query_params["query"]).validate()
-        context = await assemble(question)
+        caller = caller_of(request)
+        question = Question(user_id=user_id, message=request.query_params["query"], caller=caller).validate()
+        with recording() as recorder:
+            try:
+                context = await assemble(question)
+                caller.check_indexes(recorder.searched_indexes())
+            finally:
+                await traces.write(recorder.pending)
         trace = await online_store.get(f"trace:{context.id}")
         if trace is None:
             raise NotFound(f"There is no trace {context.id}.")

@@ -11,7 +11,10 @@ from rest_framework.views import APIView
 
 from chat.api import openapi
 from chat.api import serializers as shapes
+from chat.api.auth import caller_of
 from chat.api.errors import validation_sentence
+from chat.callers import Caller
+from chat.errors import KeyForbidden
 from chat.models import ApiKey
 from common.errors import FabraError, InvalidInput, NotFound
 from common.validation import check_text
@@ -32,7 +35,7 @@ class EventsView(APIView):
     A batch is stored whole or not at all; its error names each event that is wrong by its position.
     """
 
-    scope = ApiKey.Scope.INGEST
+    permissions = {"POST": "events.add_event"}
 
     @extend_schema(
         request=_either("EventOrBatch", shapes.EventRequestSerializer, shapes.EventBatchSchema),
@@ -47,14 +50,14 @@ class EventsView(APIView):
     def post(self, request: Request) -> Response:
         if "events" in request.data:
             return self._post_batch(request)
-        event = _event_of(request.data)
+        event = _event_of(request.data, caller_of(request))
         row, is_new = record_event(event, Event.Source.API, sender=_sender(request))
         return Response(shapes.EventSerializer(row).data, status=202 if is_new else 200)
 
     def _post_batch(self, request: Request) -> Response:
         data = shapes.EventBatchSerializer(data=request.data)
         data.is_valid(raise_exception=True)
-        found = _record_all(data.validated_data["events"], _sender(request))
+        found = _record_all(data.validated_data["events"], _sender(request), caller_of(request))
         receipts = [{"id": row.event_id, "state": row.state, "is_new": is_new} for row, is_new in found]
         is_any_new = any(is_new for _, is_new in found)
         body = shapes.EventBatchReceiptSerializer({"events": receipts}).data
@@ -64,7 +67,7 @@ class EventsView(APIView):
 class EventView(APIView):
     """One event with its state and what its handlers did."""
 
-    scope = ApiKey.Scope.INGEST
+    permissions = {"GET": "events.view_event"}
 
     @extend_schema(
         parameters=[openapi.in_path("event_id", openapi.TEXT)],
@@ -74,18 +77,21 @@ class EventView(APIView):
         row = Event.objects.prefetch_related("outcomes").filter(event_id=check_text(event_id, "id")).first()
         if row is None:
             raise NotFound(f"There is no event {event_id!r}.")
+        caller_of(request).check_event(row.event_type, row.entity_id, row.payload)
         return Response(shapes.EventSerializer(row).data)
 
 
-def _event_of(item: Any) -> AxiomEvent:
-    """Return the event of a JSON object; raise InvalidInput."""
+def _event_of(item: Any, caller: Caller) -> AxiomEvent:
+    """Return the event of a JSON object; raise InvalidInput, IndexForbidden or UserForbidden."""
     data = shapes.EventRequestSerializer(data=item)
     if not data.is_valid():
         raise InvalidInput(validation_sentence(data.errors))
-    return accepted(AxiomEvent(**data.validated_data))
+    event = AxiomEvent(**data.validated_data)
+    caller.check_event(event.event_type, event.entity_id, event.payload)
+    return accepted(event)
 
 
-def _record_all(items: list[Any], sender: str) -> list[tuple[Event, bool]]:
+def _record_all(items: list[Any], sender: str, caller: Caller) -> list[tuple[Event, bool]]:
     """Write all of the events; raise BatchTooLarge, or BatchRefused with every event that cannot be stored."""
     if len(items) > settings.FABRA_EVENT_BATCH:
         raise BatchTooLarge(f"A batch has at most {settings.FABRA_EVENT_BATCH} events; this one has {len(items)}.")
@@ -93,8 +99,8 @@ def _record_all(items: list[Any], sender: str) -> list[tuple[Event, bool]]:
     events: dict[int, AxiomEvent] = {}
     for position, item in enumerate(items):
         try:
-            events[position] = _event_of(item)
-        except InvalidInput as error:
+            events[position] = _event_of(item, caller)
+        except (InvalidInput, KeyForbidden) as error:
             wrong[position] = error
     with transaction.atomic():
         results = record_events(list(events.values()), Event.Source.API, sender=sender)

@@ -15,6 +15,7 @@ from rest_framework.views import APIView
 
 from chat.api import openapi
 from chat.api import serializers as shapes
+from chat.api.auth import caller_of
 from chat.models import ApiKey
 from common.errors import InvalidInput
 from common.validation import check_key, check_text
@@ -40,13 +41,16 @@ _PURGE = OpenApiParameter(
 class DocumentsView(ListAPIView[Any]):
     """The documents of all indexes, or of one, newest first; POST indexes one, as `store.index` does."""
 
-    scope = ApiKey.Scope.INGEST
+    permissions = {"GET": "retrieval.view_document", "POST": "retrieval.change_document"}
     serializer_class = shapes.DocumentSerializer
 
     def get_queryset(self) -> Any:
         documents = Document.objects.live().select_related("index", "version").defer("text")
         name = self.request.query_params.get("index_name")
-        return documents.filter(index__name=check_index_name(name)) if name else documents
+        caller = caller_of(self.request)
+        if name:
+            return documents.filter(index__name=caller.check_index(check_index_name(name)))
+        return documents.filter(index__name__in=caller.indexes) if caller.indexes else documents
 
     @extend_schema(parameters=[openapi.INDEX, *openapi.PAGE])
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
@@ -60,6 +64,7 @@ class DocumentsView(ListAPIView[Any]):
         data = shapes.DocumentRequestSerializer(data=request.data)
         data.is_valid(raise_exception=True)
         values = data.validated_data
+        caller_of(request).check_index(check_index_name(values["index_name"]))
         result = index_document(
             values["index_name"], values["entity_id"], values["text"], values["metadata"],
             title=check_text(values["title"], "title"), audience=values["audience"],
@@ -71,7 +76,7 @@ class DocumentsView(ListAPIView[Any]):
 class DocumentView(APIView):
     """One document by its id."""
 
-    scope = ApiKey.Scope.INGEST
+    permissions = {"GET": "retrieval.view_document", "DELETE": "retrieval.delete_document"}
 
     @extend_schema(parameters=_DOCUMENT, responses={200: shapes.DocumentDetailSerializer, 404: shapes.ErrorSerializer})
     def get(self, request: Request, entity_id: str) -> Response:
@@ -102,7 +107,7 @@ class DocumentView(APIView):
 class SearchView(AsyncAPIView):
     """Search an index."""
 
-    scope = ApiKey.Scope.INGEST
+    permissions = {"GET": "retrieval.view_document"}
 
     @extend_schema(
         parameters=openapi.SEARCH,
@@ -121,7 +126,7 @@ class SearchView(AsyncAPIView):
 class FeaturesView(AsyncAPIView):
     """Feature values of one entity, with their age and source."""
 
-    scope = ApiKey.Scope.DEBUG
+    permissions = {"GET": "features.view_featurevalue"}
 
     @extend_schema(
         parameters=[openapi.in_path("entity"), openapi.in_path("entity_id"), openapi.NAMES],
@@ -131,8 +136,10 @@ class FeaturesView(AsyncAPIView):
         names = [name.strip() for name in request.query_params.get("names", "").split(",") if name.strip()]
         if not names:
             raise InvalidInput("names must list at least one feature.")
+        caller_of(request).check_entity(entity, entity_id)
         reads = await read_features(entity, entity_id, list(dict.fromkeys(names)))
-        values = {read.feature: shapes.FeatureReadSerializer(asdict(read)).data for read in reads}
+        shown = {read.feature: asdict(read) | {"value": read.stored} for read in reads}
+        values = {name: shapes.FeatureReadSerializer(read).data for name, read in shown.items()}
         return Response({"entity": entity, "entity_id": entity_id, "features": values})
 
 
@@ -150,7 +157,7 @@ def _document_id(text: str) -> str:
 
 def _index_name(request: Request) -> str:
     name = request.query_params.get("index_name") or settings.FABRA_DEFAULT_INDEX
-    return check_index_name(name)
+    return caller_of(request).check_index(check_index_name(name))
 
 
 def _search_options(request: Request) -> SearchOptions:

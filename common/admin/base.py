@@ -15,6 +15,7 @@ from unfold.decorators import display
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 from common.admin.html import one_line
+from common.admin.permissions import GuardedAdmin
 from common.models import Definition
 
 
@@ -33,7 +34,7 @@ class EstimatedPaginator(Paginator):  # type: ignore[type-arg]
         return max(counted, int(plan["Plan Rows"]))
 
 
-class ListAdmin(ModelAdmin):
+class ListAdmin(GuardedAdmin, ModelAdmin):
     """List rows without counting the whole table, reading big columns or running a query per row."""
 
     list_per_page = 50

@@ -29,6 +29,7 @@ class ContextDefinitionAdmin(DefinitionAdmin):
     operator_fields = ("is_enabled", "max_tokens_override")
     list_display = ("name", "budget", "model", "overflow", "freshness_sla", "shown_state", "location")
     readonly_fields = ("traces",)
+    needs_permission = {"traces": "contexts.view_trace"}
     fieldsets = (
         ("What you may change", {"fields": ("is_enabled", "max_tokens_override")}),
         (

@@ -3,7 +3,6 @@
 from typing import Any
 
 from django.contrib import messages
-from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
@@ -14,6 +13,7 @@ from unfold.decorators import action
 
 from common.admin.base import ListAdmin
 from common.admin.html import admin_url, list_link
+from common.admin.permissions import needs
 from contexts.golden import keep_as_golden
 from contexts.models import Trace
 from retrieval.models import GoldenQuestion
@@ -41,9 +41,8 @@ class GoldenActions(ListAdmin):
             messages.SUCCESS if kept else messages.WARNING,
         )
 
+    @needs("golden")
     def keep_one(self, request: HttpRequest, pk: Any) -> HttpResponse:
-        if not self.has_golden_permission(request):
-            raise PermissionDenied
         golden = keep_as_golden(get_object_or_404(Trace, pk=pk))
         if golden is None:
             self.message_user(request, _NOTHING, messages.WARNING)

@@ -161,7 +161,7 @@ class EventAdmin(ListAdmin):
         if "_requeue" in request.POST:
             self._requeue(request, Event.objects.filter(pk=obj.pk))
 
-    @action(description="Throughput, lag and failures", url_path="flow", icon="monitoring")
+    @action(description="Throughput, lag and failures", url_path="flow", permissions=["view"], icon="monitoring")
     def flow(self, request: HttpRequest) -> HttpResponse:
         span = RANGES.get(request.GET.get("range", ""), RANGES["1h"])
         page = {"title": "Event statistics", "opts": self.opts, **flow_page(span)}

@@ -82,6 +82,8 @@ def web_options(address: Address) -> list[str]:
         "--ws-max-size=200000",  # bytes: the longest question, in escapes
         "--lifespan=off",
         "--timeout-graceful-shutdown=4",
+        # FABRA_TRUSTED_PROXIES says whose X-Forwarded-For counts; uvicorn would believe any process of this machine.
+        "--no-proxy-headers",
         # Each answer has a trace, so a log line per request would cost more than it is worth.
         "--no-access-log",
     ]

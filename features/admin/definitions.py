@@ -18,6 +18,7 @@ class EntityDefinitionAdmin(DefinitionAdmin):
     list_filter = (("gone_at", admin.EmptyFieldListFilter),)
     fields = ("name", "key", "description", "location", "gone_at", "created_at", "features", "known")
     readonly_fields = ("features", "known")
+    needs_permission = {"features": "features.view_featuredefinition", "known": "features.view_knownentity"}
     operator_fields = ()
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:

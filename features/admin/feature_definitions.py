@@ -9,12 +9,13 @@ from django.utils.html import format_html
 from unfold.decorators import action, display
 
 from common.admin.base import DefinitionAdmin, state_of
-from common.admin.html import badge, code, duration, json_block, link, list_link, short, table
+from common.admin.html import badge, code, duration, json_block, link, list_link, short, table, text_block
 from common.errors import FabraError
 from features.admin.charts import coverage_bar, history_drawing
 from features.admin.feature_pages import FeaturePages
 from features.admin.progress import progress_bar, state_badge, time_taken
 from features.coverage import MAX_ENTITIES_IN_LIST, coverages
+from features.failures import Failures, failures_of
 from features.materialization.requests import request_run
 from features.models import FeatureDefinition, FeatureValue, MaterializationRun
 
@@ -22,12 +23,21 @@ from features.models import FeatureDefinition, FeatureValue, MaterializationRun
 @admin.register(FeatureDefinition)
 class FeatureDefinitionAdmin(FeaturePages, DefinitionAdmin):
     operator_fields = ("is_enabled", "refresh_override", "is_scheduled")
-    list_display = ("name", "entity", "mode", "shown_state", "covered", "is_scheduled", "shown_ttl", "location")
+    list_display = (
+        "name",
+        "entity",
+        "mode",
+        "shown_state",
+        "covered",
+        "is_scheduled",
+        "shown_ttl",
+        "location",
+    )
     list_filter = (*DefinitionAdmin.list_filter, "materialize", "is_scheduled")
     search_fields = ("name", "description", "entity", "trigger")
-    readonly_fields = ("mode", "shown_default", "calls", "coverage", "newest_values", "runs")
+    readonly_fields = ("mode", "shown_default", "calls", "coverage", "failures", "newest_values", "runs")
     fieldsets = (
-        (None, {"fields": ("coverage", "runs", "newest_values")}),
+        (None, {"fields": ("coverage", "failures", "runs", "newest_values")}),
         ("What you may change", {"fields": ("is_enabled", "refresh_override", "is_scheduled")}),
         (
             "As the code declares it",
@@ -40,24 +50,34 @@ class FeatureDefinitionAdmin(FeaturePages, DefinitionAdmin):
             },
         ),
     )  # fmt: skip
+    needs_permission = {
+        "newest_values": "features.view_featurevalue",
+        "runs": "features.view_materializationrun",
+    }
     actions = ("materialize_now",)
 
     class Media:
         js = ("admin/runs.js",)
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
-        """Look up the coverage of the whole list at once."""
+        """Look up the coverage and the failures of the whole list at once."""
         changelist = super().get_changelist_instance(request)
         rows = list(changelist.result_list)
         found = coverages(rows, most=MAX_ENTITIES_IN_LIST)
+        failed = failures_of([row.name for row in rows])
         for row in rows:
             row.coverage = found[row.name]
+            row.failures = failed and failed[row.name]
         changelist.result_list = rows
         return changelist
 
     @display(description="state")
     def shown_state(self, row: FeatureDefinition) -> str:
-        return badge(state_of(row))
+        failures: Failures | None = row.failures  # type: ignore[attr-defined]
+        failed = failures.recent if failures else 0
+        state = badge(state_of(row))
+        # Not a column of its own, for which the list has no room.
+        return format_html("{}<br>{}", state, badge("failed", label=f"{failed:,} failed")) if failed else state
 
     @display(description="TTL", ordering="ttl")
     def shown_ttl(self, row: FeatureDefinition) -> str:
@@ -83,6 +103,21 @@ class FeatureDefinitionAdmin(FeaturePages, DefinitionAdmin):
     @display(description="coverage")
     def coverage(self, row: FeatureDefinition) -> str:
         return coverage_bar(coverages([row])[row.name], has_legend=True)
+
+    @display(description="failures of its function")
+    def failures(self, row: FeatureDefinition) -> str:
+        found = failures_of([row.name])
+        if found is None:
+            return "Unknown: Redis does not answer."
+        failures = found[row.name]
+        counts = [(f"{day}", f"{count:,}") for day, count in failures.by_day.items()]
+        if not counts:
+            return "None on demand in 30 days."
+        note = "The last was at {} UTC, for {}. A default or an older value was served instead, where there was one."
+        last = format_html(
+            f'<p class="fb-note">{note}</p>{{}}', failures.last_at, failures.last_key, text_block(failures.last_error)
+        )
+        return format_html("{}{}", last, table(["Day (UTC)", "Failed"], counts))
 
     @display(description="newest values")
     def newest_values(self, row: FeatureDefinition) -> str:

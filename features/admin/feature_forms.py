@@ -14,7 +14,7 @@ from unfold.widgets import (
 from common.admin.base import JsonTextField
 from common.durations import parse_duration
 from common.errors import FabraError
-from common.validation import check_key
+from common.validation import check_identity
 from features.registry import FeatureSpec
 
 
@@ -79,6 +79,6 @@ class BackfillForm(forms.Form):
 
 def _checked(key: str, spec: FeatureSpec) -> str:
     try:
-        return check_key(key, spec.entity.key)
+        return check_identity(key, spec.entity.key)
     except FabraError as error:
         raise forms.ValidationError(str(error)) from None

@@ -10,6 +10,7 @@ from unfold.decorators import action, display
 
 from common.admin.base import NamesFilter, ReadOnlyAdmin, moment
 from common.admin.html import duration, json_block, list_link, table
+from common.admin.permissions import needs
 from features.admin.progress import progress_bar, progress_of, state_badge, time_taken
 from features.dispatch import enqueue_run
 from features.models import FeatureValue, MaterializationRun
@@ -60,10 +61,9 @@ class MaterializationRunAdmin(ReadOnlyAdmin):
         view = path("progress/", self.admin_site.admin_view(self.progress), name="features_materializationrun_progress")
         return [view, *super().get_urls()]
 
+    @needs("view")
     def progress(self, request: HttpRequest) -> HttpResponse:
         """Return the progress of the runs in `ids`, as JSON, for open pages."""
-        if not self.has_view_permission(request):
-            return JsonResponse({"error": "not allowed"}, status=403)
         pks = [part for part in request.GET.get("ids", "").split(",") if part.isdecimal() and len(part) < 19]
         runs = MaterializationRun.objects.defer("entity_keys", "errors").filter(pk__in=pks[:_MAX_REQUESTED])
         return JsonResponse({"runs": {run.pk: progress_of(run).to_dict() for run in runs}})

@@ -95,6 +95,7 @@ class KnownEntityAdmin(ReadOnlyAdmin):
     search_help_text = "The beginning of an entity's key."
     fields = (("entity", "entity_key"), ("first_seen_at", "last_seen_at"), "current", "all_values")
     readonly_fields = ("current", "all_values")
+    needs_permission = dict.fromkeys(readonly_fields, "features.view_featurevalue")
 
     @display(description="current values")
     def current(self, row: KnownEntity) -> str:

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from common.durations import Duration, parse_duration
 from common.errors import InvalidInput
-from common.validation import check_key
+from common.validation import check_identity
 from features import registry
 from features.materialization.runs import execute_run
 from features.models import MaterializationRun
@@ -62,7 +62,9 @@ def request_run(
         start=start,
         end=end,
         every=parse_duration(every, "every"),
-        entity_keys=sorted({check_key(key, spec.entity.key) for key in entity_ids}) if entity_ids is not None else None,
+        entity_keys=sorted({check_identity(key, spec.entity.key) for key in entity_ids})
+        if entity_ids is not None
+        else None,
     )
     _check_range(spec, run)
     run.save()

@@ -59,6 +59,7 @@ class DocumentAdmin(ListAdmin):
     search_fields = ("entity_id__startswith", "title__icontains")
     search_help_text = "Words of the title, or the beginning of an id."
     actions = ("reindex", "purge")
+    needs_permission = {"chunks": "retrieval.view_chunk", "versions": "retrieval.view_documentversion"}
     readonly_fields = (
         "shown_state",
         "error",
@@ -80,11 +81,8 @@ class DocumentAdmin(ListAdmin):
             *((("error",),) if obj.error else ()),
             ("updated_at", "occurred_at", *(("purged_at",) if obj.purged_at else ())),
         )
-        return (
-            ("State", {"fields": state}),
-            written,
-            (None, {"fields": ("chunks", "versions")}),
-        )
+        shown = (("State", {"fields": state}), written, (None, {"fields": ("chunks", "versions")}))
+        return self.permitted(request, shown)
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         default = Index.objects.filter(name=settings.FABRA_DEFAULT_INDEX).first()

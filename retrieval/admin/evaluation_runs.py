@@ -3,7 +3,6 @@
 from typing import Any
 
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, render
@@ -15,6 +14,7 @@ from unfold.decorators import action, display
 
 from common.admin.base import ReadOnlyAdmin, moment
 from common.admin.html import admin_url, badge, bar, duration, one_line
+from common.admin.permissions import needs
 from common.errors import FabraError
 from retrieval.admin.charts import line_chart
 from retrieval.admin.evaluation_page import run_page, run_state
@@ -87,9 +87,8 @@ class EvaluationRunAdmin(ReadOnlyAdmin):
         page = {"title": "Ask the golden questions", "form": form, "submit": "Run now", "opts": self.opts}
         return render(request, "admin/form_page.html", self.admin_site.each_context(request) | page)
 
+    @needs("start")
     def go_on(self, request: HttpRequest, pk: int) -> HttpResponse:
-        if not self.has_start_permission(request):
-            raise PermissionDenied
         run = get_object_or_404(EvaluationRun, pk=pk)
         self._dispatch(request, run)
         return HttpResponseRedirect(admin_url(EvaluationRun, run.pk))

@@ -5,7 +5,6 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, render
 from django.urls import path
@@ -16,6 +15,7 @@ from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelectWidge
 
 from common.admin.base import ReadOnlyAdmin, moment
 from common.admin.html import admin_url, badge, bar, link, list_url
+from common.admin.permissions import needs
 from common.errors import FabraError
 from retrieval.dispatch import enqueue_build, enqueue_comparison, enqueue_drop
 from retrieval.embedders import BACKENDS
@@ -102,17 +102,21 @@ class GenerationAdmin(ReadOnlyAdmin):
         page = {"title": "Build another generation", "form": form, "submit": "Build", "opts": self.opts}
         return render(request, "admin/form_page.html", self.admin_site.each_context(request) | page)
 
+    @needs("start")
     def switch(self, request: HttpRequest, pk: int) -> HttpResponse:
         return self._do(request, pk, lifecycle.switch, "It serves now; the former one is kept up to date.")
 
+    @needs("start")
     def compare(self, request: HttpRequest, pk: int) -> HttpResponse:
         return self._do(
             request, pk, lambda row: enqueue_comparison(row.pk), "A worker compares them; look again shortly."
         )
 
+    @needs("start")
     def go_on(self, request: HttpRequest, pk: int) -> HttpResponse:
         return self._do(request, pk, lambda row: enqueue_build(row.pk), "It goes on.")
 
+    @needs("start")
     def drop(self, request: HttpRequest, pk: int) -> HttpResponse:
         def mark(generation: Generation) -> None:
             lifecycle.mark_dropped(generation)
@@ -121,8 +125,6 @@ class GenerationAdmin(ReadOnlyAdmin):
         return self._do(request, pk, mark, "It is being dropped.")
 
     def _do(self, request: HttpRequest, pk: int, act: Callable[[Generation], object], message: str) -> HttpResponse:
-        if not self.has_start_permission(request):
-            raise PermissionDenied
         generation = get_object_or_404(Generation.objects.select_related("index"), pk=pk)
         try:
             act(generation)

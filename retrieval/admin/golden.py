@@ -39,6 +39,7 @@ class GoldenQuestionAdmin(ListAdmin):
     ordering = ("-pk",)
     sortable_by = ()
     readonly_fields = ("outcomes",)
+    needs_permission = {"outcomes": "retrieval.view_evaluationrun"}
     actions = ("enable", "disable", "export_json_lines", "export_csv")
     actions_list = ("import_file", "run_now")
 
@@ -51,11 +52,12 @@ class GoldenQuestionAdmin(ListAdmin):
         )
 
     def get_fieldsets(self, request: HttpRequest, obj: GoldenQuestion | None = None) -> Any:
-        return (
+        fieldsets = (
             (None, {"fields": ("index", "question", "expected_documents", "expected_text", "is_enabled")}),
             ("How it is asked", {"fields": ("audience", "filters", "tags")}),
             *([(None, {"fields": ("outcomes",)})] if obj else []),
         )
+        return self.permitted(request, fieldsets)
 
     @action(description="Enable", permissions=["change"])
     def enable(self, request: HttpRequest, rows: QuerySet[GoldenQuestion]) -> None:
@@ -84,7 +86,10 @@ class GoldenQuestionAdmin(ListAdmin):
         page = {"title": "Import golden questions", "form": form, "submit": "Import", "opts": self.opts}
         return render(request, "admin/form_page.html", self.admin_site.each_context(request) | page)
 
-    @action(description="Run now", url_path="run", permissions=["view"], icon="play_arrow")
+    def has_run_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return request.user.has_perm("retrieval.add_evaluationrun")
+
+    @action(description="Run now", url_path="run", permissions=["run"], icon="play_arrow")
     def run_now(self, request: HttpRequest) -> HttpResponse:
         return HttpResponseRedirect(reverse("admin:retrieval_evaluationrun_start"))
 

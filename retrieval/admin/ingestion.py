@@ -3,7 +3,6 @@
 from typing import Any
 
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, render
 from django.urls import path
@@ -13,6 +12,7 @@ from unfold.decorators import action, display
 
 from common.admin.base import ReadOnlyAdmin, is_list, moment
 from common.admin.html import admin_url, badge, bar, duration, list_url, one_line
+from common.admin.permissions import needs
 from common.errors import FabraError
 from retrieval.admin.ingestion_forms import UploadForm
 from retrieval.dispatch import start_ingestion
@@ -90,9 +90,8 @@ class IngestionRunAdmin(ReadOnlyAdmin):
         page = {"title": "Upload documents", "form": form, "submit": "Upload and index", "opts": self.opts}
         return render(request, "admin/form_page.html", self.admin_site.each_context(request) | page)
 
+    @needs("upload")
     def go_on(self, request: HttpRequest, pk: int) -> HttpResponse:
-        if not self.has_upload_permission(request):
-            raise PermissionDenied
         run = get_object_or_404(IngestionRun, pk=pk)
         if not run.is_finished:
             self._start(request, run)

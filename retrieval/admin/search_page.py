@@ -6,13 +6,13 @@ from urllib.parse import urlencode
 
 from django.conf import settings
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.html import format_html
 
 from common.admin.html import admin_url, link
+from common.admin.permissions import needs
 from common.errors import FabraError
 from retrieval.admin.search_forms import SearchForm
 from retrieval.evaluation.golden import GoldenRecord, documents_of, normalised
@@ -38,10 +38,9 @@ _FLAGS = {
 }
 
 
+@needs("retrieval.view_chunk")
 def show(request: HttpRequest) -> HttpResponse:
     """Show the results for the query of the URL, or the empty form."""
-    if not request.user.has_perm("retrieval.view_chunk"):
-        raise PermissionDenied
     form = SearchForm(request.GET if "q" in request.GET else None, initial={"index": settings.FABRA_DEFAULT_INDEX})
     page: dict[str, Any] = {}
     if form.is_bound and form.is_valid():
@@ -54,10 +53,9 @@ def show(request: HttpRequest) -> HttpResponse:
     return render(request, "admin/retrieval/search/page.html", admin.site.each_context(request) | context)
 
 
+@needs("retrieval.add_goldenquestion", "retrieval.change_goldenquestion")
 def keep(request: HttpRequest) -> HttpResponse:
     """Save the query as a golden question that expects the document, or add the document to an existing one."""
-    if not request.user.has_perms(["retrieval.add_goldenquestion", "retrieval.change_goldenquestion"]):
-        raise PermissionDenied
     form = SearchForm(request.POST)
     document_id = request.POST.get("document_id", "")
     if not form.is_valid():

@@ -3,7 +3,6 @@
 from typing import Any
 
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, render
 from django.urls import path, reverse
@@ -13,6 +12,7 @@ from unfold.decorators import display
 
 from common.admin.base import ReadOnlyAdmin, moment
 from common.admin.html import admin_url, json_block, link, short, text_block
+from common.admin.permissions import needs
 from common.errors import FabraError
 from events.models import Event
 from retrieval.admin.chunks import chunk_table
@@ -21,6 +21,7 @@ from retrieval.indexing.diff import diff_texts, diff_values
 from retrieval.indexing.reindex import roll_back
 from retrieval.models import Chunk, Document, DocumentVersion
 
+_ROLL_BACK = "retrieval.change_document"
 _SHOWN_ROWS = 2_000
 _OFFERED = 200
 
@@ -41,6 +42,7 @@ class DocumentVersionAdmin(ReadOnlyAdmin):
         (None, {"fields": ("chunks", "uses")}),
     )
     readonly_fields = ("of_document", "shown_text", "shown_metadata", "chunks", "uses", "came_by")
+    needs_permission = {"chunks": "retrieval.view_chunk", "uses": "contexts.view_trace"}
 
     def get_urls(self) -> list[Any]:
         view, post = self.admin_site.admin_view, require_POST
@@ -59,12 +61,11 @@ class DocumentVersionAdmin(ReadOnlyAdmin):
             extra |= _choices(request, version)
         return super().changeform_view(request, object_id, form_url, extra)
 
+    @needs("view")
     def compare(self, request: HttpRequest, pk: int) -> HttpResponse:
         version = get_object_or_404(
             DocumentVersion.objects.select_related("document__index", "document__version"), pk=pk
         )
-        if not self.has_view_permission(request, version):
-            raise PermissionDenied
         others = DocumentVersion.objects.filter(document=version.document_id).exclude(pk=version.pk)
         chosen = request.GET.get("with", "")
         if chosen.isascii() and chosen.isdecimal():
@@ -77,9 +78,8 @@ class DocumentVersionAdmin(ReadOnlyAdmin):
             request, "admin/retrieval/documentversion/compare.html", self.admin_site.each_context(request) | page
         )
 
+    @needs(_ROLL_BACK)
     def roll_back(self, request: HttpRequest, pk: int) -> HttpResponse:
-        if not _may_roll_back(request):
-            raise PermissionDenied
         version = get_object_or_404(DocumentVersion.objects.select_related("document__index"), pk=pk)
         try:
             roll_back(version, author=request.user.get_username())
@@ -132,7 +132,7 @@ def shown_source(source: str) -> str:
 
 
 def _may_roll_back(request: HttpRequest) -> bool:
-    return request.user.has_perm("retrieval.change_document")
+    return request.user.has_perm(_ROLL_BACK)
 
 
 def _choices(request: HttpRequest, version: DocumentVersion) -> dict[str, Any]:

@@ -31,10 +31,10 @@ class Embedder(Protocol):
     """The longest input, in the model's own tokens."""
 
     def embed(self, texts: Sequence[str]) -> list[np.ndarray]:
-        """Return one unit vector (float32, `dimension`) for each text; raise EmbedderUnavailable."""
+        """Return one unit vector (float32, `dimension`) for each text; raise EmbedderUnavailable or TextRefused."""
 
     def embed_query(self, text: str) -> np.ndarray:
-        """Return the unit vector of a query; raise EmbedderUnavailable."""
+        """Return the unit vector of a query; raise EmbedderUnavailable or TextRefused."""
 
     def count_tokens(self, text: str) -> int:
         """Count the model's tokens in a text, without special tokens such as [CLS]."""

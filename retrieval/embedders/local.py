@@ -48,6 +48,9 @@ class LocalEmbedder:
         # Counting needs the whole text, so the counting tokenizer neither truncates nor pads.
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
+        ids = (self._tokenizer.token_to_id(name) for name in ("[UNK]", "<unk>"))
+        self._unknown = {token for token in ids if token is not None}
+        self._longest_word: int = getattr(self._tokenizer.model, "max_input_chars_per_word", 100)
 
     def embed(self, texts: Sequence[str]) -> list[np.ndarray]:
         # Sorted by length, so that batches need little padding.
@@ -79,4 +82,25 @@ class LocalEmbedder:
             future.set_result(vector)
 
     def count_tokens(self, text: str) -> int:
-        return len(self._tokenizer.encode(text, add_special_tokens=False).ids)
+        """Count the model's tokens; an unknown word counts as its parts would, though the model reads one `[UNK]`.
+
+        A tokenizer gives up on a word of more than a hundred characters, and on one with a character that it does not
+        know: a page of Thai or a megabyte of hex digits would be a single token. An unknown character counts as one.
+        """
+        encoding = self._tokenizer.encode(text, add_special_tokens=False)
+        count = len(encoding.ids)
+        if self._unknown.isdisjoint(encoding.ids):
+            return count
+        for token, (start, end) in zip(encoding.ids, encoding.offsets, strict=True):
+            if token in self._unknown and end - start > 1:
+                count += self._parts_of(text[start:end]) - 1
+        return count
+
+    def _parts_of(self, word: str) -> int:
+        """Count an unknown word as the tokens of its parts, and a part that is unknown too as its characters."""
+        parts = [word[start : start + self._longest_word] for start in range(0, len(word), self._longest_word)]
+        encodings = self._tokenizer.encode_batch(parts, add_special_tokens=False)
+        return sum(
+            len(part) if not self._unknown.isdisjoint(encoding.ids) else len(encoding.ids)
+            for part, encoding in zip(parts, encodings, strict=True)
+        )

@@ -1,52 +1,128 @@
 """Embed text with an OpenAI-compatible server, at OPENAI_BASE_URL."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 import openai
 from django.conf import settings
 
-from retrieval.encodings import encoding_name_for, get_encoding
-from retrieval.errors import EmbedderUnavailable
+from retrieval.embedders.answers import vectors_of
+from retrieval.encodings import count_tokens, encoding_name_for
+from retrieval.errors import EmbedderMismatch, EmbedderUnavailable, TextRefused
 
 _BATCH = 128
 _MAX_TOKENS = 512
 """The chunk size with the best retrieval; the models accept up to 8191 tokens."""
+_REFUSALS = (400, 413, 422)
+"""What servers answer to a batch of too many texts or tokens, and to a text that is too long for the model."""
+
+
+class _Refused(Exception):
+    """The server refuses a request's texts; the message says with which status."""
+
+
+@dataclass
+class _Embedding:
+    """The work of one call of `embed`."""
+
+    texts: Sequence[str]
+    vectors: dict[int, np.ndarray] = field(default_factory=dict)
+    refused: dict[int, str] = field(default_factory=dict)
+    accepted: int = 0
+    """The most texts of one request that the server took."""
 
 
 class OpenAIEmbedder:
-    """A model behind `/embeddings`; its dimension is determined once, by a request."""
+    """A model behind `/embeddings`; its dimension is determined once, by a request.
+
+    The limits of servers differ and are not told: a batch that is refused is halved, and how many texts the server
+    takes is remembered. Messages never contain what the server wrote, which may quote the key or the text.
+    """
 
     def __init__(self, model: str) -> None:
         self.model = model
         self.max_tokens = _MAX_TOKENS
+        self._batch = _BATCH
+        self._format: Literal["base64", "float"] = "base64"
         self._client = openai.OpenAI(
             api_key=settings.OPENAI_API_KEY or "none",
             base_url=settings.OPENAI_BASE_URL,
             timeout=settings.FABRA_MODEL_TIMEOUT_S,
-            max_retries=settings.FABRA_MODEL_RETRIES,
+            max_retries=settings.FABRA_MODEL_RETRIES,  # after 429 and 5xx, when Retry-After says
         )
-        self._encoding = get_encoding(encoding_name_for(model) or settings.FABRA_ENCODING)
+        self._encoding = encoding_name_for(model) or settings.FABRA_ENCODING
 
     @cached_property
     def dimension(self) -> int:
         return len(self.embed_query("dimension"))
 
     def embed(self, texts: Sequence[str]) -> list[np.ndarray]:
-        vectors: list[np.ndarray] = []
-        for start in range(0, len(texts), _BATCH):
-            try:
-                answer = self._client.embeddings.create(model=self.model, input=list(texts[start : start + _BATCH]))
-            except openai.OpenAIError as error:
-                raise EmbedderUnavailable(f"The embedding model failed with {type(error).__name__}.") from error
-            for row in sorted(answer.data, key=lambda row: row.index):
-                vector = np.asarray(row.embedding, dtype=np.float32)
-                vectors.append(vector / (np.linalg.norm(vector) or 1))
-        return vectors
+        """Return the vectors; raise TextRefused, which has the other vectors, for texts that are refused alone."""
+        work, start = _Embedding(texts), 0
+        while start < len(texts):
+            stop = min(start + self._batch, len(texts))
+            self._embed_range(work, start, stop)
+            # A larger request was refused, and none of its texts alone: there were too many of them.
+            if 0 < work.accepted < stop - start and work.refused.keys().isdisjoint(range(start, stop)):
+                self._batch = work.accepted
+            start = stop
+        if work.refused:
+            first = next(iter(work.refused.values()))
+            raise TextRefused(first, refused=work.refused, vectors=work.vectors)
+        return [work.vectors[index] for index in range(len(texts))]
 
     def embed_query(self, text: str) -> np.ndarray:
         return self.embed([text])[0]
 
     def count_tokens(self, text: str) -> int:
-        return len(self._encoding.encode_ordinary(text))
+        return count_tokens(self._encoding, text)
+
+    def _embed_range(self, work: _Embedding, start: int, stop: int) -> None:
+        try:
+            work.vectors.update(enumerate(self._request(work.texts[start:stop]), start))
+        except _Refused as error:
+            if stop - start == 1:
+                self._embed_refused(work, start, error)
+                return
+            middle = (start + stop + 1) // 2
+            self._embed_range(work, start, middle)
+            self._embed_range(work, middle, stop)
+        else:
+            work.accepted = max(work.accepted, stop - start)
+
+    def _embed_refused(self, work: _Embedding, index: int, error: _Refused) -> None:
+        """Embed a text that was refused alone as a list of floats, else note it; raise if no text is accepted."""
+        if self._format == "base64":
+            try:
+                self._format = "float"  # some servers know no other
+                work.vectors[index] = self._request([work.texts[index]])[0]
+                return
+            except _Refused:
+                self._format = "base64"
+        if not work.refused and not work.vectors:
+            try:
+                self._request(["dimension"])
+            except _Refused:
+                raise EmbedderUnavailable(f"The embedding model refuses every text ({error}).") from None
+        work.refused[index] = f"The embedding model refuses a text of {len(work.texts[index])} characters ({error})."
+
+    def _request(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """Return the vectors of one request; raise _Refused, EmbedderUnavailable or EmbedderMismatch."""
+        try:
+            answer = self._client.embeddings.with_raw_response.create(
+                model=self.model, input=list(texts), encoding_format=self._format
+            )
+        except openai.APIStatusError as error:
+            if error.status_code in _REFUSALS:
+                raise _Refused(f"HTTP {error.status_code}") from None
+            raise EmbedderUnavailable(f"The embedding model answers HTTP {error.status_code}.") from None
+        except openai.OpenAIError as error:
+            raise EmbedderUnavailable(f"The embedding model failed with {type(error).__name__}.") from None
+        vectors = vectors_of(answer.content, len(texts))
+        known = self.__dict__.get("dimension", len(vectors[0]))
+        if len(vectors[0]) != known:
+            raise EmbedderMismatch(f"{self.model} gave vectors of {len(vectors[0])} dimensions instead of {known}.")
+        return vectors

@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from common.locks import held, held_alone
 from retrieval.embedders import embedder_of, get_embedder
-from retrieval.errors import EmbedderUnavailable, GenerationConflict, IndexNotFound
+from retrieval.errors import EmbedderUnavailable, GenerationConflict, IndexNotFound, TextRefused
 from retrieval.generations import hnsw
 from retrieval.indexing.document_input import DocumentContent, Origin
 from retrieval.indexing.prepare import PreparedDocument, prepare
@@ -86,7 +86,7 @@ def execute_build(generation_pk: int, on_done: Callable[[int], object] = lambda 
     try:
         while not _build_outdated(generation, on_done):
             time.sleep(_POLL_S)
-    except EmbedderUnavailable as error:
+    except (EmbedderUnavailable, TextRefused) as error:
         Generation.objects.filter(pk=generation_pk).update(error=str(error), worked_at=timezone.now())
         raise
     if generation.state == Generation.State.BUILDING:
@@ -125,7 +125,8 @@ def build_documents(generation: Generation, document_pks: Sequence[int], *, forc
     """Write the chunks of the documents' current versions; return how many documents were written.
 
     All are embedded in one run of the model; `force` embeds also passages that have a vector. A document that
-    changed meanwhile is skipped, since its change writes its chunks. Raise EmbedderUnavailable.
+    changed meanwhile is skipped, since its change writes its chunks. Raise EmbedderUnavailable; or TextRefused, when
+    the others are written, for a document that the model refuses.
     """
     embedder = embedder_of(generation)
     documents = list(
@@ -139,7 +140,13 @@ def build_documents(generation: Generation, document_pks: Sequence[int], *, forc
         known=[] if force else documents,
     )
     batch.embed(embedder)
-    return sum(_write(generation, *pair) for pair in zip(documents, batch.documents, strict=True))
+    refusals = {prepared.content.entity_id: batch.refusal_of(prepared) for prepared in batch.documents}
+    pairs = zip(documents, batch.documents, strict=True)
+    built = sum(_write(generation, *pair) for pair in pairs if not refusals[pair[1].content.entity_id])
+    for entity_id, refusal in refusals.items():
+        if refusal:
+            raise TextRefused(f"The document {entity_id!r} cannot be built: {refusal}")
+    return built
 
 
 def _write(generation: Generation, document: Document, prepared: PreparedDocument) -> bool:

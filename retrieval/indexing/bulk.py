@@ -124,7 +124,7 @@ def _finish(work: _BatchInProgress, embedded: "Future[None]") -> list[Outcome]:
 def _write(work: _BatchInProgress) -> dict[int, Outcome]:
     pairs = sorted(zip(work.positions, work.batch.documents, strict=True), key=lambda pair: pair[1].content.entity_id)
     with change_documents(work.index, work.batch.generation) as change:
-        return {position: change.write(document) for position, document in pairs}
+        return {position: work.batch.refusal_of(document) or change.write(document) for position, document in pairs}
 
 
 def _index_one_by_one(work: _BatchInProgress) -> None:

@@ -12,11 +12,15 @@ from itertools import accumulate
 
 from retrieval.embedders import Embedder
 from retrieval.indexing.markdown_blocks import Blocks, Piece
+from retrieval.indexing.segments import Boundary
+from retrieval.indexing.sizes import Measure, Size, chunk_limit, measure_for
 
 _HEADER_TOKENS = 48
 """Tokens reserved for title and headings, which are embedded with each chunk."""
 _MIN_SHARE = 1 / 3
 """The least share of the token limit that a chunk fills, where the text allows it."""
+_LEAST_SHARE = 1 / 12
+"""The same, rather than to split a word."""
 _HASHED_CHARS = 64
 
 
@@ -39,48 +43,99 @@ class Passage:
 def split(title: str, text: str, embedder: Embedder, max_tokens: int | None = None) -> list[Passage]:
     """Return the passages in order; each fits the embedder's limit, counted in the embedder's own tokens.
 
-    Code and tables that fit stay whole; larger ones are split between lines and rows. A text without a word is
-    one passage of that text. Only white space between passages is left out. `max_tokens` sets a lower limit than
-    the embedder's.
+    Its text is also bounded in tokens of the chat model and in characters: see `sizes`. Code and tables that fit stay
+    whole; larger ones are split between lines and rows. A text without a word is one passage of that text. Only white
+    space between passages is left out. `max_tokens` sets a lower limit than the embedder's.
     """
-    blocks = Blocks(text)
-    limit = min(max_tokens or embedder.max_tokens, embedder.max_tokens) - _HEADER_TOKENS
-    pieces = blocks.pieces(embedder.count_tokens, limit)
+    blocks, measure = Blocks(text), measure_for(embedder)
+    limit = chunk_limit(min(max_tokens or embedder.max_tokens, embedder.max_tokens) - _HEADER_TOKENS)
+    pieces = blocks.pieces(measure, limit)
     headings = blocks.headings()
     starts = [found.start for found in headings]
     passages: list[Passage] = []
-    for first, last in _spans(text, pieces, limit):
-        start = pieces[first].start
-        own = text[start : pieces[last - 1].end].rstrip().lstrip("\r\n")
+    for first, last in _spans(text, pieces, measure, limit):
+        start, end = pieces[first].start, pieces[last - 1].end
+        own = text[start:end].rstrip().lstrip("\r\n")
         if not own.strip() and len(pieces) > 1:
             continue
         # A heading at the start of the passage belongs to its path.
-        heading = bisect_right(starts, start + len(text[start:]) - len(text[start:].lstrip())) - 1
+        heading = bisect_right(starts, end - len(text[start:end].lstrip())) - 1
         path = headings[heading].path if heading >= 0 else ""
         passages.append(_passage(len(passages), title, path, pieces[first].lead, own or text, embedder))
     return passages
 
 
-def _spans(text: str, pieces: Sequence[Piece], limit: int) -> Iterator[tuple[int, int]]:
+def _spans(text: str, pieces: Sequence[Piece], measure: Measure, limit: Size) -> Iterator[tuple[int, int]]:
     """Yield [first, last) of the pieces of each passage, in order.
 
     A span that fits is one passage; a larger one is split in two at its best boundary, and so is each half.
     """
-    costs = [(piece.rank, _tie_break(text, piece)) for piece in pieces]
-    sums = [0, *accumulate(piece.tokens for piece in pieces)]
+    boundaries = _Boundaries([(piece.rank, _tie_break(text, piece)) for piece in pieces])
+    sums = [[0, *accumulate(piece.size[unit] for piece in pieces)] for unit in range(len(limit))]
     pending = [(0, len(pieces))]
     while pending:
         first, last = pending.pop()
-        tokens = sums[last] - sums[first] + pieces[first].lead_tokens
-        if tokens <= limit or last - first == 1:
+        if last - first == 1:
             yield first, last
             continue
-        least = limit * _MIN_SHARE
+        size = Size(*(counts[last] - counts[first] for counts in sums)).plus(pieces[first].lead_size)
+        if size.fits(limit):
+            # The parts of a word may cost less than the word.
+            size = measure(pieces[first].lead + text[pieces[first].start : pieces[last - 1].end])
+        if size.fits(limit):
+            yield first, last
+            continue
+        unit = max(range(len(limit)), key=lambda unit: size[unit] / limit[unit])
+        cut = _cut(boundaries, sums[unit], first, last, limit[unit])
+        pending += [(cut, last), (first, cut)]
+
+
+def _cut(boundaries: "_Boundaries", sums: Sequence[int], first: int, last: int, limit: int) -> int:
+    """Return the best boundary in (first, last) that leaves enough on both sides, if there is one."""
+
+    def best(share: float) -> int | None:
+        least = limit * share
         low = bisect_right(sums, sums[first] + least - 1e-9, first + 1, last)
         high = bisect_right(sums, sums[last] - least, first + 1, last)
-        cuts = range(low, high) or range(first + 1, last)
-        cut = min(cuts, key=costs.__getitem__)
-        pending += [(cut, last), (first, cut)]
+        return boundaries.best(low, high) if low < high else None
+
+    cut = best(_MIN_SHARE)
+    if cut is None:
+        return boundaries.best(first + 1, last)
+    if boundaries.rank(cut) >= Boundary.SIGN:  # inside a word
+        other = best(_LEAST_SHARE)
+        if other is not None and boundaries.rank(other) < Boundary.SIGN:
+            return other
+    return cut
+
+
+class _Boundaries:
+    """Answer which boundary of a range costs least, and of equal ones the first, in logarithmic time."""
+
+    def __init__(self, costs: Sequence[tuple[int, bytes]]) -> None:
+        self._costs = costs
+        self._by_cost = sorted(range(len(costs)), key=costs.__getitem__)
+        self._count = len(costs)
+        self._tree = [0] * (2 * self._count)  # a segment tree of positions in `_by_cost`
+        for position, boundary in enumerate(self._by_cost):
+            self._tree[self._count + boundary] = position
+        for node in range(self._count - 1, 0, -1):
+            self._tree[node] = min(self._tree[2 * node], self._tree[2 * node + 1])
+
+    def rank(self, boundary: int) -> int:
+        return self._costs[boundary][0]
+
+    def best(self, low: int, high: int) -> int:
+        """Return the best boundary in [low, high), which must not be empty."""
+        found, left, right = self._count, low + self._count, high + self._count
+        while left < right:
+            if left & 1:
+                found, left = min(found, self._tree[left]), left + 1
+            if right & 1:
+                right -= 1
+                found = min(found, self._tree[right])
+            left, right = left // 2, right // 2
+        return self._by_cost[found]
 
 
 def _tie_break(text: str, piece: Piece) -> bytes:

@@ -44,8 +44,8 @@ def index_document(
 
     The index is created if there is none. Only searches for one of `audience` find the document; empty means everyone.
     `source` is how the text arrived, `author` who wrote it. `occurred_at` orders states: one older than the document's
-    is not applied. `force` splits and embeds also an unchanged document again. Raise InvalidInput, DocumentTooLarge or
-    EmbedderUnavailable; then nothing has changed.
+    is not applied. `force` splits and embeds also an unchanged document again. Raise InvalidInput, DocumentTooLarge,
+    TextRefused or EmbedderUnavailable; then nothing has changed.
     """
     content = check_document(index_name, entity_id, text, metadata, title, audience)
     return index_content(
@@ -67,6 +67,8 @@ def index_content(index_name: str, content: DocumentContent, origin: Origin, *, 
         embedder = embedder_of(generation)
         batch = prepare(generation, [(content, origin)], embedder, known=[served] if served and not force else [])
         batch.embed(embedder)
+        if refusal := batch.refusal_of(batch.documents[0]):
+            raise refusal
         try:
             with change_documents(index, generation) as change:
                 return change.write(batch.documents[0])

@@ -3,28 +3,26 @@
 import itertools
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
 from markdown_it import MarkdownIt
 from markdown_it.tree import SyntaxTreeNode
-from semantic_text_splitter import TextSplitter
+
+from retrieval.indexing.segments import Boundary, clusters, segments, sentences
+from retrieval.indexing.sizes import NOTHING, Measure, Size
 
 # Only blocks are parsed: inline markup costs time and changes no boundary.
 _markdown = MarkdownIt("commonmark").enable("table").disable(["inline", "text_join"], ignoreInvalid=True)
 _LINE_END = re.compile(r"\r\n?|\n")
-# The end of a line is looked for from the first of its spaces only: a long run of spaces would else be read for each.
-_SENTENCE_END = re.compile(r"(?<=[.!?;:])\s+|(?<=[。！？])\s*|(?<![^\S\r\n])[^\S\r\n]*+[\r\n]\s*")
 
 # Ranks of boundaries, lower is better to split at; a heading's rank is its level, 1 to 6.
-_BLOCK, _NESTED, _AFTER_INTRODUCTION, _INSIDE, _AFTER_HEADING = 10, 20, 25, 30, 40
+# Inside a block they are those of `segments.Boundary`.
+_BLOCK, _NESTED, _AFTER_INTRODUCTION, _AFTER_HEADING = 10, 20, 25, 40
 
-_SENTENCE_MIN_CHARS = 40
-_WINDOW_CHARS = 2000
-_WINDOW = re.compile(rf".{{1,{_WINDOW_CHARS}}}(?:\s+|\Z)|.{{1,{_WINDOW_CHARS}}}", re.DOTALL)
-_MAX_CHARS_PER_TOKEN = 20
+_LINE_MIN_CHARS = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +31,12 @@ class Piece:
 
     start: int
     end: int
-    tokens: int
+    size: Size
     rank: int
     """The rank of its start as a boundary; lower is better to split at."""
     lead: str = ""
     """The text that a chunk beginning here repeats: the header of the table, or the opening line of the code."""
-    lead_tokens: int = 0
+    lead_size: Size = NOTHING
 
 
 class Heading(NamedTuple):
@@ -84,16 +82,16 @@ class Blocks:
         """Return the first heading of level 1, anywhere in the text; else ""."""
         return next((_content(node) for node in self.tree.walk() if node.type == "heading" and node.tag == "h1"), "")
 
-    def pieces(self, count_tokens: Callable[[str], int], max_tokens: int) -> list[Piece]:
-        """Return pieces that cover the text without gaps; each has at most `max_tokens`."""
-        return _PieceMaker(self, count_tokens, max_tokens).pieces()
+    def pieces(self, measure: Measure, limit: Size) -> list[Piece]:
+        """Return pieces that cover the text without gaps; each is within `limit`."""
+        return _PieceMaker(self, measure, limit).pieces()
 
 
 @dataclass(frozen=True)
 class _PieceMaker:
     blocks: Blocks
-    count_tokens: Callable[[str], int]
-    max_tokens: int
+    measure: Measure
+    limit: Size
 
     def pieces(self) -> list[Piece]:
         nodes = [node for node in self.blocks.tree.children if node.map is not None]
@@ -110,15 +108,15 @@ class _PieceMaker:
                 yield from self._of_node(node, starts[index], starts[index + 1], own_rank)
 
     def _of_node(self, node: SyntaxTreeNode, start: int, end: int, rank: int) -> Iterator[Piece]:
-        if self._fits(start, end, self.max_tokens):
-            yield Piece(start, end, self.count_tokens(self.blocks.text[start:end]), rank)
+        if size := self._size_within(start, end, self.limit):
+            yield Piece(start, end, size, rank)
             return
         inner = [child for child in node.children if child.map is not None] if node.type not in _LEAVES else []
         if node.type in ("fence", "code_block", "table"):
             yield from self._of_lines(node, start, end, rank)
         elif inner:
             first, *others = self._of_nodes(inner, start, end, _NESTED)
-            yield Piece(first.start, first.end, first.tokens, rank, first.lead, first.lead_tokens)
+            yield Piece(first.start, first.end, first.size, rank, first.lead, first.lead_size)
             yield from others
         else:
             yield from self._of_text(start, end, rank)
@@ -130,9 +128,9 @@ class _PieceMaker:
         head_lines = {"table": 2, "fence": 1}.get(node.type, 0)
         lead_end = self.blocks.offset(node.map[0] + head_lines)
         lead = text[start:lead_end]
-        lead_tokens = self.count_tokens(lead)
-        if lead_tokens > self.max_tokens // 3:
-            lead, lead_tokens, lead_end = "", 0, start
+        lead_size = self._size_within(start, lead_end, self.limit.share(3))
+        if lead_size is None:
+            lead, lead_size, lead_end = "", NOTHING, start
         lines = starts[bisect_right(starts, max(lead_end, start)) : bisect_right(starts, end - 1)]
         if node.type != "table":
             lines = _spaced(lines, max(lead_end, start))
@@ -141,64 +139,52 @@ class _PieceMaker:
             if number == 0:
                 yield from self._of_text(begin, stop, rank)
                 continue
-            for piece in self._of_text(begin, stop, _INSIDE, self.max_tokens - lead_tokens):
-                yield Piece(piece.start, piece.end, piece.tokens, piece.rank, lead, lead_tokens)
+            for piece in self._of_text(begin, stop, Boundary.SENTENCE, self.limit.minus(lead_size)):
+                yield Piece(piece.start, piece.end, piece.size, piece.rank, lead, lead_size)
 
-    def _of_text(self, start: int, end: int, rank: int, max_tokens: int = 0) -> Iterator[Piece]:
-        """Yield sentences and lines; one that is too long is cut between words, or inside a word that is too long."""
-        max_tokens = max_tokens or self.max_tokens
-        for begin, stop in self._sentences(start, end, max_tokens):
-            for piece in self._fitting(begin, stop, max_tokens):
-                yield Piece(*piece, rank)
-                rank = _INSIDE
-
-    def _sentences(self, start: int, end: int, max_tokens: int) -> Iterator[tuple[int, int]]:
-        if self._fits(start, end, max_tokens):
-            yield start, end
+    def _of_text(self, start: int, end: int, rank: int, limit: Size | None = None) -> Iterator[Piece]:
+        """Yield the text if it fits, else its sentences and lines; one that is too long, in segments."""
+        limit = limit or self.limit
+        if size := self._size_within(start, end, limit):
+            yield Piece(start, end, size, rank)
             return
-        begin = start
-        for found in _SENTENCE_END.finditer(self.blocks.text, start, end):
-            if found.end() - begin >= _SENTENCE_MIN_CHARS:
-                yield begin, found.end()
-                begin = found.end()
-        if begin < end:
-            yield begin, end
-
-    def _fitting(self, start: int, end: int, max_tokens: int) -> Iterator[tuple[int, int, int]]:
-        """Yield (start, end, tokens) of parts that fit: the whole, or windows that the library cuts between words."""
-        text = self.blocks.text
-        windows = (
-            [end] if end - start <= _WINDOW_CHARS else [found.end() for found in _WINDOW.finditer(text, start, end)]
-        )
-        for stop in windows:
-            tokens = self.count_tokens(text[start:stop])
-            if tokens <= max_tokens:
-                yield start, stop, tokens
+        for begin, stop in sentences(self.blocks.text, start, end):
+            if size := self._size_within(begin, stop, limit):
+                yield Piece(begin, stop, size, rank)
             else:
-                splitter = TextSplitter.from_callback(self.count_tokens, max_tokens, trim=False)
-                parts = splitter.chunk_indices(text[start:stop])
-                ends = [start + offset for offset, _ in parts[1:]]
-                begin = start
-                for cut in [*ends, stop]:
-                    yield begin, cut, self.count_tokens(text[begin:cut])
-                    begin = cut
-            start = stop
+                yield from self._of_segments(begin, stop, rank, limit)
+            rank = Boundary.SENTENCE
 
-    def _fits(self, start: int, end: int, max_tokens: int) -> bool:
-        # A text with this many characters is cut in any case; counting a megabyte at each level would take seconds.
-        return end - start <= max_tokens * _MAX_CHARS_PER_TOKEN and (
-            self.count_tokens(self.blocks.text[start:end]) <= max_tokens
-        )
+    def _of_segments(self, start: int, end: int, rank: int, limit: Size) -> Iterator[Piece]:
+        """Yield words and parts of long words; where the limit is low, one that is too large in characters."""
+        for begin, stop, kind in segments(self.blocks.text, start, end):
+            rank, piece = (rank if begin == start else kind), self._segment(begin, stop)
+            if piece.fits(limit):
+                yield Piece(begin, stop, piece, rank)
+                continue
+            for first, last in clusters(self.blocks.text, begin, stop):
+                yield Piece(first, last, self._segment(first, last), rank if first == begin else Boundary.CLUSTER)
+
+    def _segment(self, start: int, end: int) -> Size:
+        # Without the space behind it, which the chat model counts with the word that follows.
+        return self.measure(self.blocks.text[start:end].rstrip())._replace(chars=end - start)
+
+    def _size_within(self, start: int, end: int, limit: Size) -> Size | None:
+        """Return the size of [start, end), or None if it is over the limit."""
+        if end - start > limit.chars:
+            return None  # measuring a megabyte at each level of the tree would take seconds
+        size = self.measure(self.blocks.text[start:end])
+        return size if size.fits(limit) else None
 
 
 _LEAVES = {"paragraph", "heading", "fence", "code_block", "html_block", "hr", "table"}
 
 
 def _spaced(cuts: list[int], last: int) -> list[int]:
-    """Return the cuts without those that would leave a piece of less than _SENTENCE_MIN_CHARS."""
+    """Return the cuts without those that would leave a piece of less than _LINE_MIN_CHARS."""
     kept = []
     for cut in cuts:
-        if cut - last >= _SENTENCE_MIN_CHARS:
+        if cut - last >= _LINE_MIN_CHARS:
             kept.append(cut)
             last = cut
     return kept

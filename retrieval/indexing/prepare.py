@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from retrieval.embedders import Embedder
+from retrieval.errors import TextRefused
 from retrieval.indexing.chunking import Passage, split
 from retrieval.indexing.document_input import DocumentContent, Origin
 from retrieval.models import Chunk, Document, Generation
@@ -36,12 +37,30 @@ class Batch:
     vectors: dict[str, np.ndarray] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
     """Passages to be embedded: content hash to text."""
+    refused: dict[str, str] = field(default_factory=dict)
+    """Passages that the embedder refuses: content hash to the reason."""
 
     def embed(self, embedder: Embedder) -> None:
-        """Embed the missing passages; raise EmbedderUnavailable."""
-        if self.missing:
-            self.vectors.update(zip(self.missing, embedder.embed(list(self.missing.values())), strict=True))
-            self.missing.clear()
+        """Embed the missing passages; those that are refused fail their documents only. Raise EmbedderUnavailable."""
+        if not self.missing:
+            return
+        digests = list(self.missing)
+        try:
+            vectors = dict(enumerate(embedder.embed(list(self.missing.values()))))
+        except TextRefused as error:
+            vectors = dict(error.vectors)
+            self.refused.update((digests[index], reason) for index, reason in error.refused.items())
+        self.vectors.update((digests[index], vector) for index, vector in vectors.items())
+        self.missing.clear()
+
+    def refusal_of(self, document: PreparedDocument) -> TextRefused | None:
+        """Return why the document cannot be indexed, if the embedder refused one of its passages."""
+        for passage in document.passages:
+            if reason := self.refused.get(passage.content_hash):
+                place = f", under {passage.heading_path!r}" if passage.heading_path else ""
+                number = f"{passage.position + 1} of {len(document.passages)}"
+                return TextRefused(f"{reason} It is the passage {number}{place}.")
+        return None
 
 
 def prepare(

@@ -15,7 +15,7 @@ from django.db import connection
 from common.sql.statements import planned_cursor
 from common.text import single_line
 from retrieval.embedders import embedder_of
-from retrieval.errors import EmbedderUnavailable
+from retrieval.errors import EmbedderUnavailable, TextRefused
 from retrieval.rerankers import CANDIDATES as RERANKED
 from retrieval.rerankers import rerank_hits
 from retrieval.search.history import embed_questions, weighted_vector, weights_of
@@ -127,7 +127,7 @@ def _embed(query: Query) -> tuple[Query, np.ndarray | None, tuple[str, ...]]:
     if query.mode != "lexical":
         try:
             vectors = embed_questions(embedder_of(query.index.generation), query.questions)
-        except EmbedderUnavailable as error:
+        except (EmbedderUnavailable, TextRefused) as error:
             logger.warning("Searching by words alone: %s", error)
             flags = ("semantic_unavailable",)
     weights = weights_of(query.questions, vectors)

@@ -176,9 +176,10 @@ const connection = new Connection(`${location.protocol === "https:" ? "wss" : "w
     const wait = waitMs > 1500 ? ` Next try in ${Math.round(waitMs / 1000)} seconds. ` : " Connecting again. ";
     tell(["Connection lost.", wait, el("button", { type: "button", class: "link", onclick: () => connection.hurry() }, "Try now")]);
   },
-  forbidden() {
-    fail({ message: "You are no longer signed in." });
-    tell(["You are no longer signed in. ", el("a", { href: location.href }, "Sign in again")]);
+  refused(reason) {
+    const words = reason || "You are no longer signed in.";
+    fail({ message: words });
+    tell([`${words} `, el("a", { href: location.href }, "Load the page again")]);
   },
 });
 

@@ -2,7 +2,7 @@
 
 const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 15_000;
-const FORBIDDEN = 4403;
+const FINAL = new Set([4401, 4403]); // signed out, forbidden: connecting again would not help
 
 export class Connection {
   #url;
@@ -11,7 +11,7 @@ export class Connection {
   #timer = null;
   #failures = 0;
 
-  /** `on` has the callbacks `open()`, `message(data)`, `lost(waitMs)` and `forbidden()`. */
+  /** `on` has the callbacks `open()`, `message(data)`, `lost(waitMs)` and `refused(reason)`. */
   constructor(url, on) {
     this.#url = url;
     this.#on = on;
@@ -37,7 +37,7 @@ export class Connection {
       this.#on.message(JSON.parse(event.data));
     });
     socket.addEventListener("close", (event) => {
-      if (socket === this.#socket) this.#closed(event.code);
+      if (socket === this.#socket) this.#closed(event);
     });
   }
 
@@ -59,10 +59,10 @@ export class Connection {
     return true;
   }
 
-  #closed(code) {
+  #closed({ code, reason }) {
     this.#socket = null;
-    if (code === FORBIDDEN) {
-      this.#on.forbidden();
+    if (FINAL.has(code)) {
+      this.#on.refused(reason);
       return;
     }
     const longest = Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** this.#failures);

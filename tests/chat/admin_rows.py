@@ -4,6 +4,8 @@ import json
 from datetime import timedelta
 from typing import Any
 
+from axes.models import AccessAttempt, AccessFailureLog, AccessLog
+from django.contrib.auth.models import Group
 from django.contrib.postgres.search import SearchVector
 from django.db.models import Value
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
@@ -49,6 +51,7 @@ def fill(count: int, start: int = 0) -> None:
         _chat(number, chunk)
         _evaluation(number, chunk)
         _ingestion(chunk)
+        _access(number)
 
 
 def _definitions(number: int) -> None:
@@ -170,3 +173,11 @@ def _ingestion(chunk: Chunk) -> None:
     )
     IngestionFile.objects.create(run=run, path="<b>text</b>", state="indexed", documents=1, chunks=1)
     IngestionFile.objects.create(run=run, path="bad.pdf", state="failed", reason="<script>alert(1)</script>")
+
+
+def _access(number: int) -> None:
+    Group.objects.get_or_create(name="<b>text</b>")
+    sent: dict[str, Any] = {"username": f"<b>text</b>{number}", "ip_address": f"192.0.2.{number % 250}"}
+    AccessAttempt.objects.create(**sent, user_agent="<script>alert(1)</script>", failures_since_start=5)
+    AccessFailureLog.objects.create(**sent, user_agent="<b>text</b>", locked_out=True)
+    AccessLog.objects.create(**sent, user_agent="<b>text</b>")

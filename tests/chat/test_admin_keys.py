@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -51,3 +52,35 @@ def test_a_revoked_key_stays_and_opens_nothing(admin_client: Client) -> None:
     assert ApiKey.authenticate(key) is None
     assert ApiKey.objects.get().revoked_at is not None
     assert admin_client.post(reverse("admin:chat_apikey_delete", args=[row.pk]), {"post": "yes"}).status_code == 403
+
+
+def test_a_key_is_bound_and_limited_here_and_belongs_to_its_maker(admin_client: Client) -> None:
+    make(
+        admin_client, indexes="docs\r\nfaq\r\ndocs", users="Jose\u0301", networks="192.0.2.7\n2001:db8::/32",
+        per_minute="60", per_day="",
+    )  # fmt: skip
+    row = ApiKey.objects.get()
+    assert (row.indexes, row.users) == (["docs", "faq"], ["José"])
+    assert row.networks == ["192.0.2.7/32", "2001:db8::/32"]
+    assert (row.per_minute, row.per_day) == (60, None)
+    assert row.owner is not None and row.owner.username == "admin"
+    assert "2 indexes, 1 user, 2 addresses, 60 a minute" in admin_client.get(reverse(LIST)).content.decode()
+
+
+@pytest.mark.parametrize(
+    "changes", [{"networks": "here"}, {"users": "a\u200bb"}, {"indexes": "x" * 201}, {"per_minute": "0"}]
+)
+def test_a_bound_that_nothing_can_meet_is_refused(changes: dict[str, str], admin_client: Client) -> None:
+    assert make(admin_client, **changes).context["adminform"].form.errors
+    assert not ApiKey.objects.exists()
+
+
+def test_nobody_makes_a_key_for_what_they_may_not_do(client: Client) -> None:
+    operator = User.objects.create_user("operator", is_staff=True)
+    operator.user_permissions.set(
+        Permission.objects.filter(codename__in=["add_apikey", "view_apikey", "view_document"])
+    )
+    client.force_login(operator)
+    assert make(client).context["adminform"].form.errors["scopes"]
+    make(client, scopes=["ingest"])
+    assert ApiKey.objects.get().owner == operator

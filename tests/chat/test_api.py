@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Permission
 from django.core.management import CommandError, call_command
 from django.test import Client
 from django.utils import timezone
@@ -138,13 +139,14 @@ class TestAccess:
             response = client.get("/api/documents/", headers={"Authorization": f"Bearer {key}"})
             assert (response.status_code, response.json()["error"]["code"]) == (401, "invalid_api_key")
 
-    def test_a_staff_session_may_debug_and_others_may_not(self, bot: None, production: None, client: Client) -> None:
+    def test_a_session_with_the_permission_may_debug_and_staff_alone_may_not(
+        self, bot: None, production: None, client: Client
+    ) -> None:
         users = get_user_model().objects
-        users.create_user("ben", password="x")
-        users.create_user("staff", password="x", is_staff=True)
-        client.login(username="ben", password="x")
-        assert client.get("/debug/context/u?query=a").status_code == 403
+        staff = users.create_user("staff", password="x", is_staff=True)
         client.login(username="staff", password="x")
+        assert client.get("/debug/context/u?query=a").status_code == 403
+        staff.user_permissions.add(Permission.objects.get(codename="view_trace"))
         assert client.get("/debug/context/u?query=a").status_code == 200
 
     def test_the_page_wants_a_signed_in_user_in_production(

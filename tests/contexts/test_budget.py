@@ -18,9 +18,14 @@ item_lists = st.lists(
 
 
 def naive(items: list[ContextItem], max_tokens: int) -> list[int] | None:
-    """Drop one at a time, counting the whole text each time."""
-    kept = list(range(len(items)))
-    while count(SEPARATOR.join(items[place].content for place in kept)) > max_tokens:
+    """Drop what cannot fit beside the required items, then one at a time, counting the whole text each time."""
+
+    def size(places: list[int]) -> int:
+        return count(SEPARATOR.join(items[place].content for place in places))
+
+    required = [place for place, item in enumerate(items) if item.required]
+    kept = [place for place in range(len(items)) if size(sorted({*required, place})) <= max_tokens] or required
+    while size(kept) > max_tokens:
         droppable = [place for place in kept if not items[place].required]
         if not droppable:
             return None
@@ -61,6 +66,34 @@ def test_required_items_stay_and_raise_when_they_do_not_fit() -> None:
     allowed = apply_budget(items, 10, count, allow_overflow=True)
     assert allowed.is_over
     assert kept_places(allowed) == [0]
+
+
+def test_an_item_that_can_never_fit_is_skipped_and_those_after_it_are_taken() -> None:
+    items = [
+        ContextItem("You are a helpful assistant.", priority=0, required=True),
+        ContextItem("word " * 5000, priority=2),
+        ContextItem("Children under six travel free.", priority=3),
+        ContextItem("Dogs pay half.", priority=4),
+    ]
+    budgeted = apply_budget(items, 4000, count)
+    assert kept_places(budgeted) == [0, 2, 3]
+    reason = budgeted.decisions[1].reason
+    assert reason == "can never fit: it has 5001 tokens; the budget is 4000, and the required items leave 3994 of them"
+    assert budgeted.tokens == count(budgeted.content)
+
+
+def test_what_would_fit_alone_still_goes_by_its_priority() -> None:
+    items = [ContextItem("a " * 40, priority=1), ContextItem("b " * 40, priority=2), ContextItem("c", priority=3)]
+    budgeted = apply_budget(items, 65, count)
+    assert kept_places(budgeted) == [0]
+    assert "priority 3 went first" in budgeted.decisions[2].reason
+
+
+def test_required_items_that_overflow_leave_room_for_nothing() -> None:
+    items = [ContextItem("word " * 50, required=True), ContextItem("x", priority=1), ContextItem("y " * 90, priority=2)]
+    allowed = apply_budget(items, 10, count, allow_overflow=True)
+    assert kept_places(allowed) == [0]
+    assert all("over the budget" in decision.reason for decision in allowed.decisions[1:])
 
 
 def test_hundreds_of_items_are_not_counted_whole_for_each_that_is_dropped() -> None:

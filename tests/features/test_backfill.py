@@ -35,7 +35,7 @@ def hour() -> list[tuple[str, datetime]]:
         cow_id: str
 
     @feature(entity=Cow, ttl="1h")
-    def hour(cow_id: str, as_of: datetime) -> int:
+    def hour(cow_id: str, as_of: datetime) -> Any:
         calls.append((cow_id, as_of))
         if (cow_id, as_of.hour) == ("berta", 2):
             raise ValueError("asleep")

@@ -37,7 +37,7 @@ def speed(Robot: type) -> Callable[..., Any]:  # noqa: N803
     calls: list[str] = []
 
     @feature(entity=Robot, refresh="1h", stale_tolerance="1h", ttl="4h")
-    async def speed(robot_id: str) -> int:
+    async def speed(robot_id: str) -> Any:
         calls.append(robot_id)
         await asyncio.sleep(0.01)
         return len(calls)
@@ -181,11 +181,11 @@ def test_what_redis_missed_is_mended_when_it_is_back(speed: Any, settings: Any) 
 
 def test_a_failing_function_is_an_error_unless_something_stands_in(Robot: type) -> None:  # noqa: N803
     @feature(entity=Robot, refresh="1h", ttl="1d")
-    def broken(robot_id: str) -> int:
+    def broken(robot_id: str) -> Any:
         raise RuntimeError("secret detail")
 
     @feature(entity=Robot, default_value=7)
-    def mended(robot_id: str) -> int:
+    def mended(robot_id: str) -> Any:
         raise RuntimeError
 
     with pytest.raises(FeatureComputeError, match="'broken' failed with RuntimeError") as raised:

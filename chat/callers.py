@@ -1,0 +1,75 @@
+"""Whoever calls the chat's API: where from, with which key, and what the key is bound to."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from chat.access import address_of, is_open
+from chat.errors import AddressForbidden, IndexForbidden, UserForbidden
+from chat.models import ApiKey
+from common.client_address import is_within, sender_of
+from common.validation import check_identity
+from events.ordering import state_family
+from features import registry
+from retrieval.event_handlers import index_name_of
+
+USER_KEY = "user_id"
+"""The key of the entities that are users."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Caller:
+    """Who calls; without a key, and without an address in development mode, nothing but the user is limited."""
+
+    key: ApiKey | None = None
+    sender: str = ""
+    """The address that messages are counted by; "" for a caller that has a limit of its own, or none."""
+
+    @classmethod
+    def of(cls, meta: dict[str, Any], key: ApiKey | None = None) -> "Caller":
+        """Return the caller of a request by its META; raise AddressForbidden if the key is not for its address."""
+        address = address_of(meta)
+        if key is not None:
+            if key.networks and not is_within(address, key.networks):
+                raise AddressForbidden(f"This API key may not be used from the address {address}.")
+            return cls(key=key)
+        return cls(sender="" if is_open(meta) else sender_of(address))
+
+    @property
+    def indexes(self) -> list[str]:
+        """The indexes that the caller is bound to; empty: all."""
+        return self.key.indexes if self.key else []
+
+    def check_index(self, name: str) -> str:
+        """Return the index's name; raise IndexForbidden."""
+        if self.indexes and name not in self.indexes:
+            raise IndexForbidden(f"This API key may not use the index {name!r}.")
+        return name
+
+    def check_indexes(self, names: Iterable[str]) -> None:
+        for name in names:
+            self.check_index(name)
+
+    def check_user(self, user_id: str) -> str:
+        """Return the user's id, normalised; raise UserForbidden, or InvalidInput for what is no id."""
+        user_id = check_identity(user_id, USER_KEY)
+        if self.key and self.key.users and user_id not in self.key.users:
+            raise UserForbidden(f"This API key may not act for the user {user_id!r}.")
+        return user_id
+
+    def check_entity(self, entity: str, entity_key: str) -> None:
+        """Raise UserForbidden where a key that is bound to users asks for what is not of one of them."""
+        if self.key is None or not self.key.users:
+            return
+        spec = registry.entities.get(entity)
+        if spec is not None and spec.key != USER_KEY:
+            raise UserForbidden(f"This API key is bound to users, and {entity} is not keyed by {USER_KEY}.")
+        self.check_user(entity_key)
+
+    def check_event(self, event_type: str, entity_id: str, payload: Any) -> None:
+        """Raise IndexForbidden for an event of a document elsewhere, UserForbidden for any other of another user."""
+        if state_family(event_type) is None:
+            if self.key and self.key.users:
+                self.check_user(entity_id)
+        elif self.indexes:
+            self.check_index(index_name_of(payload if isinstance(payload, dict) else {}))

@@ -1,0 +1,159 @@
+"""Sliding windows that count requests: all windows of a request accept it, or none counts it."""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from chat.models import CountedRequest, Message, Reservation
+from common.locks import lock_in_transaction
+from common.redis import async_redis, plain_redis, redis_key
+
+USER = "user:"
+
+# The times of the accepted requests, by Redis's own clock; KEYS are the windows. ARGV: the request's token, then the
+# length in ms and the limit of each window. Returns whether all accept it, then for each window how many are counted
+# and when (in ms) the oldest leaves it.
+_COUNT = """
+local now = redis.call('TIME')
+local now_ms = now[1] * 1000 + math.floor(now[2] / 1000)
+local counts, is_in = {}, 1
+for i, key in ipairs(KEYS) do
+  redis.call('ZREMRANGEBYSCORE', key, '-inf', now_ms - tonumber(ARGV[2 * i]))
+  counts[i] = redis.call('ZCARD', key)
+  if counts[i] >= tonumber(ARGV[2 * i + 1]) then is_in = 0 end
+end
+local answer = {is_in}
+for i, key in ipairs(KEYS) do
+  local length_ms = tonumber(ARGV[2 * i])
+  if is_in == 1 then
+    redis.call('ZADD', key, now_ms, ARGV[1])
+    redis.call('PEXPIRE', key, length_ms)
+    counts[i] = counts[i] + 1
+  end
+  local oldest = redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')
+  answer[2 * i] = counts[i]
+  answer[2 * i + 1] = (tonumber(oldest[2]) or now_ms) + length_ms
+end
+return answer
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Window:
+    """So many requests of a subject in a length of time."""
+
+    subject: str
+    """What is counted, such as `user:ana`, `key:7:minute` or `address:192.0.2.1`."""
+    length: timedelta
+    limit: int
+    what: str
+    """What the limit is of, for its error's sentence."""
+
+    @property
+    def key(self) -> str:
+        return redis_key("limit", self.subject)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counted:
+    """A request that was counted in all of its windows, or in none."""
+
+    token: str
+    windows: Sequence[Window]
+    is_accepted: bool
+    counts: list[int]
+    resets_at: list[datetime]
+    """When the oldest counted request of each window leaves it."""
+    is_degraded: bool = False
+    """True if Redis did not answer, so that PostgreSQL counted."""
+
+    def refusing(self) -> int:
+        """Return the number of the window that decides when the next request is accepted."""
+        full = [number for number, window in enumerate(self.windows) if self.counts[number] >= window.limit]
+        return max(full, key=lambda number: self.resets_at[number])
+
+
+async def count(windows: Sequence[Window]) -> Counted:
+    """Count a request in Redis, in one round trip; raise one of REDIS_ERRORS."""
+    token = uuid.uuid4().hex
+    return _counted(token, windows, await (await async_redis()).eval(*_call(token, windows)))
+
+
+def count_blocking(windows: Sequence[Window]) -> Counted:
+    """Do the same without an event loop."""
+    token = uuid.uuid4().hex
+    client = plain_redis(settings.FABRA_REDIS_TIMEOUT_S)
+    return _counted(token, windows, client.eval(*_call(token, windows)))
+
+
+async def uncount(counted: Counted) -> None:
+    """Take a request out of its windows; raise one of REDIS_ERRORS."""
+    if counted.is_degraded:
+        await Reservation.objects.filter(token=counted.token).adelete()
+        await CountedRequest.objects.filter(token=counted.token).adelete()
+        return
+    pipeline = (await async_redis()).pipeline(transaction=False)
+    for window in counted.windows:
+        pipeline.zrem(window.key, counted.token)
+    await pipeline.execute()
+
+
+def count_in_postgres(windows: Sequence[Window]) -> Counted:
+    """Count a request under a lock for each window.
+
+    A user's stored messages are counted with the reservations, so an outage of Redis forgets none. The other windows
+    begin anew with the outage.
+    """
+    now, token = timezone.now(), uuid.uuid4().hex
+    with transaction.atomic():
+        for subject in sorted(window.subject for window in windows):  # in one order, so that no two wait for each other
+            lock_in_transaction(f"limit {subject}")
+        found = [_stored(window, now) for window in windows]
+        is_accepted = all(count < window.limit for window, (count, _) in zip(windows, found, strict=True))
+        if is_accepted:
+            for window in windows:
+                if window.subject.startswith(USER):
+                    Reservation.objects.create(user_id=window.subject.removeprefix(USER), token=token)
+                else:
+                    CountedRequest.objects.create(subject=window.subject, token=token)
+    return Counted(
+        token=token,
+        windows=windows,
+        is_accepted=is_accepted,
+        counts=[count + is_accepted for count, _ in found],
+        resets_at=[oldest + window.length for window, (_, oldest) in zip(windows, found, strict=True)],
+        is_degraded=True,
+    )
+
+
+def _stored(window: Window, now: datetime) -> tuple[int, datetime]:
+    """Return how many requests are stored in a window, and when the oldest was made."""
+    rows = CountedRequest.objects.filter(subject=window.subject, created_at__gt=now - window.length)
+    pending = 0
+    if window.subject.startswith(USER):
+        user_id = window.subject.removeprefix(USER)
+        rows = Message.objects.filter(  # type: ignore[assignment]
+            user_id=user_id, role=Message.Role.USER, created_at__gt=now - window.length
+        )
+        # A reservation is deleted when its message is committed; one older than any deadline was left by a crash.
+        since = now - timedelta(seconds=2 * settings.FABRA_CHAT_DEADLINE_S)
+        pending = Reservation.objects.filter(user_id=user_id, created_at__gt=since).count()
+    oldest = rows.order_by("created_at").values_list("created_at", flat=True).first() or now
+    return rows.count() + pending, oldest
+
+
+def _call(token: str, windows: Sequence[Window]) -> list[str | int]:
+    lengths = [(int(window.length.total_seconds() * 1000), window.limit) for window in windows]
+    keys = [window.key for window in windows]
+    return [_COUNT, len(windows), *keys, token, *(number for pair in lengths for number in pair)]
+
+
+def _counted(token: str, windows: Sequence[Window], answer: list[int]) -> Counted:
+    is_accepted, *rest = answer
+    moments = [datetime.fromtimestamp(ms / 1000, UTC) for ms in rest[1::2]]
+    return Counted(token=token, windows=windows, is_accepted=bool(is_accepted), counts=rest[::2], resets_at=moments)

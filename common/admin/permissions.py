@@ -1,0 +1,120 @@
+"""Every page and action of the admin needs a permission: the one that it declares, else that for viewing its table."""
+
+from collections.abc import Callable, Iterable
+from functools import update_wrapper, wraps
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.admin import AdminSite
+from django.core.exceptions import ImproperlyConfigured, PermissionDenied
+from django.http import HttpRequest
+from django.urls import URLPattern
+from unfold.admin import ModelAdmin
+
+VIEW_DEFAULT = ("view",)
+_OWN_PAGES = ("changelist", "add", "history", "delete", "change")
+"""The pages that Django has for each table; it checks them itself."""
+
+View = Callable[..., Any]
+
+
+def needs(*permissions: str) -> Callable[[View], View]:
+    """Let whoever has these permissions call a view: `app.codename`, or in a ModelAdmin `name` for has_name_permission.
+
+    A ModelAdmin's actions declare theirs in `@action(permissions=["name"])`, which is the same; not `app.codename`
+    there, for which Unfold would ask the database in its system check, before there are tables.
+    """
+
+    def declare(view: View) -> View:
+        @wraps(view)
+        def checked(*args: Any, **kwargs: Any) -> Any:
+            if isinstance(args[0], GuardedAdmin):
+                is_allowed = args[0].is_allowed(args[1], permissions)
+            else:
+                is_allowed = args[0].user.has_perms(permissions)
+            if not is_allowed:
+                raise PermissionDenied
+            return view(*args, **kwargs)
+
+        checked.allowed_permissions = permissions  # type: ignore[attr-defined]
+        checked.is_checked = True  # type: ignore[attr-defined]
+        return checked
+
+    return declare
+
+
+def admin_page(view: View, site: AdminSite = admin.site) -> View:
+    """Return a view of the admin's that belongs to no table, for its URL; it must say what it `needs`."""
+    if not hasattr(view, "allowed_permissions"):
+        raise ImproperlyConfigured(f"{view.__qualname__} needs a permission: see common/admin/permissions.py.")
+    page: View = site.admin_view(view)
+    return page
+
+
+class GuardedAdmin(ModelAdmin):
+    """Check the declared permissions at each URL of a table's, and give no bulk action to everyone."""
+
+    needs_permission: dict[str, str] = {}
+    """Fields that show rows of other tables, each with the permission for those; without it the field is left out."""
+
+    @property
+    def urls(self) -> list[Any]:
+        return [self._guard(pattern) for pattern in self.get_urls()]
+
+    def _guard(self, pattern: Any) -> Any:
+        if not isinstance(pattern, URLPattern) or self._is_own(pattern):
+            return pattern
+        permissions = permissions_of(pattern.callback)
+        view = pattern.callback
+
+        def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+            # Whoever is not signed in at all is sent to the sign-in page by the view.
+            if self.admin_site.has_permission(request) and not self.is_allowed(request, permissions):
+                raise PermissionDenied
+            return view(request, *args, **kwargs)
+
+        is_checked = getattr(view, "is_checked", False)  # by itself, after it has looked at the method
+        callback: Any = view if is_checked else update_wrapper(guarded, view)
+        callback.allowed_permissions, callback.model_admin = permissions, self
+        return URLPattern(pattern.pattern, callback, pattern.default_args, pattern.name)
+
+    def _is_own(self, pattern: URLPattern) -> bool:
+        table = f"{self.opts.app_label}_{self.opts.model_name}"
+        return pattern.name is None or pattern.name in {f"{table}_{page}" for page in _OWN_PAGES}
+
+    def is_allowed(self, request: HttpRequest, permissions: Iterable[str]) -> bool:
+        return all(
+            request.user.has_perm(name) if "." in name else getattr(self, f"has_{name}_permission")(request)
+            for name in permissions
+        )
+
+    def get_actions(self, request: HttpRequest) -> Any:
+        """Leave out an action that declares no permissions, where the user may not change the table's rows."""
+        actions = super().get_actions(request)
+        if self.has_change_permission(request):
+            return actions
+        return {name: each for name, each in actions.items() if hasattr(each[0], "allowed_permissions")}
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        return self.permitted(request, super().get_fieldsets(request, obj))
+
+    def permitted(self, request: HttpRequest, fieldsets: Any) -> Any:
+        """Return the fieldsets without the fields of `needs_permission` that the user may not see."""
+        hidden = {name for name, permission in self.needs_permission.items() if not request.user.has_perm(permission)}
+        if not hidden:
+            return fieldsets
+        left = [(title, {**options, "fields": _without(options["fields"], hidden)}) for title, options in fieldsets]
+        return [(title, options) for title, options in left if options["fields"]]
+
+
+def permissions_of(view: Any) -> tuple[str, ...]:
+    """Return what a view declares; by default that its table's rows may be viewed."""
+    return tuple(getattr(view, "allowed_permissions", None) or VIEW_DEFAULT)
+
+
+def _without(fields: Iterable[Any], hidden: set[str]) -> list[Any]:
+    left = [
+        tuple(name for name in field if name not in hidden) if isinstance(field, list | tuple) else field
+        for field in fields
+    ]
+    return [field for field in left if field and (isinstance(field, tuple) or field not in hidden)]

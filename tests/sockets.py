@@ -1,0 +1,24 @@
+"""A WebSocket as a server gives it to the application; the one of Channels needs Daphne."""
+
+import json
+from typing import Any
+
+from asgiref.testing import ApplicationCommunicator
+
+
+class Socket(ApplicationCommunicator):
+    def __init__(self, application: Any, path: str, headers: list[tuple[bytes, bytes]], **scope: Any) -> None:
+        shared = {"type": "websocket", "path": path, "query_string": b"", "headers": headers, "subprotocols": []}
+        super().__init__(application, shared | {"client": ("192.0.2.1", 1), "scheme": "ws"} | scope)
+
+    async def connect(self) -> bool:
+        """Return whether the handshake is accepted."""
+        await self.send_input({"type": "websocket.connect"})
+        return bool((await self.receive_output(timeout=10))["type"] == "websocket.accept")
+
+    async def send(self, data: dict[str, Any]) -> None:
+        await self.send_input({"type": "websocket.receive", "text": json.dumps(data)})
+
+    async def disconnect(self) -> None:
+        await self.send_input({"type": "websocket.disconnect", "code": 1000})
+        await self.wait()
