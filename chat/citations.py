@@ -5,6 +5,8 @@ from collections.abc import Container, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from common.links import safe_link
+
 _QUOTE_MAX_CHARS = 400
 _MARK = re.compile(r"\[(\d{1,3})\]")
 _END = re.compile(r"\n|(?<=\D[.!?])\s")  # not after "3.", which begins a list item
@@ -23,6 +25,8 @@ class Citation:
     score: float
     content: str
     """The whole passage."""
+    url: str = ""
+    """The page that the passage is from, an http or https address; empty if the document has none."""
     is_cited: bool = False
     """Whether the answer cites it by its number."""
 
@@ -77,4 +81,5 @@ def _citation(number: int, hit: dict[str, Any]) -> Citation:
         chunk_id=hit["chunk_id"],
         score=hit["score"],
         content=hit["content"],
+        url=safe_link((hit.get("metadata") or {}).get("url")),
     )

@@ -9,8 +9,12 @@ from typing import Any
 from common.errors import InvalidInput
 
 KEY_MAX_CHARS = 255
-BLANKS = r"\u0000-\u0020\u007f-\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
-"""Controls and white space, as the inside of a class of a regular expression; a text of nothing else is blank."""
+BLANKS = (
+    r"\u0000-\u0020\u007f-\u00a0\u00ad\u034f\u061c\u115f\u1160\u1680\u17b4\u17b5\u180b-\u180f\u2000-\u200f"
+    r"\u2028-\u202f\u205f-\u206f\u3000\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb"
+)
+"""Controls, white space and what shows nothing (zero-width, soft hyphen, byte order mark), as the inside of a class of
+a regular expression, which the API's schema has too; a text of nothing else is blank."""
 _VISIBLE = re.compile(f"[^{BLANKS}]")
 MAX_DEPTH = 100
 """Of nested JSON: PostgreSQL and Python's own JSON stop at about 1,000, and a page that shows it well before."""
@@ -37,6 +41,7 @@ def check_text(text: Any, what: str) -> str:
 
 
 def is_blank(text: str) -> bool:
+    """Return whether nothing of the text can be seen."""
     return not _VISIBLE.search(text)
 
 

@@ -13,12 +13,15 @@ class ContextsConfig(AppConfig):
         from contexts import recorder
         from contexts.checks import check_encoding
         from contexts.discovery import load_definitions
+        from contexts.purge import count_copies, erase_copies
         from contexts.recent_queries import traced_queries
         from features.signals import features_read
+        from retrieval.indexing.purge import Store, register_store
         from retrieval.search.recent_queries import register_query_source
         from retrieval.signals import retrieved, searched
 
         register_query_source(traced_queries)
+        register_store(Store(name="copies of traces in Redis", erase=erase_copies, count=count_copies))
         features_read.connect(recorder.on_features_read)
         searched.connect(recorder.on_searched)
         retrieved.connect(recorder.on_retrieved)

@@ -19,6 +19,7 @@ from features.value_writer import write_values
 from retrieval.event_handlers import known_audience
 from retrieval.indexing import documents
 from retrieval.indexing.document_input import IndexResult
+from retrieval.indexing.purge import purge_document
 from retrieval.search import execute as searching
 from retrieval.search.hits import Hits
 from retrieval.search.query import SearchOptions
@@ -135,8 +136,11 @@ class FeatureStore:
         """Return the `top_k` best chunks of an index, best first; see retrieval.search."""
         return await searching.search(index_name, query, top_k, filters, **options)
 
-    async def delete_document(self, index_name: str, entity_id: str) -> None:
-        """Remove a document from every search; raise DocumentNotFound."""
+    async def delete_document(self, index_name: str, entity_id: str, *, purge: bool = False) -> None:
+        """Remove a document from every search; `purge` erases also what it said. Raise DocumentNotFound."""
+        if purge:
+            await sync_to_async(purge_document)(index_name, entity_id, occurred_at=_as_of())
+            return
         await sync_to_async(documents.delete_document)(index_name, entity_id, occurred_at=_as_of())
 
 

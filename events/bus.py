@@ -21,6 +21,7 @@ from django.utils.dateparse import parse_datetime
 from common.errors import FabraError, InvalidInput
 from common.redis import REDIS_ERRORS, async_redis, plain_redis, redis_key
 from common.validation import to_json
+from events.acceptance import accepted
 from events.errors import EventBusUnavailable
 from events.event import AxiomEvent
 from events.models import Event
@@ -70,7 +71,7 @@ def _publish_plain(fields: dict[Any, Any]) -> None:
 
 
 def _to_fields(event: AxiomEvent) -> dict[Any, Any]:
-    event.validate()
+    accepted(event.validate())
     return {
         "id": event.id,
         "event_type": event.event_type,
@@ -174,13 +175,14 @@ def event_of_fields(entry_id: str, fields: Mapping[str, str]) -> AxiomEvent:
         if parsed is None:
             raise InvalidInput("occurred_at is no ISO 8601 time.")
         occurred_at = parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
-    return AxiomEvent(
+    event = AxiomEvent(
         event_type=fields.get("event_type", ""),
         entity_id=fields.get("entity_id", ""),
         payload=payload,
         id=fields.get("id") or entry_id,
         occurred_at=occurred_at,
     )
+    return accepted(event)
 
 
 def dead_letter(entry_id: str, fields: Mapping[str, str], reason: str) -> None:

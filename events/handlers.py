@@ -59,6 +59,14 @@ def handlers_of(event: Event) -> Handlers:
     return Handlers(of_state=of_state, of_event=others)
 
 
+def notice_of(event: Event) -> str:
+    """Return what to tell the sender of an event that no handler takes, as one whose type is mistyped; else ""."""
+    is_waiting = event.state in (Event.State.RECEIVED, Event.State.RETRYING)
+    if event.state == Event.State.UNHANDLED or (is_waiting and not any(source(event) for source in _sources)):
+        return f"No handler takes {event.event_type!r}: it is kept, and nothing else happens. Is the type right?"
+    return ""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Handling:
     """The state event that is being handled, and the timestamp of what its handlers store."""

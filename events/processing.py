@@ -69,7 +69,8 @@ def process(event_pk: int) -> Event | None:
         # 6. The state's lock is released: a slow handler of this event does not delay the state's next event.
         outcomes += _run(event, handlers.of_event)
         # 7. End the event, schedule a retry, or give up.
-        event.settle(outcomes, is_superseded=is_superseded)
+        is_handled = bool(handlers.of_state or handlers.of_event)
+        event.settle(outcomes, is_superseded=is_superseded, is_handled=is_handled)
     return event
 
 

@@ -34,6 +34,8 @@ class Flow:
     since: datetime
     done: int = 0
     superseded: int = 0
+    unhandled: int = 0
+    """No handler takes events of their type."""
     waiting: int = 0
     """Not yet processed, being processed, or to be tried again."""
     dead: int = 0
@@ -44,13 +46,14 @@ class Flow:
 
     @property
     def total(self) -> int:
-        return self.done + self.superseded + self.waiting + self.dead
+        return self.done + self.superseded + self.unhandled + self.waiting + self.dead
 
 
 _SQL = """
 SELECT date_bin(%(step)s::interval, received_at, %(since)s) AS step_start,
     count(*) FILTER (WHERE state = 'done'),
     count(*) FILTER (WHERE state = 'superseded'),
+    count(*) FILTER (WHERE state = 'unhandled'),
     count(*) FILTER (WHERE state IN ('received', 'running', 'retrying')),
     count(*) FILTER (WHERE state = 'dead'),
     coalesce(sum(greatest(attempts - 1, 0)), 0),
@@ -77,8 +80,8 @@ def flow_of(span: Range, now: datetime | None = None) -> tuple[Flow, list[Flow]]
 
 
 def _flow(since: datetime, row: tuple) -> Flow:  # type: ignore[type-arg]
-    p50, p95 = row[6] or (None, None)
+    p50, p95 = row[7] or (None, None)
     return Flow(
-        since=since, done=row[1], superseded=row[2], waiting=row[3], dead=row[4], retries=row[5],
+        since=since, done=row[1], superseded=row[2], unhandled=row[3], waiting=row[4], dead=row[5], retries=row[6],
         lag_p50_s=p50, lag_p95_s=p95,
     )  # fmt: skip

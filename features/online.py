@@ -105,16 +105,21 @@ class OnlineStore:
     async def get(self, key: str) -> str | None:
         """Return the text under a plain key, or None."""
         try:
-            return await (await async_redis()).get(redis_key("kv", key))
+            return await (await async_redis()).get(plain_key(key))
         except REDIS_ERRORS as error:
             raise OnlineStoreUnavailable from error
 
     async def set(self, key: str, value: str | bytes, ttl: timedelta | None = None) -> None:
         """Store text under a plain key, for `ttl` or until it is replaced."""
         try:
-            await (await async_redis()).set(redis_key("kv", key), value, ex=ttl)
+            await (await async_redis()).set(plain_key(key), value, ex=ttl)
         except REDIS_ERRORS as error:
             raise OnlineStoreUnavailable from error
+
+
+def plain_key(key: str) -> str:
+    """Return the key in Redis of a plain key."""
+    return redis_key("kv", key)
 
 
 def _by_name(features: Sequence[str], texts: Sequence[str | None]) -> dict[str, StoredValue]:

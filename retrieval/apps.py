@@ -4,7 +4,7 @@ from typing import Any
 from django.apps import AppConfig
 from django.conf import settings
 from django.core import checks
-from django.db.models.signals import post_migrate, post_save
+from django.db.models.signals import post_migrate, post_save, pre_save
 
 _MERGE_EVERY = timedelta(seconds=30)
 _RESUME_EVERY = timedelta(minutes=1)
@@ -18,12 +18,14 @@ class RetrievalConfig(AppConfig):
     def ready(self) -> None:
         from retrieval import event_handlers
         from retrieval.checks import check_chunk_limit, check_generations
+        from retrieval.document_events import check_saved
         from retrieval.models import Document
 
         event_handlers.register()
         post_migrate.connect(_sync, sender=self)
         checks.register(check_chunk_limit)
         checks.register(check_generations, checks.Tags.database)
+        pre_save.connect(check_saved, sender=Document)
         post_save.connect(event_handlers.publish_saved, sender=Document)
 
 

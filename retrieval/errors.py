@@ -25,6 +25,12 @@ class DocumentTooLarge(InvalidInput):
     code = "document_too_large"
 
 
+class DocumentOwned(InvalidInput):
+    """The id belongs to another file, or to a document that did not come from a file."""
+
+    code = "document_owned"
+
+
 class EmbedderUnavailable(Unavailable):
     """The embedding model does not answer."""
 

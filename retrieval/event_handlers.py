@@ -3,28 +3,31 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from django.conf import settings
 from django.db import transaction
 
 from common.errors import FabraError, InvalidInput
+from events.acceptance import register_check
 from events.dead_letters import requeue
 from events.event import AxiomEvent
 from events.handlers import Handler, changed_row, current_handling, register_handlers
 from events.models import Event
 from events.ordering import register_family, state_key
 from events.outbox import record_event
+from events.signals import recorded
+from retrieval.document_events import DELETED, EVENT_TYPE, FAMILY, check_meaning, index_name_of
 from retrieval.errors import DocumentNotFound, IndexNotFound
-from retrieval.indexing.document_input import DocumentContent, IndexResult, check_document, check_index_name
+from retrieval.indexing.document_input import DocumentContent, IndexResult, check_document
 from retrieval.indexing.documents import delete_document, index_document, mark_failed
 from retrieval.models import Document, DocumentVersion
+from retrieval.purge_events import erase_late, purge, was_purged_after
 from retrieval.search.filters import check_audience
-
-FAMILY, EVENT_TYPE = "doc_", "doc_updated"
 
 
 def register() -> None:
     register_family(FAMILY, index_name_of)
     register_handlers(handlers)
+    register_check(check_meaning)
+    recorded.connect(erase_late)
 
 
 def handlers(event: Event) -> list[Handler]:
@@ -33,7 +36,9 @@ def handlers(event: Event) -> list[Handler]:
         # A saved row names its own index, which a feature with this trigger may not know, so it is always indexed here.
         is_default = event.source != Event.Source.SIGNAL
         return [Handler(name="reindex", handle=reindex, applies_state=True, is_default=is_default)]
-    if event.event_type == "doc_deleted":
+    if event.event_type == DELETED:
+        if event.payload.get("purge") is True:  # what was said is erased, also if there is a later state
+            return [Handler(name="purge", handle=purge)]
         return [Handler(name="delete", handle=delete, applies_state=True)]
     return []
 
@@ -44,6 +49,8 @@ def reindex(event: Event) -> dict[str, Any]:
     `payload["audience"]` is who may find it; `payload["force"]` splits and embeds also an unchanged document again.
     """
     index_name = index_name_of(event.payload)
+    if event.payload.get("erased") is True and was_purged_after(index_name, event):
+        return {"index": index_name, "superseded": True}
     content: DocumentContent | None = None
     try:
         content = content_of(index_name, event)
@@ -154,11 +161,6 @@ def _is_audience(value: Any) -> bool:
         return isinstance(check_audience(value), list)
     except InvalidInput:
         return False
-
-
-def index_name_of(payload: dict[str, Any]) -> str:
-    """Return the name of the index of an event's document; raise InvalidInput for an invalid name."""
-    return check_index_name(payload.get("index") or settings.FABRA_DEFAULT_INDEX, 'payload["index"]')
 
 
 def publish_saved(instance: Document, raw: bool = False, **kwargs: Any) -> None:

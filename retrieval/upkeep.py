@@ -1,4 +1,4 @@
-"""The sweep of retrieval: retry failed documents, resume abandoned builds and drops, and build missing indexes."""
+"""The sweep of retrieval: go on with what failed or was abandoned, and build missing indexes."""
 
 from datetime import timedelta
 
@@ -6,6 +6,7 @@ from django.utils import timezone
 
 from retrieval.dispatch import enqueue_build, enqueue_drop, enqueue_hnsw_build
 from retrieval.generations import hnsw
+from retrieval.indexing.purge import continue_purges
 from retrieval.indexing.reindex import retry_failed
 from retrieval.models import Generation
 
@@ -13,8 +14,9 @@ _ABANDONED_AFTER = timedelta(seconds=60)
 
 
 def pick_up() -> None:
-    """Retry failed documents, resume builds and drops without a worker, and enqueue missing indexes."""
+    """Retry failed documents, go on with purges, builds and drops without a worker, and enqueue missing indexes."""
     retry_failed()
+    continue_purges()
     now = timezone.now()
     waiting = Generation.objects.exclude(state=Generation.State.READY).filter(worked_at__lt=now - _ABANDONED_AFTER)
     for generation in waiting:

@@ -18,6 +18,7 @@ from chat.errors import KeyForbidden
 from chat.models import ApiKey
 from common.errors import FabraError, InvalidInput, NotFound
 from common.validation import check_text
+from events.acceptance import accepted
 from events.errors import BatchRefused, BatchTooLarge
 from events.event import AxiomEvent
 from events.models import Event
@@ -87,7 +88,7 @@ def _event_of(item: Any, caller: Caller) -> AxiomEvent:
         raise InvalidInput(validation_sentence(data.errors))
     event = AxiomEvent(**data.validated_data)
     caller.check_event(event.event_type, event.entity_id, event.payload)
-    return event
+    return accepted(event)
 
 
 def _record_all(items: list[Any], sender: str, caller: Caller) -> list[tuple[Event, bool]]:

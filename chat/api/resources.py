@@ -7,7 +7,7 @@ from typing import Any
 
 from adrf.views import APIView as AsyncAPIView
 from django.conf import settings
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.generics import ListAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -23,12 +23,19 @@ from features.serving import read_features
 from retrieval.errors import DocumentNotFound
 from retrieval.indexing.document_input import check_index_name
 from retrieval.indexing.documents import delete_document, index_document
+from retrieval.indexing.purge import purge_document
 from retrieval.models import Document
 from retrieval.search.execute import search
 from retrieval.search.filters import EVERYONE
 from retrieval.search.query import SearchOptions
 
 _DOCUMENT = [openapi.in_path("entity_id"), openapi.INDEX]
+_PURGE = OpenApiParameter(
+    "purge",
+    str,
+    enum=["true", "false", "1", "0"],
+    description="Erase also its versions, its events and what is cached of it.",
+)
 
 
 class DocumentsView(ListAPIView[Any]):
@@ -84,9 +91,16 @@ class DocumentView(APIView):
             raise DocumentNotFound(f"There is no document {entity_id!r} in the index {name!r}.")
         return Response(shapes.DocumentDetailSerializer(document).data)
 
-    @extend_schema(parameters=_DOCUMENT, responses={204: None, 404: shapes.ErrorSerializer})
+    @extend_schema(
+        parameters=[*_DOCUMENT, _PURGE],
+        responses={202: shapes.PurgeSerializer, 204: None, 400: shapes.ErrorSerializer, 404: shapes.ErrorSerializer},
+    )
     def delete(self, request: Request, entity_id: str) -> Response:
-        delete_document(_index_name(request), _document_id(entity_id))
+        name, entity_id = _index_name(request), _document_id(entity_id)
+        if "purge" in request.query_params and _yes_or_no(request, "purge"):
+            left = purge_document(name, entity_id)
+            return Response({"left": left}, status=202) if left else Response(status=204)
+        delete_document(name, entity_id)
         return Response(status=204)
 
 

@@ -6,8 +6,10 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from chat.api import openapi
+from events.handlers import notice_of
 from events.models import Event
 from retrieval.models import Document
+from retrieval.search.hits import Hit
 
 
 class StrictCharField(serializers.Field[str, str, str, Any]):
@@ -102,6 +104,7 @@ class CitationSerializer(serializers.Serializer[Any]):
     chunk = serializers.IntegerField()
     score = serializers.FloatField()
     is_cited = serializers.BooleanField()
+    url = serializers.CharField(allow_blank=True, help_text="The passage's page, if the document has a link.")
     quote = serializers.CharField()
 
 
@@ -143,6 +146,10 @@ class IndexResultSerializer(serializers.Serializer[Any]):
     is_changed = serializers.BooleanField()
     chunk_count = serializers.IntegerField()
     embedded_count = serializers.IntegerField()
+
+
+class PurgeSerializer(serializers.Serializer[Any]):
+    left = serializers.ListField(child=serializers.CharField(), help_text="What is erased a little later, and why.")
 
 
 class DocumentSerializer(serializers.ModelSerializer[Document]):
@@ -211,16 +218,26 @@ class OutcomeSerializer(serializers.Serializer[Any]):
 class EventSerializer(serializers.ModelSerializer[Event]):
     id = serializers.CharField(source="event_id")
     handlers = OutcomeSerializer(source="outcomes", many=True)
+    notice = serializers.SerializerMethodField(help_text="That no handler takes the event, if so.")
+
+    def get_notice(self, row: Event) -> str:
+        return notice_of(row)
 
     class Meta:
         model = Event
         fields = (
             "id", "event_type", "entity_id", "payload", "source", "sender", "state", "attempts",
             "occurred_at", "published_at", "received_at", "started_at", "applied_at", "finished_at", "handlers",
+            "notice",
         )  # fmt: skip
 
 
 class HitSerializer(serializers.Serializer[Any]):
+    url = serializers.SerializerMethodField(help_text="The passage's page, if the document has a link.")
+
+    def get_url(self, hit: Hit) -> str:
+        return hit.url
+
     content = serializers.CharField()
     score = serializers.FloatField()
     metadata = serializers.DictField()

@@ -9,6 +9,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from chat.api import serializers as shapes
+from events.acceptance import accepted
 from events.models import Event, WebhookSource
 from events.outbox import record_event
 from events.webhooks import check_timestamp, event_of_message, verify
@@ -47,7 +48,7 @@ class WebhookView(APIView):
         event = event_of_message(sender, timestamp, body)
         if event is None:
             return Response(status=204)
-        row, is_new = record_event(event, Event.Source.WEBHOOK, sender=sender.name)
+        row, is_new = record_event(accepted(event), Event.Source.WEBHOOK, sender=sender.name)
         receipt = {"id": row.event_id, "state": row.state, "is_new": is_new}
         return Response(shapes.ReceiptSerializer(receipt).data, status=202 if is_new else 200)
 

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 
 from chat.citations import Citation
 from chat.providers.protocol import Completion, Delta, Prompt
+from common.links import markdown_link
 
 NOTICE = "No language model is configured, so these are the passages of the documents that fit best."
 NOTHING = "No language model is configured, and no document fits this question."
@@ -16,7 +17,6 @@ _SHARE_OF_BEST = 0.75
 
 _CODE_OR_MARK = re.compile(r"(?P<code>(?P<ticks>`+)[\s\S]*?(?<!`)(?P=ticks)(?!`))|\[(?P<number>\d{1,3})\]")
 """What a passage has in brackets must not read as one of our sources; in code nothing reads as one."""
-_BRACKET = re.compile(r"[\[\]]")
 
 
 class ExtractiveProvider:
@@ -47,5 +47,4 @@ def choose(passages: list[Citation]) -> list[Citation]:
 def _quote(passage: Citation) -> str:
     text = _CODE_OR_MARK.sub(lambda found: found[0] if found["code"] else f"\\[{found['number']}\\]", passage.content)
     body = "\n".join(f"> {line}".rstrip() for line in text.strip().splitlines())
-    title = _BRACKET.sub(r"\\\g<0>", passage.title)
-    return f"{body}\n\n[{passage.number}] {title}"
+    return f"{body}\n\n[{passage.number}] {markdown_link(passage.title, passage.url)}"

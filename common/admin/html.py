@@ -17,7 +17,7 @@ _TONES = {
     "usable": "good", "verified": "good", "open": "info", "received": "info", "running": "info", "queued": "info",
     "pending": "info", "assembled": "info", "retrying": "warn", "stale": "warn", "superseded": "plain",
     "dropped": "plain", "deleted": "plain", "closed": "plain", "expired": "warn", "dead": "bad", "failed": "bad",
-    "missing": "bad", "revoked": "bad", "gone": "bad", "disabled": "warn", "altered": "bad",
+    "unhandled": "warn", "missing": "bad", "revoked": "bad", "gone": "bad", "disabled": "warn", "altered": "bad",
 }  # fmt: skip
 
 

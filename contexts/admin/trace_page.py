@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from common.admin.html import admin_url, duration, pretty, short
+from common.links import safe_link
 from common.markdown import ALL_SOURCES, render
 from contexts.models import Trace, TraceBody
 from contexts.traces import digest_of
@@ -151,6 +152,7 @@ def _search(search: dict[str, Any], links: _Links) -> dict[str, Any]:
                 **hit,
                 "rank": rank,
                 "percent": f"{max(0, 100 * (hit.get('score') or 0) / best):.1f}",
+                "page_url": safe_link((hit.get("metadata") or {}).get("url")),
                 "document_url": links.document(hit.get("version_id")),
                 "version_url": links.version(hit.get("version_id")),
                 "chunk_url": links.chunk(hit.get("chunk_id")),

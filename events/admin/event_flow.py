@@ -26,6 +26,7 @@ def flow_page(span: Range) -> dict[str, Any]:
             [
                 _series("done", "good", steps),
                 _series("superseded", "plain", steps),
+                _series("unhandled", "warn", steps),
                 _series("waiting", "info", steps),
                 _series("dead", "bad", steps),
             ],
@@ -49,6 +50,7 @@ def _figures(whole: Flow, span: Range, dead: int) -> list[dict[str, Any]]:
         {"name": "received", "value": f"{whole.total:,}", "note": f"{rate:.3g} a second"},
         {"name": "publish to effect, p50", "value": duration(whole.lag_p50_s), "note": "of what was applied"},
         {"name": "p95", "value": duration(whole.lag_p95_s), "note": "of what was applied"},
+        {"name": "unhandled", "value": f"{whole.unhandled:,}", "note": "no handler takes them"},
         {"name": "retries", "value": f"{whole.retries:,}", "note": f"{whole.waiting:,} waiting"},
         {
             "name": "dead letters",

@@ -13,7 +13,7 @@ from django.utils.safestring import SafeString
 from common.admin.html import duration, link
 from events.models import Event, HandlerOutcome
 
-_TONES = {"done": "good", "dead": "bad", "superseded": "plain"}
+_TONES = {"done": "good", "dead": "bad", "superseded": "plain", "unhandled": "warn"}
 
 
 @dataclass(frozen=True, kw_only=True)

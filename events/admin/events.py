@@ -21,6 +21,7 @@ from common.admin.html import (
     text_block,
 )
 from common.errors import FabraError
+from events.acceptance import accepted
 from events.admin.event_flow import flow_page
 from events.admin.event_page import changes_of, timeline
 from events.dead_letters import edit_payload, is_unreadable_entry, requeue
@@ -80,7 +81,7 @@ class EventForm(forms.ModelForm):  # type: ignore[type-arg]
         payload: dict[str, Any] = self.cleaned_data["payload"]
         event = AxiomEvent(event_type=self.instance.event_type, entity_id=self.instance.entity_id, payload=payload)
         try:
-            event.validate()
+            accepted(event.validate())
         except FabraError as error:
             raise forms.ValidationError(str(error)) from None
         return payload

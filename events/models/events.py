@@ -12,6 +12,8 @@ from django.utils import timezone
 REDISPATCH_AFTER = timedelta(seconds=20)
 LOOK_AFTER = timedelta(seconds=3)
 LOOK_AHEAD = 100
+ERASING = {"purge": True}
+"""What the payload of an event has that asks to erase what was said; no later event makes it superfluous."""
 _BACKOFF_S = 2.0
 _BACKOFF_MAX_S = 600.0
 
@@ -33,7 +35,7 @@ class EventQuerySet(models.QuerySet["Event"]):
 
     def unapplied(self) -> Self:
         """Return the events whose change is not applied yet, dead ones included."""
-        return self.filter(applied_at=None).exclude(state__in=[Event.State.DONE, Event.State.SUPERSEDED])
+        return self.filter(applied_at=None).exclude(state__in=SETTLED)
 
     def before(self, event: "Event", since: datetime | None) -> Self:
         """The earlier events about the same state whose change is not in effect and not overwritten; oldest first.
@@ -58,7 +60,8 @@ class EventQuerySet(models.QuerySet["Event"]):
         older = models.Q(occurred_at__lt=applied.occurred_at) | models.Q(
             occurred_at=applied.occurred_at, id__lt=applied.pk
         )
-        self.due().filter(older, state_key=applied.state_key, event_type=applied.event_type).update(
+        waiting = self.due().filter(older, state_key=applied.state_key, event_type=applied.event_type)
+        waiting.exclude(payload__contains=ERASING).update(
             state=Event.State.SUPERSEDED, finished_at=timezone.now(), error=""
         )
 
@@ -91,7 +94,7 @@ class EventQuerySet(models.QuerySet["Event"]):
 
         The values and versions that they created stay.
         """
-        old = self.filter(received_at__lt=before, state__in=[Event.State.DONE, Event.State.SUPERSEDED])
+        old = self.filter(received_at__lt=before, state__in=SETTLED)
         count = 0
         while pks := list(old.order_by("received_at").values_list("pk", flat=True)[: settings.FABRA_EVENT_PRUNE_CHUNK]):
             self.filter(pk__in=pks).delete()
@@ -114,6 +117,7 @@ class Event(models.Model):
         RETRYING = "retrying"
         DONE = "done"
         SUPERSEDED = "superseded"
+        UNHANDLED = "unhandled"
         DEAD = "dead"
 
     class Source(models.TextChoices):
@@ -200,15 +204,19 @@ class Event(models.Model):
             self.applied_at = timezone.now()
             self.save(update_fields=["applied_at"])
 
-    def settle(self, outcomes: "Sequence[HandlerOutcome]", *, is_superseded: bool) -> None:
+    def settle(self, outcomes: "Sequence[HandlerOutcome]", *, is_superseded: bool, is_handled: bool = True) -> None:
         """End the event if every handler is done; otherwise retry it with backoff and jitter, up to the limit.
+
+        An event that no handler takes ends as unhandled.
 
         A handler that failed before and need not run for a superseded event no longer counts as failed.
         """
         failed = [outcome for outcome in outcomes if not outcome.is_done]
         self.error = "\n".join(outcome.error for outcome in failed)
         self.finished_at = timezone.now()
-        if not failed:
+        if not is_handled:
+            self.state = Event.State.UNHANDLED
+        elif not failed:
             self.state = Event.State.SUPERSEDED if is_superseded else Event.State.DONE
         elif any(outcome.is_permanent for outcome in failed) or self.attempts >= settings.FABRA_EVENT_MAX_ATTEMPTS:
             self.state = Event.State.DEAD
@@ -217,6 +225,10 @@ class Event(models.Model):
             self.state, self.finished_at = Event.State.RETRYING, None
             self.next_attempt_at = timezone.now() + timedelta(seconds=wait_s)
         self.save(update_fields=["state", "error", "finished_at", "next_attempt_at"])
+
+
+SETTLED = (Event.State.DONE, Event.State.SUPERSEDED, Event.State.UNHANDLED)
+"""The states of events for which nothing is left to do."""
 
 
 def _jitter() -> float:

@@ -6,8 +6,10 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
 from unfold.decorators import action, display
 
 from common.admin.base import ListAdmin, moment
@@ -17,6 +19,7 @@ from retrieval.admin.forms import DocumentForm
 from retrieval.admin.versions import compare_link, shown_source
 from retrieval.errors import DocumentNotFound
 from retrieval.indexing.documents import delete_document
+from retrieval.indexing.purge import purge_document
 from retrieval.indexing.reindex import reindex_all
 from retrieval.models import Chunk, Document, DocumentVersion, Index
 
@@ -55,7 +58,7 @@ class DocumentAdmin(ListAdmin):
     sortable_by = ("updated_at",)
     search_fields = ("entity_id__startswith", "title__icontains")
     search_help_text = "Words of the title, or the beginning of an id."
-    actions = ("reindex",)
+    actions = ("reindex", "purge")
     needs_permission = {"chunks": "retrieval.view_chunk", "versions": "retrieval.view_documentversion"}
     readonly_fields = (
         "shown_state",
@@ -64,6 +67,7 @@ class DocumentAdmin(ListAdmin):
         "occurred_at",
         "indexed_at",
         "updated_at",
+        "purged_at",
         "versions",
         "chunks",
     )
@@ -75,7 +79,7 @@ class DocumentAdmin(ListAdmin):
         state = (
             ("shown_state", "served", "indexed_at"),
             *((("error",),) if obj.error else ()),
-            ("updated_at", "occurred_at"),
+            ("updated_at", "occurred_at", *(("purged_at",) if obj.purged_at else ())),
         )
         shown = (("State", {"fields": state}), written, (None, {"fields": ("chunks", "versions")}))
         return self.permitted(request, shown)
@@ -128,6 +132,23 @@ class DocumentAdmin(ListAdmin):
         documents = rows.select_related("index", "version").iterator(chunk_size=50)
         count = reindex_all(documents, author=request.user.get_username())
         self.message_user(request, f"{count} being indexed again.", messages.SUCCESS if count else messages.WARNING)
+
+    @action(description="Purge: erase for good", permissions=["delete"])
+    def purge(self, request: HttpRequest, rows: QuerySet[Document]) -> HttpResponse | None:
+        if "confirm" not in request.POST:
+            page = {
+                "title": "Purge documents", "opts": self.opts, "documents": rows.select_related("index"),
+                "action": "purge", "selected": request.POST.getlist(ACTION_CHECKBOX_NAME),
+                "select_across": request.POST.get("select_across", "0"),
+            }  # fmt: skip
+            return render(request, "admin/retrieval/document/purge.html", self.admin_site.each_context(request) | page)
+        left = 0
+        for document in rows.select_related("index"):
+            self.log_change(request, document, "Purged")
+            left += bool(purge_document(document.index.name, document.entity_id))
+        text = f"{len(rows)} purged." + (f" Of {left} something is left, and erased a little later." if left else "")
+        self.message_user(request, text, messages.WARNING if left else messages.SUCCESS)
+        return None
 
     @display(description="title", ordering="title")
     def shown_title(self, document: Document) -> str:

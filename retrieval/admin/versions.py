@@ -144,7 +144,7 @@ def _choices(request: HttpRequest, version: DocumentVersion) -> dict[str, Any]:
     return {
         "others": list(others.only("number", "created_at", "author")[:_OFFERED]),
         "is_served": document.version_id == version.pk,
-        "may_roll_back": _may_roll_back(request) and not (is_current and document.deleted_at is None),
+        "may_roll_back": _may_roll_back(request) and version.text and not (is_current and document.deleted_at is None),
     }
 
 

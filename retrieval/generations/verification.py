@@ -17,6 +17,7 @@ from retrieval.generations.lifecycle import build_documents
 from retrieval.indexing.chunking import embedded_text
 from retrieval.indexing.document_input import content_digest
 from retrieval.indexing.documents import index_document
+from retrieval.indexing.purge import continue_purge, left_of
 from retrieval.models import Chunk, Document, DocumentVersion, Generation, Index
 from retrieval.search.lexemes import count_wrong_counts, recount
 
@@ -141,6 +142,11 @@ def verify(
                         check=check, what=what, document=document, document_pk=document_pk, generation_pk=generation_pk
                     )
     yield from _versions(index)
+    for document in Document.objects.purged().filter(index=index).select_related("index").order_by("pk"):
+        for what in left_of(document):
+            yield Finding(
+                check="purge", what=f"was purged, and {what}", document=document.entity_id, document_pk=document.pk
+            )
     for generation in index.generations.exclude(state=Generation.State.DROPPING):
         if wrong := count_wrong_counts(generation.pk):
             yield Finding(
@@ -218,6 +224,8 @@ def _repair_one(index: Index, finding: Finding) -> None:
     pk = finding.document_pk
     if finding.check in _CHUNK_CHECKS and pk is not None:
         build_documents(Generation.objects.get(pk=finding.generation_pk or 0), [pk], force=True)
+    elif finding.check == "purge":
+        continue_purge(Document.objects.get(pk=pk or 0))
     elif finding.check == "deleted":
         Chunk.objects.filter(document=pk).delete()
     elif finding.check == "foreign":

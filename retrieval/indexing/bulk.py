@@ -12,7 +12,8 @@ from common.errors import FabraError, InvalidInput
 from retrieval.embedders import embedder_of
 from retrieval.errors import EmbedderUnavailable
 from retrieval.indexing.document_input import DocumentContent, IndexResult, Origin, check_document
-from retrieval.indexing.documents import ensure_index, index_document, unchanged
+from retrieval.indexing.documents import ensure_index, index_content, unchanged
+from retrieval.indexing.ownership import refusals
 from retrieval.indexing.prepare import Batch, prepare
 from retrieval.indexing.writer import GenerationSwitched, change_documents
 from retrieval.models import Document, Index
@@ -83,6 +84,13 @@ def _prepare(index_name: str, drafts: Sequence[Draft]) -> _BatchInProgress:
             contents[position] = draft.check(index.name)
         except InvalidInput as error:
             outcomes[position] = error
+    claims = [
+        (i, content.entity_id, claim.file) for i, content in contents.items() if (claim := drafts[i].origin.claim)
+    ]
+    for number, reason in refusals(index, [claim[1:] for claim in claims]).items() if claims else ():
+        position = claims[number][0]
+        outcomes[position] = reason
+        del contents[position]
     rows = Document.objects.live().filter(
         index=index, entity_id__in=[content.entity_id for content in contents.values()]
     )
@@ -138,13 +146,4 @@ def _index_one_by_one(work: _BatchInProgress) -> None:
 
 
 def _index_one(index: Index, draft: Draft) -> IndexResult:
-    return index_document(
-        index.name,
-        draft.entity_id,
-        draft.text,
-        draft.metadata,
-        title=draft.title,
-        audience=draft.audience,
-        source=draft.origin.source,
-        occurred_at=draft.origin.occurred_at,
-    )
+    return index_content(index.name, draft.check(index.name), draft.origin)

@@ -13,6 +13,7 @@ from common.text import single_line
 from common.validation import check_key, check_text, is_blank, to_json
 from retrieval.errors import DocumentTooLarge
 from retrieval.indexing.chunking import title_of
+from retrieval.indexing.ownership import Claim
 from retrieval.models import Document, DocumentVersion
 from retrieval.search.filters import check_audience
 
@@ -52,6 +53,8 @@ class Origin:
     """Who wrote it."""
     occurred_at: datetime | None = None
     """When the document was in this state; None: now, when it is written."""
+    claim: Claim | None = None
+    """The file that it was read from."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +95,7 @@ def check_document(
     check_index_name(index_name)
     check_key(entity_id, "entity_id")
     if is_blank(check_text(text, "text")):
-        raise InvalidInput("text must not be empty.")
+        raise InvalidInput("text must not be empty; to withdraw a document, delete it.")
     if len(text.encode()) > settings.FABRA_DOCUMENT_MAX_BYTES:
         raise DocumentTooLarge(f"text must have at most {settings.FABRA_DOCUMENT_MAX_BYTES} bytes.")
     metadata = {} if metadata is None else metadata

@@ -15,6 +15,7 @@ from events.models import Event
 from retrieval.embedders import embedder_of, get_embedder
 from retrieval.errors import DocumentNotFound, IndexNotFound
 from retrieval.indexing.document_input import DocumentContent, IndexResult, Origin, check_document, check_index_name
+from retrieval.indexing.ownership import refusals
 from retrieval.indexing.prepare import prepare
 from retrieval.indexing.writer import NO_FAILURE, GenerationSwitched, change_documents
 from retrieval.models import Chunk, Document, Generation, Index
@@ -47,11 +48,21 @@ def index_document(
     TextRefused or EmbedderUnavailable; then nothing has changed.
     """
     content = check_document(index_name, entity_id, text, metadata, title, audience)
-    origin = Origin(source=source, author=author, occurred_at=occurred_at)
+    return index_content(
+        index_name, content, Origin(source=source, author=author, occurred_at=occurred_at), force=force
+    )
+
+
+def index_content(index_name: str, content: DocumentContent, origin: Origin, *, force: bool = False) -> IndexResult:
+    """Index a checked document; see `index_document`. Raise DocumentOwned if its file may not write it."""
     while True:
         index, generation = ensure_index(index_name)
-        served = Document.objects.live().filter(index=index, entity_id=entity_id).select_related("version").first()
-        if not force and served and (result := unchanged(served, content, occurred_at)):
+        if origin.claim and (refused := refusals(index, [(content.entity_id, origin.claim.file)])):
+            raise refused[0]
+        served = (
+            Document.objects.live().filter(index=index, entity_id=content.entity_id).select_related("version").first()
+        )
+        if not force and served and (result := unchanged(served, content, origin.occurred_at)):
             return result
         embedder = embedder_of(generation)
         batch = prepare(generation, [(content, origin)], embedder, known=[served] if served and not force else [])

@@ -11,6 +11,7 @@ from django.utils import timezone
 from common.locks import share_in_transaction
 from retrieval.dispatch import enqueue_follow, enqueue_hnsw_build
 from retrieval.indexing.document_input import IndexResult
+from retrieval.indexing.ownership import Claim, own
 from retrieval.indexing.prepare import PreparedDocument
 from retrieval.models import Chunk, Document, DocumentVersion, Generation, Index
 from retrieval.search.lexemes import lexemes_of
@@ -37,6 +38,7 @@ class DocumentChange:
         self.index, self.generation = index, generation
         self._is_changed = False
         self._added = 0
+        self._claims: list[tuple[Document, bool, Claim, str]] = []
 
     def write(self, document: PreparedDocument) -> IndexResult:
         """Write the document's new version and its chunks, unless the document is already in a later state."""
@@ -63,6 +65,8 @@ class DocumentChange:
         )
         self._added += replace_chunks(self.index, self.generation, row, version, document)
         self._is_changed = True
+        if origin.claim:
+            self._claims.append((row, row.version_id is not None, origin.claim, content.digest))
         self._serve(row, version, document)
         return IndexResult(
             document_id=content.entity_id,
@@ -93,10 +97,13 @@ class DocumentChange:
     def finish(self) -> None:
         """Increase the index's version, as the last step, since all writers of the index wait for this row.
 
-        Raise GenerationSwitched if another generation serves the index.
+        Raise GenerationSwitched if another generation serves the index, or DocumentOwned if a document is another
+        file's.
         """
         if not self._is_changed:
             return
+        if self._claims:
+            own(self._claims)
         if not Index.objects.filter(pk=self.index.pk, generation=self.generation).update(
             version=F("version") + 1, chunk_count=F("chunk_count") + self._added
         ):

@@ -1,12 +1,15 @@
 """Report what an ingestion run would change, without changing anything."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from common.errors import FabraError
 from retrieval.indexing.document_input import check_document
+from retrieval.indexing.ownership import refusals
+from retrieval.ingestion.naming import choose_names
 from retrieval.ingestion.runs import RunOptions
-from retrieval.models import Document, SourceDocument
-from retrieval.readers import ReadWarning, Unreadable, read
+from retrieval.models import Document, Index, SourceDocument, SourceFile
+from retrieval.readers import Empty, ReadDocument, ReadWarning, Unreadable, read
 from retrieval.readers.documents import split_audience
 from retrieval.sources import open_source
 
@@ -18,40 +21,49 @@ def compare(index_name: str, location: str, options: RunOptions, *, source: str 
     """
     opened = open_source(location, allow_private=options.allow_private)
     counts = {"new": 0, "changed": 0, "unchanged": 0, "unreadable": 0, "gone": 0}
-    paths, seen = set(), set()
-    for entry in opened.entries():
-        paths.add(entry.path)
+    entries, own = list(opened.entries()), source or opened.location
+    known = dict(SourceFile.objects.filter(index__name=index_name, source=own).values_list("path", "name"))
+    names = choose_names([entry.path for entry in entries if not entry.refused], known, options.id_prefix)
+    read_whole, seen = set[str](), set[str]()
+    for entry in entries:
+        file = SourceFile(source=own, path=entry.path, name=known.get(entry.path) or names.get(entry.path, ""))
         try:
             if entry.refused:
                 raise Unreadable(entry.refused)
-            for document in read(opened.fetch(entry.path), options.reading):
+            for document in read(replace(opened.fetch(entry.path), name=file.name), options.reading):
                 if isinstance(document, ReadWarning):
                     yield f"warning: {entry.path}: {document.message}"
                     continue
                 seen.add(document.entity_id)
-                metadata, audience = split_audience(document.metadata, options.audience)
-                content = check_document(
-                    index_name, document.entity_id, document.text, metadata | options.metadata, document.title, audience
-                )
-                kind = _kind(index_name, document.entity_id, content.digest)
+                kind = _kind(index_name, file, document, options)
                 counts[kind] += 1
                 if kind != "unchanged":
                     yield f"{kind}: {document.entity_id}"
+            read_whole.add(entry.path)
         except (Unreadable, FabraError) as error:
+            if isinstance(error, Empty):
+                read_whole.add(entry.path)
             counts["unreadable"] += 1
             yield f"unreadable: {entry.path}: {error}"
+    paths = {entry.path for entry in entries}
     if options.prune:
-        own = SourceDocument.objects.as_served().filter(
-            file__index__name=index_name, file__source=source or opened.location
-        )
-        for entity_id, path in own.values_list("document__entity_id", "file__path"):
-            if path not in paths or (entity_id not in seen and path in paths):
+        documents = SourceDocument.objects.as_served().filter(file__index__name=index_name, file__source=own)
+        for entity_id, path in documents.values_list("document__entity_id", "file__path"):
+            if path not in paths or (entity_id not in seen and path in read_whole):
                 counts["gone"] += 1
                 yield f"gone: {entity_id}"
     yield ", ".join(f"{count} {name}" for name, count in counts.items()) + f", in the index {index_name}."
 
 
-def _kind(index_name: str, entity_id: str, digest: str) -> str:
-    known = Document.objects.live().filter(index__name=index_name, entity_id=entity_id)
+def _kind(index_name: str, file: SourceFile, document: ReadDocument, options: RunOptions) -> str:
+    """Return "new", "changed" or "unchanged"; raise InvalidInput, or DocumentOwned if it is another file's."""
+    metadata, audience = split_audience(document.metadata, options.audience)
+    content = check_document(
+        index_name, document.entity_id, document.text, metadata | options.metadata, document.title, audience
+    )
+    index = Index.objects.filter(name=index_name).first()
+    if index and (refused := refusals(index, [(content.entity_id, file)])):
+        raise refused[0]
+    known = Document.objects.live().filter(index=index, entity_id=content.entity_id)
     served = known.values_list("version__content_hash", flat=True).first()
-    return "new" if served is None else "unchanged" if served == digest else "changed"
+    return "new" if served is None else "unchanged" if served == content.digest else "changed"

@@ -1,16 +1,21 @@
 """Delete from an index the documents that their source no longer has, and no others."""
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 from django.db import transaction
-from django.db.models import Count, F, Q, QuerySet
+from django.db.models import F, Q, QuerySet
+from django.utils import timezone
 
 from retrieval.errors import DocumentNotFound
 from retrieval.indexing.documents import delete_document
-from retrieval.models import IngestionFile, IngestionRun, SourceDocument, SourceFile
+from retrieval.models import Document, IngestionFile, IngestionRun, SourceDocument, SourceFile
 from retrieval.sources.entries import UNREAD_LIST
 
 _SUSPICIOUS_SHARE, _SUSPICIOUS_COUNT = 0.5, 10
+_SHOWN = 3
+_GONE = " (gone)"
+"""What follows the path of a file that is no longer there, in the row of a run."""
 
 
 def prune(run: IngestionRun, *, is_forced: bool, on_prune: Callable[[str], object] = lambda _: None) -> str:
@@ -32,24 +37,48 @@ def prune(run: IngestionRun, *, is_forced: bool, on_prune: Callable[[str], objec
             f"Not pruned: {count:,} of the source's {total:,} documents would go. "
             "If they are gone on purpose, run it again with --force."
         )
-    per_file: dict[str, int] = {}
-    for pk, entity_id, path in list(gone.values_list("pk", "document__entity_id", "file__path")):
+    per_file: dict[int, int] = {}
+    for row in list(gone.select_related("file", "document").defer("document__text", "document__metadata")):
         with transaction.atomic():
-            try:
-                delete_document(run.index.name, entity_id)
-            except DocumentNotFound:
+            # Whoever writes the document now waits, or was faster: then it is no longer the source's, and stays.
+            Document.objects.select_for_update().get(pk=row.document_id)
+            if not gone.filter(pk=row.pk).exists():
                 continue
-            SourceDocument.objects.filter(pk=pk).delete()
-            per_file[path] = per_file.get(path, 0) + 1
-            IngestionFile.objects.bulk_create(
-                [IngestionFile(run=run, path=f"{path} (gone)", state=IngestionFile.State.PRUNED,
-                               documents=per_file[path])],
-                update_conflicts=True, unique_fields=["run", "path"], update_fields=["documents"],
-            )  # fmt: skip
+            with suppress(DocumentNotFound):
+                delete_document(run.index.name, row.document.entity_id)
+            row.delete()
+            per_file[row.file_id] = per_file.get(row.file_id, 0) + 1
+            _store_pruned(run, row.file, per_file[row.file_id])
             IngestionRun.objects.filter(pk=run.pk).update(pruned=F("pruned") + 1)
-        on_prune(entity_id)
-    gone_files(run).annotate(left=Count("documents")).filter(left=0).delete()
+        on_prune(row.document.entity_id)
+    files = gone_files(run)
+    # What was changed by other means since belongs to nobody's file, so that another source may not write it either.
+    SourceDocument.objects.filter(file__in=files.values("pk")).delete()
+    files.delete()
     return ""
+
+
+def withdrawal(file: SourceFile, *, will_prune: bool) -> str:
+    """Return what a run says about a file that has no text (any more), before it prunes."""
+    served = SourceDocument.objects.as_served().filter(file=file).order_by("pk")
+    ids = list(served.values_list("document__entity_id", flat=True)[: _SHOWN + 1])
+    if not ids:
+        return "empty"
+    shown = ", ".join(map(repr, ids[:_SHOWN])) + (" and others" if len(ids) > _SHOWN else "")
+    end = "" if will_prune else "; run it with --prune to remove it"
+    return f"empty, and the text that it had is still found as {shown}{end}"
+
+
+def _store_pruned(run: IngestionRun, file: SourceFile, count: int) -> None:
+    """Store how many documents of a file were pruned: in the file's row, or for one that is gone, in a new row."""
+    is_there = file.is_empty and run.files.filter(path=file.path).exists()
+    reason = "withdrawn: the file has no text now, and what it said was removed" if is_there else ""
+    IngestionFile.objects.bulk_create(
+        [IngestionFile(run=run, path=file.path if is_there else f"{file.path}{_GONE}", reason=reason, documents=count,
+                       state=IngestionFile.State.PRUNED, finished_at=timezone.now())],
+        update_conflicts=True, unique_fields=["run", "path"],
+        update_fields=["documents", "state", "reason", "finished_at"],
+    )  # fmt: skip
 
 
 def gone_documents(run: IngestionRun) -> QuerySet[SourceDocument]:
@@ -58,16 +87,17 @@ def gone_documents(run: IngestionRun) -> QuerySet[SourceDocument]:
     A row is gone if the last run that read the whole file is later than the last run that found the document in it.
     """
     own = SourceDocument.objects.as_served().filter(file__index=run.index_id, file__source=run.source)
+    was_read = Q(file__run__isnull=False) & (~Q(file__fingerprint="") | Q(file__is_empty=True))
     return own.filter(
-        Q(file__in=gone_files(run).values("pk"))
-        | (Q(file__run__isnull=False) & (Q(run__lt=F("file__run")) | Q(run=None)) & ~Q(file__fingerprint=""))
+        Q(file__in=gone_files(run).values("pk")) | (was_read & (Q(run__lt=F("file__run")) | Q(run=None)))
     ).order_by("file__path", "pk")
 
 
 def gone_files(run: IngestionRun) -> QuerySet[SourceFile]:
     """Return the source's files that the run did not list, except those in an archive that it could not read."""
     files = SourceFile.objects.filter(index=run.index_id, source=run.source)
-    files = files.exclude(path__in=run.files.exclude(state=IngestionFile.State.PRUNED).values("path"))
+    listed = run.files.exclude(state=IngestionFile.State.PRUNED, path__endswith=_GONE)
+    files = files.exclude(path__in=listed.values("path"))
     for path in _unread_archives(run):
         files = files.exclude(path__startswith=f"{path}/")
     return files

@@ -10,18 +10,20 @@ from django.utils import timezone
 
 from common.errors import FabraError, InvalidInput
 from common.locks import held
-from common.validation import check_key, to_json
+from common.validation import check_key, check_text, to_json
 from retrieval.indexing.document_input import check_index_name
 from retrieval.indexing.documents import ensure_index
+from retrieval.ingestion.naming import name_files
 from retrieval.ingestion.prune import prune
 from retrieval.models import IngestionFile, IngestionRun, IngestionUpload
 from retrieval.readers import Options
 from retrieval.readers.tables import ROLES
 from retrieval.search.filters import check_audience
-from retrieval.sources import Source, open_source
+from retrieval.sources import Entry, Source, open_source
 from retrieval.sources.uploads import Uploads
 
 _ROWS = 1000
+_PREFIX_MAX_CHARS = 100
 _LISTING_WAIT_S = 3600.0
 
 
@@ -38,12 +40,16 @@ class RunOptions:
     """Prune even if that deletes most of the source's documents."""
     allow_private: bool = False
     """Fetch from private addresses too."""
+    id_prefix: str = ""
+    """Put before the ids that are made of paths, to tell the documents of sources apart."""
 
     def __post_init__(self) -> None:
         unknown = set(self.mapping) - set(ROLES)
         if unknown:
             raise InvalidInput(f"mapping knows {', '.join(ROLES)}, not {', '.join(sorted(unknown))}.")
         to_json(self.metadata, "metadata")
+        if len(check_text(self.id_prefix, "id_prefix")) > _PREFIX_MAX_CHARS:
+            raise InvalidInput(f"id_prefix must have at most {_PREFIX_MAX_CHARS} characters.")
         if isinstance(check_audience(self.audience), str):
             raise InvalidInput("A document is for everyone when its audience is empty.")
 
@@ -125,9 +131,10 @@ def list_files(run: IngestionRun, source: Source) -> None:
             state=IngestionRun.State.RUNNING, started_at=run.started_at or now, heartbeat_at=now
         )
         try:
-            entries = source.entries()
-            while rows := [_row(run, entry.path, entry.refused) for entry in islice(entries, _ROWS)]:
+            entries, seen = source.entries(), set[str]()
+            while rows := [_row(run, entry, seen) for entry in islice(entries, _ROWS)]:
                 IngestionFile.objects.bulk_create(rows, ignore_conflicts=True)
+            name_files(run)
         except FabraError as error:
             finish(run, error=str(error))
         else:
@@ -135,10 +142,18 @@ def list_files(run: IngestionRun, source: Source) -> None:
         run.refresh_from_db()
 
 
-def _row(run: IngestionRun, path: str, refused: str) -> IngestionFile:
-    state = IngestionFile.State.FAILED if refused else IngestionFile.State.WAITING
-    finished_at = timezone.now() if refused else None
-    return IngestionFile(run=run, path=path, state=state, reason=refused, finished_at=finished_at)
+def _row(run: IngestionRun, entry: Entry, seen: set[str]) -> IngestionFile:
+    """Return the row of an entry; one whose name cannot be stored, or was listed before, is a failed one of its own."""
+    path, reason = entry.path.encode(errors="replace").decode(), entry.refused
+    if path != entry.path:
+        reason = "its name is no UTF-8"
+    if path in seen:
+        path, reason = f"{path[:1980]} (#{len(seen)})", "listed twice under this name, and only the first is read"
+    seen.add(path)
+    state = IngestionFile.State.FAILED if reason else IngestionFile.State.WAITING
+    return IngestionFile(
+        run=run, path=path, state=state, reason=reason, finished_at=timezone.now() if reason else None
+    )  # fmt: skip
 
 
 def finish_if_done(run: IngestionRun, on_prune: Callable[[str], object] = lambda _: None) -> bool:

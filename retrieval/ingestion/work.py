@@ -8,7 +8,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 
 from django.conf import settings
@@ -20,10 +20,13 @@ from common.locks import living
 from retrieval.errors import EmbedderUnavailable
 from retrieval.indexing.bulk import Draft, Outcome, index_in_bulk
 from retrieval.indexing.document_input import IndexResult, Origin
+from retrieval.indexing.ownership import Claim
+from retrieval.ingestion.naming import name_files
+from retrieval.ingestion.prune import withdrawal
 from retrieval.ingestion.runs import RunOptions, finish_if_done, list_files, options_of, source_of
 from retrieval.models import Document, IngestionFile, IngestionRun, SourceDocument, SourceFile
 from retrieval.models.ingestion import LOCK_CLASS
-from retrieval.readers import FetchedFile, ReadDocument, ReadWarning, Unreadable, read
+from retrieval.readers import Empty, FetchedFile, ReadDocument, ReadWarning, Unreadable, read
 from retrieval.readers.documents import VERSION, split_audience
 from retrieval.sources import NotModified, Source
 
@@ -48,6 +51,10 @@ class _FileInProgress:
     waiting: int = 0
     """Documents of the file that were read and are not indexed yet."""
     is_read: bool = False
+    is_empty: bool = False
+    """It was read and has no document."""
+    ids: set[str] = field(default_factory=set)
+    """Of the documents that were read so far."""
     changed: int = 0
     errors: list[str] = field(default_factory=list)
     warnings: list[dict[str, str]] = field(default_factory=list)
@@ -92,8 +99,6 @@ class _Worker:
         self.reading_hash = hashlib.sha256(
             json.dumps([VERSION, asdict(self.options.reading), self.options.metadata, self.options.audience]).encode()
         ).digest()
-        self.path_of: dict[str, str] = {}
-        """The path of the file that each document came from, for the files that this worker has read."""
 
     def process(self) -> None:
         batches: list[list[_Item]] = []
@@ -132,13 +137,12 @@ class _Worker:
                 yield from self._items_of(file, is_intact=file.known.pk in intact)
 
     def _known(self, rows: list[IngestionFile]) -> list[_FileInProgress]:
-        """Return the files, each with its row from earlier runs; create missing rows."""
-        run = self.run
-        SourceFile.objects.bulk_create(
-            [SourceFile(index=run.index, source=run.source, path=row.path) for row in rows], ignore_conflicts=True
-        )
-        found = SourceFile.objects.filter(index=run.index, source=run.source, path__in=[row.path for row in rows])
-        by_path = {file.path: file for file in found}
+        """Return the files, each with its row from earlier runs."""
+        run, paths = self.run, [row.path for row in rows]
+        files = SourceFile.objects.filter(index=run.index, source=run.source, path__in=paths)
+        if files.exclude(name="").count() < len(rows):  # a run that was listed by an earlier release
+            name_files(run)
+        by_path = {file.path: file for file in files.all()}
         return [_FileInProgress(row=row, known=by_path[row.path]) for row in rows]
 
     def _items_of(self, file: _FileInProgress, *, is_intact: bool) -> Iterator[_Item]:
@@ -150,7 +154,7 @@ class _Worker:
             file.validators = fetched.validators
             if is_intact and file.fingerprint == file.known.fingerprint:
                 raise NotModified
-            for document in self._read(file, fetched):
+            for document in self._read(file, replace(fetched, name=file.known.name)):
                 file.waiting += 1
                 yield _Item(file, self._draft(file, document))
         except NotModified:
@@ -158,22 +162,29 @@ class _Worker:
             self._close(file, IngestionFile.State.UNCHANGED)
             self.on_file(file.row)
             return
+        except Empty:
+            pass  # as a table without rows
         except Unreadable as error:
             file.errors.append(str(error))
-        file.is_read = True
+        file.is_read, file.is_empty = True, not file.ids and not file.errors
         if not file.waiting:
             self._finish(file)
             self.on_file(file.row)
 
     def _read(self, file: _FileInProgress, fetched: FetchedFile) -> Iterator[ReadDocument]:
+        again: list[str] = []
         for document in read(fetched, self.options.reading):
             if isinstance(document, ReadWarning):
                 file.warnings.append(asdict(document))
                 continue
-            first = self.path_of.setdefault(document.entity_id, file.row.path)
-            if first != file.row.path:
-                raise Unreadable(f"{first} is the document {document.entity_id!r} already")
+            if document.entity_id in file.ids:
+                again.append(document.entity_id)
+                continue
+            file.ids.add(document.entity_id)
             yield document
+        if again:
+            message = f"{len(again):,} documents have the id of an earlier one, as {again[0]!r}, and are left out."
+            file.warnings.append(asdict(ReadWarning(code="id_again", message=message)))
 
     def _draft(self, file: _FileInProgress, document: ReadDocument) -> Draft:
         metadata, audience = split_audience(document.metadata, self.options.audience)
@@ -183,7 +194,11 @@ class _Worker:
             title=document.title,
             metadata=metadata | self.options.metadata,
             audience=audience,
-            origin=Origin(source=f"index_documents {file.row.path}", occurred_at=file.read_at),
+            origin=Origin(
+                source=f"index_documents {file.row.path}",
+                occurred_at=file.read_at,
+                claim=Claim(file=file.known, run=self.run),
+            ),
         )
 
     def _store_outcomes(self, items: Sequence[_Item], outcomes: Sequence[Outcome]) -> None:
@@ -229,7 +244,7 @@ class _Worker:
             if digest
         ]
         SourceDocument.objects.bulk_create(
-            rows, update_conflicts=True, unique_fields=["document"], update_fields=["file", "content_hash", "run"]
+            rows, update_conflicts=True, unique_fields=["document"], update_fields=["content_hash", "run"]
         )
 
     def _finish(self, file: _FileInProgress) -> None:
@@ -239,8 +254,12 @@ class _Worker:
             return
         if not file.is_superseded:  # otherwise the next run must read the file again
             SourceFile.objects.filter(pk=file.known.pk).update(
-                fingerprint=file.fingerprint, validators=file.validators, warnings=file.warnings, run=self.run
-            )
+                fingerprint=file.fingerprint, validators=file.validators, warnings=file.warnings, run=self.run,
+                is_empty=file.is_empty,
+            )  # fmt: skip
+        if file.is_empty:
+            self._close(file, IngestionFile.State.FAILED, withdrawal(file.known, will_prune=self.options.prune))
+            return
         self._close(file, IngestionFile.State.INDEXED if file.changed else IngestionFile.State.UNCHANGED)
 
     def _close(self, file: _FileInProgress, state: IngestionFile.State, reason: str = "") -> None:
@@ -256,4 +275,6 @@ def _intact(files: list[SourceFile]) -> set[int]:
     touched = SourceDocument.objects.filter(file__in=files).exclude(
         pk__in=SourceDocument.objects.as_served().filter(file__in=files).values("pk")
     )
-    return {file.pk for file in files if file.fingerprint} - set(touched.values_list("file", flat=True))
+    return {file.pk for file in files if file.fingerprint and not file.is_empty} - set(
+        touched.values_list("file", flat=True)
+    )

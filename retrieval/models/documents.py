@@ -13,6 +13,10 @@ class DocumentQuerySet(models.QuerySet["Document"]):
     def live(self) -> "DocumentQuerySet":
         return self.filter(deleted_at=None)
 
+    def purged(self) -> "DocumentQuerySet":
+        """Return the documents of which an earlier state was erased, or is being erased."""
+        return self.filter(purged_at__isnull=False)
+
 
 class Document(models.Model):
     """A document of an index: `text` is its newest content, `version` is what searches find."""
@@ -60,6 +64,13 @@ class Document(models.Model):
     updated_at = models.DateTimeField(auto_now=True)
     indexed_at = models.DateTimeField(null=True, blank=True, editable=False)
     deleted_at = models.DateTimeField(null=True, blank=True, editable=False)
+    purged_at = models.DateTimeField(
+        null=True, editable=False, help_text="All that it said until then was erased, or is being erased."
+    )
+    purged_version = models.PositiveIntegerField(
+        default=0, editable=False, help_text="The texts of its versions up to this one were erased."
+    )
+    purge_ended_at = models.DateTimeField(null=True, editable=False, help_text="When nothing of it was left.")
 
     objects = DocumentQuerySet.as_manager()
 
@@ -75,6 +86,10 @@ class Document(models.Model):
             models.Index(
                 fields=["retry_at"], name="document_to_retry", condition=models.Q(state="failed", deleted_at=None)
             ),
+            # Serves the sweep and the verification; contains only purged documents.
+            models.Index(
+                fields=["index", "purged_at"], name="document_purged", condition=models.Q(purged_at__isnull=False)
+            ),
         ]
 
     def __str__(self) -> str:
@@ -87,7 +102,7 @@ class Document(models.Model):
 
 
 class DocumentVersion(models.Model):
-    """The content of a document at one time; never changed."""
+    """The content of a document at one time; never changed, but for a purge, which empties it."""
 
     document = models.ForeignKey(Document, on_delete=models.CASCADE, related_name="versions")
     number = models.PositiveIntegerField()

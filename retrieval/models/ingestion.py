@@ -1,6 +1,7 @@
 """The tables of ingestion: runs, the outcome of each file, and the origin of each document."""
 
 from datetime import timedelta
+from pathlib import PurePosixPath
 from typing import Any, Self
 
 from django.contrib.postgres.expressions import ArraySubquery
@@ -11,6 +12,7 @@ from django.utils import timezone
 from retrieval.models.documents import Document
 from retrieval.models.indexes import Index
 
+_TABLES = frozenset({".csv", ".tsv", ".jsonl", ".ndjson"})
 ORPHANED_AFTER = timedelta(seconds=120)
 """An unfinished run whose heartbeat is older than this has lost its workers."""
 _WARNED = ~models.Q(warnings=[])
@@ -159,11 +161,15 @@ class IngestionFile(models.Model):
 
 
 class SourceFile(models.Model):
-    """A file as it was last read, to skip it while it is unchanged."""
+    """A file of a source: the id that is its own, and how it was last read, to skip it while it is unchanged."""
 
     index = models.ForeignKey(Index, on_delete=models.CASCADE, related_name="+")
     source = models.CharField(max_length=200)
     path = models.CharField(max_length=2000)
+    name = models.CharField(
+        max_length=255, blank=True, help_text="The id of its document, or the beginning of those of its rows."
+    )
+    is_empty = models.BooleanField(default=False, help_text="It had no text when it was last read.")
     fingerprint = models.CharField(max_length=64, help_text="SHA-256 of the content and the reading options.")
     validators = models.JSONField(default=dict, blank=True, help_text="The ETag and Last-Modified headers of a page.")
     warnings = models.JSONField(default=list, blank=True, help_text="The warnings of the last reading.")
@@ -171,9 +177,18 @@ class SourceFile(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["index", "source", "path"], name="source_file_once")]
+        indexes = [
+            # Serves the look-up of the file that an id belongs to.
+            models.Index(fields=["index", "name"], name="source_file_name")
+        ]
 
     def __str__(self) -> str:
         return f"{self.source}: {self.path}"
+
+
+def is_table(path: str) -> bool:
+    """Return whether a file's documents are its rows: their ids begin with the file's, so they do not equal it."""
+    return PurePosixPath(path).suffix.lower() in _TABLES
 
 
 class SourceDocumentQuerySet(models.QuerySet["SourceDocument"]):
@@ -183,7 +198,7 @@ class SourceDocumentQuerySet(models.QuerySet["SourceDocument"]):
 
 
 class SourceDocument(models.Model):
-    """The file that a document comes from; if several files contained it, the last one read."""
+    """The file that a document belongs to; no other file may write it."""
 
     document = models.OneToOneField(Document, on_delete=models.CASCADE, related_name="origin")
     file = models.ForeignKey(SourceFile, on_delete=models.CASCADE, related_name="documents")

@@ -3,7 +3,9 @@
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urljoin
+
+from common.validation import is_blank
 
 VERSION = 2
 """To be increased when a reader returns a different text for the same file, so that files are read again."""
@@ -11,6 +13,10 @@ VERSION = 2
 
 class Unreadable(Exception):
     """The file cannot be read as a document; the message is the reason."""
+
+
+class Empty(Unreadable):
+    """The file is there and has no text (any more): what it said was withdrawn."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +31,8 @@ class FetchedFile:
     content_type: str = ""
     validators: dict[str, str] = field(default_factory=dict)
     """The response's ETag and Last-Modified, for the conditional request of the next run."""
+    name: str = ""
+    """The id of its document, or the beginning of those of its rows; empty: the path without the suffix."""
 
     @property
     def suffix(self) -> str:
@@ -32,6 +40,10 @@ class FetchedFile:
 
     @property
     def entity_id(self) -> str:
+        return self.name or self.stem
+
+    @property
+    def stem(self) -> str:
         """The path without the suffix."""
         return PurePosixPath(self.path).with_suffix("").as_posix()
 
@@ -67,9 +79,9 @@ class Options:
 
 
 def document(file: FetchedFile, text: str, title: str, metadata: dict[str, Any], options: Options) -> ReadDocument:
-    """Return the document of a file, with its path and the link to its page; raise Unreadable if it is empty."""
-    if not text.strip():
-        raise Unreadable("empty")
+    """Return the document of a file, with its path and the link to its page; raise Empty if it has no text."""
+    if is_blank(text):
+        raise Empty("empty")
     link = _link(file, metadata, options)
     return ReadDocument(
         entity_id=file.entity_id,
@@ -82,12 +94,21 @@ def document(file: FetchedFile, text: str, title: str, metadata: dict[str, Any],
 def _link(file: FetchedFile, metadata: dict[str, Any], options: Options) -> str:
     for name in ("url", "canonical_url"):
         if isinstance(metadata.get(name), str) and metadata[name]:
-            return str(metadata[name])
+            return _absolute(metadata[name], file, options)
     if file.url or not options.base_url:
         return file.url or _edit_url(metadata)
-    page = PurePosixPath(file.entity_id)
+    page = PurePosixPath(file.stem)
     page = page.parent if page.name in ("index", "README") else page
     return f"{options.base_url.rstrip('/')}/{quote(page.as_posix())}".removesuffix("/.")
+
+
+def _absolute(link: str, file: FetchedFile, options: Options) -> str:
+    """Return a link relative to the page, or to the address of the pages, as an absolute one."""
+    base = file.url or (f"{options.base_url.rstrip('/')}/" if options.base_url else "")
+    try:
+        return urljoin(base, link)
+    except ValueError:  # no address at all; nothing links to it
+        return link
 
 
 def _edit_url(metadata: dict[str, Any]) -> str:

@@ -9,7 +9,7 @@ import lxml.html
 from lxml import etree
 
 from retrieval.readers.charsets import decode
-from retrieval.readers.documents import FetchedFile, Options, ReadDocument, ReadWarning, Unreadable, document
+from retrieval.readers.documents import Empty, FetchedFile, Options, ReadDocument, ReadWarning, Unreadable, document
 from retrieval.readers.html_boilerplate import remove_boilerplate
 from retrieval.readers.html_markdown import inline_text, to_markdown
 from retrieval.readers.registry import reader
@@ -36,7 +36,7 @@ def _parsed(text: str) -> Any:
     try:
         root = lxml.html.document_fromstring(text)
     except etree.ParserError:
-        raise Unreadable("empty") from None
+        raise Empty("empty") from None
     except (etree.XMLSyntaxError, ValueError):
         raise Unreadable("a broken page") from None
     etree.strip_elements(root, etree.Comment, etree.ProcessingInstruction, *_INVISIBLE, with_tail=False)

@@ -18,7 +18,7 @@ from typing import IO, Any
 
 from django.conf import settings
 
-from retrieval.readers.documents import FetchedFile, Options, ReadDocument, ReadWarning, Unreadable
+from retrieval.readers.documents import Empty, FetchedFile, Options, ReadDocument, ReadWarning, Unreadable
 
 FRAME_MAX_BYTES = 64 << 20
 _ENVIRONMENT = ("PATH", "PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "SYSTEMROOT")
@@ -60,7 +60,7 @@ def _found(request: bytes, content: bytes, process: "_Process") -> Iterator[Read
             if "found" not in frame:
                 is_done = True
                 if "error" in frame:
-                    raise Unreadable(frame["error"])
+                    raise (Empty if frame.get("is_empty") else Unreadable)(frame["error"])
                 return
             for kind, fields in frame["found"]:
                 is_partly_read = True

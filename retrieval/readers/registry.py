@@ -4,9 +4,10 @@ import importlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
+from common.validation import is_blank
 from retrieval.readers import isolation
 from retrieval.readers.data_uris import without_data_uris
-from retrieval.readers.documents import FetchedFile, Options, ReadDocument, ReadWarning, Unreadable
+from retrieval.readers.documents import Empty, FetchedFile, Options, ReadDocument, ReadWarning, Unreadable
 
 Read = Callable[[FetchedFile, Options], Iterator[ReadDocument | ReadWarning]]
 
@@ -51,6 +52,8 @@ def is_readable(path: str) -> bool:
 
 def read(file: FetchedFile, options: Options | None = None) -> Iterator[ReadDocument | ReadWarning]:
     """Yield the file's documents, and warnings about what could not be read; raise Unreadable with the reason."""
+    if not file.content or file.content.isspace():
+        raise Empty("empty")
     suffix = _kind(file)
     found = SUFFIXES.get(suffix)
     if found is None:
@@ -77,7 +80,7 @@ def read_here(file: FetchedFile, suffix: str, module: str, options: Options) -> 
 
 def _without_data_uris(found: ReadDocument) -> Iterator[ReadDocument | ReadWarning]:
     text, warnings = without_data_uris(found.text)
-    if not text.strip():
+    if is_blank(text):
         raise Unreadable("empty, but for embedded pictures or files")
     yield from warnings
     yield replace(found, text=text)

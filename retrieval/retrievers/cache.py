@@ -8,7 +8,7 @@ import hashlib
 import inspect
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -17,11 +17,13 @@ from asgiref.sync import sync_to_async
 from django.conf import settings
 
 from common.background import spawn
-from common.redis import REDIS_ERRORS, async_redis, redis_key
+from common.redis import REDIS_ERRORS, async_redis, plain_redis, redis_key
 from retrieval.models import Index
 from retrieval.search.hits import DEGRADED_FLAGS, Hit, Hits, SearchRecord
 
 logger = logging.getLogger(__name__)
+
+_SCANNED = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,18 +89,54 @@ async def write_entry(key: str, value: Any, records: list[SearchRecord], ttl: ti
     except TypeError:
         logger.warning("A retriever returned what JSON cannot say; it is not cached.")
         return
-    kept = _keep(key, text, ttl)
+    kept = _keep(key, text, ttl, versions)
     if settings.IS_WEB:
         spawn(kept, uses_database=False)
     else:  # the event loop may end when the retriever returns
         await kept
 
 
-async def _keep(key: str, text: str, ttl: timedelta) -> None:
+async def _keep(key: str, text: str, ttl: timedelta, versions: dict[int, int]) -> None:
+    """Store an entry, unless a purge erased something of what it was computed from; see `erase_entries`."""
     try:
-        await (await async_redis()).set(key, text, px=max(1, int(ttl.total_seconds() * 1000)))
+        client = await async_redis()
+        async with client.pipeline(transaction=True) as pipe:
+            pipe.set(key, text, px=max(1, int(ttl.total_seconds() * 1000)))
+            for index_id in versions:
+                pipe.get(_purged_key(index_id))
+            _, *purged = await pipe.execute()
+        if any(int(version or 0) > versions[index_id] for index_id, version in zip(versions, purged, strict=True)):
+            await client.delete(key)
     except REDIS_ERRORS:
         logger.warning("Redis does not answer: the retriever's answer is not cached.")
+
+
+def erase_entries(index_id: int, version: int) -> None:
+    """Delete the entries that were computed from the index before `version`; raise one of REDIS_ERRORS.
+
+    An entry that is written meanwhile is deleted by its writer, which sees the version that is stored here first.
+    """
+    client = plain_redis(settings.FABRA_REDIS_TIMEOUT_S)
+    client.set(_purged_key(index_id), version)
+    for key in entries_of_purged(index_id):
+        client.delete(key)
+
+
+def entries_of_purged(index_id: int, version: int = 0) -> Iterator[str]:
+    """Yield the keys of entries computed from the index before something of it was purged; raise one of REDIS_ERRORS.
+
+    `version` is the index's version after a purge that Redis may not know of.
+    """
+    client = plain_redis(settings.FABRA_REDIS_TIMEOUT_S)
+    version = max(version, int(client.get(_purged_key(index_id)) or 0))
+    for key in client.scan_iter(match=f"{redis_key('retriever')}:*", count=_SCANNED):
+        text = client.get(key)
+        if text and json.loads(text)["versions"].get(str(index_id), version) < version:
+            yield key
+
+
+def _purged_key(index_id: int) -> str:
+    return redis_key("purged", str(index_id))
 
 
 @sync_to_async

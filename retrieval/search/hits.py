@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from common.links import safe_link
+
 DEGRADED_FLAGS = frozenset({"semantic_unavailable", "rerank_unavailable"})
 """Flags of an outage; such a result is not cached, and its context reports the flag."""
 
@@ -35,6 +37,11 @@ class Hit:
     """The reranker's score, on its own scale."""
     duplicates: tuple[str, ...] = ()
     """Documents with a passage that says the same; their hits were left out."""
+
+    @property
+    def url(self) -> str:
+        """The page that the passage is from, an http or https address; "" if the document has none."""
+        return safe_link(self.metadata.get("url"))
 
     def __getitem__(self, name: str) -> Any:
         if name not in HIT_FIELDS:

@@ -10,7 +10,7 @@ import httpx
 from django.conf import settings
 
 from common.errors import InvalidInput
-from retrieval.readers import FetchedFile, Unreadable
+from retrieval.readers import Empty, FetchedFile, Unreadable
 from retrieval.sources.entries import UNREAD_LIST, Entry, NotModified, SourceUnavailable
 from retrieval.sources.sitemap_xml import MAX_BYTES, parse_sitemap
 from retrieval.sources.web import AGENT, PAGE_S, Answer, Refused, Web, origin_of
@@ -86,6 +86,8 @@ class Sitemap:
             raise Unreadable(f"it does not answer ({type(error).__name__})") from None
         if answer.status == httpx.codes.NOT_MODIFIED:
             raise NotModified
+        if answer.status == httpx.codes.GONE:
+            raise Empty("HTTP 410")
         if answer.status != httpx.codes.OK:
             raise Unreadable(f"HTTP {answer.status}")
         return FetchedFile(

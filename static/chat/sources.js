@@ -54,7 +54,13 @@ function card(citation, best) {
       icon("chevron"),
     ),
     el("blockquote", { class: "markdown" }, markup(citation.html)),
+    citation.url ? el("p", { class: "page" }, el("a", { href: citation.url, target: "_blank", rel: "noopener nofollow" }, withoutScheme(citation.url))) : null,
   );
+}
+
+/** Return an address without its scheme, as people write it. */
+function withoutScheme(url) {
+  return url.replace(/^https?:\/\//i, "").replace(/\/$/, "");
 }
 
 function reveal(node, more) {

@@ -65,6 +65,12 @@ function withoutNotice(turn) {
   return notice && turn.text.startsWith(notice) ? turn.text.slice(notice.length).trimStart() : turn.text;
 }
 
+/** Return the links of the sources that the answer cites, as the Markdown that makes each [1] of its text one. */
+function linksOf(turn) {
+  const linked = (turn.result?.citations ?? []).filter((citation) => citation.is_cited && citation.url);
+  return linked.length ? `\n\n${linked.map(({ number, url }) => `[${number}]: <${url}>`).join("\n")}\n` : "";
+}
+
 function waitingFor(turn) {
   const words = turn.state === "waiting" ? "Waiting for the connection. Your question is kept." : "Reading the articles";
   return el("p", { class: "waiting" }, el("span", { class: "dots", "aria-hidden": "true" }, el("i"), el("i"), el("i")), words);
@@ -107,7 +113,7 @@ function inWords(seconds) {
 
 function footerOf(turn, page) {
   const again = turn.state === "stopped" ? action("retry", "Try again", () => page.retry(turn)) : null;
-  const copy = turn.text ? copyButton(withoutNotice(turn)) : null;
+  const copy = turn.text ? copyButton(withoutNotice(turn) + linksOf(turn)) : null;
   return el("footer", { class: "foot" }, el("div", { class: "actions" }, again, copy, traceLink(turn, page)), metaOf(turn));
 }
 

@@ -65,7 +65,8 @@ import json, sys
 from chat.models import Customer
 from retrieval.indexing.documents import index_document
 for entity_id, text in json.load(sys.stdin).items():
-    index_document("knowledge_base", entity_id, text)
+    link = {"url": "https://docs.example.com/refunds/"} if entity_id == "refunds" else {"url": "javascript:alert(1)"}
+    index_document("knowledge_base", entity_id, text, link)
 Customer.objects.create(user_id="user_1", name="Mara <b>L</b>", tier="premium")
 Customer.objects.create(user_id="user_2", name="Jonas", tier="free")
 """
@@ -142,12 +143,25 @@ def test_a_question_gets_its_answer_and_source(page: Any, servers: tuple[Server,
     card = page.locator(".card").first
     expect(card).to_contain_text("Reset your password")
     expect(card.locator("blockquote")).to_be_visible()
+    expect(card.locator("a")).to_have_count(0)  # what is no web address is no link
 
     page.reload()
     expect(page.locator(".text")).to_contain_text("valid for 60 minutes")
     page.get_by_role("button", name="New conversation").click()
     expect(page.get_by_role("heading", name="How can we help?")).to_be_visible()
     assert page.locator(".turn").count() == 0
+
+
+def test_a_source_links_to_its_page(page: Any, servers: tuple[Server, Server]) -> None:
+    page.goto(servers[0].url)
+    ask(page, "When do refunds reach my card?")
+    page.locator(".cite").first.click()
+    for link in (page.locator(".card a").first, page.locator(".text a").first):
+        expect(link).to_be_visible()
+        expect(link).to_have_attribute("href", "https://docs.example.com/refunds/")
+        expect(link).to_have_attribute("rel", re.compile("noopener"))
+        expect(link).to_have_attribute("target", "_blank")
+    expect(page.locator(".card a").first).to_have_text("docs.example.com/refunds")
 
 
 def test_markup_of_question_and_document_is_text(page: Any, servers: tuple[Server, Server]) -> None:

@@ -1,13 +1,23 @@
 """Events index and delete documents by themselves, where no feature handles them."""
 
+import json
+import time
+from contextlib import suppress
 from typing import Any
 
 import pytest
+import redis
+from asgiref.sync import async_to_sync
+from django.test import Client
 
+from common.errors import InvalidInput
+from common.redis import plain_redis
+from events.bus import GROUP, RedisEventBus, store_entries, stream_key
 from events.event import AxiomEvent
-from events.models import Event
+from events.models import Event, WebhookSource
 from events.outbox import record_event
 from events.processing import process
+from events.webhooks import sign
 from retrieval.models import Document
 from retrieval.search.execute import search_plain
 
@@ -49,3 +59,51 @@ def test_an_event_without_text_is_dead_at_once_and_the_document_stays() -> None:
     assert (row.state, row.attempts) == ("dead", 1)
     assert "payload" in row.error
     assert search_plain("knowledge_base", "birds").hits[0].content == "Penguins."
+
+
+BLANK = ["", " \n\t", "\ufeff\u200b", None]
+HINT = "To withdraw the document send doc_deleted."
+
+
+@pytest.mark.parametrize("content", BLANK)
+def test_an_update_without_text_is_refused_at_every_door(content: str | None, admin_client: Any) -> None:
+    happened("doc_updated", "a", content="Penguins.")
+    event = AxiomEvent(event_type="doc_updated", entity_id="a", payload={"content": content})
+    body = {"event_type": "doc_updated", "entity_id": "a", "payload": {"content": content}}
+    answer = admin_client.post("/api/events/", body, content_type="application/json")
+    assert answer.status_code == 400 and HINT in answer.json()["error"]["message"]
+    batch = {"events": [{**body, "payload": {"content": "Gulls."}}, body]}
+    answer = admin_client.post("/api/events/", batch, content_type="application/json")
+    assert answer.status_code == 400 and answer.json()["error"]["items"][0]["position"] == 1
+    with pytest.raises(InvalidInput, match=HINT):
+        async_to_sync(RedisEventBus().publish)(event)
+    source = WebhookSource.objects.create(name="cms")
+    stamp, raw = str(int(time.time())), json.dumps(body).encode()
+    signed = {"X-Fabra-Timestamp": stamp, "X-Fabra-Signature": sign(source.secret, stamp, raw)}
+    answer = Client().post("/webhooks/cms/", raw, content_type="application/json", headers=signed)
+    assert answer.status_code == 400 and HINT in answer.json()["error"]["message"]
+    if content is not None:
+        body = {"index_name": "docs", "entity_id": "a", "text": content}
+        answer = admin_client.post("/api/documents/", body, content_type="application/json")
+        assert answer.status_code == 400 and "to withdraw a document, delete it" in answer.json()["error"]["message"]
+    assert Event.objects.count() == 1 and search_plain("knowledge_base", "birds").hits[0].content == "Penguins."
+
+
+def test_a_stream_entry_without_text_is_a_dead_letter_that_says_why() -> None:
+    fields = {"event_type": "doc_updated", "entity_id": "a", "payload": '{"content": ""}'}
+    client = plain_redis()
+    entry = client.xadd(stream_key(), fields)
+    with suppress(redis.ResponseError):
+        client.xgroup_create(stream_key(), GROUP, id="0")
+    store_entries(client, [(entry, fields)])
+    row = Event.objects.get()
+    assert row.state == "dead" and HINT in row.error
+
+
+def test_a_saved_row_without_text_is_refused() -> None:
+    happened("doc_updated", "a", content="Penguins.")
+    document = Document.objects.get()
+    document.text = ""
+    with pytest.raises(InvalidInput, match=HINT):
+        document.save()
+    Document.objects.get(text="Penguins.")

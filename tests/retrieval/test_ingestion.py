@@ -175,13 +175,6 @@ def test_an_archive_that_broke_takes_none_of_its_documents_along(folder: Path) -
     assert "more.zip/z" in live()
 
 
-def test_two_files_of_one_document_do_not_overwrite_each_other(folder: Path) -> None:
-    (folder / "a.html").write_text("<h1>Page a</h1><p>As HTML.")
-    said = ingest(folder)
-    assert "a.html is the document 'a' already" in said
-    assert "3 indexed, 0 unchanged, 1 unreadable" in said
-
-
 def test_a_dry_run_says_what_would_change_and_changes_nothing(folder: Path) -> None:
     ingest(folder, "--source", "s")
     (folder / "a.md").unlink()

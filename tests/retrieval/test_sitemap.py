@@ -26,6 +26,7 @@ class Site:
         self.headers: dict[str, dict[str, str]] = {}
         self.is_dripping = False
         self.asked: list[str] = []
+        self.gone: set[str] = set()
         site = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -35,6 +36,9 @@ class Site:
                 if self.path in site.redirects:
                     self.send_response(302)
                     self.send_header("Location", site.redirects[self.path])
+                elif self.path in site.gone:
+                    self.send_response(410)
+                    content = b""
                 elif content is None:
                     self.send_response(404)
                 elif self.headers.get("If-None-Match") == str(hash(content)):
@@ -285,3 +289,27 @@ def test_a_default_port_is_the_same_host() -> None:
     assert opened._web.reason("http://example.test/a") == "of another host"
     opened = Sitemap("https://bücher.test/sitemap.xml")
     assert opened._web.reason("https://xn--bcher-kva.test./a") == ""
+
+
+@pytest.mark.django_db
+def test_every_address_is_a_document_of_its_own(site: Site) -> None:
+    places = ["/kb?id=1", "/kb?id=2", "/kb", "/guide", "/guide.pdf", "/guide/", "/v1.3", "/v1.4", "/index.html", "/"]
+    site.pages |= {place: PAGE.format(f"page {number}").encode() for number, place in enumerate(places)}
+    site.pages["/sitemap.xml"] = site.sitemap(*(f"{site.url}{place}" for place in places))
+    names = ["kb?id=1", "kb?id=2", "kb", "guide", "guide.pdf", "guide/", "v1.3", "v1.4", "index", f"{site.url}/"]
+    for _ in range(2):
+        assert "0 unreadable" in ingest(site, "--prune")
+        documents = Document.objects.live().order_by("pk")
+        found = {document.entity_id: (document.text, document.metadata["url"]) for document in documents}
+        assert {name: url for name, (_, url) in found.items()} == {
+            name: f"{site.url}{place}" for name, place in zip(names, places, strict=True)
+        }
+        assert all(f"Text of page {number}." in found[name][0] for number, name in enumerate(names))
+
+
+@pytest.mark.django_db
+def test_a_page_that_is_gone_is_withdrawn(site: Site) -> None:
+    ingest(site)
+    site.gone.add("/guide/a")
+    assert "/guide/a: withdrawn" in ingest(site, "--prune")
+    assert list(Document.objects.live().values_list("entity_id", flat=True)) == ["guide/d"]

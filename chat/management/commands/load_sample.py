@@ -12,9 +12,10 @@ from django.utils.timezone import make_aware
 from chat.models import Customer, Ticket
 from features.models import KnownEntity
 from retrieval.evaluation.golden import read_golden, save_golden
-from retrieval.models import Index
+from retrieval.models import Index, SourceFile
 
 SAMPLE = Path(__file__).resolve().parents[2] / "sample"
+_SOURCE = "sample"
 
 
 class Command(BaseCommand):
@@ -38,16 +39,24 @@ class Command(BaseCommand):
                 )
         KnownEntity.objects.touch("User", [user["user_id"] for user in users])
         self.stdout.write(f"{len(users)} users, {Ticket.objects.count()} tickets")
+        _keep_source()
         call_command(
             "index_documents",
             SAMPLE / "articles",
             index=settings.FABRA_DEFAULT_INDEX,
+            source=_SOURCE,
             stdout=self.stdout,
             stderr=self.stderr,
         )
         questions = read_golden((SAMPLE / "questions.json").read_bytes(), "questions.json")
         save_golden(Index.objects.get(name=settings.FABRA_DEFAULT_INDEX), questions, only_new=True)
         self.stdout.write(f"{len(questions)} golden questions")
+
+
+def _keep_source() -> None:
+    """Give the articles that were loaded under their folder's path the source's name: the project may have moved."""
+    if not SourceFile.objects.filter(source=_SOURCE).exists():
+        SourceFile.objects.filter(source__endswith="/chat/sample/articles").update(source=_SOURCE)
 
 
 def _moment(text: str) -> Any:

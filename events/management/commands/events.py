@@ -14,8 +14,14 @@ from events.models import Event
 _POLL_S = 0.25
 _LOOK_BACK = 500
 """How many ids below the highest to read again, because an event may commit after one with a higher id."""
-_ENDED = (Event.State.DONE, Event.State.SUPERSEDED, Event.State.DEAD)
-_COLOURS = {"done": "SUCCESS", "dead": "ERROR", "retrying": "WARNING", "superseded": "HTTP_INFO"}
+_ENDED = (Event.State.DONE, Event.State.SUPERSEDED, Event.State.UNHANDLED, Event.State.DEAD)
+_COLOURS = {
+    "done": "SUCCESS",
+    "dead": "ERROR",
+    "retrying": "WARNING",
+    "superseded": "HTTP_INFO",
+    "unhandled": "WARNING",
+}
 
 
 class Command(BaseCommand):

@@ -36,6 +36,7 @@ class Command(BaseCommand):
         parser.add_argument("path", help="A folder, a file, a zip archive, or http(s)://.../sitemap.xml")
         parser.add_argument("--index", required=True)
         parser.add_argument("--source", default="", help="What the documents' origin is called (default: the path).")
+        parser.add_argument("--id-prefix", default="", help="Put before the documents' ids, to tell sources apart.")
         parser.add_argument("--prune", action="store_true", help="Remove what this source had and has no more.")
         parser.add_argument("--force", action="store_true", help="Prune even if most of the source's documents go.")
         parser.add_argument("--dry-run", action="store_true", help="Say what would change, and change nothing.")
@@ -60,6 +61,7 @@ class Command(BaseCommand):
                 mapping=runs.parse_mapping(options["map"]), base_url=options["base_url"],
                 audience=sorted(options["audience"]),
                 prune=options["prune"], force=options["force"], allow_private=options["allow_private"],
+                id_prefix=options["id_prefix"],
             )  # fmt: skip
             if options["dry_run"]:
                 for line in dry_run.compare(index, path, run_options, source=options["source"]):
@@ -134,6 +136,8 @@ class Command(BaseCommand):
     def _report(self, run: IngestionRun, seconds: float) -> None:
         for file in run.files.filter(state=IngestionFile.State.FAILED).iterator():
             self.stderr.write(f"could not read {file.path}: {file.reason}")
+        for file in run.files.filter(state=IngestionFile.State.PRUNED).exclude(reason="").iterator():
+            self.stdout.write(f"{file.path}: {file.reason}")
         counts = run.counts()
         for file in run.files.warned()[:_WARNED_SHOWN]:
             more = f" (and {len(file.warnings) - 1:,} more of this file)" if len(file.warnings) > 1 else ""

@@ -1,0 +1,36 @@
+"""Events about documents: their types, which index they mean, and what is no such event."""
+
+from typing import Any
+
+from django.conf import settings
+
+from common.errors import InvalidInput
+from common.validation import is_blank
+from events.event import AxiomEvent
+from retrieval.indexing.document_input import check_index_name
+from retrieval.models import Document
+
+FAMILY, EVENT_TYPE, DELETED = "doc_", "doc_updated", "doc_deleted"
+_EMPTY = "A document without text cannot be found. To withdraw the document send doc_deleted."
+
+
+def index_name_of(payload: dict[str, Any]) -> str:
+    """Return the name of the index of an event's document; raise InvalidInput for an invalid name."""
+    return check_index_name(payload.get("index") or settings.FABRA_DEFAULT_INDEX, 'payload["index"]')
+
+
+def check_meaning(event: AxiomEvent) -> None:
+    """Refuse an update without text: most likely its sender means that the document was withdrawn."""
+    payload = event.payload if isinstance(event.payload, dict) else {}
+    content = payload.get("content", "some")
+    is_empty = content is None or (isinstance(content, str) and is_blank(content))
+    if event.event_type == EVENT_TYPE and is_empty:
+        raise InvalidInput(f'payload["content"] is empty. {_EMPTY}')
+    if event.event_type == DELETED and not isinstance(payload.get("purge", False), bool):
+        raise InvalidInput('payload["purge"] must be true or false.')
+
+
+def check_saved(instance: Document, raw: bool = False, **kwargs: Any) -> None:
+    """Refuse to save a Document without text, before the row is written; raise InvalidInput."""
+    if not raw and instance.deleted_at is None and is_blank(instance.text):
+        raise InvalidInput(_EMPTY)

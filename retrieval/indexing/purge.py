@@ -1,0 +1,214 @@
+"""Purge documents: erase what they said from versions, chunks, events and caches, and keep only that they were there.
+
+What is in PostgreSQL is erased in one transaction. The rest follows its commit, and the sweep goes on with it after a
+crash or an outage, until nothing is left.
+"""
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.contrib.admin.models import LogEntry
+from django.contrib.contenttypes.models import ContentType
+from django.db import transaction
+from django.db.models import Count, F, QuerySet
+from django.utils import timezone
+
+from common.redis import REDIS_ERRORS
+from common.validation import check_key
+from events.erasure import erase_events, events_about, saying_something
+from events.ordering import state_key
+from retrieval.errors import DocumentNotFound, IndexNotFound
+from retrieval.indexing.document_input import check_index_name
+from retrieval.models import Chunk, Document, DocumentVersion, Index, IngestionRun, SourceDocument
+from retrieval.retrievers.cache import entries_of_purged, erase_entries
+from retrieval.search.lexemes import merge_counts
+
+logger = logging.getLogger(__name__)
+
+WATCHED_FOR = timedelta(minutes=1)
+"""After its end a purge looks for so long at what was being written while it ran."""
+_SILENT = {"title": "", "text": "", "metadata": {}, "audience": [], "error": ""}
+"""The columns of a document that says nothing."""
+_EVENT = "doc_updated"
+"""Any event type of the family gives the same state key."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Store:
+    """A store of a higher app that copies passages of documents, and can erase those of some versions."""
+
+    name: str
+    erase: Callable[[Sequence[int]], object]
+    count: Callable[[Sequence[int]], int]
+    """Returns how many entries with passages of these versions there are."""
+
+
+_stores: list[Store] = []
+
+
+def register_store(store: Store) -> None:
+    _stores.append(store)
+
+
+def purge_document(index_name: str, entity_id: str, *, occurred_at: datetime | None = None) -> list[str]:
+    """Erase what a document said, up to `occurred_at` (default: now), and delete it; return what is left to erase.
+
+    It may be deleted or purged already. A later state than `occurred_at` stays as it is. An earlier change that arrives
+    later is not applied, and its text is not kept. Raise IndexNotFound or DocumentNotFound.
+    """
+    index = Index.objects.filter(name=check_index_name(index_name)).first()
+    if index is None:
+        raise IndexNotFound(f"There is no index {index_name!r}.")
+    moment = occurred_at or timezone.now()
+    with transaction.atomic():
+        document = _locked(index, check_key(entity_id, "entity_id"), moment)
+        is_later = document.occurred_at is not None and document.occurred_at > moment
+        if is_later and document.version_id:
+            erase_events(_key(document), entity_id, moment)
+            _erase_history(document, moment)
+        else:
+            moment = max(moment, document.occurred_at or moment)
+            erase_events(_key(document), entity_id, moment)
+            _erase_row(document, moment)
+    return continue_purge(document)
+
+
+def continue_purge(document: Document) -> list[str]:
+    """Erase again what may be left of a purged document; return what that is, such as of a Redis that is down."""
+    document = Document.objects.select_related("index").purged().get(pk=document.pk)
+    index, versions = document.index, _erased_versions(document)
+    if document.purge_ended_at is not None:  # something was found that should not be there
+        _erase_texts(document)
+    _erase_late(document)
+    try:
+        erase_entries(index.pk, index.version)
+        for store in _stores:
+            store.erase(versions)
+    except REDIS_ERRORS as error:
+        logger.warning("The purge of %s goes on later: Redis does not answer (%s).", document.pk, type(error).__name__)
+    for generation_id in index.generations.values_list("pk", flat=True):
+        merge_counts(generation_id)
+    left = list(left_of(document))
+    if not left:
+        Document.objects.filter(pk=document.pk, purged_at=document.purged_at, purge_ended_at=None).update(
+            purge_ended_at=timezone.now()
+        )
+    return left
+
+
+def continue_purges() -> None:
+    """Go on with the purges that have not ended, and erase what was being written while others ran."""
+    for document in Document.objects.purged().filter(purge_ended_at=None):
+        continue_purge(document)
+    ended = Document.objects.purged().filter(purge_ended_at__gt=timezone.now() - WATCHED_FOR)
+    for document in ended.select_related("index"):
+        _erase_late(document)
+
+
+def _erase_late(document: Document) -> None:
+    """Erase the events that were not committed yet when the purge was."""
+    if document.purged_at is not None:
+        erase_events(_key(document), document.entity_id, document.purged_at)
+
+
+def left_of(document: Document) -> Iterator[str]:
+    """Yield where something of what a purged document said is left, in words."""
+    assert document.purged_at is not None
+    row = Document.objects.filter(pk=document.pk).exclude(deleted_at=None)
+    if row.exclude(**_SILENT).exists():
+        yield "its row says something"
+    versions = document.versions.filter(number__lte=document.purged_version)
+    if count := versions.exclude(title="", text="", metadata={}).count():
+        yield f"{count} of its versions say something"
+    if count := Chunk.objects.filter(version__in=versions).count():
+        yield f"{count} of its chunks are there"
+    if count := saying_something(events_about(_key(document), document.entity_id, document.purged_at)).count():
+        yield f"{count} of its events say something"
+    if runs := list(_uploads(document).values_list("pk", flat=True)):
+        yield f"files were uploaded that may hold it, until the ingestion run #{runs[0]} ends"
+    try:
+        version = 0 if document.purge_ended_at else document.index.version
+        if any(True for _ in entries_of_purged(document.index_id, version)):
+            yield "retrievers have cached passages of its index"
+        for store in _stores:
+            if count := store.count(_erased_versions(document)):
+                yield f"{count} {store.name} hold passages of it"
+    except REDIS_ERRORS as error:
+        yield f"caches cannot be read: Redis does not answer ({type(error).__name__})"
+
+
+def _locked(index: Index, entity_id: str, moment: datetime) -> Document:
+    """Return the document's locked row; make one if only its events are there. Raise DocumentNotFound."""
+    key = state_key(_EVENT, entity_id, {"index": index.name})
+    if not Document.objects.filter(index=index, entity_id=entity_id).exists():
+        if not events_about(key, entity_id, moment).exists():
+            raise DocumentNotFound(f"There is no document {entity_id!r} in the index {index.name!r}.")
+        new = Document(index=index, entity_id=entity_id, state=Document.State.DELETED, deleted_at=timezone.now())
+        Document.objects.bulk_create([new], ignore_conflicts=True)
+    return Document.objects.select_for_update().get(index=index, entity_id=entity_id)
+
+
+def _erase_row(document: Document, moment: datetime) -> None:
+    """Delete the document with all that it says."""
+    chunks = Chunk.objects.filter(document=document)
+    removed = dict(chunks.values_list("generation").annotate(count=Count("pk")))
+    chunks.delete()
+    now = timezone.now()
+    last = document.versions.order_by("-number").values_list("number", flat=True).first() or 0
+    _erase_versions(document, last)
+    SourceDocument.objects.filter(document=document).delete()
+    Document.objects.filter(pk=document.pk).update(
+        **_SILENT, state=Document.State.DELETED, failures=0, retry_at=None, failed_event=None, version=None,
+        occurred_at=moment, updated_at=now, deleted_at=document.deleted_at or now, purged_at=moment,
+        purged_version=last, purge_ended_at=None,
+    )  # fmt: skip
+    content_type = ContentType.objects.get_for_model(Document)
+    LogEntry.objects.filter(content_type=content_type, object_id=str(document.pk)).update(
+        object_repr=document.entity_id[:200]
+    )
+    # As in `delete_document`; the version is increased even if it was deleted before, so that caches know of the purge.
+    index = Index.objects.filter(pk=document.index_id)
+    serving = index.select_for_update(no_key=True).values_list("generation", flat=True).get()
+    index.update(version=F("version") + 1, chunk_count=F("chunk_count") - removed.get(serving, 0))
+
+
+def _erase_history(document: Document, moment: datetime) -> None:
+    """Erase what a document said up to `moment`, and keep its later state, which it serves."""
+    assert document.version is not None
+    before = document.versions.filter(created_at__lte=moment, number__lt=document.version.number)
+    last = before.order_by("-number").values_list("number", flat=True).first() or 0
+    _erase_versions(document, last)
+    Document.objects.filter(pk=document.pk).update(
+        purged_at=max(moment, document.purged_at or moment), purged_version=max(last, document.purged_version),
+        purge_ended_at=None,
+    )  # fmt: skip
+    Index.objects.filter(pk=document.index_id).update(version=F("version") + 1)
+
+
+def _erase_texts(document: Document) -> None:
+    """Erase again what the row, the versions and their chunks say of what was purged."""
+    _erase_versions(document, document.purged_version)
+    Chunk.objects.filter(document=document, version__number__lte=document.purged_version).delete()
+    Document.objects.filter(pk=document.pk).exclude(deleted_at=None).update(**_SILENT)
+
+
+def _erase_versions(document: Document, last: int) -> None:
+    versions = document.versions.filter(number__lte=last)
+    versions.update(title="", text="", metadata={}, audience=[], content_hash="")
+
+
+def _erased_versions(document: Document) -> list[int]:
+    found = DocumentVersion.objects.filter(document=document, number__lte=document.purged_version)
+    return list(found.values_list("pk", flat=True))
+
+
+def _uploads(document: Document) -> QuerySet[IngestionRun]:
+    """Return the runs with uploaded files that were there before the purge."""
+    runs = IngestionRun.objects.filter(index=document.index_id, uploads__isnull=False)
+    return runs.filter(created_at__lte=document.purged_at).order_by("pk").distinct()
+
+
+def _key(document: Document) -> str:
+    return state_key(_EVENT, document.entity_id, {"index": document.index.name})

@@ -1,0 +1,150 @@
+"""Files that lost their text: what they said is withdrawn by a run that prunes, and told by one that does not."""
+
+import json
+from dataclasses import asdict
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.urls import reverse
+
+from retrieval.indexing.documents import index_document
+from retrieval.ingestion.prune import prune
+from retrieval.ingestion.runs import RunOptions, open_run
+from retrieval.ingestion.work import execute_run
+from retrieval.models import Document, IngestionFile, IngestionRun
+from tests.embedders import WorkerDied
+from tests.retrieval.files import pdf, zipped
+
+pytestmark = pytest.mark.django_db
+
+EMPTY = {
+    "no bytes": ("promo.md", b""),
+    "white space": ("promo.md", b" \n\t\n"),
+    "front matter only": ("promo.md", b"---\ntitle: Promo\n---\n"),
+    "nothing that can be seen": ("promo.md", "\ufeff\u200b\u00a0\n".encode()),
+    "a page without text": ("promo.html", b"<html><body><nav></nav></body></html>"),
+    "a page without bytes": ("promo.html", b""),
+    "a table without rows": ("promo.csv", b"id,text\n"),
+    "a table without bytes": ("promo.csv", b""),
+    "lines without a row": ("promo.jsonl", b"\n\n"),
+    "a byte order mark": ("promo.txt", b"\xef\xbb\xbf"),
+}
+
+
+def ingest(folder: Path, *arguments: str) -> str:
+    said = StringIO()
+    call_command(
+        "index_documents", str(folder), "--index", "docs", "--source", "s", *arguments, stdout=said, stderr=said
+    )
+    return said.getvalue()
+
+
+def live() -> set[str]:
+    return set(Document.objects.live().values_list("entity_id", flat=True))
+
+
+@pytest.mark.parametrize(("name", "content"), EMPTY.values(), ids=EMPTY)
+def test_an_emptied_file_is_withdrawn(tmp_path: Path, name: str, content: bytes) -> None:
+    texts = {".csv": "id,text\n1,Forty percent off.\n", ".jsonl": '{"id": 1, "text": "Forty percent off."}\n'}
+    file = tmp_path / name
+    file.write_text(texts.get(file.suffix, "Forty percent off."))
+    (tmp_path / "other.md").write_text("Other.")
+    ingest(tmp_path)
+    (promo,) = live() - {"other"}
+    file.write_bytes(content)
+    for _ in range(2):  # in every run, not only in the first that sees it
+        said = ingest(tmp_path)
+        assert f"{name}: empty, and the text that it had is still found as {promo!r}; run it with --prune" in said
+        assert live() == {promo, "other"}
+    said = ingest(tmp_path, "--prune", "--dry-run")
+    assert f"gone: {promo}" in said.splitlines()
+    said = ingest(tmp_path, "--prune")
+    assert f"{name}: withdrawn: the file has no text now" in said and "0 unreadable, 1 pruned" in said
+    assert live() == {"other"}
+    assert f"could not read {name}: empty\n" in ingest(tmp_path, "--prune")
+    file.write_text(texts.get(file.suffix, "Back again."))
+    ingest(tmp_path, "--prune")
+    assert live() == {promo, "other"}
+
+
+def test_a_withdrawal_is_shown_on_the_runs_page_and_as_json(tmp_path: Path, admin_client: Any) -> None:
+    (tmp_path / "promo.md").write_text("Forty percent off.")
+    ingest(tmp_path)
+    (tmp_path / "promo.md").write_text("")
+    report = json.loads(ingest(tmp_path, "--json"))
+    assert report["files"][0]["state"] == "failed" and "still found" in report["files"][0]["reason"]
+    (tmp_path / "more.md").write_text("More.")
+    report = json.loads(ingest(tmp_path, "--json", "--prune"))
+    row = next(file for file in report["files"] if file["path"] == "promo.md")
+    assert (row["state"], row["documents"], report["pruned"]) == ("pruned", 1, 1)
+    assert row["reason"].startswith("withdrawn")
+    url = reverse("admin:retrieval_ingestionrun_change", args=[IngestionRun.objects.latest("pk").pk])
+    assert "withdrawn: the file has no text now" in admin_client.get(url).content.decode()
+
+
+def test_what_cannot_be_read_withdraws_nothing(tmp_path: Path) -> None:
+    (tmp_path / "a.pdf").write_bytes(pdf("Text."))
+    ingest(tmp_path)
+    (tmp_path / "a.pdf").write_bytes(b"%PDF-1.7 broken")
+    assert "0 gone" in ingest(tmp_path, "--prune", "--dry-run")
+    assert "1 unreadable, 0 pruned" in ingest(tmp_path, "--prune", "--force")
+    assert live() == {"a"}
+
+
+def test_what_others_wrote_since_is_not_withdrawn(tmp_path: Path) -> None:
+    (tmp_path / "promo.md").write_text("Forty percent off.")
+    ingest(tmp_path)
+    index_document("docs", "promo", "Written by the shop.")
+    (tmp_path / "promo.md").write_text("")
+    assert "could not read promo.md: empty\n" in ingest(tmp_path, "--prune")
+    assert live() == {"promo"}
+
+
+def test_a_source_whose_files_are_all_empty_looks_like_a_mistake(tmp_path: Path) -> None:
+    for number in range(12):
+        (tmp_path / f"{number}.md").write_text(f"Text {number}.")
+    ingest(tmp_path)
+    for number in range(12):
+        (tmp_path / f"{number}.md").write_text("")
+    with pytest.raises(CommandError, match="12 of the source's 12 documents would go"):
+        ingest(tmp_path, "--prune")
+    assert len(live()) == 12
+    ingest(tmp_path, "--prune", "--force")
+    assert not live()
+
+
+def test_a_member_of_an_archive_is_withdrawn(tmp_path: Path) -> None:
+    (tmp_path / "more.zip").write_bytes(zipped({"a.md": "A.", "b.md": "B."}))
+    ingest(tmp_path)
+    (tmp_path / "more.zip").write_bytes(zipped({"a.md": "A.", "b.md": ""}))
+    assert "more.zip/b.md: withdrawn" in ingest(tmp_path, "--prune")
+    assert live() == {"more.zip/a"}
+
+
+def test_a_prune_that_was_killed_goes_on(tmp_path: Path) -> None:
+    for name in "abc":
+        (tmp_path / f"{name}.md").write_text(f"Text of {name}.")
+    ingest(tmp_path)
+    (tmp_path / "a.md").write_text("")
+    (tmp_path / "b.md").unlink()
+
+    run = open_run("docs", str(tmp_path), RunOptions(), source="s")
+    assert execute_run(run.pk)
+    IngestionRun.objects.filter(pk=run.pk).update(state="running", options=asdict(RunOptions(prune=True)))
+    run.refresh_from_db()
+
+    def die(entity_id: str) -> None:
+        raise WorkerDied
+
+    with pytest.raises(WorkerDied):
+        prune(run, is_forced=False, on_prune=die)
+    assert len(live()) == 2
+    assert execute_run(run.pk)
+    assert live() == {"c"}
+    pruned = IngestionFile.objects.filter(run=run, state="pruned").order_by("path")
+    assert list(pruned.values_list("path", "documents")) == [("a.md", 1), ("b.md (gone)", 1)]
+    run.refresh_from_db()
+    assert (run.state, run.pruned) == ("done", 2)
