@@ -274,10 +274,11 @@ def test_a_command_that_is_stopped_takes_its_workers_along_and_goes_on_the_next_
         command = ("manage.py", "index_documents", str(many), "--index", "docs", "--workers", "2")
         first = processes.start("first", *command)
         wait_until(lambda: IngestionFile.objects.filter(state="indexed").count() >= 5, 60)
-        helpers = psutil.Process(first.pid).children()
+        helpers = psutil.Process(first.pid).children(recursive=True)
+        assert sum("continue_ingestion" in helper.cmdline() for helper in helpers) == 1
         first.terminate()
         assert first.wait(60) == 130
-        assert len(helpers) == 1 and not psutil.wait_procs(helpers, timeout=0)[1]
+        assert not psutil.wait_procs(helpers, timeout=5)[1]  # neither the worker nor the processes that read files
         said = (folder / "first.log").read_text()
         assert "of 120 files are done; run it again to go on." in said and "Traceback" not in said
     done = set(IngestionFile.objects.filter(state="indexed").values_list("path", "finished_at"))
