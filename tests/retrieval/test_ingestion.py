@@ -59,7 +59,7 @@ def test_each_file_has_its_outcome(folder: Path) -> None:
     files = {file.path: file for file in run.files.all()}
     assert (files["faq.csv"].state, files["faq.csv"].documents, files["faq.csv"].chunks) == ("indexed", 2, 2)
     assert files["a.md"].duration_ms is not None
-    assert (files["bad.md"].state, files["bad.md"].reason) == ("failed", "binary, or no utf-16-le")
+    assert (files["bad.md"].state, files["bad.md"].reason) == ("failed", "not UTF-8 text")
     assert "out of the archive" in files["more.zip/../up.md"].reason
     assert live() == {"a", "b", "c", "faq/1", "faq/2", "more.zip/z"}
 
@@ -175,6 +175,13 @@ def test_an_archive_that_broke_takes_none_of_its_documents_along(folder: Path) -
     assert "more.zip/z" in live()
 
 
+def test_two_files_of_one_document_do_not_overwrite_each_other(folder: Path) -> None:
+    (folder / "a.html").write_text("<h1>Page a</h1><p>As HTML.")
+    said = ingest(folder)
+    assert "a.html is the document 'a' already" in said
+    assert "3 indexed, 0 unchanged, 1 unreadable" in said
+
+
 def test_a_dry_run_says_what_would_change_and_changes_nothing(folder: Path) -> None:
     ingest(folder, "--source", "s")
     (folder / "a.md").unlink()
@@ -267,11 +274,11 @@ def test_a_command_that_is_stopped_takes_its_workers_along_and_goes_on_the_next_
         command = ("manage.py", "index_documents", str(many), "--index", "docs", "--workers", "2")
         first = processes.start("first", *command)
         wait_until(lambda: IngestionFile.objects.filter(state="indexed").count() >= 5, 60)
-        children = psutil.Process(first.pid).children()
-        helpers = [child for child in children if "isolated_process" not in " ".join(child.cmdline())]
+        helpers = psutil.Process(first.pid).children(recursive=True)
+        assert sum("continue_ingestion" in helper.cmdline() for helper in helpers) == 1
         first.terminate()
         assert first.wait(60) == 130
-        assert len(helpers) == 1 and not psutil.wait_procs(children, timeout=5)[1]
+        assert not psutil.wait_procs(helpers, timeout=5)[1]  # neither the worker nor the processes that read files
         said = (folder / "first.log").read_text()
         assert "of 120 files are done; run it again to go on." in said and "Traceback" not in said
     done = set(IngestionFile.objects.filter(state="indexed").values_list("path", "finished_at"))
