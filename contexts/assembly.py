@@ -18,7 +18,7 @@ from contexts.evidence import Assembly, evidence_of, failure_of, trace_of
 from contexts.foreign import literals_of
 from contexts.frame import frame
 from contexts.freshness import check_freshness
-from contexts.items import Context, ContextItem
+from contexts.items import SEPARATOR, Context, ContextItem
 from contexts.recorder import current_recorder, recording
 from contexts.registry import ContextSpec, operator_settings
 from contexts.tokens import tokenizer_for
@@ -90,7 +90,7 @@ def _finish(work: Assembly, returned: Any) -> tuple[Context, PendingTrace]:
     context = Context(
         items=[decision.item for decision in budgeted.decisions if decision.is_kept],
         id=work.id,
-        content=budgeted.content,
+        content=SEPARATOR.join(decision.item.content for decision in budgeted.decisions if decision.is_kept),
         system=system,
         reference=reference,
         tokens=budgeted.tokens,

@@ -1,7 +1,7 @@
 """Frame what is foreign in a prompt: fenced by a marker that no document can know, behind what the author wrote.
 
 The author's items are the system's part of the prompt. Items that hold passages or other people's words are fenced,
-each by itself, and stand in the user's part. All of it, fences and note included, is `Context.content`, which the
+each by itself, and stand in the user's part. All of it, fences and note included, is `Context.prompt`, which the
 budget counts.
 """
 
