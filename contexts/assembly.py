@@ -19,7 +19,7 @@ from contexts.evidence import HISTORY_LEFT_OUT, Assembly, evidence_of, failure_o
 from contexts.foreign import literals_of
 from contexts.frame import frame
 from contexts.freshness import check_freshness
-from contexts.items import Context, ContextItem, HistoryItem
+from contexts.items import SEPARATOR, Context, ContextItem, HistoryItem
 from contexts.recorder import Recorder, current_recorder, recording
 from contexts.registry import ContextSpec, operator_settings
 from contexts.tokens import tokenizer_for
@@ -109,7 +109,7 @@ def _finish(work: Assembly, returned: Any) -> tuple[Context, PendingTrace]:
     context = Context(
         items=[decision.item for decision in budgeted.decisions if decision.is_kept],
         id=work.id,
-        content=budgeted.content,
+        content=SEPARATOR.join(decision.item.content for decision in budgeted.decisions if decision.is_kept),
         system=system,
         history=history,
         reference=reference,

@@ -2,7 +2,7 @@
 
 The author's items are the system's part of the prompt; the turns of the conversation are messages of their own. Items
 that hold passages or other people's words are fenced, each by itself, and stand in the user's part. All of it, fences
-and note included, is `Context.content`, which the budget counts.
+and note included, is `Context.prompt`, which the budget counts.
 """
 
 import re
@@ -59,15 +59,13 @@ class Framed:
 
 
 def frame(items: Sequence[ContextItem], foreign: ForeignText, literals: Collection[str]) -> Framed:
-    """Return the items with the foreign ones fenced and last; without a foreign one they are as they were."""
+    """Return the author's items, a note about the fences, the turns of the conversation, and the foreign ones fenced."""
     quoted = frozenset(position for position, item in enumerate(items) if _is_foreign(item, foreign, literals))
-    # The turns after the author's items, in the order of the messages.
-    own = sorted(
-        (position for position in range(len(items)) if position not in quoted),
-        key=lambda position: isinstance(items[position], HistoryItem),
-    )
+    turns = [position for position, item in enumerate(items) if isinstance(item, HistoryItem)]
+    own = [position for position in range(len(items)) if position not in quoted and position not in turns]
     if not quoted:
-        return Framed(items=[items[position] for position in own], positions=[*own], quoted=quoted)
+        order = [*own, *turns]
+        return Framed(items=[items[position] for position in order], positions=[*order], quoted=quoted)
     marker = f"{secrets.randbelow(10**_MARKER_DIGITS):0{_MARKER_DIGITS}d}"
     note = ContextItem(content=_NOTE.format(marker=marker), priority=0, required=True)
     fenced = [
@@ -77,8 +75,8 @@ def frame(items: Sequence[ContextItem], foreign: ForeignText, literals: Collecti
         for position in sorted(quoted)
     ]
     return Framed(
-        items=[*(items[position] for position in own), note, *fenced],
-        positions=[*own, None, *sorted(quoted)],
+        items=[*(items[position] for position in own), note, *(items[position] for position in turns), *fenced],
+        positions=[*own, None, *turns, *sorted(quoted)],
         quoted=quoted,
     )
 

@@ -52,18 +52,24 @@ class Context:
     id: str = ""
     """The id of its trace; empty before the assembly."""
     content: str = ""
-    """The text sent to the model, joined by empty lines: the kept items in order, the foreign ones fenced and last."""
+    """The kept items in their order, joined by an empty line."""
     system: str = ""
-    """The beginning of `content`: what the context's author wrote."""
+    """What the context's author wrote, for the system's part of the messages."""
     history: list[HistoryItem] = field(default_factory=list)
     """The kept turns of the conversation, the oldest first; each is two messages."""
     reference: str = ""
-    """The rest of it: what others wrote, such as passages; it belongs into the user's part of the messages."""
+    """What others wrote, such as passages, fenced; it belongs into the user's part of the messages."""
     tokens: int = 0
     max_tokens: int = 0
     decisions: list[Decision] = field(default_factory=list, repr=False)
     evidence: dict[str, Any] = field(default_factory=dict, repr=False)
     """The trace's body."""
+
+    @property
+    def prompt(self) -> str:
+        """Return the text that a chat sends to its model, which `tokens` counts: system, turns, then reference."""
+        parts = [self.system, *(item.content for item in self.history), self.reference]
+        return SEPARATOR.join(part for part in parts if part)
 
     @property
     def freshness(self) -> dict[str, Any] | None:
