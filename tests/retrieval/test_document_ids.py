@@ -289,5 +289,8 @@ def migrate_names() -> Any:
 
     from django.apps import apps
 
-    migration = import_module("retrieval.migrations.0005_identity")
+    from retrieval import migrations
+
+    (name,) = (file.stem for file in Path(migrations.__path__[0]).glob("*_identity.py"))
+    migration = import_module(f"retrieval.migrations.{name}")
     return lambda: migration.keep_ids(apps, None)
