@@ -11,7 +11,7 @@ from common.client_address import is_within, sender_of
 from common.validation import check_identity
 from events.ordering import state_family
 from features import registry
-from retrieval.event_handlers import index_name_of
+from retrieval.document_events import index_name_of
 
 USER_KEY = "user_id"
 """The key of the entities that are users."""

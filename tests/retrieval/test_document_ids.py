@@ -219,7 +219,7 @@ def test_a_row_does_not_replace_a_page_nor_a_page_a_row(tmp_path: Path) -> None:
 def test_an_id_that_comes_again_in_its_file_is_told(tmp_path: Path) -> None:
     folder_of(tmp_path, t__csv="sku,text\n1,One.\n1,Again.\n2,Two.\n")
     said = ingest(tmp_path, "s", "--map", "id=sku")
-    assert "1" in said and texts() == {"1": "One.", "2": "Two."}
+    assert "1" in said and texts() == {"1": "One.", "1#2": "Again.", "2": "Two."}
 
 
 def test_the_owner_is_stored_in_the_commit_that_writes_the_document(tmp_path: Path) -> None:
