@@ -11,20 +11,17 @@ from common.errors import InvalidInput
 KEY_MAX_CHARS = 255
 BLANKS = (
     r"\u0000-\u0020\u007f-\u00a0\u00ad\u034f\u061c\u115f\u1160\u1680\u17b4\u17b5\u180b-\u180f\u2000-\u200f"
-    r"\u2028-\u202f\u205f-\u206f\u3000\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb"
+    r"\u2028-\u202f\u205f-\u206f\u2800\u3000\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb"
 )
-"""Controls, white space and what shows nothing (zero-width, soft hyphen, byte order mark), as the inside of a class of
-a regular expression, which the API's schema has too; a text of nothing else is blank."""
+"""Controls, white space and what shows nothing (zero-width, fillers, selectors, byte order mark), as the inside of a
+class of a regular expression, which the API's schema has too; a text of nothing else is blank."""
 _VISIBLE = re.compile(f"[^{BLANKS}]")
 MAX_DEPTH = 100
 """Of nested JSON: PostgreSQL and Python's own JSON stop at about 1,000, and a page that shows it well before."""
 _INVISIBLE = {"Cc", "Cf", "Cs", "Zl", "Zp", "Zs"}
 """Unicode's categories of controls, formats, surrogates and separators."""
-# Signs of other categories that are drawn as nothing: fillers, the Braille blank, the grapheme joiner and selectors.
-_BLANK = frozenset(
-    map(chr, (0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2800, 0x3164, 0xFFA0, *range(0x180B, 0x1810),
-              *range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)))
-)  # fmt: skip
+_SELECTORS = frozenset(map(chr, range(0xE0100, 0xE01F0)))
+"""Signs of another category that are drawn as nothing, as those of BLANKS are."""
 
 
 def check_text(text: Any, what: str) -> str:
@@ -66,7 +63,7 @@ def check_identity(key: Any, what: str) -> str:
     if key != key.strip():
         raise InvalidInput(f"{what} must not begin or end with white space.")
     for sign in key:
-        if sign != " " and (sign in _BLANK or unicodedata.category(sign) in _INVISIBLE):
+        if sign != " " and (is_blank(sign) or sign in _SELECTORS or unicodedata.category(sign) in _INVISIBLE):
             raise InvalidInput(f"{what} must not contain the invisible sign U+{ord(sign):04X}.")
     return key
 

@@ -13,6 +13,9 @@ Schema = dict[str, Any]
 
 TEXT: Schema = {"type": "string", "pattern": r"^[^\u0000]*$"}
 _NOT_BLANK = rf"^[^\u0000]*[^{BLANKS}][^\u0000]*$"
+_FORMATS = "\u0600-\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3" \
+    "\U0001d173-\U0001d17a\U000e0001\U000e0020-\U000e007f\U000e0100-\U000e01ef"  # fmt: skip
+_SEEN = f"[^{BLANKS}{_FORMATS}]"
 _JSON = {"$ref": "#/components/schemas/JsonValue"}
 _PLAIN = {"$ref": "#/components/schemas/Plain"}
 OBJECT: Schema = {
@@ -78,6 +81,8 @@ def not_blank(max_chars: int | None = None) -> Schema:
 
 
 KEY = not_blank(KEY_MAX_CHARS)
+IDENTITY: Schema = {**KEY, "pattern": f"^{_SEEN}(( |{_SEEN})*{_SEEN})?$"}
+"""The id of a user or of another entity, as `check_identity` takes it."""
 INDEX_NAME = not_blank(200)
 MESSAGE = {**not_blank(), "description": "Too long a message is answered 413."}
 AUDIENCE: Schema = {"type": "array", "maxItems": 100, "items": {**not_blank(100), "not": {"enum": ["*"]}}}

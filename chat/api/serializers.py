@@ -50,6 +50,10 @@ class StrictBooleanField(serializers.BooleanField):
 class KeyField(StrictCharField): ...
 
 
+@extend_schema_field(openapi.IDENTITY)
+class IdentityField(StrictCharField): ...
+
+
 @extend_schema_field(openapi.INDEX_NAME)
 class IndexNameField(StrictCharField): ...
 
@@ -87,7 +91,7 @@ class MomentField(serializers.DateTimeField): ...
 
 
 class ChatRequestSerializer(serializers.Serializer[Any]):
-    user_id = KeyField()
+    user_id = IdentityField()
     message = MessageField()
     conversation_id = StrictIntegerField(required=False, allow_null=True, min_value=1, max_value=2**63 - 1)
     stream = StrictBooleanField(required=False, default=False)
@@ -171,7 +175,7 @@ class DocumentDetailSerializer(DocumentSerializer):
 
 class EventRequestSerializer(serializers.Serializer[Any]):
     event_type = EventTypeField()
-    entity_id = KeyField()
+    entity_id = IdentityField()
     payload = ObjectField(required=False, default=dict)
     id = EventIdField(required=False)
     occurred_at = MomentField(required=False)

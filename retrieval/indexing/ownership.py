@@ -39,6 +39,12 @@ def refusals(index: Index, claims: Sequence[tuple[str, SourceFile]]) -> dict[int
     return refused
 
 
+def check_owner(document: Document, claim: Claim) -> None:
+    """Raise DocumentOwned if the document, which is locked, was written from another file or by other means."""
+    if refused := _refusal(document, claim.file):
+        raise refused
+
+
 def own(claims: Sequence[tuple[Document, bool, Claim, str]]) -> None:
     """Store whose the documents are, in the transaction that wrote them; raise DocumentOwned, and all is undone.
 

@@ -11,7 +11,7 @@ from django.utils import timezone
 from common.locks import share_in_transaction
 from retrieval.dispatch import enqueue_follow, enqueue_hnsw_build
 from retrieval.indexing.document_input import IndexResult
-from retrieval.indexing.ownership import Claim, own
+from retrieval.indexing.ownership import Claim, check_owner, own
 from retrieval.indexing.prepare import PreparedDocument
 from retrieval.models import Chunk, Document, DocumentVersion, Generation, Index
 from retrieval.search.lexemes import lexemes_of
@@ -41,13 +41,18 @@ class DocumentChange:
         self._claims: list[tuple[Document, bool, Claim, str]] = []
 
     def write(self, document: PreparedDocument) -> IndexResult:
-        """Write the document's new version and its chunks, unless the document is already in a later state."""
+        """Write the document's new version and its chunks, unless the document is already in a later state.
+
+        Raise DocumentOwned if that state is another file's.
+        """
         content, origin = document.content, document.origin
         new = Document(index=self.index, entity_id=content.entity_id, title=content.title, text=content.text)
         Document.objects.bulk_create([new], ignore_conflicts=True)
         row = Document.objects.select_for_update().get(index=self.index, entity_id=content.entity_id)
         last = row.versions.order_by("-number").values_list("number", flat=True).first() or 0
         if origin.occurred_at and row.occurred_at and row.occurred_at > origin.occurred_at:
+            if origin.claim:
+                check_owner(row, origin.claim)
             return IndexResult(
                 document_id=content.entity_id, version=last, is_changed=False, chunk_count=0, embedded_count=0,
                 is_superseded=True,

@@ -204,7 +204,9 @@ def test_a_missing_index_is_no_empty_answer(db: Any, settings: Any, ask: Any) ->
 def test_debug_context_returns_the_trace(bot: None, client: Any) -> None:
     response = client.get("/debug/context/user_123", {"query": "How do I reset my password?"})
     body = response.json()
-    assert body["inputs"] == {"user_id": "user_123", "query": "How do I reset my password?"}
+    assert body["inputs"] == {
+        "user_id": "user_123", "query": "How do I reset my password?", "conversation": "0 earlier turns",
+    }  # fmt: skip
     assert all({"priority", "tokens", "kept", "reason"} <= item.keys() for item in body["items"])
     assert all({"age_s", "source"} <= read.keys() for read in body["features"])
     digest = body.pop("hash")

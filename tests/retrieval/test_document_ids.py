@@ -1,6 +1,7 @@
 """Ids of documents from files: one for each file, the same in every run, and never taken from their owner."""
 
 import unicodedata
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from io import StringIO
 from pathlib import Path
@@ -10,9 +11,11 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 from django.db import connection
+from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
+from retrieval.errors import DocumentOwned
 from retrieval.indexing.bulk import Draft, index_in_bulk
 from retrieval.indexing.document_input import Origin
 from retrieval.indexing.documents import delete_document, index_document
@@ -219,7 +222,23 @@ def test_a_row_does_not_replace_a_page_nor_a_page_a_row(tmp_path: Path) -> None:
 def test_an_id_that_comes_again_in_its_file_is_told(tmp_path: Path) -> None:
     folder_of(tmp_path, t__csv="sku,text\n1,One.\n1,Again.\n2,Two.\n")
     said = ingest(tmp_path, "s", "--map", "id=sku")
-    assert "1" in said and texts() == {"1": "One.", "2": "Two."}
+    assert "1" in said and texts() == {"1": "One.", "1#2": "Again.", "2": "Two."}
+
+
+def test_a_file_that_was_read_before_another_wrote_its_document_is_refused() -> None:
+    """It comes second to the document, although what it says is the older state."""
+    index_document("docs", "other", "So that there is an index.")
+    index = Document.objects.get().index
+    one, two = (SourceFile.objects.create(index=index, source=name, path="a.md", name="a") for name in ("one", "two"))
+    read_at = timezone.now()
+
+    def batches() -> Iterator[list[Draft]]:
+        yield [Draft(entity_id="a", text="One.", origin=Origin(occurred_at=read_at, claim=Claim(file=one)))]
+        list(index_in_bulk("docs", [[Draft(entity_id="a", text="Two.", origin=Origin(claim=Claim(file=two)))]]))
+
+    (outcomes,) = index_in_bulk("docs", batches())
+    assert isinstance(outcomes[0], DocumentOwned)
+    assert texts()["a"] == "Two."
 
 
 def test_the_owner_is_stored_in_the_commit_that_writes_the_document(tmp_path: Path) -> None:
