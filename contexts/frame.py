@@ -59,7 +59,7 @@ class Framed:
 
 
 def frame(items: Sequence[ContextItem], foreign: ForeignText, literals: Collection[str]) -> Framed:
-    """Return the author's items, a note about the fences, the turns of the conversation, and the foreign ones fenced."""
+    """Return the author's items, a note about the fences, the conversation's turns, and the foreign items fenced."""
     quoted = frozenset(position for position, item in enumerate(items) if _is_foreign(item, foreign, literals))
     turns = [position for position, item in enumerate(items) if isinstance(item, HistoryItem)]
     own = [position for position in range(len(items)) if position not in quoted and position not in turns]

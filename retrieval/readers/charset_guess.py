@@ -7,7 +7,10 @@ charset-normalizer for 21.
 import re
 import unicodedata
 
-import chardetng_py
+try:
+    import chardetng_py
+except ImportError:  # there is no wheel of it for Python 3.14 on 64-bit ARM
+    chardetng_py = None
 
 from retrieval.readers.charset_names import WIDE, codec_of
 
@@ -24,7 +27,9 @@ _FITTING = re.compile(
 
 def guess(content: bytes) -> str:
     """Return the codec of a text that names none and is not UTF-8, as Firefox guesses it."""
-    return codec_of("iso-2022-jp" if has_escapes(content) else chardetng_py.detect(content)) or "cp1252"
+    if has_escapes(content):
+        return codec_of("iso-2022-jp") or "cp1252"
+    return (codec_of(chardetng_py.detect(content)) if chardetng_py else None) or "cp1252"
 
 
 def western(content: bytes) -> str:

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from retrieval.embedders import get_embedder
+from retrieval.embedders.hashing import HashingEmbedder
 from retrieval.indexing.chunking import Passage, split, title_of
-from retrieval.indexing.markdown_blocks import Blocks
 
 ARTICLE = (
     "# Guide\n\nIntro.\n\n## Install\n\n" + "Run the installer and wait. " * 60 + "\n\n### On Linux\n\n"
@@ -148,6 +148,5 @@ def test_every_example_of_the_commonmark_spec_keeps_its_text(shared_data) -> Non
 @pytest.mark.parametrize("unit", [" ", "\t", "\u2028", "\u3000", "\r"])
 def test_a_long_run_of_white_space_is_split_in_linear_time(unit: str) -> None:
     """A quadratic step would take hours."""
-    blocks = Blocks("a" + unit * 400_000 + "b")
-    pieces = blocks.pieces(lambda text: len(text) // 4 + 1, 200)
-    assert pieces[0].start == 0 and pieces[-1].end == len(blocks.text)
+    passages = split("", "a" + unit * 400_000 + "b", HashingEmbedder("hashing-256"))
+    assert own_words(passages) == "ab"

@@ -163,7 +163,7 @@ def test_a_build_waits_for_its_embedder_and_goes_on(model: str, server: ModelSer
     with pytest.raises(EmbedderUnavailable):
         lifecycle.execute_build(generation.pk)
     generation.refresh_from_db()
-    assert (generation.state, generation.error) == ("building", "The embedding model failed with InternalServerError.")
+    assert (generation.state, generation.error) == ("building", "The embedding model answers HTTP 500.")
     with pytest.raises(GenerationConflict, match="not ready"):
         lifecycle.switch(generation)
     assert found("topic1")[0] == "d1"
