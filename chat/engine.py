@@ -143,7 +143,7 @@ async def _finish(turn: Turn, completion: Completion, passages: list[Citation]) 
     }
     result = Answer(
         response=text,
-        context_used=turn.context.prompt,
+        context_used=turn.context.content,
         context_id=turn.context.id,
         conversation_id=turn.conversation_id,
         citations=citations,

@@ -3,7 +3,6 @@
 import asyncio
 import time
 import uuid
-from dataclasses import replace
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -12,14 +11,14 @@ from common.background import spawn
 from common.calling import call
 from common.durations import format_duration
 from contexts import traces
-from contexts.budget import apply_budget
+from contexts.budget import Budgeted, apply_budget
 from contexts.conversation import ConversationHistory
 from contexts.errors import AssemblyError, BudgetExceeded, ContextDisabled, FreshnessViolation
 from contexts.evidence import HISTORY_LEFT_OUT, Assembly, evidence_of, failure_of, trace_of
 from contexts.foreign import literals_of
-from contexts.frame import frame
+from contexts.frame import Prompt, foreign_positions, frame
 from contexts.freshness import check_freshness
-from contexts.items import SEPARATOR, Context, ContextItem, HistoryItem
+from contexts.items import Context, ContextItem, HistoryItem
 from contexts.recorder import Recorder, current_recorder, recording
 from contexts.registry import ContextSpec, operator_settings
 from contexts.tokens import tokenizer_for
@@ -38,14 +37,12 @@ async def assemble(spec: ContextSpec, args: tuple[Any, ...], kwargs: dict[str, A
     row = (await operator_settings.rows()).get(spec.name, {})
     if not row.get("is_enabled", True):
         raise ContextDisabled(f"The context {spec.name!r} is switched off in the admin.")
-    max_tokens = row.get("max_tokens_override") or spec.max_tokens
-    if outer is not None and outer.most_tokens is not None:
-        max_tokens = min(max_tokens, outer.most_tokens)
     with recording(outer) as recorder:
         work = Assembly(
             spec=spec,
             inputs=dict(bound.arguments),
-            max_tokens=max_tokens,
+            max_tokens=row.get("max_tokens_override") or spec.max_tokens,
+            room=outer.most_tokens if outer else None,
             recorder=recorder,
             conversation=outer.conversation if outer else None,
             tokenizer=tokenizer_for(spec.model),
@@ -93,32 +90,45 @@ def _finish(work: Assembly, returned: Any) -> tuple[Context, PendingTrace]:
     try:
         items = _with_history(work, _items(work.spec, returned))
         _check_freshness(work)
-        framed = frame(items, work.recorder.foreign, literals_of(work.spec.function))
-        budgeted = apply_budget(
-            framed.items, work.max_tokens, work.tokenizer.count, allow_overflow=work.spec.overflow == "allow"
-        )
+        work.quoted = foreign_positions(items, work.recorder.foreign, literals_of(work.spec.function))
+        budgeted, prompt = _fit(work, items)
     except (BudgetExceeded, FreshnessViolation, AssemblyError) as error:
         _write_failure(work, error)
         raise
     if budgeted.is_over:
         work.flags.append("over_budget")
-    system, history, reference = framed.parts(budgeted)
-    budgeted = replace(budgeted, decisions=framed.decisions(items, budgeted))
-    work.quoted = framed.quoted
     evidence = evidence_of(work, budgeted)
     context = Context(
         items=[decision.item for decision in budgeted.decisions if decision.is_kept],
         id=work.id,
-        content=SEPARATOR.join(decision.item.content for decision in budgeted.decisions if decision.is_kept),
-        system=system,
-        history=history,
-        reference=reference,
+        content=budgeted.content,
+        system=prompt.system,
+        history=prompt.history,
+        reference=prompt.reference,
         tokens=budgeted.tokens,
         max_tokens=work.max_tokens,
         decisions=budgeted.decisions,
         evidence=evidence,
     )
     return context, PendingTrace(trace=trace_of(work, evidence), body=evidence)
+
+
+def _fit(work: Assembly, items: list[ContextItem]) -> tuple[Budgeted, Prompt]:
+    """Apply the budget, and lower it until the prompt, fences included, fits what the model's window leaves."""
+    while True:
+        budgeted = apply_budget(
+            items, work.max_tokens, work.tokenizer.count, allow_overflow=work.spec.overflow == "allow"
+        )
+        kept = [position for position, decision in enumerate(budgeted.decisions) if decision.is_kept]
+        prompt = frame(
+            [items[position] for position in kept],
+            [position in work.quoted for position in kept],
+            work.recorder.foreign,
+        )
+        work.prompt_tokens = work.tokenizer.count(str(prompt))
+        if work.room is None or work.prompt_tokens <= work.room or budgeted.is_over:
+            return budgeted, prompt
+        work.max_tokens = budgeted.tokens - (work.prompt_tokens - work.room)
 
 
 def _items(spec: ContextSpec, returned: Any) -> list[ContextItem]:

@@ -40,6 +40,9 @@ class Assembly:
     conversation: ConversationHistory | None = None
     function_ms: float = 0.0
     flags: list[str] = field(default_factory=list)
+    room: int | None = None
+    """The tokens that the model's window leaves for the prompt; None if it is not known."""
+    prompt_tokens: int = 0
     quoted: frozenset[int] = frozenset()
     """The positions of the items that others wrote: they are fenced, in the user's part of the messages."""
     freshness: FreshnessReport | None = None
@@ -76,6 +79,7 @@ def evidence_of(work: Assembly, budgeted: Budgeted) -> dict[str, Any]:
         "budget": {
             "max_tokens": work.max_tokens,
             "tokens": budgeted.tokens,
+            "prompt_tokens": work.prompt_tokens,
             "question_tokens": work.tokenizer.count(query) if isinstance(query, str) else None,
             "encoding": work.tokenizer.encoding,
             "encoding_is_exact": work.tokenizer.is_exact,

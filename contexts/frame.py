@@ -1,18 +1,17 @@
 """Frame what is foreign in a prompt: fenced by a marker that no document can know, behind what the author wrote.
 
 The author's items are the system's part of the prompt; the turns of the conversation are messages of their own. Items
-that hold passages or other people's words are fenced, each by itself, and stand in the user's part. All of it, fences
-and note included, is `Context.prompt`, which the budget counts.
+that hold passages or other people's words are fenced, each by itself, and stand in the user's part. Fences and the note
+about them are the prompt's own, as roles are: the budget counts the items, the model's window all of it.
 """
 
 import re
 import secrets
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from contexts.budget import Budgeted
 from contexts.foreign import ForeignText
-from contexts.items import SEPARATOR, ContextItem, Decision, HistoryItem
+from contexts.items import SEPARATOR, ContextItem, HistoryItem
 from contexts.suspicion import without_role_tags
 
 _NOTE = (
@@ -21,7 +20,7 @@ _NOTE = (
 )
 _CHUNK = "chunk:"
 _MARKER_DIGITS = 15
-"""Digits, because every encoding counts them alike: the budget must not depend on chance."""
+"""Digits, because every encoding counts them alike: what fits the window must not depend on chance."""
 # Such as "[2] " and "> **[2]**": the beginning of a line that would pose as a numbered source.
 _SOURCE_MARK = re.compile(
     r"([^\w\[\uff3b\u3010]{0,40})[\[\uff3b\u3010][^\w\]]{0,3}(\d{1,4})[^\w\[]{0,3}?[\]\uff3d\u3011]"
@@ -29,56 +28,42 @@ _SOURCE_MARK = re.compile(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Framed:
-    """The items in the prompt's order, as they will stand in it."""
+class Prompt:
+    """A context as a chat sends it."""
 
-    items: list[ContextItem]
-    positions: list[int | None]
-    """The position of each in the function's list; None is the note about the marker."""
-    quoted: frozenset[int]
-    """The positions of the foreign ones, in the function's list."""
+    system: str
+    """What the context's author wrote, and a note about the fences."""
+    history: list[HistoryItem]
+    """The turns of the conversation, the oldest first; each is two messages."""
+    reference: str
+    """What others wrote, fenced."""
 
-    def parts(self, budgeted: Budgeted) -> tuple[str, list[HistoryItem], str]:
-        """Return the system's part of the budget's content, the turns of the conversation, and the user's part."""
-        system: list[str] = []
-        reference: list[str] = []
-        history: list[HistoryItem] = []
-        for position, decision in zip(self.positions, budgeted.decisions, strict=True):
-            if not decision.is_kept:
-                continue
-            if isinstance(decision.item, HistoryItem):
-                history.append(decision.item)
-            else:
-                (reference if position in self.quoted else system).append(decision.item.content)
-        return SEPARATOR.join(system), history, SEPARATOR.join(reference)
-
-    def decisions(self, items: Sequence[ContextItem], budgeted: Budgeted) -> list[Decision]:
-        """Return the decisions about the function's own items, in their order."""
-        by_position = dict(zip(self.positions, budgeted.decisions, strict=True))
-        return [replace(by_position[position], item=item) for position, item in enumerate(items)]
+    def __str__(self) -> str:
+        parts = [self.system, *(item.content for item in self.history), self.reference]
+        return SEPARATOR.join(part for part in parts if part)
 
 
-def frame(items: Sequence[ContextItem], foreign: ForeignText, literals: Collection[str]) -> Framed:
-    """Return the author's items, a note about the fences, the conversation's turns, and the foreign items fenced."""
-    quoted = frozenset(position for position, item in enumerate(items) if _is_foreign(item, foreign, literals))
-    turns = [position for position, item in enumerate(items) if isinstance(item, HistoryItem)]
-    own = [position for position in range(len(items)) if position not in quoted and position not in turns]
-    if not quoted:
-        order = [*own, *turns]
-        return Framed(items=[items[position] for position in order], positions=[*order], quoted=quoted)
+def foreign_positions(items: Sequence[ContextItem], foreign: ForeignText, literals: Collection[str]) -> frozenset[int]:
+    """Return the positions of the items that hold what others wrote; `literals` are the author's own texts."""
+    return frozenset(position for position, item in enumerate(items) if _is_foreign(item, foreign, literals))
+
+
+def frame(items: Sequence[ContextItem], is_foreign: Sequence[bool], foreign: ForeignText) -> Prompt:
+    """Return the prompt of the kept items."""
+    system: list[str] = []
+    history: list[HistoryItem] = []
+    reference: list[str] = []
     marker = f"{secrets.randbelow(10**_MARKER_DIGITS):0{_MARKER_DIGITS}d}"
-    note = ContextItem(content=_NOTE.format(marker=marker), priority=0, required=True)
-    fenced = [
-        replace(
-            items[position], content=f"<passage {marker}>\n{_harmless(items[position], foreign)}\n</passage {marker}>"
-        )
-        for position in sorted(quoted)
-    ]
-    return Framed(
-        items=[*(items[position] for position in own), note, *(items[position] for position in turns), *fenced],
-        positions=[*own, None, *turns, *sorted(quoted)],
-        quoted=quoted,
-    )
+    for item, is_quoted in zip(items, is_foreign, strict=True):
+        if isinstance(item, HistoryItem):
+            history.append(item)
+        elif is_quoted:
+            reference.append(f"<passage {marker}>\n{_harmless(item, foreign)}\n</passage {marker}>")
+        else:
+            system.append(item.content)
+    if reference:
+        system.append(_NOTE.format(marker=marker))
+    return Prompt(system=SEPARATOR.join(system), history=history, reference=SEPARATOR.join(reference))
 
 
 def without_source_marks(text: str) -> str:

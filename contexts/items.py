@@ -67,7 +67,7 @@ class Context:
 
     @property
     def prompt(self) -> str:
-        """Return the text that a chat sends to its model, which `tokens` counts: system, turns, then reference."""
+        """Return the text that a chat sends to its model: system, turns, then reference, fences included."""
         parts = [self.system, *(item.content for item in self.history), self.reference]
         return SEPARATOR.join(part for part in parts if part)
 

@@ -13,6 +13,7 @@ from chat.providers.extractive import NOTHING, NOTICE
 from contexts.declaration import context
 from contexts.items import ContextItem
 from contexts.models import Trace
+from contexts.tokens import tokenizer_for
 from events.models import Event
 from events.processing import process
 from tests.model_server import TEXT, ModelServer
@@ -63,9 +64,11 @@ def test_the_model_answers_with_the_context(bot: None, ask: Any, model: ModelSer
     sent = model.requests[0]
     system, user = sent["messages"]
     assert (system["role"], user["role"]) == ("system", "user")
-    # The context, to the letter: what the bot's author wrote is the system's, the passages stand above the question.
+    # What the bot's author wrote is the system's, the passages stand above the question, each in its fence.
     reference = user["content"].removesuffix("\n\nHow do I reset my password?")
-    assert f"{system['content']}\n\n{reference}" == body["context_used"]
+    sent_lines = f"{system['content']}\n{reference}".splitlines()
+    assert set(body["context_used"].splitlines()) <= set(sent_lines)
+    assert body["usage"]["context_tokens"] == tokenizer_for("gpt-4o-mini").count(body["context_used"])
     assert INSTRUCTIONS in system["content"]
     assert "Forgot password?" in reference and "Forgot password?" not in system["content"]
     assert sent["model"] == "gpt-4o-mini"

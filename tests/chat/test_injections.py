@@ -81,9 +81,9 @@ def check_frames(made: Context, question: str) -> None:
         assert label.startswith(f"[{number}] ")
         assert not [line for line in lines if re.match(r"\W{0,20}\[\d", line)]
         assert not re.search(r"<\|\w+\|>|\[/?INST\]|<</?SYS>>|<(start|end)_of_turn>", text)
-    # The budget counted what is sent.
+    # The budget counts the items, as they are without fences.
     assert made.prompt == f"{system}\n\n{user.removesuffix(question)}".removesuffix("\n\n")
-    assert made.tokens == tokenizer_for("gpt-4o-mini").count(made.prompt) <= made.max_tokens
+    assert made.tokens == tokenizer_for("gpt-4o-mini").count(made.content) <= made.max_tokens
     head = system.partition("Text between <passage")[0].strip()
     assert head == INSTRUCTIONS
 
