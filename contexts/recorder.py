@@ -113,6 +113,5 @@ def _plain(read: FeatureRead) -> dict[str, Any]:
 def _shown(arguments: dict[str, Any]) -> dict[str, Any]:
     """Return the arguments in JSON types; any other object is replaced by the name of its type."""
     plain = (str, int, float, bool, list, dict, type(None))
-    return {
-        name: value if isinstance(value, plain) else f"<{type(value).__name__}>" for name, value in arguments.items()
-    }
+    shown = {name: list(value) if isinstance(value, tuple) else value for name, value in arguments.items()}
+    return {name: value if isinstance(value, plain) else f"<{type(value).__name__}>" for name, value in shown.items()}
