@@ -188,7 +188,9 @@ def _state(run: IngestionRun) -> str:
 
 
 def _progress(run: IngestionRun, counts: dict[str, int]) -> str:
-    done = sum(count for state, count in counts.items() if state not in ("waiting", "taken", "pruned", "warned"))
+    # Of the pruned files those that are gone are no files of the run; they are pruned when all others are done.
+    ended = sum(count for state, count in counts.items() if state not in ("waiting", "taken", "warned"))
+    done = min(ended, run.total)
     if not run.is_listed:
         return bar(0, 1, "listing" if run.started_at and not run.is_finished else "not begun")
     label = f"{done:,} of {run.total:,}" + (f", {counts['failed']:,} failed" if counts["failed"] else "")
