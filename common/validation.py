@@ -76,7 +76,7 @@ def to_json(value: Any, what: str) -> str:
         raise InvalidInput(f"{what} cannot be written as JSON: {type(error).__name__}.") from None
     check_text(text, what)
     # Only what has more brackets than that can be nested deeper.
-    if text.count("[") + text.count("{") > MAX_DEPTH and _is_deeper(value, MAX_DEPTH):
+    if text.count("[") + text.count("{") > MAX_DEPTH and is_deeper(value, MAX_DEPTH):
         raise InvalidInput(f"{what} must not be nested deeper than {MAX_DEPTH} levels.")
     # ensure_ascii=False still escapes NUL, which jsonb refuses.
     if "\\u0000" in text and _has_nul(value):
@@ -84,7 +84,8 @@ def to_json(value: Any, what: str) -> str:
     return text
 
 
-def _is_deeper(value: Any, depth: int) -> bool:
+def is_deeper(value: Any, depth: int) -> bool:
+    """Return whether JSON is nested deeper than that, without recursion."""
     level = [value]
     for _ in range(depth):
         level = [child for parent in level for child in _children(parent)]

@@ -8,6 +8,10 @@ from django.conf import settings
 from rest_framework.exceptions import APIException, ParseError
 from rest_framework.parsers import BaseParser
 
+from common.validation import MAX_DEPTH, is_deeper
+
+_MAX_DEPTH = MAX_DEPTH + 20
+
 
 class RequestTooLarge(APIException):
     status_code = 413
@@ -36,6 +40,10 @@ class StrictJSONParser(BaseParser):
         except ValueError as error:
             position = f" at character {error.pos}" if isinstance(error, json.JSONDecodeError) else ""
             raise ParseError(f"The body is no valid JSON{position}.", code="invalid_json") from None
+        # What validates and writes it recurses, by more frames than the parser: whether that is too deep must not
+        # depend on how deep the stack is there. Below the limit each value says by itself that it is too deep.
+        if raw.count(b"[") + raw.count(b"{") > _MAX_DEPTH and is_deeper(value, _MAX_DEPTH):
+            raise ParseError(f"The body is nested deeper than {_MAX_DEPTH} levels.", code="invalid_json")
         if not isinstance(value, dict):
             raise ParseError("The body must be a JSON object.", code="invalid_json")
         return value

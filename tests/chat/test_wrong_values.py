@@ -75,6 +75,16 @@ def test_an_event_that_cannot_be_stored_is_refused_at_the_door(quiet: Client, bo
     assert not Event.objects.exists()
 
 
+@pytest.mark.parametrize("depth", [101, 119, 120, 121, 500, 960, 990])
+@pytest.mark.parametrize("path", ["/api/documents/", "/api/events/", "/chat"])
+def test_json_of_any_depth_is_refused_and_no_fault_of_ours(quiet: Client, path: str, depth: int) -> None:
+    deep = '{"a":' * depth + "1" + "}" * depth
+    field = "metadata" if path == "/api/documents/" else "payload" if path == "/api/events/" else "message"
+    body = json.dumps(DOCUMENT | EVENT | {"user_id": "u"})[:-1] + f', "{field}": {deep}}}'
+    response = quiet.post(path, body, content_type="application/json")
+    assert response.status_code == 400, response.content
+
+
 @pytest.mark.parametrize("value", ["a\x00b", HUGE, LONG, "²", "-1", "1e9", "%00", "../x", "\ufeff", "'\";--"])
 @pytest.mark.parametrize(
     "path",
