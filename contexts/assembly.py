@@ -125,8 +125,10 @@ def _fit(work: Assembly, items: list[ContextItem]) -> tuple[Budgeted, Prompt]:
             [position in work.quoted for position in kept],
             work.recorder.foreign,
         )
+        if work.room is None:  # nothing depends on the prompt's length, and counting it takes a millisecond
+            return budgeted, prompt
         work.prompt_tokens = work.tokenizer.count(str(prompt))
-        if work.room is None or work.prompt_tokens <= work.room or budgeted.is_over:
+        if work.prompt_tokens <= work.room or budgeted.is_over:
             return budgeted, prompt
         work.max_tokens = budgeted.tokens - (work.prompt_tokens - work.room)
 

@@ -42,7 +42,8 @@ class Assembly:
     flags: list[str] = field(default_factory=list)
     room: int | None = None
     """The tokens that the model's window leaves for the prompt; None if it is not known."""
-    prompt_tokens: int = 0
+    prompt_tokens: int | None = None
+    """Counted only where the window is known."""
     quoted: frozenset[int] = frozenset()
     """The positions of the items that others wrote: they are fenced, in the user's part of the messages."""
     freshness: FreshnessReport | None = None
