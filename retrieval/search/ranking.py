@@ -38,6 +38,10 @@ MAX_READ = 40_000
 MAX_MATCHING = 10_000
 RRF_K = 60
 
+RARITY_POWER = 1.25
+"""Of a question by itself. The words of a conversation are many, and its follow-ups are found better without: nDCG@10
+on 134 of them 0.918, with the power 0.909."""
+
 _NEAR = "c.embedding::halfvec({dimension}) <=> (SELECT half FROM query)"
 _EXACT = "c.embedding <=> (SELECT vector FROM query)"
 # Within the statement, so that it is set for this statement alone. pgvector reads it after it has read the vector.
@@ -45,7 +49,7 @@ _SET_EF_SEARCH = ", set_config('hnsw.ef_search', '{ef_search}', true)"
 _NO_SEMANTIC_LEG = "SELECT NULL::tid AS row_id, NULL::bigint AS rank WHERE false"
 _NO_LEXICAL_LEG = "SELECT NULL::tid AS row_id WHERE false"
 _SCORES = {
-    "weighted": "coalesce(cosine, 0) + %(weight)s::float8 * power(rarity, 1.25) * bm25",
+    "weighted": "coalesce(cosine, 0) + %(weight)s::float8 * power(rarity, %(rarity_power)s::float8) * bm25",
     "rrf": "coalesce(1.0 / ({k} + semantic_rank), 0) + coalesce(1.0 / ({k} + lexical_rank), 0)",
     "semantic": "cosine",
     "lexical": "bm25",
@@ -124,6 +128,7 @@ def ranking_sql(ranking: Ranking) -> tuple[str, dict[str, Any]]:
         "shares": [weight for _, weight in ranking.queries],
         "vector": ranking.vector,
         "weight": ranking.lexical_weight,
+        "rarity_power": RARITY_POWER if len(ranking.queries) == 1 else 0.0,
         "limit": ranking.limit,
         "max_per_document": ranking.max_per_document,
         **ranking.where_parameters,
