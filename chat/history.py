@@ -6,6 +6,8 @@ from chat.errors import MessageTooLong
 from chat.models import Message
 from chat.turns import Question
 from contexts.conversation import ConversationHistory, PastTurn
+from contexts.items import SEPARATOR
+from contexts.suspicion import without_role_tags
 from contexts.tokens import tokenizer_for
 
 _TOKENS_PER_MESSAGE = 4
@@ -41,7 +43,9 @@ def room_for_context(question: Question, history: ConversationHistory | None) ->
     if not settings.FABRA_MODEL_WINDOW:
         return None
     messages = 2 + 2 * len(history or ())
-    used = tokenizer_for(settings.FABRA_CHAT_MODEL).count(question.message) + _TOKENS_PER_MESSAGE * messages
+    # The question as it stands below the passages.
+    asked = SEPARATOR + without_role_tags(question.message)
+    used = tokenizer_for(settings.FABRA_CHAT_MODEL).count(asked) + _TOKENS_PER_MESSAGE * messages
     room = settings.FABRA_MODEL_WINDOW - settings.FABRA_MODEL_MAX_TOKENS - used
     if room <= 0:
         raise MessageTooLong(

@@ -136,7 +136,7 @@ def search_as(
     filters: dict[str, Any] | None = None,
     audience: list[str] | None = None,
     max_per_document: int | None = None,
-    history: Sequence[str] = (),
+    history: Sequence[str] | None = None,
 ) -> SearchRecord:
     """Search in one of MODES; without an audience, all documents. Raise as `search` does."""
     legs, _, rerank = mode.partition("+")
@@ -161,11 +161,11 @@ def _documents(
     A document with the query's own id is the query itself, as in ArguAna and Quora, and is left out as BEIR
     does; if the judgements name it as relevant, the two only happen to have the same id.
     """
-    record = search_as(index_name, query.text, mode=mode, top_k=most, history=query.history)
+    record = search_as(index_name, query.text, mode=mode, top_k=most, history=query.history or None)
     if len(record.hits) == most and len({hit.document_id for hit in record.hits}) <= top_k:
         # Chunks of long documents took all ranks.
         record = search_as(
-            index_name, query.text, mode=mode, top_k=top_k + 1, max_per_document=1, history=query.history
+            index_name, query.text, mode=mode, top_k=top_k + 1, max_per_document=1, history=query.history or None
         )
     found = (document_id for hit in record.hits for document_id in (hit.document_id, *hit.duplicates))
     itself = query.id if query.grades.get(query.id, 0) <= 0 else None
@@ -174,5 +174,5 @@ def _documents(
 
 def _latency_ms(index_name: str, query: JudgedQuery, mode: str) -> float:
     started = time.perf_counter()
-    search_as(index_name, query.text, mode=mode, top_k=_TIMED_TOP_K, history=query.history)
+    search_as(index_name, query.text, mode=mode, top_k=_TIMED_TOP_K, history=query.history or None)
     return (time.perf_counter() - started) * 1000

@@ -126,7 +126,11 @@ def _embed(query: Query) -> tuple[Query, np.ndarray | None, tuple[str, ...]]:
     flags: tuple[str, ...] = ()
     if query.mode != "lexical":
         try:
-            vectors = embed_questions(embedder_of(query.index.generation), query.questions)
+            embedder = embedder_of(query.index.generation)
+            if query.history is None:
+                vectors = [embedder.embed_query(query.text)]
+            else:
+                vectors = embed_questions(embedder, query.questions)
         except (EmbedderUnavailable, TextRefused) as error:
             logger.warning("Searching by words alone: %s", error)
             flags = ("semantic_unavailable",)

@@ -31,14 +31,12 @@ _REFERS_BACK = re.compile(
 
 
 def embed_questions(embedder: Embedder, questions: Sequence[str]) -> list[np.ndarray]:
-    """Return the unit vector of each question; raise EmbedderUnavailable.
+    """Return the unit vector of each question of a conversation; raise EmbedderUnavailable.
 
-    In a conversation they are cached, so that the next follow-up runs the model once, as a first question does.
+    They are cached, the first one's too, so that a follow-up runs the model once, as a first question does.
     """
-    if len(questions) == 1:
-        return [embedder.embed_query(questions[0])]
     keys = [_cache_key(embedder, question) for question in questions]
-    known = cache.get_many(keys)
+    known = cache.get_many(keys) if len(keys) > 1 else {}
     made = {
         key: embedder.embed_query(question)
         for key, question in zip(keys, questions, strict=True)
@@ -77,4 +75,5 @@ def weighted_vector(vectors: Sequence[np.ndarray], weights: Sequence[float]) -> 
 
 
 def _cache_key(embedder: Embedder, question: str) -> str:
-    return f"question:{hashlib.sha256(f'{embedder.model} {question}'.encode()).hexdigest()}"
+    model = f"{type(embedder).__qualname__} {embedder.model}"
+    return f"question:{hashlib.sha256(f'{model} {question}'.encode()).hexdigest()}"

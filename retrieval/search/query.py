@@ -43,8 +43,9 @@ class SearchOptions(TypedDict, total=False):
     expand: int
     """The number of neighbours on each side to join to a hit's content, 0 to 5."""
     rerank: bool | None
-    history: Sequence[str]
-    """Earlier questions of the conversation, the oldest first: a follow-up is ranked by them too."""
+    history: Sequence[str] | None
+    """Earlier questions of the conversation, the oldest first: a follow-up is ranked by them too. Empty for the first
+    one, whose vector is then kept for those that follow; None where none follow."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +64,7 @@ class Query:
     max_per_document: int | None
     expand: int
     rerank: bool
-    history: tuple[str, ...] = ()
+    history: tuple[str, ...] | None = None
     weights: tuple[float, ...] = (1.0,)
     """The weight of each earlier question and of the query itself, once they are known."""
     agreement: float = 1.0
@@ -71,7 +72,7 @@ class Query:
 
     @property
     def questions(self) -> list[str]:
-        return [*self.history, self.text]
+        return [*(self.history or ()), self.text]
 
     def ranking(self, vector: np.ndarray | None, *, is_exact: bool, limit: int, candidates: int) -> Ranking:
         generation = self.index.generation
@@ -100,10 +101,10 @@ class Query:
     def options(self) -> dict[str, Any]:
         names = ("audience", "mode", "fusion", "lexical_weight", "max_per_document", "expand", "rerank")
         found = {name: getattr(self, name) for name in names}
-        return found | {"history": self._weighted_history()} if self.history else found
-
-    def _weighted_history(self) -> list[dict[str, Any]]:
-        return [{"question": text, "weight": weight} for text, weight in zip(self.history, self.weights, strict=False)]
+        if not self.history:
+            return found
+        earlier = zip(self.history, self.weights, strict=False)
+        return found | {"history": [{"question": text, "weight": weight} for text, weight in earlier]}
 
 
 def check_query(
@@ -142,13 +143,15 @@ def check_query(
         lexical_weight=index.lexical_weight if weight is None else weight,
         max_per_document=options.get("max_per_document"),
         expand=options.get("expand") or 0,
-        history=_history(options.get("history") or ()),
+        history=_history(options.get("history")),
         rerank=index.rerank if options.get("rerank") is None else bool(options.get("rerank")),
     )
 
 
-def _history(questions: Sequence[str]) -> tuple[str, ...]:
+def _history(questions: Sequence[str] | None) -> tuple[str, ...] | None:
     """Return the questions that count; raise InvalidInput for what is no list of texts."""
+    if questions is None:
+        return None
     if isinstance(questions, str) or not isinstance(questions, Sequence):
         raise InvalidInput("history must be a list of the earlier questions.")
     newest = tuple(questions)[-(MAX_QUESTIONS - 1) :]

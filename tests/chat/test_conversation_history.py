@@ -185,6 +185,15 @@ def test_the_whole_request_fits_the_models_window(
     assert not all(item["kept"] for item in history_of(body))
 
 
+def test_fences_and_passages_are_counted_in_the_window_too(talk: Any, model: ModelServer, settings: Any) -> None:
+    settings.FABRA_MODEL_WINDOW, settings.FABRA_MODEL_MAX_TOKENS = 400, 50
+    count = tokenizer_for("gpt-4o-mini").count
+    for number in range(5):
+        talk(f"How do I reset my password, number {number}?", "Click the link in the email. " * 8)
+        assert "<passage" in sent(model)[-1][1]
+        assert sum(count(content) + 4 for _, content in sent(model)) + 50 <= 400
+
+
 def test_a_message_that_the_window_has_no_room_for_is_refused_and_costs_nothing(
     bot: None, ask: Any, model: ModelServer, settings: Any
 ) -> None:

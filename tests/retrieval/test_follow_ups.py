@@ -56,11 +56,15 @@ def test_the_oldest_questions_do_not_count(plans: None) -> None:
 
 def test_a_conversation_runs_the_model_once_for_each_question(plans: None, embedder: Any) -> None:
     questions = ["Which plans are there?", "How much storage do they have?", "And refunds?", "And the trial?"]
-    search_plain("docs", questions[1], history=questions[:1])
-    embedder.questions.clear()
-    search_plain("docs", questions[2], history=questions[:2])
-    search_plain("docs", questions[3], history=questions[:3])
-    assert embedder.questions == questions[2:]
+    for number, question in enumerate(questions):
+        search_plain("docs", question, history=questions[:number])
+    assert embedder.questions == questions
+
+
+def test_a_question_outside_of_a_conversation_is_not_kept(plans: None, embedder: Any) -> None:
+    search_plain("docs", "Which plans are there?")
+    search_plain("docs", "And refunds?", history=["Which plans are there?"])
+    assert embedder.questions == ["Which plans are there?", "Which plans are there?", "And refunds?"]
 
 
 def test_without_the_model_the_words_of_all_questions_rank(plans: None, embedder: Any) -> None:
@@ -70,7 +74,7 @@ def test_without_the_model_the_words_of_all_questions_rank(plans: None, embedder
     assert record.hits[0].document_id == "storage"
 
 
-@pytest.mark.parametrize("history", ["a text", [1], ["a\x00b"], {"a": 1}, [None]])
+@pytest.mark.parametrize("history", ["a text", "", [1], ["a\x00b"], {"a": 1}, [None]])
 def test_a_history_that_is_none_is_refused(plans: None, history: Any) -> None:
     with pytest.raises(InvalidInput, match="history"):
         search_plain("docs", "Refunds?", history=history)
