@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import psycopg
@@ -18,6 +19,7 @@ import redis
 from django.conf import settings
 from django.db import connection
 
+PASSWORD = "of-the-test"
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 _MIGRATE = """
@@ -64,6 +66,32 @@ class Server:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+
+
+@contextmanager
+def admin_page(driver: Any, prepare: str, said: list[str]) -> Iterator[Any]:
+    """Give a page of 1,280 by 900 px, signed in to an admin that `prepare` fills, with the user `admin`.
+
+    `said` gets what the browser writes to its console, and the errors of the page, each after the page's address.
+    """
+    with own_database(prepare) as environment:
+        server = Server(**environment)
+        try:
+            server.wait()
+            with driver.sync_playwright() as running:
+                chromium = running.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+                page = chromium.new_page(viewport={"width": 1280, "height": 900}, base_url=server.url)
+                page.on("console", lambda message: said.append(f"{page.url} {message.text}"))
+                page.on("pageerror", lambda error: said.append(f"{page.url} {error}"))
+                page.goto("/admin/")
+                page.fill("[name=username]", "admin")
+                page.fill("[name=password]", PASSWORD)
+                page.press("[name=password]", "Enter")
+                page.wait_for_url("**/admin/")
+                yield page
+                chromium.close()
+        finally:
+            server.stop()
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from django.contrib import admin
 from django.contrib.staticfiles import finders
 from django.urls import reverse
 
-from tests.chat.browser import CHROMIUM, FLAGS, Server, own_database
+from tests.chat.browser import CHROMIUM, admin_page
 
 # One row of each table has ids as long as people's and programs' are.
 PREPARE = """
@@ -48,22 +48,8 @@ pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason=f"{CHROMIUM} is no
 @pytest.fixture(scope="module")
 def page() -> Iterator[Any]:
     """A page of 1,280 by 900 px, signed in to a filled admin."""
-    with own_database(PREPARE) as environment:
-        server = Server(**environment)
-        try:
-            server.wait()
-            with playwright.sync_playwright() as running:
-                chromium = running.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
-                opened = chromium.new_page(viewport={"width": 1280, "height": 900}, base_url=server.url)
-                opened.goto("/admin/")
-                opened.fill("[name=username]", "admin")
-                opened.fill("[name=password]", "of-the-test")
-                opened.press("[name=password]", "Enter")
-                opened.wait_for_url("**/admin/")
-                yield opened
-                chromium.close()
-        finally:
-            server.stop()
+    with admin_page(playwright, PREPARE, []) as opened:
+        yield opened
 
 
 def test_no_list_and_no_page_scrolls_sideways(page: Any) -> None:

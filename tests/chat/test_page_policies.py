@@ -8,7 +8,7 @@ import pytest
 from django.contrib import admin
 from django.urls import reverse
 
-from tests.chat.browser import CHROMIUM, FLAGS, Server, own_database
+from tests.chat.browser import CHROMIUM, admin_page
 
 PREPARE = """
 from django.contrib.auth.models import User
@@ -28,25 +28,10 @@ pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason=f"{CHROMIUM} is no
 @pytest.fixture(scope="module")
 def page() -> Iterator[Any]:
     """A page that is signed in to a filled admin; `said` has what the browser told of the policy, and the errors."""
-    with own_database(PREPARE) as environment:
-        server = Server(**environment)
-        try:
-            server.wait()
-            with playwright.sync_playwright() as running:
-                chromium = running.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
-                opened = chromium.new_page(base_url=server.url)
-                opened.said = []
-                opened.on("console", lambda message: opened.said.append(f"{opened.url} {message.text}"))
-                opened.on("pageerror", lambda error: opened.said.append(f"{opened.url} {error}"))
-                opened.goto("/admin/login/?next=/admin/")
-                opened.fill("[name=username]", "admin")
-                opened.fill("[name=password]", "of-the-test")
-                opened.press("[name=password]", "Enter")
-                opened.wait_for_url("**/admin/")
-                yield opened
-                chromium.close()
-        finally:
-            server.stop()
+    said: list[str] = []
+    with admin_page(playwright, PREPARE, said) as opened:
+        opened.said = said
+        yield opened
 
 
 def violations(page: Any) -> list[str]:
