@@ -1,4 +1,4 @@
-"""The input and output types of readers. Readers do not need Django: the isolated ones run in a separate process."""
+"""The input and output types of readers. Readers do without Django: they run in a separate process."""
 
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
