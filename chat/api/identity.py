@@ -33,7 +33,7 @@ def user_of(request: Request) -> str:
             raise InvalidInput("user_id must name the user whose conversations these are.")
         return caller_of(request).check_user(given)
     visitor = visitor_of(request.COOKIES)
-    own = user_id_of(request.user, visitor) if visitor or request.user.is_authenticated else None
+    own = user_id_of(request.user, visitor or "") if visitor or request.user.is_authenticated else None
     if given and given != own:
         if not may_choose_user(request.user, request.META):
             raise UserForbidden("These are another user's conversations.")
