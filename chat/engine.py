@@ -20,6 +20,7 @@ from chat.prompt import messages_of
 from chat.providers import Completion, Delta, Prompt, cost_usd, get_provider
 from chat.records import MESSAGE_SENT, write_answer, write_failure, write_question
 from chat.resolve_context import call_chat_context, require_context
+from chat.running import running
 from chat.turns import Answer, Question, Turn
 from common.background import HEAD_START_S, spawn
 from common.errors import FabraError
@@ -93,13 +94,16 @@ async def run(turn: Turn, *, is_streamed: bool) -> AsyncGenerator[str | Answer, 
     prompt = Prompt(messages=evidence["messages"], question=turn.question.message, passages=passages_in(evidence))
     completion: Completion | None = None
     try:
-        async with _within(turn.deadline), aclosing(turn.provider.run(prompt, is_streamed=is_streamed)) as pieces:  # type: ignore[type-var]
-            async for piece in pieces:
-                if isinstance(piece, Delta):
-                    turn.parts.append(piece.text)
-                    yield piece.text
-                else:
-                    completion = piece
+        with running(turn):
+            async with aclosing(turn.provider.run(prompt, is_streamed=is_streamed)) as pieces:  # type: ignore[type-var]
+                async for piece in turn.receive(pieces):
+                    if isinstance(piece, Delta):
+                        turn.parts.append(piece.text)
+                        yield piece.text
+                    else:
+                        completion = piece
+        if turn.is_stopped and completion is None:  # the model did not say what it used
+            completion = Completion(model=turn.provider.model, usage=None, finish_reason="stopped")
         assert completion is not None
         result = await _finish(turn, completion, prompt.passages)
     except Exception as error:  # whatever goes wrong, ours or theirs, the trace has its outcome

@@ -29,7 +29,8 @@ async def read_history(question: Question) -> ConversationHistory | None:
     turns: list[PastTurn] = []
     async for message_id, role, text, trace_id in newest:
         if role == Message.Role.ASSISTANT:
-            answers[trace_id] = text
+            if text:  # nothing, if it was stopped before its first word
+                answers[trace_id] = text
         elif trace_id in answers:
             turns.append(PastTurn(question=text, answer=answers[trace_id], message_id=message_id))
     return ConversationHistory(tuple(reversed(turns))) if turns else None
