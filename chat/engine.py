@@ -21,6 +21,7 @@ from chat.providers import Completion, Delta, Prompt, cost_usd, get_provider
 from chat.records import MESSAGE_SENT, write_answer, write_failure, write_question
 from chat.resolve_context import call_chat_context, require_context
 from chat.running import running
+from chat.stopping import listen
 from chat.turns import Answer, Question, Turn
 from common.background import HEAD_START_S, spawn
 from common.errors import FabraError
@@ -94,6 +95,7 @@ async def run(turn: Turn, *, is_streamed: bool) -> AsyncGenerator[str | Answer, 
     prompt = Prompt(messages=evidence["messages"], question=turn.question.message, passages=passages_in(evidence))
     completion: Completion | None = None
     try:
+        listen()
         with running(turn):
             async with aclosing(turn.provider.run(prompt, is_streamed=is_streamed)) as pieces:  # type: ignore[type-var]
                 async for piece in turn.receive(pieces):

@@ -229,6 +229,7 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "EventState": "events.models.Event.State",
         "DocumentState": "retrieval.models.Document.State",
+        "ConversationState": "chat.models.Conversation.State",
     },
 }
 

@@ -66,7 +66,7 @@ class MessageSerializer(serializers.Serializer[Any]):
     client_id = serializers.UUIDField(allow_null=True)
     context_id = serializers.UUIDField(allow_null=True)
     citations = CitationSerializer(many=True)
-    grounding = serializers.JSONField(allow_null=True)  # type: ignore[assignment]
+    grounding = serializers.JSONField(allow_null=True)
     flags = serializers.ListField(child=serializers.CharField())
 
 

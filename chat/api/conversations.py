@@ -46,7 +46,9 @@ class ConversationsView(ListAPIView[Any]):
 
     def get_queryset(self) -> Any:
         found = search_conversations(user_of(self.request), self.request.query_params.get("q", ""))
-        newest = Message.objects.filter(conversation=OuterRef("pk")).order_by("-conversation", "-id").values("id")[:1]
+        newest = (
+            Message.objects.filter(conversation=OuterRef("pk")).order_by("-conversation_id", "-id").values("id")[:1]
+        )
         return found.annotate(last_message_id=Subquery(newest))
 
     @extend_schema(parameters=[shapes.USER, shapes.SEARCH, *openapi.PAGE])
@@ -107,12 +109,12 @@ class MessagesView(APIView):
         with_html = request.query_params.get("html") in ("true", "1")
         found = Message.objects.filter(conversation=conversation.pk).select_related("author").defer("embedding")
         if after is not None:
-            rows = list(found.filter(pk__gt=after).order_by("conversation", "id")[: size + 1])
+            rows = list(found.filter(pk__gt=after).order_by("conversation_id", "id")[: size + 1])
             has_earlier, has_later = after > 0, len(rows) > size
             rows = rows[:size]
         else:
             found = found if before is None else found.filter(pk__lt=before)
-            rows = list(found.order_by("-conversation", "-id")[: size + 1])
+            rows = list(found.order_by("-conversation_id", "-id")[: size + 1])
             has_earlier, has_later = len(rows) > size, before is not None
             rows = rows[:size][::-1]
         messages = [message_body(row, with_html=with_html) for row in rows]
