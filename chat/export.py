@@ -10,7 +10,7 @@ from django.utils.dateparse import parse_datetime
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
-from chat.message_body import message_body
+from chat.live.bodies import message_body
 from chat.models import Conversation, Message
 
 _AT_ONCE = 100
@@ -44,7 +44,7 @@ async def _messages_of(conversation: Conversation) -> AsyncIterator[dict[str, An
 
 def _bodies_after(conversation: Conversation, message_id: int) -> list[dict[str, Any]]:
     messages = Message.objects.filter(conversation=conversation.pk, pk__gt=message_id).select_related("author")
-    return [message_body(message) for message in messages.defer("embedding").order_by("pk")[:_AT_ONCE]]
+    return [message_body(message, with_html=False) for message in messages.defer("embedding").order_by("pk")[:_AT_ONCE]]
 
 
 def _lines_of(body: dict[str, Any]) -> Iterator[str]:

@@ -8,8 +8,8 @@ from rest_framework import serializers
 from chat.api import openapi
 from chat.api.serializers import CitationSerializer, StrictCharField
 from chat.conversations import SEARCH_MAX_CHARS, TITLE_MAX_CHARS
-from chat.message_body import name_of
-from chat.models import Conversation, Message
+from chat.live.bodies import name_of
+from chat.models import Conversation, Feedback, Message
 
 ID = openapi.in_path("conversation_id", {"type": "integer", "minimum": 1, "maximum": 2**63 - 1})
 USER = OpenApiParameter(
@@ -40,7 +40,7 @@ class ConversationSerializer(serializers.ModelSerializer[Conversation]):
     agent = serializers.SerializerMethodField(help_text="The name of the person who answers, for customers.")
     last_message_id = serializers.IntegerField(allow_null=True, default=None)
 
-    def get_agent(self, row: Conversation) -> str:
+    def get_agent(self, row: Conversation) -> str | None:
         return name_of(row.agent)
 
     class Meta:
@@ -56,6 +56,11 @@ class ConversationDeletionSerializer(serializers.Serializer[Any]):
     left = serializers.ListField(child=serializers.CharField(), help_text="What is erased a little later, and why.")
 
 
+class FeedbackGivenSerializer(serializers.Serializer[Any]):
+    value = serializers.ChoiceField(Feedback.Value.values)
+    comment = serializers.CharField(allow_blank=True)
+
+
 class MessageSerializer(serializers.Serializer[Any]):
     id = serializers.IntegerField()
     role = serializers.ChoiceField(Message.Role.choices)
@@ -68,6 +73,7 @@ class MessageSerializer(serializers.Serializer[Any]):
     citations = CitationSerializer(many=True)
     grounding = serializers.JSONField(allow_null=True)
     flags = serializers.ListField(child=serializers.CharField())
+    feedback = FeedbackGivenSerializer(required=False, allow_null=True, help_text="What the user thinks of the answer.")
 
 
 class MessagesSerializer(serializers.Serializer[Any]):

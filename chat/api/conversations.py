@@ -24,8 +24,8 @@ from chat.api.pagination import KeysetPagination
 from chat.api.serializers import ErrorSerializer
 from chat.conversations import conversation_of, delete_conversation, rename, search_conversations
 from chat.export import as_json, as_markdown
-from chat.message_body import message_body
-from chat.models import Conversation, Message
+from chat.live.bodies import message_body
+from chat.models import Conversation, Feedback, Message
 from chat.stopping import stop_answers
 from common.errors import InvalidInput
 
@@ -117,7 +117,13 @@ class MessagesView(APIView):
             rows = list(found.order_by("-conversation_id", "-id")[: size + 1])
             has_earlier, has_later = len(rows) > size, before is not None
             rows = rows[:size][::-1]
-        messages = [message_body(row, with_html=with_html) for row in rows]
+        given = {
+            row["message"]: {"value": row["value"], "comment": row["comment"]}
+            for row in Feedback.objects.filter(message__in=rows, user_id=conversation.user_id).values(
+                "message", "value", "comment"
+            )
+        }
+        messages = [message_body(row, with_html=with_html) | {"feedback": given.get(row.pk)} for row in rows]
         return Response({"messages": messages, "has_earlier": has_earlier, "has_later": has_later})
 
 
