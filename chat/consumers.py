@@ -65,6 +65,8 @@ class ChatConsumer(AsyncWebsocketConsumer):
             return
         if content.get("type") == "stop":
             await self._stop()
+        elif content.get("type") in ("open", "typing"):
+            pass  # nobody but the bot answers yet
         elif self.answering:
             await self._send_error(InvalidMessage("Wait for the answer, or stop it."))
         else:

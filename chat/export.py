@@ -27,11 +27,19 @@ async def as_json(head: dict[str, Any], conversation: Conversation) -> AsyncIter
     yield "\n]}\n"
 
 
-async def as_markdown(conversation: Conversation) -> AsyncIterator[str]:
-    """Yield the conversation to be read: questions as quotations, answers as they are, sources as links."""
-    yield f"# {_plain(conversation.title or _('Conversation'))}\n\n{_plain(conversation.user_id)}\n"
+def as_markdown(conversation: Conversation) -> AsyncIterator[str]:
+    """Yield the conversation to be read: questions as quotations, answers as they are, sources as links.
+
+    The words between are in the language that is active at the call: a response is sent after its middleware.
+    """
+    words = {"title": _("Conversation"), "question": _("Question"), "answer": _("Answer"), "sources": _("Sources")}
+    return _markdown(conversation, words)
+
+
+async def _markdown(conversation: Conversation, words: dict[str, str]) -> AsyncIterator[str]:
+    yield f"# {_plain(conversation.title or words['title'])}\n\n{_plain(conversation.user_id)}\n"
     async for body in _messages_of(conversation):
-        yield "\n" + "\n".join(_lines_of(body))
+        yield "\n" + "\n".join(_lines_of(body, words))
 
 
 async def _messages_of(conversation: Conversation) -> AsyncIterator[dict[str, Any]]:
@@ -47,29 +55,24 @@ def _bodies_after(conversation: Conversation, message_id: int) -> list[dict[str,
     return [message_body(message, with_html=False) for message in messages.defer("embedding").order_by("pk")[:_AT_ONCE]]
 
 
-def _lines_of(body: dict[str, Any]) -> Iterator[str]:
+def _lines_of(body: dict[str, Any], words: dict[str, str]) -> Iterator[str]:
     said_at = parse_datetime(body["created_at"])
     assert isinstance(said_at, datetime)
     when = date_format(said_at, "Y-m-d H:i")
     if body["role"] == Message.Role.NOTICE:
         yield f"*{_plain(body['text'])}* ({when})\n"
         return
-    yield f"**{_speaker(body)}**, {when}\n"
+    speaker = words["question"] if body["role"] == Message.Role.USER else _plain(body["author"] or words["answer"])
+    yield f"**{speaker}**, {when}\n"
     if body["role"] == Message.Role.USER:
         yield "\n".join(f"> {line}".rstrip() for line in body["text"].splitlines()) + "\n"
     else:
         yield body["text"].strip() + "\n"
     cited = [citation for citation in body["citations"] if citation.get("is_cited")]
     if cited:
-        yield f"{_('Sources')}:\n"
+        yield f"{words['sources']}:\n"
         yield from (_source_line(citation) for citation in cited)
         yield ""
-
-
-def _speaker(body: dict[str, Any]) -> str:
-    if body["role"] == Message.Role.USER:
-        return _("Question")
-    return _plain(body["author"]) if body["author"] else _("Answer")
 
 
 def _source_line(citation: dict[str, Any]) -> str:

@@ -3,7 +3,7 @@ from django.urls import path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from chat import health, pages
-from chat.api import chat, conversations, events, feedback, resources, traces, webhooks
+from chat.api import chat, conversations, events, feedback, passages, resources, traces, webhooks
 from chat.api.auth import MayReadSchema
 
 schema = SpectacularAPIView.as_view(permission_classes=[MayReadSchema])
@@ -23,6 +23,7 @@ urlpatterns = [
     path("api/conversations/<int:conversation_id>/", conversations.ConversationView.as_view(), name="conversation"),
     path("api/conversations/<int:conversation_id>/messages/", conversations.MessagesView.as_view(), name="messages"),
     path("api/conversations/<int:conversation_id>/export/", conversations.ExportView.as_view(), name="export"),
+    path("api/messages/<int:message_id>/passages/", passages.PassagesView.as_view(), name="passages"),
     path("api/traces/<uuid:context_id>/", traces.TraceView.as_view(), name="trace"),
     path("api/documents/", resources.DocumentsView.as_view(), name="documents"),
     path("api/documents/<path:entity_id>/", resources.DocumentView.as_view(), name="document"),

@@ -1,81 +1,145 @@
-// The chat page: the conversation, the connection to the server, and the form.
+// The chat page: the open conversation, the turn that is being answered, and the connection to the server.
 
+import { actAs, ApiError, call } from "./api.js";
+import { Composer } from "./composer.js";
 import { Connection } from "./connection.js";
 import { el } from "./dom.js";
-import { recall, recallText, remember, rememberText } from "./memory.js";
-import { isOpen, paintAnswer, turnElement } from "./turn.js";
+import { lastRead, recallText, rememberRead, rememberText } from "./memory.js";
+import { Presence } from "./presence.js";
+import { Sidebar } from "./sidebar.js";
+import { counted, errorText, t } from "./texts.js";
+import { NOTHING_YET, Thread } from "./thread.js";
+import { showTrace } from "./trace.js";
+import { clearUnread, noteArrival, onReturn } from "./unread.js";
 
 const STOP_PATIENCE_MS = 3000;
-const BACK_AGAIN_MS = 2500;
-// `html` is the server's HTML of the text's first `rendered` UTF-16 units.
-const NOTHING_YET = {
-  state: "waiting", text: "", html: "", rendered: 0, result: undefined, error: undefined, contextId: undefined,
-};
+const SAID_MS = 2500;
 const $ = (id) => document.getElementById(id);
-const { userId: ownUserId, maxChars, deadlineS, traceUrl } = document.body.dataset;
-const page = { traceUrl, retry, edit };
+const { userId: ownUserId, deadlineS, traceUrl } = document.body.dataset;
 
 let userId = ownUserId;
 let conversationId = null;
-let turns = [];
 let active = null; // the turn that is being answered or waits for the connection
+let isDraining = false; // the end of an answer that nobody waits for any more is still to come
 let watchdog = null;
 let wasLost = false;
-const articles = new Map();
+let opened = 0;
 
-// ---------------------------------------------------------------- the conversation
+const thread = new Thread($("log"), { trace: traceUrl ? (id) => showTrace(id, traceUrl) : null, retry, edit: (turn) => composer.prepend(turn.question) });
+const presence = new Presence($("presence"), $("person"));
+const composer = new Composer({ send: ask, stop, typing: () => presence.typed(() => connection.send({ type: "typing" })) });
+const sidebar = new Sidebar({
+  open: (id) => open(id, { isPushed: true }),
+  removed: (id) => id === conversationId && startNew({ isPushed: false }),
+  changed: showTitle,
+});
 
-function show(nextUserId) {
-  userId = nextUserId;
-  ({ conversationId, turns } = recall(userId));
-  for (const turn of turns) {
-    if (!isOpen(turn)) continue;
-    turn.state = "error";
-    turn.error = { message: "The page was left before the answer was complete." };
-  }
-  articles.clear();
-  $("log").replaceChildren(...turns.map(articleOf));
+// ---------------------------------------------------------------- the open conversation
+
+function address(id) {
+  return id ? `?conversation=${id}` : location.pathname;
+}
+
+/** Leave the open conversation, and show an empty one. */
+function reset(id) {
+  leave();
+  clearUnread();
+  conversationId = id;
+  opened += 1;
+  thread.clear();
+  presence.set("bot", null);
+  $("earlier").hidden = true;
+  composer.open(id);
+  sidebar.select(id);
   refresh();
-  articles.get(turns.at(-1))?.scrollIntoView({ block: "start" });
 }
 
-function articleOf(turn) {
-  const article = turnElement(turn, page);
-  articles.set(turn, article);
-  return article;
+function startNew({ isPushed }) {
+  reset(null);
+  history[isPushed ? "pushState" : "replaceState"](null, "", address(null));
+  composer.focus();
 }
+
+async function open(id, { isPushed }) {
+  reset(id);
+  if (isPushed) history.pushState(null, "", address(id));
+  const asked = opened;
+  const path = `/api/conversations/${id}/`;
+  try {
+    const [conversation, page] = await Promise.all([call("GET", path), call("GET", `${path}messages/`, { params: { html: "true" } })]);
+    if (asked !== opened) return;
+    presence.set(conversation.state, conversation.agent);
+    for (const message of page.messages) thread.absorb(message);
+    $("earlier").hidden = !page.has_earlier;
+    if (conversation.state !== "person") thread.closeQuestions(Number(deadlineS));
+    showWhatIsNew();
+    subscribe();
+  } catch (error) {
+    if (asked !== opened) return;
+    if (error instanceof ApiError && error.status === 404) {
+      startNew({ isPushed: false });
+      tell(t("gone"), 2 * SAID_MS);
+    } else {
+      tell([`${t("not_loaded")} ${errorText(error)} `, el("button", { type: "button", class: "link", onclick: () => open(id, { isPushed: false }) }, t("retry"))]);
+    }
+  }
+  refresh();
+}
+
+function showWhatIsNew() {
+  const read = lastRead(conversationId);
+  const marked = read === null ? null : thread.markUnread(read);
+  if (marked) marked.scrollIntoView({ block: "center" });
+  else thread.scrollToEnd();
+  if (!document.hidden) rememberRead(conversationId, thread.newest);
+}
+
+async function showEarlier() {
+  const page = await call("GET", `/api/conversations/${conversationId}/messages/`, { params: { before: thread.oldest, html: "true" } });
+  const height = document.documentElement.scrollHeight;
+  thread.prepend(page.messages);
+  $("earlier").hidden = !page.has_earlier;
+  scrollBy(0, document.documentElement.scrollHeight - height); // what was read stays where it was
+}
+
+/** Ask the server for what is said from now on, and for what was missed. */
+function subscribe() {
+  if (conversationId) connection.send({ type: "open", conversation_id: conversationId, user_id: userId, after: thread.newest });
+}
+
+// ---------------------------------------------------------------- asking
 
 function ask(question) {
-  const turn = { question, ...NOTHING_YET };
-  turns.push(turn);
-  $("log").append(articleOf(turn));
-  begin(turn);
+  if (active) return;
+  begin(thread.add({ ...NOTHING_YET, question }));
   // Scroll the question to the top, so that a long answer can be read from its beginning.
-  articles.get(turn).scrollIntoView({ block: "start", behavior: isCalm() ? "auto" : "smooth" });
+  thread.scrollTo(active, { block: "start", behavior: isCalm() ? "auto" : "smooth" });
 }
 
 function begin(turn) {
   active = turn;
-  Object.assign(turn, NOTHING_YET);
+  // What is sent again under the same id, because its arrival is unknown, is one message for the server.
+  Object.assign(turn, NOTHING_YET, { clientId: newId(), questionId: undefined, isStopping: false });
   submit();
 }
 
 function submit() {
-  const data = { message: active.question, user_id: userId, conversation_id: conversationId };
-  if (connection.send(data)) {
+  const data = { message: active.question, user_id: userId, conversation_id: conversationId, client_id: active.clientId };
+  if (!isDraining && connection.send(data)) {
     active.state = "asked";
     watch();
   } else {
     connection.hurry();
   }
-  repaint();
+  thread.paint(active);
+  refresh();
 }
 
 /** Fail the turn well after the server's own deadline, because a connection can be lost without a close event. */
 function watch() {
   clearTimeout(watchdog);
   watchdog = setTimeout(() => {
-    fail({ message: "The answer did not come in time." });
+    fail({ message: t("too_late") });
     connection.replace();
   }, (Number(deadlineS) + 10) * 1000);
 }
@@ -83,7 +147,7 @@ function watch() {
 function finish(state) {
   clearTimeout(watchdog);
   active.state = state;
-  repaint();
+  thread.paint(active);
   active = null;
   refresh();
 }
@@ -104,82 +168,149 @@ function stop() {
   const turn = Object.assign(active, { isStopping: true });
   connection.send({ type: "stop" });
   // If the server does not confirm the stop, closing the socket stops the answer.
-  setTimeout(() => turn === active && leave(), STOP_PATIENCE_MS);
+  setTimeout(() => {
+    if (turn !== active) return;
+    finish("stopped");
+    connection.replace();
+  }, STOP_PATIENCE_MS);
 }
 
-/** Stop the active turn at once, without waiting for the server. */
+/** Stop the active turn, and wait for nothing: the server stores what was received of it. */
 function leave() {
   if (!active) return;
-  const wasSent = active.state !== "waiting";
+  if (active.state !== "waiting") {
+    isDraining = connection.send({ type: "stop" });
+  }
   finish("stopped");
-  if (wasSent) connection.replace();
 }
 
 function retry(turn) {
-  if (active) return;
-  delete turn.isStopping;
-  begin(turn);
+  if (!active) begin(turn);
 }
 
-function edit(turn) {
-  const draft = $("message").value.trim();
-  $("message").value = draft ? `${turn.question}\n${draft}` : turn.question;
-  typed();
-  $("message").focus();
+async function askForPerson() {
+  if (!conversationId) {
+    ask(t("want_person")); // which the server understands, and which begins the conversation
+    return;
+  }
+  $("person").disabled = true;
+  try {
+    const state = await call("POST", `/api/conversations/${conversationId}/escalate/`, { body: {} });
+    if (state?.state) presence.set(state.state, state.agent);
+    subscribe();
+  } catch (error) {
+    $("person").disabled = false;
+    tell(errorText(error), 2 * SAID_MS);
+  }
 }
 
 // ---------------------------------------------------------------- messages from the server
 
 const receive = {
   start(data) {
-    conversationId = data.conversation_id;
-    active.contextId = data.context_id;
+    if (!active) return;
+    const isNew = conversationId !== data.conversation_id;
+    active.contextId = data.context_id ?? undefined;
     active.state = "answering";
-    repaint();
+    thread.paint(active);
+    if (isNew) became(data.conversation_id);
   },
   delta(data) {
+    if (!active) return;
     active.text += data.text;
     paintSoon();
   },
   block({ html, length }) {
+    if (!active) return;
     active.html += html;
     active.rendered = length;
     paintSoon();
   },
-  done({ context_used, response, html, ...result }) {
-    Object.assign(active, { text: response, html, rendered: response.length, result, contextId: result.context_id });
-    finish("done");
-  },
-  stopped() {
-    finish("stopped");
-  },
+  done: (data) => complete(data, "done"),
+  stopped: (data) => complete(data, "stopped"),
   error({ message, code, limits }) {
     const resets = Number(limits?.["X-RateLimit-Reset"]);
     fail({ message, code, limit: limits?.["X-RateLimit-Limit"], resetsAt: resets ? resets * 1000 : undefined });
   },
+  message({ conversation_id: id, message }) {
+    if (id !== conversationId || !thread.absorb(message)) return;
+    if (message.role === "user") settle(message);
+    else {
+      presence.arrived();
+      noteArrival(id, message.id);
+      thread.scrollToEnd();
+    }
+    refresh();
+    sidebar.load();
+  },
+  state({ conversation_id: id, state, agent }) {
+    if (id === conversationId) presence.set(state, agent);
+  },
+  typing({ conversation_id: id, author }) {
+    if (id === conversationId) presence.showTyping(author);
+  },
 };
+const LAST = new Set(["done", "stopped", "error"]);
+
+/** The conversation got its id, or a new one since the old is closed. */
+function became(id) {
+  conversationId = id;
+  history.replaceState(null, "", address(id));
+  sidebar.select(id);
+  composer.open(id);
+  subscribe();
+  sidebar.load();
+}
+
+function complete({ context_used, response, html, ...result }, state) {
+  if (!active) return;
+  if (result.conversation_id && result.conversation_id !== conversationId) became(result.conversation_id);
+  if (response !== undefined) {
+    Object.assign(active, { text: response, html, rendered: response.length, result, contextId: result.context_id ?? undefined, messageId: result.message_id });
+    thread.hasStored(result.message_id, { id: result.message_id, role: "assistant" });
+    if (result.message_id) noteArrival(conversationId, result.message_id);
+  }
+  if (result.state) presence.set(result.state, result.agent);
+  finish(response === "" && state === "done" ? "said" : state);
+  sidebar.load();
+}
+
+/** A person answers the question that this page has sent: the bot is silent. */
+function settle(message) {
+  if (active && message.client_id === active.clientId && presence.isWithPerson && active.state === "asked") finish("said");
+}
 
 const connection = new Connection(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/ws/chat`, {
   open() {
-    if (wasLost) tell("Connected again.", BACK_AGAIN_MS);
-    wasLost = false;
+    if (wasLost) tell(t("back"), SAID_MS);
+    wasLost = isDraining = false;
+    subscribe();
     if (active?.state === "waiting") submit();
   },
   message(data) {
-    if (active) receive[data.type]?.(data);
+    if (isDraining && !["message", "state", "typing"].includes(data.type)) {
+      if (!LAST.has(data.type)) return;
+      isDraining = false;
+      if (active?.state === "waiting") submit();
+      return;
+    }
+    receive[data.type]?.(data);
   },
   lost(waitMs) {
     wasLost = true;
-    if (active && active.state !== "waiting") {
-      fail({ message: "The connection was lost before the answer was complete." });
+    if (active?.state === "asked") {
+      active.state = "waiting"; // whether it arrived is not known: it is sent again under the same id
+      thread.paint(active);
+    } else if (active?.state === "answering") {
+      fail({ message: t("lost_early") });
     }
-    const wait = waitMs > 1500 ? ` Next try in ${Math.round(waitMs / 1000)} seconds. ` : " Connecting again. ";
-    tell(["Connection lost.", wait, el("button", { type: "button", class: "link", onclick: () => connection.hurry() }, "Try now")]);
+    const wait = waitMs > 1500 ? t("next_try", { count: Math.round(waitMs / 1000) }) : t("connecting");
+    tell([`${t("lost")} ${wait} `, el("button", { type: "button", class: "link", onclick: () => connection.hurry() }, t("try_now"))]);
   },
   refused(reason) {
-    const words = reason || "You are no longer signed in.";
+    const words = reason || t("signed_out");
     fail({ message: words });
-    tell([`${words} `, el("a", { href: location.href }, "Load the page again")]);
+    tell([`${words} `, el("a", { href: location.href }, t("reload"))]);
   },
 });
 
@@ -201,79 +332,32 @@ let frame = null;
 function paintSoon() {
   frame ??= requestAnimationFrame(() => {
     frame = null;
-    if (active) paintAnswer(articles.get(active), active, page);
+    if (active) thread.paint(active);
   });
 }
 
-function repaint() {
-  paintAnswer(articles.get(active), active, page);
-  refresh();
+function refresh() {
+  $("welcome").hidden = !thread.isEmpty || Boolean(conversationId);
+  composer.setBusy(Boolean(active));
+  showTitle();
 }
 
-function refresh() {
-  remember(userId, { conversationId, turns });
-  $("welcome").hidden = turns.length > 0;
-  $("new").disabled = turns.length === 0;
-  $("stop").hidden = !active;
-  $("send").hidden = Boolean(active);
-  typed();
+function showTitle() {
+  $("title").textContent = (conversationId && sidebar.titleOf(conversationId)) || "";
 }
 
 function isCalm() {
   return matchMedia("(prefers-reduced-motion: reduce)").matches;
 }
 
-// ---------------------------------------------------------------- the form
-
-function typed() {
-  const field = $("message");
-  rememberText("draft", field.value);
-  const length = [...field.value].length; // the server counts characters, not UTF-16 units
-  const isTooLong = length > Number(maxChars);
-  $("send").disabled = !field.value.trim() || isTooLong;
-  $("count").hidden = length < 0.8 * maxChars;
-  $("count").textContent = `${length.toLocaleString("en")} of ${Number(maxChars).toLocaleString("en")} characters`;
-  $("count").classList.toggle("over", isTooLong);
-  field.setAttribute("aria-invalid", String(isTooLong));
-  field.style.height = "auto";
-  field.style.height = `${field.scrollHeight}px`;
+function newId() {
+  // randomUUID needs HTTPS or localhost.
+  return crypto.randomUUID?.() ?? "10000000-1000-4000-8000-100000000000".replace(/[018]/g, (digit) => (digit ^ (crypto.getRandomValues(new Uint8Array(1))[0] & (15 >> (digit / 4)))).toString(16));
 }
 
-$("composer").addEventListener("submit", (event) => {
-  event.preventDefault();
-  if (active || $("send").disabled) return;
-  const question = $("message").value.trim();
-  $("message").value = "";
-  ask(question);
-});
-$("message").addEventListener("input", typed);
-$("message").addEventListener("keydown", (event) => {
-  if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
-  event.preventDefault();
-  $("composer").requestSubmit();
-});
-addEventListener("keydown", (event) => {
-  if (event.key === "Escape") stop();
-});
-addEventListener("pagehide", () => remember(userId, { conversationId, turns }));
-$("stop").addEventListener("click", () => {
-  stop();
-  $("message").focus();
-});
-$("new").addEventListener("click", () => {
-  leave();
-  remember(userId, { conversationId: null, turns: [] });
-  show(userId);
-  $("message").focus();
-});
-for (const example of document.querySelectorAll(".example")) {
-  example.addEventListener("click", () => {
-    if (!active) ask(example.textContent);
-    $("message").focus();
-  });
-}
+// ---------------------------------------------------------------- the beginning
 
-/** Switch to the chosen user's own conversation, and store the choice for the next reload. */
+/** Act as the chosen user, and store the choice for the next reload. */
 function chooseUser() {
   const option = $("user").selectedOptions[0];
   const tier = option.dataset.tier ?? "";
@@ -281,20 +365,53 @@ function chooseUser() {
   $("tier").dataset.tier = tier;
   $("tier").hidden = !tier;
   rememberText("user", option.value);
-  leave();
-  show(option.value);
+  userId = option.value;
+  actAs(userId);
 }
 
-$("message").value = recallText("draft");
-new ResizeObserver(([entry]) => {
-  document.documentElement.style.setProperty("--composer", `${entry.target.offsetHeight}px`);
-}).observe($("composer"));
+function idOfAddress() {
+  const id = new URLSearchParams(location.search).get("conversation");
+  return /^[1-9]\d{0,15}$/.test(id ?? "") ? Number(id) : null;
+}
+
+function openAddress() {
+  const id = idOfAddress();
+  if (id) return open(id, { isPushed: false });
+  reset(null);
+  return undefined;
+}
+
+addEventListener("popstate", openAddress);
+addEventListener("keydown", (event) => {
+  if (event.key === "Escape" && !document.querySelector("dialog[open]")) stop();
+});
+onReturn((count) => {
+  if (!conversationId) return;
+  showWhatIsNew();
+  tell(counted("unread", count), SAID_MS);
+});
+$("new").addEventListener("click", () => {
+  sidebar.close();
+  startNew({ isPushed: true });
+});
+$("person").addEventListener("click", askForPerson);
+$("earlier").addEventListener("click", showEarlier);
+for (const example of document.querySelectorAll(".example")) {
+  example.addEventListener("click", () => {
+    ask(example.textContent);
+    composer.focus();
+  });
+}
 if ($("user")) {
   const before = [...$("user").options].find((option) => option.value === recallText("user"));
   if (before) before.selected = true;
-  $("user").addEventListener("change", chooseUser);
+  $("user").addEventListener("change", () => {
+    chooseUser();
+    startNew({ isPushed: true });
+    sidebar.load();
+  });
   chooseUser();
-} else {
-  show(ownUserId);
 }
+sidebar.load();
+openAddress();
 connection.open();
