@@ -26,15 +26,16 @@ def customers_language(get_response: Callable[[HttpRequest], Any]) -> Callable[[
                 return await get_response(request)
             with translation.override(translation.get_language_from_request(request)):
                 return _marked(await get_response(request))
-    else:
 
-        def answer(request: HttpRequest) -> Any:
-            if not _is_for_customers(request):
-                return get_response(request)
-            with translation.override(translation.get_language_from_request(request)):
-                return _marked(get_response(request))
+        return answer
 
-    return answer
+    def answer_now(request: HttpRequest) -> Any:
+        if not _is_for_customers(request):
+            return get_response(request)
+        with translation.override(translation.get_language_from_request(request)):
+            return _marked(get_response(request))
+
+    return answer_now
 
 
 def _is_for_customers(request: HttpRequest) -> bool:

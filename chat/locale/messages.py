@@ -19,6 +19,9 @@ CHAT = Path(__file__).resolve().parent.parent
 TEMPLATES = CHAT.parent / "templates" / "chat"
 FUNCTIONS = {"_", "gettext", "gettext_lazy", "gettext_noop", "ngettext", "ngettext_lazy"}
 
+_STRING = r"""(?:'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*")"""
+_CALL = re.compile(rf"n?gettext\((?:[^()'\"]|{_STRING})*\)|\b_\({_STRING}\)")
+
 Text = tuple[str, str]
 """A text, and its plural or ""."""
 
@@ -33,8 +36,7 @@ def texts_of_python(source: str) -> Iterator[Text]:
 
 def texts_of_template(source: str) -> Iterator[Text]:
     """Yield the texts of a template, which Django turns into calls for that; around them is no valid Python."""
-    for call in re.finditer(r"n?gettext\((?:[^()'\"]|'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\")*\)|_\((?:'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\")\)",
-                            template.templatize(source)):  # fmt: skip
+    for call in _CALL.finditer(template.templatize(source)):
         yield from texts_of_python(call[0])
 
 

@@ -1,6 +1,7 @@
 // The chat page: the open conversation, the turn that is being answered, and the connection to the server.
 
 import { actAs, ApiError, call } from "./api.js";
+import { Asking } from "./asking.js";
 import { Composer } from "./composer.js";
 import { Connection } from "./connection.js";
 import { el } from "./dom.js";
@@ -8,26 +9,22 @@ import { lastRead, recallText, rememberRead, rememberText } from "./memory.js";
 import { Presence } from "./presence.js";
 import { Sidebar } from "./sidebar.js";
 import { counted, errorText, t } from "./texts.js";
-import { NOTHING_YET, Thread } from "./thread.js";
+import { Thread } from "./thread.js";
 import { showTrace } from "./trace.js";
 import { clearUnread, noteArrival, onReturn } from "./unread.js";
 
-const STOP_PATIENCE_MS = 3000;
 const SAID_MS = 2500;
 const $ = (id) => document.getElementById(id);
 const { userId: ownUserId, deadlineS, traceUrl } = document.body.dataset;
 
 let userId = ownUserId;
 let conversationId = null;
-let active = null; // the turn that is being answered or waits for the connection
-let isDraining = false; // the end of an answer that nobody waits for any more is still to come
-let watchdog = null;
 let wasLost = false;
 let opened = 0;
 
-const thread = new Thread($("log"), { trace: traceUrl ? (id) => showTrace(id, traceUrl) : null, retry, edit: (turn) => composer.prepend(turn.question) });
+const thread = new Thread($("log"), { trace: traceUrl ? (id) => showTrace(id, traceUrl) : null, retry: (turn) => asking.retry(turn), edit: (turn) => composer.prepend(turn.question) });
 const presence = new Presence($("presence"), $("person"));
-const composer = new Composer({ send: ask, stop, typing: () => presence.typed(() => connection.send({ type: "typing" })) });
+const composer = new Composer({ send: ask, stop: () => asking.stop(), typing: () => presence.typed(() => connection.send({ type: "typing" })) });
 const sidebar = new Sidebar({
   open: (id) => open(id, { isPushed: true }),
   removed: (id) => id === conversationId && startNew({ isPushed: false }),
@@ -42,7 +39,7 @@ function address(id) {
 
 /** Leave the open conversation, and show an empty one. */
 function reset(id) {
-  leave();
+  asking.leave();
   clearUnread();
   conversationId = id;
   opened += 1;
@@ -110,82 +107,9 @@ function subscribe() {
 // ---------------------------------------------------------------- asking
 
 function ask(question) {
-  if (active) return;
-  begin(thread.add({ ...NOTHING_YET, question }));
+  const turn = asking.ask(question);
   // Scroll the question to the top, so that a long answer can be read from its beginning.
-  thread.scrollTo(active, { block: "start", behavior: isCalm() ? "auto" : "smooth" });
-}
-
-function begin(turn) {
-  active = turn;
-  // What is sent again under the same id, because its arrival is unknown, is one message for the server.
-  Object.assign(turn, NOTHING_YET, { clientId: newId(), questionId: undefined, isStopping: false });
-  submit();
-}
-
-function submit() {
-  const data = { message: active.question, user_id: userId, conversation_id: conversationId, client_id: active.clientId };
-  if (!isDraining && connection.send(data)) {
-    active.state = "asked";
-    watch();
-  } else {
-    connection.hurry();
-  }
-  thread.paint(active);
-  refresh();
-}
-
-/** Fail the turn well after the server's own deadline, because a connection can be lost without a close event. */
-function watch() {
-  clearTimeout(watchdog);
-  watchdog = setTimeout(() => {
-    fail({ message: t("too_late") });
-    connection.replace();
-  }, (Number(deadlineS) + 10) * 1000);
-}
-
-function finish(state) {
-  clearTimeout(watchdog);
-  active.state = state;
-  thread.paint(active);
-  active = null;
-  refresh();
-}
-
-function fail(error) {
-  if (!active) return;
-  active.error = error;
-  finish("error");
-}
-
-function stop() {
-  if (!active) return;
-  if (active.state === "waiting") {
-    finish("stopped");
-    return;
-  }
-  if (active.isStopping) return;
-  const turn = Object.assign(active, { isStopping: true });
-  connection.send({ type: "stop" });
-  // If the server does not confirm the stop, closing the socket stops the answer.
-  setTimeout(() => {
-    if (turn !== active) return;
-    finish("stopped");
-    connection.replace();
-  }, STOP_PATIENCE_MS);
-}
-
-/** Stop the active turn, and wait for nothing: the server stores what was received of it. */
-function leave() {
-  if (!active) return;
-  if (active.state !== "waiting") {
-    isDraining = connection.send({ type: "stop" });
-  }
-  finish("stopped");
-}
-
-function retry(turn) {
-  if (!active) begin(turn);
+  if (turn) thread.scrollTo(turn, { block: "start", behavior: isCalm() ? "auto" : "smooth" });
 }
 
 async function askForPerson() {
@@ -207,35 +131,9 @@ async function askForPerson() {
 // ---------------------------------------------------------------- messages from the server
 
 const receive = {
-  start(data) {
-    if (!active) return;
-    const isNew = conversationId !== data.conversation_id;
-    active.contextId = data.context_id ?? undefined;
-    active.state = "answering";
-    thread.paint(active);
-    if (isNew) became(data.conversation_id);
-  },
-  delta(data) {
-    if (!active) return;
-    active.text += data.text;
-    paintSoon();
-  },
-  block({ html, length }) {
-    if (!active) return;
-    active.html += html;
-    active.rendered = length;
-    paintSoon();
-  },
-  done: (data) => complete(data, "done"),
-  stopped: (data) => complete(data, "stopped"),
-  error({ message, code, limits }) {
-    const resets = Number(limits?.["X-RateLimit-Reset"]);
-    fail({ message, code, limit: limits?.["X-RateLimit-Limit"], resetsAt: resets ? resets * 1000 : undefined });
-  },
   message({ conversation_id: id, message }) {
     if (id !== conversationId || !thread.absorb(message)) return;
-    if (message.role === "user") settle(message);
-    else {
+    if (message.role !== "user") {
       presence.arrived();
       noteArrival(id, message.id);
       thread.scrollToEnd();
@@ -250,10 +148,51 @@ const receive = {
     if (id === conversationId) presence.showTyping(author);
   },
 };
-const LAST = new Set(["done", "stopped", "error"]);
+
+const connection = new Connection(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/ws/chat`, {
+  open() {
+    if (wasLost) tell(t("back"), SAID_MS);
+    wasLost = false;
+    subscribe();
+    asking.connected();
+  },
+  message(data) {
+    if (!asking.receive(data)) receive[data.type](data);
+  },
+  lost(waitMs) {
+    wasLost = true;
+    asking.lost();
+    const wait = waitMs > 1500 ? t("next_try", { count: Math.round(waitMs / 1000) }) : t("connecting");
+    tell([`${t("lost")} ${wait} `, el("button", { type: "button", class: "link", onclick: () => connection.hurry() }, t("try_now"))]);
+  },
+  refused(reason) {
+    const words = reason || t("signed_out");
+    asking.fail({ message: words });
+    tell([`${words} `, el("a", { href: location.href }, t("reload"))]);
+  },
+});
+
+const asking = new Asking({
+  thread,
+  connection,
+  deadlineS: Number(deadlineS),
+  on: {
+    context: () => ({ user_id: userId, conversation_id: conversationId }),
+    began,
+    answered(result) {
+      if (result.conversation_id) began(result.conversation_id);
+      if (result.message_id) noteArrival(conversationId, result.message_id);
+      if (result.state) presence.set(result.state, result.agent ?? presence.agent);
+      if (!result.model) subscribe(); // for the notice that is the answer
+      sidebar.load();
+    },
+    changed: refresh,
+  },
+});
 
 /** The conversation got its id, or a new one since the old is closed. */
-function became(id) {
+function began(id) {
+  if (id === conversationId) return;
   conversationId = id;
   history.replaceState(null, "", address(id));
   sidebar.select(id);
@@ -261,58 +200,6 @@ function became(id) {
   subscribe();
   sidebar.load();
 }
-
-function complete({ context_used, response, html, ...result }, state) {
-  if (!active) return;
-  if (result.conversation_id && result.conversation_id !== conversationId) became(result.conversation_id);
-  if (response !== undefined) {
-    Object.assign(active, { text: response, html, rendered: response.length, result, contextId: result.context_id ?? undefined, messageId: result.message_id });
-    thread.hasStored(result.message_id, { id: result.message_id, role: "assistant" });
-    if (result.message_id) noteArrival(conversationId, result.message_id);
-  }
-  if (result.state) presence.set(result.state, result.agent);
-  finish(response === "" && state === "done" ? "said" : state);
-  sidebar.load();
-}
-
-/** A person answers the question that this page has sent: the bot is silent. */
-function settle(message) {
-  if (active && message.client_id === active.clientId && presence.isWithPerson && active.state === "asked") finish("said");
-}
-
-const connection = new Connection(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/ws/chat`, {
-  open() {
-    if (wasLost) tell(t("back"), SAID_MS);
-    wasLost = isDraining = false;
-    subscribe();
-    if (active?.state === "waiting") submit();
-  },
-  message(data) {
-    if (isDraining && !["message", "state", "typing"].includes(data.type)) {
-      if (!LAST.has(data.type)) return;
-      isDraining = false;
-      if (active?.state === "waiting") submit();
-      return;
-    }
-    receive[data.type]?.(data);
-  },
-  lost(waitMs) {
-    wasLost = true;
-    if (active?.state === "asked") {
-      active.state = "waiting"; // whether it arrived is not known: it is sent again under the same id
-      thread.paint(active);
-    } else if (active?.state === "answering") {
-      fail({ message: t("lost_early") });
-    }
-    const wait = waitMs > 1500 ? t("next_try", { count: Math.round(waitMs / 1000) }) : t("connecting");
-    tell([`${t("lost")} ${wait} `, el("button", { type: "button", class: "link", onclick: () => connection.hurry() }, t("try_now"))]);
-  },
-  refused(reason) {
-    const words = reason || t("signed_out");
-    fail({ message: words });
-    tell([`${words} `, el("a", { href: location.href }, t("reload"))]);
-  },
-});
 
 let tellTimer = null;
 
@@ -326,19 +213,9 @@ function tell(words, forMs) {
 
 // ---------------------------------------------------------------- rendering
 
-let frame = null;
-
-/** Render at most once per frame, because pieces may arrive faster than the screen can show them. */
-function paintSoon() {
-  frame ??= requestAnimationFrame(() => {
-    frame = null;
-    if (active) thread.paint(active);
-  });
-}
-
 function refresh() {
   $("welcome").hidden = !thread.isEmpty || Boolean(conversationId);
-  composer.setBusy(Boolean(active));
+  composer.setBusy(asking.isBusy);
   showTitle();
 }
 
@@ -348,11 +225,6 @@ function showTitle() {
 
 function isCalm() {
   return matchMedia("(prefers-reduced-motion: reduce)").matches;
-}
-
-function newId() {
-  // randomUUID needs HTTPS or localhost.
-  return crypto.randomUUID?.() ?? "10000000-1000-4000-8000-100000000000".replace(/[018]/g, (digit) => (digit ^ (crypto.getRandomValues(new Uint8Array(1))[0] & (15 >> (digit / 4)))).toString(16));
 }
 
 // ---------------------------------------------------------------- the beginning
@@ -383,7 +255,7 @@ function openAddress() {
 
 addEventListener("popstate", openAddress);
 addEventListener("keydown", (event) => {
-  if (event.key === "Escape" && !document.querySelector("dialog[open]")) stop();
+  if (event.key === "Escape" && !document.querySelector("dialog[open]")) asking.stop();
 });
 onReturn((count) => {
   if (!conversationId) return;

@@ -24,6 +24,10 @@ export class Presence {
     return this.#state === "person" || this.#state === "waiting";
   }
 
+  get agent() {
+    return this.#agent;
+  }
+
   set(state, agent) {
     this.#state = state ?? "bot";
     this.#agent = agent;

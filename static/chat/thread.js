@@ -69,8 +69,8 @@ export class Thread {
   }
 
   /** Note that the server has stored the answer of a turn, which is shown already. */
-  hasStored(id, message) {
-    if (id) this.#stored.set(id, message);
+  hasStored(message) {
+    if (message.id) this.#stored.set(message.id, message);
   }
 
   /** Say of the last question that it got no answer, if none can be on its way any more. */
@@ -118,7 +118,8 @@ export class Thread {
       return;
     }
     this.add({
-      ...NOTHING_YET, question: message.text, state: "said", questionId: message.id, contextId: message.context_id ?? undefined,
+      ...NOTHING_YET, question: message.text, state: "said", questionId: message.id,
+      clientId: message.client_id ?? undefined, contextId: message.context_id ?? undefined,
     });
   }
 
