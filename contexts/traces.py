@@ -79,7 +79,13 @@ WHERE id = %s
 
 
 def write_outcome(
-    trace_id: str, *, answer: str, model: str, outcome: dict[str, Any], error_code: str = "", more: Sequence[Model] = ()
+    trace_id: str,
+    *,
+    answer: str,
+    model: str,
+    outcome: dict[str, Any],
+    error_code: str = "",
+    more: Sequence[Model | Statement] = (),
 ) -> None:
     """Commit the outcome of an assembled context, with `more` rows; raise TraceNotWritten if PostgreSQL refuses."""
     state = Trace.State.FAILED if error_code else Trace.State.ANSWERED

@@ -1,8 +1,9 @@
-"""Tables of the support bot: customers, conversations and feedback, API keys, and what limits count without Redis."""
+"""Tables of the support bot: customers, conversations, feedback and gaps, API keys, and limits without Redis."""
 
 from chat.models.conversations import Conversation, Message
 from chat.models.customers import Customer, Ticket
 from chat.models.feedback import Feedback
+from chat.models.gaps import Gap, GapQuestion
 from chat.models.keys import ApiKey, GrantedPermission
 from chat.models.limits import CountedRequest, Reservation
 
@@ -12,6 +13,8 @@ __all__ = [
     "CountedRequest",
     "Customer",
     "Feedback",
+    "Gap",
+    "GapQuestion",
     "GrantedPermission",
     "Message",
     "Reservation",
