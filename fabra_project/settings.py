@@ -357,6 +357,13 @@ FABRA_RATE_LIMIT_ADDRESS = env.int("FABRA_LIMIT_ADDRESS", 100)
 FABRA_RATE_LIMIT_WINDOW = timedelta(hours=1)
 FABRA_TIER_FEATURE = "user_tier"
 
+# Questions that were not answered are one gap if their mean cosine is at least this.
+FABRA_GAP_SIMILARITY = env.float("FABRA_GAP_SIMILARITY", 0.6)
+# An answer of whose sentences a smaller share is supported by its passages leaves its question open.
+FABRA_GAP_LEAST_SUPPORT = env.float("FABRA_GAP_LEAST_SUPPORT", 0.5)
+# Questions of a gap that are asked again when its article has changed; with a model each is one call.
+FABRA_GAP_QUESTIONS = env.int("FABRA_GAP_QUESTIONS", 5)
+
 # ---------------------------------------------------------------- tuning
 
 # Measured, not a matter of a deployment: no environment variable changes them.

@@ -53,13 +53,17 @@ def weights_of(questions: Sequence[str], vectors: Sequence[np.ndarray] | None) -
     or is too short to tell. Without vectors every question counts.
     """
     weights = [0.5**age for age in reversed(range(len(questions)))]
-    last = questions[-1]
-    if vectors is None or len(last.split()) <= _SHORT_WORDS or _REFERS_BACK.search(last):
+    if vectors is None or refers_back(questions[-1]):
         return weights
     return [
         weight if vector is vectors[-1] or float(vector @ vectors[-1]) >= _UNRELATED_BELOW else 0.0
         for weight, vector in zip(weights, vectors, strict=True)
     ]
+
+
+def refers_back(question: str) -> bool:
+    """Return whether a question may mean what was asked before it: by its words, or since it is too short to tell."""
+    return len(question.split()) <= _SHORT_WORDS or _REFERS_BACK.search(question) is not None
 
 
 def weighted_vector(vectors: Sequence[np.ndarray], weights: Sequence[float]) -> tuple[np.ndarray, float]:
