@@ -22,6 +22,7 @@ from retrieval.search.history import embed_questions, weighted_vector, weights_o
 from retrieval.search.hits import Collector, Hit, Hits, SearchRecord
 from retrieval.search.postprocess import collapse, expand_hits
 from retrieval.search.query import Query, SearchOptions, check_query
+from retrieval.search.questions import Embedding
 from retrieval.search.ranking import Ranking, candidate_count, ranking_sql
 from retrieval.search.selectivity import is_selective
 from retrieval.signals import searched
@@ -116,12 +117,14 @@ def execute_query(query: Query) -> SearchRecord:
         embed_ms=_ms(embedded - started),
         sql_ms=_ms(ranked - embedded),
         rerank_ms=_ms(reranked - ranked),
+        embedding=query.embedding,
     )
 
 
 def _embed(query: Query) -> tuple[Query, np.ndarray | None, tuple[str, ...]]:
-    """Return the query with the weights of its questions, their vector, and flags of an outage."""
+    """Return the query with its embedding and its questions' weights, the vector of all of them, and outage flags."""
     assert query.index.generation is not None
+    embedding: Embedding | None = None
     vectors: list[np.ndarray] | None = None
     flags: tuple[str, ...] = ()
     if query.mode != "lexical":
@@ -131,12 +134,13 @@ def _embed(query: Query) -> tuple[Query, np.ndarray | None, tuple[str, ...]]:
                 vectors = [embedder.embed_query(query.text)]
             else:
                 vectors = embed_questions(embedder, query.questions)
+            embedding = Embedding(model=embedder.model, vector=vectors[-1])
         except (EmbedderUnavailable, TextRefused) as error:
             logger.warning("Searching by words alone: %s", error)
             flags = ("semantic_unavailable",)
     weights = weights_of(query.questions, vectors)
     vector, agreement = (None, 1.0) if vectors is None else weighted_vector(vectors, weights)
-    return replace(query, weights=tuple(weights), agreement=agreement), vector, flags
+    return replace(query, embedding=embedding, weights=tuple(weights), agreement=agreement), vector, flags
 
 
 def _best_hits(query: Query, vector: np.ndarray | None) -> list[Hit]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from common.links import safe_link
+from retrieval.search.questions import Embedding
 
 DEGRADED_FLAGS = frozenset({"semantic_unavailable", "rerank_unavailable"})
 """Flags of an outage; such a result is not cached, and its context reports the flag."""
@@ -90,9 +91,13 @@ class SearchRecord:
     sql_ms: float
     rerank_ms: float = 0.0
     is_cached: bool = False
+    embedding: Embedding | None = None
+    """Of the query itself; None if words alone ranked. It is no part of the trace."""
 
     def to_dict(self) -> dict[str, Any]:
-        return {**vars(self), "hits": [hit.to_dict() for hit in self.hits]}
+        found = {**vars(self), "hits": [hit.to_dict() for hit in self.hits]}
+        del found["embedding"]
+        return found
 
 
 @dataclass
