@@ -160,6 +160,7 @@ def _load_value(kind: str, value: Any, records: list[SearchRecord]) -> Any:
 
 def _load_record(raw: dict[str, Any]) -> SearchRecord:
     hits = [_load_hit(hit) for hit in raw.pop("hits")]
+    raw.pop("is_confident", None)  # follows from the score and the threshold
     record = SearchRecord(**{**raw, "hits": hits, "flags": tuple(raw["flags"])})
     return replace(record, is_cached=True, embed_ms=0.0, sql_ms=0.0, rerank_ms=0.0)
 
