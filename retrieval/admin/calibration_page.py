@@ -9,7 +9,7 @@ from retrieval.search.query import MAX_LEXICAL_WEIGHT
 
 MAX_THRESHOLD = 1 + MAX_LEXICAL_WEIGHT
 """The best score that there can be."""
-_BINS = 40
+_BINS, _STEPS = 20, 40
 _SHOWN_ROWS = 100
 
 
@@ -44,11 +44,11 @@ def calibration_page(run: CalibrationRun) -> dict[str, Any]:
     }
 
 
-def _scale(run: CalibrationRun) -> tuple[float, float]:
-    """Return the lowest score, and the width of one of _BINS columns."""
+def _scale(run: CalibrationRun, columns: int) -> tuple[float, float]:
+    """Return the lowest score, and the width of one of as many columns."""
     scores = [score for kind in run.scores() for score in kind]
     low, high = min(scores, default=0.0), max(scores, default=1.0)
-    return low, (high - low or 1.0) / _BINS
+    return low, (high - low or 1.0) / columns
 
 
 def _marks(run: CalibrationRun, low: float, step: float, shift: float) -> list[Mark]:
@@ -62,7 +62,7 @@ def _marks(run: CalibrationRun, low: float, step: float, shift: float) -> list[M
 
 def _scores_drawing(run: CalibrationRun) -> str:
     """Draw how many of each kind's questions have which best score."""
-    low, step = _scale(run)
+    low, step = _scale(run, _BINS)
     shares = []
     for scores in run.scores():
         counts = [0] * _BINS
@@ -75,11 +75,11 @@ def _scores_drawing(run: CalibrationRun) -> str:
 
 def _curve_drawing(run: CalibrationRun) -> str:
     """Draw the share of each kind that a threshold refuses."""
-    low, step = _scale(run)
+    low, step = _scale(run, _STEPS)
     scores = run.scores()
     if not all(scores):
         return ""
-    steps = [low + number * step for number in range(_BINS + 1)]
+    steps = [low + number * step for number in range(_STEPS + 1)]
     points = [refusals(threshold, *scores) for threshold in steps]
     shares = [[point.answerable for point in points], [point.unanswerable for point in points]]
     labels = [f"{threshold:.2f}" for threshold in steps]

@@ -59,8 +59,10 @@ def read_questions(path: Path) -> list[AskedQuestion]:
 def unlike(questions: Sequence[AskedQuestion], others: Sequence[AskedQuestion]) -> list[AskedQuestion]:
     """Return the questions once each, without those that the others ask too."""
     asked = {_key(question) for question in others}
-    new = {_key(question): question for question in reversed(questions)}
-    return [question for key, question in reversed(new.items()) if key not in asked]
+    new: dict[tuple[str, ...], AskedQuestion] = {}
+    for question in questions:
+        new.setdefault(_key(question), question)
+    return [question for key, question in new.items() if key not in asked]
 
 
 def _key(question: AskedQuestion) -> tuple[str, ...]:
