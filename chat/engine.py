@@ -17,7 +17,8 @@ from chat.citations import Citation, mark_cited, passages_in
 from chat.errors import DeadlineExceeded
 from chat.history import read_history, room_for_context
 from chat.prompt import messages_of
-from chat.providers import Completion, Delta, Prompt, cost_usd, get_provider
+from chat.providers import Completion, Delta, Prompt, Provider, cost_usd, get_provider
+from chat.providers.not_known import NOT_KNOWN, NotKnownProvider
 from chat.records import MESSAGE_SENT, write_answer, write_failure, write_question
 from chat.resolve_context import call_chat_context, require_context
 from chat.turns import Answer, Question, Turn
@@ -27,7 +28,7 @@ from contexts import traces
 from contexts.conversation import ConversationHistory
 from contexts.evidence import SUSPICIOUS
 from contexts.items import Context
-from contexts.recorder import recording
+from contexts.recorder import Recorder, recording
 from events.dispatch import dispatch, queue_of
 from features import registry
 from features.online import one_view
@@ -45,7 +46,6 @@ async def begin(question: Question) -> Turn:
     started = time.perf_counter()
     question = question.validate()
     deadline = asyncio.get_running_loop().time() + settings.FABRA_CHAT_DEADLINE_S
-    provider = get_provider()
     with one_view():  # the limit and the context share one read of the user's features
         # 1. Count the message against the limits of the user's tier, the address and the API key.
         admission = await limits.admit(question.user_id, await _tier_of(question.user_id), question.caller)
@@ -60,7 +60,7 @@ async def begin(question: Question) -> Turn:
                     await traces.write(recorder.pending)  # of contexts that were assembled before the failure
                     raise
             # 3. Commit the evidence, the message and its event.
-            context.evidence["messages"] = messages_of(context, question.message)
+            provider = _provider_for(question, context, recorder)
             message, event = await sync_to_async(write_question)(
                 question, context, admission, recorder.pending, frees_connection=not provider.is_extractive
             )
@@ -85,6 +85,16 @@ async def assemble(
         deadline = asyncio.get_running_loop().time() + settings.FABRA_CHAT_DEADLINE_S
     async with _within(deadline):
         return require_context(await call_chat_context(question.user_id, question.message, history))
+
+
+def _provider_for(question: Question, context: Context, recorder: Recorder) -> Provider:
+    """Return who answers, and complete the evidence with the messages that it gets."""
+    if recorder.is_below_thresholds():
+        context.evidence["messages"] = []  # no model is asked
+        context.evidence["flags"].append(NOT_KNOWN)
+        return NotKnownProvider()
+    context.evidence["messages"] = messages_of(context, question.message)
+    return get_provider()
 
 
 async def run(turn: Turn, *, is_streamed: bool) -> AsyncGenerator[str | Answer, None]:

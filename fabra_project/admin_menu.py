@@ -45,6 +45,7 @@ _MENU = [
             ("Search test", "manage_search", "retrieval:search_test"),
             ("Golden questions", "fact_check", "retrieval_goldenquestion"),
             ("Evaluation runs", "monitoring", "retrieval_evaluationrun"),
+            ("Calibrations", "straighten", "retrieval_calibrationrun"),
         ],
     ),
     (
