@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -164,8 +165,8 @@ async def _finish(turn: Turn, completion: Completion, passages: list[Citation]) 
         "citations": [citation.number for citation in citations if citation.is_cited],
         **({"reasoning": completion.reasoning} if completion.reasoning else {}),
     }
-    await sync_to_async(write_answer)(turn, result, outcome)
-    return result
+    message = await sync_to_async(write_answer)(turn, result, outcome)
+    return replace(result, message_id=message.pk)
 
 
 @asynccontextmanager

@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from chat.admission import Admission
 from chat.models import Conversation, Message
+from chat.models.conversations import title_of
 from chat.turns import Answer, Question, Turn
 from common.sql.rows import Statement
 from contexts import traces
@@ -38,7 +39,9 @@ def write_question(
     `frees_connection` closes the database connection after the commit, which returns it to the pool: a chat waits
     seconds for its model, and other requests can use the connection meanwhile.
     """
-    conversation = _known_conversation(question) or Conversation(user_id=question.user_id)
+    conversation = _known_conversation(question) or Conversation(
+        user_id=question.user_id, title=title_of(question.message)
+    )
     message = Message(
         conversation=conversation, user_id=question.user_id, role=Message.Role.USER, text=question.message,
         trace_id=context.id,
@@ -65,8 +68,8 @@ def _known_conversation(question: Question) -> Conversation | None:
     return Conversation(pk=question.conversation_id) if known.update(last_message_at=timezone.now()) else None
 
 
-def write_answer(turn: Turn, result: Answer, outcome: dict[str, Any]) -> None:
-    """Commit the answer with the trace's outcome; raise TraceNotWritten."""
+def write_answer(turn: Turn, result: Answer, outcome: dict[str, Any]) -> Message:
+    """Commit the answer with the trace's outcome, and return its message; raise TraceNotWritten."""
     message = Message(
         conversation_id=turn.conversation_id,
         user_id=turn.question.user_id,
@@ -74,8 +77,10 @@ def write_answer(turn: Turn, result: Answer, outcome: dict[str, Any]) -> None:
         text=result.response,
         trace_id=result.context_id,
         citations=[citation.to_dict() for citation in result.citations],
+        flags=result.flags,
     )
     traces.write_outcome(result.context_id, answer=result.response, model=result.model, outcome=outcome, more=[message])
+    return message
 
 
 def write_failure(turn: Turn, code: str) -> None:

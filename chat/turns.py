@@ -41,6 +41,8 @@ class Answer:
     context_used: str
     context_id: str
     conversation_id: int
+    message_id: int | None = None
+    """Of the answer's message; None until it is stored."""
     citations: list[Citation]
     usage: dict[str, Any]
     model: str
@@ -56,6 +58,7 @@ class Answer:
             "context_used": self.context_used,
             "context_id": self.context_id,
             "conversation_id": self.conversation_id,
+            "message_id": self.message_id,
             "citations": [citation.to_dict() for citation in self.citations],
             "usage": self.usage,
             "model": self.model,

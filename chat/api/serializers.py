@@ -117,6 +117,7 @@ class ChatResponseSerializer(serializers.Serializer[Any]):
     context_used = serializers.CharField()
     context_id = serializers.UUIDField()
     conversation_id = serializers.IntegerField()
+    message_id = serializers.IntegerField(help_text="Of the answer, for feedback.")
     citations = CitationSerializer(many=True)
     usage = serializers.DictField()
     model = serializers.CharField()
