@@ -21,6 +21,8 @@ from chat.providers import Completion, Delta, Prompt, Provider, cost_usd, get_pr
 from chat.providers.not_known import NOT_KNOWN, NotKnownProvider
 from chat.records import MESSAGE_SENT, write_answer, write_failure, write_question
 from chat.resolve_context import call_chat_context, require_context
+from chat.small_talk.detection import SmallTalk
+from chat.small_talk.reply import SmallTalkProvider, small_talk_context, small_talk_of
 from chat.turns import Answer, Question, Turn
 from common.background import HEAD_START_S, release_thread, spawn
 from common.errors import FabraError
@@ -46,21 +48,25 @@ async def begin(question: Question) -> Turn:
     started = time.perf_counter()
     question = question.validate()
     deadline = asyncio.get_running_loop().time() + settings.FABRA_CHAT_DEADLINE_S
+    talk = await small_talk_of(question)
     with one_view():  # the limit and the context share one read of the user's features
         # 1. Count the message against the limits of the user's tier, the address and the API key.
         admission = await limits.admit(question.user_id, await _tier_of(question.user_id), question.caller)
         try:
             # 2. Assemble the context, with the conversation so far; step 3 writes its trace.
-            history = await read_history(question)
+            history = await read_history(question) if talk is None else None
             with recording(conversation=history, most_tokens=room_for_context(question, history)) as recorder:
                 try:
-                    context = await assemble(question, history, deadline)
+                    if talk is None:
+                        context = await assemble(question, history, deadline)
+                    else:
+                        context = await small_talk_context(question)
                     question.caller.check_indexes(recorder.searched_indexes())
                 except Exception:
                     await traces.write(recorder.pending)  # of contexts that were assembled before the failure
                     raise
             # 3. Commit the evidence, the message and its event.
-            provider = _provider_for(question, context, recorder)
+            provider = _provider_for(question, context, recorder, talk)
             message, event = await sync_to_async(write_question)(
                 question, context, admission, recorder.pending, frees_connection=not provider.is_extractive
             )
@@ -87,8 +93,11 @@ async def assemble(
         return require_context(await call_chat_context(question.user_id, question.message, history))
 
 
-def _provider_for(question: Question, context: Context, recorder: Recorder) -> Provider:
+def _provider_for(question: Question, context: Context, recorder: Recorder, talk: SmallTalk | None) -> Provider:
     """Return who answers, and complete the evidence with the messages that it gets."""
+    if talk is not None:
+        context.evidence["messages"] = []
+        return SmallTalkProvider(talk)
     if recorder.is_below_thresholds():
         context.evidence["messages"] = []  # no model is asked
         context.evidence["flags"].append(NOT_KNOWN)
