@@ -66,6 +66,9 @@ CACHES = {
     }
 }
 
+# What open pages see at once; the layer takes its server and its prefix from the settings above.
+CHANNEL_LAYERS = {"default": {"BACKEND": "chat.live.layer.RedisLayer"}}
+
 # ---------------------------------------------------------------- security
 
 DEBUG = env.bool("DEBUG", False)
@@ -189,6 +192,7 @@ LOGGING = {
         # Below WARNING, each line of the HTTP client would contain the model server's URL.
         **{name: {"level": "WARNING"} for name in ("httpx", "httpx2", "httpcore", "httpcore2")},
         "axes": {"level": "WARNING"},  # failures and lockouts
+        "channels_redis": {"level": "CRITICAL"},  # a trace each second while Redis is down, which `chat.live` reports
     },
 }
 

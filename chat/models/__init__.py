@@ -2,6 +2,7 @@
 
 from chat.models.conversations import Conversation, Message
 from chat.models.customers import Customer, Ticket
+from chat.models.handover import HandoverSettings, SupportHours
 from chat.models.keys import ApiKey, GrantedPermission
 from chat.models.limits import CountedRequest, Reservation
 
@@ -11,7 +12,9 @@ __all__ = [
     "CountedRequest",
     "Customer",
     "GrantedPermission",
+    "HandoverSettings",
     "Message",
     "Reservation",
+    "SupportHours",
     "Ticket",
 ]
