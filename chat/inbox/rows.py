@@ -1,14 +1,18 @@
 """What the inbox shows: who waits, who is answered by whom, and one conversation with what is known of its customer."""
 
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db.models import F, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Left
+from django.utils import timezone
+from django.utils.timesince import timesince
 
 from chat.callers import USER_KEY
 from chat.live.bodies import message_body, name_of
 from chat.models import Conversation, Customer, Message, Ticket
+from common.admin.html import short
 from common.links import safe_link
 from contexts.models import Trace
 from features import registry
@@ -17,6 +21,7 @@ from features.models import FeatureValue
 _MOST_ROWS = 100
 _MOST_MESSAGES = 200
 _MOST_TICKETS = 5
+_VALUE_CHARS = 200
 
 State = Conversation.State
 
@@ -38,6 +43,15 @@ class Row:
     @property
     def is_unanswered(self) -> bool:
         return self.conversation.unanswered_since is not None
+
+    @property
+    def since(self) -> datetime:
+        """When the customer's message came that is not answered; otherwise when the state changed."""
+        return self.conversation.unanswered_since or self.conversation.state_changed_at
+
+    @property
+    def age(self) -> str:
+        return age_of(self.since)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +118,15 @@ class Opened:
         return str(self.customer) if self.customer else self.conversation.user_id
 
     @property
+    def age(self) -> str:
+        return age_of(self.conversation.state_changed_at)
+
+    @property
+    def facts(self) -> list[tuple[str, str]]:
+        """The values of the customer's features, each as one short text."""
+        return [(value.feature, _shown(value.value)) for value in self.values]
+
+    @property
     def last_id(self) -> int:
         return self.messages[-1]["id"] if self.messages else 0
 
@@ -116,7 +139,7 @@ class Opened:
 def open_conversation(conversation: Conversation, user: Any) -> Opened:
     """Return the conversation with what the user may see of traces, values and tickets."""
     messages = messages_after(conversation, 0)
-    answers = conversation.messages.filter(role=Message.Role.ASSISTANT, trace__isnull=False).order_by("-id")
+    answers = conversation.messages.filter(role=Message.Role.ASSISTANT).order_by("-id")
     newest = answers.select_related("trace").first()
     customer = Customer.objects.filter(user_id=conversation.user_id).first()
     tickets = customer.tickets.all()[:_MOST_TICKETS] if customer and user.has_perm("chat.view_ticket") else []
@@ -137,6 +160,16 @@ def messages_after(conversation: Conversation, after: int) -> list[dict[str, Any
     """Return the newest messages with a greater id, the oldest first."""
     rows = conversation.messages.filter(pk__gt=after).select_related("author").defer("embedding").order_by("-id")
     return [message_body(message) | {"message": message} for message in reversed(rows[:_MOST_MESSAGES])]
+
+
+def age_of(moment: datetime) -> str:
+    """Return how long ago it was, in its largest unit."""
+    is_now = timezone.now() - moment < timedelta(minutes=1)
+    return "just now" if is_now else timesince(moment, depth=1)
+
+
+def _shown(value: Any) -> str:
+    return short("; ".join(map(str, value)) if isinstance(value, list) else str(value), _VALUE_CHARS)
 
 
 def _values_of(user_id: str) -> list[FeatureValue]:
