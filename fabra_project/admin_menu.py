@@ -26,6 +26,7 @@ _MENU = [
     (
         "Chat",
         [
+            ("Inbox", "support_agent", "inbox:inbox"),
             ("Conversations", "forum", "chat_conversation"),
             ("Traces", "account_tree", "contexts_trace"),
             ("Customers", "person", "chat_customer"),
