@@ -4,6 +4,7 @@ import asyncio
 import json
 from contextlib import aclosing
 from typing import Any
+from uuid import UUID
 
 from asgiref.sync import sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
@@ -16,7 +17,7 @@ from chat.errors import InvalidMessage
 from chat.providers.extractive import NOTICE
 from chat.socket_origin import meta_of
 from chat.standing import FORBIDDEN, Standing, read_standing
-from chat.turns import Answer, Question
+from chat.turns import Answer, Question, Settled
 from chat.visitors import new_visitor, user_id_of, visitor_of
 from common.background import spawn, with_own_thread
 from common.markdown import render
@@ -101,12 +102,17 @@ class ChatConsumer(AsyncWebsocketConsumer):
         self.rendering = MarkdownStream()
         try:
             turn = await begin(self._question(content))
+            if isinstance(turn, Settled):
+                self.answering = None
+                await self._send_settled(turn)
+                return
             await self._send("start", {"context_id": turn.context_id, "conversation_id": turn.conversation_id})
             async with aclosing(run(turn, is_streamed=True)) as pieces:
                 async for piece in pieces:
                     if isinstance(piece, Answer):
                         self.answering = None  # before sending: the next question may follow at once
-                        await self._send("done", page_body(piece) | {"limits": turn.admission.headers()})
+                        kind = "stopped" if piece.is_dropped else "done"
+                        await self._send(kind, page_body(piece) | {"limits": turn.admission.headers()})
                     else:
                         await self._send("delta", {"text": piece})
                         await self._send_block(self.rendering.add(piece))
@@ -114,6 +120,11 @@ class ChatConsumer(AsyncWebsocketConsumer):
             self.answering = None
             await self._send_block(self.rendering.end())
             await self._send_error(error)
+
+    async def _send_settled(self, settled: Settled) -> None:
+        ids = {"context_id": settled.answer.context_id, "conversation_id": settled.answer.conversation_id}
+        await self._send("start", ids)
+        await self._send("done", page_body(settled.answer) | {"limits": settled.admission.headers()})
 
     def _question(self, content: dict[str, Any]) -> Question:
         user_id = user_id_of(self.scope["user"], self.visitor)
@@ -124,6 +135,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
             user_id=user_id,
             message=content.get("message", ""),
             conversation_id=conversation_id if isinstance(conversation_id, int) else None,
+            client_id=client_id_of(content),
             caller=Caller.of(self.meta),
         )
 
@@ -137,6 +149,17 @@ class ChatConsumer(AsyncWebsocketConsumer):
     async def _send_error(self, error: Exception) -> None:
         status, code, message = describe(error)
         await self._send("error", {"status": status, "code": code, "message": message, "limits": headers_of(error)})
+
+
+def client_id_of(content: dict[str, Any]) -> UUID | None:
+    """Return the message's client id; raise InvalidMessage for what is no UUID."""
+    given = content.get("client_id")
+    if given is None:
+        return None
+    try:
+        return UUID(given)
+    except (ValueError, TypeError, AttributeError):
+        raise InvalidMessage("client_id must be a UUID.") from None
 
 
 def page_body(result: Answer) -> dict[str, Any]:

@@ -1,8 +1,10 @@
 """A question, its answer, and the state between them."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
 
@@ -10,7 +12,8 @@ from chat.admission import Admission
 from chat.callers import Caller
 from chat.citations import Citation
 from chat.errors import InvalidMessage, MessageTooLong
-from chat.models import Message
+from chat.models import Conversation, Message
+from chat.places import Place
 from chat.providers import Provider
 from chat.providers.extractive import NOTICE
 from common.validation import check_text, is_blank
@@ -23,6 +26,10 @@ class Question:
     user_id: str
     message: str
     conversation_id: int | None = None
+    client_id: UUID | None = None
+    """Made by the client: what it sends twice is one message, and answered once."""
+    stored_id: int | None = None
+    """The message that is stored already, and is answered now."""
     caller: Caller = field(default_factory=Caller)
 
     def validate(self) -> "Question":
@@ -39,7 +46,8 @@ class Question:
 class Answer:
     response: str
     context_used: str
-    context_id: str
+    context_id: str | None
+    """None for what no context was assembled for."""
     conversation_id: int
     message_id: int | None = None
     """Of the answer's message; None until it is stored."""
@@ -51,6 +59,27 @@ class Answer:
     """What was degraded, such as `feature_degraded:user_tier`."""
     freshness: dict[str, Any] | None
     """The report of the context's `freshness_sla`; None without one."""
+    state: str = Conversation.State.BOT
+    """Of the conversation: who answers in it."""
+    notices: list[str] = field(default_factory=list)
+    """The lines that tell what changed with this message, such as that a person was asked."""
+    conversation_was_closed: bool = False
+    """Whether the message was sent to a closed conversation, and so began this one."""
+    is_dropped: bool = False
+    """Whether a person took over while the bot was answering: what was streamed of its answer is not kept."""
+
+    @classmethod
+    def without_model(cls, *, response: str = "", flags: Sequence[str] = (), **more: Any) -> "Answer":
+        """Return the answer to a message that no model was asked for."""
+        return cls(
+            response=response, context_used="", context_id=more.pop("context_id", None), citations=[], usage={},
+            model="", is_extractive=False, flags=list(flags), freshness=None, **more,
+        )  # fmt: skip
+
+    @property
+    def status(self) -> int:
+        """The HTTP status: 202 where a person answers, later."""
+        return 202 if self.state == Conversation.State.PERSON and not self.response else 200
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -64,8 +93,19 @@ class Answer:
             "model": self.model,
             "extractive": self.is_extractive,
             "flags": self.flags,
+            "state": self.state,
+            **({"notices": self.notices} if self.notices else {}),
+            **({"conversation_was_closed": True} if self.conversation_was_closed else {}),
             **({"notice": NOTICE} if self.is_extractive else {}),
         }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settled:
+    """A message whose answer is known without a model: a person answers it, or it was answered before."""
+
+    answer: Answer
+    admission: Admission
 
 
 @dataclass(kw_only=True)
@@ -80,8 +120,11 @@ class Turn:
     """By the event loop's clock, in seconds."""
     message: Message
     """The user's message."""
-    event: Event
-    """The `message_sent` event."""
+    event: Event | None
+    """The `message_sent` event; None for a message that was stored before."""
+    place: Place
+    """The message's turn in its conversation, which has an id by now."""
+    notices: list[str] = field(default_factory=list)
     started: float = field(default_factory=time.perf_counter)
     parts: list[str] = field(default_factory=list)
 
@@ -92,6 +135,11 @@ class Turn:
     @property
     def conversation_id(self) -> int:
         return self.message.conversation.pk
+
+    @property
+    def wants_no_answer(self) -> bool:
+        """Return whether the context's function asked for a person, and gave the bot nothing to answer from."""
+        return self.context.escalation is not None and not self.context.items
 
     def elapsed_ms(self) -> float:
         return round((time.perf_counter() - self.started) * 1000, 3)

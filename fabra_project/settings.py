@@ -229,6 +229,7 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "EventState": "events.models.Event.State",
         "DocumentState": "retrieval.models.Document.State",
+        "ConversationState": "chat.models.Conversation.State",
     },
 }
 
@@ -386,3 +387,5 @@ FABRA_LEXEME_MERGE_AFTER = 20_000
 # Limits of the process that reads files; it is killed when it exceeds them.
 FABRA_READER_TIMEOUT_S = 60.0
 FABRA_READER_MAX_BYTES = 1 << 30
+# A message's turn in its conversation, renewed while it is answered: after a crash the next one waits so long.
+FABRA_TURN_LEASE_S = 15.0

@@ -77,9 +77,13 @@ def tell_contact(conversation: Conversation) -> Message:
         return add_notice(conversation, CONTACT, text)
 
 
-def reopened_text(language: str) -> str:
-    with translation.override(language):
-        return _("Your last conversation was closed, so this is a new one.")
+def reopened_notice(conversation: Conversation) -> Message:
+    """Return the unsaved line of a conversation that goes on where a closed one ended."""
+    with translation.override(language_of(conversation)):
+        text = _("Your last conversation was closed, so this is a new one.")
+    return Message(
+        conversation=conversation, user_id=conversation.user_id, role=Message.Role.NOTICE, text=text, flags=[REOPENED]
+    )
 
 
 def opening() -> datetime | None:
