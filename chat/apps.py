@@ -11,9 +11,10 @@ class ChatConfig(AppConfig):
     name = "chat"
 
     def ready(self) -> None:
-        from chat.checks import check_chat_context
+        from chat.checks import check_chat_context, check_rewrite
 
         checks.register(check_chat_context)
+        checks.register(check_rewrite)
         # The last app of the settings: the permissions of all apps exist by then.
         post_migrate.connect(_prepare, sender=self)
 

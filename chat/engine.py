@@ -20,6 +20,8 @@ from chat.prompt import messages_of
 from chat.providers import Completion, Delta, Prompt, cost_usd, get_provider
 from chat.records import MESSAGE_SENT, write_answer, write_failure, write_question
 from chat.resolve_context import call_chat_context, require_context
+from chat.rewriting import rewrite
+from chat.summaries import enqueue_summary, last_fallen
 from chat.turns import Answer, Question, Turn
 from common.background import HEAD_START_S, spawn
 from common.errors import FabraError
@@ -52,6 +54,9 @@ async def begin(question: Question) -> Turn:
         try:
             # 2. Assemble the context, with the conversation so far; step 3 writes its trace.
             history = await read_history(question)
+            rewriting = await rewrite(provider, question.message, history.turns)
+            if rewriting:
+                history = replace(history, rewritten=rewriting.text)
             with recording(conversation=history, most_tokens=room_for_context(question, history)) as recorder:
                 try:
                     context = await assemble(question, history, deadline)
@@ -59,11 +64,15 @@ async def begin(question: Question) -> Turn:
                 except Exception:
                     await traces.write(recorder.pending)  # of contexts that were assembled before the failure
                     raise
+            if rewriting:
+                context.evidence["rewrite"] = rewriting.to_dict()
+                context.evidence["flags"] += rewriting.flags
             # 3. Commit the evidence, the message and its event.
             context.evidence["messages"] = messages_of(context, question.message)
             message, event = await sync_to_async(write_question)(
-                question, context, admission, recorder.pending, frees_connection=not provider.is_extractive
-            )
+                question, context, admission, recorder.pending, recorder.embeddings.get(question.message.strip()),
+                frees_connection=not provider.is_extractive,
+            )  # fmt: skip
         except Exception:
             await limits.refund(admission)
             raise
@@ -72,8 +81,8 @@ async def begin(question: Question) -> Turn:
     enqueued = asyncio.to_thread(dispatch, event.pk, queue_of(MESSAGE_SENT))
     spawn(enqueued, uses_database=False, after_s=HEAD_START_S)
     return Turn(
-        question=question, admission=admission, provider=provider, context=context, deadline=deadline, message=message,
-        event=event, started=started,
+        question=question, admission=admission, provider=provider, context=context, history=history, deadline=deadline,
+        message=message, event=event, started=started,
     )  # fmt: skip
 
 
@@ -166,6 +175,9 @@ async def _finish(turn: Turn, completion: Completion, passages: list[Citation]) 
         **({"reasoning": completion.reasoning} if completion.reasoning else {}),
     }
     message = await sync_to_async(write_answer)(turn, result, outcome)
+    # The next question is offered a summary of the turns that are too far back for it.
+    if fallen := last_fallen(turn):
+        await enqueue_summary(turn.conversation_id, fallen)
     return replace(result, message_id=message.pk)
 
 

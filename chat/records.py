@@ -20,6 +20,7 @@ from contexts.traces import PendingTrace
 from events.event import AxiomEvent
 from events.models import Event
 from events.outbox import new_event
+from retrieval.search.questions import Embedding
 
 logger = logging.getLogger(__name__)
 
@@ -31,10 +32,11 @@ def write_question(
     context: Context,
     admission: Admission,
     pending: Sequence[PendingTrace],
+    embedding: Embedding | None,
     *,
     frees_connection: bool,
 ) -> tuple[Message, Event]:
-    """Commit the evidence, the user's message and its event together; raise TraceNotWritten.
+    """Commit the evidence, the user's message with its `embedding`, and its event; raise TraceNotWritten.
 
     `frees_connection` closes the database connection after the commit, which returns it to the pool: a chat waits
     seconds for its model, and other requests can use the connection meanwhile.
@@ -46,6 +48,8 @@ def write_question(
         conversation=conversation, user_id=question.user_id, role=Message.Role.USER, text=question.message,
         trace_id=context.id,
     )  # fmt: skip
+    if embedding:
+        message.embedding, message.embedding_model = embedding.vector, embedding.model
     payload = {"context_id": context.id}
     event = new_event(
         AxiomEvent(event_type=MESSAGE_SENT, entity_id=question.user_id, payload=payload), Event.Source.CHAT

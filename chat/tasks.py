@@ -8,6 +8,7 @@ from django.conf import settings
 from django.core.management import call_command
 from django.utils import timezone
 
+from chat import summaries
 from chat.models import CountedRequest
 
 _LONGEST_WINDOW = timedelta(days=1)
@@ -20,3 +21,9 @@ def clear_old() -> None:
     AxesProxyHandler.reset_logs(age_days=settings.FABRA_SIGN_IN_RETENTION_DAYS)
     AxesProxyHandler.reset_failure_logs(age_days=settings.FABRA_SIGN_IN_RETENTION_DAYS)
     CountedRequest.objects.filter(created_at__lt=timezone.now() - _LONGEST_WINDOW).delete()
+
+
+@shared_task
+def summarise(conversation_id: int, fallen: int) -> None:
+    """Summarise the turns of a conversation that are no longer offered; see chat.summaries."""
+    summaries.summarise(conversation_id, fallen)
