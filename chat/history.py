@@ -7,6 +7,7 @@ from pgvector import Vector
 
 from chat.errors import MessageTooLong
 from chat.models import ConversationSummary, Message
+from chat.small_talk import SMALL_TALK
 from chat.turns import Question
 from contexts.conversation import ConversationHistory, PastSummary, PastTurn
 from contexts.items import SEPARATOR
@@ -42,7 +43,8 @@ def _read(conversation_id: int, user_id: str) -> tuple[tuple[PastTurn, ...], tup
 def read_turns(conversation_id: int, user_id: str, *, after: int = 0, newest: int) -> list[PastTurn]:
     """Return the newest answered turns whose questions came after the message `after`, the oldest first.
 
-    A question whose answer failed is left out: some chat templates refuse two messages of one role in a row.
+    A question whose answer failed is left out: some chat templates refuse two messages of one role in a row. Small
+    talk is left out too: it would only weaken what a follow-up is about.
     """
     rows = (
         Message.objects.filter(
@@ -51,12 +53,12 @@ def read_turns(conversation_id: int, user_id: str, *, after: int = 0, newest: in
         .annotate(vector=Func(F("embedding"), function="vector_send", output_field=BinaryField()))
         .order_by("-id")
         # As bytes: to write and parse the numbers of 20 vectors takes 2 ms.
-        .values_list("id", "role", "text", "trace", "vector", "embedding_model")[: 2 * newest]
+        .values_list("id", "role", "text", "trace", "flags", "vector", "embedding_model")[: 2 * newest]
     )
     answers: dict[object, str] = {}
     turns: list[PastTurn] = []
-    for message_id, role, text, trace_id, vector, model in rows:
-        if role == Message.Role.ASSISTANT:
+    for message_id, role, text, trace_id, flags, vector, model in rows:
+        if role == Message.Role.ASSISTANT and SMALL_TALK not in flags:
             answers[trace_id] = text
         elif role == Message.Role.USER and trace_id in answers:
             asked = text

@@ -9,6 +9,8 @@ from django.db.models import Model
 from django.utils import timezone
 
 from chat.admission import Admission
+from chat.gaps.marking import mark_statement
+from chat.gaps.reasons import reasons_of
 from chat.models import Conversation, Message
 from chat.models.conversations import title_of
 from chat.turns import Answer, Question, Turn
@@ -83,7 +85,12 @@ def write_answer(turn: Turn, result: Answer, outcome: dict[str, Any]) -> Message
         citations=[citation.to_dict() for citation in result.citations],
         flags=result.flags,
     )
-    traces.write_outcome(result.context_id, answer=result.response, model=result.model, outcome=outcome, more=[message])
+    # The answer tells whether it is one; a question that has none is marked together with it.
+    reasons = reasons_of(
+        turn.context.evidence, result.citations, result.flags, message.grounding, is_extractive=result.is_extractive
+    )
+    more: list[Model | Statement] = [message, *([mark_statement(turn.message.pk, reasons)] if reasons else [])]
+    traces.write_outcome(result.context_id, answer=result.response, model=result.model, outcome=outcome, more=more)
     return message
 
 

@@ -14,6 +14,7 @@ from django.db import connection, transaction
 from chat.errors import ModelError
 from chat.providers import Provider, cost_usd
 from chat.transcript import complete, fitting, lines_of
+from common.background import release_thread
 from common.text import single_line
 from common.validation import is_blank
 from contexts.conversation import PastTurn
@@ -66,6 +67,7 @@ async def rewrite(provider: Provider, message: str, turns: Sequence[PastTurn]) -
         return None
     started = time.perf_counter()
     await sync_to_async(_free_connection)()
+    release_thread()
     try:
         async with asyncio.timeout(settings.FABRA_REWRITE_TIMEOUT_S):
             found = await _ask(provider, message, turns)
@@ -95,5 +97,5 @@ async def _ask(provider: Provider, message: str, turns: Sequence[PastTurn]) -> R
 
 
 def _free_connection() -> None:
-    """Return the database connection to the pool while the model works, unless a transaction needs it."""
+    """Return the database connection to the pool while the model works, as `write_question` does."""
     transaction.on_commit(connection.close)

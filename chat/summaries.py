@@ -38,7 +38,7 @@ def last_fallen(turn: Turn) -> int:
     It is among the oldest turns that the budget dropped, or the one for which FABRA_HISTORY_TURNS has no room.
     """
     turns = turn.history.turns
-    if not settings.FABRA_SUMMARIES or turn.provider.is_extractive or not turns:
+    if not settings.FABRA_SUMMARIES or get_provider().is_extractive or not turns:
         return 0
     fallen = turns[0].message_id if len(turns) >= settings.FABRA_HISTORY_TURNS else 0
     dropped = {

@@ -180,6 +180,7 @@ def _dump_record(record: SearchRecord) -> dict[str, Any]:
 
 def _load_record(raw: dict[str, Any]) -> SearchRecord:
     hits = [_load_hit(hit) for hit in raw.pop("hits")]
+    raw.pop("is_confident", None)  # follows from the score and the threshold
     embedding = None
     if made := raw.pop("embedding", None):
         model, vector = made

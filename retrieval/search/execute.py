@@ -94,6 +94,7 @@ def execute_query(query: Query) -> SearchRecord:
         elif query.mode == "hybrid":
             flags += ("lexical_empty",)
     ranked = time.perf_counter()
+    best_score = hits[0].score if hits else None
     if query.rerank:
         hits, reranker_flags = rerank_hits(query.text, hits)
         flags += reranker_flags
@@ -118,7 +119,18 @@ def execute_query(query: Query) -> SearchRecord:
         sql_ms=_ms(ranked - embedded),
         rerank_ms=_ms(reranked - ranked),
         embedding=query.embedding,
+        best_score=best_score,
+        threshold=query.threshold() if _is_comparable(query, flags) else None,
     )
+
+
+def _is_comparable(query: Query, flags: tuple[str, ...]) -> bool:
+    """Return whether the best score tells what it told when the index's threshold was set.
+
+    Without the model's part it does not, nor where filters left fewer chunks than were asked for. A small index that
+    has no more of them is the one that was measured.
+    """
+    return "semantic_unavailable" not in flags and not ("short" in flags and query.filters)
 
 
 def _embed(query: Query) -> tuple[Query, np.ndarray | None, tuple[str, ...]]:

@@ -48,14 +48,20 @@ def weights_of(questions: Sequence[str], vectors: Sequence[np.ndarray] | None) -
     some earlier question is about the same subject. Without vectors every question counts.
     """
     weights = _weights_by_age(questions)
-    last = questions[-1]
-    if vectors is None or len(last.split()) <= _SHORT_WORDS or _GOES_ON.search(last):
+    if vectors is None or refers_back(questions[-1]):
         return weights
     is_related = [vector is vectors[-1] or float(vector @ vectors[-1]) >= _UNRELATED_BELOW for vector in vectors]
-    pronoun = _PRONOUN.search(last)
-    if pronoun and (any(is_related[:-1]) or not _NAME.search(last, 0, pronoun.start())):
+    if any(is_related[:-1]) and _PRONOUN.search(questions[-1]):
         return weights
     return [weight if related else 0.0 for weight, related in zip(weights, is_related, strict=True)]
+
+
+def refers_back(question: str) -> bool:
+    """Return whether a question means what was asked before it: by its words, or since it is too short to tell."""
+    if len(question.split()) <= _SHORT_WORDS or _GOES_ON.search(question):
+        return True
+    pronoun = _PRONOUN.search(question)
+    return pronoun is not None and not _NAME.search(question, 0, pronoun.start())
 
 
 def weighted_vector(vectors: Sequence[np.ndarray], weights: Sequence[float]) -> tuple[np.ndarray, float]:

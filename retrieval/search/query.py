@@ -101,6 +101,15 @@ class Query:
             max_per_document=self.max_per_document,
         )
 
+    def threshold(self) -> float | None:
+        """Return the index's threshold if it was made for scores like this query's, otherwise None."""
+        index = self.index
+        if index.threshold is None or index.threshold_basis != index.score_basis(
+            self.mode, self.fusion, self.lexical_weight
+        ):
+            return None
+        return index.threshold
+
     def options(self) -> dict[str, Any]:
         names = ("audience", "mode", "fusion", "lexical_weight", "max_per_document", "expand", "rerank")
         found = {name: getattr(self, name) for name in names}

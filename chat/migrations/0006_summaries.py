@@ -8,7 +8,8 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('chat', '0003_conversation'),
+        ('chat', '0004_handover'),
+        ('chat', '0005_gaps'),
     ]
 
     operations = [

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('retrieval', '0005_identity'),
+        ('retrieval', '0006_calibration'),
     ]
 
     operations = [
