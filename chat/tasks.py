@@ -8,6 +8,7 @@ from django.conf import settings
 from django.core.management import call_command
 from django.utils import timezone
 
+from chat import summaries
 from chat.gaps import asking, decisions, grouping
 from chat.models import CountedRequest
 
@@ -22,6 +23,12 @@ def clear_old() -> None:
     AxesProxyHandler.reset_logs(age_days=settings.FABRA_SIGN_IN_RETENTION_DAYS)
     AxesProxyHandler.reset_failure_logs(age_days=settings.FABRA_SIGN_IN_RETENTION_DAYS)
     CountedRequest.objects.filter(created_at__lt=timezone.now() - _LONGEST_WINDOW).delete()
+
+
+@shared_task
+def summarise(conversation_id: int, fallen: int) -> None:
+    """Summarise the turns of a conversation that are no longer offered; see chat.summaries."""
+    summaries.summarise(conversation_id, fallen)
 
 
 @shared_task
