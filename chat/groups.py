@@ -38,6 +38,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "retrieval.retrieverdefinition": "view",
         "retrieval.goldenquestion": "view add change delete",
         "retrieval.evaluationrun": "view add",
+        "retrieval.calibrationrun": "view",
         "retrieval.evaluationoutcome": "view",
     },
     "Operator": {
