@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from django.db import connection
 
 from chat.models import GapQuestion, Message
-from common.sql.rows import Statement
+from common.sql.rows import IF_HELD, Statement
 
 # A question may be marked by its answer, then by a thumbs-down, and by an event that is handled twice.
-_MARK = """
+_MARK = f"""
 INSERT INTO chat_gapquestion (message_id, reasons, embedding_model, is_follow_up, asked_at)
-SELECT id, %s::varchar[], '', false, created_at FROM chat_message WHERE id = %s
+SELECT id, %s::varchar[], '', false, created_at FROM chat_message WHERE id = %s{IF_HELD}
 ON CONFLICT (message_id) DO UPDATE SET reasons = ARRAY(
     SELECT DISTINCT unnest(chat_gapquestion.reasons || EXCLUDED.reasons) ORDER BY 1
 )
