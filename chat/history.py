@@ -1,5 +1,9 @@
 """What was said before in a conversation, and the room that the model's window leaves for a context."""
 
+from collections.abc import Iterable
+from dataclasses import replace
+from uuid import UUID
+
 from django.conf import settings
 
 from chat.errors import MessageTooLong
@@ -15,24 +19,44 @@ _TOKENS_PER_MESSAGE = 4
 
 
 async def read_history(question: Question) -> ConversationHistory | None:
-    """Return the answered turns of the user's own conversation; None for a new one, or somebody else's.
+    """Return the answered turns of the user's own conversation, the bot's and a person's; None without any.
 
     A question whose answer failed is left out: some chat templates refuse two messages of one role in a row.
     """
     if question.conversation_id is None or not settings.FABRA_HISTORY_TURNS:
         return None
     messages = Message.objects.filter(
-        conversation=question.conversation_id, conversation__user_id=question.user_id, trace__isnull=False
-    )
-    newest = messages.order_by("-id").values_list("id", "role", "text", "trace")[: 2 * settings.FABRA_HISTORY_TURNS]
-    answers: dict[object, str] = {}
+        conversation=question.conversation_id, conversation__user_id=question.user_id
+    ).exclude(role=Message.Role.NOTICE)
+    newest = messages.order_by("-id").values_list("id", "role", "text", "trace")[: 3 * settings.FABRA_HISTORY_TURNS]
+    rows = [row async for row in newest if row[0] != question.stored_id]
+    turns = turns_of(reversed(rows))[-settings.FABRA_HISTORY_TURNS :]
+    return ConversationHistory(tuple(turns)) if turns else None
+
+
+def turns_of(rows: Iterable[tuple[int, str, str, UUID | None]]) -> list[PastTurn]:
+    """Return the answered turns of messages, the oldest first, each with its id, role, text and trace.
+
+    The bot answers one question, whose trace it shares; a person answers all that was said since the last answer, and
+    what they add belongs to that answer.
+    """
     turns: list[PastTurn] = []
-    async for message_id, role, text, trace_id in newest:
-        if role == Message.Role.ASSISTANT:
-            answers[trace_id] = text
-        elif trace_id in answers:
-            turns.append(PastTurn(question=text, answer=answers[trace_id], message_id=message_id))
-    return ConversationHistory(tuple(reversed(turns))) if turns else None
+    asked: list[tuple[int, str, UUID | None]] = []
+    for message_id, role, text, trace in rows:
+        if role == Message.Role.USER:
+            asked.append((message_id, text, trace))
+        elif role == Message.Role.ASSISTANT:
+            found = next((each for each in asked if each[2] == trace), None)
+            if found:
+                turns.append(PastTurn(question=found[1], answer=text, message_id=found[0]))
+            asked.clear()
+        elif asked:
+            questions = SEPARATOR.join(each[1] for each in asked)
+            turns.append(PastTurn(question=questions, answer=text, message_id=asked[-1][0]))
+            asked.clear()
+        elif turns:
+            turns[-1] = replace(turns[-1], answer=SEPARATOR.join([turns[-1].answer, text]))
+    return turns
 
 
 def room_for_context(question: Question, history: ConversationHistory | None) -> int | None:
