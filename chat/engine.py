@@ -22,10 +22,15 @@ from chat.live.changes import show_soon
 from chat.models import Conversation
 from chat.places import Place
 from chat.prompt import messages_of
-from chat.providers import Completion, Delta, Prompt, cost_usd, get_provider
+from chat.providers import Completion, Delta, Prompt, Provider, cost_usd, get_provider
+from chat.providers.not_known import NOT_KNOWN, NotKnownProvider
 from chat.records import MESSAGE_SENT, SentBefore, write_answer, write_failure, write_outcome, write_question
 from chat.replay import answer_sent_before, stored_answer
 from chat.resolve_context import call_chat_context, require_context
+from chat.rewriting import rewrite
+from chat.small_talk.detection import SmallTalk
+from chat.small_talk.reply import SmallTalkProvider, small_talk_context, small_talk_of
+from chat.summaries import enqueue_summary, last_fallen
 from chat.turn_order import leave, leave_soon, renewed, take_turn
 from chat.turns import Answer, Question, Settled, Turn
 from common.background import HEAD_START_S, release_thread, spawn
@@ -34,7 +39,7 @@ from contexts import traces
 from contexts.conversation import ConversationHistory
 from contexts.evidence import SUSPICIOUS
 from contexts.items import Context
-from contexts.recorder import recording
+from contexts.recorder import Recorder, recording
 from events.dispatch import dispatch, queue_of
 from features import registry
 from features.online import one_view
@@ -103,21 +108,31 @@ async def _begin(
     is_elsewhere = place.state not in (Conversation.State.BOT, Conversation.State.WAITING)
     if is_elsewhere or (place.was_closed and question.stored_id is not None):
         raise ConversationConflict("The bot does not answer in this conversation any more.")
-    provider = get_provider()
     # 3. Assemble the context, with the conversation so far; step 4 writes its trace.
-    history = await read_history(question)
+    talk = await small_talk_of(question)
+    history = await read_history(question) if talk is None else ConversationHistory(query=question.message)
+    rewriting = await rewrite(get_provider(), question.message, history.turns)
+    if rewriting:
+        history = replace(history, rewritten=rewriting.text)
     with recording(conversation=history, most_tokens=room_for_context(question, history)) as recorder:
         try:
-            context = await assemble(question, history, deadline)
+            if talk is None:
+                context = await assemble(question, history, deadline)
+            else:
+                context = await small_talk_context(question)
             question.caller.check_indexes(recorder.searched_indexes())
         except Exception:
             await traces.write(recorder.pending)  # of contexts that were assembled before the failure
             raise
+    if rewriting:
+        context.evidence["rewrite"] = rewriting.to_dict()
+        context.evidence["flags"] += rewriting.flags
     # 4. Commit the evidence, the message and its event.
-    context.evidence["messages"] = messages_of(context, question.message)
+    provider = _provider_for(question, context, recorder, talk)
     written = await sync_to_async(write_question)(
-        question, place, context, admission, recorder.pending, frees_connection=not provider.is_extractive
-    )
+        question, place, context, admission, recorder.pending, recorder.embeddings.get(question.message.strip()),
+        frees_connection=not provider.is_extractive,
+    )  # fmt: skip
     if written is None:
         return None
     # 5. While the model works, enqueue the event, copy the trace to Redis and show the message to other pages.
@@ -128,7 +143,7 @@ async def _begin(
     if place.conversation_id is not None and question.stored_id is None:
         show_soon(written.message)
     return Turn(
-        question=question, admission=admission, provider=provider, context=context, deadline=deadline,
+        question=question, admission=admission, provider=provider, context=context, history=history, deadline=deadline,
         message=written.message, event=written.event, notices=written.notices, started=started,
         place=replace(place, conversation_id=written.message.conversation.pk),
     )  # fmt: skip
@@ -148,6 +163,19 @@ async def assemble(
         deadline = asyncio.get_running_loop().time() + settings.FABRA_CHAT_DEADLINE_S
     async with _within(deadline):
         return require_context(await call_chat_context(question.user_id, question.message, history))
+
+
+def _provider_for(question: Question, context: Context, recorder: Recorder, talk: SmallTalk | None) -> Provider:
+    """Return who answers, and complete the evidence with the messages that it gets."""
+    if talk is not None:
+        context.evidence["messages"] = []
+        return SmallTalkProvider(talk)
+    if recorder.is_below_thresholds():
+        context.evidence["messages"] = []  # no model is asked
+        context.evidence["flags"].append(NOT_KNOWN)
+        return NotKnownProvider()
+    context.evidence["messages"] = messages_of(context, question.message)
+    return get_provider()
 
 
 async def run(turn: Turn, *, is_streamed: bool) -> AsyncGenerator[str | Answer, None]:
@@ -246,6 +274,9 @@ async def _finish(turn: Turn, completion: Completion, passages: list[Citation]) 
     if message is None:
         return await _drop(turn)
     show_soon(message)
+    # The next question is offered a summary of the turns that are too far back for it.
+    if fallen := last_fallen(turn):
+        await enqueue_summary(turn.conversation_id, fallen)
     result = replace(result, message_id=message.pk)
     return await sync_to_async(escalated)(result, turn) if may_escalate(result, turn) else result
 

@@ -15,6 +15,7 @@ GROUPS: dict[str, dict[str, str]] = {
     "Support agent": {
         "chat.conversation": "view answer chat_as_user",
         "chat.message": "view",
+        "chat.feedback": "view",
         "chat.customer": "view",
         "chat.ticket": "view change",
         "contexts.trace": "view",
@@ -26,6 +27,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "retrieval.index": "view",
     },
     "Editor": {
+        "chat.feedback": "view",
         "retrieval.document": "view add change delete",
         "retrieval.documentversion": "view",
         "retrieval.chunk": "view",
@@ -36,6 +38,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "retrieval.retrieverdefinition": "view",
         "retrieval.goldenquestion": "view add change delete",
         "retrieval.evaluationrun": "view add",
+        "retrieval.calibrationrun": "view",
         "retrieval.evaluationoutcome": "view",
     },
     "Operator": {

@@ -12,6 +12,8 @@ from django.utils import timezone
 from django.utils.translation import get_language
 
 from chat.admission import Admission
+from chat.gaps.marking import mark_statement
+from chat.gaps.reasons import reasons_of
 from chat.handover.notices import reopened_notice
 from chat.models import Conversation, Message
 from chat.models.conversations import title_of
@@ -25,6 +27,7 @@ from contexts.traces import PendingTrace
 from events.event import AxiomEvent
 from events.models import Event
 from events.outbox import new_event
+from retrieval.search.questions import Embedding
 
 logger = logging.getLogger(__name__)
 
@@ -57,10 +60,11 @@ def write_question(
     context: Context,
     admission: Admission,
     pending: Sequence[PendingTrace],
+    embedding: Embedding | None,
     *,
     frees_connection: bool,
 ) -> Written | None:
-    """Commit the evidence, the user's message and its event together; raise TraceNotWritten, or SentBefore.
+    """Commit the evidence, the user's message with its `embedding`, and its event; raise TraceNotWritten or SentBefore.
 
     Return None, with nothing written, if the conversation was taken over or closed meanwhile: the message has to take
     its turn anew. `frees_connection` closes the database connection after the commit, which returns it to the pool: a
@@ -73,6 +77,8 @@ def write_question(
     event: Event | None = None
     if question.stored_id is None:
         message = message_of(question, conversation, context.id)
+        if embedding:
+            message.embedding, message.embedding_model = embedding.vector, embedding.model
         event = new_event(sent_event(question.user_id, context.id), Event.Source.CHAT)
         rows += [message, event]
     else:
@@ -149,11 +155,18 @@ def write_answer(turn: Turn, result: Answer, outcome: dict[str, Any]) -> Message
         citations=[citation.to_dict() for citation in result.citations],
         flags=result.flags,
     )
-    is_written = write_outcome(turn, result.response, result.model, outcome, more=[message])
+    # The answer tells whether it is one; a question that has none is marked together with it.
+    reasons = reasons_of(
+        turn.context.evidence, result.citations, result.flags, message.grounding, is_extractive=result.is_extractive
+    )
+    more: list[Model | Statement] = [message, *([mark_statement(turn.message.pk, reasons)] if reasons else [])]
+    is_written = write_outcome(turn, result.response, result.model, outcome, more=more)
     return message if is_written else None
 
 
-def write_outcome(turn: Turn, answer: str, model: str, outcome: dict[str, Any], *, more: Sequence[Model] = ()) -> bool:
+def write_outcome(
+    turn: Turn, answer: str, model: str, outcome: dict[str, Any], *, more: Sequence[Model | Statement] = ()
+) -> bool:
     """Commit the outcome, with `more`, and end the turn; return False if a person has taken over."""
     ended, values = turn.place.lets_go
     # What a person had left unanswered is answered now.

@@ -9,10 +9,13 @@ from django.conf import settings
 from django.core.management import call_command
 from django.utils import timezone
 
+from chat import summaries
+from chat.gaps import asking, decisions, grouping
 from chat.handover import unanswered
 from chat.models import CountedRequest
 
 _LONGEST_WINDOW = timedelta(days=1)
+_MOST_GAPS = 20
 
 
 @shared_task
@@ -35,3 +38,23 @@ def sweep_conversations() -> None:
     """Take back what people left unanswered, and have the bot answer it."""
     unanswered.take_back()
     unanswered.enqueue_forgotten()
+
+
+@shared_task
+def summarise(conversation_id: int, fallen: int) -> None:
+    """Summarise the turns of a conversation that are no longer offered; see chat.summaries."""
+    summaries.summarise(conversation_id, fallen)
+
+
+@shared_task
+def tend_gaps() -> None:
+    """Group the questions that were not answered, and ask the gaps again whose article has changed."""
+    grouping.group_new()
+    for gap_pk in decisions.due_gaps(_MOST_GAPS):
+        asking.ask_gap(gap_pk)
+
+
+@shared_task
+def ask_gap(gap_pk: int) -> None:
+    """Ask a gap's questions again; a task that is delivered twice finds the gap locked, or asked."""
+    asking.ask_gap(gap_pk)

@@ -3,7 +3,7 @@ from django.urls import path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from chat import health, pages
-from chat.api import chat, events, handover, resources, webhooks
+from chat.api import chat, events, feedback, handover, resources, webhooks
 from chat.api.auth import MayReadSchema
 
 schema = SpectacularAPIView.as_view(permission_classes=[MayReadSchema])
@@ -25,6 +25,7 @@ urlpatterns = [
     path("api/events/", events.EventsView.as_view(), name="events"),
     path("api/events/<str:event_id>/", events.EventView.as_view(), name="event"),
     path("webhooks/<str:source>/", webhooks.WebhookView.as_view(), name="webhook"),
+    path("api/messages/<int:message_id>/feedback/", feedback.FeedbackView.as_view(), name="feedback"),
     path("api/search/", resources.SearchView.as_view(), name="search"),
     path("api/features/<str:entity>/<str:entity_id>/", resources.FeaturesView.as_view(), name="features"),
     path("api/schema/", schema, name="schema"),

@@ -1,8 +1,9 @@
-"""Golden questions from traces: a user's question, with the first document that the model saw as a proposal."""
+"""Golden questions from traces: a user's question with those before it, and the first document that the model saw."""
 
 import json
 from typing import Any
 
+from common.text import single_line
 from contexts.models import Trace, TraceBody
 from retrieval.models import GoldenQuestion, Index
 from retrieval.models.golden import question_digest
@@ -25,13 +26,18 @@ def keep_as_golden(trace: Trace) -> GoldenQuestion | None:
 
 def _golden(index: Index, question: str, search: dict[str, Any], body: dict[str, Any]) -> GoldenQuestion:
     filters = search.get("filters") or {}
-    searched_audience = (search.get("options") or {}).get("audience")
+    options = search.get("options") or {}
+    searched_audience = options.get("audience")
     audience = searched_audience if isinstance(searched_audience, list) else []
+    # What a model made of the question is no part of it: another run may rewrite it otherwise.
+    asked_before = [asked["question"] for asked in options.get("history") or [] if not asked.get("rewritten")]
+    history = [single_line(text) for text in asked_before]
     row, _ = GoldenQuestion.objects.get_or_create(
         index=index,
-        digest=question_digest(question, filters, audience),
+        digest=question_digest(question, filters, audience, history),
         defaults={
             "question": question,
+            "history": history,
             "filters": filters,
             "audience": audience,
             "expected_documents": _first_kept(search, body),

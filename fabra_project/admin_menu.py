@@ -26,6 +26,7 @@ _MENU = [
     (
         "Chat",
         [
+            ("Inbox", "support_agent", "inbox:inbox"),
             ("Conversations", "forum", "chat_conversation"),
             ("Traces", "account_tree", "contexts_trace"),
             ("Customers", "person", "chat_customer"),
@@ -45,6 +46,7 @@ _MENU = [
             ("Search test", "manage_search", "retrieval:search_test"),
             ("Golden questions", "fact_check", "retrieval_goldenquestion"),
             ("Evaluation runs", "monitoring", "retrieval_evaluationrun"),
+            ("Calibrations", "straighten", "retrieval_calibrationrun"),
         ],
     ),
     (

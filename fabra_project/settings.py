@@ -261,7 +261,7 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 # `make up` starts one worker for `state`, changed documents, and one for the rest: slow tasks delay no document.
 CELERY_TASK_DEFAULT_QUEUE = "default"
-CELERY_TASK_QUEUES = [Queue("state"), Queue("default"), Queue("materialize"), Queue("ingest")]
+CELERY_TASK_QUEUES = [Queue("state"), Queue("default"), Queue("materialize"), Queue("ingest"), Queue("webhooks")]
 CELERY_TASK_ROUTES = {
     "features.tasks.materialize_*": {"queue": "materialize"},
     "retrieval.tasks.ingest": {"queue": "ingest"},
@@ -293,6 +293,12 @@ FABRA_EVENT_RETENTION = timedelta(days=env.int("FABRA_EVENT_RETENTION_DAYS", 30)
 FABRA_WEBHOOK_WINDOW = timedelta(seconds=env.int("FABRA_WEBHOOK_WINDOW", 300))
 # How long a webhook secret stays valid after its rotation.
 FABRA_WEBHOOK_OVERLAP = timedelta(days=env.int("FABRA_WEBHOOK_OVERLAP_DAYS", 7))
+# Seconds that a webhook endpoint may take to answer.
+FABRA_WEBHOOK_TIMEOUT_S = env.float("FABRA_WEBHOOK_TIMEOUT", 10.0)
+# Hours after which an event that could not be delivered to a webhook endpoint is given up.
+FABRA_WEBHOOK_GIVE_UP = timedelta(hours=env.float("FABRA_WEBHOOK_GIVE_UP_HOURS", 24.0))
+# Webhook endpoints may be at private addresses, such as those of this machine and its network, and these may use http.
+FABRA_WEBHOOK_ALLOW_PRIVATE = env.bool("FABRA_WEBHOOK_ALLOW_PRIVATE", DEBUG)
 
 # ---------------------------------------------------------------- retrieval
 
@@ -344,6 +350,12 @@ FABRA_MODEL_PRICES: dict[str, tuple[float, float]] = {"gpt-4o-mini": (0.15, 0.60
 # FABRA_MODEL_MAX_TOKENS leave of it; 0: unknown, so that nothing is cut.
 FABRA_MODEL_WINDOW = env.int("FABRA_MODEL_WINDOW", 0)
 FABRA_HISTORY_TURNS = env.int("FABRA_HISTORY_TURNS", 20)  # earlier questions and answers that a context is offered
+# Where a language model is configured, it summarises the turns that are no longer offered, once, in the background.
+FABRA_SUMMARIES = env.bool("FABRA_SUMMARIES", True)
+# `model`: the language model rewrites a follow-up as a question that stands alone, and both are searched for. Empty:
+# the search uses the earlier questions alone.
+FABRA_REWRITE = env.str("FABRA_REWRITE", "")
+FABRA_REWRITE_TIMEOUT_S = env.float("FABRA_REWRITE_TIMEOUT", 2.0)  # seconds after which a chat goes on without it
 FABRA_MESSAGE_MAX_CHARS = env.int("FABRA_MESSAGE_MAX_CHARS", 8000)
 FABRA_RATE_LIMITS: dict[str, int] = {"premium": env.int("FABRA_LIMIT_PREMIUM", 100)}
 FABRA_RATE_LIMIT_DEFAULT = env.int("FABRA_LIMIT_DEFAULT", 20)
@@ -351,6 +363,13 @@ FABRA_RATE_LIMIT_DEFAULT = env.int("FABRA_LIMIT_DEFAULT", 20)
 FABRA_RATE_LIMIT_ADDRESS = env.int("FABRA_LIMIT_ADDRESS", 100)
 FABRA_RATE_LIMIT_WINDOW = timedelta(hours=1)
 FABRA_TIER_FEATURE = "user_tier"
+
+# Questions that were not answered are one gap if their mean cosine is at least this.
+FABRA_GAP_SIMILARITY = env.float("FABRA_GAP_SIMILARITY", 0.6)
+# An answer of whose sentences a smaller share is supported by its passages leaves its question open.
+FABRA_GAP_LEAST_SUPPORT = env.float("FABRA_GAP_LEAST_SUPPORT", 0.5)
+# Questions of a gap that are asked again when its article has changed; with a model each is one call.
+FABRA_GAP_QUESTIONS = env.int("FABRA_GAP_QUESTIONS", 5)
 
 # ---------------------------------------------------------------- tuning
 

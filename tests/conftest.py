@@ -127,11 +127,13 @@ def broker_down(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture
 def embedder(settings: Any) -> Iterator[type[Any]]:
     """Have documents embedded without a model, by a class whose `failure` is raised while it is set."""
+    from retrieval.search.history import remembered_vector
     from tests.embedders import PATH, FragileEmbedder
 
     settings.FABRA_EMBEDDER, settings.FABRA_EMBEDDING_MODEL = PATH, "hashing-256"
     FragileEmbedder.mend()
     FragileEmbedder.embedded.clear()
     FragileEmbedder.questions.clear()
+    remembered_vector.cache_clear()
     yield FragileEmbedder
     FragileEmbedder.mend()
