@@ -92,13 +92,13 @@ async def _begin(
     question: Question, place: Place, admission: Admission, deadline: float, started: float
 ) -> Turn | Settled | None:
     """Begin the answer; return None if the conversation changed hands meanwhile. Raise SentBefore."""
-    if place.sent_id is not None and question.stored_id is None:
-        known = await sync_to_async(stored_answer)(place.sent_id)
+    if stored_id := question.stored_id or place.sent_id:
+        known = await sync_to_async(stored_answer)(stored_id)
         if known is not None:
             await leave(place)
             await limits.refund(admission)
             return Settled(answer=known, admission=admission)
-        question = replace(question, stored_id=place.sent_id)  # its answer failed
+        question = replace(question, stored_id=stored_id)  # its answer failed, or a person left it to the bot
     if needs_no_model(question, place):
         settled = await sync_to_async(receive)(question, place, admission)
         if settled is None:
