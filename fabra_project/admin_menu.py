@@ -27,6 +27,8 @@ _MENU = [
         "Chat",
         [
             ("Conversations", "forum", "chat_conversation"),
+            ("Feedback", "thumbs_up_down", "chat_feedback"),
+            ("Gaps", "contact_support", "chat_gap"),
             ("Traces", "account_tree", "contexts_trace"),
             ("Customers", "person", "chat_customer"),
             ("Tickets", "confirmation_number", "chat_ticket"),

@@ -53,11 +53,11 @@ class Rehearsal:
     """Why it is no answer; empty if it is one."""
 
 
-def ask_gap(gap_pk: int) -> bool:
+def ask_gap(gap_pk: int, *, is_forced: bool = False) -> bool:
     """Ask a gap's central and newest questions again; return False if another worker does, or the bot is down.
 
-    What is asked with one version of the article is not asked with it again, so that after a crash the next call goes
-    on.
+    Unless it is forced, what was asked with one version of the article is not asked with it again, so that after a
+    crash the next call goes on.
     """
     with held(f"gap {gap_pk}") as is_held:
         gap = Gap.objects.select_related("document__index").filter(pk=gap_pk).first()
@@ -66,8 +66,8 @@ def ask_gap(gap_pk: int) -> bool:
         version = gap.document.version_id if gap.document else None
         if gap.document and version is None:
             return False  # it is not indexed yet
-        for question in _chosen(gap):
-            if version is not None and (question.after or {}).get("version") == version:
+        for question in asked_questions(gap):
+            if not is_forced and version is not None and (question.after or {}).get("version") == version:
                 continue
             try:
                 after = _ask(question, gap.document)
@@ -80,7 +80,7 @@ def ask_gap(gap_pk: int) -> bool:
     return True
 
 
-def _chosen(gap: Gap) -> list[GapQuestion]:
+def asked_questions(gap: Gap) -> list[GapQuestion]:
     """Return the question that is the title, and the newest ones."""
     questions = gap.questions.select_related("message__conversation").order_by("-asked_at")
     central = list(questions.filter(message__text=gap.title)[:1])
@@ -119,7 +119,7 @@ def _is_answered(question: GapQuestion, found: Rehearsal, article: Document | No
 
 def _conclude(gap: Gap, version: int | None) -> None:
     """Store that the questions were asked, and whether the gap is answered; an operator's decision meanwhile stays."""
-    asked = [question.is_answered for question in _chosen(gap)]
+    asked = [question.is_answered for question in asked_questions(gap)]
     is_answered = bool(asked) and sum(map(bool, asked)) >= _ANSWERED_SHARE * len(asked)
     now = timezone.now()
     Gap.objects.filter(pk=gap.pk).update(asked_at=now, asked_version=version)
