@@ -17,17 +17,20 @@ from chat.citations import Citation, mark_cited, passages_in
 from chat.errors import DeadlineExceeded
 from chat.history import read_history, room_for_context
 from chat.prompt import messages_of
-from chat.providers import Completion, Delta, Prompt, cost_usd, get_provider
+from chat.providers import Completion, Delta, Prompt, Provider, cost_usd, get_provider
+from chat.providers.not_known import NOT_KNOWN, NotKnownProvider
 from chat.records import MESSAGE_SENT, write_answer, write_failure, write_question
 from chat.resolve_context import call_chat_context, require_context
+from chat.small_talk.detection import SmallTalk
+from chat.small_talk.reply import SmallTalkProvider, small_talk_context, small_talk_of
 from chat.turns import Answer, Question, Turn
-from common.background import HEAD_START_S, spawn
+from common.background import HEAD_START_S, release_thread, spawn
 from common.errors import FabraError
 from contexts import traces
 from contexts.conversation import ConversationHistory
 from contexts.evidence import SUSPICIOUS
 from contexts.items import Context
-from contexts.recorder import recording
+from contexts.recorder import Recorder, recording
 from events.dispatch import dispatch, queue_of
 from features import registry
 from features.online import one_view
@@ -45,22 +48,25 @@ async def begin(question: Question) -> Turn:
     started = time.perf_counter()
     question = question.validate()
     deadline = asyncio.get_running_loop().time() + settings.FABRA_CHAT_DEADLINE_S
-    provider = get_provider()
+    talk = await small_talk_of(question)
     with one_view():  # the limit and the context share one read of the user's features
         # 1. Count the message against the limits of the user's tier, the address and the API key.
         admission = await limits.admit(question.user_id, await _tier_of(question.user_id), question.caller)
         try:
             # 2. Assemble the context, with the conversation so far; step 3 writes its trace.
-            history = await read_history(question)
+            history = await read_history(question) if talk is None else None
             with recording(conversation=history, most_tokens=room_for_context(question, history)) as recorder:
                 try:
-                    context = await assemble(question, history, deadline)
+                    if talk is None:
+                        context = await assemble(question, history, deadline)
+                    else:
+                        context = await small_talk_context(question)
                     question.caller.check_indexes(recorder.searched_indexes())
                 except Exception:
                     await traces.write(recorder.pending)  # of contexts that were assembled before the failure
                     raise
             # 3. Commit the evidence, the message and its event.
-            context.evidence["messages"] = messages_of(context, question.message)
+            provider = _provider_for(question, context, recorder, talk)
             message, event = await sync_to_async(write_question)(
                 question, context, admission, recorder.pending, frees_connection=not provider.is_extractive
             )
@@ -87,11 +93,26 @@ async def assemble(
         return require_context(await call_chat_context(question.user_id, question.message, history))
 
 
+def _provider_for(question: Question, context: Context, recorder: Recorder, talk: SmallTalk | None) -> Provider:
+    """Return who answers, and complete the evidence with the messages that it gets."""
+    if talk is not None:
+        context.evidence["messages"] = []
+        return SmallTalkProvider(talk)
+    if recorder.is_below_thresholds():
+        context.evidence["messages"] = []  # no model is asked
+        context.evidence["flags"].append(NOT_KNOWN)
+        return NotKnownProvider()
+    context.evidence["messages"] = messages_of(context, question.message)
+    return get_provider()
+
+
 async def run(turn: Turn, *, is_streamed: bool) -> AsyncGenerator[str | Answer, None]:
     """Yield the answer's text as it arrives, then the Answer, which is committed before it is yielded."""
     evidence = turn.context.evidence
     prompt = Prompt(messages=evidence["messages"], question=turn.question.message, passages=passages_in(evidence))
     completion: Completion | None = None
+    if not turn.provider.is_extractive:
+        release_thread()
     try:
         async with _within(turn.deadline), aclosing(turn.provider.run(prompt, is_streamed=is_streamed)) as pieces:  # type: ignore[type-var]
             async for piece in pieces:

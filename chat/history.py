@@ -4,6 +4,7 @@ from django.conf import settings
 
 from chat.errors import MessageTooLong
 from chat.models import Message
+from chat.small_talk import SMALL_TALK
 from chat.turns import Question
 from contexts.conversation import ConversationHistory, PastTurn
 from contexts.items import SEPARATOR
@@ -17,18 +18,19 @@ _TOKENS_PER_MESSAGE = 4
 async def read_history(question: Question) -> ConversationHistory | None:
     """Return the answered turns of the user's own conversation; None for a new one, or somebody else's.
 
-    A question whose answer failed is left out: some chat templates refuse two messages of one role in a row.
+    A question whose answer failed is left out: some chat templates refuse two messages of one role in a row. Small
+    talk is left out too: it would only weaken what a follow-up is about.
     """
     if question.conversation_id is None or not settings.FABRA_HISTORY_TURNS:
         return None
     messages = Message.objects.filter(
         conversation=question.conversation_id, conversation__user_id=question.user_id, trace__isnull=False
     )
-    newest = messages.order_by("-id").values_list("id", "role", "text", "trace")[: 2 * settings.FABRA_HISTORY_TURNS]
+    newest = messages.order_by("-id").values_list("id", "role", "text", "trace", "flags")
     answers: dict[object, str] = {}
     turns: list[PastTurn] = []
-    async for message_id, role, text, trace_id in newest:
-        if role == Message.Role.ASSISTANT:
+    async for message_id, role, text, trace_id, flags in newest[: 2 * settings.FABRA_HISTORY_TURNS]:
+        if role == Message.Role.ASSISTANT and SMALL_TALK not in flags:
             answers[trace_id] = text
         elif trace_id in answers:
             turns.append(PastTurn(question=text, answer=answers[trace_id], message_id=message_id))

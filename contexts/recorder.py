@@ -53,6 +53,14 @@ class Recorder:
         """
         return {search["index"] for each in self.pending for search in each.body.get("searches", ())}
 
+    def is_below_thresholds(self) -> bool:
+        """Return whether something was searched for, and every search found only what is below its index's threshold.
+
+        False where one of them can't tell: its index has no threshold, or an outage made its scores others.
+        """
+        searches = [search for each in self.pending for search in each.body.get("searches", ())]
+        return bool(searches) and all(search["is_confident"] is False for search in searches)
+
     def version_ids(self) -> list[int]:
         """Return the ids of the document versions that were found, sorted and without duplicates."""
         return sorted({hit.version_id for record in self.searches for hit in record.hits})

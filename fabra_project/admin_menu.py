@@ -26,6 +26,7 @@ _MENU = [
     (
         "Chat",
         [
+            ("Inbox", "support_agent", "inbox:inbox"),
             ("Conversations", "forum", "chat_conversation"),
             ("Feedback", "thumbs_up_down", "chat_feedback"),
             ("Gaps", "contact_support", "chat_gap"),
@@ -47,6 +48,7 @@ _MENU = [
             ("Search test", "manage_search", "retrieval:search_test"),
             ("Golden questions", "fact_check", "retrieval_goldenquestion"),
             ("Evaluation runs", "monitoring", "retrieval_evaluationrun"),
+            ("Calibrations", "straighten", "retrieval_calibrationrun"),
         ],
     ),
     (

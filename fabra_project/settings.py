@@ -66,6 +66,9 @@ CACHES = {
     }
 }
 
+# What open pages see at once; the layer takes its server and its prefix from the settings above.
+CHANNEL_LAYERS = {"default": {"BACKEND": "chat.live.layer.RedisLayer"}}
+
 # ---------------------------------------------------------------- security
 
 DEBUG = env.bool("DEBUG", False)
@@ -189,6 +192,7 @@ LOGGING = {
         # Below WARNING, each line of the HTTP client would contain the model server's URL.
         **{name: {"level": "WARNING"} for name in ("httpx", "httpx2", "httpcore", "httpcore2")},
         "axes": {"level": "WARNING"},  # failures and lockouts
+        "channels_redis": {"level": "CRITICAL"},  # a trace each second while Redis is down, which `chat.live` reports
     },
 }
 
@@ -256,7 +260,7 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 # `make up` starts one worker for `state`, changed documents, and one for the rest: slow tasks delay no document.
 CELERY_TASK_DEFAULT_QUEUE = "default"
-CELERY_TASK_QUEUES = [Queue("state"), Queue("default"), Queue("materialize"), Queue("ingest")]
+CELERY_TASK_QUEUES = [Queue("state"), Queue("default"), Queue("materialize"), Queue("ingest"), Queue("webhooks")]
 CELERY_TASK_ROUTES = {
     "features.tasks.materialize_*": {"queue": "materialize"},
     "retrieval.tasks.ingest": {"queue": "ingest"},
@@ -288,6 +292,12 @@ FABRA_EVENT_RETENTION = timedelta(days=env.int("FABRA_EVENT_RETENTION_DAYS", 30)
 FABRA_WEBHOOK_WINDOW = timedelta(seconds=env.int("FABRA_WEBHOOK_WINDOW", 300))
 # How long a webhook secret stays valid after its rotation.
 FABRA_WEBHOOK_OVERLAP = timedelta(days=env.int("FABRA_WEBHOOK_OVERLAP_DAYS", 7))
+# Seconds that a webhook endpoint may take to answer.
+FABRA_WEBHOOK_TIMEOUT_S = env.float("FABRA_WEBHOOK_TIMEOUT", 10.0)
+# Hours after which an event that could not be delivered to a webhook endpoint is given up.
+FABRA_WEBHOOK_GIVE_UP = timedelta(hours=env.float("FABRA_WEBHOOK_GIVE_UP_HOURS", 24.0))
+# Webhook endpoints may be at private addresses, such as those of this machine and its network, and these may use http.
+FABRA_WEBHOOK_ALLOW_PRIVATE = env.bool("FABRA_WEBHOOK_ALLOW_PRIVATE", DEBUG)
 
 # ---------------------------------------------------------------- retrieval
 

@@ -4,6 +4,7 @@ from chat.models.conversations import Conversation, Message
 from chat.models.customers import Customer, Ticket
 from chat.models.feedback import Feedback
 from chat.models.gaps import Gap, GapQuestion
+from chat.models.handover import HandoverSettings, SupportHours
 from chat.models.keys import ApiKey, GrantedPermission
 from chat.models.limits import CountedRequest, Reservation
 
@@ -16,7 +17,9 @@ __all__ = [
     "Gap",
     "GapQuestion",
     "GrantedPermission",
+    "HandoverSettings",
     "Message",
     "Reservation",
+    "SupportHours",
     "Ticket",
 ]

@@ -101,13 +101,8 @@ def expectation(golden: GoldenQuestion) -> str:
 
 def read_golden(raw: bytes, name: str) -> list[GoldenRecord]:
     """Return the questions of a file; raise InvalidInput that names the first invalid one by its line or number."""
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise InvalidInput("The file is not UTF-8 text.") from None
-    rows = _read_csv(text) if name.lower().endswith(".csv") else _read_json(text)
     found: list[GoldenRecord] = []
-    for location, row in rows:
+    for location, row in read_rows(raw, name):
         if len(found) == MAX_QUESTIONS:
             raise InvalidInput(f"The file has more than {MAX_QUESTIONS} questions.")
         try:
@@ -120,6 +115,15 @@ def read_golden(raw: bytes, name: str) -> list[GoldenRecord]:
     if not found:
         raise InvalidInput("The file has no question.")
     return found
+
+
+def read_rows(raw: bytes, name: str) -> Iterable[tuple[str, dict[str, Any]]]:
+    """Return each row of a CSV or JSON file of questions, with its place; raise InvalidInput for what is none."""
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise InvalidInput("The file is not UTF-8 text.") from None
+    return _read_csv(text) if name.lower().endswith(".csv") else _read_json(text)
 
 
 def save_golden(index: Index, questions: Iterable[GoldenRecord], *, only_new: bool = False) -> tuple[int, int]:

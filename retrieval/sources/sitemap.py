@@ -10,10 +10,11 @@ import httpx
 from django.conf import settings
 
 from common.errors import InvalidInput
+from common.outgoing import Answer, Refused, origin_of
 from retrieval.readers import Empty, FetchedFile, Unreadable
 from retrieval.sources.entries import UNREAD_LIST, Entry, NotModified, SourceUnavailable
 from retrieval.sources.sitemap_xml import MAX_BYTES, parse_sitemap
-from retrieval.sources.web import AGENT, PAGE_S, Answer, Refused, Web, origin_of
+from retrieval.sources.web import AGENT, PAGE_S, Web
 
 _ROBOTS_MAX_BYTES = 512_000
 _LISTING_S = 1800.0

@@ -10,7 +10,7 @@ from xml.sax.handler import ContentHandler, feature_namespaces
 from defusedxml import DefusedXmlException
 from defusedxml.sax import make_parser
 
-from retrieval.sources.web import Refused
+from common.outgoing import Refused
 
 MAX_BYTES = 52_428_800  # what the protocol allows
 MAX_LOCATIONS = 50_000  # also the protocol's

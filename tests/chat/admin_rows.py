@@ -24,6 +24,7 @@ from retrieval.models import (
     RetrieverDefinition,
 )
 from tests.factories import (
+    CalibrationRunFactory,
     ChunkFactory,
     CustomerFactory,
     DocumentFactory,
@@ -111,6 +112,10 @@ def _evaluation(number: int, chunk: Chunk) -> None:
         run=run, golden_question=golden, expected="<b>text</b>",
         rank=None if number % 2 else 1, metrics=figures, found=[hit],
     )  # fmt: skip
+    asked = {"question": "How <script>alert(1)</script>?", "score": 0.25, "document_id": "d", "title": "<b>text</b>"}
+    CalibrationRunFactory.create(
+        index=index, started_by="<b>text</b>", sources=["<b>text</b>"], answerable=[asked, asked | {"score": 0.75}]
+    )
 
 
 def _chat(number: int, chunk: Chunk) -> None:

@@ -10,7 +10,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('chat', '0004_feedback'),
+        ('chat', '0005_feedback'),
         ('retrieval', '0005_identity'),
     ]
 

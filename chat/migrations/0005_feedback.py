@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('chat', '0003_conversation'),
+        ('chat', '0004_handover'),
     ]
 
     operations = [
