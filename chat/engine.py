@@ -66,7 +66,7 @@ async def begin(question: Question) -> Turn:
                     await traces.write(recorder.pending)  # of contexts that were assembled before the failure
                     raise
             # 3. Commit the evidence, the message and its event.
-            provider = _provider_for(question, context, recorder, talk)
+            provider = provider_for(question, context, recorder, talk)
             message, event = await sync_to_async(write_question)(
                 question, context, admission, recorder.pending, frees_connection=not provider.is_extractive
             )
@@ -93,7 +93,7 @@ async def assemble(
         return require_context(await call_chat_context(question.user_id, question.message, history))
 
 
-def _provider_for(question: Question, context: Context, recorder: Recorder, talk: SmallTalk | None) -> Provider:
+def provider_for(question: Question, context: Context, recorder: Recorder, talk: SmallTalk | None = None) -> Provider:
     """Return who answers, and complete the evidence with the messages that it gets."""
     if talk is not None:
         context.evidence["messages"] = []

@@ -17,12 +17,11 @@ from django.db.models import Q
 from django.utils import timezone
 
 from chat.citations import Citation, mark_cited, passages_in
-from chat.engine import assemble
+from chat.engine import assemble, provider_for
 from chat.gaps.reasons import reasons_of
 from chat.history import room_for_context
 from chat.models import Gap, GapQuestion, Message
-from chat.prompt import messages_of
-from chat.providers import Completion, Delta, Prompt, get_provider
+from chat.providers import Completion, Delta, Prompt
 from chat.turns import Question
 from common.errors import FabraError, Unavailable
 from common.locks import held
@@ -71,7 +70,7 @@ def ask_gap(gap_pk: int, *, is_forced: bool = False) -> bool:
                 continue
             try:
                 after = _ask(question, gap.document)
-            except Unavailable as error:
+            except (Unavailable, TimeoutError) as error:
                 logger.warning("The gap %d is asked again later: %s", gap_pk, error)
                 return False
             values = {"after": {**after, "version": version}, "is_answered": after["is_answered"]}
@@ -145,18 +144,17 @@ def history_before(message: Message) -> ConversationHistory:
 
 
 async def rehearse(user_id: str, text: str, history: ConversationHistory) -> Rehearsal:
-    """Answer a question and write nothing; raise what a chat raises."""
+    """Answer a question as the chat does, and write nothing; raise what a chat raises."""
     question = Question(user_id=user_id, message=text)
     deadline = asyncio.get_running_loop().time() + settings.FABRA_CHAT_DEADLINE_S
-    with recording(conversation=history, most_tokens=room_for_context(question, history)):
+    with recording(conversation=history, most_tokens=room_for_context(question, history)) as recorder:
         context = await assemble(question, history, deadline)
+    provider = provider_for(question, context, recorder)
     evidence = context.evidence
-    passages = passages_in(evidence)
-    provider = get_provider()
-    prompt = Prompt(messages=messages_of(context, text), question=text, passages=passages)
+    prompt = Prompt(messages=evidence["messages"], question=text, passages=passages_in(evidence))
     parts: list[str] = []
     completion: Completion | None = None
-    async with aclosing(provider.run(prompt, is_streamed=False)) as pieces:  # type: ignore[type-var]
+    async with asyncio.timeout_at(deadline), aclosing(provider.run(prompt, is_streamed=False)) as pieces:  # type: ignore[type-var]
         async for piece in pieces:
             if isinstance(piece, Delta):
                 parts.append(piece.text)
@@ -164,7 +162,7 @@ async def rehearse(user_id: str, text: str, history: ConversationHistory) -> Reh
                 completion = piece
     assert completion is not None
     answer = "".join(parts)
-    citations = mark_cited(passages, answer, completion.cited)
+    citations = mark_cited(prompt.passages, answer, completion.cited)
     flags = [*evidence["flags"], *completion.flags]
     reasons = reasons_of(evidence, citations, flags, None, is_extractive=provider.is_extractive)
     return Rehearsal(answer=answer, citations=citations, flags=flags, reasons=reasons)
