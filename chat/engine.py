@@ -128,7 +128,7 @@ async def _begin(
         context.evidence["rewrite"] = rewriting.to_dict()
         context.evidence["flags"] += rewriting.flags
     # 4. Commit the evidence, the message and its event.
-    provider = _provider_for(question, context, recorder, talk)
+    provider = provider_for(question, context, recorder, talk)
     written = await sync_to_async(write_question)(
         question, place, context, admission, recorder.pending, recorder.embeddings.get(question.message.strip()),
         frees_connection=not provider.is_extractive,
@@ -165,7 +165,7 @@ async def assemble(
         return require_context(await call_chat_context(question.user_id, question.message, history))
 
 
-def _provider_for(question: Question, context: Context, recorder: Recorder, talk: SmallTalk | None) -> Provider:
+def provider_for(question: Question, context: Context, recorder: Recorder, talk: SmallTalk | None = None) -> Provider:
     """Return who answers, and complete the evidence with the messages that it gets."""
     if talk is not None:
         context.evidence["messages"] = []

@@ -16,6 +16,8 @@ GROUPS: dict[str, dict[str, str]] = {
         "chat.conversation": "view answer chat_as_user",
         "chat.message": "view",
         "chat.feedback": "view",
+        "chat.gap": "view",
+        "chat.gapquestion": "view",
         "chat.customer": "view",
         "chat.ticket": "view change",
         "contexts.trace": "view",
@@ -28,6 +30,8 @@ GROUPS: dict[str, dict[str, str]] = {
     },
     "Editor": {
         "chat.feedback": "view",
+        "chat.gap": "view change",
+        "chat.gapquestion": "view",
         "retrieval.document": "view add change delete",
         "retrieval.documentversion": "view",
         "retrieval.chunk": "view",
