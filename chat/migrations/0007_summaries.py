@@ -8,8 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('chat', '0004_handover'),
-        ('chat', '0005_gaps'),
+        ('chat', '0006_gaps'),
     ]
 
     operations = [
