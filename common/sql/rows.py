@@ -24,8 +24,8 @@ def write_together(*writes: Model | Statement, only_if: Statement | None = None)
     changes, and foreign keys are checked at the commit.
 
     `only_if` is an UPDATE that returns a row if the condition of all the writes holds, and keeps it true by its lock;
-    the other statements then end with their WHERE, or have IF_HELD where it ends. The new rows get their ids under that lock, so that the order of
-    the ids is that of the commits.
+    the other statements then end with their WHERE, or have IF_HELD behind it. The new rows get their ids under that
+    lock, so that the order of the ids is that of the commits.
     """
     names = {id(row): f"step{number}" for number, row in enumerate(writes) if isinstance(row, Model) and row.pk is None}
     source = " FROM held" if only_if else ""
