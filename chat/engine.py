@@ -27,8 +27,10 @@ from chat.providers.not_known import NOT_KNOWN, NotKnownProvider
 from chat.records import MESSAGE_SENT, SentBefore, write_answer, write_failure, write_outcome, write_question
 from chat.replay import answer_sent_before, stored_answer
 from chat.resolve_context import call_chat_context, require_context
+from chat.rewriting import rewrite
 from chat.small_talk.detection import SmallTalk
 from chat.small_talk.reply import SmallTalkProvider, small_talk_context, small_talk_of
+from chat.summaries import enqueue_summary, last_fallen
 from chat.turn_order import leave, leave_soon, renewed, take_turn
 from chat.turns import Answer, Question, Settled, Turn
 from common.background import HEAD_START_S, release_thread, spawn
@@ -90,13 +92,13 @@ async def _begin(
     question: Question, place: Place, admission: Admission, deadline: float, started: float
 ) -> Turn | Settled | None:
     """Begin the answer; return None if the conversation changed hands meanwhile. Raise SentBefore."""
-    if place.sent_id is not None and question.stored_id is None:
-        known = await sync_to_async(stored_answer)(place.sent_id)
+    if stored_id := question.stored_id or place.sent_id:
+        known = await sync_to_async(stored_answer)(stored_id)
         if known is not None:
             await leave(place)
             await limits.refund(admission)
             return Settled(answer=known, admission=admission)
-        question = replace(question, stored_id=place.sent_id)  # its answer failed
+        question = replace(question, stored_id=stored_id)  # its answer failed, or a person left it to the bot
     if needs_no_model(question, place):
         settled = await sync_to_async(receive)(question, place, admission)
         if settled is None:
@@ -108,7 +110,10 @@ async def _begin(
         raise ConversationConflict("The bot does not answer in this conversation any more.")
     # 3. Assemble the context, with the conversation so far; step 4 writes its trace.
     talk = await small_talk_of(question)
-    history = await read_history(question) if talk is None else None
+    history = await read_history(question) if talk is None else ConversationHistory(query=question.message)
+    rewriting = await rewrite(get_provider(), question.message, history.turns)
+    if rewriting:
+        history = replace(history, rewritten=rewriting.text)
     with recording(conversation=history, most_tokens=room_for_context(question, history)) as recorder:
         try:
             if talk is None:
@@ -119,11 +124,15 @@ async def _begin(
         except Exception:
             await traces.write(recorder.pending)  # of contexts that were assembled before the failure
             raise
+    if rewriting:
+        context.evidence["rewrite"] = rewriting.to_dict()
+        context.evidence["flags"] += rewriting.flags
     # 4. Commit the evidence, the message and its event.
-    provider = _provider_for(question, context, recorder, talk)
+    provider = provider_for(question, context, recorder, talk)
     written = await sync_to_async(write_question)(
-        question, place, context, admission, recorder.pending, frees_connection=not provider.is_extractive
-    )
+        question, place, context, admission, recorder.pending, recorder.embeddings.get(question.message.strip()),
+        frees_connection=not provider.is_extractive,
+    )  # fmt: skip
     if written is None:
         return None
     # 5. While the model works, enqueue the event, copy the trace to Redis and show the message to other pages.
@@ -134,7 +143,7 @@ async def _begin(
     if place.conversation_id is not None and question.stored_id is None:
         show_soon(written.message)
     return Turn(
-        question=question, admission=admission, provider=provider, context=context, deadline=deadline,
+        question=question, admission=admission, provider=provider, context=context, history=history, deadline=deadline,
         message=written.message, event=written.event, notices=written.notices, started=started,
         place=replace(place, conversation_id=written.message.conversation.pk),
     )  # fmt: skip
@@ -156,7 +165,7 @@ async def assemble(
         return require_context(await call_chat_context(question.user_id, question.message, history))
 
 
-def _provider_for(question: Question, context: Context, recorder: Recorder, talk: SmallTalk | None) -> Provider:
+def provider_for(question: Question, context: Context, recorder: Recorder, talk: SmallTalk | None = None) -> Provider:
     """Return who answers, and complete the evidence with the messages that it gets."""
     if talk is not None:
         context.evidence["messages"] = []
@@ -265,6 +274,9 @@ async def _finish(turn: Turn, completion: Completion, passages: list[Citation]) 
     if message is None:
         return await _drop(turn)
     show_soon(message)
+    # The next question is offered a summary of the turns that are too far back for it.
+    if fallen := last_fallen(turn):
+        await enqueue_summary(turn.conversation_id, fallen)
     result = replace(result, message_id=message.pk)
     return await sync_to_async(escalated)(result, turn) if may_escalate(result, turn) else result
 

@@ -27,6 +27,7 @@ from contexts.traces import PendingTrace
 from events.event import AxiomEvent
 from events.models import Event
 from events.outbox import new_event
+from retrieval.search.questions import Embedding
 
 logger = logging.getLogger(__name__)
 
@@ -59,10 +60,11 @@ def write_question(
     context: Context,
     admission: Admission,
     pending: Sequence[PendingTrace],
+    embedding: Embedding | None,
     *,
     frees_connection: bool,
 ) -> Written | None:
-    """Commit the evidence, the user's message and its event together; raise TraceNotWritten, or SentBefore.
+    """Commit the evidence, the user's message with its `embedding`, and its event; raise TraceNotWritten or SentBefore.
 
     Return None, with nothing written, if the conversation was taken over or closed meanwhile: the message has to take
     its turn anew. `frees_connection` closes the database connection after the commit, which returns it to the pool: a
@@ -75,6 +77,8 @@ def write_question(
     event: Event | None = None
     if question.stored_id is None:
         message = message_of(question, conversation, context.id)
+        if embedding:
+            message.embedding, message.embedding_model = embedding.vector, embedding.model
         event = new_event(sent_event(question.user_id, context.id), Event.Source.CHAT)
         rows += [message, event]
     else:

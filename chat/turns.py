@@ -17,6 +17,7 @@ from chat.places import Place
 from chat.providers import Provider
 from chat.providers.extractive import NOTICE
 from common.validation import check_text, is_blank
+from contexts.conversation import ConversationHistory
 from contexts.items import Context
 from events.models import Event
 
@@ -116,6 +117,8 @@ class Turn:
     admission: Admission
     provider: Provider
     context: Context
+    history: ConversationHistory
+    """What was said before the question."""
     deadline: float
     """By the event loop's clock, in seconds."""
     message: Message

@@ -3,7 +3,7 @@ from django.urls import path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from chat import health, pages
-from chat.api import chat, events, feedback, resources, webhooks
+from chat.api import chat, events, feedback, handover, resources, webhooks
 from chat.api.auth import MayReadSchema
 
 schema = SpectacularAPIView.as_view(permission_classes=[MayReadSchema])
@@ -18,6 +18,8 @@ urlpatterns = [
     path("debug/context/<str:user_id>", chat.DebugContextView.as_view(), name="debug-context"),
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
+    path("api/conversations/<int:conversation_id>/escalate/", handover.EscalateView.as_view(), name="escalate"),
+    path("api/conversations/<int:conversation_id>/contact/", handover.ContactView.as_view(), name="contact"),
     path("api/documents/", resources.DocumentsView.as_view(), name="documents"),
     path("api/documents/<path:entity_id>/", resources.DocumentView.as_view(), name="document"),
     path("api/events/", events.EventsView.as_view(), name="events"),

@@ -350,6 +350,12 @@ FABRA_MODEL_PRICES: dict[str, tuple[float, float]] = {"gpt-4o-mini": (0.15, 0.60
 # FABRA_MODEL_MAX_TOKENS leave of it; 0: unknown, so that nothing is cut.
 FABRA_MODEL_WINDOW = env.int("FABRA_MODEL_WINDOW", 0)
 FABRA_HISTORY_TURNS = env.int("FABRA_HISTORY_TURNS", 20)  # earlier questions and answers that a context is offered
+# Where a language model is configured, it summarises the turns that are no longer offered, once, in the background.
+FABRA_SUMMARIES = env.bool("FABRA_SUMMARIES", True)
+# `model`: the language model rewrites a follow-up as a question that stands alone, and both are searched for. Empty:
+# the search uses the earlier questions alone.
+FABRA_REWRITE = env.str("FABRA_REWRITE", "")
+FABRA_REWRITE_TIMEOUT_S = env.float("FABRA_REWRITE_TIMEOUT", 2.0)  # seconds after which a chat goes on without it
 FABRA_MESSAGE_MAX_CHARS = env.int("FABRA_MESSAGE_MAX_CHARS", 8000)
 FABRA_RATE_LIMITS: dict[str, int] = {"premium": env.int("FABRA_LIMIT_PREMIUM", 100)}
 FABRA_RATE_LIMIT_DEFAULT = env.int("FABRA_LIMIT_DEFAULT", 20)

@@ -185,6 +185,35 @@ class Message(models.Model):
         return f"{self.role}: {self.text[:50]}"
 
 
+class ConversationSummary(models.Model):
+    """What a model made of some turns of a conversation, once: a context is offered it in their place."""
+
+    conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="summaries")
+    first_message = models.ForeignKey(
+        Message, on_delete=models.CASCADE, related_name="+", help_text="The first question that it covers."
+    )
+    last_message = models.ForeignKey(
+        Message, on_delete=models.CASCADE, related_name="+", help_text="The last question that it covers."
+    )
+    turn_count = models.PositiveIntegerField()
+    text = models.TextField()
+    model = models.CharField(max_length=200)
+    usage = models.JSONField(null=True, blank=True, help_text="Tokens of the call, and its cost.")
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ("last_message",)
+        verbose_name_plural = "conversation summaries"
+        constraints = [
+            models.UniqueConstraint(fields=["conversation", "first_message"], name="turns_summarised_once"),
+            # Serves the newest summaries of a conversation.
+            models.UniqueConstraint(fields=["conversation", "last_message"], name="summary_by_last_message"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.turn_count} turns of {self.conversation_id}"
+
+
 def title_of(question: str) -> str:
     """Return a conversation's title: the beginning of its first question, cut between words."""
     line = " ".join(question.split())
