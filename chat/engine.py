@@ -94,13 +94,13 @@ async def _begin(
     question: Question, place: Place, admission: Admission, deadline: float, started: float
 ) -> Turn | Settled | None:
     """Begin the answer; return None if the conversation changed hands meanwhile. Raise SentBefore."""
-    if place.sent_id is not None and question.stored_id is None:
-        known = await sync_to_async(stored_answer)(place.sent_id)
+    if stored_id := question.stored_id or place.sent_id:
+        known = await sync_to_async(stored_answer)(stored_id)
         if known is not None:
             await leave(place)
             await limits.refund(admission)
             return Settled(answer=known, admission=admission)
-        question = replace(question, stored_id=place.sent_id)  # its answer failed
+        question = replace(question, stored_id=stored_id)  # its answer failed, or a person left it to the bot
     if needs_no_model(question, place):
         settled = await sync_to_async(receive)(question, place, admission)
         if settled is None:
@@ -130,7 +130,7 @@ async def _begin(
         context.evidence["rewrite"] = rewriting.to_dict()
         context.evidence["flags"] += rewriting.flags
     # 4. Commit the evidence, the message and its event.
-    provider = _provider_for(question, context, recorder, talk)
+    provider = provider_for(question, context, recorder, talk)
     written = await sync_to_async(write_question)(
         question, place, context, admission, recorder.pending, recorder.embeddings.get(question.message.strip()),
         frees_connection=not provider.is_extractive,
@@ -167,7 +167,7 @@ async def assemble(
         return require_context(await call_chat_context(question.user_id, question.message, history))
 
 
-def _provider_for(question: Question, context: Context, recorder: Recorder, talk: SmallTalk | None) -> Provider:
+def provider_for(question: Question, context: Context, recorder: Recorder, talk: SmallTalk | None = None) -> Provider:
     """Return who answers, and complete the evidence with the messages that it gets."""
     if talk is not None:
         context.evidence["messages"] = []

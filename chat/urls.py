@@ -3,7 +3,7 @@ from django.urls import path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from chat import health, pages
-from chat.api import chat, conversations, events, feedback, passages, resources, traces, webhooks
+from chat.api import chat, conversations, events, feedback, handover, passages, resources, traces, webhooks
 from chat.api.auth import MayReadSchema
 
 schema = SpectacularAPIView.as_view(permission_classes=[MayReadSchema])
@@ -19,6 +19,8 @@ urlpatterns = [
     path("debug/context/<str:user_id>", chat.DebugContextView.as_view(), name="debug-context"),
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
+    path("api/conversations/<int:conversation_id>/escalate/", handover.EscalateView.as_view(), name="escalate"),
+    path("api/conversations/<int:conversation_id>/contact/", handover.ContactView.as_view(), name="contact"),
     path("api/conversations/", conversations.ConversationsView.as_view(), name="conversations"),
     path("api/conversations/<int:conversation_id>/", conversations.ConversationView.as_view(), name="conversation"),
     path("api/conversations/<int:conversation_id>/messages/", conversations.MessagesView.as_view(), name="messages"),

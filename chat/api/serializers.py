@@ -91,6 +91,10 @@ class AudienceField(serializers.ListField): ...
 class MomentField(serializers.DateTimeField): ...
 
 
+@extend_schema_field({"type": "string", "format": "email", "maxLength": 254})
+class ContactField(StrictCharField): ...
+
+
 class ChatRequestSerializer(serializers.Serializer[Any]):
     user_id = IdentityField()
     message = MessageField()
@@ -135,6 +139,16 @@ class ChatResponseSerializer(serializers.Serializer[Any]):
     conversation_was_closed = serializers.BooleanField(
         required=False, help_text="The message began a new conversation, because the one it was sent to is closed."
     )
+
+
+class ConversationStateSerializer(serializers.Serializer[Any]):
+    conversation_id = serializers.IntegerField()
+    state = serializers.ChoiceField(choices=Conversation.State.choices, help_text="Who answers in the conversation.")
+    agent = serializers.CharField(allow_null=True, help_text="The name of the person who answers.")
+
+
+class ContactSerializer(serializers.Serializer[Any]):
+    email = ContactField()
 
 
 class ErrorSerializer(serializers.Serializer[Any]):
