@@ -20,7 +20,7 @@ from chat.live.page import LivePage
 from chat.providers.extractive import NOTICE
 from chat.socket_origin import meta_of
 from chat.standing import FORBIDDEN, Standing, read_standing
-from chat.turns import Answer, Question, Settled
+from chat.turns import STOPPED, Answer, Question, Settled, Turn
 from chat.visitors import new_visitor, user_id_of, visitor_of
 from common.background import spawn, with_own_thread
 from common.errors import FabraError
@@ -29,7 +29,7 @@ from common.markdown_stream import Block, MarkdownStream
 
 
 class ChatConsumer(AsyncWebsocketConsumer):
-    """Receive `{"message", "user_id"?, "conversation_id"?}`; send `start`, `delta`, and `done` or `error`.
+    """Receive `{"message", "user_id"?, "conversation_id"?}`; send `start`, `delta`, and `done`, `stopped` or `error`.
 
     A `block` between the deltas is the HTML of what was finished since the last block, with the `length` of all text
     rendered so far; `done` has the HTML of the whole answer and of each quote.
@@ -38,7 +38,8 @@ class ChatConsumer(AsyncWebsocketConsumer):
     what others do in it, come as `message`, `state` and `typing`. `{"type": "typing"}` tells a person that the user is
     typing, `{"type": "escalate"}` asks for one.
 
-    Each socket has one answer at a time; `{"type": "stop"}` and closing the socket cancel it. At each message the
+    Each socket has one answer at a time. `{"type": "stop"}` ends it, as `POST /chat/{id}/stop` does: `stopped` has what
+    was received, as `done` would. Closing the socket cancels it. At each message the
     user is read again: after a sign-out, a change of the password or of their rights the socket is closed with a code
     of `chat.standing` and a reason.
     """
@@ -48,6 +49,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
     async def connect(self) -> None:
         self.answering: asyncio.Task[None] | None = None
+        self.turn: Turn | None = None
         self.live = LivePage(self._send_live)
         self.rendering = MarkdownStream()
         self.meta = meta_of(self.scope)
@@ -130,7 +132,9 @@ class ChatConsumer(AsyncWebsocketConsumer):
         await self._send(event["type"], {name: value for name, value in event.items() if name != "type"})
 
     async def _stop(self) -> None:
-        if answering := self.answering:
+        if self.turn:  # `_answer` sends what was received, which is stored
+            self.turn.stop()
+        elif answering := self.answering:
             self.answering = None
             answering.cancel()
             await asyncio.wait([answering])
@@ -146,6 +150,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
             if isinstance(turn, Settled):
                 await self._finish(turn.answer, turn.admission, turn.answer.question_id)
                 return
+            self.turn = turn
             question_id, is_reopened = turn.message.pk, turn.place.was_closed
             self.live.begin_answer(turn.conversation_id, question_id, is_reopened=is_reopened)
             await self._send_start(turn.context_id, turn.conversation_id, question_id)
@@ -157,21 +162,20 @@ class ChatConsumer(AsyncWebsocketConsumer):
                         await self._send("delta", {"text": piece})
                         await self._send_block(self.rendering.add(piece))
         except Exception as error:  # the page shows a message for every error
-            self.answering = None
+            self.answering = self.turn = None
             await self._send_block(self.rendering.end())
             await self._send_error(error)
             await self.live.release()
 
     async def _finish(self, result: Answer, admission: Admission, settled_question_id: int | None = None) -> None:
         """Send the answer, and then what others said meanwhile."""
-        self.answering = None  # before sending: the next question may follow at once
+        self.answering = self.turn = None  # before sending: the next question may follow at once
         if settled_question_id is not None:
             is_reopened = result.conversation_was_closed
             self.live.begin_answer(result.conversation_id, settled_question_id, is_reopened=is_reopened)
             await self._send_start(result.context_id, result.conversation_id, settled_question_id)
-        await self._send(
-            "stopped" if result.is_dropped else "done", page_body(result) | {"limits": admission.headers()}
-        )
+        kind = "stopped" if result.is_dropped or STOPPED in result.flags else "done"
+        await self._send(kind, page_body(result) | {"limits": admission.headers()})
         await self.live.release(result.message_id)
 
     async def _send_start(self, context_id: str | None, conversation_id: int, question_id: int) -> None:

@@ -55,6 +55,6 @@ def tend_gaps() -> None:
 
 
 @shared_task
-def ask_gap(gap_pk: int) -> None:
+def ask_gap(gap_pk: int, is_forced: bool = False) -> None:
     """Ask a gap's questions again; a task that is delivered twice finds the gap locked, or asked."""
-    asking.ask_gap(gap_pk)
+    asking.ask_gap(gap_pk, is_forced=is_forced)
