@@ -19,6 +19,8 @@ from common.errors import InvalidInput
 from common.validation import check_key, check_text, to_json
 from retrieval.models import GoldenQuestion, Index
 from retrieval.models.golden import question_digest
+from retrieval.readers import FetchedFile, Unreadable
+from retrieval.readers.charsets import decode
 from retrieval.search.hits import Hit
 from retrieval.search.query import QUERY_MAX_CHARS
 
@@ -101,10 +103,7 @@ def expectation(golden: GoldenQuestion) -> str:
 
 def read_golden(raw: bytes, name: str) -> list[GoldenRecord]:
     """Return the questions of a file; raise InvalidInput that names the first invalid one by its line or number."""
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise InvalidInput("The file is not UTF-8 text.") from None
+    text = _decoded(raw, name)
     rows = _read_csv(text) if name.lower().endswith(".csv") else _read_json(text)
     found: list[GoldenRecord] = []
     for location, row in rows:
@@ -120,6 +119,17 @@ def read_golden(raw: bytes, name: str) -> list[GoldenRecord]:
     if not found:
         raise InvalidInput("The file has no question.")
     return found
+
+
+def _decoded(raw: bytes, name: str) -> str:
+    """Return the text of a file in any encoding; raise InvalidInput if some of it is lost, as nobody would notice."""
+    try:
+        text, warnings = decode(FetchedFile(path=name, content=raw))
+    except Unreadable as error:
+        raise InvalidInput(f"The file is no text: {error}.") from None
+    if lost := next((warning for warning in warnings if warning.code == "undecodable_bytes"), None):
+        raise InvalidInput(f"The file is damaged, or in an unknown encoding; save it as UTF-8. {lost.message}")
+    return text
 
 
 def save_golden(index: Index, questions: Iterable[GoldenRecord], *, only_new: bool = False) -> tuple[int, int]:
