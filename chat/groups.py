@@ -13,8 +13,11 @@ _TABLES_OF_EVERYTHING = ("chat", "contexts", "events", "features", "retrieval", 
 # For each group and table, what its members may do; `*` stands for every table of an app.
 GROUPS: dict[str, dict[str, str]] = {
     "Support agent": {
-        "chat.conversation": "view chat_as_user",
+        "chat.conversation": "view answer chat_as_user",
         "chat.message": "view",
+        "chat.feedback": "view",
+        "chat.gap": "view",
+        "chat.gapquestion": "view",
         "chat.customer": "view",
         "chat.ticket": "view change",
         "contexts.trace": "view",
@@ -26,6 +29,9 @@ GROUPS: dict[str, dict[str, str]] = {
         "retrieval.index": "view",
     },
     "Editor": {
+        "chat.feedback": "view",
+        "chat.gap": "view change",
+        "chat.gapquestion": "view",
         "retrieval.document": "view add change delete",
         "retrieval.documentversion": "view",
         "retrieval.chunk": "view",
@@ -36,6 +42,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "retrieval.retrieverdefinition": "view",
         "retrieval.goldenquestion": "view add change delete",
         "retrieval.evaluationrun": "view add",
+        "retrieval.calibrationrun": "view",
         "retrieval.evaluationoutcome": "view",
     },
     "Operator": {
@@ -56,6 +63,8 @@ GROUPS: dict[str, dict[str, str]] = {
         "django_celery_beat.intervalschedule": "view add change delete",
         "django_celery_beat.crontabschedule": "view add change delete",
         "chat.apikey": "view add change",
+        "chat.handoversettings": "view change",
+        "chat.supporthours": "view add change delete",
         "axes.accessattempt": "view delete",
         "axes.accessfailurelog": "view",
         "axes.accesslog": "view",

@@ -1,0 +1,47 @@
+"""Whose conversations a request is about: one's own, or those of the user that a key or a permitted session names."""
+
+from rest_framework.permissions import SAFE_METHODS
+from rest_framework.request import Request
+
+from chat.access import may_chat, may_choose_user
+from chat.api.auth import HasPermission, SessionAuthentication, caller_of
+from chat.errors import UserForbidden
+from chat.models import ApiKey
+from chat.visitors import user_id_of, visitor_of
+from common.errors import InvalidInput
+from common.validation import check_identity
+
+
+class MayConverse(HasPermission):
+    """Allow an API key as `HasPermission` does; a session, and a visitor, as the chat page does."""
+
+    def has_permission(self, request: Request, view: object) -> bool:
+        if isinstance(request.auth, ApiKey):
+            return super().has_permission(request, view)
+        self.message, self.code = "Sign in to chat.", "not_authenticated"
+        if request.method not in SAFE_METHODS and visitor_of(request.COOKIES):
+            # A visitor's cookie is an identity, as a session is, whose requests DRF has checked already.
+            SessionAuthentication().enforce_csrf(request)
+        return may_chat(request.user, request.META)
+
+
+def user_of(request: Request) -> str:
+    """Return the id of the user whose conversations the request is about.
+
+    It is the parameter `user_id` for a key or a session that may choose; for everyone else it is their own. Raise
+    UserForbidden for another user, InvalidInput where nobody is named.
+    """
+    given = request.query_params.get("user_id")
+    if isinstance(request.auth, ApiKey):
+        if not given:
+            raise InvalidInput("user_id must name the user whose conversations these are.")
+        return caller_of(request).check_user(given)
+    visitor = visitor_of(request.COOKIES)
+    own = user_id_of(request.user, visitor or "") if visitor or request.user.is_authenticated else None
+    if given and given != own:
+        if not may_choose_user(request.user, request.META):
+            raise UserForbidden("These are another user's conversations.")
+        return check_identity(given, "user_id")
+    if own is None:
+        raise InvalidInput("user_id must name the user, since this browser has no visitor's id yet.")
+    return own
