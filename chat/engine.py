@@ -28,8 +28,10 @@ from chat.records import MESSAGE_SENT, SentBefore, write_answer, write_failure, 
 from chat.replay import answer_sent_before, stored_answer
 from chat.resolve_context import call_chat_context, require_context
 from chat.rewriting import rewrite
+from chat.running import running
 from chat.small_talk.detection import SmallTalk
 from chat.small_talk.reply import SmallTalkProvider, small_talk_context, small_talk_of
+from chat.stopping import listen
 from chat.summaries import enqueue_summary, last_fallen
 from chat.turn_order import leave, leave_soon, renewed, take_turn
 from chat.turns import Answer, Question, Settled, Turn
@@ -189,17 +191,17 @@ async def run(turn: Turn, *, is_streamed: bool) -> AsyncGenerator[str | Answer, 
     if not turn.provider.is_extractive:
         release_thread()
     try:
-        async with (
-            _within(turn.deadline),
-            renewed(turn.place),
-            aclosing(turn.provider.run(prompt, is_streamed=is_streamed)) as pieces,  # type: ignore[type-var]
-        ):
-            async for piece in pieces:
-                if isinstance(piece, Delta):
-                    turn.parts.append(piece.text)
-                    yield piece.text
-                else:
-                    completion = piece
+        listen()
+        async with renewed(turn.place), aclosing(turn.provider.run(prompt, is_streamed=is_streamed)) as pieces:  # type: ignore[type-var]
+            with running(turn):
+                async for piece in turn.receive(pieces):
+                    if isinstance(piece, Delta):
+                        turn.parts.append(piece.text)
+                        yield piece.text
+                    else:
+                        completion = piece
+        if turn.is_stopped and completion is None:  # the model did not say what it used
+            completion = Completion(model=turn.provider.model, usage=None, finish_reason="stopped")
         assert completion is not None
         result = await _finish(turn, completion, prompt.passages)
     except Exception as error:  # whatever goes wrong, ours or theirs, the trace has its outcome

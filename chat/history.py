@@ -78,7 +78,8 @@ def _turns_of(rows: Iterable[tuple[Any, ...]]) -> list[PastTurn]:
             asked.append((message_id, question, trace_id))
             continue
         if role == Message.Role.ASSISTANT:
-            found = [each for each in asked if each[2] == trace_id and SMALL_TALK not in flags]
+            is_answer = text and SMALL_TALK not in flags  # no text: it was stopped before its first word
+            found = [each for each in asked if each[2] == trace_id] if is_answer else []
         else:
             found = asked
         if found:

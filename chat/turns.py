@@ -1,9 +1,10 @@
 """A question, its answer, and the state between them."""
 
+import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from django.conf import settings
@@ -11,7 +12,7 @@ from django.conf import settings
 from chat.admission import Admission
 from chat.callers import Caller
 from chat.citations import Citation
-from chat.errors import InvalidMessage, MessageTooLong
+from chat.errors import DeadlineExceeded, InvalidMessage, MessageTooLong
 from chat.models import Conversation, Message
 from chat.places import Place
 from chat.providers import Provider
@@ -20,6 +21,10 @@ from common.validation import check_text, is_blank
 from contexts.conversation import ConversationHistory
 from contexts.items import Context
 from events.models import Event
+
+Piece = TypeVar("Piece")
+STOPPED = "answer_stopped"
+"""The flag of an answer that its user stopped; what had been received of it is stored."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +114,7 @@ class Settled:
     admission: Admission
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, eq=False)
 class Turn:
     """The state of one message while it is answered."""
 
@@ -130,6 +135,35 @@ class Turn:
     notices: list[str] = field(default_factory=list)
     started: float = field(default_factory=time.perf_counter)
     parts: list[str] = field(default_factory=list)
+    loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
+    is_stopped: bool = False
+    _wait: asyncio.Timeout | None = None
+    """Of the piece that the model is to send next."""
+
+    def stop(self) -> None:
+        """End the answer with what was received; call it in the turn's loop."""
+        self.is_stopped = True
+        if self._wait is not None:
+            self._wait.reschedule(self.loop.time())
+
+    async def receive(self, pieces: AsyncIterator[Piece]) -> AsyncIterator[Piece]:
+        """Yield the pieces until the turn is stopped; raise DeadlineExceeded.
+
+        The timeout is around the wait for a piece only: it must not interrupt whoever works on the last one.
+        """
+        while not self.is_stopped:
+            try:
+                async with asyncio.timeout_at(self.deadline) as self._wait:
+                    piece = await anext(pieces)
+            except StopAsyncIteration:
+                return
+            except TimeoutError as error:
+                if self.is_stopped:
+                    return
+                raise DeadlineExceeded from error
+            finally:
+                self._wait = None
+            yield piece
 
     @property
     def context_id(self) -> str:
