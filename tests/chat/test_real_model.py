@@ -97,7 +97,9 @@ def test_a_prompt_beyond_its_window_is_refused_with_a_code_and_costs_nothing(sta
 
 
 def test_it_rewrites_a_follow_up_and_summarises_what_is_too_far_back(start_web: Any) -> None:
-    web = start_web(FABRA_REWRITE="model", FABRA_REWRITE_TIMEOUT="120", FABRA_HISTORY_TURNS="1", FABRA_CHAT_DEADLINE="300")
+    web = start_web(
+        FABRA_REWRITE="model", FABRA_REWRITE_TIMEOUT="120", FABRA_HISTORY_TURNS="1", FABRA_CHAT_DEADLINE="300"
+    )
     web.start_worker()
     status, raw = post(web)
     assert status == 200, raw
