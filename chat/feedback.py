@@ -38,6 +38,7 @@ def give_feedback(message_id: int, user_id: str, value: str | None, comment: str
             "message_id": answer.pk,
             "context_id": str(answer.trace_id) if answer.trace_id else None,
             "value": value,
+            "previous": before.value if before else None,
             "comment": comment if value else "",
         }
         record_event(AxiomEvent(event_type=FEEDBACK_GIVEN, entity_id=user_id, payload=payload), Event.Source.CHAT)

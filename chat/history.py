@@ -1,5 +1,9 @@
 """What was said before in a conversation, and the room that the model's window leaves for a context."""
 
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
 from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.db.models import BinaryField, F, Func
@@ -47,26 +51,44 @@ def read_turns(conversation_id: int, user_id: str, *, after: int = 0, newest: in
     talk is left out too: it would only weaken what a follow-up is about.
     """
     rows = (
-        Message.objects.filter(
-            conversation=conversation_id, conversation__user_id=user_id, trace__isnull=False, id__gt=after
-        )
+        Message.objects.filter(conversation=conversation_id, conversation__user_id=user_id, id__gt=after)
+        .exclude(role=Message.Role.NOTICE)
         .annotate(vector=Func(F("embedding"), function="vector_send", output_field=BinaryField()))
         .order_by("-id")
         # As bytes: to write and parse the numbers of 20 vectors takes 2 ms.
-        .values_list("id", "role", "text", "trace", "flags", "vector", "embedding_model")[: 2 * newest]
+        .values_list("id", "role", "text", "trace", "flags", "vector", "embedding_model")[: 3 * newest]
     )
-    answers: dict[object, str] = {}
+    return _turns_of(reversed(rows))[-newest:]
+
+
+def _turns_of(rows: Iterable[tuple[Any, ...]]) -> list[PastTurn]:
+    """Return the answered turns of messages, the oldest first.
+
+    The bot answers one question, whose trace it shares. A person answers all that was said since the last answer, and
+    what they add belongs to their answer.
+    """
     turns: list[PastTurn] = []
+    asked: list[tuple[int, str, object]] = []
     for message_id, role, text, trace_id, flags, vector, model in rows:
-        if role == Message.Role.ASSISTANT and SMALL_TALK not in flags:
-            answers[trace_id] = text
-        elif role == Message.Role.USER and trace_id in answers:
-            asked = text
+        if role == Message.Role.USER:
+            question = text
             if vector is not None:
                 embedding = Embedding(model=model, vector=Vector.from_binary(vector).to_numpy())
-                asked = EmbeddedQuestion(text, embedding)
-            turns.append(PastTurn(question=asked, answer=answers[trace_id], message_id=message_id))
-    return turns[::-1]
+                question = EmbeddedQuestion(text, embedding)
+            asked.append((message_id, question, trace_id))
+            continue
+        if role == Message.Role.ASSISTANT:
+            is_answer = text and SMALL_TALK not in flags  # no text: it was stopped before its first word
+            found = [each for each in asked if each[2] == trace_id] if is_answer else []
+        else:
+            found = asked
+        if found:
+            question = found[0][1] if len(found) == 1 else SEPARATOR.join(each[1] for each in found)
+            turns.append(PastTurn(question=question, answer=text, message_id=found[-1][0]))
+        elif turns and role == Message.Role.AGENT:
+            turns[-1] = replace(turns[-1], answer=SEPARATOR.join([turns[-1].answer, text]))
+        asked.clear()
+    return turns
 
 
 def room_for_context(question: Question, history: ConversationHistory) -> int | None:

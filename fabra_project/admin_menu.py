@@ -28,6 +28,8 @@ _MENU = [
         [
             ("Inbox", "support_agent", "inbox:inbox"),
             ("Conversations", "forum", "chat_conversation"),
+            ("Feedback", "thumbs_up_down", "chat_feedback"),
+            ("Gaps", "contact_support", "chat_gap"),
             ("Traces", "account_tree", "contexts_trace"),
             ("Customers", "person", "chat_customer"),
             ("Tickets", "confirmation_number", "chat_ticket"),
@@ -64,6 +66,8 @@ _MENU = [
         [
             ("Events", "bolt", "events_event"),
             ("Webhook sources", "webhook", "events_webhooksource"),
+            ("Webhook endpoints", "send", "events_webhookendpoint"),
+            ("Webhook deliveries", "outbox", "events_webhookdelivery"),
             ("Context definitions", "layers", "contexts_contextdefinition"),
         ],
     ),

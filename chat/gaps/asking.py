@@ -17,12 +17,11 @@ from django.db.models import Q
 from django.utils import timezone
 
 from chat.citations import Citation, mark_cited, passages_in
-from chat.engine import assemble
+from chat.engine import assemble, provider_for
 from chat.gaps.reasons import reasons_of
 from chat.history import room_for_context
 from chat.models import Gap, GapQuestion, Message
-from chat.prompt import messages_of
-from chat.providers import Completion, Delta, Prompt, get_provider
+from chat.providers import Completion, Delta, Prompt
 from chat.turns import Question
 from common.errors import FabraError, Unavailable
 from common.locks import held
@@ -53,11 +52,11 @@ class Rehearsal:
     """Why it is no answer; empty if it is one."""
 
 
-def ask_gap(gap_pk: int) -> bool:
+def ask_gap(gap_pk: int, *, is_forced: bool = False) -> bool:
     """Ask a gap's central and newest questions again; return False if another worker does, or the bot is down.
 
-    What is asked with one version of the article is not asked with it again, so that after a crash the next call goes
-    on.
+    Unless it is forced, what was asked with one version of the article is not asked with it again, so that after a
+    crash the next call goes on.
     """
     with held(f"gap {gap_pk}") as is_held:
         gap = Gap.objects.select_related("document__index").filter(pk=gap_pk).first()
@@ -66,12 +65,12 @@ def ask_gap(gap_pk: int) -> bool:
         version = gap.document.version_id if gap.document else None
         if gap.document and version is None:
             return False  # it is not indexed yet
-        for question in _chosen(gap):
-            if version is not None and (question.after or {}).get("version") == version:
+        for question in asked_questions(gap):
+            if not is_forced and version is not None and (question.after or {}).get("version") == version:
                 continue
             try:
                 after = _ask(question, gap.document)
-            except Unavailable as error:
+            except (Unavailable, TimeoutError) as error:
                 logger.warning("The gap %d is asked again later: %s", gap_pk, error)
                 return False
             values = {"after": {**after, "version": version}, "is_answered": after["is_answered"]}
@@ -80,7 +79,7 @@ def ask_gap(gap_pk: int) -> bool:
     return True
 
 
-def _chosen(gap: Gap) -> list[GapQuestion]:
+def asked_questions(gap: Gap) -> list[GapQuestion]:
     """Return the question that is the title, and the newest ones."""
     questions = gap.questions.select_related("message__conversation").order_by("-asked_at")
     central = list(questions.filter(message__text=gap.title)[:1])
@@ -119,7 +118,7 @@ def _is_answered(question: GapQuestion, found: Rehearsal, article: Document | No
 
 def _conclude(gap: Gap, version: int | None) -> None:
     """Store that the questions were asked, and whether the gap is answered; an operator's decision meanwhile stays."""
-    asked = [question.is_answered for question in _chosen(gap)]
+    asked = [question.is_answered for question in asked_questions(gap)]
     is_answered = bool(asked) and sum(map(bool, asked)) >= _ANSWERED_SHARE * len(asked)
     now = timezone.now()
     Gap.objects.filter(pk=gap.pk).update(asked_at=now, asked_version=version)
@@ -145,18 +144,17 @@ def history_before(message: Message) -> ConversationHistory:
 
 
 async def rehearse(user_id: str, text: str, history: ConversationHistory) -> Rehearsal:
-    """Answer a question and write nothing; raise what a chat raises."""
+    """Answer a question as the chat does, and write nothing; raise what a chat raises."""
     question = Question(user_id=user_id, message=text)
     deadline = asyncio.get_running_loop().time() + settings.FABRA_CHAT_DEADLINE_S
-    with recording(conversation=history, most_tokens=room_for_context(question, history)):
+    with recording(conversation=history, most_tokens=room_for_context(question, history)) as recorder:
         context = await assemble(question, history, deadline)
+    provider = provider_for(question, context, recorder)
     evidence = context.evidence
-    passages = passages_in(evidence)
-    provider = get_provider()
-    prompt = Prompt(messages=messages_of(context, text), question=text, passages=passages)
+    prompt = Prompt(messages=evidence["messages"], question=text, passages=passages_in(evidence))
     parts: list[str] = []
     completion: Completion | None = None
-    async with aclosing(provider.run(prompt, is_streamed=False)) as pieces:  # type: ignore[type-var]
+    async with asyncio.timeout_at(deadline), aclosing(provider.run(prompt, is_streamed=False)) as pieces:  # type: ignore[type-var]
         async for piece in pieces:
             if isinstance(piece, Delta):
                 parts.append(piece.text)
@@ -164,7 +162,7 @@ async def rehearse(user_id: str, text: str, history: ConversationHistory) -> Reh
                 completion = piece
     assert completion is not None
     answer = "".join(parts)
-    citations = mark_cited(passages, answer, completion.cited)
+    citations = mark_cited(prompt.passages, answer, completion.cited)
     flags = [*evidence["flags"], *completion.flags]
     reasons = reasons_of(evidence, citations, flags, None, is_extractive=provider.is_extractive)
     return Rehearsal(answer=answer, citations=citations, flags=flags, reasons=reasons)

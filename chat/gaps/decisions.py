@@ -45,8 +45,10 @@ def merge(gaps: Sequence[Gap]) -> Gap:
     return first
 
 
-def ask_soon(gap: Gap, *, delay_s: float = 0.0) -> bool:
-    return enqueue(ASK_GAP, gap.pk, otherwise=f"the gap {gap.pk} waits for the sweep", delay_s=delay_s)
+def ask_soon(gap: Gap, *, delay_s: float = 0.0, is_forced: bool = False) -> bool:
+    """Have a worker ask the gap's questions again; return False if the broker does not answer."""
+    otherwise = f"the gap {gap.pk} waits for the sweep"
+    return enqueue(ASK_GAP, gap.pk, otherwise=otherwise, delay_s=delay_s, is_forced=is_forced)
 
 
 def due_gaps(most: int) -> list[int]:

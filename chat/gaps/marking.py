@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from django.db import connection
 
 from chat.models import GapQuestion, Message
+from chat.small_talk import SMALL_TALK
 from common.sql.rows import Statement
 
 # A question may be marked by its answer, then by a thumbs-down, and by an event that is handled twice.
 _MARK = """
 INSERT INTO chat_gapquestion (message_id, reasons, embedding_model, is_follow_up, asked_at)
-SELECT id, %s::varchar[], '', false, created_at FROM chat_message WHERE id = %s
+SELECT id, %s::varchar[], '', false, created_at FROM chat_message WHERE id = %s /* if held */
 ON CONFLICT (message_id) DO UPDATE SET reasons = ARRAY(
     SELECT DISTINCT unnest(chat_gapquestion.reasons || EXCLUDED.reasons) ORDER BY 1
 )
@@ -49,5 +50,5 @@ def question_of(answer: Message) -> Message | None:
 def last_answered_question(conversation_id: int) -> Message | None:
     """Return the last question that the bot answered: it did not help somebody who asks for a person after it."""
     answers = Message.objects.filter(conversation=conversation_id, role=Message.Role.ASSISTANT, trace__isnull=False)
-    answer = answers.exclude(flags__contains=["small_talk"]).order_by("-pk").first()
+    answer = answers.exclude(flags__contains=[SMALL_TALK]).order_by("-pk").first()
     return question_of(answer) if answer else None

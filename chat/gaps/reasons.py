@@ -7,10 +7,9 @@ from django.conf import settings
 
 from chat.citations import Citation
 from chat.models import GapQuestion
+from chat.providers.not_known import NOT_KNOWN
+from chat.small_talk import SMALL_TALK
 from retrieval.search.hits import DEGRADED_FLAGS
-
-NOT_KNOWN, SMALL_TALK = "not_known", "small_talk"
-"""Flags of an answer: the bot said that it does not know; it only returned a greeting."""
 
 Reason = GapQuestion.Reason
 

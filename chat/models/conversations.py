@@ -134,7 +134,9 @@ class Message(models.Model):
         AGENT = "agent"
         NOTICE = "notice"
 
-    conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="messages")
+    conversation = models.ForeignKey(
+        Conversation, on_delete=models.CASCADE, related_name="messages", db_index=False, help_text="See Meta.indexes."
+    )
     user_id = models.CharField(
         max_length=255, help_text="The conversation's user, copied here so that messages are counted without a join."
     )
@@ -170,7 +172,9 @@ class Message(models.Model):
         ordering = ("id",)
         indexes = [
             # Serves `message_count` and, while Redis is down, the rate limit.
-            models.Index(fields=["user_id", "role", "-created_at"], name="message_by_user")
+            models.Index(fields=["user_id", "role", "-created_at"], name="message_by_user"),
+            # Serves a conversation's messages, the newest of them, and those after one that is known.
+            models.Index(fields=["conversation", "id"], name="message_in_conversation"),
         ]
         constraints = [
             # By the user, because a client that sends a conversation's first message again does not know its id.

@@ -41,8 +41,8 @@ class Completion:
 
     @property
     def flags(self) -> list[str]:
-        """What the reader of the answer must know: that it was cut off, or ended by a filter."""
-        names = {"length": "answer_cut_off", "content_filter": "answer_filtered"}
+        """What the reader of the answer must know: that it was cut off, stopped, or ended by a filter."""
+        names = {"length": "answer_cut_off", "content_filter": "answer_filtered", "stopped": "answer_stopped"}
         return [names[self.finish_reason]] if self.finish_reason in names else []
 
 

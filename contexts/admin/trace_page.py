@@ -1,8 +1,12 @@
 """Contents of a trace's page: its stored body, with links to the documents and chunks that still exist."""
 
 import json
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
+
+from django.http import HttpRequest
+from django.utils.safestring import SafeString
 
 from common.admin.html import admin_url, duration, pretty, short
 from common.links import safe_link
@@ -13,6 +17,20 @@ from features.models import FeatureValue
 from retrieval.models import Chunk, Document, DocumentVersion
 
 _COLOURS = 8
+
+Panel = Callable[[HttpRequest, Trace], SafeString | str]
+
+_panels: list[Panel] = []
+
+
+def register_panel(panel: Panel) -> Panel:
+    """Show what a function returns below the answer on each trace's page: for an app that knows more of the answer."""
+    _panels.append(panel)
+    return panel
+
+
+def panels_of(request: HttpRequest, trace: Trace) -> list[SafeString | str]:
+    return [shown for panel in _panels if (shown := panel(request, trace))]
 
 
 def trace_page(trace: Trace) -> dict[str, Any]:

@@ -4,12 +4,17 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import Permission, User
 from django.db import connection
 from django.test import Client
+from django.urls import reverse
 
+from chat.feedback import give_feedback
 from chat.models import ApiKey, Conversation, Feedback, Message
 from chat.visitors import COOKIE, remember
 from events.models import Event
+from events.processing import process
+from retrieval.models import GoldenQuestion
 
 pytestmark = pytest.mark.django_db
 
@@ -145,3 +150,85 @@ def test_two_tabs_at_once_leave_one_row(settings: Any) -> None:
         assert set(pool.map(send, ["up", "down"] * 4)) == {200}
     last = Feedback.objects.get()
     assert events()[-1]["value"] == last.value
+
+
+class TestHandover:
+    def state_after(self, *given: tuple[str | None, str], answer: Message) -> str:
+        for value, comment in given:
+            give_feedback(answer.pk, "user_123", value, comment)
+            for pk in Event.objects.filter(event_type="feedback_given", state="received").values_list("pk", flat=True):
+                process(pk)
+        return str(Conversation.objects.get(pk=answer.conversation_id).state)
+
+    def test_a_thumbs_down_asks_for_a_person(self, answer: Message) -> None:
+        assert self.state_after(("up", ""), answer=answer) == "bot"
+        assert self.state_after(("down", ""), answer=answer) == "waiting"
+
+    def test_a_comment_that_is_added_later_does_not_ask_again(self, answer: Message) -> None:
+        self.state_after(("down", ""), answer=answer)
+        Conversation.objects.update(state="bot")
+        assert self.state_after(("down", "Old price."), answer=answer) == "bot"
+
+    def test_one_that_was_taken_back_before_it_was_handled_asks_nobody(self, answer: Message) -> None:
+        for value in ("down", None):
+            give_feedback(answer.pk, "user_123", value)
+        assert self.state_after(answer=answer) == "bot"
+        for pk in Event.objects.filter(event_type="feedback_given").values_list("pk", flat=True):
+            process(pk)
+        assert self.state_after(answer=answer) == "bot"
+
+    def test_in_a_closed_conversation_it_is_kept_and_nobody_is_asked(self, answer: Message) -> None:
+        Conversation.objects.update(state="closed")
+        assert self.state_after(("down", ""), answer=answer) == "closed"
+        assert Feedback.objects.get().value == "down"
+
+
+class TestAdmin:
+    @pytest.fixture
+    def judged(self, bot: None, ask: Any, client: Client) -> Feedback:
+        """A thumbs-down for an answer about the password."""
+        body = ask().json()
+        put(client, body["message_id"], {"value": "down", "comment": "It is <b>wrong</b>."})
+        return Feedback.objects.get()
+
+    def test_it_is_listed_and_shown_with_its_message_and_trace(self, judged: Feedback, admin_client: Client) -> None:
+        trace, conversation = judged.message.trace_id, judged.message.conversation_id
+        for name, pk in (("contexts_trace", trace), ("chat_conversation", conversation), ("chat_feedback", judged.pk)):
+            page = admin_client.get(reverse(f"admin:{name}_change", args=[pk])).content.decode()
+            assert "It is &lt;b&gt;wrong&lt;/b&gt;." in page, name
+        url = reverse("admin:chat_feedback_changelist")
+        for query, count in ({"value": "up"}, 0), ({"commented": "yes"}, 1), ({"commented": "no"}, 0):
+            assert admin_client.get(url, query).context["cl"].result_count == count
+
+    def test_nobody_without_its_permission_sees_it(self, judged: Feedback, client: Client) -> None:
+        clerk = User.objects.create_user("clerk", is_staff=True)
+        names = ["view_trace", "view_conversation"]
+        clerk.user_permissions.set(Permission.objects.filter(codename__in=names))
+        client.force_login(clerk)
+        for name, pk in (
+            ("contexts_trace", judged.message.trace_id),
+            ("chat_conversation", judged.message.conversation_id),
+        ):
+            page = client.get(reverse(f"admin:{name}_change", args=[pk]))
+            assert page.status_code == 200 and "wrong" not in page.content.decode()
+
+    def test_a_thumbs_down_becomes_a_golden_question(self, judged: Feedback, admin_client: Client) -> None:
+        url = reverse("admin:chat_feedback_golden", args=[judged.pk])
+        page = admin_client.get(url)
+        form = page.context["form"]
+        assert form["question"].value() == "How do I reset my password?"
+        assert form["audience"].value() == "premium" and form["tags"].value() == "feedback"
+        assert "reset-your-password" in page.content.decode()  # what was found, to choose from
+        sent = {name: form[name].value() for name in form.fields if form[name].value() not in (None, False)}
+        wrong = admin_client.post(url, sent)
+        assert wrong.status_code == 200 and not GoldenQuestion.objects.exists()  # it must say what is right
+        assert admin_client.post(url, sent | {"expected_documents": "billing"}).status_code == 302
+        golden = GoldenQuestion.objects.get()
+        assert (golden.expected_documents, golden.audience, golden.tags) == (["billing"], ["premium"], ["feedback"])
+        again = admin_client.get(url)
+        assert again.headers["Location"] == reverse("admin:retrieval_goldenquestion_change", args=[golden.pk])
+
+    def test_without_a_trace_there_is_nothing_to_expect(self, answer: Message, admin_client: Client) -> None:
+        give_feedback(answer.pk, "user_123", "down")
+        url = reverse("admin:chat_feedback_golden", args=[Feedback.objects.get().pk])
+        assert admin_client.get(url).status_code == 302

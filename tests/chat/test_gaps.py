@@ -5,7 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import Group, User
 from django.db import connection
+from django.test import Client
+from django.urls import reverse
 from django.utils import timezone
 
 from chat.feedback import give_feedback
@@ -418,3 +421,83 @@ class TestAskingAgain:
         rule_out(gap, by="ed")
         Gap.objects.update(document=article)
         assert due_gaps(10) == []
+
+
+class TestAdmin:
+    @pytest.fixture
+    def editor(self, client: Client, article: Document) -> Client:
+        user = User.objects.create_user("ed", is_staff=True)
+        user.groups.add(Group.objects.get(name="Editor"))
+        client.force_login(user)
+        return client
+
+    def test_the_most_frequent_gap_comes_first_and_what_is_done_is_left_out(self, editor: Client) -> None:
+        gap_of(PHONE)
+        most = gap_of(EXPORT, 3)
+        url = reverse("admin:chat_gap_changelist")
+        page = editor.get(url)
+        assert [gap.title for gap in page.context["cl"].result_list] == [EXPORT, PHONE]
+        assert "<svg" in page.content.decode()
+        rule_out(most, by="ed")
+        for query, count in (
+            ({}, 1),
+            ({"state": "all"}, 2),
+            ({"state": "out_of_scope"}, 1),
+            ({"reason": "escalated"}, 0),
+        ):
+            assert editor.get(url, query).context["cl"].result_count == count
+        assert editor.get(url, {"q": "telephone"}).context["cl"].result_count == 1
+
+    def test_an_article_is_written_from_the_question_and_answers_it(self, editor: Client) -> None:
+        gap = gap_of(PHONE, 2)
+        url = reverse("admin:chat_gap_article", args=[gap.pk])
+        form = editor.get(url).context["form"]
+        sent = {name: form[name].value() or "" for name in form.fields}
+        assert sent["title"] == PHONE and sent["text"] == f"# {PHONE}\n\n"
+        assert sent["entity_id"] == "which-telephone-number-reaches-the-support-team"
+        assert editor.post(url, sent | {"entity_id": ""}).status_code == 200
+        assert editor.post(url, sent | {"text": sent["text"] + "It is 030 123."}).status_code == 302
+        document = Document.objects.get(title=PHONE)
+        gap.refresh_from_db()
+        assert (gap.state, gap.document, gap.decided_by) == ("article_written", document, "ed")
+        page = editor.get(reverse("admin:chat_gap_change", args=[gap.pk])).content.decode()
+        assert 'http-equiv="refresh"' in page  # it looks by itself until the questions were asked
+        run_events("doc_updated")
+        tend_gaps()
+        page = editor.get(reverse("admin:chat_gap_change", args=[gap.pk])).content.decode()
+        assert "now answered" in page and "It is 030 123." in page and 'http-equiv="refresh"' not in page
+        assert document.versions.get().author == "ed"
+
+    def test_an_article_is_searched_for_and_linked(self, editor: Client, article: Document) -> None:
+        gap = gap_of()
+        url = reverse("admin:chat_gap_link", args=[gap.pk])
+        assert next(document for document, _, _ in editor.get(url).context["found"]) == article
+        assert editor.get(url, {"q": " "}).context["found"] == []
+        assert editor.get(url, {"q": "password", "index": "nowhere"}).context["found"] == []
+        for wrong in ("", "x", "0", "9" * 30):
+            assert editor.post(url, {"document": wrong}).status_code == 404
+        editor.post(url, {"document": article.pk})
+        gap.refresh_from_db()
+        assert (gap.state, gap.document) == ("linked", article)
+
+    def test_it_is_ruled_out_opened_again_and_merged(self, editor: Client) -> None:
+        gap, other = gap_of(EXPORT, 2), gap_of(PHONE)
+        for name, state in (("out_of_scope", "out_of_scope"), ("reopen", "open")):
+            assert editor.get(reverse(f"admin:chat_gap_{name}", args=[gap.pk])).status_code == 405
+            editor.post(reverse(f"admin:chat_gap_{name}", args=[gap.pk]))
+            gap.refresh_from_db()
+            assert gap.state == state
+        chosen = {"action": "merge_all", "_selected_action": [gap.pk, other.pk]}
+        editor.post(reverse("admin:chat_gap_changelist"), chosen)
+        assert Gap.objects.get().question_count == 3
+
+    def test_an_agent_sees_gaps_and_changes_nothing(self, client: Client, article: Document) -> None:
+        user = User.objects.create_user("agent", is_staff=True)
+        user.groups.add(Group.objects.get(name="Support agent"))
+        client.force_login(user)
+        gap = gap_of()
+        page = client.get(reverse("admin:chat_gap_change", args=[gap.pk]))
+        assert page.status_code == 200 and "Write an article" not in page.content.decode()
+        for name in ("article", "link", "out_of_scope", "reopen", "ask"):
+            assert client.post(reverse(f"admin:chat_gap_{name}", args=[gap.pk])).status_code == 403, name
+        assert Gap.objects.get().state == "open"
