@@ -57,6 +57,8 @@ GROUPS: dict[str, dict[str, str]] = {
         "events.*": "view",
         "events.event": "add change",
         "events.webhooksource": "add change delete",
+        "events.webhookendpoint": "add change delete",
+        "events.webhookdelivery": "change",
         "django_celery_beat.periodictask": "view add change delete",
         "django_celery_beat.intervalschedule": "view add change delete",
         "django_celery_beat.crontabschedule": "view add change delete",

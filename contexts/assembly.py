@@ -80,9 +80,12 @@ def _with_conversation(
     """Return the arguments with the conversation, for a function that takes it and was not given it."""
     if "conversation" not in spec.signature.parameters:
         return kwargs
-    if "conversation" in spec.signature.bind_partial(*args, **kwargs).arguments:
+    given = spec.signature.bind_partial(*args, **kwargs).arguments
+    if "conversation" in given:
         return kwargs
-    return kwargs | {"conversation": (outer.conversation if outer else None) or ConversationHistory()}
+    if outer and outer.conversation is not None:
+        return kwargs | {"conversation": outer.conversation}
+    return kwargs | {"conversation": ConversationHistory(query=str(given.get("query", "")))}
 
 
 def _finish(work: Assembly, returned: Any) -> tuple[Context, PendingTrace]:
@@ -91,6 +94,10 @@ def _finish(work: Assembly, returned: Any) -> tuple[Context, PendingTrace]:
         own, work.escalation = _items(work.spec, returned)
         items = _with_history(work, own) if own or not work.escalation else []
         _check_freshness(work)
+        for conversation in (work.conversation, *work.inputs.values()):
+            if isinstance(conversation, ConversationHistory):
+                for summary in conversation.summaries:
+                    work.recorder.foreign.add(summary.text)
         work.quoted = foreign_positions(items, work.recorder.foreign, literals_of(work.spec.function))
         budgeted, prompt = _fit(work, items)
     except (BudgetExceeded, FreshnessViolation, AssemblyError) as error:

@@ -1,9 +1,10 @@
-"""Golden questions from traces: a user's question, with the first document that the model saw as a proposal."""
+"""Golden questions from traces: a user's question with those before it, and the first document that the model saw."""
 
 import json
 from dataclasses import dataclass
 from typing import Any
 
+from common.text import single_line
 from contexts.models import Trace, TraceBody
 from retrieval.models import GoldenQuestion, Index
 from retrieval.models.golden import question_digest
@@ -18,12 +19,14 @@ class GoldenProposal:
     question: str
     filters: dict[str, Any]
     audience: list[str]
+    history: list[str]
+    """The questions before it, the oldest first."""
     found: list[str]
     """The documents that were found, those that the model saw first."""
 
     @property
     def digest(self) -> str:
-        return question_digest(self.question, self.filters, self.audience)
+        return question_digest(self.question, self.filters, self.audience, self.history)
 
 
 def propose_golden(trace: Trace) -> GoldenProposal | None:
@@ -33,12 +36,16 @@ def propose_golden(trace: Trace) -> GoldenProposal | None:
     for search in body.get("searches", []):
         index = Index.objects.filter(name=search["index"]).first()
         if index is not None and trace.query.strip() and len(trace.query) <= QUERY_MAX_CHARS:
-            audience = (search.get("options") or {}).get("audience")
+            options = search.get("options") or {}
+            audience = options.get("audience")
+            # What a model made of the question is no part of it: another run may rewrite it otherwise.
+            before = [asked["question"] for asked in options.get("history") or [] if not asked.get("rewritten")]
             return GoldenProposal(
                 index=index,
                 question=trace.query,
                 filters=search.get("filters") or {},
                 audience=audience if isinstance(audience, list) else [],
+                history=[single_line(question) for question in before],
                 found=_found(search, body),
             )
     return None
@@ -57,6 +64,7 @@ def keep_as_golden(trace: Trace) -> GoldenQuestion | None:
         digest=proposal.digest,
         defaults={
             "question": proposal.question,
+            "history": proposal.history,
             "filters": proposal.filters,
             "audience": proposal.audience,
             "expected_documents": proposal.found[:1],

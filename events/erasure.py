@@ -26,12 +26,17 @@ def events_about(key: str, entity_id: str, until: datetime) -> QuerySet[Event]:
 
 
 def erase_events(key: str, entity_id: str, until: datetime) -> int:
-    """Erase the events about a state that happened up to `until`; return how many said something.
+    """Erase the events about a state that happened up to `until`; return how many said something."""
+    return erase_payloads(events_about(key, entity_id, until))
+
+
+def erase_payloads(events: QuerySet[Event]) -> int:
+    """Erase what events say; return how many said something.
 
     Those that wait or are dead end as superseded: what they would do is over. Webhooks that were not delivered yet are
     given up, and what their receivers answered is erased. The digests stay, so that a repetition is still recognised.
     """
-    rows = list(saying_something(events_about(key, entity_id, until)))
+    rows = list(saying_something(events))
     for row in rows:
         row.payload = erased(row)
     Event.objects.bulk_update(rows, ["payload"])

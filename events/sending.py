@@ -4,14 +4,17 @@ import time
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
+from common.addresses import special_kind
 from common.locks import held
-from common.outgoing import CheckedClient, Refused, is_of_tls
+from common.outgoing import CheckedClient, Refused, is_of_tls, origin_of
 from common.validation import to_json
 from events.erasure import ERASED_ERROR, is_erased
 from events.models import Event, WebhookAttempt, WebhookDelivery, WebhookEndpoint
@@ -77,16 +80,35 @@ def _client() -> CheckedClient:
     )  # fmt: skip
 
 
-def body_of(event: Event) -> bytes:
-    """Return the event as JSON, in the form that POST /api/events/ takes."""
-    body = {
+def problem_of_url(url: str) -> str:
+    """Return why a URL can be no endpoint's; "" if it can. Its host is looked up when something is sent to it."""
+    try:
+        scheme, host, _ = origin_of(url)
+    except Refused as refusal:
+        return f"This is {refusal}."
+    parts = urlsplit(url)
+    if parts.username is not None or parts.password is not None or parts.fragment:
+        return "It must have no user, password or fragment: what is sent is signed, so the receiver needs no password."
+    if settings.FABRA_WEBHOOK_ALLOW_PRIVATE:
+        return ""
+    if scheme != "https":
+        return "It must begin with https://."
+    try:
+        kind = special_kind(host.strip("[]"))
+    except ValueError:
+        return ""  # a name
+    return f"This address is private ({kind}); {_PRIVATE_HINT}." if kind else ""
+
+
+def message_of(event: Event) -> dict[str, Any]:
+    """Return what is sent: the event, in the form that POST /api/events/ takes."""
+    return {
         "id": event.event_id,
         "event_type": event.event_type,
         "entity_id": event.entity_id,
         "payload": event.payload,
         "occurred_at": event.occurred_at.isoformat(),
     }
-    return to_json(body, "event").encode()
 
 
 def signature_of(endpoint: WebhookEndpoint, timestamp: str, body: bytes) -> str:
@@ -95,7 +117,7 @@ def signature_of(endpoint: WebhookEndpoint, timestamp: str, body: bytes) -> str:
 
 
 def _attempt(client: CheckedClient, endpoint: WebhookEndpoint, delivery: WebhookDelivery) -> Result:
-    body = body_of(delivery.event)
+    body = to_json(message_of(delivery.event), "event").encode()
     started_at, started = timezone.now(), time.perf_counter()
     status, error, response, retry_after_s = None, "", "", None
     try:

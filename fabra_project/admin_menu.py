@@ -66,6 +66,8 @@ _MENU = [
         [
             ("Events", "bolt", "events_event"),
             ("Webhook sources", "webhook", "events_webhooksource"),
+            ("Webhook endpoints", "send", "events_webhookendpoint"),
+            ("Webhook deliveries", "outbox", "events_webhookdelivery"),
             ("Context definitions", "layers", "contexts_contextdefinition"),
         ],
     ),

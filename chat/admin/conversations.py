@@ -70,6 +70,7 @@ def _page(conversation: Conversation) -> dict[str, Any]:
     return {
         "shown_messages": [(message, _answer_html(message)) for message in reversed(newest)],
         "is_cut": len(newest) == _SHOWN_MESSAGES,
+        "summaries": list(conversation.summaries.select_related("first_message", "last_message")),
         "customer": customer,
         "customer_url": admin_url(Customer, customer.pk) if customer else "",
     }

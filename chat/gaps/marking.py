@@ -11,7 +11,7 @@ from common.sql.rows import Statement
 # A question may be marked by its answer, then by a thumbs-down, and by an event that is handled twice.
 _MARK = """
 INSERT INTO chat_gapquestion (message_id, reasons, embedding_model, is_follow_up, asked_at)
-SELECT id, %s::varchar[], '', false, created_at FROM chat_message WHERE id = %s
+SELECT id, %s::varchar[], '', false, created_at FROM chat_message WHERE id = %s /* if held */
 ON CONFLICT (message_id) DO UPDATE SET reasons = ARRAY(
     SELECT DISTINCT unnest(chat_gapquestion.reasons || EXCLUDED.reasons) ORDER BY 1
 )

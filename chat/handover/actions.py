@@ -145,8 +145,8 @@ def close(conversation_id: int, agent: Any, note: str = "") -> Conversation:
 
 def keep_contact(conversation_id: int, address: str) -> Conversation:
     """Keep the e-mail address that a customer leaves; raise InvalidMessage for what is none."""
-    address = address.strip()
-    if not is_address(address):
+    address = check_text(address, "email").strip()
+    if len(address) > 254 or not is_address(address):
         raise InvalidMessage("email must be an e-mail address.")
     with _locked(conversation_id) as conversation:
         if conversation.contact != address:
@@ -176,6 +176,12 @@ def return_from_agent(conversation_id: int, agent_pk: Any) -> None:
             notices.tell_returned(conversation)
             _record(conversation, ESCALATED, reason=AGENT_GONE)
             _answer_soon(conversation)
+
+
+def check_own(conversation_id: int, user_id: str) -> None:
+    """Raise ConversationNotFound unless the conversation is the user's own."""
+    if not Conversation.objects.filter(pk=conversation_id, user_id=user_id).exists():
+        raise ConversationNotFound
 
 
 def is_address(text: str) -> bool:

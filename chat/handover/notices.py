@@ -11,7 +11,7 @@ from chat.live.changes import tell_of_message
 from chat.models import Conversation, HandoverSettings, Message
 
 ESCALATED, ASSIGNED, HANDED_BACK, CLOSED = "escalated", "assigned", "handed_back", "closed"
-WAITING, CONTACT, REOPENED = "still_waiting", "contact_kept", "conversation_was_closed"
+WAITING, CONTACT, PERSON_LEFT, REOPENED = "still_waiting", "contact_kept", "person_left", "conversation_was_closed"
 """The flag of a notice says of what it tells."""
 
 
@@ -50,7 +50,7 @@ def tell_returned(conversation: Conversation) -> Message:
     """Say that the person who held the conversation cannot go on, and that another is asked."""
     with translation.override(language_of(conversation)):
         text = _("The person who answered you had to leave. Another one was asked to join.")
-        return add_notice(conversation, ESCALATED, text)
+        return add_notice(conversation, PERSON_LEFT, text)
 
 
 def tell_assigned(conversation: Conversation, name: str) -> Message:
@@ -77,9 +77,13 @@ def tell_contact(conversation: Conversation) -> Message:
         return add_notice(conversation, CONTACT, text)
 
 
-def reopened_text(language: str) -> str:
-    with translation.override(language):
-        return _("Your last conversation was closed, so this is a new one.")
+def reopened_notice(conversation: Conversation) -> Message:
+    """Return the unsaved line of a conversation that goes on where a closed one ended."""
+    with translation.override(language_of(conversation)):
+        text = _("Your last conversation was closed, so this is a new one.")
+    return Message(
+        conversation=conversation, user_id=conversation.user_id, role=Message.Role.NOTICE, text=text, flags=[REOPENED]
+    )
 
 
 def opening() -> datetime | None:

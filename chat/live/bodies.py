@@ -7,24 +7,27 @@ from chat.providers.extractive import NOTICE
 from common.markdown import render
 
 
-def message_body(message: Message) -> dict[str, Any]:
+def message_body(message: Message, *, with_html: bool = True) -> dict[str, Any]:
     """Return a message with the HTML of what the bot or a person wrote; a customer's text is plain.
 
     Reads its author, if it has one: select it together with the messages.
     """
-    citations = [citation | {"html": render(citation.get("quote", ""))} for citation in message.citations]
-    return {
+    body = {
         "id": message.pk,
         "role": message.role,
         "text": message.text,
-        "html": _html(message),
         "created_at": message.created_at.isoformat(),
         "author": name_of(message.author),
         "client_id": str(message.client_id) if message.client_id else None,
-        "citations": citations,
+        "context_id": str(message.trace_id) if message.trace_id else None,
+        "citations": message.citations,
         "grounding": message.grounding,
         "flags": message.flags,
     }
+    if with_html:
+        body["html"] = _html(message)
+        body["citations"] = [each | {"html": render(each.get("quote", ""))} for each in message.citations]
+    return body
 
 
 def state_body(conversation: Conversation) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Tables of the support bot: customers, conversations, feedback and gaps, API keys, and limits without Redis."""
 
-from chat.models.conversations import Conversation, Message
+from chat.models.conversations import Conversation, ConversationSummary, Message
 from chat.models.customers import Customer, Ticket
 from chat.models.feedback import Feedback
 from chat.models.gaps import Gap, GapQuestion
@@ -11,6 +11,7 @@ from chat.models.limits import CountedRequest, Reservation
 __all__ = [
     "ApiKey",
     "Conversation",
+    "ConversationSummary",
     "CountedRequest",
     "Customer",
     "Feedback",

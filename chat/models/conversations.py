@@ -134,7 +134,9 @@ class Message(models.Model):
         AGENT = "agent"
         NOTICE = "notice"
 
-    conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="messages")
+    conversation = models.ForeignKey(
+        Conversation, on_delete=models.CASCADE, related_name="messages", db_index=False, help_text="See Meta.indexes."
+    )
     user_id = models.CharField(
         max_length=255, help_text="The conversation's user, copied here so that messages are counted without a join."
     )
@@ -170,7 +172,9 @@ class Message(models.Model):
         ordering = ("id",)
         indexes = [
             # Serves `message_count` and, while Redis is down, the rate limit.
-            models.Index(fields=["user_id", "role", "-created_at"], name="message_by_user")
+            models.Index(fields=["user_id", "role", "-created_at"], name="message_by_user"),
+            # Serves a conversation's messages, the newest of them, and those after one that is known.
+            models.Index(fields=["conversation", "id"], name="message_in_conversation"),
         ]
         constraints = [
             # By the user, because a client that sends a conversation's first message again does not know its id.
@@ -183,6 +187,35 @@ class Message(models.Model):
 
     def __str__(self) -> str:
         return f"{self.role}: {self.text[:50]}"
+
+
+class ConversationSummary(models.Model):
+    """What a model made of some turns of a conversation, once: a context is offered it in their place."""
+
+    conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="summaries")
+    first_message = models.ForeignKey(
+        Message, on_delete=models.CASCADE, related_name="+", help_text="The first question that it covers."
+    )
+    last_message = models.ForeignKey(
+        Message, on_delete=models.CASCADE, related_name="+", help_text="The last question that it covers."
+    )
+    turn_count = models.PositiveIntegerField()
+    text = models.TextField()
+    model = models.CharField(max_length=200)
+    usage = models.JSONField(null=True, blank=True, help_text="Tokens of the call, and its cost.")
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ("last_message",)
+        verbose_name_plural = "conversation summaries"
+        constraints = [
+            models.UniqueConstraint(fields=["conversation", "first_message"], name="turns_summarised_once"),
+            # Serves the newest summaries of a conversation.
+            models.UniqueConstraint(fields=["conversation", "last_message"], name="summary_by_last_message"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.turn_count} turns of {self.conversation_id}"
 
 
 def title_of(question: str) -> str:

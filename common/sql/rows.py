@@ -13,6 +13,9 @@ from django.db.models import ForeignKey, Model
 
 Statement = tuple[str, list[Any]]
 
+IF_HELD = "/* if held */"
+"""Stands after the WHERE of a statement that goes on behind it."""
+
 
 def write_together(*writes: Model | Statement, only_if: Statement | None = None) -> bool:
     """Insert rows and run other writing statements as one statement; return whether they were written.
@@ -21,15 +24,15 @@ def write_together(*writes: Model | Statement, only_if: Statement | None = None)
     changes, and foreign keys are checked at the commit.
 
     `only_if` is an UPDATE that returns a row if the condition of all the writes holds, and keeps it true by its lock;
-    the other statements then end with their WHERE. The new rows get their ids under that lock, so that the order of
-    the ids is that of the commits.
+    the other statements then end with their WHERE, or have IF_HELD behind it. The new rows get their ids under that
+    lock, so that the order of the ids is that of the commits.
     """
     names = {id(row): f"step{number}" for number, row in enumerate(writes) if isinstance(row, Model) and row.pk is None}
     source = " FROM held" if only_if else ""
     statements = [
         _insert(write, names, source)
         if isinstance(write, Model)
-        else (write[0] + (" AND EXISTS (SELECT FROM held)" if only_if else ""), write[1])
+        else (_with_condition(write[0], is_held=only_if is not None), write[1])
         for write in writes
     ]
     steps = [f"step{number} AS ({sql})" for number, (sql, _) in enumerate(statements)]
@@ -49,6 +52,11 @@ def write_together(*writes: Model | Statement, only_if: Statement | None = None)
             assert isinstance(row, Model)
             row.pk = new_id
     return bool(is_written)
+
+
+def _with_condition(sql: str, *, is_held: bool) -> str:
+    condition = " AND EXISTS (SELECT FROM held)" if is_held else ""
+    return sql.replace(IF_HELD, condition) if IF_HELD in sql else sql + condition
 
 
 def _insert(row: Model, names: dict[int, str], source: str) -> Statement:

@@ -89,7 +89,7 @@ class WebhookDelivery(models.Model):
         ]  # fmt: skip
 
     def __str__(self) -> str:
-        return f"{self.event_id} to {self.endpoint_id}"
+        return f"delivery {self.pk}"
 
     def delivered(self) -> None:
         self.state, self.error, self.finished_at = WebhookDelivery.State.DELIVERED, "", timezone.now()

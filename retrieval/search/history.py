@@ -22,11 +22,13 @@ _UNRELATED_BELOW = 0.1
 """An earlier question with a smaller cosine to the last is about another subject."""
 _SHORT_WORDS = 2
 # Words by which an English question refers to what was said; in other languages only its length tells.
-_REFERS_BACK = re.compile(
-    r"^\W*(?:and|or|but|also|so|then|what about|how about)\b"
-    r"|\b(?:it|its|that|this|those|these|they|them|their|he|him|his|she|her|there|ones?|same|former|latter)\b",
+_GOES_ON = re.compile(r"^\W*(?:and|or|but|also|so|then|what about|how about)\b", re.IGNORECASE)
+_PRONOUN = re.compile(
+    r"\b(?:it|its|that|this|those|these|they|them|their|he|him|his|she|her|there|ones?|same|former|latter)\b",
     re.IGNORECASE,
 )
+_NAME = re.compile(r"(?<=\s)(?!I\b)[A-Z]")
+"""What a pronoun behind it may refer to: a capital within a sentence."""
 
 
 def embed_questions(embedder: Embedder, questions: Sequence[str]) -> list[np.ndarray]:
@@ -42,20 +44,24 @@ def weights_of(questions: Sequence[str], vectors: Sequence[np.ndarray] | None) -
     """Return the weight of each question, 1 for the last, 0 for one about another subject.
 
     An earlier question is about another subject if its cosine to the last is small, unless the last one refers back
-    or is too short to tell. Without vectors every question counts.
+    or is too short to tell. A pronoun behind a name ("How did the Huguenots change their faith?") refers back only if
+    some earlier question is about the same subject. Without vectors every question counts.
     """
     weights = _weights_by_age(questions)
     if vectors is None or refers_back(questions[-1]):
         return weights
-    return [
-        weight if vector is vectors[-1] or float(vector @ vectors[-1]) >= _UNRELATED_BELOW else 0.0
-        for weight, vector in zip(weights, vectors, strict=True)
-    ]
+    is_related = [vector is vectors[-1] or float(vector @ vectors[-1]) >= _UNRELATED_BELOW for vector in vectors]
+    if any(is_related[:-1]) and _PRONOUN.search(questions[-1]):
+        return weights
+    return [weight if related else 0.0 for weight, related in zip(weights, is_related, strict=True)]
 
 
 def refers_back(question: str) -> bool:
-    """Return whether a question may mean what was asked before it: by its words, or since it is too short to tell."""
-    return len(question.split()) <= _SHORT_WORDS or _REFERS_BACK.search(question) is not None
+    """Return whether a question means what was asked before it: by its words, or since it is too short to tell."""
+    if len(question.split()) <= _SHORT_WORDS or _GOES_ON.search(question):
+        return True
+    pronoun = _PRONOUN.search(question)
+    return pronoun is not None and not _NAME.search(question, 0, pronoun.start())
 
 
 def weighted_vector(vectors: Sequence[np.ndarray], weights: Sequence[float]) -> tuple[np.ndarray, float]:

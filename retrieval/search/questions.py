@@ -23,6 +23,9 @@ class EmbeddedQuestion(str):
         question.embedding = embedding
         return question
 
+    def __getnewargs__(self) -> tuple[str, Embedding]:  # type: ignore[override]
+        return str(self), self.embedding  # for a copy
+
 
 class RewrittenQuestion(str):
     """The last question in words that stand alone; as the last of the earlier ones it counts as much as what was typed.

@@ -13,7 +13,7 @@ from django_celery_beat.models import CrontabSchedule, IntervalSchedule, Periodi
 from chat.models import ApiKey, Conversation, Feedback, Gap, GapQuestion, Message
 from contexts.models import ContextDefinition, Trace, TraceBody
 from contexts.traces import digest_of
-from events.models import HandlerOutcome
+from events.models import HandlerOutcome, WebhookAttempt, WebhookDelivery, WebhookEndpoint
 from features.models import (
     EntityDefinition,
     FeatureDefinition,
@@ -84,6 +84,21 @@ def _event(number: int) -> None:
         state="dead" if number % 2 else "done", error="Traceback\nValueError: <script>no</script>",
     )  # fmt: skip
     HandlerOutcome.objects.create(event=event, handler="feature:name_0", error="Traceback\nValueError: no", attempts=1)
+    endpoint = WebhookEndpoint.objects.create(
+        name=f"desk {number}", url=f"https://desk.example.com/hooks/support/{number}",
+        event_types=["conversation_*", "feedback_given"],
+    )  # fmt: skip
+    for state in WebhookDelivery.State:
+        told = EventFactory.create(
+            event_type="conversation_escalated", entity_id=f"user_{number}", payload={"text": "<b>"}
+        )
+        delivery = WebhookDelivery.objects.create(
+            endpoint=endpoint, event=told, state=state, attempts=1, status=502, error="http_502"
+        )
+        WebhookAttempt.objects.create(
+            delivery=delivery, attempted_at=delivery.created_at, duration_ms=31.5, status=502, error="http_502",
+            response="<script>no</script> Bad gateway",
+        )  # fmt: skip
 
 
 def _document(number: int) -> Chunk:

@@ -169,7 +169,7 @@ def test_a_permission_withdrawn_while_holding_refuses_and_lets_it_wait(
     talk.refresh_from_db()
     assert (talk.state, talk.agent) == ("waiting", None)
     assert events()[-1] == ("conversation_escalated", {"conversation_id": talk.pk, "reason": "agent_gone"})
-    assert notices(talk)[-1] == "escalated"
+    assert notices(talk)[-1] == "person_left"
     assert not talk.messages.filter(role="agent").exists()
     with pytest.raises(AgentForbidden):
         actions.assign(talk.pk, kim)
