@@ -164,9 +164,14 @@ def _url_if(is_allowed: bool, model: Any, pk: Any) -> str:
 def _initial(proposal: GoldenProposal) -> dict[str, Any]:
     """Return the form's values; what is right is left to be said, since the answer was judged wrong."""
     return {
-        "index": proposal.index, "question": proposal.question, "filters": proposal.filters,
-        "audience": proposal.audience, "tags": ["feedback"], "is_enabled": True,
-    }  # fmt: skip
+        "index": proposal.index,
+        "question": proposal.question,
+        "history": proposal.history,
+        "filters": proposal.filters,
+        "audience": proposal.audience,
+        "tags": ["feedback"],
+        "is_enabled": True,
+    }
 
 
 def _intro(feedback: Feedback, proposal: GoldenProposal) -> str:
