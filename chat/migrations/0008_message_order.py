@@ -8,8 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('chat', '0004_handover'),
-        ('chat', '0004_feedback'),
+        ('chat', '0007_summaries'),
         ('contexts', '0002_erased_trace'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
