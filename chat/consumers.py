@@ -13,7 +13,6 @@ from chat.callers import Caller
 from chat.engine import begin, run
 from chat.error_descriptions import describe, headers_of
 from chat.errors import InvalidMessage
-from chat.providers.extractive import NOTICE
 from chat.socket_origin import meta_of
 from chat.standing import FORBIDDEN, Standing, read_standing
 from chat.turns import Answer, Question
@@ -140,7 +139,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
 
 def page_body(result: Answer) -> dict[str, Any]:
-    """Return the answer's body with the HTML for the page, without NOTICE, which the page shows elsewhere.
+    """Return the answer's body with the HTML for the page.
 
     The context that the model got is left out: the page does not show it, and a visitor may not see it.
     """
@@ -148,5 +147,4 @@ def page_body(result: Answer) -> dict[str, Any]:
     del body["context_used"]
     for citation in body["citations"]:
         citation["html"] = render(citation["quote"])
-    text = result.response.removeprefix(NOTICE) if result.is_extractive else result.response
-    return body | {"html": render(text, {citation.number for citation in result.citations})}
+    return body | {"html": render(result.response, {citation.number for citation in result.citations})}

@@ -78,7 +78,7 @@ async def begin(question: Question) -> Turn:
     spawn(enqueued, uses_database=False, after_s=HEAD_START_S)
     return Turn(
         question=question, admission=admission, provider=provider, context=context, deadline=deadline, message=message,
-        event=event, started=started,
+        event=event, started=started, history=history,
     )  # fmt: skip
 
 
@@ -95,7 +95,10 @@ async def assemble(
 async def run(turn: Turn, *, is_streamed: bool) -> AsyncGenerator[str | Answer, None]:
     """Yield the answer's text as it arrives, then the Answer, which is committed before it is yielded."""
     evidence = turn.context.evidence
-    prompt = Prompt(messages=evidence["messages"], question=turn.question.message, passages=passages_in(evidence))
+    prompt = Prompt(
+        messages=evidence["messages"], question=turn.question.message, passages=passages_in(evidence),
+        earlier_questions=turn.history.questions if turn.history else (),
+    )  # fmt: skip
     completion: Completion | None = None
     try:
         async with _within(turn.deadline), aclosing(turn.provider.run(prompt, is_streamed=is_streamed)) as pieces:  # type: ignore[type-var]

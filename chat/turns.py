@@ -14,6 +14,7 @@ from chat.models import Message
 from chat.providers import Provider
 from chat.providers.extractive import NOTICE
 from common.validation import check_text, is_blank
+from contexts.conversation import ConversationHistory
 from contexts.items import Context
 from events.models import Event
 
@@ -82,6 +83,8 @@ class Turn:
     """The user's message."""
     event: Event
     """The `message_sent` event."""
+    history: ConversationHistory | None = None
+    """What was said before."""
     started: float = field(default_factory=time.perf_counter)
     parts: list[str] = field(default_factory=list)
 

@@ -15,6 +15,8 @@ class Prompt:
     question: str
     passages: list[Citation]
     """The passages that are in the messages, best first."""
+    earlier_questions: tuple[str, ...] = ()
+    """Of the conversation, the oldest first; they are in the messages too."""
 
 
 @dataclass(frozen=True, kw_only=True)
