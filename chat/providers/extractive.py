@@ -3,14 +3,14 @@
 from collections.abc import AsyncIterator
 
 from asgiref.sync import sync_to_async
-from django.utils.translation import gettext as _
 
 from chat.extracts.markdown import write
 from chat.extracts.passages import read_passages
 from chat.extracts.selection import choose
+from chat.providers.not_known import NOT_KNOWN, nearest_articles, not_known_text
 from chat.providers.protocol import Completion, Delta, Prompt
 
-NOTICE = "No language model is configured, so these are the sentences of the documents that fit best."
+NOTICE = "No language model is configured, so these are the passages of the documents that fit best."
 
 
 class ExtractiveProvider:
@@ -22,19 +22,16 @@ class ExtractiveProvider:
     async def run(self, prompt: Prompt, *, is_streamed: bool) -> AsyncIterator[Delta | Completion]:
         # In a thread: it reads the sentences with the embedding model, and asks the database.
         text, cited = await sync_to_async(extract)(prompt)
+        reason = "stop"
+        if not text:
+            nearest = nearest_articles(prompt.passages)
+            text, cited, reason = not_known_text(nearest), frozenset(passage.number for passage in nearest), NOT_KNOWN
         for number, block in enumerate(text.split("\n\n")):
             yield Delta(text=f"\n\n{block}" if number else block)
-        yield Completion(model=self.model, usage=None, finish_reason="stop", cited=cited)
+        yield Completion(model=self.model, usage=None, finish_reason=reason, cited=cited)
 
 
 def extract(prompt: Prompt) -> tuple[str, frozenset[int]]:
-    """Return the answer, and the numbers of the passages that it is made of."""
+    """Return the answer, and the numbers of the passages that it is made of; "" if no sentence fits the question."""
     chosen = choose(read_passages([*prompt.earlier_questions, prompt.question], prompt.passages))
-    if not chosen:
-        return nothing(), frozenset()
     return write(chosen), frozenset(each.passage.source.number for each in chosen)
-
-
-def nothing() -> str:
-    """Return what is said where no passage fits the question."""
-    return _("I found nothing about this in our articles.")

@@ -9,7 +9,7 @@ import pytest
 from chat.citations import quote_of
 from chat.definitions import INSTRUCTIONS
 from chat.models import Conversation, Message
-from chat.providers.extractive import NOTICE, nothing
+from chat.providers.extractive import NOTICE
 from contexts.declaration import context
 from contexts.items import ContextItem
 from contexts.models import Trace
@@ -38,7 +38,9 @@ def test_without_a_key_it_quotes_the_sentences_that_answer_and_says_so(bot: None
 
 
 def test_what_no_document_holds_is_not_invented(bot: None, ask: Any) -> None:
-    assert ask("zxqv wvut 12345 ###").json()["response"] == nothing()
+    body = ask("zxqv wvut 12345 ###").json()
+    assert body["response"].startswith("I do not know the answer to that.")
+    assert body["flags"] == ["not_known"]
 
 
 def test_the_tier_chooses_the_context(bot: None, ask: Any) -> None:
@@ -91,8 +93,7 @@ def test_the_trace_holds_all_that_the_model_saw(bot: None, ask: Any, model: Mode
 def test_messages_are_kept_in_a_conversation_and_counted(bot: None, ask: Any) -> None:
     first = ask().json()
     second = ask("And invoices?", conversation_id=first["conversation_id"]).json()
-    other = ask("Hello?", user_id="user_456", conversation_id=first["conversation_id"]).json()
-    assert first["conversation_id"] == second["conversation_id"] != other["conversation_id"]
+    assert first["conversation_id"] == second["conversation_id"]
     roles = Conversation.objects.get(pk=first["conversation_id"]).messages.values_list("role", flat=True)
     assert list(roles) == ["user", "assistant", "user", "assistant"]
     events = Event.objects.filter(event_type="message_sent", entity_id="user_123")
@@ -104,6 +105,16 @@ def test_messages_are_kept_in_a_conversation_and_counted(bot: None, ask: Any) ->
     from chat.definitions import store
 
     assert async_to_sync(store.get_feature)("message_count", "user_123") == 2
+
+
+def test_another_users_conversation_is_not_found_and_costs_nothing(bot: None, ask: Any, settings: Any) -> None:
+    settings.FABRA_RATE_LIMIT_DEFAULT = 1
+    conversation = ask().json()["conversation_id"]
+    for unknown in (conversation, conversation + 1, 2**63 - 1):
+        response = ask("Hello?", user_id="user_456", conversation_id=unknown)
+        assert (response.status_code, response.json()["error"]["code"]) == (404, "conversation_not_found")
+    assert Message.objects.count() == 2
+    assert ask("Hello?", user_id="user_456").status_code == 200
 
 
 def test_a_context_around_another_stores_the_message_once(bot: None, ask: Any, use_context: Any) -> None:

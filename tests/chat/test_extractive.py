@@ -9,7 +9,7 @@ from asgiref.sync import async_to_sync
 from chat.citations import Citation
 from chat.extracts.selection import MAX_WORDS, count_words
 from chat.history import read_history
-from chat.providers.extractive import ExtractiveProvider, extract, nothing
+from chat.providers.extractive import ExtractiveProvider, extract
 from chat.providers.protocol import Completion, Prompt
 from chat.turns import Question
 from common.markdown import render
@@ -130,9 +130,9 @@ def test_the_chat_hands_the_conversation_on(bot: None, ask: Any) -> None:
 
 
 def test_what_fits_no_passage_is_said(index: Index) -> None:
-    assert answer("zxqv wvut 12345 ###", CODES, STEPS) == nothing()
-    assert answer("How do I export my data?") == nothing()
-    assert answer("?", "***\n\n---") == nothing()
+    assert answer("zxqv wvut 12345 ###", CODES, STEPS) == ""
+    assert answer("How do I export my data?") == ""
+    assert answer("?", "***\n\n---") == ""
 
 
 def test_without_the_embedding_model_the_words_choose(index: Index, embedder: Any) -> None:
@@ -154,7 +154,7 @@ def test_with_redis_down_it_answers(index: Index, redis_down: None) -> None:
 def test_an_index_that_was_removed_since_the_search_gives_nothing(index: Index) -> None:
     sources = [passage(CODES)]
     Index.objects.filter(pk=index.pk).update(name="other")
-    assert extract(Prompt(messages=[], question="What does E-4021 mean?", passages=sources)) == (nothing(), frozenset())
+    assert extract(Prompt(messages=[], question="What does E-4021 mean?", passages=sources)) == ("", frozenset())
 
 
 def test_two_passages_that_say_the_same_are_quoted_once(index: Index) -> None:

@@ -167,5 +167,3 @@ def test_ok_answers_the_models_question_and_is_no_small_talk_then(bot: None, ask
     Message.objects.filter(role="assistant").update(text="Shall I send you the link?")
     assert ask("ok", conversation_id=conversation).json()["response"] == TEXT
     assert ask("thanks", conversation_id=conversation).json()["flags"] == ["small_talk"]
-    # Another user's conversation tells nothing.
-    assert ask("ok", user_id="user_456", conversation_id=conversation).json()["flags"] == ["small_talk"]

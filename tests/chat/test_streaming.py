@@ -152,8 +152,8 @@ def test_the_websocket_streams_stops_and_tells_errors(web: Processes, model: Mod
             await ws.send(json.dumps({"message": "Impatient", "user_id": "user_123"}))
             assert (await until("error"))[-1]["code"] == "invalid_message"
             await ws.send(json.dumps({"type": "stop"}))
-            rest, _ = (await until("stopped"))[-2:]
-            assert (rest["type"], rest["length"]) == ("block", len(TEXT[:5]))
+            stopped = (await until("stopped"))[-1]
+            assert (stopped["response"], stopped["html"]) == (TEXT[:5], f"<p>{TEXT[:5]}</p>\n")
             await asyncio.to_thread(model.cut_off.wait, 5)
             assert model.cut_off.is_set()
 
