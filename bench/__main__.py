@@ -7,7 +7,10 @@ from importlib import import_module
 from bench.figures import Row, heading, say
 from bench.surroundings import forget, prepare, settle
 
-NAMES = ("features", "materialize", "search", "retriever", "assembly", "chat", "events", "burst", "quality", "indexing")
+NAMES = (
+    "features", "materialize", "search", "retriever", "assembly", "chat", "in_flight", "events", "burst", "quality",
+    "indexing",
+)  # fmt: skip
 ON_REQUEST = ("search_million",)
 
 

@@ -44,7 +44,7 @@ def _measure(is_quick: bool) -> list[Row]:
         model = stack.enter_context(uvicorn("bench.model_server:application"))
         environment = {"OPENAI_API_KEY": "none", "OPENAI_BASE_URL": f"{model}/v1", "FABRA_WEB": "1"}
         ours = stack.enter_context(uvicorn("fabra_project.asgi:application", processes=processes, **environment))
-        bodies = _bodies()
+        bodies = bodies_of_many()
         _load(ours, headers, bodies, count=2 * USERS, concurrency=8)
         body = TraceBody.objects.latest("trace__created_at").text
         environment |= {"DJANGO_SETTINGS_MODULE": "bench.settings", "BENCH_ROW_CHARS": str(len(body))}
@@ -68,7 +68,7 @@ def _measure(is_quick: bool) -> list[Row]:
     ]  # fmt: skip
 
 
-def _bodies() -> Iterator[dict[str, str]]:
+def bodies_of_many() -> Iterator[dict[str, str]]:
     """Yield requests of many users; no question comes twice, so none is answered from the cache."""
     questions = different_questions()
     # Should they run out, the same with another word is another question.

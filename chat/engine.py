@@ -21,7 +21,7 @@ from chat.providers import Completion, Delta, Prompt, cost_usd, get_provider
 from chat.records import MESSAGE_SENT, write_answer, write_failure, write_question
 from chat.resolve_context import call_chat_context, require_context
 from chat.turns import Answer, Question, Turn
-from common.background import HEAD_START_S, spawn
+from common.background import HEAD_START_S, release_thread, spawn
 from common.errors import FabraError
 from contexts import traces
 from contexts.conversation import ConversationHistory
@@ -92,6 +92,8 @@ async def run(turn: Turn, *, is_streamed: bool) -> AsyncGenerator[str | Answer, 
     evidence = turn.context.evidence
     prompt = Prompt(messages=evidence["messages"], question=turn.question.message, passages=passages_in(evidence))
     completion: Completion | None = None
+    if not turn.provider.is_extractive:
+        release_thread()
     try:
         async with _within(turn.deadline), aclosing(turn.provider.run(prompt, is_streamed=is_streamed)) as pieces:  # type: ignore[type-var]
             async for piece in pieces:

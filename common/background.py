@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from asgiref.sync import ThreadSensitiveContext, sync_to_async
+from asgiref.sync import SyncToAsync, ThreadSensitiveContext, sync_to_async
 from django.conf import settings
 from django.db import close_old_connections
 
@@ -29,6 +29,18 @@ async def with_own_thread(coroutine: Coroutine[Any, Any, T]) -> T:
             return await coroutine
         finally:
             await sync_to_async(close_old_connections)()
+
+
+def release_thread() -> None:
+    """End this request's database thread, which would wait with it; the next database work begins another.
+
+    Django keeps a thread for each request until its response has ended. With 100 streamed chats in flight a web
+    process had 112 threads. The caller has closed the connection, and no database work of the request is running.
+    """
+    context = SyncToAsync.thread_sensitive_context.get(None)
+    executor = SyncToAsync.context_to_thread_executor.pop(context, None) if context else None
+    if executor:
+        executor.shutdown(wait=False)
 
 
 def spawn(coroutine: Coroutine[Any, Any, T], *, uses_database: bool = True, after_s: float = 0.0) -> asyncio.Task[T]:

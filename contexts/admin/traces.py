@@ -33,7 +33,7 @@ class FlagFilter(admin.SimpleListFilter):
     parameter_name = "flagged"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("yes", "Something was degraded"), ("no", "None")]
+        return [("yes", "With a flag"), ("no", "Without")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Trace]) -> QuerySet[Trace]:
         if self.value() == "yes":

@@ -1,50 +1,42 @@
-"""Work that outlives its request has a database thread of its own in the web process, and the caller's elsewhere."""
+"""Work beside a request, and the threads that requests hold."""
 
 import asyncio
 import threading
-from typing import Any
 
-from asgiref.sync import sync_to_async
+from asgiref.sync import ThreadSensitiveContext, sync_to_async
 
-from common.background import spawn, with_own_thread
+from common.background import release_thread
 
-here = sync_to_async(threading.get_ident)
-
-
-async def thread_twice() -> tuple[int, int]:
-    return await here(), await here()
+REQUESTS = 50
 
 
-def test_two_at_one_time_in_the_web_process_share_no_thread(settings: Any) -> None:
-    settings.IS_WEB = True
+def test_requests_that_wait_hold_no_thread_and_work_on_in_another() -> None:
+    before = threading.active_count()
 
-    async def both() -> list[tuple[int, int]]:
-        return list(await asyncio.gather(with_own_thread(thread_twice()), with_own_thread(thread_twice())))
+    async def request(is_over: asyncio.Event) -> int:
+        async with ThreadSensitiveContext():
+            await sync_to_async(threading.get_ident)()
+            release_thread()
+            await is_over.wait()
+            return await sync_to_async(threading.get_ident)()
 
-    first, second = asyncio.run(both())
-    assert first[0] == first[1] != second[0] == second[1]
+    async def all_at_once() -> list[int]:
+        is_over = asyncio.Event()
+        tasks = [asyncio.create_task(request(is_over)) for _ in range(REQUESTS)]
+        for _ in range(600):  # they end a little later
+            await asyncio.sleep(0.05)
+            if threading.active_count() <= before + 1:
+                break
+        assert threading.active_count() <= before + 1
+        is_over.set()
+        return await asyncio.gather(*tasks)
+
+    assert len(asyncio.run(all_at_once())) == REQUESTS
 
 
-def test_elsewhere_the_work_stays_in_the_callers_thread(settings: Any) -> None:
-    settings.IS_WEB = False
+def test_outside_a_request_there_is_nothing_to_release() -> None:
+    async def work() -> int:
+        release_thread()
+        return await sync_to_async(lambda: 7)()
 
-    async def both() -> tuple[int, int]:
-        return await here(), await with_own_thread(here())
-
-    first, second = asyncio.run(both())
-    assert first == second
-
-
-def test_a_task_that_is_spawned_runs_to_its_end_though_nobody_keeps_it() -> None:
-    done = threading.Event()
-
-    async def work() -> None:
-        await asyncio.sleep(0.01)
-        done.set()
-
-    async def start() -> None:
-        spawn(work(), uses_database=False)
-        await asyncio.sleep(0.05)
-
-    asyncio.run(start())
-    assert done.is_set()
+    assert asyncio.run(work()) == 7

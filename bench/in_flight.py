@@ -1,0 +1,115 @@
+"""A thousand streamed chats in flight at once in one web process, against the model's own streams.
+
+A chat costs some milliseconds of a core whatever the model takes, so that a thousand of them can be in flight only with
+a model that takes as long as it takes to begin them. The chats begin evenly over that time.
+"""
+
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from itertools import islice
+from typing import Any
+
+import psutil
+from asgiref.sync import sync_to_async
+from django.db import connection
+
+from bench.chat import bodies_of_many
+from bench.figures import Goal, Limit, Row, Spread, say
+from bench.servers import PROJECT, uvicorn
+from bench.surroundings import USERS, user_ids
+from chat.models import ApiKey
+
+CHATS, SECONDS = 1000, 40
+QUICK_CHATS, QUICK_SECONDS = 100, 8
+
+
+async def measure(*, is_quick: bool) -> list[Row]:
+    from chat.definitions import store
+
+    for user_id in user_ids():
+        await store.set_feature("message_count", user_id, 7)
+    return await sync_to_async(_measure)(*((QUICK_CHATS, QUICK_SECONDS) if is_quick else (CHATS, SECONDS)))
+
+
+def _measure(count: int, seconds: int) -> list[Row]:
+    _, key = ApiKey.make("bench", [ApiKey.Scope.CHAT])
+    headers = {"Authorization": f"Bearer {key}"}
+    bodies = bodies_of_many()
+    with ExitStack() as stack:
+        say(f"Starting one web process and a model that takes {seconds} s ...")
+        model = stack.enter_context(uvicorn("bench.model_server:application", BENCH_MODEL_S=str(seconds)))
+        environment = {"OPENAI_API_KEY": "none", "OPENAI_BASE_URL": f"{model}/v1", "FABRA_WEB": "1"}
+        environment |= {"FABRA_MODEL_TIMEOUT": "120", "FABRA_CHAT_DEADLINE": "150"}
+        ours = stack.enter_context(uvicorn("fabra_project.asgi:application", processes=1, **environment))
+        _whole(f"{ours}/chat", headers, list(islice(bodies, 2 * USERS)))
+        floor = _streams(f"{model}/v1/chat/completions", {}, [{"stream": True}] * count, seconds, '"content"')
+        asked = [body | {"stream": True} for body in islice(bodies, count)]
+        with _watched() as used:
+            found = _streams(f"{ours}/chat", headers, asked, seconds, "event: delta")
+    say(f"{found['most']} in flight, the slowest {max(found['whole_s']) / max(floor['whole_s']):.2f}x the model's own;")
+    say(f"at most {used['mb']:.0f} MB, {used['threads']} threads, {used['connections']} database connections.")
+    later = [1000 * first - 1000 * seconds / 4 for first in found["first_s"]]
+    own = [1000 * first - 1000 * seconds / 4 for first in floor["first_s"]]
+    return [
+        Row(
+            what=f"in flight: {count} whole answers", unit="s",
+            ours=Spread.of(found["whole_s"]), floor=Spread.of(floor["whole_s"]), goal=Goal(ratio=1.5),
+        ),
+        Row(
+            what="in flight: first token, late by",
+            ours=Spread.of(later), floor=Spread.of(own), goal=Limit(p50=30, p95=1000),
+        ),
+    ]  # fmt: skip
+
+
+@contextmanager
+def _watched() -> Iterator[dict[str, Any]]:
+    """Note the most that the web process uses while the block runs: memory, threads, and database connections."""
+    used: dict[str, Any] = {"mb": 0.0, "threads": 0, "connections": 0}
+    is_over = threading.Event()
+    (web,) = (
+        process
+        for process in psutil.Process().children(recursive=True)
+        if "fabra_project.asgi:application" in process.cmdline()
+    )
+
+    def watch() -> None:
+        while not is_over.wait(1):
+            used["mb"] = max(used["mb"], web.memory_info().rss / 1e6)
+            used["threads"] = max(used["threads"], web.num_threads())
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()")
+                used["connections"] = max(used["connections"], cursor.fetchone()[0] - 2)  # ours
+        connection.close()
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield used
+    finally:
+        is_over.set()
+        watcher.join()
+
+
+def _streams(
+    url: str, headers: dict[str, str], bodies: list[dict[str, Any]], over_s: float, mark: str
+) -> dict[str, Any]:
+    plan = {"url": url, "headers": headers, "bodies": bodies, "over_s": over_s, "mark": mark}
+    return _run("bench.stream_load", plan)
+
+
+def _whole(url: str, headers: dict[str, str], bodies: list[dict[str, Any]]) -> None:
+    _run("bench.load", {"url": url, "headers": headers, "bodies": bodies, "concurrency": 4})
+
+
+def _run(module: str, plan: dict[str, Any]) -> dict[str, Any]:
+    done = subprocess.run(
+        [sys.executable, "-m", module], input=json.dumps(plan), stdout=subprocess.PIPE, cwd=PROJECT, check=True,
+        text=True,
+    )  # fmt: skip
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result
