@@ -78,6 +78,7 @@ def write_answer(turn: Turn, result: Answer, outcome: dict[str, Any]) -> Message
         trace_id=result.context_id,
         citations=[citation.to_dict() for citation in result.citations],
         flags=result.flags,
+        grounding=result.grounding,
     )
     traces.write_outcome(result.context_id, answer=result.response, model=result.model, outcome=outcome, more=[message])
     return message

@@ -49,6 +49,8 @@ class Answer:
     is_extractive: bool
     flags: list[str]
     """What was degraded, such as `feature_degraded:user_tier`."""
+    grounding: dict[str, Any] | None = None
+    """Which sentences the passages support, as `Grounding.to_dict`; None if the check failed."""
     freshness: dict[str, Any] | None
     """The report of the context's `freshness_sla`; None without one."""
 
@@ -64,6 +66,7 @@ class Answer:
             "model": self.model,
             "extractive": self.is_extractive,
             "flags": self.flags,
+            "grounding": self.grounding,
             **({"notice": NOTICE} if self.is_extractive else {}),
         }
 
