@@ -15,7 +15,8 @@ ID = openapi.in_path("conversation_id", {"type": "integer", "minimum": 1, "maxim
 USER = OpenApiParameter(
     "user_id",
     openapi.IDENTITY,
-    description="Whose conversations: needed with an API key, and for a session or in development that names another.",
+    required=True,
+    description="Whose conversations. In a browser that has chatted, it may be left out: one's own.",
 )
 SEARCH = OpenApiParameter(
     "q",

@@ -103,17 +103,15 @@ class MessagesView(APIView):
     def get(self, request: Request, conversation_id: int) -> Response:
         conversation = conversation_of(user_of(request), conversation_id)
         after, before = _message_id(request, "after"), _message_id(request, "before")
-        if after is not None and before is not None:
-            raise InvalidInput("Give after or before, not both.")
         size = KeysetPagination().get_page_size(request) or 0
-        with_html = request.query_params.get("html") in ("true", "1")
+        with_html = _is_yes(request, "html")
         found = Message.objects.filter(conversation=conversation.pk).select_related("author").defer("embedding")
+        found = found if before is None else found.filter(pk__lt=before)
         if after is not None:
             rows = list(found.filter(pk__gt=after).order_by("conversation_id", "id")[: size + 1])
-            has_earlier, has_later = after > 0, len(rows) > size
+            has_earlier, has_later = after > 0, len(rows) > size or before is not None
             rows = rows[:size]
         else:
-            found = found if before is None else found.filter(pk__lt=before)
             rows = list(found.order_by("-conversation_id", "-id")[: size + 1])
             has_earlier, has_later = len(rows) > size, before is not None
             rows = rows[:size][::-1]
@@ -185,6 +183,13 @@ def _message_id(request: Request, name: str) -> int | None:
     text = request.query_params.get(name)
     if text is None:
         return None
-    if not re.fullmatch(r"[0-9]{1,19}", text):
+    if not re.fullmatch(r"[0-9]{1,19}", text) or int(text) >= 2**63:
         raise InvalidInput(f"{name} must be the id of a message.")
     return int(text)
+
+
+def _is_yes(request: Request, name: str) -> bool:
+    text = request.query_params.get(name, "false")
+    if text not in ("true", "1", "false", "0"):
+        raise InvalidInput(f"{name} must be true or false.")
+    return text in ("true", "1")

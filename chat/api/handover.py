@@ -16,7 +16,12 @@ from chat.live.bodies import state_body
 
 _PARAMETERS = [
     OpenApiParameter("conversation_id", {"type": "integer", "minimum": 1, "maximum": 2**63 - 1}, OpenApiParameter.PATH),
-    OpenApiParameter("user_id", openapi.IDENTITY, description="Whose conversation it is; a key has to name the user."),
+    OpenApiParameter(
+        "user_id",
+        openapi.IDENTITY,
+        required=True,
+        description="Whose conversation it is. In a browser that has chatted, it may be left out: one's own.",
+    ),
 ]
 _ERRORS = dict.fromkeys((400, 401, 403, 404, 409), shapes.ErrorSerializer)
 

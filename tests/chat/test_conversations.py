@@ -114,7 +114,8 @@ class TestOne:
         assert read(after=0) == (["m0", "m1", "m2"], False, True)
         assert read(after=ids[3]) == (["m4", "m5", "m6"], True, False)
         assert read(after=ids[6]) == ([], True, False)
-        odd: list[dict[str, Any]] = [{"after": "-1"}, {"after": "x"}, {"after": 1, "before": 2}, {"before": ""}]
+        assert read(after=ids[1], before=ids[4]) == (["m2", "m3"], True, True)
+        odd: list[dict[str, Any]] = [{"after": "-1"}, {"after": "x"}, {"html": "yes"}, {"before": ""}]
         for wrong in odd:
             address = f"{LIST}{conversation.pk}/messages/"
             assert client.get(address, {"user_id": "ana", **wrong}).status_code == 400
