@@ -17,7 +17,6 @@ from chat.error_descriptions import describe, headers_of
 from chat.errors import ConversationNotFound, InvalidMessage
 from chat.handover import actions
 from chat.live.page import LivePage
-from chat.providers.extractive import NOTICE
 from chat.socket_origin import meta_of
 from chat.standing import FORBIDDEN, Standing, read_standing
 from chat.turns import STOPPED, Answer, Question, Settled, Turn
@@ -231,7 +230,7 @@ def client_id_of(content: dict[str, Any]) -> UUID | None:
 
 
 def page_body(result: Answer) -> dict[str, Any]:
-    """Return the answer's body with the HTML for the page, without NOTICE, which the page shows elsewhere.
+    """Return the answer's body with the HTML for the page.
 
     The context that the model got is left out: the page does not show it, and a visitor may not see it.
     """
@@ -240,5 +239,4 @@ def page_body(result: Answer) -> dict[str, Any]:
     body.pop("notices", None)  # they come as messages
     for citation in body["citations"]:
         citation["html"] = render(citation["quote"])
-    text = result.response.removeprefix(NOTICE) if result.is_extractive else result.response
-    return body | {"html": render(text, {citation.number for citation in result.citations})}
+    return body | {"html": render(result.response, {citation.number for citation in result.citations})}
