@@ -10,6 +10,8 @@ from common.client_address import Address, client_address
 
 CHAT_AS_USER = "chat.chat_as_user"
 """Choose whom to be in a chat: the page's list of users, and the `user_id` of `POST /chat`."""
+ANSWER_CONVERSATION = "chat.answer_conversation"
+"""Take a conversation over from the bot."""
 VIEW_TRACE = "contexts.view_trace"
 
 SCOPES: dict[str, frozenset[str]] = {

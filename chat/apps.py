@@ -4,24 +4,33 @@ from typing import Any
 from django.apps import AppConfig
 from django.conf import settings
 from django.core import checks
-from django.db.models.signals import post_migrate
+from django.db.models.signals import post_delete, post_migrate
 
 
 class ChatConfig(AppConfig):
     name = "chat"
 
     def ready(self) -> None:
-        from chat.checks import check_chat_context
+        from chat.checks import check_chat_context, check_rewrite
+        from chat.gaps import event_handlers
+        from chat.gaps.grouping import forget
 
         checks.register(check_chat_context)
+        checks.register(check_rewrite)
+        event_handlers.register()
+        post_delete.connect(forget, sender="chat.GapQuestion")
         # The last app of the settings: the permissions of all apps exist by then.
         post_migrate.connect(_prepare, sender=self)
 
 
 def _prepare(**kwargs: Any) -> None:
     from chat.groups import grant
+    from chat.models import HandoverSettings
     from common.periodic_tasks import keep_entry
 
     if not settings.FABRA_STANDALONE:
         grant()
+        HandoverSettings.objects.get_or_create(pk=1)
+        keep_entry("take back unanswered conversations", "chat.tasks.sweep_conversations", timedelta(seconds=15))
         keep_entry("clear old sessions and sign-ins", "chat.tasks.clear_old", timedelta(hours=1))
+        keep_entry("group unanswered questions", "chat.tasks.tend_gaps", timedelta(seconds=15))

@@ -1,4 +1,4 @@
-"""System check of the context that the chat calls."""
+"""System checks of the context that the chat calls, and of its settings."""
 
 from typing import Any
 
@@ -6,6 +6,7 @@ from django.conf import settings
 from django.core import checks
 
 from chat.resolve_context import chat_context
+from chat.rewriting import MODEL
 from common.errors import NotFound
 
 
@@ -21,3 +22,15 @@ def check_chat_context(**kwargs: Any) -> list[checks.CheckMessage]:
             )
         ]
     return []
+
+
+def check_rewrite(**kwargs: Any) -> list[checks.CheckMessage]:
+    if settings.FABRA_REWRITE in ("", MODEL):
+        return []
+    return [
+        checks.Error(
+            f"FABRA_REWRITE is {settings.FABRA_REWRITE!r}.",
+            hint=f"Set it to {MODEL!r}, or leave it empty.",
+            id="chat.E001",
+        )
+    ]

@@ -4,6 +4,7 @@ import asyncio
 import json
 from contextlib import aclosing
 from typing import Any
+from uuid import UUID
 
 from asgiref.sync import sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
@@ -16,7 +17,7 @@ from chat.errors import InvalidMessage
 from chat.providers.extractive import NOTICE
 from chat.socket_origin import meta_of
 from chat.standing import FORBIDDEN, Standing, read_standing
-from chat.turns import Answer, Question
+from chat.turns import STOPPED, Answer, Question, Settled, Turn
 from chat.visitors import new_visitor, user_id_of, visitor_of
 from common.background import spawn, with_own_thread
 from common.markdown import render
@@ -24,12 +25,13 @@ from common.markdown_stream import Block, MarkdownStream
 
 
 class ChatConsumer(AsyncWebsocketConsumer):
-    """Receive `{"message", "user_id"?, "conversation_id"?}`; send `start`, `delta`, and `done` or `error`.
+    """Receive `{"message", "user_id"?, "conversation_id"?}`; send `start`, `delta`, and `done`, `stopped` or `error`.
 
     A `block` between the deltas is the HTML of what was finished since the last block, with the `length` of all text
     rendered so far; `done` has the HTML of the whole answer and of each quote.
 
-    Each socket has one answer at a time; `{"type": "stop"}` and closing the socket cancel it. At each message the
+    Each socket has one answer at a time. `{"type": "stop"}` ends it, as `POST /chat/{id}/stop` does: `stopped` has what
+    was received, as `done` would. Closing the socket cancels it. At each message the
     user is read again: after a sign-out, a change of the password or of their rights the socket is closed with a code
     of `chat.standing` and a reason.
     """
@@ -39,6 +41,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
     async def connect(self) -> None:
         self.answering: asyncio.Task[None] | None = None
+        self.turn: Turn | None = None
         self.rendering = MarkdownStream()
         self.meta = meta_of(self.scope)
         self.visitor = visitor_of(self.scope.get("cookies", {})) or new_visitor()
@@ -63,6 +66,8 @@ class ChatConsumer(AsyncWebsocketConsumer):
             return
         if content.get("type") == "stop":
             await self._stop()
+        elif content.get("type") in ("open", "typing"):
+            pass  # nobody but the bot answers yet
         elif self.answering:
             await self._send_error(InvalidMessage("Wait for the answer, or stop it."))
         else:
@@ -90,7 +95,9 @@ class ChatConsumer(AsyncWebsocketConsumer):
         return True
 
     async def _stop(self) -> None:
-        if answering := self.answering:
+        if self.turn:  # `_answer` sends what was received, which is stored
+            self.turn.stop()
+        elif answering := self.answering:
             self.answering = None
             answering.cancel()
             await asyncio.wait([answering])
@@ -101,19 +108,30 @@ class ChatConsumer(AsyncWebsocketConsumer):
         self.rendering = MarkdownStream()
         try:
             turn = await begin(self._question(content))
+            if isinstance(turn, Settled):
+                self.answering = None
+                await self._send_settled(turn)
+                return
+            self.turn = turn
             await self._send("start", {"context_id": turn.context_id, "conversation_id": turn.conversation_id})
             async with aclosing(run(turn, is_streamed=True)) as pieces:
                 async for piece in pieces:
                     if isinstance(piece, Answer):
-                        self.answering = None  # before sending: the next question may follow at once
-                        await self._send("done", page_body(piece) | {"limits": turn.admission.headers()})
+                        self.answering = self.turn = None  # before sending: the next question may follow at once
+                        kind = "stopped" if piece.is_dropped or STOPPED in piece.flags else "done"
+                        await self._send(kind, page_body(piece) | {"limits": turn.admission.headers()})
                     else:
                         await self._send("delta", {"text": piece})
                         await self._send_block(self.rendering.add(piece))
         except Exception as error:  # the page shows a message for every error
-            self.answering = None
+            self.answering = self.turn = None
             await self._send_block(self.rendering.end())
             await self._send_error(error)
+
+    async def _send_settled(self, settled: Settled) -> None:
+        ids = {"context_id": settled.answer.context_id, "conversation_id": settled.answer.conversation_id}
+        await self._send("start", ids)
+        await self._send("done", page_body(settled.answer) | {"limits": settled.admission.headers()})
 
     def _question(self, content: dict[str, Any]) -> Question:
         user_id = user_id_of(self.scope["user"], self.visitor)
@@ -124,6 +142,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
             user_id=user_id,
             message=content.get("message", ""),
             conversation_id=conversation_id if isinstance(conversation_id, int) else None,
+            client_id=client_id_of(content),
             caller=Caller.of(self.meta),
         )
 
@@ -137,6 +156,17 @@ class ChatConsumer(AsyncWebsocketConsumer):
     async def _send_error(self, error: Exception) -> None:
         status, code, message = describe(error)
         await self._send("error", {"status": status, "code": code, "message": message, "limits": headers_of(error)})
+
+
+def client_id_of(content: dict[str, Any]) -> UUID | None:
+    """Return the message's client id; raise InvalidMessage for what is no UUID."""
+    given = content.get("client_id")
+    if given is None:
+        return None
+    try:
+        return UUID(given)
+    except (ValueError, TypeError, AttributeError):
+        raise InvalidMessage("client_id must be a UUID.") from None
 
 
 def page_body(result: Answer) -> dict[str, Any]:

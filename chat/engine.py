@@ -12,23 +12,37 @@ from asgiref.sync import sync_to_async
 from django.conf import settings
 
 from chat import limits
-from chat.admission import Admission
-from chat.citations import Citation, mark_cited, passages_in
-from chat.errors import DeadlineExceeded
-from chat.grounding.answers import CheckedText, check_answer
+from chat.admission import Admission, uncounted
+from chat.citations import Citation, passages_in
+from chat.errors import ConversationConflict, DeadlineExceeded, RateLimited
+from chat.grounding.answers import check_answer
+from chat.handover.inbound import needs_no_model, receive
+from chat.handover.outbound import asked_for_person, escalated, may_escalate
 from chat.history import read_history, room_for_context
+from chat.live.changes import show_soon
+from chat.models import Conversation
+from chat.places import Place
 from chat.prompt import messages_of
-from chat.providers import Completion, Delta, Prompt, cost_usd, get_provider
-from chat.records import MESSAGE_SENT, write_answer, write_failure, write_question
+from chat.providers import Completion, Delta, Prompt, Provider, get_provider
+from chat.providers.not_known import NOT_KNOWN, NotKnownProvider
+from chat.records import MESSAGE_SENT, SentBefore, write_answer, write_failure, write_outcome, write_question
+from chat.replay import answer_sent_before, stored_answer
 from chat.resolve_context import call_chat_context, require_context
-from chat.turns import Answer, Question, Turn
+from chat.results import answer_of, outcome_of
+from chat.rewriting import rewrite
+from chat.running import running
+from chat.small_talk.detection import SmallTalk
+from chat.small_talk.reply import SmallTalkProvider, small_talk_context, small_talk_of
+from chat.stopping import listen
+from chat.summaries import enqueue_summary, last_fallen
+from chat.turn_order import leave, leave_soon, renewed, take_turn
+from chat.turns import Answer, Question, Settled, Turn
 from common.background import HEAD_START_S, release_thread, spawn
 from common.errors import FabraError
 from contexts import traces
 from contexts.conversation import ConversationHistory
-from contexts.evidence import SUSPICIOUS
 from contexts.items import Context
-from contexts.recorder import recording
+from contexts.recorder import Recorder, recording
 from events.dispatch import dispatch, queue_of
 from features import registry
 from features.online import one_view
@@ -36,46 +50,112 @@ from features.serving import read_features
 
 logger = logging.getLogger(__name__)
 
+PERSON_TOOK_OVER = "person_took_over"
+"""The error code of a trace whose answer was dropped."""
 
-async def begin(question: Question) -> Turn:
-    """Accept the message and commit its evidence; `run` then calls the model.
 
-    Raise InvalidInput for a bad message, RateLimited, IndexForbidden, UserForbidden, or what the assembly raises; a
-    failure on our side is not counted against the user's limit.
+async def begin(question: Question) -> Turn | Settled:
+    """Accept the message and commit its evidence; `run` then calls the model, unless the answer is known already.
+
+    Raise InvalidInput for a bad message, ConversationNotFound, RateLimited, IndexForbidden, UserForbidden, or what the
+    assembly raises; a failure on our side is not counted against the user's limit.
     """
     started = time.perf_counter()
     question = question.validate()
     deadline = asyncio.get_running_loop().time() + settings.FABRA_CHAT_DEADLINE_S
-    provider = get_provider()
     with one_view():  # the limit and the context share one read of the user's features
         # 1. Count the message against the limits of the user's tier, the address and the API key.
-        admission = await limits.admit(question.user_id, await _tier_of(question.user_id), question.caller)
         try:
-            # 2. Assemble the context, with the conversation so far; step 3 writes its trace.
-            history = await read_history(question)
-            with recording(conversation=history, most_tokens=room_for_context(question, history)) as recorder:
+            admission = await _admit(question)
+        except RateLimited as limited:
+            if known := await sync_to_async(answer_sent_before)(question):
+                return Settled(answer=known, admission=limited.admission)
+            raise
+        try:
+            while True:
+                # 2. Wait for the end of what the conversation is answering, and begin.
+                place = await take_turn(question, deadline)
                 try:
-                    context = await assemble(question, history, deadline)
-                    question.caller.check_indexes(recorder.searched_indexes())
-                except Exception:
-                    await traces.write(recorder.pending)  # of contexts that were assembled before the failure
+                    begun = await _begin(question, place, admission, deadline, started)
+                except SentBefore as sent:  # by another request, just now: wait for its answer
+                    question = replace(question, conversation_id=sent.message.conversation_id)
+                    begun = None
+                except BaseException:
+                    leave_soon(place)
                     raise
-            # 3. Commit the evidence, the message and its event.
-            context.evidence["messages"] = messages_of(context, question.message)
-            message, event = await sync_to_async(write_question)(
-                question, context, admission, recorder.pending, frees_connection=not provider.is_extractive
-            )
+                if begun is not None:
+                    return begun
+                await leave(place)
         except Exception:
             await limits.refund(admission)
             raise
-    # 4. While the model works, enqueue the event and copy the trace to Redis.
-    traces.copy_later(recorder.pending)
-    enqueued = asyncio.to_thread(dispatch, event.pk, queue_of(MESSAGE_SENT))
-    spawn(enqueued, uses_database=False, after_s=HEAD_START_S)
-    return Turn(
-        question=question, admission=admission, provider=provider, context=context, deadline=deadline, message=message,
-        event=event, started=started,
+
+
+async def _begin(
+    question: Question, place: Place, admission: Admission, deadline: float, started: float
+) -> Turn | Settled | None:
+    """Begin the answer; return None if the conversation changed hands meanwhile. Raise SentBefore."""
+    if stored_id := question.stored_id or place.sent_id:
+        known = await sync_to_async(stored_answer)(stored_id)
+        if known is not None:
+            await leave(place)
+            await limits.refund(admission)
+            return Settled(answer=known, admission=admission)
+        question = replace(question, stored_id=stored_id)  # its answer failed, or a person left it to the bot
+    if needs_no_model(question, place):
+        settled = await sync_to_async(receive)(question, place, admission)
+        if settled is None:
+            return None
+        await leave(place)
+        return Settled(answer=settled, admission=admission)
+    is_elsewhere = place.state not in (Conversation.State.BOT, Conversation.State.WAITING)
+    if is_elsewhere or (place.was_closed and question.stored_id is not None):
+        raise ConversationConflict("The bot does not answer in this conversation any more.")
+    # 3. Assemble the context, with the conversation so far; step 4 writes its trace.
+    talk = await small_talk_of(question)
+    history = await read_history(question) if talk is None else ConversationHistory(query=question.message)
+    rewriting = await rewrite(get_provider(), question.message, history.turns)
+    if rewriting:
+        history = replace(history, rewritten=rewriting.text)
+    with recording(conversation=history, most_tokens=room_for_context(question, history)) as recorder:
+        try:
+            if talk is None:
+                context = await assemble(question, history, deadline)
+            else:
+                context = await small_talk_context(question)
+            question.caller.check_indexes(recorder.searched_indexes())
+        except Exception:
+            await traces.write(recorder.pending)  # of contexts that were assembled before the failure
+            raise
+    if rewriting:
+        context.evidence["rewrite"] = rewriting.to_dict()
+        context.evidence["flags"] += rewriting.flags
+    # 4. Commit the evidence, the message and its event.
+    provider = provider_for(question, context, recorder, talk)
+    written = await sync_to_async(write_question)(
+        question, place, context, admission, recorder.pending, recorder.embeddings.get(question.message.strip()),
+        frees_connection=not provider.is_extractive,
     )  # fmt: skip
+    if written is None:
+        return None
+    # 5. While the model works, enqueue the event, copy the trace to Redis and show the message to other pages.
+    traces.copy_later(recorder.pending)
+    if written.event is not None:
+        enqueued = asyncio.to_thread(dispatch, written.event.pk, queue_of(MESSAGE_SENT))
+        spawn(enqueued, uses_database=False, after_s=HEAD_START_S)
+    if place.conversation_id is not None and question.stored_id is None:
+        show_soon(written.message)
+    return Turn(
+        question=question, admission=admission, provider=provider, context=context, history=history, deadline=deadline,
+        message=written.message, event=written.event, notices=written.notices, started=started,
+        place=replace(place, conversation_id=written.message.conversation.pk),
+    )  # fmt: skip
+
+
+async def _admit(question: Question) -> Admission:
+    if question.stored_id is not None:
+        return uncounted(question.user_id)
+    return await limits.admit(question.user_id, await _tier_of(question.user_id), question.caller)
 
 
 async def assemble(
@@ -88,21 +168,41 @@ async def assemble(
         return require_context(await call_chat_context(question.user_id, question.message, history))
 
 
+def provider_for(question: Question, context: Context, recorder: Recorder, talk: SmallTalk | None = None) -> Provider:
+    """Return who answers, and complete the evidence with the messages that it gets."""
+    if talk is not None:
+        context.evidence["messages"] = []
+        return SmallTalkProvider(talk)
+    if recorder.is_below_thresholds():
+        context.evidence["messages"] = []  # no model is asked
+        context.evidence["flags"].append(NOT_KNOWN)
+        return NotKnownProvider()
+    context.evidence["messages"] = messages_of(context, question.message)
+    return get_provider()
+
+
 async def run(turn: Turn, *, is_streamed: bool) -> AsyncGenerator[str | Answer, None]:
     """Yield the answer's text as it arrives, then the Answer, which is committed before it is yielded."""
+    if turn.wants_no_answer:
+        yield await _ask_for_person(turn)
+        return
     evidence = turn.context.evidence
     prompt = Prompt(messages=evidence["messages"], question=turn.question.message, passages=passages_in(evidence))
     completion: Completion | None = None
     if not turn.provider.is_extractive:
         release_thread()
     try:
-        async with _within(turn.deadline), aclosing(turn.provider.run(prompt, is_streamed=is_streamed)) as pieces:  # type: ignore[type-var]
-            async for piece in pieces:
-                if isinstance(piece, Delta):
-                    turn.parts.append(piece.text)
-                    yield piece.text
-                else:
-                    completion = piece
+        listen()
+        async with renewed(turn.place), aclosing(turn.provider.run(prompt, is_streamed=is_streamed)) as pieces:  # type: ignore[type-var]
+            with running(turn):
+                async for piece in turn.receive(pieces):
+                    if isinstance(piece, Delta):
+                        turn.parts.append(piece.text)
+                        yield piece.text
+                    else:
+                        completion = piece
+        if turn.is_stopped and completion is None:  # the model did not say what it used
+            completion = Completion(model=turn.provider.model, usage=None, finish_reason="stopped")
         assert completion is not None
         result = await _finish(turn, completion, prompt.passages)
     except Exception as error:  # whatever goes wrong, ours or theirs, the trace has its outcome
@@ -122,6 +222,8 @@ async def run(turn: Turn, *, is_streamed: bool) -> AsyncGenerator[str | Answer, 
 async def answer(question: Question) -> tuple[Answer, Admission]:
     """Return the whole answer to a message, and its admission."""
     turn = await begin(question)
+    if isinstance(turn, Settled):
+        return turn.answer, turn.admission
     async with aclosing(run(turn, is_streamed=False)) as pieces:
         async for piece in pieces:
             if isinstance(piece, Answer):
@@ -138,48 +240,39 @@ async def _tier_of(user_id: str) -> Any:
 
 async def _finish(turn: Turn, completion: Completion, passages: list[Citation]) -> Answer:
     """Check the answer against its passages, and commit it."""
-    written = "".join(turn.parts)
-    evidence, is_extractive = turn.context.evidence, turn.provider.is_extractive
-    checked = await check_answer(written, passages, evidence, turn.question.message, is_extractive=is_extractive)
-    result = _answer_of(turn, completion, passages, checked)
-    outcome = {
-        "usage": result.usage,
-        "finish_reason": completion.finish_reason,
-        "latency_ms": turn.elapsed_ms(),
-        "citations": [citation.number for citation in result.citations if citation.is_cited],
-        "grounding": result.grounding,
-        **({"written": written} if written != result.response else {}),
-        **({"reasoning": completion.reasoning} if completion.reasoning else {}),
-    }
-    message = await sync_to_async(write_answer)(turn, result, outcome)
-    return replace(result, message_id=message.pk)
-
-
-def _answer_of(turn: Turn, completion: Completion, passages: list[Citation], checked: CheckedText) -> Answer:
-    context = turn.context
-    return Answer(
-        response=checked.text,
-        context_used=context.content,
-        context_id=context.id,
-        conversation_id=turn.conversation_id,
-        citations=mark_cited(passages, checked.text, completion.cited),
-        usage={
-            "context_tokens": context.tokens,
-            "max_tokens": context.max_tokens,
-            **(completion.usage or {}),
-            "cost_usd": cost_usd(completion.model, completion.usage),
-        },
-        model=completion.model,
-        is_extractive=turn.provider.is_extractive,
-        flags=[
-            *(flag for flag in context.evidence["flags"] if flag != SUSPICIOUS),  # for the operator only
-            *completion.flags,
-            *checked.flags,
-            *(["rate_limit_degraded"] if turn.admission.is_degraded else []),
-        ],
-        grounding=checked.to_dict(),
-        freshness=context.freshness,
+    is_composed = turn.provider.is_extractive or completion.cited is not None  # of passages' words, by no model
+    checked = await check_answer(
+        "".join(turn.parts), passages, turn.context.evidence, turn.question.message, is_composed=is_composed
     )
+    result = answer_of(turn, completion, passages, checked)
+    message = await sync_to_async(write_answer)(turn, result, outcome_of(turn, completion, result))
+    if message is None:
+        return await _drop(turn)
+    show_soon(message)
+    # The next question is offered a summary of the turns that are too far back for it.
+    if fallen := last_fallen(turn):
+        await enqueue_summary(turn.conversation_id, fallen)
+    result = replace(result, message_id=message.pk)
+    return await sync_to_async(escalated)(result, turn) if may_escalate(result, turn) else result
+
+
+async def _drop(turn: Turn) -> Answer:
+    """Return the answer to a message that is a person's now: what the bot had said is not kept."""
+    logger.info("The answer of the trace %s is dropped: a person took over.", turn.context_id)
+    await sync_to_async(write_failure)(turn, PERSON_TOOK_OVER)
+    return Answer.without_model(
+        context_id=turn.context_id, conversation_id=turn.conversation_id, message_id=turn.message.pk,
+        state=Conversation.State.PERSON, notices=turn.notices, is_dropped=True,
+        conversation_was_closed=turn.place.was_closed,
+    )  # fmt: skip
+
+
+async def _ask_for_person(turn: Turn) -> Answer:
+    """End a turn whose context holds nothing but the wish for a person."""
+    outcome = {"latency_ms": turn.elapsed_ms(), "escalated": True}
+    if not await sync_to_async(write_outcome)(turn, "", "", outcome):
+        return await _drop(turn)
+    return await sync_to_async(asked_for_person)(turn)
 
 
 @asynccontextmanager

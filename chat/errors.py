@@ -1,7 +1,7 @@
 """The errors of a chat; see common.errors for the root classes."""
 
 from chat.admission import Admission
-from common.errors import FabraError, InvalidInput, Unavailable
+from common.errors import FabraError, InvalidInput, NotFound, Unavailable
 
 
 class InvalidMessage(InvalidInput):
@@ -38,6 +38,28 @@ class AddressForbidden(KeyForbidden):
     """The API key may not be used from this address."""
 
     code = "address_forbidden"
+
+
+class ConversationNotFound(NotFound):
+    """The user has no conversation of this id."""
+
+    code = "conversation_not_found"
+
+
+class ConversationConflict(FabraError):
+    """The conversation's state does not allow this."""
+
+    code = "conversation_state"
+
+
+class ConversationHeld(ConversationConflict):
+    """Another person holds the conversation."""
+
+
+class AgentForbidden(FabraError):
+    """You may not answer customers; a conversation that you held waits for somebody else now."""
+
+    code = "agent_forbidden"
 
 
 class RateLimited(FabraError):

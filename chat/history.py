@@ -1,48 +1,104 @@
 """What was said before in a conversation, and the room that the model's window leaves for a context."""
 
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+from asgiref.sync import sync_to_async
 from django.conf import settings
+from django.db.models import BinaryField, F, Func
+from pgvector import Vector
 
 from chat.errors import MessageTooLong
-from chat.models import Message
+from chat.models import ConversationSummary, Message
+from chat.small_talk import SMALL_TALK
 from chat.turns import Question
-from contexts.conversation import ConversationHistory, PastTurn
+from contexts.conversation import ConversationHistory, PastSummary, PastTurn
 from contexts.items import SEPARATOR
 from contexts.suspicion import without_role_tags
 from contexts.tokens import tokenizer_for
+from retrieval.search.questions import EmbeddedQuestion, Embedding
 
 _TOKENS_PER_MESSAGE = 4
 """What a chat template puts around each message; the OpenAI cookbook's count is 3, and one for a name."""
+_OFFERED_SUMMARIES = 6
 
 
-async def read_history(question: Question) -> ConversationHistory | None:
-    """Return the answered turns of the user's own conversation; None for a new one, or somebody else's.
-
-    A question whose answer failed is left out: some chat templates refuse two messages of one role in a row.
-    """
+async def read_history(question: Question) -> ConversationHistory:
+    """Return the answered turns of the user's own conversation; none of a new one, or of somebody else's."""
     if question.conversation_id is None or not settings.FABRA_HISTORY_TURNS:
-        return None
-    messages = Message.objects.filter(
-        conversation=question.conversation_id, conversation__user_id=question.user_id, trace__isnull=False
+        return ConversationHistory(query=question.message)
+    turns, summaries = await sync_to_async(_read)(question.conversation_id, question.user_id)
+    return ConversationHistory(turns, summaries, query=question.message)
+
+
+def _read(conversation_id: int, user_id: str) -> tuple[tuple[PastTurn, ...], tuple[PastSummary, ...]]:
+    """Return the newest turns that no summary covers, and the newest summaries."""
+    rows = list(
+        ConversationSummary.objects.filter(conversation=conversation_id, conversation__user_id=user_id)
+        .order_by("-last_message")
+        .values_list("id", "text", "turn_count", "last_message")[:_OFFERED_SUMMARIES]
     )
-    newest = messages.order_by("-id").values_list("id", "role", "text", "trace")[: 2 * settings.FABRA_HISTORY_TURNS]
-    answers: dict[object, str] = {}
+    summaries = [PastSummary(summary_id=pk, text=text, turn_count=count) for pk, text, count, _ in rows]
+    turns = read_turns(conversation_id, user_id, after=rows[0][3] if rows else 0, newest=settings.FABRA_HISTORY_TURNS)
+    return tuple(turns), tuple(reversed(summaries))
+
+
+def read_turns(conversation_id: int, user_id: str, *, after: int = 0, newest: int) -> list[PastTurn]:
+    """Return the newest answered turns whose questions came after the message `after`, the oldest first.
+
+    A question whose answer failed is left out: some chat templates refuse two messages of one role in a row. Small
+    talk is left out too: it would only weaken what a follow-up is about.
+    """
+    rows = (
+        Message.objects.filter(conversation=conversation_id, conversation__user_id=user_id, id__gt=after)
+        .exclude(role=Message.Role.NOTICE)
+        .annotate(vector=Func(F("embedding"), function="vector_send", output_field=BinaryField()))
+        .order_by("-id")
+        # As bytes: to write and parse the numbers of 20 vectors takes 2 ms.
+        .values_list("id", "role", "text", "trace", "flags", "vector", "embedding_model")[: 3 * newest]
+    )
+    return _turns_of(reversed(rows))[-newest:]
+
+
+def _turns_of(rows: Iterable[tuple[Any, ...]]) -> list[PastTurn]:
+    """Return the answered turns of messages, the oldest first.
+
+    The bot answers one question, whose trace it shares. A person answers all that was said since the last answer, and
+    what they add belongs to their answer.
+    """
     turns: list[PastTurn] = []
-    async for message_id, role, text, trace_id in newest:
+    asked: list[tuple[int, str, object]] = []
+    for message_id, role, text, trace_id, flags, vector, model in rows:
+        if role == Message.Role.USER:
+            question = text
+            if vector is not None:
+                embedding = Embedding(model=model, vector=Vector.from_binary(vector).to_numpy())
+                question = EmbeddedQuestion(text, embedding)
+            asked.append((message_id, question, trace_id))
+            continue
         if role == Message.Role.ASSISTANT:
-            answers[trace_id] = text
-        elif trace_id in answers:
-            turns.append(PastTurn(question=text, answer=answers[trace_id], message_id=message_id))
-    return ConversationHistory(tuple(reversed(turns))) if turns else None
+            is_answer = text and SMALL_TALK not in flags  # no text: it was stopped before its first word
+            found = [each for each in asked if each[2] == trace_id] if is_answer else []
+        else:
+            found = asked
+        if found:
+            question = found[0][1] if len(found) == 1 else SEPARATOR.join(each[1] for each in found)
+            turns.append(PastTurn(question=question, answer=text, message_id=found[-1][0]))
+        elif turns and role == Message.Role.AGENT:
+            turns[-1] = replace(turns[-1], answer=SEPARATOR.join([turns[-1].answer, text]))
+        asked.clear()
+    return turns
 
 
-def room_for_context(question: Question, history: ConversationHistory | None) -> int | None:
+def room_for_context(question: Question, history: ConversationHistory) -> int | None:
     """Return how many tokens the model's window leaves for a context and the history; None if it is not known.
 
     Raise MessageTooLong if it leaves none.
     """
     if not settings.FABRA_MODEL_WINDOW:
         return None
-    messages = 2 + 2 * len(history or ())
+    messages = 2 + 2 * len(history)
     # The question as it stands below the passages.
     asked = SEPARATOR + without_role_tags(question.message)
     used = tokenizer_for(settings.FABRA_CHAT_MODEL).count(asked) + _TOKENS_PER_MESSAGE * messages

@@ -10,6 +10,8 @@ from django.views.generic import TemplateView
 from chat import visitors
 from chat.access import may_chat, may_choose_user, may_trace
 from chat.models import Customer
+from chat.page_texts import page_texts
+from chat.suggestions import suggested_questions
 
 _SAMPLE_USERS = 12
 
@@ -37,6 +39,8 @@ class ChatPage(TemplateView):
             "model": settings.FABRA_CHAT_MODEL,
             "is_staff": request.user.is_staff,
             "may_trace": may_trace(request.user, request.META),
+            "texts": page_texts(),
+            "suggestions": suggested_questions(),
             "deadline_s": settings.FABRA_CHAT_DEADLINE_S,
             "message_max_chars": settings.FABRA_MESSAGE_MAX_CHARS,
         }

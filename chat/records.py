@@ -2,15 +2,22 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from django.db import connection, transaction
+from django.conf import settings
+from django.db import IntegrityError, connection, transaction
 from django.db.models import Model
 from django.utils import timezone
+from django.utils.translation import get_language
 
 from chat.admission import Admission
+from chat.gaps.marking import mark_statement
+from chat.gaps.reasons import reasons_of
+from chat.handover.notices import reopened_notice
 from chat.models import Conversation, Message
 from chat.models.conversations import title_of
+from chat.places import Place, lease
 from chat.turns import Answer, Question, Turn
 from common.sql.rows import Statement
 from contexts import traces
@@ -20,56 +27,125 @@ from contexts.traces import PendingTrace
 from events.event import AxiomEvent
 from events.models import Event
 from events.outbox import new_event
+from retrieval.search.questions import Embedding
 
 logger = logging.getLogger(__name__)
 
 MESSAGE_SENT = "message_sent"
+SENT_ONCE = "message_sent_once"
+"""The constraint of a user's client ids."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Written:
+    """The rows of a message that the bot is going to answer."""
+
+    message: Message
+    event: Event | None
+    notices: list[str]
+    """What the customer is told beside the answer."""
+
+
+class SentBefore(Exception):
+    """A message with this client id was stored meanwhile, by another request."""
+
+    def __init__(self, message: Message) -> None:
+        super().__init__(message.pk)
+        self.message = message
 
 
 def write_question(
     question: Question,
+    place: Place,
     context: Context,
     admission: Admission,
     pending: Sequence[PendingTrace],
+    embedding: Embedding | None,
     *,
     frees_connection: bool,
-) -> tuple[Message, Event]:
-    """Commit the evidence, the user's message and its event together; raise TraceNotWritten.
+) -> Written | None:
+    """Commit the evidence, the user's message with its `embedding`, and its event; raise TraceNotWritten or SentBefore.
 
-    `frees_connection` closes the database connection after the commit, which returns it to the pool: a chat waits
-    seconds for its model, and other requests can use the connection meanwhile.
+    Return None, with nothing written, if the conversation was taken over or closed meanwhile: the message has to take
+    its turn anew. `frees_connection` closes the database connection after the commit, which returns it to the pool: a
+    chat waits seconds for its model, and other requests can use the connection meanwhile.
     """
-    conversation = _known_conversation(question) or Conversation(
-        user_id=question.user_id, title=title_of(question.message)
-    )
-    message = Message(
-        conversation=conversation, user_id=question.user_id, role=Message.Role.USER, text=question.message,
-        trace_id=context.id,
-    )  # fmt: skip
-    payload = {"context_id": context.id}
-    event = new_event(
-        AxiomEvent(event_type=MESSAGE_SENT, entity_id=question.user_id, payload=payload), Event.Source.CHAT
-    )
+    conversation = _conversation(question, place)
     rows: list[Model | Statement] = [] if conversation.pk else [conversation]
-    rows += [message, event]
+    notice = reopened_notice(conversation) if place.was_closed else None
+    rows += [notice] if notice else []
+    event: Event | None = None
+    if question.stored_id is None:
+        message = message_of(question, conversation, context.id)
+        if embedding:
+            message.embedding, message.embedding_model = embedding.vector, embedding.model
+        event = new_event(sent_event(question.user_id, context.id), Event.Source.CHAT)
+        rows += [message, event]
+    else:
+        message = Message(pk=question.stored_id, conversation=conversation)
+        rows.append(("UPDATE chat_message SET trace_id = %s WHERE id = %s", [context.id, question.stored_id]))
     if admission.is_degraded:  # from now on the message itself is counted
         rows.append(("DELETE FROM chat_reservation WHERE token = %s", [admission.token]))
-    traces.write_traces(pending, *rows)
+    try:
+        if not traces.write_traces(pending, *rows, only_if=_still_the_bots(place)):
+            return None
+    except TraceNotWritten as error:
+        if is_sent_before(error.__cause__):
+            raise SentBefore(Message.objects.get(user_id=question.user_id, client_id=question.client_id)) from error
+        raise
     if frees_connection:
         transaction.on_commit(connection.close)
-    return message, event
+    return Written(message=message, event=event, notices=[notice.text] if notice else [])
 
 
-def _known_conversation(question: Question) -> Conversation | None:
-    """Return the user's conversation that the question names, after making it their latest one; otherwise None."""
-    if question.conversation_id is None:
+def sent_event(user_id: str, context_id: str | None) -> AxiomEvent:
+    """Return the event of a message; without a context where a person answers it."""
+    return AxiomEvent(event_type=MESSAGE_SENT, entity_id=user_id, payload={"context_id": context_id})
+
+
+def message_of(question: Question, conversation: Conversation, context_id: str | None = None) -> Message:
+    return Message(
+        conversation=conversation, user_id=question.user_id, role=Message.Role.USER, text=question.message,
+        client_id=question.client_id, trace_id=context_id,
+    )  # fmt: skip
+
+
+def is_sent_before(error: BaseException | None) -> bool:
+    """Return whether PostgreSQL refused a message because its client id is stored already."""
+    diagnosis = getattr(getattr(error, "__cause__", None), "diag", None)
+    return isinstance(error, IntegrityError) and getattr(diagnosis, "constraint_name", None) == SENT_ONCE
+
+
+def new_conversation(question: Question) -> Conversation:
+    return Conversation(
+        user_id=question.user_id, title=title_of(question.message), language=get_language() or settings.LANGUAGE_CODE
+    )
+
+
+def _conversation(question: Question, place: Place) -> Conversation:
+    """Return the message's conversation; a new one has the message's turn from the beginning."""
+    if place.conversation_id is not None:
+        return Conversation(pk=place.conversation_id)
+    conversation = new_conversation(question)
+    conversation.turns, conversation.turn_until = [place.token], timezone.now() + lease()
+    return conversation
+
+
+def _still_the_bots(place: Place) -> Statement | None:
+    if place.conversation_id is None:
         return None
-    known = Conversation.objects.filter(pk=question.conversation_id, user_id=question.user_id)
-    return Conversation(pk=question.conversation_id) if known.update(last_message_at=timezone.now()) else None
+    return (
+        "UPDATE chat_conversation SET last_message_at = %s "
+        "WHERE id = %s AND takeovers = %s AND state IN ('bot', 'waiting') RETURNING id",
+        [timezone.now(), place.conversation_id, place.takeovers],
+    )
 
 
-def write_answer(turn: Turn, result: Answer, outcome: dict[str, Any]) -> Message:
-    """Commit the answer with the trace's outcome, and return its message; raise TraceNotWritten."""
+def write_answer(turn: Turn, result: Answer, outcome: dict[str, Any]) -> Message | None:
+    """Commit the answer with the trace's outcome, end the turn, and return the message; raise TraceNotWritten.
+
+    Return None, with nothing written, if a person has taken over: the row's lock decides which came first.
+    """
     message = Message(
         conversation_id=turn.conversation_id,
         user_id=turn.question.user_id,
@@ -80,16 +156,38 @@ def write_answer(turn: Turn, result: Answer, outcome: dict[str, Any]) -> Message
         flags=result.flags,
         grounding=result.grounding,
     )
-    traces.write_outcome(result.context_id, answer=result.response, model=result.model, outcome=outcome, more=[message])
-    return message
+    # The answer tells whether it is one; a question that has none is marked together with it.
+    reasons = reasons_of(
+        turn.context.evidence, result.citations, result.flags, message.grounding, is_extractive=result.is_extractive
+    )
+    more: list[Model | Statement] = [message, *([mark_statement(turn.message.pk, reasons)] if reasons else [])]
+    is_written = write_outcome(turn, result.response, result.model, outcome, more=more)
+    return message if is_written else None
+
+
+def write_outcome(
+    turn: Turn, answer: str, model: str, outcome: dict[str, Any], *, more: Sequence[Model | Statement] = ()
+) -> bool:
+    """Commit the outcome, with `more`, and end the turn; return False if a person has taken over."""
+    ended, values = turn.place.lets_go
+    # What a person had left unanswered is answered now.
+    ended = ended.replace("SET ", "SET unanswered_since = NULL, ", 1)
+    only_if = (f"{ended} AND takeovers = %s RETURNING id", [*values, turn.place.takeovers])
+    return traces.write_outcome(
+        turn.context_id, answer=answer, model=model, outcome=outcome, more=more, only_if=only_if
+    )
 
 
 def write_failure(turn: Turn, code: str) -> None:
-    """Store in the trace that the answer is incomplete; if PostgreSQL is down, the trace stays `assembled`."""
+    """Store in the trace that the answer is incomplete, and end the turn.
+
+    If PostgreSQL is down, the trace stays `assembled`, and the turn ends with its lease.
+    """
     outcome = {"latency_ms": turn.elapsed_ms(), "error": code}
     try:
         traces.write_outcome(
-            turn.context_id, answer="".join(turn.parts), model=turn.provider.model, outcome=outcome, error_code=code
-        )
+            turn.context_id, answer="".join(turn.parts), model=turn.provider.model, outcome=outcome, error_code=code,
+            more=[turn.place.lets_go],
+        )  # fmt: skip
     except TraceNotWritten:
         logger.error("The failure %s of the trace %s could not be noted.", code, turn.context_id)

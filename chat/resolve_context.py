@@ -36,7 +36,7 @@ async def call_chat_context(user_id: str, query: str, history: ConversationHisto
     """Call the chat's context; a function with a parameter `conversation` gets what was said before."""
     function = chat_context()
     if "conversation" in inspect.signature(function).parameters:
-        return await function(user_id, query, conversation=history or ConversationHistory())
+        return await function(user_id, query, conversation=history or ConversationHistory(query=query))
     return await function(user_id, query)
 
 

@@ -2,15 +2,20 @@
 
 from datetime import timedelta
 
+from asgiref.sync import async_to_sync
 from axes.handlers.proxy import AxesProxyHandler
 from celery import shared_task
 from django.conf import settings
 from django.core.management import call_command
 from django.utils import timezone
 
+from chat import summaries
+from chat.gaps import asking, decisions, grouping
+from chat.handover import unanswered
 from chat.models import CountedRequest
 
 _LONGEST_WINDOW = timedelta(days=1)
+_MOST_GAPS = 20
 
 
 @shared_task
@@ -20,3 +25,36 @@ def clear_old() -> None:
     AxesProxyHandler.reset_logs(age_days=settings.FABRA_SIGN_IN_RETENTION_DAYS)
     AxesProxyHandler.reset_failure_logs(age_days=settings.FABRA_SIGN_IN_RETENTION_DAYS)
     CountedRequest.objects.filter(created_at__lt=timezone.now() - _LONGEST_WINDOW).delete()
+
+
+@shared_task
+def answer_unanswered(conversation_id: int) -> None:
+    """Have the bot answer a customer's message that a person left to it; a second task finds it answered."""
+    async_to_sync(unanswered.answer_last)(conversation_id)
+
+
+@shared_task
+def sweep_conversations() -> None:
+    """Take back what people left unanswered, and have the bot answer it."""
+    unanswered.take_back()
+    unanswered.enqueue_forgotten()
+
+
+@shared_task
+def summarise(conversation_id: int, fallen: int) -> None:
+    """Summarise the turns of a conversation that are no longer offered; see chat.summaries."""
+    summaries.summarise(conversation_id, fallen)
+
+
+@shared_task
+def tend_gaps() -> None:
+    """Group the questions that were not answered, and ask the gaps again whose article has changed."""
+    grouping.group_new()
+    for gap_pk in decisions.due_gaps(_MOST_GAPS):
+        asking.ask_gap(gap_pk)
+
+
+@shared_task
+def ask_gap(gap_pk: int, is_forced: bool = False) -> None:
+    """Ask a gap's questions again; a task that is delivered twice finds the gap locked, or asked."""
+    asking.ask_gap(gap_pk, is_forced=is_forced)

@@ -1,21 +1,30 @@
 """A question, its answer, and the state between them."""
 
+import asyncio
 import time
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
+from uuid import UUID
 
 from django.conf import settings
 
 from chat.admission import Admission
 from chat.callers import Caller
 from chat.citations import Citation
-from chat.errors import InvalidMessage, MessageTooLong
-from chat.models import Message
+from chat.errors import DeadlineExceeded, InvalidMessage, MessageTooLong
+from chat.models import Conversation, Message
+from chat.places import Place
 from chat.providers import Provider
 from chat.providers.extractive import NOTICE
 from common.validation import check_text, is_blank
+from contexts.conversation import ConversationHistory
 from contexts.items import Context
 from events.models import Event
+
+Piece = TypeVar("Piece")
+STOPPED = "answer_stopped"
+"""The flag of an answer that its user stopped; what had been received of it is stored."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +32,10 @@ class Question:
     user_id: str
     message: str
     conversation_id: int | None = None
+    client_id: UUID | None = None
+    """Made by the client: what it sends twice is one message, and answered once."""
+    stored_id: int | None = None
+    """The message that is stored already, and is answered now."""
     caller: Caller = field(default_factory=Caller)
 
     def validate(self) -> "Question":
@@ -39,7 +52,8 @@ class Question:
 class Answer:
     response: str
     context_used: str
-    context_id: str
+    context_id: str | None
+    """None for what no context was assembled for."""
     conversation_id: int
     message_id: int | None = None
     """Of the answer's message; None until it is stored."""
@@ -53,6 +67,27 @@ class Answer:
     """Which sentences the passages support, as `Grounding.to_dict`; None if the check failed."""
     freshness: dict[str, Any] | None
     """The report of the context's `freshness_sla`; None without one."""
+    state: str = Conversation.State.BOT
+    """Of the conversation: who answers in it."""
+    notices: list[str] = field(default_factory=list)
+    """The lines that tell what changed with this message, such as that a person was asked."""
+    conversation_was_closed: bool = False
+    """Whether the message was sent to a closed conversation, and so began this one."""
+    is_dropped: bool = False
+    """Whether a person took over while the bot was answering: what was streamed of its answer is not kept."""
+
+    @classmethod
+    def without_model(cls, *, response: str = "", flags: Sequence[str] = (), **more: Any) -> "Answer":
+        """Return the answer to a message that no model was asked for."""
+        return cls(
+            response=response, context_used="", context_id=more.pop("context_id", None), citations=[], usage={},
+            model="", is_extractive=False, flags=list(flags), freshness=None, **more,
+        )  # fmt: skip
+
+    @property
+    def status(self) -> int:
+        """The HTTP status: 202 where a person answers, later."""
+        return 202 if self.state == Conversation.State.PERSON and not self.response else 200
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -67,11 +102,22 @@ class Answer:
             "extractive": self.is_extractive,
             "flags": self.flags,
             "grounding": self.grounding,
+            "state": self.state,
+            **({"notices": self.notices} if self.notices else {}),
+            **({"conversation_was_closed": True} if self.conversation_was_closed else {}),
             **({"notice": NOTICE} if self.is_extractive else {}),
         }
 
 
-@dataclass(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
+class Settled:
+    """A message whose answer is known without a model: a person answers it, or it was answered before."""
+
+    answer: Answer
+    admission: Admission
+
+
+@dataclass(kw_only=True, eq=False)
 class Turn:
     """The state of one message while it is answered."""
 
@@ -79,14 +125,48 @@ class Turn:
     admission: Admission
     provider: Provider
     context: Context
+    history: ConversationHistory
+    """What was said before the question."""
     deadline: float
     """By the event loop's clock, in seconds."""
     message: Message
     """The user's message."""
-    event: Event
-    """The `message_sent` event."""
+    event: Event | None
+    """The `message_sent` event; None for a message that was stored before."""
+    place: Place
+    """The message's turn in its conversation, which has an id by now."""
+    notices: list[str] = field(default_factory=list)
     started: float = field(default_factory=time.perf_counter)
     parts: list[str] = field(default_factory=list)
+    loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
+    is_stopped: bool = False
+    _wait: asyncio.Timeout | None = None
+    """Of the piece that the model is to send next."""
+
+    def stop(self) -> None:
+        """End the answer with what was received; call it in the turn's loop."""
+        self.is_stopped = True
+        if self._wait is not None:
+            self._wait.reschedule(self.loop.time())
+
+    async def receive(self, pieces: AsyncIterator[Piece]) -> AsyncIterator[Piece]:
+        """Yield the pieces until the turn is stopped; raise DeadlineExceeded.
+
+        The timeout is around the wait for a piece only: it must not interrupt whoever works on the last one.
+        """
+        while not self.is_stopped:
+            try:
+                async with asyncio.timeout_at(self.deadline) as self._wait:
+                    piece = await anext(pieces)
+            except StopAsyncIteration:
+                return
+            except TimeoutError as error:
+                if self.is_stopped:
+                    return
+                raise DeadlineExceeded from error
+            finally:
+                self._wait = None
+            yield piece
 
     @property
     def context_id(self) -> str:
@@ -95,6 +175,11 @@ class Turn:
     @property
     def conversation_id(self) -> int:
         return self.message.conversation.pk
+
+    @property
+    def wants_no_answer(self) -> bool:
+        """Return whether the context's function asked for a person, and gave the bot nothing to answer from."""
+        return self.context.escalation is not None and not self.context.items
 
     def elapsed_ms(self) -> float:
         return round((time.perf_counter() - self.started) * 1000, 3)

@@ -3,7 +3,7 @@ from django.urls import path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from chat import health, pages
-from chat.api import chat, events, resources, webhooks
+from chat.api import chat, conversations, events, feedback, handover, passages, resources, traces, webhooks
 from chat.api.auth import MayReadSchema
 
 schema = SpectacularAPIView.as_view(permission_classes=[MayReadSchema])
@@ -15,14 +15,24 @@ urlpatterns = [
     path("login/", LoginView.as_view(template_name="chat/login.html", next_page="chat-page"), name="login"),
     path("logout/", LogoutView.as_view(next_page="login"), name="logout"),
     path("chat", chat.ChatView.as_view(), name="chat"),
+    path("chat/<int:conversation_id>/stop", conversations.StopView.as_view(), name="stop-answer"),
     path("debug/context/<str:user_id>", chat.DebugContextView.as_view(), name="debug-context"),
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
+    path("api/conversations/<int:conversation_id>/escalate/", handover.EscalateView.as_view(), name="escalate"),
+    path("api/conversations/<int:conversation_id>/contact/", handover.ContactView.as_view(), name="contact"),
+    path("api/conversations/", conversations.ConversationsView.as_view(), name="conversations"),
+    path("api/conversations/<int:conversation_id>/", conversations.ConversationView.as_view(), name="conversation"),
+    path("api/conversations/<int:conversation_id>/messages/", conversations.MessagesView.as_view(), name="messages"),
+    path("api/conversations/<int:conversation_id>/export/", conversations.ExportView.as_view(), name="export"),
+    path("api/messages/<int:message_id>/passages/", passages.PassagesView.as_view(), name="passages"),
+    path("api/traces/<uuid:context_id>/", traces.TraceView.as_view(), name="trace"),
     path("api/documents/", resources.DocumentsView.as_view(), name="documents"),
     path("api/documents/<path:entity_id>/", resources.DocumentView.as_view(), name="document"),
     path("api/events/", events.EventsView.as_view(), name="events"),
     path("api/events/<str:event_id>/", events.EventView.as_view(), name="event"),
     path("webhooks/<str:source>/", webhooks.WebhookView.as_view(), name="webhook"),
+    path("api/messages/<int:message_id>/feedback/", feedback.FeedbackView.as_view(), name="feedback"),
     path("api/search/", resources.SearchView.as_view(), name="search"),
     path("api/features/<str:entity>/<str:entity_id>/", resources.FeaturesView.as_view(), name="features"),
     path("api/schema/", schema, name="schema"),

@@ -54,6 +54,12 @@ def spawn(coroutine: Coroutine[Any, Any, T], *, uses_database: bool = True, afte
     return task
 
 
+async def finish_spawned() -> None:
+    """Wait for what was spawned in this loop, which is about to end: a task of Celery has a loop for each call."""
+    loop = asyncio.get_running_loop()
+    await asyncio.gather(*(task for task in _tasks if task.get_loop() is loop), return_exceptions=True)
+
+
 async def _later(work: Coroutine[Any, Any, T], after_s: float) -> T:
     await asyncio.sleep(after_s)
     return await work

@@ -4,7 +4,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
@@ -16,6 +16,14 @@ _MARKUP = re.compile(r"[\\`*_~\[\]<&!]| {2}\n")
 _LINK_END = re.compile(
     r"""\](?:\(\s*(?:<[^<>\n]*>|[^\s()]*(?:\([^\s()]*\)[^\s()]*)*)(?:\s+(?:"[^"]*"|'[^']*'|\([^()]*\)))?\s*\)|\[[^\[\]]*\])?"""
 )
+
+
+class Place(NamedTuple):
+    """Where a part of a block's content stands: from `begin` in the content, from `source` to `limit` in the source."""
+
+    begin: int
+    source: int
+    limit: int
 
 
 @dataclass(kw_only=True)
@@ -36,10 +44,10 @@ class PlainText:
         return first, max(first, last)
 
 
-def plain_text(content: str, places: Sequence[tuple[int, int]], parser: MarkdownIt, env: dict[str, Any]) -> PlainText:
+def plain_text(content: str, places: Sequence[Place], parser: MarkdownIt, env: dict[str, Any]) -> PlainText:
     """Return the plain text of a block's inline content.
 
-    `places` are the pairs (offset in `content`, offset in the source) of its lines; `env` has the link definitions.
+    `places` are where its lines stand, in order; `env` has the link definitions.
     """
     if len(content) > MAX_INLINE_CHARS or not _MARKUP.search(content):
         flat = content.replace("\n", " ")
@@ -103,12 +111,10 @@ def _after_link(flat: str, at: int) -> int:
     return found.end() if found else at
 
 
-def _move(plain: PlainText, places: Sequence[tuple[int, int]]) -> None:
+def _move(plain: PlainText, places: Sequence[Place]) -> None:
     """Change offsets in the content to offsets in the source; a line break reaches to the next line's content."""
-    begins = [begin for begin, _ in places]
-    for index, start in enumerate(plain.starts):
-        line = bisect_right(begins, start) - 1
-        plain.starts[index] = places[line][1] + start - begins[line]
-    for index, end in enumerate(plain.ends):
-        line = bisect_right(begins, end) - 1
-        plain.ends[index] = places[line][1] + end - begins[line]
+    begins = [place.begin for place in places]
+    for offsets in (plain.starts, plain.ends):
+        for index, offset in enumerate(offsets):
+            place = places[bisect_right(begins, offset) - 1]
+            offsets[index] = min(place.source + offset - place.begin, place.limit)

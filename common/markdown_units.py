@@ -13,7 +13,7 @@ from typing import Any
 from markdown_it import MarkdownIt
 from markdown_it.tree import SyntaxTreeNode
 
-from common.markdown_text import PlainText, plain_text
+from common.markdown_text import Place, PlainText, plain_text
 from common.sentences import sentences
 
 _parser = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"]).disable("text_join")
@@ -69,7 +69,7 @@ class Unit:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Place:
+class _Around:
     """What surrounds a block."""
 
     block: tuple[int, int] | None = None
@@ -96,9 +96,9 @@ class _Reader:
         self.text = self.text.replace("\x00", "\ufffd")  # as the parser does, so that both see the same text
         self.line_starts = [0, *(found.end() for found in _LINE_END.finditer(self.text))]
         tree = SyntaxTreeNode(_blocks.parse(self.text, self.env))
-        return list(self._of_nodes(tree.children, _Place()))
+        return list(self._of_nodes(tree.children, _Around()))
 
-    def _of_nodes(self, nodes: Sequence[SyntaxTreeNode], place: _Place) -> Iterator[Unit]:
+    def _of_nodes(self, nodes: Sequence[SyntaxTreeNode], place: _Around) -> Iterator[Unit]:
         lead = ""  # of the paragraph before, for a list, a table or code
         for node in nodes:
             if node.type in ("paragraph", "heading"):
@@ -119,7 +119,7 @@ class _Reader:
                 yield from self._of_nodes(node.children, place)
             lead = ""
 
-    def _of_paragraph(self, node: SyntaxTreeNode, place: _Place) -> Iterator[Unit]:
+    def _of_paragraph(self, node: SyntaxTreeNode, place: _Around) -> Iterator[Unit]:
         plain = self._plain(node)
         if not plain.text.strip():
             return
@@ -138,7 +138,7 @@ class _Reader:
                 parents=place.parents, marker="" if number else place.marker,
             )  # fmt: skip
 
-    def _of_list(self, node: SyntaxTreeNode, place: _Place) -> Iterator[Unit]:
+    def _of_list(self, node: SyntaxTreeNode, place: _Around) -> Iterator[Unit]:
         group = place.group or self._span(node)
         for item in node.children:
             marker = f"{item.info}{item.markup}"
@@ -153,7 +153,7 @@ class _Reader:
             for child in item.children[1:]:
                 yield from self._of_nodes([child], nested if child.type in _LISTS else own)
 
-    def _of_table(self, node: SyntaxTreeNode, place: _Place) -> Iterator[Unit]:
+    def _of_table(self, node: SyntaxTreeNode, place: _Around) -> Iterator[Unit]:
         span = self._span(node)
         header: tuple[str, ...] = ()
         for row in (row for part in node.children for row in part.children):
@@ -167,7 +167,7 @@ class _Reader:
                     headings=self._path(), lead=place.lead, parents=place.parents, header=header, cells=cells,
                 )  # fmt: skip
 
-    def _code(self, node: SyntaxTreeNode, place: _Place) -> Unit:
+    def _code(self, node: SyntaxTreeNode, place: _Around) -> Unit:
         start, end = self._span(node)
         block = place.block if place.block and end <= place.block[1] else (start, end)
         return Unit(
@@ -187,19 +187,21 @@ class _Reader:
         inline = node.children[0] if node.children else None
         if inline is None or not inline.content:
             return PlainText()
-        places = self._places(inline) if at is None else [(0, at)]
+        places = self._places(inline) if at is None else [Place(0, at, at + len(inline.content))]
         return plain_text(inline.content, places, _parser, self.env)
 
-    def _places(self, inline: SyntaxTreeNode) -> list[tuple[int, int]]:
-        """Return the offset in the content, and that in the text, of each line of an inline token."""
+    def _places(self, inline: SyntaxTreeNode) -> list[Place]:
+        """Return where the lines of an inline token stand; the parser may have widened the tabs at their beginning."""
         assert inline.map is not None
         places, at = [], 0
         for number, line in enumerate(inline.content.split("\n"), inline.map[0]):
             start, end = self._offset(number), self._offset(number + 1)
-            source = self.text[start:end].rstrip()
-            wanted = line.rstrip()
+            source, wanted = self.text[start:end].rstrip(), line.strip()
             column = len(source) - len(wanted) if source.endswith(wanted) else max(0, source.rfind(wanted))
-            places.append((at, start + column))
+            indent = len(line) - len(line.lstrip())
+            if indent:
+                places.append(Place(at, start, start + column))
+            places.append(Place(at + indent, start + column, start + len(source)))
             at += len(line) + 1
         return places
 
@@ -216,7 +218,7 @@ class _Reader:
         first_line_end = self._offset(item.map[0] + 1)
         content = self.text[start:first_line_end]
         if own and own[0].type == "paragraph" and own[0].children:
-            content = self.text[start : self._places(own[0].children[0])[0][1]]
+            content = self.text[start : self._places(own[0].children[0])[0].source]
         return self._trimmed(start + max(0, content.rfind(marker)), self._offset(lines[-1] if lines else item.map[1]))
 
     def _trimmed(self, start: int, end: int) -> tuple[int, int]:

@@ -59,10 +59,13 @@ def _of_line(text: str, line_start: int, line: str, language: str) -> Iterator[t
 
 
 def _is_cut_short(sentence: str, rest: str) -> bool:
-    """Return whether the end of the sentence is none: "3." begins a list, "bzw." goes on in small letters."""
+    """Return whether the end of the sentence is none: "3." begins a list, "bzw." goes on in small letters.
+
+    So does a sentence after the name of a button, as in "Click Forgot password? on the page."
+    """
     if _NUMBER.fullmatch(sentence):
         return True
-    return rest[:1].islower() and bool(_SHORT_WORD.search(sentence[-8:]))
+    return rest[:1].islower() and (sentence[-1] in "?!" or bool(_SHORT_WORD.search(sentence[-8:])))
 
 
 def _stripped(text: str, start: int, end: int) -> tuple[int, int]:

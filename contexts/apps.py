@@ -1,3 +1,4 @@
+from datetime import timedelta
 from typing import Any
 
 from django.apps import AppConfig
@@ -31,7 +32,9 @@ class ContextsConfig(AppConfig):
 
 
 def _sync(**kwargs: Any) -> None:
+    from common.periodic_tasks import keep_entry
     from contexts.sync_definitions import sync_contexts
 
     if not settings.FABRA_STANDALONE:
         sync_contexts()
+        keep_entry("erase copies of erased traces", "contexts.tasks.erase_copies", timedelta(minutes=1))

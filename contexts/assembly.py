@@ -18,7 +18,7 @@ from contexts.evidence import HISTORY_LEFT_OUT, Assembly, evidence_of, failure_o
 from contexts.foreign import literals_of
 from contexts.frame import Prompt, foreign_positions, frame
 from contexts.freshness import check_freshness
-from contexts.items import Context, ContextItem, HistoryItem
+from contexts.items import Context, ContextItem, Escalation, HistoryItem
 from contexts.recorder import Recorder, current_recorder, recording
 from contexts.registry import ContextSpec, operator_settings
 from contexts.tokens import tokenizer_for
@@ -80,16 +80,24 @@ def _with_conversation(
     """Return the arguments with the conversation, for a function that takes it and was not given it."""
     if "conversation" not in spec.signature.parameters:
         return kwargs
-    if "conversation" in spec.signature.bind_partial(*args, **kwargs).arguments:
+    given = spec.signature.bind_partial(*args, **kwargs).arguments
+    if "conversation" in given:
         return kwargs
-    return kwargs | {"conversation": (outer.conversation if outer else None) or ConversationHistory()}
+    if outer and outer.conversation is not None:
+        return kwargs | {"conversation": outer.conversation}
+    return kwargs | {"conversation": ConversationHistory(query=str(given.get("query", "")))}
 
 
 def _finish(work: Assembly, returned: Any) -> tuple[Context, PendingTrace]:
     """Apply the budget to what the function returned; runs in a thread, because counting tokens uses the CPU."""
     try:
-        items = _with_history(work, _items(work.spec, returned))
+        own, work.escalation = _items(work.spec, returned)
+        items = _with_history(work, own) if own or not work.escalation else []
         _check_freshness(work)
+        for conversation in (work.conversation, *work.inputs.values()):
+            if isinstance(conversation, ConversationHistory):
+                for summary in conversation.summaries:
+                    work.recorder.foreign.add(summary.text)
         work.quoted = foreign_positions(items, work.recorder.foreign, literals_of(work.spec.function))
         budgeted, prompt = _fit(work, items)
     except (BudgetExceeded, FreshnessViolation, AssemblyError) as error:
@@ -108,6 +116,7 @@ def _finish(work: Assembly, returned: Any) -> tuple[Context, PendingTrace]:
         tokens=budgeted.tokens,
         max_tokens=work.max_tokens,
         decisions=budgeted.decisions,
+        escalation=work.escalation,
         evidence=evidence,
     )
     return context, PendingTrace(trace=trace_of(work, evidence), body=evidence)
@@ -133,11 +142,14 @@ def _fit(work: Assembly, items: list[ContextItem]) -> tuple[Budgeted, Prompt]:
         work.max_tokens = budgeted.tokens - (work.prompt_tokens - work.room)
 
 
-def _items(spec: ContextSpec, returned: Any) -> list[ContextItem]:
-    items = returned.items if isinstance(returned, Context) else returned
-    if not isinstance(items, list | tuple) or not all(isinstance(item, ContextItem) for item in items):
+def _items(spec: ContextSpec, returned: Any) -> tuple[list[ContextItem], Escalation | None]:
+    """Return the function's items, and its wish for a person, if it has one."""
+    found = returned.items if isinstance(returned, Context) else returned
+    found = [found] if isinstance(found, Escalation) else found
+    if not isinstance(found, list | tuple) or not all(isinstance(item, ContextItem | Escalation) for item in found):
         raise AssemblyError(f"The context {spec.name!r} must return a list of ContextItem, or a Context.")
-    return list(items)
+    wishes = [item for item in found if isinstance(item, Escalation)]
+    return [item for item in found if isinstance(item, ContextItem)], wishes[0] if wishes else None
 
 
 def _with_history(work: Assembly, items: list[ContextItem]) -> list[ContextItem]:

@@ -1,14 +1,21 @@
 """The conversation so far, as a context sees it: earlier questions with their answers, each an item of the budget."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from django.conf import settings
+from django.utils.translation import get_language
 
 from contexts.items import SEPARATOR, ContextItem, HistoryItem
 from contexts.suspicion import without_role_tags
+from retrieval.search.questions import RewrittenQuestion
 
 _CITATION = re.compile(r"[ \t]?\[\d{1,3}\]")
 _NEWEST_PRIORITY = 2
 _PRIORITY_STEP = 2
+_SUMMARY_AGE = 2
+"""The newest summary is as important as the turn of this age: it says more than an old turn of its length."""
+_SUMMARY_LABEL = "Earlier in this conversation, in summary:"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,36 +23,71 @@ class PastTurn:
     """A question of the conversation, and its answer."""
 
     question: str
+    """An EmbeddedQuestion where its vector was kept."""
     answer: str
     message_id: int
     """Of the question's message."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class PastSummary:
+    """What a model made of turns that are no longer offered themselves."""
+
+    text: str
+    summary_id: int
+    turn_count: int
+
+
 @dataclass(frozen=True)
 class ConversationHistory:
-    """The turns before the question, the oldest first; empty for the first question."""
+    """What was said before the question: the turns, and summaries of older ones, each the oldest first."""
 
     turns: tuple[PastTurn, ...] = ()
+    """Empty for the first question."""
+    summaries: tuple[PastSummary, ...] = ()
+    query: str = ""
+    """The question as it was typed."""
+    rewritten: str = ""
+    """The question in words that stand alone, where FABRA_REWRITE had a model write it; otherwise empty."""
+    language: str = field(default_factory=lambda: get_language() or settings.LANGUAGE_CODE)
+    """The language of the person who asks, such as `de`: Django's active language, which follows the request."""
 
     @property
     def questions(self) -> tuple[str, ...]:
-        """The earlier questions, the oldest first, as the option `history` of a search takes them."""
-        return tuple(turn.question for turn in self.turns)
+        """What to search for beside the question, the oldest first, as the option `history` of a search takes it.
+
+        These are the earlier questions, with their vectors, and the rewritten one.
+        """
+        earlier = tuple(turn.question for turn in self.turns)
+        return (*earlier, RewrittenQuestion(self.rewritten)) if self.rewritten else earlier
 
     def items(self, newest_priority: int = _NEWEST_PRIORITY, step: int = _PRIORITY_STEP) -> list[ContextItem]:
-        """Return an item for each turn, the newest with `newest_priority`, each older one with `step` more.
+        """Return an item for each summary, then for each turn, the newest with `newest_priority`.
 
-        By default the newest turn is as important as the second of the best passages, so that the budget drops old
-        turns first and keeps the newest longest.
+        Each older turn has `step` more. By default the newest turn is as important as the second of the best passages,
+        so that the budget drops old turns first and keeps the newest longest. The newest summary is as important as
+        the third turn from the end, and each older one has `step` more.
         """
-        count = len(self.turns)
-        return [_item(turn, newest_priority + step * (count - 1 - index)) for index, turn in enumerate(self.turns)]
+        turns, summaries = len(self.turns), len(self.summaries)
+        return [
+            *(
+                _summary_item(summary, newest_priority + step * (_SUMMARY_AGE + summaries - 1 - index))
+                for index, summary in enumerate(self.summaries)
+            ),
+            *(_item(turn, newest_priority + step * (turns - 1 - index)) for index, turn in enumerate(self.turns)),
+        ]
 
     def __len__(self) -> int:
         return len(self.turns)
 
     def __repr__(self) -> str:
         return f"{len(self)} earlier turn{'' if len(self) == 1 else 's'}"
+
+
+def _summary_item(summary: PastSummary, priority: int) -> ContextItem:
+    return ContextItem(
+        content=f"{_SUMMARY_LABEL}\n{summary.text}", priority=priority, source_id=f"summary:{summary.summary_id}"
+    )
 
 
 def _item(turn: PastTurn, priority: int) -> HistoryItem:

@@ -10,7 +10,7 @@ from common.errors import FabraError
 from contexts.budget import Budgeted
 from contexts.conversation import ConversationHistory
 from contexts.freshness import FreshnessReport
-from contexts.items import ContextItem, HistoryItem
+from contexts.items import ContextItem, Escalation, HistoryItem
 from contexts.models import Trace
 from contexts.recorder import Recorder
 from contexts.registry import ContextSpec
@@ -47,6 +47,7 @@ class Assembly:
     quoted: frozenset[int] = frozenset()
     """The positions of the items that others wrote: they are fenced, in the user's part of the messages."""
     freshness: FreshnessReport | None = None
+    escalation: Escalation | None = None
 
     def elapsed_ms(self) -> float:
         return round((time.perf_counter() - self.started) * 1000, 3)
@@ -135,5 +136,6 @@ def _head(work: Assembly) -> dict[str, Any]:
         **work.recorder.to_dict(),
         "flags": work.flags + work.recorder.flags(),
         "freshness": work.freshness.to_dict() if work.freshness else None,
+        "escalation": work.escalation.reason if work.escalation else None,
         "timings_ms": {"function": work.function_ms, "assembly": work.elapsed_ms()},
     }

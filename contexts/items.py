@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from common.validation import is_blank
 from contexts.errors import AssemblyError
 
 SEPARATOR = "\n\n"
@@ -31,6 +32,22 @@ class HistoryItem(ContextItem):
 
     question: str = ""
     answer: str = ""
+
+
+@dataclass(frozen=True)
+class Escalation:
+    """The wish of a context function that a person takes the conversation over; it is no content."""
+
+    reason: str
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.reason, str) or is_blank(self.reason):
+            raise AssemblyError("escalate() takes the reason, a text.")
+
+
+def escalate(reason: str) -> Escalation:
+    """Return what asks a person to take over: among the items, and the bot still answers; alone, and it does not."""
+    return Escalation(reason)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +79,8 @@ class Context:
     tokens: int = 0
     max_tokens: int = 0
     decisions: list[Decision] = field(default_factory=list, repr=False)
+    escalation: Escalation | None = None
+    """The function's wish that a person takes over; the context has no items if it returned nothing else."""
     evidence: dict[str, Any] = field(default_factory=dict, repr=False)
     """The trace's body."""
 

@@ -86,3 +86,13 @@ class TraceBody(models.Model):
 
     def __str__(self) -> str:
         return str(self.trace_id)
+
+
+class ErasedTrace(models.Model):
+    """The id of a trace that was erased, until its copy in Redis is gone for certain."""
+
+    id = models.UUIDField(primary_key=True, editable=False)
+    erased_at = models.DateTimeField(default=timezone.now)
+
+    def __str__(self) -> str:
+        return str(self.pk)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any
 
@@ -13,6 +13,7 @@ from contexts.traces import PendingTrace
 from features.values import FeatureRead
 from retrieval.retrievers.declaration import RetrieverCall
 from retrieval.search.hits import DEGRADED_FLAGS, SearchRecord
+from retrieval.search.questions import Embedding
 
 
 @dataclass
@@ -30,12 +31,14 @@ class Recorder:
     """What the model's window leaves for a context, if that is known."""
     pending: list[PendingTrace] = field(default_factory=list)
     """Traces that are not written yet; the list is shared with the recorders of inner contexts."""
+    embeddings: dict[str, Embedding] = field(default_factory=dict)
+    """The embedding of each text that was searched for; shared too."""
 
     def to_dict(self) -> dict[str, Any]:
         return {
             "features": [_plain(read) for read in self.features],
             "searches": [record.to_dict() for record in self.searches],
-            "retrievers": [asdict(record) | {"arguments": _shown(record.arguments)} for record in self.retrievers],
+            "retrievers": [{**vars(record), "arguments": _shown(record.arguments)} for record in self.retrievers],
             "contexts": self.contexts,
         }
 
@@ -52,6 +55,14 @@ class Recorder:
         They are in the traces that are not written yet.
         """
         return {search["index"] for each in self.pending for search in each.body.get("searches", ())}
+
+    def is_below_thresholds(self) -> bool:
+        """Return whether something was searched for, and every search found only what is below its index's threshold.
+
+        False where one of them can't tell: its index has no threshold, or an outage made its scores others.
+        """
+        searches = [search for each in self.pending for search in each.body.get("searches", ())]
+        return bool(searches) and all(search["is_confident"] is False for search in searches)
 
     def version_ids(self) -> list[int]:
         """Return the ids of the document versions that were found, sorted and without duplicates."""
@@ -73,7 +84,9 @@ def recording(outer: Recorder | None = None, **given: Any) -> Iterator[Recorder]
     The traces of contexts assembled in the block stay in `pending`; the caller writes them, together with rows of its
     own: see `contexts.traces.write`.
     """
-    recorder = Recorder(pending=outer.pending, **given) if outer else Recorder(**given)
+    if outer:
+        given |= {"pending": outer.pending, "embeddings": outer.embeddings}
+    recorder = Recorder(**given)
     token = _current.set(recorder)
     try:
         yield recorder
@@ -91,6 +104,8 @@ def on_features_read(values: list[FeatureRead], **kwargs: Any) -> None:
 def on_searched(record: SearchRecord, **kwargs: Any) -> None:
     if recorder := _current.get():
         recorder.searches.append(record)
+        if record.embedding:
+            recorder.embeddings[record.query.strip()] = record.embedding
         for hit in record.hits:
             recorder.foreign.chunks[f"chunk:{hit.chunk_id}"] = hit.content
             recorder.foreign.add(hit.content)

@@ -48,8 +48,11 @@ async def write(pending: Sequence[PendingTrace], *rows: Model | Statement) -> No
     copy_later(pending)
 
 
-def write_traces(pending: Sequence[PendingTrace], *rows: Model | Statement) -> None:
-    """Commit traces with their bodies, and `rows`, all or none; raise TraceNotWritten if PostgreSQL refuses."""
+def write_traces(pending: Sequence[PendingTrace], *rows: Model | Statement, only_if: Statement | None = None) -> bool:
+    """Commit traces with their bodies, and `rows`, all or none; raise TraceNotWritten if PostgreSQL refuses.
+
+    Return whether the condition `only_if` held; see `common.sql.rows.write_together`.
+    """
     writes: list[Model | Statement] = []
     for pending_trace in pending:
         pending_trace.text = text = to_json(pending_trace.body, "The trace")
@@ -57,8 +60,7 @@ def write_traces(pending: Sequence[PendingTrace], *rows: Model | Statement) -> N
         trace.digest = digest_of(text)
         writes += [trace, TraceBody(trace=trace, text=text)]
     try:
-        if writes or rows:
-            write_together(*writes, *rows)
+        return write_together(*writes, *rows, only_if=only_if) if writes or rows else True
     except DatabaseError as error:
         logger.error("A trace could not be written: %s", type(error).__name__)
         raise TraceNotWritten from error
@@ -79,13 +81,23 @@ WHERE id = %s
 
 
 def write_outcome(
-    trace_id: str, *, answer: str, model: str, outcome: dict[str, Any], error_code: str = "", more: Sequence[Model] = ()
-) -> None:
-    """Commit the outcome of an assembled context, with `more` rows; raise TraceNotWritten if PostgreSQL refuses."""
+    trace_id: str,
+    *,
+    answer: str,
+    model: str,
+    outcome: dict[str, Any],
+    error_code: str = "",
+    more: Sequence[Model | Statement] = (),
+    only_if: Statement | None = None,
+) -> bool:
+    """Commit the outcome of an assembled context, with `more`; raise TraceNotWritten if PostgreSQL refuses.
+
+    Return whether the condition `only_if` held; see `common.sql.rows.write_together`.
+    """
     state = Trace.State.FAILED if error_code else Trace.State.ANSWERED
     values = [state, answer, model, Jsonb(outcome), error_code, timezone.now(), trace_id]
     try:
-        write_together(*more, (_OUTCOME, values))
+        return write_together(*more, (_OUTCOME, values), only_if=only_if)
     except DatabaseError as error:
         logger.error("An outcome could not be written: %s", type(error).__name__)
         raise TraceNotWritten from error

@@ -33,6 +33,7 @@ _IN_WORDS = {
     "True": "on",
     "False": "off",
     "not DEBUG": "on where `DEBUG` is off",
+    "DEBUG": "on where `DEBUG` is on",
     "1 if IS_WEB else 2": "1 or 2",
 }
 """What defaults are called on the page."""

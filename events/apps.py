@@ -10,6 +10,10 @@ class EventsConfig(AppConfig):
     name = "events"
 
     def ready(self) -> None:
+        from events.deliveries import observers
+        from events.handlers import register_observers
+
+        register_observers(observers)
         post_migrate.connect(_schedule, sender=self)
 
 
@@ -18,4 +22,5 @@ def _schedule(**kwargs: Any) -> None:
 
     if not settings.FABRA_STANDALONE:
         keep_entry("sweep the outbox", "events.tasks.sweep", timedelta(seconds=5))
+        keep_entry("sweep the webhook deliveries", "events.tasks.sweep_webhooks", timedelta(seconds=5))
         keep_entry("prune the outbox", "events.tasks.prune_events", timedelta(hours=1))

@@ -10,8 +10,8 @@ from common.redis import REDIS_ERRORS, plain_redis, redis_key
 from events.models import Event
 from events.ordering import state_family
 
-PROCESS_EVENT = "events.tasks.process_event"
-STATE_QUEUE, DEFAULT_QUEUE = "state", "default"
+PROCESS_EVENT, SEND_WEBHOOKS = "events.tasks.process_event", "events.tasks.send_webhooks"
+STATE_QUEUE, DEFAULT_QUEUE, WEBHOOK_QUEUE = "state", "default", "webhooks"
 
 
 def queue_of(event_type: str) -> str:
@@ -30,6 +30,12 @@ def dispatch_all(rows: Iterable[Event]) -> None:
     for row in rows:
         if not dispatch(row.pk, queue_of(row.event_type)):
             return
+
+
+def dispatch_webhooks(endpoint_pk: int) -> bool:
+    """Enqueue the sending of what is due for an endpoint; return whether the broker accepted it."""
+    otherwise = f"the deliveries to endpoint {endpoint_pk} wait for the sweep"
+    return enqueue(SEND_WEBHOOKS, endpoint_pk, otherwise=otherwise, queue=WEBHOOK_QUEUE)
 
 
 def messages_in(queue: str) -> int:

@@ -8,11 +8,13 @@ from django.utils import timezone
 
 from common.errors import InvalidInput
 from events.bus import event_of_fields
-from events.models import Event, EventEdit, HandlerOutcome
+from events.models import Event, EventEdit, HandlerOutcome, WebhookAttempt, WebhookDelivery
 from events.ordering import state_family, state_key
 
 KEPT = ("index", "purge")
 """Keys of a payload that stay: which state is meant, and what was asked for it."""
+ERASED_ERROR = "event_erased"
+"""Why a delivery of an erased event is given up."""
 _ERASED = {"erased": True}
 
 
@@ -24,12 +26,17 @@ def events_about(key: str, entity_id: str, until: datetime) -> QuerySet[Event]:
 
 
 def erase_events(key: str, entity_id: str, until: datetime) -> int:
-    """Erase the events about a state that happened up to `until`; return how many said something.
+    """Erase the events about a state that happened up to `until`; return how many said something."""
+    return erase_payloads(events_about(key, entity_id, until))
 
-    Those that wait or are dead end as superseded: what they would do is over. The digests stay, so that a repetition is
-    still recognised.
+
+def erase_payloads(events: QuerySet[Event]) -> int:
+    """Erase what events say; return how many said something.
+
+    Those that wait or are dead end as superseded: what they would do is over. Webhooks that were not delivered yet are
+    given up, and what their receivers answered is erased. The digests stay, so that a repetition is still recognised.
     """
-    rows = list(saying_something(events_about(key, entity_id, until)))
+    rows = list(saying_something(events))
     for row in rows:
         row.payload = erased(row)
     Event.objects.bulk_update(rows, ["payload"])
@@ -37,6 +44,8 @@ def erase_events(key: str, entity_id: str, until: datetime) -> int:
     EventEdit.objects.filter(event__in=pks).update(before=_ERASED, after=_ERASED)
     HandlerOutcome.objects.filter(event__in=pks).update(detail=None, error="")
     Event.objects.filter(pk__in=pks).exclude(error="").update(error="The text was purged.")
+    WebhookDelivery.objects.filter(event__in=pks).give_up(ERASED_ERROR)
+    WebhookAttempt.objects.filter(delivery__event__in=pks).update(response="")
     waiting = (Event.State.RECEIVED, Event.State.RETRYING, Event.State.DEAD)
     Event.objects.filter(pk__in=pks, state__in=waiting).update(
         state=Event.State.SUPERSEDED, finished_at=timezone.now()
@@ -55,6 +64,10 @@ def saying_something(events: QuerySet[Event]) -> QuerySet[Event]:
 def erased(event: Event) -> dict[str, Any]:
     """Return what is left of an event's payload."""
     return {name: event.payload[name] for name in KEPT if name in event.payload} | _ERASED
+
+
+def is_erased(event: Event) -> bool:
+    return event.payload.get("erased") is True and event.payload == erased(event)
 
 
 def _is_about(row: Event, key: str) -> bool:

@@ -32,11 +32,20 @@ class Handler:
 HandlerSource = Callable[[Event], Sequence[Handler]]
 
 _sources: list[HandlerSource] = []
+_observers: list[HandlerSource] = []
 
 
 def register_handlers(source: HandlerSource) -> None:
     """Register a function that returns the handlers of an event."""
     _sources.append(source)
+
+
+def register_observers(source: HandlerSource) -> None:
+    """Register a function that returns handlers that only tell others of an event.
+
+    They run for every event and set no state, and no default handler makes room for them.
+    """
+    _observers.append(source)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,15 +63,17 @@ def handlers_of(event: Event) -> Handlers:
     found = [handler for source in _sources for handler in source(event)]
     others = [handler for handler in found if not handler.applies_state]
     of_state = [handler for handler in found if handler.applies_state and not (handler.is_default and others)]
+    observers = [handler for source in _observers for handler in source(event)]
     if event.state_key and not of_state:
-        return Handlers(of_state=others, of_event=[])
-    return Handlers(of_state=of_state, of_event=others)
+        return Handlers(of_state=others, of_event=observers)
+    return Handlers(of_state=of_state, of_event=[*others, *observers])
 
 
 def notice_of(event: Event) -> str:
     """Return what to tell the sender of an event that no handler takes, as one whose type is mistyped; else ""."""
     is_waiting = event.state in (Event.State.RECEIVED, Event.State.RETRYING)
-    if event.state == Event.State.UNHANDLED or (is_waiting and not any(source(event) for source in _sources)):
+    sources = (*_sources, *_observers)
+    if event.state == Event.State.UNHANDLED or (is_waiting and not any(source(event) for source in sources)):
         return f"No handler takes {event.event_type!r}: it is kept, and nothing else happens. Is the type right?"
     return ""
 

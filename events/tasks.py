@@ -4,10 +4,20 @@ from celery import shared_task
 from django.conf import settings
 from django.utils import timezone
 
-from events.dispatch import DEFAULT_QUEUE, STATE_QUEUE, dispatch, dispatch_all, messages_in, queue_of
-from events.models import Event, EventQuerySet
+from events.dispatch import (
+    DEFAULT_QUEUE,
+    STATE_QUEUE,
+    WEBHOOK_QUEUE,
+    dispatch,
+    dispatch_all,
+    dispatch_webhooks,
+    messages_in,
+    queue_of,
+)
+from events.models import Event, EventQuerySet, WebhookDelivery, WebhookEndpoint
 from events.models.events import LOOK_AFTER, REDISPATCH_AFTER
 from events.processing import StateLocked, process_newest, release_abandoned
+from events.sending import send_due
 
 _LOCKED_RETRY_S, _LOCKED_RETRY_MAX_S = 0.05, 2.0
 
@@ -39,6 +49,28 @@ def sweep() -> None:
     dispatch_all(release_abandoned())
     _dispatch_again(STATE_QUEUE, Event.objects.exclude(state_key=""))
     _dispatch_again(DEFAULT_QUEUE, Event.objects.filter(state_key=""))
+
+
+@shared_task
+def send_webhooks(endpoint_pk: int) -> None:
+    """Send what is due for an endpoint; what is left then is enqueued behind the other endpoints' deliveries."""
+    if send_due(endpoint_pk):
+        dispatch_webhooks(endpoint_pk)
+
+
+@shared_task
+def sweep_webhooks() -> None:
+    """Enqueue the endpoints whose deliveries are due: retries, and what a crash or an outage of the broker left."""
+    WebhookDelivery.objects.expire()
+    waiting = messages_in(WEBHOOK_QUEUE)
+    if waiting >= settings.FABRA_EVENT_SWEEP_LIMIT:
+        return
+    now = timezone.now()
+    endpoints = WebhookEndpoint.objects.with_due(now).order_by("dispatched_at")
+    for endpoint in endpoints.filter(dispatched_at__lt=now - (REDISPATCH_AFTER if waiting else LOOK_AFTER)):
+        if not dispatch_webhooks(endpoint.pk):
+            return
+        WebhookEndpoint.objects.filter(pk=endpoint.pk).update(dispatched_at=now)
 
 
 def _dispatch_again(queue: str, events: EventQuerySet) -> None:

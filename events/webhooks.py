@@ -26,10 +26,11 @@ from events.errors import WebhookSignatureInvalid, WebhookTimestampStale
 from events.event import AxiomEvent
 from events.models import WebhookSource
 
+TIMESTAMP, SIGNATURE = "X-Fabra-Timestamp", "X-Fabra-Signature"
 MAPPED = ("event_type", "entity_id", "payload", "id", "occurred_at")
 _MISSING = object()
 _PREFIX = "sha256="
-_MAX_SIGNATURES = 5
+MAX_SIGNATURES = 5
 _HEADER_MAX_CHARS = 500  # five signatures with their commas and blanks
 _DECOY = secrets.token_urlsafe(32)
 
@@ -59,7 +60,7 @@ def verify(source: WebhookSource | None, timestamp: str, signature: str, body: b
     check_timestamp(timestamp)
     if len(signature) > _HEADER_MAX_CHARS:
         raise WebhookSignatureInvalid
-    candidates = [part.strip().encode() for part in signature.split(",", _MAX_SIGNATURES)[:_MAX_SIGNATURES]]
+    candidates = [part.strip().encode() for part in signature.split(",", MAX_SIGNATURES)[:MAX_SIGNATURES]]
     valid = source.valid_secrets() if source else []
     # Each secret's HMAC once, and as many for every source: also for none, and outside a rotation.
     decoys = [_DECOY] * (2 * (1 + len(settings.SECRET_KEY_FALLBACKS)) - len(valid))

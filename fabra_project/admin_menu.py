@@ -26,7 +26,10 @@ _MENU = [
     (
         "Chat",
         [
+            ("Inbox", "support_agent", "inbox:inbox"),
             ("Conversations", "forum", "chat_conversation"),
+            ("Feedback", "thumbs_up_down", "chat_feedback"),
+            ("Gaps", "contact_support", "chat_gap"),
             ("Traces", "account_tree", "contexts_trace"),
             ("Customers", "person", "chat_customer"),
             ("Tickets", "confirmation_number", "chat_ticket"),
@@ -45,6 +48,7 @@ _MENU = [
             ("Search test", "manage_search", "retrieval:search_test"),
             ("Golden questions", "fact_check", "retrieval_goldenquestion"),
             ("Evaluation runs", "monitoring", "retrieval_evaluationrun"),
+            ("Calibrations", "straighten", "retrieval_calibrationrun"),
         ],
     ),
     (
@@ -62,6 +66,8 @@ _MENU = [
         [
             ("Events", "bolt", "events_event"),
             ("Webhook sources", "webhook", "events_webhooksource"),
+            ("Webhook endpoints", "send", "events_webhookendpoint"),
+            ("Webhook deliveries", "outbox", "events_webhookdelivery"),
             ("Context definitions", "layers", "contexts_contextdefinition"),
         ],
     ),

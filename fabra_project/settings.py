@@ -66,6 +66,9 @@ CACHES = {
     }
 }
 
+# What open pages see at once; the layer takes its server and its prefix from the settings above.
+CHANNEL_LAYERS = {"default": {"BACKEND": "chat.live.layer.RedisLayer"}}
+
 # ---------------------------------------------------------------- security
 
 DEBUG = env.bool("DEBUG", False)
@@ -143,6 +146,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "fabra_project.middleware.PagePolicies",
     "common.middleware.no_store",
+    "fabra_project.middleware.customers_language",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "common.middleware.SlashMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -169,7 +173,9 @@ TEMPLATES = [
     }
 ]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-LANGUAGE_CODE = "en-us"
+LANGUAGE_CODE = "en"
+# The chat page is in the reader's language, if it is one of these; the admin is in LANGUAGE_CODE.
+LANGUAGES = [("en", "English"), ("de", "Deutsch")]
 TIME_ZONE = "UTC"
 USE_TZ = True
 FORMAT_MODULE_PATH = ["fabra_project.formats"]
@@ -189,6 +195,7 @@ LOGGING = {
         # Below WARNING, each line of the HTTP client would contain the model server's URL.
         **{name: {"level": "WARNING"} for name in ("httpx", "httpx2", "httpcore", "httpcore2")},
         "axes": {"level": "WARNING"},  # failures and lockouts
+        "channels_redis": {"level": "CRITICAL"},  # a trace each second while Redis is down, which `chat.live` reports
     },
 }
 
@@ -225,6 +232,7 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "EventState": "events.models.Event.State",
         "DocumentState": "retrieval.models.Document.State",
+        "ConversationState": "chat.models.Conversation.State",
     },
 }
 
@@ -256,7 +264,7 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 # `make up` starts one worker for `state`, changed documents, and one for the rest: slow tasks delay no document.
 CELERY_TASK_DEFAULT_QUEUE = "default"
-CELERY_TASK_QUEUES = [Queue("state"), Queue("default"), Queue("materialize"), Queue("ingest")]
+CELERY_TASK_QUEUES = [Queue("state"), Queue("default"), Queue("materialize"), Queue("ingest"), Queue("webhooks")]
 CELERY_TASK_ROUTES = {
     "features.tasks.materialize_*": {"queue": "materialize"},
     "retrieval.tasks.ingest": {"queue": "ingest"},
@@ -288,6 +296,12 @@ FABRA_EVENT_RETENTION = timedelta(days=env.int("FABRA_EVENT_RETENTION_DAYS", 30)
 FABRA_WEBHOOK_WINDOW = timedelta(seconds=env.int("FABRA_WEBHOOK_WINDOW", 300))
 # How long a webhook secret stays valid after its rotation.
 FABRA_WEBHOOK_OVERLAP = timedelta(days=env.int("FABRA_WEBHOOK_OVERLAP_DAYS", 7))
+# Seconds that a webhook endpoint may take to answer.
+FABRA_WEBHOOK_TIMEOUT_S = env.float("FABRA_WEBHOOK_TIMEOUT", 10.0)
+# Hours after which an event that could not be delivered to a webhook endpoint is given up.
+FABRA_WEBHOOK_GIVE_UP = timedelta(hours=env.float("FABRA_WEBHOOK_GIVE_UP_HOURS", 24.0))
+# Webhook endpoints may be at private addresses, such as those of this machine and its network, and these may use http.
+FABRA_WEBHOOK_ALLOW_PRIVATE = env.bool("FABRA_WEBHOOK_ALLOW_PRIVATE", DEBUG)
 
 # ---------------------------------------------------------------- retrieval
 
@@ -328,6 +342,11 @@ OPENAI_API_KEY = env_secret("OPENAI_API_KEY")
 OPENAI_BASE_URL = env.str("OPENAI_BASE_URL", "") or "https://api.openai.com/v1"
 FABRA_CHAT_MODEL = env.str("FABRA_CHAT_MODEL", "gpt-4o-mini")
 FABRA_CHAT_CONTEXT = env.str("FABRA_CHAT_CONTEXT", "chat_context")
+# First questions on the chat page, at most 4, with | between; empty: the golden questions of the default index that
+# have the tag `suggested`.
+FABRA_SUGGESTED_QUESTIONS: list[str] = [
+    question.strip() for question in env.str("FABRA_SUGGESTED_QUESTIONS", "").split("|") if question.strip()
+]
 FABRA_CHAT_PUBLIC = env.bool("FABRA_CHAT_PUBLIC", False)
 FABRA_CHAT_DEADLINE_S = env.float("FABRA_CHAT_DEADLINE", 60.0)
 FABRA_MODEL_TIMEOUT_S = env.float("FABRA_MODEL_TIMEOUT", 30.0)
@@ -339,6 +358,12 @@ FABRA_MODEL_PRICES: dict[str, tuple[float, float]] = {"gpt-4o-mini": (0.15, 0.60
 # FABRA_MODEL_MAX_TOKENS leave of it; 0: unknown, so that nothing is cut.
 FABRA_MODEL_WINDOW = env.int("FABRA_MODEL_WINDOW", 0)
 FABRA_HISTORY_TURNS = env.int("FABRA_HISTORY_TURNS", 20)  # earlier questions and answers that a context is offered
+# Where a language model is configured, it summarises the turns that are no longer offered, once, in the background.
+FABRA_SUMMARIES = env.bool("FABRA_SUMMARIES", True)
+# `model`: the language model rewrites a follow-up as a question that stands alone, and both are searched for. Empty:
+# the search uses the earlier questions alone.
+FABRA_REWRITE = env.str("FABRA_REWRITE", "")
+FABRA_REWRITE_TIMEOUT_S = env.float("FABRA_REWRITE_TIMEOUT", 2.0)  # seconds after which a chat goes on without it
 FABRA_MESSAGE_MAX_CHARS = env.int("FABRA_MESSAGE_MAX_CHARS", 8000)
 FABRA_RATE_LIMITS: dict[str, int] = {"premium": env.int("FABRA_LIMIT_PREMIUM", 100)}
 FABRA_RATE_LIMIT_DEFAULT = env.int("FABRA_LIMIT_DEFAULT", 20)
@@ -346,6 +371,13 @@ FABRA_RATE_LIMIT_DEFAULT = env.int("FABRA_LIMIT_DEFAULT", 20)
 FABRA_RATE_LIMIT_ADDRESS = env.int("FABRA_LIMIT_ADDRESS", 100)
 FABRA_RATE_LIMIT_WINDOW = timedelta(hours=1)
 FABRA_TIER_FEATURE = "user_tier"
+
+# Questions that were not answered are one gap if their mean cosine is at least this.
+FABRA_GAP_SIMILARITY = env.float("FABRA_GAP_SIMILARITY", 0.6)
+# An answer of whose sentences a smaller share is supported by its passages leaves its question open.
+FABRA_GAP_LEAST_SUPPORT = env.float("FABRA_GAP_LEAST_SUPPORT", 0.5)
+# Questions of a gap that are asked again when its article has changed; with a model each is one call.
+FABRA_GAP_QUESTIONS = env.int("FABRA_GAP_QUESTIONS", 5)
 
 # ---------------------------------------------------------------- tuning
 
@@ -369,3 +401,5 @@ FABRA_LEXEME_MERGE_AFTER = 20_000
 # Limits of the process that reads files; it is killed when it exceeds them.
 FABRA_READER_TIMEOUT_S = 60.0
 FABRA_READER_MAX_BYTES = 1 << 30
+# A message's turn in its conversation, renewed while it is answered: after a crash the next one waits so long.
+FABRA_TURN_LEASE_S = 15.0

@@ -37,7 +37,7 @@ def check_generations(databases: Sequence[str] | None = None, **kwargs: Any) -> 
                 indexes = list(Index.objects.using(alias).exclude(generation=None).select_related("generation"))
         except ProgrammingError:
             continue  # not migrated yet
-        found += [message for index in indexes for message in _messages(index)]
+        found += [message for index in indexes for message in (*_messages(index), *_stale(index))]
     return found
 
 
@@ -66,6 +66,20 @@ def _messages(index: Index) -> list[CheckMessage]:
             )
         ]
     return []
+
+
+def _stale(index: Index) -> list[CheckMessage]:
+    """Warn of a threshold that was set for other scores than the index gives now."""
+    if not (changes := index.stale_threshold()):
+        return []
+    return [
+        Warning(
+            f"The threshold of the index {index.name!r} is not applied, since its ranking is another now: "
+            f"{'; '.join(changes)}.",
+            hint=f"Calibrate it again: manage.py calibrate {index.name}; or clear it in the admin.",
+            id="retrieval.W002",
+        )
+    ]
 
 
 def _dimension() -> str:

@@ -45,9 +45,11 @@ def own_broker() -> None:
 def own_redis_keys(settings: Any) -> Iterator[None]:
     """Keep the tests' keys apart from a bot's, and remove what each test wrote."""
     import redis
+    from channels.layers import channel_layers
 
     settings.FABRA_REDIS_PREFIX = PREFIX
     settings.CACHES = {"default": django_settings.CACHES["default"] | {"KEY_PREFIX": f"{PREFIX}:cache"}}
+    channel_layers.backends.clear()  # made anew, with this prefix
     yield
     try:
         client = redis.Redis.from_url(django_settings.REDIS_URL)
@@ -87,12 +89,20 @@ def own_definitions() -> Iterator[None]:
 @pytest.fixture
 def redis_down(settings: Any) -> Iterator[None]:
     """Point everything at a port where nothing listens."""
+    from channels.layers import channel_layers
+
+    from chat.live import broadcast
     from common import redis
 
-    redis.plain_redis.cache_clear()
+    def forget_connections() -> None:
+        redis.plain_redis.cache_clear()
+        channel_layers.backends.clear()
+        broadcast._silent_until = 0.0
+
+    forget_connections()
     settings.REDIS_URL = "redis://127.0.0.1:1/0"
     yield
-    redis.plain_redis.cache_clear()
+    forget_connections()
 
 
 @pytest.fixture
@@ -117,11 +127,13 @@ def broker_down(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture
 def embedder(settings: Any) -> Iterator[type[Any]]:
     """Have documents embedded without a model, by a class whose `failure` is raised while it is set."""
+    from retrieval.search.history import remembered_vector
     from tests.embedders import PATH, FragileEmbedder
 
     settings.FABRA_EMBEDDER, settings.FABRA_EMBEDDING_MODEL = PATH, "hashing-256"
     FragileEmbedder.mend()
     FragileEmbedder.embedded.clear()
     FragileEmbedder.questions.clear()
+    remembered_vector.cache_clear()
     yield FragileEmbedder
     FragileEmbedder.mend()

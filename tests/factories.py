@@ -10,6 +10,7 @@ from chat.models import Customer, Ticket
 from events.models import Event
 from features.models import FeatureValue, KnownEntity, MaterializationRun
 from retrieval.models import (
+    CalibrationRun,
     Chunk,
     Document,
     DocumentVersion,
@@ -157,6 +158,27 @@ class EvaluationOutcomeFactory(DjangoModelFactory[EvaluationOutcome]):
     golden_question = factory.SubFactory(GoldenQuestionFactory)
     digest = factory.LazyAttribute(lambda outcome: outcome.golden_question.digest)
     question = factory.LazyAttribute(lambda outcome: outcome.golden_question.question)
+
+
+class CalibrationRunFactory(DjangoModelFactory[CalibrationRun]):
+    """A calibration of two questions of each kind, one of each on the wrong side."""
+
+    class Meta:
+        model = CalibrationRun
+
+    index = factory.SubFactory(IndexFactory)
+    rule = CalibrationRun.Rule.YOUDEN
+    auc = 0.875
+    threshold = 0.5
+    refused_answerable = refused_unanswerable = 0.5
+    answerable_count = unanswerable_count = 2
+    answerable = factory.LazyFunction(lambda: [_scored("One?", 0.75), _scored("Two?", 0.25)])
+    unanswerable = factory.LazyFunction(lambda: [_scored("Three?", 0.125), _scored("Four?", 0.625)])
+    basis = factory.LazyAttribute(lambda run: run.index.score_basis())
+
+
+def _scored(question: str, score: float) -> dict[str, Any]:
+    return {"question": question, "score": score, "document_id": "d", "title": "T"}
 
 
 class IngestionRunFactory(DjangoModelFactory[IngestionRun]):

@@ -17,6 +17,8 @@ class ModelServer:
         self.behaviour = "answer"
         self.text = TEXT
         self.delay_s = 0.0
+        self.scripts: dict[str, tuple[str, str]] = {}
+        """Behaviour and text for requests whose instructions begin with the key; others are answered as usual."""
         self.requests: list[dict[str, Any]] = []
         self.cut_off = threading.Event()
         """Set when a client went away before its answer was complete."""
@@ -44,15 +46,16 @@ class ModelServer:
         self._http.server_close()
 
     def _respond(self, http: BaseHTTPRequestHandler, body: dict[str, Any]) -> None:
-        if self.behaviour.isdigit():
-            self._send(http, int(self.behaviour), {"error": {"message": "secret detail", "type": "x"}})
-        elif self.behaviour == "nonsense":
+        behaviour, text = self._script_of(body)
+        if behaviour.isdigit():
+            self._send(http, int(behaviour), {"error": {"message": "secret detail", "type": "x"}})
+        elif behaviour == "nonsense":
             self._send(http, 200, {"object": "chat.completion", "choices": []})
-        elif self.behaviour == "garble":
+        elif behaviour == "garble":
             self._send(http, 200, b"{not JSON")
-        elif self.behaviour == "hang":
+        elif behaviour == "hang":
             self._wait_for_client(http, 30)
-        elif self.behaviour == "drop":
+        elif behaviour == "drop":
             http.connection.close()
         elif http.path.endswith("/embeddings"):
             self._wait_for_client(http, self.delay_s)
@@ -61,7 +64,12 @@ class ModelServer:
             self._stream(http)
         else:
             self._wait_for_client(http, self.delay_s)
-            self._send(http, 200, self._completion())
+            self._send(http, 200, self._completion(text, behaviour))
+
+    def _script_of(self, body: dict[str, Any]) -> tuple[str, str]:
+        instructions = body["messages"][0]["content"] if body.get("messages") else ""
+        found = next((script for start, script in self.scripts.items() if instructions.startswith(start)), None)
+        return found or (self.behaviour, self.text)
 
     def _wait_for_client(self, http: BaseHTTPRequestHandler, seconds: float) -> None:
         """Wait, and raise as soon as the client has closed its connection."""
@@ -92,10 +100,11 @@ class ModelServer:
             "usage": {"prompt_tokens": 1, "total_tokens": 1},
         }
 
-    def _completion(self) -> dict[str, Any]:
+    def _completion(self, text: str, behaviour: str) -> dict[str, Any]:
+        reason = "length" if behaviour == "cut off" else "stop"
         return {
             "id": "c1", "object": "chat.completion", "created": 1, "model": "stub-model",
-            "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": self.text}}],
+            "choices": [{"index": 0, "finish_reason": reason, "message": {"role": "assistant", "content": text}}],
             "usage": {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120},
         }  # fmt: skip
 

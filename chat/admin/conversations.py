@@ -8,6 +8,7 @@ from django.db.models.functions import Coalesce, Left
 from django.http import HttpRequest
 from unfold.decorators import display
 
+from chat.admin.feedback import feedback_by_message
 from chat.models import Conversation, Customer, Message
 from common.admin.base import ReadOnlyAdmin, is_list, moment
 from common.admin.html import admin_url, short, wide
@@ -45,6 +46,8 @@ class ConversationAdmin(ReadOnlyAdmin):
         conversation = self.get_object(request, object_id) if object_id else None
         if conversation is not None and self.has_view_permission(request, conversation):
             extra |= _page(conversation)
+            if request.user.has_perm("chat.view_feedback"):
+                extra["feedback"] = feedback_by_message(extra["shown_messages"])
         return super().changeform_view(request, object_id, form_url, extra)
 
     @display(description="began with")
@@ -67,6 +70,7 @@ def _page(conversation: Conversation) -> dict[str, Any]:
     return {
         "shown_messages": [(message, _answer_html(message)) for message in reversed(newest)],
         "is_cut": len(newest) == _SHOWN_MESSAGES,
+        "summaries": list(conversation.summaries.select_related("first_message", "last_message")),
         "customer": customer,
         "customer_url": admin_url(Customer, customer.pk) if customer else "",
     }

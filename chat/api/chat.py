@@ -21,7 +21,7 @@ from chat.engine import answer, assemble, begin, run
 from chat.error_descriptions import describe, error_body
 from chat.errors import InvalidMessage
 from chat.freshness_headers import freshness_headers
-from chat.turns import Answer, Question, Turn
+from chat.turns import Answer, Question, Settled, Turn
 from common.errors import NotFound
 from contexts import traces
 from contexts.recorder import recording
@@ -51,11 +51,14 @@ class ChatView(APIView):
         responses={
             (200, "application/json"): ChatResponseSerializer,
             (200, "text/event-stream"): openapi.SERVER_SENT_EVENT,
+            (202, "application/json"): ChatResponseSerializer,
+            (202, "text/event-stream"): openapi.SERVER_SENT_EVENT,
             **_ERRORS,
         },
         description="With `stream: true` the answer is `text/event-stream`: events `start`, `delta` (text), and "
-        "`done` (the whole answer) or `error` (code and message). `X-Fabra-Freshness` tells whether "
-        "the context kept its `freshness_sla`, if it has one.",
+        "`done` (the whole answer) or `error` (code and message). Where a person answers in the bot's place it is 202 "
+        "with an empty `response`; `stopped` ends the stream of an answer during which a person took over. "
+        "`X-Fabra-Freshness` tells whether the context kept its `freshness_sla`, if it has one.",
     )
     async def post(self, request: Request) -> HttpResponse | StreamingHttpResponse:
         data = ChatRequestSerializer(data=request.data)
@@ -64,17 +67,28 @@ class ChatView(APIView):
             user_id=data.validated_data["user_id"],
             message=data.validated_data["message"],
             conversation_id=data.validated_data.get("conversation_id"),
+            client_id=data.validated_data.get("client_id"),
             caller=caller_of(request),
         )
         if data.validated_data["stream"]:
             turn = await begin(question)
-            headers = {"X-Accel-Buffering": "no"}
-            headers |= turn.admission.headers() | freshness_headers(turn.context.freshness)
-            return StreamingHttpResponse(_events(turn), content_type="text/event-stream", headers=headers)
+            freshness = freshness_headers(None if isinstance(turn, Settled) else turn.context.freshness)
+            return StreamingHttpResponse(
+                _settled_events(turn.answer) if isinstance(turn, Settled) else _events(turn),
+                status=turn.answer.status if isinstance(turn, Settled) else 200,
+                content_type="text/event-stream",
+                headers={"X-Accel-Buffering": "no"} | turn.admission.headers() | freshness,
+            )
         result, admission = await answer(question)
         headers = admission.headers() | freshness_headers(result.freshness)
         # Rendered here, because Django would switch to a thread to render a Response.
-        return HttpResponse(JSONRenderer().render(result.to_dict()), JSONRenderer.media_type, headers=headers)
+        body = JSONRenderer().render(result.to_dict())
+        return HttpResponse(body, JSONRenderer.media_type, status=result.status, headers=headers)
+
+
+async def _settled_events(result: Answer) -> AsyncIterator[bytes]:
+    yield _event("start", {"context_id": result.context_id, "conversation_id": result.conversation_id})
+    yield _event("done", result.to_dict())
 
 
 async def _events(turn: Turn) -> AsyncIterator[bytes]:
@@ -83,7 +97,7 @@ async def _events(turn: Turn) -> AsyncIterator[bytes]:
         async with aclosing(run(turn, is_streamed=True)) as pieces:
             async for piece in pieces:
                 if isinstance(piece, Answer):
-                    yield _event("done", piece.to_dict())
+                    yield _event("stopped" if piece.is_dropped else "done", piece.to_dict())
                 else:
                     yield _event("delta", {"text": piece})
     except asyncio.CancelledError:

@@ -1,9 +1,10 @@
 """Whose conversations a request is about: one's own, or those of the user that a key or a permitted session names."""
 
+from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 
 from chat.access import may_chat, may_choose_user
-from chat.api.auth import HasPermission, caller_of
+from chat.api.auth import HasPermission, SessionAuthentication, caller_of
 from chat.errors import UserForbidden
 from chat.models import ApiKey
 from chat.visitors import user_id_of, visitor_of
@@ -18,6 +19,9 @@ class MayConverse(HasPermission):
         if isinstance(request.auth, ApiKey):
             return super().has_permission(request, view)
         self.message, self.code = "Sign in to chat.", "not_authenticated"
+        if request.method not in SAFE_METHODS and visitor_of(request.COOKIES):
+            # A visitor's cookie is an identity, as a session is, whose requests DRF has checked already.
+            SessionAuthentication().enforce_csrf(request)
         return may_chat(request.user, request.META)
 
 

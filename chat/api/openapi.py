@@ -68,7 +68,7 @@ SERVER_SENT_EVENT: Schema = {
     "type": "object",
     "required": ["event", "data"],
     "properties": {
-        "event": {"type": "string", "enum": ["start", "delta", "done", "error"]},
+        "event": {"type": "string", "enum": ["start", "delta", "done", "stopped", "error"]},
         "data": {"type": "string", "contentMediaType": "application/json"},
     },
 }

@@ -11,7 +11,7 @@ from common.errors import InvalidInput, NotFound
 
 
 class KeysetPagination(CursorPagination):
-    ordering = "-id"
+    ordering: str | tuple[str, ...] = "-id"
     page_size_query_param = "page_size"
     max_page_size = 200
 

@@ -6,6 +6,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from chat.api import openapi
+from chat.models import Conversation
 from events.handlers import notice_of
 from events.models import Event
 from retrieval.models import Document
@@ -90,10 +91,17 @@ class AudienceField(serializers.ListField): ...
 class MomentField(serializers.DateTimeField): ...
 
 
+@extend_schema_field({"type": "string", "format": "email", "maxLength": 254})
+class ContactField(StrictCharField): ...
+
+
 class ChatRequestSerializer(serializers.Serializer[Any]):
     user_id = IdentityField()
     message = MessageField()
     conversation_id = StrictIntegerField(required=False, allow_null=True, min_value=1, max_value=2**63 - 1)
+    client_id = serializers.UUIDField(
+        required=False, allow_null=True, help_text="Made by the client: what it sends twice is answered once."
+    )
     stream = StrictBooleanField(required=False, default=False)
 
 
@@ -137,7 +145,7 @@ class GroundingSerializer(serializers.Serializer[Any]):
 class ChatResponseSerializer(serializers.Serializer[Any]):
     response = serializers.CharField()
     context_used = serializers.CharField()
-    context_id = serializers.UUIDField()
+    context_id = serializers.UUIDField(allow_null=True)
     conversation_id = serializers.IntegerField()
     message_id = serializers.IntegerField(help_text="Of the answer, for feedback.")
     citations = CitationSerializer(many=True)
@@ -147,6 +155,23 @@ class ChatResponseSerializer(serializers.Serializer[Any]):
     notice = serializers.CharField(required=False)
     flags = serializers.ListField(child=serializers.CharField())
     grounding = GroundingSerializer(allow_null=True, help_text="Which sentences the passages support.")
+    state = serializers.ChoiceField(choices=Conversation.State.choices, help_text="Who answers in the conversation.")
+    notices = serializers.ListField(
+        child=serializers.CharField(), required=False, help_text="What changed with this message, for the customer."
+    )
+    conversation_was_closed = serializers.BooleanField(
+        required=False, help_text="The message began a new conversation, because the one it was sent to is closed."
+    )
+
+
+class ConversationStateSerializer(serializers.Serializer[Any]):
+    conversation_id = serializers.IntegerField()
+    state = serializers.ChoiceField(choices=Conversation.State.choices, help_text="Who answers in the conversation.")
+    agent = serializers.CharField(allow_null=True, help_text="The name of the person who answers.")
+
+
+class ContactSerializer(serializers.Serializer[Any]):
+    email = ContactField()
 
 
 class ErrorSerializer(serializers.Serializer[Any]):

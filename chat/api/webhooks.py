@@ -12,9 +12,7 @@ from chat.api import serializers as shapes
 from events.acceptance import accepted
 from events.models import Event, WebhookSource
 from events.outbox import record_event
-from events.webhooks import check_timestamp, event_of_message, verify
-
-TIMESTAMP, SIGNATURE = "X-Fabra-Timestamp", "X-Fabra-Signature"
+from events.webhooks import SIGNATURE, TIMESTAMP, check_timestamp, event_of_message, verify
 
 
 class WebhookView(APIView):

@@ -1,17 +1,26 @@
-"""Tables of the support bot: its customers, conversations, API keys, and what limits count while Redis is down."""
+"""Tables of the support bot: customers, conversations, feedback and gaps, API keys, and limits without Redis."""
 
-from chat.models.conversations import Conversation, Message
+from chat.models.conversations import Conversation, ConversationSummary, Message
 from chat.models.customers import Customer, Ticket
+from chat.models.feedback import Feedback
+from chat.models.gaps import Gap, GapQuestion
+from chat.models.handover import HandoverSettings, SupportHours
 from chat.models.keys import ApiKey, GrantedPermission
 from chat.models.limits import CountedRequest, Reservation
 
 __all__ = [
     "ApiKey",
     "Conversation",
+    "ConversationSummary",
     "CountedRequest",
     "Customer",
+    "Feedback",
+    "Gap",
+    "GapQuestion",
     "GrantedPermission",
+    "HandoverSettings",
     "Message",
     "Reservation",
+    "SupportHours",
     "Ticket",
 ]

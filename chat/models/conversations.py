@@ -1,5 +1,8 @@
 """Conversations and their messages."""
 
+from datetime import datetime
+from typing import Any, Self
+
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
@@ -9,12 +12,38 @@ from pgvector.django import VectorField
 _TITLE_MAX_CHARS = 80
 
 
+class ConversationQuerySet(models.QuerySet["Conversation"]):
+    def lock(self, pk: int) -> "Conversation | None":
+        """Return the conversation with its row locked until the transaction ends; None if there is none.
+
+        Its agent is not joined: after a wait for the lock PostgreSQL reads the row again, but not what is joined to it.
+        """
+        return self.select_for_update().filter(pk=pk).first()
+
+    def unanswered_by_person(self, since: datetime) -> Self:
+        """Return the conversations that a person holds, with a customer's message from before `since` unanswered."""
+        return self.filter(state=Conversation.State.PERSON, unanswered_since__lte=since)
+
+    def unanswered_by_bot(self, since: datetime) -> Self:
+        """Return those that the bot took back, with a customer's message that it was to answer before `since`."""
+        states = (Conversation.State.BOT, Conversation.State.WAITING)
+        return self.filter(state__in=states, unanswered_since__isnull=False, state_changed_at__lte=since)
+
+
 class Conversation(models.Model):
     class State(models.TextChoices):
         BOT = "bot"
         WAITING = "waiting"
         PERSON = "person"
         CLOSED = "closed"
+
+    NEXT: dict[str, tuple[str, ...]] = {
+        State.BOT: (State.WAITING, State.PERSON, State.CLOSED),
+        State.WAITING: (State.PERSON, State.BOT, State.CLOSED),
+        State.PERSON: (State.BOT, State.WAITING, State.CLOSED),
+        State.CLOSED: (),
+    }
+    """Each state, and those that may follow it."""
 
     user_id = models.CharField(max_length=255)
     title = models.CharField(
@@ -32,20 +61,70 @@ class Conversation(models.Model):
         related_name="held_conversations",
         help_text="The person who answers.",
     )
+    takeovers = models.PositiveIntegerField(
+        default=0,
+        editable=False,
+        help_text="How often a person took it over; an answer that the bot began before the last time is dropped.",
+    )
+    escalation_reason = models.CharField(max_length=200, blank=True, help_text="Why a person is asked for.")
+    unanswered_since = models.DateTimeField(
+        null=True,
+        blank=True,
+        editable=False,
+        help_text="When the customer wrote the first message that whoever holds the conversation has not answered.",
+    )
+    contact = models.EmailField(blank=True, help_text="Where the customer is written to if nobody is there.")
+    language = models.CharField(max_length=20, blank=True, help_text="The language of the lines that tell of changes.")
+    turns = ArrayField(
+        models.UUIDField(),
+        default=list,
+        editable=False,
+        help_text="Messages being answered: the first has the turn.",
+    )
+    turn_until = models.DateTimeField(
+        null=True, editable=False, help_text="When the first turn ends if its holder has died."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     last_message_at = models.DateTimeField(default=timezone.now)
+
+    objects = ConversationQuerySet.as_manager()
 
     class Meta:
         ordering = ("-last_message_at",)
         indexes = [
+            # Serves the agents' inbox, and the sweep of what a person left unanswered; stays small.
+            models.Index(
+                fields=["state", "state_changed_at"],
+                name="conversation_of_agents",
+                condition=models.Q(state__in=["waiting", "person"]),
+            ),
+            # Serves the sweep of what the bot is to answer after a person; stays small.
+            models.Index(
+                fields=["unanswered_since"],
+                name="conversation_unanswered",
+                condition=models.Q(unanswered_since__isnull=False),
+            ),
             # Serves the admin's list, and a user's latest conversation.
             models.Index(fields=["-last_message_at"], name="conversation_newest"),
             models.Index(fields=["user_id", "-last_message_at"], name="conversation_by_user"),
         ]
-        permissions = [("chat_as_user", "Can choose whom to be in a chat")]
+        permissions = [
+            ("chat_as_user", "Can choose whom to be in a chat"),
+            ("answer_conversation", "Can answer customers in the bot's place"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.user_id} #{self.pk}"
+
+    def may_become(self, state: str) -> bool:
+        return state in self.NEXT[self.state]
+
+    def become(self, state: str, agent: Any = None) -> None:
+        """Set the state and who holds the conversation, without saving."""
+        self.state, self.agent, self.state_changed_at = state, agent, timezone.now()
+        if state == self.State.PERSON:
+            self.takeovers += 1
+            self.turns = []  # what the bot is answering is dropped, so that nobody waits for it
 
 
 class Message(models.Model):
@@ -55,7 +134,9 @@ class Message(models.Model):
         AGENT = "agent"
         NOTICE = "notice"
 
-    conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="messages")
+    conversation = models.ForeignKey(
+        Conversation, on_delete=models.CASCADE, related_name="messages", db_index=False, help_text="See Meta.indexes."
+    )
     user_id = models.CharField(
         max_length=255, help_text="The conversation's user, copied here so that messages are counted without a join."
     )
@@ -91,11 +172,14 @@ class Message(models.Model):
         ordering = ("id",)
         indexes = [
             # Serves `message_count` and, while Redis is down, the rate limit.
-            models.Index(fields=["user_id", "role", "-created_at"], name="message_by_user")
+            models.Index(fields=["user_id", "role", "-created_at"], name="message_by_user"),
+            # Serves a conversation's messages, the newest of them, and those after one that is known.
+            models.Index(fields=["conversation", "id"], name="message_in_conversation"),
         ]
         constraints = [
+            # By the user, because a client that sends a conversation's first message again does not know its id.
             models.UniqueConstraint(
-                fields=["conversation", "client_id"],
+                fields=["user_id", "client_id"],
                 condition=models.Q(client_id__isnull=False),
                 name="message_sent_once",
             )
@@ -103,6 +187,35 @@ class Message(models.Model):
 
     def __str__(self) -> str:
         return f"{self.role}: {self.text[:50]}"
+
+
+class ConversationSummary(models.Model):
+    """What a model made of some turns of a conversation, once: a context is offered it in their place."""
+
+    conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="summaries")
+    first_message = models.ForeignKey(
+        Message, on_delete=models.CASCADE, related_name="+", help_text="The first question that it covers."
+    )
+    last_message = models.ForeignKey(
+        Message, on_delete=models.CASCADE, related_name="+", help_text="The last question that it covers."
+    )
+    turn_count = models.PositiveIntegerField()
+    text = models.TextField()
+    model = models.CharField(max_length=200)
+    usage = models.JSONField(null=True, blank=True, help_text="Tokens of the call, and its cost.")
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ("last_message",)
+        verbose_name_plural = "conversation summaries"
+        constraints = [
+            models.UniqueConstraint(fields=["conversation", "first_message"], name="turns_summarised_once"),
+            # Serves the newest summaries of a conversation.
+            models.UniqueConstraint(fields=["conversation", "last_message"], name="summary_by_last_message"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.turn_count} turns of {self.conversation_id}"
 
 
 def title_of(question: str) -> str:

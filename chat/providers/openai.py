@@ -112,7 +112,11 @@ class OpenAIProvider:
 
     def _request(self, prompt: Prompt) -> dict[str, Any]:
         limit = "max_completion_tokens" if "max_tokens" in self._refused_parameters() else "max_tokens"
-        return {"model": self.model, "messages": prompt.messages, limit: settings.FABRA_MODEL_MAX_TOKENS}
+        return {
+            "model": self.model,
+            "messages": prompt.messages,
+            limit: prompt.max_tokens or settings.FABRA_MODEL_MAX_TOKENS,
+        }
 
     def _refused_parameters(self) -> set[str]:
         return _refused.setdefault((settings.OPENAI_BASE_URL, self.model), set())

@@ -1,7 +1,7 @@
 """The interface of a provider of a language model."""
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from chat.citations import Citation
@@ -12,9 +12,11 @@ class Prompt:
     """The input of a model."""
 
     messages: list[dict[str, str]]
-    question: str
-    passages: list[Citation]
+    question: str = ""
+    passages: list[Citation] = field(default_factory=list)
     """The passages that are in the messages, best first."""
+    max_tokens: int | None = None
+    """The most tokens to answer with; None: FABRA_MODEL_MAX_TOKENS."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,8 +41,8 @@ class Completion:
 
     @property
     def flags(self) -> list[str]:
-        """What the reader of the answer must know: that it was cut off, or ended by a filter."""
-        names = {"length": "answer_cut_off", "content_filter": "answer_filtered"}
+        """What the reader of the answer must know: that it was cut off, stopped, or ended by a filter."""
+        names = {"length": "answer_cut_off", "content_filter": "answer_filtered", "stopped": "answer_stopped"}
         return [names[self.finish_reason]] if self.finish_reason in names else []
 
 

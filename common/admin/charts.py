@@ -21,6 +21,13 @@ class Series:
     values: Sequence[float | None]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Mark:
+    text: str
+    position: float
+    """In columns from the left: 0.5 is the middle of the first."""
+
+
 def bar_chart(labels: Sequence[str], series: Sequence[Series], write: Callable[[float], str]) -> SafeString:
     """Render one column per label, with the series stacked."""
     sums = [sum(one_series.values[index] or 0 for one_series in series) for index in range(len(labels))]
@@ -43,8 +50,10 @@ def bar_chart(labels: Sequence[str], series: Sequence[Series], write: Callable[[
     return _chart(labels, series, write, top, {"bars": bars})
 
 
-def line_chart(labels: Sequence[str], series: Sequence[Series], write: Callable[[float], str]) -> SafeString:
-    """Render one line per series; a missing value interrupts the line."""
+def line_chart(
+    labels: Sequence[str], series: Sequence[Series], write: Callable[[float], str], marks: Sequence[Mark] = ()
+) -> SafeString:
+    """Render one line per series, and upright ones for marks; a missing value interrupts the line."""
     values = (value for one_series in series for value in one_series.values if value is not None)
     top = _round_up(max(values, default=0))
     width = _PLOT_WIDTH / max(1, len(labels))
@@ -52,7 +61,8 @@ def line_chart(labels: Sequence[str], series: Sequence[Series], write: Callable[
     for one_series in series:
         points = [(_x(index, width) + width / 2, value) for index, value in enumerate(one_series.values)]
         lines.append({"tone": one_series.tone, "path": _path(points, top)})
-    return _chart(labels, series, write, top, {"lines": lines})
+    drawn = [{"text": mark.text, "x": _x(mark.position, width)} for mark in marks if 0 <= mark.position <= len(labels)]
+    return _chart(labels, series, write, top, {"lines": lines, "marks": drawn})
 
 
 def _chart(
@@ -76,7 +86,7 @@ def _chart(
     grid = [{"y": _y(top * part, top), "text": write(top * part)} for part in (0, 0.5, 1)]
     frame = {
         "width": _WIDTH, "height": _HEIGHT, "left": _LEFT, "right": _WIDTH - _RIGHT, "top": _TOP, "depth": _PLOT_HEIGHT,
-        "column_width": width,
+        "bottom": _TOP + _PLOT_HEIGHT, "column_width": width,
     }  # fmt: skip
     context = {"series": series, "grid": grid, "columns": columns, **frame, **shapes}
     return render_to_string("admin/charts/over_time.html", context)

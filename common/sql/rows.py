@@ -13,28 +13,53 @@ from django.db.models import ForeignKey, Model
 
 Statement = tuple[str, list[Any]]
 
+IF_HELD = "/* if held */"
+"""Stands after the WHERE of a statement that goes on behind it."""
 
-def write_together(*writes: Model | Statement) -> None:
-    """Insert rows and run other writing statements as one statement.
+
+def write_together(*writes: Model | Statement, only_if: Statement | None = None) -> bool:
+    """Insert rows and run other writing statements as one statement; return whether they were written.
 
     Each new row gets its id, and later rows may refer to it. No signal is sent. The writes do not see each other's
     changes, and foreign keys are checked at the commit.
+
+    `only_if` is an UPDATE that returns a row if the condition of all the writes holds, and keeps it true by its lock;
+    the other statements then end with their WHERE, or have IF_HELD behind it. The new rows get their ids under that
+    lock, so that the order of the ids is that of the commits.
     """
     names = {id(row): f"step{number}" for number, row in enumerate(writes) if isinstance(row, Model) and row.pk is None}
-    statements = [_insert(write, names) if isinstance(write, Model) else write for write in writes]
-    steps = ", ".join(f"step{number} AS ({sql})" for number, (sql, _) in enumerate(statements))
-    ids = ", ".join(f"(SELECT id FROM {name})" for name in names.values())
+    source = " FROM held" if only_if else ""
+    statements = [
+        _insert(write, names, source)
+        if isinstance(write, Model)
+        else (_with_condition(write[0], is_held=only_if is not None), write[1])
+        for write in writes
+    ]
+    steps = [f"step{number} AS ({sql})" for number, (sql, _) in enumerate(statements)]
+    if only_if:
+        steps.insert(0, f"held AS ({only_if[0]})")
+        statements.insert(0, only_if)
+    ids = [f"(SELECT id FROM {name})" for name in names.values()]
+    asked = ["EXISTS (SELECT FROM held)" if only_if else "TRUE", *ids]
     # Inside a transaction, a savepoint keeps it usable after a refused write; otherwise the statement is its own.
     unit = transaction.atomic() if connection.in_atomic_block else nullcontext()
     with unit, connection.cursor() as cursor:
-        cursor.execute(f"WITH {steps} SELECT {ids or 1}", [value for _, values in statements for value in values])
-        found = cursor.fetchone()
-    for row, new_id in zip((write for write in writes if id(write) in names), found, strict=False):
-        assert isinstance(row, Model)
-        row.pk = new_id
+        parameters = [value for _, values in statements for value in values]
+        cursor.execute(f"WITH {', '.join(steps)} SELECT {', '.join(asked)}", parameters)
+        is_written, *found = cursor.fetchone()
+    if is_written:
+        for row, new_id in zip((write for write in writes if id(write) in names), found, strict=False):
+            assert isinstance(row, Model)
+            row.pk = new_id
+    return bool(is_written)
 
 
-def _insert(row: Model, names: dict[int, str]) -> Statement:
+def _with_condition(sql: str, *, is_held: bool) -> str:
+    condition = " AND EXISTS (SELECT FROM held)" if is_held else ""
+    return sql.replace(IF_HELD, condition) if IF_HELD in sql else sql + condition
+
+
+def _insert(row: Model, names: dict[int, str], source: str) -> Statement:
     """Return a row's INSERT and its parameters; `names` maps each new row's `id()` to the step that inserts it."""
     columns, marks, values = [], [], []
     for field in row._meta.concrete_fields:
@@ -46,11 +71,24 @@ def _insert(row: Model, names: dict[int, str]) -> Statement:
             marks.append(f"(SELECT id FROM {names[id(related)]})")
             continue
         value = field.get_db_prep_save(field.pre_save(row, add=True), connection)
-        if value is None:
-            # A literal NULL saves a parameter: psycopg parses a statement with more than 50 of them again each time.
-            marks.append("NULL")
+        if literal := _literal(value):
+            marks.append(literal)
             continue
         marks.append(field.get_placeholder(value, None, connection) if hasattr(field, "get_placeholder") else "%s")
         values.append(value)
-    sql = f'INSERT INTO "{row._meta.db_table}" ({", ".join(columns)}) VALUES ({", ".join(marks)})'
+    sql = f'INSERT INTO "{row._meta.db_table}" ({", ".join(columns)}) SELECT {", ".join(marks)}{source}'
     return sql + (" RETURNING id" if id(row) in names else ""), values
+
+
+def _literal(value: Any) -> str:
+    """Return a column's default as SQL, which saves a parameter; "" for other values.
+
+    psycopg parses a statement with more than 50 parameters again each time.
+    """
+    if value is None:
+        return "NULL"
+    if isinstance(value, str) and value == "":
+        return "''"
+    if isinstance(value, list) and not value:
+        return "'{}'"
+    return "0" if type(value) is int and value == 0 else ""

@@ -1,8 +1,12 @@
 """Contents of a trace's page: its stored body, with links to the documents and chunks that still exist."""
 
 import json
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
+
+from django.http import HttpRequest
+from django.utils.safestring import SafeString
 
 from common.admin.html import admin_url, duration, pretty, short
 from common.links import safe_link
@@ -14,6 +18,20 @@ from features.models import FeatureValue
 from retrieval.models import Chunk, Document, DocumentVersion
 
 _COLOURS = 8
+
+Panel = Callable[[HttpRequest, Trace], SafeString | str]
+
+_panels: list[Panel] = []
+
+
+def register_panel(panel: Panel) -> Panel:
+    """Show what a function returns below the answer on each trace's page: for an app that knows more of the answer."""
+    _panels.append(panel)
+    return panel
+
+
+def panels_of(request: HttpRequest, trace: Trace) -> list[SafeString | str]:
+    return [shown for panel in _panels if (shown := panel(request, trace))]
 
 
 def trace_page(trace: Trace) -> dict[str, Any]:
@@ -34,6 +52,7 @@ def trace_page(trace: Trace) -> dict[str, Any]:
             {**call, "shown_arguments": short(call.get("arguments", {}), 300), "took": _ms(call.get("duration_ms"))}
             for call in body.get("retrievers", [])
         ],
+        "rewrite": _rewrite(body.get("rewrite")),
         "searches": [_search(search, links) for search in body.get("searches", [])],
         "inner": [{"id": inner_id, "url": admin_url(Trace, inner_id)} for inner_id in body.get("contexts", [])],
         "messages": body.get("messages") or [],
@@ -139,13 +158,20 @@ def _freshness(report: dict[str, Any] | None) -> dict[str, Any] | None:
     }
 
 
+def _rewrite(rewrite: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Return what became of the follow-up's rewriting; None where none was asked for."""
+    return rewrite and {**rewrite, "took": _ms(rewrite.get("duration_ms"))}
+
+
 def _search(search: dict[str, Any], links: _Links) -> dict[str, Any]:
     hits = search.get("hits", [])
     best = max((hit.get("score") or 0 for hit in hits), default=0) or 1
+    history = (search.get("options") or {}).get("history") or []
     return {
         **search,
         "shown_filters": short(search["filters"], 200) if search.get("filters") else "",
-        "earlier": (search.get("options") or {}).get("history") or [],
+        "earlier": [asked for asked in history if not asked.get("rewritten")],
+        "rewritten": next((asked["question"] for asked in history if asked.get("rewritten")), ""),
         "took": " + ".join(
             f"{_ms(search.get(name))} {what}" for name, what in (("embed_ms", "embedding"), ("sql_ms", "SQL"))
         ),
@@ -171,6 +197,8 @@ def _timings(trace: Trace, body: dict[str, Any]) -> list[dict[str, Any]]:
     rows = [("assembly, whole", assembly)]
     if function is not None:
         rows.append(("its function: features and searches", function))
+    if rewrite := body.get("rewrite"):
+        rows.append(("rewriting the question", rewrite.get("duration_ms")))
     for search in body.get("searches", []):
         if not search.get("is_cached"):
             rows += [

@@ -13,7 +13,7 @@ from unfold.decorators import display
 from common.admin.base import ReadOnlyAdmin, is_list, moment
 from common.admin.html import badge, bar, duration, one_line, short, wide
 from contexts.admin.golden import GoldenActions
-from contexts.admin.trace_page import trace_page
+from contexts.admin.trace_page import panels_of, trace_page
 from contexts.admin.versions import VersionFilter
 from contexts.models import ContextDefinition, Trace
 
@@ -73,6 +73,7 @@ class TraceAdmin(GoldenActions, ReadOnlyAdmin):
         trace = self.get_object(request, object_id) if object_id else None
         if trace is not None and self.has_view_permission(request, trace):
             extra["page"] = trace_page(trace)
+            extra["panels"] = panels_of(request, trace)
             extra["can_keep"] = self.has_golden_permission(request)
         return super().changeform_view(request, object_id, form_url, extra)
 

@@ -1,5 +1,5 @@
-"""Admin pages of events and of the systems that send webhooks."""
+"""Admin pages of events, and of the systems that send webhooks or get them."""
 
-from events.admin import events, webhooks
+from events.admin import deliveries, endpoints, events, webhooks
 
-__all__ = ["events", "webhooks"]
+__all__ = ["deliveries", "endpoints", "events", "webhooks"]

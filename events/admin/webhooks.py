@@ -1,18 +1,17 @@
-"""Admin of webhook sources: a secret is shown once, and during its rotation two are valid."""
+"""Admin of webhook sources."""
 
 from typing import Any
 
 from django import forms
-from django.contrib import admin, messages
-from django.db.models import QuerySet
+from django.contrib import admin
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
-from django.utils import timezone
 from django.utils.html import format_html
-from unfold.decorators import action, display
+from unfold.decorators import display
 
-from common.admin.base import JsonTextField, ListAdmin, moment
-from common.admin.html import badge, code, list_link, one_line
+from common.admin.base import JsonTextField, moment
+from common.admin.html import badge, code, list_link
+from events.admin.secrets import SecretAdmin
 from events.models import Event, WebhookSource
 from events.webhooks import problems_of
 
@@ -48,7 +47,7 @@ class WebhookSourceForm(forms.ModelForm):  # type: ignore[type-arg]
 
 
 @admin.register(WebhookSource)
-class WebhookSourceAdmin(ListAdmin):
+class WebhookSourceAdmin(SecretAdmin):
     form = WebhookSourceForm
     list_display = ("name", "url", "shown_state", "shown_secrets", moment("rotated_at"), "events")
     search_fields = ("name",)
@@ -74,28 +73,10 @@ class WebhookSourceAdmin(ListAdmin):
         # The name is fixed: events refer to their source by it, and it is part of the URL that the sender uses.
         return (*self.readonly_fields, "name") if obj else self.readonly_fields
 
-    def has_rotate_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm("events.change_webhooksource")
-
     def save_model(self, request: HttpRequest, obj: WebhookSource, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
         if not change:
-            self._show_once(request, obj)
-
-    def _show_once(self, request: HttpRequest, source: WebhookSource) -> None:
-        text = '{}: copy its secret now, it is not shown again: <code class="fb-key">{}</code>'
-        self.message_user(request, format_html(text, source.name, source.secret), messages.WARNING)
-
-    @action(description="Make a new secret; the present one stays valid for a while", permissions=["rotate"])
-    def rotate(self, request: HttpRequest, rows: QuerySet[WebhookSource]) -> None:
-        for source in rows:
-            source.rotate()
-            self._show_once(request, source)
-
-    @action(description="End the previous secret now", permissions=["rotate"])
-    def end_previous(self, request: HttpRequest, rows: QuerySet[WebhookSource]) -> None:
-        count = sum(source.end_previous() for source in rows)
-        self.message_user(request, f"{count} ended.", messages.SUCCESS if count else messages.WARNING)
+            self.show_once(request, obj)
 
     @display(description="POST to")
     def url(self, source: WebhookSource) -> str:
@@ -108,13 +89,6 @@ class WebhookSourceAdmin(ListAdmin):
     @display(description="state")
     def shown_state(self, source: WebhookSource) -> str:
         return badge("enabled" if source.is_enabled else "disabled")
-
-    @display(description="valid secrets")
-    def shown_secrets(self, source: WebhookSource) -> str:
-        until = source.previous_until
-        if not source.previous_nonce or until is None or until <= timezone.now():
-            return "one"
-        return one_line(f"two, the previous until {until:%Y-%m-%d %H:%M} UTC")
 
     @display(description="received")
     def events(self, source: WebhookSource) -> str:

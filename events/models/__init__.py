@@ -1,6 +1,17 @@
 """Tables of the outbox."""
 
+from events.models.deliveries import WebhookAttempt, WebhookDelivery
+from events.models.endpoints import WebhookEndpoint
 from events.models.events import Event, EventEdit, EventQuerySet, HandlerOutcome
 from events.models.webhooks import WebhookSource
 
-__all__ = ["Event", "EventEdit", "EventQuerySet", "HandlerOutcome", "WebhookSource"]
+__all__ = [
+    "Event",
+    "EventEdit",
+    "EventQuerySet",
+    "HandlerOutcome",
+    "WebhookAttempt",
+    "WebhookDelivery",
+    "WebhookEndpoint",
+    "WebhookSource",
+]

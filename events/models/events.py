@@ -92,9 +92,11 @@ class EventQuerySet(models.QuerySet["Event"]):
     def prune(self, before: datetime) -> int:
         """Delete processed events received before `before`, in batches, and return how many; dead ones stay visible.
 
-        The values and versions that they created stay.
+        Their webhook deliveries go with them, and what is not delivered yet keeps its event. The values and versions
+        that they created stay.
         """
-        old = self.filter(received_at__lt=before, state__in=SETTLED)
+        undelivered = self.model.objects.filter(deliveries__state__in=("pending", "failed")).values("pk")
+        old = self.filter(received_at__lt=before, state__in=SETTLED).exclude(pk__in=undelivered)
         count = 0
         while pks := list(old.order_by("received_at").values_list("pk", flat=True)[: settings.FABRA_EVENT_PRUNE_CHUNK]):
             self.filter(pk__in=pks).delete()
@@ -126,6 +128,7 @@ class Event(models.Model):
         SIGNAL = "signal", "saved row"
         CHAT = "chat", "chat"
         WEBHOOK = "webhook", "webhook"
+        ADMIN = "admin", "admin"
 
     event_id = models.CharField(max_length=100, unique=True)
     event_type = models.CharField(max_length=200)
@@ -221,7 +224,7 @@ class Event(models.Model):
         elif any(outcome.is_permanent for outcome in failed) or self.attempts >= settings.FABRA_EVENT_MAX_ATTEMPTS:
             self.state = Event.State.DEAD
         else:
-            wait_s = min(_BACKOFF_MAX_S, _BACKOFF_S * 2 ** (self.attempts - 1)) * _jitter()
+            wait_s = min(_BACKOFF_MAX_S, _BACKOFF_S * 2 ** (self.attempts - 1)) * jitter()
             self.state, self.finished_at = Event.State.RETRYING, None
             self.next_attempt_at = timezone.now() + timedelta(seconds=wait_s)
         self.save(update_fields=["state", "error", "finished_at", "next_attempt_at"])
@@ -231,7 +234,7 @@ SETTLED = (Event.State.DONE, Event.State.SUPERSEDED, Event.State.UNHANDLED)
 """The states of events for which nothing is left to do."""
 
 
-def _jitter() -> float:
+def jitter() -> float:
     return random.uniform(0.75, 1.25)  # noqa: S311 (not a secret)
 
 

@@ -58,7 +58,7 @@ def app_programs(servers: Servers, address: Address) -> list[Program]:
         app("web", "-m", "uvicorn", "fabra_project.asgi:application", *web_options(address), FABRA_WEB="1"),
         # Two workers, so that a changed document does not wait for a slow feature or a long run.
         app("indexer", *worker, "--queues=state", "--hostname=indexer@%h"),
-        app("worker", *worker, "--queues=default,materialize,ingest"),
+        app("worker", *worker, "--queues=default,materialize,ingest,webhooks"),
         app(
             "beat",
             *(*celery, "beat", "--loglevel=INFO", "--pidfile="),

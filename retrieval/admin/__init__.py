@@ -1,5 +1,25 @@
 """The admin pages of retrieval."""
 
-from retrieval.admin import chunks, documents, evaluation_runs, generations, golden, indexes, ingestion, versions
+from retrieval.admin import (
+    calibration_runs,
+    chunks,
+    documents,
+    evaluation_runs,
+    generations,
+    golden,
+    indexes,
+    ingestion,
+    versions,
+)
 
-__all__ = ["chunks", "documents", "evaluation_runs", "generations", "golden", "indexes", "ingestion", "versions"]
+__all__ = [
+    "calibration_runs",
+    "chunks",
+    "documents",
+    "evaluation_runs",
+    "generations",
+    "golden",
+    "indexes",
+    "ingestion",
+    "versions",
+]

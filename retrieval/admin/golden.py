@@ -54,7 +54,7 @@ class GoldenQuestionAdmin(ListAdmin):
     def get_fieldsets(self, request: HttpRequest, obj: GoldenQuestion | None = None) -> Any:
         fieldsets = (
             (None, {"fields": ("index", "question", "expected_documents", "expected_text", "is_enabled")}),
-            ("How it is asked", {"fields": ("audience", "filters", "tags")}),
+            ("How it is asked", {"fields": ("history", "audience", "filters", "tags")}),
             *([(None, {"fields": ("outcomes",)})] if obj else []),
         )
         return self.permitted(request, fieldsets)
@@ -95,7 +95,8 @@ class GoldenQuestionAdmin(ListAdmin):
 
     @display(description="question")
     def shown_question(self, row: GoldenQuestion) -> str:
-        return wide(short(row.question, 110))
+        after = f" (after: {short(row.history[-1], 60)})" if row.history else ""
+        return wide(short(row.question, 110) + after)
 
     @display(description="expected")
     def shown_expectation(self, row: GoldenQuestion) -> str:

@@ -22,9 +22,10 @@ _FILE_MAX_BYTES = 10_000_000
 
 
 class LinesField(forms.CharField):
-    """A list of texts, one on each line."""
+    """A list of texts, one on each line; `is_ordered` keeps a line that is there twice."""
 
-    def __init__(self, **kwargs: Any) -> None:
+    def __init__(self, *, is_ordered: bool = False, **kwargs: Any) -> None:
+        self.is_ordered = is_ordered
         super().__init__(widget=UnfoldAdminTextareaWidget(attrs={"rows": 3, "spellcheck": "false"}), **kwargs)
 
     def prepare_value(self, value: Any) -> Any:
@@ -33,8 +34,8 @@ class LinesField(forms.CharField):
     def to_python(self, value: Any) -> Any:
         if isinstance(value, list):
             return value
-        lines = (line.strip() for line in (super().to_python(value) or "").splitlines())
-        return list(dict.fromkeys(line for line in lines if line))
+        lines = [line.strip() for line in (super().to_python(value) or "").splitlines() if line.strip()]
+        return lines if self.is_ordered else list(dict.fromkeys(lines))
 
     def run_validators(self, value: Any) -> None:
         """Skip the validators of text fields; the form checks the whole question at once."""
@@ -45,6 +46,11 @@ class LinesField(forms.CharField):
 
 class GoldenQuestionForm(forms.ModelForm):  # type: ignore[type-arg]
     question = forms.CharField(max_length=QUERY_MAX_CHARS, widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}))
+    history = LinesField(
+        required=False,
+        is_ordered=True,
+        help_text="What was asked before it in the conversation, the oldest first, one question on each line.",
+    )
     expected_documents = LinesField(required=False, help_text="Ids of the documents that answer it, one on each line.")
     expected_text = forms.CharField(
         required=False,
@@ -70,10 +76,10 @@ class GoldenQuestionForm(forms.ModelForm):  # type: ignore[type-arg]
             name = str(error).split(" ", 1)[0]
             self.add_error(name if name in self.fields else None, str(error))
             return data
-        digest = question_digest(golden.question, golden.filters, golden.audience)
+        digest = question_digest(golden.question, golden.filters, golden.audience, golden.history)
         same = GoldenQuestion.objects.filter(index=data["index"], digest=digest).exclude(pk=self.instance.pk)
         if same.exists():
-            self.add_error("question", "This index has this question already, with these filters and this audience.")
+            self.add_error("question", "This index has this question already, asked the same way.")
         return data
 
 

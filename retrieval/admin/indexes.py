@@ -9,9 +9,9 @@ from django.utils.html import format_html
 from unfold.decorators import display
 
 from common.admin.base import DefinitionAdmin, ListAdmin, ReadOnlyInline, state_of
-from common.admin.html import badge, duration, json_block, list_link, table
+from common.admin.html import badge, code, duration, json_block, link, list_link, table
 from retrieval.admin.forms import IndexForm, RankingForm
-from retrieval.models import Chunk, Document, Generation, Index, RetrieverDefinition
+from retrieval.models import CalibrationRun, Chunk, Document, Generation, Index, RetrieverDefinition
 
 
 class GenerationInline(ReadOnlyInline):
@@ -31,18 +31,20 @@ class IndexAdmin(ListAdmin):
     list_display = ("name", "language", "chunk_count", "model", "version", "created_at")
     list_select_related = ("generation",)
     search_fields = ("name",)
-    readonly_fields = ("version", "chunk_count", "documents", "generation", "created_at")
+    readonly_fields = ("version", "chunk_count", "documents", "generation", "created_at", "shown_threshold")
+    needs_permission = {"shown_threshold": "retrieval.view_calibrationrun"}
     inlines = (GenerationInline,)
 
     def get_fieldsets(self, request: HttpRequest, obj: Index | None = None) -> Any:
         ranking = ("Ranking", {"fields": (("mode", "fusion"), ("lexical_weight", "rerank"))})
         if obj is None:
             return ((None, {"fields": ("name", "language")}), ranking)
-        return (
+        fieldsets = (
             (None, {"fields": (("name", "language"), ("chunk_count", "version"), ("generation", "created_at"))}),
             ranking,
-            (None, {"fields": ("documents",)}),
+            (None, {"fields": ("shown_threshold", "documents")}),
         )
+        return self.permitted(request, fieldsets)
 
     def get_form(self, request: HttpRequest, obj: Index | None = None, change: bool = False, **kwargs: Any) -> Any:
         return super().get_form(request, obj, change, form=RankingForm if obj else IndexForm, **kwargs)
@@ -68,6 +70,22 @@ class IndexAdmin(ListAdmin):
     @display(description="embedding model")
     def model(self, index: Index) -> str:
         return index.generation.embedding_model if index.generation else "none yet"
+
+    @display(description="threshold")
+    def shown_threshold(self, index: Index) -> str:
+        """Show below which best score the bot does not know, and the calibrations, where it is set."""
+        newest = index.calibration_runs.order_by("-pk").values_list("pk", flat=True).first()
+        if newest is None:
+            return format_html("none; {} measures it", code(f"manage.py calibrate {index.name}"))
+        stale = index.stale_threshold()
+        state = "none" if index.threshold is None else f"{index.threshold:.4f}"
+        return format_html(
+            "{} {} · {} · {}",
+            badge(state, "warn" if stale else "plain" if index.threshold is None else "good"),
+            f"not applied, since the ranking is another now: {'; '.join(stale)}" if stale else "",
+            link(CalibrationRun, index.threshold_run_id or newest, f"calibration #{index.threshold_run_id or newest}"),
+            list_link(CalibrationRun, "all calibrations", index__id__exact=index.pk),
+        )
 
     @display(description="documents")
     def documents(self, index: Index) -> str:

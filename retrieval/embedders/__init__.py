@@ -1,6 +1,6 @@
 """Embedders: convert text to vectors; FABRA_EMBEDDER chooses the backend."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from functools import cache
 from threading import Lock
 from typing import TYPE_CHECKING, Protocol
@@ -22,7 +22,7 @@ BACKENDS = {
 """Short names of the embedders in this package."""
 
 
-class Embedder(Protocol):
+class Embedder(Hashable, Protocol):
     """A model that converts text to unit vectors."""
 
     model: str

@@ -4,7 +4,8 @@ A line has `_id`, `turns` (objects with `role` and `text`, the last of them the 
 of the documents. What has no earlier question, or no relevant document, is no follow-up and left out.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,17 @@ def read_follow_ups(path: Path) -> list[JudgedQuery]:
     if not found:
         raise InvalidInput(f"{path} has no follow-up with a relevant document.")
     return found
+
+
+def after_conversations(queries: Sequence[JudgedQuery], path: Path) -> list[JudgedQuery]:
+    """Return the queries, each asked after all questions of a conversation of the file, in turn.
+
+    Their subject is another one, so that what they lose is the cost of a change of subject. Raise InvalidInput.
+    """
+    asked = [tuple(_questions(row, location)) for location, row in read_objects(path)]
+    if not (histories := [questions for questions in asked if questions]):
+        raise InvalidInput(f"{path} has no question of a user.")
+    return [replace(query, history=histories[number % len(histories)]) for number, query in enumerate(queries)]
 
 
 def _questions(row: dict[str, Any], location: str) -> Iterator[str]:

@@ -16,15 +16,18 @@ from django.db import transaction
 
 from common.csv_cells import from_cell, to_cell
 from common.errors import InvalidInput
+from common.text import single_line
 from common.validation import check_key, check_text, to_json
 from retrieval.models import GoldenQuestion, Index
 from retrieval.models.golden import question_digest
 from retrieval.search.hits import Hit
 from retrieval.search.query import QUERY_MAX_CHARS
 
-FIELDS = ("question", "expected_documents", "expected_text", "filters", "audience", "tags", "is_enabled")
+FIELDS = ("question", "history", "expected_documents", "expected_text", "filters", "audience", "tags", "is_enabled")
 MAX_QUESTIONS = 10_000
-_LISTS = ("expected_documents", "audience", "tags")
+MAX_HISTORY = 50
+_LISTS = {"history": QUERY_MAX_CHARS, "expected_documents": 255, "audience": 100, "tags": 100}
+"""The fields that are lists of texts, and the longest text of each."""
 _TRUE, _FALSE = {"true", "1", "yes"}, {"false", "0", "no"}
 
 
@@ -33,6 +36,8 @@ class GoldenRecord:
     """A checked golden question from a file or a form."""
 
     question: str
+    history: list[str] = field(default_factory=list)
+    """What was asked before it, the oldest first, each in a single line."""
     expected_documents: list[str] = field(default_factory=list)
     expected_text: str = ""
     filters: dict[str, Any] = field(default_factory=dict)
@@ -47,13 +52,16 @@ class GoldenRecord:
         if len(self.question) > QUERY_MAX_CHARS:
             raise InvalidInput(f"question must have at most {QUERY_MAX_CHARS} characters.")
         check_text(self.expected_text, "expected_text")
-        for name in _LISTS:
+        for name, limit in _LISTS.items():
             values = getattr(self, name)
             if not isinstance(values, list):
                 raise InvalidInput(f"{name} must be a list.")
             for value in values:
-                if len(check_key(value, name)) > (limit := 255 if name == "expected_documents" else 100):
+                if len(check_key(value, name, QUERY_MAX_CHARS)) > limit:
                     raise InvalidInput(f"{name} must have at most {limit} characters each.")
+        if len(self.history) > MAX_HISTORY:
+            raise InvalidInput(f"history must have at most {MAX_HISTORY} questions.")
+        object.__setattr__(self, "history", [single_line(question) for question in self.history])
         if not isinstance(self.filters, dict):
             raise InvalidInput("filters must be an object.")
         to_json(self.filters, "filters")
@@ -101,13 +109,8 @@ def expectation(golden: GoldenQuestion) -> str:
 
 def read_golden(raw: bytes, name: str) -> list[GoldenRecord]:
     """Return the questions of a file; raise InvalidInput that names the first invalid one by its line or number."""
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise InvalidInput("The file is not UTF-8 text.") from None
-    rows = _read_csv(text) if name.lower().endswith(".csv") else _read_json(text)
     found: list[GoldenRecord] = []
-    for location, row in rows:
+    for location, row in read_rows(raw, name):
         if len(found) == MAX_QUESTIONS:
             raise InvalidInput(f"The file has more than {MAX_QUESTIONS} questions.")
         try:
@@ -122,15 +125,24 @@ def read_golden(raw: bytes, name: str) -> list[GoldenRecord]:
     return found
 
 
+def read_rows(raw: bytes, name: str) -> Iterable[tuple[str, dict[str, Any]]]:
+    """Return each row of a CSV or JSON file of questions, with its place; raise InvalidInput for what is none."""
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise InvalidInput("The file is not UTF-8 text.") from None
+    return _read_csv(text) if name.lower().endswith(".csv") else _read_json(text)
+
+
 def save_golden(index: Index, questions: Iterable[GoldenRecord], *, only_new: bool = False) -> tuple[int, int]:
     """Add the questions, and update those that exist, in one transaction; return (added, changed).
 
-    A question exists if one with the same text, filters and audience does; `only_new` does not update it.
+    A question exists if one with the same text, history, filters and audience does; `only_new` does not update it.
     """
     added = changed = 0
     with transaction.atomic():
         for golden in questions:
-            digest = question_digest(golden.question, golden.filters, golden.audience)
+            digest = question_digest(golden.question, golden.filters, golden.audience, golden.history)
             values = {name: getattr(golden, name) for name in FIELDS}
             row = GoldenQuestion.objects.filter(index=index, digest=digest).first()
             if row is None:

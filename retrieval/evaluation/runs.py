@@ -122,6 +122,7 @@ def _evaluate(run: EvaluationRun, golden: GoldenQuestion) -> tuple[EvaluationOut
             top_k=TOP_K,
             filters=golden.filters,
             audience=golden.audience,
+            history=golden.history or None,
         )
         hits, flags = record.hits, tuple(DEGRADED_FLAGS.intersection(record.flags))
     except InvalidInput as error:  # only this question fails: its filter no longer works

@@ -7,7 +7,7 @@ from common.errors import FabraError
 from retrieval.indexing.document_input import check_document
 from retrieval.indexing.ownership import refusals
 from retrieval.ingestion.naming import choose_names
-from retrieval.ingestion.runs import RunOptions
+from retrieval.ingestion.runs import RunOptions, check_prune
 from retrieval.models import Document, Index, SourceDocument, SourceFile
 from retrieval.readers import Empty, ReadDocument, ReadWarning, Unreadable, read
 from retrieval.readers.documents import split_audience
@@ -22,6 +22,7 @@ def compare(index_name: str, location: str, options: RunOptions, *, source: str 
     opened = open_source(location, allow_private=options.allow_private)
     counts = {"new": 0, "changed": 0, "unchanged": 0, "unreadable": 0, "gone": 0}
     entries, own = list(opened.entries()), source or opened.location
+    check_prune(opened, options)
     known = dict(SourceFile.objects.filter(index__name=index_name, source=own).values_list("path", "name"))
     names = choose_names([entry.path for entry in entries if not entry.refused], known, options.id_prefix)
     read_whole, seen = set[str](), set[str]()

@@ -19,7 +19,7 @@ from retrieval.models import IngestionFile, IngestionRun, IngestionUpload
 from retrieval.readers import Options
 from retrieval.readers.tables import ROLES
 from retrieval.search.filters import check_audience
-from retrieval.sources import Entry, Source, open_source
+from retrieval.sources import Entry, Source, SourceUnavailable, open_source
 from retrieval.sources.uploads import Uploads
 
 _ROWS = 1000
@@ -134,12 +134,20 @@ def list_files(run: IngestionRun, source: Source) -> None:
             entries, seen = source.entries(), set[str]()
             while rows := [_row(run, entry, seen) for entry in islice(entries, _ROWS)]:
                 IngestionFile.objects.bulk_create(rows, ignore_conflicts=True)
+            check_prune(source, options_of(run))
             name_files(run)
         except FabraError as error:
             finish(run, error=str(error))
         else:
             IngestionRun.objects.filter(pk=run.pk).update(is_listed=True, total=run.files.count())
         run.refresh_from_db()
+
+
+def check_prune(source: Source, options: RunOptions) -> None:
+    """Raise SourceUnavailable if what a listed source does not list may be there all the same."""
+    if source.is_partial and options.prune and not options.force:
+        text = f"{source.location} is a feed, which lists its newest pages only: import it without --prune."
+        raise SourceUnavailable(text)
 
 
 def _row(run: IngestionRun, entry: Entry, seen: set[str]) -> IngestionFile:

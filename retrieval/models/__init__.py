@@ -1,5 +1,6 @@
 """Tables of retrieval."""
 
+from retrieval.models.calibration import CalibrationRun
 from retrieval.models.chunks import Chunk
 from retrieval.models.documents import Document, DocumentVersion
 from retrieval.models.golden import EvaluationOutcome, EvaluationRun, GoldenQuestion
@@ -9,6 +10,7 @@ from retrieval.models.lexemes import LexemeCount
 from retrieval.models.retrievers import RetrieverDefinition
 
 __all__ = [
+    "CalibrationRun",
     "Chunk",
     "Document",
     "DocumentVersion",

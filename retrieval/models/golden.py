@@ -21,6 +21,12 @@ class GoldenQuestion(models.Model):
 
     index = models.ForeignKey("retrieval.Index", on_delete=models.CASCADE, related_name="golden_questions")
     question = models.TextField()
+    history = ArrayField(
+        models.TextField(),
+        default=list,
+        blank=True,
+        help_text="What was asked before it in the conversation, the oldest first; empty for a first question.",
+    )
     expected_documents = ArrayField(
         models.CharField(max_length=255), default=list, blank=True, help_text="The ids of the documents that answer it."
     )
@@ -36,7 +42,7 @@ class GoldenQuestion(models.Model):
     )
     tags = ArrayField(models.CharField(max_length=100), default=list, blank=True)
     is_enabled = models.BooleanField("enabled", default=True)
-    digest = models.CharField(max_length=64, editable=False, help_text="SHA-256 of question, filters and audience.")
+    digest = models.CharField(max_length=64, editable=False, help_text="SHA-256 of what is asked, and how.")
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
@@ -50,13 +56,16 @@ class GoldenQuestion(models.Model):
         return self.question[:100]
 
     def save(self, *args: Any, **options: Any) -> None:
-        self.digest = question_digest(self.question, self.filters, self.audience)
+        self.digest = question_digest(self.question, self.filters, self.audience, self.history)
         super().save(*args, **options)
 
 
-def question_digest(question: str, filters: dict[str, Any], audience: list[str]) -> str:
+def question_digest(
+    question: str, filters: dict[str, Any], audience: list[str], history: list[str] | None = None
+) -> str:
     """Return the SHA-256 by which two questions of an index are compared."""
-    return hashlib.sha256(to_json([question, filters, sorted(audience)], "question").encode()).hexdigest()
+    asked = [question, filters, sorted(audience), *([history] if history else [])]
+    return hashlib.sha256(to_json(asked, "question").encode()).hexdigest()
 
 
 class EvaluationRun(models.Model):

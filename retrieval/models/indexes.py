@@ -1,6 +1,13 @@
 """The tables of indexes and their generations."""
 
+from typing import Any
+
+from django.conf import settings
 from django.db import models
+from django.db.models import F
+from django.utils import timezone
+
+from retrieval.models.calibration import CalibrationRun
 
 
 class IndexQuerySet(models.QuerySet["Index"]):
@@ -41,6 +48,17 @@ class Index(models.Model):
         related_name="+",
         help_text="The generation that serves searches.",
     )
+    threshold = models.FloatField(
+        null=True, blank=True, help_text="A search whose best score is below it found no answer; empty: not known."
+    )
+    threshold_basis = models.JSONField(
+        default=dict, blank=True, editable=False, help_text="What the scores depended on when it was set."
+    )
+    threshold_run = models.ForeignKey(
+        "retrieval.CalibrationRun", null=True, blank=True, on_delete=models.SET_NULL, related_name="+", editable=False
+    )
+    threshold_set_by = models.CharField(max_length=200, blank=True, editable=False)
+    threshold_set_at = models.DateTimeField(null=True, blank=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = IndexQuerySet.as_manager()
@@ -51,6 +69,48 @@ class Index(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def score_basis(
+        self, mode: str | None = None, fusion: str | None = None, lexical_weight: float | None = None
+    ) -> dict[str, Any]:
+        """Return what the scores of a search depend on; scores of another basis can't be compared with them."""
+        mode = mode or self.mode
+        basis: dict[str, Any] = {"mode": mode}
+        if mode != self.Mode.LEXICAL and self.generation is not None:
+            basis["embedder"] = self.generation.embedder or settings.FABRA_EMBEDDER
+            basis["embedding_model"] = self.generation.embedding_model
+            basis["dimension"] = self.generation.dimension
+        if mode == self.Mode.HYBRID:
+            basis["fusion"] = fusion or self.fusion
+            basis["lexical_weight"] = self.lexical_weight if lexical_weight is None else lexical_weight
+        return basis
+
+    def stale_threshold(self) -> list[str]:
+        """Return what has changed since the threshold was set; such a threshold is not applied."""
+        if self.threshold is None:
+            return []
+        now = self.score_basis()
+        return [
+            f"{name.replace('_', ' ')} {self.threshold_basis.get(name, 'none')}, now {now.get(name, 'none')}"
+            for name in {**self.threshold_basis, **now}
+            if self.threshold_basis.get(name) != now.get(name)
+        ]
+
+    def set_threshold(
+        self, threshold: float | None, basis: dict[str, Any], *, by: str, run: CalibrationRun | None = None
+    ) -> None:
+        """Set or clear the threshold for scores of this basis.
+
+        The version increases, since cached results of retrievers tell what was found by the old threshold.
+        """
+        Index.objects.filter(pk=self.pk).update(
+            threshold=threshold,
+            threshold_basis=basis if threshold is not None else {},
+            threshold_run=run,
+            threshold_set_by=by[:200],
+            threshold_set_at=timezone.now(),
+            version=F("version") + 1,
+        )
 
 
 class Generation(models.Model):

@@ -4,15 +4,17 @@ When an entry is read, its versions are compared with those in PostgreSQL, which
 a stale entry is never served, so that none has to be deleted.
 """
 
+import base64
 import hashlib
 import inspect
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
+import numpy as np
 from asgiref.sync import sync_to_async
 from django.conf import settings
 
@@ -20,6 +22,7 @@ from common.background import spawn
 from common.redis import REDIS_ERRORS, async_redis, plain_redis, redis_key
 from retrieval.models import Index
 from retrieval.search.hits import DEGRADED_FLAGS, Hit, Hits, SearchRecord
+from retrieval.search.questions import Embedding, RewrittenQuestion
 
 logger = logging.getLogger(__name__)
 
@@ -46,11 +49,24 @@ def fingerprint(function: Callable[..., Any]) -> str:
 
 def cache_key(parts: Any) -> str | None:
     """Return the key for parts that JSON can represent; None for others, which are not cached."""
+    # In JSON a rewritten question looks like an earlier one, which counts less.
+    rewritten = [text for text in texts_in(parts) if isinstance(text, RewrittenQuestion)]
     try:
-        text = json.dumps(parts, sort_keys=True, ensure_ascii=True)
+        text = json.dumps([parts, rewritten], sort_keys=True, ensure_ascii=True)
     except TypeError:
         return None
     return redis_key("retriever", hashlib.sha256(text.encode()).hexdigest())
+
+
+def texts_in(value: Any) -> Iterator[str]:
+    """Yield the texts of a value: of a list or an object, each one."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        yield from texts_in(list(value.values()))
+    elif isinstance(value, list | tuple | set):
+        for item in value:
+            yield from texts_in(item)
 
 
 async def read_entry(key: str) -> CacheEntry | None:
@@ -76,6 +92,7 @@ async def read_entry(key: str) -> CacheEntry | None:
 async def write_entry(key: str, value: Any, records: list[SearchRecord], ttl: timedelta) -> None:
     """Store a copy of what a retriever returned; in the web process the request does not wait for Redis."""
     kind, plain = _dump_value(value, records)
+    dumped = [_dump_record(record) for record in records]
     if any(DEGRADED_FLAGS & set(record.flags) for record in records):
         return  # the result of an outage must not be cached
     versions: dict[int, int] = {}
@@ -83,9 +100,7 @@ async def write_entry(key: str, value: Any, records: list[SearchRecord], ttl: ti
         # If one index was searched at two versions, the older version counts.
         versions[record.index_id] = min(record.index_version, versions.get(record.index_id, record.index_version))
     try:
-        text = json.dumps(
-            {"versions": versions, "kind": kind, "value": plain, "records": [record.to_dict() for record in records]}
-        )
+        text = json.dumps({"versions": versions, "kind": kind, "value": plain, "records": dumped})
     except TypeError:
         logger.warning("A retriever returned what JSON cannot say; it is not cached.")
         return
@@ -158,9 +173,19 @@ def _load_value(kind: str, value: Any, records: list[SearchRecord]) -> Any:
     return Hits([_load_hit(hit) for hit in value]) if kind == "hits" else value
 
 
+def _dump_record(record: SearchRecord) -> dict[str, Any]:
+    vector = record.embedding and base64.b64encode(record.embedding.vector.astype("<f4").tobytes()).decode()
+    return record.to_dict() | {"embedding": record.embedding and [record.embedding.model, vector]}
+
+
 def _load_record(raw: dict[str, Any]) -> SearchRecord:
     hits = [_load_hit(hit) for hit in raw.pop("hits")]
-    record = SearchRecord(**{**raw, "hits": hits, "flags": tuple(raw["flags"])})
+    raw.pop("is_confident", None)  # follows from the score and the threshold
+    embedding = None
+    if made := raw.pop("embedding", None):
+        model, vector = made
+        embedding = Embedding(model=model, vector=np.frombuffer(base64.b64decode(vector), "<f4"))
+    record = SearchRecord(**{**raw, "hits": hits, "flags": tuple(raw["flags"]), "embedding": embedding})
     return replace(record, is_cached=True, embed_ms=0.0, sql_ms=0.0, rerank_ms=0.0)
 
 

@@ -3,7 +3,7 @@
 import functools
 import inspect
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Unpack
@@ -153,18 +153,8 @@ def _names_audiences(key_parts: Any, records: list[SearchRecord]) -> bool:
     A function may get the audience by other means, such as a context variable; what it found for one user must then
     not be cached for the next.
     """
-    names = set(_texts(key_parts))
+    names = set(cache.texts_in(key_parts))
     return all(names.issuperset(record.options.get("audience", ())) for record in records)
-
-
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        yield from _texts(list(value.values()))
-    elif isinstance(value, list | tuple | set):
-        for item in value:
-            yield from _texts(item)
 
 
 def _report_call(spec: RetrieverSpec, arguments: dict[str, Any], value: Any, is_cached: bool, started: float) -> None:

@@ -22,6 +22,7 @@ from retrieval.search.history import embed_questions, weighted_vector, weights_o
 from retrieval.search.hits import Collector, Hit, Hits, SearchRecord
 from retrieval.search.postprocess import collapse, expand_hits
 from retrieval.search.query import Query, SearchOptions, check_query
+from retrieval.search.questions import Embedding
 from retrieval.search.ranking import Ranking, candidate_count, ranking_sql
 from retrieval.search.selectivity import is_selective
 from retrieval.signals import searched
@@ -93,6 +94,7 @@ def execute_query(query: Query) -> SearchRecord:
         elif query.mode == "hybrid":
             flags += ("lexical_empty",)
     ranked = time.perf_counter()
+    best_score = hits[0].score if hits else None
     if query.rerank:
         hits, reranker_flags = rerank_hits(query.text, hits)
         flags += reranker_flags
@@ -116,12 +118,25 @@ def execute_query(query: Query) -> SearchRecord:
         embed_ms=_ms(embedded - started),
         sql_ms=_ms(ranked - embedded),
         rerank_ms=_ms(reranked - ranked),
+        embedding=query.embedding,
+        best_score=best_score,
+        threshold=query.threshold() if _is_comparable(query, flags) else None,
     )
 
 
+def _is_comparable(query: Query, flags: tuple[str, ...]) -> bool:
+    """Return whether the best score tells what it told when the index's threshold was set.
+
+    Without the model's part it does not, nor where filters left fewer chunks than were asked for. A small index that
+    has no more of them is the one that was measured.
+    """
+    return "semantic_unavailable" not in flags and not ("short" in flags and query.filters)
+
+
 def _embed(query: Query) -> tuple[Query, np.ndarray | None, tuple[str, ...]]:
-    """Return the query with the weights of its questions, their vector, and flags of an outage."""
+    """Return the query with its embedding and its questions' weights, the vector of all of them, and outage flags."""
     assert query.index.generation is not None
+    embedding: Embedding | None = None
     vectors: list[np.ndarray] | None = None
     flags: tuple[str, ...] = ()
     if query.mode != "lexical":
@@ -131,12 +146,13 @@ def _embed(query: Query) -> tuple[Query, np.ndarray | None, tuple[str, ...]]:
                 vectors = [embedder.embed_query(query.text)]
             else:
                 vectors = embed_questions(embedder, query.questions)
+            embedding = Embedding(model=embedder.model, vector=vectors[-1])
         except (EmbedderUnavailable, TextRefused) as error:
             logger.warning("Searching by words alone: %s", error)
             flags = ("semantic_unavailable",)
     weights = weights_of(query.questions, vectors)
     vector, agreement = (None, 1.0) if vectors is None else weighted_vector(vectors, weights)
-    return replace(query, weights=tuple(weights), agreement=agreement), vector, flags
+    return replace(query, embedding=embedding, weights=tuple(weights), agreement=agreement), vector, flags
 
 
 def _best_hits(query: Query, vector: np.ndarray | None) -> list[Hit]:

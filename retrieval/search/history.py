@@ -7,59 +7,61 @@ ranking, as a first question does. On 134 real follow-ups with 405 passages nDCG
 0.842; with the cosine to the sum instead of the mean cosine it was 0.908, with the weights of a word added up 0.904.
 """
 
-import hashlib
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
-from django.core.cache import cache
 
 from retrieval.embedders import Embedder
+from retrieval.search.questions import EmbeddedQuestion, RewrittenQuestion
 
 MAX_QUESTIONS = 8
 """The last question included; an older one would weigh less than a hundredth."""
 _UNRELATED_BELOW = 0.1
 """An earlier question with a smaller cosine to the last is about another subject."""
 _SHORT_WORDS = 2
-_CACHED_S = 24 * 3600
 # Words by which an English question refers to what was said; in other languages only its length tells.
-_REFERS_BACK = re.compile(
-    r"^\W*(?:and|or|but|also|so|then|what about|how about)\b"
-    r"|\b(?:it|its|that|this|those|these|they|them|their|he|him|his|she|her|there|ones?|same|former|latter)\b",
+_GOES_ON = re.compile(r"^\W*(?:and|or|but|also|so|then|what about|how about)\b", re.IGNORECASE)
+_PRONOUN = re.compile(
+    r"\b(?:it|its|that|this|those|these|they|them|their|he|him|his|she|her|there|ones?|same|former|latter)\b",
     re.IGNORECASE,
 )
+_NAME = re.compile(r"(?<=\s)(?!I\b)[A-Z]")
+"""What a pronoun behind it may refer to: a capital within a sentence."""
 
 
 def embed_questions(embedder: Embedder, questions: Sequence[str]) -> list[np.ndarray]:
     """Return the unit vector of each question of a conversation; raise EmbedderUnavailable.
 
-    They are cached, the first one's too, so that a follow-up runs the model once, as a first question does.
+    The model is run for the last one only: an EmbeddedQuestion brings its vector, and the process remembers those of
+    plain texts.
     """
-    keys = [_cache_key(embedder, question) for question in questions]
-    known = cache.get_many(keys) if len(keys) > 1 else {}
-    made = {
-        key: embedder.embed_query(question)
-        for key, question in zip(keys, questions, strict=True)
-        if len(known.get(key, b"")) != 4 * embedder.dimension
-    }
-    cache.set_many({key: vector.tobytes() for key, vector in made.items()}, _CACHED_S)
-    return [made[key] if key in made else np.frombuffer(known[key], dtype=np.float32) for key in keys]
+    return [_vector_of(embedder, question) for question in questions]
 
 
 def weights_of(questions: Sequence[str], vectors: Sequence[np.ndarray] | None) -> list[float]:
     """Return the weight of each question, 1 for the last, 0 for one about another subject.
 
     An earlier question is about another subject if its cosine to the last is small, unless the last one refers back
-    or is too short to tell. Without vectors every question counts.
+    or is too short to tell. A pronoun behind a name ("How did the Huguenots change their faith?") refers back only if
+    some earlier question is about the same subject. Without vectors every question counts.
     """
-    weights = [0.5**age for age in reversed(range(len(questions)))]
-    last = questions[-1]
-    if vectors is None or len(last.split()) <= _SHORT_WORDS or _REFERS_BACK.search(last):
+    weights = _weights_by_age(questions)
+    if vectors is None or refers_back(questions[-1]):
         return weights
-    return [
-        weight if vector is vectors[-1] or float(vector @ vectors[-1]) >= _UNRELATED_BELOW else 0.0
-        for weight, vector in zip(weights, vectors, strict=True)
-    ]
+    is_related = [vector is vectors[-1] or float(vector @ vectors[-1]) >= _UNRELATED_BELOW for vector in vectors]
+    if any(is_related[:-1]) and _PRONOUN.search(questions[-1]):
+        return weights
+    return [weight if related else 0.0 for weight, related in zip(weights, is_related, strict=True)]
+
+
+def refers_back(question: str) -> bool:
+    """Return whether a question means what was asked before it: by its words, or since it is too short to tell."""
+    if len(question.split()) <= _SHORT_WORDS or _GOES_ON.search(question):
+        return True
+    pronoun = _PRONOUN.search(question)
+    return pronoun is not None and not _NAME.search(question, 0, pronoun.start())
 
 
 def weighted_vector(vectors: Sequence[np.ndarray], weights: Sequence[float]) -> tuple[np.ndarray, float]:
@@ -74,6 +76,26 @@ def weighted_vector(vectors: Sequence[np.ndarray], weights: Sequence[float]) -> 
     return total / length, length / sum(weights)
 
 
-def _cache_key(embedder: Embedder, question: str) -> str:
-    model = f"{type(embedder).__qualname__} {embedder.model}"
-    return f"question:{hashlib.sha256(f'{model} {question}'.encode()).hexdigest()}"
+def _weights_by_age(questions: Sequence[str]) -> list[float]:
+    weights, age = [], 0
+    for question in reversed(questions):
+        is_rewritten = isinstance(question, RewrittenQuestion)
+        weights.append(1.0 if is_rewritten else 0.5**age)
+        age += not is_rewritten
+    return weights[::-1]
+
+
+def _vector_of(embedder: Embedder, question: str) -> np.ndarray:
+    if isinstance(question, EmbeddedQuestion):
+        embedding = question.embedding
+        if embedding.model == embedder.model and len(embedding.vector) == embedder.dimension:
+            return embedding.vector
+    return remembered_vector(embedder, str(question))
+
+
+@lru_cache(maxsize=2048)
+def remembered_vector(embedder: Embedder, question: str) -> np.ndarray:
+    """Return the vector of a question, which this process embeds once."""
+    vector = embedder.embed_query(question)
+    vector.setflags(write=False)  # every caller gets this one
+    return vector

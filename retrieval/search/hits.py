@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from common.links import safe_link
+from retrieval.search.questions import Embedding
 
 DEGRADED_FLAGS = frozenset({"semantic_unavailable", "rerank_unavailable"})
 """Flags of an outage; such a result is not cached, and its context reports the flag."""
@@ -90,9 +91,24 @@ class SearchRecord:
     sql_ms: float
     rerank_ms: float = 0.0
     is_cached: bool = False
+    embedding: Embedding | None = None
+    """Of the query itself; None if words alone ranked. It is no part of the trace."""
+    best_score: float | None = None
+    """The best hit's score before reranking; None without a hit."""
+    threshold: float | None = None
+    """The index's, where this search's scores can be compared with it; see retrieval.search.execute."""
+
+    @property
+    def is_confident(self) -> bool | None:
+        """Return whether the index holds an answer, as far as scores tell; None where they do not tell."""
+        if self.threshold is None:
+            return None
+        return self.best_score is not None and self.best_score >= self.threshold
 
     def to_dict(self) -> dict[str, Any]:
-        return {**vars(self), "hits": [hit.to_dict() for hit in self.hits]}
+        found = {**vars(self), "hits": [hit.to_dict() for hit in self.hits], "is_confident": self.is_confident}
+        del found["embedding"]
+        return found
 
 
 @dataclass

@@ -14,6 +14,7 @@ from retrieval.models import Index
 from retrieval.search.filters import Audience, Conditions, check_audience, conditions
 from retrieval.search.history import MAX_QUESTIONS
 from retrieval.search.lexemes import lexical_words
+from retrieval.search.questions import Embedding, RewrittenQuestion
 from retrieval.search.ranking import Ranking
 
 MAX_TOP_K = 200
@@ -44,8 +45,8 @@ class SearchOptions(TypedDict, total=False):
     """The number of neighbours on each side to join to a hit's content, 0 to 5."""
     rerank: bool | None
     history: Sequence[str] | None
-    """Earlier questions of the conversation, the oldest first: a follow-up is ranked by them too. Empty for the first
-    one, whose vector is then kept for those that follow; None where none follow."""
+    """Earlier questions of the conversation, the oldest first: a follow-up is ranked by them too. One that is plain
+    text is embedded, and remembered by the process; so is the first one if this is empty. None where none follow."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +68,8 @@ class Query:
     history: tuple[str, ...] | None = None
     weights: tuple[float, ...] = (1.0,)
     """The weight of each earlier question and of the query itself, once they are known."""
+    embedding: Embedding | None = None
+    """Of the query's own text, once it is known."""
     agreement: float = 1.0
     """See retrieval.search.history; the ranking's cosine is not multiplied by it, so the lexical score is divided."""
 
@@ -98,13 +101,22 @@ class Query:
             max_per_document=self.max_per_document,
         )
 
+    def threshold(self) -> float | None:
+        """Return the index's threshold if it was made for scores like this query's, otherwise None."""
+        index = self.index
+        if index.threshold is None or index.threshold_basis != index.score_basis(
+            self.mode, self.fusion, self.lexical_weight
+        ):
+            return None
+        return index.threshold
+
     def options(self) -> dict[str, Any]:
         names = ("audience", "mode", "fusion", "lexical_weight", "max_per_document", "expand", "rerank")
         found = {name: getattr(self, name) for name in names}
         if not self.history:
             return found
         earlier = zip(self.history, self.weights, strict=False)
-        return found | {"history": [{"question": text, "weight": weight} for text, weight in earlier]}
+        return found | {"history": [_shown(text, weight) for text, weight in earlier]}
 
 
 def check_query(
@@ -155,7 +167,17 @@ def _history(questions: Sequence[str] | None) -> tuple[str, ...] | None:
     if isinstance(questions, str) or not isinstance(questions, Sequence):
         raise InvalidInput("history must be a list of the earlier questions.")
     newest = tuple(questions)[-(MAX_QUESTIONS - 1) :]
-    return tuple(text[:QUERY_MAX_CHARS] for text in newest if check_text(text, "history").strip())
+    # Sliced, a question loses the vector that it brings.
+    return tuple(
+        text if len(text) <= QUERY_MAX_CHARS else text[:QUERY_MAX_CHARS]
+        for text in newest
+        if check_text(text, "history").strip()
+    )
+
+
+def _shown(question: str, weight: float) -> dict[str, Any]:
+    shown = {"question": question, "weight": weight}
+    return shown | {"rewritten": True} if isinstance(question, RewrittenQuestion) else shown
 
 
 def _check_number(name: str, value: Any, least: int, most: int) -> None:

@@ -22,6 +22,8 @@ _ENCRYPTED = 1
 class Archive:
     """The members of a zip archive, as a source."""
 
+    is_partial = False
+
     def __init__(self, file: Path | IO[bytes], prefix: str = "") -> None:
         self.location = str(file.resolve()) if isinstance(file, Path) else ""
         self.prefix = f"{prefix}/" if prefix else ""

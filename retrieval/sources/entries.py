@@ -36,6 +36,8 @@ class Source(Protocol):
 
     location: str
     """Its path or URL, which is also its name by default."""
+    is_partial: bool
+    """Whether it lists only the newest of its files, as a feed does; known once the entries were listed."""
 
     def entries(self) -> Iterator[Entry]:
         """Yield the entries; raise SourceUnavailable if they cannot be listed."""

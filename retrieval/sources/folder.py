@@ -13,6 +13,8 @@ from retrieval.sources.entries import Entry, SourceUnavailable
 class Folder:
     """The files of a folder, or one file, as a source."""
 
+    is_partial = False
+
     def __init__(self, path: Path) -> None:
         self.root = path.resolve() if path.is_dir() else path.resolve().parent
         self.only = None if path.is_dir() else path.resolve()

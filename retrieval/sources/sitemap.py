@@ -10,10 +10,11 @@ import httpx
 from django.conf import settings
 
 from common.errors import InvalidInput
+from common.outgoing import Answer, Refused, origin_of
 from retrieval.readers import Empty, FetchedFile, Unreadable
 from retrieval.sources.entries import UNREAD_LIST, Entry, NotModified, SourceUnavailable
-from retrieval.sources.sitemap_xml import MAX_BYTES, parse_sitemap
-from retrieval.sources.web import AGENT, PAGE_S, Answer, Refused, Web, origin_of
+from retrieval.sources.sitemap_xml import MAX_BYTES, Kind, parse_sitemap
+from retrieval.sources.web import AGENT, PAGE_S, Web
 
 _ROBOTS_MAX_BYTES = 512_000
 _LISTING_S = 1800.0
@@ -33,6 +34,7 @@ class Sitemap:
         except Refused as refusal:
             raise InvalidInput(f"{url} is {refusal}.") from None
         self.location = url
+        self.is_partial = False
         self._web = Web(origin, allow_private=allow_private, page_s=page_s)
         self._robots: RobotFileParser | None = None
 
@@ -46,12 +48,14 @@ class Sitemap:
         while pending:
             sitemap, depth = pending.popleft()
             try:
-                is_index, found = self._read_sitemap(sitemap)
+                kind, found = self._read_sitemap(sitemap)
             except Refused as refusal:
                 if depth == 1:
                     raise SourceUnavailable(f"{sitemap} cannot be read: {refusal}.") from None
                 yield _entry(sitemap, f"{UNREAD_LIST}{refusal}")
                 continue
+            is_index = kind == Kind.SITEMAPS
+            self.is_partial |= kind == Kind.FEED
             for url, reason in self._new(found, sitemaps if is_index else pages, give_up_at):
                 if not is_index:
                     yield _entry(url, reason)
@@ -121,7 +125,7 @@ class Sitemap:
             self._robots.parse(answer.content.decode("utf-8-sig", "replace").splitlines() if is_there else [])
         return "" if self._robots.can_fetch(AGENT, url) else "robots.txt forbids it"
 
-    def _read_sitemap(self, url: str) -> tuple[bool, list[str]]:
+    def _read_sitemap(self, url: str) -> tuple[Kind, list[str]]:
         answer = self._answer(url, MAX_BYTES)
         if answer.status != httpx.codes.OK:
             raise SourceUnavailable(f"{url} answers with HTTP {answer.status}.")

@@ -1,8 +1,13 @@
-"""Parse sitemaps, which may be hostile: without a tree in memory, without entities, and within limits."""
+"""Parse lists of pages, which may be hostile: without a tree in memory, without entities, and within limits.
+
+A list is a sitemap of XML or of plain text (one address a line), as sitemaps.org has them, or a feed of RSS or Atom.
+"""
 
 import gzip
 import io
+import re
 import zlib
+from enum import StrEnum
 from typing import Any
 from xml.sax import SAXException
 from xml.sax.handler import ContentHandler, feature_namespaces
@@ -10,48 +15,83 @@ from xml.sax.handler import ContentHandler, feature_namespaces
 from defusedxml import DefusedXmlException
 from defusedxml.sax import make_parser
 
-from retrieval.sources.web import Refused
+from common.outgoing import Refused
+
+
+class Kind(StrEnum):
+    PAGES = "pages"
+    SITEMAPS = "sitemaps"
+    FEED = "feed"
+    """The newest pages only."""
+
 
 MAX_BYTES = 52_428_800  # what the protocol allows
 MAX_LOCATIONS = 50_000  # also the protocol's
 _MAX_DEPTH = 16
 _URL_MAX_CHARS = 8_000
+_SCHEME = re.compile(rb"(?:\xef\xbb\xbf)?\s*https?://", re.IGNORECASE)
+_ROOTS = {
+    "urlset": Kind.PAGES, "sitemapindex": Kind.SITEMAPS, "rss": Kind.FEED, "RDF": Kind.FEED, "feed": Kind.FEED,
+}  # fmt: skip
+_ADDRESSES = {("url", "loc"), ("sitemap", "loc"), ("item", "link"), ("entry", "link")}
+"""The elements with addresses, each after the one it is in."""
 
 
-def parse_sitemap(content: bytes) -> tuple[bool, list[str]]:
-    """Return whether it lists other sitemaps, and the addresses it lists; raise Refused for what is no sitemap."""
+def parse_sitemap(content: bytes) -> tuple[Kind, list[str]]:
+    """Return what it lists, and the addresses; raise Refused for what is no sitemap."""
+    content = _unpacked(content)
+    if _SCHEME.match(content):
+        return Kind.PAGES, _lines(content)
     handler = _Locations()
     parser = make_parser()
     parser.setContentHandler(handler)
     parser.setFeature(feature_namespaces, True)
     try:
-        parser.parse(io.BytesIO(_unpacked(content)))
+        parser.parse(io.BytesIO(content))
     except DefusedXmlException as error:
         raise Refused(f"no sitemap ({type(error).__name__})") from None
     except (SAXException, ValueError, LookupError):
         raise Refused("no sitemap, but broken XML") from None
-    return handler.is_index, handler.found
+    return handler.kind, handler.found
+
+
+def _lines(content: bytes) -> list[str]:
+    """Return the addresses of a plain text, one a line."""
+    found = []
+    for number, line in enumerate(content.decode("utf-8-sig", "replace").splitlines(), 1):
+        if not (url := line.strip()):
+            continue
+        if not _SCHEME.match(url.encode()):
+            raise Refused(f"no sitemap: line {number} is no http or https address")
+        found.append(url)
+        if len(found) > MAX_LOCATIONS:
+            raise Refused(f"more than {MAX_LOCATIONS:,} addresses")
+    return found
 
 
 class _Locations(ContentHandler):
-    """Collect the text of each `loc` that is a child of `url` or `sitemap`; other `loc` are those of pictures."""
+    """Collect the addresses of pages: other elements of the same names are those of pictures or of the feed itself."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.is_index = False
+        self.kind = Kind.PAGES
         self.found: list[str] = []
         self._open: list[str] = []
         self._text: list[str] | None = None
 
     def startElementNS(self, name: Any, qname: Any, attributes: Any) -> None:  # noqa: N802 (the interface's)
         local = name[1]
-        if not self._open and local not in ("urlset", "sitemapindex"):
+        if not self._open and local not in _ROOTS:
             raise Refused(f"no sitemap, but <{local[:40]}>")
-        self.is_index |= not self._open and local == "sitemapindex"
+        self.kind = self.kind if self._open else _ROOTS[local]
         if len(self._open) >= _MAX_DEPTH:
             raise Refused(f"no sitemap: elements more than {_MAX_DEPTH} deep")
-        if local == "loc" and self._open[-1:] in (["url"], ["sitemap"]):
+        within = (self._open or [""])[-1]
+        if (within, local) in _ADDRESSES and self._text is None:
             self._text = []
+            if within == "entry":
+                values = {key[1]: value for key, value in attributes.items()}
+                self._text = [values.get("href", "")[:_URL_MAX_CHARS]] if _is_page(values) else None
         self._open.append(local)
 
     def characters(self, content: str) -> None:
@@ -60,12 +100,17 @@ class _Locations(ContentHandler):
 
     def endElementNS(self, name: Any, qname: Any) -> None:  # noqa: N802 (the interface's)
         self._open.pop()
-        if self._text is not None and name[1] == "loc":
+        if self._text is not None and name[1] in ("loc", "link"):
             if url := "".join(self._text).strip():
                 self.found.append(url)
             self._text = None
             if len(self.found) > MAX_LOCATIONS:
                 raise Refused(f"more than {MAX_LOCATIONS:,} addresses")
+
+
+def _is_page(link: dict[str, str]) -> bool:
+    """Return whether a link of Atom leads to the entry's page, and not to a comment or an enclosure."""
+    return link.get("rel", "alternate") == "alternate"
 
 
 def _unpacked(content: bytes) -> bytes:

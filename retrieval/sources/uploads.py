@@ -13,6 +13,8 @@ from retrieval.sources.folder import check_size
 class Uploads:
     """The uploaded files of a run, as a source."""
 
+    is_partial = False
+
     def __init__(self, run: IngestionRun) -> None:
         self.location = ""
         self._run = run

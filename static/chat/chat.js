@@ -1,187 +1,205 @@
-// The chat page: the conversation, the connection to the server, and the form.
+// The chat page: the open conversation, the turn that is being answered, and the connection to the server.
 
+import { actAs, ApiError, call } from "./api.js";
+import { Asking } from "./asking.js";
+import { Composer } from "./composer.js";
 import { Connection } from "./connection.js";
 import { el } from "./dom.js";
-import { recall, recallText, remember, rememberText } from "./memory.js";
-import { isOpen, paintAnswer, turnElement } from "./turn.js";
+import { lastRead, recallText, rememberRead, rememberText } from "./memory.js";
+import { Presence } from "./presence.js";
+import { Sidebar } from "./sidebar.js";
+import { counted, errorText, t } from "./texts.js";
+import { Thread } from "./thread.js";
+import { showTrace } from "./trace.js";
+import { clearUnread, noteArrival, onReturn } from "./unread.js";
 
-const STOP_PATIENCE_MS = 3000;
-const BACK_AGAIN_MS = 2500;
-// `html` is the server's HTML of the text's first `rendered` UTF-16 units.
-const NOTHING_YET = {
-  state: "waiting", text: "", html: "", rendered: 0, result: undefined, error: undefined, contextId: undefined,
-};
+const SAID_MS = 2500;
 const $ = (id) => document.getElementById(id);
-const { userId: ownUserId, maxChars, deadlineS, traceUrl } = document.body.dataset;
-const page = { traceUrl, retry, edit };
+const { userId: ownUserId, deadlineS, traceUrl } = document.body.dataset;
 
 let userId = ownUserId;
 let conversationId = null;
-let turns = [];
-let active = null; // the turn that is being answered or waits for the connection
-let watchdog = null;
 let wasLost = false;
-const articles = new Map();
+let opened = 0;
 
-// ---------------------------------------------------------------- the conversation
+const thread = new Thread($("log"), { trace: traceUrl ? (id) => showTrace(id, traceUrl) : null, retry: (turn) => asking.retry(turn), edit: (turn) => composer.prepend(turn.question) });
+const presence = new Presence($("presence"), $("person"));
+const composer = new Composer({ send: ask, stop: () => asking.stop(), typing: () => presence.typed(() => connection.send({ type: "typing" })) });
+const sidebar = new Sidebar({
+  open: (id) => open(id, { isPushed: true }),
+  removed: (id) => id === conversationId && startNew({ isPushed: false }),
+  changed: showTitle,
+});
 
-function show(nextUserId) {
-  userId = nextUserId;
-  ({ conversationId, turns } = recall(userId));
-  for (const turn of turns) {
-    if (!isOpen(turn)) continue;
-    turn.state = "error";
-    turn.error = { message: "The page was left before the answer was complete." };
-  }
-  articles.clear();
-  $("log").replaceChildren(...turns.map(articleOf));
+// ---------------------------------------------------------------- the open conversation
+
+function address(id) {
+  return id ? `?conversation=${id}` : location.pathname;
+}
+
+/** Leave the open conversation, and show an empty one. */
+function reset(id) {
+  asking.leave();
+  clearUnread();
+  conversationId = id;
+  opened += 1;
+  thread.clear();
+  presence.set("bot", null);
+  $("earlier").hidden = true;
+  composer.open(id);
+  sidebar.select(id);
   refresh();
-  articles.get(turns.at(-1))?.scrollIntoView({ block: "start" });
 }
 
-function articleOf(turn) {
-  const article = turnElement(turn, page);
-  articles.set(turn, article);
-  return article;
+function startNew({ isPushed }) {
+  reset(null);
+  history[isPushed ? "pushState" : "replaceState"](null, "", address(null));
+  composer.focus();
 }
+
+async function open(id, { isPushed }) {
+  reset(id);
+  if (isPushed) history.pushState(null, "", address(id));
+  const asked = opened;
+  const path = `/api/conversations/${id}/`;
+  try {
+    const [conversation, page] = await Promise.all([call("GET", path), call("GET", `${path}messages/`, { params: { html: "true" } })]);
+    if (asked !== opened) return;
+    presence.set(conversation.state, conversation.agent);
+    for (const message of page.messages) thread.absorb(message);
+    $("earlier").hidden = !page.has_earlier;
+    if (conversation.state !== "person") thread.closeQuestions(Number(deadlineS));
+    showWhatIsNew();
+    subscribe();
+  } catch (error) {
+    if (asked !== opened) return;
+    if (error instanceof ApiError && error.status === 404) {
+      startNew({ isPushed: false });
+      tell(t("gone"), 2 * SAID_MS);
+    } else {
+      tell([`${t("not_loaded")} ${errorText(error)} `, el("button", { type: "button", class: "link", onclick: () => open(id, { isPushed: false }) }, t("retry"))]);
+    }
+  }
+  refresh();
+}
+
+function showWhatIsNew() {
+  const read = lastRead(conversationId);
+  const marked = read === null ? null : thread.markUnread(read);
+  if (marked) marked.scrollIntoView({ block: "center" });
+  else thread.scrollToEnd();
+  if (!document.hidden) rememberRead(conversationId, thread.newest);
+}
+
+async function showEarlier() {
+  const page = await call("GET", `/api/conversations/${conversationId}/messages/`, { params: { before: thread.oldest, html: "true" } });
+  const height = document.documentElement.scrollHeight;
+  thread.prepend(page.messages);
+  $("earlier").hidden = !page.has_earlier;
+  scrollBy(0, document.documentElement.scrollHeight - height); // what was read stays where it was
+}
+
+/** Ask the server for what is said from now on, and for what was missed. */
+function subscribe() {
+  if (conversationId) connection.send({ type: "open", conversation_id: conversationId, user_id: userId, after: thread.newest });
+}
+
+// ---------------------------------------------------------------- asking
 
 function ask(question) {
-  const turn = { question, ...NOTHING_YET };
-  turns.push(turn);
-  $("log").append(articleOf(turn));
-  begin(turn);
+  const turn = asking.ask(question);
   // Scroll the question to the top, so that a long answer can be read from its beginning.
-  articles.get(turn).scrollIntoView({ block: "start", behavior: isCalm() ? "auto" : "smooth" });
+  if (turn) thread.scrollTo(turn, { block: "start", behavior: isCalm() ? "auto" : "smooth" });
 }
 
-function begin(turn) {
-  active = turn;
-  Object.assign(turn, NOTHING_YET);
-  submit();
-}
-
-function submit() {
-  const data = { message: active.question, user_id: userId, conversation_id: conversationId };
-  if (connection.send(data)) {
-    active.state = "asked";
-    watch();
-  } else {
-    connection.hurry();
-  }
-  repaint();
-}
-
-/** Fail the turn well after the server's own deadline, because a connection can be lost without a close event. */
-function watch() {
-  clearTimeout(watchdog);
-  watchdog = setTimeout(() => {
-    fail({ message: "The answer did not come in time." });
-    connection.replace();
-  }, (Number(deadlineS) + 10) * 1000);
-}
-
-function finish(state) {
-  clearTimeout(watchdog);
-  active.state = state;
-  repaint();
-  active = null;
-  refresh();
-}
-
-function fail(error) {
-  if (!active) return;
-  active.error = error;
-  finish("error");
-}
-
-function stop() {
-  if (!active) return;
-  if (active.state === "waiting") {
-    finish("stopped");
+async function askForPerson() {
+  if (!conversationId) {
+    ask(t("want_person")); // which the server understands, and which begins the conversation
     return;
   }
-  if (active.isStopping) return;
-  const turn = Object.assign(active, { isStopping: true });
-  connection.send({ type: "stop" });
-  // If the server does not confirm the stop, closing the socket stops the answer.
-  setTimeout(() => turn === active && leave(), STOP_PATIENCE_MS);
-}
-
-/** Stop the active turn at once, without waiting for the server. */
-function leave() {
-  if (!active) return;
-  const wasSent = active.state !== "waiting";
-  finish("stopped");
-  if (wasSent) connection.replace();
-}
-
-function retry(turn) {
-  if (active) return;
-  delete turn.isStopping;
-  begin(turn);
-}
-
-function edit(turn) {
-  const draft = $("message").value.trim();
-  $("message").value = draft ? `${turn.question}\n${draft}` : turn.question;
-  typed();
-  $("message").focus();
+  $("person").disabled = true;
+  try {
+    const state = await call("POST", `/api/conversations/${conversationId}/escalate/`, { body: {} });
+    if (state?.state) presence.set(state.state, state.agent);
+    subscribe();
+  } catch (error) {
+    $("person").disabled = false;
+    tell(errorText(error), 2 * SAID_MS);
+  }
 }
 
 // ---------------------------------------------------------------- messages from the server
 
 const receive = {
-  start(data) {
-    conversationId = data.conversation_id;
-    active.contextId = data.context_id;
-    active.state = "answering";
-    repaint();
+  message({ conversation_id: id, message }) {
+    if (id !== conversationId || !thread.absorb(message)) return;
+    if (message.role !== "user") {
+      presence.arrived();
+      noteArrival(id, message.id);
+      thread.scrollToEnd();
+    }
+    refresh();
+    sidebar.load();
   },
-  delta(data) {
-    active.text += data.text;
-    paintSoon();
+  state({ conversation_id: id, state, agent }) {
+    if (id === conversationId) presence.set(state, agent);
   },
-  block({ html, length }) {
-    active.html += html;
-    active.rendered = length;
-    paintSoon();
-  },
-  done({ context_used, response, html, ...result }) {
-    Object.assign(active, { text: response, html, rendered: response.length, result, contextId: result.context_id });
-    finish("done");
-  },
-  stopped() {
-    finish("stopped");
-  },
-  error({ message, code, limits }) {
-    const resets = Number(limits?.["X-RateLimit-Reset"]);
-    fail({ message, code, limit: limits?.["X-RateLimit-Limit"], resetsAt: resets ? resets * 1000 : undefined });
+  typing({ conversation_id: id, author }) {
+    if (id === conversationId) presence.showTyping(author);
   },
 };
 
 const connection = new Connection(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/ws/chat`, {
   open() {
-    if (wasLost) tell("Connected again.", BACK_AGAIN_MS);
+    if (wasLost) tell(t("back"), SAID_MS);
     wasLost = false;
-    if (active?.state === "waiting") submit();
+    subscribe();
+    asking.connected();
   },
   message(data) {
-    if (active) receive[data.type]?.(data);
+    if (!asking.receive(data)) receive[data.type](data);
   },
   lost(waitMs) {
     wasLost = true;
-    if (active && active.state !== "waiting") {
-      fail({ message: "The connection was lost before the answer was complete." });
-    }
-    const wait = waitMs > 1500 ? ` Next try in ${Math.round(waitMs / 1000)} seconds. ` : " Connecting again. ";
-    tell(["Connection lost.", wait, el("button", { type: "button", class: "link", onclick: () => connection.hurry() }, "Try now")]);
+    asking.lost();
+    const wait = waitMs > 1500 ? t("next_try", { count: Math.round(waitMs / 1000) }) : t("connecting");
+    tell([`${t("lost")} ${wait} `, el("button", { type: "button", class: "link", onclick: () => connection.hurry() }, t("try_now"))]);
   },
   refused(reason) {
-    const words = reason || "You are no longer signed in.";
-    fail({ message: words });
-    tell([`${words} `, el("a", { href: location.href }, "Load the page again")]);
+    const words = reason || t("signed_out");
+    asking.fail({ message: words });
+    tell([`${words} `, el("a", { href: location.href }, t("reload"))]);
   },
 });
+
+const asking = new Asking({
+  thread,
+  connection,
+  deadlineS: Number(deadlineS),
+  on: {
+    context: () => ({ user_id: userId, conversation_id: conversationId }),
+    began,
+    answered(result) {
+      if (result.conversation_id) began(result.conversation_id);
+      if (result.message_id) noteArrival(conversationId, result.message_id);
+      if (result.state) presence.set(result.state, result.agent ?? presence.agent);
+      if (!result.model) subscribe(); // for the notice that is the answer
+      sidebar.load();
+    },
+    changed: refresh,
+  },
+});
+
+/** The conversation got its id, or a new one since the old is closed. */
+function began(id) {
+  if (id === conversationId) return;
+  conversationId = id;
+  history.replaceState(null, "", address(id));
+  sidebar.select(id);
+  composer.open(id);
+  subscribe();
+  sidebar.load();
+}
 
 let tellTimer = null;
 
@@ -195,85 +213,23 @@ function tell(words, forMs) {
 
 // ---------------------------------------------------------------- rendering
 
-let frame = null;
-
-/** Render at most once per frame, because pieces may arrive faster than the screen can show them. */
-function paintSoon() {
-  frame ??= requestAnimationFrame(() => {
-    frame = null;
-    if (active) paintAnswer(articles.get(active), active, page);
-  });
-}
-
-function repaint() {
-  paintAnswer(articles.get(active), active, page);
-  refresh();
-}
-
 function refresh() {
-  remember(userId, { conversationId, turns });
-  $("welcome").hidden = turns.length > 0;
-  $("new").disabled = turns.length === 0;
-  $("stop").hidden = !active;
-  $("send").hidden = Boolean(active);
-  typed();
+  $("welcome").hidden = !thread.isEmpty || Boolean(conversationId);
+  composer.setBusy(asking.isBusy);
+  showTitle();
+}
+
+function showTitle() {
+  $("title").textContent = (conversationId && sidebar.titleOf(conversationId)) || "";
 }
 
 function isCalm() {
   return matchMedia("(prefers-reduced-motion: reduce)").matches;
 }
 
-// ---------------------------------------------------------------- the form
+// ---------------------------------------------------------------- the beginning
 
-function typed() {
-  const field = $("message");
-  rememberText("draft", field.value);
-  const length = [...field.value].length; // the server counts characters, not UTF-16 units
-  const isTooLong = length > Number(maxChars);
-  $("send").disabled = !field.value.trim() || isTooLong;
-  $("count").hidden = length < 0.8 * maxChars;
-  $("count").textContent = `${length.toLocaleString("en")} of ${Number(maxChars).toLocaleString("en")} characters`;
-  $("count").classList.toggle("over", isTooLong);
-  field.setAttribute("aria-invalid", String(isTooLong));
-  field.style.height = "auto";
-  field.style.height = `${field.scrollHeight}px`;
-}
-
-$("composer").addEventListener("submit", (event) => {
-  event.preventDefault();
-  if (active || $("send").disabled) return;
-  const question = $("message").value.trim();
-  $("message").value = "";
-  ask(question);
-});
-$("message").addEventListener("input", typed);
-$("message").addEventListener("keydown", (event) => {
-  if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
-  event.preventDefault();
-  $("composer").requestSubmit();
-});
-addEventListener("keydown", (event) => {
-  if (event.key === "Escape") stop();
-});
-addEventListener("pagehide", () => remember(userId, { conversationId, turns }));
-$("stop").addEventListener("click", () => {
-  stop();
-  $("message").focus();
-});
-$("new").addEventListener("click", () => {
-  leave();
-  remember(userId, { conversationId: null, turns: [] });
-  show(userId);
-  $("message").focus();
-});
-for (const example of document.querySelectorAll(".example")) {
-  example.addEventListener("click", () => {
-    if (!active) ask(example.textContent);
-    $("message").focus();
-  });
-}
-
-/** Switch to the chosen user's own conversation, and store the choice for the next reload. */
+/** Act as the chosen user, and store the choice for the next reload. */
 function chooseUser() {
   const option = $("user").selectedOptions[0];
   const tier = option.dataset.tier ?? "";
@@ -281,20 +237,53 @@ function chooseUser() {
   $("tier").dataset.tier = tier;
   $("tier").hidden = !tier;
   rememberText("user", option.value);
-  leave();
-  show(option.value);
+  userId = option.value;
+  actAs(userId);
 }
 
-$("message").value = recallText("draft");
-new ResizeObserver(([entry]) => {
-  document.documentElement.style.setProperty("--composer", `${entry.target.offsetHeight}px`);
-}).observe($("composer"));
+function idOfAddress() {
+  const id = new URLSearchParams(location.search).get("conversation");
+  return /^[1-9]\d{0,15}$/.test(id ?? "") ? Number(id) : null;
+}
+
+function openAddress() {
+  const id = idOfAddress();
+  if (id) return open(id, { isPushed: false });
+  reset(null);
+  return undefined;
+}
+
+addEventListener("popstate", openAddress);
+addEventListener("keydown", (event) => {
+  if (event.key === "Escape" && !document.querySelector("dialog[open]")) asking.stop();
+});
+onReturn((count) => {
+  if (!conversationId) return;
+  showWhatIsNew();
+  tell(counted("unread", count), SAID_MS);
+});
+$("new").addEventListener("click", () => {
+  sidebar.close();
+  startNew({ isPushed: true });
+});
+$("person").addEventListener("click", askForPerson);
+$("earlier").addEventListener("click", showEarlier);
+for (const example of document.querySelectorAll(".example")) {
+  example.addEventListener("click", () => {
+    ask(example.textContent);
+    composer.focus();
+  });
+}
 if ($("user")) {
   const before = [...$("user").options].find((option) => option.value === recallText("user"));
   if (before) before.selected = true;
-  $("user").addEventListener("change", chooseUser);
+  $("user").addEventListener("change", () => {
+    chooseUser();
+    startNew({ isPushed: true });
+    sidebar.load();
+  });
   chooseUser();
-} else {
-  show(ownUserId);
 }
+sidebar.load();
+openAddress();
 connection.open();

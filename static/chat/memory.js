@@ -1,36 +1,44 @@
-// Stores the conversation and the draft in this tab's session storage, so that a reload loses nothing.
-
-const TURNS_MAX = 50;
-const key = (userId) => `chat:2:${userId}`; // 2 is the version of a turn's format
-
-export function recall(userId) {
-  try {
-    const kept = JSON.parse(sessionStorage.getItem(key(userId)) ?? "{}");
-    return { conversationId: kept.conversationId ?? null, turns: kept.turns ?? [] };
-  } catch {
-    return { conversationId: null, turns: [] };
-  }
-}
-
-export function remember(userId, { conversationId, turns }) {
-  write(key(userId), JSON.stringify({ conversationId, turns: turns.slice(-TURNS_MAX) }));
-}
+// What this browser keeps: drafts and the chosen user in the tab's storage, what was read in the browser's.
 
 export function recallText(name) {
-  try {
-    return sessionStorage.getItem(name) ?? "";
-  } catch {
-    return "";
-  }
+  return read(() => sessionStorage, name) ?? "";
 }
 
 export function rememberText(name, text) {
-  write(name, text);
+  write(() => sessionStorage, name, text);
 }
 
-function write(name, text) {
+/** Return the id of the last message of a conversation that was seen here; null if none was. */
+export function lastRead(conversationId) {
+  const found = read(() => localStorage, `read:${conversationId}`);
+  return found === null ? null : Number(found);
+}
+
+export function rememberRead(conversationId, messageId) {
+  if (messageId > (lastRead(conversationId) ?? 0)) write(() => localStorage, `read:${conversationId}`, String(messageId));
+}
+
+export function forget(conversationId) {
   try {
-    sessionStorage.setItem(name, text);
+    localStorage.removeItem(`read:${conversationId}`);
+    sessionStorage.removeItem(`draft:${conversationId}`);
+  } catch {
+    // The storage is forbidden, so nothing is in it.
+  }
+}
+
+function read(storage, name) {
+  try {
+    return storage().getItem(name);
+  } catch {
+    return null;
+  }
+}
+
+function write(storage, name, text) {
+  try {
+    if (text) storage().setItem(name, text);
+    else storage().removeItem(name);
   } catch {
     // The storage is full or forbidden: the page works without it.
   }

@@ -1,15 +1,19 @@
 // Renders one question and its answer. The answer is rendered again from the turn's data at each change.
 
 import { action, el, icon, markup } from "./dom.js";
+import { feedbackOf } from "./feedback.js";
+import { copyButton } from "./copy.js";
+import { mark, slice, wrapper } from "./marks.js";
 import { renderSources } from "./sources.js";
+import { clock, counted, errorText, number, t } from "./texts.js";
 
-const COPIED_MS = 1800;
 /** Flags that say that the answer itself is not whole. */
-const ENDED = { answer_cut_off: "cut off at the longest answer", answer_filtered: "ended by the model's filter" };
+const ENDED = { answer_cut_off: "cut_off", answer_filtered: "filtered" };
+const OPEN = new Set(["waiting", "asked", "answering"]);
 
-/** Return the turn's article element; `page` has `traceUrl`, `retry(turn)` and `edit(turn)`. */
+/** Return the turn's article element; `page` has `trace(contextId)`, null if not allowed, `retry(turn)`, `edit(turn)`. */
 export function turnElement(turn, page) {
-  const question = el("div", { class: "question" }, el("h2", { class: "visually-hidden" }, "You asked"), el("p", {}, turn.question));
+  const question = el("div", { class: "question" }, el("h2", { class: "visually-hidden" }, t("you_asked")), el("p", {}, turn.question));
   const answer = el("div", { class: "answer" });
   const article = el("article", { class: "turn" }, question, answer);
   paintAnswer(article, turn, page);
@@ -21,20 +25,23 @@ export function paintAnswer(article, turn, page) {
   article.dataset.state = turn.state;
   // A screen reader reads the finished answer once, not each piece of it.
   article.setAttribute("aria-busy", String(isRunning));
-  const answer = article.querySelector(".answer");
-  const parts = [el("h2", { class: "visually-hidden" }, "Answer")];
-  const { section, reveal } = renderSources(turn.result?.citations ?? []);
+  const parts = [];
+  const result = turn.result ?? {};
+  const { section, reveal } = renderSources({ citations: result.citations ?? [], grounding: result.grounding, messageId: turn.messageId });
   if (turn.text) parts.push(proseOf(turn, reveal));
   if (isRunning && !turn.text) parts.push(waitingFor(turn));
-  if (turn.state === "stopped") parts.push(el("p", { class: "note" }, turn.text ? "Stopped before the end." : "Stopped."));
+  if (turn.state === "stopped") parts.push(el("p", { class: "note" }, t(turn.text ? "stopped_early" : "stopped")));
+  if (turn.state === "unanswered") parts.push(el("p", { class: "note" }, t("unanswered")));
   if (turn.state === "error") parts.push(errorOf(turn, page));
+  if (!isRunning) parts.push(...groundingNotes(result.grounding));
   if (section) parts.push(section);
-  if (turn.state === "done" || turn.state === "stopped") parts.push(footerOf(turn, page));
-  answer.replaceChildren(...parts);
+  if (["done", "stopped", "unanswered"].includes(turn.state)) parts.push(...footerOf(turn, page));
+  if (parts.length) parts.unshift(el("h2", { class: "visually-hidden" }, t("answer")));
+  article.querySelector(".answer").replaceChildren(...parts);
 }
 
 export function isOpen(turn) {
-  return turn.state === "waiting" || turn.state === "asked" || turn.state === "answering";
+  return OPEN.has(turn.state);
 }
 
 /** Return the blocks that the server has rendered, followed by the newer part of the answer as plain text. */
@@ -45,17 +52,44 @@ function proseOf(turn, reveal) {
     // `[1] Title` below a quotation names its source.
     below.classList.toggle("attribution", Boolean(below.firstChild?.classList?.contains("cite")));
   }
-  if (!isOpen(turn)) linkSources(prose, turn, reveal); // the sources are known at the end of the answer
+  for (const table of prose.querySelectorAll(".table")) table.setAttribute("aria-label", t("table"));
+  if (!isOpen(turn)) {
+    markUnsupported(prose, turn); // before the citations become buttons, whose labels have words
+    linkSources(prose, turn, reveal); // the sources are known at the end of the answer
+  }
   return prose;
+}
+
+function markUnsupported(prose, { text, result }) {
+  const sentences = result?.grounding?.sentences ?? [];
+  if (sentences.every(({ verdict }) => verdict === "supported")) return;
+  mark(
+    prose,
+    sentences.map(({ start, end, verdict, reasons = [] }) => {
+      if (verdict === "supported") return { text: slice(text, start, end) };
+      const words = t(verdict === "not" ? "not_supported" : "partly_supported");
+      const reason = reasons.length ? t("because", { verdict: words, reasons: reasons.join(", ") }) : words;
+      return { text: slice(text, start, end), wrap: wrapper("span", `unsupported ${verdict}`, reason) };
+    }),
+  );
+}
+
+function groundingNotes(grounding) {
+  const unsupported = (grounding?.sentences ?? []).filter(({ verdict }) => verdict === "not").length;
+  const words = [
+    unsupported ? counted("unsupported", unsupported) : null,
+    grounding?.dropped?.length ? t("citation_dropped") : null,
+  ].filter(Boolean);
+  return words.length ? [el("p", { class: "grounding" }, icon("warning"), words.join(" "))] : [];
 }
 
 function linkSources(prose, turn, reveal) {
   const titles = new Map((turn.result?.citations ?? []).map(({ number, title }) => [number, title]));
-  for (const mark of prose.querySelectorAll(".cite")) {
-    const number = Number(mark.textContent);
-    const title = titles.get(number);
-    const button = () => el("button", { type: "button", class: "cite", "aria-label": `Source ${number}: ${title}`, title, onclick: () => reveal(number) }, String(number));
-    mark.replaceWith(titles.has(number) ? button() : `[${number}]`);
+  for (const cite of prose.querySelectorAll(".cite")) {
+    const source = Number(cite.textContent);
+    const title = titles.get(source);
+    const button = () => el("button", { type: "button", class: "cite", "aria-label": t("source", { number: source, title }), title, onclick: () => reveal(source) }, String(source));
+    cite.replaceWith(titles.has(source) ? button() : `[${source}]`);
   }
 }
 
@@ -68,102 +102,66 @@ function withoutNotice(turn) {
 /** Return the links of the sources that the answer cites, as the Markdown that makes each [1] of its text one. */
 function linksOf(turn) {
   const linked = (turn.result?.citations ?? []).filter((citation) => citation.is_cited && citation.url);
-  return linked.length ? `\n\n${linked.map(({ number, url }) => `[${number}]: <${url}>`).join("\n")}\n` : "";
+  return linked.length ? `\n\n${linked.map((each) => `[${each.number}]: <${each.url}>`).join("\n")}\n` : "";
 }
 
 function waitingFor(turn) {
-  const words = turn.state === "waiting" ? "Waiting for the connection. Your question is kept." : "Reading the articles";
+  const words = t(turn.state === "waiting" ? "waiting" : "reading");
   return el("p", { class: "waiting" }, el("span", { class: "dots", "aria-hidden": "true" }, el("i"), el("i"), el("i")), words);
 }
 
 function errorOf(turn, page) {
   const { error } = turn;
-  const words = el("p", {}, error.message);
-  const again = action("retry", "Try again", () => page.retry(turn));
-  const edit = el("button", { type: "button", class: "action", onclick: () => page.edit(turn) }, "Edit the question");
+  const words = el("p", {}, errorText(error));
+  const again = action("retry", t("retry"), () => page.retry(turn));
+  const edit = el("button", { type: "button", class: "action", onclick: () => page.edit(turn) }, t("edit"));
   if (error.resetsAt) countDown(words, again, error);
   return el(
     "div",
     { class: "error", role: "alert" },
     icon("warning"),
-    el("div", {}, words, el("div", { class: "actions" }, again, edit, traceLink(turn, page, "Details"))),
+    el("div", {}, words, el("div", { class: "actions" }, again, edit, traceButton(turn, page, "details"))),
   );
 }
 
 /** Show when the limit allows the next message, and enable the retry button from then on. */
 function countDown(words, again, error) {
-  const counted = error.limit === "1" ? "1 message" : `${error.limit} messages`;
   const tick = () => {
     const left = Math.ceil((error.resetsAt - Date.now()) / 1000);
     again.disabled = left > 0;
-    words.textContent = left > 0 ? `The limit of ${counted} is reached. The next one is possible at ${clock(error.resetsAt)}, ${inWords(left)}.` : "The next message is possible now.";
+    const possible = { time: clock(error.resetsAt), wait: left > 90 ? counted("in_minutes", Math.round(left / 60)) : counted("in_seconds", left) };
+    words.textContent = left > 0 ? `${counted("limit", Number(error.limit))} ${t("possible_at", possible)}` : t("possible_now");
     if (left > 0) setTimeout(() => words.isConnected && tick(), left > 120 ? 15_000 : 1000);
   };
   tick();
 }
 
-function clock(time) {
-  return new Date(time).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
-}
-
-function inWords(seconds) {
-  if (seconds > 90) return `in ${Math.round(seconds / 60)} minutes`;
-  return seconds === 1 ? "in a second" : `in ${seconds} seconds`;
-}
-
 function footerOf(turn, page) {
-  const again = turn.state === "stopped" ? action("retry", "Try again", () => page.retry(turn)) : null;
+  const again = turn.state === "done" ? null : action("retry", t("retry"), () => page.retry(turn));
   const copy = turn.text ? copyButton(withoutNotice(turn) + linksOf(turn)) : null;
-  return el("footer", { class: "foot" }, el("div", { class: "actions" }, again, copy, traceLink(turn, page)), metaOf(turn));
+  const { buttons, below } = turn.messageId ? feedbackOf(turn) : { buttons: [], below: null };
+  const foot = el("footer", { class: "foot" }, el("div", { class: "actions" }, again, copy, ...buttons, traceButton(turn, page, "why")), metaOf(turn));
+  return below ? [foot, below] : [foot];
 }
 
-function traceLink(turn, page, words = "Why this answer?") {
-  if (!page.traceUrl || !turn.contextId) return null;
-  const href = `${page.traceUrl}${encodeURIComponent(turn.contextId)}/change/`;
-  return el("a", { class: "action", href, target: "_blank", rel: "noopener" }, icon("why"), el("span", {}, words));
+function traceButton(turn, page, label) {
+  if (!page.trace || !turn.contextId) return null;
+  return action("why", t(label), () => page.trace(turn.contextId), { "aria-haspopup": "dialog" });
 }
 
-function metaOf(turn) {
-  const { result } = turn;
-  if (!result) return null;
-  const number = (value) => Number(value).toLocaleString("en");
-  const { usage } = result;
-  const left = result.limits?.["X-RateLimit-Remaining"];
-  const ended = result.flags.map((flag) => ENDED[flag]).filter(Boolean).join(", ") || null;
-  const missing = result.flags.filter((flag) => !ENDED[flag]).join(", ").replaceAll("_", " ");
-  const degraded = missing ? `not everything was available (${missing})` : null;
+/** Return a line on who answered, and with what; a stored answer knows less of it. */
+function metaOf({ result }) {
+  if (!result?.flags) return null;
+  const { usage, limits } = result;
+  const left = limits?.["X-RateLimit-Remaining"];
+  const missing = result.flags.filter((flag) => /^(feature_|rate_limit_|semantic_|rerank_)/.test(flag));
   const parts = [
-    result.extractive ? "No language model is configured: quoted from the documents" : result.model,
-    usage.max_tokens ? `${number(usage.context_tokens)} of ${number(usage.max_tokens)} tokens` : null,
-    usage.cost_usd ? `$${usage.cost_usd.toFixed(5)}` : null,
-    left === undefined ? null : `${number(left)} of ${number(result.limits["X-RateLimit-Limit"])} messages left`,
-    ended,
-    degraded,
-  ];
-  return el("p", { class: "meta" }, parts.filter(Boolean).map((part) => el("span", {}, part)));
-}
-
-function copyButton(text) {
-  const button = action("copy", "Copy", async () => {
-    const isCopied = await copyText(text);
-    button.replaceChildren(icon(isCopied ? "check" : "copy"), el("span", { role: "status" }, isCopied ? "Copied" : "Not allowed here"));
-    setTimeout(() => button.replaceChildren(icon("copy"), el("span", {}, "Copy")), COPIED_MS);
-  });
-  return button;
-}
-
-async function copyText(text) {
-  try {
-    await navigator.clipboard.writeText(text);
-    return true;
-  } catch {
-    // The clipboard API needs HTTPS or localhost; elsewhere the deprecated command still works.
-    const field = el("textarea", { class: "visually-hidden" });
-    field.value = text;
-    document.body.append(field);
-    field.select();
-    const isCopied = document.execCommand("copy");
-    field.remove();
-    return isCopied;
-  }
+    result.extractive ? t("no_model") : result.model,
+    usage?.max_tokens ? t("tokens", { count: number(usage.context_tokens), max: number(usage.max_tokens) }) : null,
+    usage?.cost_usd ? `$${usage.cost_usd.toFixed(5)}` : null,
+    left === undefined ? null : t("left", { count: number(left), max: number(limits["X-RateLimit-Limit"]) }),
+    ...result.flags.filter((flag) => ENDED[flag]).map((flag) => t(ENDED[flag])),
+    missing.length ? t("degraded", { what: missing.join(", ").replaceAll("_", " ") }) : null,
+  ].filter(Boolean);
+  return parts.length ? el("p", { class: "meta" }, parts.map((part) => el("span", {}, part))) : null;
 }

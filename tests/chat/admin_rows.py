@@ -10,10 +10,10 @@ from django.contrib.postgres.search import SearchVector
 from django.db.models import Value
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
 
-from chat.models import ApiKey, Conversation, Message
+from chat.models import ApiKey, Conversation, Feedback, Gap, GapQuestion, Message
 from contexts.models import ContextDefinition, Trace, TraceBody
 from contexts.traces import digest_of
-from events.models import HandlerOutcome
+from events.models import HandlerOutcome, WebhookAttempt, WebhookDelivery, WebhookEndpoint
 from features.models import (
     EntityDefinition,
     FeatureDefinition,
@@ -24,6 +24,7 @@ from retrieval.models import (
     RetrieverDefinition,
 )
 from tests.factories import (
+    CalibrationRunFactory,
     ChunkFactory,
     CustomerFactory,
     DocumentFactory,
@@ -83,6 +84,21 @@ def _event(number: int) -> None:
         state="dead" if number % 2 else "done", error="Traceback\nValueError: <script>no</script>",
     )  # fmt: skip
     HandlerOutcome.objects.create(event=event, handler="feature:name_0", error="Traceback\nValueError: no", attempts=1)
+    endpoint = WebhookEndpoint.objects.create(
+        name=f"desk {number}", url=f"https://desk.example.com/hooks/support/{number}",
+        event_types=["conversation_*", "feedback_given"],
+    )  # fmt: skip
+    for state in WebhookDelivery.State:
+        told = EventFactory.create(
+            event_type="conversation_escalated", entity_id=f"user_{number}", payload={"text": "<b>"}
+        )
+        delivery = WebhookDelivery.objects.create(
+            endpoint=endpoint, event=told, state=state, attempts=1, status=502, error="http_502"
+        )
+        WebhookAttempt.objects.create(
+            delivery=delivery, attempted_at=delivery.created_at, duration_ms=31.5, status=502, error="http_502",
+            response="<script>no</script> Bad gateway",
+        )  # fmt: skip
 
 
 def _document(number: int) -> Chunk:
@@ -111,6 +127,10 @@ def _evaluation(number: int, chunk: Chunk) -> None:
         run=run, golden_question=golden, expected="<b>text</b>",
         rank=None if number % 2 else 1, metrics=figures, found=[hit],
     )  # fmt: skip
+    asked = {"question": "How <script>alert(1)</script>?", "score": 0.25, "document_id": "d", "title": "<b>text</b>"}
+    CalibrationRunFactory.create(
+        index=index, started_by="<b>text</b>", sources=["<b>text</b>"], answerable=[asked, asked | {"score": 0.75}]
+    )
 
 
 def _chat(number: int, chunk: Chunk) -> None:
@@ -120,9 +140,27 @@ def _chat(number: int, chunk: Chunk) -> None:
     trace = make_trace(chunk, f"user_{number}")
     conversation = Conversation.objects.create(user_id=f"user_{number}")
     for role in Message.Role.values:
-        Message.objects.create(
+        message = Message.objects.create(
             conversation=conversation, user_id=f"user_{number}", role=role, text="<b>hi</b>", trace=trace
         )
+        if role == Message.Role.USER:
+            _gap(message, chunk)
+        if role == Message.Role.ASSISTANT:
+            Feedback.objects.create(
+                message=message, user_id=f"user_{number}", value="down", comment="<script>alert(1)</script>"
+            )
+
+
+def _gap(message: Message, chunk: Chunk) -> None:
+    gap = Gap.objects.create(
+        title="How <script>alert(1)</script>?", question_count=1, centroid=VECTOR, document=chunk.document,
+        decided_by="<b>text</b>",
+    )  # fmt: skip
+    citation = {"number": 1, "title": "<b>text</b>", "document_id": "d", "score": 0.5, "is_cited": True}
+    after = {"answer": "<script>alert(1)</script>", "citations": [citation], "flags": [], "reasons": ["not_known"]}
+    GapQuestion.objects.create(
+        message=message, gap=gap, reasons=["not_known", "thumbed_down"], after=after, is_answered=False, vector=VECTOR
+    )
 
 
 def make_trace(chunk: Chunk, user_id: str, question: str = "How <script>alert(1)</script>?") -> Trace:

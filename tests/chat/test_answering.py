@@ -92,8 +92,7 @@ def test_the_trace_holds_all_that_the_model_saw(bot: None, ask: Any, model: Mode
 def test_messages_are_kept_in_a_conversation_and_counted(bot: None, ask: Any) -> None:
     first = ask().json()
     second = ask("And invoices?", conversation_id=first["conversation_id"]).json()
-    other = ask("Hello?", user_id="user_456", conversation_id=first["conversation_id"]).json()
-    assert first["conversation_id"] == second["conversation_id"] != other["conversation_id"]
+    assert first["conversation_id"] == second["conversation_id"]
     roles = Conversation.objects.get(pk=first["conversation_id"]).messages.values_list("role", flat=True)
     assert list(roles) == ["user", "assistant", "user", "assistant"]
     events = Event.objects.filter(event_type="message_sent", entity_id="user_123")
@@ -105,6 +104,16 @@ def test_messages_are_kept_in_a_conversation_and_counted(bot: None, ask: Any) ->
     from chat.definitions import store
 
     assert async_to_sync(store.get_feature)("message_count", "user_123") == 2
+
+
+def test_another_users_conversation_is_not_found_and_costs_nothing(bot: None, ask: Any, settings: Any) -> None:
+    settings.FABRA_RATE_LIMIT_DEFAULT = 1
+    conversation = ask().json()["conversation_id"]
+    for unknown in (conversation, conversation + 1, 2**63 - 1):
+        response = ask("Hello?", user_id="user_456", conversation_id=unknown)
+        assert (response.status_code, response.json()["error"]["code"]) == (404, "conversation_not_found")
+    assert Message.objects.count() == 2
+    assert ask("Hello?", user_id="user_456").status_code == 200
 
 
 def test_a_context_around_another_stores_the_message_once(bot: None, ask: Any, use_context: Any) -> None:

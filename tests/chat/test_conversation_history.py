@@ -143,9 +143,8 @@ def test_a_context_that_hands_on_another_is_told_that_the_history_was_left_out(
 
 def test_somebody_elses_conversation_stays_theirs(talk: Any, ask: Any, model: ModelServer) -> None:
     first = talk("How do I reset my password?", "Secret of Ana.")
-    body = ask("And now?", user_id="user_456", conversation_id=first["conversation_id"]).json()
-    assert body["conversation_id"] != first["conversation_id"]
-    assert "Secret of Ana" not in json.dumps(model.requests[-1])
+    assert ask("And now?", user_id="user_456", conversation_id=first["conversation_id"]).status_code == 404
+    assert len(model.requests) == 1
 
 
 def test_a_question_whose_answer_failed_is_not_repeated(

@@ -81,6 +81,7 @@ def test_server_sent_events(web: Processes, model: ModelServer) -> None:
     done = events[-1][1]
     assert done["response"] == TEXT
     assert done["usage"]["total_tokens"] == 120
+    assert [sentence["verdict"] for sentence in done["grounding"]["sentences"]] == ["supported"]
     trace = Trace.objects.get(pk=done["context_id"])
     assert (trace.state, trace.answer) == ("answered", TEXT)
 
@@ -152,8 +153,8 @@ def test_the_websocket_streams_stops_and_tells_errors(web: Processes, model: Mod
             await ws.send(json.dumps({"message": "Impatient", "user_id": "user_123"}))
             assert (await until("error"))[-1]["code"] == "invalid_message"
             await ws.send(json.dumps({"type": "stop"}))
-            rest, _ = (await until("stopped"))[-2:]
-            assert (rest["type"], rest["length"]) == ("block", len(TEXT[:5]))
+            stopped = (await until("stopped"))[-1]
+            assert (stopped["response"], stopped["html"]) == (TEXT[:5], f"<p>{TEXT[:5]}</p>\n")
             await asyncio.to_thread(model.cut_off.wait, 5)
             assert model.cut_off.is_set()
 

@@ -17,6 +17,7 @@ def parts(text: str, language: str = "en") -> list[str]:
         ("Use a phone, e.g. a Pixel. See Fig. 3 or so.", "en", ["Use a phone, e.g. a Pixel.", "See Fig. 3 or so."]),
         ("It costs 3.50 EUR. Version 2.0.1 is out.", "en", ["It costs 3.50 EUR.", "Version 2.0.1 is out."]),
         ("Read settings.py first. Then go.", "en", ["Read settings.py first.", "Then go."]),
+        ("Click Forgot password? on the page. Wait.", "en", ["Click Forgot password? on the page.", "Wait."]),
         ("3. Open the app. Wait.", "en", ["3. Open the app.", "Wait."]),
         ("Wait... then go… now. Done.", "en", ["Wait... then go… now.", "Done."]),
         ('He said "Go away. Now." Then he left.', "en", ['He said "Go away. Now."', "Then he left."]),

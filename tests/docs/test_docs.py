@@ -41,6 +41,16 @@ _ADDRESS = r"(?:(?:GET|POST|DELETE) )?(/[\w/<>]*)"
 USES = {
     "README.md": 'assert "invoice" in (await chat_context("user_123", "How do I pay an invoice?")).content',
     "docs/search.md": "assert await search_docs('invoices') and await search_billing('invoices')",
+    "docs/events.md": """
+from events.webhooks import sign
+body, now = b'{"id": "e1", "event_type": "feedback_given"}', str(int(time.time()))
+headers = {"X-Fabra-Timestamp": now, "X-Fabra-Signature": sign("old", now, body) + "," + sign("new", now, body)}
+assert receive(headers, body, "new")["id"] == "e1" and receive(headers, body, "old") is None
+try:
+    raise AssertionError(receive(headers, body, "other"))
+except PermissionError:
+    pass
+""",
     "docs/features.md": "assert await store.get_feature(open_tickets, 'user_123') == 1",
 }
 

@@ -96,6 +96,7 @@ def test_beat_sweeps_and_prunes() -> None:
     entries = PeriodicTask.objects.filter(task__startswith="events.")
     assert dict(entries.values_list("task", "interval__every")) == {
         "events.tasks.sweep": 5,
+        "events.tasks.sweep_webhooks": 5,
         "events.tasks.prune_events": 3600,
     }
 

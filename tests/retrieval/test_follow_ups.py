@@ -1,5 +1,6 @@
 """A follow-up is found by what was asked before it too, in one search; a change of subject is not held up by that."""
 
+import copy
 import json
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from common.errors import InvalidInput
 from retrieval.errors import EmbedderUnavailable
 from retrieval.search.execute import search_plain
 from retrieval.search.history import weighted_vector, weights_of
+from retrieval.search.questions import EmbeddedQuestion, Embedding, RewrittenQuestion
 
 pytestmark = pytest.mark.django_db
 
@@ -91,10 +93,45 @@ UNIT = {"same": np.array([1, 0], np.float32), "other": np.array([0, 1], np.float
         ("How do I get an invoice for it?", "other", 0.5),  # refers back
         ("And for the free plan there is none?", "other", 0.5),
         ("Free plan?", "other", 0.5),  # too short to tell
+        ("How did Ana change her plan last year?", "other", 0.0),  # refers to a name of its own
+        ("How did Ana change her plan last year?", "same", 0.5),
+        ("Can I change it to Pro?", "other", 0.5),
     ],
 )
 def test_a_question_about_another_subject_does_not_count(last: str, earlier: str, weight: float) -> None:
     assert weights_of(["Before?", last], [UNIT[earlier], UNIT["same"]]) == [weight, 1.0]
+
+
+def test_a_pronoun_behind_a_name_refers_back_where_the_subject_is_the_same() -> None:
+    questions = ["Storage?", "Plans?", "How did Ana change her plan last year?"]
+    assert weights_of(questions, [UNIT["other"], UNIT["same"], UNIT["same"]]) == [0.25, 0.5, 1.0]
+
+
+def test_a_rewritten_question_counts_as_what_was_typed(plans: None) -> None:
+    questions = ["Storage?", "Plans?", RewrittenQuestion("What storage has the free plan?"), "And on it?"]
+    assert weights_of(questions, None) == [0.25, 0.5, 1.0, 1.0]
+    record = search_plain("docs", questions[-1], history=questions[:-1])
+    assert record.hits[0].document_id == "storage"
+    assert record.options["history"][-1] == {
+        "question": "What storage has the free plan?", "weight": 1.0, "rewritten": True,
+    }  # fmt: skip
+
+
+def test_a_question_with_its_vector_is_not_embedded_again(plans: None, embedder: Any) -> None:
+    first = search_plain("docs", "Which plans are there?")
+    assert first.embedding is not None
+    asked = EmbeddedQuestion("Which plans are there?", first.embedding)
+    with_vector = search_plain("docs", "And refunds?", history=[asked])
+    assert embedder.questions == ["Which plans are there?", "And refunds?"]
+    with_text = search_plain("docs", "And refunds?", history=[str(asked)])
+    assert [hit.score for hit in with_vector.hits] == [hit.score for hit in with_text.hits]
+    assert copy.deepcopy(asked).embedding.model == asked.embedding.model
+
+
+def test_a_vector_of_another_dimension_is_not_used(plans: None, embedder: Any) -> None:
+    embedding = Embedding(model="hashing-256", vector=np.ones(3, np.float32))
+    search_plain("docs", "And refunds?", history=[EmbeddedQuestion("Which plans?", embedding)])
+    assert embedder.questions == ["Which plans?", "And refunds?"]
 
 
 def test_the_weighted_vector_gives_the_weighted_mean_of_the_cosines() -> None:
@@ -127,3 +164,17 @@ def test_conversations_are_evaluated(tmp_path: Path, embedder: Any, capsys: Any)
     conversations.write_text(json.dumps(first))
     with pytest.raises(CommandError, match="no follow-up"):
         call_command("evaluate_retrieval", corpus=corpus, conversations=conversations)
+
+
+def test_a_change_of_subject_is_evaluated(tmp_path: Path, embedder: Any, capsys: Any) -> None:
+    files = {name: tmp_path / name for name in ("corpus", "queries", "qrels", "after")}
+    files["corpus"].write_text(json.dumps({"_id": "refunds", "text": "Refunds take ten days."}))
+    files["queries"].write_text(json.dumps({"_id": "q", "text": "How long do refunds take with you?"}))
+    files["qrels"].write_text("q\trefunds\t1\n")
+    files["after"].write_text(json.dumps({"_id": "c", "turns": [{"role": "user", "text": "Which plans exist?"}]}))
+    call_command("evaluate_retrieval", **files, modes="hybrid", json=True)
+    assert json.loads(capsys.readouterr().out)["hybrid"]["ndcg@10"] == 1.0
+    assert "Which plans exist?" in embedder.questions
+    files["after"].write_text(json.dumps({"_id": "c", "turns": []}))
+    with pytest.raises(CommandError, match="no question"):
+        call_command("evaluate_retrieval", **files)

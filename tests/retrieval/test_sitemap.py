@@ -136,11 +136,45 @@ def unread(site: Site, url: str, **options: Any) -> str:
     return str(caught.value)
 
 
+FEEDS = {
+    "text": "\ufeff{url}/guide/a\r\n\r\n {url}/guide/d\n",
+    "RSS": """<rss version="2.0" xmlns:atom="http://www.w3.org/2005/Atom"><channel><link>{url}/private/b</link>
+        <atom:link href="{url}/sitemap.xml" rel="self"/><image><link>{url}/gone</link></image>
+        <item><link> {url}/guide/a </link><enclosure url="{url}/gone"/></item>
+        <item><link>{url}/guide/d</link></item><item><guid>{url}/gone</guid></item></channel></rss>""",
+    "RSS 1.0": """<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#" xmlns="http://purl.org/rss/1.0/">
+        <channel><link>{url}/private/b</link></channel><item><link>{url}/guide/a</link></item>
+        <item><link>{url}/guide/d</link></item></rdf:RDF>""",
+    "Atom": """<feed xmlns="http://www.w3.org/2005/Atom"><link href="/private/b"/>
+        <entry><link rel="replies" href="/gone"/><link href="/guide/a"/></entry>
+        <entry><link rel="alternate" href="{url}/guide/d"/><link/></entry></feed>""",
+}
+
+
+@pytest.mark.parametrize("kind", FEEDS)
+def test_a_plain_text_or_a_feed_lists_pages_too(site: Site, kind: str) -> None:
+    site.pages["/sitemap.xml"] = FEEDS[kind].format(url=site.url).encode()
+    listed = list(source(site).entries())
+    assert [(entry.path, entry.refused) for entry in listed] == [(f"{site.url}/guide/{x}", "") for x in "ad"]
+
+
+@pytest.mark.django_db
+def test_a_feed_prunes_nothing_because_it_lists_the_newest_pages_only(site: Site) -> None:
+    ingest(site)
+    site.pages["/sitemap.xml"] = FEEDS["RSS"].format(url=site.url).replace("/guide/d", "/guide/a").encode()
+    for options in (["--prune"], ["--prune", "--dry-run"]):
+        with pytest.raises(CommandError, match="newest pages only"):
+            ingest(site, *options)
+    assert "0 indexed, 1 unchanged" in ingest(site)
+    assert Document.objects.live().count() == 2
+
+
 BOMB = b'<!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;&a;">]><urlset><url><loc>&b;</loc></url></urlset>'
 HOSTILE = {
     b"<html>": "no sitemap, but <html>", b"": "broken XML", b"\x1f\x8bbroken": "broken gzip", BOMB: "EntitiesForbidden",
     gzip.compress(b"\0" * 60_000_000): "when unpacked", b"<urlset>" + b"<a>" * 100_000: "16 deep",
-    b"<rss><loc>x</loc></rss>": "no sitemap, but <rss>", b"<urlset><url><loc>/a</loc>": "broken XML",
+    b"<opml><loc>x</loc></opml>": "no sitemap, but <opml>", b"https://a/\nno": "line 2 is no http",
+    b"<urlset><url><loc>/a</loc>": "broken XML",
     b"<?xml version='1.0' encoding='klingon'?><urlset/>": "broken XML",
     b"<!DOCTYPE x SYSTEM 'file:///etc/passwd'><urlset><url><loc>&x;</loc></url></urlset>": "ExternalReference",
     b"<urlset>" + b"<url><loc>/a</loc></url>" * 50_001 + b"</urlset>": "more than 50,000 addresses",

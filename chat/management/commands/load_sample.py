@@ -10,16 +10,19 @@ from django.utils.dateparse import parse_date, parse_datetime
 from django.utils.timezone import make_aware
 
 from chat.models import Customer, Ticket
+from common.errors import FabraError
 from features.models import KnownEntity
+from retrieval.evaluation.asked import read_questions
+from retrieval.evaluation.calibration import calibrate, questions_for
 from retrieval.evaluation.golden import read_golden, save_golden
-from retrieval.models import Index, SourceFile
+from retrieval.models import CalibrationRun, Index, SourceFile
 
 SAMPLE = Path(__file__).resolve().parents[2] / "sample"
 _SOURCE = "sample"
 
 
 class Command(BaseCommand):
-    help = "Load the sample users, articles and golden questions; what is there already stays."
+    help = "Load the sample users, articles and golden questions, and calibrate; what is there already stays."
 
     def handle(self, *args: Any, **options: Any) -> None:
         users = json.loads((SAMPLE / "users.json").read_text())
@@ -51,6 +54,23 @@ class Command(BaseCommand):
         questions = read_golden((SAMPLE / "questions.json").read_bytes(), "questions.json")
         save_golden(Index.objects.get(name=settings.FABRA_DEFAULT_INDEX), questions, only_new=True)
         self.stdout.write(f"{len(questions)} golden questions")
+        self._calibrate()
+
+    def _calibrate(self) -> None:
+        """Set the index's threshold once, so that the sample's own questions are answered and others are not.
+
+        Whatever an operator makes of it stays. Without the embedding model the bot starts all the same.
+        """
+        name = settings.FABRA_DEFAULT_INDEX
+        if CalibrationRun.objects.filter(index__name=name).exists():
+            return
+        try:
+            questions = questions_for(name, read_questions(SAMPLE / "unanswerable.json"), ["sample"])
+            run = calibrate(questions, most_refused=0.0, started_by="manage.py load_sample")
+        except FabraError as error:
+            self.stderr.write(f"{name} has no threshold: {error}")
+            return
+        self.stdout.write(f"{run.refused_unanswerable:.0%} of {len(questions.unanswerable)} other questions refused")
 
 
 def _keep_source() -> None:

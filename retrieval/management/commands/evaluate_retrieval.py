@@ -19,7 +19,7 @@ from retrieval.evaluation.benchmark import (
     measure,
     why_missing,
 )
-from retrieval.evaluation.conversations import read_follow_ups
+from retrieval.evaluation.conversations import after_conversations, read_follow_ups
 from retrieval.models import Index
 from retrieval.search.lexemes import languages
 
@@ -35,6 +35,9 @@ class Command(BaseCommand):
         parser.add_argument("--qrels", type=Path, help="query-id, corpus-id and score, tabs between; or TREC's four")
         parser.add_argument(
             "--conversations", type=Path, help="Instead of these: follow-ups, as JSON Lines of _id, turns and relevant."
+        )
+        parser.add_argument(
+            "--after", type=Path, help="Ask each question after a conversation of this file, on another subject."
         )
         parser.add_argument("--modes", default=",".join(MODES), help=f"Some of {','.join(MODES)} (all).")
         parser.add_argument("--top-k", type=int, default=100, help="Documents to find for each question (100).")
@@ -82,12 +85,13 @@ class Command(BaseCommand):
     def _judged(self, documents: list[beir.CorpusDocument], **options: Any) -> list[JudgedQuery]:
         files = (options["queries"], options["qrels"])
         if conversations := options["conversations"]:
-            if any(files):
+            if any(files) or options["after"]:
                 raise CommandError("Give --conversations, or --queries and --qrels, not both.")
             return read_follow_ups(conversations)[: options["limit"]]
         if not all(files):
             raise CommandError("Give --queries and --qrels, or --conversations.")
-        return judged_queries(beir.read_queries(files[0]), beir.read_qrels(files[1]), documents, options["limit"])
+        judged = judged_queries(beir.read_queries(files[0]), beir.read_qrels(files[1]), documents, options["limit"])
+        return after_conversations(judged, options["after"]) if options["after"] else judged
 
     def _language(self, language: str, index: str | None) -> str:
         if language and index and Index.objects.filter(name=index).exclude(language=language).exists():

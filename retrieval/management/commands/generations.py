@@ -115,6 +115,13 @@ class Command(BaseCommand):
         generation = self._find(index, options)
         lifecycle.switch(generation)
         self.stdout.write(self.style.SUCCESS(f"#{generation.pk} serves; #{index.generation_id} is kept up to date."))
+        if changes := lifecycle.find_index(index.name).stale_threshold():
+            self.stdout.write(
+                self.style.WARNING(
+                    f"The index's threshold is not applied any more ({'; '.join(changes)}): "
+                    f"manage.py calibrate {index.name}"
+                )
+            )
 
     def _drop(self, index: Index, options: dict[str, Any]) -> None:
         generation = self._find(index, options)

@@ -1,125 +1,15 @@
 """The chat page in a real browser, against a real server: answers, safety, stopping, errors and reconnecting."""
 
-import json
 import re
-import threading
-import time
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
 
-from tests.chat.browser import CHROMIUM, FLAGS, Server, own_database
-
-HOSTILE = "<script>document.title='run'</script> <img src=x onerror=\"document.title='run'\">"
-RESET = (
-    f"# Reset your password\n\nClick **Forgot password?**. The link in the mail is valid for 60 minutes.\n\n{HOSTILE}"
-)
-MODEL_ANSWER = [
-    "Use the **link in the *mail*** [1], not [9].\n\nFilters\n---\n\n| Filter | Calls |\n",
-    "|---|--:|\n| `open\\|late` | 5 |\n\n",
-    HOSTILE,
-    "\n\n[bad](javascript:alert(1))",
-]
-REFUNDS = "# Refunds\n\nRefunds reach your card after 5 to 10 business days."
+from tests.chat.browser import Server
+from tests.chat.page.conftest import HOSTILE, ask
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is missing: run `make test`")
 expect = playwright.expect
-pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason=f"{CHROMIUM} is missing: apt-get install chromium")
-
-
-class StubModel(BaseHTTPRequestHandler):
-    """An OpenAI-compatible server that streams: slowly where the question says so, else at once."""
-
-    def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        question = body["messages"][-1]["content"]
-        if "break" in question:
-            self.send_error(400)
-            return
-        self.send_response(200)
-        self.send_header("Content-Type", "text/event-stream")
-        self.end_headers()
-        is_slow = "slowly" in question
-        pieces = ["A **first** block.\n\n", *["word "] * 600] if is_slow else MODEL_ANSWER
-        try:
-            for piece in pieces:
-                self._send({"index": 0, "delta": {"content": piece}})
-                time.sleep(0.05 if is_slow else 0)
-            self._send({"index": 0, "delta": {}, "finish_reason": "stop"})
-            self.wfile.write(b"data: [DONE]\n\n")
-        except OSError:
-            pass  # the reader stopped it
-
-    def _send(self, choice: dict[str, Any]) -> None:
-        chunk = {"id": "1", "object": "chat.completion.chunk", "created": 0, "model": "stub", "choices": [choice]}
-        self.wfile.write(f"data: {json.dumps(chunk)}\n\n".encode())
-
-    def log_message(self, *args: Any) -> None:
-        pass
-
-
-PREPARE = """
-import json, sys
-from chat.models import Customer
-from retrieval.indexing.documents import index_document
-for entity_id, text in json.load(sys.stdin).items():
-    link = {"url": "https://docs.example.com/refunds/"} if entity_id == "refunds" else {"url": "javascript:alert(1)"}
-    index_document("knowledge_base", entity_id, text, link)
-Customer.objects.create(user_id="user_1", name="Mara <b>L</b>", tier="premium")
-Customer.objects.create(user_id="user_2", name="Jonas", tier="free")
-"""
-
-
-@pytest.fixture(scope="module")
-def environment() -> Iterator[dict[str, str]]:
-    """What a server of this file runs with."""
-    with own_database(PREPARE, json.dumps({"reset": RESET, "refunds": REFUNDS}), FABRA_LIMIT_DEFAULT="1") as variables:
-        yield variables
-
-
-@pytest.fixture(scope="module")
-def servers(environment: dict[str, str]) -> Iterator[tuple[Server, Server]]:
-    """One server without a model, and one with the stub."""
-    stub = ThreadingHTTPServer(("127.0.0.1", 0), StubModel)
-    threading.Thread(target=stub.serve_forever, daemon=True).start()
-    model = {"OPENAI_API_KEY": "test", "OPENAI_BASE_URL": f"http://127.0.0.1:{stub.server_port}/v1"}
-    both = Server(**environment), Server(**environment | model)
-    try:
-        yield both[0].wait(), both[1].wait()
-    finally:
-        for server in both:
-            server.stop()
-        stub.shutdown()
-
-
-@pytest.fixture(scope="module")
-def browser(servers: tuple[Server, Server]) -> Iterator[Any]:
-    with playwright.sync_playwright() as running:
-        chromium = running.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
-        yield chromium
-        chromium.close()
-
-
-@pytest.fixture
-def page(browser: Any) -> Iterator[Any]:
-    """A page of a new browser profile; what goes wrong in it fails the test."""
-    context = browser.new_context()
-    opened = context.new_page()
-    opened.set_default_timeout(10_000)
-    wrong: list[str] = []
-    opened.on("pageerror", lambda error: wrong.append(str(error)))
-    # A file that does not load, or what the page's security policy forbids.
-    opened.on("console", lambda said: wrong.append(said.text) if "policy" in said.text.lower() else None)
-    yield opened
-    context.close()
-    assert not wrong
-
-
-def ask(page: Any, question: str) -> None:
-    page.get_by_label("Your message").fill(question)
-    page.get_by_label("Your message").press("Enter")
 
 
 def assert_nothing_ran(page: Any) -> None:
@@ -136,9 +26,16 @@ def test_a_question_gets_its_answer_and_source(page: Any, servers: tuple[Server,
     expect(page.locator(".meta")).to_contain_text("No language model is configured")
     expect(page.locator(".meta")).to_contain_text("of 8,000 tokens")
     expect(page.locator(".meta")).to_contain_text("99 of 100 messages left")
-    expect(page.get_by_role("link", name="Why this answer?")).to_have_attribute(
+    page.get_by_role("button", name="What the model saw").click()
+    panel = page.get_by_role("dialog", name="What the model saw")
+    expect(panel.locator(".searches")).to_contain_text("How do I reset my password?")
+    expect(panel.get_by_role("img", name="of 8,000 tokens used")).to_be_visible()
+    expect(panel.locator(".items").first).to_contain_text("Reset your password")
+    expect(panel.get_by_role("link", name="The whole trace")).to_have_attribute(
         "href", re.compile(r"^/admin/contexts/trace/[0-9a-f-]{36}/change/$")
     )
+    page.keyboard.press("Escape")
+    expect(panel).to_have_count(0)
     page.locator(".cite").first.click()
     card = page.locator(".card").first
     expect(card).to_contain_text("Reset your password")
@@ -226,6 +123,7 @@ def test_errors_are_sentences_with_a_way_on(page: Any, servers: tuple[Server, Se
     expect(page.get_by_role("button", name="Try again")).to_be_disabled()
 
     page.get_by_label("Chat as").select_option("Mara <b>L</b>")
+    page.locator("#list").get_by_role("link", name="break").click()
     expect(page.locator(".question")).to_have_text("You asked" + "break")
 
 

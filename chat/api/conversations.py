@@ -1,0 +1,190 @@
+"""Endpoints of a user's conversations: list, open, rename, search, read, export, delete, and stop an answer."""
+
+import re
+from collections.abc import AsyncIterator
+from dataclasses import asdict
+from typing import Any
+
+from adrf.views import APIView as AsyncAPIView
+from asgiref.sync import async_to_sync, sync_to_async
+from django.db.models import Max, OuterRef, Subquery
+from django.http import StreamingHttpResponse
+from drf_spectacular.utils import extend_schema
+from rest_framework.generics import ListAPIView
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from chat.access import CHAT_AS_USER
+from chat.api import conversation_shapes as shapes
+from chat.api import openapi
+from chat.api.chat import AnyAccept
+from chat.api.identity import MayConverse, user_of
+from chat.api.pagination import KeysetPagination
+from chat.api.serializers import ErrorSerializer
+from chat.conversations import conversation_of, delete_conversation, rename, search_conversations
+from chat.export import as_json, as_markdown
+from chat.live.bodies import message_body
+from chat.models import Conversation, Feedback, Message
+from chat.stopping import stop_answers
+from common.errors import InvalidInput
+
+_NONE = dict.fromkeys((400, 403, 404), ErrorSerializer)
+
+
+class NewestFirst(KeysetPagination):
+    ordering = ("-last_message_at", "-id")
+
+
+class ConversationsView(ListAPIView[Any]):
+    """A user's conversations, the latest first; `q` searches their titles and messages."""
+
+    permissions = {"GET": CHAT_AS_USER}
+    permission_classes = [MayConverse]
+    serializer_class = shapes.ConversationSerializer
+    pagination_class = NewestFirst
+
+    def get_queryset(self) -> Any:
+        found = search_conversations(user_of(self.request), self.request.query_params.get("q", ""))
+        newest = (
+            Message.objects.filter(conversation=OuterRef("pk")).order_by("-conversation_id", "-id").values("id")[:1]
+        )
+        return found.annotate(last_message_id=Subquery(newest))
+
+    @extend_schema(parameters=[shapes.USER, shapes.SEARCH, *openapi.PAGE])
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return super().get(request, *args, **kwargs)
+
+
+class ConversationView(APIView):
+    """One conversation of the user's own."""
+
+    permissions = dict.fromkeys(("GET", "PATCH", "DELETE"), CHAT_AS_USER)
+    permission_classes = [MayConverse]
+
+    @extend_schema(parameters=[shapes.ID, shapes.USER], responses={200: shapes.ConversationSerializer, **_NONE})
+    def get(self, request: Request, conversation_id: int) -> Response:
+        return Response(_fields_of(conversation_of(user_of(request), conversation_id)))
+
+    @extend_schema(
+        parameters=[shapes.ID, shapes.USER],
+        request=shapes.ConversationChangeSerializer,
+        responses={200: shapes.ConversationSerializer, **_NONE},
+    )
+    def patch(self, request: Request, conversation_id: int) -> Response:
+        """Rename it."""
+        conversation = conversation_of(user_of(request), conversation_id)
+        data = shapes.ConversationChangeSerializer(data=request.data)
+        data.is_valid(raise_exception=True)
+        rename(conversation, data.validated_data["title"])
+        return Response(_fields_of(conversation))
+
+    @extend_schema(
+        parameters=[shapes.ID, shapes.USER],
+        responses={202: shapes.ConversationDeletionSerializer, 204: None, **_NONE},
+    )
+    def delete(self, request: Request, conversation_id: int) -> Response:
+        """Delete it with its messages, their traces, and what its events say."""
+        conversation = conversation_of(user_of(request), conversation_id)
+        async_to_sync(stop_answers)(conversation_id)
+        left = delete_conversation(conversation)
+        return Response({"left": left}, status=202) if left else Response(status=204)
+
+
+class MessagesView(APIView):
+    """The messages of a conversation, in their order."""
+
+    permissions = {"GET": CHAT_AS_USER}
+    permission_classes = [MayConverse]
+
+    @extend_schema(
+        parameters=[shapes.ID, shapes.USER, *shapes.MESSAGES], responses={200: shapes.MessagesSerializer, **_NONE}
+    )
+    def get(self, request: Request, conversation_id: int) -> Response:
+        conversation = conversation_of(user_of(request), conversation_id)
+        after, before = _message_id(request, "after"), _message_id(request, "before")
+        if after is not None and before is not None:
+            raise InvalidInput("Give after or before, not both.")
+        size = KeysetPagination().get_page_size(request) or 0
+        with_html = request.query_params.get("html") in ("true", "1")
+        found = Message.objects.filter(conversation=conversation.pk).select_related("author").defer("embedding")
+        if after is not None:
+            rows = list(found.filter(pk__gt=after).order_by("conversation_id", "id")[: size + 1])
+            has_earlier, has_later = after > 0, len(rows) > size
+            rows = rows[:size]
+        else:
+            found = found if before is None else found.filter(pk__lt=before)
+            rows = list(found.order_by("-conversation_id", "-id")[: size + 1])
+            has_earlier, has_later = len(rows) > size, before is not None
+            rows = rows[:size][::-1]
+        given = {
+            row["message"]: {"value": row["value"], "comment": row["comment"]}
+            for row in Feedback.objects.filter(message__in=rows, user_id=conversation.user_id).values(
+                "message", "value", "comment"
+            )
+        }
+        messages = [message_body(row, with_html=with_html) | {"feedback": given.get(row.pk)} for row in rows]
+        return Response({"messages": messages, "has_earlier": has_earlier, "has_later": has_later})
+
+
+class ExportView(AsyncAPIView):
+    """A conversation as a file."""
+
+    permissions = {"GET": CHAT_AS_USER}
+    permission_classes = [MayConverse]
+    content_negotiation_class = AnyAccept
+
+    @extend_schema(
+        parameters=[shapes.ID, shapes.USER, shapes.EXPORT],
+        responses={
+            (200, "application/json"): shapes.ConversationExportSerializer,
+            (200, "text/markdown"): str,
+            **_NONE,
+        },
+    )
+    async def get(self, request: Request, conversation_id: int) -> StreamingHttpResponse:
+        kind = request.query_params.get("as", "json")
+        if kind not in ("json", "markdown"):
+            raise InvalidInput("as must be json or markdown.")
+        conversation = await sync_to_async(conversation_of)(user_of(request), conversation_id)
+        pieces: AsyncIterator[str]
+        if kind == "json":
+            head = await sync_to_async(_fields_of)(conversation)
+            pieces, content_type, ending = as_json(head, conversation), "application/json", "json"
+        else:
+            pieces, content_type, ending = as_markdown(conversation), "text/markdown; charset=utf-8", "md"
+        name = f"conversation-{conversation.pk}.{ending}"
+        headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+        return StreamingHttpResponse(pieces, content_type=content_type, headers=headers)
+
+
+class StopView(AsyncAPIView):
+    """Stop the answer that a conversation is getting, from any tab or program; what was received of it is kept."""
+
+    permissions = {"POST": CHAT_AS_USER}
+    permission_classes = [MayConverse]
+
+    @extend_schema(
+        operation_id="stop_answer",
+        parameters=[shapes.ID, shapes.USER],
+        request=None,
+        responses={200: shapes.StopSerializer, **_NONE},
+    )
+    async def post(self, request: Request, conversation_id: int) -> Response:
+        conversation = await sync_to_async(conversation_of)(user_of(request), conversation_id)
+        return Response(asdict(await stop_answers(conversation.pk)))
+
+
+def _fields_of(conversation: Conversation) -> dict[str, Any]:
+    newest = Message.objects.filter(conversation=conversation.pk).aggregate(newest=Max("id"))["newest"]
+    conversation.last_message_id = newest  # type: ignore[attr-defined]  # as the list's rows have it
+    return dict(shapes.ConversationSerializer(conversation).data)
+
+
+def _message_id(request: Request, name: str) -> int | None:
+    text = request.query_params.get(name)
+    if text is None:
+        return None
+    if not re.fullmatch(r"[0-9]{1,19}", text):
+        raise InvalidInput(f"{name} must be the id of a message.")
+    return int(text)

@@ -1,0 +1,59 @@
+"""`PUT /api/messages/{id}/feedback/`: what a user thinks of an answer."""
+
+from typing import Any
+
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from chat.access import CHAT_AS_USER
+from chat.api import openapi
+from chat.api.identity import MayConverse, user_of
+from chat.api.serializers import ErrorSerializer, StrictCharField
+from chat.feedback import give_feedback
+from chat.models import Feedback
+from chat.models.feedback import COMMENT_MAX_CHARS
+
+_USER = OpenApiParameter(
+    "user_id",
+    openapi.IDENTITY,
+    required=True,
+    description="Whose conversation it is. In a browser that has chatted, it may be left out: one's own.",
+)
+
+
+@extend_schema_field({**openapi.TEXT, "maxLength": COMMENT_MAX_CHARS})
+class CommentField(StrictCharField): ...
+
+
+class FeedbackRequestSerializer(serializers.Serializer[Any]):
+    value = serializers.ChoiceField(Feedback.Value.values, allow_null=True, help_text="null removes the feedback.")
+    comment = CommentField(required=False, default="")
+
+
+class FeedbackSerializer(serializers.Serializer[Any]):
+    message_id = serializers.IntegerField()
+    value = serializers.ChoiceField(Feedback.Value.values, allow_null=True)
+    comment = serializers.CharField()
+
+
+class FeedbackView(APIView):
+    """Replace what the user thinks of an answer; one's own conversations only."""
+
+    permissions = {"PUT": CHAT_AS_USER}
+    permission_classes = [MayConverse]
+
+    @extend_schema(
+        operation_id="give_feedback",
+        parameters=[openapi.in_path("message_id", {"type": "integer", "minimum": 1}), _USER],
+        request=FeedbackRequestSerializer,
+        responses={200: FeedbackSerializer, 400: ErrorSerializer, 403: ErrorSerializer, 404: ErrorSerializer},
+    )
+    def put(self, request: Request, message_id: int) -> Response:
+        data = FeedbackRequestSerializer(data=request.data)
+        data.is_valid(raise_exception=True)
+        given = give_feedback(message_id, user_of(request), **data.validated_data)
+        kept = {"value": given.value, "comment": given.comment} if given else {"value": None, "comment": ""}
+        return Response({"message_id": message_id, **kept})

@@ -1,0 +1,57 @@
+"""Endpoints by which a customer asks for a person, and leaves an address."""
+
+from typing import Any
+
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from chat.access import CHAT_AS_USER
+from chat.api import openapi
+from chat.api import serializers as shapes
+from chat.api.identity import MayConverse, user_of
+from chat.handover import actions
+from chat.live.bodies import state_body
+
+_PARAMETERS = [
+    OpenApiParameter("conversation_id", {"type": "integer", "minimum": 1, "maximum": 2**63 - 1}, OpenApiParameter.PATH),
+    OpenApiParameter("user_id", openapi.IDENTITY, description="Whose conversation it is; a key has to name the user."),
+]
+_ERRORS = dict.fromkeys((400, 401, 403, 404, 409), shapes.ErrorSerializer)
+
+
+class EscalateView(APIView):
+    """Ask for a person to take the conversation over; one who is asked or there already is not asked again."""
+
+    permission_classes = [MayConverse]
+    permissions = {"POST": CHAT_AS_USER}
+
+    @extend_schema(
+        operation_id="escalate",
+        parameters=_PARAMETERS,
+        request=None,
+        responses={200: shapes.ConversationStateSerializer, **_ERRORS},
+    )
+    def post(self, request: Request, conversation_id: int) -> Response:
+        actions.check_own(conversation_id, user_of(request))
+        return Response(state_body(actions.escalate(conversation_id, actions.CUSTOMER_ASKED)))
+
+
+class ContactView(APIView):
+    """Leave the e-mail address to which the customer is written if nobody is there."""
+
+    permission_classes = [MayConverse]
+    permissions = {"POST": CHAT_AS_USER}
+
+    @extend_schema(
+        operation_id="leave_contact",
+        parameters=_PARAMETERS,
+        request=shapes.ContactSerializer,
+        responses={200: shapes.ConversationStateSerializer, **_ERRORS},
+    )
+    def post(self, request: Request, conversation_id: int) -> Response:
+        data: Any = shapes.ContactSerializer(data=request.data)
+        data.is_valid(raise_exception=True)
+        actions.check_own(conversation_id, user_of(request))
+        return Response(state_body(actions.keep_contact(conversation_id, data.validated_data["email"])))

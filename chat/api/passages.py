@@ -1,0 +1,58 @@
+"""The whole passages of an answer, as the model got them: a citation itself quotes only the beginning."""
+
+import json
+from typing import Any
+
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from chat.access import CHAT_AS_USER
+from chat.api import openapi
+from chat.api.conversation_shapes import USER
+from chat.api.identity import MayConverse, user_of
+from chat.api.serializers import ErrorSerializer
+from chat.citations import passages_in
+from chat.models import Message
+from common.errors import NotFound
+from common.markdown import render
+
+
+class PassageSerializer(serializers.Serializer[Any]):
+    number = serializers.IntegerField(help_text="In the answer, as 1 in [1].")
+    content = serializers.CharField()
+    html = serializers.CharField()
+
+
+class PassagesSerializer(serializers.Serializer[Any]):
+    passages = PassageSerializer(many=True)
+
+
+class PassagesView(APIView):
+    """The passages that an answer of one's own conversation rests on, from its trace."""
+
+    permissions = {"GET": CHAT_AS_USER}
+    permission_classes = [MayConverse]
+
+    @extend_schema(
+        operation_id="passages",
+        parameters=[openapi.in_path("message_id", {"type": "integer", "minimum": 1, "maximum": 2**63 - 1}), USER],
+        responses={200: PassagesSerializer, **dict.fromkeys((400, 403, 404), ErrorSerializer)},
+    )
+    def get(self, request: Request, message_id: int) -> Response:
+        answers = Message.objects.filter(role=Message.Role.ASSISTANT, conversation__user_id=user_of(request))
+        answer = answers.select_related("trace__body").filter(pk=message_id).first()
+        if answer is None:
+            raise NotFound(f"There is no answer {message_id}.")
+        evidence = json.loads(answer.trace.body.text) if answer.trace else {}
+        shown = {citation["number"] for citation in answer.citations}
+        passages = [passage for passage in passages_in(evidence) if passage.number in shown]
+        return Response(
+            {
+                "passages": [
+                    {"number": each.number, "content": each.content, "html": render(each.content)} for each in passages
+                ]
+            }
+        )

@@ -1,0 +1,100 @@
+"""A user's conversations: search them, rename one, and delete one with everything that belongs to it."""
+
+import logging
+
+from django.db import transaction
+from django.db.models import Exists, OuterRef, Q, QuerySet
+
+from chat.models import Conversation, Message
+from common.errors import InvalidInput, NotFound
+from common.redis import REDIS_ERRORS
+from common.validation import check_text, is_blank
+from contexts.erasure import erase_fast_copies, erase_traces
+from contexts.models import Trace
+from events.erasure import erase_payloads
+from events.models import Event
+
+logger = logging.getLogger(__name__)
+
+TITLE_MAX_CHARS = 200
+SEARCH_MAX_CHARS = 200
+_SEARCH_MAX_WORDS = 8
+_SAID = (Message.Role.USER, Message.Role.ASSISTANT, Message.Role.AGENT)
+
+
+def conversation_of(user_id: str, pk: int) -> Conversation:
+    """Return one of the user's own conversations; raise NotFound, also for somebody else's."""
+    found = Conversation.objects.select_related("agent").filter(pk=pk, user_id=user_id).first()
+    if found is None:
+        raise NotFound(f"There is no conversation {pk}.")
+    return found
+
+
+def search_conversations(user_id: str, text: str) -> QuerySet[Conversation]:
+    """Return the user's conversations, newest first; with a text those whose title or one of whose messages has it.
+
+    Every word of the text must be there, in any order and case. The user's own messages are found by an index, and
+    only these are read, however large the table is.
+    """
+    found = Conversation.objects.filter(user_id=user_id).select_related("agent").order_by("-last_message_at", "-id")
+    words = _words_of(text)
+    if not words:
+        return found
+    said = Message.objects.filter(_has_all(words, "text"), user_id=user_id, role__in=_SAID)
+    return found.filter(_has_all(words, "title") | Q(pk__in=said.order_by().values("conversation")))
+
+
+def rename(conversation: Conversation, title: str) -> None:
+    """Give the conversation a title; white space is reduced to single spaces. Raise InvalidInput."""
+    title = " ".join(check_text(title, "title").split())
+    if is_blank(title):
+        raise InvalidInput("title must not be empty.")
+    if len(title) > TITLE_MAX_CHARS:
+        raise InvalidInput(f"title must have at most {TITLE_MAX_CHARS} characters.")
+    Conversation.objects.filter(pk=conversation.pk).update(title=title)
+    conversation.title = title
+
+
+def delete_conversation(conversation: Conversation) -> list[str]:
+    """Delete a conversation with its messages, its traces and what its events say; return what is erased later.
+
+    A trace is evidence, but of a text that its writer takes back. An answer that is written meanwhile is refused by
+    its foreign key.
+    """
+    with transaction.atomic():
+        # The lock waits for messages that are being written, and refuses those that come later.
+        if not Conversation.objects.select_for_update().filter(pk=conversation.pk).exists():
+            raise NotFound(f"There is no conversation {conversation.pk}.")
+        erased = erase_traces(_traces_of(conversation))
+        erase_payloads(Event.objects.filter(entity_id=conversation.user_id, payload__conversation_id=conversation.pk))
+        Conversation.objects.filter(pk=conversation.pk).delete()
+    try:
+        erase_fast_copies(erased)
+    except REDIS_ERRORS as error:
+        logger.warning("The copies of %d erased traces are erased later: %s", len(erased), type(error).__name__)
+        return ["copies of its traces in Redis, which does not answer"]
+    return []
+
+
+def _traces_of(conversation: Conversation) -> QuerySet[Trace]:
+    """Return the traces of the conversation's messages, and others of its questions that no message has.
+
+    The latter are of contexts inside another context, and of assemblies that failed before the question was stored.
+    """
+    of_messages = Message.objects.filter(conversation=conversation.pk, trace__isnull=False).order_by()
+    questions = Message.objects.filter(conversation=conversation.pk, role=Message.Role.USER).order_by()
+    elsewhere = Message.objects.filter(trace=OuterRef("pk")).exclude(conversation=conversation.pk)
+    same = Q(user_id=conversation.user_id, query__in=questions.values("text")) & ~Exists(elsewhere)
+    linked = Trace.objects.filter(pk__in=of_messages.values("trace"))
+    return linked.union(Trace.objects.filter(same))
+
+
+def _words_of(text: str) -> list[str]:
+    """Return the words to search for; raise InvalidInput."""
+    if len(check_text(text, "q")) > SEARCH_MAX_CHARS:
+        raise InvalidInput(f"q must have at most {SEARCH_MAX_CHARS} characters.")
+    return text.split()[:_SEARCH_MAX_WORDS]
+
+
+def _has_all(words: list[str], column: str) -> Q:
+    return Q(*(Q(**{f"{column}__icontains": word}) for word in words))

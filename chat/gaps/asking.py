@@ -1,0 +1,168 @@
+"""Ask a gap's questions again, as they were asked, and see whether they are answered now.
+
+The chat's own context is assembled for the user who asked, with what was said before, and the model (or the extractive
+answer) gets it: so a question is judged by the rules by which it was found unanswered. No message and no trace is
+written: what is kept is deleted with the question.
+"""
+
+import asyncio
+import logging
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any
+
+from asgiref.sync import async_to_sync
+from django.conf import settings
+from django.db.models import Q
+from django.utils import timezone
+
+from chat.citations import Citation, mark_cited, passages_in
+from chat.engine import assemble, provider_for
+from chat.gaps.reasons import reasons_of
+from chat.history import room_for_context
+from chat.models import Gap, GapQuestion, Message
+from chat.providers import Completion, Delta, Prompt
+from chat.turns import Question
+from common.errors import FabraError, Unavailable
+from common.locks import held
+from contexts.conversation import ConversationHistory, PastTurn
+from contexts.recorder import recording
+from retrieval.models import Document
+
+logger = logging.getLogger(__name__)
+
+ASK_GAP = "chat.tasks.ask_gap"
+_ANSWERED_SHARE = 0.8
+"""A gap counts as answered if this share of the questions asked does: a question may be in the wrong group."""
+_ANSWER_MAX_CHARS = 4000
+
+Reason = GapQuestion.Reason
+_TOLD_BY_ANSWER = {Reason.NOTHING_FOUND, Reason.NOT_KNOWN, Reason.NOT_SUPPORTED}
+"""Reasons that an answer itself shows; without an article nothing tells whether a thumbs-down would come again."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rehearsal:
+    """An answer that was given to nobody."""
+
+    answer: str
+    citations: list[Citation]
+    flags: list[str]
+    reasons: list[str]
+    """Why it is no answer; empty if it is one."""
+
+
+def ask_gap(gap_pk: int, *, is_forced: bool = False) -> bool:
+    """Ask a gap's central and newest questions again; return False if another worker does, or the bot is down.
+
+    Unless it is forced, what was asked with one version of the article is not asked with it again, so that after a
+    crash the next call goes on.
+    """
+    with held(f"gap {gap_pk}") as is_held:
+        gap = Gap.objects.select_related("document__index").filter(pk=gap_pk).first()
+        if not is_held or gap is None:
+            return False
+        version = gap.document.version_id if gap.document else None
+        if gap.document and version is None:
+            return False  # it is not indexed yet
+        for question in asked_questions(gap):
+            if not is_forced and version is not None and (question.after or {}).get("version") == version:
+                continue
+            try:
+                after = _ask(question, gap.document)
+            except (Unavailable, TimeoutError) as error:
+                logger.warning("The gap %d is asked again later: %s", gap_pk, error)
+                return False
+            values = {"after": {**after, "version": version}, "is_answered": after["is_answered"]}
+            GapQuestion.objects.filter(pk=question.pk).update(**values)
+        _conclude(gap, version)
+    return True
+
+
+def asked_questions(gap: Gap) -> list[GapQuestion]:
+    """Return the question that is the title, and the newest ones."""
+    questions = gap.questions.select_related("message__conversation").order_by("-asked_at")
+    central = list(questions.filter(message__text=gap.title)[:1])
+    newest = questions.exclude(pk__in=[question.pk for question in central])
+    return (central + list(newest[: settings.FABRA_GAP_QUESTIONS]))[: settings.FABRA_GAP_QUESTIONS]
+
+
+def _ask(question: GapQuestion, article: Document | None) -> dict[str, Any]:
+    """Return the new answer as it is kept; raise Unavailable."""
+    message = question.message
+    try:
+        found = async_to_sync(rehearse)(message.user_id, message.text, history_before(message))
+    except Unavailable:
+        raise
+    except FabraError as error:  # it will fail again, as a question that is too long for the model
+        return {"error": error.code, "is_answered": False, "at": timezone.now().isoformat()}
+    return {
+        "answer": found.answer[:_ANSWER_MAX_CHARS],
+        "citations": [citation.to_dict() for citation in found.citations],
+        "flags": found.flags,
+        "reasons": found.reasons,
+        "is_answered": _is_answered(question, found, article),
+        "at": timezone.now().isoformat(),
+    }
+
+
+def _is_answered(question: GapQuestion, found: Rehearsal, article: Document | None) -> bool:
+    """Return whether the answer is one, and rests on the gap's article if it has one."""
+    if found.reasons:
+        return False
+    if article is None:
+        return _TOLD_BY_ANSWER.issuperset(question.reasons)
+    own = (article.index.name, article.entity_id)
+    return any(citation.is_cited and (citation.index, citation.document_id) == own for citation in found.citations)
+
+
+def _conclude(gap: Gap, version: int | None) -> None:
+    """Store that the questions were asked, and whether the gap is answered; an operator's decision meanwhile stays."""
+    asked = [question.is_answered for question in asked_questions(gap)]
+    is_answered = bool(asked) and sum(map(bool, asked)) >= _ANSWERED_SHARE * len(asked)
+    now = timezone.now()
+    Gap.objects.filter(pk=gap.pk).update(asked_at=now, asked_version=version)
+    same = Gap.objects.filter(pk=gap.pk, document=gap.document_id).exclude(state=Gap.State.OUT_OF_SCOPE)
+    if is_answered:
+        same.exclude(state=Gap.State.ANSWERED).update(state=Gap.State.ANSWERED, state_changed_at=now)
+    else:
+        same.filter(state=Gap.State.ANSWERED).update(state=Gap.State.OPEN, state_changed_at=now)
+
+
+def history_before(message: Message) -> ConversationHistory:
+    """Return the answered turns before a message."""
+    earlier = Message.objects.filter(Q(role=Message.Role.USER) | Q(role=Message.Role.ASSISTANT), trace__isnull=False)
+    earlier = earlier.filter(conversation=message.conversation_id, pk__lt=message.pk).order_by("-pk")
+    answers: dict[Any, str] = {}
+    turns: list[PastTurn] = []
+    for row in earlier[: 2 * settings.FABRA_HISTORY_TURNS]:
+        if row.role == Message.Role.ASSISTANT:
+            answers[row.trace_id] = row.text
+        elif row.trace_id in answers:
+            turns.append(PastTurn(question=row.text, answer=answers[row.trace_id], message_id=row.pk))
+    return ConversationHistory(tuple(reversed(turns)))
+
+
+async def rehearse(user_id: str, text: str, history: ConversationHistory) -> Rehearsal:
+    """Answer a question as the chat does, and write nothing; raise what a chat raises."""
+    question = Question(user_id=user_id, message=text)
+    deadline = asyncio.get_running_loop().time() + settings.FABRA_CHAT_DEADLINE_S
+    with recording(conversation=history, most_tokens=room_for_context(question, history)) as recorder:
+        context = await assemble(question, history, deadline)
+    provider = provider_for(question, context, recorder)
+    evidence = context.evidence
+    prompt = Prompt(messages=evidence["messages"], question=text, passages=passages_in(evidence))
+    parts: list[str] = []
+    completion: Completion | None = None
+    async with asyncio.timeout_at(deadline), aclosing(provider.run(prompt, is_streamed=False)) as pieces:  # type: ignore[type-var]
+        async for piece in pieces:
+            if isinstance(piece, Delta):
+                parts.append(piece.text)
+            else:
+                completion = piece
+    assert completion is not None
+    answer = "".join(parts)
+    citations = mark_cited(prompt.passages, answer, completion.cited)
+    flags = [*evidence["flags"], *completion.flags]
+    reasons = reasons_of(evidence, citations, flags, None, is_extractive=provider.is_extractive)
+    return Rehearsal(answer=answer, citations=citations, flags=flags, reasons=reasons)

@@ -1,0 +1,109 @@
+"""Messages of customers that no model is asked for: to a person, for a person, or with an address."""
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from chat.admission import Admission
+from chat.handover import actions, notices
+from chat.handover.wishes import wants_person
+from chat.live.changes import tell_inbox, tell_of_message
+from chat.models import Conversation, Message, Reservation
+from chat.places import Place
+from chat.records import SentBefore, is_sent_before, message_of, new_conversation, sent_event
+from chat.turns import Answer, Question
+from events.models import Event
+from events.outbox import record_event
+
+State = Conversation.State
+
+
+def needs_no_model(question: Question, place: Place) -> bool:
+    if question.stored_id is not None:
+        return False
+    if place.state == State.PERSON or wants_person(question.message):
+        return True
+    return _is_contact(question, place)
+
+
+def receive(question: Question, place: Place, admission: Admission) -> Answer | None:
+    """Store the message, in one transaction with what it changes, and return the answer to it.
+
+    Return None, with nothing stored, if the conversation changed hands meanwhile; raise SentBefore.
+    """
+    try:
+        with transaction.atomic():
+            conversation = _conversation(question, place)
+            if conversation is None:
+                return None
+            told = []
+            if place.was_closed:
+                told.append(notices.reopened_notice(conversation))
+                told[0].save()
+            message = _store(question, conversation, admission)
+            if place.state == State.PERSON:
+                return _answer(message, place, told)
+            told.append(_change(question, place, conversation))
+    except IntegrityError as error:
+        if is_sent_before(error):
+            raise SentBefore(Message.objects.get(user_id=question.user_id, client_id=question.client_id)) from error
+        raise
+    return _answer(message, place, told)
+
+
+def _is_contact(question: Question, place: Place) -> bool:
+    return place.state == State.WAITING and not place.has_contact and actions.is_address(question.message)
+
+
+def _conversation(question: Question, place: Place) -> Conversation | None:
+    """Return the conversation, locked or new; None if it is not as it was when the message came."""
+    if place.conversation_id is None:
+        conversation = new_conversation(question)
+        conversation.save()
+        return conversation
+    locked = Conversation.objects.lock(place.conversation_id)
+    if locked is None or (locked.state, locked.takeovers) != (place.state, place.takeovers):
+        return None
+    return locked
+
+
+def _store(question: Question, conversation: Conversation, admission: Admission) -> Message:
+    message = message_of(question, conversation)
+    message.save()
+    conversation.last_message_at = timezone.now()
+    if conversation.state == State.PERSON and conversation.unanswered_since is None:
+        conversation.unanswered_since = message.created_at
+    conversation.save(update_fields=["last_message_at", "unanswered_since"])
+    record_event(sent_event(question.user_id, None), Event.Source.CHAT)
+    if admission.is_degraded:  # from now on the message itself is counted
+        Reservation.objects.filter(token=admission.token).delete()
+    tell_of_message(message)
+    tell_inbox(conversation)
+    return message
+
+
+def _change(question: Question, place: Place, conversation: Conversation) -> Message:
+    """Do what the customer wishes, and return the line that says so."""
+    if _is_contact(question, place):
+        actions.keep_contact(conversation.pk, question.message)
+    elif place.state == State.WAITING:
+        return actions.ask_again(conversation.pk)
+    else:
+        actions.escalate(conversation.pk, actions.CUSTOMER_ASKED)
+    return conversation.messages.filter(role=Message.Role.NOTICE).latest("pk")
+
+
+def _answer(message: Message, place: Place, told: list[Message]) -> Answer:
+    if place.state == State.PERSON:
+        return Answer.without_model(
+            conversation_id=message.conversation_id, message_id=message.pk, state=State.PERSON,
+        )  # fmt: skip
+    *before, notice = told
+    return Answer.without_model(
+        response=notice.text,
+        flags=notice.flags,
+        conversation_id=message.conversation_id,
+        message_id=notice.pk,
+        state=State.WAITING,
+        notices=[each.text for each in before],
+        conversation_was_closed=place.was_closed,
+    )

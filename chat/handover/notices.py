@@ -1,0 +1,100 @@
+"""The lines of a conversation that tell its customer what has changed, in the conversation's language."""
+
+from datetime import datetime
+
+from django.conf import settings
+from django.utils import formats, timezone, translation
+from django.utils.translation import gettext as _
+
+from chat.handover.hours import next_opening
+from chat.live.changes import tell_of_message
+from chat.models import Conversation, HandoverSettings, Message
+
+ESCALATED, ASSIGNED, HANDED_BACK, CLOSED = "escalated", "assigned", "handed_back", "closed"
+WAITING, CONTACT, PERSON_LEFT, REOPENED = "still_waiting", "contact_kept", "person_left", "conversation_was_closed"
+"""The flag of a notice says of what it tells."""
+
+
+def language_of(conversation: Conversation) -> str:
+    return conversation.language or settings.LANGUAGE_CODE
+
+
+def add_notice(conversation: Conversation, kind: str, text: str) -> Message:
+    """Store a line in the caller's transaction, and tell open pages after it."""
+    notice = Message.objects.create(
+        conversation=conversation, user_id=conversation.user_id, role=Message.Role.NOTICE, text=text, flags=[kind]
+    )
+    tell_of_message(notice)
+    return notice
+
+
+def tell_escalated(conversation: Conversation) -> Message:
+    """Say that a person was asked, or out of hours when one is there and how to be written to."""
+    with translation.override(language_of(conversation)):
+        text = _("A person was asked to join this conversation. Until then you can go on asking me.")
+        if until := opening():
+            text = out_of_hours(until, has_contact=bool(conversation.contact))
+        return add_notice(conversation, ESCALATED, text)
+
+
+def tell_still_waiting(conversation: Conversation) -> Message:
+    """Say the same to somebody who asks for a person again."""
+    with translation.override(language_of(conversation)):
+        text = _("A person was asked already, and will answer here as soon as one is free.")
+        if until := opening():
+            text = out_of_hours(until, has_contact=bool(conversation.contact))
+        return add_notice(conversation, WAITING, text)
+
+
+def tell_returned(conversation: Conversation) -> Message:
+    """Say that the person who held the conversation cannot go on, and that another is asked."""
+    with translation.override(language_of(conversation)):
+        text = _("The person who answered you had to leave. Another one was asked to join.")
+        return add_notice(conversation, PERSON_LEFT, text)
+
+
+def tell_assigned(conversation: Conversation, name: str) -> Message:
+    with translation.override(language_of(conversation)):
+        return add_notice(conversation, ASSIGNED, _("%(name)s has joined the conversation.") % {"name": name})
+
+
+def tell_handed_back(conversation: Conversation, *, is_timeout: bool) -> Message:
+    with translation.override(language_of(conversation)):
+        text = _("The assistant answers again.")
+        if is_timeout:
+            text = _("Nobody could answer you in time, so the assistant answers again.")
+        return add_notice(conversation, HANDED_BACK, text)
+
+
+def tell_closed(conversation: Conversation) -> Message:
+    with translation.override(language_of(conversation)):
+        return add_notice(conversation, CLOSED, _("This conversation was closed. Write again to begin a new one."))
+
+
+def tell_contact(conversation: Conversation) -> Message:
+    with translation.override(language_of(conversation)):
+        text = _("Thank you. We will write to %(address)s.") % {"address": conversation.contact}
+        return add_notice(conversation, CONTACT, text)
+
+
+def reopened_notice(conversation: Conversation) -> Message:
+    """Return the unsaved line of a conversation that goes on where a closed one ended."""
+    with translation.override(language_of(conversation)):
+        text = _("Your last conversation was closed, so this is a new one.")
+    return Message(
+        conversation=conversation, user_id=conversation.user_id, role=Message.Role.NOTICE, text=text, flags=[REOPENED]
+    )
+
+
+def opening() -> datetime | None:
+    """Return when somebody is there next; None if somebody is now."""
+    row = HandoverSettings.load()
+    return next_opening(row.hours.all(), row.zone, timezone.now()) if row.pk else None
+
+
+def out_of_hours(until: datetime, *, has_contact: bool) -> str:
+    moment = formats.date_format(until, "l, H:i (T)")
+    text = _("Nobody is here just now. A person answers from %(moment)s on.") % {"moment": moment}
+    if has_contact:
+        return text
+    return text + " " + _("Send your e-mail address, and we will write to you.")

@@ -1,0 +1,65 @@
+"""Answers of the bot after which a person is asked."""
+
+import logging
+from dataclasses import replace
+
+from django.db import DatabaseError
+
+from chat.errors import ConversationConflict, ConversationNotFound
+from chat.handover import actions
+from chat.models import Conversation, Message
+from chat.turns import Answer, Turn
+
+logger = logging.getLogger(__name__)
+
+NOT_KNOWN, SMALL_TALK = "not_known", "small_talk"
+"""Flags of answers: the bot said that it does not know; a greeting or thanks was answered."""
+
+
+def may_escalate(result: Answer, turn: Turn) -> bool:
+    """Return whether it is worth a query whether a person is asked after this answer."""
+    has_reason = turn.context.escalation is not None or NOT_KNOWN in result.flags
+    return has_reason and turn.place.state == Conversation.State.BOT
+
+
+def escalated(result: Answer, turn: Turn) -> Answer:
+    """Ask for a person if there is a reason, and return the answer with what the customer is told.
+
+    The answer is stored already, so a failure to escalate does not fail it.
+    """
+    reason = turn.context.escalation.reason if turn.context.escalation else actions.NOT_KNOWN_TWICE
+    try:
+        if turn.context.escalation is None and not _is_not_known_twice(turn.conversation_id):
+            return result
+        notice = _notice_of(turn.conversation_id, reason)
+    except (DatabaseError, ConversationConflict, ConversationNotFound) as error:
+        logger.warning("Conversation %d was not escalated: %s", turn.conversation_id, type(error).__name__)
+        return result
+    state = Conversation.objects.values_list("state", flat=True).get(pk=turn.conversation_id)
+    return replace(result, state=state, notices=[*result.notices, *([notice.text] if notice else [])])
+
+
+def asked_for_person(turn: Turn) -> Answer:
+    """Ask for the person that the context's function wants, and return the line that says so as the answer."""
+    assert turn.context.escalation is not None
+    notice = _notice_of(turn.conversation_id, turn.context.escalation.reason)
+    notice = notice or actions.ask_again(turn.conversation_id)
+    return Answer.without_model(
+        response=notice.text, flags=notice.flags, context_id=turn.context_id, conversation_id=turn.conversation_id,
+        message_id=notice.pk, state=Conversation.State.WAITING, notices=turn.notices,
+        conversation_was_closed=turn.place.was_closed,
+    )  # fmt: skip
+
+
+def _notice_of(conversation_id: int, reason: str) -> Message | None:
+    """Escalate, and return the line that says so; None if a person was asked before."""
+    said = Message.objects.filter(conversation=conversation_id, role=Message.Role.NOTICE)
+    last = said.order_by("-pk").values_list("pk", flat=True).first() or 0
+    actions.escalate(conversation_id, reason)
+    return said.filter(pk__gt=last).order_by("pk").first()
+
+
+def _is_not_known_twice(conversation_id: int) -> bool:
+    answers = Message.objects.filter(conversation=conversation_id, role=Message.Role.ASSISTANT)
+    last = answers.exclude(flags__contains=[SMALL_TALK]).order_by("-pk").values_list("flags", flat=True)[:2]
+    return len(last) == 2 and all(NOT_KNOWN in flags for flags in last)

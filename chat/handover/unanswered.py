@@ -1,0 +1,64 @@
+"""What nobody answered: a person who is late or gone loses the conversation, and the bot answers what was left."""
+
+from datetime import timedelta
+
+from django.contrib.auth import get_user_model
+from django.utils import timezone, translation
+
+from chat.engine import answer
+from chat.errors import ConversationConflict
+from chat.handover import actions, notices
+from chat.models import Conversation, HandoverSettings, Message
+from chat.turns import Question
+from common.background import finish_spawned
+from common.dispatch import enqueue
+
+_LOOK_AFTER, _GIVE_UP_AFTER = timedelta(seconds=30), timedelta(minutes=10)
+"""After a conversation changed hands: when the task was lost, and when an answer would come too late."""
+
+
+def take_back() -> None:
+    """Let the bot go on where a person left the customer too long, and let wait what nobody holds any more."""
+    if after := HandoverSettings.load().unanswered_after:
+        late = Conversation.objects.unanswered_by_person(timezone.now() - after)
+        for pk in late.values_list("pk", flat=True):
+            actions.return_from_person(pk)
+    held = Conversation.objects.filter(state=Conversation.State.PERSON)
+    for agent_pk in set(held.values_list("agent", flat=True)):
+        agent = get_user_model()._default_manager.filter(pk=agent_pk).first()
+        if not actions.may_answer(agent):
+            for pk in held.filter(agent=agent_pk).values_list("pk", flat=True):
+                actions.return_from_agent(pk, agent_pk)
+
+
+def enqueue_forgotten() -> None:
+    """Enqueue again what the bot is to answer after a person, where the broker lost it or the model failed."""
+    now = timezone.now()
+    forgotten = Conversation.objects.unanswered_by_bot(now - _LOOK_AFTER)
+    for pk in forgotten.filter(state_changed_at__gt=now - _GIVE_UP_AFTER).values_list("pk", flat=True):
+        if not enqueue(actions.ANSWER_UNANSWERED, pk, otherwise=f"conversation {pk} waits for the next sweep"):
+            return
+
+
+async def answer_last(conversation_id: int) -> bool:
+    """Answer the customer's last message, which is stored; return False if it is not, or not any more, the bot's.
+
+    Raise what the engine raises.
+    """
+    conversation = await Conversation.objects.filter(pk=conversation_id).afirst()
+    if conversation is None or conversation.unanswered_since is None:
+        return False
+    said = conversation.messages.exclude(role=Message.Role.NOTICE)
+    last = await said.order_by("-pk").afirst()
+    if last is None or last.role != Message.Role.USER:
+        return False
+    question = Question(
+        user_id=conversation.user_id, message=last.text, conversation_id=conversation_id, stored_id=last.pk
+    )
+    try:
+        with translation.override(notices.language_of(conversation)):
+            await answer(question)
+    except ConversationConflict:
+        return False
+    await finish_spawned()
+    return True

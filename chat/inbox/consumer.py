@@ -1,0 +1,109 @@
+"""The inbox's WebSocket: it says that something is new; the page fetches what, with its agent's rights of then."""
+
+import json
+import logging
+from contextlib import suppress
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from channels.generic.websocket import AsyncWebsocketConsumer
+
+from chat.access import ANSWER_CONVERSATION
+from chat.live.bodies import name_of
+from chat.live.broadcast import broadcast
+from chat.live.groups import INBOX, conversation_group
+from chat.models import Conversation
+from chat.standing import FORBIDDEN, user_of_session
+from common.background import with_own_thread
+from common.redis import REDIS_ERRORS
+
+logger = logging.getLogger(__name__)
+
+
+class InboxConsumer(AsyncWebsocketConsumer):
+    """Send `inbox`, and `message`, `state` and `typing` of the open conversation, each with its `conversation_id` only.
+
+    Receive `{"type": "open", "conversation_id"}`, and `{"type": "typing"}`, which the customer sees if the agent holds
+    the conversation. The agent's rights are read again at each message. While Redis is down nothing is sent, and the
+    page asks every few seconds.
+    """
+
+    async def connect(self) -> None:
+        self.open_id: int | None = None
+        self.agent = await self._read_agent()
+        await self.accept()
+        if self.agent is None:
+            await self.close(code=FORBIDDEN, reason="Your account may not answer customers.")
+        else:
+            await self._listen(INBOX)
+
+    async def disconnect(self, code: int) -> None:
+        await self._leave(INBOX)
+        await self._open(None)
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        self.agent = await self._read_agent()
+        if self.agent is None:
+            await self.close(code=FORBIDDEN, reason="Your account may no longer answer customers.")
+            return
+        try:
+            content = json.loads(text_data or "")
+        except (ValueError, RecursionError):
+            return
+        if not isinstance(content, dict):
+            return
+        if content.get("type") == "open":
+            conversation_id = content.get("conversation_id")
+            await self._open(conversation_id if type(conversation_id) is int else None)
+        elif content.get("type") == "typing" and self.open_id is not None:
+            await self._tell_of_typing(self.open_id)
+
+    async def inbox(self, event: dict[str, Any]) -> None:
+        await self._send(event)
+
+    async def message(self, event: dict[str, Any]) -> None:
+        await self._send(event)
+
+    async def state(self, event: dict[str, Any]) -> None:
+        await self._send(event)
+
+    async def typing(self, event: dict[str, Any]) -> None:
+        if event.get("author") != name_of(self.agent):
+            await self._send(event)
+
+    async def _send(self, event: dict[str, Any]) -> None:
+        known = {"type": event["type"], "conversation_id": event.get("conversation_id")}
+        await self.send(text_data=json.dumps(known))
+
+    async def _open(self, conversation_id: int | None) -> None:
+        if self.open_id is not None:
+            await self._leave(conversation_group(self.open_id))
+        self.open_id = conversation_id
+        if conversation_id is not None:
+            await self._listen(conversation_group(conversation_id))
+
+    async def _tell_of_typing(self, conversation_id: int) -> None:
+        held = Conversation.objects.filter(pk=conversation_id, state=Conversation.State.PERSON, agent=self.agent)
+        if await with_own_thread(sync_to_async(held.exists)()):
+            event = {"type": "typing", "conversation_id": conversation_id, "author": name_of(self.agent)}
+            await broadcast(conversation_group(conversation_id), event)
+
+    async def _listen(self, group: str) -> None:
+        try:
+            await self.channel_layer.group_add(group, self.channel_name)
+        except REDIS_ERRORS:
+            logger.warning("Redis does not answer: the inbox learns late what is new.")
+
+    async def _leave(self, group: str) -> None:
+        with suppress(*REDIS_ERRORS):  # a server that is gone sends nothing
+            await self.channel_layer.group_discard(group, self.channel_name)
+
+    async def _read_agent(self) -> Any:
+        session_key = getattr(self.scope.get("session"), "session_key", None)
+        return await with_own_thread(sync_to_async(_agent_of)(session_key))
+
+
+def _agent_of(session_key: str | None) -> Any:
+    """Return the session's user if they may answer customers in the admin; otherwise None."""
+    user = user_of_session(session_key)
+    return user if user.is_active and user.is_staff and user.has_perm(ANSWER_CONVERSATION) else None

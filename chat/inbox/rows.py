@@ -1,0 +1,186 @@
+"""What the inbox shows: who waits, who is answered by whom, and one conversation with what is known of its customer."""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models import F, OuterRef, QuerySet, Subquery
+from django.db.models.functions import Left
+from django.utils import timezone
+from django.utils.timesince import timesince
+
+from chat.callers import USER_KEY
+from chat.live.bodies import message_body, name_of
+from chat.models import Conversation, Customer, Message, Ticket
+from common.admin.html import short
+from common.links import safe_link
+from contexts.models import Trace
+from features import registry
+from features.models import FeatureValue
+
+_MOST_ROWS = 100
+_MOST_MESSAGES = 200
+_MOST_TICKETS = 5
+_VALUE_CHARS = 200
+
+State = Conversation.State
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """A conversation in the list."""
+
+    conversation: Conversation
+    customer: Customer | None
+    last: str
+    """The beginning of what the customer wrote last."""
+    agent: str | None
+
+    @property
+    def name(self) -> str:
+        return str(self.customer) if self.customer else self.conversation.user_id
+
+    @property
+    def is_unanswered(self) -> bool:
+        return self.conversation.unanswered_since is not None
+
+    @property
+    def since(self) -> datetime:
+        """When the customer's message came that is not answered; otherwise when the state changed."""
+        return self.conversation.unanswered_since or self.conversation.state_changed_at
+
+    @property
+    def age(self) -> str:
+        return age_of(self.since)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inbox:
+    waiting: list[Row]
+    """Longest waiting first."""
+    mine: list[Row]
+    """The unanswered first, those by their age."""
+    others: list[Row]
+
+    @property
+    def pending(self) -> int:
+        """How many conversations the agent could do something about: they count in the page's title."""
+        return len(self.waiting) + sum(row.is_unanswered for row in self.mine)
+
+
+def inbox_of(agent: Any) -> Inbox:
+    """Return the conversations that wait for a person or have one; at most 100 that wait, and 100 that have one."""
+    waiting = _rows(Conversation.objects.filter(state=State.WAITING).order_by("state_changed_at", "pk"))
+    held = _rows(
+        Conversation.objects.filter(state=State.PERSON).order_by(F("unanswered_since").asc(nulls_last=True), "pk")
+    )
+    return Inbox(
+        waiting=waiting,
+        mine=[row for row in held if row.conversation.agent_id == agent.pk],
+        others=[row for row in held if row.conversation.agent_id != agent.pk],
+    )
+
+
+def _rows(conversations: QuerySet[Conversation]) -> list[Row]:
+    said = Message.objects.filter(conversation=OuterRef("pk"), role=Message.Role.USER).order_by("-id")
+    last = Subquery(said.values(beginning=Left("text", 160))[:1])
+    found = list(conversations.select_related("agent").annotate(last=last)[:_MOST_ROWS])
+    customers = {row.user_id: row for row in Customer.objects.filter(user_id__in={each.user_id for each in found})}
+    return [
+        Row(
+            conversation=conversation,
+            customer=customers.get(conversation.user_id),
+            last=conversation.last or "",
+            agent=name_of(conversation.agent),
+        )
+        for conversation in found
+    ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opened:
+    """A conversation that is open, beside what is known."""
+
+    conversation: Conversation
+    agent: str | None
+    messages: list[dict[str, Any]]
+    is_cut: bool
+    customer: Customer | None
+    tickets: list[Ticket] = field(default_factory=list)
+    values: list[FeatureValue] = field(default_factory=list)
+    trace: Trace | None = None
+    """Of the newest answer: what the model saw."""
+    sources: list[dict[str, Any]] = field(default_factory=list)
+    """The newest answer's passages, the cited ones first."""
+
+    @property
+    def name(self) -> str:
+        return str(self.customer) if self.customer else self.conversation.user_id
+
+    @property
+    def age(self) -> str:
+        return age_of(self.conversation.state_changed_at)
+
+    @property
+    def facts(self) -> list[tuple[str, str]]:
+        """The values of the customer's features, each as one short text."""
+        return [(value.feature, _shown(value.value)) for value in self.values]
+
+    @property
+    def last_id(self) -> int:
+        return self.messages[-1]["id"] if self.messages else 0
+
+    @property
+    def last_question(self) -> str:
+        asked = (message["text"] for message in reversed(self.messages) if message["role"] == Message.Role.USER)
+        return next(asked, "")
+
+
+def open_conversation(conversation: Conversation, user: Any) -> Opened:
+    """Return the conversation with what the user may see of traces, values and tickets."""
+    messages = messages_after(conversation, 0)
+    answers = conversation.messages.filter(role=Message.Role.ASSISTANT).order_by("-id")
+    newest = answers.select_related("trace").first()
+    customer = Customer.objects.filter(user_id=conversation.user_id).first()
+    tickets = customer.tickets.all()[:_MOST_TICKETS] if customer and user.has_perm("chat.view_ticket") else []
+    return Opened(
+        conversation=conversation,
+        agent=name_of(conversation.agent),
+        messages=messages,
+        is_cut=len(messages) == _MOST_MESSAGES,
+        customer=customer,
+        tickets=list(tickets),
+        values=_values_of(conversation.user_id) if user.has_perm("features.view_featurevalue") else [],
+        trace=newest.trace if newest and user.has_perm("contexts.view_trace") else None,
+        sources=_sources_of(newest) if newest else [],
+    )
+
+
+def messages_after(conversation: Conversation, after: int) -> list[dict[str, Any]]:
+    """Return the newest messages with a greater id, the oldest first."""
+    rows = conversation.messages.filter(pk__gt=after).select_related("author").defer("embedding").order_by("-id")
+    return [message_body(message) | {"message": message} for message in reversed(rows[:_MOST_MESSAGES])]
+
+
+def age_of(moment: datetime) -> str:
+    """Return how long ago it was, in its largest unit."""
+    is_now = timezone.now() - moment < timedelta(minutes=1)
+    return "just now" if is_now else timesince(moment, depth=1)
+
+
+def _shown(value: Any) -> str:
+    return short("; ".join(map(str, value)) if isinstance(value, list) else str(value), _VALUE_CHARS)
+
+
+def _values_of(user_id: str) -> list[FeatureValue]:
+    values: list[FeatureValue] = []
+    for entity in registry.entities.values():
+        names = [spec.name for spec in registry.features.values() if spec.entity.name == entity.name]
+        if entity.key == USER_KEY and names:
+            values += FeatureValue.objects.latest_of(entity.name, [user_id], names)
+    return sorted(values, key=lambda value: value.feature)
+
+
+def _sources_of(answer: Message) -> list[dict[str, Any]]:
+    sources = sorted(answer.citations, key=lambda citation: not citation.get("is_cited"))
+    return [citation | {"url": safe_link(citation.get("url"))} for citation in sources]

@@ -1,0 +1,129 @@
+"""The inbox's pages and actions; whoever calls them has the permission to answer customers at that moment."""
+
+import uuid
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from django.conf import settings
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
+from django.template.loader import render_to_string
+
+from chat.access import ANSWER_CONVERSATION
+from chat.error_descriptions import describe, error_body
+from chat.errors import ConversationNotFound
+from chat.handover import actions
+from chat.inbox import rows
+from chat.models import Conversation
+from common.admin.permissions import needs
+from common.errors import FabraError, InvalidInput
+from retrieval.search.execute import search_plain
+
+_PASSAGES = 5
+
+View = Callable[..., HttpResponse]
+
+
+def _with_errors(view: View) -> View:
+    """Answer an error as the API does: the page shows its sentence."""
+
+    @wraps(view)
+    def checked(*args: Any, **kwargs: Any) -> HttpResponse:
+        try:
+            return view(*args, **kwargs)
+        except FabraError as error:
+            status, code, message = describe(error)
+            return JsonResponse(error_body(code, message), status=status)
+
+    return checked
+
+
+@needs(ANSWER_CONVERSATION)
+def show(request: HttpRequest) -> HttpResponse:
+    """Show the list, with the conversation that the URL names beside it."""
+    given = request.GET.get("conversation", "")
+    conversation = _find(int(given)) if given.isdecimal() and len(given) < 19 else None
+    context = {
+        "title": "Inbox",
+        "inbox": rows.inbox_of(request.user),
+        "opened": rows.open_conversation(conversation, request.user) if conversation else None,
+        "open_id": conversation.pk if conversation else None,
+        "max_chars": settings.FABRA_MESSAGE_MAX_CHARS,
+    }
+    return render(request, "admin/chat/inbox/page.html", admin.site.each_context(request) | context)
+
+
+@needs(ANSWER_CONVERSATION)
+def listing(request: HttpRequest) -> HttpResponse:
+    """Return the list again, and how many conversations the agent could do something about."""
+    inbox = rows.inbox_of(request.user)
+    given = request.GET.get("conversation", "")
+    context = {"inbox": inbox, "open_id": int(given) if given.isdecimal() and len(given) < 19 else None}
+    return JsonResponse({"html": _html(request, "list", context), "pending": inbox.pending})
+
+
+@needs(ANSWER_CONVERSATION)
+@_with_errors
+def conversation(request: HttpRequest, pk: int) -> HttpResponse:
+    """Return a conversation with what is known of its customer."""
+    opened = rows.open_conversation(_require(pk), request.user)
+    return JsonResponse({"html": _html(request, "conversation", {"opened": opened})})
+
+
+@needs(ANSWER_CONVERSATION)
+@_with_errors
+def messages(request: HttpRequest, pk: int) -> HttpResponse:
+    """Return the messages after the one that the query names."""
+    after = request.GET.get("after", "0")
+    if not (after.isdecimal() and len(after) < 19):
+        raise InvalidInput("after must be the id of a message.")
+    found = rows.messages_after(_require(pk), int(after))
+    html = _html(request, "messages", {"messages": found})
+    return JsonResponse({"html": html, "last": found[-1]["id"] if found else int(after)})
+
+
+@needs(ANSWER_CONVERSATION, "retrieval.view_chunk")
+@_with_errors
+def passages(request: HttpRequest) -> HttpResponse:
+    """Return passages to answer with, of documents that every customer may read."""
+    record = search_plain(settings.FABRA_DEFAULT_INDEX, request.GET.get("q", ""), _PASSAGES)
+    return JsonResponse({"html": _html(request, "passages", {"hits": record.hits})})
+
+
+@needs(ANSWER_CONVERSATION)
+@_with_errors
+def act(request: HttpRequest, pk: int, action: str) -> HttpResponse:
+    """Take a conversation over, answer in it, hand it back, or close it."""
+    if action == "take":
+        actions.assign(pk, request.user)
+    elif action == "send":
+        actions.send_as_agent(pk, request.user, request.POST.get("text", ""), client_id=_client_id(request))
+    elif action == "hand-back":
+        actions.hand_back(pk, request.user)
+    else:
+        actions.close(pk, request.user, request.POST.get("note", ""))
+    return JsonResponse({})
+
+
+def _client_id(request: HttpRequest) -> uuid.UUID | None:
+    try:
+        return uuid.UUID(request.POST["client_id"]) if "client_id" in request.POST else None
+    except ValueError:
+        raise InvalidInput("client_id must be a UUID.") from None
+
+
+def _find(pk: int) -> Conversation | None:
+    return Conversation.objects.select_related("agent").filter(pk=pk).first()
+
+
+def _require(pk: int) -> Conversation:
+    found = _find(pk)
+    if found is None:
+        raise ConversationNotFound
+    return found
+
+
+def _html(request: HttpRequest, name: str, context: dict[str, Any]) -> str:
+    return render_to_string(f"admin/chat/inbox/{name}.html", context, request)

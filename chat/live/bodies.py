@@ -1,0 +1,51 @@
+"""Messages and states as open pages get them."""
+
+from typing import Any
+
+from chat.models import Conversation, Message
+from chat.providers.extractive import NOTICE
+from common.markdown import render
+
+
+def message_body(message: Message, *, with_html: bool = True) -> dict[str, Any]:
+    """Return a message with the HTML of what the bot or a person wrote; a customer's text is plain.
+
+    Reads its author, if it has one: select it together with the messages.
+    """
+    body = {
+        "id": message.pk,
+        "role": message.role,
+        "text": message.text,
+        "created_at": message.created_at.isoformat(),
+        "author": name_of(message.author),
+        "client_id": str(message.client_id) if message.client_id else None,
+        "context_id": str(message.trace_id) if message.trace_id else None,
+        "citations": message.citations,
+        "grounding": message.grounding,
+        "flags": message.flags,
+    }
+    if with_html:
+        body["html"] = _html(message)
+        body["citations"] = [each | {"html": render(each.get("quote", ""))} for each in message.citations]
+    return body
+
+
+def state_body(conversation: Conversation) -> dict[str, Any]:
+    """Return who answers in a conversation; reads its agent."""
+    return {
+        "conversation_id": conversation.pk,
+        "state": conversation.state,
+        "agent": name_of(conversation.agent),
+    }
+
+
+def name_of(agent: Any) -> str | None:
+    """Return a person's name as customers see it; None for nobody."""
+    return (agent.get_full_name() or agent.get_username()) if agent else None
+
+
+def _html(message: Message) -> str:
+    if message.role == Message.Role.USER:
+        return ""
+    text = message.text.removeprefix(NOTICE) if message.role == Message.Role.ASSISTANT else message.text
+    return render(text, {citation["number"] for citation in message.citations if "number" in citation})

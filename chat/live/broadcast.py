@@ -1,0 +1,45 @@
+"""Send to the pages that listen; a Redis that is down or slow delays nothing and breaks nothing."""
+
+import logging
+import time
+from typing import Any
+
+from asgiref.sync import async_to_sync
+from channels.layers import get_channel_layer
+from django.conf import settings
+from django.db import transaction
+
+from common.background import spawn
+from common.redis import REDIS_ERRORS
+
+logger = logging.getLogger(__name__)
+
+_silent_until = 0.0
+"""By `time.monotonic()`: after a failure nothing is sent for a while, since each attempt may cost a timeout."""
+
+
+async def broadcast(group: str, message: dict[str, Any]) -> bool:
+    """Send a message, which names its `type`, to a group; return whether Redis took it. It raises no error of Redis.
+
+    Nothing depends on it: whoever listens also reads what was missed from PostgreSQL, every few seconds.
+    """
+    global _silent_until
+    if time.monotonic() < _silent_until:
+        return False
+    try:
+        await get_channel_layer().group_send(group, message)
+    except REDIS_ERRORS as error:
+        _silent_until = time.monotonic() + settings.FABRA_REDIS_TIMEOUT_S
+        logger.warning("Redis does not answer (%s): open pages learn late what is new.", type(error).__name__)
+        return False
+    return True
+
+
+def broadcast_soon(group: str, message: dict[str, Any]) -> None:
+    """Do the same in a task of the running loop, which the caller does not wait for."""
+    spawn(broadcast(group, message), uses_database=False)
+
+
+def broadcast_on_commit(group: str, message: dict[str, Any]) -> None:
+    """Do the same after the caller's transaction, in synchronous code; at once without a transaction."""
+    transaction.on_commit(lambda: async_to_sync(broadcast)(group, message), robust=True)

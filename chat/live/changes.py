@@ -1,0 +1,44 @@
+"""Tell open pages of what was committed: new messages, changed states, typing."""
+
+import asyncio
+from typing import Any
+
+from chat.live.bodies import message_body, state_body
+from chat.live.broadcast import broadcast, broadcast_on_commit
+from chat.live.groups import INBOX, conversation_group
+from chat.models import Conversation, Message
+from common.background import HEAD_START_S, spawn
+
+
+def message_event(message: Message) -> dict[str, Any]:
+    return {"type": "message", "conversation_id": message.conversation_id, "message": message_body(message)}
+
+
+def state_event(conversation: Conversation) -> dict[str, Any]:
+    return {"type": "state", **state_body(conversation)}
+
+
+def tell_of_message(message: Message) -> None:
+    """Send a message to the pages that show its conversation, after the caller's transaction."""
+    broadcast_on_commit(conversation_group(message.conversation_id), message_event(message))
+
+
+def tell_of_state(conversation: Conversation) -> None:
+    """Send the state to the pages that show the conversation, and to the agents, after the caller's transaction."""
+    broadcast_on_commit(conversation_group(conversation.pk), state_event(conversation))
+    tell_inbox(conversation)
+
+
+def tell_inbox(conversation: Conversation) -> None:
+    """Tell the agents that a conversation's state or last message has changed, after the caller's transaction."""
+    broadcast_on_commit(INBOX, {"type": "inbox", **state_body(conversation)})
+
+
+def show_soon(message: Message) -> None:
+    """Send a stored message to the pages that show its conversation, in a task of the running loop."""
+    spawn(_show(message), uses_database=False, after_s=HEAD_START_S)
+
+
+async def _show(message: Message) -> None:
+    event = await asyncio.to_thread(message_event, message)  # it renders Markdown
+    await broadcast(conversation_group(message.conversation_id), event)

@@ -1,0 +1,9 @@
+"""The names of the layer's groups: who listens to what."""
+
+INBOX = "inbox"
+"""Agents, who see that a conversation's state or last message has changed."""
+
+
+def conversation_group(conversation_id: int) -> str:
+    """Return the group of the pages that show a conversation."""
+    return f"conversation.{conversation_id}"

@@ -1,0 +1,39 @@
+"""A message's turn in its conversation."""
+
+import uuid
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.conf import settings
+
+from chat.models import Conversation
+from common.sql.rows import Statement
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """A message's turn, and what its conversation was like when it came."""
+
+    token: uuid.UUID
+    conversation_id: int | None = None
+    """None: the message begins a conversation."""
+    state: str = Conversation.State.BOT
+    takeovers: int = 0
+    has_contact: bool = False
+    was_closed: bool = False
+    """Whether the conversation that the message was sent to is closed, so that it begins a new one."""
+    sent_id: int | None = None
+    """The message that was stored under the same client id."""
+
+    @property
+    def lets_go(self) -> Statement:
+        """The statement that gives the turn to the next message; it ends with its WHERE."""
+        return (
+            "UPDATE chat_conversation SET turns = array_remove(turns, %s), turn_until = clock_timestamp() + %s "
+            "WHERE id = %s",
+            [self.token, lease(), self.conversation_id],
+        )
+
+
+def lease() -> timedelta:
+    return timedelta(seconds=settings.FABRA_TURN_LEASE_S)

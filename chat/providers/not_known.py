@@ -1,0 +1,50 @@
+"""Answer that the documents hold no answer: what comes nearest, and the offer of a person. No model is asked."""
+
+from collections.abc import AsyncIterator
+
+from django.utils.translation import gettext as _
+
+from chat.citations import Citation
+from chat.providers.protocol import Completion, Delta, Prompt
+from common.links import markdown_link
+
+NOT_KNOWN = "not_known"
+"""The flag of such an answer."""
+
+_MOST_ARTICLES = 3
+
+
+class NotKnownProvider:
+    """Say that the bot does not know; used where every search stayed below its index's threshold."""
+
+    model = "none"
+    is_extractive = False
+
+    async def run(self, prompt: Prompt, *, is_streamed: bool) -> AsyncIterator[Delta | Completion]:
+        nearest = nearest_articles(prompt.passages)
+        yield Delta(text=not_known_text(nearest))
+        cited = frozenset(passage.number for passage in nearest)
+        yield Completion(model=self.model, usage=None, finish_reason="stop", cited=cited)
+
+
+def nearest_articles(passages: list[Citation]) -> list[Citation]:
+    """Return the best passage of each of the nearest documents, best first."""
+    best: dict[tuple[str, str], Citation] = {}
+    for passage in sorted(passages, key=lambda passage: -passage.score):
+        best.setdefault((passage.index, passage.document_id), passage)
+    return list(best.values())[:_MOST_ARTICLES]
+
+
+def not_known_text(nearest: list[Citation]) -> str:
+    """Return the answer as Markdown."""
+    parts = [_("I do not know the answer to that.")]
+    if nearest:
+        links = [markdown_link(passage.title or passage.document_id, passage.url) for passage in nearest]
+        lines = [f"- {link} [{passage.number}]" for link, passage in zip(links, nearest, strict=True)]
+        parts += [_("These articles come nearest:"), "\n".join(lines)]
+    return "\n\n".join([*parts, person_offer()])
+
+
+def person_offer() -> str:
+    """Return the sentence that offers a person."""
+    return _("You can ask for a person.")

@@ -1,0 +1,74 @@
+"""Answer small talk: a friendly sentence, with a trace that shows that nothing was searched and no model was asked."""
+
+import inspect
+from collections.abc import AsyncIterator
+
+from django.conf import settings
+from django.utils import translation
+from django.utils.translation import gettext as _
+
+from chat.models import Message
+from chat.providers.protocol import Completion, Delta, Prompt
+from chat.small_talk import SMALL_TALK
+from chat.small_talk.detection import SmallTalk, small_talk_in
+from chat.small_talk.phrases import Kind
+from chat.turns import Question
+from common.definitions import Location
+from contexts.assembly import assemble
+from contexts.items import Context, ContextItem
+from contexts.registry import ContextSpec
+
+
+async def small_talk_of(question: Question) -> SmallTalk | None:
+    """Return the small talk that a question consists of; "ok" after a question of the bot answers that, so is none."""
+    talk = small_talk_in(question.message)
+    if talk is None or talk.kind is not Kind.APPROVAL or question.conversation_id is None:
+        return talk
+    answers = Message.objects.filter(
+        conversation=question.conversation_id, conversation__user_id=question.user_id, role=Message.Role.ASSISTANT
+    )
+    last = await answers.order_by("-id").values_list("text", flat=True).afirst()
+    return None if last and last.rstrip().endswith(("?", "\uff1f")) else talk
+
+
+def reply_to(talk: SmallTalk) -> str:
+    """Return the reply, in the reader's language unless the message is in another one."""
+    reader = (translation.get_language() or settings.LANGUAGE_CODE).partition("-")[0]
+    is_several = len(talk.languages) > 1  # such as "hi": it tells no language
+    with translation.override(reader if is_several or reader in talk.languages else talk.languages[0]):
+        return {
+            Kind.GREETING: _("Hello! What can I help you with?"),
+            Kind.THANKS: _("You're welcome! Just ask if there is anything else."),
+            Kind.GOODBYE: _("Goodbye! Come back whenever you have a question."),
+            Kind.APPROVAL: _("Glad to help! Just ask if there is anything else."),
+        }[talk.kind]
+
+
+class SmallTalkProvider:
+    """Reply without a model."""
+
+    model = SMALL_TALK
+    is_extractive = False
+
+    def __init__(self, talk: SmallTalk) -> None:
+        self.talk = talk
+
+    async def run(self, prompt: Prompt, *, is_streamed: bool) -> AsyncIterator[Delta | Completion]:
+        yield Delta(text=reply_to(self.talk))
+        yield Completion(model=self.model, usage=None, finish_reason="stop", cited=frozenset())
+
+
+async def small_talk_context(question: Question) -> Context:
+    """Return a context without items, flagged; like every context of a chat it leaves a trace."""
+
+    async def small_talk(user_id: str, query: str) -> list[ContextItem]:
+        return []
+
+    spec = ContextSpec(
+        name=SMALL_TALK, function=small_talk, signature=inspect.signature(small_talk), max_tokens=1,
+        model=settings.FABRA_CHAT_MODEL, overflow="raise", freshness_sla=None, freshness_strict=False,
+        description="", location=Location.of(small_talk),
+    )  # fmt: skip
+    context = await assemble(spec, (question.user_id, question.message), {})
+    context.evidence["flags"].append(SMALL_TALK)
+    return context

@@ -1,0 +1,55 @@
+"""Earlier turns as a text for a model that rewrites or summarises them, and the call of that model."""
+
+from collections.abc import Sequence
+from contextlib import aclosing
+
+from django.conf import settings
+
+from chat.providers import Completion, Delta, Prompt, Provider
+from contexts.conversation import PastTurn
+from contexts.suspicion import without_role_tags
+from contexts.tokens import tokenizer_for
+
+_QUESTION_MAX_CHARS = 1000
+_ANSWER_MAX_CHARS = 2000
+_MAX_TOKENS = 4000
+_TEMPLATE_TOKENS = 20
+"""What a chat template puts around two messages, at most."""
+
+
+def lines_of(turns: Sequence[PastTurn]) -> list[str]:
+    """Return each turn as a text, cut to what a long message begins with."""
+    return [
+        without_role_tags(f"User: {turn.question[:_QUESTION_MAX_CHARS]}\nAssistant: {turn.answer[:_ANSWER_MAX_CHARS]}")
+        for turn in turns
+    ]
+
+
+def fitting(parts: Sequence[str], beside: str, answer_tokens: int) -> int:
+    """Return how many of the first parts fit the model's window, together with the text `beside` and the answer."""
+    count = tokenizer_for(settings.FABRA_CHAT_MODEL).count
+    room = _MAX_TOKENS
+    if settings.FABRA_MODEL_WINDOW:
+        room = min(room, settings.FABRA_MODEL_WINDOW - answer_tokens)
+    room -= count(beside) + _TEMPLATE_TOKENS
+    for number, part in enumerate(parts):
+        room -= count(part) + 2  # and the blank line after it
+        if room < 0:
+            return number
+    return len(parts)
+
+
+async def complete(provider: Provider, instructions: str, text: str, max_tokens: int) -> tuple[str, Completion]:
+    """Return what the model answers; raise ModelError."""
+    messages = [{"role": "system", "content": instructions}, {"role": "user", "content": text}]
+    parts: list[str] = []
+    completion: Completion | None = None
+    prompt = Prompt(messages=messages, max_tokens=max_tokens)
+    async with aclosing(provider.run(prompt, is_streamed=False)) as pieces:  # type: ignore[type-var]
+        async for piece in pieces:
+            if isinstance(piece, Delta):
+                parts.append(piece.text)
+            else:
+                completion = piece
+    assert completion is not None
+    return "".join(parts).strip(), completion

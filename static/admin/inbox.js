@@ -1,0 +1,337 @@
+/* The agents' inbox: the server renders each part; this fetches a part again when its socket says that it is outdated. */
+
+const root = document.querySelector("[data-inbox]");
+const list = root.querySelector("[data-list]");
+const main = root.querySelector("[data-main]");
+const dialog = document.querySelector("[data-close-dialog]");
+const title = document.title;
+const POLL_MS = 20000;
+const POLL_OFFLINE_MS = 4000;
+const TYPING_MS = 2500;
+const TYPING_SHOWN_MS = 5000;
+
+let openId = Number(root.dataset.open) || null;
+let pending = null; // unknown before the list was fetched once
+let socket = null;
+let retryMs = 500;
+let lastTyped = 0;
+
+const csrf = () => document.cookie.match(/(?:^|; )csrftoken=([^;]+)/)?.[1] ?? "";
+const drafts = {
+    key: (id) => `inbox-draft-${id}`,
+    load: (id) => sessionStorage.getItem(drafts.key(id)) ?? "",
+    save: (id, text) => (text ? sessionStorage.setItem(drafts.key(id), text) : sessionStorage.removeItem(drafts.key(id))),
+};
+
+// ---------------------------------------------------------------- the server
+
+/** Return the answer's JSON, or throw an Error whose message can be shown. */
+async function ask(url, options = {}) {
+    let response;
+    try {
+        response = await fetch(url, options);
+    } catch {
+        throw new Error("The server does not answer. Nothing was sent.");
+    }
+    const isJson = response.headers.get("content-type")?.includes("json");
+    if (response.ok && isJson && !response.redirected) return response.json();
+    const words = isJson ? (await response.json()).error?.message : undefined;
+    throw new Error(words ?? (response.status === 403 || response.redirected ? "You may not do this, or are no longer signed in." : "This did not work; try again."));
+}
+
+function post(url, fields) {
+    return ask(url, { method: "POST", body: new URLSearchParams(fields), headers: { "X-CSRFToken": csrf() } });
+}
+
+// ---------------------------------------------------------------- the list
+
+async function refreshList() {
+    const found = await ask(`${root.dataset.listUrl}?conversation=${openId ?? ""}`);
+    list.innerHTML = found.html;
+    if (pending !== null && found.pending > pending) beep();
+    pending = found.pending;
+    document.title = pending ? `(${pending}) ${title}` : title;
+}
+
+const sound = root.querySelector("[data-sound]");
+let audio = null;
+
+function beep() {
+    if (sound.getAttribute("aria-pressed") !== "true") return;
+    audio ??= new AudioContext();
+    const tone = audio.createOscillator();
+    const volume = audio.createGain();
+    volume.gain.setValueAtTime(0.08, audio.currentTime);
+    volume.gain.exponentialRampToValueAtTime(0.001, audio.currentTime + 0.35);
+    tone.frequency.value = 660;
+    tone.connect(volume).connect(audio.destination);
+    tone.start();
+    tone.stop(audio.currentTime + 0.35);
+}
+
+function setSound(isOn) {
+    sound.setAttribute("aria-pressed", String(isOn));
+    sound.firstElementChild.textContent = isOn ? "notifications_active" : "notifications_off";
+    localStorage.setItem("inbox-sound", isOn ? "on" : "off");
+}
+
+setSound(localStorage.getItem("inbox-sound") !== "off");
+sound.addEventListener("click", () => setSound(sound.getAttribute("aria-pressed") !== "true"));
+
+// ---------------------------------------------------------------- the open conversation
+
+const talk = () => main.querySelector("[data-conversation]");
+
+async function open(id, { isBack = false } = {}) {
+    openId = id;
+    root.classList.toggle("fb-is-open", id !== null);
+    if (!isBack) history.pushState({}, "", id ? `?conversation=${id}` : location.pathname);
+    for (const row of list.querySelectorAll("[data-open-conversation]")) {
+        row.toggleAttribute("aria-current", Number(row.dataset.openConversation) === id);
+    }
+    tellServer({ type: "open", conversation_id: id });
+    if (id) await refreshConversation();
+}
+
+async function refreshConversation() {
+    const id = openId;
+    try {
+        const found = await ask(`${root.dataset.listUrl.replace("list/", "")}${id}/`);
+        if (id !== openId) return;
+        main.innerHTML = found.html;
+        showConversation();
+    } catch (error) {
+        if (id === openId) showError(error.message);
+    }
+}
+
+function showConversation() {
+    const field = main.querySelector("#answer");
+    if (field) {
+        field.value = drafts.load(openId);
+        field.focus();
+    }
+    const log = main.querySelector("[data-log]");
+    if (log) log.scrollTop = log.scrollHeight;
+}
+
+let isFetching = false;
+let isOutdated = false;
+
+/** Fetch what was said since; one request at a time, so that nothing is shown twice. */
+async function refreshMessages() {
+    isOutdated = true;
+    if (isFetching) return;
+    isFetching = true;
+    try {
+        while (isOutdated && openId) {
+            isOutdated = false;
+            const log = main.querySelector("[data-log]");
+            if (!log) return;
+            const found = await ask(`${log.dataset.messagesUrl}?after=${log.dataset.last}`);
+            if (!log.isConnected || String(found.last) === log.dataset.last) continue;
+            const isAtEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 80;
+            log.dataset.last = found.last;
+            log.querySelector("[data-messages]").insertAdjacentHTML("beforeend", found.html);
+            log.querySelector("[data-typing]").hidden = true;
+            if (isAtEnd) log.scrollTop = log.scrollHeight;
+        }
+    } finally {
+        isFetching = false;
+    }
+}
+
+let typingTimer = null;
+
+function showTyping() {
+    const line = main.querySelector("[data-typing]");
+    if (!line) return;
+    line.hidden = false;
+    clearTimeout(typingTimer);
+    typingTimer = setTimeout(() => (line.hidden = true), TYPING_SHOWN_MS);
+}
+
+function showError(words) {
+    const line = main.querySelector("[data-error]");
+    if (!line) return;
+    line.textContent = words;
+    line.hidden = !words;
+}
+
+async function act(url, fields = {}) {
+    showError("");
+    try {
+        await post(url, fields);
+    } catch (error) {
+        showError(error.message);
+        return;
+    }
+    await Promise.all([refreshConversation(), refreshList()]);
+}
+
+async function send(form) {
+    const field = form.querySelector("textarea");
+    const text = field.value.trim();
+    if (!text) return;
+    const button = form.querySelector("button");
+    button.disabled = true;
+    form.dataset.clientId ||= crypto.randomUUID(); // the same one for a second attempt, so that it is sent once
+    showError("");
+    try {
+        await post(form.dataset.answer, { text, client_id: form.dataset.clientId });
+        delete form.dataset.clientId;
+        field.value = "";
+        drafts.save(openId, "");
+        await Promise.all([refreshMessages(), refreshList()]);
+    } catch (error) {
+        showError(error.message);
+    } finally {
+        button.disabled = false;
+        field.focus();
+    }
+}
+
+async function search(form) {
+    const found = main.querySelector("[data-found]");
+    try {
+        found.innerHTML = (await ask(`${root.dataset.passagesUrl}?${new URLSearchParams(new FormData(form))}`)).html;
+    } catch (error) {
+        found.textContent = error.message;
+    }
+}
+
+function insert(text) {
+    const field = main.querySelector("#answer");
+    if (!field) {
+        showError("Take the conversation over first.");
+        return;
+    }
+    field.setRangeText(text, field.selectionStart, field.selectionEnd, "end");
+    drafts.save(openId, field.value);
+    field.focus();
+}
+
+// ---------------------------------------------------------------- events of the page
+
+root.addEventListener("click", (event) => {
+    const row = event.target.closest("[data-open-conversation]");
+    const isPlain = !event.ctrlKey && !event.metaKey && !event.shiftKey && event.button === 0;
+    if (row && isPlain) {
+        event.preventDefault();
+        open(Number(row.dataset.openConversation));
+    } else if (event.target.closest("[data-back]") && isPlain) {
+        event.preventDefault();
+        open(null);
+    }
+    const button = event.target.closest("[data-act]");
+    if (button) act(button.dataset.act);
+    const source = event.target.closest("[data-insert]");
+    if (source) insert(source.dataset.insert);
+    const closing = event.target.closest("[data-close]");
+    if (closing) {
+        dialog.returnValue = "";
+        dialog.dataset.url = closing.dataset.close;
+        dialog.showModal();
+    }
+});
+
+dialog.addEventListener("close", () => {
+    const note = dialog.querySelector("textarea");
+    if (dialog.returnValue === "close") {
+        act(dialog.dataset.url, { note: note.value });
+        note.value = "";
+    }
+});
+
+root.addEventListener("submit", (event) => {
+    event.preventDefault();
+    if (event.target.matches("[data-answer]")) send(event.target);
+    else if (event.target.matches("[data-passages]")) search(event.target);
+});
+
+root.addEventListener("input", (event) => {
+    if (event.target.id !== "answer") return;
+    drafts.save(openId, event.target.value);
+    if (Date.now() - lastTyped < TYPING_MS || !event.target.value) return;
+    lastTyped = Date.now();
+    tellServer({ type: "typing" });
+});
+
+root.addEventListener("keydown", (event) => {
+    if (event.target.id !== "answer" || event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+    event.preventDefault();
+    event.target.form.requestSubmit();
+});
+
+addEventListener("popstate", () => {
+    open(Number(new URLSearchParams(location.search).get("conversation")) || null, { isBack: true });
+});
+
+// ---------------------------------------------------------------- what is new
+
+const isLive = () => socket?.readyState === WebSocket.OPEN;
+
+function tellServer(data) {
+    if (isLive()) socket.send(JSON.stringify(data));
+}
+
+function showLive() {
+    const badge = root.querySelector("[data-live]");
+    badge.textContent = isLive() ? "live" : "offline, asking";
+    badge.className = `fb-badge ${isLive() ? "fb-good" : "fb-warn"}`;
+}
+
+function connect() {
+    socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/ws/inbox`);
+    socket.addEventListener("open", () => {
+        retryMs = 500;
+        showLive();
+        tellServer({ type: "open", conversation_id: openId });
+        look();
+    });
+    socket.addEventListener("message", ({ data }) => {
+        const { type, conversation_id: id } = JSON.parse(data);
+        if (type === "inbox") refreshList().catch(() => {});
+        if (id !== openId) return;
+        if (type === "message") refreshMessages().catch(() => {});
+        if (type === "state") keepDraft(refreshConversation);
+        if (type === "typing") showTyping();
+    });
+    socket.addEventListener("close", ({ code, reason }) => {
+        showLive();
+        if (code >= 4400) {
+            showError(reason);
+            return;
+        }
+        setTimeout(connect, retryMs * (0.5 + Math.random()));
+        retryMs = Math.min(retryMs * 2, 15000);
+    });
+}
+
+function keepDraft(refresh) {
+    const field = main.querySelector("#answer");
+    if (field) drafts.save(openId, field.value);
+    return refresh();
+}
+
+/** Ask for what is new: the socket may have lost something, or Redis may be down. */
+async function look() {
+    try {
+        await refreshList();
+        if (talk()) await refreshMessages();
+    } catch {
+        // The server does not answer; the next look may find it.
+    }
+}
+
+function lookAgain() {
+    setTimeout(async () => {
+        if (!document.hidden || !isLive()) await look();
+        lookAgain();
+    }, isLive() ? POLL_MS : POLL_OFFLINE_MS);
+}
+
+addEventListener("visibilitychange", () => !document.hidden && look());
+showConversation();
+connect();
+lookAgain();

@@ -1,0 +1,503 @@
+"""Gaps: what was not answered is collected, grouped by meaning, and asked again once an article is there."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Group, User
+from django.db import connection
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from chat.feedback import give_feedback
+from chat.gaps.asking import ask_gap
+from chat.gaps.decisions import due_gaps, link_article, merge, reopen, rule_out
+from chat.gaps.grouping import group_new
+from chat.gaps.marking import mark
+from chat.gaps.reasons import reasons_of
+from chat.models import Conversation, Gap, GapQuestion, Message
+from chat.tasks import tend_gaps
+from events.event import AxiomEvent
+from events.models import Event
+from events.outbox import record_event
+from events.processing import process
+from events.signals import recorded
+from retrieval.embedders import get_embedder
+from retrieval.embedders.minilm import is_prepared
+from retrieval.indexing.documents import delete_document, index_document
+from retrieval.models import Document
+from tests.embedders import FragileEmbedder, WorkerDied
+from tests.model_server import ModelServer
+
+pytestmark = pytest.mark.django_db
+EXPORT = "How do I export the invoices of a year?"
+PHONE = "Which telephone number reaches the support team?"
+
+
+def ask_unanswered(text: str = EXPORT, reason: str = "not_known", conversation: Conversation | None = None) -> Message:
+    """Write a question with its answer, and mark it."""
+    conversation = conversation or Conversation.objects.create(user_id="user_123")
+    said = {"conversation": conversation, "user_id": conversation.user_id}
+    question = Message.objects.create(**said, role=Message.Role.USER, text=text)
+    Message.objects.create(**said, role=Message.Role.ASSISTANT, text="I do not know.")
+    mark(question.pk, reason)
+    return question
+
+
+def gap_of(text: str = EXPORT, count: int = 1) -> Gap:
+    """Return the gap of a question that was asked `count` times."""
+    questions = [ask_unanswered(text) for _ in range(count)]
+    group_new()
+    return Gap.objects.get(questions__message=questions[0])
+
+
+def run_events(*types: str) -> None:
+    for pk in Event.objects.filter(event_type__in=types, state="received").values_list("pk", flat=True):
+        process(pk)
+
+
+def reasons(message_id: int) -> list[list[str]]:
+    return list(GapQuestion.objects.filter(message=message_id).values_list("reasons", flat=True))
+
+
+class TestMarking:
+    def test_an_answered_question_is_no_gap(self, bot: None, ask: Callable[..., Any]) -> None:
+        ask("How do I reset my password?")
+        assert not GapQuestion.objects.exists()
+
+    def test_a_question_that_finds_nothing_is_marked_with_its_answer(
+        self, bot: None, ask: Callable[..., Any], django_assert_max_num_queries: Any
+    ) -> None:
+        body = ask("Zebra quagga okapi?").json()
+        question = GapQuestion.objects.get()
+        assert question.reasons == ["nothing_found"]
+        assert str(question.message.trace_id) == body["context_id"]
+
+    @pytest.mark.parametrize(
+        ("flags", "grounding", "searches", "expected"),
+        [
+            ([], None, [{}], ["nothing_found"]),
+            ([], None, [], []),  # the context searches nothing
+            (["small_talk"], None, [{}], []),
+            (["semantic_unavailable"], None, [{}], []),  # an outage is no gap
+            (["not_known"], {"share": 0.0}, [], ["not_known"]),
+            ([], {"share": 0.49}, [], ["not_supported"]),
+            ([], {"share": 0.5}, [], []),
+            ([], {"share": None, "sentences": []}, [], []),
+        ],
+    )
+    def test_the_answer_tells_whether_it_is_one(
+        self, flags: list[str], grounding: Any, searches: list[Any], expected: list[str]
+    ) -> None:
+        assert reasons_of({"searches": searches}, [], flags, grounding, is_extractive=False) == expected
+
+    def test_a_thumbs_down_marks_and_its_withdrawal_takes_it_back(self, bot: None, ask: Callable[..., Any]) -> None:
+        answer = Message.objects.get(pk=ask().json()["message_id"])
+        question = Message.objects.get(role="user")
+        give_feedback(answer.pk, "user_123", "down", "Wrong.")
+        run_events("feedback_given")
+        assert reasons(question.pk) == [["thumbed_down"]]
+        group_new()
+        give_feedback(answer.pk, "user_123", "up")
+        run_events("feedback_given")
+        assert reasons(question.pk) == [] and not Gap.objects.exists()
+
+    def test_events_out_of_order_leave_what_the_user_said_last(self, bot: None, ask: Callable[..., Any]) -> None:
+        answer = Message.objects.get(pk=ask().json()["message_id"])
+        for value in ("down", None, "down", "up"):
+            give_feedback(answer.pk, "user_123", value)
+        for pk in Event.objects.filter(event_type="feedback_given").order_by("-pk").values_list("pk", flat=True):
+            process(pk)
+        assert not GapQuestion.objects.exists()
+
+    def test_an_escalation_marks_the_question_before_it(self, bot: None, ask: Callable[..., Any]) -> None:
+        conversation = ask().json()["conversation_id"]
+        Message.objects.create(conversation_id=conversation, user_id="user_123", role="user", text="A human, please!")
+        for reason in ("agent_gone", "customer_asked", "customer_asked"):
+            payload = {"conversation_id": conversation, "reason": reason}
+            event = AxiomEvent(event_type="conversation_escalated", entity_id="user_123", payload=payload)
+            record_event(event, Event.Source.CHAT)
+        run_events("conversation_escalated")
+        question = GapQuestion.objects.get()
+        assert (question.message.text, question.reasons) == ("How do I reset my password?", ["escalated"])
+
+    def test_reasons_add_up_and_a_deleted_question_stays_deleted(self, embedder: Any) -> None:
+        question = ask_unanswered()
+        for reason in ("escalated", "escalated"):
+            mark(question.pk, reason)
+        assert reasons(question.pk) == [["escalated", "not_known"]]
+        pk = question.pk
+        question.conversation.delete()
+        mark(pk, "escalated")
+        assert not GapQuestion.objects.exists()
+
+
+class TestGrouping:
+    def test_questions_of_one_meaning_are_one_gap(self, embedder: Any) -> None:
+        for text in (EXPORT, "How do I export the invoices of this year?", PHONE):
+            ask_unanswered(text)
+        assert group_new() == 3
+        assert [gap.question_count for gap in Gap.objects.all()] == [2, 1]
+        assert Gap.objects.last().title == PHONE
+
+    @pytest.mark.skipif(not is_prepared(), reason="the embedding model is not prepared")
+    def test_a_paraphrase_joins_by_meaning(self) -> None:
+        for text in (
+            "How do I delete my account?", "I want my account deleted", "please remove my account for good",
+            "Which payment methods do you accept?", "what payment methods are possible",
+        ):  # fmt: skip
+            ask_unanswered(text)
+        group_new()
+        assert sorted(gap.question_count for gap in Gap.objects.all()) == [2, 3]
+
+    def test_each_new_question_is_one_event(self, embedder: Any) -> None:
+        question = ask_unanswered()
+        for _ in range(3):
+            group_new()
+        event = Event.objects.get(event_type="question_unanswered")
+        assert event.entity_id == "user_123"
+        assert event.payload == {
+            "conversation_id": question.conversation_id, "message_id": question.pk, "context_id": None,
+            "question": EXPORT, "reasons": ["not_known"], "gap_id": Gap.objects.get().pk,
+        }  # fmt: skip
+
+    def test_vectors_that_are_stored_are_not_made_again(self, embedder: type[FragileEmbedder]) -> None:
+        model = get_embedder()
+        question = ask_unanswered()
+        Message.objects.filter(pk=question.pk).update(
+            embedding=model.embed_query("something else"), embedding_model=model.model
+        )
+        embedder.questions.clear()
+        group_new()
+        assert embedder.questions == []
+        other = ask_unanswered("something else")
+        group_new()
+        assert Gap.objects.get().question_count == 2
+        other.refresh_from_db()
+        assert other.embedding_model == model.model and len(other.embedding) == model.dimension
+
+    def test_a_follow_up_means_what_was_asked_before_it_too(self, embedder: Any) -> None:
+        for subject in (EXPORT, PHONE):
+            conversation = Conversation.objects.create(user_id="user_123")
+            Message.objects.create(conversation=conversation, user_id="user_123", role="user", text=subject)
+            ask_unanswered("And on free?", conversation=conversation)
+        group_new()
+        assert Gap.objects.count() == 2
+        ask_unanswered(EXPORT)
+        group_new()
+        assert Gap.objects.first().title == EXPORT  # not the follow-up, which says little by itself
+
+    def test_without_the_model_they_wait_and_lose_nothing(self, embedder: type[FragileEmbedder]) -> None:
+        from retrieval.errors import EmbedderUnavailable
+
+        ask_unanswered()
+        embedder.failure = EmbedderUnavailable
+        assert group_new() == 0
+        embedder.mend()
+        assert group_new() == 1
+
+    def test_a_question_that_the_model_refuses_holds_up_no_other(self, embedder: type[FragileEmbedder]) -> None:
+        from retrieval.errors import TextRefused
+
+        ask_unanswered()
+        embedder.question_failure = TextRefused
+        assert group_new() == 0
+        embedder.mend()
+        ask_unanswered(PHONE)
+        assert group_new() == 1
+
+    def test_after_a_change_of_the_model_old_and_new_questions_meet(self, embedder: Any, settings: Any) -> None:
+        gap_of(EXPORT, 2)
+        settings.FABRA_EMBEDDING_MODEL = "hashing-128"
+        ask_unanswered(EXPORT)
+        group_new()
+        gap = Gap.objects.get()
+        assert (gap.question_count, len(gap.centroid)) == (3, 128)
+
+    def test_gaps_are_merged_into_the_larger_one(self, embedder: Any) -> None:
+        larger, smaller = gap_of(EXPORT, 2), gap_of(PHONE)
+        assert merge([smaller, larger]) == larger
+        gap = Gap.objects.get()
+        assert (gap.pk, gap.question_count, gap.title) == (larger.pk, 3, EXPORT)
+
+    def test_a_question_of_an_answered_gap_opens_it_again(self, embedder: Any) -> None:
+        gap = gap_of()
+        Gap.objects.update(state="answered", asked_at=timezone.now())
+        ask_unanswered()
+        group_new()
+        gap.refresh_from_db()
+        assert (gap.state, gap.question_count) == ("open", 2)
+
+    @pytest.mark.parametrize("state", ["out_of_scope", "linked"])
+    def test_other_decisions_stay(self, state: str, embedder: Any) -> None:
+        gap = gap_of()
+        Gap.objects.update(state=state)
+        ask_unanswered()
+        group_new()
+        gap.refresh_from_db()
+        assert (gap.state, gap.question_count) == (state, 2)
+
+
+class TestDeletion:
+    def test_a_deleted_conversation_leaves_no_question_and_no_title(self, embedder: Any) -> None:
+        first = ask_unanswered(EXPORT)
+        other = ask_unanswered("How do I export the invoices of this year?")
+        group_new()
+        gap = Gap.objects.get()
+        kept, gone = (other, first) if gap.title == EXPORT else (first, other)
+        gone.conversation.delete()
+        gap.refresh_from_db()
+        assert (gap.question_count, gap.title) == (1, kept.text)
+        kept.conversation.delete()
+        assert not Gap.objects.exists()
+
+    def test_a_conversation_with_several_gaps_is_deleted_at_once(self, embedder: Any) -> None:
+        conversation = Conversation.objects.create(user_id="user_123")
+        for text in (EXPORT, PHONE, EXPORT):
+            ask_unanswered(text, conversation=conversation)
+        group_new()
+        conversation.delete()
+        assert not Gap.objects.exists() and not GapQuestion.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+class TestConcurrency:
+    def test_two_workers_at_once_group_each_question_once(self, embedder: Any) -> None:
+        for number in range(20):
+            ask_unanswered(EXPORT if number % 2 else PHONE)
+
+        def work(_: int) -> int:
+            try:
+                return group_new()
+            finally:
+                connection.close()
+
+        with ThreadPoolExecutor(4) as pool:
+            assert sum(pool.map(work, range(4))) <= 20
+        group_new()
+        assert sorted(gap.question_count for gap in Gap.objects.all()) == [10, 10]
+        assert Event.objects.filter(event_type="question_unanswered").count() == 20
+
+    def test_a_worker_that_dies_leaves_nothing_half_done(self, embedder: type[FragileEmbedder]) -> None:
+        def die(**kwargs: Any) -> None:
+            raise WorkerDied
+
+        for text in (EXPORT, PHONE):
+            ask_unanswered(text)
+        recorded.connect(die)  # at the end of the transaction
+        try:
+            with pytest.raises(WorkerDied):
+                group_new()
+        finally:
+            recorded.disconnect(die)
+        assert not Gap.objects.exists() and not Event.objects.filter(event_type="question_unanswered").exists()
+        embedder.questions.clear()
+        assert group_new() == 2
+        assert embedder.questions == []  # what was done before is not done again
+
+    def test_deleting_while_grouping_leaves_no_wrong_count(self, embedder: Any) -> None:
+        questions = [ask_unanswered(EXPORT) for _ in range(12)]
+        group_new()
+        more = [ask_unanswered(EXPORT) for _ in range(12)]
+
+        def delete(message: Message) -> None:
+            try:
+                message.conversation.delete()
+            finally:
+                connection.close()
+
+        def group(_: Message) -> None:
+            try:
+                group_new()
+            finally:
+                connection.close()
+
+        with ThreadPoolExecutor(6) as pool:
+            jobs = [pool.submit(delete, message) for message in questions + more[:6]]
+            jobs += [pool.submit(group, message) for message in more[:4]]
+            for job in jobs:
+                job.result()
+        group_new()
+        gap = Gap.objects.get()
+        assert (gap.question_count, gap.questions.count()) == (6, 6)
+
+
+@pytest.fixture
+def article(bot: None) -> Document:
+    index_document("knowledge_base", "export", f"# Export\n\n{EXPORT} Click **Export** under Invoices of a year.")
+    return Document.objects.select_related("index").get(entity_id="export")
+
+
+class TestAskingAgain:
+    def test_a_linked_article_answers_the_gap_and_shows_how(self, article: Document) -> None:
+        gap = gap_of(count=2)
+        link_article(gap, article, by="ed")
+        assert due_gaps(10) == [gap.pk]
+        tend_gaps()
+        gap.refresh_from_db()
+        assert (gap.state, gap.asked_version, gap.decided_by) == ("answered", article.version_id, "ed")
+        question = gap.questions.first()
+        assert question.is_answered and "Click **Export**" in question.after["answer"]
+        assert question.after["citations"][0]["document_id"] == "export"
+        assert due_gaps(10) == []
+        assert Message.objects.count() == 4  # nothing was said to anybody
+
+    def test_an_article_that_is_not_found_answers_nothing(self, article: Document) -> None:
+        gap = gap_of(PHONE)
+        link_article(gap, article, by="ed")
+        tend_gaps()
+        gap.refresh_from_db()
+        assert (gap.state, gap.questions.get().is_answered) == ("linked", False)
+
+    def test_a_changed_article_is_asked_again(self, article: Document, settings: Any) -> None:
+        gap = gap_of(PHONE)
+        link_article(gap, article, by="ed")
+        tend_gaps()
+        index_document("knowledge_base", "export", f"# Telephone\n\n{PHONE} It is 030 123.")
+        assert due_gaps(10) == []  # it was asked a moment ago
+        Gap.objects.update(asked_at=timezone.now() - timezone.timedelta(minutes=6))
+        tend_gaps()
+        gap.refresh_from_db()
+        assert gap.state == "answered"
+        index_document("knowledge_base", "export", "# Something else\n\nNothing of the kind.")
+        Gap.objects.update(asked_at=timezone.now() - timezone.timedelta(minutes=6))
+        tend_gaps()
+        gap.refresh_from_db()
+        assert gap.state == "open"
+
+    def test_a_deleted_article_opens_the_gap_again(self, article: Document) -> None:
+        gap = gap_of()
+        link_article(gap, article, by="ed")
+        tend_gaps()
+        delete_document("knowledge_base", "export")
+        tend_gaps()
+        gap.refresh_from_db()
+        assert (gap.state, gap.document) == ("open", None)
+
+    def test_an_article_that_is_not_indexed_yet_is_waited_for(self, article: Document) -> None:
+        gap = gap_of()
+        Document.objects.filter(pk=article.pk).update(version=None)
+        link_article(gap, article, by="ed")
+        assert due_gaps(10) == [] and not ask_gap(gap.pk)
+
+    def test_only_some_questions_are_asked(self, article: Document, settings: Any) -> None:
+        settings.FABRA_GAP_QUESTIONS = 3
+        gap = gap_of(count=5)
+        link_article(gap, article, by="ed")
+        tend_gaps()
+        assert gap.questions.exclude(is_answered=None).count() == 3
+
+    def test_with_a_model_its_answer_must_rest_on_the_article(self, article: Document, model: ModelServer) -> None:
+        gap = gap_of()
+        link_article(gap, article, by="ed")
+        model.text = "I cannot tell."
+        tend_gaps()
+        gap.refresh_from_db()
+        assert gap.state == "linked"
+        model.text = "Click Export under Invoices [1]."
+        Gap.objects.update(asked_version=None)
+        gap.questions.update(after=None)
+        ask_gap(gap.pk)
+        gap.refresh_from_db()
+        assert gap.state == "answered"
+
+    def test_a_model_that_is_down_loses_nothing(self, article: Document, model: ModelServer, settings: Any) -> None:
+        gap = gap_of(count=2)
+        link_article(gap, article, by="ed")
+        settings.OPENAI_BASE_URL = "http://127.0.0.1:1/v1"
+        tend_gaps()
+        gap.refresh_from_db()
+        assert (gap.state, gap.asked_at) == ("linked", None)
+        assert due_gaps(10) == [gap.pk]
+
+    def test_a_decision_is_taken_back_with_what_was_asked(self, article: Document) -> None:
+        gap = gap_of()
+        link_article(gap, article, by="ed")
+        tend_gaps()
+        reopen(gap, by="ed")
+        assert (gap.state, gap.document, gap.questions.get().after) == ("open", None, None)
+        rule_out(gap, by="ed")
+        Gap.objects.update(document=article)
+        assert due_gaps(10) == []
+
+
+class TestAdmin:
+    @pytest.fixture
+    def editor(self, client: Client, article: Document) -> Client:
+        user = User.objects.create_user("ed", is_staff=True)
+        user.groups.add(Group.objects.get(name="Editor"))
+        client.force_login(user)
+        return client
+
+    def test_the_most_frequent_gap_comes_first_and_what_is_done_is_left_out(self, editor: Client) -> None:
+        gap_of(PHONE)
+        most = gap_of(EXPORT, 3)
+        url = reverse("admin:chat_gap_changelist")
+        page = editor.get(url)
+        assert [gap.title for gap in page.context["cl"].result_list] == [EXPORT, PHONE]
+        assert "<svg" in page.content.decode()
+        rule_out(most, by="ed")
+        for query, count in (
+            ({}, 1),
+            ({"state": "all"}, 2),
+            ({"state": "out_of_scope"}, 1),
+            ({"reason": "escalated"}, 0),
+        ):
+            assert editor.get(url, query).context["cl"].result_count == count
+        assert editor.get(url, {"q": "telephone"}).context["cl"].result_count == 1
+
+    def test_an_article_is_written_from_the_question_and_answers_it(self, editor: Client) -> None:
+        gap = gap_of(PHONE, 2)
+        url = reverse("admin:chat_gap_article", args=[gap.pk])
+        form = editor.get(url).context["form"]
+        sent = {name: form[name].value() or "" for name in form.fields}
+        assert sent["title"] == PHONE and sent["text"] == f"# {PHONE}\n\n"
+        assert sent["entity_id"] == "which-telephone-number-reaches-the-support-team"
+        assert editor.post(url, sent | {"entity_id": ""}).status_code == 200
+        assert editor.post(url, sent | {"text": sent["text"] + "It is 030 123."}).status_code == 302
+        document = Document.objects.get(title=PHONE)
+        gap.refresh_from_db()
+        assert (gap.state, gap.document, gap.decided_by) == ("article_written", document, "ed")
+        page = editor.get(reverse("admin:chat_gap_change", args=[gap.pk])).content.decode()
+        assert 'http-equiv="refresh"' in page  # it looks by itself until the questions were asked
+        run_events("doc_updated")
+        tend_gaps()
+        page = editor.get(reverse("admin:chat_gap_change", args=[gap.pk])).content.decode()
+        assert "now answered" in page and "It is 030 123." in page and 'http-equiv="refresh"' not in page
+        assert document.versions.get().author == "ed"
+
+    def test_an_article_is_searched_for_and_linked(self, editor: Client, article: Document) -> None:
+        gap = gap_of()
+        url = reverse("admin:chat_gap_link", args=[gap.pk])
+        assert next(document for document, _, _ in editor.get(url).context["found"]) == article
+        assert editor.get(url, {"q": " "}).context["found"] == []
+        assert editor.get(url, {"q": "password", "index": "nowhere"}).context["found"] == []
+        for wrong in ("", "x", "0", "9" * 30):
+            assert editor.post(url, {"document": wrong}).status_code == 404
+        editor.post(url, {"document": article.pk})
+        gap.refresh_from_db()
+        assert (gap.state, gap.document) == ("linked", article)
+
+    def test_it_is_ruled_out_opened_again_and_merged(self, editor: Client) -> None:
+        gap, other = gap_of(EXPORT, 2), gap_of(PHONE)
+        for name, state in (("out_of_scope", "out_of_scope"), ("reopen", "open")):
+            assert editor.get(reverse(f"admin:chat_gap_{name}", args=[gap.pk])).status_code == 405
+            editor.post(reverse(f"admin:chat_gap_{name}", args=[gap.pk]))
+            gap.refresh_from_db()
+            assert gap.state == state
+        chosen = {"action": "merge_all", "_selected_action": [gap.pk, other.pk]}
+        editor.post(reverse("admin:chat_gap_changelist"), chosen)
+        assert Gap.objects.get().question_count == 3
+
+    def test_an_agent_sees_gaps_and_changes_nothing(self, client: Client, article: Document) -> None:
+        user = User.objects.create_user("agent", is_staff=True)
+        user.groups.add(Group.objects.get(name="Support agent"))
+        client.force_login(user)
+        gap = gap_of()
+        page = client.get(reverse("admin:chat_gap_change", args=[gap.pk]))
+        assert page.status_code == 200 and "Write an article" not in page.content.decode()
+        for name in ("article", "link", "out_of_scope", "reopen", "ask"):
+            assert client.post(reverse(f"admin:chat_gap_{name}", args=[gap.pk])).status_code == 403, name
+        assert Gap.objects.get().state == "open"

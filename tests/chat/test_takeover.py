@@ -1,0 +1,414 @@
+"""What the bot does while a person is asked, answers, and gives the conversation back, however messages race."""
+
+import asyncio
+import json
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from asgiref.sync import async_to_sync
+from django.contrib.auth.models import User
+from django.db import connection
+from django.test import Client
+from django.utils import timezone
+
+from chat.engine import answer, begin, run
+from chat.handover import actions, unanswered
+from chat.models import Conversation, HandoverSettings, Message
+from chat.turns import Answer, Question, Settled
+from common.redis import plain_redis, redis_key
+from contexts.declaration import context
+from contexts.items import ContextItem, Escalation, escalate
+from contexts.models import Trace
+from events.models import Event
+from tests.chat.test_handover import agent_named
+from tests.model_server import ModelServer
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def small(settings: Any, transactional_db: Any, model: ModelServer, use_context: Callable[[Any], None]) -> ModelServer:
+    """A context of one line."""
+
+    @context(name="small", max_tokens=1000)
+    async def small(user_id: str, query: str) -> list[ContextItem]:
+        return [ContextItem("Be kind.", required=True)]
+
+    use_context(small)
+    settings.DEBUG, settings.FABRA_MODEL_TIMEOUT_S, settings.FABRA_MODEL_RETRIES = True, 10.0, 0
+    return model
+
+
+@pytest.fixture
+def kim(transactional_db: Any) -> User:
+    return agent_named("kim", first_name="Kim")
+
+
+@pytest.fixture
+def say(small: ModelServer, client: Client) -> Callable[..., Any]:
+    """Return a function that says something in one conversation over REST."""
+    known: dict[str, int] = {}
+
+    def say(message: str, **more: Any) -> Any:
+        body = {"user_id": "ana", "message": message, **known, **more}
+        response = client.post("/chat", body, content_type="application/json")
+        if response["Content-Type"] == "application/json" and response.status_code < 300:
+            known["conversation_id"] = response.json()["conversation_id"]
+        return response
+
+    return say
+
+
+def of(body: Any) -> Conversation:
+    return Conversation.objects.get(pk=body["conversation_id"])
+
+
+def roles(body: Any) -> list[str]:
+    return [message.role for message in of(body).messages.order_by("pk")]
+
+
+def event_types() -> list[str]:
+    return [
+        name for name in Event.objects.order_by("pk").values_list("event_type", flat=True) if name != "message_sent"
+    ]
+
+
+def test_a_message_to_a_person_reaches_no_model_and_is_kept(
+    say: Any, small: ModelServer, kim: User, settings: Any
+) -> None:
+    settings.FABRA_RATE_LIMIT_DEFAULT = 2
+    begun = say("One?").json()
+    assert begun["state"] == "bot"
+    actions.assign(begun["conversation_id"], kim)
+    response = say("Are you there?")
+    body = response.json()
+    assert (response.status_code, body["response"], body["state"], body["context_id"]) == (202, "", "person", None)
+    message = Message.objects.get(pk=body["message_id"])
+    assert (message.role, message.text, message.trace) == ("user", "Are you there?", None)
+    assert of(begun).unanswered_since == message.created_at
+    assert len(small.requests) == Trace.objects.count() == 1
+    assert Event.objects.filter(event_type="message_sent").count() == 2
+    assert say("Hello?").status_code == 429
+
+
+def test_streamed_it_is_said_with_the_same_words(say: Any, kim: User) -> None:
+    begun = say("One?").json()
+    actions.assign(begun["conversation_id"], kim)
+    response = say("Are you there?", stream=True)
+    assert response.status_code == 202
+    raw = b"".join(async_to_sync(_all)(response.streaming_content)).decode()
+    names, bodies = zip(*(part.split("\n", 1) for part in raw.strip().split("\n\n")), strict=True)
+    assert names == ("event: start", "event: done")
+    done = json.loads(bodies[1].removeprefix("data: "))
+    assert (done["response"], done["state"]) == ("", "person")
+
+
+async def _all(content: Any) -> list[bytes]:
+    return [piece async for piece in content]
+
+
+def test_a_wish_in_words_asks_for_a_person_and_the_bot_goes_on_while_nobody_comes(say: Any, small: ModelServer) -> None:
+    first = say("I want to talk to a human").json()
+    assert (first["state"], first["flags"]) == ("waiting", ["escalated"])
+    assert "person was asked" in first["response"]
+    assert Message.objects.get(pk=first["message_id"]).role == "notice"
+    again = say("human please").json()
+    assert (again["flags"], again["message_id"] != first["message_id"]) == (["still_waiting"], True)
+    assert small.requests == []
+    answered = say("How do I pay?").json()
+    assert (answered["response"], answered["state"]) == (small.text, "waiting")
+    assert event_types() == ["conversation_escalated"]
+    assert roles(first) == ["user", "notice", "user", "notice", "user", "assistant"]
+
+
+def test_an_address_is_taken_while_nobody_is_there(say: Any, small: ModelServer) -> None:
+    say("human please")
+    body = say(" ana@example.com ").json()
+    assert (of(body).contact, body["flags"]) == ("ana@example.com", ["contact_kept"])
+    assert say("ben@example.com").json()["response"] == small.text  # a question, now
+    assert of(body).contact == "ana@example.com"
+
+
+def test_the_button_and_the_address_are_endpoints_of_ones_own_conversation(say: Any, client: Client) -> None:
+    body = say("One?").json()
+    url = f"/api/conversations/{body['conversation_id']}"
+
+    def post(path: str, user: str, **data: Any) -> Any:
+        return client.post(f"{url}/{path}/?user_id={user}", data, content_type="application/json")
+
+    for path, data in (("escalate", {}), ("contact", {"email": "ana@example.com"})):
+        refused = post(path, "ben", **data)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (404, "conversation_not_found")
+    assert of(body).state == "bot"
+    for _ in range(2):
+        done = post("escalate", "ana")
+        assert (done.status_code, done.json()["state"]) == (200, "waiting")
+    assert post("contact", "ana", email="ana@example.com").status_code == 200
+    for wrong in ({"email": "x"}, {"email": 1}, {}):
+        assert post("contact", "ana", **wrong).status_code == 400
+    assert of(body).contact == "ana@example.com"
+    assert event_types() == ["conversation_escalated"]
+    actions.close(body["conversation_id"], agent_named("kim"))
+    closed = post("escalate", "ana")
+    assert (closed.status_code, closed.json()["error"]["code"]) == (409, "conversation_state")
+
+
+def test_a_person_is_asked_after_not_knowing_twice_running(say: Any, small: ModelServer) -> None:
+    def mark(flag: str) -> None:  # as the answer's part will
+        last = Message.objects.filter(role="assistant").latest("pk")
+        Message.objects.filter(pk=last.pk).update(flags=[flag])
+
+    from chat.handover.outbound import escalated
+
+    begun = say("One?").json()
+    question = Question(user_id="ana", message="Two?", conversation_id=begun["conversation_id"])
+
+    def answered(flag: str) -> Answer:
+        async def ask() -> Any:
+            turn = await begin(question)
+            async for piece in run(turn, is_streamed=False):
+                if isinstance(piece, Answer):
+                    return turn, piece
+
+        turn, result = async_to_sync(ask)()
+        mark(flag)
+        return escalated(result, turn)
+
+    assert answered("not_known").state == "bot"
+    assert answered("other").state == "bot"
+    assert answered("not_known").state == "bot"
+    assert answered("small_talk").state == "bot"
+    result = answered("not_known")
+    assert result.state == "waiting"
+    assert "person was asked" in result.notices[0]
+    assert Event.objects.get(event_type="conversation_escalated").payload["reason"] == "not_known_twice"
+
+
+@pytest.mark.parametrize("is_alone", [True, False])
+def test_a_context_function_asks_for_a_person(
+    is_alone: bool, say: Any, small: ModelServer, use_context: Callable[[Any], None]
+) -> None:
+    @context(name="careful", max_tokens=1000)
+    async def careful(user_id: str, query: str) -> list[ContextItem | Escalation] | Escalation:
+        wish = escalate("A cancellation is a person's to handle.")
+        return wish if is_alone else [ContextItem("Be kind.", required=True), wish]
+
+    use_context(careful)
+    body = say("Cancel my contract").json()
+    assert body["state"] == "waiting"
+    assert len(small.requests) == (0 if is_alone else 1)
+    told = body["response"] if is_alone else body["notices"][0]
+    assert "person was asked" in told
+    trace = Trace.objects.select_related("body").get(pk=body["context_id"])
+    assert json.loads(trace.body.text)["escalation"] == "A cancellation is a person's to handle."
+    assert trace.state == "answered"
+    assert of(body).escalation_reason == "A cancellation is a person's to handle."
+    again = say("Cancel it!").json()
+    assert again["flags"] == (["still_waiting"] if is_alone else [])
+    assert event_types() == ["conversation_escalated"]
+
+
+def taken_over_while_answering(small: ModelServer, kim: User) -> tuple[int, list[Any]]:
+    """Ask in a new conversation, have Kim take it over while the model answers, and return what was yielded."""
+    small.delay_s = 0.5
+
+    async def ask() -> list[Any]:
+        turn = await begin(Question(user_id="ana", message="One?"))
+        await asyncio.to_thread(_assign, turn.conversation_id, kim)
+        return [turn.conversation_id, *[piece async for piece in run(turn, is_streamed=True)]]
+
+    conversation_id, *pieces = async_to_sync(ask)()
+    return conversation_id, pieces
+
+
+def _assign(conversation_id: int, agent: User) -> None:
+    actions.assign(conversation_id, agent)
+    connection.close()
+
+
+def test_an_answer_during_which_a_person_took_over_is_dropped(small: ModelServer, kim: User) -> None:
+    conversation_id, pieces = taken_over_while_answering(small, kim)
+    last = pieces[-1]
+    assert (last.response, last.is_dropped, last.state, last.status) == ("", True, "person", 202)
+    conversation = Conversation.objects.get(pk=conversation_id)
+    assert [message.role for message in conversation.messages.all()] == ["user", "notice"]
+    trace = Trace.objects.get()
+    assert (trace.state, trace.error_code) == ("failed", "person_took_over")
+    assert trace.answer.startswith("Click")  # what it would have said
+    assert conversation.unanswered_since is not None
+
+
+def test_the_bot_answers_what_the_person_hands_back_unanswered_and_once(small: ModelServer, kim: User) -> None:
+    conversation_id, _ = taken_over_while_answering(small, kim)
+    small.delay_s = 0
+    actions.hand_back(conversation_id, kim)
+
+    def work() -> None:
+        async_to_sync(unanswered.answer_last)(conversation_id)
+        connection.close()
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    conversation = Conversation.objects.get(pk=conversation_id)
+    assert [message.role for message in conversation.messages.order_by("pk")] == [
+        "user",
+        "notice",
+        "notice",
+        "assistant",
+    ]
+    assert conversation.unanswered_since is None
+    assert len(small.requests) == 2
+    assert Event.objects.filter(event_type="message_sent").count() == 1
+
+
+def test_after_a_person_the_model_knows_what_was_said(say: Any, small: ModelServer, kim: User) -> None:
+    begun = say("One?").json()
+    actions.assign(begun["conversation_id"], kim)
+    say("Two?")
+    say("Hello?")
+    actions.send_as_agent(begun["conversation_id"], kim, "I am here.")
+    actions.send_as_agent(begun["conversation_id"], kim, "It is on the second page.")
+    actions.hand_back(begun["conversation_id"], kim)
+    assert say("Three?").json()["response"] == small.text
+    assert [message["content"] for message in small.requests[-1]["messages"]][1:] == [
+        "One?",
+        small.text.replace(" [1]", ""),
+        "Two?\n\nHello?",
+        "I am here.\n\nIt is on the second page.",
+        "Three?",
+    ]
+
+
+def test_the_sweep_takes_back_what_people_left(say: Any, small: ModelServer, kim: User) -> None:
+    HandoverSettings.objects.update_or_create(pk=1, defaults={"unanswered_after_min": 5})
+    late = say("One?").json()["conversation_id"]
+    gone = say("One?", conversation_id=None).json()["conversation_id"]
+    kept = say("One?", conversation_id=None).json()["conversation_id"]
+    lee = agent_named("lee")
+    for pk, agent in ((late, kim), (gone, lee), (kept, kim)):
+        actions.assign(pk, agent)
+        say("Are you there?", conversation_id=pk)
+    Conversation.objects.filter(pk=late).update(unanswered_since=timezone.now() - timedelta(minutes=6))
+    lee.delete()
+    unanswered.take_back()
+    unanswered.take_back()
+    states = dict(Conversation.objects.values_list("pk", "state"))
+    assert states == {late: "bot", gone: "waiting", kept: "person"}
+    assert sorted(event_types()[3:]) == ["conversation_escalated", "conversation_handed_back"]
+    # The broker has a task for each that the bot is to answer; where it lost them, a later sweep enqueues them again.
+    assert _enqueued("chat.tasks.answer_unanswered") == 2
+    plain_redis().delete(redis_key("celery", "default"))
+    unanswered.enqueue_forgotten()
+    assert _enqueued("chat.tasks.answer_unanswered") == 0
+    Conversation.objects.exclude(pk=kept).update(state_changed_at=timezone.now() - timedelta(minutes=1))
+    unanswered.enqueue_forgotten()
+    assert _enqueued("chat.tasks.answer_unanswered") == 2
+    for pk in (late, gone):
+        assert async_to_sync(unanswered.answer_last)(pk)
+        assert Message.objects.filter(conversation=pk).latest("pk").text == small.text
+        assert not async_to_sync(unanswered.answer_last)(pk)
+
+
+def _enqueued(task: str) -> int:
+    return sum(task in entry for entry in plain_redis().lrange(redis_key("celery", "default"), 0, -1))
+
+
+def test_a_message_to_a_closed_conversation_opens_a_new_one_and_says_so(say: Any, kim: User) -> None:
+    first = say("One?").json()
+    actions.close(first["conversation_id"], kim)
+    second = say("Two?").json()
+    assert second["conversation_was_closed"] is True
+    assert second["conversation_id"] != first["conversation_id"]
+    assert second["notices"] == ["Your last conversation was closed, so this is a new one."]
+    assert sorted(roles(second)) == ["assistant", "notice", "user"]
+    assert "conversation_was_closed" not in say("Three?").json()
+    wish = say("human please", conversation_id=first["conversation_id"]).json()
+    assert wish["conversation_was_closed"] is True
+    assert roles(wish) == ["notice", "user", "notice"]
+
+
+def test_what_was_sent_to_a_person_twice_is_stored_once(say: Any, kim: User) -> None:
+    from uuid import uuid4
+
+    begun = say("One?").json()
+    actions.assign(begun["conversation_id"], kim)
+    name = str(uuid4())
+    first, second = (say("Are you there?", client_id=name) for _ in range(2))
+    assert first.json() == second.json()
+    assert (first.status_code, second.status_code) == (202, 202)
+    assert roles(begun) == ["user", "assistant", "notice", "user"]
+
+
+def test_with_redis_down_people_still_take_over(say: Any, small: ModelServer, kim: User, redis_down: None) -> None:
+    begun = say("One?").json()
+    actions.assign(begun["conversation_id"], kim)
+    assert say("Are you there?").status_code == 202
+    actions.send_as_agent(begun["conversation_id"], kim, "Yes.")
+    actions.hand_back(begun["conversation_id"], kim)
+    assert say("Two?").json()["response"] == small.text
+    assert roles(begun) == ["user", "assistant", "notice", "user", "agent", "notice", "user", "assistant"]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_however_they_race_the_bot_is_silent_while_a_person_holds_it(
+    seed: int, small: ModelServer, kim: User, settings: Any
+) -> None:
+    """Questions, takeovers and hand-backs at once: no answer stands between a takeover and its end."""
+    import random
+
+    chance = random.Random(seed)
+    small.delay_s = 0.02
+    settings.FABRA_RATE_LIMIT_DEFAULT = 1000
+    conversation = async_to_sync(answer)(Question(user_id="ana", message="One?"))[0].conversation_id
+    failures: list[BaseException] = []
+
+    def asks() -> None:
+        async def ask() -> None:
+            for number in range(5):
+                await asyncio.sleep(chance.random() * 0.1)
+                found = await begin(Question(user_id="ana", message=f"{number}?", conversation_id=conversation))
+                if not isinstance(found, Settled):
+                    async for _ in run(found, is_streamed=False):
+                        pass
+
+        _noting(failures, lambda: asyncio.run(ask()))
+
+    def holds() -> None:
+        def work() -> None:
+            for _ in range(6):
+                threading.Event().wait(chance.random() * 0.1)
+                actions.assign(conversation, kim)
+                threading.Event().wait(chance.random() * 0.1)
+                actions.hand_back(conversation, kim)
+
+        _noting(failures, work)
+
+    threads = [threading.Thread(target=each) for each in (asks, asks, holds)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    is_held, asked = False, []
+    for message in Message.objects.filter(conversation=conversation).order_by("pk"):
+        if message.role == "notice":
+            is_held = message.flags == ["assigned"]
+        assert not (is_held and message.role == "assistant")
+        asked += [message.text] if message.role == "user" else []
+    assert len(asked) == 11  # nothing is lost, and nothing stored twice
+    assert Conversation.objects.get().turns == []
+
+
+def _noting(failures: list[BaseException], work: Callable[[], None]) -> None:
+    try:
+        work()
+    except BaseException as error:
+        failures.append(error)
+    finally:
+        connection.close()

@@ -1,0 +1,235 @@
+"""Messages of one conversation are answered one after the other, and what is sent twice is answered once."""
+
+import asyncio
+import uuid
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from asgiref.sync import async_to_sync
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from chat.engine import answer
+from chat.errors import DeadlineExceeded, ModelError
+from chat.models import Conversation, Message
+from chat.turns import Answer, Question
+from contexts.declaration import context
+from contexts.items import ContextItem
+from events.models import Event
+from tests.model_server import ModelServer
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def small(settings: Any, transactional_db: Any, model: ModelServer, use_context: Callable[[Any], None]) -> ModelServer:
+    """A context of one line, and a model that takes a moment."""
+
+    @context(name="small", max_tokens=1000)
+    async def small(user_id: str, query: str) -> list[ContextItem]:
+        return [ContextItem("Be kind.", required=True)]
+
+    use_context(small)
+    settings.DEBUG, settings.FABRA_MODEL_TIMEOUT_S, settings.FABRA_MODEL_RETRIES = True, 10.0, 0
+    return model
+
+
+def question(text: str, conversation: int | None = None, **more: Any) -> Question:
+    return Question(user_id="ana", message=text, conversation_id=conversation, **more)
+
+
+async def said(*questions: Question) -> list[Any]:
+    """Return the answers to questions that are asked at once, in this order."""
+    tasks = []
+    for each in questions:
+        tasks.append(asyncio.ensure_future(answer(each)))
+        await asyncio.sleep(0.05)
+    found = await asyncio.gather(*tasks, return_exceptions=True)
+    return [each if isinstance(each, BaseException) else each[0] for each in found]
+
+
+def ask(*questions: Question) -> list[Any]:
+    return async_to_sync(said)(*questions)
+
+
+def begun(model: ModelServer) -> int:
+    found: Answer = ask(question("One?"))[0]
+    model.requests.clear()
+    return found.conversation_id
+
+
+def lines(conversation: int) -> list[tuple[str, str]]:
+    return list(Message.objects.filter(conversation=conversation).order_by("pk").values_list("role", "text"))
+
+
+def queue(conversation: int) -> list[uuid.UUID]:
+    return Conversation.objects.get(pk=conversation).turns
+
+
+def test_messages_at_once_are_answered_in_their_order(small: ModelServer) -> None:
+    conversation = begun(small)
+    small.delay_s = 0.3
+    answers = ask(*(question(f"Number {number}?", conversation) for number in range(4)))
+    assert [each.response for each in answers] == [small.text] * 4
+    assert [text for role, text in lines(conversation) if role == "user"] == [
+        "One?",
+        *(f"Number {n}?" for n in range(4)),
+    ]
+    assert [role for role, _ in lines(conversation)] == ["user", "assistant"] * 5
+    # Each saw all that was said before it.
+    assert [len(sent["messages"]) for sent in small.requests] == [4, 6, 8, 10]
+    assert queue(conversation) == []
+
+
+def test_a_second_message_waits_also_for_the_first_of_the_conversation(small: ModelServer) -> None:
+    small.delay_s = 0.5
+
+    async def run() -> list[Answer]:
+        first = asyncio.ensure_future(answer(question("One?")))
+        while not (row := await Conversation.objects.afirst()):  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+        second = await answer(question("Two?", row.pk))
+        return [(await first)[0], second[0]]
+
+    first, second = async_to_sync(run)()
+    assert first.conversation_id == second.conversation_id
+    assert [role for role, _ in lines(first.conversation_id)] == ["user", "assistant"] * 2
+    assert len(small.requests[-1]["messages"]) == 4
+
+
+def test_other_conversations_do_not_wait(small: ModelServer) -> None:
+    one, two = begun(small), begun(small)
+    Conversation.objects.filter(pk=one).update(turns=[uuid.uuid4()], turn_until=timezone.now() + timedelta(hours=1))
+    assert ask(question("Two?", two))[0].response == small.text
+
+
+def test_a_failed_answer_gives_its_turn_back(small: ModelServer) -> None:
+    conversation = begun(small)
+    small.behaviour, small.delay_s = "500", 0.2
+    failed = ask(question("Two?", conversation), question("Three?", conversation))
+    assert [type(each) for each in failed] == [ModelError, ModelError]
+    small.behaviour = "answer"
+    assert ask(question("Four?", conversation))[0].response == small.text
+    assert queue(conversation) == []
+
+
+def test_who_goes_away_while_waiting_is_not_waited_for(small: ModelServer) -> None:
+    conversation = begun(small)
+    small.delay_s = 0.4
+
+    async def run() -> Answer:
+        first = asyncio.ensure_future(answer(question("Two?", conversation)))
+        await asyncio.sleep(0.05)
+        gone = asyncio.ensure_future(answer(question("Three?", conversation)))
+        await asyncio.sleep(0.1)
+        last = asyncio.ensure_future(answer(question("Four?", conversation)))
+        await asyncio.sleep(0.05)
+        gone.cancel()
+        await first
+        return (await last)[0]
+
+    assert async_to_sync(run)().response == small.text
+    assert [text for role, text in lines(conversation) if role == "user"] == ["One?", "Two?", "Four?"]
+    assert queue(conversation) == []
+
+
+def test_a_crash_frees_the_turn_and_the_queue_behind_it(small: ModelServer, settings: Any) -> None:
+    settings.FABRA_TURN_LEASE_S = 0.3
+    conversation = begun(small)
+    dead = [uuid.uuid4(), uuid.uuid4()]
+    Conversation.objects.filter(pk=conversation).update(turns=dead, turn_until=timezone.now() + timedelta(seconds=0.3))
+    answers = ask(question("Two?", conversation), question("Three?", conversation))
+    assert [each.response for each in answers] == [small.text] * 2
+    assert [text for role, text in lines(conversation) if role == "user"] == ["One?", "Two?", "Three?"]
+    Conversation.objects.filter(pk=conversation).update(turns=dead[:1], turn_until=timezone.now() - timedelta(hours=1))
+    assert ask(question("Four?", conversation))[0].response == small.text
+
+
+def test_a_long_answer_keeps_its_turn(small: ModelServer, settings: Any) -> None:
+    conversation = begun(small)
+    settings.FABRA_TURN_LEASE_S, small.delay_s = 0.6, 1.5
+    ask(question("Two?", conversation), question("Three?", conversation))
+    assert [role for role, _ in lines(conversation)] == ["user", "assistant"] * 3
+    assert len(small.requests[-1]["messages"]) == 6
+
+
+def test_waiting_ends_with_the_requests_deadline(small: ModelServer, settings: Any) -> None:
+    conversation = begun(small)
+    Conversation.objects.filter(pk=conversation).update(
+        turns=[uuid.uuid4()], turn_until=timezone.now() + timedelta(hours=1)
+    )
+    settings.FABRA_CHAT_DEADLINE_S = 0.3
+    refused = ask(question("Two?", conversation))[0]
+    assert isinstance(refused, DeadlineExceeded)
+    assert len(queue(conversation)) == 1
+    assert lines(conversation)[-1] == ("assistant", small.text)
+
+
+def test_what_is_sent_twice_is_stored_and_answered_once(small: ModelServer) -> None:
+    conversation, name = begun(small), uuid.uuid4()
+    first, second = (ask(question("Two?", conversation, client_id=name))[0] for _ in range(2))
+    assert first.to_dict() == second.to_dict()
+    assert len(small.requests) == 1
+    assert lines(conversation)[-2:] == [("user", "Two?"), ("assistant", small.text)]
+    assert Event.objects.filter(event_type="message_sent").count() == 2
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_what_is_sent_twice_at_once_waits_for_the_one_answer(small: ModelServer, is_first: bool) -> None:
+    conversation = None if is_first else begun(small)
+    small.delay_s, name = 0.3, uuid.uuid4()
+    answers = ask(*[question("Two?", conversation, client_id=name)] * 3)
+    assert len({each.message_id for each in answers}) == 1
+    assert [each.response for each in answers] == [small.text] * 3
+    assert len(small.requests) == 1
+    assert Conversation.objects.count() == 1
+    assert Message.objects.filter(client_id=name).count() == 1
+    assert queue(answers[0].conversation_id) == []
+
+
+def test_a_first_message_sent_again_finds_its_conversation(small: ModelServer) -> None:
+    name = uuid.uuid4()
+    first, second = (ask(question("One?", client_id=name))[0] for _ in range(2))
+    assert first.to_dict() == second.to_dict()
+    assert Conversation.objects.count() == len(small.requests) == 1
+
+
+def test_what_failed_is_asked_again_and_stored_once(small: ModelServer) -> None:
+    conversation, name = begun(small), uuid.uuid4()
+    small.behaviour = "500"
+    assert isinstance(ask(question("Two?", conversation, client_id=name))[0], ModelError)
+    small.behaviour = "answer"
+    assert ask(question("Two?", conversation, client_id=name))[0].response == small.text
+    assert lines(conversation)[-2:] == [("user", "Two?"), ("assistant", small.text)]
+    assert len(lines(conversation)) == 4
+
+
+def test_sending_again_is_not_counted_and_needs_no_room_in_the_limit(small: ModelServer, settings: Any) -> None:
+    settings.FABRA_RATE_LIMIT_DEFAULT = 2
+    name = uuid.uuid4()
+    for _ in range(2):
+        last = ask(question("One?", client_id=name))[0]
+    assert ask(question("Two?", last.conversation_id, client_id=uuid.uuid4()))[0].response == small.text
+    assert ask(question("One?", client_id=name))[0].to_dict() == last.to_dict()
+    assert isinstance(ask(question("Three?"))[0], Exception)
+
+
+def test_an_unknown_form_of_client_id_is_refused(bot: None, client: Any) -> None:
+    body = {"user_id": "user_123", "message": "Hello", "client_id": "x"}
+    response = client.post("/chat", body, content_type="application/json")
+    assert (response.status_code, response.json()["error"]["code"]) == (400, "invalid_input")
+
+
+def test_order_costs_no_statement_of_its_own(small: ModelServer) -> None:
+    begun(small)
+    with CaptureQueriesContext(connection) as first:
+        conversation = ask(question("One?"))[0].conversation_id
+    with CaptureQueriesContext(connection) as second:
+        ask(question("Two?", conversation))
+    # The message with its evidence, and the answer with its outcome, each in one statement.
+    assert sum("chat_" in query["sql"] for query in first.captured_queries) == 2
+    # Besides: the turn, which says whose conversation it is and who answers in it; and what was said before.
+    assert sum("chat_" in query["sql"] for query in second.captured_queries) == 4
