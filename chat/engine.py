@@ -15,7 +15,7 @@ from chat import limits
 from chat.admission import Admission, uncounted
 from chat.citations import Citation, passages_in
 from chat.errors import ConversationConflict, DeadlineExceeded, RateLimited
-from chat.grounding.answers import check_answer
+from chat.grounding.answers import check_answer, prepare_check
 from chat.handover.inbound import needs_no_model, receive
 from chat.handover.outbound import asked_for_person, escalated, may_escalate
 from chat.history import read_history, room_for_context
@@ -191,6 +191,7 @@ async def run(turn: Turn, *, is_streamed: bool) -> AsyncGenerator[str | Answer, 
     completion: Completion | None = None
     if not turn.provider.is_extractive:
         release_thread()
+        prepare_check(prompt.passages)
     try:
         listen()
         async with renewed(turn.place), aclosing(turn.provider.run(prompt, is_streamed=is_streamed)) as pieces:  # type: ignore[type-var]

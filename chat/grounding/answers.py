@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from chat.citations import Citation
-from chat.grounding.check import ground, ground_quotes
+from chat.grounding.check import ground, ground_quotes, read_ahead
 from chat.grounding.marks import marks_of, without_spans
 from chat.grounding.result import Grounding
 
@@ -58,6 +58,11 @@ async def check_answer(
     except Exception:  # an answer that cannot be checked is an answer all the same, and its flag tells
         logger.exception("An answer could not be checked against its passages.")
     return CheckedText(text=text)
+
+
+def prepare_check(passages: Sequence[Citation]) -> None:
+    """Read the passages beside the event loop while the model works."""
+    _executor.submit(read_ahead, passages)
 
 
 def _check(
