@@ -166,6 +166,7 @@ def write_answer(turn: Turn, result: Answer, outcome: dict[str, Any]) -> Message
         trace_id=result.context_id,
         citations=[citation.to_dict() for citation in result.citations],
         flags=result.flags,
+        grounding=result.grounding,
     )
     # The answer tells whether it is one; a question that has none is marked together with it.
     reasons = reasons_of(
