@@ -13,8 +13,9 @@ from django.conf import settings
 
 from chat import limits
 from chat.admission import Admission, uncounted
-from chat.citations import Citation, mark_cited, passages_in
+from chat.citations import Citation, passages_in
 from chat.errors import ConversationConflict, DeadlineExceeded, RateLimited
+from chat.grounding.answers import check_answer, prepare_check
 from chat.handover.inbound import needs_no_model, receive
 from chat.handover.outbound import asked_for_person, escalated, may_escalate
 from chat.history import read_history, room_for_context
@@ -22,11 +23,12 @@ from chat.live.changes import show_soon
 from chat.models import Conversation
 from chat.places import Place
 from chat.prompt import messages_of
-from chat.providers import Completion, Delta, Prompt, Provider, cost_usd, get_provider
+from chat.providers import Completion, Delta, Prompt, Provider, get_provider
 from chat.providers.not_known import NOT_KNOWN, NotKnownProvider
 from chat.records import MESSAGE_SENT, SentBefore, write_answer, write_failure, write_outcome, write_question
 from chat.replay import answer_sent_before, stored_answer
 from chat.resolve_context import call_chat_context, require_context
+from chat.results import answer_of, outcome_of
 from chat.rewriting import rewrite
 from chat.running import running
 from chat.small_talk.detection import SmallTalk
@@ -39,7 +41,6 @@ from common.background import HEAD_START_S, release_thread, spawn
 from common.errors import FabraError
 from contexts import traces
 from contexts.conversation import ConversationHistory
-from contexts.evidence import SUSPICIOUS
 from contexts.items import Context
 from contexts.recorder import Recorder, recording
 from events.dispatch import dispatch, queue_of
@@ -193,6 +194,7 @@ async def run(turn: Turn, *, is_streamed: bool) -> AsyncGenerator[str | Answer, 
     completion: Completion | None = None
     if not turn.provider.is_extractive:
         release_thread()
+        prepare_check(prompt.passages)
     try:
         listen()
         async with renewed(turn.place), aclosing(turn.provider.run(prompt, is_streamed=is_streamed)) as pieces:  # type: ignore[type-var]
@@ -241,41 +243,13 @@ async def _tier_of(user_id: str) -> Any:
 
 
 async def _finish(turn: Turn, completion: Completion, passages: list[Citation]) -> Answer:
-    text = "".join(turn.parts)
-    citations = mark_cited(passages, text, completion.cited)
-    usage = {
-        "context_tokens": turn.context.tokens,
-        "max_tokens": turn.context.max_tokens,
-        **(completion.usage or {}),
-        "cost_usd": cost_usd(completion.model, completion.usage),
-    }
-    result = Answer(
-        response=text,
-        context_used=turn.context.content,
-        context_id=turn.context.id,
-        conversation_id=turn.conversation_id,
-        citations=citations,
-        usage=usage,
-        model=completion.model,
-        is_extractive=turn.provider.is_extractive,
-        flags=[
-            *(flag for flag in turn.context.evidence["flags"] if flag != SUSPICIOUS),  # for the operator only
-            *completion.flags,
-            *(["rate_limit_degraded"] if turn.admission.is_degraded else []),
-        ],
-        freshness=turn.context.freshness,
-        state=turn.place.state,
-        notices=turn.notices,
-        conversation_was_closed=turn.place.was_closed,
+    """Check the answer against its passages, and commit it."""
+    is_composed = turn.provider.is_extractive or completion.cited is not None  # of passages' words, by no model
+    checked = await check_answer(
+        "".join(turn.parts), passages, turn.context.evidence, turn.question.message, is_composed=is_composed
     )
-    outcome = {
-        "usage": usage,
-        "finish_reason": completion.finish_reason,
-        "latency_ms": turn.elapsed_ms(),
-        "citations": [citation.number for citation in citations if citation.is_cited],
-        **({"reasoning": completion.reasoning} if completion.reasoning else {}),
-    }
-    message = await sync_to_async(write_answer)(turn, result, outcome)
+    result = answer_of(turn, completion, passages, checked)
+    message = await sync_to_async(write_answer)(turn, result, outcome_of(turn, completion, result))
     if message is None:
         return await _drop(turn)
     show_soon(message)

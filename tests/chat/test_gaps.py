@@ -412,6 +412,22 @@ class TestAskingAgain:
         assert (gap.state, gap.asked_at) == ("linked", None)
         assert due_gaps(10) == [gap.pk]
 
+    def test_a_follow_up_is_asked_with_what_was_said_before(
+        self, article: Document, ask: Callable[..., Any], model: ModelServer
+    ) -> None:
+        model.text = "I cannot tell."
+        first = ask(EXPORT).json()
+        second = ask("And for it?", conversation_id=first["conversation_id"]).json()
+        ask("Something later", conversation_id=first["conversation_id"])
+        mark(Message.objects.get(trace=second["context_id"], role="user").pk, "escalated")
+        group_new()
+        gap = Gap.objects.get()
+        link_article(gap, article, by="ed")
+        ask_gap(gap.pk)
+        sent = [message["content"] for message in model.requests[-1]["messages"]]
+        assert any(EXPORT in text for text in sent) and "And for it?" in sent[-1]
+        assert not any("Something later" in text for text in sent)
+
     def test_a_decision_is_taken_back_with_what_was_asked(self, article: Document) -> None:
         gap = gap_of()
         link_article(gap, article, by="ed")
