@@ -15,6 +15,7 @@ from chat import limits
 from chat.admission import Admission, uncounted
 from chat.citations import Citation, mark_cited, passages_in
 from chat.errors import ConversationConflict, DeadlineExceeded, RateLimited
+from chat.grounding.answers import CheckedText, check_answer
 from chat.handover.inbound import needs_no_model, receive
 from chat.handover.outbound import asked_for_person, escalated, may_escalate
 from chat.history import read_history, room_for_context
@@ -186,7 +187,10 @@ async def run(turn: Turn, *, is_streamed: bool) -> AsyncGenerator[str | Answer, 
         yield await _ask_for_person(turn)
         return
     evidence = turn.context.evidence
-    prompt = Prompt(messages=evidence["messages"], question=turn.question.message, passages=passages_in(evidence))
+    prompt = Prompt(
+        messages=evidence["messages"], question=turn.question.message, passages=passages_in(evidence),
+        earlier_questions=turn.history.questions,
+    )  # fmt: skip
     completion: Completion | None = None
     if not turn.provider.is_extractive:
         release_thread()
@@ -238,38 +242,18 @@ async def _tier_of(user_id: str) -> Any:
 
 
 async def _finish(turn: Turn, completion: Completion, passages: list[Citation]) -> Answer:
-    text = "".join(turn.parts)
-    citations = mark_cited(passages, text, completion.cited)
-    usage = {
-        "context_tokens": turn.context.tokens,
-        "max_tokens": turn.context.max_tokens,
-        **(completion.usage or {}),
-        "cost_usd": cost_usd(completion.model, completion.usage),
-    }
-    result = Answer(
-        response=text,
-        context_used=turn.context.content,
-        context_id=turn.context.id,
-        conversation_id=turn.conversation_id,
-        citations=citations,
-        usage=usage,
-        model=completion.model,
-        is_extractive=turn.provider.is_extractive,
-        flags=[
-            *(flag for flag in turn.context.evidence["flags"] if flag != SUSPICIOUS),  # for the operator only
-            *completion.flags,
-            *(["rate_limit_degraded"] if turn.admission.is_degraded else []),
-        ],
-        freshness=turn.context.freshness,
-        state=turn.place.state,
-        notices=turn.notices,
-        conversation_was_closed=turn.place.was_closed,
-    )
+    """Check the answer against its passages, and commit it."""
+    written = "".join(turn.parts)
+    evidence, is_extractive = turn.context.evidence, turn.provider.is_extractive
+    checked = await check_answer(written, passages, evidence, turn.question.message, is_extractive=is_extractive)
+    result = _answer_of(turn, completion, passages, checked)
     outcome = {
-        "usage": usage,
+        "usage": result.usage,
         "finish_reason": completion.finish_reason,
         "latency_ms": turn.elapsed_ms(),
-        "citations": [citation.number for citation in citations if citation.is_cited],
+        "citations": [citation.number for citation in result.citations if citation.is_cited],
+        "grounding": result.grounding,
+        **({"written": written} if written != result.response else {}),
         **({"reasoning": completion.reasoning} if completion.reasoning else {}),
     }
     message = await sync_to_async(write_answer)(turn, result, outcome)
@@ -300,6 +284,36 @@ async def _ask_for_person(turn: Turn) -> Answer:
     if not await sync_to_async(write_outcome)(turn, "", "", outcome):
         return await _drop(turn)
     return await sync_to_async(asked_for_person)(turn)
+
+
+def _answer_of(turn: Turn, completion: Completion, passages: list[Citation], checked: CheckedText) -> Answer:
+    context = turn.context
+    return Answer(
+        response=checked.text,
+        context_used=context.content,
+        context_id=context.id,
+        conversation_id=turn.conversation_id,
+        citations=mark_cited(passages, checked.text, completion.cited),
+        usage={
+            "context_tokens": context.tokens,
+            "max_tokens": context.max_tokens,
+            **(completion.usage or {}),
+            "cost_usd": cost_usd(completion.model, completion.usage),
+        },
+        model=completion.model,
+        is_extractive=turn.provider.is_extractive,
+        flags=[
+            *(flag for flag in context.evidence["flags"] if flag != SUSPICIOUS),  # for the operator only
+            *completion.flags,
+            *checked.flags,
+            *(["rate_limit_degraded"] if turn.admission.is_degraded else []),
+        ],
+        grounding=checked.to_dict(),
+        freshness=context.freshness,
+        state=turn.place.state,
+        notices=turn.notices,
+        conversation_was_closed=turn.place.was_closed,
+    )
 
 
 @asynccontextmanager

@@ -63,6 +63,8 @@ class Answer:
     is_extractive: bool
     flags: list[str]
     """What was degraded, such as `feature_degraded:user_tier`."""
+    grounding: dict[str, Any] | None = None
+    """Which sentences the passages support, as `Grounding.to_dict`; None if the check failed."""
     freshness: dict[str, Any] | None
     """The report of the context's `freshness_sla`; None without one."""
     state: str = Conversation.State.BOT
@@ -71,6 +73,8 @@ class Answer:
     """The lines that tell what changed with this message, such as that a person was asked."""
     conversation_was_closed: bool = False
     """Whether the message was sent to a closed conversation, and so began this one."""
+    question_id: int | None = None
+    """Of the user's message, where it is stored together with its answer."""
     is_dropped: bool = False
     """Whether a person took over while the bot was answering: what was streamed of its answer is not kept."""
 
@@ -99,6 +103,7 @@ class Answer:
             "model": self.model,
             "extractive": self.is_extractive,
             "flags": self.flags,
+            "grounding": self.grounding,
             "state": self.state,
             **({"notices": self.notices} if self.notices else {}),
             **({"conversation_was_closed": True} if self.conversation_was_closed else {}),

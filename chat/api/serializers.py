@@ -120,6 +120,28 @@ class CitationSerializer(serializers.Serializer[Any]):
     quote = serializers.CharField()
 
 
+class JudgedSentenceSerializer(serializers.Serializer[Any]):
+    start = serializers.IntegerField(help_text="In the response, in characters (code points).")
+    end = serializers.IntegerField()
+    verdict = serializers.ChoiceField(["supported", "partly", "not"])
+    passage = serializers.IntegerField(allow_null=True, help_text="The number of the passage that is nearest.")
+    span = serializers.ListField(
+        child=serializers.IntegerField(), allow_null=True, help_text="Start and end in the passage's content."
+    )
+    reasons = serializers.ListField(
+        child=serializers.CharField(), help_text="Why it is not supported, such as `number 30`, or `words`."
+    )
+
+
+class GroundingSerializer(serializers.Serializer[Any]):
+    share = serializers.FloatField(allow_null=True, help_text="Of the judged sentences, those that are supported.")
+    sentences = JudgedSentenceSerializer(many=True)
+    dropped = serializers.ListField(
+        child=serializers.IntegerField(), help_text="Passages that were cited and support nothing of what cited them."
+    )
+    degraded = serializers.BooleanField(required=False, help_text="True: the embedder failed, words were compared.")
+
+
 class ChatResponseSerializer(serializers.Serializer[Any]):
     response = serializers.CharField()
     context_used = serializers.CharField()
@@ -132,6 +154,7 @@ class ChatResponseSerializer(serializers.Serializer[Any]):
     extractive = serializers.BooleanField()
     notice = serializers.CharField(required=False)
     flags = serializers.ListField(child=serializers.CharField())
+    grounding = GroundingSerializer(allow_null=True, help_text="Which sentences the passages support.")
     state = serializers.ChoiceField(choices=Conversation.State.choices, help_text="Who answers in the conversation.")
     notices = serializers.ListField(
         child=serializers.CharField(), required=False, help_text="What changed with this message, for the customer."

@@ -11,6 +11,7 @@ from django.utils.safestring import SafeString
 from common.admin.html import admin_url, duration, pretty, short
 from common.links import safe_link
 from common.markdown import ALL_SOURCES, render
+from contexts.admin.trace_grounding import grounding_of
 from contexts.models import Trace, TraceBody
 from contexts.traces import digest_of
 from features.models import FeatureValue
@@ -60,6 +61,7 @@ def trace_page(trace: Trace) -> dict[str, Any]:
         "error": body.get("error"),
         "timings": _timings(trace, body),
         "outcome": _outcome(trace),
+        "grounding": grounding_of(trace),
     }
 
 
@@ -224,7 +226,7 @@ def _outcome(trace: Trace) -> dict[str, Any]:
         "rest": [
             (name.replace("_", " "), ", ".join(map(str, value)) if isinstance(value, list) else value)
             for name, value in outcome.items()
-            if value not in (None, "", [])
+            if name not in ("grounding", "written") and value not in (None, "", [])
         ],
     }
 

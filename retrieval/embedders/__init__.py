@@ -29,6 +29,8 @@ class Embedder(Hashable, Protocol):
     dimension: int
     max_tokens: int
     """The longest input, in the model's own tokens."""
+    is_remote: bool
+    """Whether another machine runs it, so that each call waits for the network."""
 
     def embed(self, texts: Sequence[str]) -> list[np.ndarray]:
         """Return one unit vector (float32, `dimension`) for each text; raise EmbedderUnavailable or TextRefused."""

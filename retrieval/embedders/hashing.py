@@ -16,6 +16,7 @@ class HashingEmbedder:
     """
 
     max_tokens = 256
+    is_remote = False
 
     def __init__(self, model: str) -> None:
         self.model = model

@@ -24,6 +24,8 @@ class LocalEmbedder:
     Raise EmbedderUnavailable if the model is unknown, not prepared or cannot be downloaded.
     """
 
+    is_remote = False
+
     def __init__(self, model: str) -> None:
         from fastembed import TextEmbedding
 

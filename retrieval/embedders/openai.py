@@ -42,6 +42,8 @@ class OpenAIEmbedder:
     takes is remembered. Messages never contain what the server wrote, which may quote the key or the text.
     """
 
+    is_remote = True
+
     def __init__(self, model: str) -> None:
         self.model = model
         self.max_tokens = _MAX_TOKENS

@@ -21,6 +21,7 @@ let userId = ownUserId;
 let conversationId = null;
 let wasLost = false;
 let opened = 0;
+let title = ""; // of an opened conversation that is too old for the list
 
 const thread = new Thread($("log"), { trace: traceUrl ? (id) => showTrace(id, traceUrl) : null, retry: (turn) => asking.retry(turn), edit: (turn) => composer.prepend(turn.question) });
 const presence = new Presence($("presence"), $("person"));
@@ -43,6 +44,7 @@ function reset(id) {
   clearUnread();
   conversationId = id;
   opened += 1;
+  title = "";
   thread.clear();
   presence.set("bot", null);
   $("earlier").hidden = true;
@@ -65,6 +67,7 @@ async function open(id, { isPushed }) {
   try {
     const [conversation, page] = await Promise.all([call("GET", path), call("GET", `${path}messages/`, { params: { html: "true" } })]);
     if (asked !== opened) return;
+    title = conversation.title;
     presence.set(conversation.state, conversation.agent);
     for (const message of page.messages) thread.absorb(message);
     $("earlier").hidden = !page.has_earlier;
@@ -183,7 +186,6 @@ const asking = new Asking({
       if (result.conversation_id) began(result.conversation_id);
       if (result.message_id) noteArrival(conversationId, result.message_id);
       if (result.state) presence.set(result.state, result.agent ?? presence.agent);
-      if (!result.model) subscribe(); // for the notice that is the answer
       sidebar.load();
     },
     changed: refresh,
@@ -197,7 +199,6 @@ function began(id) {
   history.replaceState(null, "", address(id));
   sidebar.select(id);
   composer.open(id);
-  subscribe();
   sidebar.load();
 }
 
@@ -220,7 +221,7 @@ function refresh() {
 }
 
 function showTitle() {
-  $("title").textContent = (conversationId && sidebar.titleOf(conversationId)) || "";
+  $("title").textContent = (conversationId && (sidebar.titleOf(conversationId) ?? title)) || "";
 }
 
 function isCalm() {

@@ -293,7 +293,7 @@ def test_the_sweep_takes_back_what_people_left(say: Any, small: ModelServer, kim
     lee = agent_named("lee")
     for pk, agent in ((late, kim), (gone, lee), (kept, kim)):
         actions.assign(pk, agent)
-        say("Are you there?", conversation_id=pk)
+        say("Where is my invoice?", conversation_id=pk)
     Conversation.objects.filter(pk=late).update(unanswered_since=timezone.now() - timedelta(minutes=6))
     lee.delete()
     unanswered.take_back()

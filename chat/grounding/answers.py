@@ -1,0 +1,83 @@
+"""Check a chat's answer beside the event loop, and take the citations out of its text that support nothing."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from chat.citations import Citation
+from chat.grounding.check import ground, ground_quotes
+from chat.grounding.marks import marks_of, without_spans
+from chat.grounding.result import Grounding
+
+logger = logging.getLogger(__name__)
+
+DEGRADED = "grounding_degraded"
+"""The flag of an answer that was checked by its words only, since the embedder failed."""
+LEFT_OUT = "grounding_left_out"
+"""The flag of an answer that was not checked: too many waited for it, or it failed."""
+_MOST_S = 0.5
+"""An answer is not held up longer."""
+
+# One thread: the check holds the interpreter, and more of them would slow the event loop down and finish no earlier.
+_executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="grounding")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckedText:
+    text: str
+    """Without the citations that support nothing."""
+    grounding: Grounding | None = None
+    """None if the text was not checked."""
+
+    @property
+    def flags(self) -> list[str]:
+        if self.grounding is None:
+            return [LEFT_OUT]
+        return [DEGRADED] if self.grounding.is_degraded else []
+
+    def to_dict(self) -> dict[str, Any] | None:
+        return self.grounding.to_dict() if self.grounding else None
+
+
+async def check_answer(
+    text: str, passages: Sequence[Citation], evidence: dict[str, Any], question: str, *, is_extractive: bool
+) -> CheckedText:
+    """Check the text in a thread; whatever goes wrong, the text is returned."""
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(_MOST_S):
+            return await loop.run_in_executor(_executor, _check, text, passages, evidence, question, is_extractive)
+    except TimeoutError:
+        logger.warning("An answer was not checked against its passages within %s seconds.", _MOST_S)
+    except Exception:  # an answer that cannot be checked is an answer all the same, and its flag tells
+        logger.exception("An answer could not be checked against its passages.")
+    return CheckedText(text=text)
+
+
+def _check(
+    text: str, passages: Sequence[Citation], evidence: dict[str, Any], question: str, is_extractive: bool
+) -> CheckedText:
+    if is_extractive:
+        return CheckedText(text=text, grounding=ground_quotes(text, passages))
+    others, said = _other_texts(passages, evidence)
+    grounding = ground(text, passages, others=others, given=[*said, question])
+    if not grounding.dropped:
+        return CheckedText(text=text, grounding=grounding)
+    spans = marks_of(text, grounding.dropped)
+    return CheckedText(text=without_spans(text, spans), grounding=grounding.without(spans))
+
+
+def _other_texts(passages: Sequence[Citation], evidence: dict[str, Any]) -> tuple[list[str], list[str]]:
+    """Return the kept items that hold no passage: those of the context, and the turns of the conversation."""
+    others, said = [], []
+    for item in evidence.get("items", []):
+        if not item["kept"] or (item["source_id"] or "").startswith("chunk:"):
+            continue
+        if item["part"] == "history":
+            said.append(item["content"])
+        elif not any(passage.content in item["content"] for passage in passages):
+            others.append(item["content"])
+    return others, said

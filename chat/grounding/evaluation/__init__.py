@@ -1,0 +1,1 @@
+"""Measure the check: true answers are made false in known ways, and what it finds is counted."""

@@ -1,0 +1,77 @@
+"""Which sentences of the passages say what a sentence of an answer says, by the words that carry it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from heapq import nlargest
+
+from chat.grounding.sources import BEGINNING, Sentence, Source
+from chat.grounding.words import Kind, Word
+
+_MOST_SENTENCES = 3
+_MOST_CANDIDATES = 12
+_LEAST_GAIN = 0.1
+"""The share of the words that a further sentence must add."""
+_FORM = 0.8
+"""What another form of a word counts."""
+_FACT_WEIGHT = 1.5
+"""What a number, a name or a code counts, where a word counts 1."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    source: Source
+    sentence: Sentence
+
+
+@dataclass(frozen=True, kw_only=True)
+class Support:
+    share: float
+    """How much of what carries the sentence the places say, 0 to 1."""
+    places: tuple[Place, ...]
+    """The best sentence first; empty if none has a word of it."""
+
+
+def find_support(sentence: Sentence, sources: Sequence[Source]) -> Support:
+    """Choose the sentence with the largest share of the words, then at most two that add most to it."""
+    words = [word for word in sentence.words if not word.is_function]
+    weights = [1.0 if word.kind is Kind.WORD else _FACT_WEIGHT for word in words]
+    rows = [
+        (place, [weight * says(place.sentence, word) for word, weight in zip(words, weights, strict=True)])
+        for place in _candidates(sentence, sources)
+    ]
+    total, have = sum(weights), [0.0] * len(words)
+    chosen: list[Place] = []
+    while rows and len(chosen) < _MOST_SENTENCES:
+        sums = [sum(map(max, have, said)) for _, said in rows]
+        best = max(range(len(rows)), key=sums.__getitem__)
+        if sums[best] - sum(have) <= (total * _LEAST_GAIN if chosen else 0):
+            break
+        chosen.append(rows[best][0])
+        have = list(map(max, have, rows[best][1]))
+    for place in chosen:  # what the heading of a passage says, its sentences need not repeat
+        heading = place.source.heading
+        in_heading = [_FORM * weight * says(heading, word) for word, weight in zip(words, weights, strict=True)]
+        have = list(map(max, have, in_heading))
+    return Support(share=sum(have) / total if total else 0.0, places=tuple(chosen))
+
+
+def _candidates(sentence: Sentence, sources: Sequence[Source]) -> list[Place]:
+    """Return the sentences with the most words of it."""
+    rows = [
+        (shared, source, said)
+        for source in sources
+        for said in source.sentences
+        if (shared := len(sentence.keys & said.keys))
+    ]
+    return [
+        Place(source=source, sentence=said) for _, source, said in nlargest(_MOST_CANDIDATES, rows, key=lambda r: r[0])
+    ]
+
+
+def says(text: Sentence | Source, word: Word) -> float:
+    """Return 1 if the text has the word or its number, less if it has another form of it, else 0."""
+    if word.key in text.keys or (word.values and not word.values.isdisjoint(text.values)):
+        return 1.0
+    if word.kind in (Kind.WORD, Kind.NAME) and len(word.key) > BEGINNING and word.key[:BEGINNING] in text.beginnings:
+        return _FORM
+    return 0.0

@@ -1,0 +1,98 @@
+"""The grounding of an answer is in the answer, its message and its trace, and never stands in the answer's way."""
+
+import json
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from chat.grounding import answers
+from chat.models import Message
+from contexts.models import Trace
+from tests.model_server import ModelServer
+
+pytestmark = pytest.mark.django_db
+
+SUPPORTED = "Click **Forgot password?** on the sign-in page [1]."
+
+
+def test_the_answer_its_message_and_its_trace_have_the_grounding(bot: None, ask: Any, model: ModelServer) -> None:
+    model.text = f"{SUPPORTED} The link is valid for three days [1]."
+    body = ask().json()
+    grounding = body["grounding"]
+    first, second = grounding["sentences"]
+    assert body["response"][first["start"] : first["end"]] == SUPPORTED
+    assert (first["verdict"], first["passage"]) == ("supported", 1)
+    assert (second["verdict"], grounding["share"]) == ("not", 0.5)
+    assert any(reason.startswith(("number", "unit")) for reason in second["reasons"])
+    assert Message.objects.get(role="assistant").grounding == grounding
+    assert Trace.objects.get(pk=body["context_id"]).outcome["grounding"] == grounding
+
+
+def test_a_citation_that_supports_nothing_is_gone_from_text_and_sources(
+    bot: None, ask: Any, model: ModelServer
+) -> None:
+    body = ask().json()
+    others = [citation["number"] for citation in body["citations"] if citation["document_id"] == "billing"]
+    if not others:
+        pytest.skip("the context has one passage only")
+    model.text = f"{SUPPORTED} The link is valid for an hour [{others[0]}]."
+    body = ask().json()
+    assert body["response"] == f"{SUPPORTED} The link is valid for an hour."
+    assert body["grounding"]["dropped"] == others
+    assert [citation["number"] for citation in body["citations"] if citation["is_cited"]] == [1]
+    trace = Trace.objects.get(pk=body["context_id"])
+    assert trace.answer == body["response"]
+    assert trace.outcome["written"] == model.text
+
+
+def test_an_answer_without_a_model_is_supported_by_what_it_quotes(bot: None, ask: Any) -> None:
+    grounding = ask().json()["grounding"]
+    assert grounding["share"] == 1.0
+    assert all(sentence["passage"] for sentence in grounding["sentences"])
+
+
+@pytest.mark.parametrize("broken", ["raises", "is slow"])
+def test_an_answer_that_cannot_be_checked_is_an_answer(
+    bot: None, ask: Any, model: ModelServer, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    if broken == "is slow":
+        monkeypatch.setattr(answers, "_MOST_S", 0.0)
+    else:
+        answers._executor.submit(lambda: None).result()
+        monkeypatch.setattr("chat.grounding.check.PARTLY_SHARE", None)
+    response = ask()
+    assert response.status_code == 200
+    body = response.json()
+    assert body["response"] == SUPPORTED
+    assert body["grounding"] is None
+    assert "grounding_left_out" in body["flags"]
+
+
+def test_the_trace_page_shows_what_is_not_supported(
+    bot: None, ask: Any, model: ModelServer, admin_client: Client
+) -> None:
+    model.text = f"{SUPPORTED} The link is valid for <b>99</b> days [1]."
+    body = ask().json()
+    page = admin_client.get(f"/admin/contexts/trace/{body['context_id']}/change/").content.decode()
+    assert 'class="fb-verdict-supported" title="supported by a passage, passage [1]"' in page
+    assert "not supported, passage [1]: number 99" in page
+    assert "&lt;b&gt;99&lt;/b&gt;" in page
+
+
+def test_the_trace_page_of_an_answer_from_before_has_no_such_part(
+    bot: None, ask: Any, model: ModelServer, admin_client: Client
+) -> None:
+    body = ask().json()
+    trace = Trace.objects.get(pk=body["context_id"])
+    trace.outcome = {name: value for name, value in trace.outcome.items() if name != "grounding"}
+    trace.save(update_fields=["outcome"])
+    page = admin_client.get(f"/admin/contexts/trace/{trace.pk}/change/")
+    assert page.status_code == 200
+    assert b"What the answer rests on" not in page.content
+
+
+def test_the_schema_describes_it(client: Client) -> None:
+    schema = json.loads(client.get("/api/schema/?format=json").content)
+    properties = schema["components"]["schemas"]["ChatResponse"]["properties"]
+    assert "grounding" in properties
