@@ -41,7 +41,6 @@ def stored_answer(message_id: int) -> Answer | None:
         is_extractive=bool(trace and trace.model == "extractive"),
         flags=found.flags,
         grounding=found.grounding,
-        grounding=found.grounding,
         freshness=None,
         state=message.conversation.state,
     )
