@@ -164,9 +164,9 @@ async def rehearse(user_id: str, text: str, history: ConversationHistory) -> Reh
             else:
                 completion = piece
     assert completion is not None
-    is_extractive = provider.is_extractive
-    checked = await check_answer("".join(parts), prompt.passages, evidence, text, is_extractive=is_extractive)
+    is_composed = provider.is_extractive or completion.cited is not None
+    checked = await check_answer("".join(parts), prompt.passages, evidence, text, is_composed=is_composed)
     citations = mark_cited(prompt.passages, checked.text, completion.cited)
     flags = [*evidence["flags"], *completion.flags]
-    reasons = reasons_of(evidence, citations, flags, checked.to_dict(), is_extractive=is_extractive)
+    reasons = reasons_of(evidence, citations, flags, checked.to_dict(), is_extractive=provider.is_extractive)
     return Rehearsal(answer=checked.text, citations=citations, flags=flags, reasons=reasons)
