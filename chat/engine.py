@@ -17,7 +17,7 @@ from chat.citations import Citation, passages_in
 from chat.errors import ConversationConflict, DeadlineExceeded, RateLimited
 from chat.grounding.answers import check_answer, prepare_check
 from chat.handover.inbound import needs_no_model, receive
-from chat.handover.outbound import asked_for_person, escalated, may_escalate
+from chat.handover.outbound import ask_for_person, drop, escalated, may_escalate
 from chat.history import read_history, room_for_context
 from chat.live.changes import show_soon
 from chat.models import Conversation
@@ -25,7 +25,7 @@ from chat.places import Place
 from chat.prompt import messages_of
 from chat.providers import Completion, Delta, Prompt, Provider, get_provider
 from chat.providers.not_known import NOT_KNOWN, NotKnownProvider
-from chat.records import MESSAGE_SENT, SentBefore, write_answer, write_failure, write_outcome, write_question
+from chat.records import MESSAGE_SENT, SentBefore, write_answer, write_failure, write_question
 from chat.replay import answer_sent_before, stored_answer
 from chat.resolve_context import call_chat_context, require_context
 from chat.results import answer_of, outcome_of
@@ -49,9 +49,6 @@ from features.online import one_view
 from features.serving import read_features
 
 logger = logging.getLogger(__name__)
-
-PERSON_TOOK_OVER = "person_took_over"
-"""The error code of a trace whose answer was dropped."""
 
 
 async def begin(question: Question) -> Turn | Settled:
@@ -184,7 +181,7 @@ def provider_for(question: Question, context: Context, recorder: Recorder, talk:
 async def run(turn: Turn, *, is_streamed: bool) -> AsyncGenerator[str | Answer, None]:
     """Yield the answer's text as it arrives, then the Answer, which is committed before it is yielded."""
     if turn.wants_no_answer:
-        yield await _ask_for_person(turn)
+        yield await ask_for_person(turn)
         return
     evidence = turn.context.evidence
     prompt = Prompt(
@@ -251,32 +248,13 @@ async def _finish(turn: Turn, completion: Completion, passages: list[Citation]) 
     result = answer_of(turn, completion, passages, checked)
     message = await sync_to_async(write_answer)(turn, result, outcome_of(turn, completion, result))
     if message is None:
-        return await _drop(turn)
+        return await drop(turn)
     show_soon(message)
     # The next question is offered a summary of the turns that are too far back for it.
     if fallen := last_fallen(turn):
         await enqueue_summary(turn.conversation_id, fallen)
     result = replace(result, message_id=message.pk)
     return await sync_to_async(escalated)(result, turn) if may_escalate(result, turn) else result
-
-
-async def _drop(turn: Turn) -> Answer:
-    """Return the answer to a message that is a person's now: what the bot had said is not kept."""
-    logger.info("The answer of the trace %s is dropped: a person took over.", turn.context_id)
-    await sync_to_async(write_failure)(turn, PERSON_TOOK_OVER)
-    return Answer.without_model(
-        context_id=turn.context_id, conversation_id=turn.conversation_id, message_id=turn.message.pk,
-        state=Conversation.State.PERSON, notices=turn.notices, is_dropped=True,
-        conversation_was_closed=turn.place.was_closed,
-    )  # fmt: skip
-
-
-async def _ask_for_person(turn: Turn) -> Answer:
-    """End a turn whose context holds nothing but the wish for a person."""
-    outcome = {"latency_ms": turn.elapsed_ms(), "escalated": True}
-    if not await sync_to_async(write_outcome)(turn, "", "", outcome):
-        return await _drop(turn)
-    return await sync_to_async(asked_for_person)(turn)
 
 
 @asynccontextmanager

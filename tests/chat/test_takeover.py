@@ -375,7 +375,6 @@ def test_however_they_race_the_bot_is_silent_while_a_person_holds_it(
                 await asyncio.sleep(chance.random() * 0.1)
                 await answer(Question(user_id="ana", message=f"{number}?", conversation_id=conversation))
             await finish_spawned()
-            await sync_to_async(connection.close)()  # of the thread that the loops share
 
         _noting(failures, lambda: asyncio.run(ask()))
 
@@ -394,6 +393,7 @@ def test_however_they_race_the_bot_is_silent_while_a_person_holds_it(
         thread.start()
     for thread in threads:
         thread.join()
+    asyncio.run(sync_to_async(_disconnect)())  # in the thread that the loops shared
     assert failures == []
     is_held, asked = False, []
     for message in Message.objects.filter(conversation=conversation).order_by("pk"):
@@ -403,6 +403,10 @@ def test_however_they_race_the_bot_is_silent_while_a_person_holds_it(
         asked += [message.text] if message.role == "user" else []
     assert len(asked) == 11  # nothing is lost, and nothing stored twice
     assert Conversation.objects.get().turns == []
+
+
+def _disconnect() -> None:
+    connection.close()
 
 
 def _noting(failures: list[BaseException], work: Callable[[], None]) -> None:
