@@ -76,8 +76,8 @@ def read_words(text: str, language: Language) -> list[Word]:
                 kind = Kind.NAME
             at = run.start()
             found = Word(
-                at + word.start, at + word.end, word.text, word.key, kind, word.is_function, word.is_negation, is_opening,
-                clause, word.values, word.unit,
+                at + word.start, at + word.end, word.text, word.key, kind, word.is_function, word.is_negation,
+                is_opening, clause, word.values, word.unit,
             )  # fmt: skip
             words.append(found)
     return _with_units(_with_double_names(words) if language.has_capital_nouns else words)
