@@ -50,7 +50,7 @@ def passages_in(evidence: dict[str, Any]) -> list[Citation]:
             if hit["chunk_id"] in found:
                 continue
             if f"chunk:{hit['chunk_id']}" in sources or any(hit["content"] in item["content"] for item in kept):
-                found[hit["chunk_id"]] = _citation(number, hit)
+                found[hit["chunk_id"]] = citation_of(number, hit)
     return list(found.values())
 
 
@@ -70,7 +70,7 @@ def quote_of(content: str) -> str:
     return cut[: ends[-1] if ends else cut.rfind(" ")].rstrip()
 
 
-def _citation(number: int, hit: dict[str, Any]) -> Citation:
+def citation_of(number: int, hit: dict[str, Any]) -> Citation:
     return Citation(
         number=number,
         document_id=hit["document_id"],

@@ -9,17 +9,22 @@ from uuid import UUID
 from asgiref.sync import sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.db import DatabaseError
+from django.http import HttpRequest
+from django.utils import translation
 
+from chat.admission import Admission
 from chat.callers import Caller
 from chat.engine import begin, run
 from chat.error_descriptions import describe, headers_of
-from chat.errors import InvalidMessage
-from chat.providers.extractive import NOTICE
+from chat.errors import ConversationNotFound, InvalidMessage
+from chat.handover import actions
+from chat.live.page import LivePage
 from chat.socket_origin import meta_of
 from chat.standing import FORBIDDEN, Standing, read_standing
 from chat.turns import STOPPED, Answer, Question, Settled, Turn
 from chat.visitors import new_visitor, user_id_of, visitor_of
 from common.background import spawn, with_own_thread
+from common.errors import FabraError
 from common.markdown import render
 from common.markdown_stream import Block, MarkdownStream
 
@@ -30,20 +35,26 @@ class ChatConsumer(AsyncWebsocketConsumer):
     A `block` between the deltas is the HTML of what was finished since the last block, with the `length` of all text
     rendered so far; `done` has the HTML of the whole answer and of each quote.
 
+    `{"type": "open", "conversation_id", "after"}` shows a conversation: what came after that message, and from then on
+    what others do in it, come as `message`, `state` and `typing`. `{"type": "typing"}` tells a person that the user is
+    typing, `{"type": "escalate"}` asks for one.
+
     Each socket has one answer at a time. `{"type": "stop"}` ends it, as `POST /chat/{id}/stop` does: `stopped` has what
-    was received, as `done` would. Closing the socket cancels it. At each message the
-    user is read again: after a sign-out, a change of the password or of their rights the socket is closed with a code
-    of `chat.standing` and a reason.
+    was received, as `done` would. Closing the socket cancels it. At each message the user is read again: after a
+    sign-out, a change of the password or of their rights the socket is closed with a code of `chat.standing` and a
+    reason.
     """
 
-    # The socket sends to its own page only, so it needs no channel layer, and an outage of Redis does not affect it.
+    # What others do comes by `chat.live`: with a layer of its own, an outage of Redis would end the socket.
     channel_layer_alias = None
 
     async def connect(self) -> None:
         self.answering: asyncio.Task[None] | None = None
         self.turn: Turn | None = None
+        self.live = LivePage(self._send_live)
         self.rendering = MarkdownStream()
         self.meta = meta_of(self.scope)
+        self.language = language_of(self.meta)
         self.visitor = visitor_of(self.scope.get("cookies", {})) or new_visitor()
         self.standing = await self._read_standing()
         await self.accept()  # a browser gets the close code only of an accepted socket
@@ -51,29 +62,33 @@ class ChatConsumer(AsyncWebsocketConsumer):
             await self.close(code=FORBIDDEN, reason="Sign in to chat.")
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        content = _parsed(text_data)
+        kind = content.get("type") if content else None
+        if kind in ("typing", "escalate") and self.live.is_too_soon(kind):
+            return
         try:
             if await self._is_closed_by_change():
                 return
-        except DatabaseError as error:
+            if content is None:
+                raise InvalidMessage("Send a JSON object with a message.")
+            if kind == "stop":
+                await self._stop()
+            elif kind == "open":
+                await self._open(content)
+            elif kind == "typing":
+                await self.live.tell_typing()
+            elif kind == "escalate":
+                await self._escalate()
+            elif self.answering:
+                raise InvalidMessage("Wait for the answer, or stop it.")
+            else:
+                with translation.override(self.language):  # the task keeps it
+                    self.answering = spawn(self._answer(content))
+        except (DatabaseError, FabraError) as error:
             await self._send_error(error)
-            return
-        try:
-            content = json.loads(text_data or "")
-            if not isinstance(content, dict):
-                raise InvalidMessage("Send a JSON object.")
-        except (ValueError, RecursionError, InvalidMessage):
-            await self._send_error(InvalidMessage("Send a JSON object with a message."))
-            return
-        if content.get("type") == "stop":
-            await self._stop()
-        elif content.get("type") in ("open", "typing"):
-            pass  # nobody but the bot answers yet
-        elif self.answering:
-            await self._send_error(InvalidMessage("Wait for the answer, or stop it."))
-        else:
-            self.answering = spawn(self._answer(content))
 
     async def disconnect(self, code: int) -> None:
+        self.live.close()
         if self.answering:
             self.answering.cancel()
 
@@ -94,6 +109,31 @@ class ChatConsumer(AsyncWebsocketConsumer):
         await self.close(code=code, reason=reason)
         return True
 
+    async def _open(self, content: dict[str, Any]) -> None:
+        ids = [
+            number
+            for number in (content.get("conversation_id"), content.get("after") or 0)
+            if type(number) is int and 0 <= number < 2**63
+        ]
+        if len(ids) != 2:
+            raise InvalidMessage("open takes the ids of a conversation and of the last message that the page has.")
+        await self.live.open(ids[0], self._user_id(content), after=ids[1])
+
+    async def _escalate(self) -> None:
+        """Ask for a person in the conversation that is open; what changes is sent to every page that shows it."""
+        if self.live.conversation_id is None:
+            raise ConversationNotFound("Open a conversation first.")
+        await with_own_thread(sync_to_async(actions.escalate)(self.live.conversation_id, actions.CUSTOMER_ASKED))
+
+    async def _send_live(self, event: dict[str, Any]) -> None:
+        """Send what others did; messages only to somebody whose rights are as they were."""
+        try:
+            if event["type"] == "message" and await self._is_closed_by_change():
+                return
+        except DatabaseError:
+            return  # the page gets it when it asks what it has missed
+        await self._send(event["type"], {name: value for name, value in event.items() if name != "type"})
+
     async def _stop(self) -> None:
         if self.turn:  # `_answer` sends what was received, which is stored
             self.turn.stop()
@@ -103,23 +143,24 @@ class ChatConsumer(AsyncWebsocketConsumer):
             await asyncio.wait([answering])
             await self._send_block(self.rendering.end())
             await self._send("stopped", {})
+            await self.live.release()
 
     async def _answer(self, content: dict[str, Any]) -> None:
         self.rendering = MarkdownStream()
+        self.live.hold()
         try:
             turn = await begin(self._question(content))
             if isinstance(turn, Settled):
-                self.answering = None
-                await self._send_settled(turn)
+                await self._finish(turn.answer, turn.admission, turn.answer.question_id)
                 return
             self.turn = turn
-            await self._send("start", {"context_id": turn.context_id, "conversation_id": turn.conversation_id})
+            question_id, is_reopened = turn.message.pk, turn.place.was_closed
+            self.live.begin_answer(turn.conversation_id, question_id, is_reopened=is_reopened)
+            await self._send_start(turn.context_id, turn.conversation_id, question_id)
             async with aclosing(run(turn, is_streamed=True)) as pieces:
                 async for piece in pieces:
                     if isinstance(piece, Answer):
-                        self.answering = self.turn = None  # before sending: the next question may follow at once
-                        kind = "stopped" if piece.is_dropped or STOPPED in piece.flags else "done"
-                        await self._send(kind, page_body(piece) | {"limits": turn.admission.headers()})
+                        await self._finish(piece, turn.admission)
                     else:
                         await self._send("delta", {"text": piece})
                         await self._send_block(self.rendering.add(piece))
@@ -127,19 +168,33 @@ class ChatConsumer(AsyncWebsocketConsumer):
             self.answering = self.turn = None
             await self._send_block(self.rendering.end())
             await self._send_error(error)
+            await self.live.release()
 
-    async def _send_settled(self, settled: Settled) -> None:
-        ids = {"context_id": settled.answer.context_id, "conversation_id": settled.answer.conversation_id}
+    async def _finish(self, result: Answer, admission: Admission, settled_question_id: int | None = None) -> None:
+        """Send the answer, and then what others said meanwhile."""
+        self.answering = self.turn = None  # before sending: the next question may follow at once
+        if settled_question_id is not None:
+            is_reopened = result.conversation_was_closed
+            self.live.begin_answer(result.conversation_id, settled_question_id, is_reopened=is_reopened)
+            await self._send_start(result.context_id, result.conversation_id, settled_question_id)
+        kind = "stopped" if result.is_dropped or STOPPED in result.flags else "done"
+        await self._send(kind, page_body(result) | {"limits": admission.headers()})
+        await self.live.release(result.message_id)
+
+    async def _send_start(self, context_id: str | None, conversation_id: int, question_id: int) -> None:
+        ids = {"context_id": context_id, "conversation_id": conversation_id, "question_id": question_id}
         await self._send("start", ids)
-        await self._send("done", page_body(settled.answer) | {"limits": settled.admission.headers()})
+
+    def _user_id(self, content: dict[str, Any]) -> Any:
+        """Return who writes: oneself, or whom somebody chose who may."""
+        if self.standing.may_choose and content.get("user_id"):
+            return Caller.of(self.meta).check_user(content["user_id"])
+        return user_id_of(self.scope["user"], self.visitor)
 
     def _question(self, content: dict[str, Any]) -> Question:
-        user_id = user_id_of(self.scope["user"], self.visitor)
-        if self.standing.may_choose and content.get("user_id"):
-            user_id = content["user_id"]
         conversation_id = content.get("conversation_id")
         return Question(
-            user_id=user_id,
+            user_id=self._user_id(content),
             message=content.get("message", ""),
             conversation_id=conversation_id if isinstance(conversation_id, int) else None,
             client_id=client_id_of(content),
@@ -158,6 +213,22 @@ class ChatConsumer(AsyncWebsocketConsumer):
         await self._send("error", {"status": status, "code": code, "message": message, "limits": headers_of(error)})
 
 
+def language_of(meta: dict[str, Any]) -> str:
+    """Return the language of the browser, as the middleware finds it for the pages."""
+    request = HttpRequest()
+    request.META.update(meta)
+    return translation.get_language_from_request(request)
+
+
+def _parsed(text: str | None) -> dict[str, Any] | None:
+    """Return the object that a frame holds; None if it holds none."""
+    try:
+        content = json.loads(text or "")
+    except (ValueError, RecursionError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
 def client_id_of(content: dict[str, Any]) -> UUID | None:
     """Return the message's client id; raise InvalidMessage for what is no UUID."""
     given = content.get("client_id")
@@ -170,13 +241,13 @@ def client_id_of(content: dict[str, Any]) -> UUID | None:
 
 
 def page_body(result: Answer) -> dict[str, Any]:
-    """Return the answer's body with the HTML for the page, without NOTICE, which the page shows elsewhere.
+    """Return the answer's body with the HTML for the page.
 
     The context that the model got is left out: the page does not show it, and a visitor may not see it.
     """
     body = result.to_dict()
     del body["context_used"]
+    body.pop("notices", None)  # they come as messages
     for citation in body["citations"]:
         citation["html"] = render(citation["quote"])
-    text = result.response.removeprefix(NOTICE) if result.is_extractive else result.response
-    return body | {"html": render(text, {citation.number for citation in result.citations})}
+    return body | {"html": render(result.response, {citation.number for citation in result.citations})}

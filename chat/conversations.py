@@ -66,7 +66,7 @@ def delete_conversation(conversation: Conversation) -> list[str]:
         if not Conversation.objects.select_for_update().filter(pk=conversation.pk).exists():
             raise NotFound(f"There is no conversation {conversation.pk}.")
         erased = erase_traces(_traces_of(conversation))
-        erase_payloads(Event.objects.filter(entity_id=conversation.user_id, payload__conversation_id=conversation.pk))
+        erase_payloads(_events_of(conversation))
         Conversation.objects.filter(pk=conversation.pk).delete()
     try:
         erase_fast_copies(erased)
@@ -87,6 +87,12 @@ def _traces_of(conversation: Conversation) -> QuerySet[Trace]:
     same = Q(user_id=conversation.user_id, query__in=questions.values("text")) & ~Exists(elsewhere)
     linked = Trace.objects.filter(pk__in=of_messages.values("trace"))
     return linked.union(Trace.objects.filter(same))
+
+
+def _events_of(conversation: Conversation) -> QuerySet[Event]:
+    messages = list(Message.objects.filter(conversation=conversation.pk).values_list("pk", flat=True))
+    about = Q(payload__conversation_id=conversation.pk) | Q(payload__message_id__in=messages)
+    return Event.objects.filter(about, entity_id=conversation.user_id)
 
 
 def _words_of(text: str) -> list[str]:

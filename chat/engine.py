@@ -187,7 +187,10 @@ async def run(turn: Turn, *, is_streamed: bool) -> AsyncGenerator[str | Answer, 
         yield await _ask_for_person(turn)
         return
     evidence = turn.context.evidence
-    prompt = Prompt(messages=evidence["messages"], question=turn.question.message, passages=passages_in(evidence))
+    prompt = Prompt(
+        messages=evidence["messages"], question=turn.question.message, passages=passages_in(evidence),
+        earlier_questions=turn.history.questions,
+    )  # fmt: skip
     completion: Completion | None = None
     if not turn.provider.is_extractive:
         release_thread()

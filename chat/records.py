@@ -10,6 +10,7 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import Model
 from django.utils import timezone
 from django.utils.translation import get_language
+from pgvector import Vector
 
 from chat.admission import Admission
 from chat.gaps.marking import mark_statement
@@ -83,7 +84,7 @@ def write_question(
         rows += [message, event]
     else:
         message = Message(pk=question.stored_id, conversation=conversation)
-        rows.append(("UPDATE chat_message SET trace_id = %s WHERE id = %s", [context.id, question.stored_id]))
+        rows.append(_linked(question.stored_id, context.id, embedding))
     if admission.is_degraded:  # from now on the message itself is counted
         rows.append(("DELETE FROM chat_reservation WHERE token = %s", [admission.token]))
     try:
@@ -96,6 +97,17 @@ def write_question(
     if frees_connection:
         transaction.on_commit(connection.close)
     return Written(message=message, event=event, notices=[notice.text] if notice else [])
+
+
+def _linked(message_id: int, context_id: str, embedding: Embedding | None) -> Statement:
+    """Return the statement that gives a stored message its trace, and the embedding that it was searched with."""
+    if embedding is None:
+        return "UPDATE chat_message SET trace_id = %s WHERE id = %s", [context_id, message_id]
+    vector = Vector(embedding.vector).to_text()
+    return (
+        "UPDATE chat_message SET trace_id = %s, embedding = %s::vector, embedding_model = %s WHERE id = %s",
+        [context_id, vector, embedding.model, message_id],
+    )
 
 
 def sent_event(user_id: str, context_id: str | None) -> AxiomEvent:

@@ -34,6 +34,7 @@ def stored_answer(message_id: int) -> Answer | None:
         context_id=str(message.trace_id),
         conversation_id=message.conversation_id,
         message_id=found.pk,
+        question_id=message.pk,
         citations=[_citation(citation) for citation in found.citations],
         usage=(trace.outcome or {}).get("usage", {}) if trace else {},
         model=trace.model if trace else "",
@@ -68,14 +69,16 @@ def _without_model(message: Message) -> Answer | None:
         return _nothing(message)
     return Answer.without_model(
         response=line.text, flags=line.flags, conversation_id=conversation.pk, message_id=line.pk,
-        state=conversation.state,
+        question_id=message.pk, state=conversation.state,
     )  # fmt: skip
 
 
 def _nothing(message: Message) -> Answer:
     """Return the answer to a message that a person answers, or answered."""
     conversation = message.conversation
-    return Answer.without_model(conversation_id=conversation.pk, message_id=message.pk, state=conversation.state)
+    return Answer.without_model(
+        conversation_id=conversation.pk, message_id=message.pk, question_id=message.pk, state=conversation.state
+    )
 
 
 def _citation(stored: dict[str, object]) -> Citation:

@@ -73,6 +73,8 @@ class Answer:
     """The lines that tell what changed with this message, such as that a person was asked."""
     conversation_was_closed: bool = False
     """Whether the message was sent to a closed conversation, and so began this one."""
+    question_id: int | None = None
+    """Of the user's message, where it is stored together with its answer."""
     is_dropped: bool = False
     """Whether a person took over while the bot was answering: what was streamed of its answer is not kept."""
 

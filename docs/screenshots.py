@@ -75,12 +75,13 @@ def _chat(page: Page, url: str) -> str:
     page.select_option("#user", USER_ID)
     page.fill("#message", QUESTION)
     page.keyboard.press("Enter")
-    trace = page.locator('#log a[href*="/contexts/trace/"]').last
-    expect(trace).to_be_visible(timeout=60_000)
+    saw = page.locator("#log .foot [aria-haspopup]").last
+    expect(saw).to_be_visible(timeout=60_000)
     page.locator("#log details.more").last.evaluate("passages => { passages.open = true }")
     page.wait_for_timeout(600)  # the page scrolls smoothly to the question
     _save(page, "chat.png")
-    return f"{url}{trace.get_attribute('href')}"
+    saw.click()
+    return f"{url}{page.locator('dialog a').last.get_attribute('href')}"
 
 
 def _trace(page: Page, url: str) -> None:

@@ -363,7 +363,8 @@ FABRA_SUMMARIES = env.bool("FABRA_SUMMARIES", True)
 # `model`: the language model rewrites a follow-up as a question that stands alone, and both are searched for. Empty:
 # the search uses the earlier questions alone.
 FABRA_REWRITE = env.str("FABRA_REWRITE", "")
-FABRA_REWRITE_TIMEOUT_S = env.float("FABRA_REWRITE_TIMEOUT", 2.0)  # seconds after which a chat goes on without it
+# Seconds after which a chat goes on without a rewriting.
+FABRA_REWRITE_TIMEOUT_S = env.float("FABRA_REWRITE_TIMEOUT", 2.0)
 FABRA_MESSAGE_MAX_CHARS = env.int("FABRA_MESSAGE_MAX_CHARS", 8000)
 FABRA_RATE_LIMITS: dict[str, int] = {"premium": env.int("FABRA_LIMIT_PREMIUM", 100)}
 FABRA_RATE_LIMIT_DEFAULT = env.int("FABRA_LIMIT_DEFAULT", 20)

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.contrib import admin, messages
-from django.db.models import QuerySet
+from django.db.models import OuterRef, QuerySet, Subquery
 from django.db.models.functions import Left
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, render
@@ -23,7 +23,6 @@ from common.markdown import render as render_markdown
 from contexts.admin.trace_page import register_panel
 from contexts.golden import GoldenProposal, propose_golden
 from contexts.models import Trace
-from retrieval.admin.golden_forms import GoldenQuestionForm
 from retrieval.models import GoldenQuestion
 
 _ADD_GOLDEN = "retrieval.add_goldenquestion"
@@ -46,7 +45,7 @@ class CommentFilter(admin.SimpleListFilter):
 @admin.register(Feedback)
 class FeedbackAdmin(ReadOnlyAdmin):
     change_form_template = "admin/chat/feedback/change_form.html"
-    list_display = (moment("updated_at"), "shown_value", "shown_comment", "answer", "user_id", "golden")
+    list_display = (moment("updated_at"), "shown_value", "shown_comment", "question", "user_id", "golden")
     list_display_links = ("updated_at", "shown_comment")
     list_filter = ("value", CommentFilter, "updated_at")
     ordering = ("-updated_at",)
@@ -57,7 +56,10 @@ class FeedbackAdmin(ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Feedback]:
         rows = super().get_queryset(request)
-        return rows.annotate(answered=Left("message__text", 200)) if is_list(request) else rows
+        if not is_list(request):
+            return rows
+        asked = Message.objects.filter(trace=OuterRef("message__trace"), role=Message.Role.USER).order_by()
+        return rows.annotate(asked=Subquery(asked.values(beginning=Left("text", 200))[:1]))
 
     def get_list_display(self, request: HttpRequest) -> Any:
         columns = super().get_list_display(request)
@@ -89,7 +91,8 @@ class FeedbackAdmin(ReadOnlyAdmin):
         if known is not None:
             self.message_user(request, "It is a golden question already: this one.", messages.INFO)
             return HttpResponseRedirect(admin_url(GoldenQuestion, known.pk))
-        form = GoldenQuestionForm(request.POST or None, initial=_initial(proposal))
+        form_class = self.admin_site.get_model_admin(GoldenQuestion).get_form(request)
+        form = form_class(request.POST or None, initial=_initial(proposal))
         if request.method == "POST" and form.is_valid():
             golden = form.save()
             self.message_user(request, "The golden question was added; the next run asks it.", messages.SUCCESS)
@@ -108,9 +111,9 @@ class FeedbackAdmin(ReadOnlyAdmin):
     def shown_comment(self, row: Feedback) -> str:
         return wide(short(row.comment, 110) or "–")
 
-    @display(description="answer")
-    def answer(self, row: Any) -> str:
-        return wide(short(row.answered, 110))
+    @display(description="asked")
+    def question(self, row: Any) -> str:
+        return wide(short(row.asked or "–", 110))
 
     @display(description="")
     def golden(self, row: Feedback) -> str:
@@ -161,9 +164,14 @@ def _url_if(is_allowed: bool, model: Any, pk: Any) -> str:
 def _initial(proposal: GoldenProposal) -> dict[str, Any]:
     """Return the form's values; what is right is left to be said, since the answer was judged wrong."""
     return {
-        "index": proposal.index, "question": proposal.question, "filters": proposal.filters,
-        "audience": proposal.audience, "tags": ["feedback"], "is_enabled": True,
-    }  # fmt: skip
+        "index": proposal.index,
+        "question": proposal.question,
+        "history": proposal.history,
+        "filters": proposal.filters,
+        "audience": proposal.audience,
+        "tags": ["feedback"],
+        "is_enabled": True,
+    }
 
 
 def _intro(feedback: Feedback, proposal: GoldenProposal) -> str:

@@ -26,7 +26,6 @@ from common.admin.base import ListAdmin, is_list, moment
 from common.admin.html import admin_url, badge, link, short, wide
 from common.admin.permissions import needs
 from common.errors import FabraError
-from retrieval.admin.forms import DocumentForm
 from retrieval.models import Document, Index
 
 _EXAMPLES = 8
@@ -68,19 +67,12 @@ class ReasonFilter(admin.SimpleListFilter):
 class GapAdmin(ListAdmin):
     change_form_template = "admin/chat/gap/change_form.html"
     list_before_template = "admin/chat/gap/chart.html"
-    list_display = (
-        "shown_title",
-        "question_count",
-        "this_week",
-        "shown_reasons",
-        "shown_state",
-        moment("last_seen_at"),
-    )
+    list_display = ("shown_title", "asked", "this_week", "shown_reasons", "shown_state", moment("last_seen_at"))
     list_display_links = ("shown_title",)
     list_filter = (StateFilter, ReasonFilter, "last_seen_at")
     list_defer = ("centroid",)
     ordering = ("-question_count", "-last_seen_at")
-    sortable_by = ("question_count", "last_seen_at")
+    sortable_by = ("asked", "last_seen_at")
     search_fields = ("title__icontains", "questions__message__text__icontains")
     search_help_text = "Words of a question."
     fields = readonly_fields = ("title", "state")
@@ -131,16 +123,17 @@ class GapAdmin(ListAdmin):
         extra: dict[str, Any] = {"title": "Gap", **(extra_context or {})}
         gap = self.get_object(request, object_id) if object_id else None
         if gap is not None and self.has_view_permission(request, gap):
-            extra["page"] = gap_page(request, gap)
+            # What can be done with a gap has buttons of its own.
+            extra |= {"page": gap_page(request, gap), "show_save": False, "show_save_and_continue": False}
         return super().changeform_view(request, object_id, form_url, extra)
 
     @needs("change", "retrieval.add_document")
     def write_article(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Show a new article's form, filled with the question; save it as the documents' own page does."""
         gap = get_object_or_404(Gap, pk=pk)
-        form = DocumentForm(request.POST or None, initial=article_of(gap))
+        documents = self.admin_site.get_model_admin(Document)
+        form = documents.get_form(request)(request.POST or None, initial=article_of(gap))
         if request.method == "POST" and form.is_valid():
-            documents = self.admin_site.get_model_admin(Document)
             with transaction.atomic():
                 document = form.save(commit=False)
                 documents.save_model(request, document, form, change=False)
@@ -222,13 +215,18 @@ class GapAdmin(ListAdmin):
     def shown_title(self, gap: Gap) -> str:
         return wide(short(gap.title, 140) or f"gap {gap.pk}")
 
+    @display(description="asked", ordering="question_count")
+    def asked(self, gap: Gap) -> int:
+        return gap.question_count
+
     @display(description="in 7 days")
     def this_week(self, gap: Any) -> int:
         return gap.recent
 
     @display(description="why")
     def shown_reasons(self, gap: Any) -> str:
-        return format_html_join(" ", "{}", ((label,) for label in reason_badges(gap.reasons)))
+        labels = format_html_join("", "{}", ((label,) for label in reason_badges(gap.reasons)))
+        return format_html('<span class="fb-badges">{}</span>', labels)
 
     @display(description="state", ordering="state")
     def shown_state(self, gap: Gap) -> str:

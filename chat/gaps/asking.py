@@ -6,6 +6,7 @@ written: what is kept is deleted with the question.
 """
 
 import asyncio
+import json
 import logging
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -13,19 +14,20 @@ from typing import Any
 
 from asgiref.sync import async_to_sync
 from django.conf import settings
-from django.db.models import Q
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from chat.citations import Citation, mark_cited, passages_in
 from chat.engine import assemble, provider_for
 from chat.gaps.reasons import reasons_of
-from chat.history import room_for_context
+from chat.grounding.answers import check_answer
+from chat.history import read_turns, room_for_context
 from chat.models import Gap, GapQuestion, Message
 from chat.providers import Completion, Delta, Prompt
 from chat.turns import Question
 from common.errors import FabraError, Unavailable
 from common.locks import held
-from contexts.conversation import ConversationHistory, PastTurn
+from contexts.conversation import ConversationHistory
+from contexts.models import TraceBody
 from contexts.recorder import recording
 from retrieval.models import Document
 
@@ -91,7 +93,9 @@ def _ask(question: GapQuestion, article: Document | None) -> dict[str, Any]:
     """Return the new answer as it is kept; raise Unavailable."""
     message = question.message
     try:
-        found = async_to_sync(rehearse)(message.user_id, message.text, history_before(message))
+        history = history_before(message)
+        with translation.override(history.language):
+            found = async_to_sync(rehearse)(message.user_id, message.text, history)
     except Unavailable:
         raise
     except FabraError as error:  # it will fail again, as a question that is too long for the model
@@ -130,17 +134,16 @@ def _conclude(gap: Gap, version: int | None) -> None:
 
 
 def history_before(message: Message) -> ConversationHistory:
-    """Return the answered turns before a message."""
-    earlier = Message.objects.filter(Q(role=Message.Role.USER) | Q(role=Message.Role.ASSISTANT), trace__isnull=False)
-    earlier = earlier.filter(conversation=message.conversation_id, pk__lt=message.pk).order_by("-pk")
-    answers: dict[Any, str] = {}
-    turns: list[PastTurn] = []
-    for row in earlier[: 2 * settings.FABRA_HISTORY_TURNS]:
-        if row.role == Message.Role.ASSISTANT:
-            answers[row.trace_id] = row.text
-        elif row.trace_id in answers:
-            turns.append(PastTurn(question=row.text, answer=answers[row.trace_id], message_id=row.pk))
-    return ConversationHistory(tuple(reversed(turns)))
+    """Return what was said before a message, and how a model rewrote it when it was asked."""
+    turns = read_turns(message.conversation_id, message.user_id, before=message.pk, newest=settings.FABRA_HISTORY_TURNS)
+    text = TraceBody.objects.filter(pk=message.trace_id).values_list("text", flat=True).first()
+    rewrite = (json.loads(text).get("rewrite") if text else None) or {}
+    return ConversationHistory(
+        tuple(turns),
+        query=message.text,
+        rewritten=rewrite.get("text") or "",
+        language=message.conversation.language or settings.LANGUAGE_CODE,
+    )
 
 
 async def rehearse(user_id: str, text: str, history: ConversationHistory) -> Rehearsal:
@@ -161,8 +164,9 @@ async def rehearse(user_id: str, text: str, history: ConversationHistory) -> Reh
             else:
                 completion = piece
     assert completion is not None
-    answer = "".join(parts)
-    citations = mark_cited(prompt.passages, answer, completion.cited)
+    is_composed = provider.is_extractive or completion.cited is not None
+    checked = await check_answer("".join(parts), prompt.passages, evidence, text, is_composed=is_composed)
+    citations = mark_cited(prompt.passages, checked.text, completion.cited)
     flags = [*evidence["flags"], *completion.flags]
-    reasons = reasons_of(evidence, citations, flags, None, is_extractive=provider.is_extractive)
-    return Rehearsal(answer=answer, citations=citations, flags=flags, reasons=reasons)
+    reasons = reasons_of(evidence, citations, flags, checked.to_dict(), is_extractive=provider.is_extractive)
+    return Rehearsal(answer=checked.text, citations=citations, flags=flags, reasons=reasons)

@@ -75,11 +75,12 @@ def read_words(text: str, language: Language) -> list[Word]:
             if kind is Kind.WORD and not is_opening and _is_name(word, language):
                 kind = Kind.NAME
             at = run.start()
-            found = Word(
-                at + word.start, at + word.end, word.text, word.key, kind, word.is_function, word.is_negation,
-                is_opening, clause, word.values, word.unit,
+            words.append(
+                Word(
+                    at + word.start, at + word.end, word.text, word.key, kind, word.is_function, word.is_negation,
+                    is_opening, clause, word.values, word.unit,
+                )
             )  # fmt: skip
-            words.append(found)
     return _with_units(_with_double_names(words) if language.has_capital_nouns else words)
 
 

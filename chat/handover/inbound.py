@@ -95,7 +95,7 @@ def _change(question: Question, place: Place, conversation: Conversation) -> Mes
 def _answer(message: Message, place: Place, told: list[Message]) -> Answer:
     if place.state == State.PERSON:
         return Answer.without_model(
-            conversation_id=message.conversation_id, message_id=message.pk, state=State.PERSON,
+            conversation_id=message.conversation_id, message_id=message.pk, question_id=message.pk, state=State.PERSON,
         )  # fmt: skip
     *before, notice = told
     return Answer.without_model(
@@ -103,6 +103,7 @@ def _answer(message: Message, place: Place, told: list[Message]) -> Answer:
         flags=notice.flags,
         conversation_id=message.conversation_id,
         message_id=notice.pk,
+        question_id=message.pk,
         state=State.WAITING,
         notices=[each.text for each in before],
         conversation_was_closed=place.was_closed,

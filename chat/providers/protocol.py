@@ -15,6 +15,8 @@ class Prompt:
     question: str = ""
     passages: list[Citation] = field(default_factory=list)
     """The passages that are in the messages, best first."""
+    earlier_questions: tuple[str, ...] = ()
+    """Of the conversation, the oldest first; they are in the messages too."""
     max_tokens: int | None = None
     """The most tokens to answer with; None: FABRA_MODEL_MAX_TOKENS."""
 
@@ -41,8 +43,11 @@ class Completion:
 
     @property
     def flags(self) -> list[str]:
-        """What the reader of the answer must know: that it was cut off, stopped, or ended by a filter."""
-        names = {"length": "answer_cut_off", "content_filter": "answer_filtered", "stopped": "answer_stopped"}
+        """What the reader of the answer must know: that it was cut off, stopped, ended by a filter, or is none."""
+        names = {
+            "length": "answer_cut_off", "content_filter": "answer_filtered", "stopped": "answer_stopped",
+            "not_known": "not_known",
+        }  # fmt: skip
         return [names[self.finish_reason]] if self.finish_reason in names else []
 
 

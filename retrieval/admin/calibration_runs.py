@@ -73,7 +73,7 @@ class CalibrationRunAdmin(ReadOnlyAdmin):
         if reason := why_not(index):
             self.message_user(request, reason, messages.ERROR)
         elif not form.is_valid():
-            self.message_user(request, " ".join(form.errors["threshold"]), messages.ERROR)
+            self.message_user(request, " ".join(map(str, form.errors["threshold"])), messages.ERROR)
         elif "threshold" in request.POST:
             index.set_threshold(form.cleaned_data["threshold"], index.score_basis(), by=by)
             self.message_user(request, "Set by hand.", messages.SUCCESS)

@@ -26,7 +26,10 @@ class AskedQuestion:
 def golden_questions(index_names: Sequence[str], tag: str = "") -> list[AskedQuestion]:
     """Return the enabled golden questions of these indexes, as their askers would ask them."""
     rows = [row for name in index_names for row in GoldenQuestion.objects.all().enabled_in(name, tag)]
-    return [AskedQuestion(text=row.question, filters=row.filters, audience=row.audience) for row in rows]
+    return [
+        AskedQuestion(text=row.question, history=tuple(row.history), filters=row.filters, audience=row.audience)
+        for row in rows
+    ]
 
 
 def without_conditions(questions: Sequence[AskedQuestion]) -> list[AskedQuestion]:
@@ -79,8 +82,6 @@ def _lines(raw: bytes) -> list[tuple[str, str]]:
 
 def _question(row: dict[str, Any], location: str) -> AskedQuestion:
     text, history = row.get("question"), row.get("history") or []
-    if isinstance(history, str):  # a cell of a CSV file
-        history = [part.strip() for part in history.split("|") if part.strip()]
     if not isinstance(history, list):
         raise InvalidInput(f"{location}: history must be a list of the earlier questions.")
     try:

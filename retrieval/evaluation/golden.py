@@ -20,6 +20,8 @@ from common.text import single_line
 from common.validation import check_key, check_text, to_json
 from retrieval.models import GoldenQuestion, Index
 from retrieval.models.golden import question_digest
+from retrieval.readers import FetchedFile, Unreadable
+from retrieval.readers.charsets import decode
 from retrieval.search.hits import Hit
 from retrieval.search.query import QUERY_MAX_CHARS
 
@@ -127,11 +129,19 @@ def read_golden(raw: bytes, name: str) -> list[GoldenRecord]:
 
 def read_rows(raw: bytes, name: str) -> Iterable[tuple[str, dict[str, Any]]]:
     """Return each row of a CSV or JSON file of questions, with its place; raise InvalidInput for what is none."""
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise InvalidInput("The file is not UTF-8 text.") from None
+    text = _decoded(raw, name)
     return _read_csv(text) if name.lower().endswith(".csv") else _read_json(text)
+
+
+def _decoded(raw: bytes, name: str) -> str:
+    """Return the text of a file in any encoding; raise InvalidInput if some of it is lost, as nobody would notice."""
+    try:
+        text, warnings = decode(FetchedFile(path=name, content=raw))
+    except Unreadable as error:
+        raise InvalidInput(f"The file is no text: {error}.") from None
+    if lost := next((warning for warning in warnings if warning.code == "undecodable_bytes"), None):
+        raise InvalidInput(f"The file is damaged, or in an unknown encoding; save it as UTF-8. {lost.message}")
+    return text
 
 
 def save_golden(index: Index, questions: Iterable[GoldenRecord], *, only_new: bool = False) -> tuple[int, int]:

@@ -20,6 +20,7 @@ _TYPES = {"text/html": ".html", "application/xhtml+xml": ".html", "text/plain": 
           "application/pdf": ".pdf"}  # fmt: skip
 _MAX_WARNINGS = 100
 _WARNING_MAX_CHARS = 1000
+_EMPTY = "documents_without_text"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,15 +66,20 @@ def read_here(file: FetchedFile, suffix: str, module: str, options: Options) -> 
     """Yield what the reader of `suffix`, which `module` declares, finds; for the separate process."""
     if suffix not in SUFFIXES:
         importlib.import_module(module)
-    warned = 0
+    warned, documents, empty = 0, 0, 0
     for found in SUFFIXES[suffix].read(file, options):
         for each in [found] if isinstance(found, ReadWarning) else _without_data_uris(found):
             if isinstance(each, ReadWarning):
                 warned += 1
+                empty += each.code == _EMPTY
                 if warned > _MAX_WARNINGS:
                     continue
                 each = replace(each, message=each.message[:_WARNING_MAX_CHARS])
+            else:
+                documents += 1
             yield each
+    if empty and not documents:
+        raise Empty("empty, but for embedded pictures or files")
     if warned > _MAX_WARNINGS:
         yield ReadWarning(code="more_warnings", message=f"{warned - _MAX_WARNINGS:,} more warnings are not listed.")
 
@@ -81,7 +87,8 @@ def read_here(file: FetchedFile, suffix: str, module: str, options: Options) -> 
 def _without_data_uris(found: ReadDocument) -> Iterator[ReadDocument | ReadWarning]:
     text, warnings = without_data_uris(found.text)
     if is_blank(text):
-        raise Unreadable("empty, but for embedded pictures or files")
+        yield ReadWarning(code=_EMPTY, message=f"{found.entity_id} has no text but embedded pictures or files.")
+        return
     yield from warnings
     yield replace(found, text=text)
 

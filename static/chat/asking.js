@@ -102,6 +102,7 @@ export class Asking {
     start: (data) => {
       this.#active.contextId = data.context_id ?? undefined;
       this.#active.state = "answering";
+      this.#thread.hasStored({ id: data.question_id, role: "user" }, this.#active);
       this.#thread.paint(this.#active);
       this.#on.began(data.conversation_id);
     },
@@ -160,10 +161,11 @@ export class Asking {
       });
       this.#thread.hasStored({ id: result.message_id, role: "assistant" });
     }
-    // Without a model a person answers, or a notice does, which comes as a message of its own.
+    // Without a model a person answers, later, or a line that tells what happens now.
     const isForPerson = !isAnswered && result.conversation_id;
     if (isForPerson) Object.assign(turn, { text: "", html: "" });
     this.#finish(isForPerson ? "said" : state);
+    if (isForPerson && response) this.#thread.absorb({ id: result.message_id, role: "notice", text: response });
     this.#on.answered(result);
   }
 

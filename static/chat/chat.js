@@ -21,6 +21,8 @@ let userId = ownUserId;
 let conversationId = null;
 let wasLost = false;
 let opened = 0;
+let isLoaded = true; // what the server has stored of the conversation is shown
+let title = ""; // of an opened conversation that is too old for the list
 
 const thread = new Thread($("log"), { trace: traceUrl ? (id) => showTrace(id, traceUrl) : null, retry: (turn) => asking.retry(turn), edit: (turn) => composer.prepend(turn.question) });
 const presence = new Presence($("presence"), $("person"));
@@ -43,6 +45,8 @@ function reset(id) {
   clearUnread();
   conversationId = id;
   opened += 1;
+  isLoaded = !id;
+  title = "";
   thread.clear();
   presence.set("bot", null);
   $("earlier").hidden = true;
@@ -65,10 +69,12 @@ async function open(id, { isPushed }) {
   try {
     const [conversation, page] = await Promise.all([call("GET", path), call("GET", `${path}messages/`, { params: { html: "true" } })]);
     if (asked !== opened) return;
+    title = conversation.title;
     presence.set(conversation.state, conversation.agent);
     for (const message of page.messages) thread.absorb(message);
     $("earlier").hidden = !page.has_earlier;
     if (conversation.state !== "person") thread.closeQuestions(Number(deadlineS));
+    isLoaded = true;
     showWhatIsNew();
     subscribe();
   } catch (error) {
@@ -101,7 +107,7 @@ async function showEarlier() {
 
 /** Ask the server for what is said from now on, and for what was missed. */
 function subscribe() {
-  if (conversationId) connection.send({ type: "open", conversation_id: conversationId, user_id: userId, after: thread.newest });
+  if (conversationId && isLoaded) connection.send({ type: "open", conversation_id: conversationId, user_id: userId, after: thread.newest });
 }
 
 // ---------------------------------------------------------------- asking
@@ -183,7 +189,6 @@ const asking = new Asking({
       if (result.conversation_id) began(result.conversation_id);
       if (result.message_id) noteArrival(conversationId, result.message_id);
       if (result.state) presence.set(result.state, result.agent ?? presence.agent);
-      if (!result.model) subscribe(); // for the notice that is the answer
       sidebar.load();
     },
     changed: refresh,
@@ -197,7 +202,6 @@ function began(id) {
   history.replaceState(null, "", address(id));
   sidebar.select(id);
   composer.open(id);
-  subscribe();
   sidebar.load();
 }
 
@@ -220,7 +224,7 @@ function refresh() {
 }
 
 function showTitle() {
-  $("title").textContent = (conversationId && sidebar.titleOf(conversationId)) || "";
+  $("title").textContent = (conversationId && (sidebar.titleOf(conversationId) ?? title)) || "";
 }
 
 function isCalm() {

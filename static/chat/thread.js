@@ -44,11 +44,12 @@ export class Thread {
 
   /** Show older messages above the known ones. */
   prepend(messages) {
-    const known = [...this.#stored.values()];
-    const open = this.#turns.filter((turn) => !turn.questionId);
-    this.clear();
-    for (const message of [...messages, ...known]) this.absorb(message);
-    for (const turn of open) this.add(turn);
+    const older = new Thread(document.createElement("div"), this.#page);
+    for (const message of messages) older.absorb(message);
+    this.#log.prepend(...older.#log.childNodes);
+    this.#stored = new Map([...older.#stored, ...this.#stored]);
+    this.#turns = [...older.#turns, ...this.#turns];
+    this.#articles = new Map([...older.#articles, ...this.#articles]);
   }
 
   add(turn) {
@@ -68,9 +69,11 @@ export class Thread {
     return true;
   }
 
-  /** Note that the server has stored the answer of a turn, which is shown already. */
-  hasStored(message) {
-    if (message.id) this.#stored.set(message.id, message);
+  /** Note that the server has stored what is shown already: an answer, or the question of a turn. */
+  hasStored(message, asked) {
+    if (!message.id) return;
+    this.#stored.set(message.id, message);
+    if (asked) asked.questionId = message.id;
   }
 
   /** Say of the last question that it got no answer, if none can be on its way any more. */

@@ -9,7 +9,7 @@ import pytest
 from chat.citations import quote_of
 from chat.definitions import INSTRUCTIONS
 from chat.models import Conversation, Message
-from chat.providers.extractive import NOTHING, NOTICE
+from chat.providers.extractive import NOTICE
 from contexts.declaration import context
 from contexts.items import ContextItem
 from contexts.models import Trace
@@ -21,12 +21,11 @@ from tests.model_server import TEXT, ModelServer
 pytestmark = pytest.mark.django_db
 
 
-def test_without_a_key_it_quotes_the_best_passages_and_says_so(bot: None, ask: Any) -> None:
+def test_without_a_key_it_quotes_the_sentences_that_answer_and_says_so(bot: None, ask: Any) -> None:
     response = ask()
     assert response.status_code == 200
     body = response.json()
-    assert body["response"].startswith(NOTICE)
-    assert "> Click **Forgot password?** on the sign-in page." in body["response"]
+    assert "Click **Forgot password?** on the sign-in page. [1]" in body["response"]
     assert body["notice"] == NOTICE
     assert body["extractive"] is True
     citation = body["citations"][0]
@@ -39,7 +38,9 @@ def test_without_a_key_it_quotes_the_best_passages_and_says_so(bot: None, ask: A
 
 
 def test_what_no_document_holds_is_not_invented(bot: None, ask: Any) -> None:
-    assert ask("zxqv wvut 12345 ###").json()["response"] == NOTHING
+    body = ask("zxqv wvut 12345 ###").json()
+    assert body["response"].startswith("I do not know the answer to that.")
+    assert body["flags"] == ["not_known"]
 
 
 def test_the_tier_chooses_the_context(bot: None, ask: Any) -> None:

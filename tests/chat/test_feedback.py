@@ -228,6 +228,13 @@ class TestAdmin:
         again = admin_client.get(url)
         assert again.headers["Location"] == reverse("admin:retrieval_goldenquestion_change", args=[golden.pk])
 
+    def test_a_follow_up_becomes_one_with_its_history(self, judged: Feedback, ask: Any, admin_client: Client) -> None:
+        body = ask("And for how long?", conversation_id=judged.message.conversation_id).json()
+        give_feedback(body["message_id"], "user_123", "down")
+        feedback = Feedback.objects.get(message=body["message_id"])
+        form = admin_client.get(reverse("admin:chat_feedback_golden", args=[feedback.pk])).context["form"]
+        assert form["history"].value() == "How do I reset my password?"
+
     def test_without_a_trace_there_is_nothing_to_expect(self, answer: Message, admin_client: Client) -> None:
         give_feedback(answer.pk, "user_123", "down")
         url = reverse("admin:chat_feedback_golden", args=[Feedback.objects.get().pk])

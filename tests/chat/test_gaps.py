@@ -67,12 +67,12 @@ class TestMarking:
         ask("How do I reset my password?")
         assert not GapQuestion.objects.exists()
 
-    def test_a_question_that_finds_nothing_is_marked_with_its_answer(
-        self, bot: None, ask: Callable[..., Any], django_assert_max_num_queries: Any
+    def test_a_question_that_is_not_answered_is_marked_with_its_answer(
+        self, bot: None, ask: Callable[..., Any]
     ) -> None:
         body = ask("Zebra quagga okapi?").json()
         question = GapQuestion.objects.get()
-        assert question.reasons == ["nothing_found"]
+        assert question.reasons == ["not_known"]
         assert str(question.message.trace_id) == body["context_id"]
 
     @pytest.mark.parametrize(
@@ -82,6 +82,7 @@ class TestMarking:
             ([], None, [], []),  # the context searches nothing
             (["small_talk"], None, [{}], []),
             (["semantic_unavailable"], None, [{}], []),  # an outage is no gap
+            (["grounding_degraded"], {"share": 0.0}, [], []),
             (["not_known"], {"share": 0.0}, [], ["not_known"]),
             ([], {"share": 0.49}, [], ["not_supported"]),
             ([], {"share": 0.5}, [], []),
@@ -411,6 +412,22 @@ class TestAskingAgain:
         gap.refresh_from_db()
         assert (gap.state, gap.asked_at) == ("linked", None)
         assert due_gaps(10) == [gap.pk]
+
+    def test_a_follow_up_is_asked_with_what_was_said_before(
+        self, article: Document, ask: Callable[..., Any], model: ModelServer
+    ) -> None:
+        model.text = "I cannot tell."
+        first = ask(EXPORT).json()
+        second = ask("And for it?", conversation_id=first["conversation_id"]).json()
+        ask("Something later", conversation_id=first["conversation_id"])
+        mark(Message.objects.get(trace=second["context_id"], role="user").pk, "escalated")
+        group_new()
+        gap = Gap.objects.get()
+        link_article(gap, article, by="ed")
+        ask_gap(gap.pk)
+        sent = [message["content"] for message in model.requests[-1]["messages"]]
+        assert any(EXPORT in text for text in sent) and "And for it?" in sent[-1]
+        assert not any("Something later" in text for text in sent)
 
     def test_a_decision_is_taken_back_with_what_was_asked(self, article: Document) -> None:
         gap = gap_of()

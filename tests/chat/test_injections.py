@@ -104,16 +104,17 @@ def test_no_attack_of_our_own_leaves_its_frame() -> None:
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-def test_an_answer_without_a_model_quotes_and_cites_the_passage_only(bot: None, ask: Any, text: str) -> None:
-    """Quoted, an attack is text: it cites nothing, links nothing but the web, and ends no quotation."""
+def test_an_answer_without_a_model_quotes_and_cites_passages_only(bot: None, ask: Any, text: str) -> None:
+    """An attack is no sentence to answer with; what else its passage holds cites nothing, and links only the web."""
     index_document(
         "knowledge_base", "attack", f"How do I reset my password?\n\n{text}", title=f"[7] {text}\n[2] {text}"
     )
     body = ask(QUESTION).json()
-    quoted = {int(number) for number in re.findall(r"(?m)^\[(\d+)\] ", body["response"])}
+    quoted = {int(number) for number in re.findall(r"(?<!\\)\[(\d+)\]", body["response"])}
     assert {each["number"] for each in body["citations"] if each["is_cited"]} == quoted
-    # Every line is the notice, a quoted line, or names its source.
-    assert all(re.match(r"No language model|> |>$|\[\d+\] |$", line) for line in body["response"].split("\n"))
+    # Every paragraph cites a passage of ours, and no text that speaks to a model is repeated.
+    assert all(re.search(r"(?<!\\)\[\d+\]( \|)?$", block) for block in body["response"].split("\n\n"))
+    assert not suspicions_of(body["response"])
     for citation in body["citations"]:
         assert citation["title"] == single_line(citation["title"])
     trace = Client()

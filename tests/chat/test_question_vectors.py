@@ -7,9 +7,11 @@ import pytest
 from asgiref.sync import async_to_sync
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
+from chat.handover.unanswered import answer_last
 from chat.history import read_history
-from chat.models import Message
+from chat.models import Conversation, Message
 from chat.turns import Question
 from contexts.declaration import context
 from contexts.items import ContextItem
@@ -68,6 +70,13 @@ def test_a_result_from_the_retrievers_cache_brings_its_vector(bot: None, told: i
     first, second = Message.objects.filter(text=FIRST).order_by("id")
     assert first.embedding is not None
     assert second.embedding == first.embedding
+
+
+def test_a_message_that_the_bot_answers_after_a_person_has_one_too(bot: None, told: int) -> None:
+    Message.objects.create(conversation_id=told, user_id="user_123", role=Message.Role.USER, text=SECOND)
+    Conversation.objects.filter(pk=told).update(unanswered_since=timezone.now())
+    assert async_to_sync(answer_last)(told)
+    assert list(vectors()) == [FIRST, SECOND]
 
 
 async def read(conversation_id: int) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from asgiref.sync import async_to_sync
+from asgiref.sync import async_to_sync, sync_to_async
 from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
@@ -17,7 +17,8 @@ from django.utils import timezone
 from chat.engine import answer, begin, run
 from chat.handover import actions, unanswered
 from chat.models import Conversation, HandoverSettings, Message
-from chat.turns import Answer, Question, Settled
+from chat.turns import Answer, Question
+from common.background import finish_spawned
 from common.redis import plain_redis, redis_key
 from contexts.declaration import context
 from contexts.items import ContextItem, Escalation, escalate
@@ -293,7 +294,7 @@ def test_the_sweep_takes_back_what_people_left(say: Any, small: ModelServer, kim
     lee = agent_named("lee")
     for pk, agent in ((late, kim), (gone, lee), (kept, kim)):
         actions.assign(pk, agent)
-        say("Are you there?", conversation_id=pk)
+        say("Where is my invoice?", conversation_id=pk)
     Conversation.objects.filter(pk=late).update(unanswered_since=timezone.now() - timedelta(minutes=6))
     lee.delete()
     unanswered.take_back()
@@ -372,10 +373,9 @@ def test_however_they_race_the_bot_is_silent_while_a_person_holds_it(
         async def ask() -> None:
             for number in range(5):
                 await asyncio.sleep(chance.random() * 0.1)
-                found = await begin(Question(user_id="ana", message=f"{number}?", conversation_id=conversation))
-                if not isinstance(found, Settled):
-                    async for _ in run(found, is_streamed=False):
-                        pass
+                await answer(Question(user_id="ana", message=f"{number}?", conversation_id=conversation))
+            await finish_spawned()
+            await sync_to_async(connection.close)()  # of the thread that the loops share
 
         _noting(failures, lambda: asyncio.run(ask()))
 

@@ -213,6 +213,19 @@ def test_exported_golden_questions_can_be_the_file(index: Index, tmp_path: Path)
 
 
 @pytest.mark.django_db
+def test_a_golden_follow_up_is_asked_with_what_was_asked_before(index: Index, unknown: Path) -> None:
+    follow_up = GoldenRecord(
+        question="And how does it?", history=["How do refunds work?"], expected_documents=["refunds"]
+    )
+    save_golden(index, [follow_up])
+    run_command(unanswerable=unknown)
+    (row,) = [row for row in CalibrationRun.objects.get().answerable if row["question"] == "And how does it?"]
+    record = ask("And how does it?", history=["How do refunds work?"])
+    assert (row["score"], row["document_id"]) == (record.best_score, "refunds")
+    assert row["score"] > (ask("And how does it?").best_score or 0.0)
+
+
+@pytest.mark.django_db
 def test_reciprocal_ranks_have_no_threshold(index: Index, unknown: Path) -> None:
     Index.objects.update(fusion="rrf")
     refused("Reciprocal ranks tell nothing", unanswerable=unknown)

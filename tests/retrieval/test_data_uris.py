@@ -6,7 +6,7 @@ import textwrap
 
 import pytest
 
-from retrieval.readers import FetchedFile, ReadDocument, ReadWarning, Unreadable, read
+from retrieval.readers import Empty, FetchedFile, ReadDocument, ReadWarning, read
 
 BLOB = base64.b64encode(random.Random(7).randbytes(60_000)).decode()
 URI = f"data:image/png;base64,{BLOB}"
@@ -55,6 +55,15 @@ def test_a_giant_word_is_told_and_stays() -> None:
     )  # fmt: skip
 
 
-def test_a_file_of_nothing_but_a_picture_is_empty() -> None:
-    with pytest.raises(Unreadable, match="empty, but for embedded pictures"):
-        text_of("a.md", f"![]({URI})")
+@pytest.mark.parametrize(
+    ("path", "content"),
+    [("a.md", f"![]({URI})"), ("a.html", f'<p><img src="{URI}"></p>'), ("a.csv", f'id,text\n1,"![]({URI})"\n')],
+)
+def test_a_file_of_nothing_but_pictures_is_empty(path: str, content: str) -> None:
+    with pytest.raises(Empty, match="empty"):
+        text_of(path, content)
+
+
+def test_a_row_of_nothing_but_a_picture_costs_the_others_nothing() -> None:
+    rows = f'id,text\n1,"![]({URI})"\n2,By card.\n'
+    assert text_of("a.csv", rows) == ("By card.", ["documents_without_text"])

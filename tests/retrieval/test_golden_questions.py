@@ -122,8 +122,17 @@ def test_the_same_question_is_changed_not_doubled(index: Index) -> None:
 def test_a_bad_file_is_refused_with_the_place(name: str, text: str, reason: str) -> None:
     with pytest.raises(InvalidInput, match=reason):
         read_golden(text.encode(), name)
-    with pytest.raises(InvalidInput, match="UTF-8"):
-        read_golden(b"\xff\xfe", name)
+    with pytest.raises(InvalidInput, match="save it as UTF-8"):
+        read_golden("Was kostet eine Änderung der Straße?".encode() + b"\xff, und was noch?", name)
+    with pytest.raises(InvalidInput, match="The file is no text"):
+        read_golden(bytes(range(256)) * 4, name)
+
+
+@pytest.mark.parametrize("codec", ["utf-8", "utf-8-sig", "utf-16", "cp1252", "iso-8859-15"])
+def test_a_file_of_a_spreadsheet_is_read_in_its_encoding(codec: str) -> None:
+    text = "question,expected_text\nWas kostet die Änderung der Straße?,Die Änderung kostet Gebühren.\n"
+    [found] = read_golden(text.encode(codec), "a.csv")
+    assert found.question == "Was kostet die Änderung der Straße?"
 
 
 @pytest.mark.django_db

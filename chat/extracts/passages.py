@@ -1,0 +1,70 @@
+"""The parts of the passages that may answer: their units, scored by the question."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from chat.citations import Citation
+from common.markdown_units import Kind, Unit, units
+from contexts.suspicion import suspicions_of
+from retrieval.languages import language_code
+from retrieval.models import Index
+from retrieval.search.parts import Part, PartScore, score_parts
+
+_MOST_PASSAGES = 5
+_LEAST_SHARE = 0.5
+"""A passage needs this share of the best one's score; a much weaker one would only distract."""
+_MOST_CHARS = 20_000
+_MOST_CODE_LINES = 12
+
+
+@dataclass(frozen=True, kw_only=True)
+class Passage:
+    """A passage with its units, and the scores of those that may be chosen."""
+
+    source: Citation
+    units: list[Unit]
+    scores: dict[int, PartScore]
+    """By the unit's place in `units`."""
+
+
+def read_passages(questions: Sequence[str], sources: Sequence[Citation]) -> list[Passage]:
+    """Return the passages with their scored units, the best passage first; the last question is the one to answer.
+
+    What speaks to a language model, and what an earlier passage says in the same words, may not be chosen.
+    """
+    best = max((source.score for source in sources), default=0.0)
+    shares = {source.number: source.score / best if best > 0 else 1.0 for source in sources}
+    ranked = sorted(sources, key=lambda source: -source.score)[:_MOST_PASSAGES]
+    found: dict[int, Passage] = {}
+    seen: set[str] = set()
+    for name in dict.fromkeys(source.index for source in ranked):
+        index = Index.objects.named(name)
+        if index is None:  # removed since the search
+            continue
+        language = language_code(index.language)
+        places: list[tuple[Passage, int]] = []
+        for source in ranked:
+            if source.index == name and shares[source.number] >= _LEAST_SHARE:
+                own = units(source.content[:_MOST_CHARS], language)
+                passage = found[source.number] = Passage(source=source, units=own, scores={})
+                places += [(passage, place) for place, unit in enumerate(own) if _may_answer(unit, seen)]
+        parts = [_part(passage, place, shares[passage.source.number]) for passage, place in places]
+        for (passage, place), score in zip(places, score_parts(index, questions, parts), strict=True):
+            passage.scores[place] = score
+    return list(found.values())
+
+
+def _may_answer(unit: Unit, seen: set[str]) -> bool:
+    if unit.kind is Kind.HEADING or unit.text in seen or suspicions_of(unit.text):
+        return False
+    if unit.kind is Kind.CODE and unit.text.count("\n") >= _MOST_CODE_LINES:
+        return False
+    seen.add(unit.text)
+    return any(char.isalnum() for char in unit.text)
+
+
+def _part(passage: Passage, place: int, share: float) -> Part:
+    unit, source = passage.units[place], passage.source
+    path = [*source.heading_path.split(" > "), *unit.headings]
+    above = " ".join(dict.fromkeys([source.title, *path]))
+    return Part(text=unit.alone, above=above, heading=path[-1], share=share)

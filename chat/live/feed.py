@@ -1,0 +1,166 @@
+"""What is new in the conversations that this process's pages show: at once by Redis, and late from PostgreSQL.
+
+Each event loop has one subscription, whatever number of pages is open. Redis may lose what it publishes, and may be
+gone; so every few seconds one query asks for what came after the last message that each page has. Messages of one
+conversation get their ids under its row's lock, hence in the order of their commits: a page that has a message has all
+with lower ids that it was sent, or gets them from the query.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from channels.layers import get_channel_layer
+from django.db import DatabaseError, connection
+
+from chat.live.changes import message_event, state_event
+from chat.live.groups import conversation_group
+from chat.models import Conversation, Message
+from common.background import with_own_thread
+from common.per_loop import PerLoop
+from common.redis import REDIS_ERRORS
+
+logger = logging.getLogger(__name__)
+
+LOOK_EVERY_S = 3.0
+
+
+class Subscription:
+    """A page's open conversation: what it was sent, and what waits to be sent."""
+
+    def __init__(self, conversation_id: int, after: int) -> None:
+        self.conversation_id = conversation_id
+        self.floor = after
+        """The page has every message up to this id."""
+        self.state: dict[str, Any] = {}
+        """The last state that was sent."""
+        self.waiting: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self._sent: set[int] = set()
+
+    def take(self, message_id: int) -> bool:
+        """Note that the page has a message; return whether it is new to it."""
+        if message_id <= self.floor or message_id in self._sent:
+            return False
+        self._sent.add(message_id)
+        return True
+
+    def take_all(self, upto: int) -> None:
+        """Note that the page has, or is about to get, every message up to this id."""
+        self.floor = max(self.floor, upto)
+        self._sent = {each for each in self._sent if each > self.floor}
+
+
+class Feed:
+    """The subscriptions of one event loop."""
+
+    def __init__(self) -> None:
+        self._pages: dict[int, set[Subscription]] = {}
+        self._joined: set[int] = set()
+        self._channel: str | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def listen(self, page: Subscription) -> None:
+        """Send to the page what is new in its conversation from now on."""
+        self._pages.setdefault(page.conversation_id, set()).add(page)
+        if not self._tasks:
+            self._tasks = [asyncio.ensure_future(each) for each in (self._look(), self._receive())]
+        await self._join([page.conversation_id])
+
+    async def leave(self, page: Subscription) -> None:
+        pages = self._pages.get(page.conversation_id, set())
+        pages.discard(page)
+        if pages:
+            return
+        self._pages.pop(page.conversation_id, None)
+        if page.conversation_id in self._joined and self._channel:
+            self._joined.discard(page.conversation_id)
+            with suppress(*REDIS_ERRORS):  # a server that is gone sends nothing
+                await get_channel_layer().group_discard(conversation_group(page.conversation_id), self._channel)
+        if not self._pages:
+            await self.close()
+
+    async def close(self) -> None:
+        tasks, self._tasks = self._tasks, []
+        self._channel, self._joined = None, set()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _join(self, conversation_ids: Iterable[int]) -> None:
+        """Subscribe to conversations; while Redis is down they are only looked at."""
+        layer = get_channel_layer()
+        try:
+            for conversation_id in conversation_ids:
+                if self._channel is None:
+                    self._channel = await layer.new_channel()
+                await layer.group_add(conversation_group(conversation_id), self._channel)
+                self._joined.add(conversation_id)
+        except REDIS_ERRORS as error:
+            logger.warning("Redis does not answer (%s): open pages learn late what is new.", type(error).__name__)
+
+    async def _receive(self) -> None:
+        while True:
+            if self._channel is None:
+                await asyncio.sleep(LOOK_EVERY_S / 10)
+                continue
+            event = await get_channel_layer().receive(self._channel)
+            self._hand_out(event)
+
+    async def _look(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            try:
+                floors = {key: min(page.floor for page in pages) for key, pages in self._pages.items()}
+                events, newest = await with_own_thread(sync_to_async(read_news)(floors))
+            except DatabaseError as error:
+                logger.warning("What is new in open conversations could not be read: %s", type(error).__name__)
+                continue
+            for event in events:
+                self._hand_out(event)
+            for conversation_id, message_id in newest.items():
+                for page in self._pages.get(conversation_id, ()):
+                    page.waiting.put_nowait({"type": "upto", "conversation_id": conversation_id, "id": message_id})
+            if missing := self._pages.keys() - self._joined:
+                await self._join(missing)
+
+    def _hand_out(self, event: dict[str, Any]) -> None:
+        for page in self._pages.get(event["conversation_id"], ()):
+            page.waiting.put_nowait(event)
+
+
+_feeds: PerLoop[Feed] = PerLoop(Feed, lambda feed: feed.close())
+
+
+async def feed() -> Feed:
+    return await _feeds.get()
+
+
+def read_news(floors: dict[int, int]) -> tuple[list[dict[str, Any]], dict[int, int]]:
+    """Return events of the messages after each conversation's floor, and of all states; and each one's newest id."""
+    newer = """
+        SELECT message.id FROM unnest(%s::bigint[], %s::bigint[]) AS open (conversation_id, floor)
+        JOIN chat_message message ON message.conversation_id = open.conversation_id AND message.id > open.floor
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(newer, [list(floors), list(floors.values())])
+        ids = [row[0] for row in cursor.fetchall()]
+    messages = Message.objects.filter(pk__in=ids).select_related("author").order_by("pk") if ids else []
+    newest: dict[int, int] = {}
+    events = []
+    for message in messages:
+        newest[message.conversation_id] = message.pk
+        events.append(message_event(message))
+    states = Conversation.objects.filter(pk__in=floors).select_related("agent")
+    return [*events, *(state_event(conversation) for conversation in states)], newest
+
+
+def read_missed(conversation_id: int, after: int, most: int) -> list[dict[str, Any]]:
+    """Return events of the oldest messages after one, and of the state; the feed's next look finds what is more."""
+    missed = Message.objects.filter(conversation=conversation_id, pk__gt=after).select_related("author")
+    events = [message_event(message) for message in missed.order_by("pk")[:most]]
+    upto = [{"type": "upto", "conversation_id": conversation_id, "id": events[-1]["message"]["id"]}] if events else []
+    state = Conversation.objects.select_related("agent").filter(pk=conversation_id)
+    return [*events, *upto, *(state_event(row) for row in state)]
