@@ -259,7 +259,7 @@ function openAddress() {
 
 addEventListener("popstate", openAddress);
 addEventListener("keydown", (event) => {
-  if (event.key === "Escape" && !document.querySelector("dialog[open]")) asking.stop();
+  if (event.key === "Escape" && !event.defaultPrevented && !document.querySelector("dialog[open]")) asking.stop();
 });
 onReturn((count) => {
   if (!conversationId) return;
