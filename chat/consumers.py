@@ -9,6 +9,8 @@ from uuid import UUID
 from asgiref.sync import sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.db import DatabaseError
+from django.http import HttpRequest
+from django.utils import translation
 
 from chat.admission import Admission
 from chat.callers import Caller
@@ -38,9 +40,9 @@ class ChatConsumer(AsyncWebsocketConsumer):
     typing, `{"type": "escalate"}` asks for one.
 
     Each socket has one answer at a time. `{"type": "stop"}` ends it, as `POST /chat/{id}/stop` does: `stopped` has what
-    was received, as `done` would. Closing the socket cancels it. At each message the
-    user is read again: after a sign-out, a change of the password or of their rights the socket is closed with a code
-    of `chat.standing` and a reason.
+    was received, as `done` would. Closing the socket cancels it. At each message the user is read again: after a
+    sign-out, a change of the password or of their rights the socket is closed with a code of `chat.standing` and a
+    reason.
     """
 
     # What others do comes by `chat.live`: with a layer of its own, an outage of Redis would end the socket.
@@ -52,6 +54,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         self.live = LivePage(self._send_live)
         self.rendering = MarkdownStream()
         self.meta = meta_of(self.scope)
+        self.language = language_of(self.meta)
         self.visitor = visitor_of(self.scope.get("cookies", {})) or new_visitor()
         self.standing = await self._read_standing()
         await self.accept()  # a browser gets the close code only of an accepted socket
@@ -79,7 +82,8 @@ class ChatConsumer(AsyncWebsocketConsumer):
             elif self.answering:
                 raise InvalidMessage("Wait for the answer, or stop it.")
             else:
-                self.answering = spawn(self._answer(content))
+                with translation.override(self.language):  # the task keeps it
+                    self.answering = spawn(self._answer(content))
         except (DatabaseError, FabraError) as error:
             await self._send_error(error)
 
@@ -207,6 +211,13 @@ class ChatConsumer(AsyncWebsocketConsumer):
     async def _send_error(self, error: Exception) -> None:
         status, code, message = describe(error)
         await self._send("error", {"status": status, "code": code, "message": message, "limits": headers_of(error)})
+
+
+def language_of(meta: dict[str, Any]) -> str:
+    """Return the language of the browser, as the middleware finds it for the pages."""
+    request = HttpRequest()
+    request.META.update(meta)
+    return translation.get_language_from_request(request)
 
 
 def _parsed(text: str | None) -> dict[str, Any] | None:

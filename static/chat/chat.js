@@ -21,6 +21,7 @@ let userId = ownUserId;
 let conversationId = null;
 let wasLost = false;
 let opened = 0;
+let isLoaded = true; // what the server has stored of the conversation is shown
 let title = ""; // of an opened conversation that is too old for the list
 
 const thread = new Thread($("log"), { trace: traceUrl ? (id) => showTrace(id, traceUrl) : null, retry: (turn) => asking.retry(turn), edit: (turn) => composer.prepend(turn.question) });
@@ -44,6 +45,7 @@ function reset(id) {
   clearUnread();
   conversationId = id;
   opened += 1;
+  isLoaded = !id;
   title = "";
   thread.clear();
   presence.set("bot", null);
@@ -72,6 +74,7 @@ async function open(id, { isPushed }) {
     for (const message of page.messages) thread.absorb(message);
     $("earlier").hidden = !page.has_earlier;
     if (conversation.state !== "person") thread.closeQuestions(Number(deadlineS));
+    isLoaded = true;
     showWhatIsNew();
     subscribe();
   } catch (error) {
@@ -104,7 +107,7 @@ async function showEarlier() {
 
 /** Ask the server for what is said from now on, and for what was missed. */
 function subscribe() {
-  if (conversationId) connection.send({ type: "open", conversation_id: conversationId, user_id: userId, after: thread.newest });
+  if (conversationId && isLoaded) connection.send({ type: "open", conversation_id: conversationId, user_id: userId, after: thread.newest });
 }
 
 // ---------------------------------------------------------------- asking
@@ -256,7 +259,7 @@ function openAddress() {
 
 addEventListener("popstate", openAddress);
 addEventListener("keydown", (event) => {
-  if (event.key === "Escape" && !document.querySelector("dialog[open]")) asking.stop();
+  if (event.key === "Escape" && !event.defaultPrevented && !document.querySelector("dialog[open]")) asking.stop();
 });
 onReturn((count) => {
   if (!conversationId) return;

@@ -26,11 +26,11 @@ export class Sidebar {
     });
     $("open-list").addEventListener("click", () => this.#show(true));
     for (const id of ["close-list", "shade"]) $(id).addEventListener("click", () => this.close());
-    $("sidebar").addEventListener("keydown", (event) => {
-      if (event.key === "Escape" && !document.querySelector(".menu[open]")) this.close();
-    });
     document.addEventListener("click", (event) => closeMenus(event.target.closest?.(".menu")));
-    document.addEventListener("keydown", (event) => event.key === "Escape" && closeMenus(null));
+    document.addEventListener("keydown", (event) => {
+      // What Escape closes, the innermost first; an answer is stopped only if it closes nothing.
+      if (event.key === "Escape" && (closeMenus(null) || this.close())) event.preventDefault();
+    });
   }
 
   async load() {
@@ -58,15 +58,12 @@ export class Sidebar {
     return this.#rows.find((row) => row.id === id)?.title;
   }
 
+  /** Close the drawer; return whether it was open. */
   close() {
-    if (this.#isDrawer() && $("open-list").getAttribute("aria-expanded") === "true") {
-      this.#show(false);
-      $("open-list").focus();
-    }
-  }
-
-  #isDrawer() {
-    return getComputedStyle($("open-list")).display !== "none";
+    if ($("open-list").getAttribute("aria-expanded") !== "true") return false;
+    this.#show(false);
+    $("open-list").focus();
+    return true;
   }
 
   #show(isShown) {
@@ -186,10 +183,12 @@ export class Sidebar {
   }
 }
 
+/** Close every menu but this one; return whether one was open. */
 function closeMenus(but) {
-  for (const menu of document.querySelectorAll(".menu[open]")) {
-    if (menu === but) continue;
+  const open = [...document.querySelectorAll(".menu[open]")].filter((menu) => menu !== but);
+  for (const menu of open) {
     if (menu.contains(document.activeElement)) menu.querySelector("summary").focus();
     menu.open = false;
   }
+  return open.length > 0;
 }

@@ -19,6 +19,12 @@ export function errorText({ code, message }) {
   return texts[`error_${code}`] ?? message ?? t("error_other");
 }
 
+/** Return a reason why a sentence is not supported, such as "number 30", in the reader's language. */
+export function reasonText(reason) {
+  const [kind, ...what] = reason.split(" ");
+  return texts[`reason_${kind}`] ? t(`reason_${kind}`, { what: what.join(" ") }) : reason;
+}
+
 export function number(value) {
   return Number(value).toLocaleString(language);
 }

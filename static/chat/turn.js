@@ -5,7 +5,7 @@ import { feedbackOf } from "./feedback.js";
 import { copyButton } from "./copy.js";
 import { mark, slice, wrapper } from "./marks.js";
 import { renderSources } from "./sources.js";
-import { clock, counted, errorText, number, t } from "./texts.js";
+import { clock, counted, errorText, number, reasonText, t } from "./texts.js";
 
 /** Flags that say that the answer itself is not whole. */
 const ENDED = { answer_cut_off: "cut_off", answer_filtered: "filtered" };
@@ -68,7 +68,7 @@ function markUnsupported(prose, { text, result }) {
     sentences.map(({ start, end, verdict, reasons = [] }) => {
       if (verdict === "supported") return { text: slice(text, start, end) };
       const words = t(verdict === "not" ? "not_supported" : "partly_supported");
-      const reason = reasons.length ? t("because", { verdict: words, reasons: reasons.join(", ") }) : words;
+      const reason = reasons.length ? t("because", { verdict: words, reasons: reasons.map(reasonText).join(", ") }) : words;
       return { text: slice(text, start, end), wrap: wrapper("span", `unsupported ${verdict}`, reason) };
     }),
   );

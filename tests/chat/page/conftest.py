@@ -39,6 +39,8 @@ class StubModel(BaseHTTPRequestHandler):
         self.end_headers()
         is_slow = "slowly" in question
         pieces = ["A **first** block.\n\n", *["word "] * 600] if is_slow else MODEL_ANSWER
+        if "the link's time" in question:
+            pieces = ["Click **Forgot password?** [1]. ", "The link in the mail is valid for 15 minutes [1]."]
         try:
             for piece in pieces:
                 self._send({"index": 0, "delta": {"content": piece}})

@@ -1,0 +1,89 @@
+"""A person in the conversation, as its customer sees them: asked for, there, typing, answering, gone again."""
+
+from typing import Any
+
+import pytest
+
+from tests.chat.browser import PASSWORD, Server
+from tests.chat.page.conftest import answered, ask
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is missing: run `make test`")
+expect = playwright.expect
+
+
+@pytest.fixture
+def agent(new_page: Any, servers: tuple[Server, Server]) -> Any:
+    """A page of the inbox, on the other server."""
+    page = new_page()
+    page.goto(f"{servers[1].url}admin/")
+    page.fill("[name=username]", "admin")
+    page.fill("[name=password]", PASSWORD)
+    page.press("[name=password]", "Enter")
+    page.wait_for_url("**/admin/")
+    return page
+
+
+def say(agent: Any, text: str) -> None:
+    agent.locator("#answer").fill(text)
+    agent.locator("#answer").press("Enter")
+    expect(agent.locator("#answer")).to_have_value("")
+
+
+def test_a_person_answers_and_nothing_is_lost_or_said_twice(
+    page: Any, agent: Any, servers: tuple[Server, Server]
+) -> None:
+    page.goto(servers[0].url)
+    page.get_by_label("Chat as").select_option("Ida")
+    ask(page, "When do refunds reach my card?")
+    answered(page)
+    page.get_by_role("button", name="Talk to a person").click()
+    expect(page.locator("#presence")).to_contain_text("A person was asked to join.")
+    expect(page.locator(".notice")).to_have_count(1)
+    expect(page.get_by_role("button", name="Talk to a person")).to_be_disabled()
+
+    agent.goto(f"{servers[1].url}admin/inbox/?conversation={page.url.rpartition('=')[2]}")
+    agent.get_by_role("button", name="Take over").click()
+    expect(page.locator("#presence")).to_have_text("Mia Moll is answering.")
+    agent.locator("#answer").press_sequentially("Hel")
+    expect(page.locator("#presence")).to_contain_text("Mia Moll is typing")
+    say(agent, "Hello, *this* is Mia.")
+    expect(page.locator(".agent h2")).to_have_text("Mia Moll")
+    expect(page.locator(".agent em")).to_have_text("this")
+    ask(page, "Thank you!")
+    expect(page.locator(".turn").nth(1)).to_have_attribute("data-state", "said")
+    expect(agent.locator("[data-messages]")).to_contain_text("Thank you!")
+
+    # In the background, what is new is counted, and marked at the return.
+    page.evaluate("document.hasFocus = () => false")
+    say(agent, "Your refund is on its way.")
+    expect(page).to_have_title("(1) Support chat")
+    page.evaluate("document.hasFocus = () => true; dispatchEvent(new Event('focus'))")
+    expect(page).to_have_title("Support chat")
+    expect(page.locator(".marker + .agent")).to_contain_text("on its way")
+
+    # While the server is away, the person goes on by another.
+    servers[0].stop()
+    expect(page.locator("#connection")).to_contain_text("Connection lost")
+    say(agent, "It was sent on Monday.")
+    ask(page, "Good to know")
+    servers[0].start()
+    servers[0].wait()
+    expect(page.locator("#log")).to_contain_text("It was sent on Monday.", timeout=30_000)
+    expect(page.locator(".turn").nth(2)).to_have_attribute("data-state", "said")
+    expect(page.locator(".agent")).to_have_count(3)
+
+    agent.get_by_role("button", name="Hand back").click()
+    expect(page.locator(".notice").last).to_have_text("The assistant answers again.")
+    expect(page.get_by_role("button", name="Talk to a person")).to_be_enabled()
+    said = page.locator("#log > :not(.marker)").count()
+    page.reload()
+    expect(page.locator("#log > :not(.marker)")).to_have_count(said)
+
+
+def test_the_wish_for_a_person_begins_a_conversation(page: Any, servers: tuple[Server, Server]) -> None:
+    page.goto(servers[0].url)
+    page.get_by_label("Chat as").select_option("Ida")
+    page.get_by_role("button", name="Talk to a person").click()
+    expect(page.locator("#presence")).to_contain_text("A person was asked to join.")
+    expect(page.locator(".notice")).to_have_count(1)
+    expect(page.locator(".question")).to_contain_text("I would like to talk to a person.")
