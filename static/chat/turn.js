@@ -9,6 +9,8 @@ import { clock, counted, errorText, number, reasonText, t } from "./texts.js";
 
 /** Flags that say that the answer itself is not whole. */
 const ENDED = { answer_cut_off: "cut_off", answer_filtered: "filtered" };
+/** What answers without a model calls itself. */
+const NO_MODEL = new Set(["none", "small_talk"]);
 const OPEN = new Set(["waiting", "asked", "answering"]);
 
 /** Return the turn's article element; `page` has `trace(contextId)`, null if not allowed, `retry(turn)`, `edit(turn)`. */
@@ -156,7 +158,7 @@ function metaOf({ result }) {
   const left = limits?.["X-RateLimit-Remaining"];
   const missing = result.flags.filter((flag) => /^(feature_|rate_limit_|semantic_|rerank_)/.test(flag));
   const parts = [
-    result.extractive ? t("no_model") : result.model,
+    result.extractive ? t("no_model") : NO_MODEL.has(result.model) ? null : result.model,
     usage?.max_tokens ? t("tokens", { count: number(usage.context_tokens), max: number(usage.max_tokens) }) : null,
     usage?.cost_usd ? `$${usage.cost_usd.toFixed(5)}` : null,
     left === undefined ? null : t("left", { count: number(left), max: number(limits["X-RateLimit-Limit"]) }),

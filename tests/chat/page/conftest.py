@@ -40,7 +40,7 @@ class StubModel(BaseHTTPRequestHandler):
         is_slow = "slowly" in question
         pieces = ["A **first** block.\n\n", *["word "] * 600] if is_slow else MODEL_ANSWER
         if "the link's time" in question:
-            pieces = ["Click **Forgot password?** [1]. ", "The link in the mail is valid for 15 minutes [1]."]
+            pieces = ["The link in the mail is **valid** for 60 minutes [1]. ", "Later it is valid for 15 days [1]."]
         try:
             for piece in pieces:
                 self._send({"index": 0, "delta": {"content": piece}})
@@ -68,6 +68,7 @@ for entity_id, text in json.load(sys.stdin).items():
 Customer.objects.create(user_id="user_1", name="Mara <b>L</b>", tier="premium")
 Customer.objects.create(user_id="user_2", name="Jonas", tier="free")
 Customer.objects.create(user_id="user_3", name="Ida", tier="premium")
+Customer.objects.create(user_id="user_4", name="Lea", tier="premium")
 from django.contrib.auth.models import User
 User.objects.create_superuser("admin", "", "of-the-test", first_name="Mia", last_name="Moll")
 from retrieval.models import GoldenQuestion, Index

@@ -17,9 +17,9 @@ expect = playwright.expect
 
 @pytest.fixture
 def talked(page: Any, servers: tuple[Server, Server]) -> Any:
-    """A page of Ida's with two conversations, the second of which is open."""
+    """A page of Lea's with two conversations, the second of which is open; they are hers alone."""
     page.goto(servers[0].url)
-    page.get_by_label("Chat as").select_option("Ida")
+    page.get_by_label("Chat as").select_option("Lea")
     ask(page, "When do refunds reach my card?")
     answered(page)
     page.get_by_role("button", name="New conversation").click()
