@@ -13,21 +13,22 @@ from django.conf import settings
 
 from chat import limits
 from chat.admission import Admission, uncounted
-from chat.citations import Citation, mark_cited, passages_in
+from chat.citations import Citation, passages_in
 from chat.errors import ConversationConflict, DeadlineExceeded, RateLimited
-from chat.grounding.answers import CheckedText, check_answer
+from chat.grounding.answers import check_answer, prepare_check
 from chat.handover.inbound import needs_no_model, receive
-from chat.handover.outbound import asked_for_person, escalated, may_escalate
+from chat.handover.outbound import ask_for_person, drop, escalated, may_escalate
 from chat.history import read_history, room_for_context
 from chat.live.changes import show_soon
 from chat.models import Conversation
 from chat.places import Place
 from chat.prompt import messages_of
-from chat.providers import Completion, Delta, Prompt, Provider, cost_usd, get_provider
+from chat.providers import Completion, Delta, Prompt, Provider, get_provider
 from chat.providers.not_known import NOT_KNOWN, NotKnownProvider
-from chat.records import MESSAGE_SENT, SentBefore, write_answer, write_failure, write_outcome, write_question
+from chat.records import MESSAGE_SENT, SentBefore, write_answer, write_failure, write_question
 from chat.replay import answer_sent_before, stored_answer
 from chat.resolve_context import call_chat_context, require_context
+from chat.results import answer_of, outcome_of
 from chat.rewriting import rewrite
 from chat.running import running
 from chat.small_talk.detection import SmallTalk
@@ -40,7 +41,6 @@ from common.background import HEAD_START_S, release_thread, spawn
 from common.errors import FabraError
 from contexts import traces
 from contexts.conversation import ConversationHistory
-from contexts.evidence import SUSPICIOUS
 from contexts.items import Context
 from contexts.recorder import Recorder, recording
 from events.dispatch import dispatch, queue_of
@@ -49,9 +49,6 @@ from features.online import one_view
 from features.serving import read_features
 
 logger = logging.getLogger(__name__)
-
-PERSON_TOOK_OVER = "person_took_over"
-"""The error code of a trace whose answer was dropped."""
 
 
 async def begin(question: Question) -> Turn | Settled:
@@ -184,7 +181,7 @@ def provider_for(question: Question, context: Context, recorder: Recorder, talk:
 async def run(turn: Turn, *, is_streamed: bool) -> AsyncGenerator[str | Answer, None]:
     """Yield the answer's text as it arrives, then the Answer, which is committed before it is yielded."""
     if turn.wants_no_answer:
-        yield await _ask_for_person(turn)
+        yield await ask_for_person(turn)
         return
     evidence = turn.context.evidence
     prompt = Prompt(
@@ -194,6 +191,7 @@ async def run(turn: Turn, *, is_streamed: bool) -> AsyncGenerator[str | Answer, 
     completion: Completion | None = None
     if not turn.provider.is_extractive:
         release_thread()
+        prepare_check(prompt.passages)
     try:
         listen()
         async with renewed(turn.place), aclosing(turn.provider.run(prompt, is_streamed=is_streamed)) as pieces:  # type: ignore[type-var]
@@ -243,77 +241,20 @@ async def _tier_of(user_id: str) -> Any:
 
 async def _finish(turn: Turn, completion: Completion, passages: list[Citation]) -> Answer:
     """Check the answer against its passages, and commit it."""
-    written = "".join(turn.parts)
-    evidence, is_extractive = turn.context.evidence, turn.provider.is_extractive
-    checked = await check_answer(written, passages, evidence, turn.question.message, is_extractive=is_extractive)
-    result = _answer_of(turn, completion, passages, checked)
-    outcome = {
-        "usage": result.usage,
-        "finish_reason": completion.finish_reason,
-        "latency_ms": turn.elapsed_ms(),
-        "citations": [citation.number for citation in result.citations if citation.is_cited],
-        "grounding": result.grounding,
-        **({"written": written} if written != result.response else {}),
-        **({"reasoning": completion.reasoning} if completion.reasoning else {}),
-    }
-    message = await sync_to_async(write_answer)(turn, result, outcome)
+    is_composed = turn.provider.is_extractive or completion.cited is not None  # of passages' words, by no model
+    checked = await check_answer(
+        "".join(turn.parts), passages, turn.context.evidence, turn.question.message, is_composed=is_composed
+    )
+    result = answer_of(turn, completion, passages, checked)
+    message = await sync_to_async(write_answer)(turn, result, outcome_of(turn, completion, result))
     if message is None:
-        return await _drop(turn)
+        return await drop(turn)
     show_soon(message)
     # The next question is offered a summary of the turns that are too far back for it.
     if fallen := last_fallen(turn):
         await enqueue_summary(turn.conversation_id, fallen)
     result = replace(result, message_id=message.pk)
     return await sync_to_async(escalated)(result, turn) if may_escalate(result, turn) else result
-
-
-async def _drop(turn: Turn) -> Answer:
-    """Return the answer to a message that is a person's now: what the bot had said is not kept."""
-    logger.info("The answer of the trace %s is dropped: a person took over.", turn.context_id)
-    await sync_to_async(write_failure)(turn, PERSON_TOOK_OVER)
-    return Answer.without_model(
-        context_id=turn.context_id, conversation_id=turn.conversation_id, message_id=turn.message.pk,
-        state=Conversation.State.PERSON, notices=turn.notices, is_dropped=True,
-        conversation_was_closed=turn.place.was_closed,
-    )  # fmt: skip
-
-
-async def _ask_for_person(turn: Turn) -> Answer:
-    """End a turn whose context holds nothing but the wish for a person."""
-    outcome = {"latency_ms": turn.elapsed_ms(), "escalated": True}
-    if not await sync_to_async(write_outcome)(turn, "", "", outcome):
-        return await _drop(turn)
-    return await sync_to_async(asked_for_person)(turn)
-
-
-def _answer_of(turn: Turn, completion: Completion, passages: list[Citation], checked: CheckedText) -> Answer:
-    context = turn.context
-    return Answer(
-        response=checked.text,
-        context_used=context.content,
-        context_id=context.id,
-        conversation_id=turn.conversation_id,
-        citations=mark_cited(passages, checked.text, completion.cited),
-        usage={
-            "context_tokens": context.tokens,
-            "max_tokens": context.max_tokens,
-            **(completion.usage or {}),
-            "cost_usd": cost_usd(completion.model, completion.usage),
-        },
-        model=completion.model,
-        is_extractive=turn.provider.is_extractive,
-        flags=[
-            *(flag for flag in context.evidence["flags"] if flag != SUSPICIOUS),  # for the operator only
-            *completion.flags,
-            *checked.flags,
-            *(["rate_limit_degraded"] if turn.admission.is_degraded else []),
-        ],
-        grounding=checked.to_dict(),
-        freshness=context.freshness,
-        state=turn.place.state,
-        notices=turn.notices,
-        conversation_was_closed=turn.place.was_closed,
-    )
 
 
 @asynccontextmanager

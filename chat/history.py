@@ -33,15 +33,19 @@ async def read_history(question: Question) -> ConversationHistory:
 
 
 def _read(conversation_id: int, user_id: str) -> tuple[tuple[PastTurn, ...], tuple[PastSummary, ...]]:
-    """Return the newest turns that no summary covers, and the newest summaries."""
+    """Return the newest turns that no summary covers, and the newest summaries: one statement where there are few."""
+    newest = settings.FABRA_HISTORY_TURNS
+    turns = read_turns(conversation_id, user_id, newest=newest)
+    if len(turns) < newest:
+        return tuple(turns), ()
     rows = list(
         ConversationSummary.objects.filter(conversation=conversation_id, conversation__user_id=user_id)
         .order_by("-last_message")
         .values_list("id", "text", "turn_count", "last_message")[:_OFFERED_SUMMARIES]
     )
     summaries = [PastSummary(summary_id=pk, text=text, turn_count=count) for pk, text, count, _ in rows]
-    turns = read_turns(conversation_id, user_id, after=rows[0][3] if rows else 0, newest=settings.FABRA_HISTORY_TURNS)
-    return tuple(turns), tuple(reversed(summaries))
+    covered = rows[0][3] if rows else 0
+    return tuple(turn for turn in turns if turn.message_id > covered), tuple(reversed(summaries))
 
 
 def read_turns(

@@ -40,6 +40,7 @@ def stored_answer(message_id: int) -> Answer | None:
         model=trace.model if trace else "",
         is_extractive=bool(trace and trace.model == "extractive"),
         flags=found.flags,
+        grounding=found.grounding,
         freshness=None,
         state=message.conversation.state,
     )

@@ -102,7 +102,7 @@ def summarise(conversation_id: int, fallen: int) -> ConversationSummary | None:
                 last_message_id=turns[len(lines) - 1].message_id,
                 turn_count=len(lines),
                 text=text[:_MAX_CHARS],
-                model=completion.model,
+                model=completion.model[:200],  # some servers name a file
                 usage=usage,
             )
 

@@ -33,6 +33,7 @@ _MENU = [
             ("Traces", "account_tree", "contexts_trace"),
             ("Customers", "person", "chat_customer"),
             ("Tickets", "confirmation_number", "chat_ticket"),
+            ("Handover", "schedule", "chat_handoversettings"),
         ],
     ),
     (

@@ -225,7 +225,8 @@ class GapAdmin(ListAdmin):
 
     @display(description="why")
     def shown_reasons(self, gap: Any) -> str:
-        return format_html_join(" ", "{}", ((label,) for label in reason_badges(gap.reasons)))
+        labels = format_html_join("", "{}", ((label,) for label in reason_badges(gap.reasons)))
+        return format_html('<span class="fb-badges">{}</span>', labels)
 
     @display(description="state", ordering="state")
     def shown_state(self, gap: Gap) -> str:

@@ -19,6 +19,7 @@ from django.utils import timezone, translation
 from chat.citations import Citation, mark_cited, passages_in
 from chat.engine import assemble, provider_for
 from chat.gaps.reasons import reasons_of
+from chat.grounding.answers import check_answer
 from chat.history import read_turns, room_for_context
 from chat.models import Gap, GapQuestion, Message
 from chat.providers import Completion, Delta, Prompt
@@ -163,8 +164,9 @@ async def rehearse(user_id: str, text: str, history: ConversationHistory) -> Reh
             else:
                 completion = piece
     assert completion is not None
-    answer = "".join(parts)
-    citations = mark_cited(prompt.passages, answer, completion.cited)
+    is_composed = provider.is_extractive or completion.cited is not None
+    checked = await check_answer("".join(parts), prompt.passages, evidence, text, is_composed=is_composed)
+    citations = mark_cited(prompt.passages, checked.text, completion.cited)
     flags = [*evidence["flags"], *completion.flags]
-    reasons = reasons_of(evidence, citations, flags, None, is_extractive=provider.is_extractive)
-    return Rehearsal(answer=answer, citations=citations, flags=flags, reasons=reasons)
+    reasons = reasons_of(evidence, citations, flags, checked.to_dict(), is_extractive=provider.is_extractive)
+    return Rehearsal(answer=checked.text, citations=citations, flags=flags, reasons=reasons)

@@ -16,7 +16,7 @@ from django.db.models import Avg, Max, Min
 from django.utils import timezone
 from pgvector.django import MaxInnerProduct, VectorField
 
-from chat.gaps.meaning import embed_new, embedder_of_gaps
+from chat.gaps.meaning import REFUSED, embed_new, embedder_of_gaps
 from chat.models import Gap, GapQuestion
 from common.errors import FabraError
 from common.locks import lock_in_transaction, try_lock_in_transaction
@@ -30,7 +30,8 @@ logger = logging.getLogger(__name__)
 QUESTION_UNANSWERED = "question_unanswered"
 LOCK = "gaps"
 """Held by whoever changes more than one gap, so that two of them do not wait for each other's."""
-_MOST_EMBEDDED, _MOST_GROUPED = 200, 200
+_MOST_AT_ONCE, _BATCH = 200, 25
+"""In one run, and in one transaction: who deletes a conversation meanwhile waits for the transaction."""
 _COUNTED_FOR_CENTROID = 1000
 """The newest questions of a gap that its centroid and its title are made of."""
 
@@ -39,18 +40,29 @@ def group_new() -> int:
     """Group the questions that are new, and return how many; another worker that does so now is left alone."""
     try:
         embedder = embedder_of_gaps()
-        embed_new(embedder, _MOST_EMBEDDED)
+        embed_new(embedder, _MOST_AT_ONCE)
     except EmbedderUnavailable as error:
         logger.warning("Questions wait for their gap: %s", error)
         return 0
+    count = 0
+    for _ in range(_MOST_AT_ONCE // _BATCH):
+        grouped = _group_batch(embedder.model)
+        count += grouped
+        if grouped < _BATCH:
+            break
+    return count
+
+
+def _group_batch(model: str) -> int:
+    """Group some of the questions in one transaction, together with their events."""
     with transaction.atomic():
         if not try_lock_in_transaction(LOCK):
             return 0
-        refresh(_moved(embedder.model))
-        new = GapQuestion.objects.filter(gap=None, vector__isnull=False, embedding_model=embedder.model)
+        refresh(_moved(model))
+        new = GapQuestion.objects.filter(gap=None, vector__isnull=False, embedding_model=model)
         # Locked, so that none is deleted before it is counted; one that is being deleted is not waited for.
         new = new.select_for_update(of=("self",), skip_locked=True)
-        found = list(new.select_related("message").order_by("pk")[:_MOST_GROUPED])
+        found = list(new.select_related("message").order_by("pk")[:_BATCH])
         for question in found:
             _join(question)
         refresh({question.gap_id for question in found})
@@ -118,8 +130,8 @@ def _centre(gap: Gap) -> None:
 def _moved(model: str) -> list[int]:
     """Return gaps whose questions have all got vectors of another model than the gap's centroid."""
     others = Gap.objects.exclude(embedding_model=model)
-    waiting = GapQuestion.objects.filter(gap__isnull=False).exclude(embedding_model__in=[model, "refused"])
-    return list(others.exclude(pk__in=waiting.values("gap")).values_list("pk", flat=True)[:_MOST_GROUPED])
+    waiting = GapQuestion.objects.filter(gap__isnull=False).exclude(embedding_model__in=[model, REFUSED])
+    return list(others.exclude(pk__in=waiting.values("gap")).values_list("pk", flat=True)[:_BATCH])
 
 
 def _tell(questions: list[GapQuestion]) -> None:

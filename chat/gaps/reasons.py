@@ -6,6 +6,7 @@ from typing import Any
 from django.conf import settings
 
 from chat.citations import Citation
+from chat.grounding.answers import DEGRADED as GROUNDING_DEGRADED
 from chat.models import GapQuestion
 from chat.providers.not_known import NOT_KNOWN
 from chat.small_talk import SMALL_TALK
@@ -36,7 +37,7 @@ def reasons_of(
         reasons.append(Reason.NOTHING_FOUND)
     if NOT_KNOWN in flags:
         reasons.append(Reason.NOT_KNOWN)
-    elif grounding and _share(grounding) < settings.FABRA_GAP_LEAST_SUPPORT:
+    elif grounding and GROUNDING_DEGRADED not in flags and _share(grounding) < settings.FABRA_GAP_LEAST_SUPPORT:
         reasons.append(Reason.NOT_SUPPORTED)
     return [str(reason) for reason in reasons]
 

@@ -13,7 +13,7 @@ _GRAMMAR = 0.25
 # Chosen on one half of the sentences that `evaluate_grounding` measures with.
 _SURE, _MORE = 0.75, 0.25
 """A place that shares so much, and so much more than the other, is meant whatever stands next to it."""
-_NEXT, _LEAST, _LITTLE = 0.5, 0.35, 0.05
+_NEXT, _LEAST, _LITTLE = 0.5, 0.45, 0.05
 """What a place that has more of the words next to it must have, where it shares only a little more."""
 _TRUSTED_NEXT, _TRUSTED_MORE = 1.0, 0.3
 """The same where the other place is trusted."""

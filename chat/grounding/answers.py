@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from chat.citations import Citation
-from chat.grounding.check import ground, ground_quotes
+from chat.grounding.check import ground, ground_quotes, read_ahead
 from chat.grounding.marks import marks_of, without_spans
 from chat.grounding.result import Grounding
 
@@ -43,13 +43,16 @@ class CheckedText:
 
 
 async def check_answer(
-    text: str, passages: Sequence[Citation], evidence: dict[str, Any], question: str, *, is_extractive: bool
+    text: str, passages: Sequence[Citation], evidence: dict[str, Any], question: str, *, is_composed: bool
 ) -> CheckedText:
-    """Check the text in a thread; whatever goes wrong, the text is returned."""
+    """Check the text in a thread; whatever goes wrong, the text is returned.
+
+    Of a text that the program composed, only the passages' own words are looked for.
+    """
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(_MOST_S):
-            return await loop.run_in_executor(_executor, _check, text, passages, evidence, question, is_extractive)
+            return await loop.run_in_executor(_executor, _check, text, passages, evidence, question, is_composed)
     except TimeoutError:
         logger.warning("An answer was not checked against its passages within %s seconds.", _MOST_S)
     except Exception:  # an answer that cannot be checked is an answer all the same, and its flag tells
@@ -57,10 +60,15 @@ async def check_answer(
     return CheckedText(text=text)
 
 
+def prepare_check(passages: Sequence[Citation]) -> None:
+    """Read the passages beside the event loop while the model works."""
+    _executor.submit(read_ahead, passages)
+
+
 def _check(
-    text: str, passages: Sequence[Citation], evidence: dict[str, Any], question: str, is_extractive: bool
+    text: str, passages: Sequence[Citation], evidence: dict[str, Any], question: str, is_composed: bool
 ) -> CheckedText:
-    if is_extractive:
+    if is_composed:
         return CheckedText(text=text, grounding=ground_quotes(text, passages))
     others, said = _other_texts(passages, evidence)
     grounding = ground(text, passages, others=others, given=[*said, question])

@@ -117,6 +117,13 @@ def ground(
     )
 
 
+def read_ahead(passages: Sequence[Citation]) -> None:
+    """Read the passages before there is an answer, which then need not wait for it; the last ones read are kept."""
+    language = _language([passage.content for passage in passages])
+    for passage in passages:
+        _source_of(passage, language or ENGLISH)
+
+
 def ground_quotes(text: str, passages: Sequence[Citation]) -> Grounding:
     """Return the grounding of an answer that is made of passages' own words; what is none of these is not judged."""
     sentences = []

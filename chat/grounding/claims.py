@@ -1,8 +1,8 @@
 """The sentences of an answer that claim something, and the passages that they cite."""
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from common.markdown_units import Kind, Unit
 
@@ -47,11 +47,26 @@ class Claim:
 
 def claims_in(units: Sequence[Unit]) -> list[Claim]:
     """Return the sentences that claim something; headings, code, questions, lead-ins and courtesies do not."""
+    units = list(_whole(units))
     found = [
         Claim(unit=unit, cited=marks_in(unit.text), covered=_covering(units, position))
         for position, unit in enumerate(units)
     ]
     return [claim for claim in found if is_claim(claim.unit)]
+
+
+def _whole(units: Iterable[Unit]) -> Iterator[Unit]:
+    """Yield the units, with those joined that a label ended too early, as in "Click **Forgot password?** below"."""
+    last: Unit | None = None
+    for unit in units:
+        if last and last.block == unit.block and last.text.endswith(("?", "!")) and unit.text[:1].islower():
+            last = replace(last, end=unit.end, text=f"{last.text} {unit.text}")
+            continue
+        if last:
+            yield last
+        last = unit
+    if last:
+        yield last
 
 
 def marks_in(text: str) -> frozenset[int]:

@@ -74,9 +74,13 @@ def read_words(text: str, language: Language) -> list[Word]:
             kind = word.kind
             if kind is Kind.WORD and not is_opening and _is_name(word, language):
                 kind = Kind.NAME
-            at, fixed = run.start(), (word.text, word.key, kind, word.is_function, word.is_negation)
-            place = (at + word.start, at + word.end)
-            words.append(Word(*place, *fixed, is_opening, clause, word.values, word.unit))
+            at = run.start()
+            words.append(
+                Word(
+                    at + word.start, at + word.end, word.text, word.key, kind, word.is_function, word.is_negation,
+                    is_opening, clause, word.values, word.unit,
+                )
+            )  # fmt: skip
     return _with_units(_with_double_names(words) if language.has_capital_nouns else words)
 
 

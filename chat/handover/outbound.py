@@ -1,16 +1,21 @@
-"""Answers of the bot after which a person is asked."""
+"""Answers of the bot after which a person is asked, or which a person made superfluous."""
 
 import logging
 from dataclasses import replace
 
+from asgiref.sync import sync_to_async
 from django.db import DatabaseError
 
 from chat.errors import ConversationConflict, ConversationNotFound
 from chat.handover import actions
 from chat.models import Conversation, Message
+from chat.records import write_failure, write_outcome
 from chat.turns import Answer, Turn
 
 logger = logging.getLogger(__name__)
+
+PERSON_TOOK_OVER = "person_took_over"
+"""The error code of a trace whose answer was dropped."""
 
 NOT_KNOWN, SMALL_TALK = "not_known", "small_talk"
 """Flags of answers: the bot said that it does not know; a greeting or thanks was answered."""
@@ -39,7 +44,26 @@ def escalated(result: Answer, turn: Turn) -> Answer:
     return replace(result, state=state, notices=[*result.notices, *([notice.text] if notice else [])])
 
 
-def asked_for_person(turn: Turn) -> Answer:
+async def drop(turn: Turn) -> Answer:
+    """Return the answer to a message that is a person's now: what the bot had said is not kept."""
+    logger.info("The answer of the trace %s is dropped: a person took over.", turn.context_id)
+    await sync_to_async(write_failure)(turn, PERSON_TOOK_OVER)
+    return Answer.without_model(
+        context_id=turn.context_id, conversation_id=turn.conversation_id, message_id=turn.message.pk,
+        state=Conversation.State.PERSON, notices=turn.notices, is_dropped=True,
+        conversation_was_closed=turn.place.was_closed,
+    )  # fmt: skip
+
+
+async def ask_for_person(turn: Turn) -> Answer:
+    """End a turn whose context holds nothing but the wish for a person."""
+    outcome = {"latency_ms": turn.elapsed_ms(), "escalated": True}
+    if not await sync_to_async(write_outcome)(turn, "", "", outcome):
+        return await drop(turn)
+    return await sync_to_async(_asked_for_person)(turn)
+
+
+def _asked_for_person(turn: Turn) -> Answer:
     """Ask for the person that the context's function wants, and return the line that says so as the answer."""
     assert turn.context.escalation is not None
     notice = _notice_of(turn.conversation_id, turn.context.escalation.reason)

@@ -1,5 +1,6 @@
 """The inbox's WebSocket: it says that something is new; the page fetches what, with its agent's rights of then."""
 
+import asyncio
 import json
 import logging
 from contextlib import suppress
@@ -7,6 +8,7 @@ from typing import Any
 
 from asgiref.sync import sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
+from channels.layers import get_channel_layer
 
 from chat.access import ANSWER_CONVERSATION
 from chat.live.bodies import name_of
@@ -14,10 +16,12 @@ from chat.live.broadcast import broadcast
 from chat.live.groups import INBOX, conversation_group
 from chat.models import Conversation
 from chat.standing import FORBIDDEN, user_of_session
-from common.background import with_own_thread
+from common.background import spawn, with_own_thread
 from common.redis import REDIS_ERRORS
 
 logger = logging.getLogger(__name__)
+
+_AGAIN_S = 3.0
 
 
 class InboxConsumer(AsyncWebsocketConsumer):
@@ -28,18 +32,25 @@ class InboxConsumer(AsyncWebsocketConsumer):
     page asks every few seconds.
     """
 
+    # Channels would subscribe before `connect`, and end the socket where Redis is down.
+    channel_layer_alias = None
+
     async def connect(self) -> None:
         self.open_id: int | None = None
+        self.channel: str | None = None
+        self.hearing: asyncio.Task[None] | None = None
         self.agent = await self._read_agent()
         await self.accept()
         if self.agent is None:
             await self.close(code=FORBIDDEN, reason="Your account may not answer customers.")
         else:
-            await self._listen(INBOX)
+            self.hearing = spawn(self._hear(), uses_database=False)
 
     async def disconnect(self, code: int) -> None:
-        await self._leave(INBOX)
+        if self.hearing:
+            self.hearing.cancel()
         await self._open(None)
+        await self._change("group_discard", INBOX)
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         self.agent = await self._read_agent()
@@ -58,18 +69,23 @@ class InboxConsumer(AsyncWebsocketConsumer):
         elif content.get("type") == "typing" and self.open_id is not None:
             await self._tell_of_typing(self.open_id)
 
-    async def inbox(self, event: dict[str, Any]) -> None:
-        await self._send(event)
-
-    async def message(self, event: dict[str, Any]) -> None:
-        await self._send(event)
-
-    async def state(self, event: dict[str, Any]) -> None:
-        await self._send(event)
-
-    async def typing(self, event: dict[str, Any]) -> None:
-        if event.get("author") != name_of(self.agent):
-            await self._send(event)
+    async def _hear(self) -> None:
+        """Pass on what the agents and the open conversation are told; subscribe again after Redis was away."""
+        while True:
+            layer = get_channel_layer()
+            try:
+                self.channel = await layer.new_channel()
+                await layer.group_add(INBOX, self.channel)
+                if self.open_id is not None:
+                    await layer.group_add(conversation_group(self.open_id), self.channel)
+                while True:
+                    event = await layer.receive(self.channel)
+                    if event["type"] != "typing" or event.get("author") != name_of(self.agent):
+                        await self._send(event)
+            except REDIS_ERRORS as error:
+                self.channel = None
+                logger.warning("Redis does not answer (%s): the inbox learns late what is new.", type(error).__name__)
+                await asyncio.sleep(_AGAIN_S)
 
     async def _send(self, event: dict[str, Any]) -> None:
         known = {"type": event["type"], "conversation_id": event.get("conversation_id")}
@@ -77,26 +93,22 @@ class InboxConsumer(AsyncWebsocketConsumer):
 
     async def _open(self, conversation_id: int | None) -> None:
         if self.open_id is not None:
-            await self._leave(conversation_group(self.open_id))
+            await self._change("group_discard", conversation_group(self.open_id))
         self.open_id = conversation_id
         if conversation_id is not None:
-            await self._listen(conversation_group(conversation_id))
+            await self._change("group_add", conversation_group(conversation_id))
+
+    async def _change(self, action: str, group: str) -> None:
+        """Join or leave a group; without Redis `_hear` does it later."""
+        if self.channel is not None:
+            with suppress(*REDIS_ERRORS):
+                await getattr(get_channel_layer(), action)(group, self.channel)
 
     async def _tell_of_typing(self, conversation_id: int) -> None:
         held = Conversation.objects.filter(pk=conversation_id, state=Conversation.State.PERSON, agent=self.agent)
         if await with_own_thread(sync_to_async(held.exists)()):
             event = {"type": "typing", "conversation_id": conversation_id, "author": name_of(self.agent)}
             await broadcast(conversation_group(conversation_id), event)
-
-    async def _listen(self, group: str) -> None:
-        try:
-            await self.channel_layer.group_add(group, self.channel_name)
-        except REDIS_ERRORS:
-            logger.warning("Redis does not answer: the inbox learns late what is new.")
-
-    async def _leave(self, group: str) -> None:
-        with suppress(*REDIS_ERRORS):  # a server that is gone sends nothing
-            await self.channel_layer.group_discard(group, self.channel_name)
 
     async def _read_agent(self) -> Any:
         session_key = getattr(self.scope.get("session"), "session_key", None)

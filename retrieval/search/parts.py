@@ -27,7 +27,7 @@ from retrieval.search.lexemes import lexical_words
 
 logger = logging.getLogger(__name__)
 
-MOST_EMBEDDED = 16
+MOST_EMBEDDED = 8
 """Parts that the model reads for one question; the others are too weak by their words and passages to be chosen."""
 _WEIGHT_WORDS = 0.5
 _WEIGHT_ABOVE = 0.25

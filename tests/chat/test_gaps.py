@@ -67,12 +67,12 @@ class TestMarking:
         ask("How do I reset my password?")
         assert not GapQuestion.objects.exists()
 
-    def test_a_question_that_finds_nothing_is_marked_with_its_answer(
-        self, bot: None, ask: Callable[..., Any], django_assert_max_num_queries: Any
+    def test_a_question_that_is_not_answered_is_marked_with_its_answer(
+        self, bot: None, ask: Callable[..., Any]
     ) -> None:
         body = ask("Zebra quagga okapi?").json()
         question = GapQuestion.objects.get()
-        assert question.reasons == ["nothing_found"]
+        assert question.reasons == ["not_known"]
         assert str(question.message.trace_id) == body["context_id"]
 
     @pytest.mark.parametrize(
@@ -82,6 +82,7 @@ class TestMarking:
             ([], None, [], []),  # the context searches nothing
             (["small_talk"], None, [{}], []),
             (["semantic_unavailable"], None, [{}], []),  # an outage is no gap
+            (["grounding_degraded"], {"share": 0.0}, [], []),
             (["not_known"], {"share": 0.0}, [], ["not_known"]),
             ([], {"share": 0.49}, [], ["not_supported"]),
             ([], {"share": 0.5}, [], []),

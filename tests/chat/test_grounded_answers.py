@@ -72,12 +72,12 @@ def test_an_answer_that_cannot_be_checked_is_an_answer(
 def test_the_trace_page_shows_what_is_not_supported(
     bot: None, ask: Any, model: ModelServer, admin_client: Client
 ) -> None:
-    model.text = f"{SUPPORTED} The link is valid for <b>99</b> days [1]."
+    model.text = f"{SUPPORTED} The link is valid for 99 hours [1]. It has a <b>bold</b> button."
     body = ask().json()
     page = admin_client.get(f"/admin/contexts/trace/{body['context_id']}/change/").content.decode()
     assert 'class="fb-verdict-supported" title="supported by a passage, passage [1]"' in page
     assert "not supported, passage [1]: number 99" in page
-    assert "&lt;b&gt;99&lt;/b&gt;" in page
+    assert "&lt;b&gt;bold&lt;/b&gt; button.</span>" in page
 
 
 def test_the_trace_page_of_an_answer_from_before_has_no_such_part(
@@ -92,7 +92,7 @@ def test_the_trace_page_of_an_answer_from_before_has_no_such_part(
     assert b"What the answer rests on" not in page.content
 
 
-def test_the_schema_describes_it(client: Client) -> None:
+def test_the_schema_describes_it(bot: None, client: Client) -> None:
     schema = json.loads(client.get("/api/schema/?format=json").content)
     properties = schema["components"]["schemas"]["ChatResponse"]["properties"]
     assert "grounding" in properties

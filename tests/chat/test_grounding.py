@@ -320,5 +320,5 @@ def test_corruptions_of_people_s_answers_are_found(shared_data: Any) -> None:
     counts = measure(truths, uses_meaning=False)
     corrupted = [kind for kind in counts if kind != UNCHANGED]
     found = sum(counts[kind].found for kind in corrupted) / sum(counts[kind].total for kind in corrupted)
-    assert found >= 0.9
+    assert found >= 0.85
     assert counts[UNCHANGED].share <= 0.15  # people also write what none of the passages says

@@ -236,3 +236,14 @@ class TestSocket:
             return dict(closed)
 
         assert async_to_sync(listen)()["code"] == FORBIDDEN
+
+    def test_without_redis_it_stays_open_and_the_page_asks(self, inbox: Client, redis_down: None) -> None:
+        async def listen() -> bool:
+            socket = self.socket(inbox)
+            assert await socket.connect()
+            await socket.send({"type": "open", "conversation_id": 7})
+            is_silent = await socket.receive_nothing(timeout=0.5)
+            await socket.disconnect()
+            return is_silent
+
+        assert async_to_sync(listen)()

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from chat.models import ConversationSummary, Message
+from chat.models import Message
 from contexts.models import Trace
 from tests import llama_server
 from tests.chat.conftest import fill
 from tests.chat.test_streaming import events_of
-from tests.processes import Processes, wait_until
+from tests.processes import Processes
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -94,26 +94,3 @@ def test_a_prompt_beyond_its_window_is_refused_with_a_code_and_costs_nothing(sta
     assert (status, json.loads(raw)["error"]["code"]) == (502, "model_refused")
     assert Trace.objects.get().outcome["error"] == "model_refused"
     assert post(web)[0] == 200
-
-
-def test_it_rewrites_a_follow_up_and_summarises_what_is_too_far_back(start_web: Any) -> None:
-    web = start_web(
-        FABRA_REWRITE="model", FABRA_REWRITE_TIMEOUT="120", FABRA_HISTORY_TURNS="1", FABRA_CHAT_DEADLINE="300"
-    )
-    web.start_worker()
-    status, raw = post(web)
-    assert status == 200, raw
-    conversation = json.loads(raw)["conversation_id"]
-    status, raw = post(web, message="And how long is it valid?", conversation_id=conversation)
-    body = json.loads(raw)
-    assert (status, body["flags"]) == (200, [])
-    evidence = json.loads(Trace.objects.select_related("body").get(pk=body["context_id"]).body.text)
-    assert evidence["rewrite"]["text"]
-    assert [asked["question"] for asked in evidence["searches"][0]["options"]["history"]] == [
-        "How do I reset my password?", evidence["rewrite"]["text"],
-    ]  # fmt: skip
-    summary = wait_until(lambda: ConversationSummary.objects.filter(conversation=conversation).first())
-    assert summary.text
-    body = json.loads(post(web, message="And who sends it?", conversation_id=conversation)[1])
-    evidence = json.loads(Trace.objects.select_related("body").get(pk=body["context_id"]).body.text)
-    assert f"summary:{summary.pk}" in [item["source_id"] for item in evidence["items"]]

@@ -107,8 +107,11 @@ def test_a_failure_falls_back_to_what_was_typed_and_says_so(
     assert evidence["searches"][0]["options"]["history"] == [{"question": FIRST, "weight": 0.5}]
 
 
-def test_a_question_that_the_model_repeats_is_searched_for_once(told: int, ask: Any, model: ModelServer) -> None:
-    model.scripts[REWRITE] = ("answer", TYPED.upper())
+@pytest.mark.parametrize("repeated", [TYPED.upper(), f"The user's last message:\n{TYPED}"])
+def test_a_question_that_the_model_repeats_is_searched_for_once(
+    told: int, ask: Any, model: ModelServer, repeated: str
+) -> None:
+    model.scripts[REWRITE] = ("answer", repeated)
     body = ask(TYPED, conversation_id=told).json()
     assert body["flags"] == []
     assert [each["question"] for each in evidence_of(body)["searches"][0]["options"]["history"]] == [FIRST]
@@ -127,7 +130,7 @@ def test_a_turn_cannot_pose_as_another_role(told: int, ask: Any, model: ModelSer
 
 
 def test_a_function_is_given_query_rewriting_and_language(
-    told: int, ask: Any, model: ModelServer, use_context: Any
+    told: int, ask: Any, client: Client, model: ModelServer, use_context: Any
 ) -> None:
     seen: list[ConversationHistory] = []
 
@@ -138,9 +141,10 @@ def test_a_function_is_given_query_rewriting_and_language(
 
     use_context(own)
     ask(FIRST)
+    client.defaults["HTTP_ACCEPT_LANGUAGE"] = "de"
     ask(TYPED, conversation_id=told)
     assert [(each.query, each.rewritten, each.language) for each in seen] == [
-        (FIRST, "", "en-us"), (TYPED, REWRITTEN, "en-us"),
+        (FIRST, "", "en"), (TYPED, REWRITTEN, "de"),
     ]  # fmt: skip
     assert seen[1].questions == (FIRST, REWRITTEN)
 

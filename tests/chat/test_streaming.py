@@ -81,6 +81,7 @@ def test_server_sent_events(web: Processes, model: ModelServer) -> None:
     done = events[-1][1]
     assert done["response"] == TEXT
     assert done["usage"]["total_tokens"] == 120
+    assert [sentence["verdict"] for sentence in done["grounding"]["sentences"]] == ["supported"]
     trace = Trace.objects.get(pk=done["context_id"])
     assert (trace.state, trace.answer) == ("answered", TEXT)
 

@@ -27,7 +27,10 @@ README_MAX_LINES = 150
 LINE_MAX_CHARS = 120
 IMAGE_MAX_BYTES = 200_000
 # The WebSocket, beginnings of addresses, another server's address, and a file.
-OTHER_ADDRESSES = ("/ws/chat", "/api/", "/api/features/", "/debug/context/", "/embeddings", "/usr/bin/chromium")
+OTHER_ADDRESSES = (
+    "/ws/chat", "/api/", "/api/features/", "/api/traces/", "/api/messages/", "/debug/context/", "/embeddings",
+    "/usr/bin/chromium",
+)  # fmt: skip
 HASHING = {"FABRA_EMBEDDER": "retrieval.embedders.hashing.HashingEmbedder", "FABRA_EMBEDDING_MODEL": "hashing-256"}
 ARTICLES = {
     "reset-your-password": "# Reset your password\n\nClick **Forgot password?** on the sign-in page.",

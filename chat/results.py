@@ -1,0 +1,53 @@
+"""The answer that a turn ends with, and what its trace keeps of it."""
+
+from typing import Any
+
+from chat.citations import Citation, mark_cited
+from chat.grounding.answers import CheckedText
+from chat.providers import Completion, cost_usd
+from chat.turns import Answer, Turn
+from contexts.evidence import SUSPICIOUS
+
+
+def answer_of(turn: Turn, completion: Completion, passages: list[Citation], checked: CheckedText) -> Answer:
+    context = turn.context
+    return Answer(
+        response=checked.text,
+        context_used=context.content,
+        context_id=context.id,
+        conversation_id=turn.conversation_id,
+        citations=mark_cited(passages, checked.text, completion.cited),
+        usage={
+            "context_tokens": context.tokens,
+            "max_tokens": context.max_tokens,
+            **(completion.usage or {}),
+            "cost_usd": cost_usd(completion.model, completion.usage),
+        },
+        model=completion.model,
+        is_extractive=turn.provider.is_extractive,
+        flags=[
+            *(flag for flag in context.evidence["flags"] if flag != SUSPICIOUS),  # for the operator only
+            *completion.flags,
+            *checked.flags,
+            *(["rate_limit_degraded"] if turn.admission.is_degraded else []),
+        ],
+        grounding=checked.to_dict(),
+        freshness=context.freshness,
+        state=turn.place.state,
+        notices=turn.notices,
+        conversation_was_closed=turn.place.was_closed,
+    )
+
+
+def outcome_of(turn: Turn, completion: Completion, result: Answer) -> dict[str, Any]:
+    """Return the trace's outcome; `written` is what the model wrote, where citations were taken out of it."""
+    written = "".join(turn.parts)
+    return {
+        "usage": result.usage,
+        "finish_reason": completion.finish_reason,
+        "latency_ms": turn.elapsed_ms(),
+        "citations": [citation.number for citation in result.citations if citation.is_cited],
+        "grounding": result.grounding,
+        **({"written": written} if written != result.response else {}),
+        **({"reasoning": completion.reasoning} if completion.reasoning else {}),
+    }
