@@ -232,7 +232,7 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "EventState": "events.models.Event.State",
         "DocumentState": "retrieval.models.Document.State",
-        "ConversationState": "chat.models.Conversation.State",
+        "WhoAnswers": "chat.models.Conversation.State",
     },
 }
 

@@ -6,7 +6,7 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema_field
 from rest_framework import serializers
 
 from chat.api import openapi
-from chat.api.serializers import CitationSerializer, StrictCharField
+from chat.api.serializers import CitationSerializer, GroundingSerializer, StrictCharField
 from chat.conversations import SEARCH_MAX_CHARS, TITLE_MAX_CHARS
 from chat.live.bodies import name_of
 from chat.models import Conversation, Feedback, Message
@@ -72,7 +72,7 @@ class MessageSerializer(serializers.Serializer[Any]):
     client_id = serializers.UUIDField(allow_null=True)
     context_id = serializers.UUIDField(allow_null=True)
     citations = CitationSerializer(many=True)
-    grounding = serializers.JSONField(allow_null=True)
+    grounding = GroundingSerializer(allow_null=True)
     flags = serializers.ListField(child=serializers.CharField())
     feedback = FeedbackGivenSerializer(required=False, allow_null=True, help_text="What the user thinks of the answer.")
 

@@ -84,6 +84,8 @@ KEY = not_blank(KEY_MAX_CHARS)
 IDENTITY: Schema = {**KEY, "pattern": f"^{_SEEN}(( |{_SEEN})*{_SEEN})?$"}
 """The id of a user or of another entity, as `check_identity` takes it."""
 INDEX_NAME = not_blank(200)
+_HEX = "[0-9a-fA-F]"
+UUID: Schema = {"type": "string", "format": "uuid", "pattern": f"^{_HEX}{{8}}(-{_HEX}{{4}}){{3}}-{_HEX}{{12}}$"}
 MESSAGE = {**not_blank(), "description": "Too long a message is answered 413."}
 AUDIENCE: Schema = {"type": "array", "maxItems": 100, "items": {**not_blank(100), "not": {"enum": ["*"]}}}
 _OR_EMPTY: Schema = {"type": "string", "maxLength": 200, "pattern": rf"{_NOT_BLANK}|^$"}

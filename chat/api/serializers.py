@@ -1,5 +1,6 @@
 """Shapes of requests and responses; everything beyond the shape is checked by the code that stores the values."""
 
+import re
 from typing import Any
 
 from drf_spectacular.utils import extend_schema_field
@@ -95,11 +96,21 @@ class MomentField(serializers.DateTimeField): ...
 class ContactField(StrictCharField): ...
 
 
+@extend_schema_field(openapi.UUID)
+class ClientIdField(serializers.UUIDField):
+    """Accept a UUID as it is usually written; DRF's own takes whole numbers for one, too."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        if not isinstance(data, str) or not re.fullmatch(openapi.UUID["pattern"], data):
+            self.fail("invalid", value=data)
+        return super().to_internal_value(data)
+
+
 class ChatRequestSerializer(serializers.Serializer[Any]):
     user_id = IdentityField()
     message = MessageField()
     conversation_id = StrictIntegerField(required=False, allow_null=True, min_value=1, max_value=2**63 - 1)
-    client_id = serializers.UUIDField(
+    client_id = ClientIdField(
         required=False, allow_null=True, help_text="Made by the client: what it sends twice is answered once."
     )
     stream = StrictBooleanField(required=False, default=False)
