@@ -10,7 +10,7 @@ from django.http import HttpResponseBase
 
 COOKIE = "fabra_visitor"
 _MAX_AGE_S = 365 * 24 * 3600
-_SALT = "chat.visitor"
+SALT = "chat.visitor"
 
 
 def new_visitor() -> str:
@@ -20,7 +20,7 @@ def new_visitor() -> str:
 def visitor_of(cookies: Mapping[str, str]) -> str | None:
     """Return the visitor's id; None without a cookie, or with one that this server did not sign."""
     try:
-        return signing.TimestampSigner(salt=_SALT).unsign(cookies.get(COOKIE, ""), max_age=_MAX_AGE_S)
+        return signing.TimestampSigner(salt=SALT).unsign(cookies.get(COOKIE, ""), max_age=_MAX_AGE_S)
     except signing.BadSignature:
         return None
 
@@ -28,7 +28,7 @@ def visitor_of(cookies: Mapping[str, str]) -> str | None:
 def remember(response: HttpResponseBase, visitor: str) -> None:
     response.set_cookie(
         COOKIE,
-        signing.TimestampSigner(salt=_SALT).sign(visitor),
+        signing.TimestampSigner(salt=SALT).sign(visitor),
         max_age=_MAX_AGE_S,
         secure=settings.SESSION_COOKIE_SECURE,
         httponly=True,
