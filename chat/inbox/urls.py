@@ -1,6 +1,6 @@
 """URLs of the inbox, below the admin's."""
 
-from django.urls import path, re_path
+from django.urls import path
 from django.views.decorators.http import require_GET, require_POST
 
 from chat.inbox import views
@@ -12,9 +12,10 @@ urlpatterns = [
     path("", admin_page(require_GET(views.show)), name="inbox"),
     path("list/", admin_page(require_GET(views.listing)), name="list"),
     path("passages/", admin_page(require_GET(views.passages)), name="passages"),
-    re_path(r"^(?P<pk>\d{1,18})/$", admin_page(require_GET(views.conversation)), name="conversation"),
-    re_path(r"^(?P<pk>\d{1,18})/messages/$", admin_page(require_GET(views.messages)), name="messages"),
-    re_path(
-        r"^(?P<pk>\d{1,18})/(?P<action>take|send|hand-back|close)/$", admin_page(require_POST(views.act)), name="act"
-    ),
+    path("<int:pk>/", admin_page(require_GET(views.conversation)), name="conversation"),
+    path("<int:pk>/messages/", admin_page(require_GET(views.messages)), name="messages"),
+    path("<int:pk>/take/", admin_page(require_POST(views.take)), name="take"),
+    path("<int:pk>/send/", admin_page(require_POST(views.send)), name="send"),
+    path("<int:pk>/hand-back/", admin_page(require_POST(views.hand_back)), name="hand_back"),
+    path("<int:pk>/close/", admin_page(require_POST(views.close)), name="close"),
 ]

@@ -94,17 +94,38 @@ def passages(request: HttpRequest) -> HttpResponse:
 
 @needs(ANSWER_CONVERSATION)
 @_with_errors
-def act(request: HttpRequest, pk: int, action: str) -> HttpResponse:
-    """Take a conversation over, answer in it, hand it back, or close it."""
-    if action == "take":
-        actions.assign(pk, request.user)
-    elif action == "send":
-        actions.send_as_agent(pk, request.user, request.POST.get("text", ""), client_id=_client_id(request))
-    elif action == "hand-back":
-        actions.hand_back(pk, request.user)
-    else:
-        actions.close(pk, request.user, request.POST.get("note", ""))
+def take(request: HttpRequest, pk: int) -> HttpResponse:
+    actions.assign(_known(pk), request.user)
     return JsonResponse({})
+
+
+@needs(ANSWER_CONVERSATION)
+@_with_errors
+def send(request: HttpRequest, pk: int) -> HttpResponse:
+    """Answer the customer; a `client_id` that was sent before is not sent twice."""
+    actions.send_as_agent(_known(pk), request.user, request.POST.get("text", ""), client_id=_client_id(request))
+    return JsonResponse({})
+
+
+@needs(ANSWER_CONVERSATION)
+@_with_errors
+def hand_back(request: HttpRequest, pk: int) -> HttpResponse:
+    actions.hand_back(_known(pk), request.user)
+    return JsonResponse({})
+
+
+@needs(ANSWER_CONVERSATION)
+@_with_errors
+def close(request: HttpRequest, pk: int) -> HttpResponse:
+    actions.close(_known(pk), request.user, request.POST.get("note", ""))
+    return JsonResponse({})
+
+
+def _known(pk: int) -> int:
+    """Return an id that PostgreSQL can look up; raise ConversationNotFound."""
+    if pk >= 2**63:
+        raise ConversationNotFound
+    return pk
 
 
 def _client_id(request: HttpRequest) -> uuid.UUID | None:
@@ -119,7 +140,7 @@ def _find(pk: int) -> Conversation | None:
 
 
 def _require(pk: int) -> Conversation:
-    found = _find(pk)
+    found = _find(_known(pk))
     if found is None:
         raise ConversationNotFound
     return found

@@ -9,6 +9,7 @@ from chat.extracts.passages import read_passages
 from chat.extracts.selection import choose
 from chat.providers.not_known import NOT_KNOWN, nearest_articles, not_known_text
 from chat.providers.protocol import Completion, Delta, Prompt
+from common.links import markdown_link
 
 NOTICE = "No language model is configured, so these are the passages of the documents that fit best."
 
@@ -32,6 +33,13 @@ class ExtractiveProvider:
 
 
 def extract(prompt: Prompt) -> tuple[str, frozenset[int]]:
-    """Return the answer, and the numbers of the passages that it is made of; "" if no sentence fits the question."""
+    """Return the answer, and the numbers of the passages that it is made of; "" if no sentence fits the question.
+
+    Below the sentences stand the links of the documents that have one.
+    """
     chosen = choose(read_passages([*prompt.earlier_questions, prompt.question], prompt.passages))
-    return write(chosen), frozenset(each.passage.source.number for each in chosen)
+    sources = {each.passage.source.number: each.passage.source for each in chosen}
+    links = [
+        f"- [{source.number}] {markdown_link(source.title, source.url)}" for source in sources.values() if source.url
+    ]
+    return "\n\n".join(part for part in (write(chosen), "\n".join(links)) if part), frozenset(sources)

@@ -55,6 +55,8 @@ class Page:
         assert count <= 1, self.route
         if not count:
             return reverse(self.name)
+        if self.model_admin is None:
+            return reverse(self.name, args=[1])
         rows = self.model_admin.model._default_manager.order_by("pk")
         return reverse(self.name, args=[(rows.first() or rows.create(name="one")).pk])
 
@@ -173,9 +175,8 @@ def test_the_menu_and_the_front_page_show_what_one_may_open(client: Client, staf
     entries = [page for _, group in admin_menu._MENU for _, _, page in group]
     for entry in entries:
         url = admin_menu._url(entry)
-        page = next(page for page in pages() if ":" not in entry or page.name.startswith("retrieval:"))
-        if ":" not in entry:
-            page = next(page for page in pages() if page.name == f"admin:{entry}_changelist")
+        name = entry if ":" in entry else f"admin:{entry}_changelist"
+        page = next(page for page in pages() if page.name == name)
         give(staff, page.needs(grants=True))
         request = RequestFactory().get("/")
         request.user = User.objects.get(pk=staff.pk)
