@@ -1,7 +1,8 @@
 """llama.cpp's own server with SmolLM2-135M-Instruct, as a process: `python -m tests.llama_server` prints its address.
 
-Answers are the same for the same prompt. They end in a citation, which a model of this size does not write by itself:
-a grammar, llama.cpp's own way to bound what a model may write, asks for it.
+Answers are the same for the same prompt. They end in a sentence of the sample's article with its citation, which a
+model of this size does not write by itself: a grammar, llama.cpp's own way to bound what a model may write, asks for
+it.
 """
 
 import importlib.util
@@ -12,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 CONTEXT_TOKENS = 2048
-_GRAMMAR = 'root ::= [A-Z] [^[.\\n]{20,90} " [1]."'
+_GRAMMAR = 'root ::= [A-Z] [^[.\\n]{20,90} ". Click Forgot password on the sign-in page [1]."'
 
 
 def model_file() -> Path | None:

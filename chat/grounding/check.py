@@ -12,7 +12,7 @@ from chat.grounding.languages import ENGLISH, Language, language_of
 from chat.grounding.meaning import MeaningUnavailable, cosines
 from chat.grounding.negation import wrong_negations
 from chat.grounding.result import Grounding, JudgedSentence, Verdict
-from chat.grounding.sources import Sentence, Source, read_source
+from chat.grounding.sources import Sentence, Source, read_passage, read_source
 from chat.grounding.support import Support, find_support
 from chat.grounding.words import Kind, read_words
 from common.markdown_units import units
@@ -154,7 +154,7 @@ def _plain(text: str) -> str:
 
 
 def _source_of(passage: Citation, language: Language) -> Source:
-    return read_source(passage.number, passage.content, f"{passage.title} {passage.heading_path}", language)
+    return read_passage(passage.number, passage.content, f"{passage.title} {passage.heading_path}", language)
 
 
 def _read(claim: Claim, language: Language) -> Sentence:

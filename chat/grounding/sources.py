@@ -154,9 +154,8 @@ def beginnings_of(keys: Iterable[str]) -> frozenset[str]:
     return frozenset(key[:BEGINNING] for key in keys if len(key) > BEGINNING)
 
 
-@lru_cache(maxsize=512)
 def read_source(number: int | None, content: str, heading: str, language: Language) -> Source:
-    """Return the passage read; the last ones are kept, since the same passages are cited again and again."""
+    """Return a text of the context read: a passage, or one without a number."""
     sentences = []
     for unit in units(content, language.code):
         text = unit.alone if unit.kind is UnitKind.ROW else unit.text  # a cell means little without its header
@@ -165,3 +164,9 @@ def read_source(number: int | None, content: str, heading: str, language: Langua
     names = {word.key for sentence in sentences for word in sentence.words if word.kind is Kind.NAME}
     *own, last = (sentence.with_names(names) for sentence in sentences)
     return Source(number, tuple(own), last)
+
+
+@lru_cache(maxsize=512)
+def read_passage(number: int, content: str, heading: str, language: Language) -> Source:
+    """Return the passage read; the last ones are kept, since the same passages are cited again and again."""
+    return read_source(number, content, heading, language)

@@ -108,8 +108,17 @@ def _is_name(word: Word, language: Language) -> bool:
     )  # fmt: skip
 
 
-@lru_cache(maxsize=50_000)
 def _words_of(run: str, language: Language) -> tuple[Word, ...]:
+    # Words come again and again; there is no end of numbers and codes.
+    return _kept_words_of(run, language) if run.isalpha() else _read_run(run, language)
+
+
+@lru_cache(maxsize=20_000)
+def _kept_words_of(run: str, language: Language) -> tuple[Word, ...]:
+    return _read_run(run, language)
+
+
+def _read_run(run: str, language: Language) -> tuple[Word, ...]:
     """Return the words of a run such as `E-4021`, `and/or` or `30GB`; their places are those in the run."""
     is_unspaced = bool(_UNSPACED.search(run))
     has_digit = any(character.isdigit() for character in run)

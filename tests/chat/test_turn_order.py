@@ -16,6 +16,7 @@ from chat.engine import answer
 from chat.errors import DeadlineExceeded, ModelError
 from chat.models import Conversation, Message
 from chat.turns import Answer, Question
+from common.background import finish_spawned
 from contexts.declaration import context
 from contexts.items import ContextItem
 from events.models import Event
@@ -48,6 +49,7 @@ async def said(*questions: Question) -> list[Any]:
         tasks.append(asyncio.ensure_future(answer(each)))
         await asyncio.sleep(0.05)
     found = await asyncio.gather(*tasks, return_exceptions=True)
+    await finish_spawned()  # a web process's loop goes on, this one ends
     return [each if isinstance(each, BaseException) else each[0] for each in found]
 
 

@@ -104,7 +104,7 @@ def test_an_event_is_sent_signed_and_a_receiver_can_verify_it(desk: Receiver) ->
 @pytest.mark.parametrize(
     ("types", "wanted"),
     [
-        (["conversation_*"], True), (["feedback_given", "conversation_escalated"], True), (["*"], True),
+        (["conversation_*"], True), (["parcel_sent", "conversation_escalated"], True), (["*"], True),
         (["*_escalated"], True), (["conversation"], False), (["conversation_escalated_"], False),
         (["Conversation_*"], False), (["conversation.escalated"], False), ([], False),
     ],
@@ -116,14 +116,14 @@ def test_an_endpoint_gets_the_types_it_wants(types: list[str], wanted: bool) -> 
 def test_a_disabled_endpoint_gets_nothing(desk: Receiver) -> None:
     endpoint_of(desk)
     WebhookEndpoint.objects.update(is_enabled=False)
-    assert happened().state == "unhandled"
+    assert happened("parcel_sent").state == "unhandled"
     assert not WebhookDelivery.objects.exists()
 
 
 def test_an_event_for_a_webhook_alone_is_handled_and_its_sender_gets_no_notice(desk: Receiver) -> None:
-    row, _ = record_event(AxiomEvent(event_type="feedback_given", entity_id="user_1"), Event.Source.API)
+    row, _ = record_event(AxiomEvent(event_type="parcel_sent", entity_id="user_1"), Event.Source.API)
     assert notice_of(row).startswith("No handler takes")
-    endpoint_of(desk, types=("feedback_given",))
+    endpoint_of(desk, types=("parcel_sent",))
     assert notice_of(row) == ""
     processing.process(row.pk)
     row.refresh_from_db()

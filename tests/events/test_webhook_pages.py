@@ -22,7 +22,7 @@ from tests.receivers import Receiver, receiver
 pytestmark = pytest.mark.django_db
 
 ENDPOINTS, DELIVERIES = "admin:events_webhookendpoint", "admin:events_webhookdelivery"
-FORM = {"name": "desk", "url": "https://desk.example.com/hook", "event_types": "conversation_*\nfeedback_given",
+FORM = {"name": "desk", "url": "https://desk.example.com/hook", "event_types": "conversation_*\nparcel_sent",
         "is_enabled": "on"}  # fmt: skip
 
 
@@ -45,7 +45,7 @@ def give(user: User, *codenames: str) -> None:
 
 
 def delivered(endpoint: WebhookEndpoint, text: str = "Hello") -> WebhookDelivery:
-    event = AxiomEvent(event_type="feedback_given", entity_id="user_1", payload={"text": text})
+    event = AxiomEvent(event_type="parcel_sent", entity_id="user_1", payload={"text": text})
     row, _ = record_event(event, Event.Source.CHAT)
     processing.process(row.pk)
     while send_due(endpoint.pk):
@@ -54,13 +54,13 @@ def delivered(endpoint: WebhookEndpoint, text: str = "Hello") -> WebhookDelivery
 
 
 def endpoint_of(desk: Receiver) -> WebhookEndpoint:
-    return WebhookEndpoint.objects.create(name="desk", url=desk.url, event_types=["feedback_given"])
+    return WebhookEndpoint.objects.create(name="desk", url=desk.url, event_types=["parcel_sent"])
 
 
 def test_a_new_endpoints_secret_is_shown_once(admin_client: Client) -> None:
     page = admin_client.post(reverse(f"{ENDPOINTS}_add"), FORM, follow=True).content.decode()
     endpoint = WebhookEndpoint.objects.get()
-    assert endpoint.event_types == ["conversation_*", "feedback_given"]
+    assert endpoint.event_types == ["conversation_*", "parcel_sent"]
     assert page.count(endpoint.secret) == 1
     change = reverse(f"{ENDPOINTS}_change", args=[endpoint.pk])
     for url in (reverse(f"{ENDPOINTS}_changelist"), change):
@@ -168,7 +168,7 @@ def test_the_log_shows_the_body_and_the_answer_and_can_be_filtered(desk: Receive
     assert "<script>alert(1)" not in page and "Send again" in page
     changelist = reverse(f"{DELIVERIES}_changelist")
     for query, count in (
-        ({"state__exact": "failed"}, 1), ({"state__exact": "delivered"}, 0), ({"event_type": "feedback_given"}, 1),
+        ({"state__exact": "failed"}, 1), ({"state__exact": "delivered"}, 0), ({"event_type": "parcel_sent"}, 1),
         ({"event_type": "other"}, 0), ({"endpoint__id__exact": endpoint.pk}, 1), ({"q": "user_"}, 1), ({"q": "x"}, 0),
     ):  # fmt: skip
         assert len(admin_client.get(changelist, query).context_data["cl"].result_list) == count, query
