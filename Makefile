@@ -4,8 +4,9 @@ INSTALL := @sh fabra_project/stack/install.sh
 # The tests' servers have a folder of their own, so that tests run while the bot does.
 STACK := $(PY) -m fabra_project.stack
 
-# A module's tests share a process and its servers. In the order of the files, or the longest modules would come last.
-PYTEST := pytest --numprocesses auto --maxprocesses 4 --dist loadscope --no-loadscope-reorder
+# One process more than cores, since many tests wait for processes that they start. A module's tests share a process and its servers. In the order of the files, or the longest modules would come last.
+WORKERS := $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
+PYTEST := pytest --numprocesses $(WORKERS) --maxprocesses 5 --dist loadscope --no-loadscope-reorder
 
 .PHONY: help up install test test-model bench lint lock screenshots
 
