@@ -4,7 +4,8 @@ INSTALL := @sh fabra_project/stack/install.sh
 # The tests' servers have a folder of their own, so that tests run while the bot does.
 STACK := $(PY) -m fabra_project.stack
 
-# One process more than cores, since many tests wait for processes that they start. A module's tests share a process and its servers. In the order of the files, or the longest modules would come last.
+# One process more than cores, since many tests wait for processes that they start. A module's tests share a process and
+# its servers. In the order of the files, or the longest modules would come last.
 WORKERS := $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
 PYTEST := pytest --numprocesses $(WORKERS) --maxprocesses 5 --dist loadscope --no-loadscope-reorder
 

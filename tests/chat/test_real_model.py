@@ -12,6 +12,7 @@ import pytest
 from chat.models import Message
 from contexts.models import Trace
 from tests import llama_server
+from tests.chat.browser import CHROMIUM, FLAGS
 from tests.chat.conftest import fill
 from tests.chat.test_streaming import events_of
 from tests.processes import Processes
@@ -94,3 +95,23 @@ def test_a_prompt_beyond_its_window_is_refused_with_a_code_and_costs_nothing(sta
     assert (status, json.loads(raw)["error"]["code"]) == (502, "model_refused")
     assert Trace.objects.get().outcome["error"] == "model_refused"
     assert post(web)[0] == 200
+
+
+def test_the_page_shows_the_answer_with_its_source(start_web: Any) -> None:
+    driver = pytest.importorskip("playwright.sync_api", reason="playwright is missing: run `make test`")
+    if not CHROMIUM.exists():
+        pytest.skip("chromium is missing")
+    url = start_web().url
+    with driver.sync_playwright() as running:
+        chromium = running.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+        page = chromium.new_page()
+        page.goto(url)
+        page.fill("#message", "How do I reset my password?")
+        page.press("#message", "Enter")
+        driver.expect(page.locator(".text")).to_contain_text("Click Forgot password", timeout=120_000)
+        driver.expect(page.locator(".cite").first).to_have_text("1", timeout=30_000)
+        driver.expect(page.locator(".meta")).to_contain_text("smollm2")
+        chromium.close()
+    answer = Message.objects.get(role="assistant")
+    assert answer.citations[0]["is_cited"]
+    assert answer.grounding["sentences"][-1]["verdict"] == "supported"
