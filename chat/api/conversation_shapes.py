@@ -6,7 +6,8 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema_field
 from rest_framework import serializers
 
 from chat.api import openapi
-from chat.api.serializers import CitationSerializer, GroundingSerializer, StrictCharField
+from chat.api.fields import StrictCharField
+from chat.api.serializers import CitationSerializer, GroundingSerializer
 from chat.conversations import SEARCH_MAX_CHARS, TITLE_MAX_CHARS
 from chat.live.bodies import name_of
 from chat.models import Conversation, Feedback, Message

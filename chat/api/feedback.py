@@ -10,8 +10,9 @@ from rest_framework.views import APIView
 
 from chat.access import CHAT_AS_USER
 from chat.api import openapi
+from chat.api.fields import StrictCharField
 from chat.api.identity import MayConverse, user_of
-from chat.api.serializers import ErrorSerializer, StrictCharField
+from chat.api.serializers import ErrorSerializer
 from chat.feedback import give_feedback
 from chat.models import Feedback
 from chat.models.feedback import COMMENT_MAX_CHARS
