@@ -26,7 +26,7 @@ from events.models import Event
 from events.outbox import record_event
 from retrieval.embedders import get_embedder
 from retrieval.models import Chunk, Document, DocumentVersion, Index
-from retrieval.search.execute import search_plain
+from retrieval.search.execute import search_sync
 
 DOCUMENTS, PUBLISHERS, WORKERS, KILLS = 100, 8, 2, 5
 _PATIENCE_S = 600.0
@@ -149,7 +149,7 @@ def _verify(updates: list[Update]) -> None:
     assert not chunks.exclude(version=F("document__version")).exists(), "chunks of an older text are left"
     assert chunks.count() == Index.objects.get(name=INDEX).chunk_count, "the number of chunks drifted"
     some = next(iter(newest.values()))
-    assert search_plain(INDEX, some.payload["content"][:60], 1).hits[0].document_id == some.entity_id
+    assert search_sync(INDEX, some.payload["content"][:60], 1).hits[0].document_id == some.entity_id
     states = {state: [*rows.values()].count(state) for state in sorted(set(rows.values()))}
     say(f"Each document is at its newest text; no event was lost or applied twice: {states}.")
 

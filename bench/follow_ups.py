@@ -48,7 +48,7 @@ def _works(
     follow_ups: list[SearchRecord],
     firsts: list[SearchRecord],
 ) -> tuple[Work, Work]:
-    search = sync_to_async(execute.search_plain)
+    search = sync_to_async(execute.search_sync)
 
     async def follow_up(number: int) -> None:
         history = conversations[number % len(conversations)]

@@ -136,7 +136,7 @@ def _say_recall(index: Index, questions: list[str]) -> None:
             best = _execute(
                 replace(_ranking(index, question, filters=filters), is_exact=True, limit=10, candidates=1000)
             )
-            hits = execute.search_plain(index.name, question, 10, filters).hits
+            hits = execute.search_sync(index.name, question, 10, filters).hits
             least = min((row[9] for row in best), default=0.0) - 1e-5
             shares.append(sum(hit.score >= least for hit in hits) / max(len(best), 1))
         label = f"filter {filters}" if filters else "no filter"

@@ -9,7 +9,7 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from chat.models import Gap
 from retrieval.models import Document, Index
-from retrieval.search.execute import search_plain
+from retrieval.search.execute import search_sync
 from retrieval.search.filters import EVERYONE
 from retrieval.search.hits import Hit
 from retrieval.search.query import QUERY_MAX_CHARS
@@ -42,7 +42,7 @@ def article_of(gap: Gap) -> dict[str, Any]:
 
 def find_articles(index: Index, query: str) -> list[tuple[Document, Hit]]:
     """Return the documents that a search finds, best first, each with its best hit; raise InvalidInput."""
-    hits = search_plain(index.name, query, _FOUND, audience=EVERYONE, max_per_document=1).hits
+    hits = search_sync(index.name, query, _FOUND, audience=EVERYONE, max_per_document=1).hits
     documents = Document.objects.live().filter(index=index, entity_id__in=[hit.document_id for hit in hits])
     by_id = {document.entity_id: document for document in documents.defer("text", "metadata")}
     return [(by_id[hit.document_id], hit) for hit in hits if hit.document_id in by_id]

@@ -18,7 +18,7 @@ from contexts.budget import apply_budget
 from contexts.tokens import Tokenizer
 from retrieval.evaluation import metrics
 from retrieval.evaluation.beir import read_objects, text_of
-from retrieval.search.execute import search_plain
+from retrieval.search.execute import search_sync
 
 _CITATION = re.compile(r"\s*\[\d{1,3}\]")
 
@@ -79,7 +79,7 @@ def measure_extracts(
     words: list[int] = []
     latencies_ms: list[float] = []
     for question in questions:
-        hits = search_plain(index_name, question.text, top_k, history=()).hits
+        hits = search_sync(index_name, question.text, top_k, history=()).hits
         decisions = apply_budget(passages(hits), max_tokens, tokenizer.count).decisions
         kept = [
             citation_of(number, hit.to_dict())

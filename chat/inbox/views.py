@@ -19,7 +19,7 @@ from chat.inbox import rows
 from chat.models import Conversation
 from common.admin.permissions import needs
 from common.errors import FabraError, InvalidInput
-from retrieval.search.execute import search_plain
+from retrieval.search.execute import search_sync
 
 _PASSAGES = 5
 
@@ -88,7 +88,7 @@ def messages(request: HttpRequest, pk: int) -> HttpResponse:
 @_with_errors
 def passages(request: HttpRequest) -> HttpResponse:
     """Return passages to answer with, of documents that every customer may read."""
-    record = search_plain(settings.FABRA_DEFAULT_INDEX, request.GET.get("q", ""), _PASSAGES)
+    record = search_sync(settings.FABRA_DEFAULT_INDEX, request.GET.get("q", ""), _PASSAGES)
     return JsonResponse({"html": _html(request, "passages", {"hits": record.hits})})
 
 

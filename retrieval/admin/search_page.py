@@ -18,7 +18,7 @@ from retrieval.admin.search_forms import SearchForm
 from retrieval.evaluation.golden import GoldenRecord, documents_of, normalised
 from retrieval.models import Chunk, Document, DocumentVersion, GoldenQuestion, Index
 from retrieval.models.golden import question_digest
-from retrieval.search.execute import search_plain
+from retrieval.search.execute import search_sync
 from retrieval.search.explain import recorded_plans
 from retrieval.search.filters import EVERYONE
 from retrieval.search.highlight import highlighter
@@ -133,7 +133,7 @@ def _results(cleaned: dict[str, Any], *, can_keep: bool) -> dict[str, Any]:
 
 
 def _search(cleaned: dict[str, Any], mode: str) -> SearchRecord:
-    return search_plain(
+    return search_sync(
         cleaned["index"].name,
         cleaned["q"],
         cleaned["top_k"],

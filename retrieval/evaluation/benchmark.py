@@ -12,7 +12,7 @@ from retrieval.errors import RerankerUnavailable
 from retrieval.evaluation import metrics
 from retrieval.evaluation.beir import CorpusDocument
 from retrieval.evaluation.metrics import Grades
-from retrieval.search.execute import search_plain
+from retrieval.search.execute import search_sync
 from retrieval.search.filters import EVERYONE
 from retrieval.search.hits import DEGRADED_FLAGS, SearchRecord
 from retrieval.search.query import MAX_TOP_K, Mode
@@ -140,7 +140,7 @@ def search_as(
 ) -> SearchRecord:
     """Search in one of MODES; without an audience, all documents. Raise as `search` does."""
     legs, _, rerank = mode.partition("+")
-    return search_plain(
+    return search_sync(
         index_name,
         query,
         top_k,

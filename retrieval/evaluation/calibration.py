@@ -16,7 +16,7 @@ from retrieval.errors import EmbedderUnavailable, GenerationConflict, IndexNotFo
 from retrieval.evaluation import thresholds
 from retrieval.evaluation.asked import AskedQuestion, golden_questions, unlike
 from retrieval.models import CalibrationRun, Index
-from retrieval.search.execute import search_plain
+from retrieval.search.execute import search_sync
 from retrieval.search.filters import EVERYONE
 
 LEAST_QUESTIONS = 10
@@ -146,7 +146,7 @@ def _ask(
 
 
 def _scored(index_name: str, question: AskedQuestion) -> ScoredQuestion:
-    record = search_plain(
+    record = search_sync(
         index_name,
         question.text,
         1,

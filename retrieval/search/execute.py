@@ -52,7 +52,7 @@ async def search(
     Raise IndexNotFound, or InvalidInput for an empty query, a `top_k` outside 1 to 200, or a filter or an option that
     is not known.
     """
-    record = await sync_to_async(search_plain)(index_name, query, top_k, filters, **options)
+    record = await sync_to_async(search_sync)(index_name, query, top_k, filters, **options)
     report_search(record)
     return Hits(record.hits, flags=record.flags)
 
@@ -65,7 +65,7 @@ def report_search(record: SearchRecord) -> None:
     searched.send(sender=None, record=record)
 
 
-def search_plain(
+def search_sync(
     index_name: str,
     query: str,
     top_k: int = 5,

@@ -12,7 +12,7 @@ from common.links import markdown_link, safe_link
 from common.markdown import ALL_SOURCES, render
 from contexts.models import Trace
 from retrieval.indexing.documents import index_document
-from retrieval.search.execute import search_plain
+from retrieval.search.execute import search_sync
 
 pytestmark = pytest.mark.django_db
 
@@ -30,7 +30,7 @@ HOSTILE = [
 def test_what_is_no_plain_web_address_is_no_link(value: Any, bot: None, ask: Any) -> None:
     assert safe_link(value) == ""
     index_document(settings.FABRA_DEFAULT_INDEX, "linked", "# Penguins\n\nPenguins swim.", {"url": value})
-    hit = search_plain(settings.FABRA_DEFAULT_INDEX, "penguins").hits[0]
+    hit = search_sync(settings.FABRA_DEFAULT_INDEX, "penguins").hits[0]
     assert (hit.document_id, hit.url) == ("linked", "")
 
 
@@ -73,7 +73,7 @@ def test_links_come_from_the_base_url_and_the_front_matter(tmp_path: Path) -> No
     (tmp_path / "own.md").write_text("---\nurl: https://elsewhere.example/own\n---\nOwn.")
     (tmp_path / "relative.md").write_text("---\nurl: /help/relative\n---\nRelative.")
     call_command("index_documents", str(tmp_path), "--index", "docs", "--base-url", "https://docs.example.com/v2")
-    urls = {hit.document_id: hit.url for hit in search_plain("docs", "refunds own relative", 10).hits}
+    urls = {hit.document_id: hit.url for hit in search_sync("docs", "refunds own relative", 10).hits}
     assert urls == {
         "refunds": "https://docs.example.com/v2/refunds",
         "refunds.txt": "https://docs.example.com/v2/refunds",

@@ -15,7 +15,7 @@ from events.outbox import record_event
 from events.processing import process
 from retrieval.indexing.documents import delete_document, index_document
 from retrieval.models import Document, DocumentVersion
-from retrieval.search.execute import search_plain
+from retrieval.search.execute import search_sync
 
 pytestmark = pytest.mark.django_db
 
@@ -37,7 +37,7 @@ def process_all() -> None:
 
 
 def found(query: str = "text") -> list[str]:
-    return [hit.content for hit in search_plain("shelf", query).hits]
+    return [hit.content for hit in search_sync("shelf", query).hits]
 
 
 def test_two_versions_are_compared(versions: list[DocumentVersion], admin_client: Client) -> None:

@@ -24,7 +24,7 @@ from retrieval.evaluation.golden import GoldenRecord, save_golden
 from retrieval.generations import lifecycle
 from retrieval.models import CalibrationRun, Generation, GoldenQuestion, Index
 from retrieval.retrievers.declaration import retriever
-from retrieval.search.execute import collector, search_plain
+from retrieval.search.execute import collector, search_sync
 from retrieval.search.hits import Collector, Hit, SearchRecord
 from tests.embedders import FragileEmbedder
 
@@ -68,7 +68,7 @@ def refused(reason: str, **options: Any) -> CommandError:
 
 
 def ask(text: str = "How do refunds work?", **options: Any) -> SearchRecord:
-    return search_plain("docs", text, **options)
+    return search_sync("docs", text, **options)
 
 
 def set_threshold(threshold: float | None) -> None:

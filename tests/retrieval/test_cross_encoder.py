@@ -11,7 +11,7 @@ from django.core.management import call_command
 
 from retrieval import rerankers
 from retrieval.errors import RerankerUnavailable
-from retrieval.search.execute import search_plain
+from retrieval.search.execute import search_sync
 from tests.retrieval.cross_encoder import write_cross_encoder
 
 WORDS = ["where", "is", "the", "blue", "boat", "harbour", "today"]
@@ -43,7 +43,7 @@ def indexed(put: Any) -> None:
 @pytest.mark.parametrize("file", ["onnx/model.onnx", "model.onnx"])
 def test_it_orders_the_hits_by_what_it_read(configured: Path, indexed: None, file: str) -> None:
     write_cross_encoder(configured, WORDS, file=file)
-    record = search_plain("docs", QUESTION, 3, rerank=True)
+    record = search_sync("docs", QUESTION, 3, rerank=True)
     assert [(hit.document_id, hit.rerank_score) for hit in record.hits] == [("five", 5), ("three", 3), ("one", 2)]
     assert record.flags == () and record.rerank_ms > 0
 
@@ -74,11 +74,11 @@ def test_a_model_that_is_not_whole_leaves_the_ranking_as_it_was(
     damage(write_cross_encoder(configured, WORDS))
     with pytest.raises(RerankerUnavailable, match=reason):
         rerankers.get_reranker()
-    record = search_plain("docs", QUESTION, 3, rerank=True)
+    record = search_sync("docs", QUESTION, 3, rerank=True)
     assert record.flags == ("rerank_unavailable",)
-    assert record.hits == search_plain("docs", QUESTION, 3).hits
+    assert record.hits == search_sync("docs", QUESTION, 3).hits
     write_cross_encoder(configured, WORDS)  # put right, it needs no restart
-    assert search_plain("docs", QUESTION, 3, rerank=True).flags == ()
+    assert search_sync("docs", QUESTION, 3, rerank=True).flags == ()
 
 
 @pytest.mark.django_db(transaction=True)

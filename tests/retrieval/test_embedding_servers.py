@@ -18,7 +18,7 @@ from retrieval.indexing.bulk import Draft, index_in_bulk
 from retrieval.indexing.document_input import IndexResult
 from retrieval.indexing.documents import index_document
 from retrieval.models import Chunk, Document, DocumentVersion, Index
-from retrieval.search.execute import search_plain
+from retrieval.search.execute import search_sync
 from tests.model_server import ModelServer
 
 KEY = "sk-never-shown-0123456789"
@@ -298,7 +298,7 @@ def test_a_bad_answer_stores_nothing(server: EmbeddingServer, name: str) -> None
 def test_a_question_that_is_refused_is_searched_by_its_words(server: EmbeddingServer) -> None:
     index_document("docs", "d", "About albatrosses and other birds.")
     server.refused_word = "albatrosses"
-    found = search_plain("docs", "albatrosses")
+    found = search_sync("docs", "albatrosses")
     assert "semantic_unavailable" in found.flags
     assert [hit.document_id for hit in found.hits] == ["d"]
 

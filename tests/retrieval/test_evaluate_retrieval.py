@@ -15,7 +15,7 @@ from django.db import connection
 from common.errors import InvalidInput
 from retrieval.evaluation import beir, benchmark, temporary_index
 from retrieval.models import Chunk, Document, Index, LexemeCount
-from retrieval.search.execute import search_plain
+from retrieval.search.execute import search_sync
 from tests.processes import PROJECT, test_environment, wait_until
 
 CORPUS = [
@@ -113,7 +113,7 @@ def test_a_collection_in_another_language_is_read_as_such(tmp_path: Path) -> Non
     paths["qrels"].write_text("1\ta\t1\n")
     out, _ = run(paths, index="kept", language="german", modes="lexical")
     assert "lexical: 1 questions" in out
-    hits = search_plain("kept", "Haus", 2, mode="lexical")
+    hits = search_sync("kept", "Haus", 2, mode="lexical")
     assert [hit.document_id for hit in hits.hits] == ["a"] and "lexical_empty" not in hits.flags
     assert Index.objects.get(name="kept").language == "german"
     for options in ({"language": "klingon"}, {"language": "french", "index": "kept"}):

@@ -19,7 +19,7 @@ from events.outbox import record_event
 from events.processing import process
 from events.webhooks import sign
 from retrieval.models import Document
-from retrieval.search.execute import search_plain
+from retrieval.search.execute import search_sync
 
 pytestmark = pytest.mark.django_db
 
@@ -34,8 +34,8 @@ def happened(event_type: str, entity_id: str, **payload: Any) -> Event:
 def test_doc_updated_indexes_into_the_default_or_the_named_index() -> None:
     assert happened("doc_updated", "a", content="Penguins.", metadata={"k": 1}).state == "done"
     assert happened("doc_updated", "a", content="Gulls.", index="birds").state == "done"
-    assert search_plain("knowledge_base", "birds").hits[0].content == "Penguins."
-    assert search_plain("birds", "birds").hits[0].content == "Gulls."
+    assert search_sync("knowledge_base", "birds").hits[0].content == "Penguins."
+    assert search_sync("birds", "birds").hits[0].content == "Gulls."
 
 
 def test_an_event_that_says_nothing_of_metadata_takes_none_away() -> None:
@@ -49,7 +49,7 @@ def test_an_event_that_says_nothing_of_metadata_takes_none_away() -> None:
 def test_doc_deleted_deletes_and_a_document_that_is_not_there_is_no_error() -> None:
     happened("doc_updated", "a", content="Penguins.")
     assert happened("doc_deleted", "a").outcomes.get().detail == {"deleted": 1}
-    assert search_plain("knowledge_base", "birds").hits == []
+    assert search_sync("knowledge_base", "birds").hits == []
     assert happened("doc_deleted", "a").state == "done"
 
 
@@ -58,7 +58,7 @@ def test_an_event_without_text_is_dead_at_once_and_the_document_stays() -> None:
     row = happened("doc_updated", "a", text="wrong name")
     assert (row.state, row.attempts) == ("dead", 1)
     assert "payload" in row.error
-    assert search_plain("knowledge_base", "birds").hits[0].content == "Penguins."
+    assert search_sync("knowledge_base", "birds").hits[0].content == "Penguins."
 
 
 BLANK = ["", " \n\t", "\ufeff\u200b", None]
@@ -86,7 +86,7 @@ def test_an_update_without_text_is_refused_at_every_door(content: str | None, ad
         body = {"index_name": "docs", "entity_id": "a", "text": content}
         answer = admin_client.post("/api/documents/", body, content_type="application/json")
         assert answer.status_code == 400 and "to withdraw a document, delete it" in answer.json()["error"]["message"]
-    assert Event.objects.count() == 1 and search_plain("knowledge_base", "birds").hits[0].content == "Penguins."
+    assert Event.objects.count() == 1 and search_sync("knowledge_base", "birds").hits[0].content == "Penguins."
 
 
 def test_a_stream_entry_without_text_is_a_dead_letter_that_says_why() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from common.errors import InvalidInput
 from retrieval.models import Chunk
-from retrieval.search.execute import search_plain
+from retrieval.search.execute import search_sync
 from retrieval.search.filters import EVERYONE, InvalidFilter, conditions
 
 pytestmark = pytest.mark.django_db
@@ -52,7 +52,7 @@ def documents(put: Any) -> None:
     ],
 )
 def test_a_filter_finds_exactly_what_fulfils_it(documents: None, filters: Any, found: str) -> None:
-    hits = search_plain("docs", "reset my password", 10, filters).hits
+    hits = search_sync("docs", "reset my password", 10, filters).hits
     assert sorted(hit.document_id for hit in hits) == sorted(found.split())
 
 
@@ -68,7 +68,7 @@ def test_a_filter_finds_exactly_what_fulfils_it(documents: None, filters: Any, f
 )  # fmt: skip
 def test_what_the_grammar_does_not_know_is_an_error(documents: None, filters: Any) -> None:
     with pytest.raises(InvalidInput):
-        search_plain("docs", "password", 5, filters)
+        search_sync("docs", "password", 5, filters)
 
 
 def test_a_filter_too_deep_is_an_error_and_no_crash() -> None:
@@ -80,7 +80,7 @@ def test_a_filter_too_deep_is_an_error_and_no_crash() -> None:
 
 
 def found(audience: Any, **options: Any) -> set[str]:
-    return {hit.document_id for hit in search_plain("docs", "plan upgrade", 10, audience=audience, **options).hits}
+    return {hit.document_id for hit in search_sync("docs", "plan upgrade", 10, audience=audience, **options).hits}
 
 
 def test_a_document_is_found_by_its_audience_only(put: Any) -> None:

@@ -11,7 +11,7 @@ from django.core.management import CommandError, call_command
 
 from common.errors import InvalidInput
 from retrieval.errors import EmbedderUnavailable
-from retrieval.search.execute import search_plain
+from retrieval.search.execute import search_sync
 from retrieval.search.history import weighted_vector, weights_of
 from retrieval.search.questions import EmbeddedQuestion, Embedding, RewrittenQuestion
 
@@ -26,7 +26,7 @@ def plans(put: Any, embedder: Any) -> None:
 
 
 def found(query: str, **options: Any) -> list[str]:
-    return [hit.document_id for hit in search_plain("docs", query, **options).hits]
+    return [hit.document_id for hit in search_sync("docs", query, **options).hits]
 
 
 @pytest.mark.parametrize("mode", ["hybrid", "semantic", "lexical"])
@@ -43,15 +43,15 @@ def test_the_last_question_weighs_most(plans: None) -> None:
 
 
 def test_the_record_says_what_counted(plans: None) -> None:
-    record = search_plain("docs", "And refunds on it?", history=["Storage?", "Which plan?"])
+    record = search_sync("docs", "And refunds on it?", history=["Storage?", "Which plan?"])
     assert record.options["history"] == [
         {"question": "Storage?", "weight": 0.25}, {"question": "Which plan?", "weight": 0.5},
     ]  # fmt: skip
-    assert "history" not in search_plain("docs", "Refunds?").options
+    assert "history" not in search_sync("docs", "Refunds?").options
 
 
 def test_the_oldest_questions_do_not_count(plans: None) -> None:
-    record = search_plain("docs", "And it?", history=[f"Question {number}?" for number in range(30)])
+    record = search_sync("docs", "And it?", history=[f"Question {number}?" for number in range(30)])
     weights = [each["weight"] for each in record.options["history"]]
     assert weights == [0.5**age for age in range(7, 0, -1)]
 
@@ -59,19 +59,19 @@ def test_the_oldest_questions_do_not_count(plans: None) -> None:
 def test_a_conversation_runs_the_model_once_for_each_question(plans: None, embedder: Any) -> None:
     questions = ["Which plans are there?", "How much storage do they have?", "And refunds?", "And the trial?"]
     for number, question in enumerate(questions):
-        search_plain("docs", question, history=questions[:number])
+        search_sync("docs", question, history=questions[:number])
     assert embedder.questions == questions
 
 
 def test_a_question_outside_of_a_conversation_is_not_kept(plans: None, embedder: Any) -> None:
-    search_plain("docs", "Which plans are there?")
-    search_plain("docs", "And refunds?", history=["Which plans are there?"])
+    search_sync("docs", "Which plans are there?")
+    search_sync("docs", "And refunds?", history=["Which plans are there?"])
     assert embedder.questions == ["Which plans are there?", "Which plans are there?", "And refunds?"]
 
 
 def test_without_the_model_the_words_of_all_questions_rank(plans: None, embedder: Any) -> None:
     embedder.question_failure = EmbedderUnavailable
-    record = search_plain("docs", "And on the free plan?", history=["How much storage do the plans have?"])
+    record = search_sync("docs", "And on the free plan?", history=["How much storage do the plans have?"])
     assert record.flags[0] == "semantic_unavailable"
     assert record.hits[0].document_id == "storage"
 
@@ -79,7 +79,7 @@ def test_without_the_model_the_words_of_all_questions_rank(plans: None, embedder
 @pytest.mark.parametrize("history", ["a text", "", [1], ["a\x00b"], {"a": 1}, [None]])
 def test_a_history_that_is_none_is_refused(plans: None, history: Any) -> None:
     with pytest.raises(InvalidInput, match="history"):
-        search_plain("docs", "Refunds?", history=history)
+        search_sync("docs", "Refunds?", history=history)
 
 
 UNIT = {"same": np.array([1, 0], np.float32), "other": np.array([0, 1], np.float32)}
@@ -110,7 +110,7 @@ def test_a_pronoun_behind_a_name_refers_back_where_the_subject_is_the_same() -> 
 def test_a_rewritten_question_counts_as_what_was_typed(plans: None) -> None:
     questions = ["Storage?", "Plans?", RewrittenQuestion("What storage has the free plan?"), "And on it?"]
     assert weights_of(questions, None) == [0.25, 0.5, 1.0, 1.0]
-    record = search_plain("docs", questions[-1], history=questions[:-1])
+    record = search_sync("docs", questions[-1], history=questions[:-1])
     assert record.hits[0].document_id == "storage"
     assert record.options["history"][-1] == {
         "question": "What storage has the free plan?", "weight": 1.0, "rewritten": True,
@@ -118,19 +118,19 @@ def test_a_rewritten_question_counts_as_what_was_typed(plans: None) -> None:
 
 
 def test_a_question_with_its_vector_is_not_embedded_again(plans: None, embedder: Any) -> None:
-    first = search_plain("docs", "Which plans are there?")
+    first = search_sync("docs", "Which plans are there?")
     assert first.embedding is not None
     asked = EmbeddedQuestion("Which plans are there?", first.embedding)
-    with_vector = search_plain("docs", "And refunds?", history=[asked])
+    with_vector = search_sync("docs", "And refunds?", history=[asked])
     assert embedder.questions == ["Which plans are there?", "And refunds?"]
-    with_text = search_plain("docs", "And refunds?", history=[str(asked)])
+    with_text = search_sync("docs", "And refunds?", history=[str(asked)])
     assert [hit.score for hit in with_vector.hits] == [hit.score for hit in with_text.hits]
     assert copy.deepcopy(asked).embedding.model == asked.embedding.model
 
 
 def test_a_vector_of_another_dimension_is_not_used(plans: None, embedder: Any) -> None:
     embedding = Embedding(model="hashing-256", vector=np.ones(3, np.float32))
-    search_plain("docs", "And refunds?", history=[EmbeddedQuestion("Which plans?", embedding)])
+    search_sync("docs", "And refunds?", history=[EmbeddedQuestion("Which plans?", embedding)])
     assert embedder.questions == ["Which plans?", "And refunds?"]
 
 

@@ -24,7 +24,7 @@ from retrieval.generations import lifecycle
 from retrieval.generations.comparison import compare_generation
 from retrieval.indexing.documents import delete_document, index_document
 from retrieval.models import Chunk, Document, Generation, Index, LexemeCount
-from retrieval.search.execute import search_plain
+from retrieval.search.execute import search_sync
 from tests.broker import messages
 from tests.model_server import ModelServer
 from tests.processes import PROJECT, test_environment, wait_until
@@ -64,7 +64,7 @@ def serving(index: Index) -> Generation:
 
 
 def found(query: str, top_k: int = 3) -> list[str]:
-    return [hit.document_id for hit in search_plain("docs", query, top_k).hits]
+    return [hit.document_id for hit in search_sync("docs", query, top_k).hits]
 
 
 def assert_whole(index: Index) -> None:
@@ -83,7 +83,7 @@ def test_another_model_and_dimension_is_built_compared_switched_to_and_back(mode
     first = serving(index)
     other = build(index, model)
     assert (other.state, other.dimension, other.done, other.total) == ("ready", 2500, 4, 4)
-    assert search_plain("docs", "topic2").hits[0].semantic_score is not None
+    assert search_sync("docs", "topic2").hits[0].semantic_score is not None
     version = index.version
 
     golden = GoldenRecord(question="What tells of topic3?", expected_documents=["d3"])
@@ -125,7 +125,7 @@ def test_the_settings_may_change_while_an_index_serves(model: str, settings: Any
     fill(2)
     settings.FABRA_EMBEDDER, settings.FABRA_EMBEDDING_MODEL = OPENAI, model
     index_document("docs", "d5", "Penguins swim.")
-    record = search_plain("docs", "penguins")
+    record = search_sync("docs", "penguins")
     assert (record.hits[0].document_id, record.flags) == ("d5", ("short",))
     assert record.hits[0].semantic_score
     (message,) = check_generations(databases=["default"])
@@ -152,7 +152,7 @@ def test_a_model_that_changed_its_dimension_is_an_error_and_words_decide(put: An
     put("a", "Penguins.")
     Generation.objects.update(dimension=100)
     assert [message.id for message in check_generations(databases=["default"])] == ["retrieval.E001"]
-    assert "semantic_unavailable" in search_plain("docs", "penguins").flags
+    assert "semantic_unavailable" in search_sync("docs", "penguins").flags
 
 
 @pytest.mark.django_db

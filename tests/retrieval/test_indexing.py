@@ -14,7 +14,7 @@ from retrieval.errors import DocumentNotFound, DocumentTooLarge, EmbedderUnavail
 from retrieval.generations import hnsw
 from retrieval.indexing.documents import delete_document, index_document
 from retrieval.models import Chunk, Document, DocumentVersion, Generation, Index
-from retrieval.search.execute import search_plain
+from retrieval.search.execute import search_sync
 
 pytestmark = pytest.mark.django_db
 
@@ -22,7 +22,7 @@ LONG = "# Guide\n\n" + "\n\n".join(f"## Part {n}\n\n" + f"Sentence {n} about top
 
 
 def found(query: str) -> list[str]:
-    return [hit.content for hit in search_plain("docs", query, 10).hits]
+    return [hit.content for hit in search_sync("docs", query, 10).hits]
 
 
 def test_an_update_replaces_the_old_text(put: Any) -> None:
@@ -53,8 +53,8 @@ def test_only_what_changed_is_embedded(put: Any) -> None:
     assert edited.embedded_count <= 3
     assert put("a", LONG, {"category": "new"}).embedded_count <= 3
     assert put("a", LONG, {"category": "newer"}).embedded_count == 0
-    assert search_plain("docs", "topic 5", filters={"category": "newer"}).hits
-    assert not search_plain("docs", "topic 5", filters={"category": "new"}).hits
+    assert search_sync("docs", "topic 5", filters={"category": "newer"}).hits
+    assert not search_sync("docs", "topic 5", filters={"category": "new"}).hits
 
 
 def test_a_deleted_document_is_gone_from_searches_and_kept_as_evidence(put: Any) -> None:
@@ -138,7 +138,7 @@ def test_readers_see_one_version_whole_while_writers_race(put: Any) -> None:
 
     def read(number: int) -> set[str]:
         try:
-            hits = search_plain("docs", "Sentence about topic", 50).hits
+            hits = search_sync("docs", "Sentence about topic", 50).hits
             return {colour for hit in hits for colour in texts if f"about {colour}" in hit.content}
         finally:
             connection.close()

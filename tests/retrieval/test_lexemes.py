@@ -8,7 +8,7 @@ from django.db import connection
 from retrieval.indexing.recompute import recompute_lexemes
 from retrieval.models import Chunk, Generation, Index
 from retrieval.search.compounds import split_compounds
-from retrieval.search.execute import search_plain
+from retrieval.search.execute import search_sync
 from retrieval.search.lexemes import count_wrong_counts, lexical_words
 
 
@@ -106,7 +106,7 @@ def test_c_plus_plus_is_found_beside_c_and_c_sharp(put: Any) -> None:
     for entity_id, name in (("c", "C"), ("cpp", "C++"), ("csharp", "C#"), ("dotnet", ".NET")):
         put(entity_id, f"# Clients\n\nThe client for {name} is kept by the community.")
     for query, entity_id in (("C++", "cpp"), ("c#", "csharp"), (".net", "dotnet"), ("client for C++", "cpp")):
-        hits = search_plain("docs", query, 4, mode="lexical").hits
+        hits = search_sync("docs", query, 4, mode="lexical").hits
         assert hits[0].document_id == entity_id, query
 
 

@@ -8,7 +8,7 @@ from django.db import connection
 from retrieval.generations import hnsw
 from retrieval.indexing.documents import index_document
 from retrieval.models import Chunk, Generation, Index
-from retrieval.search.execute import search_plain
+from retrieval.search.execute import search_sync
 from retrieval.search.explain import recorded_plans
 
 SIZE = 20_000
@@ -46,7 +46,7 @@ def test_a_handful_of_near_duplicates_is_read_past_without_an_exact_scan(large_i
         )
     index_document("docs", "policy", "A refund within thirty days.")
     with recorded_plans() as plans:
-        record = search_plain("docs", "refund of the yearly plan", 5)
+        record = search_sync("docs", "refund of the yearly plan", 5)
     assert len(record.hits) == 5
     assert sum(hit.document_id.startswith("refund-") for hit in record.hits) == 1
     assert "policy" in {hit.document_id for hit in record.hits}

@@ -15,7 +15,7 @@ from django.db import connection
 from retrieval.generations.verification import verify
 from retrieval.indexing.documents import index_document
 from retrieval.models import Chunk, Document, DocumentVersion, Generation, Index
-from retrieval.search.execute import search_plain
+from retrieval.search.execute import search_sync
 from tests.processes import PROJECT, test_environment
 
 FLIPS, SEARCHERS = 1000, 100
@@ -70,7 +70,7 @@ def test_every_result_is_wholly_one_version_and_no_chunk_is_left_over(settings: 
             while True:
                 is_last = is_over.is_set()
                 # By words alone: the model would take the time that the searches shall have.
-                hits = search_plain("docs", "side ways", 20, mode="lexical").hits
+                hits = search_sync("docs", "side ways", 20, mode="lexical").hits
                 mine = [hit for hit in hits if hit.document_id == "guide"]
                 assert all(hit.metadata.get("colour", 1) == hit.version % 2 for hit in mine)
                 seen.append(({hit.version for hit in mine}, len(mine)))

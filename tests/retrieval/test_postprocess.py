@@ -10,7 +10,7 @@ from retrieval import rerankers
 from retrieval.errors import RerankerUnavailable
 from retrieval.indexing.documents import index_document
 from retrieval.models import Chunk
-from retrieval.search.execute import search_plain
+from retrieval.search.execute import search_sync
 
 pytestmark = pytest.mark.django_db
 
@@ -24,7 +24,7 @@ def test_twins_collapse_and_are_named(put: Any) -> None:
     put("first", PAGE)
     put("mirror", PAGE.replace("seven days. Ask", "seven\u00a0days; Ask").replace("within", "WITHIN"))
     put("other", "# Imports\n\nAn import reads the boards of another service.")
-    hits = search_plain("docs", "how long is the export link there", 5).hits
+    hits = search_sync("docs", "how long is the export link there", 5).hits
     assert {hit.document_id for hit in hits} in ({"first", "other"}, {"mirror", "other"})
     assert {hits[0].document_id, *hits[0].duplicates} == {"first", "mirror"}
 
@@ -41,7 +41,7 @@ def test_twins_collapse_and_are_named(put: Any) -> None:
 def test_another_word_or_sign_is_another_answer(put: Any, one: str, other: str) -> None:
     put("old", f"{PAGE} Last of all: {one} is meant.")
     put("new", f"{PAGE} Last of all: {other} is meant.")
-    hits = search_plain("docs", "how long is the export link there", 5).hits
+    hits = search_sync("docs", "how long is the export link there", 5).hits
     assert {hit.document_id for hit in hits} == {"old", "new"}
 
 
@@ -49,7 +49,7 @@ def test_the_same_text_under_another_heading_is_another_answer(put: Any) -> None
     filler = "The files of the project are written into one archive, which the browser then loads. " * 30
     steps = "Open the settings of the workspace and choose the archive. " * 30
     put("guide", f"# Guide\n\n## Windows\n\n{filler}\n\n{steps}\n\n## Linux\n\n{filler.upper()}\n\n{steps}")
-    hits = search_plain("docs", "settings of the workspace", 50).hits
+    hits = search_sync("docs", "settings of the workspace", 50).hits
     assert {hit.heading_path for hit in hits if "settings" in hit.content} == {"Windows", "Linux"}
 
 
@@ -66,7 +66,7 @@ def test_the_same_text_under_another_heading_is_another_answer(put: Any) -> None
 def test_typography_is_no_difference(put: Any, text: str, same: str) -> None:
     put("one", f"{PAGE} {text}")
     put("other", f"{PAGE} {same}")
-    (hit,) = search_plain("docs", "how long is the export link there", 5).hits
+    (hit,) = search_sync("docs", "how long is the export link there", 5).hits
     assert {hit.document_id, *hit.duplicates} == {"one", "other"}
 
 
@@ -75,7 +75,7 @@ def test_what_twins_leave_short_is_filled_from_deeper(put: Any) -> None:
         put(f"mirror-{number:02}", PAGE)
     for number in range(3):
         put(f"far-{number}", f"# Weather {number}\n\nChapter {number}: the harbour is calm.")
-    record = search_plain("docs", "how long is the export link there", 4)
+    record = search_sync("docs", "how long is the export link there", 4)
     assert len(record.hits) == 4
     assert len(record.hits[0].duplicates) == 39
     assert "short" not in record.flags
@@ -91,10 +91,10 @@ def long_text(words: str, sections: int) -> str:
 def test_a_document_gives_at_most_so_many_hits(put: Any) -> None:
     put("long", long_text("How to export a board", 70))
     put("short", "# Weather\n\nThe harbour is calm.")
-    assert {hit.document_id for hit in search_plain("docs", "export a board", 5).hits} == {"long"}
-    hits = search_plain("docs", "export a board", 2, max_per_document=1).hits
+    assert {hit.document_id for hit in search_sync("docs", "export a board", 5).hits} == {"long"}
+    hits = search_sync("docs", "export a board", 2, max_per_document=1).hits
     assert [hit.document_id for hit in hits] == ["long", "short"]
-    record = search_plain("docs", "export a board", 5, max_per_document=2)
+    record = search_sync("docs", "export a board", 5, max_per_document=2)
     assert [hit.document_id for hit in record.hits] == ["long", "long", "short"]
     assert record.flags == ("short",)
 
@@ -102,12 +102,12 @@ def test_a_document_gives_at_most_so_many_hits(put: Any) -> None:
 def test_neighbours_join_a_hit_and_nothing_stands_twice(put: Any) -> None:
     put("long", long_text("How to export a board", 6))
     texts = dict(Chunk.objects.values_list("position", "text"))
-    plain = search_plain("docs", "part 3", 1).hits[0]
-    joined = search_plain("docs", "part 3", 1, expand=1).hits[0]
+    plain = search_sync("docs", "part 3", 1).hits[0]
+    joined = search_sync("docs", "part 3", 1, expand=1).hits[0]
     assert joined.chunk_id == plain.chunk_id
     for position in range(plain.position - 1, plain.position + 2):
         assert texts.get(position, "").strip() in joined.content
-    everything = search_plain("docs", "export a board", 50, expand=5).hits
+    everything = search_sync("docs", "export a board", 50, expand=5).hits
     assert len(everything) < len(texts)
     for position, text in texts.items():
         assert any(text.strip() in hit.content for hit in everything), position
@@ -165,7 +165,7 @@ def reranker(settings: Any, put: Any) -> Iterator[Any]:
 
 def test_a_reranker_reads_more_than_was_asked_for(reranker: Any) -> None:
     reranker(Backwards)
-    record = search_plain("docs", "export", 3, rerank=True)
+    record = search_sync("docs", "export", 3, rerank=True)
     assert [hit.document_id for hit in record.hits] == ["doc-7", "doc-6", "doc-5"]
     assert record.hits[0].rerank_score == len(record.hits[0].content)
     assert record.flags == ()
@@ -174,15 +174,15 @@ def test_a_reranker_reads_more_than_was_asked_for(reranker: Any) -> None:
 @pytest.mark.parametrize("backend", [Broken, Wrong, Missing, Hanging])
 def test_without_its_answer_the_ranking_stands_and_says_so(reranker: Any, backend: type) -> None:
     reranker(backend)
-    record = search_plain("docs", "export", 3, rerank=True)
+    record = search_sync("docs", "export", 3, rerank=True)
     assert record.flags == ("rerank_unavailable",)
-    assert record.hits == search_plain("docs", "export", 3).hits
+    assert record.hits == search_sync("docs", "export", 3).hits
 
 
 def test_a_reranker_that_hangs_takes_few_threads(reranker: Any) -> None:
     reranker(Hanging)
     for _ in range(6):
-        assert search_plain("docs", "export", 3, rerank=True).flags == ("rerank_unavailable",)
+        assert search_sync("docs", "export", 3, rerank=True).flags == ("rerank_unavailable",)
     assert sum(thread.name == "rerank" for thread in threading.enumerate()) == 4
 
 
@@ -201,4 +201,4 @@ def test_an_option_that_is_not_known_is_an_error(put: Any, options: Any) -> None
 
     index_document("docs", "a", "text")
     with pytest.raises(InvalidInput):
-        search_plain("docs", "text", **options)
+        search_sync("docs", "text", **options)

@@ -31,7 +31,7 @@ from retrieval.ingestion.runs import RunOptions, open_upload
 from retrieval.ingestion.work import execute_run
 from retrieval.models import Document, DocumentVersion, SourceDocument
 from retrieval.retrievers.declaration import retriever
-from retrieval.search.execute import search_plain
+from retrieval.search.execute import search_sync
 
 pytestmark = pytest.mark.django_db
 
@@ -133,8 +133,8 @@ def test_nothing_is_left_however_it_was_asked_for(
     purge(admin_client)
     assert said() == []
     assert not [finding for finding in verify(find_index("docs"))]
-    assert SECRET not in repr(search_plain("docs", SECRET, 50, audience="*").hits)
-    assert search_plain("docs", "another").hits[0].document_id == "b"
+    assert SECRET not in repr(search_sync("docs", SECRET, 50, audience="*").hits)
+    assert search_sync("docs", "another").hits[0].document_id == "b"
     row = Document.objects.get(entity_id="a")
     assert (row.state, row.deleted_at is not None, row.purge_ended_at is not None) == ("deleted", True, True)
     assert list(row.versions.values_list("number", "text")) == [(2, ""), (1, "")]
@@ -208,7 +208,7 @@ def test_an_earlier_update_that_arrives_later_stays_out_and_leaves_nothing(many:
     with pytest.raises(DocumentNotFound):
         delete_document("docs", "a")
     assert happened(content="A new text.").state == "done"
-    assert search_plain("docs", "text").hits[0].version == 2
+    assert search_sync("docs", "text").hits[0].version == 2
     assert not list(verify(find_index("docs")))
 
 
@@ -218,7 +218,7 @@ def test_a_purge_that_arrives_late_erases_what_was_said_before_it_and_keeps_what
     happened(content="Cleaned.", ago_s=5)
     row = happened("doc_deleted", purge=True, ago_s=30)
     assert row.outcomes.get().detail == {"purged": 1, "left": []} and said() == []
-    assert search_plain("docs", "cleaned").hits[0].content == "Cleaned."
+    assert search_sync("docs", "cleaned").hits[0].content == "Cleaned."
     assert not list(verify(find_index("docs")))
 
 

@@ -15,7 +15,7 @@ from retrieval.errors import EmbedderUnavailable
 from retrieval.generations import hnsw
 from retrieval.indexing.documents import delete_document, index_document
 from retrieval.models import Chunk, Generation, Index, LexemeCount
-from retrieval.search.execute import search_plain
+from retrieval.search.execute import search_sync
 from retrieval.search.lexemes import generations_to_merge, lexical_text, merge_counts
 from retrieval.search.ranking import candidate_count
 
@@ -67,7 +67,7 @@ def test_the_lexical_score_is_bm25(plain_index: Index, query: str) -> None:
     corpus = texts(40)
     fill(corpus)
     wanted = {name: score for name, score in bm25_share(query, corpus).items() if score > 0}
-    hits = search_plain("docs", query, 40, mode="lexical").hits
+    hits = search_sync("docs", query, 40, mode="lexical").hits
     assert {hit.document_id: hit.lexical_score for hit in hits} == {
         name: pytest.approx(score, abs=2e-5) for name, score in wanted.items()
     }
@@ -81,7 +81,7 @@ def test_a_match_counts_by_its_rarest_word(plain_index: Index) -> None:
     query = "anchor keel lagoon"
     idf = {word: idf_of(word, corpus) for word in query.split()}
     rarest = math.log(1 + (len(corpus) - 1 + 0.5) / 1.5)
-    hits = search_plain("docs", query, 40, lexical_weight=0.75).hits
+    hits = search_sync("docs", query, 40, lexical_weight=0.75).hits
     for hit in hits:
         rarity = max((idf[word] for word in idf if word in corpus[hit.document_id].split()), default=0) / rarest
         wanted = (hit.semantic_score or 0) + 0.75 * rarity**1.25 * (hit.lexical_score or 0)
@@ -92,7 +92,7 @@ def test_a_match_counts_by_its_rarest_word(plain_index: Index) -> None:
 def test_a_name_found_once_outweighs_a_likeness_and_a_common_word_does_not(plain_index: Index) -> None:
     fill({f"doc-{n}": f"anchor text{n}" for n in range(50)})
     index_document("docs", "name", "zorblax", title="zorblax")
-    hits = {word: search_plain("docs", word, 60).hits for word in ("zorblax", "anchor")}
+    hits = {word: search_sync("docs", word, 60).hits for word in ("zorblax", "anchor")}
     added = {word: {hit.document_id: hit.score - (hit.semantic_score or 0) for hit in hits[word]} for word in hits}
     assert added["zorblax"]["name"] > 0.3
     assert added["zorblax"]["doc-1"] == pytest.approx(0, abs=1e-5)
@@ -124,9 +124,9 @@ def test_the_counts_follow_every_change_and_their_merge_changes_no_hit(plain_ind
         delete_document("docs", f"doc-{number}")
     generation = Generation.objects.get()
     assert counts(generation.pk) == recounted(generation.pk)
-    before = search_plain("docs", "anchor lagoon keel", 10).hits
+    before = search_sync("docs", "anchor lagoon keel", 10).hits
     assert merge_counts(generation.pk) > 0
-    assert search_plain("docs", "anchor lagoon keel", 10).hits == before
+    assert search_sync("docs", "anchor lagoon keel", 10).hits == before
     assert counts(generation.pk) == recounted(generation.pk)
     assert not LexemeCount.objects.filter(is_merged=False).exists()
     index_document("docs", "new", "lagoon walrus")
@@ -169,17 +169,17 @@ def test_the_indexes_of_a_generation_change_no_best_hit(embedder: Any, settings:
     fill(texts(300))
     generation = Generation.objects.get()
     modes: list[Any] = ["hybrid", "semantic", "lexical"]
-    exact = {mode: search_plain("docs", "keel lagoon", 10, mode=mode).hits for mode in modes}
+    exact = {mode: search_sync("docs", "keel lagoon", 10, mode=mode).hits for mode in modes}
     hnsw.build_hnsw(generation.pk)
     settings.FABRA_EXACT_SCAN_FACTOR = 0
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE retrieval_chunk")
         cursor.execute("SET enable_seqscan = off")
     for mode in modes:
-        hits = search_plain("docs", "keel lagoon", 10, mode=mode).hits
+        hits = search_sync("docs", "keel lagoon", 10, mode=mode).hits
         assert [hit.score for hit in hits] == [hit.score for hit in exact[mode]], mode
     # A single common word, more than the rarest lexemes reach to: still as many as asked for.
-    assert len(search_plain("docs", "anchor buoy", 50, mode="lexical").hits) == 50
+    assert len(search_sync("docs", "anchor buoy", 50, mode="lexical").hits) == 50
     with connection.cursor() as cursor:
         cursor.execute("RESET enable_seqscan")
 
@@ -195,7 +195,7 @@ def test_two_common_words_come_before_the_rarest_one(plain_index: Index, setting
     # Of independent words 18 chunks would have a pair with "anchor", 12 "buoy cargo" and 30 "anchor" alone.
     settings.FABRA_LEXICAL_REACH = 0.25
     with CaptureQueriesContext(connection) as queries:
-        hits = search_plain("docs", "anchor buoy cargo", 1, mode="lexical").hits
+        hits = search_sync("docs", "anchor buoy cargo", 1, mode="lexical").hits
     assert [hit.document_id for hit in hits] == ["both"]
     assert sum("WITH query" in each["sql"] for each in queries) == 1, "it took an exact search to find it"
 
@@ -206,7 +206,7 @@ def test_a_search_sets_how_far_it_walks_for_itself_alone(plain_index: Index, set
     Generation.objects.update(has_hnsw=True)
     settings.FABRA_EXACT_SCAN_FACTOR = 0
     with CaptureQueriesContext(connection) as queries:
-        search_plain("docs", "anchor", 1)
+        search_sync("docs", "anchor", 1)
     assert any("set_config('hnsw.ef_search', '128', true)" in each["sql"] for each in queries)
     with connection.cursor() as cursor:
         cursor.execute("SHOW hnsw.ef_search")
@@ -239,7 +239,7 @@ def test_codes_addresses_and_other_scripts_are_found(put: Any, query: str, docum
     put("emoji", "# Party\n\nWe send a 🎉 with your hundredth parcel.")
     put("german", "# Konto\n\nSo können Sie Ihr Kennwort zurücksetzen: Klicken Sie auf den Verweis.")
     put("filler", "# Weather\n\nThe harbour is calm today, and the project code is green.")
-    assert search_plain("docs", query).hits[0].document_id == document_id
+    assert search_sync("docs", query).hits[0].document_id == document_id
 
 
 def test_what_the_parser_loses_becomes_words() -> None:
@@ -278,7 +278,7 @@ def test_words_beside_typographic_signs_are_found(put: Any, query: str) -> None:
         "(E\u20114021) in\u00a0the\u00a0o\ufb03ce\u00a0\ufb01le at the Cafe\u0301.",
     )
     put("other", "# Weather\n\nThe harbour is calm today.")
-    (hit,) = search_plain("docs", query, mode="lexical").hits
+    (hit,) = search_sync("docs", query, mode="lexical").hits
     assert hit.document_id == "typographic"
 
 
@@ -287,13 +287,13 @@ def test_an_empty_leg_falls_back_to_the_other_and_says_so(put: Any, embedder: An
     for number in range(5):
         put(f"doc-{number}", f"# Passwords\n\nChapter {number} of resetting a password.")
     for mode in ("hybrid", "lexical"):
-        record = search_plain("docs", "the of and", mode=mode)
+        record = search_sync("docs", "the of and", mode=mode)
         assert len(record.hits) == 5
         assert record.flags == ("lexical_empty",)
 
     embedder.failure = EmbedderUnavailable
     for mode in ("hybrid", "semantic"):
-        record = search_plain("docs", "password", mode=mode)
+        record = search_sync("docs", "password", mode=mode)
         assert len(record.hits) == 5
         assert record.flags == ("semantic_unavailable",)
         assert record.hits[0].semantic_score is None
@@ -304,13 +304,13 @@ def test_the_index_configures_the_ranking_and_a_search_may_differ(put: Any) -> N
     put("a", "# Password\n\nReset a password.")
     put("b", "# Invoice\n\nPay an invoice.")
     Index.objects.update(fusion="rrf")
-    first = search_plain("docs", "password").hits[0]
+    first = search_sync("docs", "password").hits[0]
     assert first.score == pytest.approx(2 / 61, abs=1e-6)
-    first = search_plain("docs", "password", fusion="weighted", lexical_weight=2).hits[0]
+    first = search_sync("docs", "password", fusion="weighted", lexical_weight=2).hits[0]
     assert first.score == pytest.approx((first.semantic_score or 0) + 2 * (first.lexical_score or 0), abs=1e-5)
-    first = search_plain("docs", "password", mode="semantic").hits[0]
+    first = search_sync("docs", "password", mode="semantic").hits[0]
     assert (first.score, first.lexical_rank) == (first.semantic_score, None)
     Index.objects.update(mode="lexical")
-    record = search_plain("docs", "password")
+    record = search_sync("docs", "password")
     assert [hit.document_id for hit in record.hits] == ["a"]
     assert record.embed_ms < 1

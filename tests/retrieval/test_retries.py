@@ -21,7 +21,7 @@ from retrieval.event_handlers import publish_again
 from retrieval.indexing.documents import index_document
 from retrieval.indexing.reindex import retry_failed
 from retrieval.models import Chunk, Document
-from retrieval.search.execute import search_plain
+from retrieval.search.execute import search_sync
 from tests.embedders import WorkerDied
 
 pytestmark = pytest.mark.django_db
@@ -63,7 +63,7 @@ def retry() -> int:
 
 
 def found(audience: tuple[str, ...] = ()) -> list[str]:
-    return [hit.content for hit in search_plain(INDEX, "text", 10, audience=audience).hits]
+    return [hit.content for hit in search_sync(INDEX, "text", 10, audience=audience).hits]
 
 
 @pytest.fixture(autouse=True)
@@ -293,7 +293,7 @@ class Story:
             assert chunk.audience == self.audiences[chunk.text]
         for document in Document.objects.filter(entity_id=self.entity_id, deleted_at=None):
             assert document.audience == self.audiences[document.text], "what the admin would publish"
-        hits = search_plain(INDEX, "text", 10).hits
+        hits = search_sync(INDEX, "text", 10).hits
         assert all(not self.audiences[hit.content] for hit in hits if hit.document_id == self.entity_id)
 
 

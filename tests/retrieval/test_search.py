@@ -8,7 +8,7 @@ from django.db import connection
 from common.errors import InvalidInput
 from retrieval.errors import EmbedderUnavailable, IndexNotFound
 from retrieval.models import Index
-from retrieval.search.execute import search_plain
+from retrieval.search.execute import search_sync
 
 pytestmark = pytest.mark.django_db
 
@@ -22,7 +22,7 @@ def documents(put: Any) -> None:
 
 
 def best(query: str, **options: Any) -> str:
-    return search_plain("docs", query, **options).hits[0].document_id
+    return search_sync("docs", query, **options).hits[0].document_id
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_it_finds_by_meaning_and_by_word(query: str, document_id: str) -> None:
 
 
 def test_a_hit_tells_all_about_itself() -> None:
-    hit = search_plain("docs", "new password email link").hits[0]
+    hit = search_sync("docs", "new password email link").hits[0]
     assert (hit["content"], hit.title, hit.index, hit.version) == (hit.content, "Reset", "docs", 1)
     assert hit.metadata == {"category": "account"}
     assert hit.semantic_rank == hit.lexical_rank == 1
@@ -55,21 +55,21 @@ def test_a_hit_tells_all_about_itself() -> None:
     "query", ["the of and", "?!.", "'; DROP TABLE x; --", "a & b | !c <-> d", "🙂", "x" * 8000, "%s %(q)s"]
 )
 def test_any_question_is_answered(query: str) -> None:
-    assert len(search_plain("docs", query).hits) == 4
+    assert len(search_sync("docs", query).hits) == 4
 
 
 def test_bad_questions_are_refused() -> None:
     for query, top_k in [("", 5), ("  ", 5), ("a\x00", 5), ("x" * 8001, 5), ("a", 0), ("a", 201), ("a", True)]:
         with pytest.raises(InvalidInput):
-            search_plain("docs", query, top_k)
+            search_sync("docs", query, top_k)
     with pytest.raises(IndexNotFound, match="no index 'nothing'"):
-        search_plain("nothing", "a")
+        search_sync("nothing", "a")
 
 
 def test_with_the_embedder_down_words_decide_and_it_says_so(embedder: Any) -> None:
     embedder.take_over()
     embedder.failure = EmbedderUnavailable
-    record = search_plain("docs", "project archived")
+    record = search_sync("docs", "project archived")
     assert [hit.document_id for hit in record.hits] == ["errors"]
     assert record.flags == ("semantic_unavailable", "short")
     assert record.hits[0].semantic_score is None
@@ -77,7 +77,7 @@ def test_with_the_embedder_down_words_decide_and_it_says_so(embedder: Any) -> No
 
 def test_it_is_one_look_at_the_index_and_one_statement(django_assert_num_queries: Any) -> None:
     with django_assert_num_queries(2):
-        search_plain("docs", "password")
+        search_sync("docs", "password")
 
 
 def test_only_a_search_without_filters_keeps_its_plan() -> None:
@@ -91,8 +91,8 @@ def test_only_a_search_without_filters_keeps_its_plan() -> None:
             return int(cursor.fetchone()[0])
 
     for _ in range(3):
-        search_plain("docs", "invoices", filters={"category": "billing"})
+        search_sync("docs", "invoices", filters={"category": "billing"})
     assert kept() == 0
     for _ in range(3):
-        search_plain("docs", "invoices", audience=["premium"])
+        search_sync("docs", "invoices", audience=["premium"])
     assert kept() == 1

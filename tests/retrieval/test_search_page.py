@@ -11,7 +11,7 @@ from django.urls import reverse
 
 from retrieval.errors import EmbedderUnavailable
 from retrieval.models import GoldenQuestion, Index
-from retrieval.search.execute import search_plain
+from retrieval.search.execute import search_sync
 from retrieval.search.explain import recorded_plans
 from retrieval.search.highlight import highlighter
 
@@ -51,7 +51,7 @@ def test_both_legs_and_their_fusion_side_by_side(admin_client: Client) -> None:
     response = ask(admin_client, "What does E-4021 mean?", top_k="2")
     shown = ways(response)
     for mode in ("hybrid", "semantic", "lexical"):
-        same = search_plain("docs", "What does E-4021 mean?", 2, mode=mode, audience="*")
+        same = search_sync("docs", "What does E-4021 mean?", 2, mode=mode, audience="*")
         assert [row.chunk_id for row in same.hits] == [
             int(pk) for pk in re.findall(r"chunk (\d+)</a>", section(response, mode))
         ]
@@ -101,7 +101,7 @@ def test_the_plan_is_of_the_statement_and_shows_no_vector(admin_client: Client) 
         assert plan.scanned
     assert not re.search(r"\[-?\d\.\d+,", response.content.decode())
     with recorded_plans() as plans:
-        search_plain("docs", "new password")
+        search_sync("docs", "new password")
     assert len(plans) >= 1
 
 

@@ -12,7 +12,7 @@ from django.db.models import F
 
 from retrieval.indexing.documents import delete_document, index_document
 from retrieval.models import Chunk, Document, DocumentVersion, Generation, Index, LexemeCount
-from retrieval.search.execute import search_plain
+from retrieval.search.execute import search_sync
 
 pytestmark = pytest.mark.django_db
 
@@ -111,7 +111,7 @@ def test_each_disagreement_is_found_and_mended(name: str) -> None:
     assert verify("--repair")["left"] == []
     assert verify()["found"] == []
     expected = "Changed." if name == "another text" else said
-    hits = search_plain("docs", "penguins swim", 1, audience=["staff"]).hits
+    hits = search_sync("docs", "penguins swim", 1, audience=["staff"]).hits
     assert [hit.content for hit in hits] == [expected] or name == "another text"
     assert not Chunk.objects.filter(document__entity_id="gone").exists()
 

@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from common.errors import FabraError
-from retrieval.search.execute import search_plain
+from retrieval.search.execute import search_sync
 from retrieval.search.filters import EVERYONE
 
 
@@ -27,7 +27,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, index: str, query: str, top_k: int, **options: Any) -> None:
         audience = EVERYONE if options["audience"] == [EVERYONE] else options["audience"]
         try:
-            record = search_plain(
+            record = search_sync(
                 index,
                 query,
                 top_k,
