@@ -72,11 +72,12 @@ class ConversationView(APIView):
         responses={200: shapes.ConversationSerializer, **_NONE},
     )
     def patch(self, request: Request, conversation_id: int) -> Response:
-        """Rename it."""
+        """Rename it; without a title nothing changes."""
         conversation = conversation_of(user_of(request), conversation_id)
-        data = shapes.ConversationChangeSerializer(data=request.data)
+        data = shapes.ConversationChangeSerializer(data=request.data, partial=True)
         data.is_valid(raise_exception=True)
-        rename(conversation, data.validated_data["title"])
+        if "title" in data.validated_data:
+            rename(conversation, data.validated_data["title"])
         return Response(_fields_of(conversation))
 
     @extend_schema(

@@ -20,6 +20,7 @@ from events.models import Event
 from events.outbox import new_event
 from events.processing import process
 from features.registry import entity, feature
+from retrieval.search.history import remembered_vector
 from tests.model_server import ModelServer
 
 pytestmark = pytest.mark.django_db(transaction=True)  # else what is to run on commit would be kept
@@ -63,6 +64,7 @@ def test_a_chat_leaves_nothing_behind(bot: None, model: ModelServer) -> None:
         question = Question(user_id=f"user_{number}", message=f"How do I reset password {number}?")
         async_to_sync(answer)(question)  # each in a loop of its own, which a web process has once
         model.requests.clear()
+        remembered_vector.cache_clear()  # it keeps the last 2,048 questions
         reset_queries()  # with DEBUG, which `bot` sets, Django keeps the last 9,000
 
     assert growth(work, 25) < 25
