@@ -10,7 +10,6 @@ import logging
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -167,8 +166,8 @@ def _place(question: Question, token: uuid.UUID, row: object) -> Place | None:
         has_contact=has_contact, sent_id=sent_id,
     )  # fmt: skip
     if state == Conversation.State.CLOSED:
-        # What was sent before the closing is answered with what was stored then.
-        return place if sent_id else replace(place, conversation_id=None, was_closed=True, state=Conversation.State.BOT)
+        # What was sent before the closing is answered with what was stored then; else a new conversation begins.
+        return place if sent_id else Place(token=token, was_closed=True)
     return place if is_first or state == Conversation.State.PERSON else None
 
 

@@ -322,9 +322,11 @@ def _enqueued(task: str) -> int:
 
 def test_a_message_to_a_closed_conversation_opens_a_new_one_and_says_so(say: Any, kim: User) -> None:
     first = say("One?").json()
+    actions.assign(first["conversation_id"], kim)
     actions.close(first["conversation_id"], kim)
     second = say("Two?").json()
     assert second["conversation_was_closed"] is True
+    assert (second["state"], bool(second["response"])) == ("bot", True)
     assert second["conversation_id"] != first["conversation_id"]
     assert second["notices"] == ["Your last conversation was closed, so this is a new one."]
     assert sorted(roles(second)) == ["assistant", "notice", "user"]
