@@ -154,7 +154,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
                 await self._finish(turn.answer, turn.admission, turn.answer.question_id)
                 return
             self.turn = turn
-            question_id, is_reopened = turn.message.pk, turn.place.was_closed
+            question_id, is_reopened = turn.message.pk, turn.lease.was_closed
             self.live.begin_answer(turn.conversation_id, question_id, is_reopened=is_reopened)
             await self._send_start(turn.context_id, turn.conversation_id, question_id)
             async with aclosing(run(turn, is_streamed=True)) as pieces:

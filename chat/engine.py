@@ -21,7 +21,6 @@ from chat.handover.outbound import ask_for_person, drop, escalated, may_escalate
 from chat.history import read_history, room_for_context
 from chat.live.changes import show_soon
 from chat.models import Conversation
-from chat.places import Place
 from chat.prompt import messages_of
 from chat.providers import Completion, Delta, Prompt, Provider, get_provider
 from chat.providers.not_known import NOT_KNOWN, NotKnownProvider
@@ -35,7 +34,9 @@ from chat.small_talk.detection import SmallTalk
 from chat.small_talk.reply import SmallTalkProvider, small_talk_context, small_talk_of
 from chat.stopping import listen
 from chat.summaries import enqueue_summary, last_fallen
-from chat.turn_order import leave, leave_soon, renewed, take_turn
+from chat.turn_lease import TurnLease
+from chat.turn_order import release, release_soon, take_turn
+from chat.turn_renewal import renewed
 from chat.turns import Answer, Question, Settled, Turn
 from common.background import HEAD_START_S, release_thread, spawn
 from common.errors import FabraError
@@ -71,42 +72,42 @@ async def begin(question: Question) -> Turn | Settled:
         try:
             while True:
                 # 2. Wait for the end of what the conversation is answering, and begin.
-                place = await take_turn(question, deadline)
+                lease = await take_turn(question, deadline)
                 try:
-                    begun = await _begin(question, place, admission, deadline, started)
+                    begun = await _begin(question, lease, admission, deadline, started)
                 except SentBefore as sent:  # by another request, just now: wait for its answer
                     question = replace(question, conversation_id=sent.message.conversation_id)
                     begun = None
                 except BaseException:
-                    leave_soon(place)
+                    release_soon(lease)
                     raise
                 if begun is not None:
                     return begun
-                await leave(place)
+                await release(lease)
         except Exception:
             await limits.refund(admission)
             raise
 
 
 async def _begin(
-    question: Question, place: Place, admission: Admission, deadline: float, started: float
+    question: Question, lease: TurnLease, admission: Admission, deadline: float, started: float
 ) -> Turn | Settled | None:
     """Begin the answer; return None if the conversation changed hands meanwhile. Raise SentBefore."""
-    if stored_id := question.stored_id or place.sent_id:
+    if stored_id := question.stored_id or lease.sent_id:
         known = await sync_to_async(stored_answer)(stored_id)
         if known is not None:
-            await leave(place)
+            await release(lease)
             await limits.refund(admission)
             return Settled(answer=known, admission=admission)
         question = replace(question, stored_id=stored_id)  # its answer failed, or a person left it to the bot
-    if needs_no_model(question, place):
-        settled = await sync_to_async(receive)(question, place, admission)
+    if needs_no_model(question, lease):
+        settled = await sync_to_async(receive)(question, lease, admission)
         if settled is None:
             return None
-        await leave(place)
+        await release(lease)
         return Settled(answer=settled, admission=admission)
-    is_elsewhere = place.state not in (Conversation.State.BOT, Conversation.State.WAITING)
-    if is_elsewhere or (place.was_closed and question.stored_id is not None):
+    is_elsewhere = lease.state not in (Conversation.State.BOT, Conversation.State.WAITING)
+    if is_elsewhere or (lease.was_closed and question.stored_id is not None):
         raise ConversationConflict("The bot does not answer in this conversation any more.")
     # 3. Assemble the context, with the conversation so far; step 4 writes its trace.
     talk = await small_talk_of(question)
@@ -130,7 +131,7 @@ async def _begin(
     # 4. Commit the evidence, the message and its event.
     provider = provider_for(question, context, recorder, talk)
     written = await sync_to_async(write_question)(
-        question, place, context, admission, recorder.pending, recorder.embeddings.get(question.message.strip()),
+        question, lease, context, admission, recorder.pending, recorder.embeddings.get(question.message.strip()),
         frees_connection=not provider.is_extractive,
     )  # fmt: skip
     if written is None:
@@ -140,12 +141,12 @@ async def _begin(
     if written.event is not None:
         enqueued = asyncio.to_thread(dispatch, written.event.pk, queue_of(MESSAGE_SENT))
         spawn(enqueued, uses_database=False, after_s=HEAD_START_S)
-    if place.conversation_id is not None and question.stored_id is None:
+    if lease.conversation_id is not None and question.stored_id is None:
         show_soon(written.message)
     return Turn(
         question=question, admission=admission, provider=provider, context=context, history=history, deadline=deadline,
         message=written.message, event=written.event, notices=written.notices, started=started,
-        place=replace(place, conversation_id=written.message.conversation.pk),
+        lease=replace(lease, conversation_id=written.message.conversation.pk),
     )  # fmt: skip
 
 
@@ -194,7 +195,7 @@ async def run(turn: Turn, *, is_streamed: bool) -> AsyncGenerator[str | Answer, 
         prepare_check(prompt.passages)
     try:
         listen()
-        async with renewed(turn.place), aclosing(turn.provider.run(prompt, is_streamed=is_streamed)) as pieces:  # type: ignore[type-var]
+        async with renewed(turn.lease), aclosing(turn.provider.run(prompt, is_streamed=is_streamed)) as pieces:  # type: ignore[type-var]
             with running(turn):
                 async for piece in turn.receive(pieces):
                     if isinstance(piece, Delta):

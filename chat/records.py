@@ -18,7 +18,7 @@ from chat.gaps.reasons import reasons_of
 from chat.handover.notices import reopened_notice
 from chat.models import Conversation, Message
 from chat.models.conversations import title_of
-from chat.places import Place, lease
+from chat.turn_lease import TurnLease, lease_duration
 from chat.turns import Answer, Question, Turn
 from common.sql.rows import Statement
 from contexts import traces
@@ -57,7 +57,7 @@ class SentBefore(Exception):
 
 def write_question(
     question: Question,
-    place: Place,
+    lease: TurnLease,
     context: Context,
     admission: Admission,
     pending: Sequence[PendingTrace],
@@ -71,9 +71,9 @@ def write_question(
     its turn anew. `frees_connection` closes the database connection after the commit, which returns it to the pool: a
     chat waits seconds for its model, and other requests can use the connection meanwhile.
     """
-    conversation = _conversation(question, place)
+    conversation = _conversation(question, lease)
     rows: list[Model | Statement] = [] if conversation.pk else [conversation]
-    notice = reopened_notice(conversation) if place.was_closed else None
+    notice = reopened_notice(conversation) if lease.was_closed else None
     rows += [notice] if notice else []
     event: Event | None = None
     if question.stored_id is None:
@@ -88,7 +88,7 @@ def write_question(
     if admission.is_degraded:  # from now on the message itself is counted
         rows.append(("DELETE FROM chat_reservation WHERE token = %s", [admission.token]))
     try:
-        if not traces.write_traces(pending, *rows, only_if=_still_the_bots(place)):
+        if not traces.write_traces(pending, *rows, only_if=_still_the_bots(lease)):
             return None
     except TraceNotWritten as error:
         if is_sent_before(error.__cause__):
@@ -134,22 +134,22 @@ def new_conversation(question: Question) -> Conversation:
     )
 
 
-def _conversation(question: Question, place: Place) -> Conversation:
+def _conversation(question: Question, lease: TurnLease) -> Conversation:
     """Return the message's conversation; a new one has the message's turn from the beginning."""
-    if place.conversation_id is not None:
-        return Conversation(pk=place.conversation_id)
+    if lease.conversation_id is not None:
+        return Conversation(pk=lease.conversation_id)
     conversation = new_conversation(question)
-    conversation.turns, conversation.turn_until = [place.token], timezone.now() + lease()
+    conversation.turns, conversation.turn_until = [lease.token], timezone.now() + lease_duration()
     return conversation
 
 
-def _still_the_bots(place: Place) -> Statement | None:
-    if place.conversation_id is None:
+def _still_the_bots(lease: TurnLease) -> Statement | None:
+    if lease.conversation_id is None:
         return None
     return (
         "UPDATE chat_conversation SET last_message_at = %s "
         "WHERE id = %s AND takeovers = %s AND state IN ('bot', 'waiting') RETURNING id",
-        [timezone.now(), place.conversation_id, place.takeovers],
+        [timezone.now(), lease.conversation_id, lease.takeovers],
     )
 
 
@@ -181,12 +181,8 @@ def write_outcome(
     turn: Turn, answer: str, model: str, outcome: dict[str, Any], *, more: Sequence[Model | Statement] = ()
 ) -> bool:
     """Commit the outcome, with `more`, and end the turn; return False if a person has taken over."""
-    ended, values = turn.place.lets_go
-    # What a person had left unanswered is answered now.
-    ended = ended.replace("SET ", "SET unanswered_since = NULL, ", 1)
-    only_if = (f"{ended} AND takeovers = %s RETURNING id", [*values, turn.place.takeovers])
     return traces.write_outcome(
-        turn.context_id, answer=answer, model=model, outcome=outcome, more=more, only_if=only_if
+        turn.context_id, answer=answer, model=model, outcome=outcome, more=more, only_if=turn.lease.answered_statement
     )
 
 
@@ -199,7 +195,7 @@ def write_failure(turn: Turn, code: str) -> None:
     try:
         traces.write_outcome(
             turn.context_id, answer="".join(turn.parts), model=turn.provider.model, outcome=outcome, error_code=code,
-            more=[turn.place.lets_go],
+            more=[turn.lease.release_statement],
         )  # fmt: skip
     except TraceNotWritten:
         logger.error("The failure %s of the trace %s could not be noted.", code, turn.context_id)

@@ -33,9 +33,9 @@ def answer_of(turn: Turn, completion: Completion, passages: list[Citation], chec
         ],
         grounding=checked.to_dict(),
         freshness=context.freshness,
-        state=turn.place.state,
+        state=turn.lease.state,
         notices=turn.notices,
-        conversation_was_closed=turn.place.was_closed,
+        conversation_was_closed=turn.lease.was_closed,
     )
 
 

@@ -14,9 +14,9 @@ from chat.callers import Caller
 from chat.citations import Citation
 from chat.errors import DeadlineExceeded, InvalidMessage, MessageTooLong
 from chat.models import Conversation, Message
-from chat.places import Place
 from chat.providers import Provider
 from chat.providers.extractive import NOTICE
+from chat.turn_lease import TurnLease
 from common.validation import check_text, is_blank
 from contexts.conversation import ConversationHistory
 from contexts.items import Context
@@ -135,7 +135,7 @@ class Turn:
     """The user's message."""
     event: Event | None
     """The `message_sent` event; None for a message that was stored before."""
-    place: Place
+    lease: TurnLease
     """The message's turn in its conversation, which has an id by now."""
     notices: list[str] = field(default_factory=list)
     started: float = field(default_factory=time.perf_counter)

@@ -8,8 +8,8 @@ from chat.handover import actions, notices
 from chat.handover.wishes import wants_person
 from chat.live.changes import tell_inbox, tell_of_message
 from chat.models import Conversation, Message, Reservation
-from chat.places import Place
 from chat.records import SentBefore, is_sent_before, message_of, new_conversation, sent_event
+from chat.turn_lease import TurnLease
 from chat.turns import Answer, Question
 from events.models import Event
 from events.outbox import record_event
@@ -17,51 +17,51 @@ from events.outbox import record_event
 State = Conversation.State
 
 
-def needs_no_model(question: Question, place: Place) -> bool:
+def needs_no_model(question: Question, lease: TurnLease) -> bool:
     if question.stored_id is not None:
         return False
-    if place.state == State.PERSON or wants_person(question.message):
+    if lease.state == State.PERSON or wants_person(question.message):
         return True
-    return _is_contact(question, place)
+    return _is_contact(question, lease)
 
 
-def receive(question: Question, place: Place, admission: Admission) -> Answer | None:
+def receive(question: Question, lease: TurnLease, admission: Admission) -> Answer | None:
     """Store the message, in one transaction with what it changes, and return the answer to it.
 
     Return None, with nothing stored, if the conversation changed hands meanwhile; raise SentBefore.
     """
     try:
         with transaction.atomic():
-            conversation = _conversation(question, place)
+            conversation = _conversation(question, lease)
             if conversation is None:
                 return None
             told = []
-            if place.was_closed:
+            if lease.was_closed:
                 told.append(notices.reopened_notice(conversation))
                 told[0].save()
             message = _store(question, conversation, admission)
-            if place.state == State.PERSON:
-                return _answer(message, place, told)
-            told.append(_change(question, place, conversation))
+            if lease.state == State.PERSON:
+                return _answer(message, lease, told)
+            told.append(_change(question, lease, conversation))
     except IntegrityError as error:
         if is_sent_before(error):
             raise SentBefore(Message.objects.get(user_id=question.user_id, client_id=question.client_id)) from error
         raise
-    return _answer(message, place, told)
+    return _answer(message, lease, told)
 
 
-def _is_contact(question: Question, place: Place) -> bool:
-    return place.state == State.WAITING and not place.has_contact and actions.is_address(question.message)
+def _is_contact(question: Question, lease: TurnLease) -> bool:
+    return lease.state == State.WAITING and not lease.has_contact and actions.is_address(question.message)
 
 
-def _conversation(question: Question, place: Place) -> Conversation | None:
+def _conversation(question: Question, lease: TurnLease) -> Conversation | None:
     """Return the conversation, locked or new; None if it is not as it was when the message came."""
-    if place.conversation_id is None:
+    if lease.conversation_id is None:
         conversation = new_conversation(question)
         conversation.save()
         return conversation
-    locked = Conversation.objects.lock(place.conversation_id)
-    if locked is None or (locked.state, locked.takeovers) != (place.state, place.takeovers):
+    locked = Conversation.objects.lock(lease.conversation_id)
+    if locked is None or (locked.state, locked.takeovers) != (lease.state, lease.takeovers):
         return None
     return locked
 
@@ -81,19 +81,19 @@ def _store(question: Question, conversation: Conversation, admission: Admission)
     return message
 
 
-def _change(question: Question, place: Place, conversation: Conversation) -> Message:
+def _change(question: Question, lease: TurnLease, conversation: Conversation) -> Message:
     """Do what the customer wishes, and return the line that says so."""
-    if _is_contact(question, place):
+    if _is_contact(question, lease):
         actions.keep_contact(conversation.pk, question.message)
-    elif place.state == State.WAITING:
+    elif lease.state == State.WAITING:
         return actions.ask_again(conversation.pk)
     else:
         actions.escalate(conversation.pk, actions.CUSTOMER_ASKED)
     return conversation.messages.filter(role=Message.Role.NOTICE).latest("pk")
 
 
-def _answer(message: Message, place: Place, told: list[Message]) -> Answer:
-    if place.state == State.PERSON:
+def _answer(message: Message, lease: TurnLease, told: list[Message]) -> Answer:
+    if lease.state == State.PERSON:
         return Answer.without_model(
             conversation_id=message.conversation_id, message_id=message.pk, question_id=message.pk, state=State.PERSON,
         )  # fmt: skip
@@ -105,6 +105,6 @@ def _answer(message: Message, place: Place, told: list[Message]) -> Answer:
         message_id=notice.pk,
         question_id=message.pk,
         state=State.WAITING,
-        notices=[each.text for each in before],
-        conversation_was_closed=place.was_closed,
+        notices=[notice.text for notice in before],
+        conversation_was_closed=lease.was_closed,
     )

@@ -24,7 +24,7 @@ NOT_KNOWN, SMALL_TALK = "not_known", "small_talk"
 def may_escalate(result: Answer, turn: Turn) -> bool:
     """Return whether it is worth a query whether a person is asked after this answer."""
     has_reason = turn.context.escalation is not None or NOT_KNOWN in result.flags
-    return has_reason and turn.place.state == Conversation.State.BOT
+    return has_reason and turn.lease.state == Conversation.State.BOT
 
 
 def escalated(result: Answer, turn: Turn) -> Answer:
@@ -51,7 +51,7 @@ async def drop(turn: Turn) -> Answer:
     return Answer.without_model(
         context_id=turn.context_id, conversation_id=turn.conversation_id, message_id=turn.message.pk,
         state=Conversation.State.PERSON, notices=turn.notices, is_dropped=True,
-        conversation_was_closed=turn.place.was_closed,
+        conversation_was_closed=turn.lease.was_closed,
     )  # fmt: skip
 
 
@@ -71,7 +71,7 @@ def _asked_for_person(turn: Turn) -> Answer:
     return Answer.without_model(
         response=notice.text, flags=notice.flags, context_id=turn.context_id, conversation_id=turn.conversation_id,
         message_id=notice.pk, state=Conversation.State.WAITING, notices=turn.notices,
-        conversation_was_closed=turn.place.was_closed,
+        conversation_was_closed=turn.lease.was_closed,
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""A message's turn in its conversation."""
+"""A message's turn in its conversation, which it holds until it is answered, or until its lease ends."""
 
 import uuid
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from common.sql.rows import Statement
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class TurnLease:
     """A message's turn, and what its conversation was like when it came."""
 
     token: uuid.UUID
@@ -26,14 +26,23 @@ class Place:
     """The message that was stored under the same client id."""
 
     @property
-    def lets_go(self) -> Statement:
+    def release_statement(self) -> Statement:
         """The statement that gives the turn to the next message; it ends with its WHERE."""
         return (
             "UPDATE chat_conversation SET turns = array_remove(turns, %s), turn_until = clock_timestamp() + %s "
             "WHERE id = %s",
-            [self.token, lease(), self.conversation_id],
+            [self.token, lease_duration(), self.conversation_id],
+        )
+
+    @property
+    def answered_statement(self) -> Statement:
+        """The same for an answer, if nobody has taken over: what a person had left unanswered is answered now."""
+        return (
+            "UPDATE chat_conversation SET unanswered_since = NULL, turns = array_remove(turns, %s), "
+            "turn_until = clock_timestamp() + %s WHERE id = %s AND takeovers = %s RETURNING id",
+            [self.token, lease_duration(), self.conversation_id, self.takeovers],
         )
 
 
-def lease() -> timedelta:
+def lease_duration() -> timedelta:
     return timedelta(seconds=settings.FABRA_TURN_LEASE_S)
