@@ -87,11 +87,11 @@ def _turns_of(rows: Iterable[tuple[Any, ...]]) -> list[PastTurn]:
             continue
         if role == Message.Role.ASSISTANT:
             is_answer = text and SMALL_TALK not in flags  # no text: it was stopped before its first word
-            found = [each for each in asked if each[2] == trace_id] if is_answer else []
+            found = [message for message in asked if message[2] == trace_id] if is_answer else []
         else:
             found = asked
         if found:
-            question = found[0][1] if len(found) == 1 else SEPARATOR.join(each[1] for each in found)
+            question = found[0][1] if len(found) == 1 else SEPARATOR.join(message[1] for message in found)
             turns.append(PastTurn(question=question, answer=text, message_id=found[-1][0]))
         elif turns and role == Message.Role.AGENT:
             turns[-1] = replace(turns[-1], answer=SEPARATOR.join([turns[-1].answer, text]))

@@ -63,7 +63,7 @@ def _without_model(message: Message) -> Answer | None:
     later = list(conversation.messages.filter(pk__gt=message.pk).order_by("pk"))
     line = later[0] if later and set(later[0].flags) & {ESCALATED, WAITING, CONTACT} else None
     is_open = conversation.state in (Conversation.State.BOT, Conversation.State.WAITING)
-    if line is None and is_open and not any(each.role in _ANSWERS for each in later):
+    if line is None and is_open and not any(message.role in _ANSWERS for message in later):
         return None
     if line is None:
         return _nothing(message)

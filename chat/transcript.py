@@ -1,11 +1,10 @@
 """Earlier turns as a text for a model that rewrites or summarises them, and the call of that model."""
 
 from collections.abc import Sequence
-from contextlib import aclosing
 
 from django.conf import settings
 
-from chat.providers import Completion, Delta, Prompt, Provider
+from chat.providers import Completion, Prompt, Provider, whole_answer
 from contexts.conversation import PastTurn
 from contexts.suspicion import without_role_tags
 from contexts.tokens import tokenizer_for
@@ -42,14 +41,5 @@ def fitting(parts: Sequence[str], beside: str, answer_tokens: int) -> int:
 async def complete(provider: Provider, instructions: str, text: str, max_tokens: int) -> tuple[str, Completion]:
     """Return what the model answers; raise ModelError."""
     messages = [{"role": "system", "content": instructions}, {"role": "user", "content": text}]
-    parts: list[str] = []
-    completion: Completion | None = None
-    prompt = Prompt(messages=messages, max_tokens=max_tokens)
-    async with aclosing(provider.run(prompt, is_streamed=False)) as pieces:  # type: ignore[type-var]
-        async for piece in pieces:
-            if isinstance(piece, Delta):
-                parts.append(piece.text)
-            else:
-                completion = piece
-    assert completion is not None
-    return "".join(parts).strip(), completion
+    said, completion = await whole_answer(provider, Prompt(messages=messages, max_tokens=max_tokens))
+    return said.strip(), completion

@@ -1,4 +1,4 @@
-"""The text of Markdown's inline markup as a reader sees it, with the place of each character in the source."""
+"""The text of Markdown's inline markup as a reader sees it, with the position of each character in the source."""
 
 import re
 from bisect import bisect_right
@@ -44,10 +44,10 @@ class PlainText:
         return first, max(first, last)
 
 
-def plain_text(content: str, places: Sequence[Place], parser: MarkdownIt, env: dict[str, Any]) -> PlainText:
+def plain_text(content: str, positions: Sequence[Place], parser: MarkdownIt, env: dict[str, Any]) -> PlainText:
     """Return the plain text of a block's inline content.
 
-    `places` are where its lines stand, in order; `env` has the link definitions.
+    `positions` are where its lines stand, in order; `env` has the link definitions.
     """
     if len(content) > MAX_INLINE_CHARS or not _MARKUP.search(content):
         flat = content.replace("\n", " ")
@@ -56,7 +56,7 @@ def plain_text(content: str, places: Sequence[Place], parser: MarkdownIt, env: d
         tokens: list[Token] = []
         parser.inline.parse(content, parser, env, tokens)
         plain = _aligned(content, tokens)
-    _move(plain, places)
+    _move(plain, positions)
     return plain
 
 
@@ -111,10 +111,10 @@ def _after_link(flat: str, at: int) -> int:
     return found.end() if found else at
 
 
-def _move(plain: PlainText, places: Sequence[Place]) -> None:
+def _move(plain: PlainText, positions: Sequence[Place]) -> None:
     """Change offsets in the content to offsets in the source; a line break reaches to the next line's content."""
-    begins = [place.begin for place in places]
+    begins = [position.begin for position in positions]
     for offsets in (plain.starts, plain.ends):
         for index, offset in enumerate(offsets):
-            place = places[bisect_right(begins, offset) - 1]
-            offsets[index] = min(place.source + offset - place.begin, place.limit)
+            position = positions[bisect_right(begins, offset) - 1]
+            offsets[index] = min(position.source + offset - position.begin, position.limit)

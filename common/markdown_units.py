@@ -98,16 +98,16 @@ class _Reader:
         tree = SyntaxTreeNode(_blocks.parse(self.text, self.env))
         return list(self._of_nodes(tree.children, _Around()))
 
-    def _of_nodes(self, nodes: Sequence[SyntaxTreeNode], place: _Around) -> Iterator[Unit]:
+    def _of_nodes(self, nodes: Sequence[SyntaxTreeNode], around: _Around) -> Iterator[Unit]:
         lead = ""  # of the paragraph before, for a list, a table or code
         for node in nodes:
             if node.type in ("paragraph", "heading"):
-                found = list(self._of_paragraph(node, place))
+                found = list(self._of_paragraph(node, around))
                 yield from found
                 lead = found[-1].text if found and found[-1].text.endswith(_COLONS) else ""
-                place = replace(place, marker="")
+                around = replace(around, marker="")
                 continue
-            here = replace(place, lead=lead) if lead else place
+            here = replace(around, lead=lead) if lead else around
             if node.type in _LISTS:
                 yield from self._of_list(node, here)
             elif node.type == "table":
@@ -116,10 +116,10 @@ class _Reader:
                 if node.content.strip():
                     yield self._code(node, here)
             else:
-                yield from self._of_nodes(node.children, place)
+                yield from self._of_nodes(node.children, around)
             lead = ""
 
-    def _of_paragraph(self, node: SyntaxTreeNode, place: _Around) -> Iterator[Unit]:
+    def _of_paragraph(self, node: SyntaxTreeNode, around: _Around) -> Iterator[Unit]:
         plain = self._plain(node)
         if not plain.text.strip():
             return
@@ -128,32 +128,32 @@ class _Reader:
         if is_heading:
             self._enter(int(node.tag[1]), " ".join(plain.text.split()))
         spans = [(0, len(plain.text))] if is_heading else sentences(plain.opaque, self.language)
-        kind = Kind.HEADING if is_heading else Kind.ITEM if place.is_item else Kind.SENTENCE
-        block = place.block if place.block and own[1] <= place.block[1] else own
+        kind = Kind.HEADING if is_heading else Kind.ITEM if around.is_item else Kind.SENTENCE
+        block = around.block if around.block and own[1] <= around.block[1] else own
         for number, (first, last) in enumerate(spans):
             start, end = plain.source_span(first, last)
             yield Unit(
                 start=start, end=end, text=" ".join(plain.text[first:last].split()), kind=kind, block=block,
-                group=place.group or block, headings=self._path(above=is_heading), lead=place.lead,
-                parents=place.parents, marker="" if number else place.marker,
+                group=around.group or block, headings=self._path(above=is_heading), lead=around.lead,
+                parents=around.parents, marker="" if number else around.marker,
             )  # fmt: skip
 
-    def _of_list(self, node: SyntaxTreeNode, place: _Around) -> Iterator[Unit]:
-        group = place.group or self._span(node)
+    def _of_list(self, node: SyntaxTreeNode, around: _Around) -> Iterator[Unit]:
+        group = around.group or self._span(node)
         for item in node.children:
             marker = f"{item.info}{item.markup}"
-            own = replace(place, group=group, block=self._item_span(item, marker), marker=marker, is_item=True)
+            own = replace(around, group=group, block=self._item_span(item, marker), marker=marker, is_item=True)
             first = item.children[0] if item.children else None
             if first is None or first.type != "paragraph":
                 yield from self._of_nodes(item.children, own)
                 continue
             yield from self._of_nodes([first], own)
             own = replace(own, marker="")
-            nested = replace(own, parents=(*place.parents, " ".join(self._plain(first).text.split())))
+            nested = replace(own, parents=(*around.parents, " ".join(self._plain(first).text.split())))
             for child in item.children[1:]:
                 yield from self._of_nodes([child], nested if child.type in _LISTS else own)
 
-    def _of_table(self, node: SyntaxTreeNode, place: _Around) -> Iterator[Unit]:
+    def _of_table(self, node: SyntaxTreeNode, around: _Around) -> Iterator[Unit]:
         span = self._span(node)
         header: tuple[str, ...] = ()
         for row in (row for part in node.children for row in part.children):
@@ -164,16 +164,16 @@ class _Reader:
                 start, end = self._span(row)
                 yield Unit(
                     start=start, end=end, text=" | ".join(cells), kind=Kind.ROW, block=(start, end), group=span,
-                    headings=self._path(), lead=place.lead, parents=place.parents, header=header, cells=cells,
+                    headings=self._path(), lead=around.lead, parents=around.parents, header=header, cells=cells,
                 )  # fmt: skip
 
-    def _code(self, node: SyntaxTreeNode, place: _Around) -> Unit:
+    def _code(self, node: SyntaxTreeNode, around: _Around) -> Unit:
         start, end = self._span(node)
-        block = place.block if place.block and end <= place.block[1] else (start, end)
+        block = around.block if around.block and end <= around.block[1] else (start, end)
         return Unit(
             start=start, end=end, text=node.content.rstrip("\n"), kind=Kind.CODE, block=block,
-            group=place.group or block, headings=self._path(), lead=place.lead, parents=place.parents,
-            marker=place.marker,
+            group=around.group or block, headings=self._path(), lead=around.lead, parents=around.parents,
+            marker=around.marker,
         )  # fmt: skip
 
     def _enter(self, level: int, name: str) -> None:
@@ -183,27 +183,27 @@ class _Reader:
         return tuple(name for _, name in (self.headings[:-1] if above else self.headings) if name)
 
     def _plain(self, node: SyntaxTreeNode, at: int | None = None) -> PlainText:
-        """Return the plain text of a block; `at` is its offset where nobody asks for its place."""
+        """Return the plain text of a block; `at` is its offset where nobody asks for it."""
         inline = node.children[0] if node.children else None
         if inline is None or not inline.content:
             return PlainText()
-        places = self._places(inline) if at is None else [Place(0, at, at + len(inline.content))]
-        return plain_text(inline.content, places, _parser, self.env)
+        offsets = self._offsets(inline) if at is None else [Place(0, at, at + len(inline.content))]
+        return plain_text(inline.content, offsets, _parser, self.env)
 
-    def _places(self, inline: SyntaxTreeNode) -> list[Place]:
+    def _offsets(self, inline: SyntaxTreeNode) -> list[Place]:
         """Return where the lines of an inline token stand; the parser may have widened the tabs at their beginning."""
         assert inline.map is not None
-        places, at = [], 0
+        offsets, at = [], 0
         for number, line in enumerate(inline.content.split("\n"), inline.map[0]):
             start, end = self._offset(number), self._offset(number + 1)
             source, wanted = self.text[start:end].rstrip(), line.strip()
             column = len(source) - len(wanted) if source.endswith(wanted) else max(0, source.rfind(wanted))
             indent = len(line) - len(line.lstrip())
             if indent:
-                places.append(Place(at, start, start + column))
-            places.append(Place(at + indent, start + column, start + len(source)))
+                offsets.append(Place(at, start, start + column))
+            offsets.append(Place(at + indent, start + column, start + len(source)))
             at += len(line) + 1
-        return places
+        return offsets
 
     def _span(self, node: SyntaxTreeNode) -> tuple[int, int]:
         assert node.map is not None
@@ -218,7 +218,7 @@ class _Reader:
         first_line_end = self._offset(item.map[0] + 1)
         content = self.text[start:first_line_end]
         if own and own[0].type == "paragraph" and own[0].children:
-            content = self.text[start : self._places(own[0].children[0])[0].source]
+            content = self.text[start : self._offsets(own[0].children[0])[0].source]
         return self._trimmed(start + max(0, content.rfind(marker)), self._offset(lines[-1] if lines else item.map[1]))
 
     def _trimmed(self, start: int, end: int) -> tuple[int, int]:

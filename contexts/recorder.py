@@ -61,7 +61,7 @@ class Recorder:
 
         False where one of them can't tell: its index has no threshold, or an outage made its scores others.
         """
-        searches = [search for each in self.pending for search in each.body.get("searches", ())]
+        searches = [search for trace in self.pending for search in trace.body.get("searches", ())]
         return bool(searches) and all(search["is_confident"] is False for search in searches)
 
     def version_ids(self) -> list[int]:

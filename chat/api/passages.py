@@ -52,7 +52,8 @@ class PassagesView(APIView):
         return Response(
             {
                 "passages": [
-                    {"number": each.number, "content": each.content, "html": render(each.content)} for each in passages
+                    {"number": passage.number, "content": passage.content, "html": render(passage.content)}
+                    for passage in passages
                 ]
             }
         )

@@ -99,5 +99,5 @@ def _search_of(search: dict[str, Any]) -> dict[str, Any]:
     history = search.get("history") or search.get("options", {}).get("history") or []
     return {
         "index": search["index"], "query": search["query"], "found": len(search["hits"]),
-        "history": [each for each in history if isinstance(each, str)],
+        "history": [question for question in history if isinstance(question, str)],
     }  # fmt: skip

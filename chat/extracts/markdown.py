@@ -17,18 +17,18 @@ _LONGEST_WORDS = 2 * MAX_WORDS
 
 def write(chosen: Sequence[Chosen]) -> str:
     """Return the answer's Markdown: the passages in their order, and in each what was chosen in the passage's order."""
-    return "\n\n".join(block for each in chosen for block in _blocks(each))
+    return "\n\n".join(block for part in chosen for block in _blocks(part))
 
 
 def _blocks(chosen: Chosen) -> Iterator[str]:
     passage, cite = chosen.passage, f"[{chosen.passage.source.number}]"
     text = passage.source.content
-    places = sorted(chosen.places)
-    for group, found in itertools.groupby(places, key=lambda place: _group(passage.units[place])):
+    positions = sorted(chosen.positions)
+    for group, found in itertools.groupby(positions, key=lambda position: _group(passage.units[position])):
         own = list(found)
         first = passage.units[own[0]]
         if first.kind is Kind.ROW:
-            yield _table(text, [passage.units[place] for place in own], cite)
+            yield _table(text, [passage.units[position] for position in own], cite)
         elif group[0] == "list":
             yield _list(text, passage.units, own, cite)
         elif first.kind is Kind.CODE:
@@ -42,27 +42,27 @@ def _group(unit: Unit) -> tuple[str, tuple[int, int]]:
     return ("list" if is_in_list else unit.kind.value, unit.group)
 
 
-def _paragraphs(text: str, all_units: Sequence[Unit], places: list[int], cite: str) -> Iterator[str]:
+def _paragraphs(text: str, all_units: Sequence[Unit], positions: list[int], cite: str) -> Iterator[str]:
     """Yield a paragraph for each run of sentences that follow one another."""
     runs: list[list[str]] = []
-    for place in places:
-        if not runs or place - 1 not in places:
+    for position in positions:
+        if not runs or position - 1 not in positions:
             runs.append([])
-        runs[-1].append(f"{_sentence(text, all_units[place])} {cite}")
+        runs[-1].append(f"{_sentence(text, all_units[position])} {cite}")
     return (" ".join(run) for run in runs)
 
 
-def _list(text: str, all_units: Sequence[Unit], places: list[int], cite: str) -> str:
+def _list(text: str, all_units: Sequence[Unit], positions: list[int], cite: str) -> str:
     """Return the items; a cut among steps, or of a list that was introduced, is said by an ellipsis."""
     lines: list[str] = []
-    numbers = [place for place, unit in enumerate(all_units) if unit.group == all_units[places[0]].group]
+    numbers = [position for position, unit in enumerate(all_units) if unit.group == all_units[positions[0]].group]
     is_ordered = all_units[numbers[0]].marker[:1].isdigit()
     last = numbers[0] - 1
-    for block, found in itertools.groupby(places, key=lambda place: all_units[place].block):
+    for block, found in itertools.groupby(positions, key=lambda position: all_units[position].block):
         own = list(found)
         if is_ordered and own[0] != last + 1:
             lines.append(CUT)
-        lines.append(_item(text, [all_units[place] for place in own], block, cite))
+        lines.append(_item(text, [all_units[position] for position in own], block, cite))
         last = own[-1]
     if is_ordered and last != numbers[-1]:
         lines.append(CUT)

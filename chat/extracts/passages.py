@@ -24,7 +24,7 @@ class Passage:
     source: Citation
     units: list[Unit]
     scores: dict[int, PartScore]
-    """By the unit's place in `units`."""
+    """By the unit's position in `units`."""
 
 
 def read_passages(questions: Sequence[str], sources: Sequence[Citation]) -> list[Passage]:
@@ -42,15 +42,15 @@ def read_passages(questions: Sequence[str], sources: Sequence[Citation]) -> list
         if index is None:  # removed since the search
             continue
         language = language_code(index.language)
-        places: list[tuple[Passage, int]] = []
+        positions: list[tuple[Passage, int]] = []
         for source in ranked:
             if source.index == name and shares[source.number] >= _LEAST_SHARE:
                 own = units(source.content[:_MOST_CHARS], language)
                 passage = found[source.number] = Passage(source=source, units=own, scores={})
-                places += [(passage, place) for place, unit in enumerate(own) if _may_answer(unit, seen)]
-        parts = [_part(passage, place, shares[passage.source.number]) for passage, place in places]
-        for (passage, place), score in zip(places, score_parts(index, questions, parts), strict=True):
-            passage.scores[place] = score
+                positions += [(passage, position) for position, unit in enumerate(own) if _may_answer(unit, seen)]
+        parts = [_part(passage, position, shares[passage.source.number]) for passage, position in positions]
+        for (passage, position), score in zip(positions, score_parts(index, questions, parts), strict=True):
+            passage.scores[position] = score
     return list(found.values())
 
 
@@ -63,8 +63,8 @@ def _may_answer(unit: Unit, seen: set[str]) -> bool:
     return any(char.isalnum() for char in unit.text)
 
 
-def _part(passage: Passage, place: int, share: float) -> Part:
-    unit, source = passage.units[place], passage.source
+def _part(passage: Passage, position: int, share: float) -> Part:
+    unit, source = passage.units[position], passage.source
     path = [*source.heading_path.split(" > "), *unit.headings]
     above = " ".join(dict.fromkeys([source.title, *path]))
     return Part(text=unit.alone, above=above, heading=path[-1], share=share)

@@ -25,16 +25,20 @@ _REFERS_BACK = re.compile(
 
 @dataclass
 class Chosen:
-    """The units chosen of one passage, by their places."""
+    """The units chosen of one passage, by their positions."""
 
     passage: Passage
-    places: set[int] = field(default_factory=set)
+    positions: set[int] = field(default_factory=set)
 
 
 def choose(passages: Sequence[Passage]) -> list[Chosen]:
     """Return what is chosen of each passage, the passage with the best unit first; [] if nothing fits the question."""
     ranked = sorted(
-        ((score, number, place) for number, passage in enumerate(passages) for place, score in passage.scores.items()),
+        (
+            (score, number, position)
+            for number, passage in enumerate(passages)
+            for position, score in passage.scores.items()
+        ),
         key=lambda found: (-found[0].score, found[1], found[2]),
     )
     if not ranked or max(score.relevance for score, _, _ in ranked) < _LEAST_RELEVANCE:
@@ -44,26 +48,26 @@ def choose(passages: Sequence[Passage]) -> list[Chosen]:
     chosen: dict[int, Chosen] = {}
     picked: list[tuple[int, int]] = []
     words = MAX_WORDS
-    for score, number, place in ranked:
+    for score, number, position in ranked:
         if len(picked) == _MOST_CHOSEN or score.score < least:
             break
         if score.relevance < least_relevance:
             continue
         units = passages[number].units
         own = chosen.get(number) or Chosen(passages[number])
-        added = _whole(units, place, words, is_first=not chosen) - own.places
+        added = _whole(units, position, words, is_first=not chosen) - own.positions
         if added and (not chosen or _words(units, added) <= words):
-            own.places |= added
+            own.positions |= added
             chosen[number] = own
-            picked.append((number, place))
+            picked.append((number, position))
             words -= _words(units, added)
     # What else the chosen ones need takes only the words that are left, so that no other answer is lost by it.
-    for number, place in picked:
+    for number, position in picked:
         own = chosen[number]
-        for more in _companions(own.passage.units, place):
-            added = set(more) - own.places
+        for more in _companions(own.passage.units, position):
+            added = set(more) - own.positions
             if _words(own.passage.units, added) <= words:
-                own.places |= added
+                own.positions |= added
                 words -= _words(own.passage.units, added)
     return list(chosen.values())
 
@@ -73,59 +77,59 @@ def count_words(text: str) -> int:
     return len(_NO_SPACES.sub(" ", text).split()) + (len(_NO_SPACES.findall(text)) + 1) // 2
 
 
-def _whole(units: Sequence[Unit], place: int, words: int, *, is_first: bool) -> set[int]:
-    """Return the places of the unit's item or row; of one that is too long, of the unit alone."""
-    whole = {number for number, other in enumerate(units) if other.block == units[place].block}
-    if units[place].kind is Kind.SENTENCE:
-        return {place}
-    return whole if _words(units, whole) <= (_LONG_UNIT_WORDS if is_first else words) else {place}
+def _whole(units: Sequence[Unit], position: int, words: int, *, is_first: bool) -> set[int]:
+    """Return the positions of the unit's item or row; of one that is too long, of the unit alone."""
+    whole = {number for number, other in enumerate(units) if other.block == units[position].block}
+    if units[position].kind is Kind.SENTENCE:
+        return {position}
+    return whole if _words(units, whole) <= (_LONG_UNIT_WORDS if is_first else words) else {position}
 
 
-def _companions(units: Sequence[Unit], place: int) -> Iterator[list[int]]:
+def _companions(units: Sequence[Unit], position: int) -> Iterator[list[int]]:
     """Yield what else is wanted beside a unit, the most important first."""
-    unit = units[place]
+    unit = units[position]
     if unit.kind is Kind.SENTENCE and unit.text.endswith((":", "\uff1a")):
-        yield from _beginnings(_blocks_of_group(units, place + 1))
+        yield from _beginnings(_blocks_of_group(units, position + 1))
     elif unit.kind is Kind.SENTENCE:
-        before = units[place - 1] if place else None
+        before = units[position - 1] if position else None
         if before is not None and before.block == unit.block and _REFERS_BACK.match(unit.text):
-            yield [place - 1]
+            yield [position - 1]
     elif unit.kind is Kind.ITEM:
-        yield from ([parent] for parent in _parents(units, place))
-        blocks = _blocks_of_group(units, place)
+        yield from ([parent] for parent in _parents(units, position))
+        blocks = _blocks_of_group(units, position)
         lead = blocks[0][0] - 1
         if unit.lead and lead >= 0 and units[lead].text == unit.lead:
             yield [lead]
         if _is_ordered(units, blocks):
-            own = next(number for number, block in enumerate(blocks) if place in block)
+            own = next(number for number, block in enumerate(blocks) if position in block)
             # The steps from the first on, if this one is still reached; else those that follow it.
-            yield [place for block in blocks for place in block]
-            yield [place for block in blocks[:own] for place in block]
+            yield [position for block in blocks for position in block]
+            yield [position for block in blocks[:own] for position in block]
             yield from _beginnings(blocks[own + 1 :])
 
 
 def _beginnings(blocks: Sequence[Sequence[int]]) -> Iterator[list[int]]:
-    """Yield the places of all blocks, then of all but the last, and so on."""
+    """Yield the positions of all blocks, then of all but the last, and so on."""
     for stop in range(len(blocks), 0, -1):
-        yield [place for block in blocks[:stop] for place in block]
+        yield [position for block in blocks[:stop] for position in block]
 
 
-def _blocks_of_group(units: Sequence[Unit], place: int) -> list[list[int]]:
-    """Return the items, rows or code of the group at a place, each as the places of its units."""
-    if place >= len(units) or units[place].kind in (Kind.SENTENCE, Kind.HEADING):
+def _blocks_of_group(units: Sequence[Unit], position: int) -> list[list[int]]:
+    """Return the items, rows or code of the group at a position, each as the positions of its units."""
+    if position >= len(units) or units[position].kind in (Kind.SENTENCE, Kind.HEADING):
         return []
     blocks: dict[tuple[int, int], list[int]] = {}
     for number, unit in enumerate(units):
-        if unit.group == units[place].group:
+        if unit.group == units[position].group:
             blocks.setdefault(unit.block, []).append(number)
     return list(blocks.values())
 
 
-def _parents(units: Sequence[Unit], place: int) -> Iterator[int]:
-    depth = len(units[place].parents)
-    for number in range(place - 1, -1, -1):
+def _parents(units: Sequence[Unit], position: int) -> Iterator[int]:
+    depth = len(units[position].parents)
+    for number in range(position - 1, -1, -1):
         unit = units[number]
-        if depth and unit.group == units[place].group and unit.marker and len(unit.parents) < depth:
+        if depth and unit.group == units[position].group and unit.marker and len(unit.parents) < depth:
             depth = len(unit.parents)
             yield number
 
@@ -134,5 +138,5 @@ def _is_ordered(units: Sequence[Unit], blocks: Sequence[Sequence[int]]) -> bool:
     return bool(blocks) and units[blocks[0][0]].marker[:1].isdigit()
 
 
-def _words(units: Sequence[Unit], places: set[int]) -> int:
-    return sum(count_words(units[place].text) for place in places)
+def _words(units: Sequence[Unit], positions: set[int]) -> int:
+    return sum(count_words(units[position].text) for position in positions)

@@ -8,7 +8,6 @@ written: what is kept is deleted with the question.
 import asyncio
 import json
 import logging
-from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +21,7 @@ from chat.gaps.reasons import reasons_of
 from chat.grounding.answers import check_answer
 from chat.history import read_turns, room_for_context
 from chat.models import Gap, GapQuestion, Message
-from chat.providers import Completion, Delta, Prompt
+from chat.providers import Prompt, whole_answer
 from chat.turns import Question
 from common.errors import FabraError, Unavailable
 from common.locks import held
@@ -155,17 +154,10 @@ async def rehearse(user_id: str, text: str, history: ConversationHistory) -> Reh
     provider = provider_for(question, context, recorder)
     evidence = context.evidence
     prompt = Prompt(messages=evidence["messages"], question=text, passages=passages_in(evidence))
-    parts: list[str] = []
-    completion: Completion | None = None
-    async with asyncio.timeout_at(deadline), aclosing(provider.run(prompt, is_streamed=False)) as pieces:  # type: ignore[type-var]
-        async for piece in pieces:
-            if isinstance(piece, Delta):
-                parts.append(piece.text)
-            else:
-                completion = piece
-    assert completion is not None
+    async with asyncio.timeout_at(deadline):
+        said, completion = await whole_answer(provider, prompt)
     is_composed = provider.is_extractive or completion.cited is not None
-    checked = await check_answer("".join(parts), prompt.passages, evidence, text, is_composed=is_composed)
+    checked = await check_answer(said, prompt.passages, evidence, text, is_composed=is_composed)
     citations = mark_cited(prompt.passages, checked.text, completion.cited)
     flags = [*evidence["flags"], *completion.flags]
     reasons = reasons_of(evidence, citations, flags, checked.to_dict(), is_extractive=provider.is_extractive)

@@ -32,7 +32,7 @@ def mark(message_id: int, reason: str) -> None:
 def unmark(message_id: int, reason: str) -> None:
     """Take a reason back; a question without another reason is no gap any more."""
     for question in GapQuestion.objects.select_for_update().filter(message=message_id, reasons__contains=[reason]):
-        question.reasons = [each for each in question.reasons if each != reason]
+        question.reasons = [other for other in question.reasons if other != reason]
         if question.reasons:
             question.save(update_fields=["reasons"])
         else:

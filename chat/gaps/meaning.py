@@ -63,7 +63,7 @@ def _subject_of(message: Message) -> Message | None:
         return None
     asked = Message.objects.filter(conversation=message.conversation_id, role=Message.Role.USER, pk__lt=message.pk)
     earlier = list(asked.order_by("-pk")[: MAX_QUESTIONS - 1])
-    standing = (each for each in earlier if not refers_back(each.text))
+    standing = (question for question in earlier if not refers_back(question.text))
     return next(standing, earlier[-1] if earlier else None)
 
 

@@ -12,19 +12,19 @@ _GRAMMAR = 0.25
 
 # Chosen on one half of the sentences that `evaluate_grounding` measures with.
 _SURE, _MORE = 0.75, 0.25
-"""A place that shares so much, and so much more than the other, is meant whatever stands next to it."""
+"""A span that shares so much, and so much more than the other, is meant whatever stands next to it."""
 _NEXT, _LEAST, _LITTLE = 0.5, 0.45, 0.05
-"""What a place that has more of the words next to it must have, where it shares only a little more."""
+"""What a span that has more of the words next to it must have, where it shares only a little more."""
 _TRUSTED_NEXT, _TRUSTED_MORE = 1.0, 0.3
-"""The same where the other place is trusted."""
+"""The same where the other span is trusted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Likeness:
     shared: float = 0.0
-    """The share of the surroundings that the other place has too."""
+    """The share of the surroundings that the other span has too."""
     next_to: float = 0.0
-    """1 for the same word next to the place, on each side; less for a word of the grammar."""
+    """1 for the same word next to the span, on each side; less for a word of the grammar."""
 
     @property
     def total(self) -> float:
@@ -32,11 +32,11 @@ class Likeness:
 
     @property
     def is_sure(self) -> bool:
-        """Return whether both places have the same surroundings, and a word next to them."""
+        """Return whether both spans have the same surroundings, and a word next to them."""
         return self.shared >= _SURE and self.next_to >= 1.0
 
     def is_better_than(self, other: "Likeness", *, is_trusted: bool = False) -> bool:
-        """Return whether it is so much better that this place, and not the other, is meant."""
+        """Return whether it is so much better that this span, and not the other, is meant."""
         if self.next_to < other.next_to:
             return False
         if self.shared >= _SURE and self.shared >= other.shared + _MORE:
@@ -47,7 +47,7 @@ class Likeness:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """The words around a place in a sentence, each with a weight that falls with its distance."""
+    """The words around a span in a sentence, each with a weight that falls with its distance."""
 
     weights: dict[str, float]
     total: float
@@ -57,20 +57,23 @@ class Surroundings:
     after: Word | None
 
     @classmethod
-    def of(cls, sentence: Sentence, place: range) -> "Surroundings":
+    def of(cls, sentence: Sentence, span: range) -> "Surroundings":
         words = sentence.words
         weights: dict[str, float] = {}
         carrying = set()
-        for other in range(max(0, place.start - _NEAR), min(len(words), place.stop + _NEAR)):
-            if other in place:
+        for other in range(max(0, span.start - _NEAR), min(len(words), span.stop + _NEAR)):
+            if other in span:
                 continue
-            word, distance = words[other], place.start - other if other < place.start else other - place.stop + 1
+            word, distance = (
+                words[other],
+                span.start - other if other < span.start else other - span.stop + 1,
+            )
             weight = (_GRAMMAR if word.is_function else 1.0) * distance**-0.5
             weights[word.key] = max(weights.get(word.key, 0.0), weight)
             if not word.is_function:
                 carrying.add(word.key)
-        before = words[place.start - 1] if place.start else None
-        after = words[place.stop] if place.stop < len(words) else None
+        before = words[span.start - 1] if span.start else None
+        after = words[span.stop] if span.stop < len(words) else None
         return cls(weights, sum(weights.values()) or 1.0, frozenset(carrying), before, after)
 
     def likeness(self, other: "Surroundings") -> Likeness:
@@ -87,9 +90,9 @@ def _same(word: Word | None, other: Word | None) -> float:
     return 0.5 if word.is_function else 1.0
 
 
-def surroundings(sentence: Sentence, place: range) -> Surroundings:
+def surroundings(sentence: Sentence, span: range) -> Surroundings:
     """Return the surroundings; they are kept with the sentence, which other answers are compared with too."""
     kept: dict[range, Surroundings] = sentence.__dict__.setdefault("_surroundings", {})
-    if place not in kept:
-        kept[place] = Surroundings.of(sentence, place)
-    return kept[place]
+    if span not in kept:
+        kept[span] = Surroundings.of(sentence, span)
+    return kept[span]

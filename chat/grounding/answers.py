@@ -55,8 +55,8 @@ async def check_answer(
             return await loop.run_in_executor(_executor, _check, text, passages, evidence, question, is_composed)
     except TimeoutError:
         logger.warning("An answer was not checked against its passages within %s seconds.", _MOST_S)
-    except Exception:  # an answer that cannot be checked is an answer all the same, and its flag tells
-        logger.exception("An answer could not be checked against its passages.")
+    except Exception as error:  # an answer that cannot be checked is an answer all the same, and its flag tells
+        logger.error("An answer could not be checked against its passages: %s", type(error).__name__)
     return CheckedText(text=text)
 
 

@@ -41,7 +41,7 @@ class _Judgement:
     @property
     def is_undecided(self) -> bool:
         """Whether its words are too few, and nothing of it is wrong: its meaning decides."""
-        return not self.reasons and self.step < len(_STEPS) - 1 and bool(self.support.places)
+        return not self.reasons and self.step < len(_STEPS) - 1 and bool(self.support.positions)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +62,7 @@ class _Context:
         if not sentence.keys:
             return None
         support = find_support(sentence, sources)
-        nearest = [place.sentence for place in support.places]
+        nearest = [position.sentence for position in support.positions]
         known = [*self.others, *self.given]
         reasons = list(wrong_facts(sentence, Evidence(sources=sources, known=known, nearest=nearest)))
         if support.share >= PARTLY_SHARE:
@@ -184,7 +184,7 @@ def _improve(judged: Sequence[_Judgement]) -> bool:
 
 def _said(judgement: _Judgement) -> str:
     """Return the text of the passage's best sentence."""
-    return " ".join(word.text for word in judgement.support.places[0].sentence.words)
+    return " ".join(word.text for word in judgement.support.positions[0].sentence.words)
 
 
 def _unsupported(judged: Sequence[_Judgement], context: _Context) -> frozenset[int]:
@@ -203,24 +203,24 @@ def _unsupported(judged: Sequence[_Judgement], context: _Context) -> frozenset[i
 
 
 def _supports(judgement: _Judgement, passage: Source) -> bool:
-    if judgement.step and any(place.source is passage for place in judgement.support.places):
+    if judgement.step and any(position.source is passage for position in judgement.support.positions):
         return True
     return find_support(judgement.sentence, [passage]).share >= PARTLY_SHARE
 
 
 def _sentence(judgement: _Judgement) -> JudgedSentence:
-    verdict, places = _STEPS[judgement.step], judgement.support.places
+    verdict, positions = _STEPS[judgement.step], judgement.support.positions
     reasons = judgement.reasons
     if verdict is Verdict.NOT and not reasons:
         reasons = ("words",)
-    is_near = bool(places) and (judgement.step > 0 or judgement.support.share >= PARTLY_SHARE)
-    passage = places[0].source.number if is_near else None
+    is_near = bool(positions) and (judgement.step > 0 or judgement.support.share >= PARTLY_SHARE)
+    passage = positions[0].source.number if is_near else None
     return JudgedSentence(
         start=judgement.claim.unit.start,
         end=judgement.claim.unit.end,
         verdict=verdict,
         passage=passage,
-        span=(places[0].sentence.start, places[0].sentence.end) if passage is not None else None,
+        span=(positions[0].sentence.start, positions[0].sentence.end) if passage is not None else None,
         reasons=reasons,
     )
 

@@ -37,32 +37,32 @@ class Evidence:
 
 def wrong_facts(sentence: Sentence, evidence: Evidence) -> Iterator[str]:
     """Yield the reasons, such as "number 30", "name Denver", "code E-4021" or "unit weeks"."""
-    for place, word in enumerate(sentence.words):
+    for position, word in enumerate(sentence.words):
         if word.kind is Kind.NUMBER:
-            yield from _wrong_number(sentence, place, evidence)
+            yield from _wrong_number(sentence, position, evidence)
         elif word.kind is Kind.CODE:
-            yield from _wrong_code(sentence, place, evidence)
-        elif word.may_be_name and _stands_for_name(sentence, place, evidence):
+            yield from _wrong_code(sentence, position, evidence)
+        elif word.may_be_name and _stands_for_name(sentence, position, evidence):
             yield f"name {word.text}"
     for name in sentence.names:
         yield from _wrong_name(sentence, name, evidence)
 
 
-def _stands_for_name(sentence: Sentence, place: int, evidence: Evidence) -> bool:
-    """Return whether a passage has a name in the place of a word that none has.
+def _stands_for_name(sentence: Sentence, position: int, evidence: Evidence) -> bool:
+    """Return whether a passage has a name where the sentence has a word that none has.
 
     The capital that begins a sentence does not tell that the word is a name.
     """
-    word = sentence.words[place]
+    word = sentence.words[position]
     if evidence.has(word) or evidence.is_known(word):
         return False
-    around = surroundings(sentence, range(place, place + 1))
+    around = surroundings(sentence, range(position, position + 1))
     best = max((_likeness(around, name) for name in _names(evidence)), key=lambda like: like.total, default=Likeness())
     return best.is_sure
 
 
-def _wrong_number(sentence: Sentence, place: int, evidence: Evidence) -> Iterator[str]:
-    word = sentence.words[place]
+def _wrong_number(sentence: Sentence, position: int, evidence: Evidence) -> Iterator[str]:
+    word = sentence.words[position]
     if not evidence.has(word):
         if not evidence.is_known(word):
             yield f"number {word.text}"
@@ -74,22 +74,22 @@ def _wrong_number(sentence: Sentence, place: int, evidence: Evidence) -> Iterato
             (others if mention.keys.isdisjoint(word.values) else own).append(mention)
     if not own:  # as a word: "first", "a"
         own = list(evidence.ordinary(word.values))
-    if _is_swapped(surroundings(sentence, range(place, place + 1)), own, others):
+    if _is_swapped(surroundings(sentence, range(position, position + 1)), own, others):
         yield f"number {word.text}"
     elif word.unit:
-        units = {mention.sentence.words[mention.place.start].unit for mention in own}
+        units = {mention.sentence.words[mention.span.start].unit for mention in own}
         if units and "" not in units and word.unit not in units:
             yield f"unit {word.unit}"
 
 
-def _wrong_code(sentence: Sentence, place: int, evidence: Evidence) -> Iterator[str]:
-    word = sentence.words[place]
+def _wrong_code(sentence: Sentence, position: int, evidence: Evidence) -> Iterator[str]:
+    word = sentence.words[position]
     own: list[Mention] = []
     others: list[Mention] = []
     for source in evidence.sources:
         for mention in source.codes:
             (own if word.key in mention.keys else others).append(mention)
-    is_swapped = own and _is_swapped(surroundings(sentence, range(place, place + 1)), own, others)
+    is_swapped = own and _is_swapped(surroundings(sentence, range(position, position + 1)), own, others)
     if is_swapped or not _has_code(word, evidence):
         yield f"code {word.text}"
 
@@ -107,7 +107,7 @@ def _has_code(word: Word, evidence: Evidence) -> bool:
 
 
 def _wrong_name(sentence: Sentence, name: range, evidence: Evidence) -> Iterator[str]:
-    words = [sentence.words[place] for place in name if sentence.words[place].kind is Kind.NAME]
+    words = [sentence.words[position] for position in name if sentence.words[position].kind is Kind.NAME]
     missing = [word for word in words if not evidence.has(word) and not evidence.is_known(word)]
     if missing:
         if not _is_abbreviated(words, evidence) and (left := [w for w in missing if not _is_spelled_out(w, evidence)]):
@@ -146,7 +146,7 @@ def _is_swapped(
 def _likeness(around: Surroundings, mention: Mention) -> Likeness:
     if around.carrying.isdisjoint(mention.sentence.keys):
         return Likeness()
-    return around.likeness(surroundings(mention.sentence, mention.place))
+    return around.likeness(surroundings(mention.sentence, mention.span))
 
 
 def _is_abbreviated(words: list[Word], evidence: Evidence) -> bool:

@@ -24,9 +24,9 @@ _LIKE_NEGATIONS = frozenset(_WORDS_LIKE_NEGATIONS.split())
 
 @dataclass(frozen=True, slots=True)
 class Negation:
-    place: int
+    position: int
     scope: tuple[int, ...]
-    """The places of the words that it negates, the nearest first."""
+    """The positions of the words that it negates, the nearest first."""
 
 
 def negations(sentence: Sentence) -> tuple[Negation, ...]:
@@ -37,17 +37,19 @@ def negations(sentence: Sentence) -> tuple[Negation, ...]:
 
 
 def _find(words: Sequence[Word]) -> Iterator[Negation]:
-    for place, word in enumerate(words):
+    for position, word in enumerate(words):
         if not word.is_negation:
             continue
-        after = words[place + 1 : place + 1 + _REACH]
+        after = words[position + 1 : position + 1 + _REACH]
         if after and after[0].text.casefold() in _NO_NEGATION_BEFORE:
             continue
-        scope = [place + 1 + n for n, w in enumerate(after) if not w.is_function and w.clause == word.clause][:_SCOPE]
+        scope = [position + 1 + n for n, w in enumerate(after) if not w.is_function and w.clause == word.clause][
+            :_SCOPE
+        ]
         if not scope:
-            before = range(place - 1, max(-1, place - _REACH), -1)
+            before = range(position - 1, max(-1, position - _REACH), -1)
             scope = [n for n in before if not words[n].is_function and words[n].clause == word.clause][:2]
-        yield Negation(place, tuple(scope))
+        yield Negation(position, tuple(scope))
 
 
 def wrong_negations(sentence: Sentence, nearest: Sequence[Sentence]) -> Iterator[str]:
@@ -55,36 +57,36 @@ def wrong_negations(sentence: Sentence, nearest: Sequence[Sentence]) -> Iterator
     own = negations(sentence)
     for negation in own:
         if not _is_said(sentence, negation, nearest):
-            yield f"negation {sentence.words[negation.place].text}"
+            yield f"negation {sentence.words[negation.position].text}"
     if not own and nearest:
         best = nearest[0]
         for negation in negations(best):
             if _is_left_out(sentence, best, negation):
-                yield f"negation {best.words[negation.place].text}"
+                yield f"negation {best.words[negation.position].text}"
                 return
 
 
 def _is_said(sentence: Sentence, negation: Negation, nearest: Sequence[Sentence]) -> bool:
     is_matched = False
     for other in nearest:
-        for place in negation.scope[:2]:
+        for position in negation.scope[:2]:
             for at, word in enumerate(other.words):
-                if word.key == sentence.words[place].key and not word.is_function:
+                if word.key == sentence.words[position].key and not word.is_function:
                     is_matched = True
                     if _is_negated(other, at):
                         return True
-            if _has_opposite(other, sentence.words[place]):
+            if _has_opposite(other, sentence.words[position]):
                 return True
     if any(_like_negations(other) - _like_negations(sentence) for other in nearest):
         return True
     return not is_matched and any(negations(other) for other in nearest)
 
 
-def _is_negated(sentence: Sentence, place: int) -> bool:
-    clause = sentence.words[place].clause
+def _is_negated(sentence: Sentence, position: int) -> bool:
+    clause = sentence.words[position].clause
     return any(
-        place in negation.scope
-        or (abs(place - negation.place) <= _REACH and sentence.words[negation.place].clause == clause)
+        position in negation.scope
+        or (abs(position - negation.position) <= _REACH and sentence.words[negation.position].clause == clause)
         for negation in negations(sentence)
     )
 
@@ -92,7 +94,7 @@ def _is_negated(sentence: Sentence, place: int) -> bool:
 def _is_left_out(sentence: Sentence, other: Sentence, negation: Negation) -> bool:
     if not negation.scope or _like_negations(sentence) - _like_negations(other):
         return False
-    negated = [other.words[place] for place in negation.scope[:2]]
+    negated = [other.words[position] for position in negation.scope[:2]]
     return all(word.key in sentence.keys for word in negated) and not any(_has_opposite(sentence, w) for w in negated)
 
 

@@ -42,28 +42,28 @@ class Sentence:
 
     @cached_property
     def names(self) -> tuple[range, ...]:
-        """The places of the words of each name; words of one name follow each other."""
+        """The positions of the words of each name; words of one name follow each other."""
         found: list[range] = []
-        for place, word in enumerate(self.words):
+        for position, word in enumerate(self.words):
             if word.kind is not Kind.NAME:
                 continue
-            if found and found[-1].stop == place and self._is_one_name(place):
-                found[-1] = range(found[-1].start, place + 1)
+            if found and found[-1].stop == position and self._is_one_name(position):
+                found[-1] = range(found[-1].start, position + 1)
             else:
                 # "Anna Berg" at the beginning of a sentence is one name, though the first capital may mean nothing.
-                has_first = place > 0 and self.words[place - 1].may_be_name and self._is_one_name(place)
-                found.append(range(place - has_first, place + 1))
+                has_first = position > 0 and self.words[position - 1].may_be_name and self._is_one_name(position)
+                found.append(range(position - has_first, position + 1))
         return tuple(found)
 
     def name_keys(self, name: range) -> frozenset[str]:
-        return frozenset(self.words[place].key for place in name if self.words[place].kind is Kind.NAME)
+        return frozenset(self.words[position].key for position in name if self.words[position].kind is Kind.NAME)
 
-    def _is_one_name(self, place: int) -> bool:
-        word, before = self.words[place], self.words[place - 1]
+    def _is_one_name(self, position: int) -> bool:
+        word, before = self.words[position], self.words[position - 1]
         return word.start - before.end <= 2 and word.clause == before.clause
 
     def with_names(self, known: Collection[str]) -> "Sentence":
-        """Return it with a word that begins it as a name, if other places tell that it is a name's."""
+        """Return it with a word that begins it as a name, if other positions tell that it is a name's."""
         words = tuple(
             replace(word, kind=Kind.NAME) if word.may_be_name and word.key in known else word for word in self.words
         )
@@ -75,7 +75,7 @@ class Mention:
     """A number, a name or a code in a sentence."""
 
     sentence: Sentence
-    place: range
+    span: range
     keys: frozenset[str]
     """The words of a name; the values of a number; a code."""
 
@@ -119,9 +119,9 @@ class Source:
 
     def _mentions(self, kind: Kind) -> tuple[Mention, ...]:
         return tuple(
-            Mention(sentence, range(place, place + 1), word.values or frozenset({word.key}))
+            Mention(sentence, range(position, position + 1), word.values or frozenset({word.key}))
             for sentence in self.all_sentences
-            for place, word in enumerate(sentence.words)
+            for position, word in enumerate(sentence.words)
             if word.kind is kind
         )
 
@@ -142,9 +142,9 @@ class Source:
         """Words that are neither number nor name, by their key, and by the number that they may stand for."""
         found: dict[str, list[Mention]] = defaultdict(list)
         for sentence in self.all_sentences:
-            for place, word in enumerate(sentence.words):
+            for position, word in enumerate(sentence.words):
                 if word.kind is Kind.WORD:
-                    mention = Mention(sentence, range(place, place + 1), word.values)
+                    mention = Mention(sentence, range(position, position + 1), word.values)
                     for key in {word.key, *word.values}:
                         found[key].append(mention)
         return dict(found)

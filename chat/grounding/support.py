@@ -26,8 +26,8 @@ class Place:
 @dataclass(frozen=True, kw_only=True)
 class Support:
     share: float
-    """How much of what carries the sentence the places say, 0 to 1."""
-    places: tuple[Place, ...]
+    """How much of what carries the sentence the positions say, 0 to 1."""
+    positions: tuple[Place, ...]
     """The best sentence first; empty if none has a word of it."""
 
 
@@ -36,8 +36,8 @@ def find_support(sentence: Sentence, sources: Sequence[Source]) -> Support:
     words = [word for word in sentence.words if not word.is_function]
     weights = [1.0 if word.kind is Kind.WORD else _FACT_WEIGHT for word in words]
     rows = [
-        (place, [weight * says(place.sentence, word) for word, weight in zip(words, weights, strict=True)])
-        for place in _candidates(sentence, sources)
+        (position, [weight * says(position.sentence, word) for word, weight in zip(words, weights, strict=True)])
+        for position in _candidates(sentence, sources)
     ]
     total, have = sum(weights), [0.0] * len(words)
     chosen: list[Place] = []
@@ -48,11 +48,11 @@ def find_support(sentence: Sentence, sources: Sequence[Source]) -> Support:
             break
         chosen.append(rows[best][0])
         have = list(map(max, have, rows[best][1]))
-    for place in chosen:  # what the heading of a passage says, its sentences need not repeat
-        heading = place.source.heading
+    for position in chosen:  # what the heading of a passage says, its sentences need not repeat
+        heading = position.source.heading
         in_heading = [_FORM * weight * says(heading, word) for word, weight in zip(words, weights, strict=True)]
         have = list(map(max, have, in_heading))
-    return Support(share=sum(have) / total if total else 0.0, places=tuple(chosen))
+    return Support(share=sum(have) / total if total else 0.0, positions=tuple(chosen))
 
 
 def _candidates(sentence: Sentence, sources: Sequence[Source]) -> list[Place]:

@@ -86,13 +86,13 @@ def read_words(text: str, language: Language) -> list[Word]:
 
 def _with_double_names(words: list[Word]) -> list[Word]:
     """Take two words with a capital in a row for a name, such as "Frau Schmidt", where every noun has a capital."""
-    for place in range(1, len(words)):
-        before, word = words[place - 1], words[place]
+    for position in range(1, len(words)):
+        before, word = words[position - 1], words[position]
         is_pair = before.clause == word.clause and word.start - before.end == 1
         if is_pair and not word.is_opening and _has_capital(before) and _has_capital(word):
-            words[place] = replace(word, kind=Kind.NAME)
+            words[position] = replace(word, kind=Kind.NAME)
             if not before.is_opening:
-                words[place - 1] = replace(before, kind=Kind.NAME)
+                words[position - 1] = replace(before, kind=Kind.NAME)
     return words
 
 
@@ -119,7 +119,7 @@ def _kept_words_of(run: str, language: Language) -> tuple[Word, ...]:
 
 
 def _read_run(run: str, language: Language) -> tuple[Word, ...]:
-    """Return the words of a run such as `E-4021`, `and/or` or `30GB`; their places are those in the run."""
+    """Return the words of a run such as `E-4021`, `and/or` or `30GB`; their positions are those in the run."""
     is_unspaced = bool(_UNSPACED.search(run))
     has_digit = any(character.isdigit() for character in run)
     is_short = len(run) <= _MOST_CODE_CHARS
@@ -188,11 +188,11 @@ def _value(text: str) -> str:
 
 def _with_units(words: list[Word]) -> list[Word]:
     """Give each number the unit beside it; "5 million" is the number 5000000."""
-    for place, word in enumerate(words):
+    for position, word in enumerate(words):
         if word.kind is not Kind.NUMBER:
             continue
         values, unit = word.values, ""
-        for neighbour in words[place + 1 : place + 3]:
+        for neighbour in words[position + 1 : position + 3]:
             if neighbour.clause != word.clause:
                 break
             scale = SCALES.get(neighbour.text.casefold())
@@ -200,10 +200,10 @@ def _with_units(words: list[Word]) -> list[Word]:
                 unit = neighbour.unit
                 break
             values = frozenset(_scaled(value, scale) for value in values)
-        if not unit and place and words[place - 1].text in "$€£¥":
-            unit = words[place - 1].unit
+        if not unit and position and words[position - 1].text in "$€£¥":
+            unit = words[position - 1].unit
         if unit or values is not word.values:
-            words[place] = replace(word, key=min(values), values=values, unit=unit)
+            words[position] = replace(word, key=min(values), values=values, unit=unit)
     return words
 
 

@@ -85,7 +85,10 @@ def _rows(conversations: QuerySet[Conversation]) -> list[Row]:
     said = Message.objects.filter(conversation=OuterRef("pk"), role=Message.Role.USER).order_by("-id")
     last = Subquery(said.values(beginning=Left("text", 160))[:1])
     found = list(conversations.select_related("agent").annotate(last=last)[:_MOST_ROWS])
-    customers = {row.user_id: row for row in Customer.objects.filter(user_id__in={each.user_id for each in found})}
+    customers = {
+        row.user_id: row
+        for row in Customer.objects.filter(user_id__in={conversation.user_id for conversation in found})
+    }
     return [
         Row(
             conversation=conversation,

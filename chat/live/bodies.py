@@ -26,7 +26,7 @@ def message_body(message: Message, *, with_html: bool = True) -> dict[str, Any]:
     }
     if with_html:
         body["html"] = _html(message)
-        body["citations"] = [each | {"html": render(each.get("quote", ""))} for each in message.citations]
+        body["citations"] = [citation | {"html": render(citation.get("quote", ""))} for citation in message.citations]
     return body
 
 

@@ -50,7 +50,7 @@ class Subscription:
     def take_all(self, upto: int) -> None:
         """Note that the page has, or is about to get, every message up to this id."""
         self.floor = max(self.floor, upto)
-        self._sent = {each for each in self._sent if each > self.floor}
+        self._sent = {message_id for message_id in self._sent if message_id > self.floor}
 
 
 class Feed:
@@ -66,7 +66,7 @@ class Feed:
         """Send to the page what is new in its conversation from now on."""
         self._pages.setdefault(page.conversation_id, set()).add(page)
         if not self._tasks:
-            self._tasks = [asyncio.ensure_future(each) for each in (self._look(), self._receive())]
+            self._tasks = [asyncio.ensure_future(work) for work in (self._look(), self._receive())]
         await self._join([page.conversation_id])
 
     async def leave(self, page: Subscription) -> None:

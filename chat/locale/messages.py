@@ -29,7 +29,11 @@ Text = tuple[str, str]
 def texts_of_python(source: str) -> Iterator[Text]:
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in FUNCTIONS:
-            found = [each.value for each in node.args if isinstance(each, ast.Constant) and isinstance(each.value, str)]
+            found = [
+                argument.value
+                for argument in node.args
+                if isinstance(argument, ast.Constant) and isinstance(argument.value, str)
+            ]
             if found:
                 yield found[0], found[1] if node.func.id.startswith("ngettext") else ""
 

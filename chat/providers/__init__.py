@@ -6,9 +6,9 @@ from django.conf import settings
 
 from chat.providers.extractive import ExtractiveProvider
 from chat.providers.openai import OpenAIProvider
-from chat.providers.protocol import Completion, Delta, Prompt, Provider
+from chat.providers.protocol import Completion, Delta, Prompt, Provider, whole_answer
 
-__all__ = ["Completion", "Delta", "Prompt", "Provider", "cost_usd", "get_provider"]
+__all__ = ["Completion", "Delta", "Prompt", "Provider", "cost_usd", "get_provider", "whole_answer"]
 
 
 def get_provider() -> Provider:

@@ -38,7 +38,7 @@ def extract(prompt: Prompt) -> tuple[str, frozenset[int]]:
     Below the sentences stand the links of the documents that have one.
     """
     chosen = choose(read_passages([*prompt.earlier_questions, prompt.question], prompt.passages))
-    sources = {each.passage.source.number: each.passage.source for each in chosen}
+    sources = {part.passage.source.number: part.passage.source for part in chosen}
     links = [
         f"- [{source.number}] {markdown_link(source.title, source.url)}" for source in sources.values() if source.url
     ]

@@ -1,6 +1,7 @@
 """The interface of a provider of a language model."""
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -57,3 +58,17 @@ class Provider(Protocol):
 
     def run(self, prompt: Prompt, *, is_streamed: bool) -> AsyncIterator[Delta | Completion]:
         """Yield the answer's text, in one piece or many, then one Completion; raise ModelError."""
+
+
+async def whole_answer(provider: Provider, prompt: Prompt) -> tuple[str, Completion]:
+    """Return all that the provider yields for a prompt; raise ModelError."""
+    parts: list[str] = []
+    completion: Completion | None = None
+    async with aclosing(provider.run(prompt, is_streamed=False)) as pieces:  # type: ignore[type-var]
+        async for piece in pieces:
+            if isinstance(piece, Delta):
+                parts.append(piece.text)
+            else:
+                completion = piece
+    assert completion is not None
+    return "".join(parts), completion

@@ -33,7 +33,7 @@ def marks(states: Sequence[str]) -> SafeString | str:
         return "–"
     counts = Counter(states)
     label = ", ".join(f"{counts[state]} {state.replace('_', ' ')}" for state in TONES if counts[state])
-    return render_to_string("admin/kit/marks.html", {"tones": [TONES[each] for each in states[::-1]], "label": label})
+    return render_to_string("admin/kit/marks.html", {"tones": [TONES[state] for state in states[::-1]], "label": label})
 
 
 def health_of(endpoint: WebhookEndpoint) -> dict[str, Any]:

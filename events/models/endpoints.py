@@ -81,7 +81,9 @@ class WebhookEndpoint(SigningSecret):
         return super().rotate(overlap)
 
     def wants(self, event_type: str) -> bool:
-        return any(re.fullmatch(re.escape(each).replace(r"\*", ".*"), event_type, re.S) for each in self.event_types)
+        return any(
+            re.fullmatch(re.escape(pattern).replace(r"\*", ".*"), event_type, re.S) for pattern in self.event_types
+        )
 
     def succeeded(self) -> None:
         self.failures_in_row, self.paused_until, self.last_success_at = 0, None, timezone.now()
@@ -111,4 +113,4 @@ class WebhookEndpoint(SigningSecret):
 
 def problems_of_patterns(patterns: Sequence[str]) -> list[str]:
     """Return the patterns that can be no event type."""
-    return [each for each in patterns if len(each) > 200 or not re.fullmatch(_PATTERN.regex, each)]
+    return [pattern for pattern in patterns if len(pattern) > 200 or not re.fullmatch(_PATTERN.regex, pattern)]

@@ -40,7 +40,7 @@ def choose_within(answerable: Sequence[float], unanswerable: Sequence[float], mo
 
     Of equal ones it is the lowest, so that no answerable question is refused for nothing. None if none refuses any.
     """
-    allowed = [each for each in _candidates(answerable, unanswerable) if each.answerable <= most_refused]
+    allowed = [candidate for candidate in _candidates(answerable, unanswerable) if candidate.answerable <= most_refused]
     best = max(allowed, key=lambda each: (each.unanswerable, -each.answerable), default=None)
     return best if best is not None and best.unanswerable > 0 else None
 

@@ -5,6 +5,8 @@ import pytest
 from django.test import Client
 
 from chat.resolve_context import chat_context
+from contexts.declaration import context
+from contexts.items import ContextItem
 from retrieval.indexing.documents import index_document
 from tests.chat import chosen_context
 from tests.factories import CustomerFactory, TicketFactory
@@ -47,7 +49,7 @@ def use_context(settings: Any) -> Iterator[Callable[[Any], None]]:
     """Return a function that has /chat call this context."""
     settings.FABRA_DEFINITIONS, settings.FABRA_CHAT_CONTEXT = [chosen_context.__name__], "chosen_context"
     chat_context.cache_clear()
-    yield lambda context: chosen_context.chosen.update(context=context)
+    yield lambda given: chosen_context.chosen.update(context=given)
     chat_context.cache_clear()
 
 
@@ -59,3 +61,16 @@ def ask(client: Client) -> Any:
         return client.post("/chat", {"user_id": user_id, "message": message, **more}, content_type="application/json")
 
     return ask
+
+
+@pytest.fixture
+def small(settings: Any, transactional_db: Any, model: ModelServer, use_context: Callable[[Any], None]) -> ModelServer:
+    """A context of one line, and a model that may take its time."""
+
+    @context(name="small", max_tokens=1000)
+    async def small(user_id: str, query: str) -> list[ContextItem]:
+        return [ContextItem("Be kind.", required=True)]
+
+    use_context(small)
+    settings.DEBUG, settings.FABRA_MODEL_TIMEOUT_S, settings.FABRA_MODEL_RETRIES = True, 10.0, 0
+    return model

@@ -21,8 +21,6 @@ from chat.live.groups import INBOX, conversation_group
 from chat.models import Conversation, Message
 from chat.standing import SIGNED_OUT
 from common.redis import plain_redis
-from contexts.declaration import context
-from contexts.items import ContextItem
 from tests.chat.test_handover import agent_named
 from tests.chat.test_socket import connect
 from tests.model_server import ModelServer
@@ -32,16 +30,10 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
-def small(settings: Any, transactional_db: Any, model: ModelServer, use_context: Callable[[Any], None]) -> ModelServer:
-    """A context of one line, in production mode with a public page."""
-
-    @context(name="small", max_tokens=1000)
-    async def small(user_id: str, query: str) -> list[ContextItem]:
-        return [ContextItem("Be kind.", required=True)]
-
-    use_context(small)
-    settings.DEBUG, settings.FABRA_MODEL_TIMEOUT_S, settings.FABRA_MODEL_RETRIES = False, 10.0, 0
-    return model
+def small(small: ModelServer, settings: Any) -> ModelServer:
+    """In production mode, with a public page."""
+    settings.DEBUG = False
+    return small
 
 
 @pytest.fixture

@@ -31,19 +31,6 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
-def small(settings: Any, transactional_db: Any, model: ModelServer, use_context: Callable[[Any], None]) -> ModelServer:
-    """A context of one line."""
-
-    @context(name="small", max_tokens=1000)
-    async def small(user_id: str, query: str) -> list[ContextItem]:
-        return [ContextItem("Be kind.", required=True)]
-
-    use_context(small)
-    settings.DEBUG, settings.FABRA_MODEL_TIMEOUT_S, settings.FABRA_MODEL_RETRIES = True, 10.0, 0
-    return model
-
-
-@pytest.fixture
 def kim(transactional_db: Any) -> User:
     return agent_named("kim", first_name="Kim")
 

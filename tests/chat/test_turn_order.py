@@ -2,7 +2,6 @@
 
 import asyncio
 import uuid
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -17,25 +16,10 @@ from chat.errors import DeadlineExceeded, ModelError
 from chat.models import Conversation, Message
 from chat.turns import Answer, Question
 from common.background import finish_spawned
-from contexts.declaration import context
-from contexts.items import ContextItem
 from events.models import Event
 from tests.model_server import ModelServer
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture
-def small(settings: Any, transactional_db: Any, model: ModelServer, use_context: Callable[[Any], None]) -> ModelServer:
-    """A context of one line, and a model that takes a moment."""
-
-    @context(name="small", max_tokens=1000)
-    async def small(user_id: str, query: str) -> list[ContextItem]:
-        return [ContextItem("Be kind.", required=True)]
-
-    use_context(small)
-    settings.DEBUG, settings.FABRA_MODEL_TIMEOUT_S, settings.FABRA_MODEL_RETRIES = True, 10.0, 0
-    return model
 
 
 def question(text: str, conversation: int | None = None, **more: Any) -> Question:

@@ -58,7 +58,7 @@ def change_number(truth: Truth, random: Random) -> str | None:
 
 
 def swap_number(truth: Truth, random: Random) -> str | None:
-    """Replace a number by another of the passage with the same unit; both change places if it is in the sentence."""
+    """Replace a number by another of the passage with the same unit; both change positions if it is in the sentence."""
     sentence = truth.sentence
     numbers = _numbers(sentence)
     if not numbers:
@@ -106,7 +106,7 @@ def change_name(truth: Truth, random: Random) -> str | None:
 
 
 def swap_name(truth: Truth, random: Random) -> str | None:
-    """Replace a name by another of the passage; both change places if it is in the sentence."""
+    """Replace a name by another of the passage; both change positions if it is in the sentence."""
     names = _names(truth.sentence)
     if not names:
         return None
