@@ -1,7 +1,7 @@
 """PostgreSQL advisory locks, which are released when their holder's connection ends."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from django.db import connection
@@ -10,13 +10,15 @@ _POLL_S = 0.02
 
 
 @contextmanager
-def held(name: str, *, wait_s: float = 0.0) -> Iterator[bool]:
+def held(name: str, *, wait_s: float = 0.0, until: Callable[[], bool] = lambda: False) -> Iterator[bool]:
     """Hold the advisory lock `name` during the block; yield False if another connection keeps it for `wait_s`.
+
+    Once `until()` is true it waits no longer.
 
     The lock belongs to the connection, so PostgreSQL releases it however the process dies.
     """
     give_up_at = time.monotonic() + wait_s
-    while not (is_held := _call("pg_try_advisory_lock", name)) and time.monotonic() < give_up_at:
+    while not (is_held := _call("pg_try_advisory_lock", name)) and time.monotonic() < give_up_at and not until():
         time.sleep(_POLL_S)
     try:
         yield is_held

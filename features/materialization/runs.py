@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -44,19 +44,21 @@ def lock_name(feature: str) -> str:
     return f"materialize:{feature}"
 
 
-def execute_run(run_id: int, *, wait_s: float = 0.0, work_s: float = float("inf")) -> MaterializationRun | None:
+def execute_run(
+    run_id: int, *, wait_s: float = 0.0, until: Callable[[], bool] = lambda: False
+) -> MaterializationRun | None:
     """Execute a run from its cursor on, and return it; None if another worker holds the feature or it is finished.
 
-    One run of a feature is executed at a time, so that `concurrency` holds across workers. After `work_s` seconds it
-    returns with the run unfinished; another call continues it.
+    One run of a feature is executed at a time, so that `concurrency` holds across workers. Once `until()` is true it
+    returns at the end of a chunk with the run unfinished; another call continues it.
     """
     feature = MaterializationRun.objects.values_list("feature", flat=True).get(id=run_id)
-    with held(lock_name(feature), wait_s=wait_s) as is_mine:
+    with held(lock_name(feature), wait_s=wait_s, until=until) as is_mine:
         run = MaterializationRun.objects.all().claim(run_id) if is_mine else None
         if run is None:
             return None
         try:
-            async_to_sync(_execute)(run, time.monotonic() + work_s)
+            async_to_sync(_execute)(run, until)
         except RunTaken:
             logger.info("The run %s was stopped, or is another worker's now.", run)
         except DatabaseError:
@@ -67,7 +69,7 @@ def execute_run(run_id: int, *, wait_s: float = 0.0, work_s: float = float("inf"
     return run
 
 
-async def _execute(run: MaterializationRun, until: float) -> None:
+async def _execute(run: MaterializationRun, until: Callable[[], bool]) -> None:
     spec = registry.features.get(run.feature)
     if spec is None:
         await _end(run, [{"error": "No such feature is declared in this process."}])
@@ -75,7 +77,7 @@ async def _execute(run: MaterializationRun, until: float) -> None:
     heartbeat = asyncio.create_task(_heartbeat(run))
     try:
         if run.kind == Kind.LOAD:
-            await _load(spec, run)
+            await _load(spec, run, until)
         else:
             await _compute(spec, run, until)
     finally:
@@ -89,7 +91,7 @@ async def _heartbeat(run: MaterializationRun) -> None:
         await MaterializationRun.objects.filter(id=run.pk).aupdate(heartbeat_at=timezone.now())
 
 
-async def _compute(spec: FeatureSpec, run: MaterializationRun, until: float) -> None:
+async def _compute(spec: FeatureSpec, run: MaterializationRun, until: Callable[[], bool]) -> None:
     """Compute the remaining entities; a backfill, for each of its remaining moments."""
     keys = await sync_to_async(_keys)(spec, run)
     moments: list[datetime | None] = [*run.moments] or [None]
@@ -103,7 +105,7 @@ async def _compute(spec: FeatureSpec, run: MaterializationRun, until: float) -> 
         while run.step < len(moments) and keys:
             as_of = moments[run.step]
             while done_count < len(keys):
-                if time.monotonic() > until:
+                if until():
                     return
                 remaining_keys, is_last = keys[done_count:], as_of is moments[-1]
                 done_count += await _compute_chunk(spec, run, remaining_keys, as_of, executor, is_last=is_last)
@@ -150,7 +152,7 @@ async def _compute_chunk(
     return count
 
 
-async def _load(spec: FeatureSpec, run: MaterializationRun) -> None:
+async def _load(spec: FeatureSpec, run: MaterializationRun, until: Callable[[], bool]) -> None:
     """Write each entity's newest value of the range to the online store; entities are in the order of PostgreSQL."""
     rows: QuerySet[FeatureValue] = FeatureValue.objects.filter(feature=spec.name, entity=spec.entity.name)
     if run.entity_keys is not None:
@@ -169,6 +171,8 @@ async def _load(spec: FeatureSpec, run: MaterializationRun) -> None:
         if len(batch) == settings.FABRA_MATERIALIZE_CHUNK:
             await _put_loaded(spec, run, batch)
             batch = {}
+            if until():
+                return
     await _put_loaded(spec, run, batch)
     await _end(run, [])
 

@@ -13,6 +13,7 @@ from django.utils.dateparse import parse_date, parse_datetime
 
 from common.admin.html import duration
 from common.errors import FabraError
+from common.termination import stop_when_asked
 from features.materialization.requests import WAIT_S, request_run
 from features.materialization.runs import execute_run
 from features.models import MaterializationRun
@@ -40,16 +41,12 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         run = self._run(options)
-        display = ProgressDisplay(run.pk, self.stdout)
-        try:
-            with display:
-                execute_run(run.pk, wait_s=WAIT_S)
-        except KeyboardInterrupt:
-            MaterializationRun.objects.filter(pk=run.pk).stop()
-            raise CommandError(
-                f"Stopped; go on with: manage.py materialize --resume {run.pk}", returncode=130
-            ) from None
+        with stop_when_asked() as stop, ProgressDisplay(run.pk, self.stdout):
+            execute_run(run.pk, wait_s=WAIT_S, until=lambda: stop.is_asked)
         run.refresh_from_db()
+        if stop.is_asked and not run.is_finished:
+            MaterializationRun.objects.filter(pk=run.pk).stop()
+            raise CommandError(f"Stopped; go on with: manage.py materialize --resume {run.pk}", returncode=130)
         for error in run.errors[:5]:
             self.stderr.write(f"{error.get('entity_key', '')}: {error['error']}")
         if run.state != MaterializationRun.State.DONE:
