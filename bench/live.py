@@ -18,7 +18,7 @@ from django.core import signing
 
 from bench.figures import Limit, Row, Spread, say
 from bench.servers import uvicorn
-from chat import visitors
+from chat.access import visitors
 from chat.handover import actions
 from chat.models import Conversation
 from common.redis import async_redis

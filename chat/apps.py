@@ -24,7 +24,7 @@ class ChatConfig(AppConfig):
 
 
 def _prepare(**kwargs: Any) -> None:
-    from chat.groups import grant
+    from chat.access.groups import grant
     from chat.models import HandoverSettings
     from common.periodic_tasks import keep_entry
 

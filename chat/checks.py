@@ -5,8 +5,8 @@ from typing import Any
 from django.conf import settings
 from django.core import checks
 
-from chat.resolve_context import chat_context
-from chat.rewriting import MODEL
+from chat.conversations.rewriting import MODEL
+from chat.turns.resolve_context import chat_context
 from common.errors import NotFound
 
 

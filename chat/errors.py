@@ -1,6 +1,6 @@
 """The errors of a chat; see common.errors for the root classes."""
 
-from chat.admission import Admission
+from chat.limits.admission import Admission
 from common.errors import FabraError, InvalidInput, NotFound, Unavailable
 
 

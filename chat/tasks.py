@@ -9,7 +9,7 @@ from django.conf import settings
 from django.core.management import call_command
 from django.utils import timezone
 
-from chat import summaries
+from chat.conversations import summaries
 from chat.gaps import asking, decisions, grouping
 from chat.handover import unanswered
 from chat.models import CountedRequest
@@ -42,7 +42,7 @@ def sweep_conversations() -> None:
 
 @shared_task
 def summarise(conversation_id: int, fallen: int) -> None:
-    """Summarise the turns of a conversation that are no longer offered; see chat.summaries."""
+    """Summarise the turns of a conversation that are no longer offered; see chat.conversations.summaries."""
     summaries.summarise(conversation_id, fallen)
 
 

@@ -2,16 +2,16 @@ from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
-from chat import health, pages
-from chat.api import chat, conversations, events, feedback, handover, passages, resources, traces, webhooks
+from chat.api import chat, conversations, events, feedback, handover, health, passages, resources, traces, webhooks
 from chat.api.auth import MayReadSchema
+from chat.page import views
 
 schema = SpectacularAPIView.as_view(permission_classes=[MayReadSchema])
 # Its script is a file of its own, since the content security policy allows none in the page.
 docs = SpectacularSwaggerSplitView.as_view(url_name="schema", permission_classes=[MayReadSchema])
 
 urlpatterns = [
-    path("", pages.ChatPage.as_view(), name="chat-page"),
+    path("", views.ChatPage.as_view(), name="chat-page"),
     path("login/", LoginView.as_view(template_name="chat/login.html", next_page="chat-page"), name="login"),
     path("logout/", LogoutView.as_view(next_page="login"), name="logout"),
     path("chat", chat.ChatView.as_view(), name="chat"),

@@ -11,9 +11,9 @@ from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402 (the ap
 from channels.sessions import SessionMiddlewareStack  # noqa: E402
 from django.urls import path  # noqa: E402
 
-from chat.consumers import ChatConsumer  # noqa: E402
 from chat.inbox.consumer import InboxConsumer  # noqa: E402
-from chat.socket_origin import SameOrigin  # noqa: E402
+from chat.page.consumer import ChatConsumer  # noqa: E402
+from chat.page.socket_origin import SameOrigin  # noqa: E402
 from fabra_project.request_limits import with_limits  # noqa: E402
 from fabra_project.static_files import with_static_files  # noqa: E402
 

@@ -92,7 +92,7 @@ X_FRAME_OPTIONS = "DENY"
 # Addresses and networks of the proxies in front, with commas between: X-Forwarded-For is read from its right end, as
 # far as they wrote it.
 FABRA_TRUSTED_PROXIES = parse_networks(env.list("FABRA_TRUSTED_PROXIES", default=[]), "FABRA_TRUSTED_PROXIES")
-AUTHENTICATION_BACKENDS = ["chat.sign_in.ThrottledBackend", "django.contrib.auth.backends.ModelBackend"]
+AUTHENTICATION_BACKENDS = ["chat.access.sign_in.ThrottledBackend", "django.contrib.auth.backends.ModelBackend"]
 # Sign-ins are throttled by django-axes: so many failures from one address, and it is locked out for a while.
 AXES_FAILURE_LIMIT = env.int("FABRA_SIGN_IN_FAILURES", 5)
 AXES_COOLOFF_TIME = timedelta(minutes=env.int("FABRA_SIGN_IN_COOLOFF_MIN", 15))
@@ -103,8 +103,8 @@ AXES_ENABLE_ACCESS_FAILURE_LOG = True
 AXES_ENABLE_ADMIN = False  # chat/admin/sign_ins.py has its pages
 AXES_SENSITIVE_PARAMETERS = ["csrfmiddlewaretoken"]  # beside passwords: the log names user and address
 FABRA_SIGN_IN_RETENTION_DAYS = env.int("FABRA_SIGN_IN_RETENTION_DAYS", 90)
-AXES_CLIENT_IP_CALLABLE = "chat.sign_in.address_of"
-AXES_LOCKOUT_CALLABLE = "chat.sign_in.locked_out"
+AXES_CLIENT_IP_CALLABLE = "chat.access.sign_in.address_of"
+AXES_LOCKOUT_CALLABLE = "chat.access.sign_in.locked_out"
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")

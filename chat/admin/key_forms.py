@@ -7,7 +7,7 @@ from django import forms
 from django.utils import timezone
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminTextareaWidget
 
-from chat.access import SCOPES
+from chat.access.permissions import SCOPES
 from chat.models import ApiKey
 from common.client_address import parse_network
 from common.errors import FabraError

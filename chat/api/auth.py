@@ -12,9 +12,9 @@ from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
-from chat import limits
-from chat.access import is_open, lacks_scope
-from chat.callers import Caller
+from chat.access.callers import Caller
+from chat.access.permissions import is_open, lacks_scope
+from chat.limits.messages import count_request
 from chat.models import ApiKey
 
 
@@ -109,7 +109,7 @@ class HasPermission(BasePermission):
             return False
         Caller.of(request.META, key)  # refuses the address
         if not getattr(view, "counts_itself", False):
-            limits.count_request(key)
+            count_request(key)
         return True
 
 

@@ -13,15 +13,15 @@ from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 
-from chat.access import CHAT_AS_USER, VIEW_TRACE
+from chat.access.permissions import CHAT_AS_USER, VIEW_TRACE
 from chat.api import openapi
 from chat.api.auth import caller_of
+from chat.api.freshness_headers import freshness_headers
 from chat.api.serializers import ChatRequestSerializer, ChatResponseSerializer, ErrorSerializer
-from chat.engine import answer, assemble, begin, run
 from chat.error_descriptions import describe, error_body
 from chat.errors import InvalidMessage
-from chat.freshness_headers import freshness_headers
-from chat.turns import Answer, Question, Settled, Turn
+from chat.turns.engine import answer, assemble, begin, run
+from chat.turns.turn import Answer, Question, Settled, Turn
 from common.errors import NotFound
 from contexts import traces
 from contexts.recorder import recording

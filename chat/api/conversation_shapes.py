@@ -8,7 +8,7 @@ from rest_framework import serializers
 from chat.api import openapi
 from chat.api.fields import StrictCharField
 from chat.api.serializers import CitationSerializer, GroundingSerializer
-from chat.conversations import SEARCH_MAX_CHARS, TITLE_MAX_CHARS
+from chat.conversations.management import SEARCH_MAX_CHARS, TITLE_MAX_CHARS
 from chat.live.bodies import name_of
 from chat.models import Conversation, Feedback, Message
 

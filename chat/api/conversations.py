@@ -15,18 +15,18 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from chat.access import CHAT_AS_USER
+from chat.access.permissions import CHAT_AS_USER
 from chat.api import conversation_shapes as shapes
 from chat.api import openapi
 from chat.api.chat import AnyAccept
 from chat.api.identity import MayConverse, user_of
 from chat.api.pagination import KeysetPagination
 from chat.api.serializers import ErrorSerializer
-from chat.conversations import conversation_of, delete_conversation, rename, search_conversations
-from chat.export import as_json, as_markdown
+from chat.conversations.export import as_json, as_markdown
+from chat.conversations.management import conversation_of, delete_conversation, rename, search_conversations
 from chat.live.bodies import message_body
 from chat.models import Conversation, Feedback, Message
-from chat.stopping import stop_answers
+from chat.turns.stopping import stop_answers
 from common.errors import InvalidInput
 
 _NONE = dict.fromkeys((400, 403, 404), ErrorSerializer)

@@ -9,11 +9,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from chat.access.callers import Caller
 from chat.api import openapi
 from chat.api import serializers as shapes
 from chat.api.auth import caller_of
 from chat.api.errors import validation_sentence
-from chat.callers import Caller
 from chat.errors import KeyForbidden
 from chat.models import ApiKey
 from common.errors import FabraError, InvalidInput, NotFound

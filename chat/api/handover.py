@@ -7,7 +7,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from chat.access import CHAT_AS_USER
+from chat.access.permissions import CHAT_AS_USER
 from chat.api import openapi
 from chat.api import serializers as shapes
 from chat.api.identity import MayConverse, user_of

@@ -3,11 +3,11 @@
 from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 
-from chat.access import may_chat, may_choose_user
+from chat.access.permissions import may_chat, may_choose_user
+from chat.access.visitors import user_id_of, visitor_of
 from chat.api.auth import HasPermission, SessionAuthentication, caller_of
 from chat.errors import UserForbidden
 from chat.models import ApiKey
-from chat.visitors import user_id_of, visitor_of
 from common.errors import InvalidInput
 from common.validation import check_identity
 

@@ -9,13 +9,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from chat.access import CHAT_AS_USER
+from chat.access.permissions import CHAT_AS_USER
 from chat.api import openapi
 from chat.api.conversation_shapes import USER
 from chat.api.identity import MayConverse, user_of
 from chat.api.serializers import ErrorSerializer
-from chat.citations import passages_in
 from chat.models import Message
+from chat.turns.citations import passages_in
 from common.errors import NotFound
 from common.markdown import render
 

@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from chat.access import VIEW_TRACE
+from chat.access.permissions import VIEW_TRACE
 from chat.api import openapi
 from chat.api.auth import caller_of
 from chat.api.serializers import ErrorSerializer

@@ -15,14 +15,14 @@ from asgiref.sync import async_to_sync
 from django.conf import settings
 from django.utils import timezone, translation
 
-from chat.citations import Citation, mark_cited, passages_in
-from chat.engine import assemble, provider_for
+from chat.conversations.history import read_turns, room_for_context
 from chat.gaps.reasons import reasons_of
 from chat.grounding.answers import check_answer
-from chat.history import read_turns, room_for_context
 from chat.models import Gap, GapQuestion, Message
 from chat.providers import Prompt, whole_answer
-from chat.turns import Question
+from chat.turns.citations import Citation, mark_cited, passages_in
+from chat.turns.engine import assemble, provider_for
+from chat.turns.turn import Question
 from common.errors import FabraError, Unavailable
 from common.locks import held
 from contexts.conversation import ConversationHistory

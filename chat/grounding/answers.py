@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from chat.citations import Citation
 from chat.grounding.check import ground, ground_quotes, read_ahead
 from chat.grounding.marks import marks_of, without_spans
 from chat.grounding.result import Grounding
+from chat.turns.citations import Citation
 
 logger = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from django.core.validators import validate_email
 from django.db import transaction
 from django.utils import timezone
 
-from chat.access import ANSWER_CONVERSATION
+from chat.access.permissions import ANSWER_CONVERSATION
 from chat.errors import AgentForbidden, ConversationConflict, ConversationHeld, ConversationNotFound, InvalidMessage
 from chat.handover import notices
 from chat.live.bodies import name_of

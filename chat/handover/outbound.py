@@ -9,8 +9,8 @@ from django.db import DatabaseError
 from chat.errors import ConversationConflict, ConversationNotFound
 from chat.handover import actions
 from chat.models import Conversation, Message
-from chat.records import write_failure, write_outcome
-from chat.turns import Answer, Turn
+from chat.turns.records import write_failure, write_outcome
+from chat.turns.turn import Answer, Turn
 
 logger = logging.getLogger(__name__)
 

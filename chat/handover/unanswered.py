@@ -5,11 +5,11 @@ from datetime import timedelta
 from django.contrib.auth import get_user_model
 from django.utils import timezone, translation
 
-from chat.engine import answer
 from chat.errors import ConversationConflict
 from chat.handover import actions, notices
 from chat.models import Conversation, HandoverSettings, Message
-from chat.turns import Question
+from chat.turns.engine import answer
+from chat.turns.turn import Question
 from common.background import finish_spawned
 from common.dispatch import enqueue
 

@@ -10,12 +10,12 @@ from asgiref.sync import sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
 from channels.layers import get_channel_layer
 
-from chat.access import ANSWER_CONVERSATION
+from chat.access.permissions import ANSWER_CONVERSATION
 from chat.live.bodies import name_of
 from chat.live.broadcast import broadcast
 from chat.live.groups import INBOX, conversation_group
 from chat.models import Conversation
-from chat.standing import FORBIDDEN, user_of_session
+from chat.page.standing import FORBIDDEN, user_of_session
 from common.background import spawn, with_own_thread
 from common.redis import REDIS_ERRORS
 

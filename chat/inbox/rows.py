@@ -9,7 +9,7 @@ from django.db.models.functions import Left
 from django.utils import timezone
 from django.utils.timesince import timesince
 
-from chat.callers import USER_KEY
+from chat.access.callers import USER_KEY
 from chat.live.bodies import message_body, name_of
 from chat.models import Conversation, Customer, Message, Ticket
 from common.admin.html import short

@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
 
-from chat.access import ANSWER_CONVERSATION
+from chat.access.permissions import ANSWER_CONVERSATION
 from chat.error_descriptions import describe, error_body
 from chat.errors import ConversationNotFound
 from chat.handover import actions

@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator
 
 from django.utils.translation import gettext as _
 
-from chat.citations import Citation
 from chat.providers.protocol import Completion, Delta, Prompt
+from chat.turns.citations import Citation
 from common.links import markdown_link
 
 NOT_KNOWN = "not_known"

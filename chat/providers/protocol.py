@@ -5,7 +5,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from chat.citations import Citation
+from chat.turns.citations import Citation
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from chat.providers.protocol import Completion, Delta, Prompt
 from chat.small_talk import SMALL_TALK
 from chat.small_talk.detection import SmallTalk, small_talk_in
 from chat.small_talk.phrases import Kind
-from chat.turns import Question
+from chat.turns.turn import Question
 from common.definitions import Location
 from contexts.assembly import assemble
 from contexts.items import Context, ContextItem

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from chat.resolve_context import chat_context
+from chat.turns.resolve_context import chat_context
 from contexts.declaration import context
 from contexts.items import ContextItem
 from retrieval.indexing.documents import index_document

@@ -9,7 +9,7 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 from rest_framework.views import APIView
 
-from chat.access import SCOPES
+from chat.access.permissions import SCOPES
 from chat.models import ApiKey
 from chat.urls import urlpatterns
 from retrieval.indexing.documents import index_document

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from chat.checks import check_chat_context
-from chat.resolve_context import chat_context
+from chat.turns.resolve_context import chat_context
 
 
 @pytest.fixture(autouse=True)

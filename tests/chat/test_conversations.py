@@ -9,8 +9,8 @@ from asgiref.sync import async_to_sync
 from django.contrib.auth.models import User
 from django.test import Client
 
+from chat.access.visitors import COOKIE
 from chat.models import ApiKey, Conversation, Message
-from chat.visitors import COOKIE
 from contexts.erasure import sweep_fast_copies
 from contexts.models import ErasedTrace, Trace, TraceBody
 from contexts.traces import keep_fast_copy, online_store

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 from asgiref.sync import async_to_sync
 
-from chat.citations import Citation
+from chat.conversations.history import read_history
 from chat.extracts.selection import MAX_WORDS, count_words
-from chat.history import read_history
 from chat.providers.extractive import ExtractiveProvider, extract
 from chat.providers.protocol import Completion, Prompt
-from chat.turns import Question
+from chat.turns.citations import Citation
+from chat.turns.turn import Question
 from common.markdown import render
 from common.markdown_units import Kind, units
 from retrieval.indexing.documents import index_document

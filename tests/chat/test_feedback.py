@@ -9,9 +9,9 @@ from django.db import connection
 from django.test import Client
 from django.urls import reverse
 
+from chat.access.visitors import COOKIE, remember
 from chat.feedback import give_feedback
 from chat.models import ApiKey, Conversation, Feedback, Message
-from chat.visitors import COOKIE, remember
 from events.models import Event
 from events.processing import process
 from retrieval.models import GoldenQuestion

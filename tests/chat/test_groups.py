@@ -4,7 +4,7 @@ import pytest
 from django.contrib.auth.models import Group, Permission, User
 from django.core.management import call_command
 
-from chat.groups import GROUPS, grant
+from chat.access.groups import GROUPS, grant
 from chat.models import GrantedPermission
 
 pytestmark = pytest.mark.django_db

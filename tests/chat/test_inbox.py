@@ -15,7 +15,7 @@ from chat.inbox.rows import inbox_of
 from chat.live.broadcast import broadcast
 from chat.live.groups import INBOX, conversation_group
 from chat.models import Conversation, Message, Ticket
-from chat.standing import FORBIDDEN
+from chat.page.standing import FORBIDDEN
 from fabra_project.asgi import websocket
 from tests.factories import CustomerFactory, FeatureValueFactory, TicketFactory
 from tests.sockets import Socket

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from asgiref.sync import async_to_sync
 
-from chat import limits
 from chat.errors import RateLimited
+from chat.limits.admission import Admission
+from chat.limits.messages import admit
 from chat.models import Message, Reservation
 from tests.model_server import ModelServer
 
@@ -17,9 +18,9 @@ pytestmark = pytest.mark.django_db
 
 
 async def admit_many(count: int) -> tuple[int, int]:
-    results = await asyncio.gather(*(limits.admit("u", "free") for _ in range(count)), return_exceptions=True)
-    assert all(isinstance(each, limits.Admission | RateLimited) for each in results)
-    return sum(isinstance(each, limits.Admission) for each in results), count
+    results = await asyncio.gather(*(admit("u", "free") for _ in range(count)), return_exceptions=True)
+    assert all(isinstance(each, Admission | RateLimited) for each in results)
+    return sum(isinstance(each, Admission) for each in results), count
 
 
 def test_of_fifty_at_once_with_three_left_exactly_three_are_let_in(settings: Any) -> None:
@@ -77,10 +78,10 @@ def test_the_window_slides(settings: Any) -> None:
     settings.FABRA_RATE_LIMIT_WINDOW = timedelta(milliseconds=300)
 
     async def wait_and_try() -> None:
-        await limits.admit("u", None)
+        await admit("u", None)
         with pytest.raises(RateLimited) as refused:
-            await limits.admit("u", None)
+            await admit("u", None)
         await asyncio.sleep(max(0.0, refused.value.admission.resets_at.timestamp() - time.time()) + 0.02)
-        await limits.admit("u", None)
+        await admit("u", None)
 
     async_to_sync(wait_and_try)()

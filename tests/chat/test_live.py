@@ -19,7 +19,7 @@ from chat.live import feed as feeds
 from chat.live.broadcast import broadcast
 from chat.live.groups import INBOX, conversation_group
 from chat.models import Conversation, Message
-from chat.standing import SIGNED_OUT
+from chat.page.standing import SIGNED_OUT
 from common.redis import plain_redis
 from tests.chat.test_handover import agent_named
 from tests.chat.test_socket import connect

@@ -10,9 +10,9 @@ import pytest
 from asgiref.sync import async_to_sync
 from django.db import reset_queries
 
-from chat.engine import answer
 from chat.providers.openai import _client as model_client
-from chat.turns import Question
+from chat.turns.engine import answer
+from chat.turns.turn import Question
 from common import redis
 from common.per_loop import PerLoop
 from events.event import AxiomEvent

@@ -10,11 +10,11 @@ from django.test import Client
 from django.urls import reverse
 
 from chat.definitions import passages, store
-from chat.engine import answer
 from chat.management.commands.load_sample import SAMPLE
 from chat.models import Message
 from chat.providers.not_known import not_known_text
-from chat.turns import Question
+from chat.turns.engine import answer
+from chat.turns.turn import Question
 from contexts.declaration import context
 from contexts.items import ContextItem
 from contexts.models import Trace

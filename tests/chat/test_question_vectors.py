@@ -9,10 +9,10 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from chat.conversations.history import read_history
 from chat.handover.unanswered import answer_last
-from chat.history import read_history
 from chat.models import Conversation, Message
-from chat.turns import Question
+from chat.turns.turn import Question
 from contexts.declaration import context
 from contexts.items import ContextItem
 from contexts.models import TraceBody

@@ -7,12 +7,12 @@ import pytest
 from asgiref.sync import async_to_sync
 from django.utils import translation
 
-from chat.history import read_history
+from chat.conversations.history import read_history
 from chat.models import Message
 from chat.small_talk.detection import small_talk_in
 from chat.small_talk.phrases import PHRASES, Kind
 from chat.small_talk.reply import reply_to
-from chat.turns import Question
+from chat.turns.turn import Question
 from contexts.models import Trace
 from retrieval.models import GoldenQuestion
 from tests.model_server import TEXT, ModelServer

@@ -13,9 +13,9 @@ from django.db import connections
 from django.test import Client
 from django.utils import timezone
 
+from chat.access.visitors import COOKIE
 from chat.models import Message
-from chat.standing import FORBIDDEN, SIGNED_OUT
-from chat.visitors import COOKIE
+from chat.page.standing import FORBIDDEN, SIGNED_OUT
 from fabra_project.asgi import websocket
 from tests.sockets import Socket
 

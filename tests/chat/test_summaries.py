@@ -10,8 +10,8 @@ from django.db import connection
 from django.test import Client
 from django.urls import reverse
 
+from chat.conversations.summaries import summarise
 from chat.models import Conversation, ConversationSummary, Message
-from chat.summaries import summarise
 from chat.tasks import summarise as summarise_task
 from contexts.declaration import context
 from contexts.items import ContextItem

@@ -14,10 +14,10 @@ from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
-from chat.engine import answer, begin, run
 from chat.handover import actions, unanswered
 from chat.models import Conversation, HandoverSettings, Message
-from chat.turns import Answer, Question
+from chat.turns.engine import answer, begin, run
+from chat.turns.turn import Answer, Question
 from common.background import finish_spawned
 from common.redis import plain_redis, redis_key
 from contexts.declaration import context

@@ -9,8 +9,8 @@ from django.conf import settings
 from django.test import Client
 from django.utils import translation
 
-from chat.page_texts import page_texts
-from chat.suggestions import suggested_questions
+from chat.page.suggestions import suggested_questions
+from chat.page.texts import page_texts
 
 pytestmark = pytest.mark.django_db
 

@@ -11,10 +11,10 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from chat.engine import answer
 from chat.errors import DeadlineExceeded, ModelError
 from chat.models import Conversation, Message
-from chat.turns import Answer, Question
+from chat.turns.engine import answer
+from chat.turns.turn import Answer, Question
 from common.background import finish_spawned
 from events.models import Event
 from tests.model_server import ModelServer

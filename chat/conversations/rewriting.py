@@ -11,9 +11,9 @@ from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.db import connection, transaction
 
+from chat.conversations.transcript import complete, fitting, lines_of
 from chat.errors import ModelError
 from chat.providers import Provider, cost_usd
-from chat.transcript import complete, fitting, lines_of
 from common.background import release_thread
 from common.text import single_line
 from common.validation import is_blank

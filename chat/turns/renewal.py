@@ -11,7 +11,7 @@ from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.db import DatabaseError, connection
 
-from chat.turn_lease import TurnLease, lease_duration
+from chat.turns.lease import TurnLease, lease_duration
 from common.background import with_own_thread
 from common.per_loop import PerLoop
 

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from django.utils import timezone
 
-from chat.windows import Counted
+from chat.limits.windows import Counted
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,12 +7,12 @@ from asgiref.sync import async_to_sync
 from django.conf import settings
 from django.db import transaction
 
+from chat.conversations.history import read_turns
+from chat.conversations.transcript import complete, fitting, lines_of
 from chat.errors import ModelError
-from chat.history import read_turns
 from chat.models import Conversation, ConversationSummary
 from chat.providers import cost_usd, get_provider
-from chat.transcript import complete, fitting, lines_of
-from chat.turns import Turn
+from chat.turns.turn import Turn
 from common.background import spawn
 from common.dispatch import enqueue
 from common.locks import held

@@ -12,17 +12,17 @@ from django.db import DatabaseError
 from django.http import HttpRequest
 from django.utils import translation
 
-from chat.admission import Admission
-from chat.callers import Caller
-from chat.engine import begin, run
+from chat.access.callers import Caller
+from chat.access.visitors import new_visitor, user_id_of, visitor_of
 from chat.error_descriptions import describe, headers_of
 from chat.errors import ConversationNotFound, InvalidMessage
 from chat.handover import actions
+from chat.limits.admission import Admission
 from chat.live.page import LivePage
-from chat.socket_origin import meta_of
-from chat.standing import FORBIDDEN, Standing, read_standing
-from chat.turns import STOPPED, Answer, Question, Settled, Turn
-from chat.visitors import new_visitor, user_id_of, visitor_of
+from chat.page.socket_origin import meta_of
+from chat.page.standing import FORBIDDEN, Standing, read_standing
+from chat.turns.engine import begin, run
+from chat.turns.turn import STOPPED, Answer, Question, Settled, Turn
 from common.background import spawn, with_own_thread
 from common.errors import FabraError
 from common.markdown import render
@@ -41,7 +41,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
     Each socket has one answer at a time. `{"type": "stop"}` ends it, as `POST /chat/{id}/stop` does: `stopped` has what
     was received, as `done` would. Closing the socket cancels it. At each message the user is read again: after a
-    sign-out, a change of the password or of their rights the socket is closed with a code of `chat.standing` and a
+    sign-out, a change of the password or of their rights the socket is closed with a code of `chat.page.standing` and a
     reason.
     """
 

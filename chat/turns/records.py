@@ -12,14 +12,14 @@ from django.utils import timezone
 from django.utils.translation import get_language
 from pgvector import Vector
 
-from chat.admission import Admission
 from chat.gaps.marking import mark_statement
 from chat.gaps.reasons import reasons_of
 from chat.handover.notices import reopened_notice
+from chat.limits.admission import Admission
 from chat.models import Conversation, Message
 from chat.models.conversations import title_of
-from chat.turn_lease import TurnLease, lease_duration
-from chat.turns import Answer, Question, Turn
+from chat.turns.lease import TurnLease, lease_duration
+from chat.turns.turn import Answer, Question, Turn
 from common.sql.rows import Statement
 from contexts import traces
 from contexts.errors import TraceNotWritten

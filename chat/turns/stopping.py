@@ -15,7 +15,7 @@ from channels.layers import get_channel_layer
 from django.conf import settings
 
 from chat.live.broadcast import broadcast
-from chat.running import stop_here
+from chat.turns.running import stop_here
 from common.background import spawn
 from common.redis import REDIS_ERRORS
 

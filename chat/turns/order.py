@@ -16,8 +16,8 @@ from django.db import DatabaseError, connection
 
 from chat.errors import ConversationNotFound, DeadlineExceeded
 from chat.models import Conversation
-from chat.turn_lease import TurnLease, lease_duration
-from chat.turns import Question
+from chat.turns.lease import TurnLease, lease_duration
+from chat.turns.turn import Question
 from common.background import release_thread, spawn, with_own_thread
 from common.sql.rows import Statement
 

@@ -12,7 +12,7 @@ from pgvector import Vector
 from chat.errors import MessageTooLong
 from chat.models import ConversationSummary, Message
 from chat.small_talk import SMALL_TALK
-from chat.turns import Question
+from chat.turns.turn import Question
 from contexts.conversation import ConversationHistory, PastSummary, PastTurn
 from contexts.items import SEPARATOR
 from contexts.suspicion import without_role_tags

@@ -7,11 +7,11 @@ from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponseBase
 from django.views.generic import TemplateView
 
-from chat import visitors
-from chat.access import may_chat, may_choose_user, may_trace
+from chat.access import visitors
+from chat.access.permissions import may_chat, may_choose_user, may_trace
 from chat.models import Customer
-from chat.page_texts import page_texts
-from chat.suggestions import suggested_questions
+from chat.page.suggestions import suggested_questions
+from chat.page.texts import page_texts
 
 _SAMPLE_USERS = 12
 

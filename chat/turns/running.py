@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from chat.turns import Turn
+from chat.turns.turn import Turn
 
 _running: dict[int, set[Turn]] = {}
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from chat.access import address_of, is_open
+from chat.access.permissions import address_of, is_open
 from chat.errors import AddressForbidden, IndexForbidden, UserForbidden
 from chat.models import ApiKey
 from common.client_address import is_within, sender_of

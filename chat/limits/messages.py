@@ -7,11 +7,11 @@ from datetime import timedelta
 from asgiref.sync import sync_to_async
 from django.conf import settings
 
-from chat.admission import Admission
-from chat.callers import Caller
+from chat.access.callers import Caller
 from chat.errors import RateLimited
+from chat.limits.admission import Admission
+from chat.limits.windows import USER, Counted, Window, count, count_blocking, count_in_postgres, uncount
 from chat.models import ApiKey
-from chat.windows import USER, Counted, Window, count, count_blocking, count_in_postgres, uncount
 from common.redis import REDIS_ERRORS
 
 logger = logging.getLogger(__name__)

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from chat.citations import Citation, mark_cited
 from chat.grounding.answers import CheckedText
 from chat.providers import Completion, cost_usd
-from chat.turns import Answer, Turn
+from chat.turns.citations import Citation, mark_cited
+from chat.turns.turn import Answer, Turn
 from contexts.evidence import SUSPICIOUS
 
 

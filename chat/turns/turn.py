@@ -9,14 +9,14 @@ from uuid import UUID
 
 from django.conf import settings
 
-from chat.admission import Admission
-from chat.callers import Caller
-from chat.citations import Citation
+from chat.access.callers import Caller
 from chat.errors import DeadlineExceeded, InvalidMessage, MessageTooLong
+from chat.limits.admission import Admission
 from chat.models import Conversation, Message
 from chat.providers import Provider
 from chat.providers.extractive import NOTICE
-from chat.turn_lease import TurnLease
+from chat.turns.citations import Citation
+from chat.turns.lease import TurnLease
 from common.validation import check_text, is_blank
 from contexts.conversation import ConversationHistory
 from contexts.items import Context

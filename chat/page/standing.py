@@ -9,7 +9,7 @@ from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_K
 from django.contrib.auth.models import AnonymousUser
 from django.utils.crypto import constant_time_compare
 
-from chat.access import may_chat, may_choose_user, may_trace
+from chat.access.permissions import may_chat, may_choose_user, may_trace
 
 SIGNED_OUT, FORBIDDEN = 4401, 4403
 """Codes of closing: the session has ended, or it may not (or no longer) do what it could."""

@@ -7,7 +7,7 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
-from chat.access import address_of as client_of
+from chat.access.permissions import address_of as client_of
 from common.client_address import sender_of
 
 

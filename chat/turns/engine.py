@@ -11,33 +11,33 @@ from typing import Any
 from asgiref.sync import sync_to_async
 from django.conf import settings
 
-from chat import limits
-from chat.admission import Admission, uncounted
-from chat.citations import Citation, passages_in
+from chat.conversations.history import read_history, room_for_context
+from chat.conversations.rewriting import rewrite
+from chat.conversations.summaries import enqueue_summary, last_fallen
 from chat.errors import ConversationConflict, DeadlineExceeded, RateLimited
 from chat.grounding.answers import check_answer, prepare_check
 from chat.handover.inbound import needs_no_model, receive
 from chat.handover.outbound import ask_for_person, drop, escalated, may_escalate
-from chat.history import read_history, room_for_context
+from chat.limits.admission import Admission, uncounted
+from chat.limits.messages import admit, refund
 from chat.live.changes import show_soon
 from chat.models import Conversation
-from chat.prompt import messages_of
 from chat.providers import Completion, Delta, Prompt, Provider, get_provider
 from chat.providers.not_known import NOT_KNOWN, NotKnownProvider
-from chat.records import MESSAGE_SENT, SentBefore, write_answer, write_failure, write_question
-from chat.replay import answer_sent_before, stored_answer
-from chat.resolve_context import call_chat_context, require_context
-from chat.results import answer_of, outcome_of
-from chat.rewriting import rewrite
-from chat.running import running
 from chat.small_talk.detection import SmallTalk
 from chat.small_talk.reply import SmallTalkProvider, small_talk_context, small_talk_of
-from chat.stopping import listen
-from chat.summaries import enqueue_summary, last_fallen
-from chat.turn_lease import TurnLease
-from chat.turn_order import release, release_soon, take_turn
-from chat.turn_renewal import renewed
-from chat.turns import Answer, Question, Settled, Turn
+from chat.turns.citations import Citation, passages_in
+from chat.turns.lease import TurnLease
+from chat.turns.order import release, release_soon, take_turn
+from chat.turns.prompt import messages_of
+from chat.turns.records import MESSAGE_SENT, SentBefore, write_answer, write_failure, write_question
+from chat.turns.renewal import renewed
+from chat.turns.replay import answer_sent_before, stored_answer
+from chat.turns.resolve_context import call_chat_context, require_context
+from chat.turns.results import answer_of, outcome_of
+from chat.turns.running import running
+from chat.turns.stopping import listen
+from chat.turns.turn import Answer, Question, Settled, Turn
 from common.background import HEAD_START_S, release_thread, spawn
 from common.errors import FabraError
 from contexts import traces
@@ -85,7 +85,7 @@ async def begin(question: Question) -> Turn | Settled:
                     return begun
                 await release(lease)
         except Exception:
-            await limits.refund(admission)
+            await refund(admission)
             raise
 
 
@@ -97,7 +97,7 @@ async def _begin(
         known = await sync_to_async(stored_answer)(stored_id)
         if known is not None:
             await release(lease)
-            await limits.refund(admission)
+            await refund(admission)
             return Settled(answer=known, admission=admission)
         question = replace(question, stored_id=stored_id)  # its answer failed, or a person left it to the bot
     if needs_no_model(question, lease):
@@ -153,7 +153,7 @@ async def _begin(
 async def _admit(question: Question) -> Admission:
     if question.stored_id is not None:
         return uncounted(question.user_id)
-    return await limits.admit(question.user_id, await _tier_of(question.user_id), question.caller)
+    return await admit(question.user_id, await _tier_of(question.user_id), question.caller)
 
 
 async def assemble(
@@ -210,7 +210,7 @@ async def run(turn: Turn, *, is_streamed: bool) -> AsyncGenerator[str | Answer, 
     except Exception as error:  # whatever goes wrong, ours or theirs, the trace has its outcome
         code = error.code if isinstance(error, FabraError) else "internal_error"
         logger.warning("The answer of the trace %s failed (%s): %s", turn.context_id, code, type(error).__name__)
-        await limits.refund(turn.admission)
+        await refund(turn.admission)
         await sync_to_async(write_failure)(turn, code)
         raise
     except (asyncio.CancelledError, GeneratorExit):

@@ -1,0 +1,1 @@
+"""Conversations between their turns: what was said before, what is done with a whole conversation."""

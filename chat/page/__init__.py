@@ -1,0 +1,1 @@
+"""The chat page: its view, its texts, and the WebSocket behind it."""

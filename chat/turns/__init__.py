@@ -1,0 +1,1 @@
+"""A turn of a conversation: its order, its context, the model's run, and the rows that it leaves."""
