@@ -28,6 +28,12 @@ class IndexForbidden(KeyForbidden):
     code = "index_forbidden"
 
 
+class ContextForbidden(KeyForbidden):
+    """The API key may not use this context."""
+
+    code = "context_forbidden"
+
+
 class UserForbidden(KeyForbidden):
     """The API key may not act for this user."""
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from chat.access.permissions import address_of, is_open
-from chat.errors import AddressForbidden, IndexForbidden, UserForbidden
+from chat.errors import AddressForbidden, ContextForbidden, IndexForbidden, UserForbidden
 from chat.models import ApiKey
 from common.client_address import is_within, sender_of
 from common.validation import check_identity
@@ -49,6 +49,19 @@ class Caller:
     def check_indexes(self, names: Iterable[str]) -> None:
         for name in names:
             self.check_index(name)
+
+    def check_context(self, name: str) -> str:
+        """Return the context that is called: `name`, or without one the first that the key is bound to, or "".
+
+        Raise ContextForbidden.
+        """
+        allowed = self.key.contexts if self.key else []
+        if not allowed:
+            return name
+        name = name or allowed[0]
+        if name not in allowed:
+            raise ContextForbidden(f"This API key may not use the context {name!r}.")
+        return name
 
     def check_user(self, user_id: str) -> str:
         """Return the user's id, normalised; raise UserForbidden, or InvalidInput for what is no id."""

@@ -68,6 +68,7 @@ class ChatView(APIView):
             message=data.validated_data["message"],
             conversation_id=data.validated_data.get("conversation_id"),
             client_id=data.validated_data.get("client_id"),
+            context=data.validated_data["context"],
             caller=caller_of(request),
         )
         if data.validated_data["stream"]:

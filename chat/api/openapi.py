@@ -88,7 +88,7 @@ _HEX = "[0-9a-fA-F]"
 UUID: Schema = {"type": "string", "format": "uuid", "pattern": f"^{_HEX}{{8}}(-{_HEX}{{4}}){{3}}-{_HEX}{{12}}$"}
 MESSAGE = {**not_blank(), "description": "Too long a message is answered 413."}
 AUDIENCE: Schema = {"type": "array", "maxItems": 100, "items": {**not_blank(100), "not": {"enum": ["*"]}}}
-_OR_EMPTY: Schema = {"type": "string", "maxLength": 200, "pattern": rf"{_NOT_BLANK}|^$"}
+NAME_OR_EMPTY: Schema = {"type": "string", "maxLength": 200, "pattern": rf"{_NOT_BLANK}|^$"}
 
 
 def moment() -> Schema:
@@ -110,7 +110,7 @@ def in_path(name: str, schema: Schema = KEY) -> OpenApiParameter:
     return OpenApiParameter(name, schema, OpenApiParameter.PATH, required=True)
 
 
-INDEX = OpenApiParameter("index_name", _OR_EMPTY, description="Default, also for an empty one: the default index.")
+INDEX = OpenApiParameter("index_name", NAME_OR_EMPTY, description="Default, also for an empty one: the default index.")
 QUERY = OpenApiParameter("query", MESSAGE, required=True)
 NAMES = OpenApiParameter(
     "names",

@@ -8,6 +8,7 @@ from chat.api.fields import (
     AudienceField,
     ClientIdField,
     ContactField,
+    ContextNameField,
     DocumentTextField,
     EventIdField,
     EventTypeField,
@@ -35,6 +36,11 @@ class ChatRequestSerializer(serializers.Serializer[Any]):
     conversation_id = StrictIntegerField(required=False, allow_null=True, min_value=1, max_value=2**63 - 1)
     client_id = ClientIdField(
         required=False, allow_null=True, help_text="Made by the client: what it sends twice is answered once."
+    )
+    context = ContextNameField(  # type: ignore[assignment]  # DRF takes its fields off the class
+        required=False,
+        default="",
+        help_text="The name of the declared context to answer from; by default the key's, or the installation's.",
     )
     stream = StrictBooleanField(required=False, default=False)
 

@@ -39,12 +39,17 @@ class ApiKey(models.Model):
         INGEST = "ingest"
         DEBUG = "debug"
 
-    PREFIX = "fabra_"
+    class Kind(models.TextChoices):
+        SECRET = "secret", "secret: for servers"
+        PUBLIC = "public", "public: for the pages of its origins"
+
+    PREFIXES = {Kind.SECRET: "fabra_sec_", Kind.PUBLIC: "fabra_pub_"}
     SEEN_EVERY = timedelta(minutes=1)
 
     name = models.CharField(max_length=100)
     start = models.CharField(max_length=16, help_text="The first characters of the key, which identify it.")
     digest = models.CharField(max_length=64, unique=True)
+    kind = models.CharField(max_length=10, choices=Kind, default=Kind.SECRET)
     scopes = ArrayField(models.CharField(max_length=10, choices=Scope), default=list)
     owner = models.ForeignKey(
         settings.AUTH_USER_MODEL,
@@ -55,14 +60,19 @@ class ApiKey(models.Model):
         help_text="The key may do no more than this user. Without one, it may do what its scopes say.",
     )
     indexes = ArrayField(models.CharField(max_length=200), default=list, blank=True)
+    contexts = ArrayField(models.CharField(max_length=200), default=list, blank=True)
     users = ArrayField(models.CharField(max_length=255), default=list, blank=True)
     networks = ArrayField(models.CharField(max_length=50), default=list, blank=True)
+    origins = ArrayField(models.CharField(max_length=255), default=list, blank=True)
+    """The sites whose pages may use a public key, such as `https://www.example.com`."""
     per_minute = models.PositiveIntegerField(
         null=True, blank=True, validators=[MinValueValidator(1), MaxValueValidator(10_000)]
     )
     per_day = models.PositiveIntegerField(
         null=True, blank=True, validators=[MinValueValidator(1), MaxValueValidator(100_000)]
     )
+    daily_budget_usd = models.DecimalField(max_digits=12, decimal_places=4, null=True, blank=True)
+    monthly_budget_usd = models.DecimalField(max_digits=12, decimal_places=4, null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
@@ -85,7 +95,8 @@ class ApiKey(models.Model):
     def make(cls, name: str, scopes: list[str], expires_at: datetime | None = None, **bounds: Any) -> tuple[Self, str]:
         """Create a key; return the row and the key itself, which is shown once and not stored.
 
-        `bounds` are the columns `owner`, `indexes`, `users`, `networks`, `per_minute` and `per_day`.
+        `bounds` are the columns `kind`, `owner`, `indexes`, `contexts`, `users`, `networks`, `origins`, `per_minute`,
+        `per_day` and the budgets.
         """
         row = cls(name=name, scopes=scopes, expires_at=expires_at, **bounds)
         key = row.renew()
@@ -94,8 +105,9 @@ class ApiKey(models.Model):
 
     def renew(self) -> str:
         """Give the unsaved row a new key, and return it."""
-        key = self.PREFIX + secrets.token_urlsafe(32)
-        self.start, self.digest = key[: len(self.PREFIX) + 5], self.digest_of(key)
+        prefix = self.PREFIXES[ApiKey.Kind(self.kind)]
+        key = prefix + secrets.token_urlsafe(32)
+        self.start, self.digest = key[: len(prefix) + 5], self.digest_of(key)
         return key
 
     @classmethod

@@ -163,7 +163,8 @@ async def assemble(
     if deadline is None:
         deadline = asyncio.get_running_loop().time() + settings.FABRA_CHAT_DEADLINE_S
     async with _within(deadline):
-        return require_context(await call_chat_context(question.user_id, question.message, history))
+        called = await call_chat_context(question.user_id, question.message, history, name=question.context)
+        return require_context(called, question.context)
 
 
 def provider_for(question: Question, context: Context, recorder: Recorder, talk: SmallTalk | None = None) -> Provider:

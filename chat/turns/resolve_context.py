@@ -17,30 +17,43 @@ ChatContext = Callable[..., Awaitable[Context]]
 """Called with (user_id, query), and with `conversation` if it takes that."""
 
 
-@cache
-def chat_context() -> ChatContext:
-    """Return the function named in FABRA_CHAT_CONTEXT.
+def chat_context(name: str = "") -> ChatContext:
+    """Return the function of the declared context `name`; without a name, what FABRA_CHAT_CONTEXT names.
 
-    It is the attribute of that name in a definitions module (so that a plain function may choose among contexts),
-    otherwise the declared context of that name. Raise NotFound.
+    The setting may also name any function of a definitions module, so that a plain function may choose among contexts;
+    what a client asks for is a declared context, and nothing else. Raise NotFound.
     """
-    name = settings.FABRA_CHAT_CONTEXT
+    if name and name != settings.FABRA_CHAT_CONTEXT:
+        return _declared(name)
+    return configured_context(settings.FABRA_CHAT_CONTEXT)
+
+
+@cache
+def configured_context(name: str) -> ChatContext:
     for module in definition_modules():
         if callable(found := getattr(module, name, None)):
             return found
+    return _declared(name)
+
+
+def _declared(name: str) -> ChatContext:
     spec = contexts.require(name)
     return getattr(importlib.import_module(spec.location.module), spec.function.__name__)
 
 
-async def call_chat_context(user_id: str, query: str, history: ConversationHistory | None) -> Context:
-    """Call the chat's context; a function with a parameter `conversation` gets what was said before."""
-    function = chat_context()
+async def call_chat_context(
+    user_id: str, query: str, history: ConversationHistory | None, *, name: str = ""
+) -> Context:
+    """Call a chat's context; a function with a parameter `conversation` gets what was said before."""
+    function = chat_context(name)
     if "conversation" in inspect.signature(function).parameters:
         return await function(user_id, query, conversation=history or ConversationHistory(query=query))
     return await function(user_id, query)
 
 
-def require_context(value: object) -> Context:
+def require_context(value: object, name: str = "") -> Context:
     if not isinstance(value, Context) or not value.is_assembled:
-        raise NotFound(f"{settings.FABRA_CHAT_CONTEXT!r} returned no assembled Context; declare it with @context.")
+        raise NotFound(
+            f"{name or settings.FABRA_CHAT_CONTEXT!r} returned no assembled Context; declare it with @context."
+        )
     return value

@@ -17,6 +17,7 @@ from chat.providers import Provider
 from chat.providers.extractive import NOTICE
 from chat.turns.citations import Citation
 from chat.turns.lease import TurnLease
+from chat.turns.resolve_context import chat_context
 from common.validation import check_text, is_blank
 from contexts.conversation import ConversationHistory
 from contexts.items import Context
@@ -36,16 +37,24 @@ class Question:
     """Made by the client: what it sends twice is one message, and answered once."""
     stored_id: int | None = None
     """The message that is stored already, and is answered now."""
+    context: str = ""
+    """The name of the declared context that it is answered from; "" for the caller's, or that of the settings."""
     caller: Caller = field(default_factory=Caller)
 
     def validate(self) -> "Question":
-        """Return the question with a normalised user id; raise InvalidInput or one of its subclasses, UserForbidden."""
+        """Return the question with a normalised user id, and its context.
+
+        Raise InvalidInput or one of its subclasses, UserForbidden, ContextForbidden, NotFound for the context.
+        """
         user_id = self.caller.check_user(self.user_id)
         if is_blank(check_text(self.message, "message")):
             raise InvalidMessage("message must not be empty.")
         if len(self.message) > settings.FABRA_MESSAGE_MAX_CHARS:
             raise MessageTooLong(f"message must have at most {settings.FABRA_MESSAGE_MAX_CHARS} characters.")
-        return replace(self, user_id=user_id)
+        context = self.caller.check_context(self.context)
+        if context:
+            chat_context(context)
+        return replace(self, user_id=user_id, context=context)
 
 
 @dataclass(frozen=True, kw_only=True)

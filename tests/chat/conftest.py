@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from chat.turns.resolve_context import chat_context
+from chat.turns.resolve_context import configured_context
 from contexts.declaration import context
 from contexts.items import ContextItem
 from retrieval.indexing.documents import index_document
@@ -48,9 +48,9 @@ def model(settings: Any) -> Iterator[ModelServer]:
 def use_context(settings: Any) -> Iterator[Callable[[Any], None]]:
     """Return a function that has /chat call this context."""
     settings.FABRA_DEFINITIONS, settings.FABRA_CHAT_CONTEXT = [chosen_context.__name__], "chosen_context"
-    chat_context.cache_clear()
+    configured_context.cache_clear()
     yield lambda given: chosen_context.chosen.update(context=given)
-    chat_context.cache_clear()
+    configured_context.cache_clear()
 
 
 @pytest.fixture

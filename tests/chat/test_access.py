@@ -1,5 +1,6 @@
 """Who may call the API: sessions by their permissions, keys by scopes, owner and bounds."""
 
+import importlib
 import json
 from typing import Any
 
@@ -13,6 +14,7 @@ from chat.access.permissions import SCOPES
 from chat.models import ApiKey
 from chat.urls import urlpatterns
 from retrieval.indexing.documents import index_document
+from tests.chat import another_context as module
 
 pytestmark = pytest.mark.django_db
 
@@ -36,6 +38,13 @@ DOORS: list[tuple[str, str, dict[str, Any] | None, str]] = [
 @pytest.fixture(autouse=True)
 def production(bot: None, settings: Any) -> None:
     settings.DEBUG = False
+
+
+@pytest.fixture
+def another_context() -> str:
+    """Declare a context beside that of the settings, and return its name."""
+    importlib.reload(module)
+    return "another"
 
 
 def call(client: Client, method: str, path: str, body: Any = None, key: str = "", **meta: Any) -> Any:
@@ -253,3 +262,18 @@ def test_the_chat_page_follows_the_permissions(client: Client) -> None:
         assert bool(page.context["users"]) is is_choosing
         assert ('id="user"' in page.content.decode()) is is_choosing
         assert ("data-trace-url" in page.content.decode()) is is_tracing
+
+
+def test_a_key_that_is_bound_to_contexts_calls_no_other(client: Client, another_context: str) -> None:
+    _, key = ApiKey.make("site", ["chat"], contexts=[another_context])
+    answered = call(client, "POST", "/chat", ASK, key)  # without a name it calls the first of its own
+    assert (answered.status_code, "Only this." in answered.json()["context_used"]) == (200, True)
+    refused = call(client, "POST", "/chat", ASK | {"context": "chat_context"}, key)
+    assert code_of(refused) == (403, "context_forbidden")
+
+
+def test_a_context_is_chosen_by_its_declared_name_only(client: Client, another_context: str) -> None:
+    _, key = ApiKey.make("server", ["chat"])
+    assert "Only this." in call(client, "POST", "/chat", ASK | {"context": another_context}, key).json()["context_used"]
+    for name in ("retriever_of_passages", "chat_context.py", "os"):
+        assert code_of(call(client, "POST", "/chat", ASK | {"context": name}, key)) == (404, "not_found")

@@ -6,14 +6,14 @@ from typing import Any
 import pytest
 
 from chat.checks import check_chat_context
-from chat.turns.resolve_context import chat_context
+from chat.turns.resolve_context import configured_context
 
 
 @pytest.fixture(autouse=True)
 def forgotten() -> Iterator[None]:
-    chat_context.cache_clear()
+    configured_context.cache_clear()
     yield
-    chat_context.cache_clear()
+    configured_context.cache_clear()
 
 
 def test_the_sample_bots_context_is_found() -> None:
