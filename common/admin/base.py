@@ -1,5 +1,6 @@
 """Base classes of the admin's pages: lists that stay fast on big tables, and read-only pages."""
 
+import functools
 import json
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -20,9 +21,19 @@ from common.models import Definition
 
 
 class EstimatedPaginator(Paginator):  # type: ignore[type-arg]
-    """Count at most `counted_rows` rows; beyond that, use the planner's estimate."""
+    """Count at most `counted_rows` rows, then use the planner's estimate; read a page's keys first, then its rows.
+
+    So the rows before a page are passed over in the index alone. PostgreSQL computes all columns of rows that OFFSET
+    skips, subqueries among them: the last page of 500,000 conversations took 16.6 s.
+    """
 
     counted_rows = 10_000
+
+    def page(self, number: int | str) -> Any:
+        page = super().page(number)
+        keys = list(page.object_list.values_list("pk", flat=True))  # type: ignore[attr-defined]
+        page.object_list = self.object_list.filter(pk__in=keys)  # type: ignore[attr-defined]
+        return page
 
     @cached_property
     def count(self) -> int:
@@ -59,6 +70,26 @@ class ListAdmin(GuardedAdmin, ModelAdmin):
                 query.setlist(name, [value.replace("\x00", "") for value in values])
             request.GET = query  # type: ignore[assignment]
         return super().changelist_view(request, extra_context)
+
+    def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        form = context["adminform"]
+        form.model_admin = DisplayedOnce(form.model_admin, form.readonly_fields)
+        return super().render_change_form(request, context, *args, **kwargs)
+
+
+class DisplayedOnce:
+    """A page's admin whose methods for read-only fields run once: a field's template asks for its value five times."""
+
+    def __init__(self, model_admin: Any, names: Sequence[Any]) -> None:
+        self._model_admin, self._names = model_admin, names
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._model_admin, name)
+        if name not in self._names or not callable(value):
+            return value
+        once = functools.wraps(value)(functools.cache(value))
+        setattr(self, name, once)
+        return once
 
 
 class ReadOnly:

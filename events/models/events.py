@@ -178,8 +178,14 @@ class Event(models.Model):
             models.Index(fields=["event_type", "-id"], name="event_by_type"),
             # Serves the charts and the pruning.
             models.Index(fields=["received_at"], name="event_by_time"),
-            # Serves the count of dead events above the list, and the list of them.
-            models.Index(fields=["-id"], name="event_dead", condition=models.Q(state="dead")),
+            # Serves the count of dead events above the list, and the lists of those in a rare state.
+            models.Index(
+                fields=["state", "-id"],
+                name="event_unusual",
+                condition=models.Q(state__in=["superseded", "unhandled", "retrying", "dead"]),
+            ),
+            # Serves the admin's filter.
+            models.Index(fields=["source", "-id"], name="event_by_source"),
         ]
 
     def __str__(self) -> str:
