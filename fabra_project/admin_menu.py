@@ -70,6 +70,7 @@ _MENU = [
             ("Webhook endpoints", "send", "events_webhookendpoint"),
             ("Webhook deliveries", "outbox", "events_webhookdelivery"),
             ("Context definitions", "layers", "contexts_contextdefinition"),
+            ("Storage", "hard_drive", "common:storage"),
         ],
     ),
     (

@@ -18,6 +18,7 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 from common.admin.html import one_line
 from common.admin.permissions import GuardedAdmin
 from common.models import Definition
+from common.sql.estimates import estimated_count
 
 
 class EstimatedPaginator(Paginator):  # type: ignore[type-arg]
@@ -41,8 +42,7 @@ class EstimatedPaginator(Paginator):  # type: ignore[type-arg]
         counted = rows.values("pk")[: self.counted_rows + 1].count()
         if counted <= self.counted_rows:
             return counted
-        plan = json.loads(rows.explain(format="json"))[0]["Plan"]
-        return max(counted, int(plan["Plan Rows"]))
+        return max(counted, estimated_count(rows))
 
 
 class ListAdmin(GuardedAdmin, ModelAdmin):
@@ -87,7 +87,14 @@ class DisplayedOnce:
         value = getattr(self._model_admin, name)
         if name not in self._names or not callable(value):
             return value
-        once = functools.wraps(value)(functools.cache(value))
+        shown: list[Any] = []
+
+        @functools.wraps(value)
+        def once(row: Any) -> Any:
+            if not shown:  # a page is of one row, which may have no key yet
+                shown.append(value(row))
+            return shown[0]
+
         setattr(self, name, once)
         return once
 
