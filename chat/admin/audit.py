@@ -10,7 +10,7 @@ from unfold.decorators import display
 
 from chat.models import ApiKey, AuditEntry
 from common.admin.base import NamesFilter, ReadOnlyAdmin, moment
-from common.admin.html import badge, code, link, one_line, short
+from common.admin.html import badge, link, one_line, short
 from common.client_address import parse_address
 
 
@@ -40,7 +40,7 @@ _REFUSED = (401, 403, 429)
 
 @admin.register(AuditEntry)
 class AuditEntryAdmin(ReadOnlyAdmin):
-    list_display = (moment("at"), "shown_who", "shown_action", "shown_target", "shown_result", "address", "shown_door")
+    list_display = (moment("at"), "shown_who", "shown_action", "shown_target", "shown_result", "address")
     list_filter = ("by", ActionFilter, ResultFilter, "at")
     ordering = ("-at", "-pk")
     sortable_by = ()
@@ -88,7 +88,3 @@ class AuditEntryAdmin(ReadOnlyAdmin):
             return badge("done", "good")
         tone = "warn" if entry.status in _REFUSED else "bad" if entry.status >= 400 else "good"
         return badge(str(entry.status), tone)
-
-    @display(description="door")
-    def shown_door(self, entry: AuditEntry) -> str:
-        return code(short(f"{entry.method} {entry.path}" if entry.path else entry.door, 60))

@@ -17,10 +17,11 @@ def summary_of(key: ApiKey) -> dict[str, Any]:
     """Return the template's context: its secrets with their last use, and the last 30 days."""
     days = use_of(key, _DAYS)
     accepted, refused = sum(day.accepted for day in days), sum(day.refused for day in days)
-    secrets = [_secret(key.start, "works", key.rotated_at or key.created_at, key.last_used_at)]
+    made = f"{key.rotated_at or key.created_at:%Y-%m-%d %H:%M}"
+    secrets = [_secret(key.start, "works", made, key.last_used_at)]
     if key.previous_digest:
         state = f"works until {key.previous_until:%Y-%m-%d %H:%M}" if key.has_previous else "ended"
-        secrets.append(_secret(key.previous_start, state, None, key.previous_used_at))
+        secrets.append(_secret(key.previous_start, state, f"before {made}", key.previous_used_at))
     if not key.is_usable:
         secrets = [secret | {"state": "ended"} for secret in secrets]
     return {
@@ -51,11 +52,11 @@ def state_badge(key: ApiKey) -> SafeString:
     return badge("expires soon", "warn") if key.expires_soon else badge("usable")
 
 
-def _secret(start: str, state: str, made_at: datetime | None, used_at: datetime | None) -> dict[str, Any]:
+def _secret(start: str, state: str, made: str, used_at: datetime | None) -> dict[str, Any]:
     return {
         "start": start,
         "state": state,
         "tone": "good" if state == "works" else "warn" if state != "ended" else "plain",
-        "made": f"{made_at:%Y-%m-%d %H:%M}" if made_at else "–",
+        "made": made,
         "used": f"{used_at:%Y-%m-%d %H:%M}" if used_at else "never",
     }

@@ -17,7 +17,7 @@ from chat.admin.key_page import state_badge, summary_of
 from chat.models import ApiKey
 from chat.models.keys import RotationRefused
 from common.admin.base import ListAdmin, moment
-from common.admin.html import admin_url, badge, badges, one_line
+from common.admin.html import admin_url, badge, badges, code, one_line
 from common.errors import FabraError
 
 
@@ -40,8 +40,7 @@ class ApiKeyAdmin(ListAdmin):
     form = KeyBoundsForm
     change_form_template = "admin/chat/apikey/change_form.html"
     list_display = (
-        "name", "shown_key", "shown_scopes", "shown_bounds", "owner", "shown_state", "shown_expiry",
-        moment("last_used_at"),
+        "name", "shown_key", "shown_scopes", "shown_bounds", "owner", "shown_state", moment("last_used_at"),
     )  # fmt: skip
     list_select_related = ("owner",)
     list_filter = (UsableFilter, "kind")
@@ -92,7 +91,7 @@ class ApiKeyAdmin(ListAdmin):
         self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
     ) -> Any:
         key = self.get_object(request, object_id) if object_id else None
-        extra: dict[str, Any] = dict(extra_context or {})
+        extra: dict[str, Any] = {"show_save_and_add_another": False, **(extra_context or {})}
         if isinstance(key, ApiKey) and self.has_view_permission(request, key):
             extra |= {"summary": summary_of(key), "may_revoke": self.has_revoke_permission(request)}
             extra["may_see_audit"] = request.user.has_perm("chat.view_auditentry")
@@ -145,7 +144,7 @@ class ApiKeyAdmin(ListAdmin):
 
     @display(description="key")
     def shown_key(self, key: ApiKey) -> str:
-        shown = format_html('<code class="fb-code">{}…</code>', key.start)
+        shown = one_line(code(f"{key.start}…"))
         return format_html("{} {}", shown, badge("rotating", "info")) if key.has_previous else shown
 
     @display(description="kind")
@@ -156,13 +155,11 @@ class ApiKeyAdmin(ListAdmin):
     def shown_scopes(self, key: ApiKey) -> str:
         return badges(key.scopes, "info")
 
-    @display(description="state")
+    @display(description="state", ordering="expires_at")
     def shown_state(self, key: ApiKey) -> str:
-        return state_badge(key)
-
-    @display(description="expires", ordering="expires_at")
-    def shown_expiry(self, key: ApiKey) -> str:
-        return one_line(f"{key.expires_at:%Y-%m-%d}") if key.expires_at else "never"
+        if not key.expires_at or not key.is_usable:
+            return state_badge(key)
+        return format_html("{} {}", state_badge(key), one_line(f"until {key.expires_at:%Y-%m-%d}"))
 
     @display(description="bound to")
     def shown_bounds(self, key: ApiKey) -> str:

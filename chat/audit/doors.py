@@ -51,7 +51,7 @@ class Door:
 def is_door(request: HttpRequest) -> bool:
     """Return whether the request may be one, by its address alone: no other request pays for more than this."""
     match = request.resolver_match
-    if match is None:
+    if match is None or match.url_name is None:  # nothing is there, or a redirect to what is
         return False
     if request.path_info.startswith(ADMIN):
         return match.view_name not in _UNAUDITED

@@ -4,7 +4,7 @@ import getpass
 import logging
 from typing import Any
 
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError
 
 from chat.access.permissions import address_of, is_open
 from chat.models import ApiKey, AuditEntry
@@ -15,13 +15,12 @@ _TEXTS = {field.name: field.max_length for field in AuditEntry._meta.concrete_fi
 
 
 def record(**columns: Any) -> None:
-    """Store an entry; where PostgreSQL refuses, the log gets it instead, and the answer is not held back."""
+    """Store an entry, in one statement; where PostgreSQL refuses, the log gets it, and the answer is not held back."""
     for name, limit in _TEXTS.items():
         if name in columns:
             columns[name] = str(columns[name]).replace("\x00", "")[:limit]
     try:
-        with transaction.atomic():
-            AuditEntry.objects.create(**columns)
+        AuditEntry.objects.create(**columns)
     except DatabaseError as error:
         logger.error("An audit entry could not be stored (%s): %s", type(error).__name__, columns)
 

@@ -3,6 +3,7 @@
 import io
 import re
 import tomllib
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 from django.conf import settings as django_settings
 from django.core.management import CommandError, call_command
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.test import Client
 from django.utils import timezone
 
@@ -176,6 +177,24 @@ def test_a_second_rotation_locks_nobody_out() -> None:
     for overlap in (timedelta(seconds=-1), timedelta(days=91)):
         with pytest.raises(InvalidInput):
             row.rotate(overlap, end_previous=True)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_rotations_at_once_one_is_done_and_the_secret_in_use_works_on() -> None:
+    row, old = ApiKey.make("k", ["chat"])
+
+    def rotate(_: int) -> str | None:
+        try:
+            return ApiKey.objects.get(pk=row.pk).rotate(timedelta(hours=1))
+        except RotationRefused:
+            return None
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(4) as pool:
+        made = [secret for secret in pool.map(rotate, range(4)) if secret]
+    assert len(made) == 1
+    assert ApiKey.authenticate(old) == ApiKey.authenticate(made[0]) == row
 
 
 def test_the_command_rotates_a_key_by_its_name_or_its_beginning() -> None:
