@@ -103,6 +103,8 @@ AXES_ENABLE_ACCESS_FAILURE_LOG = True
 AXES_ENABLE_ADMIN = False  # chat/admin/sign_ins.py has its pages
 AXES_SENSITIVE_PARAMETERS = ["csrfmiddlewaretoken"]  # beside passwords: the log names user and address
 FABRA_SIGN_IN_RETENTION_DAYS = env.int("FABRA_SIGN_IN_RETENTION_DAYS", 90)
+# Entries of the audit log are deleted after so many days.
+FABRA_AUDIT_RETENTION_DAYS = env.int("FABRA_AUDIT_RETENTION_DAYS", 365)
 AXES_CLIENT_IP_CALLABLE = "chat.access.sign_in.address_of"
 AXES_LOCKOUT_CALLABLE = "chat.access.sign_in.locked_out"
 AUTH_PASSWORD_VALIDATORS = [
@@ -151,6 +153,7 @@ MIDDLEWARE = [
     "common.middleware.SlashMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "chat.audit.middleware.audited",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "common.middleware.DataErrorMiddleware",
