@@ -45,8 +45,9 @@ def is_open(meta: dict[str, Any]) -> bool:
 
 
 def lacks_scope(key: ApiKey, permissions: Iterable[str]) -> bool:
-    """Return whether none of the key's scopes stands for one of the permissions."""
-    held = frozenset[str]().union(*(SCOPES.get(scope, ()) for scope in key.scopes))
+    """Return whether none of the key's scopes stands for one of the permissions; a public key chats, and no more."""
+    scopes = [ApiKey.Scope.CHAT] if key.kind == ApiKey.Kind.PUBLIC else key.scopes
+    held = frozenset[str]().union(*(SCOPES.get(scope, ()) for scope in scopes if scope in key.scopes))
     return not held.issuperset(permissions)
 
 

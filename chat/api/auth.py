@@ -12,8 +12,11 @@ from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
+from chat.access import site_sessions, tokens
 from chat.access.callers import Caller
 from chat.access.permissions import is_open, lacks_scope
+from chat.access.site_sessions import SiteSession
+from chat.access.tokens import SiteUser
 from chat.limits.messages import count_request
 from chat.models import ApiKey
 
@@ -25,26 +28,35 @@ class KeyHolder:
     is_staff = False
     pk = None
 
-    def __init__(self, key: ApiKey) -> None:
+    def __init__(self, key: ApiKey, site_user: SiteUser | None = None) -> None:
         self.key = key
+        self.site_user = site_user
+        """Whom the site of a public key has signed, or has on its page."""
 
     def __str__(self) -> str:
         return f"API key {self.key.name}"
 
 
 class ApiKeyAuthentication(BaseAuthentication):
-    """Authenticate by `Authorization: Bearer fabra_…` or `X-API-Key`."""
+    """Authenticate by `Authorization: Bearer fabra_…` or `X-API-Key`; an embedded page's session comes the same way.
 
-    def authenticate(self, request: Request) -> tuple[KeyHolder, ApiKey] | None:
+    With a public key `X-Fabra-User` is the token by which the site names its user.
+    """
+
+    def authenticate(self, request: Request) -> tuple[KeyHolder, ApiKey | SiteSession] | None:
         scheme, _, key = get_authorization_header(request).decode("latin-1").partition(" ")
         if scheme.lower() != "bearer":
             key = request.headers.get("X-API-Key", "")
         if not key:
             return None
+        if key.startswith(site_sessions.PREFIX):
+            session = site_sessions.read(key)
+            return KeyHolder(session.key, session.user), session
         row = ApiKey.authenticate(key.strip())
         if row is None:
             raise AuthenticationFailed("The API key is unknown, revoked or expired.", code="invalid_api_key")
-        return KeyHolder(row), row
+        token = request.META.get(tokens.HEADER) if row.kind == ApiKey.Kind.PUBLIC else None
+        return KeyHolder(row, tokens.verify(token, row) if token else None), row
 
     def authenticate_header(self, request: Request) -> str:
         return 'Bearer realm="api"'
@@ -97,6 +109,9 @@ class HasPermission(BasePermission):
     def has_permission(self, request: Request, view: Any) -> bool:
         needed = permissions_of(view, request.method or "GET")
         key = request.auth if isinstance(request.auth, ApiKey) else None
+        if isinstance(request.auth, SiteSession):
+            self.message, self.code = "The session of an embedded page does not reach this.", "scope_missing"
+            return False
         if key is None:
             self.message, self.code = f"Your account needs the permission {', '.join(needed)}.", "permission_denied"
             return bool(request.user and request.user.has_perms(needed)) or is_open(request.META)
@@ -107,7 +122,7 @@ class HasPermission(BasePermission):
             self.message = f"The owner of this API key no longer has the permission {', '.join(needed)}."
             self.code = "permission_denied"
             return False
-        Caller.of(request.META, key)  # refuses the address
+        caller_of(request)  # refuses the address, or the page
         if not getattr(view, "counts_itself", False):
             count_request(key)
         return True
@@ -123,4 +138,9 @@ def permissions_of(view: Any, method: str) -> Collection[str]:
 
 
 def caller_of(request: Request) -> Caller:
-    return Caller.of(request.META, request.auth if isinstance(request.auth, ApiKey) else None)
+    """Return the request's caller; raise as `Caller.of` and `Caller.embedded` do."""
+    if isinstance(request.auth, SiteSession):
+        return Caller.embedded(request.META, request.auth)
+    if isinstance(request.auth, ApiKey):
+        return Caller.of(request.META, request.auth, getattr(request.user, "site_user", None))
+    return Caller.of(request.META)

@@ -1,4 +1,4 @@
-"""Tables of the support bot: customers, conversations, feedback and gaps, API keys, and limits without Redis."""
+"""Tables of the support bot: customers, conversations, feedback, gaps, keys, users of sites, limits without Redis."""
 
 from chat.models.conversations import Conversation, ConversationSummary, Message
 from chat.models.customers import Customer, Ticket
@@ -7,6 +7,7 @@ from chat.models.gaps import Gap, GapQuestion
 from chat.models.handover import HandoverSettings, SupportHours
 from chat.models.keys import ApiKey, GrantedPermission
 from chat.models.limits import CountedRequest, Reservation
+from chat.models.visitors import JoinedVisitor, UserSigning
 
 __all__ = [
     "ApiKey",
@@ -19,8 +20,10 @@ __all__ = [
     "GapQuestion",
     "GrantedPermission",
     "HandoverSettings",
+    "JoinedVisitor",
     "Message",
     "Reservation",
     "SupportHours",
     "Ticket",
+    "UserSigning",
 ]
