@@ -1,12 +1,15 @@
 // The chat page: the open conversation, the turn that is being answered, and the connection to the server.
 
-import { actAs, ApiError, call } from "./api.js";
+import { idOfAddress, setAddress } from "./address.js";
+import { ApiError, call } from "./api.js";
 import { Asking } from "./asking.js";
+import { chosenUser } from "./chosen_user.js";
 import { Composer } from "./composer.js";
 import { Connection } from "./connection.js";
 import { el } from "./dom.js";
 import { beginEmbedded, followWidget } from "./embed.js";
-import { lastRead, recallText, rememberRead, rememberText } from "./memory.js";
+import { lastRead, rememberRead } from "./memory.js";
+import { SAID_MS, tell } from "./notice.js";
 import { Presence } from "./presence.js";
 import { Sidebar } from "./sidebar.js";
 import { isEmbedded, tellWidget } from "./site.js";
@@ -16,7 +19,6 @@ import { Thread } from "./thread.js";
 import { showTrace } from "./trace.js";
 import { clearUnread, noteArrival, onReturn } from "./unread.js";
 
-const SAID_MS = 2500;
 const $ = (id) => document.getElementById(id);
 
 await beginEmbedded();
@@ -40,18 +42,6 @@ const sidebar = new Sidebar({
 });
 
 // ---------------------------------------------------------------- the open conversation
-
-function address(id) {
-  const url = new URL(location.href);
-  if (id) url.searchParams.set("conversation", id);
-  else url.searchParams.delete("conversation");
-  return url.pathname + url.search;
-}
-
-/** Name the conversation in the address; the way back from a frame's belongs to the page around it. */
-function setAddress(id, { isPushed }) {
-  history[isPushed && !isEmbedded ? "pushState" : "replaceState"](null, "", address(id));
-}
 
 /** Leave the open conversation, and show an empty one. */
 function reset(id) {
@@ -246,16 +236,6 @@ async function renewed() {
   return renewSession().then(() => true, () => false);
 }
 
-let tellTimer = null;
-
-function tell(words, forMs) {
-  clearTimeout(tellTimer);
-  $("connection").replaceChildren(...[words].flat());
-  $("connection").hidden = false;
-  $("connection").classList.toggle("good", Boolean(forMs));
-  if (forMs) tellTimer = setTimeout(() => ($("connection").hidden = true), forMs);
-}
-
 // ---------------------------------------------------------------- rendering
 
 function refresh() {
@@ -274,23 +254,6 @@ function isCalm() {
 }
 
 // ---------------------------------------------------------------- the beginning
-
-/** Act as the chosen user, and store the choice for the next reload. */
-function chooseUser() {
-  const option = $("user").selectedOptions[0];
-  const tier = option.dataset.tier ?? "";
-  $("tier").textContent = tier;
-  $("tier").dataset.tier = tier;
-  $("tier").hidden = !tier;
-  rememberText("user", option.value);
-  userId = option.value;
-  actAs(userId);
-}
-
-function idOfAddress() {
-  const id = new URLSearchParams(location.search).get("conversation");
-  return /^[1-9]\d{0,15}$/.test(id ?? "") ? Number(id) : null;
-}
 
 function openAddress() {
   const id = idOfAddress();
@@ -327,16 +290,11 @@ followWidget({
   focus: () => composer.focus(),
   close: () => tellWidget("close"),
 });
-if ($("user")) {
-  const before = [...$("user").options].find((option) => option.value === recallText("user"));
-  if (before) before.selected = true;
-  $("user").addEventListener("change", () => {
-    chooseUser();
-    startNew({ isPushed: true });
-    sidebar.load();
-  });
-  chooseUser();
-}
+userId = chosenUser((chosen) => {
+  userId = chosen;
+  startNew({ isPushed: true });
+  sidebar.load();
+}) ?? userId;
 sidebar.load();
 openAddress();
 connection.open();

@@ -2,6 +2,7 @@
 
 import { setAccent } from "./accent.js";
 import { el } from "./dom.js";
+import { tell } from "./notice.js";
 import { greetWidget, isEmbedded, onWidget, tellWidget } from "./site.js";
 import { beginFirst, followSite } from "./site_session.js";
 import { t } from "./texts.js";
@@ -42,7 +43,6 @@ function show({ accent, greeting, starters }) {
 }
 
 function stay() {
-  $("connection").textContent = t("unavailable");
-  $("connection").hidden = false;
+  tell(t("unavailable"));
   return new Promise(() => {});
 }

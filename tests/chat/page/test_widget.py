@@ -135,11 +135,11 @@ def test_a_visitor_is_known_on_the_next_page_without_a_cookie(page: Any, site: s
 def test_signing_in_joins_the_conversation_and_nobody_else_sees_it(page: Any, site: str) -> None:
     page.goto(site)
     chat = open_chat(page)
-    ask(chat, "How do I reset my password?")
+    ask(chat, "How do I reset my password, please?")
     answered(chat)
     chat.locator("#message").fill("a draft of the visitor")
     sign_in(page, "Lea")
-    expect(titles(chat_of(page)).first).to_have_text("How do I reset my password?")
+    expect(titles(chat_of(page)).first).to_have_text("How do I reset my password, please?")
     page.keyboard.press("Escape")
     ask(chat_of(page))  # visitors have one message an hour here, and Lea a hundred
     answered(chat_of(page))
@@ -148,11 +148,11 @@ def test_signing_in_joins_the_conversation_and_nobody_else_sees_it(page: Any, si
     expect(titles(chat_of(page))).to_have_count(0)
     sign_in(page, "Ida")
     expect(chat_of(page).locator("#message")).to_be_enabled()
-    expect(titles(chat_of(page)).filter(has_text="password")).to_have_count(0)
+    expect(titles(chat_of(page)).filter(has_text="please")).to_have_count(0)
     expect(chat_of(page).locator("#message")).to_have_value("")
     sign_out(page)
     sign_in(page, "Lea")
-    expect(titles(chat_of(page)).filter(has_text="How do I reset my password?").first).to_be_visible()
+    expect(titles(chat_of(page)).filter(has_text="How do I reset my password, please?").first).to_be_visible()
 
 
 def test_a_site_of_one_page_signs_in_and_out_without_loading_it(page: Any, site: str, demo: Any) -> None:
