@@ -90,13 +90,14 @@ class SessionScheme(OpenApiAuthenticationExtension):
 
 
 class MayReadSchema(BasePermission):
-    """Allow everyone where FABRA_API_DOCS says so, by default in development mode; else staff and API keys."""
+    """Allow everyone where FABRA_API_DOCS says so, by default in development mode; else staff and secret API keys."""
 
-    message = "The API's schema is for staff and API keys; FABRA_API_DOCS opens it to everyone."
+    message = "The API's schema is for staff and secret API keys; FABRA_API_DOCS opens it to everyone."
 
     def has_permission(self, request: Request, view: Any) -> bool:
         is_public = settings.DEBUG if settings.FABRA_API_DOCS is None else settings.FABRA_API_DOCS
-        return bool(is_public or isinstance(request.auth, ApiKey) or (request.user and request.user.is_staff))
+        has_key = isinstance(request.auth, ApiKey) and request.auth.kind == ApiKey.Kind.SECRET
+        return bool(is_public or has_key or (request.user and request.user.is_staff))
 
 
 class HasPermission(BasePermission):

@@ -183,8 +183,9 @@ const connection = new Connection(socketUrl, {
       connection.open();
       return;
     }
-    const words = reason || t("signed_out");
+    const words = isEmbedded ? t("unavailable") : reason || t("signed_out");
     asking.fail({ message: words });
+    if (isEmbedded) return void tell(words);
     tell([`${words} `, el("a", { href: location.href }, t("reload"))]);
   },
 });

@@ -163,6 +163,9 @@ def test_a_session_sees_its_own_conversations_and_nothing_else(bot: None, client
         f"/api/conversations/{own.pk}/", {"title": "New"}, content_type="application/json", headers=headers
     )
     assert patched.status_code == 200
+    assert client.get(f"/api/conversations/{own.pk}/export/?as=markdown", headers=headers).status_code == 200
+    assert client.post(f"/chat/{own.pk}/stop", headers=headers).status_code == 200
+    assert client.post(f"/chat/{theirs.pk}/stop", headers=headers).status_code == 404
     for path in ("/api/documents/", "/api/features/User/user_123/?names=user_tier", "/debug/context/user_123?query=a"):
         assert code_of(client.get(path, headers=headers)) == (403, "scope_missing"), path
     body = {"user_id": "user_123", "message": "x"}

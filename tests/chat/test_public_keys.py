@@ -59,6 +59,10 @@ def test_it_opens_no_door_but_the_chats_whatever_its_scopes_say(client: Client, 
         assert code_of(refused) == (403, "scope_missing"), (method, path)
 
 
+def test_it_does_not_read_the_apis_schema(client: Client, site: Site) -> None:
+    assert client.get("/api/schema/", headers=site.headers(site.token())).status_code == 403
+
+
 @pytest.mark.parametrize(
     ("origins", "origin", "is_allowed"),
     [

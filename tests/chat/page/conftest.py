@@ -71,6 +71,8 @@ Customer.objects.create(user_id="user_1", name="Mara <b>L</b>", tier="premium")
 Customer.objects.create(user_id="user_2", name="Jonas", tier="free")
 Customer.objects.create(user_id="user_3", name="Ida", tier="premium")
 Customer.objects.create(user_id="user_4", name="Lea", tier="premium")
+Customer.objects.create(user_id="user_5", name="Nora", tier="premium")
+Customer.objects.create(user_id="user_6", name="Ole", tier="premium")
 from django.contrib.auth.models import User
 User.objects.create_superuser("admin", "", "of-the-test", first_name="Mia", last_name="Moll")
 from retrieval.models import GoldenQuestion, Index

@@ -26,7 +26,7 @@ def demo(servers: tuple[Server, Server], site_port: int) -> Iterator[Any]:
     """The server of a site that embeds the chat; `demo` of its handler is what it knows."""
     known = Demo(
         bot_url=servers[0].url.rstrip("/"), key=PUBLIC_KEY, secret=UserSigning(nonce=NONCE).secret,
-        users={"user_3": "Ida", "user_4": "Lea"},
+        users={"user_6": "Ole", "user_5": "Nora"},
     )  # fmt: skip
     server = make_server(known, site_port)
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -138,20 +138,20 @@ def test_signing_in_joins_the_conversation_and_nobody_else_sees_it(page: Any, si
     ask(chat, "How do I reset my password, please?")
     answered(chat)
     chat.locator("#message").fill("a draft of the visitor")
-    sign_in(page, "Lea")
+    sign_in(page, "Nora")
     expect(titles(chat_of(page)).first).to_have_text("How do I reset my password, please?")
     page.keyboard.press("Escape")
-    ask(chat_of(page))  # visitors have one message an hour here, and Lea a hundred
+    ask(chat_of(page))  # visitors have one message an hour here, and Nora a hundred
     answered(chat_of(page))
     sign_out(page)
     expect(chat_of(page).locator("#message")).to_be_enabled()
     expect(titles(chat_of(page))).to_have_count(0)
-    sign_in(page, "Ida")
+    sign_in(page, "Ole")
     expect(chat_of(page).locator("#message")).to_be_enabled()
     expect(titles(chat_of(page)).filter(has_text="please")).to_have_count(0)
     expect(chat_of(page).locator("#message")).to_have_value("")
     sign_out(page)
-    sign_in(page, "Lea")
+    sign_in(page, "Nora")
     expect(titles(chat_of(page)).filter(has_text="How do I reset my password, please?").first).to_be_visible()
 
 
@@ -161,8 +161,8 @@ def test_a_site_of_one_page_signs_in_and_out_without_loading_it(page: Any, site:
     chat = open_chat(page)
     ask(chat, "How do I reset my password?")
     answered(chat)
-    page.evaluate("token => document.querySelector('fabra-widget').identify(token)", demo.demo.token_for("user_4"))
-    expect(chat.locator("body")).to_have_attribute("data-user-id", "user_4")
+    page.evaluate("token => document.querySelector('fabra-widget').identify(token)", demo.demo.token_for("user_5"))
+    expect(chat.locator("body")).to_have_attribute("data-user-id", "user_5")
     expect(chat.locator("article[data-state=done] .text")).to_contain_text("60 minutes")  # it stays open
     ask(chat, "When do refunds reach my card?")
     answered(chat, 2)
@@ -175,7 +175,7 @@ def test_a_site_of_one_page_signs_in_and_out_without_loading_it(page: Any, site:
 def test_an_expired_token_is_renewed_by_its_address(page: Any, site: str, demo: Any) -> None:
     demo.demo = replace(demo.demo, token_seconds=2)
     page.goto(site)
-    sign_in(page, "Lea")
+    sign_in(page, "Nora")
     fetched: list[str] = []
     page.on("request", lambda request: fetched.append(request.url) if request.url.endswith("/token") else None)
     chat = open_chat(page)
@@ -189,7 +189,7 @@ def test_an_expired_token_is_renewed_by_its_address(page: Any, site: str, demo: 
 
 def test_a_site_that_gives_tokens_itself_is_asked_for_a_new_one(page: Any, site: str, demo: Any) -> None:
     page.goto(site)
-    old = replace(demo.demo, token_seconds=-100).token_for("user_4")
+    old = replace(demo.demo, token_seconds=-100).token_for("user_5")
     page.evaluate(
         """([old, fresh]) => {
           const widget = document.querySelector("fabra-widget");
@@ -200,18 +200,18 @@ def test_a_site_that_gives_tokens_itself_is_asked_for_a_new_one(page: Any, site:
             setTimeout(() => widget.identify(fresh), 50);
           });
         }""",
-        [old, demo.demo.token_for("user_4")],
+        [old, demo.demo.token_for("user_5")],
     )
     events(page)
     chat = open_chat(page)
-    assert chat.locator("body").get_attribute("data-user-id") == "user_4"
+    assert chat.locator("body").get_attribute("data-user-id") == "user_5"
     assert noted(page, "token") == [None]
 
 
 def test_a_token_that_is_wrong_makes_a_visitor_and_the_site_learns_it(page: Any, site: str, demo: Any) -> None:
     demo.demo = replace(demo.demo, secret="of-another-bot-and-long-enough-for-it")
     page.goto(site)
-    sign_in(page, "Lea")
+    sign_in(page, "Nora")
     events(page)
     chat = open_chat(page)
     assert chat.locator("body").get_attribute("data-user-id").startswith("visitor:")
@@ -220,7 +220,7 @@ def test_a_token_that_is_wrong_makes_a_visitor_and_the_site_learns_it(page: Any,
 
 def test_the_site_learns_that_a_person_was_asked(page: Any, site: str) -> None:
     page.goto(site)
-    sign_in(page, "Ida")
+    sign_in(page, "Ole")
     events(page)
     chat = open_chat(page)
     ask(chat)
@@ -232,7 +232,7 @@ def test_the_site_learns_that_a_person_was_asked(page: Any, site: str) -> None:
 
 def test_what_comes_while_the_panel_is_closed_is_counted(page: Any, site: str) -> None:
     page.goto(site)
-    sign_in(page, "Lea")
+    sign_in(page, "Nora")
     chat = open_chat(page)
     chat.locator("#close-chat").click()
     expect(page.get_by_role("button", name=OPEN)).to_be_focused()
