@@ -22,6 +22,7 @@ logger = logging.getLogger(__name__)
 STATUS: list[tuple[type[Exception], int]] = [
     (chat_errors.RateLimited, 429),
     (chat_errors.KeyForbidden, 403),
+    (chat_errors.UserTokenRefused, 401),
     (chat_errors.AgentForbidden, 403),
     (chat_errors.ConversationConflict, 409),
     (chat_errors.ModelTimeout, 504),

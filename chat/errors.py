@@ -46,6 +46,36 @@ class AddressForbidden(KeyForbidden):
     code = "address_forbidden"
 
 
+class OriginForbidden(KeyForbidden):
+    """The public key may not be used by pages of this site."""
+
+    code = "origin_forbidden"
+
+
+class UserTokenRefused(FabraError):
+    """The site's token does not name its user."""
+
+    code = "user_token_invalid"
+
+
+class UserTokenExpired(UserTokenRefused):
+    """The site's token has expired; get a new one from the site."""
+
+    code = "user_token_expired"
+
+
+class UserTokenMissing(UserTokenRefused):
+    """A public key acts only for the user whom its site has signed; send the token as `X-Fabra-User`."""
+
+    code = "user_token_missing"
+
+
+class SessionEnded(UserTokenRefused):
+    """The session of the embedded chat has ended; begin a new one."""
+
+    code = "session_ended"
+
+
 class ConversationNotFound(NotFound):
     """The user has no conversation of this id."""
 
@@ -56,6 +86,12 @@ class ConversationConflict(FabraError):
     """The conversation's state does not allow this."""
 
     code = "conversation_state"
+
+
+class StillAnswering(ConversationConflict):
+    """A question of the visitor is being answered; their conversations can be joined to the user after it."""
+
+    code = "still_answering"
 
 
 class ConversationHeld(ConversationConflict):

@@ -4,6 +4,8 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitVie
 
 from chat.api import chat, conversations, events, feedback, handover, health, passages, resources, traces, webhooks
 from chat.api.auth import MayReadSchema
+from chat.embed import sessions
+from chat.embed import views as embed
 from chat.page import views
 
 schema = SpectacularAPIView.as_view(permission_classes=[MayReadSchema])
@@ -12,6 +14,9 @@ docs = SpectacularSwaggerSplitView.as_view(url_name="schema", permission_classes
 
 urlpatterns = [
     path("", views.ChatPage.as_view(), name="chat-page"),
+    path("widget.js", embed.widget_script, name="widget-script"),
+    path("embed", embed.embedded_page, name="embedded-page"),
+    path("embed/session", sessions.SessionView.as_view(), name="embedded-session"),
     path("login/", LoginView.as_view(template_name="chat/login.html", next_page="chat-page"), name="login"),
     path("logout/", LogoutView.as_view(next_page="login"), name="logout"),
     path("chat", chat.ChatView.as_view(), name="chat"),

@@ -79,6 +79,7 @@ _MENU = [
             ("Users", "group", "auth_user"),
             ("Groups", "groups", "auth_group"),
             ("API keys", "key", "chat_apikey"),
+            ("Signing of users", "draw", "chat_usersigning"),
             ("Audit log", "policy", "chat_auditentry"),
             ("Sign-in attempts", "lock", "axes_accessattempt"),
             ("Failed sign-ins", "gpp_maybe", "axes_accessfailurelog"),

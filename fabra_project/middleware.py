@@ -10,9 +10,10 @@ from django.utils import translation
 from django.utils.cache import patch_vary_headers
 from django.utils.decorators import sync_and_async_middleware
 
+from chat.embed.framing import FRAMED_BY
 from fabra_project.page_policies import MORE
 
-_FOR_CUSTOMERS = ("/login/", "/logout/", "/chat", "/api/conversations/", "/api/messages/")
+_FOR_CUSTOMERS = ("/login/", "/logout/", "/chat", "/embed", "/api/conversations/", "/api/messages/")
 """What speaks the reader's language, beside the chat page itself; the admin and the rest of the API are in one."""
 
 
@@ -49,7 +50,10 @@ def _marked(response: Any) -> Any:
 
 
 class PagePolicies(CSPMiddleware):
-    """Send the content security policy of SECURE_CSP, with what the pages below a path of MORE need instead."""
+    """Send the content security policy of SECURE_CSP, with what the pages below a path of MORE need instead.
+
+    A response may name the sites that may frame it; see `chat.embed.framing`.
+    """
 
     def get_policy_parts(
         self, request: HttpRequest, response: HttpResponseBase, report_only: bool = False
@@ -58,4 +62,6 @@ class PagePolicies(CSPMiddleware):
         for path, directives in MORE.items():
             if request.path_info.startswith(path) and not report_only:
                 parts.replace = directives | (parts.replace or {})
+        if sites := getattr(response, FRAMED_BY, None):
+            parts.replace = (parts.replace or {}) | {"frame-ancestors": sites}
         return parts

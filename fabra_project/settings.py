@@ -148,6 +148,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "fabra_project.middleware.PagePolicies",
     "common.middleware.no_store",
+    "chat.embed.cross_origin.cross_origin",
     "fabra_project.middleware.customers_language",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "common.middleware.SlashMiddleware",
@@ -365,6 +366,8 @@ FABRA_SUGGESTED_QUESTIONS: list[str] = [
     question.strip() for question in env.str("FABRA_SUGGESTED_QUESTIONS", "").split("|") if question.strip()
 ]
 FABRA_CHAT_PUBLIC = env.bool("FABRA_CHAT_PUBLIC", False)
+# Seconds that a token may be valid by which a site names its user to the chat that it embeds.
+FABRA_USER_TOKEN_MAX_AGE_S = env.int("FABRA_USER_TOKEN_MAX_AGE", 3600)
 FABRA_CHAT_DEADLINE_S = env.float("FABRA_CHAT_DEADLINE", 60.0)
 FABRA_MODEL_TIMEOUT_S = env.float("FABRA_MODEL_TIMEOUT", 30.0)
 FABRA_MODEL_RETRIES = env.int("FABRA_MODEL_RETRIES", 2)

@@ -30,13 +30,15 @@ class Preview:
 def preview_feature(
     spec: FeatureSpec, entity_key: str, *, as_of: datetime | None = None, payload: dict[str, Any] | None = None
 ) -> Preview:
-    """Call the function once, as on a miss; a function with a trigger gets an event with `payload`.
+    """Call the function once, as on a miss; with a trigger it gets an event with `payload`, with a source `payload`.
 
     Neither store, nor a run or a lock, is changed, also not for features that the function reads; rows that it
     writes itself are rolled back. Raise InvalidInput for an invalid key.
     """
     entity_key = check_identity(entity_key, spec.entity.key)
-    event = AxiomEvent(event_type=spec.trigger, entity_id=entity_key, payload=payload or {}) if spec.trigger else None
+    event: Any = payload if spec.source else None
+    if spec.trigger:
+        event = AxiomEvent(event_type=spec.trigger, entity_id=entity_key, payload=payload or {})
     value, error, trace = None, "", ""
     started = time.perf_counter()
     with dry_run():

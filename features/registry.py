@@ -22,6 +22,9 @@ BATCH_SIZE = 500
 """Keys in one call of a batch function, unless it declares its own `batch_size`."""
 ASYNC_CONCURRENCY = 16
 
+TOKEN = "token"  # noqa: S105 (it is no secret)
+"""The source of values that stand in the signed token by which a site names its user."""
+
 UNSET: Any = object()
 """The default of `default_value`: no default was declared, so a failure is an error."""
 
@@ -52,6 +55,8 @@ class FeatureSpec:
     """A value this old is expired and never served; None: never."""
     materialize: bool
     trigger: str | None
+    source: str | None
+    """What brings its values, such as TOKEN; None: its function computes them."""
     takes_event: bool
     takes_as_of: bool
     """Whether the function takes a past moment, so that the feature can be backfilled."""
@@ -66,6 +71,11 @@ class FeatureSpec:
     @cached_property
     def limits(self) -> Limits:
         return Limits(refresh=self.refresh, stale_tolerance=self.stale_tolerance, ttl=self.ttl)
+
+    @property
+    def is_pushed(self) -> bool:
+        """Return whether its values come by themselves, by events or from a source: a read never computes one."""
+        return self.trigger is not None or self.source is not None
 
     @property
     def is_batch(self) -> bool:
@@ -138,6 +148,7 @@ def feature(
     ttl: Duration | None = None,
     materialize: bool = False,
     trigger: str | None = None,
+    source: str | None = None,
     stale_tolerance: Duration | None = None,
     default_value: Any = UNSET,
     batch: bool = False,
@@ -148,12 +159,15 @@ def feature(
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Declare a function as a feature: `f(entity_key)`, or `f(entity_key, event)` with a trigger.
 
+    With `source="token"` it is `f(entity_key, trait)`: it gets what a signed token says of the user under the
+    feature's name, and returns the value.
+
     With `batch` it is `f(entity_keys)`, called with at most `batch_size` keys (default 500), and returns a dict
     of values by key, or a list with one value for each key in their order. A function with a parameter `as_of`
     gets the moment at which its value must be true, and can be backfilled. It may be async or plain.
     `concurrency` is how many calls a materialisation makes at once: 16 for an async function, else 1; a plain
-    one gets that many threads, each with a database connection. With neither `refresh`, `ttl` nor `trigger` a
-    value is fresh for FABRA_DEFAULT_REFRESH (an hour). The return annotation is the type of the values: see
+    one gets that many threads, each with a database connection. With neither `refresh`, `ttl`, `trigger` nor `source`
+    a value is fresh for FABRA_DEFAULT_REFRESH (an hour). The return annotation is the type of the values: see
     `features.value_types`. Raise DefinitionError for arguments that cannot work together.
     """
 
@@ -161,6 +175,7 @@ def feature(
         label = name or function.__name__
         if trigger and materialize:
             raise DefinitionError(f"The feature {label!r} has a trigger: events update it, so it cannot materialize.")
+        _check_source(source, trigger, label, is_computed=materialize or batch or batch_size is not None)
         size = _batch_size(batch, batch_size, trigger, label)
         _check_count(concurrency, f"concurrency of {label!r}")
         limits = {
@@ -169,11 +184,11 @@ def feature(
             "stale_tolerance": parse_duration(stale_tolerance, f"stale_tolerance of {label!r}"),
         }
         every = limits["refresh"]
-        if every is None and not trigger and (materialize or limits["ttl"] is None):
+        if every is None and not (trigger or source) and (materialize or limits["ttl"] is None):
             every = settings.FABRA_DEFAULT_REFRESH
         # One more refresh is tolerated, so that a scheduler that is late by one slot delays no request.
         tolerance = limits["stale_tolerance"] or (every if materialize and every else timedelta(0))
-        takes_event, takes_as_of = _parameters(function, label, trigger, is_batch=batch)
+        takes_event, takes_as_of = _parameters(function, label, trigger, source, is_batch=batch)
         is_parallel = inspect.iscoroutinefunction(function) and not batch
         spec = FeatureSpec(
             name=label,
@@ -184,6 +199,7 @@ def feature(
             stale_tolerance=tolerance,
             materialize=materialize,
             trigger=trigger,
+            source=source,
             takes_event=takes_event,
             takes_as_of=takes_as_of,
             batch_size=size,
@@ -217,6 +233,18 @@ def resolve_entity(entity: type | str, feature_name: str) -> EntitySpec:
     return spec
 
 
+def _check_source(source: str | None, trigger: str | None, name: str, *, is_computed: bool) -> None:
+    if source is None:
+        return
+    if source != TOKEN:
+        raise DefinitionError(f"source of {name!r} must be {TOKEN!r}, not {source!r}.")
+    if trigger or is_computed:
+        raise DefinitionError(
+            f"The feature {name!r} has a source: its values come from there, so it takes neither trigger, materialize"
+            " nor batch."
+        )
+
+
 def _batch_size(batch: bool, batch_size: int | None, trigger: str | None, name: str) -> int | None:
     if batch and trigger:
         raise DefinitionError(f"The feature {name!r} has a trigger: it is called for one event, not for a batch.")
@@ -231,14 +259,18 @@ def _check_count(value: int | None, label: str) -> None:
         raise DefinitionError(f"{label} must be a positive whole number, not {value!r}.")
 
 
-def _parameters(function: Callable[..., Any], name: str, trigger: str | None, *, is_batch: bool) -> tuple[bool, bool]:
-    """Return whether the function takes the event, and `as_of`; raise DefinitionError if it cannot be called."""
+def _parameters(
+    function: Callable[..., Any], name: str, trigger: str | None, source: str | None, *, is_batch: bool
+) -> tuple[bool, bool]:
+    """Return whether the function takes the event or the trait, and `as_of`; raise DefinitionError."""
     signature = inspect.signature(function)
     takes_as_of = "as_of" in signature.parameters
     if takes_as_of and trigger:
         raise DefinitionError(f"The feature {name!r} has a trigger: its time is the event's, so it takes no `as_of`.")
+    if takes_as_of and source:
+        raise DefinitionError(f"The feature {name!r} has a source: its time is the token's, so it takes no `as_of`.")
     named = {"as_of": None} if takes_as_of else {}
-    for count in (2, 1) if trigger else (1,):
+    for count in (2,) if source else (2, 1) if trigger else (1,):
         try:
             signature.bind(*[None] * count, **named)
         except TypeError:
@@ -246,4 +278,5 @@ def _parameters(function: Callable[..., Any], name: str, trigger: str | None, *,
         return count == 2, takes_as_of
     key = "entity_keys" if is_batch else "entity_key"
     wants = f"({key}, event) or ({key})" if trigger else f"({key}) or ({key}, as_of)"
+    wants = f"({key}, trait)" if source else wants
     raise DefinitionError(f"The feature {name!r} is called with {wants}, but its function takes {signature}.")

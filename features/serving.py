@@ -143,7 +143,7 @@ async def _serve(requests: list[_FeatureRequest]) -> list[FeatureRead]:
         ready.append(read := _serve_stored(request, now))
         if read is None:
             missing[request.spec.name].append(index)
-        elif request.state is Freshness.STALE and not request.spec.trigger:
+        elif request.state is Freshness.STALE and not request.spec.is_pushed:
             stale[request.spec.name].append(request.key)
     for name, keys in stale.items():
         _recompute_in_background(registry.features[name], keys)
@@ -167,9 +167,9 @@ def _serve_stored(request: _FeatureRequest, now: datetime) -> FeatureRead | None
         request.state = freshness(stored.event_timestamp, limits, now)
         if request.state is Freshness.FRESH or request.state is Freshness.STALE:
             return _found(request, stored, request.state, now)
-        if spec.trigger and request.state is Freshness.OVERDUE:
-            return _found(request, stored, Freshness.STALE, now)  # it stays served until its next event or its ttl
-    if spec.trigger:  # never computed on a miss
+        if spec.is_pushed and request.state is Freshness.OVERDUE:
+            return _found(request, stored, Freshness.STALE, now)  # it stays served until its next value or its ttl
+    if spec.is_pushed:  # never computed on a miss
         return _default(request, "expired" if stored else "missing")
     return None
 

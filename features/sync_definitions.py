@@ -26,6 +26,7 @@ def sync_features() -> None:
                 "stale_tolerance": spec.stale_tolerance,
                 "materialize": spec.materialize,
                 "trigger": spec.trigger or "",
+                "source": spec.source or "",
                 "default_value": spec.default_json,
                 "batch_size": spec.batch_size,
                 "concurrency": spec.concurrency,

@@ -63,7 +63,7 @@ async def write_values(
     return stored
 
 
-_SOURCES_OF_USE = (FeatureValue.Source.COMPUTED, FeatureValue.Source.EVENT, FeatureValue.Source.SET)
+_SOURCES_OF_USE = frozenset(FeatureValue.Source) - {FeatureValue.Source.MATERIALIZED, FeatureValue.Source.BACKFILLED}
 """Sources that show that an entity is in use; a run over all known entities does not."""
 
 

@@ -15,6 +15,7 @@ MAY_IMPORT = {
     "retrieval": {"common", "events"},
     "contexts": {"common", "events", "features", "retrieval"},
     "fabra": {"common", "events", "features", "retrieval", "contexts", "fabra_project"},
+    "fabra_site": set(),
     "chat": {"common", "events", "features", "retrieval", "contexts", "fabra"},
 }
 """Each app, and the apps that it may import beside itself."""

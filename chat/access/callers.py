@@ -1,11 +1,21 @@
-"""Whoever calls the chat's API: where from, with which key, and what the key is bound to."""
+"""Whoever calls the chat's API: where from, with which key, for which user, and what the key is bound to."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from chat.access.origins import is_one_of
 from chat.access.permissions import address_of, is_open
-from chat.errors import AddressForbidden, ContextForbidden, IndexForbidden, UserForbidden
+from chat.access.site_sessions import SiteSession
+from chat.access.tokens import SiteUser
+from chat.errors import (
+    AddressForbidden,
+    ContextForbidden,
+    IndexForbidden,
+    OriginForbidden,
+    UserForbidden,
+    UserTokenMissing,
+)
 from chat.models import ApiKey
 from common.client_address import is_within, sender_of
 from common.validation import check_identity
@@ -24,16 +34,31 @@ class Caller:
     key: ApiKey | None = None
     sender: str = ""
     """The address that messages are counted by; "" for a caller that has a limit of its own, or none."""
+    user: SiteUser | None = None
+    """The only user that a site's page acts for, with a public key."""
 
     @classmethod
-    def of(cls, meta: dict[str, Any], key: ApiKey | None = None) -> "Caller":
-        """Return the caller of a request by its META; raise AddressForbidden if the key is not for its address."""
-        address = address_of(meta)
-        if key is not None:
-            if key.networks and not is_within(address, key.networks):
-                raise AddressForbidden(f"This API key may not be used from the address {address}.")
-            return cls(key=key)
-        return cls(sender="" if is_open(meta) else sender_of(address))
+    def of(cls, meta: dict[str, Any], key: ApiKey | None = None, user: SiteUser | None = None) -> "Caller":
+        """Return the caller of a request by its META; `user` is whom the site of a public key has signed.
+
+        Raise AddressForbidden or OriginForbidden if the key is not for the address, or for the page.
+        """
+        if key is None:
+            return cls(sender="" if is_open(meta) else sender_of(address_of(meta)))
+        _check_address(key, meta)
+        origin = meta.get("HTTP_ORIGIN", "")
+        if key.kind == ApiKey.Kind.PUBLIC and not is_one_of(origin, key.origins):
+            where = f"pages of {origin}" if origin else "a request without an Origin, which browsers send"
+            raise OriginForbidden(f"This public key may not be used by {where}.")
+        return cls(key=key, user=user)
+
+    @classmethod
+    def embedded(cls, meta: dict[str, Any], session: SiteSession) -> "Caller":
+        """Return the caller of an embedded page: its visitors count by their address too, a site's users do not."""
+        _check_address(session.key, meta)
+        is_counted = not session.user.is_signed and not is_open(meta)
+        sender = sender_of(address_of(meta)) if is_counted else ""
+        return cls(key=session.key, user=session.user, sender=sender)
 
     @property
     def indexes(self) -> list[str]:
@@ -64,8 +89,15 @@ class Caller:
         return name
 
     def check_user(self, user_id: str) -> str:
-        """Return the user's id, normalised; raise UserForbidden, or InvalidInput for what is no id."""
+        """Return the user's id, normalised.
+
+        Raise UserForbidden, UserTokenMissing for a public key without a signed user, or InvalidInput for what is no id.
+        """
         user_id = check_identity(user_id, USER_KEY)
+        if self.key and self.key.kind == ApiKey.Kind.PUBLIC and self.user is None:
+            raise UserTokenMissing
+        if self.user and user_id != self.user.user_id:
+            raise UserForbidden("The site of this public key has signed another user.")
         if self.key and self.key.users and user_id not in self.key.users:
             raise UserForbidden(f"This API key may not act for the user {user_id!r}.")
         return user_id
@@ -86,3 +118,9 @@ class Caller:
                 self.check_user(entity_id)
         elif self.indexes:
             self.check_index(index_name_of(payload if isinstance(payload, dict) else {}))
+
+
+def _check_address(key: ApiKey, meta: dict[str, Any]) -> None:
+    address = address_of(meta)
+    if key.networks and not is_within(address, key.networks):
+        raise AddressForbidden(f"This API key may not be used from the address {address}.")

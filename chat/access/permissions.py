@@ -46,7 +46,9 @@ def is_open(meta: dict[str, Any]) -> bool:
 
 
 def permissions_of_scopes(key: ApiKey) -> frozenset[str]:
-    return frozenset[str]().union(*(SCOPES.get(scope, ()) for scope in key.scopes))
+    """Return what the key's scopes stand for; a public key chats, and no more, whatever they are."""
+    scopes = [ApiKey.Scope.CHAT] if key.kind == ApiKey.Kind.PUBLIC else key.scopes
+    return frozenset[str]().union(*(SCOPES.get(scope, ()) for scope in scopes if scope in key.scopes))
 
 
 def refusal_of_key(key: ApiKey, needed: Collection[str]) -> tuple[str, str] | None:

@@ -11,6 +11,8 @@ from django.http import HttpResponseBase
 COOKIE = "fabra_visitor"
 _MAX_AGE_S = 365 * 24 * 3600
 SALT = "chat.visitor"
+PREFIX = "visitor:"
+"""How the user ids of visitors begin."""
 
 
 def new_visitor() -> str:
@@ -38,4 +40,4 @@ def remember(response: HttpResponseBase, visitor: str) -> None:
 
 def user_id_of(user: Any, visitor: str) -> str:
     """Return the user id of whoever may not choose one."""
-    return user.get_username() if user and user.is_authenticated else f"visitor:{visitor}"
+    return user.get_username() if user and user.is_authenticated else f"{PREFIX}{visitor}"

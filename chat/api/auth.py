@@ -12,9 +12,12 @@ from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
+from chat.access import site_sessions, tokens
 from chat.access.callers import Caller
 from chat.access.key_text import has_checksum
 from chat.access.permissions import is_open, refusal_of_key
+from chat.access.site_sessions import SiteSession
+from chat.access.tokens import SiteUser
 from chat.limits.messages import count_request
 from chat.models import ApiKey
 
@@ -33,27 +36,36 @@ class KeyHolder:
     is_staff = False
     pk = None
 
-    def __init__(self, key: ApiKey) -> None:
+    def __init__(self, key: ApiKey, site_user: SiteUser | None = None) -> None:
         self.key = key
+        self.site_user = site_user
+        """Whom the site of a public key has signed, or has on its page."""
 
     def __str__(self) -> str:
         return f"API key {self.key.name}"
 
 
 class ApiKeyAuthentication(BaseAuthentication):
-    """Authenticate by `Authorization: Bearer fabra_…` or `X-API-Key`."""
+    """Authenticate by `Authorization: Bearer fabra_…` or `X-API-Key`; an embedded page's session comes the same way.
 
-    def authenticate(self, request: Request) -> tuple[KeyHolder, ApiKey] | None:
+    With a public key `X-Fabra-User` is the token by which the site names its user.
+    """
+
+    def authenticate(self, request: Request) -> tuple[KeyHolder, ApiKey | SiteSession] | None:
         scheme, _, key = get_authorization_header(request).decode("latin-1").partition(" ")
         if scheme.lower() != "bearer":
             key = request.headers.get("X-API-Key", "")
         if not key:
             return None
         key = key.strip()
+        if key.startswith(site_sessions.PREFIX):
+            session = site_sessions.read(key)
+            return KeyHolder(session.key, session.user), session
         row = ApiKey.authenticate(key)
         if row is None:
             raise AuthenticationFailed(why_refused(key), code="invalid_api_key")
-        return KeyHolder(row), row
+        token = request.META.get(tokens.HEADER) if row.kind == ApiKey.Kind.PUBLIC else None
+        return KeyHolder(row, tokens.verify(token, row) if token else None), row
 
     def authenticate_header(self, request: Request) -> str:
         return 'Bearer realm="api"'
@@ -87,13 +99,14 @@ class SessionScheme(OpenApiAuthenticationExtension):
 
 
 class MayReadSchema(BasePermission):
-    """Allow everyone where FABRA_API_DOCS says so, by default in development mode; else staff and API keys."""
+    """Allow everyone where FABRA_API_DOCS says so, by default in development mode; else staff and secret API keys."""
 
-    message = "The API's schema is for staff and API keys; FABRA_API_DOCS opens it to everyone."
+    message = "The API's schema is for staff and secret API keys; FABRA_API_DOCS opens it to everyone."
 
     def has_permission(self, request: Request, view: Any) -> bool:
         is_public = settings.DEBUG if settings.FABRA_API_DOCS is None else settings.FABRA_API_DOCS
-        return bool(is_public or isinstance(request.auth, ApiKey) or (request.user and request.user.is_staff))
+        has_key = isinstance(request.auth, ApiKey) and request.auth.kind == ApiKey.Kind.SECRET
+        return bool(is_public or has_key or (request.user and request.user.is_staff))
 
 
 class HasPermission(BasePermission):
@@ -106,13 +119,16 @@ class HasPermission(BasePermission):
     def has_permission(self, request: Request, view: Any) -> bool:
         needed = permissions_of(view, request.method or "GET")
         key = request.auth if isinstance(request.auth, ApiKey) else None
+        if isinstance(request.auth, SiteSession):
+            self.message, self.code = "The session of an embedded page does not reach this.", "scope_missing"
+            return False
         if key is None:
             self.message, self.code = f"Your account needs the permission {', '.join(needed)}.", "permission_denied"
             return bool(request.user and request.user.has_perms(needed)) or is_open(request.META)
         if refusal := refusal_of_key(key, needed):
             self.code, self.message = refusal
             return False
-        Caller.of(request.META, key)  # refuses the address
+        caller_of(request)  # refuses the address, or the page
         if not getattr(view, "counts_itself", False):
             count_request(key)
         return True
@@ -128,4 +144,9 @@ def permissions_of(view: Any, method: str) -> Collection[str]:
 
 
 def caller_of(request: Request) -> Caller:
-    return Caller.of(request.META, request.auth if isinstance(request.auth, ApiKey) else None)
+    """Return the request's caller; raise as `Caller.of` and `Caller.embedded` do."""
+    if isinstance(request.auth, SiteSession):
+        return Caller.embedded(request.META, request.auth)
+    if isinstance(request.auth, ApiKey):
+        return Caller.of(request.META, request.auth, getattr(request.user, "site_user", None))
+    return Caller.of(request.META)

@@ -1,9 +1,13 @@
-"""Whose conversations a request is about: one's own, or those of the user that a key or a permitted session names."""
+"""Whose conversations a request is about: one's own, or those of the user that a key or a permitted session names.
+
+The page that a site embeds has a session of its own, and its cookies count for nothing: they may be another's.
+"""
 
 from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 
 from chat.access.permissions import may_chat, may_choose_user
+from chat.access.site_sessions import SiteSession
 from chat.access.visitors import user_id_of, visitor_of
 from chat.api.auth import HasPermission, SessionAuthentication, caller_of
 from chat.errors import UserForbidden
@@ -13,11 +17,14 @@ from common.validation import check_identity
 
 
 class MayConverse(HasPermission):
-    """Allow an API key as `HasPermission` does; a session, and a visitor, as the chat page does."""
+    """Allow an API key as `HasPermission` does; a session, a visitor and an embedded page as the chat page does."""
 
     def has_permission(self, request: Request, view: object) -> bool:
         if isinstance(request.auth, ApiKey):
             return super().has_permission(request, view)
+        if isinstance(request.auth, SiteSession):
+            caller_of(request)  # refuses the address
+            return True
         self.message, self.code = "Sign in to chat.", "not_authenticated"
         if request.method not in SAFE_METHODS and visitor_of(request.COOKIES):
             # A visitor's cookie is an identity, as a session is, whose requests DRF has checked already.
@@ -32,6 +39,8 @@ def user_of(request: Request) -> str:
     UserForbidden for another user, InvalidInput where nobody is named.
     """
     given = request.query_params.get("user_id")
+    if isinstance(request.auth, SiteSession):
+        return caller_of(request).check_user(given or request.auth.user.user_id)
     if isinstance(request.auth, ApiKey):
         if not given:
             raise InvalidInput("user_id must name the user whose conversations these are.")

@@ -5,6 +5,7 @@ import logging
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
+from chat.conversations.joining import ids_of
 from chat.models import Conversation, Message
 from common.errors import InvalidInput, NotFound
 from common.redis import REDIS_ERRORS
@@ -92,7 +93,7 @@ def _traces_of(conversation: Conversation) -> QuerySet[Trace]:
 def _events_of(conversation: Conversation) -> QuerySet[Event]:
     messages = list(Message.objects.filter(conversation=conversation.pk).values_list("pk", flat=True))
     about = Q(payload__conversation_id=conversation.pk) | Q(payload__message_id__in=messages)
-    return Event.objects.filter(about, entity_id=conversation.user_id)
+    return Event.objects.filter(about, entity_id__in=ids_of(conversation.user_id))
 
 
 def _words_of(text: str) -> list[str]:

@@ -65,17 +65,16 @@ async def refund(admission: Admission) -> None:
 
 
 def _windows_of(caller: Caller) -> list[Window]:
-    if caller.key is not None:
-        return _windows_of_key(caller.key)
+    windows = _windows_of_key(caller.key) if caller.key is not None else []
     if not caller.sender or not settings.FABRA_RATE_LIMIT_ADDRESS:
-        return []
+        return windows
     window = Window(
         subject=f"address:{caller.sender}",
         length=settings.FABRA_RATE_LIMIT_WINDOW,
         limit=settings.FABRA_RATE_LIMIT_ADDRESS,
         what="messages from one address",
     )
-    return [window]
+    return [*windows, window]
 
 
 def _windows_of_key(key: ApiKey) -> list[Window]:

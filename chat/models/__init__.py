@@ -1,4 +1,4 @@
-"""Tables of the support bot: customers, conversations, feedback and gaps, API keys, and limits without Redis."""
+"""Tables of the support bot: customers, conversations, feedback, gaps, keys, users of sites, limits without Redis."""
 
 from chat.models.audit import AuditEntry
 from chat.models.conversations import Conversation, ConversationSummary, Message
@@ -8,6 +8,7 @@ from chat.models.gaps import Gap, GapQuestion
 from chat.models.handover import HandoverSettings, SupportHours
 from chat.models.keys import ApiKey, GrantedPermission, KeyUse
 from chat.models.limits import CountedRequest, Reservation
+from chat.models.visitors import JoinedVisitor, UserSigning
 
 __all__ = [
     "ApiKey",
@@ -21,9 +22,11 @@ __all__ = [
     "GapQuestion",
     "GrantedPermission",
     "HandoverSettings",
+    "JoinedVisitor",
     "KeyUse",
     "Message",
     "Reservation",
     "SupportHours",
     "Ticket",
+    "UserSigning",
 ]

@@ -58,11 +58,14 @@ class ChatConsumer(AsyncWebsocketConsumer):
         self.visitor = visitor_of(self.scope.get("cookies", {})) or new_visitor()
         self.standing = await self._read_standing()
         await self.accept()  # a browser gets the close code only of an accepted socket
+        await self._greet()
+
+    async def _greet(self) -> None:
         if not self.standing.may_chat:
             await self.close(code=FORBIDDEN, reason="Sign in to chat.")
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
-        content = _parsed(text_data)
+        content = parsed(text_data)
         kind = content.get("type") if content else None
         if kind in ("typing", "escalate") and self.live.is_too_soon(kind):
             return
@@ -198,8 +201,11 @@ class ChatConsumer(AsyncWebsocketConsumer):
             message=content.get("message", ""),
             conversation_id=conversation_id if isinstance(conversation_id, int) else None,
             client_id=client_id_of(content),
-            caller=Caller.of(self.meta),
+            caller=self._caller(),
         )
+
+    def _caller(self) -> Caller:
+        return Caller.of(self.meta)
 
     async def _send(self, kind: str, data: dict[str, Any]) -> None:
         await self.send(text_data=json.dumps({"type": kind, **data}, ensure_ascii=False, default=str))
@@ -220,7 +226,7 @@ def language_of(meta: dict[str, Any]) -> str:
     return translation.get_language_from_request(request)
 
 
-def _parsed(text: str | None) -> dict[str, Any] | None:
+def parsed(text: str | None) -> dict[str, Any] | None:
     """Return the object that a frame holds; None if it holds none."""
     try:
         content = json.loads(text or "")

@@ -2,18 +2,13 @@
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 from channels.security.websocket import WebsocketDenier
 from django.conf import settings
 from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest
-from django.utils.http import is_same_domain
 
-_PORTS = {"http": 80, "https": 443}
-
-Origin = tuple[str, str, int | None]
-"""Scheme, host and port."""
+from chat.access.origins import is_of, parse_origin
 
 
 class SameOrigin:
@@ -30,16 +25,16 @@ class SameOrigin:
 def is_allowed(scope: Mapping[str, Any]) -> bool:
     """Return whether the page that opens the socket is the site's own, or of one of CSRF_TRUSTED_ORIGINS."""
     meta = meta_of(scope)
-    origin = _parse(meta.get("HTTP_ORIGIN", ""))
+    origin = parse_origin(meta.get("HTTP_ORIGIN", ""))
     if origin is None:
         return False
     request = HttpRequest()
     request.META.update(meta)
     try:
-        own = _parse(f"{_scheme_of(scope, meta)}://{request.get_host()}")
+        own = parse_origin(f"{_scheme_of(scope, meta)}://{request.get_host()}")
     except DisallowedHost:
         return False
-    return origin == own or any(_is_trusted(origin, trusted) for trusted in settings.CSRF_TRUSTED_ORIGINS)
+    return origin == own or any(is_of(origin, trusted) for trusted in settings.CSRF_TRUSTED_ORIGINS)
 
 
 def meta_of(scope: Mapping[str, Any]) -> dict[str, str]:
@@ -61,20 +56,3 @@ def _scheme_of(scope: Mapping[str, Any], meta: Mapping[str, str]) -> str:
         said = meta.get(name, "").split(",")[0].strip()
         return "https" if said in (secure, "wss") else "http"
     return "https" if scope.get("scheme") in ("wss", "https") else "http"
-
-
-def _parse(text: str) -> Origin | None:
-    try:
-        parts = urlsplit(text)
-        port = parts.port or _PORTS.get(parts.scheme)
-    except ValueError:
-        return None
-    return (parts.scheme, parts.hostname, port) if parts.scheme in _PORTS and parts.hostname else None
-
-
-def _is_trusted(origin: Origin, trusted: str) -> bool:
-    """Compare with an entry of CSRF_TRUSTED_ORIGINS, which may begin with `*.` for all subdomains."""
-    parsed = _parse(trusted.replace("://*.", "://", 1))
-    if parsed is None or (origin[0], origin[2]) != (parsed[0], parsed[2]):
-        return False
-    return is_same_domain(origin[1], f".{parsed[1]}") if "://*." in trusted else origin[1] == parsed[1]

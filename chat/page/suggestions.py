@@ -8,19 +8,22 @@ from retrieval.models import GoldenQuestion
 TAG = "suggested"
 _MOST = 4
 _KEPT_FOR_S = 60
-_CACHE_KEY = "chat:suggested"
 
 
-def suggested_questions() -> list[str]:
-    """Return FABRA_SUGGESTED_QUESTIONS, or the golden questions of the default index that have the tag `suggested`.
+def suggested_questions(index: str = "") -> list[str]:
+    """Return FABRA_SUGGESTED_QUESTIONS, or the golden questions of an index that have the tag `suggested`.
+
+    Without an index it is the default one.
 
     Never others: a golden question may be what a customer wrote. One for an audience is not for everyone.
     """
-    if settings.FABRA_SUGGESTED_QUESTIONS:
+    if settings.FABRA_SUGGESTED_QUESTIONS and not index:
         return settings.FABRA_SUGGESTED_QUESTIONS[:_MOST]
-    found = cache.get(_CACHE_KEY)
+    index = index or settings.FABRA_DEFAULT_INDEX
+    cache_key = f"chat:suggested:{index}"
+    found = cache.get(cache_key)
     if found is None:
-        golden = GoldenQuestion.objects.enabled_in(settings.FABRA_DEFAULT_INDEX, TAG).filter(audience=[])
+        golden = GoldenQuestion.objects.enabled_in(index, TAG).filter(audience=[])
         found = list(golden.values_list("question", flat=True)[:_MOST])
-        cache.set(_CACHE_KEY, found, _KEPT_FOR_S)
+        cache.set(cache_key, found, _KEPT_FOR_S)
     return list(found)

@@ -35,6 +35,7 @@ def _conversation() -> dict[str, str]:
         "characters": _("{count} of {max} characters"),
         "page_title": _("Support chat"),
         "gone": _("This conversation is not there any more."),
+        "unavailable": _("The chat is not available at the moment."),
         "not_loaded": _("The conversation could not be loaded."),
     }
 

@@ -10,7 +10,9 @@ from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
+from django.utils import timezone
 
+from chat.access.callers import USER_KEY
 from chat.conversations.history import read_history, room_for_context
 from chat.conversations.rewriting import rewrite
 from chat.conversations.summaries import enqueue_summary, last_fallen
@@ -48,6 +50,7 @@ from events.dispatch import dispatch, queue_of
 from features import registry
 from features.online import one_view
 from features.serving import read_features
+from features.traits import keep_traits
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +65,8 @@ async def begin(question: Question) -> Turn | Settled:
     question = question.validate()
     deadline = asyncio.get_running_loop().time() + settings.FABRA_CHAT_DEADLINE_S
     with one_view():  # the limit and the context share one read of the user's features
+        if user := question.caller.user:  # what its site says of the user may decide their tier
+            await keep_traits(USER_KEY, user.user_id, user.traits, user.as_of or timezone.now())
         # 1. Count the message against the limits of the user's tier, the address and the API key.
         try:
             admission = await _admit(question)

@@ -34,12 +34,16 @@ class SigningSecret(models.Model):
     previous_until = models.DateTimeField("previous secret valid until", null=True, blank=True, editable=False)
     rotated_at = models.DateTimeField("secret made", default=timezone.now, editable=False)
 
+    SALT = "events.webhooks"
+    """What the secrets are for: those of another purpose are others."""
+    PREFIX = "whsec_"
+
     class Meta:
         abstract = True
 
     @property
     def secret(self) -> str:
-        return _secret(self.nonce, settings.SECRET_KEY)
+        return self._secret(self.nonce, settings.SECRET_KEY)
 
     @property
     def has_previous(self) -> bool:
@@ -50,7 +54,9 @@ class SigningSecret(models.Model):
         """Return the secrets that are valid now, including those of SECRET_KEY_FALLBACKS."""
         nonces = [self.nonce, self.previous_nonce] if self.has_previous else [self.nonce]
         return [
-            _secret(nonce, key) for nonce in nonces for key in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)
+            self._secret(nonce, key)
+            for nonce in nonces
+            for key in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)
         ]
 
     def rotate(self, overlap: timedelta | None = None) -> str:
@@ -67,6 +73,10 @@ class SigningSecret(models.Model):
         self.previous_nonce, self.previous_until = "", None
         self.save(update_fields=["previous_nonce", "previous_until"])
         return had_one
+
+    def _secret(self, nonce: str, key: Any) -> str:
+        digest = salted_hmac(self.SALT, nonce, secret=key, algorithm="sha256").digest()
+        return self.PREFIX + base64.urlsafe_b64encode(digest).decode().rstrip("=")
 
 
 def encrypted(secret: str) -> str:
@@ -87,8 +97,3 @@ def _fernet() -> MultiFernet:
         for key in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)
     ]
     return MultiFernet([Fernet(base64.urlsafe_b64encode(key)) for key in keys])
-
-
-def _secret(nonce: str, key: Any) -> str:
-    digest = salted_hmac("events.webhooks", nonce, secret=key, algorithm="sha256").digest()
-    return "whsec_" + base64.urlsafe_b64encode(digest).decode().rstrip("=")

@@ -44,8 +44,8 @@ class FeatureDefinitionAdmin(FeaturePages, DefinitionAdmin):
             {
                 "fields": (
                     ("name", "entity"), "description", "location", ("mode", "declared_refresh"),
-                    ("materialize", "trigger"), ("ttl", "stale_tolerance"), ("calls", "takes_as_of"), "shown_default",
-                    ("created_at", "gone_at"),
+                    ("materialize", "trigger", "source"), ("ttl", "stale_tolerance"), ("calls", "takes_as_of"),
+                    "shown_default", ("created_at", "gone_at"),
                 )
             },
         ),
@@ -158,8 +158,9 @@ class FeatureDefinitionAdmin(FeaturePages, DefinitionAdmin):
         return HttpResponseRedirect(self.url_of(object_id))
 
     def _materialize(self, request: HttpRequest, row: FeatureDefinition) -> None:
-        if row.trigger:
-            self.message_user(request, f"{row.name}: its events compute it; there is nothing to run.", messages.WARNING)
+        if row.trigger or row.source:
+            origin = "its events compute it" if row.trigger else "its source brings it"
+            self.message_user(request, f"{row.name}: {origin}; there is nothing to run.", messages.WARNING)
         elif row.gone_at is not None or not row.is_enabled:
             self.message_user(request, f"{row.name} is {state_of(row)} and was not started.", messages.WARNING)
         else:

@@ -40,8 +40,10 @@ class PreviewForm(forms.Form):
         self.fields["entity_key"].label = spec.entity.key
         if not spec.takes_as_of:
             del self.fields["as_of"]
-        if not spec.trigger:
+        if not spec.is_pushed:
             del self.fields["payload"]
+        elif spec.source:
+            self.fields["payload"].help_text = "What the token says under the feature's name."
 
     def clean_entity_key(self) -> str:
         return _checked(self.cleaned_data["entity_key"], self.spec)

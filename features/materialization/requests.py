@@ -54,8 +54,9 @@ def request_run(
         kind, end = MaterializationRun.Kind.BACKFILL, end or timezone.now()
     elif start is not None or end is not None:
         kind = MaterializationRun.Kind.LOAD
-    if kind != MaterializationRun.Kind.LOAD and spec.trigger:
-        raise InvalidInput(f"The feature {feature!r} is computed by its events; give start and end to load values.")
+    if kind != MaterializationRun.Kind.LOAD and spec.is_pushed:
+        origin = "computed by its events" if spec.trigger else f"given by its {spec.source}"
+        raise InvalidInput(f"The feature {feature!r} is {origin}; give start and end to load values.")
     run = MaterializationRun(
         feature=feature,
         kind=kind,

@@ -35,6 +35,7 @@ class FeatureDefinition(Definition):
     stale_tolerance = models.DurationField(default=timedelta(0))
     materialize = models.BooleanField(default=False)
     trigger = models.CharField(max_length=200, blank=True)
+    source = models.CharField(max_length=20, blank=True, help_text="What brings its values, if no function does.")
     default_value = models.JSONField(null=True, blank=True)
     batch_size = models.PositiveIntegerField(
         null=True, blank=True, help_text="The maximum number of keys in one call; empty for a function of one key."
@@ -58,6 +59,8 @@ class FeatureDefinition(Definition):
         """How values are computed, in a few words."""
         if self.trigger:
             return f"on event {self.trigger}"
+        if self.source:
+            return f"from the user's {self.source}"
         every = format_duration(self.refresh) if self.refresh else None
         batches = f", {self.batch_size:,} at once" if self.batch_size else ""
         if self.materialize:
@@ -66,6 +69,8 @@ class FeatureDefinition(Definition):
 
     def clean(self) -> None:
         if self.refresh_override is not None:
+            if self.source:
+                raise ValidationError({"refresh_override": "Its source updates this feature; it has no refresh."})
             if self.trigger:
                 raise ValidationError({"refresh_override": "Events update this feature; it has no refresh."})
             if self.refresh_override < timedelta(seconds=1):

@@ -80,6 +80,7 @@ class FeatureValue(models.Model):
         BACKFILLED = "backfilled", "backfilled"
         EVENT = "event", "from an event"
         SET = "set", "set"
+        TOKEN = "token", "from a user's token"
 
     entity = models.CharField(max_length=200)
     entity_key = models.CharField(max_length=255)

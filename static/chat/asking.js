@@ -104,7 +104,7 @@ export class Asking {
       this.#active.state = "answering";
       this.#thread.hasStored({ id: data.question_id, role: "user" }, this.#active);
       this.#thread.paint(this.#active);
-      this.#on.began(data.conversation_id);
+      this.#on.began(data.conversation_id, data.question_id);
     },
     delta: ({ text }) => {
       this.#active.text += text;

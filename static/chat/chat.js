@@ -1,23 +1,31 @@
 // The chat page: the open conversation, the turn that is being answered, and the connection to the server.
 
-import { actAs, ApiError, call } from "./api.js";
+import { idOfAddress, setAddress } from "./address.js";
+import { ApiError, call } from "./api.js";
 import { Asking } from "./asking.js";
+import { chosenUser } from "./chosen_user.js";
 import { Composer } from "./composer.js";
 import { Connection } from "./connection.js";
 import { el } from "./dom.js";
-import { lastRead, recallText, rememberRead, rememberText } from "./memory.js";
+import { beginEmbedded, followWidget } from "./embed.js";
+import { lastRead, rememberRead } from "./memory.js";
+import { SAID_MS, tell } from "./notice.js";
 import { Presence } from "./presence.js";
 import { Sidebar } from "./sidebar.js";
+import { isEmbedded, tellWidget } from "./site.js";
+import { renewSession, sessionText } from "./site_session.js";
 import { counted, errorText, t } from "./texts.js";
 import { Thread } from "./thread.js";
 import { showTrace } from "./trace.js";
 import { clearUnread, noteArrival, onReturn } from "./unread.js";
 
-const SAID_MS = 2500;
 const $ = (id) => document.getElementById(id);
+
+await beginEmbedded();
 const { userId: ownUserId, deadlineS, traceUrl } = document.body.dataset;
 
 let userId = ownUserId;
+let whenIdle = []; // who waits for the end of an answer
 let conversationId = null;
 let wasLost = false;
 let opened = 0;
@@ -34,10 +42,6 @@ const sidebar = new Sidebar({
 });
 
 // ---------------------------------------------------------------- the open conversation
-
-function address(id) {
-  return id ? `?conversation=${id}` : location.pathname;
-}
 
 /** Leave the open conversation, and show an empty one. */
 function reset(id) {
@@ -57,13 +61,13 @@ function reset(id) {
 
 function startNew({ isPushed }) {
   reset(null);
-  history[isPushed ? "pushState" : "replaceState"](null, "", address(null));
+  setAddress(null, { isPushed });
   composer.focus();
 }
 
 async function open(id, { isPushed }) {
   reset(id);
-  if (isPushed) history.pushState(null, "", address(id));
+  if (isPushed) setAddress(id, { isPushed });
   const asked = opened;
   const path = `/api/conversations/${id}/`;
   try {
@@ -126,7 +130,7 @@ async function askForPerson() {
   $("person").disabled = true;
   try {
     const state = await call("POST", `/api/conversations/${conversationId}/escalate/`, { body: {} });
-    if (state?.state) presence.set(state.state, state.agent);
+    if (state?.state) changePresence(state.state, state.agent);
     subscribe();
   } catch (error) {
     $("person").disabled = false;
@@ -142,20 +146,23 @@ const receive = {
     if (message.role !== "user") {
       presence.arrived();
       noteArrival(id, message.id);
+      tellOfMessage(id, message);
       thread.scrollToEnd();
     }
     refresh();
     sidebar.load();
   },
   state({ conversation_id: id, state, agent }) {
-    if (id === conversationId) presence.set(state, agent);
+    if (id === conversationId) changePresence(state, agent);
   },
   typing({ conversation_id: id, author }) {
     if (id === conversationId) presence.showTyping(author);
   },
 };
 
-const connection = new Connection(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/ws/chat`, {
+const socketUrl = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/ws/${isEmbedded ? "embed" : "chat"}`;
+const connection = new Connection(socketUrl, {
+  greeting: isEmbedded ? () => ({ type: "begin", session: sessionText(), language: document.documentElement.lang }) : null,
   open() {
     if (wasLost) tell(t("back"), SAID_MS);
     wasLost = false;
@@ -171,9 +178,14 @@ const connection = new Connection(`${location.protocol === "https:" ? "wss" : "w
     const wait = waitMs > 1500 ? t("next_try", { count: Math.round(waitMs / 1000) }) : t("connecting");
     tell([`${t("lost")} ${wait} `, el("button", { type: "button", class: "link", onclick: () => connection.hurry() }, t("try_now"))]);
   },
-  refused(reason) {
-    const words = reason || t("signed_out");
+  async refused(reason) {
+    if (isEmbedded && (await renewed())) {
+      connection.open();
+      return;
+    }
+    const words = isEmbedded ? t("unavailable") : reason || t("signed_out");
     asking.fail({ message: words });
+    if (isEmbedded) return void tell(words);
     tell([`${words} `, el("a", { href: location.href }, t("reload"))]);
   },
 });
@@ -187,8 +199,11 @@ const asking = new Asking({
     began,
     answered(result) {
       if (result.conversation_id) began(result.conversation_id);
-      if (result.message_id) noteArrival(conversationId, result.message_id);
-      if (result.state) presence.set(result.state, result.agent ?? presence.agent);
+      if (result.message_id) {
+        noteArrival(conversationId, result.message_id);
+        tellOfMessage(conversationId, { id: result.message_id, role: result.model ? "assistant" : "notice" });
+      }
+      if (result.state) changePresence(result.state, result.agent ?? presence.agent);
       sidebar.load();
     },
     changed: refresh,
@@ -196,23 +211,30 @@ const asking = new Asking({
 });
 
 /** The conversation got its id, or a new one since the old is closed. */
-function began(id) {
+function began(id, questionId) {
+  if (questionId) tellOfMessage(id, { id: questionId, role: "user" });
   if (id === conversationId) return;
   conversationId = id;
-  history.replaceState(null, "", address(id));
+  setAddress(id, { isPushed: false });
   sidebar.select(id);
   composer.open(id);
   sidebar.load();
 }
 
-let tellTimer = null;
+/** Show who answers now; the site around learns that a person was asked. */
+function changePresence(state, agent) {
+  if (state === "waiting" && !presence.isWithPerson) tellWidget("escalated", { conversation_id: conversationId });
+  presence.set(state, agent);
+}
 
-function tell(words, forMs) {
-  clearTimeout(tellTimer);
-  $("connection").replaceChildren(...[words].flat());
-  $("connection").hidden = false;
-  $("connection").classList.toggle("good", Boolean(forMs));
-  if (forMs) tellTimer = setTimeout(() => ($("connection").hidden = true), forMs);
+function tellOfMessage(id, message) {
+  tellWidget("message", { conversation_id: id, message_id: message.id, role: message.role });
+}
+
+/** Begin a new session in the place of one that has ended; return whether there is one. */
+async function renewed() {
+  asking.lost();
+  return renewSession().then(() => true, () => false);
 }
 
 // ---------------------------------------------------------------- rendering
@@ -220,11 +242,12 @@ function tell(words, forMs) {
 function refresh() {
   $("welcome").hidden = !thread.isEmpty || Boolean(conversationId);
   composer.setBusy(asking.isBusy);
+  if (!asking.isBusy) for (const go of whenIdle.splice(0)) go();
   showTitle();
 }
 
 function showTitle() {
-  $("title").textContent = (conversationId && (sidebar.titleOf(conversationId) ?? title)) || "";
+  $("title").textContent = (conversationId && (sidebar.titleOf(conversationId) ?? title)) || (isEmbedded ? t("page_title") : "");
 }
 
 function isCalm() {
@@ -232,23 +255,6 @@ function isCalm() {
 }
 
 // ---------------------------------------------------------------- the beginning
-
-/** Act as the chosen user, and store the choice for the next reload. */
-function chooseUser() {
-  const option = $("user").selectedOptions[0];
-  const tier = option.dataset.tier ?? "";
-  $("tier").textContent = tier;
-  $("tier").dataset.tier = tier;
-  $("tier").hidden = !tier;
-  rememberText("user", option.value);
-  userId = option.value;
-  actAs(userId);
-}
-
-function idOfAddress() {
-  const id = new URLSearchParams(location.search).get("conversation");
-  return /^[1-9]\d{0,15}$/.test(id ?? "") ? Number(id) : null;
-}
 
 function openAddress() {
   const id = idOfAddress();
@@ -259,7 +265,9 @@ function openAddress() {
 
 addEventListener("popstate", openAddress);
 addEventListener("keydown", (event) => {
-  if (event.key === "Escape" && !event.defaultPrevented && !document.querySelector("dialog[open]")) asking.stop();
+  if (event.key !== "Escape" || event.defaultPrevented || document.querySelector("dialog[open]")) return;
+  if (asking.isBusy) asking.stop();
+  else tellWidget("close");
 });
 onReturn((count) => {
   if (!conversationId) return;
@@ -272,22 +280,22 @@ $("new").addEventListener("click", () => {
 });
 $("person").addEventListener("click", askForPerson);
 $("earlier").addEventListener("click", showEarlier);
-for (const example of document.querySelectorAll(".example")) {
-  example.addEventListener("click", () => {
-    ask(example.textContent);
-    composer.focus();
-  });
-}
-if ($("user")) {
-  const before = [...$("user").options].find((option) => option.value === recallText("user"));
-  if (before) before.selected = true;
-  $("user").addEventListener("change", () => {
-    chooseUser();
-    startNew({ isPushed: true });
-    sidebar.load();
-  });
-  chooseUser();
-}
+$("examples").addEventListener("click", ({ target }) => {
+  const example = target.closest(".example");
+  if (!example) return;
+  ask(example.textContent);
+  composer.focus();
+});
+followWidget({
+  whenIdle: () => (asking.isBusy ? new Promise((resolve) => whenIdle.push(resolve)) : Promise.resolve()),
+  focus: () => composer.focus(),
+  close: () => tellWidget("close"),
+});
+userId = chosenUser((chosen) => {
+  userId = chosen;
+  startNew({ isPushed: true });
+  sidebar.load();
+}) ?? userId;
 sidebar.load();
 openAddress();
 connection.open();

@@ -10,8 +10,12 @@ export class Connection {
   #socket = null;
   #timer = null;
   #failures = 0;
+  #hasBegun = false;
 
-  /** `on` has the callbacks `open()`, `message(data)`, `lost(waitMs)` and `refused(reason)`. */
+  /** `on` has the callbacks `open()`, `message(data)`, `lost(waitMs)` and `refused(reason)`.
+   *
+   * With `on.greeting()` its result is sent first, and the connection counts as open once the server has `begun`.
+   */
   constructor(url, on) {
     this.#url = url;
     this.#on = on;
@@ -20,7 +24,7 @@ export class Connection {
   }
 
   get isOpen() {
-    return this.#socket?.readyState === WebSocket.OPEN;
+    return this.#hasBegun && this.#socket?.readyState === WebSocket.OPEN;
   }
 
   open() {
@@ -28,13 +32,18 @@ export class Connection {
     this.#timer = null;
     const socket = new WebSocket(this.#url);
     this.#socket = socket;
+    this.#hasBegun = false;
     socket.addEventListener("open", () => {
-      if (socket === this.#socket) this.#on.open();
+      if (socket !== this.#socket) return;
+      if (this.#on.greeting) socket.send(JSON.stringify(this.#on.greeting()));
+      else this.#begin();
     });
     socket.addEventListener("message", (event) => {
       if (socket !== this.#socket) return; // ignore late messages of a replaced socket
       this.#failures = 0; // not at `open`: a server that accepts and fails at once must not be flooded
-      this.#on.message(JSON.parse(event.data));
+      const data = JSON.parse(event.data);
+      if (data.type === "begun") this.#begin();
+      else this.#on.message(data);
     });
     socket.addEventListener("close", (event) => {
       if (socket === this.#socket) this.#closed(event);
@@ -57,6 +66,11 @@ export class Connection {
     if (!this.isOpen) return false;
     this.#socket.send(JSON.stringify(data));
     return true;
+  }
+
+  #begin() {
+    this.#hasBegun = true;
+    this.#on.open();
   }
 
   #closed({ code, reason }) {

@@ -18,6 +18,26 @@ export function rememberRead(conversationId, messageId) {
   if (messageId > (lastRead(conversationId) ?? 0)) write(() => localStorage, `read:${conversationId}`, String(messageId));
 }
 
+/** Text that outlives the tab; null without one. */
+export function recallLasting(name) {
+  return read(() => localStorage, name);
+}
+
+/** Keep text beyond the tab; return whether the browser allows it. */
+export function rememberLasting(name, text) {
+  return write(() => localStorage, name, text);
+}
+
+/** Forget what belongs to a reader: drafts, and what was read. */
+export function forgetReader() {
+  try {
+    sessionStorage.clear();
+    for (const name of Object.keys(localStorage)) if (name.startsWith("read:")) localStorage.removeItem(name);
+  } catch {
+    // The storage is forbidden, so nothing is in it.
+  }
+}
+
 export function forget(conversationId) {
   try {
     localStorage.removeItem(`read:${conversationId}`);
@@ -39,7 +59,8 @@ function write(storage, name, text) {
   try {
     if (text) storage().setItem(name, text);
     else storage().removeItem(name);
+    return true;
   } catch {
-    // The storage is full or forbidden: the page works without it.
+    return false; // the storage is full or forbidden: the page works without it
   }
 }

@@ -1,6 +1,6 @@
 // The list of conversations: search, open, rename, export and delete. On a small screen it is a drawer.
 
-import { address, call } from "./api.js";
+import { address, call, download } from "./api.js";
 import { confirmation } from "./dialog.js";
 import { el, icon } from "./dom.js";
 import { forget, lastRead } from "./memory.js";
@@ -119,8 +119,8 @@ export class Sidebar {
         "div",
         { class: "entries" },
         el("button", { type: "button", onclick: () => this.#rename(row, menu) }, t("rename")),
-        el("a", { href: exported("markdown"), download: "" }, t("export_markdown")),
-        el("a", { href: exported("json"), download: "" }, t("export_json")),
+        el("a", { href: exported("markdown"), download: "", onclick: download }, t("export_markdown")),
+        el("a", { href: exported("json"), download: "", onclick: download }, t("export_json")),
         el("button", { type: "button", class: "danger", onclick: () => this.#delete(row) }, t("delete")),
       ),
     );

@@ -5,6 +5,7 @@ import { feedbackOf } from "./feedback.js";
 import { copyButton } from "./copy.js";
 import { mark, slice, wrapper } from "./marks.js";
 import { renderSources } from "./sources.js";
+import { isEmbedded } from "./site.js";
 import { clock, counted, errorText, number, reasonText, t } from "./texts.js";
 
 /** Flags that say that the answer itself is not whole. */
@@ -157,11 +158,14 @@ function metaOf({ result }) {
   const { usage, limits } = result;
   const left = limits?.["X-RateLimit-Remaining"];
   const missing = result.flags.filter((flag) => /^(feature_|rate_limit_|semantic_|rerank_)/.test(flag));
-  const parts = [
+  const operators = isEmbedded ? [] : [
     result.extractive ? t("no_model") : NO_MODEL.has(result.model) ? null : result.model,
     usage?.max_tokens ? t("tokens", { count: number(usage.context_tokens), max: number(usage.max_tokens) }) : null,
     usage?.cost_usd ? `$${usage.cost_usd.toFixed(5)}` : null,
     left === undefined ? null : t("left", { count: number(left), max: number(limits["X-RateLimit-Limit"]) }),
+  ];
+  const parts = [
+    ...operators,
     ...result.flags.filter((flag) => ENDED[flag]).map((flag) => t(ENDED[flag])),
     missing.length ? t("degraded", { what: missing.join(", ").replaceAll("_", " ") }) : null,
   ].filter(Boolean);

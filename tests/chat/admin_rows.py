@@ -10,7 +10,7 @@ from django.contrib.postgres.search import SearchVector
 from django.db.models import Value
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
 
-from chat.models import ApiKey, AuditEntry, Conversation, Feedback, Gap, GapQuestion, Message
+from chat.models import ApiKey, AuditEntry, Conversation, Feedback, Gap, GapQuestion, Message, UserSigning
 from contexts.models import ContextDefinition, Trace, TraceBody
 from contexts.traces import digest_of
 from events.models import HandlerOutcome, WebhookAttempt, WebhookDelivery, WebhookEndpoint
@@ -137,6 +137,8 @@ def _chat(number: int, chunk: Chunk) -> None:
     customer = CustomerFactory.create(user_id=f"user_{number}")
     TicketFactory.create(customer=customer, number=number, subject="It <b>broke</b>")
     ApiKey.make(f"key {number}", ["chat"])
+    site, _ = ApiKey.make(f"site {number}", ["chat"], kind="public", origins=["https://shop.example.com"])
+    UserSigning.objects.create(key=site)
     trace = make_trace(chunk, f"user_{number}")
     conversation = Conversation.objects.create(user_id=f"user_{number}")
     for role in Message.Role.values:

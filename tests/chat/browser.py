@@ -117,7 +117,7 @@ def own_database(prepare: str, given: str = "", **more: str) -> Iterator[dict[st
         try:
             subprocess.run(
                 [sys.executable, "-c", _MIGRATE + prepare], input=given.encode(), env=os.environ | variables,
-                cwd=settings.BASE_DIR, check=True, timeout=60,
+                cwd=settings.BASE_DIR, check=True, timeout=300,
             )  # fmt: skip
             yield variables
         finally:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.chat.browser import CHROMIUM, FLAGS, Server, own_database
+from tests.processes import free_port
 
 HOSTILE = "<script>document.title='run'</script> <img src=x onerror=\"document.title='run'\">"
 RESET = (
@@ -60,15 +61,18 @@ class StubModel(BaseHTTPRequestHandler):
 
 PREPARE = """
 import json, sys
-from chat.models import Customer
+from chat.models import ApiKey, Customer, UserSigning
 from retrieval.indexing.documents import index_document
-for entity_id, text in json.load(sys.stdin).items():
+given = json.load(sys.stdin)
+for entity_id, text in given["documents"].items():
     link = {"url": "https://docs.example.com/refunds/"} if entity_id == "refunds" else {"url": "javascript:alert(1)"}
     index_document("knowledge_base", entity_id, text, link)
 Customer.objects.create(user_id="user_1", name="Mara <b>L</b>", tier="premium")
 Customer.objects.create(user_id="user_2", name="Jonas", tier="free")
 Customer.objects.create(user_id="user_3", name="Ida", tier="premium")
 Customer.objects.create(user_id="user_4", name="Lea", tier="premium")
+Customer.objects.create(user_id="user_5", name="Nora", tier="premium")
+Customer.objects.create(user_id="user_6", name="Ole", tier="premium")
 from django.contrib.auth.models import User
 User.objects.create_superuser("admin", "", "of-the-test", first_name="Mia", last_name="Moll")
 from retrieval.models import GoldenQuestion, Index
@@ -79,13 +83,32 @@ for question, more in {
     "For partners?": {"tags": ["suggested"], "audience": ["partner"]},
 }.items():
     GoldenQuestion.objects.create(index=index, question=question, expected_documents=["refunds"], **more)
+for name, site in given["sites"].items():
+    row = ApiKey(name=name, kind="public", scopes=["chat"], origins=site["origins"])
+    row.digest = ApiKey.digest_of(site["key"])
+    row.save()
+    UserSigning.objects.create(key=row, nonce=given["nonce"])
 """
+SITE_NAMES = ("localhost", "127.0.0.1")
+"""A site's by the first name is another one than the bot's, and by the second the same: its cookies come along."""
+PUBLIC_KEY, NONCE = "fabra_pub_of-the-widget", "of-the-test"
 
 
 @pytest.fixture(scope="package")
-def environment() -> Iterator[dict[str, str]]:
+def site_port() -> int:
+    """Where the site is that embeds the chat; known before it runs, since its key is for its origin."""
+    return free_port()
+
+
+@pytest.fixture(scope="package")
+def environment(site_port: int) -> Iterator[dict[str, str]]:
     """What a server of this file runs with."""
-    with own_database(PREPARE, json.dumps({"reset": RESET, "refunds": REFUNDS}), FABRA_LIMIT_DEFAULT="1") as variables:
+    given = {
+        "documents": {"reset": RESET, "refunds": REFUNDS},
+        "sites": {"widget": {"key": PUBLIC_KEY, "origins": [f"http://{name}:{site_port}" for name in SITE_NAMES]}},
+        "nonce": NONCE,
+    }
+    with own_database(PREPARE, json.dumps(given), FABRA_LIMIT_DEFAULT="1") as variables:
         yield variables
 
 

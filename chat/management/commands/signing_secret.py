@@ -1,0 +1,24 @@
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.db.models import Q
+
+from chat.models import ApiKey, UserSigning
+
+
+class Command(BaseCommand):
+    help = "Print the secret by which the site of a public key signs its users; make it at the first time."
+
+    def add_arguments(self, parser: Any) -> None:
+        parser.add_argument("key", help="The name of the key, or the key itself.")
+        parser.add_argument("--rotate", action="store_true", help="Make a new one; the present one stays valid.")
+
+    def handle(self, *args: Any, key: str, rotate: bool, **options: Any) -> None:
+        usable = ApiKey.objects.usable().filter(kind=ApiKey.Kind.PUBLIC)
+        found = list(usable.filter(Q(name=key) | Q(digest=ApiKey.digest_of(key)))[:2])
+        if len(found) != 1:
+            raise CommandError(f"{'Several' if found else 'No'} usable public keys are called {key!r}.")
+        signing, is_new = UserSigning.objects.get_or_create(key=found[0])
+        if signing.algorithm != UserSigning.Algorithm.HS256:
+            raise CommandError("The site of this key signs with a key pair of its own.")
+        self.stdout.write(signing.rotate() if rotate and not is_new else signing.secret)

@@ -1,0 +1,5 @@
+from django.apps import AppConfig
+
+
+class FabraSiteConfig(AppConfig):
+    name = "fabra_site"

@@ -1,0 +1,127 @@
+// Who has the page in a frame: the site's user, or a visitor. Cookies of a frame are often blocked, so the page keeps a
+// signed text, which goes with each request. A visitor's is kept in the frame's storage, or where browsers forbid that
+// too, in the site's; that of a signed-in user lives as long as the page.
+
+import { forgetReader, recallLasting, recallText, rememberLasting, rememberText } from "./memory.js";
+import { onWidget, tellWidget } from "./site.js";
+
+const { siteKey, siteOrigin } = document.body.dataset;
+const VISITOR = `session:${siteKey}`;
+const EARLY_MS = 30_000;
+const ANSWERING_RETRY_MS = 1000;
+const ANSWERING_TRIES = 60;
+
+let session = null; // as the server gave it, with `session`, `user_id`, `is_signed` and `expires_at`
+let timer = null;
+let renewing = null;
+let tokenCame = null;
+let follow = null;
+let early;
+let kept = null; // by the widget
+
+export function sessionText() {
+  return session?.session ?? null;
+}
+
+/** Begin as whom the token names, or as the visitor of what the widget has kept; return the user id.
+ *
+ * Throw an error with a `code`.
+ */
+export function beginFirst({ token, visitor }) {
+  kept = visitor;
+  return beginSession(token);
+}
+
+async function beginSession(token) {
+  session = await requested(token);
+  keepVisitor(session.is_signed ? null : session.session);
+  // What this browser keeps belongs to one reader: drafts, and what was read.
+  if (recallText("reader") !== session.user_id) forgetReader();
+  rememberText("reader", session.user_id);
+  clearTimeout(timer);
+  if (session.expires_at) {
+    const left = Date.parse(session.expires_at) - Date.now();
+    timer = setTimeout(() => renewSession().catch(() => {}), Math.max(1000, left - EARLY_MS));
+  }
+  return session.user_id;
+}
+
+/** Begin again with a new token of the site; whoever asks meanwhile gets the same. */
+export function renewSession() {
+  renewing ??= changeTo(() => (session?.is_signed ? newToken() : null)).finally(() => (renewing = null));
+  return renewing;
+}
+
+/** Begin as another user when the site says so; `whenIdle` resolves once no answer is on its way. */
+export function followSite(whenIdle) {
+  follow = async (token) => {
+    await whenIdle();
+    await changeTo(() => token).catch((error) => tellWidget("failed", { code: error.code, isUnusable: false }));
+  };
+  if (early !== undefined) follow(early);
+}
+
+onWidget("token", ({ token }) => {
+  if (tokenCame) tokenCame(token);
+  else if (follow) follow(token);
+  else early = token; // it comes before the first session is there
+});
+
+/** Begin anew; for another reader the page is loaded again, so that nothing of the former one is left in it. */
+async function changeTo(tokenOf) {
+  const before = session?.user_id;
+  const userId = await beginSession(await tokenOf());
+  if (userId !== before) {
+    const url = new URL(location.href);
+    if (!session.joined) url.searchParams.delete("conversation");
+    location.replace(url);
+    await new Promise(() => {}); // nothing goes on in this page
+  }
+}
+
+function keepVisitor(text) {
+  const isKept = rememberLasting(VISITOR, text);
+  kept = isKept ? null : text;
+  tellWidget("keep", { visitor: kept });
+}
+
+function newToken() {
+  return new Promise((resolve) => {
+    tokenCame = (token) => {
+      tokenCame = null;
+      resolve(token);
+    };
+    tellWidget("token");
+  });
+}
+
+async function requested(token) {
+  const body = { key: siteKey, origin: siteOrigin, session: recallLasting(VISITOR) ?? kept ?? "", user_token: token ?? "" };
+  for (let tries = 1; ; tries += 1) {
+    const { status, data } = await posted(body);
+    if (status === 200) return data;
+    const code = data?.error?.code ?? "network";
+    if (code === "still_answering" && tries < ANSWERING_TRIES) {
+      await new Promise((resolve) => setTimeout(resolve, ANSWERING_RETRY_MS));
+    } else if (code === "user_token_expired" && tries === 1) {
+      body.user_token = (await newToken()) ?? "";
+    } else if (code.startsWith("user_token_") && body.user_token) {
+      // The site's mistake, of which it learns: its visitor can ask, as nobody.
+      tellWidget("failed", { code, isUnusable: false });
+      body.user_token = "";
+    } else {
+      throw Object.assign(new Error(data?.error?.message ?? code), { code });
+    }
+  }
+}
+
+async function posted(body) {
+  try {
+    const response = await fetch("/embed/session", {
+      method: "POST", credentials: "omit", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body),
+    });
+    return { status: response.status, data: await response.json().catch(() => null) };
+  } catch {
+    return { status: 0, data: null };
+  }
+}

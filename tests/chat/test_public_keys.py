@@ -1,0 +1,147 @@
+"""What a public key may do: chat, from pages of its origins, for the user whom its site has signed; nothing else."""
+
+import json
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from chat.models import Conversation, Message
+from common.client_address import parse_network
+from features.models import FeatureValue
+from features.registry import feature
+from tests.chat.sites import ORIGIN, Site, make_site
+from tests.chat.test_access import ASK, DOORS, code_of
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def production(bot: None, settings: Any) -> None:
+    settings.DEBUG = False
+
+
+@pytest.fixture
+def site() -> Site:
+    return make_site()
+
+
+def ask(client: Client, site: Site, token: str = "", body: Any = None, **headers: Any) -> Any:
+    sent = site.headers(token, **headers)
+    return client.post("/chat", body or ASK, content_type="application/json", headers=sent)
+
+
+def test_a_signed_user_asks_with_a_public_key(client: Client, site: Site) -> None:
+    response = ask(client, site, site.token())
+    assert response.status_code == 200
+    assert response.headers["Access-Control-Allow-Origin"] == ORIGIN
+    assert Conversation.objects.get().user_id == "user_123"
+    mine = client.get("/api/conversations/?user_id=user_123", headers=site.headers(site.token()))
+    assert len(mine.json()["results"]) == 1
+
+
+def test_it_acts_for_nobody_but_whom_the_site_has_signed(client: Client, site: Site) -> None:
+    assert code_of(ask(client, site)) == (401, "user_token_missing")
+    assert code_of(ask(client, site, site.token("user_456"))) == (403, "user_forbidden")
+    assert code_of(ask(client, site, site.token(exp=1))) == (401, "user_token_expired")
+    assert code_of(ask(client, site, "x")) == (401, "user_token_invalid")
+    theirs = client.get("/api/conversations/?user_id=user_456", headers=site.headers(site.token()))
+    assert code_of(theirs) == (403, "user_forbidden")
+    assert not Message.objects.exists()
+
+
+def test_it_opens_no_door_but_the_chats_whatever_its_scopes_say(client: Client, site: Site) -> None:
+    site.row.scopes = ["chat", "debug", "ingest"]
+    type(site.row).objects.filter(pk=site.row.pk).update(scopes=["chat"])
+    for method, path, body, _ in DOORS[1:]:
+        headers = {"headers": site.headers(site.token())}
+        refused = client.generic(method, path, json.dumps(body) if body else "", "application/json", **headers)
+        assert code_of(refused) == (403, "scope_missing"), (method, path)
+
+
+def test_it_does_not_read_the_apis_schema(client: Client, site: Site) -> None:
+    assert client.get("/api/schema/", headers=site.headers(site.token())).status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("origins", "origin", "is_allowed"),
+    [
+        ([ORIGIN], ORIGIN, True),
+        ([ORIGIN], "https://evil.example.com", False),
+        ([ORIGIN], "http://shop.example.com", False),
+        ([ORIGIN], "https://shop.example.com:8443", False),
+        ([ORIGIN], "https://shop.example.com.evil.com", False),
+        ([ORIGIN], "null", False),
+        ([ORIGIN], "", False),
+        ([], ORIGIN, False),
+        (["https://Shop.example.com/"], ORIGIN, True),
+        (["https://*.example.com"], ORIGIN, True),
+        (["https://*.example.com"], "https://evilexample.com", False),
+    ],
+)
+def test_it_is_used_from_pages_of_its_origins(
+    client: Client, origins: list[str], origin: str, is_allowed: bool
+) -> None:
+    site = make_site(origins=origins)
+    response = ask(client, site, site.token(), origin=origin)
+    if is_allowed:
+        assert response.status_code == 200
+    else:
+        assert code_of(response) == (403, "origin_forbidden")
+    asked = {"Origin": origin, "Access-Control-Request-Method": "POST"}
+    permission = client.options("/chat", headers={name: value for name, value in asked.items() if value})
+    assert (permission.headers.get("Access-Control-Allow-Origin") == origin) is (is_allowed and bool(origin))
+
+
+def test_a_browser_that_asks_before_is_answered_for_the_chat_only(client: Client, site: Site) -> None:
+    asked = {"Origin": ORIGIN, "Access-Control-Request-Method": "POST"}
+    allowed = client.options("/chat", headers=asked)
+    assert allowed.status_code == 204
+    assert "X-Fabra-User" in allowed.headers["Access-Control-Allow-Headers"]
+    assert "Access-Control-Allow-Credentials" not in allowed.headers
+    for path in ("/api/documents/", "/api/features/User/a/", "/debug/context/a", "/admin/", "/embed/session"):
+        assert "Access-Control-Allow-Origin" not in client.options(path, headers=asked).headers
+    site.row.revoked_at = "2026-01-01T00:00Z"
+    site.row.save()
+    assert code_of(client.options("/chat", headers=asked)) == (403, "origin_forbidden")
+
+
+def test_no_other_answer_is_readable_by_another_site(client: Client, site: Site) -> None:
+    plain = client.post("/chat", ASK, content_type="application/json", headers={"Origin": ORIGIN})
+    assert "Access-Control-Allow-Origin" not in plain.headers
+
+
+def test_its_own_limit_counts(client: Client) -> None:
+    site = make_site(per_minute=1)
+    assert ask(client, site, site.token()).status_code == 200
+    refused = ask(client, site, site.token("user_456"), ASK | {"user_id": "user_456"})
+    assert code_of(refused) == (429, "rate_limited")
+
+
+def test_a_key_that_is_bound_to_an_index_a_user_or_a_network_stays_so(client: Client, settings: Any) -> None:
+    for bounds, code in [
+        ({"indexes": ["docs"]}, "index_forbidden"),
+        ({"users": ["user_456"]}, "user_forbidden"),
+        ({"networks": [str(parse_network("192.0.2.0/24"))]}, "address_forbidden"),
+        ({"contexts": ["not_declared"]}, "not_found"),
+    ]:
+        site = make_site(**bounds)
+        assert ask(client, site, site.token()).json()["error"]["code"] == code
+
+
+def test_what_the_site_says_of_its_user_decides_their_tier_only_if_it_is_signed(
+    client: Client, site: Site, settings: Any
+) -> None:
+    @feature(entity="User", source="token", default_value="free")
+    def plan(user_id: str, trait: str) -> str:
+        return trait
+
+    settings.FABRA_TIER_FEATURE = "plan"
+    body = ASK | {"user_id": "user_456"}
+    unsigned = ask(client, site, site.token("user_456"), body | {"traits": {"plan": "premium"}, "plan": "premium"})
+    assert unsigned.headers["X-RateLimit-Limit"] == "20"
+    signed = ask(client, site, site.token("user_456", traits={"plan": "premium"}), body)
+    assert signed.headers["X-RateLimit-Limit"] == "100"
+    session = site.session(client, user_token=site.token("user_789", traits={"plan": "premium"}))
+    assert session["is_signed"]
+    assert FeatureValue.objects.get(feature="plan", entity_key="user_789").source == "token"

@@ -1,0 +1,3 @@
+from django.urls import include, path
+
+urlpatterns = [path("support/", include("fabra_site.urls"))]
