@@ -33,4 +33,5 @@ def _prepare(**kwargs: Any) -> None:
         HandoverSettings.objects.get_or_create(pk=1)
         keep_entry("take back unanswered conversations", "chat.tasks.sweep_conversations", timedelta(seconds=15))
         keep_entry("clear old sessions and sign-ins", "chat.tasks.clear_old", timedelta(hours=1))
+        keep_entry("forget requests with a key", "chat.tasks.prune_idempotency", timedelta(hours=1))
         keep_entry("group unanswered questions", "chat.tasks.tend_gaps", timedelta(seconds=15))

@@ -23,6 +23,8 @@ STATUS: list[tuple[type[Exception], int]] = [
     (chat_errors.RateLimited, 429),
     (chat_errors.KeyForbidden, 403),
     (chat_errors.AgentForbidden, 403),
+    (chat_errors.IdempotencyKeyReused, 422),
+    (chat_errors.IdempotencyInProgress, 409),
     (chat_errors.ConversationConflict, 409),
     (chat_errors.ModelTimeout, 504),
     (chat_errors.DeadlineExceeded, 504),
@@ -74,6 +76,8 @@ def describe(error: Exception) -> tuple[int, str, str]:
 def headers_of(error: Exception) -> dict[str, str]:
     if isinstance(error, chat_errors.RateLimited):
         return error.admission.headers() | {"Retry-After": str(error.admission.retry_after_s)}
+    if isinstance(error, chat_errors.IdempotencyInProgress):
+        return {"Retry-After": str(error.retry_after_s)}
     if isinstance(error, FreshnessViolation):
         return freshness_headers(error.report)
     return {}

@@ -68,6 +68,31 @@ class AgentForbidden(FabraError):
     code = "agent_forbidden"
 
 
+class IdempotencyKeyInvalid(InvalidInput):
+    """Idempotency-Key must be 1 to 255 visible ASCII characters, such as a UUID, sent once."""
+
+    code = "idempotency_key_invalid"
+
+
+class IdempotencyKeyUnsupported(InvalidInput):
+    """This endpoint takes no Idempotency-Key: what it is sent can be sent again as it is."""
+
+    code = "idempotency_key_unsupported"
+
+
+class IdempotencyKeyReused(InvalidInput):
+    """This Idempotency-Key was sent with another request: a new request needs a new key."""
+
+    code = "idempotency_key_reused"
+
+
+class IdempotencyInProgress(FabraError):
+    """The first request with this Idempotency-Key is still being answered; send it again in a moment."""
+
+    code = "idempotency_in_progress"
+    retry_after_s = 2
+
+
 class RateLimited(FabraError):
     """The user, their address or the API key has sent as many messages as are allowed for now."""
 

@@ -12,6 +12,7 @@ from django.utils import timezone
 from chat.conversations import summaries
 from chat.gaps import asking, decisions, grouping
 from chat.handover import unanswered
+from chat.idempotency import records as idempotency
 from chat.models import CountedRequest
 
 _LONGEST_WINDOW = timedelta(days=1)
@@ -25,6 +26,12 @@ def clear_old() -> None:
     AxesProxyHandler.reset_logs(age_days=settings.FABRA_SIGN_IN_RETENTION_DAYS)
     AxesProxyHandler.reset_failure_logs(age_days=settings.FABRA_SIGN_IN_RETENTION_DAYS)
     CountedRequest.objects.filter(created_at__lt=timezone.now() - _LONGEST_WINDOW).delete()
+
+
+@shared_task
+def prune_idempotency() -> None:
+    """Forget the requests with an Idempotency-Key that came longer ago than FABRA_IDEMPOTENCY_RETENTION_HOURS."""
+    idempotency.prune(timezone.now() - settings.FABRA_IDEMPOTENCY_RETENTION)
 
 
 @shared_task

@@ -365,6 +365,10 @@ FABRA_SUMMARIES = env.bool("FABRA_SUMMARIES", True)
 FABRA_REWRITE = env.str("FABRA_REWRITE", "")
 # Seconds after which a chat goes on without a rewriting.
 FABRA_REWRITE_TIMEOUT_S = env.float("FABRA_REWRITE_TIMEOUT", 2.0)
+# Seconds that a second request with the same Idempotency-Key waits for the answer of the first.
+FABRA_IDEMPOTENCY_WAIT_S = env.float("FABRA_IDEMPOTENCY_WAIT", 30.0)
+# Hours that the answers to requests with an Idempotency-Key are kept.
+FABRA_IDEMPOTENCY_RETENTION = timedelta(hours=env.float("FABRA_IDEMPOTENCY_RETENTION_HOURS", 24.0))
 FABRA_MESSAGE_MAX_CHARS = env.int("FABRA_MESSAGE_MAX_CHARS", 8000)
 FABRA_RATE_LIMITS: dict[str, int] = {"premium": env.int("FABRA_LIMIT_PREMIUM", 100)}
 FABRA_RATE_LIMIT_DEFAULT = env.int("FABRA_LIMIT_DEFAULT", 20)

@@ -15,6 +15,8 @@ from chat.api import serializers as shapes
 from chat.api.auth import caller_of
 from chat.api.errors import validation_sentence
 from chat.errors import KeyForbidden
+from chat.idempotency.records import Claim
+from chat.idempotency.views import idempotent_now
 from chat.models import ApiKey
 from common.errors import FabraError, InvalidInput, NotFound
 from common.validation import check_text
@@ -47,7 +49,8 @@ class EventsView(APIView):
             ),
         },
     )
-    def post(self, request: Request) -> Response:
+    @idempotent_now(is_atomic=True, echoed=["payload"])
+    def post(self, request: Request, claim: Claim | None = None) -> Response:
         if "events" in request.data:
             return self._post_batch(request)
         event = _event_of(request.data, caller_of(request))

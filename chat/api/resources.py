@@ -16,6 +16,8 @@ from rest_framework.views import APIView
 from chat.api import openapi
 from chat.api import serializers as shapes
 from chat.api.auth import caller_of
+from chat.idempotency.records import Claim
+from chat.idempotency.views import idempotent_now
 from chat.models import ApiKey
 from common.errors import InvalidInput
 from common.validation import check_key, check_text
@@ -60,7 +62,8 @@ class DocumentsView(ListAPIView[Any]):
         request=shapes.DocumentRequestSerializer,
         responses={200: shapes.IndexResultSerializer, 201: shapes.IndexResultSerializer, 400: shapes.ErrorSerializer},
     )
-    def post(self, request: Request) -> Response:
+    @idempotent_now()
+    def post(self, request: Request, claim: Claim | None = None) -> Response:
         data = shapes.DocumentRequestSerializer(data=request.data)
         data.is_valid(raise_exception=True)
         values = data.validated_data

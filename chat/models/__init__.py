@@ -5,6 +5,7 @@ from chat.models.customers import Customer, Ticket
 from chat.models.feedback import Feedback
 from chat.models.gaps import Gap, GapQuestion
 from chat.models.handover import HandoverSettings, SupportHours
+from chat.models.idempotency import IdempotentRequest
 from chat.models.keys import ApiKey, GrantedPermission
 from chat.models.limits import CountedRequest, Reservation
 
@@ -19,6 +20,7 @@ __all__ = [
     "GapQuestion",
     "GrantedPermission",
     "HandoverSettings",
+    "IdempotentRequest",
     "Message",
     "Reservation",
     "SupportHours",
