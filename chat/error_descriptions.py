@@ -14,7 +14,7 @@ from common import errors
 from contexts.errors import AssemblyError, FreshnessViolation
 from events import errors as event_errors
 from features.errors import FeatureValueRefused
-from retrieval.errors import DocumentTooLarge
+from retrieval.errors import DocumentChanged, DocumentTooLarge
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +33,7 @@ STATUS: list[tuple[type[Exception], int]] = [
     (event_errors.EventTooLarge, 413),
     (event_errors.BatchTooLarge, 413),
     (DocumentTooLarge, 413),
+    (DocumentChanged, 412),
     (event_errors.EventConflict, 409),
     (event_errors.WebhookRefused, 401),
     (errors.InvalidInput, 400),

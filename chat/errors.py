@@ -16,6 +16,12 @@ class MessageTooLong(InvalidInput):
     code = "message_too_long"
 
 
+class InvalidCursor(InvalidInput):
+    """cursor is not one that this list gave; leave it out to begin again."""
+
+    code = "invalid_cursor"
+
+
 class KeyForbidden(FabraError):
     """The API key is bound to something else."""
 

@@ -43,12 +43,16 @@ class DocumentChange:
     def write(self, document: PreparedDocument) -> IndexResult:
         """Write the document's new version and its chunks, unless the document is already in a later state.
 
-        Raise DocumentOwned if that state is another file's.
+        Raise DocumentOwned if that state is another file's, DocumentChanged unless the origin's precondition is met.
         """
         content, origin = document.content, document.origin
         new = Document(index=self.index, entity_id=content.entity_id, title=content.title, text=content.text)
         Document.objects.bulk_create([new], ignore_conflicts=True)
         row = Document.objects.select_for_update().get(index=self.index, entity_id=content.entity_id)
+        if origin.precondition is not None:
+            is_new = row.created_at == new.created_at
+            existing = None if is_new or row.deleted_at is not None else row
+            origin.precondition.check(self.index.name, content.entity_id, existing)
         last = row.versions.order_by("-number").values_list("number", flat=True).first() or 0
         if origin.occurred_at and row.occurred_at and row.occurred_at > origin.occurred_at:
             if origin.claim:

@@ -82,6 +82,8 @@ class Document(models.Model):
         indexes = [
             # Serves the lists of the admin and the API, newest first.
             models.Index(fields=["-updated_at"], name="document_newest"),
+            # Serves the changes of an index since a time, page by page.
+            models.Index(fields=["index", "updated_at", "id"], name="document_changes"),
             # Serves the sweep; contains only failed documents.
             models.Index(
                 fields=["retry_at"], name="document_to_retry", condition=models.Q(state="failed", deleted_at=None)
