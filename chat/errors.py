@@ -112,6 +112,12 @@ class RateLimited(FabraError):
         self.admission = admission
 
 
+class BulkBusy(Unavailable):
+    """This process works on as many bulk requests as it may; send it again in a while."""
+
+    code = "bulk_busy"
+
+
 class DeadlineExceeded(Unavailable):
     """The answer took longer than the request's deadline."""
 

@@ -3,6 +3,7 @@ from django.urls import path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from chat.api import (
+    bulk,
     chat,
     conversations,
     documents,
@@ -40,6 +41,7 @@ urlpatterns = [
     path("api/messages/<int:message_id>/passages/", passages.PassagesView.as_view(), name="passages"),
     path("api/traces/<uuid:context_id>/", traces.TraceView.as_view(), name="trace"),
     path("api/documents/", documents.DocumentsView.as_view(), name="documents"),
+    path("api/documents/bulk/", bulk.BulkView.as_view(), name="documents-bulk"),
     path("api/documents/<path:entity_id>/", documents.DocumentView.as_view(), name="document"),
     path("api/events/", events.EventsView.as_view(), name="events"),
     path("api/events/<str:event_id>/", events.EventView.as_view(), name="event"),

@@ -110,6 +110,10 @@ AUTH_PASSWORD_VALIDATORS = [
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
 ]
 DATA_UPLOAD_MAX_MEMORY_SIZE = env.int("FABRA_MAX_REQUEST_BYTES", 2_500_000)
+# The largest body of a bulk request of documents, whose single lines have the limit above; it is read as it comes.
+FABRA_BULK_MAX_BYTES = env.int("FABRA_BULK_MAX_BYTES", 2_000_000_000)
+# Bulk requests that a web process works on at a time, since each keeps a core busy.
+FABRA_BULK_STREAMS = env.int("FABRA_BULK_STREAMS", 1)
 # In seconds: how long a request's head and body may take; a large body gets a second more for each 10 kB.
 FABRA_HEADER_TIMEOUT_S = env.float("FABRA_HEADER_TIMEOUT", 10.0)
 FABRA_BODY_TIMEOUT_S = env.float("FABRA_BODY_TIMEOUT", 30.0)
@@ -225,6 +229,8 @@ SPECTACULAR_SETTINGS = {
     "SERVE_INCLUDE_SCHEMA": False,
     "COMPONENT_SPLIT_REQUEST": True,
     "OAS_VERSION": "3.1.0",
+    # Operations are grouped and named by what comes after it.
+    "SCHEMA_PATH_PREFIX": r"^/(api/)?",
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "chat.api.openapi.complete",

@@ -14,7 +14,7 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 
 from chat.access.permissions import CHAT_AS_USER, VIEW_TRACE
-from chat.api import openapi
+from chat.api import examples, openapi
 from chat.api.auth import caller_of
 from chat.api.freshness_headers import freshness_headers
 from chat.api.serializers import ChatRequestSerializer, ChatResponseSerializer, ErrorSerializer
@@ -29,7 +29,7 @@ from contexts import traces
 from contexts.recorder import recording
 from contexts.traces import online_store
 
-_ERRORS = dict.fromkeys((400, 401, 403, 404, 413, 415, 429, 500, 502, 503, 504), ErrorSerializer)
+_ERRORS = dict.fromkeys((400, 401, 403, 404, 409, 413, 415, 422, 429, 500, 502, 503, 504), ErrorSerializer)
 
 
 class AnyAccept(DefaultContentNegotiation):
@@ -49,6 +49,8 @@ class ChatView(APIView):
 
     @extend_schema(
         operation_id="chat",
+        parameters=[openapi.IDEMPOTENCY_KEY],
+        examples=examples.CHAT,
         request=ChatRequestSerializer,
         responses={
             (200, "application/json"): ChatResponseSerializer,

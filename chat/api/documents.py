@@ -8,7 +8,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from chat.api import openapi
+from chat.api import examples, openapi
 from chat.api import serializers as shapes
 from chat.api.auth import caller_of
 from chat.api.etags import etag_of, etag_of_version, is_known, precondition_of
@@ -54,12 +54,13 @@ class DocumentsView(ListAPIView[Any]):
         ids = list(Index.objects.filter(name__in=names).values_list("pk", flat=True))
         return documents.filter(index=ids[0]) if len(ids) == 1 else documents.filter(index__in=ids)
 
-    @extend_schema(parameters=[openapi.INDEX, openapi.UPDATED_SINCE, *openapi.PAGE])
+    @extend_schema(parameters=[openapi.INDEX, openapi.UPDATED_SINCE, *openapi.PAGE], examples=[examples.DOCUMENTS])
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         return super().get(request, *args, **kwargs)
 
     @extend_schema(
         request=shapes.DocumentRequestSerializer,
+        examples=[examples.DOCUMENT_REQUEST, examples.INDEXED, examples.CHANGED],
         parameters=[openapi.IDEMPOTENCY_KEY, openapi.IF_MATCH, openapi.IF_ABSENT],
         responses={
             200: shapes.IndexResultSerializer,
@@ -90,6 +91,7 @@ class DocumentView(APIView):
 
     @extend_schema(
         parameters=[*_DOCUMENT, openapi.IF_NONE_MATCH],
+        examples=[examples.DOCUMENT],
         responses={200: shapes.DocumentDetailSerializer, 304: None, 404: shapes.ErrorSerializer},
     )
     def get(self, request: Request, entity_id: str) -> Response:
@@ -109,6 +111,7 @@ class DocumentView(APIView):
 
     @extend_schema(
         parameters=[*_DOCUMENT, _PURGE, openapi.IF_MATCH],
+        examples=[examples.CHANGED],
         responses={
             202: shapes.PurgeSerializer, 204: None, **dict.fromkeys((400, 404, 412), shapes.ErrorSerializer),
         },

@@ -10,7 +10,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from chat.access.callers import Caller
-from chat.api import openapi
+from chat.api import examples, openapi
 from chat.api import serializers as shapes
 from chat.api.auth import caller_of
 from chat.api.errors import validation_sentence
@@ -40,12 +40,14 @@ class EventsView(APIView):
     permissions = {"POST": "events.add_event"}
 
     @extend_schema(
+        parameters=[openapi.IDEMPOTENCY_KEY],
+        examples=examples.EVENTS,
         request=_either("EventOrBatch", shapes.EventRequestSerializer, shapes.EventBatchSchema),
         responses={
             200: _either("EventOrReceipts", shapes.EventSerializer, shapes.EventBatchReceiptSerializer),
             202: _either("EventOrReceipts", shapes.EventSerializer, shapes.EventBatchReceiptSerializer),
             **dict.fromkeys(
-                (400, 409, 413), _either("EventOrBatchError", shapes.ErrorSerializer, shapes.BatchErrorSerializer)
+                (400, 409, 413, 422), _either("EventOrBatchError", shapes.ErrorSerializer, shapes.BatchErrorSerializer)
             ),
         },
     )

@@ -18,20 +18,21 @@ _FORMATS = "\u0600-\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd\U000
 _SEEN = f"[^{BLANKS}{_FORMATS}]"
 _JSON = {"$ref": "#/components/schemas/JsonValue"}
 _PLAIN = {"$ref": "#/components/schemas/Plain"}
+# Generators of clients cannot follow a schema that refers to itself. They read `additionalProperties` and take the rest
+# for any JSON; who checks or makes values, as schemathesis does, reads `patternProperties` and `items`, too.
 OBJECT: Schema = {
     "type": "object",
     "propertyNames": TEXT,
-    "additionalProperties": _JSON,
+    "additionalProperties": True,
+    "patternProperties": {"": _JSON},
 }
 COMPONENTS: dict[str, Schema] = {
     "JsonValue": {
         "description": "Any JSON without NUL characters.",
-        "anyOf": [
-            {"type": ["null", "boolean", "number"]},
-            TEXT,
-            {"type": "array", "items": _JSON},
-            OBJECT,
-        ],
+        "pattern": TEXT["pattern"],
+        "items": _JSON,
+        "propertyNames": TEXT,
+        "patternProperties": {"": _JSON},
     },
     "Filter": {
         "description": "Conditions on the metadata; see docs/search.md.",

@@ -72,6 +72,7 @@ class ChangesPagination(KeysetPagination):
         whole["properties"]["updated_until"] = {
             "type": "string",
             "format": "date-time",
+            "example": "2026-02-01T09:30:00Z",
             "description": "With `updated_since`: all changes before it are listed; ask from here the next time.",
         }
         return whole

@@ -7,7 +7,7 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from chat.api import openapi
+from chat.api import examples, openapi
 from chat.api import serializers as shapes
 from chat.api.auth import caller_of
 from chat.api.parameters import index_name, json_object, whole_number, yes_or_no
@@ -25,6 +25,7 @@ class SearchView(AsyncAPIView):
 
     @extend_schema(
         parameters=openapi.SEARCH,
+        examples=[examples.HITS],
         responses={200: shapes.SearchResponseSerializer, 400: shapes.ErrorSerializer, 404: shapes.ErrorSerializer},
     )
     async def get(self, request: Request) -> Response:
@@ -44,6 +45,7 @@ class FeaturesView(AsyncAPIView):
 
     @extend_schema(
         parameters=[openapi.in_path("entity"), openapi.in_path("entity_id"), openapi.NAMES],
+        examples=[examples.FEATURES],
         responses={200: dict, 400: shapes.ErrorSerializer, 404: shapes.ErrorSerializer},
     )
     async def get(self, request: Request, entity: str, entity_id: str) -> Response:

@@ -134,6 +134,15 @@ class DocumentRequestSerializer(serializers.Serializer[Any]):
     )
 
 
+class BulkLineSerializer(serializers.Serializer[Any]):
+    action = serializers.ChoiceField(["index", "delete"], required=False, default="index")
+    entity_id = KeyField()
+    text = DocumentTextField(required=False)
+    title = PlainTextField(required=False, default="")
+    metadata = ObjectField(required=False, default=dict)
+    audience = AudienceField(child=StrictCharField(), required=False, default=list)
+
+
 class IndexResultSerializer(serializers.Serializer[Any]):
     document_id = serializers.CharField()
     version = serializers.IntegerField()

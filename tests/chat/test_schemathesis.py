@@ -39,8 +39,21 @@ def web(tmp_path: Path) -> Iterator[Processes]:
         yield processes
 
 
+CONFIG = """
+# A key that was sent with another request, and a version that the document is not in, are valid all the same.
+[checks.positive_data_acceptance]
+expected-statuses = ["2xx", "401", "403", "404", "409", "412", "422", "5xx"]
+
+# What no list gave is no cursor, but no pattern can say so.
+[[operations]]
+include-name = ["GET /api/documents/", "GET /api/conversations/"]
+checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "401", "403", "404", "409", "5xx"]
+"""
+
+
 def findings(web: Processes, folder: Path, *options: str) -> str:
     """Return what schemathesis found, "" for nothing; fail if it did not call the whole schema."""
+    (folder / "schemathesis.toml").write_text(CONFIG)
     command = [
         sys.executable, "-m", "schemathesis.cli", "run", f"{web.url}/api/schema/", "--url", web.url, "--checks", "all",
         "--seed", SEED, "--max-examples", EXAMPLES, "--continue-on-failure", "--generation-database", "none",
