@@ -1,4 +1,4 @@
-"""The answer to a request that is sent again with its Idempotency-Key, beside one that does nothing but authenticate."""
+"""The answer to a request that is sent again with its Idempotency-Key, beside a request that is refused at once."""
 
 import time
 import uuid
