@@ -69,8 +69,9 @@ def findings(web: Processes, folder: Path, *options: str) -> str:
     """Return what schemathesis found, "" for nothing; fail if it did not call the whole schema."""
     (folder / "schemathesis.toml").write_text(CONFIG)
     command = [
-        sys.executable, "-m", "schemathesis.cli", "run", str(schema_of(web, folder)), "--url", web.url, "--checks", "all",
-        "--seed", SEED, "--max-examples", EXAMPLES, "--continue-on-failure", "--generation-database", "none",
+        sys.executable, "-m", "schemathesis.cli", "run", str(schema_of(web, folder)), "--url", web.url,
+        "--checks", "all", "--seed", SEED, "--max-examples", EXAMPLES, "--continue-on-failure",
+        "--generation-database", "none",
     ]  # fmt: skip
     run = subprocess.run([*command, *options], cwd=folder, capture_output=True, text=True, check=False, timeout=1800)
     operations = re.search(r"Tested: (\d+)", run.stdout)
