@@ -2,7 +2,20 @@ from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
-from chat.api import chat, conversations, events, feedback, handover, health, passages, resources, traces, webhooks
+from chat.api import (
+    bulk,
+    chat,
+    conversations,
+    documents,
+    events,
+    feedback,
+    handover,
+    health,
+    passages,
+    resources,
+    traces,
+    webhooks,
+)
 from chat.api.auth import MayReadSchema
 from chat.embed import sessions
 from chat.embed import views as embed
@@ -32,8 +45,9 @@ urlpatterns = [
     path("api/conversations/<int:conversation_id>/export/", conversations.ExportView.as_view(), name="export"),
     path("api/messages/<int:message_id>/passages/", passages.PassagesView.as_view(), name="passages"),
     path("api/traces/<uuid:context_id>/", traces.TraceView.as_view(), name="trace"),
-    path("api/documents/", resources.DocumentsView.as_view(), name="documents"),
-    path("api/documents/<path:entity_id>/", resources.DocumentView.as_view(), name="document"),
+    path("api/documents/", documents.DocumentsView.as_view(), name="documents"),
+    path("api/documents/bulk/", bulk.BulkView.as_view(), name="documents-bulk"),
+    path("api/documents/<path:entity_id>/", documents.DocumentView.as_view(), name="document"),
     path("api/events/", events.EventsView.as_view(), name="events"),
     path("api/events/<str:event_id>/", events.EventView.as_view(), name="event"),
     path("webhooks/<str:source>/", webhooks.WebhookView.as_view(), name="webhook"),

@@ -103,8 +103,6 @@ AXES_ENABLE_ACCESS_FAILURE_LOG = True
 AXES_ENABLE_ADMIN = False  # chat/admin/sign_ins.py has its pages
 AXES_SENSITIVE_PARAMETERS = ["csrfmiddlewaretoken"]  # beside passwords: the log names user and address
 FABRA_SIGN_IN_RETENTION_DAYS = env.int("FABRA_SIGN_IN_RETENTION_DAYS", 90)
-# Entries of the audit log are deleted after so many days.
-FABRA_AUDIT_RETENTION_DAYS = env.int("FABRA_AUDIT_RETENTION_DAYS", 365)
 AXES_CLIENT_IP_CALLABLE = "chat.access.sign_in.address_of"
 AXES_LOCKOUT_CALLABLE = "chat.access.sign_in.locked_out"
 AUTH_PASSWORD_VALIDATORS = [
@@ -112,6 +110,10 @@ AUTH_PASSWORD_VALIDATORS = [
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
 ]
 DATA_UPLOAD_MAX_MEMORY_SIZE = env.int("FABRA_MAX_REQUEST_BYTES", 2_500_000)
+# The largest body of a bulk request of documents, whose single lines have the limit above; it is read as it comes.
+FABRA_BULK_MAX_BYTES = env.int("FABRA_BULK_MAX_BYTES", 2_000_000_000)
+# Bulk requests that a web process works on at a time, since each keeps a core busy.
+FABRA_BULK_STREAMS = env.int("FABRA_BULK_STREAMS", 1)
 # In seconds: how long a request's head and body may take; a large body gets a second more for each 10 kB.
 FABRA_HEADER_TIMEOUT_S = env.float("FABRA_HEADER_TIMEOUT", 10.0)
 FABRA_BODY_TIMEOUT_S = env.float("FABRA_BODY_TIMEOUT", 30.0)
@@ -229,6 +231,8 @@ SPECTACULAR_SETTINGS = {
     "SERVE_INCLUDE_SCHEMA": False,
     "COMPONENT_SPLIT_REQUEST": True,
     "OAS_VERSION": "3.1.0",
+    # Operations are grouped and named by what comes after it.
+    "SCHEMA_PATH_PREFIX": r"^/(api/)?",
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "chat.api.openapi.complete",
@@ -309,6 +313,8 @@ FABRA_VALUE_RETENTION = timedelta(days=env.int("FABRA_VALUE_RETENTION_DAYS", 365
 FABRA_VERSION_RETENTION = timedelta(days=env.int("FABRA_VERSION_RETENTION_DAYS", 365))
 # Materialisation runs without values, and ingestion runs.
 FABRA_RUN_RETENTION = timedelta(days=env.int("FABRA_RUN_RETENTION_DAYS", 90))
+# Entries of the audit log.
+FABRA_AUDIT_RETENTION = timedelta(days=env.int("FABRA_AUDIT_RETENTION_DAYS", 365))
 # The admin's log of changes.
 FABRA_ADMIN_LOG_RETENTION = timedelta(days=env.int("FABRA_ADMIN_LOG_RETENTION_DAYS", 730))
 FABRA_WEBHOOK_WINDOW = timedelta(seconds=env.int("FABRA_WEBHOOK_WINDOW", 300))
@@ -385,6 +391,10 @@ FABRA_SUMMARIES = env.bool("FABRA_SUMMARIES", True)
 FABRA_REWRITE = env.str("FABRA_REWRITE", "")
 # Seconds after which a chat goes on without a rewriting.
 FABRA_REWRITE_TIMEOUT_S = env.float("FABRA_REWRITE_TIMEOUT", 2.0)
+# Seconds that a second request with the same Idempotency-Key waits for the answer of the first.
+FABRA_IDEMPOTENCY_WAIT_S = env.float("FABRA_IDEMPOTENCY_WAIT", 30.0)
+# Days that the answers to requests with an Idempotency-Key are kept.
+FABRA_IDEMPOTENCY_RETENTION = timedelta(days=env.float("FABRA_IDEMPOTENCY_RETENTION_DAYS", 1.0))
 FABRA_MESSAGE_MAX_CHARS = env.int("FABRA_MESSAGE_MAX_CHARS", 8000)
 FABRA_RATE_LIMITS: dict[str, int] = {"premium": env.int("FABRA_LIMIT_PREMIUM", 100)}
 FABRA_RATE_LIMIT_DEFAULT = env.int("FABRA_LIMIT_DEFAULT", 20)

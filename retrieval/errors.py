@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from common.errors import InvalidInput, NotFound, Unavailable
+from common.errors import FabraError, InvalidInput, NotFound, Unavailable
 
 
 class IndexNotFound(NotFound):
@@ -23,6 +23,12 @@ class DocumentTooLarge(InvalidInput):
     """The document's text is larger than the limit."""
 
     code = "document_too_large"
+
+
+class DocumentChanged(FabraError):
+    """The document is not in the version that the change was made for."""
+
+    code = "document_changed"
 
 
 class DocumentOwned(InvalidInput):

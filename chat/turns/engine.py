@@ -102,7 +102,8 @@ async def _begin(
         known = await sync_to_async(stored_answer)(stored_id)
         if known is not None:
             await release(lease)
-            await refund(admission)
+            if not admission.counted.was_counted:
+                await refund(admission)
             return Settled(answer=known, admission=admission)
         question = replace(question, stored_id=stored_id)  # its answer failed, or a person left it to the bot
     if needs_no_model(question, lease):
@@ -158,7 +159,8 @@ async def _begin(
 async def _admit(question: Question) -> Admission:
     if question.stored_id is not None:
         return uncounted(question.user_id)
-    return await admit(question.user_id, await _tier_of(question.user_id), question.caller)
+    tier = await _tier_of(question.user_id)
+    return await admit(question.user_id, tier, question.caller, token=question.count_token)
 
 
 async def assemble(

@@ -37,6 +37,8 @@ class Question:
     """Made by the client: what it sends twice is one message, and answered once."""
     stored_id: int | None = None
     """The message that is stored already, and is answered now."""
+    count_token: str = ""
+    """What its limits count it by: with the same token it counts once, however often it is sent. "": once each time."""
     context: str = ""
     """The name of the declared context that it is answered from; "" for the caller's, or that of the settings."""
     caller: Caller = field(default_factory=Caller)

@@ -6,6 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
+from django.conf import settings
 from django.db import DatabaseError
 
 from common.errors import FabraError, InvalidInput
@@ -14,7 +15,7 @@ from retrieval.errors import EmbedderUnavailable
 from retrieval.indexing.document_input import DocumentContent, IndexResult, Origin, check_document
 from retrieval.indexing.documents import ensure_index, index_content, unchanged
 from retrieval.indexing.ownership import refusals
-from retrieval.indexing.prepare import Batch, prepare
+from retrieval.indexing.prepare import Batch, PreparedDocument, prepare
 from retrieval.indexing.writer import GenerationSwitched, change_documents
 from retrieval.models import Document, Index
 
@@ -22,6 +23,8 @@ logger = logging.getLogger(__name__)
 
 _MAX_FAILURES = 3
 """After this many documents that cannot be embedded the model is considered down."""
+
+_BATCH_DOCUMENTS = 256
 
 Outcome = IndexResult | FabraError
 """The result for a document: how it was indexed, or the error."""
@@ -54,6 +57,11 @@ class _BatchInProgress:
     batch: Batch
     positions: list[int]
     """The index in `drafts` of each of the batch's documents."""
+
+
+def is_batch(documents: int, chars: int) -> bool:
+    """Return whether so many documents, with so many characters in all, are enough for a batch."""
+    return chars >= settings.FABRA_INGESTION_BATCH_CHARS or documents >= _BATCH_DOCUMENTS
 
 
 def index_in_bulk(index_name: str, batches: Iterable[Sequence[Draft]]) -> Iterator[list[Outcome]]:
@@ -122,9 +130,22 @@ def _finish(work: _BatchInProgress, embedded: "Future[None]") -> list[Outcome]:
 
 
 def _write(work: _BatchInProgress) -> dict[int, Outcome]:
-    pairs = sorted(zip(work.positions, work.batch.documents, strict=True), key=lambda pair: pair[1].content.entity_id)
+    outcomes: dict[int, Outcome] = {}
+    left: dict[int, PreparedDocument] = {}
+    for position, document in zip(work.positions, work.batch.documents, strict=True):
+        if refusal := work.batch.refusal_of(document):
+            outcomes[position] = refusal
+        else:
+            left[position] = document
     with change_documents(work.index, work.batch.generation) as change:
-        return {position: work.batch.refusal_of(document) or change.write(document) for position, document in pairs}
+        while left:  # of a document that comes twice, the later state is written after the earlier one
+            first: dict[str, int] = {}
+            for position, document in left.items():
+                first.setdefault(document.content.entity_id, position)
+            positions = [first[entity_id] for entity_id in sorted(first)]
+            results = change.write_all([left.pop(position) for position in positions])
+            outcomes.update(zip(positions, results, strict=True))
+    return outcomes
 
 
 def _index_one_by_one(work: _BatchInProgress) -> None:

@@ -1,16 +1,19 @@
 """Commit changes of documents atomically: readers see either the old or the new state."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 from django.conf import settings
-from django.db import transaction
-from django.db.models import F
+from django.db import connection, transaction
+from django.db.models import F, Max
 from django.utils import timezone
 
 from common.locks import share_in_transaction
 from retrieval.dispatch import enqueue_follow, enqueue_hnsw_build
-from retrieval.indexing.document_input import IndexResult
+from retrieval.indexing.document_input import IndexResult, Origin
 from retrieval.indexing.ownership import Claim, check_owner, own
 from retrieval.indexing.prepare import PreparedDocument
 from retrieval.models import Chunk, Document, DocumentVersion, Generation, Index
@@ -20,6 +23,17 @@ NO_FAILURE = {
     "state": Document.State.INDEXED, "error": "", "failures": 0, "retry_at": None, "failed_event": None,
 }  # fmt: skip
 """The columns of a document without a failed change that waits for a retry."""
+
+
+# The contents are in the versions already, so they are not sent a second time.
+_SERVE = """
+UPDATE retrieval_document AS document SET
+    title = version.title, text = version.text, metadata = version.metadata, audience = version.audience,
+    version_id = version.id, occurred_at = served.moment, updated_at = %s, indexed_at = %s, deleted_at = NULL
+FROM retrieval_documentversion AS version
+JOIN unnest(%s::bigint[], %s::timestamptz[]) AS served (version_id, moment) ON served.version_id = version.id
+WHERE document.id = version.document_id
+"""
 
 
 class GenerationSwitched(Exception):
@@ -41,63 +55,96 @@ class DocumentChange:
         self._claims: list[tuple[Document, bool, Claim, str]] = []
 
     def write(self, document: PreparedDocument) -> IndexResult:
-        """Write the document's new version and its chunks, unless the document is already in a later state.
+        """Write one document; see `write_all`."""
+        return self.write_all([document])[0]
 
-        Raise DocumentOwned if that state is another file's.
+    def write_all(self, documents: Sequence[PreparedDocument]) -> list[IndexResult]:
+        """Write the documents' new versions and their chunks, but of those that are already in a later state.
+
+        Their ids differ, and a number of statements that does not depend on how many they are writes them. Raise
+        DocumentOwned if a later state is another file's, DocumentChanged unless the origin's precondition is met.
         """
-        content, origin = document.content, document.origin
-        new = Document(index=self.index, entity_id=content.entity_id, title=content.title, text=content.text)
-        Document.objects.bulk_create([new], ignore_conflicts=True)
-        row = Document.objects.select_for_update().get(index=self.index, entity_id=content.entity_id)
-        last = row.versions.order_by("-number").values_list("number", flat=True).first() or 0
-        if origin.occurred_at and row.occurred_at and row.occurred_at > origin.occurred_at:
-            if origin.claim:
-                check_owner(row, origin.claim)
-            return IndexResult(
-                document_id=content.entity_id, version=last, is_changed=False, chunk_count=0, embedded_count=0,
-                is_superseded=True,
-            )  # fmt: skip
-        version = DocumentVersion.objects.create(
-            document=row,
-            number=last + 1,
-            title=content.title,
-            text=content.text,
-            metadata=content.metadata,
-            audience=content.audience,
-            content_hash=content.digest,
-            source=origin.source[:100],
-            author=origin.author[:200],
+        rows, last = self._lock(documents)
+        written: list[tuple[Document, PreparedDocument]] = []
+        for document in documents:
+            row = rows[document.content.entity_id]
+            if self._is_superseded(row, document.origin):
+                continue
+            written.append((row, document))
+        versions = DocumentVersion.objects.bulk_create(
+            [_version_of(row, last.get(row.pk, 0) + 1, document) for row, document in written]
         )
-        self._added += replace_chunks(self.index, self.generation, row, version, document)
-        self._is_changed = True
+        changes = [
+            ChunkChange(row=row, version=version, document=document, is_new=version.number == 1)
+            for (row, document), version in zip(written, versions, strict=True)
+        ]
+        if changes:
+            self._added += replace_chunks(self.index, self.generation, changes)
+            self._is_changed = True
+            self._serve(changes)
+        numbers = {change.row.pk: change.version.number for change in changes}
+        return [self._result_of(document, rows[document.content.entity_id].pk, numbers, last) for document in documents]
+
+    def _lock(self, documents: Sequence[PreparedDocument]) -> tuple[dict[str, Document], dict[int, int]]:
+        """Return the documents' locked rows by id, new ones included, and the numbers of their last versions."""
+        new = {
+            content.entity_id: Document(
+                index=self.index, entity_id=content.entity_id, title=content.title, text=content.text
+            )
+            for content in (document.content for document in documents)
+        }
+        Document.objects.bulk_create(new.values(), ignore_conflicts=True)
+        found = Document.objects.select_for_update().filter(index=self.index, entity_id__in=new)
+        rows = {row.entity_id: row for row in found.defer("text", "metadata").order_by("entity_id")}
+        for document in documents:
+            if (precondition := document.origin.precondition) is not None:
+                entity_id = document.content.entity_id
+                row = rows[entity_id]
+                is_new = row.created_at == new[entity_id].created_at
+                existing = None if is_new or row.deleted_at is not None else row
+                precondition.check(self.index.name, entity_id, existing)
+        versions = DocumentVersion.objects.filter(document__in=rows.values()).order_by()
+        return rows, dict(versions.values_list("document").annotate(last=Max("number")))
+
+    def _is_superseded(self, row: Document, origin: Origin) -> bool:
+        """Return whether the row is in a later state; raise DocumentOwned if that is another file's."""
+        if not origin.occurred_at or not row.occurred_at or row.occurred_at <= origin.occurred_at:
+            return False
         if origin.claim:
-            self._claims.append((row, row.version_id is not None, origin.claim, content.digest))
-        self._serve(row, version, document)
+            check_owner(row, origin.claim)
+        return True
+
+    def _result_of(
+        self, document: PreparedDocument, pk: int, numbers: Mapping[int, int], last: Mapping[int, int]
+    ) -> IndexResult:
+        is_written = pk in numbers
         return IndexResult(
-            document_id=content.entity_id,
-            version=version.number,
-            is_changed=True,
-            chunk_count=len(document.passages),
-            embedded_count=document.embedded_count,
+            document_id=document.content.entity_id,
+            version=numbers[pk] if is_written else last.get(pk, 0),
+            is_changed=is_written,
+            chunk_count=len(document.passages) if is_written else 0,
+            embedded_count=document.embedded_count if is_written else 0,
+            is_superseded=not is_written,
         )
 
-    def _serve(self, row: Document, version: DocumentVersion, document: PreparedDocument) -> None:
-        """Copy the version's content to the document's row."""
-        content, moment, now = document.content, document.origin.occurred_at, timezone.now()
-        Document.objects.filter(pk=row.pk).update(
-            title=content.title,
-            text=content.text,
-            metadata=content.metadata,
-            audience=content.audience,
-            version=version,
-            occurred_at=moment or now,
-            updated_at=now,
-            indexed_at=now,
-            deleted_at=None,
-            **({} if row.has_failure_after(moment) else NO_FAILURE),
-        )
+    def _serve(self, changes: Sequence["ChunkChange"]) -> None:
+        """Copy the versions' contents to the documents' rows."""
+        now = timezone.now()
+        moments = [change.document.origin.occurred_at or now for change in changes]
+        with connection.cursor() as cursor:
+            values: list[Any] = [now, now, [change.version.pk for change in changes], moments]
+            cursor.execute(_SERVE, values)
+        repaired = [
+            change.row.pk for change in changes if not change.row.has_failure_after(change.document.origin.occurred_at)
+        ]
+        Document.objects.filter(pk__in=repaired).update(**NO_FAILURE)
+        for change in changes:
+            if claim := change.document.origin.claim:
+                was_served = change.row.version_id is not None
+                self._claims.append((change.row, was_served, claim, change.document.content.digest))
         if self.index.generations.exclude(pk=self.generation.pk).exists():
-            transaction.on_commit(lambda: enqueue_follow(row.pk))
+            for change in changes:
+                transaction.on_commit(partial(enqueue_follow, change.row.pk))
 
     def finish(self) -> None:
         """Increase the index's version, as the last step, since all writers of the index wait for this row.
@@ -130,27 +177,54 @@ def change_documents(index: Index, generation: Generation) -> Iterator[DocumentC
         change.finish()
 
 
-def replace_chunks(
-    index: Index, generation: Generation, row: Document, version: DocumentVersion, document: PreparedDocument
-) -> int:
-    """Replace the document's chunks in a generation, in the caller's transaction; return by how many they increased."""
-    removed, _ = Chunk.objects.filter(document=row, generation=generation).delete()
+@dataclass(frozen=True, kw_only=True)
+class ChunkChange:
+    """A document's row and version, and what its chunks are to be."""
+
+    row: Document
+    version: DocumentVersion
+    document: PreparedDocument
+    is_new: bool = False
+    """It has no chunks yet."""
+
+
+def replace_chunks(index: Index, generation: Generation, changes: Sequence[ChunkChange]) -> int:
+    """Replace documents' chunks in a generation, in the caller's transaction; return by how many they increased."""
+    removed = 0
+    if known := [change.row for change in changes if not change.is_new]:
+        removed, _ = Chunk.objects.filter(document__in=known, generation=generation).delete()
     chunks = [
         Chunk(
             generation=generation,
-            document=row,
-            version=version,
+            document=change.row,
+            version=change.version,
             position=passage.position,
             heading_path=passage.heading_path,
             text=passage.text,
             token_count=passage.token_count,
             content_hash=passage.content_hash,
-            metadata=version.metadata,
-            audience=version.audience,
-            embedding=document.vectors[passage.content_hash],
+            metadata=change.version.metadata,
+            audience=change.version.audience,
+            embedding=change.document.vectors[passage.content_hash],
             lexemes=lexemes_of(index.language, passage.embedded_text),
         )
-        for passage in document.passages
+        for change in changes
+        for passage in change.document.passages
     ]
     Chunk.objects.bulk_create(chunks, batch_size=500)
     return len(chunks) - removed
+
+
+def _version_of(row: Document, number: int, document: PreparedDocument) -> DocumentVersion:
+    content, origin = document.content, document.origin
+    return DocumentVersion(
+        document=row,
+        number=number,
+        title=content.title,
+        text=content.text,
+        metadata=content.metadata,
+        audience=content.audience,
+        content_hash=content.digest,
+        source=origin.source[:100],
+        author=origin.author[:200],
+    )
