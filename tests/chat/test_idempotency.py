@@ -268,7 +268,6 @@ def test_a_lease_is_renewed_while_its_request_runs(settings: Any) -> None:
 
 @pytest.mark.django_db
 def test_requests_are_forgotten_after_a_while(post: Any, settings: Any) -> None:
-    settings.FABRA_EVENT_PRUNE_CHUNK = 2
     for number in range(5):
         post("/api/events/", EVENT, f"k-{number}")
     IdempotentRequest.objects.exclude(digest=IdempotentRequest.objects.latest("created_at").digest).update(
