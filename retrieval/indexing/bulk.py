@@ -122,9 +122,16 @@ def _finish(work: _BatchInProgress, embedded: "Future[None]") -> list[Outcome]:
 
 
 def _write(work: _BatchInProgress) -> dict[int, Outcome]:
+    refused = {
+        position: refusal
+        for position, document in zip(work.positions, work.batch.documents, strict=True)
+        if (refusal := work.batch.refusal_of(document))
+    }
     pairs = sorted(zip(work.positions, work.batch.documents, strict=True), key=lambda pair: pair[1].content.entity_id)
+    accepted = [(position, document) for position, document in pairs if position not in refused]
     with change_documents(work.index, work.batch.generation) as change:
-        return {position: work.batch.refusal_of(document) or change.write(document) for position, document in pairs}
+        written = change.write([document for _, document in accepted])
+    return {**refused, **dict(zip([position for position, _ in accepted], written, strict=True))}
 
 
 def _index_one_by_one(work: _BatchInProgress) -> None:
