@@ -268,6 +268,7 @@ CELERY_TASK_QUEUES = [Queue("state"), Queue("default"), Queue("materialize"), Qu
 CELERY_TASK_ROUTES = {
     "features.tasks.materialize_*": {"queue": "materialize"},
     "retrieval.tasks.ingest": {"queue": "ingest"},
+    "retrieval.tasks.sync_model_source": {"queue": "ingest"},
 }
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 CELERY_BEAT_MAX_LOOP_INTERVAL = 5
@@ -329,6 +330,11 @@ FABRA_ARCHIVE_MAX_BYTES = env.int("FABRA_ARCHIVE_MAX_BYTES", 1_000_000_000)
 # About 250 chunks: enough for the embedder to sort by length, and few enough to lose in a crash.
 FABRA_INGESTION_BATCH_CHARS = env.int("FABRA_INGESTION_BATCH_CHARS", 150_000)
 FABRA_INGESTION_WORKERS = env.int("FABRA_INGESTION_WORKERS", 4)  # tasks that share a run
+# The address of the site that has your models' pages, such as https://shop.example.com: it stands before the paths that
+# `get_absolute_url` returns, so that citations link to them.
+FABRA_SITE_URL = env.str("FABRA_SITE_URL", "")
+# Minutes between two comparisons of your models with their documents, for changes that sent no signal.
+FABRA_MODEL_SYNC_EVERY = timedelta(minutes=env.float("FABRA_MODEL_SYNC_EVERY", 10))
 FABRA_ARCHIVE_MAX_FILES = env.int("FABRA_ARCHIVE_MAX_FILES", 20_000)
 
 # ---------------------------------------------------------------- contexts

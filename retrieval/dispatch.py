@@ -40,6 +40,12 @@ def enqueue_evaluation(run_id: int) -> bool:
     return enqueue("retrieval.tasks.evaluate_run", run_id, otherwise=f"the evaluation run {run_id} waits")
 
 
+def enqueue_model_sync(source: str) -> bool:
+    return enqueue(
+        "retrieval.tasks.sync_model_source", source, otherwise=f"the comparison of {source} waits for the beat"
+    )
+
+
 def enqueue_ingestion_slice(run_id: int, delay_s: float = 0.0) -> bool:
     otherwise = f"the ingestion run {run_id} waits for the upkeep"
     return enqueue("retrieval.tasks.ingest", run_id, otherwise=otherwise, delay_s=delay_s)

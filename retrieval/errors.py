@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from common.errors import InvalidInput, NotFound, Unavailable
+from common.errors import FabraError, InvalidInput, NotFound, Unavailable
 
 
 class IndexNotFound(NotFound):
@@ -29,6 +29,12 @@ class DocumentOwned(InvalidInput):
     """The id belongs to another file, or to a document that did not come from a file."""
 
     code = "document_owned"
+
+
+class ObjectUnreadable(FabraError):
+    """A method of the object's source failed."""
+
+    code = "object_unreadable"
 
 
 class EmbedderUnavailable(Unavailable):
