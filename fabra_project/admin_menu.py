@@ -45,6 +45,7 @@ _MENU = [
             ("Indexes", "database", "retrieval_index"),
             ("Generations", "layers", "retrieval_generation"),
             ("Ingestion", "upload_file", "retrieval_ingestionrun"),
+            ("Model sources", "table_rows", "retrieval_modelsource"),
             ("Retrievers", "search", "retrieval_retrieverdefinition"),
             ("Search test", "manage_search", "retrieval:search_test"),
             ("Golden questions", "fact_check", "retrieval_goldenquestion"),

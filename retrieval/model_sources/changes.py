@@ -5,7 +5,7 @@ What is not seen here is found by the comparison of the whole source: `bulk_crea
 
 import logging
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from django.db import models, transaction
@@ -44,17 +44,23 @@ def _follow(source: ModelSourceSpec) -> None:
     for model in related_classes(source.model):
         post_save.connect(_saved, sender=model, dispatch_uid="fabra_saved")
         post_delete.connect(_deleted, sender=model, dispatch_uid="fabra_deleted")
-        for relation in model._meta.many_to_many:
-            m2m_changed.connect(_linked, sender=relation.remote_field.through, dispatch_uid="fabra_linked")  # type: ignore[attr-defined]
-        for relation in model._meta.related_objects:
-            if relation.many_to_many:
-                m2m_changed.connect(_linked, sender=relation.through, dispatch_uid="fabra_linked")
+        for through in _through_models(model):
+            m2m_changed.connect(_linked, sender=through, dispatch_uid="fabra_linked")
     for watch in source.watches:
         for model in related_classes(watch.model):
             pre_save.connect(_watched_before, sender=model, dispatch_uid="fabra_before_save")
             post_save.connect(_watched_after, sender=model, dispatch_uid="fabra_after_save")
             pre_delete.connect(_watched_before, sender=model, dispatch_uid="fabra_before_delete")
             post_delete.connect(_watched_after, sender=model, dispatch_uid="fabra_after_delete")
+
+
+def _through_models(model: type[models.Model]) -> Iterator[Any]:
+    """Yield the tables of the model's relations to many others, declared here or there."""
+    for field in model._meta.many_to_many:
+        yield field.remote_field.through
+    for relation in model._meta.related_objects:
+        if relation.many_to_many:
+            yield relation.through  # type: ignore[attr-defined]
 
 
 def _sources_of(model: type[models.Model]) -> list[ModelSourceSpec]:

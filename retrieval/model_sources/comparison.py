@@ -122,9 +122,8 @@ def differences(source: ModelSourceSpec, row: ModelSource) -> Iterator[str]:
         found = compare(source, row, page)
         yield from (f"differs: {source.entity_id(key)}" for key in found.drafts)
         yield from (f"says nothing any more: {source.entity_id(key)}" for key in sorted(found.empty))
-        yield from (
-            f"failed: {source.entity_id(key)}: {error}" for key, error in {**found.errors, **found.waiting}.items()
-        )
+        failed = {**found.errors, **found.waiting}
+        yield from (f"failed: {source.entity_id(key)}: {error}" for key, error in failed.items())
     after = 0
     while True:
         gone, last = gone_in_page(source, row, after, _MAX_PAGE)

@@ -129,7 +129,7 @@ def test_a_watched_row_that_points_to_the_objects_changes_the_one_it_left_too() 
     ticket = TicketFactory(subject="Pump", customer=ana)
     process_events()
     assert sorted(texts().values()) == ["Nothing.", "Pump"]
-    ticket.customer = ben
+    ticket.customer = ben  # type: ignore[assignment]
     ticket.save()
     process_events()
     assert texts() == {f"chat.customer:{ana.pk}": "Nothing.", f"chat.customer:{ben.pk}": "Pump"}
