@@ -348,6 +348,10 @@ OPENAI_API_KEY = env_secret("OPENAI_API_KEY")
 OPENAI_BASE_URL = env.str("OPENAI_BASE_URL", "") or "https://api.openai.com/v1"
 FABRA_CHAT_MODEL = env.str("FABRA_CHAT_MODEL", "gpt-4o-mini")
 FABRA_CHAT_CONTEXT = env.str("FABRA_CHAT_CONTEXT", "chat_context")
+# The dotted path of a function that takes a signed-in user and returns names of audiences, such as
+# `shop.access.audiences_of`: searches of contexts that name no audience find documents for these, beside those for the
+# user's groups.
+FABRA_AUDIENCES = env.str("FABRA_AUDIENCES", "")
 # First questions on the chat page, at most 4, with | between; empty: the golden questions of the default index that
 # have the tag `suggested`.
 FABRA_SUGGESTED_QUESTIONS: list[str] = [
