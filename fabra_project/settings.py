@@ -352,6 +352,8 @@ FABRA_CHAT_CONTEXT = env.str("FABRA_CHAT_CONTEXT", "chat_context")
 # `shop.access.audiences_of`: searches of contexts that name no audience find documents for these, beside those for the
 # user's groups.
 FABRA_AUDIENCES = env.str("FABRA_AUDIENCES", "")
+# `make up` loads the sample into an empty database, once; off: never.
+FABRA_SAMPLE = env.bool("FABRA_SAMPLE", True)
 # First questions on the chat page, at most 4, with | between; empty: the golden questions of the default index that
 # have the tag `suggested`.
 FABRA_SUGGESTED_QUESTIONS: list[str] = [

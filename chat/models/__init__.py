@@ -7,6 +7,7 @@ from chat.models.gaps import Gap, GapQuestion
 from chat.models.handover import HandoverSettings, SupportHours
 from chat.models.keys import ApiKey, GrantedPermission
 from chat.models.limits import CountedRequest, Reservation
+from chat.models.sample import SampleState
 
 __all__ = [
     "ApiKey",
@@ -21,6 +22,7 @@ __all__ = [
     "HandoverSettings",
     "Message",
     "Reservation",
+    "SampleState",
     "SupportHours",
     "Ticket",
 ]
