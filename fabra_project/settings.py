@@ -1,5 +1,6 @@
 """The only settings file; deployments differ by environment variables."""
 
+import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -117,6 +118,10 @@ FABRA_HEADER_MAX_BYTES = env.int("FABRA_HEADER_MAX_BYTES", 64_000)
 
 # ---------------------------------------------------------------- Django
 
+# Your own apps, such as `shop,helpdesk`: folders beside manage.py, or installed packages.
+FABRA_APPS = env.list("FABRA_APPS", default=[])
+if FABRA_APPS and str(BASE_DIR) not in sys.path:
+    sys.path.append(str(BASE_DIR))  # a script elsewhere, which imports only `fabra`, finds them too
 INSTALLED_APPS = [
     "unfold",
     "unfold.contrib.filters",
@@ -139,7 +144,8 @@ INSTALLED_APPS = [
     "features",
     "retrieval",
     "contexts",
-    "chat",
+    *FABRA_APPS,
+    "chat",  # the last one: it gives permissions on the tables of all apps
 ]
 # All support async: a single synchronous one would make Django run every view in a thread.
 MIDDLEWARE = [
