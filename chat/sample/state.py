@@ -13,7 +13,7 @@ def reason_not_to_load() -> str:
     known = SampleState.objects.first()
     if known is not None:
         return "" if known.state == SampleState.State.LOADING else f"it was {known.state} before"
-    filled = (model for model in (Document, Customer, GoldenQuestion, IngestionRun) if model.objects.exists())  # type: ignore[attr-defined]
+    filled = (model for model in (Document, Customer, GoldenQuestion, IngestionRun) if model.objects.exists())
     for model in filled:
         return f"the database has {model._meta.verbose_name_plural} already"
     if ModelSource.objects.active().exists():

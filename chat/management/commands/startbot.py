@@ -1,7 +1,7 @@
+from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import CommandParser
 from django.core.management.commands.startapp import Command as StartApp
 
 TEMPLATE = Path(__file__).resolve().parents[2] / "bot_template"
@@ -13,11 +13,11 @@ class Command(StartApp):
         "that pass. It needs no running stack."
     )
 
-    def add_arguments(self, parser: CommandParser) -> None:
+    def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
         parser.set_defaults(template=str(TEMPLATE), extensions=["py", "json"])
 
-    def handle(self, **options: Any) -> None:
+    def handle(self, *args: Any, **options: Any) -> None:  # type: ignore[override]  # it is called by these names
         name = options["name"]
         super().handle(**options)
         self.stdout.write(
