@@ -14,7 +14,7 @@ class ChatConfig(AppConfig):
 
     def ready(self) -> None:
         from chat.audit.entries import record_command
-        from chat.checks import check_chat_context, check_rewrite
+        from chat.checks import check_audiences, check_chat_context, check_rewrite
         from chat.gaps import event_handlers
         from chat.gaps.grouping import forget
         from chat.retention import ADMIN_LOG, AUDIT, CONVERSATIONS, IDEMPOTENT
@@ -22,6 +22,7 @@ class ChatConfig(AppConfig):
 
         checks.register(check_chat_context)
         checks.register(check_rewrite)
+        checks.register(check_audiences)
         event_handlers.register()
         retain(CONVERSATIONS, IDEMPOTENT, AUDIT, ADMIN_LOG)
         operator_acted.connect(record_command)

@@ -1,5 +1,6 @@
 """The only settings file; deployments differ by environment variables."""
 
+import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -121,6 +122,10 @@ FABRA_HEADER_MAX_BYTES = env.int("FABRA_HEADER_MAX_BYTES", 64_000)
 
 # ---------------------------------------------------------------- Django
 
+# Your own apps, such as `shop,helpdesk`: folders beside manage.py, or installed packages.
+FABRA_APPS = env.list("FABRA_APPS", default=[])
+if FABRA_APPS and str(BASE_DIR) not in sys.path:
+    sys.path.append(str(BASE_DIR))  # a script elsewhere, which imports only `fabra`, finds them too
 INSTALLED_APPS = [
     "unfold",
     "unfold.contrib.filters",
@@ -143,7 +148,8 @@ INSTALLED_APPS = [
     "features",
     "retrieval",
     "contexts",
-    "chat",
+    *FABRA_APPS,
+    "chat",  # the last one: it gives permissions on the tables of all apps
 ]
 # All support async: a single synchronous one would make Django run every view in a thread.
 MIDDLEWARE = [
@@ -276,6 +282,7 @@ CELERY_TASK_QUEUES = [Queue("state"), Queue("default"), Queue("materialize"), Qu
 CELERY_TASK_ROUTES = {
     "features.tasks.materialize_*": {"queue": "materialize"},
     "retrieval.tasks.ingest": {"queue": "ingest"},
+    "retrieval.tasks.sync_model_source": {"queue": "ingest"},
 }
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 CELERY_BEAT_MAX_LOOP_INTERVAL = 5
@@ -353,6 +360,11 @@ FABRA_ARCHIVE_MAX_BYTES = env.int("FABRA_ARCHIVE_MAX_BYTES", 1_000_000_000)
 # About 250 chunks: enough for the embedder to sort by length, and few enough to lose in a crash.
 FABRA_INGESTION_BATCH_CHARS = env.int("FABRA_INGESTION_BATCH_CHARS", 150_000)
 FABRA_INGESTION_WORKERS = env.int("FABRA_INGESTION_WORKERS", 4)  # tasks that share a run
+# The address of the site that has your models' pages, such as https://shop.example.com: it stands before the paths that
+# `get_absolute_url` returns, so that citations link to them.
+FABRA_SITE_URL = env.str("FABRA_SITE_URL", "")
+# Minutes between two comparisons of your models with their documents, for changes that sent no signal.
+FABRA_MODEL_SYNC_EVERY = timedelta(minutes=env.float("FABRA_MODEL_SYNC_EVERY", 10))
 FABRA_ARCHIVE_MAX_FILES = env.int("FABRA_ARCHIVE_MAX_FILES", 20_000)
 
 # ---------------------------------------------------------------- contexts
@@ -366,6 +378,12 @@ OPENAI_API_KEY = env_secret("OPENAI_API_KEY")
 OPENAI_BASE_URL = env.str("OPENAI_BASE_URL", "") or "https://api.openai.com/v1"
 FABRA_CHAT_MODEL = env.str("FABRA_CHAT_MODEL", "gpt-4o-mini")
 FABRA_CHAT_CONTEXT = env.str("FABRA_CHAT_CONTEXT", "chat_context")
+# The dotted path of a function that takes a signed-in user and returns names of audiences, such as
+# `shop.access.audiences_of`: searches of contexts that name no audience find documents for these, beside those for the
+# user's groups.
+FABRA_AUDIENCES = env.str("FABRA_AUDIENCES", "")
+# `make up` loads the sample into an empty database, once; off: never.
+FABRA_SAMPLE = env.bool("FABRA_SAMPLE", True)
 # First questions on the chat page, at most 4, with | between; empty: the golden questions of the default index that
 # have the tag `suggested`.
 FABRA_SUGGESTED_QUESTIONS: list[str] = [

@@ -37,6 +37,12 @@ class DocumentOwned(InvalidInput):
     code = "document_owned"
 
 
+class ObjectUnreadable(FabraError):
+    """A method of the object's source failed."""
+
+    code = "object_unreadable"
+
+
 class EmbedderUnavailable(Unavailable):
     """The embedding model does not answer."""
 

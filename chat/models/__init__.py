@@ -9,6 +9,7 @@ from chat.models.handover import HandoverSettings, SupportHours
 from chat.models.idempotency import IdempotentRequest
 from chat.models.keys import ApiKey, GrantedPermission, KeyUse
 from chat.models.limits import CountedRequest, Reservation
+from chat.models.sample import SampleState
 from chat.models.visitors import JoinedVisitor, UserSigning
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "KeyUse",
     "Message",
     "Reservation",
+    "SampleState",
     "SupportHours",
     "Ticket",
     "UserSigning",

@@ -6,12 +6,14 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.utils import timezone
 
+from chat.access.audiences import audiences_of
 from chat.access.callers import USER_KEY
 from chat.conversations.history import read_history, room_for_context
 from chat.conversations.rewriting import rewrite
@@ -51,6 +53,7 @@ from features import registry
 from features.online import one_view
 from features.serving import read_features
 from features.traits import keep_traits
+from retrieval.search.audience import searching_for
 
 logger = logging.getLogger(__name__)
 
@@ -170,7 +173,8 @@ async def assemble(
     if deadline is None:
         deadline = asyncio.get_running_loop().time() + settings.FABRA_CHAT_DEADLINE_S
     async with _within(deadline):
-        called = await call_chat_context(question.user_id, question.message, history, name=question.context)
+        with searching_for(partial(audiences_of, question.user_id)):
+            called = await call_chat_context(question.user_id, question.message, history, name=question.context)
         return require_context(called, question.context)
 
 

@@ -15,7 +15,7 @@ from retrieval.errors import EmbedderUnavailable
 from retrieval.indexing.document_input import DocumentContent, IndexResult, Origin, check_document
 from retrieval.indexing.documents import ensure_index, index_content, unchanged
 from retrieval.indexing.ownership import refusals
-from retrieval.indexing.prepare import Batch, PreparedDocument, prepare
+from retrieval.indexing.prepare import Batch, prepare
 from retrieval.indexing.writer import GenerationSwitched, change_documents
 from retrieval.models import Document, Index
 
@@ -130,22 +130,16 @@ def _finish(work: _BatchInProgress, embedded: "Future[None]") -> list[Outcome]:
 
 
 def _write(work: _BatchInProgress) -> dict[int, Outcome]:
-    outcomes: dict[int, Outcome] = {}
-    left: dict[int, PreparedDocument] = {}
-    for position, document in zip(work.positions, work.batch.documents, strict=True):
-        if refusal := work.batch.refusal_of(document):
-            outcomes[position] = refusal
-        else:
-            left[position] = document
+    refused = {
+        position: refusal
+        for position, document in zip(work.positions, work.batch.documents, strict=True)
+        if (refusal := work.batch.refusal_of(document))
+    }
+    pairs = sorted(zip(work.positions, work.batch.documents, strict=True), key=lambda pair: pair[1].content.entity_id)
+    accepted = [(position, document) for position, document in pairs if position not in refused]
     with change_documents(work.index, work.batch.generation) as change:
-        while left:  # of a document that comes twice, the later state is written after the earlier one
-            first: dict[str, int] = {}
-            for position, document in left.items():
-                first.setdefault(document.content.entity_id, position)
-            positions = [first[entity_id] for entity_id in sorted(first)]
-            results = change.write_all([left.pop(position) for position in positions])
-            outcomes.update(zip(positions, results, strict=True))
-    return outcomes
+        written = change.write([document for _, document in accepted])
+    return {**refused, **dict(zip([position for position, _ in accepted], written, strict=True))}
 
 
 def _index_one_by_one(work: _BatchInProgress) -> None:

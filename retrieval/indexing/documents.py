@@ -74,7 +74,7 @@ def index_content(index_name: str, content: DocumentContent, origin: Origin, *, 
             raise refusal
         try:
             with change_documents(index, generation) as change:
-                return change.write(batch.documents[0])
+                return change.write(batch.documents)[0]
         except GenerationSwitched:
             continue  # it was embedded for a generation that no longer serves
 

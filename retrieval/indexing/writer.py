@@ -3,8 +3,6 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
 
 from django.conf import settings
 from django.db import connection, transaction
@@ -12,8 +10,8 @@ from django.db.models import F, Max
 from django.utils import timezone
 
 from common.locks import share_in_transaction
-from retrieval.dispatch import enqueue_follow, enqueue_hnsw_build
-from retrieval.indexing.document_input import IndexResult, Origin
+from retrieval.dispatch import enqueue_follow_all, enqueue_hnsw_build
+from retrieval.indexing.document_input import IndexResult
 from retrieval.indexing.ownership import Claim, check_owner, own
 from retrieval.indexing.prepare import PreparedDocument
 from retrieval.models import Chunk, Document, DocumentVersion, Generation, Index
@@ -25,15 +23,21 @@ NO_FAILURE = {
 """The columns of a document without a failed change that waits for a retry."""
 
 
-# The contents are in the versions already, so they are not sent a second time.
 _SERVE = """
-UPDATE retrieval_document AS document SET
-    title = version.title, text = version.text, metadata = version.metadata, audience = version.audience,
-    version_id = version.id, occurred_at = served.moment, updated_at = %s, indexed_at = %s, deleted_at = NULL
-FROM retrieval_documentversion AS version
-JOIN unnest(%s::bigint[], %s::timestamptz[]) AS served (version_id, moment) ON served.version_id = version.id
-WHERE document.id = version.document_id
+UPDATE retrieval_document d
+SET title = v.title, text = v.text, metadata = v.metadata, audience = v.audience, version_id = v.id,
+    occurred_at = given.moment, updated_at = %(now)s, indexed_at = %(now)s, deleted_at = NULL,
+    state = CASE WHEN given.has_failure THEN d.state ELSE 'indexed' END,
+    error = CASE WHEN given.has_failure THEN d.error ELSE '' END,
+    failures = CASE WHEN given.has_failure THEN d.failures ELSE 0 END,
+    retry_at = CASE WHEN given.has_failure THEN d.retry_at END,
+    failed_event_id = CASE WHEN given.has_failure THEN d.failed_event_id END
+FROM unnest(%(versions)s::bigint[], %(moments)s::timestamptz[], %(has_failure)s::boolean[])
+     AS given (version_id, moment, has_failure)
+JOIN retrieval_documentversion v ON v.id = given.version_id
+WHERE d.id = v.document_id
 """
+"""One statement for any number of documents; the columns of a failure are those of NO_FAILURE."""
 
 
 class GenerationSwitched(Exception):
@@ -45,6 +49,17 @@ def switch_lock(index_id: int) -> str:
     return f"switch {index_id}"
 
 
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """A document's locked row, the version that it is to serve, and what that was made from."""
+
+    row: Document
+    version: DocumentVersion
+    document: PreparedDocument
+    is_new: bool = False
+    """It has no chunks yet."""
+
+
 class DocumentChange:
     """A transaction that changes documents of one index; see `change_documents`."""
 
@@ -54,97 +69,78 @@ class DocumentChange:
         self._added = 0
         self._claims: list[tuple[Document, bool, Claim, str]] = []
 
-    def write(self, document: PreparedDocument) -> IndexResult:
-        """Write one document; see `write_all`."""
-        return self.write_all([document])[0]
+    def write(self, documents: Sequence[PreparedDocument]) -> list[IndexResult]:
+        """Write new versions of documents and their chunks, but for those that are already in a later state.
 
-    def write_all(self, documents: Sequence[PreparedDocument]) -> list[IndexResult]:
-        """Write the documents' new versions and their chunks, but of those that are already in a later state.
-
-        Their ids differ, and a number of statements that does not depend on how many they are writes them. Raise
-        DocumentOwned if a later state is another file's, DocumentChanged unless the origin's precondition is met.
+        The number of statements does not depend on the number of documents. Raise DocumentOwned if a later state is
+        another file's, DocumentChanged unless the precondition of each origin is met.
         """
-        rows, last = self._lock(documents)
-        written: list[tuple[Document, PreparedDocument]] = []
-        for document in documents:
-            row = rows[document.content.entity_id]
-            if self._is_superseded(row, document.origin):
-                continue
-            written.append((row, document))
-        versions = DocumentVersion.objects.bulk_create(
-            [_version_of(row, last.get(row.pk, 0) + 1, document) for row, document in written]
-        )
-        changes = [
-            ChunkChange(row=row, version=version, document=document, is_new=version.number == 1)
-            for (row, document), version in zip(written, versions, strict=True)
-        ]
-        if changes:
-            self._added += replace_chunks(self.index, self.generation, changes)
-            self._is_changed = True
-            self._serve(changes)
-        numbers = {change.row.pk: change.version.number for change in changes}
-        return [self._result_of(document, rows[document.content.entity_id].pk, numbers, last) for document in documents]
+        results: dict[int, IndexResult] = {}
+        left = dict(enumerate(documents))
+        while left:  # once, unless documents have the same id: the last one is then the newest version
+            ids = {document.content.entity_id: position for position, document in reversed(left.items())}
+            positions = sorted(ids.values())
+            results.update(zip(positions, self._write([left.pop(position) for position in positions]), strict=True))
+        return [results[position] for position in range(len(documents))]
 
-    def _lock(self, documents: Sequence[PreparedDocument]) -> tuple[dict[str, Document], dict[int, int]]:
-        """Return the documents' locked rows by id, new ones included, and the numbers of their last versions."""
-        new = {
-            content.entity_id: Document(
-                index=self.index, entity_id=content.entity_id, title=content.title, text=content.text
-            )
-            for content in (document.content for document in documents)
-        }
+    def _write(self, documents: Sequence[PreparedDocument]) -> list[IndexResult]:
+        """Write documents that have different ids."""
+        rows = self._locked(documents)
+        numbers = DocumentVersion.objects.filter(document__in=rows.values()).order_by().values_list("document")
+        last = dict(numbers.annotate(last=Max("number")))
+        changes: list[Change] = []
+        for document in documents:
+            row, origin = rows[document.content.entity_id], document.origin
+            if origin.occurred_at and row.occurred_at and row.occurred_at > origin.occurred_at:
+                if origin.claim:
+                    check_owner(row, origin.claim)
+                continue
+            number = last.get(row.pk, 0) + 1
+            version = _version(row, number, document)
+            changes.append(Change(row=row, version=version, document=document, is_new=number == 1))
+            if origin.claim:
+                self._claims.append((row, row.version_id is not None, origin.claim, document.content.digest))
+        if changes:
+            DocumentVersion.objects.bulk_create([change.version for change in changes])
+            self._added += replace_chunks(self.index, self.generation, changes)
+            self._serve(changes)
+            self._is_changed = True
+        changed = {change.row.entity_id: change.version.number for change in changes}
+        return [_result(document, changed, last.get(rows[document.content.entity_id].pk, 0)) for document in documents]
+
+    def _locked(self, documents: Sequence[PreparedDocument]) -> dict[str, Document]:
+        """Return the locked rows of the documents by their ids; new ones are made, and say nothing yet."""
+        ids = [document.content.entity_id for document in documents]
+        new = {entity_id: Document(index=self.index, entity_id=entity_id) for entity_id in ids}
         Document.objects.bulk_create(new.values(), ignore_conflicts=True)
-        found = Document.objects.select_for_update().filter(index=self.index, entity_id__in=new)
-        rows = {row.entity_id: row for row in found.defer("text", "metadata").order_by("entity_id")}
+        found = Document.objects.select_for_update().filter(index=self.index, entity_id__in=ids).order_by("entity_id")
+        rows = {row.entity_id: row for row in found.defer("title", "text", "metadata", "audience")}
         for document in documents:
             if (precondition := document.origin.precondition) is not None:
                 entity_id = document.content.entity_id
                 row = rows[entity_id]
                 is_new = row.created_at == new[entity_id].created_at
-                existing = None if is_new or row.deleted_at is not None else row
-                precondition.check(self.index.name, entity_id, existing)
-        versions = DocumentVersion.objects.filter(document__in=rows.values()).order_by()
-        return rows, dict(versions.values_list("document").annotate(last=Max("number")))
+                precondition.check(self.index.name, entity_id, None if is_new or row.deleted_at is not None else row)
+        return rows
 
-    def _is_superseded(self, row: Document, origin: Origin) -> bool:
-        """Return whether the row is in a later state; raise DocumentOwned if that is another file's."""
-        if not origin.occurred_at or not row.occurred_at or row.occurred_at <= origin.occurred_at:
-            return False
-        if origin.claim:
-            check_owner(row, origin.claim)
-        return True
-
-    def _result_of(
-        self, document: PreparedDocument, pk: int, numbers: Mapping[int, int], last: Mapping[int, int]
-    ) -> IndexResult:
-        is_written = pk in numbers
-        return IndexResult(
-            document_id=document.content.entity_id,
-            version=numbers[pk] if is_written else last.get(pk, 0),
-            is_changed=is_written,
-            chunk_count=len(document.passages) if is_written else 0,
-            embedded_count=document.embedded_count if is_written else 0,
-            is_superseded=not is_written,
-        )
-
-    def _serve(self, changes: Sequence["ChunkChange"]) -> None:
-        """Copy the versions' contents to the documents' rows."""
+    def _serve(self, changes: Sequence[Change]) -> None:
+        """Copy the content of the versions to the rows of their documents."""
         now = timezone.now()
-        moments = [change.document.origin.occurred_at or now for change in changes]
+        moments = [change.document.origin.occurred_at for change in changes]
+        pairs = zip(changes, moments, strict=True)
         with connection.cursor() as cursor:
-            values: list[Any] = [now, now, [change.version.pk for change in changes], moments]
-            cursor.execute(_SERVE, values)
-        repaired = [
-            change.row.pk for change in changes if not change.row.has_failure_after(change.document.origin.occurred_at)
-        ]
-        Document.objects.filter(pk__in=repaired).update(**NO_FAILURE)
-        for change in changes:
-            if claim := change.document.origin.claim:
-                was_served = change.row.version_id is not None
-                self._claims.append((change.row, was_served, claim, change.document.content.digest))
+            cursor.execute(
+                _SERVE,
+                {
+                    "now": now,
+                    "versions": [change.version.pk for change in changes],
+                    "moments": [moment or now for moment in moments],
+                    "has_failure": [change.row.has_failure_after(moment) for change, moment in pairs],
+                },
+            )
         if self.index.generations.exclude(pk=self.generation.pk).exists():
-            for change in changes:
-                transaction.on_commit(partial(enqueue_follow, change.row.pk))
+            pks = [change.row.pk for change in changes]
+            transaction.on_commit(lambda: enqueue_follow_all(pks))
 
     def finish(self) -> None:
         """Increase the index's version, as the last step, since all writers of the index wait for this row.
@@ -177,19 +173,8 @@ def change_documents(index: Index, generation: Generation) -> Iterator[DocumentC
         change.finish()
 
 
-@dataclass(frozen=True, kw_only=True)
-class ChunkChange:
-    """A document's row and version, and what its chunks are to be."""
-
-    row: Document
-    version: DocumentVersion
-    document: PreparedDocument
-    is_new: bool = False
-    """It has no chunks yet."""
-
-
-def replace_chunks(index: Index, generation: Generation, changes: Sequence[ChunkChange]) -> int:
-    """Replace documents' chunks in a generation, in the caller's transaction; return by how many they increased."""
+def replace_chunks(index: Index, generation: Generation, changes: Sequence[Change]) -> int:
+    """Replace the documents' chunks in a generation, in the caller's transaction; return by how many they increased."""
     removed = 0
     if known := [change.row for change in changes if not change.is_new]:
         removed, _ = Chunk.objects.filter(document__in=known, generation=generation).delete()
@@ -211,11 +196,11 @@ def replace_chunks(index: Index, generation: Generation, changes: Sequence[Chunk
         for change in changes
         for passage in change.document.passages
     ]
-    Chunk.objects.bulk_create(chunks, batch_size=500)
+    Chunk.objects.bulk_create(chunks, batch_size=2000)
     return len(chunks) - removed
 
 
-def _version_of(row: Document, number: int, document: PreparedDocument) -> DocumentVersion:
+def _version(row: Document, number: int, document: PreparedDocument) -> DocumentVersion:
     content, origin = document.content, document.origin
     return DocumentVersion(
         document=row,
@@ -227,4 +212,17 @@ def _version_of(row: Document, number: int, document: PreparedDocument) -> Docum
         content_hash=content.digest,
         source=origin.source[:100],
         author=origin.author[:200],
+    )
+
+
+def _result(document: PreparedDocument, changed: Mapping[str, int], last: int) -> IndexResult:
+    entity_id = document.content.entity_id
+    is_changed = entity_id in changed
+    return IndexResult(
+        document_id=entity_id,
+        version=changed.get(entity_id, last),
+        is_changed=is_changed,
+        chunk_count=len(document.passages) if is_changed else 0,
+        embedded_count=document.embedded_count if is_changed else 0,
+        is_superseded=not is_changed,
     )
