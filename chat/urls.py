@@ -1,9 +1,10 @@
 from django.contrib.auth.views import LoginView, LogoutView
-from django.urls import path
+from django.urls import path, re_path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from chat.api import chat, conversations, events, feedback, handover, health, passages, resources, traces, webhooks
 from chat.api.auth import MayReadSchema
+from chat.openai_api import views as openai
 from chat.page import views
 
 schema = SpectacularAPIView.as_view(permission_classes=[MayReadSchema])
@@ -35,6 +36,10 @@ urlpatterns = [
     path("api/messages/<int:message_id>/feedback/", feedback.FeedbackView.as_view(), name="feedback"),
     path("api/search/", resources.SearchView.as_view(), name="search"),
     path("api/features/<str:entity>/<str:entity_id>/", resources.FeaturesView.as_view(), name="features"),
+    path("v1/models", openai.ModelsView.as_view(), name="models"),
+    path("v1/models/<path:model_id>", openai.ModelView.as_view(), name="model"),
+    path("v1/chat/completions", openai.CompletionsView.as_view(), name="completions"),
+    re_path(r"^v1(/.*)?$", openai.unknown),
     path("api/schema/", schema, name="schema"),
     path("api/docs/", docs, name="docs"),
 ]

@@ -12,7 +12,7 @@ from django.utils.decorators import sync_and_async_middleware
 
 from fabra_project.page_policies import MORE
 
-_FOR_CUSTOMERS = ("/login/", "/logout/", "/chat", "/api/conversations/", "/api/messages/")
+_FOR_CUSTOMERS = ("/login/", "/logout/", "/chat", "/api/conversations/", "/api/messages/", "/v1/chat/")
 """What speaks the reader's language, beside the chat page itself; the admin and the rest of the API are in one."""
 
 

@@ -16,7 +16,7 @@ from django.conf import settings
 from django.contrib.auth import aget_user
 from django.http import HttpRequest
 
-from chat.error_descriptions import error_body
+from chat.openai_api.errors import body_at
 
 _BYTES_PER_S = 10_000
 """A body may take FABRA_BODY_TIMEOUT, and a second more for each of these that have come."""
@@ -51,7 +51,7 @@ def with_limits(application: Callable[..., Any]) -> Callable[..., Any]:
             await application(scope, body.receive, body.send)
         except _Refused as refused:
             if not body.is_answered:
-                await _refuse(refused, receive, send)
+                await _refuse(refused, scope["path"], receive, send)
 
     return serve
 
@@ -116,8 +116,8 @@ async def _is_staff(scope: Any) -> bool:
         return bool((await aget_user(request)).is_staff)
 
 
-async def _refuse(refused: _Refused, receive: Any, send: Any) -> None:
-    text = json.dumps(error_body(refused.code, str(refused))).encode()
+async def _refuse(refused: _Refused, path: str, receive: Any, send: Any) -> None:
+    text = json.dumps(body_at(path, refused.status, refused.code, str(refused))).encode()
     headers = {"content-type": "application/json", "content-length": str(len(text)), "connection": "close"}
     headers |= {"cache-control": "no-store", "x-content-type-options": "nosniff"}
     pairs = [(name.encode(), value.encode()) for name, value in headers.items()]
