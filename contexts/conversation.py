@@ -73,7 +73,7 @@ class ConversationHistory:
         return (*earlier, RewrittenQuestion(self.rewritten)) if self.rewritten else earlier
 
     def items(self, newest_priority: int = _NEWEST_PRIORITY, step: int = _PRIORITY_STEP) -> list[ContextItem]:
-        """Return an item for each summary, for each turn, the newest with `newest_priority`, and for each remark.
+        """Return an item for each remark, each summary, and each turn, the newest with `newest_priority`.
 
         Each older turn has `step` more. By default the newest turn is as important as the second of the best passages,
         so that the budget drops old turns first and keeps the newest longest. The newest summary is as important as
@@ -81,12 +81,12 @@ class ConversationHistory:
         """
         turns, summaries = len(self.turns), len(self.summaries)
         return [
+            *(_remark_item(remark, newest_priority + step * _SUMMARY_AGE) for remark in self.remarks),
             *(
                 _summary_item(summary, newest_priority + step * (_SUMMARY_AGE + summaries - 1 - index))
                 for index, summary in enumerate(self.summaries)
             ),
             *(_item(turn, newest_priority + step * (turns - 1 - index)) for index, turn in enumerate(self.turns)),
-            *(_remark_item(remark, newest_priority + step * _SUMMARY_AGE) for remark in self.remarks),
         ]
 
     def __len__(self) -> int:

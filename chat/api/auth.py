@@ -61,7 +61,6 @@ class ApiKeyScheme(OpenApiAuthenticationExtension):
     """Describe API keys in the OpenAPI schema."""
 
     target_class = ApiKeyAuthentication
-    match_subclasses = True
     name = "apiKey"
 
     def get_security_definition(self, auto_schema: Any) -> dict[str, str]:

@@ -5,7 +5,7 @@ from typing import Any
 from rest_framework.request import Request
 
 from chat.access.permissions import is_open
-from chat.api.auth import ApiKeyAuthentication, HasPermission, KeyHolder
+from chat.api.auth import ApiKeyAuthentication, ApiKeyScheme, HasPermission, KeyHolder
 from chat.models import ApiKey
 
 _OURS = "fabra_"
@@ -22,6 +22,13 @@ class BearerAuthentication(ApiKeyAuthentication):
         if is_open(request.META) and not key.startswith(_OURS) and not request.headers.get("X-API-Key"):
             return None
         return super().authenticate(request)
+
+
+class BearerScheme(ApiKeyScheme):
+    """Describe secret keys in the OpenAPI schema."""
+
+    target_class = BearerAuthentication
+    name = "secretKey"
 
 
 class HasPermissionBySecretKey(HasPermission):

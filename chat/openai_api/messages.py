@@ -14,7 +14,7 @@ from contexts.conversation import Remark
 from contexts.items import SEPARATOR
 
 USER, ASSISTANT = "user", "assistant"
-_REMARKS = {
+REMARKS = {
     "system": Remark.label,
     "developer": Remark.label,
     "tool": "A tool of the application that the user writes in says:",
@@ -22,10 +22,10 @@ _REMARKS = {
 }
 """Roles whose texts are neither questions nor answers, and the line above such a text in the prompt."""
 _GREETING = "The application that the user writes in began with:"
-_TEXTS = {"text": "text", "input_text": "text", "output_text": "text", "refusal": "refusal"}
+TEXTS = {"text": "text", "input_text": "text", "output_text": "text", "refusal": "refusal"}
 """Types of a content's parts, and the field that has the text."""
 _READ = ("role", "content", "refusal", "annotations")  # annotations are our own, come back
-_MOST_MESSAGES = 2048
+MOST_MESSAGES = 2048
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,10 +54,11 @@ def read_messages(value: Any) -> Talk:
     """Return the messages, read; raise InvalidParameter.
 
     Messages of one role in a row are one: what was asked since the last answer is asked together. The texts of other
-    roles are remarks wherever they stand, and so is an answer before the first question.
+    roles are remarks wherever they stand, and so is an answer before the first question. An answer behind the last
+    question has no use.
     """
-    if not isinstance(value, list) or not 0 < len(value) <= _MOST_MESSAGES:
-        raise InvalidParameter(f"messages must be a list of 1 to {_MOST_MESSAGES} messages.", "messages")
+    if not isinstance(value, list) or not 0 < len(value) <= MOST_MESSAGES:
+        raise InvalidParameter(f"messages must be a list of 1 to {MOST_MESSAGES} messages.", "messages")
     talk = Talk()
     said: list[tuple[str, str, str]] = []
     for position, message in enumerate(value):
@@ -65,13 +66,15 @@ def read_messages(value: Any) -> Talk:
         role, text = _read(message, path, talk)
         if is_blank(text):
             continue
-        if role in _REMARKS:
-            _remark(text, _REMARKS[role], path, talk)
+        if role in REMARKS:
+            _remark(text, REMARKS[role], path, talk)
         else:
             said.append((role, text, path))
     runs = [(role, list(group)) for role, group in groupby(said, itemgetter(0))]
-    if not runs or runs[-1][0] != USER or value[-1]["role"] not in (USER, "system", "developer"):
-        raise InvalidParameter("The last message must be the user's, with a text.", "messages")
+    if runs and runs[-1][0] == ASSISTANT:
+        talk.ignored += [f"{path}: after the last question" for _, _, path in runs.pop()[1]]
+    if not runs:
+        raise InvalidParameter("One of the messages must be the user's, with a text.", "messages")
     texts = [SEPARATOR.join(text for _, text, _ in group) for _, group in runs]
     talk.question = texts.pop()
     if runs[0][0] == ASSISTANT:
@@ -88,12 +91,13 @@ def _read(message: Any, path: str, talk: Talk) -> tuple[str, str]:
     if not isinstance(message, dict):
         raise InvalidParameter(f"{path} must be an object.", path, "invalid_type")
     role = message.get("role")
-    if role not in (USER, ASSISTANT, *_REMARKS):
-        raise InvalidParameter(f"{path}.role must be user, assistant, {', '.join(_REMARKS)}.", f"{path}.role")
+    if role not in (USER, ASSISTANT, *REMARKS):
+        raise InvalidParameter(f"{path}.role must be user, assistant, {', '.join(REMARKS)}.", f"{path}.role")
     talk.ignored += [f"{path}.{name}" for name, value in message.items() if name not in _READ and value]
     content = message.get("content")
     if content is None and role == ASSISTANT:  # it called a tool, or refused
-        content = message.get("refusal") or ""
+        refusal = message.get("refusal")
+        content = refusal if isinstance(refusal, str) else ""
     return role, _text_of(content, f"{path}.content")
 
 
@@ -121,7 +125,7 @@ def _part_of(part: Any, path: str) -> str:
     if not isinstance(part, dict):
         raise InvalidParameter(f"{path} must be an object.", path, "invalid_type")
     kind = part.get("type")
-    name = _TEXTS.get(kind) if isinstance(kind, str) else None
+    name = TEXTS.get(kind) if isinstance(kind, str) else None
     if name is None:
         raise InvalidParameter(f"{path}.type: only text is read, no pictures, sound or files.", f"{path}.type")
     return _checked(part.get(name), f"{path}.{name}")

@@ -32,7 +32,8 @@ def _number(least: float, most: float) -> Check:
 
 
 def _whole(least: int, most: int) -> Check:
-    return lambda value: isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+    """Return the check of a whole number of JSON, which may be written as 1.0."""
+    return lambda value: _number(least, most)(value) and value == int(value)
 
 
 def _is_stop(value: Any) -> bool:
@@ -57,6 +58,7 @@ PASSED_ON: Mapping[str, tuple[Check, str]] = {
 """What a language model is given as it came, with what it must be."""
 LIMITS = ("max_completion_tokens", "max_tokens")
 """Names of the most tokens to answer with; the first that is given counts."""
+_WHOLE = (*LIMITS, "seed")
 _LIMIT = (_whole(1, 2**31), "a whole number from 1")
 
 # Values that ask for what an answer from the documents is not, and why; other values of these are ignored.
@@ -116,13 +118,13 @@ def read_flag(body: Mapping[str, Any], name: str, path: str = "") -> bool:
 def _checked(name: str, value: Any, check: Check, what: str) -> Any:
     if not check(value):
         raise InvalidParameter(f"{name} must be {what}.", name)
-    return value
+    return int(value) if name in _WHOLE else value
 
 
 def _refuse(name: str, value: Any) -> None:
     is_harmless, why = _REFUSED[name]
     if not is_harmless(value):
-        raise InvalidParameter(f"{name} cannot be what it is. {why}", name, "unsupported_value")
+        raise InvalidParameter(f"This {name} cannot be had. {why}", name, "unsupported_value")
 
 
 def _unknown_stream_options(value: Any) -> list[str]:

@@ -7,6 +7,8 @@ from typing import Any
 from chat.openai_api.errors import InvalidParameter
 from chat.openai_api.messages import Talk, read_messages
 from chat.openai_api.parameters import Parameters, read_flag, read_parameters
+from common.errors import InvalidInput
+from common.validation import check_identity
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,10 +51,14 @@ def read_request(body: Mapping[str, Any]) -> CompletionRequest:
 
 def _user_of(body: Mapping[str, Any]) -> str | None:
     """Return `user`, or its successor `safety_identifier`."""
-    for name in ("user", "safety_identifier"):
-        value = body.get(name)
-        if value is not None and not isinstance(value, str):
-            raise InvalidParameter(f"{name} must be a string.", name, "invalid_type")
-        if value:
-            return value
-    return None
+    given = [_identity_of(body.get(name), name) for name in ("user", "safety_identifier")]
+    return given[0] or given[1]
+
+
+def _identity_of(value: Any, name: str) -> str | None:
+    if value is None or value == "":
+        return None
+    try:
+        return check_identity(value, name)
+    except InvalidInput as error:
+        raise InvalidParameter(str(error), name) from None

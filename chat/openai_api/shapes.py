@@ -7,28 +7,45 @@ from rest_framework import serializers
 
 from chat.api import openapi
 from chat.api.serializers import ChatResponseSerializer
+from chat.openai_api.messages import ASSISTANT, MOST_MESSAGES, REMARKS, TEXTS, USER
 from chat.openai_api.parameters import EFFORTS, MOST_STOPS, STOP_MAX_CHARS, VERBOSITIES
 
-_PARTS = {
-    "type": "array",
-    "items": {
-        "type": "object",
-        "required": ["type", "text"],
-        "properties": {"type": {"enum": ["text"]}, "text": openapi.TEXT},
-    },
-}
+
+def _parts(text: openapi.Schema, *, is_any_of: bool = False) -> openapi.Schema:
+    """Return the schema of a content in parts: each has such a text, or one of them."""
+    kinds = [
+        {
+            "type": "object",
+            "required": ["type", name],
+            "properties": {"type": {"enum": [kind]}, name: text},
+        }
+        for kind, name in TEXTS.items()
+    ]
+    return {"type": "array", "contains" if is_any_of else "items": {"anyOf": kinds}}
+
+
+_CONTENT = {"anyOf": [openapi.TEXT, _parts(openapi.TEXT)]}
 _MESSAGE = {
-    "type": "object",
-    "required": ["role", "content"],
-    "properties": {
-        "role": {"enum": ["user", "assistant", "system", "developer", "tool", "function"]},
-        "content": {"anyOf": [openapi.TEXT, _PARTS]},
-    },
+    "anyOf": [
+        {
+            "type": "object",
+            "required": ["role", "content"],
+            "properties": {"role": {"enum": [USER, *REMARKS]}, "content": _CONTENT},
+        },
+        {
+            "type": "object",
+            "required": ["role"],
+            "properties": {"role": {"enum": [ASSISTANT]}, "content": {"anyOf": [_CONTENT, {"type": "null"}]}},
+        },
+    ]
 }
 _QUESTION = {
     "type": "object",
     "required": ["role", "content"],
-    "properties": {"role": {"enum": ["user"]}, "content": openapi.MESSAGE},
+    "properties": {
+        "role": {"enum": [USER]},
+        "content": {"anyOf": [openapi.MESSAGE, _parts(openapi.MESSAGE, is_any_of=True)]},
+    },
 }
 _STOP = {"type": "string", "minLength": 1, "maxLength": STOP_MAX_CHARS, "pattern": r"^[^\u0000]*$"}
 
@@ -37,9 +54,10 @@ _STOP = {"type": "string", "minLength": 1, "maxLength": STOP_MAX_CHARS, "pattern
     {
         "type": "array",
         "minItems": 1,
+        "maxItems": MOST_MESSAGES,
         "items": _MESSAGE,
         "contains": _QUESTION,
-        "description": "The conversation so far; the last message is the user's. Only text is read.",
+        "description": "The conversation so far; the last question in it is answered. Only text is read.",
     }
 )
 class MessagesField(serializers.JSONField): ...
@@ -49,45 +67,52 @@ class MessagesField(serializers.JSONField): ...
 class ModelNameField(serializers.CharField): ...
 
 
-@extend_schema_field(openapi.IDENTITY)
+@extend_schema_field({"anyOf": [openapi.IDENTITY, {"enum": ["", None]}]})
 class UserField(serializers.CharField): ...
 
 
-@extend_schema_field({"anyOf": [_STOP, {"type": "array", "maxItems": MOST_STOPS, "items": _STOP}]})
+@extend_schema_field({"anyOf": [_STOP, {"type": "array", "maxItems": MOST_STOPS, "items": _STOP}, {"type": "null"}]})
 class StopField(serializers.JSONField): ...
 
 
-@extend_schema_field({"type": "object", "properties": {"include_usage": {"type": "boolean"}}})
+@extend_schema_field({"type": ["object", "null"], "properties": {"include_usage": {"type": ["boolean", "null"]}}})
 class StreamOptionsField(serializers.JSONField): ...
 
 
-@extend_schema_field({"type": "object", "required": ["type"], "properties": {"type": {"enum": ["text"]}}})
+@extend_schema_field({"type": ["object", "null"], "required": ["type"], "properties": {"type": {"enum": ["text"]}}})
 class ResponseFormatField(serializers.JSONField): ...
 
 
-@extend_schema_field({"type": "integer", "enum": [1]})
+@extend_schema_field({"anyOf": [{"type": "integer", "enum": [1]}, {"type": "null"}]})
 class OneField(serializers.IntegerField): ...
+
+
+@extend_schema_field({"type": "null"})
+class NullField(serializers.JSONField): ...
 
 
 class CompletionRequestSerializer(serializers.Serializer[Any]):
     model = ModelNameField(help_text="A model of `GET /v1/models`, or `default` for its first.")
     messages = MessagesField()
-    user = UserField(required=False, help_text="Who asks; without it the key's user, or an id of the key's own.")
-    stream = serializers.BooleanField(required=False)
+    user = UserField(
+        required=False, allow_null=True, help_text="Who asks; without it the key's user, or an id of the key's own."
+    )
+    safety_identifier = UserField(required=False, help_text="The same, where `user` is not given.")
+    stream = serializers.BooleanField(required=False, allow_null=True)
     stream_options = StreamOptionsField(required=False)
-    max_completion_tokens = serializers.IntegerField(required=False, min_value=1, max_value=2**31)
-    max_tokens = serializers.IntegerField(required=False, min_value=1, max_value=2**31)
-    temperature = serializers.FloatField(required=False, min_value=0, max_value=2)
-    top_p = serializers.FloatField(required=False, min_value=0, max_value=1)
-    frequency_penalty = serializers.FloatField(required=False, min_value=-2, max_value=2)
-    presence_penalty = serializers.FloatField(required=False, min_value=-2, max_value=2)
-    seed = serializers.IntegerField(required=False, min_value=-(2**63), max_value=2**63 - 1)
+    max_completion_tokens = serializers.IntegerField(required=False, allow_null=True, min_value=1, max_value=2**31)
+    max_tokens = serializers.IntegerField(required=False, allow_null=True, min_value=1, max_value=2**31)
+    temperature = serializers.FloatField(required=False, allow_null=True, min_value=0, max_value=2)
+    top_p = serializers.FloatField(required=False, allow_null=True, min_value=0, max_value=1)
+    frequency_penalty = serializers.FloatField(required=False, allow_null=True, min_value=-2, max_value=2)
+    presence_penalty = serializers.FloatField(required=False, allow_null=True, min_value=-2, max_value=2)
+    seed = serializers.IntegerField(required=False, allow_null=True, min_value=-(2**63), max_value=2**63 - 1)
     stop = StopField(required=False)
-    reasoning_effort = serializers.ChoiceField(EFFORTS, required=False)
-    verbosity = serializers.ChoiceField(VERBOSITIES, required=False)
+    reasoning_effort = serializers.ChoiceField(EFFORTS, required=False, allow_null=True)
+    verbosity = serializers.ChoiceField(VERBOSITIES, required=False, allow_null=True)
     n = OneField(required=False)
     response_format = ResponseFormatField(required=False)
-    tool_choice = serializers.ChoiceField(["none", "auto"], required=False)
+    tool_choice = serializers.ChoiceField(["none", "auto"], required=False, allow_null=True)
 
 
 class AnnotationSerializer(serializers.Serializer[Any]):
@@ -122,12 +147,12 @@ class CompletionSerializer(serializers.Serializer[Any]):
         class CompletionMessageSerializer(serializers.Serializer[Any]):
             role = serializers.ChoiceField(["assistant"])
             content = serializers.CharField(allow_blank=True)
-            refusal = serializers.CharField(allow_null=True)
+            refusal = NullField()
             annotations = AnnotationSerializer(many=True)
 
         index = serializers.IntegerField()
         message = CompletionMessageSerializer()
-        logprobs = serializers.JSONField(allow_null=True)
+        logprobs = NullField()
         finish_reason = serializers.ChoiceField(["stop", "length", "content_filter"])
 
     id = serializers.CharField()

@@ -41,6 +41,10 @@ READ: dict[str, tuple[list[Said], tuple[str, list[tuple[str, str]], list[str]]]]
         [("user", "A?"), ("assistant", None), ("tool", "42"), ("assistant", "It is 42."), ("user", "B?")],
         ("B?", [("A?", "It is 42.")], ["42"]),
     ),
+    "a tool answers last": ([("user", "A?"), ("assistant", None), ("tool", "42")], ("A?", [], ["42"])),
+    "an answer last": (
+        [("user", "A?"), ("assistant", "a."), ("user", "B?"), ("assistant", "b")], ("B?", [("A?", "a.")], []),
+    ),
     "parts": ([("user", [PART, PART])], ("Part.\nPart.", [], [])),
     "empty messages": ([("system", ""), ("assistant", " "), ("user", "A?")], ("A?", [], [])),
 }  # fmt: skip
@@ -68,9 +72,7 @@ WRONG: list[tuple[Any, str]] = [
     ([{"role": "user", "content": ["A?"]}], "messages[0].content[0]"),
     ([{"role": "user", "content": [{"type": "text"}]}], "messages[0].content[0].text"),
     ([{"role": "system", "content": "S"}], "messages"),
-    ([{"role": "user", "content": "A?"}, {"role": "assistant", "content": "a"}], "messages"),
-    ([{"role": "user", "content": "A?"}, {"role": "assistant", "content": ""}], "messages"),
-    ([{"role": "user", "content": "A?"}, {"role": "tool", "content": "42"}], "messages"),
+    ([{"role": "assistant", "content": "a"}], "messages"),
     ([{"role": "user", "content": " \u200b"}], "messages"),
     ([{"role": "user", "content": "A?"}] * 2049, "messages"),
 ]
@@ -88,6 +90,7 @@ def test_what_has_no_use_is_named() -> None:
     talk = read_messages([{"role": "user", "content": "A?", "name": "Ana"}, call, {"role": "user", "content": "B?"}])
     assert talk.ignored == ["messages[0].name", "messages[1].tool_calls"]
     assert talk.question == "A?\n\nB?"  # the call of a tool is no answer
+    assert read(("user", "A?"), ("assistant", "a")).ignored == ["messages[1]: after the last question"]
 
 
 @pytest.mark.django_db

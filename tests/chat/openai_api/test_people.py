@@ -10,7 +10,7 @@ from chat.handover import actions
 from chat.models import Conversation, Message
 from chat.turns.engine import answer
 from chat.turns.turn import Question
-from tests.chat.openai_api.conftest import QUESTION, the_conversation, text_of
+from tests.chat.openai_api.conftest import QUESTION, text_of, the_conversation
 from tests.chat.test_handover import agent_named
 from tests.model_server import TEXT, ModelServer
 
