@@ -1,6 +1,9 @@
 """What a client gets to read around an answer, since its protocol has no other place for it."""
 
+import logging
+
 from asgiref.sync import sync_to_async
+from django.db import DatabaseError
 from django.utils.translation import gettext as _
 
 from chat.conversations.threads import remember, said_between
@@ -9,6 +12,8 @@ from chat.models import Conversation, Message
 from chat.openai_api.questions import Asked
 from chat.turns.turn import Answer
 from contexts.items import SEPARATOR
+
+logger = logging.getLogger(__name__)
 
 
 async def missed_by(asked: Asked, question_id: int | None, state: str = "") -> str:
@@ -39,10 +44,17 @@ def closing_of(answer: Answer) -> str:
 
 
 async def keep_state(asked: Asked, answer: Answer, text: str) -> None:
-    """Note what the client has heard, unless that was stored together with the model's answer."""
+    """Note what the client has heard, unless that was stored together with the model's answer.
+
+    If PostgreSQL fails, the answer is given all the same, and the next question begins a conversation of its own.
+    """
     thread = asked.question.thread
     if thread is None or answer.message_id is None:
         return
     heard = thread.after(text)
-    if not answer.model or heard != thread.after(answer.response):
+    if answer.model and heard == thread.after(answer.response):
+        return
+    try:
         await sync_to_async(remember)(answer.message_id, heard)
+    except DatabaseError as error:
+        logger.warning("What a client has heard could not be noted: %s", type(error).__name__)

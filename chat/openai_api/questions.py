@@ -34,7 +34,8 @@ async def question_of(request: CompletionRequest, context: str, asker: Asker, ca
         thread, found = await sync_to_async(_recognise)(question, talk, asker)
     else:
         thread, found = ClientThread(digest=_digests(question, talk)[-1], remarks=tuple(talk.remarks)), None
-    ignored = [*request.ignored, *_left_out(talk, found)]
+    # A name may be no Unicode that can be written.
+    ignored = [name.encode(errors="replace").decode() for name in [*request.ignored, *_left_out(talk, found)]]
     goes_on_with = found if found is not None and found.is_last else None
     conversation_id = goes_on_with.record.conversation_id if goes_on_with else None
     question = replace(question, thread=thread, conversation_id=conversation_id)

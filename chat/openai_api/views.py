@@ -100,7 +100,8 @@ class CompletionsView(OpenAIView):
         if not (isinstance(begun, Turn) and asks_model(begun)):
             asked.ignored.extend(asked.question.options)
         reply = Reply(model, asked, begun, includes_usage=wanted.includes_usage)
-        headers = begun.admission.headers() | _ignored(asked.ignored) | {"X-Request-Id": reply.context_id or ""}
+        headers = begun.admission.headers() | _ignored(asked.ignored)
+        headers |= {"X-Request-Id": reply.context_id} if reply.context_id else {}
         headers |= freshness_headers(begun.context.freshness if isinstance(begun, Turn) else None)
         if wanted.is_streamed:
             headers |= {"X-Accel-Buffering": "no"}

@@ -5,9 +5,15 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.test import Client
 
+from chat.access.callers import Caller
 from chat.models import ApiKey, Conversation, Message
+from chat.openai_api.questions import question_of
+from chat.openai_api.requests import read_request
+from chat.openai_api.users import Asker
+from chat.turns.engine import answer
 from contexts.models import TraceBody
 from tests.chat.openai_api.conftest import QUESTION, error_of, messages, said_in, text_of, the_conversation
 from tests.model_server import TEXT, ModelServer
@@ -104,6 +110,18 @@ def test_a_conversation_that_went_on_elsewhere_is_left_alone(
     body = {"user_id": "ana", "message": "On the page?", "conversation_id": first}
     client.post("/chat", body, content_type="application/json")
     assert conversation_of(complete(QUESTION, TEXT, "And now?")) != first
+
+
+def test_of_two_questions_at_once_neither_hears_of_the_other(talk: Any, complete: Any) -> None:
+    first = talk(QUESTION)
+    told = read_request({"model": "default", "user": "ana", "messages": messages(QUESTION, TEXT, "And on the phone?")})
+    asked = async_to_sync(question_of)(told, "chat_context", Asker(user_id="ana"), Caller())
+    assert conversation_of(complete(QUESTION, TEXT, "And on a tablet?")) == conversation_of(first)  # it comes first
+    answered, _ = async_to_sync(answer)(asked.question)
+    assert answered.conversation_id == conversation_of(first)
+    body = json.loads(TraceBody.objects.get(pk=answered.context_id).text)
+    history = [item["content"] for item in body["items"] if item["part"] == "history"]
+    assert len(history) == 1 and "tablet" not in history[0]
 
 
 def test_a_question_that_failed_is_asked_again_in_its_conversation(

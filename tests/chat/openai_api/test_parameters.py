@@ -83,11 +83,16 @@ def test_a_wrong_value_is_told_with_its_name(bot: None, complete: Any, name: str
 
 
 def test_hostile_names_reach_no_header(bot: None, complete: Any) -> None:
-    names = {"a\r\nSet-Cookie: x": 1, "\u2028ü" * 200: 1, **{f"unknown_{number}": 1 for number in range(50)}}
+    names = {
+        "a\r\nSet-Cookie: x": 1,
+        "\u2028ü" * 200: 1,
+        "\ud800": 1,
+        **{f"unknown_{number}": 1 for number in range(50)},
+    }
     response = complete(**names)
     header = response.headers["X-Fabra-Ignored"]
     assert header.isascii() and "\n" not in header and len(header.split(", ")) == 20
-    assert len(response.json()["fabra"]["ignored"]) == 52
+    assert len(response.json()["fabra"]["ignored"]) == 53
 
 
 def test_an_answer_that_was_cut_off_says_so(bot: None, model: ModelServer, complete: Any) -> None:
