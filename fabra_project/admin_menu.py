@@ -70,6 +70,7 @@ _MENU = [
             ("Webhook endpoints", "send", "events_webhookendpoint"),
             ("Webhook deliveries", "outbox", "events_webhookdelivery"),
             ("Context definitions", "layers", "contexts_contextdefinition"),
+            ("Storage", "hard_drive", "common:storage"),
         ],
     ),
     (
@@ -78,6 +79,7 @@ _MENU = [
             ("Users", "group", "auth_user"),
             ("Groups", "groups", "auth_group"),
             ("API keys", "key", "chat_apikey"),
+            ("Audit log", "policy", "chat_auditentry"),
             ("Sign-in attempts", "lock", "axes_accessattempt"),
             ("Failed sign-ins", "gpp_maybe", "axes_accessfailurelog"),
             ("Sign-ins", "login", "axes_accesslog"),

@@ -13,9 +13,17 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
 from chat.access.callers import Caller
-from chat.access.permissions import is_open, lacks_scope
+from chat.access.key_text import has_checksum
+from chat.access.permissions import is_open, refusal_of_key
 from chat.limits.messages import count_request
 from chat.models import ApiKey
+
+
+def why_refused(key: str) -> str:
+    """Return the sentence about a key that is not usable."""
+    if key.startswith(tuple(ApiKey.PREFIXES.values())) and not has_checksum(key):
+        return "The API key is incomplete or mistyped: its checksum is wrong."
+    return "The API key is unknown, revoked or expired."
 
 
 class KeyHolder:
@@ -41,9 +49,10 @@ class ApiKeyAuthentication(BaseAuthentication):
             key = request.headers.get("X-API-Key", "")
         if not key:
             return None
-        row = ApiKey.authenticate(key.strip())
+        key = key.strip()
+        row = ApiKey.authenticate(key)
         if row is None:
-            raise AuthenticationFailed("The API key is unknown, revoked or expired.", code="invalid_api_key")
+            raise AuthenticationFailed(why_refused(key), code="invalid_api_key")
         return KeyHolder(row), row
 
     def authenticate_header(self, request: Request) -> str:
@@ -100,12 +109,8 @@ class HasPermission(BasePermission):
         if key is None:
             self.message, self.code = f"Your account needs the permission {', '.join(needed)}.", "permission_denied"
             return bool(request.user and request.user.has_perms(needed)) or is_open(request.META)
-        if lacks_scope(key, needed):
-            self.message, self.code = "This needs an API key with the scope of this endpoint.", "scope_missing"
-            return False
-        if key.owner is not None and not key.owner.has_perms(needed):
-            self.message = f"The owner of this API key no longer has the permission {', '.join(needed)}."
-            self.code = "permission_denied"
+        if refusal := refusal_of_key(key, needed):
+            self.code, self.message = refusal
             return False
         Caller.of(request.META, key)  # refuses the address
         if not getattr(view, "counts_itself", False):

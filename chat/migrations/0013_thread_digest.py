@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('chat', '0009_public_keys'),
+        ('chat', '0012_audit_log'),
         ('contexts', '0002_erased_trace'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
