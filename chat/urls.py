@@ -1,5 +1,5 @@
 from django.contrib.auth.views import LoginView, LogoutView
-from django.urls import path
+from django.urls import path, re_path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from chat.api import (
@@ -19,6 +19,7 @@ from chat.api import (
 from chat.api.auth import MayReadSchema
 from chat.embed import sessions
 from chat.embed import views as embed
+from chat.openai_api import views as openai
 from chat.page import views
 
 schema = SpectacularAPIView.as_view(permission_classes=[MayReadSchema])
@@ -54,6 +55,10 @@ urlpatterns = [
     path("api/messages/<int:message_id>/feedback/", feedback.FeedbackView.as_view(), name="feedback"),
     path("api/search/", resources.SearchView.as_view(), name="search"),
     path("api/features/<str:entity>/<str:entity_id>/", resources.FeaturesView.as_view(), name="features"),
+    path("v1/models", openai.ModelsView.as_view(), name="models"),
+    path("v1/models/<path:model_id>", openai.ModelView.as_view(), name="model"),
+    path("v1/chat/completions", openai.CompletionsView.as_view(), name="completions"),
+    re_path(r"^v1(/.*)?$", openai.unknown),
     path("api/schema/", schema, name="schema"),
     path("api/docs/", docs, name="docs"),
 ]

@@ -16,7 +16,7 @@ from django.conf import settings
 from django.contrib.auth import aget_user
 from django.http import HttpRequest
 
-from chat.error_descriptions import error_body
+from chat.openai_api.errors import body_at
 from common.streamed_body import KEY, StreamedBody
 
 _BULK = "/api/documents/bulk/"
@@ -57,7 +57,7 @@ def with_limits(application: Callable[..., Any]) -> Callable[..., Any]:
             await application(scope, body.receive, body.send)
         except _Refused as refused:
             if not body.is_answered:
-                await _refuse(refused, receive, send)
+                await _refuse(refused, scope["path"], receive, send)
 
     return serve
 
@@ -67,7 +67,7 @@ async def _serve_streamed(application: Callable[..., Any], scope: Any, receive: 
     limit = settings.FABRA_BULK_MAX_BYTES
     length = dict(scope["headers"]).get(b"content-length", b"")
     if length.isdigit() and int(length[:20]) > limit:
-        await _refuse(_too_large(limit), receive, send)
+        await _refuse(_too_large(limit), scope["path"], receive, send)
         return
     body = StreamedBody(receive, send, max_bytes=limit, timeout_s=settings.FABRA_BODY_TIMEOUT_S)
     await application({**scope, KEY: body}, body.receive, body.send)
@@ -133,8 +133,8 @@ async def _is_staff(scope: Any) -> bool:
         return bool((await aget_user(request)).is_staff)
 
 
-async def _refuse(refused: _Refused, receive: Any, send: Any) -> None:
-    text = json.dumps(error_body(refused.code, str(refused))).encode()
+async def _refuse(refused: _Refused, path: str, receive: Any, send: Any) -> None:
+    text = json.dumps(body_at(path, refused.status, refused.code, str(refused))).encode()
     headers = {"content-type": "application/json", "content-length": str(len(text)), "connection": "close"}
     headers |= {"cache-control": "no-store", "x-content-type-options": "nosniff"}
     pairs = [(name.encode(), value.encode()) for name, value in headers.items()]

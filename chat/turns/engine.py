@@ -199,7 +199,7 @@ async def run(turn: Turn, *, is_streamed: bool) -> AsyncGenerator[str | Answer, 
     evidence = turn.context.evidence
     prompt = Prompt(
         messages=evidence["messages"], question=turn.question.message, passages=passages_in(evidence),
-        earlier_questions=turn.history.questions,
+        earlier_questions=turn.history.questions, options=turn.question.options, max_tokens=turn.question.max_tokens,
     )  # fmt: skip
     completion: Completion | None = None
     if not turn.provider.is_extractive:
