@@ -11,12 +11,13 @@ class ChatConfig(AppConfig):
     name = "chat"
 
     def ready(self) -> None:
-        from chat.checks import check_chat_context, check_rewrite
+        from chat.checks import check_chat_context, check_model_fallback, check_rewrite
         from chat.gaps import event_handlers
         from chat.gaps.grouping import forget
 
         checks.register(check_chat_context)
         checks.register(check_rewrite)
+        checks.register(check_model_fallback)
         event_handlers.register()
         post_delete.connect(forget, sender="chat.GapQuestion")
         # The last app of the settings: the permissions of all apps exist by then.

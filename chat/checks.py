@@ -6,6 +6,7 @@ from django.conf import settings
 from django.core import checks
 
 from chat.conversations.rewriting import MODEL
+from chat.providers.chain import EXTRACTIVE
 from chat.turns.resolve_context import chat_context
 from common.errors import NotFound
 
@@ -32,5 +33,17 @@ def check_rewrite(**kwargs: Any) -> list[checks.CheckMessage]:
             f"FABRA_REWRITE is {settings.FABRA_REWRITE!r}.",
             hint=f"Set it to {MODEL!r}, or leave it empty.",
             id="chat.E001",
+        )
+    ]
+
+
+def check_model_fallback(**kwargs: Any) -> list[checks.CheckMessage]:
+    if settings.FABRA_MODEL_FALLBACK in ("", EXTRACTIVE):
+        return []
+    return [
+        checks.Error(
+            f"FABRA_MODEL_FALLBACK is {settings.FABRA_MODEL_FALLBACK!r}.",
+            hint=f"Set it to {EXTRACTIVE!r}, or leave it empty.",
+            id="chat.E002",
         )
     ]

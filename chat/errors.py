@@ -91,6 +91,16 @@ class ModelError(Unavailable):
     """The language model failed."""
 
     code = "model_failed"
+    status: int | None = None
+    """The HTTP status of the model's server, if it answered with an error."""
+    why = ""
+    """What the server called its error; for the operator, not for clients."""
+    may_retry = False
+    """Whether the same request may succeed a little later."""
+    retry_after_s: float | None = None
+    """After how long the server wants to be asked again."""
+    is_of_request = False
+    """Whether this request cannot be answered, while others may be."""
 
 
 class ModelTimeout(ModelError):

@@ -65,6 +65,7 @@ _MENU = [
     (
         "Operations",
         [
+            ("Language models", "neurology", "chat_modelprovider"),
             ("Events", "bolt", "events_event"),
             ("Webhook sources", "webhook", "events_webhooksource"),
             ("Webhook endpoints", "send", "events_webhookendpoint"),

@@ -9,10 +9,10 @@ from django.core.exceptions import ImproperlyConfigured
 from kombu.entity import Queue
 
 from common.client_address import parse_networks
+from common.secret_files import env_secret
 from fabra_project import no_stack
 from fabra_project.admin_menu import UNFOLD as UNFOLD
 from fabra_project.page_policies import SECURE_CSP
-from fabra_project.secret_files import env_secret
 from fabra_project.stack.services import read_services, secret_key
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -341,6 +341,12 @@ FABRA_TRACE_CACHE_TTL = timedelta(days=1)
 OPENAI_API_KEY = env_secret("OPENAI_API_KEY")
 OPENAI_BASE_URL = env.str("OPENAI_BASE_URL", "") or "https://api.openai.com/v1"
 FABRA_CHAT_MODEL = env.str("FABRA_CHAT_MODEL", "gpt-4o-mini")
+# Off: OPENAI_API_KEY is for embeddings only, and the chat asks the models of the admin.
+FABRA_CHAT_USES_OPENAI_KEY = env.bool("FABRA_CHAT_USES_OPENAI_KEY", True)
+# `extractive`: where no model answers, or a budget is used up, passages are quoted as without a model. Empty: an error.
+FABRA_MODEL_FALLBACK = env.str("FABRA_MODEL_FALLBACK", "")
+# Seconds that a model is left alone after it failed, if there is another one; doubled each time, up to 10 minutes.
+FABRA_MODEL_PAUSE_S = env.float("FABRA_MODEL_PAUSE", 15.0)
 FABRA_CHAT_CONTEXT = env.str("FABRA_CHAT_CONTEXT", "chat_context")
 # First questions on the chat page, at most 4, with | between; empty: the golden questions of the default index that
 # have the tag `suggested`.

@@ -63,6 +63,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "django_celery_beat.intervalschedule": "view add change delete",
         "django_celery_beat.crontabschedule": "view add change delete",
         "chat.apikey": "view add change",
+        "chat.modelprovider": "view add change delete",
         "chat.handoversettings": "view change",
         "chat.supporthours": "view add change delete",
         "axes.accessattempt": "view delete",

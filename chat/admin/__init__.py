@@ -1,5 +1,5 @@
 """The admin of the support bot."""
 
-from chat.admin import conversations, customers, feedback, gaps, handover, keys, sign_ins, users
+from chat.admin import conversations, customers, feedback, gaps, handover, keys, providers, sign_ins, users
 
-__all__ = ["conversations", "customers", "feedback", "gaps", "handover", "keys", "sign_ins", "users"]
+__all__ = ["conversations", "customers", "feedback", "gaps", "handover", "keys", "providers", "sign_ins", "users"]

@@ -13,7 +13,8 @@ from django.db import connection, transaction
 
 from chat.conversations.transcript import complete, fitting, lines_of
 from chat.errors import ModelError
-from chat.providers import Provider, cost_usd
+from chat.models import Purpose
+from chat.providers import Provider, cost_usd, get_provider
 from common.background import release_thread
 from common.text import single_line
 from common.validation import is_blank
@@ -59,12 +60,15 @@ class Rewriting:
         return asdict(self)
 
 
-async def rewrite(provider: Provider, message: str, turns: Sequence[PastTurn]) -> Rewriting | None:
+async def rewrite(message: str, turns: Sequence[PastTurn]) -> Rewriting | None:
     """Return the message in words that stand alone; None where it is no follow-up, or no model is asked for that.
 
     Nothing is raised: a chat goes on without it after FABRA_REWRITE_TIMEOUT.
     """
-    if settings.FABRA_REWRITE != MODEL or provider.is_extractive or not turns:
+    if settings.FABRA_REWRITE != MODEL or not turns:
+        return None
+    provider = await get_provider()
+    if provider.is_extractive:
         return None
     started = time.perf_counter()
     await sync_to_async(_free_connection)()
@@ -84,11 +88,12 @@ async def rewrite(provider: Provider, message: str, turns: Sequence[PastTurn]) -
 async def _ask(provider: Provider, message: str, turns: Sequence[PastTurn]) -> Rewriting:
     asked = f"{_LABEL}\n{without_role_tags(message)}"
     newest_first = lines_of(turns)[: -_TURNS - 1 : -1]
-    fitting_count = fitting(newest_first, _INSTRUCTIONS + asked, _MAX_TOKENS)
+    fitting_count = fitting(newest_first, _INSTRUCTIONS + asked, _MAX_TOKENS, provider.window)
     if not fitting_count:
         return Rewriting(model=provider.model, error="message_too_long")
     before = newest_first[:fitting_count][::-1]
-    text, completion = await complete(provider, _INSTRUCTIONS, SEPARATOR.join([*before, asked]), _MAX_TOKENS)
+    before_and_asked = SEPARATOR.join([*before, asked])
+    text, completion = await complete(provider, Purpose.REWRITE, _INSTRUCTIONS, before_and_asked, _MAX_TOKENS)
     text = single_line(text).removeprefix(_LABEL).strip("\"'“”„«» ")  # small models repeat the label
     usage = completion.usage and completion.usage | {"cost_usd": cost_usd(completion.model, completion.usage)}
     if is_blank(text) or len(text) > _MAX_CHARS or completion.finish_reason == "length":

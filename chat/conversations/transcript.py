@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from django.conf import settings
 
+from chat.models import Purpose
 from chat.providers import Completion, Prompt, Provider, whole_answer
 from contexts.conversation import PastTurn
 from contexts.suspicion import without_role_tags
@@ -24,12 +25,12 @@ def lines_of(turns: Sequence[PastTurn]) -> list[str]:
     ]
 
 
-def fitting(parts: Sequence[str], beside: str, answer_tokens: int) -> int:
-    """Return how many of the first parts fit the model's window, together with the text `beside` and the answer."""
+def fitting(parts: Sequence[str], beside: str, answer_tokens: int, window: int) -> int:
+    """Return how many of the first parts fit a model's window, together with the text `beside` and the answer."""
     count = tokenizer_for(settings.FABRA_CHAT_MODEL).count
     room = _MAX_TOKENS
-    if settings.FABRA_MODEL_WINDOW:
-        room = min(room, settings.FABRA_MODEL_WINDOW - answer_tokens)
+    if window:
+        room = min(room, window - answer_tokens)
     room -= count(beside) + _TEMPLATE_TOKENS
     for number, part in enumerate(parts):
         room -= count(part) + 2  # and the blank line after it
@@ -38,8 +39,10 @@ def fitting(parts: Sequence[str], beside: str, answer_tokens: int) -> int:
     return len(parts)
 
 
-async def complete(provider: Provider, instructions: str, text: str, max_tokens: int) -> tuple[str, Completion]:
+async def complete(
+    provider: Provider, purpose: Purpose, instructions: str, text: str, max_tokens: int
+) -> tuple[str, Completion]:
     """Return what the model answers; raise ModelError."""
     messages = [{"role": "system", "content": instructions}, {"role": "user", "content": text}]
-    said, completion = await whole_answer(provider, Prompt(messages=messages, max_tokens=max_tokens))
+    said, completion = await whole_answer(provider, Prompt(messages=messages, max_tokens=max_tokens, purpose=purpose))
     return said.strip(), completion

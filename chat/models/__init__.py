@@ -1,4 +1,5 @@
-"""Tables of the support bot: customers, conversations, feedback and gaps, API keys, and limits without Redis."""
+"""Tables of the support bot: customers, conversations, feedback and gaps, API keys, limits without
+Redis, and language models."""
 
 from chat.models.conversations import Conversation, ConversationSummary, Message
 from chat.models.customers import Customer, Ticket
@@ -7,6 +8,8 @@ from chat.models.gaps import Gap, GapQuestion
 from chat.models.handover import HandoverSettings, SupportHours
 from chat.models.keys import ApiKey, GrantedPermission
 from chat.models.limits import CountedRequest, Reservation
+from chat.models.model_calls import Purpose
+from chat.models.providers import ModelProvider
 
 __all__ = [
     "ApiKey",
@@ -20,6 +23,8 @@ __all__ = [
     "GrantedPermission",
     "HandoverSettings",
     "Message",
+    "ModelProvider",
+    "Purpose",
     "Reservation",
     "SupportHours",
     "Ticket",

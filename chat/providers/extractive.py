@@ -1,6 +1,6 @@
 """Answer without a model: the sentences of the passages that answer the question, each cited."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 from asgiref.sync import sync_to_async
 
@@ -12,6 +12,14 @@ from chat.providers.protocol import Completion, Delta, Prompt
 from common.links import markdown_link
 
 NOTICE = "No language model is configured, so these are the passages of the documents that fit best."
+MODEL_UNAVAILABLE = "model_unavailable"
+"""The flag of an answer that is quoted because no model answered."""
+_UNAVAILABLE = "The language model does not answer now, so these are the passages of the documents that fit best."
+
+
+def notice_of(flags: Sequence[str]) -> str:
+    """Return why an answer is quoted."""
+    return _UNAVAILABLE if MODEL_UNAVAILABLE in flags else NOTICE
 
 
 class ExtractiveProvider:
@@ -19,6 +27,8 @@ class ExtractiveProvider:
 
     model = "extractive"
     is_extractive = True
+    window = 0
+    attempts = ()
 
     async def run(self, prompt: Prompt, *, is_streamed: bool) -> AsyncIterator[Delta | Completion]:
         # In a thread: it reads the sentences with the embedding model, and asks the database.

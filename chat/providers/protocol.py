@@ -1,10 +1,12 @@
 """The interface of a provider of a language model."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from chat.models import Purpose
+from chat.providers.attempts import Attempt
 from chat.turns.citations import Citation
 
 
@@ -20,6 +22,7 @@ class Prompt:
     """Of the conversation, the oldest first; they are in the messages too."""
     max_tokens: int | None = None
     """The most tokens to answer with; None: FABRA_MODEL_MAX_TOKENS."""
+    purpose: Purpose = Purpose.ANSWER
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +44,8 @@ class Completion:
     """What the model thought before it answered; kept in the trace, not shown."""
     cited: frozenset[int] | None = None
     """The numbers of the passages that the answer is made of; None if only its text says so."""
+    degraded: tuple[str, ...] = ()
+    """Flags that say why another one answered than should have."""
 
     @property
     def flags(self) -> list[str]:
@@ -49,12 +54,20 @@ class Completion:
             "length": "answer_cut_off", "content_filter": "answer_filtered", "stopped": "answer_stopped",
             "not_known": "not_known",
         }  # fmt: skip
-        return [names[self.finish_reason]] if self.finish_reason in names else []
+        return [*self.degraded, *([names[self.finish_reason]] if self.finish_reason in names else [])]
 
 
 class Provider(Protocol):
+    """Whoever answers one message; made for it, and not used again."""
+
     model: str
     is_extractive: bool
+    window: int
+    """The tokens that it takes and gives in one call; 0 if that is not known, or nothing counts them."""
+
+    @property
+    def attempts(self) -> Sequence[Attempt]:
+        """The calls of models that it has made."""
 
     def run(self, prompt: Prompt, *, is_streamed: bool) -> AsyncIterator[Delta | Completion]:
         """Yield the answer's text, in one piece or many, then one Completion; raise ModelError."""

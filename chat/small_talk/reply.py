@@ -49,6 +49,8 @@ class SmallTalkProvider:
 
     model = SMALL_TALK
     is_extractive = False
+    window = 0
+    attempts = ()
 
     def __init__(self, talk: SmallTalk) -> None:
         self.talk = talk

@@ -33,7 +33,7 @@ from chat.turns.prompt import messages_of
 from chat.turns.records import MESSAGE_SENT, SentBefore, write_answer, write_failure, write_question
 from chat.turns.renewal import renewed
 from chat.turns.replay import answer_sent_before, stored_answer
-from chat.turns.resolve_context import call_chat_context, require_context
+from chat.turns.resolve_context import call_chat_context, model_of, require_context
 from chat.turns.results import answer_of, outcome_of
 from chat.turns.running import running
 from chat.turns.stopping import listen
@@ -112,10 +112,11 @@ async def _begin(
     # 3. Assemble the context, with the conversation so far; step 4 writes its trace.
     talk = await small_talk_of(question)
     history = await read_history(question) if talk is None else ConversationHistory(query=question.message)
-    rewriting = await rewrite(get_provider(), question.message, history.turns)
+    rewriting = await rewrite(question.message, history.turns)
     if rewriting:
         history = replace(history, rewritten=rewriting.text)
-    with recording(conversation=history, most_tokens=room_for_context(question, history)) as recorder:
+    room = room_for_context(question, history, (await get_provider(model_of(question.context))).window)
+    with recording(conversation=history, most_tokens=room) as recorder:
         try:
             if talk is None:
                 context = await assemble(question, history, deadline)
@@ -129,7 +130,7 @@ async def _begin(
         context.evidence["rewrite"] = rewriting.to_dict()
         context.evidence["flags"] += rewriting.flags
     # 4. Commit the evidence, the message and its event.
-    provider = provider_for(question, context, recorder, talk)
+    provider = await provider_for(question, context, recorder, talk)
     written = await sync_to_async(write_question)(
         question, lease, context, admission, recorder.pending, recorder.embeddings.get(question.message.strip()),
         frees_connection=not provider.is_extractive,
@@ -167,7 +168,9 @@ async def assemble(
         return require_context(called, question.context)
 
 
-def provider_for(question: Question, context: Context, recorder: Recorder, talk: SmallTalk | None = None) -> Provider:
+async def provider_for(
+    question: Question, context: Context, recorder: Recorder, talk: SmallTalk | None = None
+) -> Provider:
     """Return who answers, and complete the evidence with the messages that it gets."""
     if talk is not None:
         context.evidence["messages"] = []
@@ -177,7 +180,7 @@ def provider_for(question: Question, context: Context, recorder: Recorder, talk:
         context.evidence["flags"].append(NOT_KNOWN)
         return NotKnownProvider()
     context.evidence["messages"] = messages_of(context, question.message)
-    return get_provider()
+    return await get_provider(model_of(context.evidence["context"]))
 
 
 async def run(turn: Turn, *, is_streamed: bool) -> AsyncGenerator[str | Answer, None]:
@@ -253,7 +256,7 @@ async def _finish(turn: Turn, completion: Completion, passages: list[Citation]) 
         return await drop(turn)
     show_soon(message)
     # The next question is offered a summary of the turns that are too far back for it.
-    if fallen := last_fallen(turn):
+    if fallen := await last_fallen(turn):
         await enqueue_summary(turn.conversation_id, fallen)
     result = replace(result, message_id=message.pk)
     return await sync_to_async(escalated)(result, turn) if may_escalate(result, turn) else result

@@ -191,7 +191,8 @@ def write_failure(turn: Turn, code: str) -> None:
 
     If PostgreSQL is down, the trace stays `assembled`, and the turn ends with its lease.
     """
-    outcome = {"latency_ms": turn.elapsed_ms(), "error": code}
+    attempts = [attempt.to_dict() for attempt in turn.provider.attempts]
+    outcome = {"latency_ms": turn.elapsed_ms(), "error": code, "attempts": attempts}
     try:
         traces.write_outcome(
             turn.context_id, answer="".join(turn.parts), model=turn.provider.model, outcome=outcome, error_code=code,

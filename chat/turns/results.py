@@ -45,6 +45,7 @@ def outcome_of(turn: Turn, completion: Completion, result: Answer) -> dict[str, 
     return {
         "usage": result.usage,
         "finish_reason": completion.finish_reason,
+        "attempts": [attempt.to_dict() for attempt in turn.provider.attempts],
         "latency_ms": turn.elapsed_ms(),
         "citations": [citation.number for citation in result.citations if citation.is_cited],
         "grounding": result.grounding,

@@ -14,7 +14,7 @@ from chat.errors import DeadlineExceeded, InvalidMessage, MessageTooLong
 from chat.limits.admission import Admission
 from chat.models import Conversation, Message
 from chat.providers import Provider
-from chat.providers.extractive import NOTICE
+from chat.providers.extractive import notice_of
 from chat.turns.citations import Citation
 from chat.turns.lease import TurnLease
 from chat.turns.resolve_context import chat_context
@@ -116,7 +116,7 @@ class Answer:
             "state": self.state,
             **({"notices": self.notices} if self.notices else {}),
             **({"conversation_was_closed": True} if self.conversation_was_closed else {}),
-            **({"notice": NOTICE} if self.is_extractive else {}),
+            **({"notice": notice_of(self.flags)} if self.is_extractive else {}),
         }
 
 
