@@ -11,14 +11,18 @@ class ChatConfig(AppConfig):
     name = "chat"
 
     def ready(self) -> None:
-        from chat.checks import check_chat_context, check_model_fallback, check_rewrite
+        from chat.checks import check_budgets, check_chat_context, check_model_fallback, check_rewrite
         from chat.gaps import event_handlers
         from chat.gaps.grouping import forget
+        from chat.limits import budget_warnings
+        from events.handlers import register_handlers
 
         checks.register(check_chat_context)
         checks.register(check_rewrite)
         checks.register(check_model_fallback)
+        checks.register(check_budgets)
         event_handlers.register()
+        register_handlers(budget_warnings.handlers)
         post_delete.connect(forget, sender="chat.GapQuestion")
         # The last app of the settings: the permissions of all apps exist by then.
         post_migrate.connect(_prepare, sender=self)
@@ -34,4 +38,5 @@ def _prepare(**kwargs: Any) -> None:
         HandoverSettings.objects.get_or_create(pk=1)
         keep_entry("take back unanswered conversations", "chat.tasks.sweep_conversations", timedelta(seconds=15))
         keep_entry("clear old sessions and sign-ins", "chat.tasks.clear_old", timedelta(hours=1))
+        keep_entry("sum up what models cost", "chat.tasks.roll_up_spending", timedelta(hours=1))
         keep_entry("group unanswered questions", "chat.tasks.tend_gaps", timedelta(seconds=15))

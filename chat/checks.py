@@ -6,6 +6,7 @@ from django.conf import settings
 from django.core import checks
 
 from chat.conversations.rewriting import MODEL
+from chat.limits.budgets import wrong_budgets
 from chat.providers.chain import EXTRACTIVE
 from chat.turns.resolve_context import chat_context
 from common.errors import NotFound
@@ -33,6 +34,18 @@ def check_rewrite(**kwargs: Any) -> list[checks.CheckMessage]:
             f"FABRA_REWRITE is {settings.FABRA_REWRITE!r}.",
             hint=f"Set it to {MODEL!r}, or leave it empty.",
             id="chat.E001",
+        )
+    ]
+
+
+def check_budgets(**kwargs: Any) -> list[checks.CheckMessage]:
+    if not (wrong := wrong_budgets(settings.FABRA_BUDGETS)):
+        return []
+    return [
+        checks.Error(
+            f"FABRA_BUDGETS has {wrong}.",
+            hint='It looks like {"installation": {"day": 20}, "tiers": {"free": {"month": 90, "user_day": 0.1}}}.',
+            id="chat.E003",
         )
     ]
 

@@ -21,6 +21,8 @@ logger = logging.getLogger(__name__)
 # The first class that matches decides, so subclasses come before their base classes.
 STATUS: list[tuple[type[Exception], int]] = [
     (chat_errors.RateLimited, 429),
+    # Not 429: clients would try again by themselves, and no budget comes back within their patience.
+    (chat_errors.BudgetExhausted, 402),
     (chat_errors.KeyForbidden, 403),
     (chat_errors.AgentForbidden, 403),
     (chat_errors.ConversationConflict, 409),
@@ -74,6 +76,8 @@ def describe(error: Exception) -> tuple[int, str, str]:
 def headers_of(error: Exception) -> dict[str, str]:
     if isinstance(error, chat_errors.RateLimited):
         return error.admission.headers() | {"Retry-After": str(error.admission.retry_after_s)}
+    if isinstance(error, chat_errors.BudgetExhausted):
+        return {"Retry-After": str(error.retry_after_s)}
     if isinstance(error, FreshnessViolation):
         return freshness_headers(error.report)
     return {}

@@ -1,7 +1,26 @@
 """The errors of a chat; see common.errors for the root classes."""
 
+import math
+import time
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+
 from chat.limits.admission import Admission
 from common.errors import FabraError, InvalidInput, NotFound, Unavailable
+
+
+class BudgetLimit(Protocol):
+    """A budget as far as its error tells of it; see chat.limits.budget."""
+
+    @property
+    def scope(self) -> str: ...
+
+    @property
+    def period(self) -> str: ...
+
+    @property
+    def resets_at(self) -> datetime: ...
 
 
 class InvalidMessage(InvalidInput):
@@ -79,6 +98,23 @@ class RateLimited(FabraError):
             f" try again in {admission.retry_after_s} seconds."
         )
         self.admission = admission
+
+
+class BudgetExhausted(Unavailable):
+    """The budget for answers is used up."""
+
+    code = "budget_exhausted"
+
+    def __init__(self, budgets: Sequence[BudgetLimit]) -> None:
+        self.budget = max(budgets, key=lambda budget: budget.resets_at)
+        """Of those that refuse the call, the one that begins anew last."""
+        super().__init__(
+            f"The budget for answers is used up; it begins anew at {self.budget.resets_at:%Y-%m-%d %H:%M} UTC."
+        )
+
+    @property
+    def retry_after_s(self) -> int:
+        return max(1, math.ceil(self.budget.resets_at.timestamp() - time.time()))
 
 
 class DeadlineExceeded(Unavailable):

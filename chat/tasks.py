@@ -12,7 +12,8 @@ from django.utils import timezone
 from chat.conversations import summaries
 from chat.gaps import asking, decisions, grouping
 from chat.handover import unanswered
-from chat.models import CountedRequest
+from chat.models import CountedRequest, ModelCall
+from chat.spending import sums
 
 _LONGEST_WINDOW = timedelta(days=1)
 _MOST_GAPS = 20
@@ -20,11 +21,18 @@ _MOST_GAPS = 20
 
 @shared_task
 def clear_old() -> None:
-    """Delete sessions that have expired, records of sign-ins past their retention, and counts of former outages."""
+    """Delete sessions that have expired, counts of former outages, and old records of sign-ins and models' calls."""
     call_command("clearsessions")
     AxesProxyHandler.reset_logs(age_days=settings.FABRA_SIGN_IN_RETENTION_DAYS)
     AxesProxyHandler.reset_failure_logs(age_days=settings.FABRA_SIGN_IN_RETENTION_DAYS)
     CountedRequest.objects.filter(created_at__lt=timezone.now() - _LONGEST_WINDOW).delete()
+    ModelCall.objects.filter(created_at__lt=timezone.now() - settings.FABRA_MODEL_CALL_RETENTION).delete()
+
+
+@shared_task
+def roll_up_spending() -> None:
+    """Sum up what models cost on the days that are over."""
+    sums.roll_up()
 
 
 @shared_task

@@ -6,6 +6,7 @@ from chat.api import error_pages
 urlpatterns = [
     path("admin/retrieval/", include("retrieval.urls")),
     path("admin/inbox/", include("chat.inbox.urls")),
+    path("admin/spending/", include("chat.admin.urls")),
     path("admin/", admin.site.urls),
     path("", include("chat.urls")),
 ]

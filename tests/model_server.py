@@ -22,6 +22,10 @@ class ModelServer:
         self.connections: set[Any] = set()
         """The addresses that requests came from: one for each connection."""
         self.keys: list[str] = []
+        self.models: dict[str, dict[str, Any]] = {}
+        """What `/v1/models` tells, by name."""
+        self.refused: tuple[str, ...] = ()
+        """Parameters that it answers with 400."""
         self.text = TEXT
         self.delay_s = 0.0
         self.scripts: dict[str, tuple[str, str]] = {}
@@ -33,6 +37,10 @@ class ModelServer:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                listed = [{"id": name, "object": "model", **about} for name, about in server.models.items()]
+                server._send(self, 200, {"object": "list", "data": listed})
 
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -58,7 +66,9 @@ class ModelServer:
 
     def _respond(self, http: BaseHTTPRequestHandler, body: dict[str, Any]) -> None:
         behaviour, text = self._script_of(body)
-        if behaviour.isdigit():
+        if refused := next((name for name in self.refused if name in body), ""):
+            self._send(http, 400, {"error": {"message": f"Unsupported parameter: '{refused}'."}})
+        elif behaviour.isdigit():
             self._send(
                 http, int(behaviour), {"error": {"message": "secret detail", "type": "x", "code": self.error_code}}
             )

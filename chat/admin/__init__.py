@@ -1,5 +1,16 @@
 """The admin of the support bot."""
 
-from chat.admin import conversations, customers, feedback, gaps, handover, keys, providers, sign_ins, users
+from chat.admin import conversations, customers, feedback, gaps, handover, keys, providers, sign_ins, spending, users
 
-__all__ = ["conversations", "customers", "feedback", "gaps", "handover", "keys", "providers", "sign_ins", "users"]
+__all__ = [
+    "conversations",
+    "customers",
+    "feedback",
+    "gaps",
+    "handover",
+    "keys",
+    "providers",
+    "sign_ins",
+    "spending",
+    "users",
+]

@@ -9,9 +9,10 @@ from django.db import transaction
 
 from chat.conversations.history import read_turns
 from chat.conversations.transcript import complete, fitting, lines_of
-from chat.errors import ModelError
+from chat.errors import BudgetExhausted, ModelError
 from chat.models import Conversation, ConversationSummary, Purpose
-from chat.providers import cost_usd, get_provider
+from chat.providers import get_provider
+from chat.spending.calls import Spender, usage_with_cost
 from chat.turns.turn import Turn
 from common.background import spawn
 from common.dispatch import enqueue
@@ -87,14 +88,17 @@ def summarise(conversation_id: int, fallen: int) -> ConversationSummary | None:
             return None
         # 2. The model's call, outside of a transaction.
         try:
-            text, completion = async_to_sync(complete)(
-                provider, Purpose.SUMMARY, _INSTRUCTIONS, SEPARATOR.join(lines), _MAX_TOKENS
-            )
-        except ModelError as error:
+            text, completion, call = async_to_sync(complete)(
+                provider, Purpose.SUMMARY, _INSTRUCTIONS, SEPARATOR.join(lines), max_tokens=_MAX_TOKENS,
+                spender=Spender(user_id=conversation.user_id),
+            )  # fmt: skip
+        except (ModelError, BudgetExhausted) as error:
             logger.warning("The conversation %d has no summary of its old turns: %s.", conversation_id, error.code)
             return None
         # 3. The row, unless the conversation was deleted meanwhile.
-        usage = completion.usage and completion.usage | {"cost_usd": cost_usd(completion.model, completion.usage)}
+        usage = usage_with_cost(completion, call)
+        if call:
+            call.save()
         with transaction.atomic():
             if not Conversation.objects.select_for_update().filter(pk=conversation_id).exists():
                 return None

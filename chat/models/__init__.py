@@ -7,14 +7,15 @@ from chat.models.feedback import Feedback
 from chat.models.gaps import Gap, GapQuestion
 from chat.models.handover import HandoverSettings, SupportHours
 from chat.models.keys import ApiKey, GrantedPermission
-from chat.models.limits import CountedRequest, Reservation
-from chat.models.model_calls import Purpose
+from chat.models.limits import CountedRequest, Reservation, ReservedCost
+from chat.models.model_calls import CostKind, ModelCall, Purpose, SpendingDay
 from chat.models.providers import ModelProvider
 
 __all__ = [
     "ApiKey",
     "Conversation",
     "ConversationSummary",
+    "CostKind",
     "CountedRequest",
     "Customer",
     "Feedback",
@@ -23,9 +24,12 @@ __all__ = [
     "GrantedPermission",
     "HandoverSettings",
     "Message",
+    "ModelCall",
     "ModelProvider",
     "Purpose",
     "Reservation",
+    "ReservedCost",
+    "SpendingDay",
     "SupportHours",
     "Ticket",
 ]

@@ -1,7 +1,5 @@
 """The language models that an operator configured in the admin."""
 
-import re
-
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
@@ -11,7 +9,7 @@ from common.outgoing import Refused, origin_of
 ENVIRONMENT = "environment"
 """The name of the provider that OPENAI_API_KEY configures."""
 
-KEY_VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*_API_KEY")
+KEY_VARIABLE = r"\A[A-Z][A-Z0-9_]*_API_KEY\Z"
 """The environment variables that a row may name; any other one may hold a secret that is for no model's server."""
 
 _price = {
@@ -35,6 +33,7 @@ class ModelProvider(models.Model):
     base_url = models.CharField("base URL", max_length=500, help_text="Such as https://api.openai.com/v1.")
     model = models.CharField(max_length=200, help_text="The model's name on that server.")
     key_variable = models.CharField(
+        "variable of the key",
         max_length=100,
         blank=True,
         validators=[RegexValidator(KEY_VARIABLE, message="The name of a variable that ends with _API_KEY.")],
@@ -42,9 +41,13 @@ class ModelProvider(models.Model):
         " that does. Empty: the server needs no key.",
     )
     connect_timeout_s = models.FloatField(
-        default=5.0, validators=[MinValueValidator(0.1), MaxValueValidator(60)], help_text="Seconds to connect."
+        "time to connect",
+        default=5.0,
+        validators=[MinValueValidator(0.1), MaxValueValidator(60)],
+        help_text="Seconds to connect.",
     )
     timeout_s = models.FloatField(
+        "time for an answer",
         null=True,
         blank=True,
         validators=[MinValueValidator(0.1), MaxValueValidator(3600)],
@@ -77,7 +80,7 @@ class ModelProvider(models.Model):
 
     class Meta:
         ordering = ("position", "id")
-        verbose_name = "model"
+        verbose_name = "language model"
 
     def __str__(self) -> str:
         return self.name

@@ -4,7 +4,6 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Generator, Sequence
 from contextlib import aclosing, closing
-from dataclasses import replace
 
 from django.conf import settings
 
@@ -35,7 +34,8 @@ class ProviderChain:
     def __init__(self, models: Sequence[ModelConfig]) -> None:
         self.models = models
         self.model = models[0].model
-        """The model that is asked, or answered."""
+        """The name of the model that is asked, or answered."""
+        self.config: ModelConfig | None = models[0]
         self.window = models[0].window
         self.is_extractive = False
         """True once the answer is quoted, because no model gave one."""
@@ -46,7 +46,7 @@ class ProviderChain:
         failure = ModelError()
         with closing(self._candidates(prompt)) as candidates:
             for config, has_next in candidates:
-                self.model = config.model
+                self.model, self.config = config.model, config
                 try:
                     pieces = self._ask(config, prompt, is_streamed=is_streamed, has_next=has_next)
                     async with aclosing(pieces):  # type: ignore[type-var]
@@ -60,9 +60,9 @@ class ProviderChain:
                     logger.warning("The model %s failed: %s.", config.name, error.code)
         if settings.FABRA_MODEL_FALLBACK != EXTRACTIVE or prompt.purpose != Purpose.ANSWER:
             raise failure
-        self.is_extractive, self.model = True, ExtractiveProvider.model
-        async for piece in ExtractiveProvider().run(prompt, is_streamed=is_streamed):
-            yield replace(piece, degraded=(MODEL_UNAVAILABLE,)) if isinstance(piece, Completion) else piece
+        self.is_extractive, self.model, self.config = True, ExtractiveProvider.model, None
+        async for piece in ExtractiveProvider(MODEL_UNAVAILABLE).run(prompt, is_streamed=is_streamed):
+            yield piece
 
     def _candidates(self, prompt: Prompt) -> Generator[tuple[ModelConfig, bool]]:
         """Yield the models to ask, and whether another would follow.

@@ -56,7 +56,11 @@ class OpenAIProvider:
         if not answer.has_text:
             raise ModelError(f"The language model sent no text (finish reason {answer.finish_reason!r}).")
         yield Completion(
-            model=answer.model, usage=answer.usage, finish_reason=answer.finish_reason, reasoning=answer.reasoning
+            model=answer.model,
+            usage=answer.usage,
+            finish_reason=answer.finish_reason,
+            reasoning=answer.reasoning,
+            config=self.config,
         )
 
     async def _complete(self, prompt: Prompt, answer: ModelAnswer) -> AsyncIterator[str]:

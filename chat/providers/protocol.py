@@ -7,6 +7,7 @@ from typing import Protocol
 
 from chat.models import Purpose
 from chat.providers.attempts import Attempt
+from chat.providers.configured import ModelConfig
 from chat.turns.citations import Citation
 
 
@@ -38,12 +39,15 @@ class Completion:
 
     model: str
     usage: dict[str, int] | None
-    """prompt_tokens, completion_tokens and total_tokens, as counted by the server; None if it did not report them."""
+    """prompt_tokens, completion_tokens and total_tokens, as counted by the server, and cached_tokens if it has read
+    some of the prompt before; None if it did not report them."""
     finish_reason: str | None
     reasoning: str = ""
     """What the model thought before it answered; kept in the trace, not shown."""
     cited: frozenset[int] | None = None
     """The numbers of the passages that the answer is made of; None if only its text says so."""
+    config: ModelConfig | None = None
+    """The model that was asked; None where none was."""
     degraded: tuple[str, ...] = ()
     """Flags that say why another one answered than should have."""
 
@@ -68,6 +72,14 @@ class Provider(Protocol):
     @property
     def attempts(self) -> Sequence[Attempt]:
         """The calls of models that it has made."""
+
+    @property
+    def models(self) -> Sequence[ModelConfig]:
+        """The models that it may ask, in their order."""
+
+    @property
+    def config(self) -> ModelConfig | None:
+        """The model that is asked, or answered; None where no model is."""
 
     def run(self, prompt: Prompt, *, is_streamed: bool) -> AsyncIterator[Delta | Completion]:
         """Yield the answer's text, in one piece or many, then one Completion; raise ModelError."""

@@ -51,6 +51,8 @@ class SmallTalkProvider:
     is_extractive = False
     window = 0
     attempts = ()
+    config = None
+    models = ()
 
     def __init__(self, talk: SmallTalk) -> None:
         self.talk = talk

@@ -14,7 +14,7 @@ from django.conf import settings
 from chat.conversations.history import read_history, room_for_context
 from chat.conversations.rewriting import rewrite
 from chat.conversations.summaries import enqueue_summary, last_fallen
-from chat.errors import ConversationConflict, DeadlineExceeded, RateLimited
+from chat.errors import BudgetExhausted, ConversationConflict, DeadlineExceeded, RateLimited
 from chat.grounding.answers import check_answer, prepare_check
 from chat.handover.inbound import needs_no_model, receive
 from chat.handover.outbound import ask_for_person, drop, escalated, may_escalate
@@ -26,7 +26,11 @@ from chat.providers import Completion, Delta, Prompt, Provider, get_provider
 from chat.providers.not_known import NOT_KNOWN, NotKnownProvider
 from chat.small_talk.detection import SmallTalk
 from chat.small_talk.reply import SmallTalkProvider, small_talk_context, small_talk_of
-from chat.turns.citations import Citation, passages_in
+from chat.spending.calls import Spender, call_of
+from chat.spending.prices import prepare_prices
+from chat.turns import costs
+from chat.turns.citations import passages_in
+from chat.turns.costs import within_budgets
 from chat.turns.lease import TurnLease
 from chat.turns.order import release, release_soon, take_turn
 from chat.turns.prompt import messages_of
@@ -84,6 +88,8 @@ async def begin(question: Question) -> Turn | Settled:
                 if begun is not None:
                     return begun
                 await release(lease)
+        except BudgetExhausted:
+            raise  # it counts: whoever has no budget left may not have contexts assembled without end
         except Exception:
             await refund(admission)
             raise
@@ -112,7 +118,8 @@ async def _begin(
     # 3. Assemble the context, with the conversation so far; step 4 writes its trace.
     talk = await small_talk_of(question)
     history = await read_history(question) if talk is None else ConversationHistory(query=question.message)
-    rewriting = await rewrite(question.message, history.turns)
+    spender = Spender(user_id=question.user_id, tier=admission.tier, key=question.caller.key)
+    rewriting = await rewrite(question.message, history.turns, spender)
     if rewriting:
         history = replace(history, rewritten=rewriting.text)
     room = room_for_context(question, history, (await get_provider(model_of(question.context))).window)
@@ -131,11 +138,18 @@ async def _begin(
         context.evidence["flags"] += rewriting.flags
     # 4. Commit the evidence, the message and its event.
     provider = await provider_for(question, context, recorder, talk)
-    written = await sync_to_async(write_question)(
-        question, lease, context, admission, recorder.pending, recorder.embeddings.get(question.message.strip()),
-        frees_connection=not provider.is_extractive,
-    )  # fmt: skip
+    spender = replace(spender, context=context.evidence["context"])
+    provider, reservation = await within_budgets(provider, spender, Prompt(messages=context.evidence["messages"]))
+    try:
+        written = await sync_to_async(write_question)(
+            question, lease, context, admission, recorder.pending, recorder.embeddings.get(question.message.strip()),
+            frees_connection=not provider.is_extractive, calls=[rewriting.call] if rewriting and rewriting.call else [],
+        )  # fmt: skip
+    except BaseException:
+        costs.release_soon(reservation)
+        raise
     if written is None:
+        costs.release_soon(reservation)
         return None
     # 5. While the model works, enqueue the event, copy the trace to Redis and show the message to other pages.
     traces.copy_later(recorder.pending)
@@ -146,7 +160,7 @@ async def _begin(
         show_soon(written.message)
     return Turn(
         question=question, admission=admission, provider=provider, context=context, history=history, deadline=deadline,
-        message=written.message, event=written.event, notices=written.notices, started=started,
+        message=written.message, event=written.event, reservation=reservation, notices=written.notices, started=started,
         lease=replace(lease, conversation_id=written.message.conversation.pk),
     )  # fmt: skip
 
@@ -187,6 +201,7 @@ async def run(turn: Turn, *, is_streamed: bool) -> AsyncGenerator[str | Answer, 
     """Yield the answer's text as it arrives, then the Answer, which is committed before it is yielded."""
     if turn.wants_no_answer:
         yield await ask_for_person(turn)
+        await costs.settle_turn(turn)
         return
     evidence = turn.context.evidence
     prompt = Prompt(
@@ -197,6 +212,8 @@ async def run(turn: Turn, *, is_streamed: bool) -> AsyncGenerator[str | Answer, 
     if not turn.provider.is_extractive:
         release_thread()
         prepare_check(prompt.passages)
+    if turn.provider.config is not None:
+        prepare_prices(turn.provider.config)
     try:
         listen()
         async with renewed(turn.lease), aclosing(turn.provider.run(prompt, is_streamed=is_streamed)) as pieces:  # type: ignore[type-var]
@@ -208,18 +225,19 @@ async def run(turn: Turn, *, is_streamed: bool) -> AsyncGenerator[str | Answer, 
                     else:
                         completion = piece
         if turn.is_stopped and completion is None:  # the model did not say what it used
-            completion = Completion(model=turn.provider.model, usage=None, finish_reason="stopped")
+            asked = turn.provider.config if turn.parts else None
+            completion = Completion(model=turn.provider.model, usage=None, finish_reason="stopped", config=asked)
         assert completion is not None
-        result = await _finish(turn, completion, prompt.passages)
+        result = await _finish(turn, completion, prompt)
     except Exception as error:  # whatever goes wrong, ours or theirs, the trace has its outcome
         code = error.code if isinstance(error, FabraError) else "internal_error"
         logger.warning("The answer of the trace %s failed (%s): %s", turn.context_id, code, type(error).__name__)
         await refund(turn.admission)
-        await sync_to_async(write_failure)(turn, code)
+        await _fail(turn, code)
         raise
     except (asyncio.CancelledError, GeneratorExit):
         # The client disconnected. What it received is still stored; the write outlives this task.
-        spawn(sync_to_async(write_failure)(turn, "client_disconnected"))
+        spawn(_fail(turn, "client_disconnected"))
         raise
     # Outside the try: a caller that stops reading here has the whole answer, so that is no failure.
     yield result
@@ -244,22 +262,31 @@ async def _tier_of(user_id: str) -> Any:
     return (await read_features(spec.entity.name, user_id, [spec.name]))[0].value
 
 
-async def _finish(turn: Turn, completion: Completion, passages: list[Citation]) -> Answer:
+async def _finish(turn: Turn, completion: Completion, prompt: Prompt) -> Answer:
     """Check the answer against its passages, and commit it."""
+    passages, said = prompt.passages, "".join(turn.parts)
+    if call := await asyncio.to_thread(call_of, turn.spender, prompt.purpose, prompt, completion, said):
+        turn.calls.append(call)
     is_composed = turn.provider.is_extractive or completion.cited is not None  # of passages' words, by no model
-    checked = await check_answer(
-        "".join(turn.parts), passages, turn.context.evidence, turn.question.message, is_composed=is_composed
-    )
+    checked = await check_answer(said, passages, turn.context.evidence, turn.question.message, is_composed=is_composed)
     result = answer_of(turn, completion, passages, checked)
     message = await sync_to_async(write_answer)(turn, result, outcome_of(turn, completion, result))
     if message is None:
-        return await drop(turn)
+        result = await drop(turn)
+    await costs.settle_turn(turn)
+    if message is None:
+        return result
     show_soon(message)
     # The next question is offered a summary of the turns that are too far back for it.
     if fallen := await last_fallen(turn):
         await enqueue_summary(turn.conversation_id, fallen)
     result = replace(result, message_id=message.pk)
     return await sync_to_async(escalated)(result, turn) if may_escalate(result, turn) else result
+
+
+async def _fail(turn: Turn, code: str) -> None:
+    await sync_to_async(write_failure)(turn, code)
+    await costs.settle_turn(turn)
 
 
 @asynccontextmanager

@@ -10,7 +10,7 @@ from django.contrib.postgres.search import SearchVector
 from django.db.models import Value
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
 
-from chat.models import ApiKey, Conversation, Feedback, Gap, GapQuestion, Message, ModelProvider
+from chat.models import ApiKey, Conversation, Feedback, Gap, GapQuestion, Message, ModelCall, ModelProvider
 from contexts.models import ContextDefinition, Trace, TraceBody
 from contexts.traces import digest_of
 from events.models import HandlerOutcome, WebhookAttempt, WebhookDelivery, WebhookEndpoint
@@ -217,6 +217,10 @@ def _ingestion(chunk: Chunk) -> None:
 
 
 def _access(number: int) -> None:
+    ModelCall.objects.create(
+        purpose="answer", provider="main", model="<b>text</b>", context="chat_context", user_id=f"user_{number}",
+        prompt_tokens=1500, completion_tokens=200, cost_usd="0.000345", kind="exact",
+    )  # fmt: skip
     ModelProvider.objects.create(
         name=f"model-{number}", model="<b>text</b>", base_url="https://models.example.com/v1", position=number,
         key_variable="MISSING_API_KEY", input_price_usd="0.15", output_price_usd="0.6",
