@@ -155,7 +155,7 @@ def wrong_budgets(given: Any) -> str:
     if not isinstance(given, dict) or not isinstance(given.get("tiers", {}), dict):
         return "another shape"
     tiers = given.get("tiers", {})
-    parts = [(given.get("installation", {}), (DAY, MONTH))]
+    parts: list[tuple[Any, tuple[str, ...]]] = [(given.get("installation", {}), (DAY, MONTH))]
     parts += [(limits, (DAY, MONTH, f"user_{DAY}", f"user_{MONTH}")) for limits in tiers.values()]
     unknown = [f"the unknown key {name!r}" for name in given if name not in ("installation", "tiers")]
     for limits, names in parts:

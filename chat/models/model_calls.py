@@ -28,15 +28,11 @@ class CostKind(models.TextChoices):
     """The model has no known price."""
 
 
-# Without a constraint, whose check locks the key's row for each answer; keys are never deleted, only revoked.
-_KEY = {
-    "null": True,
-    "blank": True,
-    "on_delete": models.SET_NULL,
-    "db_index": False,
-    "db_constraint": False,
-    "related_name": "+",
-}
+def _key() -> models.ForeignKey[ApiKey | None, ApiKey | None]:
+    """Return the column of a key, without a constraint: its check would lock the key's row for each answer."""
+    return models.ForeignKey(
+        ApiKey, null=True, blank=True, on_delete=models.SET_NULL, db_index=False, db_constraint=False, related_name="+"
+    )
 
 
 class ModelCall(models.Model):
@@ -49,7 +45,7 @@ class ModelCall(models.Model):
     context = models.CharField(max_length=200, blank=True)
     user_id = models.CharField(max_length=255, blank=True)
     tier = models.CharField(max_length=50, blank=True)
-    key = models.ForeignKey(ApiKey, **_KEY)  # type: ignore[call-overload]
+    key = _key()
     trace_id = models.UUIDField(null=True, blank=True)
     prompt_tokens = models.PositiveIntegerField(default=0)
     completion_tokens = models.PositiveIntegerField(default=0)
@@ -83,7 +79,7 @@ class SpendingDay(models.Model):
     model = models.CharField(max_length=200)
     context = models.CharField(max_length=200, blank=True)
     tier = models.CharField(max_length=50, blank=True)
-    key = models.ForeignKey(ApiKey, **_KEY)  # type: ignore[call-overload]
+    key = _key()
     kind = models.CharField(max_length=10, choices=CostKind)
     calls = models.PositiveIntegerField()
     prompt_tokens = models.PositiveBigIntegerField()

@@ -1,8 +1,8 @@
 """Leave a model that failed alone for a while, and try it again with one request.
 
-Each process has its own circuits. To share them, every answer would ask Redis (0.2 ms of a chat's 27), or Redis would
-have to be there; for that an outage costs each web process one slow answer instead of one for all. Requests that wait
-for the model when it fails wait in either case.
+Each process has its own circuits. To share them, every answer would ask Redis (0.1 ms), which may be down too, and a
+trial would hold a lock there that a crash must not keep. For that, an outage would cost one slow answer for all web
+processes instead of one for each; the requests that wait for the model when it fails wait in either case.
 """
 
 import time

@@ -79,16 +79,18 @@ def _listed(base_url: str, names: tuple[str, ...]) -> Price | None:
     # Imported at its first use, in a thread: it takes 0.3 s, which no other command should pay.
     from genai_prices import Usage, calc_price
 
-    for server in ({"provider_api_url": base_url}, {}):
+    usages = [
+        Usage(input_tokens=1000, output_tokens=0),
+        Usage(input_tokens=1000, output_tokens=1000),
+        Usage(input_tokens=1000, output_tokens=0, cache_read_tokens=1000),
+    ]
+    for server in (base_url, None):
         for name in names:
             try:
-                one = [
-                    calc_price(Usage(**{"input_tokens": 1000, "output_tokens": 0} | counts), name, **server).total_price
-                    for counts in ({}, {"output_tokens": 1000}, {"cache_read_tokens": 1000})
-                ]
+                found = [calc_price(usage, name, provider_api_url=server).total_price for usage in usages]
             except LookupError:
                 continue
-            whole, with_output, cached = one
+            whole, with_output, cached = found
             return Price(
                 input_usd=whole / 1000,
                 output_usd=(with_output - whole) / 1000,

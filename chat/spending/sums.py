@@ -125,9 +125,13 @@ def _rows(since: date) -> list[dict[str, Any]]:
 
 def _users(since: date) -> dict[str, Spent]:
     found = ModelCall.objects.filter(created_at__gte=start_of(since)).exclude(user_id="").values("user_id")
-    sums = {"tokens": Sum("prompt_tokens") + Sum("completion_tokens"), "usd": Sum("cost_usd", default=Decimal())}
-    top = found.annotate(count=Count("pk"), **sums).order_by("-usd", "user_id")[:_MOST_USERS]
-    return {row["user_id"]: Spent(calls=row["count"], tokens=row["tokens"] or 0, usd=row["usd"]) for row in top}
+    top = found.annotate(
+        count=Count("pk"),
+        tokens=Sum("prompt_tokens") + Sum("completion_tokens"),
+        usd=Sum("cost_usd", default=Decimal()),
+    ).order_by("-usd", "user_id")
+    rows: Iterable[Any] = top[:_MOST_USERS]
+    return {row["user_id"]: Spent(calls=row["count"], tokens=row["tokens"] or 0, usd=row["usd"]) for row in rows}
 
 
 def _sum(rows: Any) -> Decimal:

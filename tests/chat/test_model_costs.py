@@ -140,7 +140,8 @@ def test_sums_are_the_same_before_and_after_the_days_are_rolled_up(settings: Any
         make_call(days_ago)
     make_call(2, None, model="own", purpose="rewrite")
     before = spending_of(30)
-    assert (before.whole.usd, before.whole.calls, before.whole.unknown) == (4, 5, 1)
+    assert before.whole.usd == 4
+    assert (before.whole.calls, before.whole.unknown) == (5, 1)
     roll_up()
     roll_up()
     assert SpendingDay.objects.count() == 4
