@@ -1,12 +1,13 @@
 """Budgets while Redis is down: what is stored and what is reserved is summed up under a lock for each subject."""
 
+import logging
 import uuid
 from collections.abc import Sequence
 from datetime import timedelta
 from decimal import Decimal
 
 from django.conf import settings
-from django.db import transaction
+from django.db import DatabaseError, transaction
 from django.db.models import Sum
 from django.utils import timezone
 
@@ -15,6 +16,8 @@ from chat.limits.budget import Budget
 from chat.limits.budget_warnings import warn
 from chat.models import ReservedCost
 from common.locks import lock_in_transaction
+
+logger = logging.getLogger(__name__)
 
 
 def reserve(budgets: Sequence[Budget], usd: Decimal) -> str:
@@ -36,8 +39,11 @@ def reserve(budgets: Sequence[Budget], usd: Decimal) -> str:
 
 
 def settle(token: str) -> None:
-    """End a reservation, after the row of what the call cost is stored."""
-    ReservedCost.objects.filter(token=token).delete()
+    """End a reservation, after the row of what the call cost is stored; one that stays ends by itself."""
+    try:
+        ReservedCost.objects.filter(token=token).delete()
+    except DatabaseError as error:  # the answer is stored, or has failed already
+        logger.warning("A reservation of a budget stays for a while: %s", type(error).__name__)
 
 
 def _reserved(budget: Budget) -> Decimal:

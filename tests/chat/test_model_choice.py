@@ -35,7 +35,7 @@ def second() -> Iterator[ModelServer]:
 def two(model: ModelServer, second: ModelServer, settings: Any) -> tuple[ModelServer, ModelServer]:
     """Two model servers, the environment's and another one's."""
     settings.FABRA_MODEL_RETRIES, second.text = 0, "The second answers."
-    row("spare", second)
+    row("spare", second, timeout_s=30)
     return model, second
 
 
@@ -79,7 +79,7 @@ def test_the_order_is_that_of_the_positions_and_the_environments_model_is_0(
 def test_a_model_that_fails_before_its_first_word_is_replaced(
     behaviour: str, is_streamed: bool, two: Any, bot: None, ask: Any, streamed: Any, settings: Any
 ) -> None:
-    settings.FABRA_MODEL_TIMEOUT_S = 0.3
+    settings.FABRA_MODEL_TIMEOUT_S = 0.3 if behaviour == "hang" else 30.0
     if is_streamed and behaviour in ("nonsense", "garble"):
         pytest.skip("a stream has its own")
     two[0].behaviour = behaviour
