@@ -14,17 +14,25 @@ class ChatConfig(AppConfig):
 
     def ready(self) -> None:
         from chat.audit.entries import record_command
-        from chat.checks import check_audiences, check_chat_context, check_rewrite
+        from chat.checks import (
+            check_audiences,
+            check_budgets,
+            check_chat_context,
+            check_model_fallback,
+            check_rewrite,
+        )
         from chat.gaps import event_handlers
         from chat.gaps.grouping import forget
-        from chat.retention import ADMIN_LOG, AUDIT, CONVERSATIONS, IDEMPOTENT
+        from chat.limits import budget_warnings
+        from chat.retention import ADMIN_LOG, AUDIT, CONVERSATIONS, IDEMPOTENT, MODEL_CALLS
         from common.retention import retain
+        from events.handlers import register_handlers
 
-        checks.register(check_chat_context)
-        checks.register(check_rewrite)
-        checks.register(check_audiences)
+        for check in (check_chat_context, check_rewrite, check_audiences, check_model_fallback, check_budgets):
+            checks.register(check)
         event_handlers.register()
-        retain(CONVERSATIONS, IDEMPOTENT, AUDIT, ADMIN_LOG)
+        register_handlers(budget_warnings.handlers)
+        retain(CONVERSATIONS, IDEMPOTENT, MODEL_CALLS, AUDIT, ADMIN_LOG)
         operator_acted.connect(record_command)
         post_delete.connect(forget, sender="chat.GapQuestion")
         # The last app of the settings: the permissions of all apps exist by then.
@@ -42,4 +50,5 @@ def _prepare(**kwargs: Any) -> None:
         keep_entry("take back unanswered conversations", "chat.tasks.sweep_conversations", timedelta(seconds=15))
         keep_entry("clear old sessions and sign-ins", "chat.tasks.clear_old", timedelta(hours=1))
         keep_entry("store the use of API keys", "chat.tasks.store_key_use", timedelta(minutes=1))
+        keep_entry("sum up what models cost", "chat.tasks.roll_up_spending", timedelta(hours=1))
         keep_entry("group unanswered questions", "chat.tasks.tend_gaps", timedelta(seconds=15))

@@ -7,6 +7,8 @@ from django.core import checks
 from django.utils.module_loading import import_string
 
 from chat.conversations.rewriting import MODEL
+from chat.limits.budgets import wrong_budgets
+from chat.providers.chain import EXTRACTIVE
 from chat.turns.resolve_context import chat_context
 from common.errors import NotFound
 
@@ -49,5 +51,29 @@ def check_rewrite(**kwargs: Any) -> list[checks.CheckMessage]:
             f"FABRA_REWRITE is {settings.FABRA_REWRITE!r}.",
             hint=f"Set it to {MODEL!r}, or leave it empty.",
             id="chat.E001",
+        )
+    ]
+
+
+def check_budgets(**kwargs: Any) -> list[checks.CheckMessage]:
+    if not (wrong := wrong_budgets(settings.FABRA_BUDGETS)):
+        return []
+    return [
+        checks.Error(
+            f"FABRA_BUDGETS has {wrong}.",
+            hint='It looks like {"installation": {"day": 20}, "tiers": {"free": {"month": 90, "user_day": 0.1}}}.',
+            id="chat.E003",
+        )
+    ]
+
+
+def check_model_fallback(**kwargs: Any) -> list[checks.CheckMessage]:
+    if settings.FABRA_MODEL_FALLBACK in ("", EXTRACTIVE):
+        return []
+    return [
+        checks.Error(
+            f"FABRA_MODEL_FALLBACK is {settings.FABRA_MODEL_FALLBACK!r}.",
+            hint=f"Set it to {EXTRACTIVE!r}, or leave it empty.",
+            id="chat.E002",
         )
     ]

@@ -1,7 +1,26 @@
 """The errors of a chat; see common.errors for the root classes."""
 
+import math
+import time
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+
 from chat.limits.admission import Admission
 from common.errors import FabraError, InvalidInput, NotFound, Unavailable
+
+
+class BudgetLimit(Protocol):
+    """A budget as far as its error tells of it; see chat.limits.budget."""
+
+    @property
+    def scope(self) -> str: ...
+
+    @property
+    def period(self) -> str: ...
+
+    @property
+    def resets_at(self) -> datetime: ...
 
 
 class InvalidMessage(InvalidInput):
@@ -154,6 +173,23 @@ class BulkBusy(Unavailable):
     code = "bulk_busy"
 
 
+class BudgetExhausted(Unavailable):
+    """The budget for answers is used up."""
+
+    code = "budget_exhausted"
+
+    def __init__(self, budgets: Sequence[BudgetLimit]) -> None:
+        self.budget = max(budgets, key=lambda budget: budget.resets_at)
+        """Of those that refuse the call, the one that begins anew last."""
+        super().__init__(
+            f"The budget for answers is used up; it begins anew at {self.budget.resets_at:%Y-%m-%d %H:%M} UTC."
+        )
+
+    @property
+    def retry_after_s(self) -> int:
+        return max(1, math.ceil(self.budget.resets_at.timestamp() - time.time()))
+
+
 class DeadlineExceeded(Unavailable):
     """The answer took longer than the request's deadline."""
 
@@ -164,6 +200,16 @@ class ModelError(Unavailable):
     """The language model failed."""
 
     code = "model_failed"
+    status: int | None = None
+    """The HTTP status of the model's server, if it answered with an error."""
+    why = ""
+    """What the server called its error; for the operator, not for clients."""
+    may_retry = False
+    """Whether the same request may succeed a little later."""
+    retry_after_s: float | None = None
+    """After how long the server wants to be asked again."""
+    is_of_request = False
+    """Whether this request cannot be answered, while others may be."""
 
 
 class ModelTimeout(ModelError):

@@ -5,7 +5,7 @@ from typing import Any
 from django.contrib.admin.models import LogEntry
 from django.db.models import QuerySet
 
-from chat.models import AuditEntry, Conversation, ConversationSummary, Feedback, IdempotentRequest, Message
+from chat.models import AuditEntry, Conversation, ConversationSummary, Feedback, IdempotentRequest, Message, ModelCall
 from common.retention import Retained
 from contexts.erasure import erase_traces
 from contexts.models import Trace
@@ -30,6 +30,10 @@ IDEMPOTENT = Retained(
     name="answers to requests with a key", model=IdempotentRequest, setting="FABRA_IDEMPOTENCY_RETENTION",
     time="created_at", is_indexed=True,
 )  # fmt: skip
+MODEL_CALLS = Retained(
+    name="calls of models", model=ModelCall, setting="FABRA_MODEL_CALL_RETENTION", time="created_at", is_indexed=True
+)
+"""The sums of each day stay."""
 AUDIT = Retained(
     name="audit log entries", model=AuditEntry, setting="FABRA_AUDIT_RETENTION", time="at", is_indexed=True
 )

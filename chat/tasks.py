@@ -14,6 +14,7 @@ from chat.gaps import asking, decisions, grouping
 from chat.handover import unanswered
 from chat.limits.key_use import prune_use, store_use
 from chat.models import CountedRequest
+from chat.spending import sums
 
 _LONGEST_WINDOW = timedelta(days=1)
 _MOST_GAPS = 20
@@ -33,6 +34,12 @@ def clear_old() -> None:
 def store_key_use() -> None:
     """Store how often API keys were used, as Redis has counted it."""
     store_use()
+
+
+@shared_task
+def roll_up_spending() -> None:
+    """Sum up what models cost on the days that are over."""
+    sums.roll_up()
 
 
 @shared_task

@@ -23,23 +23,29 @@ class Snapshot(Generic[T]):
 
     def __init__(self, load: Callable[[], dict[str, T]]) -> None:
         self._load = load
-        self._rows: dict[str, T] = {}
+        self.known: dict[str, T] = {}
+        """What was read last."""
+        self._was_read = False
         self._read_at = -MAX_AGE_S
 
     async def rows(self) -> dict[str, T]:
-        if time.monotonic() - self._read_at >= MAX_AGE_S:
+        # Until the first reading has ended every caller reads: nobody is to work without what an operator set.
+        if not self._was_read or time.monotonic() - self._read_at >= MAX_AGE_S:
             self._read_at = time.monotonic()  # set first, so that only one caller reads
-            await sync_to_async(self._reload)()
-        return self._rows
+            await sync_to_async(self.reload)()
+        return self.known
 
     def clear(self) -> None:
         """Make the next caller read again."""
-        self._read_at = -MAX_AGE_S
+        self._was_read, self._read_at = False, -MAX_AGE_S
 
-    def _reload(self) -> None:
+    def reload(self) -> None:
+        """Read now."""
         if settings.FABRA_STANDALONE:
+            self._was_read = True
             return
         try:
-            self._rows = self._load()
+            self.known = self._load()
+            self._was_read = True
         except DatabaseError as error:
             logger.warning("The operator's settings could not be read, the last ones stay: %s", type(error).__name__)

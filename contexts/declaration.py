@@ -27,7 +27,8 @@ def context(
 ) -> Callable[[Callable[..., Any]], Callable[..., Awaitable[Context]]]:
     """Declare a function as a context: it returns ContextItems, and a call returns the assembled Context.
 
-    `model` is the model whose tokens are counted (default: FABRA_CHAT_MODEL). Data older than `freshness_sla` is
+    `model` is the model whose tokens are counted (default: FABRA_CHAT_MODEL), and the first one that a chat asks, if it
+    is configured. Data older than `freshness_sla` is
     reported in the trace and in the response's `X-Fabra-Freshness`; with `freshness_strict` it is an error.
     contexts.freshness defines age. If the function returns an assembled Context, the call returns it unchanged, with
     the budget and the freshness_sla that it was assembled under. A call raises BudgetExceeded, FreshnessViolation,
@@ -49,6 +50,7 @@ def context(
             signature=inspect.signature(function),
             max_tokens=max_tokens,
             model=model or settings.FABRA_CHAT_MODEL,
+            asked_model=model or "",
             overflow=overflow,
             freshness_sla=parse_duration(freshness_sla, f"freshness_sla of {label!r}"),
             freshness_strict=freshness_strict,

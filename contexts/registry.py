@@ -30,6 +30,8 @@ class ContextSpec:
     freshness_strict: bool
     description: str
     location: Location
+    asked_model: str = ""
+    """The model that the declaration names, which is the first one to be asked; "" if it names none."""
 
 
 contexts: Registry[ContextSpec] = Registry("context")

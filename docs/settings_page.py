@@ -29,6 +29,7 @@ Lists are separated by commas; `on` and `off` are written as `1` and `0`, or `tr
 _IN_WORDS = {
     "''": "empty",
     "[]": "empty",
+    "{}": "empty",
     "None": "unset",
     "True": "on",
     "False": "off",
@@ -44,6 +45,7 @@ KINDS = {
     "int": "whole number",
     "float": "number",
     "bool": "switch",
+    "json": "JSON",
     "list": "list",
 }
 

@@ -68,6 +68,8 @@ _MENU = [
     (
         "Operations",
         [
+            ("Language models", "neurology", "chat_modelprovider"),
+            ("Spending", "payments", "spending:spending"),
             ("Events", "bolt", "events_event"),
             ("Webhook sources", "webhook", "events_webhooksource"),
             ("Webhook endpoints", "send", "events_webhookendpoint"),

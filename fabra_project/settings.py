@@ -10,10 +10,10 @@ from django.core.exceptions import ImproperlyConfigured
 from kombu.entity import Queue
 
 from common.client_address import parse_networks
+from common.secret_files import env_secret
 from fabra_project import no_stack
 from fabra_project.admin_menu import UNFOLD as UNFOLD
 from fabra_project.page_policies import SECURE_CSP
-from fabra_project.secret_files import env_secret
 from fabra_project.stack.services import read_services, secret_key
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -377,6 +377,12 @@ FABRA_TRACE_CACHE_TTL = timedelta(days=1)
 OPENAI_API_KEY = env_secret("OPENAI_API_KEY")
 OPENAI_BASE_URL = env.str("OPENAI_BASE_URL", "") or "https://api.openai.com/v1"
 FABRA_CHAT_MODEL = env.str("FABRA_CHAT_MODEL", "gpt-4o-mini")
+# Off: OPENAI_API_KEY is for embeddings only, and the chat asks the models of the admin.
+FABRA_CHAT_USES_OPENAI_KEY = env.bool("FABRA_CHAT_USES_OPENAI_KEY", True)
+# `extractive`: where no model answers, or a budget is used up, passages are quoted as without a model. Empty: an error.
+FABRA_MODEL_FALLBACK = env.str("FABRA_MODEL_FALLBACK", "")
+# Seconds that a model is left alone after it failed, if there is another one; doubled each time, up to 10 minutes.
+FABRA_MODEL_PAUSE_S = env.float("FABRA_MODEL_PAUSE", 15.0)
 FABRA_CHAT_CONTEXT = env.str("FABRA_CHAT_CONTEXT", "chat_context")
 # The dotted path of a function that takes a signed-in user and returns names of audiences, such as
 # `shop.access.audiences_of`: searches of contexts that name no audience find documents for these, beside those for the
@@ -396,8 +402,15 @@ FABRA_CHAT_DEADLINE_S = env.float("FABRA_CHAT_DEADLINE", 60.0)
 FABRA_MODEL_TIMEOUT_S = env.float("FABRA_MODEL_TIMEOUT", 30.0)
 FABRA_MODEL_RETRIES = env.int("FABRA_MODEL_RETRIES", 2)
 FABRA_MODEL_MAX_TOKENS = env.int("FABRA_MODEL_MAX_TOKENS", 1000)
-# US dollars per million tokens (input, output); a model that is not listed has no cost in its traces.
-FABRA_MODEL_PRICES: dict[str, tuple[float, float]] = {"gpt-4o-mini": (0.15, 0.60), "gpt-4o": (2.50, 10.00)}
+# US dollars for a million tokens of input and of output, as JSON: {"my-model": [0.5, 1.5]}. They come before the list
+# prices that the package genai-prices has; a price of a model in the admin comes before both.
+FABRA_MODEL_PRICES: dict[str, tuple[float, float]] = env.json("FABRA_MODEL_PRICES", default={})
+# US dollars that models may cost, as JSON: {"installation": {"day": 20, "month": 300}, "tiers": {"free": {"day": 5,
+# "month": 90, "user_day": 0.1, "user_month": 1}, "*": {"user_day": 1}}}. A tier's `day` and `month` are of all its
+# users together, `user_day` and `user_month` of each; `*` stands for the tiers that are not named.
+FABRA_BUDGETS: dict[str, Any] = env.json("FABRA_BUDGETS", default={})
+# Days that calls of models are kept, with their cost.
+FABRA_MODEL_CALL_RETENTION = timedelta(days=env.int("FABRA_MODEL_CALL_RETENTION_DAYS", 400))
 # The tokens that the model takes and gives in one call. A context's budget is cut to what the question and
 # FABRA_MODEL_MAX_TOKENS leave of it; 0: unknown, so that nothing is cut.
 FABRA_MODEL_WINDOW = env.int("FABRA_MODEL_WINDOW", 0)

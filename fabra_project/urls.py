@@ -14,6 +14,7 @@ urlpatterns = [
     path("admin/retrieval/", include("retrieval.urls")),
     path("admin/storage/", include("common.urls")),
     path("admin/inbox/", include("chat.inbox.urls")),
+    path("admin/spending/", include("chat.admin.urls")),
     path("admin/", admin.site.urls),
     path("", include("chat.urls")),
 ]

@@ -68,7 +68,8 @@ def plain_http(settings: Any) -> None:
 
 @pytest.fixture(autouse=True)
 def own_definitions() -> Iterator[None]:
-    """Forget what a test declared, and what it read of the operator's settings."""
+    """Forget what a test declared, what it read of the operator's settings, and which models failed."""
+    from chat.providers import circuits, configured
     from contexts import registry as context_registry
     from features import registry, serving
     from features.models import values
@@ -80,9 +81,12 @@ def own_definitions() -> Iterator[None]:
     )  # fmt: skip
     before = [dict(each) for each in registries]
     values._touched.clear()
-    snapshots = (serving.operator_settings, declaration.operator_settings, context_registry.operator_settings)
+    snapshots: tuple[Any, ...] = (
+        serving.operator_settings, declaration.operator_settings, context_registry.operator_settings, configured.rows,
+    )  # fmt: skip
     for snapshot in snapshots:
         snapshot.clear()
+    circuits.forget_circuits()
     yield
     for each, names in zip(registries, before, strict=True):
         each.clear()

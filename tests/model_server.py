@@ -15,6 +15,17 @@ class ModelServer:
 
     def __init__(self) -> None:
         self.behaviour = "answer"
+        self.next: list[str] = []
+        """Behaviours of the next requests, before that of all others."""
+        self.error_headers: dict[str, str] = {}
+        self.error_code = "x"
+        self.connections: set[Any] = set()
+        """The addresses that requests came from: one for each connection."""
+        self.keys: list[str] = []
+        self.models: dict[str, dict[str, Any]] = {}
+        """What `/v1/models` tells, by name."""
+        self.refused: tuple[str, ...] = ()
+        """Parameters that it answers with 400."""
         self.text = TEXT
         self.delay_s = 0.0
         self.scripts: dict[str, tuple[str, str]] = {}
@@ -25,9 +36,17 @@ class ModelServer:
         server = self
 
         class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                listed = [{"id": name, "object": "model", **about} for name, about in server.models.items()]
+                server._send(self, 200, {"object": "list", "data": listed})
+
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 server.requests.append(body)
+                server.connections.add(self.client_address)
+                server.keys.append(self.headers.get("Authorization", ""))
                 try:
                     server._respond(self, body)
                 except (BrokenPipeError, ConnectionResetError):
@@ -47,8 +66,12 @@ class ModelServer:
 
     def _respond(self, http: BaseHTTPRequestHandler, body: dict[str, Any]) -> None:
         behaviour, text = self._script_of(body)
-        if behaviour.isdigit():
-            self._send(http, int(behaviour), {"error": {"message": "secret detail", "type": "x"}})
+        if refused := next((name for name in self.refused if name in body), ""):
+            self._send(http, 400, {"error": {"message": f"Unsupported parameter: '{refused}'."}})
+        elif behaviour.isdigit():
+            self._send(
+                http, int(behaviour), {"error": {"message": "secret detail", "type": "x", "code": self.error_code}}
+            )
         elif behaviour == "nonsense":
             self._send(http, 200, {"object": "chat.completion", "choices": []})
         elif behaviour == "garble":
@@ -56,12 +79,13 @@ class ModelServer:
         elif behaviour == "hang":
             self._wait_for_client(http, 30)
         elif behaviour == "drop":
+            http.close_connection = True
             http.connection.close()
         elif http.path.endswith("/embeddings"):
             self._wait_for_client(http, self.delay_s)
             self._send(http, 200, self._embeddings(body))
         elif body.get("stream"):
-            self._stream(http)
+            self._stream(http, behaviour)
         else:
             self._wait_for_client(http, self.delay_s)
             self._send(http, 200, self._completion(text, behaviour))
@@ -69,7 +93,8 @@ class ModelServer:
     def _script_of(self, body: dict[str, Any]) -> tuple[str, str]:
         instructions = body["messages"][0]["content"] if body.get("messages") else ""
         found = next((script for start, script in self.scripts.items() if instructions.startswith(start)), None)
-        return found or (self.behaviour, self.text)
+        behaviour = self.next.pop(0) if self.next else self.behaviour
+        return found or (behaviour, self.text)
 
     def _wait_for_client(self, http: BaseHTTPRequestHandler, seconds: float) -> None:
         """Wait, and raise as soon as the client has closed its connection."""
@@ -108,16 +133,17 @@ class ModelServer:
             "usage": {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120},
         }  # fmt: skip
 
-    def _stream(self, http: BaseHTTPRequestHandler) -> None:
+    def _stream(self, http: BaseHTTPRequestHandler, behaviour: str) -> None:
         http.send_response(200)
         http.send_header("Content-Type", "text/event-stream")
+        http.send_header("Connection", "close")
         http.end_headers()
         pieces = [self.text[start : start + 5] for start in range(0, len(self.text), 5)]
         for number, piece in enumerate(pieces):
-            if self.behaviour == "garble mid-stream" and number == 3:
+            if behaviour == "garble mid-stream" and number == 3:
                 http.wfile.write(b"data: {not JSON\n\n")
                 return
-            if self.behaviour == "break" and number == 3:
+            if behaviour == "break" and number == 3:
                 http.connection.close()
                 return
             self._chunk(http, [{"index": 0, "delta": {"content": piece}, "finish_reason": None}])
@@ -142,6 +168,8 @@ class ModelServer:
         http.send_response(status)
         http.send_header("Content-Type", "application/json")
         http.send_header("Content-Length", str(len(data)))
+        for name, value in self.error_headers.items() if status >= 400 else ():
+            http.send_header(name, value)
         http.end_headers()
         http.wfile.write(data)
 

@@ -76,6 +76,8 @@ GROUPS: dict[str, dict[str, str]] = {
         "django_celery_beat.crontabschedule": "view add change delete",
         "chat.apikey": "view add change",
         "chat.usersigning": "view add change",
+        "chat.modelprovider": "view add change delete",
+        "chat.modelcall": "view",
         "chat.handoversettings": "view change",
         "chat.supporthours": "view add change delete",
         "axes.accessattempt": "view delete",

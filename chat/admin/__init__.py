@@ -1,6 +1,19 @@
 """The admin of the support bot."""
 
-from chat.admin import audit, conversations, customers, feedback, gaps, handover, keys, sign_ins, signing, users
+from chat.admin import (
+    audit,
+    conversations,
+    customers,
+    feedback,
+    gaps,
+    handover,
+    keys,
+    providers,
+    sign_ins,
+    signing,
+    spending,
+    users,
+)
 
 __all__ = [
     "audit",
@@ -10,7 +23,9 @@ __all__ = [
     "gaps",
     "handover",
     "keys",
+    "providers",
     "sign_ins",
     "signing",
+    "spending",
     "users",
 ]

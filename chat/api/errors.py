@@ -6,10 +6,14 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 
 from chat.error_descriptions import describe, error_body, headers_of
+from chat.errors import BudgetExhausted
 from events import errors as event_errors
 
 
 def _more_of(error: Exception) -> dict[str, Any]:
+    if isinstance(error, BudgetExhausted):
+        budget = error.budget
+        return {"budget": budget.scope, "period": budget.period, "resets_at": budget.resets_at.isoformat()}
     if not isinstance(error, event_errors.BatchRefused):
         return {}
     items = [{"position": position, "code": reason.code, "message": str(reason)} for position, reason in error.items]

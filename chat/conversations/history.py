@@ -119,21 +119,21 @@ def _turns_of(rows: Iterable[tuple[Any, ...]]) -> list[PastTurn]:
     return turns
 
 
-def room_for_context(question: Question, history: ConversationHistory) -> int | None:
-    """Return how many tokens the model's window leaves for a context and the history; None if it is not known.
+def room_for_context(question: Question, history: ConversationHistory, window: int) -> int | None:
+    """Return how many tokens a model's window leaves for a context and the history; None for 0, a window not known.
 
     Raise MessageTooLong if it leaves none.
     """
-    if not settings.FABRA_MODEL_WINDOW:
+    if not window:
         return None
     messages = 2 + 2 * len(history)
     # The question as it stands below the passages.
     asked = SEPARATOR + without_role_tags(question.message)
     used = tokenizer_for(settings.FABRA_CHAT_MODEL).count(asked) + _TOKENS_PER_MESSAGE * messages
-    room = settings.FABRA_MODEL_WINDOW - settings.FABRA_MODEL_MAX_TOKENS - used
+    room = window - settings.FABRA_MODEL_MAX_TOKENS - used
     if room <= 0:
         raise MessageTooLong(
-            f"message takes {used} tokens; the model's window of {settings.FABRA_MODEL_WINDOW} has no room for it "
+            f"message takes {used} tokens; the model's window of {window} has no room for it "
             f"beside an answer of {settings.FABRA_MODEL_MAX_TOKENS}."
         )
     return room

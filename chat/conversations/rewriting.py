@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -12,8 +12,10 @@ from django.conf import settings
 from django.db import connection, transaction
 
 from chat.conversations.transcript import complete, fitting, lines_of
-from chat.errors import ModelError
-from chat.providers import Provider, cost_usd
+from chat.errors import BudgetExhausted, ModelError
+from chat.models import ModelCall, Purpose
+from chat.providers import Provider, get_provider
+from chat.spending.calls import Spender, usage_with_cost
 from common.background import release_thread
 from common.text import single_line
 from common.validation import is_blank
@@ -47,6 +49,8 @@ class Rewriting:
     """The rewritten question; empty where the model repeated what was typed, or failed."""
     model: str = ""
     usage: dict[str, Any] | None = None
+    call: ModelCall | None = None
+    """Of the model; its row is not written yet."""
     duration_ms: float = 0.0
     error: str = ""
     """A code, such as `model_timeout`."""
@@ -56,45 +60,51 @@ class Rewriting:
         return [UNAVAILABLE] if self.error else []
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        return {name: value for name, value in vars(self).items() if name != "call"}
 
 
-async def rewrite(provider: Provider, message: str, turns: Sequence[PastTurn]) -> Rewriting | None:
+async def rewrite(message: str, turns: Sequence[PastTurn], spender: Spender) -> Rewriting | None:
     """Return the message in words that stand alone; None where it is no follow-up, or no model is asked for that.
 
     Nothing is raised: a chat goes on without it after FABRA_REWRITE_TIMEOUT.
     """
-    if settings.FABRA_REWRITE != MODEL or provider.is_extractive or not turns:
+    if settings.FABRA_REWRITE != MODEL or not turns:
+        return None
+    provider = await get_provider()
+    if provider.is_extractive:
         return None
     started = time.perf_counter()
     await sync_to_async(_free_connection)()
     release_thread()
     try:
         async with asyncio.timeout(settings.FABRA_REWRITE_TIMEOUT_S):
-            found = await _ask(provider, message, turns)
+            found = await _ask(provider, message, turns, spender)
     except TimeoutError:
         found = Rewriting(model=provider.model, error="rewrite_timeout")
-    except ModelError as error:
+    except (ModelError, BudgetExhausted) as error:
         found = Rewriting(model=provider.model, error=error.code)
     if found.error:
         logger.warning("A follow-up is searched for as typed: %s.", found.error)
-    return Rewriting(**vars(found) | {"duration_ms": round((time.perf_counter() - started) * 1000, 3)})
+    return replace(found, duration_ms=round((time.perf_counter() - started) * 1000, 3))
 
 
-async def _ask(provider: Provider, message: str, turns: Sequence[PastTurn]) -> Rewriting:
+async def _ask(provider: Provider, message: str, turns: Sequence[PastTurn], spender: Spender) -> Rewriting:
     asked = f"{_LABEL}\n{without_role_tags(message)}"
     newest_first = lines_of(turns)[: -_TURNS - 1 : -1]
-    fitting_count = fitting(newest_first, _INSTRUCTIONS + asked, _MAX_TOKENS)
+    fitting_count = fitting(newest_first, _INSTRUCTIONS + asked, _MAX_TOKENS, provider.window)
     if not fitting_count:
         return Rewriting(model=provider.model, error="message_too_long")
     before = newest_first[:fitting_count][::-1]
-    text, completion = await complete(provider, _INSTRUCTIONS, SEPARATOR.join([*before, asked]), _MAX_TOKENS)
+    before_and_asked = SEPARATOR.join([*before, asked])
+    text, completion, call = await complete(
+        provider, Purpose.REWRITE, _INSTRUCTIONS, before_and_asked, max_tokens=_MAX_TOKENS, spender=spender
+    )
     text = single_line(text).removeprefix(_LABEL).strip("\"'“”„«» ")  # small models repeat the label
-    usage = completion.usage and completion.usage | {"cost_usd": cost_usd(completion.model, completion.usage)}
+    about = Rewriting(model=completion.model, usage=usage_with_cost(completion, call), call=call)
     if is_blank(text) or len(text) > _MAX_CHARS or completion.finish_reason == "length":
-        return Rewriting(model=completion.model, usage=usage, error="rewrite_unusable")
+        return replace(about, error="rewrite_unusable")
     is_same = text.casefold() == single_line(message).casefold()
-    return Rewriting(text="" if is_same else text, model=completion.model, usage=usage)
+    return replace(about, text="" if is_same else text)
 
 
 def _free_connection() -> None:

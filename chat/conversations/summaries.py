@@ -9,9 +9,10 @@ from django.db import transaction
 
 from chat.conversations.history import read_turns
 from chat.conversations.transcript import complete, fitting, lines_of
-from chat.errors import ModelError
-from chat.models import Conversation, ConversationSummary
-from chat.providers import cost_usd, get_provider
+from chat.errors import BudgetExhausted, ModelError
+from chat.models import Conversation, ConversationSummary, Purpose
+from chat.providers import get_provider
+from chat.spending.calls import Spender, usage_with_cost
 from chat.turns.turn import Turn
 from common.background import spawn
 from common.dispatch import enqueue
@@ -32,13 +33,13 @@ _READ_TURNS = 100
 """Of a longer part that no summary covers, only the newest."""
 
 
-def last_fallen(turn: Turn) -> int:
+async def last_fallen(turn: Turn) -> int:
     """Return the id of the newest question that the next one will not be offered; 0 if it will be offered all.
 
     It is among the oldest turns that the budget dropped, or the one for which FABRA_HISTORY_TURNS has no room.
     """
     turns = turn.history.turns
-    if not settings.FABRA_SUMMARIES or get_provider().is_extractive or not turns:
+    if not settings.FABRA_SUMMARIES or not turns or (await get_provider()).is_extractive:
         return 0
     thread = turn.question.thread
     if thread is not None and (thread.record is None or thread.record.conversation_id != turn.conversation_id):
@@ -75,7 +76,7 @@ def summarise(conversation_id: int, fallen: int) -> ConversationSummary | None:
     Return None where a summary covers them already, another process makes it, or the conversation is deleted. If the
     model fails, the turns are dropped without a summary, and the next answer tries again.
     """
-    provider = get_provider()
+    provider = async_to_sync(get_provider)()
     conversation = Conversation.objects.filter(pk=conversation_id).first()
     with held(f"summary-of-conversation-{conversation_id}") as is_mine:
         if not is_mine or conversation is None or provider.is_extractive:
@@ -85,17 +86,22 @@ def summarise(conversation_id: int, fallen: int) -> ConversationSummary | None:
         turns = read_turns(conversation.pk, conversation.user_id, after=covered, newest=_READ_TURNS)
         count = _count(len(turns), sum(turn.message_id <= fallen for turn in turns))
         lines = lines_of(turns[:count])
-        lines = lines[: fitting(lines, _INSTRUCTIONS, _MAX_TOKENS)]
+        lines = lines[: fitting(lines, _INSTRUCTIONS, _MAX_TOKENS, provider.window)]
         if not lines:
             return None
         # 2. The model's call, outside of a transaction.
         try:
-            text, completion = async_to_sync(complete)(provider, _INSTRUCTIONS, SEPARATOR.join(lines), _MAX_TOKENS)
-        except ModelError as error:
+            text, completion, call = async_to_sync(complete)(
+                provider, Purpose.SUMMARY, _INSTRUCTIONS, SEPARATOR.join(lines), max_tokens=_MAX_TOKENS,
+                spender=Spender(user_id=conversation.user_id),
+            )  # fmt: skip
+        except (ModelError, BudgetExhausted) as error:
             logger.warning("The conversation %d has no summary of its old turns: %s.", conversation_id, error.code)
             return None
         # 3. The row, unless the conversation was deleted meanwhile.
-        usage = completion.usage and completion.usage | {"cost_usd": cost_usd(completion.model, completion.usage)}
+        usage = usage_with_cost(completion, call)
+        if call:
+            call.save()
         with transaction.atomic():
             if not Conversation.objects.select_for_update().filter(pk=conversation_id).exists():
                 return None

@@ -1,10 +1,15 @@
 """Earlier turns as a text for a model that rewrites or summarises them, and the call of that model."""
 
+import asyncio
 from collections.abc import Sequence
 
 from django.conf import settings
 
+from chat.limits.budgets import settle
+from chat.models import ModelCall, Purpose
 from chat.providers import Completion, Prompt, Provider, whole_answer
+from chat.spending.calls import Spender, call_of, total_usd
+from chat.turns.costs import reserve_call
 from contexts.conversation import PastTurn
 from contexts.suspicion import without_role_tags
 from contexts.tokens import tokenizer_for
@@ -24,12 +29,12 @@ def lines_of(turns: Sequence[PastTurn]) -> list[str]:
     ]
 
 
-def fitting(parts: Sequence[str], beside: str, answer_tokens: int) -> int:
-    """Return how many of the first parts fit the model's window, together with the text `beside` and the answer."""
+def fitting(parts: Sequence[str], beside: str, answer_tokens: int, window: int) -> int:
+    """Return how many of the first parts fit a model's window, together with the text `beside` and the answer."""
     count = tokenizer_for(settings.FABRA_CHAT_MODEL).count
     room = _MAX_TOKENS
-    if settings.FABRA_MODEL_WINDOW:
-        room = min(room, settings.FABRA_MODEL_WINDOW - answer_tokens)
+    if window:
+        room = min(room, window - answer_tokens)
     room -= count(beside) + _TEMPLATE_TOKENS
     for number, part in enumerate(parts):
         room -= count(part) + 2  # and the blank line after it
@@ -38,8 +43,20 @@ def fitting(parts: Sequence[str], beside: str, answer_tokens: int) -> int:
     return len(parts)
 
 
-async def complete(provider: Provider, instructions: str, text: str, max_tokens: int) -> tuple[str, Completion]:
-    """Return what the model answers; raise ModelError."""
+async def complete(
+    provider: Provider, purpose: Purpose, instructions: str, text: str, *, max_tokens: int, spender: Spender
+) -> tuple[str, Completion, ModelCall | None]:
+    """Return what the model answers, and the row of the call, which is not written yet.
+
+    Raise ModelError or BudgetExhausted.
+    """
     messages = [{"role": "system", "content": instructions}, {"role": "user", "content": text}]
-    said, completion = await whole_answer(provider, Prompt(messages=messages, max_tokens=max_tokens))
-    return said.strip(), completion
+    prompt = Prompt(messages=messages, max_tokens=max_tokens, purpose=purpose)
+    reservation = await reserve_call(provider, spender, prompt)
+    call = None
+    try:
+        said, completion = await whole_answer(provider, prompt)
+        call = await asyncio.to_thread(call_of, spender, purpose, prompt, completion, said)
+    finally:
+        await settle(reservation, total_usd([call] if call else []))
+    return said.strip(), completion, call

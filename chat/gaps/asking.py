@@ -18,10 +18,14 @@ from django.utils import timezone, translation
 from chat.conversations.history import read_turns, room_for_context
 from chat.gaps.reasons import reasons_of
 from chat.grounding.answers import check_answer
-from chat.models import Gap, GapQuestion, Message
-from chat.providers import Prompt, whole_answer
+from chat.limits.budgets import settle
+from chat.models import Gap, GapQuestion, Message, Purpose
+from chat.providers import Prompt, get_provider, whole_answer
+from chat.spending.calls import Spender, call_of, total_usd
 from chat.turns.citations import Citation, mark_cited, passages_in
+from chat.turns.costs import reserve_call
 from chat.turns.engine import assemble, provider_for
+from chat.turns.resolve_context import model_of
 from chat.turns.turn import Question
 from common.errors import FabraError, Unavailable
 from common.locks import held
@@ -149,13 +153,22 @@ async def rehearse(user_id: str, text: str, history: ConversationHistory) -> Reh
     """Answer a question as the chat does, and write nothing; raise what a chat raises."""
     question = Question(user_id=user_id, message=text)
     deadline = asyncio.get_running_loop().time() + settings.FABRA_CHAT_DEADLINE_S
-    with recording(conversation=history, most_tokens=room_for_context(question, history)) as recorder:
+    room = room_for_context(question, history, (await get_provider(model_of(""))).window)
+    with recording(conversation=history, most_tokens=room) as recorder:
         context = await assemble(question, history, deadline)
-    provider = provider_for(question, context, recorder)
+    provider = await provider_for(question, context, recorder)
     evidence = context.evidence
-    prompt = Prompt(messages=evidence["messages"], question=text, passages=passages_in(evidence))
-    async with asyncio.timeout_at(deadline):
-        said, completion = await whole_answer(provider, prompt)
+    prompt = Prompt(messages=evidence["messages"], question=text, passages=passages_in(evidence), purpose=Purpose.GAP)
+    spender = Spender(user_id=user_id, context=evidence["context"])
+    reservation = await reserve_call(provider, spender, prompt)
+    call = None
+    try:
+        async with asyncio.timeout_at(deadline):
+            said, completion = await whole_answer(provider, prompt)
+        if call := await asyncio.to_thread(call_of, spender, prompt.purpose, prompt, completion, said):
+            await call.asave()
+    finally:
+        await settle(reservation, total_usd([call] if call else []))
     is_composed = provider.is_extractive or completion.cited is not None
     checked = await check_answer(said, prompt.passages, evidence, text, is_composed=is_composed)
     citations = mark_cited(prompt.passages, checked.text, completion.cited)

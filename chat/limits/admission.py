@@ -20,6 +20,8 @@ class Admission:
     remaining: int
     resets_at: datetime
     """When the oldest counted message leaves the window."""
+    tier: str | None = None
+    """The user's, "" for one without; None where it was not asked for."""
     what: str = "messages"
     """What the limit is of."""
 

@@ -42,7 +42,7 @@ async def admit(user_id: str, tier: object, caller: Caller | None = None, *, tok
     except REDIS_ERRORS:
         _warn()
         counted = await sync_to_async(count_in_postgres)(windows, token)
-    return _admission(counted, user_id)
+    return _admission(counted, user_id, tier if isinstance(tier, str) else "")
 
 
 def count_request(key: ApiKey) -> None:
@@ -92,7 +92,7 @@ def _windows_of_key(key: ApiKey) -> list[Window]:
     ]
 
 
-def _admission(counted: Counted, user_id: str) -> Admission:
+def _admission(counted: Counted, user_id: str, tier: str | None = None) -> Admission:
     """Return the state of the limit that is shown: the user's, or the one that refuses. Raise RateLimited."""
     shown = 0 if counted.is_accepted else counted.refusing()
     window = counted.windows[shown]
@@ -103,6 +103,7 @@ def _admission(counted: Counted, user_id: str) -> Admission:
         remaining=max(0, window.limit - counted.counts[shown]),
         resets_at=counted.resets_at[shown],
         what=window.what,
+        tier=tier,
     )
     if not counted.is_accepted:
         raise RateLimited(admission)

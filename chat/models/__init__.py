@@ -1,4 +1,4 @@
-"""Tables of the support bot: customers, conversations, feedback, gaps, keys, users of sites, limits without Redis."""
+"""Tables of the support bot: customers, conversations, feedback, gaps, keys, users of sites, models, limits."""
 
 from chat.models.audit import AuditEntry
 from chat.models.conversations import Conversation, ConversationSummary, Message
@@ -8,7 +8,9 @@ from chat.models.gaps import Gap, GapQuestion
 from chat.models.handover import HandoverSettings, SupportHours
 from chat.models.idempotency import IdempotentRequest
 from chat.models.keys import ApiKey, GrantedPermission, KeyUse
-from chat.models.limits import CountedRequest, Reservation
+from chat.models.limits import CountedRequest, Reservation, ReservedCost
+from chat.models.model_calls import CostKind, ModelCall, Purpose, SpendingDay
+from chat.models.providers import ModelProvider
 from chat.models.sample import SampleState
 from chat.models.visitors import JoinedVisitor, UserSigning
 
@@ -17,6 +19,7 @@ __all__ = [
     "AuditEntry",
     "Conversation",
     "ConversationSummary",
+    "CostKind",
     "CountedRequest",
     "Customer",
     "Feedback",
@@ -28,8 +31,13 @@ __all__ = [
     "JoinedVisitor",
     "KeyUse",
     "Message",
+    "ModelCall",
+    "ModelProvider",
+    "Purpose",
     "Reservation",
+    "ReservedCost",
     "SampleState",
+    "SpendingDay",
     "SupportHours",
     "Ticket",
     "UserSigning",

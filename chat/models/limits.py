@@ -33,3 +33,21 @@ class CountedRequest(models.Model):
 
     def __str__(self) -> str:
         return f"{self.subject} {self.created_at:%H:%M:%S}"
+
+
+class ReservedCost(models.Model):
+    """What a call of a model may cost at most, reserved while Redis was down."""
+
+    subject = models.CharField(max_length=300)
+    token = models.CharField(max_length=32)
+    usd = models.DecimalField(max_digits=14, decimal_places=9)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["subject", "created_at"], name="reserved_by_subject"),
+            models.Index(fields=["token"], name="reserved_by_token"),  # serves its end
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.subject} {self.usd}"

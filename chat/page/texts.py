@@ -56,6 +56,8 @@ def _answer() -> dict[str, str]:
         "thanks": _("Thank you for telling us."),
         "not_kept": _("That could not be kept. Try again."),
         "no_model": _("No language model is configured: quoted from the documents"),
+        "model_unavailable": _("The language model does not answer now: quoted from the documents"),
+        "budget_exhausted": _("The budget for the language model is used up: quoted from the documents"),
         "tokens": _("{count} of {max} tokens"),
         "left": _("{count} of {max} messages left"),
         "cut_off": _("cut off at the longest answer"),
@@ -165,6 +167,7 @@ def _list() -> dict[str, str]:
 def _errors() -> dict[str, str]:
     """Return the sentences of errors, by their codes; the server's own, in English, are for other clients."""
     return {
+        "error_budget_exhausted": _("No more questions can be answered for now. Try again tomorrow."),
         "error_model_failed": _("The language model failed. Try again."),
         "error_model_refused": _("The language model's server refused the request. Try again later."),
         "error_model_unreachable": _("The language model cannot be reached. Try again shortly."),

@@ -12,6 +12,7 @@ from chat.access.permissions import may_chat, may_choose_user, may_trace
 from chat.models import Customer
 from chat.page.suggestions import suggested_questions
 from chat.page.texts import page_texts
+from chat.providers.configured import configured_models_now
 
 _SAMPLE_USERS = 12
 
@@ -32,11 +33,12 @@ class ChatPage(TemplateView):
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         request = self.request
         may_choose = may_choose_user(request.user, request.META)
+        models = configured_models_now()
         return super().get_context_data(**kwargs) | {
             "users": list(Customer.objects.all()[:_SAMPLE_USERS]) if may_choose else [],
             "user_id": visitors.user_id_of(request.user, self.visitor),
-            "has_model": bool(settings.OPENAI_API_KEY),
-            "model": settings.FABRA_CHAT_MODEL,
+            "has_model": bool(models),
+            "model": models[0].model if models else "",
             "is_staff": request.user.is_staff,
             "may_trace": may_trace(request.user, request.META),
             "texts": page_texts(),

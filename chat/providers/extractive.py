@@ -1,6 +1,6 @@
 """Answer without a model: the sentences of the passages that answer the question, each cited."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 from asgiref.sync import sync_to_async
 
@@ -12,6 +12,19 @@ from chat.providers.protocol import Completion, Delta, Prompt
 from common.links import markdown_link
 
 NOTICE = "No language model is configured, so these are the passages of the documents that fit best."
+MODEL_UNAVAILABLE = "model_unavailable"
+"""The flag of an answer that is quoted because no model answered."""
+BUDGET_EXHAUSTED = "budget_exhausted"
+"""The flag of one that is quoted because the budget for models is used up."""
+_EXHAUSTED = "The budget for language models is used up, so these are the passages of the documents that fit best."
+_UNAVAILABLE = "The language model does not answer now, so these are the passages of the documents that fit best."
+
+
+def notice_of(flags: Sequence[str]) -> str:
+    """Return why an answer is quoted."""
+    if BUDGET_EXHAUSTED in flags:
+        return _EXHAUSTED
+    return _UNAVAILABLE if MODEL_UNAVAILABLE in flags else NOTICE
 
 
 class ExtractiveProvider:
@@ -19,6 +32,14 @@ class ExtractiveProvider:
 
     model = "extractive"
     is_extractive = True
+    window = 0
+    attempts = ()
+    config = None
+    models = ()
+
+    def __init__(self, *degraded: str) -> None:
+        self.degraded = degraded
+        """Flags that say why no model answers."""
 
     async def run(self, prompt: Prompt, *, is_streamed: bool) -> AsyncIterator[Delta | Completion]:
         # In a thread: it reads the sentences with the embedding model, and asks the database.
@@ -29,7 +50,7 @@ class ExtractiveProvider:
             text, cited, reason = not_known_text(nearest), frozenset(passage.number for passage in nearest), NOT_KNOWN
         for number, block in enumerate(text.split("\n\n")):
             yield Delta(text=f"\n\n{block}" if number else block)
-        yield Completion(model=self.model, usage=None, finish_reason=reason, cited=cited)
+        yield Completion(model=self.model, usage=None, finish_reason=reason, cited=cited, degraded=self.degraded)
 
 
 def extract(prompt: Prompt) -> tuple[str, frozenset[int]]:

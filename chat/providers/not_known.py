@@ -19,6 +19,10 @@ class NotKnownProvider:
 
     model = "none"
     is_extractive = False
+    window = 0
+    attempts = ()
+    config = None
+    models = ()
 
     async def run(self, prompt: Prompt, *, is_streamed: bool) -> AsyncIterator[Delta | Completion]:
         nearest = nearest_articles(prompt.passages)

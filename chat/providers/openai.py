@@ -1,6 +1,8 @@
 """Answers from any OpenAI-compatible server: OpenAI, Azure, Anthropic's compatible endpoint, Ollama, vLLM."""
 
+import email.utils
 import logging
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -9,71 +11,67 @@ import openai
 from django.conf import settings
 
 from chat.errors import ModelError, ModelRefused, ModelTimeout, ModelUnreachable
+from chat.providers.clients import client_of
+from chat.providers.configured import ModelConfig
 from chat.providers.protocol import Completion, Delta, Prompt
 from chat.providers.wire import ModelAnswer, data_of, is_end, parse_body
-from common.per_loop import PerLoop
 
 logger = logging.getLogger(__name__)
-
-
-def _make() -> openai.AsyncOpenAI:
-    return openai.AsyncOpenAI(
-        api_key=settings.OPENAI_API_KEY,
-        base_url=settings.OPENAI_BASE_URL,
-        timeout=settings.FABRA_MODEL_TIMEOUT_S,
-        max_retries=settings.FABRA_MODEL_RETRIES,
-    )
-
-
-_client: PerLoop[openai.AsyncOpenAI] = PerLoop(_make, lambda client: client.close())
 
 _refused: dict[tuple[str, str], set[str]] = {}
 """Parameters that a server and model have refused, so that they are not sent again by this process."""
 
 
 class OpenAIProvider:
-    """Calls `/chat/completions`; the SDK retries what may succeed, a bounded number of times, with backoff.
+    """Calls a model's `/chat/completions`, once.
 
     The bodies are read as JSON, not as the SDK's models: those take half of the call's time, and raise for what
     servers other than OpenAI's leave out. `chat.providers.wire` brings them into shape.
     """
 
-    is_extractive = False
-
-    def __init__(self, model: str) -> None:
-        self.model = model
+    def __init__(self, config: ModelConfig) -> None:
+        self.config = config
 
     async def run(self, prompt: Prompt, *, is_streamed: bool) -> AsyncIterator[Delta | Completion]:
         """Yield the text as it comes, then the Completion; raise ModelError."""
-        answer = ModelAnswer(model=self.model)
+        if not self.config.key:
+            raise _without_key(self.config)
+        answer = ModelAnswer(model=self.config.model)
+        is_streamed = is_streamed and self.config.can_stream
         pieces = self._stream(prompt, answer) if is_streamed else self._complete(prompt, answer)
         try:
             async for text in pieces:
                 if text:
                     yield Delta(text=text)
-        except openai.APITimeoutError as error:
-            raise ModelTimeout from error
-        except openai.APIConnectionError as error:
-            raise ModelUnreachable from error
         except openai.APIStatusError as error:
             raise _from_status(error) from error
-        except httpx2.TimeoutException as error:
-            raise ModelTimeout from error
+        except (openai.APITimeoutError, httpx2.TimeoutException) as error:
+            raise _retryable(ModelTimeout()) from error
+        except openai.APIConnectionError as error:
+            raise _retryable(ModelUnreachable()) from error
+        except httpx2.TransportError as error:
+            raise _retryable(ModelError()) from error
         except (openai.OpenAIError, httpx2.HTTPError) as error:
             raise ModelError from error
         if not answer.has_text:
             raise ModelError(f"The language model sent no text (finish reason {answer.finish_reason!r}).")
         yield Completion(
-            model=answer.model, usage=answer.usage, finish_reason=answer.finish_reason, reasoning=answer.reasoning,
+            model=answer.model,
+            usage=answer.usage,
+            finish_reason=answer.finish_reason,
+            reasoning=answer.reasoning,
             refused_options=tuple(answer.refused_options),
-        )  # fmt: skip
+            config=self.config,
+        )
 
     async def _complete(self, prompt: Prompt, answer: ModelAnswer) -> AsyncIterator[str]:
-        client = await _client.get()
+        client = await client_of(self.config)
         while True:
             request = self._request(prompt, answer)
             try:
-                response = await client.post("/chat/completions", body=request, cast_to=httpx2.Response)
+                response = await client.post(
+                    "/chat/completions", body=request | self.config.parameters, cast_to=httpx2.Response
+                )
                 break
             except openai.APIStatusError as error:
                 if not (self._can_do_without(request, error) or _refuses_option(prompt, answer, error)):
@@ -85,14 +83,16 @@ class OpenAIProvider:
         yield answer.end()
 
     async def _stream(self, prompt: Prompt, answer: ModelAnswer) -> AsyncIterator[str]:
-        client = await _client.get()
+        client = await client_of(self.config)
         while True:
             request = self._request(prompt, answer) | {"stream": True}
             if "stream_options" not in self._refused_parameters():
                 request["stream_options"] = {"include_usage": True}
             try:
                 # Left early (the client went away), it closes the model's connection.
-                async with client.chat.completions.with_streaming_response.create(**request) as response:
+                async with client.chat.completions.with_streaming_response.create(
+                    **request, extra_body=self.config.parameters
+                ) as response:
                     is_complete = False
                     async for line in response.iter_lines():
                         data = data_of(line)
@@ -114,14 +114,14 @@ class OpenAIProvider:
     def _request(self, prompt: Prompt, answer: ModelAnswer) -> dict[str, Any]:
         limit = "max_completion_tokens" if "max_tokens" in self._refused_parameters() else "max_tokens"
         return {
-            "model": self.model,
-            "messages": prompt.messages,
+            "model": self.config.model,
+            "messages": prompt.messages if self.config.takes_system else _without_system(prompt.messages),
             limit: prompt.max_tokens or settings.FABRA_MODEL_MAX_TOKENS,
             **{name: value for name, value in prompt.options.items() if name not in answer.refused_options},
         }
 
     def _refused_parameters(self) -> set[str]:
-        return _refused.setdefault((settings.OPENAI_BASE_URL, self.model), set())
+        return _refused.setdefault((self.config.base_url, self.config.model), set())
 
     def _can_do_without(self, request: dict[str, Any], error: openai.APIStatusError) -> bool:
         """Return whether the server refused a parameter that need not be sent; it is then left out from now on."""
@@ -148,11 +148,57 @@ def _refuses_option(prompt: Prompt, answer: ModelAnswer, error: openai.APIStatus
     return False
 
 
+def refused_parameters(config: ModelConfig) -> list[str]:
+    """Return what a model's server has refused in this process, and is not sent any more."""
+    return sorted(_refused.get((config.base_url, config.model), ()))
+
+
+def _without_system(messages: list[dict[str, str]]) -> list[dict[str, str]]:
+    """Return the messages with the system's text at the beginning of the first message of the user."""
+    if len(messages) < 2 or messages[0]["role"] != "system":
+        return messages
+    system, first, *rest = messages
+    return [{"role": first["role"], "content": f"{system['content']}\n\n{first['content']}"}, *rest]
+
+
+def _without_key(config: ModelConfig) -> ModelRefused:
+    error = ModelRefused("The language model's key is not set.")
+    error.why = f"{config.key_variable} is not set"
+    return error
+
+
+def _retryable(error: ModelError) -> ModelError:
+    error.may_retry = True
+    return error
+
+
 def _from_status(error: openai.APIStatusError) -> ModelError:
     # Its code, such as `model_not_found` or `insufficient_quota`, is for the operator; its sentence may hold a key.
-    logger.warning("The model's server answered %d, code %.100r.", error.status_code, error.code)
-    if error.status_code in (408, 504):
-        return ModelTimeout()
-    if 400 <= error.status_code < 500:
-        return ModelRefused(f"The language model's server refused the request with status {error.status_code}.")
-    return ModelError(f"The language model's server failed with status {error.status_code}.")
+    status, code = error.status_code, str(error.code or "")[:100]
+    logger.warning("The model's server answered %d, code %r.", status, code)
+    found: ModelError
+    if status in (408, 504):
+        found = ModelTimeout()
+    elif 400 <= status < 500:
+        found = ModelRefused(f"The language model's server refused the request with status {status}.")
+    else:
+        found = ModelError(f"The language model's server failed with status {status}.")
+    found.status, found.why = status, code
+    # As OpenAI's own SDK: 409 is a lock that was not free. A quota that is used up is a 429 that no wait ends.
+    found.may_retry = (status in (408, 409, 429) or status >= 500) and code != "insufficient_quota"
+    found.is_of_request = status in (400, 413, 422)
+    found.retry_after_s = _retry_after_s(error.response.headers)
+    return found
+
+
+def _retry_after_s(headers: httpx2.Headers) -> float | None:
+    """Return the seconds of `Retry-After`, which has a number or a date, or of `Retry-After-Ms`; None without one."""
+    try:
+        if "retry-after-ms" in headers:
+            return max(0.0, float(headers["retry-after-ms"]) / 1000)
+        value = headers.get("retry-after", "")
+        if date := email.utils.parsedate_tz(value):
+            return max(0.0, email.utils.mktime_tz(date) - time.time())
+        return max(0.0, float(value))
+    except (ValueError, OverflowError):
+        return None

@@ -1,10 +1,13 @@
 """The interface of a provider of a language model."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from chat.models import Purpose
+from chat.providers.attempts import Attempt
+from chat.providers.configured import ModelConfig
 from chat.turns.citations import Citation
 
 OPTION_REFUSED = "option_refused:"
@@ -25,6 +28,7 @@ class Prompt:
     """The most tokens to answer with; None: FABRA_MODEL_MAX_TOKENS."""
     options: dict[str, Any] = field(default_factory=dict)
     """More parameters of the call, such as `temperature`, by OpenAI's names; a server may refuse them."""
+    purpose: Purpose = Purpose.ANSWER
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +44,8 @@ class Completion:
 
     model: str
     usage: dict[str, int] | None
-    """prompt_tokens, completion_tokens and total_tokens, as counted by the server; None if it did not report them."""
+    """prompt_tokens, completion_tokens and total_tokens, as counted by the server, and cached_tokens if it has read
+    some of the prompt before; None if it did not report them."""
     finish_reason: str | None
     reasoning: str = ""
     """What the model thought before it answered; kept in the trace, not shown."""
@@ -48,6 +53,10 @@ class Completion:
     """The numbers of the passages that the answer is made of; None if only its text says so."""
     refused_options: tuple[str, ...] = ()
     """Options of the prompt that the server refused, so that it answered without them."""
+    config: ModelConfig | None = None
+    """The model that was asked; None where none was."""
+    degraded: tuple[str, ...] = ()
+    """Flags that say why another one answered than should have."""
 
     @property
     def flags(self) -> list[str]:
@@ -56,13 +65,29 @@ class Completion:
             "length": "answer_cut_off", "content_filter": "answer_filtered", "stopped": "answer_stopped",
             "not_known": "not_known",
         }  # fmt: skip
-        flags = [names[self.finish_reason]] if self.finish_reason in names else []
-        return flags + [f"{OPTION_REFUSED}{name}" for name in self.refused_options]
+        ended = [names[self.finish_reason]] if self.finish_reason in names else []
+        return [*self.degraded, *ended, *(f"{OPTION_REFUSED}{name}" for name in self.refused_options)]
 
 
 class Provider(Protocol):
+    """Whoever answers one message; made for it, and not used again."""
+
     model: str
     is_extractive: bool
+    window: int
+    """The tokens that it takes and gives in one call; 0 if that is not known, or nothing counts them."""
+
+    @property
+    def attempts(self) -> Sequence[Attempt]:
+        """The calls of models that it has made."""
+
+    @property
+    def models(self) -> Sequence[ModelConfig]:
+        """The models that it may ask, in their order."""
+
+    @property
+    def config(self) -> ModelConfig | None:
+        """The model that is asked, or answered; None where no model is."""
 
     def run(self, prompt: Prompt, *, is_streamed: bool) -> AsyncIterator[Delta | Completion]:
         """Yield the answer's text, in one piece or many, then one Completion; raise ModelError."""

@@ -139,7 +139,10 @@ def _text(value: Any) -> str:
 def _usage(usage: Any) -> dict[str, int] | None:
     if not isinstance(usage, dict) or not usage:
         return None
-    return {name: _count(usage.get(name)) for name in ("prompt_tokens", "completion_tokens", "total_tokens")}
+    counts = {name: _count(usage.get(name)) for name in ("prompt_tokens", "completion_tokens", "total_tokens")}
+    details = usage.get("prompt_tokens_details")
+    cached = _count(details.get("cached_tokens")) if isinstance(details, dict) else 0
+    return counts | ({"cached_tokens": cached} if cached else {})
 
 
 def _count(value: Any) -> int:

@@ -59,6 +59,10 @@ class SmallTalkProvider:
 
     model = SMALL_TALK
     is_extractive = False
+    window = 0
+    attempts = ()
+    config = None
+    models = ()
 
     def __init__(self, talk: SmallTalk) -> None:
         self.talk = talk

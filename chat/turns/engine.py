@@ -18,7 +18,7 @@ from chat.access.callers import USER_KEY
 from chat.conversations.history import read_history, room_for_context
 from chat.conversations.rewriting import rewrite
 from chat.conversations.summaries import enqueue_summary, last_fallen
-from chat.errors import ConversationConflict, DeadlineExceeded, RateLimited
+from chat.errors import BudgetExhausted, ConversationConflict, DeadlineExceeded, RateLimited
 from chat.grounding.answers import check_answer, prepare_check
 from chat.handover.inbound import needs_no_model, receive
 from chat.handover.outbound import ask_for_person, drop, escalated, may_escalate
@@ -30,14 +30,18 @@ from chat.providers import Completion, Delta, Prompt, Provider, get_provider
 from chat.providers.not_known import NOT_KNOWN, NotKnownProvider
 from chat.small_talk.detection import SmallTalk
 from chat.small_talk.reply import SmallTalkProvider, small_talk_context, small_talk_of
-from chat.turns.citations import Citation, passages_in
+from chat.spending.calls import Spender, call_of
+from chat.spending.prices import prepare_prices
+from chat.turns import costs
+from chat.turns.citations import passages_in
+from chat.turns.costs import within_budgets
 from chat.turns.lease import TurnLease
 from chat.turns.order import release, release_soon, take_turn
 from chat.turns.prompt import messages_of
 from chat.turns.records import MESSAGE_SENT, SentBefore, write_answer, write_failure, write_question
 from chat.turns.renewal import renewed
 from chat.turns.replay import answer_sent_before, stored_answer
-from chat.turns.resolve_context import call_chat_context, require_context
+from chat.turns.resolve_context import call_chat_context, model_of, require_context
 from chat.turns.results import answer_of, outcome_of
 from chat.turns.running import running
 from chat.turns.stopping import listen
@@ -92,6 +96,8 @@ async def begin(question: Question) -> Turn | Settled:
                 if begun is not None:
                     return begun
                 await release(lease)
+        except BudgetExhausted:
+            raise  # it counts: whoever has no budget left may not have contexts assembled without end
         except Exception:
             await refund(admission)
             raise
@@ -121,10 +127,12 @@ async def _begin(
     # 3. Assemble the context, with the conversation so far; step 4 writes its trace.
     talk = await small_talk_of(question)
     history = await read_history(question) if talk is None else ConversationHistory(query=question.message)
-    rewriting = await rewrite(get_provider(), question.message, history.turns)
+    spender = Spender(user_id=question.user_id, tier=admission.tier, key=question.caller.key)
+    rewriting = await rewrite(question.message, history.turns, spender)
     if rewriting:
         history = replace(history, rewritten=rewriting.text)
-    with recording(conversation=history, most_tokens=room_for_context(question, history)) as recorder:
+    room = room_for_context(question, history, (await get_provider(model_of(question.context))).window)
+    with recording(conversation=history, most_tokens=room) as recorder:
         try:
             if talk is None:
                 context = await assemble(question, history, deadline)
@@ -138,12 +146,19 @@ async def _begin(
         context.evidence["rewrite"] = rewriting.to_dict()
         context.evidence["flags"] += rewriting.flags
     # 4. Commit the evidence, the message and its event.
-    provider = provider_for(question, context, recorder, talk)
-    written = await sync_to_async(write_question)(
-        question, lease, context, admission, recorder.pending, recorder.embeddings.get(question.message.strip()),
-        frees_connection=not provider.is_extractive,
-    )  # fmt: skip
+    provider = await provider_for(question, context, recorder, talk)
+    spender = replace(spender, context=context.evidence["context"])
+    provider, reservation = await within_budgets(provider, spender, Prompt(messages=context.evidence["messages"]))
+    try:
+        written = await sync_to_async(write_question)(
+            question, lease, context, admission, recorder.pending, recorder.embeddings.get(question.message.strip()),
+            frees_connection=not provider.is_extractive, calls=[rewriting.call] if rewriting and rewriting.call else [],
+        )  # fmt: skip
+    except BaseException:
+        costs.release_soon(reservation)
+        raise
     if written is None:
+        costs.release_soon(reservation)
         return None
     # 5. While the model works, enqueue the event, copy the trace to Redis and show the message to other pages.
     traces.copy_later(recorder.pending)
@@ -154,7 +169,7 @@ async def _begin(
         show_soon(written.message)
     return Turn(
         question=question, admission=admission, provider=provider, context=context, history=history, deadline=deadline,
-        message=written.message, event=written.event, notices=written.notices, started=started,
+        message=written.message, event=written.event, reservation=reservation, notices=written.notices, started=started,
         lease=replace(lease, conversation_id=written.message.conversation.pk),
     )  # fmt: skip
 
@@ -178,7 +193,9 @@ async def assemble(
         return require_context(called, question.context)
 
 
-def provider_for(question: Question, context: Context, recorder: Recorder, talk: SmallTalk | None = None) -> Provider:
+async def provider_for(
+    question: Question, context: Context, recorder: Recorder, talk: SmallTalk | None = None
+) -> Provider:
     """Return who answers, and complete the evidence with the messages that it gets."""
     if talk is not None:
         context.evidence["messages"] = []
@@ -188,13 +205,14 @@ def provider_for(question: Question, context: Context, recorder: Recorder, talk:
         context.evidence["flags"].append(NOT_KNOWN)
         return NotKnownProvider()
     context.evidence["messages"] = messages_of(context, question.message)
-    return get_provider()
+    return await get_provider(model_of(context.evidence["context"]))
 
 
 async def run(turn: Turn, *, is_streamed: bool) -> AsyncGenerator[str | Answer, None]:
     """Yield the answer's text as it arrives, then the Answer, which is committed before it is yielded."""
     if turn.wants_no_answer:
         yield await ask_for_person(turn)
+        await costs.settle_turn(turn)
         return
     evidence = turn.context.evidence
     prompt = Prompt(
@@ -205,6 +223,8 @@ async def run(turn: Turn, *, is_streamed: bool) -> AsyncGenerator[str | Answer, 
     if not turn.provider.is_extractive:
         release_thread()
         prepare_check(prompt.passages)
+    if turn.provider.config is not None:
+        prepare_prices(turn.provider.config)
     try:
         listen()
         async with renewed(turn.lease), aclosing(turn.provider.run(prompt, is_streamed=is_streamed)) as pieces:  # type: ignore[type-var]
@@ -216,18 +236,19 @@ async def run(turn: Turn, *, is_streamed: bool) -> AsyncGenerator[str | Answer, 
                     else:
                         completion = piece
         if turn.is_stopped and completion is None:  # the model did not say what it used
-            completion = Completion(model=turn.provider.model, usage=None, finish_reason="stopped")
+            asked = turn.provider.config if turn.parts else None
+            completion = Completion(model=turn.provider.model, usage=None, finish_reason="stopped", config=asked)
         assert completion is not None
-        result = await _finish(turn, completion, prompt.passages)
+        result = await _finish(turn, completion, prompt)
     except Exception as error:  # whatever goes wrong, ours or theirs, the trace has its outcome
         code = error.code if isinstance(error, FabraError) else "internal_error"
         logger.warning("The answer of the trace %s failed (%s): %s", turn.context_id, code, type(error).__name__)
         await refund(turn.admission)
-        await sync_to_async(write_failure)(turn, code)
+        await _fail(turn, code)
         raise
     except (asyncio.CancelledError, GeneratorExit):
         # The client disconnected. What it received is still stored; the write outlives this task.
-        spawn(sync_to_async(write_failure)(turn, "client_disconnected"))
+        spawn(_fail(turn, "client_disconnected"))
         raise
     # Outside the try: a caller that stops reading here has the whole answer, so that is no failure.
     yield result
@@ -252,22 +273,31 @@ async def _tier_of(user_id: str) -> Any:
     return (await read_features(spec.entity.name, user_id, [spec.name]))[0].value
 
 
-async def _finish(turn: Turn, completion: Completion, passages: list[Citation]) -> Answer:
+async def _finish(turn: Turn, completion: Completion, prompt: Prompt) -> Answer:
     """Check the answer against its passages, and commit it."""
+    passages, said = prompt.passages, "".join(turn.parts)
+    if call := await asyncio.to_thread(call_of, turn.spender, prompt.purpose, prompt, completion, said):
+        turn.calls.append(call)
     is_composed = turn.provider.is_extractive or completion.cited is not None  # of passages' words, by no model
-    checked = await check_answer(
-        "".join(turn.parts), passages, turn.context.evidence, turn.question.message, is_composed=is_composed
-    )
+    checked = await check_answer(said, passages, turn.context.evidence, turn.question.message, is_composed=is_composed)
     result = answer_of(turn, completion, passages, checked)
     message = await sync_to_async(write_answer)(turn, result, outcome_of(turn, completion, result))
     if message is None:
-        return await drop(turn)
+        result = await drop(turn)
+    await costs.settle_turn(turn)
+    if message is None:
+        return result
     show_soon(message)
     # The next question is offered a summary of the turns that are too far back for it.
-    if fallen := last_fallen(turn):
+    if fallen := await last_fallen(turn):
         await enqueue_summary(turn.conversation_id, fallen)
     result = replace(result, message_id=message.pk)
     return await sync_to_async(escalated)(result, turn) if may_escalate(result, turn) else result
+
+
+async def _fail(turn: Turn, code: str) -> None:
+    await sync_to_async(write_failure)(turn, code)
+    await costs.settle_turn(turn)
 
 
 @asynccontextmanager

@@ -16,8 +16,10 @@ from chat.gaps.marking import mark_statement
 from chat.gaps.reasons import reasons_of
 from chat.handover.notices import reopened_notice
 from chat.limits.admission import Admission
-from chat.models import Conversation, Message
+from chat.models import Conversation, Message, ModelCall
 from chat.models.conversations import title_of
+from chat.providers import Completion, Prompt
+from chat.spending.calls import call_of
 from chat.turns.lease import TurnLease, lease_duration
 from chat.turns.turn import Answer, Question, Turn
 from common.sql.rows import Statement
@@ -64,8 +66,11 @@ def write_question(
     embedding: Embedding | None,
     *,
     frees_connection: bool,
+    calls: Sequence[ModelCall] = (),
 ) -> Written | None:
-    """Commit the evidence, the user's message with its `embedding`, and its event; raise TraceNotWritten or SentBefore.
+    """Commit the evidence, the user's message with its `embedding`, its event, and `calls` that were made for it.
+
+    Raise TraceNotWritten or SentBefore.
 
     Return None, with nothing written, if the conversation was taken over or closed meanwhile: the message has to take
     its turn anew. `frees_connection` closes the database connection after the commit, which returns it to the pool: a
@@ -85,6 +90,7 @@ def write_question(
     else:
         message = Message(pk=question.stored_id, conversation=conversation)
         rows.append(_linked(question.stored_id, context.id, embedding))
+    rows += calls
     if admission.is_degraded:  # from now on the message itself is counted
         rows.append(("DELETE FROM chat_reservation WHERE token = %s", [admission.token]))
     try:
@@ -174,6 +180,7 @@ def write_answer(turn: Turn, result: Answer, outcome: dict[str, Any]) -> Message
         turn.context.evidence, result.citations, result.flags, message.grounding, is_extractive=result.is_extractive
     )
     more: list[Model | Statement] = [message, *([mark_statement(turn.message.pk, reasons)] if reasons else [])]
+    more += turn.calls
     is_written = write_outcome(turn, result.response, result.model, outcome, more=more)
     return message if is_written else None
 
@@ -187,16 +194,29 @@ def write_outcome(
     )
 
 
+def cut_off(turn: Turn) -> list[ModelCall]:
+    """Return the row of a call that gave text and was not ended; its tokens are counted here."""
+    config = turn.provider.config
+    if config is None or not turn.parts:
+        return []
+    prompt = Prompt(messages=turn.context.evidence["messages"])
+    ended = Completion(model=turn.provider.model, usage=None, finish_reason=None, config=config)
+    call = call_of(turn.spender, prompt.purpose, prompt, ended, "".join(turn.parts))
+    return [call] if call else []
+
+
 def write_failure(turn: Turn, code: str) -> None:
     """Store in the trace that the answer is incomplete, and end the turn.
 
     If PostgreSQL is down, the trace stays `assembled`, and the turn ends with its lease.
     """
-    outcome = {"latency_ms": turn.elapsed_ms(), "error": code}
+    turn.calls = turn.calls or cut_off(turn)
+    attempts = [attempt.to_dict() for attempt in turn.provider.attempts]
+    outcome = {"latency_ms": turn.elapsed_ms(), "error": code, "attempts": attempts}
     try:
         traces.write_outcome(
             turn.context_id, answer="".join(turn.parts), model=turn.provider.model, outcome=outcome, error_code=code,
-            more=[turn.lease.release_statement],
+            more=[turn.lease.release_statement, *turn.calls],
         )  # fmt: skip
     except TraceNotWritten:
         logger.error("The failure %s of the trace %s could not be noted.", code, turn.context_id)

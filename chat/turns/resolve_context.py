@@ -41,6 +41,12 @@ def _declared(name: str) -> ChatContext:
     return getattr(importlib.import_module(spec.location.module), spec.function.__name__)
 
 
+def model_of(context: str) -> str:
+    """Return the model that a declared context names, or that of FABRA_CHAT_CONTEXT for ""; "" if it names none."""
+    spec = contexts.get(context or settings.FABRA_CHAT_CONTEXT)
+    return spec.asked_model if spec else ""
+
+
 async def call_chat_context(
     user_id: str, query: str, history: ConversationHistory | None, *, name: str = ""
 ) -> Context:

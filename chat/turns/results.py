@@ -3,7 +3,8 @@
 from typing import Any
 
 from chat.grounding.answers import CheckedText
-from chat.providers import Completion, cost_usd
+from chat.providers import Completion
+from chat.spending.calls import usage_with_cost
 from chat.turns.citations import Citation, mark_cited
 from chat.turns.turn import Answer, Turn
 from contexts.evidence import SUSPICIOUS
@@ -20,8 +21,7 @@ def answer_of(turn: Turn, completion: Completion, passages: list[Citation], chec
         usage={
             "context_tokens": context.tokens,
             "max_tokens": context.max_tokens,
-            **(completion.usage or {}),
-            "cost_usd": cost_usd(completion.model, completion.usage),
+            **usage_with_cost(completion, turn.calls[-1] if turn.calls else None),
         },
         model=completion.model,
         is_extractive=turn.provider.is_extractive,
@@ -45,6 +45,7 @@ def outcome_of(turn: Turn, completion: Completion, result: Answer) -> dict[str, 
     return {
         "usage": result.usage,
         "finish_reason": completion.finish_reason,
+        "attempts": [attempt.to_dict() for attempt in turn.provider.attempts],
         "latency_ms": turn.elapsed_ms(),
         "citations": [citation.number for citation in result.citations if citation.is_cited],
         "grounding": result.grounding,

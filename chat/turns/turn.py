@@ -12,9 +12,11 @@ from django.conf import settings
 from chat.access.callers import Caller
 from chat.errors import DeadlineExceeded, InvalidMessage, MessageTooLong
 from chat.limits.admission import Admission
-from chat.models import Conversation, Message
+from chat.limits.budgets import BudgetReservation
+from chat.models import Conversation, Message, ModelCall
 from chat.providers import Provider
-from chat.providers.extractive import NOTICE
+from chat.providers.extractive import notice_of
+from chat.spending.calls import Spender
 from chat.turns.citations import Citation
 from chat.turns.lease import TurnLease
 from chat.turns.resolve_context import chat_context
@@ -125,7 +127,7 @@ class Answer:
             "state": self.state,
             **({"notices": self.notices} if self.notices else {}),
             **({"conversation_was_closed": True} if self.conversation_was_closed else {}),
-            **({"notice": NOTICE} if self.is_extractive else {}),
+            **({"notice": notice_of(self.flags)} if self.is_extractive else {}),
         }
 
 
@@ -155,6 +157,10 @@ class Turn:
     """The `message_sent` event; None for a message that was stored before."""
     lease: TurnLease
     """The message's turn in its conversation, which has an id by now."""
+    reservation: BudgetReservation | None = None
+    """Of what the answer may cost, until it is settled."""
+    calls: list[ModelCall] = field(default_factory=list)
+    """The calls of models whose rows are not written yet."""
     notices: list[str] = field(default_factory=list)
     started: float = field(default_factory=time.perf_counter)
     parts: list[str] = field(default_factory=list)
@@ -195,6 +201,13 @@ class Turn:
     @property
     def conversation_id(self) -> int:
         return self.message.conversation.pk
+
+    @property
+    def spender(self) -> Spender:
+        return Spender(
+            user_id=self.question.user_id, tier=self.admission.tier, key=self.question.caller.key,
+            context=self.context.evidence["context"], trace_id=self.context.id,
+        )  # fmt: skip
 
     @property
     def wants_no_answer(self) -> bool:

@@ -226,7 +226,7 @@ def _outcome(trace: Trace) -> dict[str, Any]:
         "rest": [
             (name.replace("_", " "), ", ".join(map(str, value)) if isinstance(value, list) else value)
             for name, value in outcome.items()
-            if name not in ("grounding", "written") and value not in (None, "", [])
+            if name not in ("grounding", "written", "attempts") and value not in (None, "", [])
         ],
     }
 

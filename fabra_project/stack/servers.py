@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from django.core.exceptions import ImproperlyConfigured
 
-from fabra_project.secret_files import env_secret
+from common.secret_files import env_secret
 from fabra_project.stack.errors import StackError
 from fabra_project.stack.external import check_postgres, check_redis
 from fabra_project.stack.folder import PROJECT, DataFolder, begin_log, last_lines

@@ -152,6 +152,11 @@ function traceButton(turn, page, label) {
   return action("why", t(label), () => page.trace(turn.contextId), { "aria-haspopup": "dialog" });
 }
 
+function whyQuoted(flags) {
+  if (flags.includes("model_unavailable")) return t("model_unavailable");
+  return flags.includes("budget_exhausted") ? t("budget_exhausted") : t("no_model");
+}
+
 /** Return a line on who answered, and with what; a stored answer knows less of it. */
 function metaOf({ result }) {
   if (!result?.flags) return null;
@@ -159,7 +164,7 @@ function metaOf({ result }) {
   const left = limits?.["X-RateLimit-Remaining"];
   const missing = result.flags.filter((flag) => /^(feature_|rate_limit_|semantic_|rerank_)/.test(flag));
   const operators = isEmbedded ? [] : [
-    result.extractive ? t("no_model") : NO_MODEL.has(result.model) ? null : result.model,
+    result.extractive ? whyQuoted(result.flags) : NO_MODEL.has(result.model) ? null : result.model,
     usage?.max_tokens ? t("tokens", { count: number(usage.context_tokens), max: number(usage.max_tokens) }) : null,
     usage?.cost_usd ? `$${usage.cost_usd.toFixed(5)}` : null,
     left === undefined ? null : t("left", { count: number(left), max: number(limits["X-RateLimit-Limit"]) }),

@@ -10,7 +10,18 @@ from django.contrib.postgres.search import SearchVector
 from django.db.models import Value
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
 
-from chat.models import ApiKey, AuditEntry, Conversation, Feedback, Gap, GapQuestion, Message, UserSigning
+from chat.models import (
+    ApiKey,
+    AuditEntry,
+    Conversation,
+    Feedback,
+    Gap,
+    GapQuestion,
+    Message,
+    ModelCall,
+    ModelProvider,
+    UserSigning,
+)
 from contexts.models import ContextDefinition, Trace, TraceBody
 from contexts.traces import digest_of
 from events.models import HandlerOutcome, WebhookAttempt, WebhookDelivery, WebhookEndpoint
@@ -205,7 +216,10 @@ def make_trace(chunk: Chunk, user_id: str, question: str = "How <script>alert(1)
         context="chat_context", user_id=user_id, query=question, max_tokens=100, tokens=31, kept=1, dropped=1,
         duration_ms=10.0, flags=body["flags"], digest=digest_of(text), state="answered", answer="<b>Answer</b>",
         version_ids=[chunk.version_id],
-        outcome={"usage": {"prompt_tokens": 1234, "cost_usd": 0.001}, "latency_ms": 20.0, "finish_reason": "stop"},
+        outcome={
+            "usage": {"prompt_tokens": 1234, "cost_usd": 0.001}, "latency_ms": 20.0, "finish_reason": "stop",
+            "attempts": [{"provider": "main", "model": "<b>text</b>", "code": "model_failed", "ms": 3.0}],
+        },
     )  # fmt: skip
     TraceBody.objects.create(trace=trace, text=text)
     return trace
@@ -220,6 +234,14 @@ def _ingestion(chunk: Chunk) -> None:
 
 
 def _access(number: int) -> None:
+    ModelCall.objects.create(
+        purpose="answer", provider="main", model="<b>text</b>", context="chat_context", user_id=f"user_{number}",
+        prompt_tokens=1500, completion_tokens=200, cost_usd="0.000345", kind="exact",
+    )  # fmt: skip
+    ModelProvider.objects.create(
+        name=f"model-{number}", model="<b>text</b>", base_url="https://models.example.com/v1", position=number,
+        key_variable="MISSING_API_KEY", input_price_usd="0.15", output_price_usd="0.6",
+    )  # fmt: skip
     Group.objects.get_or_create(name="<b>text</b>")
     sent: dict[str, Any] = {"username": f"<b>text</b>{number}", "ip_address": f"192.0.2.{number % 250}"}
     AccessAttempt.objects.create(**sent, user_agent="<script>alert(1)</script>", failures_since_start=5)

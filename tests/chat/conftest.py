@@ -1,7 +1,9 @@
+import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.test import Client
 
 from chat.turns.resolve_context import configured_context
@@ -74,3 +76,20 @@ def small(settings: Any, transactional_db: Any, model: ModelServer, use_context:
     use_context(small)
     settings.DEBUG, settings.FABRA_MODEL_TIMEOUT_S, settings.FABRA_MODEL_RETRIES = True, 10.0, 0
     return model
+
+
+@pytest.fixture
+def streamed(client: Client) -> Callable[[], list[tuple[str, dict[str, Any]]]]:
+    """Return a function that asks, and gives the events of the stream."""
+
+    def ask() -> list[tuple[str, dict[str, Any]]]:
+        body = {"user_id": "user_123", "message": "How do I reset my password?", "stream": True}
+        response: Any = client.post("/chat", body, content_type="application/json")
+
+        async def read() -> bytes:
+            return b"".join([part async for part in response])
+
+        events = async_to_sync(read)().decode().strip().split("\n\n")
+        return [(name[7:], json.loads(data[6:])) for name, data in (event.split("\n", 1) for event in events)]
+
+    return ask

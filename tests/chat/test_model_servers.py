@@ -1,14 +1,13 @@
 """What servers that speak OpenAI's protocol really send: the whole answer, or a stable code, always an outcome."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import chain
 from threading import Thread
 from typing import Any
 
 import pytest
-from asgiref.sync import async_to_sync
 from django.test import Client
 from hypothesis import given
 from hypothesis import strategies as st
@@ -119,23 +118,6 @@ def odd(bot: None, settings: Any) -> Iterator[OddServer]:
     settings.OPENAI_API_KEY, settings.OPENAI_BASE_URL, settings.FABRA_MODEL_RETRIES = "any", server.url, 0
     yield server
     server.close()
-
-
-@pytest.fixture
-def streamed(client: Client) -> Callable[[], list[tuple[str, dict[str, Any]]]]:
-    """Return a function that asks, and gives the events of the stream."""
-
-    def ask() -> list[tuple[str, dict[str, Any]]]:
-        body = {"user_id": "user_123", "message": "How do I reset my password?", "stream": True}
-        response: Any = client.post("/chat", body, content_type="application/json")
-
-        async def read() -> bytes:
-            return b"".join([part async for part in response])
-
-        events = async_to_sync(read)().decode().strip().split("\n\n")
-        return [(name[7:], json.loads(data[6:])) for name, data in (event.split("\n", 1) for event in events)]
-
-    return ask
 
 
 @pytest.mark.parametrize("name", STREAMS)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from fabra_project.secret_files import env_secret
+from common.secret_files import env_secret
 from tests.fabra_project.stack_runs import PROJECT, environment
 
 SHOW = """

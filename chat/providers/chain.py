@@ -1,0 +1,127 @@
+"""Ask the configured models in their order, until one answers."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Generator, Sequence
+from contextlib import aclosing, closing
+
+from django.conf import settings
+
+from chat.errors import ModelError
+from chat.models import Purpose
+from chat.providers.attempts import Attempt
+from chat.providers.circuits import circuit_of
+from chat.providers.configured import ModelConfig
+from chat.providers.extractive import MODEL_UNAVAILABLE, ExtractiveProvider
+from chat.providers.openai import OpenAIProvider
+from chat.providers.protocol import Completion, Delta, Prompt
+from chat.providers.retries import wait_before_retry
+from contexts.tokens import tokenizer_for
+
+logger = logging.getLogger(__name__)
+
+EXTRACTIVE = "extractive"
+"""The value of FABRA_MODEL_FALLBACK that has passages quoted where no model answers."""
+
+
+class ProviderChain:
+    """One answer from the first model that gives it; a model that has begun to answer is not replaced.
+
+    A call that may be retried is, with backoff; then the next model is asked. A model that fails is left alone for a
+    while, unless it is the only one.
+    """
+
+    def __init__(self, models: Sequence[ModelConfig]) -> None:
+        self.models = models
+        self.model = models[0].model
+        """The name of the model that is asked, or answered."""
+        self.config: ModelConfig | None = models[0]
+        self.window = models[0].window
+        self.is_extractive = False
+        """True once the answer is quoted, because no model gave one."""
+        self.attempts: list[Attempt] = []
+
+    async def run(self, prompt: Prompt, *, is_streamed: bool) -> AsyncIterator[Delta | Completion]:
+        """Yield the text as it comes, then the Completion; raise the last model's ModelError."""
+        failure = ModelError()
+        with closing(self._candidates(prompt)) as candidates:
+            for config, has_next in candidates:
+                self.model, self.config = config.model, config
+                try:
+                    pieces = self._ask(config, prompt, is_streamed=is_streamed, has_next=has_next)
+                    async with aclosing(pieces):  # type: ignore[type-var]
+                        async for piece in pieces:
+                            yield piece
+                    return
+                except ModelError as error:
+                    if self.attempts[-1].has_text:
+                        raise
+                    failure = error
+                    logger.warning("The model %s failed: %s.", config.name, error.code)
+        if settings.FABRA_MODEL_FALLBACK != EXTRACTIVE or prompt.purpose != Purpose.ANSWER:
+            raise failure
+        self.is_extractive, self.model, self.config = True, ExtractiveProvider.model, None
+        async for piece in ExtractiveProvider(MODEL_UNAVAILABLE).run(prompt, is_streamed=is_streamed):
+            yield piece
+
+    def _candidates(self, prompt: Prompt) -> Generator[tuple[ModelConfig, bool]]:
+        """Yield the models to ask, and whether another would follow.
+
+        If all are left alone they are asked all the same, beginning with the one whose pause ends first.
+        """
+        was_asked = False
+        for number, config in enumerate(self.models):
+            if number and not _fits(config, prompt):
+                self._leave_out(config, "window")
+                continue
+            with circuit_of(config).entered() as may_ask:
+                if may_ask or len(self.models) == 1:
+                    was_asked = True
+                    yield config, any(not circuit_of(later).is_open for later in self.models[number + 1 :])
+                else:
+                    self._leave_out(config, "paused")
+        if not was_asked:
+            in_turn = sorted(self.models, key=lambda config: circuit_of(config).open_until)
+            for number, config in enumerate(in_turn, 1):
+                yield config, number < len(in_turn)
+
+    async def _ask(
+        self, config: ModelConfig, prompt: Prompt, *, is_streamed: bool, has_next: bool
+    ) -> AsyncIterator[Delta | Completion]:
+        """Yield one model's answer; raise its error once it is not worth another retry."""
+        provider, circuit = OpenAIProvider(config), circuit_of(config)
+        for retry in range(config.retries + 1):
+            attempt = Attempt(provider=config.name, model=config.model)
+            self.attempts.append(attempt)
+            try:
+                async with aclosing(provider.run(prompt, is_streamed=is_streamed)) as pieces:  # type: ignore[type-var]
+                    async for piece in pieces:
+                        if isinstance(piece, Completion):
+                            attempt.end()
+                            circuit.close()
+                        elif piece.text.strip():
+                            attempt.note_text()
+                        yield piece
+                return
+            except ModelError as error:
+                attempt.end(error)
+                wait = wait_before_retry(error, retry, has_next=has_next)
+                if attempt.has_text or wait is None or retry == config.retries:
+                    circuit.open(error)
+                    raise
+            finally:
+                attempt.stop()
+            attempt.retried_after_ms = round(wait * 1000, 3)
+            await asyncio.sleep(wait)
+
+    def _leave_out(self, config: ModelConfig, code: str) -> None:
+        self.attempts.append(Attempt(provider=config.name, model=config.model, code=code))
+
+
+def _fits(config: ModelConfig, prompt: Prompt) -> bool:
+    """Return whether a prompt fits the window of a model that it was not made for."""
+    if not config.window:
+        return True
+    count = tokenizer_for(config.model).count
+    used = sum(count(message["content"]) for message in prompt.messages)
+    return used + (prompt.max_tokens or settings.FABRA_MODEL_MAX_TOKENS) <= config.window

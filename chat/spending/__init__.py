@@ -1,0 +1,1 @@
+"""What language models cost: prices, the calls that were made, and their sums."""

@@ -1,0 +1,87 @@
+"""The rows of calls that gave text, with their cost."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from django.conf import settings
+
+from chat.models import ApiKey, ModelCall, Purpose
+from chat.providers import Completion, Prompt
+from chat.providers.configured import ModelConfig
+from chat.spending.prices import cost_of, price_of
+from contexts.tokens import tokenizer_for
+
+_TOKENS_PER_MESSAGE = 4
+"""What a chat template puts around each message."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spender:
+    """Who a call is made for."""
+
+    user_id: str = ""
+    tier: str | None = None
+    """The user's; "" for one without, and None where it was not asked for, so that no budget of a tier applies."""
+    key: ApiKey | None = None
+    context: str = ""
+    trace_id: str | None = None
+
+
+def call_of(spender: Spender, purpose: Purpose, prompt: Prompt, completion: Completion, text: str) -> ModelCall | None:
+    """Return the unsaved row of a call that ended, or was cut off after some text; None where no model answered.
+
+    Tokens are counted here if the server did not report them, which takes some milliseconds.
+    """
+    config = completion.config
+    if config is None:
+        return None
+    usage = completion.usage or counted_usage(config, prompt, text)
+    cost_usd, kind = cost_of(config, completion.model, usage, is_counted_here=completion.usage is None)
+    return ModelCall(
+        purpose=purpose, provider=config.name, model=completion.model[:200], context=spender.context,
+        user_id=spender.user_id, tier=(spender.tier or "")[:50], key=spender.key, trace_id=spender.trace_id,
+        prompt_tokens=usage["prompt_tokens"], completion_tokens=usage["completion_tokens"], cost_usd=cost_usd,
+        kind=kind,
+    )  # fmt: skip
+
+
+def counted_usage(config: ModelConfig, prompt: Prompt, text: str) -> dict[str, int]:
+    return {
+        "prompt_tokens": prompt_tokens(config, prompt),
+        "completion_tokens": tokenizer_for(config.model).count(text),
+    }
+
+
+def prompt_tokens(config: ModelConfig, prompt: Prompt) -> int:
+    count = tokenizer_for(config.model).count
+    return sum(count(message["content"]) + _TOKENS_PER_MESSAGE for message in prompt.messages)
+
+
+def most_usd(models: Sequence[ModelConfig], prompt: Prompt) -> Decimal:
+    """Return what an answer may cost at most, whichever of the models gives it; those without a price count nothing."""
+    found = [Decimal()]
+    for config in models:
+        if price := price_of(config):
+            most = prompt.max_tokens or settings.FABRA_MODEL_MAX_TOKENS
+            usage = {"prompt_tokens": prompt_tokens(config, prompt), "completion_tokens": most}
+            found.append(price.cost(usage))
+    return max(found)
+
+
+def usage_with_cost(completion: Completion, call: ModelCall | None) -> dict[str, Any]:
+    """Return a call's usage as answers and traces have it."""
+    if call is None:
+        return {**(completion.usage or {}), "cost_usd": None}
+    counted = {"prompt_tokens": call.prompt_tokens, "completion_tokens": call.completion_tokens}
+    return {
+        **(completion.usage or counted),
+        "cost_usd": None if call.cost_usd is None else float(call.cost_usd),
+        "cost_kind": str(call.kind),
+    }
+
+
+def total_usd(calls: Sequence[ModelCall]) -> Decimal:
+    """Return what calls cost together; those of an unknown cost count as nothing."""
+    return sum((call.cost_usd for call in calls if call.cost_usd is not None), start=Decimal())
