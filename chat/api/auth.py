@@ -13,7 +13,7 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
 from chat.access.callers import Caller
-from chat.access.permissions import is_open, lacks_scope
+from chat.access.permissions import is_open, lacks_scope, may_use_api
 from chat.limits.messages import count_request
 from chat.models import ApiKey
 
@@ -78,13 +78,13 @@ class SessionScheme(OpenApiAuthenticationExtension):
 
 
 class MayReadSchema(BasePermission):
-    """Allow everyone where FABRA_API_DOCS says so, by default in development mode; else staff and API keys."""
+    """Allow everyone where FABRA_API_DOCS says so, by default in development mode; else whoever may use the API."""
 
-    message = "The API's schema is for staff and API keys; FABRA_API_DOCS opens it to everyone."
+    message = "The API's schema is for API keys and for accounts with a permission of the API; FABRA_API_DOCS opens it."
 
     def has_permission(self, request: Request, view: Any) -> bool:
         is_public = settings.DEBUG if settings.FABRA_API_DOCS is None else settings.FABRA_API_DOCS
-        return bool(is_public or isinstance(request.auth, ApiKey) or (request.user and request.user.is_staff))
+        return bool(is_public or isinstance(request.auth, ApiKey) or may_use_api(request.user))
 
 
 class HasPermission(BasePermission):
