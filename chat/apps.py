@@ -14,10 +14,15 @@ class ChatConfig(AppConfig):
         from chat.checks import check_chat_context, check_rewrite
         from chat.gaps import event_handlers
         from chat.gaps.grouping import forget
+        from chat.handover import event_handlers as handover_handlers
+        from chat.small_talk import SMALL_TALK
+        from contexts.evidence import NEUTRAL_FLAGS
 
         checks.register(check_chat_context)
         checks.register(check_rewrite)
         event_handlers.register()
+        handover_handlers.register()
+        NEUTRAL_FLAGS.add(SMALL_TALK)
         post_delete.connect(forget, sender="chat.GapQuestion")
         # The last app of the settings: the permissions of all apps exist by then.
         post_migrate.connect(_prepare, sender=self)
