@@ -84,7 +84,8 @@ MORE = {
     "FABRA_HEADER_MAX_BYTES": "The largest head of a request.",
     "FABRA_TRUSTED_PROXIES": "Addresses and networks of the proxies in front. `X-Forwarded-For` is read from its right "
     "end, as far as these wrote it; empty: not at all.",
-    "FABRA_SIGN_IN_FAILURES": "Failed sign-ins after which an address is locked out.",
+    "FABRA_SIGN_IN_FAILURES": "Failed sign-ins after which a user name is locked out at an address; ten times as many "
+    "lock an address out, or a name.",
     "FABRA_SIGN_IN_COOLOFF_MIN": "Minutes that a lockout lasts after the last failure that counted.",
     "FABRA_SIGN_IN_RETENTION_DAYS": "Days that records of sign-ins are kept.",
     "FABRA_LOG_LEVEL": "The level of the root logger.",
@@ -128,6 +129,7 @@ MORE = {
     "FABRA_LIMIT_PREMIUM": "Messages an hour on the tier `premium`.",
     "FABRA_LIMIT_DEFAULT": "Messages an hour on every other tier.",
     "FABRA_LIMIT_ADDRESS": "Messages an hour from one address without an API key. 0: no limit.",
+    "FABRA_LIMIT_FEEDBACK": "Changes of feedback an hour by one user.",
 }
 
 

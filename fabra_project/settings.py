@@ -94,10 +94,12 @@ X_FRAME_OPTIONS = "DENY"
 # far as they wrote it.
 FABRA_TRUSTED_PROXIES = parse_networks(env.list("FABRA_TRUSTED_PROXIES", default=[]), "FABRA_TRUSTED_PROXIES")
 AUTHENTICATION_BACKENDS = ["chat.access.sign_in.ThrottledBackend", "django.contrib.auth.backends.ModelBackend"]
-# Sign-ins are throttled by django-axes: so many failures from one address, and it is locked out for a while.
+# Sign-ins are throttled by django-axes: after so many failures a user name is locked out at an address for a while;
+# an address with all names, and a name from all addresses, after ten times as many.
 AXES_FAILURE_LIMIT = env.int("FABRA_SIGN_IN_FAILURES", 5)
 AXES_COOLOFF_TIME = timedelta(minutes=env.int("FABRA_SIGN_IN_COOLOFF_MIN", 15))
-AXES_LOCKOUT_PARAMETERS = ["ip_address"]
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"], ["ip_address"], ["username"]]
+AXES_HANDLER = "chat.access.sign_in.ThrottlingHandler"
 AXES_RESET_ON_SUCCESS = True
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
 AXES_ENABLE_ACCESS_FAILURE_LOG = True
@@ -431,6 +433,8 @@ FABRA_RATE_LIMITS: dict[str, int] = {"premium": env.int("FABRA_LIMIT_PREMIUM", 1
 FABRA_RATE_LIMIT_DEFAULT = env.int("FABRA_LIMIT_DEFAULT", 20)
 # Messages from one address in the same time, whoever sends them without an API key; 0: as many as they like.
 FABRA_RATE_LIMIT_ADDRESS = env.int("FABRA_LIMIT_ADDRESS", 100)
+# Feedback of one user in the same time: each change is an event, and may be sent on by webhooks.
+FABRA_RATE_LIMIT_FEEDBACK = env.int("FABRA_LIMIT_FEEDBACK", 100)
 FABRA_RATE_LIMIT_WINDOW = timedelta(hours=1)
 FABRA_TIER_FEATURE = "user_tier"
 

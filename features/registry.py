@@ -191,25 +191,18 @@ def feature(
         _check_source(source, trigger, label, is_computed=materialize or batch or batch_size is not None)
         size = _batch_size(batch, batch_size, trigger, label)
         _check_count(concurrency, f"concurrency of {label!r}")
-        limits = {
-            "refresh": parse_duration(refresh, f"refresh of {label!r}"),
-            "ttl": parse_duration(ttl, f"ttl of {label!r}"),
-            "stale_tolerance": parse_duration(stale_tolerance, f"stale_tolerance of {label!r}"),
-        }
-        every = limits["refresh"]
-        if every is None and not (trigger or source) and (materialize or limits["ttl"] is None):
-            every = settings.FABRA_DEFAULT_REFRESH
-        # One more refresh is tolerated, so that a scheduler that is late by one slot delays no request.
-        tolerance = limits["stale_tolerance"] or (every if materialize and every else timedelta(0))
+        limits = _limits(
+            label, refresh, ttl, stale_tolerance, materialize=materialize, is_given=bool(trigger or source)
+        )
         takes_event, takes_as_of = _parameters(function, label, trigger, source, is_batch=batch)
         is_parallel = inspect.iscoroutinefunction(function) and not batch
         spec = FeatureSpec(
             name=label,
             entity=resolve_entity(entity, label),
             function=function,
-            refresh=every,
-            ttl=limits["ttl"],
-            stale_tolerance=tolerance,
+            refresh=limits.refresh,
+            ttl=limits.ttl,
+            stale_tolerance=limits.stale_tolerance,
             materialize=materialize,
             trigger=trigger,
             source=source,
@@ -227,6 +220,26 @@ def feature(
         return function
 
     return declare
+
+
+def _limits(
+    label: str,
+    refresh: Duration | None,
+    ttl: Duration | None,
+    stale_tolerance: Duration | None,
+    *,
+    materialize: bool,
+    is_given: bool,
+) -> Limits:
+    """Return the limits on the age of the values, with the defaults; raise DefinitionError for no duration."""
+    every = parse_duration(refresh, f"refresh of {label!r}")
+    expiry = parse_duration(ttl, f"ttl of {label!r}")
+    tolerance = parse_duration(stale_tolerance, f"stale_tolerance of {label!r}")
+    if every is None and not is_given and (materialize or expiry is None):
+        every = settings.FABRA_DEFAULT_REFRESH
+    # One more refresh is tolerated, so that a scheduler that is late by one slot delays no request.
+    tolerance = tolerance or (every if materialize and every else timedelta(0))
+    return Limits(refresh=every, stale_tolerance=tolerance, ttl=expiry)
 
 
 def _check_default(spec: FeatureSpec) -> None:

@@ -69,6 +69,11 @@ def may_hold(user: Any, key: ApiKey) -> bool:
     return bool(user.has_perms(held))
 
 
+def may_use_api(user: Any) -> bool:
+    """Return whether a session's user may call any endpoint that is not for everyone."""
+    return bool(user and any(user.has_perm(permission) for held in SCOPES.values() for permission in held))
+
+
 def may_chat(user: Any, meta: dict[str, Any]) -> bool:
     """Return whether the visitor may chat: signed in, or the page is public, or development mode on loopback."""
     return bool(user and user.is_authenticated) or settings.FABRA_CHAT_PUBLIC or is_open(meta)

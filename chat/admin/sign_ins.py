@@ -10,6 +10,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from unfold.decorators import display
 
+from chat.access.sign_in import counted_failures
 from common.admin.base import ListAdmin, ReadOnlyAdmin, moment
 from common.admin.html import badge, short
 
@@ -30,6 +31,13 @@ class _SignIns(ReadOnlyAdmin):
         return short(row.user_agent, 40)
 
 
+def _sum(*fields: str) -> Subquery:
+    """Return the failures that have these fields in common with the row, as far as they count now."""
+    since = timezone.now() - settings.AXES_COOLOFF_TIME
+    same = AccessAttempt.objects.filter(attempt_time__gte=since, **{field: OuterRef(field) for field in fields})
+    return Subquery(same.order_by().values(*fields).annotate(sum=Sum("failures_since_start")).values("sum")[:1])
+
+
 @admin.register(AccessAttempt)
 class AccessAttemptAdmin(_SignIns):
     """Failures that count now; deleting them lifts a lockout."""
@@ -40,11 +48,9 @@ class AccessAttemptAdmin(_SignIns):
     fields = (*_SignIns.fields, "failures", "shown_state")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[AccessAttempt]:
-        """Add up the failures of each address, whatever user names it tried."""
-        since = timezone.now() - settings.AXES_COOLOFF_TIME
-        same = AccessAttempt.objects.filter(ip_address=OuterRef("ip_address"), attempt_time__gte=since)
-        failures = same.order_by().values("ip_address").annotate(failures=Sum("failures_since_start"))
-        return super().get_queryset(request).annotate(of_address=Subquery(failures.values("failures")[:1]))
+        """Add up what counts together: the failures of the name at the address, and of each of the two alone."""
+        of_pair, of_address, of_name = _sum("username", "ip_address"), _sum("ip_address"), _sum("username")
+        return super().get_queryset(request).annotate(of_pair=of_pair, of_address=of_address, of_name=of_name)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return ListAdmin.has_delete_permission(self, request, obj)
@@ -58,7 +64,8 @@ class AccessAttemptAdmin(_SignIns):
         until = row.attempt_time + settings.AXES_COOLOFF_TIME
         if until <= timezone.now():
             return badge("over", "plain")
-        left = settings.AXES_FAILURE_LIMIT - (row.of_address or 0)
+        counted = counted_failures(row.of_pair or 0, row.of_address or 0, row.of_name or 0)
+        left = settings.AXES_FAILURE_LIMIT - counted
         if left > 0:
             return badge(f"{left} left", "warn")
         return badge(f"locked out until {until:%H:%M} UTC", "bad")

@@ -15,7 +15,7 @@ from rest_framework.request import Request
 from chat.access import site_sessions, tokens
 from chat.access.callers import Caller
 from chat.access.key_text import has_checksum
-from chat.access.permissions import is_open, refusal_of_key
+from chat.access.permissions import is_open, may_use_api, refusal_of_key
 from chat.access.site_sessions import SiteSession
 from chat.access.tokens import SiteUser
 from chat.limits.messages import count_request
@@ -99,14 +99,16 @@ class SessionScheme(OpenApiAuthenticationExtension):
 
 
 class MayReadSchema(BasePermission):
-    """Allow everyone where FABRA_API_DOCS says so, by default in development mode; else staff and secret API keys."""
+    """Allow everyone where FABRA_API_DOCS says so, by default in development mode; else whoever may use the API."""
 
-    message = "The API's schema is for staff and secret API keys; FABRA_API_DOCS opens it to everyone."
+    message = (
+        "The API's schema is for secret API keys and accounts with a permission of the API; FABRA_API_DOCS opens it."
+    )
 
     def has_permission(self, request: Request, view: Any) -> bool:
         is_public = settings.DEBUG if settings.FABRA_API_DOCS is None else settings.FABRA_API_DOCS
         has_key = isinstance(request.auth, ApiKey) and request.auth.kind == ApiKey.Kind.SECRET
-        return bool(is_public or has_key or (request.user and request.user.is_staff))
+        return bool(is_public or has_key or may_use_api(request.user))
 
 
 class HasPermission(BasePermission):

@@ -14,6 +14,7 @@ from chat.api.fields import StrictCharField
 from chat.api.identity import MayConverse, user_of
 from chat.api.serializers import ErrorSerializer
 from chat.feedback import give_feedback
+from chat.limits.messages import count_feedback
 from chat.models import Feedback
 from chat.models.feedback import COMMENT_MAX_CHARS
 
@@ -50,11 +51,13 @@ class FeedbackView(APIView):
         operation_id="give_feedback",
         parameters=[openapi.in_path("message_id", {"type": "integer", "minimum": 1}), _USER],
         request=FeedbackRequestSerializer,
-        responses={200: FeedbackSerializer, 400: ErrorSerializer, 403: ErrorSerializer, 404: ErrorSerializer},
+        responses={200: FeedbackSerializer, **dict.fromkeys((400, 403, 404, 429), ErrorSerializer)},
     )
     def put(self, request: Request, message_id: int) -> Response:
         data = FeedbackRequestSerializer(data=request.data)
         data.is_valid(raise_exception=True)
-        given = give_feedback(message_id, user_of(request), **data.validated_data)
+        user_id = user_of(request)
+        count_feedback(user_id)
+        given = give_feedback(message_id, user_id, **data.validated_data)
         kept = {"value": given.value, "comment": given.comment} if given else {"value": None, "comment": ""}
         return Response({"message_id": message_id, **kept})

@@ -4,6 +4,7 @@ import itertools
 import re
 from collections.abc import Iterator, Sequence
 
+from chat.extracts.links import LINK_OR_CODE, target_of
 from chat.extracts.selection import MAX_WORDS, Chosen
 from common.markdown_units import Kind, Unit, units
 
@@ -132,4 +133,6 @@ def _plain(text: str) -> str:
 
 
 def _foreign(markdown: str) -> str:
+    """Return a passage's Markdown as it may stand in an answer: its own `[1]` and its relative links as text."""
+    markdown = LINK_OR_CODE.sub(lambda link: link[0] if link["code"] or target_of(link) else link["text"], markdown)
     return _CODE_OR_MARK.sub(lambda found: found[0] if found["code"] else f"\\[{found['number']}\\]", markdown)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from chat.extracts.links import only_points
 from chat.turns.citations import Citation
 from common.markdown_units import Kind, Unit, units
 from contexts.suspicion import suspicions_of
@@ -30,7 +31,8 @@ class Passage:
 def read_passages(questions: Sequence[str], sources: Sequence[Citation]) -> list[Passage]:
     """Return the passages with their scored units, the best passage first; the last question is the one to answer.
 
-    What speaks to a language model, and what an earlier passage says in the same words, may not be chosen.
+    What speaks to a language model, what only points to another page, and what an earlier passage says in the same
+    words may not be chosen.
     """
     best = max((source.score for source in sources), default=0.0)
     shares = {source.number: source.score / best if best > 0 else 1.0 for source in sources}
@@ -47,15 +49,17 @@ def read_passages(questions: Sequence[str], sources: Sequence[Citation]) -> list
             if source.index == name and shares[source.number] >= _LEAST_SHARE:
                 own = units(source.content[:_MOST_CHARS], language)
                 passage = found[source.number] = Passage(source=source, units=own, scores={})
-                positions += [(passage, position) for position, unit in enumerate(own) if _may_answer(unit, seen)]
+                positions += [(passage, number) for number, unit in enumerate(own) if _may_answer(unit, source, seen)]
         parts = [_part(passage, position, shares[passage.source.number]) for passage, position in positions]
         for (passage, position), score in zip(positions, score_parts(index, questions, parts), strict=True):
             passage.scores[position] = score
     return list(found.values())
 
 
-def _may_answer(unit: Unit, seen: set[str]) -> bool:
+def _may_answer(unit: Unit, source: Citation, seen: set[str]) -> bool:
     if unit.kind is Kind.HEADING or unit.text in seen or suspicions_of(unit.text):
+        return False
+    if unit.kind in (Kind.SENTENCE, Kind.ITEM) and only_points(source.content[unit.start : unit.end]):
         return False
     if unit.kind is Kind.CODE and unit.text.count("\n") >= _MOST_CODE_LINES:
         return False

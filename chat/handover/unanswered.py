@@ -1,17 +1,21 @@
 """What nobody answered: a person who is late or gone loses the conversation, and the bot answers what was left."""
 
+import logging
 from datetime import timedelta
 
 from django.contrib.auth import get_user_model
 from django.utils import timezone, translation
 
-from chat.errors import ConversationConflict
+from chat.access.callers import Caller
+from chat.errors import ConversationConflict, KeyForbidden
 from chat.handover import actions, notices
 from chat.models import Conversation, HandoverSettings, Message
 from chat.turns.engine import answer
 from chat.turns.turn import Question
 from common.background import finish_spawned
 from common.dispatch import enqueue
+
+logger = logging.getLogger(__name__)
 
 _LOOK_AFTER, _GIVE_UP_AFTER = timedelta(seconds=30), timedelta(minutes=10)
 """After a conversation changed hands: when the task was lost, and when an answer would come too late."""
@@ -49,16 +53,20 @@ async def answer_last(conversation_id: int) -> bool:
     if conversation is None or conversation.unanswered_since is None:
         return False
     said = conversation.messages.exclude(role=Message.Role.NOTICE)
-    last = await said.order_by("-pk").afirst()
+    last = await said.select_related("api_key").order_by("-pk").afirst()
     if last is None or last.role != Message.Role.USER:
         return False
     question = Question(
-        user_id=conversation.user_id, message=last.text, conversation_id=conversation_id, stored_id=last.pk
-    )
+        user_id=conversation.user_id, message=last.text, conversation_id=conversation_id, stored_id=last.pk,
+        context=last.context, caller=Caller(key=last.api_key),
+    )  # fmt: skip
     try:
         with translation.override(notices.language_of(conversation)):
             await answer(question)
     except ConversationConflict:
+        return False
+    except KeyForbidden as error:  # as it would have been refused at once, had nobody held the conversation
+        logger.warning("The message %d is not answered: %s", last.pk, error.code)
         return False
     await finish_spawned()
     return True

@@ -47,7 +47,21 @@ async def admit(user_id: str, tier: object, caller: Caller | None = None, *, tok
 
 def count_request(key: ApiKey) -> None:
     """Count one request of an API key, also against limits of its own; raise RateLimited if it is one too many."""
-    windows = _windows_of_key(key)
+    _count(_windows_of_key(key), key)
+
+
+def count_feedback(user_id: str) -> None:
+    """Count one change of a user's feedback; raise RateLimited if it is one too many."""
+    window = Window(
+        subject=f"feedback:{user_id}",
+        length=settings.FABRA_RATE_LIMIT_WINDOW,
+        limit=settings.FABRA_RATE_LIMIT_FEEDBACK,
+        what="changes of feedback",
+    )
+    _count([window])
+
+
+def _count(windows: list[Window], key: ApiKey | None = None) -> None:
     try:
         counted = count_blocking(windows, key)
     except REDIS_ERRORS:

@@ -165,6 +165,17 @@ class Message(models.Model):
         editable=False,
         help_text="Of all that a client which keeps its conversations itself had said and heard up to this message.",
     )
+    api_key = models.ForeignKey(
+        "chat.ApiKey",
+        null=True,
+        blank=True,
+        editable=False,
+        on_delete=models.PROTECT,  # without it, an answer that is given later would know no bounds
+        db_index=False,  # nothing looks for it; a key is revoked, and stays
+        related_name="+",
+        help_text="The key that sent it: an answer that is given later keeps to its bounds.",
+    )
+    context = models.CharField(max_length=200, blank=True, editable=False, help_text="The context that was asked for.")
     text = models.TextField()
     trace = models.ForeignKey("contexts.Trace", null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
     citations = models.JSONField(default=list, blank=True)

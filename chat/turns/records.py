@@ -124,7 +124,7 @@ def sent_event(user_id: str, context_id: str | None) -> AxiomEvent:
 def message_of(question: Question, conversation: Conversation, context_id: str | None = None) -> Message:
     return Message(
         conversation=conversation, user_id=question.user_id, role=Message.Role.USER, text=question.message,
-        client_id=question.client_id, trace_id=context_id,
+        client_id=question.client_id, trace_id=context_id, api_key=question.caller.key, context=question.context,
     )  # fmt: skip
 
 

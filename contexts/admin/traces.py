@@ -16,6 +16,7 @@ from common.sql.words import has_words
 from contexts.admin.golden import GoldenActions
 from contexts.admin.trace_page import panels_of, trace_page
 from contexts.admin.versions import VersionFilter
+from contexts.evidence import NEUTRAL_FLAGS
 from contexts.models import ContextDefinition, Trace
 
 
@@ -86,7 +87,7 @@ class TraceAdmin(GoldenActions, ReadOnlyAdmin):
     @display(description="state")
     def shown_state(self, trace: Trace) -> str:
         labels = [badge(trace.state), *(badge(code, "bad") for code in [trace.error_code] if code)]
-        labels += [badge(flag, "warn") for flag in trace.flags]
+        labels += [badge(flag, "plain" if flag in NEUTRAL_FLAGS else "warn") for flag in trace.flags]
         return format_html_join(" ", "{}", ((label,) for label in labels))
 
     @display(description="tokens")

@@ -76,17 +76,8 @@ def retriever(
 
     def declare(function: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
         label = name or function.__name__
-        if not 1 <= top_k <= MAX_TOP_K:
-            raise DefinitionError(f"top_k of the retriever {label!r} must be from 1 to {MAX_TOP_K}, not {top_k!r}.")
-        if unknown := set(options) - set(SearchOptions.__annotations__):
-            raise DefinitionError(f"The retriever {label!r} has unknown options: {', '.join(sorted(unknown))}.")
-        try:
-            conditions(filters, options.get("audience"))
-        except InvalidInput as error:
-            raise DefinitionError(f"The retriever {label!r}: {error}") from error
         signature = inspect.signature(function)
-        if not signature.parameters:
-            raise DefinitionError(f"The retriever {label!r} takes no argument; its first one is the question.")
+        _check(label, signature, top_k, filters, options)
         spec = RetrieverSpec(
             name=label,
             function=function,
@@ -111,6 +102,22 @@ def retriever(
         return retrieve
 
     return declare
+
+
+def _check(
+    label: str, signature: inspect.Signature, top_k: int, filters: dict[str, Any] | None, options: SearchOptions
+) -> None:
+    """Raise DefinitionError for what no search could be made with."""
+    if not 1 <= top_k <= MAX_TOP_K:
+        raise DefinitionError(f"top_k of the retriever {label!r} must be from 1 to {MAX_TOP_K}, not {top_k!r}.")
+    if unknown := set(options) - set(SearchOptions.__annotations__):
+        raise DefinitionError(f"The retriever {label!r} has unknown options: {', '.join(sorted(unknown))}.")
+    try:
+        conditions(filters, options.get("audience"))
+    except InvalidInput as error:
+        raise DefinitionError(f"The retriever {label!r}: {error}") from error
+    if not signature.parameters:
+        raise DefinitionError(f"The retriever {label!r} takes no argument; its first one is the question.")
 
 
 async def _retrieve(

@@ -20,9 +20,19 @@ MAX_QUESTIONS = 8
 """The last question included; an older one would weigh less than a hundredth."""
 _UNRELATED_BELOW = 0.1
 """An earlier question with a smaller cosine to the last is about another subject."""
+_WEAKLY_RELATED_BELOW = 0.2
+_SHARE_OF_WEAKLY_RELATED = 0.5
+"""An earlier question with a smaller cosine counts half where the last one says itself what it asks for: the cosine
+does not tell whether they are about one subject, and a code or a name in it would outrank what the last one names."""
 _SHORT_WORDS = 2
 # Words by which an English question refers to what was said; in other languages only its length tells.
 _GOES_ON = re.compile(r"^\W*(?:and|or|but|also|so|then|what about|how about)\b", re.IGNORECASE)
+_WHOLE = re.compile(
+    r"^\W*(?:(?:and|or|but|also)\b\W*)?(?:(?:how|what)(?! about\b)|when|where|who|whom|whose|which|why|can|could"
+    r"|do|does|did|is|are|was|were|will|would|should|may|must|has|have)\b(?:\W+\w+){4}",
+    re.IGNORECASE,
+)
+"""A question with a subject and a verb of its own: "And how many requests does the plan have?", not "And on it?"."""
 _PRONOUN = re.compile(
     r"\b(?:it|its|that|this|those|these|they|them|their|he|him|his|she|her|there|ones?|same|former|latter)\b",
     re.IGNORECASE,
@@ -45,15 +55,26 @@ def weights_of(questions: Sequence[str], vectors: Sequence[np.ndarray] | None) -
 
     An earlier question is about another subject if its cosine to the last is small, unless the last one refers back
     or is too short to tell. A pronoun behind a name ("How did the Huguenots change their faith?") refers back only if
-    some earlier question is about the same subject. Without vectors every question counts.
+    some earlier question is about the same subject. One that is weakly related to a question that is whole counts less.
+    Without vectors every question counts.
     """
-    weights = _weights_by_age(questions)
-    if vectors is None or refers_back(questions[-1]):
+    weights, last = _weights_by_age(questions), questions[-1]
+    has_pronoun = _PRONOUN.search(last) is not None
+    is_whole = _WHOLE.search(last) is not None and not has_pronoun
+    if vectors is None or (refers_back(last) and not is_whole):
         return weights
-    is_related = [vector is vectors[-1] or float(vector @ vectors[-1]) >= _UNRELATED_BELOW for vector in vectors]
-    if any(is_related[:-1]) and _PRONOUN.search(questions[-1]):
+    cosines = [float(vector @ vectors[-1]) for vector in vectors[:-1]]
+    if has_pronoun and any(cosine >= _UNRELATED_BELOW for cosine in cosines):
         return weights
-    return [weight if related else 0.0 for weight, related in zip(weights, is_related, strict=True)]
+    least = _SHARE_OF_WEAKLY_RELATED if refers_back(last) else 0.0
+    shares = [_share(cosine, least, is_whole=is_whole) for cosine in cosines]
+    return [weight * share for weight, share in zip(weights, [*shares, 1.0], strict=True)]
+
+
+def _share(cosine: float, least: float, *, is_whole: bool) -> float:
+    if cosine < _UNRELATED_BELOW:
+        return least
+    return _SHARE_OF_WEAKLY_RELATED if is_whole and cosine < _WEAKLY_RELATED_BELOW else 1.0
 
 
 def refers_back(question: str) -> bool:

@@ -1,3 +1,4 @@
+import importlib
 import json
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -10,6 +11,7 @@ from chat.turns.resolve_context import configured_context
 from contexts.declaration import context
 from contexts.items import ContextItem
 from retrieval.indexing.documents import index_document
+from tests.chat import another_context as another_module
 from tests.chat import chosen_context
 from tests.factories import CustomerFactory, TicketFactory
 from tests.model_server import ModelServer
@@ -53,6 +55,13 @@ def use_context(settings: Any) -> Iterator[Callable[[Any], None]]:
     configured_context.cache_clear()
     yield lambda given: chosen_context.chosen.update(context=given)
     configured_context.cache_clear()
+
+
+@pytest.fixture
+def another_context() -> str:
+    """Declare a context beside that of the settings, and return its name."""
+    importlib.reload(another_module)
+    return "another"
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Who may call the API: sessions by their permissions, keys by scopes, owner and bounds."""
 
-import importlib
 import json
 from typing import Any
 
@@ -14,7 +13,6 @@ from chat.access.permissions import SCOPES
 from chat.models import ApiKey
 from chat.urls import urlpatterns
 from retrieval.indexing.documents import index_document
-from tests.chat import another_context as module
 
 pytestmark = pytest.mark.django_db
 
@@ -42,13 +40,6 @@ DOORS: list[tuple[str, str, dict[str, Any] | None, str]] = [
 @pytest.fixture(autouse=True)
 def production(bot: None, settings: Any) -> None:
     settings.DEBUG = False
-
-
-@pytest.fixture
-def another_context() -> str:
-    """Declare a context beside that of the settings, and return its name."""
-    importlib.reload(module)
-    return "another"
 
 
 def call(client: Client, method: str, path: str, body: Any = None, key: str = "", **meta: Any) -> Any:
@@ -272,6 +263,18 @@ def test_the_chat_page_follows_the_permissions(client: Client) -> None:
         assert bool(page.context["users"]) is is_choosing
         assert ('id="user"' in page.content.decode()) is is_choosing
         assert ("data-trace-url" in page.content.decode()) is is_tracing
+
+
+def test_the_schema_is_for_keys_and_accounts_with_a_permission_of_the_api(client: Client, settings: Any) -> None:
+    settings.FABRA_API_DOCS = False
+    staff = User.objects.create_user("clerk", is_staff=True)
+    client.force_login(staff)
+    assert client.get("/api/schema/").status_code == 403
+    give(staff, "events.view_event")
+    assert client.get("/api/schema/").status_code == 200
+    _, key = ApiKey.make("k", ["chat"])
+    assert call(Client(), "GET", "/api/schema/", None, key).status_code == 200
+    assert Client().get("/api/schema/").status_code == 401
 
 
 def test_a_key_that_is_bound_to_contexts_calls_no_other(client: Client, another_context: str) -> None:

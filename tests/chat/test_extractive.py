@@ -113,6 +113,37 @@ def test_a_sentence_that_refers_back_brings_the_one_before(index: Index) -> None
     assert "A webhook is sent to your server. [1] It is signed by a secret. [1]" in text
 
 
+@pytest.mark.parametrize(
+    "pointer",
+    [
+        "See [Invite teammates](invite-teammates.md).",
+        "For more details, see [how to invite teammates](../invite.md#how) and [Teammates](<team mates.md>).",
+        "Read more about it in the article [Invite teammates](https://a.example/invite).",
+        "Mehr dazu unter [Teammates einladen](invite.md).",
+        "- [Invite teammates](invite.md)",
+        "![How to invite teammates](invite.png)",
+    ],
+)
+def test_a_sentence_that_only_points_elsewhere_is_no_answer(index: Index, pointer: str) -> None:
+    content = f"{pointer}\n\nOwners invite teammates under Settings."
+    assert answer("How do I invite teammates?", content) == "Owners invite teammates under Settings. [1]"
+    assert answer("How do I invite teammates?", pointer) == ""
+
+
+def test_of_a_relative_link_the_text_stays_and_an_absolute_one_stays_whole(index: Index) -> None:
+    content = (
+        "Owners invite teammates under [Settings](settings.md#team), `[as](code.md)`, or by "
+        "[the form](https://a.example/form_(new))."
+    )
+    assert answer("How do I invite teammates?", content) == (
+        "Owners invite teammates under Settings, `[as](code.md)`, or by [the form](https://a.example/form_(new)). [1]"
+    )
+    items = "To invite teammates:\n\n1. Open [Settings](settings.md).\n2. Click **Invite**."
+    assert "1. Open Settings. [1]" in answer("How do I invite teammates?", items)
+    table = "| Who | Invites teammates |\n|---|---|\n| Owners | under [Settings](settings.md) |"
+    assert "| Owners | under Settings [1] |" in answer("Where do owners invite teammates?", table)
+
+
 def test_a_follow_up_is_answered_with_what_was_asked_before(index: Index) -> None:
     content = "On the free plan exports are kept for a day. On the free plan you may invite five people."
     asked = answer("And on the free plan?", content, earlier=("For how long are exports kept?",))

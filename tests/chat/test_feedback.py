@@ -64,6 +64,18 @@ def test_each_change_is_one_event_and_a_repetition_none(client: Client, answer: 
     assert set(Event.objects.filter(event_type="feedback_given").values_list("entity_id", flat=True)) == {"user_123"}
 
 
+def test_feedback_is_limited_for_each_user(client: Client, answer: Message, settings: Any) -> None:
+    settings.FABRA_RATE_LIMIT_FEEDBACK = 2
+    for value in ("up", "down"):
+        assert put(client, answer.pk, {"value": value}).status_code == 200
+    refused = put(client, answer.pk, {"value": "up"})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (429, "rate_limited")
+    assert 0 < int(refused.headers["Retry-After"]) <= 3600
+    assert len(events()) == 2
+    other = make_answer("ben")
+    assert put(client, other.pk, {"value": "up"}, "ben").status_code == 200
+
+
 def test_a_persons_answer_is_judged_too(client: Client, answer: Message) -> None:
     assert put(client, make_answer("user_123", Message.Role.AGENT).pk, {"value": "up"}).status_code == 200
 

@@ -8,16 +8,19 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.contrib.auth.models import Group, Permission, User
 from django.db import connection
 from django.utils import timezone
 
+from chat.definitions import store
 from chat.errors import AgentForbidden, ConversationConflict, ConversationHeld, ConversationNotFound, InvalidMessage
 from chat.handover import actions
 from chat.handover.hours import next_opening
 from chat.models import Conversation, Customer, HandoverSettings, Message, SupportHours, Ticket
 from common.errors import InvalidInput
 from events.models import Event
+from events.processing import process
 from tests.factories import CustomerFactory, TicketFactory
 
 pytestmark = pytest.mark.django_db
@@ -94,6 +97,18 @@ def test_what_is_done_twice_happens_once(talk: Conversation, kim: User) -> None:
         actions.close(talk.pk, kim, note="Solved.")
     assert len(events()) == len(notices(talk)) == 4
     assert Ticket.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_support_history_has_the_ticket_of_a_closed_conversation(talk: Conversation, kim: User) -> None:
+    Customer.objects.create(user_id="ana", tier="premium")
+    assert async_to_sync(store.get_feature)("support_history", "ana") == []
+    actions.close(talk.pk, kim, note="The invoice was sent.")
+    event = Event.objects.get(event_type="conversation_closed")
+    for _ in range(2):  # a worker may die before it has reported it
+        process(event.pk)
+        Event.objects.filter(pk=event.pk).update(state=Event.State.RECEIVED)
+    assert async_to_sync(store.get_feature)("support_history", "ana") == ["Ticket #1: Where is my invoice? (closed)"]
 
 
 def test_a_conversation_that_does_not_exist_and_one_that_is_closed(talk: Conversation, kim: User) -> None:

@@ -1,4 +1,4 @@
-"""Signing in: throttled by address, lockouts logged and seen in the admin; old sessions are cleared."""
+"""Signing in: throttled by user name and address, lockouts logged and seen in the admin; old sessions are cleared."""
 
 import logging
 from datetime import timedelta
@@ -22,6 +22,7 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture(autouse=True)
 def ada(settings: Any) -> User:
     settings.AXES_FAILURE_LIMIT = 3
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # half a second less for each try
     return User.objects.create_superuser("ada", password="right")
 
 
@@ -30,22 +31,51 @@ def sign_in(client: Client, password: str, path: str = "/login/", username: str 
 
 
 @pytest.mark.parametrize("path", ["/login/", "/admin/login/"])
-def test_an_address_that_fails_too_often_is_locked_out(
+def test_a_name_that_fails_too_often_at_an_address_is_locked_out_there(
     client: Client, admin_client: Client, path: str, caplog: Any
 ) -> None:
     with caplog.at_level(logging.WARNING, logger="axes"):
-        # Other names do not help, and the right password does not either.
-        tries = [sign_in(client, "wrong", path, username).status_code for username in ("ada", "bob", "ada")]
+        tries = [sign_in(client, "wrong", path).status_code for _ in range(3)]
     assert tries == [200, 200, 429]
     refused = sign_in(client, "right", path)
     assert (refused.status_code, refused.headers["Retry-After"]) == (429, "900")
     assert "possible again 15 minutes after" in refused.content.decode()
     assert sign_in(client, "right", path, REMOTE_ADDR="192.0.2.7").status_code == 302
+    User.objects.create_superuser("bob", password="right")  # at the same address, such as that of an office
+    assert sign_in(Client(), "right", path, "bob").status_code == 302
     assert any("Locking out" in message and "127.0.0.1" in message for message in caplog.messages)
     assert "wrong" not in caplog.text
     assert "locked out until" in admin_client.get(reverse("admin:axes_accessattempt_changelist")).content.decode()
     failures = admin_client.get(reverse("admin:axes_accessfailurelog_changelist"), {"locked_out__exact": "1"})
     assert failures.context["cl"].result_count == 1
+
+
+def test_an_address_that_tries_many_names_is_locked_out(client: Client, admin_client: Client) -> None:
+    tries = [sign_in(client, "wrong", username=f"user{number}").status_code for number in range(30)]
+    assert tries == [200] * 29 + [429]
+    assert sign_in(client, "right").status_code == 429
+    assert sign_in(client, "right", REMOTE_ADDR="192.0.2.7").status_code == 302
+    assert "locked out until" in admin_client.get(reverse("admin:axes_accessattempt_changelist")).content.decode()
+
+
+def test_a_name_that_is_guessed_from_many_addresses_is_locked_out_but_for_its_owner(client: Client) -> None:
+    assert sign_in(client, "right", REMOTE_ADDR="203.0.113.1").status_code == 302
+    tries = [sign_in(client, "wrong", REMOTE_ADDR=f"192.0.2.{number}").status_code for number in range(30)]
+    assert tries == [200] * 29 + [429]
+    assert sign_in(client, "right", REMOTE_ADDR="198.51.100.1").status_code == 429
+    assert sign_in(client, "right", REMOTE_ADDR="203.0.113.1").status_code == 302
+
+
+def test_signing_in_forgets_the_failures_of_that_name_at_that_address_only(client: Client) -> None:
+    User.objects.create_user("mallory", password="right")
+    for number in range(29):
+        if number % 2 == 0:
+            sign_in(client, "right", username="mallory")
+        sign_in(Client(), "wrong", username=f"user{number}")
+    assert sign_in(Client(), "wrong", username="user30").status_code == 429
+    sign_in(client, "wrong", REMOTE_ADDR="192.0.2.7")
+    assert sign_in(client, "right", REMOTE_ADDR="192.0.2.7").status_code == 302
+    assert not AccessAttempt.objects.filter(ip_address="192.0.2.7").exists()
 
 
 def test_an_operator_can_lift_a_lockout_and_time_does(client: Client, admin_client: Client) -> None:

@@ -5,14 +5,18 @@ from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync
+from django.test import Client
+from django.urls import reverse
 from django.utils import translation
 
 from chat.conversations.history import read_history
 from chat.models import Message
+from chat.small_talk import SMALL_TALK
 from chat.small_talk.detection import small_talk_in
 from chat.small_talk.phrases import PHRASES, Kind
 from chat.small_talk.reply import reply_to
 from chat.turns.turn import Question
+from common.admin.html import badge
 from contexts.models import Trace
 from retrieval.models import GoldenQuestion
 from tests.model_server import TEXT, ModelServer
@@ -134,6 +138,14 @@ def test_a_greeting_is_answered_without_sources_and_leaves_a_trace(bot: None, as
     assert (answer.pk, answer.flags) == (body["message_id"], ["small_talk"])
     assert int(response.headers["X-RateLimit-Remaining"]) == int(response.headers["X-RateLimit-Limit"]) - 1
     assert not GoldenQuestion.objects.exists()
+
+
+@pytest.mark.django_db
+def test_the_list_of_traces_shows_small_talk_without_a_warning(bot: None, ask: Any, admin_client: Client) -> None:
+    ask("Hello there!")
+    page = admin_client.get(reverse("admin:contexts_trace_changelist")).content.decode()
+    assert badge(SMALL_TALK, "plain") in page
+    assert badge(SMALL_TALK, "warn") not in page
 
 
 @pytest.mark.django_db

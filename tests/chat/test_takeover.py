@@ -14,8 +14,9 @@ from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
+from chat.access.callers import Caller
 from chat.handover import actions, unanswered
-from chat.models import Conversation, HandoverSettings, Message
+from chat.models import ApiKey, Conversation, HandoverSettings, Message
 from chat.turns.engine import answer, begin, run
 from chat.turns.turn import Answer, Question
 from common.background import finish_spawned
@@ -301,6 +302,35 @@ def test_the_sweep_takes_back_what_people_left(say: Any, small: ModelServer, kim
         assert async_to_sync(unanswered.answer_last)(pk)
         assert Message.objects.filter(conversation=pk).latest("pk").text == small.text
         assert not async_to_sync(unanswered.answer_last)(pk)
+
+
+def test_what_a_key_sent_to_a_person_is_answered_within_the_keys_bounds(
+    small: ModelServer, kim: User, another_context: str
+) -> None:
+    def left_to_the_bot(key: ApiKey, name: str = "") -> int:
+        begun, _ = async_to_sync(answer)(Question(user_id="ana", message="One?"))
+        actions.assign(begun.conversation_id, kim)
+        asked = Question(
+            user_id="ana",
+            message="Two?",
+            conversation_id=begun.conversation_id,
+            context=name,
+            caller=Caller(key=key),
+        )
+        assert async_to_sync(answer)(asked)[0].status == 202
+        actions.hand_back(begun.conversation_id, kim)
+        return begun.conversation_id
+
+    bound, _ = ApiKey.make("site", ["chat"], contexts=[another_context])
+    free, _ = ApiKey.make("server", ["chat"])
+    for key, name in ((bound, ""), (free, another_context)):
+        assert async_to_sync(unanswered.answer_last)(left_to_the_bot(key, name))
+        assert Trace.objects.latest("created_at").context == another_context
+    bound.contexts = ["chat_context_free"]  # it is bound to another one since
+    bound.save()
+    conversation_id = left_to_the_bot(bound)
+    ApiKey.objects.filter(pk=bound.pk).update(contexts=[another_context])
+    assert not async_to_sync(unanswered.answer_last)(conversation_id)
 
 
 def _enqueued(task: str) -> int:

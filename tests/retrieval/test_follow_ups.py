@@ -82,7 +82,10 @@ def test_a_history_that_is_none_is_refused(plans: None, history: Any) -> None:
         search_sync("docs", "Refunds?", history=history)
 
 
-UNIT = {"same": np.array([1, 0], np.float32), "other": np.array([0, 1], np.float32)}
+UNIT = {
+    "same": np.array([1, 0], np.float32), "other": np.array([0, 1], np.float32),
+    "near": np.array([0.15, 0.9887], np.float32),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -96,6 +99,12 @@ UNIT = {"same": np.array([1, 0], np.float32), "other": np.array([0, 1], np.float
         ("How did Ana change her plan last year?", "other", 0.0),  # refers to a name of its own
         ("How did Ana change her plan last year?", "same", 0.5),
         ("Can I change it to Pro?", "other", 0.5),
+        ("How many requests does the Business plan have?", "near", 0.25),  # says what it asks for
+        ("And how many requests does the Business plan have?", "near", 0.25),
+        ("And how many requests does the Business plan have?", "other", 0.25),  # but may mean what was said
+        ("And how many requests does the Business plan have?", "same", 0.5),
+        ("And how many requests does it have?", "near", 0.5),
+        ("What about the requests of the Business plan?", "near", 0.5),
     ],
 )
 def test_a_question_about_another_subject_does_not_count(last: str, earlier: str, weight: float) -> None:
