@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
 import pytest
 from asgiref.sync import async_to_sync
@@ -119,8 +120,7 @@ def test_of_two_questions_at_once_neither_hears_of_the_other(talk: Any, complete
     assert conversation_of(complete(QUESTION, TEXT, "And on a tablet?")) == conversation_of(first)  # it comes first
     answered, _ = async_to_sync(answer)(asked.question)
     assert answered.conversation_id == conversation_of(first)
-    assert answered.context_id is not None
-    body = json.loads(TraceBody.objects.get(trace__pk=answered.context_id).text)
+    body = json.loads(TraceBody.objects.get(pk=UUID(answered.context_id)).text)
     history = [item["content"] for item in body["items"] if item["part"] == "history"]
     assert len(history) == 1 and "tablet" not in history[0]
 
