@@ -10,9 +10,10 @@ from chat.models import Customer, Ticket
 from chat.sample import SAMPLE, SOURCE, STARTED_BY
 from features.forgetting import forget_entities
 from retrieval.errors import DocumentNotFound
-from retrieval.evaluation.golden import question_digest, read_golden
+from retrieval.evaluation.golden import read_golden
 from retrieval.indexing.documents import delete_document
 from retrieval.models import CalibrationRun, GoldenQuestion, Index, IngestionRun, SourceDocument, SourceFile
+from retrieval.models.golden import question_digest
 
 
 def remove_sample() -> Iterator[str]:

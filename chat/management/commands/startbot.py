@@ -17,7 +17,7 @@ class Command(StartApp):
         super().add_arguments(parser)
         parser.set_defaults(template=str(TEMPLATE), extensions=["py", "json"])
 
-    def handle(self, *args: Any, **options: Any) -> None:  # type: ignore[override]  # it is called by these names
+    def handle(self, *args: Any, **options: Any) -> None:
         name = options["name"]
         super().handle(**options)
         self.stdout.write(
