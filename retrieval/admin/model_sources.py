@@ -21,24 +21,24 @@ _SHOWN_ERRORS = 100
 @admin.register(ModelSource)
 class ModelSourceAdmin(DefinitionAdmin):
     list_display = (
-        "name", "format", "shown_state", "shown_progress", "documents", "errors", "differences", moment("finished_at"),
+        "name", "shown_state", "shown_progress", "documents", "errors", "differences", moment("finished_at"),
     )  # fmt: skip
     list_filter = (*DefinitionAdmin.list_filter, "index")
-    fieldsets = (
-        (None, {"fields": (("name", "is_enabled"), "description", ("model", "index", "format"))}),
-        (None, {"fields": (("location", "gone_at"),)}),
-        (
-            "Comparison with the documents",
-            {"fields": (("shown_progress", "differences"), ("started_at", "finished_at", "took"), "error")},
-        ),
-        (None, {"fields": ("shown_errors", "shown_documents")}),
-    )
     readonly_fields = ("shown_progress", "differences", "took", "shown_errors", "shown_documents")
     needs_permission = {"shown_documents": "retrieval.view_document"}
     actions = ("compare",)
 
-    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        return self.permitted(request, self.fieldsets)
+    def get_fieldsets(self, request: HttpRequest, obj: ModelSource | None = None) -> Any:
+        where = ("location", *(("gone_at",) if obj and obj.gone_at else ()))
+        compared = [("shown_progress", "differences"), ("started_at", "finished_at", "took")]
+        compared += [("error",)] if obj and obj.error else []
+        declared = (("name", "is_enabled"), "description", ("model", "index", "format"), where)
+        fieldsets = (
+            (None, {"fields": declared}),
+            ("Comparison with the documents", {"fields": compared}),
+            (None, {"fields": ("shown_errors", "shown_documents")}),
+        )
+        return self.permitted(request, fieldsets)
 
     def get_queryset(self, request: HttpRequest) -> Any:
         is_document, is_wrong = ~Q(sourced__content_hash=""), ~Q(sourced__error="")
