@@ -11,7 +11,7 @@ NAMES = (
     "features", "materialize", "search", "follow_ups", "retriever", "assembly", "chat", "in_flight", "live", "events",
     "burst", "quality", "indexing",
 )  # fmt: skip
-ON_REQUEST = ("search_million",)
+ON_REQUEST = ("search_million", "admin_pages")
 
 
 def main() -> None:

@@ -6,18 +6,25 @@ from django.conf import settings
 from django.core import checks
 from django.db.models.signals import post_delete, post_migrate
 
+from common.signals import operator_acted
+
 
 class ChatConfig(AppConfig):
     name = "chat"
 
     def ready(self) -> None:
+        from chat.audit.entries import record_command
         from chat.checks import check_chat_context, check_rewrite
         from chat.gaps import event_handlers
         from chat.gaps.grouping import forget
+        from chat.retention import ADMIN_LOG, CONVERSATIONS
+        from common.retention import retain
 
         checks.register(check_chat_context)
         checks.register(check_rewrite)
         event_handlers.register()
+        retain(CONVERSATIONS, ADMIN_LOG)
+        operator_acted.connect(record_command)
         post_delete.connect(forget, sender="chat.GapQuestion")
         # The last app of the settings: the permissions of all apps exist by then.
         post_migrate.connect(_prepare, sender=self)
@@ -33,4 +40,5 @@ def _prepare(**kwargs: Any) -> None:
         HandoverSettings.objects.get_or_create(pk=1)
         keep_entry("take back unanswered conversations", "chat.tasks.sweep_conversations", timedelta(seconds=15))
         keep_entry("clear old sessions and sign-ins", "chat.tasks.clear_old", timedelta(hours=1))
+        keep_entry("store the use of API keys", "chat.tasks.store_key_use", timedelta(minutes=1))
         keep_entry("group unanswered questions", "chat.tasks.tend_gaps", timedelta(seconds=15))

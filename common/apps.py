@@ -1,5 +1,10 @@
+from datetime import timedelta
+from typing import Any
+
 from django.apps import AppConfig
+from django.conf import settings
 from django.core import checks
+from django.db.models.signals import post_migrate
 
 
 class CommonConfig(AppConfig):
@@ -9,3 +14,11 @@ class CommonConfig(AppConfig):
         from common.checks import check_celery
 
         checks.register(check_celery)
+        post_migrate.connect(_schedule, sender=self)
+
+
+def _schedule(**kwargs: Any) -> None:
+    from common.periodic_tasks import keep_entry
+
+    if not settings.FABRA_STANDALONE:
+        keep_entry("remove what is older than it is kept", "common.tasks.prune", timedelta(hours=1))

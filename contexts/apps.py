@@ -11,13 +11,16 @@ class ContextsConfig(AppConfig):
     name = "contexts"
 
     def ready(self) -> None:
+        from common.retention import retain
         from contexts import recorder
         from contexts.checks import check_encoding
         from contexts.discovery import load_definitions
         from contexts.purge import count_copies, erase_copies
         from contexts.recent_queries import traced_queries
+        from contexts.retention import TRACES, unused_versions
         from features.signals import features_read
         from retrieval.indexing.purge import Store, register_store
+        from retrieval.retention import keep_versions
         from retrieval.search.recent_queries import register_query_source
         from retrieval.signals import retrieved, searched
 
@@ -27,6 +30,8 @@ class ContextsConfig(AppConfig):
         searched.connect(recorder.on_searched)
         retrieved.connect(recorder.on_retrieved)
         checks.register(check_encoding)
+        retain(TRACES)
+        keep_versions(unused_versions)
         post_migrate.connect(_sync, sender=self)
         load_definitions()
 

@@ -54,17 +54,31 @@ def frame(items: Sequence[ContextItem], is_foreign: Sequence[bool], foreign: For
     system: list[str] = []
     history: list[HistoryItem] = []
     reference: list[str] = []
-    marker = f"{secrets.randbelow(10**_MARKER_DIGITS):0{_MARKER_DIGITS}d}"
+    marker = new_marker()
     for item, is_quoted in zip(items, is_foreign, strict=True):
         if isinstance(item, HistoryItem):
             history.append(item)
         elif is_quoted:
-            reference.append(f"<passage {marker}>\n{_harmless(item, foreign)}\n</passage {marker}>")
+            reference.append(fenced(_harmless(item, foreign), marker))
         else:
             system.append(item.content)
     if reference:
-        system.append(_NOTE.format(marker=marker))
+        system.append(note_on(marker))
     return Prompt(system=SEPARATOR.join(system), history=history, reference=SEPARATOR.join(reference))
+
+
+def new_marker() -> str:
+    """Return what no document can know."""
+    return f"{secrets.randbelow(10**_MARKER_DIGITS):0{_MARKER_DIGITS}d}"
+
+
+def fenced(text: str, marker: str) -> str:
+    return f"<passage {marker}>\n{text}\n</passage {marker}>"
+
+
+def note_on(marker: str) -> str:
+    """Return the sentence that tells a model what the fences are."""
+    return _NOTE.format(marker=marker)
 
 
 def without_source_marks(text: str) -> str:

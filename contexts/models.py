@@ -8,6 +8,7 @@ from django.db import models
 from django.utils import timezone
 
 from common.models import Definition
+from common.sql.words import words_index
 
 
 class ContextDefinition(Definition):
@@ -67,6 +68,14 @@ class Trace(models.Model):
             models.Index(fields=["-created_at"], name="trace_newest"),
             # Serves the traces of one user.
             models.Index(fields=["user_id", "-created_at"], name="trace_by_user"),
+            # Serve the admin's filters for what is rare; the first two hold little else.
+            models.Index(
+                fields=["state", "-created_at"], name="trace_unanswered", condition=~models.Q(state="answered")
+            ),
+            models.Index(fields=["-created_at"], name="trace_flagged", condition=~models.Q(flags=[])),
+            models.Index(fields=["context", "-created_at"], name="trace_by_context"),
+            # Serves the admin's search for words of the question.
+            words_index("query", "trace_by_words"),
             # Serves the traces that used a document version; a write only appends to the index's pending list.
             GinIndex(fields=["version_ids"], name="trace_by_version"),
         ]

@@ -10,10 +10,13 @@ class EventsConfig(AppConfig):
     name = "events"
 
     def ready(self) -> None:
+        from common.retention import retain
         from events.deliveries import observers
         from events.handlers import register_observers
+        from events.retention import EVENTS
 
         register_observers(observers)
+        retain(EVENTS)
         post_migrate.connect(_schedule, sender=self)
 
 
@@ -23,4 +26,3 @@ def _schedule(**kwargs: Any) -> None:
     if not settings.FABRA_STANDALONE:
         keep_entry("sweep the outbox", "events.tasks.sweep", timedelta(seconds=5))
         keep_entry("sweep the webhook deliveries", "events.tasks.sweep_webhooks", timedelta(seconds=5))
-        keep_entry("prune the outbox", "events.tasks.prune_events", timedelta(hours=1))

@@ -38,12 +38,6 @@ def process_event(event_pk: int, waited_s: float = 0) -> None:
 
 
 @shared_task
-def prune_events() -> None:
-    """Delete events that were processed longer ago than FABRA_EVENT_RETENTION."""
-    Event.objects.prune(timezone.now() - settings.FABRA_EVENT_RETENTION)
-
-
-@shared_task
 def sweep() -> None:
     """Enqueue events that were left behind by a crash or an outage of the broker."""
     dispatch_all(release_abandoned())

@@ -70,6 +70,7 @@ _MENU = [
             ("Webhook endpoints", "send", "events_webhookendpoint"),
             ("Webhook deliveries", "outbox", "events_webhookdelivery"),
             ("Context definitions", "layers", "contexts_contextdefinition"),
+            ("Storage", "hard_drive", "common:storage"),
         ],
     ),
     (
@@ -79,6 +80,7 @@ _MENU = [
             ("Groups", "groups", "auth_group"),
             ("API keys", "key", "chat_apikey"),
             ("Signing of users", "draw", "chat_usersigning"),
+            ("Audit log", "policy", "chat_auditentry"),
             ("Sign-in attempts", "lock", "axes_accessattempt"),
             ("Failed sign-ins", "gpp_maybe", "axes_accessfailurelog"),
             ("Sign-ins", "login", "axes_accesslog"),

@@ -1,4 +1,4 @@
-"""The ASGI application: HTTP through Django, the chat page's WebSocket through Channels."""
+"""The ASGI application: HTTP through Django, MCP beside it, the chat page's WebSocket through Channels."""
 
 import os
 
@@ -13,6 +13,7 @@ from django.urls import path  # noqa: E402
 
 from chat.embed.consumer import EmbeddedConsumer  # noqa: E402
 from chat.inbox.consumer import InboxConsumer  # noqa: E402
+from chat.mcp.endpoint import with_mcp  # noqa: E402
 from chat.page.consumer import ChatConsumer  # noqa: E402
 from chat.page.socket_origin import SameOrigin  # noqa: E402
 from fabra_project.request_limits import with_limits  # noqa: E402
@@ -24,4 +25,5 @@ sockets = [
     path("ws/inbox", InboxConsumer.as_asgi()),
 ]
 websocket = SameOrigin(SessionMiddlewareStack(URLRouter(sockets)))
-application = ProtocolTypeRouter({"http": with_limits(with_static_files(django)), "websocket": websocket})
+http = with_limits(with_mcp(with_static_files(django)))
+application = ProtocolTypeRouter({"http": http, "websocket": websocket})

@@ -103,6 +103,8 @@ AXES_ENABLE_ACCESS_FAILURE_LOG = True
 AXES_ENABLE_ADMIN = False  # chat/admin/sign_ins.py has its pages
 AXES_SENSITIVE_PARAMETERS = ["csrfmiddlewaretoken"]  # beside passwords: the log names user and address
 FABRA_SIGN_IN_RETENTION_DAYS = env.int("FABRA_SIGN_IN_RETENTION_DAYS", 90)
+# Entries of the audit log are deleted after so many days.
+FABRA_AUDIT_RETENTION_DAYS = env.int("FABRA_AUDIT_RETENTION_DAYS", 365)
 AXES_CLIENT_IP_CALLABLE = "chat.access.sign_in.address_of"
 AXES_LOCKOUT_CALLABLE = "chat.access.sign_in.locked_out"
 AUTH_PASSWORD_VALIDATORS = [
@@ -152,6 +154,7 @@ MIDDLEWARE = [
     "common.middleware.SlashMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "chat.audit.middleware.audited",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "common.middleware.DataErrorMiddleware",
@@ -293,7 +296,21 @@ FABRA_EVENT_MAX_ATTEMPTS = env.int("FABRA_EVENT_MAX_ATTEMPTS", 6)
 FABRA_EVENT_MAX_BYTES = env.int("FABRA_EVENT_MAX_BYTES", 2_500_000)
 FABRA_EVENT_MAX_AHEAD = timedelta(minutes=5)
 FABRA_EVENT_BATCH = env.int("FABRA_EVENT_BATCH", 500)
+# How long rows are kept, in days; 0 keeps them for ever. The admin's page "Storage" shows what goes next.
+# Processed events, with their webhook deliveries.
 FABRA_EVENT_RETENTION = timedelta(days=env.int("FABRA_EVENT_RETENTION_DAYS", 30))
+# Traces of contexts; messages stay without them.
+FABRA_TRACE_RETENTION = timedelta(days=env.int("FABRA_TRACE_RETENTION_DAYS", 90))
+# Conversations since their last message; their traces go with them.
+FABRA_CONVERSATION_RETENTION = timedelta(days=env.int("FABRA_CONVERSATION_RETENTION_DAYS", 365))
+# Feature values that a later one followed, and entities without a value.
+FABRA_VALUE_RETENTION = timedelta(days=env.int("FABRA_VALUE_RETENTION_DAYS", 365))
+# Versions that a later one followed and that no kept trace used, and deleted documents.
+FABRA_VERSION_RETENTION = timedelta(days=env.int("FABRA_VERSION_RETENTION_DAYS", 365))
+# Materialisation runs without values, and ingestion runs.
+FABRA_RUN_RETENTION = timedelta(days=env.int("FABRA_RUN_RETENTION_DAYS", 90))
+# The admin's log of changes.
+FABRA_ADMIN_LOG_RETENTION = timedelta(days=env.int("FABRA_ADMIN_LOG_RETENTION_DAYS", 730))
 FABRA_WEBHOOK_WINDOW = timedelta(seconds=env.int("FABRA_WEBHOOK_WINDOW", 300))
 # How long a webhook secret stays valid after its rotation.
 FABRA_WEBHOOK_OVERLAP = timedelta(days=env.int("FABRA_WEBHOOK_OVERLAP_DAYS", 7))
@@ -390,7 +407,6 @@ FABRA_GAP_QUESTIONS = env.int("FABRA_GAP_QUESTIONS", 5)
 FABRA_MATERIALIZE_CHUNK = 200
 # Events that one sweep of the outbox enqueues again, and rows that one DELETE removes.
 FABRA_EVENT_SWEEP_LIMIT = 1000
-FABRA_EVENT_PRUNE_CHUNK = 1000
 # An entry of the stream that a consumer has not acknowledged for so long is another's to take.
 FABRA_STREAM_IDLE_MS = 30_000
 # Below this many chunks an exact scan is as fast as the HNSW, and has full recall.

@@ -5,6 +5,7 @@ from chat.api import error_pages
 
 urlpatterns = [
     path("admin/retrieval/", include("retrieval.urls")),
+    path("admin/storage/", include("common.urls")),
     path("admin/inbox/", include("chat.inbox.urls")),
     path("admin/", admin.site.urls),
     path("", include("chat.urls")),

@@ -14,15 +14,18 @@ class FeaturesConfig(AppConfig):
     def ready(self) -> None:
         from django_celery_beat.models import PeriodicTask
 
+        from common.retention import retain
         from events.handlers import register_handlers
         from events.signals import recorded
         from features import event_handlers
         from features.checks import check_annotations
         from features.models import FeatureDefinition
+        from features.retention import ENTITIES, RUNS, VALUES
 
         checks.register(check_annotations)
         register_handlers(event_handlers.handlers)
         recorded.connect(event_handlers.remember_entities)
+        retain(VALUES, RUNS, ENTITIES)
         post_migrate.connect(_sync, sender=self)
         post_save.connect(_schedule, sender=FeatureDefinition)
         post_save.connect(_adopt, sender=PeriodicTask)

@@ -16,12 +16,15 @@ class RetrievalConfig(AppConfig):
     name = "retrieval"
 
     def ready(self) -> None:
+        from common.retention import retain
         from retrieval import event_handlers
         from retrieval.checks import check_chunk_limit, check_generations
         from retrieval.document_events import check_saved
         from retrieval.models import Document
+        from retrieval.retention import DELETED, INGESTION, VERSIONS
 
         event_handlers.register()
+        retain(VERSIONS, DELETED, INGESTION)
         post_migrate.connect(_sync, sender=self)
         checks.register(check_chunk_limit)
         checks.register(check_generations, checks.Tags.database)

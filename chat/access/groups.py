@@ -8,7 +8,17 @@ from django.db import transaction
 from chat.models import GrantedPermission
 from common.locks import lock_in_transaction
 
-_TABLES_OF_EVERYTHING = ("chat", "contexts", "events", "features", "retrieval", "django_celery_beat", "axes", "auth")
+_TABLES_OF_EVERYTHING = (
+    "chat",
+    "contexts",
+    "events",
+    "features",
+    "retrieval",
+    "django_celery_beat",
+    "axes",
+    "auth",
+    "admin",
+)
 
 # For each group and table, what its members may do; `*` stands for every table of an app.
 GROUPS: dict[str, dict[str, str]] = {
@@ -71,6 +81,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "axes.accesslog": "view",
         "auth.user": "view",
         "auth.group": "view",
+        "admin.logentry": "view",
     },
     "Auditor": {f"{app}.*": "view" for app in _TABLES_OF_EVERYTHING},
 }

@@ -1,15 +1,59 @@
 """Origins of web pages: scheme, host and port, as browsers send them and as people write them down."""
 
+import re
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 from django.utils.http import is_same_domain
 
+from common.errors import InvalidInput
+
 _PORTS = {"http": 80, "https": 443}
 _ANY_SUBDOMAIN = "://*."
+_LABEL = r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
+_HOST = re.compile(rf"{_LABEL}(\.{_LABEL})*|\[[0-9a-f:.]+\]")
+_MAX_CHARS = 255
 
 Origin = tuple[str, str, int | None]
 """Scheme, host and port."""
+
+
+def check_origin(text: str) -> str:
+    """Return the origin as a browser writes it: in lower case, without a default port and a last slash.
+
+    `*.` before the host stands for all its subdomains. Raise InvalidInput for anything else: a path, a query, a user,
+    another wildcard, another scheme.
+    """
+    pattern = text.strip()
+    plain = pattern.replace(_ANY_SUBDOMAIN, "://", 1)
+    origin = _checked(plain)
+    if plain == pattern:
+        return origin
+    if "." not in origin or "[" in origin:
+        raise InvalidInput(f"{text[:100]!r} would stand for every site: name a domain, as in https://*.example.com.")
+    return origin.replace("://", _ANY_SUBDOMAIN, 1)
+
+
+def _checked(text: str) -> str:
+    problem = f"{text[:100]!r} is no origin: write https://www.example.com, with a port if it has one, and no path."
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:
+        raise InvalidInput(problem) from None
+    host = (parts.hostname or "").lower()
+    if not host.isascii():
+        raise InvalidInput(f"Write the host of {text[:100]!r} as browsers send it, in ASCII (xn--…).")
+    host = f"[{host}]" if ":" in host else host
+    is_bare = parts.path in ("", "/") and not (parts.query or parts.fragment or "@" in parts.netloc)
+    is_bare = is_bare and not text.endswith(("?", "#"))
+    if parts.scheme not in _PORTS or not is_bare or not _HOST.fullmatch(host) or port == 0:
+        raise InvalidInput(problem)
+    is_default = port is None or port == _PORTS[parts.scheme]
+    origin = f"{parts.scheme}://{host}" + ("" if is_default else f":{port}")
+    if len(origin) > _MAX_CHARS:
+        raise InvalidInput(f"An origin has at most {_MAX_CHARS} characters.")
+    return origin
 
 
 def parse_origin(text: str) -> Origin | None:

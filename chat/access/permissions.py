@@ -1,6 +1,6 @@
 """Who may do what: the permissions of sessions and of API keys, development mode, and the chat page."""
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import Any
 
 from django.conf import settings
@@ -16,6 +16,7 @@ VIEW_TRACE = "contexts.view_trace"
 
 SCOPES: dict[str, frozenset[str]] = {
     ApiKey.Scope.CHAT: frozenset({CHAT_AS_USER}),
+    ApiKey.Scope.SEARCH: frozenset({"retrieval.view_document"}),
     ApiKey.Scope.INGEST: frozenset(
         {
             "retrieval.view_document",
@@ -44,11 +45,28 @@ def is_open(meta: dict[str, Any]) -> bool:
     return settings.DEBUG and is_local
 
 
-def lacks_scope(key: ApiKey, permissions: Iterable[str]) -> bool:
-    """Return whether none of the key's scopes stands for one of the permissions; a public key chats, and no more."""
+def permissions_of_scopes(key: ApiKey) -> frozenset[str]:
+    """Return what the key's scopes stand for; a public key chats, and no more, whatever they are."""
     scopes = [ApiKey.Scope.CHAT] if key.kind == ApiKey.Kind.PUBLIC else key.scopes
-    held = frozenset[str]().union(*(SCOPES.get(scope, ()) for scope in scopes if scope in key.scopes))
-    return not held.issuperset(permissions)
+    return frozenset[str]().union(*(SCOPES.get(scope, ()) for scope in scopes if scope in key.scopes))
+
+
+def refusal_of_key(key: ApiKey, needed: Collection[str]) -> tuple[str, str] | None:
+    """Return the code and the sentence of why the key may not do what needs these permissions; None if it may."""
+    if not permissions_of_scopes(key).issuperset(needed):
+        return "scope_missing", "This needs an API key with the scope of this endpoint."
+    if key.owner is not None and not key.owner.has_perms(needed):
+        text = f"The owner of this API key no longer has the permission {', '.join(needed)}."
+        return "permission_denied", text
+    return None
+
+
+def may_hold(user: Any, key: ApiKey) -> bool:
+    """Return whether the user may get the key's secret: they may do all that it may."""
+    held = permissions_of_scopes(key)
+    if key.owner is not None:
+        held = frozenset(name for name in held if key.owner.has_perm(name))
+    return bool(user.has_perms(held))
 
 
 def may_chat(user: Any, meta: dict[str, Any]) -> bool:

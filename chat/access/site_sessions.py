@@ -11,7 +11,7 @@ from typing import Any
 from django.core import signing
 
 from chat.access.origins import is_one_of
-from chat.access.permissions import CHAT_AS_USER, lacks_scope
+from chat.access.permissions import CHAT_AS_USER, refusal_of_key
 from chat.access.tokens import SiteUser
 from chat.errors import OriginForbidden, SessionEnded
 from chat.models import ApiKey, JoinedVisitor
@@ -68,7 +68,7 @@ def visitor_in(text: str, key: ApiKey) -> str | None:
 
 def is_for_pages(key: ApiKey) -> bool:
     """Return whether pages may use the key: a public one for the chat that has not ended, and whose owner may chat."""
-    if not key.is_usable or key.kind != ApiKey.Kind.PUBLIC or lacks_scope(key, [CHAT_AS_USER]):
+    if not key.is_usable or key.kind != ApiKey.Kind.PUBLIC or refusal_of_key(key, [CHAT_AS_USER]):
         return False
     return key.owner is None or key.owner.has_perm(CHAT_AS_USER)  # which one who was deactivated has not
 

@@ -1,12 +1,22 @@
-"""The form of a new API key: what it may do, what it is bound to, and its limits."""
+"""The forms of an API key: what it may do, what it is bound to, its limits, and its rotation."""
 
 from collections.abc import Callable
+from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 from django import forms
 from django.utils import timezone
-from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminTextareaWidget
+from unfold.widgets import (
+    UnfoldAdminCheckboxSelectMultipleWidget,
+    UnfoldAdminDecimalFieldWidget,
+    UnfoldAdminRadioSelectWidget,
+    UnfoldAdminSelectWidget,
+    UnfoldAdminTextareaWidget,
+)
 
+from chat.access.key_rules import check_context_name, problems_of
+from chat.access.origins import check_origin
 from chat.access.permissions import SCOPES
 from chat.models import ApiKey
 from common.client_address import parse_network
@@ -15,14 +25,15 @@ from common.validation import check_identity
 from retrieval.indexing.document_input import check_index_name
 
 _MOST_LINES = 100
+_LEAST_USD = Decimal("0.0001")
 
 
 class LinesField(forms.CharField):
     """A list with one entry on a line; each is checked, and normalised, by a function."""
 
-    def __init__(self, check: Callable[[str], str], *, help_text: str) -> None:
+    def __init__(self, check: Callable[[str], str], *, help_text: str, label: str | None = None) -> None:
         widget = UnfoldAdminTextareaWidget(attrs={"rows": 3, "class": "fb-mono", "spellcheck": "false"})
-        super().__init__(required=False, widget=widget, help_text=help_text)
+        super().__init__(required=False, widget=widget, help_text=help_text, label=label)
         self.check = check
 
     def to_python(self, value: Any) -> Any:
@@ -40,17 +51,30 @@ class LinesField(forms.CharField):
     def run_validators(self, value: Any) -> None:
         """Run no validators: they are for text."""
 
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        try:
+            return bool(self.to_python(data or "") != (initial or []))
+        except forms.ValidationError:
+            return True
 
-class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]
-    scopes = forms.MultipleChoiceField(
-        choices=ApiKey.Scope.choices,
-        widget=UnfoldAdminCheckboxSelectMultipleWidget,
-        help_text="chat: POST /chat. ingest: documents, events, search. debug: the debug endpoint, feature values."
-        " A key can do no more than the user who makes it.",
-    )
+
+def _budget(label: str) -> forms.DecimalField:
+    return forms.DecimalField(
+        label=label, required=False, min_value=_LEAST_USD, max_digits=12, decimal_places=4,
+        widget=UnfoldAdminDecimalFieldWidget, help_text="In US dollars, of what models cost. Empty: no budget.",
+    )  # fmt: skip
+
+
+class KeyBoundsForm(forms.ModelForm):  # type: ignore[type-arg]
+    """What may be changed of a key: everything but what it is and may do."""
+
     indexes = LinesField(
         lambda name: check_index_name(name, "An index"),
         help_text="The only indexes that it reads and writes, one on a line. Empty: all.",
+    )
+    contexts = LinesField(
+        check_context_name,
+        help_text="The only contexts that it chats by, one on a line; the first is the default. Empty: all.",
     )
     users = LinesField(
         lambda name: check_identity(name, "A user"),
@@ -58,18 +82,64 @@ class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]
     )
     networks = LinesField(
         lambda text: str(parse_network(text)),
+        label="Addresses",
         help_text="The only addresses that it is used from, one on a line, such as 192.0.2.7 or 2001:db8::/32."
         " Empty: all.",
     )
+    origins = LinesField(
+        check_origin,
+        help_text="The sites whose pages may use a public key, one on a line, such as https://www.example.com.",
+    )
+    daily_budget_usd = _budget("Budget a day")
+    monthly_budget_usd = _budget("Budget a month")
 
     class Meta:
         model = ApiKey
-        fields = ("name", "scopes", "expires_at", "indexes", "users", "networks", "per_minute", "per_day")
+        fields: tuple[str, ...] = (
+            "name", "expires_at", "indexes", "contexts", "users", "networks", "origins", "per_minute", "per_day",
+            "daily_budget_usd", "monthly_budget_usd",
+        )  # fmt: skip
         labels = {"per_minute": "Requests a minute", "per_day": "Requests a day"}
         help_texts = dict.fromkeys(("per_minute", "per_day"), "Empty: no limit of its own.")
 
     maker: Any = None
-    """The user who makes the key; set by the admin page."""
+    """The user who makes or changes the key; set by the admin page."""
+
+    def clean_expires_at(self) -> Any:
+        expires_at = self.cleaned_data["expires_at"]
+        if expires_at is not None and expires_at <= timezone.now():
+            raise forms.ValidationError("That is in the past.")
+        return expires_at
+
+    def clean(self) -> dict[str, Any]:
+        data: dict[str, Any] = super().clean() or {}
+        kind = data.get("kind", self.instance.kind)
+        scopes = data.get("scopes", self.instance.scopes)
+        if "origins" in data and scopes:  # else a field is wrong in itself
+            for name, problem in problems_of(kind, scopes, data["origins"]).items():
+                self.add_error(name if name in self.fields else None, problem)
+        return data
+
+
+class ApiKeyForm(KeyBoundsForm):
+    """A new key."""
+
+    kind = forms.ChoiceField(
+        choices=ApiKey.Kind.choices, initial=ApiKey.Kind.SECRET, widget=UnfoldAdminRadioSelectWidget, required=False,
+        help_text="A secret key never leaves your servers. A public one stands in the pages of its origins, and chats.",
+    )  # fmt: skip
+    scopes = forms.MultipleChoiceField(
+        choices=ApiKey.Scope.choices,
+        widget=UnfoldAdminCheckboxSelectMultipleWidget,
+        help_text="chat: POST /chat. search: search and read documents, also by MCP. ingest: search, documents, events."
+        " debug: the debug endpoint, traces, feature values. A key can do no more than the user who makes it.",
+    )
+
+    class Meta(KeyBoundsForm.Meta):
+        fields = ("name", "kind", "scopes", *KeyBoundsForm.Meta.fields[1:])
+
+    def clean_kind(self) -> str:
+        return self.cleaned_data["kind"] or ApiKey.Kind.SECRET
 
     def clean_scopes(self) -> list[str]:
         scopes: list[str] = self.cleaned_data["scopes"]
@@ -78,8 +148,16 @@ class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]
                 raise forms.ValidationError(f"You have none of the permissions that the scope {scope} stands for.")
         return sorted(scopes)
 
-    def clean_expires_at(self) -> Any:
-        expires_at = self.cleaned_data["expires_at"]
-        if expires_at is not None and expires_at <= timezone.now():
-            raise forms.ValidationError("That is in the past.")
-        return expires_at
+
+class RotationForm(forms.Form):
+    """How long the present secret goes on working."""
+
+    overlap = forms.ChoiceField(
+        choices=[("0", "Not at all: it ends now"), ("1", "1 hour"), ("24", "1 day"), ("168", "7 days"),
+                 ("720", "30 days")],
+        initial="168", label="The present secret works for", widget=UnfoldAdminSelectWidget,
+        help_text="Until then both work, so that each program can be given the new one in its turn.",
+    )  # fmt: skip
+
+    def overlap_of(self) -> timedelta:
+        return timedelta(hours=int(self.cleaned_data["overlap"]))

@@ -14,11 +14,19 @@ from rest_framework.request import Request
 
 from chat.access import site_sessions, tokens
 from chat.access.callers import Caller
-from chat.access.permissions import is_open, lacks_scope
+from chat.access.key_text import has_checksum
+from chat.access.permissions import is_open, refusal_of_key
 from chat.access.site_sessions import SiteSession
 from chat.access.tokens import SiteUser
 from chat.limits.messages import count_request
 from chat.models import ApiKey
+
+
+def why_refused(key: str) -> str:
+    """Return the sentence about a key that is not usable."""
+    if key.startswith(tuple(ApiKey.PREFIXES.values())) and not has_checksum(key):
+        return "The API key is incomplete or mistyped: its checksum is wrong."
+    return "The API key is unknown, revoked or expired."
 
 
 class KeyHolder:
@@ -49,12 +57,13 @@ class ApiKeyAuthentication(BaseAuthentication):
             key = request.headers.get("X-API-Key", "")
         if not key:
             return None
+        key = key.strip()
         if key.startswith(site_sessions.PREFIX):
             session = site_sessions.read(key)
             return KeyHolder(session.key, session.user), session
-        row = ApiKey.authenticate(key.strip())
+        row = ApiKey.authenticate(key)
         if row is None:
-            raise AuthenticationFailed("The API key is unknown, revoked or expired.", code="invalid_api_key")
+            raise AuthenticationFailed(why_refused(key), code="invalid_api_key")
         token = request.META.get(tokens.HEADER) if row.kind == ApiKey.Kind.PUBLIC else None
         return KeyHolder(row, tokens.verify(token, row) if token else None), row
 
@@ -116,12 +125,8 @@ class HasPermission(BasePermission):
         if key is None:
             self.message, self.code = f"Your account needs the permission {', '.join(needed)}.", "permission_denied"
             return bool(request.user and request.user.has_perms(needed)) or is_open(request.META)
-        if lacks_scope(key, needed):
-            self.message, self.code = "This needs an API key with the scope of this endpoint.", "scope_missing"
-            return False
-        if key.owner is not None and not key.owner.has_perms(needed):
-            self.message = f"The owner of this API key no longer has the permission {', '.join(needed)}."
-            self.code = "permission_denied"
+        if refusal := refusal_of_key(key, needed):
+            self.code, self.message = refusal
             return False
         caller_of(request)  # refuses the address, or the page
         if not getattr(view, "counts_itself", False):

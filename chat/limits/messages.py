@@ -35,7 +35,7 @@ async def admit(user_id: str, tier: object, caller: Caller | None = None) -> Adm
         *_windows_of(caller or Caller()),
     ]
     try:
-        counted = await count(windows)
+        counted = await count(windows, caller.key if caller else None)
     except REDIS_ERRORS:
         _warn()
         counted = await sync_to_async(count_in_postgres)(windows)
@@ -43,16 +43,17 @@ async def admit(user_id: str, tier: object, caller: Caller | None = None) -> Adm
 
 
 def count_request(key: ApiKey) -> None:
-    """Count one request of an API key that has a limit of its own; raise RateLimited if it is one too many."""
+    """Count one request of an API key, also against limits of its own; raise RateLimited if it is one too many."""
     windows = _windows_of_key(key)
-    if not windows:
-        return
     try:
-        counted = count_blocking(windows)
+        counted = count_blocking(windows, key)
     except REDIS_ERRORS:
+        if not windows:
+            return
         _warn()
         counted = count_in_postgres(windows)
-    _admission(counted, "")
+    if windows:
+        _admission(counted, "")
 
 
 async def refund(admission: Admission) -> None:

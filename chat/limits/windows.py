@@ -9,26 +9,32 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from chat.models import CountedRequest, Message, Reservation
+from chat.limits.key_use import use_field, use_hash
+from chat.models import ApiKey, CountedRequest, Message, Reservation
 from common.locks import lock_in_transaction
 from common.redis import async_redis, plain_redis, redis_key
 
 USER = "user:"
+_USE_TIMEOUT_S = 0.1
+"""Where only the use of a key is counted: a Redis that hangs must not delay a request for that."""
 
-# The times of the accepted requests, by Redis's own clock; KEYS are the windows. ARGV: the request's token, then the
-# length in ms and the limit of each window. Returns whether all accept it, then for each window how many are counted
-# and when (in ms) the oldest leaves it.
+# The times of the accepted requests, by Redis's own clock; KEYS are the windows and the hash of the API keys' use.
+# ARGV: the request's token, then the length in ms and the limit of each window, and the field of the key's use, or "".
+# Returns whether all accept it, then for each window how many are counted and when (in ms) the oldest leaves it.
 _COUNT = """
 local now = redis.call('TIME')
 local now_ms = now[1] * 1000 + math.floor(now[2] / 1000)
-local counts, is_in = {}, 1
-for i, key in ipairs(KEYS) do
+local counts, is_in, use = {}, 1, ARGV[#ARGV]
+for i = 1, #KEYS - 1 do
+  local key = KEYS[i]
   redis.call('ZREMRANGEBYSCORE', key, '-inf', now_ms - tonumber(ARGV[2 * i]))
   counts[i] = redis.call('ZCARD', key)
   if counts[i] >= tonumber(ARGV[2 * i + 1]) then is_in = 0 end
 end
+if use ~= '' then redis.call('HINCRBY', KEYS[#KEYS], use .. (is_in == 1 and ':accepted' or ':refused'), 1) end
 local answer = {is_in}
-for i, key in ipairs(KEYS) do
+for i = 1, #KEYS - 1 do
+  local key = KEYS[i]
   local length_ms = tonumber(ARGV[2 * i])
   if is_in == 1 then
     redis.call('ZADD', key, now_ms, ARGV[1])
@@ -78,17 +84,17 @@ class Counted:
         return max(full, key=lambda number: self.resets_at[number])
 
 
-async def count(windows: Sequence[Window]) -> Counted:
-    """Count a request in Redis, in one round trip; raise one of REDIS_ERRORS."""
+async def count(windows: Sequence[Window], key: ApiKey | None = None) -> Counted:
+    """Count a request in Redis, and as a use of the key, in one round trip; raise one of REDIS_ERRORS."""
     token = uuid.uuid4().hex
-    return _counted(token, windows, await (await async_redis()).eval(*_call(token, windows)))
+    return _counted(token, windows, await (await async_redis()).eval(*_call(token, windows, key)))
 
 
-def count_blocking(windows: Sequence[Window]) -> Counted:
+def count_blocking(windows: Sequence[Window], key: ApiKey | None = None) -> Counted:
     """Do the same without an event loop."""
     token = uuid.uuid4().hex
-    client = plain_redis(settings.FABRA_REDIS_TIMEOUT_S)
-    return _counted(token, windows, client.eval(*_call(token, windows)))
+    client = plain_redis(settings.FABRA_REDIS_TIMEOUT_S if windows else _USE_TIMEOUT_S)
+    return _counted(token, windows, client.eval(*_call(token, windows, key)))
 
 
 async def uncount(counted: Counted) -> None:
@@ -147,10 +153,11 @@ def _stored(window: Window, now: datetime) -> tuple[int, datetime]:
     return rows.count() + pending, oldest
 
 
-def _call(token: str, windows: Sequence[Window]) -> list[str | int]:
+def _call(token: str, windows: Sequence[Window], key: ApiKey | None) -> list[str | int]:
     lengths = [(int(window.length.total_seconds() * 1000), window.limit) for window in windows]
-    keys = [window.key for window in windows]
-    return [_COUNT, len(windows), *keys, token, *(number for pair in lengths for number in pair)]
+    keys = [*(window.key for window in windows), use_hash()]
+    numbers = [number for pair in lengths for number in pair]
+    return [_COUNT, len(keys), *keys, token, *numbers, use_field(key) if key else ""]
 
 
 def _counted(token: str, windows: Sequence[Window], answer: list[int]) -> Counted:

@@ -1,5 +1,6 @@
 """Base classes of the admin's pages: lists that stay fast on big tables, and read-only pages."""
 
+import functools
 import json
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -17,12 +18,23 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 from common.admin.html import one_line
 from common.admin.permissions import GuardedAdmin
 from common.models import Definition
+from common.sql.estimates import estimated_count
 
 
 class EstimatedPaginator(Paginator):  # type: ignore[type-arg]
-    """Count at most `counted_rows` rows; beyond that, use the planner's estimate."""
+    """Count at most `counted_rows` rows, then use the planner's estimate; read a page's keys first, then its rows.
+
+    So the rows before a page are passed over in the index alone. PostgreSQL computes all columns of rows that OFFSET
+    skips, subqueries among them: the last page of 500,000 conversations took 16.6 s.
+    """
 
     counted_rows = 10_000
+
+    def page(self, number: int | str) -> Any:
+        page = super().page(number)
+        keys = list(page.object_list.values_list("pk", flat=True))  # type: ignore[attr-defined]
+        page.object_list = self.object_list.filter(pk__in=keys)  # type: ignore[attr-defined]
+        return page
 
     @cached_property
     def count(self) -> int:
@@ -30,8 +42,7 @@ class EstimatedPaginator(Paginator):  # type: ignore[type-arg]
         counted = rows.values("pk")[: self.counted_rows + 1].count()
         if counted <= self.counted_rows:
             return counted
-        plan = json.loads(rows.explain(format="json"))[0]["Plan"]
-        return max(counted, int(plan["Plan Rows"]))
+        return max(counted, estimated_count(rows))
 
 
 class ListAdmin(GuardedAdmin, ModelAdmin):
@@ -59,6 +70,33 @@ class ListAdmin(GuardedAdmin, ModelAdmin):
                 query.setlist(name, [value.replace("\x00", "") for value in values])
             request.GET = query  # type: ignore[assignment]
         return super().changelist_view(request, extra_context)
+
+    def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        form = context["adminform"]
+        form.model_admin = DisplayedOnce(form.model_admin, form.readonly_fields)
+        return super().render_change_form(request, context, *args, **kwargs)
+
+
+class DisplayedOnce:
+    """A page's admin whose methods for read-only fields run once: a field's template asks for its value five times."""
+
+    def __init__(self, model_admin: Any, names: Sequence[Any]) -> None:
+        self._model_admin, self._names = model_admin, names
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._model_admin, name)
+        if name not in self._names or not callable(value):
+            return value
+        shown: list[Any] = []
+
+        @functools.wraps(value)
+        def once(row: Any) -> Any:
+            if not shown:  # a page is of one row, which may have no key yet
+                shown.append(value(row))
+            return shown[0]
+
+        setattr(self, name, once)
+        return once
 
 
 class ReadOnly:

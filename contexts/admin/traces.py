@@ -4,7 +4,7 @@ import uuid
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.db.models.functions import Left
 from django.http import HttpRequest
 from django.utils.html import format_html_join
@@ -12,6 +12,7 @@ from unfold.decorators import display
 
 from common.admin.base import ReadOnlyAdmin, is_list, moment
 from common.admin.html import badge, bar, duration, one_line, short, wide
+from common.sql.words import has_words
 from contexts.admin.golden import GoldenActions
 from contexts.admin.trace_page import panels_of, trace_page
 from contexts.admin.versions import VersionFilter
@@ -50,7 +51,7 @@ class TraceAdmin(GoldenActions, ReadOnlyAdmin):
     ordering = ("-created_at",)
     sortable_by = ("created_at",)
     search_fields = ("query",)  # see get_search_results
-    search_help_text = "Words of the question, a whole user id, or a context id."
+    search_help_text = "A whole user id, a context id, or words of the question; of a word its beginning is enough."
     fields = ("context", "user_id", "state")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Trace]:
@@ -64,7 +65,8 @@ class TraceAdmin(GoldenActions, ReadOnlyAdmin):
         try:
             return queryset.filter(pk=uuid.UUID(term)), False
         except ValueError:
-            return queryset.filter(Q(user_id=term) | Q(query__icontains=term)), False
+            of_user = queryset.filter(user_id=term)
+            return (of_user if of_user.exists() else queryset.filter(has_words("query", term))), False
 
     def changeform_view(
         self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None

@@ -89,20 +89,6 @@ class EventQuerySet(models.QuerySet["Event"]):
             chosen = row
         return chosen[0]
 
-    def prune(self, before: datetime) -> int:
-        """Delete processed events received before `before`, in batches, and return how many; dead ones stay visible.
-
-        Their webhook deliveries go with them, and what is not delivered yet keeps its event. The values and versions
-        that they created stay.
-        """
-        undelivered = self.model.objects.filter(deliveries__state__in=("pending", "failed")).values("pk")
-        old = self.filter(received_at__lt=before, state__in=SETTLED).exclude(pk__in=undelivered)
-        count = 0
-        while pks := list(old.order_by("received_at").values_list("pk", flat=True)[: settings.FABRA_EVENT_PRUNE_CHUNK]):
-            self.filter(pk__in=pks).delete()
-            count += len(pks)
-        return count
-
     def requeue(self) -> int:
         """Put ended events back into the queue; each keeps the outcomes of the handlers that succeeded."""
         return self.exclude(state__in=[Event.State.RECEIVED, Event.State.RUNNING]).update(
@@ -178,8 +164,14 @@ class Event(models.Model):
             models.Index(fields=["event_type", "-id"], name="event_by_type"),
             # Serves the charts and the pruning.
             models.Index(fields=["received_at"], name="event_by_time"),
-            # Serves the count of dead events above the list, and the list of them.
-            models.Index(fields=["-id"], name="event_dead", condition=models.Q(state="dead")),
+            # Serves the count of dead events above the list, and the lists of those in a rare state.
+            models.Index(
+                fields=["state", "-id"],
+                name="event_unusual",
+                condition=models.Q(state__in=["superseded", "unhandled", "retrying", "dead"]),
+            ),
+            # Serves the admin's filter.
+            models.Index(fields=["source", "-id"], name="event_by_source"),
         ]
 
     def __str__(self) -> str:

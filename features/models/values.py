@@ -113,6 +113,8 @@ class FeatureValue(models.Model):
             ),
             # Serves the admin's list of one feature's newest values.
             models.Index(fields=["feature", "-created_at"], name="value_by_feature"),
+            # Serves the admin's filter; most values are of the other source.
+            models.Index(fields=["source", "-id"], name="value_by_source", condition=~models.Q(source="materialized")),
         ]
 
     def __str__(self) -> str:

@@ -16,7 +16,8 @@ from common.admin.base import ListAdmin, moment
 from common.admin.html import badge, link, one_line, short, table
 from retrieval.admin.chunks import chunk_table
 from retrieval.admin.forms import DocumentForm
-from retrieval.admin.versions import compare_link, shown_source
+from retrieval.admin.title_search import search_titled
+from retrieval.admin.versions import compare_link, shown_source, with_event
 from retrieval.errors import DocumentNotFound
 from retrieval.indexing.documents import delete_document
 from retrieval.indexing.purge import purge_document
@@ -56,8 +57,8 @@ class DocumentAdmin(ListAdmin):
     list_defer = ("text", "metadata", "version__text", "version__metadata", "version__title")
     ordering = ("-updated_at",)
     sortable_by = ("updated_at",)
-    search_fields = ("entity_id__startswith", "title__icontains")
-    search_help_text = "Words of the title, or the beginning of an id."
+    search_fields = ("title",)  # see get_search_results
+    search_help_text = "A whole id, or words of the title; of a word its beginning is enough."
     actions = ("reindex", "purge")
     needs_permission = {"chunks": "retrieval.view_chunk", "versions": "retrieval.view_documentversion"}
     readonly_fields = (
@@ -71,6 +72,9 @@ class DocumentAdmin(ListAdmin):
         "versions",
         "chunks",
     )
+
+    def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> tuple[Any, bool]:
+        return search_titled(queryset, search_term, "entity_id")
 
     def get_fieldsets(self, request: HttpRequest, obj: Document | None = None) -> Any:
         written = (None, {"fields": (("index", "entity_id"), "title", "text", "metadata", "audience")})
@@ -168,10 +172,10 @@ class DocumentAdmin(ListAdmin):
 
     @display(description="versions")
     def versions(self, document: Document) -> str:
-        found = document.versions.defer("text", "metadata")[:_SHOWN_ROWS]
+        found = with_event(document.versions.defer("text", "metadata"))[:_SHOWN_ROWS]
         rows = [
             (link(DocumentVersion, version.pk, f"v{version.number}"), short(version.title), version.author or "–",
-             shown_source(version.source), one_line(f"{version.created_at:%Y-%m-%d %H:%M:%S}"), compare_link(version),
+             shown_source(version), one_line(f"{version.created_at:%Y-%m-%d %H:%M:%S}"), compare_link(version),
              badge("served", "good") if version.pk == document.version_id else "")
             for version in found
         ]  # fmt: skip

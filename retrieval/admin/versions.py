@@ -3,6 +3,8 @@
 from typing import Any
 
 from django.contrib import admin, messages
+from django.db.models import Case, OuterRef, QuerySet, Subquery, When
+from django.db.models.functions import Substr
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, render
 from django.urls import path, reverse
@@ -16,6 +18,7 @@ from common.admin.permissions import needs
 from common.errors import FabraError
 from events.models import Event
 from retrieval.admin.chunks import chunk_table
+from retrieval.admin.title_search import search_titled
 from retrieval.admin.version_usage import usage_of
 from retrieval.indexing.diff import diff_texts, diff_values
 from retrieval.indexing.reindex import roll_back
@@ -23,6 +26,7 @@ from retrieval.models import Chunk, Document, DocumentVersion
 
 _ROLL_BACK = "retrieval.change_document"
 _SHOWN_ROWS = 2_000
+_BY_EVENT = "event "
 _OFFERED = 200
 
 
@@ -34,8 +38,8 @@ class DocumentVersionAdmin(ReadOnlyAdmin):
     list_select_related = ("document",)
     list_defer = ("text", "metadata", "document__text", "document__metadata")
     sortable_by = ()
-    search_fields = ("document__entity_id__startswith", "title__icontains")
-    search_help_text = "Words of the title, or the beginning of a document's id."
+    search_fields = ("title",)  # see get_search_results
+    search_help_text = "A document's whole id, or words of the title; of a word its beginning is enough."
     fieldsets = (
         (None, {"fields": (("of_document", "number"), "title", "shown_text", "shown_metadata")}),
         ("Where it is from", {"fields": (("author", "came_by", "created_at"), "content_hash")}),
@@ -43,6 +47,12 @@ class DocumentVersionAdmin(ReadOnlyAdmin):
     )
     readonly_fields = ("of_document", "shown_text", "shown_metadata", "chunks", "uses", "came_by")
     needs_permission = {"chunks": "retrieval.view_chunk", "uses": "contexts.view_trace"}
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[DocumentVersion]:
+        return with_event(super().get_queryset(request))
+
+    def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> tuple[Any, bool]:
+        return search_titled(queryset, search_term, "document__entity_id")
 
     def get_urls(self) -> list[Any]:
         view, post = self.admin_site.admin_view, require_POST
@@ -99,7 +109,7 @@ class DocumentVersionAdmin(ReadOnlyAdmin):
 
     @display(description="came by")
     def came_by(self, version: DocumentVersion) -> str:
-        return shown_source(version.source)
+        return shown_source(version)
 
     @display(description="text")
     def shown_text(self, version: DocumentVersion) -> str:
@@ -124,11 +134,16 @@ def compare_link(version: DocumentVersion) -> str:
     return format_html('<a class="fb-link" href="{}">Changes</a>', url)
 
 
-def shown_source(source: str) -> str:
-    """Return how a version arrived; for an event, a link to it."""
-    kind, _, event_id = source.partition(" ")
-    pk = Event.objects.filter(event_id=event_id).values_list("pk", flat=True).first() if kind == "event" else None
-    return link(Event, pk, short(source, 50)) if pk else source
+def with_event(versions: QuerySet[DocumentVersion]) -> QuerySet[DocumentVersion]:
+    """Add to each version the key of the event that it came by, or None, as `event_pk`."""
+    event_id = Case(When(source__startswith=_BY_EVENT, then=Substr("source", len(_BY_EVENT) + 1)))
+    event = Event.objects.filter(event_id=OuterRef("from_event_id")).values("pk")
+    return versions.annotate(from_event_id=event_id, event_pk=Subquery(event))
+
+
+def shown_source(version: Any) -> str:
+    """Return how a version arrived; for an event, a link to it. The version is one of `with_event`."""
+    return link(Event, version.event_pk, short(version.source, 50)) if version.event_pk else version.source
 
 
 def _may_roll_back(request: HttpRequest) -> bool:

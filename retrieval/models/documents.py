@@ -6,6 +6,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models.functions import Now
 
+from common.sql.words import words_index
 from events.models import Event
 
 
@@ -82,6 +83,8 @@ class Document(models.Model):
         indexes = [
             # Serves the lists of the admin and the API, newest first.
             models.Index(fields=["-updated_at"], name="document_newest"),
+            # Serves the admin's search.
+            words_index("title", "document_by_words"),
             # Serves the sweep; contains only failed documents.
             models.Index(
                 fields=["retry_at"], name="document_to_retry", condition=models.Q(state="failed", deleted_at=None)
@@ -120,6 +123,11 @@ class DocumentVersion(models.Model):
     class Meta:
         ordering = ("-id",)
         constraints = [models.UniqueConstraint(fields=["document", "number"], name="version_once_per_document")]
+        indexes = [
+            # Serve the admin's search, and its filter.
+            words_index("title", "version_by_words"),
+            models.Index(fields=["-created_at"], name="version_newest"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.title} v{self.number}"

@@ -10,7 +10,7 @@ from django.contrib.postgres.search import SearchVector
 from django.db.models import Value
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
 
-from chat.models import ApiKey, Conversation, Feedback, Gap, GapQuestion, Message, UserSigning
+from chat.models import ApiKey, AuditEntry, Conversation, Feedback, Gap, GapQuestion, Message, UserSigning
 from contexts.models import ContextDefinition, Trace, TraceBody
 from contexts.traces import digest_of
 from events.models import HandlerOutcome, WebhookAttempt, WebhookDelivery, WebhookEndpoint
@@ -221,3 +221,7 @@ def _access(number: int) -> None:
     AccessAttempt.objects.create(**sent, user_agent="<script>alert(1)</script>", failures_since_start=5)
     AccessFailureLog.objects.create(**sent, user_agent="<b>text</b>", locked_out=True)
     AccessLog.objects.create(**sent, user_agent="<b>text</b>")
+    AuditEntry.objects.create(
+        by="user", who="<b>text</b>", address=sent["ip_address"], action="view", target="<script>alert(1)</script>",
+        door="<b>text</b>", path="/debug/context/<b>text</b>", status=403, detail="<b>text</b>",
+    )  # fmt: skip

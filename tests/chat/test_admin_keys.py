@@ -84,3 +84,55 @@ def test_nobody_makes_a_key_for_what_they_may_not_do(client: Client) -> None:
     assert make(client).context["adminform"].form.errors["scopes"]
     make(client, scopes=["ingest"])
     assert ApiKey.objects.get().owner == operator
+
+
+def test_a_public_key_is_made_here_with_its_origins_and_budgets(admin_client: Client) -> None:
+    public = {"kind": "public", "scopes": ["chat"], "daily_budget_usd": "1.5", "contexts": "chat_context"}
+    for wrong in ({"scopes": ["chat", "ingest"]}, {"origins": "https://a.example/x"}, {"daily_budget_usd": "0"}, {}):
+        assert make(admin_client, **public | wrong).context["adminform"].form.errors
+    assert make(admin_client, origins="https://a.example", scopes=["chat"]).context["adminform"].form.errors
+    assert not ApiKey.objects.exists()
+    page = make(admin_client, **public, origins="https://A.example/\nhttps://a.example").content.decode()
+    row = ApiKey.objects.get()
+    assert 'class="fb-key">fabra_pub_' in page
+    assert (row.origins, row.contexts, f"{row.daily_budget_usd}") == (["https://a.example"], ["chat_context"], "1.5000")
+    assert "1 context, 1 origin, $1.5 a day" in admin_client.get(reverse(LIST)).content.decode()
+
+
+def test_bounds_are_changed_later_and_what_it_may_do_is_not(admin_client: Client) -> None:
+    row, key = ApiKey.make("cms", ["ingest"], indexes=["docs"])
+    new = row.rotate(timedelta(hours=1))
+    url = reverse("admin:chat_apikey_change", args=[row.pk])
+    admin_client.post(url, {"name": "cms 2", "indexes": "faq", "per_day": "9", "scopes": ["debug"], "kind": "public"})
+    row.refresh_from_db()
+    assert (row.name, row.indexes, row.per_day) == ("cms 2", ["faq"], 9)
+    assert (row.scopes, row.kind) == (["ingest"], "secret")
+    assert ApiKey.authenticate(key) and ApiKey.authenticate(new)
+    admin_client.post(reverse(LIST), {"action": "revoke", "_selected_action": [row.pk]})
+    assert admin_client.post(url, {"name": "alive"}).status_code == 403
+
+
+def test_a_key_is_rotated_here_and_the_previous_secret_ended(admin_client: Client) -> None:
+    row, old = ApiKey.make("cms", ["chat"])
+    url = reverse("admin:chat_apikey_rotate", args=[row.pk])
+    assert admin_client.get(url).status_code == 200
+    page = admin_client.post(url, {"overlap": "24"}, follow=True).content.decode()
+    new = page.split('class="fb-key">', 1)[1].split("<", 1)[0]
+    assert ApiKey.authenticate(old) and ApiKey.authenticate(new)
+    for start in (old[:15], new[:15], "works until"):
+        assert start in page
+    again = admin_client.post(url, {"overlap": "24"})
+    assert "end it first" in again.content.decode()
+    admin_client.post(reverse(LIST), {"action": "end_previous", "_selected_action": [row.pk]})
+    assert (ApiKey.authenticate(old), ApiKey.authenticate(new)) == (None, row)
+
+
+def test_nobody_gets_the_secret_of_a_key_that_may_do_more_than_they(client: Client) -> None:
+    operator = User.objects.create_user("operator", is_staff=True)
+    names = ["change_apikey", "view_apikey", "chat_as_user"]
+    operator.user_permissions.set(Permission.objects.filter(codename__in=names))
+    client.force_login(operator)
+    mine, theirs = ApiKey.make("chat", ["chat"])[0], ApiKey.make("debug", ["chat", "debug"])[0]
+    client.post(reverse("admin:chat_apikey_rotate", args=[mine.pk]), {"overlap": "1"})
+    client.post(reverse("admin:chat_apikey_rotate", args=[theirs.pk]), {"overlap": "1"})
+    assert [row.has_previous for row in ApiKey.objects.order_by("pk")] == [True, False]

@@ -272,7 +272,7 @@ def talked(client: Client, site: Site, count: int = 1) -> dict[str, Any]:
 def test_signing_in_joins_what_the_visitor_said(bot: None, client: Client, site: Site) -> None:
     visitor = talked(client, site, 2)
     conversation = Conversation.objects.get()
-    answer = conversation.messages.filter(role="assistant")[0]
+    answer = conversation.messages.filter(role="assistant").earliest("id")
     Feedback.objects.create(message=answer, user_id=visitor["user_id"], value="up")
     customer = Customer.objects.create(user_id=visitor["user_id"])
     Ticket.objects.create(customer=customer, number=7, subject="Password")

@@ -29,7 +29,7 @@ IMAGE_MAX_BYTES = 200_000
 # The WebSocket, beginnings of addresses, another server's address, and a file.
 OTHER_ADDRESSES = (
     "/ws/chat", "/api/", "/api/features/", "/api/traces/", "/api/messages/", "/debug/context/", "/embeddings",
-    "/usr/bin/chromium",
+    "/usr/bin/chromium", "/mcp",
 )  # fmt: skip
 HASHING = {"FABRA_EMBEDDER": "retrieval.embedders.hashing.HashingEmbedder", "FABRA_EMBEDDING_MODEL": "hashing-256"}
 ARTICLES = {

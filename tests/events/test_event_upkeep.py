@@ -12,12 +12,14 @@ from django.core.checks import run_checks
 from django.core.management import CommandError, call_command
 from django_celery_beat.models import PeriodicTask
 
+from common import retention
 from common.redis import plain_redis, redis_key
 from events.dispatch import messages_in
 from events.event import AxiomEvent
 from events.models import Event, HandlerOutcome
 from events.outbox import record_event
-from events.tasks import prune_events, sweep
+from events.retention import EVENTS
+from events.tasks import sweep
 from tests.broker import messages
 from tests.factories import FeatureValueFactory
 from tests.processes import PROJECT, test_environment
@@ -71,8 +73,8 @@ def test_what_only_waits_in_a_long_queue_is_not_told_again(settings: Any) -> Non
     assert waiting.dispatched_at < lost.dispatched_at
 
 
-def test_processed_events_are_pruned_and_what_they_made_stays(settings: Any) -> None:
-    settings.FABRA_EVENT_PRUNE_CHUNK = 2
+def test_processed_events_are_pruned_and_what_they_made_stays(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention, "BATCH", 2)
     settings.FABRA_EVENT_RETENTION = timedelta(days=30)
     old = [record(id=f"{state}-{number}") for state in Event.State.values for number in range(3)]
     for row in old:
@@ -84,7 +86,7 @@ def test_processed_events_are_pruned_and_what_they_made_stays(settings: Any) -> 
     done = Event.objects.get(event_id="done-0")
     HandlerOutcome.objects.create(event=done, handler="x", is_done=True)
     value = FeatureValueFactory.create(event=done, source="event")
-    prune_events()
+    assert retention.prune_kind(EVENTS) == (9, True)
     left = set(Event.objects.exclude(pk=young.pk).values_list("state", flat=True))
     assert left == {"received", "running", "retrying", "dead"}
     assert Event.objects.filter(pk=young.pk).exists()
@@ -93,11 +95,11 @@ def test_processed_events_are_pruned_and_what_they_made_stays(settings: Any) -> 
 
 
 def test_beat_sweeps_and_prunes() -> None:
+    assert PeriodicTask.objects.get(task="common.tasks.prune").interval.every == 3600
     entries = PeriodicTask.objects.filter(task__startswith="events.")
     assert dict(entries.values_list("task", "interval__every")) == {
         "events.tasks.sweep": 5,
         "events.tasks.sweep_webhooks": 5,
-        "events.tasks.prune_events": 3600,
     }
 
 

@@ -18,6 +18,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from common.locks import held
+from common.retention import prune_kind
 from events import processing
 from events.deliveries import send_again, send_test
 from events.erasure import erase_events
@@ -26,8 +27,9 @@ from events.handlers import notice_of
 from events.models import Event, WebhookAttempt, WebhookDelivery, WebhookEndpoint, WebhookSource
 from events.models.endpoints import PAUSE_AFTER
 from events.outbox import record_event
+from events.retention import EVENTS
 from events.sending import send_due
-from events.tasks import prune_events, sweep_webhooks
+from events.tasks import sweep_webhooks
 from events.webhooks import sign, verify
 from tests.broker import messages
 from tests.processes import PROJECT, test_environment, wait_until
@@ -538,10 +540,10 @@ def test_a_settled_event_is_pruned_with_its_deliveries_but_not_before_they_ended
     endpoint_of(desk)
     happened()
     Event.objects.update(received_at=timezone.now() - timedelta(days=60))
-    prune_events()
+    prune_kind(EVENTS)
     assert WebhookDelivery.objects.count() == 1
     send_all()
-    prune_events()
+    prune_kind(EVENTS)
     assert not Event.objects.exists() and not WebhookAttempt.objects.exists()
 
 

@@ -8,6 +8,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, close_old_connections
 from django.db.models import QuerySet
 
+from common.signals import operator_acted
 from events.dead_letters import requeue
 from events.models import Event
 
@@ -56,6 +57,8 @@ class Command(BaseCommand):
             raise CommandError("Say which: --id ID, or --all with or without --type and --entity.")
         dead = events.filter(state=Event.State.DEAD)
         count = requeue(dead.filter(event_id__in=options["id"]) if options["id"] else dead)
+        detail = ", ".join(options["id"]) or "all"
+        operator_acted.send(None, command="events", action="requeue", target=f"{count} events", detail=detail)
         self.stdout.write(f"{count} back in the queue.")
 
     def _tail(self, events: QuerySet[Event], options: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from common.errors import FabraError
+from common.signals import operator_acted
 from retrieval.indexing.purge import purge_document
 
 
@@ -29,6 +30,10 @@ class Command(BaseCommand):
             except FabraError as error:
                 left = [str(error)]
             failures += bool(left)
+            operator_acted.send(
+                None, command="purge_documents", action="purge", target=f"document {each} of {index}",
+                detail="; ".join(left),
+            )  # fmt: skip
             style = self.style.WARNING if left else self.style.SUCCESS
             self.stdout.write(style(f"{each}: {'; '.join(left) or 'purged'}"))
         if failures:

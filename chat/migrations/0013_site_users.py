@@ -10,7 +10,7 @@ import events.models.signing
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('chat', '0009_public_keys'),
+        ('chat', '0012_audit_log'),
     ]
 
     operations = [

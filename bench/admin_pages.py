@@ -1,0 +1,97 @@
+"""The admin's pages on big tables, on request: the slowest of each table's list, searches, filters and change pages.
+
+It fills the tables first, which takes some minutes and 5 GB. The floor is the lightest page, the sign-in's.
+"""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.conf import settings
+from django.contrib import admin
+from django.contrib.auth import get_user_model
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext, setup_test_environment
+from django.urls import reverse
+
+from bench.figures import Limit, Row, Spread, say
+from chat.sample.big_tables import fill_tables
+
+GOAL_MS, GOAL_QUERIES = 300.0, 12
+_WORDS = ("user_77", "invoice", "nothing like this", "hot-document")
+_MOST_CHOICES = 6
+_OF_INDEX = "index_id IN (SELECT id FROM retrieval_index WHERE name = 'big')"
+
+
+async def measure(*, is_quick: bool) -> list[Row]:
+    return await sync_to_async(_measure)(scale=0.1 if is_quick else 1.0, rounds=2 if is_quick else 5)
+
+
+def _measure(scale: float, rounds: int) -> list[Row]:
+    _empty()
+    for filled in fill_tables(scale):
+        say(f"{filled.rows:,} {filled.name}")
+    settings.ALLOWED_HOSTS, settings.SECURE_SSL_REDIRECT = ["*"], False
+    setup_test_environment()
+    user, _ = get_user_model().objects.get_or_create(
+        username="bench", defaults={"is_staff": True, "is_superuser": True}
+    )
+    client = Client()
+    client.force_login(user)
+    floor = [_took(client, reverse("login"))[0] for _ in range(rounds)]
+    rows = []
+    for model in sorted(admin.site._registry, key=lambda model: model._meta.label):
+        slowest: tuple[list[float], str] = ([0.0], "")
+        for url in _pages(client, model):
+            taken = [_took(client, url) for _ in range(rounds)]
+            times, queries = [ms for ms, _ in taken], max(count for _, count in taken)
+            slowest = max(slowest, (times, url), key=lambda seen: min(seen[0]))
+            if queries > GOAL_QUERIES:
+                say(f"{queries} queries: {url}")
+        say(f"{model._meta.label}: {min(slowest[0]):.0f} ms, {slowest[1]}")
+        rows.append(
+            Row(
+                what=f"admin: {model._meta.label}",
+                ours=Spread.of(slowest[0]), floor=Spread.of(floor), goal=Limit(p50=GOAL_MS, p95=GOAL_MS),
+            )
+        )  # fmt: skip
+    return rows
+
+
+def _empty() -> None:
+    """Remove what an earlier run filled, and nobody else forgets."""
+    with connection.cursor() as cursor:
+        for table in ("chunk", "documentversion", "document", "generation", "index"):
+            of_index = {"index": "name = 'big'", "generation": _OF_INDEX, "document": _OF_INDEX}
+            chosen = of_index.get(table, f"document_id IN (SELECT id FROM retrieval_document WHERE {_OF_INDEX})")
+            if table == "documentversion":
+                cursor.execute(f"UPDATE retrieval_document SET version_id = NULL WHERE {_OF_INDEX}")
+            cursor.execute(f"DELETE FROM retrieval_{table} WHERE {chosen}")
+
+
+def _took(client: Client, url: str) -> tuple[float, int]:
+    """Return a page's milliseconds, and its number of queries."""
+    with CaptureQueriesContext(connection) as queries:
+        started = time.perf_counter()
+        status = client.get(url, follow=True).status_code
+        took = (time.perf_counter() - started) * 1000
+    assert status == 200, f"{status}: {url}"
+    return took, len(queries)
+
+
+def _pages(client: Client, model: Any) -> Iterator[str]:
+    """Yield the list, its last page, searches and filters, and the first and last row's page."""
+    name = f"admin:{model._meta.app_label}_{model._meta.model_name}"
+    url = reverse(f"{name}_changelist")
+    yield url
+    listed = client.get(url).context["cl"]
+    yield f"{url}?p={listed.paginator.num_pages}"
+    if listed.search_fields:
+        yield from (f"{url}?q={words}" for words in _WORDS)
+    for spec in listed.filter_specs:
+        yield from (url + choice["query_string"] for choice in list(spec.choices(listed))[:_MOST_CHOICES])
+    for row in (model._default_manager.order_by("pk").first(), model._default_manager.order_by("pk").last()):
+        if row is not None:
+            yield reverse(f"{name}_change", args=[row.pk])

@@ -1,0 +1,26 @@
+"""What the bounds of an API key may be; the admin's form and the command check them alike."""
+
+from django.conf import settings
+
+from chat.models import ApiKey
+from chat.models.keys import problems_of_kind
+from common.errors import InvalidInput
+from contexts.registry import contexts
+
+
+def check_context_name(name: str) -> str:
+    """Return the name of a context that a chat may call; raise InvalidInput."""
+    if name not in contexts and name != settings.FABRA_CHAT_CONTEXT:
+        known = ", ".join(sorted(contexts)) or "none"
+        raise InvalidInput(f"No context {name[:100]!r} is declared; there are: {known}.")
+    return name
+
+
+def problems_of(kind: str, scopes: list[str], origins: list[str]) -> dict[str, str]:
+    """Return what is wrong with a new key's kind, by the name of the field."""
+    problems = problems_of_kind(kind, scopes)
+    if kind == ApiKey.Kind.PUBLIC and not origins:
+        problems["origins"] = "A public key needs the origins of the pages that may use it."
+    if kind == ApiKey.Kind.SECRET and origins:
+        problems["origins"] = "Only a public key is used by pages; a secret one must never be in a page."
+    return problems

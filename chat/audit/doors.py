@@ -1,0 +1,102 @@
+"""Which requests are uses of a door that is audited, what they do, and to what."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.http import HttpRequest
+
+from chat.access.visitors import user_id_of
+from chat.models import ApiKey
+
+ADMIN = "/admin/"
+_UNAUDITED = {
+    "admin:login", "admin:logout",  # django-axes records these
+    "admin:jsi18n", "admin:autocomplete",
+    "inbox:list", "inbox:messages",  # what an open inbox asks for by itself
+}  # fmt: skip
+_KINDS = {"changelist": "list", "change": "view"}
+_MOST_SELECTED = 20
+
+# For each URL of the API and method: what is done, and to what; the names are of the URL, or of _QUERY.
+_API: Mapping[tuple[str, str], tuple[str, str]] = {
+    ("debug-context", "GET"): ("debug", "user {user_id}"),
+    ("trace", "GET"): ("read trace", "trace {context_id}"),
+    ("features", "GET"): ("read features", "{entity} {entity_id}"),
+    ("search", "GET"): ("search", "index {index_name}"),
+    ("document", "DELETE"): ("delete", "document {entity_id} of {index_name}"),
+    ("export", "GET"): ("export", "conversation {conversation_id}"),
+    ("conversation", "DELETE"): ("erase", "conversation {conversation_id}"),
+    ("conversations", "GET"): ("read conversations", "user {user_id}"),
+    ("conversation", "GET"): ("read conversation", "conversation {conversation_id}"),
+    ("messages", "GET"): ("read conversation", "conversation {conversation_id}"),
+    ("passages", "GET"): ("read conversation", "message {message_id}"),
+}
+_OF_USERS = {"conversations", "conversation", "messages", "passages", "export"}
+"""A user's own conversations are nobody's door: only those of another one are."""
+_BY_KEY = {("export", "GET"), ("conversation", "DELETE")}
+"""What of that is audited of a key: to read its users' conversations is what an application does all day."""
+_QUERY = ("index_name", "user_id")
+_DEFAULTS = {"index_name": "the default index", "user_id": "themselves"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Door:
+    name: str
+    action: str
+    target: str
+
+
+def is_door(request: HttpRequest) -> bool:
+    """Return whether the request may be one, by its address alone: no other request pays for more than this."""
+    match = request.resolver_match
+    if match is None or match.url_name is None:  # nothing is there, or a redirect to what is
+        return False
+    if request.path_info.startswith(ADMIN):
+        return match.view_name not in _UNAUDITED
+    return (match.view_name, _method(request)) in _API
+
+
+def door_of(request: HttpRequest) -> Door | None:
+    """Return what the request did, after it was answered; None if it was about the caller's own conversations."""
+    match: Any = request.resolver_match
+    if request.path_info.startswith(ADMIN):
+        return _admin_door(request, match)
+    key = (match.view_name, _method(request))
+    if match.view_name in _OF_USERS and not _is_anothers(request, key):
+        return None
+    action, target = _API[key]
+    if action == "delete" and request.GET.get("purge", "") in ("true", "1"):
+        action = "purge"
+    names = _DEFAULTS | {name: request.GET[name] for name in _QUERY if request.GET.get(name)} | match.kwargs
+    return Door(name=match.view_name, action=action, target=target.format_map(names))
+
+
+def _is_anothers(request: HttpRequest, key: tuple[str, str]) -> bool:
+    if isinstance(getattr(request, "auth", None), ApiKey):
+        return key in _BY_KEY
+    given = request.GET.get("user_id")
+    is_known = request.user.is_authenticated
+    return bool(given) and not (is_known and given == user_id_of(request.user, ""))
+
+
+def _admin_door(request: HttpRequest, match: Any) -> Door:
+    model_admin = getattr(match.func, "model_admin", None)
+    kind, table = match.url_name or "", ""
+    if model_admin is not None:
+        table = model_admin.opts.label_lower
+        kind = kind.removeprefix(f"{table.replace('.', '_')}_")
+    action = kind if request.method == "POST" else _KINDS.get(kind, kind)
+    rows = [str(value) for value in match.kwargs.values()]
+    if match.view_name == "inbox:inbox" and "conversation" in request.GET:
+        rows = [request.GET["conversation"]]
+    if request.method == "POST" and kind == "changelist":
+        action = request.POST.get("action") or "change"
+        selected = request.POST.getlist(ACTION_CHECKBOX_NAME)
+        rows = [*selected[:_MOST_SELECTED], *(["…"] if len(selected) > _MOST_SELECTED else [])]
+    return Door(name=match.view_name, action=action, target=f"{table} {', '.join(rows)}".strip())
+
+
+def _method(request: HttpRequest) -> str:
+    return "GET" if request.method == "HEAD" else request.method or ""

@@ -1,0 +1,74 @@
+"""Write an audit entry for each use of a door, before its answer leaves."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from asgiref.sync import iscoroutinefunction, sync_to_async
+from django.contrib.admin.models import LogEntry
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.decorators import sync_and_async_middleware
+
+from chat.audit.doors import ADMIN, door_of, is_door
+from chat.audit.entries import caller_columns, record
+from chat.models import ApiKey, AuditEntry
+
+
+@sync_and_async_middleware
+def audited(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest], Any]:
+    """Record who used which door, with the status of the answer; any other request costs a look at its address."""
+    if iscoroutinefunction(get_response):
+
+        async def answer(request: HttpRequest) -> Any:
+            started = timezone.now()
+            response = await get_response(request)
+            if is_door(request):
+                await sync_to_async(_record)(request, response, started)
+            return response
+
+        return answer
+
+    def answer_now(request: HttpRequest) -> Any:
+        started = timezone.now()
+        response = get_response(request)
+        if is_door(request):
+            _record(request, response, started)
+        return response
+
+    return answer_now
+
+
+def _record(request: HttpRequest, response: Any, started: datetime) -> None:
+    auth = getattr(request, "auth", None)  # set by the REST framework
+    caller = caller_columns(request.META, request.user, auth if isinstance(auth, ApiKey) else None)
+    if caller is not None and caller["by"] == AuditEntry.By.LOCAL and request.path_info.startswith(ADMIN):
+        return  # development mode opens the API, not the admin
+    door = door_of(request) if caller is not None else None
+    if caller is None or door is None:
+        return
+    target, detail = _of_admin_log(request, response, started, door.target)
+    record(
+        **caller,
+        at=started,
+        action=door.action,
+        target=target,
+        door=door.name,
+        method=request.method,
+        path=request.path,
+        status=response.status_code,
+        detail=detail,
+    )
+
+
+def _of_admin_log(request: HttpRequest, response: Any, started: datetime, target: str) -> tuple[str, str]:
+    """Return the target and what was changed, as the admin's own log has it: which fields, and the id of a new row."""
+    if request.method != "POST" or not request.path_info.startswith(ADMIN):
+        return target, ""
+    if response.status_code == 200 and (request.resolver_match.url_name or "").endswith(("_add", "_change")):  # type: ignore[union-attr]
+        return target, "Not saved: the form has errors."
+    written = LogEntry.objects.filter(user=request.user.pk, action_time__gte=started).order_by("pk")[:20]
+    entries = list(written)
+    if len(entries) == 1 and entries[0].object_id and entries[0].object_id not in target:
+        target = f"{target} {entries[0].object_id}"
+    return target, " ".join(dict.fromkeys(entry.get_change_message() for entry in entries))

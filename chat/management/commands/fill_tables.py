@@ -1,0 +1,28 @@
+import time
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from chat.models import Conversation
+from chat.sample.big_tables import FULL, fill_tables
+
+
+class Command(BaseCommand):
+    help = "Fill an empty database with the tables of a busy installation, to see how pages and queries do on them."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--scale",
+            type=float,
+            default=1.0,
+            help="The share of: " + ", ".join(f"{count:,} {name}" for name, count in FULL.items()) + ". Default: 1.",
+        )
+
+    def handle(self, *args: Any, scale: float, **options: Any) -> None:
+        if not 0 < scale <= 10:
+            raise CommandError("--scale must be above 0, and at most 10.")
+        if Conversation.objects.exists():
+            raise CommandError("This database has conversations; the tables are filled in an empty database only.")
+        started = time.monotonic()
+        for filled in fill_tables(scale):
+            self.stdout.write(f"{filled.rows:>9,} {filled.name:<14} after {time.monotonic() - started:.0f} s")

@@ -1,0 +1,29 @@
+"""How long conversations are kept, and the admin's log."""
+
+from typing import Any
+
+from django.contrib.admin.models import LogEntry
+from django.db.models import QuerySet
+
+from chat.models import Conversation, ConversationSummary, Feedback, Message
+from common.retention import Retained
+from contexts.erasure import erase_traces
+from contexts.models import Trace
+
+
+def _without_agent(conversations: QuerySet[Any]) -> QuerySet[Any]:
+    return conversations.filter(state__in=[Conversation.State.BOT, Conversation.State.CLOSED])
+
+
+def _remove(conversations: QuerySet[Any]) -> None:
+    """Delete conversations, with the traces of their messages: those are of a text that is to be gone."""
+    traces = Message.objects.filter(conversation__in=conversations, trace__isnull=False).order_by().values("trace")
+    erase_traces(Trace.objects.filter(pk__in=traces))
+    conversations.delete()
+
+
+CONVERSATIONS = Retained(
+    name="conversations", model=Conversation, setting="FABRA_CONVERSATION_RETENTION", time="last_message_at",
+    is_indexed=True, removable=_without_agent, remove=_remove, with_it=(Message, ConversationSummary, Feedback),
+)  # fmt: skip
+ADMIN_LOG = Retained(name="admin log entries", model=LogEntry, setting="FABRA_ADMIN_LOG_RETENTION", time="action_time")

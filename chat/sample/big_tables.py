@@ -1,0 +1,143 @@
+"""Rows for big tables, as a busy installation has them after some years: one SQL statement for each table."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from django.db import connection
+
+FULL: dict[str, int] = {
+    "customers": 100_000,
+    "documents": 100_000,
+    "versions": 200_000,
+    "chunks": 200_000,
+    "entities": 100_000,
+    "values": 1_000_000,
+    "events": 500_000,
+    "traces": 500_000,
+    "conversations": 500_000,
+    "messages": 1_000_000,
+}
+"""The number of rows of each kind at scale 1."""
+
+HOT = "hot-document"
+"""The document that has many versions and many chunks."""
+_HOT_VERSIONS, _HOT_CHUNKS = 200, 500
+
+# `n` numbers a kind's rows. Times lie in the last year, in the order of the numbers. Texts have some variety, so that
+# searches for words find few rows, or many.
+_STATEMENTS: dict[str, str] = {
+    "customers": """
+        INSERT INTO chat_customer (user_id, name, tier, created_at)
+        SELECT 'user_' || n, 'Customer ' || n, CASE WHEN n % 10 = 0 THEN 'premium' ELSE 'free' END, {at}
+        FROM generate_series(1, {count}) AS n ON CONFLICT DO NOTHING""",
+    "documents": """
+        WITH made AS (
+            INSERT INTO retrieval_index (name, language, mode, fusion, lexical_weight, rerank, version, chunk_count,
+                created_at, threshold_basis, threshold_set_by)
+            VALUES ('big', 'english', 'hybrid', 'relative', 0.75, FALSE, 1, {chunks}, now(), '{{}}', '')
+            RETURNING id
+        ), generation AS (
+            INSERT INTO retrieval_generation (index_id, embedder, embedding_model, dimension, state, total, done, error,
+                comparison, has_hnsw, created_at, ready_at)
+            SELECT id, 'none', 'none', 3, 'ready', 0, 0, '', '{{}}', FALSE, now(), now() FROM made
+        )
+        INSERT INTO retrieval_document (index_id, entity_id, title, text, metadata, audience, state, error, failures,
+            created_at, updated_at, indexed_at, purged_version)
+        SELECT made.id, CASE n WHEN 1 THEN '{hot}' ELSE 'document-' || n END, 'Title ' || n || {word},
+            repeat({word} || ' is explained here. ', 40), '{{}}', ARRAY['*'], 'indexed', '', 0, {at}, {at}, {at}, 0
+        FROM generate_series(1, {count}) AS n, made""",
+    "versions": """
+        INSERT INTO retrieval_documentversion (document_id, number, title, text, metadata, audience, content_hash,
+            source, author, created_at)
+        SELECT document.id, v, document.title, document.text, '{{}}', ARRAY['*'], md5(document.id || ' ' || v),
+            'event event-' || document.id, 'somebody', document.created_at
+        FROM retrieval_document AS document, generate_series(1,
+            CASE document.entity_id WHEN '{hot}' THEN {hot_versions} ELSE {versions_each} END) AS v
+        WHERE document.index_id = (SELECT id FROM retrieval_index WHERE name = 'big');
+        UPDATE retrieval_document AS document SET version_id = newest.id FROM (
+            SELECT DISTINCT ON (document_id) document_id, id FROM retrieval_documentversion
+            ORDER BY document_id, number DESC) AS newest
+        WHERE newest.document_id = document.id AND document.version_id IS NULL""",
+    "chunks": """
+        INSERT INTO retrieval_chunk (generation_id, document_id, version_id, position, heading_path, text, token_count,
+            content_hash, metadata, audience, embedding, lexemes)
+        SELECT generation.id, document.id, document.version_id, position, document.title, left(document.text, 500), 90,
+            md5(document.id || ' ' || position), '{{}}', ARRAY['*'], '[0.1,0.2,0.3]',
+            to_tsvector('english', left(document.text, 500))
+        FROM retrieval_document AS document
+        JOIN retrieval_generation AS generation ON generation.index_id = document.index_id,
+            generate_series(1, CASE document.entity_id WHEN '{hot}' THEN {hot_chunks} ELSE {chunks_each} END)
+                AS position
+        WHERE document.index_id = (SELECT id FROM retrieval_index WHERE name = 'big')""",
+    "entities": """
+        INSERT INTO features_knownentity (entity, entity_key, first_seen_at, last_seen_at)
+        SELECT 'User', 'user_' || n, {at}, {at} FROM generate_series(1, {count}) AS n ON CONFLICT DO NOTHING""",
+    "values": """
+        INSERT INTO features_featurevalue (entity, entity_key, feature, value, event_timestamp, created_at, source)
+        SELECT 'User', 'user_' || n % {customers} + 1, 'feature_' || n % 10, to_jsonb(n), {at}, {at}, 'materialized'
+        FROM generate_series(1, {count}) AS n""",
+    "events": """
+        INSERT INTO events_event (event_id, event_type, entity_id, payload, digest, source, sender, state_key,
+            occurred_at, received_at, state, attempts, next_attempt_at, dispatched_at, started_at, applied_at,
+            finished_at, error)
+        SELECT 'event-' || n, CASE n % 4 WHEN 0 THEN 'doc_updated' ELSE 'message_sent' END,
+            'user_' || n % {customers} + 1, '{{"text": "A message."}}', md5(n::text), 'api', '', '', {at}, {at},
+            CASE WHEN n % 50000 = 0 THEN 'dead' ELSE 'done' END, 1, {at}, {at}, {at}, {at}, {at}, ''
+        FROM generate_series(1, {count}) AS n""",
+    "traces": """
+        INSERT INTO contexts_trace (id, context, user_id, query, state, max_tokens, tokens, kept, dropped, duration_ms,
+            flags, digest, version_ids, created_at, answer, model, error_code, answered_at)
+        SELECT md5('trace ' || n)::uuid, CASE WHEN n % 100000 = 1 THEN 'rare_context' ELSE 'chat_context' END,
+            'user_' || n % {customers} + 1, 'How does ' || {word} || ' number ' || n || ' work?',
+            CASE WHEN n % 50000 = 1 THEN 'failed' ELSE 'answered' END, 4000, 900, 5, 2, 12.5,
+            CASE WHEN n % 50000 = 2 THEN '["rare_flag"]' ELSE '[]' END::jsonb, md5(n::text) || md5(n::text),
+            ARRAY(SELECT DISTINCT (n * k) % 2000 + 1 FROM generate_series(1, 5) AS k), {at},
+            'It works like ' || {word} || '.', 'extractive', '', {at}
+        FROM generate_series(1, {count}) AS n;
+        INSERT INTO contexts_tracebody (trace_id, text)
+        SELECT id, '{{"items": [], "output": "' || repeat(digest, 40) || '"}}' FROM contexts_trace
+        ON CONFLICT DO NOTHING""",
+    "conversations": """
+        INSERT INTO chat_conversation (user_id, created_at, last_message_at, state, state_changed_at, title, contact,
+            escalation_reason, language, takeovers, turns)
+        SELECT 'user_' || n % {customers} + 1, {at}, {at}, CASE WHEN n % 50000 = 0 THEN 'waiting' ELSE 'bot' END, {at},
+            'How does ' || {word} || ' work?', '', '', 'en', 0, '{{}}'
+        FROM generate_series(1, {count}) AS n""",
+    "messages": """
+        INSERT INTO chat_message (conversation_id, user_id, role, text, citations, flags, created_at, embedding_model,
+            trace_id)
+        SELECT conversation.id, conversation.user_id, CASE m % 2 WHEN 1 THEN 'user' ELSE 'assistant' END,
+            CASE m % 2 WHEN 1 THEN conversation.title ELSE 'It works as the article says.' END, '[]', '{{}}',
+            conversation.created_at, '',
+            CASE m % 2 WHEN 0 THEN (SELECT id FROM contexts_trace
+                WHERE id = md5('trace ' || (conversation.id - (SELECT min(id) FROM chat_conversation) + 1))::uuid) END
+        FROM chat_conversation AS conversation, generate_series(1, {messages_each}) AS m""",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filled:
+    name: str
+    rows: int
+
+
+def fill_tables(scale: float) -> Iterator[Filled]:
+    """Fill the tables, `scale` of FULL each, and yield each kind when its rows are committed."""
+    counts = {name: math.ceil(count * scale) for name, count in FULL.items()}
+    values = {
+        **{name: str(count) for name, count in counts.items()},
+        "hot": HOT,
+        "hot_versions": str(_HOT_VERSIONS),
+        "hot_chunks": str(_HOT_CHUNKS),
+        "versions_each": str(counts["versions"] // counts["documents"]),
+        "chunks_each": str(counts["chunks"] // counts["documents"]),
+        "messages_each": str(counts["messages"] // counts["conversations"]),
+        "word": "(ARRAY['billing','sign-in','export','quota','webhook','invoice','region','backup'])[n % 8 + 1]",
+    }
+    with connection.cursor() as cursor:
+        for name, statement in _STATEMENTS.items():
+            at = f"(now() - interval '365 days' * ({counts[name]} - n) / {counts[name]})"
+            cursor.execute(statement.format(**values, count=counts[name], at=at).replace("%", "%%"), [])
+            yield Filled(name=name, rows=counts[name])
+        cursor.execute("ANALYZE")

@@ -1,0 +1,11 @@
+"""URLs of the admin pages that belong to no app."""
+
+from django.urls import path
+from django.views.decorators.http import require_GET
+
+from common.admin import storage
+from common.admin.permissions import admin_page
+
+app_name = "common"
+
+urlpatterns = [path("", admin_page(require_GET(storage.show)), name="storage")]
