@@ -7,7 +7,7 @@ import sys
 # These need neither PostgreSQL nor Redis; for any other, FABRA_WITHOUT_STACK=1 in the environment says the same.
 WITHOUT_STACK = {
     "check", "compilemessages", "diffsettings", "help", "makemessages", "makemigrations", "prepare_assets",
-    "spectacular", "startapp", "version",
+    "spectacular", "startapp", "startbot", "version",
 }  # fmt: skip
 
 
@@ -15,6 +15,8 @@ def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "fabra_project.settings")
     if can_do_without_stack(sys.argv[1:]):
         os.environ.setdefault("FABRA_WITHOUT_STACK", "1")
+    if sys.argv[1:2] in (["startapp"], ["startbot"]):
+        os.environ["FABRA_APPS"] = ""  # which may name the app that is about to be made
     from django.conf import settings
     from django.core.exceptions import ImproperlyConfigured
     from django.core.management import execute_from_command_line

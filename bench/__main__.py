@@ -8,8 +8,8 @@ from bench.figures import Row, heading, say
 from bench.surroundings import forget, prepare, settle
 
 NAMES = (
-    "features", "materialize", "search", "follow_ups", "retriever", "assembly", "chat", "in_flight", "live", "events",
-    "burst", "quality", "indexing",
+    "features", "materialize", "search", "follow_ups", "retriever", "assembly", "chat", "openai_api", "in_flight",
+    "live", "events", "burst", "quality", "indexing", "bulk", "replay",
 )  # fmt: skip
 ON_REQUEST = ("search_million", "admin_pages")
 

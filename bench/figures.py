@@ -49,11 +49,22 @@ class Limit:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Added:
+    """How much slower than the floor our own median should be at most."""
+
+    ms: float
+
+    def says(self, ours: Spread, floor: Spread) -> str:
+        added = ours.p50 - floor.p50
+        return f"+{self.ms:g} ms  {'ok' if added <= self.ms else 'over'} ({added:+.2f})"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Row:
     what: str
     ours: Spread
     floor: Spread
-    goal: Goal | Limit | None = None
+    goal: Goal | Limit | Added | None = None
     unit: str = "ms"
     has_p95: bool = True
 
@@ -65,6 +76,8 @@ class Row:
         ratio = self.ours.p50 / self.floor.p50
         if isinstance(self.goal, Limit):
             verdict = self.goal.says(self.ours)
+        elif isinstance(self.goal, Added):
+            verdict = self.goal.says(self.ours, self.floor)
         else:
             verdict = self.goal.says(ratio) if self.goal else "-"
         return _LINE.format(self.what, *shown(self.ours), *shown(self.floor), f"{ratio:.2f}x", verdict)

@@ -19,15 +19,20 @@ async def measure(*, is_quick: bool) -> list[Row]:
     return [await sync_to_async(_measure)(160 if is_quick else 480)]
 
 
-def _measure(count: int) -> Row:
-    """Index documents of a few chunks each into an index that is removed again; no text is known to it."""
+def articles(count: int) -> list[str]:
+    """Return texts of a few chunks each, all different."""
     words = sample_words()
-    texts = [
+    return [
         f"# Article {number}\n\n"
         + "\n\n".join(" ".join(words[start : start + 90]) for start in range(at, at + _WORDS, 90))
         for number in range(count)
         for at in [number * 37 % (len(words) - _WORDS)]
     ]
+
+
+def _measure(count: int) -> Row:
+    """Index documents of a few chunks each into an index that is removed again; no text is known to it."""
+    texts = articles(count)
     embedder = get_embedder()
     passages = [passage.embedded_text for text in texts for passage in split("", text, embedder)]
     embedder.embed(passages[:32])

@@ -14,16 +14,17 @@ class ChatConfig(AppConfig):
 
     def ready(self) -> None:
         from chat.audit.entries import record_command
-        from chat.checks import check_chat_context, check_rewrite
+        from chat.checks import check_audiences, check_chat_context, check_rewrite
         from chat.gaps import event_handlers
         from chat.gaps.grouping import forget
-        from chat.retention import ADMIN_LOG, CONVERSATIONS
+        from chat.retention import ADMIN_LOG, AUDIT, CONVERSATIONS, IDEMPOTENT
         from common.retention import retain
 
         checks.register(check_chat_context)
         checks.register(check_rewrite)
+        checks.register(check_audiences)
         event_handlers.register()
-        retain(CONVERSATIONS, ADMIN_LOG)
+        retain(CONVERSATIONS, IDEMPOTENT, AUDIT, ADMIN_LOG)
         operator_acted.connect(record_command)
         post_delete.connect(forget, sender="chat.GapQuestion")
         # The last app of the settings: the permissions of all apps exist by then.

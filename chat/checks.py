@@ -4,6 +4,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core import checks
+from django.utils.module_loading import import_string
 
 from chat.conversations.rewriting import MODEL
 from chat.turns.resolve_context import chat_context
@@ -22,6 +23,22 @@ def check_chat_context(**kwargs: Any) -> list[checks.CheckMessage]:
             )
         ]
     return []
+
+
+def check_audiences(**kwargs: Any) -> list[checks.CheckMessage]:
+    try:
+        if not settings.FABRA_AUDIENCES or callable(import_string(settings.FABRA_AUDIENCES)):
+            return []
+        reason = "is no function"
+    except ImportError as error:
+        reason = str(error)
+    return [
+        checks.Error(
+            f"FABRA_AUDIENCES is {settings.FABRA_AUDIENCES!r}: {reason}.",
+            hint="Set it to the dotted path of a function that takes a user and returns names, or leave it empty.",
+            id="chat.E002",
+        )
+    ]
 
 
 def check_rewrite(**kwargs: Any) -> list[checks.CheckMessage]:

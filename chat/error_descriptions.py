@@ -14,7 +14,7 @@ from common import errors
 from contexts.errors import AssemblyError, FreshnessViolation
 from events import errors as event_errors
 from features.errors import FeatureValueRefused
-from retrieval.errors import DocumentTooLarge
+from retrieval.errors import DocumentChanged, DocumentTooLarge
 
 logger = logging.getLogger(__name__)
 
@@ -24,6 +24,8 @@ STATUS: list[tuple[type[Exception], int]] = [
     (chat_errors.KeyForbidden, 403),
     (chat_errors.UserTokenRefused, 401),
     (chat_errors.AgentForbidden, 403),
+    (chat_errors.IdempotencyKeyReused, 422),
+    (chat_errors.IdempotencyInProgress, 409),
     (chat_errors.ConversationConflict, 409),
     (chat_errors.ModelTimeout, 504),
     (chat_errors.DeadlineExceeded, 504),
@@ -32,6 +34,7 @@ STATUS: list[tuple[type[Exception], int]] = [
     (event_errors.EventTooLarge, 413),
     (event_errors.BatchTooLarge, 413),
     (DocumentTooLarge, 413),
+    (DocumentChanged, 412),
     (event_errors.EventConflict, 409),
     (event_errors.WebhookRefused, 401),
     (errors.InvalidInput, 400),
@@ -75,6 +78,8 @@ def describe(error: Exception) -> tuple[int, str, str]:
 def headers_of(error: Exception) -> dict[str, str]:
     if isinstance(error, chat_errors.RateLimited):
         return error.admission.headers() | {"Retry-After": str(error.admission.retry_after_s)}
+    if isinstance(error, chat_errors.IdempotencyInProgress):
+        return {"Retry-After": str(error.retry_after_s)}
     if isinstance(error, FreshnessViolation):
         return freshness_headers(error.report)
     return {}

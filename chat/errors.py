@@ -16,6 +16,12 @@ class MessageTooLong(InvalidInput):
     code = "message_too_long"
 
 
+class InvalidCursor(InvalidInput):
+    """cursor is not one that this list gave; leave it out to begin again."""
+
+    code = "invalid_cursor"
+
+
 class KeyForbidden(FabraError):
     """The API key is bound to something else."""
 
@@ -104,6 +110,31 @@ class AgentForbidden(FabraError):
     code = "agent_forbidden"
 
 
+class IdempotencyKeyInvalid(InvalidInput):
+    """Idempotency-Key must be 1 to 255 visible ASCII characters, such as a UUID, sent once."""
+
+    code = "idempotency_key_invalid"
+
+
+class IdempotencyKeyUnsupported(InvalidInput):
+    """This endpoint takes no Idempotency-Key: what it is sent can be sent again as it is."""
+
+    code = "idempotency_key_unsupported"
+
+
+class IdempotencyKeyReused(InvalidInput):
+    """This Idempotency-Key was sent with another request: a new request needs a new key."""
+
+    code = "idempotency_key_reused"
+
+
+class IdempotencyInProgress(FabraError):
+    """The first request with this Idempotency-Key is still being answered; send it again in a moment."""
+
+    code = "idempotency_in_progress"
+    retry_after_s = 2
+
+
 class RateLimited(FabraError):
     """The user, their address or the API key has sent as many messages as are allowed for now."""
 
@@ -115,6 +146,12 @@ class RateLimited(FabraError):
             f" try again in {admission.retry_after_s} seconds."
         )
         self.admission = admission
+
+
+class BulkBusy(Unavailable):
+    """This process works on as many bulk requests as it may; send it again in a while."""
+
+    code = "bulk_busy"
 
 
 class DeadlineExceeded(Unavailable):

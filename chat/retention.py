@@ -5,7 +5,7 @@ from typing import Any
 from django.contrib.admin.models import LogEntry
 from django.db.models import QuerySet
 
-from chat.models import Conversation, ConversationSummary, Feedback, Message
+from chat.models import AuditEntry, Conversation, ConversationSummary, Feedback, IdempotentRequest, Message
 from common.retention import Retained
 from contexts.erasure import erase_traces
 from contexts.models import Trace
@@ -26,4 +26,11 @@ CONVERSATIONS = Retained(
     name="conversations", model=Conversation, setting="FABRA_CONVERSATION_RETENTION", time="last_message_at",
     is_indexed=True, removable=_without_agent, remove=_remove, with_it=(Message, ConversationSummary, Feedback),
 )  # fmt: skip
+IDEMPOTENT = Retained(
+    name="answers to requests with a key", model=IdempotentRequest, setting="FABRA_IDEMPOTENCY_RETENTION",
+    time="created_at", is_indexed=True,
+)  # fmt: skip
+AUDIT = Retained(
+    name="audit log entries", model=AuditEntry, setting="FABRA_AUDIT_RETENTION", time="at", is_indexed=True
+)
 ADMIN_LOG = Retained(name="admin log entries", model=LogEntry, setting="FABRA_ADMIN_LOG_RETENTION", time="action_time")

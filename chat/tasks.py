@@ -13,7 +13,7 @@ from chat.conversations import summaries
 from chat.gaps import asking, decisions, grouping
 from chat.handover import unanswered
 from chat.limits.key_use import prune_use, store_use
-from chat.models import AuditEntry, CountedRequest
+from chat.models import CountedRequest
 
 _LONGEST_WINDOW = timedelta(days=1)
 _MOST_GAPS = 20
@@ -21,12 +21,11 @@ _MOST_GAPS = 20
 
 @shared_task
 def clear_old() -> None:
-    """Delete expired sessions, sign-ins, audit entries and use past their retention, and counts of former outages."""
+    """Delete expired sessions, sign-ins and use of keys past their retention, and counts of former outages."""
     call_command("clearsessions")
     AxesProxyHandler.reset_logs(age_days=settings.FABRA_SIGN_IN_RETENTION_DAYS)
     AxesProxyHandler.reset_failure_logs(age_days=settings.FABRA_SIGN_IN_RETENTION_DAYS)
     CountedRequest.objects.filter(created_at__lt=timezone.now() - _LONGEST_WINDOW).delete()
-    AuditEntry.objects.prune(timezone.now() - timedelta(days=settings.FABRA_AUDIT_RETENTION_DAYS))
     prune_use()
 
 

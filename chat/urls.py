@@ -1,11 +1,25 @@
 from django.contrib.auth.views import LoginView, LogoutView
-from django.urls import path
+from django.urls import path, re_path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
-from chat.api import chat, conversations, events, feedback, handover, health, passages, resources, traces, webhooks
+from chat.api import (
+    bulk,
+    chat,
+    conversations,
+    documents,
+    events,
+    feedback,
+    handover,
+    health,
+    passages,
+    resources,
+    traces,
+    webhooks,
+)
 from chat.api.auth import MayReadSchema
 from chat.embed import sessions
 from chat.embed import views as embed
+from chat.openai_api import views as openai
 from chat.page import views
 
 schema = SpectacularAPIView.as_view(permission_classes=[MayReadSchema])
@@ -32,14 +46,19 @@ urlpatterns = [
     path("api/conversations/<int:conversation_id>/export/", conversations.ExportView.as_view(), name="export"),
     path("api/messages/<int:message_id>/passages/", passages.PassagesView.as_view(), name="passages"),
     path("api/traces/<uuid:context_id>/", traces.TraceView.as_view(), name="trace"),
-    path("api/documents/", resources.DocumentsView.as_view(), name="documents"),
-    path("api/documents/<path:entity_id>/", resources.DocumentView.as_view(), name="document"),
+    path("api/documents/", documents.DocumentsView.as_view(), name="documents"),
+    path("api/documents/bulk/", bulk.BulkView.as_view(), name="documents-bulk"),
+    path("api/documents/<path:entity_id>/", documents.DocumentView.as_view(), name="document"),
     path("api/events/", events.EventsView.as_view(), name="events"),
     path("api/events/<str:event_id>/", events.EventView.as_view(), name="event"),
     path("webhooks/<str:source>/", webhooks.WebhookView.as_view(), name="webhook"),
     path("api/messages/<int:message_id>/feedback/", feedback.FeedbackView.as_view(), name="feedback"),
     path("api/search/", resources.SearchView.as_view(), name="search"),
     path("api/features/<str:entity>/<str:entity_id>/", resources.FeaturesView.as_view(), name="features"),
+    path("v1/models", openai.ModelsView.as_view(), name="models"),
+    path("v1/models/<path:model_id>", openai.ModelView.as_view(), name="model"),
+    path("v1/chat/completions", openai.CompletionsView.as_view(), name="completions"),
+    re_path(r"^v1(/.*)?$", openai.unknown),
     path("api/schema/", schema, name="schema"),
     path("api/docs/", docs, name="docs"),
 ]

@@ -96,8 +96,9 @@ def _finish(work: Assembly, returned: Any) -> tuple[Context, PendingTrace]:
         _check_freshness(work)
         for conversation in (work.conversation, *work.inputs.values()):
             if isinstance(conversation, ConversationHistory):
-                for summary in conversation.summaries:
-                    work.recorder.foreign.add(summary.text)
+                told = [summary.text for summary in conversation.summaries]
+                for text in [*told, *(remark.text for remark in conversation.remarks)]:
+                    work.recorder.foreign.add(text)
         work.quoted = foreign_positions(items, work.recorder.foreign, literals_of(work.spec.function))
         budgeted, prompt = _fit(work, items)
     except (BudgetExceeded, FreshnessViolation, AssemblyError) as error:

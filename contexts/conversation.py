@@ -15,6 +15,8 @@ _NEWEST_PRIORITY = 2
 _PRIORITY_STEP = 2
 _SUMMARY_AGE = 2
 """The newest summary is as important as the turn of this age: it says more than an old turn of its length."""
+CLIENT = "client"
+"""Begins the source of what only the client tells, of which no row of ours says that it was so."""
 _SUMMARY_LABEL = "Earlier in this conversation, in summary:"
 
 
@@ -25,8 +27,8 @@ class PastTurn:
     question: str
     """An EmbeddedQuestion where its vector was kept."""
     answer: str
-    message_id: int
-    """Of the question's message."""
+    message_id: int = 0
+    """Of the question's message; 0 for a turn that only the client tells of."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +38,14 @@ class PastSummary:
     text: str
     summary_id: int
     turn_count: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Remark:
+    """A text of the client that is no turn, such as a system message: foreign, and no instruction."""
+
+    text: str
+    label: str = "The application that the user writes in says:"
 
 
 @dataclass(frozen=True)
@@ -51,6 +61,7 @@ class ConversationHistory:
     """The question in words that stand alone, where FABRA_REWRITE had a model write it; otherwise empty."""
     language: str = field(default_factory=lambda: get_language() or settings.LANGUAGE_CODE)
     """The language of the person who asks, such as `de`: Django's active language, which follows the request."""
+    remarks: tuple[Remark, ...] = ()
 
     @property
     def questions(self) -> tuple[str, ...]:
@@ -62,14 +73,15 @@ class ConversationHistory:
         return (*earlier, RewrittenQuestion(self.rewritten)) if self.rewritten else earlier
 
     def items(self, newest_priority: int = _NEWEST_PRIORITY, step: int = _PRIORITY_STEP) -> list[ContextItem]:
-        """Return an item for each summary, then for each turn, the newest with `newest_priority`.
+        """Return an item for each remark, each summary, and each turn, the newest with `newest_priority`.
 
         Each older turn has `step` more. By default the newest turn is as important as the second of the best passages,
         so that the budget drops old turns first and keeps the newest longest. The newest summary is as important as
-        the third turn from the end, and each older one has `step` more.
+        the third turn from the end, and each older one has `step` more. Remarks are as important as that turn.
         """
         turns, summaries = len(self.turns), len(self.summaries)
         return [
+            *(_remark_item(remark, newest_priority + step * _SUMMARY_AGE) for remark in self.remarks),
             *(
                 _summary_item(summary, newest_priority + step * (_SUMMARY_AGE + summaries - 1 - index))
                 for index, summary in enumerate(self.summaries)
@@ -90,6 +102,10 @@ def _summary_item(summary: PastSummary, priority: int) -> ContextItem:
     )
 
 
+def _remark_item(remark: Remark, priority: int) -> ContextItem:
+    return ContextItem(content=f"{remark.label}\n{remark.text}", priority=priority, source_id=f"{CLIENT}:remark")
+
+
 def _item(turn: PastTurn, priority: int) -> HistoryItem:
     # The numbers of an earlier answer's sources mean other passages now.
     answer = without_role_tags(_CITATION.sub("", turn.answer))
@@ -97,7 +113,7 @@ def _item(turn: PastTurn, priority: int) -> HistoryItem:
     return HistoryItem(
         content=SEPARATOR.join([question, answer]),
         priority=priority,
-        source_id=f"message:{turn.message_id}",
+        source_id=f"message:{turn.message_id}" if turn.message_id else f"{CLIENT}:turn",
         question=question,
         answer=answer,
     )

@@ -12,7 +12,8 @@ from contexts.models import ContextDefinition
 
 operator_settings: Snapshot[dict[str, Any]] = Snapshot(
     lambda: {
-        row["name"]: dict(row) for row in ContextDefinition.objects.values("name", "is_enabled", "max_tokens_override")
+        row["name"]: dict(row)
+        for row in ContextDefinition.objects.values("name", "is_enabled", "max_tokens_override", "created_at")
     }
 )
 

@@ -27,6 +27,12 @@ class Handler:
     """It sets the state to what the event says: in order, one event at a time, and never to an older one."""
     is_default: bool = False
     """It is used only if no other handler exists for the event."""
+    reads_current: bool = False
+    """It sets the state to what it finds when it runs, whatever the event says.
+
+    So it runs for an event that a later one superseded too: the earlier one may have been committed after the later
+    one's handler looked.
+    """
 
 
 HandlerSource = Callable[[Event], Sequence[Handler]]

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from common.errors import InvalidInput
 from common.locks import held
-from events.handlers import Handler, handlers_of, handling
+from events.handlers import Handler, Handlers, handlers_of, handling
 from events.models import Event, HandlerOutcome
 
 logger = logging.getLogger(__name__)
@@ -56,15 +56,19 @@ def process(event_pk: int) -> Event | None:
                 return None
             # 4. Set the state to what the event says, unless a later state was applied.
             handlers = handlers_of(event)
-            is_superseded = event.is_superseded()
+            reads_current = _only_reads_current(handlers)
+            is_superseded = event.is_superseded() and not reads_current
             of_state = [handler for handler in handlers.of_state if not (handler.applies_state and is_superseded)]
+            seen = _waiting_for_the_same(event) if reads_current else []
             with handling(event, is_superseded=is_superseded):
                 outcomes = _run(event, of_state)
             is_superseded = is_superseded or any(outcome.is_superseded for outcome in outcomes)
             # 5. Store that the state is in effect; older waiting events end now if no other handler needs them.
             if outcomes and all(outcome.is_done for outcome in outcomes) and not is_superseded:
                 event.mark_applied()
-                if not handlers.of_event and all(handler.applies_state for handler in of_state):
+                if reads_current:
+                    Event.objects.end_superseded(seen)
+                elif not handlers.of_event and all(handler.applies_state for handler in of_state):
                     Event.objects.supersede(event)
         # 6. The state's lock is released: a slow handler of this event does not delay the state's next event.
         outcomes += _run(event, handlers.of_event)
@@ -72,6 +76,19 @@ def process(event_pk: int) -> Event | None:
         is_handled = bool(handlers.of_state or handlers.of_event)
         event.settle(outcomes, is_superseded=is_superseded, is_handled=is_handled)
     return event
+
+
+def _only_reads_current(handlers: Handlers) -> bool:
+    return bool(handlers.of_state) and all(handler.reads_current for handler in handlers.of_state)
+
+
+def _waiting_for_the_same(event: Event) -> list[int]:
+    """Return the waiting events of the state that have nothing to do once this one's handlers have looked.
+
+    They were committed before that. One that is committed later must have its handlers look again.
+    """
+    found = [(row, handlers_of(row)) for row in Event.objects.waiting_beside(event)]
+    return [row.pk for row, handlers in found if _only_reads_current(handlers) and not handlers.of_event]
 
 
 def release_abandoned() -> list[Event]:

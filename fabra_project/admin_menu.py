@@ -6,6 +6,8 @@ from django.apps import apps
 from django.templatetags.static import static
 from django.urls import resolve, reverse
 
+from fabra_project.team_apps import team_apps
+
 # The chat page's accent colour: its --accent is 600 in light mode and 400 in dark mode.
 _ACCENT = {
     "50": "#f0faf9",
@@ -45,6 +47,7 @@ _MENU = [
             ("Indexes", "database", "retrieval_index"),
             ("Generations", "layers", "retrieval_generation"),
             ("Ingestion", "upload_file", "retrieval_ingestionrun"),
+            ("Model sources", "table_rows", "retrieval_modelsource"),
             ("Retrievers", "search", "retrieval_retrieverdefinition"),
             ("Search test", "manage_search", "retrieval:search_test"),
             ("Golden questions", "fact_check", "retrieval_goldenquestion"),
@@ -93,9 +96,30 @@ def navigation(request: Any) -> list[dict[str, Any]]:
     """Return the groups of the menu with the entries whose pages the user may open."""
     groups = [
         {"title": title, "items": [_entry(*entry) for entry in entries if _may_open(request, entry[2])]}
-        for title, entries in _MENU
+        for title, entries in [*_of_team_apps(), *_MENU]
     ]
     return [group for group in groups if group["items"]]
+
+
+def _of_team_apps() -> list[tuple[str, list[tuple[str, str, str]]]]:
+    """Return a group for each app of FABRA_APPS, with its tables that have an admin page."""
+    from django.contrib import admin
+
+    return [
+        (
+            str(config.verbose_name),
+            [
+                (
+                    str(model._meta.verbose_name_plural).capitalize(),
+                    "table_rows",
+                    model._meta.label_lower.replace(".", "_"),
+                )
+                for model in config.get_models()
+                if admin.site.is_registered(model)
+            ],
+        )
+        for config in team_apps()
+    ]
 
 
 def _entry(label: str, icon: str, page: str) -> dict[str, Any]:

@@ -16,8 +16,10 @@ from django.conf import settings
 from django.contrib.auth import aget_user
 from django.http import HttpRequest
 
-from chat.error_descriptions import error_body
+from chat.openai_api.errors import body_at
+from common.streamed_body import KEY, StreamedBody
 
+_BULK = "/api/documents/bulk/"
 _BYTES_PER_S = 10_000
 """A body may take FABRA_BODY_TIMEOUT, and a second more for each of these that have come."""
 _FORM_BYTES = 1_000_000  # of a form around its files
@@ -38,12 +40,16 @@ def _too_large(limit: int) -> _Refused:
 def with_limits(application: Callable[..., Any]) -> Callable[..., Any]:
     """Return the ASGI application, which gets no body above its limit: 413, and no slow one: 408.
 
-    The limit is FABRA_MAX_REQUEST_BYTES; for staff on the admin's pages it is FABRA_UPLOAD_MAX_BYTES.
+    The limit is FABRA_MAX_REQUEST_BYTES; for staff on the admin's pages it is FABRA_UPLOAD_MAX_BYTES, and for bulk
+    requests of documents FABRA_BULK_MAX_BYTES.
     """
 
     async def serve(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
             await application(scope, receive, send)
+            return
+        if scope["method"] == "POST" and scope["path"] == _BULK:
+            await _serve_streamed(application, scope, receive, send)
             return
         body = _Body(scope, receive, send)
         try:
@@ -51,9 +57,20 @@ def with_limits(application: Callable[..., Any]) -> Callable[..., Any]:
             await application(scope, body.receive, body.send)
         except _Refused as refused:
             if not body.is_answered:
-                await _refuse(refused, receive, send)
+                await _refuse(refused, scope["path"], receive, send)
 
     return serve
+
+
+async def _serve_streamed(application: Callable[..., Any], scope: Any, receive: Any, send: Any) -> None:
+    """Serve a request whose view reads the body as it comes; its whole length and each pause have a limit."""
+    limit = settings.FABRA_BULK_MAX_BYTES
+    length = dict(scope["headers"]).get(b"content-length", b"")
+    if length.isdigit() and int(length[:20]) > limit:
+        await _refuse(_too_large(limit), scope["path"], receive, send)
+        return
+    body = StreamedBody(receive, send, max_bytes=limit, timeout_s=settings.FABRA_BODY_TIMEOUT_S)
+    await application({**scope, KEY: body}, body.receive, body.send)
 
 
 class _Body:
@@ -116,8 +133,8 @@ async def _is_staff(scope: Any) -> bool:
         return bool((await aget_user(request)).is_staff)
 
 
-async def _refuse(refused: _Refused, receive: Any, send: Any) -> None:
-    text = json.dumps(error_body(refused.code, str(refused))).encode()
+async def _refuse(refused: _Refused, path: str, receive: Any, send: Any) -> None:
+    text = json.dumps(body_at(path, refused.status, refused.code, str(refused))).encode()
     headers = {"content-type": "application/json", "content-length": str(len(text)), "connection": "close"}
     headers |= {"cache-control": "no-store", "x-content-type-options": "nosniff"}
     pairs = [(name.encode(), value.encode()) for name, value in headers.items()]

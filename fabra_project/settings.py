@@ -1,5 +1,6 @@
 """The only settings file; deployments differ by environment variables."""
 
+import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -103,8 +104,6 @@ AXES_ENABLE_ACCESS_FAILURE_LOG = True
 AXES_ENABLE_ADMIN = False  # chat/admin/sign_ins.py has its pages
 AXES_SENSITIVE_PARAMETERS = ["csrfmiddlewaretoken"]  # beside passwords: the log names user and address
 FABRA_SIGN_IN_RETENTION_DAYS = env.int("FABRA_SIGN_IN_RETENTION_DAYS", 90)
-# Entries of the audit log are deleted after so many days.
-FABRA_AUDIT_RETENTION_DAYS = env.int("FABRA_AUDIT_RETENTION_DAYS", 365)
 AXES_CLIENT_IP_CALLABLE = "chat.access.sign_in.address_of"
 AXES_LOCKOUT_CALLABLE = "chat.access.sign_in.locked_out"
 AUTH_PASSWORD_VALIDATORS = [
@@ -112,6 +111,10 @@ AUTH_PASSWORD_VALIDATORS = [
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
 ]
 DATA_UPLOAD_MAX_MEMORY_SIZE = env.int("FABRA_MAX_REQUEST_BYTES", 2_500_000)
+# The largest body of a bulk request of documents, whose single lines have the limit above; it is read as it comes.
+FABRA_BULK_MAX_BYTES = env.int("FABRA_BULK_MAX_BYTES", 2_000_000_000)
+# Bulk requests that a web process works on at a time, since each keeps a core busy.
+FABRA_BULK_STREAMS = env.int("FABRA_BULK_STREAMS", 1)
 # In seconds: how long a request's head and body may take; a large body gets a second more for each 10 kB.
 FABRA_HEADER_TIMEOUT_S = env.float("FABRA_HEADER_TIMEOUT", 10.0)
 FABRA_BODY_TIMEOUT_S = env.float("FABRA_BODY_TIMEOUT", 30.0)
@@ -119,6 +122,10 @@ FABRA_HEADER_MAX_BYTES = env.int("FABRA_HEADER_MAX_BYTES", 64_000)
 
 # ---------------------------------------------------------------- Django
 
+# Your own apps, such as `shop,helpdesk`: folders beside manage.py, or installed packages.
+FABRA_APPS = env.list("FABRA_APPS", default=[])
+if FABRA_APPS and str(BASE_DIR) not in sys.path:
+    sys.path.append(str(BASE_DIR))  # a script elsewhere, which imports only `fabra`, finds them too
 INSTALLED_APPS = [
     "unfold",
     "unfold.contrib.filters",
@@ -141,7 +148,8 @@ INSTALLED_APPS = [
     "features",
     "retrieval",
     "contexts",
-    "chat",
+    *FABRA_APPS,
+    "chat",  # the last one: it gives permissions on the tables of all apps
 ]
 # All support async: a single synchronous one would make Django run every view in a thread.
 MIDDLEWARE = [
@@ -229,6 +237,8 @@ SPECTACULAR_SETTINGS = {
     "SERVE_INCLUDE_SCHEMA": False,
     "COMPONENT_SPLIT_REQUEST": True,
     "OAS_VERSION": "3.1.0",
+    # Operations are grouped and named by what comes after it.
+    "SCHEMA_PATH_PREFIX": r"^/(api/)?",
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "chat.api.openapi.complete",
@@ -272,6 +282,7 @@ CELERY_TASK_QUEUES = [Queue("state"), Queue("default"), Queue("materialize"), Qu
 CELERY_TASK_ROUTES = {
     "features.tasks.materialize_*": {"queue": "materialize"},
     "retrieval.tasks.ingest": {"queue": "ingest"},
+    "retrieval.tasks.sync_model_source": {"queue": "ingest"},
 }
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 CELERY_BEAT_MAX_LOOP_INTERVAL = 5
@@ -309,6 +320,8 @@ FABRA_VALUE_RETENTION = timedelta(days=env.int("FABRA_VALUE_RETENTION_DAYS", 365
 FABRA_VERSION_RETENTION = timedelta(days=env.int("FABRA_VERSION_RETENTION_DAYS", 365))
 # Materialisation runs without values, and ingestion runs.
 FABRA_RUN_RETENTION = timedelta(days=env.int("FABRA_RUN_RETENTION_DAYS", 90))
+# Entries of the audit log.
+FABRA_AUDIT_RETENTION = timedelta(days=env.int("FABRA_AUDIT_RETENTION_DAYS", 365))
 # The admin's log of changes.
 FABRA_ADMIN_LOG_RETENTION = timedelta(days=env.int("FABRA_ADMIN_LOG_RETENTION_DAYS", 730))
 FABRA_WEBHOOK_WINDOW = timedelta(seconds=env.int("FABRA_WEBHOOK_WINDOW", 300))
@@ -347,6 +360,11 @@ FABRA_ARCHIVE_MAX_BYTES = env.int("FABRA_ARCHIVE_MAX_BYTES", 1_000_000_000)
 # About 250 chunks: enough for the embedder to sort by length, and few enough to lose in a crash.
 FABRA_INGESTION_BATCH_CHARS = env.int("FABRA_INGESTION_BATCH_CHARS", 150_000)
 FABRA_INGESTION_WORKERS = env.int("FABRA_INGESTION_WORKERS", 4)  # tasks that share a run
+# The address of the site that has your models' pages, such as https://shop.example.com: it stands before the paths that
+# `get_absolute_url` returns, so that citations link to them.
+FABRA_SITE_URL = env.str("FABRA_SITE_URL", "")
+# Minutes between two comparisons of your models with their documents, for changes that sent no signal.
+FABRA_MODEL_SYNC_EVERY = timedelta(minutes=env.float("FABRA_MODEL_SYNC_EVERY", 10))
 FABRA_ARCHIVE_MAX_FILES = env.int("FABRA_ARCHIVE_MAX_FILES", 20_000)
 
 # ---------------------------------------------------------------- contexts
@@ -360,6 +378,12 @@ OPENAI_API_KEY = env_secret("OPENAI_API_KEY")
 OPENAI_BASE_URL = env.str("OPENAI_BASE_URL", "") or "https://api.openai.com/v1"
 FABRA_CHAT_MODEL = env.str("FABRA_CHAT_MODEL", "gpt-4o-mini")
 FABRA_CHAT_CONTEXT = env.str("FABRA_CHAT_CONTEXT", "chat_context")
+# The dotted path of a function that takes a signed-in user and returns names of audiences, such as
+# `shop.access.audiences_of`: searches of contexts that name no audience find documents for these, beside those for the
+# user's groups.
+FABRA_AUDIENCES = env.str("FABRA_AUDIENCES", "")
+# `make up` loads the sample into an empty database, once; off: never.
+FABRA_SAMPLE = env.bool("FABRA_SAMPLE", True)
 # First questions on the chat page, at most 4, with | between; empty: the golden questions of the default index that
 # have the tag `suggested`.
 FABRA_SUGGESTED_QUESTIONS: list[str] = [
@@ -385,6 +409,10 @@ FABRA_SUMMARIES = env.bool("FABRA_SUMMARIES", True)
 FABRA_REWRITE = env.str("FABRA_REWRITE", "")
 # Seconds after which a chat goes on without a rewriting.
 FABRA_REWRITE_TIMEOUT_S = env.float("FABRA_REWRITE_TIMEOUT", 2.0)
+# Seconds that a second request with the same Idempotency-Key waits for the answer of the first.
+FABRA_IDEMPOTENCY_WAIT_S = env.float("FABRA_IDEMPOTENCY_WAIT", 30.0)
+# Days that the answers to requests with an Idempotency-Key are kept.
+FABRA_IDEMPOTENCY_RETENTION = timedelta(days=env.float("FABRA_IDEMPOTENCY_RETENTION_DAYS", 1.0))
 FABRA_MESSAGE_MAX_CHARS = env.int("FABRA_MESSAGE_MAX_CHARS", 8000)
 FABRA_RATE_LIMITS: dict[str, int] = {"premium": env.int("FABRA_LIMIT_PREMIUM", 100)}
 FABRA_RATE_LIMIT_DEFAULT = env.int("FABRA_LIMIT_DEFAULT", 20)

@@ -53,7 +53,7 @@ class OnlineStore:
 
     async def read(self, entity: str, entity_key: str, features: Sequence[str]) -> dict[str, StoredValue]:
         """Return the stored values; a feature without one is absent. One HMGET, or the block's `one_view`."""
-        key, view = _entity_key(entity, entity_key), _view.get()
+        key, view = entity_key_of(entity, entity_key), _view.get()
         try:
             if view is None:
                 texts = await (await async_redis()).hmget(key, features)
@@ -73,7 +73,7 @@ class OnlineStore:
             client = await async_redis()
             async with client.pipeline(transaction=False) as pipe:
                 for entity_key in entity_keys:
-                    pipe.hmget(_entity_key(entity, entity_key), features)
+                    pipe.hmget(entity_key_of(entity, entity_key), features)
                 rows = await pipe.execute()
         except REDIS_ERRORS as error:
             raise OnlineStoreUnavailable from error
@@ -94,13 +94,13 @@ class OnlineStore:
                         for name, stored in values[entity_key].items():
                             times = to_us(stored.event_timestamp), to_us(stored.created_at)
                             args += [number, name, *times, stored.to_text()]
-                    pipe.eval(_WRITE, len(part), *[_entity_key(entity, entity_key) for entity_key in part], *args)
+                    pipe.eval(_WRITE, len(part), *[entity_key_of(entity, entity_key) for entity_key in part], *args)
                 await pipe.execute()
         except REDIS_ERRORS as error:
             raise OnlineStoreUnavailable from error
         finally:
             for entity_key in values:
-                (_view.get() or {}).pop(_entity_key(entity, entity_key), None)
+                (_view.get() or {}).pop(entity_key_of(entity, entity_key), None)
 
     async def get(self, key: str) -> str | None:
         """Return the text under a plain key, or None."""
@@ -126,5 +126,6 @@ def _by_name(features: Sequence[str], texts: Sequence[str | None]) -> dict[str, 
     return {name: StoredValue.from_text(text) for name, text in zip(features, texts, strict=True) if text}
 
 
-def _entity_key(entity: str, entity_key: str) -> str:
+def entity_key_of(entity: str, entity_key: str) -> str:
+    """Return the key of the hash with an entity's values."""
     return redis_key("values", entity, entity_key)

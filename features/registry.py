@@ -2,8 +2,8 @@
 
 import inspect
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
 from typing import Any
@@ -38,6 +38,8 @@ class EntitySpec:
     """The name of the field that identifies an entity, such as `user_id`."""
     description: str
     location: Location
+    keys: Any = field(default=None, compare=False, repr=False)
+    """Lists the keys of all entities: a queryset of one column, an iterable, or a function that returns one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,8 +122,12 @@ entities: Registry[EntitySpec] = Registry("entity")
 features: Registry[FeatureSpec] = Registry("feature")
 
 
-def entity(store: Any = None, *, name: str | None = None) -> Callable[[type], type]:
-    """Declare a class as an entity; its first annotated field is the entity key. Raise DefinitionError without one."""
+def entity(store: Any = None, *, name: str | None = None, keys: Any = None) -> Callable[[type], type]:
+    """Declare a class as an entity; its first annotated field is the entity key. Raise DefinitionError without one.
+
+    `keys` lists the keys of all entities, which are known then: a queryset of one column, an iterable, or a function
+    that returns one. It is read anew for each materialisation.
+    """
 
     def declare(cls: type) -> type:
         fields = list(inspect.get_annotations(cls))
@@ -133,12 +139,19 @@ def entity(store: Any = None, *, name: str | None = None) -> Callable[[type], ty
             key=fields[0],
             description=inspect.cleandoc(doc) if doc else "",
             location=Location.of(cls),
+            keys=_checked_keys(keys, cls),
         )
         entities.add(spec.name, spec)
         cls.__fabra_entity__ = spec  # type: ignore[attr-defined]
         return cls
 
     return declare
+
+
+def _checked_keys(keys: Any, cls: type) -> Any:
+    if keys is None or callable(keys) or (isinstance(keys, Iterable) and not isinstance(keys, str | bytes)):
+        return keys
+    raise DefinitionError(f"keys of the entity {cls.__name__} must be a queryset, a list or a function, not {keys!r}.")
 
 
 def feature(

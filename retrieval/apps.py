@@ -8,6 +8,7 @@ from django.db.models.signals import post_migrate, post_save, pre_save
 
 _MERGE_EVERY = timedelta(seconds=30)
 _RESUME_EVERY = timedelta(minutes=1)
+_COMPARE_EVERY = timedelta(minutes=1)
 _SWEEP_EVERY = timedelta(seconds=30)
 _PICK_UP_EVERY = timedelta(seconds=5)
 
@@ -17,14 +18,18 @@ class RetrievalConfig(AppConfig):
 
     def ready(self) -> None:
         from common.retention import retain
+        from events.handlers import register_handlers
         from retrieval import event_handlers
         from retrieval.checks import check_chunk_limit, check_generations
         from retrieval.document_events import check_saved
+        from retrieval.model_sources import changes, handler
         from retrieval.models import Document
         from retrieval.retention import DELETED, INGESTION, VERSIONS
 
         event_handlers.register()
         retain(VERSIONS, DELETED, INGESTION)
+        register_handlers(handler.handlers)
+        changes.connect()
         post_migrate.connect(_sync, sender=self)
         checks.register(check_chunk_limit)
         checks.register(check_generations, checks.Tags.database)
@@ -34,11 +39,13 @@ class RetrievalConfig(AppConfig):
 
 def _sync(**kwargs: Any) -> None:
     from common.periodic_tasks import keep_entry
-    from retrieval.sync_definitions import sync_retrievers
+    from retrieval.sync_definitions import sync_model_sources, sync_retrievers
 
     if not settings.FABRA_STANDALONE:
         sync_retrievers()
+        sync_model_sources()
         keep_entry("resume evaluation runs", "retrieval.tasks.resume_evaluations", _RESUME_EVERY)
         keep_entry("merge document frequencies", "retrieval.tasks.merge_counts", _MERGE_EVERY)
         keep_entry("retry documents, builds and drops", "retrieval.tasks.pick_up", _PICK_UP_EVERY)
+        keep_entry("compare model sources", "retrieval.tasks.sync_model_sources", _COMPARE_EVERY)
         keep_entry("go on with ingestion", "retrieval.tasks.sweep_ingestion", _SWEEP_EVERY)

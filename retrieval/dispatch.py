@@ -1,5 +1,7 @@
 """Enqueue the tasks of retrieval."""
 
+from collections.abc import Sequence
+
 from django.conf import settings
 
 from common.dispatch import enqueue
@@ -14,6 +16,11 @@ def enqueue_hnsw_build(generation_id: int) -> None:
 def enqueue_follow(document_id: int) -> None:
     """Have a worker update the generations that do not serve to a document's version."""
     enqueue("retrieval.tasks.follow_document", document_id, otherwise="a generation lags behind")
+
+
+def enqueue_follow_all(document_ids: Sequence[int]) -> None:
+    for document_id in document_ids:
+        enqueue_follow(document_id)
 
 
 def enqueue_build(generation_id: int, workers: int = 1) -> None:
@@ -31,6 +38,12 @@ def enqueue_drop(generation_id: int) -> None:
 
 def enqueue_evaluation(run_id: int) -> bool:
     return enqueue("retrieval.tasks.evaluate_run", run_id, otherwise=f"the evaluation run {run_id} waits")
+
+
+def enqueue_model_sync(source: str) -> bool:
+    return enqueue(
+        "retrieval.tasks.sync_model_source", source, otherwise=f"the comparison of {source} waits for the beat"
+    )
 
 
 def enqueue_ingestion_slice(run_id: int, delay_s: float = 0.0) -> bool:

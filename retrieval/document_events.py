@@ -7,16 +7,24 @@ from django.conf import settings
 from common.errors import InvalidInput
 from common.validation import is_blank
 from events.event import AxiomEvent
+from events.models import Event
 from retrieval.indexing.document_input import check_index_name
 from retrieval.models import Document
 
 FAMILY, EVENT_TYPE, DELETED = "doc_", "doc_updated", "doc_deleted"
+MODEL_SOURCE, OBJECT = "model_source", "object"
+"""What the payload of an event about an object of a team's own model has beside what other events have."""
 _EMPTY = "A document without text cannot be found. To withdraw the document send doc_deleted."
 
 
 def index_name_of(payload: dict[str, Any]) -> str:
     """Return the name of the index of an event's document; raise InvalidInput for an invalid name."""
     return check_index_name(payload.get("index") or settings.FABRA_DEFAULT_INDEX, 'payload["index"]')
+
+
+def is_about_object(event: Event) -> bool:
+    """Return whether the event is about an object of a model source, from which its document is read anew."""
+    return event.source == Event.Source.SIGNAL and MODEL_SOURCE in event.payload
 
 
 def check_meaning(event: AxiomEvent) -> None:

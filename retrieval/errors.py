@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from common.errors import InvalidInput, NotFound, Unavailable
+from common.errors import FabraError, InvalidInput, NotFound, Unavailable
 
 
 class IndexNotFound(NotFound):
@@ -25,10 +25,22 @@ class DocumentTooLarge(InvalidInput):
     code = "document_too_large"
 
 
+class DocumentChanged(FabraError):
+    """The document is not in the version that the change was made for."""
+
+    code = "document_changed"
+
+
 class DocumentOwned(InvalidInput):
     """The id belongs to another file, or to a document that did not come from a file."""
 
     code = "document_owned"
+
+
+class ObjectUnreadable(FabraError):
+    """A method of the object's source failed."""
+
+    code = "object_unreadable"
 
 
 class EmbedderUnavailable(Unavailable):

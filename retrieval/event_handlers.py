@@ -14,7 +14,7 @@ from events.models import Event
 from events.ordering import register_family, state_key
 from events.outbox import record_event
 from events.signals import recorded
-from retrieval.document_events import DELETED, EVENT_TYPE, FAMILY, check_meaning, index_name_of
+from retrieval.document_events import DELETED, EVENT_TYPE, FAMILY, check_meaning, index_name_of, is_about_object
 from retrieval.errors import DocumentNotFound, IndexNotFound
 from retrieval.indexing.document_input import DocumentContent, IndexResult, check_document
 from retrieval.indexing.documents import delete_document, index_document, mark_failed
@@ -31,7 +31,9 @@ def register() -> None:
 
 
 def handlers(event: Event) -> list[Handler]:
-    """Return the handlers of `doc_updated` and `doc_deleted`; none for other events."""
+    """Return the handlers of `doc_updated` and `doc_deleted`; none for other events, and those about an object."""
+    if is_about_object(event):
+        return []
     if event.event_type == EVENT_TYPE:
         # A saved row names its own index, which a feature with this trigger may not know, so it is always indexed here.
         is_default = event.source != Event.Source.SIGNAL
@@ -70,14 +72,7 @@ def reindex(event: Event) -> dict[str, Any]:
         reason = str(error) if isinstance(error, FabraError) else f"Indexing failed with {type(error).__name__}."
         mark_failed(index_name, event, reason, content=None if isinstance(error, InvalidInput) else content)
         raise
-    report = {
-        "index": index_name,
-        "version": result.version,
-        "chunks": result.chunk_count,
-        "embedded": result.embedded_count,
-        "superseded": result.is_superseded,
-    }
-    return report | _change_report(index_name, event.entity_id, result)
+    return report_of(index_name, event.entity_id, result)
 
 
 def content_of(index_name: str, event: Event) -> DocumentContent:
@@ -114,6 +109,18 @@ def delete(event: Event) -> dict[str, Any]:
     except (DocumentNotFound, IndexNotFound):
         return {"deleted": 0}
     return {"deleted": int(is_deleted)} | ({} if is_deleted else {"superseded": True})
+
+
+def report_of(index_name: str, entity_id: str, result: IndexResult) -> dict[str, Any]:
+    """Return what a handler did that indexed a document."""
+    report = {
+        "index": index_name,
+        "version": result.version,
+        "chunks": result.chunk_count,
+        "embedded": result.embedded_count,
+        "superseded": result.is_superseded,
+    }
+    return report | _change_report(index_name, entity_id, result)
 
 
 def _change_report(index_name: str, entity_id: str, result: IndexResult) -> dict[str, Any]:

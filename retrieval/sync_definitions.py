@@ -1,7 +1,8 @@
-"""Copy the declared retrievers to rows."""
+"""Copy the declared retrievers and model sources to rows."""
 
 from common.definitions import sync_definitions
-from retrieval.models import RetrieverDefinition
+from retrieval.model_sources.declaration import model_sources
+from retrieval.models import ModelSource, RetrieverDefinition
 from retrieval.retrievers.declaration import retrievers
 
 
@@ -19,5 +20,21 @@ def sync_retrievers() -> None:
                 "options": spec.options,
             }
             for spec in retrievers.values()
+        },
+    )
+
+
+def sync_model_sources() -> None:
+    sync_definitions(
+        ModelSource,
+        {
+            spec.name: {
+                "description": spec.description,
+                "location": str(spec.location),
+                "model": spec.label,
+                "index": spec.index,
+                "format": spec.format,
+            }
+            for spec in model_sources.values()
         },
     )

@@ -10,18 +10,21 @@ from django.utils import timezone
 
 from events.dispatch import STATE_QUEUE
 from retrieval import upkeep
-from retrieval.dispatch import enqueue_evaluation, enqueue_ingestion_slice, start_ingestion
+from retrieval.dispatch import enqueue_evaluation, enqueue_ingestion_slice, enqueue_model_sync, start_ingestion
 from retrieval.embedders import get_embedder
-from retrieval.errors import EmbedderUnavailable, TextRefused
+from retrieval.errors import EmbedderUnavailable, ObjectUnreadable, TextRefused
 from retrieval.evaluation import runs
 from retrieval.generations import comparison, hnsw, lifecycle
 from retrieval.ingestion.work import execute_run
-from retrieval.models import Generation, IngestionRun
+from retrieval.model_sources.declaration import model_sources
+from retrieval.model_sources.sync import SLICE_BATCH_CHARS, SourceBusy, due_sources, sync
+from retrieval.models import Generation, IngestionRun, ModelSource
 from retrieval.search.lexemes import generations_to_merge
 from retrieval.search.lexemes import merge_counts as merge_counts_of
 
 logger = logging.getLogger(__name__)
 
+_SYNC_SLICE_S = 15
 _INGESTION_SLICE_S, _INGESTION_RETRY_S, _INGESTION_PAUSE_S = 20, 30, 1
 
 
@@ -93,7 +96,8 @@ def load_embedder(**kwargs: Any) -> None:
 
 @shared_task
 def ingest(run_id: int) -> None:
-    """Process a run for _INGESTION_SLICE_S, then enqueue the rest, so that other tasks are not kept waiting."""
+    """Process a run for _SYNC_SLICE_S = 15
+    _INGESTION_SLICE_S, then enqueue the rest, so that other tasks are not kept waiting."""
     if not IngestionRun.objects.filter(pk=run_id).unfinished().exists():
         return
     give_up_at = time.monotonic() + _INGESTION_SLICE_S
@@ -120,3 +124,28 @@ def sweep_ingestion() -> None:
 def pick_up() -> None:
     """Continue failed and interrupted work: retry documents, resume builds and drops, and build missing indexes."""
     upkeep.pick_up()
+
+
+@shared_task
+def sync_model_source(name: str) -> None:
+    """Go on with the comparison of a model source for _SYNC_SLICE_S, then enqueue the rest."""
+    source = model_sources.get(name)
+    if source is None or not ModelSource.objects.active().filter(name=name).exists():
+        return
+    give_up_at = time.monotonic() + _SYNC_SLICE_S
+    try:
+        is_finished = sync(source, batch_chars=SLICE_BATCH_CHARS, until=lambda: time.monotonic() > give_up_at)
+    except SourceBusy:
+        return  # who has it goes on with it
+    except (EmbedderUnavailable, ObjectUnreadable) as error:
+        logger.warning("The comparison of %s waits: %s", name, error)
+        return
+    if not is_finished or ModelSource.objects.requested().filter(name=name).exists():
+        enqueue_model_sync(name)
+
+
+@shared_task
+def sync_model_sources() -> None:
+    """Have the model sources compared that are due, and those go on whose worker died."""
+    for name in due_sources():
+        enqueue_model_sync(name)

@@ -72,9 +72,12 @@ def own_definitions() -> Iterator[None]:
     from contexts import registry as context_registry
     from features import registry, serving
     from features.models import values
+    from retrieval.model_sources.declaration import model_sources
     from retrieval.retrievers import declaration
 
-    registries = (registry.entities, registry.features, declaration.retrievers, context_registry.contexts)
+    registries = (
+        registry.entities, registry.features, declaration.retrievers, model_sources, context_registry.contexts,
+    )  # fmt: skip
     before = [dict(each) for each in registries]
     values._touched.clear()
     snapshots = (serving.operator_settings, declaration.operator_settings, context_registry.operator_settings)

@@ -14,12 +14,14 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 
 from chat.access.permissions import CHAT_AS_USER, VIEW_TRACE
-from chat.api import openapi
+from chat.api import examples, openapi
 from chat.api.auth import caller_of
 from chat.api.freshness_headers import freshness_headers
 from chat.api.serializers import ChatRequestSerializer, ChatResponseSerializer, ErrorSerializer
 from chat.error_descriptions import describe, error_body
 from chat.errors import InvalidMessage
+from chat.idempotency.records import Claim
+from chat.idempotency.views import idempotent
 from chat.turns.engine import answer, assemble, begin, run
 from chat.turns.turn import Answer, Question, Settled, Turn
 from common.errors import NotFound
@@ -27,7 +29,7 @@ from contexts import traces
 from contexts.recorder import recording
 from contexts.traces import online_store
 
-_ERRORS = dict.fromkeys((400, 401, 403, 404, 413, 415, 429, 500, 502, 503, 504), ErrorSerializer)
+_ERRORS = dict.fromkeys((400, 401, 403, 404, 409, 413, 415, 422, 429, 500, 502, 503, 504), ErrorSerializer)
 
 
 class AnyAccept(DefaultContentNegotiation):
@@ -47,6 +49,8 @@ class ChatView(APIView):
 
     @extend_schema(
         operation_id="chat",
+        parameters=[openapi.IDEMPOTENCY_KEY],
+        examples=examples.CHAT,
         request=ChatRequestSerializer,
         responses={
             (200, "application/json"): ChatResponseSerializer,
@@ -60,19 +64,25 @@ class ChatView(APIView):
         "with an empty `response`; `stopped` ends the stream of an answer during which a person took over. "
         "`X-Fabra-Freshness` tells whether the context kept its `freshness_sla`, if it has one.",
     )
-    async def post(self, request: Request) -> HttpResponse | StreamingHttpResponse:
+    @idempotent
+    async def post(self, request: Request, claim: Claim | None = None) -> HttpResponse | StreamingHttpResponse:
         data = ChatRequestSerializer(data=request.data)
         data.is_valid(raise_exception=True)
         question = Question(
             user_id=data.validated_data["user_id"],
             message=data.validated_data["message"],
             conversation_id=data.validated_data.get("conversation_id"),
-            client_id=data.validated_data.get("client_id"),
+            # What the first attempt stored before its process died is found by it.
+            client_id=data.validated_data.get("client_id") or (claim.request_id if claim else None),
+            count_token=claim.request_id.hex if claim else "",
             context=data.validated_data["context"],
             caller=caller_of(request),
         )
         if data.validated_data["stream"]:
             turn = await begin(question)
+            if claim is not None:
+                settled = turn.answer if isinstance(turn, Settled) else turn
+                claim.conversation_id = settled.conversation_id
             freshness = freshness_headers(None if isinstance(turn, Settled) else turn.context.freshness)
             return StreamingHttpResponse(
                 _settled_events(turn.answer) if isinstance(turn, Settled) else _events(turn),
@@ -81,6 +91,8 @@ class ChatView(APIView):
                 headers={"X-Accel-Buffering": "no"} | turn.admission.headers() | freshness,
             )
         result, admission = await answer(question)
+        if claim is not None:
+            claim.conversation_id = result.conversation_id
         headers = admission.headers() | freshness_headers(result.freshness)
         # Rendered here, because Django would switch to a thread to render a Response.
         body = JSONRenderer().render(result.to_dict())

@@ -82,6 +82,8 @@ class MessagesSerializer(serializers.Serializer[Any]):
     messages = MessageSerializer(many=True)
     has_earlier = serializers.BooleanField(help_text="Whether there are messages before the first of these.")
     has_later = serializers.BooleanField(help_text="Whether there are messages after the last of these.")
+    next = serializers.CharField(allow_null=True, help_text="The address of the messages after these.")
+    previous = serializers.CharField(allow_null=True, help_text="The address of the messages before these.")
 
 
 class ConversationExportSerializer(ConversationSerializer):

@@ -13,6 +13,7 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.generics import ListAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.utils.urls import remove_query_param, replace_query_param
 from rest_framework.views import APIView
 
 from chat.access.permissions import CHAT_AS_USER
@@ -123,7 +124,13 @@ class MessagesView(APIView):
             )
         }
         messages = [message_body(row, with_html=with_html) | {"feedback": given.get(row.pk)} for row in rows]
-        return Response({"messages": messages, "has_earlier": has_earlier, "has_later": has_later})
+        return Response(
+            {
+                "messages": messages, "has_earlier": has_earlier, "has_later": has_later,
+                "next": _page_url(request, "after", rows[-1].pk) if rows and has_later else None,
+                "previous": _page_url(request, "before", rows[0].pk) if rows and has_earlier else None,
+            }
+        )  # fmt: skip
 
 
 class ExportView(AsyncAPIView):
@@ -187,6 +194,14 @@ def _message_id(request: Request, name: str) -> int | None:
     if not re.fullmatch(r"[0-9]{1,19}", text) or int(text) >= 2**63:
         raise InvalidInput(f"{name} must be the id of a message.")
     return int(text)
+
+
+def _page_url(request: Request, name: str, message_id: int) -> str:
+    """Return the address of the messages before or after one."""
+    url = request.build_absolute_uri()
+    for former in ("after", "before"):
+        url = remove_query_param(url, former)
+    return replace_query_param(url, name, message_id)
 
 
 def _is_yes(request: Request, name: str) -> bool:

@@ -2,16 +2,16 @@
 
 from django.http import HttpRequest, JsonResponse
 
-from chat.error_descriptions import error_body
+from chat.openai_api.errors import body_at
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> JsonResponse:
-    return JsonResponse(error_body("bad_request", "The request cannot be read."), status=400)
+    return JsonResponse(body_at(request.path, 400, "bad_request", "The request cannot be read."), status=400)
 
 
 def not_found(request: HttpRequest, exception: Exception) -> JsonResponse:
-    return JsonResponse(error_body("not_found", "There is nothing at this address."), status=404)
+    return JsonResponse(body_at(request.path, 404, "not_found", "There is nothing at this address."), status=404)
 
 
 def server_error(request: HttpRequest) -> JsonResponse:
-    return JsonResponse(error_body("internal_error", "Something went wrong on our side."), status=500)
+    return JsonResponse(body_at(request.path, 500, "internal_error", "Something went wrong on our side."), status=500)

@@ -10,11 +10,13 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from chat.access.callers import Caller
-from chat.api import openapi
+from chat.api import examples, openapi
 from chat.api import serializers as shapes
 from chat.api.auth import caller_of
 from chat.api.errors import validation_sentence
 from chat.errors import KeyForbidden
+from chat.idempotency.records import Claim
+from chat.idempotency.views import idempotent_now
 from chat.models import ApiKey
 from common.errors import FabraError, InvalidInput, NotFound
 from common.validation import check_text
@@ -38,16 +40,19 @@ class EventsView(APIView):
     permissions = {"POST": "events.add_event"}
 
     @extend_schema(
+        parameters=[openapi.IDEMPOTENCY_KEY],
+        examples=examples.EVENTS,
         request=_either("EventOrBatch", shapes.EventRequestSerializer, shapes.EventBatchSchema),
         responses={
             200: _either("EventOrReceipts", shapes.EventSerializer, shapes.EventBatchReceiptSerializer),
             202: _either("EventOrReceipts", shapes.EventSerializer, shapes.EventBatchReceiptSerializer),
             **dict.fromkeys(
-                (400, 409, 413), _either("EventOrBatchError", shapes.ErrorSerializer, shapes.BatchErrorSerializer)
+                (400, 409, 413, 422), _either("EventOrBatchError", shapes.ErrorSerializer, shapes.BatchErrorSerializer)
             ),
         },
     )
-    def post(self, request: Request) -> Response:
+    @idempotent_now(is_atomic=True, echoed=["payload"])
+    def post(self, request: Request, claim: Claim | None = None) -> Response:
         if "events" in request.data:
             return self._post_batch(request)
         event = _event_of(request.data, caller_of(request))

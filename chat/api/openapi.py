@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter
 
 from common.validation import BLANKS, KEY_MAX_CHARS
 from retrieval.search.query import MAX_EXPAND, MAX_TOP_K, QUERY_MAX_CHARS
@@ -18,20 +18,21 @@ _FORMATS = "\u0600-\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd\U000
 _SEEN = f"[^{BLANKS}{_FORMATS}]"
 _JSON = {"$ref": "#/components/schemas/JsonValue"}
 _PLAIN = {"$ref": "#/components/schemas/Plain"}
+# Generators of clients cannot follow a schema that refers to itself. They read `additionalProperties` and take the rest
+# for any JSON; who checks or makes values, as schemathesis does, reads `patternProperties` and `items`, too.
 OBJECT: Schema = {
     "type": "object",
     "propertyNames": TEXT,
-    "additionalProperties": _JSON,
+    "additionalProperties": True,
+    "patternProperties": {"": _JSON},
 }
 COMPONENTS: dict[str, Schema] = {
     "JsonValue": {
         "description": "Any JSON without NUL characters.",
-        "anyOf": [
-            {"type": ["null", "boolean", "number"]},
-            TEXT,
-            {"type": "array", "items": _JSON},
-            OBJECT,
-        ],
+        "pattern": TEXT["pattern"],
+        "items": _JSON,
+        "propertyNames": TEXT,
+        "patternProperties": {"": _JSON},
     },
     "Filter": {
         "description": "Conditions on the metadata; see docs/search.md.",
@@ -122,6 +123,32 @@ PAGE = [
     OpenApiParameter("page_size", {"type": "integer", "minimum": 1}, description="At most 200 rows are sent."),
     OpenApiParameter("cursor", str, description="From `next` or `previous` of another page."),
 ]
+UPDATED_SINCE = OpenApiParameter(
+    "updated_since",
+    {"type": "string", "format": "date-time"},
+    description="The documents that changed at this time or later, the oldest change first, deleted ones too: their "
+    "`state` is `deleted`. Ask the next time from the last page's `updated_until`.",
+)
+
+
+def _header(name: str, description: str, schema: Schema, example: str) -> OpenApiParameter:
+    examples = [OpenApiExample(name, value=example)]
+    return OpenApiParameter(name, schema, OpenApiParameter.HEADER, description=description, examples=examples)
+
+
+_TAGS: Schema = {"type": "string", "pattern": r'^(\*|"v[0-9]{1,9}")$'}
+IDEMPOTENCY_KEY = _header(
+    "Idempotency-Key",
+    "A UUID, or another text of 1 to 255 visible ASCII characters: a request that is sent again with it has its effect "
+    "once, and its answer with `Idempotent-Replayed: true`.",
+    {"type": "string", "pattern": r"^[A-Za-z0-9_.:~-]{1,255}$"},
+    "8e03978e-40d5-43e8-bc93-6894a57f9324",
+)
+IF_MATCH = _header("If-Match", "Change it only in this version; else 412 `document_changed`.", _TAGS, '"v3"')
+IF_NONE_MATCH = _header("If-None-Match", "304 if it is still in this version.", _TAGS, '"v3"')
+IF_ABSENT = _header(
+    "If-None-Match", "Only if there is no such document; else 412.", {"type": "string", "enum": ["*"]}, "*"
+)
 SEARCH = [
     INDEX,
     OpenApiParameter("query", not_blank(QUERY_MAX_CHARS), required=True),

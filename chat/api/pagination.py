@@ -1,13 +1,21 @@
 """Keyset pagination: every page costs the same, and the table is never counted."""
 
+import base64
+import binascii
 import re
+from datetime import UTC, datetime
 from typing import Any
 
 from django.core.exceptions import ValidationError
+from django.utils.dateparse import parse_datetime
 from rest_framework.exceptions import NotFound as DRFNotFound
 from rest_framework.pagination import CursorPagination
+from rest_framework.response import Response
+from rest_framework.utils.urls import replace_query_param
 
-from common.errors import InvalidInput, NotFound
+from chat.errors import InvalidCursor
+from common.errors import InvalidInput
+from retrieval.changes import changed_after, complete_until
 
 
 class KeysetPagination(CursorPagination):
@@ -16,11 +24,11 @@ class KeysetPagination(CursorPagination):
     max_page_size = 200
 
     def paginate_queryset(self, queryset: Any, request: Any, view: Any = None) -> Any:
-        """Return the rows of the page; raise NotFound for a cursor that no list gave."""
+        """Return the rows of the page; raise InvalidCursor for a cursor that no list gave."""
         try:
             return super().paginate_queryset(queryset, request, view)
         except (ValueError, ValidationError, DRFNotFound):
-            raise NotFound("cursor is not one that this list gave; leave it out to begin again.") from None
+            raise InvalidCursor from None
 
     def get_page_size(self, request: Any) -> int | None:
         """Return the rows of a page, at most 200; raise InvalidInput for what is no number."""
@@ -28,3 +36,70 @@ class KeysetPagination(CursorPagination):
         if given is not None and not re.fullmatch(r"0*[1-9][0-9]{0,1000}", given):
             raise InvalidInput("page_size must be a whole number from 1 on.")
         return super().get_page_size(request)
+
+
+class ChangesPagination(KeysetPagination):
+    """The newest first; with `updated_since` the changes since then, the oldest first, deleted documents included.
+
+    Its last page tells by `updated_until` from where to ask the next time.
+    """
+
+    _until: datetime | None = None
+    _next: str | None = None
+
+    def paginate_queryset(self, queryset: Any, request: Any, view: Any = None) -> Any:
+        since = request.query_params.get("updated_since")
+        if since is None:
+            return super().paginate_queryset(queryset, request, view)
+        cursor = request.query_params.get(self.cursor_query_param)
+        position = _position_of(cursor) if cursor else (_moment_of(since), 0)
+        size = self.get_page_size(request) or 0
+        self._until = complete_until()
+        rows = list(changed_after(queryset, position, self._until)[: size + 1])
+        if len(rows) > size:
+            last = rows[size - 1]
+            url = request.build_absolute_uri()
+            self._next = replace_query_param(url, self.cursor_query_param, _cursor_of(last.updated_at, last.pk))
+        return rows[:size]
+
+    def get_paginated_response(self, data: Any) -> Response:
+        if self._until is None:
+            return super().get_paginated_response(data)
+        return Response({"next": self._next, "previous": None, "results": data, "updated_until": self._until})
+
+    def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
+        whole = super().get_paginated_response_schema(schema)
+        whole["properties"]["updated_until"] = {
+            "type": "string",
+            "format": "date-time",
+            "example": "2026-02-01T09:30:00Z",
+            "description": "With `updated_since`: all changes before it are listed; ask from here the next time.",
+        }
+        return whole
+
+
+def _cursor_of(moment: datetime, pk: int) -> str:
+    return base64.urlsafe_b64encode(f"{moment.isoformat()} {pk}".encode()).decode()
+
+
+def _position_of(cursor: str) -> tuple[datetime, int]:
+    try:
+        moment, pk = base64.urlsafe_b64decode(cursor.encode()).decode().split(" ")
+        position = datetime.fromisoformat(moment), int(pk)
+    except (ValueError, binascii.Error):
+        raise InvalidCursor from None
+    if position[0].tzinfo is None or not 0 <= position[1] < 2**63:
+        raise InvalidCursor
+    return position
+
+
+def _moment_of(text: str) -> datetime:
+    """Return the time of a query; raise InvalidInput. A plus that was not encoded has become a space."""
+    try:
+        moment = parse_datetime(text.replace(" ", "+"))
+        utc = moment and (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        utc = None
+    if utc is None:
+        raise InvalidInput("updated_since must be a time in ISO 8601, such as 2026-01-31T08:00:00Z.")
+    return utc

@@ -31,22 +31,27 @@ class StrictJSONParser(BaseParser):
         raw = stream.read(limit + 1)
         if len(raw) > limit:
             raise RequestTooLarge
-        try:
-            value = json.loads(raw.decode("utf-8"), parse_constant=_refuse)
-        except UnicodeDecodeError:
-            raise ParseError("The body is not UTF-8.", code="invalid_json") from None
-        except RecursionError:
-            raise ParseError("The body is nested too deep.", code="invalid_json") from None
-        except ValueError as error:
-            position = f" at character {error.pos}" if isinstance(error, json.JSONDecodeError) else ""
-            raise ParseError(f"The body is no valid JSON{position}.", code="invalid_json") from None
-        # What validates and writes it recurses, by more frames than the parser: whether that is too deep must not
-        # depend on how deep the stack is there. Below the limit each value says by itself that it is too deep.
-        if raw.count(b"[") + raw.count(b"{") > _MAX_DEPTH and is_deeper(value, _MAX_DEPTH):
-            raise ParseError(f"The body is nested deeper than {_MAX_DEPTH} levels.", code="invalid_json")
-        if not isinstance(value, dict):
-            raise ParseError("The body must be a JSON object.", code="invalid_json")
-        return value
+        return parse_object(raw)
+
+
+def parse_object(raw: bytes, what: str = "body") -> dict[str, Any]:
+    """Return the JSON object; raise ParseError."""
+    try:
+        value = json.loads(raw.decode("utf-8"), parse_constant=_refuse)
+    except UnicodeDecodeError:
+        raise ParseError(f"The {what} is not UTF-8.", code="invalid_json") from None
+    except RecursionError:
+        raise ParseError(f"The {what} is nested too deep.", code="invalid_json") from None
+    except ValueError as error:
+        position = f" at character {error.pos}" if isinstance(error, json.JSONDecodeError) else ""
+        raise ParseError(f"The {what} is no valid JSON{position}.", code="invalid_json") from None
+    # What validates and writes it recurses, by more frames than the parser: whether that is too deep must not depend on
+    # how deep the stack is there. Below the limit each value says by itself that it is too deep.
+    if raw.count(b"[") + raw.count(b"{") > _MAX_DEPTH and is_deeper(value, _MAX_DEPTH):
+        raise ParseError(f"The {what} is nested deeper than {_MAX_DEPTH} levels.", code="invalid_json")
+    if not isinstance(value, dict):
+        raise ParseError(f"The {what} must be a JSON object.", code="invalid_json")
+    return value
 
 
 def _refuse(name: str) -> None:

@@ -18,12 +18,16 @@ from chat.models import Message
 from chat.turns.citations import passages_in
 from common.errors import NotFound
 from common.markdown import render
+from retrieval.model_sources.links import object_url
 
 
 class PassageSerializer(serializers.Serializer[Any]):
     number = serializers.IntegerField(help_text="In the answer, as 1 in [1].")
     content = serializers.CharField()
     html = serializers.CharField()
+    admin_url = serializers.CharField(
+        help_text="The admin page of the object that the passage is of, for staff who may see it; else empty."
+    )
 
 
 class PassagesSerializer(serializers.Serializer[Any]):
@@ -52,7 +56,12 @@ class PassagesView(APIView):
         return Response(
             {
                 "passages": [
-                    {"number": passage.number, "content": passage.content, "html": render(passage.content)}
+                    {
+                        "number": passage.number,
+                        "content": passage.content,
+                        "html": render(passage.content),
+                        "admin_url": object_url(passage.index, passage.document_id, request),
+                    }
                     for passage in passages
                 ]
             }

@@ -4,6 +4,7 @@ from typing import Any
 
 from rest_framework import serializers
 
+from chat.api.etags import etag_of
 from chat.api.fields import (
     AudienceField,
     ClientIdField,
@@ -133,6 +134,15 @@ class DocumentRequestSerializer(serializers.Serializer[Any]):
     )
 
 
+class BulkLineSerializer(serializers.Serializer[Any]):
+    action = serializers.ChoiceField(["index", "delete"], required=False, default="index")
+    entity_id = KeyField()
+    text = DocumentTextField(required=False)
+    title = PlainTextField(required=False, default="")
+    metadata = ObjectField(required=False, default=dict)
+    audience = AudienceField(child=StrictCharField(), required=False, default=list)
+
+
 class IndexResultSerializer(serializers.Serializer[Any]):
     document_id = serializers.CharField()
     version = serializers.IntegerField()
@@ -147,13 +157,17 @@ class PurgeSerializer(serializers.Serializer[Any]):
 
 class DocumentSerializer(serializers.ModelSerializer[Document]):
     index_name = serializers.CharField(source="index.name")
-    version = serializers.IntegerField(source="version.number", default=None)
+    version = serializers.IntegerField(source="version.number", default=None, allow_null=True)
+    etag = serializers.SerializerMethodField(help_text="For If-Match and If-None-Match.")
+
+    def get_etag(self, row: Document) -> str:
+        return etag_of(row)
 
     class Meta:
         model = Document
         fields: tuple[str, ...] = (
-            "id", "index_name", "entity_id", "title", "metadata", "audience", "state", "error", "version",
-            "created_at", "updated_at", "indexed_at",
+            "id", "index_name", "entity_id", "title", "metadata", "audience", "state", "error", "version", "etag",
+            "created_at", "updated_at", "indexed_at", "deleted_at",
         )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from pgvector import Vector
 from chat.errors import MessageTooLong
 from chat.models import ConversationSummary, Message
 from chat.small_talk import SMALL_TALK
+from chat.turns.thread import ClientThread
 from chat.turns.turn import Question
 from contexts.conversation import ConversationHistory, PastSummary, PastTurn
 from contexts.items import SEPARATOR
@@ -25,23 +26,42 @@ _OFFERED_SUMMARIES = 6
 
 
 async def read_history(question: Question) -> ConversationHistory:
-    """Return the answered turns of the user's own conversation; none of a new one, or of somebody else's."""
+    """Return the answered turns of the user's own conversation; none of a new one, or of somebody else's.
+
+    Of a client that keeps its conversations itself, ours counts as far as it knows it, between what only it tells.
+    """
+    if question.thread is not None:
+        return await _read_with_thread(question, question.thread)
     if question.conversation_id is None or not settings.FABRA_HISTORY_TURNS:
         return ConversationHistory(query=question.message)
     turns, summaries = await sync_to_async(_read)(question.conversation_id, question.user_id)
     return ConversationHistory(turns, summaries, query=question.message)
 
 
-def _read(conversation_id: int, user_id: str) -> tuple[tuple[PastTurn, ...], tuple[PastSummary, ...]]:
+async def _read_with_thread(question: Question, thread: ClientThread) -> ConversationHistory:
+    most = settings.FABRA_HISTORY_TURNS
+    own: tuple[PastTurn, ...] = ()
+    summaries: tuple[PastSummary, ...] = ()
+    if thread.record is not None and most:
+        known = thread.record.last_message_id + 1
+        own, summaries = await sync_to_async(_read)(thread.record.conversation_id, question.user_id, before=known)
+    turns = (*thread.before, *own, *thread.since)[-most:] if most else ()
+    return ConversationHistory(turns, summaries, remarks=thread.remarks, query=question.message)
+
+
+def _read(
+    conversation_id: int, user_id: str, before: int | None = None
+) -> tuple[tuple[PastTurn, ...], tuple[PastSummary, ...]]:
     """Return the newest turns that no summary covers, and the newest summaries: one statement where there are few."""
     newest = settings.FABRA_HISTORY_TURNS
-    turns = read_turns(conversation_id, user_id, newest=newest)
+    turns = read_turns(conversation_id, user_id, before=before, newest=newest)
     if len(turns) < newest:
         return tuple(turns), ()
+    found = ConversationSummary.objects.filter(conversation=conversation_id, conversation__user_id=user_id)
+    if before is not None:
+        found = found.filter(last_message__lt=before)
     rows = list(
-        ConversationSummary.objects.filter(conversation=conversation_id, conversation__user_id=user_id)
-        .order_by("-last_message")
-        .values_list("id", "text", "turn_count", "last_message")[:_OFFERED_SUMMARIES]
+        found.order_by("-last_message").values_list("id", "text", "turn_count", "last_message")[:_OFFERED_SUMMARIES]
     )
     summaries = [PastSummary(summary_id=pk, text=text, turn_count=count) for pk, text, count, _ in rows]
     covered = rows[0][3] if rows else 0

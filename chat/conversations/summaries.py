@@ -40,6 +40,9 @@ def last_fallen(turn: Turn) -> int:
     turns = turn.history.turns
     if not settings.FABRA_SUMMARIES or get_provider().is_extractive or not turns:
         return 0
+    thread = turn.question.thread
+    if thread is not None and (thread.record is None or thread.record.conversation_id != turn.conversation_id):
+        return 0  # the turns are not of this conversation
     fallen = turns[0].message_id if len(turns) >= settings.FABRA_HISTORY_TURNS else 0
     dropped = {
         decision.item.source_id

@@ -11,6 +11,7 @@ from chat.grounding.check import ground, ground_quotes, read_ahead
 from chat.grounding.marks import marks_of, without_spans
 from chat.grounding.result import Grounding
 from chat.turns.citations import Citation
+from contexts.conversation import CLIENT
 
 logger = logging.getLogger(__name__)
 
@@ -79,12 +80,16 @@ def _check(
 
 
 def _other_texts(passages: Sequence[Citation], evidence: dict[str, Any]) -> tuple[list[str], list[str]]:
-    """Return the kept items that hold no passage: those of the context, and the turns of the conversation."""
+    """Return the kept items that hold no passage: those of the context, and what was said in the conversation.
+
+    What a client tells supports nothing, as little as what its user says.
+    """
     others, said = [], []
     for item in evidence.get("items", []):
-        if not item["kept"] or (item["source_id"] or "").startswith("chunk:"):
+        source = item["source_id"] or ""
+        if not item["kept"] or source.startswith("chunk:"):
             continue
-        if item["part"] == "history":
+        if item["part"] == "history" or source.startswith(f"{CLIENT}:"):
             said.append(item["content"])
         elif not any(passage.content in item["content"] for passage in passages):
             others.append(item["content"])

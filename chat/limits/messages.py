@@ -23,8 +23,11 @@ def limit_of(tier: object) -> int:
     return settings.FABRA_RATE_LIMIT_DEFAULT if known is None else known
 
 
-async def admit(user_id: str, tier: object, caller: Caller | None = None) -> Admission:
-    """Count one message of a user, of their address and of their API key; raise RateLimited if it is one too many."""
+async def admit(user_id: str, tier: object, caller: Caller | None = None, *, token: str = "") -> Admission:
+    """Count one message of a user, of their address and of their API key; raise RateLimited if it is one too many.
+
+    A message that was counted with the same token is not counted again.
+    """
     windows = [
         Window(
             subject=f"{USER}{user_id}",
@@ -35,10 +38,10 @@ async def admit(user_id: str, tier: object, caller: Caller | None = None) -> Adm
         *_windows_of(caller or Caller()),
     ]
     try:
-        counted = await count(windows, caller.key if caller else None)
+        counted = await count(windows, token, caller.key if caller else None)
     except REDIS_ERRORS:
         _warn()
-        counted = await sync_to_async(count_in_postgres)(windows)
+        counted = await sync_to_async(count_in_postgres)(windows, token)
     return _admission(counted, user_id)
 
 

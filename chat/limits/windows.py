@@ -20,30 +20,31 @@ _USE_TIMEOUT_S = 0.1
 
 # The times of the accepted requests, by Redis's own clock; KEYS are the windows and the hash of the API keys' use.
 # ARGV: the request's token, then the length in ms and the limit of each window, and the field of the key's use, or "".
-# Returns whether all accept it, then for each window how many are counted and when (in ms) the oldest leaves it.
+# Returns whether all accept it, whether one had counted its token before, then for each window how many are counted and
+# when (in ms) the oldest leaves it.
 _COUNT = """
 local now = redis.call('TIME')
 local now_ms = now[1] * 1000 + math.floor(now[2] / 1000)
-local counts, is_in, use = {}, 1, ARGV[#ARGV]
+local counts, is_in, was_in, use = {}, 1, 0, ARGV[#ARGV]
 for i = 1, #KEYS - 1 do
   local key = KEYS[i]
   redis.call('ZREMRANGEBYSCORE', key, '-inf', now_ms - tonumber(ARGV[2 * i]))
   counts[i] = redis.call('ZCARD', key)
-  if counts[i] >= tonumber(ARGV[2 * i + 1]) then is_in = 0 end
+  if redis.call('ZSCORE', key, ARGV[1]) then was_in = 1
+  elseif counts[i] >= tonumber(ARGV[2 * i + 1]) then is_in = 0 end
 end
 if use ~= '' then redis.call('HINCRBY', KEYS[#KEYS], use .. (is_in == 1 and ':accepted' or ':refused'), 1) end
-local answer = {is_in}
+local answer = {is_in, was_in}
 for i = 1, #KEYS - 1 do
   local key = KEYS[i]
   local length_ms = tonumber(ARGV[2 * i])
   if is_in == 1 then
-    redis.call('ZADD', key, now_ms, ARGV[1])
+    counts[i] = counts[i] + redis.call('ZADD', key, 'NX', now_ms, ARGV[1])
     redis.call('PEXPIRE', key, length_ms)
-    counts[i] = counts[i] + 1
   end
   local oldest = redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')
-  answer[2 * i] = counts[i]
-  answer[2 * i + 1] = (tonumber(oldest[2]) or now_ms) + length_ms
+  answer[2 * i + 1] = counts[i]
+  answer[2 * i + 2] = (tonumber(oldest[2]) or now_ms) + length_ms
 end
 return answer
 """
@@ -77,6 +78,8 @@ class Counted:
     """When the oldest counted request of each window leaves it."""
     is_degraded: bool = False
     """True if Redis did not answer, so that PostgreSQL counted."""
+    was_counted: bool = False
+    """True if it was counted with the same token before."""
 
     def refusing(self) -> int:
         """Return the number of the window that decides when the next request is accepted."""
@@ -84,9 +87,12 @@ class Counted:
         return max(full, key=lambda number: self.resets_at[number])
 
 
-async def count(windows: Sequence[Window], key: ApiKey | None = None) -> Counted:
-    """Count a request in Redis, and as a use of the key, in one round trip; raise one of REDIS_ERRORS."""
-    token = uuid.uuid4().hex
+async def count(windows: Sequence[Window], token: str = "", key: ApiKey | None = None) -> Counted:
+    """Count a request in Redis, and as a use of the key, in one round trip; raise one of REDIS_ERRORS.
+
+    What was counted with the same token keeps its place.
+    """
+    token = token or uuid.uuid4().hex
     return _counted(token, windows, await (await async_redis()).eval(*_call(token, windows, key)))
 
 
@@ -109,16 +115,17 @@ async def uncount(counted: Counted) -> None:
     await pipeline.execute()
 
 
-def count_in_postgres(windows: Sequence[Window]) -> Counted:
+def count_in_postgres(windows: Sequence[Window], token: str = "") -> Counted:
     """Count a request under a lock for each window.
 
     A user's stored messages are counted with the reservations, so an outage of Redis forgets none. The other windows
     begin anew with the outage.
     """
-    now, token = timezone.now(), uuid.uuid4().hex
+    now, token = timezone.now(), token or uuid.uuid4().hex
     with transaction.atomic():
         for subject in sorted(window.subject for window in windows):  # in one order, so that no two wait for each other
             lock_in_transaction(f"limit {subject}")
+        earlier = [model.objects.filter(token=token).delete()[0] for model in (Reservation, CountedRequest)]
         found = [_stored(window, now) for window in windows]
         is_accepted = all(count < window.limit for window, (count, _) in zip(windows, found, strict=True))
         if is_accepted:
@@ -134,6 +141,7 @@ def count_in_postgres(windows: Sequence[Window]) -> Counted:
         counts=[count + is_accepted for count, _ in found],
         resets_at=[oldest + window.length for window, (_, oldest) in zip(windows, found, strict=True)],
         is_degraded=True,
+        was_counted=any(earlier),
     )
 
 
@@ -161,6 +169,9 @@ def _call(token: str, windows: Sequence[Window], key: ApiKey | None) -> list[str
 
 
 def _counted(token: str, windows: Sequence[Window], answer: list[int]) -> Counted:
-    is_accepted, *rest = answer
+    is_accepted, was_counted, *rest = answer
     moments = [datetime.fromtimestamp(ms / 1000, UTC) for ms in rest[1::2]]
-    return Counted(token=token, windows=windows, is_accepted=bool(is_accepted), counts=rest[::2], resets_at=moments)
+    return Counted(
+        token=token, windows=windows, is_accepted=bool(is_accepted), counts=rest[::2], resets_at=moments,
+        was_counted=bool(was_counted),
+    )  # fmt: skip

@@ -6,8 +6,10 @@ from chat.models.customers import Customer, Ticket
 from chat.models.feedback import Feedback
 from chat.models.gaps import Gap, GapQuestion
 from chat.models.handover import HandoverSettings, SupportHours
+from chat.models.idempotency import IdempotentRequest
 from chat.models.keys import ApiKey, GrantedPermission, KeyUse
 from chat.models.limits import CountedRequest, Reservation
+from chat.models.sample import SampleState
 from chat.models.visitors import JoinedVisitor, UserSigning
 
 __all__ = [
@@ -22,10 +24,12 @@ __all__ = [
     "GapQuestion",
     "GrantedPermission",
     "HandoverSettings",
+    "IdempotentRequest",
     "JoinedVisitor",
     "KeyUse",
     "Message",
     "Reservation",
+    "SampleState",
     "SupportHours",
     "Ticket",
     "UserSigning",

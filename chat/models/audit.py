@@ -1,20 +1,7 @@
 """The audit log: who used a door of the admin or of debugging, when, from where, and what for."""
 
-from datetime import datetime
-
 from django.db import models
 from django.utils import timezone
-
-_PRUNED_AT_ONCE = 5000
-
-
-class AuditEntryQuerySet(models.QuerySet["AuditEntry"]):
-    def prune(self, before: datetime) -> int:
-        """Delete the entries from before a time, in batches; return how many."""
-        count = 0
-        while pks := list(self.filter(at__lt=before).order_by("at").values_list("pk", flat=True)[:_PRUNED_AT_ONCE]):
-            count += self.filter(pk__in=pks).delete()[0]
-        return count
 
 
 class AuditEntry(models.Model):
@@ -43,8 +30,6 @@ class AuditEntry(models.Model):
     path = models.CharField(max_length=500, blank=True)
     status = models.PositiveSmallIntegerField(null=True, help_text="The HTTP status of the answer.")
     detail = models.CharField(max_length=300, blank=True)
-
-    objects = AuditEntryQuerySet.as_manager()
 
     class Meta:
         verbose_name = "audit entry"

@@ -159,6 +159,12 @@ class Message(models.Model):
         editable=False,
         help_text="Given by the client, so that what it sends twice is one message.",
     )
+    thread_digest = models.CharField(
+        max_length=32,
+        blank=True,
+        editable=False,
+        help_text="Of all that a client which keeps its conversations itself had said and heard up to this message.",
+    )
     text = models.TextField()
     trace = models.ForeignKey("contexts.Trace", null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
     citations = models.JSONField(default=list, blank=True)
@@ -175,6 +181,8 @@ class Message(models.Model):
             models.Index(fields=["user_id", "role", "-created_at"], name="message_by_user"),
             # Serves a conversation's messages, the newest of them, and those after one that is known.
             models.Index(fields=["conversation", "id"], name="message_in_conversation"),
+            # Serves the look-up of the conversation that a client's question goes on with.
+            models.Index(fields=["thread_digest"], name="message_of_thread", condition=~models.Q(thread_digest="")),
         ]
         constraints = [
             # By the user, because a client that sends a conversation's first message again does not know its id.

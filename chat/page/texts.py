@@ -97,6 +97,7 @@ def _sources() -> dict[str, str]:
         "unsupported_one": _("One underlined sentence is not supported by the sources."),
         "unsupported_other": _("{count} underlined sentences are not supported by the sources."),
         "citation_dropped": _("A source that supports nothing was left out."),
+        "in_admin": _("Open in the admin"),
     }
 
 

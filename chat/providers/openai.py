@@ -64,18 +64,19 @@ class OpenAIProvider:
         if not answer.has_text:
             raise ModelError(f"The language model sent no text (finish reason {answer.finish_reason!r}).")
         yield Completion(
-            model=answer.model, usage=answer.usage, finish_reason=answer.finish_reason, reasoning=answer.reasoning
-        )
+            model=answer.model, usage=answer.usage, finish_reason=answer.finish_reason, reasoning=answer.reasoning,
+            refused_options=tuple(answer.refused_options),
+        )  # fmt: skip
 
     async def _complete(self, prompt: Prompt, answer: ModelAnswer) -> AsyncIterator[str]:
         client = await _client.get()
         while True:
-            request = self._request(prompt)
+            request = self._request(prompt, answer)
             try:
                 response = await client.post("/chat/completions", body=request, cast_to=httpx2.Response)
                 break
             except openai.APIStatusError as error:
-                if not self._can_do_without(request, error):
+                if not (self._can_do_without(request, error) or _refuses_option(prompt, answer, error)):
                     raise
         body = parse_body(response.content)
         if not isinstance(body, dict) or not (body.get("choices") or body.get("error")):
@@ -86,7 +87,7 @@ class OpenAIProvider:
     async def _stream(self, prompt: Prompt, answer: ModelAnswer) -> AsyncIterator[str]:
         client = await _client.get()
         while True:
-            request = self._request(prompt) | {"stream": True}
+            request = self._request(prompt, answer) | {"stream": True}
             if "stream_options" not in self._refused_parameters():
                 request["stream_options"] = {"include_usage": True}
             try:
@@ -107,15 +108,16 @@ class OpenAIProvider:
                         raise ModelError("The language model's stream broke off.")
                 return
             except openai.APIStatusError as error:
-                if not self._can_do_without(request, error):
+                if not (self._can_do_without(request, error) or _refuses_option(prompt, answer, error)):
                     raise
 
-    def _request(self, prompt: Prompt) -> dict[str, Any]:
+    def _request(self, prompt: Prompt, answer: ModelAnswer) -> dict[str, Any]:
         limit = "max_completion_tokens" if "max_tokens" in self._refused_parameters() else "max_tokens"
         return {
             "model": self.model,
             "messages": prompt.messages,
             limit: prompt.max_tokens or settings.FABRA_MODEL_MAX_TOKENS,
+            **{name: value for name, value in prompt.options.items() if name not in answer.refused_options},
         }
 
     def _refused_parameters(self) -> set[str]:
@@ -132,6 +134,18 @@ class OpenAIProvider:
                 self._refused_parameters().add(name)
                 return True
         return False
+
+
+def _refuses_option(prompt: Prompt, answer: ModelAnswer, error: openai.APIStatusError) -> bool:
+    """Return whether the server refused an option, which is left out of this call; its value may be what is wrong."""
+    if error.status_code not in (400, 422):
+        return False
+    said = error.response.text
+    for name in prompt.options:
+        if name not in answer.refused_options and (error.param == name or f"'{name}'" in said or f"`{name}`" in said):
+            answer.refused_options.append(name)
+            return True
+    return False
 
 
 def _from_status(error: openai.APIStatusError) -> ModelError:

@@ -3,9 +3,12 @@
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from chat.turns.citations import Citation
+
+OPTION_REFUSED = "option_refused:"
+"""Begins the flag of an answer that the model's server gave without an option, such as `option_refused:seed`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +23,8 @@ class Prompt:
     """Of the conversation, the oldest first; they are in the messages too."""
     max_tokens: int | None = None
     """The most tokens to answer with; None: FABRA_MODEL_MAX_TOKENS."""
+    options: dict[str, Any] = field(default_factory=dict)
+    """More parameters of the call, such as `temperature`, by OpenAI's names; a server may refuse them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +46,8 @@ class Completion:
     """What the model thought before it answered; kept in the trace, not shown."""
     cited: frozenset[int] | None = None
     """The numbers of the passages that the answer is made of; None if only its text says so."""
+    refused_options: tuple[str, ...] = ()
+    """Options of the prompt that the server refused, so that it answered without them."""
 
     @property
     def flags(self) -> list[str]:
@@ -49,7 +56,8 @@ class Completion:
             "length": "answer_cut_off", "content_filter": "answer_filtered", "stopped": "answer_stopped",
             "not_known": "not_known",
         }  # fmt: skip
-        return [names[self.finish_reason]] if self.finish_reason in names else []
+        flags = [names[self.finish_reason]] if self.finish_reason in names else []
+        return flags + [f"{OPTION_REFUSED}{name}" for name in self.refused_options]
 
 
 class Provider(Protocol):

@@ -22,13 +22,23 @@ from contexts.registry import ContextSpec
 async def small_talk_of(question: Question) -> SmallTalk | None:
     """Return the small talk that a question consists of; "ok" after a question of the bot answers that, so is none."""
     talk = small_talk_in(question.message)
-    if talk is None or talk.kind is not Kind.APPROVAL or question.conversation_id is None:
+    if talk is None or talk.kind is not Kind.APPROVAL:
         return talk
+    last: str | None
+    if question.thread is not None:
+        last = question.thread.last_answer
+    elif question.conversation_id is None:
+        return talk
+    else:
+        last = await _last_answer(question)
+    return None if last and last.rstrip().endswith(("?", "\uff1f")) else talk
+
+
+async def _last_answer(question: Question) -> str | None:
     answers = Message.objects.filter(
         conversation=question.conversation_id, conversation__user_id=question.user_id, role=Message.Role.ASSISTANT
     )
-    last = await answers.order_by("-id").values_list("text", flat=True).afirst()
-    return None if last and last.rstrip().endswith(("?", "\uff1f")) else talk
+    return await answers.order_by("-id").values_list("text", flat=True).afirst()
 
 
 def reply_to(talk: SmallTalk) -> str:

@@ -6,12 +6,14 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.utils import timezone
 
+from chat.access.audiences import audiences_of
 from chat.access.callers import USER_KEY
 from chat.conversations.history import read_history, room_for_context
 from chat.conversations.rewriting import rewrite
@@ -51,6 +53,7 @@ from features import registry
 from features.online import one_view
 from features.serving import read_features
 from features.traits import keep_traits
+from retrieval.search.audience import searching_for
 
 logger = logging.getLogger(__name__)
 
@@ -102,7 +105,8 @@ async def _begin(
         known = await sync_to_async(stored_answer)(stored_id)
         if known is not None:
             await release(lease)
-            await refund(admission)
+            if not admission.counted.was_counted:
+                await refund(admission)
             return Settled(answer=known, admission=admission)
         question = replace(question, stored_id=stored_id)  # its answer failed, or a person left it to the bot
     if needs_no_model(question, lease):
@@ -158,7 +162,8 @@ async def _begin(
 async def _admit(question: Question) -> Admission:
     if question.stored_id is not None:
         return uncounted(question.user_id)
-    return await admit(question.user_id, await _tier_of(question.user_id), question.caller)
+    tier = await _tier_of(question.user_id)
+    return await admit(question.user_id, tier, question.caller, token=question.count_token)
 
 
 async def assemble(
@@ -168,7 +173,8 @@ async def assemble(
     if deadline is None:
         deadline = asyncio.get_running_loop().time() + settings.FABRA_CHAT_DEADLINE_S
     async with _within(deadline):
-        called = await call_chat_context(question.user_id, question.message, history, name=question.context)
+        with searching_for(partial(audiences_of, question.user_id)):
+            called = await call_chat_context(question.user_id, question.message, history, name=question.context)
         return require_context(called, question.context)
 
 
@@ -193,7 +199,7 @@ async def run(turn: Turn, *, is_streamed: bool) -> AsyncGenerator[str | Answer, 
     evidence = turn.context.evidence
     prompt = Prompt(
         messages=evidence["messages"], question=turn.question.message, passages=passages_in(evidence),
-        earlier_questions=turn.history.questions,
+        earlier_questions=turn.history.questions, options=turn.question.options, max_tokens=turn.question.max_tokens,
     )  # fmt: skip
     completion: Completion | None = None
     if not turn.provider.is_extractive:

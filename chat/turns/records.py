@@ -167,6 +167,7 @@ def write_answer(turn: Turn, result: Answer, outcome: dict[str, Any]) -> Message
         citations=[citation.to_dict() for citation in result.citations],
         flags=result.flags,
         grounding=result.grounding,
+        thread_digest=turn.question.thread.after(result.response) if turn.question.thread else "",
     )
     # The answer tells whether it is one; a question that has none is marked together with it.
     reasons = reasons_of(

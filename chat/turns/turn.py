@@ -18,6 +18,7 @@ from chat.providers.extractive import NOTICE
 from chat.turns.citations import Citation
 from chat.turns.lease import TurnLease
 from chat.turns.resolve_context import chat_context
+from chat.turns.thread import ClientThread
 from common.validation import check_text, is_blank
 from contexts.conversation import ConversationHistory
 from contexts.items import Context
@@ -37,8 +38,16 @@ class Question:
     """Made by the client: what it sends twice is one message, and answered once."""
     stored_id: int | None = None
     """The message that is stored already, and is answered now."""
+    count_token: str = ""
+    """What its limits count it by: with the same token it counts once, however often it is sent. "": once each time."""
     context: str = ""
     """The name of the declared context that it is answered from; "" for the caller's, or that of the settings."""
+    thread: ClientThread | None = None
+    """What was said before, where the client keeps that itself and tells it with each question."""
+    options: dict[str, Any] = field(default_factory=dict)
+    """Parameters of the model's call that the client chose, such as `temperature`, by OpenAI's names."""
+    max_tokens: int | None = None
+    """The most tokens that the client wants; never more than FABRA_MODEL_MAX_TOKENS."""
     caller: Caller = field(default_factory=Caller)
 
     def validate(self) -> "Question":

@@ -65,6 +65,18 @@ class EventQuerySet(models.QuerySet["Event"]):
             state=Event.State.SUPERSEDED, finished_at=timezone.now(), error=""
         )
 
+    def waiting_beside(self, event: "Event") -> list["Event"]:
+        """Return the other events that wait for the event's state, at most LOOK_AHEAD."""
+        waiting = self.due().filter(state_key=event.state_key).exclude(state_key="").exclude(pk=event.pk)
+        return list(waiting.order_by("occurred_at", "id")[:LOOK_AHEAD])
+
+    def end_superseded(self, pks: Sequence[int]) -> None:
+        """End those of the events that still wait: another one did what they are for."""
+        if pks:
+            self.due().filter(pk__in=pks).update(
+                state=Event.State.SUPERSEDED, finished_at=timezone.now(), error=""
+            )  # fmt: skip
+
     def next_of_state(self, event_pk: int) -> int:
         """Return the pk of the event to process in this one's turn: the newest possible one that waits for the state.
 

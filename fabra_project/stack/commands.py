@@ -1,7 +1,7 @@
-"""Run several of Django's commands in one process: `python -m fabra_project.stack.commands NAME...`
+"""Run several of Django's commands in one process: `python -m fabra_project.stack.commands COMMAND...`
 
-One process, because importing the project takes longer than most of the commands. Before each command, a line with
-MARK and its name is printed.
+A command is a name, with its options behind it in the same word. One process, because importing the project takes
+longer than most of the commands. Before each command, a line with MARK and the command is printed.
 """
 
 import os
@@ -19,7 +19,7 @@ def main(names: list[str]) -> None:
     for name in names:
         print(f"{MARK}{name}", flush=True)
         try:
-            call_command(name, no_color=True)
+            call_command(*name.split(), no_color=True)
         except CommandError as error:
             sys.exit(str(error))
 

@@ -19,7 +19,8 @@ from django.utils import timezone
 from common.locks import held
 from features import registry
 from features.compute import Computed, compute_values, reason
-from features.models import FeatureValue, KnownEntity, MaterializationRun
+from features.known_keys import known_keys
+from features.models import FeatureValue, MaterializationRun
 from features.registry import FeatureSpec
 from features.value_writer import put_online, write_values
 from features.values import StoredValue
@@ -193,7 +194,7 @@ async def _repair_online(spec: FeatureSpec, keys: Sequence[str]) -> None:
 def _keys(spec: FeatureSpec, run: MaterializationRun) -> list[str]:
     keys = run.entity_keys
     if keys is None:
-        keys = KnownEntity.objects.remembered(spec.entity.name).values_list("entity_key", flat=True)
+        keys = known_keys(spec.entity)
     # Sorted in Python, not by the database's collation, since the cursor is compared in Python.
     return sorted(set(keys))
 

@@ -9,6 +9,7 @@ from retrieval.admin import (
     golden,
     indexes,
     ingestion,
+    model_sources,
     versions,
 )
 
@@ -21,5 +22,6 @@ __all__ = [
     "golden",
     "indexes",
     "ingestion",
+    "model_sources",
     "versions",
 ]

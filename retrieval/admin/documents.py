@@ -10,10 +10,11 @@ from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils.html import format_html
 from unfold.decorators import action, display
 
 from common.admin.base import ListAdmin, moment
-from common.admin.html import badge, link, one_line, short, table
+from common.admin.html import badge, code, link, one_line, short, table
 from retrieval.admin.chunks import chunk_table
 from retrieval.admin.forms import DocumentForm
 from retrieval.admin.title_search import search_titled
@@ -22,6 +23,7 @@ from retrieval.errors import DocumentNotFound
 from retrieval.indexing.documents import delete_document
 from retrieval.indexing.purge import purge_document
 from retrieval.indexing.reindex import reindex_all
+from retrieval.model_sources.links import admin_url, source_of
 from retrieval.models import Chunk, Document, DocumentVersion, Index
 
 _SHOWN_ROWS = 100
@@ -62,6 +64,7 @@ class DocumentAdmin(ListAdmin):
     actions = ("reindex", "purge")
     needs_permission = {"chunks": "retrieval.view_chunk", "versions": "retrieval.view_documentversion"}
     readonly_fields = (
+        "made_of",
         "shown_state",
         "error",
         "served",
@@ -83,6 +86,7 @@ class DocumentAdmin(ListAdmin):
         state = (
             ("shown_state", "served", "indexed_at"),
             *((("error",),) if obj.error else ()),
+            *((("made_of",),) if source_of(obj.index.name, obj.entity_id) else ()),
             ("updated_at", "occurred_at", *(("purged_at",) if obj.purged_at else ())),
         )
         shown = (("State", {"fields": state}), written, (None, {"fields": ("chunks", "versions")}))
@@ -161,6 +165,17 @@ class DocumentAdmin(ListAdmin):
     @display(description="state")
     def shown_state(self, document: Document) -> str:
         return badge(document.state, label=document.get_state_display())
+
+    @display(description="made of")
+    def made_of(self, document: Document) -> str:
+        """Show the object of a model source: what is edited here is replaced by what the object says."""
+        found = source_of(document.index.name, document.entity_id)
+        if found is None:
+            return "–"
+        source, pk = found
+        url, name = admin_url(source.label, pk), f"{source.model._meta.verbose_name} {pk}"
+        shown = format_html('<a class="fb-link" href="{}">{}</a>', url, name) if url else code(name)
+        return format_html("{}: edit that, since the next comparison replaces what is written here", shown)
 
     @display(description="error")
     def shown_error(self, document: Document) -> str:

@@ -20,7 +20,7 @@ from retrieval.errors import EmbedderUnavailable, GenerationConflict, IndexNotFo
 from retrieval.generations import hnsw
 from retrieval.indexing.document_input import DocumentContent, Origin
 from retrieval.indexing.prepare import PreparedDocument, prepare
-from retrieval.indexing.writer import replace_chunks, switch_lock
+from retrieval.indexing.writer import Change, replace_chunks, switch_lock
 from retrieval.models import Chunk, Document, Generation, Index, LexemeCount
 
 logger = logging.getLogger(__name__)
@@ -154,7 +154,8 @@ def _write(generation: Generation, document: Document, prepared: PreparedDocumen
         is_current = Document.objects.select_for_update().filter(pk=document.pk, version=document.version)
         if document.version is None or is_current.first() is None:
             return False
-        added = replace_chunks(document.index, generation, document, document.version, prepared)
+        change = Change(row=document, version=document.version, document=prepared)
+        added = replace_chunks(document.index, generation, [change])
         # Only the serving generation's chunks are counted; this matches no row for another one.
         Index.objects.filter(pk=document.index_id, generation=generation).update(
             version=F("version") + 1, chunk_count=F("chunk_count") + added

@@ -6,6 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
+from django.conf import settings
 from django.db import DatabaseError
 
 from common.errors import FabraError, InvalidInput
@@ -22,6 +23,8 @@ logger = logging.getLogger(__name__)
 
 _MAX_FAILURES = 3
 """After this many documents that cannot be embedded the model is considered down."""
+
+_BATCH_DOCUMENTS = 256
 
 Outcome = IndexResult | FabraError
 """The result for a document: how it was indexed, or the error."""
@@ -54,6 +57,11 @@ class _BatchInProgress:
     batch: Batch
     positions: list[int]
     """The index in `drafts` of each of the batch's documents."""
+
+
+def is_batch(documents: int, chars: int) -> bool:
+    """Return whether so many documents, with so many characters in all, are enough for a batch."""
+    return chars >= settings.FABRA_INGESTION_BATCH_CHARS or documents >= _BATCH_DOCUMENTS
 
 
 def index_in_bulk(index_name: str, batches: Iterable[Sequence[Draft]]) -> Iterator[list[Outcome]]:
@@ -122,9 +130,16 @@ def _finish(work: _BatchInProgress, embedded: "Future[None]") -> list[Outcome]:
 
 
 def _write(work: _BatchInProgress) -> dict[int, Outcome]:
+    refused = {
+        position: refusal
+        for position, document in zip(work.positions, work.batch.documents, strict=True)
+        if (refusal := work.batch.refusal_of(document))
+    }
     pairs = sorted(zip(work.positions, work.batch.documents, strict=True), key=lambda pair: pair[1].content.entity_id)
+    accepted = [(position, document) for position, document in pairs if position not in refused]
     with change_documents(work.index, work.batch.generation) as change:
-        return {position: work.batch.refusal_of(document) or change.write(document) for position, document in pairs}
+        written = change.write([document for _, document in accepted])
+    return {**refused, **dict(zip([position for position, _ in accepted], written, strict=True))}
 
 
 def _index_one_by_one(work: _BatchInProgress) -> None:

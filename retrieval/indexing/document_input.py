@@ -14,6 +14,7 @@ from common.validation import check_key, check_text, is_blank, to_json
 from retrieval.errors import DocumentTooLarge
 from retrieval.indexing.chunking import title_of
 from retrieval.indexing.ownership import Claim
+from retrieval.indexing.preconditions import Precondition
 from retrieval.models import Document, DocumentVersion
 from retrieval.search.filters import check_audience
 
@@ -55,6 +56,8 @@ class Origin:
     """When the document was in this state; None: now, when it is written."""
     claim: Claim | None = None
     """The file that it was read from."""
+    precondition: Precondition | None = None
+    """What the document must be like before."""
 
 
 @dataclass(frozen=True, kw_only=True)

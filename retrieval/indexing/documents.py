@@ -16,6 +16,7 @@ from retrieval.embedders import embedder_of, get_embedder
 from retrieval.errors import DocumentNotFound, IndexNotFound
 from retrieval.indexing.document_input import DocumentContent, IndexResult, Origin, check_document, check_index_name
 from retrieval.indexing.ownership import refusals
+from retrieval.indexing.preconditions import Precondition
 from retrieval.indexing.prepare import prepare
 from retrieval.indexing.writer import NO_FAILURE, GenerationSwitched, change_documents
 from retrieval.models import Chunk, Document, Generation, Index
@@ -39,18 +40,18 @@ def index_document(
     author: str = "",
     occurred_at: datetime | None = None,
     force: bool = False,
+    precondition: Precondition | None = None,
 ) -> IndexResult:
     """Index `text` as the document's text; every search that begins after this returns finds it.
 
     The index is created if there is none. Only searches for one of `audience` find the document; empty means everyone.
     `source` is how the text arrived, `author` who wrote it. `occurred_at` orders states: one older than the document's
     is not applied. `force` splits and embeds also an unchanged document again. Raise InvalidInput, DocumentTooLarge,
-    TextRefused or EmbedderUnavailable; then nothing has changed.
+    TextRefused, EmbedderUnavailable, or DocumentChanged unless it fulfils the `precondition`; then nothing has changed.
     """
     content = check_document(index_name, entity_id, text, metadata, title, audience)
-    return index_content(
-        index_name, content, Origin(source=source, author=author, occurred_at=occurred_at), force=force
-    )
+    origin = Origin(source=source, author=author, occurred_at=occurred_at, precondition=precondition)
+    return index_content(index_name, content, origin, force=force)
 
 
 def index_content(index_name: str, content: DocumentContent, origin: Origin, *, force: bool = False) -> IndexResult:
@@ -62,6 +63,8 @@ def index_content(index_name: str, content: DocumentContent, origin: Origin, *, 
         served = (
             Document.objects.live().filter(index=index, entity_id=content.entity_id).select_related("version").first()
         )
+        if origin.precondition is not None:  # early, because an embedding may take seconds
+            origin.precondition.check(index.name, content.entity_id, served)
         if not force and served and (result := unchanged(served, content, origin.occurred_at)):
             return result
         embedder = embedder_of(generation)
@@ -71,7 +74,7 @@ def index_content(index_name: str, content: DocumentContent, origin: Origin, *, 
             raise refusal
         try:
             with change_documents(index, generation) as change:
-                return change.write(batch.documents[0])
+                return change.write(batch.documents)[0]
         except GenerationSwitched:
             continue  # it was embedded for a generation that no longer serves
 
@@ -96,11 +99,13 @@ def ensure_index(name: str) -> tuple[Index, Generation]:
     return index, index.generation
 
 
-def delete_document(index_name: str, entity_id: str, *, occurred_at: datetime | None = None) -> bool:
+def delete_document(
+    index_name: str, entity_id: str, *, occurred_at: datetime | None = None, precondition: Precondition | None = None
+) -> bool:
     """Remove a document from every search; its versions are kept, since old traces refer to them.
 
-    Return False for a document in a later state than `occurred_at`, which is not changed. Raise IndexNotFound or
-    DocumentNotFound.
+    Return False for a document in a later state than `occurred_at`, which is not changed. Raise IndexNotFound,
+    DocumentNotFound, or DocumentChanged unless it fulfils the `precondition`.
     """
     with transaction.atomic():
         index = Index.objects.filter(name=check_index_name(index_name)).first()
@@ -114,6 +119,8 @@ def delete_document(index_name: str, entity_id: str, *, occurred_at: datetime | 
         )
         if document is None:
             raise DocumentNotFound(f"There is no document {entity_id!r} in the index {index_name!r}.")
+        if precondition is not None:
+            precondition.check(index.name, entity_id, document)
         if occurred_at and document.occurred_at and document.occurred_at > occurred_at:
             return False
         chunks = Chunk.objects.filter(document=document)

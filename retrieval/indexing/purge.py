@@ -18,9 +18,9 @@ from django.utils import timezone
 from common.redis import REDIS_ERRORS
 from common.validation import check_key
 from events.erasure import erase_events, events_about, saying_something
-from events.ordering import state_key
 from retrieval.errors import DocumentNotFound, IndexNotFound
 from retrieval.indexing.document_input import check_index_name
+from retrieval.indexing.preconditions import Precondition, document_state_key
 from retrieval.models import Chunk, Document, DocumentVersion, Index, IngestionRun, SourceDocument
 from retrieval.retrievers.cache import entries_of_purged, erase_entries
 from retrieval.search.lexemes import merge_counts
@@ -31,8 +31,6 @@ WATCHED_FOR = timedelta(minutes=1)
 """After its end a purge looks for so long at what was being written while it ran."""
 _SILENT = {"title": "", "text": "", "metadata": {}, "audience": [], "error": ""}
 """The columns of a document that says nothing."""
-_EVENT = "doc_updated"
-"""Any event type of the family gives the same state key."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,11 +50,14 @@ def register_store(store: Store) -> None:
     _stores.append(store)
 
 
-def purge_document(index_name: str, entity_id: str, *, occurred_at: datetime | None = None) -> list[str]:
+def purge_document(
+    index_name: str, entity_id: str, *, occurred_at: datetime | None = None, precondition: Precondition | None = None
+) -> list[str]:
     """Erase what a document said, up to `occurred_at` (default: now), and delete it; return what is left to erase.
 
     It may be deleted or purged already. A later state than `occurred_at` stays as it is. An earlier change that arrives
-    later is not applied, and its text is not kept. Raise IndexNotFound or DocumentNotFound.
+    later is not applied, and its text is not kept. Raise IndexNotFound, DocumentNotFound, or DocumentChanged unless it
+    fulfils the `precondition`.
     """
     index = Index.objects.filter(name=check_index_name(index_name)).first()
     if index is None:
@@ -64,6 +65,8 @@ def purge_document(index_name: str, entity_id: str, *, occurred_at: datetime | N
     moment = occurred_at or timezone.now()
     with transaction.atomic():
         document = _locked(index, check_key(entity_id, "entity_id"), moment)
+        if precondition is not None:
+            precondition.check(index.name, entity_id, document if document.deleted_at is None else None)
         is_later = document.occurred_at is not None and document.occurred_at > moment
         if is_later and document.version_id:
             erase_events(_key(document), entity_id, moment)
@@ -141,7 +144,7 @@ def left_of(document: Document) -> Iterator[str]:
 
 def _locked(index: Index, entity_id: str, moment: datetime) -> Document:
     """Return the document's locked row; make one if only its events are there. Raise DocumentNotFound."""
-    key = state_key(_EVENT, entity_id, {"index": index.name})
+    key = document_state_key(index.name, entity_id)
     if not Document.objects.filter(index=index, entity_id=entity_id).exists():
         if not events_about(key, entity_id, moment).exists():
             raise DocumentNotFound(f"There is no document {entity_id!r} in the index {index.name!r}.")
@@ -211,4 +214,4 @@ def _uploads(document: Document) -> QuerySet[IngestionRun]:
 
 
 def _key(document: Document) -> str:
-    return state_key(_EVENT, document.entity_id, {"index": document.index.name})
+    return document_state_key(document.index.name, document.entity_id)

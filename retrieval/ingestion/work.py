@@ -11,14 +11,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 
-from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
 from common.errors import FabraError
 from common.locks import living
 from retrieval.errors import EmbedderUnavailable
-from retrieval.indexing.bulk import Draft, Outcome, index_in_bulk
+from retrieval.indexing.bulk import Draft, Outcome, index_in_bulk, is_batch
 from retrieval.indexing.document_input import IndexResult, Origin
 from retrieval.indexing.ownership import Claim
 from retrieval.ingestion.naming import name_files
@@ -31,7 +30,6 @@ from retrieval.readers.documents import VERSION, split_audience
 from retrieval.sources import NotModified, Source
 
 _FILES_AT_ONCE = 16
-_BATCH_DOCUMENTS = 256
 
 Progress = Callable[[IngestionFile], object]
 
@@ -117,7 +115,7 @@ class _Worker:
         for item in self._items():
             items.append(item)
             chars += len(item.draft.text)
-            if chars >= settings.FABRA_INGESTION_BATCH_CHARS or len(items) >= _BATCH_DOCUMENTS:
+            if is_batch(len(items), chars):
                 yield items
                 items, chars = [], 0
         if items:

@@ -7,6 +7,7 @@ from retrieval.models.golden import EvaluationOutcome, EvaluationRun, GoldenQues
 from retrieval.models.indexes import Generation, Index
 from retrieval.models.ingestion import IngestionFile, IngestionRun, IngestionUpload, SourceDocument, SourceFile
 from retrieval.models.lexemes import LexemeCount
+from retrieval.models.model_sources import ModelSource, SourcedObject
 from retrieval.models.retrievers import RetrieverDefinition
 
 __all__ = [
@@ -23,7 +24,9 @@ __all__ = [
     "IngestionRun",
     "IngestionUpload",
     "LexemeCount",
+    "ModelSource",
     "RetrieverDefinition",
     "SourceDocument",
     "SourceFile",
+    "SourcedObject",
 ]

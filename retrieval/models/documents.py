@@ -85,6 +85,8 @@ class Document(models.Model):
             models.Index(fields=["-updated_at"], name="document_newest"),
             # Serves the admin's search.
             words_index("title", "document_by_words"),
+            # Serves the changes of an index since a time, page by page.
+            models.Index(fields=["index", "updated_at", "id"], name="document_changes"),
             # Serves the sweep; contains only failed documents.
             models.Index(
                 fields=["retry_at"], name="document_to_retry", condition=models.Q(state="failed", deleted_at=None)

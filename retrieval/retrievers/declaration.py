@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Unpack
 
+from asgiref.sync import sync_to_async
+
 from common.calling import call
 from common.definitions import Location, Registry
 from common.durations import Duration, parse_duration
@@ -15,6 +17,7 @@ from common.errors import DefinitionError, InvalidInput
 from common.operator_settings import Snapshot
 from retrieval.models import RetrieverDefinition
 from retrieval.retrievers import cache
+from retrieval.search.audience import default_names, has_default_audience
 from retrieval.search.execute import collector, report_search, search
 from retrieval.search.filters import conditions
 from retrieval.search.hits import Collector, Hits, SearchRecord
@@ -117,9 +120,12 @@ async def _retrieve(
     if not (await operator_settings.rows()).get(spec.name, True):
         _report_call(spec, arguments, [], False, started)
         return Hits([], flags=("retriever_disabled",))
-    key = None
+    key, audience = None, list[str]()
     if spec.cache_ttl is not None:
-        key = cache.cache_key([spec.name, spec.index, spec.top_k, spec.filters, spec.options, code, arguments])
+        audience = await _default_audience(spec, arguments)
+        key = cache.cache_key(
+            [spec.name, spec.index, spec.top_k, spec.filters, spec.options, code, arguments, audience]
+        )
         entry = await cache.read_entry(key) if key else None
         if entry is not None:
             for record in entry.records:
@@ -141,10 +147,18 @@ async def _retrieve(
         collector.reset(token)
     if outer is not None:  # a retriever that calls another one depends on the indexes which that one searched
         outer.records += inner.records
-    if key is not None and spec.cache_ttl is not None and _names_audiences([arguments, spec.options], inner.records):
+    if key is not None and spec.cache_ttl and _names_audiences([arguments, spec.options, audience], inner.records):
         await cache.write_entry(key, value, inner.records, spec.cache_ttl)
     _report_call(spec, arguments, value, False, started)
     return value
+
+
+async def _default_audience(spec: RetrieverSpec, arguments: dict[str, Any]) -> list[str]:
+    """Return the audience of the retriever's searches, if it is not named by an argument or an option."""
+    is_named = arguments.get("audience") is not None or spec.options.get("audience") is not None
+    if is_named or not has_default_audience():
+        return []
+    return await sync_to_async(default_names)()
 
 
 def _names_audiences(key_parts: Any, records: list[SearchRecord]) -> bool:

@@ -11,6 +11,7 @@ from common.errors import InvalidInput
 from common.validation import check_text, is_blank
 from retrieval.errors import IndexNotFound
 from retrieval.models import Index
+from retrieval.search.audience import completed
 from retrieval.search.filters import Audience, Conditions, check_audience, conditions
 from retrieval.search.history import MAX_QUESTIONS
 from retrieval.search.lexemes import lexical_words
@@ -35,7 +36,8 @@ class SearchOptions(TypedDict, total=False):
     """How to search; an option that is left out is taken from the index."""
 
     audience: Audience
-    """Find also documents for this audience; without it, only documents for everyone."""
+    """Find also documents for this audience. Without it, in a context that is assembled for a user: for the user's; and
+    elsewhere, as with an empty one, only documents for everyone."""
     mode: Mode | None
     fusion: Fusion | None
     lexical_weight: float | None
@@ -131,7 +133,7 @@ def check_query(
         raise InvalidInput("query must not be empty.")
     if len(query) > QUERY_MAX_CHARS:
         raise InvalidInput(f"query must have at most {QUERY_MAX_CHARS} characters.")
-    audience = options.get("audience")
+    audience = completed(options.get("audience"))
     where = conditions(filters, audience)
     _check_number("top_k", top_k, 1, MAX_TOP_K)
     for name, (least, most) in _LIMITS.items():

@@ -84,6 +84,7 @@ async function fill(quote, citation, passages, grounding) {
   }
   if (!found) return;
   quote.replaceChildren(markup(found.html));
+  if (found.admin_url) quote.after(el("p", { class: "page" }, el("a", { href: found.admin_url, target: "_blank", rel: "noopener" }, t("in_admin"))));
   const spans = (grounding?.sentences ?? []).filter(({ passage, span, verdict }) => passage === citation.number && span && verdict !== "not");
   const texts = [...new Map(spans.map(({ span }) => [String(span), span])).values()].sort((a, b) => a[0] - b[0]);
   mark(quote, texts.map(([start, end]) => ({ text: slice(found.content, start, end), wrap: wrapper("mark", "support") })));

@@ -21,7 +21,9 @@ from features.models import (
 from retrieval.models import (
     Chunk,
     IngestionFile,
+    ModelSource,
     RetrieverDefinition,
+    SourcedObject,
 )
 from tests.factories import (
     CalibrationRunFactory,
@@ -58,6 +60,8 @@ def fill(count: int, start: int = 0) -> None:
 def _definitions(number: int) -> None:
     common: dict[str, Any] = {"name": f"name_{number}", "location": "module:1", "description": "What it is."}
     EntityDefinition.objects.create(**common, key="user_id")
+    source = ModelSource.objects.create(**common, model="chat.ticket", index="desk", format="markdown")
+    SourcedObject.objects.create(source=source, object_pk="1", error="text(): it raised KeyError: <b>text</b>")
     FeatureDefinition.objects.create(
         **common, entity="User", declared_refresh=timedelta(minutes=5), materialize=True, ttl=timedelta(hours=1)
     )

@@ -19,10 +19,14 @@ from tests.chat import another_context as module
 pytestmark = pytest.mark.django_db
 
 ASK = {"user_id": "user_123", "message": "How do I reset my password?"}
+COMPLETION = {"model": "default", "user": "user_123", "messages": [{"role": "user", "content": ASK["message"]}]}
 DOCUMENT = {"index_name": "docs", "entity_id": "a", "text": "Text."}
 EVENT = {"event_type": "poked", "entity_id": "user_123", "id": "e1"}
 DOORS: list[tuple[str, str, dict[str, Any] | None, str]] = [
     ("POST", "/chat", ASK, "chat.chat_as_user"),
+    ("POST", "/v1/chat/completions", COMPLETION, "chat.chat_as_user"),
+    ("GET", "/v1/models", None, "chat.chat_as_user"),
+    ("GET", "/v1/models/default", None, "chat.chat_as_user"),
     ("GET", "/debug/context/user_123?query=password", None, "contexts.view_trace"),
     ("GET", "/api/features/User/user_123/?names=user_tier", None, "features.view_featurevalue"),
     ("GET", "/api/documents/", None, "retrieval.view_document"),
@@ -118,6 +122,7 @@ def test_a_key_is_bound_to_its_indexes(client: Client) -> None:
         ("POST", "/api/events/", elsewhere),
         ("POST", "/api/events/", elsewhere | {"event_type": "doc_deleted", "payload": {"index": "other"}}),
         ("POST", "/chat", ASK),
+        ("POST", "/v1/chat/completions", COMPLETION),
         ("GET", "/debug/context/user_123?query=password", None),
     ]:
         assert code_of(call(client, method, path, body, key)) == (403, "index_forbidden"), (method, path, body)
@@ -133,12 +138,13 @@ def test_a_key_is_bound_to_its_users(client: Client) -> None:
     for method, path, body in [
         ("POST", "/chat", ASK | {"user_id": "user_456"}),
         ("POST", "/chat", ASK | {"user_id": "User_123"}),
+        ("POST", "/v1/chat/completions", COMPLETION | {"user": "user_456"}),
         ("GET", "/debug/context/user_456?query=password", None),
         ("GET", "/api/features/User/user_456/?names=user_tier", None),
         ("POST", "/api/events/", EVENT | {"entity_id": "user_456"}),
     ]:
         assert code_of(call(client, method, path, body, key)) == (403, "user_forbidden"), (method, path, body)
-    for method, path, body, _ in DOORS[:3]:
+    for method, path, body, _ in DOORS[:6]:
         assert call(client, method, path, body, key).status_code == 200
     assert call(client, "POST", "/api/events/", EVENT, key).status_code == 202
 
@@ -179,9 +185,10 @@ def test_a_key_has_a_limit_of_its_own_over_all_doors(client: Client, name: str) 
     assert call(client, "GET", "/api/documents/", key=key).status_code == 200
     assert call(client, "POST", "/chat", ASK, key).status_code == 200
     assert call(client, "POST", "/chat", ASK | {"user_id": "user_456"}, key).status_code == 200
-    for method, path, body in [("GET", "/api/documents/", None), ("POST", "/chat", ASK)]:
+    refused_calls = [("GET", "/api/documents/", None), ("POST", "/chat", ASK), ("GET", "/v1/models", None)]
+    for method, path, body in [*refused_calls, ("POST", "/v1/chat/completions", COMPLETION)]:
         refused = call(client, method, path, body, key)
-        assert code_of(refused) == (429, "rate_limited")
+        assert code_of(refused) == (429, "rate_limit_exceeded" if path.startswith("/v1/") else "rate_limited")
         assert 0 < int(refused.headers["Retry-After"]) <= (60 if name == "per_minute" else 86_400)
         assert refused.headers["X-RateLimit-Limit"] == "3"
     assert call(client, "GET", "/api/documents/", key=other).status_code == 200
@@ -236,6 +243,7 @@ def test_a_user_id_that_only_looks_like_another_is_refused_at_every_door(client:
     in_path = quote(user_id, safe="")
     for method, path, body in [
         ("POST", "/chat", ASK | {"user_id": user_id}),
+        ("POST", "/v1/chat/completions", COMPLETION | {"user": user_id}),
         ("GET", f"/debug/context/{in_path}?query=password", None),
         ("GET", f"/api/features/User/{in_path}/?names=user_tier", None),
         ("POST", "/api/events/", EVENT | {"entity_id": user_id}),

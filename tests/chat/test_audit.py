@@ -12,7 +12,8 @@ from django.urls import reverse
 from django.utils import timezone
 
 from chat.models import ApiKey, AuditEntry, Conversation, Message
-from chat.tasks import clear_old
+from chat.retention import AUDIT
+from common.retention import prune_kind
 from events.models import Event
 from tests.chat.test_access import ASK, call, give
 from tests.factories import EventFactory
@@ -167,8 +168,8 @@ def test_the_log_is_filtered_and_searched(admin_client: Client) -> None:
 def test_old_entries_are_pruned_and_the_setting_says_how_old(settings: Any) -> None:
     for days in (10, 40):
         AuditEntry.objects.create(by="user", who=f"{days}", action="view", at=timezone.now() - timedelta(days=days))
-    settings.FABRA_AUDIT_RETENTION_DAYS = 30
-    clear_old()
+    settings.FABRA_AUDIT_RETENTION = timedelta(days=30)
+    assert prune_kind(AUDIT) == (1, True)
     assert [row.who for row in AuditEntry.objects.all()] == ["10"]
 
 

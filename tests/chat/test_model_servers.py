@@ -223,3 +223,22 @@ def test_whatever_is_sent_is_text_or_an_error_of_the_model(bodies: list[Any]) ->
     assert "\x00" not in shown
     shown.encode()  # it can be stored and sent
     answer.reasoning.encode()
+
+
+def test_an_option_that_the_server_refuses_is_left_out_of_that_call_and_named(odd: OddServer, client: Client) -> None:
+    odd.pieces, odd.refused = [text("Hello.")], ("seed", "verbosity")
+    body = {
+        "model": "default",
+        "messages": [{"role": "user", "content": "Hello?"}, {"role": "user", "content": "Pay?"}],
+    }
+
+    def ignored(**options: Any) -> list[str]:
+        response = client.post("/v1/chat/completions", body | options, content_type="application/json").json()
+        assert response["choices"][0]["message"]["content"] == "Hello."
+        return list(response["fabra"]["ignored"])
+
+    assert ignored(seed=1, verbosity="low", temperature=0.5) == ["seed", "verbosity"]
+    assert odd.requests[-1]["temperature"] == 0.5
+    odd.refused = ()
+    assert ignored(seed=1) == []  # it may have been the value
+    assert odd.requests[-1]["seed"] == 1

@@ -10,9 +10,9 @@ from django.test import Client
 from django.urls import reverse
 
 from chat.definitions import passages, store
-from chat.management.commands.load_sample import SAMPLE
 from chat.models import Message
 from chat.providers.not_known import not_known_text
+from chat.sample import SAMPLE
 from chat.turns.engine import answer
 from chat.turns.turn import Question
 from contexts.declaration import context

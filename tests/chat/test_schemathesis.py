@@ -4,10 +4,12 @@
 elsewhere.
 """
 
+import json
 import os
 import re
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,11 +41,37 @@ def web(tmp_path: Path) -> Iterator[Processes]:
         yield processes
 
 
+CONFIG = """
+# What no list gave is no cursor, but no pattern can say so.
+[[operations]]
+include-name = ["GET /api/documents/", "GET /api/conversations/"]
+checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "401", "403", "404", "409", "5xx"]
+"""
+
+
+def schema_of(web: Processes, folder: Path) -> Path:
+    """Return the server's schema without what schemathesis cannot try: see test_bulk, test_idempotency and others.
+
+    It writes no lines of JSON, and takes it for an error that a condition of a header is not met.
+    """
+    schema = json.loads(urllib.request.urlopen(f"{web.url}/api/schema/?format=json").read())
+    del schema["paths"]["/api/documents/bulk/"]
+    for operations in schema["paths"].values():
+        for operation in operations.values():
+            found = operation.get("parameters", [])
+            operation["parameters"] = [parameter for parameter in found if parameter["in"] != "header"]
+    path = folder / "schema.json"
+    path.write_text(json.dumps(schema))
+    return path
+
+
 def findings(web: Processes, folder: Path, *options: str) -> str:
     """Return what schemathesis found, "" for nothing; fail if it did not call the whole schema."""
+    (folder / "schemathesis.toml").write_text(CONFIG)
     command = [
-        sys.executable, "-m", "schemathesis.cli", "run", f"{web.url}/api/schema/", "--url", web.url, "--checks", "all",
-        "--seed", SEED, "--max-examples", EXAMPLES, "--continue-on-failure", "--generation-database", "none",
+        sys.executable, "-m", "schemathesis.cli", "run", str(schema_of(web, folder)), "--url", web.url,
+        "--checks", "all", "--seed", SEED, "--max-examples", EXAMPLES, "--continue-on-failure",
+        "--generation-database", "none",
     ]  # fmt: skip
     run = subprocess.run([*command, *options], cwd=folder, capture_output=True, text=True, check=False, timeout=1800)
     operations = re.search(r"Tested: (\d+)", run.stdout)

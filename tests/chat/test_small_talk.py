@@ -92,7 +92,7 @@ def test_every_phrase_is_recognised_in_its_language() -> None:
 
 
 def test_no_golden_question_of_the_sample_is_small_talk() -> None:
-    from chat.management.commands.load_sample import SAMPLE
+    from chat.sample import SAMPLE
 
     for row in json.loads((SAMPLE / "questions.json").read_text()):
         assert small_talk_in(row["question"]) is None

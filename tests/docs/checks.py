@@ -104,6 +104,7 @@ def check_curl(arguments: list[str], client: Client) -> None:
     parser.add_argument("-H", dest="headers", action="append", default=[])
     parser.add_argument("-d", dest="data")
     parser.add_argument("-N", action="store_true")
+    parser.add_argument("-i", action="store_true")
     parser.add_argument("url")
     given = parser.parse_args(arguments)
     parts = urlsplit(given.url if "://" in given.url else f"http://{given.url}")

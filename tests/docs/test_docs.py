@@ -21,8 +21,10 @@ from fabra.core import FeatureStore
 from tests.docs import checks
 from tests.docs.pages import PAGES, PROJECT, anchors, blocks, links, name_of, pages_with, spans
 from tests.docs.shell import API_KEY, Call, run
-from tests.processes import test_environment
+from tests.processes import Processes, test_environment
 
+ADDRESS = "localhost:8000"
+"""Where `make up` listens; a page whose Python calls it gets a server."""
 README_MAX_LINES = 150
 LINE_MAX_CHARS = 120
 IMAGE_MAX_BYTES = 200_000
@@ -54,6 +56,7 @@ try:
 except PermissionError:
     pass
 """,
+    "docs/clients.md": "assert completion.fabra['citations'] and chunk.usage and 'password' in answer.content",
     "docs/features.md": "assert await store.get_feature(open_tickets, 'user_123') == 1",
 }
 
@@ -81,17 +84,22 @@ def sample(settings: Any) -> None:
 @pytest.mark.django_db(transaction=True)
 @pages_of("python")
 def test_the_python_of_a_page_runs(page: Path, sample: None, tmp_path: Path) -> None:
-    files = []
-    for number, block in enumerate(blocks(page, "python")):
-        files.append(tmp_path / f"block_{number}.py")
-        # The lines of a traceback are those of the page.
-        files[-1].write_text("\n" * (block.line - 1) + block.text)
-    files.append(tmp_path / "uses.py")
-    files[-1].write_text(USES.get(name_of(page), ""))
-    done = subprocess.run(
-        [sys.executable, PROJECT / "tests" / "docs" / "run_blocks.py", *files],
-        cwd=tmp_path, env=test_environment(**HASHING), capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
+    found = blocks(page, "python")
+    with Processes(tmp_path, FABRA_WEB="1", **HASHING) as processes:
+        if any(ADDRESS in block.text for block in found):
+            processes.start_web()
+        files = []
+        for number, block in enumerate(found):
+            files.append(tmp_path / f"block_{number}.py")
+            # The lines of a traceback are those of the page.
+            lines = "\n" * (block.line - 1) + block.text
+            files[-1].write_text(lines.replace(ADDRESS, f"localhost:{processes.port}"))
+        files.append(tmp_path / "uses.py")
+        files[-1].write_text(USES.get(name_of(page), ""))
+        done = subprocess.run(
+            [sys.executable, PROJECT / "tests" / "docs" / "run_blocks.py", *files],
+            cwd=tmp_path, env=test_environment(**HASHING), capture_output=True, text=True, timeout=60,
+        )  # fmt: skip
     assert done.returncode == 0, done.stderr
 
 

@@ -279,7 +279,7 @@ def test_two_runs_are_compared_question_by_question(index: Index) -> None:
 
 @pytest.mark.django_db
 def test_the_samples_questions_are_golden(index: Index) -> None:
-    from chat.management.commands.load_sample import SAMPLE
+    from chat.sample import SAMPLE
 
     questions = read_golden((SAMPLE / "questions.json").read_bytes(), "questions.json")
     for each in questions:

@@ -1,15 +1,17 @@
 import json
 from datetime import datetime, time
-from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.core.management import call_command
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandParser
 from django.utils.dateparse import parse_date, parse_datetime
 from django.utils.timezone import make_aware
 
-from chat.models import Customer, Ticket
+from chat.models import Customer, SampleState, Ticket
+from chat.sample import SAMPLE, SOURCE, STARTED_BY
+from chat.sample.removal import remove_sample
+from chat.sample.state import mark, reason_not_to_load
 from common.errors import FabraError
 from features.models import KnownEntity
 from retrieval.evaluation.asked import read_questions
@@ -17,14 +19,33 @@ from retrieval.evaluation.calibration import calibrate, questions_for
 from retrieval.evaluation.golden import read_golden, save_golden
 from retrieval.models import CalibrationRun, Index, SourceFile
 
-SAMPLE = Path(__file__).resolve().parents[2] / "sample"
-_SOURCE = "sample"
-
 
 class Command(BaseCommand):
     help = "Load the sample users, articles and golden questions, and calibrate; what is there already stays."
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def add_arguments(self, parser: CommandParser) -> None:
+        group = parser.add_mutually_exclusive_group()
+        group.add_argument(
+            "--if-empty", action="store_true", help="Do nothing if there is data, or the sample was loaded before."
+        )
+        group.add_argument(
+            "--remove", action="store_true", help="Take away what the sample brought, but for what was changed since."
+        )
+
+    def handle(self, *args: Any, if_empty: bool = False, remove: bool = False, **options: Any) -> None:
+        if remove:
+            for line in remove_sample():
+                self.stdout.write(f"Removed: {line}")
+            mark(SampleState.State.REMOVED)
+            return
+        if if_empty and (reason := reason_not_to_load()):
+            self.stdout.write(f"The sample is not loaded: {reason}.")
+            return
+        mark(SampleState.State.LOADING)
+        self._load()
+        mark(SampleState.State.LOADED)
+
+    def _load(self) -> None:
         users = json.loads((SAMPLE / "users.json").read_text())
         for user in users:
             customer, _ = Customer.objects.get_or_create(
@@ -47,7 +68,7 @@ class Command(BaseCommand):
             "index_documents",
             SAMPLE / "articles",
             index=settings.FABRA_DEFAULT_INDEX,
-            source=_SOURCE,
+            source=SOURCE,
             stdout=self.stdout,
             stderr=self.stderr,
         )
@@ -66,7 +87,7 @@ class Command(BaseCommand):
             return
         try:
             questions = questions_for(name, read_questions(SAMPLE / "unanswerable.json"), ["sample"])
-            run = calibrate(questions, most_refused=0.0, started_by="manage.py load_sample")
+            run = calibrate(questions, most_refused=0.0, started_by=STARTED_BY)
         except FabraError as error:
             self.stderr.write(f"{name} has no threshold: {error}")
             return
@@ -75,8 +96,8 @@ class Command(BaseCommand):
 
 def _keep_source() -> None:
     """Give the articles that were loaded under their folder's path the source's name: the project may have moved."""
-    if not SourceFile.objects.filter(source=_SOURCE).exists():
-        SourceFile.objects.filter(source__endswith="/chat/sample/articles").update(source=_SOURCE)
+    if not SourceFile.objects.filter(source=SOURCE).exists():
+        SourceFile.objects.filter(source__endswith="/chat/sample/articles").update(source=SOURCE)
 
 
 def _moment(text: str) -> Any:

@@ -1,0 +1,110 @@
+"""Examples of requests and responses for the OpenAPI schema, as the sample knowledge base gives them."""
+
+from drf_spectacular.utils import OpenApiExample
+
+_CITATION = {
+    "number": 1, "document_id": "reset-your-password", "title": "Reset your password",
+    "heading_path": "Reset your password", "index": "knowledge_base", "version": 1, "chunk_id": 7, "chunk": 7,
+    "score": 1.21, "is_cited": True, "url": "", "quote": "Click **Forgot password?** on the sign-in page.",
+}  # fmt: skip
+_DOCUMENT = {
+    "id": 7, "index_name": "knowledge_base", "entity_id": "pay", "title": "Pay", "metadata": {"category": "billing"},
+    "audience": [], "state": "indexed", "error": "", "version": 3, "etag": '"v3"',
+    "created_at": "2026-01-31T08:00:00Z", "updated_at": "2026-02-01T09:30:00Z", "indexed_at": "2026-02-01T09:30:00Z",
+    "deleted_at": None,
+}  # fmt: skip
+
+CHAT = [
+    OpenApiExample(
+        "A question", value={"user_id": "user_123", "message": "How do I reset my password?"}, request_only=True
+    ),
+    OpenApiExample(
+        "A follow-up, streamed",
+        value={"user_id": "user_123", "message": "And if the link has expired?", "stream": True},
+        request_only=True,
+    ),
+    OpenApiExample(
+        "An answer",
+        value={
+            "response": "Click **Forgot password?** on the sign-in page [1].",
+            "context_used": "You are a helpful assistant.",
+            "context_id": "0b9f9a5e-3c1e-4a53-9d0f-2f3f6d2b8c11",
+            "conversation_id": 42, "message_id": 84, "citations": [_CITATION],
+            "usage": {"context_tokens": 350, "max_tokens": 8000, "prompt_tokens": 390, "completion_tokens": 20},
+            "model": "gpt-4o-mini", "extractive": False, "flags": [], "state": "bot",
+            "grounding": {"share": 1.0, "sentences": [], "dropped": []},
+        },
+        response_only=True, status_codes=["200"], media_type="application/json",
+    ),
+]  # fmt: skip
+DOCUMENT_REQUEST = OpenApiExample(
+    "A document",
+    value={
+        "index_name": "knowledge_base", "entity_id": "pay", "text": "# Pay\n\nBy card or invoice.",
+        "metadata": {"category": "billing"}, "audience": ["premium"],
+    },
+    request_only=True,
+)  # fmt: skip
+INDEXED = OpenApiExample(
+    "Indexed",
+    value={"document_id": "pay", "version": 3, "is_changed": True, "chunk_count": 1, "embedded_count": 1},
+    response_only=True,
+    status_codes=["201"],
+)
+DOCUMENTS = OpenApiExample("Documents", value=_DOCUMENT, response_only=True, status_codes=["200"])
+DOCUMENT = OpenApiExample(
+    "A document", value=_DOCUMENT | {"text": "# Pay\n\nBy card or invoice."}, response_only=True, status_codes=["200"]
+)
+CHANGED = OpenApiExample(
+    "Changed meanwhile",
+    value={"error": {"code": "document_changed", "message": "The document 'pay' has changed: it is in version 4."}},
+    response_only=True,
+    status_codes=["412"],
+)
+EVENTS = [
+    OpenApiExample(
+        "A changed document",
+        value={"event_type": "doc_updated", "entity_id": "pay", "payload": {"content": "# Pay\n\nBy card."}},
+        request_only=True,
+    ),
+    OpenApiExample(
+        "Several events",
+        value={
+            "events": [
+                {"event_type": "order_shipped", "entity_id": "user_123", "payload": {"order": 1001}, "id": "shop-1"},
+                {"event_type": "doc_deleted", "entity_id": "old"},
+            ]
+        },
+        request_only=True,
+    ),
+]
+HITS = OpenApiExample(
+    "Hits",
+    value={
+        "hits": [
+            {
+                "url": "", "content": "By card or invoice.", "score": 1.21, "metadata": {"category": "billing"},
+                "document_id": "pay", "chunk_id": 7, "title": "Pay", "heading_path": "Pay", "index": "knowledge_base",
+                "version": 3, "position": 0, "semantic_score": 0.71, "lexical_score": 0.66, "semantic_rank": 1,
+                "lexical_rank": 1, "rerank_score": None, "duplicates": [],
+            }
+        ],
+        "flags": [],
+    },
+    response_only=True,
+    status_codes=["200"],
+)  # fmt: skip
+FEATURES = OpenApiExample(
+    "Values",
+    value={
+        "entity": "User", "entity_id": "user_123",
+        "features": {
+            "user_tier": {
+                "value": "premium", "status": "fresh", "source": "online", "is_degraded": False, "age_s": 12.5,
+                "event_timestamp": "2026-02-01T09:30:00Z", "created_at": "2026-02-01T09:30:00Z",
+            }
+        },
+    },
+    response_only=True,
+    status_codes=["200"],
+)  # fmt: skip

@@ -1,0 +1,109 @@
+"""The rows of requests with a key: look one up, run it under a lease, and store its answer.
+
+A row without a status belongs to the process that holds its lease. A process that dies renews it no more, and the next
+repetition of the request takes it over.
+"""
+
+import json
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import IntegrityError, connection, transaction
+
+from chat.errors import IdempotencyKeyReused
+from chat.idempotency.request_key import RequestKey
+from chat.models import IdempotentRequest
+from chat.turns.lease import lease_duration
+
+_LOOK = """
+SELECT fingerprint, status, headers, body, leased_until < clock_timestamp()
+FROM chat_idempotentrequest WHERE digest = %s
+"""
+_CLAIM = """
+INSERT INTO chat_idempotentrequest (digest, fingerprint, token, leased_until, headers, body, created_at)
+VALUES (%s, %s, %s, clock_timestamp() + %s, '{}', '', clock_timestamp())
+ON CONFLICT (digest) DO UPDATE SET token = excluded.token, leased_until = excluded.leased_until
+WHERE chat_idempotentrequest.status IS NULL
+    AND chat_idempotentrequest.leased_until < clock_timestamp()
+    AND chat_idempotentrequest.fingerprint = excluded.fingerprint
+RETURNING digest
+"""
+_RENEW = """
+UPDATE chat_idempotentrequest SET leased_until = clock_timestamp() + %s
+FROM unnest(%s::uuid[]) AS held (token)
+WHERE chat_idempotentrequest.token = held.token AND digest = ANY(%s) AND status IS NULL
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredAnswer:
+    status: int
+    headers: dict[str, str]
+    body: str
+
+
+@dataclass(kw_only=True, eq=False)
+class Claim:
+    """The right to run a request, for as long as its lease is renewed."""
+
+    key: RequestKey
+    token: uuid.UUID = field(default_factory=uuid.uuid4)
+    conversation_id: int | None = None
+    """Of the answer, which is deleted with the conversation."""
+
+    @property
+    def request_id(self) -> uuid.UUID:
+        return self.key.request_id
+
+
+def take(key: RequestKey) -> StoredAnswer | Claim | None:
+    """Return the request's answer, or the right to run it; None while another process runs it.
+
+    Raise IdempotencyKeyReused if the key was sent with another request.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_LOOK, [key.digest])
+        row = cursor.fetchone()
+        if row is not None:
+            fingerprint, status, headers, body, is_dead = row
+            if fingerprint != key.fingerprint:
+                raise IdempotencyKeyReused
+            if status is not None:
+                return StoredAnswer(status=status, headers=json.loads(headers), body=body)
+            if not is_dead:
+                return None
+        claim = Claim(key=key)
+        values: list[Any] = [key.digest, key.fingerprint, claim.token, lease_duration()]
+        cursor.execute(_CLAIM, values)
+        return claim if cursor.fetchone() else None
+
+
+def store(claim: Claim, answer: StoredAnswer) -> None:
+    """Store the answer, unless the lease was lost; of a conversation that was deleted meanwhile nothing is stored."""
+    row = IdempotentRequest.objects.filter(digest=claim.key.digest, token=claim.token, status=None)
+    try:
+        with transaction.atomic():
+            row.update(
+                status=answer.status, headers=answer.headers, body=answer.body, conversation=claim.conversation_id
+            )
+            if claim.conversation_id is not None:
+                with connection.cursor() as cursor:  # a deleted conversation is noticed here, not at the commit
+                    cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+    except IntegrityError:
+        if claim.conversation_id is None:
+            raise
+        release(claim)
+
+
+def release(claim: Claim) -> None:
+    """Give up the right, so that the next repetition of the request runs it."""
+    IdempotentRequest.objects.filter(digest=claim.key.digest, token=claim.token, status=None).delete()
+
+
+def renew(claims: Iterable[Claim]) -> None:
+    held = list(claims)
+    values: list[Any] = [lease_duration(), [claim.token for claim in held], [claim.key.digest for claim in held]]
+    with connection.cursor() as cursor:
+        cursor.execute(_RENEW, values)

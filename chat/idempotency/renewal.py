@@ -1,0 +1,53 @@
+"""Keep the leases of the requests that this process runs: one statement for all of them, a few times in each lease."""
+
+import logging
+import threading
+import time
+
+from django.conf import settings
+from django.db import DatabaseError, connection
+
+from chat.idempotency.records import Claim, renew
+
+logger = logging.getLogger(__name__)
+
+_RENEWALS = 3
+"""In one lease."""
+
+
+class Renewal:
+    """A thread that lives while claims are held; views of both kinds, with an event loop and without, use it."""
+
+    def __init__(self) -> None:
+        self._held: set[Claim] = set()
+        self._lock = threading.Lock()
+        self._is_running = False
+
+    def add(self, claim: Claim) -> None:
+        with self._lock:
+            self._held.add(claim)
+            if not self._is_running:
+                self._is_running = True
+                threading.Thread(target=self._renew, name="idempotency", daemon=True).start()
+
+    def discard(self, claim: Claim) -> None:
+        with self._lock:
+            self._held.discard(claim)
+
+    def _renew(self) -> None:
+        while True:
+            time.sleep(settings.FABRA_TURN_LEASE_S / _RENEWALS)
+            with self._lock:
+                claims = list(self._held)
+                self._is_running = bool(claims)
+            if not claims:
+                return
+            try:
+                renew(claims)
+            except DatabaseError as error:  # the next attempt is before the leases end
+                logger.warning("Leases of requests could not be renewed: %s", type(error).__name__)
+            finally:
+                connection.close()
+
+
+renewal = Renewal()

@@ -1,0 +1,189 @@
+"""Methods of views whose requests may be repeated: `idempotent` for asynchronous ones, `idempotent_now` for others."""
+
+import asyncio
+import functools
+import json
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
+from contextlib import aclosing, nullcontext
+from typing import Any, cast
+
+from asgiref.sync import sync_to_async
+from django.conf import settings
+from django.db import connection, transaction
+from django.http import HttpResponse, StreamingHttpResponse
+from rest_framework.renderers import JSONRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from chat.errors import IdempotencyInProgress
+from chat.idempotency.records import Claim, StoredAnswer, release, store, take
+from chat.idempotency.renewal import renewal
+from chat.idempotency.request_key import RequestKey, key_of
+from common.background import release_thread, spawn, with_own_thread
+
+REPLAYED = "Idempotent-Replayed"
+_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.03, 0.25
+_KEPT_HEADERS = ("ETag", "X-Fabra-Freshness")
+# The client has to change something before another answer is possible. What depends on rights, limits or load is not
+# stored, nor what failed on our side: a repetition then runs.
+_DEFINITE = frozenset({400, 404, 410, 412, 413, 415, 422})
+_DELTA, _ENDS = b"event: delta", (b"event: done", b"event: stopped")
+
+AsyncMethod = Callable[[Any, Request, Claim | None], Awaitable[Any]]
+Method = Callable[[Any, Request, Claim | None], Any]
+
+
+def idempotent(method: AsyncMethod) -> Callable[[Any, Request], Awaitable[Any]]:
+    """Give the stored answer to a request whose key was sent before, or run the method with its claim.
+
+    While another process runs the request this one waits, up to FABRA_IDEMPOTENCY_WAIT, without a thread or a
+    connection. Raise IdempotencyKeyInvalid, IdempotencyKeyReused, IdempotencyInProgress.
+    """
+
+    @functools.wraps(method)
+    async def run(view: Any, request: Request) -> Any:
+        if (key := key_of(request)) is None:
+            return await method(view, request, None)
+        taken = await _wait(key)
+        if isinstance(taken, StoredAnswer):
+            return _replay(taken)
+        renewal.add(taken)
+        try:
+            try:
+                response = await method(view, request, taken)
+            except Exception as error:
+                response = view.handle_exception(error)
+            if isinstance(response, StreamingHttpResponse):
+                stream = cast(AsyncIterator[bytes], response.streaming_content)
+                response.streaming_content = _watched(stream, response, taken)
+                return response
+            await sync_to_async(_settle)(taken, response)
+        except BaseException:  # the client is gone, or PostgreSQL is
+            renewal.discard(taken)
+            spawn(sync_to_async(release)(taken))
+            raise
+        renewal.discard(taken)
+        return response
+
+    return run
+
+
+def idempotent_now(
+    *, is_atomic: bool = False, echoed: Collection[str] = ()
+) -> Callable[[Method], Callable[[Any, Request], Any]]:
+    """Do the same for a synchronous method, whose thread waits.
+
+    With `is_atomic` the method and the storing of its answer are one transaction, so that a crash leaves both or none.
+    `echoed` are fields of the answer that repeat the request's: they are not stored, but taken from its repetition.
+    """
+
+    def decorate(method: Method) -> Callable[[Any, Request], Any]:
+        @functools.wraps(method)
+        def run(view: Any, request: Request) -> Any:
+            if (key := key_of(request)) is None:
+                return method(view, request, None)
+            taken = _wait_here(key)
+            if isinstance(taken, StoredAnswer):
+                return _replay(taken, _echo(request, echoed))
+            renewal.add(taken)
+            try:
+                try:
+                    with transaction.atomic() if is_atomic else nullcontext():
+                        response = method(view, request, taken)
+                        _settle(taken, response, _echo(request, echoed))
+                except Exception as error:
+                    response = view.handle_exception(error)
+                    _settle(taken, response)
+            finally:
+                renewal.discard(taken)
+            return response
+
+        return run
+
+    return decorate
+
+
+async def _wait(key: RequestKey) -> StoredAnswer | Claim:
+    taken = await sync_to_async(_look)(key)
+    if taken is not None:
+        return taken
+    release_thread()
+    for wait_s in _waits():
+        await asyncio.sleep(wait_s)
+        taken = await with_own_thread(sync_to_async(take)(key))
+        if taken is not None:
+            return taken
+    raise IdempotencyInProgress
+
+
+def _wait_here(key: RequestKey) -> StoredAnswer | Claim:
+    taken = _look(key)
+    if taken is not None:
+        return taken
+    for wait_s in _waits():
+        time.sleep(wait_s)
+        taken = _look(key)
+        if taken is not None:
+            return taken
+    raise IdempotencyInProgress
+
+
+def _waits() -> Iterator[float]:
+    give_up_at, wait_s = time.monotonic() + settings.FABRA_IDEMPOTENCY_WAIT_S, _FIRST_WAIT_S
+    while time.monotonic() < give_up_at:
+        yield wait_s
+        wait_s = min(wait_s * 1.5, _LONGEST_WAIT_S)
+
+
+def _look(key: RequestKey) -> StoredAnswer | Claim | None:
+    taken = take(key)
+    if taken is None and settings.IS_WEB:
+        connection.close()  # it returns to the pool while the request waits
+    return taken
+
+
+def _echo(request: Request, names: Collection[str]) -> dict[str, Any]:
+    data = cast(dict[str, Any], request.data) if names else {}
+    return {name: data[name] for name in names if name in data}
+
+
+def _settle(claim: Claim, response: HttpResponse, echo: Collection[str] = ()) -> None:
+    """Store the answer, or give up the claim if a repetition of the request may have another one."""
+    if response.status_code >= 300 and response.status_code not in _DEFINITE:
+        release(claim)
+        return
+    headers = {name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers}
+    if isinstance(response, Response):
+        body = JSONRenderer().render({name: value for name, value in response.data.items() if name not in echo})
+        headers["Content-Type"] = JSONRenderer.media_type
+    else:
+        body = response.content
+        headers["Content-Type"] = response.headers["Content-Type"]
+    store(claim, StoredAnswer(status=response.status_code, headers=headers, body=body.decode()))
+
+
+async def _watched(stream: AsyncIterator[bytes], response: StreamingHttpResponse, claim: Claim) -> AsyncIterator[bytes]:
+    """Yield the stream, and store its events but the deltas before its end is sent."""
+    kept: list[bytes] = []
+    is_stored = False
+    try:
+        async with aclosing(stream) as events:  # type: ignore[type-var]
+            async for event in events:
+                if not event.startswith(_DELTA):
+                    kept.append(event)
+                if event.startswith(_ENDS):
+                    whole = HttpResponse(b"".join(kept), status=response.status_code, headers=response.headers)
+                    await sync_to_async(_settle)(claim, whole)
+                    is_stored = True
+                yield event
+    finally:
+        renewal.discard(claim)
+        if not is_stored:
+            spawn(sync_to_async(release)(claim))
+
+
+def _replay(answer: StoredAnswer, echo: dict[str, Any] | None = None) -> HttpResponse:
+    is_filled = bool(echo) and answer.status < 300
+    body = JSONRenderer().render(json.loads(answer.body) | (echo or {})) if is_filled else answer.body
+    return HttpResponse(body, status=answer.status, headers=answer.headers | {REPLAYED: "true"})

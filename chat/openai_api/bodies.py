@@ -1,0 +1,99 @@
+"""The bodies of completions and of the pieces of a stream, as OpenAI's SDKs read them."""
+
+import json
+import re
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+from uuid import uuid4
+
+from chat.providers.protocol import OPTION_REFUSED
+from chat.turns.citations import Citation
+from chat.turns.turn import Answer, Turn
+from contexts.tokens import tokenizer_for
+
+_MARK = re.compile(r"\[(\d{1,3})\]")
+_FINISH = {"answer_cut_off": "length", "answer_filtered": "content_filter"}
+"""The finish reason for a flag of an answer; without one it is `stop`."""
+_NOT_SHOWN = ("response", "context_used")
+END = b"data: [DONE]\n\n"
+
+
+class Completion:
+    """One completion: what all of its bodies have in common."""
+
+    def __init__(self, model: str, context_id: str | None) -> None:
+        self._head = {"id": f"chatcmpl-{context_id or uuid4()}", "created": int(time.time()), "model": model}
+
+    def whole(self, answer: Answer, text: str, usage: dict[str, int], ignored: Sequence[str]) -> dict[str, Any]:
+        message = {
+            "role": "assistant", "content": text, "refusal": None,
+            "annotations": list(annotations_of(text, answer.citations)),
+        }  # fmt: skip
+        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": finish_reason_of(answer)}
+        return {
+            **self._head, "object": "chat.completion", "choices": [choice], "usage": usage,
+            "fabra": more_of(answer, text, ignored),
+        }  # fmt: skip
+
+    def piece(self, delta: dict[str, Any], finish_reason: str | None = None, **more: Any) -> bytes:
+        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
+        return self._chunk([choice], **more)
+
+    def last_piece(self, answer: Answer, text: str, ignored: Sequence[str], **more: Any) -> bytes:
+        """Return the piece that ends the text: its annotations, and what is known of the answer."""
+        delta = {"annotations": list(annotations_of(text, answer.citations))}
+        return self.piece(delta, finish_reason_of(answer), fabra=more_of(answer, text, ignored), **more)
+
+    def usage_piece(self, usage: dict[str, int]) -> bytes:
+        return self._chunk([], usage=usage)
+
+    def _chunk(self, choices: list[dict[str, Any]], **more: Any) -> bytes:
+        return event({**self._head, "object": "chat.completion.chunk", "choices": choices, **more})
+
+
+def event(body: dict[str, Any]) -> bytes:
+    """Return a body as a server-sent event."""
+    return f"data: {json.dumps(body, ensure_ascii=False, default=str)}\n\n".encode()
+
+
+def annotations_of(text: str, citations: Sequence[Citation]) -> Iterator[dict[str, Any]]:
+    """Yield an annotation for each mark in the text, such as `[1]`, whose document has a link.
+
+    The indexes count characters (code points); the end is the first one after the mark.
+    """
+    linked = {citation.number: citation for citation in citations if citation.is_cited and citation.url}
+    for mark in _MARK.finditer(text):
+        if citation := linked.get(int(mark[1])):
+            place = {"start_index": mark.start(), "end_index": mark.end()}
+            title = citation.title or citation.document_id
+            yield {"type": "url_citation", "url_citation": {**place, "url": citation.url, "title": title}}
+
+
+def finish_reason_of(answer: Answer) -> str:
+    return next((_FINISH[flag] for flag in answer.flags if flag in _FINISH), "stop")
+
+
+def more_of(answer: Answer, text: str, ignored: Sequence[str]) -> dict[str, Any]:
+    """Return what `POST /chat` answers beside the text; `response` is there if the text is another one."""
+    shown = {name: value for name, value in answer.to_dict().items() if name not in _NOT_SHOWN}
+    refused = [flag.removeprefix(OPTION_REFUSED) for flag in answer.flags if flag.startswith(OPTION_REFUSED)]
+    response = {"response": answer.response} if answer.response != text else {}
+    return {**shown, "ignored": [*ignored, *refused], **response}
+
+
+def asks_model(turn: Turn) -> bool:
+    """Return whether a language model answers, rather than the program itself."""
+    return not turn.provider.is_extractive and bool(turn.context.evidence.get("messages"))
+
+
+def usage_of(answer: Answer, turn: Turn | None) -> dict[str, int]:
+    """Return the tokens as the model's server counted them, or counted here if it did not; 0 without a model."""
+    reported = {name: answer.usage.get(name) for name in ("prompt_tokens", "completion_tokens", "total_tokens")}
+    if all(isinstance(value, int) for value in reported.values()):
+        return reported  # type: ignore[return-value]
+    prompt = completion = 0
+    if turn is not None and asks_model(turn):
+        count = tokenizer_for(answer.model).count
+        prompt, completion = turn.context.tokens + count(turn.question.message), count(answer.response)
+    return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}

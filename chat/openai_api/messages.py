@@ -1,0 +1,138 @@
+"""Read `messages`: the question, the turns before it, and what is neither."""
+
+from dataclasses import dataclass, field
+from itertools import groupby
+from operator import itemgetter
+from typing import Any
+
+from django.conf import settings
+
+from chat.openai_api.errors import InvalidParameter
+from common.errors import InvalidInput
+from common.validation import check_text, is_blank
+from contexts.conversation import Remark
+from contexts.items import SEPARATOR
+
+USER, ASSISTANT = "user", "assistant"
+REMARKS = {
+    "system": Remark.label,
+    "developer": Remark.label,
+    "tool": "A tool of the application that the user writes in says:",
+    "function": "A tool of the application that the user writes in says:",
+}
+"""Roles whose texts are neither questions nor answers, and the line above such a text in the prompt."""
+_GREETING = "The application that the user writes in began with:"
+TEXTS = {"text": "text", "input_text": "text", "output_text": "text", "refusal": "refusal"}
+"""Types of a content's parts, and the field that has the text."""
+_READ = ("role", "content", "refusal", "annotations")  # annotations are our own, come back
+MOST_MESSAGES = 2048
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToldTurn:
+    """A question and its answer, as the client tells them."""
+
+    question: str
+    answer: str
+    path: str
+    """Of the question's first message, such as `messages[1]`."""
+
+
+@dataclass(kw_only=True)
+class Talk:
+    """A client's messages, read."""
+
+    question: str = ""
+    turns: list[ToldTurn] = field(default_factory=list)
+    """The oldest first."""
+    remarks: list[Remark] = field(default_factory=list)
+    ignored: list[str] = field(default_factory=list)
+    """What has no use here, such as `messages[1].tool_calls`."""
+
+
+def read_messages(value: Any) -> Talk:
+    """Return the messages, read; raise InvalidParameter.
+
+    Messages of one role in a row are one: what was asked since the last answer is asked together. The texts of other
+    roles are remarks wherever they stand, and so is an answer before the first question. An answer behind the last
+    question has no use.
+    """
+    if not isinstance(value, list) or not 0 < len(value) <= MOST_MESSAGES:
+        raise InvalidParameter(f"messages must be a list of 1 to {MOST_MESSAGES} messages.", "messages")
+    talk = Talk()
+    said: list[tuple[str, str, str]] = []
+    for position, message in enumerate(value):
+        path = f"messages[{position}]"
+        role, text = _read(message, path, talk)
+        if is_blank(text):
+            continue
+        if role in REMARKS:
+            _remark(text, REMARKS[role], path, talk)
+        else:
+            said.append((role, text, path))
+    runs = [(role, list(group)) for role, group in groupby(said, itemgetter(0))]
+    if runs and runs[-1][0] == ASSISTANT:
+        talk.ignored += [f"{path}: after the last question" for _, _, path in runs.pop()[1]]
+    if not runs:
+        raise InvalidParameter("One of the messages must be the user's, with a text.", "messages")
+    texts = [SEPARATOR.join(text for _, text, _ in group) for _, group in runs]
+    talk.question = texts.pop()
+    if runs[0][0] == ASSISTANT:
+        _remark(texts.pop(0), _GREETING, runs.pop(0)[1][0][2], talk)
+    talk.turns = [
+        ToldTurn(question=texts[place], answer=texts[place + 1], path=runs[place][1][0][2])
+        for place in range(0, len(texts), 2)
+    ]
+    return talk
+
+
+def _read(message: Any, path: str, talk: Talk) -> tuple[str, str]:
+    """Return the role and the text of a message, and note what else it has."""
+    if not isinstance(message, dict):
+        raise InvalidParameter(f"{path} must be an object.", path, "invalid_type")
+    role = message.get("role")
+    if role not in (USER, ASSISTANT, *REMARKS):
+        raise InvalidParameter(f"{path}.role must be user, assistant, {', '.join(REMARKS)}.", f"{path}.role")
+    talk.ignored += [f"{path}.{name}" for name, value in message.items() if name not in _READ and value]
+    content = message.get("content")
+    if content is None and role == ASSISTANT:  # it called a tool, or refused
+        refusal = message.get("refusal")
+        content = refusal if isinstance(refusal, str) else ""
+    return role, _text_of(content, f"{path}.content")
+
+
+def _remark(text: str, label: str, path: str, talk: Talk) -> None:
+    if len(text) > settings.FABRA_MESSAGE_MAX_CHARS:
+        talk.ignored.append(too_long(path))
+    else:
+        talk.remarks.append(Remark(text=text, label=label))
+
+
+def too_long(path: str) -> str:
+    return f"{path}: more than {settings.FABRA_MESSAGE_MAX_CHARS} characters"
+
+
+def _text_of(content: Any, path: str) -> str:
+    """Return the text of a content, which is a text or a list of parts."""
+    if isinstance(content, str):
+        return _checked(content, path)
+    if not isinstance(content, list):
+        raise InvalidParameter(f"{path} must be a text, or a list of parts.", path, "invalid_type")
+    return "\n".join(_part_of(part, f"{path}[{position}]") for position, part in enumerate(content))
+
+
+def _part_of(part: Any, path: str) -> str:
+    if not isinstance(part, dict):
+        raise InvalidParameter(f"{path} must be an object.", path, "invalid_type")
+    kind = part.get("type")
+    name = TEXTS.get(kind) if isinstance(kind, str) else None
+    if name is None:
+        raise InvalidParameter(f"{path}.type: only text is read, no pictures, sound or files.", f"{path}.type")
+    return _checked(part.get(name), f"{path}.{name}")
+
+
+def _checked(text: Any, path: str) -> str:
+    try:
+        return check_text(text, path)
+    except InvalidInput as error:
+        raise InvalidParameter(str(error), path) from None

@@ -1,0 +1,96 @@
+"""Give the answer to a question as one body, or as the pieces of a stream."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from typing import Any
+
+from chat.openai_api.bodies import END, Completion, event, usage_of
+from chat.openai_api.delivery import closing_of, keep_state, missed_by
+from chat.openai_api.errors import error_of
+from chat.openai_api.questions import Asked
+from chat.turns.engine import run
+from chat.turns.turn import Answer, Settled, Turn
+from contexts.items import SEPARATOR
+
+
+class Reply:
+    """The answer to one request, once the question is accepted."""
+
+    def __init__(self, model: str, asked: Asked, begun: Turn | Settled, *, includes_usage: bool) -> None:
+        self._asked, self._begun, self._includes_usage = asked, begun, includes_usage
+        self._turn = begun if isinstance(begun, Turn) else None
+        self.context_id = begun.context_id if isinstance(begun, Turn) else begun.answer.context_id
+        self._completion = Completion(model, self.context_id)
+
+    async def whole(self) -> dict[str, Any]:
+        """Return the body of the whole answer; raise what the model's call raises."""
+        async with aclosing(self._run(is_streamed=False)) as pieces:
+            (answer,) = [piece async for piece in pieces if isinstance(piece, Answer)]
+        missed = await self._missed()
+        text = SEPARATOR.join(part for part in (missed, answer.response, closing_of(answer)) if part)
+        await keep_state(self._asked, answer, text)
+        return self._completion.whole(answer, text, usage_of(answer, self._turn), self._asked.ignored)
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """Yield the server-sent events; an error after the first of them is the last one."""
+        more: dict[str, Any] = {"usage": None} if self._includes_usage else {}
+        yield self._completion.piece({"role": "assistant", "content": ""}, **more)
+        said: list[str] = []
+        answer: Answer | None = None
+        try:
+            async with aclosing(self._texts()) as texts:
+                async for text in texts:
+                    if isinstance(text, Answer):
+                        answer = text
+                    else:
+                        said.append(text)
+                        yield self._completion.piece({"content": text}, **more)
+            assert answer is not None
+            await keep_state(self._asked, answer, "".join(said))
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            yield event(error_of(error))
+            return
+        yield self._completion.last_piece(answer, "".join(said), self._asked.ignored, **more)
+        if self._includes_usage:
+            yield self._completion.usage_piece(usage_of(answer, self._turn))
+        yield END
+
+    async def _texts(self) -> AsyncGenerator[str | Answer, None]:
+        """Yield the text in pieces, with the lines around the answer, then the Answer."""
+        answer: Answer | None = None
+        is_begun = is_answering = False
+        if missed := await self._missed():
+            is_begun = True
+            yield missed
+        async with aclosing(self._run(is_streamed=True)) as pieces:
+            async for piece in pieces:
+                if isinstance(piece, Answer):
+                    answer = piece
+                elif piece:
+                    if is_begun and not is_answering:
+                        yield SEPARATOR
+                    is_begun = is_answering = True
+                    yield piece
+        assert answer is not None
+        rest = [closing_of(answer)] if is_answering else [answer.response, closing_of(answer)]
+        for text in filter(None, rest):
+            yield f"{SEPARATOR}{text}" if is_begun else text
+            is_begun = True
+        yield answer
+
+    async def _run(self, *, is_streamed: bool) -> AsyncGenerator[str | Answer, None]:
+        """Yield what the model writes, then the Answer."""
+        if isinstance(self._begun, Settled):
+            yield self._begun.answer
+            return
+        async with aclosing(run(self._begun, is_streamed=is_streamed)) as pieces:
+            async for piece in pieces:
+                yield piece
+
+    async def _missed(self) -> str:
+        if isinstance(self._begun, Settled):
+            return await missed_by(self._asked, self._begun.answer.question_id, self._begun.answer.state)
+        return await missed_by(self._asked, self._begun.message.pk)

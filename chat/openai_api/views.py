@@ -1,0 +1,127 @@
+"""`GET /v1/models`, `GET /v1/models/{id}` and `POST /v1/chat/completions`."""
+
+import json
+from collections.abc import Callable, Iterable
+from typing import Any
+from urllib.parse import quote
+
+from adrf.views import APIView
+from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
+from django.views.decorators.csrf import csrf_exempt
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from chat.access.permissions import CHAT_AS_USER
+from chat.api import openapi
+from chat.api.auth import SessionAuthentication, caller_of
+from chat.api.chat import AnyAccept
+from chat.api.freshness_headers import freshness_headers
+from chat.openai_api import examples, shapes
+from chat.openai_api.access import BearerAuthentication, HasPermissionBySecretKey
+from chat.openai_api.bodies import asks_model
+from chat.openai_api.catalogue import models_of, require_model
+from chat.openai_api.errors import handle_exception, openai_error
+from chat.openai_api.questions import question_of
+from chat.openai_api.replies import Reply
+from chat.openai_api.requests import read_model, read_request
+from chat.openai_api.users import asker_of
+from chat.turns.engine import begin
+from chat.turns.turn import Turn
+
+IGNORED = "X-Fabra-Ignored"
+"""The header that names the parameters which had no effect."""
+_MOST_NAMES, _NAME_MAX_CHARS = 20, 100
+
+
+class OpenAIView(APIView):
+    authentication_classes = [BearerAuthentication, SessionAuthentication]
+    permission_classes = [HasPermissionBySecretKey]
+    content_negotiation_class = AnyAccept
+
+    def get_exception_handler(self) -> Callable[..., Response]:
+        return handle_exception
+
+
+class ModelsView(OpenAIView):
+    """List the contexts that the key may use, its default one first."""
+
+    permissions = {"GET": CHAT_AS_USER}
+
+    @extend_schema(
+        operation_id="list_models", responses={200: shapes.ModelListSerializer, **shapes.ERRORS},
+        examples=[examples.MODELS, examples.ERROR],
+    )  # fmt: skip
+    async def get(self, request: Request) -> HttpResponse:
+        models = [model.to_dict() for model in await models_of(caller_of(request))]
+        return _json({"object": "list", "data": models})
+
+
+class ModelView(OpenAIView):
+    """Describe one model."""
+
+    permissions = {"GET": CHAT_AS_USER}
+
+    @extend_schema(
+        operation_id="retrieve_model", parameters=[openapi.in_path("model_id")],
+        responses={200: shapes.ModelSerializer, **shapes.ERRORS}, examples=[examples.ERROR],
+    )  # fmt: skip
+    async def get(self, request: Request, model_id: str) -> HttpResponse:
+        caller = caller_of(request)
+        name = await require_model(model_id, caller)
+        return _json(next(model.to_dict() for model in await models_of(caller) if model.id == name))
+
+
+class CompletionsView(OpenAIView):
+    """Answer the last message from the documents, as `POST /chat` does."""
+
+    permissions = {"POST": CHAT_AS_USER}
+    counts_itself = True
+    """The message counts against the key's limit together with the user's."""
+
+    @extend_schema(
+        operation_id="create_chat_completion",
+        request=shapes.CompletionRequestSerializer,
+        responses={
+            (200, "application/json"): shapes.CompletionSerializer,
+            (200, "text/event-stream"): shapes.CHUNK_EVENT,
+            **shapes.ERRORS,
+        },
+        examples=[examples.QUESTION, examples.COMPLETION, examples.ERROR],
+        description=examples.DESCRIPTION,
+    )
+    async def post(self, request: Request) -> HttpResponse | StreamingHttpResponse:
+        caller, body = caller_of(request), request.data
+        assert isinstance(body, dict)  # the parser takes objects only
+        model = await require_model(read_model(body), caller)
+        wanted = read_request(body)
+        asked = await question_of(wanted, model, asker_of(request, wanted.user, caller), caller)
+        begun = await begin(asked.question)
+        if not (isinstance(begun, Turn) and asks_model(begun)):
+            asked.ignored.extend(asked.question.options)
+        reply = Reply(model, asked, begun, includes_usage=wanted.includes_usage)
+        headers = begun.admission.headers() | _ignored(asked.ignored)
+        headers |= {"X-Request-Id": reply.context_id} if reply.context_id else {}
+        headers |= freshness_headers(begun.context.freshness if isinstance(begun, Turn) else None)
+        if wanted.is_streamed:
+            headers |= {"X-Accel-Buffering": "no"}
+            return StreamingHttpResponse(reply.pieces(), content_type="text/event-stream", headers=headers)
+        return _json(await reply.whole(), headers)
+
+
+@csrf_exempt
+def unknown(request: HttpRequest, rest: str | None = None) -> JsonResponse:
+    """Answer 404 for any other address of OpenAI's API."""
+    message = f"There is no {request.method} {request.path[:200]}; this API has models and chat/completions."
+    return JsonResponse(openai_error(404, "unknown_url", message), status=404)
+
+
+def _json(body: dict[str, Any], headers: dict[str, str] | None = None) -> HttpResponse:
+    # Rendered here, because Django would switch to a thread to render a Response.
+    return HttpResponse(json.dumps(body, ensure_ascii=False, default=str), "application/json", headers=headers)
+
+
+def _ignored(names: Iterable[str]) -> dict[str, str]:
+    """Return the header that names what had no effect; the body of the answer lists all of it."""
+    shown = [quote(name[:_NAME_MAX_CHARS], safe="[]. ") for name in dict.fromkeys(names)]
+    return {IGNORED: ", ".join(shown[:_MOST_NAMES])} if shown else {}

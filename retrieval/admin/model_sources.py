@@ -1,0 +1,112 @@
+"""Admin pages of model sources: what is declared, how its documents compare with it, and what could not be read."""
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import Count, Q, QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.html import format_html
+from unfold.decorators import action, display
+
+from common.admin.base import DefinitionAdmin, moment, state_of
+from common.admin.html import badge, bar, code, duration, list_link, one_line, table
+from retrieval.dispatch import enqueue_model_sync
+from retrieval.model_sources.links import admin_url
+from retrieval.models import Document, ModelSource
+
+_SHOWN_ERRORS = 100
+
+
+@admin.register(ModelSource)
+class ModelSourceAdmin(DefinitionAdmin):
+    list_display = (
+        "name", "format", "shown_state", "shown_progress", "documents", "errors", "differences", moment("finished_at"),
+    )  # fmt: skip
+    list_filter = (*DefinitionAdmin.list_filter, "index")
+    fieldsets = (
+        (None, {"fields": (("name", "is_enabled"), "description", ("model", "index", "format"))}),
+        (None, {"fields": (("location", "gone_at"),)}),
+        (
+            "Comparison with the documents",
+            {"fields": (("shown_progress", "differences"), ("started_at", "finished_at", "took"), "error")},
+        ),
+        (None, {"fields": ("shown_errors", "shown_documents")}),
+    )
+    readonly_fields = ("shown_progress", "differences", "took", "shown_errors", "shown_documents")
+    needs_permission = {"shown_documents": "retrieval.view_document"}
+    actions = ("compare",)
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        return self.permitted(request, self.fieldsets)
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        is_document, is_wrong = ~Q(sourced__content_hash=""), ~Q(sourced__error="")
+        return (
+            super()
+            .get_queryset(request)
+            .annotate(
+                document_count=Count("sourced", filter=is_document & Q(sourced__isnull=False)),
+                error_count=Count("sourced", filter=is_wrong & Q(sourced__isnull=False)),
+            )
+        )
+
+    @action(description="Compare with the documents now", permissions=["change"])
+    def compare(self, request: HttpRequest, rows: QuerySet[ModelSource]) -> None:
+        names = list(ModelSource.objects.active().filter(pk__in=rows.values("pk")).values_list("name", flat=True))
+        ModelSource.objects.filter(name__in=names).update(requested_at=timezone.now())
+        if all(enqueue_model_sync(name) for name in names):
+            self.message_user(request, f"{len(names)} being compared.", messages.SUCCESS if names else messages.WARNING)
+        else:
+            self.message_user(request, "The broker does not answer: they start when it is back.", messages.ERROR)
+
+    @display(description="state")
+    def shown_state(self, row: ModelSource) -> str:
+        return badge("failed", label="error") if row.error and state_of(row) == "enabled" else badge(state_of(row))
+
+    @display(description="progress")
+    def shown_progress(self, row: ModelSource) -> str:
+        if row.started_at is None:
+            return badge("queued", label="not compared yet")
+        if not row.is_running:
+            return one_line(f"{row.compared:,} compared")
+        return bar(row.compared, row.total, f"{row.get_phase_display()} {row.compared:,} of {row.total:,}")
+
+    @display(description="documents", ordering="document_count")
+    def documents(self, row: ModelSource) -> str:
+        return f"{row.document_count:,}"  # type: ignore[attr-defined]
+
+    @display(description="errors", ordering="error_count")
+    def errors(self, row: ModelSource) -> str:
+        count = row.error_count  # type: ignore[attr-defined]
+        return badge("failed", label=f"{count:,}") if count else "–"
+
+    @display(description="found by the last comparison")
+    def differences(self, row: ModelSource) -> str:
+        if row.started_at is None:
+            return "–"
+        parts = ((row.changed, "indexed"), (row.withdrawn, "withdrawn"), (row.failed, "failed"))
+        return one_line(", ".join(f"{count:,} {what}" for count, what in parts if count) or "no difference")
+
+    @display(description="took")
+    def took(self, row: ModelSource) -> str:
+        end = row.worked_at if row.is_running else row.finished_at
+        return duration(end - row.started_at if end and row.started_at else None)
+
+    @display(description="objects that could not be read or indexed")
+    def shown_errors(self, row: ModelSource) -> str:
+        failed = row.sourced.exclude(error="").order_by("-updated_at")[:_SHOWN_ERRORS]
+        rows = [
+            (_object(row.model, each.object_pk), each.error, one_line(f"{each.updated_at:%Y-%m-%d %H:%M:%S}"))
+            for each in failed
+        ]
+        return table(["Object", "Reason", "Since (UTC)"], rows, "None.")
+
+    @display(description="its documents")
+    def shown_documents(self, row: ModelSource) -> str:
+        return list_link(Document, "All of them", q=f"{row.model}:")
+
+
+def _object(label: str, pk: str) -> str:
+    url = admin_url(label, pk)
+    return format_html('<a class="fb-link" href="{}">{}</a>', url, pk) if url else code(pk)

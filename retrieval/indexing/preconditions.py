@@ -1,0 +1,48 @@
+"""What a document must be like for a change to be made: nobody overwrites what they have not seen."""
+
+from dataclasses import dataclass
+
+from events.models import Event
+from events.ordering import state_key
+from retrieval.errors import DocumentChanged
+from retrieval.models import Document
+
+_WAITING = (Event.State.RECEIVED, Event.State.RUNNING, Event.State.RETRYING)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Precondition:
+    """The document exists, or is absent; checked under the lock of its row, in the transaction that changes it."""
+
+    is_absent: bool = False
+    """There must be no such document."""
+    versions: frozenset[int] | None = None
+    """The numbers of which the served version must have one, 0 for a document that has none yet; None: any."""
+
+    def check(self, index_name: str, entity_id: str, document: Document | None) -> None:
+        """Raise DocumentChanged unless the live document, None if there is none, fulfils it.
+
+        An event that was accepted and not applied yet is a change that the caller cannot have seen, too.
+        """
+        if self.is_absent:
+            if document is not None:
+                raise DocumentChanged(f"There is a document {entity_id!r} already, in version {_number(document)}.")
+            return
+        if document is None:
+            raise DocumentChanged(f"There is no document {entity_id!r} any more.")
+        if self.versions is not None and _number(document) not in self.versions:
+            raise DocumentChanged(f"The document {entity_id!r} has changed: it is in version {_number(document)}.")
+        waiting = Event.objects.filter(state_key=document_state_key(index_name, entity_id))
+        if document.occurred_at is not None:
+            waiting = waiting.filter(occurred_at__gt=document.occurred_at)
+        if waiting.filter(state__in=_WAITING).exists():
+            raise DocumentChanged(f"A change of the document {entity_id!r} waits to be applied; read it again then.")
+
+
+def document_state_key(index_name: str, entity_id: str) -> str:
+    """Return the key that all events about the document's state have; any type of the family gives it."""
+    return state_key("doc_updated", entity_id, {"index": index_name})
+
+
+def _number(document: Document) -> int:
+    return document.version.number if document.version else 0

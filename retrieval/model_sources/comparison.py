@@ -1,0 +1,160 @@
+"""Read a source in pages, and find where its documents differ from what it says."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from django.db.models import Exists, OuterRef
+from django.db.models.functions import Substr
+from django.utils import timezone
+
+from common.errors import InvalidInput
+from retrieval.errors import ObjectUnreadable
+from retrieval.indexing.bulk import Draft
+from retrieval.indexing.document_input import Origin
+from retrieval.model_sources.declaration import ModelSourceSpec
+from retrieval.model_sources.reading import Reading, database_now, read_all
+from retrieval.models import Document, ModelSource, SourcedObject
+
+_FIRST_PAGE, _MAX_PAGE, _PAGE_CHARS = 500, 4000, 4_000_000
+"""Objects in the first page, at most in a later one, and about how many characters these have together."""
+_RETRY_AFTER = timedelta(hours=1)
+"""What could not be indexed as it is is tried again after this."""
+
+
+_STATE = ("entity_id", "version__content_hash", "deleted_at", "purged_at")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """Objects that follow each other by their keys, as their source has them at a moment."""
+
+    readings: Sequence[Reading]
+    moment: datetime
+    """Before they were read."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Differences:
+    """Where a page differs from the documents; by the keys of its objects."""
+
+    drafts: dict[str, Draft] = field(default_factory=dict)
+    """Objects whose document is missing or different."""
+    errors: dict[str, str] = field(default_factory=dict)
+    """Objects that cannot be read, and why."""
+    waiting: dict[str, str] = field(default_factory=dict)
+    """Objects that could not be indexed as they are, and are tried again later."""
+    empty: set[str] = field(default_factory=set)
+    """Objects that say nothing (any more), and have a document."""
+
+
+def read_pages(source: ModelSourceSpec, after: str = "") -> Iterator[Page]:
+    """Yield the source's objects in the order of their keys, beginning behind `after`."""
+    size = _FIRST_PAGE
+    while True:
+        moment = database_now()
+        rows = source.queryset().order_by("pk")
+        objects = list((rows.filter(pk__gt=source.key(after)) if after else rows)[:size])
+        if not objects:
+            return
+        readings = list(read_all(source, objects))
+        yield Page(readings=readings, moment=moment)
+        if len(objects) < size:
+            return
+        after = readings[-1].pk
+        mean_chars = sum(len(reading.text) for reading in readings) // len(readings) + 1
+        size = min(_MAX_PAGE, max(_FIRST_PAGE, _PAGE_CHARS // mean_chars))
+
+
+def compare(source: ModelSourceSpec, row: ModelSource, page: Page) -> Differences:
+    """Return where the page differs from its documents, in two queries."""
+    by_entity_id = {reading.entity_id: reading for reading in page.readings}
+    documents = Document.objects.filter(index__name=source.index, entity_id__in=by_entity_id)
+    served, purged = dict[str, str | None](), set[str]()
+    for entity_id, content_hash, deleted_at, purged_at in documents.values_list(*_STATE):
+        if deleted_at is None:
+            served[entity_id] = content_hash
+        elif purged_at is not None:
+            purged.add(entity_id)
+    sourced = SourcedObject.objects.filter(source=row, object_pk__in=[reading.pk for reading in page.readings])
+    known = {each.object_pk: each for each in sourced}
+    found = Differences()
+    origin = Origin(source=f"sync_models {source.label}", occurred_at=page.moment)
+    for entity_id, reading in by_entity_id.items():
+        before = known.get(reading.pk)
+        if reading.error:
+            found.errors[reading.pk] = reading.error
+        elif before and _is_settled(before, reading, served.get(entity_id), is_purged=entity_id in purged):
+            if before.error:
+                found.waiting[reading.pk] = before.error
+        elif draft := _draft(reading, origin, found):
+            found.drafts[reading.pk] = draft
+        elif reading.pk not in found.errors and (before or entity_id in served):
+            found.empty.add(reading.pk)
+    return found
+
+
+def _draft(reading: Reading, origin: Origin, found: Differences) -> Draft | None:
+    try:
+        return reading.draft(origin) if reading.is_document else None
+    except (ObjectUnreadable, InvalidInput) as error:
+        found.errors[reading.pk] = str(error)
+        return None
+
+
+def _is_settled(before: SourcedObject, reading: Reading, served_hash: str | None, *, is_purged: bool) -> bool:
+    """Return whether the document is what the object says, or could not be made of it a short time ago.
+
+    A document that was purged stays away while its object says what it said then.
+    """
+    if before.digest != reading.digest:
+        return False
+    if is_purged:
+        return True
+    if before.error:
+        return before.updated_at > timezone.now() - _RETRY_AFTER
+    return bool(before.content_hash) and before.content_hash == served_hash
+
+
+def differences(source: ModelSourceSpec, row: ModelSource) -> Iterator[str]:
+    """Yield a line for each object that differs from its document; nothing is changed."""
+    for page in read_pages(source):
+        found = compare(source, row, page)
+        yield from (f"differs: {source.entity_id(key)}" for key in found.drafts)
+        yield from (f"says nothing any more: {source.entity_id(key)}" for key in sorted(found.empty))
+        failed = {**found.errors, **found.waiting}
+        yield from (f"failed: {source.entity_id(key)}: {error}" for key, error in failed.items())
+    after = 0
+    while True:
+        gone, last = gone_in_page(source, row, after, _MAX_PAGE)
+        yield from (f"gone: {source.entity_id(key)}" for key in gone)
+        if not last:
+            break
+        after = last
+    yield from (f"gone: {source.entity_id(key)}" for key in gone_orphans(source, row))
+
+
+def gone_in_page(source: ModelSourceSpec, row: ModelSource, after: int, size: int) -> tuple[list[str], int]:
+    """Return the keys of the next `size` objects that are no longer in the queryset, and the last row; 0: the last."""
+    rows = SourcedObject.objects.filter(source=row, pk__gt=after).order_by("pk")
+    known = dict(rows.values_list("object_pk", "pk")[:size])
+    return _absent(source, list(known)), max(known.values(), default=0) if len(known) == size else 0
+
+
+def gone_orphans(source: ModelSourceSpec, row: ModelSource) -> list[str]:
+    """Return the keys of objects that are not in the queryset, and of whose documents nothing is known but that."""
+    prefix = source.entity_id("")
+    known = SourcedObject.objects.filter(source=row, object_pk=Substr(OuterRef("entity_id"), len(prefix) + 1))
+    documents = Document.objects.live().filter(index__name=source.index, entity_id__startswith=prefix)
+    ids = documents.filter(~Exists(known)).values_list("entity_id", flat=True)
+    return _absent(source, [entity_id.removeprefix(prefix) for entity_id in ids])
+
+
+def _absent(source: ModelSourceSpec, keys: Sequence[str]) -> list[str]:
+    """Return those of the keys that are not in the source's queryset."""
+    wanted = {key: value for key in keys if (value := source.key(key)) is not None}
+    present = set[str]()
+    if wanted:
+        found = source.queryset().filter(pk__in=wanted.values())
+        present = {str(pk) for pk in found.values_list("pk", flat=True)}
+    return [key for key in keys if key not in present]

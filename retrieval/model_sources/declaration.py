@@ -1,0 +1,171 @@
+"""Declare that the rows of a model are documents of an index."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+from django.apps import apps
+from django.conf import settings
+from django.core.exceptions import FieldError, ValidationError
+from django.db import models
+
+from common.definitions import Location, Registry
+from common.errors import DefinitionError, InvalidInput
+from retrieval.indexing.document_input import check_index_name
+
+FORMATS = ("markdown", "html")
+NAME_MAX_CHARS = 200
+METHODS = ("queryset", "text", "title", "metadata", "audience", "url")
+"""What a class of a source may define; `text` it must."""
+
+OnDeclared = Callable[["ModelSourceSpec"], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Watch:
+    """A model that the documents of a source depend on, and how its rows lead to the source's objects."""
+
+    model: type[models.Model]
+    lookups: tuple[str, ...]
+    """Of the source's model, such as `category`; empty: a change may concern any object."""
+    is_forward: bool
+    """Whether only the source's own columns say which objects depend on a row, so that saving the row changes none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSourceSpec:
+    """A declared source: the rows of a model that are documents of an index."""
+
+    name: str
+    """Such as `shop.article in help`."""
+    model: type[models.Model]
+    index: str
+    format: str
+    watches: tuple[Watch, ...]
+    declared: Any
+    """An instance of the declared class."""
+    description: str
+    location: Location
+    relations: set[str] = field(default_factory=set, compare=False)
+    """The relations that its methods were seen to follow, which are read for many objects at once."""
+
+    @property
+    def label(self) -> str:
+        return self.model._meta.label_lower
+
+    def entity_id(self, pk: Any) -> str:
+        """Return the id of the document of an object, such as `shop.article:17`."""
+        return f"{self.label}:{pk}"
+
+    def key(self, text: str) -> Any:
+        """Return a primary key of the model that was written as text; None for what is none."""
+        try:
+            return self.model._meta.pk.to_python(text)
+        except (ValidationError, ValueError):
+            return None
+
+    def queryset(self) -> models.QuerySet[Any]:
+        """Return the objects that are documents."""
+        if hasattr(self.declared, "queryset"):
+            return self.declared.queryset()
+        return self.model._default_manager.all()
+
+
+model_sources: Registry[ModelSourceSpec] = Registry("model source")
+_listeners: list[OnDeclared] = []
+
+
+def on_declared(listener: OnDeclared) -> None:
+    """Have a function called with each source, when it is declared."""
+    _listeners.append(listener)
+
+
+def index_model(
+    model: type[models.Model], index: str | None = None, *, format: str = "markdown"
+) -> Callable[[type], type]:
+    """Declare a class whose methods say how the rows of `model` are documents of `index` (default: the settings').
+
+    `text(obj)` is the document's text in `format`, `markdown` or `html`; an object without text is no document.
+    Optional are `queryset()`, the objects that are documents (default: all), `title(obj)`, `metadata(obj)`, a dict,
+    `audience(obj)`, the names of those who may find it (empty: everyone), `url(obj)` (default: `get_absolute_url`), and
+    `watches`: other models that these depend on, each alone or with a lookup from `model`, as in
+    `(Author, "sections__author")`. Raise DefinitionError.
+    """
+
+    def declare(cls: type) -> type:
+        if not (isinstance(model, type) and issubclass(model, models.Model)) or model._meta.abstract:
+            raise DefinitionError(f"{cls.__name__}: index_model takes a model, not {model!r}.")
+        try:
+            index_name = check_index_name(index or settings.FABRA_DEFAULT_INDEX, "index")
+        except InvalidInput as error:
+            raise DefinitionError(f"{cls.__name__}: {error}") from None
+        if len(name := f"{model._meta.label_lower} in {index_name}") > NAME_MAX_CHARS:
+            raise DefinitionError(f"{cls.__name__}: the name of the index is too long beside that of the model.")
+        if format not in FORMATS:
+            raise DefinitionError(f"{cls.__name__}: format is one of {', '.join(FORMATS)}, not {format!r}.")
+        _check_methods(cls)
+        doc = cls.__dict__.get("__doc__")
+        spec = ModelSourceSpec(
+            name=name,
+            model=model,
+            index=index_name,
+            format=format,
+            watches=tuple(_watch(model, each, cls) for each in getattr(cls, "watches", ())),
+            declared=cls(),
+            description=inspect.cleandoc(doc) if doc else "",
+            location=Location.of(cls),
+        )
+        model_sources.add(spec.name, spec)
+        for listener in _listeners:
+            listener(spec)
+        return cls
+
+    return declare
+
+
+@cache
+def related_classes(model: type[models.Model]) -> frozenset[type[models.Model]]:
+    """Return the classes whose rows are rows of the model: itself, its proxies, its parents and its children."""
+    concrete = model._meta.concrete_model or model
+    return frozenset(each for each in apps.get_models(include_auto_created=True) if _share_rows(each, concrete))
+
+
+def _share_rows(one: type[models.Model], other: type[models.Model]) -> bool:
+    concrete = one._meta.concrete_model or one
+    return issubclass(concrete, other) or issubclass(other, concrete)
+
+
+def _check_methods(cls: type) -> None:
+    if not callable(getattr(cls, "text", None)):
+        raise DefinitionError(f"{cls.__name__} has no method `text(self, obj)`, which returns the text of an object.")
+    for name in METHODS:
+        method = getattr(cls, name, None)
+        if method is None:
+            continue
+        if inspect.iscoroutinefunction(method):
+            raise DefinitionError(f"{cls.__name__}.{name} must be a plain function: it is called for many objects.")
+        wanted = [None] if name == "queryset" else [None, None]
+        try:
+            inspect.signature(method).bind(*wanted)
+        except TypeError:
+            takes = "self" if name == "queryset" else "self, obj"
+            raise DefinitionError(f"{cls.__name__}.{name} is called with ({takes}).") from None
+
+
+def _watch(model: type[models.Model], declared: Any, cls: type) -> Watch:
+    watched, lookup = declared if isinstance(declared, tuple | list) and len(declared) == 2 else (declared, None)
+    if not (isinstance(watched, type) and issubclass(watched, models.Model)):
+        raise DefinitionError(f"{cls.__name__}.watches lists models, or (model, lookup), not {declared!r}.")
+    if lookup is not None:
+        try:
+            model._default_manager.filter(**{f"{lookup}__in": []})
+        except FieldError as error:
+            raise DefinitionError(
+                f"{cls.__name__}.watches: {lookup!r} does not lead from {model.__name__}: {error}"
+            ) from None
+        return Watch(model=watched, lookups=(lookup,), is_forward=False)
+    found = [each for each in model._meta.get_fields() if each.is_relation and each.related_model is watched]
+    is_forward = bool(found) and not any(each.auto_created for each in found)
+    return Watch(model=watched, lookups=tuple(each.name for each in found), is_forward=is_forward)

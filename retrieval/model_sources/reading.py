@@ -1,0 +1,170 @@
+"""Read what a source says of its objects, and make documents of it."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db import DatabaseError, connection, models
+
+from common.errors import InvalidInput
+from common.validation import is_blank
+from retrieval.errors import ObjectUnreadable
+from retrieval.indexing.bulk import Draft
+from retrieval.indexing.document_input import DocumentContent, Origin
+from retrieval.model_sources import relations
+from retrieval.model_sources.declaration import ModelSourceSpec
+from retrieval.readers import FetchedFile, Options, ReadDocument, Unreadable
+from retrieval.readers.documents import VERSION
+from retrieval.readers.registry import read_here
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """What a source says of an object, or why it could not be read."""
+
+    source: ModelSourceSpec
+    pk: str
+    text: str = ""
+    """As the source has it; nothing in it: the object is no document."""
+    title: str = ""
+    metadata: dict[str, Any] | None = None
+    audience: tuple[str, ...] = ()
+    digest: str = ""
+    """SHA-256 of all that the source says, and of how it is read."""
+    error: str = ""
+
+    @property
+    def entity_id(self) -> str:
+        return self.source.entity_id(self.pk)
+
+    @property
+    def is_document(self) -> bool:
+        return not self.error and not is_blank(self.text)
+
+    def draft(self, origin: Origin) -> Draft | None:
+        """Return the document; None for a page without text. Raise ObjectUnreadable."""
+        title, text = self.title, self.text
+        if self.source.format == "html":
+            try:
+                title_of_page, text = _markdown(text, (self.metadata or {}).get("url", ""))
+            except Unreadable as error:
+                raise ObjectUnreadable(f"text() is no page that can be read: {error}.") from None
+            if is_blank(text):
+                return None
+            title = title or title_of_page
+        return Draft(
+            entity_id=self.entity_id, text=text, title=title, metadata=self.metadata or {}, audience=self.audience,
+            origin=origin,
+        )  # fmt: skip
+
+    def content(self) -> DocumentContent | None:
+        """Return the checked document; None for an object that is none. Raise InvalidInput or ObjectUnreadable."""
+        if self.error:
+            raise ObjectUnreadable(self.error)
+        draft = self.draft(Origin()) if self.is_document else None
+        return draft.check(self.source.index) if draft else None
+
+
+def database_now() -> datetime:
+    """Return the time of the database's clock, by which readings in all processes are ordered."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        return cursor.fetchone()[0]
+
+
+def find(source: ModelSourceSpec, pks: Iterable[str]) -> dict[str, Reading]:
+    """Return what the source says of these objects by their keys; one that is not in its queryset is missing."""
+    wanted = [key for pk in pks if (key := source.key(pk)) is not None]
+    objects = list(source.queryset().filter(pk__in=wanted))
+    return {reading.pk: reading for reading in read_all(source, objects)}
+
+
+def read_all(source: ModelSourceSpec, objects: Sequence[models.Model]) -> Iterable[Reading]:
+    """Yield what the source says of the objects; an error of one is told in its reading, and the others go on."""
+    relations.read_ahead(objects, source.relations)
+    for position, instance in enumerate(objects):
+        relations.watch(instance)
+        yield _read(source, instance)
+        if new := relations.followed(instance) - source.relations:
+            source.relations.update(new)
+            relations.read_ahead(objects[position + 1 :], new)
+
+
+def _read(source: ModelSourceSpec, instance: models.Model) -> Reading:
+    step = "text"
+    try:
+        text = source.declared.text(instance)
+        if text is not None and not isinstance(text, str):
+            raise InvalidInput(f"it must return text, not {type(text).__name__}.")
+        step = "title"
+        title = str(source.declared.title(instance)) if hasattr(source.declared, step) else _title(instance)
+        step = "metadata"
+        metadata = _metadata(source, instance)
+        step = "audience"
+        audience = _audience(source, instance)
+        step = "url"
+        if link := _url(source, instance):
+            metadata.setdefault("url", link)
+    except Exception as error:  # the methods may raise anything, and the other objects go on
+        if isinstance(error, DatabaseError) and connection.in_atomic_block:
+            raise  # the transaction can't go on
+        what = str(error) if isinstance(error, InvalidInput) else f"it raised {type(error).__name__}: {error}"
+        return Reading(source=source, pk=str(instance.pk), error=f"{step}(): {what}"[:1000])
+    said = [source.format, VERSION, text or "", title, metadata, sorted(audience)]
+    digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+    return Reading(
+        source=source, pk=str(instance.pk), text=text or "", title=title, metadata=metadata, audience=audience,
+        digest=digest,
+    )  # fmt: skip
+
+
+def _title(instance: models.Model) -> str:
+    """Return the object as text, where its class says how; otherwise the document's first heading is its title."""
+    return str(instance) if type(instance).__str__ is not models.Model.__str__ else ""
+
+
+def _metadata(source: ModelSourceSpec, instance: models.Model) -> dict[str, Any]:
+    """Return the metadata as JSON: dates, decimals and lazy texts are text."""
+    found = source.declared.metadata(instance) if hasattr(source.declared, "metadata") else {}
+    if not isinstance(found, dict):
+        raise InvalidInput(f"it must return a dict, not {type(found).__name__}.")
+    return json.loads(json.dumps(found, cls=DjangoJSONEncoder))
+
+
+def _audience(source: ModelSourceSpec, instance: models.Model) -> tuple[str, ...]:
+    if not hasattr(source.declared, "audience"):
+        return ()
+    found = source.declared.audience(instance)
+    if found is None or isinstance(found, str | dict) or not isinstance(found, Iterable):
+        raise InvalidInput("it must return a list of names; an empty one means everyone.")
+    return tuple(str(name) for name in found)
+
+
+def _url(source: ModelSourceSpec, instance: Any) -> str:
+    """Return the address of the object; a path is completed by FABRA_SITE_URL."""
+    if hasattr(source.declared, "url"):
+        found = source.declared.url(instance)
+    else:
+        found = instance.get_absolute_url() if hasattr(instance, "get_absolute_url") else ""
+    link = str(found or "")
+    return f"{settings.FABRA_SITE_URL.rstrip('/')}{link}" if link.startswith("/") else link
+
+
+def _markdown(html: str, url: str) -> tuple[str, str]:
+    """Return the title and the text of HTML."""
+    file = FetchedFile(
+        path="page.html", content=html.encode(), content_type="text/html; charset=utf-8", url=url, name="page"
+    )
+    try:
+        for found in read_here(file, ".html", "retrieval.readers.html", Options()):
+            if isinstance(found, ReadDocument):
+                return found.title, found.text
+    except Unreadable as error:
+        if type(error) is Unreadable:
+            raise
+    return "", ""

@@ -1,0 +1,64 @@
+"""See which relations of an object a function follows, to read them for many objects at once.
+
+Django reads `article.category` and `article.groups.all()` with a query for each article, unless the queryset names
+them. What the functions of a source follow is seen at the first object, and read for the others by one query each.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.db import models
+from django.db.models import prefetch_related_objects
+
+_DEPTH = 3
+
+
+class _Asked(dict[str, Any]):
+    """The prefetched relations of an object, which also notes what is asked of it and not there."""
+
+    def __init__(self, known: dict[str, Any]) -> None:
+        super().__init__(known)
+        self.names: set[str] = set()
+
+    def __missing__(self, name: str) -> Any:
+        self.names.add(name)
+        raise KeyError(name)
+
+
+def watch(instance: models.Model) -> None:
+    """Have the relations to many objects noted that are followed from now on."""
+    known = getattr(instance, "_prefetched_objects_cache", {})
+    instance._prefetched_objects_cache = _Asked(known)  # type: ignore[attr-defined]
+
+
+def followed(instance: models.Model) -> set[str]:
+    """Return the relations that were followed since `watch`, as `prefetch_related` takes them."""
+    asked = getattr(instance, "_prefetched_objects_cache", None)
+    to_many = {_accessors(type(instance)).get(name, "") for name in asked.names} if isinstance(asked, _Asked) else set()
+    return {name for name in (*to_many, *_to_one(instance, _DEPTH)) if name}
+
+
+def read_ahead(instances: Sequence[models.Model], relations: set[str]) -> None:
+    """Read these relations of all instances, each by a query, unless they are there."""
+    if instances and relations:
+        prefetch_related_objects(instances, *sorted(relations))
+
+
+def _to_one(instance: models.Model, depth: int) -> set[str]:
+    """Return the relations to one object that are read, with those that were followed from there."""
+    names = set()
+    for name, related in instance._state.fields_cache.items():
+        if hasattr(type(instance), name):
+            names.add(name)
+            if depth > 1 and isinstance(related, models.Model):
+                names |= {f"{name}__{further}" for further in _to_one(related, depth - 1)}
+    return names
+
+
+def _accessors(model: type[models.Model]) -> dict[str, str]:
+    """Return the attribute of each relation to many objects by the name under which Django keeps what it read."""
+    names = {field.name: field.name for field in model._meta.many_to_many}
+    for relation in model._meta.related_objects:
+        if accessor := relation.get_accessor_name():
+            names |= {accessor: accessor, relation.field.related_query_name(): accessor}
+    return names

@@ -1,0 +1,234 @@
+"""Compare a source with its documents, and index or withdraw what differs; the first fill is the same.
+
+The objects are read in the order of their keys, in pages, and compared by a hash of what the source says. What differs
+is indexed in batches, and the key of the last object is stored with each, so that the comparison goes on from there
+after an end, a crash or a deploy. Then the documents are withdrawn whose objects are no longer in the queryset.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from django.conf import settings
+from django.db import OperationalError
+from django.db.models import Q
+from django.utils import timezone
+
+from common.errors import FabraError, InvalidInput, NotFound, Unavailable
+from common.locks import held
+from retrieval.errors import DocumentNotFound, EmbedderUnavailable, ObjectUnreadable
+from retrieval.indexing.bulk import Draft, Outcome, index_in_bulk
+from retrieval.indexing.documents import delete_document, ensure_index
+from retrieval.model_sources.comparison import compare, gone_in_page, gone_orphans, read_pages
+from retrieval.model_sources.declaration import ModelSourceSpec, model_sources
+from retrieval.model_sources.handler import note, sync_lock, withdraw
+from retrieval.model_sources.reading import Reading, database_now
+from retrieval.models import Document, ModelSource
+
+BATCH_CHARS = 1_000_000
+"""Characters of a batch: what is lost in a crash takes the local model half a minute."""
+SLICE_BATCH_CHARS = 150_000
+"""The same for a worker, whose task is to end soon after its time."""
+_GONE_AT_ONCE = 10_000
+
+Progress = Callable[[ModelSource], object]
+Until = Callable[[], bool]
+
+
+class SourceBusy(Unavailable):
+    """The source is being compared by another process just now."""
+
+    code = "source_busy"
+
+
+@dataclass
+class _Batch:
+    """Objects up to a key that were compared, and the drafts of those that differ."""
+
+    items: list[tuple[Reading, Draft]] = field(default_factory=list)
+    cursor: str = ""
+    chars: int = 0
+    compared: int = 0
+    failed: int = 0
+
+    def take(self, later: "_Batch") -> None:
+        """Take over objects that follow, and do not differ."""
+        self.cursor = later.cursor or self.cursor
+        self.compared, self.failed = self.compared + later.compared, self.failed + later.failed
+
+
+def sync(
+    source: ModelSourceSpec,
+    *,
+    batch_chars: int = BATCH_CHARS,
+    on_progress: Progress = lambda _: None,
+    until: Until = lambda: False,
+) -> bool:
+    """Go on with the comparison of a source, or begin one; return whether it is finished.
+
+    `until` is called between pages and batches. Raise SourceBusy, EmbedderUnavailable, or ObjectUnreadable if the
+    source's queryset fails.
+    """
+    with held(sync_lock(source.name)) as is_mine:
+        if not is_mine:
+            raise SourceBusy
+        row = ModelSource.objects.get(name=source.name)
+        try:
+            if not row.is_running:
+                _begin(source, row)
+            is_finished = _Comparison(source, row, batch_chars, on_progress, until).run()
+        except FabraError as error:
+            _update(row, error=str(error))
+            raise
+        except OperationalError:
+            raise  # the connection is lost
+        except Exception as error:  # the queryset may raise anything
+            reason = f"queryset(): it raised {type(error).__name__}: {error}"[:1000]
+            _update(row, error=reason, phase=ModelSource.Phase.IDLE, cursor="", finished_at=timezone.now())
+            raise ObjectUnreadable(f"{source.name}: {reason}") from error
+        if is_finished:
+            _update(row, error="", phase=ModelSource.Phase.IDLE, cursor="", finished_at=timezone.now())
+        return is_finished
+
+
+def due_sources() -> list[str]:
+    """Return the names of the sources that are to be compared now, or whose comparison is to go on."""
+    before = timezone.now() - settings.FABRA_MODEL_SYNC_EVERY
+    active = ModelSource.objects.active().filter(name__in=model_sources)
+    due = active.filter(Q(finished_at=None) | Q(finished_at__lt=before) | ~Q(phase=ModelSource.Phase.IDLE))
+    return sorted({*due.values_list("name", flat=True), *active.requested().values_list("name", flat=True)})
+
+
+def withdraw_documents(name: str) -> int:
+    """Delete the documents of a source that is gone or switched off; return how many. Raise NotFound or InvalidInput.
+
+    Those of an active source would come back.
+    """
+    row = ModelSource.objects.filter(name=name).first()
+    if row is None:
+        raise NotFound(f"There is no model source {name!r}.")
+    if row.is_enabled and row.gone_at is None:
+        raise InvalidInput(f"{name} is declared: switch it off in the admin first, or its documents would come back.")
+    ids = Document.objects.live().filter(index__name=row.index, entity_id__startswith=f"{row.model}:")
+    count = 0
+    for entity_id in list(ids.values_list("entity_id", flat=True)):
+        with suppress(DocumentNotFound):
+            count += delete_document(row.index, entity_id)
+    row.sourced.all().delete()
+    return count
+
+
+def _begin(source: ModelSourceSpec, row: ModelSource) -> None:
+    ensure_index(source.index)
+    now = timezone.now()
+    _update(
+        row, phase=ModelSource.Phase.COMPARE, cursor="", started_at=now, worked_at=now, error="",
+        total=source.queryset().count(), compared=0, changed=0, withdrawn=0, failed=0,
+    )  # fmt: skip
+
+
+def _update(row: ModelSource, **columns: object) -> None:
+    """Store columns of the row, which no other process writes while this one holds the source's lock."""
+    for name, value in columns.items():
+        setattr(row, name, value)
+    row.save(update_fields=list(columns))
+
+
+class _Comparison:
+    def __init__(
+        self, source: ModelSourceSpec, row: ModelSource, batch_chars: int, on_progress: Progress, until: Until
+    ) -> None:
+        self.source, self.row, self.batch_chars = source, row, batch_chars
+        self.on_progress, self.until = on_progress, until
+        self.in_flight: deque[_Batch] = deque()
+        """Batches that are being indexed."""
+        self.is_stopped = False
+
+    def run(self) -> bool:
+        if self.row.phase == ModelSource.Phase.COMPARE:
+            for outcomes in index_in_bulk(self.source.index, self._batches()):
+                self._store(self.in_flight.popleft(), outcomes)
+            if self.is_stopped:
+                return False
+            self._update(phase=ModelSource.Phase.WITHDRAW, cursor="")
+        return self._withdraw_gone()
+
+    def _batches(self) -> Iterator[list[Draft]]:
+        for page in read_pages(self.source, self.row.cursor):
+            found = compare(self.source, self.row, page)
+            note(self.row, [(each, "", found.errors[each.pk]) for each in page.readings if each.pk in found.errors])
+            self._withdraw(sorted(found.empty), page.moment)
+            batch = _Batch()
+            for reading in page.readings:
+                batch.cursor, batch.compared = reading.pk, batch.compared + 1
+                batch.failed += reading.pk in found.errors or reading.pk in found.waiting
+                if draft := found.drafts.get(reading.pk):
+                    batch.items.append((reading, draft))
+                    batch.chars += len(draft.text)
+                if batch.chars >= self.batch_chars:
+                    yield self._begin(batch)
+                    batch = _Batch()
+                    if self._is_over():
+                        return
+            if batch.items:
+                yield self._begin(batch)
+            elif self.in_flight:  # what did not differ is stored with what is being indexed
+                self.in_flight[-1].take(batch)
+            else:
+                self._advance(batch)
+            if self._is_over():
+                return
+
+    def _is_over(self) -> bool:
+        self.is_stopped = self.is_stopped or self.until()
+        return self.is_stopped
+
+    def _begin(self, batch: _Batch) -> list[Draft]:
+        self.in_flight.append(batch)
+        return [draft for _, draft in batch.items]
+
+    def _store(self, batch: _Batch, outcomes: Sequence[Outcome]) -> None:
+        notes: list[tuple[Reading, str, str]] = []
+        for (reading, draft), outcome in zip(batch.items, outcomes, strict=True):
+            if isinstance(outcome, EmbedderUnavailable):
+                raise outcome
+            if isinstance(outcome, FabraError):
+                notes.append((reading, "", str(outcome)))
+                batch.failed += 1
+            elif not outcome.is_superseded:  # otherwise an event about it was faster
+                notes.append((reading, draft.check(self.source.index).digest, ""))
+        note(self.row, notes)
+        self._advance(batch)
+
+    def _advance(self, batch: _Batch) -> None:
+        self._update(
+            cursor=batch.cursor or self.row.cursor, compared=self.row.compared + batch.compared,
+            failed=self.row.failed + batch.failed, changed=self.row.changed + len(batch.items),
+        )  # fmt: skip
+        self.on_progress(self.row)
+
+    def _update(self, **columns: object) -> None:
+        _update(self.row, worked_at=timezone.now(), **columns)
+
+    def _withdraw_gone(self) -> bool:
+        """Withdraw the documents of objects that are not in the queryset; return whether all were looked for."""
+        while True:
+            moment = database_now()
+            gone, last = gone_in_page(self.source, self.row, int(self.row.cursor or 0), _GONE_AT_ONCE)
+            self._withdraw(gone, moment)
+            if not last:
+                break
+            self._update(cursor=str(last))
+            if self._is_over():
+                return False
+        moment = database_now()
+        self._withdraw(gone_orphans(self.source, self.row), moment)
+        return True
+
+    def _withdraw(self, keys: Sequence[str], moment: datetime) -> None:
+        for key in keys:
+            withdraw(self.source, self.row, key, moment)
+        if keys:
+            self._update(withdrawn=self.row.withdrawn + len(keys))

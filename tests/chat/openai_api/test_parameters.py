@@ -1,0 +1,103 @@
+"""What a client sends beside its messages has its effect, is named as ignored, or is refused: never misread."""
+
+from typing import Any
+
+import pytest
+
+from tests.chat.openai_api.conftest import error_of
+from tests.model_server import TEXT, ModelServer
+
+pytestmark = pytest.mark.django_db
+
+PASSED_ON = {
+    "temperature": 0.2, "top_p": 1, "frequency_penalty": -1.5, "presence_penalty": 0.5, "seed": 7, "stop": ["\n\n"],
+    "reasoning_effort": "low", "verbosity": "high",
+}  # fmt: skip
+SAYS_NOTHING = {
+    "n": 1, "response_format": {"type": "text"}, "logprobs": False, "top_logprobs": 0, "modalities": ["text"],
+    "stream": False, "temperature": None, "tools": None,
+}  # fmt: skip
+IGNORED = {
+    "tools": [{"type": "function", "function": {"name": "f"}}], "tool_choice": "auto", "parallel_tool_calls": True,
+    "logit_bias": {"50256": -100}, "metadata": {"a": "b"}, "store": True, "service_tier": "auto", "top_k": 40,
+    "prediction": {"type": "content", "content": "x"}, "stream_options": {"include_obfuscation": False},
+    "safety_identifier": "another",
+}  # fmt: skip
+REFUSED: list[tuple[str, Any]] = [
+    ("n", 2), ("n", True), ("response_format", {"type": "json_object"}),
+    ("response_format", {"type": "json_schema", "json_schema": {"name": "a"}}), ("tool_choice", "required"),
+    ("tool_choice", {"type": "function", "function": {"name": "f"}}), ("function_call", {"name": "f"}),
+    ("logprobs", True), ("top_logprobs", 3), ("modalities", ["text", "audio"]), ("audio", {"voice": "a"}),
+]  # fmt: skip
+WRONG: list[tuple[str, Any]] = [
+    ("temperature", 2.5), ("temperature", "hot"), ("temperature", True), ("top_p", -1), ("presence_penalty", 3),
+    ("max_tokens", 0), ("max_tokens", 1.5), ("max_completion_tokens", "9"), ("seed", 2**70), ("stop", [""]),
+    ("stop", ["a"] * 5), ("stop", ["\x00"]), ("stop", 5), ("stream", "yes"), ("stream_options", []),
+    ("reasoning_effort", "much"), ("verbosity", []), ("user", 5), ("user", "ana\u200b"), ("user", " ana"),
+    ("safety_identifier", 5),
+]  # fmt: skip
+
+
+def test_what_a_model_takes_is_passed_on_and_nothing_else(bot: None, model: ModelServer, complete: Any) -> None:
+    body = complete(**PASSED_ON, **IGNORED, max_completion_tokens=50).json()
+    sent = model.requests[-1]
+    assert set(sent) == {"model", "messages", "max_tokens", *PASSED_ON}
+    assert {name: sent[name] for name in PASSED_ON} == PASSED_ON
+    assert sent["max_tokens"] == 50
+    named = IGNORED.keys() - {"stream_options"} | {"stream_options.include_obfuscation"}
+    assert set(body["fabra"]["ignored"]) == named
+
+
+def test_what_says_nothing_is_not_named(bot: None, model: ModelServer, complete: Any) -> None:
+    response = complete(**SAYS_NOTHING)
+    assert (response.json()["fabra"]["ignored"], "X-Fabra-Ignored" in response.headers) == ([], False)
+    assert set(model.requests[-1]) == {"model", "messages", "max_tokens"}
+
+
+def test_an_answer_without_a_model_names_its_options_as_ignored(bot: None, complete: Any) -> None:
+    response = complete(temperature=0.5, seed=1)
+    assert response.json()["fabra"]["ignored"] == ["temperature", "seed"]
+    assert response.headers["X-Fabra-Ignored"] == "temperature, seed"
+
+
+def test_more_tokens_than_the_installation_gives_are_not_asked_for(
+    bot: None, model: ModelServer, complete: Any, settings: Any
+) -> None:
+    settings.FABRA_MODEL_MAX_TOKENS = 100
+    body = complete(max_tokens=5000).json()
+    assert (model.requests[-1]["max_tokens"], body["fabra"]["ignored"]) == (100, ["max_tokens above 100"])
+    complete(max_tokens=5000, max_completion_tokens=20)
+    assert model.requests[-1]["max_tokens"] == 20
+
+
+@pytest.mark.parametrize(("name", "value"), REFUSED)
+def test_what_cannot_be_had_is_refused(bot: None, complete: Any, name: str, value: Any) -> None:
+    assert error_of(complete(**{name: value})) == (400, "unsupported_value", name)
+
+
+@pytest.mark.parametrize(("name", "value"), WRONG)
+def test_a_wrong_value_is_told_with_its_name(bot: None, complete: Any, name: str, value: Any) -> None:
+    more = {"user": ...} if name == "safety_identifier" else {}
+    status, _, param = error_of(complete(**{**more, name: value}))
+    assert (status, param) == (400, name)
+
+
+def test_hostile_names_reach_no_header(bot: None, complete: Any) -> None:
+    names = {
+        "a\r\nSet-Cookie: x": 1,
+        "\u2028ü" * 200: 1,
+        "\ud800": 1,
+        **{f"unknown_{number}": 1 for number in range(50)},
+    }
+    response = complete(**names)
+    header = response.headers["X-Fabra-Ignored"]
+    assert header.isascii() and "\n" not in header and len(header.split(", ")) == 20
+    assert len(response.json()["fabra"]["ignored"]) == 53
+
+
+def test_an_answer_that_was_cut_off_says_so(bot: None, model: ModelServer, complete: Any) -> None:
+    model.behaviour = "cut off"
+    body = complete(max_tokens=3).json()
+    assert body["choices"][0]["finish_reason"] == "length"
+    assert body["choices"][0]["message"]["content"] == TEXT
+    assert body["usage"] == {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120}

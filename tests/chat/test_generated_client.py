@@ -1,0 +1,125 @@
+"""`openapi-python-client` makes a client from the schema without a warning, and it works with a real server."""
+
+import json
+import sys
+import urllib.request
+from collections.abc import Iterator
+from datetime import timedelta
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.utils import timezone
+
+from chat.models import ApiKey
+from retrieval.indexing.documents import index_document
+from tests.processes import Processes
+
+generator = pytest.importorskip("openapi_python_client", reason="openapi-python-client is not installed")
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("embedder")]
+
+PACKAGE = "generated_fabra_client"
+# As in docs/api.md: the generator knows no lines of JSON.
+OVERRIDES = {"application/x-ndjson": "application/octet-stream"}
+
+
+@pytest.fixture
+def web(tmp_path: Path) -> Iterator[Processes]:
+    environment = {
+        "DEBUG": "0", "FABRA_WEB": "1", "FABRA_HTTPS_ONLY": "0", "FABRA_API_DOCS": "1", "OPENAI_API_KEY": "",
+        "FABRA_EMBEDDER": "tests.embedders.FragileEmbedder", "FABRA_EMBEDDING_MODEL": "hashing-256",
+    }  # fmt: skip
+    index_document("knowledge_base", "reset", "To reset your password, click the link on the sign-in page.")
+    with Processes(tmp_path, **environment) as processes:
+        processes.start_web()
+        yield processes
+
+
+@pytest.fixture
+def client(web: Processes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A client that was generated from the server's own schema, with a key."""
+    from openapi_python_client.config import Config, ConfigFile, MetaType
+
+    schema = tmp_path / "schema.json"
+    schema.write_bytes(urllib.request.urlopen(f"{web.url}/api/schema/?format=json").read())
+    file = ConfigFile(package_name_override=PACKAGE, content_type_overrides=OVERRIDES, post_hooks=[])
+    config = Config.from_sources(file, MetaType.NONE, schema, "utf-8", False, tmp_path / PACKAGE)
+    assert [f"{error.header} {error.detail}" for error in generator.generate(config=config)] == []
+    monkeypatch.syspath_prepend(str(tmp_path))
+    _, key = ApiKey.make("client", ["chat", "ingest", "debug"])
+    made = import_module(PACKAGE).AuthenticatedClient(base_url=web.url, token=key, raise_on_unexpected_status=True)
+    yield made
+    for name in [name for name in sys.modules if name.startswith(PACKAGE)]:
+        del sys.modules[name]
+
+
+def call(path: str, client: Any, *args: Any, **kwargs: Any) -> Any:
+    """Call an operation of the generated client; return its detailed response."""
+    return import_module(f"{PACKAGE}.api.{path}").sync_detailed(*args, client=client, **kwargs)
+
+
+def model(name: str, data: dict[str, Any]) -> Any:
+    return getattr(import_module(f"{PACKAGE}.models"), name).from_dict(data)
+
+
+def test_the_generated_client_chats_writes_lists_searches_and_deletes(client: Any) -> None:
+    document = {
+        "index_name": "docs",
+        "entity_id": "pay",
+        "text": "# Pay\n\nBy card.",
+        "metadata": {"a": [1, {"b": None}]},
+    }
+    body = model("DocumentRequestRequest", document)
+    created = call("documents.documents_create", client, body=body, if_none_match="*")
+    assert (created.status_code, created.parsed.version, created.headers["ETag"]) == (201, 1, '"v1"')
+    refused = call("documents.documents_create", client, body=body, if_match='"v7"')
+    assert (refused.status_code, refused.parsed.error.code) == (412, "document_changed")
+
+    lines = b"".join(json.dumps({"entity_id": str(n), "text": f"Text {n}."}).encode() + b"\n" for n in range(3))
+    file = import_module(f"{PACKAGE}.types").File(payload=lines)
+    answers = call("documents.documents_bulk", client, body=file, index_name="docs").parsed.payload.read()
+    assert [json.loads(answer)["status"] for answer in answers.splitlines()] == ["indexed"] * 3
+
+    ids, cursor = [], None
+    while True:
+        more: dict[str, str] = {} if cursor is None else {"cursor": cursor}
+        page = call("documents.documents_list", client, index_name="docs", page_size=3, **more).parsed
+        ids += [row.entity_id for row in page.results]
+        if page.next_ is None:
+            break
+        cursor = page.next_.split("cursor=")[1].split("&")[0].replace("%3D", "=")
+    assert sorted(ids) == ["0", "1", "2", "pay"]
+    shown = call("documents.documents_retrieve", client, "pay", index_name="docs").parsed
+    assert (shown.text, shown.metadata, shown.deleted_at) == (document["text"], document["metadata"], None)
+
+    hits = call("search.search_retrieve", client, index_name="docs", query="card").parsed.hits
+    assert hits[0].document_id == "pay"
+
+    question = model("ChatRequestRequest", {"user_id": "ana", "message": "How do I reset my password?"})
+    answered = [call("chat.chat", client, body=question, idempotency_key="question-1") for _ in range(2)]
+    assert "click the link" in answered[0].parsed.response
+    assert answered[0].parsed.citations[0].document_id == "reset"
+    assert answered[1].headers["Idempotent-Replayed"] == "true"
+    assert answered[1].parsed == answered[0].parsed
+
+    poked = model("EventRequestRequest", {"event_type": "poked", "entity_id": "ana", "payload": {"x": 1}})
+    event = call("events.events_create", client, body=poked, idempotency_key="event-1")
+    assert (event.status_code, event.parsed.entity_id) == (202, "ana")
+    assert call("events.events_retrieve", client, event.parsed.id).parsed.payload == {"x": 1}
+
+    assert call("documents.documents_destroy", client, "pay", index_name="docs", if_match='"v1"').status_code == 204
+    changes = call(
+        "documents.documents_list", client, index_name="docs", updated_since=timezone.now() - timedelta(days=1)
+    )
+    assert changes.status_code == 200 and changes.parsed.updated_until
+
+
+def test_the_schema_is_valid_and_every_request_has_an_example(tmp_path: Path) -> None:
+    path = tmp_path / "schema.json"
+    call_command("spectacular", "--validate", "--fail-on-warn", "--format", "openapi-json", "--file", str(path))
+    schema = json.loads(path.read_text())
+    for address in ("/chat", "/api/documents/", "/api/events/", "/api/documents/bulk/"):
+        content = schema["paths"][address]["post"]["requestBody"]["content"]
+        assert all("examples" in kind for kind in content.values()), address

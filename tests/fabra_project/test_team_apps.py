@@ -1,0 +1,108 @@
+"""`FABRA_APPS` adds a team's apps to the project, and `startbot` makes one whose tests pass."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import pytest
+from django.conf import settings
+from django.core.management import CommandError, call_command
+from django.db import connection
+
+from manage import can_do_without_stack
+from tests.processes import PROJECT
+
+# Tests of the app within the project, which run with those that `startbot` made.
+_OF_PROJECT = """
+import pytest
+from django.core.management import call_command
+from django.test import Client
+from django.urls import reverse
+
+from retrieval.models import ModelSource
+
+pytestmark = pytest.mark.django_db
+
+
+def test_its_migrations_say_what_its_models_say():
+    call_command("makemigrations", "helpdesk", check=True, dry_run=True, verbosity=0)
+
+
+def test_its_admin_is_the_first_group_of_the_menu(admin_client):
+    page = admin_client.get(reverse("admin:index")).content.decode()
+    assert page.index("/admin/helpdesk/article/") < page.index("/admin/chat/conversation/")
+
+
+def test_its_addresses_are_below_its_name():
+    assert Client().get("/helpdesk/hello/").content == b"Hello."
+
+
+def test_its_definitions_are_mirrored_by_migrate(process_events):
+    process_events()
+    assert ModelSource.objects.get().name == "helpdesk.article in helpdesk"
+
+
+def test_its_accounts_are_the_known_users(set_features):
+    from features.known_keys import known_keys
+    from features.registry import entities
+    from helpdesk.models import Account
+
+    Account.objects.create(user_id="ana")
+    assert known_keys(entities["helpdesk_user"]) == ["ana"]
+"""
+_URLS = """
+from django.http import HttpResponse
+from django.urls import path
+
+urlpatterns = [path("hello/", lambda request: HttpResponse("Hello."))]
+"""
+
+
+@pytest.fixture
+def helpdesk(tmp_path: Path) -> Path:
+    folder = tmp_path / "helpdesk"
+    folder.mkdir()
+    call_command("startbot", "helpdesk", str(folder), verbosity=0)
+    return folder
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_bot_that_startbot_makes_passes_its_tests_in_the_project(helpdesk: Path) -> None:
+    (helpdesk / "urls.py").write_text(_URLS)
+    (helpdesk / "tests" / "test_project.py").write_text(_OF_PROJECT)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--reuse-db", "helpdesk"]
+    try:
+        run = subprocess.run(
+            command, cwd=helpdesk.parent, env=_environment(helpdesk.parent), capture_output=True, text=True
+        )
+    finally:
+        with connection.cursor() as cursor:  # the tables would stand in the way of a flush
+            cursor.execute("DROP TABLE IF EXISTS helpdesk_article_groups, helpdesk_article, helpdesk_account")
+            cursor.execute("DELETE FROM django_migrations WHERE app = 'helpdesk'")
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "10 passed" in run.stdout
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    """Return the variables by which the app's tests use this test's database."""
+    parts = urlsplit(settings.DATABASE_URL)
+    name = str(connection.settings_dict["NAME"]).removeprefix("test_")
+    given: dict[str, Any] = {
+        "DATABASE_URL": urlunsplit(parts._replace(path=f"/{name}")),
+        "DJANGO_SETTINGS_MODULE": "fabra_project.settings",
+        "FABRA_APPS": "helpdesk",
+        "PYTHONPATH": os.pathsep.join([str(PROJECT), str(folder)]),
+    }
+    return os.environ | given
+
+
+def test_what_makes_an_app_needs_no_running_stack() -> None:
+    assert all(can_do_without_stack([name]) for name in ("startbot", "startapp", "makemigrations"))
+
+
+def test_a_name_that_another_app_has_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match="conflicts with the name of an existing Python module"):
+        call_command("startbot", "chat", str(tmp_path))

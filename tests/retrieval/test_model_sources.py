@@ -1,0 +1,297 @@
+"""Rows of a team's own models are documents: saved, linked, left out, deleted, and what they depend on changed."""
+
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Group, User
+from django.db import transaction
+
+from chat.models import Customer, Ticket
+from common.errors import DefinitionError
+from events import processing
+from events.event import AxiomEvent
+from events.models import Event
+from events.outbox import record_event
+from fabra.retrieval import index_model
+from retrieval.indexing.purge import purge_document
+from retrieval.model_sources import changes
+from retrieval.models import Document, ModelSource, SourcedObject
+from tests.factories import CustomerFactory, TicketFactory
+from tests.retrieval.model_sources import (
+    compare,
+    declare_people,
+    declare_tickets,
+    documents,
+    process_events,
+    texts,
+)  # fmt: skip
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("embedder")]
+
+
+def recorded() -> list[tuple[str, str]]:
+    return list(Event.objects.order_by("pk").values_list("event_type", "entity_id"))
+
+
+def test_a_saved_object_is_a_document_with_all_that_its_source_says(settings: Any) -> None:
+    settings.FABRA_SITE_URL = "https://shop.example.com"
+    declare_tickets()
+    ticket = TicketFactory(subject="Broken pump", note="# Pump\n\nIt leaks.", customer__name="Ana")
+    event = Event.objects.get()
+    assert (event.event_type, event.entity_id) == ("doc_updated", f"chat.ticket:{ticket.pk}")
+    assert event.payload["content"] == ticket.note and event.payload["index"] == "desk"
+    process_events()
+    document = documents()[f"chat.ticket:{ticket.pk}"]
+    assert (document.title, document.text, document.audience) == ("Broken pump", "# Pump\n\nIt leaks.", [])
+    assert document.metadata["customer"] == "Ana" and document.metadata["since"].startswith("20")
+    assert document.metadata["url"] == f"https://shop.example.com/tickets/{ticket.number}/"
+    assert document.index.name == "desk"
+
+
+def test_the_event_is_of_the_callers_transaction() -> None:
+    declare_tickets()
+    with transaction.atomic():
+        TicketFactory(note="Never mind.")
+        assert Event.objects.count() == 1
+        transaction.set_rollback(True)
+    assert not Event.objects.exists()
+
+
+def test_an_object_that_leaves_the_queryset_is_withdrawn_and_comes_back_with_it() -> None:
+    declare_tickets()
+    ticket = TicketFactory(note="It leaks.")
+    process_events()
+    ticket.status = "closed"
+    ticket.save()
+    process_events()
+    assert recorded()[-1][0] == "doc_deleted" and texts() == {} and not SourcedObject.objects.exists()
+    ticket.status, ticket.note = "open", "It leaks again."
+    ticket.save()
+    process_events()
+    assert texts() == {f"chat.ticket:{ticket.pk}": "It leaks again."}
+
+
+def test_deleted_objects_are_withdrawn_whatever_deleted_them() -> None:
+    declare_tickets()
+    customer = CustomerFactory()
+    first, second, third = (TicketFactory(note=f"Note {n}", customer=customer) for n in range(3))
+    process_events()
+    first.delete()
+    Ticket.objects.filter(pk=second.pk).delete()
+    process_events()
+    assert list(texts()) == [f"chat.ticket:{third.pk}"]
+    customer.delete()  # and the ticket by cascade
+    process_events()
+    assert texts() == {}
+
+
+def test_an_object_whose_text_is_cleared_is_withdrawn() -> None:
+    declare_tickets()
+    ticket = TicketFactory(note="It leaks.")
+    process_events()
+    ticket.note = " \n"
+    ticket.save()
+    process_events()
+    assert texts() == {}
+
+
+def test_a_new_object_that_is_no_document_makes_no_event() -> None:
+    declare_tickets()
+    TicketFactory(note="Done.", status="closed")
+    TicketFactory(note="")
+    assert recorded() == []
+
+
+def test_a_change_of_what_is_watched_changes_the_documents_that_depend_on_it() -> None:
+    declare_tickets()
+    ana, ben = CustomerFactory(name="Ana"), CustomerFactory(name="Ben")
+    ticket, other = TicketFactory(note="One.", customer=ana), TicketFactory(note="Two.", customer=ben)
+    process_events()
+    before = Event.objects.count()
+    ana.name = "Anna"
+    ana.save()
+    process_events()
+    assert recorded()[before:] == [("doc_updated", f"chat.ticket:{ticket.pk}")]
+    assert documents()[f"chat.ticket:{ticket.pk}"].metadata["customer"] == "Anna"
+    assert documents()[f"chat.ticket:{other.pk}"].metadata["customer"] == "Ben"
+
+
+def test_a_watched_row_that_points_to_the_objects_changes_the_one_it_left_too() -> None:
+    class Customers:
+        watches = [Ticket]
+
+        def text(self, customer: Customer) -> str:
+            return " ".join(ticket.subject for ticket in customer.tickets.all()) or "Nothing."
+
+    index_model(Customer, index="desk")(Customers)
+    ModelSource.objects.create(name="chat.customer in desk", model="chat.customer", index="desk", format="markdown")
+    ana, ben = CustomerFactory(), CustomerFactory()
+    ticket = TicketFactory(subject="Pump", customer=ana)
+    process_events()
+    assert sorted(texts().values()) == ["Nothing.", "Pump"]
+    ticket.customer = ben  # type: ignore[assignment]
+    ticket.save()
+    process_events()
+    assert texts() == {f"chat.customer:{ana.pk}": "Nothing.", f"chat.customer:{ben.pk}": "Pump"}
+    ticket.delete()
+    process_events()
+    assert set(texts().values()) == {"Nothing."}
+
+
+def test_links_to_many_others_change_the_audience_from_either_side() -> None:
+    declare_people()
+    user, gold, silver = User.objects.create(first_name="Ana"), *map(_group, ("gold", "silver"))
+    process_events()
+
+    def audience() -> list[str]:
+        process_events()
+        return documents()[f"auth.user:{user.pk}"].audience
+
+    user.groups.add(gold)
+    assert audience() == ["gold"]
+    silver.user_set.add(user)
+    assert audience() == ["gold", "silver"]
+    gold.user_set.clear()
+    assert audience() == ["silver"]
+    silver.name = "platinum"
+    silver.save()
+    assert audience() == ["platinum"]
+    user.groups.clear()
+    assert audience() == []
+
+
+def test_of_one_transaction_only_its_end_is_indexed(embedder: Any) -> None:
+    declare_people()
+    with transaction.atomic():
+        user = User.objects.create(first_name="Secret")
+        user.groups.add(_group("gold"))
+    first, second = Event.objects.order_by("pk")
+    assert [first.payload["audience"], second.payload["audience"]] == [[], ["gold"]]
+    processing.process(first.pk)  # the first one alone finds what the transaction ended with
+    assert documents()[f"auth.user:{user.pk}"].audience == ["gold"]
+    second.refresh_from_db()
+    assert second.state == Event.State.SUPERSEDED and len(embedder.embedded) == 1
+
+
+def test_a_change_that_concerns_many_objects_has_the_whole_source_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = declare_tickets()
+    customer = CustomerFactory(name="Ana")
+    for number in range(3):
+        TicketFactory(note=f"Note {number}", customer=customer)
+    compare(source)
+    Event.objects.all().delete()
+    monkeypatch.setattr(changes, "AT_ONCE", 2)
+    customer.name = "Anna"
+    customer.save()
+    assert not Event.objects.exists() and ModelSource.objects.requested().get().name == source.name
+    compare(source)
+    assert {document.metadata["customer"] for document in documents().values()} == {"Anna"}
+    assert not ModelSource.objects.requested().exists()
+
+
+def test_an_error_in_a_method_breaks_no_save_is_told_and_leaves_the_other_objects_alone() -> None:
+    declare_tickets(title=lambda self, ticket: {"Good": "Good"}[ticket.subject])
+    good, bad = TicketFactory(subject="Good", note="One."), TicketFactory(subject="Bad", note="Two.")
+    process_events()
+    assert texts() == {f"chat.ticket:{good.pk}": "One."}
+    failed = SourcedObject.objects.exclude(error="").get()
+    assert (failed.object_pk, failed.error) == (str(bad.pk), "title(): it raised KeyError: 'Bad'")
+    assert Event.objects.get(entity_id=f"chat.ticket:{bad.pk}").state == Event.State.RETRYING
+
+
+def test_a_query_that_fails_in_a_method_leaves_the_callers_transaction_usable() -> None:
+    declare_tickets(text=lambda self, ticket: list(Ticket.objects.raw("SELECT nonsense")))
+    with transaction.atomic():
+        ticket = TicketFactory(note="One.")
+        assert Ticket.objects.count() == 1
+    assert Event.objects.get().payload == {
+        "index": "desk", "model_source": "chat.ticket in desk", "object": str(ticket.pk),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("audience", [None, "gold", [""], {"gold": 1}, 7])
+def test_an_audience_that_is_no_list_of_names_keeps_the_document_as_it_was(audience: Any) -> None:
+    said: list[Any] = [["silver"]]
+    source = declare_people(audience=lambda self, user: said[0])
+    user = User.objects.create(first_name="Ana")
+    process_events()
+    said[0] = audience
+    user.first_name = "Anna"
+    user.save()
+    process_events()
+    compare(source)
+    document = documents()[f"auth.user:{user.pk}"]
+    assert (document.text, document.audience) == ("Ana", ["silver"])
+    assert "audience" in SourcedObject.objects.get().error
+
+
+def test_html_is_read_as_the_pages_of_a_site_are() -> None:
+    class Pages:
+        def text(self, ticket: Ticket) -> str:
+            return ticket.note
+
+        def title(self, ticket: Ticket) -> str:
+            return ""
+
+    index_model(Ticket, index="desk", format="html")(Pages)
+    ModelSource.objects.create(name="chat.ticket in desk", model="chat.ticket", index="desk", format="html")
+    page = "<h1>Pump</h1><p>It <b>leaks</b>.</p><script>steal()</script><ul><li>One</li><li>Two</li></ul>"
+    TicketFactory(note=page)
+    TicketFactory(note="<script>nothing()</script>")
+    process_events()
+    (document,) = documents().values()
+    assert document.title == "Pump" and document.text == "# Pump\n\nIt **leaks**.\n\n- One\n- Two"
+
+
+def test_a_source_that_is_switched_off_or_gone_changes_nothing() -> None:
+    source = declare_tickets()
+    ModelSource.objects.update(is_enabled=False)
+    TicketFactory(note="One.")
+    process_events()
+    assert texts() == {} and Event.objects.get().state == Event.State.DONE
+    ModelSource.objects.update(is_enabled=True)
+    compare(source)
+    assert list(texts().values()) == ["One."]
+
+
+def test_a_client_can_not_send_an_event_about_an_object() -> None:
+    declare_tickets()
+    payload = {"content": "Mine.", "index": "desk", "model_source": "chat.ticket in desk", "object": "1"}
+    record_event(AxiomEvent(event_type="doc_updated", entity_id="chat.ticket:1", payload=payload), Event.Source.API)
+    process_events()
+    assert texts() == {"chat.ticket:1": "Mine."}
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "methods", "message"),
+    [
+        (dict, {}, {"text": lambda self, obj: ""}, "takes a model"),
+        (Ticket, {}, {}, "no method `text"),
+        (Ticket, {"format": "pdf"}, {"text": lambda self, obj: ""}, "format is one of"),
+        (Ticket, {"index": " "}, {"text": lambda self, obj: ""}, "index must not be empty"),
+        (Ticket, {}, {"text": lambda self: ""}, r"called with \(self, obj\)"),
+        (Ticket, {}, {"text": lambda self, obj: "", "watches": ["chat.Customer"]}, "watches lists models"),
+        (Ticket, {}, {"text": lambda self, obj: "", "watches": [(Customer, "nowhere")]}, "does not lead"),
+    ],
+)
+def test_a_declaration_that_can_not_work_is_refused(model: Any, options: Any, methods: Any, message: str) -> None:
+    with pytest.raises(DefinitionError, match=message):
+        index_model(model, **options)(type("Source", (), methods))
+
+
+def test_a_purged_object_comes_back_only_with_a_change_of_its_own() -> None:
+    source = declare_tickets()
+    ticket = TicketFactory(note="My number is 42.")
+    process_events()
+    purge_document("desk", f"chat.ticket:{ticket.pk}")
+    compare(source)
+    assert texts() == {} and not Event.objects.filter(payload__has_key="content").exists()
+    ticket.note = "No number."
+    ticket.save()
+    process_events()
+    assert list(texts().values()) == ["No number."]
+    assert not Document.objects.filter(versions__text__contains="42").exists()
+
+
+def _group(name: str) -> Group:
+    return Group.objects.create(name=name)

@@ -1,0 +1,361 @@
+"""Comparing a whole source: what no signal told, the first fill, its queries, crashes, and races with saves."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from io import StringIO
+from threading import Event as Signal
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Group, User
+from django.core.management import CommandError, call_command
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from chat.models import Customer, Ticket
+from common.locks import held
+from events import processing
+from events.models import Event
+from retrieval.embedders.hashing import HashingEmbedder
+from retrieval.errors import EmbedderUnavailable, ObjectUnreadable
+from retrieval.indexing.documents import delete_document, index_document
+from retrieval.model_sources import comparison
+from retrieval.model_sources.declaration import model_sources
+from retrieval.model_sources.handler import sync_lock
+from retrieval.model_sources.sync import SourceBusy, due_sources, sync
+from retrieval.models import Document, ModelSource, SourcedObject
+from retrieval.sync_definitions import sync_model_sources as mirror
+from retrieval.tasks import sync_model_source, sync_model_sources
+from tests.broker import messages
+from tests.embedders import WorkerDied
+from tests.factories import CustomerFactory, TicketFactory
+from tests.retrieval.model_sources import (
+    compare,
+    declare_people,
+    declare_tickets,
+    documents,
+    process_events,
+    texts,
+)  # fmt: skip
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("embedder")]
+
+
+def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(comparison, "_FIRST_PAGE", 100)
+    monkeypatch.setattr(comparison, "_MAX_PAGE", 100)
+
+
+def write_tickets(count: int, customers: int = 10) -> None:
+    """Write tickets as no signal tells."""
+    owners = Customer.objects.bulk_create(
+        Customer(user_id=f"customer_{Customer.objects.count()}_{n}", name=f"Customer {n}") for n in range(customers)
+    )
+    start = Ticket.objects.count()
+    Ticket.objects.bulk_create(
+        Ticket(customer=owners[n % customers], number=start + n, subject=f"Subject {n}", note=f"Note {n}. It leaks.")
+        for n in range(count)
+    )
+
+
+def test_what_no_signal_told_is_found() -> None:
+    source = declare_tickets()
+    write_tickets(4)
+    row = compare(source)
+    assert (row.total, row.compared, row.changed, row.withdrawn, row.failed) == (4, 4, 4, 0, 0)
+    first, second, third, fourth = Ticket.objects.order_by("pk")
+    Ticket.objects.filter(pk=first.pk).update(note="Rewritten.")
+    Ticket.objects.filter(pk=second.pk).update(status="closed")
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM chat_ticket WHERE id = %s", [third.pk])
+    row = compare(source)
+    assert (row.compared, row.changed, row.withdrawn) == (2, 1, 2)
+    assert texts() == {f"chat.ticket:{first.pk}": "Rewritten.", f"chat.ticket:{fourth.pk}": "Note 3. It leaks."}
+    assert compare(source).changed == 0
+
+
+def test_the_first_fill_takes_at_most_twenty_queries_for_a_thousand_rows() -> None:
+    source = declare_tickets()
+    compare(source)  # the index is there
+    write_tickets(3000)
+    with CaptureQueriesContext(connection) as queries:
+        row = compare(source)
+    assert row.changed == 3000 == len(documents())
+    assert len(queries) <= 20 * 3, len(queries)
+    with CaptureQueriesContext(connection) as queries:
+        assert compare(source).changed == 0
+    assert len(queries) <= 10 * 3, len(queries)
+
+
+def test_relations_that_the_methods_follow_are_read_for_many_objects_at_once() -> None:
+    source = declare_people()
+    groups = Group.objects.bulk_create(Group(name=f"group {n}") for n in range(3))
+    users = User.objects.bulk_create(User(username=f"u{n}", first_name=f"Name {n}") for n in range(300))
+    through = User.groups.through
+    through.objects.bulk_create(through(user=user, group=groups[n % 3]) for n, user in enumerate(users))
+    with CaptureQueriesContext(connection) as queries:
+        compare(source)
+    of_groups = [query for query in queries if "auth_group" in query["sql"]]
+    assert len(of_groups) <= 4
+    assert documents()[f"auth.user:{users[4].pk}"].audience == ["group 1"]
+
+
+def test_a_document_that_others_changed_or_deleted_is_put_right() -> None:
+    source = declare_tickets()
+    ticket, other = TicketFactory(note="Mine."), TicketFactory(note="Also mine.")
+    process_events()
+    index_document("desk", f"chat.ticket:{ticket.pk}", "Theirs.")
+    delete_document("desk", f"chat.ticket:{other.pk}")
+    index_document("desk", "chat.ticket:999999", "Of no object.")
+    index_document("desk", "handbook", "Of no source.")
+    assert compare(source).changed == 2
+    assert texts() == {
+        f"chat.ticket:{ticket.pk}": "Mine.", f"chat.ticket:{other.pk}": "Also mine.", "handbook": "Of no source.",
+    }  # fmt: skip
+
+
+def test_a_comparison_goes_on_where_it_was_stopped(monkeypatch: pytest.MonkeyPatch, embedder: Any) -> None:
+    source = declare_tickets()
+    write_tickets(250)
+    small_pages(monkeypatch)
+    assert not sync(source, until=lambda: True)
+    row = ModelSource.objects.get()
+    assert row.is_running and row.compared == 100 == len(documents())
+    assert not sync(source, until=lambda: True)
+    assert sync(source)
+    row.refresh_from_db()
+    assert (row.compared, row.changed, row.total) == (250, 250, 250) and not row.is_running
+    assert len(embedder.embedded) == 250
+
+
+def test_a_comparison_whose_worker_dies_embeds_only_its_last_batch_again(
+    monkeypatch: pytest.MonkeyPatch, embedder: Any
+) -> None:
+    source = declare_tickets()
+    write_tickets(300)
+    small_pages(monkeypatch)
+
+    def die_later(row: ModelSource) -> None:
+        embedder.failure = WorkerDied
+
+    with pytest.raises(WorkerDied):
+        sync(source, on_progress=die_later)
+    embedder.mend()
+    assert 100 <= len(documents()) < 300
+    assert compare(source).changed == 300 and len(documents()) == 300
+    assert len(embedder.embedded) == 300
+
+
+def test_an_embedder_that_is_down_stops_a_comparison_and_the_next_one_goes_on(embedder: Any) -> None:
+    source = declare_tickets()
+    write_tickets(5)
+    embedder.failure = EmbedderUnavailable
+    with pytest.raises(EmbedderUnavailable):
+        sync(source)
+    row = ModelSource.objects.get()
+    assert row.is_running and "embedding model" in row.error and due_sources() == [source.name]
+    embedder.mend()
+    assert compare(source).error == "" and len(documents()) == 5
+
+
+def test_objects_that_can_not_be_indexed_are_told_and_the_others_go_on() -> None:
+    def note(self: Any, ticket: Ticket) -> str:
+        return "x\x00y" if ticket.subject == "Subject 1" else 1 / 0 if ticket.subject == "Subject 2" else ticket.note
+
+    source = declare_tickets(text=note)
+    write_tickets(4)
+    row = compare(source)
+    assert (row.compared, row.failed, len(documents())) == (4, 2, 2)
+    errors = list(SourcedObject.objects.exclude(error="").order_by("object_pk").values_list("error", flat=True))
+    assert errors == ["text must not contain NUL characters.", "text(): it raised ZeroDivisionError: division by zero"]
+    assert compare(source).failed == 2
+
+
+def test_a_queryset_that_fails_is_told_and_withdraws_nothing() -> None:
+    source = declare_tickets()
+    write_tickets(2)
+    compare(source)
+    source.declared.queryset = lambda: Ticket.objects.all()[:1]
+    with pytest.raises(ObjectUnreadable, match="Cannot reorder a query once a slice has been taken"):
+        sync(source)
+    row = ModelSource.objects.get()
+    assert "queryset()" in row.error and not row.is_running and len(documents()) == 2
+
+
+def test_one_process_compares_a_source_at_a_time() -> None:
+    source = declare_tickets()
+    with ThreadPoolExecutor(1) as pool, _held_elsewhere(pool, sync_lock(source.name)), pytest.raises(SourceBusy):
+        sync(source)
+
+
+class _held_elsewhere:  # noqa: N801
+    """Hold a lock by another connection."""
+
+    def __init__(self, pool: ThreadPoolExecutor, name: str) -> None:
+        self.pool, self.lock = pool, held(name)
+
+    def __enter__(self) -> None:
+        assert self.pool.submit(self.lock.__enter__).result()
+
+    def __exit__(self, *error: object) -> None:
+        self.pool.submit(self.lock.__exit__, None, None, None).result()
+        self.pool.submit(lambda: connection.close()).result()
+
+
+class SlowEmbedder(HashingEmbedder):
+    """Calls a function while it embeds: what happens between the reading of an object and its writing."""
+
+    meanwhile: Callable[[], object] = staticmethod(lambda: None)
+
+    def embed(self, texts: Sequence[str]) -> Any:
+        action, SlowEmbedder.meanwhile = SlowEmbedder.meanwhile, staticmethod(lambda: None)
+        action()
+        return super().embed(texts)
+
+
+@pytest.fixture
+def meanwhile(settings: Any) -> Callable[[Callable[[], object]], None]:
+    settings.FABRA_EMBEDDER, settings.FABRA_EMBEDDING_MODEL = f"{__name__}.SlowEmbedder", "hashing-256"
+
+    def do(action: Callable[[], object]) -> None:
+        def and_disconnect() -> None:
+            try:
+                action()
+            finally:
+                connection.close()
+
+        SlowEmbedder.meanwhile = staticmethod(and_disconnect)
+
+    return do
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("is_new", [True, False])
+def test_an_audience_that_is_restricted_during_a_comparison_stays_so(meanwhile: Any, is_new: bool) -> None:
+    source = declare_people()
+    User.objects.bulk_create([User(username="ana", first_name="Secret")])
+    if not is_new:
+        compare(source)
+        User.objects.update(first_name="Secret, changed")
+
+    def restrict() -> None:
+        User.objects.get().groups.add(Group.objects.create(name="gold"))
+        process_events()
+
+    meanwhile(restrict)
+    sync(source)
+    process_events()
+    assert [document.audience for document in documents().values()] == [["gold"]]
+    assert compare(source).changed == 0
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("is_new", [True, False])
+def test_an_object_that_is_withdrawn_during_a_comparison_stays_so(meanwhile: Any, is_new: bool) -> None:
+    source = declare_people()
+    User.objects.bulk_create([User(username="ana", first_name="Secret")])
+    if not is_new:
+        compare(source)
+        User.objects.update(first_name="Secret, changed")
+
+    def deactivate() -> None:
+        user = User.objects.get()
+        user.is_active = False
+        user.save()
+        process_events()
+
+    meanwhile(deactivate)
+    sync(source)
+    assert texts() == {}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_transaction_that_ends_last_is_read_even_if_its_event_is_the_older_one() -> None:
+    """Two transactions change text and audience; the first to begin is the last to end, and its event the older."""
+    declare_people()
+    user = User.objects.create(username="ana", first_name="Old")
+    gold = Group.objects.create(name="gold")
+    process_events()
+    has_begun, may_end = Signal(), Signal()
+
+    def change_text() -> None:
+        try:
+            with transaction.atomic():
+                mine = User.objects.get()
+                mine.first_name = "New"
+                mine.save(update_fields=["first_name"])
+                has_begun.set()
+                assert may_end.wait(10)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        writer = pool.submit(change_text)
+        assert has_begun.wait(10)
+        # The link is the other transaction's: it needs no lock of the user's row but the key's.
+        User.groups.through.objects.create(user=user, group=gold)
+        gold.save()  # watched, so that the users of the group are told of
+        process_events()
+        may_end.set()
+        writer.result()
+    older = Event.objects.due().get()
+    newer = Event.objects.exclude(pk=older.pk).order_by("-occurred_at").first()
+    assert older.occurred_at < newer.occurred_at
+    processing.process(older.pk)
+    (document,) = documents().values()
+    assert (document.text, document.audience) == ("New", ["gold"])
+
+
+def test_beat_compares_what_is_due_and_a_worker_in_slices(settings: Any) -> None:
+    source = declare_tickets()
+    write_tickets(3)
+    assert due_sources() == [source.name]
+    sync_model_sources()
+    sync_model_source(source.name)
+    assert len(documents()) == 3 and due_sources() == []
+    ModelSource.objects.update(finished_at=timezone.now() - settings.FABRA_MODEL_SYNC_EVERY - timedelta(seconds=1))
+    assert due_sources() == [source.name]
+    ModelSource.objects.update(finished_at=timezone.now(), requested_at=timezone.now())
+    assert due_sources() == [source.name]
+    ModelSource.objects.update(is_enabled=False)
+    assert due_sources() == []
+    assert messages("ingest")
+
+
+def test_the_command_compares_checks_and_fails_where_they_differ() -> None:
+    source = declare_tickets()
+    write_tickets(3)
+
+    def run(*options: str) -> str:
+        out = StringIO()
+        call_command("sync_models", *options, stdout=out, stderr=out)
+        return out.getvalue()
+
+    with pytest.raises(CommandError, match="3 differ"):
+        run("--check")
+    assert not Document.objects.exists()
+    assert "chat.ticket in desk: 3 compared, 3 indexed, 0 withdrawn, 0 failed" in run()
+    assert "no difference" in run("--check", source.name)
+    Ticket.objects.filter(subject="Subject 0").update(status="closed")
+    Ticket.objects.filter(subject="Subject 1").update(note="Other.")
+    with pytest.raises(CommandError, match="2 differ"):
+        run("--check")
+    run(source.name)
+    assert sorted(texts().values()) == ["Note 2. It leaks.", "Other."]
+    with pytest.raises(CommandError, match=r"declared are: chat\.ticket in desk"):
+        run("nothing")
+
+
+def test_the_documents_of_a_source_whose_code_is_gone_stay_until_they_are_withdrawn() -> None:
+    source = declare_tickets()
+    TicketFactory(note="One.", customer=CustomerFactory())
+    process_events()
+    del model_sources[source.name]
+    mirror()
+    assert ModelSource.objects.get().gone_at and len(documents()) == 1
+    with pytest.raises(CommandError, match="--withdraw"):
+        call_command("sync_models", "--check", stdout=StringIO())
+    call_command("sync_models", "--withdraw", source.name, stdout=StringIO())
+    assert texts() == {} and not SourcedObject.objects.exists()
