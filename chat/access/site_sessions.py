@@ -68,9 +68,8 @@ def visitor_in(text: str, key: ApiKey) -> str | None:
 
 def is_for_pages(key: ApiKey) -> bool:
     """Return whether pages may use the key: a public one for the chat that has not ended, and whose owner may chat."""
-    if not key.is_usable or key.kind != ApiKey.Kind.PUBLIC or refusal_of_key(key, [CHAT_AS_USER]):
-        return False
-    return key.owner is None or key.owner.has_perm(CHAT_AS_USER)  # which one who was deactivated has not
+    # An owner who was deactivated has no permission.
+    return key.is_usable and key.kind == ApiKey.Kind.PUBLIC and refusal_of_key(key, [CHAT_AS_USER]) is None
 
 
 def _body(text: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.decorators import sync_and_async_middleware
 
+from chat.access.site_sessions import SiteSession
 from chat.audit.doors import ADMIN, door_of, is_door
 from chat.audit.entries import caller_columns, record
 from chat.models import ApiKey, AuditEntry
@@ -41,6 +42,8 @@ def audited(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest
 
 def _record(request: HttpRequest, response: Any, started: datetime) -> None:
     auth = getattr(request, "auth", None)  # set by the REST framework
+    if isinstance(auth, SiteSession):
+        return  # an embedded page reaches the conversations of its own user only
     caller = caller_columns(request.META, request.user, auth if isinstance(auth, ApiKey) else None)
     if caller is not None and caller["by"] == AuditEntry.By.LOCAL and request.path_info.startswith(ADMIN):
         return  # development mode opens the API, not the admin

@@ -48,7 +48,7 @@ def embedded_page(request: HttpRequest) -> HttpResponseBase:
     """
     given, origin = request.GET.get("key", ""), request.GET.get("origin", "")
     with override(_language_of(request)):
-        key = ApiKey.objects.select_related("owner").filter(digest=ApiKey.digest_of(given)).first()
+        key = ApiKey.authenticate(given)
         if key is None or not is_for_pages(key):
             return _refused(request, origin, "invalid_api_key", 401)
         if not is_one_of(origin, key.origins):

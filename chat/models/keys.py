@@ -123,6 +123,11 @@ class ApiKey(models.Model):
         """Return whether the secret before the present one works still."""
         return bool(self.previous_digest and self.previous_until and self.previous_until > timezone.now())
 
+    def is_opened_by(self, key: str) -> bool:
+        """Return whether this is the key, by its present secret or by the one before, while that works."""
+        digest = self.digest_of(key)
+        return digest == self.digest or (self.has_previous and digest == self.previous_digest)
+
     @classmethod
     def make(cls, name: str, scopes: list[str], expires_at: datetime | None = None, **bounds: Any) -> tuple[Self, str]:
         """Create a key; return the row and the key itself, which is shown once and not stored.

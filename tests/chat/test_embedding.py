@@ -126,6 +126,19 @@ def test_a_page_that_is_refused_says_why_to_the_widget_only(
     assert site.begin(client, origin=origin).json()["error"]["code"] == code
 
 
+def test_the_secret_of_a_key_before_its_rotation_works_as_long_as_it_is_to(client: Client, site: Site) -> None:
+    before, token = site.session(client), site.token()
+    fresh = site.row.rotate(timedelta(days=1))
+    assert page_of(client, site.key).status_code == page_of(client, fresh).status_code == 200
+    assert site.session(client, user_token=token)["is_signed"]  # its aud is the former secret
+    assert site.session(client, key=fresh, user_token=token)["is_signed"]
+    assert site.session(client, key=fresh, session=before["session"])["user_id"] == before["user_id"]
+    site.row.end_previous()
+    assert page_of(client, site.key).status_code == 401
+    assert code_of(site.begin(client, key=fresh, user_token=token)) == (401, "user_token_invalid")
+    assert site.session(client, key=fresh, user_token=site.token(aud=fresh))["is_signed"]
+
+
 def test_the_page_is_in_the_language_that_the_site_asks_for(client: Client, site: Site) -> None:
     assert 'lang="de"' in page_of(client, site.key, language="de").content.decode()
     assert 'lang="en"' in page_of(client, site.key, language="xx").content.decode()

@@ -56,7 +56,8 @@ def test_it_opens_no_door_but_the_chats_whatever_its_scopes_say(client: Client, 
     for method, path, body, _ in DOORS[1:]:
         headers = {"headers": site.headers(site.token())}
         refused = client.generic(method, path, json.dumps(body) if body else "", "application/json", **headers)
-        assert code_of(refused) == (403, "scope_missing"), (method, path)
+        assert refused.status_code == 403, (method, path)
+        assert code_of(refused)[1] in ("scope_missing", "secret_key_needed"), (method, path)
 
 
 def test_it_does_not_read_the_apis_schema(client: Client, site: Site) -> None:

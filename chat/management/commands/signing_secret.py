@@ -15,7 +15,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, key: str, rotate: bool, **options: Any) -> None:
         usable = ApiKey.objects.usable().filter(kind=ApiKey.Kind.PUBLIC)
-        found = list(usable.filter(Q(name=key) | Q(digest=ApiKey.digest_of(key)))[:2])
+        named = Q(name=key) | Q(digest=ApiKey.digest_of(key)) | Q(previous_digest=ApiKey.digest_of(key))
+        found = list(usable.filter(named)[:2])
         if len(found) != 1:
             raise CommandError(f"{'Several' if found else 'No'} usable public keys are called {key!r}.")
         signing, is_new = UserSigning.objects.get_or_create(key=found[0])
