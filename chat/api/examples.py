@@ -63,8 +63,8 @@ CHANGED = OpenApiExample(
 )
 EVENTS = [
     OpenApiExample(
-        "A changed document",
-        value={"event_type": "doc_updated", "entity_id": "pay", "payload": {"content": "# Pay\n\nBy card."}},
+        "An event",
+        value={"event_type": "order_shipped", "entity_id": "user_123", "payload": {"order": 1002}},
         request_only=True,
     ),
     OpenApiExample(
@@ -72,7 +72,7 @@ EVENTS = [
         value={
             "events": [
                 {"event_type": "order_shipped", "entity_id": "user_123", "payload": {"order": 1001}, "id": "shop-1"},
-                {"event_type": "doc_deleted", "entity_id": "old"},
+                {"event_type": "order_paid", "entity_id": "user_456", "payload": {"order": 1003}},
             ]
         },
         request_only=True,

@@ -174,10 +174,10 @@ def complete(result: Schema, generator: Any, request: Any, public: bool) -> Sche
     error = {"description": "An error.", "content": {"application/json": {"schema": reference}}}
     result["components"]["schemas"] |= COMPONENTS
     for path in result["paths"].values():
-        for operation in path.values():
+        for method, operation in path.items():
             operation["responses"].setdefault("default", error)
             if "requestBody" in operation:
-                operation["requestBody"]["required"] = True
+                operation["requestBody"]["required"] = method != "patch"  # which changes nothing without one
             for parameter in operation.get("parameters", []):
                 if parameter["name"] == "filters":
                     del parameter["schema"]
