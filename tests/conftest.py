@@ -67,6 +67,11 @@ def plain_http(settings: Any) -> None:
 
 
 @pytest.fixture(autouse=True)
+def quick_passwords(settings: Any) -> None:
+    settings.PASSWORD_HASHERS = ["tests.hashers.QuickHasher"]
+
+
+@pytest.fixture(autouse=True)
 def own_definitions() -> Iterator[None]:
     """Forget what a test declared, what it read of the operator's settings, and which models failed."""
     from chat.providers import circuits, configured

@@ -11,7 +11,9 @@ from common.errors import InvalidInput, NotFound
 PREFIX = "/v1/"
 _WORTH_WAITING_S = 60
 """A client that tries again by itself does not wait longer than that."""
-_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+_TYPES = {
+    401: "authentication_error", 402: "insufficient_quota", 403: "permission_error", 429: "rate_limit_error",
+}  # fmt: skip
 # Our code, and what OpenAI has for it: status, code and parameter.
 _AS_OPENAI: dict[str, tuple[int | None, str, str | None]] = {
     "rate_limited": (None, "rate_limit_exceeded", None),
@@ -20,6 +22,7 @@ _AS_OPENAI: dict[str, tuple[int | None, str, str | None]] = {
     "user_forbidden": (None, "user_forbidden", "user"),
     "context_forbidden": (404, "model_not_found", "model"),
     "context_disabled": (None, "context_disabled", "model"),
+    "budget_exhausted": (None, "insufficient_quota", None),
 }
 # Failures behind our own retries, and what the same request meets again.
 _NOT_AGAIN = (409, 502, 504)

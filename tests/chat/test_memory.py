@@ -10,7 +10,7 @@ import pytest
 from asgiref.sync import async_to_sync
 from django.db import reset_queries
 
-from chat.providers.openai import _client as model_client
+from chat.providers.clients import _clients as model_clients
 from chat.turns.engine import answer
 from chat.turns.turn import Question
 from common import redis
@@ -68,7 +68,7 @@ def test_a_chat_leaves_nothing_behind(bot: None, model: ModelServer) -> None:
         reset_queries()  # with DEBUG, which `bot` sets, Django keeps the last 9,000
 
     assert growth(work, 25) < 25
-    assert len(model_client) <= 1
+    assert len(model_clients) <= 1
 
 
 def test_a_loop_that_is_closed_without_its_generators_is_forgotten_by_the_next() -> None:
