@@ -48,7 +48,7 @@ def with_limits(application: Callable[..., Any]) -> Callable[..., Any]:
         if scope["type"] != "http":
             await application(scope, receive, send)
             return
-        if scope["method"] == "POST" and scope["path"] == _BULK:
+        if scope["path"] == _BULK and scope["method"] == "POST":
             await _serve_streamed(application, scope, receive, send)
             return
         body = _Body(scope, receive, send)

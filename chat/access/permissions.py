@@ -4,6 +4,7 @@ from collections.abc import Collection
 from typing import Any
 
 from django.conf import settings
+from django.contrib.auth.models import AnonymousUser, PermissionsMixin
 
 from chat.models import ApiKey
 from common.client_address import Address, client_address
@@ -70,8 +71,10 @@ def may_hold(user: Any, key: ApiKey) -> bool:
 
 
 def may_use_api(user: Any) -> bool:
-    """Return whether a session's user may call any endpoint that is not for everyone."""
-    return bool(user and any(user.has_perm(permission) for held in SCOPES.values() for permission in held))
+    """Return whether an account may call any endpoint that is not for everyone; the holder of a key is none."""
+    if not isinstance(user, PermissionsMixin | AnonymousUser):
+        return False
+    return any(user.has_perm(permission) for held in SCOPES.values() for permission in held)
 
 
 def may_chat(user: Any, meta: dict[str, Any]) -> bool:

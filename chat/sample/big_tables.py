@@ -106,10 +106,10 @@ _STATEMENTS: dict[str, str] = {
         FROM generate_series(1, {count}) AS n""",
     "messages": """
         INSERT INTO chat_message (conversation_id, user_id, role, text, citations, flags, created_at, embedding_model,
-            trace_id)
+            thread_digest, context, trace_id)
         SELECT conversation.id, conversation.user_id, CASE m % 2 WHEN 1 THEN 'user' ELSE 'assistant' END,
             CASE m % 2 WHEN 1 THEN conversation.title ELSE 'It works as the article says.' END, '[]', '{{}}',
-            conversation.created_at, '',
+            conversation.created_at, '', '', '',
             CASE m % 2 WHEN 0 THEN (SELECT id FROM contexts_trace
                 WHERE id = md5('trace ' || (conversation.id - (SELECT min(id) FROM chat_conversation) + 1))::uuid) END
         FROM chat_conversation AS conversation, generate_series(1, {messages_each}) AS m""",

@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 from django.http import HttpResponse
 from django.test import Client
 
@@ -96,7 +96,9 @@ def test_static_files_have_headers_and_https_as_pages_have(settings: Any) -> Non
     assert (status, headers["x-content-type-options"]) == (404, "nosniff")
 
 
-def test_the_schema_is_open_in_development_and_else_for_staff_and_keys(db: None, client: Client, settings: Any) -> None:
+def test_the_schema_is_open_in_development_and_else_for_who_may_use_the_api(
+    db: None, client: Client, settings: Any
+) -> None:
     paths = ("/api/schema/", "/api/docs/")
     settings.FABRA_API_DOCS = None
     assert {client.get(path).status_code for path in paths} == {401}
@@ -106,7 +108,10 @@ def test_the_schema_is_open_in_development_and_else_for_staff_and_keys(db: None,
     assert {client.get(path).status_code for path in paths} == {401}
     client.force_login(User.objects.create_user("ben"))
     assert {client.get(path).status_code for path in paths} == {403}
-    client.force_login(User.objects.create_user("ada", is_staff=True))
+    ada = User.objects.create_user("ada", is_staff=True)
+    client.force_login(ada)
+    assert {client.get(path).status_code for path in paths} == {403}  # whoever may open the admin need not use the API
+    ada.user_permissions.add(Permission.objects.get(codename="view_document"))
     assert {client.get(path).status_code for path in paths} == {200}
     settings.FABRA_API_DOCS, settings.DEBUG = True, False
     assert {Client().get(path).status_code for path in paths} == {200}

@@ -8,7 +8,7 @@ from django.test import Client
 
 from chat.models import ApiKey
 from contexts.models import ContextDefinition
-from contexts.registry import operator_settings
+from contexts.registry import contexts, operator_settings
 from tests.chat import another_context as module
 from tests.chat.openai_api.conftest import error_of
 
@@ -28,6 +28,7 @@ def disable(name: str) -> None:
 
 
 def test_the_installations_default_comes_first(bot: None, client: Client, settings: Any) -> None:
+    contexts.pop("injected", None)  # of another module of tests
     importlib.reload(module)
     assert ids(client) == ["chat_context", "another", "chat_context_free", "chat_context_premium"]
     settings.FABRA_CHAT_CONTEXT = "another"

@@ -354,7 +354,8 @@ def test_a_wrong_origin_is_refused_with_a_code_and_another_sites_name_does_not_h
         }""",
         f"{demo.demo.bot_url}/embed?key={PUBLIC_KEY}&origin={site.rstrip('/')}",
     )
-    assert [frame.url.partition(":")[0] for frame in page.frames[1:]] == ["http", "chrome-error"]
+    # Chromium shows a page of its own in the place of one that may not be framed, whose address it may not tell yet.
+    assert [frame.url.startswith("http") for frame in page.frames[1:]] == [True, False]
     page.close()
 
 
