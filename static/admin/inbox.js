@@ -170,6 +170,7 @@ async function act(url, fields = {}) {
 }
 
 async function send(form) {
+    const id = openId;
     const field = form.querySelector("textarea");
     const text = field.value.trim();
     if (!text) return;
@@ -180,14 +181,16 @@ async function send(form) {
     try {
         await post(form.dataset.answer, { text, client_id: form.dataset.clientId });
         delete form.dataset.clientId;
-        field.value = "";
-        drafts.save(openId, "");
+        drafts.save(id, "");
+        // The conversation may have been drawn anew meanwhile, with the draft in another field, or not be open any more.
+        const shown = openId === id ? main.querySelector("#answer") : null;
+        if (shown?.value.trim() === text) shown.value = "";
         await Promise.all([refreshMessages(), refreshList()]);
     } catch (error) {
         showError(error.message);
     } finally {
         button.disabled = false;
-        field.focus();
+        if (field.isConnected) field.focus();
     }
 }
 

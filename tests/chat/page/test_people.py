@@ -1,5 +1,6 @@
 """A person in the conversation, as its customer sees them: asked for, there, typing, answering, gone again."""
 
+import json
 from typing import Any
 
 import pytest
@@ -78,6 +79,35 @@ def test_a_person_answers_and_nothing_is_lost_or_said_twice(
     said = page.locator("#log > :not(.marker)").count()
     page.reload()
     expect(page.locator("#log > :not(.marker)")).to_have_count(said)
+
+
+def test_an_answer_that_is_sent_while_the_conversation_is_drawn_anew_is_not_offered_again(
+    page: Any, agent: Any, servers: tuple[Server, Server]
+) -> None:
+    page.goto(servers[0].url)
+    ask(page, "When do refunds reach my card?")
+    answered(page)
+    page.get_by_role("button", name="Talk to a person").click()
+    expect(page.locator("#presence")).to_contain_text("A person was asked to join.")
+    pk = int(page.url.rpartition("=")[2])
+    sockets: list[Any] = []
+
+    def join(socket: Any) -> None:
+        socket.connect_to_server()
+        sockets.append(socket)
+
+    def send(route: Any) -> None:
+        with agent.expect_response(f"**/admin/inbox/{pk}/"):
+            sockets[-1].send(json.dumps({"type": "state", "conversation_id": pk}))
+        route.continue_()
+
+    agent.route_web_socket("**/ws/inbox", join)
+    agent.goto(f"{servers[1].url}admin/inbox/?conversation={pk}")
+    agent.get_by_role("button", name="Take over").click()
+    expect(page.locator("#presence")).to_have_text("Mia Moll is answering.")
+    agent.route("**/send/", send)
+    say(agent, "In five days.")
+    expect(page.locator(".agent")).to_have_count(1)
 
 
 def test_the_wish_for_a_person_begins_a_conversation(page: Any, servers: tuple[Server, Server]) -> None:
