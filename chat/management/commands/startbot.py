@@ -27,5 +27,5 @@ class Command(StartApp):
             "and, while it runs, in another terminal with the same variables:\n"
             f"  .venv/bin/python manage.py loaddata articles --app {name}\n"
             "  .venv/bin/python manage.py sync_models\n"
-            f"  .venv/bin/pytest {name}"
+            f"  make test ARGS={name}"
         )
