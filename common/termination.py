@@ -35,8 +35,8 @@ def stop_when_asked(on_stop: Callable[[], object] = lambda: None) -> Iterator[St
 
     def ask(number: int, frame: Any) -> None:
         stop.is_asked = True
-        for each in handlers:
-            signal.signal(each, signal.SIG_DFL)
+        for caught in handlers:
+            signal.signal(caught, signal.SIG_DFL)
         on_stop()
 
     with _handling((signal.SIGINT, signal.SIGTERM, signal.SIGHUP), ask) as handlers:
@@ -48,7 +48,7 @@ def _handling(numbers: tuple[signal.Signals, ...], handler: Callable[[int, Any],
     """Handle the signals in the block, but for those that the process ignores, as nohup has it; yield what did."""
     before: dict[Any, Any] = {}
     if threading.current_thread() is threading.main_thread():  # no other may say what a signal does
-        before = {each: signal.getsignal(each) for each in numbers if signal.getsignal(each) != signal.SIG_IGN}
+        before = {number: signal.getsignal(number) for number in numbers if signal.getsignal(number) != signal.SIG_IGN}
     for number in before:
         signal.signal(number, handler)
     try:

@@ -74,7 +74,7 @@ def literals_of(function: Callable[..., Any]) -> frozenset[str]:
     """Return the texts that stand in the code of a context's module: nobody but its author wrote them."""
     module = getattr(function, "__globals__", {})
     functions = [value for value in module.values() if isinstance(value, FunctionType)]
-    codes = [each.__code__ for each in (function, *functions) if isinstance(each, FunctionType)]
+    codes = [called.__code__ for called in (function, *functions) if isinstance(called, FunctionType)]
     texts = {value for value in module.values() if isinstance(value, str)}
     return frozenset(texts.union(*map(_constants, codes)))
 

@@ -131,6 +131,7 @@ def _is_of(line: str, marked: set[str]) -> bool:
         return False
     long_enough = 12
     return line in marked or any(
-        (len(line) >= long_enough and each.startswith(line)) or (len(each) >= long_enough and line.startswith(each))
-        for each in marked
+        (len(line) >= long_enough and marked_line.startswith(line))
+        or (len(marked_line) >= long_enough and line.startswith(marked_line))
+        for marked_line in marked
     )

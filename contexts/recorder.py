@@ -54,7 +54,7 @@ class Recorder:
 
         They are in the traces that are not written yet.
         """
-        return {search["index"] for each in self.pending for search in each.body.get("searches", ())}
+        return {search["index"] for trace in self.pending for search in trace.body.get("searches", ())}
 
     def is_below_thresholds(self) -> bool:
         """Return whether something was searched for, and every search found only what is below its index's threshold.

@@ -8,5 +8,7 @@ def team_apps() -> list[AppConfig]:
     """Return the apps in the order of FABRA_APPS, whose entries name an app or its configuration's class."""
     found = []
     for entry in settings.FABRA_APPS:
-        found += [each for each in apps.get_app_configs() if entry == each.name or entry.startswith(f"{each.name}.")]
+        found += [
+            config for config in apps.get_app_configs() if entry == config.name or entry.startswith(f"{config.name}.")
+        ]
     return found

@@ -19,8 +19,8 @@ def _declared_keys(spec: EntitySpec) -> Iterator[str]:
     listed = spec.keys() if callable(spec.keys) else spec.keys
     if hasattr(listed, "iterator"):
         listed = listed.all().iterator(chunk_size=5000)
-    for each in listed or ():
-        value = each[0] if isinstance(each, tuple | list) else getattr(each, "pk", each)
+    for listed_key in listed or ():
+        value = listed_key[0] if isinstance(listed_key, tuple | list) else getattr(listed_key, "pk", listed_key)
         try:
             yield check_identity(str(value), spec.key)
         except InvalidInput:

@@ -91,7 +91,7 @@ def _claims_of(token: str, signing: UserSigning) -> dict[str, Any]:
 
 def _check_audience(audience: Any, key: ApiKey) -> None:
     given = audience if isinstance(audience, list) else [audience]
-    if not any(isinstance(each, str) and key.is_opened_by(each) for each in given):
+    if not any(isinstance(claimed, str) and key.is_opened_by(claimed) for claimed in given):
         raise UserTokenRefused("The token's aud must be the public key that the page has.")
 
 

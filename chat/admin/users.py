@@ -54,7 +54,9 @@ class GroupAdmin(GuardedAdmin, DjangoGroupAdmin, ModelAdmin):
         field: Any = super().formfield_for_manytomany(db_field, request=request, **kwargs)
         if field is not None and request is not None and not _is_superuser(request):
             held = request.user.get_all_permissions()
-            offered = [each.pk for each in field.queryset if _name_of(each) in held]
+            offered = [
+                offered_permission.pk for offered_permission in field.queryset if _name_of(offered_permission) in held
+            ]
             field.queryset = Permission.objects.filter(pk__in=offered)
         return field
 
@@ -74,7 +76,7 @@ def _holds_rights_of(request: HttpRequest, group: Group | None) -> bool:
     if group is None or _is_superuser(request):
         return True
     permissions: QuerySet[Permission] = group.permissions.select_related("content_type")
-    return request.user.get_all_permissions() >= {_name_of(each) for each in permissions}
+    return request.user.get_all_permissions() >= {_name_of(offered_permission) for offered_permission in permissions}
 
 
 def _name_of(permission: Permission) -> str:

@@ -106,7 +106,9 @@ async def reserve(budgets: Sequence[Budget], usd: Decimal) -> BudgetReservation 
     try:
         await _forget_stale()
         while True:
-            result, *numbers = await _eval(_RESERVE, budgets, nano, [int(each.limit_usd * _NANO) for each in budgets])
+            result, *numbers = await _eval(
+                _RESERVE, budgets, nano, [int(budget.limit_usd * _NANO) for budget in budgets]
+            )
             if result == _RESERVED:
                 return BudgetReservation(budgets=budgets, nano_usd=nano)
             chosen = [budgets[number - 1] for number in numbers]
@@ -126,14 +128,14 @@ async def settle(reservation: BudgetReservation | None, usd: Decimal) -> None:
     budgets = reservation.budgets
     if reservation.token:
         await sync_to_async(budgets_in_postgres.settle)(reservation.token)
-        _stale.update(_key(each) for each in budgets)
+        _stale.update(_key(budget) for budget in budgets)
         return
     try:
         change = int(usd * _NANO) - reservation.nano_usd
-        told = await _eval(_SETTLE, budgets, change, [int(each.warning_usd * _NANO) for each in budgets])
+        told = await _eval(_SETTLE, budgets, change, [int(budget.warning_usd * _NANO) for budget in budgets])
     except REDIS_ERRORS:
         logger.warning("Redis does not answer: budgets are summed up anew once it is back.")
-        _stale.update(_key(each) for each in budgets)
+        _stale.update(_key(budget) for budget in budgets)
         return
     for number in told:
         await sync_to_async(warn)(budgets[number - 1])
@@ -189,7 +191,7 @@ async def _count_from_postgres(budgets: Sequence[Budget]) -> None:
 
 async def _eval(script: str, budgets: Sequence[Budget], amount: int, amounts: list[int]) -> Any:
     client = await async_redis()
-    return await client.eval(script, len(budgets), *(_key(each) for each in budgets), amount, *amounts)
+    return await client.eval(script, len(budgets), *(_key(budget) for budget in budgets), amount, *amounts)
 
 
 def _key(budget: Budget) -> str:

@@ -66,7 +66,7 @@ def _checked(arguments: type[BaseModel], given: dict[str, Any]) -> BaseModel:
     try:
         return arguments.model_validate(given)
     except ValidationError as error:
-        wrong = [f"{'.'.join(map(str, each['loc'])) or 'arguments'}: {each['msg']}" for each in error.errors()]
+        wrong = [f"{'.'.join(map(str, fault['loc'])) or 'arguments'}: {fault['msg']}" for fault in error.errors()]
         raise InvalidInput(". ".join(wrong)[:1000] + ".") from None
 
 

@@ -63,4 +63,4 @@ def user_of_session(session_key: str | None) -> Any:
         return AnonymousUser()
     known = session.get(HASH_SESSION_KEY, "")
     valid = [user.get_session_auth_hash(), *user.get_session_auth_fallback_hash()]
-    return user if any(constant_time_compare(known, each) for each in valid) else AnonymousUser()
+    return user if any(constant_time_compare(known, known_hash) for known_hash in valid) else AnonymousUser()

@@ -93,8 +93,8 @@ async def _told_window(config: ModelConfig) -> int | None:
     except (openai.OpenAIError, httpx2.HTTPError, ModelError):
         return None
     listed = body.get("data") if isinstance(body, dict) else None
-    models = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
-    chosen = [each for each in models if each.get("id") == config.model] or (models if len(models) == 1 else [])
+    models = [entry for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
+    chosen = [entry for entry in models if entry.get("id") == config.model] or (models if len(models) == 1 else [])
     for model in chosen:
         about = model | (model["meta"] if isinstance(model.get("meta"), dict) else {})
         for name in _WINDOWS:

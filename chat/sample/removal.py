@@ -40,7 +40,12 @@ def _remove_articles(index: Index) -> Iterator[str]:
 
 def _remove_questions(index: Index) -> Iterator[str]:
     golden = read_golden((SAMPLE / "questions.json").read_bytes(), "questions.json")
-    digests = [question_digest(each.question, each.filters, each.audience, each.history) for each in golden]
+    digests = [
+        question_digest(
+            golden_question.question, golden_question.filters, golden_question.audience, golden_question.history
+        )
+        for golden_question in golden
+    ]
     rows = GoldenQuestion.objects.filter(index=index, digest__in=digests)
     count = rows.count()
     rows.delete()

@@ -97,8 +97,8 @@ class ModelSourceAdmin(DefinitionAdmin):
     def shown_errors(self, row: ModelSource) -> str:
         failed = row.sourced.exclude(error="").order_by("-updated_at")[:_SHOWN_ERRORS]
         rows = [
-            (_object(row.model, each.object_pk), each.error, one_line(f"{each.updated_at:%Y-%m-%d %H:%M:%S}"))
-            for each in failed
+            (_object(row.model, failure.object_pk), failure.error, one_line(f"{failure.updated_at:%Y-%m-%d %H:%M:%S}"))
+            for failure in failed
         ]
         return table(["Object", "Reason", "Since (UTC)"], rows, "None.")
 

@@ -85,10 +85,10 @@ def _question(row: dict[str, Any], location: str) -> AskedQuestion:
     if not isinstance(history, list):
         raise InvalidInput(f"{location}: history must be a list of the earlier questions.")
     try:
-        for each in (text, *history):
-            if not check_text(each, "question").strip():
+        for asked_text in (text, *history):
+            if not check_text(asked_text, "question").strip():
                 raise InvalidInput("question must not be empty.")
-            if len(each) > QUERY_MAX_CHARS:
+            if len(asked_text) > QUERY_MAX_CHARS:
                 raise InvalidInput(f"question must have at most {QUERY_MAX_CHARS} characters.")
     except InvalidInput as error:
         raise InvalidInput(f"{location}: {error}") from None

@@ -46,6 +46,6 @@ def _questions(row: dict[str, Any], location: str) -> Iterator[str]:
 
 def _grades(row: dict[str, Any], location: str) -> dict[str, int]:
     relevant = row.get("relevant")
-    if not isinstance(relevant, list) or not all(isinstance(each, str) for each in relevant):
+    if not isinstance(relevant, list) or not all(isinstance(document_id, str) for document_id in relevant):
         raise InvalidInput(f"{location}: relevant must be a list of document ids.")
     return dict.fromkeys(relevant, 1)

@@ -77,7 +77,7 @@ def compare(source: ModelSourceSpec, row: ModelSource, page: Page) -> Difference
         elif purged_at is not None:
             purged.add(entity_id)
     sourced = SourcedObject.objects.filter(source=row, object_pk__in=[reading.pk for reading in page.readings])
-    known = {each.object_pk: each for each in sourced}
+    known = {source_row.object_pk: source_row for source_row in sourced}
     found = Differences()
     origin = Origin(source=f"sync_models {source.label}", occurred_at=page.moment)
     for entity_id, reading in by_entity_id.items():

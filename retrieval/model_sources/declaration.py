@@ -112,7 +112,7 @@ def index_model(
             model=model,
             index=index_name,
             format=format,
-            watches=tuple(_watch(model, each, cls) for each in getattr(cls, "watches", ())),
+            watches=tuple(_watch(model, watched, cls) for watched in getattr(cls, "watches", ())),
             declared=cls(),
             description=inspect.cleandoc(doc) if doc else "",
             location=Location.of(cls),
@@ -129,7 +129,9 @@ def index_model(
 def related_classes(model: type[models.Model]) -> frozenset[type[models.Model]]:
     """Return the classes whose rows are rows of the model: itself, its proxies, its parents and its children."""
     concrete = model._meta.concrete_model or model
-    return frozenset(each for each in apps.get_models(include_auto_created=True) if _share_rows(each, concrete))
+    return frozenset(
+        candidate for candidate in apps.get_models(include_auto_created=True) if _share_rows(candidate, concrete)
+    )
 
 
 def _share_rows(one: type[models.Model], other: type[models.Model]) -> bool:
@@ -166,6 +168,6 @@ def _watch(model: type[models.Model], declared: Any, cls: type) -> Watch:
                 f"{cls.__name__}.watches: {lookup!r} does not lead from {model.__name__}: {error}"
             ) from None
         return Watch(model=watched, lookups=(lookup,), is_forward=False)
-    found = [each for each in model._meta.get_fields() if each.is_relation and each.related_model is watched]
-    is_forward = bool(found) and not any(each.auto_created for each in found)
-    return Watch(model=watched, lookups=tuple(each.name for each in found), is_forward=is_forward)
+    found = [field for field in model._meta.get_fields() if field.is_relation and field.related_model is watched]
+    is_forward = bool(found) and not any(field.auto_created for field in found)
+    return Watch(model=watched, lookups=tuple(field.name for field in found), is_forward=is_forward)

@@ -158,7 +158,8 @@ class _Comparison:
     def _batches(self) -> Iterator[list[Draft]]:
         for page in read_pages(self.source, self.row.cursor):
             found = compare(self.source, self.row, page)
-            note(self.row, [(each, "", found.errors[each.pk]) for each in page.readings if each.pk in found.errors])
+            wrong = [(reading, "", found.errors[reading.pk]) for reading in page.readings if reading.pk in found.errors]
+            note(self.row, wrong)
             self._withdraw(sorted(found.empty), page.moment)
             batch = _Batch()
             for reading in page.readings:

@@ -32,8 +32,8 @@ def prepare(root: Any) -> None:
     for drawing in list(root.iter(_w("drawing"))):
         _add_text_of(drawing)
     for name in ("oMathPara", "oMath"):
-        for formula in [each for namespace in _MATH for each in root.iter(f"{{{namespace}}}{name}")]:
-            text = "".join(each.text or "" for namespace in _MATH for each in formula.iter(f"{{{namespace}}}t"))
+        for formula in [node for namespace in _MATH for node in root.iter(f"{{{namespace}}}{name}")]:
+            text = "".join(node.text or "" for namespace in _MATH for node in formula.iter(f"{{{namespace}}}t"))
             _replace(formula, [_run(text)])
     for name in _WRAPPERS:
         for wrapper in reversed(list(root.iter(_w(name)))):
@@ -47,7 +47,7 @@ def prepare(root: Any) -> None:
 def paragraphs(root: Any) -> Iterator[str]:
     """Yield the text of each paragraph, without what was deleted while changes were tracked."""
     texts: dict[Any, list[str]] = {}
-    skipped = {inner for name in _LEFT_OUT for each in root.iter(_w(name)) for inner in each.iter(_w("t"))}
+    skipped = {inner for name in _LEFT_OUT for node in root.iter(_w(name)) for inner in node.iter(_w("t"))}
     for element in root.iter(_w("p"), _w("t"), _w("tab"), _w("br"), _w("cr")):
         if element.tag == _w("p"):
             texts[element] = []
@@ -71,7 +71,7 @@ def lines_of_margin(root: Any) -> list[str]:
     """Return the lines of a prepared header or footer, without those that only number the pages."""
     lines = []
     for paragraph in root.iter(_w("p")):
-        fields = [each.text or "" for each in paragraph.iter(_w("instrText"))]
+        fields = [node.text or "" for node in paragraph.iter(_w("instrText"))]
         text = " ".join(next(paragraphs(paragraph)).split())
         is_number = any(map(_PAGE_FIELD.search, fields)) and len(text) <= _PAGE_LINE_MAX_CHARS
         if any(char.isalpha() for char in text) and not is_number:
@@ -115,7 +115,7 @@ def _choose(alternative: Any) -> None:
     """Replace alternatives by the one that mammoth can read: the fallback, unless only the other has text."""
     fallback = alternative.find(f"{{{_COMPATIBILITY}}}Fallback")
     choice = alternative.find(f"{{{_COMPATIBILITY}}}Choice")
-    has_text = [each is not None and any("".join(paragraphs(each)).split()) for each in (fallback, choice)]
+    has_text = [node is not None and any("".join(paragraphs(node)).split()) for node in (fallback, choice)]
     chosen = choice if choice is not None and (fallback is None or has_text == [False, True]) else fallback
     _replace(alternative, list(chosen) if chosen is not None else [])
 
@@ -123,13 +123,13 @@ def _choose(alternative: Any) -> None:
 def _add_text_of(drawing: Any) -> None:
     """Put the text boxes of a drawing after it, where mammoth reads them."""
     boxes = [box for box in drawing.iter(_w("txbxContent")) if _is_outermost(box, drawing)]
-    lines = [each for namespace in _DRAWING for each in drawing.iter(f"{{{namespace}}}p")]
+    lines = [node for namespace in _DRAWING for node in drawing.iter(f"{{{namespace}}}p")]
     if not boxes and not lines:
         return
     picture = etree.Element(_w("pict"))
     picture.extend(boxes)
     for line in lines:
-        text = "".join(each.text or "" for namespace in _DRAWING for each in line.iter(f"{{{namespace}}}t"))
+        text = "".join(node.text or "" for namespace in _DRAWING for node in line.iter(f"{{{namespace}}}t"))
         if text.strip():
             etree.SubElement(etree.SubElement(picture, _w("txbxContent")), _w("p")).append(_run(text))
     drawing.addnext(picture)

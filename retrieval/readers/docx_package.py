@@ -120,9 +120,9 @@ def _relationships(parts: dict[str, bytes], source: str) -> list[tuple[str, str]
     if content is None:
         return []
     found = []
-    for each in parse(content).iter(f"{{{_PACKAGE}/relationships}}Relationship"):
-        if each.get("TargetMode") != "External":
-            target = each.get("Target", "").replace("\\", "/")
+    for relationship in parse(content).iter(f"{{{_PACKAGE}/relationships}}Relationship"):
+        if relationship.get("TargetMode") != "External":
+            target = relationship.get("Target", "").replace("\\", "/")
             path = target if target.startswith("/") else posixpath.join(folder, target)
-            found.append((each.get("Type", "").rpartition("/")[2], _path(path)))
+            found.append((relationship.get("Type", "").rpartition("/")[2], _path(path)))
     return found

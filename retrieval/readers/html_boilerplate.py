@@ -134,7 +134,7 @@ def _core(body: Any, sizes: dict[Any, _Size]) -> tuple[Any, bool]:
             return found[0], True
     core = body
     while True:
-        inner = next((each for each in core if sizes[each].words > _CORE_SHARE * sizes[core].words), None)
+        inner = next((node for node in core if sizes[node].words > _CORE_SHARE * sizes[core].words), None)
         if inner is None or not isinstance(inner.tag, str) or inner.tag in _INLINE:
             return core, False
         core = inner
@@ -147,22 +147,22 @@ def _around(page: _Page) -> Iterator[Any]:
     element = page.core
     while element is not page.body:
         parent = element.getparent()
-        yield from [each for each in parent if each is not element]
+        yield from [node for node in parent if node is not element]
         element = parent
 
 
 def _remove_around(page: _Page, element: Any) -> None:
     pending = [element]
     while pending:
-        each = pending.pop()
-        if not isinstance(each.tag, str) or not page.size(each).chars:
+        node = pending.pop()
+        if not isinstance(node.tag, str) or not page.size(node).chars:
             continue
-        if _surrounds(page, each):
-            linked = 0 if _is_named(each) else page.size(each).linked_words
+        if _surrounds(page, node):
+            linked = 0 if _is_named(node) else page.size(node).linked_words
             page.removed_links += linked
-            page.remove(each, page.size(each).words + linked)
-        elif each.tag not in _INLINE:
-            pending += [*each]
+            page.remove(node, page.size(node).words + linked)
+        elif node.tag not in _INLINE:
+            pending += [*node]
 
 
 def _surrounds(page: _Page, element: Any) -> bool:
@@ -191,7 +191,7 @@ def _is_text(page: _Page, size: _Size) -> bool:
 
 def _is_beside_text(element: Any) -> bool:
     """Return whether a list of links belongs to a text: `See also` and the list below it."""
-    return any(each is not None and each.tag in _INLINE for each in (element.getprevious(), element.getnext()))
+    return any(node is not None and node.tag in _INLINE for node in (element.getprevious(), element.getnext()))
 
 
 def _remove_inside(page: _Page) -> None:
@@ -235,7 +235,7 @@ def _warnings(page: _Page) -> list[ReadWarning]:
     total = page.size(page.body).words + page.removed_links
     if words <= _TEXT_SHARE * total:
         return []
-    largest = sorted(page.removed, key=lambda each: -each[1])[:_SHOWN]
+    largest = sorted(page.removed, key=lambda node: -node[1])[:_SHOWN]
     parts = "; ".join(f"<{tag}> of {count:,} words, {beginning!r}" for tag, count, beginning in largest)
     message = f"{words:,} of {total:,} words were left out, as they seem to surround the page's text: {parts}."
     return [ReadWarning(code="surroundings_left_out", message=message)]

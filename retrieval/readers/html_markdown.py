@@ -228,13 +228,13 @@ def _plain(element: Any) -> str:
     texts: list[str] = []
     pending: list[Any] = [element]
     while pending:
-        each = pending.pop()
-        if isinstance(each, str):
-            texts.append(each)
+        candidate = pending.pop()
+        if isinstance(candidate, str):
+            texts.append(candidate)
             continue
-        if isinstance(each.tag, str) and each.tag not in _OMITTED:
-            texts.append("\n" if each.tag == "br" else each.text or "")
-            for child in reversed(each):
+        if isinstance(candidate.tag, str) and candidate.tag not in _OMITTED:
+            texts.append("\n" if candidate.tag == "br" else candidate.text or "")
+            for child in reversed(candidate):
                 if child.tail:
                     pending.append(child.tail)
                 pending.append(child)
@@ -246,8 +246,8 @@ def _longest_run(text: str) -> int:
 
 
 def _language(element: Any) -> str:
-    for each in (element, element.find("code"), element.getparent()):
-        found = _LANGUAGE.search(each.get("class") or "") if each is not None else None
+    for candidate in (element, element.find("code"), element.getparent()):
+        found = _LANGUAGE.search(candidate.get("class") or "") if candidate is not None else None
         if found:
             return found[1]
     return ""

@@ -201,5 +201,5 @@ class _Scanner:
 
 
 def _unescaped(string: re.Match[str]) -> str:
-    inner = next((each for each in string.groups() if each is not None), "")
+    inner = next((group for group in string.groups() if group is not None), "")
     return re.sub(r"\\(.)", lambda found: {"n": "\n", "t": "\t"}.get(found[1], found[1]), inner)

@@ -68,16 +68,16 @@ def read_here(file: FetchedFile, suffix: str, module: str, options: Options) -> 
         importlib.import_module(module)
     warned, documents, empty = 0, 0, 0
     for found in SUFFIXES[suffix].read(file, options):
-        for each in [found] if isinstance(found, ReadWarning) else _without_data_uris(found):
-            if isinstance(each, ReadWarning):
+        for piece in [found] if isinstance(found, ReadWarning) else _without_data_uris(found):
+            if isinstance(piece, ReadWarning):
                 warned += 1
-                empty += each.code == _EMPTY
+                empty += piece.code == _EMPTY
                 if warned > _MAX_WARNINGS:
                     continue
-                each = replace(each, message=each.message[:_WARNING_MAX_CHARS])
+                piece = replace(piece, message=piece.message[:_WARNING_MAX_CHARS])
             else:
                 documents += 1
-            yield each
+            yield piece
     if empty and not documents:
         raise Empty("empty, but for embedded pictures or files")
     if warned > _MAX_WARNINGS:

@@ -68,8 +68,8 @@ class Sitemap:
 
     def _new(self, found: list[str], known: set[str], give_up_at: float) -> Iterator[tuple[str, str]]:
         """Yield the addresses that were not known, in full, and why they are not requested; add them to the known."""
-        for each in found:
-            url, reason = self._resolved(each)
+        for address in found:
+            url, reason = self._resolved(address)
             if time.monotonic() > give_up_at:
                 raise SourceUnavailable(f"The sitemap took longer than {_LISTING_S:.0f} s.")
             if url not in known:

@@ -24,17 +24,17 @@ class Command(BaseCommand):
             if input("Type yes to go on: ").strip().lower() != "yes":
                 raise CommandError("Nothing was erased.")
         failures = 0
-        for each in entity_id:
+        for document_id in entity_id:
             try:
-                left = purge_document(index, each)
+                left = purge_document(index, document_id)
             except FabraError as error:
                 left = [str(error)]
             failures += bool(left)
             operator_acted.send(
-                None, command="purge_documents", action="purge", target=f"document {each} of {index}",
+                None, command="purge_documents", action="purge", target=f"document {document_id} of {index}",
                 detail="; ".join(left),
             )  # fmt: skip
             style = self.style.WARNING if left else self.style.SUCCESS
-            self.stdout.write(style(f"{each}: {'; '.join(left) or 'purged'}"))
+            self.stdout.write(style(f"{document_id}: {'; '.join(left) or 'purged'}"))
         if failures:
             raise CommandError(f"{failures} of {len(entity_id)} are not purged yet.")
