@@ -66,7 +66,7 @@ class TicketAdmin(ListAdmin):
     list_select_related = ("customer",)
     search_fields = ("subject__icontains", "customer__user_id__exact")
     search_help_text = "Words of the subject, or a customer's whole user id."
-    autocomplete_fields = ("customer",)
+    autocomplete_fields = ("customer", "conversation")
 
     @display(description="customer")
     def of_customer(self, ticket: Ticket) -> str:

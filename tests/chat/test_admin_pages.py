@@ -5,11 +5,13 @@ from typing import Any
 import pytest
 from django.contrib import admin
 from django.db import connection
+from django.forms import ModelChoiceField
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from chat.models import Conversation
+from chat.models import Conversation, Customer
+from common.retention import kinds
 from contexts.models import Trace
 from events.models import Event
 from retrieval.models import Chunk, Document, DocumentVersion
@@ -151,3 +153,16 @@ def test_a_trace_is_found_by_the_version_that_its_searches_found(admin_client: C
     for version, count in ((trace.version_ids[0], 1), (2**40, 0)):
         found = admin_client.get(address(Trace, "changelist"), {"version": version}).context["cl"]
         assert found.result_count == count
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model._meta.label)
+def test_no_form_offers_all_rows_of_a_table_that_grows(model: Any, rf: Any, admin_user: Any) -> None:
+    request = rf.get("/")
+    request.user = admin_user
+    model_admin = admin.site.get_model_admin(model)
+    if not (model_admin.has_change_permission(request) or model_admin.has_add_permission(request)):
+        return
+    grows = {kind.model for kind in kinds} | {model for kind in kinds for model in kind.with_it} | {Customer}
+    for name, field in model_admin.get_form(request)().fields.items():
+        if isinstance(field, ModelChoiceField) and field.queryset.model in grows:
+            assert name in model_admin.autocomplete_fields, name
