@@ -10,8 +10,9 @@ from django.db import connection
 
 from bench.figures import Goal, Row, Spread, say
 from common.redis import async_redis, redis_key
+from features.declaration import entity, feature
 from features.models import FeatureValue, KnownEntity, MaterializationRun
-from features.registry import entity, feature, features
+from features.registry import features
 from features.values import StoredValue
 
 _ENTITY = "BenchEntity"

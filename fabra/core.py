@@ -1,6 +1,6 @@
 """`from fabra.core import FeatureStore, entity, feature`"""
 
 from contexts.store import FeatureStore
-from features.registry import entity, feature
+from features.declaration import entity, feature
 
 __all__ = ["FeatureStore", "entity", "feature"]

@@ -22,7 +22,8 @@ from chat.error_descriptions import describe, error_body
 from chat.errors import InvalidMessage
 from chat.idempotency.records import Claim
 from chat.idempotency.views import idempotent
-from chat.turns.engine import answer, assemble, begin, run
+from chat.turns.assembly import assemble
+from chat.turns.engine import answer, begin, run
 from chat.turns.turn import Answer, Question, Settled, Turn
 from common.errors import NotFound
 from contexts import traces

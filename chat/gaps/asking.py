@@ -22,9 +22,9 @@ from chat.limits.budgets import settle
 from chat.models import Gap, GapQuestion, Message, Purpose
 from chat.providers import Prompt, get_provider, whole_answer
 from chat.spending.calls import Spender, call_of, total_usd
+from chat.turns.assembly import assemble, provider_for
 from chat.turns.citations import Citation, mark_cited, passages_in
 from chat.turns.costs import reserve_call
-from chat.turns.engine import assemble, provider_for
 from chat.turns.resolve_context import model_of
 from chat.turns.turn import Question
 from common.errors import FabraError, Unavailable

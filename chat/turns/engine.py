@@ -3,22 +3,20 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.utils import timezone
 
-from chat.access.audiences import audiences_of
 from chat.access.callers import USER_KEY
 from chat.conversations.history import read_history, room_for_context
 from chat.conversations.rewriting import rewrite
 from chat.conversations.summaries import enqueue_summary, last_fallen
-from chat.errors import BudgetExhausted, ConversationConflict, DeadlineExceeded, RateLimited
+from chat.errors import BudgetExhausted, ConversationConflict, RateLimited
 from chat.grounding.answers import check_answer, prepare_check
 from chat.handover.inbound import needs_no_model, receive
 from chat.handover.outbound import ask_for_person, drop, escalated, may_escalate
@@ -26,22 +24,20 @@ from chat.limits.admission import Admission, uncounted
 from chat.limits.messages import admit, refund
 from chat.live.changes import show_soon
 from chat.models import Conversation
-from chat.providers import Completion, Delta, Prompt, Provider, get_provider
-from chat.providers.not_known import NOT_KNOWN, NotKnownProvider
-from chat.small_talk.detection import SmallTalk
-from chat.small_talk.reply import SmallTalkProvider, small_talk_context, small_talk_of
+from chat.providers import Completion, Delta, Prompt, get_provider
+from chat.small_talk.reply import small_talk_context, small_talk_of
 from chat.spending.calls import Spender, call_of
 from chat.spending.prices import prepare_prices
 from chat.turns import costs
+from chat.turns.assembly import assemble, provider_for
 from chat.turns.citations import passages_in
 from chat.turns.costs import within_budgets
 from chat.turns.lease import TurnLease
 from chat.turns.order import release, release_soon, take_turn
-from chat.turns.prompt import messages_of
 from chat.turns.records import MESSAGE_SENT, SentBefore, write_answer, write_failure, write_question
 from chat.turns.renewal import renewed
 from chat.turns.replay import answer_sent_before, stored_answer
-from chat.turns.resolve_context import call_chat_context, model_of, require_context
+from chat.turns.resolve_context import model_of
 from chat.turns.results import answer_of, outcome_of
 from chat.turns.running import running
 from chat.turns.stopping import listen
@@ -50,14 +46,12 @@ from common.background import HEAD_START_S, release_thread, spawn
 from common.errors import FabraError
 from contexts import traces
 from contexts.conversation import ConversationHistory
-from contexts.items import Context
-from contexts.recorder import Recorder, recording
+from contexts.recorder import recording
 from events.dispatch import dispatch, queue_of
 from features import registry
 from features.online import one_view
 from features.serving import read_features
 from features.traits import keep_traits
-from retrieval.search.audience import searching_for
 
 logger = logging.getLogger(__name__)
 
@@ -181,33 +175,6 @@ async def _admit(question: Question) -> Admission:
     return await admit(question.user_id, tier, question.caller, token=question.count_token)
 
 
-async def assemble(
-    question: Question, history: ConversationHistory | None = None, deadline: float | None = None
-) -> Context:
-    """Assemble the chat's context; raise DeadlineExceeded, or what the assembly raises."""
-    if deadline is None:
-        deadline = asyncio.get_running_loop().time() + settings.FABRA_CHAT_DEADLINE_S
-    async with _within(deadline):
-        with searching_for(partial(audiences_of, question.user_id)):
-            called = await call_chat_context(question.user_id, question.message, history, name=question.context)
-        return require_context(called, question.context)
-
-
-async def provider_for(
-    question: Question, context: Context, recorder: Recorder, talk: SmallTalk | None = None
-) -> Provider:
-    """Return who answers, and complete the evidence with the messages that it gets."""
-    if talk is not None:
-        context.evidence["messages"] = []
-        return SmallTalkProvider(talk)
-    if recorder.is_below_thresholds():
-        context.evidence["messages"] = []  # no model is asked
-        context.evidence["flags"].append(NOT_KNOWN)
-        return NotKnownProvider()
-    context.evidence["messages"] = messages_of(context, question.message)
-    return await get_provider(model_of(context.evidence["context"]))
-
-
 async def run(turn: Turn, *, is_streamed: bool) -> AsyncGenerator[str | Answer, None]:
     """Yield the answer's text as it arrives, then the Answer, which is committed before it is yielded."""
     if turn.wants_no_answer:
@@ -298,12 +265,3 @@ async def _finish(turn: Turn, completion: Completion, prompt: Prompt) -> Answer:
 async def _fail(turn: Turn, code: str) -> None:
     await sync_to_async(write_failure)(turn, code)
     await costs.settle_turn(turn)
-
-
-@asynccontextmanager
-async def _within(deadline: float) -> AsyncIterator[None]:
-    try:
-        async with asyncio.timeout_at(deadline):
-            yield
-    except TimeoutError as error:
-        raise DeadlineExceeded from error

@@ -10,18 +10,21 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.template.defaultfilters import filesizeformat
 from django.utils import timezone
+from django.utils.html import format_html
 
 from common.admin.html import bar, duration, one_line, table
 from common.admin.permissions import needs
 from common.retention import Retained, kinds
-from common.sql.estimates import bytes_of, estimated_count
+from common.sql.estimates import approximate_count, bytes_of, estimated_count
 
 _WEEK = timedelta(days=7)
+_SMALL = 10_000
+"""Rows of a table that is counted, not estimated."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stored:
-    """One kind of rows; the counts are the planner's estimates, so that the page reads no table."""
+    """One kind of rows. Those of a small table are counted, those of a large one are the planner's estimates."""
 
     kind: Retained
     rows: int
@@ -60,36 +63,35 @@ def stored_rows(now: datetime) -> list[Stored]:
     """Return what is stored of each kind."""
     models: list[type[Model]] = [model for kind in kinds for model in (kind.model, *kind.with_it)]
     sizes = bytes_of(models)
-    return [
-        Stored(
-            kind=kind,
-            rows=estimated_count(_all(kind)),
-            size=sum(sizes[model._meta.db_table] for model in (kind.model, *kind.with_it)),
-            added_a_day=round(estimated_count(_all(kind).filter(**{f"{kind.time}__gte": now - _WEEK})) / _WEEK.days),
-            past=estimated_count(kind.past(now)),
-            past_soon=estimated_count(kind.past(now + _WEEK)),
-        )
-        for kind in kinds
-    ]
+    return [_stored(kind, now, sizes) for kind in kinds]
 
 
-_HEADINGS = ("", "Rows", "Place", "New a day", "Kept for", "Past that", "In a week", "Setting")
-
-
-def _all(kind: Retained) -> QuerySet[Any]:
+def _stored(kind: Retained, now: datetime, sizes: dict[str, int]) -> Stored:
     rows: QuerySet[Any] = kind.model._default_manager.order_by()
-    return rows
+    total = approximate_count(rows, exact_below=_SMALL)
+    # A condition without an index reads the whole table; before its first ANALYZE the planner can only guess.
+    count = QuerySet.count if total <= _SMALL else estimated_count
+    return Stored(
+        kind=kind,
+        rows=total,
+        size=sum(sizes[model._meta.db_table] for model in (kind.model, *kind.with_it)),
+        added_a_day=round(count(rows.filter(**{f"{kind.time}__gte": now - _WEEK})) / _WEEK.days),
+        past=count(kind.past(now)),
+        past_soon=count(kind.past(now + _WEEK)),
+    )
+
+
+_HEADINGS = ("", "Rows", "Place", "New a day", "Kept for", "Past that", "In a week")
 
 
 def _line(row: Stored, largest: int) -> tuple[Any, ...]:
     kept_for = row.kind.kept_for
     return (
-        one_line(row.kind.name),
+        format_html('{}<br><small class="fb-muted">{}_DAYS</small>', row.kind.name, row.kind.setting),
         one_line(f"{row.rows:,}"),
         bar(row.size, largest, filesizeformat(row.size)),
         one_line(f"{row.added_a_day:,}, {filesizeformat(row.growth)}" if row.added_a_day else "–"),
         duration(kept_for) if kept_for else one_line("for ever"),
         one_line(f"{row.past:,}"),
         one_line(f"{row.past_soon:,}"),
-        one_line(f"{row.kind.setting}_DAYS"),
     )

@@ -52,7 +52,7 @@ class TraceAdmin(GoldenActions, ReadOnlyAdmin):
     ordering = ("-created_at",)
     sortable_by = ("created_at",)
     search_fields = ("query",)  # see get_search_results
-    search_help_text = "A whole user id, a context id, or words of the question; of a word its beginning is enough."
+    search_help_text = "User id, context id, or beginnings of words"
     fields = ("context", "user_id", "state")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Trace]:

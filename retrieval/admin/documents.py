@@ -60,7 +60,7 @@ class DocumentAdmin(ListAdmin):
     ordering = ("-updated_at",)
     sortable_by = ("updated_at",)
     search_fields = ("title",)  # see get_search_results
-    search_help_text = "A whole id, or words of the title; of a word its beginning is enough."
+    search_help_text = "Id, or beginnings of the title's words"
     actions = ("reindex", "purge")
     needs_permission = {"chunks": "retrieval.view_chunk", "versions": "retrieval.view_documentversion"}
     readonly_fields = (

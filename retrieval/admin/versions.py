@@ -39,7 +39,7 @@ class DocumentVersionAdmin(ReadOnlyAdmin):
     list_defer = ("text", "metadata", "document__text", "document__metadata")
     sortable_by = ()
     search_fields = ("title",)  # see get_search_results
-    search_help_text = "A document's whole id, or words of the title; of a word its beginning is enough."
+    search_help_text = "Document id, or beginnings of the title's words"
     fieldsets = (
         (None, {"fields": (("of_document", "number"), "title", "shown_text", "shown_metadata")}),
         ("Where it is from", {"fields": (("author", "came_by", "created_at"), "content_hash")}),

@@ -7,8 +7,8 @@ import pytest
 from django.test import Client
 
 from events.models import Event
+from features.declaration import entity, feature
 from features.models import KnownEntity
-from features.registry import entity, feature
 from tests.broker import messages
 
 pytestmark = pytest.mark.django_db

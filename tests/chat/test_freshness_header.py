@@ -17,7 +17,7 @@ from contexts.store import FeatureStore
 from events.event import AxiomEvent
 from events.models import Event
 from events.outbox import record_event
-from features.registry import feature
+from features.declaration import feature
 from retrieval.models import Document
 
 pytestmark = pytest.mark.django_db

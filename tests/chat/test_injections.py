@@ -21,7 +21,7 @@ from contexts.models import Trace
 from contexts.store import FeatureStore
 from contexts.suspicion import suspicions_of
 from contexts.tokens import tokenizer_for
-from features.registry import entity, feature
+from features.declaration import entity, feature
 from retrieval.indexing.documents import index_document
 from tests.model_server import ModelServer
 

@@ -19,7 +19,7 @@ from events.event import AxiomEvent
 from events.models import Event
 from events.outbox import new_event
 from events.processing import process
-from features.registry import entity, feature
+from features.declaration import entity, feature
 from retrieval.search.history import remembered_vector
 from tests.model_server import ModelServer
 

@@ -8,8 +8,8 @@ from django.test import Client
 
 from chat.models import Conversation, Message
 from common.client_address import parse_network
+from features.declaration import feature
 from features.models import FeatureValue
-from features.registry import feature
 from tests.chat.sites import ORIGIN, Site, make_site
 from tests.chat.test_access import ASK, DOORS, code_of
 

@@ -15,7 +15,7 @@ from contexts.errors import AssemblyError, BudgetExceeded, ContextDisabled, Fres
 from contexts.items import Context, ContextItem
 from contexts.models import ContextDefinition, Trace
 from contexts.store import FeatureStore
-from features.registry import entity, feature
+from features.declaration import entity, feature
 
 pytestmark = pytest.mark.django_db
 store = FeatureStore()

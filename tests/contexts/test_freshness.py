@@ -17,8 +17,8 @@ from contexts.store import FeatureStore
 from events.event import AxiomEvent
 from events.models import Event
 from events.outbox import record_event
+from features.declaration import entity, feature
 from features.models import FeatureDefinition
-from features.registry import entity, feature
 from retrieval.indexing.documents import delete_document, index_document
 from retrieval.models import Document
 

@@ -18,8 +18,8 @@ from events.errors import EventBusUnavailable, EventConflict, EventTooLarge
 from events.event import AxiomEvent
 from events.models import Event, HandlerOutcome
 from events.outbox import record_event
+from features.declaration import entity, feature
 from features.models import FeatureValue, KnownEntity
-from features.registry import entity, feature
 from tests.processes import wait_until
 
 pytestmark = pytest.mark.django_db

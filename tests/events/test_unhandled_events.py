@@ -19,7 +19,7 @@ from events.models import Event
 from events.outbox import record_event
 from events.retention import EVENTS
 from events.statistics import RANGES, flow_of
-from features.registry import entity, feature
+from features.declaration import entity, feature
 
 pytestmark = pytest.mark.django_db
 

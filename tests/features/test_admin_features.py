@@ -14,10 +14,10 @@ from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from common.admin.base import EstimatedPaginator, distinct_values
 from events.models import Event, HandlerOutcome
+from features.declaration import entity
+from features.declaration import feature as declare
 from features.materialization.schedule import MATERIALIZE_TASK
 from features.models import FeatureDefinition, FeatureValue, MaterializationRun
-from features.registry import entity
-from features.registry import feature as declare
 from tests.factories import EventFactory, FeatureValueFactory
 
 pytestmark = pytest.mark.django_db

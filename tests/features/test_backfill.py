@@ -14,10 +14,10 @@ from django.utils import timezone
 
 from common.errors import DefinitionError, InvalidInput
 from contexts.store import FeatureStore
+from features.declaration import entity, feature
 from features.dispatch import enqueue_run
 from features.models import FeatureValue, KnownEntity, MaterializationRun
 from features.models.runs import ORPHANED_AFTER
-from features.registry import entity, feature
 from features.tasks import upkeep
 from tests.processes import Processes, wait_until
 

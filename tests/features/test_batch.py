@@ -9,9 +9,9 @@ from asgiref.sync import async_to_sync
 from common.errors import DefinitionError
 from contexts.store import FeatureStore
 from features.compute import _MAX_CALLS
+from features.declaration import entity, feature
 from features.errors import FeatureComputeError
 from features.models import FeatureValue, KnownEntity
-from features.registry import entity, feature
 
 pytestmark = pytest.mark.django_db
 store = FeatureStore()

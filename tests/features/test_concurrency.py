@@ -12,9 +12,9 @@ from django.test import Client
 from django.utils import timezone
 
 from contexts.store import FeatureStore
+from features.declaration import entity, feature
 from features.materialization.requests import open_slot
 from features.models import FeatureValue, MaterializationRun
-from features.registry import entity, feature
 
 store = FeatureStore()
 KEYS = [f"a{number:02}" for number in range(24)]

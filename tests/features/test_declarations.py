@@ -8,7 +8,7 @@ import pytest
 from common.durations import format_duration, parse_duration
 from common.errors import DefinitionError
 from features import registry
-from features.registry import entity, feature
+from features.declaration import entity, feature
 
 
 @pytest.fixture

@@ -11,10 +11,11 @@ from django.urls import reverse
 
 from contexts.store import FeatureStore
 from features import failures
+from features.declaration import entity, feature
 from features.failures import failures_of
 from features.models import FeatureDefinition
 from features.preview import preview_feature
-from features.registry import entity, feature, features
+from features.registry import features
 from features.sync_definitions import sync_features
 
 pytestmark = pytest.mark.django_db

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from common.errors import InvalidInput
 from contexts.store import FeatureStore
 from features import registry
+from features.declaration import entity, feature
 from features.models import FeatureValue
-from features.registry import entity, feature
 
 pytestmark = pytest.mark.django_db
 store = FeatureStore()

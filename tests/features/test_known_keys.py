@@ -8,9 +8,10 @@ from django.core.management import call_command
 
 from chat.models import Customer
 from common.errors import DefinitionError
+from features.declaration import entity, feature
 from features.known_keys import known_keys
 from features.models import FeatureValue, KnownEntity
-from features.registry import entities, entity, feature
+from features.registry import entities
 from tests.factories import CustomerFactory
 
 pytestmark = pytest.mark.django_db

@@ -15,10 +15,11 @@ from common.errors import InvalidInput
 from common.redis import async_redis, redis_key
 from contexts.store import FeatureStore
 from features import registry
+from features.declaration import entity, feature
 from features.errors import FeatureComputeError
 from features.freshness import freshness
 from features.models import FeatureValue, KnownEntity
-from features.registry import UNSET, FeatureSpec, entity, feature
+from features.registry import UNSET, FeatureSpec
 from features.serving import read_features
 from features.values import StoredValue
 

@@ -13,10 +13,10 @@ from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from common.errors import InvalidInput
 from contexts.store import FeatureStore
+from features.declaration import entity, feature
 from features.dispatch import MATERIALIZE_RUN
 from features.models import FeatureDefinition, FeatureValue, KnownEntity, MaterializationRun
 from features.models.runs import ORPHANED_AFTER
-from features.registry import entity, feature
 from features.serving import online_store
 from features.sync_definitions import sync_features
 from features.tasks import materialize_run, materialize_slot, upkeep

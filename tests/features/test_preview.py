@@ -16,6 +16,7 @@ from events.event import AxiomEvent
 from events.models import Event
 from events.outbox import record_event
 from features import single_flight
+from features.declaration import entity, feature
 from features.models import (
     FeatureDefinition,
     FeatureValue,
@@ -24,7 +25,7 @@ from features.models import (
     OnlineRepair,
 )
 from features.preview import preview_feature
-from features.registry import entity, feature, features
+from features.registry import features
 from tests.conftest import PREFIX
 
 pytestmark = pytest.mark.django_db

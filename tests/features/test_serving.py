@@ -10,11 +10,11 @@ from asgiref.sync import async_to_sync
 
 from common.errors import InvalidInput, NotFound
 from contexts.store import FeatureStore
+from features.declaration import entity, feature
 from features.errors import FeatureComputeError
 from features.freshness import Freshness, Limits, freshness
 from features.models import FeatureDefinition, FeatureValue, KnownEntity, OnlineRepair
 from features.online_repair import repair_online
-from features.registry import entity, feature
 from features.serving import online_store, operator_settings, read_features
 from features.values import FeatureRead
 

@@ -10,10 +10,11 @@ from asgiref.sync import async_to_sync
 
 from common.errors import DefinitionError, InvalidInput
 from contexts.store import FeatureStore
+from features.declaration import entity, feature
 from features.materialization.requests import materialize
 from features.models import FeatureValue
 from features.preview import preview_feature
-from features.registry import entity, feature, features
+from features.registry import features
 from features.serving import read_features
 from features.traits import keep_traits
 

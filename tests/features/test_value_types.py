@@ -30,9 +30,10 @@ from events.models import Event
 from events.outbox import record_event
 from events.processing import process
 from features.checks import check_annotations
+from features.declaration import entity, feature
 from features.errors import FeatureValueRefused
 from features.models import FeatureDefinition, FeatureValue
-from features.registry import entity, feature, features
+from features.registry import features
 from features.serving import read_features
 from features.sync_definitions import sync_features
 from features.value_types import InvalidFeatureValue

@@ -16,8 +16,8 @@ from events.event import AxiomEvent
 from events.models import Event
 from events.outbox import record_event
 from events.tasks import process_event
+from features.declaration import entity, feature
 from features.models import FeatureValue
-from features.registry import entity, feature
 from retrieval.indexing.documents import index_document
 from retrieval.models import Document
 from tests.broker import messages

@@ -10,8 +10,8 @@ from events import processing
 from events.event import AxiomEvent
 from events.models import Event
 from events.outbox import record_event
+from features.declaration import entity, feature
 from features.models import FeatureValue
-from features.registry import entity, feature
 from retrieval.errors import EmbedderUnavailable
 from retrieval.indexing.documents import index_document
 from retrieval.models import Document

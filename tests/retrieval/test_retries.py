@@ -15,7 +15,7 @@ from events.dead_letters import requeue
 from events.event import AxiomEvent
 from events.models import Event
 from events.outbox import record_event
-from features.registry import entity, feature
+from features.declaration import entity, feature
 from retrieval.errors import EmbedderUnavailable
 from retrieval.event_handlers import publish_again
 from retrieval.indexing.documents import index_document
