@@ -61,6 +61,11 @@ class Caller:
         return cls(key=session.key, user=session.user, sender=sender)
 
     @property
+    def is_site(self) -> bool:
+        """Whether a site says who asks: its users are no accounts here, even of the same name."""
+        return self.user is not None or (self.key is not None and self.key.kind == ApiKey.Kind.PUBLIC)
+
+    @property
     def indexes(self) -> list[str]:
         """The indexes that the caller is bound to; empty: all."""
         return self.key.indexes if self.key else []

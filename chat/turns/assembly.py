@@ -29,7 +29,7 @@ async def assemble(
     if deadline is None:
         deadline = asyncio.get_running_loop().time() + settings.FABRA_CHAT_DEADLINE_S
     async with _within(deadline):
-        with searching_for(partial(audiences_of, question.user_id)):
+        with searching_for(list if question.caller.is_site else partial(audiences_of, question.user_id)):
             called = await call_chat_context(question.user_id, question.message, history, name=question.context)
         return require_context(called, question.context)
 

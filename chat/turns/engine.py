@@ -243,8 +243,9 @@ async def _tier_of(user_id: str) -> Any:
 async def _finish(turn: Turn, completion: Completion, prompt: Prompt) -> Answer:
     """Check the answer against its passages, and commit it."""
     passages, said = prompt.passages, "".join(turn.parts)
-    if call := await asyncio.to_thread(call_of, turn.spender, prompt.purpose, prompt, completion, said):
-        turn.calls.append(call)
+    if completion.config is not None:  # in a thread, since it may count the tokens
+        call = await asyncio.to_thread(call_of, turn.spender, prompt.purpose, prompt, completion, said)
+        turn.calls += [call] if call else []
     is_composed = turn.provider.is_extractive or completion.cited is not None  # of passages' words, by no model
     checked = await check_answer(said, passages, turn.context.evidence, turn.question.message, is_composed=is_composed)
     result = answer_of(turn, completion, passages, checked)

@@ -4,12 +4,17 @@ import json
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import Group, User
 from django.test import Client
 
-from chat.models import Conversation, Message
+from chat.models import ApiKey, Conversation, Message
 from common.client_address import parse_network
+from contexts.declaration import context
+from contexts.items import ContextItem
+from contexts.store import FeatureStore
 from features.declaration import feature
 from features.models import FeatureValue
+from retrieval.indexing.documents import index_document
 from tests.chat.sites import ORIGIN, Site, make_site
 from tests.chat.test_access import ASK, DOORS, code_of
 
@@ -38,6 +43,26 @@ def test_a_signed_user_asks_with_a_public_key(client: Client, site: Site) -> Non
     assert Conversation.objects.get().user_id == "user_123"
     mine = client.get("/api/conversations/?user_id=user_123", headers=site.headers(site.token()))
     assert len(mine.json()["results"]) == 1
+
+
+def test_a_sites_user_does_not_find_what_is_for_the_account_of_the_same_name(
+    client: Client, site: Site, use_context: Any
+) -> None:
+    @context(name="searching", max_tokens=1000)
+    async def searching(user_id: str, query: str) -> list[ContextItem]:
+        return [ContextItem(hit.content) for hit in await FeatureStore().search("knowledge_base", query)]
+
+    use_context(searching)
+    index_document("knowledge_base", "staff", "# Passwords\n\nHow staff reset a password.", audience=["staff"])
+    account = User.objects.create(username="user_123")
+    account.groups.add(Group.objects.create(name="staff"))
+    of_site = ask(client, site, site.token()).json()
+    _, key = ApiKey.make("server", ["chat"])
+    of_server = client.post(
+        "/chat", ASK, content_type="application/json", headers={"Authorization": f"Bearer {key}"}
+    ).json()
+    assert "How staff reset a password." in of_server["context_used"]
+    assert "How staff reset a password." not in of_site["context_used"]
 
 
 def test_it_acts_for_nobody_but_whom_the_site_has_signed(client: Client, site: Site) -> None:
