@@ -87,7 +87,7 @@ _HEADINGS = ("", "Rows", "Place", "New a day", "Kept for", "Past that", "In a we
 def _line(row: Stored, largest: int) -> tuple[Any, ...]:
     kept_for = row.kind.kept_for
     return (
-        format_html('{}<br><small class="fb-muted">{}_DAYS</small>', row.kind.name, row.kind.setting),
+        one_line(format_html('{}<br><small class="fb-muted">{}_DAYS</small>', row.kind.name, row.kind.setting)),
         one_line(f"{row.rows:,}"),
         bar(row.size, largest, filesizeformat(row.size)),
         one_line(f"{row.added_a_day:,}, {filesizeformat(row.growth)}" if row.added_a_day else "–"),
