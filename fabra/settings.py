@@ -12,6 +12,9 @@ import environ
 
 from common.client_address import parse_networks
 from common.secret_files import env_secret
+from fabra.admin_menu import UNFOLD as FABRA_UNFOLD  # noqa: F401 (it is one of the settings)
+from fabra.hosting import FABRA_MIDDLEWARE as FABRA_MIDDLEWARE
+from fabra.hosting import bot_apps as bot_apps
 
 env = environ.Env()
 
@@ -23,6 +26,10 @@ FABRA_REDIS_PREFIX = env.str("FABRA_REDIS_PREFIX", "fabra")
 # Models, token encodings, and what else can be made again.
 FABRA_DATA_DIR = Path(env.str("FABRA_DATA_DIR", "") or Path.home() / ".cache" / "fabra").resolve()
 FABRA_WEB = env.bool("FABRA_WEB", False)
+
+# The project is the bot's own: its admin, users, sessions and logs are the bot's to show and to clear. In any other,
+# the bot has an admin site of its own, and leaves those alone.
+FABRA_OWN_PROJECT = False
 
 # ---------------------------------------------------------------- security
 
@@ -224,4 +231,4 @@ FABRA_READER_MAX_BYTES = 1 << 30
 FABRA_TURN_LEASE_S = 15.0
 
 # What the star imports: the settings alone. Not as an assignment, which a type checker could not evaluate.
-globals()["__all__"] = [name for name in dir() if name.isupper()]
+globals()["__all__"] = [*(name for name in dir() if name.isupper()), "bot_apps"]

@@ -11,16 +11,16 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured
 from kombu.entity import Queue
 
+from chat.serving.page_policies import SECURE_CSP
 from common.secret_files import env_secret
 from fabra.settings import *  # noqa: F403
-from fabra.settings import FABRA_REDIS_PREFIX, FABRA_WEB, env
+from fabra.settings import FABRA_REDIS_PREFIX, FABRA_UNFOLD, FABRA_WEB, env
 from fabra_project import no_stack
-from fabra_project.admin_menu import UNFOLD as UNFOLD
-from fabra_project.page_policies import SECURE_CSP
 from fabra_project.stack.services import read_services, secret_key
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
+FABRA_OWN_PROJECT = True
 FABRA_DATA_DIR = Path(env.str("FABRA_DATA_DIR", "") or BASE_DIR / ".data").resolve()
 
 # ---------------------------------------------------------------- services
@@ -65,9 +65,6 @@ CACHES = {
         "OPTIONS": {"SOCKET_CONNECT_TIMEOUT": 0.1, "SOCKET_TIMEOUT": 0.1, "IGNORE_EXCEPTIONS": True},
     }
 }
-
-# What open pages see at once; the layer takes its server and its prefix from the settings above.
-CHANNEL_LAYERS = {"default": {"BACKEND": "chat.live.layer.RedisLayer"}}
 
 # ---------------------------------------------------------------- security
 
@@ -143,10 +140,10 @@ INSTALLED_APPS = [
 # All support async: a single synchronous one would make Django run every view in a thread.
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
-    "fabra_project.middleware.PagePolicies",
+    "chat.serving.middleware.PagePolicies",
     "common.middleware.no_store",
     "chat.embed.cross_origin.cross_origin",
-    "fabra_project.middleware.customers_language",
+    "chat.serving.middleware.customers_language",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "common.middleware.SlashMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -157,12 +154,12 @@ MIDDLEWARE = [
     "common.middleware.DataErrorMiddleware",
     "axes.middleware.AxesMiddleware",
 ]
+UNFOLD = FABRA_UNFOLD
 ROOT_URLCONF = "fabra_project.urls"
 ASGI_APPLICATION = "fabra_project.asgi.application"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
-        "DIRS": [BASE_DIR / "templates"],
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [
@@ -181,8 +178,7 @@ TIME_ZONE = "UTC"
 USE_TZ = True
 FORMAT_MODULE_PATH = ["fabra_project.formats"]
 STATIC_URL = "/static/"
-STATICFILES_DIRS = [BASE_DIR / "static"]
-LOGIN_URL = "login"  # the chat page's, for any user; the admin has its own login page, for staff
+LOGIN_URL = "chat:login"  # the chat page's, for any user; the admin has its own login page, for staff
 LOGIN_REDIRECT_URL = "admin:index"
 
 LOGGING = {
