@@ -39,7 +39,7 @@ def _measure(scale: float, rounds: int) -> list[Row]:
     )
     client = Client()
     client.force_login(user)
-    floor = [_took(client, reverse("login"))[0] for _ in range(rounds)]
+    floor = [_took(client, reverse("chat:login"))[0] for _ in range(rounds)]
     rows = []
     for model in sorted(admin.site._registry, key=lambda model: model._meta.label):
         slowest: tuple[list[float], str] = ([0.0], "")

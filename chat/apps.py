@@ -35,7 +35,9 @@ class ChatConfig(AppConfig):
             checks.register(check)
         event_handlers.register()
         register_handlers(budget_warnings.handlers)
-        retain(CONVERSATIONS, IDEMPOTENT, MODEL_CALLS, AUDIT, ADMIN_LOG)
+        retain(CONVERSATIONS, IDEMPOTENT, MODEL_CALLS, AUDIT)
+        if settings.FABRA_OWN_PROJECT:
+            retain(ADMIN_LOG)
         operator_acted.connect(record_command)
         handover_handlers.register()
         NEUTRAL_FLAGS.add(SMALL_TALK)

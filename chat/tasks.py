@@ -3,7 +3,6 @@
 from datetime import timedelta
 
 from asgiref.sync import async_to_sync
-from axes.handlers.proxy import AxesProxyHandler
 from celery import shared_task
 from django.conf import settings
 from django.core.management import call_command
@@ -23,9 +22,10 @@ _MOST_GAPS = 20
 @shared_task
 def clear_old() -> None:
     """Delete expired sessions, sign-ins and use of keys past their retention, and counts of former outages."""
-    call_command("clearsessions")
-    AxesProxyHandler.reset_logs(age_days=settings.FABRA_SIGN_IN_RETENTION_DAYS)
-    AxesProxyHandler.reset_failure_logs(age_days=settings.FABRA_SIGN_IN_RETENTION_DAYS)
+    if settings.FABRA_OWN_PROJECT:  # another project's sessions and sign-ins are its own
+        call_command("clearsessions")
+        call_command("axes_reset_logs", age=settings.FABRA_SIGN_IN_RETENTION_DAYS)
+        call_command("axes_reset_failure_logs", age=settings.FABRA_SIGN_IN_RETENTION_DAYS)
     CountedRequest.objects.filter(created_at__lt=timezone.now() - _LONGEST_WINDOW).delete()
     prune_use()
 

@@ -1,5 +1,5 @@
 from django.contrib.auth.views import LoginView, LogoutView
-from django.urls import path, re_path
+from django.urls import include, path, re_path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from chat.api import (
@@ -21,18 +21,19 @@ from chat.embed import sessions
 from chat.embed import views as embed
 from chat.openai_api import views as openai
 from chat.page import views
+from common.admin.site import site
 
 schema = SpectacularAPIView.as_view(permission_classes=[MayReadSchema])
 # Its script is a file of its own, since the content security policy allows none in the page.
-docs = SpectacularSwaggerSplitView.as_view(url_name="schema", permission_classes=[MayReadSchema])
+docs = SpectacularSwaggerSplitView.as_view(url_name="chat:schema", permission_classes=[MayReadSchema])
 
-urlpatterns = [
+pages = [
     path("", views.ChatPage.as_view(), name="chat-page"),
     path("widget.js", embed.widget_script, name="widget-script"),
     path("embed", embed.embedded_page, name="embedded-page"),
     path("embed/session", sessions.SessionView.as_view(), name="embedded-session"),
-    path("login/", LoginView.as_view(template_name="chat/login.html", next_page="chat-page"), name="login"),
-    path("logout/", LogoutView.as_view(next_page="login"), name="logout"),
+    path("login/", LoginView.as_view(template_name="chat/login.html", next_page="chat:chat-page"), name="login"),
+    path("logout/", LogoutView.as_view(next_page="chat:login"), name="logout"),
     path("chat", chat.ChatView.as_view(), name="chat"),
     path("chat/<int:conversation_id>/stop", conversations.StopView.as_view(), name="stop-answer"),
     path("debug/context/<str:user_id>", chat.DebugContextView.as_view(), name="debug-context"),
@@ -62,3 +63,13 @@ urlpatterns = [
     path("api/schema/", schema, name="schema"),
     path("api/docs/", docs, name="docs"),
 ]
+
+urlpatterns = [
+    path("admin/retrieval/", include("retrieval.urls")),
+    path("admin/storage/", include("common.urls")),
+    path("admin/inbox/", include("chat.inbox.urls")),
+    path("admin/spending/", include("chat.admin.urls")),
+    path("admin/", site.urls),
+    path("", include((pages, "chat"))),
+]
+"""The admin's namespaces are those of the whole site, as Django's admin expects; the pages have one of their own."""

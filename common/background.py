@@ -22,7 +22,7 @@ async def with_own_thread(coroutine: Coroutine[Any, Any, T]) -> T:
     Otherwise, in the web process, such work would use the thread of a request that may have ended, or share a
     single one. Elsewhere (a worker, a script, a test) the database work stays in the caller's thread.
     """
-    if not settings.IS_WEB:
+    if not settings.FABRA_WEB:
         return await coroutine
     async with ThreadSensitiveContext():
         try:

@@ -1,4 +1,4 @@
-"""Write docs/settings.md from fabra_project/settings.py: `python docs/settings_page.py [--check]`.
+"""Write docs/settings.md from the two files of settings: `python docs/settings_page.py [--check]`.
 
 Each `env.*` call of the settings becomes an entry, with its type, its default and the comment above it or behind it.
 `MORE` describes what has no comment there, or one that is for the reader of the code.
@@ -14,14 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parent.parent
-SETTINGS = PROJECT / "fabra_project" / "settings.py"
+SETTINGS = [PROJECT / "fabra_project" / "settings.py", PROJECT / "fabra" / "settings.py"]
 PAGE = PROJECT / "docs" / "settings.md"
 
 HEAD = """\
 # Settings
 
-Every difference between installations is an environment variable. This page is made from `fabra_project/settings.py`;
-change the settings, then run `.venv/bin/python docs/settings_page.py`.
+Every difference between installations is an environment variable. This page is made from `fabra_project/settings.py`,
+the settings of this project, and `fabra/settings.py`, those of the bot in any project; change them, then run
+`.venv/bin/python docs/settings_page.py`.
 
 Lists are separated by commas; `on` and `off` are written as `1` and `0`, or `true` and `false`.
 """
@@ -35,7 +36,7 @@ _IN_WORDS = {
     "False": "off",
     "not DEBUG": "on where `DEBUG` is off",
     "DEBUG": "on where `DEBUG` is on",
-    "1 if IS_WEB else 2": "1 or 2",
+    "1 if FABRA_WEB else 2": "1 or 2",
 }
 """What defaults are called on the page."""
 
@@ -168,17 +169,26 @@ def read_variables(source: str) -> Iterator[Variable]:
             )
 
 
-def page(source: str) -> str:
+def all_variables() -> list[Variable]:
+    """Return the variables of both files, each once: what the project reads differently stands in its own file."""
+    found: dict[str, Variable] = {}
+    for path in SETTINGS:
+        for variable in read_variables(path.read_text()):
+            found.setdefault(variable.name, variable)
+    return list(found.values())
+
+
+def page() -> str:
     """Return the whole page; raise ValueError for a variable that neither a comment nor MORE describes."""
-    parts = [HEAD]
-    section = ""
-    for variable in read_variables(source):
+    sections: dict[str, list[str]] = {}
+    for variable in all_variables():
         if not MORE.get(variable.name, variable.comment):
             raise ValueError(f"{variable.name} has no comment in the settings, and no entry in MORE")
-        if variable.section != section:
-            section = variable.section
-            parts.append(f"\n## {section[:1].upper()}{section[1:]}\n\n")
-        parts += [f"{line}\n" for line in variable.lines()]
+        sections.setdefault(variable.section, []).extend(variable.lines())
+    parts = [HEAD]
+    for section, lines in sections.items():
+        parts.append(f"\n## {section[:1].upper()}{section[1:]}\n\n")
+        parts += [f"{line}\n" for line in lines]
     parts.append("\n## Outside the settings file\n\n")
     for name, (kind, default, text) in OUTSIDE.items():
         default = f"`{default}`" if " " not in default else default
@@ -252,10 +262,10 @@ def _entry(text: str) -> list[str]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Write docs/settings.md from fabra_project/settings.py.")
+    parser = argparse.ArgumentParser(description="Write docs/settings.md from the files of settings.")
     parser.add_argument("--check", action="store_true", help="only say whether the page is up to date")
     is_check = parser.parse_args().check
-    text = page(SETTINGS.read_text())
+    text = page()
     if is_check:
         return int(PAGE.read_text() != text)
     PAGE.write_text(text)

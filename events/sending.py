@@ -75,9 +75,14 @@ def _send_turn(endpoint_pk: int) -> None:
 def _client() -> CheckedClient:
     seconds = settings.FABRA_WEBHOOK_TIMEOUT_S
     return CheckedClient(
-        agent=AGENT, allow_private=settings.FABRA_WEBHOOK_ALLOW_PRIVATE, private_hint=_PRIVATE_HINT,
+        agent=AGENT, allow_private=_may_be_private(), private_hint=_PRIVATE_HINT,
         is_https_required=True, timeout=httpx.Timeout(seconds, connect=min(5.0, seconds)),
     )  # fmt: skip
+
+
+def _may_be_private() -> bool:
+    allowed = settings.FABRA_WEBHOOK_ALLOW_PRIVATE
+    return bool(settings.DEBUG if allowed is None else allowed)
 
 
 def problem_of_url(url: str) -> str:
@@ -89,7 +94,7 @@ def problem_of_url(url: str) -> str:
     parts = urlsplit(url)
     if parts.username is not None or parts.password is not None or parts.fragment:
         return "It must have no user, password or fragment: what is sent is signed, so the receiver needs no password."
-    if settings.FABRA_WEBHOOK_ALLOW_PRIVATE:
+    if _may_be_private():
         return ""
     if scheme != "https":
         return "It must begin with https://."

@@ -1,8 +1,5 @@
-"""The front door: what definitions and scripts import, and nothing else.
+"""The front door: what definitions and scripts import, and the settings of the bot.
 
-Imported by a plain script, it sets Django up against the running stack.
+A module of it that a plain script imports sets Django up against the running stack; `fabra.settings` does not, since a
+project's settings import it.
 """
-
-from fabra.standalone import ensure_django
-
-ensure_django()

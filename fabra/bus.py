@@ -1,5 +1,9 @@
 """`from fabra.bus import RedisEventBus`"""
 
-from events.bus import RedisEventBus
+from fabra.standalone import ensure_django
+
+ensure_django()
+
+from events.bus import RedisEventBus  # noqa: E402 (Django is set up first)
 
 __all__ = ["RedisEventBus"]

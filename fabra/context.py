@@ -1,7 +1,11 @@
 """`from fabra.context import context, Context, ContextItem, ConversationHistory, escalate`"""
 
-from contexts.conversation import ConversationHistory
-from contexts.declaration import context
-from contexts.items import Context, ContextItem, Escalation, escalate
+from fabra.standalone import ensure_django
+
+ensure_django()
+
+from contexts.conversation import ConversationHistory  # noqa: E402 (Django is set up first)
+from contexts.declaration import context  # noqa: E402 (Django is set up first)
+from contexts.items import Context, ContextItem, Escalation, escalate  # noqa: E402 (Django is set up first)
 
 __all__ = ["Context", "ContextItem", "ConversationHistory", "Escalation", "context", "escalate"]

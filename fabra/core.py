@@ -1,6 +1,10 @@
 """`from fabra.core import FeatureStore, entity, feature`"""
 
-from contexts.store import FeatureStore
-from features.declaration import entity, feature
+from fabra.standalone import ensure_django
+
+ensure_django()
+
+from contexts.store import FeatureStore  # noqa: E402 (Django is set up first)
+from features.declaration import entity, feature  # noqa: E402 (Django is set up first)
 
 __all__ = ["FeatureStore", "entity", "feature"]

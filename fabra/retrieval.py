@@ -1,7 +1,11 @@
 """`from fabra.retrieval import retriever, index_model`"""
 
-from retrieval.model_sources.declaration import index_model
-from retrieval.retrievers.declaration import retriever
-from retrieval.search.hits import Hit, Hits
+from fabra.standalone import ensure_django
+
+ensure_django()
+
+from retrieval.model_sources.declaration import index_model  # noqa: E402 (Django is set up first)
+from retrieval.retrievers.declaration import retriever  # noqa: E402 (Django is set up first)
+from retrieval.search.hits import Hit, Hits  # noqa: E402 (Django is set up first)
 
 __all__ = ["Hit", "Hits", "index_model", "retriever"]

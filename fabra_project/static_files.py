@@ -17,7 +17,7 @@ from django.http import HttpResponse
 from django.middleware.security import SecurityMiddleware
 from whitenoise import WhiteNoise
 
-from fabra_project.page_policies import STATIC_FILES
+from chat.serving.page_policies import STATIC_FILES
 
 Answer = tuple[int, list[tuple[bytes, bytes]], bytes]
 

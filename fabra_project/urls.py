@@ -1,9 +1,8 @@
-from django.contrib import admin
 from django.urls import include, path
 from django.utils.module_loading import module_has_submodule
 
 from chat.api import error_pages
-from fabra_project.team_apps import team_apps
+from fabra.team_apps import team_apps
 
 urlpatterns = [
     *(
@@ -11,11 +10,6 @@ urlpatterns = [
         for config in team_apps()
         if module_has_submodule(config.module, "urls")
     ),
-    path("admin/retrieval/", include("retrieval.urls")),
-    path("admin/storage/", include("common.urls")),
-    path("admin/inbox/", include("chat.inbox.urls")),
-    path("admin/spending/", include("chat.admin.urls")),
-    path("admin/", admin.site.urls),
     path("", include("chat.urls")),
 ]
 

@@ -24,7 +24,7 @@ _MANY_SPACES = re.compile(rf"(?<!\s)\s{{{_MAX_SPACES},}}")
 
 
 def cache_dir() -> Path:
-    return Path(settings.DATA_DIR) / "encodings"
+    return Path(settings.FABRA_DATA_DIR) / "encodings"
 
 
 def prepare() -> list[Path]:

@@ -37,7 +37,7 @@ def test_environment(**extra: str) -> dict[str, str]:
         "DATABASE_URL": urlunsplit(parts._replace(path=f"/{name}")),
         "REDIS_URL": settings.REDIS_URL,
         "FABRA_REDIS_PREFIX": settings.FABRA_REDIS_PREFIX,
-        "FABRA_DATA_DIR": str(settings.DATA_DIR),
+        "FABRA_DATA_DIR": str(settings.FABRA_DATA_DIR),
         "DJANGO_SETTINGS_MODULE": "fabra_project.settings",
         "PYTHONPATH": os.pathsep.join([str(PROJECT), os.environ.get("PYTHONPATH", "")]),
         "DEBUG": "1",

@@ -1,5 +1,7 @@
 """The admin of the support bot."""
 
+from django.conf import settings
+
 from chat.admin import (
     audit,
     conversations,
@@ -9,10 +11,8 @@ from chat.admin import (
     handover,
     keys,
     providers,
-    sign_ins,
     signing,
     spending,
-    users,
 )
 
 __all__ = [
@@ -24,8 +24,11 @@ __all__ = [
     "handover",
     "keys",
     "providers",
-    "sign_ins",
     "signing",
     "spending",
-    "users",
 ]
+
+if settings.FABRA_OWN_PROJECT:  # any other project has users and sign-ins in its own admin
+    from chat.admin import sign_ins, users
+
+    __all__ += ["sign_ins", "users"]

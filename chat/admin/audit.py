@@ -11,6 +11,7 @@ from unfold.decorators import display
 from chat.models import ApiKey, AuditEntry
 from common.admin.base import NamesFilter, ReadOnlyAdmin, moment
 from common.admin.html import badge, link, one_line, short
+from common.admin.site import register
 from common.client_address import parse_address
 
 
@@ -38,7 +39,7 @@ class ResultFilter(admin.SimpleListFilter):
 _REFUSED = (401, 403, 429)
 
 
-@admin.register(AuditEntry)
+@register(AuditEntry)
 class AuditEntryAdmin(ReadOnlyAdmin):
     list_display = (moment("at"), "shown_who", "shown_action", "shown_target", "shown_result", "address")
     list_filter = ("by", ActionFilter, ResultFilter, "at")

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from django.contrib import admin
 from django.db.models import Count, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce, Left
 from django.http import HttpRequest
@@ -12,12 +11,13 @@ from chat.admin.feedback import feedback_by_message
 from chat.models import Conversation, Customer, Message
 from common.admin.base import ReadOnlyAdmin, is_list, moment
 from common.admin.html import admin_url, short, wide
+from common.admin.site import register
 from common.markdown import render
 
 _SHOWN_MESSAGES = 200
 
 
-@admin.register(Conversation)
+@register(Conversation)
 class ConversationAdmin(ReadOnlyAdmin):
     change_form_template = "admin/chat/conversation/change_form.html"
     list_display = (moment("last_message_at"), "user_id", "first_question", "message_count", moment("created_at"))

@@ -1,7 +1,6 @@
 """Admin of customers and tickets: the sample data that the bot's features read."""
 
 from django import forms
-from django.contrib import admin
 from django.utils.html import format_html
 from unfold.admin import TabularInline
 from unfold.decorators import display
@@ -9,6 +8,7 @@ from unfold.decorators import display
 from chat.models import Conversation, Customer, Ticket
 from common.admin.base import ListAdmin
 from common.admin.html import badge, link, list_link, table
+from common.admin.site import register
 from common.errors import FabraError
 from common.validation import check_identity
 
@@ -31,7 +31,7 @@ class TicketInline(TabularInline):
     fields = ("number", "subject", "status", "created_at")
 
 
-@admin.register(Customer)
+@register(Customer)
 class CustomerAdmin(ListAdmin):
     form = CustomerForm
     list_display = ("user_id", "name", "shown_tier", "created_at")
@@ -59,7 +59,7 @@ class CustomerAdmin(ListAdmin):
         )
 
 
-@admin.register(Ticket)
+@register(Ticket)
 class TicketAdmin(ListAdmin):
     list_display = ("number", "subject", "of_customer", "shown_status", "created_at")
     list_filter = ("status", "created_at")

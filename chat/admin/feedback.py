@@ -7,9 +7,9 @@ from django.contrib import admin, messages
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.db.models.functions import Left
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import get_object_or_404, render
+from django.shortcuts import get_object_or_404
 from django.template.loader import render_to_string
-from django.urls import path, reverse
+from django.urls import path
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.decorators import display
@@ -19,6 +19,7 @@ from chat.models import Conversation, Feedback, Gap, GapQuestion, Message
 from common.admin.base import ReadOnlyAdmin, is_list, moment
 from common.admin.html import admin_url, badge, short, wide
 from common.admin.permissions import needs
+from common.admin.site import register, render, reverse_admin
 from common.markdown import render as render_markdown
 from contexts.admin.trace_page import register_panel
 from contexts.golden import GoldenProposal, propose_golden
@@ -42,7 +43,7 @@ class CommentFilter(admin.SimpleListFilter):
         return queryset.filter(comment="") if self.value() == "no" else queryset
 
 
-@admin.register(Feedback)
+@register(Feedback)
 class FeedbackAdmin(ReadOnlyAdmin):
     change_form_template = "admin/chat/feedback/change_form.html"
     list_display = (moment("updated_at"), "shown_value", "shown_comment", "question", "user_id", "golden")
@@ -119,7 +120,7 @@ class FeedbackAdmin(ReadOnlyAdmin):
     def golden(self, row: Feedback) -> str:
         if row.value == Feedback.Value.UP:
             return ""
-        url = reverse("admin:chat_feedback_golden", args=[row.pk])
+        url = reverse_admin("chat_feedback_golden", row.pk)
         return format_html('<a class="fb-link" href="{}">golden question</a>', url)
 
 
@@ -151,7 +152,7 @@ def _page(request: HttpRequest, feedback: Feedback) -> dict[str, Any]:
         "conversation_url": _url_if(user.has_perm("chat.view_conversation"), Conversation, answer.conversation_id),
         "trace_url": _url_if(user.has_perm("contexts.view_trace"), Trace, trace_pk),
         "gap_url": _url_if(user.has_perm("chat.view_gap"), Gap, gap),
-        "golden_url": reverse("admin:chat_feedback_golden", args=[feedback.pk])
+        "golden_url": reverse_admin("chat_feedback_golden", feedback.pk)
         if trace_pk and user.has_perm(_ADD_GOLDEN)
         else "",
     }

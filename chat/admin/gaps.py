@@ -11,7 +11,7 @@ from django.db import transaction
 from django.db.models import Count, F, Func, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import get_object_or_404, render
+from django.shortcuts import get_object_or_404
 from django.urls import path
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
@@ -25,6 +25,7 @@ from chat.models import Gap, GapQuestion
 from common.admin.base import ListAdmin, is_list, moment
 from common.admin.html import admin_url, badge, link, short, wide
 from common.admin.permissions import needs
+from common.admin.site import register, render
 from common.errors import FabraError
 from retrieval.models import Document, Index
 
@@ -63,7 +64,7 @@ class ReasonFilter(admin.SimpleListFilter):
         return queryset.filter(pk__in=GapQuestion.objects.filter(reasons__contains=[self.value()]).values("gap"))
 
 
-@admin.register(Gap)
+@register(Gap)
 class GapAdmin(ListAdmin):
     change_form_template = "admin/chat/gap/change_form.html"
     list_before_template = "admin/chat/gap/chart.html"

@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from django.contrib import admin
 from django.http import HttpRequest
 from unfold.admin import TabularInline
 
 from chat.models import HandoverSettings, SupportHours
 from common.admin.base import ListAdmin
+from common.admin.site import register
 
 
 class SupportHoursInline(TabularInline):
@@ -16,7 +16,7 @@ class SupportHoursInline(TabularInline):
     fields = ("weekday", "opens", "closes")
 
 
-@admin.register(HandoverSettings)
+@register(HandoverSettings)
 class HandoverSettingsAdmin(ListAdmin):
     list_display = ("__str__", "time_zone", "unanswered_after_min")
     inlines = (SupportHoursInline,)

@@ -6,7 +6,7 @@ from typing import Any
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import get_object_or_404, render
+from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from django.utils.html import format_html
 from unfold.decorators import action, display
@@ -18,6 +18,7 @@ from chat.models import ApiKey
 from chat.models.keys import RotationRefused
 from common.admin.base import ListAdmin, moment
 from common.admin.html import admin_url, badge, badges, code, one_line
+from common.admin.site import register, render
 from common.errors import FabraError
 
 
@@ -35,7 +36,7 @@ class UsableFilter(admin.SimpleListFilter):
         return queryset.exclude(pk__in=usable) if self.value() == "ended" else queryset
 
 
-@admin.register(ApiKey)
+@register(ApiKey)
 class ApiKeyAdmin(ListAdmin):
     form = KeyBoundsForm
     change_form_template = "admin/chat/apikey/change_form.html"

@@ -3,7 +3,6 @@
 from typing import Any
 
 from django import forms
-from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.utils.safestring import SafeString
@@ -13,6 +12,7 @@ from chat.models import ModelProvider
 from chat.providers.configured import config_of, environment_model
 from common.admin.base import JsonTextField, ListAdmin
 from common.admin.html import badge, code, one_line
+from common.admin.site import register
 from contexts.admin.trace_page import register_panel
 from contexts.models import Trace
 
@@ -30,7 +30,7 @@ class ModelProviderForm(forms.ModelForm):  # type: ignore[type-arg]
         )  # fmt: skip
 
 
-@admin.register(ModelProvider)
+@register(ModelProvider)
 class ModelProviderAdmin(ListAdmin):
     form = ModelProviderForm
     list_display = ("name", "position", "shown_model", "base_url", "shown_key", "shown_window", "shown_price", "state")

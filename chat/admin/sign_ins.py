@@ -4,7 +4,6 @@ from typing import Any
 
 from axes.models import AccessAttempt, AccessFailureLog, AccessLog
 from django.conf import settings
-from django.contrib import admin
 from django.db.models import OuterRef, QuerySet, Subquery, Sum
 from django.http import HttpRequest
 from django.utils import timezone
@@ -13,6 +12,7 @@ from unfold.decorators import display
 from chat.access.sign_in import counted_failures
 from common.admin.base import ListAdmin, ReadOnlyAdmin, moment
 from common.admin.html import badge, short
+from common.admin.site import register
 
 
 class _SignIns(ReadOnlyAdmin):
@@ -38,7 +38,7 @@ def _sum(*fields: str) -> Subquery:
     return Subquery(same.order_by().values(*fields).annotate(sum=Sum("failures_since_start")).values("sum")[:1])
 
 
-@admin.register(AccessAttempt)
+@register(AccessAttempt)
 class AccessAttemptAdmin(_SignIns):
     """Failures that count now; deleting them lifts a lockout."""
 
@@ -71,7 +71,7 @@ class AccessAttemptAdmin(_SignIns):
         return badge(f"locked out until {until:%H:%M} UTC", "bad")
 
 
-@admin.register(AccessFailureLog)
+@register(AccessFailureLog)
 class AccessFailureLogAdmin(_SignIns):
     list_display = (moment("attempt_time"), "ip_address", "username", "shown_lockout", "path_info", "shown_agent")
     list_filter = ("locked_out", "attempt_time")
@@ -82,7 +82,7 @@ class AccessFailureLogAdmin(_SignIns):
         return badge("locked out", "bad") if row.locked_out else "–"
 
 
-@admin.register(AccessLog)
+@register(AccessLog)
 class AccessLogAdmin(_SignIns):
     list_display = (moment("attempt_time"), "username", "ip_address", moment("logout_time"), "path_info", "shown_agent")
     readonly_fields = ("attempt_time", "logout_time")

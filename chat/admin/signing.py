@@ -3,7 +3,7 @@
 from typing import Any
 
 from django import forms
-from django.contrib import admin, messages
+from django.contrib import messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from unfold.decorators import action, display
@@ -12,6 +12,7 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 from chat.models import ApiKey, UserSigning
 from common.admin.base import moment
 from common.admin.html import badge
+from common.admin.site import register
 from events.admin.secrets import SecretAdmin
 
 HS256, EDDSA = UserSigning.Algorithm.HS256, UserSigning.Algorithm.EDDSA
@@ -27,7 +28,7 @@ class UserSigningForm(forms.ModelForm):  # type: ignore[type-arg]
         labels = {"public_keys": "Public key (PEM)"}
 
 
-@admin.register(UserSigning)
+@register(UserSigning)
 class UserSigningAdmin(SecretAdmin):
     form = UserSigningForm
     list_display = ("key", "shown_algorithm", "shown_secrets", moment("rotated_at"))

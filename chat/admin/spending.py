@@ -1,17 +1,17 @@
 """Admin of the calls of language models, with what each cost."""
 
-from django.contrib import admin
 from unfold.decorators import display
 
 from chat.models import CostKind, ModelCall
 from common.admin.base import ReadOnlyAdmin, moment
 from common.admin.html import badge, link, one_line
+from common.admin.site import register
 from contexts.models import Trace
 
 _TONES = {CostKind.EXACT: "good", CostKind.ESTIMATED: "info", CostKind.UNKNOWN: "warn"}
 
 
-@admin.register(ModelCall)
+@register(ModelCall)
 class ModelCallAdmin(ReadOnlyAdmin):
     list_display = (
         moment("created_at"), "purpose", "provider", "model", "context", "user_id", "tokens", "cost", "shown_kind",

@@ -3,9 +3,7 @@
 from decimal import Decimal
 from typing import Any
 
-from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
 
 from chat.limits.budgets import states
 from chat.models import Purpose
@@ -13,6 +11,7 @@ from chat.spending.sums import USER_DAYS, Spending, Spent, spending_of
 from common.admin.charts import Series, bar_chart
 from common.admin.html import bar, one_line, short, table
 from common.admin.permissions import needs
+from common.admin.site import render, site
 
 RANGES = {"7": 7, "30": 30, "90": 90, "365": 365}
 _TONES = {
@@ -27,7 +26,7 @@ def show(request: HttpRequest) -> HttpResponse:
     """Show what the models cost, by day and by what for."""
     days = RANGES.get(request.GET.get("range", ""), RANGES["30"])
     page = {"title": "Spending", **spending_page(days)}
-    return render(request, "admin/chat/modelcall/spending.html", admin.site.each_context(request) | page)
+    return render(request, "admin/chat/modelcall/spending.html", site.each_context(request) | page)
 
 
 def spending_page(days: int) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, Permission, User
@@ -12,14 +11,15 @@ from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from common.admin.permissions import GuardedAdmin, needs
+from common.admin.site import register, site
 
-admin.site.unregister(User)
-admin.site.unregister(Group)
+site.unregister(User)
+site.unregister(Group)
 
 _RIGHTS = ("is_superuser", "is_staff", "groups", "user_permissions")
 
 
-@admin.register(User)
+@register(User)
 class UserAdmin(GuardedAdmin, DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg]
     form = UserChangeForm
     add_form = UserCreationForm
@@ -41,7 +41,7 @@ class UserAdmin(GuardedAdmin, DjangoUserAdmin, ModelAdmin):  # type: ignore[type
         return super().has_delete_permission(request, obj) and _holds_all_of(request, obj)
 
 
-@admin.register(Group)
+@register(Group)
 class GroupAdmin(GuardedAdmin, DjangoGroupAdmin, ModelAdmin):
     def has_change_permission(self, request: HttpRequest, obj: Group | None = None) -> bool:
         return super().has_change_permission(request, obj) and _holds_rights_of(request, obj)

@@ -9,6 +9,7 @@ from django.http import HttpRequest
 
 from chat.access.visitors import user_id_of
 from chat.models import ApiKey
+from chat.serving.paths import own_path
 
 ADMIN = "/admin/"
 _UNAUDITED = {
@@ -53,24 +54,29 @@ def is_door(request: HttpRequest) -> bool:
     match = request.resolver_match
     if match is None or match.url_name is None:  # nothing is there, or a redirect to what is
         return False
-    if request.path_info.startswith(ADMIN):
-        return match.view_name not in _UNAUDITED
-    return (match.view_name, _method(request)) in _API
+    if own_path(request.path_info).startswith(ADMIN):
+        return _name(match) not in _UNAUDITED
+    return (_name(match), _method(request)) in _API
 
 
 def door_of(request: HttpRequest) -> Door | None:
     """Return what the request did, after it was answered; None if it was about the caller's own conversations."""
     match: Any = request.resolver_match
-    if request.path_info.startswith(ADMIN):
+    if own_path(request.path_info).startswith(ADMIN):
         return _admin_door(request, match)
-    key = (match.view_name, _method(request))
-    if match.view_name in _OF_USERS and not _is_anothers(request, key):
+    key = (_name(match), _method(request))
+    if _name(match) in _OF_USERS and not _is_anothers(request, key):
         return None
     action, target = _API[key]
     if action == "delete" and request.GET.get("purge", "") in ("true", "1"):
         action = "purge"
     names = _DEFAULTS | {name: request.GET[name] for name in _QUERY if request.GET.get(name)} | match.kwargs
-    return Door(name=match.view_name, action=action, target=target.format_map(names))
+    return Door(name=_name(match), action=action, target=target.format_map(names))
+
+
+def _name(match: Any) -> str:
+    """Return the name of a URL, whatever the project calls the admin site that it is of."""
+    return ":".join([*(app for app in match.app_names if app != "chat"), match.url_name])
 
 
 def _is_anothers(request: HttpRequest, key: tuple[str, str]) -> bool:
@@ -89,13 +95,13 @@ def _admin_door(request: HttpRequest, match: Any) -> Door:
         kind = kind.removeprefix(f"{table.replace('.', '_')}_")
     action = kind if request.method == "POST" else _KINDS.get(kind, kind)
     rows = [str(value) for value in match.kwargs.values()]
-    if match.view_name == "inbox:inbox" and "conversation" in request.GET:
+    if _name(match) == "inbox:inbox" and "conversation" in request.GET:
         rows = [request.GET["conversation"]]
     if request.method == "POST" and kind == "changelist":
         action = request.POST.get("action") or "change"
         selected = request.POST.getlist(ACTION_CHECKBOX_NAME)
         rows = [*selected[:_MOST_SELECTED], *(["…"] if len(selected) > _MOST_SELECTED else [])]
-    return Door(name=match.view_name, action=action, target=f"{table} {', '.join(rows)}".strip())
+    return Door(name=_name(match), action=action, target=f"{table} {', '.join(rows)}".strip())
 
 
 def _method(request: HttpRequest) -> str:

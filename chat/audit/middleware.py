@@ -14,6 +14,7 @@ from chat.access.site_sessions import SiteSession
 from chat.audit.doors import ADMIN, door_of, is_door
 from chat.audit.entries import caller_columns, record
 from chat.models import ApiKey, AuditEntry
+from chat.serving.paths import own_path
 
 
 @sync_and_async_middleware
@@ -45,7 +46,7 @@ def _record(request: HttpRequest, response: Any, started: datetime) -> None:
     if isinstance(auth, SiteSession):
         return  # an embedded page reaches the conversations of its own user only
     caller = caller_columns(request.META, request.user, auth if isinstance(auth, ApiKey) else None)
-    if caller is not None and caller["by"] == AuditEntry.By.LOCAL and request.path_info.startswith(ADMIN):
+    if caller is not None and caller["by"] == AuditEntry.By.LOCAL and own_path(request.path_info).startswith(ADMIN):
         return  # development mode opens the API, not the admin
     door = door_of(request) if caller is not None else None
     if caller is None or door is None:
@@ -66,7 +67,7 @@ def _record(request: HttpRequest, response: Any, started: datetime) -> None:
 
 def _of_admin_log(request: HttpRequest, response: Any, started: datetime, target: str) -> tuple[str, str]:
     """Return the target and what was changed, as the admin's own log has it: which fields, and the id of a new row."""
-    if request.method != "POST" or not request.path_info.startswith(ADMIN):
+    if request.method != "POST" or not own_path(request.path_info).startswith(ADMIN):
         return target, ""
     if response.status_code == 200 and (request.resolver_match.url_name or "").endswith(("_add", "_change")):  # type: ignore[union-attr]
         return target, "Not saved: the form has errors."

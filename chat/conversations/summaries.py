@@ -64,7 +64,7 @@ async def enqueue_summary(conversation_id: int, fallen: int) -> None:
     """
     otherwise = "old turns are dropped without a summary"
     sent = asyncio.to_thread(enqueue, "chat.tasks.summarise", conversation_id, fallen, otherwise=otherwise)
-    if settings.IS_WEB:
+    if settings.FABRA_WEB:
         spawn(sent, uses_database=False)
     else:  # the event loop may end with the answer
         await sent

@@ -14,6 +14,7 @@ from django.utils.decorators import sync_and_async_middleware
 from chat.access.origins import is_one_of
 from chat.error_descriptions import error_body
 from chat.models import ApiKey
+from chat.serving.paths import own_path
 
 _PATHS = ("/chat", "/api/conversations/", "/api/messages/")
 _BEARER = f"Bearer {ApiKey.PREFIXES[ApiKey.Kind.PUBLIC]}"
@@ -45,7 +46,7 @@ def cross_origin(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRe
 
 def is_preflight(request: HttpRequest) -> bool:
     is_asking = request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
-    return is_asking and "Origin" in request.headers and request.path_info.startswith(_PATHS)
+    return is_asking and "Origin" in request.headers and own_path(request.path_info).startswith(_PATHS)
 
 
 def permission_for(request: HttpRequest) -> HttpResponse:

@@ -138,7 +138,7 @@ def _waits() -> Iterator[float]:
 
 def _look(key: RequestKey) -> StoredAnswer | Claim | None:
     taken = take(key)
-    if taken is None and settings.IS_WEB:
+    if taken is None and settings.FABRA_WEB:
         connection.close()  # it returns to the pool while the request waits
     return taken
 

@@ -8,12 +8,12 @@ from typing import Any
 
 from asgiref.sync import sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
-from channels.layers import get_channel_layer
 
 from chat.access.permissions import ANSWER_CONVERSATION
 from chat.live.bodies import name_of
 from chat.live.broadcast import broadcast
 from chat.live.groups import INBOX, conversation_group
+from chat.live.layer import live_layer
 from chat.models import Conversation
 from chat.page.standing import FORBIDDEN, user_of_session
 from common.background import spawn, with_own_thread
@@ -72,7 +72,7 @@ class InboxConsumer(AsyncWebsocketConsumer):
     async def _hear(self) -> None:
         """Pass on what the agents and the open conversation are told; subscribe again after Redis was away."""
         while True:
-            layer = get_channel_layer()
+            layer = live_layer()
             try:
                 self.channel = await layer.new_channel()
                 await layer.group_add(INBOX, self.channel)
@@ -102,7 +102,7 @@ class InboxConsumer(AsyncWebsocketConsumer):
         """Join or leave a group; without Redis `_hear` does it later."""
         if self.channel is not None:
             with suppress(*REDIS_ERRORS):
-                await getattr(get_channel_layer(), action)(group, self.channel)
+                await getattr(live_layer(), action)(group, self.channel)
 
     async def _tell_of_typing(self, conversation_id: int) -> None:
         held = Conversation.objects.filter(pk=conversation_id, state=Conversation.State.PERSON, agent=self.agent)

@@ -6,9 +6,7 @@ from functools import wraps
 from typing import Any
 
 from django.conf import settings
-from django.contrib import admin
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.shortcuts import render
 from django.template.loader import render_to_string
 
 from chat.access.permissions import ANSWER_CONVERSATION
@@ -18,6 +16,7 @@ from chat.handover import actions
 from chat.inbox import rows
 from chat.models import Conversation
 from common.admin.permissions import needs
+from common.admin.site import render, site
 from common.errors import FabraError, InvalidInput
 from retrieval.search.execute import search_sync
 
@@ -52,7 +51,7 @@ def show(request: HttpRequest) -> HttpResponse:
         "open_id": conversation.pk if conversation else None,
         "max_chars": settings.FABRA_MESSAGE_MAX_CHARS,
     }
-    return render(request, "admin/chat/inbox/page.html", admin.site.each_context(request) | context)
+    return render(request, "admin/chat/inbox/page.html", site.each_context(request) | context)
 
 
 @needs(ANSWER_CONVERSATION)

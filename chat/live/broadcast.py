@@ -5,10 +5,10 @@ import time
 from typing import Any
 
 from asgiref.sync import async_to_sync
-from channels.layers import get_channel_layer
 from django.conf import settings
 from django.db import transaction
 
+from chat.live.layer import live_layer
 from common.background import spawn
 from common.redis import REDIS_ERRORS
 
@@ -27,7 +27,7 @@ async def broadcast(group: str, message: dict[str, Any]) -> bool:
     if time.monotonic() < _silent_until:
         return False
     try:
-        await get_channel_layer().group_send(group, message)
+        await live_layer().group_send(group, message)
     except REDIS_ERRORS as error:
         _silent_until = time.monotonic() + settings.FABRA_REDIS_TIMEOUT_S
         logger.warning("Redis does not answer (%s): open pages learn late what is new.", type(error).__name__)

@@ -13,11 +13,11 @@ from contextlib import suppress
 from typing import Any
 
 from asgiref.sync import sync_to_async
-from channels.layers import get_channel_layer
 from django.db import DatabaseError, connection
 
 from chat.live.changes import message_event, state_event
 from chat.live.groups import conversation_group
+from chat.live.layer import live_layer
 from chat.models import Conversation, Message
 from common.background import with_own_thread
 from common.per_loop import PerLoop
@@ -78,7 +78,7 @@ class Feed:
         if page.conversation_id in self._joined and self._channel:
             self._joined.discard(page.conversation_id)
             with suppress(*REDIS_ERRORS):  # a server that is gone sends nothing
-                await get_channel_layer().group_discard(conversation_group(page.conversation_id), self._channel)
+                await live_layer().group_discard(conversation_group(page.conversation_id), self._channel)
         if not self._pages:
             await self.close()
 
@@ -91,7 +91,7 @@ class Feed:
 
     async def _join(self, conversation_ids: Iterable[int]) -> None:
         """Subscribe to conversations; while Redis is down they are only looked at."""
-        layer = get_channel_layer()
+        layer = live_layer()
         try:
             for conversation_id in conversation_ids:
                 if self._channel is None:
@@ -106,7 +106,7 @@ class Feed:
             if self._channel is None:
                 await asyncio.sleep(LOOK_EVERY_S / 10)
                 continue
-            event = await get_channel_layer().receive(self._channel)
+            event = await live_layer().receive(self._channel)
             self._hand_out(event)
 
     async def _look(self) -> None:

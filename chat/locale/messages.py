@@ -16,7 +16,7 @@ import polib
 from django.utils.translation import template
 
 CHAT = Path(__file__).resolve().parent.parent
-TEMPLATES = CHAT.parent / "templates" / "chat"
+TEMPLATES = CHAT / "templates" / "chat"
 FUNCTIONS = {"_", "gettext", "gettext_lazy", "gettext_noop", "ngettext", "ngettext_lazy"}
 
 _STRING = r"""(?:'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*")"""

@@ -6,6 +6,7 @@ from rest_framework.response import Response
 
 from chat.api.errors import handle_exception as describe_response
 from chat.error_descriptions import describe, error_body
+from chat.serving.paths import own_path
 from common.errors import InvalidInput, NotFound
 
 PREFIX = "/v1/"
@@ -69,7 +70,7 @@ def openai_error(status: int, code: str, message: str, param: str | None = None)
 
 def body_at(path: str, status: int, code: str, message: str) -> dict[str, Any]:
     """Return the body of an error in the shape that the clients of an address read."""
-    return openai_error(status, code, message) if path.startswith(PREFIX) else error_body(code, message)
+    return openai_error(status, code, message) if own_path(path).startswith(PREFIX) else error_body(code, message)
 
 
 def _as_openai(status: int, code: str, param: str | None) -> tuple[int, str, str | None]:

@@ -13,6 +13,7 @@ from chat.models import Customer
 from chat.page.suggestions import suggested_questions
 from chat.page.texts import page_texts
 from chat.providers.configured import configured_models_now
+from common.admin.site import reverse_admin
 
 _SAMPLE_USERS = 12
 
@@ -41,6 +42,7 @@ class ChatPage(TemplateView):
             "model": models[0].model if models else "",
             "is_staff": request.user.is_staff,
             "may_trace": may_trace(request.user, request.META),
+            "trace_url": f"{reverse_admin('index')}contexts/trace/",
             "texts": page_texts(),
             "suggestions": suggested_questions(),
             "deadline_s": settings.FABRA_CHAT_DEADLINE_S,

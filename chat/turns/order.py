@@ -101,7 +101,7 @@ def _join(question: Question, token: uuid.UUID) -> TurnLease | None:
         cursor.execute(_JOIN, _values(question, token))
         row = cursor.fetchone()
     lease = _lease_of(question, token, row)
-    if lease is None and settings.IS_WEB:
+    if lease is None and settings.FABRA_WEB:
         connection.close()  # it returns to the pool while the message waits
     return lease
 

@@ -47,7 +47,7 @@ async def stop_answers(conversation_id: int) -> Stop:
 
 def listen() -> None:
     """Let other processes stop this one's answers, from the first call on; nothing is awaited."""
-    if not settings.IS_WEB:  # a script's or a worker's answers have no page
+    if not settings.FABRA_WEB:  # a script's or a worker's answers have no page
         return
     loop = asyncio.get_running_loop()
     task, began = _listeners.get(loop, (None, 0.0))

@@ -8,9 +8,10 @@ from urllib.parse import urlencode
 
 from django.db import models
 from django.template.loader import render_to_string
-from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
+
+from common.admin.site import reverse_admin
 
 _TONES = {
     "done": "good", "indexed": "good", "answered": "good", "fresh": "good", "kept": "good", "enabled": "good",
@@ -79,11 +80,11 @@ def short(value: Any, max_chars: int = 80) -> str:
 
 
 def admin_url(model: type[models.Model], pk: Any) -> str:
-    return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_change", args=[pk])
+    return reverse_admin(f"{model._meta.app_label}_{model._meta.model_name}_change", pk)
 
 
 def list_url(model: type[models.Model]) -> str:
-    return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
+    return reverse_admin(f"{model._meta.app_label}_{model._meta.model_name}_changelist")
 
 
 def link(model: type[models.Model], pk: Any, text: Any) -> SafeString | str:

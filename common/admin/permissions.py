@@ -4,12 +4,13 @@ from collections.abc import Callable, Iterable
 from functools import update_wrapper, wraps
 from typing import Any
 
-from django.contrib import admin
 from django.contrib.admin import AdminSite
 from django.core.exceptions import ImproperlyConfigured, PermissionDenied
 from django.http import HttpRequest
 from django.urls import URLPattern
 from unfold.admin import ModelAdmin
+
+from common.admin.site import site
 
 VIEW_DEFAULT = ("view",)
 _OWN_PAGES = ("changelist", "add", "history", "delete", "change")
@@ -43,7 +44,7 @@ def needs(*permissions: str) -> Callable[[View], View]:
     return declare
 
 
-def admin_page(view: View, site: AdminSite = admin.site) -> View:
+def admin_page(view: View, site: AdminSite = site) -> View:
     """Return a view of the admin's that belongs to no table, for its URL; it must say what it `needs`."""
     if not hasattr(view, "allowed_permissions"):
         raise ImproperlyConfigured(f"{view.__qualname__} needs a permission: see common/admin/permissions.py.")

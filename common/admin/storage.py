@@ -4,16 +4,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.contrib import admin
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
 from django.template.defaultfilters import filesizeformat
 from django.utils import timezone
 from django.utils.html import format_html
 
 from common.admin.html import bar, duration, one_line, table
 from common.admin.permissions import needs
+from common.admin.site import render, site
 from common.retention import Retained, kinds
 from common.sql.estimates import approximate_count, bytes_of, estimated_count
 
@@ -56,7 +55,7 @@ def show(request: HttpRequest) -> HttpResponse:
         ],
         "table": table(_HEADINGS, [_line(row, max(row.size for row in stored)) for row in stored]),
     }
-    return render(request, "admin/storage.html", admin.site.each_context(request) | page)
+    return render(request, "admin/storage.html", site.each_context(request) | page)
 
 
 def stored_rows(now: datetime) -> list[Stored]:

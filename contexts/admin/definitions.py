@@ -3,11 +3,11 @@
 from typing import Any
 
 from django import forms
-from django.contrib import admin
 from unfold.decorators import display
 
 from common.admin.base import DefinitionAdmin, state_of
 from common.admin.html import badge, link, short, table
+from common.admin.site import register
 from contexts.models import ContextDefinition, Trace
 
 
@@ -23,7 +23,7 @@ class ContextForm(forms.ModelForm):  # type: ignore[type-arg]
         return budget
 
 
-@admin.register(ContextDefinition)
+@register(ContextDefinition)
 class ContextDefinitionAdmin(DefinitionAdmin):
     form = ContextForm
     operator_fields = ("is_enabled", "max_tokens_override")

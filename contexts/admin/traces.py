@@ -12,6 +12,7 @@ from unfold.decorators import display
 
 from common.admin.base import ReadOnlyAdmin, is_list, moment
 from common.admin.html import badge, bar, duration, one_line, short, wide
+from common.admin.site import register
 from common.sql.words import has_words
 from contexts.admin.golden import GoldenActions
 from contexts.admin.trace_page import panels_of, trace_page
@@ -43,7 +44,7 @@ class FlagFilter(admin.SimpleListFilter):
         return queryset.filter(flags=[]) if self.value() == "no" else queryset
 
 
-@admin.register(Trace)
+@register(Trace)
 class TraceAdmin(GoldenActions, ReadOnlyAdmin):
     change_form_template = "admin/contexts/trace/change_form.html"
     list_display = (moment("created_at"), "user_id", "question", "shown_state", "tokens_used", "items", "took")

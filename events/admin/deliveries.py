@@ -2,13 +2,14 @@
 
 from typing import Any
 
-from django.contrib import admin, messages
+from django.contrib import messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from unfold.decorators import action, display
 
 from common.admin.base import NamesFilter, ReadOnlyAdmin, ReadOnlyInline, distinct_values, moment
 from common.admin.html import admin_url, badge, duration, folded, json_block, link, short, text_block
+from common.admin.site import register
 from events.admin.endpoint_health import TONES
 from events.deliveries import send_again
 from events.erasure import is_erased
@@ -46,7 +47,7 @@ class AttemptInline(ReadOnlyInline):
         return folded(short(row.response, 60), text_block(row.response)) if row.response.strip() else "–"
 
 
-@admin.register(WebhookDelivery)
+@register(WebhookDelivery)
 class WebhookDeliveryAdmin(ReadOnlyAdmin):
     list_display = (
         moment("created_at"), "endpoint", "event_type", "entity_id", "shown_state", "attempts", "status", "error",

@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 from django import forms
-from django.contrib import admin, messages
+from django.contrib import messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from unfold.decorators import action, display
@@ -12,6 +12,7 @@ from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from common.admin.base import is_list, moment
 from common.admin.html import admin_url, badge, list_link
+from common.admin.site import register
 from events.admin.endpoint_health import health_of, marks, recent_states
 from events.admin.secrets import SecretAdmin
 from events.deliveries import send_test
@@ -68,7 +69,7 @@ class WebhookEndpointForm(forms.ModelForm):  # type: ignore[type-arg]
         return url
 
 
-@admin.register(WebhookEndpoint)
+@register(WebhookEndpoint)
 class WebhookEndpointAdmin(SecretAdmin):
     form = WebhookEndpointForm
     list_display = (

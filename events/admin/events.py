@@ -3,10 +3,9 @@
 from typing import Any
 
 from django import forms
-from django.contrib import admin, messages
+from django.contrib import messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
 from unfold.decorators import action, display
 
 from common.admin.base import JsonTextField, ListAdmin, NamesFilter, ReadOnlyInline, moment
@@ -20,6 +19,7 @@ from common.admin.html import (
     table,
     text_block,
 )
+from common.admin.site import register, render
 from common.errors import FabraError
 from events.acceptance import accepted
 from events.admin.event_flow import flow_page
@@ -87,7 +87,7 @@ class EventForm(forms.ModelForm):  # type: ignore[type-arg]
         return payload
 
 
-@admin.register(Event)
+@register(Event)
 class EventAdmin(ListAdmin):
     form = EventForm
     list_display = (

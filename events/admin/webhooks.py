@@ -3,7 +3,6 @@
 from typing import Any
 
 from django import forms
-from django.contrib import admin
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
 from django.utils.html import format_html
@@ -11,6 +10,7 @@ from unfold.decorators import display
 
 from common.admin.base import JsonTextField, moment
 from common.admin.html import badge, code, list_link
+from common.admin.site import register
 from events.admin.secrets import SecretAdmin
 from events.models import Event, WebhookSource
 from events.webhooks import problems_of
@@ -46,7 +46,7 @@ class WebhookSourceForm(forms.ModelForm):  # type: ignore[type-arg]
         return mapping
 
 
-@admin.register(WebhookSource)
+@register(WebhookSource)
 class WebhookSourceAdmin(SecretAdmin):
     form = WebhookSourceForm
     list_display = ("name", "url", "shown_state", "shown_secrets", moment("rotated_at"), "events")
@@ -81,7 +81,7 @@ class WebhookSourceAdmin(SecretAdmin):
     @display(description="POST to")
     def url(self, source: WebhookSource) -> str:
         try:
-            path = reverse("webhook", args=[source.name])
+            path = reverse("chat:webhook", args=[source.name])
         except NoReverseMatch:  # the feature store runs without the chat's API
             return "–"
         return code(path)

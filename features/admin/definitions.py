@@ -9,10 +9,11 @@ from unfold.decorators import display
 
 from common.admin.base import DefinitionAdmin, state_of
 from common.admin.html import badge, link, list_link, table
+from common.admin.site import register
 from features.models import EntityDefinition, FeatureDefinition, KnownEntity
 
 
-@admin.register(EntityDefinition)
+@register(EntityDefinition)
 class EntityDefinitionAdmin(DefinitionAdmin):
     list_display = ("name", "key", "shown_state", "description", "location")
     list_filter = (("gone_at", admin.EmptyFieldListFilter),)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from django.contrib import admin, messages
+from django.contrib import messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.html import format_html
@@ -10,6 +10,7 @@ from unfold.decorators import action, display
 
 from common.admin.base import DefinitionAdmin, state_of
 from common.admin.html import badge, code, duration, json_block, link, list_link, short, table, text_block
+from common.admin.site import register
 from common.errors import FabraError
 from features.admin.charts import coverage_bar, history_drawing
 from features.admin.feature_pages import FeaturePages
@@ -20,7 +21,7 @@ from features.materialization.requests import request_run
 from features.models import FeatureDefinition, FeatureValue, MaterializationRun
 
 
-@admin.register(FeatureDefinition)
+@register(FeatureDefinition)
 class FeatureDefinitionAdmin(FeaturePages, DefinitionAdmin):
     operator_fields = ("is_enabled", "refresh_override", "is_scheduled")
     list_display = (

@@ -6,13 +6,14 @@ from typing import Any
 
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import get_object_or_404, render
+from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from django.utils.html import format_html
 from unfold.decorators import action
 
 from common.admin.base import ListAdmin
 from common.admin.html import admin_url, duration, link, pretty
+from common.admin.site import render
 from common.errors import FabraError
 from features import registry
 from features.admin.charts import history_drawing

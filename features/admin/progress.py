@@ -2,12 +2,12 @@
 
 from dataclasses import asdict, dataclass
 
-from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from common.admin.html import badge, bar, duration, tone_of
+from common.admin.site import reverse_admin
 from features.models import MaterializationRun
 
 
@@ -63,5 +63,5 @@ def time_taken(run: MaterializationRun) -> SafeString:
 def _live(run: MaterializationRun, part: str, drawn: SafeString) -> SafeString:
     if run.is_finished:
         return drawn
-    url = reverse("admin:features_materializationrun_progress")
+    url = reverse_admin("features_materializationrun_progress")
     return format_html('<span data-fb-run="{}" data-fb-part="{}" data-fb-url="{}">{}</span>', run.pk, part, url, drawn)

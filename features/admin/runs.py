@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from django.contrib import admin, messages
+from django.contrib import messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import path
@@ -11,6 +11,7 @@ from unfold.decorators import action, display
 from common.admin.base import NamesFilter, ReadOnlyAdmin, moment
 from common.admin.html import duration, json_block, list_link, table
 from common.admin.permissions import needs
+from common.admin.site import register
 from features.admin.progress import progress_bar, progress_of, state_badge, time_taken
 from features.dispatch import enqueue_run
 from features.models import FeatureValue, MaterializationRun
@@ -22,7 +23,7 @@ class RunFeatureFilter(NamesFilter):
     title = parameter_name = column = "feature"
 
 
-@admin.register(MaterializationRun)
+@register(MaterializationRun)
 class MaterializationRunAdmin(ReadOnlyAdmin):
     list_display = (
         "feature",

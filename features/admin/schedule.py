@@ -5,7 +5,6 @@ from typing import Any
 
 from celery import current_app
 from django import forms
-from django.contrib import admin
 from django.http import HttpRequest
 from django_celery_beat.models import (
     ClockedSchedule,
@@ -19,10 +18,12 @@ from unfold.widgets import UnfoldAdminSelectWidget
 
 from common.admin.base import ListAdmin
 from common.admin.html import badge
+from common.admin.site import register, site
 from features.materialization.schedule import MATERIALIZE_TASK
 
 for model in (PeriodicTask, IntervalSchedule, CrontabSchedule, SolarSchedule, ClockedSchedule):
-    admin.site.unregister(model)
+    if site.is_registered(model):
+        site.unregister(model)
 
 
 def known_tasks() -> list[tuple[str, str]]:
@@ -65,7 +66,7 @@ class EntryForm(forms.ModelForm):  # type: ignore[type-arg]
         return text
 
 
-@admin.register(PeriodicTask)
+@register(PeriodicTask)
 class PeriodicTaskAdmin(ListAdmin):
     form = EntryForm
     list_display = ("name", "shown_state", "task", "schedule_of", "last_run_at", "total_run_count")
@@ -110,11 +111,11 @@ class PeriodicTaskAdmin(ListAdmin):
         self.message_user(request, f"{len(rows)} {'enabled' if is_on else 'disabled'}.")
 
 
-@admin.register(IntervalSchedule)
+@register(IntervalSchedule)
 class IntervalScheduleAdmin(ListAdmin):
     list_display = ("__str__", "every", "period")
 
 
-@admin.register(CrontabSchedule)
+@register(CrontabSchedule)
 class CrontabScheduleAdmin(ListAdmin):
     list_display = ("__str__", "human_readable", "timezone")

@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from django.contrib import admin
 from django.utils.html import format_html
 from unfold.decorators import display
 
 from common.admin.base import NamesFilter, ReadOnlyAdmin, moment
 from common.admin.html import code, duration, json_block, link, list_link, short, table
+from common.admin.site import register
 from events.models import Event
 from features.admin.charts import history_drawing, sparkline
 from features.models import FeatureDefinition, FeatureValue, KnownEntity, MaterializationRun
@@ -23,7 +23,7 @@ class EntityFilter(NamesFilter):
     title = parameter_name = column = "entity"
 
 
-@admin.register(FeatureValue)
+@register(FeatureValue)
 class FeatureValueAdmin(ReadOnlyAdmin):
     list_display = (
         "entity_key",
@@ -85,7 +85,7 @@ def _line(row: FeatureValue, is_this: bool = False) -> tuple[Any, ...]:
     )
 
 
-@admin.register(KnownEntity)
+@register(KnownEntity)
 class KnownEntityAdmin(ReadOnlyAdmin):
     list_display = ("entity_key", "entity", moment("first_seen_at"), moment("last_seen_at"))
     list_filter = (EntityFilter, "last_seen_at")

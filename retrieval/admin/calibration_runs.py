@@ -3,7 +3,7 @@
 from typing import Any
 
 from django import forms
-from django.contrib import admin, messages
+from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.urls import path
@@ -13,6 +13,7 @@ from unfold.decorators import display
 from common.admin.base import ReadOnlyAdmin, moment
 from common.admin.html import admin_url, badge, bar
 from common.admin.permissions import needs
+from common.admin.site import register
 from retrieval.admin.calibration_page import MAX_THRESHOLD, calibration_page
 from retrieval.evaluation.calibration import why_not
 from retrieval.models import CalibrationRun
@@ -28,7 +29,7 @@ class ThresholdForm(forms.Form):
         return threshold
 
 
-@admin.register(CalibrationRun)
+@register(CalibrationRun)
 class CalibrationRunAdmin(ReadOnlyAdmin):
     change_form_template = "admin/retrieval/calibrationrun/change_form.html"
     list_display = (

@@ -14,6 +14,7 @@ from unfold.decorators import display
 
 from common.admin.base import ReadOnlyAdmin, is_list
 from common.admin.html import json_block, link, short, table, text_block, wide
+from common.admin.site import register
 from retrieval.models import Chunk, Document, DocumentVersion, Index
 from retrieval.search.lexemes import lexical_words
 
@@ -33,7 +34,7 @@ class IndexFilter(admin.SimpleListFilter):
         return queryset.filter(generation__index_id=int(self.value() or 0))
 
 
-@admin.register(Chunk)
+@register(Chunk)
 class ChunkAdmin(ReadOnlyAdmin):
     list_display = ("shown_text", "of_document", "position", "heading_path", "token_count", "of_version")
     list_display_links = ("shown_text",)

@@ -9,12 +9,12 @@ from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
 from django.utils.html import format_html
 from unfold.decorators import action, display
 
 from common.admin.base import ListAdmin, moment
 from common.admin.html import badge, code, link, one_line, short, table
+from common.admin.site import register, render
 from retrieval.admin.chunks import chunk_table
 from retrieval.admin.forms import DocumentForm
 from retrieval.admin.title_search import search_titled
@@ -50,7 +50,7 @@ class LiveFilter(admin.SimpleListFilter):
         return queryset.exclude(deleted_at=None) if self.value() == "yes" else queryset.filter(deleted_at=None)
 
 
-@admin.register(Document)
+@register(Document)
 class DocumentAdmin(ListAdmin):
     form = DocumentForm
     list_display = ("shown_title", "entity_id", "index", "shown_state", "served", moment("updated_at"), "shown_error")

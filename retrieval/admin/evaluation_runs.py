@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from django.contrib import admin, messages
+from django.contrib import messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import get_object_or_404, render
+from django.shortcuts import get_object_or_404
 from django.urls import path
 from django.utils import timezone
 from django.utils.html import format_html
@@ -15,6 +15,7 @@ from unfold.decorators import action, display
 from common.admin.base import ReadOnlyAdmin, moment
 from common.admin.html import admin_url, badge, bar, duration, one_line
 from common.admin.permissions import needs
+from common.admin.site import register, render
 from common.errors import FabraError
 from retrieval.admin.charts import line_chart
 from retrieval.admin.evaluation_page import run_page, run_state
@@ -27,7 +28,7 @@ _DRAWN_RUNS = 50
 _DRAWN = ("hit_rate@5", "mrr@10", "ndcg@10")
 
 
-@admin.register(EvaluationRun)
+@register(EvaluationRun)
 class EvaluationRunAdmin(ReadOnlyAdmin):
     change_form_template = "admin/retrieval/evaluationrun/change_form.html"
     list_before_template = "admin/retrieval/evaluationrun/chart.html"

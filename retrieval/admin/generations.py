@@ -4,9 +4,9 @@ from collections.abc import Callable
 from typing import Any
 
 from django import forms
-from django.contrib import admin, messages
+from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import get_object_or_404, render
+from django.shortcuts import get_object_or_404
 from django.urls import path
 from django.utils.html import format_html
 from django.views.decorators.http import require_POST
@@ -16,6 +16,7 @@ from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelectWidge
 from common.admin.base import ReadOnlyAdmin, moment
 from common.admin.html import admin_url, badge, bar, link, list_url
 from common.admin.permissions import needs
+from common.admin.site import register, render
 from common.errors import FabraError
 from retrieval.dispatch import enqueue_build, enqueue_comparison, enqueue_drop
 from retrieval.embedders import BACKENDS
@@ -48,7 +49,7 @@ class BuildForm(forms.Form):
     )
 
 
-@admin.register(Generation)
+@register(Generation)
 class GenerationAdmin(ReadOnlyAdmin):
     change_form_template = "admin/retrieval/generation/change_form.html"
     list_display = ("number", "of_index", "embedding_model", "dimension", "longest_chunk", "progress", "shown_state",

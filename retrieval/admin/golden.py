@@ -5,12 +5,11 @@ from typing import Any
 from django.contrib import admin, messages
 from django.db.models import F, Func, OuterRef, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import render
-from django.urls import reverse
 from unfold.decorators import action, display
 
 from common.admin.base import ListAdmin
 from common.admin.html import badge, badges, link, list_url, short, table, wide
+from common.admin.site import register, render, reverse_admin
 from retrieval.admin.golden_forms import GoldenQuestionForm, ImportForm
 from retrieval.evaluation.golden import expectation, save_golden, to_csv, to_json_lines
 from retrieval.models import EvaluationOutcome, EvaluationRun, GoldenQuestion
@@ -27,7 +26,7 @@ class TagFilter(admin.SimpleListFilter):
         return queryset.filter(tags__contains=[self.value()]) if self.value() else queryset
 
 
-@admin.register(GoldenQuestion)
+@register(GoldenQuestion)
 class GoldenQuestionAdmin(ListAdmin):
     form = GoldenQuestionForm
     list_display = ("shown_question", "index", "shown_expectation", "last_rank", "shown_tags", "is_enabled")
@@ -91,7 +90,7 @@ class GoldenQuestionAdmin(ListAdmin):
 
     @action(description="Run now", url_path="run", permissions=["run"], icon="play_arrow")
     def run_now(self, request: HttpRequest) -> HttpResponse:
-        return HttpResponseRedirect(reverse("admin:retrieval_evaluationrun_start"))
+        return HttpResponseRedirect(reverse_admin("retrieval_evaluationrun_start"))
 
     @display(description="question")
     def shown_question(self, row: GoldenQuestion) -> str:

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from django.contrib import admin
 from django.db.models import Count, F
 from django.http import HttpRequest
 from django.utils.html import format_html
@@ -10,6 +9,7 @@ from unfold.decorators import display
 
 from common.admin.base import DefinitionAdmin, ListAdmin, ReadOnlyInline, state_of
 from common.admin.html import badge, code, duration, json_block, link, list_link, table
+from common.admin.site import register
 from retrieval.admin.forms import IndexForm, RankingForm
 from retrieval.models import CalibrationRun, Chunk, Document, Generation, Index, RetrieverDefinition
 
@@ -26,7 +26,7 @@ class GenerationInline(ReadOnlyInline):
         return generation.index.generation_id == generation.pk
 
 
-@admin.register(Index)
+@register(Index)
 class IndexAdmin(ListAdmin):
     list_display = ("name", "language", "chunk_count", "model", "version", "created_at")
     list_select_related = ("generation",)
@@ -99,7 +99,7 @@ class IndexAdmin(ListAdmin):
         )
 
 
-@admin.register(RetrieverDefinition)
+@register(RetrieverDefinition)
 class RetrieverDefinitionAdmin(DefinitionAdmin):
     list_display = ("name", "index", "top_k", "shown_ttl", "shown_state", "location")
     readonly_fields = ("shown_filters", "shown_options")

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from django.contrib import admin, messages
+from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import get_object_or_404, render
+from django.shortcuts import get_object_or_404
 from django.urls import path
 from django.utils import timezone
 from django.views.decorators.http import require_POST
@@ -13,6 +13,7 @@ from unfold.decorators import action, display
 from common.admin.base import ReadOnlyAdmin, is_list, moment
 from common.admin.html import admin_url, badge, bar, duration, list_url, one_line
 from common.admin.permissions import needs
+from common.admin.site import register, render
 from common.errors import FabraError
 from retrieval.admin.ingestion_forms import UploadForm
 from retrieval.dispatch import start_ingestion
@@ -31,7 +32,7 @@ _TONES = {
 }
 
 
-@admin.register(IngestionRun)
+@register(IngestionRun)
 class IngestionRunAdmin(ReadOnlyAdmin):
     change_form_template = "admin/retrieval/ingestionrun/change_form.html"
     list_display = (

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from django.contrib import admin, messages
+from django.contrib import messages
 from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
@@ -11,6 +11,7 @@ from unfold.decorators import action, display
 
 from common.admin.base import DefinitionAdmin, moment, state_of
 from common.admin.html import badge, bar, code, duration, list_link, one_line, table
+from common.admin.site import register
 from retrieval.dispatch import enqueue_model_sync
 from retrieval.model_sources.links import admin_url
 from retrieval.models import Document, ModelSource
@@ -18,7 +19,7 @@ from retrieval.models import Document, ModelSource
 _SHOWN_ERRORS = 100
 
 
-@admin.register(ModelSource)
+@register(ModelSource)
 class ModelSourceAdmin(DefinitionAdmin):
     list_display = (
         "name", "shown_state", "shown_progress", "documents", "errors", "differences", moment("finished_at"),

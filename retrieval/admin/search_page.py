@@ -5,14 +5,14 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.conf import settings
-from django.contrib import admin, messages
+from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import render
 from django.urls import reverse
 from django.utils.html import format_html
 
 from common.admin.html import admin_url, link
 from common.admin.permissions import needs
+from common.admin.site import render, site
 from common.errors import FabraError
 from retrieval.admin.search_forms import SearchForm
 from retrieval.evaluation.golden import GoldenRecord, documents_of, normalised
@@ -50,7 +50,7 @@ def show(request: HttpRequest) -> HttpResponse:
             name = str(error).split(" ", 1)[0]
             form.add_error(name if name in form.fields else None, str(error))
     context = {"title": "Search test", "form": form, "page": page}
-    return render(request, "admin/retrieval/search/page.html", admin.site.each_context(request) | context)
+    return render(request, "admin/retrieval/search/page.html", site.each_context(request) | context)
 
 
 @needs("retrieval.add_goldenquestion", "retrieval.change_goldenquestion")

@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from django.contrib import admin, messages
+from django.contrib import messages
 from django.db.models import Case, OuterRef, QuerySet, Subquery, When
 from django.db.models.functions import Substr
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import get_object_or_404, render
-from django.urls import path, reverse
+from django.shortcuts import get_object_or_404
+from django.urls import path
 from django.utils.html import format_html
 from django.views.decorators.http import require_POST
 from unfold.decorators import display
@@ -15,6 +15,7 @@ from unfold.decorators import display
 from common.admin.base import ReadOnlyAdmin, moment
 from common.admin.html import admin_url, json_block, link, short, text_block
 from common.admin.permissions import needs
+from common.admin.site import register, render, reverse_admin
 from common.errors import FabraError
 from events.models import Event
 from retrieval.admin.chunks import chunk_table
@@ -30,7 +31,7 @@ _BY_EVENT = "event "
 _OFFERED = 200
 
 
-@admin.register(DocumentVersion)
+@register(DocumentVersion)
 class DocumentVersionAdmin(ReadOnlyAdmin):
     change_form_template = "admin/retrieval/documentversion/change_form.html"
     list_display = ("shown_title", "number", "of_document", "author", "came_by", moment("created_at"))
@@ -130,7 +131,7 @@ class DocumentVersionAdmin(ReadOnlyAdmin):
 
 def compare_link(version: DocumentVersion) -> str:
     """Return a link to the changes of the version."""
-    url = reverse("admin:retrieval_documentversion_compare", args=[version.pk])
+    url = reverse_admin("retrieval_documentversion_compare", version.pk)
     return format_html('<a class="fb-link" href="{}">Changes</a>', url)
 
 

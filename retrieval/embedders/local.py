@@ -35,7 +35,7 @@ class LocalEmbedder:
                 raise EmbedderUnavailable("The embedding model is not prepared: run `manage.py prepare_assets`.")
             options["specific_model_path"] = str(minilm.model_dir())
         else:
-            options["cache_dir"] = str(settings.DATA_DIR / "models")
+            options["cache_dir"] = str(settings.FABRA_DATA_DIR / "models")
         self.model = model
         self._waiting: deque[tuple[str, Future[np.ndarray]]] = deque()
         self._running = Lock()

@@ -23,7 +23,7 @@ _LAYERS, _HEADS, _WIDTH = 6, 12, 384
 
 
 def model_dir() -> Path:
-    return Path(settings.DATA_DIR) / "models" / "all-MiniLM-L6-v2"
+    return Path(settings.FABRA_DATA_DIR) / "models" / "all-MiniLM-L6-v2"
 
 
 def is_prepared() -> bool:

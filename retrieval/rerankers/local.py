@@ -54,5 +54,5 @@ def _read(model: str, folder: Path) -> TextCrossEncoder:
 
 def _load(name: str, **options: Any) -> TextCrossEncoder:
     return TextCrossEncoder(
-        name, cache_dir=str(settings.DATA_DIR / "models"), threads=settings.FABRA_EMBEDDING_THREADS, **options
+        name, cache_dir=str(settings.FABRA_DATA_DIR / "models"), threads=settings.FABRA_EMBEDDING_THREADS, **options
     )

@@ -105,7 +105,7 @@ async def write_entry(key: str, value: Any, records: list[SearchRecord], ttl: ti
         logger.warning("A retriever returned what JSON cannot say; it is not cached.")
         return
     kept = _keep(key, text, ttl, versions)
-    if settings.IS_WEB:
+    if settings.FABRA_WEB:
         spawn(kept, uses_database=False)
     else:  # the event loop may end when the retriever returns
         await kept

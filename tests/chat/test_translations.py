@@ -25,7 +25,7 @@ def test_the_scripts_name_only_texts_that_the_page_has() -> None:
     import re
 
     names = set(page_texts())
-    scripts = "".join(path.read_text() for path in (settings.BASE_DIR / "static" / "chat").glob("*.js"))
+    scripts = "".join(path.read_text() for path in (settings.BASE_DIR / "chat" / "static" / "chat").glob("*.js"))
     used = set(re.findall(r"\bt\(\"(\w+)\"", scripts))
     used |= {f"{name}_{form}" for name in re.findall(r"\bcounted\(\"(\w+)\"", scripts) for form in ("one", "other")}
     assert used - names == set()

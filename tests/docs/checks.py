@@ -40,7 +40,7 @@ def settings_page() -> ModuleType:
 def known_variables() -> frozenset[str]:
     """Return the environment variables of the project."""
     page = settings_page()
-    variables = list(page.read_variables(page.SETTINGS.read_text()))
+    variables = page.all_variables()
     files = {f"{variable.name}_FILE" for variable in variables if variable.kind == page.KINDS["env_secret"]}
     return frozenset({variable.name for variable in variables} | files | page.OUTSIDE.keys())
 

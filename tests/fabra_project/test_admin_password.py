@@ -17,7 +17,7 @@ from fabra_project.stack.folder import DataFolder
 @pytest.fixture
 def said(db: None, settings: Any, tmp_path: Path) -> Any:
     """Return a function that starts as `make up` does, and returns what is shown."""
-    settings.DATA_DIR = tmp_path
+    settings.FABRA_DATA_DIR = tmp_path
 
     def start() -> str:
         out = StringIO()

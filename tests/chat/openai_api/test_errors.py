@@ -9,7 +9,7 @@ from django.test import Client, RequestFactory
 
 from chat.api import error_pages
 from chat.models import ApiKey
-from fabra_project.request_limits import with_limits
+from chat.serving.request_limits import with_limits
 from tests.chat.openai_api.conftest import QUESTION, error_of, messages
 from tests.model_server import ModelServer
 

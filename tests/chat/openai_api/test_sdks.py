@@ -194,7 +194,7 @@ def node_folder() -> Path:
     """A folder with the JavaScript SDK, as its lock file says."""
     if not (shutil.which("node") and shutil.which("npm")):
         pytest.skip("node and npm are not installed: OpenAI's SDK for JavaScript is not tried")
-    folder: Path = settings.DATA_DIR / "tests" / "openai-javascript"
+    folder: Path = settings.FABRA_DATA_DIR / "tests" / "openai-javascript"
     folder.mkdir(parents=True, exist_ok=True)
     lock, installed = JAVASCRIPT / "package-lock.json", folder / "installed.json"
     if not installed.exists() or installed.read_bytes() != lock.read_bytes():

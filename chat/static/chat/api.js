@@ -22,7 +22,8 @@ export function actAs(userId) {
 export function address(path, params = {}) {
   const query = new URLSearchParams(Object.entries(params).filter(([, value]) => value !== null && value !== ""));
   if (chosenUser) query.set("user_id", chosenUser);
-  return query.size ? `${path}?${query}` : path;
+  const url = `${page.root}${path.slice(1)}`;
+  return query.size ? `${url}?${query}` : url;
 }
 
 /** Return the response's JSON, null for an empty one; throw ApiError, with the code `network` if nothing answers. */

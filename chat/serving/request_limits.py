@@ -17,6 +17,7 @@ from django.contrib.auth import aget_user
 from django.http import HttpRequest
 
 from chat.openai_api.errors import body_at
+from chat.serving.paths import own_path
 from common.streamed_body import KEY, StreamedBody
 
 _BULK = "/api/documents/bulk/"
@@ -48,7 +49,7 @@ def with_limits(application: Callable[..., Any]) -> Callable[..., Any]:
         if scope["type"] != "http":
             await application(scope, receive, send)
             return
-        if scope["path"] == _BULK and scope["method"] == "POST":
+        if own_path(scope["path"]) == _BULK and scope["method"] == "POST":
             await _serve_streamed(application, scope, receive, send)
             return
         body = _Body(scope, receive, send)
@@ -79,7 +80,7 @@ class _Body:
     def __init__(self, scope: Any, receive: Any, send: Any) -> None:
         self._scope, self._receive, self._send = scope, receive, send
         self._limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
-        self._is_for_staff: bool | None = None if scope["path"].startswith("/admin/") else False
+        self._is_for_staff: bool | None = None if own_path(scope["path"]).startswith("/admin/") else False
         self._started = time.monotonic()
         self._count = 0
         self._is_complete = False

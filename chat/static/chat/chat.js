@@ -161,7 +161,7 @@ const receive = {
   },
 };
 
-const socketUrl = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/ws/${isEmbedded ? "embed" : "chat"}`;
+const socketUrl = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}${document.body.dataset.root}ws/${isEmbedded ? "embed" : "chat"}`;
 const connection = new Connection(socketUrl, {
   greeting: isEmbedded ? () => ({ type: "begin", session: (begunWith = sessionText()), language: document.documentElement.lang }) : null,
   open() {

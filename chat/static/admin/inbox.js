@@ -285,7 +285,7 @@ function showLive() {
 }
 
 function connect() {
-    socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/ws/inbox`);
+    socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}${root.dataset.root}ws/inbox`);
     socket.addEventListener("open", () => {
         retryMs = 500;
         showLive();

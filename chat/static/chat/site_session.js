@@ -134,7 +134,7 @@ async function requested(token) {
 
 async function posted(body) {
   try {
-    const response = await fetch("/embed/session", {
+    const response = await fetch(`${document.body.dataset.root}embed/session`, {
       method: "POST", credentials: "omit", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body),
     });
     return { status: response.status, data: await response.json().catch(() => null) };

@@ -4,9 +4,9 @@ from typing import Any
 
 from django.apps import apps
 from django.templatetags.static import static
-from django.urls import resolve, reverse
+from django.urls import get_script_prefix, resolve, reverse
 
-from fabra_project.team_apps import team_apps
+from fabra.team_apps import team_apps
 
 # The chat page's accent colour: its --accent is 600 in light mode and 400 in dark mode.
 _ACCENT = {
@@ -105,7 +105,7 @@ def navigation(request: Any) -> list[dict[str, Any]]:
 
 def _of_team_apps() -> list[tuple[str, list[tuple[str, str, str]]]]:
     """Return a group for each app of FABRA_APPS, with its tables that have an admin page."""
-    from django.contrib import admin
+    from common.admin.site import site  # the settings import this module before there are apps
 
     return [
         (
@@ -117,7 +117,7 @@ def _of_team_apps() -> list[tuple[str, list[tuple[str, str, str]]]]:
                     model._meta.label_lower.replace(".", "_"),
                 )
                 for model in config.get_models()
-                if admin.site.is_registered(model)
+                if site.is_registered(model)
             ],
         )
         for config in team_apps()
@@ -129,17 +129,22 @@ def _entry(label: str, icon: str, page: str) -> dict[str, Any]:
 
 
 def _may_open(request: Any, page: str) -> bool:
-    from django.contrib import admin  # the settings import this module before there are apps
+    from common.admin.site import site
 
     if ":" in page:
-        return bool(request.user.has_perms(resolve(_url(page)).func.allowed_permissions))  # type: ignore[attr-defined]
-    app, model = page.rsplit("_", 1)
-    model_admin = admin.site.get_model_admin(apps.get_model(app, model))
-    return bool(model_admin.has_view_or_change_permission(request))
+        path = _url(page).removeprefix(get_script_prefix()[:-1])
+        return bool(request.user.has_perms(resolve(path).func.allowed_permissions))  # type: ignore[attr-defined]
+    try:
+        model = apps.get_model(*page.rsplit("_", 1))
+    except LookupError:  # its app is not in this project
+        return False
+    return site.is_registered(model) and site.get_model_admin(model).has_view_or_change_permission(request)
 
 
 def _url(page: str) -> str:
-    return reverse(page if ":" in page else f"admin:{page}_changelist")
+    from common.admin.site import reverse_admin
+
+    return reverse(page) if ":" in page else reverse_admin(f"{page}_changelist")
 
 
 def _mark(request: Any) -> str:
@@ -150,7 +155,7 @@ UNFOLD: dict[str, Any] = {
     "SITE_TITLE": "Fabra",
     "SITE_HEADER": "Fabra",
     "SITE_SUBHEADER": "Support chatbot and its context",
-    "SITE_URL": "/",
+    "SITE_URL": lambda request: reverse("chat:chat-page"),
     "SITE_ICON": _mark,
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": _mark}],
     "COLORS": {"primary": _ACCENT},

@@ -1,0 +1,1 @@
+"""How the pages are served: their place in the site, their headers, and what an ASGI server is given."""

@@ -1,0 +1,234 @@
+"""The bot's own settings, for a project of any name: `from fabra.settings import *`.
+
+Each has a default, and most an environment variable. What a project sets after the import comes before them. No name
+of another's settings is here.
+"""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import environ
+
+from common.client_address import parse_networks
+from common.secret_files import env_secret
+from fabra.admin_menu import UNFOLD as FABRA_UNFOLD  # noqa: F401 (it is one of the settings)
+from fabra.hosting import FABRA_MIDDLEWARE as FABRA_MIDDLEWARE
+from fabra.hosting import bot_apps as bot_apps
+
+env = environ.Env()
+
+# ---------------------------------------------------------------- services
+
+REDIS_URL = env_secret("REDIS_URL") or "redis://127.0.0.1:6379/0"
+# The prefix of every key of the project, so that several stacks can share a server.
+FABRA_REDIS_PREFIX = env.str("FABRA_REDIS_PREFIX", "fabra")
+# Models, token encodings, and what else can be made again.
+FABRA_DATA_DIR = Path(env.str("FABRA_DATA_DIR", "") or Path.home() / ".cache" / "fabra").resolve()
+FABRA_WEB = env.bool("FABRA_WEB", False)
+
+# The project is the bot's own: its admin, users, sessions and logs are the bot's to show and to clear. In any other,
+# the bot has an admin site of its own, and leaves those alone.
+FABRA_OWN_PROJECT = False
+
+# ---------------------------------------------------------------- security
+
+# Addresses and networks of the proxies in front, with commas between: X-Forwarded-For is read from its right end, as
+# far as they wrote it.
+FABRA_TRUSTED_PROXIES = parse_networks(env.list("FABRA_TRUSTED_PROXIES", default=[]), "FABRA_TRUSTED_PROXIES")
+FABRA_SIGN_IN_RETENTION_DAYS = env.int("FABRA_SIGN_IN_RETENTION_DAYS", 90)
+# The largest body of a bulk request of documents, whose single lines have the limit above; it is read as it comes.
+FABRA_BULK_MAX_BYTES = env.int("FABRA_BULK_MAX_BYTES", 2_000_000_000)
+# Bulk requests that a web process works on at a time, since each keeps a core busy.
+FABRA_BULK_STREAMS = env.int("FABRA_BULK_STREAMS", 1)
+# In seconds: how long a request's head and body may take; a large body gets a second more for each 10 kB.
+FABRA_HEADER_TIMEOUT_S = env.float("FABRA_HEADER_TIMEOUT", 10.0)
+FABRA_BODY_TIMEOUT_S = env.float("FABRA_BODY_TIMEOUT", 30.0)
+FABRA_HEADER_MAX_BYTES = env.int("FABRA_HEADER_MAX_BYTES", 64_000)
+
+# ---------------------------------------------------------------- REST
+
+# The OpenAPI schema and its page are for everyone; unset: in development mode. Otherwise for staff and API keys.
+FABRA_API_DOCS: bool | None = env.bool("FABRA_API_DOCS", default=None)
+
+# ---------------------------------------------------------------- definitions
+
+# None: every installed app's `definitions.py`, discovered like `admin.py`. Otherwise only these modules.
+FABRA_DEFINITIONS: list[str] | None = env.list("FABRA_DEFINITIONS", default=None)
+# True in a script that sets Django up by importing `fabra`: it has its own definitions and mirrors none in rows.
+FABRA_STANDALONE = env.bool("FABRA_STANDALONE", False)
+
+# ---------------------------------------------------------------- features
+
+FABRA_REDIS_TIMEOUT_S = env.float("FABRA_REDIS_TIMEOUT", 1.0)
+FABRA_DEFAULT_REFRESH = timedelta(hours=1)
+FABRA_ENTITY_MEMORY = timedelta(days=30)
+FABRA_ONLINE_RETENTION = timedelta(days=30)
+FABRA_EVENT_MAX_ATTEMPTS = env.int("FABRA_EVENT_MAX_ATTEMPTS", 6)
+# More than twice FABRA_DOCUMENT_MAX_BYTES, because a document's event contains it as JSON.
+FABRA_EVENT_MAX_BYTES = env.int("FABRA_EVENT_MAX_BYTES", 2_500_000)
+FABRA_EVENT_MAX_AHEAD = timedelta(minutes=5)
+FABRA_EVENT_BATCH = env.int("FABRA_EVENT_BATCH", 500)
+# How long rows are kept, in days; 0 keeps them for ever. The admin's page "Storage" shows what goes next.
+# Processed events, with their webhook deliveries.
+FABRA_EVENT_RETENTION = timedelta(days=env.int("FABRA_EVENT_RETENTION_DAYS", 30))
+# Traces of contexts; messages stay without them.
+FABRA_TRACE_RETENTION = timedelta(days=env.int("FABRA_TRACE_RETENTION_DAYS", 90))
+# Conversations since their last message; their traces go with them.
+FABRA_CONVERSATION_RETENTION = timedelta(days=env.int("FABRA_CONVERSATION_RETENTION_DAYS", 365))
+# Feature values that a later one followed, and entities without a value.
+FABRA_VALUE_RETENTION = timedelta(days=env.int("FABRA_VALUE_RETENTION_DAYS", 365))
+# Versions that a later one followed and that no kept trace used, and deleted documents.
+FABRA_VERSION_RETENTION = timedelta(days=env.int("FABRA_VERSION_RETENTION_DAYS", 365))
+# Materialisation runs without values, and ingestion runs.
+FABRA_RUN_RETENTION = timedelta(days=env.int("FABRA_RUN_RETENTION_DAYS", 90))
+# Entries of the audit log.
+FABRA_AUDIT_RETENTION = timedelta(days=env.int("FABRA_AUDIT_RETENTION_DAYS", 365))
+# The admin's log of changes.
+FABRA_ADMIN_LOG_RETENTION = timedelta(days=env.int("FABRA_ADMIN_LOG_RETENTION_DAYS", 730))
+FABRA_WEBHOOK_WINDOW = timedelta(seconds=env.int("FABRA_WEBHOOK_WINDOW", 300))
+# How long a webhook secret stays valid after its rotation.
+FABRA_WEBHOOK_OVERLAP = timedelta(days=env.int("FABRA_WEBHOOK_OVERLAP_DAYS", 7))
+# Seconds that a webhook endpoint may take to answer.
+FABRA_WEBHOOK_TIMEOUT_S = env.float("FABRA_WEBHOOK_TIMEOUT", 10.0)
+# Hours after which an event that could not be delivered to a webhook endpoint is given up.
+FABRA_WEBHOOK_GIVE_UP = timedelta(hours=env.float("FABRA_WEBHOOK_GIVE_UP_HOURS", 24.0))
+# Webhook endpoints may be at private addresses, such as those of this machine and its network, and these may use http.
+# Unset: in development mode.
+FABRA_WEBHOOK_ALLOW_PRIVATE: bool | None = env.bool("FABRA_WEBHOOK_ALLOW_PRIVATE", default=None)
+
+# ---------------------------------------------------------------- retrieval
+
+FABRA_DEFAULT_INDEX = env.str("FABRA_DEFAULT_INDEX", "knowledge_base")
+FABRA_EMBEDDING_MODEL = env.str("FABRA_EMBEDDING_MODEL", "sentence-transformers/all-MiniLM-L6-v2")
+# `local` runs the model in this process; `openai` calls OPENAI_BASE_URL.
+FABRA_EMBEDDER = env.str("FABRA_EMBEDDER", "retrieval.embedders.local.LocalEmbedder")
+# One thread in the web process, because for a short question a second would spin more than help. Indexing has long
+# batches.
+FABRA_EMBEDDING_THREADS = env.int("FABRA_EMBEDDING_THREADS", 1 if FABRA_WEB else 2)
+# A cross-encoder that reranks the best hits if the search or its index requests it; empty: none.
+FABRA_RERANK_MODEL = env.str("FABRA_RERANK_MODEL", "")
+FABRA_RERANK_PATH = env.str("FABRA_RERANK_PATH", "")
+FABRA_RERANKER = env.str("FABRA_RERANKER", "retrieval.rerankers.local.CrossEncoder")
+FABRA_RERANK_TIMEOUT = env.float("FABRA_RERANK_TIMEOUT", 2.0)
+FABRA_DOCUMENT_MAX_BYTES = env.int("FABRA_DOCUMENT_MAX_BYTES", 1_000_000)
+# The most tokens of the chat model in one chunk, whatever the embedder counts: some chunks must fit a context's budget.
+FABRA_CHUNK_MAX_TOKENS = env.int("FABRA_CHUNK_MAX_TOKENS", 512)
+# Metadata is kept with each chunk.
+FABRA_METADATA_MAX_BYTES = env.int("FABRA_METADATA_MAX_BYTES", 20_000)
+# A file may contain more than its text, or many documents; a larger one is refused without reading it.
+FABRA_FILE_MAX_BYTES = env.int("FABRA_FILE_MAX_BYTES", 20_000_000)
+FABRA_UPLOAD_MAX_BYTES = env.int("FABRA_UPLOAD_MAX_BYTES", 100_000_000)  # on the admin's page
+FABRA_ARCHIVE_MAX_BYTES = env.int("FABRA_ARCHIVE_MAX_BYTES", 1_000_000_000)
+# About 250 chunks: enough for the embedder to sort by length, and few enough to lose in a crash.
+FABRA_INGESTION_BATCH_CHARS = env.int("FABRA_INGESTION_BATCH_CHARS", 150_000)
+FABRA_INGESTION_WORKERS = env.int("FABRA_INGESTION_WORKERS", 4)  # tasks that share a run
+# The address of the site that has your models' pages, such as https://shop.example.com: it stands before the paths that
+# `get_absolute_url` returns, so that citations link to them.
+FABRA_SITE_URL = env.str("FABRA_SITE_URL", "")
+# Minutes between two comparisons of your models with their documents, for changes that sent no signal.
+FABRA_MODEL_SYNC_EVERY = timedelta(minutes=env.float("FABRA_MODEL_SYNC_EVERY", 10))
+FABRA_ARCHIVE_MAX_FILES = env.int("FABRA_ARCHIVE_MAX_FILES", 20_000)
+
+# ---------------------------------------------------------------- contexts
+
+FABRA_ENCODING = env.str("FABRA_ENCODING", "o200k_base")
+FABRA_TRACE_CACHE_TTL = timedelta(days=1)
+
+# ---------------------------------------------------------------- chat
+
+OPENAI_API_KEY = env_secret("OPENAI_API_KEY")
+OPENAI_BASE_URL = env.str("OPENAI_BASE_URL", "") or "https://api.openai.com/v1"
+FABRA_CHAT_MODEL = env.str("FABRA_CHAT_MODEL", "gpt-4o-mini")
+# Off: OPENAI_API_KEY is for embeddings only, and the chat asks the models of the admin.
+FABRA_CHAT_USES_OPENAI_KEY = env.bool("FABRA_CHAT_USES_OPENAI_KEY", True)
+# `extractive`: where no model answers, or a budget is used up, passages are quoted as without a model. Empty: an error.
+FABRA_MODEL_FALLBACK = env.str("FABRA_MODEL_FALLBACK", "")
+# Seconds that a model is left alone after it failed, if there is another one; doubled each time, up to 10 minutes.
+FABRA_MODEL_PAUSE_S = env.float("FABRA_MODEL_PAUSE", 15.0)
+FABRA_CHAT_CONTEXT = env.str("FABRA_CHAT_CONTEXT", "chat_context")
+# The dotted path of a function that takes a signed-in user and returns names of audiences, such as
+# `shop.access.audiences_of`: searches of contexts that name no audience find documents for these, beside those for the
+# user's groups.
+FABRA_AUDIENCES = env.str("FABRA_AUDIENCES", "")
+# `make up` loads the sample into an empty database, once; off: never.
+FABRA_SAMPLE = env.bool("FABRA_SAMPLE", True)
+# First questions on the chat page, at most 4, with | between; empty: the golden questions of the default index that
+# have the tag `suggested`.
+FABRA_SUGGESTED_QUESTIONS: list[str] = [
+    question.strip() for question in env.str("FABRA_SUGGESTED_QUESTIONS", "").split("|") if question.strip()
+]
+FABRA_CHAT_PUBLIC = env.bool("FABRA_CHAT_PUBLIC", False)
+# Seconds that a token may be valid by which a site names its user to the chat that it embeds.
+FABRA_USER_TOKEN_MAX_AGE_S = env.int("FABRA_USER_TOKEN_MAX_AGE", 3600)
+FABRA_CHAT_DEADLINE_S = env.float("FABRA_CHAT_DEADLINE", 60.0)
+FABRA_MODEL_TIMEOUT_S = env.float("FABRA_MODEL_TIMEOUT", 30.0)
+FABRA_MODEL_RETRIES = env.int("FABRA_MODEL_RETRIES", 2)
+FABRA_MODEL_MAX_TOKENS = env.int("FABRA_MODEL_MAX_TOKENS", 1000)
+# US dollars for a million tokens of input and of output, as JSON: {"my-model": [0.5, 1.5]}. They come before the list
+# prices that the package genai-prices has; a price of a model in the admin comes before both.
+FABRA_MODEL_PRICES: dict[str, tuple[float, float]] = env.json("FABRA_MODEL_PRICES", default={})
+# US dollars that models may cost, as JSON: {"installation": {"day": 20, "month": 300}, "tiers": {"free": {"day": 5,
+# "month": 90, "user_day": 0.1, "user_month": 1}, "*": {"user_day": 1}}}. A tier's `day` and `month` are of all its
+# users together, `user_day` and `user_month` of each; `*` stands for the tiers that are not named.
+FABRA_BUDGETS: dict[str, Any] = env.json("FABRA_BUDGETS", default={})
+# Days that calls of models are kept, with their cost.
+FABRA_MODEL_CALL_RETENTION = timedelta(days=env.int("FABRA_MODEL_CALL_RETENTION_DAYS", 400))
+# The tokens that the model takes and gives in one call. A context's budget is cut to what the question and
+# FABRA_MODEL_MAX_TOKENS leave of it; 0: unknown, so that nothing is cut.
+FABRA_MODEL_WINDOW = env.int("FABRA_MODEL_WINDOW", 0)
+FABRA_HISTORY_TURNS = env.int("FABRA_HISTORY_TURNS", 20)  # earlier questions and answers that a context is offered
+# Where a language model is configured, it summarises the turns that are no longer offered, once, in the background.
+FABRA_SUMMARIES = env.bool("FABRA_SUMMARIES", True)
+# `model`: the language model rewrites a follow-up as a question that stands alone, and both are searched for. Empty:
+# the search uses the earlier questions alone.
+FABRA_REWRITE = env.str("FABRA_REWRITE", "")
+# Seconds after which a chat goes on without a rewriting.
+FABRA_REWRITE_TIMEOUT_S = env.float("FABRA_REWRITE_TIMEOUT", 2.0)
+# Seconds that a second request with the same Idempotency-Key waits for the answer of the first.
+FABRA_IDEMPOTENCY_WAIT_S = env.float("FABRA_IDEMPOTENCY_WAIT", 30.0)
+# Days that the answers to requests with an Idempotency-Key are kept.
+FABRA_IDEMPOTENCY_RETENTION = timedelta(days=env.float("FABRA_IDEMPOTENCY_RETENTION_DAYS", 1.0))
+FABRA_MESSAGE_MAX_CHARS = env.int("FABRA_MESSAGE_MAX_CHARS", 8000)
+FABRA_RATE_LIMITS: dict[str, int] = {"premium": env.int("FABRA_LIMIT_PREMIUM", 100)}
+FABRA_RATE_LIMIT_DEFAULT = env.int("FABRA_LIMIT_DEFAULT", 20)
+# Messages from one address in the same time, whoever sends them without an API key; 0: as many as they like.
+FABRA_RATE_LIMIT_ADDRESS = env.int("FABRA_LIMIT_ADDRESS", 100)
+# Feedback of one user in the same time: each change is an event, and may be sent on by webhooks.
+FABRA_RATE_LIMIT_FEEDBACK = env.int("FABRA_LIMIT_FEEDBACK", 100)
+FABRA_RATE_LIMIT_WINDOW = timedelta(hours=1)
+FABRA_TIER_FEATURE = "user_tier"
+
+# Questions that were not answered are one gap if their mean cosine is at least this.
+FABRA_GAP_SIMILARITY = env.float("FABRA_GAP_SIMILARITY", 0.6)
+# An answer of whose sentences a smaller share is supported by its passages leaves its question open.
+FABRA_GAP_LEAST_SUPPORT = env.float("FABRA_GAP_LEAST_SUPPORT", 0.5)
+# Questions of a gap that are asked again when its article has changed; with a model each is one call.
+FABRA_GAP_QUESTIONS = env.int("FABRA_GAP_QUESTIONS", 5)
+
+# ---------------------------------------------------------------- tuning
+
+# Measured, not a matter of a deployment: no environment variable changes them.
+# Entities written at once, for a function that takes a single key.
+FABRA_MATERIALIZE_CHUNK = 200
+# Events that one sweep of the outbox enqueues again, and rows that one DELETE removes.
+FABRA_EVENT_SWEEP_LIMIT = 1000
+# An entry of the stream that a consumer has not acknowledged for so long is another's to take.
+FABRA_STREAM_IDLE_MS = 30_000
+# Below this many chunks an exact scan is as fast as the HNSW, and has full recall.
+FABRA_HNSW_WORTH_IT = 2000
+# An exact scan is faster, and has full recall, up to this many times the square root of the number of all chunks: with
+# a million chunks the HNSW is faster from 15,000 left, with 100,000 from 4,700.
+FABRA_EXACT_SCAN_FACTOR = 15
+# Chunks for each candidate that the lexical leg matches by rare lexemes, and again by common ones.
+FABRA_LEXICAL_REACH = 5
+# Unmerged lexeme counts from which a merge pays off; each unmerged row costs a look-up some nanoseconds.
+FABRA_LEXEME_MERGE_AFTER = 20_000
+# Limits of the process that reads files; it is killed when it exceeds them.
+FABRA_READER_TIMEOUT_S = 60.0
+FABRA_READER_MAX_BYTES = 1 << 30
+# A message's turn in its conversation, renewed while it is answered: after a crash the next one waits so long.
+FABRA_TURN_LEASE_S = 15.0
+
+# What the star imports: the settings alone. Not as an assignment, which a type checker could not evaluate.
+globals()["__all__"] = [*(name for name in dir() if name.isupper()), "bot_apps"]
