@@ -100,7 +100,9 @@ def test_opening_sends_what_was_missed_and_then_what_is_new(ana: Client, talk: C
             missed = await opened(page, talk.pk, after=first.pk)
             assert [frame["message"]["role"] for frame in missed[:-1]] == ["assistant"]
             assert missed[0]["message"]["html"] == "<p>by assistant</p>\n"
-            assert missed[-1] == {"type": "state", "conversation_id": talk.pk, "state": "bot", "agent": None}
+            assert missed[-1] == {
+                "type": "state", "conversation_id": talk.pk, "state": "bot", "agent": None, "is_here": None,
+            }  # fmt: skip
             await do(actions.assign, talk.pk, kim)
             frames = [json.loads((await page.receive_output(timeout=10))["text"]) for _ in range(2)]
             by_type = {frame["type"]: frame for frame in frames}
