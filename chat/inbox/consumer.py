@@ -10,6 +10,7 @@ from asgiref.sync import sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
 
 from chat.access.permissions import ANSWER_CONVERSATION
+from chat.inbox.attendance import Attendance
 from chat.live.bodies import name_of
 from chat.live.broadcast import broadcast
 from chat.live.groups import INBOX, conversation_group
@@ -25,11 +26,13 @@ _AGAIN_S = 3.0
 
 
 class InboxConsumer(AsyncWebsocketConsumer):
-    """Send `inbox`, and `message`, `state` and `typing` of the open conversation, each with its `conversation_id` only.
+    """Send `inbox`, and `message`, `state` and `typing` of the open conversation, each with its `conversation_id`.
 
-    Receive `{"type": "open", "conversation_id"}`, and `{"type": "typing"}`, which the customer sees if the agent holds
-    the conversation. The agent's rights are read again at each message. While Redis is down nothing is sent, and the
-    page asks every few seconds.
+    `typing` has its `author`, null for the customer; `presence` says with `is_here` whether the customer's page is
+    open, or null while Redis is down. Receive `{"type": "open", "conversation_id"}`, `{"type": "typing"}`, which the
+    customer sees if the agent holds the conversation, and `{"type": "active"}` while somebody uses the inbox. The
+    agent's rights are read again at each message. While Redis is down nothing else is sent, and the page asks every
+    few seconds.
     """
 
     # Channels would subscribe before `connect`, and end the socket where Redis is down.
@@ -38,21 +41,26 @@ class InboxConsumer(AsyncWebsocketConsumer):
     async def connect(self) -> None:
         self.open_id: int | None = None
         self.channel: str | None = None
-        self.hearing: asyncio.Task[None] | None = None
+        self.tasks: list[asyncio.Task[None]] = []
         self.agent = await self._read_agent()
         await self.accept()
         if self.agent is None:
             await self.close(code=FORBIDDEN, reason="Your account may not answer customers.")
         else:
-            self.hearing = spawn(self._hear(), uses_database=False)
+            self.attendance = Attendance(self.agent.pk, self._send_json)
+            self.tasks = [spawn(work, uses_database=False) for work in (self._hear(), self.attendance.keep())]
 
     async def disconnect(self, code: int) -> None:
-        if self.hearing:
-            self.hearing.cancel()
+        for task in self.tasks:
+            task.cancel()
+        if self.tasks:
+            await self.attendance.leave()
         await self._open(None)
         await self._change("group_discard", INBOX)
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        if not self.tasks:
+            return  # it came before the refusal reached its sender
         self.agent = await self._read_agent()
         if self.agent is None:
             await self.close(code=FORBIDDEN, reason="Your account may no longer answer customers.")
@@ -66,8 +74,12 @@ class InboxConsumer(AsyncWebsocketConsumer):
         if content.get("type") == "open":
             conversation_id = content.get("conversation_id")
             await self._open(conversation_id if type(conversation_id) is int else None)
+            await self.attendance.open(self.open_id)
+        elif content.get("type") == "active":
+            await self.attendance.use()
         elif content.get("type") == "typing" and self.open_id is not None:
             await self._tell_of_typing(self.open_id)
+            await self.attendance.use()
 
     async def _hear(self) -> None:
         """Pass on what the agents and the open conversation are told; subscribe again after Redis was away."""
@@ -88,8 +100,11 @@ class InboxConsumer(AsyncWebsocketConsumer):
                 await asyncio.sleep(_AGAIN_S)
 
     async def _send(self, event: dict[str, Any]) -> None:
-        known = {"type": event["type"], "conversation_id": event.get("conversation_id")}
-        await self.send(text_data=json.dumps(known))
+        names = ("type", "conversation_id", *(["author"] if event["type"] == "typing" else []))
+        await self._send_json({name: event.get(name) for name in names})
+
+    async def _send_json(self, content: dict[str, Any]) -> None:
+        await self.send(text_data=json.dumps(content))
 
     async def _open(self, conversation_id: int | None) -> None:
         if self.open_id is not None:

@@ -15,7 +15,8 @@ def message_event(message: Message) -> dict[str, Any]:
 
 
 def state_event(conversation: Conversation) -> dict[str, Any]:
-    return {"type": "state", **state_body(conversation)}
+    """Return who answers, with the agent's id: a page gets in its place whether they are there."""
+    return {"type": "state", **state_body(conversation), "agent_id": conversation.agent_id}
 
 
 def tell_of_message(message: Message) -> None:

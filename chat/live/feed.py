@@ -4,11 +4,13 @@ Each event loop has one subscription, whatever number of pages is open. Redis ma
 gone; so every few seconds one query asks for what came after the last message that each page has. Messages of one
 conversation get their ids under its row's lock, hence in the order of their commits: a page that has a message has all
 with lower ids that it was sent, or gets them from the query.
+
+The same look asks Redis who of all the pages' agents is there.
 """
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -16,8 +18,10 @@ from asgiref.sync import sync_to_async
 from django.db import DatabaseError, connection
 
 from chat.live.changes import message_event, state_event
-from chat.live.groups import conversation_group
+from chat.live.groups import PEOPLE, conversation_group
 from chat.live.layer import live_layer
+from chat.live.people import People
+from chat.live.subscription import Subscription
 from chat.models import Conversation, Message
 from common.background import with_own_thread
 from common.per_loop import PerLoop
@@ -28,31 +32,6 @@ logger = logging.getLogger(__name__)
 LOOK_EVERY_S = 3.0
 
 
-class Subscription:
-    """A page's open conversation: what it was sent, and what waits to be sent."""
-
-    def __init__(self, conversation_id: int, after: int) -> None:
-        self.conversation_id = conversation_id
-        self.floor = after
-        """The page has every message up to this id."""
-        self.state: dict[str, Any] = {}
-        """The last state that was sent."""
-        self.waiting: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
-        self._sent: set[int] = set()
-
-    def take(self, message_id: int) -> bool:
-        """Note that the page has a message; return whether it is new to it."""
-        if message_id <= self.floor or message_id in self._sent:
-            return False
-        self._sent.add(message_id)
-        return True
-
-    def take_all(self, upto: int) -> None:
-        """Note that the page has, or is about to get, every message up to this id."""
-        self.floor = max(self.floor, upto)
-        self._sent = {message_id for message_id in self._sent if message_id > self.floor}
-
-
 class Feed:
     """The subscriptions of one event loop."""
 
@@ -60,7 +39,9 @@ class Feed:
         self._pages: dict[int, set[Subscription]] = {}
         self._joined: set[int] = set()
         self._channel: str | None = None
+        self._opening = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
+        self.people = People()
 
     async def listen(self, page: Subscription) -> None:
         """Send to the page what is new in its conversation from now on."""
@@ -75,6 +56,7 @@ class Feed:
         if pages:
             return
         self._pages.pop(page.conversation_id, None)
+        self.people.leave(page.conversation_id)
         if page.conversation_id in self._joined and self._channel:
             self._joined.discard(page.conversation_id)
             with suppress(*REDIS_ERRORS):  # a server that is gone sends nothing
@@ -85,6 +67,7 @@ class Feed:
     async def close(self) -> None:
         tasks, self._tasks = self._tasks, []
         self._channel, self._joined = None, set()
+        self.people.forget()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -94,12 +77,20 @@ class Feed:
         layer = live_layer()
         try:
             for conversation_id in conversation_ids:
-                if self._channel is None:
-                    self._channel = await layer.new_channel()
-                await layer.group_add(conversation_group(conversation_id), self._channel)
+                channel = await self._open_channel()
+                await layer.group_add(conversation_group(conversation_id), channel)
                 self._joined.add(conversation_id)
         except REDIS_ERRORS as error:
             logger.warning("Redis does not answer (%s): open pages learn late what is new.", type(error).__name__)
+
+    async def _open_channel(self) -> str:
+        """Return the one channel of the feed, whatever number of pages opens at once."""
+        async with self._opening:
+            if self._channel is None:
+                channel: str = await live_layer().new_channel()
+                await live_layer().group_add(PEOPLE, channel)
+                self._channel = channel
+            return self._channel
 
     async def _receive(self) -> None:
         while True:
@@ -107,11 +98,15 @@ class Feed:
                 await asyncio.sleep(LOOK_EVERY_S / 10)
                 continue
             event = await live_layer().receive(self._channel)
-            self._hand_out(event)
+            if event["type"] == "here":
+                self.people.hear(event["agent_id"], self._all_pages())
+            else:
+                self._hand_out(event)
 
     async def _look(self) -> None:
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
+            await self.people.look(list(self._all_pages()))
             try:
                 floors = {key: min(page.floor for page in pages) for key, pages in self._pages.items()}
                 events, newest = await with_own_thread(sync_to_async(read_news)(floors))
@@ -125,6 +120,10 @@ class Feed:
                     page.waiting.put_nowait({"type": "upto", "conversation_id": conversation_id, "id": message_id})
             if missing := self._pages.keys() - self._joined:
                 await self._join(missing)
+
+    def _all_pages(self) -> Iterator[Subscription]:
+        for pages in self._pages.values():
+            yield from pages
 
     def _hand_out(self, event: dict[str, Any]) -> None:
         for page in self._pages.get(event["conversation_id"], ()):

@@ -3,6 +3,9 @@
 INBOX = "inbox"
 """Agents, who see that a conversation's state or last message has changed."""
 
+PEOPLE = "people"
+"""Web processes, whose pages show whether their agents are there."""
+
 
 def conversation_group(conversation_id: int) -> str:
     """Return the group of the pages that show a conversation."""

@@ -12,8 +12,9 @@ from django.db import DatabaseError
 
 from chat.handover import actions
 from chat.live.broadcast import broadcast
-from chat.live.feed import Subscription, feed, read_missed
+from chat.live.feed import feed, read_missed
 from chat.live.groups import conversation_group
+from chat.live.subscription import Subscription
 from chat.models import Conversation, Message
 from common.background import spawn, with_own_thread
 
@@ -91,6 +92,14 @@ class LivePage:
             event = {"type": "typing", "conversation_id": page.conversation_id, "author": None, "origin": self._origin}
             await broadcast(conversation_group(page.conversation_id), event)
 
+    async def _send_state(self, page: Subscription) -> None:
+        """Send who answers, and whether they are there, if it is new to the page."""
+        told = {name: value for name, value in page.state.items() if name != "agent_id"}
+        shown = told | {"is_here": await (await feed()).people.is_here(page)}
+        if shown != page.shown:
+            page.shown = shown
+            await self._send(shown)
+
     def close(self) -> None:
         if self._forwarding:
             self._forwarding.cancel()
@@ -144,9 +153,10 @@ class LivePage:
             if page.take(event["message"]["id"]):
                 await self._send(event)
         elif kind == "state":
-            if event != page.state:
-                page.state = event
-                await self._send(event)
+            page.state = event
+            await self._send_state(page)
+        elif kind == "presence":
+            await self._send_state(page)
         elif event.get("origin") != self._origin:
             await self._send({name: value for name, value in event.items() if name != "origin"})
 

@@ -132,6 +132,7 @@ def _person() -> dict[str, str]:
         "want_person": _("I would like to talk to a person."),
         "person_waiting": _("A person was asked to join. You can go on meanwhile."),
         "person_here": _("{name} is answering."),
+        "person_away": _("{name} is away at the moment."),
         "somebody": _("A person"),
         "person_typing": _("{name} is typing"),
         "conversation_closed": _("This conversation is closed. A new message begins a new one."),

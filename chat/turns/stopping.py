@@ -11,10 +11,10 @@ from collections.abc import MutableMapping
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
-from channels.layers import get_channel_layer
 from django.conf import settings
 
 from chat.live.broadcast import broadcast
+from chat.live.layer import live_layer
 from chat.turns.running import stop_here
 from common.background import spawn
 from common.redis import REDIS_ERRORS
@@ -56,7 +56,7 @@ def listen() -> None:
 
 
 async def _listen() -> None:
-    layer = get_channel_layer()
+    layer = live_layer()
     try:
         channel = await layer.new_channel(_GROUP)
         await layer.group_add(_GROUP, channel)

@@ -100,7 +100,9 @@ def test_opening_sends_what_was_missed_and_then_what_is_new(ana: Client, talk: C
             missed = await opened(page, talk.pk, after=first.pk)
             assert [frame["message"]["role"] for frame in missed[:-1]] == ["assistant"]
             assert missed[0]["message"]["html"] == "<p>by assistant</p>\n"
-            assert missed[-1] == {"type": "state", "conversation_id": talk.pk, "state": "bot", "agent": None}
+            assert missed[-1] == {
+                "type": "state", "conversation_id": talk.pk, "state": "bot", "agent": None, "is_here": None,
+            }  # fmt: skip
             await do(actions.assign, talk.pk, kim)
             frames = [json.loads((await page.receive_output(timeout=10))["text"]) for _ in range(2)]
             by_type = {frame["type"]: frame for frame in frames}
@@ -230,10 +232,10 @@ def test_a_person_who_takes_over_during_an_answer_ends_its_stream(ana: Client, s
 
 
 def test_agents_hear_of_what_changes(talk: Conversation, kim: User) -> None:
-    from channels.layers import get_channel_layer
+    from chat.live.layer import live_layer
 
     async def run() -> None:
-        layer = get_channel_layer()
+        layer = live_layer()
         name = await layer.new_channel()
         await layer.group_add(INBOX, name)
         await do(actions.escalate, talk.pk, "x")

@@ -9,12 +9,16 @@ const POLL_MS = 20000;
 const POLL_OFFLINE_MS = 4000;
 const TYPING_MS = 2500;
 const TYPING_SHOWN_MS = 5000;
+const ACTIVE_SENT_EVERY_MS = 30000;
+const IDLE_AFTER_MS = 300000;
 
 let openId = Number(root.dataset.open) || null;
 let pending = null; // unknown before the list was fetched once
 let socket = null;
 let retryMs = 500;
 let lastTyped = 0;
+let lastUsed = Date.now();
+let activeSentAt = 0;
 
 const csrf = () => document.cookie.match(/(?:^|; )csrftoken=([^;]+)/)?.[1] ?? "";
 const drafts = {
@@ -84,6 +88,7 @@ const talk = () => main.querySelector("[data-conversation]");
 
 async function open(id, { isBack = false } = {}) {
     openId = id;
+    isCustomerHere = null;
     root.classList.toggle("fb-is-open", id !== null);
     if (!isBack) history.pushState({}, "", id ? `?conversation=${id}` : location.pathname);
     for (const row of list.querySelectorAll("[data-open-conversation]")) {
@@ -106,6 +111,7 @@ async function refreshConversation() {
 }
 
 function showConversation() {
+    showCustomer();
     const field = main.querySelector("#answer");
     if (field) {
         field.value = drafts.load(openId);
@@ -133,7 +139,7 @@ async function refreshMessages() {
             const isAtEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 80;
             log.dataset.last = found.last;
             log.querySelector("[data-messages]").insertAdjacentHTML("beforeend", found.html);
-            log.querySelector("[data-typing]").hidden = true;
+            if (/fb-from-(user|agent)/.test(found.html)) hideTyping();
             if (isAtEnd) log.scrollTop = log.scrollHeight;
         }
     } finally {
@@ -143,12 +149,33 @@ async function refreshMessages() {
 
 let typingTimer = null;
 
-function showTyping() {
+/** `author` is another agent, or null for the customer. */
+function showTyping(author) {
     const line = main.querySelector("[data-typing]");
     if (!line) return;
+    const log = main.querySelector("[data-log]");
+    const isAtEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 80;
+    line.textContent = `${author ?? "The customer"} is typing`;
     line.hidden = false;
+    if (isAtEnd) log.scrollTop = log.scrollHeight;
     clearTimeout(typingTimer);
-    typingTimer = setTimeout(() => (line.hidden = true), TYPING_SHOWN_MS);
+    typingTimer = setTimeout(hideTyping, TYPING_SHOWN_MS);
+}
+
+function hideTyping() {
+    clearTimeout(typingTimer);
+    const line = main.querySelector("[data-typing]");
+    if (line) line.hidden = true;
+}
+
+let isCustomerHere = null; // null: not known
+
+function showCustomer() {
+    const badge = main.querySelector("[data-customer]");
+    if (!badge) return;
+    badge.hidden = isCustomerHere === null;
+    badge.textContent = isCustomerHere ? "has the chat open" : "is not in the chat";
+    badge.className = `fb-badge ${isCustomerHere ? "fb-good" : "fb-plain"}`;
 }
 
 function showError(words) {
@@ -278,6 +305,16 @@ function tellServer(data) {
     if (isLive()) socket.send(JSON.stringify(data));
 }
 
+/** Tell the server that somebody uses the inbox: the customers of whom they hold see that they are there. */
+function tellActive() {
+    lastUsed = Date.now();
+    if (!isLive() || lastUsed - activeSentAt < ACTIVE_SENT_EVERY_MS) return;
+    activeSentAt = lastUsed;
+    tellServer({ type: "active" });
+}
+
+for (const kind of ["pointerdown", "pointermove", "keydown", "scroll", "focus"]) addEventListener(kind, tellActive, { capture: true, passive: true });
+
 function showLive() {
     const badge = root.querySelector("[data-live]");
     badge.textContent = isLive() ? "live" : "offline, asking";
@@ -290,18 +327,27 @@ function connect() {
         retryMs = 500;
         showLive();
         tellServer({ type: "open", conversation_id: openId });
+        activeSentAt = 0;
+        if (Date.now() - lastUsed < IDLE_AFTER_MS) tellActive();
         look();
     });
     socket.addEventListener("message", ({ data }) => {
-        const { type, conversation_id: id } = JSON.parse(data);
+        const { type, conversation_id: id, author, is_here: isHere } = JSON.parse(data);
         if (type === "inbox") refreshList().catch(() => {});
         if (id !== openId) return;
         if (type === "message") refreshMessages().catch(() => {});
         if (type === "state") keepDraft(refreshConversation);
-        if (type === "typing") showTyping();
+        if (type === "typing") showTyping(author);
+        if (type === "presence") {
+            isCustomerHere = isHere;
+            showCustomer();
+        }
     });
     socket.addEventListener("close", ({ code, reason }) => {
         showLive();
+        hideTyping();
+        isCustomerHere = null;
+        showCustomer();
         if (code >= 4400) {
             showError(reason);
             return;

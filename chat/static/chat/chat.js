@@ -153,8 +153,8 @@ const receive = {
     refresh();
     sidebar.load();
   },
-  state({ conversation_id: id, state, agent }) {
-    if (id === conversationId) changePresence(state, agent);
+  state({ conversation_id: id, state, agent, is_here: isHere }) {
+    if (id === conversationId) changePresence(state, agent, isHere);
   },
   typing({ conversation_id: id, author }) {
     if (id === conversationId) presence.showTyping(author);
@@ -176,6 +176,7 @@ const connection = new Connection(socketUrl, {
   lost(waitMs) {
     wasLost = true;
     asking.lost();
+    presence.lost();
     const wait = waitMs > 1500 ? t("next_try", { count: Math.round(waitMs / 1000) }) : t("connecting");
     tell([`${t("lost")} ${wait} `, el("button", { type: "button", class: "link", onclick: () => connection.hurry() }, t("try_now"))]);
   },
@@ -223,9 +224,9 @@ function began(id, questionId) {
 }
 
 /** Show who answers now; the site around learns that a person was asked. */
-function changePresence(state, agent) {
+function changePresence(state, agent, isHere) {
   if (state === "waiting" && !presence.isWithPerson) tellWidget("escalated", { conversation_id: conversationId });
-  presence.set(state, agent);
+  presence.set(state, agent, isHere);
 }
 
 function tellOfMessage(id, message) {

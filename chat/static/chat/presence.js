@@ -1,4 +1,4 @@
-// Who answers: the bot, nobody yet, or a person, and whether they are typing; and the wish for a person.
+// Who answers: the bot, nobody yet, or a person, and whether they are there and typing; and the wish for a person.
 
 import { el } from "./dom.js";
 import { t } from "./texts.js";
@@ -11,6 +11,7 @@ export class Presence {
   #button;
   #state = "bot";
   #agent = null;
+  #isHere = null; // null: not known
   #typing = null;
   #sentAt = 0;
 
@@ -28,16 +29,28 @@ export class Presence {
     return this.#agent;
   }
 
-  set(state, agent) {
+  /** `isHere`: whether the agent is there; null: not known, undefined: as before. */
+  set(state, agent, isHere) {
+    const isSame = this.#state === (state ?? "bot") && this.#agent === agent;
     this.#state = state ?? "bot";
     this.#agent = agent;
+    if (isHere !== undefined || !isSame) this.#isHere = isHere ?? null;
+    if (isSame && this.#typing && isHere !== false) return; // they are typing still
+    this.#stopTyping();
+    this.#paint();
+  }
+
+  /** Show nothing that may not be so any more: the connection is lost. */
+  lost() {
+    this.#isHere = null;
     this.#stopTyping();
     this.#paint();
   }
 
   showTyping(author) {
+    if (this.#state !== "person" || !author) return; // the reader's own typing in another window
     clearTimeout(this.#typing);
-    const name = author || this.#agent || t("somebody");
+    const name = author;
     this.#line.replaceChildren(el("span", { class: "dots", "aria-hidden": "true" }, el("i"), el("i"), el("i")), t("person_typing", { name }));
     this.#typing = setTimeout(() => this.#stopTyping(), TYPING_SHOWN_MS);
   }
@@ -55,16 +68,19 @@ export class Presence {
 
   #stopTyping() {
     clearTimeout(this.#typing);
-    if (this.#typing) this.#paint();
+    const wasTyping = this.#typing;
     this.#typing = null;
+    if (wasTyping) this.#paint();
   }
 
   #paint() {
     this.#line.dataset.state = this.#state;
+    this.#line.dataset.here = this.#isHere ?? "";
+    const name = this.#agent || t("somebody");
     this.#line.textContent = {
       bot: "",
       waiting: t("person_waiting"),
-      person: t("person_here", { name: this.#agent || t("somebody") }),
+      person: t(this.#isHere === false ? "person_away" : "person_here", { name }),
       closed: t("conversation_closed"),
     }[this.#state];
     this.#button.disabled = this.isWithPerson;

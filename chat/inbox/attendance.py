@@ -1,0 +1,79 @@
+"""Whether the agent of an open inbox is there, as customers see it, and whether the customer is, as the agent does."""
+
+import asyncio
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any
+
+from chat.live import presence
+from chat.live.broadcast import broadcast
+from chat.live.groups import PEOPLE
+from common.redis import REDIS_ERRORS
+
+IDLE_AFTER_S = 300.0
+"""An agent who has not touched the inbox for so long is away, though it is open."""
+LOOK_EVERY_S = 3.0
+
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+
+class Attendance:
+    """Of one open inbox; `send` takes `{"type": "presence", "conversation_id", "is_here"}` when it changes."""
+
+    def __init__(self, agent_pk: Any, send: Send) -> None:
+        self._agent_pk = agent_pk
+        self._who = presence.agent(agent_pk)
+        self._send = send
+        self._place = uuid.uuid4().hex
+        self._used_at = -IDLE_AFTER_S
+        self._renewed_at: float | None = None
+        self._shown: tuple[int, bool | None] | None = None
+        self._conversation_id: int | None = None
+
+    async def use(self) -> None:
+        """Note that the agent does something in the inbox."""
+        self._used_at = time.monotonic()
+        await self._renew()
+
+    async def open(self, conversation_id: int | None) -> None:
+        """Tell from now on of the customer of this conversation."""
+        self._conversation_id, self._shown = conversation_id, None
+        await self._tell_of_customer()
+
+    async def keep(self) -> None:
+        """Renew what was noted while the agent is there, and tell of the customer, until it is cancelled."""
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            await self._renew()
+            await self._tell_of_customer()
+
+    async def leave(self) -> None:
+        if self._renewed_at is not None:
+            with suppress(*REDIS_ERRORS):  # the entry expires
+                await presence.leave([self._who], self._place)
+
+    async def _renew(self) -> None:
+        now = time.monotonic()
+        is_due = self._renewed_at is None or now - self._renewed_at >= presence.RENEWED_EVERY_S
+        if not is_due or now - self._used_at >= IDLE_AFTER_S:
+            return
+        with suppress(*REDIS_ERRORS):
+            is_new = await presence.renew([self._who], self._place, presence.EXPIRES_S)
+            self._renewed_at = now
+            if is_new:
+                await broadcast(PEOPLE, {"type": "here", "agent_id": self._agent_pk})
+
+    async def _tell_of_customer(self) -> None:
+        conversation_id = self._conversation_id
+        if conversation_id is None:
+            return
+        who = presence.customer_of(conversation_id)
+        try:
+            is_here: bool | None = (await presence.are_here([who]))[who]
+        except REDIS_ERRORS:
+            is_here = None
+        if conversation_id == self._conversation_id and self._shown != (conversation_id, is_here):
+            self._shown = conversation_id, is_here
+            await self._send({"type": "presence", "conversation_id": conversation_id, "is_here": is_here})

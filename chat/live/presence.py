@@ -1,0 +1,58 @@
+"""Who is there: each place that somebody is at renews an entry in Redis, which expires.
+
+Agents are in the inbox while they use it, customers in a conversation that a page shows. Somebody is there while one
+of their places has an entry.
+"""
+
+from collections.abc import Collection
+
+from common.redis import async_redis, redis_key
+
+RENEWED_EVERY_S = 15.0
+EXPIRES_S = 45.0
+"""A process that is killed cannot say that its pages are gone."""
+LEFT_S = 5.0
+"""Of a place that somebody has left: long enough to load the page again."""
+
+# KEYS is somebody; ARGV are a place, and for how many ms they are there. By Redis's own clock. The key ends with its
+# last entry, so that it need only exist. Returns 1 if they were nowhere before.
+_RENEW = """
+local now = redis.call('TIME')
+local now_ms = now[1] * 1000 + math.floor(now[2] / 1000)
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now_ms)
+local is_new = redis.call('ZCARD', KEYS[1]) == 0
+redis.call('ZADD', KEYS[1], now_ms + tonumber(ARGV[2]), ARGV[1])
+redis.call('PEXPIREAT', KEYS[1], redis.call('ZRANGE', KEYS[1], -1, -1, 'WITHSCORES')[2])
+return is_new and 1 or 0
+"""
+
+
+def agent(pk: object) -> str:
+    return f"agent:{pk}"
+
+
+def customer_of(conversation_id: int) -> str:
+    return f"customer:{conversation_id}"
+
+
+async def renew(people: Collection[str], place: str, seconds: float) -> set[str]:
+    """Note that people are at a place for some time; return those who were nowhere. Raise one of REDIS_ERRORS."""
+    async with (await async_redis()).pipeline(transaction=False) as pipe:
+        for who in people:
+            pipe.eval(_RENEW, 1, redis_key("presence", who), place, int(seconds * 1000))
+        return {who for who, is_new in zip(people, await pipe.execute(), strict=True) if is_new}
+
+
+async def leave(people: Collection[str], place: str) -> None:
+    """Let what `renew` noted end soon; somebody who comes back meanwhile was never away. Raise one of REDIS_ERRORS."""
+    await renew(people, place, LEFT_S)
+
+
+async def are_here(people: Collection[str]) -> dict[str, bool]:
+    """Return who is there, in one round trip; raise one of REDIS_ERRORS."""
+    if not people:
+        return {}
+    async with (await async_redis()).pipeline(transaction=False) as pipe:
+        for who in people:
+            pipe.exists(redis_key("presence", who))
+        return dict(zip(people, map(bool, await pipe.execute()), strict=True))
