@@ -9,7 +9,7 @@ STACK := $(PY) -m fabra_project.stack
 WORKERS := $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
 PYTEST := pytest --numprocesses $(WORKERS) --maxprocesses 5 --dist loadscope --no-loadscope-reorder
 
-.PHONY: help up install test test-model bench lint lock screenshots
+.PHONY: help up install test test-model bench soak lint lock screenshots
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ test-model: ## run the chat's tests against a real model server, llama.cpp with 
 
 bench: install ## run the benchmarks; ARGS="features --quick" chooses some
 	@exec $(STACK) run --data-dir .data/bench -- sh -c 'python manage.py prepare_assets && exec python -m bench "$$@"' sh $(ARGS)
+
+soak: install ## load a bot of its own for two hours, and write docs/soak.md; ARGS="--minutes 30 --chats 2" chooses
+	@exec $(PY) -m bench.soak $(ARGS)
 
 # Types are read from the settings, which can do without servers for that.
 lint: ## check style and types

@@ -11,7 +11,7 @@ NAMES = (
     "features", "materialize", "search", "follow_ups", "retriever", "assembly", "chat", "openai_api", "in_flight",
     "presence", "events", "burst", "quality", "indexing", "bulk", "replay",
 )  # fmt: skip
-ON_REQUEST = ("search_million", "admin_pages")
+ON_REQUEST = ("search_million", "admin_pages", "waits")
 
 
 def main() -> None:

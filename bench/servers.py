@@ -19,7 +19,7 @@ _PATIENCE_S = 60
 @contextmanager
 def uvicorn(application: str, *, processes: int = 1, **environment: str) -> Iterator[str]:
     """Serve an application and yield its URL once it listens; its processes end with the block."""
-    port = _free_port()
+    port = free_port()
     options = [
         "--host=127.0.0.1", f"--port={port}", f"--workers={processes}", "--loop=uvloop", "--http=httptools",
         "--lifespan=off", "--no-access-log", "--log-level=warning",
@@ -89,7 +89,7 @@ def consumer() -> Program:
     return Program("manage.py", "consume_events")
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -12,8 +12,10 @@ class CommonConfig(AppConfig):
 
     def ready(self) -> None:
         from common.checks import check_celery
+        from common.redis_memory import check_redis
 
         checks.register(check_celery)
+        checks.register(check_redis, checks.Tags.database)
         post_migrate.connect(_schedule, sender=self)
 
 

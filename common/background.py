@@ -1,12 +1,16 @@
-"""Coroutines that outlive the request that started them, or are shared between requests."""
+"""Work that outlives the request or task that started it, or is shared between requests."""
 
 import asyncio
-from collections.abc import Coroutine
+import logging
+import threading
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from asgiref.sync import SyncToAsync, ThreadSensitiveContext, sync_to_async
 from django.conf import settings
-from django.db import close_old_connections
+from django.db import close_old_connections, connections
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -58,6 +62,25 @@ async def finish_spawned() -> None:
     """Wait for what was spawned in this loop, which is about to end: a task of Celery has a loop for each call."""
     loop = asyncio.get_running_loop()
     await asyncio.gather(*(task for task in _tasks if task.get_loop() is loop), return_exceptions=True)
+
+
+def start_thread(work: Callable[..., object], *args: Any, **kwargs: Any) -> threading.Thread:
+    """Run blocking work in a thread with database connections of its own; what it raises is logged.
+
+    The process does not wait for it when it ends.
+    """
+
+    def run() -> None:
+        try:
+            work(*args, **kwargs)
+        except Exception:
+            logger.exception("%s failed.", getattr(work, "__qualname__", work))
+        finally:
+            connections.close_all()
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    return thread
 
 
 async def _later(work: Coroutine[Any, Any, T], after_s: float) -> T:

@@ -54,6 +54,10 @@ KINDS = {
 OUTSIDE = {
     "FABRA_HOST": ("text", "127.0.0.1", "The address that `make up` listens on."),
     "FABRA_PORT": ("whole number", "8000", "The port that `make up` listens on."),
+    "FABRA_REDIS_MEMORY_MB": (
+        "whole number", "an eighth of the machine's memory, from 256 to 4096",
+        "The `maxmemory` of the Valkey that `make up` starts.",
+    ),
     "FABRA_WEB_PROCESSES": (
         "whole number", "one for each core, at most 4", "Web processes of `make up`, about 400 MB each."
     ),

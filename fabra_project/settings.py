@@ -258,13 +258,24 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
 CELERY_TASK_PUBLISH_RETRY = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
-# `make up` starts one worker for `state`, changed documents, and one for the rest: slow tasks delay no document.
+# `make up` starts one worker for `state`, changed documents, one for `materialize` and `ingest`, where long work goes
+# in slices of some 15 seconds, and one for the rest: no document and no small task waits behind long work.
 CELERY_TASK_DEFAULT_QUEUE = "default"
 CELERY_TASK_QUEUES = [Queue("state"), Queue("default"), Queue("materialize"), Queue("ingest"), Queue("webhooks")]
 CELERY_TASK_ROUTES = {
     "features.tasks.materialize_*": {"queue": "materialize"},
-    "retrieval.tasks.ingest": {"queue": "ingest"},
-    "retrieval.tasks.sync_model_source": {"queue": "ingest"},
+    **{
+        f"retrieval.tasks.{name}": {"queue": "ingest"}
+        for name in (
+            "ingest",
+            "sync_model_source",
+            "build_hnsw",
+            "build_generation",
+            "drop_generation",
+            "compare_generation",
+            "evaluate_run",
+        )
+    },
 }
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 CELERY_BEAT_MAX_LOOP_INTERVAL = 5

@@ -7,14 +7,17 @@ from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
+from redis import ResponseError
 
 from common.redis import REDIS_ERRORS, async_redis, redis_key
 from features.errors import OnlineStoreUnavailable
 from features.values import StoredValue, to_us
 
-# Write each field unless it has a newer value, so that a late event or a slow worker overwrites nothing newer.
+# Write each field unless it has a newer value, so that a late event or a slow worker overwrites nothing newer. A field
+# that a full Redis does not take is removed, so that the former value is not read: then PostgreSQL has it.
 # ARGV: retention in seconds, then (number of the key, field, event_us, created_us, text) for each value.
 _WRITE = """
+local refused
 for i = 2, #ARGV, 5 do
   local key = KEYS[tonumber(ARGV[i])]
   local known = redis.call('HGET', key, ARGV[i + 1])
@@ -25,9 +28,16 @@ for i = 2, #ARGV, 5 do
     local new_event, new_created = tonumber(ARGV[i + 2]), tonumber(ARGV[i + 3])
     newer = new_event > event_us or (new_event == event_us and new_created >= created_us)
   end
-  if newer then redis.call('HSET', key, ARGV[i + 1], ARGV[i + 4]) end
+  if newer then
+    local answer = redis.pcall('HSET', key, ARGV[i + 1], ARGV[i + 4])
+    if type(answer) == 'table' and answer.err then
+      refused = answer
+      redis.call('HDEL', key, ARGV[i + 1])
+    end
+  end
 end
 for _, key in ipairs(KEYS) do redis.call('EXPIRE', key, ARGV[1]) end
+return refused
 """
 _KEYS_PER_CALL = 50
 """Entities in one run of the script, which blocks Redis and so must stay well under a millisecond."""
@@ -112,7 +122,12 @@ class OnlineStore:
     async def set(self, key: str, value: str | bytes, ttl: timedelta | None = None) -> None:
         """Store text under a plain key, for `ttl` or until it is replaced."""
         try:
-            await (await async_redis()).set(plain_key(key), value, ex=ttl)
+            client = await async_redis()
+            try:
+                await client.set(plain_key(key), value, ex=ttl)
+            except ResponseError:
+                await client.delete(plain_key(key))  # a full Redis takes no text; the former one is not to be read
+                raise
         except REDIS_ERRORS as error:
             raise OnlineStoreUnavailable from error
 

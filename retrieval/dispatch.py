@@ -8,9 +8,10 @@ from common.dispatch import enqueue
 from retrieval.models import IngestionRun
 
 
-def enqueue_hnsw_build(generation_id: int) -> None:
+def enqueue_hnsw_build(generation_id: int, *, is_rebuild: bool = False) -> bool:
     """Have a worker build the HNSW; without a broker searches stay exact, and the next document enqueues it again."""
-    enqueue("retrieval.tasks.build_hnsw", generation_id, otherwise="the HNSW index waits")
+    options = {"is_rebuild": True} if is_rebuild else {}
+    return enqueue("retrieval.tasks.build_hnsw", generation_id, otherwise="the HNSW index waits", **options)
 
 
 def enqueue_follow(document_id: int) -> None:
@@ -23,9 +24,10 @@ def enqueue_follow_all(document_ids: Sequence[int]) -> None:
         enqueue_follow(document_id)
 
 
-def enqueue_build(generation_id: int, workers: int = 1) -> None:
+def enqueue_build(generation_id: int, workers: int = 1, delay_s: float = 0.0) -> None:
+    otherwise = "the build waits for the upkeep"
     for _ in range(workers):
-        enqueue("retrieval.tasks.build_generation", generation_id, otherwise="the build waits for the upkeep")
+        enqueue("retrieval.tasks.build_generation", generation_id, otherwise=otherwise, delay_s=delay_s)
 
 
 def enqueue_comparison(generation_id: int) -> None:

@@ -2,15 +2,25 @@
 
 import logging
 import time
+from collections.abc import Callable
 from typing import Any
 
 from celery import current_app, shared_task
 from celery.signals import worker_process_init
 from django.utils import timezone
 
+from common.background import start_thread
+from common.locks import is_held
 from events.dispatch import STATE_QUEUE
 from retrieval import upkeep
-from retrieval.dispatch import enqueue_evaluation, enqueue_ingestion_slice, enqueue_model_sync, start_ingestion
+from retrieval.dispatch import (
+    enqueue_build,
+    enqueue_drop,
+    enqueue_evaluation,
+    enqueue_ingestion_slice,
+    enqueue_model_sync,
+    start_ingestion,
+)
 from retrieval.embedders import get_embedder
 from retrieval.errors import EmbedderUnavailable, ObjectUnreadable, TextRefused
 from retrieval.evaluation import runs
@@ -24,13 +34,23 @@ from retrieval.search.lexemes import merge_counts as merge_counts_of
 
 logger = logging.getLogger(__name__)
 
-_SYNC_SLICE_S = 15
+_SLICE_S = 15
+"""How long a task works on a long job. The rest is another task, behind those that came meanwhile."""
+_BUILD_PAUSE_S = 1
+"""Until a build is looked at again whose last documents other workers have."""
 _INGESTION_SLICE_S, _INGESTION_RETRY_S, _INGESTION_PAUSE_S = 20, 30, 1
 
 
+def _slice(length_s: float) -> Callable[[], bool]:
+    """Return a function that says whether the time of a task that starts now is over."""
+    give_up_at = time.monotonic() + length_s
+    return lambda: time.monotonic() > give_up_at
+
+
 @shared_task
-def build_hnsw(generation_id: int) -> None:
-    hnsw.build_hnsw(generation_id)
+def build_hnsw(generation_id: int, is_rebuild: bool = False) -> None:
+    """Start the build in a thread: PostgreSQL does the work, for many minutes, and no worker process waits for it."""
+    start_thread(hnsw.build_hnsw, generation_id, is_rebuild=is_rebuild)
 
 
 @shared_task
@@ -42,19 +62,27 @@ def merge_counts() -> None:
 
 @shared_task
 def evaluate_run(run_id: int) -> None:
-    """Evaluate a run's remaining questions; a task that is delivered twice finds the run locked, or done."""
-    runs.execute_run(run_id)
+    """Evaluate a run's remaining questions for _SLICE_S; a task delivered twice finds the run locked, or done."""
+    runs.execute_run(run_id, until=_slice(_SLICE_S))
+    if not runs.is_ended(run_id) and not is_held(runs.lock_name(run_id)):
+        enqueue_evaluation(run_id)
 
 
 @shared_task
 def build_generation(generation_id: int) -> None:
-    """Build a generation together with other workers; the sweep restarts it after an outage or a crash."""
+    """Build a generation for _SLICE_S, with other workers; the sweep restarts it after an outage or a crash."""
+    until = _slice(_SLICE_S)
     try:
-        lifecycle.execute_build(generation_id)
+        is_built = lifecycle.execute_slice(generation_id, until=until)
     except (EmbedderUnavailable, TextRefused) as error:
         logger.warning("%s The generation %d waits.", error, generation_id)
+        return
     except Generation.DoesNotExist:
-        pass  # it was dropped meanwhile
+        return  # it was dropped meanwhile
+    if is_built:
+        start_thread(lifecycle.make_ready, generation_id)  # it may build an HNSW, as above
+    else:
+        enqueue_build(generation_id, delay_s=0 if until() else _BUILD_PAUSE_S)
 
 
 @shared_task
@@ -68,7 +96,8 @@ def follow_document(document_id: int) -> None:
 
 @shared_task
 def drop_generation(generation_id: int) -> None:
-    lifecycle.execute_drop(generation_id)
+    if not lifecycle.execute_drop(generation_id, until=_slice(_SLICE_S)):
+        enqueue_drop(generation_id)
 
 
 @shared_task
@@ -96,13 +125,11 @@ def load_embedder(**kwargs: Any) -> None:
 
 @shared_task
 def ingest(run_id: int) -> None:
-    """Process a run for _SYNC_SLICE_S = 15
-    _INGESTION_SLICE_S, then enqueue the rest, so that other tasks are not kept waiting."""
+    """Process a run for _INGESTION_SLICE_S, then enqueue the rest, so that other tasks are not kept waiting."""
     if not IngestionRun.objects.filter(pk=run_id).unfinished().exists():
         return
-    give_up_at = time.monotonic() + _INGESTION_SLICE_S
     try:
-        is_finished = execute_run(run_id, until=lambda: time.monotonic() > give_up_at)
+        is_finished = execute_run(run_id, until=_slice(_INGESTION_SLICE_S))
     except (EmbedderUnavailable, TextRefused) as error:
         logger.warning("The run %d waits for the embedding model: %s", run_id, error)
         enqueue_ingestion_slice(run_id, _INGESTION_RETRY_S)
@@ -128,13 +155,12 @@ def pick_up() -> None:
 
 @shared_task
 def sync_model_source(name: str) -> None:
-    """Go on with the comparison of a model source for _SYNC_SLICE_S, then enqueue the rest."""
+    """Go on with the comparison of a model source for _SLICE_S, then enqueue the rest."""
     source = model_sources.get(name)
     if source is None or not ModelSource.objects.active().filter(name=name).exists():
         return
-    give_up_at = time.monotonic() + _SYNC_SLICE_S
     try:
-        is_finished = sync(source, batch_chars=SLICE_BATCH_CHARS, until=lambda: time.monotonic() > give_up_at)
+        is_finished = sync(source, batch_chars=SLICE_BATCH_CHARS, until=_slice(_SLICE_S))
     except SourceBusy:
         return  # who has it goes on with it
     except (EmbedderUnavailable, ObjectUnreadable) as error:

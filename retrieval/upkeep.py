@@ -23,5 +23,6 @@ def pick_up() -> None:
         # The conditional update claims it, so that two sweeps do not both start it.
         if waiting.filter(pk=generation.pk).update(worked_at=now):
             (enqueue_build if generation.state == Generation.State.BUILDING else enqueue_drop)(generation.pk)
+    hnsw.drop_orphans()
     for generation_id in hnsw.generations_to_index():
         enqueue_hnsw_build(generation_id)

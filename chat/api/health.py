@@ -7,6 +7,7 @@ from django.db import DatabaseError, connection
 from django.http import HttpRequest, JsonResponse
 
 from common.redis import REDIS_ERRORS, async_redis
+from common.redis_memory import RedisMemory
 from retrieval.embedders import get_embedder
 from retrieval.errors import EmbedderUnavailable
 
@@ -29,18 +30,19 @@ async def readyz(request: HttpRequest) -> JsonResponse:
 def _postgresql() -> str:
     try:
         with connection.cursor() as cursor:
-            cursor.execute("SELECT 1 FROM django_migrations LIMIT 1")
+            cursor.execute("SELECT current_setting('transaction_read_only') = 'on' FROM django_migrations LIMIT 1")
+            row = cursor.fetchone()
     except DatabaseError:
         return "unavailable"
-    return "ok"
+    return "read-only" if row and row[0] else "ok"
 
 
 async def _redis() -> str:
     try:
-        await (await async_redis()).ping()
+        info = await (await async_redis()).info("memory")
     except REDIS_ERRORS:
         return "unavailable"
-    return "ok"
+    return RedisMemory.of(info).state
 
 
 def _embedder() -> str:

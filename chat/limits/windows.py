@@ -26,6 +26,8 @@ _COUNT = """
 local now = redis.call('TIME')
 local now_ms = now[1] * 1000 + math.floor(now[2] / 1000)
 local counts, is_in, was_in, use = {}, 1, 0, ARGV[#ARGV]
+-- Changes nothing, and is refused where Redis is full of what it may not evict: it has then evicted windows.
+if #KEYS > 1 then redis.call('ZADD', KEYS[1], 'XX', now_ms, '') end
 for i = 1, #KEYS - 1 do
   local key = KEYS[i]
   redis.call('ZREMRANGEBYSCORE', key, '-inf', now_ms - tonumber(ARGV[2 * i]))

@@ -13,6 +13,7 @@ from django.utils.html import format_html
 from common.admin.html import bar, duration, one_line, table
 from common.admin.permissions import needs
 from common.admin.site import render, site
+from common.redis_memory import read_memory
 from common.retention import Retained, kinds
 from common.sql.estimates import approximate_count, bytes_of, estimated_count
 
@@ -46,11 +47,14 @@ class Stored:
 def show(request: HttpRequest) -> HttpResponse:
     """Show each kind of rows that has a retention, the largest first."""
     stored = sorted(stored_rows(timezone.now()), key=lambda row: -row.size)
+    redis = read_memory()
     page = {
         "title": "Storage",
+        "redis_problem": redis.problem if redis else "Redis does not answer.",
         "figures": [
             {"name": "stored", "value": filesizeformat(sum(row.size for row in stored)), "note": "indexes included"},
             {"name": "grows by", "value": filesizeformat(sum(row.growth for row in stored)), "note": "a day"},
+            {"name": "Redis", "value": redis.shown if redis else "–", "note": redis.policy if redis else ""},
             {"name": "past their time", "value": f"{sum(row.past for row in stored):,}", "note": "rows, some in use"},
         ],
         "table": table(_HEADINGS, [_line(row, max(row.size for row in stored)) for row in stored]),

@@ -8,6 +8,10 @@ from fabra_project.stack.errors import StackError
 from fabra_project.stack.program import Program
 from fabra_project.stack.servers import Servers
 
+WORKERS = {"indexer": "state", "worker": "default,webhooks", "batch": "materialize,ingest"}
+"""The queues of each worker: changed documents wait for no slow feature, and small tasks for no long run."""
+
+_APPLICATION = ("-A", "fabra_project")
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -51,21 +55,23 @@ def app_programs(servers: Servers, address: Address) -> list[Program]:
         command = [sys.executable, *words]
         return Program(name=name, command=command, environment=environment, after=after, is_released=False)
 
-    celery = ("-m", "celery", "-A", "fabra_project")
-    options = ("--loglevel=INFO", "--pool=prefork", "--concurrency=2", "--without-gossip", "--without-mingle")
-    worker = (*celery, "worker", *options)
+    celery = ("-m", "celery")
     return [
         app("web", "-m", "uvicorn", "fabra_project.asgi:application", *web_options(address), FABRA_WEB="1"),
-        # Two workers, so that a changed document does not wait for a slow feature or a long run.
-        app("indexer", *worker, "--queues=state", "--hostname=indexer@%h"),
-        app("worker", *worker, "--queues=default,materialize,ingest,webhooks"),
+        *[app(name, *celery, *worker_words(name)) for name in WORKERS],
         app(
             "beat",
-            *(*celery, "beat", "--loglevel=INFO", "--pidfile="),
+            *(*celery, *_APPLICATION, "beat", "--loglevel=INFO", "--pidfile="),
             "--scheduler=django_celery_beat.schedulers:DatabaseScheduler",
         ),
         app("consumer", "manage.py", "consume_events"),
     ]
+
+
+def worker_words(name: str) -> list[str]:
+    """Return the words after `celery` that start one of the WORKERS."""
+    options = ("--loglevel=INFO", "--pool=prefork", "--concurrency=2", "--without-gossip", "--without-mingle")
+    return [*_APPLICATION, "worker", *options, f"--queues={WORKERS[name]}", f"--hostname={name}@%h"]
 
 
 def web_options(address: Address) -> list[str]:

@@ -1,10 +1,13 @@
-"""Memory settings of the embedded PostgreSQL."""
+"""Memory settings of the embedded PostgreSQL and Valkey."""
 
+import os
 import shutil
 import sys
 from pathlib import Path
 
 import psutil
+
+from fabra_project.stack.errors import StackError
 
 _CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 _LEAST_MB, _MOST_MB, _SPARE_MB = 256, 4096, 256
@@ -13,6 +16,17 @@ _LEAST_MB, _MOST_MB, _SPARE_MB = 256, 4096, 256
 def memory_settings() -> dict[str, str]:
     """Return PostgreSQL's settings for this machine."""
     return settings_for(_total_bytes() // 2**20, _shared_memory_mb())
+
+
+def redis_memory_mb() -> int:
+    """Return Valkey's limit: FABRA_REDIS_MEMORY_MB, or an eighth of the machine's memory.
+
+    Raise StackError if the setting is no number.
+    """
+    given = os.environ.get("FABRA_REDIS_MEMORY_MB", "")
+    if given and not (given.isdigit() and int(given) > 0):
+        raise StackError(f"FABRA_REDIS_MEMORY_MB must be a number above 0, not {given!r}.")
+    return int(given) if given else min(max(_total_bytes() // 2**20 // 8, _LEAST_MB), _MOST_MB)
 
 
 def settings_for(total_mb: int, shared_memory_mb: int) -> dict[str, str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from fabra_project.stack.answers import exchange
 from fabra_project.stack.errors import StackError
 from fabra_project.stack.folder import DataFolder
+from fabra_project.stack.memory import redis_memory_mb
 from fabra_project.stack.services import private_file, secret
 
 
@@ -46,7 +47,11 @@ class Valkey:
             "appendonly": "yes",
             "appendfsync": "no" if self.is_fast else "always",
             "save": '""',  # the append-only file is the persistence
-            "maxmemory-policy": "noeviction",
+            "maxmemory": f"{redis_memory_mb()}mb",
+            # What can be read or computed again has a time to live, and goes first; queues, the event stream and the
+            # budgets' warnings have none. See docs/production.md.
+            "maxmemory-policy": "volatile-lru",
+            "maxmemory-samples": 10,
             "daemonize": "no",
             "logfile": '""',
             "pidfile": '""',

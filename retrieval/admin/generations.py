@@ -18,7 +18,7 @@ from common.admin.html import admin_url, badge, bar, link, list_url
 from common.admin.permissions import needs
 from common.admin.site import register, render
 from common.errors import FabraError
-from retrieval.dispatch import enqueue_build, enqueue_comparison, enqueue_drop
+from retrieval.dispatch import enqueue_build, enqueue_comparison, enqueue_drop, enqueue_hnsw_build
 from retrieval.embedders import BACKENDS
 from retrieval.generations import hnsw, lifecycle
 from retrieval.models import Chunk, Generation, Index
@@ -64,7 +64,8 @@ class GenerationAdmin(ReadOnlyAdmin):
 
     def get_urls(self) -> list[Any]:
         view = self.admin_site.admin_view
-        posts = (("switch", self.switch), ("compare", self.compare), ("drop", self.drop), ("go-on", self.go_on))
+        posts = (("switch", self.switch), ("compare", self.compare), ("drop", self.drop), ("go-on", self.go_on),
+                 ("rebuild", self.rebuild))  # fmt: skip
         own = [
             path(f"<int:pk>/{name}/", view(require_POST(do)), name=f"retrieval_generation_{name}") for name, do in posts
         ]
@@ -112,6 +113,13 @@ class GenerationAdmin(ReadOnlyAdmin):
         return self._do(
             request, pk, lambda row: enqueue_comparison(row.pk), "A worker compares them; look again shortly."
         )
+
+    @needs("start")
+    def rebuild(self, request: HttpRequest, pk: int) -> HttpResponse:
+        return self._do(
+            request, pk, lambda row: enqueue_hnsw_build(row.pk, is_rebuild=True),
+            "PostgreSQL builds another HNSW; the present one serves until it stands.",
+        )  # fmt: skip
 
     @needs("start")
     def go_on(self, request: HttpRequest, pk: int) -> HttpResponse:
@@ -170,6 +178,7 @@ def generation_page(generation: Generation) -> dict[str, Any]:
         "is_serving": serving == generation.pk,
         "is_building": generation.state == Generation.State.BUILDING,
         "is_ready": generation.state == Generation.State.READY,
+        "has_hnsw": generation.has_hnsw,
         "progress": bar(done, generation.total, f"{done:,} of {generation.total:,} documents"),
         "chunks": Chunk.objects.filter(generation=generation).count(),
         "behind": lifecycle.outdated_documents(generation).count(),
@@ -191,7 +200,7 @@ def _state(generation: Generation) -> str:
 
 
 def _state_and_build(generation: Generation) -> str:
-    share = None if generation.has_hnsw else hnsw.build_share(generation.pk)
+    share = hnsw.build_share(generation.pk)
     state = _state(generation)
     return state if share is None else format_html("{} {}", state, badge(f"HNSW {share:.0%}", "info"))
 

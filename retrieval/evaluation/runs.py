@@ -66,8 +66,19 @@ def lock_name(run_id: int) -> str:
     return f"evaluation-run-{run_id}"
 
 
-def execute_run(run_id: int, on_done: Callable[[], object] = lambda: None) -> bool:
-    """Evaluate the run's remaining questions, and finish it; return False if another process is executing it."""
+def is_ended(run_id: int) -> bool:
+    """Return whether nothing is left to do of a run, or it is gone."""
+    ended = (EvaluationRun.State.DONE, EvaluationRun.State.FAILED)
+    return not EvaluationRun.objects.filter(pk=run_id).exclude(state__in=ended).exists()
+
+
+def execute_run(
+    run_id: int, on_done: Callable[[], object] = lambda: None, until: Callable[[], bool] = lambda: False
+) -> bool:
+    """Evaluate the run's remaining questions, and finish it; return False if another process is executing it.
+
+    Once `until()` is true it leaves the rest to a further call.
+    """
     with held(lock_name(run_id)) as is_mine:
         if not is_mine:
             return False
@@ -79,7 +90,8 @@ def execute_run(run_id: int, on_done: Callable[[], object] = lambda: None) -> bo
         )
         why_missing(run.mode)  # loads the reranker; if it fails, each search is flagged
         try:
-            _evaluate_all(run, on_done)
+            if not _evaluate_all(run, on_done, until):
+                return True
         except FabraError as error:
             _finish(run, EvaluationRun.State.FAILED, error=str(error))
         else:
@@ -96,18 +108,22 @@ def abandoned_runs() -> list[int]:
     return [pk for pk in waiting.values_list("pk", flat=True) if not is_held(lock_name(pk))]
 
 
-def _evaluate_all(run: EvaluationRun, on_done: Callable[[], object]) -> None:
+def _evaluate_all(run: EvaluationRun, on_done: Callable[[], object], until: Callable[[], bool]) -> bool:
+    """Return whether all are evaluated."""
     evaluated = set(EvaluationOutcome.objects.filter(run=run).values_list("digest", flat=True))
     questions = list(GoldenQuestion.objects.all().enabled_in(run.index.name, run.tag))
     flags: dict[str, int] = run.flags
     for done, golden in enumerate(questions, 1):
         if golden.digest not in evaluated:
+            if until():
+                return False
             outcome, search_flags = _evaluate(run, golden)
             outcome.save()
             for flag in search_flags:
                 flags[flag] = flags.get(flag, 0) + 1
             EvaluationRun.objects.filter(pk=run.pk).update(done=done, total=len(questions), flags=flags)
         on_done()
+    return True
 
 
 def _evaluate(run: EvaluationRun, golden: GoldenQuestion) -> tuple[EvaluationOutcome, tuple[str, ...]]:

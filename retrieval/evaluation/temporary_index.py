@@ -84,7 +84,7 @@ def remove(name: str) -> None:
         index.delete()
         with connection.cursor() as cursor:
             for pk in generations:
-                cursor.execute(f"DROP INDEX IF EXISTS {hnsw.hnsw_name(pk)}, {hnsw.gin_name(pk)}")
+                cursor.execute(f"DROP INDEX IF EXISTS {', '.join(hnsw.all_names(pk))}")
 
 
 def fill(

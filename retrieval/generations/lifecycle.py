@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import Exists, F, OuterRef, QuerySet
 from django.utils import timezone
 
@@ -75,7 +75,21 @@ def outdated_documents(generation: Generation) -> QuerySet[Document]:
 
 
 def execute_build(generation_pk: int, on_done: Callable[[int], object] = lambda count: None) -> None:
-    """Build the outdated documents, together with other workers, until none is left; take over a dead worker's part.
+    """Build the outdated documents, together with other workers, until none is left; then its indexes.
+
+    Raise EmbedderUnavailable.
+    """
+    while not execute_slice(generation_pk, on_done):
+        time.sleep(_POLL_S)
+    make_ready(generation_pk)
+
+
+def execute_slice(
+    generation_pk: int,
+    on_done: Callable[[int], object] = lambda count: None,
+    until: Callable[[], bool] = lambda: False,
+) -> bool:
+    """Build outdated documents until `until()` is true; take over a dead worker's part. Return whether all are built.
 
     Documents that change during the build are updated by `update_document`. Raise EmbedderUnavailable; the sweep then
     starts the build again.
@@ -84,19 +98,20 @@ def execute_build(generation_pk: int, on_done: Callable[[int], object] = lambda 
         Generation.objects.select_related("index").exclude(state=Generation.State.DROPPING).get(pk=generation_pk)
     )
     try:
-        while not _build_outdated(generation, on_done):
-            time.sleep(_POLL_S)
+        return _build_outdated(generation, on_done, until)
     except (EmbedderUnavailable, TextRefused) as error:
         Generation.objects.filter(pk=generation_pk).update(error=str(error), worked_at=timezone.now())
         raise
-    if generation.state == Generation.State.BUILDING:
-        _make_ready(generation)
 
 
-def _build_outdated(generation: Generation, on_done: Callable[[int], object]) -> bool:
-    """Build the outdated documents in windows of ids; return False if other workers are building some of them."""
+def _build_outdated(
+    generation: Generation, on_done: Callable[[int], object], until: Callable[[], bool] = lambda: False
+) -> bool:
+    """Build the outdated documents in windows of ids; return False if some are left, or other workers have them."""
     behind, last, is_all_mine = outdated_documents(generation).order_by("pk"), -1, True
     while (first := behind.filter(pk__gt=last).values_list("pk", flat=True).first()) is not None:
+        if until():
+            return False
         window = first // _WINDOW
         last = (window + 1) * _WINDOW - 1
         with held(f"generation {generation.pk} {window}") as is_mine:
@@ -111,11 +126,14 @@ def _build_outdated(generation: Generation, on_done: Callable[[int], object]) ->
     return is_all_mine
 
 
-def _make_ready(generation: Generation) -> None:
-    if Chunk.objects.filter(generation=generation)[settings.FABRA_HNSW_WORTH_IT :].exists():
-        hnsw.build_hnsw(generation.pk)
-        if not Generation.objects.filter(pk=generation.pk, has_hnsw=True).exists():
-            return  # another worker is building it, and marks the generation ready afterwards
+def make_ready(generation_pk: int) -> None:
+    """Build the indexes of a generation whose documents are built, if it is large enough, and mark it ready."""
+    generation = Generation.objects.filter(pk=generation_pk, state=Generation.State.BUILDING).first()
+    if generation is None:
+        return
+    is_large = Chunk.objects.filter(generation=generation)[settings.FABRA_HNSW_WORTH_IT :].exists()
+    if is_large and not hnsw.build_hnsw(generation.pk):
+        return  # another worker is building it; then the sweep marks the generation ready
     Generation.objects.filter(pk=generation.pk, state=Generation.State.BUILDING).update(
         state=Generation.State.READY, ready_at=timezone.now(), done=F("total"), error=""
     )
@@ -201,16 +219,24 @@ def mark_dropped(generation: Generation) -> None:
         Generation.objects.filter(pk=generation.pk).update(state=Generation.State.DROPPING, worked_at=timezone.now())
 
 
-def execute_drop(generation_pk: int, on_done: Callable[[int], object] = lambda count: None) -> None:
-    """Delete a generation that is marked to be dropped: its indexes, its chunks in batches, then its row."""
+def execute_drop(
+    generation_pk: int,
+    on_done: Callable[[int], object] = lambda count: None,
+    until: Callable[[], bool] = lambda: False,
+) -> bool:
+    """Delete a generation that is marked to be dropped: its indexes, its chunks in batches, then its row.
+
+    Return False if chunks are left when `until()` is true.
+    """
     if not Generation.objects.filter(pk=generation_pk, state=Generation.State.DROPPING).exists():
-        return
-    with connection.cursor() as cursor:
-        for name in (hnsw.hnsw_name(generation_pk), hnsw.gin_name(generation_pk)):
-            cursor.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
+        return True
+    hnsw.drop_indexes(generation_pk)
     chunks = Chunk.objects.filter(generation=generation_pk)
     while pks := list(chunks.values_list("pk", flat=True)[:_DROP_BATCH]):
+        if until():
+            return False
         Chunk.objects.filter(pk__in=pks).delete()
+        Generation.objects.filter(pk=generation_pk).update(worked_at=timezone.now())
         on_done(len(pks))
     with transaction.atomic():
         # The lock stops a worker that has not seen the mark from adding chunks.
@@ -218,3 +244,4 @@ def execute_drop(generation_pk: int, on_done: Callable[[int], object] = lambda c
         chunks.delete()
         LexemeCount.objects.filter(generation=generation_pk).delete()
         Generation.objects.filter(pk=generation_pk).delete()
+    return True

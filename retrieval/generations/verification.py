@@ -4,7 +4,7 @@ Most checks are SQL statements; the hashes are computed here, from rows that are
 """
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +22,8 @@ from retrieval.models import Chunk, Document, DocumentVersion, Generation, Index
 from retrieval.search.lexemes import count_wrong_counts, recount
 
 _MIN_COSINE = 0.999
-_FETCHED_ROWS = 500
+_WINDOW = 200
+"""Documents that are read at a time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +44,7 @@ class Finding:
 
 
 # Each statement returns (document id, primary key, generation, what is wrong); %(index)s is the index's primary key.
+# These read the documents whose primary keys are from %(first)s to %(last)s.
 _SQL = {
     "document": """
         SELECT d.entity_id, d.id, NULL::bigint, w.what FROM retrieval_document d
@@ -57,23 +59,27 @@ _SQL = {
                     <> (v.title, v.text, v.metadata, v.audience::text) THEN 'does not say what its version says'
             END AS what
         ) w
-        WHERE d.index_id = %(index)s AND d.deleted_at IS NULL AND w.what IS NOT NULL ORDER BY d.id
+        WHERE d.id BETWEEN %(first)s AND %(last)s
+            AND d.index_id = %(index)s AND d.deleted_at IS NULL AND w.what IS NOT NULL ORDER BY d.id
     """,
     "deleted": """
         SELECT d.entity_id, d.id, NULL::bigint, 'is deleted and has ' || count(*) || ' chunks'
         FROM retrieval_document d JOIN retrieval_chunk c ON c.document_id = d.id
-        WHERE d.index_id = %(index)s AND d.deleted_at IS NOT NULL GROUP BY d.id ORDER BY d.id
+        WHERE d.id BETWEEN %(first)s AND %(last)s
+            AND d.index_id = %(index)s AND d.deleted_at IS NOT NULL GROUP BY d.id ORDER BY d.id
     """,
     "foreign": """
         SELECT d.entity_id, d.id, c.generation_id, 'has ' || count(*) || ' chunks in a generation of another index'
         FROM retrieval_chunk c JOIN retrieval_document d ON d.id = c.document_id
         JOIN retrieval_generation g ON g.id = c.generation_id
-        WHERE d.index_id = %(index)s AND g.index_id <> d.index_id GROUP BY d.id, c.generation_id ORDER BY d.id
+        WHERE d.id BETWEEN %(first)s AND %(last)s
+            AND d.index_id = %(index)s AND g.index_id <> d.index_id GROUP BY d.id, c.generation_id ORDER BY d.id
     """,
     "missing": """
         SELECT d.entity_id, d.id, i.generation_id, 'has no chunks'
         FROM retrieval_document d JOIN retrieval_index i ON i.id = d.index_id
-        WHERE d.index_id = %(index)s AND d.deleted_at IS NULL AND d.version_id IS NOT NULL AND NOT EXISTS (
+        WHERE d.id BETWEEN %(first)s AND %(last)s
+            AND d.index_id = %(index)s AND d.deleted_at IS NULL AND d.version_id IS NOT NULL AND NOT EXISTS (
             SELECT FROM retrieval_chunk c WHERE c.generation_id = i.generation_id AND c.document_id = d.id
         ) ORDER BY d.id
     """,
@@ -81,7 +87,8 @@ _SQL = {
         SELECT d.entity_id, d.id, c.generation_id, 'has ' || count(*) || ' chunks of another version'
         FROM retrieval_index i JOIN retrieval_chunk c ON c.generation_id = i.generation_id
         JOIN retrieval_document d ON d.id = c.document_id
-        WHERE i.id = %(index)s AND d.deleted_at IS NULL AND c.version_id IS DISTINCT FROM d.version_id
+        WHERE d.id BETWEEN %(first)s AND %(last)s
+            AND i.id = %(index)s AND d.deleted_at IS NULL AND c.version_id IS DISTINCT FROM d.version_id
         GROUP BY d.id, c.generation_id ORDER BY d.id
     """,
     "position": """
@@ -90,7 +97,8 @@ _SQL = {
                 || ' to ' || max(c.position)
         FROM retrieval_generation g JOIN retrieval_chunk c ON c.generation_id = g.id
         JOIN retrieval_document d ON d.id = c.document_id
-        WHERE g.index_id = %(index)s GROUP BY d.id, c.generation_id
+        WHERE d.id BETWEEN %(first)s AND %(last)s
+            AND g.index_id = %(index)s GROUP BY d.id, c.generation_id
         HAVING min(c.position) <> 0 OR max(c.position) <> count(*) - 1 OR count(DISTINCT c.position) <> count(*)
         ORDER BY d.id
     """,
@@ -98,7 +106,8 @@ _SQL = {
         SELECT d.entity_id, d.id, c.generation_id, 'has ' || count(*) || ' chunks without its metadata or audience'
         FROM retrieval_generation g JOIN retrieval_chunk c ON c.generation_id = g.id
         JOIN retrieval_documentversion v ON v.id = c.version_id JOIN retrieval_document d ON d.id = c.document_id
-        WHERE g.index_id = %(index)s AND (c.metadata <> v.metadata OR c.audience::text[] <> v.audience::text[])
+        WHERE d.id BETWEEN %(first)s AND %(last)s
+            AND g.index_id = %(index)s AND (c.metadata <> v.metadata OR c.audience::text[] <> v.audience::text[])
         GROUP BY d.id, c.generation_id ORDER BY d.id
     """,
     "embedding": """
@@ -106,10 +115,13 @@ _SQL = {
             || min(vector_dims(c.embedding)) || ' dimensions and length ' || min(vector_norm(c.embedding))::real
         FROM retrieval_generation g JOIN retrieval_chunk c ON c.generation_id = g.id
         JOIN retrieval_document d ON d.id = c.document_id
-        WHERE g.index_id = %(index)s
+        WHERE d.id BETWEEN %(first)s AND %(last)s
+            AND g.index_id = %(index)s
             AND (vector_dims(c.embedding) <> g.dimension OR NOT vector_norm(c.embedding) BETWEEN 0.99 AND 1.01)
         GROUP BY d.id, c.generation_id ORDER BY d.id
     """,
+}
+_SQL_OF_INDEX = {
     "count": """
         SELECT '', NULL::bigint, NULL::bigint, 'the index counts ' || i.chunk_count || ' chunks and has ' || n.count
         FROM retrieval_index i
@@ -126,41 +138,71 @@ _SQL = {
 _CHUNK_CHECKS = ("missing", "stale", "position", "metadata", "embedding", "hash", "sample")
 
 
-def verify(
-    index: Index, *, sample: int = 0, on_done: Callable[[int], object] = lambda count: None
-) -> Iterator[Finding]:
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """What is told while an index is verified."""
+
+    on_phase: Callable[[str], object] = lambda name: None
+    on_done: Callable[[int], object] = lambda count: None
+    """Gets a number of documents, some of the `step_count` in all."""
+
+
+def step_count(index: Index) -> int:
+    """Return how many documents are read in all: each once by itself, and twice in each generation."""
+    generations = index.generations.exclude(state=Generation.State.DROPPING).count()
+    return Document.objects.filter(index=index).count() * (1 + 2 * generations)
+
+
+def verify(index: Index, *, sample: int = 0, progress: Progress | None = None) -> Iterator[Finding]:
     """Yield each inconsistency; `sample` random chunks are embedded again and compared with their stored vectors.
 
-    Each check reads one snapshot, so that documents may change meanwhile. Raise EmbedderUnavailable.
+    Documents are read some hundreds at a time, and each check of them in one snapshot, so that documents may change
+    meanwhile. Raise EmbedderUnavailable.
     """
-    for check, sql in _SQL.items():
-        with connection.cursor() as cursor:
-            cursor.execute(sql, {"index": index.pk})
-            while rows := cursor.fetchmany(_FETCHED_ROWS):
-                for document, document_pk, generation_pk, what in rows:
-                    yield Finding(
-                        check=check, what=what, document=document, document_pk=document_pk, generation_pk=generation_pk
-                    )
-    yield from _versions(index)
+    progress = progress or Progress()
+    pks = list(Document.objects.filter(index=index).order_by("pk").values_list("pk", flat=True))
+    windows = [pks[start : start + _WINDOW] for start in range(0, len(pks), _WINDOW)]
+    progress.on_phase("documents")
+    for sql in _SQL_OF_INDEX.items():
+        yield from _found(*sql, {"index": index.pk})
+    for window in windows:
+        for sql in _SQL.items():
+            yield from _found(*sql, {"index": index.pk, "first": window[0], "last": window[-1]})
+        yield from _versions(index, window)
+        progress.on_done(len(window))
     for document in Document.objects.purged().filter(index=index).select_related("index").order_by("pk"):
         for what in left_of(document):
             yield Finding(
                 check="purge", what=f"was purged, and {what}", document=document.entity_id, document_pk=document.pk
             )
     for generation in index.generations.exclude(state=Generation.State.DROPPING):
-        if wrong := count_wrong_counts(generation.pk):
+        progress.on_phase(f"words of #{generation.pk}")
+        if wrong := count_wrong_counts(generation.pk, windows, progress.on_done):
             yield Finding(
                 check="lexemes", what=f"the counts of {wrong} lexemes are not the chunks'", generation_pk=generation.pk
             )
-        yield from _hashes(generation, on_done)
+        progress.on_phase(f"texts of #{generation.pk}")
+        for window in windows:
+            yield from _hashes(generation, window)
+            progress.on_done(len(window))
         if sample:
+            progress.on_phase(f"vectors of #{generation.pk}")
             yield from _sampled(generation, sample)
 
 
-def _versions(index: Index) -> Iterator[Finding]:
-    versions = DocumentVersion.objects.filter(document__index=index, document__version=F("pk"))
+def _found(check: str, sql: str, parameters: dict[str, int]) -> Iterator[Finding]:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, parameters)
+        rows = cursor.fetchall()
+    for document, document_pk, generation_pk, what in rows:
+        yield Finding(check=check, what=what, document=document, document_pk=document_pk, generation_pk=generation_pk)
+
+
+def _versions(index: Index, window: Sequence[int]) -> Iterator[Finding]:
+    versions = DocumentVersion.objects.filter(document__version=F("pk"), document__pk__range=(window[0], window[-1]))
+    versions = versions.filter(document__index=index)
     fields = ("title", "text", "metadata", "audience", "content_hash", "number", "document_id", "document__entity_id")
-    for *content, digest, number, document_pk, document in versions.values_list(*fields).iterator(_FETCHED_ROWS):
+    for *content, digest, number, document_pk, document in versions.values_list(*fields):
         if content_digest(*content) != digest:
             yield Finding(
                 check="version", what=f"v{number} has not the hash of what it says", document=document,
@@ -168,27 +210,18 @@ def _versions(index: Index) -> Iterator[Finding]:
             )  # fmt: skip
 
 
-def _hashes(generation: Generation, on_done: Callable[[int], object]) -> Iterator[Finding]:
+def _hashes(generation: Generation, window: Sequence[int]) -> Iterator[Finding]:
     embedder = get_embedder(generation.embedding_model, generation.embedder)
-    chunks = Chunk.objects.filter(generation=generation).order_by()
+    chunks = Chunk.objects.filter(generation=generation, document__pk__range=(window[0], window[-1])).order_by()
     fields = (
-        "version__title",
-        "heading_path",
-        "text",
-        "content_hash",
-        "position",
-        "document_id",
-        "document__entity_id",
-    )
-    for title, path, text, digest, position, document_pk, document in chunks.values_list(*fields).iterator(
-        _FETCHED_ROWS
-    ):
+        "version__title", "heading_path", "text", "content_hash", "position", "document_id", "document__entity_id",
+    )  # fmt: skip
+    for title, path, text, digest, position, document_pk, document in chunks.values_list(*fields):
         if hashlib.sha256(embedded_text(title, path, text, embedder).encode()).hexdigest() != digest:
             yield Finding(
                 check="hash", what=f"chunk {position} has not the hash of its text", document=document,
                 document_pk=document_pk, generation_pk=generation.pk,
             )  # fmt: skip
-        on_done(1)
 
 
 def _sampled(generation: Generation, count: int) -> Iterator[Finding]:

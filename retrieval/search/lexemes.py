@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections.abc import Callable, Sequence
 
 from django.conf import settings
 from django.contrib.postgres.search import SearchConfig, SearchVectorField
@@ -40,6 +41,7 @@ def _replacement(code: int) -> str | None:
 
 
 _CHARACTERS = _Characters()
+_FETCHED_ROWS = 5000
 
 COUNTS_FROM_CHUNKS = """
     SELECT lexeme, count(*) AS chunk_count, 0::bigint AS length
@@ -148,20 +150,43 @@ def recount(generation_id: int) -> None:
         )
 
 
-def count_wrong_counts(generation_id: int) -> int:
-    """Return the number of lexemes whose stored counts disagree with the chunks."""
-    with connection.cursor() as cursor:
+def count_wrong_counts(
+    generation_id: int, windows: Sequence[Sequence[int]], on_done: Callable[[int], object] = lambda count: None
+) -> int:
+    """Return the number of lexemes whose stored counts disagree with the chunks.
+
+    `windows` are the primary keys of all documents, in order; `on_done` gets the length of each once it is counted. All
+    is one statement, and so one snapshot; it is read as it runs.
+    """
+    left: dict[str, list[int]] = {}
+    done = 0
+    with transaction.atomic(), connection.chunked_cursor() as cursor:
         cursor.execute(
-            f"""
-            SELECT count(*) FROM (
-                SELECT FROM (
-                    SELECT lexeme, chunk_count, length FROM ({COUNTS_FROM_CHUNKS}) counted
-                    UNION ALL
-                    SELECT lexeme, -chunk_count, -length FROM retrieval_lexemecount WHERE generation_id = %(generation)s
-                ) both_counts
-                GROUP BY lexeme HAVING sum(chunk_count) <> 0 OR sum(length) <> 0
-            ) different
+            """
+            SELECT 0, lexeme, -sum(chunk_count), -sum(length) FROM retrieval_lexemecount
+            WHERE generation_id = %(generation)s GROUP BY lexeme
+            UNION ALL
+            SELECT number, counted.lexeme, counted.chunk_count, counted.length
+            FROM unnest(%(firsts)s::bigint[], %(lasts)s::bigint[]) WITH ORDINALITY AS span(first, last, number)
+            CROSS JOIN LATERAL (
+                SELECT lexeme, count(*) AS chunk_count, sum(CASE WHEN lexeme = '' THEN length ELSE 0 END) AS length
+                FROM retrieval_chunk, unnest(array_prepend(''::text, tsvector_to_array(lexemes))) AS lexeme
+                WHERE generation_id = %(generation)s AND document_id BETWEEN first AND last GROUP BY lexeme
+            ) counted
             """,
-            {"generation": generation_id},
+            {
+                "generation": generation_id,
+                "firsts": [window[0] for window in windows],
+                "lasts": [window[-1] for window in windows],
+            },
         )
-        return int(cursor.fetchone()[0])
+        while rows := cursor.fetchmany(_FETCHED_ROWS):
+            for _, lexeme, chunk_count, length in rows:
+                counts = left.setdefault(lexeme, [0, 0])
+                counts[0] += int(chunk_count)
+                counts[1] += int(length)
+            reached = max(done, rows[-1][0] - 1)
+            on_done(sum(len(window) for window in windows[done:reached]))
+            done = reached
+    on_done(sum(len(window) for window in windows[done:]))
+    return sum(counts != [0, 0] for counts in left.values())

@@ -10,6 +10,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.db.models import F
 
+from retrieval.generations import verification
 from retrieval.indexing.documents import delete_document, index_document
 from retrieval.models import Chunk, Document, DocumentVersion, Generation, Index, LexemeCount
 from retrieval.search.execute import search_sync
@@ -130,6 +131,19 @@ def test_an_index_that_is_not_there_is_another_exit() -> None:
     with pytest.raises(CommandError) as raised:
         call_command("verify_index", "nothing", stderr=StringIO())
     assert raised.value.returncode == 2
+
+
+def test_the_bar_moves_with_each_part_and_ends_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("retrieval.generations.verification._WINDOW", 2)
+    index = Index.objects.get(name="docs")
+    phases: list[str] = []
+    steps: list[int] = []
+    progress = verification.Progress(on_phase=phases.append, on_done=steps.append)
+    assert list(verification.verify(index, sample=1, progress=progress)) == []
+    generation = Generation.objects.get(index=index).pk
+    assert phases == ["documents", *(f"{part} of #{generation}" for part in ("words", "texts", "vectors"))]
+    assert sum(steps) == verification.step_count(index) == 9
+    assert max(steps) <= 3
 
 
 def test_a_lost_hnsw_is_found() -> None:

@@ -1,19 +1,24 @@
 import json
 import sys
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import connection
 from tqdm import tqdm
 
 from common.errors import FabraError
 from retrieval.dispatch import enqueue_build
 from retrieval.embedders import BACKENDS
-from retrieval.generations import lifecycle
+from retrieval.generations import hnsw, lifecycle
 from retrieval.generations.comparison import compare_generation
 from retrieval.models import Chunk, Generation, Index
+
+_LOOK_S = 0.5
 
 
 class Command(BaseCommand):
@@ -32,7 +37,11 @@ class Command(BaseCommand):
         compare = todo.add_parser("compare", help="Ask it and the serving one the same questions.")
         compare.add_argument("--queries", type=Path, help="A file with a question on each line; default: from traces.")
         compare.add_argument("--json", action="store_true")
-        for name, text in (("switch", "Have it serve; also the way back."), ("drop", "Remove it.")):
+        for name, text in (
+            ("switch", "Have it serve; also the way back."),
+            ("rebuild", "Build its HNSW anew, after many deletions say; the present one serves until it stands."),
+            ("drop", "Remove it."),
+        ):
             todo.add_parser(name, help=text).add_argument("generation", type=int)
         compare.add_argument("generation", type=int)
 
@@ -123,6 +132,18 @@ class Command(BaseCommand):
                 )
             )
 
+    def _rebuild(self, index: Index, options: dict[str, Any]) -> None:
+        generation = self._find(index, options)
+        with _progress(100, "building", " %") as progress, ThreadPoolExecutor(1) as pool:
+            built = pool.submit(build_hnsw, generation.pk)
+            while not built.done():
+                progress.update(max(0, round(100 * (hnsw.build_share(generation.pk) or 0)) - progress.n))
+                time.sleep(_LOOK_S)
+            if not built.result():
+                raise CommandError(f"A worker is building the HNSW of #{generation.pk} already.")
+            progress.update(100 - progress.n)
+        self.stdout.write(self.style.SUCCESS(f"The HNSW of #{generation.pk} was built anew."))
+
     def _drop(self, index: Index, options: dict[str, Any]) -> None:
         generation = self._find(index, options)
         lifecycle.mark_dropped(generation)
@@ -135,6 +156,14 @@ class Command(BaseCommand):
         if found is None:
             raise CommandError(f"The index {index.name} has no generation #{options['generation']}.")
         return found
+
+
+def build_hnsw(generation_id: int) -> bool:
+    """Build it anew on a connection of this thread's own; return False if another worker is at it."""
+    try:
+        return hnsw.build_hnsw(generation_id, is_rebuild=True)
+    finally:
+        connection.close()
 
 
 @contextmanager

@@ -9,8 +9,8 @@ from tqdm import tqdm
 
 from common.errors import FabraError
 from retrieval.generations.lifecycle import find_index
-from retrieval.generations.verification import Finding, repair, verify
-from retrieval.models import Chunk, Index
+from retrieval.generations.verification import Finding, Progress, repair, step_count, verify
+from retrieval.models import Index
 
 _MAX_FINDINGS = 10_000
 """Findings that are reported and repaired in one run, so that memory is bounded if everything is wrong."""
@@ -53,9 +53,9 @@ class Command(BaseCommand):
             raise CommandError(f"{len(findings)} disagreements in the index {index}.", returncode=1)
 
     def _verify(self, index: Index, sample: int) -> list[Finding]:
-        total = Chunk.objects.filter(generation__index=index).count()
-        with _bar(total, "verifying", " chunks") as progress:
-            return list(islice(verify(index, sample=sample, on_done=progress.update), _MAX_FINDINGS))
+        with _bar(step_count(index), "verifying", " documents") as bar:
+            progress = Progress(on_phase=lambda name: bar.set_description(f"verifying {name}"), on_done=bar.update)
+            return list(islice(verify(index, sample=sample, progress=progress), _MAX_FINDINGS))
 
     def _print(self, index: Index, found: list[Finding], left: list[Finding], *, is_repaired: bool) -> None:
         for finding in found:
