@@ -76,7 +76,7 @@ FABRA_EVENT_RETENTION = timedelta(days=env.int("FABRA_EVENT_RETENTION_DAYS", 30)
 FABRA_TRACE_RETENTION = timedelta(days=env.int("FABRA_TRACE_RETENTION_DAYS", 90))
 # Conversations since their last message; their traces go with them.
 FABRA_CONVERSATION_RETENTION = timedelta(days=env.int("FABRA_CONVERSATION_RETENTION_DAYS", 365))
-# Feature values that a later one followed, and entities without a value.
+# Feature values since a later one followed, confirmations of unchanged ones, and entities without a value.
 FABRA_VALUE_RETENTION = timedelta(days=env.int("FABRA_VALUE_RETENTION_DAYS", 365))
 # Versions that a later one followed and that no kept trace used, and deleted documents.
 FABRA_VERSION_RETENTION = timedelta(days=env.int("FABRA_VERSION_RETENTION_DAYS", 365))

@@ -20,12 +20,12 @@ class FeaturesConfig(AppConfig):
         from features import event_handlers
         from features.checks import check_annotations
         from features.models import FeatureDefinition
-        from features.retention import ENTITIES, RUNS, VALUES
+        from features.retention import CONFIRMATIONS, ENTITIES, RUNS, VALUES
 
         checks.register(check_annotations)
         register_handlers(event_handlers.handlers)
         recorded.connect(event_handlers.remember_entities)
-        retain(VALUES, RUNS, ENTITIES)
+        retain(VALUES, CONFIRMATIONS, RUNS, ENTITIES)
         post_migrate.connect(_sync, sender=self)
         post_save.connect(_schedule, sender=FeatureDefinition)
         post_save.connect(_adopt, sender=PeriodicTask)

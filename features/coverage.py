@@ -18,9 +18,18 @@ _COVERAGE = """
 SELECT f.name,
        count(k.entity_key),
        count(*) FILTER (WHERE k.entity_key IS NOT NULL AND v.at IS NULL),
-       count(*) FILTER (WHERE v.at < f.expired),
-       count(*) FILTER (WHERE v.at >= f.fresh AND v.at >= f.expired)
+       count(*) FILTER (WHERE v.at < f.expired AND NOT v.id <@ coalesce(valid.ids, '{}')),
+       count(*) FILTER (WHERE (v.at >= f.fresh OR v.id <@ coalesce(fresh.ids, '{}'))
+                          AND (v.at >= f.expired OR v.id <@ coalesce(valid.ids, '{}')))
 FROM unnest(%s::text[], %s::text[], %s::timestamptz[], %s::timestamptz[]) AS f(name, entity, fresh, expired)
+LEFT JOIN LATERAL (
+    SELECT range_agg(value_ids) AS ids FROM features_featureconfirmation WHERE feature = f.name AND moment >= f.fresh
+      AND f.fresh > %s
+) fresh ON true
+LEFT JOIN LATERAL (
+    SELECT range_agg(value_ids) AS ids FROM features_featureconfirmation WHERE feature = f.name AND moment >= f.expired
+      AND f.expired > %s
+) valid ON true
 LEFT JOIN LATERAL (
     SELECT entity_key
     FROM features_knownentity
@@ -29,7 +38,7 @@ LEFT JOIN LATERAL (
     LIMIT %s
 ) k ON true
 LEFT JOIN LATERAL (
-    SELECT event_timestamp AS at
+    SELECT event_timestamp AS at, coalesce(confirmed_as, id) AS id
     FROM features_featurevalue
     WHERE entity = f.entity AND entity_key = k.entity_key AND feature = f.name
     ORDER BY event_timestamp DESC
@@ -70,6 +79,8 @@ def coverages(
                 [row.entity for row in rows],
                 [now - row.refresh if row.refresh else ever for row in rows],
                 [now - row.ttl if row.ttl else ever for row in rows],
+                ever,
+                ever,
                 now - settings.FABRA_ENTITY_MEMORY,
                 most,
             ],

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -13,12 +13,23 @@ from common.validation import check_identity
 from features import registry
 from features.registry import FeatureSpec
 
+_EVER = datetime(1, 1, 2, tzinfo=UTC)
+
 # One index descent for each requested row: the newest value that was true at `at` and learned by `known`.
+# It holds if it is not older than its ttl, or was confirmed since.
 _POINT_IN_TIME = """
-SELECT requested.n, v.value, v.event_timestamp
-FROM unnest(%s::int[], %s::text[], %s::timestamptz[], %s::timestamptz[]) AS requested(n, entity_key, at, known)
-LEFT JOIN LATERAL (
-    SELECT value, event_timestamp
+SELECT requested.n, v.value, v.event_timestamp >= requested.since OR EXISTS (
+    SELECT
+    FROM features_featureconfirmation c
+    WHERE c.feature = %s AND c.moment BETWEEN requested.since AND requested.at
+      AND c.first_key <= requested.entity_key AND c.last_key >= requested.entity_key
+      AND c.value_ids @> coalesce(v.confirmed_as, v.id)
+      AND (requested.known IS NULL OR c.created_at <= requested.known)
+)
+FROM unnest(%s::int[], %s::text[], %s::timestamptz[], %s::timestamptz[], %s::timestamptz[])
+    AS requested(n, entity_key, since, at, known)
+JOIN LATERAL (
+    SELECT id, value, event_timestamp, confirmed_as
     FROM features_featurevalue v
     WHERE v.entity = %s AND v.entity_key = requested.entity_key AND v.feature = %s
       AND v.event_timestamp <= requested.at
@@ -26,7 +37,6 @@ LEFT JOIN LATERAL (
     ORDER BY v.event_timestamp DESC, v.created_at DESC, v.id DESC
     LIMIT 1
 ) v ON true
-ORDER BY requested.n
 """
 
 
@@ -36,7 +46,8 @@ async def get_historical_features(
     """Return each row with the features as they were at its `event_timestamp`, point-in-time.
 
     A row contains the entity key under the entity's field (such as `user_id`) and an aware `event_timestamp`.
-    A value older than its feature's `ttl` at that moment, or none, gives the feature's default. `known_at`
+    A value that was last computed longer than its feature's `ttl` before that moment, or none, gives the feature's
+    default. `known_at`
     leaves out what was learned later, for all rows, or for a row that has its own `known_at`: with the row's
     event_timestamp there, a training row has what a request at that time could have read. Raise InvalidInput
     for a row without its key or time, InvalidFeatureValue for a stored value that is not of the
@@ -54,21 +65,20 @@ async def get_historical_features(
     def read() -> None:
         with connection.cursor() as cursor:
             for spec, spec_keys in zip(specs, keys, strict=True):
-                cursor.execute(
-                    _POINT_IN_TIME,
-                    [list(range(len(moments))), spec_keys, moments, known, spec.entity.name, spec.name],
-                )
-                for number, value, event_timestamp in cursor.fetchall():
-                    result[number][spec.name] = _as_of(spec, value, event_timestamp, moments[number])
+                since = [moment - spec.ttl if spec.ttl else _EVER for moment in moments]
+                rows: list[Any] = [list(range(len(moments))), spec_keys, since, moments, known]
+                cursor.execute(_POINT_IN_TIME, [spec.name, *rows, spec.entity.name, spec.name])
+                for row in result:
+                    row[spec.name] = spec.default
+                for number, value, is_valid in cursor.fetchall():
+                    if is_valid:
+                        result[number][spec.name] = _decoded(spec, value)
 
     await read()
     return result
 
 
-def _as_of(spec: FeatureSpec, value: Any, event_timestamp: datetime | None, moment: datetime) -> Any:
-    if event_timestamp is None or (spec.ttl is not None and moment - event_timestamp > spec.ttl):
-        return spec.default
-
+def _decoded(spec: FeatureSpec, value: Any) -> Any:
     # Django registers no jsonb loader for raw cursors: the value arrives as text.
     return spec.value_type.decode(json.loads(value) if isinstance(value, str | bytes) else value)
 

@@ -1,9 +1,11 @@
 """Write values to Redis that could not be written while it was down."""
 
+from asgiref.sync import sync_to_async
+
 from features.errors import OnlineStoreUnavailable
 from features.models import FeatureValue, OnlineRepair
+from features.offline import stored_values
 from features.online import OnlineStore
-from features.values import StoredValue
 
 _LIMIT = 500
 
@@ -14,9 +16,7 @@ async def repair_online() -> int:
     rows = [row async for row in OnlineRepair.objects.order_by("id")[:_LIMIT]]
     for repair in rows:
         latest = FeatureValue.objects.latest_of(repair.entity, [repair.entity_key], [repair.feature])
-        value = await latest.afirst()
-        if value is not None:
-            stored = StoredValue.of_row(value)
+        for _, stored in await sync_to_async(stored_values)(latest):
             try:
                 await store.write(repair.entity, {repair.entity_key: {repair.feature: stored}})
             except OnlineStoreUnavailable:

@@ -19,6 +19,7 @@ from features.dry_run import is_dry_run
 from features.errors import FeatureComputeError, FeatureValueRefused, OnlineStoreUnavailable
 from features.freshness import Freshness, freshness
 from features.models import FeatureDefinition, FeatureValue
+from features.offline import stored_values
 from features.online import OnlineStore
 from features.registry import EntitySpec, FeatureSpec
 from features.signals import features_read
@@ -120,8 +121,8 @@ async def _read_online(
 @sync_to_async
 def _read_offline(entity: str, keys: list[str], names: list[str]) -> dict[str, dict[str, StoredValue]]:
     found: dict[str, dict[str, StoredValue]] = {}
-    for row in FeatureValue.objects.latest_of(entity, keys, names):
-        found.setdefault(row.entity_key, {})[row.feature] = StoredValue.of_row(row)
+    for row, stored in stored_values(FeatureValue.objects.latest_of(entity, keys, names)):
+        found.setdefault(row.entity_key, {})[row.feature] = stored
     return found
 
 

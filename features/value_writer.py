@@ -11,6 +11,7 @@ from django.db import transaction
 from features.dry_run import is_dry_run
 from features.errors import OnlineStoreUnavailable
 from features.models import FeatureValue, KnownEntity, OnlineRepair
+from features.offline import Origin, Written, insert_changed, insert_values
 from features.online import OnlineStore
 from features.registry import FeatureSpec
 from features.values import StoredValue
@@ -27,36 +28,31 @@ async def write_values(
     source: str,
     run_id: int | None = None,
     event_id: int | None = None,
-    also_save: Callable[[], None] | None = None,
+    also_save: Callable[[int], None] | None = None,
     is_online: bool = True,
 ) -> dict[str, StoredValue]:
     """Write values by entity key, with one statement offline and one pipeline online; return the stored values.
 
-    `also_save` writes more rows in the same transaction.
+    What a materialisation finds unchanged is confirmed offline, without a new row, and is as good as new online.
+    `also_save` writes more rows in the same transaction; it gets the number of the unchanged values.
     """
-    created_at = datetime.now(UTC)
+    origin = Origin(
+        event_timestamp=event_timestamp, created_at=datetime.now(UTC), source=source, run_id=run_id, event_id=event_id
+    )
+    insert = insert_changed if source == FeatureValue.Source.MATERIALIZED else insert_values
 
     @sync_to_async
-    def write_offline() -> dict[str, int]:
+    def write_offline() -> Written:
         with transaction.atomic():
             if source in _SOURCES_OF_USE:
                 KnownEntity.objects.touch(spec.entity.name, list(values))
-            ids = FeatureValue.objects.all().insert(
-                values,
-                entity=spec.entity.name,
-                feature=spec.name,
-                event_timestamp=event_timestamp,
-                created_at=created_at,
-                source=source,
-                run_id=run_id,
-                event_id=event_id,
-            )
+            written = insert(spec, values, origin)
             if also_save:
-                also_save()
-        return ids
+                also_save(written.unchanged)
+        return written
 
-    ids = {} if is_dry_run() else await write_offline()
-    times = {"event_timestamp": event_timestamp, "created_at": created_at}
+    ids = {} if is_dry_run() else (await write_offline()).ids
+    times = {"event_timestamp": event_timestamp, "created_at": origin.created_at}
     stored = {key: StoredValue(value=value, value_id=ids.get(key), **times) for key, value in values.items()}
     if is_online and not is_dry_run():
         await put_online(spec.entity.name, spec.name, stored)

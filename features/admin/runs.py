@@ -47,7 +47,7 @@ class MaterializationRunAdmin(ReadOnlyAdmin):
             {"fields": (("created_at", "started_at"), ("heartbeat_at", "finished_at"), "took", "slot")},
         ),
         ("What it computes", {"fields": (("start", "end", "shown_every"), "shown_keys")}),
-        ("How far it is", {"fields": (("step", "cursor"), ("defaulted", "claims"), "values_written")}),
+        ("How far it is", {"fields": (("step", "cursor"), ("unchanged", "defaulted", "claims"), "values_written")}),
     )
     readonly_fields = (
         "started_by", "shown_state", "shown_progress", "shown_errors", "took", "shown_every", "shown_keys",

@@ -11,6 +11,7 @@ from common.admin.site import register
 from events.models import Event
 from features.admin.charts import history_drawing, sparkline
 from features.models import FeatureDefinition, FeatureValue, KnownEntity, MaterializationRun
+from features.offline import stored_values
 
 _HISTORY = 50
 
@@ -40,11 +41,20 @@ class FeatureValueAdmin(ReadOnlyAdmin):
     search_fields = ("entity_key__startswith", "feature__startswith")
     search_help_text = "The beginning of an entity's key or a feature's name."
     fieldsets = (
-        (None, {"fields": (("feature", "entity", "entity_key"), "whole_value", ("event_timestamp", "created_at"))}),
+        (
+            None,
+            {
+                "fields": (
+                    ("feature", "entity", "entity_key"),
+                    "whole_value",
+                    ("event_timestamp", "created_at", "confirmed"),
+                )
+            },
+        ),
         ("Where it is from", {"fields": (("source", "from_run", "from_event"),)}),
         (None, {"fields": ("history",)}),
     )
-    readonly_fields = ("whole_value", "from_run", "from_event", "history")
+    readonly_fields = ("whole_value", "confirmed", "from_run", "from_event", "history")
 
     @display(description="value")
     def shown_value(self, row: FeatureValue) -> str:
@@ -53,6 +63,12 @@ class FeatureValueAdmin(ReadOnlyAdmin):
     @display(description="value")
     def whole_value(self, row: FeatureValue) -> str:
         return json_block(row.value)
+
+    @display(description="last computed unchanged")
+    def confirmed(self, row: FeatureValue) -> str:
+        [(_, stored)] = stored_values([row])
+        is_later = stored.event_timestamp > row.event_timestamp
+        return f"{stored.event_timestamp:%Y-%m-%d %H:%M:%S}" if is_later else "–"
 
     @display(description="run")
     def from_run(self, row: FeatureValue) -> str:

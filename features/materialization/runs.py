@@ -21,9 +21,9 @@ from features import registry
 from features.compute import Computed, compute_values, reason
 from features.known_keys import known_keys
 from features.models import FeatureValue, MaterializationRun
+from features.offline import stored_values
 from features.registry import FeatureSpec
 from features.value_writer import put_online, write_values
-from features.values import StoredValue
 
 logger = logging.getLogger(__name__)
 
@@ -147,48 +147,54 @@ async def _compute_chunk(
         event_timestamp=moment,
         source=FeatureValue.Source.BACKFILLED if as_of else FeatureValue.Source.MATERIALIZED,
         run_id=run.pk,
-        also_save=lambda: _save(run, **progress),
+        also_save=lambda unchanged: _save(run, unchanged=run.unchanged + unchanged, **progress),
         is_online=is_last,  # in a backfill only the last moment can give the newest values
     )
     return count
 
 
 async def _load(spec: FeatureSpec, run: MaterializationRun, until: Callable[[], bool]) -> None:
-    """Write each entity's newest value of the range to the online store; entities are in the order of PostgreSQL."""
+    """Write each entity's newest value of the range to the online store; entities are in the order of PostgreSQL.
+
+    A value is of the range if it was computed, or confirmed, in it.
+    """
     rows: QuerySet[FeatureValue] = FeatureValue.objects.filter(feature=spec.name, entity=spec.entity.name)
     if run.entity_keys is not None:
         rows = rows.filter(entity_key__in=run.entity_keys)
-    if run.start is not None:
-        rows = rows.filter(event_timestamp__gte=run.start)
     if run.end is not None:
         rows = rows.filter(event_timestamp__lte=run.end)
     rows = rows.filter(entity_key__gt=run.cursor)
     remaining = await rows.values("entity_key").distinct().acount()
     await sync_to_async(_save)(run, total=run.done + remaining)
     newest = rows.order_by("entity_key", "-event_timestamp", "-created_at", "-id").distinct("entity_key")
-    batch: dict[str, StoredValue] = {}
+    batch: list[FeatureValue] = []
     async for row in newest.aiterator(chunk_size=settings.FABRA_MATERIALIZE_CHUNK):
-        batch[row.entity_key] = StoredValue.of_row(row)
+        batch.append(row)
         if len(batch) == settings.FABRA_MATERIALIZE_CHUNK:
             await _put_loaded(spec, run, batch)
-            batch = {}
+            batch = []
             if until():
                 return
     await _put_loaded(spec, run, batch)
+    await sync_to_async(_save)(run, total=run.done)
     await _end(run, [])
 
 
-async def _put_loaded(spec: FeatureSpec, run: MaterializationRun, batch: dict[str, StoredValue]) -> None:
+async def _put_loaded(spec: FeatureSpec, run: MaterializationRun, batch: list[FeatureValue]) -> None:
     if batch:
-        await put_online(spec.entity.name, spec.name, batch)
-        now = timezone.now()
-        await sync_to_async(_save)(run, done=run.done + len(batch), cursor=list(batch)[-1], heartbeat_at=now)
+        stored = await sync_to_async(stored_values)(batch, until=run.end)
+        start = run.start
+        found = {row.entity_key: value for row, value in stored if start is None or value.event_timestamp >= start}
+        await put_online(spec.entity.name, spec.name, found)
+        now, cursor = timezone.now(), batch[-1].entity_key
+        await sync_to_async(_save)(run, done=run.done + len(found), cursor=cursor, heartbeat_at=now)
 
 
 async def _repair_online(spec: FeatureSpec, keys: Sequence[str]) -> None:
     """Write the last chunk online again: its worker may have died between the offline and the online write."""
     rows = FeatureValue.objects.latest_of(spec.entity.name, keys, [spec.name])
-    await put_online(spec.entity.name, spec.name, {row.entity_key: StoredValue.of_row(row) async for row in rows})
+    stored = await sync_to_async(stored_values)(rows)
+    await put_online(spec.entity.name, spec.name, {row.entity_key: value for row, value in stored})
 
 
 def _keys(spec: FeatureSpec, run: MaterializationRun) -> list[str]:

@@ -73,6 +73,9 @@ class MaterializationRun(models.Model):
     defaulted = models.PositiveIntegerField(
         default=0, help_text="Of those done, the keys for which a batch function returned no value."
     )
+    unchanged = models.PositiveIntegerField(
+        default=0, help_text="Of those done, the values that were the same as before, and were not written again."
+    )
     step = models.PositiveIntegerField(default=0, help_text="The number of completed moments of a backfill.")
     cursor = models.CharField(max_length=255, blank=True, help_text="The last entity key that was completed.")
     claims = models.PositiveIntegerField(

@@ -1,15 +1,14 @@
 """The tables of the offline store: append-only values, read point-in-time."""
 
-import json
 import math
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Self
+from typing import Self
 
 from django.conf import settings
-from django.db import connection, models, transaction
+from django.db import models, transaction
 from django.db.models.functions import Now, RowNumber
 from django.utils import timezone
 
@@ -40,36 +39,6 @@ class FeatureValueQuerySet(models.QuerySet["FeatureValue"]):
             found[row.entity_key].append(row)
         return found
 
-    def insert(
-        self,
-        values: Mapping[str, Any],
-        *,
-        entity: str,
-        feature: str,
-        event_timestamp: datetime,
-        created_at: datetime,
-        source: str,
-        run_id: int | None = None,
-        event_id: int | None = None,
-    ) -> dict[str, int]:
-        """Write one value for each entity key in one statement; return the rows' ids by entity key."""
-        texts = [json.dumps(value, ensure_ascii=False) for value in values.values()]
-        with connection.cursor() as cursor:
-            cursor.execute(
-                _INSERT, [entity, feature, event_timestamp, created_at, source, run_id, event_id, list(values), texts]
-            )
-            return dict(cursor.fetchall())
-
-
-# Several times as fast as a model instance for each row.
-_INSERT = """
-INSERT INTO features_featurevalue
-    (entity, feature, event_timestamp, created_at, source, run_id, event_id, entity_key, value)
-SELECT %s, %s, %s, %s, %s, %s::bigint, %s::bigint, given.entity_key, nullif(given.value, 'null')::jsonb
-FROM unnest(%s::text[], %s::text[]) AS given(entity_key, value)
-RETURNING entity_key, id
-"""
-
 
 class FeatureValue(models.Model):
     """One value of one feature for one entity; never changed once written."""
@@ -92,7 +61,13 @@ class FeatureValue(models.Model):
     run = models.ForeignKey(
         "features.MaterializationRun", null=True, blank=True, on_delete=models.SET_NULL, related_name="values"
     )
-    event = models.ForeignKey("events.Event", null=True, blank=True, on_delete=models.SET_NULL, related_name="values")
+    # Its index is that of `value_once_per_event`.
+    event = models.ForeignKey(
+        "events.Event", null=True, blank=True, on_delete=models.SET_NULL, related_name="values", db_index=False
+    )
+    confirmed_as = models.BigIntegerField(
+        null=True, editable=False, help_text="The id of an earlier value whose confirmations are this one's too."
+    )
 
     objects = FeatureValueQuerySet.as_manager()
 
