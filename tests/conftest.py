@@ -9,6 +9,8 @@ from typing import Any
 import hypothesis
 import pytest
 from django.conf import settings as django_settings
+from django.db import connection
+from django.test import override_settings
 
 # The first example of a property pays for reading the encoding; timing is no subject of the tests.
 hypothesis.settings.register_profile("project", deadline=None, max_examples=100)
@@ -34,41 +36,60 @@ PREFIX = f"test:{uuid.uuid4().hex}"
 
 
 @pytest.fixture(scope="session", autouse=True)
-def own_broker() -> None:
-    """Keep what tests publish away from a worker that uses the same server."""
+def test_settings() -> Iterator[None]:
+    """What all tests run with; a test's own `settings` are set above it."""
     from fabra_project.celery import app
 
+    # What tests publish is kept away from a worker that uses the same server.
     app.conf.broker_transport_options = {**app.conf.broker_transport_options, "global_keyprefix": f"{PREFIX}:celery:"}
+    with override_settings(
+        FABRA_REDIS_PREFIX=PREFIX,
+        CACHES={"default": django_settings.CACHES["default"] | {"KEY_PREFIX": f"{PREFIX}:cache"}},
+        # The test client speaks HTTP, which production would redirect.
+        SECURE_SSL_REDIRECT=False,
+        SESSION_COOKIE_SECURE=False,
+        CSRF_COOKIE_SECURE=False,
+        PASSWORD_HASHERS=["tests.hashers.QuickHasher"],
+        # A second thread spins while it waits for the first: a test's short texts then take twice the CPU time.
+        FABRA_EMBEDDING_THREADS=1,
+    ):
+        yield
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(django_db_modify_db_settings: None, test_settings: None) -> None:
+    """Copy the database of each process from one that is migrated."""
+    from tests.databases import migrated_database
+
+    connection.settings_dict["TEST"]["TEMPLATE"] = migrated_database()
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
+    from tests.databases import keep_rows
+
+    with django_db_blocker.unblock():
+        keep_rows()
+
+
+@pytest.fixture(scope="session")
+def redis_server(test_settings: None) -> Iterator[Any]:
+    """A client of the tests' server, whatever a test has its settings say."""
+    import redis
+
+    with redis.Redis.from_url(django_settings.REDIS_URL) as client:
+        yield client
 
 
 @pytest.fixture(autouse=True)
-def own_redis_keys(settings: Any) -> Iterator[None]:
-    """Keep the tests' keys apart from a bot's, and remove what each test wrote."""
-    import redis
+def own_redis_keys(redis_server: Any) -> Iterator[None]:
+    """Remove what each test wrote to Redis."""
     from channels.layers import channel_layers
 
-    settings.FABRA_REDIS_PREFIX = PREFIX
-    settings.CACHES = {"default": django_settings.CACHES["default"] | {"KEY_PREFIX": f"{PREFIX}:cache"}}
     channel_layers.backends.clear()  # made anew, with this prefix
     yield
-    try:
-        client = redis.Redis.from_url(django_settings.REDIS_URL)
-        for key in client.scan_iter(f"{PREFIX}:*", count=1000):
-            client.delete(key)
-        client.close()
-    except redis.RedisError:
-        pass  # a test that takes Redis away has nothing to remove
-
-
-@pytest.fixture(autouse=True)
-def plain_http(settings: Any) -> None:
-    """The test client speaks HTTP, which production would redirect."""
-    settings.SECURE_SSL_REDIRECT = settings.SESSION_COOKIE_SECURE = settings.CSRF_COOKIE_SECURE = False
-
-
-@pytest.fixture(autouse=True)
-def quick_passwords(settings: Any) -> None:
-    settings.PASSWORD_HASHERS = ["tests.hashers.QuickHasher"]
+    if keys := list(redis_server.scan_iter(f"{PREFIX}:*", count=10_000)):
+        redis_server.unlink(*keys)
 
 
 @pytest.fixture(autouse=True)

@@ -14,25 +14,7 @@ class ModelServer:
     """Answers `/v1/chat/completions` and `/v1/embeddings` on loopback; `behaviour` names what it does next."""
 
     def __init__(self) -> None:
-        self.behaviour = "answer"
-        self.next: list[str] = []
-        """Behaviours of the next requests, before that of all others."""
-        self.error_headers: dict[str, str] = {}
-        self.error_code = "x"
-        self.connections: set[Any] = set()
-        """The addresses that requests came from: one for each connection."""
-        self.keys: list[str] = []
-        self.models: dict[str, dict[str, Any]] = {}
-        """What `/v1/models` tells, by name."""
-        self.refused: tuple[str, ...] = ()
-        """Parameters that it answers with 400."""
-        self.text = TEXT
-        self.delay_s = 0.0
-        self.scripts: dict[str, tuple[str, str]] = {}
-        """Behaviour and text for requests whose instructions begin with the key; others are answered as usual."""
-        self.requests: list[dict[str, Any]] = []
-        self.cut_off = threading.Event()
-        """Set when a client went away before its answer was complete."""
+        self.reset()
         server = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -59,6 +41,28 @@ class ModelServer:
         self._http.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._http.server_port}/v1"
         threading.Thread(target=self._http.serve_forever, args=(0.05,), daemon=True).start()
+
+    def reset(self) -> None:
+        """Forget what was asked, and behave as a new one."""
+        self.behaviour = "answer"
+        self.next: list[str] = []
+        """Behaviours of the next requests, before that of all others."""
+        self.error_headers: dict[str, str] = {}
+        self.error_code = "x"
+        self.connections: set[Any] = set()
+        """The addresses that requests came from: one for each connection."""
+        self.keys: list[str] = []
+        self.models: dict[str, dict[str, Any]] = {}
+        """What `/v1/models` tells, by name."""
+        self.refused: tuple[str, ...] = ()
+        """Parameters that it answers with 400."""
+        self.text = TEXT
+        self.delay_s = 0.0
+        self.scripts: dict[str, tuple[str, str]] = {}
+        """Behaviour and text for requests whose instructions begin with the key; others are answered as usual."""
+        self.requests: list[dict[str, Any]] = []
+        self.cut_off = threading.Event()
+        """Set when a client went away before its answer was complete."""
 
     def close(self) -> None:
         self._http.shutdown()

@@ -110,6 +110,11 @@ class Processes:
         process.send_signal(signal.SIGKILL)
         process.wait(10)
 
+    def end_all_but(self, *names: str) -> None:
+        """End what a test started beside the processes that its module shares."""
+        for name in [name for name in self.running if name not in names]:
+            self.kill_family(name)
+
     def kill_family(self, name: str) -> None:
         """Kill a process and all that it started."""
         process = self.running.pop(name)

@@ -12,22 +12,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import psycopg
 import redis
 from django.conf import settings
-from django.db import connection
+
+from tests.databases import migrated_database, server_address
 
 PASSWORD = "of-the-test"
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
-_MIGRATE = """
-import django
-django.setup()
-from django.core.management import call_command
-call_command("migrate", verbosity=0)
-"""
+_SET_UP = "import django; django.setup()\n"
 
 
 class Server:
@@ -101,9 +96,7 @@ def own_database(prepare: str, given: str = "", **more: str) -> Iterator[dict[st
     `prepare` is code that fills it, with `given` as its input, in a process of its own: the browser's driver keeps an
     event loop in this thread, where Django refuses the ORM.
     """
-    server, name = connection.settings_dict, f"test_page_{uuid.uuid4().hex[:12]}"
-    place = f"{server['HOST']}:{server['PORT'] or 5432}"
-    address = f"postgres://{quote(server['USER'])}:{quote(server['PASSWORD'])}@{place}"
+    name, address = f"test_page_{uuid.uuid4().hex[:12]}", server_address()
     variables = {
         "DATABASE_URL": f"{address}/{name}",
         "REDIS_URL": settings.REDIS_URL,
@@ -113,12 +106,13 @@ def own_database(prepare: str, given: str = "", **more: str) -> Iterator[dict[st
         **more,
     }
     with psycopg.connect(f"{address}/postgres", autocommit=True) as admin:
-        admin.execute(f"CREATE DATABASE {name}")
+        admin.execute(f'CREATE DATABASE {name} TEMPLATE "{migrated_database()}"')
         try:
-            subprocess.run(
-                [sys.executable, "-c", _MIGRATE + prepare], input=given.encode(), env=os.environ | variables,
-                cwd=settings.BASE_DIR, check=True, timeout=300,
-            )  # fmt: skip
+            if prepare:
+                subprocess.run(
+                    [sys.executable, "-c", _SET_UP + prepare], input=given.encode(), env=os.environ | variables,
+                    cwd=settings.BASE_DIR, check=True, timeout=300,
+                )  # fmt: skip
             yield variables
         finally:
             admin.execute(f"DROP DATABASE {name} WITH (FORCE)")

@@ -5,7 +5,6 @@ import json
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,21 +22,38 @@ UNCITED = TEXT.replace(" [1]", "")
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-@pytest.fixture
-def webs(transactional_db: Any, model: ModelServer, tmp_path: Path) -> Iterator[tuple[Processes, Processes]]:
-    """Two web processes, and a model that sends a piece in 10 seconds."""
-    fill()
-    model.delay_s = 10.0
+@pytest.fixture(scope="module")
+def started(
+    tmp_path_factory: pytest.TempPathFactory, django_db_setup: None
+) -> Iterator[tuple[Processes, Processes, ModelServer]]:
+    """Two web processes and their model, for all tests here."""
+    server = ModelServer()
     environment = {
-        "OPENAI_API_KEY": "test-key", "OPENAI_BASE_URL": model.url, "FABRA_WEB": "1", "FABRA_MODEL_RETRIES": "0",
+        "OPENAI_API_KEY": "test-key", "OPENAI_BASE_URL": server.url, "FABRA_WEB": "1", "FABRA_MODEL_RETRIES": "0",
     }  # fmt: skip
-    folders = tmp_path / "first", tmp_path / "second"
-    for folder in folders:
-        folder.mkdir()
+    folders = [tmp_path_factory.mktemp(name) for name in ("first", "second")]
     with Processes(folders[0], **environment) as first, Processes(folders[1], **environment) as second:
         first.start_web()
         second.start_web()
-        yield first, second
+        yield first, second, server
+    server.close()
+
+
+@pytest.fixture
+def slow_model(started: tuple[Processes, Processes, ModelServer]) -> ModelServer:
+    """A model that sends a piece in 10 seconds."""
+    model = started[2]
+    model.reset()
+    model.delay_s = 10.0
+    return model
+
+
+@pytest.fixture
+def webs(
+    transactional_db: Any, started: tuple[Processes, Processes, ModelServer], slow_model: ModelServer
+) -> tuple[Processes, Processes]:
+    fill()
+    return started[:2]
 
 
 def post(url: str, body: dict[str, Any] | None = None) -> bytes:
@@ -58,8 +74,9 @@ def running_conversation(model: ModelServer) -> int:
 
 @pytest.mark.parametrize(("by", "is_streamed"), [(0, True), (1, True), (1, False)])
 def test_a_request_to_any_process_stops_it(
-    webs: tuple[Processes, Processes], model: ModelServer, by: int, is_streamed: bool
+    webs: tuple[Processes, Processes], slow_model: ModelServer, by: int, is_streamed: bool
 ) -> None:
+    model = slow_model
     with ThreadPoolExecutor() as pool:
         question = {"user_id": "user_123", "message": "How do I reset my password?", "stream": is_streamed}
         answer = pool.submit(post, f"{webs[0].url}/chat", question)
@@ -79,8 +96,8 @@ def test_a_request_to_any_process_stops_it(
     assert stop(webs[0], conversation_id)["stopped"] == 0
 
 
-def test_the_socket_tells_what_was_kept_and_goes_on(webs: tuple[Processes, Processes], model: ModelServer) -> None:
-    web = webs[0]
+def test_the_socket_tells_what_was_kept_and_goes_on(webs: tuple[Processes, Processes], slow_model: ModelServer) -> None:
+    web, model = webs[0], slow_model
 
     async def talk() -> None:
         async with websockets.connect(f"ws://127.0.0.1:{web.port}/ws/chat", origin=web.url) as ws:

@@ -7,7 +7,6 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,16 +28,31 @@ pytestmark = pytest.mark.django_db(transaction=True)
 HEAD = b"POST /chat HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
 
 
-@pytest.fixture
-def web(transactional_db: Any, model: ModelServer, tmp_path: Path) -> Iterator[Processes]:
-    fill()
+@pytest.fixture(scope="module")
+def started(tmp_path_factory: pytest.TempPathFactory, django_db_setup: None) -> Iterator[tuple[Processes, ModelServer]]:
+    """A web process and its model, for all tests here."""
+    server = ModelServer()
     environment = {
-        "OPENAI_API_KEY": "test-key", "OPENAI_BASE_URL": model.url, "FABRA_WEB": "1", "FABRA_MODEL_RETRIES": "0",
+        "OPENAI_API_KEY": "test-key", "OPENAI_BASE_URL": server.url, "FABRA_WEB": "1", "FABRA_MODEL_RETRIES": "0",
         "FABRA_LIMIT_PREMIUM": "1000", "FABRA_LIMIT_DEFAULT": "2",
     }  # fmt: skip
-    with Processes(tmp_path, **environment) as processes:
+    with Processes(tmp_path_factory.mktemp("logs"), **environment) as processes:
         processes.start_web()
-        yield processes
+        yield processes, server
+    server.close()
+
+
+@pytest.fixture
+def model(started: tuple[Processes, ModelServer]) -> ModelServer:
+    started[1].reset()
+    return started[1]
+
+
+@pytest.fixture
+def web(transactional_db: Any, started: tuple[Processes, ModelServer], model: ModelServer) -> Iterator[Processes]:
+    fill()
+    yield started[0]
+    started[0].end_all_but("web")
 
 
 def post(web: Processes, **body: Any) -> tuple[int, bytes]:
