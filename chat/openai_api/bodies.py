@@ -1,34 +1,38 @@
 """The bodies of completions and of the pieces of a stream, as OpenAI's SDKs read them."""
 
 import json
-import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 from uuid import uuid4
 
+from chat.openai_api.annotations import annotations_of
 from chat.providers.protocol import OPTION_REFUSED
 from chat.turns.citations import Citation
 from chat.turns.turn import Answer, Turn
 from contexts.tokens import tokenizer_for
 
-_MARK = re.compile(r"\[(\d{1,3})\]")
 _FINISH = {"answer_cut_off": "length", "answer_filtered": "content_filter"}
 """The finish reason for a flag of an answer; without one it is `stop`."""
 _NOT_SHOWN = ("response", "context_used")
+_NOTHING_USED = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
 END = b"data: [DONE]\n\n"
+
+
+Annotate = Callable[[str, Sequence[Citation]], Iterable[dict[str, Any]]]
 
 
 class Completion:
     """One completion: what all of its bodies have in common."""
 
-    def __init__(self, model: str, context_id: str | None) -> None:
+    def __init__(self, model: str, context_id: str | None, annotate: Annotate = annotations_of) -> None:
+        self._annotate = annotate
         self._head = {"id": f"chatcmpl-{context_id or uuid4()}", "created": int(time.time()), "model": model}
 
     def whole(self, answer: Answer, text: str, usage: dict[str, int], ignored: Sequence[str]) -> dict[str, Any]:
         message = {
             "role": "assistant", "content": text, "refusal": None,
-            "annotations": list(annotations_of(text, answer.citations)),
+            "annotations": list(self._annotate(text, answer.citations)),
         }  # fmt: skip
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": finish_reason_of(answer)}
         return {
@@ -36,13 +40,24 @@ class Completion:
             "fabra": more_of(answer, text, ignored),
         }  # fmt: skip
 
+    def plain(self, text: str) -> dict[str, Any]:
+        """Return the body of a text that the bot's model, conversations and documents have nothing to do with."""
+        message = {"role": "assistant", "content": text, "refusal": None, "annotations": []}
+        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
+        return {**self._head, "object": "chat.completion", "choices": [choice], "usage": _NOTHING_USED}
+
+    def plain_pieces(self, text: str, *, includes_usage: bool) -> bytes:
+        """Return the same as a stream."""
+        pieces = [self.piece({"role": "assistant", "content": text}), self.piece({}, "stop")]
+        return b"".join([*pieces, *([self.usage_piece(_NOTHING_USED)] if includes_usage else []), END])
+
     def piece(self, delta: dict[str, Any], finish_reason: str | None = None, **more: Any) -> bytes:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
         return self._chunk([choice], **more)
 
     def last_piece(self, answer: Answer, text: str, ignored: Sequence[str], **more: Any) -> bytes:
         """Return the piece that ends the text: its annotations, and what is known of the answer."""
-        delta = {"annotations": list(annotations_of(text, answer.citations))}
+        delta = {"annotations": list(self._annotate(text, answer.citations))}
         return self.piece(delta, finish_reason_of(answer), fabra=more_of(answer, text, ignored), **more)
 
     def usage_piece(self, usage: dict[str, int]) -> bytes:
@@ -55,19 +70,6 @@ class Completion:
 def event(body: dict[str, Any]) -> bytes:
     """Return a body as a server-sent event."""
     return f"data: {json.dumps(body, ensure_ascii=False, default=str)}\n\n".encode()
-
-
-def annotations_of(text: str, citations: Sequence[Citation]) -> Iterator[dict[str, Any]]:
-    """Yield an annotation for each mark in the text, such as `[1]`, whose document has a link.
-
-    The indexes count characters (code points); the end is the first one after the mark.
-    """
-    linked = {citation.number: citation for citation in citations if citation.is_cited and citation.url}
-    for mark in _MARK.finditer(text):
-        if citation := linked.get(int(mark[1])):
-            place = {"start_index": mark.start(), "end_index": mark.end()}
-            title = citation.title or citation.document_id
-            yield {"type": "url_citation", "url_citation": {**place, "url": citation.url, "title": title}}
 
 
 def finish_reason_of(answer: Answer) -> str:

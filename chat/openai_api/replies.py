@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import Any
 
-from chat.openai_api.bodies import END, Completion, event, usage_of
+from chat.openai_api.bodies import END, Annotate, Completion, event, usage_of
 from chat.openai_api.delivery import closing_of, keep_state, missed_by
 from chat.openai_api.errors import error_of
 from chat.openai_api.questions import Asked
@@ -17,11 +17,13 @@ from contexts.items import SEPARATOR
 class Reply:
     """The answer to one request, once the question is accepted."""
 
-    def __init__(self, model: str, asked: Asked, begun: Turn | Settled, *, includes_usage: bool) -> None:
+    def __init__(
+        self, model: str, asked: Asked, begun: Turn | Settled, *, includes_usage: bool, annotate: Annotate
+    ) -> None:
         self._asked, self._begun, self._includes_usage = asked, begun, includes_usage
         self._turn = begun if isinstance(begun, Turn) else None
         self.context_id = begun.context_id if isinstance(begun, Turn) else begun.answer.context_id
-        self._completion = Completion(model, self.context_id)
+        self._completion = Completion(model, self.context_id, annotate)
 
     async def whole(self) -> dict[str, Any]:
         """Return the body of the whole answer; raise what the model's call raises."""

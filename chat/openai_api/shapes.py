@@ -161,7 +161,7 @@ class CompletionSerializer(serializers.Serializer[Any]):
     model = serializers.CharField()
     choices = CompletionChoiceSerializer(many=True)
     usage = UsageSerializer()
-    fabra = FabraSerializer()
+    fabra = FabraSerializer(required=False, help_text="Not in the answer to a front end's task, such as a title.")
 
 
 CHUNK_EVENT: openapi.Schema = {

@@ -19,12 +19,14 @@ from chat.api.chat import AnyAccept
 from chat.api.freshness_headers import freshness_headers
 from chat.openai_api import examples, shapes
 from chat.openai_api.access import BearerAuthentication, HasPermissionBySecretKey
-from chat.openai_api.bodies import asks_model
+from chat.openai_api.annotations import annotations_for_open_webui, annotations_of, is_open_webui
+from chat.openai_api.bodies import Completion, asks_model
 from chat.openai_api.catalogue import models_of, require_model
 from chat.openai_api.errors import handle_exception, openai_error
+from chat.openai_api.front_end_tasks import answer_to_task
 from chat.openai_api.questions import question_of
 from chat.openai_api.replies import Reply
-from chat.openai_api.requests import read_model, read_request
+from chat.openai_api.requests import CompletionRequest, read_model, read_request
 from chat.openai_api.users import asker_of
 from chat.turns.engine import begin
 from chat.turns.turn import Turn
@@ -95,11 +97,14 @@ class CompletionsView(OpenAIView):
         assert isinstance(body, dict)  # the parser takes objects only
         model = await require_model(read_model(body), caller)
         wanted = read_request(body)
+        if (told := answer_to_task(wanted.talk)) is not None:
+            return _plain(Completion(model, None), told, wanted)
         asked = await question_of(wanted, model, asker_of(request, wanted.user, caller), caller)
         begun = await begin(asked.question)
         if not (isinstance(begun, Turn) and asks_model(begun)):
             asked.ignored.extend(asked.question.options)
-        reply = Reply(model, asked, begun, includes_usage=wanted.includes_usage)
+        annotate = annotations_for_open_webui if is_open_webui(request.headers) else annotations_of
+        reply = Reply(model, asked, begun, includes_usage=wanted.includes_usage, annotate=annotate)
         headers = begun.admission.headers() | _ignored(asked.ignored)
         headers |= {"X-Request-Id": reply.context_id} if reply.context_id else {}
         headers |= freshness_headers(begun.context.freshness if isinstance(begun, Turn) else None)
@@ -107,6 +112,13 @@ class CompletionsView(OpenAIView):
             headers |= {"X-Accel-Buffering": "no"}
             return StreamingHttpResponse(reply.pieces(), content_type="text/event-stream", headers=headers)
         return _json(await reply.whole(), headers)
+
+
+def _plain(completion: Completion, text: str, wanted: CompletionRequest) -> HttpResponse:
+    if not wanted.is_streamed:
+        return _json(completion.plain(text))
+    pieces = completion.plain_pieces(text, includes_usage=wanted.includes_usage)
+    return HttpResponse(pieces, "text/event-stream", headers={"X-Accel-Buffering": "no"})
 
 
 @csrf_exempt
