@@ -13,7 +13,7 @@ from django.utils.decorators import sync_and_async_middleware
 from chat.embed.framing import FRAMED_BY
 from fabra_project.page_policies import MORE
 
-_FOR_CUSTOMERS = ("/login/", "/logout/", "/chat", "/embed", "/api/conversations/", "/api/messages/", "/v1/chat/")
+_FOR_CUSTOMERS = ("/b/", "/login/", "/logout/", "/chat", "/embed", "/api/conversations/", "/api/messages/", "/v1/chat/")
 """What speaks the reader's language, beside the chat page itself; the admin and the rest of the API are in one."""
 
 

@@ -2,12 +2,14 @@
 
 from chat.admin import (
     audit,
+    bots,
     conversations,
     customers,
     feedback,
     gaps,
     handover,
     keys,
+    limits,
     providers,
     sign_ins,
     signing,
@@ -17,12 +19,14 @@ from chat.admin import (
 
 __all__ = [
     "audit",
+    "bots",
     "conversations",
     "customers",
     "feedback",
     "gaps",
     "handover",
     "keys",
+    "limits",
     "providers",
     "sign_ins",
     "signing",

@@ -22,7 +22,7 @@ import { clearUnread, noteArrival, onReturn } from "./unread.js";
 const $ = (id) => document.getElementById(id);
 
 await beginEmbedded();
-const { userId: ownUserId, deadlineS, traceUrl } = document.body.dataset;
+const { userId: ownUserId, bot, botName, deadlineS, traceUrl } = document.body.dataset;
 
 let userId = ownUserId;
 let whenIdle = []; // who waits for the end of an answer
@@ -160,7 +160,7 @@ const receive = {
   },
 };
 
-const socketUrl = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/ws/${isEmbedded ? "embed" : "chat"}`;
+const socketUrl = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/ws/${isEmbedded ? "embed" : `chat?bot=${encodeURIComponent(bot)}`}`;
 const connection = new Connection(socketUrl, {
   greeting: isEmbedded ? () => ({ type: "begin", session: sessionText(), language: document.documentElement.lang }) : null,
   open() {
@@ -247,7 +247,7 @@ function refresh() {
 }
 
 function showTitle() {
-  $("title").textContent = (conversationId && (sidebar.titleOf(conversationId) ?? title)) || (isEmbedded ? t("page_title") : "");
+  $("title").textContent = (conversationId && (sidebar.titleOf(conversationId) ?? title)) || (isEmbedded || botName ? t("page_title") : "");
 }
 
 function isCalm() {
