@@ -52,6 +52,7 @@ def _fields_of_language(code: str, language: str) -> dict[str, forms.Field]:
     )  # fmt: skip
     starters = LinesField(
         _check_starter,
+        is_prose=True,
         label=f"Suggested questions ({language})",
         help_text=f"One on a line, at most {MOST_SUGGESTIONS}. Empty: those of another language, or else "
         "FABRA_SUGGESTED_QUESTIONS or the golden questions of the index that have the tag suggested.",

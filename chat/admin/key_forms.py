@@ -31,8 +31,11 @@ _LEAST_USD = Decimal("0.0001")
 class LinesField(forms.CharField):
     """A list with one entry on a line; each is checked, and normalised, by a function."""
 
-    def __init__(self, check: Callable[[str], str], *, help_text: str, label: str | None = None) -> None:
-        widget = UnfoldAdminTextareaWidget(attrs={"rows": 3, "class": "fb-mono", "spellcheck": "false"})
+    def __init__(
+        self, check: Callable[[str], str], *, help_text: str, label: str | None = None, is_prose: bool = False
+    ) -> None:
+        of_code = {} if is_prose else {"class": "fb-mono", "spellcheck": "false"}
+        widget = UnfoldAdminTextareaWidget(attrs={"rows": 3, **of_code})
         super().__init__(required=False, widget=widget, help_text=help_text, label=label)
         self.check = check
 

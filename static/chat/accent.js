@@ -19,18 +19,13 @@ export function setOwnAccent(light, inDark) {
   paint();
 }
 
-/** Return the colour that the page shows; "" for its own. */
-export function shownAccent() {
-  return chosen || (dark.matches && ownDark) || own || "";
-}
-
 dark.addEventListener("change", paint);
 paint();
 
 function paint() {
   const style = document.documentElement.style;
   for (const name of ["--accent", "--on-accent", "--accent-soft", "--accent-text", "--bar", "--on-bar"]) style.removeProperty(name);
-  const shown = shownAccent();
+  const shown = chosen || (dark.matches && ownDark) || own;
   if (!shown) return;
   const accent = computed(shown);
   const page = computed("var(--page)");

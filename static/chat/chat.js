@@ -247,6 +247,7 @@ function refresh() {
 }
 
 function showTitle() {
+  $("title").classList.toggle("brand-alone", !conversationId && !isEmbedded);
   $("title").textContent = (conversationId && (sidebar.titleOf(conversationId) ?? title)) || (isEmbedded || botName ? t("page_title") : "");
 }
 

@@ -1,6 +1,6 @@
 // The chat page as a site's widget shows it: its looks, its session, and what the site is told.
 
-import { setAccent, shownAccent } from "./accent.js";
+import { setAccent } from "./accent.js";
 import { el } from "./dom.js";
 import { tell } from "./notice.js";
 import { greetWidget, isEmbedded, onWidget, tellWidget } from "./site.js";
@@ -31,7 +31,7 @@ export function followWidget({ whenIdle, focus, close }) {
   followSite(whenIdle);
   onWidget("shown", ({ takesFocus }) => takesFocus && focus());
   $("close-chat").addEventListener("click", close);
-  tellWidget("begun", { accent: shownAccent() });
+  tellWidget("begun", { accent: document.body.dataset.accent ?? "" });
 }
 
 function show({ accent, greeting, starters }) {

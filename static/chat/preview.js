@@ -15,6 +15,7 @@ addEventListener("message", (event) => {
   const { look } = event.data;
   $("brand-name").textContent = look.name || saved.name;
   $("title").textContent = look.name;
+  $("title").classList.add("brand-alone");
   $("greeting").textContent = look.greeting || saved.greeting;
   $("introduction").textContent = look.introduction || saved.introduction;
   $("logo").src = look.logo ?? saved.logo;
