@@ -4,7 +4,8 @@ from typing import Any
 from django.apps import AppConfig
 from django.conf import settings
 from django.core import checks
-from django.db.models.signals import post_delete, post_migrate
+from django.db import transaction
+from django.db.models.signals import post_delete, post_migrate, post_save
 
 from common.signals import operator_acted
 
@@ -42,18 +43,36 @@ class ChatConfig(AppConfig):
         handover_handlers.register()
         NEUTRAL_FLAGS.add(SMALL_TALK)
         post_delete.connect(forget, sender="chat.GapQuestion")
+        for signal in (post_save, post_delete):
+            signal.connect(_forget_bots, sender="chat.Bot")
+            signal.connect(_forget_limits, sender="chat.LimitSettings")
+            signal.connect(_forget_limits, sender="chat.TierLimit")
         # The last app of the settings: the permissions of all apps exist by then.
         post_migrate.connect(_prepare, sender=self)
 
 
+def _forget_bots(**kwargs: Any) -> None:
+    """Have the next question in this process read the bots anew; other processes do within a second."""
+    from chat.bots.known import rows
+
+    transaction.on_commit(rows.clear)
+
+
+def _forget_limits(**kwargs: Any) -> None:
+    from chat.limits.configured import rows
+
+    transaction.on_commit(rows.clear)
+
+
 def _prepare(**kwargs: Any) -> None:
     from chat.access.groups import grant
-    from chat.models import HandoverSettings
+    from chat.models import DEFAULT_BOT, Bot, HandoverSettings
     from common.periodic_tasks import keep_entry
 
     if not settings.FABRA_STANDALONE:
         grant()
         HandoverSettings.objects.get_or_create(pk=1)
+        Bot.objects.without_logo().get_or_create(slug=DEFAULT_BOT)
         keep_entry("take back unanswered conversations", "chat.tasks.sweep_conversations", timedelta(seconds=15))
         keep_entry("clear old sessions and sign-ins", "chat.tasks.clear_old", timedelta(hours=1))
         keep_entry("store the use of API keys", "chat.tasks.store_key_use", timedelta(minutes=1))

@@ -56,10 +56,10 @@ def message_count(user_id: str, event: AxiomEvent) -> int:
 
 @retriever(name="knowledge_base", cache_ttl=timedelta(minutes=5))
 async def search_docs(
-    query: str, top_k: int = 5, audience: tuple[str, ...] = (), history: tuple[str, ...] = ()
+    query: str, top_k: int = 5, audience: tuple[str, ...] = (), history: tuple[str, ...] = (), index: str = INDEX
 ) -> list[Hit]:
-    """The passages of the knowledge base that fit the question best, of documents for everyone and the audience."""
-    return await store.search(INDEX, query, top_k=top_k, audience=audience, history=history)
+    """The passages of an index that fit the question best, of documents for everyone and the audience."""
+    return await store.search(index, query, top_k=top_k, audience=audience, history=history)
 
 
 def passages(hits: list[Hit]) -> list[ContextItem]:
@@ -74,10 +74,14 @@ def passages(hits: list[Hit]) -> list[ContextItem]:
     ]
 
 
-async def support_items(user_id: str, query: str, conversation: ConversationHistory, top_k: int) -> list[ContextItem]:
+async def support_items(
+    user_id: str, query: str, conversation: ConversationHistory, index: str, top_k: int
+) -> list[ContextItem]:
     user = await store.get_online_features(User, user_id, ["user_tier", "support_history", "message_count"])
     # A follow-up such as "And on the free plan?" is searched for with what was asked before.
-    hits = await search_docs(query, top_k=top_k, audience=(user["user_tier"],), history=conversation.questions)
+    hits = await search_docs(
+        query, top_k=top_k, audience=(user["user_tier"],), history=conversation.questions, index=index
+    )
     items = [
         ContextItem(content=INSTRUCTIONS, priority=0, required=True),
         ContextItem(content=f"User tier: {user['user_tier']}", priority=1, required=True),
@@ -91,19 +95,23 @@ async def support_items(user_id: str, query: str, conversation: ConversationHist
 
 
 @context(store, name="chat_context_free", max_tokens=4000)
-async def chat_context_free(user_id: str, query: str, conversation: ConversationHistory) -> list[ContextItem]:
+async def chat_context_free(
+    user_id: str, query: str, conversation: ConversationHistory, index: str = INDEX
+) -> list[ContextItem]:
     """What the model sees for a user of the free plan."""
-    return await support_items(user_id, query, conversation, top_k=3)
+    return await support_items(user_id, query, conversation, index, top_k=3)
 
 
 @context(store, name="chat_context_premium", max_tokens=8000)
-async def chat_context_premium(user_id: str, query: str, conversation: ConversationHistory) -> list[ContextItem]:
+async def chat_context_premium(
+    user_id: str, query: str, conversation: ConversationHistory, index: str = INDEX
+) -> list[ContextItem]:
     """What the model sees for a premium user: more passages, and their support history."""
-    return await support_items(user_id, query, conversation, top_k=5)
+    return await support_items(user_id, query, conversation, index, top_k=5)
 
 
-async def chat_context(user_id: str, query: str) -> Context:
-    """The context of a chat: the user's tier chooses its budget."""
+async def chat_context(user_id: str, query: str, index: str = INDEX) -> Context:
+    """The context of a chat: the user's tier chooses its budget, and the bot what is searched."""
     tier = await store.get_feature(user_tier, user_id)
     assemble = chat_context_premium if tier == "premium" else chat_context_free
-    return await assemble(user_id=user_id, query=query)
+    return await assemble(user_id=user_id, query=query, index=index)

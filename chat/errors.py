@@ -65,6 +65,12 @@ class UserForbidden(KeyForbidden):
     code = "user_forbidden"
 
 
+class BotForbidden(KeyForbidden):
+    """The API key may not use this bot."""
+
+    code = "bot_forbidden"
+
+
 class AddressForbidden(KeyForbidden):
     """The API key may not be used from this address."""
 
@@ -99,6 +105,12 @@ class SessionEnded(UserTokenRefused):
     """The session of the embedded chat has ended; begin a new one."""
 
     code = "session_ended"
+
+
+class BotNotFound(NotFound):
+    """There is no bot of this name, or it is switched off."""
+
+    code = "bot_not_found"
 
 
 class ConversationNotFound(NotFound):

@@ -16,17 +16,19 @@ ANSWERS = (Message.Role.ASSISTANT, Message.Role.AGENT)
 """The roles of the messages that can be judged."""
 
 
-def give_feedback(message_id: int, user_id: str, value: str | None, comment: str = "") -> Feedback | None:
+def give_feedback(
+    message_id: int, user_id: str, value: str | None, comment: str = "", bot: str = ""
+) -> Feedback | None:
     """Replace the user's feedback for an answer in a conversation of theirs; None as the value removes it.
 
     The event `feedback_given` is written with it, unless nothing has changed. Raise NotFound if it is no answer in
-    one of the user's conversations, InvalidInput for a comment that is too long.
+    one of the user's conversations, with the bot if one is named, InvalidInput for a comment that is too long.
     """
     if len(check_text(comment, "comment")) > COMMENT_MAX_CHARS:
         raise InvalidInput(f"comment must have at most {COMMENT_MAX_CHARS} characters.")
     with transaction.atomic():
         # 1. Lock the answer, so that two requests at once are one after the other.
-        answer = _own_answer(message_id, user_id)
+        answer = _own_answer(message_id, user_id, bot)
         before = answer.feedback.filter(user_id=user_id).first()
         if (value, comment) == (before.value, before.comment) if before else value is None:
             return before
@@ -45,8 +47,9 @@ def give_feedback(message_id: int, user_id: str, value: str | None, comment: str
     return after
 
 
-def _own_answer(message_id: int, user_id: str) -> Message:
+def _own_answer(message_id: int, user_id: str, bot: str) -> Message:
     answers = Message.objects.filter(pk=message_id, conversation__user_id=user_id, role__in=ANSWERS)
+    answers = answers.filter(conversation__bot=bot) if bot else answers
     answer = answers.select_for_update(of=("self",), no_key=True).first()
     if answer is None:
         raise NotFound(f"There is no answer {message_id} in your conversations.")

@@ -1,4 +1,4 @@
-from django.contrib.auth.views import LoginView, LogoutView
+from django.contrib.auth.views import LogoutView
 from django.urls import include, path, re_path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
@@ -17,6 +17,7 @@ from chat.api import (
     webhooks,
 )
 from chat.api.auth import MayReadSchema
+from chat.bots import views as bots
 from chat.embed import sessions
 from chat.embed import views as embed
 from chat.openai_api import views as openai
@@ -29,10 +30,12 @@ docs = SpectacularSwaggerSplitView.as_view(url_name="chat:schema", permission_cl
 
 pages = [
     path("", views.ChatPage.as_view(), name="chat-page"),
+    path("b/<slug:slug>/", views.ChatPage.as_view(), name="bot-page"),
+    path("b/<slug:slug>/logo", bots.logo, name="bot-logo"),
     path("widget.js", embed.widget_script, name="widget-script"),
     path("embed", embed.embedded_page, name="embedded-page"),
     path("embed/session", sessions.SessionView.as_view(), name="embedded-session"),
-    path("login/", LoginView.as_view(template_name="chat/login.html", next_page="chat:chat-page"), name="login"),
+    path("login/", views.SignIn.as_view(), name="login"),
     path("logout/", LogoutView.as_view(next_page="chat:login"), name="logout"),
     path("chat", chat.ChatView.as_view(), name="chat"),
     path("chat/<int:conversation_id>/stop", conversations.StopView.as_view(), name="stop-answer"),

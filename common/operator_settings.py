@@ -16,28 +16,41 @@ MAX_AGE_S = 3.0
 
 
 class Snapshot(Generic[T]):
-    """A small mapping, read from PostgreSQL at most every MAX_AGE_S seconds.
+    """A small mapping, read from PostgreSQL at most every `max_age_s` seconds.
 
     While PostgreSQL does not answer, the last mapping remains in use.
     """
 
-    def __init__(self, load: Callable[[], dict[str, T]]) -> None:
+    def __init__(self, load: Callable[[], dict[str, T]], max_age_s: float = MAX_AGE_S) -> None:
         self._load = load
+        self._max_age_s = max_age_s
         self.known: dict[str, T] = {}
         """What was read last."""
         self._was_read = False
-        self._read_at = -MAX_AGE_S
+        self._read_at = -max_age_s
 
     async def rows(self) -> dict[str, T]:
-        # Until the first reading has ended every caller reads: nobody is to work without what an operator set.
-        if not self._was_read or time.monotonic() - self._read_at >= MAX_AGE_S:
-            self._read_at = time.monotonic()  # set first, so that only one caller reads
+        if self._is_due():
             await sync_to_async(self.reload)()
         return self.known
 
+    def rows_now(self) -> dict[str, T]:
+        """Return the same where there is no event loop."""
+        if self._is_due():
+            self.reload()
+        return self.known
+
+    def _is_due(self) -> bool:
+        # Until the first reading has ended every caller reads: nobody is to work without what an operator set.
+        now = time.monotonic()
+        if self._was_read and now - self._read_at < self._max_age_s:
+            return False
+        self._read_at = now  # set first, so that only one caller reads
+        return True
+
     def clear(self) -> None:
         """Make the next caller read again."""
-        self._was_read, self._read_at = False, -MAX_AGE_S
+        self._was_read, self._read_at = False, -self._max_age_s
 
     def reload(self) -> None:
         """Read now."""

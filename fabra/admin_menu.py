@@ -36,6 +36,8 @@ _MENU = [
             ("Customers", "person", "chat_customer"),
             ("Tickets", "confirmation_number", "chat_ticket"),
             ("Handover", "schedule", "chat_handoversettings"),
+            ("Bots", "smart_toy", "chat_bot"),
+            ("Limits", "speed", "chat_limitsettings"),
         ],
     ),
     (

@@ -10,6 +10,7 @@ from chat.access.site_sessions import SiteSession
 from chat.access.tokens import SiteUser
 from chat.errors import (
     AddressForbidden,
+    BotForbidden,
     ContextForbidden,
     IndexForbidden,
     OriginForbidden,
@@ -79,6 +80,13 @@ class Caller:
     def check_indexes(self, names: Iterable[str]) -> None:
         for name in names:
             self.check_index(name)
+
+    def check_bot(self, slug: str) -> str:
+        """Return the slug of the bot that is asked: `slug`, or else the key's, or ""; raise BotForbidden."""
+        bound = self.key.bot if self.key else ""
+        if bound and slug not in ("", bound):
+            raise BotForbidden(f"This API key may not use the bot {slug[:50]!r}.")
+        return bound or slug
 
     def check_context(self, name: str) -> str:
         """Return the context that is called: `name`, or without one the first that the key is bound to, or "".

@@ -2,7 +2,7 @@
 
 from django.conf import settings
 
-from chat.models import ApiKey
+from chat.models import ApiKey, Bot
 from chat.models.keys import problems_of_kind
 from common.errors import InvalidInput
 from contexts.registry import contexts
@@ -14,6 +14,13 @@ def check_context_name(name: str) -> str:
         known = ", ".join(sorted(contexts)) or "none"
         raise InvalidInput(f"No context {name[:100]!r} is declared; there are: {known}.")
     return name
+
+
+def check_bot_name(slug: str) -> str:
+    """Return the slug of a bot, or ""; raise InvalidInput."""
+    if slug and not Bot.objects.filter(slug=slug).exists():
+        raise InvalidInput(f"There is no bot {slug[:50]!r}.")
+    return slug
 
 
 def problems_of(kind: str, scopes: list[str], origins: list[str]) -> dict[str, str]:

@@ -12,6 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from chat.access.permissions import address_of as client_of
+from chat.bots.look import logo_url, read_bot
 from common.client_address import sender_of
 
 ALONE = 10
@@ -67,6 +68,6 @@ def locked_out(request: HttpRequest, *args: Any) -> HttpResponse:
     """Return the page of who failed too often; axes calls this with two or three arguments."""
     wait = settings.AXES_COOLOFF_TIME
     minutes = max(1, round(wait.total_seconds() / 60))
-    response = render(request, "chat/locked_out.html", {"minutes": minutes}, status=429)
+    response = render(request, "chat/locked_out.html", {"minutes": minutes, "logo": logo_url(read_bot())}, status=429)
     response["Retry-After"] = str(int(wait.total_seconds()))
     return response

@@ -4,12 +4,14 @@ from django.conf import settings
 
 from chat.admin import (
     audit,
+    bots,
     conversations,
     customers,
     feedback,
     gaps,
     handover,
     keys,
+    limits,
     providers,
     signing,
     spending,
@@ -17,12 +19,14 @@ from chat.admin import (
 
 __all__ = [
     "audit",
+    "bots",
     "conversations",
     "customers",
     "feedback",
     "gaps",
     "handover",
     "keys",
+    "limits",
     "providers",
     "signing",
     "spending",

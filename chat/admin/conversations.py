@@ -20,13 +20,15 @@ _SHOWN_MESSAGES = 200
 @register(Conversation)
 class ConversationAdmin(ReadOnlyAdmin):
     change_form_template = "admin/chat/conversation/change_form.html"
-    list_display = (moment("last_message_at"), "user_id", "first_question", "message_count", moment("created_at"))
+    list_display = (
+        moment("last_message_at"), "user_id", "bot", "first_question", "message_count", moment("created_at"),
+    )  # fmt: skip
     list_filter = ("last_message_at",)
     ordering = ("-last_message_at",)
     sortable_by = ("last_message_at",)
     search_fields = ("user_id__startswith",)
     search_help_text = "The beginning of a user's id."
-    fields = ("user_id", "created_at", "last_message_at")
+    fields = ("user_id", "bot", "created_at", "last_message_at")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Conversation]:
         rows = super().get_queryset(request)

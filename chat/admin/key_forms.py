@@ -18,7 +18,7 @@ from unfold.widgets import (
 from chat.access.key_rules import check_context_name, problems_of
 from chat.access.origins import check_origin
 from chat.access.permissions import SCOPES
-from chat.models import ApiKey
+from chat.models import ApiKey, Bot
 from common.client_address import parse_network
 from common.errors import FabraError
 from common.validation import check_identity
@@ -31,8 +31,11 @@ _LEAST_USD = Decimal("0.0001")
 class LinesField(forms.CharField):
     """A list with one entry on a line; each is checked, and normalised, by a function."""
 
-    def __init__(self, check: Callable[[str], str], *, help_text: str, label: str | None = None) -> None:
-        widget = UnfoldAdminTextareaWidget(attrs={"rows": 3, "class": "fb-mono", "spellcheck": "false"})
+    def __init__(
+        self, check: Callable[[str], str], *, help_text: str, label: str | None = None, is_prose: bool = False
+    ) -> None:
+        of_code = {} if is_prose else {"class": "fb-mono", "spellcheck": "false"}
+        widget = UnfoldAdminTextareaWidget(attrs={"rows": 3, **of_code})
         super().__init__(required=False, widget=widget, help_text=help_text, label=label)
         self.check = check
 
@@ -90,17 +93,32 @@ class KeyBoundsForm(forms.ModelForm):  # type: ignore[type-arg]
         check_origin,
         help_text="The sites whose pages may use a public key, one on a line, such as https://www.example.com.",
     )
+    bot = forms.ChoiceField(
+        required=False, widget=UnfoldAdminSelectWidget,
+        help_text="The only bot that it chats with; a public key's pages show it.",
+    )  # fmt: skip
     daily_budget_usd = _budget("Budget a day")
     monthly_budget_usd = _budget("Budget a month")
 
     class Meta:
         model = ApiKey
         fields: tuple[str, ...] = (
-            "name", "expires_at", "indexes", "contexts", "users", "networks", "origins", "per_minute", "per_day",
+            "name", "expires_at", "indexes", "contexts", "users", "networks", "origins", "bot", "per_minute", "per_day",
             "daily_budget_usd", "monthly_budget_usd",
         )  # fmt: skip
         labels = {"per_minute": "Requests a minute", "per_day": "Requests a day"}
         help_texts = dict.fromkeys(("per_minute", "per_day"), "Empty: no limit of its own.")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "bot" in self.fields:
+            self.fields["bot"].choices = self._bots()  # type: ignore[attr-defined]
+
+    def _bots(self) -> list[tuple[str, str]]:
+        found = [(bot.slug, str(bot)) for bot in Bot.objects.without_logo()]
+        present = self.instance.bot
+        gone = [(present, f"{present} (gone)")] if present and present not in dict(found) else []
+        return [("", "Any"), *found, *gone]
 
     maker: Any = None
     """The user who makes or changes the key; set by the admin page."""

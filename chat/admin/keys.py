@@ -58,7 +58,7 @@ class ApiKeyAdmin(ListAdmin):
         known: dict[str, Any] = {
             "fields": (("name", "expires_at"), ("shown_kind", "shown_scopes"), ("owner", "created_at", "revoked_at"))
         }
-        bounds = ("What it is bound to", {"fields": ("indexes", "contexts", "users", "networks", "origins")})
+        bounds = ("What it is bound to", {"fields": ("bot", "indexes", "contexts", "users", "networks", "origins")})
         limits = {"fields": (("per_minute", "per_day"), ("daily_budget_usd", "monthly_budget_usd"))}
         return ((None, known if obj else once), bounds, ("Its own limits", limits))
 
@@ -175,4 +175,4 @@ class ApiKeyAdmin(ListAdmin):
         limits = [f"{limit:,} a {name}" for name, limit in (("minute", key.per_minute), ("day", key.per_day)) if limit]
         budgets = (("day", key.daily_budget_usd), ("month", key.monthly_budget_usd))
         limits += [f"${budget.normalize():f} a {name}" for name, budget in budgets if budget]
-        return ", ".join([*bounds, *limits]) or "–"
+        return ", ".join([*([f"bot {key.bot}"] if key.bot else []), *bounds, *limits]) or "–"

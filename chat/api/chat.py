@@ -18,6 +18,7 @@ from chat.api import examples, openapi
 from chat.api.auth import caller_of
 from chat.api.freshness_headers import freshness_headers
 from chat.api.serializers import ChatRequestSerializer, ChatResponseSerializer, ErrorSerializer
+from chat.bots.known import require_bot
 from chat.error_descriptions import describe, error_body
 from chat.errors import InvalidMessage
 from chat.idempotency.records import Claim
@@ -76,6 +77,7 @@ class ChatView(APIView):
             # What the first attempt stored before its process died is found by it.
             client_id=data.validated_data.get("client_id") or (claim.request_id if claim else None),
             count_token=claim.request_id.hex if claim else "",
+            bot=data.validated_data["bot"],
             context=data.validated_data["context"],
             caller=caller_of(request),
         )
@@ -132,14 +134,16 @@ class DebugContextView(APIView):
 
     @extend_schema(
         operation_id="debug_context",
-        parameters=[openapi.in_path("user_id"), openapi.QUERY],
+        parameters=[openapi.in_path("user_id"), openapi.QUERY, openapi.BOT],
         responses={200: dict, **_ERRORS},
     )
     async def get(self, request: Request, user_id: str) -> HttpResponse:
         if "query" not in request.query_params:
             raise InvalidMessage("query must hold the question to assemble a context for.")
         caller = caller_of(request)
-        question = Question(user_id=user_id, message=request.query_params["query"], caller=caller).validate()
+        message, bot = request.query_params["query"], request.query_params.get("bot", "")
+        question = Question(user_id=user_id, message=message, bot=bot, caller=caller).validate()
+        question = question.asked_of(await require_bot(question.bot))
         with recording() as recorder:
             try:
                 context = await assemble(question)

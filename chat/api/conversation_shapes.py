@@ -47,7 +47,7 @@ class ConversationSerializer(serializers.ModelSerializer[Conversation]):
 
     class Meta:
         model = Conversation
-        fields = ("id", "user_id", "title", "state", "agent", "created_at", "last_message_at", "last_message_id")
+        fields = ("id", "user_id", "bot", "title", "state", "agent", "created_at", "last_message_at", "last_message_id")
 
 
 class ConversationChangeSerializer(serializers.Serializer[Any]):

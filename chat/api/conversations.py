@@ -20,7 +20,7 @@ from chat.access.permissions import CHAT_AS_USER
 from chat.api import conversation_shapes as shapes
 from chat.api import openapi
 from chat.api.chat import AnyAccept
-from chat.api.identity import MayConverse, user_of
+from chat.api.identity import MayConverse, bot_of, user_of
 from chat.api.pagination import KeysetPagination
 from chat.api.serializers import ErrorSerializer
 from chat.conversations.export import as_json, as_markdown
@@ -46,13 +46,15 @@ class ConversationsView(ListAPIView[Any]):
     pagination_class = NewestFirst
 
     def get_queryset(self) -> Any:
-        found = search_conversations(user_of(self.request), self.request.query_params.get("q", ""))
+        found = search_conversations(
+            user_of(self.request), self.request.query_params.get("q", ""), bot_of(self.request)
+        )
         newest = (
             Message.objects.filter(conversation=OuterRef("pk")).order_by("-conversation_id", "-id").values("id")[:1]
         )
         return found.annotate(last_message_id=Subquery(newest))
 
-    @extend_schema(parameters=[shapes.USER, shapes.SEARCH, *openapi.PAGE])
+    @extend_schema(parameters=[shapes.USER, openapi.BOT, shapes.SEARCH, *openapi.PAGE])
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         return super().get(request, *args, **kwargs)
 
@@ -63,18 +65,20 @@ class ConversationView(APIView):
     permissions = dict.fromkeys(("GET", "PATCH", "DELETE"), CHAT_AS_USER)
     permission_classes = [MayConverse]
 
-    @extend_schema(parameters=[shapes.ID, shapes.USER], responses={200: shapes.ConversationSerializer, **_NONE})
+    @extend_schema(
+        parameters=[shapes.ID, shapes.USER, openapi.BOT], responses={200: shapes.ConversationSerializer, **_NONE}
+    )
     def get(self, request: Request, conversation_id: int) -> Response:
-        return Response(_fields_of(conversation_of(user_of(request), conversation_id)))
+        return Response(_fields_of(conversation_of(user_of(request), conversation_id, bot_of(request))))
 
     @extend_schema(
-        parameters=[shapes.ID, shapes.USER],
+        parameters=[shapes.ID, shapes.USER, openapi.BOT],
         request=shapes.ConversationChangeSerializer,
         responses={200: shapes.ConversationSerializer, **_NONE},
     )
     def patch(self, request: Request, conversation_id: int) -> Response:
         """Rename it; without a title nothing changes."""
-        conversation = conversation_of(user_of(request), conversation_id)
+        conversation = conversation_of(user_of(request), conversation_id, bot_of(request))
         data = shapes.ConversationChangeSerializer(data=request.data, partial=True)
         data.is_valid(raise_exception=True)
         if "title" in data.validated_data:
@@ -82,12 +86,12 @@ class ConversationView(APIView):
         return Response(_fields_of(conversation))
 
     @extend_schema(
-        parameters=[shapes.ID, shapes.USER],
+        parameters=[shapes.ID, shapes.USER, openapi.BOT],
         responses={202: shapes.ConversationDeletionSerializer, 204: None, **_NONE},
     )
     def delete(self, request: Request, conversation_id: int) -> Response:
         """Delete it with its messages, their traces, and what its events say."""
-        conversation = conversation_of(user_of(request), conversation_id)
+        conversation = conversation_of(user_of(request), conversation_id, bot_of(request))
         async_to_sync(stop_answers)(conversation_id)
         left = delete_conversation(conversation)
         return Response({"left": left}, status=202) if left else Response(status=204)
@@ -100,10 +104,11 @@ class MessagesView(APIView):
     permission_classes = [MayConverse]
 
     @extend_schema(
-        parameters=[shapes.ID, shapes.USER, *shapes.MESSAGES], responses={200: shapes.MessagesSerializer, **_NONE}
+        parameters=[shapes.ID, shapes.USER, openapi.BOT, *shapes.MESSAGES],
+        responses={200: shapes.MessagesSerializer, **_NONE},
     )
     def get(self, request: Request, conversation_id: int) -> Response:
-        conversation = conversation_of(user_of(request), conversation_id)
+        conversation = conversation_of(user_of(request), conversation_id, bot_of(request))
         after, before = _message_id(request, "after"), _message_id(request, "before")
         size = KeysetPagination().get_page_size(request) or 0
         with_html = _is_yes(request, "html")
@@ -141,7 +146,7 @@ class ExportView(AsyncAPIView):
     content_negotiation_class = AnyAccept
 
     @extend_schema(
-        parameters=[shapes.ID, shapes.USER, shapes.EXPORT],
+        parameters=[shapes.ID, shapes.USER, openapi.BOT, shapes.EXPORT],
         responses={
             (200, "application/json"): shapes.ConversationExportSerializer,
             (200, "text/markdown"): str,
@@ -152,7 +157,7 @@ class ExportView(AsyncAPIView):
         kind = request.query_params.get("as", "json")
         if kind not in ("json", "markdown"):
             raise InvalidInput("as must be json or markdown.")
-        conversation = await sync_to_async(conversation_of)(user_of(request), conversation_id)
+        conversation = await sync_to_async(conversation_of)(user_of(request), conversation_id, bot_of(request))
         pieces: AsyncIterator[str]
         if kind == "json":
             head = await sync_to_async(_fields_of)(conversation)
@@ -172,12 +177,12 @@ class StopView(AsyncAPIView):
 
     @extend_schema(
         operation_id="stop_answer",
-        parameters=[shapes.ID, shapes.USER],
+        parameters=[shapes.ID, shapes.USER, openapi.BOT],
         request=None,
         responses={200: shapes.StopSerializer, **_NONE},
     )
     async def post(self, request: Request, conversation_id: int) -> Response:
-        conversation = await sync_to_async(conversation_of)(user_of(request), conversation_id)
+        conversation = await sync_to_async(conversation_of)(user_of(request), conversation_id, bot_of(request))
         return Response(asdict(await stop_answers(conversation.pk)))
 
 

@@ -11,7 +11,7 @@ from rest_framework.views import APIView
 from chat.access.permissions import CHAT_AS_USER
 from chat.api import openapi
 from chat.api.fields import StrictCharField
-from chat.api.identity import MayConverse, user_of
+from chat.api.identity import MayConverse, bot_of, user_of
 from chat.api.serializers import ErrorSerializer
 from chat.feedback import give_feedback
 from chat.limits.messages import count_feedback
@@ -49,7 +49,7 @@ class FeedbackView(APIView):
 
     @extend_schema(
         operation_id="give_feedback",
-        parameters=[openapi.in_path("message_id", {"type": "integer", "minimum": 1}), _USER],
+        parameters=[openapi.in_path("message_id", {"type": "integer", "minimum": 1}), _USER, openapi.BOT],
         request=FeedbackRequestSerializer,
         responses={200: FeedbackSerializer, **dict.fromkeys((400, 403, 404, 429), ErrorSerializer)},
     )
@@ -58,6 +58,6 @@ class FeedbackView(APIView):
         data.is_valid(raise_exception=True)
         user_id = user_of(request)
         count_feedback(user_id)
-        given = give_feedback(message_id, user_id, **data.validated_data)
+        given = give_feedback(message_id, user_id, **data.validated_data, bot=bot_of(request))
         kept = {"value": given.value, "comment": given.comment} if given else {"value": None, "comment": ""}
         return Response({"message_id": message_id, **kept})

@@ -10,7 +10,7 @@ from rest_framework.views import APIView
 from chat.access.permissions import CHAT_AS_USER
 from chat.api import openapi
 from chat.api import serializers as shapes
-from chat.api.identity import MayConverse, user_of
+from chat.api.identity import MayConverse, bot_of, user_of
 from chat.handover import actions
 from chat.live.bodies import state_body
 
@@ -22,6 +22,7 @@ _PARAMETERS = [
         required=True,
         description="Whose conversation it is. In a browser that has chatted, it may be left out: one's own.",
     ),
+    openapi.BOT,
 ]
 _ERRORS = dict.fromkeys((400, 401, 403, 404, 409), shapes.ErrorSerializer)
 
@@ -39,7 +40,7 @@ class EscalateView(APIView):
         responses={200: shapes.ConversationStateSerializer, **_ERRORS},
     )
     def post(self, request: Request, conversation_id: int) -> Response:
-        actions.check_own(conversation_id, user_of(request))
+        actions.check_own(conversation_id, user_of(request), bot_of(request))
         return Response(state_body(actions.escalate(conversation_id, actions.CUSTOMER_ASKED)))
 
 
@@ -58,5 +59,5 @@ class ContactView(APIView):
     def post(self, request: Request, conversation_id: int) -> Response:
         data: Any = shapes.ContactSerializer(data=request.data)
         data.is_valid(raise_exception=True)
-        actions.check_own(conversation_id, user_of(request))
+        actions.check_own(conversation_id, user_of(request), bot_of(request))
         return Response(state_body(actions.keep_contact(conversation_id, data.validated_data["email"])))

@@ -11,7 +11,7 @@ from chat.access.site_sessions import SiteSession
 from chat.access.visitors import user_id_of, visitor_of
 from chat.api.auth import HasPermission, SessionAuthentication, caller_of
 from chat.errors import UserForbidden
-from chat.models import ApiKey
+from chat.models import DEFAULT_BOT, ApiKey
 from common.errors import InvalidInput
 from common.validation import check_identity
 
@@ -30,6 +30,17 @@ class MayConverse(HasPermission):
             # A visitor's cookie is an identity, as a session is, whose requests DRF has checked already.
             SessionAuthentication().enforce_csrf(request)
         return may_chat(request.user, request.META)
+
+
+def bot_of(request: Request) -> str:
+    """Return the slug of the bot whose conversations the request is about; "" for those of all.
+
+    Raise BotForbidden where a key is bound to another one than the parameter `bot` names.
+    """
+    if isinstance(request.auth, SiteSession):
+        return request.auth.key.bot or DEFAULT_BOT
+    given = request.query_params.get("bot", "")
+    return caller_of(request).check_bot(given) if isinstance(request.auth, ApiKey) else given
 
 
 def user_of(request: Request) -> str:

@@ -112,6 +112,8 @@ def in_path(name: str, schema: Schema = KEY) -> OpenApiParameter:
 
 
 INDEX = OpenApiParameter("index_name", NAME_OR_EMPTY, description="Default, also for an empty one: the default index.")
+SLUG_OR_EMPTY = {"type": "string", "pattern": r"^[^\u0000]*$"}
+BOT = OpenApiParameter("bot", SLUG_OR_EMPTY, description="The bot's slug; by default the key's, or `default`.")
 QUERY = OpenApiParameter("query", MESSAGE, required=True)
 NAMES = OpenApiParameter(
     "names",

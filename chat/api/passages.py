@@ -12,7 +12,7 @@ from rest_framework.views import APIView
 from chat.access.permissions import CHAT_AS_USER
 from chat.api import openapi
 from chat.api.conversation_shapes import USER
-from chat.api.identity import MayConverse, user_of
+from chat.api.identity import MayConverse, bot_of, user_of
 from chat.api.serializers import ErrorSerializer
 from chat.models import Message
 from chat.turns.citations import passages_in
@@ -42,11 +42,17 @@ class PassagesView(APIView):
 
     @extend_schema(
         operation_id="passages",
-        parameters=[openapi.in_path("message_id", {"type": "integer", "minimum": 1, "maximum": 2**63 - 1}), USER],
+        parameters=[
+            openapi.in_path("message_id", {"type": "integer", "minimum": 1, "maximum": 2**63 - 1}),
+            USER,
+            openapi.BOT,
+        ],
         responses={200: PassagesSerializer, **dict.fromkeys((400, 403, 404), ErrorSerializer)},
     )
     def get(self, request: Request, message_id: int) -> Response:
         answers = Message.objects.filter(role=Message.Role.ASSISTANT, conversation__user_id=user_of(request))
+        if bot := bot_of(request):
+            answers = answers.filter(conversation__bot=bot)
         answer = answers.select_related("trace__body").filter(pk=message_id).first()
         if answer is None:
             raise NotFound(f"There is no answer {message_id}.")

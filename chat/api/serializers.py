@@ -7,6 +7,7 @@ from rest_framework import serializers
 from chat.api.etags import etag_of
 from chat.api.fields import (
     AudienceField,
+    BotField,
     ClientIdField,
     ContactField,
     ContextNameField,
@@ -38,10 +39,13 @@ class ChatRequestSerializer(serializers.Serializer[Any]):
     client_id = ClientIdField(
         required=False, allow_null=True, help_text="Made by the client: what it sends twice is answered once."
     )
+    bot = BotField(
+        required=False, default="", help_text="Which bot is asked; by default the conversation's, or the key's."
+    )
     context = ContextNameField(  # type: ignore[assignment]  # DRF takes its fields off the class
         required=False,
         default="",
-        help_text="The name of the declared context to answer from; by default the key's, or the installation's.",
+        help_text="The name of the declared context to answer from; by default the bot's, the key's or the settings'.",
     )
     stream = StrictBooleanField(required=False, default=False)
 

@@ -23,21 +23,23 @@ _SEARCH_MAX_WORDS = 8
 _SAID = (Message.Role.USER, Message.Role.ASSISTANT, Message.Role.AGENT)
 
 
-def conversation_of(user_id: str, pk: int) -> Conversation:
-    """Return one of the user's own conversations; raise NotFound, also for somebody else's."""
-    found = Conversation.objects.select_related("agent").filter(pk=pk, user_id=user_id).first()
+def conversation_of(user_id: str, pk: int, bot: str = "") -> Conversation:
+    """Return one of the user's own conversations, with a bot if one is named; raise NotFound, also for another's."""
+    found = Conversation.objects.select_related("agent").of_user(user_id, bot).filter(pk=pk).first()
     if found is None:
         raise NotFound(f"There is no conversation {pk}.")
     return found
 
 
-def search_conversations(user_id: str, text: str) -> QuerySet[Conversation]:
+def search_conversations(user_id: str, text: str, bot: str = "") -> QuerySet[Conversation]:
     """Return the user's conversations, newest first; with a text those whose title or one of whose messages has it.
+
+    With a bot it is those with this bot only.
 
     Every word of the text must be there, in any order and case. The user's own messages are found by an index, and
     only these are read, however large the table is.
     """
-    found = Conversation.objects.filter(user_id=user_id).select_related("agent").order_by("-last_message_at", "-id")
+    found = Conversation.objects.of_user(user_id, bot).select_related("agent").order_by("-last_message_at", "-id")
     words = _words_of(text)
     if not words:
         return found

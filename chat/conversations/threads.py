@@ -18,7 +18,8 @@ SELECT m.thread_digest, m.conversation_id, m.id, c.takeovers,
         AND (l.thread_digest <> '' OR l.role = 'assistant' AND l.trace_id IS DISTINCT FROM m.trace_id)
     )
 FROM chat_message m JOIN chat_conversation c ON c.id = m.conversation_id
-WHERE m.thread_digest = ANY(%s) AND m.thread_digest <> '' AND m.user_id = %s
+WHERE m.thread_digest = ANY(%(digests)s) AND m.thread_digest <> '' AND m.user_id = %(user_id)s
+    AND (c.bot = %(bot)s OR %(bot)s = '')
 ORDER BY m.id
 """
 
@@ -40,13 +41,13 @@ class Recognised:
     """Whether a person has held the conversation."""
 
 
-def recognise(user_id: str, digests: Sequence[str], *, is_shared: bool) -> Recognised | None:
-    """Return what is known of a client's turns, by the digest after each; None for nothing.
+def recognise(user_id: str, digests: Sequence[str], *, is_shared: bool, bot: str = "") -> Recognised | None:
+    """Return what is known of a client's turns, by the digest after each, with a bot or "" for any; None for nothing.
 
     Where several people share the user id, a state that two conversations have had says nothing of whose this is.
     """
     with connection.cursor() as cursor:
-        cursor.execute(_STATES, [list(digests), user_id])
+        cursor.execute(_STATES, {"digests": list(digests), "user_id": user_id, "bot": bot})
         rows = cursor.fetchall()
     places = {digest: place for place, digest in enumerate(digests)}
     # The newest state counts; of its conversations one that nobody went on with, and then the newest.

@@ -12,6 +12,7 @@ from chat.access import site_sessions
 from chat.access.callers import Caller
 from chat.access.site_sessions import SiteSession
 from chat.errors import KeyForbidden, SessionEnded
+from chat.models import DEFAULT_BOT
 from chat.page.consumer import ChatConsumer, parsed
 from chat.page.standing import SIGNED_OUT, Standing
 from common.background import with_own_thread
@@ -60,6 +61,7 @@ class EmbeddedConsumer(ChatConsumer):
         """Return the rights of the session; before it came, those of nobody, who may do nothing but begin."""
         self.scope["user"] = AnonymousUser()
         self.session = await with_own_thread(sync_to_async(self._read_session)()) if self.text else None
+        self.bot = self.session.key.bot or DEFAULT_BOT if self.session else DEFAULT_BOT
         user = self.session.user.user_id if self.session else None
         return Standing(user_pk=user, may_chat=self.session is not None, may_choose=False, may_trace=False)
 

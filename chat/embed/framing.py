@@ -10,6 +10,13 @@ FRAMED_BY = "framed_by"
 """The attribute of a response that the policy's middleware reads."""
 
 
+def allow_own_frames(response: HttpResponseBase) -> HttpResponseBase:
+    """Let pages of this server show the response in a frame."""
+    setattr(response, FRAMED_BY, ["'self'"])
+    response.xframe_options_exempt = True  # type: ignore[attr-defined]
+    return response
+
+
 def allow_frames(response: HttpResponseBase, patterns: Iterable[str]) -> HttpResponseBase:
     """Let pages of these origins, and of no other, show the response in a frame."""
     if sources := as_sources(patterns):

@@ -16,10 +16,11 @@ from django.views.decorators.http import condition, require_safe
 
 from chat.access.origins import as_sources, is_one_of
 from chat.access.site_sessions import is_for_pages
+from chat.bots.look import language_of_page, look_of, read_bot
 from chat.embed.framing import allow_frames
 from chat.embed.texts import widget_texts
-from chat.models import ApiKey
-from chat.page.suggestions import suggested_questions
+from chat.errors import BotNotFound
+from chat.models import DEFAULT_BOT, ApiKey, Bot
 from chat.page.texts import page_texts
 
 _TEXTS = "/* texts */ {}"
@@ -53,17 +54,22 @@ def embedded_page(request: HttpRequest) -> HttpResponseBase:
             return _refused(request, origin, "invalid_api_key", 401)
         if not is_one_of(origin, key.origins):
             return _refused(request, origin, "origin_forbidden", 403)
-        response = render(request, "chat/page.html", _page_of(key, given, origin))
+        try:
+            bot = read_bot(key.bot or DEFAULT_BOT)
+        except BotNotFound:
+            return _refused(request, origin, BotNotFound.code, 404)
+        with override(language_of_page(bot)):
+            response = render(request, "chat/page.html", _page_of(key, bot, given, origin))
     return allow_frames(response, key.origins)
 
 
-def _page_of(key: ApiKey, given: str, origin: str) -> dict[str, Any]:
+def _page_of(key: ApiKey, bot: Bot, given: str, origin: str) -> dict[str, Any]:
     return {
+        "bot": look_of(bot, key.indexes[0] if key.indexes else ""),
         "site_key": given,
         "site_origin": as_sources([origin])[0],
         "has_model": True,  # how the answers are made is the operator's business
-        "texts": page_texts(),
-        "suggestions": suggested_questions(key.indexes[0] if key.indexes else ""),
+        "texts": page_texts() | ({"page_title": bot.name} if bot.name else {}),
         "deadline_s": settings.FABRA_CHAT_DEADLINE_S,
         "message_max_chars": settings.FABRA_MESSAGE_MAX_CHARS,
     }

@@ -15,6 +15,7 @@ from asgiref.sync import async_to_sync
 from django.conf import settings
 from django.utils import timezone, translation
 
+from chat.bots.known import require_bot
 from chat.conversations.history import read_turns, room_for_context
 from chat.gaps.reasons import reasons_of
 from chat.grounding.answers import check_answer
@@ -22,10 +23,9 @@ from chat.limits.budgets import settle
 from chat.models import Gap, GapQuestion, Message, Purpose
 from chat.providers import Prompt, get_provider, whole_answer
 from chat.spending.calls import Spender, call_of, total_usd
-from chat.turns.assembly import assemble, provider_for
+from chat.turns.assembly import assemble, first_model, provider_for
 from chat.turns.citations import Citation, mark_cited, passages_in
 from chat.turns.costs import reserve_call
-from chat.turns.resolve_context import model_of
 from chat.turns.turn import Question
 from common.errors import FabraError, Unavailable
 from common.locks import held
@@ -98,7 +98,7 @@ def _ask(question: GapQuestion, article: Document | None) -> dict[str, Any]:
     try:
         history = history_before(message)
         with translation.override(history.language):
-            found = async_to_sync(rehearse)(message.user_id, message.text, history)
+            found = async_to_sync(rehearse)(message.user_id, message.text, history, message.conversation.bot)
     except Unavailable:
         raise
     except FabraError as error:  # it will fail again, as a question that is too long for the model
@@ -149,11 +149,11 @@ def history_before(message: Message) -> ConversationHistory:
     )
 
 
-async def rehearse(user_id: str, text: str, history: ConversationHistory) -> Rehearsal:
+async def rehearse(user_id: str, text: str, history: ConversationHistory, bot: str = "") -> Rehearsal:
     """Answer a question as the chat does, and write nothing; raise what a chat raises."""
-    question = Question(user_id=user_id, message=text)
+    question = Question(user_id=user_id, message=text).asked_of(await require_bot(bot))
     deadline = asyncio.get_running_loop().time() + settings.FABRA_CHAT_DEADLINE_S
-    room = room_for_context(question, history, (await get_provider(model_of(""))).window)
+    room = room_for_context(question, history, (await get_provider(first_model(question, question.context))).window)
     with recording(conversation=history, most_tokens=room) as recorder:
         context = await assemble(question, history, deadline)
     provider = await provider_for(question, context, recorder)

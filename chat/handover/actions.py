@@ -178,9 +178,9 @@ def return_from_agent(conversation_id: int, agent_pk: Any) -> None:
             _answer_soon(conversation)
 
 
-def check_own(conversation_id: int, user_id: str) -> None:
-    """Raise ConversationNotFound unless the conversation is the user's own."""
-    if not Conversation.objects.filter(pk=conversation_id, user_id=user_id).exists():
+def check_own(conversation_id: int, user_id: str, bot: str = "") -> None:
+    """Raise ConversationNotFound unless the conversation is the user's own, and with the bot if one is named."""
+    if not Conversation.objects.of_user(user_id, bot).filter(pk=conversation_id).exists():
         raise ConversationNotFound
 
 

@@ -2,7 +2,7 @@
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from django.utils import timezone
@@ -16,9 +16,10 @@ class Admission:
 
     user_id: str
     counted: Counted
-    limit: int
-    remaining: int
-    resets_at: datetime
+    limit: int | None = None
+    """None: the user may send as many as they like."""
+    remaining: int = 0
+    resets_at: datetime = field(default_factory=timezone.now)
     """When the oldest counted message leaves the window."""
     tier: str | None = None
     """The user's, "" for one without; None where it was not asked for."""
@@ -39,12 +40,14 @@ class Admission:
         return max(1, math.ceil(self.resets_at.timestamp() - time.time()))
 
     def headers(self) -> dict[str, str]:
-        headers = {
+        degraded = {"X-RateLimit-Degraded": "true"} if self.is_degraded else {}
+        if self.limit is None:
+            return degraded
+        return degraded | {
             "X-RateLimit-Limit": str(self.limit),
             "X-RateLimit-Remaining": str(self.remaining),
             "X-RateLimit-Reset": str(math.ceil(self.resets_at.timestamp())),
         }
-        return headers | ({"X-RateLimit-Degraded": "true"} if self.is_degraded else {})
 
 
 def uncounted(user_id: str) -> Admission:

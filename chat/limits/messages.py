@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from asgiref.sync import sync_to_async
-from django.conf import settings
 
 from chat.access.callers import Caller
 from chat.errors import RateLimited
 from chat.limits.admission import Admission
+from chat.limits.configured import Limits, current_limits, current_limits_now
 from chat.limits.windows import USER, Counted, Window, count, count_blocking, count_in_postgres, uncount
 from chat.models import ApiKey
 from common.redis import REDIS_ERRORS
@@ -17,32 +17,20 @@ from common.redis import REDIS_ERRORS
 logger = logging.getLogger(__name__)
 
 
-def limit_of(tier: object) -> int:
-    """Return a tier's number of messages per window; an unknown or missing tier has the default."""
-    known = settings.FABRA_RATE_LIMITS.get(tier) if isinstance(tier, str) else None
-    return settings.FABRA_RATE_LIMIT_DEFAULT if known is None else known
-
-
 async def admit(user_id: str, tier: object, caller: Caller | None = None, *, token: str = "") -> Admission:
     """Count one message of a user, of their address and of their API key; raise RateLimited if it is one too many.
 
     A message that was counted with the same token is not counted again.
     """
-    windows = [
-        Window(
-            subject=f"{USER}{user_id}",
-            length=settings.FABRA_RATE_LIMIT_WINDOW,
-            limit=limit_of(tier),
-            what="messages",
-        ),
-        *_windows_of(caller or Caller()),
-    ]
+    limits = await current_limits()
+    own = _window(f"{USER}{user_id}", limits, limits.of_tier(tier), "messages")
+    windows = [*own, *_windows_of(caller or Caller(), limits)]
     try:
         counted = await count(windows, token, caller.key if caller else None)
     except REDIS_ERRORS:
         _warn()
         counted = await sync_to_async(count_in_postgres)(windows, token)
-    return _admission(counted, user_id, tier if isinstance(tier, str) else "")
+    return _admission(counted, user_id, tier if isinstance(tier, str) else "", shows_first=bool(own))
 
 
 def count_request(key: ApiKey) -> None:
@@ -52,13 +40,8 @@ def count_request(key: ApiKey) -> None:
 
 def count_feedback(user_id: str) -> None:
     """Count one change of a user's feedback; raise RateLimited if it is one too many."""
-    window = Window(
-        subject=f"feedback:{user_id}",
-        length=settings.FABRA_RATE_LIMIT_WINDOW,
-        limit=settings.FABRA_RATE_LIMIT_FEEDBACK,
-        what="changes of feedback",
-    )
-    _count([window])
+    limits = current_limits_now()
+    _count(_window(f"feedback:{user_id}", limits, limits.feedback, "changes of feedback"))
 
 
 def _count(windows: list[Window], key: ApiKey | None = None) -> None:
@@ -81,17 +64,16 @@ async def refund(admission: Admission) -> None:
         logger.warning("Redis does not answer: a failed message stays counted.")
 
 
-def _windows_of(caller: Caller) -> list[Window]:
+def _windows_of(caller: Caller, limits: Limits) -> list[Window]:
     windows = _windows_of_key(caller.key) if caller.key is not None else []
-    if not caller.sender or not settings.FABRA_RATE_LIMIT_ADDRESS:
+    if not caller.sender:
         return windows
-    window = Window(
-        subject=f"address:{caller.sender}",
-        length=settings.FABRA_RATE_LIMIT_WINDOW,
-        limit=settings.FABRA_RATE_LIMIT_ADDRESS,
-        what="messages from one address",
-    )
-    return [*windows, window]
+    return [*windows, *_window(f"address:{caller.sender}", limits, limits.address, "messages from one address")]
+
+
+def _window(subject: str, limits: Limits, limit: int | None, what: str) -> list[Window]:
+    """Return the window of a limit; none for one that is unlimited."""
+    return [] if limit is None else [Window(subject=subject, length=limits.window, limit=limit, what=what)]
 
 
 def _windows_of_key(key: ApiKey) -> list[Window]:
@@ -106,8 +88,13 @@ def _windows_of_key(key: ApiKey) -> list[Window]:
     ]
 
 
-def _admission(counted: Counted, user_id: str, tier: str | None = None) -> Admission:
-    """Return the state of the limit that is shown: the user's, or the one that refuses. Raise RateLimited."""
+def _admission(counted: Counted, user_id: str, tier: str | None = None, *, shows_first: bool = True) -> Admission:
+    """Return the state of the limit that is shown: the user's, or the one that refuses. Raise RateLimited.
+
+    A user without a limit is shown none, whatever else their message counts against.
+    """
+    if counted.is_accepted and not shows_first:
+        return Admission(user_id=user_id, counted=counted, tier=tier)
     shown = 0 if counted.is_accepted else counted.refusing()
     window = counted.windows[shown]
     admission = Admission(

@@ -47,12 +47,12 @@ class LivePage:
     def conversation_id(self) -> int | None:
         return self._page.conversation_id if self._page else None
 
-    async def open(self, conversation_id: int, user_id: str, after: int) -> None:
-        """Show a conversation of the user's: send what came after a message, and from now on what is new.
+    async def open(self, conversation_id: int, user_id: str, after: int, bot: str) -> None:
+        """Show a conversation of the user's with a bot: send what came after a message, and from now on what is new.
 
         Raise ConversationNotFound.
         """
-        await with_own_thread(sync_to_async(actions.check_own)(conversation_id, user_id))
+        await with_own_thread(sync_to_async(actions.check_own)(conversation_id, user_id, bot))
         self._show(Subscription(conversation_id, after), reads_missed=True)
 
     def hold(self) -> None:

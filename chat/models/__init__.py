@@ -1,6 +1,7 @@
-"""Tables of the support bot: customers, conversations, feedback, gaps, keys, users of sites, models, limits."""
+"""Tables of the support bot: bots, customers, conversations, feedback, gaps, keys, users of sites, models, limits."""
 
 from chat.models.audit import AuditEntry
+from chat.models.bots import DEFAULT_BOT, Bot
 from chat.models.conversations import Conversation, ConversationSummary, Message
 from chat.models.customers import Customer, Ticket
 from chat.models.feedback import Feedback
@@ -8,15 +9,17 @@ from chat.models.gaps import Gap, GapQuestion
 from chat.models.handover import HandoverSettings, SupportHours
 from chat.models.idempotency import IdempotentRequest
 from chat.models.keys import ApiKey, GrantedPermission, KeyUse
-from chat.models.limits import CountedRequest, Reservation, ReservedCost
+from chat.models.limits import CountedRequest, LimitSettings, Reservation, ReservedCost, TierLimit
 from chat.models.model_calls import CostKind, ModelCall, Purpose, SpendingDay
 from chat.models.providers import ModelProvider
 from chat.models.sample import SampleState
 from chat.models.visitors import JoinedVisitor, UserSigning
 
 __all__ = [
+    "DEFAULT_BOT",
     "ApiKey",
     "AuditEntry",
+    "Bot",
     "Conversation",
     "ConversationSummary",
     "CostKind",
@@ -30,6 +33,7 @@ __all__ = [
     "IdempotentRequest",
     "JoinedVisitor",
     "KeyUse",
+    "LimitSettings",
     "Message",
     "ModelCall",
     "ModelProvider",
@@ -40,5 +44,6 @@ __all__ = [
     "SpendingDay",
     "SupportHours",
     "Ticket",
+    "TierLimit",
     "UserSigning",
 ]

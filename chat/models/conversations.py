@@ -9,6 +9,8 @@ from django.db import models
 from django.utils import timezone
 from pgvector.django import VectorField
 
+from chat.models.bots import DEFAULT_BOT
+
 _TITLE_MAX_CHARS = 80
 
 
@@ -19,6 +21,11 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
         Its agent is not joined: after a wait for the lock PostgreSQL reads the row again, but not what is joined to it.
         """
         return self.select_for_update().filter(pk=pk).first()
+
+    def of_user(self, user_id: str, bot: str = "") -> Self:
+        """Return the user's conversations, with one bot or "" for all."""
+        own = self.filter(user_id=user_id)
+        return own.filter(bot=bot) if bot else own
 
     def unanswered_by_person(self, since: datetime) -> Self:
         """Return the conversations that a person holds, with a customer's message from before `since` unanswered."""
@@ -46,6 +53,9 @@ class Conversation(models.Model):
     """Each state, and those that may follow it."""
 
     user_id = models.CharField(max_length=255)
+    bot = models.CharField(
+        max_length=50, default=DEFAULT_BOT, db_default=DEFAULT_BOT, help_text="The slug of the bot that answers in it."
+    )
     title = models.CharField(
         max_length=200, blank=True, help_text="The first question's beginning, until it is renamed."
     )

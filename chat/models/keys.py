@@ -77,6 +77,8 @@ class ApiKey(models.Model):
     networks = ArrayField(models.CharField(max_length=50), default=list, blank=True)
     origins = ArrayField(models.CharField(max_length=255), default=list, blank=True)
     """The sites whose pages may use a public key, such as `https://www.example.com`."""
+    bot = models.CharField(max_length=50, blank=True, db_default="")
+    """The slug of the only bot that it chats with; "" for any."""
     per_minute = models.PositiveIntegerField(
         null=True, blank=True, validators=[MinValueValidator(1), MaxValueValidator(10_000)]
     )
@@ -132,8 +134,8 @@ class ApiKey(models.Model):
     def make(cls, name: str, scopes: list[str], expires_at: datetime | None = None, **bounds: Any) -> tuple[Self, str]:
         """Create a key; return the row and the key itself, which is shown once and not stored.
 
-        `bounds` are the columns `kind`, `owner`, `indexes`, `contexts`, `users`, `networks`, `origins`, `per_minute`,
-        `per_day` and the budgets. Raise InvalidInput for a public key with another scope than `chat`.
+        `bounds` are the columns `kind`, `owner`, `indexes`, `contexts`, `users`, `networks`, `origins`, `bot`,
+        `per_minute`, `per_day` and the budgets. Raise InvalidInput for a public key with another scope than `chat`.
         """
         row = cls(name=name, scopes=scopes, expires_at=expires_at, **bounds)
         if problems := problems_of_kind(row.kind, scopes):

@@ -1,7 +1,11 @@
-"""What limits count while Redis is down."""
+"""What an operator sets as limits, and what is counted while Redis is down."""
 
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.utils import timezone
+
+MOST_MESSAGES = 1_000_000
+"""Redis keeps the time of each message that a limit counts."""
 
 
 class Reservation(models.Model):
@@ -51,3 +55,51 @@ class ReservedCost(models.Model):
 
     def __str__(self) -> str:
         return f"{self.subject} {self.usd}"
+
+
+class LimitSettings(models.Model):
+    """One row: how many messages may be sent. Until it is made, the settings say it; an empty limit is none."""
+
+    tier_feature = models.CharField(max_length=200, blank=True, help_text="The feature whose value is a user's tier.")
+    window_min = models.PositiveIntegerField(
+        "window (min)",
+        validators=[MinValueValidator(1), MaxValueValidator(24 * 60)],
+        help_text="The minutes in which messages are counted; the window slides.",
+    )
+    default_messages = models.PositiveIntegerField(
+        "messages of everybody else", null=True, blank=True, validators=[MaxValueValidator(MOST_MESSAGES)],
+        help_text="For users of no tier, or of one that is not below. Empty: unlimited.",
+    )  # fmt: skip
+    address_messages = models.PositiveIntegerField(
+        "messages from one address", null=True, blank=True, validators=[MaxValueValidator(MOST_MESSAGES)],
+        help_text="Whoever sends them without an API key. Empty: unlimited.",
+    )  # fmt: skip
+    feedback = models.PositiveIntegerField(
+        "changes of feedback", null=True, blank=True, validators=[MaxValueValidator(MOST_MESSAGES)],
+        help_text="Of one user; each is an event, and may be sent on by webhooks. Empty: unlimited.",
+    )  # fmt: skip
+
+    class Meta:
+        verbose_name = verbose_name_plural = "limits"
+
+    def __str__(self) -> str:
+        return "Limits"
+
+
+class TierLimit(models.Model):
+    """How many messages the users of a tier may send."""
+
+    settings = models.ForeignKey(LimitSettings, on_delete=models.CASCADE, related_name="tiers")
+    tier = models.CharField(max_length=100, help_text="As the feature says it, such as premium.")
+    messages = models.PositiveIntegerField(
+        null=True, blank=True, validators=[MaxValueValidator(MOST_MESSAGES)], help_text="Empty: unlimited."
+    )
+
+    class Meta:
+        ordering = ("pk",)
+        verbose_name = "limit of a tier"
+        verbose_name_plural = "limits of tiers"
+        constraints = [models.UniqueConstraint(fields=["settings", "tier"], name="one_limit_of_tier")]
+
+    def __str__(self) -> str:
+        return self.tier

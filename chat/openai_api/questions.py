@@ -44,7 +44,7 @@ async def question_of(request: CompletionRequest, context: str, asker: Asker, ca
 
 def _recognise(question: Question, talk: Talk, asker: Asker) -> tuple[ClientThread, Recognised | None]:
     *earlier, last = _digests(question, talk)
-    found = recognise(question.user_id, earlier, is_shared=asker.is_shared)
+    found = recognise(question.user_id, earlier, is_shared=asker.is_shared, bot=question.bot)
     before = talk.turns[: found.start] if found else talk.turns
     since = talk.turns[found.end :] if found else []
     thread = ClientThread(

@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+from collections.abc import Mapping
 from contextlib import aclosing
 from typing import Any
+from urllib.parse import parse_qs
 from uuid import UUID
 
 from asgiref.sync import sync_to_async
@@ -14,11 +16,13 @@ from django.utils import translation
 
 from chat.access.callers import Caller
 from chat.access.visitors import new_visitor, user_id_of, visitor_of
+from chat.bots.known import require_bot
 from chat.error_descriptions import describe, headers_of
-from chat.errors import ConversationNotFound, InvalidMessage
+from chat.errors import BotNotFound, ConversationNotFound, InvalidMessage
 from chat.handover import actions
 from chat.limits.admission import Admission
 from chat.live.page import LivePage
+from chat.models import DEFAULT_BOT
 from chat.page.socket_origin import meta_of
 from chat.page.standing import FORBIDDEN, Standing, read_standing
 from chat.turns.engine import begin, run
@@ -54,7 +58,8 @@ class ChatConsumer(AsyncWebsocketConsumer):
         self.live = LivePage(self._send_live)
         self.rendering = MarkdownStream()
         self.meta = meta_of(self.scope)
-        self.language = language_of(self.meta)
+        self.bot = bot_in(self.scope)
+        self.language = await self._language()
         self.visitor = visitor_of(self.scope.get("cookies", {})) or new_visitor()
         self.standing = await self._read_standing()
         await self.accept()  # a browser gets the close code only of an accepted socket
@@ -120,7 +125,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         ]
         if len(ids) != 2:
             raise InvalidMessage("open takes the ids of a conversation and of the last message that the page has.")
-        await self.live.open(ids[0], self._user_id(content), after=ids[1])
+        await self.live.open(ids[0], self._user_id(content), after=ids[1], bot=self.bot)
 
     async def _escalate(self) -> None:
         """Ask for a person in the conversation that is open; what changes is sent to every page that shows it."""
@@ -198,6 +203,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         conversation_id = content.get("conversation_id")
         return Question(
             user_id=self._user_id(content),
+            bot=self.bot,
             message=content.get("message", ""),
             conversation_id=conversation_id if isinstance(conversation_id, int) else None,
             client_id=client_id_of(content),
@@ -206,6 +212,13 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
     def _caller(self) -> Caller:
         return Caller.of(self.meta)
+
+    async def _language(self) -> str:
+        """Return the bot's language, or else the browser's."""
+        try:
+            return (await require_bot(self.bot)).language or language_of(self.meta)
+        except BotNotFound:  # each message is told so
+            return language_of(self.meta)
 
     async def _send(self, kind: str, data: dict[str, Any]) -> None:
         await self.send(text_data=json.dumps({"type": kind, **data}, ensure_ascii=False, default=str))
@@ -217,6 +230,12 @@ class ChatConsumer(AsyncWebsocketConsumer):
     async def _send_error(self, error: Exception) -> None:
         status, code, message = describe(error)
         await self._send("error", {"status": status, "code": code, "message": message, "limits": headers_of(error)})
+
+
+def bot_in(scope: Mapping[str, Any]) -> str:
+    """Return the slug of the bot that a socket's address names, or that of the default one."""
+    given = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("bot", [])
+    return given[0] if given else DEFAULT_BOT
 
 
 def language_of(meta: dict[str, Any]) -> str:

@@ -6,7 +6,7 @@ from django.core.cache import cache
 from retrieval.models import GoldenQuestion
 
 TAG = "suggested"
-_MOST = 4
+MOST_SUGGESTIONS = 4
 _KEPT_FOR_S = 60
 
 
@@ -18,12 +18,12 @@ def suggested_questions(index: str = "") -> list[str]:
     Never others: a golden question may be what a customer wrote. One for an audience is not for everyone.
     """
     if settings.FABRA_SUGGESTED_QUESTIONS and not index:
-        return settings.FABRA_SUGGESTED_QUESTIONS[:_MOST]
+        return settings.FABRA_SUGGESTED_QUESTIONS[:MOST_SUGGESTIONS]
     index = index or settings.FABRA_DEFAULT_INDEX
     cache_key = f"chat:suggested:{index}"
     found = cache.get(cache_key)
     if found is None:
         golden = GoldenQuestion.objects.enabled_in(index, TAG).filter(audience=[])
-        found = list(golden.values_list("question", flat=True)[:_MOST])
+        found = list(golden.values_list("question", flat=True)[:MOST_SUGGESTIONS])
         cache.set(cache_key, found, _KEPT_FOR_S)
     return list(found)

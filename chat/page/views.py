@@ -3,25 +3,45 @@
 from typing import Any
 
 from django.conf import settings
-from django.contrib.auth.views import redirect_to_login
-from django.http import HttpRequest, HttpResponseBase
+from django.contrib.auth.views import LoginView, redirect_to_login
+from django.http import Http404, HttpRequest, HttpResponseBase, HttpResponseRedirect
+from django.urls import Resolver404, resolve, reverse
+from django.utils.translation import override
 from django.views.generic import TemplateView
 
 from chat.access import visitors
 from chat.access.permissions import may_chat, may_choose_user, may_trace
-from chat.models import Customer
-from chat.page.suggestions import suggested_questions
+from chat.bots.demo_users import demo_users_of
+from chat.bots.look import language_of_page, look_of, read_bot
+from chat.errors import BotNotFound
+from chat.models import DEFAULT_BOT, Bot
 from chat.page.texts import page_texts
 from chat.providers.configured import configured_models_now
 from common.admin.site import reverse_admin
 
-_SAMPLE_USERS = 12
-
 
 class ChatPage(TemplateView):
+    """The page of a bot, which the address names; `/` is that of the default one."""
+
     template_name = "chat/page.html"
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        slug = kwargs.get("slug", "")
+        if slug == DEFAULT_BOT:
+            return HttpResponseRedirect(reverse("chat:chat-page"))
+        try:
+            self.bot = read_bot(slug or DEFAULT_BOT)
+        except BotNotFound:
+            raise Http404 from None
+        language = language_of_page(self.bot)
+        with override(language):
+            response = self._respond(request, *args, **kwargs)
+            if not getattr(response, "is_rendered", True):
+                response.render()  # type: ignore[attr-defined]  # in the bot's language
+        response.headers["Content-Language"] = language
+        return response
+
+    def _respond(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if not may_chat(request.user, request.META):
             return redirect_to_login(request.get_full_path(), settings.LOGIN_URL)
         known = visitors.visitor_of(request.COOKIES)
@@ -35,16 +55,33 @@ class ChatPage(TemplateView):
         request = self.request
         may_choose = may_choose_user(request.user, request.META)
         models = configured_models_now()
+        texts = page_texts()
         return super().get_context_data(**kwargs) | {
-            "users": list(Customer.objects.all()[:_SAMPLE_USERS]) if may_choose else [],
+            "bot": look_of(self.bot),
+            "users": demo_users_of(self.bot) if may_choose else [],
             "user_id": visitors.user_id_of(request.user, self.visitor),
             "has_model": bool(models),
-            "model": models[0].model if models else "",
             "is_staff": request.user.is_staff,
             "may_trace": may_trace(request.user, request.META),
             "trace_url": f"{reverse_admin('index')}contexts/trace/",
-            "texts": page_texts(),
-            "suggestions": suggested_questions(),
+            "texts": texts | ({"page_title": self.bot.name} if self.bot.name else {}),
             "deadline_s": settings.FABRA_CHAT_DEADLINE_S,
             "message_max_chars": settings.FABRA_MESSAGE_MAX_CHARS,
         }
+
+
+class SignIn(LoginView):
+    """The sign-in of the chat page, with the name and the picture of the bot that is to be opened."""
+
+    template_name = "chat/login.html"
+    next_page = "chat:chat-page"
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        return super().get_context_data(**kwargs) | {"bot": look_of(self._bot())}
+
+    def _bot(self) -> Bot:
+        try:
+            found = resolve(self.get_redirect_url())
+            return read_bot(found.kwargs["slug"] if found.url_name == "bot-page" else DEFAULT_BOT)
+        except (Resolver404, BotNotFound):
+            return read_bot()

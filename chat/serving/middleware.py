@@ -18,7 +18,7 @@ from chat.serving.page_policies import MORE, SECURE_CSP
 from chat.serving.paths import own_path
 from common.middleware import DataErrorMiddleware, no_store
 
-_FOR_CUSTOMERS = ("/login/", "/logout/", "/chat", "/embed", "/api/conversations/", "/api/messages/", "/v1/chat/")
+_FOR_CUSTOMERS = ("/b/", "/login/", "/logout/", "/chat", "/embed", "/api/conversations/", "/api/messages/", "/v1/chat/")
 """What speaks the reader's language, beside the chat page itself; the admin and the rest of the API are in one."""
 
 

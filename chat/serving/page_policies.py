@@ -26,6 +26,7 @@ MORE: dict[str, dict[str, list[Any]]] = {
         "style-src": [SELF, UNSAFE_INLINE],
         "img-src": [SELF, "data:"],
         "font-src": [SELF],
+        "frame-src": [SELF],  # the preview of a bot's page
     },
     # Swagger's page has style elements, and pictures in its style sheet.
     "/api/docs/": {"style-src": [SELF, UNSAFE_INLINE], "img-src": [SELF, "data:"]},

@@ -30,7 +30,9 @@ async def assemble(
         deadline = asyncio.get_running_loop().time() + settings.FABRA_CHAT_DEADLINE_S
     async with _within(deadline):
         with searching_for(list if question.caller.is_site else partial(audiences_of, question.user_id)):
-            called = await call_chat_context(question.user_id, question.message, history, name=question.context)
+            called = await call_chat_context(
+                question.user_id, question.message, history, name=question.context, index=question.index
+            )
         return require_context(called, question.context)
 
 
@@ -46,7 +48,12 @@ async def provider_for(
         context.evidence["flags"].append(NOT_KNOWN)
         return NotKnownProvider()
     context.evidence["messages"] = messages_of(context, question.message)
-    return await get_provider(model_of(context.evidence["context"]))
+    return await get_provider(first_model(question, context.evidence["context"]))
+
+
+def first_model(question: Question, context: str) -> str:
+    """Return the model that is asked first: the bot's, or the context's, or "" for the first that is configured."""
+    return question.model or model_of(context)
 
 
 @asynccontextmanager

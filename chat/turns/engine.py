@@ -13,6 +13,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from chat.access.callers import USER_KEY
+from chat.bots.known import require_bot
 from chat.conversations.history import read_history, room_for_context
 from chat.conversations.rewriting import rewrite
 from chat.conversations.summaries import enqueue_summary, last_fallen
@@ -21,6 +22,7 @@ from chat.grounding.answers import check_answer, prepare_check
 from chat.handover.inbound import needs_no_model, receive
 from chat.handover.outbound import ask_for_person, drop, escalated, may_escalate
 from chat.limits.admission import Admission, uncounted
+from chat.limits.configured import current_limits
 from chat.limits.messages import admit, refund
 from chat.live.changes import show_soon
 from chat.models import Conversation
@@ -29,7 +31,7 @@ from chat.small_talk.reply import small_talk_context, small_talk_of
 from chat.spending.calls import Spender, call_of
 from chat.spending.prices import prepare_prices
 from chat.turns import costs
-from chat.turns.assembly import assemble, provider_for
+from chat.turns.assembly import assemble, first_model, provider_for
 from chat.turns.citations import passages_in
 from chat.turns.costs import within_budgets
 from chat.turns.lease import TurnLease
@@ -37,7 +39,6 @@ from chat.turns.order import release, release_soon, take_turn
 from chat.turns.records import MESSAGE_SENT, SentBefore, write_answer, write_failure, write_question
 from chat.turns.renewal import renewed
 from chat.turns.replay import answer_sent_before, stored_answer
-from chat.turns.resolve_context import model_of
 from chat.turns.results import answer_of, outcome_of
 from chat.turns.running import running
 from chat.turns.stopping import listen
@@ -64,6 +65,8 @@ async def begin(question: Question) -> Turn | Settled:
     """
     started = time.perf_counter()
     question = question.validate()
+    if question.bot:
+        question.asked_of(await require_bot(question.bot))  # what is refused is not counted, and waits for no turn
     deadline = asyncio.get_running_loop().time() + settings.FABRA_CHAT_DEADLINE_S
     with one_view():  # the limit and the context share one read of the user's features
         if user := question.caller.user:  # what its site says of the user may decide their tier
@@ -101,6 +104,7 @@ async def _begin(
     question: Question, lease: TurnLease, admission: Admission, deadline: float, started: float
 ) -> Turn | Settled | None:
     """Begin the answer; return None if the conversation changed hands meanwhile. Raise SentBefore."""
+    question = question.asked_of(await require_bot(lease.bot or question.bot))
     if stored_id := question.stored_id or lease.sent_id:
         known = await sync_to_async(stored_answer)(stored_id)
         if known is not None:
@@ -125,7 +129,7 @@ async def _begin(
     rewriting = await rewrite(question.message, history.turns, spender)
     if rewriting:
         history = replace(history, rewritten=rewriting.text)
-    room = room_for_context(question, history, (await get_provider(model_of(question.context))).window)
+    room = room_for_context(question, history, (await get_provider(first_model(question, question.context))).window)
     with recording(conversation=history, most_tokens=room) as recorder:
         try:
             if talk is None:
@@ -171,7 +175,7 @@ async def _begin(
 async def _admit(question: Question) -> Admission:
     if question.stored_id is not None:
         return uncounted(question.user_id)
-    tier = await _tier_of(question.user_id)
+    tier = await _tier_of(question.user_id, (await current_limits()).tier_feature)
     return await admit(question.user_id, tier, question.caller, token=question.count_token)
 
 
@@ -233,8 +237,8 @@ async def answer(question: Question) -> tuple[Answer, Admission]:
     raise AssertionError("run() ends with an Answer or an error")
 
 
-async def _tier_of(user_id: str) -> Any:
-    spec = registry.features.get(settings.FABRA_TIER_FEATURE)
+async def _tier_of(user_id: str, feature: str) -> Any:
+    spec = registry.features.get(feature)
     if spec is None:
         return None
     return (await read_features(spec.entity.name, user_id, [spec.name]))[0].value

@@ -17,6 +17,8 @@ class TurnLease:
     token: uuid.UUID
     conversation_id: int | None = None
     """None: the message begins a conversation."""
+    bot: str = ""
+    """The bot of the conversation that the message was sent to; "" without one."""
     state: str = Conversation.State.BOT
     takeovers: int = 0
     has_contact: bool = False

@@ -74,15 +74,16 @@ async def _wait(question: Question, token: uuid.UUID) -> TurnLease:
 # An entry whose lease has ended belonged to a process that died: the queue goes on behind it.
 _ALIVE = "CASE WHEN turn_until < clock_timestamp() THEN turns[2:] ELSE turns END"
 _SEEN = """
-    state, takeovers, contact <> '', turns[1] = %(token)s,
+    state, takeovers, contact <> '', turns[1] = %(token)s, bot,
     (SELECT id FROM chat_message WHERE user_id = %(user_id)s AND client_id = %(client_id)s)
 """
+_OWN = "id = %(id)s AND user_id = %(user_id)s AND (bot = %(bot)s OR %(bot)s = '')"
 _JOIN = f"""
 UPDATE chat_conversation SET
     turns = CASE WHEN state IN ('person', 'closed') THEN turns ELSE array_append({_ALIVE}, %(token)s) END,
     turn_until = CASE WHEN cardinality({_ALIVE}) = 0 OR turn_until < clock_timestamp()
                       THEN clock_timestamp() + %(lease)s ELSE turn_until END
-WHERE id = %(id)s AND user_id = %(user_id)s
+WHERE {_OWN}
 RETURNING {_SEEN}
 """  # noqa: S608 (all of it is written here)
 _PASS_OVER_THE_DEAD = f"""
@@ -91,7 +92,7 @@ WHERE id = %(id)s AND turn_until < clock_timestamp() AND turns[1] <> %(token)s
 """  # noqa: S608
 _ASK = f"""
 SELECT {_SEEN}, %(token)s = ANY(turns), turn_until < clock_timestamp() FROM chat_conversation
-WHERE id = %(id)s AND user_id = %(user_id)s
+WHERE {_OWN}
 """  # noqa: S608
 
 
@@ -128,6 +129,7 @@ def _values(question: Question, token: uuid.UUID) -> dict[str, Any]:
         "lease": lease_duration(),
         "id": question.conversation_id,
         "user_id": question.user_id,
+        "bot": question.bot,
         "client_id": question.client_id,
     }
 
@@ -136,14 +138,14 @@ def _lease_of(question: Question, token: uuid.UUID, row: object) -> TurnLease | 
     """Return the lease that a row of `_SEEN` describes; None if it is another message's turn."""
     if not isinstance(row, tuple | list):
         raise ConversationNotFound
-    state, takeovers, has_contact, is_first, sent_id = row
+    state, takeovers, has_contact, is_first, bot, sent_id = row
     lease = TurnLease(
-        token=token, conversation_id=question.conversation_id, state=state, takeovers=takeovers,
+        token=token, conversation_id=question.conversation_id, bot=bot, state=state, takeovers=takeovers,
         has_contact=has_contact, sent_id=sent_id,
     )  # fmt: skip
     if state == Conversation.State.CLOSED:
         # What was sent before the closing is answered with what was stored then; else a new conversation begins.
-        return lease if sent_id else TurnLease(token=token, was_closed=True)
+        return lease if sent_id else TurnLease(token=token, was_closed=True, bot=bot)
     return lease if is_first or state == Conversation.State.PERSON else None
 
 

@@ -16,7 +16,7 @@ from chat.gaps.marking import mark_statement
 from chat.gaps.reasons import reasons_of
 from chat.handover.notices import reopened_notice
 from chat.limits.admission import Admission
-from chat.models import Conversation, Message, ModelCall
+from chat.models import DEFAULT_BOT, Conversation, Message, ModelCall
 from chat.models.conversations import title_of
 from chat.providers import Completion, Prompt
 from chat.spending.calls import call_of
@@ -136,8 +136,9 @@ def is_sent_before(error: BaseException | None) -> bool:
 
 def new_conversation(question: Question) -> Conversation:
     return Conversation(
-        user_id=question.user_id, title=title_of(question.message), language=get_language() or settings.LANGUAGE_CODE
-    )
+        user_id=question.user_id, bot=question.bot or DEFAULT_BOT, title=title_of(question.message),
+        language=get_language() or settings.LANGUAGE_CODE,
+    )  # fmt: skip
 
 
 def _conversation(question: Question, lease: TurnLease) -> Conversation:

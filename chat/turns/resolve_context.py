@@ -4,6 +4,7 @@ import importlib
 import inspect
 from collections.abc import Awaitable, Callable
 from functools import cache
+from typing import Any
 
 from django.conf import settings
 
@@ -14,7 +15,7 @@ from contexts.items import Context
 from contexts.registry import contexts
 
 ChatContext = Callable[..., Awaitable[Context]]
-"""Called with (user_id, query), and with `conversation` if it takes that."""
+"""Called with (user_id, query), and with `conversation` and the bot's `index` if it takes them."""
 
 
 def chat_context(name: str = "") -> ChatContext:
@@ -47,14 +48,27 @@ def model_of(context: str) -> str:
     return spec.asked_model if spec else ""
 
 
+def takes_index(name: str) -> bool:
+    """Return whether a chat's context has a parameter `index`, so that a bot can say what it searches."""
+    return "index" in inspect.signature(chat_context(name)).parameters
+
+
 async def call_chat_context(
-    user_id: str, query: str, history: ConversationHistory | None, *, name: str = ""
+    user_id: str, query: str, history: ConversationHistory | None, *, name: str = "", index: str = ""
 ) -> Context:
-    """Call a chat's context; a function with a parameter `conversation` gets what was said before."""
+    """Call a chat's context.
+
+    A function with a parameter `conversation` gets what was said before, and one with `index` that of the bot, if the
+    bot has one.
+    """
     function = chat_context(name)
-    if "conversation" in inspect.signature(function).parameters:
-        return await function(user_id, query, conversation=history or ConversationHistory(query=query))
-    return await function(user_id, query)
+    taken = inspect.signature(function).parameters
+    more: dict[str, Any] = {}
+    if "conversation" in taken:
+        more["conversation"] = history or ConversationHistory(query=query)
+    if index and "index" in taken:
+        more["index"] = index
+    return await function(user_id, query, **more)
 
 
 def require_context(value: object, name: str = "") -> Context:

@@ -10,6 +10,7 @@ from uuid import UUID
 from django.conf import settings
 
 from chat.access.callers import Caller
+from chat.bots.known import BotConfig
 from chat.errors import DeadlineExceeded, InvalidMessage, MessageTooLong
 from chat.limits.admission import Admission
 from chat.limits.budgets import BudgetReservation
@@ -42,8 +43,14 @@ class Question:
     """The message that is stored already, and is answered now."""
     count_token: str = ""
     """What its limits count it by: with the same token it counts once, however often it is sent. "": once each time."""
+    bot: str = ""
+    """The slug of the bot that is asked; "" for the conversation's, or else the caller's or the default one."""
     context: str = ""
-    """The name of the declared context that it is answered from; "" for the caller's, or that of the settings."""
+    """The name of the declared context that it is answered from; "" for the bot's, the caller's, or the settings'."""
+    index: str = ""
+    """What a context that takes an `index` searches; "" for its own."""
+    model: str = ""
+    """The model that is asked first; "" for the context's, or the first that is configured."""
     thread: ClientThread | None = None
     """What was said before, where the client keeps that itself and tells it with each question."""
     options: dict[str, Any] = field(default_factory=dict)
@@ -53,19 +60,27 @@ class Question:
     caller: Caller = field(default_factory=Caller)
 
     def validate(self) -> "Question":
-        """Return the question with a normalised user id, and its context.
+        """Return the question with a normalised user id, and the bot that its caller is bound to.
 
-        Raise InvalidInput or one of its subclasses, UserForbidden, ContextForbidden, NotFound for the context.
+        Raise InvalidInput or one of its subclasses, UserForbidden, BotForbidden, ContextForbidden, NotFound for the
+        context.
         """
         user_id = self.caller.check_user(self.user_id)
         if is_blank(check_text(self.message, "message")):
             raise InvalidMessage("message must not be empty.")
         if len(self.message) > settings.FABRA_MESSAGE_MAX_CHARS:
             raise MessageTooLong(f"message must have at most {settings.FABRA_MESSAGE_MAX_CHARS} characters.")
-        context = self.caller.check_context(self.context)
+        bot = self.caller.check_bot(self.bot)
+        if self.context:
+            chat_context(self.caller.check_context(self.context))
+        return replace(self, user_id=user_id, bot=bot)
+
+    def asked_of(self, bot: BotConfig) -> "Question":
+        """Return the question with what a bot answers from; raise ContextForbidden, NotFound for the context."""
+        context = self.caller.check_context(self.context or bot.context)
         if context:
             chat_context(context)
-        return replace(self, user_id=user_id, context=context)
+        return replace(self, bot=bot.slug, context=context, index=bot.index, model=bot.model)
 
 
 @dataclass(frozen=True, kw_only=True)

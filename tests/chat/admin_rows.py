@@ -13,13 +13,16 @@ from django_celery_beat.models import CrontabSchedule, IntervalSchedule, Periodi
 from chat.models import (
     ApiKey,
     AuditEntry,
+    Bot,
     Conversation,
     Feedback,
     Gap,
     GapQuestion,
+    LimitSettings,
     Message,
     ModelCall,
     ModelProvider,
+    TierLimit,
     UserSigning,
 )
 from contexts.models import ContextDefinition, Trace, TraceBody
@@ -238,6 +241,9 @@ def _access(number: int) -> None:
         purpose="answer", provider="main", model="<b>text</b>", context="chat_context", user_id=f"user_{number}",
         prompt_tokens=1500, completion_tokens=200, cost_usd="0.000345", kind="exact",
     )  # fmt: skip
+    Bot.objects.create(slug=f"bot-{number}", name="The <b>text</b> of a name", accent="#7a1fa2")
+    limits, _ = LimitSettings.objects.get_or_create(pk=1, defaults={"window_min": 60, "tier_feature": "user_tier"})
+    TierLimit.objects.create(settings=limits, tier=f"tier_{number}", messages=number)
     ModelProvider.objects.create(
         name=f"model-{number}", model="<b>text</b>", base_url="https://models.example.com/v1", position=number,
         key_variable="MISSING_API_KEY", input_price_usd="0.15", output_price_usd="0.6",

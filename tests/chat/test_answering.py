@@ -219,6 +219,7 @@ def test_debug_context_returns_the_trace(bot: None, client: Any) -> None:
     body = response.json()
     assert body["inputs"] == {
         "user_id": "user_123", "query": "How do I reset my password?", "conversation": "0 earlier turns",
+        "index": "knowledge_base",
     }  # fmt: skip
     assert all({"priority", "tokens", "kept", "reason"} <= item.keys() for item in body["items"])
     assert all({"age_s", "source"} <= read.keys() for read in body["features"])

@@ -6,7 +6,7 @@ from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
-from chat.access.key_rules import check_context_name, problems_of
+from chat.access.key_rules import check_bot_name, check_context_name, problems_of
 from chat.access.origins import check_origin
 from chat.audit.entries import record_command
 from chat.models import ApiKey
@@ -34,6 +34,7 @@ class Command(BaseCommand):
         parser.add_argument("--owner", default=None, help="The key may do no more than this user, by user name.")
         parser.add_argument("--index", action="append", default=[], help="Bind it to an index; repeat it for several.")
         parser.add_argument("--context", action="append", default=[], help="Bind it to a context of chats.")
+        parser.add_argument("--bot", default="", help="Bind it to a bot, by its slug.")
         parser.add_argument("--user", action="append", default=[], help="Bind it to a user_id.")
         parser.add_argument("--address", action="append", default=[], help="Bind it to an address or a CIDR.")
         parser.add_argument(
@@ -63,6 +64,7 @@ def _bounds(options: dict[str, Any]) -> dict[str, Any]:
     try:
         bounds: dict[str, Any] = {
             "kind": ApiKey.Kind.PUBLIC if options["public"] else ApiKey.Kind.SECRET,
+            "bot": check_bot_name(options["bot"]),
             "contexts": [check_context_name(context) for context in options["context"]],
             "origins": [check_origin(origin) for origin in options["origin"]],
             "indexes": [check_index_name(index, "--index") for index in options["index"]],

@@ -3,21 +3,31 @@
 const LEAST = 4.6; // a little above 4.5, because the colours are rounded
 const STEPS = 20;
 const dark = matchMedia("(prefers-color-scheme: dark)");
+let own = document.body.dataset.accent; // the bot's, and its own for the dark, if it has one
+let ownDark = document.body.dataset.accentDark;
 let chosen = null;
 
-/** Show a colour, in any form of CSS; without one, or with what is none, the page's own. */
+/** Show a colour, in any form of CSS; without one, or with what is none, the bot's, or the page's own. */
 export function setAccent(colour) {
   chosen = colour && CSS.supports("color", colour) ? colour : null;
   paint();
 }
 
+/** Change the bot's own colours. */
+export function setOwnAccent(light, inDark) {
+  [own, ownDark] = [light, inDark];
+  paint();
+}
+
 dark.addEventListener("change", paint);
+paint();
 
 function paint() {
   const style = document.documentElement.style;
   for (const name of ["--accent", "--on-accent", "--accent-soft", "--accent-text", "--bar", "--on-bar"]) style.removeProperty(name);
-  if (!chosen) return;
-  const accent = computed(chosen);
+  const shown = chosen || (dark.matches && ownDark) || own;
+  if (!shown) return;
+  const accent = computed(shown);
   const page = computed("var(--page)");
   const far = dark.matches ? [255, 255, 255] : [0, 0, 0];
   const soft = mix(accent, page, 0.86);

@@ -22,6 +22,7 @@ export function actAs(userId) {
 export function address(path, params = {}) {
   const query = new URLSearchParams(Object.entries(params).filter(([, value]) => value !== null && value !== ""));
   if (chosenUser) query.set("user_id", chosenUser);
+  if (page.bot) query.set("bot", page.bot); // a frame's is that of its site's key
   const url = `${page.root}${path.slice(1)}`;
   return query.size ? `${url}?${query}` : url;
 }
@@ -72,7 +73,8 @@ export async function download(event) {
 
 function identity(method) {
   if (isEmbedded) return { Authorization: `Bearer ${sessionText()}`, "Accept-Language": document.documentElement.lang };
-  return method === "GET" ? {} : { "X-CSRFToken": csrfToken() };
+  const inLanguage = { "Accept-Language": document.documentElement.lang };
+  return method === "GET" ? inLanguage : { ...inLanguage, "X-CSRFToken": csrfToken() };
 }
 
 /** Return the token that changes need: the cookie's, which a sign-in in another tab renews. */

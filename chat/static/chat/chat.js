@@ -22,7 +22,7 @@ import { clearUnread, noteArrival, onReturn } from "./unread.js";
 const $ = (id) => document.getElementById(id);
 
 await beginEmbedded();
-const { userId: ownUserId, deadlineS, traceUrl } = document.body.dataset;
+const { userId: ownUserId, bot, botName, deadlineS, traceUrl } = document.body.dataset;
 
 let userId = ownUserId;
 let whenIdle = []; // who waits for the end of an answer
@@ -161,7 +161,8 @@ const receive = {
   },
 };
 
-const socketUrl = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}${document.body.dataset.root}ws/${isEmbedded ? "embed" : "chat"}`;
+const sockets = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}${document.body.dataset.root}ws/`;
+const socketUrl = sockets + (isEmbedded ? "embed" : `chat?bot=${encodeURIComponent(bot)}`);
 const connection = new Connection(socketUrl, {
   greeting: isEmbedded ? () => ({ type: "begin", session: (begunWith = sessionText()), language: document.documentElement.lang }) : null,
   open() {
@@ -249,7 +250,8 @@ function refresh() {
 }
 
 function showTitle() {
-  $("title").textContent = (conversationId && (sidebar.titleOf(conversationId) ?? title)) || (isEmbedded ? t("page_title") : "");
+  $("title").classList.toggle("brand-alone", !conversationId && !isEmbedded);
+  $("title").textContent = (conversationId && (sidebar.titleOf(conversationId) ?? title)) || (isEmbedded || botName ? t("page_title") : "");
 }
 
 function isCalm() {

@@ -31,7 +31,7 @@ export function followWidget({ whenIdle, focus, close }) {
   followSite(whenIdle);
   onWidget("shown", ({ takesFocus }) => takesFocus && focus());
   $("close-chat").addEventListener("click", close);
-  tellWidget("begun");
+  tellWidget("begun", { accent: document.body.dataset.accent ?? "" });
 }
 
 function show({ accent, greeting, starters }) {

@@ -107,6 +107,7 @@
     #token = null;
     #tokenWaits = [];
     #unread = 0;
+    #botAccent = ""; // the bot's own colour, which the frame tells
 
     constructor() {
       super();
@@ -196,7 +197,7 @@
     }
 
     #paint() {
-      const accent = this.getAttribute("accent");
+      const accent = this.getAttribute("accent") || this.#botAccent || this.#kept("accent");
       const isColour = Boolean(accent) && CSS.supports("color", accent);
       for (const node of [this.#launcher, this.#panel]) {
         if (isColour) node.style.setProperty("--accent", accent);
@@ -294,10 +295,13 @@
         clearTimeout(this.#patience);
         this.#isReady = true;
         const token = await this.#currentToken();
-        this.#post("begin", { ...this.#look(), token, visitor: this.#visitor(), isShown: this.#panel.open });
+        this.#post("begin", { ...this.#look(), token, visitor: this.#kept(""), isShown: this.#panel.open });
       } else if (kind === "begun") {
         const takesFocus = this.#root.activeElement === this.#status.querySelector("button");
         this.#say(null);
+        this.#botAccent = data.accent || "";
+        this.#keep("accent", this.#botAccent);
+        this.#paint();
         if (takesFocus) {
           this.#focusInside();
           this.#post("shown", { takesFocus });
@@ -308,7 +312,7 @@
       } else if (kind === "token") {
         this.#post("token", { token: await this.#currentToken({ isNew: true }) });
       } else if (kind === "keep") {
-        this.#visitor(data.visitor);
+        this.#keep("", data.visitor);
       } else if (kind === "unread") {
         this.#unread = this.#panel.open ? 0 : data.count;
         this.toggleAttribute("unread", Boolean(this.#unread));
@@ -383,17 +387,23 @@
       return TEXTS[this.#language()][name];
     }
 
-    /** Return what the frame had kept here of its visitor, where its own storage is forbidden; with a text, keep it. */
-    #visitor(text) {
-      const name = `${NAME}:${this.getAttribute("key")}`;
+    /** Return what is kept on this site for the key: a visitor where the frame's storage is forbidden, a colour. */
+    #kept(name) {
       try {
-        if (text === undefined) return localStorage.getItem(name);
-        if (text) localStorage.setItem(name, text);
-        else localStorage.removeItem(name);
+        return localStorage.getItem(`${NAME}:${this.getAttribute("key")}${name && `:${name}`}`);
       } catch {
-        // Forbidden here, too: the visitor is a new one on the next page.
+        return null; // forbidden here, too: the visitor is a new one on the next page
       }
-      return null;
+    }
+
+    #keep(name, text) {
+      const place = `${NAME}:${this.getAttribute("key")}${name && `:${name}`}`;
+      try {
+        if (text) localStorage.setItem(place, text);
+        else localStorage.removeItem(place);
+      } catch {
+        // Forbidden: see above.
+      }
     }
 
     /** Return whether the panel was open on the page before, in this tab; with a value, note it. */

@@ -1,0 +1,1 @@
+"""The bots of an installation: how each looks, what it answers from, and its picture."""
