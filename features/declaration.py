@@ -1,8 +1,9 @@
 """Declare a class as an entity, and a function as a feature."""
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
+from functools import wraps
 from typing import Any
 
 from django.conf import settings
@@ -11,6 +12,8 @@ from common.definitions import Location
 from common.durations import Duration, parse_duration
 from common.errors import DefinitionError
 from features.freshness import Limits
+from features.querysets.changes import follow_source
+from features.querysets.source import QuerysetSource, queryset_source
 from features.registry import (
     ASYNC_CONCURRENCY,
     BATCH_SIZE,
@@ -63,7 +66,9 @@ def feature(
     ttl: Duration | None = None,
     materialize: bool = False,
     trigger: str | None = None,
-    source: str | None = None,
+    source: Any = None,
+    key: str | None = None,
+    watches: Sequence[Any] = (),
     stale_tolerance: Duration | None = None,
     default_value: Any = UNSET,
     batch: bool = False,
@@ -76,6 +81,11 @@ def feature(
 
     With `source="token"` it is `f(entity_key, trait)`: it gets what a signed token says of the user under the
     feature's name, and returns the value.
+
+    With a queryset or manager as `source` it is `f(rows)`: it gets the rows of the keys asked for, and returns them
+    with the annotation `value`. `key` is the column with the entity keys (default: the entity's field), and `watches`
+    the other models that the value depends on, each alone or with a lookup from the source's model, as in
+    `(Payment, "invoices__payments")`. See `features.querysets`.
 
     With `batch` it is `f(entity_keys)`, called with at most `batch_size` keys (default 500), and returns a dict
     of values by key, or a list with one value for each key in their order. A function with a parameter `as_of`
@@ -90,24 +100,30 @@ def feature(
         label = name or function.__name__
         if trigger and materialize:
             raise DefinitionError(f"The feature {label!r} has a trigger: events update it, so it cannot materialize.")
-        _check_source(source, trigger, label, is_computed=materialize or batch or batch_size is not None)
-        size = _batch_size(batch, batch_size, trigger, label)
+        of_entity = _resolve_entity(entity, label)
+        rows = None
+        if source is None or isinstance(source, str):
+            _check_source(source, trigger, label, is_computed=materialize or batch or batch_size is not None)
+            _check_unused(label, key=key, watches=watches)
+        else:
+            rows = _queryset_source(source, key or of_entity.key, watches, label, function, trigger, is_batch=batch)
+        size = _batch_size(batch or rows is not None, batch_size, trigger, label)
         _check_count(concurrency, f"concurrency of {label!r}")
-        limits = _limits(
-            label, refresh, ttl, stale_tolerance, materialize=materialize, is_given=bool(trigger or source)
-        )
-        takes_event, takes_as_of = _parameters(function, label, trigger, source, is_batch=batch)
+        said = None if rows else source
+        limits = _limits(label, refresh, ttl, stale_tolerance, materialize=materialize, is_given=bool(trigger or said))
+        takes_event, takes_as_of = _parameters(function, label, trigger, said, _KEYS[bool(rows), batch])
         is_parallel = inspect.iscoroutinefunction(function) and not batch
         spec = FeatureSpec(
             name=label,
-            entity=_resolve_entity(entity, label),
-            function=function,
+            entity=of_entity,
+            function=_annotating(function, rows, label) if rows else function,
             refresh=limits.refresh,
             ttl=limits.ttl,
             stale_tolerance=limits.stale_tolerance,
             materialize=materialize,
             trigger=trigger,
-            source=source,
+            source=said,
+            queryset=rows,
             takes_event=takes_event,
             takes_as_of=takes_as_of,
             batch_size=size,
@@ -118,10 +134,47 @@ def feature(
         )
         _check_default(spec)
         features.add(label, spec)
+        if rows:
+            follow_source(spec)
         function.__fabra_feature__ = spec  # type: ignore[attr-defined]
         return function
 
     return declare
+
+
+_KEYS = {
+    (False, False): "entity_key",
+    (False, True): "entity_keys",
+    (True, False): "rows",
+}
+"""What a function is called with, by whether its source is a queryset, and whether it takes a batch."""
+
+
+def _queryset_source(
+    source: Any, key: str, watches: Sequence[Any], label: str, function: Any, trigger: str | None, *, is_batch: bool
+) -> QuerysetSource:
+    if trigger:
+        raise DefinitionError(f"The feature {label!r} has a queryset as its source: it takes no trigger, but watches.")
+    if is_batch:
+        raise DefinitionError(f"The feature {label!r} has a queryset as its source, which takes many keys by itself.")
+    if inspect.iscoroutinefunction(function):
+        raise DefinitionError(f"{label!r} must be a plain function: it returns a queryset, and does not wait for it.")
+    return queryset_source(source, key, watches, repr(label))
+
+
+def _annotating(function: Callable[..., Any], rows: QuerysetSource, label: str) -> Callable[..., Any]:
+    """Return the function of many keys that runs the query of a function of rows."""
+
+    @wraps(function)
+    def values(entity_keys: list[str], **named: Any) -> dict[str, Any]:
+        return rows.values_of(function, label, entity_keys, **named)
+
+    return values
+
+
+def _check_unused(label: str, **arguments: Any) -> None:
+    if given := [name for name, value in arguments.items() if value]:
+        raise DefinitionError(f"The feature {label!r} has no queryset as its source, so it takes no {given[0]}.")
 
 
 def _limits(
@@ -165,7 +218,7 @@ def _check_source(source: str | None, trigger: str | None, name: str, *, is_comp
     if source is None:
         return
     if source != TOKEN:
-        raise DefinitionError(f"source of {name!r} must be {TOKEN!r}, not {source!r}.")
+        raise DefinitionError(f"source of {name!r} must be {TOKEN!r} or a queryset, not {source!r}.")
     if trigger or is_computed:
         raise DefinitionError(
             f"The feature {name!r} has a source: its values come from there, so it takes neither trigger, materialize"
@@ -188,7 +241,7 @@ def _check_count(value: int | None, label: str) -> None:
 
 
 def _parameters(
-    function: Callable[..., Any], name: str, trigger: str | None, source: str | None, *, is_batch: bool
+    function: Callable[..., Any], name: str, trigger: str | None, source: str | None, key: str
 ) -> tuple[bool, bool]:
     """Return whether the function takes the event or the trait, and `as_of`; raise DefinitionError."""
     signature = inspect.signature(function)
@@ -204,7 +257,6 @@ def _parameters(
         except TypeError:
             continue
         return count == 2, takes_as_of
-    key = "entity_keys" if is_batch else "entity_key"
     wants = f"({key}, event) or ({key})" if trigger else f"({key}) or ({key}, as_of)"
     wants = f"({key}, trait)" if source else wants
     raise DefinitionError(f"The feature {name!r} is called with {wants}, but its function takes {signature}.")
