@@ -18,13 +18,14 @@ class FeaturesConfig(AppConfig):
         from events.handlers import register_handlers
         from events.signals import recorded
         from features import event_handlers
-        from features.checks import check_annotations, check_querysets
+        from features.checks import check_annotations, check_inputs, check_querysets
         from features.models import FeatureDefinition
         from features.querysets import changes, outdated
         from features.retention import ENTITIES, RUNS, VALUES
 
         checks.register(check_annotations)
         checks.register(check_querysets)
+        checks.register(check_inputs)
         register_handlers(event_handlers.handlers)
         register_handlers(outdated.handlers)
         changes.connect()

@@ -28,6 +28,20 @@ def check_querysets(**kwargs: Any) -> list[checks.CheckMessage]:
     return problems
 
 
+def check_inputs(**kwargs: Any) -> list[checks.CheckMessage]:
+    """Check that what on-demand features need is declared."""
+    return [
+        checks.Error(
+            f"The on-demand feature {spec.name!r} needs {name!r}, which no code declares.",
+            hint="Each parameter behind the entity key is a feature's name, or `request`.",
+            id="features.E002",
+        )
+        for spec in features.values()
+        for name in spec.inputs
+        if name not in features
+    ]
+
+
 def check_annotations(**kwargs: Any) -> list[checks.CheckMessage]:
     problems: list[checks.CheckMessage] = []
     for spec in features.values():

@@ -67,6 +67,12 @@ class FeatureSpec:
     """What brings its values, such as TOKEN; None: its function computes them."""
     queryset: QuerysetSource | None = None
     """The queryset that its function annotates; `function` then takes keys, and runs the query."""
+    on_demand: bool = False
+    """Whether it is computed at each read, and never stored."""
+    inputs: tuple[str, ...] = ()
+    """The features that an on-demand one is computed from."""
+    takes_request: bool = False
+    """Whether an on-demand one gets the request's data."""
     takes_event: bool
     takes_as_of: bool
     """Whether the function takes a past moment, so that the feature can be backfilled."""

@@ -113,12 +113,13 @@ def in_path(name: str, schema: Schema = KEY) -> OpenApiParameter:
 
 INDEX = OpenApiParameter("index_name", NAME_OR_EMPTY, description="Default, also for an empty one: the default index.")
 QUERY = OpenApiParameter("query", MESSAGE, required=True)
-NAMES = OpenApiParameter(
-    "names",
-    {"type": "string", "pattern": rf"^[^\u0000]*[^{BLANKS},][^\u0000]*$"},
-    required=True,
-    description="Feature names, with commas between.",
-)
+FEATURES = [
+    OpenApiParameter("names", str, description="Feature names, with commas between; or give a set."),
+    OpenApiParameter("set", str, description="The name of a feature set, whose features are read too."),
+    OpenApiParameter(
+        "request", str, description='A JSON object that on-demand features are computed from, as in {"query": "Why?"}.'
+    ),
+]
 PAGE = [
     OpenApiParameter("page_size", {"type": "integer", "minimum": 1}, description="At most 200 rows are sent."),
     OpenApiParameter("cursor", str, description="From `next` or `previous` of another page."),
