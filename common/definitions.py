@@ -41,6 +41,14 @@ class Location:
             return cls(file="?", line=id(thing), module=thing.__module__)
 
 
+def location_of_caller() -> Location:
+    """Return where the function was called that calls this one."""
+    frame = inspect.currentframe()
+    caller = frame and frame.f_back and frame.f_back.f_back
+    assert caller is not None
+    return Location(file=caller.f_code.co_filename, line=caller.f_lineno, module=caller.f_globals["__name__"])
+
+
 class Registry(dict[str, T]):
     """Definitions of one kind by name; a duplicate name raises DefinitionError."""
 

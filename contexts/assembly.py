@@ -23,6 +23,11 @@ from contexts.recorder import Recorder, current_recorder, recording
 from contexts.registry import ContextSpec, operator_settings
 from contexts.tokens import tokenizer_for
 from contexts.traces import PendingTrace
+from features.request_data import request_data
+from features.serving import read_features
+
+FEATURES = "features"
+"""The parameter that gets the values of the context's feature set."""
 
 
 async def assemble(spec: ContextSpec, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Context:
@@ -32,15 +37,21 @@ async def assemble(spec: ContextSpec, args: tuple[Any, ...], kwargs: dict[str, A
     """
     outer = current_recorder()
     kwargs = _with_conversation(spec, args, kwargs, outer)
-    bound = spec.signature.bind(*args, **kwargs)
+    reads_features = (
+        spec.features is not None and FEATURES not in spec.signature.bind_partial(*args, **kwargs).arguments
+    )
+    bound = spec.signature.bind(*args, **kwargs, **({FEATURES: None} if reads_features else {}))
     bound.apply_defaults()
+    inputs = dict(bound.arguments)
+    if reads_features:  # what was read is in the trace by itself
+        inputs.pop(FEATURES)
     row = (await operator_settings.rows()).get(spec.name, {})
     if not row.get("is_enabled", True):
         raise ContextDisabled(f"The context {spec.name!r} is switched off in the admin.")
     with recording(outer) as recorder:
         work = Assembly(
             spec=spec,
-            inputs=dict(bound.arguments),
+            inputs=inputs,
             max_tokens=row.get("max_tokens_override") or spec.max_tokens,
             room=outer.most_tokens if outer else None,
             recorder=recorder,
@@ -50,7 +61,10 @@ async def assemble(spec: ContextSpec, args: tuple[Any, ...], kwargs: dict[str, A
             started=time.perf_counter(),
         )
         try:
-            returned = await call(spec.function, *args, **kwargs)
+            with request_data(**inputs):
+                if reads_features:
+                    kwargs = kwargs | {FEATURES: await _features_of(spec, inputs)}
+                returned = await call(spec.function, *args, **kwargs)
         except asyncio.CancelledError:
             inner = [recorder.pending.pop() for _ in range(len(recorder.pending))]
             spawn(traces.write(inner))  # in a task of its own, because this one is being cancelled
@@ -86,6 +100,14 @@ def _with_conversation(
     if outer and outer.conversation is not None:
         return kwargs | {"conversation": outer.conversation}
     return kwargs | {"conversation": ConversationHistory(query=str(given.get("query", "")))}
+
+
+async def _features_of(spec: ContextSpec, inputs: dict[str, Any]) -> dict[str, Any]:
+    """Return the values of the context's feature set by name, for the entity that the call is about."""
+    assert spec.features is not None
+    entity = spec.features.entity
+    reads = await read_features(entity.name, inputs[entity.key], spec.features.features)
+    return {read.feature: read.value for read in reads}
 
 
 def _finish(work: Assembly, returned: Any) -> tuple[Context, PendingTrace]:

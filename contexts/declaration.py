@@ -10,9 +10,10 @@ from django.conf import settings
 from common.definitions import Location
 from common.durations import Duration, parse_duration
 from common.errors import DefinitionError
-from contexts.assembly import assemble
+from contexts.assembly import FEATURES, assemble
 from contexts.items import Context
 from contexts.registry import ContextSpec, contexts
+from features.feature_sets import FeatureSet
 
 
 def context(
@@ -24,6 +25,7 @@ def context(
     freshness_sla: Duration | None = None,
     freshness_strict: bool = False,
     overflow: Literal["raise", "allow"] = "raise",
+    features: FeatureSet | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Awaitable[Context]]]:
     """Declare a function as a context: it returns ContextItems, and a call returns the assembled Context.
 
@@ -31,9 +33,10 @@ def context(
     is configured. Data older than `freshness_sla` is
     reported in the trace and in the response's `X-Fabra-Freshness`; with `freshness_strict` it is an error.
     contexts.freshness defines age. If the function returns an assembled Context, the call returns it unchanged, with
-    the budget and the freshness_sla that it was assembled under. A call raises BudgetExceeded, FreshnessViolation,
-    TraceNotWritten, or what the function raised; each leaves a trace. Raise DefinitionError for arguments that cannot
-    work.
+    the budget and the freshness_sla that it was assembled under. With a feature set as `features` the function's
+    parameter `features` gets its values by name, of the entity that another parameter names. A call raises
+    BudgetExceeded, FreshnessViolation, TraceNotWritten, or what the function raised; each leaves a trace. Raise
+    DefinitionError for arguments that cannot work.
     """
 
     def declare(function: Callable[..., Any]) -> Callable[..., Awaitable[Context]]:
@@ -44,10 +47,12 @@ def context(
             raise DefinitionError(f'overflow of {label!r} must be "raise" or "allow", not {overflow!r}.')
         if freshness_strict and freshness_sla is None:
             raise DefinitionError(f"{label!r} is freshness_strict about nothing; give it a freshness_sla.")
+        signature = inspect.signature(function)
+        _check_features(label, features, signature)
         spec = ContextSpec(
             name=label,
             function=function,
-            signature=inspect.signature(function),
+            signature=signature,
             max_tokens=max_tokens,
             model=model or settings.FABRA_CHAT_MODEL,
             asked_model=model or "",
@@ -56,6 +61,7 @@ def context(
             freshness_strict=freshness_strict,
             description=inspect.getdoc(function) or "",
             location=Location.of(function),
+            features=features,
         )
         contexts.add(label, spec)
 
@@ -67,3 +73,16 @@ def context(
         return assembled
 
     return declare
+
+
+def _check_features(label: str, features: Any, signature: inspect.Signature) -> None:
+    if features is None:
+        return
+    if not isinstance(features, FeatureSet):
+        raise DefinitionError(f"features of {label!r} must be a feature set, not {features!r}; see feature_set().")
+    for name in (features.entity.key, FEATURES):
+        if name not in signature.parameters:
+            raise DefinitionError(
+                f"The context {label!r} has the features of {features.name!r}: its function takes "
+                f"`{features.entity.key}`, by which they are read, and `{FEATURES}`, but it takes {signature}."
+            )

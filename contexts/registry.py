@@ -9,6 +9,7 @@ from typing import Any
 from common.definitions import Location, Registry
 from common.operator_settings import Snapshot
 from contexts.models import ContextDefinition
+from features.feature_sets import FeatureSet
 
 operator_settings: Snapshot[dict[str, Any]] = Snapshot(
     lambda: {
@@ -32,6 +33,8 @@ class ContextSpec:
     location: Location
     asked_model: str = ""
     """The model that the declaration names, which is the first one to be asked; "" if it names none."""
+    features: FeatureSet | None = None
+    """What its function gets as the parameter `features`."""
 
 
 contexts: Registry[ContextSpec] = Registry("context")

@@ -8,11 +8,12 @@ from asgiref.sync import sync_to_async
 from django.conf import settings
 
 from common.durations import Duration
-from common.errors import InvalidInput, NotFound
+from common.errors import InvalidInput
 from common.validation import check_identity
 from contexts.traces import online_store
 from events.handlers import current_handling
 from features import history, registry, serving
+from features.feature_sets import FeatureSet, feature_name, feature_sets
 from features.materialization import requests
 from features.models import FeatureValue, MaterializationRun
 from features.value_writer import write_values
@@ -25,6 +26,7 @@ from retrieval.search.hits import Hits
 from retrieval.search.query import SearchOptions
 
 Feature = str | Callable[..., Any]
+Features = Sequence[Feature] | FeatureSet
 
 
 class FeatureStore:
@@ -35,46 +37,62 @@ class FeatureStore:
 
     online_store = online_store
 
-    async def get_feature(self, feature: Feature, entity_key: str) -> Any:
-        """Return one feature's value for one entity."""
-        spec = registry.features.require(_name(feature))
-        return (await serving.read_features(spec.entity.name, entity_key, [spec.name]))[0].value
+    async def get_feature(self, feature: Feature, entity_key: str, request: Mapping[str, Any] | None = None) -> Any:
+        """Return one feature's value for one entity; `request` is what an on-demand one is computed from."""
+        spec = registry.features.require(feature_name(feature))
+        return (await serving.read_features(spec.entity.name, entity_key, [spec.name], request))[0].value
+
+    async def get_features(
+        self, features: FeatureSet | str, entity_key: str, request: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """Return the values of a feature set by feature name, as `get_online_features` does."""
+        declared = features if isinstance(features, FeatureSet) else feature_sets.require(features)
+        reads = await serving.read_features(declared.entity.name, entity_key, declared.features, request)
+        return {read.feature: read.value for read in reads}
 
     @overload
     async def get_online_features(
-        self, entity: type | str, entity_key: str, features: Sequence[Feature]
+        self, entity: type | str, entity_key: str, features: Features, request: Mapping[str, Any] | None = None
     ) -> dict[str, Any]: ...
 
     @overload
     async def get_online_features(
-        self, entity: type | str, entity_key: list[str] | tuple[str, ...], features: Sequence[Feature]
+        self,
+        entity: type | str,
+        entity_key: list[str] | tuple[str, ...],
+        features: Features,
+        request: Mapping[str, Any] | None = None,
     ) -> dict[str, dict[str, Any]]: ...
 
     async def get_online_features(
-        self, entity: type | str, entity_key: str | list[str] | tuple[str, ...], features: Sequence[Feature]
+        self,
+        entity: type | str,
+        entity_key: str | list[str] | tuple[str, ...],
+        features: Features,
+        request: Mapping[str, Any] | None = None,
     ) -> dict[str, Any] | dict[str, dict[str, Any]]:
         """Return values by feature name, in one Redis round trip for any number of features.
 
         For a list of entity keys, return such a dict by entity key, still in one round trip. A value that is missing
-        or too old is computed first; a batch function computes all of them in one call. Raise NotFound for an
-        undeclared name, and FeatureComputeError when a function fails and there is neither an older value nor a
-        default_value.
+        or too old is computed first; a batch function computes all of them in one call. On-demand features are
+        computed from the others and from `request`. Raise NotFound for an undeclared name, and FeatureComputeError
+        when a function fails and there is neither an older value nor a default_value.
         """
-        names = [_name(feature) for feature in features]
+        names = _names(features)
         if isinstance(entity_key, list | tuple):
-            by_key = await serving.read_features_of(entity, entity_key, names)
+            by_key = await serving.read_features_of(entity, entity_key, names, request)
             return {key: {read.feature: read.value for read in reads} for key, reads in by_key.items()}
-        reads = await serving.read_features(entity, entity_key, names)
+        reads = await serving.read_features(entity, entity_key, names, request)
         return {read.feature: read.value for read in reads}
 
     async def get_historical_features(
         self,
         entity_rows: Sequence[Mapping[str, Any]],
-        features: Sequence[Feature],
+        features: Features,
         known_at: datetime | None = None,
     ) -> list[dict[str, Any]]:
         """Return each row with the features as they were at its `event_timestamp`; see features.history."""
-        return await history.get_historical_features(entity_rows, [_name(feature) for feature in features], known_at)
+        return await history.get_historical_features(entity_rows, _names(features), known_at)
 
     async def set_feature(
         self, feature: Feature, entity_key: str, value: Any, event_timestamp: datetime | None = None
@@ -83,7 +101,9 @@ class FeatureStore:
 
         Raise InvalidFeatureValue for one that is not of the feature's declared type.
         """
-        spec = registry.features.require(_name(feature))
+        spec = registry.features.require(feature_name(feature))
+        if spec.on_demand:
+            raise InvalidInput(f"The feature {spec.name!r} is computed at each read: no value of it is stored.")
         entity_key = check_identity(entity_key, spec.entity.key)
         encoded = spec.value_type.encode(value)
         moment = event_timestamp or datetime.now(UTC)
@@ -102,7 +122,7 @@ class FeatureStore:
         every: Duration | None = None,
     ) -> MaterializationRun:
         """Compute and store a feature for many entities, or backfill or load a range; see features.materialization."""
-        return await requests.materialize(_name(feature), entity_ids, start, end, every)
+        return await requests.materialize(feature_name(feature), entity_ids, start, end, every)
 
     async def index(
         self,
@@ -144,13 +164,8 @@ class FeatureStore:
         await sync_to_async(documents.delete_document)(index_name, entity_id, occurred_at=_as_of())
 
 
-def _name(feature: Feature) -> str:
-    if isinstance(feature, str):
-        return feature
-    spec = getattr(feature, "__fabra_feature__", None)
-    if spec is None:
-        raise NotFound(f"{feature!r} is no declared feature.")
-    return spec.name
+def _names(features: Features) -> list[str]:
+    return list(features.features) if isinstance(features, FeatureSet) else [feature_name(each) for each in features]
 
 
 def _as_of() -> datetime | None:

@@ -8,15 +8,15 @@ from django.conf import settings
 from common.dispatch import enqueue
 from common.redis import REDIS_ERRORS, plain_redis, redis_key
 from events.models import Event
-from events.ordering import state_family
+from events.ordering import is_urgent
 
 PROCESS_EVENT, SEND_WEBHOOKS = "events.tasks.process_event", "events.tasks.send_webhooks"
 STATE_QUEUE, DEFAULT_QUEUE, WEBHOOK_QUEUE = "state", "default", "webhooks"
 
 
 def queue_of(event_type: str) -> str:
-    """Return an event's queue: events that describe a state do not wait behind a thousand that do not."""
-    return STATE_QUEUE if state_family(event_type) else DEFAULT_QUEUE
+    """Return an event's queue: those of an urgent state do not wait behind a thousand others."""
+    return STATE_QUEUE if is_urgent(event_type) else DEFAULT_QUEUE
 
 
 def dispatch(event_pk: int, queue: str, delay_s: float = 0, **kwargs: Any) -> bool:

@@ -16,6 +16,7 @@ from events.dispatch import (
 )
 from events.models import Event, EventQuerySet, WebhookDelivery, WebhookEndpoint
 from events.models.events import LOOK_AFTER, REDISPATCH_AFTER
+from events.ordering import urgent_prefixes
 from events.processing import StateLocked, process_newest, release_abandoned
 from events.sending import send_due
 
@@ -41,8 +42,9 @@ def process_event(event_pk: int, waited_s: float = 0) -> None:
 def sweep() -> None:
     """Enqueue events that were left behind by a crash or an outage of the broker."""
     dispatch_all(release_abandoned())
-    _dispatch_again(STATE_QUEUE, Event.objects.exclude(state_key=""))
-    _dispatch_again(DEFAULT_QUEUE, Event.objects.filter(state_key=""))
+    urgent = Event.objects.of_types(urgent_prefixes())
+    _dispatch_again(STATE_QUEUE, urgent)
+    _dispatch_again(DEFAULT_QUEUE, Event.objects.exclude(pk__in=urgent.due().values("pk")))
 
 
 @shared_task

@@ -1,4 +1,4 @@
-"""`from fabra.core import FeatureStore, entity, feature`"""
+"""`from fabra.core import FeatureStore, entity, feature, feature_set`"""
 
 from fabra.standalone import ensure_django
 
@@ -6,5 +6,6 @@ ensure_django()
 
 from contexts.store import FeatureStore  # noqa: E402 (Django is set up first)
 from features.declaration import entity, feature  # noqa: E402 (Django is set up first)
+from features.feature_sets import FeatureSet, feature_set  # noqa: E402 (Django is set up first)
 
-__all__ = ["FeatureStore", "entity", "feature"]
+__all__ = ["FeatureSet", "FeatureStore", "entity", "feature", "feature_set"]

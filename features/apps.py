@@ -18,12 +18,17 @@ class FeaturesConfig(AppConfig):
         from events.handlers import register_handlers
         from events.signals import recorded
         from features import event_handlers
-        from features.checks import check_annotations
+        from features.checks import check_annotations, check_inputs, check_querysets
         from features.models import FeatureDefinition
+        from features.querysets import changes, outdated
         from features.retention import CONFIRMATIONS, ENTITIES, RUNS, VALUES
 
         checks.register(check_annotations)
+        checks.register(check_querysets)
+        checks.register(check_inputs)
         register_handlers(event_handlers.handlers)
+        register_handlers(outdated.handlers)
+        changes.connect()
         recorded.connect(event_handlers.remember_entities)
         retain(VALUES, CONFIRMATIONS, RUNS, ENTITIES)
         post_migrate.connect(_sync, sender=self)

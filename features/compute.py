@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -52,6 +52,14 @@ async def run_function(
         return computed.values[entity_key]
     args = (entity_key, event) if spec.takes_event else (entity_key,)
     return _encoded(spec, await _called(spec, args, as_of, executor))
+
+
+async def run_on_demand(
+    spec: FeatureSpec, entity_key: str, inputs: Mapping[str, Any], request: Mapping[str, Any]
+) -> Any:
+    """Return an on-demand feature's value, in JSON's own types; raise FeatureComputeError as `run_function` does."""
+    named = {"request": request} if spec.takes_request else {}
+    return _encoded(spec, await _called(spec, (entity_key,), None, None, **inputs, **named))
 
 
 async def compute_values(
@@ -118,9 +126,14 @@ def reason(error: FeatureComputeError) -> str:
 
 
 async def _called(
-    spec: FeatureSpec, args: tuple[Any, ...], as_of: datetime | None, executor: ThreadPoolExecutor | None
+    spec: FeatureSpec,
+    args: tuple[Any, ...],
+    as_of: datetime | None,
+    executor: ThreadPoolExecutor | None,
+    **named: Any,
 ) -> Any:
-    named = {"as_of": as_of or datetime.now(UTC)} if spec.takes_as_of else {}
+    if spec.takes_as_of:
+        named["as_of"] = as_of or datetime.now(UTC)
     try:
         return await call(spec.function, *args, executor=executor, **named)
     except Exception as error:  # a user's function may raise anything; it is a failed computation

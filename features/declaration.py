@@ -1,27 +1,34 @@
 """Declare a class as an entity, and a function as a feature."""
 
 import inspect
-from collections.abc import Callable, Iterable
-from datetime import timedelta
+from collections.abc import Callable, Iterable, Sequence
+from functools import wraps
 from typing import Any
 
-from django.conf import settings
-
 from common.definitions import Location
-from common.durations import Duration, parse_duration
+from common.durations import Duration
 from common.errors import DefinitionError
-from features.freshness import Limits
+from features.declared_arguments import (
+    check_count,
+    check_default,
+    check_unused,
+    check_ways,
+    limits_of,
+    parameters_of,
+    resolve_entity,
+)
+from features.on_demand import check_inputs
+from features.querysets.changes import follow_source
+from features.querysets.source import QuerysetSource, queryset_source
 from features.registry import (
     ASYNC_CONCURRENCY,
     BATCH_SIZE,
-    TOKEN,
     UNSET,
     EntitySpec,
     FeatureSpec,
     entities,
     features,
 )
-from features.value_types import InvalidFeatureValue, ValueType
 
 
 def entity(store: Any = None, *, name: str | None = None, keys: Any = None) -> Callable[[type], type]:
@@ -63,9 +70,12 @@ def feature(
     ttl: Duration | None = None,
     materialize: bool = False,
     trigger: str | None = None,
-    source: str | None = None,
+    source: Any = None,
+    key: str | None = None,
+    watches: Sequence[Any] = (),
     stale_tolerance: Duration | None = None,
     default_value: Any = UNSET,
+    on_demand: bool = False,
     batch: bool = False,
     batch_size: int | None = None,
     concurrency: int | None = None,
@@ -76,6 +86,14 @@ def feature(
 
     With `source="token"` it is `f(entity_key, trait)`: it gets what a signed token says of the user under the
     feature's name, and returns the value.
+
+    With a queryset or manager as `source` it is `f(rows)`: it gets the rows of the keys asked for, and returns them
+    with the annotation `value`. `key` is the column with the entity keys (default: the entity's field), and `watches`
+    the other models that the value depends on, each alone or with a lookup from the source's model, as in
+    `(Payment, "invoices__payments")`. See `features.querysets`.
+
+    With `on_demand` it is `f(entity_key, ...)`, computed at each read and never stored: each further parameter is the
+    name of a feature of the same entity, and `request` is a mapping of what is known of the request.
 
     With `batch` it is `f(entity_keys)`, called with at most `batch_size` keys (default 500), and returns a dict
     of values by key, or a list with one value for each key in their order. A function with a parameter `as_of`
@@ -88,123 +106,61 @@ def feature(
 
     def declare(function: Callable[..., Any]) -> Callable[..., Any]:
         label = name or function.__name__
-        if trigger and materialize:
-            raise DefinitionError(f"The feature {label!r} has a trigger: events update it, so it cannot materialize.")
-        _check_source(source, trigger, label, is_computed=materialize or batch or batch_size is not None)
-        size = _batch_size(batch, batch_size, trigger, label)
-        _check_count(concurrency, f"concurrency of {label!r}")
-        limits = _limits(
-            label, refresh, ttl, stale_tolerance, materialize=materialize, is_given=bool(trigger or source)
-        )
-        takes_event, takes_as_of = _parameters(function, label, trigger, source, is_batch=batch)
+        of_entity = resolve_entity(entity, label)
+        given = source is None or isinstance(source, str)
+        rows = None if given else queryset_source(source, key or of_entity.key, watches, repr(label))
+        said = source if given else None
+        check_ways(
+            label, function, rows=rows, source=said, on_demand=on_demand, trigger=trigger, materialize=materialize,
+            batch=batch, batch_size=batch_size, key=key, watches=watches,
+        )  # fmt: skip
+        check_count(batch_size, f"batch_size of {label!r}")
+        check_count(concurrency, f"concurrency of {label!r}")
+        if on_demand:
+            check_unused(label, "is on demand: it is never stored", refresh=refresh, ttl=ttl, concurrency=concurrency,
+                         stale_tolerance=stale_tolerance)  # fmt: skip
+        is_given = bool(trigger or said or on_demand)
+        limits = limits_of(label, refresh, ttl, stale_tolerance, materialize=materialize, is_given=is_given)
+        takes = parameters_of(function, label, trigger, said, rows, is_batch=batch, on_demand=on_demand)
         is_parallel = inspect.iscoroutinefunction(function) and not batch
         spec = FeatureSpec(
             name=label,
-            entity=_resolve_entity(entity, label),
-            function=function,
+            entity=of_entity,
+            function=_annotating(function, rows, label) if rows else function,
             refresh=limits.refresh,
             ttl=limits.ttl,
             stale_tolerance=limits.stale_tolerance,
             materialize=materialize,
             trigger=trigger,
-            source=source,
-            takes_event=takes_event,
-            takes_as_of=takes_as_of,
-            batch_size=size,
+            source=said,
+            queryset=rows,
+            on_demand=on_demand,
+            inputs=takes.inputs,
+            takes_request=takes.request,
+            takes_event=takes.event,
+            takes_as_of=takes.as_of,
+            batch_size=(batch_size or BATCH_SIZE) if batch or rows else None,
             concurrency=concurrency or (ASYNC_CONCURRENCY if is_parallel else 1),
             default_value=default_value,
             description=description or inspect.getdoc(function) or "",
             location=Location.of(function),
         )
-        _check_default(spec)
+        check_default(spec)
+        check_inputs(spec)
         features.add(label, spec)
+        if rows:
+            follow_source(spec)
         function.__fabra_feature__ = spec  # type: ignore[attr-defined]
         return function
 
     return declare
 
 
-def _limits(
-    label: str,
-    refresh: Duration | None,
-    ttl: Duration | None,
-    stale_tolerance: Duration | None,
-    *,
-    materialize: bool,
-    is_given: bool,
-) -> Limits:
-    """Return the limits on the age of the values, with the defaults; raise DefinitionError for no duration."""
-    every = parse_duration(refresh, f"refresh of {label!r}")
-    expiry = parse_duration(ttl, f"ttl of {label!r}")
-    tolerance = parse_duration(stale_tolerance, f"stale_tolerance of {label!r}")
-    if every is None and not is_given and (materialize or expiry is None):
-        every = settings.FABRA_DEFAULT_REFRESH
-    # One more refresh is tolerated, so that a scheduler that is late by one slot delays no request.
-    tolerance = tolerance or (every if materialize and every else timedelta(0))
-    return Limits(refresh=every, stale_tolerance=tolerance, ttl=expiry)
+def _annotating(function: Callable[..., Any], rows: QuerysetSource, label: str) -> Callable[..., Any]:
+    """Return the function of many keys that runs the query of a function of rows."""
 
+    @wraps(function)
+    def values(entity_keys: list[str], **named: Any) -> dict[str, Any]:
+        return rows.values_of(function, label, entity_keys, **named)
 
-def _check_default(spec: FeatureSpec) -> None:
-    try:
-        ValueType(feature=spec.name).encode(None if spec.default_value is UNSET else spec.default_value)
-    except InvalidFeatureValue as error:
-        raise DefinitionError(f"default_value: {error}") from None
-
-
-def _resolve_entity(entity: type | str, feature_name: str) -> EntitySpec:
-    """Return the spec of a declared entity; raise DefinitionError if it is not declared."""
-    spec = entities.get(entity) if isinstance(entity, str) else getattr(entity, "__fabra_entity__", None)
-    if spec is None:
-        raise DefinitionError(
-            f"The feature {feature_name!r} names an unknown entity {entity!r}; declare it with @entity."
-        )
-    return spec
-
-
-def _check_source(source: str | None, trigger: str | None, name: str, *, is_computed: bool) -> None:
-    if source is None:
-        return
-    if source != TOKEN:
-        raise DefinitionError(f"source of {name!r} must be {TOKEN!r}, not {source!r}.")
-    if trigger or is_computed:
-        raise DefinitionError(
-            f"The feature {name!r} has a source: its values come from there, so it takes neither trigger, materialize"
-            " nor batch."
-        )
-
-
-def _batch_size(batch: bool, batch_size: int | None, trigger: str | None, name: str) -> int | None:
-    if batch and trigger:
-        raise DefinitionError(f"The feature {name!r} has a trigger: it is called for one event, not for a batch.")
-    if batch_size is not None and not batch:
-        raise DefinitionError(f"The feature {name!r} has a batch_size; declare it with batch=True.")
-    _check_count(batch_size, f"batch_size of {name!r}")
-    return (batch_size or BATCH_SIZE) if batch else None
-
-
-def _check_count(value: int | None, label: str) -> None:
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-        raise DefinitionError(f"{label} must be a positive whole number, not {value!r}.")
-
-
-def _parameters(
-    function: Callable[..., Any], name: str, trigger: str | None, source: str | None, *, is_batch: bool
-) -> tuple[bool, bool]:
-    """Return whether the function takes the event or the trait, and `as_of`; raise DefinitionError."""
-    signature = inspect.signature(function)
-    takes_as_of = "as_of" in signature.parameters
-    if takes_as_of and trigger:
-        raise DefinitionError(f"The feature {name!r} has a trigger: its time is the event's, so it takes no `as_of`.")
-    if takes_as_of and source:
-        raise DefinitionError(f"The feature {name!r} has a source: its time is the token's, so it takes no `as_of`.")
-    named = {"as_of": None} if takes_as_of else {}
-    for count in (2,) if source else (2, 1) if trigger else (1,):
-        try:
-            signature.bind(*[None] * count, **named)
-        except TypeError:
-            continue
-        return count == 2, takes_as_of
-    key = "entity_keys" if is_batch else "entity_key"
-    wants = f"({key}, event) or ({key})" if trigger else f"({key}) or ({key}, as_of)"
-    wants = f"({key}, trait)" if source else wants
-    raise DefinitionError(f"The feature {name!r} is called with {wants}, but its function takes {signature}.")
+    return values

@@ -6,17 +6,12 @@ from typing import Any
 
 from asgiref.sync import async_to_sync
 
-from events.event import AxiomEvent
-from events.handlers import Handler, changed_row
+from events.handlers import Handler
 from events.models import Event
-from features.compute import run_function
-from features.errors import FeatureValueRefused
-from features.models import FeatureValue, KnownEntity
+from features.event_values import write_of_event
+from features.models import KnownEntity
 from features.registry import FeatureSpec, features
 from features.serving import operator_settings
-from features.value_types import InvalidFeatureValue
-from features.value_writer import put_online, write_values
-from features.values import StoredValue
 
 
 def handlers(event: Event) -> list[Handler]:
@@ -30,22 +25,7 @@ def handlers(event: Event) -> list[Handler]:
 
 def _handler(spec: FeatureSpec) -> Handler:
     async def compute(event: Event) -> dict[str, Any]:
-        known = await FeatureValue.objects.filter(event=event, feature=spec.name).afirst()
-        if known is not None:  # written by a worker that died before it could report it
-            await put_online(spec.entity.name, spec.name, {event.entity_id: StoredValue.of_row(known)})
-            return {"changed": [changed_row(FeatureValue, known.pk, spec.name)]}
-        try:
-            value = await run_function(spec, event.entity_id, AxiomEvent.of_row(event))
-        except FeatureValueRefused as error:
-            raise InvalidFeatureValue(str(error)) from None  # no retry helps
-        stored = await write_values(
-            spec,
-            {event.entity_id: value},
-            event_timestamp=event.occurred_at,
-            source=FeatureValue.Source.EVENT,
-            event_id=event.pk,
-        )
-        return {"changed": [changed_row(FeatureValue, stored[event.entity_id].value_id, spec.name)]}
+        return await write_of_event(spec, event, event.occurred_at)
 
     return Handler(name=f"feature:{spec.name}", handle=compute)
 

@@ -54,6 +54,8 @@ async def get_historical_features(
     type that the feature declares now, or NotFound for an undeclared feature.
     """
     specs = [registry.features.require(name) for name in features]
+    if on_demand := [spec.name for spec in specs if spec.on_demand]:
+        raise InvalidInput(f"{on_demand[0]!r} is computed on demand and has no history; ask for its inputs.")
     keys = [[_key_of(row, spec) for row in entity_rows] for spec in specs]
     moments = [_moment_of(row, "event_timestamp") for row in entity_rows]
     known = [known_at if row.get("known_at") is None else _moment_of(row, "known_at") for row in entity_rows]

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from common.errors import InvalidInput
 from common.validation import check_identity
 from features.models import KnownEntity
-from features.registry import EntitySpec
+from features.registry import EntitySpec, FeatureSpec
 
 
 def known_keys(spec: EntitySpec) -> list[str]:
@@ -27,8 +27,11 @@ def _declared_keys(spec: EntitySpec) -> Iterator[str]:
             continue  # no request could name it either
 
 
-def no_keys_message(spec: EntitySpec) -> str:
+def no_keys_message(feature: FeatureSpec) -> str:
     """Return what to do where nothing is known that could be materialised."""
+    spec = feature.entity
+    if feature.queryset is not None:
+        return f"Its source has no rows, so nothing is computed: {feature.queryset}. Or name some with --entity-ids."
     return (
         f"No {spec.name} is known, so nothing is computed. One becomes known by a request or an event that names it. "
         f"Declare where the keys are, as in @entity(store, keys=Account.objects.values_list({spec.key!r})), or name "

@@ -10,10 +10,11 @@ from asgiref.sync import async_to_sync
 
 from common.validation import check_identity
 from events.event import AxiomEvent
-from features.compute import run_function
+from features.compute import run_function, run_on_demand
 from features.dry_run import dry_run
 from features.errors import FeatureComputeError
 from features.registry import FeatureSpec
+from features.serving import read_features
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +33,8 @@ def preview_feature(
 ) -> Preview:
     """Call the function once, as on a miss; with a trigger it gets an event with `payload`, with a source `payload`.
 
+    On demand `payload` is what is known of the request.
+
     Neither store, nor a run or a lock, is changed, also not for features that the function reads; rows that it
     writes itself are rolled back. Raise InvalidInput for an invalid key.
     """
@@ -43,10 +46,18 @@ def preview_feature(
     started = time.perf_counter()
     with dry_run():
         try:
-            value = async_to_sync(run_function)(spec, entity_key, event, as_of=as_of)
+            if spec.on_demand:
+                value = async_to_sync(_on_demand)(spec, entity_key, payload or {})
+            else:
+                value = async_to_sync(run_function)(spec, entity_key, event, as_of=as_of)
         except FeatureComputeError as failed:
             cause = failed.__cause__ or failed
             error = "".join(traceback.format_exception_only(cause)).strip()
             trace = "".join(traceback.format_exception(cause))
         duration_ms = (time.perf_counter() - started) * 1000
     return Preview(value=value, duration_ms=round(duration_ms, 3), error=error, traceback=trace)
+
+
+async def _on_demand(spec: FeatureSpec, entity_key: str, request: dict[str, Any]) -> Any:
+    reads = await read_features(spec.entity.name, entity_key, spec.inputs, request)
+    return await run_on_demand(spec, entity_key, {read.feature: read.value for read in reads}, request)

@@ -1,5 +1,6 @@
 """Declared entities and features by name."""
 
+import inspect
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -9,7 +10,17 @@ from typing import Any
 
 from common.definitions import Location, Registry
 from features.freshness import Limits
-from features.value_types import AnnotationUnusable, InvalidFeatureValue, ValueType, value_type
+from features.querysets.source import QuerysetSource
+from features.querysets.types import type_of_field
+from features.value_types import (
+    AnnotationUnusable,
+    InvalidFeatureValue,
+    ValueType,
+    annotation_of,
+    is_queryset,
+    type_of,
+    value_type,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +65,14 @@ class FeatureSpec:
     trigger: str | None
     source: str | None
     """What brings its values, such as TOKEN; None: its function computes them."""
+    queryset: QuerysetSource | None = None
+    """The queryset that its function annotates; `function` then takes keys, and runs the query."""
+    on_demand: bool = False
+    """Whether it is computed at each read, and never stored."""
+    inputs: tuple[str, ...] = ()
+    """The features that an on-demand one is computed from."""
+    takes_request: bool = False
+    """Whether an on-demand one gets the request's data."""
     takes_event: bool
     takes_as_of: bool
     """Whether the function takes a past moment, so that the feature can be backfilled."""
@@ -85,10 +104,27 @@ class FeatureSpec:
         It is determined at first use, when all names in the annotation are defined.
         """
         try:
-            return value_type(self.name, self.function, is_batch=self.is_batch)
+            return self.declared_type()
         except AnnotationUnusable as error:
             logger.warning("The return annotation of the feature %s is not used: %s", self.name, error)
             return ValueType(feature=self.name)
+
+    def declared_type(self) -> ValueType:
+        """Return the type of the values; raise AnnotationUnusable.
+
+        For a queryset it is that of the annotated field, unless the function's return annotation names another one.
+        """
+        if self.queryset is None:
+            return value_type(self.name, self.function, is_batch=self.is_batch)
+        annotation = annotation_of(self.function)
+        if annotation is Any or is_queryset(annotation):
+            function = inspect.unwrap(self.function)
+            try:
+                field = self.queryset.output_field(function, self.name, takes_as_of=self.takes_as_of)
+            except Exception as error:  # a user's function may raise anything
+                raise AnnotationUnusable(f"{type(error).__name__}: {error}") from error
+            annotation = type_of_field(field)
+        return type_of(self.name, annotation)
 
     @cached_property
     def default_json(self) -> Any:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -20,8 +20,10 @@ from features.errors import FeatureComputeError, FeatureValueRefused, OnlineStor
 from features.freshness import Freshness, freshness
 from features.models import FeatureDefinition, FeatureValue
 from features.offline import stored_values
+from features.on_demand import Result, compute_each, with_inputs
 from features.online import OnlineStore
 from features.registry import EntitySpec, FeatureSpec
+from features.request_data import current_request_data
 from features.signals import features_read
 from features.single_flight import compute_each_once
 from features.value_types import InvalidFeatureValue
@@ -37,31 +39,63 @@ operator_settings: Snapshot[dict[str, Any]] = Snapshot(
 )
 
 
-async def read_features(entity: type | str, entity_key: str, names: Sequence[str]) -> list[FeatureRead]:
+async def read_features(
+    entity: type | str, entity_key: str, names: Sequence[str], request: Mapping[str, Any] | None = None
+) -> list[FeatureRead]:
     """Return one read for each name, in order: one Redis round trip if all values are online.
+
+    `request` is for on-demand features, beside what `features.request_data` has.
 
     Raise NotFound for an undeclared name, InvalidInput for an invalid key, and
     FeatureComputeError when a function fails and there is neither an older value nor a default to serve.
     """
-    return (await read_features_of(entity, [entity_key], names))[entity_key]
+    return (await read_features_of(entity, [entity_key], names, request))[entity_key]
 
 
 async def read_features_of(
-    entity: type | str, entity_keys: Sequence[str], names: Sequence[str]
+    entity: type | str, entity_keys: Sequence[str], names: Sequence[str], request: Mapping[str, Any] | None = None
 ) -> dict[str, list[FeatureRead]]:
     """Return the reads of many entities by key; a batch function is called once for all that have no value."""
     entity_spec = _entity_spec(entity)
     normalised = {key: check_identity(key, entity_spec.key) for key in entity_keys}
     keys = list(dict.fromkeys(normalised.values()))
-    specs = [_feature_spec(name, entity_spec) for name in names]
+    asked = [_feature_spec(name, entity_spec) for name in dict.fromkeys(names)]
+    needed, on_demand = asked, []
+    if any(spec.on_demand for spec in asked):
+        closure = with_inputs(asked)
+        needed, on_demand = [spec for spec in closure if not spec.on_demand], [s for s in closure if s.on_demand]
     settings_by_name = await operator_settings.rows()
-    online, is_degraded = await _read_online(entity_spec.name, keys, list(names))
+    requests = await _requests(entity_spec, keys, needed, settings_by_name) if needed else []
+    results: dict[str, dict[str, Result]] = {key: {} for key in keys}
+    for served, result in zip(requests, await _serve(requests), strict=True):
+        results[served.key][served.spec.name] = result
+    if on_demand:
+        is_enabled = {spec.name: settings_by_name.get(spec.name, {}).get("is_enabled", True) for spec in on_demand}
+        await compute_each(on_demand, results, {**current_request_data(), **(request or {})}, is_enabled)
+    by_key = {key: [_read_of(results[key][name]) for name in names] for key in keys}
+    reads = [result for of_key in results.values() for result in of_key.values() if isinstance(result, FeatureRead)]
+    features_read.send(sender=None, values=reads)
+    return {given: by_key[key] for given, key in normalised.items()}
+
+
+def _read_of(result: Result) -> FeatureRead:
+    if isinstance(result, FeatureComputeError):
+        raise result
+    return result
+
+
+async def _requests(
+    entity: EntitySpec, keys: list[str], specs: Sequence[FeatureSpec], settings_by_name: Mapping[str, Any]
+) -> list["_FeatureRequest"]:
+    """Return the requested features of each entity with their stored values, read in one Redis round trip."""
+    names = [spec.name for spec in specs]
+    online, is_degraded = await _read_online(entity.name, keys, names)
     offline: dict[str, dict[str, StoredValue]] = {}
-    if absent := [key for key in keys if len(online[key]) < len(set(names))]:
-        offline = await _read_offline(entity_spec.name, absent, list(names))
+    if absent := [key for key in keys if len(online[key]) < len(names)]:
+        offline = await _read_offline(entity.name, absent, names)
         if offline and not is_degraded:
-            await _fill_online(entity_spec.name, offline)
-    requests = [
+            await _fill_online(entity.name, offline)
+    return [
         _FeatureRequest(
             spec=spec,
             key=key,
@@ -73,11 +107,6 @@ async def read_features_of(
         for key in keys
         for spec in specs
     ]
-    reads = await _serve(requests)
-    features_read.send(sender=None, values=reads)
-    width = len(specs)
-    by_key = {key: reads[index * width : (index + 1) * width] for index, key in enumerate(keys)}
-    return {given: by_key[key] for given, key in normalised.items()}
 
 
 @dataclass(kw_only=True, slots=True)
@@ -135,9 +164,9 @@ async def _fill_online(entity: str, found: dict[str, dict[str, StoredValue]]) ->
         logger.warning("Redis does not answer: values of %s were not put back online.", entity)
 
 
-async def _serve(requests: list[_FeatureRequest]) -> list[FeatureRead]:
-    """Serve stored values, and compute the others, all entities of a feature together."""
-    ready: list[FeatureRead | None] = []
+async def _serve(requests: list[_FeatureRequest]) -> list[Result]:
+    """Serve stored values, and compute the others, all entities of a feature together; what fails is an error."""
+    ready: list[Result | None] = []
     missing, stale = defaultdict[str, list[int]](list), defaultdict[str, list[str]](list)
     now = datetime.now(UTC)
     for index, request in enumerate(requests):
@@ -152,9 +181,9 @@ async def _serve(requests: list[_FeatureRequest]) -> list[FeatureRead]:
         groups = [[requests[index] for index in indexes] for indexes in missing.values()]
         computed = await asyncio.gather(*map(_serve_computed, groups))
         for indexes, reads in zip(missing.values(), computed, strict=True):
-            for index, read in zip(indexes, reads, strict=True):
-                ready[index] = read
-    return [read for read in ready if read is not None]
+            for index, result in zip(indexes, reads, strict=True):
+                ready[index] = result
+    return [result for result in ready if result is not None]
 
 
 def _serve_stored(request: _FeatureRequest, now: datetime) -> FeatureRead | None:
@@ -175,25 +204,27 @@ def _serve_stored(request: _FeatureRequest, now: datetime) -> FeatureRead | None
     return None
 
 
-async def _serve_computed(requests: list[_FeatureRequest]) -> list[FeatureRead]:
+async def _serve_computed(requests: list[_FeatureRequest]) -> list[Result]:
     """Compute one feature for its requests; where its function fails, serve an older value or the default."""
     results = await compute_each_once(requests[0].spec, [request.key for request in requests])
     return [_computed(request, results[request.key]) for request in requests]
 
 
-def _computed(request: _FeatureRequest, result: StoredValue | FeatureComputeError) -> FeatureRead:
+def _computed(request: _FeatureRequest, result: StoredValue | FeatureComputeError) -> Result:
     if isinstance(result, FeatureComputeError):
         cause = type(result.__cause__ or result).__name__
         if request.stored and request.state is Freshness.OVERDUE:
             return _found(request, request.stored, Freshness.STALE, error=cause)
         if request.spec.has_default:
             return _default(request, "expired" if request.stored else "missing", error=cause)
-        raise result
+        return result
     request.source, request.stored = "computed", result
     try:
         request.value = request.spec.value_type.decode(result.value)
     except InvalidFeatureValue as error:  # computed by a process that runs another version of the definitions
-        raise FeatureValueRefused(str(error)) from error
+        refused = FeatureValueRefused(str(error))
+        refused.__cause__ = error
+        return refused
     # A function may take longer than its value stays fresh; the value is then served as stale.
     limits = request.spec.limits.overridden(request.row.get("refresh_override"))
     state = freshness(result.event_timestamp, limits, datetime.now(UTC))

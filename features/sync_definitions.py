@@ -4,6 +4,7 @@ from common.definitions import sync_definitions
 from features import registry
 from features.materialization.schedule import schedule_feature
 from features.models import EntityDefinition, FeatureDefinition
+from features.models.definitions import REQUEST
 
 
 def sync_features() -> None:
@@ -26,7 +27,7 @@ def sync_features() -> None:
                 "stale_tolerance": spec.stale_tolerance,
                 "materialize": spec.materialize,
                 "trigger": spec.trigger or "",
-                "source": spec.source or "",
+                "source": REQUEST if spec.on_demand else spec.source or "",
                 "default_value": spec.default_json,
                 "batch_size": spec.batch_size,
                 "concurrency": spec.concurrency,

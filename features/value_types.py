@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, Union
 
+from django.db.models import QuerySet
 from pydantic import PydanticUserError, TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnnotation
 
@@ -94,9 +95,18 @@ class ValueType:
 
 def value_type(feature: str, function: Callable[..., Any], *, is_batch: bool) -> ValueType:
     """Return the type that the function's return annotation declares; raise AnnotationUnusable."""
-    annotation = _annotation_of(function)
-    if is_batch:
-        annotation = _of_each(annotation)
+    annotation = annotation_of(function)
+    return type_of(feature, _of_each(annotation) if is_batch else annotation)
+
+
+def is_queryset(annotation: Any) -> bool:
+    """Return whether an annotation is that of a queryset, such as `QuerySet[Customer]`."""
+    origin = typing.get_origin(annotation) or annotation
+    return isinstance(origin, type) and issubclass(origin, QuerySet)
+
+
+def type_of(feature: str, annotation: Any) -> ValueType:
+    """Return the type that an annotation declares; raise AnnotationUnusable."""
     if annotation in (None, type(None), Any, object, inspect.Signature.empty):
         return ValueType(feature=feature)
     if adapter := _numpy_adapter(annotation):
@@ -114,7 +124,7 @@ def value_type(feature: str, function: Callable[..., Any], *, is_batch: bool) ->
     )
 
 
-def _annotation_of(function: Callable[..., Any]) -> Any:
+def annotation_of(function: Callable[..., Any]) -> Any:
     """Return the resolved return annotation; that of the wrapped function, for a decorator that uses `wraps`."""
     inner = inspect.unwrap(function)
     annotation = getattr(inner, "__annotations__", {}).get("return", Any)

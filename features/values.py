@@ -66,7 +66,7 @@ class FeatureRead:
     status: str
     """fresh, stale, expired, missing or disabled."""
     source: str
-    """online, offline, computed or default."""
+    """online, offline, computed, on_demand or default."""
     event_timestamp: datetime | None = None
     created_at: datetime | None = None
     age_s: float | None = None

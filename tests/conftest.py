@@ -100,12 +100,14 @@ def own_definitions() -> Iterator[None]:
     from chat.providers import circuits, configured
     from contexts import registry as context_registry
     from features import registry, serving
+    from features.feature_sets import feature_sets
     from features.models import values
     from retrieval.model_sources.declaration import model_sources
     from retrieval.retrievers import declaration
 
     registries = (
-        registry.entities, registry.features, declaration.retrievers, model_sources, context_registry.contexts,
+        registry.entities, registry.features, feature_sets, declaration.retrievers, model_sources,
+        context_registry.contexts,
     )  # fmt: skip
     before = [dict(each) for each in registries]
     values._touched.clear()

@@ -22,7 +22,7 @@ from common.client_address import is_within, sender_of
 from common.validation import check_identity
 from events.ordering import state_family
 from features import registry
-from retrieval.document_events import index_name_of
+from retrieval.document_events import FAMILY, index_name_of
 
 USER_KEY = "user_id"
 """The key of the entities that are users."""
@@ -126,7 +126,7 @@ class Caller:
 
     def check_event(self, event_type: str, entity_id: str, payload: Any) -> None:
         """Raise IndexForbidden for an event of a document elsewhere, UserForbidden for any other of another user."""
-        if state_family(event_type) is None:
+        if state_family(event_type) != FAMILY:
             if self.key and self.key.users:
                 self.check_user(entity_id)
         elif self.indexes:

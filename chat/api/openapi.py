@@ -115,12 +115,13 @@ INDEX = OpenApiParameter("index_name", NAME_OR_EMPTY, description="Default, also
 SLUG_OR_EMPTY = {"type": "string", "pattern": r"^[^\u0000]*$"}
 BOT = OpenApiParameter("bot", SLUG_OR_EMPTY, description="The bot's slug; by default the key's, or `default`.")
 QUERY = OpenApiParameter("query", MESSAGE, required=True)
-NAMES = OpenApiParameter(
-    "names",
-    {"type": "string", "pattern": rf"^[^\u0000]*[^{BLANKS},][^\u0000]*$"},
-    required=True,
-    description="Feature names, with commas between.",
-)
+FEATURES = [
+    OpenApiParameter("names", str, description="Feature names, with commas between; or give a set."),
+    OpenApiParameter("set", str, description="The name of a feature set, whose features are read too."),
+    OpenApiParameter(
+        "request", str, description='A JSON object that on-demand features are computed from, as in {"query": "Why?"}.'
+    ),
+]
 PAGE = [
     OpenApiParameter("page_size", {"type": "integer", "minimum": 1}, description="At most 200 rows are sent."),
     OpenApiParameter("cursor", str, description="From `next` or `previous` of another page."),

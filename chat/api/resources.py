@@ -12,6 +12,7 @@ from chat.api import serializers as shapes
 from chat.api.auth import caller_of
 from chat.api.parameters import index_name, json_object, whole_number, yes_or_no
 from common.errors import InvalidInput
+from features.feature_sets import feature_sets
 from features.serving import read_features
 from retrieval.search.execute import search
 from retrieval.search.filters import EVERYONE
@@ -44,16 +45,20 @@ class FeaturesView(AsyncAPIView):
     permissions = {"GET": "features.view_featurevalue"}
 
     @extend_schema(
-        parameters=[openapi.in_path("entity"), openapi.in_path("entity_id"), openapi.NAMES],
+        parameters=[openapi.in_path("entity"), openapi.in_path("entity_id"), *openapi.FEATURES],
         examples=[examples.FEATURES],
         responses={200: dict, 400: shapes.ErrorSerializer, 404: shapes.ErrorSerializer},
     )
     async def get(self, request: Request, entity: str, entity_id: str) -> Response:
-        names = [name.strip() for name in request.query_params.get("names", "").split(",") if name.strip()]
-        if not names:
-            raise InvalidInput("names must list at least one feature.")
+        params = request.query_params
+        names = [name.strip() for name in params.get("names", "").split(",") if name.strip()]
         caller_of(request).check_entity(entity, entity_id)
-        reads = await read_features(entity, entity_id, list(dict.fromkeys(names)))
+        if params.get("set"):
+            names += feature_sets.require(params["set"]).features
+        if not names:
+            raise InvalidInput("names must list at least one feature, or set must name a feature set.")
+        data = json_object(params["request"], "request") if "request" in params else None
+        reads = await read_features(entity, entity_id, list(dict.fromkeys(names)), data)
         shown = {read.feature: asdict(read) | {"value": read.stored} for read in reads}
         values = {name: shapes.FeatureReadSerializer(read).data for name, read in shown.items()}
         return Response({"entity": entity, "entity_id": entity_id, "features": values})

@@ -51,6 +51,7 @@ from contexts.recorder import recording
 from events.dispatch import dispatch, queue_of
 from features import registry
 from features.online import one_view
+from features.request_data import request_data
 from features.serving import read_features
 from features.traits import keep_traits
 
@@ -68,7 +69,9 @@ async def begin(question: Question) -> Turn | Settled:
     if question.bot:
         question.asked_of(await require_bot(question.bot))  # what is refused is not counted, and waits for no turn
     deadline = asyncio.get_running_loop().time() + settings.FABRA_CHAT_DEADLINE_S
-    with one_view():  # the limit and the context share one read of the user's features
+    # The limit and the context share one read of the user's features, and know what on-demand ones are computed from.
+    traits = question.caller.user.traits if question.caller.user else {}
+    with one_view(), request_data(query=question.message, traits=traits):
         if user := question.caller.user:  # what its site says of the user may decide their tier
             await keep_traits(USER_KEY, user.user_id, user.traits, user.as_of or timezone.now())
         # 1. Count the message against the limits of the user's tier, the address and the API key.

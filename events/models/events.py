@@ -7,6 +7,7 @@ from typing import Self
 
 from django.conf import settings
 from django.db import models
+from django.db.models.expressions import RawSQL
 from django.utils import timezone
 
 REDISPATCH_AFTER = timedelta(seconds=20)
@@ -32,6 +33,18 @@ class EventQuerySet(models.QuerySet["Event"]):
     def forgotten(self, after: timedelta = REDISPATCH_AFTER) -> Self:
         """Return due events that were sent to Celery so long ago that it may have lost them."""
         return self.due().filter(dispatched_at__lt=timezone.now() - after)
+
+    def of_types(self, prefixes: Sequence[str]) -> Self:
+        """Return the events whose type begins with one of the prefixes."""
+        condition = models.Q(pk__in=[])
+        for prefix in prefixes:
+            condition |= models.Q(event_type__startswith=prefix)
+        return self.filter(condition)
+
+    def of_this_transaction(self) -> Self:
+        """Return the events that the current transaction wrote, outside of its savepoints; nobody else sees them."""
+        wrote = RawSQL("events_event.xmin = pg_current_xact_id()::xid", (), output_field=models.BooleanField())
+        return self.filter(wrote)
 
     def unapplied(self) -> Self:
         """Return the events whose change is not applied yet, dead ones included."""

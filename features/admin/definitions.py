@@ -10,6 +10,7 @@ from unfold.decorators import display
 from common.admin.base import DefinitionAdmin, state_of
 from common.admin.html import badge, link, list_link, table
 from common.admin.site import register
+from features.feature_sets import feature_sets
 from features.models import EntityDefinition, FeatureDefinition, KnownEntity
 
 
@@ -17,8 +18,8 @@ from features.models import EntityDefinition, FeatureDefinition, KnownEntity
 class EntityDefinitionAdmin(DefinitionAdmin):
     list_display = ("name", "key", "shown_state", "description", "location")
     list_filter = (("gone_at", admin.EmptyFieldListFilter),)
-    fields = ("name", "key", "description", "location", "gone_at", "created_at", "features", "known")
-    readonly_fields = ("features", "known")
+    fields = ("name", "key", "description", "location", "gone_at", "created_at", "features", "sets", "known")
+    readonly_fields = ("features", "sets", "known")
     needs_permission = {"features": "features.view_featuredefinition", "known": "features.view_knownentity"}
     operator_fields = ()
 
@@ -37,6 +38,15 @@ class EntityDefinitionAdmin(DefinitionAdmin):
             for definition in found
         ]
         return table(["Feature", "How values come about", "State"], rows)
+
+    @display(description="feature sets")
+    def sets(self, row: EntityDefinition) -> str:
+        rows = [
+            (declared.name, ", ".join(declared.features), declared.description or "–", str(declared.location))
+            for declared in feature_sets.values()
+            if declared.entity.name == row.name
+        ]
+        return table(["Set", "Features", "Description", "Declared in"], rows, "None.")
 
     @display(description="known entities")
     def known(self, row: EntityDefinition) -> str:

@@ -13,16 +13,18 @@ from common.admin.html import badge, code, duration, json_block, link, list_link
 from common.admin.site import register
 from common.errors import FabraError
 from features.admin.charts import coverage_bar, history_drawing
+from features.admin.feature_origin import FeatureOrigin
 from features.admin.feature_pages import FeaturePages
 from features.admin.progress import progress_bar, state_badge, time_taken
 from features.coverage import MAX_ENTITIES_IN_LIST, coverages
 from features.failures import Failures, failures_of
 from features.materialization.requests import request_run
 from features.models import FeatureDefinition, FeatureValue, MaterializationRun
+from features.models.definitions import REQUEST
 
 
 @register(FeatureDefinition)
-class FeatureDefinitionAdmin(FeaturePages, DefinitionAdmin):
+class FeatureDefinitionAdmin(FeatureOrigin, FeaturePages, DefinitionAdmin):
     operator_fields = ("is_enabled", "refresh_override", "is_scheduled")
     list_display = (
         "name",
@@ -36,7 +38,10 @@ class FeatureDefinitionAdmin(FeaturePages, DefinitionAdmin):
     )
     list_filter = (*DefinitionAdmin.list_filter, "materialize", "is_scheduled")
     search_fields = ("name", "description", "entity", "trigger")
-    readonly_fields = ("mode", "shown_default", "calls", "coverage", "failures", "newest_values", "runs")
+    readonly_fields = (
+        "mode", "shown_default", "calls", "coverage", "failures", "newest_values", "runs",
+        "origin", "watched", "inputs", "sets",
+    )  # fmt: skip
     fieldsets = (
         (None, {"fields": ("coverage", "failures", "runs", "newest_values")}),
         ("What you may change", {"fields": ("is_enabled", "refresh_override", "is_scheduled")}),
@@ -45,8 +50,8 @@ class FeatureDefinitionAdmin(FeaturePages, DefinitionAdmin):
             {
                 "fields": (
                     ("name", "entity"), "description", "location", ("mode", "declared_refresh"),
-                    ("materialize", "trigger", "source"), ("ttl", "stale_tolerance"), ("calls", "takes_as_of"),
-                    "shown_default", ("created_at", "gone_at"),
+                    ("materialize", "trigger"), ("origin", "watched"), ("inputs", "sets"), ("ttl", "stale_tolerance"),
+                    ("calls", "takes_as_of"), "shown_default", ("created_at", "gone_at"),
                 )
             },
         ),
@@ -90,6 +95,8 @@ class FeatureDefinitionAdmin(FeaturePages, DefinitionAdmin):
 
     @display(description="how its function is called")
     def calls(self, row: FeatureDefinition) -> str:
+        if row.source == REQUEST:
+            return "for each read, one key in a call"
         taken = f"up to {row.batch_size:,} keys in a call" if row.batch_size else "one key in a call"
         return f"{taken}, {row.concurrency} at once while it is materialised"
 
@@ -99,10 +106,14 @@ class FeatureDefinitionAdmin(FeaturePages, DefinitionAdmin):
 
     @display(description="coverage")
     def covered(self, row: FeatureDefinition) -> str:
+        if row.source == REQUEST:
+            return "never stored"
         return coverage_bar(row.coverage)  # type: ignore[attr-defined]
 
     @display(description="coverage")
     def coverage(self, row: FeatureDefinition) -> str:
+        if row.source == REQUEST:
+            return "It is computed at each read and never stored; a trace has the value that its answer was made from."
         return coverage_bar(coverages([row])[row.name], has_legend=True)
 
     @display(description="failures of its function")
@@ -161,6 +172,7 @@ class FeatureDefinitionAdmin(FeaturePages, DefinitionAdmin):
     def _materialize(self, request: HttpRequest, row: FeatureDefinition) -> None:
         if row.trigger or row.source:
             origin = "its events compute it" if row.trigger else "its source brings it"
+            origin = "it is computed at each read" if row.source == REQUEST else origin
             self.message_user(request, f"{row.name}: {origin}; there is nothing to run.", messages.WARNING)
         elif row.gone_at is not None or not row.is_enabled:
             self.message_user(request, f"{row.name} is {state_of(row)} and was not started.", messages.WARNING)

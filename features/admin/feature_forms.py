@@ -40,7 +40,12 @@ class PreviewForm(forms.Form):
         self.fields["entity_key"].label = spec.entity.key
         if not spec.takes_as_of:
             del self.fields["as_of"]
-        if not spec.is_pushed:
+        if spec.takes_request:
+            self.fields["payload"].label = "request"
+            self.fields[
+                "payload"
+            ].help_text = 'What is known of the request, such as {"query": "Where is my invoice?"}.'
+        elif not spec.is_pushed:
             del self.fields["payload"]
         elif spec.source:
             self.fields["payload"].help_text = "What the token says under the feature's name."

@@ -53,8 +53,13 @@ class FeaturePages(ListAdmin):
         """Start a run that computes the values of a range of past time."""
         row = self.found(object_id)
         spec = self._spec(row)
+        if spec.on_demand:
+            text = f"{row.name} is computed at each read and never stored: there is nothing to backfill."
+            self.message_user(request, text, messages.WARNING)
+            return HttpResponseRedirect(self.url_of(object_id))
         if not spec.takes_as_of:
-            example = f"{spec.function.__name__}({spec.entity.key}{'s' if spec.is_batch else ''}, as_of)"
+            keys = "rows" if spec.queryset else f"{spec.entity.key}{'s' if spec.is_batch else ''}"
+            example = f"{spec.function.__name__}({keys}, as_of)"
             self.message_user(
                 request,
                 f"{row.name} cannot be computed as of a past time: declare its function as {example}.",

@@ -49,6 +49,8 @@ def request_run(
 ) -> MaterializationRun:
     """Create a queued run; raise NotFound or InvalidInput as `materialize` does."""
     spec = registry.features.require(feature)
+    if spec.on_demand:
+        raise InvalidInput(f"The feature {feature!r} is computed at each read and never stored: nothing can be run.")
     kind = MaterializationRun.Kind.COMPUTE
     if every is not None:
         kind, end = MaterializationRun.Kind.BACKFILL, end or timezone.now()
@@ -95,9 +97,10 @@ def _check_range(spec: FeatureSpec, run: MaterializationRun) -> None:
     assert run.end is not None
     assert run.every is not None
     if not spec.takes_as_of:
+        keys = "rows" if spec.queryset else f"{spec.entity.key}{'s' if spec.is_batch else ''}"
         raise InvalidInput(
             f"The feature {spec.name!r} cannot be computed as of a past time: its function takes no `as_of`. Declare "
-            f"it as {spec.function.__name__}({spec.entity.key}{'s' if spec.is_batch else ''}, as_of)."
+            f"it as {spec.function.__name__}({keys}, as_of)."
         )
     if run.start is None:
         raise InvalidInput("A backfill needs a start.")

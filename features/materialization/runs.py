@@ -19,7 +19,7 @@ from django.utils import timezone
 from common.locks import held
 from features import registry
 from features.compute import Computed, compute_values, reason
-from features.known_keys import known_keys
+from features.materialization.keys import keys_of, vanished_keys
 from features.models import FeatureValue, MaterializationRun
 from features.offline import stored_values
 from features.registry import FeatureSpec
@@ -94,25 +94,37 @@ async def _heartbeat(run: MaterializationRun) -> None:
 
 async def _compute(spec: FeatureSpec, run: MaterializationRun, until: Callable[[], bool]) -> None:
     """Compute the remaining entities; a backfill, for each of its remaining moments."""
-    keys = await sync_to_async(_keys)(spec, run)
+    keys = await sync_to_async(keys_of)(spec, run)
     moments: list[datetime | None] = [*run.moments] or [None]
-    done_count = sum(key <= run.cursor for key in keys)
+    size = max(settings.FABRA_MATERIALIZE_CHUNK, (spec.batch_size or 1) * spec.concurrency)
     if run.claims > 1:
         last_chunk = (spec.batch_size or settings.FABRA_MATERIALIZE_CHUNK) * spec.concurrency
-        await _repair_online(spec, keys[max(0, done_count - last_chunk) : done_count])
-    remaining = len(keys) * max(0, len(moments) - run.step) - done_count
+        await _repair_online(spec, await sync_to_async(keys.keys_before)(run.cursor, last_chunk))
+    done_count = await sync_to_async(keys.count_until)(run.cursor)
+    remaining = await sync_to_async(keys.count)() * max(0, len(moments) - run.step) - done_count
     await sync_to_async(_save)(run, total=run.worked + max(0, remaining))
     with _threads(spec) as executor:
-        while run.step < len(moments) and keys:
-            as_of = moments[run.step]
-            while done_count < len(keys):
+        while run.step < len(moments):
+            as_of, is_last = moments[run.step], run.step == len(moments) - 1
+            while page := await sync_to_async(keys.keys_after)(run.cursor, size):
                 if until():
                     return
-                remaining_keys, is_last = keys[done_count:], as_of is moments[-1]
-                done_count += await _compute_chunk(spec, run, remaining_keys, as_of, executor, is_last=is_last)
-            done_count = 0
+                await _compute_chunk(spec, run, page, as_of, executor, is_last=is_last)
+            if run.kind == Kind.COMPUTE and run.entity_keys is None:
+                await _compute_vanished(spec, run, executor, size)
             await sync_to_async(_save)(run, step=run.step + 1, cursor="")
     await _end(run, run.errors)
+
+
+async def _compute_vanished(
+    spec: FeatureSpec, run: MaterializationRun, executor: ThreadPoolExecutor | None, size: int
+) -> None:
+    """Compute the entities whose rows left the source's queryset, so that their values do not stay for ever."""
+    gone = await sync_to_async(vanished_keys)(spec)
+    await sync_to_async(_save)(run, total=run.total + len(gone))
+    while gone:
+        count = await _compute_chunk(spec, run, gone[:size], None, executor, is_last=True, cursor=run.cursor)
+        gone = gone[count:]
 
 
 async def _compute_chunk(
@@ -123,8 +135,12 @@ async def _compute_chunk(
     executor: ThreadPoolExecutor | None,
     *,
     is_last: bool,
+    cursor: str | None = None,
 ) -> int:
-    """Compute the first keys, and commit their values together with the progress; return the number of keys."""
+    """Compute the first keys, and commit their values together with the progress; return the number of keys.
+
+    The run's cursor is then `cursor`, or the last of these keys.
+    """
     moment, give_up_at, computed = as_of or datetime.now(UTC), time.monotonic() + _CHUNK_S, Computed()
     count, part_size = 0, (spec.batch_size or 1) * spec.concurrency
     most = min(len(keys), max(settings.FABRA_MATERIALIZE_CHUNK, part_size))
@@ -137,7 +153,7 @@ async def _compute_chunk(
         "done": run.done + len(computed.values),
         "failed": run.failed + len(errors),
         "defaulted": run.defaulted + computed.defaulted,
-        "cursor": keys[count - 1],
+        "cursor": keys[count - 1] if cursor is None else cursor,
         "errors": (run.errors + errors)[:_KEPT_ERRORS],
         "heartbeat_at": timezone.now(),
     }
@@ -195,14 +211,6 @@ async def _repair_online(spec: FeatureSpec, keys: Sequence[str]) -> None:
     rows = FeatureValue.objects.latest_of(spec.entity.name, keys, [spec.name])
     stored = await sync_to_async(stored_values)(rows)
     await put_online(spec.entity.name, spec.name, {row.entity_key: value for row, value in stored})
-
-
-def _keys(spec: FeatureSpec, run: MaterializationRun) -> list[str]:
-    keys = run.entity_keys
-    if keys is None:
-        keys = known_keys(spec.entity)
-    # Sorted in Python, not by the database's collation, since the cursor is compared in Python.
-    return sorted(set(keys))
 
 
 async def _end(run: MaterializationRun, errors: list[dict[str, str]]) -> None:

@@ -8,6 +8,9 @@ from django.db import models
 from common.durations import format_duration
 from common.models import Definition
 
+REQUEST = "request"
+"""The source of on-demand features: they are computed from the request's data and other features at each read."""
+
 
 class EntityDefinition(Definition):
     is_enabled = None  # type: ignore[assignment]  # only features can be switched off
@@ -59,6 +62,8 @@ class FeatureDefinition(Definition):
         """How values are computed, in a few words."""
         if self.trigger:
             return f"on event {self.trigger}"
+        if self.source == REQUEST:
+            return "on demand, at each read"
         if self.source:
             return f"from the user's {self.source}"
         every = format_duration(self.refresh) if self.refresh else None
@@ -69,6 +74,8 @@ class FeatureDefinition(Definition):
 
     def clean(self) -> None:
         if self.refresh_override is not None:
+            if self.source == REQUEST:
+                raise ValidationError({"refresh_override": "It is computed at each read; it has no refresh."})
             if self.source:
                 raise ValidationError({"refresh_override": "Its source updates this feature; it has no refresh."})
             if self.trigger:

@@ -3,16 +3,15 @@
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
 
-from django.apps import apps
 from django.conf import settings
-from django.core.exceptions import FieldError, ValidationError
+from django.core.exceptions import ValidationError
 from django.db import models
 
 from common.definitions import Location, Registry
 from common.errors import DefinitionError, InvalidInput
+from common.model_changes import Watch, watch_of
 from retrieval.indexing.document_input import check_index_name
 
 FORMATS = ("markdown", "html")
@@ -21,17 +20,6 @@ METHODS = ("queryset", "text", "title", "metadata", "audience", "url")
 """What a class of a source may define; `text` it must."""
 
 OnDeclared = Callable[["ModelSourceSpec"], None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Watch:
-    """A model that the documents of a source depend on, and how its rows lead to the source's objects."""
-
-    model: type[models.Model]
-    lookups: tuple[str, ...]
-    """Of the source's model, such as `category`; empty: a change may concern any object."""
-    is_forward: bool
-    """Whether only the source's own columns say which objects depend on a row, so that saving the row changes none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +100,7 @@ def index_model(
             model=model,
             index=index_name,
             format=format,
-            watches=tuple(_watch(model, watched, cls) for watched in getattr(cls, "watches", ())),
+            watches=tuple(watch_of(model, watched, cls.__name__) for watched in getattr(cls, "watches", ())),
             declared=cls(),
             description=inspect.cleandoc(doc) if doc else "",
             location=Location.of(cls),
@@ -123,20 +111,6 @@ def index_model(
         return cls
 
     return declare
-
-
-@cache
-def related_classes(model: type[models.Model]) -> frozenset[type[models.Model]]:
-    """Return the classes whose rows are rows of the model: itself, its proxies, its parents and its children."""
-    concrete = model._meta.concrete_model or model
-    return frozenset(
-        candidate for candidate in apps.get_models(include_auto_created=True) if _share_rows(candidate, concrete)
-    )
-
-
-def _share_rows(one: type[models.Model], other: type[models.Model]) -> bool:
-    concrete = one._meta.concrete_model or one
-    return issubclass(concrete, other) or issubclass(other, concrete)
 
 
 def _check_methods(cls: type) -> None:
@@ -154,20 +128,3 @@ def _check_methods(cls: type) -> None:
         except TypeError:
             takes = "self" if name == "queryset" else "self, obj"
             raise DefinitionError(f"{cls.__name__}.{name} is called with ({takes}).") from None
-
-
-def _watch(model: type[models.Model], declared: Any, cls: type) -> Watch:
-    watched, lookup = declared if isinstance(declared, tuple | list) and len(declared) == 2 else (declared, None)
-    if not (isinstance(watched, type) and issubclass(watched, models.Model)):
-        raise DefinitionError(f"{cls.__name__}.watches lists models, or (model, lookup), not {declared!r}.")
-    if lookup is not None:
-        try:
-            model._default_manager.filter(**{f"{lookup}__in": []})
-        except FieldError as error:
-            raise DefinitionError(
-                f"{cls.__name__}.watches: {lookup!r} does not lead from {model.__name__}: {error}"
-            ) from None
-        return Watch(model=watched, lookups=(lookup,), is_forward=False)
-    found = [field for field in model._meta.get_fields() if field.is_relation and field.related_model is watched]
-    is_forward = bool(found) and not any(field.auto_created for field in found)
-    return Watch(model=watched, lookups=tuple(field.name for field in found), is_forward=is_forward)

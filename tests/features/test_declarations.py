@@ -52,7 +52,7 @@ def test_a_duplicate_name_is_an_error_but_a_reimport_is_none(Thing: type) -> Non
         ({"refresh": timedelta(0)}, "longer than zero"),
         ({"stale_tolerance": 5}, "timedelta or text"),
         ({"entity": "Nobody"}, "unknown entity"),
-        ({"trigger": "saved", "materialize": True}, "cannot materialize"),
+        ({"trigger": "saved", "materialize": True}, "takes no materialize"),
     ],
 )
 def test_what_cannot_work_is_refused(Thing: type, arguments: dict[str, Any], message: str) -> None:  # noqa: N803

@@ -52,7 +52,7 @@ class Command(BaseCommand):
         for error in run.errors[:5]:
             self.stderr.write(f"{error.get('entity_key', '')}: {error['error']}")
         if run.state == MaterializationRun.State.DONE and not run.total and run.entity_keys is None:
-            self.stderr.write(no_keys_message(registry.features.require(run.feature).entity))
+            self.stderr.write(no_keys_message(registry.features.require(run.feature)))
         if run.state != MaterializationRun.State.DONE:
             raise CommandError(f"The run {run} is {run.state}.")
 
