@@ -57,7 +57,13 @@ except PermissionError:
     pass
 """,
     "docs/clients.md": "assert completion.fabra['citations'] and chunk.usage and 'password' in answer.content",
-    "docs/features.md": "assert await store.get_feature(open_tickets, 'user_123') == 1",
+    "docs/features.md": """
+assert await store.get_feature(open_tickets, "user_123") == 1
+assert await store.get_features(billing, "user_123", request={"query": "A refund!"}) == {
+    "user_tier": "premium", "open_cases": 1, "is_urgent": True,
+}
+assert "hand over" in (await billing_context("user_123", "Where is my refund?")).content
+""",
 }
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=name_of)

@@ -45,13 +45,13 @@ def test_its_definitions_are_mirrored_by_migrate(process_events):
     assert ModelSource.objects.get().name == "helpdesk.article in helpdesk"
 
 
-def test_its_accounts_are_the_known_users(set_features):
-    from features.known_keys import known_keys
-    from features.registry import entities
+def test_the_plans_of_its_accounts_are_materialised():
+    from features.models import FeatureValue
     from helpdesk.models import Account
 
-    Account.objects.create(user_id="ana")
-    assert known_keys(entities["helpdesk_user"]) == ["ana"]
+    Account.objects.bulk_create([Account(user_id="ana", plan="gold"), Account(user_id="ben")])
+    call_command("materialize", "helpdesk_plan", verbosity=0)
+    assert dict(FeatureValue.objects.values_list("entity_key", "value")) == {"ana": "gold", "ben": "basic"}
 """
 _URLS = """
 from django.http import HttpResponse

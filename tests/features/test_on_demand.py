@@ -116,7 +116,7 @@ def test_what_fails_is_an_error_or_the_default_and_is_counted() -> None:
 
     @feature(entity="Member", on_demand=True, default_value=0)
     def wrong(user_id: str) -> int:
-        return "no number"  # type: ignore[return-value]
+        return "no number"
 
     with pytest.raises(FeatureComputeError, match="strict"):
         read("strict")
@@ -251,11 +251,12 @@ class TestSets:
         assert async_to_sync(money)("ana", "?", features={"plan": "x", "urgency": 1}).content == "x 1"
 
     def test_a_context_whose_function_can_not_take_them_is_refused(self, billing: FeatureSet) -> None:
-        for function in (lambda user_id, query: [], lambda query, features: []):
+        functions: tuple[Any, ...] = (lambda user_id, query: [], lambda query, features: [])
+        for function in functions:
             with pytest.raises(DefinitionError, match="it takes"):
                 context(store, name="money", features=billing)(function)
         with pytest.raises(DefinitionError, match="must be a feature set"):
-            context(store, name="money", features="billing")(lambda user_id, features: [])  # type: ignore[arg-type]
+            context(store, name="money", features="billing")(lambda user_id, features: [])
 
     def test_over_rest_a_set_and_the_requests_data(self, admin_client: Client) -> None:
         found = admin_client.get("/api/features/Member/ana/", {"set": "billing", "request": '{"query": "refund"}'})

@@ -283,7 +283,7 @@ class TestChanges:
     def test_a_row_that_moves_to_another_key_changes_both(self) -> None:
         declare(default_value=0)
         ana, ben = customer("ana"), customer("ben")
-        ticket = TicketFactory(customer=ana)
+        ticket: Any = TicketFactory(customer=ana)
         process_events()
         assert read("ana", "ben") == {"ana": 1, "ben": 0}
         ticket.customer = ben
