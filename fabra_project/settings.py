@@ -392,8 +392,8 @@ FABRA_CHAT_CONTEXT = env.str("FABRA_CHAT_CONTEXT", "chat_context")
 FABRA_AUDIENCES = env.str("FABRA_AUDIENCES", "")
 # `make up` loads the sample into an empty database, once; off: never.
 FABRA_SAMPLE = env.bool("FABRA_SAMPLE", True)
-# First questions on the chat page, at most 4, with | between; empty: the golden questions of the default index that
-# have the tag `suggested`.
+# First questions on the chat page of a bot that has none of its own, at most 4, with | between; empty: the golden
+# questions of the default index that have the tag `suggested`.
 FABRA_SUGGESTED_QUESTIONS: list[str] = [
     question.strip() for question in env.str("FABRA_SUGGESTED_QUESTIONS", "").split("|") if question.strip()
 ]

@@ -78,7 +78,7 @@ class LimitSettingsAdmin(ListAdmin):
         if request.method == "POST":
             return HttpResponseRedirect(page or request.path)
         form_url = page or reverse("admin:chat_limitsettings_add")
-        return self.changeform_view(request, str(pk) if pk else None, form_url, extra_context)  # type: ignore[return-value]
+        return self.changeform_view(request, str(pk) if pk else None, form_url, extra_context)
 
     def changeform_view(
         self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
