@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import Group
 from django.test import Client
 from django.urls import reverse
 
@@ -85,6 +86,19 @@ def test_what_is_no_limit_is_refused(wrong: dict[str, str], admin_client: Client
     response = save(admin_client, values([("premium", "100"), ("free", "20")], **wrong))
     assert response.status_code == 200
     assert not LimitSettings.objects.exists()
+
+
+def test_auditors_see_what_holds_and_operators_may_set_it(client: Client, django_user_model: Any) -> None:
+    page, seen = reverse("admin:chat_limitsettings_changelist"), {}
+    for group in ("Auditor", "Operator", "Editor"):
+        user = django_user_model.objects.create_user(group, is_staff=True)
+        user.groups.add(Group.objects.get(name=group))
+        client.force_login(user)
+        seen[group] = client.get(page)
+    assert [response.status_code for response in seen.values()] == [200, 200, 403]
+    assert "the tier premium" in seen["Auditor"].content.decode()
+    assert 'name="window_min"' not in seen["Auditor"].content.decode()
+    assert 'name="window_min"' in seen["Operator"].content.decode()
 
 
 def test_there_is_one_row(admin_client: Client) -> None:
