@@ -52,7 +52,7 @@ class ChatConfig(AppConfig):
 
 
 def _forget_bots(**kwargs: Any) -> None:
-    """Have the next question in this process read the bots anew; other processes do within a second."""
+    """Have the next question in this process read the bots anew; other processes do within two seconds."""
     from chat.bots.known import rows
 
     transaction.on_commit(rows.clear)

@@ -131,7 +131,7 @@ MORE = {
     "FABRA_MODEL_RETRIES": "Retries of a failed call of the language model.",
     "FABRA_MODEL_MAX_TOKENS": "The most tokens of an answer.",
     "FABRA_MESSAGE_MAX_CHARS": "The longest message.",
-    "FABRA_LIMIT_PREMIUM": "Messages an hour on the tier `premium`.",
+    "FABRA_LIMIT_PREMIUM": "Messages an hour on the tier `premium`, until *Limits* is saved in the admin.",
     "FABRA_LIMIT_DEFAULT": "Messages an hour on every other tier.",
     "FABRA_LIMIT_ADDRESS": "Messages an hour from one address without an API key. 0: no limit.",
     "FABRA_LIMIT_FEEDBACK": "Changes of feedback an hour by one user.",

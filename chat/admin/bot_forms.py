@@ -5,6 +5,7 @@ from typing import Any
 
 from django import forms
 from django.conf import settings
+from django.forms.models import ModelFormMetaclass
 from unfold.widgets import (
     UnfoldAdminFileFieldWidget,
     UnfoldAdminSelectWidget,
@@ -63,11 +64,11 @@ def _fields_of_language(code: str, language: str) -> dict[str, forms.Field]:
 _texts: dict[str, Any] = {}
 for _code, _language in settings.LANGUAGES:
     _texts |= _fields_of_language(_code, str(_language))
-TextsForm: Any = type(forms.ModelForm)("TextsForm", (forms.ModelForm,), _texts)
+TextsForm: Any = ModelFormMetaclass("TextsForm", (forms.ModelForm,), _texts)
 """The form's part that depends on the languages of the settings."""
 
 
-class BotForm(TextsForm):  # type: ignore[misc]
+class BotForm(TextsForm):
     logo_file = forms.FileField(
         label="Picture", required=False, widget=UnfoldAdminFileFieldWidget(attrs={"accept": "image/*"}),
         help_text="PNG, JPEG, WebP, GIF or SVG, best a square; at most 2 MB. It is also the icon of the browser's tab.",

@@ -8,7 +8,7 @@ from unfold.admin import TabularInline
 from unfold.widgets import UnfoldAdminSelectWidget
 
 from chat.access.callers import USER_KEY
-from chat.limits.configured import limits_of_settings
+from chat.limits.configured import Limits, limits_of_settings
 from chat.models import LimitSettings, TierLimit
 from common.admin.base import ListAdmin
 from common.admin.site import register, reverse_admin
@@ -63,6 +63,7 @@ class LimitSettingsAdmin(ListAdmin):
     form = LimitSettingsForm
     inlines = (TierLimitInline,)
     change_form_template = "admin/chat/limitsettings/change_form.html"
+    list_before_template = "admin/chat/limitsettings/before.html"
     fieldsets = (
         ("Users", {"fields": ("tier_feature", ("default_messages", "window_min"))}),
         ("Besides", {"fields": (("address_messages", "feedback"),)}),
@@ -73,11 +74,13 @@ class LimitSettingsAdmin(ListAdmin):
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         pk = LimitSettings.objects.order_by("pk").values_list("pk", flat=True).first()
+        if pk is None and not self.has_add_permission(request):
+            return super().changelist_view(request, {"limits": _shown(limits_of_settings()), **(extra_context or {})})
         page = reverse_admin("chat_limitsettings_change", pk) if pk else None
         if request.method == "POST":
             return HttpResponseRedirect(page or request.path)
         form_url = page or reverse_admin("chat_limitsettings_add")
-        return self.changeform_view(request, str(pk) if pk else None, form_url, extra_context)  # type: ignore[return-value]
+        return self.changeform_view(request, str(pk) if pk else None, form_url, extra_context)
 
     def changeform_view(
         self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
@@ -101,3 +104,10 @@ class LimitSettingsAdmin(ListAdmin):
             tiers = limits_of_settings().tiers
             kwargs["initial"] = [{"tier": tier, "messages": messages} for tier, messages in tiers.items()]
         return kwargs
+
+
+def _shown(limits: Limits) -> dict[str, Any]:
+    """Return the limits for whoever may only see them."""
+    tiers = [(f"the tier {tier}", messages) for tier, messages in limits.tiers.items()]
+    rows = [*tiers, ("everybody else", limits.default), ("one address without an API key", limits.address)]
+    return {"window_min": round(limits.window.total_seconds() / 60), "rows": rows}

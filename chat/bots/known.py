@@ -1,4 +1,4 @@
-"""The bots as a question needs them: a copy in each process, at most a second old, so that a message reads none."""
+"""The bots as a question needs them: each process has a copy, at most two seconds old."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ from chat.errors import BotNotFound
 from chat.models import DEFAULT_BOT, Bot
 from common.operator_settings import Snapshot
 
-MAX_AGE_S = 1.0
+MAX_AGE_S = 2.0
 """How late a process may learn of a change that another one made."""
 
 

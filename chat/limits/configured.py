@@ -9,7 +9,7 @@ from django.conf import settings
 from chat.models import LimitSettings
 from common.operator_settings import Snapshot
 
-MAX_AGE_S = 1.0
+MAX_AGE_S = 2.0
 """How late a process may learn of a change that another one made."""
 
 
@@ -52,16 +52,18 @@ def current_limits_now() -> Limits:
 
 def _load() -> dict[str, Limits]:
     """Return the operator's limits; nothing until they are set."""
-    row = LimitSettings.objects.prefetch_related("tiers").order_by("pk").first()
-    if row is None:
+    columns = ("tier_feature", "window_min", "default_messages", "address_messages", "feedback")
+    found = list(LimitSettings.objects.order_by("pk").values(*columns, "tiers__tier", "tiers__messages"))
+    if not found:
         return {}
+    first = found[0]
     limits = Limits(
-        tier_feature=row.tier_feature,
-        window=timedelta(minutes=row.window_min),
-        tiers={tier.tier: tier.messages for tier in row.tiers.all()},
-        default=row.default_messages,
-        address=row.address_messages,
-        feedback=row.feedback,
+        tier_feature=first["tier_feature"],
+        window=timedelta(minutes=first["window_min"]),
+        tiers={row["tiers__tier"]: row["tiers__messages"] for row in found if row["tiers__tier"] is not None},
+        default=first["default_messages"],
+        address=first["address_messages"],
+        feedback=first["feedback"],
     )
     return {_KEY: limits}
 

@@ -88,6 +88,7 @@ document.addEventListener("DOMContentLoaded", () => {
     });
     addEventListener("resize", lay);
     choices.find((each) => each.name === "theme").value = document.documentElement.classList.contains("dark") ? "dark" : "light";
+    if (viewport.clientWidth < 500 && innerWidth < 600) choices.find((each) => each.name === "width").value = "390";
     lay();
     load();
 });

@@ -23,6 +23,8 @@ MODEL_ANSWER = [
     HOSTILE,
     "\n\n[bad](javascript:alert(1))",
 ]
+TRAVEL = "# Travel\n\nBook trains in first class if the journey takes more than four hours."
+LOGO = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 8 8"><circle cx="4" cy="4" r="4" fill="#b3261e"/></svg>'
 REFUNDS = "# Refunds\n\nRefunds reach your card after 5 to 10 business days."
 
 
@@ -61,7 +63,8 @@ class StubModel(BaseHTTPRequestHandler):
 
 PREPARE = """
 import json, sys
-from chat.models import ApiKey, Customer, UserSigning
+from chat.bots.logo import check_logo
+from chat.models import ApiKey, Bot, Customer, UserSigning
 from retrieval.indexing.documents import index_document
 given = json.load(sys.stdin)
 for entity_id, text in given["documents"].items():
@@ -83,8 +86,14 @@ for question, more in {
     "For partners?": {"tags": ["suggested"], "audience": ["partner"]},
 }.items():
     GoldenQuestion.objects.create(index=index, question=question, expected_documents=["refunds"], **more)
+index_document("handbook", "travel", given["handbook"])
+people = Bot(slug="people", name="People Desk", accent="#b3261e", index="handbook", demo_users=["lea | Lea | gold"])
+people.texts = {"en": {"greeting": "Ask the desk", "starters": ["May I take the train first class?"]}}
+picture = check_logo(given["logo"].encode())
+people.set_logo(picture.content, picture.media_type)
+people.save()
 for name, site in given["sites"].items():
-    row = ApiKey(name=name, kind="public", scopes=["chat"], origins=site["origins"])
+    row = ApiKey(name=name, kind="public", scopes=["chat"], origins=site["origins"], bot=site.get("bot", ""))
     row.digest = ApiKey.digest_of(site["key"])
     row.save()
     UserSigning.objects.create(key=row, nonce=given["nonce"])
@@ -92,6 +101,7 @@ for name, site in given["sites"].items():
 SITE_NAMES = ("localhost", "127.0.0.1")
 """A site's by the first name is another one than the bot's, and by the second the same: its cookies come along."""
 PUBLIC_KEY, NONCE = "fabra_pub_of-the-widget", "of-the-test"
+PEOPLE_KEY = "fabra_pub_of-the-people-desk"
 
 
 @pytest.fixture(scope="package")
@@ -103,9 +113,15 @@ def site_port() -> int:
 @pytest.fixture(scope="package")
 def environment(site_port: int) -> Iterator[dict[str, str]]:
     """What a server of this file runs with."""
+    origins = [f"http://{name}:{site_port}" for name in SITE_NAMES]
     given = {
         "documents": {"reset": RESET, "refunds": REFUNDS},
-        "sites": {"widget": {"key": PUBLIC_KEY, "origins": [f"http://{name}:{site_port}" for name in SITE_NAMES]}},
+        "handbook": TRAVEL,
+        "logo": LOGO,
+        "sites": {
+            "widget": {"key": PUBLIC_KEY, "origins": origins},
+            "people": {"key": PEOPLE_KEY, "origins": origins, "bot": "people"},
+        },
         "nonce": NONCE,
     }
     with own_database(PREPARE, json.dumps(given), FABRA_LIMIT_DEFAULT="1") as variables:
