@@ -4,6 +4,7 @@ from celery import shared_task
 from django.conf import settings
 from django.utils import timezone
 
+from events import hours
 from events.dispatch import (
     DEFAULT_QUEUE,
     STATE_QUEUE,
@@ -43,6 +44,12 @@ def sweep() -> None:
     dispatch_all(release_abandoned())
     _dispatch_again(STATE_QUEUE, Event.objects.exclude(state_key=""))
     _dispatch_again(DEFAULT_QUEUE, Event.objects.filter(state_key=""))
+
+
+@shared_task
+def keep_hours() -> None:
+    """Keep what became of the events of past hours, for the charts of a week and a month."""
+    hours.keep_hours()
 
 
 @shared_task
