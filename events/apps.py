@@ -25,4 +25,5 @@ def _schedule(**kwargs: Any) -> None:
 
     if not settings.FABRA_STANDALONE:
         keep_entry("sweep the outbox", "events.tasks.sweep", timedelta(seconds=5))
+        keep_entry("keep the hours of events", "events.tasks.keep_hours", timedelta(minutes=10))
         keep_entry("sweep the webhook deliveries", "events.tasks.sweep_webhooks", timedelta(seconds=5))

@@ -1,11 +1,16 @@
 """Event statistics: counts, lag, retries and failures, aggregated in PostgreSQL."""
 
 import math
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from django.db import connection
 from django.utils import timezone
+
+from events.hours import HOUR, hours_between, lag_of, lags_of
+from events.models import EventHour
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,13 +75,35 @@ def flow_of(span: Range, now: datetime | None = None) -> tuple[Flow, list[Flow]]
     """Return the flow of the whole range, and of each step, oldest first."""
     # The range ends with the current step, so that steps begin at whole minutes or hours.
     step_s = span.step.total_seconds()
-    until = datetime.fromtimestamp(math.ceil((now or timezone.now()).timestamp() / step_s) * step_s, UTC)
+    now = now or timezone.now()
+    until = datetime.fromtimestamp(math.ceil(now.timestamp() / step_s) * step_s, UTC)
     since = until - span.length
+    if span.step >= HOUR:
+        return _flow_of_hours(span, since, until, now)
     with connection.cursor() as cursor:
         cursor.execute(_SQL, {"step": f"{span.step.total_seconds()} seconds", "since": since, "until": until})
         found = {row[0]: _flow(row[0] or since, row) for row in cursor.fetchall()}
     starts = [since + number * span.step for number in range(span.length // span.step)]
     return found[None], [found.get(start) or Flow(since=start) for start in starts]
+
+
+def _flow_of_hours(span: Range, since: datetime, until: datetime, now: datetime) -> tuple[Flow, list[Flow]]:
+    """Return the same for a long range, from the sums of its hours; the lags are at most 2.5 % off."""
+    starts = [since + number * span.step for number in range(span.length // span.step)]
+    by_step: dict[datetime, list[EventHour]] = {start: [] for start in starts}
+    hours = hours_between(since, until, now)
+    for row in hours:
+        by_step[starts[(row.hour - since) // span.step]].append(row)
+    return _sum(since, hours), [_sum(start, rows) for start, rows in by_step.items()]
+
+
+def _sum(since: datetime, rows: Sequence[EventHour]) -> Flow:
+    lags = sum((lags_of(row) for row in rows), Counter[int]())
+    counts = {name: sum(getattr(row, name) for row in rows) for name in _SUMMED}
+    return Flow(since=since, lag_p50_s=lag_of(lags, 0.5), lag_p95_s=lag_of(lags, 0.95), **counts)
+
+
+_SUMMED = ("done", "superseded", "unhandled", "waiting", "dead", "retries")
 
 
 def _flow(since: datetime, row: tuple) -> Flow:  # type: ignore[type-arg]

@@ -4,6 +4,7 @@ from celery import shared_task
 from django.conf import settings
 from django.utils import timezone
 
+from events import hours
 from events.dispatch import (
     DEFAULT_QUEUE,
     STATE_QUEUE,
@@ -45,6 +46,12 @@ def sweep() -> None:
     urgent = Event.objects.of_types(urgent_prefixes())
     _dispatch_again(STATE_QUEUE, urgent)
     _dispatch_again(DEFAULT_QUEUE, Event.objects.exclude(pk__in=urgent.due().values("pk")))
+
+
+@shared_task
+def keep_hours() -> None:
+    """Keep what became of the events of past hours, for the charts of a week and a month."""
+    hours.keep_hours()
 
 
 @shared_task

@@ -133,7 +133,8 @@ FABRA_ARCHIVE_MAX_FILES = env.int("FABRA_ARCHIVE_MAX_FILES", 20_000)
 # ---------------------------------------------------------------- contexts
 
 FABRA_ENCODING = env.str("FABRA_ENCODING", "o200k_base")
-FABRA_TRACE_CACHE_TTL = timedelta(days=1)
+# Minutes for which Redis has a copy of each trace, some 9 KB; it is read in PostgreSQL before and after.
+FABRA_TRACE_CACHE_TTL = timedelta(minutes=env.int("FABRA_TRACE_CACHE_MINUTES", 10))
 
 # ---------------------------------------------------------------- chat
 

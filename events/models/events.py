@@ -2,13 +2,16 @@
 
 import random
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Self
 
 from django.conf import settings
-from django.db import models
+from django.db import models, transaction
 from django.db.models.expressions import RawSQL
+from django.db.models.functions import TruncHour
 from django.utils import timezone
+
+from events.models.hours import EventHour
 
 REDISPATCH_AFTER = timedelta(seconds=20)
 LOOK_AFTER = timedelta(seconds=3)
@@ -116,9 +119,13 @@ class EventQuerySet(models.QuerySet["Event"]):
 
     def requeue(self) -> int:
         """Put ended events back into the queue; each keeps the outcomes of the handlers that succeeded."""
-        return self.exclude(state__in=[Event.State.RECEIVED, Event.State.RUNNING]).update(
-            state=Event.State.RECEIVED, attempts=0, next_attempt_at=timezone.now(), error="", finished_at=None
-        )
+        ended = self.exclude(state__in=[Event.State.RECEIVED, Event.State.RUNNING])
+        hours = ended.order_by().annotate(hour=TruncHour("received_at", tzinfo=UTC)).values("hour")
+        with transaction.atomic():
+            EventHour.objects.filter(hour__in=hours).delete()  # they are counted anew
+            return ended.update(
+                state=Event.State.RECEIVED, attempts=0, next_attempt_at=timezone.now(), error="", finished_at=None
+            )
 
 
 class Event(models.Model):

@@ -59,7 +59,12 @@ class FeatureValue(models.Model):
     created_at = models.DateTimeField(default=timezone.now, help_text="When the value was stored.")
     source = models.CharField(max_length=20, choices=Source)
     run = models.ForeignKey(
-        "features.MaterializationRun", null=True, blank=True, on_delete=models.SET_NULL, related_name="values"
+        "features.MaterializationRun",
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="values",
+        db_index=False,
     )
     # Its index is that of `value_once_per_event`.
     event = models.ForeignKey(
@@ -88,6 +93,8 @@ class FeatureValue(models.Model):
             ),
             # Serves the admin's list of one feature's newest values.
             models.Index(fields=["feature", "-created_at"], name="value_by_feature"),
+            # Serves a run's values; most others have none.
+            models.Index(fields=["run"], name="value_by_run", condition=models.Q(run__isnull=False)),
             # Serves the admin's filter; most values are of the other source.
             models.Index(fields=["source", "-id"], name="value_by_source", condition=~models.Q(source="materialized")),
         ]

@@ -1,0 +1,133 @@
+"""What became of the events of each hour: kept as rows for past hours, counted for the others.
+
+A kept hour is right as long as its events are as they were. It is counted again, at once by a read, where other events
+of it wait or are dead than before, or where one was put back into the queue; and by the next `keep_hours`, where their
+number is another one: a late commit, an erasure. What is pruned stays counted.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Collection, Mapping
+from datetime import UTC, datetime, timedelta
+
+from django.conf import settings
+from django.db import connection
+from django.utils import timezone
+
+from events.models import EventHour
+
+HOUR = timedelta(hours=1)
+_KEPT = timedelta(days=31)
+"""A little more than the longest range that is drawn."""
+_COMMITTED_AFTER = timedelta(minutes=5)
+"""An hour that ended so long ago is kept."""
+_STEPS = 20
+"""The steps of a lag in each factor of e: the middle of one is at most 2.5 % off."""
+_FIELDS = ("events", "done", "superseded", "unhandled", "waiting", "dead", "retries", "open_ids")
+
+_COUNT = f"""
+SELECT given.hour,
+    floor(ln(greatest(extract(epoch FROM applied_at - coalesce(published_at, received_at)), 0.0005)) * {_STEPS})::int
+        AS step,
+    count(*),
+    count(*) FILTER (WHERE state = 'done'),
+    count(*) FILTER (WHERE state = 'superseded'),
+    count(*) FILTER (WHERE state = 'unhandled'),
+    count(*) FILTER (WHERE state IN ('received', 'running', 'retrying')),
+    count(*) FILTER (WHERE state = 'dead'),
+    sum(greatest(attempts - 1, 0)),
+    coalesce(sum(id) FILTER (WHERE state IN ('received', 'running', 'retrying', 'dead')), 0)
+FROM unnest(%s::timestamptz[]) AS given(hour)
+JOIN events_event ON received_at >= given.hour AND received_at < given.hour + interval '1 hour'
+GROUP BY 1, 2
+"""  # noqa: S608 (a constant)
+
+# Each half has an index that holds little else.
+_OPEN = """
+SELECT hour, sum(id)
+FROM (
+    SELECT date_trunc('hour', received_at, 'UTC') AS hour, id FROM events_event
+    WHERE state IN ('received', 'running', 'retrying') AND received_at >= %s
+    UNION ALL
+    SELECT date_trunc('hour', received_at, 'UTC'), id FROM events_event
+    WHERE state = 'dead' AND received_at >= %s
+) AS open
+GROUP BY hour
+"""
+
+_NUMBERS = """
+SELECT date_trunc('hour', received_at, 'UTC'), count(*) FROM events_event WHERE received_at >= %s GROUP BY 1
+"""
+
+
+def hours_between(since: datetime, until: datetime, now: datetime) -> list[EventHour]:
+    """Return what became of the events of each hour; both ends are whole hours."""
+    kept = {row.hour: row for row in EventHour.objects.filter(hour__gte=since, hour__lt=until)}
+    is_open, pruned_before = _open_since(since), _pruned_before(now)
+    right = [row for row in kept.values() if row.hour < pruned_before or row.open_ids == is_open.get(row.hour, 0)]
+    hours = {since + number * HOUR for number in range((until - since) // HOUR)}
+    return [*right, *_counted(hours - {row.hour for row in right})]
+
+
+def keep_hours(now: datetime | None = None) -> int:
+    """Count the past hours that are not kept yet, or are not right any more; return how many these were."""
+    now = now or timezone.now()
+    until = (now - _COMMITTED_AFTER).astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+    since, pruned_before = until - _KEPT, _pruned_before(now)
+    EventHour.objects.filter(hour__lt=since).delete()
+    with connection.cursor() as cursor:
+        cursor.execute(_NUMBERS, [since])
+        numbers = dict(cursor.fetchall())
+    is_open = _open_since(since)
+    right = {
+        row.hour
+        for row in EventHour.objects.filter(hour__gte=since)
+        if row.hour < pruned_before
+        or (row.events == numbers.get(row.hour, 0) and row.open_ids == is_open.get(row.hour, 0))
+    }
+    wrong = {since + number * HOUR for number in range(_KEPT // HOUR)} - right
+    EventHour.objects.bulk_create(
+        _counted(wrong), update_conflicts=True, unique_fields=["hour"], update_fields=[*_FIELDS, "lags"]
+    )
+    return len(wrong)
+
+
+def lag_of(lags: Mapping[int, int], share: float) -> float | None:
+    """Return the lag in seconds that this share of the events did not exceed; None without events."""
+    left = share * sum(lags.values())
+    for step, count in sorted(lags.items()):
+        left -= count
+        if left <= 0:
+            return math.exp((step + 0.5) / _STEPS)
+    return None
+
+
+def lags_of(row: EventHour) -> Counter[int]:
+    return Counter({int(step): count for step, count in row.lags.items()})
+
+
+def _counted(hours: Collection[datetime]) -> list[EventHour]:
+    if not hours:
+        return []
+    rows = {hour: EventHour(hour=hour, lags={}, **dict.fromkeys(_FIELDS, 0)) for hour in hours}
+    with connection.cursor() as cursor:
+        cursor.execute(_COUNT, [sorted(hours)])
+        for hour, step, *counts in cursor.fetchall():
+            row = rows[hour]
+            for name, count in zip(_FIELDS, counts, strict=True):
+                setattr(row, name, getattr(row, name) + count)
+            if step is not None:
+                row.lags[str(step)] = counts[0]
+    return list(rows.values())
+
+
+def _open_since(since: datetime) -> dict[datetime, int]:
+    with connection.cursor() as cursor:
+        cursor.execute(_OPEN, [since, since])
+        return dict(cursor.fetchall())
+
+
+def _pruned_before(now: datetime) -> datetime:
+    """Return the beginning of what is surely not pruned yet."""
+    length: timedelta = settings.FABRA_EVENT_RETENTION
+    return now - length if length > timedelta(0) else datetime(1, 1, 1, tzinfo=UTC)
