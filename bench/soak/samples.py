@@ -107,7 +107,7 @@ class Sampler:
         return found
 
     def _one(self, sql: str, *parameters: Any) -> Any:
-        row = self._database.execute(sql, parameters).fetchone()  # type: ignore[call-overload]
+        row = self._database.execute(sql, parameters).fetchone()
         assert row is not None
         return row
 

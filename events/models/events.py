@@ -9,6 +9,8 @@ from django.conf import settings
 from django.db import models
 from django.utils import timezone
 
+from common.clocks import is_past, is_reached
+
 REDISPATCH_AFTER = timedelta(seconds=20)
 LOOK_AFTER = timedelta(seconds=3)
 LOOK_AHEAD = 100
@@ -16,22 +18,25 @@ ERASING = {"purge": True}
 """What the payload of an event has that asks to erase what was said; no later event makes it superfluous."""
 _BACKOFF_S = 2.0
 _BACKOFF_MAX_S = 600.0
+_LONGEST_WAIT = timedelta(seconds=2 * _BACKOFF_MAX_S)
 
 
 class EventQuerySet(models.QuerySet["Event"]):
     def due(self, now: datetime | None = None) -> Self:
         """Return the events that wait to be processed."""
+        reached = is_reached("next_attempt_at", longest=_LONGEST_WAIT, now=now)
         return self.filter(
-            state__in=[Event.State.RECEIVED, Event.State.RETRYING], next_attempt_at__lte=now or timezone.now()
+            # One that is new has nothing to wait for, whatever clock wrote its time.
+            models.Q(state=Event.State.RECEIVED) | models.Q(reached, state=Event.State.RETRYING)
         )
 
     def long_running(self) -> Self:
         """Return the events that a worker is processing, or was processing when it died."""
-        return self.filter(state=Event.State.RUNNING, started_at__lt=timezone.now() - LOOK_AFTER)
+        return self.filter(is_past("started_at", since=LOOK_AFTER), state=Event.State.RUNNING)
 
     def forgotten(self, after: timedelta = REDISPATCH_AFTER) -> Self:
         """Return due events that were sent to Celery so long ago that it may have lost them."""
-        return self.due().filter(dispatched_at__lt=timezone.now() - after)
+        return self.due().filter(is_past("dispatched_at", since=after))
 
     def unapplied(self) -> Self:
         """Return the events whose change is not applied yet, dead ones included."""
