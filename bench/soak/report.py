@@ -1,6 +1,7 @@
 """The report of a soak: a page with its figures, and a picture."""
 
 import platform
+import textwrap
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -79,7 +80,7 @@ def _page(samples: list[Sample], load: Load) -> str:
         figures = [mean(map(of, first)), mean(map(of, last)), of(samples[-1])]
         lines.append(f"| {name} | {' | '.join(f'{figure:,.0f} {unit}'.strip() for figure in figures)} |")
     ended = ", ".join(f"{count:,} × {name}" for name, count in sorted(load.results.items()))
-    lines += ["", f"Requests: {ended}.", ""]
+    lines += ["", *textwrap.wrap(f"Requests: {ended}.", 120), ""]
     return "\n".join(lines)
 
 
