@@ -60,7 +60,7 @@ def _measure(is_quick: bool) -> list[Row]:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         materialization, ingestion = _begin(index.generation.pk, folder, is_quick)
         started = time.monotonic()
-        ours: list[float] = []
+        ours: list[int] = []
         while time.monotonic() < started + (QUICK_MOST_S if is_quick else MOST_S):
             ours += _send(5)
             going = _going(index.generation.pk, materialization, ingestion)

@@ -10,6 +10,7 @@ from django.template.defaultfilters import filesizeformat
 from common.redis import REDIS_ERRORS, plain_redis
 
 _NEARLY_FULL = 0.9
+_SOME_KEYS = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,14 +20,19 @@ class RedisMemory:
     used: int
     limit: int
     policy: str
+    evictable: int
+    """Keys with a time to live."""
 
     @classmethod
     def of(cls, info: dict[str, Any]) -> "RedisMemory":
-        """Read the section `memory` of Redis's INFO; a server that tells less has no limit and evicts nothing."""
+        """Read Redis's INFO; a server that tells less has no limit and evicts nothing."""
         return cls(
             used=int(info.get("used_memory", 0)),
             limit=int(info.get("maxmemory", 0)),
             policy=str(info.get("maxmemory_policy", "noeviction")),
+            evictable=sum(
+                keys["expires"] for name, keys in info.items() if name.startswith("db") and "expires" in keys
+            ),
         )
 
     @property
@@ -35,7 +41,9 @@ class RedisMemory:
 
     @property
     def is_nearly_full(self) -> bool:
-        return self.limit > 0 and self.used >= _NEARLY_FULL * self.limit
+        """Return whether hardly anything is left that may go: caches fill Redis up to its limit in any case."""
+        evicts_caches = self.policy.startswith("volatile-") and self.evictable >= _SOME_KEYS
+        return self.limit > 0 and self.used >= _NEARLY_FULL * self.limit and not evicts_caches
 
     @property
     def state(self) -> str:
@@ -56,14 +64,14 @@ class RedisMemory:
         if self.evicts_queues:
             return f"Redis's maxmemory-policy is {self.policy}: at its limit it would drop queued tasks and events."
         if self.is_nearly_full:
-            return f"Redis is nearly full: {self.shown}. Caches are dropped first; then nothing can be queued."
+            return f"Redis is nearly full: {self.shown}, with little that may be evicted. Then nothing can be queued."
         return ""
 
 
 def read_memory() -> RedisMemory | None:
     """Return Redis's memory; None if it does not answer."""
     try:
-        return RedisMemory.of(plain_redis(settings.FABRA_REDIS_TIMEOUT_S).info("memory"))
+        return RedisMemory.of(plain_redis(settings.FABRA_REDIS_TIMEOUT_S).info())
     except REDIS_ERRORS:
         return None
 

@@ -10,8 +10,8 @@ from retrieval.models import IngestionRun
 
 def enqueue_hnsw_build(generation_id: int, *, is_rebuild: bool = False) -> bool:
     """Have a worker build the HNSW; without a broker searches stay exact, and the next document enqueues it again."""
-    options = {"is_rebuild": True} if is_rebuild else {}
-    return enqueue("retrieval.tasks.build_hnsw", generation_id, otherwise="the HNSW index waits", **options)
+    arguments = (generation_id, True) if is_rebuild else (generation_id,)
+    return enqueue("retrieval.tasks.build_hnsw", *arguments, otherwise="the HNSW index waits")
 
 
 def enqueue_follow(document_id: int) -> None:

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from django.utils import timezone
 
+from common.clocks import is_past
 from retrieval.dispatch import enqueue_build, enqueue_drop, enqueue_hnsw_build
 from retrieval.generations import hnsw
 from retrieval.indexing.purge import continue_purges
@@ -18,7 +19,9 @@ def pick_up() -> None:
     retry_failed()
     continue_purges()
     now = timezone.now()
-    waiting = Generation.objects.exclude(state=Generation.State.READY).filter(worked_at__lt=now - _ABANDONED_AFTER)
+    waiting = Generation.objects.exclude(state=Generation.State.READY).filter(
+        is_past("worked_at", since=_ABANDONED_AFTER)
+    )
     for generation in waiting:
         # The conditional update claims it, so that two sweeps do not both start it.
         if waiting.filter(pk=generation.pk).update(worked_at=now):

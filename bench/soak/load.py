@@ -56,11 +56,11 @@ class Load:
                 self.results["not sent: too many in flight"] += 1
                 continue
             task = asyncio.ensure_future(send())
-            self._waiting.add(task)  # type: ignore[arg-type]
-            task.add_done_callback(self._waiting.discard)  # type: ignore[arg-type]
+            self._waiting.add(task)
+            task.add_done_callback(self._waiting.discard)
 
     async def _chat(self, client: httpx.AsyncClient) -> None:
-        body = {"user_id": f"soak_{random.randrange(_USERS)}", "message": random.choice(_QUESTIONS)}
+        body: dict[str, object] = {"user_id": f"soak_{random.randrange(_USERS)}", "message": random.choice(_QUESTIONS)}
         started = time.perf_counter()
         if await self._post(client, "chat", "/chat", body):
             self.latencies_ms.append((time.perf_counter() - started) * 1000)

@@ -38,7 +38,7 @@ def _panel(panel: Panel) -> str:
     for step in range(5):
         y = _TOP + height - height * step / 4
         parts.append(f'<path d="M{_LEFT} {y:.1f}h{width}" stroke="#e2e8f0"/>')
-        parts.append(f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{most * step / 4:,.4g}</text>')
+        parts.append(f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{_number(most * step / 4)}</text>')
         x = _LEFT + width * step / 4
         parts.append(f'<text x="{x:.1f}" y="{_HEIGHT - 12}" text-anchor="middle">{last * step / 4:.0f}</text>')
     parts.append(f'<text x="{_LEFT + width + 8}" y="{_HEIGHT - 12}">min</text>')
@@ -52,6 +52,10 @@ def _panel(panel: Panel) -> str:
         y = _TOP + 12 + 16 * number
         parts.append(f'<text x="{_LEFT + width + 10}" y="{y}" fill="{colour}">{name}</text>')
     return "".join(parts)
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 10 or value == int(value) else f"{value:.2g}"
 
 
 def _nice(value: float) -> float:

@@ -1,6 +1,7 @@
 """The report of a soak: a page with its figures, and a picture."""
 
 import platform
+import textwrap
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -49,9 +50,13 @@ def _page(samples: list[Sample], load: Load) -> str:
     minutes = samples[-1].at_s / 60
     lines = [
         "# Soak", "",
-        f"`make soak`, {datetime.now(UTC):%Y-%m-%d}: {minutes:.0f} minutes at {load.chats_a_second:g} chats and "
-        f"{load.events_a_second:g} events a second,", f"on {_machine()}. A tenth of the events changes",
-        "one of 50 documents; the bot answers without a language model. Chats write events besides.", "",
+        *textwrap.wrap(
+            f"`make soak`, {datetime.now(UTC):%Y-%m-%d}: {minutes:.0f} minutes at {load.chats_a_second:g} chats and "
+            f"{load.events_a_second:g} events a second, on {_machine()}. A tenth of the events changes one of 50 "
+            "documents; the bot answers without a language model. Chats write events besides. Redis holds the copies "
+            "of traces, for a day and up to its limit, so that `valkey` grows as *Stored* does.",
+            120,
+        ), "",
         "![Memory, queues, dead rows and latencies over time](images/soak.svg)", "",
         "Memory is the sum of each program's processes, a shared page counted once. *Growth* is the slope over the",
         "second half of the run.", "",
@@ -79,7 +84,7 @@ def _page(samples: list[Sample], load: Load) -> str:
         figures = [mean(map(of, first)), mean(map(of, last)), of(samples[-1])]
         lines.append(f"| {name} | {' | '.join(f'{figure:,.0f} {unit}'.strip() for figure in figures)} |")
     ended = ", ".join(f"{count:,} × {name}" for name, count in sorted(load.results.items()))
-    lines += ["", f"Requests: {ended}.", ""]
+    lines += ["", *textwrap.wrap(f"Requests: {ended}.", 120), ""]
     return "\n".join(lines)
 
 

@@ -49,7 +49,8 @@ class Sampler:
         self._bot, self._load = bot, load
         self._database = psycopg.connect(bot.database_url, autocommit=True)
         self._redis: Any = redis.Redis.from_url(bot.redis_url)
-        self._began, self._last = time.monotonic(), time.time()
+        self._began, self._began_at = time.monotonic(), time.time()
+        self._last = self._began_at
         self.samples: list[Sample] = []
 
     def close(self) -> None:
@@ -63,8 +64,9 @@ class Sampler:
             "SELECT coalesce(percentile_cont(0.5) WITHIN GROUP (ORDER BY took), 0), "
             "coalesce(percentile_cont(0.95) WITHIN GROUP (ORDER BY took), 0) FROM (SELECT 1000 * extract(epoch FROM "
             "finished_at - received_at)::float8 AS took FROM events_event WHERE finished_at >= to_timestamp(%s) "
-            "AND received_at > now() - interval '1 hour') ended",
+            "AND received_at >= to_timestamp(%s)) ended",
             since,
+            self._began_at,
         )
         dead, live = self._one("SELECT sum(n_dead_tup)::bigint, sum(n_live_tup)::bigint FROM pg_stat_user_tables")
         sample = Sample(
@@ -107,7 +109,7 @@ class Sampler:
         return found
 
     def _one(self, sql: str, *parameters: Any) -> Any:
-        row = self._database.execute(sql, parameters).fetchone()  # type: ignore[call-overload]
+        row = self._database.execute(sql, parameters).fetchone()
         assert row is not None
         return row
 

@@ -39,7 +39,7 @@ def _postgresql() -> str:
 
 async def _redis() -> str:
     try:
-        info = await (await async_redis()).info("memory")
+        info = await (await async_redis()).info()
     except REDIS_ERRORS:
         return "unavailable"
     return RedisMemory.of(info).state

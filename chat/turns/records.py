@@ -22,7 +22,7 @@ from chat.providers import Completion, Prompt
 from chat.spending.calls import call_of
 from chat.turns.lease import TurnLease, lease_duration
 from chat.turns.turn import Answer, Question, Turn
-from common.sql.rows import Statement
+from common.sql.rows import FromNow, Statement
 from contexts import traces
 from contexts.errors import TraceNotWritten
 from contexts.items import Context
@@ -146,7 +146,7 @@ def _conversation(question: Question, lease: TurnLease) -> Conversation:
     if lease.conversation_id is not None:
         return Conversation(pk=lease.conversation_id)
     conversation = new_conversation(question)
-    conversation.turns, conversation.turn_until = [lease.token], timezone.now() + lease_duration()
+    conversation.turns, conversation.turn_until = [lease.token], FromNow(lease_duration())  # type: ignore[assignment]
     return conversation
 
 

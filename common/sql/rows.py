@@ -6,12 +6,22 @@ time.
 """
 
 from contextlib import nullcontext
+from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from django.db import connection, transaction
 from django.db.models import ForeignKey, Model
 
 Statement = tuple[str, list[Any]]
+
+
+@dataclass(frozen=True)
+class FromNow:
+    """The value of a column that is so long after now, by PostgreSQL's clock."""
+
+    length: timedelta
+
 
 IF_HELD = "/* if held */"
 """Stands after the WHERE of a statement that goes on behind it."""
@@ -69,6 +79,10 @@ def _insert(row: Model, names: dict[int, str], source: str) -> Statement:
         columns.append(f'"{field.column}"')
         if id(related) in names:
             marks.append(f"(SELECT id FROM {names[id(related)]})")
+            continue
+        if isinstance(given := getattr(row, field.attname), FromNow):
+            marks.append("clock_timestamp() + %s")
+            values.append(given.length)
             continue
         value = field.get_db_prep_save(field.pre_save(row, add=True), connection)
         if literal := _literal(value):

@@ -7,11 +7,15 @@ from django.conf import settings
 from django.db import models
 from django.utils import timezone
 
+from common.clocks import is_reached
 from events.models.endpoints import WebhookEndpoint
 from events.models.events import Event, jitter
 
 _BACKOFF_S, _BACKOFF_FACTOR, _BACKOFF_MAX_S = 10.0, 3, 4 * 3600.0
 """The waits are 10 s, 30 s, 90 s … 2 h, then 4 h each: twelve attempts or so in a day."""
+
+
+LONGEST_WAIT = timedelta(seconds=2 * _BACKOFF_MAX_S)
 
 
 def given_up_from_now() -> datetime:
@@ -24,7 +28,8 @@ class WebhookDeliveryQuerySet(models.QuerySet["WebhookDelivery"]):
 
     def due(self) -> Self:
         """Return the deliveries to attempt now, in the order to do so."""
-        return self.waiting().filter(next_attempt_at__lte=timezone.now()).order_by("next_attempt_at", "id")
+        reached = is_reached("next_attempt_at", longest=LONGEST_WAIT)
+        return self.waiting().filter(reached).order_by("next_attempt_at", "id")
 
     def give_up(self, error: str) -> int:
         """End the deliveries that wait; return how many did."""

@@ -11,6 +11,7 @@ from django.db.models.expressions import RawSQL
 from django.db.models.functions import TruncHour
 from django.utils import timezone
 
+from common.clocks import is_past, is_reached
 from events.models.hours import EventHour
 
 REDISPATCH_AFTER = timedelta(seconds=20)
@@ -20,22 +21,25 @@ ERASING = {"purge": True}
 """What the payload of an event has that asks to erase what was said; no later event makes it superfluous."""
 _BACKOFF_S = 2.0
 _BACKOFF_MAX_S = 600.0
+_LONGEST_WAIT = timedelta(seconds=2 * _BACKOFF_MAX_S)
 
 
 class EventQuerySet(models.QuerySet["Event"]):
     def due(self, now: datetime | None = None) -> Self:
         """Return the events that wait to be processed."""
+        reached = is_reached("next_attempt_at", longest=_LONGEST_WAIT, now=now)
         return self.filter(
-            state__in=[Event.State.RECEIVED, Event.State.RETRYING], next_attempt_at__lte=now or timezone.now()
+            # One that is new has nothing to wait for, whatever clock wrote its time.
+            models.Q(state=Event.State.RECEIVED) | models.Q(reached, state=Event.State.RETRYING)
         )
 
     def long_running(self) -> Self:
         """Return the events that a worker is processing, or was processing when it died."""
-        return self.filter(state=Event.State.RUNNING, started_at__lt=timezone.now() - LOOK_AFTER)
+        return self.filter(is_past("started_at", since=LOOK_AFTER), state=Event.State.RUNNING)
 
     def forgotten(self, after: timedelta = REDISPATCH_AFTER) -> Self:
         """Return due events that were sent to Celery so long ago that it may have lost them."""
-        return self.due().filter(dispatched_at__lt=timezone.now() - after)
+        return self.due().filter(is_past("dispatched_at", since=after))
 
     def of_types(self, prefixes: Sequence[str]) -> Self:
         """Return the events whose type begins with one of the prefixes."""

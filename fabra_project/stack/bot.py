@@ -59,11 +59,7 @@ def app_programs(servers: Servers, address: Address) -> list[Program]:
     return [
         app("web", "-m", "uvicorn", "fabra_project.asgi:application", *web_options(address), FABRA_WEB="1"),
         *[app(name, *celery, *worker_words(name)) for name in WORKERS],
-        app(
-            "beat",
-            *(*celery, *_APPLICATION, "beat", "--loglevel=INFO", "--pidfile="),
-            "--scheduler=django_celery_beat.schedulers:DatabaseScheduler",
-        ),
+        app("beat", *celery, *_APPLICATION, "beat", "--loglevel=INFO", "--pidfile="),
         app("consumer", "manage.py", "consume_events"),
     ]
 

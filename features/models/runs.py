@@ -6,6 +6,8 @@ from typing import Self
 from django.db import models
 from django.utils import timezone
 
+from common.clocks import is_past
+
 ORPHANED_AFTER = timedelta(seconds=20)
 """An unfinished run whose heartbeat is older than this may have lost its worker."""
 
@@ -16,7 +18,7 @@ class MaterializationRunQuerySet(models.QuerySet["MaterializationRun"]):
 
     def orphaned(self, now: datetime | None = None) -> Self:
         """Return unfinished runs without a recent heartbeat: never started, or their worker died."""
-        return self.unfinished().filter(heartbeat_at__lt=(now or timezone.now()) - ORPHANED_AFTER)
+        return self.unfinished().filter(is_past("heartbeat_at", since=ORPHANED_AFTER, now=now))
 
     def claim(self, run_id: int) -> "MaterializationRun | None":
         """Claim an unfinished run for the holder of its feature's lock; writes of an earlier worker then fail."""

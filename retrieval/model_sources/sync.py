@@ -16,6 +16,7 @@ from django.db import OperationalError
 from django.db.models import Q
 from django.utils import timezone
 
+from common.clocks import is_past
 from common.errors import FabraError, InvalidInput, NotFound, Unavailable
 from common.locks import held
 from retrieval.errors import DocumentNotFound, EmbedderUnavailable, ObjectUnreadable
@@ -95,9 +96,9 @@ def sync(
 
 def due_sources() -> list[str]:
     """Return the names of the sources that are to be compared now, or whose comparison is to go on."""
-    before = timezone.now() - settings.FABRA_MODEL_SYNC_EVERY
     active = ModelSource.objects.active().filter(name__in=model_sources)
-    due = active.filter(Q(finished_at=None) | Q(finished_at__lt=before) | ~Q(phase=ModelSource.Phase.IDLE))
+    is_old = is_past("finished_at", since=settings.FABRA_MODEL_SYNC_EVERY)
+    due = active.filter(Q(finished_at=None) | is_old | ~Q(phase=ModelSource.Phase.IDLE))
     return sorted({*due.values_list("name", flat=True), *active.requested().values_list("name", flat=True)})
 
 

@@ -9,6 +9,7 @@ from django.db import connection, models
 from django.db.models.functions import JSONObject
 from django.utils import timezone
 
+from common.clocks import is_past
 from retrieval.models.documents import Document
 from retrieval.models.indexes import Index
 
@@ -23,7 +24,7 @@ class IngestionRunQuerySet(models.QuerySet["IngestionRun"]):
         return self.filter(state__in=[IngestionRun.State.QUEUED, IngestionRun.State.RUNNING])
 
     def orphaned(self) -> Self:
-        return self.unfinished().filter(heartbeat_at__lt=timezone.now() - ORPHANED_AFTER)
+        return self.unfinished().filter(is_past("heartbeat_at", since=ORPHANED_AFTER))
 
     def with_counts(self) -> Self:
         """Annotate each run with its file counts, so that `counts()` needs no query."""

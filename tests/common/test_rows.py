@@ -1,13 +1,13 @@
 """Rows of several tables go into PostgreSQL in one statement, as their models say, all or none."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 
 from chat.models import ApiKey, Conversation, Message
-from common.sql.rows import write_together
+from common.sql.rows import FromNow, write_together
 from events.models import Event
 
 pytestmark = pytest.mark.django_db
@@ -43,3 +43,13 @@ def test_one_row_that_is_refused_takes_the_others_with_it() -> None:
     with pytest.raises(IntegrityError), transaction.atomic():
         write_together(Conversation(user_id="u"), _event("e1"))
     assert not Conversation.objects.exists()
+
+
+def test_a_time_from_now_is_by_the_clock_of_postgresql() -> None:
+    conversation = Conversation(user_id="ana")
+    conversation.turn_until = FromNow(timedelta(minutes=3))  # type: ignore[assignment]
+    assert write_together(conversation)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT turn_until - clock_timestamp() FROM chat_conversation WHERE id = %s", [conversation.pk])
+        left = cursor.fetchone()[0]
+    assert timedelta(minutes=2) < left <= timedelta(minutes=3)

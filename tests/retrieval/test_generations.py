@@ -318,6 +318,8 @@ def test_the_command_builds_compares_switches_and_drops(model: str) -> None:
     assert "overlap@10" in run("compare", str(other.pk))
     assert f"#{other.pk} serves" in run("switch", str(other.pk))
     assert "2500 dimensions" in run("list")
+    assert "was built anew" in run("rebuild", str(first.pk))
+    assert len(names_of(first)) == 2
     with pytest.raises(CommandError, match="serves searches"):
         run("drop", str(other.pk))
     run("switch", str(first.pk))

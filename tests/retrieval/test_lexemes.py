@@ -6,7 +6,7 @@ import pytest
 from django.db import connection
 
 from retrieval.indexing.recompute import recompute_lexemes
-from retrieval.models import Chunk, Generation, Index
+from retrieval.models import Chunk, Document, Generation, Index
 from retrieval.search.compounds import split_compounds
 from retrieval.search.execute import search_sync
 from retrieval.search.lexemes import count_wrong_counts, lexical_words
@@ -122,4 +122,5 @@ def test_stored_chunks_are_computed_again_where_they_differ(put: Any) -> None:
     assert recompute_lexemes() == 1
     assert dict(Chunk.objects.values_list("document__entity_id", "lexemes")) == stored
     assert Index.objects.get().version == version + 1
-    assert count_wrong_counts(Generation.objects.get().pk) == 0
+    documents = list(Document.objects.order_by("pk").values_list("pk", flat=True))
+    assert count_wrong_counts(Generation.objects.get().pk, [documents]) == 0
