@@ -43,7 +43,7 @@ class Completion:
 
     def plain(self, text: str) -> dict[str, Any]:
         """Return the body of a text that the bot's model, conversations and documents have nothing to do with."""
-        message = {"role": "assistant", "content": text, "refusal": None, "annotations": []}
+        message: dict[str, Any] = {"role": "assistant", "content": text, "refusal": None, "annotations": []}
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
         return {**self._head, "object": "chat.completion", "choices": [choice], "usage": _NOTHING_USED}
 
@@ -76,11 +76,12 @@ def event(body: dict[str, Any]) -> bytes:
 def _whole_stream(events: Sequence[bytes]) -> bytes:
     """Return a stream with one piece of text in place of many."""
     kept: list[bytes | dict[str, Any]] = []
-    for event_ in events:
-        body = None if event_ == END else json.loads(event_.removeprefix(b"data: "))
-        if body is None or not _is_text(body):
-            kept.append(event_)
-        elif isinstance(last := kept[-1] if kept else None, dict):
+    for sent in events:
+        body = {} if sent == END else json.loads(sent.removeprefix(b"data: "))
+        last = kept[-1] if kept else None
+        if not _is_text(body):
+            kept.append(sent)
+        elif isinstance(last, dict):
             last["choices"][0]["delta"]["content"] += body["choices"][0]["delta"]["content"]
         else:
             kept.append(body)
