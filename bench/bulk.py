@@ -1,6 +1,10 @@
-"""`POST /api/documents/bulk/` over one connection, beside the embedder alone on the same texts."""
+"""`POST /api/documents/bulk/` over one connection, beside the embedder alone on the same texts.
+
+With BENCH_DOCUMENTS=100000 so many short documents are sent instead, of one chunk each.
+"""
 
 import json
+import os
 import time
 import uuid
 from collections.abc import AsyncIterator, Sequence
@@ -11,24 +15,38 @@ from django.conf import settings
 
 from bench.figures import Goal, Row, Spread
 from bench.indexing import articles
+from bench.questions import sample_words
 from bench.servers import uvicorn
 from chat.models import ApiKey
 from retrieval.embedders import get_embedder
 from retrieval.indexing.chunking import split
 from retrieval.models import Index
 
+_NOTE_WORDS = 40
+_MOST_ALONE = 4000
+"""So many passages are embedded alone, before and after."""
+
 
 async def measure(*, is_quick: bool) -> list[Row]:
-    return [await _measure(200 if is_quick else 2000)]
+    if count := int(os.environ.get("BENCH_DOCUMENTS", "0")):
+        return [await _measure(notes(count), "short documents")]
+    return [await _measure(articles(200 if is_quick else 2000), "articles")]
 
 
-async def _measure(count: int) -> Row:
-    """Send documents of a few chunks each into an index that is removed again; no text is known to it."""
-    texts = articles(count)
+def notes(count: int) -> list[str]:
+    """Return texts of one chunk each, all different."""
+    words = sample_words()
+    starts = (number * 37 % (len(words) - _NOTE_WORDS) for number in range(count))
+    return [f"# Note {number}\n\n" + " ".join(words[at : at + _NOTE_WORDS]) for number, at in enumerate(starts)]
+
+
+async def _measure(texts: Sequence[str], what: str) -> Row:
+    """Send documents into an index that is removed again; no text is known to it."""
     embedder = await sync_to_async(get_embedder)()
     passages = [passage.embedded_text for text in texts for passage in split("", text, embedder)]
     # Chance has its share on both sides: the embedder alone runs before and after.
-    before = _rate_alone(passages[::2])
+    step = max(2, len(passages) // _MOST_ALONE)
+    before = _rate_alone(passages[::step])
     name = f"bench-bulk-{uuid.uuid4().hex}"
     _, key = await sync_to_async(ApiKey.make)("bench", [ApiKey.Scope.INGEST])
     try:
@@ -39,10 +57,10 @@ async def _measure(count: int) -> Row:
     finally:
         await Index.objects.filter(name=name).aupdate(generation=None)
         await Index.objects.filter(name=name).adelete()
-    alone = (before + _rate_alone(passages[1::2])) / 2
+    alone = (before + _rate_alone(passages[1::step])) / 2
     rate = len(passages) / seconds
     return Row(
-        what=f"NDJSON of {count:,}, embedder alone",
+        what=f"NDJSON of {len(texts):,} {what}, embedder alone",
         ours=Spread(p50=rate, p95=rate), floor=Spread(p50=alone, p95=alone),
         goal=Goal(ratio=0.85, is_least=True), unit="/s", has_p95=False,
     )  # fmt: skip

@@ -25,12 +25,14 @@ class ChatConfig(AppConfig):
         from chat.gaps import event_handlers
         from chat.gaps.grouping import forget
         from chat.handover import event_handlers as handover_handlers
+        from chat.idempotency.purge import STORE
         from chat.limits import budget_warnings
         from chat.retention import ADMIN_LOG, AUDIT, CONVERSATIONS, IDEMPOTENT, MODEL_CALLS
         from chat.small_talk import SMALL_TALK
         from common.retention import retain
         from contexts.evidence import NEUTRAL_FLAGS
         from events.handlers import register_handlers
+        from retrieval.indexing.purge import register_store
 
         for check in (check_chat_context, check_rewrite, check_audiences, check_model_fallback, check_budgets):
             checks.register(check)
@@ -39,6 +41,7 @@ class ChatConfig(AppConfig):
         retain(CONVERSATIONS, IDEMPOTENT, MODEL_CALLS, AUDIT)
         if settings.FABRA_OWN_PROJECT:
             retain(ADMIN_LOG)
+        register_store(STORE)
         operator_acted.connect(record_command)
         handover_handlers.register()
         NEUTRAL_FLAGS.add(SMALL_TALK)

@@ -27,6 +27,7 @@ STATUS: list[tuple[type[Exception], int]] = [
     (chat_errors.UserTokenRefused, 401),
     (chat_errors.AgentForbidden, 403),
     (chat_errors.IdempotencyKeyReused, 422),
+    (chat_errors.AnswerErased, 410),
     (chat_errors.IdempotencyInProgress, 409),
     (chat_errors.ConversationConflict, 409),
     (chat_errors.ModelTimeout, 504),

@@ -159,6 +159,12 @@ class IdempotencyKeyReused(InvalidInput):
     code = "idempotency_key_reused"
 
 
+class AnswerErased(FabraError):
+    """The answer quoted a document that was purged, and is not kept any more: ask again with a new Idempotency-Key."""
+
+    code = "answer_erased"
+
+
 class IdempotencyInProgress(FabraError):
     """The first request with this Idempotency-Key is still being answered; send it again in a moment."""
 

@@ -49,6 +49,7 @@ pages = [
     path("api/conversations/<int:conversation_id>/messages/", conversations.MessagesView.as_view(), name="messages"),
     path("api/conversations/<int:conversation_id>/export/", conversations.ExportView.as_view(), name="export"),
     path("api/messages/<int:message_id>/passages/", passages.PassagesView.as_view(), name="passages"),
+    path("api/traces/", traces.TracesView.as_view(), name="traces"),
     path("api/traces/<uuid:context_id>/", traces.TraceView.as_view(), name="trace"),
     path("api/documents/", documents.DocumentsView.as_view(), name="documents"),
     path("api/documents/bulk/", bulk.BulkView.as_view(), name="documents-bulk"),

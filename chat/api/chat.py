@@ -31,7 +31,7 @@ from contexts import traces
 from contexts.recorder import recording
 from contexts.traces import online_store
 
-_ERRORS = dict.fromkeys((400, 401, 402, 403, 404, 409, 413, 415, 422, 429, 500, 502, 503, 504), ErrorSerializer)
+_ERRORS = dict.fromkeys((400, 401, 402, 403, 404, 409, 410, 413, 415, 422, 429, 500, 502, 503, 504), ErrorSerializer)
 
 
 class AnyAccept(DefaultContentNegotiation):

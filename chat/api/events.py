@@ -1,10 +1,12 @@
-"""Endpoints of events: write one or a batch, and read one with its outcome."""
+"""Endpoints of events: list them, write one or a batch, and read one with its outcome."""
 
 from typing import Any
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Q, QuerySet
 from drf_spectacular.utils import PolymorphicProxySerializer, extend_schema
+from rest_framework.generics import ListAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -14,6 +16,8 @@ from chat.api import examples, openapi
 from chat.api import serializers as shapes
 from chat.api.auth import caller_of
 from chat.api.errors import validation_sentence
+from chat.api.pagination import KeysetPagination
+from chat.api.parameters import choice, within
 from chat.errors import KeyForbidden
 from chat.idempotency.records import Claim
 from chat.idempotency.views import idempotent_now
@@ -31,13 +35,48 @@ def _either(name: str, single: Any, batch: Any) -> PolymorphicProxySerializer:
     return PolymorphicProxySerializer(component_name=name, serializers=[single, batch], resource_type_field_name=None)
 
 
-class EventsView(APIView):
-    """Write an event, or `{"events": [...]}` of them, to the outbox; they are processed behind the answer.
+class NewestEvents(KeysetPagination):
+    def get_ordering(self, request: Any, queryset: Any, view: Any) -> tuple[str, ...]:
+        """Return the order of arrival; within a range of time by that, since its index then gives the rows."""
+        is_range = not {"since", "until"}.isdisjoint(request.query_params)
+        return ("-received_at", "-id") if is_range else ("-id",)
 
-    A batch is stored whole or not at all; its error names each event that is wrong by its position.
+
+class EventsView(ListAPIView[Any]):
+    """List events, the newest first; POST writes one, or `{"events": [...]}` of them, to the outbox.
+
+    They are processed behind the answer. A batch is stored whole or not at all; its error names each event that is
+    wrong by its position.
     """
 
-    permissions = {"POST": "events.add_event"}
+    permissions = {"GET": "events.view_event", "POST": "events.add_event"}
+    serializer_class = shapes.EventRowSerializer
+    pagination_class = NewestEvents
+
+    def get_queryset(self) -> QuerySet[Event]:
+        given = self.request.query_params
+        found = _readable(caller_of(self.request)).defer("payload", "error")
+        for name in ("event_type", "entity_id"):
+            if name in given:
+                found = found.filter(**{name: check_text(given[name], name)})
+        for name, choices in (("state", Event.State.values), ("source", Event.Source.values)):
+            if chosen := choice(self.request, name, choices):
+                found = found.filter(**{name: chosen})
+        return within(self.request, found, "received_at")
+
+    @extend_schema(
+        operation_id="list_events",
+        parameters=[
+            openapi.exactly("event_type", openapi.TEXT), openapi.exactly("entity_id", openapi.TEXT),
+            openapi.one_of("state", Event.State.values), openapi.one_of("source", Event.Source.values),
+            *openapi.RANGE, *openapi.PAGE,
+        ],
+        examples=[examples.EVENT_ROWS],
+        description="What an event says, and what its handlers did, is at its own address. Each list is an entry of "
+        "the audit log.",
+    )  # fmt: skip
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return super().get(request, *args, **kwargs)
 
     @extend_schema(
         parameters=[openapi.IDEMPOTENCY_KEY],
@@ -84,6 +123,20 @@ class EventView(APIView):
             raise NotFound(f"There is no event {event_id!r}.")
         caller_of(request).check_event(row.event_type, row.entity_id, row.payload)
         return Response(shapes.EventSerializer(row).data)
+
+
+def _readable(caller: Caller) -> QuerySet[Event]:
+    """Return the events that the caller may read, as `Caller.check_event` has it for one."""
+    found = Event.objects.all()
+    if caller.key and caller.key.users:
+        found = found.exclude(Q(state_key="") & ~Q(entity_id__in=caller.key.users))
+    if caller.indexes:
+        # An event of a document that names no index is of the default one.
+        named = Q(payload__index__in=caller.indexes)
+        if settings.FABRA_DEFAULT_INDEX in caller.indexes:
+            named |= ~Q(payload__has_key="index")
+        found = found.filter(Q(state_key="") | named)
+    return found
 
 
 def _event_of(item: Any, caller: Caller) -> AxiomEvent:

@@ -78,6 +78,17 @@ EVENTS = [
         request_only=True,
     ),
 ]
+EVENT_ROWS = OpenApiExample(
+    "Events",
+    value={
+        "id": "shop-1", "event_type": "order_shipped", "entity_id": "user_123", "source": "api", "sender": "shop",
+        "state": "done", "attempts": 1, "occurred_at": "2026-01-02T03:04:05Z", "published_at": None,
+        "received_at": "2026-01-02T03:04:05.1Z", "started_at": "2026-01-02T03:04:05.2Z", "applied_at": None,
+        "finished_at": "2026-01-02T03:04:05.3Z",
+    },
+    response_only=True,
+    status_codes=["200"],
+)  # fmt: skip
 HITS = OpenApiExample(
     "Hits",
     value={

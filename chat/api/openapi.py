@@ -1,5 +1,6 @@
 """What the OpenAPI schema says of values, as exactly as the code that checks them: clients and schemathesis read it."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -126,12 +127,25 @@ PAGE = [
     OpenApiParameter("page_size", {"type": "integer", "minimum": 1}, description="At most 200 rows are sent."),
     OpenApiParameter("cursor", str, description="From `next` or `previous` of another page."),
 ]
+RANGE = [
+    OpenApiParameter("since", {"type": "string", "format": "date-time"}, description="Of this time or later."),
+    OpenApiParameter("until", {"type": "string", "format": "date-time"}, description="Before this time."),
+]
 UPDATED_SINCE = OpenApiParameter(
     "updated_since",
     {"type": "string", "format": "date-time"},
     description="The documents that changed at this time or later, the oldest change first, deleted ones too: their "
     "`state` is `deleted`. Ask the next time from the last page's `updated_until`.",
 )
+
+
+def one_of(name: str, choices: Iterable[str]) -> OpenApiParameter:
+    return OpenApiParameter(name, str, enum=list(choices))
+
+
+def exactly(name: str, schema: Schema, description: str = "") -> OpenApiParameter:
+    """Return the parameter of a filter by a value."""
+    return OpenApiParameter(name, schema, description=description)
 
 
 def _header(name: str, description: str, schema: Schema, example: str) -> OpenApiParameter:

@@ -3,16 +3,16 @@
 import base64
 import binascii
 import re
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.utils.dateparse import parse_datetime
 from rest_framework.exceptions import NotFound as DRFNotFound
 from rest_framework.pagination import CursorPagination
 from rest_framework.response import Response
 from rest_framework.utils.urls import replace_query_param
 
+from chat.api.parameters import moment
 from chat.errors import InvalidCursor
 from common.errors import InvalidInput
 from retrieval.changes import changed_after, complete_until
@@ -48,11 +48,11 @@ class ChangesPagination(KeysetPagination):
     _next: str | None = None
 
     def paginate_queryset(self, queryset: Any, request: Any, view: Any = None) -> Any:
-        since = request.query_params.get("updated_since")
-        if since is None:
+        if "updated_since" not in request.query_params:
             return super().paginate_queryset(queryset, request, view)
         cursor = request.query_params.get(self.cursor_query_param)
-        position = _position_of(cursor) if cursor else (_moment_of(since), 0)
+        since = None if cursor else moment(request, "updated_since")
+        position = _position_of(cursor or "") if since is None else (since, 0)
         size = self.get_page_size(request) or 0
         self._until = complete_until()
         rows = list(changed_after(queryset, position, self._until)[: size + 1])
@@ -91,15 +91,3 @@ def _position_of(cursor: str) -> tuple[datetime, int]:
     if position[0].tzinfo is None or not 0 <= position[1] < 2**63:
         raise InvalidCursor
     return position
-
-
-def _moment_of(text: str) -> datetime:
-    """Return the time of a query; raise InvalidInput. A plus that was not encoded has become a space."""
-    try:
-        moment = parse_datetime(text.replace(" ", "+"))
-        utc = moment and (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
-    except (ValueError, OverflowError):
-        utc = None
-    if utc is None:
-        raise InvalidInput("updated_since must be a time in ISO 8601, such as 2026-01-31T08:00:00Z.")
-    return utc

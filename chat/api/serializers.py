@@ -243,6 +243,19 @@ class EventSerializer(serializers.ModelSerializer[Event]):
         )  # fmt: skip
 
 
+class EventRowSerializer(serializers.ModelSerializer[Event]):
+    """An event in a list: all but what it says, and what its handlers did."""
+
+    id = serializers.CharField(source="event_id")
+
+    class Meta:
+        model = Event
+        fields = (
+            "id", "event_type", "entity_id", "source", "sender", "state", "attempts",
+            "occurred_at", "published_at", "received_at", "started_at", "applied_at", "finished_at",
+        )  # fmt: skip
+
+
 class HitSerializer(serializers.Serializer[Any]):
     url = serializers.SerializerMethodField(help_text="The passage's page, if the document has a link.")
 

@@ -1,21 +1,28 @@
-"""What the model saw for an answer: a summary of its trace, for the page's drawer."""
+"""Traces: a list of them, and of one what the model saw for its answer."""
 
 import json
 import uuid
 from typing import Any
 
+from django.db.models import Func, JSONField, QuerySet
+from django.db.models.functions import Cast
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
+from rest_framework.generics import ListAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from chat.access.callers import Caller
 from chat.access.permissions import VIEW_TRACE
 from chat.api import openapi
 from chat.api.auth import caller_of
+from chat.api.pagination import KeysetPagination
+from chat.api.parameters import choice, within
 from chat.api.serializers import ErrorSerializer
 from common.errors import NotFound
-from contexts.models import TraceBody
+from common.validation import check_text
+from contexts.models import Trace, TraceBody
 
 
 class TraceItemSerializer(serializers.Serializer[Any]):
@@ -51,6 +58,68 @@ class TraceSerializer(serializers.Serializer[Any]):
     flags = serializers.ListField(child=serializers.CharField())
     searches = TraceSearchSerializer(many=True)
     items = TraceItemSerializer(many=True)
+
+
+class TraceRowSerializer(serializers.ModelSerializer[Trace]):
+    """A trace in a list: all but its evidence and its answer."""
+
+    context_id = serializers.UUIDField(source="id")
+    context = serializers.CharField()  # type: ignore[assignment]
+
+    class Meta:
+        model = Trace
+        fields = (
+            "context_id", "context", "user_id", "query", "created_at", "state", "model", "tokens", "max_tokens", "kept",
+            "dropped", "duration_ms", "flags", "error_code", "answered_at",
+        )  # fmt: skip
+
+
+class NewestTraces(KeysetPagination):
+    ordering = ("-created_at", "-id")
+
+
+class TracesView(ListAPIView[Any]):
+    """Traces, the newest first: what was asked, by whom, and what became of it. Each list is in the audit log."""
+
+    permissions = {"GET": VIEW_TRACE}
+    serializer_class = TraceRowSerializer
+    pagination_class = NewestTraces
+
+    def get_queryset(self) -> QuerySet[Trace]:
+        given, caller = self.request.query_params, caller_of(self.request)
+        found = _readable(caller).defer("answer", "outcome", "version_ids")
+        if "user_id" in given:
+            found = found.filter(user_id=caller.check_user(given["user_id"]))
+        if "context" in given:
+            found = found.filter(context=check_text(given["context"], "context"))
+        if state := choice(self.request, "state", Trace.State.values):
+            found = found.filter(state=state)
+        return within(self.request, found, "created_at")
+
+    @extend_schema(
+        operation_id="list_traces",
+        parameters=[
+            openapi.exactly("user_id", openapi.IDENTITY), openapi.exactly("context", openapi.TEXT),
+            openapi.one_of("state", Trace.State.values), *openapi.RANGE, *openapi.PAGE,
+        ],
+    )  # fmt: skip
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return super().get(request, *args, **kwargs)
+
+
+def _readable(caller: Caller) -> QuerySet[Trace]:
+    """Return the traces that the caller may read, as TraceView has it for one."""
+    found = Trace.objects.all()
+    if caller.key and caller.key.users:
+        found = found.filter(user_id__in=["", *caller.key.users])
+    if caller.indexes:  # this reads the evidence of each row, which only a key that is bound to indexes pays for
+        searched = Func(
+            Cast("body__text", JSONField()),
+            template="jsonb_path_query_array(%(expressions)s, '$.searches[*].index')",
+            output_field=JSONField(),
+        )
+        found = found.annotate(searched=searched).filter(searched__contained_by=caller.indexes)
+    return found
 
 
 class TraceView(APIView):

@@ -23,6 +23,8 @@ _MOST_SELECTED = 20
 # For each URL of the API and method: what is done, and to what; the names are of the URL, or of _QUERY.
 _API: Mapping[tuple[str, str], tuple[str, str]] = {
     ("debug-context", "GET"): ("debug", "user {user_id}"),
+    ("traces", "GET"): ("list traces", "traces of {of}"),
+    ("events", "GET"): ("list events", "events of {of}"),
     ("trace", "GET"): ("read trace", "trace {context_id}"),
     ("features", "GET"): ("read features", "{entity} {entity_id}"),
     ("search", "GET"): ("search", "index {index_name}"),
@@ -71,6 +73,7 @@ def door_of(request: HttpRequest) -> Door | None:
     if action == "delete" and request.GET.get("purge", "") in ("true", "1"):
         action = "purge"
     names = _DEFAULTS | {name: request.GET[name] for name in _QUERY if request.GET.get(name)} | match.kwargs
+    names["of"] = request.GET.get("user_id") or request.GET.get("entity_id") or "everyone"
     return Door(name=_name(match), action=action, target=target.format_map(names))
 
 

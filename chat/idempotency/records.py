@@ -12,7 +12,8 @@ from typing import Any
 
 from django.db import IntegrityError, connection, transaction
 
-from chat.errors import IdempotencyKeyReused
+from chat.errors import AnswerErased, IdempotencyKeyReused
+from chat.idempotency.purge import ERASED
 from chat.idempotency.request_key import RequestKey
 from chat.models import IdempotentRequest
 from chat.turns.lease import lease_duration
@@ -61,7 +62,7 @@ class Claim:
 def take(key: RequestKey) -> StoredAnswer | Claim | None:
     """Return the request's answer, or the right to run it; None while another process runs it.
 
-    Raise IdempotencyKeyReused if the key was sent with another request.
+    Raise IdempotencyKeyReused if the key was sent with another request, AnswerErased if what it quoted was purged.
     """
     with connection.cursor() as cursor:
         cursor.execute(_LOOK, [key.digest])
@@ -70,6 +71,8 @@ def take(key: RequestKey) -> StoredAnswer | Claim | None:
             fingerprint, status, headers, body, is_dead = row
             if fingerprint != key.fingerprint:
                 raise IdempotencyKeyReused
+            if status == ERASED and not body:
+                raise AnswerErased
             if status is not None:
                 return StoredAnswer(status=status, headers=json.loads(headers), body=body)
             if not is_dead:

@@ -4,8 +4,9 @@ import asyncio
 import functools
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import aclosing, nullcontext
+from dataclasses import dataclass
 from typing import Any, cast
 
 from asgiref.sync import sync_to_async
@@ -24,17 +25,33 @@ from common.background import release_thread, spawn, with_own_thread
 
 REPLAYED = "Idempotent-Replayed"
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.03, 0.25
-_KEPT_HEADERS = ("ETag", "X-Fabra-Freshness")
+_KEPT_HEADERS = ("ETag", "X-Fabra-Freshness", "X-Fabra-Ignored", "X-Request-Id")
 # The client has to change something before another answer is possible. What depends on rights, limits or load is not
 # stored, nor what failed on our side: a repetition then runs.
 _DEFINITE = frozenset({400, 404, 410, 412, 413, 415, 422})
-_DELTA, _ENDS = b"event: delta", (b"event: done", b"event: stopped")
 
+
+@dataclass(frozen=True, kw_only=True)
+class StreamFormat:
+    """How the events of a stream are kept, to be told again."""
+
+    is_end: Callable[[bytes], bool]
+    """Whether the event says that the answer is complete."""
+    whole: Callable[[Sequence[bytes]], bytes]
+    """Returns what is kept of all events up to the end."""
+
+
+CHAT_EVENTS = StreamFormat(
+    is_end=lambda event: event.startswith((b"event: done", b"event: stopped")),
+    whole=lambda events: b"".join(event for event in events if not event.startswith(b"event: delta")),
+)
 AsyncMethod = Callable[[Any, Request, Claim | None], Awaitable[Any]]
 Method = Callable[[Any, Request, Claim | None], Any]
 
 
-def idempotent(method: AsyncMethod) -> Callable[[Any, Request], Awaitable[Any]]:
+def idempotent(
+    method: AsyncMethod, stream_format: StreamFormat = CHAT_EVENTS
+) -> Callable[[Any, Request], Awaitable[Any]]:
     """Give the stored answer to a request whose key was sent before, or run the method with its claim.
 
     While another process runs the request this one waits, up to FABRA_IDEMPOTENCY_WAIT, without a thread or a
@@ -56,7 +73,7 @@ def idempotent(method: AsyncMethod) -> Callable[[Any, Request], Awaitable[Any]]:
                 response = view.handle_exception(error)
             if isinstance(response, StreamingHttpResponse):
                 stream = cast(AsyncIterator[bytes], response.streaming_content)
-                response.streaming_content = _watched(stream, response, taken)
+                response.streaming_content = _watched(stream, response, taken, stream_format)
                 return response
             await sync_to_async(_settle)(taken, response)
         except BaseException:  # the client is gone, or PostgreSQL is
@@ -163,17 +180,19 @@ def _settle(claim: Claim, response: HttpResponse, echo: Collection[str] = ()) ->
     store(claim, StoredAnswer(status=response.status_code, headers=headers, body=body.decode()))
 
 
-async def _watched(stream: AsyncIterator[bytes], response: StreamingHttpResponse, claim: Claim) -> AsyncIterator[bytes]:
-    """Yield the stream, and store its events but the deltas before its end is sent."""
-    kept: list[bytes] = []
+async def _watched(
+    stream: AsyncIterator[bytes], response: StreamingHttpResponse, claim: Claim, stream_format: StreamFormat
+) -> AsyncIterator[bytes]:
+    """Yield the stream, and store it before its end is sent."""
+    sent: list[bytes] = []
     is_stored = False
     try:
         async with aclosing(stream) as events:  # type: ignore[type-var]
             async for event in events:
-                if not event.startswith(_DELTA):
-                    kept.append(event)
-                if event.startswith(_ENDS):
-                    whole = HttpResponse(b"".join(kept), status=response.status_code, headers=response.headers)
+                sent.append(event)
+                if stream_format.is_end(event):
+                    body = stream_format.whole(sent)
+                    whole = HttpResponse(body, status=response.status_code, headers=response.headers)
                     await sync_to_async(_settle)(claim, whole)
                     is_stored = True
                 yield event

@@ -2,10 +2,14 @@
 
 A budget is kept to: the most that a call may cost is reserved in one atomic step, by all budgets that it falls under or
 by none. Redis counts, in whole nano dollars; what it does not know, PostgreSQL sums up. While Redis is down PostgreSQL
-counts, under a lock. A reservation whose process died counts until its period ends.
+counts, under a lock. A reservation whose process died ends by itself, with the next one that is asked for after the
+longest time that an answer may take.
 """
 
+import json
 import logging
+import math
+import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, timedelta
@@ -29,32 +33,46 @@ logger = logging.getLogger(__name__)
 _NANO = 1_000_000_000
 _MOST_USD = 1_000_000
 """In nano dollars this is still exact in the numbers of Redis's scripts, up to 9 million."""
+_LONGEST_ANSWERS = 2
+"""A reservation lasts so many times as long as an answer may take."""
 _MISSING, _REFUSED, _RESERVED = 0, 1, 2
 
-# KEYS are the budgets' counters. ARGV: the amount, then each limit. Returns what became of it, and the numbers of the
-# budgets that are not counted yet, or that would be exceeded.
+# KEYS: the open reservations, by when they end, then the budgets' counters. ARGV: the amount, the reservation, how many
+# seconds it lasts, then each limit. A reservation is JSON: its token, its amount and its counters; what those that have
+# ended had reserved is given back first. Returns what became of it, and the numbers of the budgets that are not counted
+# yet, or that would be exceeded.
 _RESERVE = """
+local now = tonumber(redis.call('TIME')[1])
+for _, ended in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, 100)) do
+  local reservation = cjson.decode(ended)
+  for _, key in ipairs(reservation[3]) do
+    if redis.call('EXISTS', key) == 1 then redis.call('DECRBY', key, reservation[2]) end
+  end
+  redis.call('ZREM', KEYS[1], ended)
+end
 local missing, full = {}, {}
-for i, key in ipairs(KEYS) do
-  local spent = redis.call('GET', key)
-  if not spent then missing[#missing + 1] = i
-  elseif tonumber(spent) + tonumber(ARGV[1]) > tonumber(ARGV[i + 1]) then full[#full + 1] = i end
+for i = 2, #KEYS do
+  local spent = redis.call('GET', KEYS[i])
+  if not spent then missing[#missing + 1] = i - 1
+  elseif tonumber(spent) + tonumber(ARGV[1]) > tonumber(ARGV[i + 2]) then full[#full + 1] = i - 1 end
 end
 if #missing > 0 then return {0, unpack(missing)} end
 if #full > 0 then return {1, unpack(full)} end
-for _, key in ipairs(KEYS) do redis.call('INCRBY', key, ARGV[1]) end
+for i = 2, #KEYS do redis.call('INCRBY', KEYS[i], ARGV[1]) end
+redis.call('ZADD', KEYS[1], now + tonumber(ARGV[3]), ARGV[2])
 return {2}
 """
 
-# The same KEYS; ARGV: by how much the cost differs from what was reserved, then the amount of each budget from which on
-# it is told. Returns the numbers of those that have reached it for the first time.
+# The same KEYS; ARGV: what the call cost, the reservation, by how much the cost differs from it, then from which amount
+# on each budget is told of. Returns the numbers of those that have reached it for the first time.
 _SETTLE = """
+local change = redis.call('ZREM', KEYS[1], ARGV[2]) == 1 and ARGV[3] or ARGV[1]
 local told = {}
-for i, key in ipairs(KEYS) do
-  if redis.call('EXISTS', key) == 1 then
-    local spent = redis.call('INCRBY', key, ARGV[1])
-    if spent >= tonumber(ARGV[i + 1]) and redis.call('SET', key .. ':told', 1, 'NX', 'EX', 3000000) then
-      told[#told + 1] = i
+for i = 2, #KEYS do
+  if redis.call('EXISTS', KEYS[i]) == 1 then
+    local spent = redis.call('INCRBY', KEYS[i], change)
+    if spent >= tonumber(ARGV[i + 2]) and redis.call('SET', KEYS[i] .. ':told', 1, 'NX', 'EX', 3000000) then
+      told[#told + 1] = i - 1
     end
   end
 end
@@ -68,6 +86,8 @@ class BudgetReservation:
 
     budgets: Sequence[Budget]
     nano_usd: int
+    entry: str = ""
+    """What Redis knows it by."""
     token: str = ""
     """Of the rows in PostgreSQL, where Redis did not answer."""
 
@@ -103,14 +123,17 @@ async def reserve(budgets: Sequence[Budget], usd: Decimal) -> BudgetReservation 
     if not budgets:
         return None
     nano = int(usd * _NANO)
+    # The amount is a text, because Lua's JSON would round it.
+    entry = json.dumps([uuid.uuid4().hex, str(nano), [_key(budget) for budget in budgets]])
+    lasts_s = math.ceil(_LONGEST_ANSWERS * settings.FABRA_CHAT_DEADLINE_S)
     try:
         await _forget_stale()
         while True:
             result, *numbers = await _eval(
-                _RESERVE, budgets, nano, [int(budget.limit_usd * _NANO) for budget in budgets]
+                _RESERVE, budgets, [nano, entry, lasts_s, *(int(budget.limit_usd * _NANO) for budget in budgets)]
             )
             if result == _RESERVED:
-                return BudgetReservation(budgets=budgets, nano_usd=nano)
+                return BudgetReservation(budgets=budgets, nano_usd=nano, entry=entry)
             chosen = [budgets[number - 1] for number in numbers]
             if result == _REFUSED:
                 raise BudgetExhausted(chosen)
@@ -131,8 +154,10 @@ async def settle(reservation: BudgetReservation | None, usd: Decimal) -> None:
         _stale.update(_key(budget) for budget in budgets)
         return
     try:
-        change = int(usd * _NANO) - reservation.nano_usd
-        told = await _eval(_SETTLE, budgets, change, [int(budget.warning_usd * _NANO) for budget in budgets])
+        cost = int(usd * _NANO)
+        told_from = (int(budget.warning_usd * _NANO) for budget in budgets)
+        change = cost - reservation.nano_usd
+        told = await _eval(_SETTLE, budgets, [cost, reservation.entry, change, *told_from])
     except REDIS_ERRORS:
         logger.warning("Redis does not answer: budgets are summed up anew once it is back.")
         _stale.update(_key(budget) for budget in budgets)
@@ -189,9 +214,10 @@ async def _count_from_postgres(budgets: Sequence[Budget]) -> None:
     await pipeline.execute()
 
 
-async def _eval(script: str, budgets: Sequence[Budget], amount: int, amounts: list[int]) -> Any:
+async def _eval(script: str, budgets: Sequence[Budget], arguments: Sequence[int | str]) -> Any:
     client = await async_redis()
-    return await client.eval(script, len(budgets), *(_key(budget) for budget in budgets), amount, *amounts)
+    keys = [redis_key("budget", "open"), *(_key(budget) for budget in budgets)]
+    return await client.eval(script, len(keys), *keys, *arguments)
 
 
 def _key(budget: Budget) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 from uuid import uuid4
 
+from chat.idempotency.views import StreamFormat
 from chat.openai_api.annotations import annotations_of
 from chat.providers.protocol import OPTION_REFUSED
 from chat.turns.citations import Citation
@@ -42,7 +43,7 @@ class Completion:
 
     def plain(self, text: str) -> dict[str, Any]:
         """Return the body of a text that the bot's model, conversations and documents have nothing to do with."""
-        message = {"role": "assistant", "content": text, "refusal": None, "annotations": []}
+        message: dict[str, Any] = {"role": "assistant", "content": text, "refusal": None, "annotations": []}
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
         return {**self._head, "object": "chat.completion", "choices": [choice], "usage": _NOTHING_USED}
 
@@ -70,6 +71,29 @@ class Completion:
 def event(body: dict[str, Any]) -> bytes:
     """Return a body as a server-sent event."""
     return f"data: {json.dumps(body, ensure_ascii=False, default=str)}\n\n".encode()
+
+
+def _whole_stream(events: Sequence[bytes]) -> bytes:
+    """Return a stream with one piece of text in place of many."""
+    kept: list[bytes | dict[str, Any]] = []
+    for sent in events:
+        body = {} if sent == END else json.loads(sent.removeprefix(b"data: "))
+        last = kept[-1] if kept else None
+        if not _is_text(body):
+            kept.append(sent)
+        elif isinstance(last, dict):
+            last["choices"][0]["delta"]["content"] += body["choices"][0]["delta"]["content"]
+        else:
+            kept.append(body)
+    return b"".join(event(item) if isinstance(item, dict) else item for item in kept)
+
+
+def _is_text(body: dict[str, Any]) -> bool:
+    choices = body.get("choices")
+    return bool(choices) and set(choices[0]["delta"]) == {"content"}
+
+
+STREAM_FORMAT = StreamFormat(is_end=lambda event: event == END, whole=_whole_stream)
 
 
 def finish_reason_of(answer: Answer) -> str:

@@ -7,6 +7,7 @@ from django.conf import settings
 
 from chat.access.callers import Caller
 from chat.conversations.threads import Recognised, recognise
+from chat.idempotency.records import Claim
 from chat.openai_api.messages import Talk, ToldTurn, too_long
 from chat.openai_api.requests import CompletionRequest
 from chat.openai_api.users import Asker
@@ -23,12 +24,16 @@ class Asked:
     ignored: list[str]
 
 
-async def question_of(request: CompletionRequest, context: str, asker: Asker, caller: Caller) -> Asked:
+async def question_of(
+    request: CompletionRequest, context: str, asker: Asker, caller: Caller, claim: Claim | None = None
+) -> Asked:
     """Return the question; raise InvalidInput for one that cannot be asked, UserForbidden or ContextForbidden."""
     talk = request.talk
     question = Question(
         user_id=asker.user_id, message=talk.question, context=context, caller=caller,
         options=request.parameters.options, max_tokens=request.parameters.max_tokens,
+        # What the first attempt stored before its process died is found by it.
+        client_id=claim.request_id if claim else None, count_token=claim.request_id.hex if claim else "",
     ).validate()  # fmt: skip
     if talk.turns:
         thread, found = await sync_to_async(_recognise)(question, talk, asker)

@@ -195,4 +195,5 @@ class OpenAIErrorSerializer(serializers.Serializer[Any]):
     error = OpenAIErrorDetailSerializer()
 
 
-ERRORS = dict.fromkeys((400, 401, 403, 404, 405, 409, 413, 415, 429, 500, 502, 503, 504), OpenAIErrorSerializer)
+_STATUSES = (400, 401, 402, 403, 404, 405, 409, 410, 413, 415, 422, 429, 500, 502, 503, 504)
+ERRORS = dict.fromkeys(_STATUSES, OpenAIErrorSerializer)

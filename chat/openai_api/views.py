@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -17,10 +18,12 @@ from chat.api import openapi
 from chat.api.auth import SessionAuthentication, caller_of
 from chat.api.chat import AnyAccept
 from chat.api.freshness_headers import freshness_headers
+from chat.idempotency.records import Claim
+from chat.idempotency.views import idempotent
 from chat.openai_api import examples, shapes
 from chat.openai_api.access import BearerAuthentication, HasPermissionBySecretKey
 from chat.openai_api.annotations import annotations_for_open_webui, annotations_of, is_open_webui
-from chat.openai_api.bodies import Completion, asks_model
+from chat.openai_api.bodies import STREAM_FORMAT, Completion, asks_model
 from chat.openai_api.catalogue import models_of, require_model
 from chat.openai_api.errors import handle_exception, openai_error
 from chat.openai_api.front_end_tasks import answer_to_task
@@ -29,7 +32,7 @@ from chat.openai_api.replies import Reply
 from chat.openai_api.requests import CompletionRequest, read_model, read_request
 from chat.openai_api.users import asker_of
 from chat.turns.engine import begin
-from chat.turns.turn import Turn
+from chat.turns.turn import Settled, Turn
 
 IGNORED = "X-Fabra-Ignored"
 """The header that names the parameters which had no effect."""
@@ -89,18 +92,24 @@ class CompletionsView(OpenAIView):
             (200, "text/event-stream"): shapes.CHUNK_EVENT,
             **shapes.ERRORS,
         },
+        parameters=[openapi.IDEMPOTENCY_KEY],
         examples=[examples.QUESTION, examples.COMPLETION, examples.ERROR],
         description=examples.DESCRIPTION,
     )
-    async def post(self, request: Request) -> HttpResponse | StreamingHttpResponse:
+    @partial(idempotent, stream_format=STREAM_FORMAT)
+    async def post(self, request: Request, claim: Claim | None = None) -> HttpResponse | StreamingHttpResponse:
         caller, body = caller_of(request), request.data
         assert isinstance(body, dict)  # the parser takes objects only
         model = await require_model(read_model(body), caller)
         wanted = read_request(body)
         if (told := answer_to_task(wanted.talk)) is not None:
             return _plain(Completion(model, None), told, wanted)
-        asked = await question_of(wanted, model, asker_of(request, wanted.user, caller), caller)
+        asked = await question_of(wanted, model, asker_of(request, wanted.user, caller), caller, claim)
         begun = await begin(asked.question)
+        if claim is not None:
+            claim.conversation_id = (
+                begun.answer.conversation_id if isinstance(begun, Settled) else begun.conversation_id
+            )
         if not (isinstance(begun, Turn) and asks_model(begun)):
             asked.ignored.extend(asked.question.options)
         annotate = annotations_for_open_webui if is_open_webui(request.headers) else annotations_of

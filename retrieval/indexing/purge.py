@@ -81,14 +81,13 @@ def purge_document(
 def continue_purge(document: Document) -> list[str]:
     """Erase again what may be left of a purged document; return what that is, such as of a Redis that is down."""
     document = Document.objects.select_related("index").purged().get(pk=document.pk)
-    index, versions = document.index, _erased_versions(document)
+    index = document.index
     if document.purge_ended_at is not None:  # something was found that should not be there
         _erase_texts(document)
     _erase_late(document)
+    _erase_copies(document)
     try:
         erase_entries(index.pk, index.version)
-        for store in _stores:
-            store.erase(versions)
     except REDIS_ERRORS as error:
         logger.warning("The purge of %s goes on later: Redis does not answer (%s).", document.pk, type(error).__name__)
     for generation_id in index.generations.values_list("pk", flat=True):
@@ -108,6 +107,17 @@ def continue_purges() -> None:
     ended = Document.objects.purged().filter(purge_ended_at__gt=timezone.now() - WATCHED_FOR)
     for document in ended.select_related("index"):
         _erase_late(document)
+        _erase_copies(document)
+
+
+def _erase_copies(document: Document) -> None:
+    """Erase what the stores of higher apps hold of it."""
+    versions = _erased_versions(document)
+    try:
+        for store in _stores:
+            store.erase(versions)
+    except REDIS_ERRORS as error:
+        logger.warning("The purge of %s goes on later: Redis does not answer (%s).", document.pk, type(error).__name__)
 
 
 def _erase_late(document: Document) -> None:

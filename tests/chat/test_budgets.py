@@ -16,7 +16,9 @@ from chat.limits.budget import Budget
 from chat.limits.budgets import BudgetReservation, budgets_of, reserve, settle
 from chat.models import ApiKey, Message, ModelCall, ReservedCost
 from chat.spending.calls import Spender
-from common.redis import async_redis
+from chat.turns.engine import begin
+from chat.turns.turn import Question, Turn
+from common.redis import async_redis, redis_key
 from events.models import Event
 from tests.model_server import ModelServer
 
@@ -86,6 +88,36 @@ def test_what_redis_missed_or_lost_is_summed_up_again(dollar: list[Budget]) -> N
     async_to_sync(lose)()
     spend("0.95")
     assert reserve_many(dollar, "0.1", 1) == []
+
+
+def test_what_a_process_that_died_had_reserved_ends_by_itself(dollar: list[Budget], settings: Any) -> None:
+    spend("0.1")
+    settings.FABRA_CHAT_DEADLINE_S = 0
+    (late,) = reserve_many(dollar, "0.9", 1)  # over at once; its process is gone, or hangs
+    settings.FABRA_CHAT_DEADLINE_S = 60
+    (other,) = reserve_many(dollar, "0.5", 2)
+    assert len(reserve_many(dollar, "0.4", 2)) == 1
+    # It was not gone after all: what it cost counts, and nothing is given back a second time.
+    async_to_sync(settle)(late, Decimal("0.2"))
+    async_to_sync(settle)(other, Decimal("0"))
+    assert len(reserve_many(dollar, "0.1", 5)) == 3
+
+
+def test_the_reservation_of_a_turn_whose_process_is_killed_ends_by_itself(
+    bot: None, ask: Any, model: ModelServer, settings: Any
+) -> None:
+    settings.FABRA_MODEL_PRICES = {"gpt-4o-mini": [1, 2]}
+    settings.FABRA_BUDGETS = {"installation": {"day": 0.0035}}
+    turn = async_to_sync(begin)(Question(user_id="user_123", message="How do I reset my password?"))
+    assert isinstance(turn, Turn) and turn.reservation is not None  # some 0.0023; and nothing runs or settles it
+    assert ask().status_code == 402
+    entry = turn.reservation.entry
+
+    async def let_time_pass() -> None:
+        await (await async_redis()).zadd(redis_key("budget", "open"), {entry: 1.0}, xx=True)
+
+    async_to_sync(let_time_pass)()
+    assert ask().status_code == 200
 
 
 def test_all_budgets_accept_a_call_or_none_counts_it(settings: Any) -> None:

@@ -26,7 +26,10 @@ from chat.turns.turn import Question
 from common.background import finish_spawned
 from common.retention import prune_kind
 from events.models import Event
-from retrieval.models import DocumentVersion
+from retrieval.generations.verification import repair, verify
+from retrieval.indexing.documents import index_document
+from retrieval.indexing.purge import continue_purges, purge_document
+from retrieval.models import DocumentVersion, Index
 from tests.model_server import ModelServer
 from tests.processes import wait_until
 
@@ -295,3 +298,37 @@ async def both(body: dict[str, Any]) -> list[Any]:
 async def begun(question: Question) -> None:
     await begin(question)
     await finish_spawned()
+
+
+@pytest.mark.django_db(transaction=True)
+class TestPurges:
+    def test_a_kept_answer_that_quotes_a_purged_document_is_erased(
+        self, post: Any, embedder: Any, model: ModelServer, settings: Any
+    ) -> None:
+        index_document("knowledge_base", "reset", "# Reset\n\nClick **Forgot password?** on the sign-in page.")
+        question = {"user_id": "ana", "message": "How do I reset my password?"}
+        completion = {"model": "default", "user": "ana", "messages": [{"role": "user", "content": "And my password?"}]}
+        assert post("/chat", question, "k-1").status_code == 200
+        assert post("/v1/chat/completions", completion, "k-2").status_code == 200
+        assert post("/api/events/", EVENT, "k-3").status_code == 202
+        assert "Forgot" in IdempotentRequest.objects.order_by("created_at")[0].body
+        assert purge_document("knowledge_base", "reset") == []
+        assert list(IdempotentRequest.objects.exclude(body="").values_list("status", flat=True)) == [202]
+        assert code_of(post("/chat", question, "k-1")) == (410, "answer_erased")
+        assert code_of(post("/v1/chat/completions", completion, "k-2")) == (410, "answer_erased")
+        assert len(model.requests) == 2
+
+    def test_one_that_is_stored_after_the_purge_is_found_and_erased(self, post: Any, embedder: Any) -> None:
+        index_document("knowledge_base", "reset", "# Reset\n\nClick **Forgot password?** on the sign-in page.")
+        assert post("/chat", {"user_id": "ana", "message": "How do I reset my password?"}).status_code == 200
+        late = IdempotentRequest.objects.values("status", "body").get()
+        purge_document("knowledge_base", "reset")
+        IdempotentRequest.objects.update(**late)
+        index = Index.objects.get(name="knowledge_base")
+        (found,) = verify(index)
+        assert "1 kept answers to requests with a key" in str(found)
+        repair(index, [found])
+        assert list(verify(index)) == [] and row().body == ""
+        IdempotentRequest.objects.update(**late)
+        continue_purges()
+        assert row().body == ""
