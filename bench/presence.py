@@ -109,12 +109,14 @@ def _watched() -> float:
     with plain_redis().monitor() as monitor:
         ours, until = 0, time.monotonic() + _WATCHED_S
         while time.monotonic() < until:
-            ours += f"{settings.FABRA_REDIS_PREFIX}:presence:" in monitor.next_command()["command"]
+            command = monitor.next_command()
+            is_ours = f"{settings.FABRA_REDIS_PREFIX}:presence:" in command["command"]
+            ours += is_ours and command["client_type"] != "lua"
     return ours / _WATCHED_S
 
 
 async def _commands_per_s() -> float:
-    """Return how many commands of presence Redis runs, those of its scripts included."""
+    """Return how many commands Redis gets for the presence of people; several come in one round trip."""
     client = await async_redis()
     watching = asyncio.ensure_future(asyncio.to_thread(_watched))
     while not watching.done():
@@ -124,7 +126,12 @@ async def _commands_per_s() -> float:
 
 
 def _socket(url: str, path: str, cookie: str) -> Any:
-    return websockets.connect(f"{url.replace('http', 'ws')}/{path}", origin=url, additional_headers={"Cookie": cookie})  # type: ignore[arg-type]
+    return websockets.connect(
+        f"{url.replace('http', 'ws')}/{path}",
+        origin=url,  # type: ignore[arg-type]
+        additional_headers={"Cookie": cookie},
+        ping_interval=None,
+    )
 
 
 async def _hear(page: Any, **wanted: Any) -> float:

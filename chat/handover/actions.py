@@ -178,6 +178,15 @@ def return_from_agent(conversation_id: int, agent_pk: Any) -> None:
             _answer_soon(conversation)
 
 
+def release_agent(agent: Any) -> None:
+    """Let all conversations wait of somebody who may answer no longer; of somebody who may, or of None, none."""
+    if agent is None or agent.pk is None or may_answer(agent):
+        return
+    held = Conversation.objects.filter(state=State.PERSON, agent=agent.pk)
+    for pk in held.values_list("pk", flat=True):
+        return_from_agent(pk, agent.pk)
+
+
 def check_own(conversation_id: int, user_id: str) -> None:
     """Raise ConversationNotFound unless the conversation is the user's own."""
     if not Conversation.objects.filter(pk=conversation_id, user_id=user_id).exists():

@@ -11,6 +11,7 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 from channels.layers import get_channel_layer
 
 from chat.access.permissions import ANSWER_CONVERSATION
+from chat.handover import actions
 from chat.inbox.attendance import Attendance
 from chat.live.bodies import name_of
 from chat.live.broadcast import broadcast
@@ -61,8 +62,9 @@ class InboxConsumer(AsyncWebsocketConsumer):
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         if not self.tasks:
             return  # it came before the refusal reached its sender
-        self.agent = await self._read_agent()
+        before, self.agent = self.agent, await self._read_agent()
         if self.agent is None:
+            await with_own_thread(sync_to_async(actions.release_agent)(before))
             await self.close(code=FORBIDDEN, reason="Your account may no longer answer customers.")
             return
         try:
