@@ -117,6 +117,8 @@ export class Thread {
     const later = [...this.#log.children].find((each) => each !== node && places.get(each) > id);
     if (later) later.before(node);
     else this.#log.append(node);
+    const placeOf = (turn) => places.get(this.#articles.get(turn));
+    this.#turns.sort((one, other) => placeOf(one) - placeOf(other) || 0); // two without an id: as they are
   }
 
   /** Note the id of a turn's question, which tells whether others wrote before it. */
