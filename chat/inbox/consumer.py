@@ -32,8 +32,8 @@ class InboxConsumer(AsyncWebsocketConsumer):
     `typing` has its `author`, null for the customer; `presence` says with `is_here` whether the customer's page is
     open, or null while Redis is down. Receive `{"type": "open", "conversation_id"}`, `{"type": "typing"}`, which the
     customer sees if the agent holds the conversation, and `{"type": "active"}` while somebody uses the inbox. The
-    agent's rights are read again at each message. While Redis is down nothing else is sent, and the page asks every
-    few seconds.
+    agent's rights are read again at each message. `live` says with `is_live` that Redis is gone, or back: meanwhile
+    nothing else is sent, and the page asks every few seconds.
     """
 
     # Channels would subscribe before `connect`, and end the socket where Redis is down.

@@ -251,7 +251,9 @@ class TestSocket:
             socket = self.socket(inbox)
             assert await socket.connect()
             await socket.send({"type": "open", "conversation_id": 7})
-            assert json.loads((await socket.receive_output(timeout=10))["text"])["is_here"] is None
+            told = [json.loads((await socket.receive_output(timeout=10))["text"]) for _ in range(2)]
+            assert told[0] == {"type": "live", "is_live": False}  # so that the page asks
+            assert (told[1]["type"], told[1]["is_here"]) == ("presence", None)
             is_silent = await socket.receive_nothing(timeout=0.5)
             await socket.disconnect()
             return is_silent
