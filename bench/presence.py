@@ -74,6 +74,8 @@ async def _measured(url: str, session: str, names: list[str], ids: list[int]) ->
 
         pages = [await page_of(name, conversation_id) for name, conversation_id in zip(names, ids, strict=True)]
         agent = await stack.enter_async_context(_socket(url, "ws/inbox", f"{settings.SESSION_COOKIE_NAME}={session}"))
+        reading = asyncio.ensure_future(_read(agent))  # a socket that nobody reads is closed by the server
+        stack.callback(reading.cancel)
         took = {f"the agent comes, {len(pages)} pages": await _told(agent, pages, "active", is_here=True)}
         say(f"Redis gets {await _commands_per_s():.1f} commands a second while {len(pages)} pages are open.")
         typed: list[float] = []
@@ -88,6 +90,11 @@ async def _measured(url: str, session: str, names: list[str], ids: list[int]) ->
             shared += await _told(agent, alike, "typing", type="typing")
         took[f"typing, {len(pages)} pages of one"] = shared
         return took
+
+
+async def _read(socket: Any) -> None:
+    async for _ in socket:
+        pass
 
 
 async def _open(agent: Any, conversation_id: int) -> None:
