@@ -74,6 +74,8 @@ async def _measured(url: str, session: str, names: list[str], ids: list[int]) ->
 
         pages = [await page_of(name, conversation_id) for name, conversation_id in zip(names, ids, strict=True)]
         agent = await stack.enter_async_context(_socket(url, "ws/inbox", f"{settings.SESSION_COOKIE_NAME}={session}"))
+        reading = asyncio.ensure_future(_read(agent))  # a socket that nobody reads is closed by the server
+        stack.callback(reading.cancel)
         took = {f"the agent comes, {len(pages)} pages": await _told(agent, pages, "active", is_here=True)}
         say(f"Redis gets {await _commands_per_s():.1f} commands a second while {len(pages)} pages are open.")
         typed: list[float] = []
@@ -88,6 +90,11 @@ async def _measured(url: str, session: str, names: list[str], ids: list[int]) ->
             shared += await _told(agent, alike, "typing", type="typing")
         took[f"typing, {len(pages)} pages of one"] = shared
         return took
+
+
+async def _read(socket: Any) -> None:
+    async for _ in socket:
+        pass
 
 
 async def _open(agent: Any, conversation_id: int) -> None:
@@ -109,12 +116,14 @@ def _watched() -> float:
     with plain_redis().monitor() as monitor:
         ours, until = 0, time.monotonic() + _WATCHED_S
         while time.monotonic() < until:
-            ours += f"{settings.FABRA_REDIS_PREFIX}:presence:" in monitor.next_command()["command"]
+            command = monitor.next_command()
+            is_ours = f"{settings.FABRA_REDIS_PREFIX}:presence:" in command["command"]
+            ours += is_ours and command["client_type"] != "lua"
     return ours / _WATCHED_S
 
 
 async def _commands_per_s() -> float:
-    """Return how many commands of presence Redis runs, those of its scripts included."""
+    """Return how many commands Redis gets for the presence of people; several come in one round trip."""
     client = await async_redis()
     watching = asyncio.ensure_future(asyncio.to_thread(_watched))
     while not watching.done():
@@ -124,7 +133,12 @@ async def _commands_per_s() -> float:
 
 
 def _socket(url: str, path: str, cookie: str) -> Any:
-    return websockets.connect(f"{url.replace('http', 'ws')}/{path}", origin=url, additional_headers={"Cookie": cookie})  # type: ignore[arg-type]
+    return websockets.connect(
+        f"{url.replace('http', 'ws')}/{path}",
+        origin=url,  # type: ignore[arg-type]
+        additional_headers={"Cookie": cookie},
+        ping_interval=None,
+    )
 
 
 async def _hear(page: Any, **wanted: Any) -> float:

@@ -1,9 +1,10 @@
 """The text of Markdown's inline markup as a reader sees it, with the position of each character in the source."""
 
 import re
-from bisect import bisect_right
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import Any, NamedTuple
 
 from markdown_it import MarkdownIt
@@ -73,9 +74,9 @@ def _aligned(content: str, tokens: Iterable[Token]) -> PlainText:
         is_link = links or kind == "image"
         opaque.append("x" * len(shown) if kind == "code_inline" else shown.replace(" ", "x") if is_link else shown)
         verbatim = len(shown) == end - start
-        for index in range(len(shown)):
-            plain.starts.append(start + index if verbatim else start)
-            plain.ends.append(start + index + 1 if verbatim else end)
+        length = len(shown)
+        plain.starts.extend(range(start, end) if verbatim else [start] * length)
+        plain.ends.extend(range(start + 1, end + 1) if verbatim else [end] * length)
 
     for token in tokens:
         if token.type in ("softbreak", "hardbreak"):
@@ -113,8 +114,10 @@ def _after_link(flat: str, at: int) -> int:
 
 def _move(plain: PlainText, positions: Sequence[Place]) -> None:
     """Change offsets in the content to offsets in the source; a line break reaches to the next line's content."""
-    begins = [position.begin for position in positions]
-    for offsets in (plain.starts, plain.ends):
-        for index, offset in enumerate(offsets):
-            position = positions[bisect_right(begins, offset) - 1]
-            offsets[index] = min(position.source + offset - position.begin, position.limit)
+    for offsets in (plain.starts, plain.ends):  # they never fall, so each place has a run of them
+        moved: list[int] = []
+        for position, after in zip_longest(positions, positions[1:]):
+            end = bisect_left(offsets, after.begin, len(moved)) if after else len(offsets)
+            shift, limit = position.source - position.begin, position.limit
+            moved += [min(offset + shift, limit) for offset in offsets[len(moved) : end]]
+        offsets[:] = moved

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from chat.grounding.claims import Claim, claims_in
 from chat.grounding.facts import Evidence, wrong_facts
-from chat.grounding.languages import ENGLISH, Language, language_of
+from chat.grounding.languages import ENGLISH, MOST_WORDS, Language, language_of
 from chat.grounding.meaning import MeaningUnavailable, cosines
 from chat.grounding.negation import wrong_negations
 from chat.grounding.result import Grounding, JudgedSentence, Verdict
@@ -164,6 +164,8 @@ def _read(claim: Claim, language: Language) -> Sentence:
 def _language(texts: Sequence[str]) -> Language | None:
     words: list[str] = []
     for text in texts:
+        if len(words) >= MOST_WORDS:
+            break
         words += _WORD.findall(text[:2_000].casefold())
     return language_of(words)
 

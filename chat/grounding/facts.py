@@ -57,7 +57,8 @@ def _stands_for_name(sentence: Sentence, position: int, evidence: Evidence) -> b
     if evidence.has(word) or evidence.is_known(word):
         return False
     around = surroundings(sentence, range(position, position + 1))
-    best = max((_likeness(around, name) for name in _names(evidence)), key=lambda like: like.total, default=Likeness())
+    names = (name for name in _names(evidence) if not around.carrying.isdisjoint(name.sentence.keys))
+    best = max((_likeness(around, name) for name in names), key=lambda like: like.total, default=Likeness())
     return best.is_sure
 
 
@@ -136,16 +137,21 @@ def _is_swapped(
     A name in the `trusted` sentences, which say the same, needs more to be doubted: people list names in any order.
     """
     best, is_trusted = Likeness(), False
+    carrying = around.carrying
     for mention in own:
+        if carrying.isdisjoint(mention.sentence.keys):
+            continue
         like = _likeness(around, mention)
         if like.total > best.total:
             best, is_trusted = like, mention.sentence in trusted
-    return any(_likeness(around, mention).is_better_than(best, is_trusted=is_trusted) for mention in others)
+    return any(
+        _likeness(around, mention).is_better_than(best, is_trusted=is_trusted)
+        for mention in others
+        if not carrying.isdisjoint(mention.sentence.keys)
+    )
 
 
 def _likeness(around: Surroundings, mention: Mention) -> Likeness:
-    if around.carrying.isdisjoint(mention.sentence.keys):
-        return Likeness()
     return around.likeness(surroundings(mention.sentence, mention.span))
 
 

@@ -1,5 +1,6 @@
 """Words that carry grammar instead of facts, by language: function words, negations, numbers and units."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from heapq import nlargest
@@ -145,14 +146,22 @@ UNITS: dict[str, str] = {
     for form in forms.split()
 }  # fmt: skip
 
-_MOST_WORDS = 400
+MOST_WORDS = 400
+"""More words are not read to tell a language."""
 _LEAST_WORDS = 3
 _LEAST_LEAD = 1.2
+
+_LANGUAGES_OF: dict[str, list[Language]] = defaultdict(list)
+for _each in LANGUAGES:
+    for _word in _each.function_words:
+        _LANGUAGES_OF[_word].append(_each)
 
 
 def language_of(words: Sequence[str]) -> Language | None:
     """Return the language with the most function words among the lower-case words; None if they do not tell."""
-    known = words[:_MOST_WORDS]
-    counts = [(sum(word in language.function_words for word in known), language) for language in LANGUAGES]
-    (most, language), (second, _) = nlargest(2, counts, key=lambda pair: pair[0])
+    found = dict.fromkeys(LANGUAGES, 0)
+    for word in words[:MOST_WORDS]:
+        for language in _LANGUAGES_OF.get(word, ()):
+            found[language] += 1
+    (language, most), (_, second) = nlargest(2, found.items(), key=lambda pair: pair[1])
     return language if most >= max(_LEAST_WORDS, second * _LEAST_LEAD) else None

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from heapq import nlargest
+from typing import Self
 
 from chat.grounding.sources import BEGINNING, Sentence, Source
 from chat.grounding.words import Kind, Word
@@ -34,12 +35,9 @@ class Support:
 def find_support(sentence: Sentence, sources: Sequence[Source]) -> Support:
     """Choose the sentence with the largest share of the words, then at most two that add most to it."""
     words = [word for word in sentence.words if not word.is_function]
-    weights = [1.0 if word.kind is Kind.WORD else _FACT_WEIGHT for word in words]
-    rows = [
-        (position, [weight * says(position.sentence, word) for word, weight in zip(words, weights, strict=True)])
-        for position in _candidates(sentence, sources)
-    ]
-    total, have = sum(weights), [0.0] * len(words)
+    wanted = [_Wanted.of(word, 1.0) for word in words]
+    rows = [(place, _said(place.sentence, wanted)) for place in _candidates(sentence, sources)]
+    total, have = sum(word.weight for word in wanted), [0.0] * len(words)
     chosen: list[Place] = []
     while rows and len(chosen) < _MOST_SENTENCES:
         sums = [sum(map(max, have, said)) for _, said in rows]
@@ -49,10 +47,37 @@ def find_support(sentence: Sentence, sources: Sequence[Source]) -> Support:
         chosen.append(rows[best][0])
         have = list(map(max, have, rows[best][1]))
     for position in chosen:  # what the heading of a passage says, its sentences need not repeat
-        heading = position.source.heading
-        in_heading = [_FORM * weight * says(heading, word) for word, weight in zip(words, weights, strict=True)]
+        in_heading = _said(position.source.heading, [_Wanted.of(word, _FORM) for word in words])
         have = list(map(max, have, in_heading))
     return Support(share=sum(have) / total if total else 0.0, positions=tuple(chosen))
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What a word of the answer is looked for by; an answer has a thousand pairs of a word and a sentence."""
+
+    key: str
+    values: frozenset[str]
+    beginning: str
+    weight: float
+
+    @classmethod
+    def of(cls, word: Word, factor: float) -> Self:
+        weight = factor if word.kind is Kind.WORD else factor * _FACT_WEIGHT
+        return cls(word.key, word.values, _beginning(word), weight)
+
+
+def _said(text: Sentence, wanted: Sequence[_Wanted]) -> list[float]:
+    """Return what a sentence says of each word, as `says` does, times its weight."""
+    keys, values, beginnings = text.keys, text.values, text.beginnings
+    return [
+        word.weight
+        if word.key in keys or (word.values and not word.values.isdisjoint(values))
+        else word.weight * _FORM
+        if word.beginning in beginnings
+        else 0.0
+        for word in wanted
+    ]
 
 
 def _candidates(sentence: Sentence, sources: Sequence[Source]) -> list[Place]:
@@ -72,6 +97,10 @@ def says(text: Sentence | Source, word: Word) -> float:
     """Return 1 if the text has the word or its number, less if it has another form of it, else 0."""
     if word.key in text.keys or (word.values and not word.values.isdisjoint(text.values)):
         return 1.0
-    if word.kind in (Kind.WORD, Kind.NAME) and len(word.key) > BEGINNING and word.key[:BEGINNING] in text.beginnings:
-        return _FORM
-    return 0.0
+    return _FORM if _beginning(word) in text.beginnings else 0.0
+
+
+def _beginning(word: Word) -> str:
+    """Return what another form of the word begins with; "", which no word does, if it may have none."""
+    has_forms = word.kind in (Kind.WORD, Kind.NAME) and len(word.key) > BEGINNING
+    return word.key[:BEGINNING] if has_forms else ""

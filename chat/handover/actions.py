@@ -21,7 +21,7 @@ from chat.access.permissions import ANSWER_CONVERSATION
 from chat.errors import AgentForbidden, ConversationConflict, ConversationHeld, ConversationNotFound, InvalidMessage
 from chat.handover import notices
 from chat.live.bodies import name_of
-from chat.live.changes import tell_inbox, tell_of_message, tell_of_state
+from chat.live.changes import stop_bot, tell_inbox, tell_of_message, tell_of_state
 from chat.models import Conversation, Customer, HandoverSettings, Message, Ticket
 from common.dispatch import enqueue
 from common.validation import check_text, is_blank
@@ -74,6 +74,7 @@ def assign(conversation_id: int, agent: Any) -> Conversation:
             return conversation
         _check_free(conversation, agent)
         _move(conversation, State.PERSON, agent)
+        stop_bot(conversation)
         conversation.unanswered_since = _unanswered_since(conversation)
         conversation.save(update_fields=["unanswered_since"])
         notices.tell_assigned(conversation, str(name_of(agent)))
@@ -176,6 +177,15 @@ def return_from_agent(conversation_id: int, agent_pk: Any) -> None:
             notices.tell_returned(conversation)
             _record(conversation, ESCALATED, reason=AGENT_GONE)
             _answer_soon(conversation)
+
+
+def release_agent(agent: Any) -> None:
+    """Let all conversations wait of somebody who may answer no longer; of somebody who may, or of None, none."""
+    if agent is None or agent.pk is None or may_answer(agent):
+        return
+    held = Conversation.objects.filter(state=State.PERSON, agent=agent.pk)
+    for pk in held.values_list("pk", flat=True):
+        return_from_agent(pk, agent.pk)
 
 
 def check_own(conversation_id: int, user_id: str, bot: str = "") -> None:

@@ -28,11 +28,11 @@ def take_back() -> None:
         for pk in late.values_list("pk", flat=True):
             actions.return_from_person(pk)
     held = Conversation.objects.filter(state=Conversation.State.PERSON)
-    for agent_pk in set(held.values_list("agent", flat=True)):
-        agent = get_user_model()._default_manager.filter(pk=agent_pk).first()
-        if not actions.may_answer(agent):
-            for pk in held.filter(agent=agent_pk).values_list("pk", flat=True):
-                actions.return_from_agent(pk, agent_pk)
+    agents = get_user_model()._default_manager.filter(pk__in=held.values("agent"))
+    for agent in agents:
+        actions.release_agent(agent)
+    for pk in held.filter(agent=None).values_list("pk", flat=True):
+        actions.return_from_agent(pk, None)
 
 
 def enqueue_forgotten() -> None:

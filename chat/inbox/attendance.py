@@ -20,7 +20,10 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
 class Attendance:
-    """Of one open inbox; `send` takes `{"type": "presence", "conversation_id", "is_here"}` when it changes."""
+    """Of one open inbox; `send` takes `{"type": "presence", "conversation_id", "is_here"}` when it changes.
+
+    It takes `{"type": "live", "is_live"}` too, when Redis is gone, or back.
+    """
 
     def __init__(self, agent_pk: Any, send: Send) -> None:
         self._agent_pk = agent_pk
@@ -31,6 +34,7 @@ class Attendance:
         self._renewed_at: float | None = None
         self._shown: tuple[int, bool | None] | None = None
         self._conversation_id: int | None = None
+        self._is_live = True
 
     async def use(self) -> None:
         """Note that the agent does something in the inbox."""
@@ -40,14 +44,14 @@ class Attendance:
     async def open(self, conversation_id: int | None) -> None:
         """Tell from now on of the customer of this conversation."""
         self._conversation_id, self._shown = conversation_id, None
-        await self._tell_of_customer()
+        await self._look()
 
     async def keep(self) -> None:
         """Renew what was noted while the agent is there, and tell of the customer, until it is cancelled."""
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
             await self._renew()
-            await self._tell_of_customer()
+            await self._look()
 
     async def leave(self) -> None:
         if self._renewed_at is not None:
@@ -65,15 +69,19 @@ class Attendance:
             if is_new:
                 await broadcast(PEOPLE, {"type": "here", "agent_id": self._agent_pk})
 
-    async def _tell_of_customer(self) -> None:
+    async def _look(self) -> None:
+        """Tell of the customer what has changed, and whether Redis, by which the inbox learns what is new, answers."""
         conversation_id = self._conversation_id
-        if conversation_id is None:
-            return
-        who = presence.customer_of(conversation_id)
+        customer = presence.customer_of(conversation_id) if conversation_id is not None else self._who
         try:
-            is_here: bool | None = (await presence.are_here([who]))[who]
+            is_here: bool | None = (await presence.are_here([customer]))[customer]
         except REDIS_ERRORS:
             is_here = None
-        if conversation_id == self._conversation_id and self._shown != (conversation_id, is_here):
+        if (is_live := is_here is not None) != self._is_live:
+            self._is_live = is_live
+            await self._send({"type": "live", "is_live": is_live})
+        if conversation_id is None or conversation_id != self._conversation_id:
+            return
+        if self._shown != (conversation_id, is_here):
             self._shown = conversation_id, is_here
             await self._send({"type": "presence", "conversation_id": conversation_id, "is_here": is_here})

@@ -10,6 +10,7 @@ from asgiref.sync import sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
 
 from chat.access.permissions import ANSWER_CONVERSATION
+from chat.handover import actions
 from chat.inbox.attendance import Attendance
 from chat.live.bodies import name_of
 from chat.live.broadcast import broadcast
@@ -31,8 +32,8 @@ class InboxConsumer(AsyncWebsocketConsumer):
     `typing` has its `author`, null for the customer; `presence` says with `is_here` whether the customer's page is
     open, or null while Redis is down. Receive `{"type": "open", "conversation_id"}`, `{"type": "typing"}`, which the
     customer sees if the agent holds the conversation, and `{"type": "active"}` while somebody uses the inbox. The
-    agent's rights are read again at each message. While Redis is down nothing else is sent, and the page asks every
-    few seconds.
+    agent's rights are read again at each message. `live` says with `is_live` that Redis is gone, or back: meanwhile
+    nothing else is sent, and the page asks every few seconds.
     """
 
     # Channels would subscribe before `connect`, and end the socket where Redis is down.
@@ -61,8 +62,9 @@ class InboxConsumer(AsyncWebsocketConsumer):
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         if not self.tasks:
             return  # it came before the refusal reached its sender
-        self.agent = await self._read_agent()
+        before, self.agent = self.agent, await self._read_agent()
         if self.agent is None:
+            await with_own_thread(sync_to_async(actions.release_agent)(before))
             await self.close(code=FORBIDDEN, reason="Your account may no longer answer customers.")
             return
         try:

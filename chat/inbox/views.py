@@ -25,6 +25,19 @@ _PASSAGES = 5
 View = Callable[..., HttpResponse]
 
 
+def _for_agents(view: View) -> View:
+    """Let agents call a view; of somebody who is one no longer, the customers wait for another from then on."""
+    permitted = needs(ANSWER_CONVERSATION)(view)
+
+    @wraps(permitted)
+    def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if not request.user.has_perm(ANSWER_CONVERSATION):
+            actions.release_agent(request.user)
+        return permitted(request, *args, **kwargs)
+
+    return checked
+
+
 def _with_errors(view: View) -> View:
     """Answer an error as the API does: the page shows its sentence."""
 
@@ -39,7 +52,7 @@ def _with_errors(view: View) -> View:
     return checked
 
 
-@needs(ANSWER_CONVERSATION)
+@_for_agents
 def show(request: HttpRequest) -> HttpResponse:
     """Show the list, with the conversation that the URL names beside it."""
     given = request.GET.get("conversation", "")
@@ -54,7 +67,7 @@ def show(request: HttpRequest) -> HttpResponse:
     return render(request, "admin/chat/inbox/page.html", site.each_context(request) | context)
 
 
-@needs(ANSWER_CONVERSATION)
+@_for_agents
 def listing(request: HttpRequest) -> HttpResponse:
     """Return the list again, and how many conversations the agent could do something about."""
     inbox = rows.inbox_of(request.user)
@@ -63,7 +76,7 @@ def listing(request: HttpRequest) -> HttpResponse:
     return JsonResponse({"html": _html(request, "list", context), "pending": inbox.pending})
 
 
-@needs(ANSWER_CONVERSATION)
+@_for_agents
 @_with_errors
 def conversation(request: HttpRequest, pk: int) -> HttpResponse:
     """Return a conversation with what is known of its customer."""
@@ -71,7 +84,7 @@ def conversation(request: HttpRequest, pk: int) -> HttpResponse:
     return JsonResponse({"html": _html(request, "conversation", {"opened": opened})})
 
 
-@needs(ANSWER_CONVERSATION)
+@_for_agents
 @_with_errors
 def messages(request: HttpRequest, pk: int) -> HttpResponse:
     """Return the messages after the one that the query names."""
@@ -91,14 +104,14 @@ def passages(request: HttpRequest) -> HttpResponse:
     return JsonResponse({"html": _html(request, "passages", {"hits": record.hits})})
 
 
-@needs(ANSWER_CONVERSATION)
+@_for_agents
 @_with_errors
 def take(request: HttpRequest, pk: int) -> HttpResponse:
     actions.assign(_known(pk), request.user)
     return JsonResponse({})
 
 
-@needs(ANSWER_CONVERSATION)
+@_for_agents
 @_with_errors
 def send(request: HttpRequest, pk: int) -> HttpResponse:
     """Answer the customer; a `client_id` that was sent before is not sent twice."""
@@ -106,14 +119,14 @@ def send(request: HttpRequest, pk: int) -> HttpResponse:
     return JsonResponse({})
 
 
-@needs(ANSWER_CONVERSATION)
+@_for_agents
 @_with_errors
 def hand_back(request: HttpRequest, pk: int) -> HttpResponse:
     actions.hand_back(_known(pk), request.user)
     return JsonResponse({})
 
 
-@needs(ANSWER_CONVERSATION)
+@_for_agents
 @_with_errors
 def close(request: HttpRequest, pk: int) -> HttpResponse:
     actions.close(_known(pk), request.user, request.POST.get("note", ""))

@@ -5,7 +5,7 @@ from typing import Any
 
 from chat.live.bodies import message_body, state_body
 from chat.live.broadcast import broadcast, broadcast_on_commit
-from chat.live.groups import INBOX, conversation_group
+from chat.live.groups import ANSWERS, INBOX, conversation_group
 from chat.models import Conversation, Message
 from common.background import HEAD_START_S, spawn
 
@@ -28,6 +28,11 @@ def tell_of_state(conversation: Conversation) -> None:
     """Send the state to the pages that show the conversation, and to the agents, after the caller's transaction."""
     broadcast_on_commit(conversation_group(conversation.pk), state_event(conversation))
     tell_inbox(conversation)
+
+
+def stop_bot(conversation: Conversation) -> None:
+    """End the answer that the bot is giving, after the caller's transaction; without Redis it is dropped at its end."""
+    broadcast_on_commit(ANSWERS, {"type": "stop", "conversation_id": conversation.pk})
 
 
 def tell_inbox(conversation: Conversation) -> None:

@@ -3,6 +3,9 @@
 INBOX = "inbox"
 """Agents, who see that a conversation's state or last message has changed."""
 
+ANSWERS = "answers"
+"""Web processes, which stop the answers that they are giving in a conversation."""
+
 PEOPLE = "people"
 """Web processes, whose pages show whether their agents are there."""
 

@@ -5,6 +5,7 @@ of their places has an entry.
 """
 
 from collections.abc import Collection
+from itertools import chain
 
 from common.redis import async_redis, redis_key
 
@@ -13,17 +14,22 @@ EXPIRES_S = 45.0
 """A process that is killed cannot say that its pages are gone."""
 LEFT_S = 5.0
 """Of a place that somebody has left: long enough to load the page again."""
+_AT_ONCE = 100
+"""In one run of the script, which blocks Redis and so must stay well under a millisecond."""
 
-# KEYS is somebody; ARGV are a place, and for how many ms they are there. By Redis's own clock. The key ends with its
-# last entry, so that it need only exist. Returns 1 if they were nowhere before.
+# KEYS are people; ARGV are a place, and for how many ms they are there. By Redis's own clock. A key ends with its last
+# entry, so that it need only exist. Returns for each of them 1 if they were nowhere before.
 _RENEW = """
 local now = redis.call('TIME')
 local now_ms = now[1] * 1000 + math.floor(now[2] / 1000)
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now_ms)
-local is_new = redis.call('ZCARD', KEYS[1]) == 0
-redis.call('ZADD', KEYS[1], now_ms + tonumber(ARGV[2]), ARGV[1])
-redis.call('PEXPIREAT', KEYS[1], redis.call('ZRANGE', KEYS[1], -1, -1, 'WITHSCORES')[2])
-return is_new and 1 or 0
+local new = {}
+for i, key in ipairs(KEYS) do
+  redis.call('ZREMRANGEBYSCORE', key, '-inf', now_ms)
+  new[i] = redis.call('ZCARD', key) == 0 and 1 or 0
+  redis.call('ZADD', key, now_ms + tonumber(ARGV[2]), ARGV[1])
+  redis.call('PEXPIREAT', key, redis.call('ZRANGE', key, -1, -1, 'WITHSCORES')[2])
+end
+return new
 """
 
 
@@ -38,9 +44,12 @@ def customer_of(conversation_id: int) -> str:
 async def renew(people: Collection[str], place: str, seconds: float) -> set[str]:
     """Note that people are at a place for some time; return those who were nowhere. Raise one of REDIS_ERRORS."""
     async with (await async_redis()).pipeline(transaction=False) as pipe:
-        for who in people:
-            pipe.eval(_RENEW, 1, redis_key("presence", who), place, int(seconds * 1000))
-        return {who for who, is_new in zip(people, await pipe.execute(), strict=True) if is_new}
+        names = [redis_key("presence", who) for who in people]
+        for start in range(0, len(names), _AT_ONCE):
+            keys = names[start : start + _AT_ONCE]
+            pipe.eval(_RENEW, len(keys), *keys, place, int(seconds * 1000))
+        answers = await pipe.execute()
+    return {who for who, is_new in zip(people, chain.from_iterable(answers), strict=True) if is_new}
 
 
 async def leave(people: Collection[str], place: str) -> None:

@@ -14,6 +14,7 @@ from weakref import WeakKeyDictionary
 from django.conf import settings
 
 from chat.live.broadcast import broadcast
+from chat.live.groups import ANSWERS
 from chat.live.layer import live_layer
 from chat.turns.running import stop_here
 from common.background import spawn
@@ -21,7 +22,6 @@ from common.redis import REDIS_ERRORS
 
 logger = logging.getLogger(__name__)
 
-_GROUP = "answers"
 _TRY_AGAIN_AFTER_S = 1.0
 
 _listeners: MutableMapping[asyncio.AbstractEventLoop, tuple[asyncio.Task[None], float]] = WeakKeyDictionary()
@@ -41,7 +41,7 @@ class Stop:
 async def stop_answers(conversation_id: int) -> Stop:
     """Stop the conversation's answers in this process, and ask the others to do so."""
     stopped = stop_here(conversation_id)
-    asked_others = await broadcast(_GROUP, {"type": "stop", "conversation_id": conversation_id})
+    asked_others = await broadcast(ANSWERS, {"type": "stop", "conversation_id": conversation_id})
     return Stop(stopped=stopped, asked_others=asked_others)
 
 
@@ -58,8 +58,8 @@ def listen() -> None:
 async def _listen() -> None:
     layer = live_layer()
     try:
-        channel = await layer.new_channel(_GROUP)
-        await layer.group_add(_GROUP, channel)
+        channel = await layer.new_channel(ANSWERS)
+        await layer.group_add(ANSWERS, channel)
         while True:
             message = await layer.receive(channel)
             stop_here(message["conversation_id"])

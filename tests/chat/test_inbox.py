@@ -180,6 +180,8 @@ def test_an_agent_whose_permission_is_withdrawn_is_refused_and_the_customer_wait
     agent.groups.clear()
     assert act(inbox, conversation, "send", text="Still here.").status_code == 403
     assert not conversation.messages.filter(role=Message.Role.AGENT).exists()
+    conversation.refresh_from_db()
+    assert (conversation.state, conversation.agent) == (Conversation.State.WAITING, None)
 
 
 class TestSocket:
@@ -200,6 +202,8 @@ class TestSocket:
             assert await socket.connect()
             await socket.send({"type": "open", "conversation_id": 7})
             heard = []
+            presence = json.loads((await socket.receive_output(timeout=10))["text"])
+            assert presence == {"type": "presence", "conversation_id": 7, "is_here": False}
             for _ in range(200):  # until the subscriptions are there
                 await broadcast(conversation_group(7), {"type": "message", "conversation_id": 7, "message": "secret"})
                 if not await socket.receive_nothing(timeout=0.05):
@@ -227,6 +231,9 @@ class TestSocket:
         assert async_to_sync(listen)()["code"] == FORBIDDEN
 
     def test_it_closes_when_the_permission_is_withdrawn(self, inbox: Client, agent: User) -> None:
+        held = conversation_of("user_1", "Help?")
+        assign(held.pk, agent)
+
         async def listen() -> dict[str, Any]:
             socket = self.socket(inbox)
             assert await socket.connect()
@@ -236,12 +243,17 @@ class TestSocket:
             return dict(closed)
 
         assert async_to_sync(listen)()["code"] == FORBIDDEN
+        held.refresh_from_db()
+        assert held.state == Conversation.State.WAITING
 
     def test_without_redis_it_stays_open_and_the_page_asks(self, inbox: Client, redis_down: None) -> None:
         async def listen() -> bool:
             socket = self.socket(inbox)
             assert await socket.connect()
             await socket.send({"type": "open", "conversation_id": 7})
+            told = [json.loads((await socket.receive_output(timeout=10))["text"]) for _ in range(2)]
+            assert told[0] == {"type": "live", "is_live": False}  # so that the page asks
+            assert (told[1]["type"], told[1]["is_here"]) == ("presence", None)
             is_silent = await socket.receive_nothing(timeout=0.5)
             await socket.disconnect()
             return is_silent

@@ -299,16 +299,18 @@ addEventListener("popstate", () => {
 
 // ---------------------------------------------------------------- what is new
 
-const isLive = () => socket?.readyState === WebSocket.OPEN;
+let hasRedis = true; // without it the socket stays open, and tells nothing
+const isOpen = () => socket?.readyState === WebSocket.OPEN;
+const isLive = () => isOpen() && hasRedis;
 
 function tellServer(data) {
-    if (isLive()) socket.send(JSON.stringify(data));
+    if (isOpen()) socket.send(JSON.stringify(data));
 }
 
 /** Tell the server that somebody uses the inbox: the customers of whom they hold see that they are there. */
 function tellActive() {
     lastUsed = Date.now();
-    if (!isLive() || lastUsed - activeSentAt < ACTIVE_SENT_EVERY_MS) return;
+    if (!isOpen() || lastUsed - activeSentAt < ACTIVE_SENT_EVERY_MS) return;
     activeSentAt = lastUsed;
     tellServer({ type: "active" });
 }
@@ -325,6 +327,7 @@ function connect() {
     socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}${root.dataset.root}ws/inbox`);
     socket.addEventListener("open", () => {
         retryMs = 500;
+        hasRedis = true; // until the server says otherwise
         showLive();
         tellServer({ type: "open", conversation_id: openId });
         activeSentAt = 0;
@@ -332,7 +335,13 @@ function connect() {
         look();
     });
     socket.addEventListener("message", ({ data }) => {
-        const { type, conversation_id: id, author, is_here: isHere } = JSON.parse(data);
+        const { type, conversation_id: id, author, is_here: isHere, is_live: isRedisUp } = JSON.parse(data);
+        if (type === "live") {
+            hasRedis = isRedisUp;
+            showLive();
+            look();
+            lookAgain();
+        }
         if (type === "inbox") refreshList().catch(() => {});
         if (id !== openId) return;
         if (type === "message") refreshMessages().catch(() => {});
@@ -345,6 +354,7 @@ function connect() {
     });
     socket.addEventListener("close", ({ code, reason }) => {
         showLive();
+        lookAgain();
         hideTyping();
         isCustomerHere = null;
         showCustomer();
@@ -373,8 +383,11 @@ async function look() {
     }
 }
 
+let nextLook = null;
+
 function lookAgain() {
-    setTimeout(async () => {
+    clearTimeout(nextLook);
+    nextLook = setTimeout(async () => {
         if (!document.hidden || !isLive()) await look();
         lookAgain();
     }, isLive() ? POLL_MS : POLL_OFFLINE_MS);

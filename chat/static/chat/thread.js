@@ -10,6 +10,8 @@ export const NOTHING_YET = {
   messageId: undefined, feedback: undefined,
 };
 
+const places = new WeakMap(); // of the elements, the ids of their messages
+
 export class Thread {
   #log;
   #page;
@@ -55,7 +57,7 @@ export class Thread {
   add(turn) {
     this.#turns.push(turn);
     this.#articles.set(turn, turnElement(turn, this.#page));
-    this.#log.append(this.#articles.get(turn));
+    this.#put(this.#articles.get(turn), turn.questionId ?? turn.messageId ?? Infinity);
     return turn;
   }
 
@@ -65,7 +67,7 @@ export class Thread {
     this.#stored.set(message.id, message);
     if (message.role === "user") this.#absorbQuestion(message);
     else if (message.role === "assistant") this.#absorbAnswer(message);
-    else this.#log.append(lineOf(message));
+    else this.#put(lineOf(message), message.id);
     return true;
   }
 
@@ -73,7 +75,7 @@ export class Thread {
   hasStored(message, asked) {
     if (!message.id) return;
     this.#stored.set(message.id, message);
-    if (asked) asked.questionId = message.id;
+    if (asked) this.#nameQuestion(asked, message.id);
   }
 
   /** Say of the last question that it got no answer, if none can be on its way any more. */
@@ -109,6 +111,27 @@ export class Thread {
     last?.scrollIntoView({ block: last.classList.contains("turn") ? "start" : "end" });
   }
 
+  /** Put an element where its message belongs: another window may have written meanwhile. */
+  #put(node, id) {
+    places.set(node, id);
+    const later = [...this.#log.children].find((each) => each !== node && places.get(each) > id);
+    if (later) later.before(node);
+    else this.#log.append(node);
+    const placeOf = (turn) => places.get(this.#articles.get(turn));
+    this.#turns.sort((one, other) => placeOf(one) - placeOf(other) || 0); // two without an id: as they are
+  }
+
+  /** Note the id of a turn's question, which tells whether others wrote before it. */
+  #nameQuestion(turn, id) {
+    turn.questionId = id;
+    const node = this.#articles.get(turn);
+    if (!node) return;
+    places.set(node, id);
+    let next = node.nextElementSibling;
+    while (next && !(places.get(next) < id)) next = next.nextElementSibling;
+    if (next) this.#put(node, id);
+  }
+
   #nodeOf(message) {
     if (message.role !== "assistant") return this.#log.querySelector(`[data-message="${message.id}"]`);
     return this.#articles.get(this.#turns.find((turn) => turn.messageId === message.id));
@@ -117,7 +140,7 @@ export class Thread {
   #absorbQuestion(message) {
     const known = this.#turns.find((turn) => !turn.questionId && turn.clientId && turn.clientId === message.client_id);
     if (known) {
-      known.questionId = message.id;
+      this.#nameQuestion(known, message.id);
       return;
     }
     this.add({

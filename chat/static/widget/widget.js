@@ -64,6 +64,8 @@
     }
     @media ${PHONE} {
       dialog, :host([position="left"]) dialog { inset: 0; width: 100%; height: 100dvh; border-radius: 0; box-shadow: none; }
+      /* Where a window became narrow with the panel open, which is then no modal dialog. */
+      .launcher:has(~ dialog[open]), dialog[open] ~ .launcher { display: none; }
     }
     @media print { .launcher, dialog { display: none; } }
     @media (forced-colors: active) { .launcher, .mark { border: 2px solid ButtonText; } }

@@ -117,3 +117,34 @@ def test_the_wish_for_a_person_begins_a_conversation(page: Any, servers: tuple[S
     expect(page.locator("#presence")).to_contain_text("A person was asked to join.")
     expect(page.locator(".notice")).to_have_count(1)
     expect(page.locator(".question")).to_contain_text("I would like to talk to a person.")
+
+
+def test_what_two_windows_write_stands_in_one_order_and_is_typed_by_nobody_else(
+    page: Any, agent: Any, servers: tuple[Server, Server]
+) -> None:
+    page.goto(servers[0].url)
+    ask(page, "When do refunds reach my card?")
+    answered(page)
+    page.get_by_role("button", name="Talk to a person").click()
+    expect(page.locator("#presence")).to_contain_text("A person was asked to join.")
+    other = page.context.new_page()
+    other.goto(page.url)
+    agent.goto(f"{servers[1].url}admin/inbox/?conversation={page.url.rpartition('=')[2]}")
+    expect(agent.locator("[data-customer]")).to_have_text("has the chat open")
+    agent.get_by_role("button", name="Take over").click()
+    for window in (page, other):
+        expect(window.locator("#presence[data-here=true]")).to_have_text("Mia Moll is answering.")
+    other.locator("#message").press_sequentially("Two")
+    expect(agent.locator("[data-typing]")).to_have_text("The customer is typing")
+    page.locator("#message").fill("One")
+    for window in (page, other):  # both are shown in their window before the server has either
+        window.locator("#message").press("Enter")
+    for window in (page, other):
+        expect(window.locator(".turn[data-state=said]")).to_have_count(2)
+        expect(window.locator("#presence")).to_have_text("Mia Moll is answering.")
+    orders = [window.locator(".question").all_text_contents() for window in (page, other)]
+    page.reload()
+    expect(page.locator(".question")).to_have_count(3)
+    assert orders == [page.locator(".question").all_text_contents()] * 2
+    agent.goto("about:blank")
+    expect(page.locator("#presence")).to_have_text("Mia Moll is away at the moment.", timeout=30_000)
