@@ -27,15 +27,16 @@ PHASES = "examples,coverage,fuzzing" + (",stateful" if "FABRA_SCHEMA_EXAMPLES" i
 SEED = os.environ.get("FABRA_SCHEMA_SEED", "1")
 
 
-@pytest.fixture(scope="module")
-def web(tmp_path_factory: pytest.TempPathFactory, django_db_setup: None) -> Iterator[Processes]:
+@pytest.fixture
+def web(tmp_path: Path) -> Iterator[Processes]:
     """A server in production mode, whose schema is open."""
     environment = {
         "DEBUG": "0", "FABRA_WEB": "1", "FABRA_HTTPS_ONLY": "0", "FABRA_API_DOCS": "1", "OPENAI_API_KEY": "",
         "FABRA_EMBEDDER": "tests.embedders.FragileEmbedder", "FABRA_EMBEDDING_MODEL": "hashing-256",
         "FABRA_LIMIT_DEFAULT": "1000000", "FABRA_LIMIT_ADDRESS": "0", "FABRA_LOG_LEVEL": "ERROR",
     }  # fmt: skip
-    with Processes(tmp_path_factory.mktemp("logs"), **environment) as processes:
+    index_document("knowledge_base", "a", "To reset your password, click the link.")
+    with Processes(tmp_path, **environment) as processes:
         processes.start_web()
         yield processes
 
@@ -75,13 +76,12 @@ def findings(web: Processes, folder: Path, *options: str) -> str:
     run = subprocess.run([*command, *options], cwd=folder, capture_output=True, text=True, check=False, timeout=1800)
     operations = re.search(r"Tested: (\d+)", run.stdout)
     assert operations and int(operations[1]) >= 11, run.stdout + run.stderr
-    log = (web.folder / "web.log").read_text()
+    log = (folder / "web.log").read_text()
     return run.stdout if run.returncode or "Traceback" in log else ""
 
 
 @pytest.mark.parametrize("has_key", [True, False])
 def test_nothing_is_found(has_key: bool, web: Processes, tmp_path: Path) -> None:
-    index_document("knowledge_base", "a", "To reset your password, click the link.")
     key = ApiKey.make("tester", list(ApiKey.Scope.values), None)[1]
     header = ["--header", f"Authorization: Bearer {key}"]
     # Without a key every call ends at the door, so it need not be tried with every odd value.
