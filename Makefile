@@ -20,6 +20,8 @@ up: install ## start the bot and all that it needs; Ctrl-C stops it
 install: ## create .venv and install the requirements
 	$(INSTALL)
 
+# Bytecode is kept even where the environment says otherwise: the tests start a hundred processes.
+test: export PYTHONDONTWRITEBYTECODE :=
 test: ## run the tests, on a PostgreSQL and Redis of their own; ARGS=tests/chat chooses some
 	$(INSTALL) dev
 	@exec $(STACK) run --fast --data-dir .data/test -- sh -c 'python manage.py prepare_assets && exec $(PYTEST) "$$@"' sh $(ARGS)

@@ -12,11 +12,23 @@ from django.conf import settings as django_settings
 from django.db import connection
 from django.test import override_settings
 
+from tests import scheduling
+
 # The first example of a property pays for reading the encoding; timing is no subject of the tests.
 hypothesis.settings.register_profile("project", deadline=None, max_examples=100)
 hypothesis.settings.load_profile("project")
 
 DATA = Path(os.environ.get("FABRA_TEST_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
+
+
+@pytest.hookimpl(trylast=True)  # pytest-django sorts them before
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=scheduling.rank)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    return scheduling.ModuleScheduling(config, log) if config.getvalue("dist") == "loadscope" else None
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """An embedder that a test can take away, or have its worker die in."""
 
+import time
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -9,6 +10,7 @@ from retrieval.embedders.hashing import HashingEmbedder
 from retrieval.models import Generation
 
 PATH = "tests.embedders.FragileEmbedder"
+SLOW_PATH = "tests.embedders.SlowEmbedder"
 
 
 class WorkerDied(BaseException):
@@ -54,3 +56,11 @@ class FragileEmbedder(HashingEmbedder):
             Generation.objects.filter(pk=generation.pk).update(
                 embedder=PATH, embedding_model=f"hashing-{generation.dimension}"
             )
+
+
+class SlowEmbedder(FragileEmbedder):
+    """Takes its time for each text as a model does, but no CPU time: what uses it can be interrupted."""
+
+    def embed(self, texts: Sequence[str]) -> list[np.ndarray]:
+        time.sleep(0.02 * len(texts))
+        return super().embed(texts)

@@ -60,7 +60,7 @@ def test_lists_need_as_many_queries_for_many_rows(admin_client: Client) -> None:
 def test_searches_answer(admin_client: Client) -> None:
     fill(1)
     for model in MODELS:
-        for words in ("user_0", "a b", '"', "%", "\x00", "😀"):
+        for words in ("user_0 % 😀", 'a "b', "\x00"):
             found = admin_client.get(address(model, "changelist"), {"q": words})
             assert (found.status_code, model, words) == (200, model, words)
 

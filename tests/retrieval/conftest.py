@@ -14,3 +14,10 @@ def put() -> Any:
         return index_document("docs", entity_id, text, metadata, **extra)
 
     return put
+
+
+@pytest.fixture(autouse=True)
+def words_as_vectors(request: pytest.FixtureRequest) -> None:
+    """Have documents embedded by their words, unless the test is about what a model understands."""
+    if request.node.get_closest_marker("real_model") is None:
+        request.getfixturevalue("embedder")

@@ -189,9 +189,9 @@ def test_naughty_strings_are_stored_or_refused(index: Index, admin_client: Clien
         data = form(index, entity_id=f"n{number}", title=text, text=text, metadata=json.dumps({"note": text}))
         response = admin_client.post(reverse(ADD), data)
         assert response.status_code in (200, 302), text
-        raw = admin_client.post(reverse(ADD), form(index, entity_id=text, metadata=text))
-        assert raw.status_code in (200, 302), text
-        if number % 10 == 0:
+        if number % 10 == 0:  # as an id it is checked as in the REST API, whose tests try them all
+            raw = admin_client.post(reverse(ADD), form(index, entity_id=text, metadata=text))
+            assert raw.status_code in (200, 302), text
             assert admin_client.get(reverse(LIST), {"q": text}).status_code == 200, text
     for document in Document.objects.filter(entity_id__startswith="n")[:100]:
         assert document.metadata["note"] in strings

@@ -16,6 +16,8 @@ from retrieval.encodings import count_tokens
 from retrieval.indexing.chunking import Passage, split
 from tests.retrieval.test_chunking import own_words, words
 
+pytestmark = pytest.mark.real_model
+
 CHANCE = random.Random(7)
 THAI = ["เรือ", "ท่าเรือ", "ตั๋ว", "ผู้โดยสาร", "ราคา", "บาท", "เวลา", "เช้า", "พนักงาน", "กระเป๋า", "ประกัน", "คืนเงิน", "ยกเลิก"]
 CHINESE = "的一是不了人我在有他这中大来上国个到说们为子和你地出道也时年得就那要下以生会自着去之过家学对可"

@@ -11,6 +11,8 @@ from retrieval.embedders import get_embedder
 from retrieval.embedders.hashing import HashingEmbedder
 from retrieval.indexing.chunking import Passage, split, title_of
 
+pytestmark = pytest.mark.real_model
+
 ARTICLE = (
     "# Guide\n\nIntro.\n\n## Install\n\n" + "Run the installer and wait. " * 60 + "\n\n### On Linux\n\n"
     + "Use the package. " * 60 + "\n\n## Use\n\n```\n# not a heading\n```\n\n" + "Click it. " * 90

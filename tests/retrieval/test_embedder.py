@@ -10,6 +10,8 @@ from retrieval.embedders import get_embedder, minilm
 from retrieval.embedders.local import LocalEmbedder
 from tests.processes import wait_until
 
+pytestmark = pytest.mark.real_model
+
 
 def test_it_gives_unit_vectors_in_the_order_asked() -> None:
     embedder = get_embedder()

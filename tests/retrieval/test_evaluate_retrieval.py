@@ -16,6 +16,7 @@ from common.errors import InvalidInput
 from retrieval.evaluation import beir, benchmark, temporary_index
 from retrieval.models import Chunk, Document, Index, LexemeCount
 from retrieval.search.execute import search_sync
+from tests.embedders import SLOW_PATH
 from tests.processes import PROJECT, test_environment, wait_until
 
 CORPUS = [
@@ -143,7 +144,8 @@ def test_the_index_goes_when_it_is_told_to_stop(collection: dict[str, Path]) -> 
     collection["corpus"].write_text(lines([*CORPUS, *rows]))
     files = [f"--{name}={path}" for name, path in collection.items()]
     process = subprocess.Popen(
-        [sys.executable, "manage.py", "evaluate_retrieval", *files], cwd=PROJECT, env=test_environment(),
+        [sys.executable, "manage.py", "evaluate_retrieval", *files],
+        cwd=PROJECT, env=test_environment(FABRA_EMBEDDER=SLOW_PATH),
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:

@@ -15,7 +15,7 @@ from retrieval.search.execute import search_sync
 from retrieval.search.history import weighted_vector, weights_of
 from retrieval.search.questions import EmbeddedQuestion, Embedding, RewrittenQuestion
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.real_model]
 
 
 @pytest.fixture

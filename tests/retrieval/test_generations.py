@@ -120,6 +120,7 @@ def test_other_chunking_of_the_same_model(put: Any) -> None:
         lifecycle.open_generation(index, max_tokens=100)
 
 
+@pytest.mark.real_model
 @pytest.mark.django_db
 def test_the_settings_may_change_while_an_index_serves(model: str, settings: Any) -> None:
     fill(2)
@@ -137,6 +138,7 @@ def test_the_settings_may_change_while_an_index_serves(model: str, settings: Any
     assert serving(Index.objects.get(name="new")).dimension == 2500
 
 
+@pytest.mark.real_model
 @pytest.mark.django_db
 def test_a_model_that_is_not_there_is_said_and_the_index_serves_on(settings: Any) -> None:
     index = fill(1)

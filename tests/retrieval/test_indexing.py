@@ -156,6 +156,7 @@ def test_readers_see_one_version_whole_while_writers_race(put: Any) -> None:
     assert versions == list(range(1, len(versions) + 1))
 
 
+@pytest.mark.real_model
 @pytest.mark.django_db(transaction=True)
 def test_the_hnsw_index_is_built_and_used(put: Any) -> None:
     put("a", "Penguins live in the south.")

@@ -23,6 +23,7 @@ from retrieval.ingestion.work import execute_run
 from retrieval.models import Chunk, Document, Index, IngestionFile, IngestionRun, SourceDocument, SourceFile
 from retrieval.readers import SUFFIXES
 from retrieval.sources import Folder
+from tests.embedders import SLOW_PATH
 from tests.processes import Processes, wait_until
 from tests.retrieval.files import zipped
 
@@ -240,7 +241,9 @@ def test_an_embedder_that_is_down_leaves_the_run_for_later(folder: Path, embedde
 
 
 @pytest.fixture
-def many(tmp_path: Path) -> Path:
+def many(tmp_path: Path, settings: Any) -> Path:
+    """A folder of 120 files, for which the model takes some seconds."""
+    settings.FABRA_EMBEDDER = SLOW_PATH
     for number in range(120):
         words = " ".join(f"word{number}x{n} is one of many." for n in range(40))
         (tmp_path / f"{number:03}.md").write_text(f"# Page {number}\n\n{words}")

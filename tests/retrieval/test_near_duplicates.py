@@ -11,6 +11,8 @@ from retrieval.models import Chunk, Generation, Index
 from retrieval.search.execute import search_sync
 from retrieval.search.explain import recorded_plans
 
+pytestmark = pytest.mark.real_model
+
 SIZE = 20_000
 
 # Copies of the first chunk with vectors and words of their own, in one statement: embedding them would take minutes.

@@ -221,6 +221,7 @@ def test_the_legs_are_read_deeper_in_a_larger_index(chunk_count: int, is_filtere
     assert candidate_count(chunk_count, is_filtered=is_filtered) == candidates
 
 
+@pytest.mark.real_model
 @pytest.mark.django_db
 @pytest.mark.parametrize(
     ("query", "document_id"),

@@ -13,6 +13,7 @@ _SLACK = 0.01
 """In a sample this small a question or two may change places."""
 
 
+@pytest.mark.real_model
 @pytest.mark.django_db(transaction=True)
 def test_the_fusion_is_as_good_as_its_better_leg(shared_data: Any) -> None:
     folder = shared_data("xquad_en")

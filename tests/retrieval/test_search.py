@@ -10,7 +10,7 @@ from retrieval.errors import EmbedderUnavailable, IndexNotFound
 from retrieval.models import Index
 from retrieval.search.execute import search_sync
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.real_model]
 
 
 @pytest.fixture(autouse=True)

@@ -157,7 +157,7 @@ def browser() -> Iterator[Any]:
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is missing: run `make test`")
     if not CHROMIUM.exists():
         pytest.skip(f"{CHROMIUM} is missing: apt-get install chromium")
-    playwright.expect.set_options(timeout=15_000)
+    playwright.expect.set_options(timeout=60_000)
     with playwright.sync_playwright() as running:
         chromium = running.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
         yield chromium
@@ -186,7 +186,7 @@ def page(new_page: Any) -> Any:
 
 
 def watched(page: Any, wrong: list[str]) -> Any:
-    page.set_default_timeout(10_000)
+    page.set_default_timeout(60_000)
     page.on("pageerror", lambda error: wrong.append(str(error)))
     # A file that does not load, or what the page's security policy forbids.
     page.on("console", lambda said: wrong.append(said.text) if "policy" in said.text.lower() else None)
@@ -201,5 +201,5 @@ def ask(page: Any, question: str) -> None:
 def answered(page: Any, count: int = 1) -> None:
     """Wait until so many turns have their answers."""
     page.wait_for_function(
-        "count => document.querySelectorAll('article[data-state=done]').length === count", arg=count, timeout=20_000
+        "count => document.querySelectorAll('article[data-state=done]').length === count", arg=count, timeout=60_000
     )
