@@ -1,15 +1,15 @@
 from datetime import timedelta
 from typing import Any
 
-from django.apps import AppConfig
 from django.conf import settings
 from django.core import checks
 from django.db.models.signals import post_delete, post_migrate
 
+from common.app_config import BotAppConfig
 from common.signals import operator_acted
 
 
-class ChatConfig(AppConfig):
+class ChatConfig(BotAppConfig):
     name = "chat"
 
     def ready(self) -> None:

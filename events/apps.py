@@ -1,12 +1,13 @@
 from datetime import timedelta
 from typing import Any
 
-from django.apps import AppConfig
 from django.conf import settings
 from django.db.models.signals import post_migrate
 
+from common.app_config import BotAppConfig
 
-class EventsConfig(AppConfig):
+
+class EventsConfig(BotAppConfig):
     name = "events"
 
     def ready(self) -> None:

@@ -51,6 +51,35 @@ FABRA_HEADER_MAX_BYTES = env.int("FABRA_HEADER_MAX_BYTES", 64_000)
 # The OpenAPI schema and its page are for everyone; unset: in development mode. Otherwise for staff and API keys.
 FABRA_API_DOCS: bool | None = env.bool("FABRA_API_DOCS", default=None)
 
+# How the API is described, in the names of drf-spectacular's settings.
+FABRA_API_SCHEMA = {
+    "TITLE": "Fabra for Django",
+    "DESCRIPTION": "A support chatbot with its feature store, retrieval, context assembly and evidence.",
+    "VERSION": "0.1.0",
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+    "COMPONENT_SPLIT_REQUEST": True,
+    "OAS_VERSION": "3.1.0",
+    # Operations are grouped and named by what comes after it.
+    "SCHEMA_PATH_PREFIX": r"^/(api/)?",
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "chat.api.openapi.complete",
+    ],
+    "ENUM_NAME_OVERRIDES": {
+        "EventState": "events.models.Event.State",
+        "DocumentState": "retrieval.models.Document.State",
+        "WhoAnswers": "chat.models.Conversation.State",
+    },
+}
+
+# ---------------------------------------------------------------- Celery
+
+# Events go to the queues `state`, `default` and `webhooks`, so that a changed document waits for nothing else; workers
+# must then read these. Off: all tasks go where the project's Celery application sends them.
+FABRA_QUEUES = env.bool("FABRA_QUEUES", False)
+
 # ---------------------------------------------------------------- definitions
 
 # None: every installed app's `definitions.py`, discovered like `admin.py`. Otherwise only these modules.

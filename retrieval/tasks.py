@@ -4,10 +4,11 @@ import logging
 import time
 from typing import Any
 
-from celery import current_app, shared_task
+from celery import current_app
 from celery.signals import worker_process_init
 from django.utils import timezone
 
+from common.bot_task import bot_task
 from events.dispatch import STATE_QUEUE
 from retrieval import upkeep
 from retrieval.dispatch import enqueue_evaluation, enqueue_ingestion_slice, enqueue_model_sync, start_ingestion
@@ -28,25 +29,25 @@ _SYNC_SLICE_S = 15
 _INGESTION_SLICE_S, _INGESTION_RETRY_S, _INGESTION_PAUSE_S = 20, 30, 1
 
 
-@shared_task
+@bot_task
 def build_hnsw(generation_id: int) -> None:
     hnsw.build_hnsw(generation_id)
 
 
-@shared_task
+@bot_task
 def merge_counts() -> None:
     """Merge document frequencies, to keep their look-up fast after many changes."""
     for generation_id in generations_to_merge():
         merge_counts_of(generation_id)
 
 
-@shared_task
+@bot_task
 def evaluate_run(run_id: int) -> None:
     """Evaluate a run's remaining questions; a task that is delivered twice finds the run locked, or done."""
     runs.execute_run(run_id)
 
 
-@shared_task
+@bot_task
 def build_generation(generation_id: int) -> None:
     """Build a generation together with other workers; the sweep restarts it after an outage or a crash."""
     try:
@@ -57,7 +58,7 @@ def build_generation(generation_id: int) -> None:
         pass  # it was dropped meanwhile
 
 
-@shared_task
+@bot_task
 def follow_document(document_id: int) -> None:
     """Update the other generations to a document's version; if this fails, a switch does it."""
     try:
@@ -66,17 +67,17 @@ def follow_document(document_id: int) -> None:
         logger.warning("%s A generation lags behind.", error)
 
 
-@shared_task
+@bot_task
 def drop_generation(generation_id: int) -> None:
     lifecycle.execute_drop(generation_id)
 
 
-@shared_task
+@bot_task
 def compare_generation(generation_id: int) -> None:
     comparison.compare_generation(generation_id)
 
 
-@shared_task
+@bot_task
 def resume_evaluations() -> None:
     """Continue the evaluation runs that a crash or an outage interrupted."""
     for run_id in runs.abandoned_runs():
@@ -94,10 +95,9 @@ def load_embedder(**kwargs: Any) -> None:
         logger.warning("%s Documents wait for it.", error)
 
 
-@shared_task
+@bot_task
 def ingest(run_id: int) -> None:
-    """Process a run for _SYNC_SLICE_S = 15
-    _INGESTION_SLICE_S, then enqueue the rest, so that other tasks are not kept waiting."""
+    """Process a run for _INGESTION_SLICE_S, then enqueue the rest, so that other tasks are not kept waiting."""
     if not IngestionRun.objects.filter(pk=run_id).unfinished().exists():
         return
     give_up_at = time.monotonic() + _INGESTION_SLICE_S
@@ -112,7 +112,7 @@ def ingest(run_id: int) -> None:
         enqueue_ingestion_slice(run_id, 0 if waiting else _INGESTION_PAUSE_S)
 
 
-@shared_task
+@bot_task
 def sweep_ingestion() -> None:
     """Restart background runs whose workers died; a run of a command, which may read local files, waits for it."""
     for run in IngestionRun.objects.orphaned().filter(is_background=True):
@@ -120,13 +120,13 @@ def sweep_ingestion() -> None:
         start_ingestion(run)
 
 
-@shared_task
+@bot_task
 def pick_up() -> None:
     """Continue failed and interrupted work: retry documents, resume builds and drops, and build missing indexes."""
     upkeep.pick_up()
 
 
-@shared_task
+@bot_task
 def sync_model_source(name: str) -> None:
     """Go on with the comparison of a model source for _SYNC_SLICE_S, then enqueue the rest."""
     source = model_sources.get(name)
@@ -144,7 +144,7 @@ def sync_model_source(name: str) -> None:
         enqueue_model_sync(name)
 
 
-@shared_task
+@bot_task
 def sync_model_sources() -> None:
     """Have the model sources compared that are due, and those go on whose worker died."""
     for name in due_sources():

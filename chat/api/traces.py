@@ -4,15 +4,15 @@ import json
 import uuid
 from typing import Any
 
-from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from chat.access.permissions import VIEW_TRACE
 from chat.api import openapi
 from chat.api.auth import caller_of
+from chat.api.base import APIView, extend_schema
+from chat.api.fields import IsoDateTimeField
 from chat.api.serializers import ErrorSerializer
 from common.errors import NotFound
 from contexts.models import TraceBody
@@ -42,7 +42,7 @@ class TraceSerializer(serializers.Serializer[Any]):
     context_id = serializers.UUIDField()
     context = serializers.CharField()  # type: ignore[assignment]
     query = serializers.CharField(allow_blank=True)
-    created_at = serializers.DateTimeField()
+    created_at = IsoDateTimeField()
     state = serializers.CharField()
     model = serializers.CharField(allow_blank=True)
     tokens = serializers.IntegerField(help_text="Of the kept items and what separates them.")
