@@ -5,11 +5,11 @@ from django.conf import settings
 from django.core import checks
 from django.db.models.signals import post_delete, post_migrate
 
-from common.app_config import BotAppConfig
+from common import app_config
 from common.signals import operator_acted
 
 
-class ChatConfig(BotAppConfig):
+class ChatConfig(app_config.BotAppConfig):
     name = "chat"
 
     def ready(self) -> None:

@@ -7,7 +7,10 @@ from django.core.exceptions import ImproperlyConfigured
 
 
 class BotAppConfig(AppConfig):
-    """Refuse a label that an app before it has, with more to go by than Django's own refusal, which would follow."""
+    """Refuse a label that an app before it has, with more to go by than Django's own refusal, which would follow.
+
+    Import the module, not the class: Django takes a lone configuration in an `apps.py` for the app's.
+    """
 
     def __init__(self, app_name: str, app_module: Any) -> None:
         super().__init__(app_name, app_module)

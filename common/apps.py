@@ -5,10 +5,10 @@ from django.conf import settings
 from django.core import checks
 from django.db.models.signals import post_migrate
 
-from common.app_config import BotAppConfig
+from common import app_config
 
 
-class CommonConfig(BotAppConfig):
+class CommonConfig(app_config.BotAppConfig):
     name = "common"
 
     def ready(self) -> None:

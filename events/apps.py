@@ -4,10 +4,10 @@ from typing import Any
 from django.conf import settings
 from django.db.models.signals import post_migrate
 
-from common.app_config import BotAppConfig
+from common import app_config
 
 
-class EventsConfig(BotAppConfig):
+class EventsConfig(app_config.BotAppConfig):
     name = "events"
 
     def ready(self) -> None:

@@ -5,10 +5,10 @@ from django.conf import settings
 from django.core import checks
 from django.db.models.signals import post_migrate, post_save
 
-from common.app_config import BotAppConfig
+from common import app_config
 
 
-class FeaturesConfig(BotAppConfig):
+class FeaturesConfig(app_config.BotAppConfig):
     name = "features"
     verbose_name = "Feature store"
 

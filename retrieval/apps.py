@@ -6,7 +6,7 @@ from django.core import checks
 from django.db.backends.signals import connection_created
 from django.db.models.signals import post_migrate, post_save, pre_save
 
-from common.app_config import BotAppConfig
+from common import app_config
 
 _MERGE_EVERY = timedelta(seconds=30)
 _RESUME_EVERY = timedelta(minutes=1)
@@ -15,7 +15,7 @@ _SWEEP_EVERY = timedelta(seconds=30)
 _PICK_UP_EVERY = timedelta(seconds=5)
 
 
-class RetrievalConfig(BotAppConfig):
+class RetrievalConfig(app_config.BotAppConfig):
     name = "retrieval"
 
     def ready(self) -> None:

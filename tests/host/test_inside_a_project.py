@@ -165,7 +165,7 @@ def test_a_package_that_hides_one_of_the_bots_is_told_with_what_to_do(site: Path
     (tmp_path / "events").mkdir()
     (tmp_path / "events" / "__init__.py").touch()
     code = "from fabra.hosting import bot_apps; bot_apps([])"
-    done = run(sys.executable, "-c", code, env={"PYTHONPATH": os.pathsep.join(map(str, (tmp_path, site)))})
+    done = run(sys.executable, "-c", code, cwd=tmp_path, env={"PYTHONPATH": str(site)})
     assert f"`events` is hidden by {tmp_path / 'events'}: rename that package" in done.stderr
 
 
@@ -176,5 +176,5 @@ def test_an_app_with_a_label_of_the_bots_is_told_with_what_to_do(site: Path, tmp
         "import django; from django.conf import settings; from fabra.hosting import bot_apps; "
         "settings.configure(INSTALLED_APPS=['store.events', 'events']); django.setup()"
     )
-    done = run(sys.executable, "-c", code, env={"PYTHONPATH": os.pathsep.join(map(str, (tmp_path, site)))})
+    done = run(sys.executable, "-c", code, cwd=tmp_path, env={"PYTHONPATH": str(site)})
     assert "Your app store.events and the bot's have the label `events`" in done.stderr

@@ -16,6 +16,7 @@ from django.core.management import call_command  # noqa: E402
 from django.test import Client  # noqa: E402
 
 PASSWORD = "a secret of the shop"
+_SIGN_IN = {"username": "boss@shop.example", "password": PASSWORD, "next": "/fabra/admin/"}
 
 
 def main(document: Path) -> dict[str, Any]:
@@ -28,7 +29,7 @@ def main(document: Path) -> dict[str, Any]:
     call_command("index_documents", document, index="knowledge_base", stdout=StringIO())
     get_user_model().objects.create_superuser("boss@shop.example", PASSWORD)
     client, stranger = Client(), Client()
-    signed_in = client.post("/fabra/admin/login/", {"username": "boss@shop.example", "password": PASSWORD})
+    signed_in = client.post("/fabra/admin/login/", _SIGN_IN)
     question = {"user_id": "boss@shop.example", "message": "How long does a refund take?"}
     visited = {
         "chat": client.post("/fabra/chat", json.dumps(question), content_type="application/json"),
@@ -52,10 +53,11 @@ def main(document: Path) -> dict[str, Any]:
             name: {"status": answer.status_code, "headers": dict(answer.headers), "text": answer.content.decode()}
             for name, answer in visited.items()
         },
+        # Django itself puts a slash before STATIC_URL.
         "changed": [
             name
             for name, value in shop.BEFORE.items()
-            if name not in ("INSTALLED_APPS", "MIDDLEWARE") and getattr(settings, name) != value
+            if name not in ("INSTALLED_APPS", "MIDDLEWARE", "STATIC_URL") and getattr(settings, name) != value
         ],
         "first apps": settings.INSTALLED_APPS[: len(shop.BEFORE["INSTALLED_APPS"])] == shop.BEFORE["INSTALLED_APPS"],
         "queue": _queue_of_a_task(),
@@ -71,6 +73,7 @@ def _queue_of_a_task() -> list[Any]:
 
     enqueue("events.tasks.sweep", otherwise="", queue="state")
     keys = Redis.from_url(settings.REDIS_URL).keys(f"{settings.FABRA_REDIS_PREFIX}:shop:*")
+    current_app.loader.import_default_modules()
     task = current_app.tasks["events.tasks.sweep"]
     names = sorted(key.decode().rpartition(":")[2] for key in keys if b"kombu" not in key)
     return [current_app.main, names, task.acks_late]
