@@ -12,11 +12,13 @@ import environ
 
 from common.client_address import parse_networks
 from common.secret_files import env_secret
-from fabra.admin_menu import UNFOLD as FABRA_UNFOLD  # noqa: F401 (it is one of the settings)
-from fabra.hosting import FABRA_MIDDLEWARE as FABRA_MIDDLEWARE
+from fabra.admin_menu import UNFOLD
+from fabra.hosting import BOT_MIDDLEWARE as BOT_MIDDLEWARE
 from fabra.hosting import bot_apps as bot_apps
 
 env = environ.Env()
+
+FABRA_UNFOLD = UNFOLD  # the look and the menu of the admin
 
 # ---------------------------------------------------------------- services
 
@@ -260,4 +262,4 @@ FABRA_READER_MAX_BYTES = 1 << 30
 FABRA_TURN_LEASE_S = 15.0
 
 # What the star imports: the settings alone. Not as an assignment, which a type checker could not evaluate.
-globals()["__all__"] = [*(name for name in dir() if name.isupper()), "bot_apps"]
+globals()["__all__"] = [*(name for name in dir() if name.isupper() and name != "UNFOLD"), "bot_apps"]

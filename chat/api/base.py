@@ -31,10 +31,10 @@ class OwnRules:
     authentication_classes: Any = (ApiKeyAuthentication, SessionAuthentication)
     permission_classes: Any = (HasPermission,)
     throttle_classes: Any = ()
-    content_negotiation_class = DefaultContentNegotiation
-    metadata_class = SimpleMetadata
-    versioning_class = None
-    schema = AutoSchema()
+    content_negotiation_class: Any = DefaultContentNegotiation
+    metadata_class: Any = SimpleMetadata
+    versioning_class: Any = None
+    schema: Any = AutoSchema()
 
     def get_exception_handler(self) -> Any:
         return handle_exception
