@@ -57,7 +57,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, text in FILES.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
-    lines = dict(re.findall(r"```python\n# (\w+)\.py\n(.*?)```", PAGE.read_text(), re.DOTALL))
+    lines = dict(re.findall(r"```py\n# (\w+)\.py\n(.*?)```", PAGE.read_text(), re.DOTALL))
     for name, more in {"settings": SETTINGS, "urls": "from django.urls import include\n" + URLS, "asgi": ""}.items():
         path = folder / "shop" / f"{name}.py"
         path.write_text(f"{path.read_text()}{more}{lines[name]}")
