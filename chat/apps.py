@@ -1,16 +1,16 @@
 from datetime import timedelta
 from typing import Any
 
-from django.apps import AppConfig
 from django.conf import settings
 from django.core import checks
 from django.db import transaction
 from django.db.models.signals import post_delete, post_migrate, post_save
 
+from common import app_config
 from common.signals import operator_acted
 
 
-class ChatConfig(AppConfig):
+class ChatConfig(app_config.BotAppConfig):
     name = "chat"
 
     def ready(self) -> None:

@@ -4,7 +4,6 @@ import time
 from datetime import timedelta
 
 from asgiref.sync import async_to_sync
-from celery import shared_task
 from django.conf import settings
 from django.core.management import call_command
 from django.utils import timezone
@@ -15,13 +14,14 @@ from chat.handover import unanswered
 from chat.limits.key_use import prune_use, store_use
 from chat.models import CountedRequest
 from chat.spending import sums
+from common.bot_task import bot_task
 
 _LONGEST_WINDOW = timedelta(days=1)
 _MOST_GAPS = 20
 _SLICE_S = 10.0
 
 
-@shared_task
+@bot_task
 def clear_old() -> None:
     """Delete expired sessions, sign-ins and use of keys past their retention, and counts of former outages."""
     if settings.FABRA_OWN_PROJECT:  # another project's sessions and sign-ins are its own
@@ -32,38 +32,38 @@ def clear_old() -> None:
     prune_use()
 
 
-@shared_task
+@bot_task
 def store_key_use() -> None:
     """Store how often API keys were used, as Redis has counted it."""
     store_use()
 
 
-@shared_task
+@bot_task
 def roll_up_spending() -> None:
     """Sum up what models cost on the days that are over."""
     sums.roll_up()
 
 
-@shared_task
+@bot_task
 def answer_unanswered(conversation_id: int) -> None:
     """Have the bot answer a customer's message that a person left to it; a second task finds it answered."""
     async_to_sync(unanswered.answer_last)(conversation_id)
 
 
-@shared_task
+@bot_task
 def sweep_conversations() -> None:
     """Take back what people left unanswered, and have the bot answer it."""
     unanswered.take_back()
     unanswered.enqueue_forgotten()
 
 
-@shared_task
+@bot_task
 def summarise(conversation_id: int, fallen: int) -> None:
     """Summarise the turns of a conversation that are no longer offered; see chat.conversations.summaries."""
     summaries.summarise(conversation_id, fallen)
 
 
-@shared_task
+@bot_task
 def tend_gaps() -> None:
     """Group the questions that were not answered, and ask the gaps again whose article has changed, for some seconds.
 
@@ -77,7 +77,7 @@ def tend_gaps() -> None:
         asking.ask_gap(gap_pk)
 
 
-@shared_task
+@bot_task
 def ask_gap(gap_pk: int, is_forced: bool = False) -> None:
     """Ask a gap's questions again; a task that is delivered twice finds the gap locked, or asked."""
     asking.ask_gap(gap_pk, is_forced=is_forced)

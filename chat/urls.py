@@ -1,3 +1,5 @@
+from typing import Any
+
 from django.contrib.auth.views import LogoutView
 from django.urls import include, path, re_path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
@@ -16,7 +18,8 @@ from chat.api import (
     traces,
     webhooks,
 )
-from chat.api.auth import MayReadSchema
+from chat.api.auth import ApiKeyAuthentication, MayReadSchema, SessionAuthentication
+from chat.api.openapi import schema_settings
 from chat.bots import views as bots
 from chat.embed import sessions
 from chat.embed import views as embed
@@ -24,9 +27,16 @@ from chat.openai_api import views as openai
 from chat.page import views
 from common.admin.site import site
 
-schema = SpectacularAPIView.as_view(permission_classes=[MayReadSchema])
+_OWN_RULES: dict[str, Any] = {
+    "permission_classes": [MayReadSchema],
+    "authentication_classes": [ApiKeyAuthentication, SessionAuthentication],
+    "throttle_classes": [],
+    "versioning_class": None,
+    "schema": None,  # they are no part of it
+}
+schema = SpectacularAPIView.as_view(**_OWN_RULES, custom_settings=schema_settings())
 # Its script is a file of its own, since the content security policy allows none in the page.
-docs = SpectacularSwaggerSplitView.as_view(url_name="chat:schema", permission_classes=[MayReadSchema])
+docs = SpectacularSwaggerSplitView.as_view(**_OWN_RULES, url_name="chat:schema")
 
 pages = [
     path("", views.ChatPage.as_view(), name="chat-page"),

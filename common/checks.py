@@ -2,8 +2,11 @@
 
 from typing import Any
 
+from celery import current_app
 from django.conf import settings
 from django.core import checks
+
+from common.bot_task import LIMIT_S, SOFT_LIMIT_S
 
 _MUST_BE_ON = {"CELERY_TASK_ACKS_LATE": "common.E001", "CELERY_TASK_REJECT_ON_WORKER_LOST": "common.E002"}
 
@@ -16,10 +19,10 @@ def check_celery(**kwargs: Any) -> list[checks.CheckMessage]:
             id=check_id,
         )
         for name, check_id in _MUST_BE_ON.items()
-        if not getattr(settings, name, False)
+        if settings.FABRA_OWN_PROJECT and not getattr(settings, name, False)
     ]
-    soft, hard = settings.CELERY_TASK_SOFT_TIME_LIMIT, settings.CELERY_TASK_TIME_LIMIT
-    visibility: Any = settings.CELERY_BROKER_TRANSPORT_OPTIONS.get("visibility_timeout", 3600)
+    soft, hard, options = _limits()
+    visibility: Any = (options or {}).get("visibility_timeout", 3600)
     if not soft or not hard or not soft < hard < visibility:
         problems.append(
             checks.Error(
@@ -29,3 +32,11 @@ def check_celery(**kwargs: Any) -> list[checks.CheckMessage]:
             )
         )
     return problems
+
+
+def _limits() -> tuple[Any, Any, Any]:
+    """Return the limits of a task and the options of the broker; in any project the bot's own tasks have the limits."""
+    if not settings.FABRA_OWN_PROJECT:
+        return SOFT_LIMIT_S, LIMIT_S, current_app.conf.broker_transport_options
+    own = settings.CELERY_TASK_SOFT_TIME_LIMIT, settings.CELERY_TASK_TIME_LIMIT
+    return *own, settings.CELERY_BROKER_TRANSPORT_OPTIONS

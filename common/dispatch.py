@@ -4,6 +4,7 @@ import logging
 from typing import Any
 
 from celery import current_app
+from django.conf import settings
 from kombu.exceptions import KombuError
 
 from common.redis import REDIS_ERRORS
@@ -16,7 +17,8 @@ def enqueue(
 ) -> bool:
     """Send a task to the broker; return False if it does not answer, and log `otherwise`: what happens then."""
     try:
-        current_app.send_task(task, args, kwargs, queue=queue, countdown=delay_s or None)
+        own_queue = queue if settings.FABRA_QUEUES else None
+        current_app.send_task(task, args, kwargs, queue=own_queue, countdown=delay_s or None, retry=False)
     except (KombuError, *REDIS_ERRORS) as error:
         logger.warning("The broker does not answer (%s): %s.", type(error).__name__, otherwise)
         return False

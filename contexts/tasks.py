@@ -2,15 +2,14 @@
 
 import logging
 
-from celery import shared_task
-
+from common.bot_task import bot_task
 from common.redis import REDIS_ERRORS
 from contexts.erasure import sweep_fast_copies
 
 logger = logging.getLogger(__name__)
 
 
-@shared_task
+@bot_task
 def erase_copies() -> None:
     """Erase the copies of erased traces that are still in Redis."""
     try:

@@ -1,12 +1,13 @@
 from datetime import timedelta
 from typing import Any
 
-from django.apps import AppConfig
 from django.conf import settings
 from django.db.models.signals import post_migrate
 
+from common import app_config
 
-class EventsConfig(AppConfig):
+
+class EventsConfig(app_config.BotAppConfig):
     name = "events"
 
     def ready(self) -> None:

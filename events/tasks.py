@@ -1,9 +1,9 @@
 """Celery tasks of the outbox."""
 
-from celery import shared_task
 from django.conf import settings
 from django.utils import timezone
 
+from common.bot_task import bot_task
 from events import hours
 from events.dispatch import (
     DEFAULT_QUEUE,
@@ -24,7 +24,7 @@ from events.sending import send_due
 _LOCKED_RETRY_S, _LOCKED_RETRY_MAX_S = 0.05, 2.0
 
 
-@shared_task
+@bot_task
 def process_event(event_pk: int, waited_s: float = 0) -> None:
     """Process an event; while its state is locked, enqueue it again with a delay that doubles each time."""
     try:
@@ -39,7 +39,7 @@ def process_event(event_pk: int, waited_s: float = 0) -> None:
         dispatch(event.pk, queue_of(event.event_type), wait_s)
 
 
-@shared_task
+@bot_task
 def sweep() -> None:
     """Enqueue events that were left behind by a crash or an outage of the broker."""
     dispatch_all(release_abandoned())
@@ -48,20 +48,20 @@ def sweep() -> None:
     _dispatch_again(DEFAULT_QUEUE, Event.objects.exclude(pk__in=urgent.due().values("pk")))
 
 
-@shared_task
+@bot_task
 def keep_hours() -> None:
     """Keep what became of the events of past hours, for the charts of a week and a month."""
     hours.keep_hours()
 
 
-@shared_task
+@bot_task
 def send_webhooks(endpoint_pk: int) -> None:
     """Send what is due for an endpoint; what is left then is enqueued behind the other endpoints' deliveries."""
     if send_due(endpoint_pk):
         dispatch_webhooks(endpoint_pk)
 
 
-@shared_task
+@bot_task
 def sweep_webhooks() -> None:
     """Enqueue the endpoints whose deliveries are due: retries, and what a crash or an outage of the broker left."""
     WebhookDelivery.objects.expire()

@@ -137,7 +137,8 @@ def _may_open(request: Any, page: str) -> bool:
         path = _url(page).removeprefix(get_script_prefix()[:-1])
         return bool(request.user.has_perms(resolve(path).func.allowed_permissions))  # type: ignore[attr-defined]
     try:
-        model = apps.get_model(*page.rsplit("_", 1))
+        app, name = page.rsplit("_", 1)
+        model = apps.get_model(app, name)
     except LookupError:  # its app is not in this project
         return False
     return site.is_registered(model) and site.get_model_admin(model).has_view_or_change_permission(request)

@@ -18,8 +18,8 @@ _APPS = [
     "django_celery_beat",
     *_PACKAGES,
 ]
-FABRA_MIDDLEWARE = ["chat.serving.middleware.bot_pages"]
-"""What the bot's own pages need, and no other page gets: `MIDDLEWARE += FABRA_MIDDLEWARE`."""
+BOT_MIDDLEWARE = ["chat.serving.middleware.bot_pages"]
+"""What the bot's own pages need, and no other page gets: `MIDDLEWARE += BOT_MIDDLEWARE`."""
 
 
 def bot_apps(installed: Sequence[str]) -> list[str]:

@@ -12,11 +12,13 @@ import environ
 
 from common.client_address import parse_networks
 from common.secret_files import env_secret
-from fabra.admin_menu import UNFOLD as FABRA_UNFOLD  # noqa: F401 (it is one of the settings)
-from fabra.hosting import FABRA_MIDDLEWARE as FABRA_MIDDLEWARE
+from fabra.admin_menu import UNFOLD
+from fabra.hosting import BOT_MIDDLEWARE as BOT_MIDDLEWARE
 from fabra.hosting import bot_apps as bot_apps
 
 env = environ.Env()
+
+FABRA_UNFOLD = UNFOLD  # the look and the menu of the admin
 
 # ---------------------------------------------------------------- services
 
@@ -50,6 +52,35 @@ FABRA_HEADER_MAX_BYTES = env.int("FABRA_HEADER_MAX_BYTES", 64_000)
 
 # The OpenAPI schema and its page are for everyone; unset: in development mode. Otherwise for staff and API keys.
 FABRA_API_DOCS: bool | None = env.bool("FABRA_API_DOCS", default=None)
+
+# How the API is described, in the names of drf-spectacular's settings.
+FABRA_API_SCHEMA = {
+    "TITLE": "Fabra for Django",
+    "DESCRIPTION": "A support chatbot with its feature store, retrieval, context assembly and evidence.",
+    "VERSION": "0.1.0",
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+    "COMPONENT_SPLIT_REQUEST": True,
+    "OAS_VERSION": "3.1.0",
+    # Operations are grouped and named by what comes after it.
+    "SCHEMA_PATH_PREFIX": r"^/(api/)?",
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "chat.api.openapi.complete",
+    ],
+    "ENUM_NAME_OVERRIDES": {
+        "EventState": "events.models.Event.State",
+        "DocumentState": "retrieval.models.Document.State",
+        "WhoAnswers": "chat.models.Conversation.State",
+    },
+}
+
+# ---------------------------------------------------------------- Celery
+
+# Events go to the queues `state`, `default` and `webhooks`, so that a changed document waits for nothing else; workers
+# must then read these. Off: all tasks go where the project's Celery application sends them.
+FABRA_QUEUES = env.bool("FABRA_QUEUES", False)
 
 # ---------------------------------------------------------------- definitions
 
@@ -232,4 +263,4 @@ FABRA_READER_MAX_BYTES = 1 << 30
 FABRA_TURN_LEASE_S = 15.0
 
 # What the star imports: the settings alone. Not as an assignment, which a type checker could not evaluate.
-globals()["__all__"] = [*(name for name in dir() if name.isupper()), "bot_apps"]
+globals()["__all__"] = [*(name for name in dir() if name.isupper() and name != "UNFOLD"), "bot_apps"]

@@ -14,7 +14,7 @@ from kombu.entity import Queue
 from chat.serving.page_policies import SECURE_CSP
 from common.secret_files import env_secret
 from fabra.settings import *  # noqa: F403
-from fabra.settings import FABRA_REDIS_PREFIX, FABRA_UNFOLD, FABRA_WEB, env
+from fabra.settings import FABRA_API_SCHEMA, FABRA_REDIS_PREFIX, FABRA_UNFOLD, FABRA_WEB, env
 from fabra_project import no_stack
 from fabra_project.stack.services import read_services, secret_key
 
@@ -209,31 +209,11 @@ REST_FRAMEWORK = {
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
 }
-SPECTACULAR_SETTINGS = {
-    "TITLE": "Fabra for Django",
-    "DESCRIPTION": "A support chatbot with its feature store, retrieval, context assembly and evidence.",
-    "VERSION": "0.1.0",
-    "SWAGGER_UI_DIST": "SIDECAR",
-    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
-    "REDOC_DIST": "SIDECAR",
-    "SERVE_INCLUDE_SCHEMA": False,
-    "COMPONENT_SPLIT_REQUEST": True,
-    "OAS_VERSION": "3.1.0",
-    # Operations are grouped and named by what comes after it.
-    "SCHEMA_PATH_PREFIX": r"^/(api/)?",
-    "POSTPROCESSING_HOOKS": [
-        "drf_spectacular.hooks.postprocess_schema_enums",
-        "chat.api.openapi.complete",
-    ],
-    "ENUM_NAME_OVERRIDES": {
-        "EventState": "events.models.Event.State",
-        "DocumentState": "retrieval.models.Document.State",
-        "WhoAnswers": "chat.models.Conversation.State",
-    },
-}
+SPECTACULAR_SETTINGS = {**FABRA_API_SCHEMA, "SERVE_INCLUDE_SCHEMA": False}
 
 # ---------------------------------------------------------------- Celery
 
+FABRA_QUEUES = True
 CELERY_BROKER_URL = REDIS_URL
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True

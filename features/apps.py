@@ -1,13 +1,14 @@
 from datetime import timedelta
 from typing import Any
 
-from django.apps import AppConfig
 from django.conf import settings
 from django.core import checks
 from django.db.models.signals import post_migrate, post_save
 
+from common import app_config
 
-class FeaturesConfig(AppConfig):
+
+class FeaturesConfig(app_config.BotAppConfig):
     name = "features"
     verbose_name = "Feature store"
 

@@ -3,9 +3,9 @@
 import time
 
 from asgiref.sync import async_to_sync
-from celery import shared_task
 from django.utils import timezone
 
+from common.bot_task import bot_task
 from common.locks import is_held
 from features import registry
 from features.dispatch import enqueue_run
@@ -18,7 +18,7 @@ _SLICE_S = 15.0
 """How long one task executes a run. The rest is another task, behind those that came meanwhile."""
 
 
-@shared_task
+@bot_task
 def materialize_slot(feature: str) -> None:
     """Execute the current slot of a feature's schedule, unless it was created already or an earlier one is running."""
     row = FeatureDefinition.objects.filter(name=feature, is_enabled=True, gone_at=None).first()
@@ -29,7 +29,7 @@ def materialize_slot(feature: str) -> None:
         materialize_run(run.pk)
 
 
-@shared_task
+@bot_task
 def materialize_run(run_id: int) -> None:
     """Execute a queued run, or continue one whose worker died; a long run continues in another task."""
     give_up_at = time.monotonic() + _SLICE_S
@@ -41,7 +41,7 @@ def materialize_run(run_id: int) -> None:
         enqueue_run(waiting.pk)
 
 
-@shared_task
+@bot_task
 def upkeep() -> None:
     """Repair after a crash or an outage: enqueue runs whose worker died, and write values that are missing online."""
     for run_id, feature in MaterializationRun.objects.all().orphaned().values_list("pk", "feature"):

@@ -1,10 +1,12 @@
 from datetime import timedelta
 from typing import Any
 
-from django.apps import AppConfig
 from django.conf import settings
 from django.core import checks
+from django.db.backends.signals import connection_created
 from django.db.models.signals import post_migrate, post_save, pre_save
+
+from common import app_config
 
 _MERGE_EVERY = timedelta(seconds=30)
 _RESUME_EVERY = timedelta(minutes=1)
@@ -13,7 +15,7 @@ _SWEEP_EVERY = timedelta(seconds=30)
 _PICK_UP_EVERY = timedelta(seconds=5)
 
 
-class RetrievalConfig(AppConfig):
+class RetrievalConfig(app_config.BotAppConfig):
     name = "retrieval"
 
     def ready(self) -> None:
@@ -33,8 +35,17 @@ class RetrievalConfig(AppConfig):
         post_migrate.connect(_sync, sender=self)
         checks.register(check_chunk_limit)
         checks.register(check_generations, checks.Tags.database)
+        if not settings.FABRA_OWN_PROJECT:  # whose settings say it when connecting, at no cost
+            connection_created.connect(_keep_recall)
         pre_save.connect(check_saved, sender=Document)
         post_save.connect(event_handlers.publish_saved, sender=Document)
+
+
+def _keep_recall(connection: Any, **kwargs: Any) -> None:
+    """Have searches by the HNSW go on until enough rows pass their filters."""
+    if connection.vendor == "postgresql" and "hnsw.iterative_scan" not in str(connection.settings_dict["OPTIONS"]):
+        with connection.cursor() as cursor:
+            cursor.execute("SET hnsw.iterative_scan = strict_order")
 
 
 def _sync(**kwargs: Any) -> None:

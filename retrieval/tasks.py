@@ -5,11 +5,12 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from celery import current_app, shared_task
+from celery import current_app
 from celery.signals import worker_process_init
 from django.utils import timezone
 
 from common.background import start_thread
+from common.bot_task import bot_task
 from common.locks import is_held
 from events.dispatch import STATE_QUEUE
 from retrieval import upkeep
@@ -47,20 +48,20 @@ def _slice(length_s: float) -> Callable[[], bool]:
     return lambda: time.monotonic() > give_up_at
 
 
-@shared_task
+@bot_task
 def build_hnsw(generation_id: int, is_rebuild: bool = False) -> None:
     """Start the build in a thread: PostgreSQL does the work, for many minutes, and no worker process waits for it."""
     start_thread(hnsw.build_hnsw, generation_id, is_rebuild=is_rebuild)
 
 
-@shared_task
+@bot_task
 def merge_counts() -> None:
     """Merge document frequencies, to keep their look-up fast after many changes."""
     for generation_id in generations_to_merge():
         merge_counts_of(generation_id)
 
 
-@shared_task
+@bot_task
 def evaluate_run(run_id: int) -> None:
     """Evaluate a run's remaining questions for _SLICE_S; a task delivered twice finds the run locked, or done."""
     runs.execute_run(run_id, until=_slice(_SLICE_S))
@@ -68,7 +69,7 @@ def evaluate_run(run_id: int) -> None:
         enqueue_evaluation(run_id)
 
 
-@shared_task
+@bot_task
 def build_generation(generation_id: int) -> None:
     """Build a generation for _SLICE_S, with other workers; the sweep restarts it after an outage or a crash."""
     until = _slice(_SLICE_S)
@@ -85,7 +86,7 @@ def build_generation(generation_id: int) -> None:
         enqueue_build(generation_id, delay_s=0 if until() else _BUILD_PAUSE_S)
 
 
-@shared_task
+@bot_task
 def follow_document(document_id: int) -> None:
     """Update the other generations to a document's version; if this fails, a switch does it."""
     try:
@@ -94,18 +95,18 @@ def follow_document(document_id: int) -> None:
         logger.warning("%s A generation lags behind.", error)
 
 
-@shared_task
+@bot_task
 def drop_generation(generation_id: int) -> None:
     if not lifecycle.execute_drop(generation_id, until=_slice(_SLICE_S)):
         enqueue_drop(generation_id)
 
 
-@shared_task
+@bot_task
 def compare_generation(generation_id: int) -> None:
     comparison.compare_generation(generation_id)
 
 
-@shared_task
+@bot_task
 def resume_evaluations() -> None:
     """Continue the evaluation runs that a crash or an outage interrupted."""
     for run_id in runs.abandoned_runs():
@@ -123,7 +124,7 @@ def load_embedder(**kwargs: Any) -> None:
         logger.warning("%s Documents wait for it.", error)
 
 
-@shared_task
+@bot_task
 def ingest(run_id: int) -> None:
     """Process a run for _INGESTION_SLICE_S, then enqueue the rest, so that other tasks are not kept waiting."""
     if not IngestionRun.objects.filter(pk=run_id).unfinished().exists():
@@ -139,7 +140,7 @@ def ingest(run_id: int) -> None:
         enqueue_ingestion_slice(run_id, 0 if waiting else _INGESTION_PAUSE_S)
 
 
-@shared_task
+@bot_task
 def sweep_ingestion() -> None:
     """Restart background runs whose workers died; a run of a command, which may read local files, waits for it."""
     for run in IngestionRun.objects.orphaned().filter(is_background=True):
@@ -147,13 +148,13 @@ def sweep_ingestion() -> None:
         start_ingestion(run)
 
 
-@shared_task
+@bot_task
 def pick_up() -> None:
     """Continue failed and interrupted work: retry documents, resume builds and drops, and build missing indexes."""
     upkeep.pick_up()
 
 
-@shared_task
+@bot_task
 def sync_model_source(name: str) -> None:
     """Go on with the comparison of a model source for _SLICE_S, then enqueue the rest."""
     source = model_sources.get(name)
@@ -170,7 +171,7 @@ def sync_model_source(name: str) -> None:
         enqueue_model_sync(name)
 
 
-@shared_task
+@bot_task
 def sync_model_sources() -> None:
     """Have the model sources compared that are due, and those go on whose worker died."""
     for name in due_sources():

@@ -3,16 +3,16 @@
 from collections.abc import AsyncIterable, AsyncIterator
 from typing import Any
 
-from adrf.views import APIView as AsyncAPIView
 from asgiref.sync import sync_to_async
 from django.http import HttpResponseBase, StreamingHttpResponse
-from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter
 from rest_framework.exceptions import UnsupportedMediaType
 from rest_framework.request import Request
 
 from chat.access.permissions import is_open
 from chat.api import openapi
 from chat.api import serializers as shapes
+from chat.api.base import AsyncAPIView, extend_schema
 from chat.api.chat import AnyAccept
 from chat.api.documents import DocumentView, author_of
 from chat.api.parameters import index_name, yes_or_no

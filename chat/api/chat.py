@@ -6,9 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Any
 
-from adrf.views import APIView
 from django.http import HttpResponse, StreamingHttpResponse
-from drf_spectacular.utils import extend_schema
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
@@ -16,6 +14,8 @@ from rest_framework.request import Request
 from chat.access.permissions import CHAT_AS_USER, VIEW_TRACE
 from chat.api import examples, openapi
 from chat.api.auth import caller_of
+from chat.api.base import AsyncAPIView as APIView
+from chat.api.base import extend_schema
 from chat.api.freshness_headers import freshness_headers
 from chat.api.serializers import ChatRequestSerializer, ChatResponseSerializer, ErrorSerializer
 from chat.bots.known import require_bot

@@ -6,7 +6,7 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema_field
 from rest_framework import serializers
 
 from chat.api import openapi
-from chat.api.fields import StrictCharField
+from chat.api.fields import IsoDateTimeField, RowSerializer, StrictCharField
 from chat.api.serializers import CitationSerializer, GroundingSerializer
 from chat.conversations.management import SEARCH_MAX_CHARS, TITLE_MAX_CHARS
 from chat.live.bodies import name_of
@@ -38,7 +38,7 @@ EXPORT = OpenApiParameter("as", str, enum=["json", "markdown"], description="Def
 class TitleField(StrictCharField): ...
 
 
-class ConversationSerializer(serializers.ModelSerializer[Conversation]):
+class ConversationSerializer(RowSerializer[Conversation]):
     agent = serializers.SerializerMethodField(help_text="The name of the person who answers, for customers.")
     last_message_id = serializers.IntegerField(allow_null=True, default=None)
 
@@ -68,7 +68,7 @@ class MessageSerializer(serializers.Serializer[Any]):
     role = serializers.ChoiceField(Message.Role.choices)
     text = serializers.CharField(allow_blank=True)
     html = serializers.CharField(required=False, allow_blank=True)
-    created_at = serializers.DateTimeField()
+    created_at = IsoDateTimeField()
     author = serializers.CharField(allow_null=True, allow_blank=True, help_text="The name of the person who wrote it.")
     client_id = serializers.UUIDField(allow_null=True)
     context_id = serializers.UUIDField(allow_null=True)

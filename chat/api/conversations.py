@@ -5,20 +5,17 @@ from collections.abc import AsyncIterator
 from dataclasses import asdict
 from typing import Any
 
-from adrf.views import APIView as AsyncAPIView
 from asgiref.sync import async_to_sync, sync_to_async
 from django.db.models import Max, OuterRef, Subquery
 from django.http import StreamingHttpResponse
-from drf_spectacular.utils import extend_schema
-from rest_framework.generics import ListAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.utils.urls import remove_query_param, replace_query_param
-from rest_framework.views import APIView
 
 from chat.access.permissions import CHAT_AS_USER
 from chat.api import conversation_shapes as shapes
 from chat.api import openapi
+from chat.api.base import APIView, AsyncAPIView, ListAPIView, extend_schema
 from chat.api.chat import AnyAccept
 from chat.api.identity import MayConverse, bot_of, user_of
 from chat.api.pagination import KeysetPagination
@@ -37,7 +34,7 @@ class NewestFirst(KeysetPagination):
     ordering = ("-last_message_at", "-id")
 
 
-class ConversationsView(ListAPIView[Any]):
+class ConversationsView(ListAPIView):
     """A user's conversations, the latest first; `q` searches their titles and messages."""
 
     permissions = {"GET": CHAT_AS_USER}

@@ -2,15 +2,14 @@
 
 from typing import Any
 
-from drf_spectacular.utils import OpenApiParameter, extend_schema
-from rest_framework.generics import ListAPIView
+from drf_spectacular.utils import OpenApiParameter
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from chat.api import examples, openapi
 from chat.api import serializers as shapes
 from chat.api.auth import caller_of
+from chat.api.base import APIView, ListAPIView, extend_schema
 from chat.api.etags import etag_of, etag_of_version, is_known, precondition_of
 from chat.api.pagination import ChangesPagination
 from chat.api.parameters import index_name, yes_or_no
@@ -34,7 +33,7 @@ _PURGE = OpenApiParameter(
 )
 
 
-class DocumentsView(ListAPIView[Any]):
+class DocumentsView(ListAPIView):
     """The documents of all indexes, or of one, newest first; POST indexes one, as `store.index` does."""
 
     permissions = {"GET": "retrieval.view_document", "POST": "retrieval.change_document"}

@@ -5,16 +5,15 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Q, QuerySet
-from drf_spectacular.utils import PolymorphicProxySerializer, extend_schema
-from rest_framework.generics import ListAPIView
+from drf_spectacular.utils import PolymorphicProxySerializer
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from chat.access.callers import Caller
 from chat.api import examples, openapi
 from chat.api import serializers as shapes
 from chat.api.auth import caller_of
+from chat.api.base import APIView, ListAPIView, extend_schema
 from chat.api.errors import validation_sentence
 from chat.api.pagination import KeysetPagination
 from chat.api.parameters import choice, within

@@ -2,14 +2,14 @@
 
 from typing import Any
 
-from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field
+from drf_spectacular.utils import OpenApiParameter, extend_schema_field
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from chat.access.permissions import CHAT_AS_USER
 from chat.api import openapi
+from chat.api.base import APIView, extend_schema
 from chat.api.fields import StrictCharField
 from chat.api.identity import MayConverse, bot_of, user_of
 from chat.api.serializers import ErrorSerializer

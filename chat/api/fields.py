@@ -1,12 +1,15 @@
 """Fields of requests: they take just the types of JSON that they name, and the schema says of them what is checked."""
 
 import re
-from typing import Any
+from typing import Any, TypeVar
 
+from django.db import models
 from drf_spectacular.utils import extend_schema_field
-from rest_framework import serializers
+from rest_framework import ISO_8601, serializers
 
 from chat.api import openapi
+
+Row = TypeVar("Row", bound=models.Model)
 
 
 class StrictCharField(serializers.Field[str, str, str, Any]):
@@ -91,8 +94,23 @@ class ObjectField(serializers.JSONField): ...
 class AudienceField(serializers.ListField): ...
 
 
+class IsoDateTimeField(serializers.DateTimeField):
+    """A time in ISO 8601, whatever format the project's own API has for its times."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(format=ISO_8601, input_formats=[ISO_8601], **options)
+
+
 @extend_schema_field(openapi.moment())
-class MomentField(serializers.DateTimeField): ...
+class MomentField(IsoDateTimeField): ...
+
+
+class RowSerializer(serializers.ModelSerializer[Row]):
+    # No docstring: each list's schema would begin with it.
+    serializer_field_mapping = {
+        **serializers.ModelSerializer.serializer_field_mapping,
+        models.DateTimeField: IsoDateTimeField,
+    }
 
 
 @extend_schema_field({"type": "string", "format": "email", "maxLength": 254})

@@ -2,14 +2,14 @@
 
 from typing import Any
 
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from chat.access.permissions import CHAT_AS_USER
 from chat.api import openapi
 from chat.api import serializers as shapes
+from chat.api.base import APIView, extend_schema
 from chat.api.identity import MayConverse, bot_of, user_of
 from chat.handover import actions
 from chat.live.bodies import state_body

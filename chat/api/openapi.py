@@ -4,9 +4,11 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
+from django.conf import settings
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter
 
+from chat.serving.paths import own_path
 from common.validation import BLANKS, KEY_MAX_CHARS
 from retrieval.search.query import MAX_EXPAND, MAX_TOP_K, QUERY_MAX_CHARS
 
@@ -203,3 +205,18 @@ def complete(result: Schema, generator: Any, request: Any, public: bool) -> Sche
         if "oneOf" in component:  # one of several shapes, which need not exclude one another
             component["anyOf"] = component.pop("oneOf")
     return result
+
+
+def schema_settings() -> dict[str, Any] | None:
+    """Return drf-spectacular's settings for the bot's API in another's project; None in its own, which has them."""
+    if settings.FABRA_OWN_PROJECT:
+        return None
+    return settings.FABRA_API_SCHEMA | {
+        "SCHEMA_PATH_PREFIX": r"^/[^/]+/(api/)?",
+        "PREPROCESSING_HOOKS": ["chat.api.openapi.only_own"],
+    }
+
+
+def only_own(endpoints: list[Any]) -> list[Any]:
+    """Leave out what is not below the bot's path."""
+    return [endpoint for endpoint in endpoints if own_path(endpoint[0])]

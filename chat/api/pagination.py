@@ -20,6 +20,8 @@ from retrieval.changes import changed_after, complete_until
 
 class KeysetPagination(CursorPagination):
     ordering: str | tuple[str, ...] = "-id"
+    page_size = 50
+    cursor_query_param = "cursor"
     page_size_query_param = "page_size"
     max_page_size = 200
 

@@ -3,14 +3,13 @@
 import json
 from typing import Any
 
-from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from chat.access.permissions import CHAT_AS_USER
 from chat.api import openapi
+from chat.api.base import APIView, extend_schema
 from chat.api.conversation_shapes import USER
 from chat.api.identity import MayConverse, bot_of, user_of
 from chat.api.serializers import ErrorSerializer

@@ -2,14 +2,13 @@
 
 from dataclasses import asdict
 
-from adrf.views import APIView as AsyncAPIView
-from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from chat.api import examples, openapi
 from chat.api import serializers as shapes
 from chat.api.auth import caller_of
+from chat.api.base import AsyncAPIView, extend_schema
 from chat.api.parameters import index_name, json_object, whole_number, yes_or_no
 from common.errors import InvalidInput
 from features.feature_sets import feature_sets

@@ -16,11 +16,13 @@ from chat.api.fields import (
     EventTypeField,
     IdentityField,
     IndexNameField,
+    IsoDateTimeField,
     KeyField,
     MessageField,
     MomentField,
     ObjectField,
     PlainTextField,
+    RowSerializer,
     StrictBooleanField,
     StrictCharField,
     StrictIntegerField,
@@ -159,7 +161,7 @@ class PurgeSerializer(serializers.Serializer[Any]):
     left = serializers.ListField(child=serializers.CharField(), help_text="What is erased a little later, and why.")
 
 
-class DocumentSerializer(serializers.ModelSerializer[Document]):
+class DocumentSerializer(RowSerializer[Document]):
     index_name = serializers.CharField(source="index.name")
     version = serializers.IntegerField(source="version.number", default=None, allow_null=True)
     etag = serializers.SerializerMethodField(help_text="For If-Match and If-None-Match.")
@@ -226,7 +228,7 @@ class OutcomeSerializer(serializers.Serializer[Any]):
     detail = serializers.JSONField()
 
 
-class EventSerializer(serializers.ModelSerializer[Event]):
+class EventSerializer(RowSerializer[Event]):
     id = serializers.CharField(source="event_id")
     handlers = OutcomeSerializer(source="outcomes", many=True)
     notice = serializers.SerializerMethodField(help_text="That no handler takes the event, if so.")
@@ -289,7 +291,7 @@ class FeatureReadSerializer(serializers.Serializer[Any]):
     value = serializers.JSONField()
     status = serializers.CharField()
     source = serializers.CharField()  # type: ignore[assignment]
-    event_timestamp = serializers.DateTimeField(allow_null=True)
-    created_at = serializers.DateTimeField(allow_null=True)
+    event_timestamp = IsoDateTimeField(allow_null=True)
+    created_at = IsoDateTimeField(allow_null=True)
     age_s = serializers.FloatField(allow_null=True)
     is_degraded = serializers.BooleanField()

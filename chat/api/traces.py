@@ -6,17 +6,16 @@ from typing import Any
 
 from django.db.models import Func, JSONField, QuerySet
 from django.db.models.functions import Cast
-from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
-from rest_framework.generics import ListAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from chat.access.callers import Caller
 from chat.access.permissions import VIEW_TRACE
 from chat.api import openapi
 from chat.api.auth import caller_of
+from chat.api.base import APIView, ListAPIView, extend_schema
+from chat.api.fields import IsoDateTimeField
 from chat.api.pagination import KeysetPagination
 from chat.api.parameters import choice, within
 from chat.api.serializers import ErrorSerializer
@@ -49,7 +48,7 @@ class TraceSerializer(serializers.Serializer[Any]):
     context_id = serializers.UUIDField()
     context = serializers.CharField()  # type: ignore[assignment]
     query = serializers.CharField(allow_blank=True)
-    created_at = serializers.DateTimeField()
+    created_at = IsoDateTimeField()
     state = serializers.CharField()
     model = serializers.CharField(allow_blank=True)
     tokens = serializers.IntegerField(help_text="Of the kept items and what separates them.")

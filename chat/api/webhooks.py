@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from chat.api import serializers as shapes
+from chat.api.base import APIView, extend_schema
 from events.acceptance import accepted
 from events.models import Event, WebhookSource
 from events.outbox import record_event

@@ -4,13 +4,11 @@ from typing import Any
 
 from asgiref.sync import async_to_sync
 from django.utils import timezone
-from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from chat.access import site_sessions, tokens
 from chat.access.callers import USER_KEY, Caller
@@ -18,6 +16,7 @@ from chat.access.origins import is_one_of
 from chat.access.site_sessions import SiteSession
 from chat.access.tokens import SiteUser
 from chat.access.visitors import PREFIX, new_visitor
+from chat.api.base import APIView, extend_schema
 from chat.api.fields import StrictCharField
 from chat.conversations.joining import join
 from chat.errors import OriginForbidden, SessionEnded

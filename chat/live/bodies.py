@@ -43,7 +43,10 @@ def state_body(conversation: Conversation) -> dict[str, Any]:
 
 def name_of(agent: Any) -> str | None:
     """Return a person's name as customers see it; None for nobody."""
-    return (agent.get_full_name() or agent.get_username()) if agent else None
+    if not agent:
+        return None
+    full_name = agent.get_full_name() if hasattr(agent, "get_full_name") else ""  # a user model need not have it
+    return full_name or agent.get_username()
 
 
 def _html(message: Message) -> str:

@@ -92,7 +92,7 @@ def _connection_of(context: ServerRequestContext[Any]) -> Connection:
 
 server: Server[Any] = Server(
     "fabra",
-    version=str(settings.SPECTACULAR_SETTINGS["VERSION"]),
+    version=str(settings.FABRA_API_SCHEMA["VERSION"]),
     title="Knowledge base",
     instructions=INSTRUCTIONS,
     on_list_tools=list_tools,

@@ -6,16 +6,16 @@ from functools import partial
 from typing import Any
 from urllib.parse import quote
 
-from adrf.views import APIView
 from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
 from django.views.decorators.csrf import csrf_exempt
-from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from chat.access.permissions import CHAT_AS_USER
 from chat.api import openapi
 from chat.api.auth import SessionAuthentication, caller_of
+from chat.api.base import AsyncAPIView as APIView
+from chat.api.base import extend_schema
 from chat.api.chat import AnyAccept
 from chat.api.freshness_headers import freshness_headers
 from chat.idempotency.records import Claim

@@ -23,7 +23,7 @@ _CONTEXT_PROCESSORS = [
 ]
 
 
-class BesideAdminSite(UnfoldAdminSite):  # type: ignore[misc]
+class BesideAdminSite(UnfoldAdminSite):
     """Unfold's admin in a project whose own admin has another look.
 
     Unfold's templates have the names of Django's. The project finds Django's, since `unfold` stands behind
@@ -38,7 +38,7 @@ class BesideAdminSite(UnfoldAdminSite):  # type: ignore[misc]
 
         @wraps(inner)
         def themed(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-            request.current_app = self.name  # type: ignore[attr-defined]
+            request.current_app = self.name
             return _in_theme(inner(request, *args, **kwargs))
 
         return themed

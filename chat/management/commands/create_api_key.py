@@ -80,7 +80,8 @@ def _bounds(options: dict[str, Any]) -> dict[str, Any]:
     for name in ("daily_budget", "monthly_budget"):
         bounds[f"{name}_usd"] = _budget(options[name], f"--{name.replace('_', '-')}")
     if options["owner"] is not None:
-        bounds["owner"] = get_user_model().objects.filter(username=options["owner"]).first()
+        users = get_user_model()
+        bounds["owner"] = users._default_manager.filter(**{users.USERNAME_FIELD: options["owner"]}).first()
         if bounds["owner"] is None:
             raise CommandError(f"There is no user {options['owner']!r}.")
     return bounds

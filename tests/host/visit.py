@@ -1,0 +1,89 @@
+"""Run within the other project: make its tables, index a document, visit its pages; print what came, as JSON."""
+
+import json
+import sys
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import django
+
+django.setup()
+
+from django.conf import settings  # noqa: E402
+from django.contrib.auth import get_user_model  # noqa: E402
+from django.core.management import call_command  # noqa: E402
+from django.test import Client  # noqa: E402
+
+PASSWORD = "a secret of the shop"
+_SIGN_IN = {"username": "boss@shop.example", "password": PASSWORD, "next": "/fabra/admin/"}
+
+
+def main(document: Path) -> dict[str, Any]:
+    from shop import settings as shop  # type: ignore[import-not-found]
+
+    call_command("makemigrations", "people", verbosity=0)
+    call_command("migrate", verbosity=0)
+    checked = StringIO()
+    call_command("check", stdout=checked, stderr=checked)
+    call_command("index_documents", document, index="knowledge_base", stdout=StringIO())
+    get_user_model().objects.create_superuser("boss@shop.example", PASSWORD)
+    client, stranger = Client(), Client()
+    signed_in = client.post("/fabra/admin/login/", _SIGN_IN)
+    question = {"user_id": "boss@shop.example", "message": "How long does a refund take?"}
+    visited = {
+        "chat": client.post("/fabra/chat", json.dumps(question), content_type="application/json"),
+        "page": client.get("/fabra/"),
+        "conversations": client.get("/fabra/api/conversations/"),
+        "schema": client.get("/fabra/api/schema/?format=json"),
+        "refused": stranger.get("/fabra/api/conversations/"),
+        "bot admin": client.get("/fabra/admin/"),
+        "bot list": client.get("/fabra/admin/chat/conversation/"),
+        "inbox": client.get("/fabra/admin/inbox/"),
+        "form": client.get("/fabra/admin/retrieval/ingestionrun/upload/"),
+        "own admin": client.get("/admin/"),
+        "orders": client.get("/orders/"),
+        "open": client.get("/open/"),
+        "open again": client.get("/open/"),
+    }
+    return {
+        "checked": checked.getvalue(),
+        "signed in": [signed_in.status_code, signed_in.headers.get("Location")],
+        "visited": {
+            name: {"status": answer.status_code, "headers": dict(answer.headers), "text": answer.content.decode()}
+            for name, answer in visited.items()
+        },
+        # Django itself puts a slash before STATIC_URL.
+        "changed": [
+            name
+            for name, value in shop.BEFORE.items()
+            if name not in ("INSTALLED_APPS", "MIDDLEWARE", "STATIC_URL") and getattr(settings, name) != value
+        ],
+        "first apps": settings.INSTALLED_APPS[: len(shop.BEFORE["INSTALLED_APPS"])] == shop.BEFORE["INSTALLED_APPS"],
+        "queue": _queue_of_a_task(),
+        "asgi": _asgi_paths(),
+    }
+
+
+def _queue_of_a_task() -> list[Any]:
+    from celery import current_app
+    from redis import Redis
+
+    from common.dispatch import enqueue
+
+    enqueue("events.tasks.sweep", otherwise="", queue="state")
+    keys = Redis.from_url(settings.REDIS_URL).keys(f"{settings.FABRA_REDIS_PREFIX}:shop:*")
+    current_app.loader.import_default_modules()
+    task = current_app.tasks["events.tasks.sweep"]
+    names = sorted(key.decode().rpartition(":")[2] for key in keys if b"kombu" not in key)
+    return [current_app.main, names, task.acks_late]
+
+
+def _asgi_paths() -> str:
+    from shop.asgi import application  # type: ignore[import-not-found]
+
+    return str(application.__qualname__)
+
+
+if __name__ == "__main__":
+    print(json.dumps(main(Path(sys.argv[1]))))
