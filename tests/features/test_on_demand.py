@@ -20,7 +20,7 @@ from features.checks import check_inputs
 from features.declaration import entity, feature
 from features.errors import FeatureComputeError
 from features.failures import failures_of
-from features.feature_sets import FeatureSet, feature_set, feature_sets
+from features.feature_sets import FeatureSet, feature_set
 from features.models import FeatureDefinition, FeatureValue, KnownEntity
 from features.preview import preview_feature
 from features.registry import features
@@ -259,15 +259,15 @@ class TestSets:
             context(store, name="money", features="billing")(lambda user_id, features: [])
 
     def test_over_rest_a_set_and_the_requests_data(self, admin_client: Client) -> None:
-        found = admin_client.get("/api/features/Member/ana/", {"set": "billing", "request": '{"query": "refund"}'})
-        assert {name: each["value"] for name, each in found.json()["features"].items()} == {
-            "plan": "gold", "debt": "12.50", "urgency": "250.00",
-        }  # fmt: skip
-        assert admin_client.get("/api/features/Member/ana/", {"set": "other"}).status_code == 404
-        assert admin_client.get("/api/features/Member/ana/").status_code == 400
-        assert admin_client.get("/api/features/Member/ana/", {"set": "billing", "request": "[]"}).status_code == 400
+        wanted = {"plan": "gold", "debt": "12.50", "urgency": "250.00"}
+        data = {"request": '{"query": "refund"}'}
+        for path in ("/api/feature-sets/billing/ana/", "/api/features/Member/ana/?names=plan,debt,urgency"):
+            found = admin_client.get(path, data | {"names": "plan,debt,urgency"}).json()
+            assert {name: each["value"] for name, each in found["features"].items()} == wanted
+        assert admin_client.get("/api/feature-sets/other/ana/").status_code == 404
+        assert admin_client.get("/api/feature-sets/billing/%20/").status_code == 400
+        assert admin_client.get("/api/feature-sets/billing/ana/", {"request": "[]"}).status_code == 400
 
     def test_reads_make_an_entity_known_as_others_do(self, billing: FeatureSet) -> None:
         async_to_sync(store.get_features)(billing, "ana")
         assert KnownEntity.objects.filter(entity="Member", entity_key="ana").exists()
-        assert set(feature_sets) == {"billing"}
