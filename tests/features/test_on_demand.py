@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 import redis.asyncio.connection as redis_connection
 from asgiref.sync import async_to_sync
+from django.db.models import Count, QuerySet
 from django.test import Client
 
+from chat.models import Customer, Ticket
 from common.errors import DefinitionError, InvalidInput, NotFound
 from contexts.declaration import context
 from contexts.items import Context, ContextItem
@@ -21,7 +23,7 @@ from features.declaration import entity, feature
 from features.errors import FeatureComputeError
 from features.failures import failures_of
 from features.feature_sets import FeatureSet, feature_set
-from features.models import FeatureDefinition, FeatureValue, KnownEntity
+from features.models import EntityDefinition, FeatureDefinition, FeatureValue, KnownEntity
 from features.preview import preview_feature
 from features.registry import features
 from features.request_data import request_data
@@ -271,3 +273,26 @@ class TestSets:
     def test_reads_make_an_entity_known_as_others_do(self, billing: FeatureSet) -> None:
         async_to_sync(store.get_features)(billing, "ana")
         assert KnownEntity.objects.filter(entity="Member", entity_key="ana").exists()
+
+
+def test_the_admin_shows_where_values_come_from(admin_client: Client) -> None:
+    @feature(entity="Member", source=Customer.objects, key="user_id", watches=[Ticket])
+    def open_tickets(customers: QuerySet[Customer]) -> QuerySet[Customer]:
+        return customers.annotate(value=Count("tickets"))
+
+    sync_features()
+    wanted = {
+        "open_tickets": ["the rows of chat.Customer by user_id", "chat.Customer, chat.Ticket (tickets)"],
+        "urgency": ["the request, and other features", ">debt</a>", ">billing<", "never stored"],
+        "asks_for_money": ["the request", "on demand, at each read"],
+    }
+    for name, texts in wanted.items():
+        row = FeatureDefinition.objects.get(name=name)
+        page = admin_client.get(f"/admin/features/featuredefinition/{row.pk}/change/").content.decode()
+        assert [text for text in texts if text not in page] == []
+    run = admin_client.get(f"/admin/features/featuredefinition/{row.pk}/materialize/", follow=True).content.decode()
+    assert "it is computed at each read; there is nothing to run" in run
+    assert "never stored" in admin_client.get("/admin/features/featuredefinition/").content.decode()
+    entity_row = EntityDefinition.objects.get(name="Member")
+    page = admin_client.get(f"/admin/features/entitydefinition/{entity_row.pk}/change/").content.decode()
+    assert "plan, debt, urgency" in page and "What billing asks for." in page
