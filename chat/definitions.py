@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from chat.models import Customer, Message, Ticket
 from fabra.context import Context, ContextItem, ConversationHistory, context
-from fabra.core import FeatureStore, entity, feature
+from fabra.core import FeatureStore, entity, feature, feature_set
 from fabra.events import AxiomEvent
 from fabra.retrieval import Hit, retriever
 
@@ -54,6 +54,11 @@ def message_count(user_id: str, event: AxiomEvent) -> int:
     return Message.objects.filter(user_id=user_id, role=Message.Role.USER).count()
 
 
+support = feature_set(
+    "support", [user_tier, support_history, message_count], description="What the bot is told of a user."
+)
+
+
 @retriever(name="knowledge_base", cache_ttl=timedelta(minutes=5))
 async def search_docs(
     query: str, top_k: int = 5, audience: tuple[str, ...] = (), history: tuple[str, ...] = (), index: str = INDEX
@@ -77,7 +82,7 @@ def passages(hits: list[Hit]) -> list[ContextItem]:
 async def support_items(
     user_id: str, query: str, conversation: ConversationHistory, index: str, top_k: int
 ) -> list[ContextItem]:
-    user = await store.get_online_features(User, user_id, ["user_tier", "support_history", "message_count"])
+    user = await store.get_features(support, user_id)
     # A follow-up such as "And on the free plan?" is searched for with what was asked before.
     hits = await search_docs(
         query, top_k=top_k, audience=(user["user_tier"],), history=conversation.questions, index=index

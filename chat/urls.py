@@ -70,6 +70,7 @@ pages = [
     path("api/messages/<int:message_id>/feedback/", feedback.FeedbackView.as_view(), name="feedback"),
     path("api/search/", resources.SearchView.as_view(), name="search"),
     path("api/features/<str:entity>/<str:entity_id>/", resources.FeaturesView.as_view(), name="features"),
+    path("api/feature-sets/<str:name>/<str:entity_id>/", resources.FeatureSetView.as_view(), name="feature-set"),
     path("v1/models", openai.ModelsView.as_view(), name="models"),
     path("v1/models/<path:model_id>", openai.ModelView.as_view(), name="model"),
     path("v1/chat/completions", openai.CompletionsView.as_view(), name="completions"),

@@ -41,7 +41,7 @@ class NewestEvents(KeysetPagination):
         return ("-received_at", "-id") if is_range else ("-id",)
 
 
-class EventsView(ListAPIView[Any]):
+class EventsView(ListAPIView):
     """List events, the newest first; POST writes one, or `{"events": [...]}` of them, to the outbox.
 
     They are processed behind the answer. A batch is stored whole or not at all; its error names each event that is

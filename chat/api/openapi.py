@@ -118,13 +118,15 @@ INDEX = OpenApiParameter("index_name", NAME_OR_EMPTY, description="Default, also
 SLUG_OR_EMPTY = {"type": "string", "pattern": r"^[^\u0000]*$"}
 BOT = OpenApiParameter("bot", SLUG_OR_EMPTY, description="The bot's slug; by default the key's, or `default`.")
 QUERY = OpenApiParameter("query", MESSAGE, required=True)
-FEATURES = [
-    OpenApiParameter("names", str, description="Feature names, with commas between; or give a set."),
-    OpenApiParameter("set", str, description="The name of a feature set, whose features are read too."),
-    OpenApiParameter(
-        "request", str, description='A JSON object that on-demand features are computed from, as in {"query": "Why?"}.'
-    ),
-]
+NAMES = OpenApiParameter(
+    "names",
+    {"type": "string", "pattern": rf"^[^\u0000]*[^{BLANKS},][^\u0000]*$"},
+    required=True,
+    description="Feature names, with commas between.",
+)
+REQUEST_DATA = OpenApiParameter(
+    "request", OpenApiTypes.OBJECT, description='JSON that on-demand features are computed from, as {"query": "Why?"}.'
+)
 PAGE = [
     OpenApiParameter("page_size", {"type": "integer", "minimum": 1}, description="At most 200 rows are sent."),
     OpenApiParameter("cursor", str, description="From `next` or `previous` of another page."),
@@ -155,6 +157,8 @@ def _header(name: str, description: str, schema: Schema, example: str) -> OpenAp
     return OpenApiParameter(name, schema, OpenApiParameter.HEADER, description=description, examples=examples)
 
 
+_IN_JSON = {"filters": {"$ref": "#/components/schemas/Filter"}, "request": {"type": "object"}}
+"""Parameters whose text is JSON, with its schema."""
 _TAGS: Schema = {"type": "string", "pattern": r'^(\*|"v[0-9]{1,9}")$'}
 IDEMPOTENCY_KEY = _header(
     "Idempotency-Key",
@@ -198,9 +202,9 @@ def complete(result: Schema, generator: Any, request: Any, public: bool) -> Sche
             if "requestBody" in operation:
                 operation["requestBody"]["required"] = method != "patch"  # which changes nothing without one
             for parameter in operation.get("parameters", []):
-                if parameter["name"] == "filters":
+                if shape := _IN_JSON.get(parameter["name"]):
                     del parameter["schema"]
-                    parameter["content"] = {"application/json": {"schema": {"$ref": "#/components/schemas/Filter"}}}
+                    parameter["content"] = {"application/json": {"schema": shape}}
     for component in result["components"]["schemas"].values():
         if "oneOf" in component:  # one of several shapes, which need not exclude one another
             component["anyOf"] = component.pop("oneOf")

@@ -1,5 +1,6 @@
 """Endpoints of search and features."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 
 from rest_framework.request import Request
@@ -44,23 +45,41 @@ class FeaturesView(AsyncAPIView):
     permissions = {"GET": "features.view_featurevalue"}
 
     @extend_schema(
-        parameters=[openapi.in_path("entity"), openapi.in_path("entity_id"), *openapi.FEATURES],
+        parameters=[openapi.in_path("entity"), openapi.in_path("entity_id"), openapi.NAMES, openapi.REQUEST_DATA],
         examples=[examples.FEATURES],
         responses={200: dict, 400: shapes.ErrorSerializer, 404: shapes.ErrorSerializer},
     )
     async def get(self, request: Request, entity: str, entity_id: str) -> Response:
-        params = request.query_params
-        names = [name.strip() for name in params.get("names", "").split(",") if name.strip()]
-        caller_of(request).check_entity(entity, entity_id)
-        if params.get("set"):
-            names += feature_sets.require(params["set"]).features
+        names = [name.strip() for name in request.query_params.get("names", "").split(",") if name.strip()]
         if not names:
-            raise InvalidInput("names must list at least one feature, or set must name a feature set.")
-        data = json_object(params["request"], "request") if "request" in params else None
-        reads = await read_features(entity, entity_id, list(dict.fromkeys(names)), data)
-        shown = {read.feature: asdict(read) | {"value": read.stored} for read in reads}
-        values = {name: shapes.FeatureReadSerializer(read).data for name, read in shown.items()}
-        return Response({"entity": entity, "entity_id": entity_id, "features": values})
+            raise InvalidInput("names must list at least one feature.")
+        caller_of(request).check_entity(entity, entity_id)
+        return await _features(request, entity, entity_id, list(dict.fromkeys(names)))
+
+
+class FeatureSetView(AsyncAPIView):
+    """The values of a feature set's features, with their age and source."""
+
+    permissions = {"GET": "features.view_featurevalue"}
+
+    @extend_schema(
+        parameters=[openapi.in_path("name"), openapi.in_path("entity_id"), openapi.REQUEST_DATA],
+        examples=[examples.FEATURES],
+        responses={200: dict, 400: shapes.ErrorSerializer, 404: shapes.ErrorSerializer},
+    )
+    async def get(self, request: Request, name: str, entity_id: str) -> Response:
+        declared = feature_sets.require(name)
+        caller_of(request).check_entity(declared.entity.name, entity_id)
+        return await _features(request, declared.entity.name, entity_id, declared.features)
+
+
+async def _features(request: Request, entity: str, entity_id: str, names: Sequence[str]) -> Response:
+    params = request.query_params
+    data = json_object(params["request"], "request") if "request" in params else None
+    reads = await read_features(entity, entity_id, names, data)
+    shown = {read.feature: asdict(read) | {"value": read.stored} for read in reads}
+    values = {name: shapes.FeatureReadSerializer(read).data for name, read in shown.items()}
+    return Response({"entity": entity, "entity_id": entity_id, "features": values})
 
 
 def _search_options(request: Request) -> SearchOptions:

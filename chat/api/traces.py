@@ -77,7 +77,7 @@ class NewestTraces(KeysetPagination):
     ordering = ("-created_at", "-id")
 
 
-class TracesView(ListAPIView[Any]):
+class TracesView(ListAPIView):
     """Traces, the newest first: what was asked, by whom, and what became of it. Each list is in the audit log."""
 
     permissions = {"GET": VIEW_TRACE}

@@ -27,6 +27,7 @@ DOORS: list[tuple[str, str, dict[str, Any] | None, str]] = [
     ("GET", "/v1/models/default", None, "chat.chat_as_user"),
     ("GET", "/debug/context/user_123?query=password", None, "contexts.view_trace"),
     ("GET", "/api/features/User/user_123/?names=user_tier", None, "features.view_featurevalue"),
+    ("GET", "/api/feature-sets/support/user_123/", None, "features.view_featurevalue"),
     ("GET", "/api/documents/", None, "retrieval.view_document"),
     ("GET", "/api/documents/billing/", None, "retrieval.view_document"),
     ("GET", "/api/search/?query=invoice", None, "retrieval.view_document"),

@@ -30,8 +30,8 @@ LINE_MAX_CHARS = 120
 IMAGE_MAX_BYTES = 200_000
 # The WebSocket, beginnings of addresses, another server's address, and a file.
 OTHER_ADDRESSES = (
-    "/ws/chat", "/api/", "/api/features/", "/api/traces/", "/api/messages/", "/debug/context/", "/embeddings",
-    "/usr/bin/chromium", "/mcp",
+    "/ws/chat", "/api/", "/api/features/", "/api/feature-sets/", "/api/feature-sets/billing/user_123/", "/api/traces/",
+    "/api/messages/", "/debug/context/", "/embeddings", "/usr/bin/chromium", "/mcp",
 )  # fmt: skip
 HASHING = {"FABRA_EMBEDDER": "retrieval.embedders.hashing.HashingEmbedder", "FABRA_EMBEDDING_MODEL": "hashing-256"}
 ARTICLES = {

@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 import redis.asyncio.connection as redis_connection
 from asgiref.sync import async_to_sync
+from django.db.models import Count, QuerySet
 from django.test import Client
 
+from chat.models import Customer, Ticket
 from common.errors import DefinitionError, InvalidInput, NotFound
 from contexts.declaration import context
 from contexts.items import Context, ContextItem
@@ -20,8 +22,8 @@ from features.checks import check_inputs
 from features.declaration import entity, feature
 from features.errors import FeatureComputeError
 from features.failures import failures_of
-from features.feature_sets import FeatureSet, feature_set, feature_sets
-from features.models import FeatureDefinition, FeatureValue, KnownEntity
+from features.feature_sets import FeatureSet, feature_set
+from features.models import EntityDefinition, FeatureDefinition, FeatureValue, KnownEntity
 from features.preview import preview_feature
 from features.registry import features
 from features.request_data import request_data
@@ -259,15 +261,38 @@ class TestSets:
             context(store, name="money", features="billing")(lambda user_id, features: [])
 
     def test_over_rest_a_set_and_the_requests_data(self, admin_client: Client) -> None:
-        found = admin_client.get("/api/features/Member/ana/", {"set": "billing", "request": '{"query": "refund"}'})
-        assert {name: each["value"] for name, each in found.json()["features"].items()} == {
-            "plan": "gold", "debt": "12.50", "urgency": "250.00",
-        }  # fmt: skip
-        assert admin_client.get("/api/features/Member/ana/", {"set": "other"}).status_code == 404
-        assert admin_client.get("/api/features/Member/ana/").status_code == 400
-        assert admin_client.get("/api/features/Member/ana/", {"set": "billing", "request": "[]"}).status_code == 400
+        wanted = {"plan": "gold", "debt": "12.50", "urgency": "250.00"}
+        data = {"request": '{"query": "refund"}'}
+        for path in ("/api/feature-sets/billing/ana/", "/api/features/Member/ana/?names=plan,debt,urgency"):
+            found = admin_client.get(path, data | {"names": "plan,debt,urgency"}).json()
+            assert {name: each["value"] for name, each in found["features"].items()} == wanted
+        assert admin_client.get("/api/feature-sets/other/ana/").status_code == 404
+        assert admin_client.get("/api/feature-sets/billing/%20/").status_code == 400
+        assert admin_client.get("/api/feature-sets/billing/ana/", {"request": "[]"}).status_code == 400
 
     def test_reads_make_an_entity_known_as_others_do(self, billing: FeatureSet) -> None:
         async_to_sync(store.get_features)(billing, "ana")
         assert KnownEntity.objects.filter(entity="Member", entity_key="ana").exists()
-        assert set(feature_sets) == {"billing"}
+
+
+def test_the_admin_shows_where_values_come_from(admin_client: Client) -> None:
+    @feature(entity="Member", source=Customer.objects, key="user_id", watches=[Ticket])
+    def open_tickets(customers: QuerySet[Customer]) -> QuerySet[Customer]:
+        return customers.annotate(value=Count("tickets"))
+
+    sync_features()
+    wanted = {
+        "open_tickets": ["the rows of chat.Customer by user_id", "chat.Customer, chat.Ticket (tickets)"],
+        "urgency": ["the request, and other features", ">debt</a>", ">billing<", "never stored"],
+        "asks_for_money": ["the request", "on demand, at each read"],
+    }
+    for name, texts in wanted.items():
+        row = FeatureDefinition.objects.get(name=name)
+        page = admin_client.get(f"/admin/features/featuredefinition/{row.pk}/change/").content.decode()
+        assert [text for text in texts if text not in page] == []
+    run = admin_client.get(f"/admin/features/featuredefinition/{row.pk}/materialize/", follow=True).content.decode()
+    assert "it is computed at each read; there is nothing to run" in run
+    assert "never stored" in admin_client.get("/admin/features/featuredefinition/").content.decode()
+    entity_row = EntityDefinition.objects.get(name="Member")
+    page = admin_client.get(f"/admin/features/entitydefinition/{entity_row.pk}/change/").content.decode()
+    assert "plan, debt, urgency" in page and "What billing asks for." in page

@@ -197,8 +197,8 @@ class TestDeclaration:
             ({"watches": Ticket}, "list of models"),
             ({"watches": ["chat.Ticket"]}, "watches lists models"),
             ({"watches": [(Ticket, "nowhere")]}, "does not lead"),
-            ({"materialize": False, "trigger": "message_sent"}, "no trigger, but watches"),
-            ({"batch": True}, "many keys by itself"),
+            ({"materialize": False, "trigger": "message_sent"}, "takes no trigger"),
+            ({"batch": True}, "takes no batch"),
             ({"source": None}, "no queryset as its source, so it takes no watches"),
         ],
     )
