@@ -54,7 +54,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='apikey',
             name='bot',
-            field=models.CharField(blank=True, db_default='', max_length=50),
+            field=models.CharField(blank=True, db_default='', default='', max_length=50),
         ),
         migrations.AddField(
             model_name='conversation',

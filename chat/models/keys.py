@@ -77,7 +77,7 @@ class ApiKey(models.Model):
     networks = ArrayField(models.CharField(max_length=50), default=list, blank=True)
     origins = ArrayField(models.CharField(max_length=255), default=list, blank=True)
     """The sites whose pages may use a public key, such as `https://www.example.com`."""
-    bot = models.CharField(max_length=50, blank=True, db_default="")
+    bot = models.CharField(max_length=50, blank=True, default="", db_default="")
     """The slug of the only bot that it chats with; "" for any."""
     per_minute = models.PositiveIntegerField(
         null=True, blank=True, validators=[MinValueValidator(1), MaxValueValidator(10_000)]

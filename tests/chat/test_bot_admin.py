@@ -12,7 +12,7 @@ from django.urls import reverse
 from PIL import Image
 
 from chat.bots.logo import MAX_FILE_BYTES, check_logo
-from chat.models import DEFAULT_BOT, Bot
+from chat.models import DEFAULT_BOT, ApiKey, Bot
 from common.errors import InvalidInput
 from retrieval.indexing.documents import index_document
 
@@ -170,3 +170,19 @@ def test_operators_may_change_bots_and_auditors_may_see_them(client: Client, dja
         client.force_login(user)
         seen[group] = (client.get(listed).status_code, client.get(add_page).status_code)
     assert seen == {"Operator": (200, 200), "Auditor": (200, 403), "Editor": (403, 403)}
+
+
+def test_a_key_is_bound_to_a_bot_in_its_form(admin_client: Client) -> None:
+    add(admin_client)
+    page = reverse("admin:chat_apikey_add")
+    field = admin_client.get(page, {"bot": "people"}).context["adminform"].form["bot"]
+    assert field.initial == "people"
+    assert [value for value, _ in field.field.choices] == ["", DEFAULT_BOT, "people"]
+    made = {"name": "desk", "kind": "secret", "scopes": ["chat"], "bot": "people"}
+    assert admin_client.post(page, made).status_code == 302
+    key = ApiKey.objects.get()
+    assert key.bot == "people"
+    assert "bot people" in admin_client.get(reverse("admin:chat_apikey_changelist")).content.decode()
+    Bot.objects.filter(slug="people").delete()
+    kept = admin_client.get(reverse("admin:chat_apikey_change", args=[key.pk])).context["adminform"].form["bot"]
+    assert ("people", "people (gone)") in kept.field.choices  # saving the form does not set it free
