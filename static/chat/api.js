@@ -44,10 +44,11 @@ export async function call(method, path, { params, body } = {}) {
 /** Return the response; a frame of a site sends its session, and renews one that has ended. */
 export async function request(url, { method = "GET", headers = {}, body } = {}) {
   const send = () => fetch(url, { method, headers: { ...headers, ...identity(method) }, body, credentials: isEmbedded ? "omit" : "same-origin" });
+  const sent = sessionText();
   try {
     const response = await send();
     if (!isEmbedded || response.status !== 401) return response;
-    await renewSession();
+    await renewSession(sent);
     return await send();
   } catch {
     throw new ApiError(0, { code: "network" });

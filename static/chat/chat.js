@@ -28,6 +28,7 @@ let userId = ownUserId;
 let whenIdle = []; // who waits for the end of an answer
 let conversationId = null;
 let wasLost = false;
+let begunWith = null; // the session that the connection was opened with
 let opened = 0;
 let isLoaded = true; // what the server has stored of the conversation is shown
 let title = ""; // of an opened conversation that is too old for the list
@@ -162,7 +163,7 @@ const receive = {
 
 const socketUrl = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/ws/${isEmbedded ? "embed" : "chat"}`;
 const connection = new Connection(socketUrl, {
-  greeting: isEmbedded ? () => ({ type: "begin", session: sessionText(), language: document.documentElement.lang }) : null,
+  greeting: isEmbedded ? () => ({ type: "begin", session: (begunWith = sessionText()), language: document.documentElement.lang }) : null,
   open() {
     if (wasLost) tell(t("back"), SAID_MS);
     wasLost = false;
@@ -234,7 +235,7 @@ function tellOfMessage(id, message) {
 /** Begin a new session in the place of one that has ended; return whether there is one. */
 async function renewed() {
   asking.lost();
-  return renewSession().then(() => true, () => false);
+  return renewSession(begunWith).then(() => true, () => false);
 }
 
 // ---------------------------------------------------------------- rendering

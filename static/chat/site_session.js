@@ -13,7 +13,7 @@ const ANSWERING_TRIES = 60;
 
 let session = null; // as the server gave it, with `session`, `user_id`, `is_signed` and `expires_at`
 let timer = null;
-let renewing = null;
+let changing = null; // while another session begins
 let tokenCame = null;
 let follow = null;
 let early;
@@ -41,22 +41,26 @@ async function beginSession(token) {
   clearTimeout(timer);
   if (session.expires_at) {
     const left = Date.parse(session.expires_at) - Date.now();
-    timer = setTimeout(() => renewSession().catch(() => {}), Math.max(1000, left - EARLY_MS));
+    timer = setTimeout(() => renewSession(sessionText()).catch(() => {}), Math.max(1000, left - EARLY_MS));
   }
   return session.user_id;
 }
 
-/** Begin again with a new token of the site; whoever asks meanwhile gets the same. */
-export function renewSession() {
-  renewing ??= changeTo(() => (session?.is_signed ? newToken() : null)).finally(() => (renewing = null));
-  return renewing;
+/** Begin again in the place of the session `ended`; whoever asks meanwhile, or later for the same one, gets the new one.
+ *
+ * A visitor's session ends where the site signs them in, so a request may learn of the end before the page has the new
+ * session. It must not ask for another one then: that would be a stranger's.
+ */
+export async function renewSession(ended) {
+  while (changing) await changing.catch(() => {});
+  if (ended === sessionText()) await change(() => (session?.is_signed ? newToken() : null));
 }
 
 /** Begin as another user when the site says so; `whenIdle` resolves once no answer is on its way. */
 export function followSite(whenIdle) {
   follow = async (token) => {
     await whenIdle();
-    await changeTo(() => token).catch((error) => tellWidget("failed", { code: error.code, isUnusable: false }));
+    await change(() => token).catch((error) => tellWidget("failed", { code: error.code, isUnusable: false }));
   };
   if (early !== undefined) follow(early);
 }
@@ -66,6 +70,19 @@ onWidget("token", ({ token }) => {
   else if (follow) follow(token);
   else early = token; // it comes before the first session is there
 });
+
+/** Change the session once no other change is on its way. */
+function change(tokenOf) {
+  const before = changing;
+  const mine = (async () => {
+    await before?.catch(() => {});
+    await changeTo(tokenOf);
+  })();
+  changing = mine;
+  return mine.finally(() => {
+    if (changing === mine) changing = null;
+  });
+}
 
 /** Begin anew; for another reader the page is loaded again, so that nothing of the former one is left in it. */
 async function changeTo(tokenOf) {

@@ -80,6 +80,25 @@ def titles(chat: Any) -> Any:
     return chat.locator("#list .name")
 
 
+def hold(page: Any, pattern: str) -> Any:
+    """Hold the first request to an address; return a function that waits for it and returns its route."""
+    held: list[Any] = []
+
+    def first(route: Any) -> None:
+        if held:
+            route.continue_()
+        else:
+            held.append(route)
+
+    def wait() -> Any:
+        while not held:
+            page.wait_for_timeout(20)
+        return held[0]
+
+    page.route(pattern, first)
+    return wait
+
+
 def events(page: Any) -> None:
     """Note the events of the widget from now on, for `noted`."""
     page.evaluate(
@@ -170,6 +189,28 @@ def test_a_site_of_one_page_signs_in_and_out_without_loading_it(page: Any, site:
     expect(chat.locator("#message")).to_be_enabled()
     expect(chat.locator(".turn")).to_have_count(0)
     expect(titles(chat)).to_have_count(0)
+
+
+def test_a_request_that_the_sign_in_overtakes_does_not_undo_it(page: Any, site: str, demo: Any) -> None:
+    page.goto(site)
+    page.evaluate("document.querySelector('fabra-widget').removeAttribute('token-url')")
+    chat = open_chat(page)
+    ask(chat, "How do I reset my password?")
+    answered(chat)
+    page.wait_for_load_state("networkidle")
+    searched = hold(page, "**/api/conversations/?*")
+    titles(chat)
+    chat.locator("#search").fill("password")
+    searched()
+    loaded = hold(page, "**/embed?*")
+    page.evaluate("token => document.querySelector('fabra-widget').identify(token)", demo.demo.token_for("user_5"))
+    loaded()  # the session is the user's, and the page not yet
+    with page.expect_response("**/api/conversations/?*") as response:
+        searched().continue_()
+    assert response.value.status == 401  # the visitor is no more
+    page.wait_for_timeout(200)  # in which the page could do the wrong thing
+    loaded().continue_()
+    expect(chat.locator("body")).to_have_attribute("data-user-id", "user_5")
 
 
 def test_an_expired_token_is_renewed_by_its_address(page: Any, site: str, demo: Any) -> None:
