@@ -89,7 +89,7 @@ def _whole_stream(events: Sequence[bytes]) -> bytes:
 
 
 def _is_text(body: dict[str, Any]) -> bool:
-    choices = body.get("choices")
+    choices = body.get("choices") or []
     return bool(choices) and set(choices[0]["delta"]) == {"content"}
 
 
