@@ -1,14 +1,15 @@
 """What became of the events of each hour: kept as rows for past hours, counted for the others.
 
-A kept hour is right as long as its events are as they were. It is counted again, at once by a read, where other events
-of it wait or are dead than before, or where one was put back into the queue; and by the next `keep_hours`, where their
-number is another one: a late commit, an erasure. What is pruned stays counted.
+A kept hour is right as long as its events are as they were. It is counted again, at once by a read, while an event of
+it waits, where others are dead than before, or where one was put back into the queue; and by the next `keep_hours`,
+where the events are others: a late commit, an erasure. What is pruned stays counted.
 """
 
 import math
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 from django.conf import settings
 from django.db import connection
@@ -23,7 +24,7 @@ _COMMITTED_AFTER = timedelta(minutes=5)
 """An hour that ended so long ago is kept."""
 _STEPS = 20
 """The steps of a lag in each factor of e: the middle of one is at most 2.5 % off."""
-_FIELDS = ("events", "done", "superseded", "unhandled", "waiting", "dead", "retries", "open_ids")
+_FIELDS = ("events", "done", "superseded", "unhandled", "waiting", "dead", "retries", "all_ids", "dead_ids")
 
 _COUNT = f"""
 SELECT given.hour,
@@ -36,7 +37,8 @@ SELECT given.hour,
     count(*) FILTER (WHERE state IN ('received', 'running', 'retrying')),
     count(*) FILTER (WHERE state = 'dead'),
     sum(greatest(attempts - 1, 0)),
-    coalesce(sum(id) FILTER (WHERE state IN ('received', 'running', 'retrying', 'dead')), 0)
+    sum(id),
+    coalesce(sum(id) FILTER (WHERE state = 'dead'), 0)
 FROM unnest(%s::timestamptz[]) AS given(hour)
 JOIN events_event ON received_at >= given.hour AND received_at < given.hour + interval '1 hour'
 GROUP BY 1, 2
@@ -44,19 +46,19 @@ GROUP BY 1, 2
 
 # Each half has an index that holds little else.
 _OPEN = """
-SELECT hour, sum(id)
+SELECT hour, bool_or(waits), coalesce(sum(id) FILTER (WHERE NOT waits), 0)
 FROM (
-    SELECT date_trunc('hour', received_at, 'UTC') AS hour, id FROM events_event
+    SELECT date_trunc('hour', received_at, 'UTC') AS hour, true AS waits, id FROM events_event
     WHERE state IN ('received', 'running', 'retrying') AND received_at >= %s
     UNION ALL
-    SELECT date_trunc('hour', received_at, 'UTC'), id FROM events_event
+    SELECT date_trunc('hour', received_at, 'UTC'), false, id FROM events_event
     WHERE state = 'dead' AND received_at >= %s
 ) AS open
 GROUP BY hour
 """
 
-_NUMBERS = """
-SELECT date_trunc('hour', received_at, 'UTC'), count(*) FROM events_event WHERE received_at >= %s GROUP BY 1
+_ALL = """
+SELECT date_trunc('hour', received_at, 'UTC'), sum(id) FROM events_event WHERE received_at >= %s GROUP BY 1
 """
 
 
@@ -64,7 +66,7 @@ def hours_between(since: datetime, until: datetime, now: datetime) -> list[Event
     """Return what became of the events of each hour; both ends are whole hours."""
     kept = {row.hour: row for row in EventHour.objects.filter(hour__gte=since, hour__lt=until)}
     is_open, pruned_before = _open_since(since), _pruned_before(now)
-    right = [row for row in kept.values() if row.hour < pruned_before or row.open_ids == is_open.get(row.hour, 0)]
+    right = [row for row in kept.values() if row.hour < pruned_before or is_open.agrees(row)]
     hours = {since + number * HOUR for number in range((until - since) // HOUR)}
     return [*right, *_counted(hours - {row.hour for row in right})]
 
@@ -76,14 +78,13 @@ def keep_hours(now: datetime | None = None) -> int:
     since, pruned_before = until - _KEPT, _pruned_before(now)
     EventHour.objects.filter(hour__lt=since).delete()
     with connection.cursor() as cursor:
-        cursor.execute(_NUMBERS, [since])
-        numbers = dict(cursor.fetchall())
+        cursor.execute(_ALL, [since])
+        ids = dict(cursor.fetchall())
     is_open = _open_since(since)
     right = {
         row.hour
         for row in EventHour.objects.filter(hour__gte=since)
-        if row.hour < pruned_before
-        or (row.events == numbers.get(row.hour, 0) and row.open_ids == is_open.get(row.hour, 0))
+        if row.hour < pruned_before or (row.all_ids == ids.get(row.hour, 0) and is_open.agrees(row))
     }
     wrong = {since + number * HOUR for number in range(_KEPT // HOUR)} - right
     EventHour.objects.bulk_create(
@@ -121,10 +122,22 @@ def _counted(hours: Collection[datetime]) -> list[EventHour]:
     return list(rows.values())
 
 
-def _open_since(since: datetime) -> dict[datetime, int]:
+class _Open:
+    """What waits or is dead now, by hours."""
+
+    def __init__(self, rows: Iterable[tuple[datetime, bool, Decimal]]) -> None:
+        self._hours = {hour: (waits, dead_ids) for hour, waits, dead_ids in rows}
+
+    def agrees(self, row: EventHour) -> bool:
+        """Return whether nothing waits in the hour, now and when it was counted, and the same events are dead."""
+        waits, dead_ids = self._hours.get(row.hour, (False, 0))
+        return not waits and not row.waiting and row.dead_ids == dead_ids
+
+
+def _open_since(since: datetime) -> _Open:
     with connection.cursor() as cursor:
         cursor.execute(_OPEN, [since, since])
-        return dict(cursor.fetchall())
+        return _Open(cursor.fetchall())
 
 
 def _pruned_before(now: datetime) -> datetime:

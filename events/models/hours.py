@@ -14,9 +14,8 @@ class EventHour(models.Model):
     waiting = models.PositiveIntegerField()
     dead = models.PositiveIntegerField()
     retries = models.PositiveIntegerField()
-    open_ids = models.DecimalField(
-        max_digits=30, decimal_places=0, help_text="The sum of the ids of those that wait or are dead."
-    )
+    all_ids = models.DecimalField(max_digits=30, decimal_places=0, help_text="The sum of their ids.")
+    dead_ids = models.DecimalField(max_digits=30, decimal_places=0, help_text="The sum of the ids of dead ones.")
     lags = models.JSONField(
         help_text="How many were applied after so long: counts by the step of the lag; see events.hours."
     )

@@ -11,7 +11,7 @@ from rest_framework.views import APIView
 
 from chat.access.permissions import SCOPES
 from chat.models import ApiKey
-from chat.urls import urlpatterns
+from chat.urls import pages
 from retrieval.indexing.documents import index_document
 
 pytestmark = pytest.mark.django_db
@@ -70,7 +70,7 @@ def test_each_door_needs_its_own_permission(client: Client) -> None:
 
 
 def test_the_table_of_scopes_has_every_permission_of_the_views() -> None:
-    views = [getattr(pattern.callback, "cls", None) for pattern in urlpatterns]
+    views = [getattr(pattern.callback, "cls", None) for pattern in pages]
     declared = {
         permission
         for view in views

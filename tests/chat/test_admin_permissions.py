@@ -11,7 +11,7 @@ from django.test import Client, RequestFactory
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
 from common.admin.permissions import permissions_of
-from fabra_project import admin_menu
+from fabra import admin_menu
 from tests.chat.admin_rows import fill
 
 pytestmark = pytest.mark.django_db

@@ -44,7 +44,7 @@ def web(tmp_path: Path) -> Iterator[Processes]:
 CONFIG = """
 # What no list gave is no cursor, but no pattern can say so.
 [[operations]]
-include-name = ["GET /api/documents/", "GET /api/conversations/"]
+include-name = ["GET /api/documents/", "GET /api/conversations/", "GET /api/events/", "GET /api/traces/"]
 checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "401", "403", "404", "409", "5xx"]
 """
 

@@ -53,7 +53,7 @@ hours_ago = st.sampled_from([0.1, 0.4, 1, 26, 26.3, 167, 719, 730])
 events = st.lists(st.tuples(hours_ago, states, st.integers(0, 3)), max_size=12)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=15, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25, deadline=None)
 @given(events=events, changes=st.lists(st.tuples(st.integers(0, 11), states), max_size=6), late=events)
 def test_the_sums_agree_with_the_events_whatever_became_of_them(events: Any, changes: Any, late: Any) -> None:
     Event.objects.all().delete()

@@ -100,6 +100,7 @@ def test_beat_sweeps_and_prunes() -> None:
     assert dict(entries.values_list("task", "interval__every")) == {
         "events.tasks.sweep": 5,
         "events.tasks.sweep_webhooks": 5,
+        "events.tasks.keep_hours": 600,
     }
 
 

@@ -104,9 +104,9 @@ def test_it_is_never_computed(declared: type) -> None:
     ("options", "words"),
     [
         ({"source": "cookie"}, "must be 'token'"),
-        ({"source": "token", "trigger": "poked"}, "neither trigger"),
-        ({"source": "token", "materialize": True}, "neither trigger"),
-        ({"source": "token", "batch": True}, "neither trigger"),
+        ({"source": "token", "trigger": "poked"}, "takes no trigger"),
+        ({"source": "token", "materialize": True}, "takes no materialize"),
+        ({"source": "token", "batch": True}, "takes no batch"),
     ],
 )
 def test_a_source_goes_with_nothing_that_computes(declared: type, options: dict[str, Any], words: str) -> None:
