@@ -54,7 +54,7 @@ def _page(samples: list[Sample], load: Load) -> str:
             f"`make soak`, {datetime.now(UTC):%Y-%m-%d}: {minutes:.0f} minutes at {load.chats_a_second:g} chats and "
             f"{load.events_a_second:g} events a second, on {_machine()}. A tenth of the events changes one of 50 "
             "documents; the bot answers without a language model. Chats write events besides. Redis holds the copies "
-            "of traces, for a day and up to its limit, so that `valkey` grows as *Stored* does.",
+            "of traces for ten minutes, and what else it has up to its limit.",
             120,
         ), "",
         "![Memory, queues, dead rows and latencies over time](images/soak.svg)", "",

@@ -266,22 +266,6 @@ def jitter() -> float:
     return random.uniform(0.75, 1.25)  # noqa: S311 (not a secret)
 
 
-class EventEdit(models.Model):
-    """An operator's edit of a dead event's payload, with the payload before and after it."""
-
-    event = models.ForeignKey(Event, on_delete=models.CASCADE, related_name="edits")
-    before = models.JSONField()
-    after = models.JSONField()
-    edited_by = models.CharField(max_length=150)
-    edited_at = models.DateTimeField(auto_now_add=True)
-
-    class Meta:
-        ordering = ("id",)
-
-    def __str__(self) -> str:
-        return f"{self.event} edited by {self.edited_by}"
-
-
 class HandlerOutcomeManager(models.Manager["HandlerOutcome"]):
     def record(self, outcomes: "Sequence[HandlerOutcome]") -> None:
         """Store the outcomes, replacing those of earlier attempts, in one statement."""
