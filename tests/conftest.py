@@ -61,6 +61,8 @@ def test_settings() -> Iterator[None]:
         SECURE_SSL_REDIRECT=False,
         SESSION_COOKIE_SECURE=False,
         CSRF_COOKIE_SECURE=False,
+        # On a busy machine a Redis that is well may take a second.
+        FABRA_REDIS_TIMEOUT_S=5.0,
         PASSWORD_HASHERS=["tests.hashers.QuickHasher"],
         # A second thread spins while it waits for the first: a test's short texts then take twice the CPU time.
         FABRA_EMBEDDING_THREADS=1,

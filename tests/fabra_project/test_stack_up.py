@@ -102,7 +102,7 @@ def whatever_dies_is_started_again(folder: Path, url: str) -> None:
     children = [*family(before["web"]), *family(before["worker"])]
     for pid in before.values():
         psutil.Process(pid).kill()
-    wait_for(lambda: all(recorded_pid(folder, name) != before[name] for name in PROGRAMS), 60)
-    wait_for(lambda: is_ready(url), 60)
+    wait_for(lambda: all(recorded_pid(folder, name) != before[name] for name in PROGRAMS), 180)
+    wait_for(lambda: is_ready(url), 180)
     assert ask(url)["citations"]
     assert not [process for process in children if process.is_running()]

@@ -16,6 +16,7 @@ export class Sidebar {
   #rows = [];
   #timer = null;
   #asked = 0;
+  #isBehind = false; // the list shows less than is known
 
   /** `on` has the callbacks `open(id)`, `removed(id)` and `changed()`, of the list. */
   constructor(on) {
@@ -78,12 +79,15 @@ export class Sidebar {
     $("list-note").hidden = !words;
   }
 
+  /** Show the conversations; while a menu is open or a title is typed, not before that ends, or it would be taken away. */
   #paint() {
+    $("unread-elsewhere").hidden = !this.#rows.some((row) => this.#isUnread(row));
+    this.#on.changed();
+    this.#isBehind = Boolean($("list").querySelector(".menu[open], .rename"));
+    if (this.#isBehind) return;
     const items = this.#rows.map((row) => this.#item(row));
     if (this.#next) items.push(el("li", {}, el("button", { type: "button", class: "link more", onclick: () => this.#more() }, t("show_more"))));
     $("list").replaceChildren(...items);
-    $("unread-elsewhere").hidden = !this.#rows.some((row) => this.#isUnread(row));
-    this.#on.changed();
   }
 
   #isUnread(row) {
@@ -113,7 +117,7 @@ export class Sidebar {
     const exported = (as) => address(`/api/conversations/${row.id}/export/`, { as });
     const menu = el(
       "details",
-      { class: "menu" },
+      { class: "menu", ontoggle: () => !menu.open && this.#isBehind && this.#paint() },
       el("summary", { "aria-label": t("actions_for", { title }), title: t("actions_for", { title }) }, icon("more")),
       el(
         "div",
@@ -135,17 +139,20 @@ export class Sidebar {
       event.preventDefault();
       if (!field.value.trim()) return;
       try {
-        Object.assign(row, await call("PATCH", `/api/conversations/${row.id}/`, { body: { title: field.value } }), { last_message_id: row.last_message_id });
+        const { title } = await call("PATCH", `/api/conversations/${row.id}/`, { body: { title: field.value } });
+        for (const each of this.#rows) if (each.id === row.id) each.title = title; // the list may have been read again
         this.#note(t("renamed"));
       } catch (error) {
         this.#note(errorText(error));
       }
+      form.remove();
       this.#paint();
     };
     const form = el("form", { class: "rename", onsubmit: submit }, field, el("button", { class: "button" }, t("save")));
     form.addEventListener("keydown", (event) => {
       if (event.key !== "Escape") return;
       event.stopPropagation();
+      form.remove();
       this.#paint();
     });
     item.replaceChildren(form);
@@ -164,7 +171,7 @@ export class Sidebar {
       }
     }
     forget(row.id);
-    this.#rows = this.#rows.filter((each) => each !== row);
+    this.#rows = this.#rows.filter(({ id }) => id !== row.id);
     this.#note(t("deleted"));
     this.#paint();
     this.#on.removed(row.id);

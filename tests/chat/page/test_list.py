@@ -99,6 +99,26 @@ def test_it_is_renamed_exported_and_deleted(talked: Any, tmp_path: Path) -> None
     expect(page.locator("#connection")).to_have_text("This conversation is not there any more.")
 
 
+def test_a_list_that_is_read_again_takes_no_open_menu_and_no_typed_title_away(talked: Any) -> None:
+    page = talked
+
+    def read_again() -> None:
+        with page.expect_response("**/api/conversations/*"):
+            page.locator("#search").dispatch_event("input")
+        page.wait_for_load_state("networkidle")
+
+    page.locator("#list li").first.locator("summary").click()
+    read_again()
+    expect(page.locator(".menu[open]")).to_have_count(1)
+    page.locator("#list li").first.get_by_text("Rename", exact=True).click()
+    page.get_by_label("New title").fill("Of my link")
+    read_again()
+    expect(page.get_by_label("New title")).to_have_value("Of my link")
+    page.keyboard.press("Enter")
+    expect(page.locator("#list li").filter(has_text="Of my link")).to_have_count(1)
+    expect(page.locator("#list .rename")).to_have_count(0)
+
+
 def test_feedback_is_given_changed_and_there_after_a_reload(talked: Any) -> None:
     page = talked
     page.get_by_role("button", name="Bad answer").click()
