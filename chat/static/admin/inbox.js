@@ -89,6 +89,7 @@ const talk = () => main.querySelector("[data-conversation]");
 async function open(id, { isBack = false } = {}) {
     openId = id;
     isCustomerHere = null;
+    endTyping();
     root.classList.toggle("fb-is-open", id !== null);
     if (!isBack) history.pushState({}, "", id ? `?conversation=${id}` : location.pathname);
     for (const row of list.querySelectorAll("[data-open-conversation]")) {
@@ -112,6 +113,7 @@ async function refreshConversation() {
 
 function showConversation() {
     showCustomer();
+    showTyping();
     const field = main.querySelector("#answer");
     if (field) {
         field.value = drafts.load(openId);
@@ -139,7 +141,7 @@ async function refreshMessages() {
             const isAtEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 80;
             log.dataset.last = found.last;
             log.querySelector("[data-messages]").insertAdjacentHTML("beforeend", found.html);
-            if (/fb-from-(user|agent)/.test(found.html)) hideTyping();
+            if (/fb-from-(user|agent)/.test(found.html)) endTyping();
             if (isAtEnd) log.scrollTop = log.scrollHeight;
         }
     } finally {
@@ -147,25 +149,31 @@ async function refreshMessages() {
     }
 }
 
+let typing = ""; // who types; it outlives a conversation that is drawn anew
 let typingTimer = null;
 
 /** `author` is another agent, or null for the customer. */
-function showTyping(author) {
+function noteTyping(author) {
+    typing = `${author ?? "The customer"} is typing`;
+    clearTimeout(typingTimer);
+    typingTimer = setTimeout(endTyping, TYPING_SHOWN_MS);
+    showTyping();
+}
+
+function endTyping() {
+    clearTimeout(typingTimer);
+    typing = "";
+    showTyping();
+}
+
+function showTyping() {
     const line = main.querySelector("[data-typing]");
     if (!line) return;
     const log = main.querySelector("[data-log]");
     const isAtEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 80;
-    line.textContent = `${author ?? "The customer"} is typing`;
-    line.hidden = false;
+    line.textContent = typing;
+    line.hidden = !typing;
     if (isAtEnd) log.scrollTop = log.scrollHeight;
-    clearTimeout(typingTimer);
-    typingTimer = setTimeout(hideTyping, TYPING_SHOWN_MS);
-}
-
-function hideTyping() {
-    clearTimeout(typingTimer);
-    const line = main.querySelector("[data-typing]");
-    if (line) line.hidden = true;
 }
 
 let isCustomerHere = null; // null: not known
@@ -346,7 +354,7 @@ function connect() {
         if (id !== openId) return;
         if (type === "message") refreshMessages().catch(() => {});
         if (type === "state") keepDraft(refreshConversation);
-        if (type === "typing") showTyping(author);
+        if (type === "typing") noteTyping(author);
         if (type === "presence") {
             isCustomerHere = isHere;
             showCustomer();
@@ -355,7 +363,7 @@ function connect() {
     socket.addEventListener("close", ({ code, reason }) => {
         showLive();
         lookAgain();
-        hideTyping();
+        endTyping();
         isCustomerHere = null;
         showCustomer();
         if (code >= 4400) {

@@ -1,7 +1,6 @@
 """A person in the conversation, as its customer sees them: asked for, there, typing, answering, gone again."""
 
 import json
-from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -29,6 +28,15 @@ def say(agent: Any, text: str) -> None:
     agent.locator("#answer").fill(text)
     agent.locator("#answer").press("Enter")
     expect(agent.locator("#answer")).to_have_value("")
+
+
+def ask_for_person(page: Any, server: Server) -> None:
+    """Begin a conversation of which a person is asked to join."""
+    page.goto(server.url)
+    ask(page, "When do refunds reach my card?")
+    answered(page)
+    page.get_by_role("button", name="Talk to a person").click()
+    expect(page.locator("#presence")).to_contain_text("A person was asked to join.")
 
 
 def test_a_person_answers_and_nothing_is_lost_or_said_twice(
@@ -82,33 +90,51 @@ def test_a_person_answers_and_nothing_is_lost_or_said_twice(
     expect(page.locator("#log > :not(.marker)")).to_have_count(said)
 
 
-def test_an_answer_that_is_sent_while_the_conversation_is_drawn_anew_is_not_offered_again(
-    page: Any, agent: Any, servers: tuple[Server, Server]
-) -> None:
-    page.goto(servers[0].url)
-    ask(page, "When do refunds reach my card?")
-    answered(page)
-    page.get_by_role("button", name="Talk to a person").click()
-    expect(page.locator("#presence")).to_contain_text("A person was asked to join.")
-    pk = int(page.url.rpartition("=")[2])
+@pytest.fixture
+def inbox_sockets(agent: Any) -> list[Any]:
+    """The sockets of the agent's inbox, by which a test tells it something."""
     sockets: list[Any] = []
 
     def join(socket: Any) -> None:
         socket.connect_to_server()
         sockets.append(socket)
 
+    agent.route_web_socket("**/ws/inbox", join)
+    return sockets
+
+
+def test_an_answer_that_is_sent_while_the_conversation_is_drawn_anew_is_not_offered_again(
+    page: Any, agent: Any, inbox_sockets: list[Any], servers: tuple[Server, Server]
+) -> None:
+    ask_for_person(page, servers[0])
+    pk = int(page.url.rpartition("=")[2])
+
     def send(route: Any) -> None:
         with agent.expect_response(f"**/admin/inbox/{pk}/"):
-            sockets[-1].send(json.dumps({"type": "state", "conversation_id": pk}))
+            inbox_sockets[-1].send(json.dumps({"type": "state", "conversation_id": pk}))
         route.continue_()
 
-    agent.route_web_socket("**/ws/inbox", join)
     agent.goto(f"{servers[1].url}admin/inbox/?conversation={pk}")
     agent.get_by_role("button", name="Take over").click()
     expect(page.locator("#presence")).to_have_text("Mia Moll is answering.")
     agent.route("**/send/", send)
     say(agent, "In five days.")
     expect(page.locator(".agent")).to_have_count(1)
+
+
+def test_a_conversation_that_is_drawn_anew_still_says_who_is_typing(
+    page: Any, agent: Any, inbox_sockets: list[Any], servers: tuple[Server, Server]
+) -> None:
+    ask_for_person(page, servers[0])
+    pk = int(page.url.rpartition("=")[2])
+    agent.goto(f"{servers[1].url}admin/inbox/?conversation={pk}")
+    line = agent.locator("[data-typing]")
+    before = line.element_handle()
+    inbox_sockets[-1].send(json.dumps({"type": "typing", "conversation_id": pk, "author": "Bo Holm"}))
+    inbox_sockets[-1].send(json.dumps({"type": "state", "conversation_id": pk}))
+    agent.wait_for_function("line => !line.isConnected", arg=before)
+    expect(line).to_have_text("Bo Holm is typing")
+    expect(line).to_be_hidden()  # some seconds later
 
 
 def test_the_wish_for_a_person_begins_a_conversation(page: Any, servers: tuple[Server, Server]) -> None:
@@ -120,24 +146,10 @@ def test_the_wish_for_a_person_begins_a_conversation(page: Any, servers: tuple[S
     expect(page.locator(".question")).to_contain_text("I would like to talk to a person.")
 
 
-def type_until(field: Any, seen: Any) -> None:
-    """Type until it is seen: a page that is just being drawn misses a sign of typing, and gets the next after 3 s."""
-    for _ in range(15):
-        field.press_sequentially("Two")
-        with suppress(AssertionError):
-            expect(seen).to_be_visible(timeout=3500)
-            return
-    raise AssertionError("Nobody saw the typing.")
-
-
 def test_what_two_windows_write_stands_in_one_order_and_is_typed_by_nobody_else(
     page: Any, agent: Any, servers: tuple[Server, Server]
 ) -> None:
-    page.goto(servers[0].url)
-    ask(page, "When do refunds reach my card?")
-    answered(page)
-    page.get_by_role("button", name="Talk to a person").click()
-    expect(page.locator("#presence")).to_contain_text("A person was asked to join.")
+    ask_for_person(page, servers[0])
     other = page.context.new_page()
     other.goto(page.url)
     agent.goto(f"{servers[1].url}admin/inbox/?conversation={page.url.rpartition('=')[2]}")
@@ -145,7 +157,8 @@ def test_what_two_windows_write_stands_in_one_order_and_is_typed_by_nobody_else(
     agent.get_by_role("button", name="Take over").click()
     for window in (page, other):
         expect(window.locator("#presence[data-here=true]")).to_have_text("Mia Moll is answering.")
-    type_until(other.locator("#message"), agent.locator("[data-typing]", has_text="The customer is typing"))
+    other.locator("#message").press_sequentially("Two")
+    expect(agent.locator("[data-typing]")).to_have_text("The customer is typing")
     page.locator("#message").fill("One")
     for window in (page, other):  # both are shown in their window before the server has either
         window.locator("#message").press("Enter")
