@@ -14,8 +14,7 @@ from rest_framework.request import Request
 from chat.access.permissions import CHAT_AS_USER, VIEW_TRACE
 from chat.api import examples, openapi
 from chat.api.auth import caller_of
-from chat.api.base import AsyncAPIView as APIView
-from chat.api.base import extend_schema
+from chat.api.base import AsyncAPIView, extend_schema
 from chat.api.freshness_headers import freshness_headers
 from chat.api.serializers import ChatRequestSerializer, ChatResponseSerializer, ErrorSerializer
 from chat.bots.known import require_bot
@@ -41,7 +40,7 @@ class AnyAccept(DefaultContentNegotiation):
         return renderers[0], renderers[0].media_type
 
 
-class ChatView(APIView):
+class ChatView(AsyncAPIView):
     """Answer a message from the documents, as the user's tier allows."""
 
     permissions = {"POST": CHAT_AS_USER}
@@ -127,7 +126,7 @@ def _event(name: str, data: dict[str, Any]) -> bytes:
     return f"event: {name}\ndata: {json.dumps(data, ensure_ascii=False, default=str)}\n\n".encode()
 
 
-class DebugContextView(APIView):
+class DebugContextView(AsyncAPIView):
     """Assemble a user's context for a question, and return its trace."""
 
     permissions = {"GET": VIEW_TRACE}

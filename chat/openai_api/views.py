@@ -14,8 +14,7 @@ from rest_framework.response import Response
 from chat.access.permissions import CHAT_AS_USER
 from chat.api import openapi
 from chat.api.auth import SessionAuthentication, caller_of
-from chat.api.base import AsyncAPIView as APIView
-from chat.api.base import extend_schema
+from chat.api.base import AsyncAPIView, extend_schema
 from chat.api.chat import AnyAccept
 from chat.api.freshness_headers import freshness_headers
 from chat.idempotency.records import Claim
@@ -39,7 +38,7 @@ IGNORED = "X-Fabra-Ignored"
 _MOST_NAMES, _NAME_MAX_CHARS = 20, 100
 
 
-class OpenAIView(APIView):
+class OpenAIView(AsyncAPIView):
     authentication_classes = [BearerAuthentication, SessionAuthentication]
     permission_classes = [HasPermissionBySecretKey]
     content_negotiation_class = AnyAccept
