@@ -1,6 +1,7 @@
 """The chat page."""
 
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.contrib.auth.views import LoginView, redirect_to_login
@@ -81,7 +82,7 @@ class SignIn(LoginView):
 
     def _bot(self) -> Bot:
         try:
-            found = resolve(self.get_redirect_url())
+            found = resolve(urlsplit(self.get_redirect_url()).path)
             return read_bot(found.kwargs["slug"] if found.url_name == "bot-page" else DEFAULT_BOT)
         except (Resolver404, BotNotFound):
             return read_bot()

@@ -1,6 +1,7 @@
 """Several bots in one installation: each has its page, its index, its keys and its conversations."""
 
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -113,9 +114,10 @@ def test_what_an_operator_writes_is_text(people: Bot, client: Client) -> None:
 
 def test_the_sign_in_has_the_look_of_the_bot_that_is_opened(people: Bot, client: Client, settings: Any) -> None:
     settings.DEBUG = False
-    to_sign_in = client.get("/b/people/")
-    assert to_sign_in.headers["Location"] == "/login/?next=/b/people/"
-    assert "People Desk" in client.get(to_sign_in.headers["Location"]).content.decode()
+    for page in ("/b/people/", "/b/people/?conversation=7"):
+        to_sign_in = client.get(page).headers["Location"]
+        assert to_sign_in == f"/login/?next={quote(page)}"
+        assert "People Desk" in client.get(to_sign_in).content.decode()
     for elsewhere in ("/login/", "/login/?next=/b/nobody/", "/login/?next=//evil.example/"):
         assert "People Desk" not in client.get(elsewhere).content.decode()
 
