@@ -71,17 +71,21 @@ def test_settings() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def django_db_modify_db_settings(django_db_modify_db_settings: None, test_settings: None) -> None:
-    """Copy the database of each process from one that is migrated."""
+def django_db_modify_db_settings(django_db_modify_db_settings: None, test_settings: None) -> str:
+    """Copy the database of each process from one that is migrated; return the name of the project's own."""
     from tests.databases import migrated_database
 
     connection.settings_dict["TEST"]["TEMPLATE"] = migrated_database()
+    return str(connection.settings_dict["NAME"])
 
 
 @pytest.fixture(scope="session")
-def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
+def django_db_setup(django_db_setup: None, django_db_blocker: Any, django_db_modify_db_settings: str) -> None:
     from tests.databases import keep_rows
 
+    # Where no chosen test uses a database, pytest-django makes none, and this would be the project's own.
+    if connection.settings_dict["NAME"] == django_db_modify_db_settings:
+        return
     with django_db_blocker.unblock():
         keep_rows()
 

@@ -138,7 +138,7 @@ def on_trace(request: HttpRequest, trace: Trace) -> SafeString | str:
     if not request.user.has_perm("chat.view_feedback"):
         return ""
     feedback = list(Feedback.objects.filter(message__trace=trace).order_by("pk"))
-    return render_to_string("admin/chat/feedback/on_trace.html", {"feedback": feedback}) if feedback else ""
+    return render_to_string("admin/chat/feedback/on_trace.html", {"feedback": feedback}, request) if feedback else ""
 
 
 def _page(request: HttpRequest, feedback: Feedback) -> dict[str, Any]:

@@ -151,6 +151,14 @@ def test_the_bot_has_an_admin_of_its_own_and_the_projects_keeps_its_look(came: A
     assert "Django administration" in own and "unfold" not in own and "/fabra/" not in own
 
 
+def test_the_page_of_each_row_leads_to_the_bots_own_admin(came: Any) -> None:
+    pages = came["of rows"]
+    assert {"contexts.Trace", "chat.Feedback", "chat.Conversation", "retrieval.Document"} <= pages.keys()
+    assert {page["status"] for page in pages.values()} == {200}
+    assert not [label for label, page in pages.items() if 'href="/admin/' in page["text"]]
+    assert "Which refund?" in pages["contexts.Trace"]["text"]
+
+
 def test_tasks_go_to_the_projects_own_celery(came: Any) -> None:
     main, keys, is_acknowledged_late = came["queue"]
     assert main == "shop" and "errands" in keys and "state" not in keys
