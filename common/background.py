@@ -35,6 +35,18 @@ async def with_own_thread(coroutine: Coroutine[Any, Any, T]) -> T:
             await sync_to_async(close_old_connections)()
 
 
+def end_if_cancelled() -> None:
+    """Raise CancelledError if the current task was asked to end: each turn of a loop calls it before it waits.
+
+    A cancellation that comes just as what is awaited is done can be lost on its way: Python 3.11's `wait_for`, by which
+    the Redis client sends, returns then, and so does `sync_to_async` around work that waits for a loop. The loop would
+    go on for ever, and whoever waits for its end, too.
+    """
+    task = asyncio.current_task()
+    if task and task.cancelling():
+        raise asyncio.CancelledError
+
+
 def release_thread() -> None:
     """End this request's database thread, which would wait with it; the next database work begins another.
 

@@ -10,6 +10,7 @@ from typing import Any
 from chat.live import presence
 from chat.live.broadcast import broadcast
 from chat.live.groups import PEOPLE
+from common.background import end_if_cancelled
 from common.redis import REDIS_ERRORS
 
 IDLE_AFTER_S = 300.0
@@ -49,6 +50,7 @@ class Attendance:
     async def keep(self) -> None:
         """Renew what was noted while the agent is there, and tell of the customer, until it is cancelled."""
         while True:
+            end_if_cancelled()
             await asyncio.sleep(LOOK_EVERY_S)
             await self._renew()
             await self._look()

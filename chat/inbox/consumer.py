@@ -18,7 +18,7 @@ from chat.live.groups import INBOX, conversation_group
 from chat.live.layer import live_layer
 from chat.models import Conversation
 from chat.page.standing import FORBIDDEN, user_of_session
-from common.background import spawn, with_own_thread
+from common.background import end_if_cancelled, spawn, with_own_thread
 from common.redis import REDIS_ERRORS
 
 logger = logging.getLogger(__name__)
@@ -86,6 +86,7 @@ class InboxConsumer(AsyncWebsocketConsumer):
     async def _hear(self) -> None:
         """Pass on what the agents and the open conversation are told; subscribe again after Redis was away."""
         while True:
+            end_if_cancelled()
             layer = live_layer()
             try:
                 self.channel = await layer.new_channel()
@@ -93,6 +94,7 @@ class InboxConsumer(AsyncWebsocketConsumer):
                 if self.open_id is not None:
                     await layer.group_add(conversation_group(self.open_id), self.channel)
                 while True:
+                    end_if_cancelled()
                     event = await layer.receive(self.channel)
                     if event["type"] != "typing" or event.get("author") != name_of(self.agent):
                         await self._send(event)

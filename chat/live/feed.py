@@ -23,7 +23,7 @@ from chat.live.layer import live_layer
 from chat.live.people import People
 from chat.live.subscription import Subscription
 from chat.models import Conversation, Message
-from common.background import with_own_thread
+from common.background import end_if_cancelled, with_own_thread
 from common.per_loop import PerLoop
 from common.redis import REDIS_ERRORS
 
@@ -94,6 +94,7 @@ class Feed:
 
     async def _receive(self) -> None:
         while True:
+            end_if_cancelled()
             if self._channel is None:
                 await asyncio.sleep(LOOK_EVERY_S / 10)
                 continue
@@ -105,6 +106,7 @@ class Feed:
 
     async def _look(self) -> None:
         while True:
+            end_if_cancelled()
             await asyncio.sleep(LOOK_EVERY_S)
             await self.people.look(list(self._all_pages()))
             try:

@@ -16,7 +16,7 @@ from chat.live.feed import feed, read_missed
 from chat.live.groups import conversation_group
 from chat.live.subscription import Subscription
 from chat.models import Conversation, Message
-from common.background import spawn, with_own_thread
+from common.background import end_if_cancelled, spawn, with_own_thread
 
 logger = logging.getLogger(__name__)
 
@@ -130,6 +130,7 @@ class LivePage:
             for event in missed:
                 await self._handle(page, event)
         while True:
+            end_if_cancelled()
             await self._handle(page, await page.waiting.get())
 
     async def _handle(self, page: Subscription, event: dict[str, Any]) -> None:

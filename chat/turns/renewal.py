@@ -12,7 +12,7 @@ from django.conf import settings
 from django.db import DatabaseError, connection
 
 from chat.turns.lease import TurnLease, lease_duration
-from common.background import with_own_thread
+from common.background import end_if_cancelled, with_own_thread
 from common.per_loop import PerLoop
 
 logger = logging.getLogger(__name__)
@@ -71,6 +71,7 @@ class Renewal:
 
     async def _renew(self) -> None:
         while True:
+            end_if_cancelled()
             await asyncio.sleep(settings.FABRA_TURN_LEASE_S / _RENEWALS)
             try:
                 await with_own_thread(sync_to_async(_write)(list(self._held)))

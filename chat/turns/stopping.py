@@ -17,7 +17,7 @@ from chat.live.broadcast import broadcast
 from chat.live.groups import ANSWERS
 from chat.live.layer import live_layer
 from chat.turns.running import stop_here
-from common.background import spawn
+from common.background import end_if_cancelled, spawn
 from common.redis import REDIS_ERRORS
 
 logger = logging.getLogger(__name__)
@@ -61,6 +61,7 @@ async def _listen() -> None:
         channel = await layer.new_channel(ANSWERS)
         await layer.group_add(ANSWERS, channel)
         while True:
+            end_if_cancelled()
             message = await layer.receive(channel)
             stop_here(message["conversation_id"])
     except REDIS_ERRORS as error:  # the next answer tries again

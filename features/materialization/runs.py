@@ -16,6 +16,7 @@ from django.db import DatabaseError, connections
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from common.background import end_if_cancelled
 from common.locks import held
 from features import registry
 from features.compute import Computed, compute_values, reason
@@ -88,6 +89,7 @@ async def _execute(run: MaterializationRun, until: Callable[[], bool]) -> None:
 async def _heartbeat(run: MaterializationRun) -> None:
     """Update the run's heartbeat regularly, independently of the duration of the feature's function."""
     while True:
+        end_if_cancelled()
         await asyncio.sleep(_HEARTBEAT_S)
         await MaterializationRun.objects.filter(id=run.pk).aupdate(heartbeat_at=timezone.now())
 

@@ -18,6 +18,7 @@ from chat.handover import actions
 from chat.live import feed as feeds
 from chat.live.broadcast import broadcast
 from chat.live.groups import INBOX, conversation_group
+from chat.live.page import LivePage
 from chat.models import Conversation, Message
 from chat.page.standing import SIGNED_OUT
 from common.redis import plain_redis
@@ -329,4 +330,35 @@ def test_a_new_conversation_after_a_closed_one_begins_with_a_line(ana: Client, t
             while not await page.receive_nothing(timeout=0.3):
                 assert json.loads((await page.receive_output())["text"])["type"] == "state"
 
+    async_to_sync(run)()
+
+
+def test_a_page_that_closes_leaves_no_task_though_the_layer_loses_its_cancellation(
+    talk: Conversation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Python 3.11's `wait_for` loses it where the Redis client has just sent."""
+    begun = asyncio.Event()
+
+    async def group_add(*args: Any) -> None:
+        if begun.is_set():
+            return
+        begun.set()
+        try:
+            await asyncio.sleep(30)
+        except asyncio.CancelledError:
+            return
+
+    async def send(event: dict[str, Any]) -> None:
+        pass
+
+    async def run() -> None:
+        page = LivePage(send)
+        await page.open(talk.pk, "ana", 0, "default")
+        await begun.wait()
+        page.close()
+        left = [task for task in asyncio.all_tasks() if task.get_coro().__qualname__.startswith(("LivePage.", "Feed."))]
+        _, pending = await asyncio.wait(left, timeout=10)
+        assert left and not pending
+
+    monkeypatch.setattr("channels_redis.pubsub.RedisPubSubLoopLayer.group_add", group_add)
     async_to_sync(run)()
