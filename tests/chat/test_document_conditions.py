@@ -18,6 +18,7 @@ from retrieval.changes import changed_after
 from retrieval.indexing.documents import delete_document, index_document
 from retrieval.models import Document, DocumentVersion, Index
 from tests.factories import DocumentFactory, IndexFactory
+from tests.plans import indexes_give_the_order
 
 DOCUMENT = "/api/documents/a/?index_name=docs"
 
@@ -172,9 +173,7 @@ class TestChanges:
 
     def test_an_index_gives_the_rows_and_their_order(self, docs: Index) -> None:
         rows = changed_after(Document.objects.filter(index=docs), (timezone.now(), 0), timezone.now())
-        with connection.cursor() as cursor:
-            cursor.execute("SET LOCAL enable_seqscan = off")
-            cursor.execute("SET LOCAL enable_bitmapscan = off")
+        with indexes_give_the_order():
             plan = rows[:50].explain()
         assert "document_changes" in plan and "Sort" not in plan
 

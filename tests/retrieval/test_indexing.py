@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from django.db import OperationalError, connection, transaction
+from django.db import OperationalError, connection
 from psycopg.errors import DiskFull
 
 from common.errors import InvalidInput
@@ -15,6 +15,7 @@ from retrieval.generations import hnsw
 from retrieval.indexing.documents import delete_document, index_document
 from retrieval.models import Chunk, Document, DocumentVersion, Generation, Index
 from retrieval.search.execute import search_sync
+from tests.plans import indexes_give_the_order
 
 pytestmark = pytest.mark.django_db
 
@@ -164,8 +165,7 @@ def test_the_hnsw_index_is_built_and_used(put: Any) -> None:
     hnsw.build_hnsw(generation.pk)
     generation.refresh_from_db()
     assert generation.has_hnsw
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_sort = off")
+    with indexes_give_the_order(), connection.cursor() as cursor:
         cursor.execute(
             f"EXPLAIN SELECT id FROM retrieval_chunk WHERE generation_id = {generation.pk} "
             f"ORDER BY embedding::halfvec(384) <=> array_fill(0.1, ARRAY[384])::vector::halfvec(384) LIMIT 5"
