@@ -9,6 +9,7 @@ from chat.api import (
     chat,
     conversations,
     documents,
+    error_pages,
     events,
     feedback,
     handover,
@@ -77,6 +78,8 @@ pages = [
     re_path(r"^v1(/.*)?$", openai.unknown),
     path("api/schema/", schema, name="schema"),
     path("api/docs/", docs, name="docs"),
+    # In a project that the bot is a part of, `handler404` is the project's. Without a slash Django adds one first.
+    re_path(r"^api/(?:.*/)?$", error_pages.not_found),
 ]
 
 urlpatterns = [

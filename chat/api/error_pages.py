@@ -1,6 +1,7 @@
 """Errors outside the API's views, in the API's error format."""
 
 from django.http import HttpRequest, JsonResponse
+from django.views.decorators.csrf import csrf_exempt
 
 from chat.openai_api.errors import body_at
 
@@ -9,7 +10,8 @@ def bad_request(request: HttpRequest, exception: Exception) -> JsonResponse:
     return JsonResponse(body_at(request.path, 400, "bad_request", "The request cannot be read."), status=400)
 
 
-def not_found(request: HttpRequest, exception: Exception) -> JsonResponse:
+@csrf_exempt
+def not_found(request: HttpRequest, exception: Exception | None = None) -> JsonResponse:
     return JsonResponse(body_at(request.path, 404, "not_found", "There is nothing at this address."), status=404)
 
 

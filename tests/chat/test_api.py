@@ -161,7 +161,7 @@ class TestAccess:
         page = client.get("/", follow=True)
         (place, _), = page.redirect_chain  # fmt: skip
         refused = client.post(place, {"username": "ben", "password": "wrong", "next": page.context["next"]})
-        assert "do not fit" in refused.content.decode()
+        assert "Please enter a correct username and password" in refused.content.decode()
         entered = client.post(
             place, {"username": "ben", "password": "right", "next": page.context["next"]}, follow=True
         )

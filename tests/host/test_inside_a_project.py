@@ -129,6 +129,16 @@ def test_the_bots_api_has_its_own_rules(came: Any) -> None:
     assert "/fabra/chat" in paths and all(path.startswith("/fabra/") for path in paths)
 
 
+def test_an_address_below_the_bots_api_that_is_none_gets_its_error(came: Any) -> None:
+    unknown = came["visited"]["unknown"]
+    assert (unknown["status"], json.loads(unknown["text"])["error"]["code"]) == (404, "not_found")
+
+
+def test_the_sign_in_asks_for_what_the_projects_users_have(came: Any) -> None:
+    text = came["visited"]["sign-in"]["text"]
+    assert re.search(r'<label for="id_username">Email', text) and "User name" not in text
+
+
 def test_the_projects_api_has_its_own_rules_still(came: Any) -> None:
     visited = came["visited"]
     assert visited["orders"]["status"] == 401 and "ShopError" in visited["orders"]["text"]

@@ -37,6 +37,8 @@ def main(document: Path) -> dict[str, Any]:
         "conversations": client.get("/fabra/api/conversations/"),
         "schema": client.get("/fabra/api/schema/?format=json"),
         "refused": stranger.get("/fabra/api/conversations/"),
+        "sign-in": stranger.get("/fabra/login/"),
+        "unknown": stranger.get("/fabra/api/nothing/at/all/"),
         "bot admin": client.get("/fabra/admin/"),
         "bot list": client.get("/fabra/admin/chat/conversation/"),
         "inbox": client.get("/fabra/admin/inbox/"),

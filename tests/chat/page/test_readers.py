@@ -110,7 +110,7 @@ def test_only_suggested_questions_for_everyone_are_suggested(page: Any, servers:
 
 def test_signed_in_one_has_a_way_out(page: Any, servers: tuple[Server, Server]) -> None:
     page.goto(f"{servers[0].url}login/")
-    page.get_by_label("User name").fill("admin")
+    page.get_by_label("Username").fill("admin")
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Sign in").click()
     expect(page.locator(".signed-in")).to_contain_text("admin")

@@ -415,7 +415,7 @@ def test_who_is_signed_in_to_the_bot_itself_is_somebody_else_in_the_frame(
     page: Any, site: str, servers: tuple[Server, Server]
 ) -> None:
     page.goto(f"{servers[0].url}login/")
-    page.get_by_label("User name").fill("admin")
+    page.get_by_label("Username").fill("admin")
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Sign in").click()
     page.locator(".signed-in").wait_for()
