@@ -3,12 +3,15 @@
 from typing import Any
 
 from django import forms
+from django.utils.html import format_html
 from unfold.decorators import display
 
 from common.admin.base import DefinitionAdmin, state_of
 from common.admin.html import badge, link, short, table
 from common.admin.site import register
 from contexts.models import ContextDefinition, Trace
+from contexts.registry import contexts
+from features.models import FeatureDefinition
 
 
 class ContextForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -28,8 +31,8 @@ class ContextDefinitionAdmin(DefinitionAdmin):
     form = ContextForm
     operator_fields = ("is_enabled", "max_tokens_override")
     list_display = ("name", "budget", "model", "overflow", "freshness_sla", "shown_state", "location")
-    readonly_fields = ("traces",)
-    needs_permission = {"traces": "contexts.view_trace"}
+    readonly_fields = ("features", "traces")
+    needs_permission = {"features": "features.view_featuredefinition", "traces": "contexts.view_trace"}
     fieldsets = (
         ("What you may change", {"fields": ("is_enabled", "max_tokens_override")}),
         (
@@ -38,6 +41,7 @@ class ContextDefinitionAdmin(DefinitionAdmin):
                 "fields": (
                     "name", "description", "location", ("declared_max_tokens", "model"),
                     ("overflow", "freshness_sla", "freshness_strict"), ("created_at", "gone_at"),
+                    "features",
                 )
             },
         ),
@@ -52,6 +56,21 @@ class ContextDefinitionAdmin(DefinitionAdmin):
     @display(description="state")
     def shown_state(self, row: ContextDefinition) -> str:
         return badge(state_of(row))
+
+    @display(description="feature set")
+    def features(self, row: ContextDefinition) -> str:
+        spec = contexts.get(row.name)
+        if spec is None or spec.features is None:
+            return "None: what it reads of the feature store, its function asks for itself."
+        declared = {found.name: found for found in FeatureDefinition.objects.filter(name__in=spec.features.features)}
+        rows = [
+            (link(FeatureDefinition, declared[name].pk, name), declared[name].mode, badge(state_of(declared[name])))
+            for name in spec.features.features
+            if name in declared
+        ]
+        return format_html(
+            "<p>{}</p>{}", spec.features.name, table(["Feature", "How values come about", "State"], rows)
+        )
 
     @display(description="newest traces")
     def traces(self, row: ContextDefinition) -> Any:

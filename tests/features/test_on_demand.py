@@ -16,8 +16,9 @@ from chat.models import Customer, Ticket
 from common.errors import DefinitionError, InvalidInput, NotFound
 from contexts.declaration import context
 from contexts.items import Context, ContextItem
-from contexts.models import Trace
+from contexts.models import ContextDefinition, Trace
 from contexts.store import FeatureStore
+from contexts.sync_definitions import sync_contexts
 from features.checks import check_inputs
 from features.declaration import entity, feature
 from features.errors import FeatureComputeError
@@ -296,3 +297,17 @@ def test_the_admin_shows_where_values_come_from(admin_client: Client) -> None:
     entity_row = EntityDefinition.objects.get(name="Member")
     page = admin_client.get(f"/admin/features/entitydefinition/{entity_row.pk}/change/").content.decode()
     assert "plan, debt, urgency" in page and "What billing asks for." in page
+
+
+def test_the_page_of_a_context_shows_its_set(admin_client: Client, billing: FeatureSet) -> None:
+    @context(store, name="money", features=billing)
+    async def money(user_id: str, features: dict[str, Any]) -> list[ContextItem]:
+        return []
+
+    sync_features()
+    sync_contexts()
+    row = ContextDefinition.objects.get(name="money")
+    page = admin_client.get(f"/admin/contexts/contextdefinition/{row.pk}/change/").content.decode()
+    for name in billing.features:
+        assert f'/change/">{name}</a>' in page
+    assert "<p>billing</p>" in page
