@@ -110,7 +110,7 @@ def test_a_question_is_answered(came: Any) -> None:
 
 
 def test_checks_find_nothing(came: Any) -> None:
-    assert "no issues" in came["checked"], came["checked"]
+    assert "no issues" in came["checked"] and "No changes detected" in came["checked"], came["checked"]
 
 
 def test_the_chat_page_calls_the_path_that_it_is_at(came: Any) -> None:
@@ -137,6 +137,14 @@ def test_an_address_below_the_bots_api_that_is_none_gets_its_error(came: Any) ->
 def test_the_sign_in_asks_for_what_the_projects_users_have(came: Any) -> None:
     text = came["visited"]["sign-in"]["text"]
     assert re.search(r'<label for="id_username">Email', text) and "User name" not in text
+
+
+def test_a_stranger_gets_what_is_for_everyone_where_the_project_wants_a_login(came: Any) -> None:
+    visited = came["visited"]
+    for name in ("sign-in", "healthz", "widget", "sign-in of the admin"):
+        assert visited[name]["status"] == 200, (name, visited[name])
+    page = visited["page of a stranger"]
+    assert (page["status"], page["headers"]["Location"]) == (302, "/fabra/login/?next=/fabra/")
 
 
 def test_the_projects_api_has_its_own_rules_still(came: Any) -> None:
