@@ -183,6 +183,10 @@ def test_tasks_go_to_the_projects_own_celery(came: Any) -> None:
     assert is_acknowledged_late
 
 
+def test_a_change_in_another_database_is_told_of_once_it_is_committed(came: Any) -> None:
+    assert came["told"] == [0, 1]
+
+
 def test_the_asgi_application_is_wrapped_in_one_line(came: Any) -> None:
     assert came["asgi"].startswith("with_bot")
 

@@ -73,6 +73,7 @@ def main(document: Path) -> dict[str, Any]:
         "of rows": _pages_of_rows(client, visited["chat"].json()["message_id"]),
         "queue": _queue_of_a_task(),
         "asgi": _asgi_paths(),
+        "told": _told_of_another_database(),
     }
 
 
@@ -103,6 +104,19 @@ def _queue_of_a_task() -> list[Any]:
     task = current_app.tasks["events.tasks.sweep"]
     names = sorted(key.decode().rpartition(":")[2] for key in keys if b"kombu" not in key)
     return [current_app.main, names, task.acks_late]
+
+
+def _told_of_another_database() -> list[int]:
+    """Return how many changes were told of within a transaction of another database, and after it."""
+    from django.db import transaction
+
+    from common.model_changes import when_written
+
+    told: list[str] = []
+    with transaction.atomic(using="archive"):
+        when_written("archive", lambda: told.append("archive"))
+        within = len(told)
+    return [within, len(told)]
 
 
 def _asgi_paths() -> str:
