@@ -58,7 +58,7 @@ async def answer_last(conversation_id: int) -> bool:
         return False
     question = Question(
         user_id=conversation.user_id, message=last.text, conversation_id=conversation_id, stored_id=last.pk,
-        context=last.context, caller=Caller(key=last.api_key),
+        context=last.context, caller=Caller.of_stored(conversation.user_id, last.api_key),
     )  # fmt: skip
     try:
         with translation.override(notices.language_of(conversation)):
