@@ -6,7 +6,7 @@ AgentForbidden, and what they held waits for somebody else.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 from uuid import UUID
 
@@ -34,7 +34,7 @@ HANDED_BACK, CLOSED = "conversation_handed_back", "conversation_closed"
 """The types of the events; each is of the user, and its payload has `conversation_id`."""
 
 CUSTOMER_ASKED, NOT_KNOWN_TWICE, THUMBS_DOWN = "customer_asked", "not_known_twice", "thumbs_down"
-BY_AGENT, AGENT_GONE = "by_agent", "agent_gone"
+BY_AGENT, AGENT_GONE, NOT_ANSWERED = "by_agent", "agent_gone", "not_answered"
 """Reasons of an escalation; a context function gives a sentence of its own."""
 
 ANSWER_UNANSWERED = "chat.tasks.answer_unanswered"
@@ -185,7 +185,8 @@ def release_agent(agent: Any) -> None:
         return
     held = Conversation.objects.filter(state=State.PERSON, agent=agent.pk)
     for pk in held.values_list("pk", flat=True):
-        return_from_agent(pk, agent.pk)
+        with suppress(ConversationNotFound):  # deleted meanwhile
+            return_from_agent(pk, agent.pk)
 
 
 def check_own(conversation_id: int, user_id: str, bot: str = "") -> None:

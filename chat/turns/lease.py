@@ -24,6 +24,8 @@ class TurnLease:
     has_contact: bool = False
     was_closed: bool = False
     """Whether the conversation that the message was sent to is closed, so that it begins a new one."""
+    has_unanswered: bool = False
+    """Whether there are messages that a person left unanswered; they are asked together with this one."""
     sent_id: int | None = None
     """The message that was stored under the same client id."""
 

@@ -90,6 +90,9 @@ def write_question(
     else:
         message = Message(pk=question.stored_id, conversation=conversation)
         rows.append(_linked(question.stored_id, context.id, embedding))
+    if question.open_ids:
+        linked = "UPDATE chat_message SET trace_id = %s WHERE id = ANY(%s)"
+        rows.append((linked, [context.id, list(question.open_ids)]))
     rows += calls
     if admission.is_degraded:  # from now on the message itself is counted
         rows.append(("DELETE FROM chat_reservation WHERE token = %s", [admission.token]))

@@ -41,6 +41,10 @@ class Question:
     """Made by the client: what it sends twice is one message, and answered once."""
     stored_id: int | None = None
     """The message that is stored already, and is answered now."""
+    open_ids: tuple[int, ...] = ()
+    """Stored messages of the same conversation that nobody has answered, and that are asked together with this one."""
+    open_text: str = ""
+    """What is asked then; "" for the message alone."""
     count_token: str = ""
     """What its limits count it by: with the same token it counts once, however often it is sent. "": once each time."""
     bot: str = ""
@@ -58,6 +62,11 @@ class Question:
     max_tokens: int | None = None
     """The most tokens that the client wants; never more than FABRA_MODEL_MAX_TOKENS."""
     caller: Caller = field(default_factory=Caller)
+
+    @property
+    def asked(self) -> str:
+        """What is searched for, and answered."""
+        return self.open_text or self.message
 
     def validate(self) -> "Question":
         """Return the question with a normalised user id, and the bot that its caller is bound to.
