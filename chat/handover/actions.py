@@ -138,6 +138,7 @@ def close(conversation_id: int, agent: Any, note: str = "") -> Conversation:
         conversation.unanswered_since = None
         conversation.save(update_fields=["unanswered_since"])
         _move(conversation, State.CLOSED)
+        stop_bot(conversation)
         notices.tell_closed(conversation)
         number = ticket.number if ticket else None
         _record(conversation, CLOSED, agent=agent.get_username(), note=note, ticket=number)

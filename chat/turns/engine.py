@@ -258,17 +258,17 @@ async def _finish(turn: Turn, completion: Completion, prompt: Prompt) -> Answer:
     is_composed = turn.provider.is_extractive or completion.cited is not None  # of passages' words, by no model
     checked = await check_answer(said, passages, turn.context.evidence, turn.question.asked, is_composed=is_composed)
     result = answer_of(turn, completion, passages, checked)
-    message = await sync_to_async(write_answer)(turn, result, outcome_of(turn, completion, result))
-    if message is None:
+    written = await sync_to_async(write_answer)(turn, result, outcome_of(turn, completion, result))
+    if written is None:
         result = await drop(turn)
     await costs.settle_turn(turn)
-    if message is None:
+    if written is None:
         return result
-    show_soon(message)
+    show_soon(written.message)
     # The next question is offered a summary of the turns that are too far back for it.
     if fallen := await last_fallen(turn):
         await enqueue_summary(turn.conversation_id, fallen)
-    result = replace(result, message_id=message.pk)
+    result = replace(result, message_id=written.message.pk, state=written.state)
     return await sync_to_async(escalated)(result, turn) if may_escalate(result, turn) else result
 
 

@@ -40,10 +40,14 @@ class TurnLease:
 
     @property
     def answered_statement(self) -> Statement:
-        """The same for an answer, if nobody has taken over: what a person had left unanswered is answered now."""
+        """The same for an answer, if nobody has taken over or closed the conversation; it returns the state.
+
+        What a person had left unanswered is answered now.
+        """
         return (
             "UPDATE chat_conversation SET unanswered_since = NULL, turns = array_remove(turns, %s), "
-            "turn_until = clock_timestamp() + %s WHERE id = %s AND takeovers = %s RETURNING id",
+            "turn_until = clock_timestamp() + %s WHERE id = %s AND takeovers = %s AND state <> 'closed' "
+            "RETURNING state",
             [self.token, lease_duration(), self.conversation_id, self.takeovers],
         )
 
