@@ -17,7 +17,7 @@ from django.core.validators import validate_email
 from django.db import transaction
 from django.utils import timezone
 
-from chat.access.permissions import ANSWER_CONVERSATION
+from chat.access.permissions import may_open_inbox
 from chat.errors import AgentForbidden, ConversationConflict, ConversationHeld, ConversationNotFound, InvalidMessage
 from chat.handover import notices
 from chat.live.bodies import name_of
@@ -206,9 +206,8 @@ def is_address(text: str) -> bool:
 
 
 def may_answer(agent: Any) -> bool:
-    """Return whether a user, as the database has them now, may answer customers."""
-    user = get_user_model()._default_manager.filter(pk=agent.pk, is_active=True).first() if agent else None
-    return bool(user and user.has_perm(ANSWER_CONVERSATION))
+    """Return whether a user, as the database has them now, may answer customers: whoever may open the inbox."""
+    return may_open_inbox(get_user_model()._default_manager.filter(pk=agent.pk).first()) if agent else False
 
 
 @contextmanager
