@@ -94,6 +94,11 @@ def may_choose_user(user: Any, meta: dict[str, Any]) -> bool:
     return holds(user, CHAT_AS_USER) or is_open(meta)
 
 
+def may_open_inbox(user: Any) -> bool:
+    """Return whether the user may answer customers in the inbox, which is a page of the admin."""
+    return bool(user and user.is_active and user.is_staff and user.has_perm(ANSWER_CONVERSATION))
+
+
 def may_trace(user: Any, meta: dict[str, Any]) -> bool:
     """Return whether the visitor may see what the model got: the trace, which is a page of the admin."""
     return (getattr(user, "is_staff", False) and holds(user, VIEW_TRACE)) or is_open(meta)

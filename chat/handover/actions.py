@@ -6,7 +6,7 @@ AgentForbidden, and what they held waits for somebody else.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 from uuid import UUID
 
@@ -17,7 +17,7 @@ from django.core.validators import validate_email
 from django.db import transaction
 from django.utils import timezone
 
-from chat.access.permissions import ANSWER_CONVERSATION
+from chat.access.permissions import may_open_inbox
 from chat.errors import AgentForbidden, ConversationConflict, ConversationHeld, ConversationNotFound, InvalidMessage
 from chat.handover import notices
 from chat.live.bodies import name_of
@@ -34,7 +34,7 @@ HANDED_BACK, CLOSED = "conversation_handed_back", "conversation_closed"
 """The types of the events; each is of the user, and its payload has `conversation_id`."""
 
 CUSTOMER_ASKED, NOT_KNOWN_TWICE, THUMBS_DOWN = "customer_asked", "not_known_twice", "thumbs_down"
-BY_AGENT, AGENT_GONE = "by_agent", "agent_gone"
+BY_AGENT, AGENT_GONE, NOT_ANSWERED = "by_agent", "agent_gone", "not_answered"
 """Reasons of an escalation; a context function gives a sentence of its own."""
 
 ANSWER_UNANSWERED = "chat.tasks.answer_unanswered"
@@ -138,6 +138,7 @@ def close(conversation_id: int, agent: Any, note: str = "") -> Conversation:
         conversation.unanswered_since = None
         conversation.save(update_fields=["unanswered_since"])
         _move(conversation, State.CLOSED)
+        stop_bot(conversation)
         notices.tell_closed(conversation)
         number = ticket.number if ticket else None
         _record(conversation, CLOSED, agent=agent.get_username(), note=note, ticket=number)
@@ -185,7 +186,8 @@ def release_agent(agent: Any) -> None:
         return
     held = Conversation.objects.filter(state=State.PERSON, agent=agent.pk)
     for pk in held.values_list("pk", flat=True):
-        return_from_agent(pk, agent.pk)
+        with suppress(ConversationNotFound):  # deleted meanwhile
+            return_from_agent(pk, agent.pk)
 
 
 def check_own(conversation_id: int, user_id: str, bot: str = "") -> None:
@@ -204,9 +206,8 @@ def is_address(text: str) -> bool:
 
 
 def may_answer(agent: Any) -> bool:
-    """Return whether a user, as the database has them now, may answer customers."""
-    user = get_user_model()._default_manager.filter(pk=agent.pk, is_active=True).first() if agent else None
-    return bool(user and user.has_perm(ANSWER_CONVERSATION))
+    """Return whether a user, as the database has them now, may answer customers: whoever may open the inbox."""
+    return may_open_inbox(get_user_model()._default_manager.filter(pk=agent.pk).first()) if agent else False
 
 
 @contextmanager

@@ -187,7 +187,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
             await self._send_start(result.context_id, result.conversation_id, settled_question_id)
         kind = "stopped" if result.is_dropped or STOPPED in result.flags else "done"
         await self._send(kind, page_body(result) | {"limits": admission.headers()})
-        await self.live.release(result.message_id)
+        await self.live.release(result.message_id, result.state)
 
     async def _send_start(self, context_id: str | None, conversation_id: int, question_id: int) -> None:
         ids = {"context_id": context_id, "conversation_id": conversation_id, "question_id": question_id}

@@ -41,6 +41,10 @@ class Question:
     """Made by the client: what it sends twice is one message, and answered once."""
     stored_id: int | None = None
     """The message that is stored already, and is answered now."""
+    open_ids: tuple[int, ...] = ()
+    """Stored messages of the same conversation that nobody has answered, and that are asked together with this one."""
+    open_text: str = ""
+    """What is asked then; "" for the message alone."""
     count_token: str = ""
     """What its limits count it by: with the same token it counts once, however often it is sent. "": once each time."""
     bot: str = ""
@@ -58,6 +62,11 @@ class Question:
     max_tokens: int | None = None
     """The most tokens that the client wants; never more than FABRA_MODEL_MAX_TOKENS."""
     caller: Caller = field(default_factory=Caller)
+
+    @property
+    def asked(self) -> str:
+        """What is searched for, and answered."""
+        return self.open_text or self.message
 
     def validate(self) -> "Question":
         """Return the question with a normalised user id, and the bot that its caller is bound to.
@@ -103,7 +112,7 @@ class Answer:
     freshness: dict[str, Any] | None
     """The report of the context's `freshness_sla`; None without one."""
     state: str = Conversation.State.BOT
-    """Of the conversation: who answers in it."""
+    """Of the conversation, when the answer was stored: who answers in it."""
     notices: list[str] = field(default_factory=list)
     """The lines that tell what changed with this message, such as that a person was asked."""
     conversation_was_closed: bool = False
@@ -111,7 +120,10 @@ class Answer:
     question_id: int | None = None
     """Of the user's message, where it is stored together with its answer."""
     is_dropped: bool = False
-    """Whether a person took over while the bot was answering: what was streamed of its answer is not kept."""
+    """Whether a person took over, or closed the conversation, while the bot was answering.
+
+    What was streamed of its answer is not kept.
+    """
 
     @classmethod
     def without_model(cls, *, response: str = "", flags: Sequence[str] = (), **more: Any) -> "Answer":
@@ -123,8 +135,9 @@ class Answer:
 
     @property
     def status(self) -> int:
-        """The HTTP status: 202 where a person answers, later."""
-        return 202 if self.state == Conversation.State.PERSON and not self.response else 200
+        """The HTTP status: 202 where a person answers, later, or the bot after a person who came and left meanwhile."""
+        is_for_later = self.state == Conversation.State.PERSON or self.is_dropped
+        return 202 if is_for_later and self.state != Conversation.State.CLOSED and not self.response else 200
 
     def to_dict(self) -> dict[str, Any]:
         return {
