@@ -19,6 +19,8 @@ from chat.gaps.marking import mark
 from chat.gaps.reasons import reasons_of
 from chat.models import Conversation, Gap, GapQuestion, Message
 from chat.tasks import tend_gaps
+from contexts.declaration import context
+from contexts.items import ContextItem, Escalation, escalate
 from events.event import AxiomEvent
 from events.models import Event
 from events.outbox import record_event
@@ -113,16 +115,63 @@ class TestMarking:
             process(pk)
         assert not GapQuestion.objects.exists()
 
-    def test_an_escalation_marks_the_question_before_it(self, bot: None, ask: Callable[..., Any]) -> None:
+    def test_who_asks_for_a_person_marks_the_question_before_it(self, bot: None, ask: Callable[..., Any]) -> None:
         conversation = ask().json()["conversation_id"]
-        Message.objects.create(conversation_id=conversation, user_id="user_123", role="user", text="A human, please!")
-        for reason in ("agent_gone", "customer_asked", "customer_asked"):
-            payload = {"conversation_id": conversation, "reason": reason}
-            event = AxiomEvent(event_type="conversation_escalated", entity_id="user_123", payload=payload)
-            record_event(event, Event.Source.CHAT)
+        ask("A human, please!", conversation_id=conversation)
+        ask("How do I pay?", conversation_id=conversation)  # meanwhile, before the event is handled
         run_events("conversation_escalated")
         question = GapQuestion.objects.get()
         assert (question.message.text, question.reasons) == ("How do I reset my password?", ["escalated"])
+
+    def test_who_is_content_and_asks_for_a_person_then_marks_nothing(self, bot: None, ask: Callable[..., Any]) -> None:
+        conversation = ask().json()["conversation_id"]
+        for text in ("Thanks!", "I want to talk to a human about my invoice"):
+            ask(text, conversation_id=conversation)
+        run_events("conversation_escalated")
+        assert Event.objects.get(event_type="conversation_escalated").state == "done"
+        assert not GapQuestion.objects.exists()
+
+    def test_an_agent_who_is_gone_marks_nothing(self, bot: None, ask: Callable[..., Any]) -> None:
+        body = ask().json()
+        question = Message.objects.get(role="user")
+        payload = {"conversation_id": body["conversation_id"], "reason": "agent_gone", "message_id": question.pk}
+        event = AxiomEvent(event_type="conversation_escalated", entity_id="user_123", payload=payload)
+        record_event(event, Event.Source.CHAT)
+        run_events("conversation_escalated")
+        assert not GapQuestion.objects.exists()
+
+    def test_a_thumbs_down_marks_its_own_question_and_no_other(self, bot: None, ask: Callable[..., Any]) -> None:
+        first = ask().json()
+        question = Message.objects.get(role="user")
+        ask("How do I pay?", conversation_id=first["conversation_id"])
+        give_feedback(first["message_id"], "user_123", "down")
+        for _ in range(2):
+            run_events("feedback_given", "conversation_escalated")
+        escalated = Event.objects.get(event_type="conversation_escalated")
+        assert (escalated.payload["reason"], escalated.payload["message_id"]) == ("thumbs_down", question.pk)
+        assert list(GapQuestion.objects.values_list("message", "reasons")) == [(question.pk, ["thumbed_down"])]
+        give_feedback(first["message_id"], "user_123", None)
+        run_events("feedback_given")
+        assert not GapQuestion.objects.exists()
+
+    @pytest.mark.parametrize("is_alone", [True, False])
+    def test_a_context_that_wants_a_person_marks_its_own_question(
+        self, is_alone: bool, bot: None, ask: Callable[..., Any], use_context: Callable[[Any], None]
+    ) -> None:
+        @context(name="careful", max_tokens=1000)
+        async def careful(user_id: str, query: str) -> list[ContextItem | Escalation] | Escalation:
+            wish = escalate("A cancellation is a person's to handle.")
+            if "Cancel" not in query:
+                return [ContextItem("Be kind.", required=True)]
+            return wish if is_alone else [ContextItem("Be kind.", required=True), wish]
+
+        use_context(careful)
+        first = ask().json()
+        GapQuestion.objects.all().delete()
+        ask("Cancel my contract", conversation_id=first["conversation_id"])
+        run_events("conversation_escalated")
+        question = GapQuestion.objects.get()
+        assert (question.message.text, "escalated" in question.reasons) == ("Cancel my contract", True)
 
     def test_reasons_add_up_and_a_deleted_question_stays_deleted(self, embedder: Any) -> None:
         question = ask_unanswered()
