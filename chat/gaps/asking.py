@@ -172,6 +172,6 @@ async def rehearse(user_id: str, text: str, history: ConversationHistory, bot: s
     is_composed = provider.is_extractive or completion.cited is not None
     checked = await check_answer(said, prompt.passages, evidence, text, is_composed=is_composed)
     citations = mark_cited(prompt.passages, checked.text, completion.cited)
-    flags = [*evidence["flags"], *completion.flags]
+    flags = [*evidence["flags"], *completion.flags, *checked.flags]
     reasons = reasons_of(evidence, citations, flags, checked.to_dict(), is_extractive=provider.is_extractive)
     return Rehearsal(answer=checked.text, citations=citations, flags=flags, reasons=reasons)
