@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.contrib.auth.models import Group, User
 from django.test import Client
 
@@ -11,6 +12,7 @@ from chat.models import ApiKey, Conversation, Message
 from common.client_address import parse_network
 from contexts.declaration import context
 from contexts.items import ContextItem
+from contexts.models import Trace
 from contexts.store import FeatureStore
 from features.declaration import feature
 from features.models import FeatureValue
@@ -45,6 +47,29 @@ def test_a_signed_user_asks_with_a_public_key(client: Client, site: Site) -> Non
     assert len(mine.json()["results"]) == 1
 
 
+@pytest.mark.parametrize("is_repeated", [False, True])
+def test_a_browser_gets_neither_what_the_model_got_nor_what_it_cost(
+    client: Client, site: Site, is_repeated: bool
+) -> None:
+    client_id = "2f1f9f0a-6a3c-4b53-8d5e-0a4b6f1c9d11"
+    for stream in (False, True):
+        body = ASK | {"stream": stream} | ({"client_id": client_id} if is_repeated else {})
+        response = ask(client, site, site.token(), body)
+        if stream:
+            text = async_to_sync(whole)(response)
+            answered = json.loads(text.split("event: done\ndata: ")[1].split("\n")[0])
+        else:
+            answered = response.json()
+            text = response.content.decode()
+        assert answered["response"] and answered["citations"]
+        assert not {"context_used", "usage", "model"} & set(answered)
+        assert "Subject 102" not in text  # the tickets of the user, a feature that the model got
+
+
+async def whole(response: Any) -> str:
+    return b"".join([part async for part in response]).decode()
+
+
 def test_a_sites_user_does_not_find_what_is_for_the_account_of_the_same_name(
     client: Client, site: Site, use_context: Any
 ) -> None:
@@ -57,12 +82,13 @@ def test_a_sites_user_does_not_find_what_is_for_the_account_of_the_same_name(
     account = User.objects.create(username="user_123")
     account.groups.add(Group.objects.create(name="staff"))
     of_site = ask(client, site, site.token()).json()
+    seen_by_model = Trace.objects.select_related("body").get(pk=of_site["context_id"]).body.text
     _, key = ApiKey.make("server", ["chat"])
     of_server = client.post(
         "/chat", ASK, content_type="application/json", headers={"Authorization": f"Bearer {key}"}
     ).json()
     assert "How staff reset a password." in of_server["context_used"]
-    assert "How staff reset a password." not in of_site["context_used"]
+    assert "How staff reset a password." not in seen_by_model
 
 
 def test_it_acts_for_nobody_but_whom_the_site_has_signed(client: Client, site: Site) -> None:
