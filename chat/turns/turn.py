@@ -80,7 +80,7 @@ class Question:
 
     def asked_of(self, bot: BotConfig) -> "Question":
         """Return the question with what a bot answers from; raise ContextForbidden, NotFound for the context."""
-        context = self.caller.check_context(self.context or bot.context)
+        context = self.caller.check_context(self.context, bot.context)
         if context:
             chat_context(context)
         return replace(self, bot=bot.slug, context=context, index=bot.index, model=bot.model)

@@ -7,7 +7,7 @@ from chat.demo.site import Demo, make_server
 from chat.models import ApiKey, Customer, UserSigning
 
 _NAME = "Demo site"
-_MOST_USERS = 6
+_MOST_USERS, _PER_MINUTE = 6, 60
 
 
 class Command(BaseCommand):
@@ -24,7 +24,7 @@ class Command(BaseCommand):
         origin = f"http://localhost:{port}"
         row = ApiKey.objects.filter(name=_NAME, kind=ApiKey.Kind.PUBLIC).first()
         row = row or ApiKey(name=_NAME, kind=ApiKey.Kind.PUBLIC, scopes=["chat"])
-        row.origins, row.revoked_at = [origin], None
+        row.origins, row.revoked_at, row.per_minute = [origin], None, row.per_minute or _PER_MINUTE
         key = row.renew()
         row.save()
         signing, _ = UserSigning.objects.get_or_create(key=row)
