@@ -110,13 +110,15 @@ class Caller:
         return name
 
     def check_user(self, user_id: str) -> str:
-        """Return the user's id, normalised.
+        """Return the user's id, normalised; a site's page may name its user as the site does, without the prefix.
 
         Raise UserForbidden, UserTokenMissing for a public key without a signed user, or InvalidInput for what is no id.
         """
         user_id = check_identity(user_id, USER_KEY)
         if self.key and self.key.kind == ApiKey.Kind.PUBLIC and self.user is None:
             raise UserTokenMissing
+        if self.user and user_id == self.user.subject:
+            user_id = self.user.user_id
         if self.user and user_id != self.user.user_id:
             raise UserForbidden("The site of this public key has signed another user.")
         if self.key and self.key.users and user_id not in self.key.users:

@@ -27,7 +27,9 @@ class Command(BaseCommand):
         row.origins, row.revoked_at, row.per_minute = [origin], None, row.per_minute or _PER_MINUTE
         key = row.renew()
         row.save()
-        signing, _ = UserSigning.objects.get_or_create(key=row)
+        signing, _ = UserSigning.objects.update_or_create(
+            key=row, defaults={"user_prefix": ""}
+        )  # they are the sample's customers
         users = {customer.user_id: str(customer) for customer in Customer.objects.all()[:_MOST_USERS]}
         demo = Demo(bot_url=bot.rstrip("/"), key=key, secret=signing.secret, users=users)
         try:
