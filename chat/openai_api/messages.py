@@ -55,21 +55,26 @@ def read_messages(value: Any) -> Talk:
 
     Messages of one role in a row are one: what was asked since the last answer is asked together. The texts of other
     roles are remarks wherever they stand, and so is an answer before the first question. An answer behind the last
-    question has no use.
+    question has no use. A last question without a text is refused: the one before it has been answered.
     """
     if not isinstance(value, list) or not 0 < len(value) <= MOST_MESSAGES:
         raise InvalidParameter(f"messages must be a list of 1 to {MOST_MESSAGES} messages.", "messages")
     talk = Talk()
     said: list[tuple[str, str, str]] = []
+    blank = ""
     for position, message in enumerate(value):
         path = f"messages[{position}]"
         role, text = _read(message, path, talk)
+        if role == USER:
+            blank = f"{path}.content" if is_blank(text) else ""
         if is_blank(text):
             continue
         if role in REMARKS:
             _remark(text, REMARKS[role], path, talk)
         else:
             said.append((role, text, path))
+    if blank:
+        raise InvalidParameter(f"{blank} must not be empty: it is the question.", blank)
     runs = [(role, list(group)) for role, group in groupby(said, itemgetter(0))]
     if runs and runs[-1][0] == ASSISTANT:
         talk.ignored += [f"{path}: after the last question" for _, _, path in runs.pop()[1]]
