@@ -7,6 +7,7 @@ from typing import Any
 
 from django.conf import settings
 
+from chat.openai_api.attached_sources import BEGINNING, LABEL, attached_in
 from chat.openai_api.errors import InvalidParameter
 from common.errors import InvalidInput
 from common.validation import check_text, is_blank
@@ -65,6 +66,7 @@ def read_messages(value: Any) -> Talk:
     for position, message in enumerate(value):
         path = f"messages[{position}]"
         role, text = _read(message, path, talk)
+        text = _without_sources(role, text, path, talk)
         if role == USER:
             blank = f"{path}.content" if is_blank(text) else ""
         if is_blank(text):
@@ -104,6 +106,18 @@ def _read(message: Any, path: str, talk: Talk) -> tuple[str, str]:
         refusal = message.get("refusal")
         content = refusal if isinstance(refusal, str) else ""
     return role, _text_of(content, f"{path}.content")
+
+
+def _without_sources(role: str, text: str, path: str, talk: Talk) -> str:
+    """Return the text without what a front end has put around it; that becomes remarks, which no instruction is."""
+    if role not in (USER, "system") or (role == USER and not text.startswith(BEGINNING)):
+        return text
+    found = attached_in(text)
+    if found is None:
+        return text
+    for number, source in enumerate(found.sources):
+        _remark(source, LABEL, f"{path}.sources[{number}]", talk)
+    return found.text
 
 
 def _remark(text: str, label: str, path: str, talk: Talk) -> None:
