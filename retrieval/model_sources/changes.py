@@ -103,13 +103,15 @@ def _event(source: ModelSourceSpec, key: str, reading: Reading | None) -> AxiomE
     payload: dict[str, Any] = {"index": source.index, MODEL_SOURCE: source.name, OBJECT: key}
     is_gone = reading is None or not (reading.is_document or reading.error)
     try:
-        content = reading.content() if reading is not None and reading.is_document else None
-    except FabraError:
-        content = None  # the event's handler finds it too, and tells
+        content = reading.as_said() if reading is not None and reading.is_document else None
+    except Exception:  # the caller's save is not to fail by a text; the event's handler finds the reason too, and tells
+        content = None
     if content is not None:
         payload |= {
             "content": content.text, "title": content.title, "metadata": content.metadata, "audience": content.audience,
         }  # fmt: skip
+        if source.format != "markdown":
+            payload["format"] = source.format
     return AxiomEvent(event_type=DELETED if is_gone else EVENT_TYPE, entity_id=source.entity_id(key), payload=payload)
 
 

@@ -22,6 +22,7 @@ from retrieval.models import Document, ModelSource, SourcedObject
 from tests.factories import CustomerFactory, TicketFactory
 from tests.retrieval.model_sources import (
     compare,
+    declare_pages,
     declare_people,
     declare_tickets,
     documents,
@@ -229,21 +230,58 @@ def test_an_audience_that_is_no_list_of_names_keeps_the_document_as_it_was(audie
 
 
 def test_html_is_read_as_the_pages_of_a_site_are() -> None:
-    class Pages:
-        def text(self, ticket: Ticket) -> str:
-            return ticket.note
-
-        def title(self, ticket: Ticket) -> str:
-            return ""
-
-    index_model(Ticket, index="desk", format="html")(Pages)
-    ModelSource.objects.create(name="chat.ticket in desk", model="chat.ticket", index="desk", format="html")
+    declare_pages()
     page = "<h1>Pump</h1><p>It <b>leaks</b>.</p><script>steal()</script><ul><li>One</li><li>Two</li></ul>"
     TicketFactory(note=page)
     TicketFactory(note="<script>nothing()</script>")
     process_events()
     (document,) = documents().values()
     assert document.title == "Pump" and document.text == "# Pump\n\nIt **leaks**.\n\n- One\n- Two"
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    ["<div>" * 600 + "deep" + "</div>" * 600, "<table>" * 3000 + "deep", "<p>a\ud800b</p>", "<ul><li>" * 20_000 + "x"],
+)
+def test_a_page_that_breaks_its_reader_fails_alone_and_fails_no_save(hostile: str) -> None:
+    source = declare_pages()
+    said = {"bad": "<p>Was good.</p>"}
+    source.declared.__class__.text = lambda self, ticket: said["bad"] if ticket.subject == "bad" else ticket.note
+    first = TicketFactory(subject="first", note="<p>First.</p>")
+    bad, last = TicketFactory(subject="bad", note="x"), TicketFactory(subject="last", note="<p>Last.</p>")
+    process_events()
+    said["bad"] = hostile
+    bad.save()
+    Ticket.objects.filter(pk=last.pk).update(note="<p>Changed.</p>")
+    Ticket.objects.filter(pk=first.pk).delete()
+    row = compare(source)
+    found = texts()
+    assert found[f"chat.ticket:{last.pk}"] == "Changed." and f"chat.ticket:{first.pk}" not in found
+    failed = SourcedObject.objects.exclude(error="").values_list("object_pk", flat=True)
+    assert list(failed) in ([str(bad.pk)], []) and row.failed == len(failed)
+
+
+def test_a_save_reads_no_html() -> None:
+    declare_pages()
+    TicketFactory(note="<p>It <b>leaks</b>.</p>")
+    payload = Event.objects.get().payload
+    assert payload["content"] == "<p>It <b>leaks</b>.</p>" and payload["format"] == "html"
+
+
+def test_what_a_page_does_not_give_is_told() -> None:
+    source = declare_pages()
+    picture = f"<p>It leaks.</p><p>{'A' * 5000}</p>"
+    ticket = TicketFactory(note=picture)
+    process_events()
+    (warning,) = SourcedObject.objects.get().warnings
+    assert warning["code"] == "giant_words"
+    ticket.note = "<p>It leaks.</p>"
+    ticket.save()
+    process_events()
+    assert SourcedObject.objects.get().warnings == []
+    Ticket.objects.update(note=picture)
+    compare(source)
+    assert [each["code"] for each in SourcedObject.objects.get().warnings] == ["giant_words"]
 
 
 def test_a_source_that_is_switched_off_or_gone_changes_nothing() -> None:
