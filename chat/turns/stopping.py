@@ -63,6 +63,6 @@ async def _listen() -> None:
         while True:
             end_if_cancelled()
             message = await layer.receive(channel)
-            stop_here(message["conversation_id"])
+            stop_here(message["conversation_id"], only_stored=message.get("only_stored", False))
     except REDIS_ERRORS as error:  # the next answer tries again
         logger.warning("Redis does not answer (%s): other processes cannot stop these answers.", type(error).__name__)
