@@ -19,6 +19,7 @@ from django.utils import timezone
 
 from chat.access.permissions import may_open_inbox
 from chat.errors import AgentForbidden, ConversationConflict, ConversationHeld, ConversationNotFound, InvalidMessage
+from chat.gaps.marking import last_answered_question
 from chat.handover import notices
 from chat.live.bodies import name_of
 from chat.live.changes import stop_bot, tell_inbox, tell_of_message, tell_of_state
@@ -42,10 +43,11 @@ ANSWER_UNANSWERED = "chat.tasks.answer_unanswered"
 State = Conversation.State
 
 
-def escalate(conversation_id: int, reason: str) -> Conversation:
+def escalate(conversation_id: int, reason: str, *, message_id: int | None = None) -> Conversation:
     """Ask for a person; one who is asked or there already is not asked again.
 
-    Raise ConversationNotFound, or ConversationConflict for a closed conversation.
+    `message_id` is the customer's message that it is about; for one who asks themselves it is found here. Raise
+    ConversationNotFound, or ConversationConflict for a closed conversation.
     """
     with _locked(conversation_id) as conversation:
         if conversation.state in (State.WAITING, State.PERSON):
@@ -53,7 +55,10 @@ def escalate(conversation_id: int, reason: str) -> Conversation:
         conversation.escalation_reason = reason[:200]
         _move(conversation, State.WAITING)
         notices.tell_escalated(conversation)
-        _record(conversation, ESCALATED, reason=reason[:200])
+        if message_id is None and reason == CUSTOMER_ASKED:
+            question = last_answered_question(conversation_id)
+            message_id = question.pk if question else None
+        _record(conversation, ESCALATED, reason=reason[:200], message_id=message_id)
     return conversation
 
 
@@ -176,7 +181,7 @@ def return_from_agent(conversation_id: int, agent_pk: Any) -> None:
             conversation.escalation_reason = AGENT_GONE
             _move(conversation, State.WAITING)
             notices.tell_returned(conversation)
-            _record(conversation, ESCALATED, reason=AGENT_GONE)
+            _record(conversation, ESCALATED, reason=AGENT_GONE, message_id=None)
             _answer_soon(conversation)
 
 

@@ -36,7 +36,7 @@ def escalated(result: Answer, turn: Turn) -> Answer:
     try:
         if turn.context.escalation is None and not _is_not_known_twice(turn.conversation_id):
             return result
-        notice = _notice_of(turn.conversation_id, reason)
+        notice = _notice_of(turn, reason)
     except (DatabaseError, ConversationConflict, ConversationNotFound) as error:
         logger.warning("Conversation %d was not escalated: %s", turn.conversation_id, type(error).__name__)
         return result
@@ -77,7 +77,7 @@ async def ask_for_person(turn: Turn) -> Answer:
 def _asked_for_person(turn: Turn) -> Answer:
     """Ask for the person that the context's function wants, and return the line that says so as the answer."""
     assert turn.context.escalation is not None
-    notice = _notice_of(turn.conversation_id, turn.context.escalation.reason)
+    notice = _notice_of(turn, turn.context.escalation.reason)
     notice = notice or actions.ask_again(turn.conversation_id)
     return Answer.without_model(
         response=notice.text, flags=notice.flags, context_id=turn.context_id, conversation_id=turn.conversation_id,
@@ -95,11 +95,11 @@ def _closing_lines(conversation_id: int) -> list[str]:
     return list(said.order_by("-pk").values_list("text", flat=True)[:1])
 
 
-def _notice_of(conversation_id: int, reason: str) -> Message | None:
-    """Escalate, and return the line that says so; None if a person was asked before."""
-    said = Message.objects.filter(conversation=conversation_id, role=Message.Role.NOTICE)
+def _notice_of(turn: Turn, reason: str) -> Message | None:
+    """Escalate for the turn's message, and return the line that says so; None if a person was asked before."""
+    said = Message.objects.filter(conversation=turn.conversation_id, role=Message.Role.NOTICE)
     last = said.order_by("-pk").values_list("pk", flat=True).first() or 0
-    actions.escalate(conversation_id, reason)
+    actions.escalate(turn.conversation_id, reason, message_id=turn.message.pk)
     return said.filter(pk__gt=last).order_by("pk").first()
 
 

@@ -30,6 +30,9 @@ from contexts.items import Context
 from events.models import Event
 
 Piece = TypeVar("Piece")
+OPERATOR_FIELDS = ("context_used", "usage", "model")
+"""What of an answer is the operator's: the instructions and the features of the user, and what it cost by which model.
+A site's pages do not get it, nor whoever may not see traces on the chat page."""
 STOPPED = "answer_stopped"
 """The flag of an answer that its user stopped; what had been received of it is stored."""
 
@@ -88,7 +91,7 @@ class Question:
 
     def asked_of(self, bot: BotConfig) -> "Question":
         """Return the question with what a bot answers from; raise ContextForbidden, NotFound for the context."""
-        context = self.caller.check_context(self.context or bot.context)
+        context = self.caller.check_context(self.context, bot.context)
         if context:
             chat_context(context)
         return replace(self, bot=bot.slug, context=context, index=bot.index, model=bot.model)
@@ -159,6 +162,10 @@ class Answer:
             **({"conversation_was_closed": True} if self.conversation_was_closed else {}),
             **({"notice": notice_of(self.flags)} if self.is_extractive else {}),
         }
+
+    def to_customer_dict(self) -> dict[str, Any]:
+        """Return what a customer's browser may get of the answer."""
+        return {name: value for name, value in self.to_dict().items() if name not in OPERATOR_FIELDS}
 
 
 @dataclass(frozen=True, kw_only=True)
