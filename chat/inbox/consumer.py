@@ -22,7 +22,7 @@ _AGAIN_S = 3.0
 
 
 class InboxConsumer(AsyncWebsocketConsumer):
-    """Send `inbox`, and `message`, `state` and `typing` of the open conversation, each with its `conversation_id`.
+    """Send `inbox` and `gone`, and `message`, `state` and `typing` of the open conversation, each with its id.
 
     `typing` has its `author`, null for the customer; `presence` says with `is_here` whether the customer's page is
     open, or null while Redis is down. Receive `{"type": "open", "conversation_id"}`, `{"type": "typing"}`, which the

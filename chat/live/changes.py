@@ -43,6 +43,11 @@ def tell_inbox(conversation: Conversation) -> None:
     broadcast_on_commit(INBOX, {"type": "inbox", **state_body(conversation)})
 
 
+def tell_gone(conversation_id: int) -> None:
+    """Tell the agents that a conversation was deleted, after the caller's transaction."""
+    broadcast_on_commit(INBOX, {"type": "gone", "conversation_id": conversation_id})
+
+
 def show_soon(message: Message) -> None:
     """Send a stored message to the pages that show its conversation, in a task of the running loop."""
     spawn(_show(message), uses_database=False, after_s=HEAD_START_S)
