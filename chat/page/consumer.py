@@ -181,13 +181,15 @@ class ChatConsumer(AsyncWebsocketConsumer):
     async def _finish(self, result: Answer, admission: Admission, settled_question_id: int | None = None) -> None:
         """Send the answer, and then what others said meanwhile."""
         self.answering = self.turn = None  # before sending: the next question may follow at once
-        if settled_question_id is not None:
+        if settled_question_id is not None and result.message_id is not None:
             is_reopened = result.conversation_was_closed
             self.live.begin_answer(result.conversation_id, settled_question_id, is_reopened=is_reopened)
             await self._send_start(result.context_id, result.conversation_id, settled_question_id)
         kind = "stopped" if result.is_dropped or STOPPED in result.flags else "done"
-        body = page_body(result, may_trace=self.standing.may_trace)
-        await self._send(kind, body | {"limits": admission.headers()})
+        body = {}
+        if result.message_id is not None:  # otherwise it was stopped before it was stored
+            body = page_body(result, may_trace=self.standing.may_trace) | {"limits": admission.headers()}
+        await self._send(kind, body)
         await self.live.release(result.message_id, result.state)
 
     async def _send_start(self, context_id: str | None, conversation_id: int, question_id: int) -> None:
