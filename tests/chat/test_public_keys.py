@@ -1,6 +1,7 @@
 """What a public key may do: chat, from pages of its origins, for the user whom its site has signed; nothing else."""
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -197,6 +198,28 @@ def test_what_the_site_says_of_its_user_decides_their_tier_only_if_it_is_signed(
     session = site.session(client, user_token=site.token("user_789", traits={"plan": "premium"}))
     assert session["is_signed"]
     assert FeatureValue.objects.get(feature="plan", entity_key="user_789").source == "token"
+
+
+@pytest.mark.parametrize("has_iat", [True, False])
+def test_an_older_token_that_is_sent_again_puts_no_former_tier_back(
+    client: Client, site: Site, settings: Any, has_iat: bool
+) -> None:
+    @feature(entity="User", source="token", default_value="free")
+    def plan(user_id: str, trait: str) -> str:
+        return trait
+
+    settings.FABRA_TIER_FEATURE = "plan"
+    now = int(time.time())
+
+    def limit_of(token: str) -> str:
+        return str(ask(client, site, token).headers["X-RateLimit-Limit"])
+
+    def token_of(tier: str, made: int) -> str:
+        return site.token(exp=made + 300, traits={"plan": tier}, **({"iat": made} if has_iat else {}))
+
+    older, newer = token_of("premium", now - 120), token_of("free", now - 60)
+    assert [limit_of(token) for token in (older, newer, older)] == ["100", "20", "20"]
+    assert FeatureValue.objects.filter(feature="plan").count() == 2
 
 
 def test_a_sites_user_is_no_account_and_no_user_of_another_site(client: Client) -> None:
