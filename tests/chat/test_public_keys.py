@@ -19,7 +19,7 @@ from features.declaration import feature
 from features.models import FeatureValue
 from retrieval.indexing.documents import index_document
 from tests.chat.sites import ORIGIN, Site, make_site
-from tests.chat.test_access import ASK, DOORS, code_of
+from tests.chat.test_access import ASK, ENDPOINTS, code_of
 
 pytestmark = pytest.mark.django_db
 
@@ -102,10 +102,10 @@ def test_it_acts_for_nobody_but_whom_the_site_has_signed(client: Client, site: S
     assert not Message.objects.exists()
 
 
-def test_it_opens_no_door_but_the_chats_whatever_its_scopes_say(client: Client, site: Site) -> None:
+def test_it_reaches_no_endpoint_but_the_chats_whatever_its_scopes_say(client: Client, site: Site) -> None:
     site.row.scopes = ["chat", "debug", "ingest"]
     type(site.row).objects.filter(pk=site.row.pk).update(scopes=["chat"])
-    for method, path, body, _ in DOORS[1:]:
+    for method, path, body, _ in ENDPOINTS[1:]:
         headers = {"headers": site.headers(site.token())}
         refused = client.generic(method, path, json.dumps(body) if body else "", "application/json", **headers)
         assert refused.status_code == 403, (method, path)
