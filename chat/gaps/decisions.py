@@ -10,6 +10,7 @@ from django.utils import timezone
 from chat.gaps.asking import ASK_GAP
 from chat.gaps.grouping import LOCK, refresh
 from chat.models import Gap, GapQuestion
+from common.clocks import is_past
 from common.dispatch import enqueue
 from common.locks import lock_in_transaction
 from retrieval.models import Document
@@ -55,7 +56,7 @@ def due_gaps(most: int) -> list[int]:
     """Return gaps to ask again: those whose article is new or has changed. One whose article is gone is open again."""
     gone = Gap.objects.filter(document__deleted_at__isnull=False)
     gone.update(document=None, state=Gap.State.OPEN, state_changed_at=timezone.now())
-    rested = Q(asked_version=None) | Q(asked_at=None) | Q(asked_at__lt=timezone.now() - _REST)
+    rested = Q(asked_version=None) | Q(asked_at=None) | is_past("asked_at", since=_REST)
     return list(
         Gap.objects.to_ask_again().filter(rested).order_by("asked_at", "pk").values_list("pk", flat=True)[:most]
     )

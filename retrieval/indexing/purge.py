@@ -15,6 +15,7 @@ from django.db import transaction
 from django.db.models import Count, F, QuerySet
 from django.utils import timezone
 
+from common.clocks import is_past
 from common.redis import REDIS_ERRORS
 from common.validation import check_key
 from events.arrival import correct_times, newest_event
@@ -108,7 +109,8 @@ def continue_purges() -> None:
     Document.objects.all().correct_purges()
     for document in Document.objects.purged().filter(purge_ended_at=None):
         continue_purge(document)
-    ended = Document.objects.purged().filter(purge_ended_at__gt=timezone.now() - WATCHED_FOR)
+    ended = Document.objects.purged().filter(purge_ended_at__isnull=False)
+    ended = ended.exclude(is_past("purge_ended_at", since=WATCHED_FOR))
     for document in ended.select_related("index"):
         _erase_late(document)
         _erase_copies(document)
