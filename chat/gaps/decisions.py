@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 
 from django.db import transaction
 from django.db.models import Q
@@ -11,7 +12,7 @@ from chat.gaps.asking import ASK_GAP
 from chat.gaps.grouping import LOCK, refresh
 from chat.models import Gap, GapQuestion
 from common.clocks import is_past
-from common.dispatch import enqueue
+from common.dispatch import MODEL_QUEUE, enqueue
 from common.locks import lock_in_transaction
 from retrieval.models import Document
 
@@ -46,10 +47,12 @@ def merge(gaps: Sequence[Gap]) -> Gap:
     return first
 
 
-def ask_soon(gap: Gap, *, delay_s: float = 0.0, is_forced: bool = False) -> bool:
+def ask_soon(gap: Gap, *, delay_s: float = 0.0, is_forced: bool = False, **rest: Any) -> bool:
     """Have a worker ask the gap's questions again; return False if the broker does not answer."""
     otherwise = f"the gap {gap.pk} waits for the sweep"
-    return enqueue(ASK_GAP, gap.pk, otherwise=otherwise, delay_s=delay_s, is_forced=is_forced)
+    return enqueue(
+        ASK_GAP, gap.pk, otherwise=otherwise, queue=MODEL_QUEUE, delay_s=delay_s, is_forced=is_forced, **rest
+    )
 
 
 def due_gaps(most: int) -> list[int]:
