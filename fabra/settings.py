@@ -80,8 +80,9 @@ FABRA_API_SCHEMA = {
 
 # ---------------------------------------------------------------- Celery
 
-# Events go to the queues `state`, `default` and `webhooks`, so that a changed document waits for nothing else; workers
-# must then read these. Off: all tasks go where the project's Celery application sends them.
+# Events go to the queues `state`, `default` and `webhooks`, so that a changed document waits for nothing else, and what
+# waits for a language model goes to `models`; workers must then read these. Off: all tasks go where the project's
+# Celery application sends them.
 FABRA_QUEUES = env.bool("FABRA_QUEUES", False)
 
 # ---------------------------------------------------------------- definitions

@@ -16,11 +16,11 @@ from chat.access.permissions import CHAT_AS_USER, VIEW_TRACE
 from chat.api import examples, openapi
 from chat.api.auth import caller_of
 from chat.api.base import AsyncAPIView, extend_schema
-from chat.api.freshness_headers import freshness_headers
 from chat.api.serializers import ChatRequestSerializer, ChatResponseSerializer, ErrorSerializer
 from chat.bots.known import require_bot
 from chat.error_descriptions import describe, error_body
 from chat.errors import InvalidMessage
+from chat.freshness_headers import freshness_headers
 from chat.idempotency.records import Claim
 from chat.idempotency.views import idempotent
 from chat.turns.assembly import assemble

@@ -23,6 +23,7 @@ from chat.handover import actions
 from chat.limits.admission import Admission
 from chat.live.page import LivePage
 from chat.models import DEFAULT_BOT, Message
+from chat.page.reading import check_reading_of_another
 from chat.page.socket_origin import meta_of
 from chat.page.standing import FORBIDDEN, Standing, read_standing
 from chat.turns.engine import begin, run
@@ -125,7 +126,11 @@ class ChatConsumer(AsyncWebsocketConsumer):
         ]
         if len(ids) != 2:
             raise InvalidMessage("open takes the ids of a conversation and of the last message that the page has.")
-        await self.live.open(ids[0], self._user_id(content), after=ids[1], bot=self.bot)
+        user_id = self._user_id(content)
+        if self.standing.may_choose and user_id != user_id_of(self.scope["user"], self.visitor):
+            check = sync_to_async(check_reading_of_another)
+            await with_own_thread(check(self.meta, self.scope["user"], ids[0], user_id, self.bot))
+        await self.live.open(ids[0], user_id, after=ids[1], bot=self.bot)
 
     async def _escalate(self) -> None:
         """Ask for a person in the conversation that is open; what changes is sent to every page that shows it."""

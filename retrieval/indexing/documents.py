@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 _RETRY = timedelta(minutes=2)
 """Longer than the first attempts of an event take together."""
-_RETRY_MAX = timedelta(hours=1)
+RETRY_MAX = timedelta(hours=1)
 
 
 def index_document(
@@ -165,7 +165,7 @@ def mark_failed(index_name: str, event: Event, reason: str, *, content: Document
             return
         if document.has_failure_after(event.occurred_at):
             return
-        wait = min(_RETRY_MAX, _RETRY * 2 ** min(document.failures, 10))
+        wait = min(RETRY_MAX, _RETRY * 2 ** min(document.failures, 10))
         was_never_indexed = document.version_id is None and document.state == Document.State.FAILED
         document.state, document.error, document.failures = Document.State.FAILED, reason, document.failures + 1
         if content is not None:  # a change that is wrong in itself is not replayed; an earlier one still is
