@@ -13,7 +13,7 @@ from rest_framework.request import Request
 
 from chat.access.callers import Caller
 from chat.access.permissions import CHAT_AS_USER, VIEW_TRACE
-from chat.api import examples, openapi
+from chat.api import evidence, examples, openapi
 from chat.api.auth import caller_of
 from chat.api.base import AsyncAPIView, extend_schema
 from chat.api.serializers import ChatRequestSerializer, ChatResponseSerializer, ErrorSerializer
@@ -141,7 +141,8 @@ class DebugContextView(AsyncAPIView):
     @extend_schema(
         operation_id="debug_context",
         parameters=[openapi.in_path("user_id"), openapi.QUERY, openapi.BOT],
-        responses={200: dict, **_ERRORS},
+        examples=[evidence.EXAMPLE],
+        responses={200: evidence.EvidenceSerializer, **_ERRORS},
     )
     async def get(self, request: Request, user_id: str) -> HttpResponse:
         if "query" not in request.query_params:
