@@ -176,6 +176,20 @@ def test_an_archive_that_broke_takes_none_of_its_documents_along(folder: Path) -
     assert "more.zip/z" in live()
 
 
+def test_a_broken_archive_among_uploads_is_named_and_the_others_are_read(embedder: Any) -> None:
+    files = [("good.zip", zipped({"a.md": "# A"})), ("bad.zip", b"PK\x03\x04broken"), ("b.md", b"# B")]
+    run = open_upload("docs", files, RunOptions(), source="up", started_by="t")
+    assert execute_run(run.pk)
+    run.refresh_from_db()
+    assert run.state == IngestionRun.State.DONE and live() == {"good.zip/a", "b"}
+    failed = run.files.get(state=IngestionFile.State.FAILED)
+    assert failed.path == "bad.zip" and "broken" in failed.reason
+    run = open_upload("docs", files[1:2], RunOptions(), source="up", started_by="t")
+    assert execute_run(run.pk)
+    run.refresh_from_db()
+    assert run.state == IngestionRun.State.FAILED and run.error.startswith("bad.zip: ")
+
+
 def test_two_files_of_one_name_are_two_documents(folder: Path) -> None:
     (folder / "a.html").write_text("<h1>Page a</h1><p>As HTML.")
     assert "4 indexed, 0 unchanged, 0 unreadable" in ingest(folder)
