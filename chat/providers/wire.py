@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from chat.errors import ModelError
-from common.text import single_line
+from common.text import single_line, storable
 
 _OPEN, THINKING_END = "<think>", "</think>"
 _IS_TEXT = re.compile(r"(?:[a-z]+_)?(?<!summary_)(?<!reasoning_)(?<!thinking_)text|message", re.IGNORECASE)
@@ -49,7 +49,7 @@ class ModelAnswer:
     @property
     def reasoning(self) -> str:
         """What the model thought before it answered: kept, not shown."""
-        return plain("".join(self._thoughts))
+        return storable("".join(self._thoughts))
 
     def add(self, body: Any) -> str:
         """Take a whole answer or a piece of one; return the text that may be shown. Raise ModelError for an error."""
@@ -68,7 +68,7 @@ class ModelAnswer:
 
     def end(self) -> str:
         """Return the text that was held back until now, when nothing follows any more."""
-        rest, self._held = plain(self._held), ""
+        rest, self._held = storable(self._held), ""
         if not self._is_thinking:
             return self._shown(rest)
         thought = "".join([*(self._assumed or ()), rest])
@@ -124,25 +124,18 @@ class ModelAnswer:
             self._held, text = text[-1], text[:-1]
         else:
             self._held = ""
-        return self._shown(plain(text))
+        return self._shown(storable(text))
 
     def _shown(self, text: str) -> str:
         self.has_text = self.has_text or bool(text.strip())
         return text
 
 
-def plain(text: str) -> str:
-    """Return the text as PostgreSQL and JSON take it: its pairs of surrogates joined, a sign for one alone, no NUL."""
-    if text.isascii():
-        return text.replace("\x00", "")
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").replace("\x00", "")
-
-
 def name_of(value: Any) -> str:
     """Return a name that a server sends, of a model, a reason or an error, as a line that a column has room for."""
     if not isinstance(value, str | int) or isinstance(value, bool):
         return ""
-    return single_line(plain(str(value)[: 2 * _NAME_MAX_CHARS]))[:_NAME_MAX_CHARS]
+    return single_line(storable(str(value)[: 2 * _NAME_MAX_CHARS]))[:_NAME_MAX_CHARS]
 
 
 def parse_body(text: str | bytes) -> Any:

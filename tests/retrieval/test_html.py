@@ -186,9 +186,7 @@ def test_a_question_in_a_button_is_text(question: str) -> None:
     assert "Copy link" in text_of(f"<main><h1>Help</h1><button aria-expanded='false'>Copy link</button><p>{SAID}</p>")
 
 
-@pytest.mark.parametrize(
-    "label", ["Copy", "Copied!", "Copy to clipboard", "Copy code", "Copy link to this section"]
-)
+@pytest.mark.parametrize("label", ["Copy", "Copied!", "Copy to clipboard", "Copy code", "Copy link to this section"])
 def test_a_button_that_copies_is_none(label: str) -> None:
     assert "Cop" not in text_of(f"<main><h1>Help</h1><pre>x</pre><button>{label}</button><p>{SAID}</p></main>")
 
