@@ -113,13 +113,15 @@ def find(source: ModelSourceSpec, pks: Iterable[str]) -> dict[str, Reading]:
 
 def read_all(source: ModelSourceSpec, objects: Sequence[models.Model]) -> Iterable[Reading]:
     """Yield what the source says of the objects; an error of one is told in its reading, and the others go on."""
-    relations.read_ahead(objects, source.relations)
-    for position, instance in enumerate(objects):
+    # A queryset that joins other tables may have a row several times.
+    unique = list({instance.pk: instance for instance in objects}.values())
+    relations.read_ahead(unique, source.relations)
+    for position, instance in enumerate(unique):
         relations.watch(instance)
         yield _read(source, instance)
         if new := relations.followed(instance) - source.relations:
             source.relations.update(new)
-            relations.read_ahead(objects[position + 1 :], new)
+            relations.read_ahead(unique[position + 1 :], new)
 
 
 def _read(source: ModelSourceSpec, instance: models.Model) -> Reading:
@@ -129,7 +131,7 @@ def _read(source: ModelSourceSpec, instance: models.Model) -> Reading:
         if text is not None and not isinstance(text, str):
             raise InvalidInput(f"it must return text, not {type(text).__name__}.")
         step = "title"
-        title = str(source.declared.title(instance)) if hasattr(source.declared, step) else _title(instance)
+        title = str(source.declared.title(instance) or "") if hasattr(source.declared, step) else _title(instance)
         step = "metadata"
         metadata = _metadata(source, instance)
         step = "audience"

@@ -4,10 +4,12 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group, User
-from django.db import transaction
+from django.db import connection, models, transaction
+from django.test.utils import CaptureQueriesContext, isolate_apps
 
 from chat.models import Customer, Ticket
 from common.errors import DefinitionError
+from common.model_changes import Follower, Watch, _link_changed, _sources, register_followers
 from events import processing
 from events.event import AxiomEvent
 from events.models import Event
@@ -15,6 +17,7 @@ from events.outbox import record_event
 from fabra.retrieval import index_model
 from retrieval.indexing.purge import purge_document
 from retrieval.model_sources import changes
+from retrieval.model_sources.relations import read_ahead
 from retrieval.models import Document, ModelSource, SourcedObject
 from tests.factories import CustomerFactory, TicketFactory
 from tests.retrieval.model_sources import (
@@ -310,11 +313,103 @@ def test_a_client_can_not_send_an_event_about_an_object() -> None:
         (Ticket, {}, {"text": lambda self: ""}, r"called with \(self, obj\)"),
         (Ticket, {}, {"text": lambda self, obj: "", "watches": ["chat.Customer"]}, "watches lists models"),
         (Ticket, {}, {"text": lambda self, obj: "", "watches": [(Customer, "nowhere")]}, "does not lead"),
+        (Ticket, {}, {"text": lambda self, obj: "", "watches": [(Group, "customer")]}, "to Customer, not to Group"),
+        (Ticket, {}, {"text": lambda self, obj: "", "watches": Customer}, "watches is a list"),
     ],
 )
 def test_a_declaration_that_can_not_work_is_refused(model: Any, options: Any, methods: Any, message: str) -> None:
     with pytest.raises(DefinitionError, match=message):
         index_model(model, **options)(type("Source", (), methods))
+
+
+@isolate_apps("chat")
+def test_a_model_with_a_key_of_several_columns_is_refused() -> None:
+    class Seat(models.Model):
+        pk = models.CompositePrimaryKey("row", "number")
+        row = models.IntegerField()
+        number = models.IntegerField()
+
+        class Meta:
+            app_label = "chat"
+
+    with pytest.raises(DefinitionError, match="several columns"):
+        index_model(Seat, index="desk")(type("Source", (), {"text": lambda self, seat: "A seat."}))
+
+
+def test_a_title_that_is_none_is_none() -> None:
+    declare_tickets(title=lambda self, ticket: None)
+    TicketFactory(note="It leaks.")
+    process_events()
+    assert [document.title for document in documents().values()] == list(documents())  # their ids, not "None"
+
+
+def test_rows_that_the_default_manager_hides_follow_what_they_watch() -> None:
+    declare_tickets(queryset=lambda self: Ticket._base_manager.filter(status="open"))
+    ticket = TicketFactory(note="It leaks.", customer__name="Ana")
+    process_events()
+    hiding = type("Hiding", (models.Manager,), {"get_queryset": lambda self: Ticket._base_manager.none()})()
+    hiding.model = Ticket
+    default, Ticket._meta.__dict__["default_manager"] = Ticket._default_manager, hiding
+    try:
+        ticket.customer.name = "Anna"
+        ticket.customer.save()
+    finally:
+        Ticket._meta.__dict__["default_manager"] = default
+    process_events()
+    assert documents()[f"chat.ticket:{ticket.pk}"].metadata["customer"] == "Anna"
+
+
+def test_a_save_does_not_fail_where_what_depends_on_it_can_not_be_found() -> None:
+    compared: list[str] = []
+
+    def of_no_tenant() -> Any:
+        raise RuntimeError("no tenant is active")
+
+    follower = Follower(
+        name="of a tenant", rows=of_no_tenant, watches=(Watch(model=Customer, lookups=("customer",)),),
+        changed=compared.append, changed_all=lambda: compared.append("all"),
+    )  # fmt: skip
+    declare_tickets()  # connects the signals of customers
+
+    def sources() -> list[Follower]:
+        return [follower]
+
+    register_followers(sources)
+    try:
+        with transaction.atomic():
+            CustomerFactory(name="Ana")
+        assert compared == ["all"]
+    finally:
+        _sources.remove(sources)
+
+
+@isolate_apps("chat", "django.contrib.auth", "django.contrib.contenttypes")
+def test_a_row_between_two_models_changes_what_depends_on_either() -> None:
+    class Visit(models.Model):
+        customer = models.ForeignKey(Customer, models.CASCADE, related_name="+")
+        group = models.ForeignKey(Group, models.CASCADE, related_name="+")
+
+        class Meta:
+            app_label = "chat"
+
+    declare_tickets()
+    ticket = TicketFactory(note="It leaks.")
+    process_events()
+    _link_changed(Visit, Visit(customer=ticket.customer, group=_group("staff")), using="default")
+    assert recorded()[-1] == ("doc_updated", f"chat.ticket:{ticket.pk}") and len(recorded()) == 2
+
+
+def test_objects_of_several_classes_are_read_with_what_each_has() -> None:
+    declare_people()
+    user = User.objects.create(username="ana")
+    user.groups.add(_group("staff"))
+    ticket = TicketFactory()
+    mixed: list[models.Model] = [user, ticket]
+    read_ahead(mixed, {"groups", "customer", "customer__tickets", "content_object__author"})
+    with CaptureQueriesContext(connection) as queries:
+        assert [group.name for group in user.groups.all()] == ["staff"]
+        assert ticket.customer.tickets.all()[0] == ticket
+    assert len(queries) == 0
 
 
 def test_a_purged_object_comes_back_only_with_a_change_of_its_own() -> None:
