@@ -17,6 +17,7 @@ class ChatConfig(app_config.BotAppConfig):
         from chat.audit.entries import record_command
         from chat.checks import (
             check_audiences,
+            check_bot,
             check_budgets,
             check_chat_context,
             check_model_fallback,
@@ -34,7 +35,14 @@ class ChatConfig(app_config.BotAppConfig):
         from events.handlers import register_handlers
         from retrieval.indexing.purge import register_store
 
-        for check in (check_chat_context, check_rewrite, check_audiences, check_model_fallback, check_budgets):
+        for check in (
+            check_chat_context,
+            check_rewrite,
+            check_audiences,
+            check_bot,
+            check_model_fallback,
+            check_budgets,
+        ):
             checks.register(check)
         event_handlers.register()
         register_handlers(budget_warnings.handlers)
