@@ -90,26 +90,26 @@ async def _accept(question: Question, stopping: Stopping) -> Turn | Settled:
                 return Settled(answer=known, admission=limited.admission)
             raise
         try:
+            lease: TurnLease | None = None
             while True:
                 # 2. Wait for the end of what the conversation is answering, and begin.
-                lease: TurnLease | None = None
                 try:
                     async with stopping.ended_by_stop():
-                        lease = await take_turn(question, deadline)
+                        lease = await take_turn(question, deadline, lease)
                     async with renewed(lease):
                         begun = await _begin(question, lease, admission, stopping, deadline, started)
                 except SentBefore as sent:  # by another request, just now: wait for its answer
                     question = replace(question, conversation_id=sent.message.conversation_id)
                     stopping.begin(question.conversation_id)
-                    begun = None
+                    assert lease is not None
+                    await release(lease)
+                    lease = begun = None
                 except BaseException:
                     if lease is not None:
                         release_soon(lease)
                     raise
                 if begun is not None:
                     return begun
-                assert lease is not None
-                await release(lease)
         except Stopped:
             return Settled(answer=await stopped_answer(question), admission=admission)
         except BudgetExhausted:

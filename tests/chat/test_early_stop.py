@@ -185,6 +185,35 @@ def test_a_person_who_takes_over_stops_no_message_that_is_theirs(
     assert lines(talk)[-1] == ("user", "Two?")
 
 
+@pytest.mark.parametrize("is_assembling", [True, False])
+def test_what_waits_while_a_person_takes_over_reaches_them_in_its_order(
+    is_assembling: bool, assembly: Assembly, talk: Conversation, small: ModelServer
+) -> None:
+    kim = agent_named("kim")
+    assembly.takes_s, small.delay_s = (2.0, 0.0) if is_assembling else (0.0, 2.0)
+    numbers = range(2, 8)
+
+    async def ask() -> list[Answer]:
+        tasks: list[asyncio.Future[Any]] = []
+        for number in numbers:
+            tasks.append(asyncio.ensure_future(answer(of(talk, f"Number {number}?"))))
+            while len((await Conversation.objects.aget()).turns) < len(tasks):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        await until(lambda: assembly.asked if is_assembling else small.requests)
+        await sync_to_async(actions.assign)(talk.pk, kim)
+        tasks.append(asyncio.ensure_future(answer(of(talk, "Are you there?"))))
+        found = await asyncio.gather(*tasks)
+        await finish_spawned()
+        return [result for result, _ in found]
+
+    assert [result.status for result in async_to_sync(ask)()] == [202] * 7
+    said = [text for role, text in lines(talk) if role == "user"]
+    assert said == [*(f"Number {number}?" for number in numbers), "Are you there?"]
+    talk.refresh_from_db()
+    assert (talk.turns, assembly.asked) == ([], ["Number 2?"])
+    assert len(small.requests) == (0 if is_assembling else 1)
+
+
 @asynccontextmanager
 async def page_of(browser: Client) -> AsyncIterator[Any]:
     socket = connect(browser)
