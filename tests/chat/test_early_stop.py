@@ -16,7 +16,7 @@ from django.test import Client
 from chat.handover import actions
 from chat.models import Conversation, Message
 from chat.turns.engine import answer, begin, run
-from chat.turns.running import stop_here
+from chat.turns.running import stop_here, take_over_here
 from chat.turns.stopping import stop_answers
 from chat.turns.turn import Answer, Question, Settled, Turn
 from common.background import finish_spawned
@@ -166,18 +166,18 @@ def test_an_answer_that_nobody_reads_is_forgotten(assembly: Assembly, talk: Conv
     assert async_to_sync(ask)() == 0
 
 
-def test_a_person_who_takes_over_stops_no_message_that_is_theirs(
+def test_what_is_assembled_while_a_person_takes_over_goes_to_them_at_once(
     assembly: Assembly, talk: Conversation, small: ModelServer
 ) -> None:
     kim = agent_named("kim")
-    assembly.takes_s = 1.0
+    assembly.takes_s = 30.0
 
     async def ask() -> Answer:
         asked = asyncio.ensure_future(answer(of(talk)))
         await until(lambda: assembly.asked)
         await sync_to_async(actions.assign)(talk.pk, kim)
-        assert stop_here(talk.pk, only_stored=True) == 0  # as each web process does then
-        result, _ = await asked
+        take_over_here(talk.pk)  # as each web process does then
+        result, _ = await asyncio.wait_for(asked, 10)
         await finish_spawned()
         return result
 
