@@ -38,7 +38,7 @@ from chat.turns.records import MESSAGE_SENT, SentBefore, write_answer, write_fai
 from chat.turns.renewal import renewed
 from chat.turns.replay import answer_sent_before, stored_answer
 from chat.turns.results import answer_of, outcome_of, stopped_answer
-from chat.turns.running import Stopped, Stopping
+from chat.turns.running import Stopped, Stopping, TakenOver
 from chat.turns.stopping import listen
 from chat.turns.turn import Answer, Question, Settled, Turn
 from common.background import HEAD_START_S, release_thread, spawn
@@ -91,26 +91,26 @@ async def _accept(question: Question, stopping: Stopping) -> Turn | Settled:
                 return Settled(answer=known, admission=limited.admission)
             raise
         try:
+            lease: TurnLease | None = None
             while True:
                 # 2. Wait for the end of what the conversation is answering, and begin.
-                lease: TurnLease | None = None
                 try:
                     async with stopping.ended_by_stop():
-                        lease = await take_turn(question, deadline)
+                        lease = await take_turn(question, deadline, lease)
                     async with renewed(lease):
                         begun = await _begin(question, lease, admission, stopping, deadline, started)
                 except SentBefore as sent:  # by another request, just now: wait for its answer
                     question = replace(question, conversation_id=sent.message.conversation_id)
                     stopping.begin(question.conversation_id)
-                    begun = None
+                    assert lease is not None
+                    await release(lease)
+                    lease = begun = None
                 except BaseException:
                     if lease is not None:
                         release_soon(lease)
                     raise
                 if begun is not None:
                     return begun
-                assert lease is not None
-                await release(lease)
         except Stopped:
             return Settled(answer=await stopped_answer(question), admission=admission)
         except BudgetExhausted:
@@ -143,8 +143,11 @@ async def _begin(
     if is_elsewhere or (lease.was_closed and question.stored_id is not None):
         raise ConversationConflict("The bot does not answer in this conversation any more.")
     # 3. Assemble the context, with the conversation so far; step 4 writes its trace.
-    async with stopping.ended_by_stop():
-        found = await prepare(question, lease, admission, deadline)
+    try:
+        async with stopping.ended_by_stop(is_for_bot=True):
+            found = await prepare(question, lease, admission, deadline)
+    except TakenOver:
+        return None
     question, context, pending = found.question, found.context, found.recorder.pending
     # 4. Commit the evidence, the message and its event.
     prompt = Prompt(messages=context.evidence["messages"])
