@@ -61,6 +61,12 @@ class Caller:
         sender = sender_of(address_of(meta)) if is_counted else ""
         return cls(key=session.key, user=session.user, sender=sender)
 
+    @classmethod
+    def of_stored(cls, user_id: str, key: ApiKey | None) -> "Caller":
+        """Return the caller of a message that is answered later; a site had named its user when it came."""
+        is_public = key is not None and key.kind == ApiKey.Kind.PUBLIC
+        return cls(key=key, user=SiteUser(user_id=user_id) if is_public else None)
+
     @property
     def is_site(self) -> bool:
         """Whether a site says who asks: its users are no accounts here, even of the same name."""

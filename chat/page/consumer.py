@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import Mapping
 from contextlib import aclosing
-from typing import Any
+from typing import Any, TypeGuard
 from urllib.parse import parse_qs
 from uuid import UUID
 
@@ -119,11 +119,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         return True
 
     async def _open(self, content: dict[str, Any]) -> None:
-        ids = [
-            number
-            for number in (content.get("conversation_id"), content.get("after") or 0)
-            if type(number) is int and 0 <= number < 2**63
-        ]
+        ids = [number for number in (content.get("conversation_id"), content.get("after") or 0) if _is_id(number)]
         if len(ids) != 2:
             raise InvalidMessage("open takes the ids of a conversation and of the last message that the page has.")
         user_id = self._user_id(content)
@@ -186,14 +182,16 @@ class ChatConsumer(AsyncWebsocketConsumer):
     async def _finish(self, result: Answer, admission: Admission, settled_question_id: int | None = None) -> None:
         """Send the answer, and then what others said meanwhile."""
         self.answering = self.turn = None  # before sending: the next question may follow at once
-        if settled_question_id is not None:
+        if settled_question_id is not None and result.message_id is not None:
             is_reopened = result.conversation_was_closed
             self.live.begin_answer(result.conversation_id, settled_question_id, is_reopened=is_reopened)
             await self._send_start(result.context_id, result.conversation_id, settled_question_id)
         kind = "stopped" if result.is_dropped or STOPPED in result.flags else "done"
-        body = page_body(result, may_trace=self.standing.may_trace)
-        await self._send(kind, body | {"limits": admission.headers()})
-        await self.live.release(result.message_id)
+        body = {}
+        if result.message_id is not None:  # otherwise it was stopped before it was stored
+            body = page_body(result, may_trace=self.standing.may_trace) | {"limits": admission.headers()}
+        await self._send(kind, body)
+        await self.live.release(result.message_id, result.state)
 
     async def _send_start(self, context_id: str | None, conversation_id: int, question_id: int) -> None:
         ids = {"context_id": context_id, "conversation_id": conversation_id, "question_id": question_id}
@@ -207,11 +205,13 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
     def _question(self, content: dict[str, Any]) -> Question:
         conversation_id = content.get("conversation_id")
+        if conversation_id is not None and not _is_id(conversation_id):
+            raise InvalidMessage("conversation_id must be the number of a conversation.")
         return Question(
             user_id=self._user_id(content),
             bot=self.bot,
             message=content.get("message", ""),
-            conversation_id=conversation_id if isinstance(conversation_id, int) else None,
+            conversation_id=conversation_id,
             client_id=client_id_of(content),
             caller=self._caller(),
         )
@@ -258,6 +258,11 @@ def parsed(text: str | None) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return content if isinstance(content, dict) else None
+
+
+def _is_id(value: Any) -> TypeGuard[int]:
+    """Return whether a value of JSON is a number that a row can have; a boolean is none, though Python says so."""
+    return type(value) is int and 0 <= value < 2**63
 
 
 def client_id_of(content: dict[str, Any]) -> UUID | None:

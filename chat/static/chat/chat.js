@@ -33,7 +33,13 @@ let opened = 0;
 let isLoaded = true; // what the server has stored of the conversation is shown
 let title = ""; // of an opened conversation that is too old for the list
 
-const thread = new Thread($("log"), { trace: traceUrl ? (id) => showTrace(id, traceUrl) : null, retry: (turn) => asking.retry(turn), edit: (turn) => composer.prepend(turn.question) });
+const thread = new Thread($("log"), {
+  trace: traceUrl ? (id) => showTrace(id, traceUrl) : null,
+  // A question whose answer is whole stays, and is asked once more below it.
+  retry: (turn) => (turn.state === "done" ? ask(turn.question) : asking.retry(turn)),
+  edit: (turn) => composer.prepend(turn.question),
+  person: () => presence.isWithPerson || askForPerson(),
+});
 const presence = new Presence($("presence"), $("person"));
 const composer = new Composer({ send: ask, stop: () => asking.stop(), typing: () => presence.typed(() => connection.send({ type: "typing" })) });
 const sidebar = new Sidebar({
