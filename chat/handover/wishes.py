@@ -1,10 +1,13 @@
-"""Recognise in a message the wish to talk to a person, in the languages that have patterns here.
+"""Recognise in a message the wish to talk to a person: in English and German by patterns, else by phrases.
 
 Conservative: a question about agents, colleagues or people is a question. A wish that is not recognised costs a click
 on the button; a question that is taken for one gets no answer.
 """
 
 import re
+
+from chat.handover.wish_phrases import asks_for_person
+from chat.phrases.known import Phrases
 
 _OTHERS = r"(?:customers?|users?|clients?|visitors?|guests?|members?|teammates?|team|them|they|him|her|people)"
 _WORDS = rf"(?:(?!{_OTHERS}\b)[\w'’]+\s+)"
@@ -70,18 +73,27 @@ _DECLINED = re.compile(
 )
 """What makes no wish of it, in the words of the wish or just before them."""
 _WORDS_BEFORE = 3
-_SENTENCE = re.compile(r"[^.!?\n]+[.!?]*")
+_SENTENCE = re.compile(r"[^.!?\n。！？؟।]+[.!?。！？؟।]*")
 _SENTENCES, _SENTENCE_MAX_CHARS = 5, 200
 """The last sentences of a message are looked at, and none that is longer: a wish is short and comes last."""
 
 
-def wants_person(message: str) -> bool:
-    """Return whether the message asks for a person instead of the bot; takes 2 ms for the longest that is looked at."""
+def wants_person(message: str, added: tuple[Phrases, ...] = ()) -> bool:
+    """Return whether the message asks for a person instead of the bot; takes 2 ms for the longest that is looked at.
+
+    `added` are the phrases of an operator.
+    """
     sentences = [" ".join(part.split()) for part in _SENTENCE.findall(message)[-_SENTENCES:]]
     return any(
-        not _is_declined(sentence, found)
+        _is_wish_by_pattern(sentence) or asks_for_person(sentence, added)
         for sentence in sentences
         if len(sentence) <= _SENTENCE_MAX_CHARS
+    )
+
+
+def _is_wish_by_pattern(sentence: str) -> bool:
+    return any(
+        not _is_declined(sentence, found)
         for patterns in _WISHES.values()
         for pattern in patterns
         for found in pattern.finditer(sentence)

@@ -26,6 +26,7 @@ from chat.limits.configured import current_limits
 from chat.limits.messages import admit, refund
 from chat.live.changes import show_soon
 from chat.models import Conversation
+from chat.phrases.known import read_phrases
 from chat.providers import Completion, Delta, Prompt, get_provider
 from chat.small_talk.reply import small_talk_context, small_talk_of
 from chat.spending.calls import Spender, call_of
@@ -116,6 +117,7 @@ async def _begin(
                 await refund(admission)
             return Settled(answer=known, admission=admission)
         question = replace(question, stored_id=stored_id)  # its answer failed, or a person left it to the bot
+    await read_phrases()
     if needs_no_model(question, lease):
         settled = await sync_to_async(receive)(question, lease, admission)
         if settled is None:
