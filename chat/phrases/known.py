@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass, fields
+from typing import Any
 
 from chat.models import LanguagePhrases
 from common.operator_settings import Snapshot
@@ -32,12 +33,12 @@ class Phrases:
 
 def _load() -> dict[str, Phrases]:
     found = LanguagePhrases.objects.values(*(field.name for field in fields(Phrases)))
-    return {
-        row["language"]: Phrases(
-            **{name: tuple(each) if isinstance(each, list) else each for name, each in row.items()}
-        )
-        for row in found
-    }
+    return {row["language"]: Phrases(**_frozen(row)) for row in found}
+
+
+def _frozen(row: dict[str, Any]) -> dict[str, Any]:
+    """Return the row with its lists as tuples, so that what is made of the phrases can be kept by them."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in row.items()}
 
 
 rows: Snapshot[Phrases] = Snapshot(_load, MAX_AGE_S)
