@@ -22,8 +22,13 @@ _ANYONE = (
     r"(?=\s*(?:$|[.,;!?]|please|now|here|today|about|directly|instead|who\b|on\s+the\s+phone"
     r"|(?:from|in|at|of)\s+(?:your|the|support|customer|sales|tech)))"
 )
-_WHOM = rf"(?:{_DETERMINER})?{_KIND}(?:{_PERSON}|{_ANYONE})\b"
-_SPEAK = r"(?:talk|speak|chat)(?:ing)?\s+(?:to|with)"
+_NO_THING = (
+    r"(?!\s+(?:apis?|roles?|lists?|reports?|handbook|manual|dashboard|accounts?|portal|pages?|settings?|plan|software"
+    r"|app|console|sdk|ids?|seats?|licen[cs]es?|error|readable|resources|names?)\b)"
+)
+"""Behind it "agent" and "operator" are no people: "Send me the operator manual"."""
+_WHOM = rf"(?:{_DETERMINER})?{_KIND}(?:{_PERSON}|{_ANYONE})\b{_NO_THING}"
+_SPEAK = r"(?:talk(?:ing)?|speak(?:ing)?|chat(?:ting)?)\s+(?:to|with)"
 _MYSELF = (
     r"(?:(?:^|[.,;:!?]\s*)(?:(?:please|just|ok|okay|hi|hello|no|yes)[,!.]?\s+)*"
     rf"|\b(?:i|we)(?:['’]\w+)?\s+{_WORDS}{{0,6}}?"
@@ -33,7 +38,7 @@ _MYSELF = (
 _ENGLISH = (
     rf"{_MYSELF}{_SPEAK}\s+{_WHOM}",
     rf"\b(?:connect|transfer|put|pass|hand|forward|redirect)\s+me\s+(?:over\s+|through\s+|on\s+)*(?:to|with)\s+{_WHOM}",
-    rf"\b(?:get|give|send|bring)\s+me\s+{_DETERMINER}{_KIND}{_PERSON}\b",
+    rf"\b(?:get|give|send|bring)\s+me\s+{_DETERMINER}{_KIND}{_PERSON}\b{_NO_THING}",
     r"\b(?:i|we)\s+(?:just\s+|really\s+)?(?:want|need|demand|prefer)\s+(?:an?\s+)?"
     r"(?:human|(?:real|live|actual|human)\s+(?:person|being|agent|support|help))\b(?!\s+(?:readable|error|resources))",
     r"\b(?:i|we)(?:['’]d|\s+would)\s+(?:like|prefer)\s+(?:an?\s+)?(?:human|(?:real|live|human)\s+(?:person|agent))\b"
@@ -50,13 +55,15 @@ _MENSCH = (
 )
 _ART = r"(?:(?:echte|richtige|reale|lebende|menschliche|leibhaftige)[nrms]?\s+)*"
 _EIN = r"(?:(?:ein|eine[nmr]?|'?ne[nmr]?|eure[nmr]?|ihre[nmr]?|de[mnr]|irgend)\s*)?"
-_SPRECHEN = r"(?:sprechen|reden|chatten|telefonieren|unterhalten|verbinden|verbunden|schreiben)"
+_SPRECHEN = r"(?:sprechen|reden|chatten|telefonieren|unterhalten|verbinden|verbunden)"
+_ENDE = r"(?=\s*(?:$|[.,;:!?]|sprechen\b|bitte\b|jetzt\b|dafür\b|am\s+telefon\b))"
 _GERMAN = (
     rf"\b(?:ich|wir|mich|uns)\b[^.!?,;]*\b(?:mit|zu)\s+{_EIN}{_ART}{_MENSCH}\b(?:\s+[\w-]+){{0,4}}?\s+{_SPRECHEN}\b",
+    rf"\b(?:ich|wir)\b[^.!?,;]*\bmit\s+{_EIN}{_ART}{_MENSCH}\s+(?:gern\w*\s+|direkt\s+)?schreiben\b",
     rf"\bverbind\w*\s+(?:sie\s+|du\s+)?(?:mich|uns)\s+(?:bitte\s+)?mit\s+{_EIN}{_ART}{_MENSCH}\b",
     rf"^\s*(?:bitte\s+)?mit\s+{_EIN}{_ART}{_MENSCH}\s+{_SPRECHEN}\b",
     rf"\b(?:ich|wir)\s+(?:möchten?|will|wollen|brauchen?|würden?)\s+(?:gern\w*\s+|bitte\s+|nur\s+)*{_EIN}{_ART}"
-    r"(?:menschen|echte\w*\s+person|menschliche\w*\s+(?:hilfe|ansprechpartner\w*))\b",
+    rf"(?:menschen|echte\w*\s+person|menschliche\w*\s+(?:hilfe|ansprechpartner\w*))\b{_ENDE}",
     r"\b(?:kann|könnte|darf|möchte|will)\s+ich\s+(?:bitte\s+)?(?:jemanden|einen\s+(?:menschen|mitarbeiter))\s+sprechen\b",
     rf"\bich\s+(?:möchte|will)\s+(?:bitte\s+)?(?:jemanden|einen\s+{_ART}(?:menschen|mitarbeiter))\s+sprechen\b",
     rf"^\s*{_EIN}{_ART}(?:mensch|menschen|mitarbeiter(?:in)?)(?:,?\s+bitte)?\s*[.!]*\s*$",
@@ -68,7 +75,8 @@ _WISHES = {
 }
 _DECLINED = re.compile(
     r"\b(?:don['’]?t|do\s+not|doesn['’]?t|did\s?n['’]?t|never|without|no\s+need|not|instead\s+of|have\s+to|had\s+to"
-    r"|must|nicht|kein\w*|ohne|statt|muss)\b",
+    r"|must|nicht|kein\w*|ohne|statt|muss"
+    r"|(?:was|were|been|am\s+i|are\s+we)\s+(?:\w+\s+)?(?:talk|speak|chatt)ing)\b",
     re.IGNORECASE,
 )
 """What makes no wish of it, in the words of the wish or just before them."""
@@ -103,4 +111,4 @@ def _is_wish_by_pattern(sentence: str) -> bool:
 def _is_declined(text: str, found: re.Match[str]) -> bool:
     clause = re.split(r"[.,;:!?]", text[: found.start()])[-1]
     before = " ".join(clause.split()[-_WORDS_BEFORE:])
-    return bool(_DECLINED.search(before) or _DECLINED.search(found[0]))
+    return _DECLINED.search(f"{before} {found[0]}") is not None
