@@ -147,6 +147,8 @@ def test_a_model_that_says_so_itself_has_the_flag_and_marks_the_question(
     assert body["flags"] == ["not_known"]
     assert len(model.requests) == 1
     assert Message.objects.get(role="assistant").flags == ["not_known"]
+    trace = Trace.objects.get()
+    assert (trace.flags, trace.outcome["flags"] if trace.outcome else None) == ([], ["not_known"])
     marked = GapQuestion.objects.select_related("message").get()
     assert (marked.message.text, marked.reasons) == (UNKNOWN, ["not_known"])
 
