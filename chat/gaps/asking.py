@@ -8,6 +8,7 @@ was found unanswered. No message and no trace is written: what is kept is delete
 import asyncio
 import json
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +23,7 @@ from chat.gaps.reasons import reasons_of
 from chat.grounding.answers import check_answer
 from chat.limits.budgets import settle
 from chat.models import Gap, GapQuestion, Message, Purpose
+from chat.phrases.known import read_phrases
 from chat.providers import Prompt, get_provider, whole_answer
 from chat.spending.calls import Spender, call_of, total_usd
 from chat.turns.assembly import assemble, first_model, provider_for
@@ -61,12 +63,17 @@ class Rehearsal:
     """Why it is no answer; empty if it is one."""
 
 
-def ask_gap(gap_pk: int, *, is_forced: bool = False) -> bool:
+def ask_gap(
+    gap_pk: int, *, is_forced: bool = False, until: Callable[[], bool] = lambda: False, asked: list[int] | None = None
+) -> bool:
     """Ask a gap's central and newest questions again; return False if another worker does, or the bot is down.
 
     Unless it is forced, what was asked with one version of the article is not asked with it again, so that after a
-    crash the next call goes on.
+    crash the next call goes on. Once `until()` is true it returns False after a question; a call with the same
+    `asked`, to which the questions are added, asks the rest.
     """
+    asked = [] if asked is None else asked
+    count_before = len(asked)
     with held(f"gap {gap_pk}") as is_held:
         gap = Gap.objects.select_related("document__index").filter(pk=gap_pk).first()
         if not is_held or gap is None:
@@ -77,6 +84,10 @@ def ask_gap(gap_pk: int, *, is_forced: bool = False) -> bool:
         for question in asked_questions(gap):
             if not is_forced and version is not None and (question.after or {}).get("version") == version:
                 continue
+            if question.pk in asked:
+                continue
+            if len(asked) > count_before and until():
+                return False
             try:
                 after = _ask(question, gap.document)
             except (Unavailable, TimeoutError) as error:
@@ -84,6 +95,7 @@ def ask_gap(gap_pk: int, *, is_forced: bool = False) -> bool:
                 return False
             values = {"after": {**after, "version": version}, "is_answered": after["is_answered"]}
             GapQuestion.objects.filter(pk=question.pk).update(**values)
+            asked.append(question.pk)
         _conclude(gap, version)
     return True
 
@@ -157,18 +169,21 @@ def _as_it_was_asked(message: Message) -> Question:
     """Return the stored question, of the bot, the context and the key that it was asked by.
 
     The key also tells a site's user from an account of the same name. A context that is not declared any more was
-    replaced by the bot's.
+    replaced by the bot's, which is also that of a site's page that may choose none.
     """
-    known = {*contexts, settings.FABRA_CHAT_CONTEXT}
+    caller = Caller.of_stored(message.user_id, message.api_key)
+    is_known = message.context in {*contexts, settings.FABRA_CHAT_CONTEXT}
+    is_chosen = bool(message.api_key and message.api_key.contexts) or not caller.is_site
     return Question(
         user_id=message.user_id, message=message.text, bot=message.conversation.bot,
-        context=message.context if message.context in known else "", caller=Caller(key=message.api_key),
+        context=message.context if is_known and is_chosen else "", caller=caller,
     )  # fmt: skip
 
 
 async def rehearse(question: Question, history: ConversationHistory) -> Rehearsal:
     """Answer a question as the chat does, and write nothing; raise what a chat raises."""
     question = question.asked_of(await require_bot(question.caller.check_bot(question.bot)))
+    await read_phrases()
     deadline = asyncio.get_running_loop().time() + settings.FABRA_CHAT_DEADLINE_S
     room = room_for_context(question, history, (await get_provider(first_model(question, question.context))).window)
     with (

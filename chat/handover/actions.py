@@ -6,7 +6,7 @@ AgentForbidden, and what they held waits for somebody else.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 from uuid import UUID
 
@@ -17,14 +17,14 @@ from django.core.validators import validate_email
 from django.db import transaction
 from django.utils import timezone
 
-from chat.access.permissions import ANSWER_CONVERSATION
+from chat.access.permissions import may_open_inbox
 from chat.errors import AgentForbidden, ConversationConflict, ConversationHeld, ConversationNotFound, InvalidMessage
 from chat.gaps.marking import last_answered_question
 from chat.handover import notices
 from chat.live.bodies import name_of
 from chat.live.changes import stop_bot, tell_inbox, tell_of_message, tell_of_state
 from chat.models import Conversation, Customer, HandoverSettings, Message, Ticket
-from common.dispatch import enqueue
+from common.dispatch import MODEL_QUEUE, enqueue
 from common.validation import check_text, is_blank
 from events.event import AxiomEvent
 from events.models import Event
@@ -35,7 +35,7 @@ HANDED_BACK, CLOSED = "conversation_handed_back", "conversation_closed"
 """The types of the events; each is of the user, and its payload has `conversation_id`."""
 
 CUSTOMER_ASKED, NOT_KNOWN_TWICE, THUMBS_DOWN = "customer_asked", "not_known_twice", "thumbs_down"
-BY_AGENT, AGENT_GONE = "by_agent", "agent_gone"
+BY_AGENT, AGENT_GONE, NOT_ANSWERED = "by_agent", "agent_gone", "not_answered"
 """Reasons of an escalation; a context function gives a sentence of its own."""
 
 ANSWER_UNANSWERED = "chat.tasks.answer_unanswered"
@@ -143,6 +143,7 @@ def close(conversation_id: int, agent: Any, note: str = "") -> Conversation:
         conversation.unanswered_since = None
         conversation.save(update_fields=["unanswered_since"])
         _move(conversation, State.CLOSED)
+        stop_bot(conversation)
         notices.tell_closed(conversation)
         number = ticket.number if ticket else None
         _record(conversation, CLOSED, agent=agent.get_username(), note=note, ticket=number)
@@ -190,7 +191,8 @@ def release_agent(agent: Any) -> None:
         return
     held = Conversation.objects.filter(state=State.PERSON, agent=agent.pk)
     for pk in held.values_list("pk", flat=True):
-        return_from_agent(pk, agent.pk)
+        with suppress(ConversationNotFound):  # deleted meanwhile
+            return_from_agent(pk, agent.pk)
 
 
 def check_own(conversation_id: int, user_id: str, bot: str = "") -> None:
@@ -209,9 +211,8 @@ def is_address(text: str) -> bool:
 
 
 def may_answer(agent: Any) -> bool:
-    """Return whether a user, as the database has them now, may answer customers."""
-    user = get_user_model()._default_manager.filter(pk=agent.pk, is_active=True).first() if agent else None
-    return bool(user and user.has_perm(ANSWER_CONVERSATION))
+    """Return whether a user, as the database has them now, may answer customers: whoever may open the inbox."""
+    return may_open_inbox(get_user_model()._default_manager.filter(pk=agent.pk).first()) if agent else False
 
 
 @contextmanager
@@ -263,10 +264,13 @@ def _give_to_bot(conversation: Conversation, *, reason: str, is_timeout: bool) -
 def _answer_soon(conversation: Conversation) -> None:
     """Have the bot answer what the person did not; if the broker is down, the sweep does."""
     if conversation.unanswered_since is not None:
-        otherwise = f"conversation {conversation.pk} waits for the sweep"
-        transaction.on_commit(
-            lambda: enqueue(ANSWER_UNANSWERED, conversation.pk, otherwise=otherwise) and None, robust=True
-        )
+        transaction.on_commit(lambda: enqueue_answer(conversation.pk) and None, robust=True)
+
+
+def enqueue_answer(conversation_id: int) -> bool:
+    """Have a worker answer what a person left to the bot; if the broker is down, the sweep does."""
+    otherwise = f"conversation {conversation_id} waits for the sweep"
+    return enqueue(ANSWER_UNANSWERED, conversation_id, otherwise=otherwise, queue=MODEL_QUEUE)
 
 
 def _unanswered_since(conversation: Conversation) -> Any:

@@ -16,7 +16,7 @@ from chat.api import openapi
 from chat.api.auth import SessionAuthentication, caller_of
 from chat.api.base import AsyncAPIView, extend_schema
 from chat.api.chat import AnyAccept
-from chat.api.freshness_headers import freshness_headers
+from chat.freshness_headers import freshness_headers
 from chat.idempotency.records import Claim
 from chat.idempotency.views import idempotent
 from chat.openai_api import examples, shapes

@@ -13,7 +13,6 @@ from chat.errors import ModelError
 
 _OPEN, _CLOSE = "<think>", "</think>"
 _DONE = "[DONE]"
-_NO_CHARACTER = "\ufffd"
 
 
 @dataclass(kw_only=True)

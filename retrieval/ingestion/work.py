@@ -26,10 +26,12 @@ from retrieval.ingestion.runs import RunOptions, finish_if_done, list_files, opt
 from retrieval.models import Document, IngestionFile, IngestionRun, SourceDocument, SourceFile
 from retrieval.models.ingestion import LOCK_CLASS
 from retrieval.readers import Empty, FetchedFile, ReadDocument, ReadWarning, Unreadable, read
-from retrieval.readers.documents import VERSION, split_audience
+from retrieval.readers.audience import split_audience
+from retrieval.readers.documents import VERSION
 from retrieval.sources import NotModified, Source
 
 _FILES_AT_ONCE = 16
+_LISTING_WAIT_S = 3600.0
 
 Progress = Callable[[IngestionFile], object]
 
@@ -64,17 +66,25 @@ class _Item:
     draft: Draft
 
 
-def execute_run(run_id: int, *, on_file: Progress = lambda _: None, until: Callable[[], bool] = lambda: False) -> bool:
+def execute_run(
+    run_id: int,
+    *,
+    on_file: Progress = lambda _: None,
+    until: Callable[[], bool] = lambda: False,
+    wait_s: float = _LISTING_WAIT_S,
+) -> bool:
     """Process a run until no file is left for this worker or `until` returns true; return whether it is finished.
 
-    `until` is called before each file; what was read by then is indexed.
+    `until` is called before each file; what was read by then is indexed. For `wait_s` it waits for another worker that
+    lists the source or finishes the run.
     Raise EmbedderUnavailable if the model is down; another worker can then continue the run.
     """
     run = IngestionRun.objects.select_related("index").get(pk=run_id)
     if run.is_finished:
         return True
     source = source_of(run)
-    list_files(run, source)
+    if not list_files(run, source, wait_s=wait_s):
+        return False
     if run.is_finished:
         return True
     with living(LOCK_CLASS) as holder:
@@ -84,7 +94,7 @@ def execute_run(run_id: int, *, on_file: Progress = lambda _: None, until: Calla
             _Worker(run, source, holder, on_file, until).process()
         finally:
             run.files.filter(state=IngestionFile.State.TAKEN, holder=holder).update(state="waiting", holder=None)
-    return finish_if_done(run)
+    return finish_if_done(run, until=until, wait_s=wait_s)
 
 
 class _Worker:

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.django_db
 
 
 def agent_named(name: str, **more: Any) -> User:
-    user = User.objects.create_user(name, **more)
+    user = User.objects.create_user(name, **{"is_staff": True} | more)
     user.user_permissions.add(Permission.objects.get(codename="answer_conversation"))
     return user
 
@@ -193,7 +193,7 @@ def test_a_permission_withdrawn_while_holding_refuses_and_lets_it_wait(
 
 
 def test_the_group_support_agent_may_answer(talk: Conversation) -> None:
-    user = User.objects.create_user("new")
+    user = User.objects.create_user("new", is_staff=True)
     with pytest.raises(AgentForbidden):
         actions.assign(talk.pk, user)
     user.groups.add(Group.objects.get(name="Support agent"))

@@ -209,7 +209,7 @@ const asking = new Asking({
       if (result.conversation_id) began(result.conversation_id);
       if (result.message_id) {
         noteArrival(conversationId, result.message_id);
-        tellOfMessage(conversationId, { id: result.message_id, role: result.model ? "assistant" : "notice" });
+        tellOfMessage(conversationId, { id: result.message_id, role: result.role });
       }
       if (result.state) changePresence(result.state, result.agent ?? presence.agent);
       sidebar.load();

@@ -166,6 +166,7 @@ function metaOf({ result }) {
   const left = limits?.["X-RateLimit-Remaining"];
   const missing = result.flags.filter((flag) => /^(feature_|rate_limit_|semantic_|rerank_)/.test(flag));
   const operators = isEmbedded ? [] : [
+    // Which model answered, and its cost, come only to whoever may see traces.
     result.extractive ? whyQuoted(result.flags) : NO_MODEL.has(result.model) ? null : result.model,
     usage?.max_tokens ? t("tokens", { count: number(usage.context_tokens), max: number(usage.max_tokens) }) : null,
     usage?.cost_usd ? `$${usage.cost_usd.toFixed(5)}` : null,
