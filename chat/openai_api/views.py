@@ -68,7 +68,7 @@ class ModelView(OpenAIView):
 
     @extend_schema(
         operation_id="retrieve_model", parameters=[openapi.in_path("model_id")],
-        responses={200: shapes.ModelSerializer, **shapes.ERRORS}, examples=[examples.ERROR],
+        responses={200: shapes.ModelSerializer, **shapes.ERRORS}, examples=[examples.MODEL, examples.ERROR],
     )  # fmt: skip
     async def get(self, request: Request, model_id: str) -> HttpResponse:
         caller = caller_of(request)
@@ -92,7 +92,7 @@ class CompletionsView(OpenAIView):
             **shapes.ERRORS,
         },
         parameters=[openapi.IDEMPOTENCY_KEY],
-        examples=[examples.QUESTION, examples.COMPLETION, examples.ERROR],
+        examples=[examples.QUESTION, examples.COMPLETION, examples.CHUNK, examples.ERROR],
         description=examples.DESCRIPTION,
     )
     @partial(idempotent, stream_format=STREAM_FORMAT)

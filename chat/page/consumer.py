@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import Mapping
 from contextlib import aclosing
-from typing import Any
+from typing import Any, TypeGuard
 from urllib.parse import parse_qs
 from uuid import UUID
 
@@ -119,11 +119,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         return True
 
     async def _open(self, content: dict[str, Any]) -> None:
-        ids = [
-            number
-            for number in (content.get("conversation_id"), content.get("after") or 0)
-            if type(number) is int and 0 <= number < 2**63
-        ]
+        ids = [number for number in (content.get("conversation_id"), content.get("after") or 0) if _is_id(number)]
         if len(ids) != 2:
             raise InvalidMessage("open takes the ids of a conversation and of the last message that the page has.")
         user_id = self._user_id(content)
@@ -209,11 +205,13 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
     def _question(self, content: dict[str, Any]) -> Question:
         conversation_id = content.get("conversation_id")
+        if conversation_id is not None and not _is_id(conversation_id):
+            raise InvalidMessage("conversation_id must be the number of a conversation.")
         return Question(
             user_id=self._user_id(content),
             bot=self.bot,
             message=content.get("message", ""),
-            conversation_id=conversation_id if isinstance(conversation_id, int) else None,
+            conversation_id=conversation_id,
             client_id=client_id_of(content),
             caller=self._caller(),
         )
@@ -260,6 +258,11 @@ def parsed(text: str | None) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return content if isinstance(content, dict) else None
+
+
+def _is_id(value: Any) -> TypeGuard[int]:
+    """Return whether a value of JSON is a number that a row can have; a boolean is none, though Python says so."""
+    return type(value) is int and 0 <= value < 2**63
 
 
 def client_id_of(content: dict[str, Any]) -> UUID | None:

@@ -22,6 +22,7 @@ from chat.handover.outbound import ask_for_person, drop, escalated, may_escalate
 from chat.limits.admission import Admission, uncounted
 from chat.limits.configured import current_limits
 from chat.limits.messages import admit, refund
+from chat.limits.windows import CLIENT_LEFT
 from chat.live.changes import show_soon
 from chat.models import Conversation
 from chat.phrases.known import read_phrases
@@ -227,7 +228,7 @@ async def run(turn: Turn, *, is_streamed: bool) -> AsyncGenerator[str | Answer, 
         raise
     except (asyncio.CancelledError, GeneratorExit):
         # The client disconnected. What it received is still stored; the write outlives this task.
-        spawn(_fail(turn, "client_disconnected"))
+        spawn(_fail(turn, CLIENT_LEFT))
         raise
     finally:
         turn.stopping.end()

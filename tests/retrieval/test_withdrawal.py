@@ -146,10 +146,11 @@ def test_a_long_prune_goes_on_in_another_task(tmp_path: Path) -> None:
     left = []
     for _ in range(10):
         pruned = run.pruned
-        # Each call has time for all files, and then for one document.
-        is_finished = execute_run(
-            run.pk, until=lambda before=pruned: IngestionRun.objects.get(pk=run.pk).pruned > before
-        )
+
+        def is_over(before: int = pruned) -> bool:
+            return IngestionRun.objects.get(pk=run.pk).pruned > before
+
+        is_finished = execute_run(run.pk, until=is_over)  # time for all files, and then for one document
         run.refresh_from_db()
         left.append(len(live()))
         if is_finished:
