@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('chat', '0021_audit_endpoint'),
+        ('chat', '0022_model_thinking'),
     ]
 
     operations = [
