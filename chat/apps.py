@@ -56,6 +56,7 @@ class ChatConfig(app_config.BotAppConfig):
         post_delete.connect(forget, sender="chat.GapQuestion")
         for signal in (post_save, post_delete):
             signal.connect(_forget_bots, sender="chat.Bot")
+            signal.connect(_forget_phrases, sender="chat.LanguagePhrases")
             signal.connect(_forget_limits, sender="chat.LimitSettings")
             signal.connect(_forget_limits, sender="chat.TierLimit")
         # The last app of the settings: the permissions of all apps exist by then.
@@ -65,6 +66,12 @@ class ChatConfig(app_config.BotAppConfig):
 def _forget_bots(**kwargs: Any) -> None:
     """Have the next question in this process read the bots anew; other processes do within two seconds."""
     from chat.bots.known import rows
+
+    transaction.on_commit(rows.clear)
+
+
+def _forget_phrases(**kwargs: Any) -> None:
+    from chat.phrases.known import rows
 
     transaction.on_commit(rows.clear)
 

@@ -23,6 +23,7 @@ from chat.gaps.reasons import reasons_of
 from chat.grounding.answers import check_answer
 from chat.limits.budgets import settle
 from chat.models import Gap, GapQuestion, Message, Purpose
+from chat.phrases.known import read_phrases
 from chat.providers import Prompt, get_provider, whole_answer
 from chat.spending.calls import Spender, call_of, total_usd
 from chat.turns.assembly import assemble, first_model, provider_for
@@ -168,18 +169,21 @@ def _as_it_was_asked(message: Message) -> Question:
     """Return the stored question, of the bot, the context and the key that it was asked by.
 
     The key also tells a site's user from an account of the same name. A context that is not declared any more was
-    replaced by the bot's.
+    replaced by the bot's, which is also that of a site's page that may choose none.
     """
-    known = {*contexts, settings.FABRA_CHAT_CONTEXT}
+    caller = Caller.of_stored(message.user_id, message.api_key)
+    is_known = message.context in {*contexts, settings.FABRA_CHAT_CONTEXT}
+    is_chosen = bool(message.api_key and message.api_key.contexts) or not caller.is_site
     return Question(
         user_id=message.user_id, message=message.text, bot=message.conversation.bot,
-        context=message.context if message.context in known else "", caller=Caller(key=message.api_key),
+        context=message.context if is_known and is_chosen else "", caller=caller,
     )  # fmt: skip
 
 
 async def rehearse(question: Question, history: ConversationHistory) -> Rehearsal:
     """Answer a question as the chat does, and write nothing; raise what a chat raises."""
     question = question.asked_of(await require_bot(question.caller.check_bot(question.bot)))
+    await read_phrases()
     deadline = asyncio.get_running_loop().time() + settings.FABRA_CHAT_DEADLINE_S
     room = room_for_context(question, history, (await get_provider(first_model(question, question.context))).window)
     with (

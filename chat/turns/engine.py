@@ -25,6 +25,7 @@ from chat.limits.messages import admit, refund
 from chat.limits.windows import CLIENT_LEFT
 from chat.live.changes import show_soon
 from chat.models import Conversation
+from chat.phrases.known import read_phrases
 from chat.providers import Completion, Delta, Prompt
 from chat.spending.calls import call_of
 from chat.spending.prices import prepare_prices
@@ -133,6 +134,7 @@ async def _begin(
                 await refund(admission)
             return Settled(answer=known, admission=admission)
         question = replace(question, stored_id=stored_id)  # its answer failed, or a person left it to the bot
+    await read_phrases()
     if needs_no_model(question, lease):
         settled = await sync_to_async(receive)(question, lease, admission)
         if settled is None:
