@@ -1,35 +1,18 @@
 """Background tasks of the chat."""
 
 import time
-from datetime import timedelta
 
 from asgiref.sync import async_to_sync
-from django.conf import settings
-from django.core.management import call_command
-from django.utils import timezone
 
 from chat.conversations import summaries
 from chat.gaps import asking, decisions, grouping
 from chat.handover import unanswered
-from chat.limits.key_use import prune_use, store_use
-from chat.models import CountedRequest
+from chat.limits.key_use import store_use
 from chat.spending import sums
 from common.bot_task import bot_task
 
-_LONGEST_WINDOW = timedelta(days=1)
 _MOST_GAPS = 20
 _SLICE_S = 10.0
-
-
-@bot_task
-def clear_old() -> None:
-    """Delete expired sessions, sign-ins and use of keys past their retention, and counts of former outages."""
-    if settings.FABRA_OWN_PROJECT:  # another project's sessions and sign-ins are its own
-        call_command("clearsessions")
-        call_command("axes_reset_logs", age=settings.FABRA_SIGN_IN_RETENTION_DAYS)
-        call_command("axes_reset_failure_logs", age=settings.FABRA_SIGN_IN_RETENTION_DAYS)
-    CountedRequest.objects.filter(created_at__lt=timezone.now() - _LONGEST_WINDOW).delete()
-    prune_use()
 
 
 @bot_task
