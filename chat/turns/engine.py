@@ -15,6 +15,7 @@ from django.utils import timezone
 from chat.access.callers import USER_KEY
 from chat.bots.known import require_bot
 from chat.conversations.history import read_history, room_for_context
+from chat.conversations.open_questions import with_open_questions
 from chat.conversations.rewriting import rewrite
 from chat.conversations.summaries import enqueue_summary, last_fallen
 from chat.errors import BudgetExhausted, ConversationConflict, RateLimited
@@ -126,14 +127,15 @@ async def _begin(
     if is_elsewhere or (lease.was_closed and question.stored_id is not None):
         raise ConversationConflict("The bot does not answer in this conversation any more.")
     # 3. Assemble the context, with the conversation so far; step 4 writes its trace.
-    talk = await small_talk_of(question)
+    question = await with_open_questions(question, lease)
+    talk = None if question.open_text else await small_talk_of(question)
     history = await read_history(question) if talk is None else ConversationHistory(query=question.message)
     spender = Spender(user_id=question.user_id, tier=admission.tier, key=question.caller.key)
-    rewriting = await rewrite(question.message, history.turns, spender)
+    rewriting = await rewrite(question.asked, history.turns, spender)
     if rewriting:
         history = replace(history, rewritten=rewriting.text)
     room = room_for_context(question, history, (await get_provider(first_model(question, question.context))).window)
-    with recording(conversation=history, most_tokens=room) as recorder:
+    with request_data(query=question.asked), recording(conversation=history, most_tokens=room) as recorder:
         try:
             if talk is None:
                 context = await assemble(question, history, deadline)
@@ -190,7 +192,7 @@ async def run(turn: Turn, *, is_streamed: bool) -> AsyncGenerator[str | Answer, 
         return
     evidence = turn.context.evidence
     prompt = Prompt(
-        messages=evidence["messages"], question=turn.question.message, passages=passages_in(evidence),
+        messages=evidence["messages"], question=turn.question.asked, passages=passages_in(evidence),
         earlier_questions=turn.history.questions, options=turn.question.options, max_tokens=turn.question.max_tokens,
     )  # fmt: skip
     completion: Completion | None = None
@@ -254,19 +256,19 @@ async def _finish(turn: Turn, completion: Completion, prompt: Prompt) -> Answer:
         call = await asyncio.to_thread(call_of, turn.spender, prompt.purpose, prompt, completion, said)
         turn.calls += [call] if call else []
     is_composed = turn.provider.is_extractive or completion.cited is not None  # of passages' words, by no model
-    checked = await check_answer(said, passages, turn.context.evidence, turn.question.message, is_composed=is_composed)
+    checked = await check_answer(said, passages, turn.context.evidence, turn.question.asked, is_composed=is_composed)
     result = answer_of(turn, completion, passages, checked)
-    message = await sync_to_async(write_answer)(turn, result, outcome_of(turn, completion, result))
-    if message is None:
+    written = await sync_to_async(write_answer)(turn, result, outcome_of(turn, completion, result))
+    if written is None:
         result = await drop(turn)
     await costs.settle_turn(turn)
-    if message is None:
+    if written is None:
         return result
-    show_soon(message)
+    show_soon(written.message)
     # The next question is offered a summary of the turns that are too far back for it.
     if fallen := await last_fallen(turn):
         await enqueue_summary(turn.conversation_id, fallen)
-    result = replace(result, message_id=message.pk)
+    result = replace(result, message_id=written.message.pk, state=written.state)
     return await sync_to_async(escalated)(result, turn) if may_escalate(result, turn) else result
 
 

@@ -49,6 +49,13 @@ class Written:
     """What the customer is told beside the answer."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class WrittenAnswer:
+    message: Message
+    state: str
+    """Of the conversation, at the commit: somebody may have asked for a person while the model worked."""
+
+
 class SentBefore(Exception):
     """A message with this client id was stored meanwhile, by another request."""
 
@@ -90,6 +97,9 @@ def write_question(
     else:
         message = Message(pk=question.stored_id, conversation=conversation)
         rows.append(_linked(question.stored_id, context.id, embedding))
+    if question.open_ids:
+        linked = "UPDATE chat_message SET trace_id = %s WHERE id = ANY(%s)"
+        rows.append((linked, [context.id, list(question.open_ids)]))
     rows += calls
     if admission.is_degraded:  # from now on the message itself is counted
         rows.append(("DELETE FROM chat_reservation WHERE token = %s", [admission.token]))
@@ -160,10 +170,11 @@ def _still_the_bots(lease: TurnLease) -> Statement | None:
     )
 
 
-def write_answer(turn: Turn, result: Answer, outcome: dict[str, Any]) -> Message | None:
-    """Commit the answer with the trace's outcome, end the turn, and return the message; raise TraceNotWritten.
+def write_answer(turn: Turn, result: Answer, outcome: dict[str, Any]) -> WrittenAnswer | None:
+    """Commit the answer with the trace's outcome, and end the turn; raise TraceNotWritten.
 
-    Return None, with nothing written, if a person has taken over: the row's lock decides which came first.
+    Return None, with nothing written, if a person has taken over, or closed the conversation: the row's lock decides
+    which came first.
     """
     message = Message(
         conversation_id=turn.conversation_id,
@@ -182,17 +193,21 @@ def write_answer(turn: Turn, result: Answer, outcome: dict[str, Any]) -> Message
     )
     more: list[Model | Statement] = [message, *([mark_statement(turn.message.pk, reasons)] if reasons else [])]
     more += turn.calls
-    is_written = write_outcome(turn, result.response, result.model, outcome, more=more)
-    return message if is_written else None
+    state = write_outcome(turn, result.response, result.model, outcome, more=more)
+    return WrittenAnswer(message=message, state=state) if state else None
 
 
 def write_outcome(
     turn: Turn, answer: str, model: str, outcome: dict[str, Any], *, more: Sequence[Model | Statement] = ()
-) -> bool:
-    """Commit the outcome, with `more`, and end the turn; return False if a person has taken over."""
-    return traces.write_outcome(
+) -> str | None:
+    """Commit the outcome, with `more`, and end the turn; return the conversation's state.
+
+    Return None, with nothing written, if a person has taken over, or closed the conversation.
+    """
+    state: str | None = traces.write_outcome(
         turn.context_id, answer=answer, model=model, outcome=outcome, more=more, only_if=turn.lease.answered_statement
     )
+    return state
 
 
 def cut_off(turn: Turn) -> list[ModelCall]:

@@ -11,7 +11,7 @@ def forget_task(apps: Any, schema_editor: Any) -> None:
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('chat', '0019_bots'),
+        ('chat', '0020_user_prefix'),
         ('django_celery_beat', '0001_initial'),
     ]
 

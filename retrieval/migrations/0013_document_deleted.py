@@ -6,8 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('events', '0005_event_hours'),
-        ('retrieval', '0010_model_sources'),
+        ('retrieval', '0012_state_order'),
     ]
 
     operations = [
