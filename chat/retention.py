@@ -36,7 +36,6 @@ from chat.models import (
     UserSigning,
 )
 from common.locks import lock_in_transaction
-from common.models import ClockReading, PrunedKind, Pruning
 from common.retention import Bounded, Retained
 from contexts.erasure import erase_traces
 from contexts.models import Trace
@@ -117,5 +116,4 @@ STAYS = (
             TierLimit, UserSigning,
         ),
     ),
-    Bounded(name="what was pruned", models=(PrunedKind, Pruning, ClockReading), reason="one row for each kind"),
 )  # fmt: skip

@@ -108,6 +108,7 @@ CALIBRATIONS = Retained(
 
 KINDS = (VERSIONS, DELETED, FILES, INGESTION, EVALUATIONS, CALIBRATIONS)
 STAYS = (
+    Bounded(name="documents", models=(Document,), which=Q(deleted_at=None), reason="until they are deleted"),
     Bounded(name="chunks, with vectors and HNSW", models=(Chunk,), reason="as long as their document is served"),
     Bounded(name="counts of lexemes", models=(LexemeCount,), reason="of the chunks there are; merged every minute"),
     Bounded(name="files of sources, and what is from them", models=(SourceFile, SourceDocument),

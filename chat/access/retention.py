@@ -17,7 +17,7 @@ from django_celery_beat.models import (
 from common.retention import Bounded, Retained
 
 SESSIONS = Retained(
-    name="expired sessions", model=Session, setting="FABRA_SESSION_RETENTION", time="expire_date", is_indexed=True
+    name="sessions, once expired", model=Session, setting="FABRA_SESSION_RETENTION", time="expire_date", is_indexed=True
 )
 SIGN_INS = tuple(
     Retained(name=name, model=model, setting="FABRA_SIGN_IN_RETENTION", time="attempt_time", with_it=with_it)

@@ -12,7 +12,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.timesince import timesince
 
-from common.admin.html import bar, duration, one_line, table
+from common.admin.html import bar, duration, one_line, table, wide
 from common.admin.permissions import needs
 from common.admin.site import render, site
 from common.admin.stored import Stays, Stored, staying_rows, stored_rows
@@ -100,7 +100,7 @@ _STAYING_HEADINGS = ("", "Rows", "Place", "Why it stays")
 def _kept_line(row: Stored, largest: int) -> tuple[Any, ...]:
     kept_for = row.kind.kept_for
     return (
-        _named(row.kind.name, f"{row.kind.setting}_DAYS" if row.kind.setting else "no setting"),
+        _named(row.kind.name, f"{row.kind.setting}_DAYS" if row.kind.setting else "always"),
         one_line(f"{row.rows:,}"),
         bar(row.size, largest, filesizeformat(row.size)),
         one_line(f"{row.added_a_day:,}, {filesizeformat(row.growth)}" if row.added_a_day else "–"),
@@ -116,7 +116,7 @@ def _staying_line(row: Stays, largest: int) -> tuple[Any, ...]:
         one_line(row.tables.name),
         one_line(f"{row.rows:,}"),
         bar(row.size, largest, filesizeformat(row.size)),
-        row.tables.reason,
+        wide(row.tables.reason),
     )
 
 

@@ -1,6 +1,5 @@
 """What takes place: rows that go by their age, and tables that stay."""
 
-from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -51,20 +50,24 @@ class Stays:
 def stored_rows(now: datetime) -> list[Stored]:
     """Return what is stored of each kind, the largest first."""
     states = {state.name: state for state in PrunedKind.objects.all()}
-    tables: list[type[Model]] = [model for kind in kinds for model in (kind.model, *kind.with_it)]
-    sizes = bytes_of(tables)
-    counts = {kind.name: approximate_count(kind.rows, exact_below=_SMALL) for kind in kinds}
-    of_table = Counter[type[Model]]()
-    for kind in kinds:
-        of_table[kind.model] += counts[kind.name]
+    sizes = bytes_of([model for kind in kinds for model in (kind.model, *kind.with_it)])
     found = []
     for kind in kinds:
-        whole = sum(sizes[model._meta.db_table] for model in (kind.model, *kind.with_it))
-        is_shared = sum(other.model is kind.model for other in kinds) > 1
-        part = counts[kind.name] / max(1, of_table[kind.model]) if is_shared else 1
-        state = states.get(kind.name, PrunedKind(name=kind.name))
-        found.append(_stored(kind, state, now, counts[kind.name], round(whole * part)))
+        total = _count(kind.rows)
+        size = sum(sizes[model._meta.db_table] for model in (kind.model, *kind.with_it))
+        if kind.which is not None:
+            size = _part(size, total, kind.model)
+        found.append(_stored(kind, states.get(kind.name, PrunedKind(name=kind.name)), now, total, size))
     return sorted(found, key=lambda row: -row.size)
+
+
+def _count(rows: QuerySet[Any]) -> int:
+    return approximate_count(rows, exact_below=_SMALL)
+
+
+def _part(size: int, rows: int, model: type[Model]) -> int:
+    """Return what rows take of a table of that size."""
+    return round(size * rows / max(1, rows, _count(model._default_manager.order_by())))
 
 
 def _stored(kind: Retained, state: PrunedKind, now: datetime, total: int, size: int) -> Stored:
@@ -85,12 +88,10 @@ def _stored(kind: Retained, state: PrunedKind, now: datetime, total: int, size: 
 def staying_rows() -> list[Stays]:
     """Return what is stored in the tables that stay, the largest first."""
     sizes = bytes_of([model for tables in bounded for model in tables.models])
-    found = [
-        Stays(
-            tables=tables,
-            rows=approximate_count(tables.models[0]._default_manager.order_by(), exact_below=_SMALL),
-            size=sum(sizes[model._meta.db_table] for model in tables.models),
-        )
-        for tables in bounded
-    ]
+    found = []
+    for tables in bounded:
+        total, size = _count(tables.rows), sum(sizes[model._meta.db_table] for model in tables.models)
+        if tables.which is not None:
+            size = _part(size, total, tables.models[0])
+        found.append(Stays(tables=tables, rows=total, size=size))
     return sorted(found, key=lambda row: -row.size)

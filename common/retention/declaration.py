@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
@@ -12,7 +12,7 @@ from common.clocks import AHEAD
 
 BATCH = 500
 """Rows that one transaction removes: small enough that nobody waits for its locks."""
-_WINDOW = 5000
+_WINDOW = 20_000
 """Rows that one statement reads in the order of their keys; only some of them are old."""
 
 
@@ -62,8 +62,7 @@ class Retained:
 
     @property
     def rows(self) -> QuerySet[Any]:
-        rows: QuerySet[Any] = self.model._default_manager.order_by()
-        return rows if self.which is None else rows.filter(self.which)
+        return _rows(self.model, self.which)
 
     def past(self, now: datetime) -> QuerySet[Any]:
         """Return the rows that are older than they are kept; whether each may go, `removable` tells."""
@@ -94,32 +93,23 @@ class Retained:
 
     def _by_key(self, cursor: Any, now: datetime) -> Batch:
         rows = self.rows if cursor is None else self.rows.filter(pk__gt=self._key(cursor))
-        window = list(rows.order_by("pk").values_list("pk", self.time)[:_WINDOW])
-        old = [key for key, moment in window if self._is_old(moment, now)]
-        if len(old) > self.batch:
-            old = old[: self.batch]
-            return Batch(keys=old, cursor=str(old[-1]), is_last=False)
+        end = list(rows.order_by("pk").values_list("pk", flat=True)[_WINDOW - 1 : _WINDOW])
+        window = rows.filter(pk__lte=end[0]) if end else rows
+        old = window.filter(**{f"{self.time}__lt": self.since(now)})
+        keys = list(old.order_by("pk").values_list("pk", flat=True)[: self.batch])
+        if len(keys) == self.batch:
+            return Batch(keys=keys, cursor=str(keys[-1]), is_last=False)
         # Times that lie ahead were written by a wrong clock, and say nothing about the keys behind them.
-        is_young = not old and any(moment is not None and not _is_ahead(moment, now) for _, moment in window)
-        return Batch(
-            keys=old,
-            cursor=str(window[-1][0]) if window else cursor,
-            is_last=len(window) < _WINDOW or (self.grows_with_key and is_young),
-        )
-
-    def _is_old(self, moment: date | None, now: datetime) -> bool:
-        if moment is None:
-            return False
-        since = self.since(now)
-        return moment < (since if isinstance(moment, datetime) else since.date())
+        is_young = self.grows_with_key and not keys and window.filter(**{f"{self.time}__lte": now + AHEAD}).exists()
+        return Batch(keys=keys, cursor=str(end[0]) if end else cursor, is_last=not end or is_young)
 
     def _key(self, text: str) -> Any:
         return self.model._meta.pk.to_python(text)
 
 
-def _is_ahead(moment: date, now: datetime) -> bool:
-    latest = now + AHEAD
-    return moment > (latest if isinstance(moment, datetime) else latest.date())
+def _rows(model: type[Model], which: Q | None) -> QuerySet[Any]:
+    rows: QuerySet[Any] = model._default_manager.order_by()
+    return rows if which is None else rows.filter(which)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,6 +121,13 @@ class Bounded:
     models: Sequence[type[Model]]
     reason: str
     """What bounds them, or who removes their rows."""
+    which: Q | None = None
+    """Which rows of the first table these are, where others go by their age."""
+
+    @property
+    def rows(self) -> QuerySet[Any]:
+        """Return those of the first table."""
+        return _rows(self.models[0], self.which)
 
 
 kinds: list[Retained] = []

@@ -79,6 +79,14 @@ def prune(
     return not left
 
 
+def begin_anew() -> None:
+    """Have the next turn begin a round, with the first rows of every kind, wherever the last one is."""
+    state = Pruning.current()
+    state.round += 1
+    state.save(update_fields=["round"])
+    PrunedKind.objects.update(cursor=None, seen=0, removed=0, failures=0)
+
+
 def prune_kind(kind: Retained, until: Until = lambda: False, now: datetime | None = None) -> tuple[int, bool]:
     """Remove a kind's old rows, from where it was left; return how many, and whether its last row was seen."""
     row, _ = PrunedKind.objects.get_or_create(pk=kind.name)

@@ -3,11 +3,13 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
+from io import StringIO
 from typing import Any
 
 import psycopg
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
+from django.core.management import CommandError, call_command
 from django.db import OperationalError, connection
 from django.db.models import ProtectedError
 from django.test import Client
@@ -57,7 +59,7 @@ def conversations(count: int, state: str = "bot") -> list[Conversation]:
 
 
 def turns() -> list[Any]:
-    return [message.args[0] for message in messages() if message.task == "common.tasks.prune"]
+    return [message.args[0] for message in messages() if message.task == "common.tasks.prune" and message.args]
 
 
 def run_all() -> int:
@@ -245,3 +247,57 @@ def test_reading_by_key_ends_where_rows_are_young_and_not_at_a_time_that_lies_ah
 def test_a_staff_member_without_the_permission_sees_no_failure(client: Client) -> None:
     client.force_login(User.objects.create_user("staff", is_staff=True))
     assert client.get(reverse("common:storage")).status_code == 403
+
+
+def test_an_operator_begins_a_round_and_sees_how_far_it_is(only: Any, admin_client: Client) -> None:
+    only(replace(CONVERSATIONS, batch=1), TRACES)
+    conversations(3)
+    address = reverse("common:storage")
+    assert "Nothing was pruned yet." in admin_client.get(address).content.decode()
+    page = admin_client.post(reverse("common:prune_now"), follow=True).content.decode()
+    assert "A worker removes now what is past its time" in page and len(run_messages()) == 1
+    tasks.prune()
+    tasks.prune(turns()[-1])
+    assert "A round waits for a worker: 1 of 2 kinds of rows are done." in admin_client.get(address).content.decode()
+    run_all()
+    assert "The last round ended" in admin_client.get(address).content.decode()
+
+
+def run_messages() -> list[Any]:
+    return [message for message in messages() if message.task == "common.tasks.prune" and not message.args]
+
+
+def test_who_may_only_look_is_offered_nothing(client: Client) -> None:
+    user = User.objects.create_user("auditor", is_staff=True)
+    user.user_permissions.add(Permission.objects.get(codename="view_logentry"))
+    client.force_login(user)
+    assert "Prune now" not in client.get(reverse("common:storage")).content.decode()
+    for name in ("prune_now", "believe_clock"):
+        assert client.post(reverse(f"common:{name}")).status_code == 403
+        assert client.get(reverse(f"common:{name}")).status_code in (403, 405)
+
+
+def test_the_command_begins_with_the_first_row_wherever_a_round_is(only: Any) -> None:
+    only(replace(CONVERSATIONS, batch=2))
+    first, *_ = conversations(6, "waiting")
+    tasks.prune()
+    Conversation.objects.filter(pk=first.pk).update(state="bot")
+    out = StringIO()
+    call_command("prune", stdout=out)
+    assert not Conversation.objects.filter(pk=first.pk).exists()
+    assert out.getvalue().splitlines()[0].split() == ["1", "conversations"]
+
+
+def test_the_command_says_what_could_not_be_removed_and_waits_for_nobody(only: Any, monkeypatch: Any) -> None:
+    def fail(rows: Any) -> None:
+        raise ValueError("it has a rule of its own")
+
+    only(replace(CONVERSATIONS, remove=fail))
+    conversations(1)
+    with pytest.raises(CommandError, match="conversations: ValueError: it has a rule of its own"):
+        call_command("prune")
+    monkeypatch.setattr("common.management.commands.prune._WAIT_S", 0.0)
+    with psycopg.connect(**connection.get_connection_params()) as other:
+        other.execute("SELECT pg_advisory_lock(hashtextextended('prune', 0))")
+        with pytest.raises(CommandError, match="Another process"):
+            call_command("prune")

@@ -6,7 +6,7 @@ from tqdm import tqdm
 from common.locks import held
 from common.models import PrunedKind
 from common.retention import clock, kinds
-from common.retention.pruning import LOCK, prune
+from common.retention.pruning import LOCK, begin_anew, prune
 from common.signals import operator_acted
 
 _WAIT_S = 60.0
@@ -36,6 +36,7 @@ class Command(BaseCommand):
             self._prune()
 
     def _prune(self) -> None:
+        begin_anew()
         with tqdm(unit=" batches", disable=not self.stderr.isatty()) as bar:
             prune(on_batch=bar.update)
         failed = []
