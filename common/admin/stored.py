@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Model, QuerySet
+from django.db.models import Count, Model, Q, QuerySet
 
 from common.models import PrunedKind
 from common.retention import Bounded, Retained, bounded, kinds
@@ -71,18 +71,27 @@ def _part(size: int, rows: int, model: type[Model]) -> int:
 
 
 def _stored(kind: Retained, state: PrunedKind, now: datetime, total: int, size: int) -> Stored:
-    # A condition without an index reads the whole table; before its first ANALYZE the planner can only guess.
-    count = QuerySet.count if total <= _SMALL else estimated_count
-    recent: QuerySet[Any] = kind.rows.filter(**{f"{kind.time}__gte": now - _WEEK})
+    recent, past, past_soon = _counts(kind, now, total)
     return Stored(
-        kind=kind,
-        state=state,
-        rows=total,
-        size=size,
-        added_a_day=round(count(recent) / _WEEK.days),
-        past=count(kind.past(now)),
-        past_soon=count(kind.past(now + _WEEK)),
-    )
+        kind=kind, state=state, rows=total, size=size, added_a_day=round(recent / _WEEK.days), past=past,
+        past_soon=past_soon,
+    )  # fmt: skip
+
+
+def _counts(kind: Retained, now: datetime, total: int) -> tuple[int, int, int]:
+    """Return how many rows are of the last week, past their time, and past it in a week."""
+    wanted = [Q(**{f"{kind.time}__gte": now - _WEEK})]
+    if kind.kept_for is not None:
+        wanted += [Q(**{f"{kind.time}__lt": kind.since(moment)}) for moment in (now, now + _WEEK)]
+    if total > _SMALL:  # a condition without an index would read the whole table
+        counts = [estimated_count(kind.rows.filter(condition)) for condition in wanted]
+    elif total:  # before a table's first ANALYZE the planner can only guess
+        counted = {str(number): Count("pk", filter=condition) for number, condition in enumerate(wanted)}
+        counts = list(kind.rows.aggregate(**counted).values())
+    else:
+        counts = []
+    recent, past, past_soon = [*counts, 0, 0, 0][:3]
+    return recent, past, past_soon
 
 
 def staying_rows() -> list[Stays]:
