@@ -5,7 +5,7 @@ from typing import Any
 
 from django.db.models import Exists, OuterRef, QuerySet
 
-from chat.gaps.grouping import LOCK, refresh
+from chat.conversations.removal import remove_conversations
 from chat.models import (
     ApiKey,
     AuditEntry,
@@ -35,7 +35,6 @@ from chat.models import (
     TierLimit,
     UserSigning,
 )
-from common.locks import lock_in_transaction
 from common.retention import Bounded, Retained
 from contexts.erasure import erase_traces
 from contexts.models import Trace
@@ -50,21 +49,10 @@ def _without_agent(conversations: QuerySet[Any], now: datetime) -> QuerySet[Any]
 
 
 def _remove(conversations: QuerySet[Any]) -> None:
-    """Delete conversations, with the traces of their messages: those are of a text that is to be gone.
-
-    Each gap whose questions go is computed anew once. Its lock is taken before any of its rows, as whoever merges gaps
-    does.
-    """
+    """Delete conversations, with the traces of their messages: those are of a text that is to be gone."""
     traces = Message.objects.filter(conversation__in=conversations, trace__isnull=False).order_by().values("trace")
     erase_traces(Trace.objects.filter(pk__in=traces))
-    questions = GapQuestion.objects.filter(message__conversation__in=conversations, gap__isnull=False).order_by()
-    gaps: set[int | None] = set()
-    if questions.exists():
-        lock_in_transaction(LOCK)
-        gaps = {*questions.values_list("gap", flat=True)}
-        questions.update(gap=None)
-    conversations.delete()
-    refresh(gaps)
+    remove_conversations(conversations)
 
 
 def _without_traces_of(visitors: QuerySet[Any], now: datetime) -> QuerySet[Any]:

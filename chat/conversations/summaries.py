@@ -10,12 +10,13 @@ from django.db import transaction
 from chat.conversations.history import read_turns
 from chat.conversations.transcript import complete, fitting, lines_of
 from chat.errors import BudgetExhausted, ModelError
-from chat.models import Conversation, ConversationSummary, Purpose
-from chat.providers import get_provider
+from chat.models import Conversation, ConversationSummary, ModelCall, Purpose
+from chat.providers import Completion, Provider, get_provider
 from chat.spending.calls import Spender, usage_with_cost
 from chat.turns.turn import Turn
 from common.background import spawn
-from common.dispatch import enqueue
+from common.dispatch import MODEL_QUEUE, enqueue
+from common.errors import FabraError
 from common.locks import held
 from contexts.items import SEPARATOR, HistoryItem
 
@@ -63,7 +64,9 @@ async def enqueue_summary(conversation_id: int, fallen: int) -> None:
     In the web process the answer does not wait for the broker.
     """
     otherwise = "old turns are dropped without a summary"
-    sent = asyncio.to_thread(enqueue, "chat.tasks.summarise", conversation_id, fallen, otherwise=otherwise)
+    sent = asyncio.to_thread(
+        enqueue, "chat.tasks.summarise", conversation_id, fallen, otherwise=otherwise, queue=MODEL_QUEUE
+    )
     if settings.FABRA_WEB:
         spawn(sent, uses_database=False)
     else:  # the event loop may end with the answer
@@ -91,12 +94,11 @@ def summarise(conversation_id: int, fallen: int) -> ConversationSummary | None:
             return None
         # 2. The model's call, outside of a transaction.
         try:
-            text, completion, call = async_to_sync(complete)(
-                provider, Purpose.SUMMARY, _INSTRUCTIONS, SEPARATOR.join(lines), max_tokens=_MAX_TOKENS,
-                spender=Spender(user_id=conversation.user_id),
-            )  # fmt: skip
-        except (ModelError, BudgetExhausted) as error:
-            logger.warning("The conversation %d has no summary of its old turns: %s.", conversation_id, error.code)
+            said = SEPARATOR.join(lines)
+            text, completion, call = async_to_sync(_summary_of)(provider, said, Spender(user_id=conversation.user_id))
+        except (ModelError, BudgetExhausted, TimeoutError) as error:
+            code = error.code if isinstance(error, FabraError) else "timeout"
+            logger.warning("The conversation %d has no summary of its old turns: %s.", conversation_id, code)
             return None
         # 3. The row, unless the conversation was deleted meanwhile.
         usage = usage_with_cost(completion, call)
@@ -114,6 +116,12 @@ def summarise(conversation_id: int, fallen: int) -> ConversationSummary | None:
                 model=completion.model[:200],  # some servers name a file
                 usage=usage,
             )
+
+
+async def _summary_of(provider: Provider, text: str, spender: Spender) -> tuple[str, Completion, ModelCall | None]:
+    """Return what the model answers, as `complete` does; raise TimeoutError if it takes too long."""
+    async with asyncio.timeout(settings.FABRA_CHAT_DEADLINE_S):
+        return await complete(provider, Purpose.SUMMARY, _INSTRUCTIONS, text, max_tokens=_MAX_TOKENS, spender=spender)
 
 
 def _count(turns: int, fallen: int) -> int:

@@ -5,12 +5,13 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import Any
 
-from chat.openai_api.bodies import END, Annotate, Completion, event, usage_of
+from chat.openai_api.bodies import END, Annotate, Completion, usage_of
 from chat.openai_api.delivery import closing_of, keep_state, missed_by
 from chat.openai_api.errors import error_of
 from chat.openai_api.questions import Asked
 from chat.turns.engine import run
 from chat.turns.turn import Answer, Settled, Turn
+from common.event_stream import event_of
 from contexts.items import SEPARATOR
 
 
@@ -53,7 +54,7 @@ class Reply:
         except asyncio.CancelledError:
             raise
         except Exception as error:
-            yield event(error_of(error))
+            yield event_of(error_of(error))
             return
         yield self._completion.last_piece(answer, "".join(said), self._asked.ignored, **more)
         if self._includes_usage:
