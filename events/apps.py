@@ -9,13 +9,14 @@ class EventsConfig(app_config.BotAppConfig):
     name = "events"
 
     def ready(self) -> None:
-        from common.retention import retain
+        from common.retention import retain, stays
         from events.deliveries import observers
         from events.handlers import register_observers
-        from events.retention import EVENTS
+        from events.retention import KINDS, STAYS
 
         register_observers(observers)
-        retain(EVENTS)
+        retain(*KINDS)
+        stays(*STAYS)
         self.when_migrated(_schedule)
 
 
