@@ -145,11 +145,9 @@ def test_a_long_prune_goes_on_in_another_task(tmp_path: Path) -> None:
     run = open_run("docs", str(tmp_path), RunOptions(prune=True), source="s")
     left = []
     for _ in range(10):
-        pruned = run.pruned
         # Each call has time for all files, and then for one document.
-        is_finished = execute_run(
-            run.pk, until=lambda before=pruned: IngestionRun.objects.get(pk=run.pk).pruned > before
-        )
+        pruned_since = IngestionRun.objects.filter(pk=run.pk, pruned__gt=run.pruned)
+        is_finished = execute_run(run.pk, until=pruned_since.exists)
         run.refresh_from_db()
         left.append(len(live()))
         if is_finished:
