@@ -80,4 +80,5 @@ def _prepare(**kwargs: Any) -> None:
         keep_entry("clear old sessions and sign-ins", "chat.tasks.clear_old", timedelta(hours=1))
         keep_entry("store the use of API keys", "chat.tasks.store_key_use", timedelta(minutes=1))
         keep_entry("sum up what models cost", "chat.tasks.roll_up_spending", timedelta(hours=1))
+        keep_entry("sum up budgets anew", "chat.tasks.recount_budgets", timedelta(minutes=1))
         keep_entry("group unanswered questions", "chat.tasks.tend_gaps", timedelta(seconds=15))

@@ -11,6 +11,7 @@ from django.utils import timezone
 from chat.conversations import summaries
 from chat.gaps import asking, decisions, grouping
 from chat.handover import unanswered
+from chat.limits import budgets
 from chat.limits.key_use import prune_use, store_use
 from chat.models import CountedRequest
 from chat.spending import sums
@@ -42,6 +43,12 @@ def store_key_use() -> None:
 def roll_up_spending() -> None:
     """Sum up what models cost on the days that are over."""
     sums.roll_up()
+
+
+@bot_task
+def recount_budgets() -> None:
+    """Sum up anew what is spent of the budgets that many share."""
+    async_to_sync(budgets.recount)()
 
 
 @bot_task

@@ -6,7 +6,8 @@ from decimal import Decimal
 from django.conf import settings
 
 from chat.errors import BudgetExhausted
-from chat.limits.budgets import BudgetReservation, budgets_of, reserve, settle
+from chat.limits.budget_settings import budgets_of
+from chat.limits.budgets import BudgetReservation, reserve, settle
 from chat.providers import Prompt, Provider
 from chat.providers.chain import EXTRACTIVE
 from chat.providers.extractive import BUDGET_EXHAUSTED, ExtractiveProvider
