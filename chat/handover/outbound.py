@@ -37,10 +37,10 @@ def escalated(result: Answer, turn: Turn) -> Answer:
         if turn.context.escalation is None and not _is_not_known_twice(turn.conversation_id):
             return result
         notice = _notice_of(turn.conversation_id, reason)
-    except (DatabaseError, ConversationConflict, ConversationNotFound) as error:
+        state = Conversation.objects.values_list("state", flat=True).get(pk=turn.conversation_id)
+    except (DatabaseError, Conversation.DoesNotExist, ConversationConflict, ConversationNotFound) as error:
         logger.warning("Conversation %d was not escalated: %s", turn.conversation_id, type(error).__name__)
         return result
-    state = Conversation.objects.values_list("state", flat=True).get(pk=turn.conversation_id)
     return replace(result, state=state, notices=[*result.notices, *([notice.text] if notice else [])])
 
 

@@ -25,7 +25,7 @@ from chat.limits.admission import Admission, uncounted
 from chat.limits.configured import current_limits
 from chat.limits.messages import admit, refund
 from chat.live.changes import show_soon
-from chat.models import Conversation
+from chat.models import Conversation, Message
 from chat.providers import Completion, Delta, Prompt, get_provider
 from chat.small_talk.reply import small_talk_context, small_talk_of
 from chat.spending.calls import Spender, call_of
@@ -213,18 +213,24 @@ async def run(turn: Turn, *, is_streamed: bool) -> AsyncGenerator[str | Answer, 
             asked = turn.provider.config if turn.parts else None
             completion = Completion(model=turn.provider.model, usage=None, finish_reason="stopped", config=asked)
         assert completion is not None
-        result = await _finish(turn, completion, prompt)
+        result, message = await _store(turn, completion, prompt)
     except Exception as error:  # whatever goes wrong, ours or theirs, the trace has its outcome
         code = error.code if isinstance(error, FabraError) else "internal_error"
         logger.warning("The answer of the trace %s failed (%s): %s", turn.context_id, code, type(error).__name__)
-        await refund(turn.admission)
-        await _fail(turn, code)
+        if await _fail(turn, code):
+            await refund(turn.admission)
         raise
     except (asyncio.CancelledError, GeneratorExit):
         # The client disconnected. What it received is still stored; the write outlives this task.
         spawn(_fail(turn, "client_disconnected"))
         raise
-    # Outside the try: a caller that stops reading here has the whole answer, so that is no failure.
+    # Outside the try: the answer is stored, and nothing that follows makes it a failure, nor does a caller that stops
+    # reading here.
+    try:
+        result = await _follow_up(turn, result, message)
+    except asyncio.CancelledError:  # the client has left
+        spawn(_follow_up(turn, result, message))
+        raise
     yield result
 
 
@@ -247,29 +253,44 @@ async def _tier_of(user_id: str, feature: str) -> Any:
     return (await read_features(spec.entity.name, user_id, [spec.name]))[0].value
 
 
-async def _finish(turn: Turn, completion: Completion, prompt: Prompt) -> Answer:
-    """Check the answer against its passages, and commit it."""
+async def _store(turn: Turn, completion: Completion, prompt: Prompt) -> tuple[Answer, Message | None]:
+    """Check the answer against its passages, and commit it; its message is None if it was dropped."""
     passages, said = prompt.passages, "".join(turn.parts)
     if completion.config is not None:  # in a thread, since it may count the tokens
         call = await asyncio.to_thread(call_of, turn.spender, prompt.purpose, prompt, completion, said)
         turn.calls += [call] if call else []
     is_composed = turn.provider.is_extractive or completion.cited is not None  # of passages' words, by no model
     checked = await check_answer(said, passages, turn.context.evidence, turn.question.message, is_composed=is_composed)
-    result = answer_of(turn, completion, passages, checked)
+    result = turn.result = answer_of(turn, completion, passages, checked)
     message = await sync_to_async(write_answer)(turn, result, outcome_of(turn, completion, result))
-    if message is None:
-        result = await drop(turn)
-    await costs.settle_turn(turn)
-    if message is None:
+    return (replace(result, message_id=message.pk), message) if message else (await drop(turn), None)
+
+
+async def _follow_up(turn: Turn, result: Answer, message: Message | None) -> Answer:
+    """Do what follows an answer that is stored; return it with what the customer is told besides.
+
+    The answer is given whatever fails here.
+    """
+    try:
+        await costs.settle_turn(turn)
+        if message is None:
+            return result
+        show_soon(message)
+        # The next question is offered a summary of the turns that are too far back for it.
+        if fallen := await last_fallen(turn):
+            await enqueue_summary(turn.conversation_id, fallen)
+        return await sync_to_async(escalated)(result, turn) if may_escalate(result, turn) else result
+    except Exception as error:
+        logger.error("What follows the answer of the trace %s failed: %s", turn.context_id, type(error).__name__)
         return result
-    show_soon(message)
-    # The next question is offered a summary of the turns that are too far back for it.
-    if fallen := await last_fallen(turn):
-        await enqueue_summary(turn.conversation_id, fallen)
-    result = replace(result, message_id=message.pk)
-    return await sync_to_async(escalated)(result, turn) if may_escalate(result, turn) else result
 
 
-async def _fail(turn: Turn, code: str) -> None:
-    await sync_to_async(write_failure)(turn, code)
-    await costs.settle_turn(turn)
+async def _fail(turn: Turn, code: str) -> bool:
+    """Note that the answer failed; return False if it is stored all the same, so that it did not."""
+    is_failed = await sync_to_async(write_failure)(turn, code)
+    if is_failed or turn.result is None:
+        await costs.settle_turn(turn)
+        return is_failed
+    stored = Message.objects.filter(trace=turn.context_id, role=Message.Role.ASSISTANT)
+    await _follow_up(turn, turn.result, await stored.afirst())
+    return False

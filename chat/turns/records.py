@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,10 +23,11 @@ from chat.providers import Completion, Prompt
 from chat.spending.calls import call_of
 from chat.turns.lease import TurnLease, lease_duration
 from chat.turns.turn import Answer, Question, Turn
-from common.sql.rows import FromNow, Statement
+from common.sql.rows import FromNow, Statement, write_together
 from contexts import traces
 from contexts.errors import TraceNotWritten
 from contexts.items import Context
+from contexts.models import Trace
 from contexts.traces import PendingTrace
 from events.event import AxiomEvent
 from events.models import Event
@@ -163,7 +165,8 @@ def _still_the_bots(lease: TurnLease) -> Statement | None:
 def write_answer(turn: Turn, result: Answer, outcome: dict[str, Any]) -> Message | None:
     """Commit the answer with the trace's outcome, end the turn, and return the message; raise TraceNotWritten.
 
-    Return None, with nothing written, if a person has taken over: the row's lock decides which came first.
+    Return None, with no answer written, if a person has taken over, or the turn has failed: the locks of the rows
+    decide which came first.
     """
     message = Message(
         conversation_id=turn.conversation_id,
@@ -189,7 +192,7 @@ def write_answer(turn: Turn, result: Answer, outcome: dict[str, Any]) -> Message
 def write_outcome(
     turn: Turn, answer: str, model: str, outcome: dict[str, Any], *, more: Sequence[Model | Statement] = ()
 ) -> bool:
-    """Commit the outcome, with `more`, and end the turn; return False if a person has taken over."""
+    """Commit the outcome, with `more`, and end the turn; return False if a person took over, or the turn has failed."""
     return traces.write_outcome(
         turn.context_id, answer=answer, model=model, outcome=outcome, more=more, only_if=turn.lease.answered_statement
     )
@@ -206,18 +209,33 @@ def cut_off(turn: Turn) -> list[ModelCall]:
     return [call] if call else []
 
 
-def write_failure(turn: Turn, code: str) -> None:
-    """Store in the trace that the answer is incomplete, and end the turn.
+def write_failure(turn: Turn, code: str) -> bool:
+    """Store in the trace that the answer is incomplete, and end the turn; return False if the answer is stored.
 
-    If PostgreSQL is down, the trace stays `assembled`, and the turn ends with its lease.
+    It may be just then, by a thread whose request has ended meanwhile. If PostgreSQL is down, the trace stays
+    `assembled`, and the turn ends with its lease.
     """
     turn.calls = turn.calls or cut_off(turn)
+    calls = [_unsaved(call) for call in turn.calls]
     attempts = [attempt.to_dict() for attempt in turn.provider.attempts]
     outcome = {"latency_ms": turn.elapsed_ms(), "error": code, "attempts": attempts}
     try:
-        traces.write_outcome(
+        # The conversation is locked before the trace, as by an answer and by whoever deletes it.
+        is_written = traces.write_outcome(
             turn.context_id, answer="".join(turn.parts), model=turn.provider.model, outcome=outcome, error_code=code,
-            more=[turn.lease.release_statement, *turn.calls],
+            more=[turn.lease.release_statement, *calls], only_if=turn.lease.lock_statement,
         )  # fmt: skip
     except TraceNotWritten:
         logger.error("The failure %s of the trace %s could not be noted.", code, turn.context_id)
+        return True
+    if is_written or Trace.objects.filter(pk=turn.context_id).exists():
+        return is_written
+    write_together(turn.lease.release_statement, *calls)  # it was erased meanwhile; what the calls cost is not
+    return True
+
+
+def _unsaved(call: ModelCall) -> ModelCall:
+    """Return a copy of a call's row, which another thread may be writing."""
+    call = copy(call)
+    call.pk = None
+    return call
