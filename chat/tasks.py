@@ -65,9 +65,11 @@ def sweep_conversations() -> None:
 
 
 @bot_task
-def summarise(conversation_id: int, fallen: int) -> None:
+def summarise(
+    conversation_id: int, fallen: int, tier: str | None = None, key: int | None = None, context: str = ""
+) -> None:
     """Summarise the turns of a conversation that are no longer offered; see chat.conversations.summaries."""
-    summaries.summarise(conversation_id, fallen)
+    summaries.summarise(conversation_id, fallen, tier, key, context)
 
 
 @bot_task

@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
+from uuid import UUID
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
@@ -28,12 +29,12 @@ from chat.live.changes import show_soon
 from chat.models import Conversation, Message
 from chat.providers import Completion, Delta, Prompt, get_provider
 from chat.small_talk.reply import small_talk_context, small_talk_of
-from chat.spending.calls import Spender, call_of
+from chat.spending.calls import Spender, calls_of
 from chat.spending.prices import prepare_prices
 from chat.turns import costs
 from chat.turns.assembly import assemble, first_model, provider_for
 from chat.turns.citations import passages_in
-from chat.turns.costs import within_budgets
+from chat.turns.costs import EarlierCalls, within_budgets
 from chat.turns.lease import TurnLease
 from chat.turns.order import release, release_soon, take_turn
 from chat.turns.records import MESSAGE_SENT, SentBefore, write_answer, write_failure, write_question
@@ -85,14 +86,17 @@ async def begin(question: Question) -> Turn | Settled:
             while True:
                 # 2. Wait for the end of what the conversation is answering, and begin.
                 lease = await take_turn(question, deadline)
+                made = EarlierCalls()
                 try:
-                    begun = await _begin(question, lease, admission, deadline, started)
+                    begun = await _begin(question, lease, admission, deadline, started, made)
                 except SentBefore as sent:  # by another request, just now: wait for its answer
                     question = replace(question, conversation_id=sent.message.conversation_id)
                     begun = None
                 except BaseException:
                     release_soon(lease)
                     raise
+                finally:
+                    await made.keep()
                 if begun is not None:
                     return begun
                 await release(lease)
@@ -104,7 +108,7 @@ async def begin(question: Question) -> Turn | Settled:
 
 
 async def _begin(
-    question: Question, lease: TurnLease, admission: Admission, deadline: float, started: float
+    question: Question, lease: TurnLease, admission: Admission, deadline: float, started: float, made: EarlierCalls
 ) -> Turn | Settled | None:
     """Begin the answer; return None if the conversation changed hands meanwhile. Raise SentBefore."""
     question = question.asked_of(await require_bot(lease.bot or question.bot))
@@ -131,6 +135,7 @@ async def _begin(
     spender = Spender(user_id=question.user_id, tier=admission.tier, key=question.caller.key)
     rewriting = await rewrite(question.message, history.turns, spender)
     if rewriting:
+        made.asked = rewriting.asked
         history = replace(history, rewritten=rewriting.text)
     room = room_for_context(question, history, (await get_provider(first_model(question, question.context))).window)
     with recording(conversation=history, most_tokens=room) as recorder:
@@ -153,7 +158,7 @@ async def _begin(
     try:
         written = await sync_to_async(write_question)(
             question, lease, context, admission, recorder.pending, recorder.embeddings.get(question.message.strip()),
-            frees_connection=not provider.is_extractive, calls=[rewriting.call] if rewriting and rewriting.call else [],
+            frees_connection=not provider.is_extractive, calls=made.of(spender, context.id),
         )  # fmt: skip
     except BaseException:
         costs.release_soon(reservation)
@@ -161,6 +166,7 @@ async def _begin(
     if written is None:
         costs.release_soon(reservation)
         return None
+    await made.settle()
     # 5. While the model works, enqueue the event, copy the trace to Redis and show the message to other pages.
     traces.copy_later(recorder.pending)
     if written.event is not None:
@@ -256,9 +262,8 @@ async def _tier_of(user_id: str, feature: str) -> Any:
 async def _store(turn: Turn, completion: Completion, prompt: Prompt) -> tuple[Answer, Message | None]:
     """Check the answer against its passages, and commit it; its message is None if it was dropped."""
     passages, said = prompt.passages, "".join(turn.parts)
-    if completion.config is not None:  # in a thread, since it may count the tokens
-        call = await asyncio.to_thread(call_of, turn.spender, prompt.purpose, prompt, completion, said)
-        turn.calls += [call] if call else []
+    if completion.config is not None or turn.provider.attempts:  # in a thread, since it may count the tokens
+        turn.calls = await asyncio.to_thread(calls_of, turn.spender, turn.provider, prompt, completion, said)
     is_composed = turn.provider.is_extractive or completion.cited is not None  # of passages' words, by no model
     checked = await check_answer(said, passages, turn.context.evidence, turn.question.message, is_composed=is_composed)
     result = turn.result = answer_of(turn, completion, passages, checked)
@@ -278,7 +283,7 @@ async def _follow_up(turn: Turn, result: Answer, message: Message | None) -> Ans
         show_soon(message)
         # The next question is offered a summary of the turns that are too far back for it.
         if fallen := await last_fallen(turn):
-            await enqueue_summary(turn.conversation_id, fallen)
+            await enqueue_summary(turn.conversation_id, fallen, turn.spender)
         return await sync_to_async(escalated)(result, turn) if may_escalate(result, turn) else result
     except Exception as error:
         logger.error("What follows the answer of the trace %s failed: %s", turn.context_id, type(error).__name__)
@@ -291,6 +296,6 @@ async def _fail(turn: Turn, code: str) -> bool:
     if is_failed or turn.result is None:
         await costs.settle_turn(turn)
         return is_failed
-    stored = Message.objects.filter(trace=turn.context_id, role=Message.Role.ASSISTANT)
+    stored = Message.objects.filter(trace=UUID(turn.context_id), role=Message.Role.ASSISTANT)
     await _follow_up(turn, turn.result, await stored.afirst())
     return False

@@ -17,10 +17,10 @@ from chat.gaps.marking import mark_statement
 from chat.gaps.reasons import reasons_of
 from chat.handover.notices import reopened_notice
 from chat.limits.admission import Admission
-from chat.models import DEFAULT_BOT, Conversation, Message, ModelCall
+from chat.models import DEFAULT_BOT, Conversation, Message, ModelCall, Purpose
 from chat.models.conversations import title_of
 from chat.providers import Completion, Prompt
-from chat.spending.calls import call_of
+from chat.spending.calls import call_of, failed_calls
 from chat.turns.lease import TurnLease, lease_duration
 from chat.turns.turn import Answer, Question, Turn
 from common.sql.rows import FromNow, Statement, write_together
@@ -215,7 +215,7 @@ def write_failure(turn: Turn, code: str) -> bool:
     It may be just then, by a thread whose request has ended meanwhile. If PostgreSQL is down, the trace stays
     `assembled`, and the turn ends with its lease.
     """
-    turn.calls = turn.calls or cut_off(turn)
+    turn.calls = turn.calls or [*failed_calls(turn.spender, Purpose.ANSWER, turn.provider), *cut_off(turn)]
     calls = [_unsaved(call) for call in turn.calls]
     attempts = [attempt.to_dict() for attempt in turn.provider.attempts]
     outcome = {"latency_ms": turn.elapsed_ms(), "error": code, "attempts": attempts}

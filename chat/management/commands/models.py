@@ -10,7 +10,7 @@ from django.db import DatabaseError
 from chat.models import Purpose
 from chat.providers.configured import ModelConfig, configured_models_now
 from chat.providers.probe import PROMPT, Probe, probe
-from chat.spending.calls import Spender, call_of
+from chat.spending.calls import Spender, billed_call, call_of
 from chat.spending.prices import price_of
 
 _MILLION = 1_000_000
@@ -42,7 +42,9 @@ class Command(BaseCommand):
 
     def _note(self, found: Probe) -> None:
         """Keep what the call cost; without a database the check has told what it found all the same."""
-        call = found.completion and call_of(Spender(), Purpose.CHECK, PROMPT, found.completion, found.text)
+        call = call_of(Spender(), Purpose.CHECK, PROMPT, found.completion, found.text) if found.completion else None
+        if found.error and found.error.usage:
+            call = billed_call(Spender(), Purpose.CHECK, found.config, found.error)
         try:
             if call:
                 call.save()
