@@ -4,7 +4,7 @@ from typing import Any
 from django.conf import settings
 from django.core import checks
 from django.db import transaction
-from django.db.models.signals import post_delete, post_migrate, post_save
+from django.db.models.signals import post_delete, post_save
 
 from common import app_config
 from common.signals import operator_acted
@@ -51,7 +51,7 @@ class ChatConfig(app_config.BotAppConfig):
             signal.connect(_forget_limits, sender="chat.LimitSettings")
             signal.connect(_forget_limits, sender="chat.TierLimit")
         # The last app of the settings: the permissions of all apps exist by then.
-        post_migrate.connect(_prepare, sender=self)
+        self.when_migrated(_prepare)
 
 
 def _forget_bots(**kwargs: Any) -> None:
@@ -67,7 +67,7 @@ def _forget_limits(**kwargs: Any) -> None:
     transaction.on_commit(rows.clear)
 
 
-def _prepare(**kwargs: Any) -> None:
+def _prepare() -> None:
     from chat.access.groups import grant
     from chat.models import DEFAULT_BOT, Bot, HandoverSettings
     from common.periodic_tasks import keep_entry

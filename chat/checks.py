@@ -74,6 +74,6 @@ def check_model_fallback(**kwargs: Any) -> list[checks.CheckMessage]:
         checks.Error(
             f"FABRA_MODEL_FALLBACK is {settings.FABRA_MODEL_FALLBACK!r}.",
             hint=f"Set it to {EXTRACTIVE!r}, or leave it empty.",
-            id="chat.E002",
+            id="chat.E004",
         )
     ]

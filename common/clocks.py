@@ -7,11 +7,17 @@ than clocks differ counts as past.
 
 from datetime import datetime, timedelta
 
+from django.conf import settings
 from django.db.models import Q
 from django.utils import timezone
 
 AHEAD = timedelta(minutes=1)
 """By how much the clocks of two machines may differ."""
+
+
+def latest_possible(now: datetime | None = None) -> datetime:
+    """Return the latest time that what has happened may have; one beyond it was written by a clock that was ahead."""
+    return (now or timezone.now()) + settings.FABRA_EVENT_MAX_AHEAD
 
 
 def is_past(field: str, *, since: timedelta = timedelta(0), now: datetime | None = None) -> Q:

@@ -1,9 +1,7 @@
 from datetime import timedelta
-from typing import Any
 
 from django.conf import settings
 from django.core import checks
-from django.db.models.signals import post_migrate
 
 from common import app_config
 
@@ -33,11 +31,11 @@ class ContextsConfig(app_config.BotAppConfig):
         checks.register(check_encoding)
         retain(TRACES)
         keep_versions(unused_versions)
-        post_migrate.connect(_sync, sender=self)
+        self.when_migrated(_sync)
         load_definitions()
 
 
-def _sync(**kwargs: Any) -> None:
+def _sync() -> None:
     from common.periodic_tasks import keep_entry
     from contexts.sync_definitions import sync_contexts
 

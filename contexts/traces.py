@@ -60,7 +60,7 @@ def write_traces(pending: Sequence[PendingTrace], *rows: Model | Statement, only
         trace.digest = digest_of(text)
         writes += [trace, TraceBody(trace=trace, text=text)]
     try:
-        return write_together(*writes, *rows, only_if=only_if) if writes or rows else True
+        return write_together(*writes, *rows, only_if=only_if) is not None if writes or rows else True
     except DatabaseError as error:
         logger.error("A trace could not be written: %s", type(error).__name__)
         raise TraceNotWritten from error
@@ -90,11 +90,11 @@ def write_outcome(
     error_code: str = "",
     more: Sequence[Model | Statement] = (),
     only_if: Statement | None = None,
-) -> bool:
+) -> Any:
     """Commit the outcome of an assembled context, with `more`; raise TraceNotWritten if PostgreSQL refuses.
 
-    Return whether it is written: the condition `only_if` held (see `common.sql.rows.write_together`), and the trace has
-    no outcome yet. Otherwise nothing is written.
+    Return what `only_if` returned, or True without one; see `common.sql.rows.write_together`. Return None, with nothing
+    written, if its condition did not hold, or the trace has an outcome already.
     """
     state = Trace.State.FAILED if error_code else Trace.State.ANSWERED
     values = [state, answer, model, Jsonb(outcome), error_code, timezone.now(), trace_id]

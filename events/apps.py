@@ -1,8 +1,6 @@
 from datetime import timedelta
-from typing import Any
 
 from django.conf import settings
-from django.db.models.signals import post_migrate
 
 from common import app_config
 
@@ -18,10 +16,10 @@ class EventsConfig(app_config.BotAppConfig):
 
         register_observers(observers)
         retain(EVENTS)
-        post_migrate.connect(_schedule, sender=self)
+        self.when_migrated(_schedule)
 
 
-def _schedule(**kwargs: Any) -> None:
+def _schedule() -> None:
     from common.periodic_tasks import keep_entry
 
     if not settings.FABRA_STANDALONE:

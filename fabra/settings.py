@@ -39,6 +39,8 @@ FABRA_OWN_PROJECT = False
 # far as they wrote it.
 FABRA_TRUSTED_PROXIES = parse_networks(env.list("FABRA_TRUSTED_PROXIES", default=[]), "FABRA_TRUSTED_PROXIES")
 FABRA_SIGN_IN_RETENTION_DAYS = env.int("FABRA_SIGN_IN_RETENTION_DAYS", 90)
+# The largest body of a request, uploads in the admin apart.
+FABRA_MAX_REQUEST_BYTES = env.int("FABRA_MAX_REQUEST_BYTES", 2_500_000)
 # The largest body of a bulk request of documents, whose single lines have the limit above; it is read as it comes.
 FABRA_BULK_MAX_BYTES = env.int("FABRA_BULK_MAX_BYTES", 2_000_000_000)
 # Bulk requests that a web process works on at a time, since each keeps a core busy.

@@ -14,7 +14,7 @@ from kombu.entity import Queue
 from chat.serving.page_policies import SECURE_CSP
 from common.secret_files import env_secret
 from fabra.settings import *  # noqa: F403
-from fabra.settings import FABRA_API_SCHEMA, FABRA_REDIS_PREFIX, FABRA_UNFOLD, FABRA_WEB, env
+from fabra.settings import FABRA_API_SCHEMA, FABRA_MAX_REQUEST_BYTES, FABRA_REDIS_PREFIX, FABRA_UNFOLD, FABRA_WEB, env
 from fabra_project import no_stack
 from fabra_project.stack.services import read_services, secret_key
 
@@ -104,7 +104,7 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
 ]
-DATA_UPLOAD_MAX_MEMORY_SIZE = env.int("FABRA_MAX_REQUEST_BYTES", 2_500_000)
+DATA_UPLOAD_MAX_MEMORY_SIZE = FABRA_MAX_REQUEST_BYTES
 
 # ---------------------------------------------------------------- Django
 

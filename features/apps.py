@@ -3,7 +3,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core import checks
-from django.db.models.signals import post_migrate, post_save
+from django.db.models.signals import post_save
 
 from common import app_config
 
@@ -32,12 +32,12 @@ class FeaturesConfig(app_config.BotAppConfig):
         changes.connect()
         recorded.connect(event_handlers.remember_entities)
         retain(VALUES, CONFIRMATIONS, RUNS, ENTITIES)
-        post_migrate.connect(_sync, sender=self)
+        self.when_migrated(_sync)
         post_save.connect(_schedule, sender=FeatureDefinition)
         post_save.connect(_adopt, sender=PeriodicTask)
 
 
-def _sync(**kwargs: Any) -> None:
+def _sync() -> None:
     from common.periodic_tasks import keep_entry
     from features.sync_definitions import sync_features
 

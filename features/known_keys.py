@@ -21,6 +21,8 @@ def _declared_keys(spec: EntitySpec) -> Iterator[str]:
         listed = listed.all().iterator(chunk_size=5000)
     for listed_key in listed or ():
         value = listed_key[0] if isinstance(listed_key, tuple | list) else getattr(listed_key, "pk", listed_key)
+        if value is None:
+            continue  # a row of nobody
         try:
             yield check_identity(str(value), spec.key)
         except InvalidInput:

@@ -4,7 +4,7 @@ from typing import Any
 from django.conf import settings
 from django.core import checks
 from django.db.backends.signals import connection_created
-from django.db.models.signals import post_migrate, post_save, pre_save
+from django.db.models.signals import post_save, pre_save
 
 from common import app_config
 
@@ -32,7 +32,7 @@ class RetrievalConfig(app_config.BotAppConfig):
         retain(VERSIONS, DELETED, INGESTION)
         register_handlers(handler.handlers)
         changes.connect()
-        post_migrate.connect(_sync, sender=self)
+        self.when_migrated(_sync)
         checks.register(check_chunk_limit)
         checks.register(check_generations, checks.Tags.database)
         if not settings.FABRA_OWN_PROJECT:  # whose settings say it when connecting, at no cost
@@ -48,7 +48,7 @@ def _keep_recall(connection: Any, **kwargs: Any) -> None:
             cursor.execute("SET hnsw.iterative_scan = strict_order")
 
 
-def _sync(**kwargs: Any) -> None:
+def _sync() -> None:
     from common.periodic_tasks import keep_entry
     from retrieval.sync_definitions import sync_model_sources, sync_retrievers
 

@@ -11,6 +11,7 @@ from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 
+from chat.access.callers import Caller
 from chat.access.permissions import CHAT_AS_USER, VIEW_TRACE
 from chat.api import examples, openapi
 from chat.api.auth import caller_of
@@ -69,6 +70,7 @@ class ChatView(AsyncAPIView):
     async def post(self, request: Request, claim: Claim | None = None) -> HttpResponse | StreamingHttpResponse:
         data = ChatRequestSerializer(data=request.data)
         data.is_valid(raise_exception=True)
+        caller = caller_of(request)
         question = Question(
             user_id=data.validated_data["user_id"],
             message=data.validated_data["message"],
@@ -78,7 +80,7 @@ class ChatView(AsyncAPIView):
             count_token=claim.request_id.hex if claim else "",
             bot=data.validated_data["bot"],
             context=data.validated_data["context"],
-            caller=caller_of(request),
+            caller=caller,
         )
         if data.validated_data["stream"]:
             turn = await begin(question)
@@ -87,7 +89,7 @@ class ChatView(AsyncAPIView):
                 claim.conversation_id = settled.conversation_id
             freshness = freshness_headers(None if isinstance(turn, Settled) else turn.context.freshness)
             return StreamingHttpResponse(
-                _settled_events(turn.answer) if isinstance(turn, Settled) else _events(turn),
+                _settled_events(turn.answer, caller) if isinstance(turn, Settled) else _events(turn),
                 status=turn.answer.status if isinstance(turn, Settled) else 200,
                 content_type="text/event-stream",
                 headers={"X-Accel-Buffering": "no"} | turn.admission.headers() | freshness,
@@ -97,13 +99,18 @@ class ChatView(AsyncAPIView):
             claim.conversation_id = result.conversation_id
         headers = admission.headers() | freshness_headers(result.freshness)
         # Rendered here, because Django would switch to a thread to render a Response.
-        body = JSONRenderer().render(result.to_dict())
+        body = JSONRenderer().render(_body_of(result, caller))
         return HttpResponse(body, JSONRenderer.media_type, status=result.status, headers=headers)
 
 
-async def _settled_events(result: Answer) -> AsyncIterator[bytes]:
+def _body_of(result: Answer, caller: Caller) -> dict[str, Any]:
+    """Return the answer as its caller may see it: with a public key, everybody who has the page open reads it."""
+    return result.to_customer_dict() if caller.is_site else result.to_dict()
+
+
+async def _settled_events(result: Answer, caller: Caller) -> AsyncIterator[bytes]:
     yield _event("start", {"context_id": result.context_id, "conversation_id": result.conversation_id})
-    yield _event("done", result.to_dict())
+    yield _event("done", _body_of(result, caller))
 
 
 async def _events(turn: Turn) -> AsyncIterator[bytes]:
@@ -112,7 +119,7 @@ async def _events(turn: Turn) -> AsyncIterator[bytes]:
         async with aclosing(run(turn, is_streamed=True)) as pieces:
             async for piece in pieces:
                 if isinstance(piece, Answer):
-                    yield _event("stopped" if piece.is_dropped else "done", piece.to_dict())
+                    yield _event("stopped" if piece.is_dropped else "done", _body_of(piece, turn.question.caller))
                 else:
                     yield _event("delta", {"text": piece})
     except asyncio.CancelledError:

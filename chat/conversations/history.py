@@ -33,9 +33,9 @@ async def read_history(question: Question) -> ConversationHistory:
     if question.thread is not None:
         return await _read_with_thread(question, question.thread)
     if question.conversation_id is None or not settings.FABRA_HISTORY_TURNS:
-        return ConversationHistory(query=question.message)
+        return ConversationHistory(query=question.asked)
     turns, summaries = await sync_to_async(_read)(question.conversation_id, question.user_id)
-    return ConversationHistory(turns, summaries, query=question.message)
+    return ConversationHistory(turns, summaries, query=question.asked)
 
 
 async def _read_with_thread(question: Question, thread: ClientThread) -> ConversationHistory:
@@ -46,7 +46,7 @@ async def _read_with_thread(question: Question, thread: ClientThread) -> Convers
         known = thread.record.last_message_id + 1
         own, summaries = await sync_to_async(_read)(thread.record.conversation_id, question.user_id, before=known)
     turns = (*thread.before, *own, *thread.since)[-most:] if most else ()
-    return ConversationHistory(turns, summaries, remarks=thread.remarks, query=question.message)
+    return ConversationHistory(turns, summaries, remarks=thread.remarks, query=question.asked)
 
 
 def _read(
@@ -128,7 +128,7 @@ def room_for_context(question: Question, history: ConversationHistory, window: i
         return None
     messages = 2 + 2 * len(history)
     # The question as it stands below the passages.
-    asked = SEPARATOR + without_role_tags(question.message)
+    asked = SEPARATOR + without_role_tags(question.asked)
     used = tokenizer_for(settings.FABRA_CHAT_MODEL).count(asked) + _TOKENS_PER_MESSAGE * messages
     room = window - settings.FABRA_MODEL_MAX_TOKENS - used
     if room <= 0:

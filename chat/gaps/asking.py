@@ -1,8 +1,8 @@
 """Ask a gap's questions again, as they were asked, and see whether they are answered now.
 
-The chat's own context is assembled for the user who asked, with what was said before, and the model (or the extractive
-answer) gets it: so a question is judged by the rules by which it was found unanswered. No message and no trace is
-written: what is kept is deleted with the question.
+The context that was asked for is assembled for the user who asked, within the bounds of the key that asked and with
+what was said before, and the model (or the extractive answer) gets it: so a question is judged by the rules by which it
+was found unanswered. No message and no trace is written: what is kept is deleted with the question.
 """
 
 import asyncio
@@ -15,6 +15,7 @@ from asgiref.sync import async_to_sync
 from django.conf import settings
 from django.utils import timezone, translation
 
+from chat.access.callers import Caller
 from chat.bots.known import require_bot
 from chat.conversations.history import read_turns, room_for_context
 from chat.gaps.reasons import reasons_of
@@ -31,6 +32,9 @@ from common.locks import held
 from contexts.conversation import ConversationHistory
 from contexts.models import TraceBody
 from contexts.recorder import recording
+from contexts.registry import contexts
+from features.online import one_view
+from features.request_data import request_data
 from retrieval.models import Document
 
 logger = logging.getLogger(__name__)
@@ -85,7 +89,7 @@ def ask_gap(gap_pk: int, *, is_forced: bool = False) -> bool:
 
 def asked_questions(gap: Gap) -> list[GapQuestion]:
     """Return the question that is the title, and the newest ones."""
-    questions = gap.questions.select_related("message__conversation").order_by("-asked_at")
+    questions = gap.questions.select_related("message__conversation", "message__api_key").order_by("-asked_at")
     central = list(questions.filter(message__text=gap.title)[:1])
     newest = questions.exclude(pk__in=[question.pk for question in central])
     return (central + list(newest[: settings.FABRA_GAP_QUESTIONS]))[: settings.FABRA_GAP_QUESTIONS]
@@ -97,7 +101,7 @@ def _ask(question: GapQuestion, article: Document | None) -> dict[str, Any]:
     try:
         history = history_before(message)
         with translation.override(history.language):
-            found = async_to_sync(rehearse)(message.user_id, message.text, history, message.conversation.bot)
+            found = async_to_sync(rehearse)(_as_it_was_asked(message), history)
     except Unavailable:
         raise
     except FabraError as error:  # it will fail again, as a question that is too long for the model
@@ -148,24 +152,48 @@ def history_before(message: Message) -> ConversationHistory:
     )
 
 
-async def rehearse(user_id: str, text: str, history: ConversationHistory, bot: str = "") -> Rehearsal:
+def _as_it_was_asked(message: Message) -> Question:
+    """Return the stored question, of the bot, the context and the key that it was asked by.
+
+    The key also tells a site's user from an account of the same name. A context that is not declared any more was
+    replaced by the bot's.
+    """
+    known = {*contexts, settings.FABRA_CHAT_CONTEXT}
+    return Question(
+        user_id=message.user_id, message=message.text, bot=message.conversation.bot,
+        context=message.context if message.context in known else "", caller=Caller(key=message.api_key),
+    )  # fmt: skip
+
+
+async def rehearse(question: Question, history: ConversationHistory) -> Rehearsal:
     """Answer a question as the chat does, and write nothing; raise what a chat raises."""
-    question = Question(user_id=user_id, message=text).asked_of(await require_bot(bot))
+    question = question.asked_of(await require_bot(question.caller.check_bot(question.bot)))
     deadline = asyncio.get_running_loop().time() + settings.FABRA_CHAT_DEADLINE_S
     room = room_for_context(question, history, (await get_provider(first_model(question, question.context))).window)
-    with recording(conversation=history, most_tokens=room) as recorder:
+    with (
+        one_view(),
+        request_data(query=question.message, traits={}),
+        recording(conversation=history, most_tokens=room) as recorder,
+    ):
         context = await assemble(question, history, deadline)
+    question.caller.check_indexes(recorder.searched_indexes())
+    if context.escalation is not None and not context.items:  # its function leaves the question to a person
+        return Rehearsal(answer="", citations=[], flags=context.evidence["flags"], reasons=[str(Reason.ESCALATED)])
     provider = await provider_for(question, context, recorder)
     evidence = context.evidence
-    prompt = Prompt(messages=evidence["messages"], question=text, passages=passages_in(evidence), purpose=Purpose.GAP)
-    spender = Spender(user_id=user_id, context=evidence["context"])
+    prompt = Prompt(
+        messages=evidence["messages"], question=question.message, passages=passages_in(evidence),
+        earlier_questions=history.questions, purpose=Purpose.GAP,
+    )  # fmt: skip
+    spender = Spender(user_id=question.user_id, context=evidence["context"])
     async with asyncio.timeout_at(deadline):
         asked = await ask_within_budgets(provider, spender, prompt)
     await keep(asked)
     said, completion = asked.text, asked.completion
     is_composed = provider.is_extractive or completion.cited is not None
-    checked = await check_answer(said, prompt.passages, evidence, text, is_composed=is_composed)
+    checked = await check_answer(said, prompt.passages, evidence, question.message, is_composed=is_composed)
     citations = mark_cited(prompt.passages, checked.text, completion.cited)
-    flags = [*evidence["flags"], *completion.flags]
+    flags = [*evidence["flags"], *completion.flags, *checked.flags]
     reasons = reasons_of(evidence, citations, flags, checked.to_dict(), is_extractive=provider.is_extractive)
+    reasons += [str(Reason.ESCALATED)] if context.escalation is not None else []
     return Rehearsal(answer=checked.text, citations=citations, flags=flags, reasons=reasons)

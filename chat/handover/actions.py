@@ -6,7 +6,7 @@ AgentForbidden, and what they held waits for somebody else.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 from uuid import UUID
 
@@ -17,8 +17,9 @@ from django.core.validators import validate_email
 from django.db import transaction
 from django.utils import timezone
 
-from chat.access.permissions import ANSWER_CONVERSATION
+from chat.access.permissions import may_open_inbox
 from chat.errors import AgentForbidden, ConversationConflict, ConversationHeld, ConversationNotFound, InvalidMessage
+from chat.gaps.marking import last_answered_question
 from chat.handover import notices
 from chat.live.bodies import name_of
 from chat.live.changes import stop_bot, tell_inbox, tell_of_message, tell_of_state
@@ -34,7 +35,7 @@ HANDED_BACK, CLOSED = "conversation_handed_back", "conversation_closed"
 """The types of the events; each is of the user, and its payload has `conversation_id`."""
 
 CUSTOMER_ASKED, NOT_KNOWN_TWICE, THUMBS_DOWN = "customer_asked", "not_known_twice", "thumbs_down"
-BY_AGENT, AGENT_GONE = "by_agent", "agent_gone"
+BY_AGENT, AGENT_GONE, NOT_ANSWERED = "by_agent", "agent_gone", "not_answered"
 """Reasons of an escalation; a context function gives a sentence of its own."""
 
 ANSWER_UNANSWERED = "chat.tasks.answer_unanswered"
@@ -42,10 +43,11 @@ ANSWER_UNANSWERED = "chat.tasks.answer_unanswered"
 State = Conversation.State
 
 
-def escalate(conversation_id: int, reason: str) -> Conversation:
+def escalate(conversation_id: int, reason: str, *, message_id: int | None = None) -> Conversation:
     """Ask for a person; one who is asked or there already is not asked again.
 
-    Raise ConversationNotFound, or ConversationConflict for a closed conversation.
+    `message_id` is the customer's message that it is about; for one who asks themselves it is found here. Raise
+    ConversationNotFound, or ConversationConflict for a closed conversation.
     """
     with _locked(conversation_id) as conversation:
         if conversation.state in (State.WAITING, State.PERSON):
@@ -53,7 +55,10 @@ def escalate(conversation_id: int, reason: str) -> Conversation:
         conversation.escalation_reason = reason[:200]
         _move(conversation, State.WAITING)
         notices.tell_escalated(conversation)
-        _record(conversation, ESCALATED, reason=reason[:200])
+        if message_id is None and reason == CUSTOMER_ASKED:
+            question = last_answered_question(conversation_id)
+            message_id = question.pk if question else None
+        _record(conversation, ESCALATED, reason=reason[:200], message_id=message_id)
     return conversation
 
 
@@ -138,6 +143,7 @@ def close(conversation_id: int, agent: Any, note: str = "") -> Conversation:
         conversation.unanswered_since = None
         conversation.save(update_fields=["unanswered_since"])
         _move(conversation, State.CLOSED)
+        stop_bot(conversation)
         notices.tell_closed(conversation)
         number = ticket.number if ticket else None
         _record(conversation, CLOSED, agent=agent.get_username(), note=note, ticket=number)
@@ -175,7 +181,7 @@ def return_from_agent(conversation_id: int, agent_pk: Any) -> None:
             conversation.escalation_reason = AGENT_GONE
             _move(conversation, State.WAITING)
             notices.tell_returned(conversation)
-            _record(conversation, ESCALATED, reason=AGENT_GONE)
+            _record(conversation, ESCALATED, reason=AGENT_GONE, message_id=None)
             _answer_soon(conversation)
 
 
@@ -185,7 +191,8 @@ def release_agent(agent: Any) -> None:
         return
     held = Conversation.objects.filter(state=State.PERSON, agent=agent.pk)
     for pk in held.values_list("pk", flat=True):
-        return_from_agent(pk, agent.pk)
+        with suppress(ConversationNotFound):  # deleted meanwhile
+            return_from_agent(pk, agent.pk)
 
 
 def check_own(conversation_id: int, user_id: str, bot: str = "") -> None:
@@ -204,9 +211,8 @@ def is_address(text: str) -> bool:
 
 
 def may_answer(agent: Any) -> bool:
-    """Return whether a user, as the database has them now, may answer customers."""
-    user = get_user_model()._default_manager.filter(pk=agent.pk, is_active=True).first() if agent else None
-    return bool(user and user.has_perm(ANSWER_CONVERSATION))
+    """Return whether a user, as the database has them now, may answer customers: whoever may open the inbox."""
+    return may_open_inbox(get_user_model()._default_manager.filter(pk=agent.pk).first()) if agent else False
 
 
 @contextmanager

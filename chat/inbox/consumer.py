@@ -9,7 +9,7 @@ from typing import Any
 from asgiref.sync import sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
 
-from chat.access.permissions import ANSWER_CONVERSATION
+from chat.access.permissions import may_open_inbox
 from chat.handover import actions
 from chat.inbox.attendance import Attendance
 from chat.live.bodies import name_of
@@ -137,4 +137,4 @@ class InboxConsumer(AsyncWebsocketConsumer):
 def _agent_of(session_key: str | None) -> Any:
     """Return the session's user if they may answer customers in the admin; otherwise None."""
     user = user_of_session(session_key)
-    return user if user.is_active and user.is_staff and user.has_perm(ANSWER_CONVERSATION) else None
+    return user if may_open_inbox(user) else None

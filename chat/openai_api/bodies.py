@@ -121,5 +121,5 @@ def usage_of(answer: Answer, turn: Turn | None) -> dict[str, int]:
     prompt = completion = 0
     if turn is not None and asks_model(turn):
         count = tokenizer_for(answer.model).count
-        prompt, completion = turn.context.tokens + count(turn.question.message), count(answer.response)
+        prompt, completion = turn.context.tokens + count(turn.question.asked), count(answer.response)
     return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}

@@ -22,7 +22,7 @@ from chat.errors import BotNotFound, ConversationNotFound, InvalidMessage
 from chat.handover import actions
 from chat.limits.admission import Admission
 from chat.live.page import LivePage
-from chat.models import DEFAULT_BOT
+from chat.models import DEFAULT_BOT, Message
 from chat.page.socket_origin import meta_of
 from chat.page.standing import FORBIDDEN, Standing, read_standing
 from chat.turns.engine import begin, run
@@ -186,8 +186,9 @@ class ChatConsumer(AsyncWebsocketConsumer):
             self.live.begin_answer(result.conversation_id, settled_question_id, is_reopened=is_reopened)
             await self._send_start(result.context_id, result.conversation_id, settled_question_id)
         kind = "stopped" if result.is_dropped or STOPPED in result.flags else "done"
-        await self._send(kind, page_body(result) | {"limits": admission.headers()})
-        await self.live.release(result.message_id)
+        body = page_body(result, may_trace=self.standing.may_trace)
+        await self._send(kind, body | {"limits": admission.headers()})
+        await self.live.release(result.message_id, result.state)
 
     async def _send_start(self, context_id: str | None, conversation_id: int, question_id: int) -> None:
         ids = {"context_id": context_id, "conversation_id": conversation_id, "question_id": question_id}
@@ -265,14 +266,16 @@ def client_id_of(content: dict[str, Any]) -> UUID | None:
         raise InvalidMessage("client_id must be a UUID.") from None
 
 
-def page_body(result: Answer) -> dict[str, Any]:
-    """Return the answer's body with the HTML for the page.
+def page_body(result: Answer, *, may_trace: bool) -> dict[str, Any]:
+    """Return the answer's body with the HTML for the page; its `role` is that of the message that it becomes.
 
-    The context that the model got is left out: the page does not show it, and a visitor may not see it.
+    The context that the model got is always left out, since the page does not show it; which model answered, and at
+    what cost, is for those who may see traces.
     """
-    body = result.to_dict()
-    del body["context_used"]
+    body = result.to_dict() if may_trace else result.to_customer_dict()
+    body.pop("context_used", None)
     body.pop("notices", None)  # they come as messages
     for citation in body["citations"]:
         citation["html"] = render(citation["quote"])
-    return body | {"html": render(result.response, {citation.number for citation in result.citations})}
+    html = render(result.response, {citation.number for citation in result.citations})
+    return body | {"html": html, "role": Message.Role.ASSISTANT if result.model else Message.Role.NOTICE}

@@ -31,7 +31,7 @@ async def assemble(
     async with _within(deadline):
         with searching_for(list if question.caller.is_site else partial(audiences_of, question.user_id)):
             called = await call_chat_context(
-                question.user_id, question.message, history, name=question.context, index=question.index
+                question.user_id, question.asked, history, name=question.context, index=question.index
             )
         return require_context(called, question.context)
 
@@ -47,7 +47,7 @@ async def provider_for(
         context.evidence["messages"] = []  # no model is asked
         context.evidence["flags"].append(NOT_KNOWN)
         return NotKnownProvider()
-    context.evidence["messages"] = messages_of(context, question.message)
+    context.evidence["messages"] = messages_of(context, question.asked)
     return await get_provider(first_model(question, context.evidence["context"]))
 
 

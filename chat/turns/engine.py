@@ -16,12 +16,12 @@ from django.utils import timezone
 from chat.access.callers import USER_KEY
 from chat.bots.known import require_bot
 from chat.conversations.history import read_history, room_for_context
+from chat.conversations.open_questions import with_open_questions
 from chat.conversations.rewriting import rewrite
-from chat.conversations.summaries import enqueue_summary, last_fallen
 from chat.errors import BudgetExhausted, ConversationConflict, RateLimited
 from chat.grounding.answers import check_answer, prepare_check
 from chat.handover.inbound import needs_no_model, receive
-from chat.handover.outbound import ask_for_person, drop, escalated, may_escalate
+from chat.handover.outbound import ask_for_person, drop
 from chat.limits.admission import Admission, uncounted
 from chat.limits.configured import current_limits
 from chat.limits.messages import admit, refund
@@ -35,6 +35,7 @@ from chat.turns import costs
 from chat.turns.assembly import assemble, first_model, provider_for
 from chat.turns.citations import passages_in
 from chat.turns.costs import EarlierCalls, within_budgets
+from chat.turns.following import follow_up
 from chat.turns.lease import TurnLease
 from chat.turns.order import release, release_soon, take_turn
 from chat.turns.records import MESSAGE_SENT, SentBefore, write_answer, write_failure, write_question
@@ -130,15 +131,16 @@ async def _begin(
     if is_elsewhere or (lease.was_closed and question.stored_id is not None):
         raise ConversationConflict("The bot does not answer in this conversation any more.")
     # 3. Assemble the context, with the conversation so far; step 4 writes its trace.
-    talk = await small_talk_of(question)
+    question = await with_open_questions(question, lease)
+    talk = None if question.open_text else await small_talk_of(question)
     history = await read_history(question) if talk is None else ConversationHistory(query=question.message)
     spender = Spender(user_id=question.user_id, tier=admission.tier, key=question.caller.key)
-    rewriting = await rewrite(question.message, history.turns, spender)
+    rewriting = await rewrite(question.asked, history.turns, spender)
     if rewriting:
         made.asked = rewriting.asked
         history = replace(history, rewritten=rewriting.text)
     room = room_for_context(question, history, (await get_provider(first_model(question, question.context))).window)
-    with recording(conversation=history, most_tokens=room) as recorder:
+    with request_data(query=question.asked), recording(conversation=history, most_tokens=room) as recorder:
         try:
             if talk is None:
                 context = await assemble(question, history, deadline)
@@ -196,7 +198,7 @@ async def run(turn: Turn, *, is_streamed: bool) -> AsyncGenerator[str | Answer, 
         return
     evidence = turn.context.evidence
     prompt = Prompt(
-        messages=evidence["messages"], question=turn.question.message, passages=passages_in(evidence),
+        messages=evidence["messages"], question=turn.question.asked, passages=passages_in(evidence),
         earlier_questions=turn.history.questions, options=turn.question.options, max_tokens=turn.question.max_tokens,
     )  # fmt: skip
     completion: Completion | None = None
@@ -233,9 +235,9 @@ async def run(turn: Turn, *, is_streamed: bool) -> AsyncGenerator[str | Answer, 
     # Outside the try: the answer is stored, and nothing that follows makes it a failure, nor does a caller that stops
     # reading here.
     try:
-        result = await _follow_up(turn, result, message)
+        result = await follow_up(turn, result, message)
     except asyncio.CancelledError:  # the client has left
-        spawn(_follow_up(turn, result, message))
+        spawn(follow_up(turn, result, message))
         raise
     yield result
 
@@ -265,29 +267,12 @@ async def _store(turn: Turn, completion: Completion, prompt: Prompt) -> tuple[An
     if completion.config is not None or turn.provider.attempts:  # in a thread, since it may count the tokens
         turn.calls = await asyncio.to_thread(calls_of, turn.spender, turn.provider, prompt, completion, said)
     is_composed = turn.provider.is_extractive or completion.cited is not None  # of passages' words, by no model
-    checked = await check_answer(said, passages, turn.context.evidence, turn.question.message, is_composed=is_composed)
+    checked = await check_answer(said, passages, turn.context.evidence, turn.question.asked, is_composed=is_composed)
     result = turn.result = answer_of(turn, completion, passages, checked)
-    message = await sync_to_async(write_answer)(turn, result, outcome_of(turn, completion, result))
-    return (replace(result, message_id=message.pk), message) if message else (await drop(turn), None)
-
-
-async def _follow_up(turn: Turn, result: Answer, message: Message | None) -> Answer:
-    """Do what follows an answer that is stored; return it with what the customer is told besides.
-
-    The answer is given whatever fails here.
-    """
-    try:
-        await costs.settle_turn(turn)
-        if message is None:
-            return result
-        show_soon(message)
-        # The next question is offered a summary of the turns that are too far back for it.
-        if fallen := await last_fallen(turn):
-            await enqueue_summary(turn.conversation_id, fallen, turn.spender)
-        return await sync_to_async(escalated)(result, turn) if may_escalate(result, turn) else result
-    except Exception as error:
-        logger.error("What follows the answer of the trace %s failed: %s", turn.context_id, type(error).__name__)
-        return result
+    written = await sync_to_async(write_answer)(turn, result, outcome_of(turn, completion, result))
+    if written is None:
+        return await drop(turn), None
+    return replace(result, message_id=written.message.pk, state=written.state), written.message
 
 
 async def _fail(turn: Turn, code: str) -> bool:
@@ -297,5 +282,5 @@ async def _fail(turn: Turn, code: str) -> bool:
         await costs.settle_turn(turn)
         return is_failed
     stored = Message.objects.filter(trace=UUID(turn.context_id), role=Message.Role.ASSISTANT)
-    await _follow_up(turn, turn.result, await stored.afirst())
+    await follow_up(turn, turn.result, await stored.afirst())
     return False

@@ -74,7 +74,7 @@ async def _wait(question: Question, token: uuid.UUID) -> TurnLease:
 # An entry whose lease has ended belonged to a process that died: the queue goes on behind it.
 _ALIVE = "CASE WHEN turn_until < clock_timestamp() THEN turns[2:] ELSE turns END"
 _SEEN = """
-    state, takeovers, contact <> '', turns[1] = %(token)s, bot,
+    state, takeovers, contact <> '', turns[1] = %(token)s, bot, unanswered_since IS NOT NULL,
     (SELECT id FROM chat_message WHERE user_id = %(user_id)s AND client_id = %(client_id)s)
 """
 _OWN = "id = %(id)s AND user_id = %(user_id)s AND (bot = %(bot)s OR %(bot)s = '')"
@@ -138,10 +138,10 @@ def _lease_of(question: Question, token: uuid.UUID, row: object) -> TurnLease | 
     """Return the lease that a row of `_SEEN` describes; None if it is another message's turn."""
     if not isinstance(row, tuple | list):
         raise ConversationNotFound
-    state, takeovers, has_contact, is_first, bot, sent_id = row
+    state, takeovers, has_contact, is_first, bot, has_unanswered, sent_id = row
     lease = TurnLease(
         token=token, conversation_id=question.conversation_id, bot=bot, state=state, takeovers=takeovers,
-        has_contact=has_contact, sent_id=sent_id,
+        has_contact=has_contact, has_unanswered=has_unanswered, sent_id=sent_id,
     )  # fmt: skip
     if state == Conversation.State.CLOSED:
         # What was sent before the closing is answered with what was stored then; else a new conversation begins.

@@ -51,6 +51,13 @@ class Written:
     """What the customer is told beside the answer."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class WrittenAnswer:
+    message: Message
+    state: str
+    """Of the conversation, at the commit: somebody may have asked for a person while the model worked."""
+
+
 class SentBefore(Exception):
     """A message with this client id was stored meanwhile, by another request."""
 
@@ -92,6 +99,9 @@ def write_question(
     else:
         message = Message(pk=question.stored_id, conversation=conversation)
         rows.append(_linked(question.stored_id, context.id, embedding))
+    if question.open_ids:
+        linked = "UPDATE chat_message SET trace_id = %s WHERE id = ANY(%s)"
+        rows.append((linked, [context.id, list(question.open_ids)]))
     rows += calls
     if admission.is_degraded:  # from now on the message itself is counted
         rows.append(("DELETE FROM chat_reservation WHERE token = %s", [admission.token]))
@@ -162,11 +172,11 @@ def _still_the_bots(lease: TurnLease) -> Statement | None:
     )
 
 
-def write_answer(turn: Turn, result: Answer, outcome: dict[str, Any]) -> Message | None:
-    """Commit the answer with the trace's outcome, end the turn, and return the message; raise TraceNotWritten.
+def write_answer(turn: Turn, result: Answer, outcome: dict[str, Any]) -> WrittenAnswer | None:
+    """Commit the answer with the trace's outcome, and end the turn; raise TraceNotWritten.
 
-    Return None, with no answer written, if a person has taken over, or the turn has failed: the locks of the rows
-    decide which came first.
+    Return None, with no answer written, if a person has taken over, or closed the conversation, or if the turn has
+    failed: the locks of the rows decide which came first.
     """
     message = Message(
         conversation_id=turn.conversation_id,
@@ -185,17 +195,21 @@ def write_answer(turn: Turn, result: Answer, outcome: dict[str, Any]) -> Message
     )
     more: list[Model | Statement] = [message, *([mark_statement(turn.message.pk, reasons)] if reasons else [])]
     more += turn.calls
-    is_written = write_outcome(turn, result.response, result.model, outcome, more=more)
-    return message if is_written else None
+    state = write_outcome(turn, result.response, result.model, outcome, more=more)
+    return WrittenAnswer(message=message, state=state) if state else None
 
 
 def write_outcome(
     turn: Turn, answer: str, model: str, outcome: dict[str, Any], *, more: Sequence[Model | Statement] = ()
-) -> bool:
-    """Commit the outcome, with `more`, and end the turn; return False if a person took over, or the turn has failed."""
-    return traces.write_outcome(
+) -> str | None:
+    """Commit the outcome, with `more`, and end the turn; return the conversation's state.
+
+    Return None, with nothing written, if a person has taken over, or closed the conversation, or the turn has failed.
+    """
+    state: str | None = traces.write_outcome(
         turn.context_id, answer=answer, model=model, outcome=outcome, more=more, only_if=turn.lease.answered_statement
     )
+    return state
 
 
 def cut_off(turn: Turn) -> list[ModelCall]:
@@ -221,15 +235,15 @@ def write_failure(turn: Turn, code: str) -> bool:
     outcome = {"latency_ms": turn.elapsed_ms(), "error": code, "attempts": attempts}
     try:
         # The conversation is locked before the trace, as by an answer and by whoever deletes it.
-        is_written = traces.write_outcome(
+        written = traces.write_outcome(
             turn.context_id, answer="".join(turn.parts), model=turn.provider.model, outcome=outcome, error_code=code,
             more=[turn.lease.release_statement, *calls], only_if=turn.lease.lock_statement,
         )  # fmt: skip
     except TraceNotWritten:
         logger.error("The failure %s of the trace %s could not be noted.", code, turn.context_id)
         return True
-    if is_written or Trace.objects.filter(pk=turn.context_id).exists():
-        return is_written
+    if written is not None or Trace.objects.filter(pk=turn.context_id).exists():
+        return written is not None
     write_together(turn.lease.release_statement, *calls)  # it was erased meanwhile; what the calls cost is not
     return True
 

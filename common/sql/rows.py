@@ -29,16 +29,16 @@ IF_HELD = "/* if held */"
 
 def write_together(
     *writes: Model | Statement, only_if: Statement | None = None, and_if: Statement | None = None
-) -> bool:
-    """Insert rows and run other writing statements as one statement; return whether they were written.
+) -> Any:
+    """Insert rows and run other writing statements as one statement; return True, or what `only_if` returned.
 
     Each new row gets its id, and later rows may refer to it. No signal is sent. The writes do not see each other's
     changes, and foreign keys are checked at the commit.
 
-    `only_if` is an UPDATE that returns a row if the condition of all the writes holds, and keeps it true by its lock;
-    the other statements then end with their WHERE, or have IF_HELD behind it. The new rows get their ids under that
-    lock, so that the order of the ids is that of the commits. `and_if` is another such condition, with IF_HELD in it,
-    whose lock is taken after that of the first.
+    `only_if` is an UPDATE that returns one value if the condition of all the writes holds, and keeps it true by its
+    lock; without a row nothing is written, and None returned. The other statements then end with their WHERE, or have
+    IF_HELD behind it. The new rows get their ids under that lock, so that the order of the ids is that of the commits.
+    `and_if` is another such condition, with IF_HELD in it, whose lock is taken after that of the first.
     """
     names = {id(row): f"step{number}" for number, row in enumerate(writes) if isinstance(row, Model) and row.pk is None}
     conditions = [condition for condition in (only_if, and_if) if condition]
@@ -50,22 +50,21 @@ def write_together(
     ]
     steps = [f"step{number} AS ({sql})" for number, (sql, _) in enumerate(statements)]
     for number, (sql, _) in enumerate(conditions):
-        before = f"held{number}" if number else ""
-        steps.insert(number, f"held{number + 1} AS ({_with_condition(sql, before) if before else sql})")
+        steps.insert(number, f"held{number + 1} AS ({_with_condition(sql, f'held{number}') if number else sql})")
     statements[:0] = conditions
     ids = [f"(SELECT id FROM {name})" for name in names.values()]
-    asked = [f"EXISTS (SELECT FROM {held})" if held else "TRUE", *ids]
+    asked = [f"(SELECT * FROM held1 WHERE EXISTS (SELECT FROM {held}))" if held else "TRUE", *ids]
     # Inside a transaction, a savepoint keeps it usable after a refused write; otherwise the statement is its own.
     unit = transaction.atomic() if connection.in_atomic_block else nullcontext()
     with unit, connection.cursor() as cursor:
         parameters = [value for _, values in statements for value in values]
         cursor.execute(f"WITH {', '.join(steps)} SELECT {', '.join(asked)}", parameters)
-        is_written, *found = cursor.fetchone()
-    if is_written:
+        returned, *found = cursor.fetchone()
+    if returned is not None:
         for row, new_id in zip((write for write in writes if id(write) in names), found, strict=False):
             assert isinstance(row, Model)
             row.pk = new_id
-    return bool(is_written)
+    return returned
 
 
 def _with_condition(sql: str, held: str) -> str:

@@ -8,6 +8,7 @@ import pytest
 from asgiref.sync import async_to_sync
 from django.conf import settings as django_settings
 from django.test import Client
+from django.urls import reverse
 
 from common.redis import REDIS_ERRORS, plain_redis
 from contexts.items import Context
@@ -143,7 +144,7 @@ def ask(db: None, settings: Any) -> Callable[..., dict[str, Any]]:
 
     def post(message: str, user_id: str = "user", **fields: Any) -> dict[str, Any]:
         body = {"user_id": user_id, "message": message, **fields}
-        response = Client().post("/chat", body, content_type="application/json")
+        response = Client().post(reverse("chat:chat"), body, content_type="application/json")
         assert response.status_code == 200, response.content.decode()
         return response.json()
 

@@ -11,6 +11,7 @@ from django.db.models import Count, F
 from django.utils import timezone
 
 from common.validation import check_key
+from events.arrival import newest_event
 from events.models import Event
 from retrieval.embedders import embedder_of, get_embedder
 from retrieval.errors import DocumentNotFound, IndexNotFound
@@ -121,6 +122,7 @@ def delete_document(
             raise DocumentNotFound(f"There is no document {entity_id!r} in the index {index_name!r}.")
         if precondition is not None:
             precondition.check(index.name, entity_id, document)
+        document.correct_time(occurred_at)
         if occurred_at and document.occurred_at and document.occurred_at > occurred_at:
             return False
         chunks = Chunk.objects.filter(document=document)
@@ -128,8 +130,9 @@ def delete_document(
         chunks.delete()
         now = timezone.now()
         Document.objects.filter(pk=document.pk).update(
-            state=Document.State.DELETED, deleted_at=now, version=None, occurred_at=occurred_at or now, updated_at=now
-        )
+            state=Document.State.DELETED, deleted_at=now, version=None, occurred_at=occurred_at or now,
+            after_event=newest_event(), updated_at=now,
+        )  # fmt: skip
         # The index may have been switched to another generation while this waited.
         serving = Index.objects.select_for_update(no_key=True).values_list("generation", flat=True).get(pk=index.pk)
         Index.objects.filter(pk=index.pk).update(
@@ -155,7 +158,10 @@ def mark_failed(index_name: str, event: Event, reason: str, *, content: Document
             )  # fmt: skip
             Document.objects.bulk_create([new], ignore_conflicts=True)
         document = Document.objects.live().select_for_update().filter(index=index, entity_id=event.entity_id).first()
-        if document is None or (document.occurred_at and document.occurred_at > event.occurred_at):
+        if document is None:
+            return
+        document.correct_time()
+        if document.occurred_at and document.occurred_at > event.occurred_at:
             return
         if document.has_failure_after(event.occurred_at):
             return
@@ -181,8 +187,9 @@ def unchanged(served: Document, content: DocumentContent, occurred_at: datetime 
     }  # fmt: skip
     if not served.has_failure_after(occurred_at):
         changes |= NO_FAILURE
+    served.correct_time(occurred_at)
     if occurred_at and (served.occurred_at is None or served.occurred_at < occurred_at):
-        changes["occurred_at"] = occurred_at
+        changes |= {"occurred_at": occurred_at, "after_event": newest_event()}
     as_read = {"pk": served.pk, "version": served.version_id, "failed_event": served.failed_event_id}
     if not Document.objects.filter(**as_read).update(**changes):
         return None  # another writer was faster

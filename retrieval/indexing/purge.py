@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from common.redis import REDIS_ERRORS
 from common.validation import check_key
+from events.arrival import correct_times, newest_event
 from events.erasure import erase_events, events_about, saying_something
 from retrieval.errors import DocumentNotFound, IndexNotFound
 from retrieval.indexing.document_input import check_index_name
@@ -62,11 +63,13 @@ def purge_document(
     index = Index.objects.filter(name=check_index_name(index_name)).first()
     if index is None:
         raise IndexNotFound(f"There is no index {index_name!r}.")
+    correct_times(document_state_key(index.name, entity_id))
     moment = occurred_at or timezone.now()
     with transaction.atomic():
         document = _locked(index, check_key(entity_id, "entity_id"), moment)
         if precondition is not None:
             precondition.check(index.name, entity_id, document if document.deleted_at is None else None)
+        document.correct_time()
         is_later = document.occurred_at is not None and document.occurred_at > moment
         if is_later and document.version_id:
             erase_events(_key(document), entity_id, moment)
@@ -102,6 +105,7 @@ def continue_purge(document: Document) -> list[str]:
 
 def continue_purges() -> None:
     """Go on with the purges that have not ended, and erase what was being written while others ran."""
+    Document.objects.all().correct_purges()
     for document in Document.objects.purged().filter(purge_ended_at=None):
         continue_purge(document)
     ended = Document.objects.purged().filter(purge_ended_at__gt=timezone.now() - WATCHED_FOR)
@@ -174,8 +178,8 @@ def _erase_row(document: Document, moment: datetime) -> None:
     SourceDocument.objects.filter(document=document).delete()
     Document.objects.filter(pk=document.pk).update(
         **_SILENT, state=Document.State.DELETED, failures=0, retry_at=None, failed_event=None, version=None,
-        occurred_at=moment, updated_at=now, deleted_at=document.deleted_at or now, purged_at=moment,
-        purged_version=last, purge_ended_at=None,
+        occurred_at=moment, after_event=newest_event(), updated_at=now,
+        deleted_at=document.deleted_at or now, purged_at=moment, purged_version=last, purge_ended_at=None,
     )  # fmt: skip
     content_type = ContentType.objects.get_for_model(Document)
     LogEntry.objects.filter(content_type=content_type, object_id=str(document.pk)).update(

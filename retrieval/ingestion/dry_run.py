@@ -10,7 +10,7 @@ from retrieval.ingestion.naming import choose_names
 from retrieval.ingestion.runs import RunOptions, check_prune
 from retrieval.models import Document, Index, SourceDocument, SourceFile
 from retrieval.readers import Empty, ReadDocument, ReadWarning, Unreadable, read
-from retrieval.readers.documents import split_audience
+from retrieval.readers.audience import split_audience
 from retrieval.sources import open_source
 
 

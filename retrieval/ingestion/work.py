@@ -26,7 +26,8 @@ from retrieval.ingestion.runs import RunOptions, finish_if_done, list_files, opt
 from retrieval.models import Document, IngestionFile, IngestionRun, SourceDocument, SourceFile
 from retrieval.models.ingestion import LOCK_CLASS
 from retrieval.readers import Empty, FetchedFile, ReadDocument, ReadWarning, Unreadable, read
-from retrieval.readers.documents import VERSION, split_audience
+from retrieval.readers.audience import split_audience
+from retrieval.readers.documents import VERSION
 from retrieval.sources import NotModified, Source
 
 _FILES_AT_ONCE = 16

@@ -61,7 +61,7 @@ def read_pages(source: ModelSourceSpec, after: str = "") -> Iterator[Page]:
         yield Page(readings=readings, moment=moment)
         if len(objects) < size:
             return
-        after = readings[-1].pk
+        after = str(objects[-1].pk)
         mean_chars = sum(len(reading.text) for reading in readings) // len(readings) + 1
         size = min(_MAX_PAGE, max(_FIRST_PAGE, _PAGE_CHARS // mean_chars))
 

@@ -99,11 +99,11 @@ def note(row: ModelSource, notes: Sequence[tuple[Reading, str, str]]) -> None:
         [
             SourcedObject(
                 source=row, object_pk=reading.pk, digest=reading.digest, content_hash=content_hash, error=error,
-                updated_at=now,
+                warnings=reading.warnings, updated_at=now,
             )
             for reading, content_hash, error in notes
         ],
         update_conflicts=True,
         unique_fields=["source", "object_pk"],
-        update_fields=["digest", "content_hash", "error", "updated_at"],
+        update_fields=["digest", "content_hash", "error", "warnings", "updated_at"],
     )  # fmt: skip

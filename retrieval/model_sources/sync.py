@@ -33,6 +33,8 @@ BATCH_CHARS = 1_000_000
 SLICE_BATCH_CHARS = 150_000
 """The same for a worker, whose task is to end soon after its time."""
 _GONE_AT_ONCE = 10_000
+_MANY = 10
+"""Documents that a source has had when its queryset is taken for wrong where it is empty."""
 
 Progress = Callable[[ModelSource], object]
 Until = Callable[[], bool]
@@ -153,6 +155,7 @@ class _Comparison:
                 self._store(self.in_flight.popleft(), outcomes)
             if self.is_stopped:
                 return False
+            self._refuse_to_withdraw_all()
             self._update(phase=ModelSource.Phase.WITHDRAW, cursor="")
         return self._withdraw_gone()
 
@@ -213,6 +216,16 @@ class _Comparison:
 
     def _update(self, **columns: object) -> None:
         _update(self.row, worked_at=timezone.now(), **columns)
+
+    def _refuse_to_withdraw_all(self) -> None:
+        """Raise ObjectUnreadable for a queryset that is empty, as a manager's is that lacks a tenant here."""
+        known = self.row.sourced.count()
+        if known >= _MANY and not self.source.queryset().exists():
+            self._update(phase=ModelSource.Phase.IDLE, cursor="", finished_at=timezone.now())
+            raise ObjectUnreadable(
+                f"{self.source.name}: its queryset() is empty, and {known:,} documents are of it; none was withdrawn. "
+                f'If that is right, switch it off and run: manage.py sync_models --withdraw "{self.source.name}"'
+            )
 
     def _withdraw_gone(self) -> bool:
         """Withdraw the documents of objects that are not in the queryset; return whether all were looked for."""

@@ -8,6 +8,7 @@ from urllib.parse import urljoin
 import lxml.html
 from lxml import etree
 
+from retrieval.readers.audience import check_unread
 from retrieval.readers.charsets import decode
 from retrieval.readers.documents import Empty, FetchedFile, Options, ReadDocument, ReadWarning, Unreadable, document
 from retrieval.readers.html_boilerplate import remove_boilerplate
@@ -21,6 +22,7 @@ _INVISIBLE = ("script", "style", "svg", "iframe", "object", "embed", "canvas", "
 def read(file: FetchedFile, options: Options) -> Iterator[ReadDocument | ReadWarning]:
     text, warnings = decode(file, is_html=True)
     yield from warnings
+    check_unread(text)
     root = _parsed(text)
     metadata = _metadata(root, file.url)
     body = root.find("body")

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.django_db
 
 
 def agent_named(name: str, **more: Any) -> User:
-    user = User.objects.create_user(name, **more)
+    user = User.objects.create_user(name, **{"is_staff": True} | more)
     user.user_permissions.add(Permission.objects.get(codename="answer_conversation"))
     return user
 
@@ -75,7 +75,7 @@ def test_from_the_bot_to_a_person_and_back_each_step_has_its_event_and_its_line(
     assert (sent.role, sent.author, sent.user_id) == ("agent", kim, "ana")
     of = {"conversation_id": talk.pk}
     assert events() == [
-        ("conversation_escalated", of | {"reason": "customer_asked"}),
+        ("conversation_escalated", of | {"reason": "customer_asked", "message_id": None}),
         ("conversation_assigned", of | {"agent": "kim"}),
         ("conversation_handed_back", of | {"reason": "by_agent"}),
         ("conversation_closed", of | {"agent": "kim", "note": "", "ticket": None}),
@@ -183,7 +183,8 @@ def test_a_permission_withdrawn_while_holding_refuses_and_lets_it_wait(
         actions.send_as_agent(talk.pk, kim, "Hello")
     talk.refresh_from_db()
     assert (talk.state, talk.agent) == ("waiting", None)
-    assert events()[-1] == ("conversation_escalated", {"conversation_id": talk.pk, "reason": "agent_gone"})
+    of = {"conversation_id": talk.pk, "message_id": None}
+    assert events()[-1] == ("conversation_escalated", of | {"reason": "agent_gone"})
     assert notices(talk)[-1] == "person_left"
     assert not talk.messages.filter(role="agent").exists()
     with pytest.raises(AgentForbidden):
@@ -192,7 +193,7 @@ def test_a_permission_withdrawn_while_holding_refuses_and_lets_it_wait(
 
 
 def test_the_group_support_agent_may_answer(talk: Conversation) -> None:
-    user = User.objects.create_user("new")
+    user = User.objects.create_user("new", is_staff=True)
     with pytest.raises(AgentForbidden):
         actions.assign(talk.pk, user)
     user.groups.add(Group.objects.get(name="Support agent"))

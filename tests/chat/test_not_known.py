@@ -10,7 +10,7 @@ from django.test import Client
 from django.urls import reverse
 
 from chat.definitions import passages, store
-from chat.models import Message
+from chat.models import GapQuestion, Message
 from chat.providers.not_known import not_known_text
 from chat.sample import SAMPLE
 from chat.turns.engine import answer
@@ -130,6 +130,31 @@ def test_it_is_streamed_like_any_answer(calibrated: None, ask: Any) -> None:
     assert "event: delta" in text
     done = json.loads(text.split("event: done\ndata: ")[1].splitlines()[0])
     assert done["flags"] == ["not_known"]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "I do not know whether there is one. Please write to support.",
+        "Die Passagen enthalten dazu keine Informationen [1]. Bitte wenden Sie sich an den Support.",
+    ],
+)
+def test_a_model_that_says_so_itself_has_the_flag_and_marks_the_question(
+    bot: None, ask: Any, model: ModelServer, said: str
+) -> None:
+    model.text = said
+    body = ask(UNKNOWN).json()
+    assert body["flags"] == ["not_known"]
+    assert len(model.requests) == 1
+    assert Message.objects.get(role="assistant").flags == ["not_known"]
+    marked = GapQuestion.objects.select_related("message").get()
+    assert (marked.message.text, marked.reasons) == (UNKNOWN, ["not_known"])
+
+
+def test_a_model_that_answers_a_part_answers(bot: None, ask: Any, model: ModelServer) -> None:
+    model.text = "I do not know why it was refused, but click **Forgot password?** on the sign-in page [1]."
+    assert ask().json()["flags"] == []
+    assert not GapQuestion.objects.filter(reasons__contains=["not_known"]).exists()
 
 
 async def _all(pieces: Any) -> list[bytes]:

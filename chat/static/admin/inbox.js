@@ -20,7 +20,8 @@ let lastTyped = 0;
 let lastUsed = Date.now();
 let activeSentAt = 0;
 
-const csrf = () => document.cookie.match(/(?:^|; )csrftoken=([^;]+)/)?.[1] ?? "";
+// The cookie's, which a sign-in in another tab renews; the page's where the project keeps it elsewhere.
+const csrf = () => document.cookie.match(/(?:^|; )csrftoken=([^;]+)/)?.[1] ?? root.dataset.csrf;
 const drafts = {
     key: (id) => `inbox-draft-${id}`,
     load: (id) => sessionStorage.getItem(drafts.key(id)) ?? "",

@@ -152,9 +152,9 @@ export class Asking {
     }, (this.#deadlineS + 10) * 1000);
   }
 
-  #complete({ context_used, response, html, ...result }, state) {
+  #complete({ response, html, ...result }, state) {
     const turn = this.#active;
-    const isAnswered = Boolean(result.model);
+    const isAnswered = result.role === "assistant";
     if (isAnswered) {
       Object.assign(turn, {
         text: response, html, rendered: response.length, result, contextId: result.context_id ?? undefined, messageId: result.message_id,

@@ -96,7 +96,7 @@ for name, site in given["sites"].items():
     row = ApiKey(name=name, kind="public", scopes=["chat"], origins=site["origins"], bot=site.get("bot", ""))
     row.digest = ApiKey.digest_of(site["key"])
     row.save()
-    UserSigning.objects.create(key=row, nonce=given["nonce"])
+    UserSigning.objects.create(key=row, nonce=given["nonce"], user_prefix="")
 """
 SITE_NAMES = ("localhost", "127.0.0.1")
 """A site's by the first name is another one than the bot's, and by the second the same: its cookies come along."""

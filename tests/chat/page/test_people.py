@@ -39,6 +39,23 @@ def ask_for_person(page: Any, server: Server) -> None:
     expect(page.locator("#presence")).to_contain_text("A person was asked to join.")
 
 
+def test_an_answer_that_knows_nothing_offers_a_person_until_one_is_asked(
+    page: Any, servers: tuple[Server, Server]
+) -> None:
+    page.goto(servers[0].url)
+    page.get_by_label("Chat as").select_option("Ole")
+    ask(page, "When do refunds reach my card?")
+    answered(page)
+    expect(page.locator(".action.offer")).to_have_count(0)
+    ask(page, "Zebra quagga okapi?")
+    answered(page)
+    offer = page.locator(".turn").nth(1).get_by_role("button", name="Talk to a person")
+    expect(offer).to_be_visible()
+    offer.click()
+    expect(page.locator("#presence")).to_contain_text("A person was asked to join.")
+    expect(page.locator(".action.offer")).to_be_hidden()
+
+
 def test_a_person_answers_and_nothing_is_lost_or_said_twice(
     page: Any, agent: Any, servers: tuple[Server, Server]
 ) -> None:
