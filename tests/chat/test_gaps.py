@@ -497,7 +497,7 @@ class TestAskingAgain:
         ask_gap(Gap.objects.get().pk)
         assert ["Only this." in str(request["messages"]) for request in model.requests] == [False]
         after = GapQuestion.objects.get(message__api_key=key).after
-        assert (after["is_answered"], "error" in after) == (False, True)
+        assert after is not None and (after["is_answered"], "error" in after) == (False, True)
 
     def test_an_index_that_the_key_may_not_use_answers_nothing(self, article: Document) -> None:
         gap = gap_of()

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('retrieval', '0010_model_sources'),
+        ('retrieval', '0011_object_warnings'),
     ]
 
     operations = [
