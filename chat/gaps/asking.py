@@ -169,7 +169,7 @@ async def rehearse(question: Question, history: ConversationHistory) -> Rehearsa
     """Answer a question as the chat does, and write nothing; raise what a chat raises."""
     question = question.asked_of(await require_bot(question.caller.check_bot(question.bot)))
     deadline = asyncio.get_running_loop().time() + settings.FABRA_CHAT_DEADLINE_S
-    room = room_for_context(question, history, (await get_provider(first_model(question, question.context))).window)
+    room = room_for_context(question, history, await get_provider(first_model(question, question.context)))
     with (
         one_view(),
         request_data(query=question.message, traits={}),

@@ -32,7 +32,7 @@ class Reply:
         missed = await self._missed()
         text = SEPARATOR.join(part for part in (missed, answer.response, closing_of(answer)) if part)
         await keep_state(self._asked, answer, text)
-        return self._completion.whole(answer, text, usage_of(answer, self._turn), self._asked.ignored)
+        return self._completion.whole(answer, text, usage_of(answer, self._turn), self._ignored(answer))
 
     async def pieces(self) -> AsyncIterator[bytes]:
         """Yield the server-sent events; an error after the first of them is the last one."""
@@ -55,7 +55,7 @@ class Reply:
         except Exception as error:
             yield event(error_of(error))
             return
-        yield self._completion.last_piece(answer, "".join(said), self._asked.ignored, **more)
+        yield self._completion.last_piece(answer, "".join(said), self._ignored(answer), **more)
         if self._includes_usage:
             yield self._completion.usage_piece(usage_of(answer, self._turn))
         yield END
@@ -91,6 +91,11 @@ class Reply:
         async with aclosing(run(self._begun, is_streamed=is_streamed)) as pieces:
             async for piece in pieces:
                 yield piece
+
+    def _ignored(self, answer: Answer) -> list[str]:
+        """Return what of the request had no effect; without a model its options had none."""
+        options = self._asked.question.options if answer.is_extractive else ()
+        return list(dict.fromkeys([*self._asked.ignored, *options]))
 
     async def _missed(self) -> str:
         if isinstance(self._begun, Settled):

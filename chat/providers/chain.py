@@ -124,4 +124,4 @@ def _fits(config: ModelConfig, prompt: Prompt) -> bool:
         return True
     count = tokenizer_for(config.model).count
     used = sum(count(message["content"]) for message in prompt.messages)
-    return used + (prompt.max_tokens or settings.FABRA_MODEL_MAX_TOKENS) <= config.window
+    return used + prompt.most_tokens(config) <= config.window

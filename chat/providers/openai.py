@@ -9,7 +9,6 @@ from typing import Any
 
 import httpx2
 import openai
-from django.conf import settings
 
 from chat.errors import ModelError, ModelRefused, ModelTimeout, ModelUnreachable
 from chat.providers.clients import client_of
@@ -38,6 +37,8 @@ class OpenAIProvider:
         if not self.config.key:
             raise _without_key(self.config)
         answer = ModelAnswer(model=self.config.model)
+        # What an operator sets for a model comes before what a client asks for.
+        answer.refused_options += [name for name in prompt.options if name in self.config.parameters]
         is_streamed = is_streamed and self.config.can_stream
         pieces = self._stream(prompt, answer) if is_streamed else self._complete(prompt, answer)
         with _model_errors(answer):
@@ -107,7 +108,7 @@ class OpenAIProvider:
         return {
             "model": self.config.model,
             "messages": prompt.messages if self.config.takes_system else _without_system(prompt.messages),
-            limit: prompt.max_tokens or settings.FABRA_MODEL_MAX_TOKENS,
+            limit: prompt.most_tokens(self.config),
             **{name: value for name, value in prompt.options.items() if name not in answer.refused_options},
         }
 

@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from django.conf import settings
-
 from chat.errors import ModelError
 from chat.models import ApiKey, ModelCall, Purpose
 from chat.providers import Completion, Prompt, Provider
@@ -104,8 +102,8 @@ def most_usd(models: Sequence[ModelConfig], prompt: Prompt) -> Decimal:
     total = Decimal()
     for config in models:
         if price := price_of(config):
-            most = prompt.max_tokens or settings.FABRA_MODEL_MAX_TOKENS
-            total += price.cost({"prompt_tokens": prompt_tokens(config, prompt), "completion_tokens": most})
+            most = {"prompt_tokens": prompt_tokens(config, prompt), "completion_tokens": prompt.most_tokens(config)}
+            total += price.cost(most)
     return total
 
 

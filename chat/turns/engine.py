@@ -139,7 +139,7 @@ async def _begin(
     if rewriting:
         made.asked = rewriting.asked
         history = replace(history, rewritten=rewriting.text)
-    room = room_for_context(question, history, (await get_provider(first_model(question, question.context))).window)
+    room = room_for_context(question, history, await get_provider(first_model(question, question.context)))
     with request_data(query=question.asked), recording(conversation=history, most_tokens=room) as recorder:
         try:
             if talk is None:
