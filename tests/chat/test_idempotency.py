@@ -2,14 +2,17 @@
 
 import asyncio
 import json
+import sys
 import threading
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import F
 from django.test import AsyncClient, Client
 from django.test.utils import CaptureQueriesContext
@@ -161,6 +164,76 @@ def test_a_document_is_indexed_once(post: Any, embedder: Any) -> None:
     again = post("/api/documents/", body)
     assert (again.status_code, again.json(), is_replay(again)) == (201, first.json(), True)
     assert DocumentVersion.objects.count() == 2
+
+
+DOCUMENT = {"index_name": "docs", "entity_id": "a", "text": "Penguins."}
+
+
+@contextmanager
+def dying_as_it_stores_its_answer() -> Iterator[None]:
+    """End the request's work where it stores its answer, as a process does that is killed; its lease ends."""
+
+    def die(execute: Any, sql: str, *args: Any) -> Any:
+        if sql.startswith('UPDATE "chat_idempotentrequest"'):
+            raise SystemExit
+        return execute(sql, *args)
+
+    with connection.execute_wrapper(die), pytest.raises(SystemExit):
+        yield
+    IdempotentRequest.objects.update(leased_until=timezone.now() - timedelta(seconds=1))
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("headers", [{}, {"If-None-Match": "*"}])
+def test_a_document_whose_process_dies_before_its_answer_is_stored_is_written_by_the_next(
+    post: Any, embedder: Any, headers: dict[str, str]
+) -> None:
+    with dying_as_it_stores_its_answer():
+        post("/api/documents/", DOCUMENT, **headers)
+    assert not DocumentVersion.objects.exists()
+    again = post("/api/documents/", DOCUMENT, **headers)
+    assert (again.status_code, is_replay(again)) == (201, False)
+    repeated = post("/api/documents/", DOCUMENT, **headers)
+    assert (repeated.status_code, repeated.json(), is_replay(repeated)) == (201, again.json(), True)
+    assert repeated.headers["ETag"] == again.headers["ETag"] == '"v1"'
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_document_whose_process_dies_after_it_was_written_is_not_put_back_over_a_later_one(
+    post: Any, embedder: Any
+) -> None:
+    def die_after_the_commit(execute: Any, sql: str, *args: Any) -> Any:
+        if sql.startswith('UPDATE "chat_idempotentrequest"'):
+            transaction.on_commit(sys.exit)
+        return execute(sql, *args)
+
+    with connection.execute_wrapper(die_after_the_commit), pytest.raises(SystemExit):
+        post("/api/documents/", DOCUMENT)
+    index_document("docs", "a", "Bears.")
+    again = post("/api/documents/", DOCUMENT)
+    assert (again.status_code, is_replay(again)) == (201, True)
+    assert list(DocumentVersion.objects.order_by("pk").values_list("text", flat=True)) == ["Penguins.", "Bears."]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_request_that_lost_its_lease_writes_nothing(post: Any, embedder: Any) -> None:
+    def take_over(execute: Any, sql: str, *args: Any) -> Any:
+        if sql.startswith('UPDATE "chat_idempotentrequest"'):
+            execute("UPDATE chat_idempotentrequest SET token = gen_random_uuid()", [], False, args[2])
+        return execute(sql, *args)
+
+    with connection.execute_wrapper(take_over):
+        assert code_of(post("/api/documents/", DOCUMENT)) == (409, "idempotency_in_progress")
+        assert code_of(post("/api/events/", EVENT, "k-2")) == (409, "idempotency_in_progress")
+    assert not DocumentVersion.objects.exists() and not Event.objects.exists()
+
+
+@pytest.mark.django_db
+def test_what_an_operator_may_change_is_not_kept(post: Any, settings: Any) -> None:
+    completion = {"model": "none", "messages": [{"role": "user", "content": "Hi?"}]}
+    assert code_of(post("/chat", CHAT | {"bot": "none"})) == (404, "bot_not_found")
+    assert code_of(post("/v1/chat/completions", completion)) == (404, "model_not_found")
+    assert not IdempotentRequest.objects.exists()
 
 
 @pytest.mark.django_db(transaction=True)
