@@ -4,9 +4,10 @@ import asyncio
 import functools
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import aclosing, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 from asgiref.sync import sync_to_async
@@ -22,8 +23,11 @@ from chat.idempotency.records import Claim, StoredAnswer, release, store, take
 from chat.idempotency.renewal import renewal
 from chat.idempotency.request_key import RequestKey, key_of
 from common.background import release_thread, spawn, with_own_thread
+from common.guarded_stream import GuardedStream
 
 REPLAYED = "Idempotent-Replayed"
+_LONGEST_ANSWERS = 2
+"""A request is kept from its repetitions for so many times as long as an answer may take."""
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.03, 0.25
 _KEPT_HEADERS = ("ETag", "X-Fabra-Freshness", "X-Fabra-Ignored", "X-Request-Id")
 # The client has to change something before another answer is possible. What depends on rights, limits or load is not
@@ -67,7 +71,7 @@ def idempotent(
         taken = await _wait(key)
         if isinstance(taken, StoredAnswer):
             return _replay(taken)
-        renewal.add(taken)
+        renewal.add(taken, most_s=_LONGEST_ANSWERS * settings.FABRA_CHAT_DEADLINE_S)
         try:
             try:
                 response = await method(view, request, taken)
@@ -75,7 +79,8 @@ def idempotent(
                 response = view.handle_exception(error)
             if isinstance(response, StreamingHttpResponse):
                 stream = cast(AsyncIterator[bytes], response.streaming_content)
-                response.streaming_content = _watched(stream, response, taken, stream_format)
+                watched = _watched(stream, response, taken, stream_format)
+                response.streaming_content = GuardedStream(watched, partial(_give_up, taken))
                 return response
             await sync_to_async(_settle)(taken, response)
         except BaseException:  # the client is gone, or PostgreSQL is
@@ -204,7 +209,7 @@ def _code_of(response: HttpResponse) -> str:
 
 async def _watched(
     stream: AsyncIterator[bytes], response: StreamingHttpResponse, claim: Claim, stream_format: StreamFormat
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes, None]:
     """Yield the stream, and store it before its end is sent."""
     sent: list[bytes] = []
     is_stored = False
@@ -222,6 +227,12 @@ async def _watched(
         renewal.discard(claim)
         if not is_stored:
             spawn(sync_to_async(release)(claim))
+
+
+async def _give_up(claim: Claim) -> None:
+    """Leave a request whose stream nobody reads to its next repetition."""
+    renewal.discard(claim)
+    await sync_to_async(release)(claim)
 
 
 def _replay(answer: StoredAnswer, echo: dict[str, Any] | None = None) -> HttpResponse:

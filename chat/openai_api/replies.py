@@ -3,14 +3,16 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
+from functools import partial
 from typing import Any
 
 from chat.openai_api.bodies import END, Annotate, Completion, event, usage_of
 from chat.openai_api.delivery import closing_of, keep_state, missed_by
 from chat.openai_api.errors import error_of
 from chat.openai_api.questions import Asked
-from chat.turns.engine import run
+from chat.turns.engine import leave, run
 from chat.turns.turn import Answer, Settled, Turn
+from common.guarded_stream import GuardedStream
 from contexts.items import SEPARATOR
 
 
@@ -34,7 +36,12 @@ class Reply:
         await keep_state(self._asked, answer, text)
         return self._completion.whole(answer, text, usage_of(answer, self._turn), self._ignored(answer))
 
-    async def pieces(self) -> AsyncIterator[bytes]:
+    def stream(self) -> AsyncIterator[bytes]:
+        """Return the server-sent events; a turn whose stream nobody reads is ended."""
+        pieces = self._pieces()
+        return GuardedStream(pieces, partial(leave, self._turn)) if self._turn else pieces
+
+    async def _pieces(self) -> AsyncGenerator[bytes, None]:
         """Yield the server-sent events; an error after the first of them is the last one."""
         more: dict[str, Any] = {"usage": None} if self._includes_usage else {}
         yield self._completion.piece({"role": "assistant", "content": ""}, **more)

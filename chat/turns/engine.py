@@ -59,6 +59,9 @@ from features.traits import keep_traits
 
 logger = logging.getLogger(__name__)
 
+CLIENT_GONE = "client_disconnected"
+"""The error code of a trace whose client left before the answer was complete."""
+
 
 async def begin(question: Question) -> Turn | Settled:
     """Accept the message and commit its evidence; `run` then calls the model, unless the answer is known already.
@@ -230,7 +233,7 @@ async def run(turn: Turn, *, is_streamed: bool) -> AsyncGenerator[str | Answer, 
         raise
     except (asyncio.CancelledError, GeneratorExit):
         # The client disconnected. What it received is still stored; the write outlives this task.
-        spawn(_fail(turn, "client_disconnected"))
+        spawn(_fail(turn, CLIENT_GONE))
         raise
     # Outside the try: the answer is stored, and nothing that follows makes it a failure, nor does a caller that stops
     # reading here.
@@ -252,6 +255,11 @@ async def answer(question: Question) -> tuple[Answer, Admission]:
             if isinstance(piece, Answer):
                 return piece, turn.admission
     raise AssertionError("run() ends with an Answer or an error")
+
+
+async def leave(turn: Turn) -> None:
+    """End a turn whose client has gone before `run` was started."""
+    await _fail(turn, CLIENT_GONE)
 
 
 async def _tier_of(user_id: str, feature: str) -> Any:

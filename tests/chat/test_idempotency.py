@@ -28,6 +28,7 @@ from chat.turns.engine import begin
 from chat.turns.turn import Question
 from common.background import finish_spawned
 from common.retention import prune_kind
+from contexts.models import Trace
 from events.models import Event
 from retrieval.generations.verification import repair, verify
 from retrieval.indexing.documents import index_document
@@ -275,6 +276,28 @@ class TestChat:
         small.behaviour = "answer"
         assert b"event: done" in b"".join(async_to_sync(pieces)(post("/chat", body)))
 
+    @pytest.mark.parametrize("path", ["/chat", "/v1/chat/completions"])
+    def test_a_stream_that_nobody_reads_ends_its_turn_and_leaves_the_request_to_the_next(
+        self, small: ModelServer, settings: Any, path: str
+    ) -> None:
+        completion = {"model": "chosen_context", "messages": [{"role": "user", "content": "Hi?"}], "user": "ana"}
+        body = (CHAT if path == "/chat" else completion) | {"stream": True}
+
+        async def leave() -> None:
+            headers = {"Idempotency-Key": "k-1"}
+            response: Any = await AsyncClient().post(path, body, content_type="application/json", headers=headers)
+            assert response.status_code == 200
+            await asyncio.to_thread(response.close)
+            for _ in range(500):
+                if not await IdempotentRequest.objects.aexists() and (await Trace.objects.aget()).state == "failed":
+                    return
+                await asyncio.sleep(0.01)
+
+        async_to_sync(leave)()
+        assert (Trace.objects.get().error_code, small.requests) == ("client_disconnected", [])
+        assert not IdempotentRequest.objects.exists()
+        assert Conversation.objects.get().turns == []
+
     def test_the_second_of_two_at_once_waits_for_the_answer(self, small: ModelServer) -> None:
         small.delay_s = 0.5
         first, second = async_to_sync(both)(CHAT)
@@ -326,6 +349,16 @@ class TestChat:
         post("/chat", CHAT | {"user_id": "ben"}, "k-2")
         delete_conversation(Conversation.objects.get(user_id="ana"))
         assert Conversation.objects.get(pk=row().conversation_id or 0).user_id == "ben"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_claim_is_not_renewed_for_ever(settings: Any) -> None:
+    settings.FABRA_TURN_LEASE_S = 0.3
+    key = RequestKey(digest="d", fingerprint="f")
+    claim = take(key)
+    assert isinstance(claim, Claim)
+    renewal.add(claim, most_s=0.5)  # and nobody discards it
+    wait_until(lambda: isinstance(take(key), Claim))
 
 
 @pytest.mark.django_db(transaction=True)
