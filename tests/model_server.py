@@ -135,10 +135,11 @@ class ModelServer:
 
     def _completion(self, text: str, behaviour: str) -> dict[str, Any]:
         reason = "length" if behaviour in ("cut off", "think") else "stop"
+        usage = {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120}
         return {
             "id": "c1", "object": "chat.completion", "created": 1, "model": "stub-model",
             "choices": [{"index": 0, "finish_reason": reason, "message": {"role": "assistant", "content": text}}],
-            "usage": {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120},
+            **({} if behaviour == "no usage" else {"usage": usage}),
         }  # fmt: skip
 
     def _stream(self, http: BaseHTTPRequestHandler, behaviour: str, text: str | None = None) -> None:

@@ -16,7 +16,6 @@ from common.admin.site import render, site
 RANGES = {"7": 7, "30": 30, "90": 90, "365": 365}
 _TONES = {
     Purpose.ANSWER: "good", Purpose.REWRITE: "info", Purpose.SUMMARY: "warn", Purpose.GAP: "bad",
-    Purpose.EVALUATION: "plain",
 }  # fmt: skip
 _NAMES = {"purpose": "Purpose", "model": "Model", "context": "Context", "tier": "Tier", "key__name": "API key"}
 

@@ -13,7 +13,6 @@ class Purpose(models.TextChoices):
     REWRITE = "rewrite", "rewriting"
     SUMMARY = "summary"
     GAP = "gap", "gap question"
-    EVALUATION = "evaluation"
     CHECK = "check"
 
 

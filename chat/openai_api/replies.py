@@ -34,7 +34,7 @@ class Reply:
         missed = await self._missed()
         text = SEPARATOR.join(part for part in (missed, answer.response, closing_of(answer)) if part)
         await keep_state(self._asked, answer, text)
-        return self._completion.whole(answer, text, usage_of(answer, self._turn), self._ignored(answer))
+        return self._completion.whole(answer, text, usage_of(answer), self._ignored(answer))
 
     def stream(self) -> AsyncIterator[bytes]:
         """Return the server-sent events; a turn whose stream nobody reads is ended."""
@@ -64,7 +64,7 @@ class Reply:
             return
         yield self._completion.last_piece(answer, "".join(said), self._ignored(answer), **more)
         if self._includes_usage:
-            yield self._completion.usage_piece(usage_of(answer, self._turn))
+            yield self._completion.usage_piece(usage_of(answer))
         yield END
 
     async def _texts(self) -> AsyncGenerator[str | Answer, None]:

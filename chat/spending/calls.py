@@ -111,7 +111,10 @@ def usage_with_cost(completion: Completion, call: ModelCall | None) -> dict[str,
     """Return a call's usage as answers and traces have it."""
     if call is None:
         return {**(completion.usage or {}), "cost_usd": None}
-    counted = {"prompt_tokens": call.prompt_tokens, "completion_tokens": call.completion_tokens}
+    counted = {
+        "prompt_tokens": call.prompt_tokens, "completion_tokens": call.completion_tokens,
+        "total_tokens": call.prompt_tokens + call.completion_tokens,
+    }  # fmt: skip
     return {
         **(completion.usage or counted),
         "cost_usd": None if call.cost_usd is None else float(call.cost_usd),

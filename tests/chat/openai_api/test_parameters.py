@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from chat.models import ModelProvider
+from chat.models import ModelCall, ModelProvider
 from tests.chat.openai_api.conftest import error_of
 from tests.model_server import TEXT, ModelServer
 
@@ -77,6 +77,14 @@ def test_what_the_operator_set_for_the_model_comes_first_and_is_named(
     body = complete(temperature=0.9, seed=7).json()
     assert (model.requests[-1]["temperature"], model.requests[-1]["seed"]) == (0.1, 7)
     assert body["fabra"]["ignored"] == ["temperature"]
+
+
+def test_a_server_that_counts_no_tokens_is_told_by_what_is_billed(bot: None, model: ModelServer, complete: Any) -> None:
+    model.behaviour = "no usage"
+    used = complete().json()["usage"]
+    call = ModelCall.objects.get()
+    assert (used["prompt_tokens"], used["completion_tokens"]) == (call.prompt_tokens, call.completion_tokens)
+    assert used["total_tokens"] == call.prompt_tokens + call.completion_tokens > 50
 
 
 def test_more_tokens_than_the_installation_gives_are_not_asked_for(
