@@ -20,10 +20,21 @@ def latest_possible(now: datetime | None = None) -> datetime:
     return (now or timezone.now()) + settings.FABRA_EVENT_MAX_AHEAD
 
 
+def is_ahead(field: str, *, now: datetime | None = None) -> Q:
+    """Return the condition that something happened at a time that only a wrong clock has written."""
+    return Q(**{f"{field}__gt": (now or timezone.now()) + AHEAD})
+
+
 def is_past(field: str, *, since: timedelta = timedelta(0), now: datetime | None = None) -> Q:
     """Return the condition that something happened so long ago, or at a time that only a wrong clock has written."""
     now = now or timezone.now()
-    return Q(**{f"{field}__lt": now - since}) | Q(**{f"{field}__gt": now + AHEAD})
+    return Q(**{f"{field}__lt": now - since}) | is_ahead(field, now=now)
+
+
+def was_within(moment: datetime | None, length: timedelta) -> bool:
+    """Return whether something happened in the last `length`; one at a time that a wrong clock has written did not."""
+    now = timezone.now()
+    return moment is not None and now - length < moment <= now + AHEAD
 
 
 def is_reached(field: str, *, longest: timedelta, now: datetime | None = None) -> Q:

@@ -1,4 +1,4 @@
-"""Checks of events at the doors by which they come in, by the apps that know what an event means."""
+"""Checks of events where they come in, by the apps that know what an event means."""
 
 from collections.abc import Callable
 

@@ -80,8 +80,9 @@ FABRA_API_SCHEMA = {
 
 # ---------------------------------------------------------------- Celery
 
-# Events go to the queues `state`, `default` and `webhooks`, so that a changed document waits for nothing else; workers
-# must then read these. Off: all tasks go where the project's Celery application sends them.
+# Events go to the queues `state`, `default` and `webhooks`, so that a changed document waits for nothing else, and what
+# waits for a language model goes to `models`; workers must then read these. Off: all tasks go where the project's
+# Celery application sends them.
 FABRA_QUEUES = env.bool("FABRA_QUEUES", False)
 
 # ---------------------------------------------------------------- definitions
@@ -211,6 +212,8 @@ FABRA_MODEL_CALL_RETENTION = timedelta(days=env.int("FABRA_MODEL_CALL_RETENTION_
 # The tokens that the model takes and gives in one call. A context's budget is cut to what the question and
 # FABRA_MODEL_MAX_TOKENS leave of it; 0: unknown, so that nothing is cut.
 FABRA_MODEL_WINDOW = env.int("FABRA_MODEL_WINDOW", 0)
+# The answers of the model of OPENAI_API_KEY begin with its thoughts, up to `</think>`, without a mark before them.
+FABRA_MODEL_BEGINS_WITH_THINKING = env.bool("FABRA_MODEL_BEGINS_WITH_THINKING", False)
 FABRA_HISTORY_TURNS = env.int("FABRA_HISTORY_TURNS", 20)  # earlier questions and answers that a context is offered
 # Where a language model is configured, it summarises the turns that are no longer offered, once, in the background.
 FABRA_SUMMARIES = env.bool("FABRA_SUMMARIES", True)

@@ -239,9 +239,10 @@ CELERY_TASK_PUBLISH_RETRY = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 # `make up` starts one worker for `state`, changed documents, one for `materialize` and `ingest`, where long work goes
-# in slices of some 15 seconds, and one for the rest: no document and no small task waits behind long work.
+# in slices of some 15 seconds, one for `models`, tasks that wait for a language model, and one for the rest: no
+# document and no small task waits behind long work.
 CELERY_TASK_DEFAULT_QUEUE = "default"
-CELERY_TASK_QUEUES = [Queue("state"), Queue("default"), Queue("materialize"), Queue("ingest"), Queue("webhooks")]
+CELERY_TASK_QUEUES = [Queue(name) for name in ("state", "default", "materialize", "ingest", "webhooks", "models")]
 CELERY_TASK_ROUTES = {
     "features.tasks.materialize_*": {"queue": "materialize"},
     **{

@@ -27,7 +27,7 @@ class ModelProviderForm(forms.ModelForm):  # type: ignore[type-arg]
         fields = (
             "name", "position", "is_enabled", "base_url", "model", "key_variable", "connect_timeout_s", "timeout_s",
             "retries", "window", "max_tokens", "input_price_usd", "output_price_usd", "can_stream", "takes_system",
-            "parameters",
+            "begins_with_thinking", "parameters",
         )  # fmt: skip
 
 
@@ -42,7 +42,7 @@ class ModelProviderAdmin(ListAdmin):
         (None, {"fields": (("name", "position", "is_enabled"), ("base_url", "model"), "key_variable")}),
         ("Patience", {"fields": (("connect_timeout_s", "timeout_s", "retries"),)}),
         ("What it takes and costs", {"fields": (("window", "max_tokens"), ("input_price_usd", "output_price_usd"))}),
-        ("What it can do", {"fields": (("can_stream", "takes_system"), "parameters")}),
+        ("What it can do", {"fields": (("can_stream", "takes_system", "begins_with_thinking"), "parameters")}),
     )
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:

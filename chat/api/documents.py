@@ -24,7 +24,7 @@ from retrieval.indexing.documents import delete_document, index_document
 from retrieval.indexing.purge import purge_document
 from retrieval.models import Document, Index
 
-_DOCUMENT = [openapi.in_path("entity_id"), openapi.INDEX]
+_DOCUMENT = [openapi.in_path("entity_id", example="pay"), openapi.INDEX]
 _PURGE = OpenApiParameter(
     "purge",
     str,
@@ -109,7 +109,7 @@ class DocumentView(APIView):
 
     @extend_schema(
         parameters=[*_DOCUMENT, _PURGE, openapi.IF_MATCH],
-        examples=[examples.CHANGED],
+        examples=[examples.PURGED, examples.CHANGED],
         responses={
             202: shapes.PurgeSerializer, 204: None, **dict.fromkeys((400, 404, 412), shapes.ErrorSerializer),
         },

@@ -11,12 +11,13 @@ from chat.conversations.history import read_turns
 from chat.conversations.transcript import complete, fitting, lines_of
 from chat.errors import BudgetExhausted, ModelError
 from chat.models import ApiKey, Conversation, ConversationSummary, Purpose
-from chat.providers import get_provider
+from chat.providers import Provider, get_provider
 from chat.spending.calls import Spender, usage_with_cost
-from chat.turns.costs import keep
+from chat.turns.costs import Asked, keep
 from chat.turns.turn import Turn
 from common.background import spawn
-from common.dispatch import enqueue
+from common.dispatch import MODEL_QUEUE, enqueue
+from common.errors import FabraError
 from common.locks import held
 from contexts.items import SEPARATOR, HistoryItem
 
@@ -67,7 +68,9 @@ async def enqueue_summary(conversation_id: int, fallen: int, spender: Spender) -
     """
     otherwise = "old turns are dropped without a summary"
     payer = [spender.tier, spender.key.pk if spender.key else None, spender.context]
-    sent = asyncio.to_thread(enqueue, "chat.tasks.summarise", conversation_id, fallen, *payer, otherwise=otherwise)
+    sent = asyncio.to_thread(
+        enqueue, "chat.tasks.summarise", conversation_id, fallen, *payer, otherwise=otherwise, queue=MODEL_QUEUE
+    )
     if settings.FABRA_WEB:
         spawn(sent, uses_database=False)
     else:  # the event loop may end with the answer
@@ -98,12 +101,11 @@ def summarise(
         # 2. The model's call, outside of a transaction.
         try:
             payer = ApiKey.objects.filter(pk=key).first() if key is not None else None
-            asked = async_to_sync(complete)(
-                provider, Purpose.SUMMARY, _INSTRUCTIONS, SEPARATOR.join(lines), max_tokens=_MAX_TOKENS,
-                spender=Spender(user_id=conversation.user_id, tier=tier, key=payer, context=context),
-            )  # fmt: skip
-        except (ModelError, BudgetExhausted) as error:
-            logger.warning("The conversation %d has no summary of its old turns: %s.", conversation_id, error.code)
+            spender = Spender(user_id=conversation.user_id, tier=tier, key=payer, context=context)
+            asked = async_to_sync(_summary_of)(provider, SEPARATOR.join(lines), spender)
+        except (ModelError, BudgetExhausted, TimeoutError) as error:
+            code = error.code if isinstance(error, FabraError) else "timeout"
+            logger.warning("The conversation %d has no summary of its old turns: %s.", conversation_id, code)
             return None
         # 3. The row, unless the conversation was deleted meanwhile.
         usage = usage_with_cost(asked.completion, asked.call)
@@ -120,6 +122,12 @@ def summarise(
                 model=asked.completion.model[:200],  # some servers name a file
                 usage=usage,
             )
+
+
+async def _summary_of(provider: Provider, text: str, spender: Spender) -> Asked:
+    """Return what the model answers, as `complete` does; raise TimeoutError if it takes too long."""
+    async with asyncio.timeout(settings.FABRA_CHAT_DEADLINE_S):
+        return await complete(provider, Purpose.SUMMARY, _INSTRUCTIONS, text, max_tokens=_MAX_TOKENS, spender=spender)
 
 
 def _count(turns: int, fallen: int) -> int:

@@ -8,6 +8,7 @@ was found unanswered. No message and no trace is written: what is kept is delete
 import asyncio
 import json
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,12 +61,17 @@ class Rehearsal:
     """Why it is no answer; empty if it is one."""
 
 
-def ask_gap(gap_pk: int, *, is_forced: bool = False) -> bool:
+def ask_gap(
+    gap_pk: int, *, is_forced: bool = False, until: Callable[[], bool] = lambda: False, asked: list[int] | None = None
+) -> bool:
     """Ask a gap's central and newest questions again; return False if another worker does, or the bot is down.
 
     Unless it is forced, what was asked with one version of the article is not asked with it again, so that after a
-    crash the next call goes on.
+    crash the next call goes on. Once `until()` is true it returns False after a question; a call with the same
+    `asked`, to which the questions are added, asks the rest.
     """
+    asked = [] if asked is None else asked
+    count_before = len(asked)
     with held(f"gap {gap_pk}") as is_held:
         gap = Gap.objects.select_related("document__index").filter(pk=gap_pk).first()
         if not is_held or gap is None:
@@ -76,6 +82,10 @@ def ask_gap(gap_pk: int, *, is_forced: bool = False) -> bool:
         for question in asked_questions(gap):
             if not is_forced and version is not None and (question.after or {}).get("version") == version:
                 continue
+            if question.pk in asked:
+                continue
+            if len(asked) > count_before and until():
+                return False
             try:
                 after = _ask(question, gap.document)
             except (Unavailable, TimeoutError) as error:
@@ -83,6 +93,7 @@ def ask_gap(gap_pk: int, *, is_forced: bool = False) -> bool:
                 return False
             values = {"after": {**after, "version": version}, "is_answered": after["is_answered"]}
             GapQuestion.objects.filter(pk=question.pk).update(**values)
+            asked.append(question.pk)
         _conclude(gap, version)
     return True
 

@@ -24,7 +24,7 @@ from chat.handover import notices
 from chat.live.bodies import name_of
 from chat.live.changes import stop_bot, tell_inbox, tell_of_message, tell_of_state
 from chat.models import Conversation, Customer, HandoverSettings, Message, Ticket
-from common.dispatch import enqueue
+from common.dispatch import MODEL_QUEUE, enqueue
 from common.validation import check_text, is_blank
 from events.event import AxiomEvent
 from events.models import Event
@@ -264,10 +264,13 @@ def _give_to_bot(conversation: Conversation, *, reason: str, is_timeout: bool) -
 def _answer_soon(conversation: Conversation) -> None:
     """Have the bot answer what the person did not; if the broker is down, the sweep does."""
     if conversation.unanswered_since is not None:
-        otherwise = f"conversation {conversation.pk} waits for the sweep"
-        transaction.on_commit(
-            lambda: enqueue(ANSWER_UNANSWERED, conversation.pk, otherwise=otherwise) and None, robust=True
-        )
+        transaction.on_commit(lambda: enqueue_answer(conversation.pk) and None, robust=True)
+
+
+def enqueue_answer(conversation_id: int) -> bool:
+    """Have a worker answer what a person left to the bot; if the broker is down, the sweep does."""
+    otherwise = f"conversation {conversation_id} waits for the sweep"
+    return enqueue(ANSWER_UNANSWERED, conversation_id, otherwise=otherwise, queue=MODEL_QUEUE)
 
 
 def _unanswered_since(conversation: Conversation) -> Any:

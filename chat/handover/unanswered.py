@@ -20,7 +20,6 @@ from chat.models import Conversation, HandoverSettings
 from chat.turns.engine import answer
 from chat.turns.turn import Question
 from common.background import finish_spawned
-from common.dispatch import enqueue
 from common.errors import InvalidInput, NotFound
 
 logger = logging.getLogger(__name__)
@@ -61,7 +60,7 @@ def enqueue_forgotten() -> None:
     for pk in forgotten.filter(is_given_up).values_list("pk", flat=True):
         give_up(pk)
     for pk in forgotten.filter(is_due).values_list("pk", flat=True):
-        if not enqueue(actions.ANSWER_UNANSWERED, pk, otherwise=f"conversation {pk} waits for the next sweep"):
+        if not actions.enqueue_answer(pk):
             return
 
 

@@ -84,6 +84,11 @@ class ModelProvider(models.Model):
         default=True,
         help_text="Off: the instructions stand at the beginning of the first message, as some templates require.",
     )
+    begins_with_thinking = models.BooleanField(
+        default=False,
+        help_text="On: its answers begin with its thoughts, up to </think>, without a mark before them; they are not"
+        " shown, and a stream begins behind them. `manage.py models check` finds it out.",
+    )
     parameters = models.JSONField(
         default=dict, blank=True, help_text='What each request has besides, such as {"reasoning_effort": "low"}.'
     )

@@ -11,6 +11,7 @@ from chat.openai_api.annotations import annotations_of
 from chat.providers.protocol import OPTION_REFUSED
 from chat.turns.citations import Citation
 from chat.turns.turn import Answer, Turn
+from common.event_stream import event_of
 
 _FINISH = {"answer_cut_off": "length", "answer_filtered": "content_filter"}
 """The finish reason for a flag of an answer; without one it is `stop`."""
@@ -64,12 +65,7 @@ class Completion:
         return self._chunk([], usage=usage)
 
     def _chunk(self, choices: list[dict[str, Any]], **more: Any) -> bytes:
-        return event({**self._head, "object": "chat.completion.chunk", "choices": choices, **more})
-
-
-def event(body: dict[str, Any]) -> bytes:
-    """Return a body as a server-sent event."""
-    return f"data: {json.dumps(body, ensure_ascii=False, default=str)}\n\n".encode()
+        return event_of({**self._head, "object": "chat.completion.chunk", "choices": choices, **more})
 
 
 def _whole_stream(events: Sequence[bytes]) -> bytes:
@@ -84,7 +80,7 @@ def _whole_stream(events: Sequence[bytes]) -> bytes:
             last["choices"][0]["delta"]["content"] += body["choices"][0]["delta"]["content"]
         else:
             kept.append(body)
-    return b"".join(event(item) if isinstance(item, dict) else item for item in kept)
+    return b"".join(event_of(item) if isinstance(item, dict) else item for item in kept)
 
 
 def _is_text(body: dict[str, Any]) -> bool:
@@ -92,7 +88,7 @@ def _is_text(body: dict[str, Any]) -> bool:
     return bool(choices) and set(choices[0]["delta"]) == {"content"}
 
 
-STREAM_FORMAT = StreamFormat(is_end=lambda event: event == END, whole=_whole_stream)
+STREAM_FORMAT = StreamFormat(is_end=lambda sent: sent == END, whole=_whole_stream)
 
 
 def finish_reason_of(answer: Answer) -> str:

@@ -6,12 +6,13 @@ from contextlib import aclosing
 from functools import partial
 from typing import Any
 
-from chat.openai_api.bodies import END, Annotate, Completion, event, usage_of
+from chat.openai_api.bodies import END, Annotate, Completion, usage_of
 from chat.openai_api.delivery import closing_of, keep_state, missed_by
 from chat.openai_api.errors import error_of
 from chat.openai_api.questions import Asked
 from chat.turns.engine import leave, run
 from chat.turns.turn import Answer, Settled, Turn
+from common.event_stream import event_of
 from common.guarded_stream import GuardedStream
 from contexts.items import SEPARATOR
 
@@ -60,7 +61,7 @@ class Reply:
         except asyncio.CancelledError:
             raise
         except Exception as error:
-            yield event(error_of(error))
+            yield event_of(error_of(error))
             return
         yield self._completion.last_piece(answer, "".join(said), self._ignored(answer), **more)
         if self._includes_usage:

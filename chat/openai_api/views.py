@@ -16,7 +16,7 @@ from chat.api import openapi
 from chat.api.auth import SessionAuthentication, caller_of
 from chat.api.base import AsyncAPIView, extend_schema
 from chat.api.chat import AnyAccept
-from chat.api.freshness_headers import freshness_headers
+from chat.freshness_headers import freshness_headers
 from chat.idempotency.records import Claim
 from chat.idempotency.views import idempotent
 from chat.openai_api import examples, shapes
@@ -68,7 +68,7 @@ class ModelView(OpenAIView):
 
     @extend_schema(
         operation_id="retrieve_model", parameters=[openapi.in_path("model_id")],
-        responses={200: shapes.ModelSerializer, **shapes.ERRORS}, examples=[examples.ERROR],
+        responses={200: shapes.ModelSerializer, **shapes.ERRORS}, examples=[examples.MODEL, examples.ERROR],
     )  # fmt: skip
     async def get(self, request: Request, model_id: str) -> HttpResponse:
         caller = caller_of(request)
@@ -92,7 +92,7 @@ class CompletionsView(OpenAIView):
             **shapes.ERRORS,
         },
         parameters=[openapi.IDEMPOTENCY_KEY],
-        examples=[examples.QUESTION, examples.COMPLETION, examples.ERROR],
+        examples=[examples.QUESTION, examples.COMPLETION, examples.CHUNK, examples.ERROR],
         description=examples.DESCRIPTION,
     )
     @partial(idempotent, stream_format=STREAM_FORMAT)

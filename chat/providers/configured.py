@@ -34,6 +34,8 @@ class ModelConfig:
     """US dollars for a million tokens of input and of output, if the operator set them."""
     can_stream: bool = True
     takes_system: bool = True
+    begins_with_thinking: bool = False
+    """Its template opens the mark of thinking, so that an answer has `</think>` only."""
     parameters: dict[str, Any] = field(default_factory=dict, hash=False)
     position: int = 0
 
@@ -73,6 +75,7 @@ def environment_model() -> ModelConfig | None:
         timeout_s=settings.FABRA_MODEL_TIMEOUT_S,
         retries=settings.FABRA_MODEL_RETRIES,
         window=settings.FABRA_MODEL_WINDOW,
+        begins_with_thinking=settings.FABRA_MODEL_BEGINS_WITH_THINKING,
     )
 
 
@@ -91,6 +94,7 @@ def config_of(row: ModelProvider) -> ModelConfig:
         prices=None if prices[0] is None or prices[1] is None else (prices[0], prices[1]),
         can_stream=row.can_stream,
         takes_system=row.takes_system,
+        begins_with_thinking=row.begins_with_thinking,
         parameters={name: value for name, value in row.parameters.items() if name not in SET_BY_BOT},
         position=row.position,
     )

@@ -2,6 +2,7 @@
 
 import email.utils
 import logging
+import math
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from chat.errors import ModelError, ModelRefused, ModelTimeout, ModelUnreachable
 from chat.providers.clients import client_of
 from chat.providers.configured import ModelConfig
 from chat.providers.protocol import Completion, Delta, Prompt
-from chat.providers.wire import ModelAnswer, data_of, is_end, parse_body
+from chat.providers.wire import ModelAnswer, data_of, is_end, lines_of, name_of, parse_body
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +37,7 @@ class OpenAIProvider:
         """Yield the text as it comes, then the Completion; raise ModelError."""
         if not self.config.key:
             raise _without_key(self.config)
-        answer = ModelAnswer(model=self.config.model)
+        answer = ModelAnswer(model=self.config.model, begins_with_thinking=self.config.begins_with_thinking)
         # What an operator sets for a model comes before what a client asks for.
         answer.refused_options += [name for name in prompt.options if name in self.config.parameters]
         is_streamed = is_streamed and self.config.can_stream
@@ -86,7 +87,7 @@ class OpenAIProvider:
                     **request, extra_body=self.config.parameters
                 ) as response:
                     is_complete = False
-                    async for line in response.iter_lines():
+                    async for line in lines_of(response.iter_bytes()):
                         data = data_of(line)
                         if data is None:
                             continue
@@ -191,7 +192,7 @@ def _retryable(error: ModelError) -> ModelError:
 
 def _from_status(error: openai.APIStatusError) -> ModelError:
     # Its code, such as `model_not_found` or `insufficient_quota`, is for the operator; its sentence may hold a key.
-    status, code = error.status_code, str(error.code or "")[:100]
+    status, code = error.status_code, name_of(error.code)[:100]
     logger.warning("The model's server answered %d, code %r.", status, code)
     found: ModelError
     if status in (408, 504):
@@ -212,10 +213,14 @@ def _retry_after_s(headers: httpx2.Headers) -> float | None:
     """Return the seconds of `Retry-After`, which has a number or a date, or of `Retry-After-Ms`; None without one."""
     try:
         if "retry-after-ms" in headers:
-            return max(0.0, float(headers["retry-after-ms"]) / 1000)
+            return _wait_s(float(headers["retry-after-ms"]) / 1000)
         value = headers.get("retry-after", "")
         if date := email.utils.parsedate_tz(value):
-            return max(0.0, email.utils.mktime_tz(date) - time.time())
-        return max(0.0, float(value))
+            return _wait_s(email.utils.mktime_tz(date) - time.time())
+        return _wait_s(float(value))
     except (ValueError, OverflowError):
         return None
+
+
+def _wait_s(seconds: float) -> float | None:
+    return max(0.0, seconds) if math.isfinite(seconds) else None

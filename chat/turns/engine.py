@@ -15,9 +15,6 @@ from django.utils import timezone
 
 from chat.access.callers import USER_KEY
 from chat.bots.known import require_bot
-from chat.conversations.history import read_history, room_for_context
-from chat.conversations.open_questions import with_open_questions
-from chat.conversations.rewriting import rewrite
 from chat.errors import BudgetExhausted, ConversationConflict, RateLimited
 from chat.grounding.answers import check_answer, prepare_check
 from chat.handover.inbound import needs_no_model, receive
@@ -25,14 +22,14 @@ from chat.handover.outbound import ask_for_person, drop
 from chat.limits.admission import Admission, uncounted
 from chat.limits.configured import current_limits
 from chat.limits.messages import admit, refund
+from chat.limits.windows import CLIENT_LEFT
 from chat.live.changes import show_soon
 from chat.models import Conversation, Message
-from chat.providers import Completion, Delta, Prompt, get_provider
-from chat.small_talk.reply import small_talk_context, small_talk_of
-from chat.spending.calls import Spender, calls_of
+from chat.providers import Completion, Delta, Prompt
+from chat.spending.calls import calls_of
 from chat.spending.prices import prepare_prices
 from chat.turns import costs
-from chat.turns.assembly import assemble, first_model, provider_for
+from chat.turns.assembly import prepare
 from chat.turns.citations import passages_in
 from chat.turns.costs import EarlierCalls, within_budgets
 from chat.turns.following import follow_up
@@ -41,15 +38,13 @@ from chat.turns.order import release, release_soon, take_turn
 from chat.turns.records import MESSAGE_SENT, SentBefore, write_answer, write_failure, write_question
 from chat.turns.renewal import renewed
 from chat.turns.replay import answer_sent_before, stored_answer
-from chat.turns.results import answer_of, outcome_of
-from chat.turns.running import running
+from chat.turns.results import answer_of, outcome_of, stopped_answer
+from chat.turns.running import Stopped, Stopping
 from chat.turns.stopping import listen
 from chat.turns.turn import Answer, Question, Settled, Turn
 from common.background import HEAD_START_S, release_thread, spawn
 from common.errors import FabraError
 from contexts import traces
-from contexts.conversation import ConversationHistory
-from contexts.recorder import recording
 from events.dispatch import dispatch, queue_of
 from features import registry
 from features.online import one_view
@@ -59,9 +54,6 @@ from features.traits import keep_traits
 
 logger = logging.getLogger(__name__)
 
-CLIENT_GONE = "client_disconnected"
-"""The error code of a trace whose client left before the answer was complete."""
-
 
 async def begin(question: Question) -> Turn | Settled:
     """Accept the message and commit its evidence; `run` then calls the model, unless the answer is known already.
@@ -69,11 +61,24 @@ async def begin(question: Question) -> Turn | Settled:
     Raise InvalidInput for a bad message, ConversationNotFound, RateLimited, IndexForbidden, UserForbidden, or what the
     assembly raises; a failure on our side is not counted against the user's limit.
     """
+    stopping = Stopping()
+    begun: Turn | Settled | None = None
+    try:
+        begun = await _accept(question.validate(), stopping)
+    finally:
+        if not isinstance(begun, Turn):
+            stopping.end()
+    return begun
+
+
+async def _accept(question: Question, stopping: Stopping) -> Turn | Settled:
+    """Count the message, wait for its turn, and begin."""
     started = time.perf_counter()
-    question = question.validate()
     if question.bot:
         question.asked_of(await require_bot(question.bot))  # what is refused is not counted, and waits for no turn
     deadline = asyncio.get_running_loop().time() + settings.FABRA_CHAT_DEADLINE_S
+    listen()
+    stopping.begin(question.conversation_id)
     # The limit and the context share one read of the user's features, and know what on-demand ones are computed from.
     traits = question.caller.user.traits if question.caller.user else {}
     with one_view(), request_data(query=question.message, traits=traits):
@@ -89,21 +94,29 @@ async def begin(question: Question) -> Turn | Settled:
         try:
             while True:
                 # 2. Wait for the end of what the conversation is answering, and begin.
-                lease = await take_turn(question, deadline)
+                lease: TurnLease | None = None
                 made = EarlierCalls()
                 try:
-                    begun = await _begin(question, lease, admission, deadline, started, made)
+                    async with stopping.ended_by_stop():
+                        lease = await take_turn(question, deadline)
+                    async with renewed(lease):
+                        begun = await _begin(question, lease, admission, stopping, made, deadline, started)
                 except SentBefore as sent:  # by another request, just now: wait for its answer
                     question = replace(question, conversation_id=sent.message.conversation_id)
+                    stopping.begin(question.conversation_id)
                     begun = None
                 except BaseException:
-                    release_soon(lease)
+                    if lease is not None:
+                        release_soon(lease)
                     raise
                 finally:
                     await made.keep()
                 if begun is not None:
                     return begun
+                assert lease is not None
                 await release(lease)
+        except Stopped:
+            return Settled(answer=await stopped_answer(question), admission=admission)
         except BudgetExhausted:
             raise  # it counts: whoever has no budget left may not have contexts assembled without end
         except Exception:
@@ -112,9 +125,15 @@ async def begin(question: Question) -> Turn | Settled:
 
 
 async def _begin(
-    question: Question, lease: TurnLease, admission: Admission, deadline: float, started: float, made: EarlierCalls
+    question: Question,
+    lease: TurnLease,
+    admission: Admission,
+    stopping: Stopping,
+    made: EarlierCalls,
+    deadline: float,
+    started: float,
 ) -> Turn | Settled | None:
-    """Begin the answer; return None if the conversation changed hands meanwhile. Raise SentBefore."""
+    """Begin the answer; return None if the conversation changed hands meanwhile. Raise SentBefore or Stopped."""
     question = question.asked_of(await require_bot(lease.bot or question.bot))
     if stored_id := question.stored_id or lease.sent_id:
         known = await sync_to_async(stored_answer)(stored_id)
@@ -134,36 +153,17 @@ async def _begin(
     if is_elsewhere or (lease.was_closed and question.stored_id is not None):
         raise ConversationConflict("The bot does not answer in this conversation any more.")
     # 3. Assemble the context, with the conversation so far; step 4 writes its trace.
-    question = await with_open_questions(question, lease)
-    talk = None if question.open_text else await small_talk_of(question)
-    history = await read_history(question) if talk is None else ConversationHistory(query=question.message)
-    spender = Spender(user_id=question.user_id, tier=admission.tier, key=question.caller.key)
-    rewriting = await rewrite(question.asked, history.turns, spender)
-    if rewriting:
-        made.asked = rewriting.asked
-        history = replace(history, rewritten=rewriting.text)
-    room = room_for_context(question, history, await get_provider(first_model(question, question.context)))
-    with request_data(query=question.asked), recording(conversation=history, most_tokens=room) as recorder:
-        try:
-            if talk is None:
-                context = await assemble(question, history, deadline)
-            else:
-                context = await small_talk_context(question)
-            question.caller.check_indexes(recorder.searched_indexes())
-        except Exception:
-            await traces.write(recorder.pending)  # of contexts that were assembled before the failure
-            raise
-    if rewriting:
-        context.evidence["rewrite"] = rewriting.to_dict()
-        context.evidence["flags"] += rewriting.flags
+    async with stopping.ended_by_stop():
+        found = await prepare(question, lease, admission, made, deadline)
+    question, context, pending = found.question, found.context, found.recorder.pending
     # 4. Commit the evidence, the message and its event.
-    provider = await provider_for(question, context, recorder, talk)
-    spender = replace(spender, context=context.evidence["context"])
-    provider, reservation = await within_budgets(provider, spender, Prompt(messages=context.evidence["messages"]))
+    prompt = Prompt(messages=context.evidence["messages"])
+    provider, reservation = await within_budgets(found.provider, found.spender, prompt)
     try:
+        stopping.check()
         written = await sync_to_async(write_question)(
-            question, lease, context, admission, recorder.pending, recorder.embeddings.get(question.message.strip()),
-            frees_connection=not provider.is_extractive, calls=made.of(spender, context.id),
+            question, lease, context, admission, pending, found.recorder.embeddings.get(question.message.strip()),
+            frees_connection=not provider.is_extractive, calls=made.of(found.spender, context.id),
         )  # fmt: skip
     except BaseException:
         costs.release_soon(reservation)
@@ -172,16 +172,19 @@ async def _begin(
         costs.release_soon(reservation)
         return None
     await made.settle()
+    stopping.is_stored = True
+    stopping.begin(written.message.conversation.pk)
     # 5. While the model works, enqueue the event, copy the trace to Redis and show the message to other pages.
-    traces.copy_later(recorder.pending)
+    traces.copy_later(pending)
     if written.event is not None:
         enqueued = asyncio.to_thread(dispatch, written.event.pk, queue_of(MESSAGE_SENT))
         spawn(enqueued, uses_database=False, after_s=HEAD_START_S)
     if lease.conversation_id is not None and question.stored_id is None:
         show_soon(written.message)
     return Turn(
-        question=question, admission=admission, provider=provider, context=context, history=history, deadline=deadline,
-        message=written.message, event=written.event, reservation=reservation, notices=written.notices, started=started,
+        question=question, admission=admission, provider=provider, context=context, history=found.history,
+        deadline=deadline, message=written.message, event=written.event, reservation=reservation,
+        notices=written.notices, started=started, stopping=stopping,
         lease=replace(lease, conversation_id=written.message.conversation.pk),
     )  # fmt: skip
 
@@ -196,6 +199,7 @@ async def _admit(question: Question) -> Admission:
 async def run(turn: Turn, *, is_streamed: bool) -> AsyncGenerator[str | Answer, None]:
     """Yield the answer's text as it arrives, then the Answer, which is committed before it is yielded."""
     if turn.wants_no_answer:
+        turn.stopping.end()
         yield await ask_for_person(turn)
         await costs.settle_turn(turn)
         return
@@ -211,20 +215,20 @@ async def run(turn: Turn, *, is_streamed: bool) -> AsyncGenerator[str | Answer, 
     if turn.provider.config is not None:
         prepare_prices(turn.provider.config)
     try:
-        listen()
-        async with renewed(turn.lease), aclosing(turn.provider.run(prompt, is_streamed=is_streamed)) as pieces:  # type: ignore[type-var]
-            with running(turn):
+        async with renewed(turn.lease):
+            async with aclosing(turn.provider.run(prompt, is_streamed=is_streamed)) as pieces:  # type: ignore[type-var]
                 async for piece in turn.receive(pieces):
                     if isinstance(piece, Delta):
                         turn.parts.append(piece.text)
                         yield piece.text
                     else:
                         completion = piece
-        if turn.is_stopped and completion is None:  # the model did not say what it used
-            asked = turn.provider.config if turn.parts else None
-            completion = Completion(model=turn.provider.model, usage=None, finish_reason="stopped", config=asked)
-        assert completion is not None
-        result, message = await _store(turn, completion, prompt)
+            turn.stopping.end()
+            if turn.is_stopped and completion is None:  # the model did not say what it used
+                asked = turn.provider.config if turn.parts else None
+                completion = Completion(model=turn.provider.model, usage=None, finish_reason="stopped", config=asked)
+            assert completion is not None
+            result, message = await _store(turn, completion, prompt)
     except Exception as error:  # whatever goes wrong, ours or theirs, the trace has its outcome
         code = error.code if isinstance(error, FabraError) else "internal_error"
         logger.warning("The answer of the trace %s failed (%s): %s", turn.context_id, code, type(error).__name__)
@@ -233,10 +237,11 @@ async def run(turn: Turn, *, is_streamed: bool) -> AsyncGenerator[str | Answer, 
         raise
     except (asyncio.CancelledError, GeneratorExit):
         # The client disconnected. What it received is still stored; the write outlives this task.
-        spawn(_fail(turn, CLIENT_GONE))
+        spawn(_fail(turn, CLIENT_LEFT))
         raise
-    # Outside the try: the answer is stored, and nothing that follows makes it a failure, nor does a caller that stops
-    # reading here.
+    finally:
+        turn.stopping.end()
+    # Outside the try: the answer is stored, so that neither what follows nor a caller that leaves makes it a failure.
     try:
         result = await follow_up(turn, result, message)
     except asyncio.CancelledError:  # the client has left
@@ -258,8 +263,9 @@ async def answer(question: Question) -> tuple[Answer, Admission]:
 
 
 async def leave(turn: Turn) -> None:
-    """End a turn whose client has gone before `run` was started."""
-    await _fail(turn, CLIENT_GONE)
+    """End a turn whose client has left before `run` was started."""
+    turn.stopping.end()
+    await _fail(turn, CLIENT_LEFT)
 
 
 async def _tier_of(user_id: str, feature: str) -> Any:

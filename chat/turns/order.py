@@ -35,11 +35,11 @@ async def take_turn(question: Question, deadline: float) -> TurnLease:
     token = uuid.uuid4()
     if question.conversation_id is None:
         return TurnLease(token=token)
-    lease = await sync_to_async(_join)(question, token)
-    if lease is not None:
-        return lease
-    release_thread()
     try:
+        lease = await sync_to_async(_join)(question, token)
+        if lease is not None:
+            return lease
+        release_thread()
         async with asyncio.timeout_at(deadline):
             return await _wait(question, token)
     except BaseException as error:

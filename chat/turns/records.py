@@ -166,9 +166,9 @@ def _still_the_bots(lease: TurnLease) -> Statement | None:
     if lease.conversation_id is None:
         return None
     return (
-        "UPDATE chat_conversation SET last_message_at = %s "
+        "UPDATE chat_conversation SET last_message_at = %s, turn_until = clock_timestamp() + %s "
         "WHERE id = %s AND takeovers = %s AND state IN ('bot', 'waiting') RETURNING id",
-        [timezone.now(), lease.conversation_id, lease.takeovers],
+        [timezone.now(), lease_duration(), lease.conversation_id, lease.takeovers],
     )
 
 

@@ -3,10 +3,11 @@
 from typing import Any
 
 from chat.grounding.answers import CheckedText
+from chat.models import Conversation
 from chat.providers import Completion
 from chat.spending.calls import usage_with_cost
 from chat.turns.citations import Citation, mark_cited
-from chat.turns.turn import Answer, Turn
+from chat.turns.turn import STOPPED, Answer, Question, Turn
 from contexts.evidence import SUSPICIOUS
 
 
@@ -37,6 +38,16 @@ def answer_of(turn: Turn, completion: Completion, passages: list[Citation], chec
         notices=turn.notices,
         conversation_was_closed=turn.lease.was_closed,
     )
+
+
+async def stopped_answer(question: Question) -> Answer:
+    """Return the answer to a message that was stopped before the bot had begun: nothing of it is stored."""
+    assert question.conversation_id is not None  # a conversation that is not stored cannot be named
+    states = Conversation.objects.filter(pk=question.conversation_id).values_list("state", flat=True)
+    return Answer.without_model(
+        flags=[STOPPED], conversation_id=question.conversation_id, question_id=question.stored_id,
+        state=await states.afirst() or Conversation.State.BOT,
+    )  # fmt: skip
 
 
 def outcome_of(turn: Turn, completion: Completion, result: Answer) -> dict[str, Any]:

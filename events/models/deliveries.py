@@ -7,7 +7,7 @@ from django.conf import settings
 from django.db import models
 from django.utils import timezone
 
-from common.clocks import is_reached
+from common.clocks import is_ahead, is_reached
 from events.models.endpoints import WebhookEndpoint
 from events.models.events import Event, jitter
 
@@ -26,10 +26,14 @@ class WebhookDeliveryQuerySet(models.QuerySet["WebhookDelivery"]):
     def waiting(self) -> Self:
         return self.filter(state__in=WebhookDelivery.WAITING)
 
-    def due(self) -> Self:
+    def due(self, now: datetime | None = None) -> Self:
         """Return the deliveries to attempt now, in the order to do so."""
-        reached = is_reached("next_attempt_at", longest=LONGEST_WAIT)
-        return self.waiting().filter(reached).order_by("next_attempt_at", "id")
+        # One that is new has nothing to wait for, and a clock that was ahead has nobody wait.
+        is_new = models.Q(state=WebhookDelivery.State.PENDING)
+        failed_ahead = WebhookAttempt.objects.filter(is_ahead("attempted_at", now=now), delivery=models.OuterRef("pk"))
+        reached = is_reached("next_attempt_at", longest=LONGEST_WAIT, now=now)
+        found = self.waiting().filter(is_new | reached | models.Exists(failed_ahead))
+        return found.order_by("next_attempt_at", "id")
 
     def give_up(self, error: str) -> int:
         """End the deliveries that wait; return how many did."""

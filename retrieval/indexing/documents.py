@@ -10,6 +10,7 @@ from django.db import transaction
 from django.db.models import Count, F
 from django.utils import timezone
 
+from common.text import storable
 from common.validation import check_key
 from events.arrival import newest_event
 from events.models import Event
@@ -26,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 _RETRY = timedelta(minutes=2)
 """Longer than the first attempts of an event take together."""
-_RETRY_MAX = timedelta(hours=1)
+RETRY_MAX = timedelta(hours=1)
 
 
 def index_document(
@@ -177,9 +178,13 @@ def mark_failed(index_name: str, event: Event, reason: str, *, content: Document
             return
         if document.has_failure_after(event.occurred_at):
             return
-        wait = min(_RETRY_MAX, _RETRY * 2 ** min(document.failures, 10))
+        wait = min(RETRY_MAX, _RETRY * 2 ** min(document.failures, 10))
         was_never_indexed = document.version_id is None and document.state == Document.State.FAILED
-        document.state, document.error, document.failures = Document.State.FAILED, reason, document.failures + 1
+        document.state, document.error, document.failures = (
+            Document.State.FAILED,
+            storable(reason),
+            document.failures + 1,
+        )
         if content is not None:  # a change that is wrong in itself is not replayed; an earlier one still is
             document.failed_event, document.retry_at = event, timezone.now() + wait
         fields = ["state", "error", "failures", "failed_event", "retry_at"]

@@ -12,6 +12,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.db import DatabaseError, connection, models
 
 from common.errors import InvalidInput
+from common.text import storable
 from common.validation import is_blank
 from retrieval.errors import ObjectUnreadable
 from retrieval.indexing.bulk import Draft
@@ -87,7 +88,7 @@ class Reading:
                 if isinstance(found, ReadDocument):
                     title, text = found.title, found.text
                 elif isinstance(found, ReadWarning):
-                    self.warnings.append(asdict(found))
+                    self.warnings.append({name: storable(value) for name, value in asdict(found).items()})
         except Empty:
             return "", ""
         except Exception as error:  # one page must not end the reading of the others
@@ -142,7 +143,7 @@ def _read(source: ModelSourceSpec, instance: models.Model) -> Reading:
         if isinstance(error, DatabaseError) and connection.in_atomic_block:
             raise  # the transaction can't go on
         what = str(error) if isinstance(error, InvalidInput) else f"it raised {type(error).__name__}: {error}"
-        return Reading(source=source, pk=str(instance.pk), error=f"{step}(): {what}"[:1000])
+        return Reading(source=source, pk=str(instance.pk), error=storable(f"{step}(): {what}"[:1000]))
     said = [source.format, VERSION, text or "", title, metadata, sorted(audience)]
     digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
     return Reading(

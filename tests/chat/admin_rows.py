@@ -255,5 +255,5 @@ def _access(number: int) -> None:
     AccessLog.objects.create(**sent, user_agent="<b>text</b>")
     AuditEntry.objects.create(
         by="user", who="<b>text</b>", address=sent["ip_address"], action="view", target="<script>alert(1)</script>",
-        door="<b>text</b>", path="/debug/context/<b>text</b>", status=403, detail="<b>text</b>",
+        endpoint="<b>text</b>", path="/debug/context/<b>text</b>", status=403, detail="<b>text</b>",
     )  # fmt: skip

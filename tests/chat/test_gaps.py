@@ -11,6 +11,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from chat import tasks
 from chat.definitions import passages, store
 from chat.feedback import give_feedback
 from chat.gaps.asking import ask_gap
@@ -19,7 +20,7 @@ from chat.gaps.grouping import group_new
 from chat.gaps.marking import mark
 from chat.gaps.reasons import reasons_of
 from chat.models import ApiKey, Conversation, Gap, GapQuestion, Message
-from chat.tasks import tend_gaps
+from common.redis import plain_redis, redis_key
 from contexts.declaration import context
 from contexts.items import ContextItem, Escalation, escalate
 from events.event import AxiomEvent
@@ -31,6 +32,7 @@ from retrieval.embedders import get_embedder
 from retrieval.embedders.minilm import is_prepared
 from retrieval.indexing.documents import delete_document, index_document
 from retrieval.models import Document
+from tests.broker import messages
 from tests.embedders import FragileEmbedder, WorkerDied
 from tests.model_server import ModelServer
 
@@ -54,6 +56,15 @@ def gap_of(text: str = EXPORT, count: int = 1) -> Gap:
     questions = [ask_unanswered(text) for _ in range(count)]
     group_new()
     return Gap.objects.get(questions__message=questions[0])
+
+
+def tend_gaps() -> None:
+    """Do what the beat has done, and the task that it enqueues."""
+    tasks.tend_gaps()
+    for each in messages("models"):
+        if each.task == "chat.tasks.ask_due_gaps":
+            tasks.ask_due_gaps()
+            break
 
 
 def run_events(*types: str) -> None:
@@ -432,6 +443,24 @@ class TestAskingAgain:
         Document.objects.filter(pk=article.pk).update(version=None)
         link_article(gap, article, by="ed")
         assert due_gaps(10) == [] and not ask_gap(gap.pk)
+
+    def test_what_one_task_has_no_time_for_another_one_asks(
+        self, article: Document, model: ModelServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(tasks, "_SLICE_S", -1.0)
+        gap = gap_of(count=3)
+        model.text = "I cannot tell."
+        work: tuple[Any, ...] = (gap.pk, True)
+        for asked in (1, 2, 3):
+            tasks.ask_gap(*work)
+            assert gap.questions.exclude(is_answered=None).count() == asked
+            left = [each for each in messages("models") if each.task == "chat.tasks.ask_gap"]
+            plain_redis().delete(redis_key("celery", "models"))
+            if asked < 3:
+                [task] = left
+                assert task.args == [gap.pk] and len(task.kwargs["asked"]) == asked
+                work = (gap.pk, task.kwargs["is_forced"], task.kwargs["asked"])
+        assert not left and len(model.requests) == 3
 
     def test_only_some_questions_are_asked(self, article: Document, settings: Any) -> None:
         settings.FABRA_GAP_QUESTIONS = 3

@@ -344,7 +344,7 @@ def test_a_limit_among_the_parameters_moves_to_its_column() -> None:
         name="old", base_url="http://x", model="m", parameters={"max_tokens": 5000, "seed": 1}
     )
     wrong = ModelProvider.objects.create(name="wrong", base_url="http://x", model="m", parameters={"max_tokens": "x"})
-    import_module("chat.migrations.0021_model_max_tokens").move_limits(apps, None)
+    import_module("chat.migrations.0023_model_max_tokens").move_limits(apps, None)
     old.refresh_from_db()
     wrong.refresh_from_db()
     assert (old.max_tokens, old.parameters) == (5000, {"seed": 1})

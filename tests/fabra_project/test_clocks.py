@@ -1,16 +1,18 @@
 """A clock that is set back: what was written by the clock before it does not wait until that time comes again."""
 
+import re
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.utils import timezone
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from common.clocks import is_past, is_reached
 from events import tasks
 from events.event import AxiomEvent
-from events.models import Event
+from events.models import Event, WebhookAttempt, WebhookDelivery, WebhookEndpoint
 from events.outbox import record_event
 from events.processing import release_abandoned
 from fabra_project.beat import SteadyScheduler
@@ -61,6 +63,54 @@ def test_a_run_whose_heartbeat_lies_ahead_has_lost_its_worker() -> None:
     assert MaterializationRun.objects.all().orphaned().exists()
     MaterializationRun.objects.update(heartbeat_at=timezone.now() + timedelta(seconds=5))
     assert not MaterializationRun.objects.all().orphaned().exists(), "clocks differ by seconds"
+
+
+@pytest.fixture
+def endpoint(event: Event) -> WebhookEndpoint:
+    """Return an endpoint with a delivery that waits."""
+    endpoint = WebhookEndpoint.objects.create(name="crm", url="https://crm.example", event_types=["message_sent"])
+    WebhookDelivery.objects.create(endpoint=endpoint, event=event)
+    return endpoint
+
+
+def swept() -> list[int]:
+    """Return the endpoints that the sweep enqueues."""
+    tasks.sweep_webhooks()
+    return [each.args[0] for each in messages() if each.task.endswith("send_webhooks")]
+
+
+def test_a_delivery_of_a_clock_ahead_is_sent_now(endpoint: WebhookEndpoint) -> None:
+    WebhookDelivery.objects.update(next_attempt_at=ahead())
+    WebhookEndpoint.objects.update(dispatched_at=ahead())
+    assert swept() == [endpoint.pk]
+
+
+def test_a_delivery_that_failed_waits_unless_a_clock_ahead_says_so(endpoint: WebhookEndpoint) -> None:
+    delivery = WebhookDelivery.objects.get()
+    WebhookDelivery.objects.update(state="failed", attempts=1, next_attempt_at=ahead())
+    WebhookEndpoint.objects.update(dispatched_at=timezone.now() - HOUR)
+    WebhookAttempt.objects.create(delivery=delivery, attempted_at=timezone.now(), duration_ms=1.0)
+    assert swept() == []
+    WebhookAttempt.objects.update(attempted_at=ahead())
+    assert swept() == [endpoint.pk]
+
+
+def test_an_endpoint_that_a_clock_ahead_paused_is_asked_again(endpoint: WebhookEndpoint) -> None:
+    WebhookEndpoint.objects.update(
+        paused_until=ahead(), last_failure_at=timezone.now(), dispatched_at=timezone.now() - HOUR
+    )
+    assert swept() == []
+    WebhookEndpoint.objects.update(last_failure_at=ahead() - timedelta(minutes=5))
+    assert swept() == [endpoint.pk]
+
+
+def test_no_time_that_something_waits_for_is_compared_as_if_clocks_were_right() -> None:
+    columns = "next_attempt_at|paused_until|dispatched_at|retry_at|worked_at|heartbeat_at|purge_ended_at|erased_at"
+    plain = re.compile(rf"({columns})__(lt|lte|gt|gte)\b")
+    apps = ("common", "events", "features", "retrieval", "contexts", "chat")
+    files = [path for app in apps for path in (settings.BASE_DIR / app).rglob("*.py") if "migrations" not in path.parts]
+    found = [f"{path.name}: {match[0]}" for path in files for match in plain.finditer(path.read_text())]
+    assert files and found == [], "common/clocks.py has conditions for it"
 
 
 def test_conditions_are_of_times_before_now_or_of_a_wrong_clock(event: Event) -> None:

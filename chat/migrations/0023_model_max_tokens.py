@@ -20,7 +20,7 @@ def move_limits(apps, schema_editor):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('chat', '0020_user_prefix'),
+        ('chat', '0022_model_thinking'),
     ]
 
     operations = [

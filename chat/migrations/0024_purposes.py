@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('chat', '0021_model_max_tokens'),
+        ('chat', '0023_model_max_tokens'),
     ]
 
     operations = [
