@@ -98,4 +98,5 @@ def _prepare() -> None:
         keep_entry("take back unanswered conversations", "chat.tasks.sweep_conversations", timedelta(seconds=15))
         keep_entry("store the use of API keys", "chat.tasks.store_key_use", timedelta(minutes=1))
         keep_entry("sum up what models cost", "chat.tasks.roll_up_spending", timedelta(hours=1))
+        keep_entry("sum up budgets anew", "chat.tasks.recount_budgets", timedelta(minutes=1))
         keep_entry("group unanswered questions", "chat.tasks.tend_gaps", timedelta(seconds=15))

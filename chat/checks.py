@@ -8,7 +8,7 @@ from django.utils.module_loading import import_string
 
 from chat.bots.defaults import wrong_bot
 from chat.conversations.rewriting import MODEL
-from chat.limits.budgets import wrong_budgets
+from chat.limits.budget_settings import wrong_budgets
 from chat.providers.chain import EXTRACTIVE
 from chat.turns.resolve_context import chat_context
 from common.errors import NotFound

@@ -122,7 +122,7 @@ class CompletionsView(OpenAIView):
         headers |= freshness_headers(begun.context.freshness if isinstance(begun, Turn) else None)
         if wanted.is_streamed:
             headers |= {"X-Accel-Buffering": "no"}
-            return StreamingHttpResponse(reply.pieces(), content_type="text/event-stream", headers=headers)
+            return StreamingHttpResponse(reply.stream(), content_type="text/event-stream", headers=headers)
         return _json(await reply.whole(), headers)
 
 
