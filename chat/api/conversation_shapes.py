@@ -95,5 +95,5 @@ class ConversationExportSerializer(ConversationSerializer):
 
 
 class StopSerializer(serializers.Serializer[Any]):
-    stopped = serializers.IntegerField(help_text="Answers that this process was giving.")
+    stopped = serializers.IntegerField(help_text="Answers of this process, also those that had not begun.")
     asked_others = serializers.BooleanField(help_text="Whether the other processes were asked: not without Redis.")

@@ -97,7 +97,7 @@ class ChatResponseSerializer(serializers.Serializer[Any]):
     context_used = serializers.CharField(required=False, help_text=f"What the model got; {_OF_SITES}")
     context_id = serializers.UUIDField(allow_null=True)
     conversation_id = serializers.IntegerField()
-    message_id = serializers.IntegerField(help_text="Of the answer, for feedback.")
+    message_id = serializers.IntegerField(allow_null=True, help_text="For feedback; null if it was stopped too early.")
     citations = CitationSerializer(many=True)
     usage = serializers.DictField(required=False, help_text=f"Tokens and cost; {_OF_SITES}")
     model = serializers.CharField(required=False, help_text=f"Which model answered; {_OF_SITES}")
