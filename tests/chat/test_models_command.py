@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.test import Client
 
 from chat.checks import check_models
 from chat.models import Bot, ModelCall, ModelProvider
@@ -131,3 +132,11 @@ def test_without_a_model_or_with_a_wrong_name_it_says_what_to_do(settings: Any) 
         run("check")
     with pytest.raises(CommandError, match="no enabled model x"):
         run("check", "x")
+
+
+def test_the_admin_shows_the_settings_models_and_the_longest_answer(admin_client: Client, settings: Any) -> None:
+    settings.FABRA_MODELS = [{"name": "claude", "base_url": "http://127.0.0.1:1/v1", "model": "claude-sonnet-4-5"}]
+    page = admin_client.get("/admin/chat/modelprovider/").content.decode()
+    assert "FABRA_MODELS" in page and "claude-sonnet-4-5" in page
+    form = admin_client.get("/admin/chat/modelprovider/add/").content.decode()
+    assert "Longest answer" in form and 'name="max_tokens"' in form and 'name="begins_with_thinking"' in form
