@@ -61,6 +61,13 @@ def test_what_it_refuses_is_told(model: ModelServer) -> None:
     assert "takes no max_tokens, stream_options" in said
 
 
+def test_options_that_it_refuses_are_told_and_both_calls_counted(model: ModelServer) -> None:
+    model.refused = ("temperature", "reasoning_effort")
+    said, status = run("check")
+    assert (status, "takes no temperature, reasoning_effort" in said) == (0, True)
+    assert ModelCall.objects.filter(purpose="check").count() == 2
+
+
 def test_a_model_that_begins_with_its_thoughts_is_noted(model: ModelServer, settings: Any) -> None:
     model.text = "They want one word.\n</think>\n\nYes."
     ModelProvider.objects.create(name="deep", base_url=model.url, model="m", position=5)

@@ -7,7 +7,7 @@ from asgiref.sync import async_to_sync
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 
-from chat.models import Bot, ModelProvider, Purpose
+from chat.models import Bot, ModelCall, ModelProvider, Purpose
 from chat.models.providers import ENVIRONMENT
 from chat.providers.configured import ModelConfig, configured_models_now
 from chat.providers.probe import PROMPT, Probe, probe
@@ -46,12 +46,14 @@ class Command(BaseCommand):
 
     def _note(self, found: Probe) -> None:
         """Keep what the call cost, and that a model begins with its thoughts; without a database it is told only."""
-        call = call_of(Spender(), Purpose.CHECK, PROMPT, found.completion, found.text) if found.completion else None
+        asked = [(found.completion, found.text), (found.with_options, found.text_with_options)]
+        calls = [
+            call_of(Spender(), Purpose.CHECK, PROMPT, completion, text) for completion, text in asked if completion
+        ]
         if found.error and found.error.usage:
-            call = billed_call(Spender(), Purpose.CHECK, found.config, found.error)
+            calls.append(billed_call(Spender(), Purpose.CHECK, found.config, found.error))
         try:
-            if call:
-                call.save()
+            ModelCall.objects.bulk_create(call for call in calls if call)
             if found.begins_with_thinking and not found.config.begins_with_thinking:
                 ModelProvider.objects.filter(name=found.config.name).update(begins_with_thinking=True)
         except DatabaseError as error:
@@ -122,6 +124,7 @@ def _lines_of(found: Probe) -> str:
         f"first token {found.first_ms:.0f} ms, whole answer {found.ms:.0f} ms",
         f"window {window:,} ({source})" if window else "window not known",
         f"takes no {', '.join(found.refused)}" if found.refused else "",
+        "refuses calls with some option" if found.refuses_options else "",
         "" if found.completion.usage else "does not report usage",
         _on_thinking(config) if found.begins_with_thinking else "",
     ]
