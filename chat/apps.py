@@ -21,6 +21,7 @@ class ChatConfig(app_config.BotAppConfig):
             check_budgets,
             check_chat_context,
             check_model_fallback,
+            check_models,
             check_rewrite,
         )
         from chat.gaps import event_handlers
@@ -41,6 +42,7 @@ class ChatConfig(app_config.BotAppConfig):
             check_audiences,
             check_bot,
             check_model_fallback,
+            check_models,
             check_budgets,
         ):
             checks.register(check)

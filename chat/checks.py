@@ -10,6 +10,7 @@ from chat.bots.defaults import wrong_bot
 from chat.conversations.rewriting import MODEL
 from chat.limits.budget_settings import wrong_budgets
 from chat.providers.chain import EXTRACTIVE
+from chat.providers.of_settings import wrong_models
 from chat.turns.resolve_context import chat_context
 from common.errors import NotFound
 
@@ -77,6 +78,17 @@ def check_bot(**kwargs: Any) -> list[checks.CheckMessage]:
             hint='It looks like {"name": "Harbour help", "accent": "#0b6e69", "greeting": "Ahoy!"}.',
             id="chat.E005",
         )
+    ]
+
+
+def check_models(**kwargs: Any) -> list[checks.CheckMessage]:
+    return [
+        checks.Error(
+            f"FABRA_MODELS, {wrong}",
+            hint='It looks like [{"name": "local", "base_url": "http://127.0.0.1:11434/v1", "model": "llama3.2"}].',
+            id="chat.E006",
+        )
+        for wrong in wrong_models()
     ]
 
 

@@ -228,6 +228,10 @@ FABRA_CHAT_DEADLINE_S = env.float("FABRA_CHAT_DEADLINE", 60.0)
 FABRA_MODEL_TIMEOUT_S = env.float("FABRA_MODEL_TIMEOUT", 30.0)
 FABRA_MODEL_RETRIES = env.int("FABRA_MODEL_RETRIES", 2)
 FABRA_MODEL_MAX_TOKENS = env.int("FABRA_MODEL_MAX_TOKENS", 1000)
+# More models, in their order, as JSON: [{"name": "claude", "base_url": "https://api.anthropic.com/v1", "model":
+# "claude-sonnet-4-5", "key_variable": "ANTHROPIC_API_KEY"}]. Each may have the columns of a model in the admin:
+# `position` (0), `timeout_s`, `retries`, `window`, `max_tokens`, `parameters` and the others of it.
+FABRA_MODELS: list[dict[str, Any]] = env.json("FABRA_MODELS", default=[])
 # US dollars for a million tokens of input and of output, as JSON: {"my-model": [0.5, 1.5]}. They come before the list
 # prices that the package genai-prices has; a price of a model in the admin comes before both.
 FABRA_MODEL_PRICES: dict[str, tuple[float, float]] = env.json("FABRA_MODEL_PRICES", default={})

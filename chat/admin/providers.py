@@ -10,6 +10,7 @@ from unfold.decorators import display
 
 from chat.models import ModelProvider
 from chat.providers.configured import config_of, environment_model
+from chat.providers.of_settings import models_of_settings
 from common.admin.base import JsonTextField, ListAdmin
 from common.admin.html import badge, code, one_line
 from common.admin.site import register
@@ -46,7 +47,7 @@ class ModelProviderAdmin(ListAdmin):
     )
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        extra = {"environment": environment_model(), **(extra_context or {})}
+        extra = {"environment": environment_model(), "of_settings": models_of_settings(), **(extra_context or {})}
         return super().changelist_view(request, extra)
 
     @display(description="model")

@@ -1,4 +1,4 @@
-"""The language models that may be asked, in their order: the one of the environment, and those of the admin."""
+"""The language models that may be asked, in their order: the one of the environment, the settings', the admin's."""
 
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -8,6 +8,7 @@ from django.conf import settings
 
 from chat.models import ModelProvider
 from chat.models.providers import ENVIRONMENT, SET_BY_BOT
+from chat.providers.of_settings import models_of_settings
 from common.operator_settings import Snapshot
 from common.secret_files import env_secret
 
@@ -54,13 +55,13 @@ class ModelConfig:
 
 async def configured_models() -> list[ModelConfig]:
     """Return all models that may be asked, the first choice first; empty if there is none."""
-    return _ordered((await rows.rows()).values())
+    return _ordered(await rows.rows())
 
 
 def configured_models_now() -> list[ModelConfig]:
     """Return the same where there is no event loop, read from the database now."""
     rows.reload()
-    return _ordered(rows.known.values())
+    return _ordered(rows.known)
 
 
 def environment_model() -> ModelConfig | None:
@@ -107,6 +108,12 @@ def _load() -> dict[str, ModelConfig]:
 rows: Snapshot[ModelConfig] = Snapshot(_load)
 
 
-def _ordered(found: Any) -> list[ModelConfig]:
+def _ordered(found: dict[str, ModelConfig]) -> list[ModelConfig]:
+    """Return the models by their positions; of the same position that of the environment is first, then the settings'.
+
+    A row of the admin replaces the settings' model of its name.
+    """
     environment = environment_model()
-    return sorted([*([environment] if environment else []), *found], key=lambda config: config.position)
+    of_settings = {row.name: config_of(row) for row in models_of_settings() if row.is_enabled}
+    chosen = [*([environment] if environment else []), *(of_settings | found).values()]
+    return sorted(chosen, key=lambda config: config.position)

@@ -2,7 +2,7 @@
 
 import time
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import httpx2
@@ -13,7 +13,7 @@ from chat.models import Purpose
 from chat.providers.clients import client_of
 from chat.providers.configured import ModelConfig
 from chat.providers.openai import OpenAIProvider, refused_parameters
-from chat.providers.protocol import Completion, Prompt
+from chat.providers.protocol import Completion, Prompt, whole_answer
 from chat.providers.wire import THINKING_END, parse_body
 
 PROMPT = Prompt(
@@ -24,6 +24,13 @@ PROMPT = Prompt(
     max_tokens=300,  # a model that thinks first needs some
     purpose=Purpose.CHECK,
 )
+
+OPTIONS = {
+    "temperature": 0.5, "seed": 1, "stop": ["###"], "presence_penalty": 0.1, "frequency_penalty": 0.1,
+    "reasoning_effort": "low",
+}  # fmt: skip
+"""What clients of `/v1` may ask for, and servers may refuse."""
+_WITH_OPTIONS = replace(PROMPT, options=OPTIONS)
 
 _WINDOWS = ("max_model_len", "context_length", "context_window", "max_context_length", "max_input_tokens", "n_ctx")
 """What servers call the window in `/models`: vLLM, OpenRouter, Groq, Mistral and LM Studio, Anthropic, llama.cpp."""
@@ -43,7 +50,12 @@ class Probe:
     begins_with_thinking: bool = False
     """Its answer has the end of its thoughts, and no mark before them."""
     refused: list[str] = field(default_factory=list)
-    """Parameters that the server does not take, and is not sent any more."""
+    """Parameters that the server does not take: its own are not sent any more, options are left out of each call."""
+    refuses_options: bool = False
+    """It refused the call with options, and did not say which of them."""
+    with_options: Completion | None = None
+    """What came of the call with options."""
+    text_with_options: str = ""
     error: ModelError | None = None
 
     @property
@@ -62,6 +74,7 @@ class Probe:
             "window": self.window or self.config.window or None,
             "window_is_told": self.window is not None,
             "refused_parameters": self.refused,
+            "refuses_options": self.refuses_options,
             "begins_with_thinking": self.begins_with_thinking,
             "usage": self.completion.usage if self.completion else None,
             "error": self.error and {"code": self.error.code, "status": self.error.status, "why": self.error.why},
@@ -85,7 +98,19 @@ async def probe(config: ModelConfig) -> Probe:
     found.begins_with_thinking = config.begins_with_thinking or THINKING_END in found.text
     if found.is_working:
         found.window = await _told_window(config)
+        await _try_options(found)
     return found
+
+
+async def _try_options(found: Probe) -> None:
+    """Note which options the server refuses; one that fails otherwise tells nothing of them."""
+    try:
+        found.text_with_options, completion = await whole_answer(OpenAIProvider(found.config), _WITH_OPTIONS)
+    except ModelError as error:
+        found.refuses_options = error.is_of_request
+        return
+    found.with_options = completion
+    found.refused += [name for name in completion.refused_options if name not in found.config.parameters]
 
 
 async def _told_window(config: ModelConfig) -> int | None:

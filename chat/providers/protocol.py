@@ -97,7 +97,13 @@ class Provider(Protocol):
         """Yield the answer's text, in one piece or many, then one Completion; raise ModelError."""
 
 
-async def whole_answer(provider: Provider, prompt: Prompt) -> tuple[str, Completion]:
+class Runs(Protocol):
+    """What answers a prompt, such as one model."""
+
+    def run(self, prompt: Prompt, *, is_streamed: bool) -> AsyncIterator[Delta | Completion]: ...
+
+
+async def whole_answer(provider: Runs, prompt: Prompt) -> tuple[str, Completion]:
     """Return all that the provider yields for a prompt; raise ModelError."""
     parts: list[str] = []
     completion: Completion | None = None

@@ -7,12 +7,13 @@ from asgiref.sync import async_to_sync
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 
-from chat.models import ModelProvider, Purpose
+from chat.models import Bot, ModelCall, ModelProvider, Purpose
 from chat.models.providers import ENVIRONMENT
 from chat.providers.configured import ModelConfig, configured_models_now
 from chat.providers.probe import PROMPT, Probe, probe
 from chat.spending.calls import Spender, billed_call, call_of
 from chat.spending.prices import price_of
+from contexts.registry import contexts
 
 _MILLION = 1_000_000
 
@@ -27,6 +28,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, what: str, names: list[str], **options: Any) -> None:
         configs = _chosen(names)
+        if not options["json"]:
+            self._tell_unknown()
         if what == "list":
             self._list(configs, is_json=options["json"])
             return
@@ -43,16 +46,27 @@ class Command(BaseCommand):
 
     def _note(self, found: Probe) -> None:
         """Keep what the call cost, and that a model begins with its thoughts; without a database it is told only."""
-        call = call_of(Spender(), Purpose.CHECK, PROMPT, found.completion, found.text) if found.completion else None
+        asked = [(found.completion, found.text), (found.with_options, found.text_with_options)]
+        calls = [
+            call_of(Spender(), Purpose.CHECK, PROMPT, completion, text) for completion, text in asked if completion
+        ]
         if found.error and found.error.usage:
-            call = billed_call(Spender(), Purpose.CHECK, found.config, found.error)
+            calls.append(billed_call(Spender(), Purpose.CHECK, found.config, found.error))
         try:
-            if call:
-                call.save()
+            ModelCall.objects.bulk_create(call for call in calls if call)
             if found.begins_with_thinking and not found.config.begins_with_thinking:
                 ModelProvider.objects.filter(name=found.config.name).update(begins_with_thinking=True)
         except DatabaseError as error:
             self.stderr.write(f"The call was not counted: {type(error).__name__}.")
+
+    def _tell_unknown(self) -> None:
+        """Tell of contexts and bots that name a model which is not configured: others answer in its place."""
+        known = {config.model for config in configured_models_now()}
+        named = [(f"context {name}", spec.asked_model) for name, spec in sorted(contexts.items())]
+        named += [(f"bot {bot.slug}", bot.model) for bot in Bot.objects.without_logo().order_by("slug")]
+        for who, model in named:
+            if model and model not in known:
+                self.stderr.write(f"The {who} names the model {model}, which is not configured.")
 
     def _list(self, configs: list[ModelConfig], *, is_json: bool) -> None:
         rows = [_about(config) for config in configs]
@@ -110,6 +124,7 @@ def _lines_of(found: Probe) -> str:
         f"first token {found.first_ms:.0f} ms, whole answer {found.ms:.0f} ms",
         f"window {window:,} ({source})" if window else "window not known",
         f"takes no {', '.join(found.refused)}" if found.refused else "",
+        "refuses calls with some option" if found.refuses_options else "",
         "" if found.completion.usage else "does not report usage",
         _on_thinking(config) if found.begins_with_thinking else "",
     ]
