@@ -61,6 +61,9 @@ OUTSIDE = {
     "FABRA_WEB_PROCESSES": (
         "whole number", "one for each core, at most 4", "Web processes of `make up`, about 400 MB each."
     ),
+    "FABRA_TEST_DATA": (
+        "text", "empty", "The folder of the public collections that some tests and `make bench ARGS=quality` read."
+    ),
     "FABRA_CONSUMER_NAME": (
         "text", "the host name", "The name of `consume_events` where it has no `--name`; each consumer needs its own."
     ),
