@@ -22,7 +22,7 @@ def answer_of(turn: Turn, completion: Completion, passages: list[Citation], chec
         usage={
             "context_tokens": context.tokens,
             "max_tokens": context.max_tokens,
-            **usage_with_cost(completion, turn.calls[-1] if turn.calls else None),
+            **usage_with_cost(completion, turn.calls[-1] if completion.config else None),
         },
         model=completion.model,
         is_extractive=turn.provider.is_extractive,
