@@ -4,7 +4,8 @@ import re
 
 from retrieval.readers.documents import ReadWarning
 
-_LITERAL = re.compile(r"\"([^\"\n\\]{12,2000})\"|'([^'\n\\]{12,2000})'|`([^`\\]{12,2000})`")
+_LITERAL = re.compile(r"\"([^\"\n\\]{1,2000})\"|(?<!\w)'([^'\n\\]{1,2000})'|`([^`\\]{1,2000})`")
+_BEFORE_LITERAL = ("=", ":", "[", "(", "{", ",")
 _NAME = re.compile(r"([\w-]+)[ \t]*[=:][ \t]*\{?[ \t]*\Z")
 _CODE_NAMES = frozenset({
     "class", "classname", "style", "styles", "css", "sx", "tw", "d", "viewbox", "transform", "src", "srcset", "href",
@@ -23,12 +24,18 @@ def losses(source: str, text: str) -> list[ReadWarning]:
     code = _SCRIPT.sub("", source)
     read = _plain(text)
     lost: list[str] = []
-    for found in list(_LITERAL.finditer(code))[:_MOST]:
-        literal = found[1] or found[2] or found[3]
-        name = _NAME.search(code[max(0, found.start() - _LOOK_BACK) : found.start()])
+    checked = 0
+    for found in _LITERAL.finditer(code):
+        literal, before = found[1] or found[2] or found[3], code[max(0, found.start() - _LOOK_BACK) : found.start()]
+        if len(literal.split()) < _WORDS or not before.rstrip().endswith(_BEFORE_LITERAL):
+            continue
+        name = _NAME.search(before)
         is_code = name is not None and name[1].lower() in _CODE_NAMES
-        if len(literal.split()) >= _WORDS and not is_code and _plain(literal) not in read:
+        if not is_code and _plain(literal) not in read:
             lost.append(literal)
+        checked += 1
+        if checked >= _MOST:
+            break
     words = sum(len(literal.split()) for literal in lost)
     if words < _FEW_WORDS:
         return []
