@@ -15,7 +15,7 @@ class FeaturesConfig(app_config.BotAppConfig):
     def ready(self) -> None:
         from django_celery_beat.models import PeriodicTask
 
-        from common.retention import retain
+        from common.retention import retain, stays
         from events.acceptance import register_taker
         from events.handlers import register_handlers
         from events.signals import recorded
@@ -23,7 +23,7 @@ class FeaturesConfig(app_config.BotAppConfig):
         from features.checks import check_annotations, check_inputs, check_querysets
         from features.models import FeatureDefinition
         from features.querysets import changes, outdated
-        from features.retention import CONFIRMATIONS, ENTITIES, RUNS, VALUES
+        from features.retention import KINDS, STAYS
 
         checks.register(check_annotations)
         checks.register(check_querysets)
@@ -33,7 +33,8 @@ class FeaturesConfig(app_config.BotAppConfig):
         register_handlers(outdated.handlers)
         changes.connect()
         recorded.connect(event_handlers.remember_entities)
-        retain(VALUES, CONFIRMATIONS, RUNS, ENTITIES)
+        retain(*KINDS)
+        stays(*STAYS)
         self.when_migrated(_sync)
         post_save.connect(_schedule, sender=FeatureDefinition)
         post_save.connect(_adopt, sender=PeriodicTask)
