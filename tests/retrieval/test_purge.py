@@ -359,8 +359,8 @@ def test_the_purge_of_an_event_is_true_or_false(admin_client: Any) -> None:
 
 
 def test_what_readers_said_of_its_file_is_erased_found_and_repaired(tmp_path: Any) -> None:
-    (tmp_path / "a.md").write_bytes(f"Caf\xe9 with the {SECRET} in it.".encode("latin-1") * 3)
-    (tmp_path / "t.csv").write_bytes(f"id,text\n1,Caf\xe9 with the {SECRET}\n".encode("latin-1"))
+    (tmp_path / "a.md").write_bytes(f"The \xe9{SECRET} is caf\xe9. ".encode("latin-1") * 3)
+    (tmp_path / "t.csv").write_bytes(f"id,text\n1,The \xe9{SECRET} is caf\xe9\n".encode("latin-1"))
     out = StringIO()
     call_command("index_documents", str(tmp_path), "--index", "docs", "--source", "s", stdout=out, stderr=out)
     rows = IngestionFile.objects.exclude(warnings=[])
