@@ -25,6 +25,7 @@ from events.erasure import erase_events, events_about, saying_something
 from retrieval.errors import DocumentNotFound, IndexNotFound
 from retrieval.indexing.document_input import check_index_name
 from retrieval.indexing.preconditions import Precondition, document_state_key
+from retrieval.indexing.purged_warnings import count_warnings, erase_warnings
 from retrieval.models import Chunk, Document, DocumentVersion, Index, IngestionRun, SourceDocument
 from retrieval.retrievers.cache import entries_of_purged, erase_entries
 from retrieval.search.lexemes import merge_counts
@@ -97,6 +98,7 @@ def _continue(document: Document, left_in_cache: Sequence[str]) -> list[str]:
         _erase_texts(document)
     _erase_late(document)
     _erase_copies(document)
+    erase_warnings(document)
     left = _left(document, left_in_cache)
     if not left:
         Document.objects.filter(pk=document.pk, purged_at=document.purged_at, purge_ended_at=None).update(
@@ -197,6 +199,8 @@ def _left_in_rows(document: Document) -> Iterator[str]:
         yield f"{count} of its chunks are there"
     if count := saying_something(events_about(_key(document), document.entity_id, document.purged_at)).count():
         yield f"{count} of its events say something"
+    if count := count_warnings(document):
+        yield f"{count} rows have warnings about the file that it came from"
     if runs := list(_uploads(document).values_list("pk", flat=True)):
         yield f"files were uploaded that may hold it, until the ingestion run #{runs[0]} ends"
 
@@ -237,6 +241,8 @@ def _erase_row(document: Document, moment: datetime) -> None:
     now = timezone.now()
     last = document.versions.order_by("-number").values_list("number", flat=True).first() or 0
     _erase_versions(document, last)
+    document.purged_at = moment
+    erase_warnings(document)
     SourceDocument.objects.filter(document=document).delete()
     Document.objects.filter(pk=document.pk).update(
         **_SILENT, state=Document.State.DELETED, failures=0, retry_at=None, failed_event=None, version=None,

@@ -28,6 +28,8 @@ class Row:
     """The line of the file on which the row ends."""
     surplus: str = ""
     """The cells beyond the last column, with their separators, such as `, a cable`."""
+    is_merged: bool = False
+    """A quote seems to have made one row of several."""
 
 
 @dataclass
@@ -55,31 +57,101 @@ def csv_rows(text: str, suffix: str) -> Iterator[Row | ReadWarning]:
     skipped = 1 if hint else 0
     text = text[hint.end() :] if hint else text
     dialect = _dialect(text, suffix, hint[1] if hint else "")
-    reader = _reader(text, dialect)
+    lines = _Lines(text)
+    reader = csv.reader(lines, **dialect)
     try:
         header: list[str] = next((row for row in reader if any(row)), [])
         if len(header) > MAX_COLUMNS:
             raise Unreadable(f"{len(header):,} columns, and the limit is {MAX_COLUMNS:,}")
         names, warnings = named_columns(header)
         yield from warnings
-        ragged, begins, ends = Places(), 0, reader.line_num
+        ragged, literal, merged, begins, ends = Places(), Places(), Places(), 0, reader.line_num
+        lines.taken.clear()
         for cells in reader:
             begins, ends = ends, reader.line_num
+            spanned = lines.taken.copy()
+            lines.taken.clear()
+            if ends > begins + 1 and (rows := _rows_of(spanned, len(names), dialect)):
+                literal.add(begins + 1 + skipped)
+                for number, found in enumerate(rows, begins + 1 + skipped):
+                    if any(found):
+                        yield Row(values=dict(zip(names, found, strict=True)), line=number)
+                begins = ends
+                continue
             while len(cells) > len(names) and not cells[-1].strip():
                 cells.pop()
             surplus = "".join(dialect["delimiter"] + cell for cell in cells[len(names) :])
             if surplus:
                 ragged.add(ends + skipped)
+            is_merged = ends > begins + 1 and _seems_merged(spanned, len(names), dialect)
+            if is_merged:
+                merged.add(begins + 1 + skipped)
             if any(cells):
-                yield Row(values=dict(zip(names, cells, strict=False)), line=ends + skipped, surplus=surplus)
+                values = dict(zip(names, cells, strict=False))
+                yield Row(values=values, line=ends + skipped, surplus=surplus, is_merged=is_merged)
     except csv.Error as error:
         raise Unreadable(f"line {reader.line_num + skipped:,}: {error}") from None
     if ragged.count:
         message = f"{ragged} had more cells than the {len(names)} columns; they were added to the text."
         yield ReadWarning(code="ragged_rows", message=f"{message[0].upper()}{message[1:]}")
+    if literal.count:
+        message = f"A quote that begins in {literal} ends no cell; it was read as a sign, and each line as a row."
+        yield ReadWarning(code="quotes_as_text", message=message)
+    if merged.count:
+        message = f"A quote that begins in {merged} makes one row of lines that look like rows of their own."
+        yield ReadWarning(code="merged_rows", message=message)
     if ends > begins + 1 and _is_open(text, begins, dialect):
         message = f"A quote that begins in line {begins + 1 + skipped:,} has no end; the rest of the file is one row."
         yield ReadWarning(code="open_quote", message=message)
+
+
+class _Lines:
+    """The lines of a text, with those that were taken since `taken` was cleared."""
+
+    def __init__(self, text: str) -> None:
+        self._lines = io.StringIO(text, newline="")
+        self.taken: list[str] = []
+
+    def __iter__(self) -> "_Lines":
+        return self
+
+    def __next__(self) -> str:
+        line = next(self._lines)
+        self.taken.append(line)
+        return line
+
+
+def _rows_of(lines: list[str], width: int, dialect: dict[str, Any]) -> list[list[str]]:
+    """Return the rows of lines that a stray quote has made one row of; none if the quotes are meant as such.
+
+    Each line then has as many cells as the header. That may be chance where the separator occurs in texts, so there
+    quotes are only doubted if what follows the last one does not belong behind a cell.
+    """
+    separator = dialect["delimiter"]
+    if width < 2 or any(line.count(separator) != width - 1 for line in lines):
+        return []
+    if separator != "\t" and _is_quoted_well(lines, dialect):
+        return []
+    return [[_unquoted(cell) for cell in line.rstrip("\r\n").split(separator)] for line in lines]
+
+
+def _is_quoted_well(lines: list[str], dialect: dict[str, Any]) -> bool:
+    try:
+        return len(list(csv.reader(lines, strict=True, **dialect))) == 1
+    except csv.Error as error:
+        return "unexpected end" in str(error)  # a quote without an end has a warning of its own
+
+
+def _seems_merged(lines: list[str], width: int, dialect: dict[str, Any]) -> bool:
+    """Return whether most of the lines within a row have as many cells as the header."""
+    inner = lines[1:-1]
+    alike = sum(line.count(dialect["delimiter"]) == width - 1 for line in inner)
+    return width > 1 and len(inner) > 1 and alike > len(inner) / 2
+
+
+def _unquoted(cell: str) -> str:
+    is_quoted = len(cell) > 1 and cell[0] == cell[-1] == '"'
+    return cell[1:-1].replace('""', '"') if is_quoted else cell
 
 
 def named_columns(header: list[str]) -> tuple[list[str], list[ReadWarning]]:

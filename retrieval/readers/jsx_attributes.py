@@ -2,7 +2,8 @@
 
 import re
 
-_VISIBLE = ("title", "label", "heading", "summary", "caption", "alt", "description")
+_VISIBLE = ("title", "label", "heading", "question", "subtitle", "summary", "caption", "alt", "description", "text",
+            "content", "body", "message", "answer")  # fmt: skip
 _TABLES = ("headers", "columns", "rows", "data")
 _CELL = re.compile(
     r"[\[\],]|\"(?:[^\"\\\n]|\\.)*+\"?|'(?:[^'\\\n]|\\.)*+'?|`[^`]*+`?|<[^<>]*>|[^\[\],\"'`<]+|.", re.DOTALL

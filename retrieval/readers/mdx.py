@@ -9,6 +9,7 @@ from retrieval.readers.esm import is_module, without_module
 from retrieval.readers.front_matter import split_front_matter
 from retrieval.readers.jsx import without_jsx
 from retrieval.readers.markdown_prose import segments, without_code_spans
+from retrieval.readers.mdx_losses import losses
 from retrieval.readers.registry import reader
 
 _COMPONENT = re.compile(r"^[ \t]*</?[A-Z][\w.]*(?:\s[^<>]*)?/?>", re.MULTILINE)
@@ -24,7 +25,9 @@ def read(file: FetchedFile, options: Options) -> Iterator[ReadDocument | ReadWar
     yield from warnings
     title = str(metadata.get("title") or "")
     # A page that consists of a component has its title as text, so that searches can find it.
-    yield document(file, markdown_of(text).strip() or title, title, metadata, options)
+    read_text = markdown_of(text).strip()
+    yield from losses(text, read_text)
+    yield document(file, read_text or title, title, metadata, options)
 
 
 def markdown_of(text: str, *, has_expressions: bool = True) -> str:

@@ -4,9 +4,11 @@ import unicodedata
 from collections.abc import Iterator
 
 import pypdfium2
+import pypdfium2.raw as pdfium
 
 from retrieval.readers.documents import FetchedFile, Options, ReadDocument, ReadWarning, Unreadable, document
 from retrieval.readers.hyphens import join_hyphens
+from retrieval.readers.pdf_forms import fields_of, open_form
 from retrieval.readers.registry import reader
 
 MAX_PAGES = 2000
@@ -15,6 +17,7 @@ _SECURITY = 5  # FPDF_ERR_SECURITY
 _BREAKS = "\ufffe\xad\x02"
 _LIGATURES = {code: unicodedata.normalize("NFKC", chr(code)) for code in range(0xFB00, 0xFB07)}
 _UNMAPPED_SHARE = 0.05
+_STAMP_WORDS, _PICTURE_SHARE, _MOST_PICTURES = 25, 0.5, 1000
 
 
 @reader(".pdf", signature=".pdf")
@@ -22,11 +25,23 @@ def read(file: FetchedFile, options: Options) -> Iterator[ReadDocument | ReadWar
     pdf = _opened(file.content)
     if len(pdf) > MAX_PAGES:
         raise Unreadable(f"{len(pdf):,} pages, and the limit is {MAX_PAGES:,}")
-    texts = [_text(pdf[number]) for number in range(len(pdf))]
-    pages = [_clean(page) for page in join_hyphens(texts)]
+    has_other_form = open_form(pdf)
+    texts, fields, scans = [], [], []
+    for number in range(len(pdf)):
+        page = pdf[number]
+        texts.append(_text(page))
+        fields.append(_clean(fields_of(pdf, page)))
+        if texts[-1].strip() and _is_scan(page, texts[-1]):
+            scans.append(number + 1)
+    pages = ["\n\n".join(filter(None, parts)) for parts in zip(map(_clean, join_hyphens(texts)), fields, strict=True)]
     if not any(pages):
         raise Unreadable("no text in it; scanned pages need OCR first")
     yield from _warnings(texts, pages)
+    if scans:
+        message = f"A picture fills page {_ranges(scans)}, with few words beside it; scanned pages need OCR first."
+        yield ReadWarning(code="scanned_pages", message=message)
+    if has_other_form:
+        yield ReadWarning(code="form_left_out", message="Its form is an XFA form, whose fields are not read.")
     text = pages[0] if len(pages) == 1 else "\n\n".join(
         f"## Page {number}\n\n{page}" for number, page in enumerate(pages, 1) if page
     )  # fmt: skip
@@ -51,6 +66,24 @@ def _opened(content: bytes) -> pypdfium2.PdfDocument:
 def _text(page: pypdfium2.PdfPage) -> str:
     text = page.get_textpage().get_text_range().replace("\x00", "").replace("\r\n", "\n").translate(_LIGATURES)
     return unicodedata.normalize("NFC", text)
+
+
+def _is_scan(page: pypdfium2.PdfPage, text: str) -> bool:
+    """Return whether a picture fills a page that has no more text than a stamp or a footer."""
+    if len(text.split()) > _STAMP_WORDS:
+        return False
+    left, bottom, right, top = page.get_bbox()
+    area = (right - left) * (top - bottom)
+    for number, found in enumerate(page.get_objects(filter=(pdfium.FPDF_PAGEOBJ_IMAGE,), max_depth=3)):
+        if number >= _MOST_PICTURES:
+            return False
+        try:
+            x0, y0, x1, y1 = found.get_bounds()
+        except pypdfium2.PdfiumError:
+            continue
+        if area > 0 and (min(x1, right) - max(x0, left)) * (min(y1, top) - max(y0, bottom)) > _PICTURE_SHARE * area:
+            return True
+    return False
 
 
 def _clean(text: str) -> str:

@@ -83,7 +83,7 @@ def _documents(
         number += 1
         if names_of(row.values):
             check_names(row.values)
-            if row.surplus:  # its cells are shifted, so that which of them is the audience is not known
+            if row.surplus or row.is_merged:  # which of its cells is the audience is not known
                 shifted.add(row.line)
                 continue
         if number > _MAX_ROWS:
@@ -106,7 +106,7 @@ def _documents(
     if shifted.count:
         is_or_are = "are" if shifted.count > 1 else "is"
         raise Unreadable(
-            f"{shifted} {is_or_are} wider than the columns, so the audience is not known; the others were read"
+            f"{shifted} {is_or_are} no row of the columns, so the audience is not known; the others were read"
         )
 
 

@@ -3,6 +3,7 @@
 import pytest
 
 from retrieval.readers import FetchedFile, ReadDocument, Unreadable, read
+from tests.retrieval.reading import read_all
 
 DOCUSAURUS = """---
 title: Install
@@ -146,3 +147,33 @@ def test_hostile_markdown_is_read_in_linear_time(unit: str, suffix: str) -> None
     except Unreadable as error:
         reason = str(error)
     assert reason in ("", "nested too deep")
+
+
+FAQ = 'import Faq from "./faq"\n\n# Help\n\n'
+
+
+@pytest.mark.parametrize("path", ["a.md", "a.mdx"])
+def test_questions_and_answers_in_attributes_are_text(path: str) -> None:
+    page = f'{FAQ}<Faq question="How do I pay by card?" answer="Open the bill and choose the card." />\n'
+    documents, warnings, _ = read_all(path, page)
+    assert "How do I pay by card? Open the bill and choose the card." in documents[0].text and not warnings
+
+
+@pytest.mark.parametrize("path", ["a.md", "a.mdx"])
+@pytest.mark.parametrize(
+    "code",
+    [
+        'export const faqs = [{q: "How do I pay by card?", a: "Open the bill and choose the card."}]\n',
+        "<Faq reply='Open the bill and choose the card, then confirm it.' />\n",
+        '<Faq items={[{q: "How do I pay?", a: "Open the bill and choose the card, please."}]} />\n',
+    ],
+)
+def test_texts_that_go_with_the_code_are_told(path: str, code: str) -> None:
+    documents, warnings, _ = read_all(path, f"{FAQ}{code}\nText.\n")
+    assert "choose the card" in documents[0].text or [each.code for each in warnings] == ["code_with_text_left_out"]
+
+
+def test_code_without_text_is_not_told() -> None:
+    classes = "flex grow items-center gap-2 rounded p-4 shadow"
+    page = f'{FAQ}<Box className="{classes}">She said "it is a fine day for it".</Box>'
+    assert not read_all("a.mdx", page)[1]

@@ -96,3 +96,41 @@ def test_pages_without_text_are_counted_and_named() -> None:
 
 def test_hostile_hyphens_are_read_in_linear_time() -> None:
     join_hyphens([f"{ENGLISH} " + "a-\n" * 200_000, "a" * 1_000_000 + "-\n" + "b" * 1_000_000, "-\n" * 300_000])
+
+
+def objects(*found: str) -> bytes:
+    """Return a PDF of these objects, the first of which is its catalogue."""
+    numbered = "\n".join(f"{number} 0 obj {each} endobj" for number, each in enumerate(found, 1))
+    return f"%PDF-1.7\n{numbered}\ntrailer << /Root 1 0 R >>\n%%EOF".encode()
+
+
+def test_the_fields_of_a_form_are_text() -> None:
+    content = objects(
+        "<< /Type /Catalog /Pages 2 0 R /AcroForm << /Fields [4 0 R 5 0 R 7 0 R] >> >>",
+        "<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
+        "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Annots [4 0 R 6 0 R 7 0 R] >>",
+        "<< /Type /Annot /Subtype /Widget /FT /Tx /T (Delivery) /V (Six working days.) /Rect [10 10 100 30] >>",
+        "<< /FT /Tx /T (Returns) /V (Within 14 days.) /Kids [6 0 R] >>",
+        "<< /Type /Annot /Subtype /Widget /Parent 5 0 R /Rect [10 40 100 60] >>",
+        "<< /Type /Annot /Subtype /Widget /FT /Tx /T (Empty) /Rect [10 70 100 90] >>",
+    )
+    (document,), warnings, reason = read_all("a.pdf", content)
+    assert document.text == "Delivery: Six working days.\nReturns: Within 14 days."
+    assert (warnings, reason) == ([], "")
+
+
+@pytest.mark.parametrize(("size", "codes"), [("612 0 0 792", ["scanned_pages"]), ("100 0 0 80", [])])
+def test_a_scanned_page_with_a_stamp_is_named(size: str, codes: list[str]) -> None:
+    drawing = f"q {size} 0 0 cm /I1 Do Q BT /F1 12 Tf 72 20 Td (Received 3 May) Tj ET"
+    content = objects(
+        "<< /Type /Catalog /Pages 2 0 R >>",
+        "<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
+        "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents 4 0 R"
+        " /Resources << /Font << /F1 5 0 R >> /XObject << /I1 6 0 R >> >> >>",
+        f"<< /Length {len(drawing)} >>\nstream\n{drawing}\nendstream",
+        "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
+        "<< /Type /XObject /Subtype /Image /Width 1 /Height 1 /ColorSpace /DeviceGray /BitsPerComponent 8"
+        " /Length 1 >>\nstream\nA\nendstream",
+    )
+    (document,), warnings, _ = read_all("a.pdf", content)
+    assert document.text == "Received 3 May" and [warning.code for warning in warnings] == codes

@@ -1,8 +1,10 @@
 """Purges: nothing of what a document said is left, in any table and in Redis, however the purge was asked for."""
 
+import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from io import StringIO
 from threading import Event as Signal
 from typing import Any
 
@@ -26,10 +28,10 @@ from retrieval.errors import DocumentNotFound
 from retrieval.generations.lifecycle import find_index
 from retrieval.generations.verification import repair, verify
 from retrieval.indexing.documents import delete_document, index_document
-from retrieval.indexing.purge import continue_purge, continue_purges, purge_document
+from retrieval.indexing.purge import continue_purge, continue_purges, left_of, purge_document
 from retrieval.ingestion.runs import RunOptions, open_upload
 from retrieval.ingestion.work import execute_run
-from retrieval.models import Document, DocumentVersion, SourceDocument
+from retrieval.models import Document, DocumentVersion, IngestionFile, SourceDocument, SourceFile
 from retrieval.retrievers.declaration import retriever
 from retrieval.search.execute import search_sync
 
@@ -354,3 +356,18 @@ def test_the_purge_of_an_event_is_true_or_false(admin_client: Any) -> None:
     body = {"event_type": "doc_deleted", "entity_id": "a", "payload": {"purge": "yes"}}
     answer = admin_client.post("/api/events/", body, content_type="application/json")
     assert answer.status_code == 400 and "must be true or false" in answer.json()["error"]["message"]
+
+
+def test_what_readers_said_of_its_file_is_erased_found_and_repaired(tmp_path: Any) -> None:
+    (tmp_path / "a.md").write_bytes(f"The \xe9{SECRET} is caf\xe9. ".encode("latin-1") * 3)
+    (tmp_path / "t.csv").write_bytes(f"id,text\n1,The \xe9{SECRET} is caf\xe9\n".encode("latin-1"))
+    out = StringIO()
+    call_command("index_documents", str(tmp_path), "--index", "docs", "--source", "s", stdout=out, stderr=out)
+    rows = IngestionFile.objects.exclude(warnings=[])
+    assert rows.count() == 2 and SECRET in json.dumps(list(rows.values_list("warnings", flat=True)))
+    assert purge_document("docs", "a") == [] and purge_document("docs", "t/1") == []
+    assert not rows.exists() and not SourceFile.objects.exclude(warnings=[]).exists()
+    IngestionFile.objects.filter(path="a.md").update(warnings=[{"code": "x", "message": SECRET}])
+    document = Document.objects.get(entity_id="a")
+    assert list(left_of(document)) == ["1 rows have warnings about the file that it came from"]
+    assert continue_purge(document) == [] and not rows.exists()

@@ -159,3 +159,36 @@ def test_a_column_of_the_audience_is_no_text_and_no_title() -> None:
 def test_a_row_whose_audience_is_unclear_is_refused(path: str, content: str) -> None:
     documents, _, reason = read_all(path, content)
     assert not documents and "audience" in reason
+
+
+@pytest.mark.parametrize("separator", ["\t", ",", ";"])
+def test_a_stray_quote_makes_no_row_of_several(separator: str) -> None:
+    table = 'id|text|note\n1|"Loud said he|a\n2|of it|"b"\n3|"Quiet" said she|c\n4|x|d\n'
+    for path in ("t.tsv", "t.csv"):
+        documents, warnings, reason = read_all(path, table.replace("|", separator))
+        assert [document.text for document in documents] == ['"Loud said he', "of it", "Quiet said she", "x"], path
+        assert [document.metadata["note"] for document in documents] == ["a", "b", "c", "d"]
+        assert ([warning.code for warning in warnings], reason) == (["quotes_as_text"], "")
+
+
+def test_a_quote_without_an_end_costs_no_rows() -> None:
+    table = "id\ttext\n" + '1\t"a\n' + "".join(f"{number}\tb\n" for number in range(2, 500))
+    documents, warnings, _ = read_all("t.tsv", table)
+    assert len(documents) == 499 and [warning.code for warning in warnings] == ["quotes_as_text"]
+
+
+@pytest.mark.parametrize("cell", ["a,\nb", "one\ntwo, three\nfour", "x\n\ny"])
+def test_a_cell_of_several_lines_stays_one(cell: str) -> None:
+    (document,) = rows(f'id,text\n1,"{cell}"\n')
+    assert document.text == cell
+    (document,) = rows(f'id\ttext\n1\t"{cell}"\n', "t.tsv")
+    assert document.text == cell
+
+
+def test_rows_that_a_quote_hides_are_told_and_never_public() -> None:
+    inner = "".join(f"{number},b,premium\n" for number in range(2, 9))
+    table = f'id,text,Audience\n1,"a\n{inner}9,c, d",premium\n'
+    documents, _, reason = read_all("t.csv", table)
+    assert not documents and "audience is not known" in reason
+    _, warnings, _ = read_all("t.csv", table.replace("Audience", "note"))
+    assert "merged_rows" in [warning.code for warning in warnings]
