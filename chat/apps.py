@@ -17,6 +17,7 @@ class ChatConfig(app_config.BotAppConfig):
         from chat.audit.entries import record_command
         from chat.checks import (
             check_audiences,
+            check_bot,
             check_budgets,
             check_chat_context,
             check_model_fallback,
@@ -34,7 +35,14 @@ class ChatConfig(app_config.BotAppConfig):
         from events.handlers import register_handlers
         from retrieval.indexing.purge import register_store
 
-        for check in (check_chat_context, check_rewrite, check_audiences, check_model_fallback, check_budgets):
+        for check in (
+            check_chat_context,
+            check_rewrite,
+            check_audiences,
+            check_bot,
+            check_model_fallback,
+            check_budgets,
+        ):
             checks.register(check)
         event_handlers.register()
         register_handlers(budget_warnings.handlers)
@@ -52,6 +60,7 @@ class ChatConfig(app_config.BotAppConfig):
         post_delete.connect(forget, sender="chat.GapQuestion")
         for signal in (post_save, post_delete):
             signal.connect(_forget_bots, sender="chat.Bot")
+            signal.connect(_forget_phrases, sender="chat.LanguagePhrases")
             signal.connect(_forget_limits, sender="chat.LimitSettings")
             signal.connect(_forget_limits, sender="chat.TierLimit")
         # The last app of the settings: the permissions of all apps exist by then.
@@ -61,6 +70,12 @@ class ChatConfig(app_config.BotAppConfig):
 def _forget_bots(**kwargs: Any) -> None:
     """Have the next question in this process read the bots anew; other processes do within two seconds."""
     from chat.bots.known import rows
+
+    transaction.on_commit(rows.clear)
+
+
+def _forget_phrases(**kwargs: Any) -> None:
+    from chat.phrases.known import rows
 
     transaction.on_commit(rows.clear)
 
@@ -83,4 +98,5 @@ def _prepare() -> None:
         keep_entry("take back unanswered conversations", "chat.tasks.sweep_conversations", timedelta(seconds=15))
         keep_entry("store the use of API keys", "chat.tasks.store_key_use", timedelta(minutes=1))
         keep_entry("sum up what models cost", "chat.tasks.roll_up_spending", timedelta(hours=1))
+        keep_entry("sum up budgets anew", "chat.tasks.recount_budgets", timedelta(minutes=1))
         keep_entry("group unanswered questions", "chat.tasks.tend_gaps", timedelta(seconds=15))

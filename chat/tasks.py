@@ -8,6 +8,7 @@ from asgiref.sync import async_to_sync
 from chat.conversations import summaries
 from chat.gaps import asking, decisions, grouping
 from chat.handover import unanswered
+from chat.limits import budgets
 from chat.limits.key_use import store_use
 from chat.models import Gap
 from chat.spending import sums
@@ -32,6 +33,12 @@ def roll_up_spending() -> None:
 
 
 @bot_task
+def recount_budgets() -> None:
+    """Sum up anew what is spent of the budgets that many share."""
+    async_to_sync(budgets.recount)()
+
+
+@bot_task
 def answer_unanswered(conversation_id: int) -> None:
     """Have the bot answer a customer's message that a person left to it; a second task finds it answered."""
     async_to_sync(unanswered.answer_last)(conversation_id)
@@ -45,9 +52,11 @@ def sweep_conversations() -> None:
 
 
 @bot_task
-def summarise(conversation_id: int, fallen: int) -> None:
+def summarise(
+    conversation_id: int, fallen: int, tier: str | None = None, key: int | None = None, context: str = ""
+) -> None:
     """Summarise the turns of a conversation that are no longer offered; see chat.conversations.summaries."""
-    summaries.summarise(conversation_id, fallen)
+    summaries.summarise(conversation_id, fallen, tier, key, context)
 
 
 @bot_task

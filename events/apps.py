@@ -9,14 +9,18 @@ class EventsConfig(app_config.BotAppConfig):
     name = "events"
 
     def ready(self) -> None:
+        from django.core import checks
+
         from common.retention import retain, stays
         from events.deliveries import observers
         from events.handlers import register_observers
         from events.retention import KINDS, STAYS
+        from events.stream_groups import check_groups
 
         register_observers(observers)
         retain(*KINDS)
         stays(*STAYS)
+        checks.register(check_groups, checks.Tags.database)
         self.when_migrated(_schedule)
 
 

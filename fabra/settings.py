@@ -212,6 +212,10 @@ FABRA_CHAT_CONTEXT = env.str("FABRA_CHAT_CONTEXT", "chat_context")
 FABRA_AUDIENCES = env.str("FABRA_AUDIENCES", "")
 # `make up` loads the sample into an empty database, once; off: never.
 FABRA_SAMPLE = env.bool("FABRA_SAMPLE", True)
+# How bots look that say nothing of their own in the admin, as JSON: {"name": "Harbour help", "accent": "#0b6e69",
+# "accent_dark": "#5cc7c1", "language": "en", "greeting": "Ahoy!", "introduction": "Ask away.", "demo_users":
+# ["user_123 | Mara | premium"], "logo": "shop/logo.svg"}. The logo is the path of a static file.
+FABRA_BOT: dict[str, Any] = env.json("FABRA_BOT", default={})
 # First questions on the chat page of a bot that has none of its own, at most 4, with | between; empty: the golden
 # questions of the default index that have the tag `suggested`.
 FABRA_SUGGESTED_QUESTIONS: list[str] = [

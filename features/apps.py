@@ -16,6 +16,7 @@ class FeaturesConfig(app_config.BotAppConfig):
         from django_celery_beat.models import PeriodicTask
 
         from common.retention import retain, stays
+        from events.acceptance import register_taker
         from events.handlers import register_handlers
         from events.signals import recorded
         from features import event_handlers
@@ -28,6 +29,7 @@ class FeaturesConfig(app_config.BotAppConfig):
         checks.register(check_querysets)
         checks.register(check_inputs)
         register_handlers(event_handlers.handlers)
+        register_taker(event_handlers.is_trigger)
         register_handlers(outdated.handlers)
         changes.connect()
         recorded.connect(event_handlers.remember_entities)

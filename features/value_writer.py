@@ -72,5 +72,8 @@ async def put_online(entity: str, feature: str, stored: Mapping[str, StoredValue
     except OnlineStoreUnavailable:
         logger.warning("Redis does not answer: %d values of %s are written online later.", len(stored), feature)
         await OnlineRepair.objects.abulk_create(
-            [OnlineRepair(entity=entity, entity_key=key, feature=feature) for key in stored], ignore_conflicts=True
+            [OnlineRepair(entity=entity, entity_key=key, feature=feature) for key in sorted(stored)],
+            update_conflicts=True,
+            unique_fields=["entity", "entity_key", "feature"],
+            update_fields=["created_at"],  # whoever writes the former value now sees that there is a newer one
         )

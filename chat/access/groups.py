@@ -83,6 +83,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "chat.modelprovider": "view add change delete",
         "chat.modelcall": "view",
         "chat.handoversettings": "view change",
+        "chat.languagephrases": "view add change delete",
         "chat.supporthours": "view add change delete",
         "axes.accessattempt": "view delete",
         "axes.accessfailurelog": "view",

@@ -1,8 +1,9 @@
 """`POST /chat`, as one response or streamed, and `GET /debug/context/`."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
+from functools import partial
 from typing import Any
 
 from django.http import HttpResponse, StreamingHttpResponse
@@ -23,10 +24,11 @@ from chat.freshness_headers import freshness_headers
 from chat.idempotency.records import Claim
 from chat.idempotency.views import idempotent
 from chat.turns.assembly import assemble
-from chat.turns.engine import answer, begin, run
+from chat.turns.engine import answer, begin, leave, run
 from chat.turns.turn import Answer, Question, Settled, Turn
 from common.errors import NotFound
 from common.event_stream import event_of
+from common.guarded_stream import GuardedStream
 from contexts import traces
 from contexts.recorder import recording
 from contexts.traces import online_store
@@ -89,7 +91,9 @@ class ChatView(AsyncAPIView):
                 claim.conversation_id = settled.conversation_id
             freshness = freshness_headers(None if isinstance(turn, Settled) else turn.context.freshness)
             return StreamingHttpResponse(
-                _settled_events(turn.answer, caller) if isinstance(turn, Settled) else _events(turn),
+                _settled_events(turn.answer, caller)
+                if isinstance(turn, Settled)
+                else GuardedStream(_events(turn), partial(leave, turn)),
                 status=turn.answer.status if isinstance(turn, Settled) else 200,
                 content_type="text/event-stream",
                 headers={"X-Accel-Buffering": "no"} | turn.admission.headers() | freshness,
@@ -113,7 +117,7 @@ async def _settled_events(result: Answer, caller: Caller) -> AsyncIterator[bytes
     yield event_of(_body_of(result, caller), "done")
 
 
-async def _events(turn: Turn) -> AsyncIterator[bytes]:
+async def _events(turn: Turn) -> AsyncGenerator[bytes, None]:
     yield event_of({"context_id": turn.context_id, "conversation_id": turn.conversation_id}, "start")
     try:
         async with aclosing(run(turn, is_streamed=True)) as pieces:

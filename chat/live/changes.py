@@ -33,9 +33,9 @@ def tell_of_state(conversation: Conversation) -> None:
 def stop_bot(conversation: Conversation) -> None:
     """End the answer that the bot is giving, after the caller's transaction; without Redis it is dropped at its end.
 
-    Messages that the bot has not begun to answer are not stopped: they are the person's.
+    Messages that are not stored yet are not stopped: they are the person's.
     """
-    broadcast_on_commit(ANSWERS, {"type": "stop", "conversation_id": conversation.pk, "only_stored": True})
+    broadcast_on_commit(ANSWERS, {"type": "stop", "conversation_id": conversation.pk, "is_taken_over": True})
 
 
 def tell_inbox(conversation: Conversation) -> None:

@@ -12,7 +12,6 @@ from chat.providers.protocol import OPTION_REFUSED
 from chat.turns.citations import Citation
 from chat.turns.turn import Answer, Turn
 from common.event_stream import event_of
-from contexts.tokens import tokenizer_for
 
 _FINISH = {"answer_cut_off": "length", "answer_filtered": "content_filter"}
 """The finish reason for a flag of an answer; without one it is `stop`."""
@@ -109,13 +108,8 @@ def asks_model(turn: Turn) -> bool:
     return not turn.provider.is_extractive and bool(turn.context.evidence.get("messages"))
 
 
-def usage_of(answer: Answer, turn: Turn | None) -> dict[str, int]:
-    """Return the tokens as the model's server counted them, or counted here if it did not; 0 without a model."""
-    reported = {name: answer.usage.get(name) for name in ("prompt_tokens", "completion_tokens", "total_tokens")}
-    if all(isinstance(value, int) for value in reported.values()):
-        return reported  # type: ignore[return-value]
-    prompt = completion = 0
-    if turn is not None and asks_model(turn):
-        count = tokenizer_for(answer.model).count
-        prompt, completion = turn.context.tokens + count(turn.question.asked), count(answer.response)
-    return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
+def usage_of(answer: Answer) -> dict[str, int]:
+    """Return the tokens as they are billed: counted by the model's server, or here if it did not; 0 without a model."""
+    found = {name: answer.usage.get(name) or 0 for name in _NOTHING_USED}
+    found["total_tokens"] = found["total_tokens"] or found["prompt_tokens"] + found["completion_tokens"]
+    return found

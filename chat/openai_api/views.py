@@ -35,6 +35,8 @@ from chat.turns.turn import Settled, Turn
 
 IGNORED = "X-Fabra-Ignored"
 """The header that names the parameters which had no effect."""
+RETRY_COUNT = "X-Stainless-Retry-Count"
+"""By it OpenAI's SDKs say that they send a request again, after a timeout or an error."""
 _MOST_NAMES, _NAME_MAX_CHARS = 20, 100
 
 
@@ -103,7 +105,9 @@ class CompletionsView(OpenAIView):
         wanted = read_request(body)
         if (told := answer_to_task(wanted.talk)) is not None:
             return _plain(Completion(model, None), told, wanted)
-        asked = await question_of(wanted, model, asker_of(request, wanted.user, caller), caller, claim)
+        is_repeated = request.headers.get(RETRY_COUNT, "0") != "0"
+        asker = asker_of(request, wanted.user, caller)
+        asked = await question_of(wanted, model, asker, caller, claim, is_repeated=is_repeated)
         begun = await begin(asked.question)
         if claim is not None:
             claim.conversation_id = (
@@ -118,7 +122,7 @@ class CompletionsView(OpenAIView):
         headers |= freshness_headers(begun.context.freshness if isinstance(begun, Turn) else None)
         if wanted.is_streamed:
             headers |= {"X-Accel-Buffering": "no"}
-            return StreamingHttpResponse(reply.pieces(), content_type="text/event-stream", headers=headers)
+            return StreamingHttpResponse(reply.stream(), content_type="text/event-stream", headers=headers)
         return _json(await reply.whole(), headers)
 
 

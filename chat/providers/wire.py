@@ -34,7 +34,7 @@ class ModelAnswer:
     usage: dict[str, int] | None = None
     has_text: bool = False
     refused_options: list[str] = field(default_factory=list)
-    """Options of the prompt that the server did not take."""
+    """Options of the prompt that the server did not take, or that the operator set to something else."""
     _thoughts: list[str] = field(default_factory=list)
     _held: str = ""
     """Text that may be the beginning of something else: of a pair of surrogates, or of a mark of thinking."""

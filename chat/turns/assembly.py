@@ -14,12 +14,12 @@ from chat.conversations.open_questions import with_open_questions
 from chat.conversations.rewriting import rewrite
 from chat.errors import DeadlineExceeded
 from chat.limits.admission import Admission
-from chat.models import ModelCall
 from chat.providers import Provider, get_provider
 from chat.providers.not_known import NOT_KNOWN, NotKnownProvider
 from chat.small_talk.detection import SmallTalk
 from chat.small_talk.reply import SmallTalkProvider, small_talk_context, small_talk_of
 from chat.spending.calls import Spender
+from chat.turns.costs import EarlierCalls
 from chat.turns.lease import TurnLease
 from chat.turns.prompt import messages_of
 from chat.turns.resolve_context import call_chat_context, model_of, require_context
@@ -42,13 +42,14 @@ class Prepared:
     recorder: Recorder
     provider: Provider
     spender: Spender
-    calls: list[ModelCall]
-    """Of models, so far; their rows are not written yet."""
 
 
-async def prepare(question: Question, lease: TurnLease, admission: Admission, deadline: float) -> Prepared:
+async def prepare(
+    question: Question, lease: TurnLease, admission: Admission, made: EarlierCalls, deadline: float
+) -> Prepared:
     """Assemble the question's context, with the conversation so far, and find who answers; nothing of it is stored.
 
+    `made` gets the calls of models that this takes.
     Raise DeadlineExceeded, MessageTooLong, IndexForbidden, or what the assembly raises.
     """
     question = await with_open_questions(question, lease)
@@ -57,9 +58,9 @@ async def prepare(question: Question, lease: TurnLease, admission: Admission, de
     spender = Spender(user_id=question.user_id, tier=admission.tier, key=question.caller.key)
     rewriting = await rewrite(question.asked, history.turns, spender)
     if rewriting:
+        made.asked = rewriting.asked
         history = replace(history, rewritten=rewriting.text)
-    calls = [rewriting.call] if rewriting and rewriting.call else []
-    room = room_for_context(question, history, (await get_provider(first_model(question, question.context))).window)
+    room = room_for_context(question, history, await get_provider(first_model(question, question.context)))
     with request_data(query=question.asked), recording(conversation=history, most_tokens=room) as recorder:
         try:
             if talk is None:
@@ -68,10 +69,10 @@ async def prepare(question: Question, lease: TurnLease, admission: Admission, de
                 context = await small_talk_context(question)
             question.caller.check_indexes(recorder.searched_indexes())
         except Exception:
-            await traces.write(recorder.pending, *calls)  # of contexts that were assembled before the failure
+            await traces.write(recorder.pending)  # of contexts that were assembled before the failure
             raise
         except asyncio.CancelledError:  # it was stopped, or its client is gone
-            spawn(traces.write(recorder.pending, *calls))
+            spawn(traces.write(recorder.pending))
             raise
     if rewriting:
         context.evidence["rewrite"] = rewriting.to_dict()
@@ -80,7 +81,6 @@ async def prepare(question: Question, lease: TurnLease, admission: Admission, de
     spender = replace(spender, context=context.evidence["context"])
     return Prepared(
         question=question, history=history, context=context, recorder=recorder, provider=provider, spender=spender,
-        calls=calls,
     )  # fmt: skip
 
 

@@ -22,7 +22,7 @@ def answer_of(turn: Turn, completion: Completion, passages: list[Citation], chec
         usage={
             "context_tokens": context.tokens,
             "max_tokens": context.max_tokens,
-            **usage_with_cost(completion, turn.calls[-1] if turn.calls else None),
+            **usage_with_cost(completion, turn.calls[-1] if completion.config else None),
         },
         model=completion.model,
         is_extractive=turn.provider.is_extractive,
@@ -53,6 +53,8 @@ async def stopped_answer(question: Question) -> Answer:
 def outcome_of(turn: Turn, completion: Completion, result: Answer) -> dict[str, Any]:
     """Return the trace's outcome; `written` is what the model wrote, where citations were taken out of it."""
     written = "".join(turn.parts)
+    # Those that the evidence, which was written before there was an answer, does not have.
+    flags = [flag for flag in result.flags if flag not in turn.context.evidence["flags"]]
     return {
         "usage": result.usage,
         "finish_reason": completion.finish_reason,
@@ -60,6 +62,7 @@ def outcome_of(turn: Turn, completion: Completion, result: Answer) -> dict[str, 
         "latency_ms": turn.elapsed_ms(),
         "citations": [citation.number for citation in result.citations if citation.is_cited],
         "grounding": result.grounding,
+        **({"flags": flags} if flags else {}),
         **({"written": written} if written != result.response else {}),
         **({"reasoning": completion.reasoning} if completion.reasoning else {}),
     }

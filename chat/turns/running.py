@@ -14,6 +14,10 @@ class Stopped(Exception):
     """The answer was stopped before its question was stored."""
 
 
+class TakenOver(Exception):
+    """A person has taken over, or closed the conversation, before the question was stored."""
+
+
 @dataclass(kw_only=True, eq=False)
 class Stopping:
     """Whether one answer is to end."""
@@ -25,6 +29,9 @@ class Stopping:
     wait: asyncio.Timeout | None = None
     """Of what the answer waits for now."""
     _conversation_id: int | None = None
+    _is_for_bot: bool = False
+    """Whether a context is assembled, which nobody needs once a person has taken over."""
+    _is_taken_over: bool = False
 
     def stop(self) -> None:
         """End the answer with what was received; call it in the answer's loop."""
@@ -34,14 +41,27 @@ class Stopping:
         if self.wait is not None:
             self.wait.reschedule(self.loop.time())
 
+    def take_over(self) -> None:
+        """End the assembly of a context, since a person has taken over; call it in the answer's loop."""
+        if self._is_for_bot and not self._is_taken_over and not self.is_stopped:
+            self._is_taken_over = True
+            if self.wait is not None:
+                self.wait.reschedule(self.loop.time())
+
     def check(self) -> None:
-        """Raise Stopped."""
+        """Raise Stopped or TakenOver."""
         if self.is_stopped:
             raise Stopped
+        if self._is_taken_over:
+            raise TakenOver
 
     @asynccontextmanager
-    async def ended_by_stop(self) -> AsyncIterator[None]:
-        """Raise Stopped as soon as the answer is stopped; not around what may not be interrupted, such as a commit."""
+    async def ended_by_stop(self, *, is_for_bot: bool = False) -> AsyncIterator[None]:
+        """Raise Stopped as soon as the answer is stopped; not around what may not be interrupted, such as a commit.
+
+        Raise TakenOver as soon as a person has taken over, if the block is for an answer of the bot.
+        """
+        self._is_for_bot, self._is_taken_over = is_for_bot, False
         self.check()
         try:
             async with asyncio.timeout(None) as self.wait:
@@ -50,7 +70,7 @@ class Stopping:
             self.check()
             raise
         finally:
-            self.wait = None
+            self.wait, self._is_for_bot = None, False
         self.check()
 
     def begin(self, conversation_id: int | None) -> None:
@@ -75,14 +95,22 @@ class Stopping:
 _running: dict[int, set[Stopping]] = {}
 
 
-def stop_here(conversation_id: int, *, only_stored: bool = False) -> int:
-    """Stop this process's answers of a conversation, from any thread; return how many there were.
-
-    `only_stored` leaves alone those whose questions are not stored yet.
-    """
-    answers = [each for each in list(_running.get(conversation_id, ())) if each.is_stored or not only_stored]
+def stop_here(conversation_id: int) -> int:
+    """Stop this process's answers of a conversation, from any thread; return how many there were."""
+    answers = _answers_of(conversation_id)
     for answer in answers:
-        if answer.loop.is_closed():
-            continue
         answer.loop.call_soon_threadsafe(answer.stop)
     return len(answers)
+
+
+def take_over_here(conversation_id: int) -> None:
+    """Stop this process's answers of a conversation that a person has taken over, from any thread.
+
+    Messages that are not stored yet are the person's, and go on to them.
+    """
+    for answer in _answers_of(conversation_id):
+        answer.loop.call_soon_threadsafe(answer.stop if answer.is_stored else answer.take_over)
+
+
+def _answers_of(conversation_id: int) -> list[Stopping]:
+    return [answer for answer in list(_running.get(conversation_id, ())) if not answer.loop.is_closed()]

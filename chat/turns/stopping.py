@@ -14,7 +14,7 @@ from django.conf import settings
 from chat.live.broadcast import broadcast
 from chat.live.channel import GroupChannel
 from chat.live.groups import ANSWERS
-from chat.turns.running import stop_here
+from chat.turns.running import stop_here, take_over_here
 from common.background import end_if_cancelled, spawn
 
 _TRY_AGAIN_AFTER_S = 1.0
@@ -59,6 +59,7 @@ async def _listen() -> None:
         while True:
             end_if_cancelled()
             message = await channel.receive()
-            stop_here(message["conversation_id"], only_stored=message.get("only_stored", False))
+            end = take_over_here if message.get("is_taken_over") else stop_here
+            end(message["conversation_id"])
     finally:
         await channel.close()

@@ -198,6 +198,8 @@ class Turn:
     """Of what the answer may cost, until it is settled."""
     calls: list[ModelCall] = field(default_factory=list)
     """The calls of models whose rows are not written yet."""
+    result: Answer | None = None
+    """The answer, from when it is being stored."""
     notices: list[str] = field(default_factory=list)
     started: float = field(default_factory=time.perf_counter)
     parts: list[str] = field(default_factory=list)

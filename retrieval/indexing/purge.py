@@ -5,7 +5,7 @@ crash or an outage, until nothing is left.
 """
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -97,7 +97,7 @@ def _continue(document: Document, left_in_cache: Sequence[str]) -> list[str]:
         _erase_texts(document)
     _erase_late(document)
     _erase_copies(document)
-    left = [*_left_in_rows(document), *left_in_cache, *_left_in_stores(document)]
+    left = _left(document, left_in_cache)
     if not left:
         Document.objects.filter(pk=document.pk, purged_at=document.purged_at, purge_ended_at=None).update(
             purge_ended_at=timezone.now()
@@ -178,9 +178,11 @@ def _erase_late(document: Document) -> None:
 
 def left_of(document: Document) -> Iterator[str]:
     """Yield where something of what a purged document said is left, in words."""
-    yield from _left_in_rows(document)
-    yield from _left_in_cache(document.index, document)
-    yield from _left_in_stores(document)
+    yield from _left(document, _left_in_cache(document.index, document))
+
+
+def _left(document: Document, left_in_cache: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys([*_left_in_rows(document), *left_in_cache, *_left_in_stores(document)]))
 
 
 def _left_in_rows(document: Document) -> Iterator[str]:
@@ -213,7 +215,7 @@ def _left_in_stores(document: Document) -> Iterator[str]:
             if count := store.count(_erased_versions(document)):
                 yield f"{count} {store.name} hold passages of it"
     except REDIS_ERRORS as error:
-        yield f"copies cannot be read: Redis does not answer ({type(error).__name__})"
+        yield f"caches cannot be read: Redis does not answer ({type(error).__name__})"
 
 
 def _locked(index: Index, entity_id: str, moment: datetime) -> Document:

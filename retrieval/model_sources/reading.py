@@ -20,6 +20,7 @@ from retrieval.indexing.document_input import DocumentContent, Origin
 from retrieval.model_sources import relations
 from retrieval.model_sources.declaration import ModelSourceSpec
 from retrieval.readers import Empty, FetchedFile, ReadDocument, ReadWarning, Unreadable, read
+from retrieval.readers.data_uris import without_data_uris
 from retrieval.readers.documents import VERSION
 
 
@@ -56,6 +57,11 @@ class Reading:
             if is_blank(text):
                 return None
             title = title or title_of_page
+        else:
+            text, warnings = without_data_uris(text)
+            self.warnings[:] = [asdict(warning) for warning in warnings]
+            if is_blank(text):
+                return None
         return self._draft(title, text, origin)
 
     def content(self) -> DocumentContent | None:

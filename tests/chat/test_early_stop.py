@@ -16,7 +16,7 @@ from django.test import Client
 from chat.handover import actions
 from chat.models import Conversation, Message
 from chat.turns.engine import answer, begin, run
-from chat.turns.running import stop_here
+from chat.turns.running import stop_here, take_over_here
 from chat.turns.stopping import stop_answers
 from chat.turns.turn import Answer, Question, Settled, Turn
 from common.background import finish_spawned
@@ -166,23 +166,52 @@ def test_an_answer_that_nobody_reads_is_forgotten(assembly: Assembly, talk: Conv
     assert async_to_sync(ask)() == 0
 
 
-def test_a_person_who_takes_over_stops_no_message_that_is_theirs(
+def test_what_is_assembled_while_a_person_takes_over_goes_to_them_at_once(
     assembly: Assembly, talk: Conversation, small: ModelServer
 ) -> None:
     kim = agent_named("kim")
-    assembly.takes_s = 1.0
+    assembly.takes_s = 30.0
 
     async def ask() -> Answer:
         asked = asyncio.ensure_future(answer(of(talk)))
         await until(lambda: assembly.asked)
         await sync_to_async(actions.assign)(talk.pk, kim)
-        assert stop_here(talk.pk, only_stored=True) == 0  # as each web process does then
-        result, _ = await asked
+        take_over_here(talk.pk)  # as each web process does then
+        result, _ = await asyncio.wait_for(asked, 10)
         await finish_spawned()
         return result
 
     assert (async_to_sync(ask)().status, small.requests) == (202, [])
     assert lines(talk)[-1] == ("user", "Two?")
+
+
+@pytest.mark.parametrize("is_assembling", [True, False])
+def test_what_waits_while_a_person_takes_over_reaches_them_in_its_order(
+    is_assembling: bool, assembly: Assembly, talk: Conversation, small: ModelServer
+) -> None:
+    kim = agent_named("kim")
+    assembly.takes_s, small.delay_s = (2.0, 0.0) if is_assembling else (0.0, 2.0)
+    numbers = range(2, 8)
+
+    async def ask() -> list[Answer]:
+        tasks: list[asyncio.Future[Any]] = []
+        for number in numbers:
+            tasks.append(asyncio.ensure_future(answer(of(talk, f"Number {number}?"))))
+            while len((await Conversation.objects.aget()).turns) < len(tasks):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        await until(lambda: assembly.asked if is_assembling else small.requests)
+        await sync_to_async(actions.assign)(talk.pk, kim)
+        tasks.append(asyncio.ensure_future(answer(of(talk, "Are you there?"))))
+        found = await asyncio.gather(*tasks)
+        await finish_spawned()
+        return [result for result, _ in found]
+
+    assert [result.status for result in async_to_sync(ask)()] == [202] * 7
+    said = [text for role, text in lines(talk) if role == "user"]
+    assert said == [*(f"Number {number}?" for number in numbers), "Are you there?"]
+    talk.refresh_from_db()
+    assert (talk.turns, assembly.asked) == ([], ["Number 2?"])
+    assert len(small.requests) == (0 if is_assembling else 1)
 
 
 @asynccontextmanager

@@ -37,7 +37,7 @@ from events.signals import recorded
 from retrieval.embedders import get_embedder
 from retrieval.embedders.minilm import is_prepared
 from retrieval.indexing.documents import delete_document, index_document
-from retrieval.models import Document
+from retrieval.models import Document, Index
 from tests.broker import messages
 from tests.embedders import FragileEmbedder, WorkerDied
 from tests.model_server import ModelServer
@@ -266,6 +266,14 @@ class TestGrouping:
         ask_unanswered(EXPORT)
         group_new()
         assert Gap.objects.first().title == EXPORT  # not the follow-up, which says little by itself
+
+    def test_a_follow_up_is_told_by_the_words_of_the_indexs_language(self, bot: None) -> None:
+        conversation = Conversation.objects.create(user_id="user_123")
+        ask_unanswered(EXPORT, conversation=conversation)
+        follow_up = ask_unanswered("Welche Rabatte gibt es dafür im Jahr?", conversation=conversation)
+        Index.objects.update(language="german")
+        group_new()
+        assert GapQuestion.objects.get(message=follow_up).is_follow_up
 
     def test_without_the_model_they_wait_and_lose_nothing(self, embedder: type[FragileEmbedder]) -> None:
         from retrieval.errors import EmbedderUnavailable

@@ -72,7 +72,7 @@ def database_url() -> str:
 
 
 def summary_tasks() -> list[broker.Message]:
-    return [message for message in broker.messages("default") if message.task == "chat.tasks.summarise"]
+    return [message for message in broker.messages("models") if message.task == "chat.tasks.summarise"]
 
 
 def calls(model: ModelServer) -> list[str]:

@@ -321,12 +321,13 @@ class TestChanges:
     @pytest.mark.django_db(transaction=True)
     def test_a_run_over_many_rows_that_left_goes_on_in_another_task(self, settings: Any) -> None:
         settings.FABRA_MATERIALIZE_CHUNK = 2
-        declare(default_value=0)
+        declare(default_value=0, batch_size=2)
         customers = [customer(name) for name in "abcde"]
         for each in customers:
             TicketFactory(customer=each)
         async_to_sync(store.materialize)("open_tickets")
         assert set(read(*"abcde").values()) == {1}
+        KnownEntity.objects.touch("Member", list("abcde"))
         Ticket.objects.all()._raw_delete("default")  # no signal tells
         Customer.objects.exclude(pk=customers[0].pk)._raw_delete("default")
         run = request_run("open_tickets")

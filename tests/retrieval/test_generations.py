@@ -110,8 +110,8 @@ def test_another_model_and_dimension_is_built_compared_switched_to_and_back(mode
 def test_a_comparison_goes_on_in_another_task_and_gives_the_same(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
     index = fill(4)
     other = build(index, model)
-    save_golden(index, [GoldenRecord(question="What tells of topic3?", expected_documents=["d3"])])
-    search_sync("docs", "topic2")
+    asked = [GoldenRecord(question=f"What tells of topic{n}?", expected_documents=[f"d{n}"]) for n in (1, 2, 3)]
+    save_golden(index, asked)
     tasks.compare_generation(other.pk)
     other.refresh_from_db()
     at_once, count = other.comparison, 0

@@ -11,7 +11,7 @@ from chat.models import ModelProvider, Purpose
 from chat.models.providers import ENVIRONMENT
 from chat.providers.configured import ModelConfig, configured_models_now
 from chat.providers.probe import PROMPT, Probe, probe
-from chat.spending.calls import Spender, call_of
+from chat.spending.calls import Spender, billed_call, call_of
 from chat.spending.prices import price_of
 
 _MILLION = 1_000_000
@@ -43,7 +43,9 @@ class Command(BaseCommand):
 
     def _note(self, found: Probe) -> None:
         """Keep what the call cost, and that a model begins with its thoughts; without a database it is told only."""
-        call = found.completion and call_of(Spender(), Purpose.CHECK, PROMPT, found.completion, found.text)
+        call = call_of(Spender(), Purpose.CHECK, PROMPT, found.completion, found.text) if found.completion else None
+        if found.error and found.error.usage:
+            call = billed_call(Spender(), Purpose.CHECK, found.config, found.error)
         try:
             if call:
                 call.save()

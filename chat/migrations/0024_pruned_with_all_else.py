@@ -11,7 +11,7 @@ def forget_task(apps: Any, schema_editor: Any) -> None:
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('chat', '0022_model_thinking'),
+        ('chat', '0023_phrases'),
         ('django_celery_beat', '0001_initial'),
     ]
 
