@@ -101,8 +101,8 @@ STAYS = (
     Bounded(
         name="keys and settings of the bot", reason="set up by operators",
         models=(
-            ApiKey, Bot, GrantedPermission, HandoverSettings, LanguagePhrases, LimitSettings, ModelProvider, SampleState, SupportHours,
-            TierLimit, UserSigning,
+            ApiKey, Bot, GrantedPermission, HandoverSettings, LanguagePhrases, LimitSettings, ModelProvider,
+            SampleState, SupportHours, TierLimit, UserSigning,
         ),
     ),
 )  # fmt: skip
