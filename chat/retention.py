@@ -22,6 +22,7 @@ from chat.models import (
     IdempotentRequest,
     JoinedVisitor,
     KeyUse,
+    LanguagePhrases,
     LimitSettings,
     Message,
     ModelCall,
@@ -100,8 +101,8 @@ STAYS = (
     Bounded(
         name="keys and settings of the bot", reason="set up by operators",
         models=(
-            ApiKey, Bot, GrantedPermission, HandoverSettings, LimitSettings, ModelProvider, SampleState, SupportHours,
-            TierLimit, UserSigning,
+            ApiKey, Bot, GrantedPermission, HandoverSettings, LanguagePhrases, LimitSettings, ModelProvider,
+            SampleState, SupportHours, TierLimit, UserSigning,
         ),
     ),
 )  # fmt: skip
