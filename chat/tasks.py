@@ -2,37 +2,22 @@
 
 import time
 from collections.abc import Callable, Sequence
-from datetime import timedelta
 
 from asgiref.sync import async_to_sync
-from django.conf import settings
-from django.core.management import call_command
-from django.utils import timezone
 
 from chat.conversations import summaries
 from chat.gaps import asking, decisions, grouping
 from chat.handover import unanswered
-from chat.limits.key_use import prune_use, store_use
-from chat.models import CountedRequest, Gap
+from chat.limits import budgets
+from chat.limits.key_use import store_use
+from chat.models import Gap
 from chat.spending import sums
 from common.bot_task import bot_task
 from common.dispatch import MODEL_QUEUE, enqueue
 from common.locks import held
 
-_LONGEST_WINDOW = timedelta(days=1)
 _MOST_GAPS = 20
 _SLICE_S = 10.0
-
-
-@bot_task
-def clear_old() -> None:
-    """Delete expired sessions, sign-ins and use of keys past their retention, and counts of former outages."""
-    if settings.FABRA_OWN_PROJECT:  # another project's sessions and sign-ins are its own
-        call_command("clearsessions")
-        call_command("axes_reset_logs", age=settings.FABRA_SIGN_IN_RETENTION_DAYS)
-        call_command("axes_reset_failure_logs", age=settings.FABRA_SIGN_IN_RETENTION_DAYS)
-    CountedRequest.objects.filter(created_at__lt=timezone.now() - _LONGEST_WINDOW).delete()
-    prune_use()
 
 
 @bot_task
@@ -45,6 +30,12 @@ def store_key_use() -> None:
 def roll_up_spending() -> None:
     """Sum up what models cost on the days that are over."""
     sums.roll_up()
+
+
+@bot_task
+def recount_budgets() -> None:
+    """Sum up anew what is spent of the budgets that many share."""
+    async_to_sync(budgets.recount)()
 
 
 @bot_task
@@ -61,9 +52,11 @@ def sweep_conversations() -> None:
 
 
 @bot_task
-def summarise(conversation_id: int, fallen: int) -> None:
+def summarise(
+    conversation_id: int, fallen: int, tier: str | None = None, key: int | None = None, context: str = ""
+) -> None:
     """Summarise the turns of a conversation that are no longer offered; see chat.conversations.summaries."""
-    summaries.summarise(conversation_id, fallen)
+    summaries.summarise(conversation_id, fallen, tier, key, context)
 
 
 @bot_task

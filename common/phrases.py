@@ -25,24 +25,22 @@ def contains_phrase(words: str, phrase: str) -> bool:
     return not _has_spaces(wanted) or f" {wanted} " in f" {words} "
 
 
-def begins_with_phrase(words: str, phrase: str) -> bool:
-    """Return whether a phrase stands at the beginning of what `words_of` returned, as whole words."""
-    wanted = _words_of_phrase(phrase)
-    if not wanted or not words.startswith(wanted):
+def begins_with(words: str, beginning: str) -> bool:
+    """Return whether words, as `words_of` returns them, begin with others, as whole words."""
+    if not words.startswith(beginning):
         return False
-    return not _has_spaces(wanted) or words == wanted or words[len(wanted)] == " "
-
-
-def is_phrase(words: str, phrase: str) -> bool:
-    """Return whether what `words_of` returned is a phrase and nothing else."""
-    return bool(words) and words == _words_of_phrase(phrase)
+    return words == beginning or words[len(beginning)] == " " or not _has_spaces(beginning)
 
 
 def _has_spaces(words: str) -> bool:
-    """Return whether the script of the last word has spaces between words: it has no letters without case."""
-    return category(words[-1]) != "Lo" or "\u0590" <= words[-1] <= "\u0dff" or "\uac00" <= words[-1] <= "\ud7af"
+    """Return whether the script of the last word has spaces between words.
+
+    That of letters without case has none, but for Hebrew, Arabic, those of India, and Korean.
+    """
+    last = words[-1]
+    return category(last) != "Lo" or "\u0590" <= last <= "\u0dff" or "\uac00" <= last <= "\ud7af"
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def _words_of_phrase(phrase: str) -> str:
     return words_of(phrase)

@@ -10,13 +10,13 @@ class ContextsConfig(app_config.BotAppConfig):
     name = "contexts"
 
     def ready(self) -> None:
-        from common.retention import retain
+        from common.retention import retain, stays
         from contexts import recorder
         from contexts.checks import check_encoding
         from contexts.discovery import load_definitions
         from contexts.purge import count_copies, erase_copies
         from contexts.recent_queries import traced_queries
-        from contexts.retention import TRACES, unused_versions
+        from contexts.retention import KINDS, STAYS, unused_versions
         from features.signals import features_read
         from retrieval.indexing.purge import Store, register_store
         from retrieval.retention import keep_versions
@@ -29,7 +29,8 @@ class ContextsConfig(app_config.BotAppConfig):
         searched.connect(recorder.on_searched)
         retrieved.connect(recorder.on_retrieved)
         checks.register(check_encoding)
-        retain(TRACES)
+        retain(*KINDS)
+        stays(*STAYS)
         keep_versions(unused_versions)
         self.when_migrated(_sync)
         load_definitions()

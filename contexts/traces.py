@@ -74,9 +74,10 @@ def copy_later(pending: Sequence[PendingTrace]) -> None:
         spawn(copy, uses_database=False, after_s=HEAD_START_S)
 
 
+# A trace has one outcome: the first that is committed.
 _OUTCOME = """
 UPDATE contexts_trace SET state = %s, answer = %s, model = %s, outcome = %s, error_code = %s, answered_at = %s
-WHERE id = %s
+WHERE id = %s AND state = 'assembled' /* if held */ RETURNING id
 """
 
 
@@ -92,12 +93,13 @@ def write_outcome(
 ) -> Any:
     """Commit the outcome of an assembled context, with `more`; raise TraceNotWritten if PostgreSQL refuses.
 
-    Return what `only_if` returned, None if its condition did not hold; see `common.sql.rows.write_together`.
+    Return what `only_if` returned, or True without one; see `common.sql.rows.write_together`. Return None, with nothing
+    written, if its condition did not hold, or the trace has an outcome already.
     """
     state = Trace.State.FAILED if error_code else Trace.State.ANSWERED
     values = [state, answer, model, Jsonb(outcome), error_code, timezone.now(), trace_id]
     try:
-        return write_together(*more, (_OUTCOME, values), only_if=only_if)
+        return write_together(*more, only_if=only_if, and_if=(_OUTCOME, values))
     except DatabaseError as error:
         logger.error("An outcome could not be written: %s", type(error).__name__)
         raise TraceNotWritten from error

@@ -11,14 +11,15 @@ class EventsConfig(app_config.BotAppConfig):
     def ready(self) -> None:
         from django.core import checks
 
-        from common.retention import retain
+        from common.retention import retain, stays
         from events.deliveries import observers
         from events.handlers import register_observers
-        from events.retention import EVENTS
+        from events.retention import KINDS, STAYS
         from events.stream_groups import check_groups
 
         register_observers(observers)
-        retain(EVENTS)
+        retain(*KINDS)
+        stays(*STAYS)
         checks.register(check_groups, checks.Tags.database)
         self.when_migrated(_schedule)
 

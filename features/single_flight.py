@@ -36,14 +36,6 @@ _in_flight: dict[tuple[int, str, str], asyncio.Task[dict[str, Result]]] = {}
 _RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end"
 
 
-async def compute_once(spec: FeatureSpec, entity_key: str) -> StoredValue:
-    """Compute and store one entity's value; raise FeatureComputeError if its function fails."""
-    result = (await compute_each_once(spec, [entity_key]))[entity_key]
-    if isinstance(result, FeatureComputeError):
-        raise result
-    return result
-
-
 async def compute_each_once(spec: FeatureSpec, entity_keys: Sequence[str]) -> Mapping[str, Result]:
     """Compute and store values; concurrent callers, in any process, share one computation of each value.
 

@@ -19,17 +19,18 @@ class RetrievalConfig(app_config.BotAppConfig):
     name = "retrieval"
 
     def ready(self) -> None:
-        from common.retention import retain
+        from common.retention import retain, stays
         from events.handlers import register_handlers
         from retrieval import event_handlers
         from retrieval.checks import check_chunk_limit, check_generations
         from retrieval.document_events import check_saved
         from retrieval.model_sources import changes, handler
         from retrieval.models import Document
-        from retrieval.retention import DELETED, INGESTION, VERSIONS
+        from retrieval.retention import KINDS, STAYS
 
         event_handlers.register()
-        retain(VERSIONS, DELETED, INGESTION)
+        retain(*KINDS)
+        stays(*STAYS)
         register_handlers(handler.handlers)
         changes.connect()
         self.when_migrated(_sync)

@@ -50,17 +50,17 @@ def verify(token: str, key: ApiKey) -> SiteUser:
     claims = _claims_of(token, signing)
     _check_audience(claims["aud"], key)
     now = datetime.now(UTC)
-    issued, expires = _moment(claims.get("iat"), "iat") or now, _moment(claims["exp"], "exp") or now
+    issued, expires = _moment(claims.get("iat"), "iat"), _moment(claims["exp"], "exp") or now
     longest = timedelta(seconds=settings.FABRA_USER_TOKEN_MAX_AGE_S)
-    if expires - min(issued, now) > longest + _LEEWAY:
+    if expires - min(issued or now, now) > longest + _LEEWAY:
         raise UserTokenRefused(f"The token is valid for longer than {settings.FABRA_USER_TOKEN_MAX_AGE_S} seconds.")
     traits = claims.get("traits", {})
     if not isinstance(traits, dict):
         raise UserTokenRefused("traits must be an object.")
     subject, user_id = _ids_of(claims["sub"], signing.user_prefix)
-    return SiteUser(
-        user_id=user_id, subject=subject, is_signed=True, expires_at=expires, traits=traits, as_of=min(issued, now)
-    )
+    # Not the time of receipt: an older token that is sent again must not put back what a newer one has changed.
+    as_of = min(issued or expires - longest, now)
+    return SiteUser(user_id=user_id, subject=subject, is_signed=True, expires_at=expires, traits=traits, as_of=as_of)
 
 
 def _claims_of(token: str, signing: UserSigning) -> dict[str, Any]:

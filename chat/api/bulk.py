@@ -16,6 +16,7 @@ from chat.api.base import AsyncAPIView, extend_schema
 from chat.api.chat import AnyAccept
 from chat.api.documents import DocumentView, author_of
 from chat.api.parameters import index_name, yes_or_no
+from chat.audit.entries import caller_columns
 from chat.bulk.lines import Writer
 from chat.bulk.stream import answers_to, slots
 from chat.errors import IdempotencyKeyUnsupported
@@ -71,9 +72,10 @@ class BulkView(AsyncAPIView):
         if (request.content_type or "").split(";")[0].strip().lower() not in _TYPES:
             raise UnsupportedMediaType(request.content_type or "", f"Send lines of JSON, as {_TYPES[0]}.")
         slots.check()
+        may_delete, caller = await sync_to_async(_rights_of)(request)
         writer = Writer(
             index_name=index_name(request), author=author_of(request), waits=yes_or_no(request, "wait", default=True),
-            may_delete=await sync_to_async(_may_delete)(request),
+            may_delete=may_delete, caller=caller,
         )  # fmt: skip
         answers = answers_to(_body_of(request), writer)
         return StreamingHttpResponse(answers, content_type=_TYPES[0], headers={"X-Accel-Buffering": "no"})
@@ -92,6 +94,12 @@ async def _of_document(request: Request) -> HttpResponseBase:
     view: Any = DocumentView.as_view()
     response: HttpResponseBase = await sync_to_async(view)(request._request, entity_id="bulk")
     return response
+
+
+def _rights_of(request: Request) -> tuple[bool, dict[str, Any] | None]:
+    """Return whether lines may delete, and the columns of the audit entries of what they delete."""
+    key = request.auth if isinstance(request.auth, ApiKey) else None
+    return _may_delete(request), caller_columns(request.META, None if key else request.user, key)
 
 
 def _may_delete(request: Request) -> bool:

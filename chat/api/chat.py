@@ -1,9 +1,9 @@
 """`POST /chat`, as one response or streamed, and `GET /debug/context/`."""
 
 import asyncio
-import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
+from functools import partial
 from typing import Any
 
 from django.http import HttpResponse, StreamingHttpResponse
@@ -13,20 +13,22 @@ from rest_framework.request import Request
 
 from chat.access.callers import Caller
 from chat.access.permissions import CHAT_AS_USER, VIEW_TRACE
-from chat.api import examples, openapi
+from chat.api import evidence, examples, openapi
 from chat.api.auth import caller_of
 from chat.api.base import AsyncAPIView, extend_schema
-from chat.api.freshness_headers import freshness_headers
 from chat.api.serializers import ChatRequestSerializer, ChatResponseSerializer, ErrorSerializer
 from chat.bots.known import require_bot
 from chat.error_descriptions import describe, error_body
 from chat.errors import InvalidMessage
+from chat.freshness_headers import freshness_headers
 from chat.idempotency.records import Claim
 from chat.idempotency.views import idempotent
 from chat.turns.assembly import assemble
-from chat.turns.engine import answer, begin, run
+from chat.turns.engine import answer, begin, leave, run
 from chat.turns.turn import Answer, Question, Settled, Turn
 from common.errors import NotFound
+from common.event_stream import event_of
+from common.guarded_stream import GuardedStream
 from contexts import traces
 from contexts.recorder import recording
 from contexts.traces import online_store
@@ -89,7 +91,9 @@ class ChatView(AsyncAPIView):
                 claim.conversation_id = settled.conversation_id
             freshness = freshness_headers(None if isinstance(turn, Settled) else turn.context.freshness)
             return StreamingHttpResponse(
-                _settled_events(turn.answer, caller) if isinstance(turn, Settled) else _events(turn),
+                _settled_events(turn.answer, caller)
+                if isinstance(turn, Settled)
+                else GuardedStream(_events(turn), partial(leave, turn)),
                 status=turn.answer.status if isinstance(turn, Settled) else 200,
                 content_type="text/event-stream",
                 headers={"X-Accel-Buffering": "no"} | turn.admission.headers() | freshness,
@@ -109,28 +113,24 @@ def _body_of(result: Answer, caller: Caller) -> dict[str, Any]:
 
 
 async def _settled_events(result: Answer, caller: Caller) -> AsyncIterator[bytes]:
-    yield _event("start", {"context_id": result.context_id, "conversation_id": result.conversation_id})
-    yield _event("done", _body_of(result, caller))
+    yield event_of({"context_id": result.context_id, "conversation_id": result.conversation_id}, "start")
+    yield event_of(_body_of(result, caller), "done")
 
 
-async def _events(turn: Turn) -> AsyncIterator[bytes]:
-    yield _event("start", {"context_id": turn.context_id, "conversation_id": turn.conversation_id})
+async def _events(turn: Turn) -> AsyncGenerator[bytes, None]:
+    yield event_of({"context_id": turn.context_id, "conversation_id": turn.conversation_id}, "start")
     try:
         async with aclosing(run(turn, is_streamed=True)) as pieces:
             async for piece in pieces:
                 if isinstance(piece, Answer):
-                    yield _event("stopped" if piece.is_dropped else "done", _body_of(piece, turn.question.caller))
+                    yield event_of(_body_of(piece, turn.question.caller), "stopped" if piece.is_dropped else "done")
                 else:
-                    yield _event("delta", {"text": piece})
+                    yield event_of({"text": piece}, "delta")
     except asyncio.CancelledError:
         raise
     except Exception as error:  # the status line is sent already, so the error is the last event
         _, code, message = describe(error)
-        yield _event("error", error_body(code, message)["error"] | {"context_id": turn.context_id})
-
-
-def _event(name: str, data: dict[str, Any]) -> bytes:
-    return f"event: {name}\ndata: {json.dumps(data, ensure_ascii=False, default=str)}\n\n".encode()
+        yield event_of(error_body(code, message)["error"] | {"context_id": turn.context_id}, "error")
 
 
 class DebugContextView(AsyncAPIView):
@@ -141,7 +141,8 @@ class DebugContextView(AsyncAPIView):
     @extend_schema(
         operation_id="debug_context",
         parameters=[openapi.in_path("user_id"), openapi.QUERY, openapi.BOT],
-        responses={200: dict, **_ERRORS},
+        examples=[evidence.EXAMPLE],
+        responses={200: evidence.EvidenceSerializer, **_ERRORS},
     )
     async def get(self, request: Request, user_id: str) -> HttpResponse:
         if "query" not in request.query_params:

@@ -298,3 +298,11 @@ class FeatureReadSerializer(serializers.Serializer[Any]):
     created_at = IsoDateTimeField(allow_null=True)
     age_s = serializers.FloatField(allow_null=True)
     is_degraded = serializers.BooleanField()
+
+
+class FeaturesSerializer(serializers.Serializer[Any]):
+    """The values of one entity, by the names of the features."""
+
+    entity = serializers.CharField()
+    entity_id = serializers.CharField()
+    features = serializers.DictField(child=FeatureReadSerializer())

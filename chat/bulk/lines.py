@@ -29,6 +29,8 @@ class Writer:
     index_name: str
     author: str
     may_delete: bool
+    caller: dict[str, Any] | None = None
+    """The audit entry's columns of who sends them; None where nothing is recorded."""
     waits: bool
     """Whether a line is answered when it is applied, rather than when it is accepted."""
 

@@ -11,6 +11,7 @@ from pgvector import Vector
 
 from chat.errors import MessageTooLong
 from chat.models import ConversationSummary, Message
+from chat.providers import Provider
 from chat.small_talk import SMALL_TALK
 from chat.turns.thread import ClientThread
 from chat.turns.turn import Question
@@ -119,21 +120,23 @@ def _turns_of(rows: Iterable[tuple[Any, ...]]) -> list[PastTurn]:
     return turns
 
 
-def room_for_context(question: Question, history: ConversationHistory, window: int) -> int | None:
+def room_for_context(question: Question, history: ConversationHistory, provider: Provider) -> int | None:
     """Return how many tokens a model's window leaves for a context and the history; None for 0, a window not known.
 
     Raise MessageTooLong if it leaves none.
     """
+    window = provider.window
     if not window:
         return None
+    most = provider.config.most_tokens if provider.config else settings.FABRA_MODEL_MAX_TOKENS
     messages = 2 + 2 * len(history)
     # The question as it stands below the passages.
     asked = SEPARATOR + without_role_tags(question.asked)
     used = tokenizer_for(settings.FABRA_CHAT_MODEL).count(asked) + _TOKENS_PER_MESSAGE * messages
-    room = window - settings.FABRA_MODEL_MAX_TOKENS - used
+    room = window - most - used
     if room <= 0:
         raise MessageTooLong(
             f"message takes {used} tokens; the model's window of {window} has no room for it "
-            f"beside an answer of {settings.FABRA_MODEL_MAX_TOKENS}."
+            f"beside an answer of {most}."
         )
     return room

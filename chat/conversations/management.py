@@ -7,6 +7,8 @@ from django.db.models import Exists, F, OuterRef, Q, QuerySet, Value
 from django.db.models.functions import Concat, StrIndex
 
 from chat.conversations.joining import ids_of
+from chat.conversations.removal import remove_conversations
+from chat.live.changes import tell_gone
 from chat.models import Conversation, Message
 from common.errors import InvalidInput, NotFound
 from common.redis import REDIS_ERRORS
@@ -72,7 +74,8 @@ def delete_conversation(conversation: Conversation) -> list[str]:
             raise NotFound(f"There is no conversation {conversation.pk}.")
         erased = erase_traces(_traces_of(conversation))
         erase_payloads(_events_of(conversation))
-        Conversation.objects.filter(pk=conversation.pk).delete()
+        remove_conversations(Conversation.objects.filter(pk=conversation.pk))
+        tell_gone(conversation.pk)
     try:
         erase_fast_copies(erased)
     except REDIS_ERRORS as error:

@@ -21,13 +21,13 @@ from chat.bots.known import require_bot
 from chat.conversations.history import read_turns, room_for_context
 from chat.gaps.reasons import reasons_of
 from chat.grounding.answers import check_answer
-from chat.limits.budgets import settle
 from chat.models import Gap, GapQuestion, Message, Purpose
-from chat.providers import Prompt, get_provider, whole_answer
-from chat.spending.calls import Spender, call_of, total_usd
+from chat.phrases.known import read_phrases
+from chat.providers import Prompt, get_provider
+from chat.spending.calls import Spender
 from chat.turns.assembly import assemble, first_model, provider_for
 from chat.turns.citations import Citation, mark_cited, passages_in
-from chat.turns.costs import reserve_call
+from chat.turns.costs import ask_within_budgets, keep
 from chat.turns.turn import Question
 from common.errors import FabraError, Unavailable
 from common.locks import held
@@ -168,20 +168,23 @@ def _as_it_was_asked(message: Message) -> Question:
     """Return the stored question, of the bot, the context and the key that it was asked by.
 
     The key also tells a site's user from an account of the same name. A context that is not declared any more was
-    replaced by the bot's.
+    replaced by the bot's, which is also that of a site's page that may choose none.
     """
-    known = {*contexts, settings.FABRA_CHAT_CONTEXT}
+    caller = Caller.of_stored(message.user_id, message.api_key)
+    is_known = message.context in {*contexts, settings.FABRA_CHAT_CONTEXT}
+    is_chosen = bool(message.api_key and message.api_key.contexts) or not caller.is_site
     return Question(
         user_id=message.user_id, message=message.text, bot=message.conversation.bot,
-        context=message.context if message.context in known else "", caller=Caller(key=message.api_key),
+        context=message.context if is_known and is_chosen else "", caller=caller,
     )  # fmt: skip
 
 
 async def rehearse(question: Question, history: ConversationHistory) -> Rehearsal:
     """Answer a question as the chat does, and write nothing; raise what a chat raises."""
     question = question.asked_of(await require_bot(question.caller.check_bot(question.bot)))
+    await read_phrases()
     deadline = asyncio.get_running_loop().time() + settings.FABRA_CHAT_DEADLINE_S
-    room = room_for_context(question, history, (await get_provider(first_model(question, question.context))).window)
+    room = room_for_context(question, history, await get_provider(first_model(question, question.context)))
     with (
         one_view(),
         request_data(query=question.message, traits={}),
@@ -198,15 +201,10 @@ async def rehearse(question: Question, history: ConversationHistory) -> Rehearsa
         earlier_questions=history.questions, purpose=Purpose.GAP,
     )  # fmt: skip
     spender = Spender(user_id=question.user_id, context=evidence["context"])
-    reservation = await reserve_call(provider, spender, prompt)
-    call = None
-    try:
-        async with asyncio.timeout_at(deadline):
-            said, completion = await whole_answer(provider, prompt)
-        if call := await asyncio.to_thread(call_of, spender, prompt.purpose, prompt, completion, said):
-            await call.asave()
-    finally:
-        await settle(reservation, total_usd([call] if call else []))
+    async with asyncio.timeout_at(deadline):
+        asked = await ask_within_budgets(provider, spender, prompt)
+    await keep(asked)
+    said, completion = asked.text, asked.completion
     is_composed = provider.is_extractive or completion.cited is not None
     checked = await check_answer(said, prompt.passages, evidence, question.message, is_composed=is_composed)
     citations = mark_cited(prompt.passages, checked.text, completion.cited)

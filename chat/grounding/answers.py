@@ -11,6 +11,7 @@ from chat.grounding.check import ground, ground_quotes, read_ahead
 from chat.grounding.marks import marks_of, without_spans
 from chat.grounding.not_known import says_not_known
 from chat.grounding.result import Grounding
+from chat.phrases.known import not_known_phrases
 from chat.providers.not_known import NOT_KNOWN
 from chat.turns.citations import Citation
 from contexts.conversation import CLIENT
@@ -56,7 +57,7 @@ async def check_answer(
     Of a text that the program composed, only the passages' own words are looked for.
     """
     loop = asyncio.get_running_loop()
-    is_not_known = not is_composed and says_not_known(text)  # a composed text has the flag already
+    is_not_known = not is_composed and says_not_known(text, not_known_phrases())  # a composed text has the flag already
     try:
         async with asyncio.timeout(_MOST_S):
             checked = await loop.run_in_executor(_executor, _check, text, passages, evidence, question, is_composed)

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from chat.grounding.not_known import claims_nothing
+from chat.phrases.known import not_known_phrases
 from common.markdown_units import Kind, Unit
 
 _MARK = re.compile(r"\[(\d{1,3})\]")
@@ -52,7 +53,11 @@ def is_claim(unit: Unit) -> bool:
     if unit.kind in (Kind.HEADING, Kind.CODE):
         return False
     text = _MARK.sub("", unit.text).strip()
-    return len(text) >= _LEAST_CHARS and not text.endswith(("?", ":", "？", "：")) and not claims_nothing(text)
+    return (
+        len(text) >= _LEAST_CHARS
+        and not text.endswith(("?", ":", "？", "："))
+        and not claims_nothing(text, not_known_phrases())
+    )
 
 
 def _covering(units: Sequence[Unit], position: int) -> frozenset[int]:

@@ -37,11 +37,11 @@ def escalated(result: Answer, turn: Turn) -> Answer:
         if turn.context.escalation is None and not _is_not_known_twice(turn.conversation_id):
             return result
         notice = _notice_of(turn, reason)
+        state = _state_of(turn.conversation_id) or result.state
     except (DatabaseError, ConversationConflict, ConversationNotFound) as error:
         logger.warning("Conversation %d was not escalated: %s", turn.conversation_id, type(error).__name__)
         return result
-    told = [*result.notices, *([notice.text] if notice else [])]
-    return replace(result, state=_state_of(turn.conversation_id) or result.state, notices=told)
+    return replace(result, state=state, notices=[*result.notices, *([notice.text] if notice else [])])
 
 
 async def drop(turn: Turn) -> Answer:

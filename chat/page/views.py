@@ -57,16 +57,16 @@ class ChatPage(TemplateView):
         request = self.request
         may_choose = may_choose_user(request.user, request.META)
         models = configured_models_now()
-        texts = page_texts()
+        texts, look = page_texts(), look_of(self.bot)
         return super().get_context_data(**kwargs) | {
-            "bot": look_of(self.bot),
+            "bot": look,
             "users": demo_users_of(self.bot) if may_choose else [],
             "user_id": visitors.user_id_of(request.user, self.visitor),
             "has_model": bool(models),
             "is_staff": getattr(request.user, "is_staff", False),
             "may_trace": may_trace(request.user, request.META),
             "trace_url": f"{reverse_admin('index')}contexts/trace/",
-            "texts": texts | ({"page_title": self.bot.name} if self.bot.name else {}),
+            "texts": texts | ({"page_title": look.name} if look.name else {}),
             "deadline_s": settings.FABRA_CHAT_DEADLINE_S,
             "message_max_chars": settings.FABRA_MESSAGE_MAX_CHARS,
         }

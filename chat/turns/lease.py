@@ -39,6 +39,14 @@ class TurnLease:
         )
 
     @property
+    def lock_statement(self) -> Statement:
+        """The statement that locks the conversation, whether or not it still exists."""
+        return (
+            "SELECT count(*) FROM (SELECT FROM chat_conversation WHERE id = %s FOR UPDATE) AS locked",
+            [self.conversation_id],
+        )
+
+    @property
     def answered_statement(self) -> Statement:
         """The same for an answer, if nobody has taken over or closed the conversation; it returns the state.
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+import weakref
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
@@ -21,6 +22,7 @@ from chat.spending.calls import Spender
 from chat.turns.citations import Citation
 from chat.turns.lease import TurnLease
 from chat.turns.resolve_context import chat_context
+from chat.turns.running import Stopping
 from chat.turns.thread import ClientThread
 from common.validation import check_text, is_blank
 from contexts.conversation import ConversationHistory
@@ -196,19 +198,23 @@ class Turn:
     """Of what the answer may cost, until it is settled."""
     calls: list[ModelCall] = field(default_factory=list)
     """The calls of models whose rows are not written yet."""
+    result: Answer | None = None
+    """The answer, from when it is being stored."""
     notices: list[str] = field(default_factory=list)
     started: float = field(default_factory=time.perf_counter)
     parts: list[str] = field(default_factory=list)
-    loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
-    is_stopped: bool = False
-    _wait: asyncio.Timeout | None = None
-    """Of the piece that the model is to send next."""
+    stopping: Stopping = field(default_factory=Stopping)
+
+    def __post_init__(self) -> None:
+        weakref.finalize(self, self.stopping.end)  # of a turn that nobody runs, too
+
+    @property
+    def is_stopped(self) -> bool:
+        return self.stopping.is_stopped
 
     def stop(self) -> None:
         """End the answer with what was received; call it in the turn's loop."""
-        self.is_stopped = True
-        if self._wait is not None:
-            self._wait.reschedule(self.loop.time())
+        self.stopping.stop()
 
     async def receive(self, pieces: AsyncIterator[Piece]) -> AsyncIterator[Piece]:
         """Yield the pieces until the turn is stopped; raise DeadlineExceeded.
@@ -217,7 +223,7 @@ class Turn:
         """
         while not self.is_stopped:
             try:
-                async with asyncio.timeout_at(self.deadline) as self._wait:
+                async with asyncio.timeout_at(self.deadline) as self.stopping.wait:
                     piece = await anext(pieces)
             except StopAsyncIteration:
                 return
@@ -226,7 +232,7 @@ class Turn:
                     return
                 raise DeadlineExceeded from error
             finally:
-                self._wait = None
+                self.stopping.wait = None
             yield piece
 
     @property

@@ -1,7 +1,7 @@
 """Index, update and delete documents: embed first, then change all rows in one transaction."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -10,6 +10,7 @@ from django.db import transaction
 from django.db.models import Count, F
 from django.utils import timezone
 
+from common.text import storable
 from common.validation import check_key
 from events.arrival import newest_event
 from events.models import Event
@@ -42,6 +43,7 @@ def index_document(
     occurred_at: datetime | None = None,
     force: bool = False,
     precondition: Precondition | None = None,
+    on_written: Callable[[IndexResult], None] | None = None,
 ) -> IndexResult:
     """Index `text` as the document's text; every search that begins after this returns finds it.
 
@@ -49,13 +51,21 @@ def index_document(
     `source` is how the text arrived, `author` who wrote it. `occurred_at` orders states: one older than the document's
     is not applied. `force` splits and embeds also an unchanged document again. Raise InvalidInput, DocumentTooLarge,
     TextRefused, EmbedderUnavailable, or DocumentChanged unless it fulfils the `precondition`; then nothing has changed.
+    `on_written` is called in the transaction of the change, if there is one; what it raises undoes the change.
     """
     content = check_document(index_name, entity_id, text, metadata, title, audience)
     origin = Origin(source=source, author=author, occurred_at=occurred_at, precondition=precondition)
-    return index_content(index_name, content, origin, force=force)
+    return index_content(index_name, content, origin, force=force, on_written=on_written)
 
 
-def index_content(index_name: str, content: DocumentContent, origin: Origin, *, force: bool = False) -> IndexResult:
+def index_content(
+    index_name: str,
+    content: DocumentContent,
+    origin: Origin,
+    *,
+    force: bool = False,
+    on_written: Callable[[IndexResult], None] | None = None,
+) -> IndexResult:
     """Index a checked document; see `index_document`. Raise DocumentOwned if its file may not write it."""
     while True:
         index, generation = ensure_index(index_name)
@@ -75,7 +85,10 @@ def index_content(index_name: str, content: DocumentContent, origin: Origin, *, 
             raise refusal
         try:
             with change_documents(index, generation) as change:
-                return change.write(batch.documents)[0]
+                result = change.write(batch.documents)[0]
+                if on_written is not None:
+                    on_written(result)
+            return result
         except GenerationSwitched:
             continue  # it was embedded for a generation that no longer serves
 
@@ -167,7 +180,11 @@ def mark_failed(index_name: str, event: Event, reason: str, *, content: Document
             return
         wait = min(RETRY_MAX, _RETRY * 2 ** min(document.failures, 10))
         was_never_indexed = document.version_id is None and document.state == Document.State.FAILED
-        document.state, document.error, document.failures = Document.State.FAILED, reason, document.failures + 1
+        document.state, document.error, document.failures = (
+            Document.State.FAILED,
+            storable(reason),
+            document.failures + 1,
+        )
         if content is not None:  # a change that is wrong in itself is not replayed; an earlier one still is
             document.failed_event, document.retry_at = event, timezone.now() + wait
         fields = ["state", "error", "failures", "failed_event", "retry_at"]

@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from common.errors import FabraError, InvalidInput
 from common.locks import held
+from common.text import storable
 from common.validation import check_key, check_text, to_json
 from retrieval.indexing.document_input import check_index_name
 from retrieval.indexing.documents import ensure_index
@@ -25,6 +26,7 @@ from retrieval.sources.uploads import Uploads
 
 _ROWS = 1000
 _PREFIX_MAX_CHARS = 100
+_PATH_MAX_CHARS = 2000
 _BEAT_S = 20.0
 """How often a run shows that somebody works on it, well within ORPHANED_AFTER."""
 
@@ -170,11 +172,14 @@ def check_prune(source: Source, options: RunOptions) -> None:
 
 def _row(run: IngestionRun, entry: Entry, seen: set[str]) -> IngestionFile:
     """Return the row of an entry; one whose name cannot be stored, or was listed before, is a failed one of its own."""
-    path, reason = entry.path.encode(errors="replace").decode(), entry.refused
+    path, reason = storable(entry.path)[:_PATH_MAX_CHARS], storable(entry.refused)
     if path != entry.path:
-        reason = "its name is no UTF-8"
+        reason = reason or "its name is no UTF-8, has a NUL, or is too long"
     if path in seen:
-        path, reason = f"{path[:1980]} (#{len(seen)})", "listed twice under this name, and only the first is read"
+        path, reason = (
+            f"{path[: _PATH_MAX_CHARS - 20]} (#{len(seen)})",
+            "listed twice under this name, and only the first is read",
+        )
     seen.add(path)
     state = IngestionFile.State.FAILED if reason else IngestionFile.State.WAITING
     return IngestionFile(
@@ -209,6 +214,8 @@ def finish(run: IngestionRun, *, error: str = "") -> None:
     """Finish a run, and delete the files that were uploaded for it."""
     run.uploads.all().delete()
     IngestionRun.objects.filter(pk=run.pk).update(
-        state=IngestionRun.State.FAILED if error else IngestionRun.State.DONE, error=error, finished_at=timezone.now()
-    )
+        state=IngestionRun.State.FAILED if error else IngestionRun.State.DONE,
+        error=storable(error),
+        finished_at=timezone.now(),
+    )  # fmt: skip
     run.refresh_from_db()

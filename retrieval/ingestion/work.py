@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from common.errors import FabraError
 from common.locks import living
+from common.text import storable
 from retrieval.errors import EmbedderUnavailable
 from retrieval.indexing.bulk import Draft, Outcome, index_in_bulk, is_batch
 from retrieval.indexing.document_input import IndexResult, Origin
@@ -58,6 +59,9 @@ class _FileInProgress:
     changed: int = 0
     errors: list[str] = field(default_factory=list)
     warnings: list[dict[str, str]] = field(default_factory=list)
+
+    def warn(self, warning: ReadWarning) -> None:
+        self.warnings.append({name: storable(value) for name, value in asdict(warning).items()})
 
 
 @dataclass(frozen=True)
@@ -183,7 +187,7 @@ class _Worker:
         again: list[str] = []
         for document in read(fetched, self.options.reading):
             if isinstance(document, ReadWarning):
-                file.warnings.append(asdict(document))
+                file.warn(document)
                 continue
             if document.entity_id in file.ids:
                 again.append(document.entity_id)
@@ -192,7 +196,7 @@ class _Worker:
             yield document
         if again:
             message = f"{len(again):,} documents have the id of an earlier one, as {again[0]!r}, and are left out."
-            file.warnings.append(asdict(ReadWarning(code="id_again", message=message)))
+            file.warn(ReadWarning(code="id_again", message=message))
 
     def _draft(self, file: _FileInProgress, document: ReadDocument) -> Draft:
         metadata, audience = split_audience(document.metadata, self.options.audience)
@@ -272,7 +276,7 @@ class _Worker:
 
     def _close(self, file: _FileInProgress, state: IngestionFile.State, reason: str = "") -> None:
         row = file.row
-        row.state, row.reason, row.warnings, row.holder = state, reason, file.warnings, None
+        row.state, row.reason, row.warnings, row.holder = state, storable(reason), file.warnings, None
         row.duration_ms = (time.perf_counter() - file.started) * 1000
         row.finished_at = timezone.now()
         row.save()

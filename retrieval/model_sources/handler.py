@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from common.errors import FabraError, InvalidInput
 from common.locks import is_held
+from common.text import storable
 from events.handlers import Handler
 from events.models import Event
 from retrieval.document_events import MODEL_SOURCE, OBJECT, is_about_object
@@ -98,8 +99,8 @@ def note(row: ModelSource, notes: Sequence[tuple[Reading, str, str]]) -> None:
     SourcedObject.objects.bulk_create(
         [
             SourcedObject(
-                source=row, object_pk=reading.pk, digest=reading.digest, content_hash=content_hash, error=error,
-                warnings=reading.warnings, updated_at=now,
+                source=row, object_pk=reading.pk, digest=reading.digest, content_hash=content_hash,
+                error=storable(error), warnings=reading.warnings, updated_at=now,
             )
             for reading, content_hash, error in notes
         ],

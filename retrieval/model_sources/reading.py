@@ -12,6 +12,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.db import DatabaseError, connection, models
 
 from common.errors import InvalidInput
+from common.text import storable
 from common.validation import is_blank
 from retrieval.errors import ObjectUnreadable
 from retrieval.indexing.bulk import Draft
@@ -19,6 +20,7 @@ from retrieval.indexing.document_input import DocumentContent, Origin
 from retrieval.model_sources import relations
 from retrieval.model_sources.declaration import ModelSourceSpec
 from retrieval.readers import Empty, FetchedFile, ReadDocument, ReadWarning, Unreadable, read
+from retrieval.readers.data_uris import without_data_uris
 from retrieval.readers.documents import VERSION
 
 
@@ -55,6 +57,11 @@ class Reading:
             if is_blank(text):
                 return None
             title = title or title_of_page
+        else:
+            text, warnings = without_data_uris(text)
+            self.warnings[:] = [asdict(warning) for warning in warnings]
+            if is_blank(text):
+                return None
         return self._draft(title, text, origin)
 
     def content(self) -> DocumentContent | None:
@@ -87,7 +94,7 @@ class Reading:
                 if isinstance(found, ReadDocument):
                     title, text = found.title, found.text
                 elif isinstance(found, ReadWarning):
-                    self.warnings.append(asdict(found))
+                    self.warnings.append({name: storable(value) for name, value in asdict(found).items()})
         except Empty:
             return "", ""
         except Exception as error:  # one page must not end the reading of the others
@@ -142,7 +149,7 @@ def _read(source: ModelSourceSpec, instance: models.Model) -> Reading:
         if isinstance(error, DatabaseError) and connection.in_atomic_block:
             raise  # the transaction can't go on
         what = str(error) if isinstance(error, InvalidInput) else f"it raised {type(error).__name__}: {error}"
-        return Reading(source=source, pk=str(instance.pk), error=f"{step}(): {what}"[:1000])
+        return Reading(source=source, pk=str(instance.pk), error=storable(f"{step}(): {what}"[:1000]))
     said = [source.format, VERSION, text or "", title, metadata, sorted(audience)]
     digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
     return Reading(

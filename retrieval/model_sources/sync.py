@@ -19,6 +19,7 @@ from django.utils import timezone
 from common.clocks import is_past
 from common.errors import FabraError, InvalidInput, NotFound, Unavailable
 from common.locks import held
+from common.text import storable
 from retrieval.errors import DocumentNotFound, EmbedderUnavailable, ObjectUnreadable
 from retrieval.indexing.bulk import Draft, Outcome, index_in_bulk
 from retrieval.indexing.documents import delete_document, ensure_index
@@ -88,7 +89,7 @@ def sync(
         except OperationalError:
             raise  # the connection is lost
         except Exception as error:  # the queryset may raise anything
-            reason = f"queryset(): it raised {type(error).__name__}: {error}"[:1000]
+            reason = storable(f"queryset(): it raised {type(error).__name__}: {error}"[:1000])
             _update(row, error=reason, phase=ModelSource.Phase.IDLE, cursor="", finished_at=timezone.now())
             raise ObjectUnreadable(f"{source.name}: {reason}") from error
         if is_finished:

@@ -111,6 +111,8 @@ class Document(models.Model):
             models.Index(
                 fields=["index", "purged_at"], name="document_purged", condition=models.Q(purged_at__isnull=False)
             ),
+            # Serves the pruning of deleted documents; contains no others.
+            models.Index(fields=["deleted_at"], name="document_deleted", condition=models.Q(deleted_at__isnull=False)),
         ]
 
     def __str__(self) -> str:

@@ -10,6 +10,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from chat.bots import known
+from chat.checks import check_bot
 from chat.limits import configured as limits
 from chat.models import DEFAULT_BOT, ApiKey, Bot, Conversation, Message
 from contexts.models import Trace, TraceBody
@@ -251,3 +252,36 @@ def test_models_of_the_v1_api_are_as_without_bots(people: Bot, client: Client) -
     ids = [model["id"] for model in client.get("/v1/models").json()["data"]]
     assert ids[0] == "chat_context"
     assert "people" not in ids
+
+
+def test_what_a_bot_leaves_empty_is_as_the_settings_have_it(people: Bot, client: Client, settings: Any) -> None:
+    settings.DEBUG = True
+    settings.FABRA_BOT = {
+        "name": "Harbour help", "accent": "#0b6e69", "greeting": "Ahoy!", "introduction": "Ask away.", "language": "de",
+        "logo": "chat/other.svg", "demo_users": ["kim | Kim"],
+    }  # fmt: skip
+    assert check_bot() == []
+    page = client.get("/").content.decode()
+    for text in ("Harbour help", 'data-accent="#0b6e69"', "Ahoy!", "Ask away.", "chat/other.svg", ">Kim", 'lang="de"'):
+        assert text in page, text
+    page = client.get("/b/people/").content.decode()
+    for text in ("People Desk", "#7a1fa2", "Frag uns", "Lea"):
+        assert text in page, text
+    assert "Harbour help" not in page
+
+
+@pytest.mark.parametrize(
+    ("found", "says"),
+    [
+        ([], "is no object"),
+        ({"title": "x"}, "has title, but may have name"),
+        ({"accent": "red"}, "has accent, which cannot be used"),
+        ({"name": 3}, "has name, which is no text"),
+        ({"demo_users": "kim"}, "no list of lines"),
+        ({"demo_users": [" | Kim"]}, "has demo_users, which cannot be used"),
+    ],
+)
+def test_a_setting_of_bots_that_can_not_work_is_told(found: Any, says: str, settings: Any) -> None:
+    settings.FABRA_BOT = found
+    (problem,) = check_bot()
+    assert says in problem.msg

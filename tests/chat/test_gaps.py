@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group, User
-from django.db import connection
+from django.db import connection, transaction
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
@@ -16,11 +18,15 @@ from chat.definitions import passages, store
 from chat.feedback import give_feedback
 from chat.gaps.asking import ask_gap
 from chat.gaps.decisions import due_gaps, link_article, merge, reopen, rule_out
-from chat.gaps.grouping import group_new
+from chat.gaps.grouping import LOCK, group_new
 from chat.gaps.marking import mark
 from chat.gaps.reasons import reasons_of
 from chat.models import ApiKey, Conversation, Gap, GapQuestion, Message
+from chat.retention import CONVERSATIONS
+from common.locks import lock_in_transaction
+from common.models import PrunedKind
 from common.redis import plain_redis, redis_key
+from common.retention import prune_kind
 from contexts.declaration import context
 from contexts.items import ContextItem, Escalation, escalate
 from events.event import AxiomEvent
@@ -31,10 +37,11 @@ from events.signals import recorded
 from retrieval.embedders import get_embedder
 from retrieval.embedders.minilm import is_prepared
 from retrieval.indexing.documents import delete_document, index_document
-from retrieval.models import Document
+from retrieval.models import Document, Index
 from tests.broker import messages
 from tests.embedders import FragileEmbedder, WorkerDied
 from tests.model_server import ModelServer
+from tests.processes import wait_until
 
 pytestmark = pytest.mark.django_db
 EXPORT = "How do I export the invoices of a year?"
@@ -56,6 +63,15 @@ def gap_of(text: str = EXPORT, count: int = 1) -> Gap:
     questions = [ask_unanswered(text) for _ in range(count)]
     group_new()
     return Gap.objects.get(questions__message=questions[0])
+
+
+def waiting_for_locks() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_locks WHERE NOT granted "
+            "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+        )
+        return int(cursor.fetchone()[0])
 
 
 def tend_gaps() -> None:
@@ -251,6 +267,14 @@ class TestGrouping:
         group_new()
         assert Gap.objects.first().title == EXPORT  # not the follow-up, which says little by itself
 
+    def test_a_follow_up_is_told_by_the_words_of_the_indexs_language(self, bot: None) -> None:
+        conversation = Conversation.objects.create(user_id="user_123")
+        ask_unanswered(EXPORT, conversation=conversation)
+        follow_up = ask_unanswered("Welche Rabatte gibt es dafür im Jahr?", conversation=conversation)
+        Index.objects.update(language="german")
+        group_new()
+        assert GapQuestion.objects.get(message=follow_up).is_follow_up
+
     def test_without_the_model_they_wait_and_lose_nothing(self, embedder: type[FragileEmbedder]) -> None:
         from retrieval.errors import EmbedderUnavailable
 
@@ -315,6 +339,18 @@ class TestDeletion:
         kept.conversation.delete()
         assert not Gap.objects.exists()
 
+    def test_of_pruned_conversations_each_gap_is_computed_anew_once(self, embedder: Any) -> None:
+        first, other = ask_unanswered(EXPORT), ask_unanswered("How do I export the invoices of this year?")
+        old = [ask_unanswered(EXPORT) for _ in range(3)] + [ask_unanswered(PHONE)]
+        group_new()
+        conversations = Conversation.objects.filter(pk__in=[question.conversation_id for question in old])
+        conversations.update(last_message_at=timezone.now() - timedelta(days=366))
+        with CaptureQueriesContext(connection) as queries:
+            assert prune_kind(CONVERSATIONS) == (4, True)
+        gap = Gap.objects.get()
+        assert gap.question_count == 2 and gap.title in (first.text, other.text)
+        assert sum("AVG(" in query["sql"] for query in queries) == 1, "the other gap has no question left"
+
     def test_a_conversation_with_several_gaps_is_deleted_at_once(self, embedder: Any) -> None:
         conversation = Conversation.objects.create(user_id="user_123")
         for text in (EXPORT, PHONE, EXPORT):
@@ -326,6 +362,25 @@ class TestDeletion:
 
 @pytest.mark.django_db(transaction=True)
 class TestConcurrency:
+    def test_pruning_and_merging_do_not_wait_for_each_other(self, embedder: Any) -> None:
+        larger, smaller = gap_of(EXPORT, 2), gap_of(PHONE)
+        Conversation.objects.update(last_message_at=timezone.now() - timedelta(days=366))
+
+        def prune() -> tuple[int, bool]:
+            try:
+                return prune_kind(CONVERSATIONS)
+            finally:
+                connection.close()
+
+        with ThreadPoolExecutor(1) as pool:
+            with transaction.atomic():
+                lock_in_transaction(LOCK)  # as `merge` does first
+                pruned = pool.submit(prune)
+                wait_until(lambda: waiting_for_locks() == 1)
+                merge([larger, smaller])
+            assert pruned.result(timeout=30) == (3, True)
+        assert not Gap.objects.exists() and not PrunedKind.objects.get().error
+
     def test_two_workers_at_once_group_each_question_once(self, embedder: Any) -> None:
         for number in range(20):
             ask_unanswered(EXPORT if number % 2 else PHONE)

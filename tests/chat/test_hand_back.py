@@ -1,5 +1,6 @@
 """What a person left unanswered is the bot's again: whoever asked, whatever they wrote, and however the person left."""
 
+import asyncio
 import json
 from collections.abc import Callable
 from datetime import timedelta
@@ -7,14 +8,17 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from asgiref.sync import async_to_sync
+from asgiref.sync import async_to_sync, sync_to_async
 from django.contrib.auth.models import User
+from django.db.models.signals import post_save
 from django.test import Client
 from django.utils import timezone
 
 from chat.conversations.management import delete_conversation
 from chat.errors import ModelError
 from chat.handover import actions, unanswered
+from chat.live.groups import INBOX
+from chat.live.layer import live_layer
 from chat.models import ApiKey, Conversation, HandoverSettings, Message
 from contexts.models import Trace
 from tests.chat.sites import Site, make_site
@@ -278,3 +282,37 @@ def test_a_conversation_that_is_deleted_takes_along_what_was_asked_together_in_v
     assert Trace.objects.filter(query=BOTH).count() == 2
     delete_conversation(left)
     assert list(Trace.objects.values_list("pk", flat=True)) == [UUID(other["context_id"])]
+
+
+def test_what_is_deleted_during_a_sweep_does_not_end_it(say: Any, kim: User) -> None:
+    HandoverSettings.objects.update_or_create(pk=1, defaults={"unanswered_after_min": 5})
+    talks = [Conversation.objects.get(pk=say("One?", conversation_id=None)["conversation_id"]) for _ in range(3)]
+    for talk in talks:
+        actions.assign(talk.pk, kim)
+    Conversation.objects.update(unanswered_since=timezone.now() - timedelta(minutes=6))
+    deleted: list[int] = []
+
+    def delete_another(instance: Message, **more: Any) -> None:
+        if instance.role == "notice" and not deleted:
+            other = next(talk for talk in talks if talk.pk != instance.conversation_id)
+            deleted.append(other.pk)
+            delete_conversation(other)
+
+    post_save.connect(delete_another, sender=Message)
+    try:
+        unanswered.take_back()
+    finally:
+        post_save.disconnect(delete_another, sender=Message)
+    assert len(deleted) == 1
+    assert list(Conversation.objects.values_list("state", flat=True)) == ["bot", "bot"]
+
+
+def test_agents_are_told_of_a_conversation_that_is_deleted(left: Conversation) -> None:
+    async def run() -> None:
+        layer = live_layer()
+        name = await layer.new_channel()
+        await layer.group_add(INBOX, name)
+        await sync_to_async(delete_conversation)(left)
+        assert await asyncio.wait_for(layer.receive(name), 10) == {"type": "gone", "conversation_id": left.pk}
+
+    async_to_sync(run)()

@@ -224,7 +224,7 @@ def test_each_call_is_an_entry_of_the_audit_log_without_its_query() -> None:
     key = bearer()
     call(key, "search", {"query": "my secret question"})
     call(key, "get_document", {"document_id": "none"})
-    rows = [(row.who, row.action, row.target, row.door, row.status) for row in AuditEntry.objects.order_by("pk")]
+    rows = [(row.who, row.action, row.target, row.endpoint, row.status) for row in AuditEntry.objects.order_by("pk")]
     assert rows == [
         ("agent", "search", "index knowledge_base", "mcp:search", 200),
         ("agent", "get document", "document none of knowledge_base", "mcp:get_document", 404),

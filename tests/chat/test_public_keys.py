@@ -1,6 +1,7 @@
 """What a public key may do: chat, from pages of its origins, for the user whom its site has signed; nothing else."""
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from features.declaration import feature
 from features.models import FeatureValue
 from retrieval.indexing.documents import index_document
 from tests.chat.sites import ORIGIN, Site, make_site
-from tests.chat.test_access import ASK, DOORS, code_of
+from tests.chat.test_access import ASK, ENDPOINTS, code_of
 
 pytestmark = pytest.mark.django_db
 
@@ -101,10 +102,10 @@ def test_it_acts_for_nobody_but_whom_the_site_has_signed(client: Client, site: S
     assert not Message.objects.exists()
 
 
-def test_it_opens_no_door_but_the_chats_whatever_its_scopes_say(client: Client, site: Site) -> None:
+def test_it_reaches_no_endpoint_but_the_chats_whatever_its_scopes_say(client: Client, site: Site) -> None:
     site.row.scopes = ["chat", "debug", "ingest"]
     type(site.row).objects.filter(pk=site.row.pk).update(scopes=["chat"])
-    for method, path, body, _ in DOORS[1:]:
+    for method, path, body, _ in ENDPOINTS[1:]:
         headers = {"headers": site.headers(site.token())}
         refused = client.generic(method, path, json.dumps(body) if body else "", "application/json", **headers)
         assert refused.status_code == 403, (method, path)
@@ -197,6 +198,28 @@ def test_what_the_site_says_of_its_user_decides_their_tier_only_if_it_is_signed(
     session = site.session(client, user_token=site.token("user_789", traits={"plan": "premium"}))
     assert session["is_signed"]
     assert FeatureValue.objects.get(feature="plan", entity_key="user_789").source == "token"
+
+
+@pytest.mark.parametrize("has_iat", [True, False])
+def test_an_older_token_that_is_sent_again_puts_no_former_tier_back(
+    client: Client, site: Site, settings: Any, has_iat: bool
+) -> None:
+    @feature(entity="User", source="token", default_value="free")
+    def plan(user_id: str, trait: str) -> str:
+        return trait
+
+    settings.FABRA_TIER_FEATURE = "plan"
+    now = int(time.time())
+
+    def limit_of(token: str) -> str:
+        return str(ask(client, site, token).headers["X-RateLimit-Limit"])
+
+    def token_of(tier: str, made: int) -> str:
+        return site.token(exp=made + 300, traits={"plan": tier}, **({"iat": made} if has_iat else {}))
+
+    older, newer = token_of("premium", now - 120), token_of("free", now - 60)
+    assert [limit_of(token) for token in (older, newer, older)] == ["100", "20", "20"]
+    assert FeatureValue.objects.filter(feature="plan").count() == 2
 
 
 def test_a_sites_user_is_no_account_and_no_user_of_another_site(client: Client) -> None:

@@ -306,7 +306,7 @@ def test_the_sweep_takes_back_what_people_left(say: Any, small: ModelServer, kim
     assert sorted(event_types()[3:]) == ["conversation_escalated", "conversation_handed_back"]
     # The broker has a task for each that the bot is to answer; where it lost them, a later sweep enqueues them again.
     assert _enqueued("chat.tasks.answer_unanswered") == 2
-    plain_redis().delete(redis_key("celery", "default"))
+    plain_redis().delete(redis_key("celery", "models"))
     unanswered.enqueue_forgotten()
     assert _enqueued("chat.tasks.answer_unanswered") == 0
     Conversation.objects.exclude(pk=kept).update(state_changed_at=timezone.now() - timedelta(minutes=1))
@@ -348,7 +348,7 @@ def test_what_a_key_sent_to_a_person_is_answered_within_the_keys_bounds(
 
 
 def _enqueued(task: str) -> int:
-    return sum(task in entry for entry in plain_redis().lrange(redis_key("celery", "default"), 0, -1))
+    return sum(task in entry for entry in plain_redis().lrange(redis_key("celery", "models"), 0, -1))
 
 
 def test_a_message_to_a_closed_conversation_opens_a_new_one_and_says_so(say: Any, kim: User) -> None:

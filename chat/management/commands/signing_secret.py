@@ -4,6 +4,7 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 from django.db.models import Q
 
+from chat.audit.entries import record_command
 from chat.models import ApiKey, UserSigning
 
 
@@ -30,7 +31,11 @@ class Command(BaseCommand):
             _set_prefix(signing, prefix)
         if signing.algorithm != UserSigning.Algorithm.HS256:
             raise CommandError("The site of this key signs with a key pair of its own.")
-        self.stdout.write(signing.rotate() if rotate and not is_new else signing.secret)
+        secret = signing.rotate() if rotate and not is_new else signing.secret
+        action = "add" if is_new else "rotate" if rotate else "show secret"
+        # Whoever has it can name any user of the site, so each time that it is seen is recorded.
+        record_command("signing_secret", action, f"chat.usersigning {signing.pk}", signing.name)
+        self.stdout.write(secret)
 
 
 def _set_prefix(signing: UserSigning, prefix: str) -> None:
@@ -40,3 +45,4 @@ def _set_prefix(signing: UserSigning, prefix: str) -> None:
     except ValidationError as error:
         raise CommandError(" ".join(error.messages)) from None
     signing.save(update_fields=["user_prefix"])
+    record_command("signing_secret", "change", f"chat.usersigning {signing.pk}", f"prefix of user ids: {prefix}")

@@ -41,7 +41,8 @@ async function ask(url, options = {}) {
     const isJson = response.headers.get("content-type")?.includes("json");
     if (response.ok && isJson && !response.redirected) return response.json();
     const words = isJson ? (await response.json()).error?.message : undefined;
-    throw new Error(words ?? (response.status === 403 || response.redirected ? "You may not do this, or are no longer signed in." : "This did not work; try again."));
+    const error = new Error(words ?? (response.status === 403 || response.redirected ? "You may not do this, or are no longer signed in." : "This did not work; try again."));
+    throw Object.assign(error, { status: response.status });
 }
 
 function post(url, fields) {
@@ -108,8 +109,18 @@ async function refreshConversation() {
         main.innerHTML = found.html;
         showConversation();
     } catch (error) {
-        if (id === openId) showError(error.message);
+        if (id !== openId) return;
+        if (error.status === 404) showGone();
+        else showError(error.message);
     }
+}
+
+/** Leave the open conversation: its customer has deleted it. */
+function showGone() {
+    drafts.save(openId, "");
+    open(null);
+    main.replaceChildren(root.querySelector("[data-gone]").content.cloneNode(true));
+    refreshList().catch(() => {});
 }
 
 function showConversation() {
@@ -351,8 +362,9 @@ function connect() {
             look();
             lookAgain();
         }
-        if (type === "inbox") refreshList().catch(() => {});
+        if (type === "inbox" || type === "gone") refreshList().catch(() => {});
         if (id !== openId) return;
+        if (type === "gone") showGone();
         if (type === "message") refreshMessages().catch(() => {});
         if (type === "state") keepDraft(refreshConversation);
         if (type === "typing") noteTyping(author);
@@ -387,8 +399,9 @@ async function look() {
     try {
         await refreshList();
         if (talk()) await refreshMessages();
-    } catch {
-        // The server does not answer; the next look may find it.
+    } catch (error) {
+        if (error.status === 404) showGone();
+        // Otherwise the server does not answer; the next look may find it.
     }
 }
 

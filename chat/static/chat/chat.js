@@ -35,7 +35,8 @@ let title = ""; // of an opened conversation that is too old for the list
 
 const thread = new Thread($("log"), {
   trace: traceUrl ? (id) => showTrace(id, traceUrl) : null,
-  retry: (turn) => asking.retry(turn),
+  // A question whose answer is whole stays, and is asked once more below it.
+  retry: (turn) => (turn.state === "done" ? ask(turn.question) : asking.retry(turn)),
   edit: (turn) => composer.prepend(turn.question),
   person: () => presence.isWithPerson || askForPerson(),
 });

@@ -140,7 +140,7 @@ function countDown(words, again, error) {
 }
 
 function footerOf(turn, page) {
-  const again = turn.state === "done" ? null : action("retry", t("retry"), () => page.retry(turn));
+  const again = turn.question ? action("retry", t("retry"), () => page.retry(turn), turn.state === "done" ? { class: "action of-last" } : {}) : null;
   // Where the bot does not know, whether by itself or in the words of a model, a person is offered.
   const offer = turn.result?.flags?.includes("not_known") ? action("person", t("ask_person"), page.person, { class: "action offer" }) : null;
   const copy = turn.text ? copyButton(withoutNotice(turn) + linksOf(turn)) : null;

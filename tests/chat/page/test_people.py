@@ -188,3 +188,20 @@ def test_what_two_windows_write_stands_in_one_order_and_is_typed_by_nobody_else(
     assert orders == [page.locator(".question").all_text_contents()] * 2
     agent.goto("about:blank")
     expect(page.locator("#presence")).to_have_text("Mia Moll is away at the moment.", timeout=30_000)
+
+
+def test_a_conversation_that_its_customer_deletes_leaves_the_inbox(
+    page: Any, agent: Any, servers: tuple[Server, Server]
+) -> None:
+    ask_for_person(page, servers[0])
+    pk = page.url.rpartition("=")[2]
+    agent.goto(f"{servers[1].url}admin/inbox/?conversation={pk}")
+    agent.get_by_role("button", name="Take over").click()
+    expect(page.locator("#presence")).to_have_text("Mia Moll is answering.")
+    expect(agent.locator("[data-live]")).to_have_text("live")
+    headers = {"X-CSRFToken": page.locator("body").get_attribute("data-csrf-token"), "Referer": servers[0].url}
+    user = page.get_by_label("Chat as").input_value()
+    deleted = page.request.delete(f"{servers[0].url}api/conversations/{pk}/?user_id={user}", headers=headers)
+    assert deleted.ok, deleted.text()
+    expect(agent.locator("[data-main]")).to_contain_text("has deleted this conversation", timeout=10_000)
+    expect(agent.locator(f"[data-open-conversation='{pk}']")).to_have_count(0)
