@@ -103,7 +103,7 @@ def _is_sortable(listed: Any, name: Any) -> bool:
 def _other_pages() -> list[str]:
     """Return the pages of the menu that are no list, and the charts."""
     names = (
-        "admin:events_event_flow", "admin:storage", "admin:spending", "admin:inbox", "admin:search", "admin:evaluation",
+        "admin:events_event_flow", "common:storage", "spending:spending", "inbox:inbox", "retrieval:search_test",
     )  # fmt: skip
     found = []
     for name in names:

@@ -85,7 +85,8 @@ def forget() -> None:
         cursor.execute("DROP TABLE IF EXISTS bench_row")
         cursor.execute(
             "TRUNCATE chat_message, chat_conversation, chat_apikey, chat_reservation, contexts_tracebody, "
-            "contexts_trace, features_featurevalue CASCADE"
+            "contexts_trace, features_featurevalue, features_featureconfirmation, features_materializationrun, "
+            "events_handleroutcome, events_webhookdelivery, chat_gap, chat_modelcall, chat_auditentry CASCADE"
         )
         cursor.execute("DELETE FROM events_event")  # documents refer to events: TRUNCATE would take them along
     client = redis.Redis.from_url(settings.REDIS_URL)

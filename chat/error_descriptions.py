@@ -11,6 +11,7 @@ from django.http import Http404
 from chat import errors as chat_errors
 from chat.freshness_headers import freshness_headers
 from common import errors
+from common.full_disk import note_full_disk
 from contexts.errors import AssemblyError, FreshnessViolation
 from events import errors as event_errors
 from features.errors import FeatureValueRefused
@@ -58,6 +59,8 @@ def status_of(error: Exception) -> int:
 
 def describe(error: Exception) -> tuple[int, str, str]:
     """Return the HTTP status, code and sentence for any exception, without internal details."""
+    if note_full_disk(error):
+        logger.error("PostgreSQL failed: its disk is full.")
     if isinstance(error, errors.FabraError):
         return status_of(error), error.code, str(error)
     if isinstance(error, Http404):

@@ -6,6 +6,7 @@ from asgiref.sync import sync_to_async
 from django.db import DatabaseError, connection
 from django.http import HttpRequest, JsonResponse
 
+from common.full_disk import was_full
 from common.redis import REDIS_ERRORS, async_redis
 from common.redis_memory import RedisMemory
 from retrieval.embedders import get_embedder
@@ -34,7 +35,9 @@ def _postgresql() -> str:
             row = cursor.fetchone()
     except DatabaseError:
         return "unavailable"
-    return "read-only" if row and row[0] else "ok"
+    if row and row[0]:
+        return "read-only"
+    return "disk full" if was_full() else "ok"
 
 
 async def _redis() -> str:

@@ -21,16 +21,16 @@ STATEMENTS: dict[str, str] = {
         SELECT {feature}, {at}, {at}, 'user_1', 'user_99999', int8multirange(int8range(n, n + 500))
         FROM generate_series(1, {count}) AS n""",
     "runs": """
-        INSERT INTO features_materializationrun (feature, kind, moments, state, total, done, failed, defaulted,
+        INSERT INTO features_materializationrun (feature, kind, state, total, done, failed, defaulted,
             unchanged, step, cursor, claims, errors, created_at, started_at, heartbeat_at, finished_at)
-        SELECT {feature}, 'compute', '[]', CASE WHEN n % 1000 = 0 THEN 'failed' ELSE 'done' END, 100, 100, 0, 0, 90, 1,
+        SELECT {feature}, 'compute', CASE WHEN n % 1000 = 0 THEN 'failed' ELSE 'done' END, 100, 100, 0, 0, 90, 1,
             '', 1, '[]', {at}, {at}, {at}, {at}
         FROM generate_series(1, {count}) AS n""",
     "outcomes": """
         INSERT INTO events_handleroutcome (event_id, handler, is_done, is_permanent, attempts, duration_ms, detail,
             error, updated_at)
         SELECT id, 'reindex', TRUE, FALSE, 1, 12.5, '{{"changed": []}}', '', received_at
-        FROM events_event WHERE event_id LIKE 'event-%' ORDER BY id LIMIT {count}""",
+        FROM events_event WHERE event_id LIKE 'event-%' ORDER BY events_event.id LIMIT {count}""",
     "deliveries": """
         INSERT INTO events_webhookendpoint (nonce, previous_nonce, rotated_at, name, url, event_types, given_secret,
             is_enabled, is_gone, failures_in_row, dispatched_at, created_at)
@@ -41,7 +41,7 @@ STATEMENTS: dict[str, str] = {
         SELECT (SELECT id FROM events_webhookendpoint WHERE name = 'big'), id,
             CASE WHEN id % 5000 = 0 THEN 'given_up' ELSE 'delivered' END, 1, received_at, received_at, 200, '',
             received_at, received_at
-        FROM events_event WHERE event_id LIKE 'event-%' ORDER BY id LIMIT {count};
+        FROM events_event WHERE event_id LIKE 'event-%' ORDER BY events_event.id LIMIT {count};
         INSERT INTO events_webhookattempt (delivery_id, attempted_at, duration_ms, status, error, response)
         SELECT id, created_at, 40, 200, '', 'ok' FROM events_webhookdelivery""",
     "calls": """
@@ -60,7 +60,7 @@ STATEMENTS: dict[str, str] = {
         INSERT INTO chat_feedback (message_id, user_id, value, comment, created_at, updated_at)
         SELECT id, user_id, CASE WHEN id % 40 = 0 THEN 'down' ELSE 'up' END,
             CASE WHEN id % 200 = 0 THEN 'The price is wrong ' || id ELSE '' END, created_at, created_at
-        FROM chat_message WHERE role = 'assistant' ORDER BY id LIMIT {count} ON CONFLICT DO NOTHING""",
+        FROM chat_message WHERE role = 'assistant' ORDER BY chat_message.id LIMIT {count} ON CONFLICT DO NOTHING""",
     "gaps": """
         INSERT INTO chat_gap (title, embedding_model, state, state_changed_at, decided_by, question_count,
             first_seen_at, last_seen_at)

@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from chat.definitions import store
 from chat.models import Conversation, Message
+from common import full_disk
 from common.redis import plain_redis, redis_key
 from contexts.models import Trace
 from events import tasks
@@ -91,6 +92,21 @@ def test_a_chat_is_a_503_and_is_not_counted(outage: Outage, ask: Callable[..., A
     answer = ask()
     assert answer.status_code == 200
     assert int(answer.headers["X-RateLimit-Remaining"]) == int(answer.headers["X-RateLimit-Limit"]) - 1
+
+
+def test_a_full_disk_is_told_as_long_as_it_is_met(
+    outage: Outage, ask: Callable[..., Any], client: Client, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    monkeypatch.setattr(full_disk, "_met_at", float("-inf"))
+    assert client.get("/readyz").json()["postgresql"] == "ok"
+    outage.begin()
+    assert ask().status_code == 503
+    answer = client.get("/readyz")
+    assert (answer.status_code, answer.json()["postgresql"]) == (503, outage.kind)
+    assert ("its disk is full" in caplog.text) == (outage.kind == "disk full")
+    outage.end()
+    monkeypatch.setattr(full_disk, "REMEMBERED_S", 0.0)
+    assert client.get("/readyz").status_code == 200
 
 
 def test_events_and_documents_are_refused_whole(outage: Outage, client: Client) -> None:
