@@ -5,7 +5,16 @@ from typing import Any
 from django.contrib.admin.models import LogEntry
 from django.db.models import QuerySet
 
-from chat.models import AuditEntry, Conversation, ConversationSummary, Feedback, IdempotentRequest, Message, ModelCall
+from chat.models import (
+    AuditEntry,
+    Conversation,
+    ConversationSummary,
+    Feedback,
+    IdempotentRequest,
+    Message,
+    ModelCall,
+    Ticket,
+)
 from common.retention import Retained
 from contexts.erasure import erase_traces
 from contexts.models import Trace
@@ -24,7 +33,7 @@ def _remove(conversations: QuerySet[Any]) -> None:
 
 CONVERSATIONS = Retained(
     name="conversations", model=Conversation, setting="FABRA_CONVERSATION_RETENTION", time="last_message_at",
-    is_indexed=True, removable=_without_agent, remove=_remove, with_it=(Message, ConversationSummary, Feedback),
+    is_indexed=True, removable=_without_agent, remove=_remove, with_it=(Message, ConversationSummary, Feedback, Ticket),
 )  # fmt: skip
 IDEMPOTENT = Retained(
     name="answers to requests with a key", model=IdempotentRequest, setting="FABRA_IDEMPOTENCY_RETENTION",

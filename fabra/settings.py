@@ -105,7 +105,8 @@ FABRA_EVENT_BATCH = env.int("FABRA_EVENT_BATCH", 500)
 FABRA_EVENT_RETENTION = timedelta(days=env.int("FABRA_EVENT_RETENTION_DAYS", 30))
 # Traces of contexts; messages stay without them.
 FABRA_TRACE_RETENTION = timedelta(days=env.int("FABRA_TRACE_RETENTION_DAYS", 90))
-# Conversations since their last message; their traces go with them.
+# Conversations since their last message, with their traces and tickets. Those that wait for a person, or have one, stay
+# until they are closed: by themselves after the days that the admin sets under "Handover to people".
 FABRA_CONVERSATION_RETENTION = timedelta(days=env.int("FABRA_CONVERSATION_RETENTION_DAYS", 365))
 # Feature values since a later one followed, confirmations of unchanged ones, and entities without a value.
 FABRA_VALUE_RETENTION = timedelta(days=env.int("FABRA_VALUE_RETENTION_DAYS", 365))
@@ -228,6 +229,8 @@ FABRA_RATE_LIMIT_DEFAULT = env.int("FABRA_LIMIT_DEFAULT", 20)
 FABRA_RATE_LIMIT_ADDRESS = env.int("FABRA_LIMIT_ADDRESS", 100)
 # Feedback of one user in the same time: each change is an event, and may be sent on by webhooks.
 FABRA_RATE_LIMIT_FEEDBACK = env.int("FABRA_LIMIT_FEEDBACK", 100)
+# Addresses that one user leaves, and wishes for a person that they take back: each is a line, an event and a ticket.
+FABRA_RATE_LIMIT_HANDOVER = env.int("FABRA_LIMIT_HANDOVER", 20)
 FABRA_RATE_LIMIT_WINDOW = timedelta(hours=1)
 FABRA_TIER_FEATURE = "user_tier"
 

@@ -11,12 +11,14 @@ from django.db import transaction
 from chat.errors import ConversationConflict, ConversationNotFound
 from chat.feedback import FEEDBACK_GIVEN
 from chat.gaps.marking import last_answered_question, mark, question_of, unmark
-from chat.handover.actions import AGENT_GONE, ESCALATED, THUMBS_DOWN, escalate
+from chat.handover.actions import escalate
+from chat.handover.reasons import AGENT_GONE, PASSED_BACK, THUMBS_DOWN
+from chat.handover.steps import ESCALATED
 from chat.models import Feedback, GapQuestion, Message
 from events.handlers import Handler, register_handlers
 from events.models import Event
 
-_NOT_OF_THE_BOT = {AGENT_GONE}
+_NOT_OF_THE_BOT = {AGENT_GONE, PASSED_BACK}
 """Reasons of an escalation that say nothing about the bot's answers."""
 
 Reason = GapQuestion.Reason

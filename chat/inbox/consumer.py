@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import uuid
 from contextlib import suppress
 from typing import Any
 
@@ -41,6 +42,7 @@ class InboxConsumer(AsyncWebsocketConsumer):
 
     async def connect(self) -> None:
         self.open_id: int | None = None
+        self.place = uuid.uuid4().hex
         self.channel: str | None = None
         self.tasks: list[asyncio.Task[None]] = []
         self.agent = await self._read_agent()
@@ -96,7 +98,7 @@ class InboxConsumer(AsyncWebsocketConsumer):
                 while True:
                     end_if_cancelled()
                     event = await layer.receive(self.channel)
-                    if event["type"] != "typing" or event.get("author") != name_of(self.agent):
+                    if event["type"] != "typing" or event.get("origin") != self.place:
                         await self._send(event)
             except REDIS_ERRORS as error:
                 self.channel = None
@@ -126,7 +128,10 @@ class InboxConsumer(AsyncWebsocketConsumer):
     async def _tell_of_typing(self, conversation_id: int) -> None:
         held = Conversation.objects.filter(pk=conversation_id, state=Conversation.State.PERSON, agent=self.agent)
         if await with_own_thread(sync_to_async(held.exists)()):
-            event = {"type": "typing", "conversation_id": conversation_id, "author": name_of(self.agent)}
+            event = {
+                "type": "typing", "conversation_id": conversation_id, "author": name_of(self.agent),
+                "origin": self.place,
+            }  # fmt: skip
             await broadcast(conversation_group(conversation_id), event)
 
     async def _read_agent(self) -> Any:

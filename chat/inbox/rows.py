@@ -10,7 +10,7 @@ from django.utils import timezone
 from django.utils.timesince import timesince
 
 from chat.access.callers import USER_KEY
-from chat.live.bodies import message_body, name_of
+from chat.live.bodies import message_body, staff_name_of
 from chat.models import Conversation, Customer, Message, Ticket
 from common.admin.html import short
 from common.links import safe_link
@@ -94,7 +94,7 @@ def _rows(conversations: QuerySet[Conversation]) -> list[Row]:
             conversation=conversation,
             customer=customers.get(conversation.user_id),
             last=conversation.last or "",
-            agent=name_of(conversation.agent),
+            agent=staff_name_of(conversation.agent),
         )
         for conversation in found
     ]
@@ -148,7 +148,7 @@ def open_conversation(conversation: Conversation, user: Any) -> Opened:
     tickets = customer.tickets.all()[:_MOST_TICKETS] if customer and user.has_perm("chat.view_ticket") else []
     return Opened(
         conversation=conversation,
-        agent=name_of(conversation.agent),
+        agent=staff_name_of(conversation.agent),
         messages=messages,
         is_cut=len(messages) == _MOST_MESSAGES,
         customer=customer,

@@ -34,7 +34,7 @@ let isLoaded = true; // what the server has stored of the conversation is shown
 let title = ""; // of an opened conversation that is too old for the list
 
 const thread = new Thread($("log"), { trace: traceUrl ? (id) => showTrace(id, traceUrl) : null, retry: (turn) => asking.retry(turn), edit: (turn) => composer.prepend(turn.question) });
-const presence = new Presence($("presence"), $("person"));
+const presence = new Presence($("presence"), $("person"), $("withdraw"));
 const composer = new Composer({ send: ask, stop: () => asking.stop(), typing: () => presence.typed(() => connection.send({ type: "typing" })) });
 const sidebar = new Sidebar({
   open: (id) => open(id, { isPushed: true }),
@@ -135,6 +135,19 @@ async function askForPerson() {
     subscribe();
   } catch (error) {
     $("person").disabled = false;
+    tell(errorText(error), 2 * SAID_MS);
+  }
+}
+
+/** Take back the wish for a person, while nobody has come. */
+async function goOnWithoutPerson() {
+  $("withdraw").disabled = true;
+  try {
+    const state = await call("POST", `/api/conversations/${conversationId}/withdraw/`, { body: {} });
+    changePresence(state.state, state.agent);
+    composer.focus();
+  } catch (error) {
+    $("withdraw").disabled = false;
     tell(errorText(error), 2 * SAID_MS);
   }
 }
@@ -283,6 +296,7 @@ $("new").addEventListener("click", () => {
   startNew({ isPushed: true });
 });
 $("person").addEventListener("click", askForPerson);
+$("withdraw").addEventListener("click", goOnWithoutPerson);
 $("earlier").addEventListener("click", showEarlier);
 $("examples").addEventListener("click", ({ target }) => {
   const example = target.closest(".example");
