@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from django.conf import settings
+
 from chat.errors import BotNotFound
 from chat.models import DEFAULT_BOT, Bot
 from common.operator_settings import Snapshot
@@ -41,6 +43,12 @@ async def require_bot(slug: str) -> BotConfig:
 def require_bot_now(slug: str) -> BotConfig:
     """Do the same where there is no event loop."""
     return _required(rows.rows_now(), slug)
+
+
+def index_of(slug: str) -> str:
+    """Return the index that a bot's context searches if it says none itself, where there is no event loop."""
+    found = rows.rows_now().get(slug or DEFAULT_BOT)
+    return (found.index if found else "") or settings.FABRA_DEFAULT_INDEX
 
 
 def _required(known: dict[str, BotConfig], slug: str) -> BotConfig:
