@@ -40,9 +40,7 @@ class ConversationAdmin(ReadOnlyAdmin):
     ordering = ("-last_message_at",)
     sortable_by = ("last_message_at",)
     search_fields = ("user_id",)
-    search_help_text = (
-        "The beginning of a user's id, of a customer's name or of an address, or the number."
-    )
+    search_help_text = "The beginning of a user's id, of a customer's name or of an address, or the number."
     fields = ("user_id", "bot", "created_at", "last_message_at")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Conversation]:
