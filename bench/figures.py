@@ -60,27 +60,50 @@ class Added:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Bound:
+    """What our own figure should be at most, or with `is_least` at least, whatever the floor is."""
+
+    value: float
+    is_least: bool = False
+
+    def says(self, ours: Spread) -> str:
+        is_met = ours.p50 >= self.value if self.is_least else ours.p50 <= self.value
+        return f"{'>=' if self.is_least else '<='} {self.value:g}  {'ok' if is_met else 'over'}"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Row:
     what: str
     ours: Spread
-    floor: Spread
-    goal: Goal | Limit | Added | None = None
+    floor: Spread | None = None
+    """None for a figure that nothing bounds."""
+    goal: Goal | Limit | Added | Bound | None = None
     unit: str = "ms"
     has_p95: bool = True
 
+    @classmethod
+    def of_value(cls, what: str, value: float, goal: Bound, *, floor: float | None = None, unit: str = "") -> Self:
+        """Return the row of one figure, such as a share."""
+        bound = None if floor is None else Spread(p50=floor, p95=0)
+        return cls(what=what, ours=Spread(p50=value, p95=0), floor=bound, goal=goal, unit=unit, has_p95=False)
+
     def __str__(self) -> str:
-        def shown(spread: Spread) -> tuple[str, str]:
+        def shown(spread: Spread | None) -> tuple[str, str]:
+            if spread is None:
+                return "-", ""
             digits = 3 if spread.p50 < 10 else 1
             return f"{spread.p50:.{digits}f} {self.unit}", f"{spread.p95:.{digits}f}" if self.has_p95 else ""
 
-        ratio = self.ours.p50 / self.floor.p50
-        if isinstance(self.goal, Limit):
+        ratio = self.ours.p50 / self.floor.p50 if self.floor and self.floor.p50 else None
+        verdict = "-"
+        if isinstance(self.goal, Limit | Bound):
             verdict = self.goal.says(self.ours)
-        elif isinstance(self.goal, Added):
+        elif isinstance(self.goal, Added) and self.floor:
             verdict = self.goal.says(self.ours, self.floor)
-        else:
-            verdict = self.goal.says(ratio) if self.goal else "-"
-        return _LINE.format(self.what, *shown(self.ours), *shown(self.floor), f"{ratio:.2f}x", verdict)
+        elif isinstance(self.goal, Goal) and ratio is not None:
+            verdict = self.goal.says(ratio)
+        shown_ratio = "-" if ratio is None else f"{ratio:.2f}x"
+        return _LINE.format(self.what, *shown(self.ours), *shown(self.floor), shown_ratio, verdict)
 
 
 def heading() -> str:

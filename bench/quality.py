@@ -12,7 +12,7 @@ from retrieval.evaluation import beir, metrics, temporary_index
 from retrieval.evaluation.benchmark import JudgedQuery, judged_queries
 from retrieval.evaluation.benchmark import measure as measure_mode
 
-_DATA = Path(os.environ.get("FABRA_TEST_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")
+DATA = Path(os.environ.get("FABRA_TEST_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")
 _COLLECTIONS = {"xquad_en": 1190, "scifact": 300}
 """Collections in the BEIR format, and how many of their test queries are run."""
 
@@ -22,15 +22,22 @@ async def measure(*, is_quick: bool) -> list[Row]:
     for name, limit in _COLLECTIONS.items():
         if is_quick and name != "xquad_en":
             continue
-        if not (_DATA / name).exists():
-            say(f"{name} is not in {_DATA} (FABRA_TEST_DATA): skipped.")
+        if not is_there(name):
             continue
         rows += await sync_to_async(_measure)(name, 200 if is_quick else limit)
     return rows
 
 
+def is_there(name: str) -> bool:
+    """Return whether a collection is there to be measured; say so if it is not."""
+    if (DATA / name).exists():
+        return True
+    say(f"{name} is not in {DATA} (FABRA_TEST_DATA): skipped.")
+    return False
+
+
 def _measure(name: str, limit: int) -> list[Row]:
-    folder = _DATA / name
+    folder = DATA / name
     texts, qrels = beir.read_queries(folder / "queries.jsonl"), beir.read_qrels(folder / "qrels" / "test.tsv")
     documents = beir.read_corpus(folder / "corpus.jsonl")
     queries = judged_queries(texts, qrels, documents, limit)

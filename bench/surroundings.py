@@ -9,7 +9,7 @@ from psycopg import sql
 
 from bench.figures import say
 
-_KEPT = ("FABRA_DATA_DIR",)
+_KEPT = ("FABRA_DATA_DIR", "FABRA_TEST_DATA")
 PREFIX = "fabra-bench"
 USERS = 64
 """Chats come from many users: one user's messages wait for each other's locks."""

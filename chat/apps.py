@@ -4,7 +4,7 @@ from typing import Any
 from django.conf import settings
 from django.core import checks
 from django.db import transaction
-from django.db.models.signals import post_delete, post_migrate, post_save
+from django.db.models.signals import post_delete, post_save
 
 from common import app_config
 from common.signals import operator_acted
@@ -17,6 +17,7 @@ class ChatConfig(app_config.BotAppConfig):
         from chat.audit.entries import record_command
         from chat.checks import (
             check_audiences,
+            check_bot,
             check_budgets,
             check_chat_context,
             check_model_fallback,
@@ -27,20 +28,31 @@ class ChatConfig(app_config.BotAppConfig):
         from chat.handover import event_handlers as handover_handlers
         from chat.idempotency.purge import STORE
         from chat.limits import budget_warnings
-        from chat.retention import ADMIN_LOG, AUDIT, CONVERSATIONS, IDEMPOTENT, MODEL_CALLS
+        from chat.retention import KINDS, STAYS
         from chat.small_talk import SMALL_TALK
-        from common.retention import retain
+        from common.retention import retain, stays
         from contexts.evidence import NEUTRAL_FLAGS
         from events.handlers import register_handlers
         from retrieval.indexing.purge import register_store
 
-        for check in (check_chat_context, check_rewrite, check_audiences, check_model_fallback, check_budgets):
+        for check in (
+            check_chat_context,
+            check_rewrite,
+            check_audiences,
+            check_bot,
+            check_model_fallback,
+            check_budgets,
+        ):
             checks.register(check)
         event_handlers.register()
         register_handlers(budget_warnings.handlers)
-        retain(CONVERSATIONS, IDEMPOTENT, MODEL_CALLS, AUDIT)
-        if settings.FABRA_OWN_PROJECT:
-            retain(ADMIN_LOG)
+        retain(*KINDS)
+        stays(*STAYS)
+        if settings.FABRA_OWN_PROJECT:  # another project's sessions and sign-ins are its own
+            from chat.access import retention as own
+
+            retain(*own.KINDS)
+            stays(*own.STAYS)
         register_store(STORE)
         operator_acted.connect(record_command)
         handover_handlers.register()
@@ -48,15 +60,22 @@ class ChatConfig(app_config.BotAppConfig):
         post_delete.connect(forget, sender="chat.GapQuestion")
         for signal in (post_save, post_delete):
             signal.connect(_forget_bots, sender="chat.Bot")
+            signal.connect(_forget_phrases, sender="chat.LanguagePhrases")
             signal.connect(_forget_limits, sender="chat.LimitSettings")
             signal.connect(_forget_limits, sender="chat.TierLimit")
         # The last app of the settings: the permissions of all apps exist by then.
-        post_migrate.connect(_prepare, sender=self)
+        self.when_migrated(_prepare)
 
 
 def _forget_bots(**kwargs: Any) -> None:
     """Have the next question in this process read the bots anew; other processes do within two seconds."""
     from chat.bots.known import rows
+
+    transaction.on_commit(rows.clear)
+
+
+def _forget_phrases(**kwargs: Any) -> None:
+    from chat.phrases.known import rows
 
     transaction.on_commit(rows.clear)
 
@@ -67,7 +86,7 @@ def _forget_limits(**kwargs: Any) -> None:
     transaction.on_commit(rows.clear)
 
 
-def _prepare(**kwargs: Any) -> None:
+def _prepare() -> None:
     from chat.access.groups import grant
     from chat.models import DEFAULT_BOT, Bot, HandoverSettings
     from common.periodic_tasks import keep_entry
@@ -77,7 +96,7 @@ def _prepare(**kwargs: Any) -> None:
         HandoverSettings.objects.get_or_create(pk=1)
         Bot.objects.without_logo().get_or_create(slug=DEFAULT_BOT)
         keep_entry("take back unanswered conversations", "chat.tasks.sweep_conversations", timedelta(seconds=15))
-        keep_entry("clear old sessions and sign-ins", "chat.tasks.clear_old", timedelta(hours=1))
         keep_entry("store the use of API keys", "chat.tasks.store_key_use", timedelta(minutes=1))
         keep_entry("sum up what models cost", "chat.tasks.roll_up_spending", timedelta(hours=1))
+        keep_entry("sum up budgets anew", "chat.tasks.recount_budgets", timedelta(minutes=1))
         keep_entry("group unanswered questions", "chat.tasks.tend_gaps", timedelta(seconds=15))

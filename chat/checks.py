@@ -6,8 +6,9 @@ from django.conf import settings
 from django.core import checks
 from django.utils.module_loading import import_string
 
+from chat.bots.defaults import wrong_bot
 from chat.conversations.rewriting import MODEL
-from chat.limits.budgets import wrong_budgets
+from chat.limits.budget_settings import wrong_budgets
 from chat.providers.chain import EXTRACTIVE
 from chat.turns.resolve_context import chat_context
 from common.errors import NotFound
@@ -67,6 +68,18 @@ def check_budgets(**kwargs: Any) -> list[checks.CheckMessage]:
     ]
 
 
+def check_bot(**kwargs: Any) -> list[checks.CheckMessage]:
+    if not (wrong := wrong_bot(settings.FABRA_BOT)):
+        return []
+    return [
+        checks.Error(
+            f"FABRA_BOT {wrong}.",
+            hint='It looks like {"name": "Harbour help", "accent": "#0b6e69", "greeting": "Ahoy!"}.',
+            id="chat.E005",
+        )
+    ]
+
+
 def check_model_fallback(**kwargs: Any) -> list[checks.CheckMessage]:
     if settings.FABRA_MODEL_FALLBACK in ("", EXTRACTIVE):
         return []
@@ -74,6 +87,6 @@ def check_model_fallback(**kwargs: Any) -> list[checks.CheckMessage]:
         checks.Error(
             f"FABRA_MODEL_FALLBACK is {settings.FABRA_MODEL_FALLBACK!r}.",
             hint=f"Set it to {EXTRACTIVE!r}, or leave it empty.",
-            id="chat.E002",
+            id="chat.E004",
         )
     ]

@@ -9,7 +9,7 @@ from django.db import DatabaseError, DataError
 from django.http import Http404
 
 from chat import errors as chat_errors
-from chat.api.freshness_headers import freshness_headers
+from chat.freshness_headers import freshness_headers
 from common import errors
 from contexts.errors import AssemblyError, FreshnessViolation
 from events import errors as event_errors

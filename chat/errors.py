@@ -240,6 +240,10 @@ class ModelError(Unavailable):
     """After how long the server wants to be asked again."""
     is_of_request = False
     """Whether this request cannot be answered, while others may be."""
+    usage: dict[str, int] | None = None
+    """The tokens that the server reported all the same, and bills."""
+    answered_model = ""
+    """What the server called the model that failed."""
 
 
 class ModelTimeout(ModelError):

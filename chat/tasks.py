@@ -1,35 +1,23 @@
 """Background tasks of the chat."""
 
 import time
-from datetime import timedelta
+from collections.abc import Callable, Sequence
 
 from asgiref.sync import async_to_sync
-from django.conf import settings
-from django.core.management import call_command
-from django.utils import timezone
 
 from chat.conversations import summaries
 from chat.gaps import asking, decisions, grouping
 from chat.handover import endings, unanswered
-from chat.limits.key_use import prune_use, store_use
-from chat.models import CountedRequest
+from chat.limits import budgets
+from chat.limits.key_use import store_use
+from chat.models import Gap
 from chat.spending import sums
 from common.bot_task import bot_task
+from common.dispatch import MODEL_QUEUE, enqueue
+from common.locks import held
 
-_LONGEST_WINDOW = timedelta(days=1)
 _MOST_GAPS = 20
 _SLICE_S = 10.0
-
-
-@bot_task
-def clear_old() -> None:
-    """Delete expired sessions, sign-ins and use of keys past their retention, and counts of former outages."""
-    if settings.FABRA_OWN_PROJECT:  # another project's sessions and sign-ins are its own
-        call_command("clearsessions")
-        call_command("axes_reset_logs", age=settings.FABRA_SIGN_IN_RETENTION_DAYS)
-        call_command("axes_reset_failure_logs", age=settings.FABRA_SIGN_IN_RETENTION_DAYS)
-    CountedRequest.objects.filter(created_at__lt=timezone.now() - _LONGEST_WINDOW).delete()
-    prune_use()
 
 
 @bot_task
@@ -42,6 +30,12 @@ def store_key_use() -> None:
 def roll_up_spending() -> None:
     """Sum up what models cost on the days that are over."""
     sums.roll_up()
+
+
+@bot_task
+def recount_budgets() -> None:
+    """Sum up anew what is spent of the budgets that many share."""
+    async_to_sync(budgets.recount)()
 
 
 @bot_task
@@ -59,26 +53,48 @@ def sweep_conversations() -> None:
 
 
 @bot_task
-def summarise(conversation_id: int, fallen: int) -> None:
+def summarise(
+    conversation_id: int, fallen: int, tier: str | None = None, key: int | None = None, context: str = ""
+) -> None:
     """Summarise the turns of a conversation that are no longer offered; see chat.conversations.summaries."""
-    summaries.summarise(conversation_id, fallen)
+    summaries.summarise(conversation_id, fallen, tier, key, context)
 
 
 @bot_task
 def tend_gaps() -> None:
-    """Group the questions that were not answered, and ask the gaps again whose article has changed, for some seconds.
-
-    With a model a gap takes seconds; those that are left are due at the next time.
-    """
+    """Group the questions that were not answered, and have the gaps asked again whose article has changed."""
     grouping.group_new()
-    give_up_at = time.monotonic() + _SLICE_S
-    for gap_pk in decisions.due_gaps(_MOST_GAPS):
-        if time.monotonic() > give_up_at:
-            return
-        asking.ask_gap(gap_pk)
+    if decisions.due_gaps(1):
+        enqueue("chat.tasks.ask_due_gaps", otherwise="the gaps are asked later", queue=MODEL_QUEUE)
 
 
 @bot_task
-def ask_gap(gap_pk: int, is_forced: bool = False) -> None:
-    """Ask a gap's questions again; a task that is delivered twice finds the gap locked, or asked."""
-    asking.ask_gap(gap_pk, is_forced=is_forced)
+def ask_due_gaps() -> None:
+    """Ask the gaps again whose article has changed, for some seconds; those that are left are due at the next time.
+
+    One task at a time does that, so that other work that waits for a model has a process.
+    """
+    until = _slice()
+    with held("ask due gaps") as is_mine:
+        for gap_pk in decisions.due_gaps(_MOST_GAPS) if is_mine else ():
+            asking.ask_gap(gap_pk, until=until)
+            if until():
+                return
+
+
+@bot_task
+def ask_gap(gap_pk: int, is_forced: bool = False, asked: Sequence[int] = ()) -> None:
+    """Ask a gap's questions again for some seconds; another task goes on behind what came meanwhile.
+
+    A task that is delivered twice finds the gap locked, or asked.
+    """
+    done = list(asked)
+    is_done = asking.ask_gap(gap_pk, is_forced=is_forced, until=_slice(), asked=done)
+    if not is_done and len(done) > len(asked):
+        decisions.ask_soon(Gap(pk=gap_pk), is_forced=is_forced, asked=done)
+
+
+def _slice() -> Callable[[], bool]:
+    """Return a function that says whether the seconds of a task that starts now are over."""
+    give_up_at = time.monotonic() + _SLICE_S
+    return lambda: time.monotonic() > give_up_at

@@ -27,6 +27,7 @@ from chat.embed import sessions
 from chat.embed import views as embed
 from chat.openai_api import views as openai
 from chat.page import views
+from chat.serving.own_views import open_to_everyone, with_own_transactions
 from common.admin.site import site
 
 _OWN_RULES: dict[str, Any] = {
@@ -95,6 +96,6 @@ urlpatterns = [
     path("admin/inbox/", include("chat.inbox.urls")),
     path("admin/spending/", include("chat.admin.urls")),
     path("admin/", site.urls),
-    path("", include((pages, "chat"))),
+    path("", include((open_to_everyone(with_own_transactions(pages)), "chat"))),
 ]
 """The admin's namespaces are those of the whole site, as Django's admin expects; the pages have one of their own."""

@@ -1,9 +1,7 @@
 from datetime import timedelta
-from typing import Any
 
 from django.conf import settings
 from django.core import checks
-from django.db.models.signals import post_migrate
 
 from common import app_config
 
@@ -12,15 +10,20 @@ class CommonConfig(app_config.BotAppConfig):
     name = "common"
 
     def ready(self) -> None:
-        from common.checks import check_celery
+        from common.checks import check_celery, check_time_zones
+        from common.models import ClockReading, PrunedKind, Pruning
         from common.redis_memory import check_redis
+        from common.retention import Bounded, stays
 
         checks.register(check_celery)
+        checks.register(check_time_zones)
         checks.register(check_redis, checks.Tags.database)
-        post_migrate.connect(_schedule, sender=self)
+        pruning = (PrunedKind, Pruning, ClockReading)
+        stays(Bounded(name="how far the pruning is", models=pruning, reason="one row for each kind"))
+        self.when_migrated(_schedule)
 
 
-def _schedule(**kwargs: Any) -> None:
+def _schedule() -> None:
     from common.periodic_tasks import keep_entry
 
     if not settings.FABRA_STANDALONE:

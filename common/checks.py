@@ -1,4 +1,4 @@
-"""System checks of the Celery settings that prevent an event from being lost, or processed twice at once."""
+"""System checks of settings without which an event is lost or processed twice at once, or moments are no moments."""
 
 from typing import Any
 
@@ -32,6 +32,19 @@ def check_celery(**kwargs: Any) -> list[checks.CheckMessage]:
             )
         )
     return problems
+
+
+def check_time_zones(**kwargs: Any) -> list[checks.CheckMessage]:
+    if settings.USE_TZ:
+        return []
+    return [
+        checks.Error(
+            "USE_TZ is off, so moments have no time zone.",
+            hint="The bot compares moments of several machines: set USE_TZ = True, or run the bot as a project of its "
+            "own beside yours (docs/inside-your-project.md).",
+            id="common.E004",
+        )
+    ]
 
 
 def _limits() -> tuple[Any, Any, Any]:

@@ -11,6 +11,9 @@ from common.redis import REDIS_ERRORS
 
 logger = logging.getLogger(__name__)
 
+MODEL_QUEUE = "models"
+"""Of tasks that wait for a language model, for up to a minute each."""
+
 
 def enqueue(
     task: str, *args: Any, otherwise: str, queue: str | None = None, delay_s: float = 0.0, **kwargs: Any

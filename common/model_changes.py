@@ -3,27 +3,29 @@
 What sends no signal is not seen: `bulk_create`, `update()`, raw SQL, fixtures.
 """
 
-from collections import defaultdict
+import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from django.apps import apps
-from django.core.exceptions import FieldError
-from django.db import models
+from django.core.exceptions import FieldDoesNotExist, FieldError
+from django.db import DEFAULT_DB_ALIAS, models, transaction
 from django.db.models import Q
 from django.db.models.signals import m2m_changed, post_delete, post_save, pre_delete, pre_save
 
 from common.errors import DefinitionError
+
+logger = logging.getLogger(__name__)
 
 AT_ONCE = 100
 """A change that concerns more rows than these is one of all rows: what depends on them is looked at as a whole."""
 _BEFORE, _UNLINKED = "_fabra_followed_before", "_fabra_followed_unlinked"
 """Attributes of an instance that is being changed: the names of what depended on it before, by follower."""
 
-_Names = dict[str, set[str]]
-"""The names of rows by the name of their follower."""
+_Names = dict[str, set[str] | None]
+"""The names of rows by the name of their follower; None where they could not be found out, so that any may be one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,10 +80,33 @@ def watch_of(model: type[models.Model], declared: Any, owner: str) -> Watch:
             raise DefinitionError(
                 f"{owner}: watches: {lookup!r} does not lead from {model.__name__}: {error}"
             ) from None
+        target = _target(model, lookup)
+        if target is not None and not _share_rows(target, watched):
+            raise DefinitionError(
+                f"{owner}: watches: {lookup!r} leads from {model.__name__} to {target.__name__}, "
+                f"not to {watched.__name__}."
+            )
         return Watch(model=watched, lookups=(lookup,))
-    found = [field for field in model._meta.get_fields() if field.is_relation and field.related_model is watched]
-    is_forward = bool(found) and not any(field.auto_created for field in found)
+    found = [
+        field
+        for field in model._meta.get_fields()
+        if field.is_relation and isinstance(field.related_model, type) and _share_rows(field.related_model, watched)
+    ]
+    is_forward = bool(found) and not any(field.auto_created or field.one_to_many for field in found)
     return Watch(model=watched, lookups=tuple(field.name for field in found), is_forward=is_forward)
+
+
+def _target(model: type[models.Model], lookup: str) -> type[models.Model] | None:
+    """Return the model that a lookup ends at; None if its last step is no relation, or a generic one."""
+    target: Any = model
+    for step in lookup.split("__"):
+        try:
+            target = target._meta.get_field(step).related_model
+        except FieldDoesNotExist:
+            return None
+        if target is None:
+            return None
+    return target
 
 
 @cache
@@ -109,6 +134,9 @@ def follow(follower: Follower) -> None:
     for model in {related for each in _models_of(follower) for related in related_classes(each)}:
         for through in _through_models(model):
             m2m_changed.connect(_linked, sender=through, dispatch_uid="fabra_linked")
+            if not through._meta.auto_created:  # its rows are saved by themselves too, without that signal
+                post_save.connect(_link_changed, sender=through, dispatch_uid="fabra_link_saved")
+                post_delete.connect(_link_changed, sender=through, dispatch_uid="fabra_link_deleted")
 
 
 def _models_of(follower: Follower) -> set[type[models.Model]]:
@@ -142,42 +170,78 @@ def _before(sender: type[models.Model], instance: models.Model, raw: bool = Fals
     """Note what depends on the instance, before it may lead to others or is gone."""
     if raw or instance.pk is None:
         return
-    before: _Names = defaultdict(set)
+    before: _Names = {}
     for follower, watch in _watches_of(sender):
         if not (watch.is_forward and kwargs["signal"] is pre_save):
-            before[follower.name] |= _dependents(follower, watch.lookups, [instance.pk])
+            _add(before, follower, _dependents(follower, watch.lookups, [instance.pk]))
     setattr(instance, _BEFORE, before)
 
 
-def _after(sender: type[models.Model], instance: models.Model, raw: bool = False, **_: Any) -> None:
+def _after(sender: type[models.Model], instance: models.Model, using: str, raw: bool = False, **_: Any) -> None:
     if raw:
         return
-    before: _Names = instance.__dict__.pop(_BEFORE, {})
-    for follower, watch in _watches_of(sender):
-        if not watch.lookups:
-            follower.changed_all()
-            continue
-        names = before.pop(follower.name, set()) | _dependents(follower, watch.lookups, [instance.pk])
-        if names:
-            follower.changed(names)
+    names: _Names = instance.__dict__.pop(_BEFORE, {})
+    concerned = _watches_of(sender)
+    for follower, watch in concerned:
+        _add(names, follower, _dependents(follower, watch.lookups, [instance.pk]) if watch.lookups else None)
+    _tell({follower.name: follower for follower, _watch in concerned}, names, using)
 
 
 def _linked(
-    sender: Any, instance: models.Model, action: str, model: type[models.Model], pk_set: set[Any] | None, **_: Any
+    sender: Any,
+    instance: models.Model,
+    action: str,
+    model: type[models.Model],
+    pk_set: set[Any] | None,
+    using: str,
+    **_: Any,
 ) -> None:
     """Tell of the rows whose relation to many others was changed, from either side."""
     if action == "pre_clear":
         _keep_linked(instance, model, sender)
-    if not action.startswith("post_"):
-        return
-    sides = [(type(instance), {instance.pk}), (model, pk_set or set())]
-    unlinked: _Names = instance.__dict__.pop(_UNLINKED, {}) if action == "post_clear" else {}
-    for follower in _followers():
-        names = unlinked.get(follower.name, set())
+    if action.startswith("post_"):
+        unlinked: _Names = instance.__dict__.pop(_UNLINKED, {}) if action == "post_clear" else {}
+        _tell_of_sides([(type(instance), {instance.pk}), (model, pk_set or set())], unlinked, using)
+
+
+def _link_changed(sender: Any, instance: models.Model, using: str, raw: bool = False, **_: Any) -> None:
+    """Tell of the rows at both ends of a relation whose table is a model of its own."""
+    if not raw:
+        ends = [field for field in sender._meta.fields if field.many_to_one and isinstance(field.related_model, type)]
+        _tell_of_sides([(end.related_model, {getattr(instance, end.attname)}) for end in ends], {}, using)
+
+
+def _tell_of_sides(sides: Sequence[tuple[type[models.Model], set[Any]]], names: _Names, using: str) -> None:
+    followers = {follower.name: follower for follower in _followers()}
+    for follower in followers.values():
         for lookups, pks in _lookups_from(follower, sides):
-            names = names | _dependents(follower, lookups, pks)
-        if names:
-            follower.changed(names)
+            _add(names, follower, _dependents(follower, lookups, pks))
+    _tell(followers, names, using)
+
+
+def _add(names: _Names, follower: Follower, found: set[str] | None) -> None:
+    known = names.setdefault(follower.name, set())
+    names[follower.name] = None if found is None or known is None else known | found
+
+
+def _tell(followers: dict[str, Follower], names: _Names, using: str) -> None:
+    for name, follower in followers.items():
+        found = names.get(name, set())
+        if found is None:
+            when_written(using, follower.changed_all)
+        elif found:
+            when_written(using, partial(follower.changed, found))
+
+
+def when_written(using: str, tell: Callable[[], object]) -> None:
+    """Call `tell` in the transaction of a change, or after it where that is of another database than the events.
+
+    Such a change is read anew by whoever hears of it, so they must not hear before it is committed.
+    """
+    if using == DEFAULT_DB_ALIAS:
+        tell()
+    else:
+        transaction.on_commit(tell, using=using, robust=True)
 
 
 def _lookups_from(
@@ -219,8 +283,12 @@ def _relations(model: type[models.Model], through: type[models.Model]) -> list[s
     ]
 
 
-def _dependents(follower: Follower, lookups: Sequence[str], pks: Collection[Any]) -> set[str]:
-    """Return the names of the rows that depend on these, but no more than show that they are many."""
+def _dependents(follower: Follower, lookups: Sequence[str], pks: Collection[Any]) -> set[str] | None:
+    """Return the names of the rows that depend on these, but no more than show that they are many.
+
+    Return None if they cannot be found out: a manager or a type of key may raise anything, and the caller's save is not
+    to fail by it.
+    """
     known = [pk for pk in pks if pk is not None]
     if not lookups or not known:
         return set()
@@ -229,6 +297,11 @@ def _dependents(follower: Follower, lookups: Sequence[str], pks: Collection[Any]
     condition = Q()
     for lookup in lookups:
         condition |= Q(**{f"{lookup}__in": known})
-    rows = follower.rows().filter(condition).exclude(**{follower.column: None}).order_by(follower.column)
-    names = rows.values_list(follower.column, flat=True).distinct()
-    return {str(name) for name in names[: AT_ONCE + 1]}
+    try:
+        rows = follower.rows().filter(condition).exclude(**{follower.column: None}).order_by(follower.column)
+        with transaction.atomic(using=rows.db):
+            names = list(rows.values_list(follower.column, flat=True).distinct()[: AT_ONCE + 1])
+    except Exception as error:
+        logger.warning("What depends on a changed row is not known to %s, so all is compared: %r", follower.name, error)
+        return None
+    return {str(name) for name in names}

@@ -1,9 +1,7 @@
 from datetime import timedelta
-from typing import Any
 
 from django.conf import settings
 from django.core import checks
-from django.db.models.signals import post_migrate
 
 from common import app_config
 
@@ -12,13 +10,13 @@ class ContextsConfig(app_config.BotAppConfig):
     name = "contexts"
 
     def ready(self) -> None:
-        from common.retention import retain
+        from common.retention import retain, stays
         from contexts import recorder
         from contexts.checks import check_encoding
         from contexts.discovery import load_definitions
         from contexts.purge import count_copies, erase_copies
         from contexts.recent_queries import traced_queries
-        from contexts.retention import TRACES, unused_versions
+        from contexts.retention import KINDS, STAYS, unused_versions
         from features.signals import features_read
         from retrieval.indexing.purge import Store, register_store
         from retrieval.retention import keep_versions
@@ -31,13 +29,14 @@ class ContextsConfig(app_config.BotAppConfig):
         searched.connect(recorder.on_searched)
         retrieved.connect(recorder.on_retrieved)
         checks.register(check_encoding)
-        retain(TRACES)
+        retain(*KINDS)
+        stays(*STAYS)
         keep_versions(unused_versions)
-        post_migrate.connect(_sync, sender=self)
+        self.when_migrated(_sync)
         load_definitions()
 
 
-def _sync(**kwargs: Any) -> None:
+def _sync() -> None:
     from common.periodic_tasks import keep_entry
     from contexts.sync_definitions import sync_contexts
 

@@ -8,6 +8,7 @@ from django.conf import settings
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from common.clocks import is_past
 from common.redis import plain_redis
 from contexts.models import ErasedTrace, Trace
 from features.online import plain_key
@@ -37,7 +38,7 @@ def erase_fast_copies(ids: Collection[uuid.UUID]) -> None:
 
 def sweep_fast_copies() -> int:
     """Erase the copies that an outage left, or that arrived after the erasure; return how many traces are done."""
-    due = ErasedTrace.objects.filter(erased_at__lt=timezone.now() - _WATCHED_FOR)
+    due = ErasedTrace.objects.filter(is_past("erased_at", since=_WATCHED_FOR))
     done = 0
     while ids := list(due.values_list("pk", flat=True)[:_AT_ONCE]):
         erase_fast_copies(ids)

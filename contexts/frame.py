@@ -23,9 +23,20 @@ _NOTE = (
 _FOREIGN_SOURCES = ("chunk:", "summary:", f"{CLIENT}:")
 _MARKER_DIGITS = 15
 """Digits, because every encoding counts them alike: what fits the window must not depend on chance."""
-# Such as "[2] " and "> **[2]**": the beginning of a line that would pose as a numbered source.
-_SOURCE_MARK = re.compile(
-    r"([^\w\[\uff3b\u3010]{0,40})[\[\uff3b\u3010][^\w\]]{0,3}(\d{1,4})[^\w\[]{0,3}?[\]\uff3d\u3011]"
+_OPEN, _CLOSE = (
+    r"\[\uff3b\u3010\u3014\u3016\u301a\u27e6\u2772\u2045",
+    r"\]\uff3d\u3011\u3015\u3017\u301b\u27e7\u2773\u2046",
+)
+_LETTERS_UNSEEN = r"_\u115f\u1160\u3164\uffa0"
+"""What is a letter to `\\w` and none to the eye: emphasis in Markdown, and Hangul fillers."""
+_MARK = re.compile(
+    rf"[{_OPEN}](?:[^\w{_OPEN}{_CLOSE}]|[{_LETTERS_UNSEEN}])*+(\d++)(?:[^\w{_OPEN}{_CLOSE}]|[{_LETTERS_UNSEEN}])*+[{_CLOSE}]"
+)
+# The beginning of a line, up to its first word: blanks and signs, tags, entities, the number of a list's item, marks.
+# Possessive, and of alternatives that exclude each other, so that any line takes linear time.
+_LINE_HEAD = re.compile(
+    rf"(?:(?:[^\w{_OPEN}<&]|[{_LETTERS_UNSEEN}])++|</?[A-Za-z][^<>]{{0,200}}>|&#?\w{{1,31}};|[<&]"
+    rf"|\d++|[A-Za-z][.)]|[ivxlcdmIVXLCDM]{{2,8}}[.)]|[\u2070-\u209f\u2460-\u24ff\u2776-\u2793]|{_MARK.pattern})*+"
 )
 
 
@@ -117,17 +128,27 @@ def _own_line(text: str, foreign: ForeignText) -> str:
 
 
 def _unmarked(line: str) -> str:
-    found = _SOURCE_MARK.match(line)
-    return f"{found[1]}({found[2]}){line[found.end() :]}" if found else line
+    """Return the line with `(2)` for each `[2]` before its first word, where it would pose as a numbered source."""
+    head = _head(line)
+    return _MARK.sub(r"(\1)", head) + line[len(head) :]
+
+
+def _is_marked(line: str) -> bool:
+    return _MARK.search(_head(line)) is not None
+
+
+def _head(line: str) -> str:
+    found = _LINE_HEAD.match(line)
+    return found[0] if found else ""
 
 
 def _marked_lines(foreign: ForeignText) -> set[str]:
-    return {line.strip() for text in foreign.texts for line in text.splitlines() if _SOURCE_MARK.match(line)}
+    return {line.strip() for text in foreign.texts for line in text.splitlines() if _is_marked(line)}
 
 
 def _is_of(line: str, marked: set[str]) -> bool:
     """Return whether a line is one of the foreign lines with a mark, also cut off or continued."""
-    if not _SOURCE_MARK.match(line):
+    if not _is_marked(line):
         return False
     long_enough = 12
     return line in marked or any(

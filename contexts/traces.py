@@ -60,7 +60,7 @@ def write_traces(pending: Sequence[PendingTrace], *rows: Model | Statement, only
         trace.digest = digest_of(text)
         writes += [trace, TraceBody(trace=trace, text=text)]
     try:
-        return write_together(*writes, *rows, only_if=only_if) if writes or rows else True
+        return write_together(*writes, *rows, only_if=only_if) is not None if writes or rows else True
     except DatabaseError as error:
         logger.error("A trace could not be written: %s", type(error).__name__)
         raise TraceNotWritten from error
@@ -74,9 +74,10 @@ def copy_later(pending: Sequence[PendingTrace]) -> None:
         spawn(copy, uses_database=False, after_s=HEAD_START_S)
 
 
+# A trace has one outcome: the first that is committed.
 _OUTCOME = """
 UPDATE contexts_trace SET state = %s, answer = %s, model = %s, outcome = %s, error_code = %s, answered_at = %s
-WHERE id = %s
+WHERE id = %s AND state = 'assembled' /* if held */ RETURNING id
 """
 
 
@@ -89,15 +90,16 @@ def write_outcome(
     error_code: str = "",
     more: Sequence[Model | Statement] = (),
     only_if: Statement | None = None,
-) -> bool:
+) -> Any:
     """Commit the outcome of an assembled context, with `more`; raise TraceNotWritten if PostgreSQL refuses.
 
-    Return whether the condition `only_if` held; see `common.sql.rows.write_together`.
+    Return what `only_if` returned, or True without one; see `common.sql.rows.write_together`. Return None, with nothing
+    written, if its condition did not hold, or the trace has an outcome already.
     """
     state = Trace.State.FAILED if error_code else Trace.State.ANSWERED
     values = [state, answer, model, Jsonb(outcome), error_code, timezone.now(), trace_id]
     try:
-        return write_together(*more, (_OUTCOME, values), only_if=only_if)
+        return write_together(*more, only_if=only_if, and_if=(_OUTCOME, values))
     except DatabaseError as error:
         logger.error("An outcome could not be written: %s", type(error).__name__)
         raise TraceNotWritten from error

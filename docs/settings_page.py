@@ -92,7 +92,6 @@ MORE = {
     "FABRA_SIGN_IN_FAILURES": "Failed sign-ins after which a user name is locked out at an address; ten times as many "
     "lock an address out, or a name.",
     "FABRA_SIGN_IN_COOLOFF_MIN": "Minutes that a lockout lasts after the last failure that counted.",
-    "FABRA_SIGN_IN_RETENTION_DAYS": "Days that records of sign-ins are kept.",
     "FABRA_LOG_LEVEL": "The level of the root logger.",
     "FABRA_WORKER_MAX_TASKS": "A Celery process is replaced after this many tasks.",
     "FABRA_WORKER_MAX_MEMORY_MB": "A Celery process is replaced once it takes more memory.",
@@ -104,7 +103,6 @@ MORE = {
     "FABRA_EVENT_MAX_BYTES": "The largest event. It carries its document as JSON, so this is more than twice "
     "`FABRA_DOCUMENT_MAX_BYTES`.",
     "FABRA_EVENT_BATCH": "The most events of one request.",
-    "FABRA_EVENT_RETENTION_DAYS": "Days that processed events and their ids are kept.",
     "FABRA_WEBHOOK_WINDOW": "Seconds that a webhook's timestamp may differ from the server's clock.",
     "FABRA_DEFAULT_INDEX": "The index of documents and searches that name none.",
     "FABRA_EMBEDDING_MODEL": "The embedding model of new indexes and generations.",

@@ -1,4 +1,4 @@
-"""Checks of events at the doors by which they come in, by the apps that know what an event means."""
+"""Checks of events where they come in, by the apps that know what an event means."""
 
 from collections.abc import Callable
 
@@ -8,6 +8,7 @@ Check = Callable[[AxiomEvent], None]
 """Raises InvalidInput for an event that could never be processed, or does not say what its sender means."""
 
 _checks: list[Check] = []
+_takers: list[Callable[[str], bool]] = []
 
 
 def register_check(function: Check) -> None:
@@ -20,3 +21,13 @@ def accepted(event: AxiomEvent) -> AxiomEvent:
     for function in _checks:
         function(event)
     return event
+
+
+def register_taker(function: Callable[[str], bool]) -> None:
+    """Register a function that tells whether an app has handlers of its own for events of a type."""
+    _takers.append(function)
+
+
+def is_taken(event_type: str) -> bool:
+    """Return whether a default handler makes room for others, who know what the payload of such an event is."""
+    return any(function(event_type) for function in _takers)

@@ -1,8 +1,6 @@
 from datetime import timedelta
-from typing import Any
 
 from django.conf import settings
-from django.db.models.signals import post_migrate
 
 from common import app_config
 
@@ -11,17 +9,22 @@ class EventsConfig(app_config.BotAppConfig):
     name = "events"
 
     def ready(self) -> None:
-        from common.retention import retain
+        from django.core import checks
+
+        from common.retention import retain, stays
         from events.deliveries import observers
         from events.handlers import register_observers
-        from events.retention import EVENTS
+        from events.retention import KINDS, STAYS
+        from events.stream_groups import check_groups
 
         register_observers(observers)
-        retain(EVENTS)
-        post_migrate.connect(_schedule, sender=self)
+        retain(*KINDS)
+        stays(*STAYS)
+        checks.register(check_groups, checks.Tags.database)
+        self.when_migrated(_schedule)
 
 
-def _schedule(**kwargs: Any) -> None:
+def _schedule() -> None:
     from common.periodic_tasks import keep_entry
 
     if not settings.FABRA_STANDALONE:

@@ -131,7 +131,7 @@ def store_entries(client: Any, entries: list[tuple[str, Mapping[str, str]]]) -> 
             except InvalidInput as error:
                 dead_letter(entry_id, fields or {}, str(error))
         events = [event for _, _, event in readable]
-        times = [_time_of(entry_id) for entry_id, _, _ in readable]
+        times = [time_of_entry(entry_id) for entry_id, _, _ in readable]
         results = record_events(events, Event.Source.STREAM, published_at=times)
         for (entry_id, fields, _), result in zip(readable, results, strict=True):
             if isinstance(result, FabraError):
@@ -141,14 +141,17 @@ def store_entries(client: Any, entries: list[tuple[str, Mapping[str, str]]]) -> 
 
 def trim_stream(client: Any) -> int:
     """Remove the entries that every consumer group has acknowledged; return how many."""
-    firsts = []
-    for group in client.xinfo_groups(stream_key()):
-        pending = client.xpending(stream_key(), group["name"])
-        firsts.append(pending["min"] if pending["pending"] else _after(group["last-delivered-id"]))
+    firsts = [first_needed(client, group) for group in client.xinfo_groups(stream_key())]
     if not firsts:
         return 0
     first = min(firsts, key=lambda entry_id: tuple(map(int, entry_id.split("-"))))
     return int(client.xtrim(stream_key(), minid=first, approximate=False))
+
+
+def first_needed(client: Any, group: Mapping[str, Any]) -> str:
+    """Return the id of the first entry that a group has not acknowledged."""
+    pending = client.xpending(stream_key(), group["name"])
+    return str(pending["min"] if pending["pending"] else _after(group["last-delivered-id"]))
 
 
 def _after(entry_id: str) -> str:
@@ -156,7 +159,7 @@ def _after(entry_id: str) -> str:
     return f"{moment}-{int(number) + 1}"
 
 
-def _time_of(entry_id: str) -> datetime:
+def time_of_entry(entry_id: str) -> datetime:
     """Return the time in a stream id, at most now, because the writer may choose the id."""
     return datetime.fromtimestamp(min(int(entry_id.split("-")[0]) / 1000, time.time()), UTC)
 
@@ -166,7 +169,7 @@ def event_of_fields(entry_id: str, fields: Mapping[str, str]) -> AxiomEvent:
         payload = json.loads(fields.get("payload") or "{}")
     except (ValueError, RecursionError):
         raise InvalidInput("payload is no JSON.") from None
-    occurred_at = _time_of(entry_id)
+    occurred_at = time_of_entry(entry_id)
     if "occurred_at" in fields:
         try:
             parsed = parse_datetime(fields["occurred_at"])
@@ -200,8 +203,8 @@ def dead_letter(entry_id: str, fields: Mapping[str, str], reason: str) -> None:
             "payload": {"stream_fields": {clean(k, 200): clean(v, 10_000) for k, v in fields.items()}},
             "digest": "",
             "source": Event.Source.STREAM,
-            "occurred_at": _time_of(entry_id),
-            "published_at": _time_of(entry_id),
+            "occurred_at": time_of_entry(entry_id),
+            "published_at": time_of_entry(entry_id),
             "state": Event.State.DEAD,
             "error": reason,
         },

@@ -2,7 +2,8 @@
 
 A kept hour is right as long as its events are as they were. It is counted again, at once by a read, while an event of
 it waits, where others are dead than before, or where one was put back into the queue; and by the next `keep_hours`,
-where the events are others: a late commit, an erasure. What is pruned stays counted.
+where the events are others: a late commit, an erasure; in an hour that is long past, within a day. What is pruned stays
+counted.
 """
 
 import math
@@ -57,9 +58,17 @@ FROM (
 GROUP BY hour
 """
 
-_ALL = """
-SELECT date_trunc('hour', received_at, 'UTC'), sum(id) FROM events_event WHERE received_at >= %s GROUP BY 1
+_IDS = """
+SELECT given.hour, sum(id)
+FROM unnest(%s::timestamptz[]) AS given(hour)
+JOIN events_event ON received_at >= given.hour AND received_at < given.hour + interval '1 hour'
+GROUP BY 1
 """
+
+_RECENT = timedelta(hours=6)
+"""What is checked each time: there events may still be committed late, or arrive by a clock that is set back."""
+_TURNS, _TURN_S = 124, 600
+"""So many turns of keep_hours, one each ten minutes, check all other hours once, six or seven at a time."""
 
 
 def hours_between(since: datetime, until: datetime, now: datetime) -> list[EventHour]:
@@ -71,26 +80,38 @@ def hours_between(since: datetime, until: datetime, now: datetime) -> list[Event
     return [*right, *_counted(hours - {row.hour for row in right})]
 
 
-def keep_hours(now: datetime | None = None) -> int:
-    """Count the past hours that are not kept yet, or are not right any more; return how many these were."""
+def keep_hours(now: datetime | None = None, *, checks_all: bool = False) -> int:
+    """Count the past hours that are not kept yet, or are not right any more; return how many these were.
+
+    The events of the last hours are read each time, those of the others once a day, a few hours at a time: an hour that
+    is kept changes by what is requeued, waits or is dead, which is known without them.
+    """
     now = now or timezone.now()
     until = (now - _COMMITTED_AFTER).astimezone(UTC).replace(minute=0, second=0, microsecond=0)
     since, pruned_before = until - _KEPT, _pruned_before(now)
     EventHour.objects.filter(hour__lt=since).delete()
+    hours = {since + number * HOUR for number in range(_KEPT // HOUR)}
+    checked = hours if checks_all else {hour for hour in hours if hour >= until - _RECENT or is_turn_of(hour, now)}
     with connection.cursor() as cursor:
-        cursor.execute(_ALL, [since])
+        cursor.execute(_IDS, [sorted(checked)])
         ids = dict(cursor.fetchall())
     is_open = _open_since(since)
     right = {
         row.hour
         for row in EventHour.objects.filter(hour__gte=since)
-        if row.hour < pruned_before or (row.all_ids == ids.get(row.hour, 0) and is_open.agrees(row))
+        if row.hour < pruned_before
+        or (is_open.agrees(row) and (row.hour not in checked or row.all_ids == ids.get(row.hour, 0)))
     }
-    wrong = {since + number * HOUR for number in range(_KEPT // HOUR)} - right
+    wrong = hours - right
     EventHour.objects.bulk_create(
         _counted(wrong), update_conflicts=True, unique_fields=["hour"], update_fields=[*_FIELDS, "lags"]
     )
     return len(wrong)
+
+
+def is_turn_of(hour: datetime, now: datetime) -> bool:
+    """Return whether an hour's events are read in the turn of `now`."""
+    return int(hour.timestamp() // HOUR.total_seconds()) % _TURNS == int(now.timestamp() // _TURN_S) % _TURNS
 
 
 def lag_of(lags: Mapping[int, int], share: float) -> float | None:

@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from common.errors import InvalidInput
 from common.locks import held
+from events.arrival import correct_time
 from events.handlers import Handler, Handlers, handlers_of, handling
 from events.models import Event, HandlerOutcome
 
@@ -54,7 +55,9 @@ def process(event_pk: int) -> Event | None:
             # 3. Another worker may have processed the event since it was read.
             if not event.claim():
                 return None
-            # 4. Set the state to what the event says, unless a later state was applied.
+            # 4. What a clock that was ahead has dated to the future is put where it arrived.
+            correct_time(event)
+            # 5. Set the state to what the event says, unless a later state was applied.
             handlers = handlers_of(event)
             reads_current = _only_reads_current(handlers)
             is_superseded = event.is_superseded() and not reads_current
@@ -63,16 +66,16 @@ def process(event_pk: int) -> Event | None:
             with handling(event, is_superseded=is_superseded):
                 outcomes = _run(event, of_state)
             is_superseded = is_superseded or any(outcome.is_superseded for outcome in outcomes)
-            # 5. Store that the state is in effect; older waiting events end now if no other handler needs them.
+            # 6. Store that the state is in effect; older waiting events end now if no other handler needs them.
             if outcomes and all(outcome.is_done for outcome in outcomes) and not is_superseded:
                 event.mark_applied()
                 if reads_current:
                     Event.objects.end_superseded(seen)
                 elif not handlers.of_event and all(handler.applies_state for handler in of_state):
                     Event.objects.supersede(event)
-        # 6. The state's lock is released: a slow handler of this event does not delay the state's next event.
+        # 7. The state's lock is released: a slow handler of this event does not delay the state's next event.
         outcomes += _run(event, handlers.of_event)
-        # 7. End the event, schedule a retry, or give up.
+        # 8. End the event, schedule a retry, or give up.
         is_handled = bool(handlers.of_state or handlers.of_event)
         event.settle(outcomes, is_superseded=is_superseded, is_handled=is_handled)
     return event

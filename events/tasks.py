@@ -4,6 +4,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from common.bot_task import bot_task
+from common.clocks import is_past
 from events import hours
 from events.dispatch import (
     DEFAULT_QUEUE,
@@ -70,7 +71,8 @@ def sweep_webhooks() -> None:
         return
     now = timezone.now()
     endpoints = WebhookEndpoint.objects.with_due(now).order_by("dispatched_at")
-    for endpoint in endpoints.filter(dispatched_at__lt=now - (REDISPATCH_AFTER if waiting else LOOK_AFTER)):
+    after = REDISPATCH_AFTER if waiting else LOOK_AFTER
+    for endpoint in endpoints.filter(is_past("dispatched_at", since=after, now=now)):
         if not dispatch_webhooks(endpoint.pk):
             return
         WebhookEndpoint.objects.filter(pk=endpoint.pk).update(dispatched_at=now)

@@ -36,6 +36,7 @@ _MENU = [
             ("Customers", "person", "chat_customer"),
             ("Tickets", "confirmation_number", "chat_ticket"),
             ("Handover", "schedule", "chat_handoversettings"),
+            ("Phrases", "translate", "chat_languagephrases"),
             ("Bots", "smart_toy", "chat_bot"),
             ("Limits", "speed", "chat_limitsettings"),
         ],

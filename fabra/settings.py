@@ -38,7 +38,8 @@ FABRA_OWN_PROJECT = False
 # Addresses and networks of the proxies in front, with commas between: X-Forwarded-For is read from its right end, as
 # far as they wrote it.
 FABRA_TRUSTED_PROXIES = parse_networks(env.list("FABRA_TRUSTED_PROXIES", default=[]), "FABRA_TRUSTED_PROXIES")
-FABRA_SIGN_IN_RETENTION_DAYS = env.int("FABRA_SIGN_IN_RETENTION_DAYS", 90)
+# The largest body of a request, uploads in the admin apart.
+FABRA_MAX_REQUEST_BYTES = env.int("FABRA_MAX_REQUEST_BYTES", 2_500_000)
 # The largest body of a bulk request of documents, whose single lines have the limit above; it is read as it comes.
 FABRA_BULK_MAX_BYTES = env.int("FABRA_BULK_MAX_BYTES", 2_000_000_000)
 # Bulk requests that a web process works on at a time, since each keeps a core busy.
@@ -78,8 +79,9 @@ FABRA_API_SCHEMA = {
 
 # ---------------------------------------------------------------- Celery
 
-# Events go to the queues `state`, `default` and `webhooks`, so that a changed document waits for nothing else; workers
-# must then read these. Off: all tasks go where the project's Celery application sends them.
+# Events go to the queues `state`, `default` and `webhooks`, so that a changed document waits for nothing else, and what
+# waits for a language model goes to `models`; workers must then read these. Off: all tasks go where the project's
+# Celery application sends them.
 FABRA_QUEUES = env.bool("FABRA_QUEUES", False)
 
 # ---------------------------------------------------------------- definitions
@@ -95,31 +97,16 @@ FABRA_REDIS_TIMEOUT_S = env.float("FABRA_REDIS_TIMEOUT", 1.0)
 FABRA_DEFAULT_REFRESH = timedelta(hours=1)
 FABRA_ENTITY_MEMORY = timedelta(days=30)
 FABRA_ONLINE_RETENTION = timedelta(days=30)
+
+# ---------------------------------------------------------------- events
+
 FABRA_EVENT_MAX_ATTEMPTS = env.int("FABRA_EVENT_MAX_ATTEMPTS", 6)
 # More than twice FABRA_DOCUMENT_MAX_BYTES, because a document's event contains it as JSON.
 FABRA_EVENT_MAX_BYTES = env.int("FABRA_EVENT_MAX_BYTES", 2_500_000)
 FABRA_EVENT_MAX_AHEAD = timedelta(minutes=5)
 FABRA_EVENT_BATCH = env.int("FABRA_EVENT_BATCH", 500)
-# How long rows are kept, in days; 0 keeps them for ever. The admin's page "Storage" shows what goes next.
-# Processed events, with their webhook deliveries.
-FABRA_EVENT_RETENTION = timedelta(days=env.int("FABRA_EVENT_RETENTION_DAYS", 30))
-# Traces of contexts; messages stay without them.
-FABRA_TRACE_RETENTION = timedelta(days=env.int("FABRA_TRACE_RETENTION_DAYS", 90))
-# Conversations since their last message, with their traces and tickets. Those that wait for a person, or have one, stay
-# until they are closed: by themselves after the days that the admin sets under "Handover to people".
-FABRA_CONVERSATION_RETENTION = timedelta(days=env.int("FABRA_CONVERSATION_RETENTION_DAYS", 365))
-# Feature values since a later one followed, confirmations of unchanged ones, and entities without a value.
-FABRA_VALUE_RETENTION = timedelta(days=env.int("FABRA_VALUE_RETENTION_DAYS", 365))
-# Versions that a later one followed and that no kept trace used, and deleted documents.
-FABRA_VERSION_RETENTION = timedelta(days=env.int("FABRA_VERSION_RETENTION_DAYS", 365))
-# Materialisation runs without values, and ingestion runs.
-FABRA_RUN_RETENTION = timedelta(days=env.int("FABRA_RUN_RETENTION_DAYS", 90))
-# Entries of the audit log.
-FABRA_AUDIT_RETENTION = timedelta(days=env.int("FABRA_AUDIT_RETENTION_DAYS", 365))
-# The admin's log of changes.
-FABRA_ADMIN_LOG_RETENTION = timedelta(days=env.int("FABRA_ADMIN_LOG_RETENTION_DAYS", 730))
 FABRA_WEBHOOK_WINDOW = timedelta(seconds=env.int("FABRA_WEBHOOK_WINDOW", 300))
-# How long a webhook secret stays valid after its rotation.
+# Days that a webhook secret stays valid after its rotation.
 FABRA_WEBHOOK_OVERLAP = timedelta(days=env.int("FABRA_WEBHOOK_OVERLAP_DAYS", 7))
 # Seconds that a webhook endpoint may take to answer.
 FABRA_WEBHOOK_TIMEOUT_S = env.float("FABRA_WEBHOOK_TIMEOUT", 10.0)
@@ -128,6 +115,46 @@ FABRA_WEBHOOK_GIVE_UP = timedelta(hours=env.float("FABRA_WEBHOOK_GIVE_UP_HOURS",
 # Webhook endpoints may be at private addresses, such as those of this machine and its network, and these may use http.
 # Unset: in development mode.
 FABRA_WEBHOOK_ALLOW_PRIVATE: bool | None = env.bool("FABRA_WEBHOOK_ALLOW_PRIVATE", default=None)
+
+# ---------------------------------------------------------------- retention
+
+# How long rows are kept, in days. The admin's page "Storage" shows what goes next.
+
+# Days that processed events and their ids are kept, with their webhook deliveries. 0: for ever.
+FABRA_EVENT_RETENTION = timedelta(days=env.int("FABRA_EVENT_RETENTION_DAYS", 30))
+# Days that dead events are kept; until then each can be sent again. 0: for ever.
+FABRA_DEAD_EVENT_RETENTION = timedelta(days=env.int("FABRA_DEAD_EVENT_RETENTION_DAYS", 180))
+# Days that traces of contexts are kept; messages stay without them. 0: for ever.
+FABRA_TRACE_RETENTION = timedelta(days=env.int("FABRA_TRACE_RETENTION_DAYS", 90))
+# Days that conversations are kept after their last message; their traces and tickets go with them. Those that wait for
+# a person, or have one, stay until they are closed: by themselves after the days that the admin sets under Handover.
+# So long it is also known which visitor became which user. 0: for ever.
+FABRA_CONVERSATION_RETENTION = timedelta(days=env.int("FABRA_CONVERSATION_RETENTION_DAYS", 365))
+# Days that a feature value is kept after a later one followed, that confirmations of unchanged ones are kept, and that
+# an entity is kept with all its values after it was last seen, unless its declaration lists it or an operator set a
+# value. 0: for ever.
+FABRA_VALUE_RETENTION = timedelta(days=env.int("FABRA_VALUE_RETENTION_DAYS", 365))
+# Days that a version of a document is kept after a later one followed or the document was deleted, if no kept trace
+# used it, and that a deleted document is listed as such. 0: for ever.
+FABRA_VERSION_RETENTION = timedelta(days=env.int("FABRA_VERSION_RETENTION_DAYS", 365))
+# Days that materialisation runs without values, and ingestion runs with their files, are kept. 0: for ever.
+FABRA_RUN_RETENTION = timedelta(days=env.int("FABRA_RUN_RETENTION_DAYS", 90))
+# Days that evaluations and calibrations are kept; the newest of each index stays. 0: for ever.
+FABRA_EVALUATION_RETENTION = timedelta(days=env.int("FABRA_EVALUATION_RETENTION_DAYS", 365))
+# Days that calls of models are kept, with their cost; the sums of each day stay. 0: for ever.
+FABRA_MODEL_CALL_RETENTION = timedelta(days=env.int("FABRA_MODEL_CALL_RETENTION_DAYS", 400))
+# Days that it is kept how often each API key was used on a day. 0: for ever.
+FABRA_KEY_USE_RETENTION = timedelta(days=env.int("FABRA_KEY_USE_RETENTION_DAYS", 400))
+# Days that the answers to requests with an Idempotency-Key are kept, in which a repetition gets them. 0: for ever.
+FABRA_IDEMPOTENCY_RETENTION = timedelta(days=env.float("FABRA_IDEMPOTENCY_RETENTION_DAYS", 1.0))
+# Days that entries of the audit log are kept. 0: for ever.
+FABRA_AUDIT_RETENTION = timedelta(days=env.int("FABRA_AUDIT_RETENTION_DAYS", 365))
+# Days that the admin's log of changes is kept. 0: for ever.
+FABRA_ADMIN_LOG_RETENTION = timedelta(days=env.int("FABRA_ADMIN_LOG_RETENTION_DAYS", 730))
+# Days that a session is kept after it expired. 0: for ever.
+FABRA_SESSION_RETENTION = timedelta(days=env.float("FABRA_SESSION_RETENTION_DAYS", 1.0))
+# Days that records of sign-ins are kept, failed ones too. 0: for ever.
+FABRA_SIGN_IN_RETENTION = timedelta(days=env.int("FABRA_SIGN_IN_RETENTION_DAYS", 90))
 
 # ---------------------------------------------------------------- retrieval
 
@@ -186,6 +213,10 @@ FABRA_CHAT_CONTEXT = env.str("FABRA_CHAT_CONTEXT", "chat_context")
 FABRA_AUDIENCES = env.str("FABRA_AUDIENCES", "")
 # `make up` loads the sample into an empty database, once; off: never.
 FABRA_SAMPLE = env.bool("FABRA_SAMPLE", True)
+# How bots look that say nothing of their own in the admin, as JSON: {"name": "Harbour help", "accent": "#0b6e69",
+# "accent_dark": "#5cc7c1", "language": "en", "greeting": "Ahoy!", "introduction": "Ask away.", "demo_users":
+# ["user_123 | Mara | premium"], "logo": "shop/logo.svg"}. The logo is the path of a static file.
+FABRA_BOT: dict[str, Any] = env.json("FABRA_BOT", default={})
 # First questions on the chat page of a bot that has none of its own, at most 4, with | between; empty: the golden
 # questions of the default index that have the tag `suggested`.
 FABRA_SUGGESTED_QUESTIONS: list[str] = [
@@ -205,11 +236,11 @@ FABRA_MODEL_PRICES: dict[str, tuple[float, float]] = env.json("FABRA_MODEL_PRICE
 # "month": 90, "user_day": 0.1, "user_month": 1}, "*": {"user_day": 1}}}. A tier's `day` and `month` are of all its
 # users together, `user_day` and `user_month` of each; `*` stands for the tiers that are not named.
 FABRA_BUDGETS: dict[str, Any] = env.json("FABRA_BUDGETS", default={})
-# Days that calls of models are kept, with their cost.
-FABRA_MODEL_CALL_RETENTION = timedelta(days=env.int("FABRA_MODEL_CALL_RETENTION_DAYS", 400))
 # The tokens that the model takes and gives in one call. A context's budget is cut to what the question and
 # FABRA_MODEL_MAX_TOKENS leave of it; 0: unknown, so that nothing is cut.
 FABRA_MODEL_WINDOW = env.int("FABRA_MODEL_WINDOW", 0)
+# The answers of the model of OPENAI_API_KEY begin with its thoughts, up to `</think>`, without a mark before them.
+FABRA_MODEL_BEGINS_WITH_THINKING = env.bool("FABRA_MODEL_BEGINS_WITH_THINKING", False)
 FABRA_HISTORY_TURNS = env.int("FABRA_HISTORY_TURNS", 20)  # earlier questions and answers that a context is offered
 # Where a language model is configured, it summarises the turns that are no longer offered, once, in the background.
 FABRA_SUMMARIES = env.bool("FABRA_SUMMARIES", True)
@@ -220,8 +251,6 @@ FABRA_REWRITE = env.str("FABRA_REWRITE", "")
 FABRA_REWRITE_TIMEOUT_S = env.float("FABRA_REWRITE_TIMEOUT", 2.0)
 # Seconds that a second request with the same Idempotency-Key waits for the answer of the first.
 FABRA_IDEMPOTENCY_WAIT_S = env.float("FABRA_IDEMPOTENCY_WAIT", 30.0)
-# Days that the answers to requests with an Idempotency-Key are kept.
-FABRA_IDEMPOTENCY_RETENTION = timedelta(days=env.float("FABRA_IDEMPOTENCY_RETENTION_DAYS", 1.0))
 FABRA_MESSAGE_MAX_CHARS = env.int("FABRA_MESSAGE_MAX_CHARS", 8000)
 FABRA_RATE_LIMITS: dict[str, int] = {"premium": env.int("FABRA_LIMIT_PREMIUM", 100)}
 FABRA_RATE_LIMIT_DEFAULT = env.int("FABRA_LIMIT_DEFAULT", 20)

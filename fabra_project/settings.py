@@ -14,7 +14,7 @@ from kombu.entity import Queue
 from chat.serving.page_policies import SECURE_CSP
 from common.secret_files import env_secret
 from fabra.settings import *  # noqa: F403
-from fabra.settings import FABRA_API_SCHEMA, FABRA_REDIS_PREFIX, FABRA_UNFOLD, FABRA_WEB, env
+from fabra.settings import FABRA_API_SCHEMA, FABRA_MAX_REQUEST_BYTES, FABRA_REDIS_PREFIX, FABRA_UNFOLD, FABRA_WEB, env
 from fabra_project import no_stack
 from fabra_project.stack.services import read_services, secret_key
 
@@ -104,7 +104,7 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
 ]
-DATA_UPLOAD_MAX_MEMORY_SIZE = env.int("FABRA_MAX_REQUEST_BYTES", 2_500_000)
+DATA_UPLOAD_MAX_MEMORY_SIZE = FABRA_MAX_REQUEST_BYTES
 
 # ---------------------------------------------------------------- Django
 
@@ -239,9 +239,10 @@ CELERY_TASK_PUBLISH_RETRY = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 # `make up` starts one worker for `state`, changed documents, one for `materialize` and `ingest`, where long work goes
-# in slices of some 15 seconds, and one for the rest: no document and no small task waits behind long work.
+# in slices of some 15 seconds, one for `models`, tasks that wait for a language model, and one for the rest: no
+# document and no small task waits behind long work.
 CELERY_TASK_DEFAULT_QUEUE = "default"
-CELERY_TASK_QUEUES = [Queue("state"), Queue("default"), Queue("materialize"), Queue("ingest"), Queue("webhooks")]
+CELERY_TASK_QUEUES = [Queue(name) for name in ("state", "default", "materialize", "ingest", "webhooks", "models")]
 CELERY_TASK_ROUTES = {
     "features.tasks.materialize_*": {"queue": "materialize"},
     **{

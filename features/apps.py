@@ -3,7 +3,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core import checks
-from django.db.models.signals import post_migrate, post_save
+from django.db.models.signals import post_save
 
 from common import app_config
 
@@ -15,29 +15,32 @@ class FeaturesConfig(app_config.BotAppConfig):
     def ready(self) -> None:
         from django_celery_beat.models import PeriodicTask
 
-        from common.retention import retain
+        from common.retention import retain, stays
+        from events.acceptance import register_taker
         from events.handlers import register_handlers
         from events.signals import recorded
         from features import event_handlers
         from features.checks import check_annotations, check_inputs, check_querysets
         from features.models import FeatureDefinition
         from features.querysets import changes, outdated
-        from features.retention import CONFIRMATIONS, ENTITIES, RUNS, VALUES
+        from features.retention import KINDS, STAYS
 
         checks.register(check_annotations)
         checks.register(check_querysets)
         checks.register(check_inputs)
         register_handlers(event_handlers.handlers)
+        register_taker(event_handlers.is_trigger)
         register_handlers(outdated.handlers)
         changes.connect()
         recorded.connect(event_handlers.remember_entities)
-        retain(VALUES, CONFIRMATIONS, RUNS, ENTITIES)
-        post_migrate.connect(_sync, sender=self)
+        retain(*KINDS)
+        stays(*STAYS)
+        self.when_migrated(_sync)
         post_save.connect(_schedule, sender=FeatureDefinition)
         post_save.connect(_adopt, sender=PeriodicTask)
 
 
-def _sync(**kwargs: Any) -> None:
+def _sync() -> None:
     from common.periodic_tasks import keep_entry
     from features.sync_definitions import sync_features
 

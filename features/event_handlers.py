@@ -23,6 +23,11 @@ def handlers(event: Event) -> list[Handler]:
     return [_handler(spec) for spec in triggered if rows.get(spec.name, {}).get("is_enabled", True)]
 
 
+def is_trigger(event_type: str) -> bool:
+    """Return whether a declared feature has events of this type as its trigger."""
+    return any(spec.trigger == event_type for spec in features.values())
+
+
 def _handler(spec: FeatureSpec) -> Handler:
     async def compute(event: Event) -> dict[str, Any]:
         return await write_of_event(spec, event, event.occurred_at)

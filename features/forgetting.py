@@ -18,6 +18,10 @@ def forget_entities(entity: str, entity_keys: Sequence[str]) -> None:
     with transaction.atomic():
         FeatureValue.objects.filter(entity=entity, entity_key__in=entity_keys).delete()
         KnownEntity.objects.filter(entity=entity, entity_key__in=entity_keys).delete()
+        transaction.on_commit(lambda: _forget_online(entity, entity_keys))
+
+
+def _forget_online(entity: str, entity_keys: Sequence[str]) -> None:
     if not entity_keys:
         return
     try:

@@ -4,6 +4,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from common.clocks import latest_possible
+
 
 class Freshness(StrEnum):
     """The state of a value by its age."""
@@ -31,7 +33,12 @@ class Limits:
 
 
 def freshness(event_timestamp: datetime, limits: Limits, now: datetime) -> Freshness:
-    """Classify a value that was true at `event_timestamp`; each limit includes its last instant."""
+    """Classify a value that was true at `event_timestamp`; each limit includes its last instant.
+
+    The age of a value of the future, which a clock ahead has written, is not known: it is computed anew.
+    """
+    if event_timestamp > latest_possible(now):
+        return Freshness.EXPIRED if limits.ttl is not None else Freshness.OVERDUE
     age = now - event_timestamp
     if limits.ttl is not None and age > limits.ttl:
         return Freshness.EXPIRED

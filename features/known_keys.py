@@ -1,11 +1,15 @@
 """The keys of all known entities: those that the entity's declaration lists, and those that were seen."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
 
 from common.errors import InvalidInput
 from common.validation import check_identity
 from features.models import KnownEntity
-from features.registry import EntitySpec, FeatureSpec
+from features.registry import EntitySpec, FeatureSpec, entities, features
 
 
 def known_keys(spec: EntitySpec) -> list[str]:
@@ -21,10 +25,44 @@ def _declared_keys(spec: EntitySpec) -> Iterator[str]:
         listed = listed.all().iterator(chunk_size=5000)
     for listed_key in listed or ():
         value = listed_key[0] if isinstance(listed_key, tuple | list) else getattr(listed_key, "pk", listed_key)
+        if value is None:
+            continue  # a row of nobody
         try:
             yield check_identity(str(value), spec.key)
         except InvalidInput:
             continue  # no request could name it either
+
+
+def listed_keys(entity: str, keys: Sequence[str]) -> set[str]:
+    """Return those of the keys that the entity's declaration lists, or that have a row in a feature's queryset."""
+    found: set[str] = set()
+    if entity in entities:
+        found.update(_declared_of(entities[entity], keys))
+    for spec in features.values():
+        if spec.entity.name == entity and spec.queryset is not None:
+            found.update({*keys}.difference(spec.queryset.absent(keys)))
+    return found
+
+
+def _declared_of(spec: EntitySpec, keys: Sequence[str]) -> set[str]:
+    """Return those of the keys that the declaration lists; a queryset of a field is asked for them alone."""
+    rows = spec.keys
+    if isinstance(rows, QuerySet) and not rows.query.is_sliced and not rows.query.annotation_select:
+        name = rows.query.values_select[0] if rows.query.values_select else "pk"
+        if "__" not in name:
+            field = rows.model._meta.pk if name == "pk" else rows.model._meta.get_field(name)
+            wanted = [value for key in keys if (value := _parsed(field, key)) is not None]
+            return {str(value) for value in rows.filter(**{f"{name}__in": wanted}).values_list(name, flat=True)}
+    return {*keys}.intersection(_declared_keys(spec))
+
+
+def _parsed(field: Any, key: str) -> Any:
+    """Return a key in the field's type; None for what no row can have."""
+    try:
+        value = field.to_python(key)
+    except ValidationError:
+        return None
+    return value if str(value) == key else None
 
 
 def no_keys_message(feature: FeatureSpec) -> str:

@@ -24,6 +24,7 @@ from django.utils import timezone
 from common.locks import lock_in_transaction, share_in_transaction
 from features.models import FeatureConfirmation, FeatureValue
 from features.registry import FeatureSpec
+from features.times_ahead import correct_times
 from features.values import StoredValue
 
 
@@ -52,6 +53,8 @@ def insert_values(spec: FeatureSpec, values: Mapping[str, Any], origin: Origin) 
     """Write one row for each entity key; call it in a transaction."""
     if not spec.is_pushed:  # one that comes by itself is never materialised, so nothing confirms it meanwhile
         share_in_transaction(_lock_name(spec))
+    if origin.source != FeatureValue.Source.BACKFILLED:
+        correct_times(spec.name, origin.event_timestamp)
     with connection.cursor() as cursor:
         cursor.execute(_INSERT, _parameters(spec, values, origin))
         rows = cursor.fetchall()
@@ -67,6 +70,7 @@ def insert_changed(spec: FeatureSpec, values: Mapping[str, Any], origin: Origin)
     written.
     """
     lock_in_transaction(_lock_name(spec))
+    correct_times(spec.name, origin.event_timestamp)
     newest = FeatureConfirmation.objects.filter(feature=spec.name).order_by("-moment").first()
     if newest and (newest.moment >= origin.event_timestamp or newest.created_at > origin.created_at):
         return insert_values(spec, values, origin)

@@ -9,16 +9,20 @@ from typing import Any
 from django.conf import settings
 from redis import ResponseError
 
+from common.clocks import latest_possible
 from common.redis import REDIS_ERRORS, async_redis, redis_key
 from features.errors import OnlineStoreUnavailable
 from features.values import StoredValue, to_us
 
-# Write each field unless it has a newer value, so that a late event or a slow worker overwrites nothing newer. A field
-# that a full Redis does not take is removed, so that the former value is not read: then PostgreSQL has it.
-# ARGV: retention in seconds, then (number of the key, field, event_us, created_us, text) for each value.
+# Write each field unless it has a newer value, so that a late event or a slow worker overwrites nothing newer. One of
+# the future, which a clock ahead has written, is not newer than one that is right. A field that a full Redis does not
+# take is removed, so that the former value is not read: then PostgreSQL has it.
+# ARGV: retention in seconds, latest possible time, then (number of the key, field, event_us, created_us, text) for each
+# value.
 _WRITE = """
 local refused
-for i = 2, #ARGV, 5 do
+local latest = tonumber(ARGV[2])
+for i = 3, #ARGV, 5 do
   local key = KEYS[tonumber(ARGV[i])]
   local known = redis.call('HGET', key, ARGV[i + 1])
   local newer = true
@@ -26,7 +30,8 @@ for i = 2, #ARGV, 5 do
     local event_us, created_us = string.match(known, '^%[(%-?%d+),(%-?%d+),')
     event_us, created_us = tonumber(event_us), tonumber(created_us)
     local new_event, new_created = tonumber(ARGV[i + 2]), tonumber(ARGV[i + 3])
-    newer = new_event > event_us or (new_event == event_us and new_created >= created_us)
+    newer = (event_us > latest and new_event <= latest) or new_event > event_us
+      or (new_event == event_us and new_created >= created_us)
   end
   if newer then
     local answer = redis.pcall('HSET', key, ARGV[i + 1], ARGV[i + 4])
@@ -94,12 +99,13 @@ class OnlineStore:
         if not values:
             return
         retention, entity_keys = int(settings.FABRA_ONLINE_RETENTION.total_seconds()), list(values)
+        latest = to_us(latest_possible())
         try:
             client = await async_redis()
             async with client.pipeline(transaction=False) as pipe:
                 for start in range(0, len(entity_keys), _KEYS_PER_CALL):
                     part = entity_keys[start : start + _KEYS_PER_CALL]
-                    args: list[Any] = [retention]
+                    args: list[Any] = [retention, latest]
                     for number, entity_key in enumerate(part, 1):
                         for name, stored in values[entity_key].items():
                             times = to_us(stored.event_timestamp), to_us(stored.created_at)

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from common.background import spawn
+from common.clocks import latest_possible
 from common.redis import REDIS_ERRORS, async_redis, redis_key
 from features.compute import compute_values, in_parts
 from features.dry_run import is_dry_run
@@ -33,14 +34,6 @@ _POLL_S = 0.02
 _in_flight: dict[tuple[int, str, str], asyncio.Task[dict[str, Result]]] = {}
 
 _RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end"
-
-
-async def compute_once(spec: FeatureSpec, entity_key: str) -> StoredValue:
-    """Compute and store one entity's value; raise FeatureComputeError if its function fails."""
-    result = (await compute_each_once(spec, [entity_key]))[entity_key]
-    if isinstance(result, FeatureComputeError):
-        raise result
-    return result
 
 
 async def compute_each_once(spec: FeatureSpec, entity_keys: Sequence[str]) -> Mapping[str, Result]:
@@ -115,7 +108,8 @@ async def _release(spec: FeatureSpec, keys: Sequence[str], token: str) -> None:
 async def _stored_since(spec: FeatureSpec, keys: Sequence[str], moment: datetime) -> dict[str, StoredValue]:
     stored = await online_store.read_many(spec.entity.name, keys, [spec.name])
     values = {key: by_name[spec.name] for key, by_name in stored.items() if spec.name in by_name}
-    return {key: value for key, value in values.items() if value.created_at >= moment}
+    latest = latest_possible()  # what lies beyond it was not written since, but by a clock that was ahead
+    return {key: value for key, value in values.items() if moment <= value.created_at <= latest}
 
 
 async def _compute(spec: FeatureSpec, keys: Sequence[str]) -> dict[str, Any]:

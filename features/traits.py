@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from common.clocks import latest_possible
 from features import registry
 from features.compute import run_function
 from features.errors import FeatureComputeError
@@ -53,7 +54,7 @@ async def keep_traits(key: str, entity_key: str, traits: Mapping[str, Any], as_o
 def _is_news(spec: FeatureSpec, read: FeatureRead, value: Any, as_of: datetime) -> bool:
     if read.event_timestamp is None:
         return True
-    if read.event_timestamp >= as_of:
+    if as_of <= read.event_timestamp <= latest_possible():
         return False
     # Said again, a value that has grown old is as good as new.
     is_old = freshness(read.event_timestamp, spec.limits, datetime.now(UTC)) is not Freshness.FRESH

@@ -8,6 +8,7 @@ from typing import Any
 from asgiref.sync import sync_to_async
 from django.db import transaction
 
+from common.clocks import latest_possible
 from features.dry_run import is_dry_run
 from features.errors import OnlineStoreUnavailable
 from features.models import FeatureValue, KnownEntity, OnlineRepair
@@ -34,11 +35,12 @@ async def write_values(
     """Write values by entity key, with one statement offline and one pipeline online; return the stored values.
 
     What a materialisation finds unchanged is confirmed offline, without a new row, and is as good as new online.
-    `also_save` writes more rows in the same transaction; it gets the number of the unchanged values.
+    A time that lies ahead is taken for now. `also_save` writes more rows in the same transaction; it gets the number of
+    the unchanged values.
     """
-    origin = Origin(
-        event_timestamp=event_timestamp, created_at=datetime.now(UTC), source=source, run_id=run_id, event_id=event_id
-    )
+    now = datetime.now(UTC)
+    event_timestamp = now if event_timestamp > latest_possible(now) else event_timestamp
+    origin = Origin(event_timestamp=event_timestamp, created_at=now, source=source, run_id=run_id, event_id=event_id)
     insert = insert_changed if source == FeatureValue.Source.MATERIALIZED else insert_values
 
     @sync_to_async
@@ -70,5 +72,8 @@ async def put_online(entity: str, feature: str, stored: Mapping[str, StoredValue
     except OnlineStoreUnavailable:
         logger.warning("Redis does not answer: %d values of %s are written online later.", len(stored), feature)
         await OnlineRepair.objects.abulk_create(
-            [OnlineRepair(entity=entity, entity_key=key, feature=feature) for key in stored], ignore_conflicts=True
+            [OnlineRepair(entity=entity, entity_key=key, feature=feature) for key in sorted(stored)],
+            update_conflicts=True,
+            unique_fields=["entity", "entity_key", "feature"],
+            update_fields=["created_at"],  # whoever writes the former value now sees that there is a newer one
         )

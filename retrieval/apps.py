@@ -4,7 +4,7 @@ from typing import Any
 from django.conf import settings
 from django.core import checks
 from django.db.backends.signals import connection_created
-from django.db.models.signals import post_migrate, post_save, pre_save
+from django.db.models.signals import post_save, pre_save
 
 from common import app_config
 
@@ -19,20 +19,21 @@ class RetrievalConfig(app_config.BotAppConfig):
     name = "retrieval"
 
     def ready(self) -> None:
-        from common.retention import retain
+        from common.retention import retain, stays
         from events.handlers import register_handlers
         from retrieval import event_handlers
         from retrieval.checks import check_chunk_limit, check_generations
         from retrieval.document_events import check_saved
         from retrieval.model_sources import changes, handler
         from retrieval.models import Document
-        from retrieval.retention import DELETED, INGESTION, VERSIONS
+        from retrieval.retention import KINDS, STAYS
 
         event_handlers.register()
-        retain(VERSIONS, DELETED, INGESTION)
+        retain(*KINDS)
+        stays(*STAYS)
         register_handlers(handler.handlers)
         changes.connect()
-        post_migrate.connect(_sync, sender=self)
+        self.when_migrated(_sync)
         checks.register(check_chunk_limit)
         checks.register(check_generations, checks.Tags.database)
         if not settings.FABRA_OWN_PROJECT:  # whose settings say it when connecting, at no cost
@@ -48,7 +49,7 @@ def _keep_recall(connection: Any, **kwargs: Any) -> None:
             cursor.execute("SET hnsw.iterative_scan = strict_order")
 
 
-def _sync(**kwargs: Any) -> None:
+def _sync() -> None:
     from common.periodic_tasks import keep_entry
     from retrieval.sync_definitions import sync_model_sources, sync_retrievers
 

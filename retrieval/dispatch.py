@@ -1,6 +1,7 @@
 """Enqueue the tasks of retrieval."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from django.conf import settings
 
@@ -30,8 +31,9 @@ def enqueue_build(generation_id: int, workers: int = 1, delay_s: float = 0.0) ->
         enqueue("retrieval.tasks.build_generation", generation_id, otherwise=otherwise, delay_s=delay_s)
 
 
-def enqueue_comparison(generation_id: int) -> None:
-    enqueue("retrieval.tasks.compare_generation", generation_id, otherwise="it is not compared")
+def enqueue_comparison(generation_id: int, so_far: dict[str, Any] | None = None) -> None:
+    arguments = (generation_id, so_far) if so_far else (generation_id,)
+    enqueue("retrieval.tasks.compare_generation", *arguments, otherwise="it is not compared")
 
 
 def enqueue_drop(generation_id: int) -> None:

@@ -6,6 +6,7 @@ from django.conf import settings
 
 from common.errors import InvalidInput
 from common.validation import is_blank
+from events.acceptance import is_taken
 from events.event import AxiomEvent
 from events.models import Event
 from retrieval.indexing.document_input import check_index_name
@@ -28,12 +29,17 @@ def is_about_object(event: Event) -> bool:
 
 
 def check_meaning(event: AxiomEvent) -> None:
-    """Refuse an update without text: most likely its sender means that the document was withdrawn."""
+    """Refuse an update without text: most likely its sender means that the document was withdrawn.
+
+    Where a feature takes the place of the built-in handler, it need not have a content at all.
+    """
     payload = event.payload if isinstance(event.payload, dict) else {}
-    content = payload.get("content", "some")
-    is_empty = content is None or (isinstance(content, str) and is_blank(content))
-    if event.event_type == EVENT_TYPE and is_empty:
-        raise InvalidInput(f'payload["content"] is empty. {_EMPTY}')
+    if event.event_type == EVENT_TYPE and ("content" in payload or not is_taken(EVENT_TYPE)):
+        content = payload.get("content")
+        if content is not None and not isinstance(content, str):
+            raise InvalidInput('payload["content"] must be the text of the document.')
+        if content is None or is_blank(content):
+            raise InvalidInput(f'payload["content"] is {"empty" if "content" in payload else "missing"}. {_EMPTY}')
     if event.event_type == DELETED and not isinstance(payload.get("purge", False), bool):
         raise InvalidInput('payload["purge"] must be true or false.')
 

@@ -147,6 +147,8 @@ def _previous_fields(index_name: str, event: Event) -> dict[str, Any]:
     document = Document.objects.select_related("version").filter(index__name=index_name, entity_id=event.entity_id)
     row = document.first()
     known: dict[str, Any] = {}
+    if row:
+        row.correct_time()
     if row and row.version and row.deleted_at is None:
         known = {"metadata": row.version.metadata, "audience": row.version.audience}
     for earlier in Event.objects.before(event, since=row.occurred_at if row else None):
@@ -214,6 +216,7 @@ def publish_again(document: Document, *, sender: str = "") -> bool:
         "title": version.title,
         "force": True,
     }
+    document.correct_time()
     moment = document.occurred_at or version.created_at
     event = AxiomEvent(event_type=EVENT_TYPE, entity_id=document.entity_id, payload=payload, occurred_at=moment)
     record_event(event, Event.Source.SIGNAL, sender=sender)

@@ -5,6 +5,7 @@ from typing import Any
 
 from django.utils import timezone
 
+from common.clocks import latest_possible
 from events.erasure import erased
 from events.models import Event
 from events.ordering import state_family, state_key
@@ -30,7 +31,11 @@ def erase_late(rows: Sequence[Event], **kwargs: Any) -> None:
     if not keys:
         return
     ids = {row.entity_id for row in rows if row.state_key in keys}
-    purged = Document.objects.purged().filter(entity_id__in=ids).values_list("index__name", "entity_id", "purged_at")
+    documents = Document.objects.purged().filter(entity_id__in=ids)
+    purged = list(documents.values_list("index__name", "entity_id", "purged_at"))
+    if any(moment and moment > latest_possible() for *_, moment in purged):
+        documents.correct_purges()
+        purged = list(documents.values_list("index__name", "entity_id", "purged_at"))
     moments = {state_key(EVENT_TYPE, entity_id, {"index": index}): moment for index, entity_id, moment in purged}
     for row in rows:
         moment = moments.get(row.state_key)

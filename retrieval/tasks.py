@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 from celery import current_app
@@ -11,11 +12,12 @@ from django.utils import timezone
 
 from common.background import start_thread
 from common.bot_task import bot_task
-from common.locks import is_held
+from common.locks import held, is_held
 from events.dispatch import STATE_QUEUE
 from retrieval import upkeep
 from retrieval.dispatch import (
     enqueue_build,
+    enqueue_comparison,
     enqueue_drop,
     enqueue_evaluation,
     enqueue_ingestion_slice,
@@ -26,12 +28,14 @@ from retrieval.embedders import get_embedder
 from retrieval.errors import EmbedderUnavailable, ObjectUnreadable, TextRefused
 from retrieval.evaluation import runs
 from retrieval.generations import comparison, hnsw, lifecycle
+from retrieval.ingestion.runs import list_files, source_of
 from retrieval.ingestion.work import execute_run
 from retrieval.model_sources.declaration import model_sources
 from retrieval.model_sources.sync import SLICE_BATCH_CHARS, SourceBusy, due_sources, sync
 from retrieval.models import Generation, IngestionRun, ModelSource
 from retrieval.search.lexemes import generations_to_merge
 from retrieval.search.lexemes import merge_counts as merge_counts_of
+from retrieval.sources import is_remote
 
 logger = logging.getLogger(__name__)
 
@@ -102,8 +106,13 @@ def drop_generation(generation_id: int) -> None:
 
 
 @bot_task
-def compare_generation(generation_id: int) -> None:
-    comparison.compare_generation(generation_id)
+def compare_generation(generation_id: int, so_far: dict[str, Any] | None = None) -> None:
+    """Compare a generation with the one that serves for _SLICE_S; another task goes on with what was found so far."""
+    if not Generation.objects.filter(pk=generation_id).exists():
+        return
+    work = comparison.Comparison(**so_far) if so_far else comparison.begin_comparison(generation_id)
+    if comparison.continue_comparison(generation_id, work, until=_slice(_SLICE_S)) is None:
+        enqueue_comparison(generation_id, asdict(work))
 
 
 @bot_task
@@ -126,18 +135,33 @@ def load_embedder(**kwargs: Any) -> None:
 
 @bot_task
 def ingest(run_id: int) -> None:
-    """Process a run for _INGESTION_SLICE_S, then enqueue the rest, so that other tasks are not kept waiting."""
-    if not IngestionRun.objects.filter(pk=run_id).unfinished().exists():
+    """Process a run for _INGESTION_SLICE_S, then enqueue the rest, so that other tasks are not kept waiting.
+
+    A site answers as slowly as it likes: no worker process waits until all its pages are listed.
+    """
+    run = IngestionRun.objects.filter(pk=run_id).unfinished().first()
+    if run is None:
+        return
+    if not run.is_listed and is_remote(run.location):
+        start_thread(_list_remote, run)
         return
     try:
-        is_finished = execute_run(run_id, until=_slice(_INGESTION_SLICE_S))
+        is_finished = execute_run(run_id, until=_slice(_INGESTION_SLICE_S), wait_s=0)
     except (EmbedderUnavailable, TextRefused) as error:
         logger.warning("The run %d waits for the embedding model: %s", run_id, error)
         enqueue_ingestion_slice(run_id, _INGESTION_RETRY_S)
         return
     if not is_finished:
-        waiting = IngestionRun.objects.get(pk=run_id).files.filter(state="waiting").exists()
-        enqueue_ingestion_slice(run_id, 0 if waiting else _INGESTION_PAUSE_S)
+        run.refresh_from_db()
+        is_ready = run.is_listed and run.files.filter(state="waiting").exists()
+        enqueue_ingestion_slice(run_id, 0 if is_ready else _INGESTION_PAUSE_S)
+
+
+def _list_remote(run: IngestionRun) -> None:
+    """List a run's site, and have workers go on; of several threads that begin with it, one does."""
+    with held(f"ingestion-thread-{run.pk}") as is_mine:
+        if is_mine and list_files(run, source_of(run)) and not run.is_finished:
+            start_ingestion(run)
 
 
 @bot_task

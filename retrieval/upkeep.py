@@ -1,5 +1,6 @@
 """The sweep of retrieval: go on with what failed or was abandoned, and build missing indexes."""
 
+import time
 from datetime import timedelta
 
 from django.utils import timezone
@@ -12,12 +13,14 @@ from retrieval.indexing.reindex import retry_failed
 from retrieval.models import Generation
 
 _ABANDONED_AFTER = timedelta(seconds=60)
+_PURGES_S = 10.0
 
 
 def pick_up() -> None:
     """Retry failed documents, go on with purges, builds and drops without a worker, and enqueue missing indexes."""
     retry_failed()
-    continue_purges()
+    give_up_at = time.monotonic() + _PURGES_S
+    continue_purges(until=lambda: time.monotonic() > give_up_at)
     now = timezone.now()
     waiting = Generation.objects.exclude(state=Generation.State.READY).filter(
         is_past("worked_at", since=_ABANDONED_AFTER)

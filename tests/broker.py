@@ -8,7 +8,7 @@ from typing import Any
 
 from common.redis import plain_redis, redis_key
 
-QUEUES = ("state", "default", "materialize", "ingest", "webhooks")
+QUEUES = ("state", "default", "materialize", "ingest", "webhooks", "models")
 
 
 @dataclass(frozen=True)

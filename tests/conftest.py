@@ -115,6 +115,7 @@ def own_definitions() -> Iterator[None]:
     """Forget what a test declared, what it read of the operator's settings, and which models failed."""
     from chat.bots import known
     from chat.limits import configured as limits
+    from chat.phrases import known as phrases
     from chat.providers import circuits, configured
     from contexts import registry as context_registry
     from features import registry, serving
@@ -131,7 +132,7 @@ def own_definitions() -> Iterator[None]:
     values._touched.clear()
     snapshots: tuple[Any, ...] = (
         serving.operator_settings, declaration.operator_settings, context_registry.operator_settings, configured.rows,
-        known.rows, limits.rows,
+        known.rows, limits.rows, phrases.rows,
     )  # fmt: skip
     for snapshot in snapshots:
         snapshot.clear()

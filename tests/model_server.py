@@ -78,6 +78,10 @@ class ModelServer:
             )
         elif behaviour == "nonsense":
             self._send(http, 200, {"object": "chat.completion", "choices": []})
+        elif behaviour == "think" and body.get("stream"):
+            self._stream(http, behaviour, text="")
+        elif behaviour == "think":
+            self._send(http, 200, self._completion("", behaviour))
         elif behaviour == "garble":
             self._send(http, 200, b"{not JSON")
         elif behaviour == "hang":
@@ -130,19 +134,21 @@ class ModelServer:
         }
 
     def _completion(self, text: str, behaviour: str) -> dict[str, Any]:
-        reason = "length" if behaviour == "cut off" else "stop"
+        reason = "length" if behaviour in ("cut off", "think") else "stop"
+        usage = {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120}
         return {
             "id": "c1", "object": "chat.completion", "created": 1, "model": "stub-model",
             "choices": [{"index": 0, "finish_reason": reason, "message": {"role": "assistant", "content": text}}],
-            "usage": {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120},
+            **({} if behaviour == "no usage" else {"usage": usage}),
         }  # fmt: skip
 
-    def _stream(self, http: BaseHTTPRequestHandler, behaviour: str) -> None:
+    def _stream(self, http: BaseHTTPRequestHandler, behaviour: str, text: str | None = None) -> None:
         http.send_response(200)
         http.send_header("Content-Type", "text/event-stream")
         http.send_header("Connection", "close")
         http.end_headers()
-        pieces = [self.text[start : start + 5] for start in range(0, len(self.text), 5)]
+        text = self.text if text is None else text
+        pieces = [text[start : start + 5] for start in range(0, len(text), 5)]
         for number, piece in enumerate(pieces):
             if behaviour == "garble mid-stream" and number == 3:
                 http.wfile.write(b"data: {not JSON\n\n")

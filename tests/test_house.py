@@ -14,7 +14,7 @@ MAY_IMPORT = {
     "features": {"common", "events"},
     "retrieval": {"common", "events"},
     "contexts": {"common", "events", "features", "retrieval"},
-    "fabra": {"common", "events", "features", "retrieval", "contexts", "fabra_project"},
+    "fabra": {"common", "events", "features", "retrieval", "contexts"},
     "fabra_site": set(),
     "chat": {"common", "events", "features", "retrieval", "contexts", "fabra"},
 }
@@ -116,3 +116,28 @@ def test_events_know_neither_features_nor_documents(word: str) -> None:
             continue
         for number, line in enumerate(path.read_text().splitlines(), 1):
             assert word not in line.lower(), f"{path.relative_to(PROJECT)}:{number} says {word}"
+
+
+@pytest.mark.parametrize("consumer", ["chat.page.consumer", "chat.embed.consumer", "chat.inbox.consumer"])
+def test_a_socket_needs_nothing_of_rest(consumer: str) -> None:
+    reached, left = set[str](), [consumer]
+    while left:
+        name = left.pop()
+        if name not in reached:
+            reached.add(name)
+            left += graph()[name]
+    assert [name for name in reached if name.startswith("chat.api")] == []
+    assert [
+        name for name in reached if any(each.startswith("rest_framework") for each in imports_of(modules()[name]))
+    ] == []
+
+
+def test_each_package_says_what_it_is_for() -> None:
+    silent = [
+        name
+        for name, path in modules().items()
+        if path.name == "__init__.py"
+        and not {"migrations", "management", "templatetags"} & set(path.parts)
+        and not ast.get_docstring(ast.parse(path.read_text()))
+    ]
+    assert silent == []

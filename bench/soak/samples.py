@@ -13,13 +13,13 @@ import redis
 from bench.soak.bot import Bot
 from bench.soak.load import Load
 
-_QUEUES = ("state", "default", "materialize", "ingest", "webhooks")
+_QUEUES = ("state", "default", "materialize", "ingest", "webhooks", "models")
 _PREFIX = "fabra"
 # Each program by a word of its command line; the first that is found.
 _PROGRAMS = (
     ("postgres", "postgres"), ("valkey-server", "valkey"), ("uvicorn", "web"), ("spawn_main", "web"),
     ("resource_tracker", "web"), ("indexer@", "indexer"), ("worker@", "worker"), ("batch@", "batch"),
-    (" beat", "beat"), ("consume_events", "consumer"),
+    ("answers@", "answers"), (" beat", "beat"), ("consume_events", "consumer"),
 )  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from chat.errors import (
     UserForbidden,
     UserTokenMissing,
 )
-from chat.models import ApiKey
+from chat.models import DEFAULT_BOT, ApiKey
 from common.client_address import is_within, sender_of
 from common.validation import check_identity
 from events.ordering import state_family
@@ -61,6 +61,12 @@ class Caller:
         sender = sender_of(address_of(meta)) if is_counted else ""
         return cls(key=session.key, user=session.user, sender=sender)
 
+    @classmethod
+    def of_stored(cls, user_id: str, key: ApiKey | None) -> "Caller":
+        """Return the caller of a message that is answered later; a site had named its user when it came."""
+        is_public = key is not None and key.kind == ApiKey.Kind.PUBLIC
+        return cls(key=key, user=SiteUser(user_id=user_id) if is_public else None)
+
     @property
     def is_site(self) -> bool:
         """Whether a site says who asks: its users are no accounts here, even of the same name."""
@@ -82,18 +88,26 @@ class Caller:
             self.check_index(name)
 
     def check_bot(self, slug: str) -> str:
-        """Return the slug of the bot that is asked: `slug`, or else the key's, or ""; raise BotForbidden."""
+        """Return the slug of the bot that is asked: `slug`, or else the key's, or ""; raise BotForbidden.
+
+        A public key that is bound to none is for the default bot: others may be for people of the house.
+        """
         bound = self.key.bot if self.key else ""
+        if self.is_site:
+            bound = bound or DEFAULT_BOT
         if bound and slug not in ("", bound):
             raise BotForbidden(f"This API key may not use the bot {slug[:50]!r}.")
         return bound or slug
 
-    def check_context(self, name: str) -> str:
-        """Return the context that is called: `name`, or without one the first that the key is bound to, or "".
+    def check_context(self, name: str, of_bot: str = "") -> str:
+        """Return the context that is called: `name`, or else the bot's, or the first that the key is bound to, or "".
 
-        Raise ContextForbidden.
+        A public key that is bound to none is for its bot's. Raise ContextForbidden.
         """
         allowed = self.key.contexts if self.key else []
+        if self.is_site and not allowed:
+            allowed = [of_bot]
+        name = name or of_bot
         if not allowed:
             return name
         name = name or allowed[0]
@@ -102,13 +116,15 @@ class Caller:
         return name
 
     def check_user(self, user_id: str) -> str:
-        """Return the user's id, normalised.
+        """Return the user's id, normalised; a site's page may name its user as the site does, without the prefix.
 
         Raise UserForbidden, UserTokenMissing for a public key without a signed user, or InvalidInput for what is no id.
         """
         user_id = check_identity(user_id, USER_KEY)
         if self.key and self.key.kind == ApiKey.Kind.PUBLIC and self.user is None:
             raise UserTokenMissing
+        if self.user and user_id == self.user.subject:
+            user_id = self.user.user_id
         if self.user and user_id != self.user.user_id:
             raise UserForbidden("The site of this public key has signed another user.")
         if self.key and self.key.users and user_id not in self.key.users:

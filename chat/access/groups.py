@@ -18,6 +18,7 @@ _TABLES_OF_EVERYTHING = (
     "axes",
     "auth",
     "admin",
+    "common",
 )
 
 _AGENT = {
@@ -91,6 +92,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "chat.modelprovider": "view add change delete",
         "chat.modelcall": "view",
         "chat.handoversettings": "view change",
+        "chat.languagephrases": "view add change delete",
         "chat.supporthours": "view add change delete",
         "chat.closedday": "view add change delete",
         "axes.accessattempt": "view delete",
@@ -99,6 +101,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "auth.user": "view",
         "auth.group": "view",
         "admin.logentry": "view",
+        "common.pruning": "view change",
     },
     "Auditor": {f"{app}.*": "view" for app in _TABLES_OF_EVERYTHING},
 }

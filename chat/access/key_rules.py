@@ -23,11 +23,13 @@ def check_bot_name(slug: str) -> str:
     return slug
 
 
-def problems_of(kind: str, scopes: list[str], origins: list[str]) -> dict[str, str]:
-    """Return what is wrong with a new key's kind, by the name of the field."""
+def problems_of(kind: str, scopes: list[str], origins: list[str], *, has_limit: bool) -> dict[str, str]:
+    """Return what is wrong with a key, by the name of the field; `has_limit`: of requests a minute or a day."""
     problems = problems_of_kind(kind, scopes)
     if kind == ApiKey.Kind.PUBLIC and not origins:
         problems["origins"] = "A public key needs the origins of the pages that may use it."
+    if kind == ApiKey.Kind.PUBLIC and not has_limit:
+        problems["per_day"] = "A public key needs a limit of requests a minute or a day: everybody can read it."
     if kind == ApiKey.Kind.SECRET and origins:
         problems["origins"] = "Only a public key is used by pages; a secret one must never be in a page."
     return problems

@@ -44,7 +44,7 @@ def _checked(text: str) -> str:
     host = (parts.hostname or "").lower()
     if not host.isascii():
         raise InvalidInput(f"Write the host of {text[:100]!r} as browsers send it, in ASCII (xn--…).")
-    host = f"[{host}]" if ":" in host else host
+    host = _bracketed(host)
     is_bare = parts.path in ("", "/") and not (parts.query or parts.fragment or "@" in parts.netloc)
     is_bare = is_bare and not text.endswith(("?", "#"))
     if parts.scheme not in _PORTS or not is_bare or not _HOST.fullmatch(host) or port == 0:
@@ -57,13 +57,15 @@ def _checked(text: str) -> str:
 
 
 def parse_origin(text: str) -> Origin | None:
-    """Return the origin of an address; None for a text that is none."""
+    """Return the origin of an address; None for a text that is none, as one whose host no browser would send."""
     try:
         parts = urlsplit(text)
         port = parts.port or _PORTS.get(parts.scheme)
     except ValueError:
         return None
-    return (parts.scheme, parts.hostname, port) if parts.scheme in _PORTS and parts.hostname else None
+    host = parts.hostname or ""
+    is_host = _HOST.fullmatch(_bracketed(host).removesuffix(".")) is not None and len(host) <= _MAX_CHARS
+    return (parts.scheme, host, port) if parts.scheme in _PORTS and is_host else None
 
 
 def is_of(origin: Origin, pattern: str) -> bool:
@@ -91,6 +93,11 @@ def as_sources(patterns: Iterable[str]) -> list[str]:
         if parsed is not None:
             scheme, host, port = parsed
             any_subdomain = "*." if _ANY_SUBDOMAIN in pattern else ""
-            shown = f"[{host}]" if ":" in host else host
-            sources.append(f"{scheme}://{any_subdomain}{shown}" + ("" if port == _PORTS[scheme] else f":{port}"))
+            shown = "" if port == _PORTS[scheme] else f":{port}"
+            sources.append(f"{scheme}://{any_subdomain}{_bracketed(host)}{shown}")
     return sources
+
+
+def _bracketed(host: str) -> str:
+    """Return an address of IPv6 as it stands in an origin; another host as it is."""
+    return f"[{host}]" if ":" in host else host

@@ -34,6 +34,13 @@ SCOPES: dict[str, frozenset[str]] = {
 }
 """The permissions that each scope of a key stands for; a session needs them themselves."""
 
+
+def holds(user: Any, *permissions: str) -> bool:
+    """Return whether a user has all of the permissions; one of a user model without any has none."""
+    has_perms = getattr(user, "has_perms", None)
+    return bool(has_perms and has_perms(permissions))
+
+
 _LOOPBACK = ("127.0.0.1", "::1")
 _FORWARDED = ("HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED", "HTTP_X_REAL_IP")
 
@@ -59,7 +66,7 @@ def refusal_of_key(key: ApiKey, needed: Collection[str]) -> tuple[str, str] | No
     """Return the code and the sentence of why the key may not do what needs these permissions; None if it may."""
     if not permissions_of_scopes(key).issuperset(needed):
         return "scope_missing", "This needs an API key with the scope of this endpoint."
-    if key.owner is not None and not key.owner.has_perms(needed):
+    if key.owner is not None and not holds(key.owner, *needed):
         text = f"The owner of this API key no longer has the permission {', '.join(needed)}."
         return "permission_denied", text
     return None
@@ -69,8 +76,8 @@ def may_hold(user: Any, key: ApiKey) -> bool:
     """Return whether the user may get the key's secret: they may do all that it may."""
     held = permissions_of_scopes(key)
     if key.owner is not None:
-        held = frozenset(name for name in held if key.owner.has_perm(name))
-    return bool(user.has_perms(held))
+        held = frozenset(name for name in held if holds(key.owner, name))
+    return holds(user, *held)
 
 
 def may_use_api(user: Any) -> bool:
@@ -87,9 +94,14 @@ def may_chat(user: Any, meta: dict[str, Any]) -> bool:
 
 def may_choose_user(user: Any, meta: dict[str, Any]) -> bool:
     """Return whether the visitor may write as any user: by permission, or development mode on loopback."""
-    return bool(user and user.has_perm(CHAT_AS_USER)) or is_open(meta)
+    return holds(user, CHAT_AS_USER) or is_open(meta)
+
+
+def may_open_inbox(user: Any) -> bool:
+    """Return whether the user may answer customers in the inbox, which is a page of the admin."""
+    return bool(user and user.is_active and user.is_staff and user.has_perm(ANSWER_CONVERSATION))
 
 
 def may_trace(user: Any, meta: dict[str, Any]) -> bool:
     """Return whether the visitor may see what the model got: the trace, which is a page of the admin."""
-    return bool(user and user.is_staff and user.has_perm(VIEW_TRACE)) or is_open(meta)
+    return (getattr(user, "is_staff", False) and holds(user, VIEW_TRACE)) or is_open(meta)

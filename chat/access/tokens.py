@@ -12,7 +12,7 @@ import jwt
 from django.conf import settings
 from django.core.exceptions import ValidationError
 
-from chat.access.visitors import PREFIX
+from chat.access.visitors import RESERVED_PREFIXES
 from chat.errors import UserTokenExpired, UserTokenRefused
 from chat.models import ApiKey, UserSigning
 from common.errors import InvalidInput
@@ -30,6 +30,8 @@ class SiteUser:
     """The only user that a request of a site acts for: a visitor, or whom the site has signed."""
 
     user_id: str
+    subject: str = ""
+    """What their site calls them: the id without the prefix that the site's users have here."""
     is_signed: bool = False
     expires_at: datetime | None = None
     traits: Mapping[str, Any] = field(default_factory=dict)
@@ -48,16 +50,17 @@ def verify(token: str, key: ApiKey) -> SiteUser:
     claims = _claims_of(token, signing)
     _check_audience(claims["aud"], key)
     now = datetime.now(UTC)
-    issued, expires = _moment(claims.get("iat"), "iat") or now, _moment(claims["exp"], "exp") or now
+    issued, expires = _moment(claims.get("iat"), "iat"), _moment(claims["exp"], "exp") or now
     longest = timedelta(seconds=settings.FABRA_USER_TOKEN_MAX_AGE_S)
-    if expires - min(issued, now) > longest + _LEEWAY:
+    if expires - min(issued or now, now) > longest + _LEEWAY:
         raise UserTokenRefused(f"The token is valid for longer than {settings.FABRA_USER_TOKEN_MAX_AGE_S} seconds.")
     traits = claims.get("traits", {})
     if not isinstance(traits, dict):
         raise UserTokenRefused("traits must be an object.")
-    return SiteUser(
-        user_id=_subject(claims["sub"]), is_signed=True, expires_at=expires, traits=traits, as_of=min(issued, now)
-    )
+    subject, user_id = _ids_of(claims["sub"], signing.user_prefix)
+    # Not the time of receipt: an older token that is sent again must not put back what a newer one has changed.
+    as_of = min(issued or expires - longest, now)
+    return SiteUser(user_id=user_id, subject=subject, is_signed=True, expires_at=expires, traits=traits, as_of=as_of)
 
 
 def _claims_of(token: str, signing: UserSigning) -> dict[str, Any]:
@@ -95,14 +98,16 @@ def _check_audience(audience: Any, key: ApiKey) -> None:
         raise UserTokenRefused("The token's aud must be the public key that the page has.")
 
 
-def _subject(subject: Any) -> str:
+def _ids_of(sub: Any, prefix: str) -> tuple[str, str]:
+    """Return the user's id as the site has it, and as this server does."""
     try:
-        user_id = check_identity(subject, "sub")
+        subject = check_identity(sub, "sub")
+        user_id = check_identity(prefix + subject, "sub")
     except InvalidInput as error:
         raise UserTokenRefused(str(error)) from None
-    if user_id.startswith(PREFIX):
-        raise UserTokenRefused(f"sub must not begin with {PREFIX!r}: that is who has no account.")
-    return user_id
+    if user_id.startswith(RESERVED_PREFIXES):
+        raise UserTokenRefused(f"sub must not begin with {' or '.join(RESERVED_PREFIXES)}: those have no account.")
+    return subject, user_id
 
 
 def _moment(value: Any, name: str) -> datetime | None:

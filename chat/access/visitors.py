@@ -13,6 +13,10 @@ _MAX_AGE_S = 365 * 24 * 3600
 SALT = "chat.visitor"
 PREFIX = "visitor:"
 """How the user ids of visitors begin."""
+SHARED_PREFIX = "key:"
+"""How the ids begin that people share who use an API key and are not named."""
+RESERVED_PREFIXES = (PREFIX, SHARED_PREFIX)
+"""No site's users have such ids."""
 
 
 def new_visitor() -> str:

@@ -50,7 +50,7 @@ class AuditEntryAdmin(ReadOnlyAdmin):
     readonly_fields = ("shown_at", "shown_who", "shown_action", "shown_result")
     fieldsets = (
         (None, {"fields": (("shown_at", "shown_who"), ("shown_action", "target"), ("shown_result", "detail"))}),
-        ("Request", {"fields": (("address", "door"), ("method", "path"))}),
+        ("Request", {"fields": (("address", "endpoint"), ("method", "path"))}),
     )
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:

@@ -77,7 +77,8 @@ class KeyBoundsForm(forms.ModelForm):  # type: ignore[type-arg]
     )
     contexts = LinesField(
         check_context_name,
-        help_text="The only contexts that it chats by, one on a line; the first is the default. Empty: all.",
+        help_text="The only contexts that it chats by, one on a line; the first is the default. Empty: all,"
+        " or for a public key its bot's.",
     )
     users = LinesField(
         lambda name: check_identity(name, "A user"),
@@ -95,7 +96,7 @@ class KeyBoundsForm(forms.ModelForm):  # type: ignore[type-arg]
     )
     bot = forms.ChoiceField(
         required=False, widget=UnfoldAdminSelectWidget,
-        help_text="The only bot that it chats with; a public key's pages show it.",
+        help_text="The only bot that it chats with; a public key's pages show it. Any: a public key has the default.",
     )  # fmt: skip
     daily_budget_usd = _budget("Budget a day")
     monthly_budget_usd = _budget("Budget a month")
@@ -107,7 +108,9 @@ class KeyBoundsForm(forms.ModelForm):  # type: ignore[type-arg]
             "daily_budget_usd", "monthly_budget_usd",
         )  # fmt: skip
         labels = {"per_minute": "Requests a minute", "per_day": "Requests a day"}
-        help_texts = dict.fromkeys(("per_minute", "per_day"), "Empty: no limit of its own.")
+        help_texts = dict.fromkeys(
+            ("per_minute", "per_day"), "Empty: no limit of its own. A public key needs one of the two."
+        )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -134,7 +137,11 @@ class KeyBoundsForm(forms.ModelForm):  # type: ignore[type-arg]
         kind = data.get("kind", self.instance.kind)
         scopes = data.get("scopes", self.instance.scopes)
         if "origins" in data and scopes:  # else a field is wrong in itself
-            for name, problem in problems_of(kind, scopes, data["origins"]).items():
+            # A limit that is wrong in itself has an error of its own.
+            has_limit = bool(
+                data.get("per_minute") or data.get("per_day") or {"per_minute", "per_day"} & set(self.errors)
+            )
+            for name, problem in problems_of(kind, scopes, data["origins"], has_limit=has_limit).items():
                 self.add_error(name if name in self.fields else None, problem)
         return data
 

@@ -26,7 +26,8 @@ class ModelProviderForm(forms.ModelForm):  # type: ignore[type-arg]
         model = ModelProvider
         fields = (
             "name", "position", "is_enabled", "base_url", "model", "key_variable", "connect_timeout_s", "timeout_s",
-            "retries", "window", "input_price_usd", "output_price_usd", "can_stream", "takes_system", "parameters",
+            "retries", "window", "max_tokens", "input_price_usd", "output_price_usd", "can_stream", "takes_system",
+            "begins_with_thinking", "parameters",
         )  # fmt: skip
 
 
@@ -40,8 +41,8 @@ class ModelProviderAdmin(ListAdmin):
     fieldsets = (
         (None, {"fields": (("name", "position", "is_enabled"), ("base_url", "model"), "key_variable")}),
         ("Patience", {"fields": (("connect_timeout_s", "timeout_s", "retries"),)}),
-        ("What it takes and costs", {"fields": ("window", ("input_price_usd", "output_price_usd"))}),
-        ("What it can do", {"fields": (("can_stream", "takes_system"), "parameters")}),
+        ("What it takes and costs", {"fields": (("window", "max_tokens"), ("input_price_usd", "output_price_usd"))}),
+        ("What it can do", {"fields": (("can_stream", "takes_system", "begins_with_thinking"), "parameters")}),
     )
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:

@@ -21,7 +21,7 @@ HS256, EDDSA = UserSigning.Algorithm.HS256, UserSigning.Algorithm.EDDSA
 class UserSigningForm(forms.ModelForm):  # type: ignore[type-arg]
     class Meta:
         model = UserSigning
-        fields = ("key", "algorithm", "public_keys")
+        fields = ("key", "algorithm", "public_keys", "user_prefix")
         widgets = {
             "public_keys": UnfoldAdminTextareaWidget(attrs={"rows": 5, "class": "fb-mono", "spellcheck": "false"})
         }
@@ -31,18 +31,22 @@ class UserSigningForm(forms.ModelForm):  # type: ignore[type-arg]
 @register(UserSigning)
 class UserSigningAdmin(SecretAdmin):
     form = UserSigningForm
-    list_display = ("key", "shown_algorithm", "shown_secrets", moment("rotated_at"))
+    list_display = ("key", "user_prefix", "shown_algorithm", "shown_secrets", moment("rotated_at"))
     list_select_related = ("key",)
     search_fields = ("key__name",)
     actions = ("rotate", "end_previous")
     readonly_fields = ("shown_secrets", "rotated_at", "created_at")
 
     def get_fieldsets(self, request: HttpRequest, obj: UserSigning | None = None) -> Any:
-        once = "A secret is shown once, after you save. The site signs tokens with it, which say who its visitor is."
+        once = (
+            "A secret is shown once, after you save. The site signs tokens with it, which say who its visitor is. Its"
+            " users have a prefix here, so that they are nobody else; it can be changed afterwards."
+        )
         if obj is None:
             return ((None, {"fields": ("key", "algorithm", "public_keys"), "description": once}),)
         shown = (("shown_secrets", "rotated_at"), "created_at")
-        return ((None, {"fields": (("key", "algorithm"), "public_keys")}), ("Secret", {"fields": shown}))
+        fields = (("key", "algorithm"), "user_prefix", "public_keys")
+        return ((None, {"fields": fields}), ("Secret", {"fields": shown}))
 
     def get_readonly_fields(self, request: HttpRequest, obj: UserSigning | None = None) -> tuple[str, ...]:
         return (*self.readonly_fields, "key", "algorithm") if obj else self.readonly_fields

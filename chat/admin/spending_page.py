@@ -5,7 +5,7 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 
-from chat.limits.budgets import states
+from chat.limits.budget_settings import states
 from chat.models import Purpose
 from chat.spending.sums import USER_DAYS, Spending, Spent, spending_of
 from common.admin.charts import Series, bar_chart
@@ -16,7 +16,6 @@ from common.admin.site import render, site
 RANGES = {"7": 7, "30": 30, "90": 90, "365": 365}
 _TONES = {
     Purpose.ANSWER: "good", Purpose.REWRITE: "info", Purpose.SUMMARY: "warn", Purpose.GAP: "bad",
-    Purpose.EVALUATION: "plain",
 }  # fmt: skip
 _NAMES = {"purpose": "Purpose", "model": "Model", "context": "Context", "tier": "Tier", "key__name": "API key"}
 

@@ -15,7 +15,7 @@ from rest_framework.request import Request
 from chat.access import site_sessions, tokens
 from chat.access.callers import Caller
 from chat.access.key_text import has_checksum
-from chat.access.permissions import is_open, may_use_api, refusal_of_key
+from chat.access.permissions import holds, is_open, may_use_api, refusal_of_key
 from chat.access.site_sessions import SiteSession
 from chat.access.tokens import SiteUser
 from chat.limits.messages import count_request
@@ -126,7 +126,7 @@ class HasPermission(BasePermission):
             return False
         if key is None:
             self.message, self.code = f"Your account needs the permission {', '.join(needed)}.", "permission_denied"
-            return bool(request.user and request.user.has_perms(needed)) or is_open(request.META)
+            return holds(request.user, *needed) or is_open(request.META)
         if refusal := refusal_of_key(key, needed):
             self.code, self.message = refusal
             return False

@@ -9,13 +9,14 @@ from drf_spectacular.utils import OpenApiExample, OpenApiParameter
 from rest_framework.exceptions import UnsupportedMediaType
 from rest_framework.request import Request
 
-from chat.access.permissions import is_open
+from chat.access.permissions import holds, is_open
 from chat.api import openapi
 from chat.api import serializers as shapes
 from chat.api.base import AsyncAPIView, extend_schema
 from chat.api.chat import AnyAccept
 from chat.api.documents import DocumentView, author_of
 from chat.api.parameters import index_name, yes_or_no
+from chat.audit.entries import caller_columns
 from chat.bulk.lines import Writer
 from chat.bulk.stream import answers_to, slots
 from chat.errors import IdempotencyKeyUnsupported
@@ -71,9 +72,10 @@ class BulkView(AsyncAPIView):
         if (request.content_type or "").split(";")[0].strip().lower() not in _TYPES:
             raise UnsupportedMediaType(request.content_type or "", f"Send lines of JSON, as {_TYPES[0]}.")
         slots.check()
+        may_delete, caller = await sync_to_async(_rights_of)(request)
         writer = Writer(
             index_name=index_name(request), author=author_of(request), waits=yes_or_no(request, "wait", default=True),
-            may_delete=await sync_to_async(_may_delete)(request),
+            may_delete=may_delete, caller=caller,
         )  # fmt: skip
         answers = answers_to(_body_of(request), writer)
         return StreamingHttpResponse(answers, content_type=_TYPES[0], headers={"X-Accel-Buffering": "no"})
@@ -94,11 +96,17 @@ async def _of_document(request: Request) -> HttpResponseBase:
     return response
 
 
+def _rights_of(request: Request) -> tuple[bool, dict[str, Any] | None]:
+    """Return whether lines may delete, and the columns of the audit entries of what they delete."""
+    key = request.auth if isinstance(request.auth, ApiKey) else None
+    return _may_delete(request), caller_columns(request.META, None if key else request.user, key)
+
+
 def _may_delete(request: Request) -> bool:
     key = request.auth
     if isinstance(key, ApiKey):
-        return key.owner is None or key.owner.has_perm(_DELETE)
-    return request.user.has_perm(_DELETE) or is_open(request.META)
+        return key.owner is None or holds(key.owner, _DELETE)
+    return holds(request.user, _DELETE) or is_open(request.META)
 
 
 def _body_of(request: Request) -> AsyncIterable[bytes]:

@@ -1,9 +1,9 @@
 """`POST /chat`, as one response or streamed, and `GET /debug/context/`."""
 
 import asyncio
-import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
+from functools import partial
 from typing import Any
 
 from django.http import HttpResponse, StreamingHttpResponse
@@ -11,21 +11,24 @@ from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 
+from chat.access.callers import Caller
 from chat.access.permissions import CHAT_AS_USER, VIEW_TRACE
-from chat.api import examples, openapi
+from chat.api import evidence, examples, openapi
 from chat.api.auth import caller_of
 from chat.api.base import AsyncAPIView, extend_schema
-from chat.api.freshness_headers import freshness_headers
 from chat.api.serializers import ChatRequestSerializer, ChatResponseSerializer, ErrorSerializer
 from chat.bots.known import require_bot
 from chat.error_descriptions import describe, error_body
 from chat.errors import InvalidMessage
+from chat.freshness_headers import freshness_headers
 from chat.idempotency.records import Claim
 from chat.idempotency.views import idempotent
 from chat.turns.assembly import assemble
-from chat.turns.engine import answer, begin, run
+from chat.turns.engine import answer, begin, leave, run
 from chat.turns.turn import Answer, Question, Settled, Turn
 from common.errors import NotFound
+from common.event_stream import event_of
+from common.guarded_stream import GuardedStream
 from contexts import traces
 from contexts.recorder import recording
 from contexts.traces import online_store
@@ -69,6 +72,7 @@ class ChatView(AsyncAPIView):
     async def post(self, request: Request, claim: Claim | None = None) -> HttpResponse | StreamingHttpResponse:
         data = ChatRequestSerializer(data=request.data)
         data.is_valid(raise_exception=True)
+        caller = caller_of(request)
         question = Question(
             user_id=data.validated_data["user_id"],
             message=data.validated_data["message"],
@@ -78,7 +82,7 @@ class ChatView(AsyncAPIView):
             count_token=claim.request_id.hex if claim else "",
             bot=data.validated_data["bot"],
             context=data.validated_data["context"],
-            caller=caller_of(request),
+            caller=caller,
         )
         if data.validated_data["stream"]:
             turn = await begin(question)
@@ -87,7 +91,9 @@ class ChatView(AsyncAPIView):
                 claim.conversation_id = settled.conversation_id
             freshness = freshness_headers(None if isinstance(turn, Settled) else turn.context.freshness)
             return StreamingHttpResponse(
-                _settled_events(turn.answer) if isinstance(turn, Settled) else _events(turn),
+                _settled_events(turn.answer, caller)
+                if isinstance(turn, Settled)
+                else GuardedStream(_events(turn), partial(leave, turn)),
                 status=turn.answer.status if isinstance(turn, Settled) else 200,
                 content_type="text/event-stream",
                 headers={"X-Accel-Buffering": "no"} | turn.admission.headers() | freshness,
@@ -97,33 +103,34 @@ class ChatView(AsyncAPIView):
             claim.conversation_id = result.conversation_id
         headers = admission.headers() | freshness_headers(result.freshness)
         # Rendered here, because Django would switch to a thread to render a Response.
-        body = JSONRenderer().render(result.to_dict())
+        body = JSONRenderer().render(_body_of(result, caller))
         return HttpResponse(body, JSONRenderer.media_type, status=result.status, headers=headers)
 
 
-async def _settled_events(result: Answer) -> AsyncIterator[bytes]:
-    yield _event("start", {"context_id": result.context_id, "conversation_id": result.conversation_id})
-    yield _event("done", result.to_dict())
+def _body_of(result: Answer, caller: Caller) -> dict[str, Any]:
+    """Return the answer as its caller may see it: with a public key, everybody who has the page open reads it."""
+    return result.to_customer_dict() if caller.is_site else result.to_dict()
 
 
-async def _events(turn: Turn) -> AsyncIterator[bytes]:
-    yield _event("start", {"context_id": turn.context_id, "conversation_id": turn.conversation_id})
+async def _settled_events(result: Answer, caller: Caller) -> AsyncIterator[bytes]:
+    yield event_of({"context_id": result.context_id, "conversation_id": result.conversation_id}, "start")
+    yield event_of(_body_of(result, caller), "done")
+
+
+async def _events(turn: Turn) -> AsyncGenerator[bytes, None]:
+    yield event_of({"context_id": turn.context_id, "conversation_id": turn.conversation_id}, "start")
     try:
         async with aclosing(run(turn, is_streamed=True)) as pieces:
             async for piece in pieces:
                 if isinstance(piece, Answer):
-                    yield _event("stopped" if piece.is_dropped else "done", piece.to_dict())
+                    yield event_of(_body_of(piece, turn.question.caller), "stopped" if piece.is_dropped else "done")
                 else:
-                    yield _event("delta", {"text": piece})
+                    yield event_of({"text": piece}, "delta")
     except asyncio.CancelledError:
         raise
     except Exception as error:  # the status line is sent already, so the error is the last event
         _, code, message = describe(error)
-        yield _event("error", error_body(code, message)["error"] | {"context_id": turn.context_id})
-
-
-def _event(name: str, data: dict[str, Any]) -> bytes:
-    return f"event: {name}\ndata: {json.dumps(data, ensure_ascii=False, default=str)}\n\n".encode()
+        yield event_of(error_body(code, message)["error"] | {"context_id": turn.context_id}, "error")
 
 
 class DebugContextView(AsyncAPIView):
@@ -134,7 +141,8 @@ class DebugContextView(AsyncAPIView):
     @extend_schema(
         operation_id="debug_context",
         parameters=[openapi.in_path("user_id"), openapi.QUERY, openapi.BOT],
-        responses={200: dict, **_ERRORS},
+        examples=[evidence.EXAMPLE],
+        responses={200: evidence.EvidenceSerializer, **_ERRORS},
     )
     async def get(self, request: Request, user_id: str) -> HttpResponse:
         if "query" not in request.query_params:

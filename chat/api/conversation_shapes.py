@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from drf_spectacular.utils import OpenApiParameter, extend_schema_field
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema_field
 from rest_framework import serializers
 
 from chat.api import openapi
@@ -17,6 +17,7 @@ USER = OpenApiParameter(
     "user_id",
     openapi.IDENTITY,
     required=True,
+    examples=[OpenApiExample("user_id", value="user_123")],
     description="Whose conversations. In a browser that has chatted, it may be left out: one's own.",
 )
 SEARCH = OpenApiParameter(

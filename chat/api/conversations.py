@@ -13,6 +13,7 @@ from rest_framework.response import Response
 from rest_framework.utils.urls import remove_query_param, replace_query_param
 
 from chat.access.permissions import CHAT_AS_USER
+from chat.api import conversation_examples as examples
 from chat.api import conversation_shapes as shapes
 from chat.api import openapi
 from chat.api.base import APIView, AsyncAPIView, ListAPIView, extend_schema
@@ -51,7 +52,9 @@ class ConversationsView(ListAPIView):
         )
         return found.annotate(last_message_id=Subquery(newest))
 
-    @extend_schema(parameters=[shapes.USER, openapi.BOT, shapes.SEARCH, *openapi.PAGE])
+    @extend_schema(
+        parameters=[shapes.USER, openapi.BOT, shapes.SEARCH, *openapi.PAGE], examples=[examples.CONVERSATION]
+    )
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         return super().get(request, *args, **kwargs)
 
@@ -63,13 +66,16 @@ class ConversationView(APIView):
     permission_classes = [MayConverse]
 
     @extend_schema(
-        parameters=[shapes.ID, shapes.USER, openapi.BOT], responses={200: shapes.ConversationSerializer, **_NONE}
+        parameters=[shapes.ID, shapes.USER, openapi.BOT],
+        examples=[examples.CONVERSATION],
+        responses={200: shapes.ConversationSerializer, **_NONE},
     )
     def get(self, request: Request, conversation_id: int) -> Response:
         return Response(_fields_of(conversation_of(user_of(request), conversation_id, bot_of(request))))
 
     @extend_schema(
         parameters=[shapes.ID, shapes.USER, openapi.BOT],
+        examples=examples.RENAMING,
         request=shapes.ConversationChangeSerializer,
         responses={200: shapes.ConversationSerializer, **_NONE},
     )
@@ -84,6 +90,7 @@ class ConversationView(APIView):
 
     @extend_schema(
         parameters=[shapes.ID, shapes.USER, openapi.BOT],
+        examples=[examples.DELETED],
         responses={202: shapes.ConversationDeletionSerializer, 204: None, **_NONE},
     )
     def delete(self, request: Request, conversation_id: int) -> Response:
@@ -102,6 +109,7 @@ class MessagesView(APIView):
 
     @extend_schema(
         parameters=[shapes.ID, shapes.USER, openapi.BOT, *shapes.MESSAGES],
+        examples=[examples.MESSAGES],
         responses={200: shapes.MessagesSerializer, **_NONE},
     )
     def get(self, request: Request, conversation_id: int) -> Response:
@@ -144,6 +152,7 @@ class ExportView(AsyncAPIView):
 
     @extend_schema(
         parameters=[shapes.ID, shapes.USER, openapi.BOT, shapes.EXPORT],
+        examples=examples.EXPORTS,
         responses={
             (200, "application/json"): shapes.ConversationExportSerializer,
             (200, "text/markdown"): str,
@@ -176,6 +185,7 @@ class StopView(AsyncAPIView):
         operation_id="stop_answer",
         parameters=[shapes.ID, shapes.USER, openapi.BOT],
         request=None,
+        examples=[examples.STOPPED],
         responses={200: shapes.StopSerializer, **_NONE},
     )
     async def post(self, request: Request, conversation_id: int) -> Response:

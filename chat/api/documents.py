@@ -14,17 +14,17 @@ from chat.api.etags import etag_of, etag_of_version, is_known, precondition_of
 from chat.api.pagination import ChangesPagination
 from chat.api.parameters import index_name, yes_or_no
 from chat.idempotency.records import Claim
-from chat.idempotency.views import idempotent_now
+from chat.idempotency.views import idempotent_now, store_answer
 from chat.models import ApiKey
 from common.errors import InvalidInput
 from common.validation import check_key, check_text
 from retrieval.errors import DocumentNotFound
-from retrieval.indexing.document_input import check_index_name
+from retrieval.indexing.document_input import IndexResult, check_index_name
 from retrieval.indexing.documents import delete_document, index_document
 from retrieval.indexing.purge import purge_document
 from retrieval.models import Document, Index
 
-_DOCUMENT = [openapi.in_path("entity_id"), openapi.INDEX]
+_DOCUMENT = [openapi.in_path("entity_id", example="pay"), openapi.INDEX]
 _PURGE = OpenApiParameter(
     "purge",
     str,
@@ -77,10 +77,9 @@ class DocumentsView(ListAPIView):
             values["index_name"], values["entity_id"], values["text"], values["metadata"],
             title=check_text(values["title"], "title"), audience=values["audience"],
             source="api", author=author_of(request), precondition=precondition_of(request),
+            on_written=(lambda result: store_answer(claim, _indexed(result))) if claim else None,
         )  # fmt: skip
-        headers = {"ETag": etag_of_version(result.version)}
-        body = shapes.IndexResultSerializer(result).data
-        return Response(body, status=201 if result.is_changed else 200, headers=headers)
+        return _indexed(result)
 
 
 class DocumentView(APIView):
@@ -110,7 +109,7 @@ class DocumentView(APIView):
 
     @extend_schema(
         parameters=[*_DOCUMENT, _PURGE, openapi.IF_MATCH],
-        examples=[examples.CHANGED],
+        examples=[examples.PURGED, examples.CHANGED],
         responses={
             202: shapes.PurgeSerializer, 204: None, **dict.fromkeys((400, 404, 412), shapes.ErrorSerializer),
         },
@@ -122,6 +121,13 @@ class DocumentView(APIView):
             return Response({"left": left}, status=202) if left else Response(status=204)
         delete_document(name, entity_id, precondition=precondition)
         return Response(status=204)
+
+
+def _indexed(result: IndexResult) -> Response:
+    headers = {"ETag": etag_of_version(result.version)}
+    return Response(
+        shapes.IndexResultSerializer(result).data, status=201 if result.is_changed else 200, headers=headers
+    )
 
 
 def author_of(request: Request) -> str:

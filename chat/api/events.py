@@ -79,7 +79,7 @@ class EventsView(ListAPIView):
 
     @extend_schema(
         parameters=[openapi.IDEMPOTENCY_KEY],
-        examples=examples.EVENTS,
+        examples=[*examples.EVENTS, examples.EVENT],
         request=_either("EventOrBatch", shapes.EventRequestSerializer, shapes.EventBatchSchema),
         responses={
             200: _either("EventOrReceipts", shapes.EventSerializer, shapes.EventBatchReceiptSerializer),
@@ -114,6 +114,7 @@ class EventView(APIView):
 
     @extend_schema(
         parameters=[openapi.in_path("event_id", openapi.TEXT)],
+        examples=[examples.EVENT],
         responses={200: shapes.EventSerializer, 404: shapes.ErrorSerializer},
     )
     def get(self, request: Request, event_id: str) -> Response:

@@ -2,14 +2,16 @@
 
 from typing import Any
 
-from drf_spectacular.utils import OpenApiParameter, extend_schema_field
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from chat.access.permissions import CHAT_AS_USER
+from chat.api import conversation_examples as examples
 from chat.api import openapi
 from chat.api.base import APIView, extend_schema
+from chat.api.conversation_shapes import USER
 from chat.api.fields import StrictCharField
 from chat.api.identity import MayConverse, bot_of, user_of
 from chat.api.serializers import ErrorSerializer
@@ -17,13 +19,6 @@ from chat.feedback import give_feedback
 from chat.limits.messages import count_feedback
 from chat.models import Feedback
 from chat.models.feedback import COMMENT_MAX_CHARS
-
-_USER = OpenApiParameter(
-    "user_id",
-    openapi.IDENTITY,
-    required=True,
-    description="Whose conversation it is. In a browser that has chatted, it may be left out: one's own.",
-)
 
 
 @extend_schema_field({**openapi.TEXT, "maxLength": COMMENT_MAX_CHARS})
@@ -49,7 +44,8 @@ class FeedbackView(APIView):
 
     @extend_schema(
         operation_id="give_feedback",
-        parameters=[openapi.in_path("message_id", {"type": "integer", "minimum": 1}), _USER, openapi.BOT],
+        parameters=[openapi.in_path("message_id", {"type": "integer", "minimum": 1}), USER, openapi.BOT],
+        examples=examples.FEEDBACK,
         request=FeedbackRequestSerializer,
         responses={200: FeedbackSerializer, **dict.fromkeys((400, 403, 404, 429), ErrorSerializer)},
     )

@@ -2,30 +2,22 @@
 
 from typing import Any
 
-from drf_spectacular.utils import OpenApiParameter
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from chat.access.permissions import CHAT_AS_USER
+from chat.api import conversation_examples as examples
 from chat.api import openapi
 from chat.api import serializers as shapes
 from chat.api.base import APIView, extend_schema
+from chat.api.conversation_shapes import ID, USER
 from chat.api.identity import MayConverse, bot_of, user_of
 from chat.handover import actions, reasons
 from chat.handover.contacts import keep_contact
 from chat.limits.messages import count_handover
 from chat.live.bodies import state_body
 
-_PARAMETERS = [
-    OpenApiParameter("conversation_id", {"type": "integer", "minimum": 1, "maximum": 2**63 - 1}, OpenApiParameter.PATH),
-    OpenApiParameter(
-        "user_id",
-        openapi.IDENTITY,
-        required=True,
-        description="Whose conversation it is. In a browser that has chatted, it may be left out: one's own.",
-    ),
-    openapi.BOT,
-]
+_PARAMETERS = [ID, USER, openapi.BOT]
 _ERRORS = dict.fromkeys((400, 401, 403, 404, 409, 429), shapes.ErrorSerializer)
 
 
@@ -39,6 +31,7 @@ class EscalateView(APIView):
         operation_id="escalate",
         parameters=_PARAMETERS,
         request=None,
+        examples=[examples.WAITING],
         responses={200: shapes.ConversationStateSerializer, **_ERRORS},
     )
     def post(self, request: Request, conversation_id: int) -> Response:
@@ -75,6 +68,7 @@ class ContactView(APIView):
         operation_id="leave_contact",
         parameters=_PARAMETERS,
         request=shapes.ContactSerializer,
+        examples=examples.CONTACT,
         responses={200: shapes.ConversationStateSerializer, **_ERRORS},
     )
     def post(self, request: Request, conversation_id: int) -> Response:

@@ -8,6 +8,7 @@ from django.conf import settings
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter
 
+from chat.api.examples import IN_PATH
 from chat.serving.paths import own_path
 from common.validation import BLANKS, KEY_MAX_CHARS
 from retrieval.search.query import MAX_EXPAND, MAX_TOP_K, QUERY_MAX_CHARS
@@ -110,19 +111,23 @@ def moment() -> Schema:
     }
 
 
-def in_path(name: str, schema: Schema = KEY) -> OpenApiParameter:
-    return OpenApiParameter(name, schema, OpenApiParameter.PATH, required=True)
+def in_path(name: str, schema: Schema = KEY, example: Any = None) -> OpenApiParameter:
+    """Return the parameter of a part of the address; its example is by default that of its name."""
+    shown = [OpenApiExample(name, value=IN_PATH[name] if example is None else example)]
+    return OpenApiParameter(name, schema, OpenApiParameter.PATH, required=True, examples=shown)
 
 
 INDEX = OpenApiParameter("index_name", NAME_OR_EMPTY, description="Default, also for an empty one: the default index.")
 SLUG_OR_EMPTY = {"type": "string", "pattern": r"^[^\u0000]*$"}
 BOT = OpenApiParameter("bot", SLUG_OR_EMPTY, description="The bot's slug; by default the key's, or `default`.")
-QUERY = OpenApiParameter("query", MESSAGE, required=True)
+_QUESTION = [OpenApiExample("query", value="How do I reset my password?")]
+QUERY = OpenApiParameter("query", MESSAGE, required=True, examples=_QUESTION)
 NAMES = OpenApiParameter(
     "names",
     {"type": "string", "pattern": rf"^[^\u0000]*[^{BLANKS},][^\u0000]*$"},
     required=True,
     description="Feature names, with commas between.",
+    examples=[OpenApiExample("names", value="user_tier,support_history")],
 )
 REQUEST_DATA = OpenApiParameter(
     "request", OpenApiTypes.OBJECT, description='JSON that on-demand features are computed from, as {"query": "Why?"}.'
@@ -174,7 +179,7 @@ IF_ABSENT = _header(
 )
 SEARCH = [
     INDEX,
-    OpenApiParameter("query", not_blank(QUERY_MAX_CHARS), required=True),
+    OpenApiParameter("query", not_blank(QUERY_MAX_CHARS), required=True, examples=_QUESTION),
     OpenApiParameter("top_k", {"type": "integer", "minimum": 1, "maximum": MAX_TOP_K, "default": 5}),
     OpenApiParameter("filters", OpenApiTypes.OBJECT, description='JSON, as {"category": {"$in": ["billing"]}}.'),
     OpenApiParameter(

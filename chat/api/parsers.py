@@ -27,7 +27,7 @@ class StrictJSONParser(BaseParser):
     def parse(
         self, stream: IO[bytes], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
-        limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+        limit = settings.FABRA_MAX_REQUEST_BYTES
         raw = stream.read(limit + 1)
         if len(raw) > limit:
             raise RequestTooLarge

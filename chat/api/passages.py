@@ -8,6 +8,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from chat.access.permissions import CHAT_AS_USER
+from chat.api import conversation_examples as examples
 from chat.api import openapi
 from chat.api.base import APIView, extend_schema
 from chat.api.conversation_shapes import USER
@@ -46,6 +47,7 @@ class PassagesView(APIView):
             USER,
             openapi.BOT,
         ],
+        examples=[examples.PASSAGES],
         responses={200: PassagesSerializer, **dict.fromkeys((400, 403, 404), ErrorSerializer)},
     )
     def get(self, request: Request, message_id: int) -> Response:

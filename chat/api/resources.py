@@ -47,7 +47,7 @@ class FeaturesView(AsyncAPIView):
     @extend_schema(
         parameters=[openapi.in_path("entity"), openapi.in_path("entity_id"), openapi.NAMES, openapi.REQUEST_DATA],
         examples=[examples.FEATURES],
-        responses={200: dict, 400: shapes.ErrorSerializer, 404: shapes.ErrorSerializer},
+        responses={200: shapes.FeaturesSerializer, 400: shapes.ErrorSerializer, 404: shapes.ErrorSerializer},
     )
     async def get(self, request: Request, entity: str, entity_id: str) -> Response:
         names = [name.strip() for name in request.query_params.get("names", "").split(",") if name.strip()]
@@ -65,7 +65,7 @@ class FeatureSetView(AsyncAPIView):
     @extend_schema(
         parameters=[openapi.in_path("name"), openapi.in_path("entity_id"), openapi.REQUEST_DATA],
         examples=[examples.FEATURES],
-        responses={200: dict, 400: shapes.ErrorSerializer, 404: shapes.ErrorSerializer},
+        responses={200: shapes.FeaturesSerializer, 400: shapes.ErrorSerializer, 404: shapes.ErrorSerializer},
     )
     async def get(self, request: Request, name: str, entity_id: str) -> Response:
         declared = feature_sets.require(name)

@@ -89,15 +89,18 @@ class GroundingSerializer(serializers.Serializer[Any]):
     degraded = serializers.BooleanField(required=False, help_text="True: the embedder failed, words were compared.")
 
 
+_OF_SITES = "left out for a public key, whose answers everybody with the page open can read."
+
+
 class ChatResponseSerializer(serializers.Serializer[Any]):
     response = serializers.CharField()
-    context_used = serializers.CharField()
+    context_used = serializers.CharField(required=False, help_text=f"What the model got; {_OF_SITES}")
     context_id = serializers.UUIDField(allow_null=True)
     conversation_id = serializers.IntegerField()
     message_id = serializers.IntegerField(help_text="Of the answer, for feedback.")
     citations = CitationSerializer(many=True)
-    usage = serializers.DictField()
-    model = serializers.CharField()
+    usage = serializers.DictField(required=False, help_text=f"Tokens and cost; {_OF_SITES}")
+    model = serializers.CharField(required=False, help_text=f"Which model answered; {_OF_SITES}")
     extractive = serializers.BooleanField()
     notice = serializers.CharField(required=False)
     flags = serializers.ListField(child=serializers.CharField())
@@ -295,3 +298,11 @@ class FeatureReadSerializer(serializers.Serializer[Any]):
     created_at = IsoDateTimeField(allow_null=True)
     age_s = serializers.FloatField(allow_null=True)
     is_degraded = serializers.BooleanField()
+
+
+class FeaturesSerializer(serializers.Serializer[Any]):
+    """The values of one entity, by the names of the features."""
+
+    entity = serializers.CharField()
+    entity_id = serializers.CharField()
+    features = serializers.DictField(child=FeatureReadSerializer())

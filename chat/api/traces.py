@@ -12,7 +12,7 @@ from rest_framework.response import Response
 
 from chat.access.callers import Caller
 from chat.access.permissions import VIEW_TRACE
-from chat.api import openapi
+from chat.api import examples, openapi
 from chat.api.auth import caller_of
 from chat.api.base import APIView, ListAPIView, extend_schema
 from chat.api.fields import IsoDateTimeField
@@ -101,6 +101,7 @@ class TracesView(ListAPIView):
             openapi.exactly("user_id", openapi.IDENTITY), openapi.exactly("context", openapi.TEXT),
             openapi.one_of("state", Trace.State.values), *openapi.RANGE, *openapi.PAGE,
         ],
+        examples=[examples.TRACE_ROWS],
     )  # fmt: skip
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         return super().get(request, *args, **kwargs)
@@ -129,6 +130,7 @@ class TraceView(APIView):
     @extend_schema(
         operation_id="trace",
         parameters=[openapi.in_path("context_id", {"type": "string", "format": "uuid"})],
+        examples=[examples.TRACE],
         responses={200: TraceSerializer, 403: ErrorSerializer, 404: ErrorSerializer},
     )
     def get(self, request: Request, context_id: uuid.UUID) -> Response:

@@ -2,11 +2,12 @@
 
 from typing import Any
 
-from drf_spectacular.utils import OpenApiParameter
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from chat.api import examples, openapi
 from chat.api import serializers as shapes
 from chat.api.base import APIView, extend_schema
 from events.acceptance import accepted
@@ -23,14 +24,18 @@ class WebhookView(APIView):
 
     @extend_schema(
         parameters=[
+            openapi.in_path("source"),
             OpenApiParameter(
-                TIMESTAMP, int, OpenApiParameter.HEADER, required=True, description="Seconds since 1970, when signed."
+                TIMESTAMP, int, OpenApiParameter.HEADER, required=True, description="Seconds since 1970, when signed.",
+                examples=[OpenApiExample("a time", value=1769936400)],
             ),
             OpenApiParameter(
                 SIGNATURE, str, OpenApiParameter.HEADER, required=True,
                 description="`sha256=` and the HMAC-SHA256, in hex, of the timestamp, a dot and the body.",
+                examples=[OpenApiExample("a signature", value=f"sha256={'0' * 64}")],
             ),
         ],
+        examples=examples.WEBHOOK,
         request=shapes.EventRequestSerializer,
         responses={
             200: shapes.ReceiptSerializer, 202: shapes.ReceiptSerializer, 204: None,

@@ -1,1 +1,1 @@
-"""The audit log: every use of a door of the admin or of debugging is one entry."""
+"""The audit log: every use of the admin, of debugging and of another's data is one entry."""

@@ -2,15 +2,18 @@
 
 import getpass
 import logging
+from datetime import timedelta
 from typing import Any
 
 from django.db import DatabaseError
+from django.utils import timezone
 
 from chat.access.permissions import address_of, is_open
 from chat.models import ApiKey, AuditEntry
 
 logger = logging.getLogger(__name__)
 
+_AGAIN_AFTER = timedelta(hours=1)
 _TEXTS = {field.name: field.max_length for field in AuditEntry._meta.concrete_fields if field.max_length}
 
 
@@ -23,6 +26,13 @@ def record(**columns: Any) -> None:
         AuditEntry.objects.create(**columns)
     except DatabaseError as error:
         logger.error("An audit entry could not be stored (%s): %s", type(error).__name__, columns)
+
+
+def was_recorded(who: str, target: str, *, of: str) -> bool:
+    """Return whether a user did something to the target in the last hour, at an endpoint whose name begins so."""
+    since = timezone.now() - _AGAIN_AFTER
+    entries = AuditEntry.objects.filter(by=AuditEntry.By.USER, who=who, at__gte=since, target=target, status__lt=300)
+    return entries.filter(endpoint__startswith=of).exists()
 
 
 def caller_columns(meta: dict[str, Any], user: Any, key: ApiKey | None) -> dict[str, Any] | None:
@@ -48,4 +58,4 @@ def record_command(command: str, action: str, target: str, detail: str = "", **s
     except (KeyError, OSError):  # a container's user without a name
         who = "unknown"
     by = AuditEntry.By.COMMAND
-    record(by=by, who=who, action=action, target=target, door=f"manage.py {command}", detail=detail)
+    record(by=by, who=who, action=action, target=target, endpoint=f"manage.py {command}", detail=detail)

@@ -1,4 +1,4 @@
-"""Write an audit entry for each use of a door, before its answer leaves."""
+"""Write an audit entry for each use of an audited endpoint, before its answer leaves."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -11,21 +11,21 @@ from django.utils import timezone
 from django.utils.decorators import sync_and_async_middleware
 
 from chat.access.site_sessions import SiteSession
-from chat.audit.doors import ADMIN, door_of, is_door
-from chat.audit.entries import caller_columns, record
+from chat.audit.endpoints import ADMIN, POLLED, is_audited, use_of
+from chat.audit.entries import caller_columns, record, was_recorded
 from chat.models import ApiKey, AuditEntry
 from chat.serving.paths import own_path
 
 
 @sync_and_async_middleware
 def audited(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest], Any]:
-    """Record who used which door, with the status of the answer; any other request costs a look at its address."""
+    """Record who used which endpoint, with the status of the answer; any other request costs a look at its address."""
     if iscoroutinefunction(get_response):
 
         async def answer(request: HttpRequest) -> Any:
             started = timezone.now()
             response = await get_response(request)
-            if is_door(request):
+            if is_audited(request):
                 await sync_to_async(_record)(request, response, started)
             return response
 
@@ -34,7 +34,7 @@ def audited(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest
     def answer_now(request: HttpRequest) -> Any:
         started = timezone.now()
         response = get_response(request)
-        if is_door(request):
+        if is_audited(request):
             _record(request, response, started)
         return response
 
@@ -48,16 +48,18 @@ def _record(request: HttpRequest, response: Any, started: datetime) -> None:
     caller = caller_columns(request.META, request.user, auth if isinstance(auth, ApiKey) else None)
     if caller is not None and caller["by"] == AuditEntry.By.LOCAL and own_path(request.path_info).startswith(ADMIN):
         return  # development mode opens the API, not the admin
-    door = door_of(request) if caller is not None else None
-    if caller is None or door is None:
+    use = use_of(request) if caller is not None else None
+    if caller is None or use is None:
         return
-    target, detail = _of_admin_log(request, response, started, door.target)
+    if use.endpoint in POLLED and response.status_code < 300 and was_recorded(caller["who"], use.target, of="inbox:"):
+        return
+    target, detail = _of_admin_log(request, response, started, use.target)
     record(
         **caller,
         at=started,
-        action=door.action,
+        action=use.action,
         target=target,
-        door=door.name,
+        endpoint=use.endpoint,
         method=request.method,
         path=request.path,
         status=response.status_code,

@@ -1,7 +1,9 @@
-"""Whom somebody who may choose can be on a bot's page: lines of the bot, or else the first customers."""
+"""Whom somebody who may choose can be on a bot's page: lines of the bot, or the settings, or the first customers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+from django.conf import settings
 
 from chat.models import Bot, Customer
 from common.errors import InvalidInput
@@ -42,6 +44,6 @@ def check_demo_user(line: str) -> str:
 
 
 def demo_users_of(bot: Bot) -> Sequence[DemoUser | Customer]:
-    if bot.demo_users:
-        return [parse_demo_user(line) for line in bot.demo_users]
+    if lines := bot.demo_users or settings.FABRA_BOT.get("demo_users"):
+        return [parse_demo_user(line) for line in lines]
     return list(Customer.objects.all()[:_CUSTOMERS])

@@ -37,25 +37,16 @@ rows: Snapshot[BotConfig] = Snapshot(_load, MAX_AGE_S)
 
 async def require_bot(slug: str) -> BotConfig:
     """Return a bot, the default one for ""; raise BotNotFound for one that is not there, or switched off."""
-    return _required(await rows.rows(), slug)
-
-
-def require_bot_now(slug: str) -> BotConfig:
-    """Do the same where there is no event loop."""
-    return _required(rows.rows_now(), slug)
+    slug = slug or DEFAULT_BOT
+    found = (await rows.rows()).get(slug)
+    if slug == DEFAULT_BOT:
+        return found or BotConfig()
+    if found is None or not found.is_enabled:
+        raise BotNotFound(f"There is no bot {slug[:50]!r}, or it is switched off.")
+    return found
 
 
 def index_of(slug: str) -> str:
     """Return the index that a bot's context searches if it says none itself, where there is no event loop."""
     found = rows.rows_now().get(slug or DEFAULT_BOT)
     return (found.index if found else "") or settings.FABRA_DEFAULT_INDEX
-
-
-def _required(known: dict[str, BotConfig], slug: str) -> BotConfig:
-    slug = slug or DEFAULT_BOT
-    found = known.get(slug)
-    if slug == DEFAULT_BOT:
-        return found or BotConfig()
-    if found is None or not found.is_enabled:
-        raise BotNotFound(f"There is no bot {slug[:50]!r}, or it is switched off.")
-    return found

@@ -9,6 +9,7 @@ from django.urls import reverse
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
+from chat.bots.defaults import default_text
 from chat.errors import BotNotFound
 from chat.models import DEFAULT_BOT, Bot
 from chat.page.suggestions import MOST_SUGGESTIONS, suggested_questions
@@ -49,7 +50,8 @@ def read_bot(slug: str = DEFAULT_BOT) -> Bot:
 def language_of_page(bot: Bot, asked: str = "") -> str:
     """Return the language of the bot's page: its own, or else what is asked for, or the reader's."""
     known = dict(settings.LANGUAGES)
-    return bot.language if bot.language in known else asked or get_language() or settings.LANGUAGE_CODE
+    own = bot.language or default_text("language")
+    return own if own in known else asked or get_language() or settings.LANGUAGE_CODE
 
 
 def look_of(bot: Bot, index: str = "") -> Look:
@@ -58,25 +60,27 @@ def look_of(bot: Bot, index: str = "") -> Look:
     Questions that the bot suggests are its own, or else those of its index, or of `index`.
     """
     texts = bot.texts.get(get_language() or "", {})
+    name = bot.name or default_text("name")
     return Look(
         slug=bot.slug,
-        name=bot.name,
-        short_name=bot.name or _("Support"),
+        name=name,
+        short_name=name or _("Support"),
         logo=logo_url(bot),
-        has_logo=bool(bot.logo_digest),
-        accent=bot.accent,
-        accent_dark=bot.accent_dark,
-        greeting=texts.get("greeting") or _("How can we help?"),
+        has_logo=bool(bot.logo_digest or default_text("logo")),
+        accent=bot.accent or default_text("accent"),
+        accent_dark=bot.accent_dark or default_text("accent_dark"),
+        greeting=texts.get("greeting") or default_text("greeting") or _("How can we help?"),
         introduction=texts.get("introduction")
+        or default_text("introduction")
         or _("Ask in your own words. Every answer shows the passages of the help articles that it rests on."),
         starters=_starters(bot, texts) or suggested_questions(bot.index or index),
     )
 
 
 def logo_url(bot: Bot) -> str:
-    """Return the address of the bot's picture, which changes with it, or of the project's mark."""
+    """Return the address of the bot's picture, which changes with it, or of the settings' or the project's."""
     if not bot.logo_digest:
-        return static("shared/mark.svg")
+        return static(default_text("logo") or "shared/mark.svg")
     return f"{reverse('chat:bot-logo', args=[bot.slug])}?v={bot.logo_digest}"
 
 

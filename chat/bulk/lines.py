@@ -29,6 +29,8 @@ class Writer:
     index_name: str
     author: str
     may_delete: bool
+    caller: dict[str, Any] | None = None
+    """The audit entry's columns of who sends them; None where nothing is recorded."""
     waits: bool
     """Whether a line is answered when it is applied, rather than when it is accepted."""
 
@@ -44,13 +46,13 @@ async def lines_of(pieces: AsyncIterable[bytes]) -> AsyncIterator[list[Line]]:
         found: list[Line] = []
         for part in ended:
             held += part
-            if is_too_long or len(held) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
+            if is_too_long or len(held) > settings.FABRA_MAX_REQUEST_BYTES:
                 found.append((number, None))
             elif held.strip():
                 found.append((number, bytes(held)))
             number, held, is_too_long = number + 1, bytearray(), False
         held += rest
-        if len(held) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
+        if len(held) > settings.FABRA_MAX_REQUEST_BYTES:
             held, is_too_long = bytearray(), True
         if found:
             yield found
@@ -62,7 +64,7 @@ def operation_of(line: Line, writer: Writer) -> Operation:
     """Return what the line asks for; raise InvalidInput or an APIException."""
     number, text = line
     if text is None:
-        raise RequestTooLarge(f"A line has at most {settings.DATA_UPLOAD_MAX_MEMORY_SIZE:,} bytes.")
+        raise RequestTooLarge(f"A line has at most {settings.FABRA_MAX_REQUEST_BYTES:,} bytes.")
     data = BulkLineSerializer(data=parse_object(text, "line"))
     if not data.is_valid():
         raise InvalidInput(validation_sentence(data.errors))

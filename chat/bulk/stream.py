@@ -11,15 +11,17 @@ from django.db import connections
 from rest_framework.exceptions import APIException
 
 from chat.api.parsers import RequestTooLarge
+from chat.audit.entries import record
 from chat.bulk.accept import accept_in_bulk
 from chat.bulk.feed import Feed
 from chat.bulk.lines import Result, Writer, answer_of, lines_of, operation_of
 from chat.errors import BulkBusy
 from common.errors import InvalidInput
 from common.streamed_body import BodyTooLarge
-from retrieval.indexing.operations import Operation, apply_in_bulk
+from retrieval.indexing.operations import Delete, Operation, apply_in_bulk
 
 logger = logging.getLogger(__name__)
+_MOST_NAMED = 20
 
 
 class BodyTimeout(APIException):
@@ -111,6 +113,8 @@ class _Answers:
         self._order: deque[int] = deque()
         self._ids: dict[int, str | None] = {}
         self._known: dict[int, Result] = {}
+        self._deleted: list[str] = []
+        """What is being deleted and has no audit entry yet."""
 
     def give(self) -> None:
         writer, operations = self._writer, self._operations()
@@ -139,11 +143,23 @@ class _Answers:
                 self._tell(line[0], error)
                 continue
             self._ids[line[0]] = operation.entity_id
+            if isinstance(operation, Delete):
+                self._deleted.append(operation.entity_id)
             yield operation
 
     def _tell(self, number: int, result: Result) -> None:
         self._known[number] = result
+        self._record_deletions()  # of all that came together, before the first of them is answered
         self._send_known()
+
+    def _record_deletions(self) -> None:
+        ids, self._deleted = self._deleted, []
+        if ids and self._writer.caller is not None:
+            shown = ", ".join([*ids[:_MOST_NAMED], *(["…"] if len(ids) > _MOST_NAMED else [])])
+            record(
+                **self._writer.caller, action="delete", target=f"documents of {self._writer.index_name}: {shown}",
+                endpoint="documents-bulk", method="POST", status=200, detail=f"{len(ids)} documents",
+            )  # fmt: skip
 
     def _send_known(self) -> None:
         while self._order and self._order[0] in self._known:

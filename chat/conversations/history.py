@@ -11,6 +11,7 @@ from pgvector import Vector
 
 from chat.errors import MessageTooLong
 from chat.models import ConversationSummary, Message
+from chat.providers import Provider
 from chat.small_talk import SMALL_TALK
 from chat.turns.thread import ClientThread
 from chat.turns.turn import Question
@@ -33,9 +34,9 @@ async def read_history(question: Question) -> ConversationHistory:
     if question.thread is not None:
         return await _read_with_thread(question, question.thread)
     if question.conversation_id is None or not settings.FABRA_HISTORY_TURNS:
-        return ConversationHistory(query=question.message)
+        return ConversationHistory(query=question.asked)
     turns, summaries = await sync_to_async(_read)(question.conversation_id, question.user_id)
-    return ConversationHistory(turns, summaries, query=question.message)
+    return ConversationHistory(turns, summaries, query=question.asked)
 
 
 async def _read_with_thread(question: Question, thread: ClientThread) -> ConversationHistory:
@@ -46,7 +47,7 @@ async def _read_with_thread(question: Question, thread: ClientThread) -> Convers
         known = thread.record.last_message_id + 1
         own, summaries = await sync_to_async(_read)(thread.record.conversation_id, question.user_id, before=known)
     turns = (*thread.before, *own, *thread.since)[-most:] if most else ()
-    return ConversationHistory(turns, summaries, remarks=thread.remarks, query=question.message)
+    return ConversationHistory(turns, summaries, remarks=thread.remarks, query=question.asked)
 
 
 def _read(
@@ -119,21 +120,23 @@ def _turns_of(rows: Iterable[tuple[Any, ...]]) -> list[PastTurn]:
     return turns
 
 
-def room_for_context(question: Question, history: ConversationHistory, window: int) -> int | None:
+def room_for_context(question: Question, history: ConversationHistory, provider: Provider) -> int | None:
     """Return how many tokens a model's window leaves for a context and the history; None for 0, a window not known.
 
     Raise MessageTooLong if it leaves none.
     """
+    window = provider.window
     if not window:
         return None
+    most = provider.config.most_tokens if provider.config else settings.FABRA_MODEL_MAX_TOKENS
     messages = 2 + 2 * len(history)
     # The question as it stands below the passages.
-    asked = SEPARATOR + without_role_tags(question.message)
+    asked = SEPARATOR + without_role_tags(question.asked)
     used = tokenizer_for(settings.FABRA_CHAT_MODEL).count(asked) + _TOKENS_PER_MESSAGE * messages
-    room = window - settings.FABRA_MODEL_MAX_TOKENS - used
+    room = window - most - used
     if room <= 0:
         raise MessageTooLong(
             f"message takes {used} tokens; the model's window of {window} has no room for it "
-            f"beside an answer of {settings.FABRA_MODEL_MAX_TOKENS}."
+            f"beside an answer of {most}."
         )
     return room

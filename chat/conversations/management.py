@@ -3,14 +3,18 @@
 import logging
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, F, OuterRef, Q, QuerySet, Value
+from django.db.models.functions import Concat, StrIndex
 
 from chat.conversations.joining import ids_of
+from chat.conversations.removal import remove_conversations
+from chat.live.changes import tell_gone
 from chat.models import Conversation, Message
 from common.errors import InvalidInput, NotFound
 from common.redis import REDIS_ERRORS
 from common.validation import check_text, is_blank
 from contexts.erasure import erase_fast_copies, erase_traces
+from contexts.items import SEPARATOR
 from contexts.models import Trace
 from events.erasure import erase_payloads
 from events.models import Event
@@ -70,7 +74,8 @@ def delete_conversation(conversation: Conversation) -> list[str]:
             raise NotFound(f"There is no conversation {conversation.pk}.")
         erased = erase_traces(_traces_of(conversation))
         erase_payloads(_events_of(conversation))
-        Conversation.objects.filter(pk=conversation.pk).delete()
+        remove_conversations(Conversation.objects.filter(pk=conversation.pk))
+        tell_gone(conversation.pk)
     try:
         erase_fast_copies(erased)
     except REDIS_ERRORS as error:
@@ -87,9 +92,11 @@ def _traces_of(conversation: Conversation) -> QuerySet[Trace]:
     of_messages = Message.objects.filter(conversation=conversation.pk, trace__isnull=False).order_by()
     questions = Message.objects.filter(conversation=conversation.pk, role=Message.Role.USER).order_by()
     elsewhere = Message.objects.filter(trace=OuterRef("pk")).exclude(conversation=conversation.pk)
-    same = Q(user_id=conversation.user_id, query__in=questions.values("text")) & ~Exists(elsewhere)
+    place = StrIndex(OuterRef("query"), Concat(F("text"), Value(SEPARATOR)))
+    first_of_several = questions.alias(place=place).filter(place=1)  # several that were asked together
+    same = Q(Q(query__in=questions.values("text")) | Q(Exists(first_of_several)), user_id=conversation.user_id)
     linked = Trace.objects.filter(pk__in=of_messages.values("trace"))
-    return linked.union(Trace.objects.filter(same))
+    return linked.union(Trace.objects.filter(same & ~Exists(elsewhere)))
 
 
 def _events_of(conversation: Conversation) -> QuerySet[Event]:

@@ -13,9 +13,10 @@ from django.db import connection, transaction
 
 from chat.conversations.transcript import complete, fitting, lines_of
 from chat.errors import BudgetExhausted, ModelError
-from chat.models import ModelCall, Purpose
+from chat.models import Purpose
 from chat.providers import Provider, get_provider
 from chat.spending.calls import Spender, usage_with_cost
+from chat.turns.costs import Asked
 from common.background import release_thread
 from common.text import single_line
 from common.validation import is_blank
@@ -49,8 +50,8 @@ class Rewriting:
     """The rewritten question; empty where the model repeated what was typed, or failed."""
     model: str = ""
     usage: dict[str, Any] | None = None
-    call: ModelCall | None = None
-    """Of the model; its row is not written yet."""
+    asked: Asked | None = None
+    """The calls of the model; their rows are not stored yet."""
     duration_ms: float = 0.0
     error: str = ""
     """A code, such as `model_timeout`."""
@@ -60,7 +61,7 @@ class Rewriting:
         return [UNAVAILABLE] if self.error else []
 
     def to_dict(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name != "call"}
+        return {name: value for name, value in vars(self).items() if name != "asked"}
 
 
 async def rewrite(message: str, turns: Sequence[PastTurn], spender: Spender) -> Rewriting | None:
@@ -96,11 +97,12 @@ async def _ask(provider: Provider, message: str, turns: Sequence[PastTurn], spen
         return Rewriting(model=provider.model, error="message_too_long")
     before = newest_first[:fitting_count][::-1]
     before_and_asked = SEPARATOR.join([*before, asked])
-    text, completion, call = await complete(
+    found = await complete(
         provider, Purpose.REWRITE, _INSTRUCTIONS, before_and_asked, max_tokens=_MAX_TOKENS, spender=spender
     )
-    text = single_line(text).removeprefix(_LABEL).strip("\"'“”„«» ")  # small models repeat the label
-    about = Rewriting(model=completion.model, usage=usage_with_cost(completion, call), call=call)
+    completion = found.completion
+    text = single_line(found.text).removeprefix(_LABEL).strip("\"'“”„«» ")  # small models repeat the label
+    about = Rewriting(model=completion.model, usage=usage_with_cost(completion, found.call), asked=found)
     if is_blank(text) or len(text) > _MAX_CHARS or completion.finish_reason == "length":
         return replace(about, error="rewrite_unusable")
     is_same = text.casefold() == single_line(message).casefold()

@@ -10,12 +10,14 @@ from django.db import transaction
 from chat.conversations.history import read_turns
 from chat.conversations.transcript import complete, fitting, lines_of
 from chat.errors import BudgetExhausted, ModelError
-from chat.models import Conversation, ConversationSummary, Purpose
-from chat.providers import get_provider
+from chat.models import ApiKey, Conversation, ConversationSummary, Purpose
+from chat.providers import Provider, get_provider
 from chat.spending.calls import Spender, usage_with_cost
+from chat.turns.costs import Asked, keep
 from chat.turns.turn import Turn
 from common.background import spawn
-from common.dispatch import enqueue
+from common.dispatch import MODEL_QUEUE, enqueue
+from common.errors import FabraError
 from common.locks import held
 from contexts.items import SEPARATOR, HistoryItem
 
@@ -57,20 +59,27 @@ async def last_fallen(turn: Turn) -> int:
     return fallen
 
 
-async def enqueue_summary(conversation_id: int, fallen: int) -> None:
+async def enqueue_summary(conversation_id: int, fallen: int, spender: Spender) -> None:
     """Have a worker summarise the turns up to the question `fallen`; without a broker they are dropped.
+
+    The budgets of the answer after which it is made pay for it.
 
     In the web process the answer does not wait for the broker.
     """
     otherwise = "old turns are dropped without a summary"
-    sent = asyncio.to_thread(enqueue, "chat.tasks.summarise", conversation_id, fallen, otherwise=otherwise)
+    payer = [spender.tier, spender.key.pk if spender.key else None, spender.context]
+    sent = asyncio.to_thread(
+        enqueue, "chat.tasks.summarise", conversation_id, fallen, *payer, otherwise=otherwise, queue=MODEL_QUEUE
+    )
     if settings.FABRA_WEB:
         spawn(sent, uses_database=False)
     else:  # the event loop may end with the answer
         await sent
 
 
-def summarise(conversation_id: int, fallen: int) -> ConversationSummary | None:
+def summarise(
+    conversation_id: int, fallen: int, tier: str | None = None, key: int | None = None, context: str = ""
+) -> ConversationSummary | None:
     """Store a summary of the turns up to the question `fallen`, and some more, so that the next few cost none.
 
     Return None where a summary covers them already, another process makes it, or the conversation is deleted. If the
@@ -91,17 +100,16 @@ def summarise(conversation_id: int, fallen: int) -> ConversationSummary | None:
             return None
         # 2. The model's call, outside of a transaction.
         try:
-            text, completion, call = async_to_sync(complete)(
-                provider, Purpose.SUMMARY, _INSTRUCTIONS, SEPARATOR.join(lines), max_tokens=_MAX_TOKENS,
-                spender=Spender(user_id=conversation.user_id),
-            )  # fmt: skip
-        except (ModelError, BudgetExhausted) as error:
-            logger.warning("The conversation %d has no summary of its old turns: %s.", conversation_id, error.code)
+            payer = ApiKey.objects.filter(pk=key).first() if key is not None else None
+            spender = Spender(user_id=conversation.user_id, tier=tier, key=payer, context=context)
+            asked = async_to_sync(_summary_of)(provider, SEPARATOR.join(lines), spender)
+        except (ModelError, BudgetExhausted, TimeoutError) as error:
+            code = error.code if isinstance(error, FabraError) else "timeout"
+            logger.warning("The conversation %d has no summary of its old turns: %s.", conversation_id, code)
             return None
         # 3. The row, unless the conversation was deleted meanwhile.
-        usage = usage_with_cost(completion, call)
-        if call:
-            call.save()
+        usage = usage_with_cost(asked.completion, asked.call)
+        async_to_sync(keep)(asked)
         with transaction.atomic():
             if not Conversation.objects.select_for_update().filter(pk=conversation_id).exists():
                 return None
@@ -110,10 +118,16 @@ def summarise(conversation_id: int, fallen: int) -> ConversationSummary | None:
                 first_message_id=turns[0].message_id,
                 last_message_id=turns[len(lines) - 1].message_id,
                 turn_count=len(lines),
-                text=text[:_MAX_CHARS],
-                model=completion.model[:200],  # some servers name a file
+                text=asked.text.strip()[:_MAX_CHARS],
+                model=asked.completion.model[:200],  # some servers name a file
                 usage=usage,
             )
+
+
+async def _summary_of(provider: Provider, text: str, spender: Spender) -> Asked:
+    """Return what the model answers, as `complete` does; raise TimeoutError if it takes too long."""
+    async with asyncio.timeout(settings.FABRA_CHAT_DEADLINE_S):
+        return await complete(provider, Purpose.SUMMARY, _INSTRUCTIONS, text, max_tokens=_MAX_TOKENS, spender=spender)
 
 
 def _count(turns: int, fallen: int) -> int:

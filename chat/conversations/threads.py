@@ -2,12 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 from django.db import connection
+from django.utils import timezone
 
 from chat.models import Message
-from chat.turns.thread import Record
+from chat.turns.thread import ClientThread, Record
 
+_SENT_AGAIN_WITHIN = timedelta(minutes=15)
+"""OpenAI's SDKs wait for an answer for ten minutes."""
+_MOST_ANSWERS = 50
 # A conversation went on after a message if it has a later state of a client's thread, or the answer to another
 # question. A later answer to the same question is the bot's, after the person who was asked gave it back.
 _STATES = """
@@ -66,6 +71,25 @@ def recognise(user_id: str, digests: Sequence[str], *, is_shared: bool, bot: str
         record=Record(conversation_id=conversation_id, last_message_id=newest_id if is_last else message_id),
         start=start, end=end, heard_id=message_id, is_last=is_last, was_taken_over=bool(takeovers),
     )  # fmt: skip
+
+
+def question_answered_before(thread: ClientThread, user_id: str, bot: str = "") -> int | None:
+    """Return the question that a client sends again, if its answer was stored a short while ago; else None.
+
+    The answer's digest is of the same user, context, history and question, so it is no other answer.
+    """
+    since = timezone.now() - _SENT_AGAIN_WITHIN
+    answers = Message.objects.filter(user_id=user_id, role=Message.Role.ASSISTANT, created_at__gte=since)
+    answers = answers.exclude(thread_digest="").exclude(trace=None)
+    if bot:
+        answers = answers.filter(conversation__bot=bot)
+    for answer in answers.order_by("-created_at").defer("embedding")[:_MOST_ANSWERS]:
+        if thread.after(answer.text) == answer.thread_digest:
+            asked = Message.objects.filter(
+                conversation=answer.conversation_id, role=Message.Role.USER, trace=answer.trace_id
+            )
+            return asked.values_list("pk", flat=True).first()
+    return None
 
 
 def remember(message_id: int, digest: str) -> None:

@@ -1,15 +1,13 @@
 """Earlier turns as a text for a model that rewrites or summarises them, and the call of that model."""
 
-import asyncio
 from collections.abc import Sequence
 
 from django.conf import settings
 
-from chat.limits.budgets import settle
-from chat.models import ModelCall, Purpose
-from chat.providers import Completion, Prompt, Provider, whole_answer
-from chat.spending.calls import Spender, call_of, total_usd
-from chat.turns.costs import reserve_call
+from chat.models import Purpose
+from chat.providers import Prompt, Provider
+from chat.spending.calls import Spender
+from chat.turns.costs import Asked, ask_within_budgets
 from contexts.conversation import PastTurn
 from contexts.suspicion import without_role_tags
 from contexts.tokens import tokenizer_for
@@ -45,18 +43,9 @@ def fitting(parts: Sequence[str], beside: str, answer_tokens: int, window: int) 
 
 async def complete(
     provider: Provider, purpose: Purpose, instructions: str, text: str, *, max_tokens: int, spender: Spender
-) -> tuple[str, Completion, ModelCall | None]:
-    """Return what the model answers, and the row of the call, which is not written yet.
-
-    Raise ModelError or BudgetExhausted.
-    """
+) -> Asked:
+    """Return what the model answers; raise ModelError or BudgetExhausted. See `chat.turns.costs.ask_within_budgets`."""
     messages = [{"role": "system", "content": instructions}, {"role": "user", "content": text}]
-    prompt = Prompt(messages=messages, max_tokens=max_tokens, purpose=purpose)
-    reservation = await reserve_call(provider, spender, prompt)
-    call = None
-    try:
-        said, completion = await whole_answer(provider, prompt)
-        call = await asyncio.to_thread(call_of, spender, purpose, prompt, completion, said)
-    finally:
-        await settle(reservation, total_usd([call] if call else []))
-    return said.strip(), completion, call
+    return await ask_within_budgets(
+        provider, spender, Prompt(messages=messages, max_tokens=max_tokens, purpose=purpose)
+    )

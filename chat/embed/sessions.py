@@ -55,12 +55,15 @@ class SessionView(APIView):
             async_to_sync(keep_traits)(USER_KEY, user.user_id, user.traits, user.as_of or timezone.now())
             visitor = site_sessions.visitor_in(before, key)
             joined = join(visitor, user.user_id) if visitor else 0
+        left = user.expires_at - timezone.now() if user.expires_at else None
         return Response(
             {
                 "session": site_sessions.issue(key, session.origin, user),
                 "user_id": user.user_id,
                 "is_signed": user.is_signed,
                 "expires_at": user.expires_at,
+                # For the page's timer: its browser's clock may be wrong.
+                "expires_in_s": max(0, round(left.total_seconds())) if left else None,
                 "joined": joined,
             }
         )

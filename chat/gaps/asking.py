@@ -1,13 +1,14 @@
 """Ask a gap's questions again, as they were asked, and see whether they are answered now.
 
-The chat's own context is assembled for the user who asked, with what was said before, and the model (or the extractive
-answer) gets it: so a question is judged by the rules by which it was found unanswered. No message and no trace is
-written: what is kept is deleted with the question.
+The context that was asked for is assembled for the user who asked, within the bounds of the key that asked and with
+what was said before, and the model (or the extractive answer) gets it: so a question is judged by the rules by which it
+was found unanswered. No message and no trace is written: what is kept is deleted with the question.
 """
 
 import asyncio
 import json
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,23 +16,27 @@ from asgiref.sync import async_to_sync
 from django.conf import settings
 from django.utils import timezone, translation
 
+from chat.access.callers import Caller
 from chat.bots.known import require_bot
 from chat.conversations.history import read_turns, room_for_context
 from chat.gaps.reasons import reasons_of
 from chat.grounding.answers import check_answer
-from chat.limits.budgets import settle
 from chat.models import Gap, GapQuestion, Message, Purpose
-from chat.providers import Prompt, get_provider, whole_answer
-from chat.spending.calls import Spender, call_of, total_usd
+from chat.phrases.known import read_phrases
+from chat.providers import Prompt, get_provider
+from chat.spending.calls import Spender
 from chat.turns.assembly import assemble, first_model, provider_for
 from chat.turns.citations import Citation, mark_cited, passages_in
-from chat.turns.costs import reserve_call
+from chat.turns.costs import ask_within_budgets, keep
 from chat.turns.turn import Question
 from common.errors import FabraError, Unavailable
 from common.locks import held
 from contexts.conversation import ConversationHistory
 from contexts.models import TraceBody
 from contexts.recorder import recording
+from contexts.registry import contexts
+from features.online import one_view
+from features.request_data import request_data
 from retrieval.models import Document
 
 logger = logging.getLogger(__name__)
@@ -57,12 +62,17 @@ class Rehearsal:
     """Why it is no answer; empty if it is one."""
 
 
-def ask_gap(gap_pk: int, *, is_forced: bool = False) -> bool:
+def ask_gap(
+    gap_pk: int, *, is_forced: bool = False, until: Callable[[], bool] = lambda: False, asked: list[int] | None = None
+) -> bool:
     """Ask a gap's central and newest questions again; return False if another worker does, or the bot is down.
 
     Unless it is forced, what was asked with one version of the article is not asked with it again, so that after a
-    crash the next call goes on.
+    crash the next call goes on. Once `until()` is true it returns False after a question; a call with the same
+    `asked`, to which the questions are added, asks the rest.
     """
+    asked = [] if asked is None else asked
+    count_before = len(asked)
     with held(f"gap {gap_pk}") as is_held:
         gap = Gap.objects.select_related("document__index").filter(pk=gap_pk).first()
         if not is_held or gap is None:
@@ -73,6 +83,10 @@ def ask_gap(gap_pk: int, *, is_forced: bool = False) -> bool:
         for question in asked_questions(gap):
             if not is_forced and version is not None and (question.after or {}).get("version") == version:
                 continue
+            if question.pk in asked:
+                continue
+            if len(asked) > count_before and until():
+                return False
             try:
                 after = _ask(question, gap.document)
             except (Unavailable, TimeoutError) as error:
@@ -80,13 +94,14 @@ def ask_gap(gap_pk: int, *, is_forced: bool = False) -> bool:
                 return False
             values = {"after": {**after, "version": version}, "is_answered": after["is_answered"]}
             GapQuestion.objects.filter(pk=question.pk).update(**values)
+            asked.append(question.pk)
         _conclude(gap, version)
     return True
 
 
 def asked_questions(gap: Gap) -> list[GapQuestion]:
     """Return the question that is the title, and the newest ones."""
-    questions = gap.questions.select_related("message__conversation").order_by("-asked_at")
+    questions = gap.questions.select_related("message__conversation", "message__api_key").order_by("-asked_at")
     central = list(questions.filter(message__text=gap.title)[:1])
     newest = questions.exclude(pk__in=[question.pk for question in central])
     return (central + list(newest[: settings.FABRA_GAP_QUESTIONS]))[: settings.FABRA_GAP_QUESTIONS]
@@ -98,7 +113,7 @@ def _ask(question: GapQuestion, article: Document | None) -> dict[str, Any]:
     try:
         history = history_before(message)
         with translation.override(history.language):
-            found = async_to_sync(rehearse)(message.user_id, message.text, history, message.conversation.bot)
+            found = async_to_sync(rehearse)(_as_it_was_asked(message), history)
     except Unavailable:
         raise
     except FabraError as error:  # it will fail again, as a question that is too long for the model
@@ -149,29 +164,51 @@ def history_before(message: Message) -> ConversationHistory:
     )
 
 
-async def rehearse(user_id: str, text: str, history: ConversationHistory, bot: str = "") -> Rehearsal:
+def _as_it_was_asked(message: Message) -> Question:
+    """Return the stored question, of the bot, the context and the key that it was asked by.
+
+    The key also tells a site's user from an account of the same name. A context that is not declared any more was
+    replaced by the bot's, which is also that of a site's page that may choose none.
+    """
+    caller = Caller.of_stored(message.user_id, message.api_key)
+    is_known = message.context in {*contexts, settings.FABRA_CHAT_CONTEXT}
+    is_chosen = bool(message.api_key and message.api_key.contexts) or not caller.is_site
+    return Question(
+        user_id=message.user_id, message=message.text, bot=message.conversation.bot,
+        context=message.context if is_known and is_chosen else "", caller=caller,
+    )  # fmt: skip
+
+
+async def rehearse(question: Question, history: ConversationHistory) -> Rehearsal:
     """Answer a question as the chat does, and write nothing; raise what a chat raises."""
-    question = Question(user_id=user_id, message=text).asked_of(await require_bot(bot))
+    question = question.asked_of(await require_bot(question.caller.check_bot(question.bot)))
+    await read_phrases()
     deadline = asyncio.get_running_loop().time() + settings.FABRA_CHAT_DEADLINE_S
-    room = room_for_context(question, history, (await get_provider(first_model(question, question.context))).window)
-    with recording(conversation=history, most_tokens=room) as recorder:
+    room = room_for_context(question, history, await get_provider(first_model(question, question.context)))
+    with (
+        one_view(),
+        request_data(query=question.message, traits={}),
+        recording(conversation=history, most_tokens=room) as recorder,
+    ):
         context = await assemble(question, history, deadline)
+    question.caller.check_indexes(recorder.searched_indexes())
+    if context.escalation is not None and not context.items:  # its function leaves the question to a person
+        return Rehearsal(answer="", citations=[], flags=context.evidence["flags"], reasons=[str(Reason.ESCALATED)])
     provider = await provider_for(question, context, recorder)
     evidence = context.evidence
-    prompt = Prompt(messages=evidence["messages"], question=text, passages=passages_in(evidence), purpose=Purpose.GAP)
-    spender = Spender(user_id=user_id, context=evidence["context"])
-    reservation = await reserve_call(provider, spender, prompt)
-    call = None
-    try:
-        async with asyncio.timeout_at(deadline):
-            said, completion = await whole_answer(provider, prompt)
-        if call := await asyncio.to_thread(call_of, spender, prompt.purpose, prompt, completion, said):
-            await call.asave()
-    finally:
-        await settle(reservation, total_usd([call] if call else []))
+    prompt = Prompt(
+        messages=evidence["messages"], question=question.message, passages=passages_in(evidence),
+        earlier_questions=history.questions, purpose=Purpose.GAP,
+    )  # fmt: skip
+    spender = Spender(user_id=question.user_id, context=evidence["context"])
+    async with asyncio.timeout_at(deadline):
+        asked = await ask_within_budgets(provider, spender, prompt)
+    await keep(asked)
+    said, completion = asked.text, asked.completion
     is_composed = provider.is_extractive or completion.cited is not None
-    checked = await check_answer(said, prompt.passages, evidence, text, is_composed=is_composed)
+    checked = await check_answer(said, prompt.passages, evidence, question.message, is_composed=is_composed)
     citations = mark_cited(prompt.passages, checked.text, completion.cited)
-    flags = [*evidence["flags"], *completion.flags]
+    flags = [*evidence["flags"], *completion.flags, *checked.flags]
     reasons = reasons_of(evidence, citations, flags, checked.to_dict(), is_extractive=provider.is_extractive)
+    reasons += [str(Reason.ESCALATED)] if context.escalation is not None else []
     return Rehearsal(answer=checked.text, citations=citations, flags=flags, reasons=reasons)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 
 from django.db import transaction
 from django.db.models import Q
@@ -10,7 +11,8 @@ from django.utils import timezone
 from chat.gaps.asking import ASK_GAP
 from chat.gaps.grouping import LOCK, refresh
 from chat.models import Gap, GapQuestion
-from common.dispatch import enqueue
+from common.clocks import is_past
+from common.dispatch import MODEL_QUEUE, enqueue
 from common.locks import lock_in_transaction
 from retrieval.models import Document
 
@@ -45,17 +47,19 @@ def merge(gaps: Sequence[Gap]) -> Gap:
     return first
 
 
-def ask_soon(gap: Gap, *, delay_s: float = 0.0, is_forced: bool = False) -> bool:
+def ask_soon(gap: Gap, *, delay_s: float = 0.0, is_forced: bool = False, **rest: Any) -> bool:
     """Have a worker ask the gap's questions again; return False if the broker does not answer."""
     otherwise = f"the gap {gap.pk} waits for the sweep"
-    return enqueue(ASK_GAP, gap.pk, otherwise=otherwise, delay_s=delay_s, is_forced=is_forced)
+    return enqueue(
+        ASK_GAP, gap.pk, otherwise=otherwise, queue=MODEL_QUEUE, delay_s=delay_s, is_forced=is_forced, **rest
+    )
 
 
 def due_gaps(most: int) -> list[int]:
     """Return gaps to ask again: those whose article is new or has changed. One whose article is gone is open again."""
     gone = Gap.objects.filter(document__deleted_at__isnull=False)
     gone.update(document=None, state=Gap.State.OPEN, state_changed_at=timezone.now())
-    rested = Q(asked_version=None) | Q(asked_at=None) | Q(asked_at__lt=timezone.now() - _REST)
+    rested = Q(asked_version=None) | Q(asked_at=None) | is_past("asked_at", since=_REST)
     return list(
         Gap.objects.to_ask_again().filter(rested).order_by("asked_at", "pk").values_list("pk", flat=True)[:most]
     )

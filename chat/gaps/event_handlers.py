@@ -10,16 +10,17 @@ from django.db import transaction
 
 from chat.errors import ConversationConflict, ConversationNotFound
 from chat.feedback import FEEDBACK_GIVEN
-from chat.gaps.marking import last_answered_question, mark, question_of, unmark
+from chat.gaps.marking import mark, question_of, unmark
 from chat.handover.actions import escalate
-from chat.handover.reasons import AGENT_GONE, PASSED_BACK, THUMBS_DOWN
+from chat.handover.reasons import AGENT_GONE, NOT_ANSWERED, PASSED_BACK, THUMBS_DOWN
 from chat.handover.steps import ESCALATED
 from chat.models import Feedback, GapQuestion, Message
 from events.handlers import Handler, register_handlers
 from events.models import Event
 
-_NOT_OF_THE_BOT = {AGENT_GONE, PASSED_BACK}
-"""Reasons of an escalation that say nothing about the bot's answers."""
+_MARKS_NOTHING = {AGENT_GONE, NOT_ANSWERED, PASSED_BACK, THUMBS_DOWN}
+"""Reasons of an escalation that say nothing about an answer, or nothing that a mark of its own does not say: a
+thumbs-down can be taken back, and its mark with it."""
 
 Reason = GapQuestion.Reason
 
@@ -58,7 +59,8 @@ def escalate_judged(event: Event) -> dict[str, Any]:
     if answer is None or not is_news or not _is_down(answer):
         return {"escalated": False}
     try:
-        escalate(answer.conversation_id, THUMBS_DOWN)
+        question = question_of(answer)
+        escalate(answer.conversation_id, THUMBS_DOWN, message_id=question.pk if question else None)
     except (ConversationConflict, ConversationNotFound):
         return {"escalated": False}
     return {"escalated": True}
@@ -74,9 +76,11 @@ def _is_down(answer: Message) -> bool:
 
 
 def mark_escalated(event: Event) -> dict[str, Any]:
-    if event.payload.get("reason") in _NOT_OF_THE_BOT:
-        return {"marked": False}
-    question = last_answered_question(event.payload.get("conversation_id") or 0)
+    """Mark the question that the event names; others of the conversation were answered."""
+    asked = Message.objects.filter(
+        pk=event.payload.get("message_id"), conversation=event.payload.get("conversation_id"), role=Message.Role.USER
+    )
+    question = None if event.payload.get("reason") in _MARKS_NOTHING else asked.first()
     if question is not None:
         mark(question.pk, Reason.ESCALATED)
     return {"marked": question is not None}

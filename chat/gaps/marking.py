@@ -48,7 +48,10 @@ def question_of(answer: Message) -> Message | None:
 
 
 def last_answered_question(conversation_id: int) -> Message | None:
-    """Return the last question that the bot answered: it did not help somebody who asks for a person after it."""
+    """Return the last question that the bot answered: it did not help somebody who asks for a person after it.
+
+    Return None if thanks or a goodbye came after it: it did help.
+    """
     answers = Message.objects.filter(conversation=conversation_id, role=Message.Role.ASSISTANT, trace__isnull=False)
-    answer = answers.exclude(flags__contains=[SMALL_TALK]).order_by("-pk").first()
-    return question_of(answer) if answer else None
+    answer = answers.order_by("-pk").first()
+    return question_of(answer) if answer and SMALL_TALK not in answer.flags else None

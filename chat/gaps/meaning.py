@@ -36,14 +36,15 @@ def embed_new(embedder: Embedder, most: int) -> int:
     waiting = GapQuestion.objects.exclude(embedding_model__in=[embedder.model, REFUSED]).select_related("message")
     found = list(waiting.filter(gap=None).order_by("pk")[:most])
     found += waiting.filter(gap__isnull=False).order_by("pk")[: most - len(found)]
+    index = Index.objects.named(settings.FABRA_DEFAULT_INDEX) if found else None
     for question in found:
-        _embed(question, embedder)
+        _embed(question, embedder, index.language if index else "english")
     return len(found)
 
 
-def _embed(question: GapQuestion, embedder: Embedder) -> None:
+def _embed(question: GapQuestion, embedder: Embedder, language: str) -> None:
     fields: dict[str, object] = {"vector": None, "embedding_model": REFUSED, "is_follow_up": False}
-    subject = _subject_of(question.message)
+    subject = _subject_of(question.message, language)
     try:
         vector = _vector_of(question.message, embedder)
         if subject is not None:
@@ -57,13 +58,13 @@ def _embed(question: GapQuestion, embedder: Embedder) -> None:
     GapQuestion.objects.filter(pk=question.pk).update(**fields)
 
 
-def _subject_of(message: Message) -> Message | None:
+def _subject_of(message: Message, language: str) -> Message | None:
     """Return the question before it that it refers to; None for one that stands alone."""
-    if not refers_back(message.text):
+    if not refers_back(message.text, language):
         return None
     asked = Message.objects.filter(conversation=message.conversation_id, role=Message.Role.USER, pk__lt=message.pk)
     earlier = list(asked.order_by("-pk")[: MAX_QUESTIONS - 1])
-    standing = (question for question in earlier if not refers_back(question.text))
+    standing = (question for question in earlier if not refers_back(question.text, language))
     return next(standing, earlier[-1] if earlier else None)
 
 

@@ -4,12 +4,15 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from chat.grounding.check import ground, ground_quotes, read_ahead
 from chat.grounding.marks import marks_of, without_spans
+from chat.grounding.not_known import says_not_known
 from chat.grounding.result import Grounding
+from chat.phrases.known import not_known_phrases
+from chat.providers.not_known import NOT_KNOWN
 from chat.turns.citations import Citation
 from contexts.conversation import CLIENT
 
@@ -32,12 +35,15 @@ class CheckedText:
     """Without the citations that support nothing."""
     grounding: Grounding | None = None
     """None if the text was not checked."""
+    is_not_known: bool = False
+    """Whether a model says in its own words that it does not know, and nothing else."""
 
     @property
     def flags(self) -> list[str]:
+        flags = [NOT_KNOWN] if self.is_not_known else []
         if self.grounding is None:
-            return [LEFT_OUT]
-        return [DEGRADED] if self.grounding.is_degraded else []
+            return [*flags, LEFT_OUT]
+        return [*flags, DEGRADED] if self.grounding.is_degraded else flags
 
     def to_dict(self) -> dict[str, Any] | None:
         return self.grounding.to_dict() if self.grounding else None
@@ -51,14 +57,16 @@ async def check_answer(
     Of a text that the program composed, only the passages' own words are looked for.
     """
     loop = asyncio.get_running_loop()
+    is_not_known = not is_composed and says_not_known(text, not_known_phrases())  # a composed text has the flag already
     try:
         async with asyncio.timeout(_MOST_S):
-            return await loop.run_in_executor(_executor, _check, text, passages, evidence, question, is_composed)
+            checked = await loop.run_in_executor(_executor, _check, text, passages, evidence, question, is_composed)
+            return replace(checked, is_not_known=is_not_known)
     except TimeoutError:
         logger.warning("An answer was not checked against its passages within %s seconds.", _MOST_S)
     except Exception as error:  # an answer that cannot be checked is an answer all the same, and its flag tells
         logger.error("An answer could not be checked against its passages: %s", type(error).__name__)
-    return CheckedText(text=text)
+    return CheckedText(text=text, is_not_known=is_not_known)
 
 
 def prepare_check(passages: Sequence[Citation]) -> None:

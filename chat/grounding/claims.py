@@ -4,36 +4,12 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from chat.grounding.not_known import claims_nothing
+from chat.phrases.known import not_known_phrases
 from common.markdown_units import Kind, Unit
 
 _MARK = re.compile(r"\[(\d{1,3})\]")
 _LEAST_CHARS = 5
-_MOST_READ = 300
-# Of what cannot be known from a passage: that nothing is known, thanks, greetings, and offers to help.
-_NO_CLAIM = re.compile(
-    r"""^\W*(?:
-    (?:(?:but|so|however|unfortunately|sorry|i[ ]am[ ]sorry|i'm[ ]sorry|i[ ]apologi[sz]e)\b[\W]*(?:but\b\W*)?)*
-    (?:
-      i[ ](?:do[ ]not|don't|can't|cannot|could[ ]not|couldn't|am[ ]not|was[ ]not|have[ ]no|did[ ]not|didn't)\b
-        .*\b(?:know|information|find|found|sure|certain|able|details|answer|knowledge|understand|data|access|help)\b
-      | (?:the|these|those|none[ ]of[ ]the|your)?\W*(?:provided\W+)?
-        (?:passages?|documents?|context|sources?|articles?)\b
-        .*\b(?:not|n't|no)\b.*\b(?:say|mention|contain|include|specify|cover|provide|state|describe|tell|information)
-      | there[ ]is[ ]no[ ](?:information|mention|answer)\b
-    )
-    | (?:hi|hello|hey|thanks(?![ ]to\b)|thank[ ]you|you're[ ]welcome|goodbye|bye)\b[^.!?,]{0,30}[.!,]*$
-    | i(?:'m|[ ]am)[ ](?:glad|happy|sorry|here)\b
-    | (?:i[ ]hope[ ]th|let[ ]me[ ]know|feel[ ]free|please[ ]let|if[ ]you[ ](?:have|need)[ ]any[ ](?:more|other|further))
-    | (?:leider|tut[ ]mir[ ]leid)?\W*(?:das[ ])?(?:weiß|weiss|finde|habe|kenne|kann)[ ]ich\b
-        .*\b(?:nicht|nichts|keine\w*)\b
-    | (?:leider\W+)?ich[ ](?:weiß|weiss|finde|habe|kenne|kann)\b.*\b(?:nicht|nichts|keine\w*)\b
-    | (?:die|den|in[ ]den)[ ](?:dokumente\w*|quellen|passagen|artikel\w*)\b.*\b(?:nicht|nichts|keine\w*)\b
-    | (?:hallo|guten[ ](?:tag|morgen|abend)|danke|vielen[ ]dank|gern[ ]geschehen|auf[ ]wiedersehen)\b
-        [^.!?,]{0,30}[.!,]*$
-    | (?:ich[ ]hoffe|melden?[ ](?:sie[ ]sich|dich))\b
-    )""",
-    re.IGNORECASE | re.VERBOSE,
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +56,7 @@ def is_claim(unit: Unit) -> bool:
     return (
         len(text) >= _LEAST_CHARS
         and not text.endswith(("?", ":", "？", "："))
-        and not _NO_CLAIM.match(text[:_MOST_READ])
+        and not claims_nothing(text, not_known_phrases())
     )
 
 

@@ -5,6 +5,7 @@ it. Functions for a person take a user of Django's, whose permission is read ane
 AgentForbidden, and what they held waits for somebody else.
 """
 
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +14,7 @@ from django.contrib.auth import get_user_model
 from django.db import transaction
 from django.utils import timezone
 
-from chat.access.permissions import ANSWER_CONVERSATION, REASSIGN_CONVERSATION
+from chat.access.permissions import REASSIGN_CONVERSATION, may_open_inbox
 from chat.errors import (
     AgentForbidden,
     ConversationConflict,
@@ -23,6 +24,7 @@ from chat.errors import (
     InvalidAgent,
     InvalidMessage,
 )
+from chat.gaps.marking import last_answered_question
 from chat.handover import notices, reasons
 from chat.handover.steps import HANDED_BACK, end, give_to, locked, move, record, wait
 from chat.handover.switches import allows, nobody_joins
@@ -30,7 +32,7 @@ from chat.handover.tickets import close_ticket
 from chat.live.bodies import staff_name_of
 from chat.live.changes import tell_inbox, tell_of_message
 from chat.models import Conversation, HandoverSettings, Message
-from common.dispatch import enqueue
+from common.dispatch import MODEL_QUEUE, enqueue
 from common.validation import check_text, is_blank
 
 NOTE_MAX_CHARS = 5000
@@ -45,10 +47,11 @@ _OUTCOMES = {
 """What stands in the ticket of a conversation that the bot got back."""
 
 
-def escalate(conversation_id: int, reason: str) -> Conversation:
+def escalate(conversation_id: int, reason: str, *, message_id: int | None = None) -> Conversation:
     """Ask for a person; one who is asked or there already is not asked again.
 
-    Raise ConversationNotFound, HandoverOff where nobody is asked for this reason, or ConversationConflict for a closed
+    `message_id` is the customer's message that it is about; for one who asks themselves it is found here. Raise
+    ConversationNotFound, HandoverOff where nobody is asked for this reason, or ConversationConflict for a closed
     conversation.
     """
     with locked(conversation_id) as conversation:
@@ -56,7 +59,10 @@ def escalate(conversation_id: int, reason: str) -> Conversation:
             return conversation
         if conversation.state != State.CLOSED and not allows(reason):
             raise HandoverOff(nobody_joins())
-        wait(conversation, reason)
+        if message_id is None and reason == reasons.CUSTOMER_ASKED:
+            question = last_answered_question(conversation_id)
+            message_id = question.pk if question else None
+        wait(conversation, reason, message_id=message_id)
         notices.tell_escalated(conversation)
     return conversation
 
@@ -213,7 +219,8 @@ def release_agent(agent: Any) -> None:
         return
     held = Conversation.objects.filter(state=State.PERSON, agent=agent.pk)
     for pk in held.values_list("pk", flat=True):
-        return_from_agent(pk, agent.pk)
+        with suppress(ConversationNotFound):  # deleted meanwhile
+            return_from_agent(pk, agent.pk)
 
 
 def check_own(conversation_id: int, user_id: str, bot: str = "") -> None:
@@ -223,14 +230,14 @@ def check_own(conversation_id: int, user_id: str, bot: str = "") -> None:
 
 
 def may_answer(agent: Any) -> bool:
-    """Return whether a user, as the database has them now, may answer customers."""
+    """Return whether a user, as the database has them now, may answer customers: whoever may open the inbox."""
     return _answering(agent) is not None
 
 
 def _answering(agent: Any) -> Any:
     """Return the user as the database has them now, if they may answer customers; otherwise None."""
-    user = get_user_model()._default_manager.filter(pk=agent.pk, is_active=True).first() if agent else None
-    return user if user and user.has_perm(ANSWER_CONVERSATION) else None
+    user = get_user_model()._default_manager.filter(pk=agent.pk).first() if agent else None
+    return user if may_open_inbox(user) else None
 
 
 def _permitted(conversation_id: int, agent: Any) -> Any:
@@ -272,7 +279,10 @@ def _give_to_bot(conversation: Conversation, *, reason: str, is_timeout: bool) -
 def _answer_soon(conversation: Conversation) -> None:
     """Have the bot answer what the person did not; if the broker is down, the sweep does."""
     if conversation.unanswered_since is not None:
-        otherwise = f"conversation {conversation.pk} waits for the sweep"
-        transaction.on_commit(
-            lambda: enqueue(ANSWER_UNANSWERED, conversation.pk, otherwise=otherwise) and None, robust=True
-        )
+        transaction.on_commit(lambda: enqueue_answer(conversation.pk) and None, robust=True)
+
+
+def enqueue_answer(conversation_id: int) -> bool:
+    """Have a worker answer what a person left to the bot; if the broker is down, the sweep does."""
+    otherwise = f"conversation {conversation_id} waits for the sweep"
+    return enqueue(ANSWER_UNANSWERED, conversation_id, otherwise=otherwise, queue=MODEL_QUEUE)

@@ -3,8 +3,11 @@
 The sweep calls it every few seconds; what it finds is checked again under each conversation's lock.
 """
 
+from contextlib import suppress
+
 from django.utils import timezone
 
+from chat.errors import ConversationNotFound
 from chat.handover import actions, notices
 from chat.handover.steps import State, locked
 from chat.models import Conversation, HandoverSettings
@@ -15,10 +18,12 @@ def end_waits() -> None:
     now, row = timezone.now(), HandoverSettings.load()
     if after := row.wait_told_after:
         for pk in Conversation.objects.waiting_untold(now - after).values_list("pk", flat=True):
-            tell_nobody_came(pk)
+            with suppress(ConversationNotFound):  # deleted meanwhile
+                tell_nobody_came(pk)
     if after := row.close_after:
         for pk in Conversation.objects.of_people_idle(now - after).values_list("pk", flat=True):
-            actions.close_idle(pk)
+            with suppress(ConversationNotFound):
+                actions.close_idle(pk)
 
 
 def tell_nobody_came(conversation_id: int) -> None:

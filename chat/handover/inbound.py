@@ -10,6 +10,7 @@ from chat.handover.wishes import wants_person
 from chat.limits.admission import Admission
 from chat.live.changes import tell_inbox, tell_of_message
 from chat.models import Conversation, Message, Reservation
+from chat.phrases.known import known_phrases
 from chat.turns.lease import TurnLease
 from chat.turns.records import SentBefore, is_sent_before, message_of, new_conversation, sent_event
 from chat.turns.turn import Answer, Question
@@ -22,7 +23,7 @@ State = Conversation.State
 def needs_no_model(question: Question, lease: TurnLease) -> bool:
     if question.stored_id is not None:
         return False
-    if lease.state == State.PERSON or wants_person(question.message):
+    if lease.state == State.PERSON or wants_person(question.message, known_phrases()):
         return True
     return _is_contact(question, lease)
 

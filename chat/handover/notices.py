@@ -16,6 +16,7 @@ from chat.models import Conversation, HandoverSettings, Message
 ESCALATED, ASSIGNED, HANDED_BACK, CLOSED = "escalated", "assigned", "handed_back", "closed"
 WAITING, CONTACT, PERSON_LEFT, REOPENED = "still_waiting", "contact_kept", "person_left", "conversation_was_closed"
 NOBODY_CAME, NO_PERSON = "nobody_came", "no_person"
+NOT_ANSWERED = "not_answered"
 """The flag of a notice says of what it tells."""
 
 
@@ -93,6 +94,12 @@ def tell_handed_back(conversation: Conversation, *, is_timeout: bool) -> Message
         if is_timeout:
             text = _("Nobody could answer you in time, so the assistant answers again.")
         return add_notice(conversation, HANDED_BACK, text)
+
+
+def tell_not_answered(conversation: Conversation) -> Message:
+    """Say that the bot could not answer what a person had left to it."""
+    with translation.override(language_of(conversation)):
+        return add_notice(conversation, NOT_ANSWERED, _("The assistant could not answer what you wrote last."))
 
 
 def tell_closed(conversation: Conversation) -> Message:

@@ -16,8 +16,8 @@ from chat.turns.turn import Answer, Turn
 
 logger = logging.getLogger(__name__)
 
-PERSON_TOOK_OVER = "person_took_over"
-"""The error code of a trace whose answer was dropped."""
+PERSON_TOOK_OVER, CLOSED_MEANWHILE = "person_took_over", "conversation_closed"
+"""The error codes of a trace whose answer was dropped."""
 
 NOT_KNOWN, SMALL_TALK = "not_known", "small_talk"
 """Flags of answers: the bot said that it does not know; a greeting or thanks was answered."""
@@ -26,7 +26,7 @@ NOT_KNOWN, SMALL_TALK = "not_known", "small_talk"
 def may_escalate(result: Answer, turn: Turn) -> bool:
     """Return whether it is worth a query whether a person is asked after this answer."""
     has_reason = turn.context.escalation is not None or NOT_KNOWN in result.flags
-    return has_reason and turn.lease.state == Conversation.State.BOT
+    return has_reason and result.state == Conversation.State.BOT
 
 
 def escalated(result: Answer, turn: Turn) -> Answer:
@@ -38,29 +38,40 @@ def escalated(result: Answer, turn: Turn) -> Answer:
     try:
         if not allows(reason) or (turn.context.escalation is None and not _is_not_known_twice(turn.conversation_id)):
             return result
-        notice = _notice_of(turn.conversation_id, reason)
+        notice = _notice_of(turn, reason)
+        state = _state_of(turn.conversation_id) or result.state
     except (DatabaseError, ConversationConflict, ConversationNotFound) as error:
         logger.warning("Conversation %d was not escalated: %s", turn.conversation_id, type(error).__name__)
         return result
-    state = Conversation.objects.values_list("state", flat=True).get(pk=turn.conversation_id)
     return replace(result, state=state, notices=[*result.notices, *([notice.text] if notice else [])])
 
 
 async def drop(turn: Turn) -> Answer:
-    """Return the answer to a message that is a person's now: what the bot had said is not kept."""
-    logger.info("The answer of the trace %s is dropped: a person took over.", turn.context_id)
-    await sync_to_async(write_failure)(turn, PERSON_TOOK_OVER)
+    """Return the answer to a message that is a person's now, or no one's: what the bot had said is not kept.
+
+    Raise ConversationNotFound if the conversation was deleted.
+    """
+    return await sync_to_async(_drop)(turn)
+
+
+def _drop(turn: Turn) -> Answer:
+    state = _state_of(turn.conversation_id)
+    if state is None:
+        raise ConversationNotFound
+    code = CLOSED_MEANWHILE if state == Conversation.State.CLOSED else PERSON_TOOK_OVER
+    logger.info("The answer of the trace %s is dropped: %s.", turn.context_id, code)
+    write_failure(turn, code)
+    told = _closing_lines(turn.conversation_id) if state == Conversation.State.CLOSED else []
     return Answer.without_model(
-        context_id=turn.context_id, conversation_id=turn.conversation_id, message_id=turn.message.pk,
-        state=Conversation.State.PERSON, notices=turn.notices, is_dropped=True,
-        conversation_was_closed=turn.lease.was_closed,
+        context_id=turn.context_id, conversation_id=turn.conversation_id, message_id=turn.message.pk, state=state,
+        notices=[*turn.notices, *told], is_dropped=True, conversation_was_closed=turn.lease.was_closed,
     )  # fmt: skip
 
 
 async def ask_for_person(turn: Turn) -> Answer:
     """End a turn whose context holds nothing but the wish for a person."""
     outcome = {"latency_ms": turn.elapsed_ms(), "escalated": True}
-    if not await sync_to_async(write_outcome)(turn, "", "", outcome):
+    if await sync_to_async(write_outcome)(turn, "", "", outcome) is None:
         return await drop(turn)
     return await sync_to_async(_asked_for_person)(turn)
 
@@ -69,11 +80,12 @@ def _asked_for_person(turn: Turn) -> Answer:
     """Ask for the person that the context's function wants, and return the line that says so as the answer."""
     assert turn.context.escalation is not None
     try:
-        notice = _notice_of(turn.conversation_id, turn.context.escalation.reason)
-        notice, state = notice or actions.ask_again(turn.conversation_id), Conversation.State.WAITING
+        notice = _notice_of(turn, turn.context.escalation.reason)
+        notice = notice or actions.ask_again(turn.conversation_id)
+        state = _state_of(turn.conversation_id) or Conversation.State.WAITING
     except HandoverOff:
         with locked(turn.conversation_id) as conversation:
-            notice, state = notices.tell_no_person(conversation), Conversation.State.BOT
+            notice, state = notices.tell_no_person(conversation), conversation.state
     return Answer.without_model(
         response=notice.text, flags=notice.flags, context_id=turn.context_id, conversation_id=turn.conversation_id,
         message_id=notice.pk, state=state, notices=turn.notices,
@@ -81,11 +93,20 @@ def _asked_for_person(turn: Turn) -> Answer:
     )  # fmt: skip
 
 
-def _notice_of(conversation_id: int, reason: str) -> Message | None:
-    """Escalate, and return the line that says so; None if a person was asked before."""
-    said = Message.objects.filter(conversation=conversation_id, role=Message.Role.NOTICE)
+def _state_of(conversation_id: int) -> str | None:
+    return Conversation.objects.filter(pk=conversation_id).values_list("state", flat=True).first()
+
+
+def _closing_lines(conversation_id: int) -> list[str]:
+    said = Message.objects.filter(conversation=conversation_id, role=Message.Role.NOTICE, flags=[notices.CLOSED])
+    return list(said.order_by("-pk").values_list("text", flat=True)[:1])
+
+
+def _notice_of(turn: Turn, reason: str) -> Message | None:
+    """Escalate for the turn's message, and return the line that says so; None if a person was asked before."""
+    said = Message.objects.filter(conversation=turn.conversation_id, role=Message.Role.NOTICE)
     last = said.order_by("-pk").values_list("pk", flat=True).first() or 0
-    actions.escalate(conversation_id, reason)
+    actions.escalate(turn.conversation_id, reason, message_id=turn.message.pk)
     return said.filter(pk__gt=last).order_by("pk").first()
 
 

@@ -50,8 +50,8 @@ def record(conversation: Conversation, event_type: str, **payload: Any) -> None:
     record_event(event, Event.Source.CHAT)
 
 
-def wait(conversation: Conversation, reason: str, *, by: Any = None) -> None:
-    """Let the conversation wait for whoever takes it, with an open ticket."""
+def wait(conversation: Conversation, reason: str, *, by: Any = None, message_id: int | None = None) -> None:
+    """Let the conversation wait for whoever takes it, with an open ticket; `message_id` is the question it is about."""
     before = conversation.agent
     conversation.escalation_reason = reason[:200]
     move(conversation, State.WAITING)
@@ -59,7 +59,7 @@ def wait(conversation: Conversation, reason: str, *, by: Any = None) -> None:
         conversation.is_wait_told = True
         conversation.save(update_fields=["is_wait_told"])
     record(
-        conversation, ESCALATED, reason=reason[:200], ticket=open_ticket(conversation).number,
+        conversation, ESCALATED, reason=reason[:200], message_id=message_id, ticket=open_ticket(conversation).number,
         previous_agent=before.get_username() if before else None, by=by.get_username() if by else None,
     )  # fmt: skip
 
@@ -82,6 +82,7 @@ def end(conversation: Conversation, reason: str, *, agent: Any = None, note: str
     conversation.unanswered_since = None
     conversation.save(update_fields=["unanswered_since"])
     move(conversation, State.CLOSED)
+    stop_bot(conversation)
     notices.tell_closed(conversation)
     name, number = agent.get_username() if agent else None, ticket.number if ticket else None
     record(conversation, CLOSED, agent=name, reason=reason, note=note, ticket=number)

@@ -14,11 +14,15 @@ def open_ticket(conversation: Conversation) -> Ticket:
 def close_ticket(conversation: Conversation, note: str, *, otherwise: str = "") -> Ticket | None:
     """Close the conversation's open ticket with a note, or with the text `otherwise` where that is blank.
 
-    Without an open one a note makes a closed one. Return the ticket that was closed; None if there is none.
+    Without an open one a note stands in the last one, or makes a closed one. Return the ticket that was changed; None
+    if there is none.
     """
     ticket = _open_ticket_of(conversation)
+    if ticket is None and is_blank(note):
+        return None
+    ticket = ticket or conversation.tickets.order_by("-number").first()
     if ticket is None:
-        return None if is_blank(note) else _new_ticket(conversation, Ticket.Status.CLOSED, note)
+        return _new_ticket(conversation, Ticket.Status.CLOSED, note)
     ticket.status, ticket.note = Ticket.Status.CLOSED, otherwise if is_blank(note) else note
     ticket.save(update_fields=["status", "note"])
     return ticket

@@ -53,6 +53,8 @@ class Claim:
     token: uuid.UUID = field(default_factory=uuid.uuid4)
     conversation_id: int | None = None
     """Of the answer, which is deleted with the conversation."""
+    is_answered: bool = False
+    """Whether the answer is stored."""
 
     @property
     def request_id(self) -> uuid.UUID:
@@ -83,12 +85,15 @@ def take(key: RequestKey) -> StoredAnswer | Claim | None:
         return claim if cursor.fetchone() else None
 
 
-def store(claim: Claim, answer: StoredAnswer) -> None:
-    """Store the answer, unless the lease was lost; of a conversation that was deleted meanwhile nothing is stored."""
+def store(claim: Claim, answer: StoredAnswer) -> bool:
+    """Store the answer, and return whether it was: not if the lease was lost.
+
+    Of a conversation that was deleted meanwhile nothing is stored.
+    """
     row = IdempotentRequest.objects.filter(digest=claim.key.digest, token=claim.token, status=None)
     try:
         with transaction.atomic():
-            row.update(
+            is_stored = row.update(
                 status=answer.status, headers=answer.headers, body=answer.body, conversation=claim.conversation_id
             )
             if claim.conversation_id is not None:
@@ -98,6 +103,9 @@ def store(claim: Claim, answer: StoredAnswer) -> None:
         if claim.conversation_id is None:
             raise
         release(claim)
+        return False
+    transaction.on_commit(lambda: setattr(claim, "is_answered", True))
+    return bool(is_stored)
 
 
 def release(claim: Claim) -> None:

@@ -1,6 +1,7 @@
 """Keep the leases of the requests that this process runs: one statement for all of them, a few times in each lease."""
 
 import logging
+import math
 import threading
 import time
 
@@ -19,25 +20,29 @@ class Renewal:
     """A thread that lives while claims are held; views of both kinds, with an event loop and without, use it."""
 
     def __init__(self) -> None:
-        self._held: set[Claim] = set()
+        self._held: dict[Claim, float] = {}
+        """The claims, and until when each is renewed, by `time.monotonic()`."""
         self._lock = threading.Lock()
         self._is_running = False
 
-    def add(self, claim: Claim) -> None:
+    def add(self, claim: Claim, most_s: float = math.inf) -> None:
+        """Keep a claim until it is discarded, for so long at most."""
         with self._lock:
-            self._held.add(claim)
+            self._held[claim] = time.monotonic() + most_s
             if not self._is_running:
                 self._is_running = True
                 threading.Thread(target=self._renew, name="idempotency", daemon=True).start()
 
     def discard(self, claim: Claim) -> None:
         with self._lock:
-            self._held.discard(claim)
+            self._held.pop(claim, None)
 
     def _renew(self) -> None:
         while True:
             time.sleep(settings.FABRA_TURN_LEASE_S / _RENEWALS)
             with self._lock:
+                now = time.monotonic()
+                self._held = {claim: until for claim, until in self._held.items() if until > now}
                 claims = list(self._held)
                 self._is_running = bool(claims)
             if not claims:

@@ -4,9 +4,10 @@ import asyncio
 import functools
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import aclosing, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 from asgiref.sync import sync_to_async
@@ -22,13 +23,18 @@ from chat.idempotency.records import Claim, StoredAnswer, release, store, take
 from chat.idempotency.renewal import renewal
 from chat.idempotency.request_key import RequestKey, key_of
 from common.background import release_thread, spawn, with_own_thread
+from common.guarded_stream import GuardedStream
 
 REPLAYED = "Idempotent-Replayed"
+_LONGEST_ANSWERS = 2
+"""A request is kept from its repetitions for so many times as long as an answer may take."""
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.03, 0.25
 _KEPT_HEADERS = ("ETag", "X-Fabra-Freshness", "X-Fabra-Ignored", "X-Request-Id")
 # The client has to change something before another answer is possible. What depends on rights, limits or load is not
 # stored, nor what failed on our side: a repetition then runs.
 _DEFINITE = frozenset({400, 404, 410, 412, 413, 415, 422})
+# Of those statuses, what an operator changes: the request is then answered as it is.
+_PASSING = frozenset({"bot_not_found", "context_disabled", "index_not_found", "model_not_found"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +72,7 @@ def idempotent(
         taken = await _wait(key)
         if isinstance(taken, StoredAnswer):
             return _replay(taken)
-        renewal.add(taken)
+        renewal.add(taken, most_s=_LONGEST_ANSWERS * settings.FABRA_CHAT_DEADLINE_S)
         try:
             try:
                 response = await method(view, request, taken)
@@ -74,7 +80,8 @@ def idempotent(
                 response = view.handle_exception(error)
             if isinstance(response, StreamingHttpResponse):
                 stream = cast(AsyncIterator[bytes], response.streaming_content)
-                response.streaming_content = _watched(stream, response, taken, stream_format)
+                watched = _watched(stream, response, taken, stream_format)
+                response.streaming_content = GuardedStream(watched, partial(_give_up, taken))
                 return response
             await sync_to_async(_settle)(taken, response)
         except BaseException:  # the client is gone, or PostgreSQL is
@@ -90,7 +97,8 @@ def idempotent(
 def idempotent_now(*, is_atomic: bool = False, echoed: Collection[str] = ()) -> Callable[[Method], Callable[..., Any]]:
     """Do the same for a synchronous method, whose thread waits.
 
-    With `is_atomic` the method and the storing of its answer are one transaction, so that a crash leaves both or none.
+    With `is_atomic` the method and the storing of its answer are one transaction, so that a crash leaves both or none;
+    a method with a transaction of its own calls `store_answer` in it.
     `echoed` are fields of the answer that repeat the request's: they are not stored, but taken from its repetition.
     """
 
@@ -107,7 +115,7 @@ def idempotent_now(*, is_atomic: bool = False, echoed: Collection[str] = ()) -> 
                 try:
                     with transaction.atomic() if is_atomic else nullcontext():
                         response = method(view, request, taken, **names)
-                        _settle(taken, response, _echo(request, echoed))
+                        _settle(taken, response, _echo(request, echoed), is_needed=is_atomic)
                 except Exception as error:
                     response = view.handle_exception(error)
                     _settle(taken, response)
@@ -164,9 +172,19 @@ def _echo(request: Request, names: Collection[str]) -> dict[str, Any]:
     return {name: data[name] for name in names if name in data}
 
 
-def _settle(claim: Claim, response: HttpResponse, echo: Collection[str] = ()) -> None:
-    """Store the answer, or give up the claim if a repetition of the request may have another one."""
-    if response.status_code >= 300 and response.status_code not in _DEFINITE:
+def store_answer(claim: Claim, response: HttpResponse) -> None:
+    """Store the answer in the caller's transaction, which is undone if another process has taken the request over."""
+    _settle(claim, response, is_needed=True)
+
+
+def _settle(claim: Claim, response: HttpResponse, echo: Collection[str] = (), *, is_needed: bool = False) -> None:
+    """Store the answer, or give up the claim if a repetition of the request may have another one.
+
+    Raise IdempotencyInProgress if it is needed and the lease was lost.
+    """
+    if claim.is_answered:
+        return
+    if response.status_code >= 300 and (response.status_code not in _DEFINITE or _code_of(response) in _PASSING):
         release(claim)
         return
     headers = {name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers}
@@ -176,12 +194,21 @@ def _settle(claim: Claim, response: HttpResponse, echo: Collection[str] = ()) ->
     else:
         body = response.content
         headers["Content-Type"] = response.headers["Content-Type"]
-    store(claim, StoredAnswer(status=response.status_code, headers=headers, body=body.decode()))
+    answer = StoredAnswer(status=response.status_code, headers=headers, body=body.decode())
+    if not store(claim, answer) and is_needed:
+        raise IdempotencyInProgress
+
+
+def _code_of(response: HttpResponse) -> str:
+    """Return the code of an error, which any view may have answered in its own way."""
+    data = response.data if isinstance(response, Response) else {}
+    error = data.get("error") if isinstance(data, dict) else None
+    return str(error.get("code", "")) if isinstance(error, dict) else ""
 
 
 async def _watched(
     stream: AsyncIterator[bytes], response: StreamingHttpResponse, claim: Claim, stream_format: StreamFormat
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes, None]:
     """Yield the stream, and store it before its end is sent."""
     sent: list[bytes] = []
     is_stored = False
@@ -199,6 +226,12 @@ async def _watched(
         renewal.discard(claim)
         if not is_stored:
             spawn(sync_to_async(release)(claim))
+
+
+async def _give_up(claim: Claim) -> None:
+    """Leave a request whose stream nobody reads to its next repetition."""
+    renewal.discard(claim)
+    await sync_to_async(release)(claim)
 
 
 def _replay(answer: StoredAnswer, echo: dict[str, Any] | None = None) -> HttpResponse:

@@ -2,33 +2,28 @@
 
 import asyncio
 import json
-import logging
 import uuid
-from contextlib import suppress
 from typing import Any
 
 from asgiref.sync import sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
 
-from chat.access.permissions import ANSWER_CONVERSATION
+from chat.access.permissions import may_open_inbox
 from chat.handover import actions
 from chat.inbox.attendance import Attendance
 from chat.live.bodies import name_of
 from chat.live.broadcast import broadcast
+from chat.live.channel import GroupChannel
 from chat.live.groups import INBOX, conversation_group
-from chat.live.layer import live_layer
 from chat.models import Conversation
 from chat.page.standing import FORBIDDEN, user_of_session
 from common.background import end_if_cancelled, spawn, with_own_thread
-from common.redis import REDIS_ERRORS
-
-logger = logging.getLogger(__name__)
 
 _AGAIN_S = 3.0
 
 
 class InboxConsumer(AsyncWebsocketConsumer):
-    """Send `inbox`, and `message`, `state` and `typing` of the open conversation, each with its `conversation_id`.
+    """Send `inbox` and `gone`, and `message`, `state` and `typing` of the open conversation, each with its id.
 
     `typing` has its `author`, null for the customer; `presence` says with `is_here` whether the customer's page is
     open, or null while Redis is down. Receive `{"type": "open", "conversation_id"}`, `{"type": "typing"}`, which the
@@ -43,7 +38,7 @@ class InboxConsumer(AsyncWebsocketConsumer):
     async def connect(self) -> None:
         self.open_id: int | None = None
         self.place = uuid.uuid4().hex
-        self.channel: str | None = None
+        self.channel: GroupChannel | None = None
         self.tasks: list[asyncio.Task[None]] = []
         self.agent = await self._read_agent()
         await self.accept()
@@ -51,15 +46,18 @@ class InboxConsumer(AsyncWebsocketConsumer):
             await self.close(code=FORBIDDEN, reason="Your account may not answer customers.")
         else:
             self.attendance = Attendance(self.agent.pk, self._send_json)
-            self.tasks = [spawn(work, uses_database=False) for work in (self._hear(), self.attendance.keep())]
+            self.channel = channel = GroupChannel()
+            work = (self._join(channel), self._hear(channel), self.attendance.keep())
+            self.tasks = [spawn(each, uses_database=False) for each in work]
 
     async def disconnect(self, code: int) -> None:
         for task in self.tasks:
             task.cancel()
         if self.tasks:
             await self.attendance.leave()
-        await self._open(None)
-        await self._change("group_discard", INBOX)
+        channel, self.channel = self.channel, None
+        if channel is not None:
+            await channel.close()
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         if not self.tasks:
@@ -85,25 +83,21 @@ class InboxConsumer(AsyncWebsocketConsumer):
             await self._tell_of_typing(self.open_id)
             await self.attendance.use()
 
-    async def _hear(self) -> None:
-        """Pass on what the agents and the open conversation are told; subscribe again after Redis was away."""
+    async def _join(self, channel: GroupChannel) -> None:
+        """Hear what the agents are told; what Redis refused is tried again every few seconds."""
+        await channel.join([INBOX])
         while True:
             end_if_cancelled()
-            layer = live_layer()
-            try:
-                self.channel = await layer.new_channel()
-                await layer.group_add(INBOX, self.channel)
-                if self.open_id is not None:
-                    await layer.group_add(conversation_group(self.open_id), self.channel)
-                while True:
-                    end_if_cancelled()
-                    event = await layer.receive(self.channel)
-                    if event["type"] != "typing" or event.get("origin") != self.place:
-                        await self._send(event)
-            except REDIS_ERRORS as error:
-                self.channel = None
-                logger.warning("Redis does not answer (%s): the inbox learns late what is new.", type(error).__name__)
-                await asyncio.sleep(_AGAIN_S)
+            await asyncio.sleep(_AGAIN_S)
+            await channel.rejoin()
+
+    async def _hear(self, channel: GroupChannel) -> None:
+        """Pass on what the agents and the open conversation are told."""
+        while True:
+            end_if_cancelled()
+            event = await channel.receive()
+            if event["type"] != "typing" or event.get("origin") != self.place:
+                await self._send(event)
 
     async def _send(self, event: dict[str, Any]) -> None:
         names = ("type", "conversation_id", *(["author"] if event["type"] == "typing" else []))
@@ -113,17 +107,11 @@ class InboxConsumer(AsyncWebsocketConsumer):
         await self.send(text_data=json.dumps(content))
 
     async def _open(self, conversation_id: int | None) -> None:
-        if self.open_id is not None:
-            await self._change("group_discard", conversation_group(self.open_id))
-        self.open_id = conversation_id
-        if conversation_id is not None:
-            await self._change("group_add", conversation_group(conversation_id))
-
-    async def _change(self, action: str, group: str) -> None:
-        """Join or leave a group; without Redis `_hear` does it later."""
-        if self.channel is not None:
-            with suppress(*REDIS_ERRORS):
-                await getattr(live_layer(), action)(group, self.channel)
+        before, self.open_id = self.open_id, conversation_id
+        if self.channel is not None and before is not None:
+            await self.channel.leave(conversation_group(before))
+        if self.channel is not None and conversation_id is not None:
+            await self.channel.join([conversation_group(conversation_id)])
 
     async def _tell_of_typing(self, conversation_id: int) -> None:
         held = Conversation.objects.filter(pk=conversation_id, state=Conversation.State.PERSON, agent=self.agent)
@@ -142,4 +130,4 @@ class InboxConsumer(AsyncWebsocketConsumer):
 def _agent_of(session_key: str | None) -> Any:
     """Return the session's user if they may answer customers in the admin; otherwise None."""
     user = user_of_session(session_key)
-    return user if user.is_active and user.is_staff and user.has_perm(ANSWER_CONVERSATION) else None
+    return user if may_open_inbox(user) else None

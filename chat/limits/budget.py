@@ -1,5 +1,6 @@
 """A budget: how many US dollars somebody's calls of models may cost in a day or a month, in UTC."""
 
+import math
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -8,6 +9,12 @@ from chat.spending.sums import spent_since
 
 DAY, MONTH = "day", "month"
 _WARNING_SHARE = Decimal("0.8")
+_NANO = 1_000_000_000
+
+
+def nano_of(usd: Decimal) -> int:
+    """Return an amount of US dollars in whole nano dollars, rounded up: what is counted is never too little."""
+    return math.ceil(usd * _NANO)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +35,10 @@ class Budget:
         if self.scope == "installation":
             return "the installation"
         return f"{'API key' if self.scope == 'key' else self.scope} {self.name or self.subject}"
+
+    @property
+    def limit_nano(self) -> int:
+        return int(self.limit_usd * _NANO)
 
     @property
     def warning_usd(self) -> Decimal:

@@ -27,13 +27,13 @@ def reserve(budgets: Sequence[Budget], usd: Decimal) -> str:
     with transaction.atomic():
         for subject in subjects:
             lock_in_transaction(f"budget {subject}")
-        spent = {budget: budget.spent() + _reserved(budget) + usd for budget in budgets}
-        full = [budget for budget, sum_usd in spent.items() if sum_usd > budget.limit_usd]
+        spent = {budget: budget.spent() for budget in budgets}
+        full = [budget for budget in budgets if spent[budget] + reserved(budget) + usd > budget.limit_usd]
         if full:
             raise BudgetExhausted(full)
         ReservedCost.objects.bulk_create(ReservedCost(subject=subject, token=token, usd=usd) for subject in subjects)
-    for budget, sum_usd in spent.items():
-        if sum_usd >= budget.warning_usd:
+    for budget, spent_usd in spent.items():
+        if spent_usd >= budget.warning_usd:
             warn(budget)
     return token
 
@@ -46,7 +46,8 @@ def settle(token: str) -> None:
         logger.warning("A reservation of a budget stays for a while: %s", type(error).__name__)
 
 
-def _reserved(budget: Budget) -> Decimal:
+def reserved(budget: Budget) -> Decimal:
+    """Return what is reserved here, in US dollars."""
     # One older than any deadline was left by a crash.
     since = timezone.now() - timedelta(seconds=2 * settings.FABRA_CHAT_DEADLINE_S)
     rows = ReservedCost.objects.filter(subject=_subject(budget), created_at__gt=since)

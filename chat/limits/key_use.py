@@ -16,7 +16,6 @@ from chat.models import ApiKey, KeyUse
 from common.locks import lock_in_transaction
 from common.redis import plain_redis, redis_key
 
-KEPT = timedelta(days=400)
 _TIMEOUT_S = 1.0
 
 # Takes what was stored out of the hash, and the fields that have nothing left. KEYS: the hash; ARGV: fields and counts.
@@ -78,7 +77,3 @@ def use_of(key: ApiKey, days: int) -> list[DayOfUse]:
         row = rows.get(day)
         found.append(DayOfUse(day=day, accepted=row.accepted if row else 0, refused=row.refused if row else 0))
     return found
-
-
-def prune_use() -> None:
-    KeyUse.objects.filter(day__lt=timezone.now().date() - KEPT).delete()

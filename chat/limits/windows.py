@@ -7,14 +7,18 @@ from datetime import UTC, datetime, timedelta
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from chat.limits.key_use import use_field, use_hash
 from chat.models import ApiKey, CountedRequest, Message, Reservation
 from common.locks import lock_in_transaction
 from common.redis import async_redis, plain_redis, redis_key
+from contexts.models import Trace
 
 USER = "user:"
+CLIENT_LEFT = "client_disconnected"
+"""The error of an answer whose client went away before its end: the only failed one that stays counted."""
 _USE_TIMEOUT_S = 0.1
 """Where only the use of a key is counted: a Redis that hangs must not delay a request for that."""
 
@@ -153,9 +157,11 @@ def _stored(window: Window, now: datetime) -> tuple[int, datetime]:
     pending = 0
     if window.subject.startswith(USER):
         user_id = window.subject.removeprefix(USER)
+        # A failed answer is refunded, as in Redis; one that its client left is not.
+        is_refunded = Q(trace__state=Trace.State.FAILED) & ~Q(trace__error_code=CLIENT_LEFT)
         rows = Message.objects.filter(  # type: ignore[assignment]
             user_id=user_id, role=Message.Role.USER, created_at__gt=now - window.length
-        )
+        ).exclude(is_refunded)
         # A reservation is deleted when its message is committed; one older than any deadline was left by a crash.
         since = now - timedelta(seconds=2 * settings.FABRA_CHAT_DEADLINE_S)
         pending = Reservation.objects.filter(user_id=user_id, created_at__gt=since).count()

@@ -9,7 +9,6 @@ from django.conf import settings
 from django.db import transaction
 
 from chat.live.layer import live_layer
-from common.background import spawn
 from common.redis import REDIS_ERRORS
 
 logger = logging.getLogger(__name__)
@@ -33,11 +32,6 @@ async def broadcast(group: str, message: dict[str, Any]) -> bool:
         logger.warning("Redis does not answer (%s): open pages learn late what is new.", type(error).__name__)
         return False
     return True
-
-
-def broadcast_soon(group: str, message: dict[str, Any]) -> None:
-    """Do the same in a task of the running loop, which the caller does not wait for."""
-    spawn(broadcast(group, message), uses_database=False)
 
 
 def broadcast_on_commit(group: str, message: dict[str, Any]) -> None:

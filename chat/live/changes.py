@@ -31,13 +31,21 @@ def tell_of_state(conversation: Conversation) -> None:
 
 
 def stop_bot(conversation: Conversation) -> None:
-    """End the answer that the bot is giving, after the caller's transaction; without Redis it is dropped at its end."""
-    broadcast_on_commit(ANSWERS, {"type": "stop", "conversation_id": conversation.pk})
+    """End the answer that the bot is giving, after the caller's transaction; without Redis it is dropped at its end.
+
+    Messages that are not stored yet are not stopped: they are the person's.
+    """
+    broadcast_on_commit(ANSWERS, {"type": "stop", "conversation_id": conversation.pk, "is_taken_over": True})
 
 
 def tell_inbox(conversation: Conversation) -> None:
     """Tell the agents that a conversation's state or last message has changed, after the caller's transaction."""
     broadcast_on_commit(INBOX, {"type": "inbox", **state_body(conversation)})
+
+
+def tell_gone(conversation_id: int) -> None:
+    """Tell the agents that a conversation was deleted, after the caller's transaction."""
+    broadcast_on_commit(INBOX, {"type": "gone", "conversation_id": conversation_id})
 
 
 def show_soon(message: Message) -> None:

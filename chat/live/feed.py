@@ -10,22 +10,20 @@ The same look asks Redis who of all the pages' agents is there.
 
 import asyncio
 import logging
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Iterator
 from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.db import DatabaseError, connection
 
 from chat.live.changes import message_event, state_event
+from chat.live.channel import GroupChannel
 from chat.live.groups import PEOPLE, conversation_group
-from chat.live.layer import live_layer
 from chat.live.people import People
 from chat.live.subscription import Subscription
 from chat.models import Conversation, Message
 from common.background import end_if_cancelled, with_own_thread
 from common.per_loop import PerLoop
-from common.redis import REDIS_ERRORS
 
 logger = logging.getLogger(__name__)
 
@@ -37,18 +35,19 @@ class Feed:
 
     def __init__(self) -> None:
         self._pages: dict[int, set[Subscription]] = {}
-        self._joined: set[int] = set()
-        self._channel: str | None = None
-        self._opening = asyncio.Lock()
+        self._channel: GroupChannel | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self.people = People()
 
     async def listen(self, page: Subscription) -> None:
         """Send to the page what is new in its conversation from now on."""
         self._pages.setdefault(page.conversation_id, set()).add(page)
-        if not self._tasks:
-            self._tasks = [asyncio.ensure_future(work) for work in (self._look(), self._receive())]
-        await self._join([page.conversation_id])
+        groups = [conversation_group(page.conversation_id)]
+        if self._channel is None:
+            self._channel = channel = GroupChannel()
+            self._tasks = [asyncio.ensure_future(work) for work in (self._look(channel), self._receive(channel))]
+            groups.insert(0, PEOPLE)
+        await self._channel.join(groups)  # while Redis is down conversations are only looked at
 
     async def leave(self, page: Subscription) -> None:
         pages = self._pages.get(page.conversation_id, set())
@@ -57,54 +56,31 @@ class Feed:
             return
         self._pages.pop(page.conversation_id, None)
         self.people.leave(page.conversation_id)
-        if page.conversation_id in self._joined and self._channel:
-            self._joined.discard(page.conversation_id)
-            with suppress(*REDIS_ERRORS):  # a server that is gone sends nothing
-                await live_layer().group_discard(conversation_group(page.conversation_id), self._channel)
+        if self._channel:
+            await self._channel.leave(conversation_group(page.conversation_id))
         if not self._pages:
             await self.close()
 
     async def close(self) -> None:
         tasks, self._tasks = self._tasks, []
-        self._channel, self._joined = None, set()
+        channel, self._channel = self._channel, None
         self.people.forget()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        if channel:
+            await channel.close()
 
-    async def _join(self, conversation_ids: Iterable[int]) -> None:
-        """Subscribe to conversations; while Redis is down they are only looked at."""
-        layer = live_layer()
-        try:
-            for conversation_id in conversation_ids:
-                channel = await self._open_channel()
-                await layer.group_add(conversation_group(conversation_id), channel)
-                self._joined.add(conversation_id)
-        except REDIS_ERRORS as error:
-            logger.warning("Redis does not answer (%s): open pages learn late what is new.", type(error).__name__)
-
-    async def _open_channel(self) -> str:
-        """Return the one channel of the feed, whatever number of pages opens at once."""
-        async with self._opening:
-            if self._channel is None:
-                channel: str = await live_layer().new_channel()
-                await live_layer().group_add(PEOPLE, channel)
-                self._channel = channel
-            return self._channel
-
-    async def _receive(self) -> None:
+    async def _receive(self, channel: GroupChannel) -> None:
         while True:
             end_if_cancelled()
-            if self._channel is None:
-                await asyncio.sleep(LOOK_EVERY_S / 10)
-                continue
-            event = await live_layer().receive(self._channel)
+            event = await channel.receive()
             if event["type"] == "here":
                 self.people.hear(event["agent_id"], self._all_pages())
             else:
                 self._hand_out(event)
 
-    async def _look(self) -> None:
+    async def _look(self, channel: GroupChannel) -> None:
         while True:
             end_if_cancelled()
             await asyncio.sleep(LOOK_EVERY_S)
@@ -120,8 +96,7 @@ class Feed:
             for conversation_id, message_id in newest.items():
                 for page in self._pages.get(conversation_id, ()):
                     page.waiting.put_nowait({"type": "upto", "conversation_id": conversation_id, "id": message_id})
-            if missing := self._pages.keys() - self._joined:
-                await self._join(missing)
+            await channel.rejoin()
 
     def _all_pages(self) -> Iterator[Subscription]:
         for pages in self._pages.values():

@@ -41,6 +41,8 @@ class LivePage:
         self._forwarding: asyncio.Task[None] | None = None
         self._held: list[dict[str, Any]] = []
         self._phase = _IDLE
+        self._has_new_state = False
+        """Whether a state came since the page asked."""
         self._last: dict[str, float] = {}
 
     @property
@@ -58,6 +60,7 @@ class LivePage:
     def hold(self) -> None:
         """Keep back messages, since the page asks something."""
         self._phase = _ASKING
+        self._has_new_state = False
 
     def begin_answer(self, conversation_id: int, question_id: int | None, *, is_reopened: bool) -> None:
         """Note the page's own question; a conversation that it began is shown from now on."""
@@ -68,14 +71,21 @@ class LivePage:
         self._take(question_id)
         self._phase = _ANSWERING
 
-    async def release(self, answer_id: int | None = None) -> None:
-        """Send what was kept back, but for the page's own answer."""
+    async def release(self, answer_id: int | None = None, state: str | None = None) -> None:
+        """Send what was kept back, but for the page's own answer, which told it of a `state`.
+
+        A state that came meanwhile may be a later one: the page, which shows what it was told last, gets it again.
+        """
         self._take(answer_id)
         self._phase = _IDLE
         held, self._held = self._held, []
         for event in held:
             if self._page and event.get("conversation_id") == self._page.conversation_id:
                 await self._pass_on(self._page, event)
+        if self._page and self._page.shown and state is not None:
+            self._page.shown |= {"state": state}
+            if self._has_new_state:
+                await self._send_state(self._page)
 
     def is_too_soon(self, kind: str) -> bool:
         """Return whether the page sent the same kind of frame less than a second ago."""
@@ -154,7 +164,7 @@ class LivePage:
             if page.take(event["message"]["id"]):
                 await self._send(event)
         elif kind == "state":
-            page.state = event
+            page.state, self._has_new_state = event, True
             await self._send_state(page)
         elif kind == "presence":
             await self._send_state(page)

@@ -23,7 +23,7 @@ from chat.error_descriptions import describe, error_body, headers_of
 from chat.mcp.connection import NotLetIn, connect
 from chat.mcp.server import CONNECTION, server
 from chat.page.socket_origin import is_allowed
-from chat.serving.paths import own_path
+from chat.serving.paths import own_path_of
 from common.background import with_own_thread
 
 PATHS = ("/mcp", "/mcp/")
@@ -44,7 +44,7 @@ def with_mcp(application: Callable[..., Any]) -> Callable[..., Any]:
     """Return the ASGI application, with the endpoint in front of it."""
 
     async def serve(scope: Any, receive: Receive, send: Any) -> None:
-        if scope["type"] != "http" or own_path(scope["path"]) not in PATHS:
+        if scope["type"] != "http" or own_path_of(scope) not in PATHS:
             await application(scope, receive, send)
             return
         try:

@@ -58,7 +58,8 @@ def _call(connection: Connection, tool: Tool, arguments: dict[str, Any]) -> type
         )
     caller = caller_columns(connection.meta, None, connection.caller.key)
     if caller is not None:
-        record(**caller, action=tool.name.replace("_", " "), target=target, door=f"mcp:{tool.name}", status=status)
+        action = tool.name.replace("_", " ")
+        record(**caller, action=action, target=target, endpoint=f"mcp:{tool.name}", status=status)
     return result
 
 

@@ -1,5 +1,6 @@
 """The two tools: what models are told about them, what they take, and what they return."""
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -8,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from chat.mcp.connection import Connection
 from common.links import safe_link
+from common.text import single_line
 from common.validation import check_key
 from contexts.frame import fenced, new_marker, note_on, without_source_marks
 from contexts.suspicion import without_role_tags
@@ -129,7 +131,8 @@ def get_document(connection: Connection, given: DocumentArguments) -> tuple[str,
     marker = new_marker()
     rest = f"It goes on at offset {end} of {len(version.text)}." if result.next_offset else ""
     head = _head(result.title, result.url, index, result.document_id, result.version)
-    text = "\n".join(part for part in (note_on(marker), "", head, fenced(_harmless(piece), marker), rest) if part != "")
+    quoted = fenced(f"{head}\n{_harmless(piece)}", marker)
+    text = "\n".join(part for part in (note_on(marker), quoted, rest) if part)
     return text, result
 
 
@@ -145,13 +148,21 @@ def _may_read(connection: Connection, *audiences: list[str]) -> bool:
 
 def _passage_text(number: int, passage: Passage, marker: str) -> str:
     head = _head(passage.title, passage.url, passage.index, passage.document_id, passage.version)
-    return f"{number}. {head}, score {passage.score}\n{fenced(_harmless(passage.content), marker)}"
+    return f"{number}. Score {passage.score}:\n" + fenced(f"{head}\n{_harmless(passage.content)}", marker)
 
 
 def _head(title: str, url: str, index: str, document_id: str, version: int) -> str:
-    """Return a line about a document; its title is its author's, so it is one line without marks."""
-    line = " ".join(_harmless(title).split())
-    return ", ".join([f'"{line}"', *([url] if url else []), f"document {document_id} of {index}, version {version}"])
+    """Return a line about a document; titles and ids are their authors', so they are in the fence, without marks."""
+    line = single_line(_harmless(title))
+    about = f"document {_exact(document_id)} of {_exact(index)}, version {version}"
+    return ", ".join([f'"{line}"', *([url] if url else []), about])
+
+
+def _exact(name: str) -> str:
+    """Return the name as it is, or as a JSON string that has no line break and no tag of a role."""
+    if name == single_line(without_role_tags(name)):
+        return name
+    return json.dumps(name).replace("<", r"\u003c").replace("[", r"\u005b")
 
 
 def _harmless(text: str) -> str:

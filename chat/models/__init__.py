@@ -1,4 +1,6 @@
-"""Tables of the support bot: bots, customers, conversations, feedback, gaps, keys, users of sites, models, limits."""
+"""Tables of the support bot: bots, customers, conversations, feedback, gaps, phrases, keys, users of sites, models,
+limits.
+"""
 
 from chat.models.audit import AuditEntry
 from chat.models.bots import DEFAULT_BOT, Bot
@@ -11,6 +13,7 @@ from chat.models.idempotency import IdempotentRequest
 from chat.models.keys import ApiKey, GrantedPermission, KeyUse
 from chat.models.limits import CountedRequest, LimitSettings, Reservation, ReservedCost, TierLimit
 from chat.models.model_calls import CostKind, ModelCall, Purpose, SpendingDay
+from chat.models.phrases import LanguagePhrases
 from chat.models.providers import ModelProvider
 from chat.models.sample import SampleState
 from chat.models.visitors import JoinedVisitor, UserSigning
@@ -34,6 +37,7 @@ __all__ = [
     "IdempotentRequest",
     "JoinedVisitor",
     "KeyUse",
+    "LanguagePhrases",
     "LimitSettings",
     "Message",
     "ModelCall",

@@ -1,11 +1,11 @@
-"""The audit log: who used a door of the admin or of debugging, when, from where, and what for."""
+"""The audit log: who used which endpoint of the admin or of debugging, when, from where, and what for."""
 
 from django.db import models
 from django.utils import timezone
 
 
 class AuditEntry(models.Model):
-    """One use of a door; a trigger of the database refuses to change one.
+    """One use of an endpoint; a trigger of the database refuses to change one.
 
     It refers to no other row, since it must outlive them, and holds no query, message or secret.
     """
@@ -25,7 +25,9 @@ class AuditEntry(models.Model):
     address = models.GenericIPAddressField(null=True)
     action = models.CharField(max_length=60)
     target = models.CharField(max_length=300, blank=True)
-    door = models.CharField(max_length=100, help_text="The name of the URL, the MCP tool or the command.")
+    endpoint = models.CharField(
+        max_length=100, help_text="The name of the URL, the socket, the MCP tool or the command."
+    )
     method = models.CharField(max_length=10, blank=True)
     path = models.CharField(max_length=500, blank=True)
     status = models.PositiveSmallIntegerField(null=True, help_text="The HTTP status of the answer.")

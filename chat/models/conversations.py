@@ -165,7 +165,13 @@ class Conversation(models.Model):
         self.is_wait_told = False
         if state == self.State.PERSON:
             self.takeovers += 1
-            self.turns = []  # what the bot is answering is dropped, so that nobody waits for it
+            if self.turns and self._has_question():
+                self.turns = self.turns[1:]  # what the bot is answering is dropped, so that nobody waits for it
+
+    def _has_question(self) -> bool:
+        """Return whether the customer wrote last; who has the turn then has stored their message, and is answered."""
+        said = self.messages.exclude(role=Message.Role.NOTICE).order_by("-pk")
+        return said.values_list("role", flat=True).first() == Message.Role.USER
 
 
 class Message(models.Model):

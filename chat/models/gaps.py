@@ -75,10 +75,6 @@ class Gap(models.Model):
     def __str__(self) -> str:
         return self.title[:100] or f"gap {self.pk}"
 
-    @property
-    def is_decided(self) -> bool:
-        return self.state != Gap.State.OPEN or self.document_id is not None
-
 
 class GapQuestion(models.Model):
     """A user's question that was not answered well; it is deleted with its message."""

@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Self
 from zoneinfo import ZoneInfo, available_timezones
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import models
 
@@ -71,7 +72,8 @@ class HandoverSettings(models.Model):
     def reach_text(self, language: str) -> str:
         """Return how support is reached, in a language or else in another that it is written in; "" if in none."""
         given: dict[str, str] = self.texts
-        texts = [given.get(code, "") for code in (language, language.partition("-")[0])]
+        codes = (language, language.partition("-")[0], settings.LANGUAGE_CODE, settings.LANGUAGE_CODE.partition("-")[0])
+        texts = [given.get(code, "") for code in codes]
         return next((text for text in [*texts, *given.values()] if text), "")
 
     @property

@@ -13,7 +13,6 @@ class Purpose(models.TextChoices):
     REWRITE = "rewrite", "rewriting"
     SUMMARY = "summary"
     GAP = "gap", "gap question"
-    EVALUATION = "evaluation"
     CHECK = "check"
 
 
@@ -36,7 +35,7 @@ def _key() -> models.ForeignKey[ApiKey | None, ApiKey | None]:
 
 
 class ModelCall(models.Model):
-    """A call of a language model that gave text; it outlives the message and the trace that it was for."""
+    """A call of a language model that gave text, or was billed without; it outlives its message and its trace."""
 
     created_at = models.DateTimeField(default=timezone.now)
     purpose = models.CharField(max_length=20, choices=Purpose)

@@ -12,6 +12,9 @@ ENVIRONMENT = "environment"
 KEY_VARIABLE = r"\A[A-Z][A-Z0-9_]*_API_KEY\Z"
 """The environment variables that a row may name; any other one may hold a secret that is for no model's server."""
 
+SET_BY_BOT = frozenset({"model", "messages", "stream", "stream_options", "n", "max_tokens", "max_completion_tokens"})
+"""Parameters of a call that no row sets: budgets and windows count on them."""
+
 _price = {
     "max_digits": 12,
     "decimal_places": 6,
@@ -61,6 +64,13 @@ class ModelProvider(models.Model):
         blank=True,
         help_text="The tokens that it takes and gives in one call. Empty: FABRA_MODEL_WINDOW.",
     )
+    max_tokens = models.PositiveIntegerField(
+        "longest answer",
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text="The most tokens that it writes in one call, thinking included. Empty: FABRA_MODEL_MAX_TOKENS.",
+    )
     input_price_usd = models.DecimalField(
         "input price", help_text="US dollars for a million tokens. Empty: the price that is known of the model.",
         **_price,  # type: ignore[arg-type]
@@ -73,6 +83,11 @@ class ModelProvider(models.Model):
         "takes instructions as the system's",
         default=True,
         help_text="Off: the instructions stand at the beginning of the first message, as some templates require.",
+    )
+    begins_with_thinking = models.BooleanField(
+        default=False,
+        help_text="On: its answers begin with its thoughts, up to </think>, without a mark before them; they are not"
+        " shown, and a stream begins behind them. `manage.py models check` finds it out.",
     )
     parameters = models.JSONField(
         default=dict, blank=True, help_text='What each request has besides, such as {"reasoning_effort": "low"}.'
@@ -96,6 +111,7 @@ class ModelProvider(models.Model):
             raise ValidationError({"base_url": "No key, query or fragment belongs here."})
         if (self.input_price_usd is None) != (self.output_price_usd is None):
             raise ValidationError({"output_price_usd": "Give both prices, or neither."})
-        taken = {"model", "messages", "stream", "stream_options", "n"} & set(self.parameters or {})
-        if taken:
+        if not isinstance(self.parameters, dict):
+            raise ValidationError({"parameters": "An object is needed, with the name and the value of each."})
+        if taken := SET_BY_BOT & set(self.parameters):
             raise ValidationError({"parameters": f"{', '.join(sorted(taken))}: the bot sets this itself."})

@@ -6,12 +6,21 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from django.core.exceptions import ValidationError
+from django.core.validators import RegexValidator
 from django.db import models
+from django.utils.text import slugify
 
+from chat.access.visitors import RESERVED_PREFIXES
 from chat.models.keys import ApiKey
 from events.models.signing import SigningSecret
 
 _END = "-----END PUBLIC KEY-----"
+_RESERVED = "|".join(RESERVED_PREFIXES)
+# One word and a colon, so that no prefix is the beginning of another one.
+_prefix = RegexValidator(
+    rf"\A(?!{_RESERVED})[A-Za-z0-9._-]+:\Z",
+    message=f"Write one word of letters and digits with a colon, as shop:, but not {' or '.join(RESERVED_PREFIXES)}.",
+)
 
 
 class UserSigning(SigningSecret):
@@ -30,6 +39,12 @@ class UserSigning(SigningSecret):
 
     key = models.OneToOneField(ApiKey, on_delete=models.CASCADE, related_name="signing")
     algorithm = models.CharField(max_length=10, choices=Algorithm, default=Algorithm.HS256)
+    user_prefix = models.CharField(
+        "prefix of user ids", max_length=60, blank=True, default=None, db_default="", validators=[_prefix],
+        help_text="Stands before the ids of the site's users, so that they are nobody else. Empty: an account, or a"
+        " user of another site, with the same id has the same conversations. After a change the users have new ones.",
+    )  # fmt: skip
+    """None until it is saved, which makes one of the key's own."""
     public_keys = models.TextField(
         blank=True, help_text="For EdDSA: the site's public key as PEM; during a rotation, the next one below it."
     )
@@ -46,6 +61,11 @@ class UserSigning(SigningSecret):
     @property
     def name(self) -> str:
         return self.key.name
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        if self.user_prefix is None:
+            self.user_prefix = f"{slugify(self.key.name)[:40] or 'site'}-{self.key.pk}:"
+        super().save(*args, **kwargs)
 
     def clean(self) -> None:
         if self.algorithm == self.Algorithm.EDDSA and not self.verification_keys():

@@ -11,7 +11,7 @@ from chat.openai_api.annotations import annotations_of
 from chat.providers.protocol import OPTION_REFUSED
 from chat.turns.citations import Citation
 from chat.turns.turn import Answer, Turn
-from contexts.tokens import tokenizer_for
+from common.event_stream import event_of
 
 _FINISH = {"answer_cut_off": "length", "answer_filtered": "content_filter"}
 """The finish reason for a flag of an answer; without one it is `stop`."""
@@ -65,12 +65,7 @@ class Completion:
         return self._chunk([], usage=usage)
 
     def _chunk(self, choices: list[dict[str, Any]], **more: Any) -> bytes:
-        return event({**self._head, "object": "chat.completion.chunk", "choices": choices, **more})
-
-
-def event(body: dict[str, Any]) -> bytes:
-    """Return a body as a server-sent event."""
-    return f"data: {json.dumps(body, ensure_ascii=False, default=str)}\n\n".encode()
+        return event_of({**self._head, "object": "chat.completion.chunk", "choices": choices, **more})
 
 
 def _whole_stream(events: Sequence[bytes]) -> bytes:
@@ -85,7 +80,7 @@ def _whole_stream(events: Sequence[bytes]) -> bytes:
             last["choices"][0]["delta"]["content"] += body["choices"][0]["delta"]["content"]
         else:
             kept.append(body)
-    return b"".join(event(item) if isinstance(item, dict) else item for item in kept)
+    return b"".join(event_of(item) if isinstance(item, dict) else item for item in kept)
 
 
 def _is_text(body: dict[str, Any]) -> bool:
@@ -93,7 +88,7 @@ def _is_text(body: dict[str, Any]) -> bool:
     return bool(choices) and set(choices[0]["delta"]) == {"content"}
 
 
-STREAM_FORMAT = StreamFormat(is_end=lambda event: event == END, whole=_whole_stream)
+STREAM_FORMAT = StreamFormat(is_end=lambda sent: sent == END, whole=_whole_stream)
 
 
 def finish_reason_of(answer: Answer) -> str:
@@ -113,13 +108,8 @@ def asks_model(turn: Turn) -> bool:
     return not turn.provider.is_extractive and bool(turn.context.evidence.get("messages"))
 
 
-def usage_of(answer: Answer, turn: Turn | None) -> dict[str, int]:
-    """Return the tokens as the model's server counted them, or counted here if it did not; 0 without a model."""
-    reported = {name: answer.usage.get(name) for name in ("prompt_tokens", "completion_tokens", "total_tokens")}
-    if all(isinstance(value, int) for value in reported.values()):
-        return reported  # type: ignore[return-value]
-    prompt = completion = 0
-    if turn is not None and asks_model(turn):
-        count = tokenizer_for(answer.model).count
-        prompt, completion = turn.context.tokens + count(turn.question.message), count(answer.response)
-    return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
+def usage_of(answer: Answer) -> dict[str, int]:
+    """Return the tokens as they are billed: counted by the model's server, or here if it did not; 0 without a model."""
+    found = {name: answer.usage.get(name) or 0 for name in _NOTHING_USED}
+    found["total_tokens"] = found["total_tokens"] or found["prompt_tokens"] + found["completion_tokens"]
+    return found

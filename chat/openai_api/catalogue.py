@@ -7,6 +7,7 @@ from typing import Any
 from django.conf import settings
 
 from chat.access.callers import Caller
+from chat.bots.known import require_bot
 from chat.openai_api.errors import ModelNotFound
 from chat.turns.resolve_context import chat_context
 from contexts.registry import contexts, operator_settings
@@ -33,11 +34,16 @@ class OfferedModel:
 
 
 async def models_of(caller: Caller) -> list[OfferedModel]:
-    """Return the models of a caller, its default one first: a key's in their order, else the installation's."""
+    """Return the models of a caller, its default one first, which is what `POST /chat` calls: its bot's context, or
+    else the first that its key is bound to, or that of the settings.
+
+    Raise BotNotFound for a key whose bot is not there, or switched off.
+    """
     rows = await operator_settings.rows()
     bound = caller.key.contexts if caller.key else []
-    default = settings.FABRA_CHAT_CONTEXT
-    names = bound or [default, *sorted(name for name in contexts if name != default)]
+    bot = await require_bot(caller.check_bot(""))
+    names = bound or [settings.FABRA_CHAT_CONTEXT, *sorted(set(contexts) - {settings.FABRA_CHAT_CONTEXT})]
+    names = sorted(names, key=lambda name: name != (bot.context or names[0]))
     found = [_offered(name, rows) for name in names if rows.get(name, {}).get("is_enabled", True)]
     return [model for model in found if model is not None]
 

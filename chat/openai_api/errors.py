@@ -27,6 +27,8 @@ _AS_OPENAI: dict[str, tuple[int | None, str, str | None]] = {
 }
 # Failures behind our own retries, and what the same request meets again.
 _NOT_AGAIN = (409, 502, 504)
+_AGAIN = "idempotency_in_progress"
+"""The answer to the first request comes soon."""
 
 
 class InvalidParameter(InvalidInput):
@@ -51,6 +53,8 @@ def handle_exception(error: Exception, context: dict[str, Any]) -> Response:
     detail = response.data["error"]
     status, code, param = _as_openai(response.status_code, detail["code"], getattr(error, "param", None))
     response.status_code, response.data = status, openai_error(status, code, detail["message"], param)
+    if code == _AGAIN:
+        return response
     if status in _NOT_AGAIN or int(response.headers.get("Retry-After", 0)) > _WORTH_WAITING_S:
         response.headers["X-Should-Retry"] = "false"  # the SDKs of OpenAI heed it
     return response

@@ -58,22 +58,30 @@ COMPLETION = OpenApiExample(
         },
     },
 )  # fmt: skip
-MODELS = OpenApiExample(
-    "Two contexts",
+CHUNK = OpenApiExample(
+    "A piece of a stream",
     response_only=True,
     status_codes=["200"],
+    media_type="text/event-stream",
     value={
-        "object": "list",
-        "data": [
-            {"id": name, "object": "model", "created": 1764140000, "owned_by": "fabra", "description": description,
-             "max_context_tokens": most}
-            for name, description, most in (
-                ("chat_context", "The context of a chat: the user's tier chooses its budget.", None),
-                ("chat_context_free", "What the model sees for a user of the free plan.", 4000),
-            )
-        ],
+        "data": f'{{"id": "chatcmpl-{_CONTEXT_ID}", "object": "chat.completion.chunk", "created": 1764150000, '
+        '"model": "chat_context", "choices": [{"index": 0, "delta": {"content": "Click "}, "finish_reason": null}]}'
     },
-)  # fmt: skip
+)
+_MODELS: list[dict[str, Any]] = [
+    {
+        "id": name, "object": "model", "created": 1764140000, "owned_by": "fabra", "description": description,
+        "max_context_tokens": most,
+    }
+    for name, description, most in (
+        ("chat_context", "The context of a chat: the user's tier chooses its budget.", None),
+        ("chat_context_free", "What the model sees for a user of the free plan.", 4000),
+    )
+]  # fmt: skip
+MODELS = OpenApiExample(
+    "Two contexts", response_only=True, status_codes=["200"], value={"object": "list", "data": _MODELS}
+)
+MODEL = OpenApiExample("A context", response_only=True, status_codes=["200"], value=_MODELS[0])
 ERROR = OpenApiExample(
     "An unknown model",
     response_only=True,

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.conf import settings
 
+from chat.openai_api.attached_sources import BEGINNING, LABEL, attached_in
 from chat.openai_api.errors import InvalidParameter
 from common.errors import InvalidInput
 from common.validation import check_text, is_blank
@@ -55,21 +56,27 @@ def read_messages(value: Any) -> Talk:
 
     Messages of one role in a row are one: what was asked since the last answer is asked together. The texts of other
     roles are remarks wherever they stand, and so is an answer before the first question. An answer behind the last
-    question has no use.
+    question has no use. A last question without a text is refused: the one before it has been answered.
     """
     if not isinstance(value, list) or not 0 < len(value) <= MOST_MESSAGES:
         raise InvalidParameter(f"messages must be a list of 1 to {MOST_MESSAGES} messages.", "messages")
     talk = Talk()
     said: list[tuple[str, str, str]] = []
+    blank = ""
     for position, message in enumerate(value):
         path = f"messages[{position}]"
         role, text = _read(message, path, talk)
+        text = _without_sources(role, text, path, talk)
+        if role == USER:
+            blank = f"{path}.content" if is_blank(text) else ""
         if is_blank(text):
             continue
         if role in REMARKS:
             _remark(text, REMARKS[role], path, talk)
         else:
             said.append((role, text, path))
+    if blank:
+        raise InvalidParameter(f"{blank} must not be empty: it is the question.", blank)
     runs = [(role, list(group)) for role, group in groupby(said, itemgetter(0))]
     if runs and runs[-1][0] == ASSISTANT:
         talk.ignored += [f"{path}: after the last question" for _, _, path in runs.pop()[1]]
@@ -99,6 +106,18 @@ def _read(message: Any, path: str, talk: Talk) -> tuple[str, str]:
         refusal = message.get("refusal")
         content = refusal if isinstance(refusal, str) else ""
     return role, _text_of(content, f"{path}.content")
+
+
+def _without_sources(role: str, text: str, path: str, talk: Talk) -> str:
+    """Return the text without what a front end has put around it; that becomes remarks, which no instruction is."""
+    if role not in (USER, "system") or (role == USER and not text.startswith(BEGINNING)):
+        return text
+    found = attached_in(text)
+    if found is None:
+        return text
+    for number, source in enumerate(found.sources):
+        _remark(source, LABEL, f"{path}.sources[{number}]", talk)
+    return found.text
 
 
 def _remark(text: str, label: str, path: str, talk: Talk) -> None:

@@ -6,7 +6,7 @@ from asgiref.sync import sync_to_async
 from django.conf import settings
 
 from chat.access.callers import Caller
-from chat.conversations.threads import Recognised, recognise
+from chat.conversations.threads import Recognised, question_answered_before, recognise
 from chat.idempotency.records import Claim
 from chat.openai_api.messages import Talk, ToldTurn, too_long
 from chat.openai_api.requests import CompletionRequest
@@ -25,9 +25,13 @@ class Asked:
 
 
 async def question_of(
-    request: CompletionRequest, context: str, asker: Asker, caller: Caller, claim: Claim | None = None
-) -> Asked:
-    """Return the question; raise InvalidInput for one that cannot be asked, UserForbidden or ContextForbidden."""
+    request: CompletionRequest, context: str, asker: Asker, caller: Caller, claim: Claim | None = None, *,
+    is_repeated: bool = False,
+) -> Asked:  # fmt: skip
+    """Return the question; one that an SDK repeats is the one that was stored, if that has its answer.
+
+    Raise InvalidInput for one that cannot be asked, UserForbidden or ContextForbidden.
+    """
     talk = request.talk
     question = Question(
         user_id=asker.user_id, message=talk.question, context=context, caller=caller,
@@ -44,6 +48,10 @@ async def question_of(
     goes_on_with = found if found is not None and found.is_last else None
     conversation_id = goes_on_with.record.conversation_id if goes_on_with else None
     question = replace(question, thread=thread, conversation_id=conversation_id)
+    # Of several people who share an id another one may have asked the same.
+    if is_repeated and claim is None and not asker.is_shared:
+        stored_id = await sync_to_async(question_answered_before)(thread, question.user_id, question.bot)
+        question = replace(question, stored_id=stored_id)
     return Asked(question=question, goes_on_with=goes_on_with, ignored=ignored)
 
 

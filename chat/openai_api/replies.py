@@ -3,14 +3,17 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
+from functools import partial
 from typing import Any
 
-from chat.openai_api.bodies import END, Annotate, Completion, event, usage_of
+from chat.openai_api.bodies import END, Annotate, Completion, usage_of
 from chat.openai_api.delivery import closing_of, keep_state, missed_by
 from chat.openai_api.errors import error_of
 from chat.openai_api.questions import Asked
-from chat.turns.engine import run
+from chat.turns.engine import leave, run
 from chat.turns.turn import Answer, Settled, Turn
+from common.event_stream import event_of
+from common.guarded_stream import GuardedStream
 from contexts.items import SEPARATOR
 
 
@@ -32,9 +35,14 @@ class Reply:
         missed = await self._missed()
         text = SEPARATOR.join(part for part in (missed, answer.response, closing_of(answer)) if part)
         await keep_state(self._asked, answer, text)
-        return self._completion.whole(answer, text, usage_of(answer, self._turn), self._asked.ignored)
+        return self._completion.whole(answer, text, usage_of(answer), self._ignored(answer))
 
-    async def pieces(self) -> AsyncIterator[bytes]:
+    def stream(self) -> AsyncIterator[bytes]:
+        """Return the server-sent events; a turn whose stream nobody reads is ended."""
+        pieces = self._pieces()
+        return GuardedStream(pieces, partial(leave, self._turn)) if self._turn else pieces
+
+    async def _pieces(self) -> AsyncGenerator[bytes, None]:
         """Yield the server-sent events; an error after the first of them is the last one."""
         more: dict[str, Any] = {"usage": None} if self._includes_usage else {}
         yield self._completion.piece({"role": "assistant", "content": ""}, **more)
@@ -53,11 +61,11 @@ class Reply:
         except asyncio.CancelledError:
             raise
         except Exception as error:
-            yield event(error_of(error))
+            yield event_of(error_of(error))
             return
-        yield self._completion.last_piece(answer, "".join(said), self._asked.ignored, **more)
+        yield self._completion.last_piece(answer, "".join(said), self._ignored(answer), **more)
         if self._includes_usage:
-            yield self._completion.usage_piece(usage_of(answer, self._turn))
+            yield self._completion.usage_piece(usage_of(answer))
         yield END
 
     async def _texts(self) -> AsyncGenerator[str | Answer, None]:
@@ -91,6 +99,11 @@ class Reply:
         async with aclosing(run(self._begun, is_streamed=is_streamed)) as pieces:
             async for piece in pieces:
                 yield piece
+
+    def _ignored(self, answer: Answer) -> list[str]:
+        """Return what of the request had no effect; without a model its options had none."""
+        options = self._asked.question.options if answer.is_extractive else ()
+        return list(dict.fromkeys([*self._asked.ignored, *options]))
 
     async def _missed(self) -> str:
         if isinstance(self._begun, Settled):

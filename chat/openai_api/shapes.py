@@ -133,6 +133,8 @@ class FabraSerializer(ChatResponseSerializer):
         required=False, help_text="The bot's own text, where the message holds more, or a stream held other citations."
     )
     context_used = None  # type: ignore[assignment]
+    usage = serializers.DictField()
+    model = serializers.CharField()
     ignored = serializers.ListField(child=serializers.CharField(), help_text="What of the request had no effect.")
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from rest_framework.request import Request
 
 from chat.access.callers import Caller
+from chat.access.visitors import SHARED_PREFIX
 from chat.openai_api.errors import InvalidParameter
 from common.errors import InvalidInput
 
@@ -35,7 +36,7 @@ def asker_of(request: Request, named: str | None, caller: Caller) -> Asker:
     if named is None and key is None and request.user and request.user.is_authenticated:
         named = request.user.get_username()
     if named is None:
-        return Asker(user_id=f"key:{key.pk}" if key else ANONYMOUS, is_shared=True)
+        return Asker(user_id=f"{SHARED_PREFIX}{key.pk}" if key else ANONYMOUS, is_shared=True)
     return Asker(user_id=_checked(named, caller))
 
 

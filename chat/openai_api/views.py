@@ -16,7 +16,7 @@ from chat.api import openapi
 from chat.api.auth import SessionAuthentication, caller_of
 from chat.api.base import AsyncAPIView, extend_schema
 from chat.api.chat import AnyAccept
-from chat.api.freshness_headers import freshness_headers
+from chat.freshness_headers import freshness_headers
 from chat.idempotency.records import Claim
 from chat.idempotency.views import idempotent
 from chat.openai_api import examples, shapes
@@ -35,6 +35,8 @@ from chat.turns.turn import Settled, Turn
 
 IGNORED = "X-Fabra-Ignored"
 """The header that names the parameters which had no effect."""
+RETRY_COUNT = "X-Stainless-Retry-Count"
+"""By it OpenAI's SDKs say that they send a request again, after a timeout or an error."""
 _MOST_NAMES, _NAME_MAX_CHARS = 20, 100
 
 
@@ -68,7 +70,7 @@ class ModelView(OpenAIView):
 
     @extend_schema(
         operation_id="retrieve_model", parameters=[openapi.in_path("model_id")],
-        responses={200: shapes.ModelSerializer, **shapes.ERRORS}, examples=[examples.ERROR],
+        responses={200: shapes.ModelSerializer, **shapes.ERRORS}, examples=[examples.MODEL, examples.ERROR],
     )  # fmt: skip
     async def get(self, request: Request, model_id: str) -> HttpResponse:
         caller = caller_of(request)
@@ -92,7 +94,7 @@ class CompletionsView(OpenAIView):
             **shapes.ERRORS,
         },
         parameters=[openapi.IDEMPOTENCY_KEY],
-        examples=[examples.QUESTION, examples.COMPLETION, examples.ERROR],
+        examples=[examples.QUESTION, examples.COMPLETION, examples.CHUNK, examples.ERROR],
         description=examples.DESCRIPTION,
     )
     @partial(idempotent, stream_format=STREAM_FORMAT)
@@ -103,7 +105,9 @@ class CompletionsView(OpenAIView):
         wanted = read_request(body)
         if (told := answer_to_task(wanted.talk)) is not None:
             return _plain(Completion(model, None), told, wanted)
-        asked = await question_of(wanted, model, asker_of(request, wanted.user, caller), caller, claim)
+        is_repeated = request.headers.get(RETRY_COUNT, "0") != "0"
+        asker = asker_of(request, wanted.user, caller)
+        asked = await question_of(wanted, model, asker, caller, claim, is_repeated=is_repeated)
         begun = await begin(asked.question)
         if claim is not None:
             claim.conversation_id = (
@@ -118,7 +122,7 @@ class CompletionsView(OpenAIView):
         headers |= freshness_headers(begun.context.freshness if isinstance(begun, Turn) else None)
         if wanted.is_streamed:
             headers |= {"X-Accel-Buffering": "no"}
-            return StreamingHttpResponse(reply.pieces(), content_type="text/event-stream", headers=headers)
+            return StreamingHttpResponse(reply.stream(), content_type="text/event-stream", headers=headers)
         return _json(await reply.whole(), headers)
 
 

@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import Mapping
 from contextlib import aclosing
-from typing import Any
+from typing import Any, TypeGuard
 from urllib.parse import parse_qs
 from uuid import UUID
 
@@ -22,7 +22,8 @@ from chat.errors import BotNotFound, ConversationNotFound, InvalidMessage
 from chat.handover import actions, reasons
 from chat.limits.admission import Admission
 from chat.live.page import LivePage
-from chat.models import DEFAULT_BOT
+from chat.models import DEFAULT_BOT, Message
+from chat.page.reading import check_reading_of_another
 from chat.page.socket_origin import meta_of
 from chat.page.standing import FORBIDDEN, Standing, read_standing
 from chat.turns.engine import begin, run
@@ -118,14 +119,14 @@ class ChatConsumer(AsyncWebsocketConsumer):
         return True
 
     async def _open(self, content: dict[str, Any]) -> None:
-        ids = [
-            number
-            for number in (content.get("conversation_id"), content.get("after") or 0)
-            if type(number) is int and 0 <= number < 2**63
-        ]
+        ids = [number for number in (content.get("conversation_id"), content.get("after") or 0) if _is_id(number)]
         if len(ids) != 2:
             raise InvalidMessage("open takes the ids of a conversation and of the last message that the page has.")
-        await self.live.open(ids[0], self._user_id(content), after=ids[1], bot=self.bot)
+        user_id = self._user_id(content)
+        if self.standing.may_choose and user_id != user_id_of(self.scope["user"], self.visitor):
+            check = sync_to_async(check_reading_of_another)
+            await with_own_thread(check(self.meta, self.scope["user"], ids[0], user_id, self.bot))
+        await self.live.open(ids[0], user_id, after=ids[1], bot=self.bot)
 
     async def _escalate(self) -> None:
         """Ask for a person in the conversation that is open; what changes is sent to every page that shows it."""
@@ -181,13 +182,16 @@ class ChatConsumer(AsyncWebsocketConsumer):
     async def _finish(self, result: Answer, admission: Admission, settled_question_id: int | None = None) -> None:
         """Send the answer, and then what others said meanwhile."""
         self.answering = self.turn = None  # before sending: the next question may follow at once
-        if settled_question_id is not None:
+        if settled_question_id is not None and result.message_id is not None:
             is_reopened = result.conversation_was_closed
             self.live.begin_answer(result.conversation_id, settled_question_id, is_reopened=is_reopened)
             await self._send_start(result.context_id, result.conversation_id, settled_question_id)
         kind = "stopped" if result.is_dropped or STOPPED in result.flags else "done"
-        await self._send(kind, page_body(result) | {"limits": admission.headers()})
-        await self.live.release(result.message_id)
+        body = {}
+        if result.message_id is not None:  # otherwise it was stopped before it was stored
+            body = page_body(result, may_trace=self.standing.may_trace) | {"limits": admission.headers()}
+        await self._send(kind, body)
+        await self.live.release(result.message_id, result.state)
 
     async def _send_start(self, context_id: str | None, conversation_id: int, question_id: int) -> None:
         ids = {"context_id": context_id, "conversation_id": conversation_id, "question_id": question_id}
@@ -201,11 +205,13 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
     def _question(self, content: dict[str, Any]) -> Question:
         conversation_id = content.get("conversation_id")
+        if conversation_id is not None and not _is_id(conversation_id):
+            raise InvalidMessage("conversation_id must be the number of a conversation.")
         return Question(
             user_id=self._user_id(content),
             bot=self.bot,
             message=content.get("message", ""),
-            conversation_id=conversation_id if isinstance(conversation_id, int) else None,
+            conversation_id=conversation_id,
             client_id=client_id_of(content),
             caller=self._caller(),
         )
@@ -254,6 +260,11 @@ def parsed(text: str | None) -> dict[str, Any] | None:
     return content if isinstance(content, dict) else None
 
 
+def _is_id(value: Any) -> TypeGuard[int]:
+    """Return whether a value of JSON is a number that a row can have; a boolean is none, though Python says so."""
+    return type(value) is int and 0 <= value < 2**63
+
+
 def client_id_of(content: dict[str, Any]) -> UUID | None:
     """Return the message's client id; raise InvalidMessage for what is no UUID."""
     given = content.get("client_id")
@@ -265,14 +276,16 @@ def client_id_of(content: dict[str, Any]) -> UUID | None:
         raise InvalidMessage("client_id must be a UUID.") from None
 
 
-def page_body(result: Answer) -> dict[str, Any]:
-    """Return the answer's body with the HTML for the page.
+def page_body(result: Answer, *, may_trace: bool) -> dict[str, Any]:
+    """Return the answer's body with the HTML for the page; its `role` is that of the message that it becomes.
 
-    The context that the model got is left out: the page does not show it, and a visitor may not see it.
+    The context that the model got is always left out, since the page does not show it; which model answered, and at
+    what cost, is for those who may see traces.
     """
-    body = result.to_dict()
-    del body["context_used"]
+    body = result.to_dict() if may_trace else result.to_customer_dict()
+    body.pop("context_used", None)
     body.pop("notices", None)  # they come as messages
     for citation in body["citations"]:
         citation["html"] = render(citation["quote"])
-    return body | {"html": render(result.response, {citation.number for citation in result.citations})}
+    html = render(result.response, {citation.number for citation in result.citations})
+    return body | {"html": html, "role": Message.Role.ASSISTANT if result.model else Message.Role.NOTICE}

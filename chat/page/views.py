@@ -6,7 +6,8 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.contrib.auth.views import LoginView, redirect_to_login
 from django.http import Http404, HttpRequest, HttpResponseBase, HttpResponseRedirect
-from django.urls import Resolver404, resolve, reverse
+from django.shortcuts import resolve_url
+from django.urls import NoReverseMatch, Resolver404, get_script_prefix, resolve, reverse
 from django.utils.translation import override
 from django.views.generic import TemplateView
 
@@ -44,7 +45,7 @@ class ChatPage(TemplateView):
 
     def _respond(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if not may_chat(request.user, request.META):
-            return redirect_to_login(request.get_full_path(), settings.LOGIN_URL)
+            return redirect_to_login(request.get_full_path(), _login_url())
         known = visitors.visitor_of(request.COOKIES)
         self.visitor = known or visitors.new_visitor()
         response = super().dispatch(request, *args, **kwargs)
@@ -56,20 +57,31 @@ class ChatPage(TemplateView):
         request = self.request
         may_choose = may_choose_user(request.user, request.META)
         models = configured_models_now()
-        texts = page_texts()
+        texts, look = page_texts(), look_of(self.bot)
         return super().get_context_data(**kwargs) | {
-            "bot": look_of(self.bot),
+            "bot": look,
             "users": demo_users_of(self.bot) if may_choose else [],
             "user_id": visitors.user_id_of(request.user, self.visitor),
             "has_model": bool(models),
             "has_people": HandoverSettings.load().is_enabled,
-            "is_staff": request.user.is_staff,
+            "is_staff": getattr(request.user, "is_staff", False),
             "may_trace": may_trace(request.user, request.META),
             "trace_url": f"{reverse_admin('index')}contexts/trace/",
-            "texts": texts | ({"page_title": self.bot.name} if self.bot.name else {}),
+            "texts": texts | ({"page_title": look.name} if look.name else {}),
             "deadline_s": settings.FABRA_CHAT_DEADLINE_S,
             "message_max_chars": settings.FABRA_MESSAGE_MAX_CHARS,
         }
+
+
+def _login_url() -> str:
+    """Return where the project signs people in; the bot's own page if it has no such page, as with Django's default."""
+    try:
+        url = resolve_url(settings.LOGIN_URL)
+        if not urlsplit(url).netloc:
+            resolve(urlsplit(url).path.removeprefix(get_script_prefix()[:-1]))
+    except (NoReverseMatch, Resolver404):
+        return reverse("chat:login")
+    return url
 
 
 class SignIn(LoginView):

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from chat.errors import ModelError
+from chat.providers.configured import ModelConfig
 
 OK = "ok"
 CUT_OFF = "cut_off"
@@ -28,6 +29,10 @@ class Attempt:
     """Until the first piece of text."""
     retried_after_ms: float | None = None
     """The wait before the next call of the same model."""
+    config: ModelConfig | None = None
+    """The model that was called."""
+    error: ModelError | None = None
+    """What ended it; it has the usage that the server reported all the same."""
     _started: float = field(default_factory=time.perf_counter)
 
     @property
@@ -47,11 +52,12 @@ class Attempt:
         self.stop()
         self.code = error.code if error else OK
         if error is not None:
-            self.status, self.why = error.status, error.why
+            self.status, self.why, self.error = error.status, error.why, error
 
     def to_dict(self) -> dict[str, Any]:
         shown = ("provider", "model", "code", "status", "why", "ms", "first_ms", "retried_after_ms")
-        return {name: value for name in shown if (value := getattr(self, name)) not in (None, "")}
+        found = {name: value for name in shown if (value := getattr(self, name)) not in (None, "")}
+        return found | ({"usage": self.error.usage} if self.error and self.error.usage else {})
 
     def _elapsed_ms(self) -> float:
         return round((time.perf_counter() - self._started) * 1000, 3)

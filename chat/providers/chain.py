@@ -91,7 +91,7 @@ class ProviderChain:
         """Yield one model's answer; raise its error once it is not worth another retry."""
         provider, circuit = OpenAIProvider(config), circuit_of(config)
         for retry in range(config.retries + 1):
-            attempt = Attempt(provider=config.name, model=config.model)
+            attempt = Attempt(provider=config.name, model=config.model, config=config)
             self.attempts.append(attempt)
             try:
                 async with aclosing(provider.run(prompt, is_streamed=is_streamed)) as pieces:  # type: ignore[type-var]
@@ -124,4 +124,4 @@ def _fits(config: ModelConfig, prompt: Prompt) -> bool:
         return True
     count = tokenizer_for(config.model).count
     used = sum(count(message["content"]) for message in prompt.messages)
-    return used + (prompt.max_tokens or settings.FABRA_MODEL_MAX_TOKENS) <= config.window
+    return used + prompt.most_tokens(config) <= config.window

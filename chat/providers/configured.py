@@ -7,7 +7,7 @@ from typing import Any
 from django.conf import settings
 
 from chat.models import ModelProvider
-from chat.models.providers import ENVIRONMENT
+from chat.models.providers import ENVIRONMENT, SET_BY_BOT
 from common.operator_settings import Snapshot
 from common.secret_files import env_secret
 
@@ -28,12 +28,21 @@ class ModelConfig:
     retries: int = 0
     window: int = 0
     """The tokens that it takes and gives in one call; 0 if that is not known."""
+    max_tokens: int = 0
+    """The most tokens that it writes in one call; 0: FABRA_MODEL_MAX_TOKENS."""
     prices: tuple[Decimal, Decimal] | None = None
     """US dollars for a million tokens of input and of output, if the operator set them."""
     can_stream: bool = True
     takes_system: bool = True
+    begins_with_thinking: bool = False
+    """Its template opens the mark of thinking, so that an answer has `</think>` only."""
     parameters: dict[str, Any] = field(default_factory=dict, hash=False)
     position: int = 0
+
+    @property
+    def most_tokens(self) -> int:
+        """The most tokens that it writes in one call."""
+        return self.max_tokens or settings.FABRA_MODEL_MAX_TOKENS
 
     @property
     def key(self) -> str:
@@ -66,6 +75,7 @@ def environment_model() -> ModelConfig | None:
         timeout_s=settings.FABRA_MODEL_TIMEOUT_S,
         retries=settings.FABRA_MODEL_RETRIES,
         window=settings.FABRA_MODEL_WINDOW,
+        begins_with_thinking=settings.FABRA_MODEL_BEGINS_WITH_THINKING,
     )
 
 
@@ -80,10 +90,12 @@ def config_of(row: ModelProvider) -> ModelConfig:
         timeout_s=settings.FABRA_MODEL_TIMEOUT_S if row.timeout_s is None else row.timeout_s,
         retries=settings.FABRA_MODEL_RETRIES if row.retries is None else row.retries,
         window=settings.FABRA_MODEL_WINDOW if row.window is None else row.window,
+        max_tokens=row.max_tokens or 0,
         prices=None if prices[0] is None or prices[1] is None else (prices[0], prices[1]),
         can_stream=row.can_stream,
         takes_system=row.takes_system,
-        parameters=row.parameters,
+        begins_with_thinking=row.begins_with_thinking,
+        parameters={name: value for name, value in row.parameters.items() if name not in SET_BY_BOT},
         position=row.position,
     )
 

@@ -2,19 +2,20 @@
 
 import email.utils
 import logging
+import math
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import httpx2
 import openai
-from django.conf import settings
 
 from chat.errors import ModelError, ModelRefused, ModelTimeout, ModelUnreachable
 from chat.providers.clients import client_of
 from chat.providers.configured import ModelConfig
 from chat.providers.protocol import Completion, Delta, Prompt
-from chat.providers.wire import ModelAnswer, data_of, is_end, parse_body
+from chat.providers.wire import ModelAnswer, data_of, is_end, lines_of, name_of, parse_body
 
 logger = logging.getLogger(__name__)
 
@@ -36,25 +37,17 @@ class OpenAIProvider:
         """Yield the text as it comes, then the Completion; raise ModelError."""
         if not self.config.key:
             raise _without_key(self.config)
-        answer = ModelAnswer(model=self.config.model)
+        answer = ModelAnswer(model=self.config.model, begins_with_thinking=self.config.begins_with_thinking)
+        # What an operator sets for a model comes before what a client asks for.
+        answer.refused_options += [name for name in prompt.options if name in self.config.parameters]
         is_streamed = is_streamed and self.config.can_stream
         pieces = self._stream(prompt, answer) if is_streamed else self._complete(prompt, answer)
-        try:
+        with _model_errors(answer):
             async for text in pieces:
                 if text:
                     yield Delta(text=text)
-        except openai.APIStatusError as error:
-            raise _from_status(error) from error
-        except (openai.APITimeoutError, httpx2.TimeoutException) as error:
-            raise _retryable(ModelTimeout()) from error
-        except openai.APIConnectionError as error:
-            raise _retryable(ModelUnreachable()) from error
-        except httpx2.TransportError as error:
-            raise _retryable(ModelError()) from error
-        except (openai.OpenAIError, httpx2.HTTPError) as error:
-            raise ModelError from error
-        if not answer.has_text:
-            raise ModelError(f"The language model sent no text (finish reason {answer.finish_reason!r}).")
+            if not answer.has_text:
+                raise ModelError(f"The language model sent no text (finish reason {answer.finish_reason!r}).")
         yield Completion(
             model=answer.model,
             usage=answer.usage,
@@ -94,7 +87,7 @@ class OpenAIProvider:
                     **request, extra_body=self.config.parameters
                 ) as response:
                     is_complete = False
-                    async for line in response.iter_lines():
+                    async for line in lines_of(response.iter_bytes()):
                         data = data_of(line)
                         if data is None:
                             continue
@@ -116,7 +109,7 @@ class OpenAIProvider:
         return {
             "model": self.config.model,
             "messages": prompt.messages if self.config.takes_system else _without_system(prompt.messages),
-            limit: prompt.max_tokens or settings.FABRA_MODEL_MAX_TOKENS,
+            limit: prompt.most_tokens(self.config),
             **{name: value for name, value in prompt.options.items() if name not in answer.refused_options},
         }
 
@@ -134,6 +127,31 @@ class OpenAIProvider:
                 self._refused_parameters().add(name)
                 return True
         return False
+
+
+@contextmanager
+def _model_errors(answer: ModelAnswer) -> Iterator[None]:
+    """Raise what fails in the block as a ModelError, which has the usage that the server has reported until then."""
+    try:
+        yield
+    except openai.APIStatusError as error:
+        raise _from_status(error) from error
+    except (openai.APITimeoutError, httpx2.TimeoutException) as error:
+        raise _with_usage(_retryable(ModelTimeout()), answer) from error
+    except openai.APIConnectionError as error:
+        raise _retryable(ModelUnreachable()) from error
+    except httpx2.TransportError as error:
+        raise _with_usage(_retryable(ModelError()), answer) from error
+    except (openai.OpenAIError, httpx2.HTTPError) as error:
+        raise _with_usage(ModelError(), answer) from error
+    except ModelError as error:
+        _with_usage(error, answer)
+        raise
+
+
+def _with_usage(error: ModelError, answer: ModelAnswer) -> ModelError:
+    error.usage, error.answered_model = answer.usage, answer.model
+    return error
 
 
 def _refuses_option(prompt: Prompt, answer: ModelAnswer, error: openai.APIStatusError) -> bool:
@@ -174,7 +192,7 @@ def _retryable(error: ModelError) -> ModelError:
 
 def _from_status(error: openai.APIStatusError) -> ModelError:
     # Its code, such as `model_not_found` or `insufficient_quota`, is for the operator; its sentence may hold a key.
-    status, code = error.status_code, str(error.code or "")[:100]
+    status, code = error.status_code, name_of(error.code)[:100]
     logger.warning("The model's server answered %d, code %r.", status, code)
     found: ModelError
     if status in (408, 504):
@@ -195,10 +213,14 @@ def _retry_after_s(headers: httpx2.Headers) -> float | None:
     """Return the seconds of `Retry-After`, which has a number or a date, or of `Retry-After-Ms`; None without one."""
     try:
         if "retry-after-ms" in headers:
-            return max(0.0, float(headers["retry-after-ms"]) / 1000)
+            return _wait_s(float(headers["retry-after-ms"]) / 1000)
         value = headers.get("retry-after", "")
         if date := email.utils.parsedate_tz(value):
-            return max(0.0, email.utils.mktime_tz(date) - time.time())
-        return max(0.0, float(value))
+            return _wait_s(email.utils.mktime_tz(date) - time.time())
+        return _wait_s(float(value))
     except (ValueError, OverflowError):
         return None
+
+
+def _wait_s(seconds: float) -> float | None:
+    return max(0.0, seconds) if math.isfinite(seconds) else None

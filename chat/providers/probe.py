@@ -14,7 +14,7 @@ from chat.providers.clients import client_of
 from chat.providers.configured import ModelConfig
 from chat.providers.openai import OpenAIProvider, refused_parameters
 from chat.providers.protocol import Completion, Prompt
-from chat.providers.wire import parse_body
+from chat.providers.wire import THINKING_END, parse_body
 
 PROMPT = Prompt(
     messages=[
@@ -40,6 +40,8 @@ class Probe:
     first_ms: float | None = None
     window: int | None = None
     """As the server tells; None where it does not."""
+    begins_with_thinking: bool = False
+    """Its answer has the end of its thoughts, and no mark before them."""
     refused: list[str] = field(default_factory=list)
     """Parameters that the server does not take, and is not sent any more."""
     error: ModelError | None = None
@@ -60,6 +62,7 @@ class Probe:
             "window": self.window or self.config.window or None,
             "window_is_told": self.window is not None,
             "refused_parameters": self.refused,
+            "begins_with_thinking": self.begins_with_thinking,
             "usage": self.completion.usage if self.completion else None,
             "error": self.error and {"code": self.error.code, "status": self.error.status, "why": self.error.why},
         }
@@ -79,6 +82,7 @@ async def probe(config: ModelConfig) -> Probe:
     except ModelError as error:
         found.error = error
     found.ms, found.refused = _elapsed_ms(started), refused_parameters(config)
+    found.begins_with_thinking = config.begins_with_thinking or THINKING_END in found.text
     if found.is_working:
         found.window = await _told_window(config)
     return found

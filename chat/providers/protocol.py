@@ -25,10 +25,14 @@ class Prompt:
     earlier_questions: tuple[str, ...] = ()
     """Of the conversation, the oldest first; they are in the messages too."""
     max_tokens: int | None = None
-    """The most tokens to answer with; None: FABRA_MODEL_MAX_TOKENS."""
+    """The most tokens to answer with; None: as many as the model writes in one call."""
     options: dict[str, Any] = field(default_factory=dict)
     """More parameters of the call, such as `temperature`, by OpenAI's names; a server may refuse them."""
     purpose: Purpose = Purpose.ANSWER
+
+    def most_tokens(self, config: ModelConfig) -> int:
+        """Return the most tokens that a model may answer with."""
+        return min(self.max_tokens or config.most_tokens, config.most_tokens)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +56,7 @@ class Completion:
     cited: frozenset[int] | None = None
     """The numbers of the passages that the answer is made of; None if only its text says so."""
     refused_options: tuple[str, ...] = ()
-    """Options of the prompt that the server refused, so that it answered without them."""
+    """Options of the prompt that the server refused, or the operator set, so that it answered without them."""
     config: ModelConfig | None = None
     """The model that was asked; None where none was."""
     degraded: tuple[str, ...] = ()

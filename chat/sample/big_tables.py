@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from django.db import connection
 
+from chat.sample.big_records import RECORDS, STATEMENTS, feature_names
+
 FULL: dict[str, int] = {
     "customers": 100_000,
     "documents": 100_000,
@@ -17,6 +19,7 @@ FULL: dict[str, int] = {
     "traces": 500_000,
     "conversations": 500_000,
     "messages": 1_000_000,
+    **RECORDS,
 }
 """The number of rows of each kind at scale 1."""
 
@@ -75,7 +78,7 @@ _STATEMENTS: dict[str, str] = {
         SELECT 'User', 'user_' || n, {at}, {at} FROM generate_series(1, {count}) AS n ON CONFLICT DO NOTHING""",
     "values": """
         INSERT INTO features_featurevalue (entity, entity_key, feature, value, event_timestamp, created_at, source)
-        SELECT 'User', 'user_' || n % {customers} + 1, 'feature_' || n % 10, to_jsonb(n), {at}, {at}, 'materialized'
+        SELECT 'User', 'user_' || n % {customers} + 1, {feature}, to_jsonb(n), {at}, {at}, 'materialized'
         FROM generate_series(1, {count}) AS n""",
     "events": """
         INSERT INTO events_event (event_id, event_type, entity_id, payload, digest, source, sender, state_key,
@@ -113,6 +116,7 @@ _STATEMENTS: dict[str, str] = {
             CASE m % 2 WHEN 0 THEN (SELECT id FROM contexts_trace
                 WHERE id = md5('trace ' || (conversation.id - (SELECT min(id) FROM chat_conversation) + 1))::uuid) END
         FROM chat_conversation AS conversation, generate_series(1, {messages_each}) AS m""",
+    **STATEMENTS,
 }
 
 
@@ -133,6 +137,7 @@ def fill_tables(scale: float) -> Iterator[Filled]:
         "versions_each": str(counts["versions"] // counts["documents"]),
         "chunks_each": str(counts["chunks"] // counts["documents"]),
         "messages_each": str(counts["messages"] // counts["conversations"]),
+        "feature": feature_names(),
         "word": "(ARRAY['billing','sign-in','export','quota','webhook','invoice','region','backup'])[n % 8 + 1]",
     }
     with connection.cursor() as cursor:

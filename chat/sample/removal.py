@@ -5,12 +5,13 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from django.conf import settings
+from django.db.models import Q
 
-from chat.models import Customer, Ticket
+from chat.models import Customer
 from chat.sample import SAMPLE, SOURCE, STARTED_BY
 from features.forgetting import forget_entities
 from retrieval.errors import DocumentNotFound
-from retrieval.evaluation.golden import read_golden
+from retrieval.evaluation.golden import FIELDS, read_golden
 from retrieval.indexing.documents import delete_document
 from retrieval.models import CalibrationRun, GoldenQuestion, Index, IngestionRun, SourceDocument, SourceFile
 from retrieval.models.golden import question_digest
@@ -18,11 +19,18 @@ from retrieval.models.golden import question_digest
 
 def remove_sample() -> Iterator[str]:
     """Remove the sample; yield what was removed, and what stays because it was changed."""
-    index = Index.objects.filter(name=settings.FABRA_DEFAULT_INDEX).first()
-    if index is not None:
+    for index in _indexes():
         yield from _remove_articles(index)
         yield from _remove_questions(index)
     yield from _remove_customers()
+
+
+def _indexes() -> list[Index]:
+    """Return where the sample was loaded: into the default index of that day, which may be another one by now."""
+    brought = IngestionRun.objects.filter(source=SOURCE).values("index")
+    read = SourceFile.objects.filter(source=SOURCE).values("index")
+    named = Q(name=settings.FABRA_DEFAULT_INDEX) | Q(threshold_set_by=STARTED_BY)
+    return list(Index.objects.filter(Q(pk__in=brought) | Q(pk__in=read) | named))
 
 
 def _remove_articles(index: Index) -> Iterator[str]:
@@ -39,17 +47,15 @@ def _remove_articles(index: Index) -> Iterator[str]:
 
 
 def _remove_questions(index: Index) -> Iterator[str]:
-    golden = read_golden((SAMPLE / "questions.json").read_bytes(), "questions.json")
-    digests = [
-        question_digest(
-            golden_question.question, golden_question.filters, golden_question.audience, golden_question.history
-        )
-        for golden_question in golden
-    ]
-    rows = GoldenQuestion.objects.filter(index=index, digest__in=digests)
-    count = rows.count()
-    rows.delete()
-    yield f"{count} golden questions"
+    brought = {
+        question_digest(golden.question, golden.filters, golden.audience, golden.history): golden
+        for golden in read_golden((SAMPLE / "questions.json").read_bytes(), "questions.json")
+    }
+    rows = GoldenQuestion.objects.filter(index=index, digest__in=brought)
+    own = [row.pk for row in rows if all(getattr(row, name) == getattr(brought[row.digest], name) for name in FIELDS)]
+    changed = len(rows) - len(own)
+    GoldenQuestion.objects.filter(pk__in=own).delete()
+    yield f"{len(own)} golden questions" + (f"; {changed} that were changed stay" if changed else "")
     if index.threshold is not None and index.threshold_set_by == STARTED_BY:
         index.set_threshold(None, {}, by=STARTED_BY)
         yield "the threshold, which was measured on them"
@@ -63,8 +69,9 @@ def _remove_customers() -> Iterator[str]:
     for user in users:
         customer = Customer.objects.filter(user_id=user["user_id"]).first()
         if customer is not None:
-            numbers = [ticket["number"] for ticket in user["tickets"]]
-            Ticket.objects.filter(customer=customer, number__in=numbers).delete()
+            for ticket in user["tickets"]:
+                as_brought = {name: ticket[name] for name in ("number", "subject", "status")} | {"note": ""}
+                customer.tickets.filter(**as_brought).delete()
             if (customer.name, customer.tier) != (user["name"], user["tier"]) or customer.tickets.exists():
                 changed += 1
                 continue

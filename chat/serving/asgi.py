@@ -12,7 +12,7 @@ from chat.inbox.consumer import InboxConsumer
 from chat.mcp.endpoint import with_mcp
 from chat.page.consumer import ChatConsumer
 from chat.page.socket_origin import SameOrigin
-from chat.serving.paths import own_path, root
+from chat.serving.paths import own_path_of, path_info_of, roots
 from chat.serving.request_limits import with_limits
 
 Application = Callable[..., Any]
@@ -27,7 +27,7 @@ def with_bot(application: Application) -> Application:
     sockets = bot_sockets()
 
     async def serve(scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] not in ("http", "websocket") or not own_path(scope["path"]):
+        if scope["type"] not in ("http", "websocket") or not own_path_of(scope):
             await application(scope, receive, send)
         elif scope["type"] == "http":
             await limited(scope, receive, send)
@@ -39,10 +39,13 @@ def with_bot(application: Application) -> Application:
 
 def bot_sockets() -> Application:
     """Return the application of the bot's WebSockets alone."""
-    at = root()[1:]
-    sockets = [
-        path(f"{at}ws/chat", ChatConsumer.as_asgi()),
-        path(f"{at}ws/embed", EmbeddedConsumer.as_asgi()),
-        path(f"{at}ws/inbox", InboxConsumer.as_asgi()),
-    ]
-    return SameOrigin(SessionMiddlewareStack(URLRouter(sockets)))
+    consumers: dict[str, Any] = {"chat": ChatConsumer, "embed": EmbeddedConsumer, "inbox": InboxConsumer}
+    sockets = SameOrigin(SessionMiddlewareStack(URLRouter([
+        path(f"{root[1:]}ws/{name}", consumer.as_asgi()) for root in roots() for name, consumer in consumers.items()
+    ])))  # fmt: skip
+
+    async def serve(scope: Any, receive: Any, send: Any) -> None:
+        # Where the setting FORCE_SCRIPT_NAME says the prefix, the server does not.
+        await sockets({**scope, "root_path": "", "path": path_info_of(scope)}, receive, send)
+
+    return serve

@@ -17,7 +17,7 @@ from django.contrib.auth import aget_user
 from django.http import HttpRequest
 
 from chat.openai_api.errors import body_at
-from chat.serving.paths import own_path
+from chat.serving.paths import own_path_of, path_info_of
 from common.streamed_body import KEY, StreamedBody
 
 _BULK = "/api/documents/bulk/"
@@ -49,7 +49,7 @@ def with_limits(application: Callable[..., Any]) -> Callable[..., Any]:
         if scope["type"] != "http":
             await application(scope, receive, send)
             return
-        if own_path(scope["path"]) == _BULK and scope["method"] == "POST":
+        if own_path_of(scope) == _BULK and scope["method"] == "POST":
             await _serve_streamed(application, scope, receive, send)
             return
         body = _Body(scope, receive, send)
@@ -58,7 +58,7 @@ def with_limits(application: Callable[..., Any]) -> Callable[..., Any]:
             await application(scope, body.receive, body.send)
         except _Refused as refused:
             if not body.is_answered:
-                await _refuse(refused, scope["path"], receive, send)
+                await _refuse(refused, path_info_of(scope), receive, send)
 
     return serve
 
@@ -68,7 +68,7 @@ async def _serve_streamed(application: Callable[..., Any], scope: Any, receive: 
     limit = settings.FABRA_BULK_MAX_BYTES
     length = dict(scope["headers"]).get(b"content-length", b"")
     if length.isdigit() and int(length[:20]) > limit:
-        await _refuse(_too_large(limit), scope["path"], receive, send)
+        await _refuse(_too_large(limit), path_info_of(scope), receive, send)
         return
     body = StreamedBody(receive, send, max_bytes=limit, timeout_s=settings.FABRA_BODY_TIMEOUT_S)
     await application({**scope, KEY: body}, body.receive, body.send)
@@ -79,8 +79,8 @@ class _Body:
 
     def __init__(self, scope: Any, receive: Any, send: Any) -> None:
         self._scope, self._receive, self._send = scope, receive, send
-        self._limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
-        self._is_for_staff: bool | None = None if own_path(scope["path"]).startswith("/admin/") else False
+        self._limit = settings.FABRA_MAX_REQUEST_BYTES
+        self._is_for_staff: bool | None = None if own_path_of(scope).startswith("/admin/") else False
         self._started = time.monotonic()
         self._count = 0
         self._is_complete = False
@@ -131,7 +131,7 @@ async def _is_staff(scope: Any) -> bool:
     request = HttpRequest()
     request.session = import_module(settings.SESSION_ENGINE).SessionStore(cookies[settings.SESSION_COOKIE_NAME].value)
     async with ThreadSensitiveContext():
-        return bool((await aget_user(request)).is_staff)
+        return bool(getattr(await aget_user(request), "is_staff", False))
 
 
 async def _refuse(refused: _Refused, path: str, receive: Any, send: Any) -> None:

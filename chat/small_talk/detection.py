@@ -1,11 +1,12 @@
 """Recognise a message that is nothing but small talk, and in which languages."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from unicodedata import category
 
+from chat.phrases.known import Phrases
 from chat.small_talk.phrases import EMOJI, PHRASES, Kind
 
 _MAX_CHARS = 120
@@ -19,6 +20,7 @@ _MORE_THAN_WORDS = re.compile(r"[\d_/@#<>=&%$€+*{}\[\]|\\^]|[:;]'?-?[(/]")
 _KNOWN_EMOJI = dict.fromkeys(map(ord, "".join(EMOJI.values())), " ")
 _RANK = (Kind.GOODBYE, Kind.THANKS, Kind.GREETING, Kind.APPROVAL)
 """Of several kinds in one message the first is answered: "Thanks, bye" is a goodbye."""
+_Table = Mapping[tuple[str, ...], Kind]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,10 +31,10 @@ class SmallTalk:
     """In which the message says that; every language for a message of emoji alone."""
 
 
-def small_talk_in(message: str) -> SmallTalk | None:
+def small_talk_in(message: str, added: tuple[Phrases, ...] = ()) -> SmallTalk | None:
     """Return what the message says if the whole of it is small talk; None for everything else.
 
-    "Hi, how do I reset my password?" is a question.
+    "Hi, how do I reset my password?" is a question. `added` are the phrases of an operator.
     """
     if len(message) > _MAX_CHARS:
         return None
@@ -41,7 +43,8 @@ def small_talk_in(message: str) -> SmallTalk | None:
     if words is None or len(words) > _MAX_WORDS:
         return None
     shown = {kind for kind, signs in EMOJI.items() if any(sign in text for sign in signs)}
-    said = {language: shown | kinds for language in PHRASES if (kinds := _kinds(language, words)) is not None}
+    tables = _tables(added).items()
+    said = {language: shown | kinds for language, table in tables if (kinds := _kinds(table, words)) is not None}
     kind = next((kind for kind in _RANK if any(kind in kinds for kinds in said.values())), None)
     if kind is None or (kind is Kind.APPROVAL and "?" in text):  # "It works?"
         return None
@@ -61,10 +64,9 @@ def _normalised(text: str) -> tuple[str, ...]:
     return tuple(_PUNCTUATION.sub(" ", _REPEATED.sub(r"\1", text.casefold())).split())
 
 
-def _kinds(language: str, words: tuple[str, ...]) -> set[Kind] | None:
+def _kinds(phrases: _Table, words: tuple[str, ...]) -> set[Kind] | None:
     """Return the kinds of the phrases that the words are made of; None if they are not made of phrases alone."""
-    phrases = _phrases(language)
-    longest = max(map(len, phrases))
+    longest = max(map(len, phrases), default=0)
     # reached[n]: the kinds in the first n words, of the way that ends in the longest phrase.
     reached: list[set[Kind] | None] = [set(), *[None] * len(words)]
     for end in range(1, len(words) + 1):
@@ -76,12 +78,24 @@ def _kinds(language: str, words: tuple[str, ...]) -> set[Kind] | None:
     return reached[-1]
 
 
-@cache
-def _phrases(language: str) -> Mapping[tuple[str, ...], Kind]:
-    """Return the kind of each phrase by its words; one in two lists has the kind that is answered first."""
-    listed = PHRASES[language]
-    found: dict[tuple[str, ...], Kind] = {}
+@lru_cache(maxsize=8)
+def _tables(added: tuple[Phrases, ...]) -> Mapping[str, _Table]:
+    """Return for each language the kind of each phrase by its words.
+
+    One in two lists has the kind that is answered first.
+    """
+    found: dict[str, dict[tuple[str, ...], Kind]] = {}
+    listed = [*PHRASES.items(), *((each.language, _by_kind(each)) for each in added)]
     for kind in (*_RANK, Kind.FILLER):
-        for phrase in listed[kind]:
-            found.setdefault(_normalised(phrase), kind)
+        for language, phrases in listed:
+            for phrase in phrases[kind]:
+                if words := _normalised(phrase):
+                    found.setdefault(language, {}).setdefault(words, kind)
     return found
+
+
+def _by_kind(phrases: Phrases) -> Mapping[Kind, Sequence[str]]:
+    return {
+        Kind.GREETING: phrases.greetings, Kind.THANKS: phrases.thanks, Kind.GOODBYE: phrases.goodbyes,
+        Kind.APPROVAL: phrases.approvals, Kind.FILLER: phrases.fillers,
+    }  # fmt: skip

@@ -8,6 +8,7 @@ from django.utils import translation
 from django.utils.translation import gettext as _
 
 from chat.models import Message
+from chat.phrases.known import known_phrases
 from chat.providers.protocol import Completion, Delta, Prompt
 from chat.small_talk import SMALL_TALK
 from chat.small_talk.detection import SmallTalk, small_talk_in
@@ -21,7 +22,7 @@ from contexts.registry import ContextSpec
 
 async def small_talk_of(question: Question) -> SmallTalk | None:
     """Return the small talk that a question consists of; "ok" after a question of the bot answers that, so is none."""
-    talk = small_talk_in(question.message)
+    talk = small_talk_in(question.message, known_phrases())
     if talk is None or talk.kind is not Kind.APPROVAL:
         return talk
     last: str | None
@@ -42,10 +43,14 @@ async def _last_answer(question: Question) -> str | None:
 
 
 def reply_to(talk: SmallTalk) -> str:
-    """Return the reply, in the reader's language unless the message is in another one."""
+    """Return the reply, in the reader's language unless the message is in another one; an operator's comes first."""
     reader = (translation.get_language() or settings.LANGUAGE_CODE).partition("-")[0]
     is_several = len(talk.languages) > 1  # such as "hi": it tells no language
-    with translation.override(reader if is_several or reader in talk.languages else talk.languages[0]):
+    language = reader if is_several or reader in talk.languages else talk.languages[0]
+    for added in known_phrases():
+        if added.language == language and (own := getattr(added, f"{talk.kind.value}_reply", "")):
+            return str(own)
+    with translation.override(language):
         return {
             Kind.GREETING: _("Hello! What can I help you with?"),
             Kind.THANKS: _("You're welcome! Just ask if there is anything else."),

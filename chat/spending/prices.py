@@ -40,6 +40,26 @@ class Price:
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class ListedPrice(Price):
+    """A price of genai-prices, which may depend on the length of the prompt and on the time of day.
+
+    The prices of a token are those of a short prompt now, to be shown.
+    """
+
+    model: str
+    server: str | None
+
+    def cost(self, usage: dict[str, int]) -> Decimal:
+        from genai_prices import Usage, calc_price
+
+        cached = min(usage.get("cached_tokens", 0), usage["prompt_tokens"])
+        tokens = Usage(
+            input_tokens=usage["prompt_tokens"], output_tokens=usage["completion_tokens"], cache_read_tokens=cached
+        )
+        return calc_price(tokens, self.model, provider_api_url=self.server).total_price
+
+
 def price_of(config: ModelConfig, answered_model: str = "") -> Price | None:
     """Return the price of a configured model, which its server may call by another name; None if none is known.
 
@@ -74,8 +94,8 @@ _prepared: set[str] = set()
 
 
 @cache
-def _listed(base_url: str, names: tuple[str, ...]) -> Price | None:
-    """Return a price of genai-prices; a model whose price depends on the prompt's length has that of short ones."""
+def _listed(base_url: str, names: tuple[str, ...]) -> ListedPrice | None:
+    """Return a price of genai-prices; looking for it takes some milliseconds."""
     # Imported at its first use, in a thread: it takes 0.3 s, which no other command should pay.
     from genai_prices import Usage, calc_price
 
@@ -91,7 +111,9 @@ def _listed(base_url: str, names: tuple[str, ...]) -> Price | None:
             except LookupError:
                 continue
             whole, with_output, cached = found
-            return Price(
+            return ListedPrice(
+                model=name,
+                server=server,
                 input_usd=whole / 1000,
                 output_usd=(with_output - whole) / 1000,
                 cached_usd=cached / 1000,

@@ -3,23 +3,85 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 from functools import partial
 
 from django.conf import settings
 
 from chat.access.audiences import audiences_of
+from chat.conversations.history import read_history, room_for_context
+from chat.conversations.open_questions import with_open_questions
+from chat.conversations.rewriting import rewrite
 from chat.errors import DeadlineExceeded
+from chat.limits.admission import Admission
 from chat.providers import Provider, get_provider
 from chat.providers.not_known import NOT_KNOWN, NotKnownProvider
 from chat.small_talk.detection import SmallTalk
-from chat.small_talk.reply import SmallTalkProvider
+from chat.small_talk.reply import SmallTalkProvider, small_talk_context, small_talk_of
+from chat.spending.calls import Spender
+from chat.turns.costs import EarlierCalls
+from chat.turns.lease import TurnLease
 from chat.turns.prompt import messages_of
 from chat.turns.resolve_context import call_chat_context, model_of, require_context
 from chat.turns.turn import Question
+from common.background import spawn
+from contexts import traces
 from contexts.conversation import ConversationHistory
 from contexts.items import Context
-from contexts.recorder import Recorder
+from contexts.recorder import Recorder, recording
+from features.request_data import request_data
 from retrieval.search.audience import searching_for
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    question: Question
+    """Together with those before it that nobody has answered."""
+    history: ConversationHistory
+    context: Context
+    recorder: Recorder
+    provider: Provider
+    spender: Spender
+
+
+async def prepare(
+    question: Question, lease: TurnLease, admission: Admission, made: EarlierCalls, deadline: float
+) -> Prepared:
+    """Assemble the question's context, with the conversation so far, and find who answers; nothing of it is stored.
+
+    `made` gets the calls of models that this takes.
+    Raise DeadlineExceeded, MessageTooLong, IndexForbidden, or what the assembly raises.
+    """
+    question = await with_open_questions(question, lease)
+    talk = None if question.open_text else await small_talk_of(question)
+    history = await read_history(question) if talk is None else ConversationHistory(query=question.message)
+    spender = Spender(user_id=question.user_id, tier=admission.tier, key=question.caller.key)
+    rewriting = await rewrite(question.asked, history.turns, spender)
+    if rewriting:
+        made.asked = rewriting.asked
+        history = replace(history, rewritten=rewriting.text)
+    room = room_for_context(question, history, await get_provider(first_model(question, question.context)))
+    with request_data(query=question.asked), recording(conversation=history, most_tokens=room) as recorder:
+        try:
+            if talk is None:
+                context = await assemble(question, history, deadline)
+            else:
+                context = await small_talk_context(question)
+            question.caller.check_indexes(recorder.searched_indexes())
+        except Exception:
+            await traces.write(recorder.pending)  # of contexts that were assembled before the failure
+            raise
+        except asyncio.CancelledError:  # it was stopped, or its client is gone
+            spawn(traces.write(recorder.pending))
+            raise
+    if rewriting:
+        context.evidence["rewrite"] = rewriting.to_dict()
+        context.evidence["flags"] += rewriting.flags
+    provider = await provider_for(question, context, recorder, talk)
+    spender = replace(spender, context=context.evidence["context"])
+    return Prepared(
+        question=question, history=history, context=context, recorder=recorder, provider=provider, spender=spender,
+    )  # fmt: skip
 
 
 async def assemble(
@@ -31,7 +93,7 @@ async def assemble(
     async with _within(deadline):
         with searching_for(list if question.caller.is_site else partial(audiences_of, question.user_id)):
             called = await call_chat_context(
-                question.user_id, question.message, history, name=question.context, index=question.index
+                question.user_id, question.asked, history, name=question.context, index=question.index
             )
         return require_context(called, question.context)
 
@@ -47,7 +109,7 @@ async def provider_for(
         context.evidence["messages"] = []  # no model is asked
         context.evidence["flags"].append(NOT_KNOWN)
         return NotKnownProvider()
-    context.evidence["messages"] = messages_of(context, question.message)
+    context.evidence["messages"] = messages_of(context, question.asked)
     return await get_provider(first_model(question, context.evidence["context"]))
 
 

@@ -1,18 +1,27 @@
 """Keep an answer within its budgets: reserve what it may cost before the model is asked, and settle it afterwards."""
 
 import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
 from decimal import Decimal
+from uuid import UUID
 
 from django.conf import settings
+from django.db import DatabaseError
 
 from chat.errors import BudgetExhausted
-from chat.limits.budgets import BudgetReservation, budgets_of, reserve, settle
-from chat.providers import Prompt, Provider
+from chat.limits.budget_settings import budgets_of
+from chat.limits.budgets import BudgetReservation, reserve, settle
+from chat.models import ModelCall
+from chat.providers import Completion, Prompt, Provider, whole_answer
 from chat.providers.chain import EXTRACTIVE
 from chat.providers.extractive import BUDGET_EXHAUSTED, ExtractiveProvider
-from chat.spending.calls import Spender, most_usd, total_usd
+from chat.spending.calls import Spender, calls_of, failed_calls, most_usd, total_usd
 from chat.turns.turn import Turn
 from common.background import spawn
+
+logger = logging.getLogger(__name__)
 
 
 async def reserve_call(provider: Provider, spender: Spender, prompt: Prompt) -> BudgetReservation | None:
@@ -36,6 +45,81 @@ async def within_budgets(
         if settings.FABRA_MODEL_FALLBACK != EXTRACTIVE:
             raise
         return ExtractiveProvider(BUDGET_EXHAUSTED), None
+
+
+@dataclass(kw_only=True)
+class Asked:
+    """What a model said, with calls whose rows are not stored yet, and the reservation of what they may cost."""
+
+    text: str
+    completion: Completion
+    calls: list[ModelCall]
+    """The one that gave the text last; none where no model did."""
+    reservation: BudgetReservation | None
+
+    @property
+    def call(self) -> ModelCall | None:
+        return self.calls[-1] if self.completion.config else None
+
+
+async def ask_within_budgets(provider: Provider, spender: Spender, prompt: Prompt) -> Asked:
+    """Have a model answer a prompt that is not a message's; the caller stores the rows, and then settles.
+
+    Raise ModelError or BudgetExhausted, and then nothing is left to be settled.
+    """
+    reservation = await reserve_call(provider, spender, prompt)
+    try:
+        text, completion = await whole_answer(provider, prompt)
+        calls = await asyncio.to_thread(calls_of, spender, provider, prompt, completion, text)
+    except BaseException:
+        failed = await asyncio.to_thread(failed_calls, spender, prompt.purpose, provider)
+        await _keep(failed)
+        await settle(reservation, total_usd(failed))
+        raise
+    return Asked(text=text, completion=completion, calls=calls, reservation=reservation)
+
+
+async def keep(asked: Asked) -> None:
+    """Store the rows of calls, and count what they cost."""
+    await _keep(asked.calls)
+    await settle(asked.reservation, total_usd(asked.calls))
+
+
+@dataclass(kw_only=True)
+class EarlierCalls:
+    """The calls that were made for a message before it is stored: their rows are stored together with it."""
+
+    asked: Asked | None = None
+
+    def of(self, spender: Spender, trace_id: str) -> list[ModelCall]:
+        """Return the rows, with the context and the trace that they turned out to be for."""
+        calls = self.asked.calls if self.asked else []
+        for call in calls:
+            call.context, call.trace_id = spender.context, UUID(trace_id)
+        return calls
+
+    async def settle(self) -> None:
+        """Count what they cost, now that their rows are stored."""
+        asked, self.asked = self.asked, None
+        if asked is not None:
+            await settle(asked.reservation, total_usd(asked.calls))
+
+    async def keep(self) -> None:
+        """Store them by themselves, and count what they cost, where the message was not stored."""
+        asked, self.asked = self.asked, None
+        if asked is not None:
+            for call in asked.calls:
+                call.trace_id = None
+            await asyncio.shield(spawn(keep(asked)))  # it goes on where the client has left
+
+
+async def _keep(calls: Sequence[ModelCall]) -> None:
+    if not calls:
+        return
+    try:
+        await ModelCall.objects.abulk_create(calls)
+    except DatabaseError as error:
+        logger.error("What calls of models cost could not be stored: %s", type(error).__name__)
 
 
 async def settle_turn(turn: Turn) -> None:

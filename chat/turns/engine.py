@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
+from uuid import UUID
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
@@ -14,40 +15,37 @@ from django.utils import timezone
 
 from chat.access.callers import USER_KEY
 from chat.bots.known import require_bot
-from chat.conversations.history import read_history, room_for_context
-from chat.conversations.rewriting import rewrite
-from chat.conversations.summaries import enqueue_summary, last_fallen
 from chat.errors import BudgetExhausted, ConversationConflict, RateLimited
 from chat.grounding.answers import check_answer, prepare_check
 from chat.handover.inbound import needs_no_model, receive
-from chat.handover.outbound import ask_for_person, drop, escalated, may_escalate
+from chat.handover.outbound import ask_for_person, drop
 from chat.limits.admission import Admission, uncounted
 from chat.limits.configured import current_limits
 from chat.limits.messages import admit, refund
+from chat.limits.windows import CLIENT_LEFT
 from chat.live.changes import show_soon
-from chat.models import Conversation
-from chat.providers import Completion, Delta, Prompt, get_provider
-from chat.small_talk.reply import small_talk_context, small_talk_of
-from chat.spending.calls import Spender, call_of
+from chat.models import Conversation, Message
+from chat.phrases.known import read_phrases
+from chat.providers import Completion, Delta, Prompt
+from chat.spending.calls import calls_of
 from chat.spending.prices import prepare_prices
 from chat.turns import costs
-from chat.turns.assembly import assemble, first_model, provider_for
+from chat.turns.assembly import prepare
 from chat.turns.citations import passages_in
-from chat.turns.costs import within_budgets
+from chat.turns.costs import EarlierCalls, within_budgets
+from chat.turns.following import follow_up
 from chat.turns.lease import TurnLease
 from chat.turns.order import release, release_soon, take_turn
 from chat.turns.records import MESSAGE_SENT, SentBefore, write_answer, write_failure, write_question
 from chat.turns.renewal import renewed
 from chat.turns.replay import answer_sent_before, stored_answer
-from chat.turns.results import answer_of, outcome_of
-from chat.turns.running import running
+from chat.turns.results import answer_of, outcome_of, stopped_answer
+from chat.turns.running import Stopped, Stopping, TakenOver
 from chat.turns.stopping import listen
 from chat.turns.turn import Answer, Question, Settled, Turn
 from common.background import HEAD_START_S, release_thread, spawn
 from common.errors import FabraError
 from contexts import traces
-from contexts.conversation import ConversationHistory
-from contexts.recorder import recording
 from events.dispatch import dispatch, queue_of
 from features import registry
 from features.online import one_view
@@ -64,11 +62,24 @@ async def begin(question: Question) -> Turn | Settled:
     Raise InvalidInput for a bad message, ConversationNotFound, RateLimited, IndexForbidden, UserForbidden, or what the
     assembly raises; a failure on our side is not counted against the user's limit.
     """
+    stopping = Stopping()
+    begun: Turn | Settled | None = None
+    try:
+        begun = await _accept(question.validate(), stopping)
+    finally:
+        if not isinstance(begun, Turn):
+            stopping.end()
+    return begun
+
+
+async def _accept(question: Question, stopping: Stopping) -> Turn | Settled:
+    """Count the message, wait for its turn, and begin."""
     started = time.perf_counter()
-    question = question.validate()
     if question.bot:
         question.asked_of(await require_bot(question.bot))  # what is refused is not counted, and waits for no turn
     deadline = asyncio.get_running_loop().time() + settings.FABRA_CHAT_DEADLINE_S
+    listen()
+    stopping.begin(question.conversation_id)
     # The limit and the context share one read of the user's features, and know what on-demand ones are computed from.
     traits = question.caller.user.traits if question.caller.user else {}
     with one_view(), request_data(query=question.message, traits=traits):
@@ -82,20 +93,31 @@ async def begin(question: Question) -> Turn | Settled:
                 return Settled(answer=known, admission=limited.admission)
             raise
         try:
+            lease: TurnLease | None = None
             while True:
                 # 2. Wait for the end of what the conversation is answering, and begin.
-                lease = await take_turn(question, deadline)
+                made = EarlierCalls()
                 try:
-                    begun = await _begin(question, lease, admission, deadline, started)
+                    async with stopping.ended_by_stop():
+                        lease = await take_turn(question, deadline, lease)
+                    async with renewed(lease):
+                        begun = await _begin(question, lease, admission, stopping, made, deadline, started)
                 except SentBefore as sent:  # by another request, just now: wait for its answer
                     question = replace(question, conversation_id=sent.message.conversation_id)
-                    begun = None
+                    stopping.begin(question.conversation_id)
+                    assert lease is not None
+                    await release(lease)
+                    lease = begun = None
                 except BaseException:
-                    release_soon(lease)
+                    if lease is not None:
+                        release_soon(lease)
                     raise
+                finally:
+                    await made.keep()
                 if begun is not None:
                     return begun
-                await release(lease)
+        except Stopped:
+            return Settled(answer=await stopped_answer(question), admission=admission)
         except BudgetExhausted:
             raise  # it counts: whoever has no budget left may not have contexts assembled without end
         except Exception:
@@ -104,9 +126,15 @@ async def begin(question: Question) -> Turn | Settled:
 
 
 async def _begin(
-    question: Question, lease: TurnLease, admission: Admission, deadline: float, started: float
+    question: Question,
+    lease: TurnLease,
+    admission: Admission,
+    stopping: Stopping,
+    made: EarlierCalls,
+    deadline: float,
+    started: float,
 ) -> Turn | Settled | None:
-    """Begin the answer; return None if the conversation changed hands meanwhile. Raise SentBefore."""
+    """Begin the answer; return None if the conversation changed hands meanwhile. Raise SentBefore or Stopped."""
     question = question.asked_of(await require_bot(lease.bot or question.bot))
     if stored_id := question.stored_id or lease.sent_id:
         known = await sync_to_async(stored_answer)(stored_id)
@@ -116,6 +144,7 @@ async def _begin(
                 await refund(admission)
             return Settled(answer=known, admission=admission)
         question = replace(question, stored_id=stored_id)  # its answer failed, or a person left it to the bot
+    await read_phrases()
     if needs_no_model(question, lease):
         settled = await sync_to_async(receive)(question, lease, admission)
         if settled is None:
@@ -126,34 +155,20 @@ async def _begin(
     if is_elsewhere or (lease.was_closed and question.stored_id is not None):
         raise ConversationConflict("The bot does not answer in this conversation any more.")
     # 3. Assemble the context, with the conversation so far; step 4 writes its trace.
-    talk = await small_talk_of(question)
-    history = await read_history(question) if talk is None else ConversationHistory(query=question.message)
-    spender = Spender(user_id=question.user_id, tier=admission.tier, key=question.caller.key)
-    rewriting = await rewrite(question.message, history.turns, spender)
-    if rewriting:
-        history = replace(history, rewritten=rewriting.text)
-    room = room_for_context(question, history, (await get_provider(first_model(question, question.context))).window)
-    with recording(conversation=history, most_tokens=room) as recorder:
-        try:
-            if talk is None:
-                context = await assemble(question, history, deadline)
-            else:
-                context = await small_talk_context(question)
-            question.caller.check_indexes(recorder.searched_indexes())
-        except Exception:
-            await traces.write(recorder.pending)  # of contexts that were assembled before the failure
-            raise
-    if rewriting:
-        context.evidence["rewrite"] = rewriting.to_dict()
-        context.evidence["flags"] += rewriting.flags
-    # 4. Commit the evidence, the message and its event.
-    provider = await provider_for(question, context, recorder, talk)
-    spender = replace(spender, context=context.evidence["context"])
-    provider, reservation = await within_budgets(provider, spender, Prompt(messages=context.evidence["messages"]))
     try:
+        async with stopping.ended_by_stop(is_for_bot=True):
+            found = await prepare(question, lease, admission, made, deadline)
+    except TakenOver:
+        return None
+    question, context, pending = found.question, found.context, found.recorder.pending
+    # 4. Commit the evidence, the message and its event.
+    prompt = Prompt(messages=context.evidence["messages"])
+    provider, reservation = await within_budgets(found.provider, found.spender, prompt)
+    try:
+        stopping.check()
         written = await sync_to_async(write_question)(
-            question, lease, context, admission, recorder.pending, recorder.embeddings.get(question.message.strip()),
-            frees_connection=not provider.is_extractive, calls=[rewriting.call] if rewriting and rewriting.call else [],
+            question, lease, context, admission, pending, found.recorder.embeddings.get(question.message.strip()),
+            frees_connection=not provider.is_extractive, calls=made.of(found.spender, context.id),
         )  # fmt: skip
     except BaseException:
         costs.release_soon(reservation)
@@ -161,16 +176,20 @@ async def _begin(
     if written is None:
         costs.release_soon(reservation)
         return None
+    await made.settle()
+    stopping.is_stored = True
+    stopping.begin(written.message.conversation.pk)
     # 5. While the model works, enqueue the event, copy the trace to Redis and show the message to other pages.
-    traces.copy_later(recorder.pending)
+    traces.copy_later(pending)
     if written.event is not None:
         enqueued = asyncio.to_thread(dispatch, written.event.pk, queue_of(MESSAGE_SENT))
         spawn(enqueued, uses_database=False, after_s=HEAD_START_S)
     if lease.conversation_id is not None and question.stored_id is None:
         show_soon(written.message)
     return Turn(
-        question=question, admission=admission, provider=provider, context=context, history=history, deadline=deadline,
-        message=written.message, event=written.event, reservation=reservation, notices=written.notices, started=started,
+        question=question, admission=admission, provider=provider, context=context, history=found.history,
+        deadline=deadline, message=written.message, event=written.event, reservation=reservation,
+        notices=written.notices, started=started, stopping=stopping,
         lease=replace(lease, conversation_id=written.message.conversation.pk),
     )  # fmt: skip
 
@@ -185,12 +204,13 @@ async def _admit(question: Question) -> Admission:
 async def run(turn: Turn, *, is_streamed: bool) -> AsyncGenerator[str | Answer, None]:
     """Yield the answer's text as it arrives, then the Answer, which is committed before it is yielded."""
     if turn.wants_no_answer:
+        turn.stopping.end()
         yield await ask_for_person(turn)
         await costs.settle_turn(turn)
         return
     evidence = turn.context.evidence
     prompt = Prompt(
-        messages=evidence["messages"], question=turn.question.message, passages=passages_in(evidence),
+        messages=evidence["messages"], question=turn.question.asked, passages=passages_in(evidence),
         earlier_questions=turn.history.questions, options=turn.question.options, max_tokens=turn.question.max_tokens,
     )  # fmt: skip
     completion: Completion | None = None
@@ -200,31 +220,38 @@ async def run(turn: Turn, *, is_streamed: bool) -> AsyncGenerator[str | Answer, 
     if turn.provider.config is not None:
         prepare_prices(turn.provider.config)
     try:
-        listen()
-        async with renewed(turn.lease), aclosing(turn.provider.run(prompt, is_streamed=is_streamed)) as pieces:  # type: ignore[type-var]
-            with running(turn):
+        async with renewed(turn.lease):
+            async with aclosing(turn.provider.run(prompt, is_streamed=is_streamed)) as pieces:  # type: ignore[type-var]
                 async for piece in turn.receive(pieces):
                     if isinstance(piece, Delta):
                         turn.parts.append(piece.text)
                         yield piece.text
                     else:
                         completion = piece
-        if turn.is_stopped and completion is None:  # the model did not say what it used
-            asked = turn.provider.config if turn.parts else None
-            completion = Completion(model=turn.provider.model, usage=None, finish_reason="stopped", config=asked)
-        assert completion is not None
-        result = await _finish(turn, completion, prompt)
+            turn.stopping.end()
+            if turn.is_stopped and completion is None:  # the model did not say what it used
+                asked = turn.provider.config if turn.parts else None
+                completion = Completion(model=turn.provider.model, usage=None, finish_reason="stopped", config=asked)
+            assert completion is not None
+            result, message = await _store(turn, completion, prompt)
     except Exception as error:  # whatever goes wrong, ours or theirs, the trace has its outcome
         code = error.code if isinstance(error, FabraError) else "internal_error"
         logger.warning("The answer of the trace %s failed (%s): %s", turn.context_id, code, type(error).__name__)
-        await refund(turn.admission)
-        await _fail(turn, code)
+        if await _fail(turn, code):
+            await refund(turn.admission)
         raise
     except (asyncio.CancelledError, GeneratorExit):
         # The client disconnected. What it received is still stored; the write outlives this task.
-        spawn(_fail(turn, "client_disconnected"))
+        spawn(_fail(turn, CLIENT_LEFT))
         raise
-    # Outside the try: a caller that stops reading here has the whole answer, so that is no failure.
+    finally:
+        turn.stopping.end()
+    # Outside the try: the answer is stored, so that neither what follows nor a caller that leaves makes it a failure.
+    try:
+        result = await follow_up(turn, result, message)
+    except asyncio.CancelledError:  # the client has left
+        spawn(follow_up(turn, result, message))
+        raise
     yield result
 
 
@@ -240,6 +267,12 @@ async def answer(question: Question) -> tuple[Answer, Admission]:
     raise AssertionError("run() ends with an Answer or an error")
 
 
+async def leave(turn: Turn) -> None:
+    """End a turn whose client has left before `run` was started."""
+    turn.stopping.end()
+    await _fail(turn, CLIENT_LEFT)
+
+
 async def _tier_of(user_id: str, feature: str) -> Any:
     spec = registry.features.get(feature)
     if spec is None:
@@ -247,29 +280,26 @@ async def _tier_of(user_id: str, feature: str) -> Any:
     return (await read_features(spec.entity.name, user_id, [spec.name]))[0].value
 
 
-async def _finish(turn: Turn, completion: Completion, prompt: Prompt) -> Answer:
-    """Check the answer against its passages, and commit it."""
+async def _store(turn: Turn, completion: Completion, prompt: Prompt) -> tuple[Answer, Message | None]:
+    """Check the answer against its passages, and commit it; its message is None if it was dropped."""
     passages, said = prompt.passages, "".join(turn.parts)
-    if completion.config is not None:  # in a thread, since it may count the tokens
-        call = await asyncio.to_thread(call_of, turn.spender, prompt.purpose, prompt, completion, said)
-        turn.calls += [call] if call else []
+    if completion.config is not None or turn.provider.attempts:  # in a thread, since it may count the tokens
+        turn.calls = await asyncio.to_thread(calls_of, turn.spender, turn.provider, prompt, completion, said)
     is_composed = turn.provider.is_extractive or completion.cited is not None  # of passages' words, by no model
-    checked = await check_answer(said, passages, turn.context.evidence, turn.question.message, is_composed=is_composed)
-    result = answer_of(turn, completion, passages, checked)
-    message = await sync_to_async(write_answer)(turn, result, outcome_of(turn, completion, result))
-    if message is None:
-        result = await drop(turn)
-    await costs.settle_turn(turn)
-    if message is None:
-        return result
-    show_soon(message)
-    # The next question is offered a summary of the turns that are too far back for it.
-    if fallen := await last_fallen(turn):
-        await enqueue_summary(turn.conversation_id, fallen)
-    result = replace(result, message_id=message.pk)
-    return await sync_to_async(escalated)(result, turn) if may_escalate(result, turn) else result
+    checked = await check_answer(said, passages, turn.context.evidence, turn.question.asked, is_composed=is_composed)
+    result = turn.result = answer_of(turn, completion, passages, checked)
+    written = await sync_to_async(write_answer)(turn, result, outcome_of(turn, completion, result))
+    if written is None:
+        return await drop(turn), None
+    return replace(result, message_id=written.message.pk, state=written.state), written.message
 
 
-async def _fail(turn: Turn, code: str) -> None:
-    await sync_to_async(write_failure)(turn, code)
-    await costs.settle_turn(turn)
+async def _fail(turn: Turn, code: str) -> bool:
+    """Note that the answer failed; return False if it is stored all the same, so that it did not."""
+    is_failed = await sync_to_async(write_failure)(turn, code)
+    if is_failed or turn.result is None:
+        await costs.settle_turn(turn)
+        return is_failed
+    stored = Message.objects.filter(trace=UUID(turn.context_id), role=Message.Role.ASSISTANT)
+    await follow_up(turn, turn.result, await stored.afirst())
+    return False

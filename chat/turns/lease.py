@@ -24,6 +24,8 @@ class TurnLease:
     has_contact: bool = False
     was_closed: bool = False
     """Whether the conversation that the message was sent to is closed, so that it begins a new one."""
+    has_unanswered: bool = False
+    """Whether there are messages that a person left unanswered; they are asked together with this one."""
     sent_id: int | None = None
     """The message that was stored under the same client id."""
 
@@ -37,11 +39,23 @@ class TurnLease:
         )
 
     @property
+    def lock_statement(self) -> Statement:
+        """The statement that locks the conversation, whether or not it still exists."""
+        return (
+            "SELECT count(*) FROM (SELECT FROM chat_conversation WHERE id = %s FOR UPDATE) AS locked",
+            [self.conversation_id],
+        )
+
+    @property
     def answered_statement(self) -> Statement:
-        """The same for an answer, if nobody has taken over: what a person had left unanswered is answered now."""
+        """The same for an answer, if nobody has taken over or closed the conversation; it returns the state.
+
+        What a person had left unanswered is answered now.
+        """
         return (
             "UPDATE chat_conversation SET unanswered_since = NULL, turns = array_remove(turns, %s), "
-            "turn_until = clock_timestamp() + %s WHERE id = %s AND takeovers = %s RETURNING id",
+            "turn_until = clock_timestamp() + %s WHERE id = %s AND takeovers = %s AND state <> 'closed' "
+            "RETURNING state",
             [self.token, lease_duration(), self.conversation_id, self.takeovers],
         )
 

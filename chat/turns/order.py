@@ -26,20 +26,23 @@ logger = logging.getLogger(__name__)
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.03, 0.25
 
 
-async def take_turn(question: Question, deadline: float) -> TurnLease:
+async def take_turn(question: Question, deadline: float, before: TurnLease | None = None) -> TurnLease:
     """Return when it is the message's turn; raise ConversationNotFound, or DeadlineExceeded.
 
     A message that begins a conversation has the turn at once, without a query, and so has one for a person: nobody
-    waits for what people write. The caller gives the turn back, by `release` or its statement.
+    waits for what people write, but for messages that came before a person did. The caller gives the turn back, by
+    `release` or its statement.
+
+    `before` is the turn that the message has had, and keeps its place: the conversation has changed hands since.
     """
-    token = uuid.uuid4()
+    token = before.token if before else uuid.uuid4()
     if question.conversation_id is None:
         return TurnLease(token=token)
-    lease = await sync_to_async(_join)(question, token)
-    if lease is not None:
-        return lease
-    release_thread()
     try:
+        lease = await sync_to_async(_ask if before else _join)(question, token)
+        if lease is not None:
+            return lease
+        release_thread()
         async with asyncio.timeout_at(deadline):
             return await _wait(question, token)
     except BaseException as error:
@@ -74,13 +77,14 @@ async def _wait(question: Question, token: uuid.UUID) -> TurnLease:
 # An entry whose lease has ended belonged to a process that died: the queue goes on behind it.
 _ALIVE = "CASE WHEN turn_until < clock_timestamp() THEN turns[2:] ELSE turns END"
 _SEEN = """
-    state, takeovers, contact <> '', turns[1] = %(token)s, bot,
+    state, takeovers, contact <> '', turns[1] = %(token)s, cardinality(turns) = 0, bot, unanswered_since IS NOT NULL,
     (SELECT id FROM chat_message WHERE user_id = %(user_id)s AND client_id = %(client_id)s)
 """
 _OWN = "id = %(id)s AND user_id = %(user_id)s AND (bot = %(bot)s OR %(bot)s = '')"
 _JOIN = f"""
 UPDATE chat_conversation SET
-    turns = CASE WHEN state IN ('person', 'closed') THEN turns ELSE array_append({_ALIVE}, %(token)s) END,
+    turns = CASE WHEN state = 'closed' OR state = 'person' AND cardinality({_ALIVE}) = 0 THEN {_ALIVE}
+                 ELSE array_append({_ALIVE}, %(token)s) END,
     turn_until = CASE WHEN cardinality({_ALIVE}) = 0 OR turn_until < clock_timestamp()
                       THEN clock_timestamp() + %(lease)s ELSE turn_until END
 WHERE {_OWN}
@@ -115,7 +119,7 @@ def _ask(question: Question, token: uuid.UUID) -> TurnLease | None:
         if row is None:
             raise ConversationNotFound
         *seen, is_queued, is_dead = row
-        if not is_queued:  # a person took over, and ended all turns
+        if not is_queued:  # a person took over and ended its turn, or it was taken for dead
             return _join(question, token)
         lease = _lease_of(question, token, seen)
         if lease is None and is_dead:
@@ -138,15 +142,15 @@ def _lease_of(question: Question, token: uuid.UUID, row: object) -> TurnLease | 
     """Return the lease that a row of `_SEEN` describes; None if it is another message's turn."""
     if not isinstance(row, tuple | list):
         raise ConversationNotFound
-    state, takeovers, has_contact, is_first, bot, sent_id = row
+    state, takeovers, has_contact, is_first, is_free, bot, has_unanswered, sent_id = row
     lease = TurnLease(
         token=token, conversation_id=question.conversation_id, bot=bot, state=state, takeovers=takeovers,
-        has_contact=has_contact, sent_id=sent_id,
+        has_contact=has_contact, has_unanswered=has_unanswered, sent_id=sent_id,
     )  # fmt: skip
     if state == Conversation.State.CLOSED:
         # What was sent before the closing is answered with what was stored then; else a new conversation begins.
         return lease if sent_id else TurnLease(token=token, was_closed=True, bot=bot)
-    return lease if is_first or state == Conversation.State.PERSON else None
+    return lease if is_first or (is_free and state == Conversation.State.PERSON) else None
 
 
 def _run(statement: Statement) -> None:

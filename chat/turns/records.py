@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,16 +17,17 @@ from chat.gaps.marking import mark_statement
 from chat.gaps.reasons import reasons_of
 from chat.handover.notices import reopened_notice
 from chat.limits.admission import Admission
-from chat.models import DEFAULT_BOT, Conversation, Message, ModelCall
+from chat.models import DEFAULT_BOT, Conversation, Message, ModelCall, Purpose
 from chat.models.conversations import title_of
 from chat.providers import Completion, Prompt
-from chat.spending.calls import call_of
+from chat.spending.calls import call_of, failed_calls
 from chat.turns.lease import TurnLease, lease_duration
 from chat.turns.turn import Answer, Question, Turn
-from common.sql.rows import FromNow, Statement, WithIds
+from common.sql.rows import FromNow, Statement, WithIds, write_together
 from contexts import traces
 from contexts.errors import TraceNotWritten
 from contexts.items import Context
+from contexts.models import Trace
 from contexts.traces import PendingTrace
 from events.event import AxiomEvent
 from events.models import Event
@@ -47,6 +49,13 @@ class Written:
     event: Event | None
     notices: list[str]
     """What the customer is told beside the answer."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WrittenAnswer:
+    message: Message
+    state: str
+    """Of the conversation, at the commit: somebody may have asked for a person while the model worked."""
 
 
 class SentBefore(Exception):
@@ -91,6 +100,9 @@ def write_question(
     else:
         message = Message(pk=question.stored_id, conversation=conversation)
         rows.append(_linked(question.stored_id, context.id, embedding))
+    if question.open_ids:
+        linked = "UPDATE chat_message SET trace_id = %s WHERE id = ANY(%s)"
+        rows.append((linked, [context.id, list(question.open_ids)]))
     rows += calls
     if admission.is_degraded:  # from now on the message itself is counted
         rows.append(("DELETE FROM chat_reservation WHERE token = %s", [admission.token]))
@@ -156,16 +168,17 @@ def _still_the_bots(lease: TurnLease) -> Statement | None:
     if lease.conversation_id is None:
         return None
     return (
-        "UPDATE chat_conversation SET last_message_at = %s "
+        "UPDATE chat_conversation SET last_message_at = %s, turn_until = clock_timestamp() + %s "
         "WHERE id = %s AND takeovers = %s AND state IN ('bot', 'waiting') RETURNING id",
-        [timezone.now(), lease.conversation_id, lease.takeovers],
+        [timezone.now(), lease_duration(), lease.conversation_id, lease.takeovers],
     )
 
 
-def write_answer(turn: Turn, result: Answer, outcome: dict[str, Any]) -> Message | None:
-    """Commit the answer with the trace's outcome, end the turn, and return the message; raise TraceNotWritten.
+def write_answer(turn: Turn, result: Answer, outcome: dict[str, Any]) -> WrittenAnswer | None:
+    """Commit the answer with the trace's outcome, and end the turn; raise TraceNotWritten.
 
-    Return None, with nothing written, if a person has taken over: the row's lock decides which came first.
+    Return None, with no answer written, if a person has taken over, or closed the conversation, or if the turn has
+    failed: the locks of the rows decide which came first.
     """
     message = Message(
         conversation_id=turn.conversation_id,
@@ -184,17 +197,21 @@ def write_answer(turn: Turn, result: Answer, outcome: dict[str, Any]) -> Message
     )
     more: list[Model | Statement] = [message, *([mark_statement(turn.message.pk, reasons)] if reasons else [])]
     more += turn.calls
-    is_written = write_outcome(turn, result.response, result.model, outcome, more=more)
-    return message if is_written else None
+    state = write_outcome(turn, result.response, result.model, outcome, more=more)
+    return WrittenAnswer(message=message, state=state) if state else None
 
 
 def write_outcome(
     turn: Turn, answer: str, model: str, outcome: dict[str, Any], *, more: Sequence[Model | Statement] = ()
-) -> bool:
-    """Commit the outcome, with `more`, and end the turn; return False if a person has taken over."""
-    return traces.write_outcome(
+) -> str | None:
+    """Commit the outcome, with `more`, and end the turn; return the conversation's state.
+
+    Return None, with nothing written, if a person has taken over, or closed the conversation, or the turn has failed.
+    """
+    state: str | None = traces.write_outcome(
         turn.context_id, answer=answer, model=model, outcome=outcome, more=more, only_if=turn.lease.answered_statement
     )
+    return state
 
 
 def cut_off(turn: Turn) -> list[ModelCall]:
@@ -208,18 +225,33 @@ def cut_off(turn: Turn) -> list[ModelCall]:
     return [call] if call else []
 
 
-def write_failure(turn: Turn, code: str) -> None:
-    """Store in the trace that the answer is incomplete, and end the turn.
+def write_failure(turn: Turn, code: str) -> bool:
+    """Store in the trace that the answer is incomplete, and end the turn; return False if the answer is stored.
 
-    If PostgreSQL is down, the trace stays `assembled`, and the turn ends with its lease.
+    It may be just then, by a thread whose request has ended meanwhile. If PostgreSQL is down, the trace stays
+    `assembled`, and the turn ends with its lease.
     """
-    turn.calls = turn.calls or cut_off(turn)
+    turn.calls = turn.calls or [*failed_calls(turn.spender, Purpose.ANSWER, turn.provider), *cut_off(turn)]
+    calls = [_unsaved(call) for call in turn.calls]
     attempts = [attempt.to_dict() for attempt in turn.provider.attempts]
     outcome = {"latency_ms": turn.elapsed_ms(), "error": code, "attempts": attempts}
     try:
-        traces.write_outcome(
+        # The conversation is locked before the trace, as by an answer and by whoever deletes it.
+        written = traces.write_outcome(
             turn.context_id, answer="".join(turn.parts), model=turn.provider.model, outcome=outcome, error_code=code,
-            more=[turn.lease.release_statement, *turn.calls],
+            more=[turn.lease.release_statement, *calls], only_if=turn.lease.lock_statement,
         )  # fmt: skip
     except TraceNotWritten:
         logger.error("The failure %s of the trace %s could not be noted.", code, turn.context_id)
+        return True
+    if written is not None or Trace.objects.filter(pk=turn.context_id).exists():
+        return written is not None
+    write_together(turn.lease.release_statement, *calls)  # it was erased meanwhile; what the calls cost is not
+    return True
+
+
+def _unsaved(call: ModelCall) -> ModelCall:
+    """Return a copy of a call's row, which another thread may be writing."""
+    call = copy(call)
+    call.pk = None
+    return call

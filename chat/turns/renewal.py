@@ -33,7 +33,10 @@ WHERE chat_conversation.id = held.id
 
 @asynccontextmanager
 async def renewed(lease: TurnLease) -> AsyncIterator[None]:
-    """Keep the turn during the block, however long it takes."""
+    """Keep the turn during the block, however long it takes; a new conversation has no other message yet."""
+    if lease.conversation_id is None:
+        yield
+        return
     renewal = await _renewals.get()
     renewal.add(lease)
     try:

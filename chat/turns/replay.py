@@ -24,7 +24,8 @@ def stored_answer(message_id: int) -> Answer | None:
     found = said.filter(role=Message.Role.ASSISTANT, trace=message.trace_id).order_by("-id").first()
     if found is None:
         is_open = message.conversation.state in (Conversation.State.BOT, Conversation.State.WAITING)
-        return None if is_open else _nothing(message)
+        is_left = is_open and not said.filter(role=Message.Role.AGENT, pk__gt=message.pk).exists()
+        return None if is_left else _nothing(message)
     body = TraceBody.objects.filter(pk=message.trace_id).values_list("text", flat=True).first()
     items = json.loads(body)["items"] if body else []
     trace = found.trace

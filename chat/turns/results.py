@@ -3,10 +3,11 @@
 from typing import Any
 
 from chat.grounding.answers import CheckedText
+from chat.models import Conversation
 from chat.providers import Completion
 from chat.spending.calls import usage_with_cost
 from chat.turns.citations import Citation, mark_cited
-from chat.turns.turn import Answer, Turn
+from chat.turns.turn import STOPPED, Answer, Question, Turn
 from contexts.evidence import SUSPICIOUS
 
 
@@ -21,7 +22,7 @@ def answer_of(turn: Turn, completion: Completion, passages: list[Citation], chec
         usage={
             "context_tokens": context.tokens,
             "max_tokens": context.max_tokens,
-            **usage_with_cost(completion, turn.calls[-1] if turn.calls else None),
+            **usage_with_cost(completion, turn.calls[-1] if completion.config else None),
         },
         model=completion.model,
         is_extractive=turn.provider.is_extractive,
@@ -39,9 +40,21 @@ def answer_of(turn: Turn, completion: Completion, passages: list[Citation], chec
     )
 
 
+async def stopped_answer(question: Question) -> Answer:
+    """Return the answer to a message that was stopped before the bot had begun: nothing of it is stored."""
+    assert question.conversation_id is not None  # a conversation that is not stored cannot be named
+    states = Conversation.objects.filter(pk=question.conversation_id).values_list("state", flat=True)
+    return Answer.without_model(
+        flags=[STOPPED], conversation_id=question.conversation_id, question_id=question.stored_id,
+        state=await states.afirst() or Conversation.State.BOT,
+    )  # fmt: skip
+
+
 def outcome_of(turn: Turn, completion: Completion, result: Answer) -> dict[str, Any]:
     """Return the trace's outcome; `written` is what the model wrote, where citations were taken out of it."""
     written = "".join(turn.parts)
+    # Those that the evidence, which was written before there was an answer, does not have.
+    flags = [flag for flag in result.flags if flag not in turn.context.evidence["flags"]]
     return {
         "usage": result.usage,
         "finish_reason": completion.finish_reason,
@@ -49,6 +62,7 @@ def outcome_of(turn: Turn, completion: Completion, result: Answer) -> dict[str, 
         "latency_ms": turn.elapsed_ms(),
         "citations": [citation.number for citation in result.citations if citation.is_cited],
         "grounding": result.grounding,
+        **({"flags": flags} if flags else {}),
         **({"written": written} if written != result.response else {}),
         **({"reasoning": completion.reasoning} if completion.reasoning else {}),
     }

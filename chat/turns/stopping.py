@@ -5,8 +5,6 @@ each answer a subscription.
 """
 
 import asyncio
-import logging
-import time
 from collections.abc import MutableMapping
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
@@ -14,18 +12,15 @@ from weakref import WeakKeyDictionary
 from django.conf import settings
 
 from chat.live.broadcast import broadcast
+from chat.live.channel import GroupChannel
 from chat.live.groups import ANSWERS
-from chat.live.layer import live_layer
-from chat.turns.running import stop_here
+from chat.turns.running import stop_here, take_over_here
 from common.background import end_if_cancelled, spawn
-from common.redis import REDIS_ERRORS
-
-logger = logging.getLogger(__name__)
 
 _TRY_AGAIN_AFTER_S = 1.0
 
-_listeners: MutableMapping[asyncio.AbstractEventLoop, tuple[asyncio.Task[None], float]] = WeakKeyDictionary()
-"""The task that listens in each loop, and when it began, by `time.monotonic()`."""
+_listeners: MutableMapping[asyncio.AbstractEventLoop, asyncio.Task[None]] = WeakKeyDictionary()
+"""The task that listens in each loop."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,19 +45,21 @@ def listen() -> None:
     if not settings.FABRA_WEB:  # a script's or a worker's answers have no page
         return
     loop = asyncio.get_running_loop()
-    task, began = _listeners.get(loop, (None, 0.0))
-    if task is None or (task.done() and time.monotonic() - began > _TRY_AGAIN_AFTER_S):
-        _listeners[loop] = spawn(_listen(), uses_database=False), time.monotonic()
+    task = _listeners.get(loop)
+    if task is None or task.done():
+        _listeners[loop] = spawn(_listen(), uses_database=False)
 
 
 async def _listen() -> None:
-    layer = live_layer()
+    channel = GroupChannel()
     try:
-        channel = await layer.new_channel(ANSWERS)
-        await layer.group_add(ANSWERS, channel)
+        while not await channel.join([ANSWERS]):  # meanwhile other processes cannot stop these answers
+            end_if_cancelled()
+            await asyncio.sleep(_TRY_AGAIN_AFTER_S)
         while True:
             end_if_cancelled()
-            message = await layer.receive(channel)
-            stop_here(message["conversation_id"])
-    except REDIS_ERRORS as error:  # the next answer tries again
-        logger.warning("Redis does not answer (%s): other processes cannot stop these answers.", type(error).__name__)
+            message = await channel.receive()
+            end = take_over_here if message.get("is_taken_over") else stop_here
+            end(message["conversation_id"])
+    finally:
+        await channel.close()

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+import weakref
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
@@ -21,6 +22,7 @@ from chat.spending.calls import Spender
 from chat.turns.citations import Citation
 from chat.turns.lease import TurnLease
 from chat.turns.resolve_context import chat_context
+from chat.turns.running import Stopping
 from chat.turns.thread import ClientThread
 from common.validation import check_text, is_blank
 from contexts.conversation import ConversationHistory
@@ -28,6 +30,9 @@ from contexts.items import Context
 from events.models import Event
 
 Piece = TypeVar("Piece")
+OPERATOR_FIELDS = ("context_used", "usage", "model")
+"""What of an answer is the operator's: the instructions and the features of the user, and what it cost by which model.
+A site's pages do not get it, nor whoever may not see traces on the chat page."""
 STOPPED = "answer_stopped"
 """The flag of an answer that its user stopped; what had been received of it is stored."""
 
@@ -41,6 +46,10 @@ class Question:
     """Made by the client: what it sends twice is one message, and answered once."""
     stored_id: int | None = None
     """The message that is stored already, and is answered now."""
+    open_ids: tuple[int, ...] = ()
+    """Stored messages of the same conversation that nobody has answered, and that are asked together with this one."""
+    open_text: str = ""
+    """What is asked then; "" for the message alone."""
     count_token: str = ""
     """What its limits count it by: with the same token it counts once, however often it is sent. "": once each time."""
     bot: str = ""
@@ -58,6 +67,11 @@ class Question:
     max_tokens: int | None = None
     """The most tokens that the client wants; never more than FABRA_MODEL_MAX_TOKENS."""
     caller: Caller = field(default_factory=Caller)
+
+    @property
+    def asked(self) -> str:
+        """What is searched for, and answered."""
+        return self.open_text or self.message
 
     def validate(self) -> "Question":
         """Return the question with a normalised user id, and the bot that its caller is bound to.
@@ -77,7 +91,7 @@ class Question:
 
     def asked_of(self, bot: BotConfig) -> "Question":
         """Return the question with what a bot answers from; raise ContextForbidden, NotFound for the context."""
-        context = self.caller.check_context(self.context or bot.context)
+        context = self.caller.check_context(self.context, bot.context)
         if context:
             chat_context(context)
         return replace(self, bot=bot.slug, context=context, index=bot.index, model=bot.model)
@@ -103,7 +117,7 @@ class Answer:
     freshness: dict[str, Any] | None
     """The report of the context's `freshness_sla`; None without one."""
     state: str = Conversation.State.BOT
-    """Of the conversation: who answers in it."""
+    """Of the conversation, when the answer was stored: who answers in it."""
     notices: list[str] = field(default_factory=list)
     """The lines that tell what changed with this message, such as that a person was asked."""
     conversation_was_closed: bool = False
@@ -111,7 +125,10 @@ class Answer:
     question_id: int | None = None
     """Of the user's message, where it is stored together with its answer."""
     is_dropped: bool = False
-    """Whether a person took over while the bot was answering: what was streamed of its answer is not kept."""
+    """Whether a person took over, or closed the conversation, while the bot was answering.
+
+    What was streamed of its answer is not kept.
+    """
 
     @classmethod
     def without_model(cls, *, response: str = "", flags: Sequence[str] = (), **more: Any) -> "Answer":
@@ -123,8 +140,9 @@ class Answer:
 
     @property
     def status(self) -> int:
-        """The HTTP status: 202 where a person answers, later."""
-        return 202 if self.state == Conversation.State.PERSON and not self.response else 200
+        """The HTTP status: 202 where a person answers, later, or the bot after a person who came and left meanwhile."""
+        is_for_later = self.state == Conversation.State.PERSON or self.is_dropped
+        return 202 if is_for_later and self.state != Conversation.State.CLOSED and not self.response else 200
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -144,6 +162,10 @@ class Answer:
             **({"conversation_was_closed": True} if self.conversation_was_closed else {}),
             **({"notice": notice_of(self.flags)} if self.is_extractive else {}),
         }
+
+    def to_customer_dict(self) -> dict[str, Any]:
+        """Return what a customer's browser may get of the answer."""
+        return {name: value for name, value in self.to_dict().items() if name not in OPERATOR_FIELDS}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,19 +198,23 @@ class Turn:
     """Of what the answer may cost, until it is settled."""
     calls: list[ModelCall] = field(default_factory=list)
     """The calls of models whose rows are not written yet."""
+    result: Answer | None = None
+    """The answer, from when it is being stored."""
     notices: list[str] = field(default_factory=list)
     started: float = field(default_factory=time.perf_counter)
     parts: list[str] = field(default_factory=list)
-    loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
-    is_stopped: bool = False
-    _wait: asyncio.Timeout | None = None
-    """Of the piece that the model is to send next."""
+    stopping: Stopping = field(default_factory=Stopping)
+
+    def __post_init__(self) -> None:
+        weakref.finalize(self, self.stopping.end)  # of a turn that nobody runs, too
+
+    @property
+    def is_stopped(self) -> bool:
+        return self.stopping.is_stopped
 
     def stop(self) -> None:
         """End the answer with what was received; call it in the turn's loop."""
-        self.is_stopped = True
-        if self._wait is not None:
-            self._wait.reschedule(self.loop.time())
+        self.stopping.stop()
 
     async def receive(self, pieces: AsyncIterator[Piece]) -> AsyncIterator[Piece]:
         """Yield the pieces until the turn is stopped; raise DeadlineExceeded.
@@ -197,7 +223,7 @@ class Turn:
         """
         while not self.is_stopped:
             try:
-                async with asyncio.timeout_at(self.deadline) as self._wait:
+                async with asyncio.timeout_at(self.deadline) as self.stopping.wait:
                     piece = await anext(pieces)
             except StopAsyncIteration:
                 return
@@ -206,7 +232,7 @@ class Turn:
                     return
                 raise DeadlineExceeded from error
             finally:
-                self._wait = None
+                self.stopping.wait = None
             yield piece
 
     @property

@@ -9,10 +9,12 @@ from django.apps import apps
 from django.conf import settings
 from django.contrib import admin
 from django.contrib.admin import AdminSite
+from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest
 from django.template.backends.django import DjangoTemplates, Template
 from django.template.response import SimpleTemplateResponse, TemplateResponse
 from django.urls import reverse
+from django.utils.decorators import method_decorator
 from unfold.sites import UnfoldAdminSite
 
 _LOGIN = "admin/fabra_login.html"
@@ -43,6 +45,7 @@ class BesideAdminSite(UnfoldAdminSite):
 
         return themed
 
+    @method_decorator(login_not_required)
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         return _in_theme(super().login(request, extra_context))
 

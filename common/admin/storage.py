@@ -1,100 +1,124 @@
-"""The page that tells what takes place, how it grows, and what is removed next."""
+"""The page that tells what takes place, how it grows, and what is removed next; from it pruning is begun."""
 
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Sequence
 from typing import Any
 
-from django.db.models import Model, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.defaultfilters import filesizeformat
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.timesince import timesince
 
-from common.admin.html import bar, duration, one_line, table
+from common.admin.html import bar, duration, one_line, table, wide
 from common.admin.permissions import needs
 from common.admin.site import render, site
-from common.redis_memory import read_memory
-from common.retention import Retained, kinds
-from common.sql.estimates import approximate_count, bytes_of, estimated_count
+from common.admin.stored import Stays, Stored, staying_rows, stored_rows
+from common.dispatch import enqueue
+from common.locks import is_held
+from common.models import PrunedKind, Pruning
+from common.redis_memory import RedisMemory, read_memory
+from common.retention import clock, kinds
+from common.retention.pruning import LOCK
+from common.sql.disk import Disk, read_disk
 
-_WEEK = timedelta(days=7)
-_SMALL = 10_000
-"""Rows of a table that is counted, not estimated."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Stored:
-    """One kind of rows. Those of a small table are counted, those of a large one are the planner's estimates."""
-
-    kind: Retained
-    rows: int
-    size: int
-    """In bytes, with the tables whose rows go with them."""
-    added_a_day: int
-    """Of the last seven days."""
-    past: int
-    """Rows that are older than they are kept."""
-    past_soon: int
-    """The same, a week from now."""
-
-    @property
-    def growth(self) -> float:
-        """Bytes a day."""
-        return self.size / self.rows * self.added_a_day if self.rows else 0.0
+_MAY_PRUNE = "common.change_pruning"
 
 
 @needs("admin.view_logentry")
 def show(request: HttpRequest) -> HttpResponse:
-    """Show each kind of rows that has a retention, the largest first."""
-    stored = sorted(stored_rows(timezone.now()), key=lambda row: -row.size)
+    """Show each kind of rows that has a retention, and the tables that have none, the largest first."""
+    stored, staying = stored_rows(timezone.now()), staying_rows()
     redis = read_memory()
+    largest = max([row.size for row in stored] + [row.size for row in staying])
     page = {
         "title": "Storage",
         "redis_problem": redis.problem if redis else "Redis does not answer.",
-        "figures": [
-            {"name": "stored", "value": filesizeformat(sum(row.size for row in stored)), "note": "indexes included"},
-            {"name": "grows by", "value": filesizeformat(sum(row.growth for row in stored)), "note": "a day"},
-            {"name": "Redis", "value": redis.shown if redis else "–", "note": redis.policy if redis else ""},
-            {"name": "past their time", "value": f"{sum(row.past for row in stored):,}", "note": "rows, some in use"},
-        ],
-        "table": table(_HEADINGS, [_line(row, max(row.size for row in stored)) for row in stored]),
+        "doubted": clock.doubt(),
+        "failed": [row.state for row in stored if row.state.error],
+        "progress": _progress(),
+        "may_prune": request.user.has_perm(_MAY_PRUNE),
+        "figures": _figures(stored, staying, redis, read_disk()),
+        "kept": table(_KEPT_HEADINGS, [_kept_line(row, largest) for row in stored]),
+        "staying": table(_STAYING_HEADINGS, [_staying_line(row, largest) for row in staying]),
     }
     return render(request, "admin/storage.html", site.each_context(request) | page)
 
 
-def stored_rows(now: datetime) -> list[Stored]:
-    """Return what is stored of each kind."""
-    models: list[type[Model]] = [model for kind in kinds for model in (kind.model, *kind.with_it)]
-    sizes = bytes_of(models)
-    return [_stored(kind, now, sizes) for kind in kinds]
+@needs(_MAY_PRUNE)
+def prune_now(request: HttpRequest) -> HttpResponse:
+    """Have a worker begin with a round."""
+    if enqueue("common.tasks.prune", otherwise="nothing is pruned before the next hour"):
+        messages.success(request, "A worker removes now what is past its time; this page shows how far it is.")
+    else:
+        messages.error(request, "The queue does not answer, so no worker was asked. Try again once Redis runs.")
+    return HttpResponseRedirect(reverse("common:storage"))
 
 
-def _stored(kind: Retained, now: datetime, sizes: dict[str, int]) -> Stored:
-    rows: QuerySet[Any] = kind.model._default_manager.order_by()
-    total = approximate_count(rows, exact_below=_SMALL)
-    # A condition without an index reads the whole table; before its first ANALYZE the planner can only guess.
-    count = QuerySet.count if total <= _SMALL else estimated_count
-    return Stored(
-        kind=kind,
-        rows=total,
-        size=sum(sizes[model._meta.db_table] for model in (kind.model, *kind.with_it)),
-        added_a_day=round(count(rows.filter(**{f"{kind.time}__gte": now - _WEEK})) / _WEEK.days),
-        past=count(kind.past(now)),
-        past_soon=count(kind.past(now + _WEEK)),
-    )
+@needs(_MAY_PRUNE)
+def believe_clock(request: HttpRequest) -> HttpResponse:
+    """Take the clock for right, and begin."""
+    clock.believe()
+    return prune_now(request)
 
 
-_HEADINGS = ("", "Rows", "Place", "New a day", "Kept for", "Past that", "In a week")
+def _figures(
+    stored: Sequence[Stored], staying: Sequence[Stays], redis: RedisMemory | None, disk: Disk | None
+) -> list[dict[str, Any]]:
+    size = sum(row.size for row in stored) + sum(row.size for row in staying)
+    figures: list[dict[str, Any]] = [
+        {"name": "stored", "value": filesizeformat(size), "note": "indexes included"},
+        {"name": "grows by", "value": filesizeformat(sum(row.growth for row in stored)), "note": "a day"},
+        {"name": "Redis", "value": redis.shown if redis else "–", "note": redis.policy if redis else ""},
+        {"name": "past their time", "value": f"{sum(row.past for row in stored):,}", "note": "rows, some in use"},
+    ]
+    if disk:
+        note = f"of {filesizeformat(disk.total)}, on the database's disk"
+        free = {"name": "free", "value": filesizeformat(disk.free), "note": note, "is_bad": disk.is_nearly_full}
+        figures.insert(2, free)
+    return figures
 
 
-def _line(row: Stored, largest: int) -> tuple[Any, ...]:
+def _progress() -> str:
+    """Return how far the pruning is, in a sentence."""
+    state = Pruning.objects.first()
+    if state is None:
+        return "Nothing was pruned yet."
+    done = PrunedKind.objects.filter(round=state.round, name__in=[kind.name for kind in kinds]).count()
+    if done < len(kinds):
+        goes_on = "is being worked on" if is_held(LOCK) else "waits for a worker"
+        return f"A round {goes_on}: {done} of {len(kinds)} kinds of rows are done."
+    return f"The last round ended {timesince(state.ended_at)} ago." if state.ended_at else ""
+
+
+_KEPT_HEADINGS = ("", "Rows", "Place", "New a day", "Kept for", "Past that", "In a week", "Last removed")
+_STAYING_HEADINGS = ("", "Rows", "Place", "Why it stays")
+
+
+def _kept_line(row: Stored, largest: int) -> tuple[Any, ...]:
     kept_for = row.kind.kept_for
     return (
-        one_line(format_html('{}<br><small class="fb-muted">{}_DAYS</small>', row.kind.name, row.kind.setting)),
+        _named(row.kind.name, f"{row.kind.setting}_DAYS" if row.kind.setting else "always"),
         one_line(f"{row.rows:,}"),
         bar(row.size, largest, filesizeformat(row.size)),
         one_line(f"{row.added_a_day:,}, {filesizeformat(row.growth)}" if row.added_a_day else "–"),
         duration(kept_for) if kept_for else one_line("for ever"),
         one_line(f"{row.past:,}"),
         one_line(f"{row.past_soon:,}"),
+        one_line(f"{row.state.last_removed:,}" if row.state.ended_at else "–"),
     )
+
+
+def _staying_line(row: Stays, largest: int) -> tuple[Any, ...]:
+    return (
+        one_line(row.tables.name),
+        one_line(f"{row.rows:,}"),
+        bar(row.size, largest, filesizeformat(row.size)),
+        wide(row.tables.reason),
+    )
+
+
+def _named(name: str, beneath: str) -> SafeString:
+    return one_line(format_html('{}<br><small class="fb-muted">{}</small>', name, beneath))

@@ -1,1 +1,1 @@
-"""SQL used instead of the ORM; each module says what it saves."""
+"""SQL that the ORM has no words for, or takes longer to write; where it saves time, its module says how much."""

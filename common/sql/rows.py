@@ -35,45 +35,48 @@ IF_HELD = "/* if held */"
 """Stands after the WHERE of a statement that goes on behind it."""
 
 
-def write_together(*writes: Model | Statement, only_if: Statement | None = None) -> bool:
-    """Insert rows and run other writing statements as one statement; return whether they were written.
+def write_together(
+    *writes: Model | Statement, only_if: Statement | None = None, and_if: Statement | None = None
+) -> Any:
+    """Insert rows and run other writing statements as one statement; return True, or what `only_if` returned.
 
     Each new row gets its id, and later rows may refer to it. No signal is sent. The writes do not see each other's
     changes, and foreign keys are checked at the commit.
 
-    `only_if` is an UPDATE that returns a row if the condition of all the writes holds, and keeps it true by its lock;
-    the other statements then end with their WHERE, or have IF_HELD behind it. The new rows get their ids under that
-    lock, so that the order of the ids is that of the commits.
+    `only_if` is an UPDATE that returns one value if the condition of all the writes holds, and keeps it true by its
+    lock; without a row nothing is written, and None returned. The other statements then end with their WHERE, or have
+    IF_HELD behind it. The new rows get their ids under that lock, so that the order of the ids is that of the commits.
+    `and_if` is another such condition, with IF_HELD in it, whose lock is taken after that of the first.
     """
     names = {id(row): f"step{number}" for number, row in enumerate(writes) if isinstance(row, Model) and row.pk is None}
-    source = " FROM held" if only_if else ""
+    conditions = [condition for condition in (only_if, and_if) if condition]
+    held = f"held{len(conditions)}" if conditions else ""
+    source = f" FROM {held}" if held else ""
     statements = [
-        _insert(write, names, source)
-        if isinstance(write, Model)
-        else (_with_condition(write[0], is_held=only_if is not None), write[1])
+        _insert(write, names, source) if isinstance(write, Model) else (_with_condition(write[0], held), write[1])
         for write in writes
     ]
     steps = [f"step{number} AS ({sql})" for number, (sql, _) in enumerate(statements)]
-    if only_if:
-        steps.insert(0, f"held AS ({only_if[0]})")
-        statements.insert(0, only_if)
+    for number, (sql, _) in enumerate(conditions):
+        steps.insert(number, f"held{number + 1} AS ({_with_condition(sql, f'held{number}') if number else sql})")
+    statements[:0] = conditions
     ids = [f"(SELECT id FROM {name})" for name in names.values()]
-    asked = ["EXISTS (SELECT FROM held)" if only_if else "TRUE", *ids]
+    asked = [f"(SELECT * FROM held1 WHERE EXISTS (SELECT FROM {held}))" if held else "TRUE", *ids]
     # Inside a transaction, a savepoint keeps it usable after a refused write; otherwise the statement is its own.
     unit = transaction.atomic() if connection.in_atomic_block else nullcontext()
     with unit, connection.cursor() as cursor:
         parameters = [value for _, values in statements for value in values]
         cursor.execute(f"WITH {', '.join(steps)} SELECT {', '.join(asked)}", parameters)
-        is_written, *found = cursor.fetchone()
-    if is_written:
+        returned, *found = cursor.fetchone()
+    if returned is not None:
         for row, new_id in zip((write for write in writes if id(write) in names), found, strict=False):
             assert isinstance(row, Model)
             row.pk = new_id
-    return bool(is_written)
+    return returned
 
 
-def _with_condition(sql: str, *, is_held: bool) -> str:
-    condition = " AND EXISTS (SELECT FROM held)" if is_held else ""
+def _with_condition(sql: str, held: str) -> str:
+    condition = f" AND EXISTS (SELECT FROM {held})" if held else ""
     return sql.replace(IF_HELD, condition) if IF_HELD in sql else sql + condition
 
 

@@ -4,8 +4,10 @@ from typing import Any
 
 from common.admin.charts import Series, bar_chart, line_chart
 from common.admin.html import duration
+from common.redis import REDIS_ERRORS
 from events.models import Event
 from events.statistics import RANGES, Flow, Range, flow_of
+from events.stream_groups import groups_behind
 
 _MOST_DEAD = 10_000
 
@@ -21,6 +23,7 @@ def flow_page(span: Range) -> dict[str, Any]:
         "span": span,
         "step": duration(span.step),
         "figures": _figures(whole, span, dead),
+        "problems": _problems(),
         "throughput": bar_chart(
             labels,
             [
@@ -42,6 +45,13 @@ def flow_page(span: Range) -> dict[str, Any]:
         ),
         "failures": bar_chart(labels, [_series("retries", "warn", steps), _series("dead", "bad", steps)], _count),
     }
+
+
+def _problems() -> list[str]:
+    try:
+        return [str(group) for group in groups_behind()]
+    except REDIS_ERRORS:
+        return ["Redis does not answer, so that no event comes from the stream."]
 
 
 def _figures(whole: Flow, span: Range, dead: int) -> list[dict[str, Any]]:

@@ -4,10 +4,11 @@ from datetime import datetime, timedelta
 from typing import Self
 
 from django.conf import settings
-from django.db import models
+from django.db import models, transaction
 from django.utils import timezone
 
-from common.clocks import is_reached
+from common.clocks import is_ahead, is_reached
+from common.retention.clock import earlier_now, lost_time
 from events.models.endpoints import WebhookEndpoint
 from events.models.events import Event, jitter
 
@@ -16,6 +17,8 @@ _BACKOFF_S, _BACKOFF_FACTOR, _BACKOFF_MAX_S = 10.0, 3, 4 * 3600.0
 
 
 LONGEST_WAIT = timedelta(seconds=2 * _BACKOFF_MAX_S)
+_USUAL_PAUSE = timedelta(minutes=10)
+"""Between two sweeps, where all workers are busy."""
 
 
 def given_up_from_now() -> datetime:
@@ -26,18 +29,31 @@ class WebhookDeliveryQuerySet(models.QuerySet["WebhookDelivery"]):
     def waiting(self) -> Self:
         return self.filter(state__in=WebhookDelivery.WAITING)
 
-    def due(self) -> Self:
+    def due(self, now: datetime | None = None) -> Self:
         """Return the deliveries to attempt now, in the order to do so."""
-        reached = is_reached("next_attempt_at", longest=LONGEST_WAIT)
-        return self.waiting().filter(reached).order_by("next_attempt_at", "id")
+        # One that is new has nothing to wait for, and a clock that was ahead has nobody wait.
+        is_new = models.Q(state=WebhookDelivery.State.PENDING)
+        failed_ahead = WebhookAttempt.objects.filter(is_ahead("attempted_at", now=now), delivery=models.OuterRef("pk"))
+        reached = is_reached("next_attempt_at", longest=LONGEST_WAIT, now=now)
+        found = self.waiting().filter(is_new | reached | models.Exists(failed_ahead))
+        return found.order_by("next_attempt_at", "id")
 
     def give_up(self, error: str) -> int:
         """End the deliveries that wait; return how many did."""
         return self.waiting().update(state=WebhookDelivery.State.GIVEN_UP, error=error, finished_at=timezone.now())
 
     def expire(self) -> int:
-        """Give up what could not be delivered in FABRA_WEBHOOK_GIVE_UP, as with an endpoint that is disabled."""
-        return self.filter(give_up_at__lte=timezone.now()).give_up("expired")
+        """Give up what could not be delivered in FABRA_WEBHOOK_GIVE_UP, as with an endpoint that is disabled.
+
+        The sweep calls it every few seconds. A time in which it was not called, since no worker ran or the clock was
+        set forward, is none in which anything could be delivered, and does not count.
+        """
+        now = earlier_now()
+        with transaction.atomic():  # another sweep waits for it
+            if lost := lost_time("webhooks", now, usual=_USUAL_PAUSE):
+                waited = self.waiting().filter(give_up_at__gt=now - lost - _USUAL_PAUSE)
+                waited.update(give_up_at=models.F("give_up_at") + lost)
+        return self.filter(give_up_at__lte=now).give_up("expired")
 
     def send_again(self) -> int:
         """Put deliveries back, delivered ones too: the event's id is the same, so a receiver can drop doubles."""

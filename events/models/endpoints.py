@@ -3,13 +3,14 @@
 import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Self
+from typing import Any, Self
 
 from django.contrib.postgres.fields import ArrayField
 from django.core.validators import RegexValidator
 from django.db import models
 from django.utils import timezone
 
+from common.clocks import is_ahead, is_reached
 from events.models.events import jitter
 from events.models.signing import SigningSecret, decrypted, encrypted
 
@@ -19,6 +20,12 @@ _PAUSE_S, _PAUSE_MAX_S = 60.0, 3600.0
 _PATTERN = RegexValidator(r"^[^\s,?\[\]]+\Z", "An event type, or a pattern in which * stands for any characters.")
 
 
+def _is_unpaused(now: datetime | None) -> models.Q:
+    """Return the condition that no pause lasts, or that a clock which was ahead has begun it."""
+    over = is_reached("paused_until", longest=timedelta(seconds=2 * _PAUSE_MAX_S), now=now)
+    return models.Q(paused_until=None) | over | is_ahead("last_failure_at", now=now)
+
+
 class WebhookEndpointQuerySet(models.QuerySet["WebhookEndpoint"]):
     def wanting(self, event_type: str) -> "list[WebhookEndpoint]":
         """Return the enabled endpoints that are told of events of a type."""
@@ -26,10 +33,9 @@ class WebhookEndpointQuerySet(models.QuerySet["WebhookEndpoint"]):
 
     def with_due(self, now: datetime | None = None) -> Self:
         """Return the endpoints, enabled and not paused, that have a delivery to send now."""
-        now = now or timezone.now()
-        due = models.Q(deliveries__state__in=("pending", "failed"), deliveries__next_attempt_at__lte=now)
-        usable = self.filter(is_enabled=True).exclude(paused_until__gt=now)
-        return usable.filter(models.Exists(self.model.objects.filter(due, pk=models.OuterRef("pk"))))
+        deliveries: Any = self.model._meta.get_field("deliveries").related_model._default_manager
+        due = models.Exists(deliveries.due(now).filter(endpoint=models.OuterRef("pk")))
+        return self.filter(due, _is_unpaused(now), is_enabled=True)
 
 
 class WebhookEndpoint(SigningSecret):

@@ -1,13 +1,22 @@
-"""The fixtures of `fabra.testing`."""
+"""The fixtures of `fabra.testing`.
 
+What they give can be called in an asynchronous test as well, and is awaited there: `await assemble(...)`.
+"""
+
+import asyncio
+import functools
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from datetime import datetime
 from typing import Any
 
 import pytest
-from asgiref.sync import async_to_sync
+from asgiref.sync import async_to_sync, sync_to_async
 from django.conf import settings as django_settings
+from django.db import connections
 from django.test import Client
+from django.urls import reverse
 
 from common.redis import REDIS_ERRORS, plain_redis
 from contexts.items import Context
@@ -25,6 +34,40 @@ from retrieval.search.hits import Hit
 from retrieval.sync_definitions import sync_model_sources
 
 _MAX_ROUNDS = 10
+
+
+def _either_way(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function that does its work at once, or returns an awaitable where a loop is running."""
+    is_async = asyncio.iscoroutinefunction(function)
+
+    @functools.wraps(function)
+    def call(*args: Any, **options: Any) -> Any:
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return (async_to_sync(function) if is_async else function)(*args, **options)
+        return awaited(*args, **options)
+
+    async def awaited(*args: Any, **options: Any) -> Any:
+        try:
+            return await (function if is_async else sync_to_async(function))(*args, **options)
+        finally:  # the connection of the thread that the queries ran in, which no test's end would close
+            await sync_to_async(connections.close_all)()
+
+    return call
+
+
+def _at(moment: datetime | None) -> AbstractContextManager[Any]:
+    """Have the code read this moment from its clocks; PostgreSQL and Redis have their own."""
+    if moment is None:
+        return nullcontext()
+    if moment.tzinfo is None:
+        raise ValueError("`at` needs a time zone, as in datetime(2030, 1, 1, tzinfo=UTC).")
+    try:
+        import time_machine
+    except ImportError:
+        raise RuntimeError("A moment needs the package time-machine: pip install time-machine") from None
+    return time_machine.travel(moment)
 
 
 @pytest.fixture(autouse=True)
@@ -58,7 +101,7 @@ def index_documents(db: None) -> Callable[..., None]:
             fields: dict[str, Any] = {"text": given} if isinstance(given, str) else dict(given)
             index_document(index_name, entity_id, **fields)
 
-    return index
+    return _either_way(index)
 
 
 @pytest.fixture
@@ -70,7 +113,7 @@ def sync_models(db: None) -> Callable[[], None]:
         for source in model_sources.values():
             assert sync(source)
 
-    return run
+    return _either_way(run)
 
 
 @pytest.fixture
@@ -86,19 +129,23 @@ def process_events(db: None) -> Callable[[], None]:
             for pk in waiting:
                 processing.process(pk)
 
-    return run
+    return _either_way(run)
 
 
 @pytest.fixture
 def set_features(db: None) -> Callable[..., None]:
-    """Return a function that gives features of an entity their values: `set_features("ana", plan="gold")`."""
+    """Return a function that gives features of an entity their values: `set_features("ana", plan="gold")`.
 
-    def set_values(entity_key: str, **values: Any) -> None:
-        for name, value in values.items():
+    `at` is since when they are true (default: now).
+    """
+
+    async def set_values(entity_key: str, *, at: datetime | None = None, **values: Any) -> None:
+        for name in values:
             registry.features.require(name)
-            async_to_sync(FeatureStore().set_feature)(name, entity_key, value)
+        for name, value in values.items():
+            await FeatureStore().set_feature(name, entity_key, value, event_timestamp=at)
 
-    return set_values
+    return _either_way(set_values)
 
 
 @pytest.fixture
@@ -108,18 +155,28 @@ def search(db: None) -> Callable[..., list[Hit]]:
     def find(index_name: str, query: str, top_k: int = 5, **options: Any) -> list[Hit]:
         return search_sync(index_name, query, top_k, **options).hits
 
-    return find
+    return _either_way(find)
 
 
 @pytest.fixture
 def assemble(db: None) -> Callable[..., Context]:
-    """Return a function that calls a context for a user, as a chat does; `audience` is who they are for searches."""
+    """Return a function that calls a context for a user, as a chat does; `audience` is who they are for searches.
 
-    def call(context: Callable[..., Any], user_id: str, query: str, *, audience: Sequence[str] = ()) -> Context:
-        with searching_for(lambda: audience):
-            return async_to_sync(context)(user_id, query)
+    `at` is the moment that the code takes for now, such as one when a value is out of date; it needs time-machine.
+    """
 
-    return call
+    async def call(
+        context: Callable[..., Any],
+        user_id: str,
+        query: str,
+        *,
+        audience: Sequence[str] = (),
+        at: datetime | None = None,
+    ) -> Context:
+        with searching_for(lambda: audience), _at(at):
+            return await context(user_id, query)
+
+    return _either_way(call)
 
 
 @pytest.fixture
@@ -143,8 +200,8 @@ def ask(db: None, settings: Any) -> Callable[..., dict[str, Any]]:
 
     def post(message: str, user_id: str = "user", **fields: Any) -> dict[str, Any]:
         body = {"user_id": user_id, "message": message, **fields}
-        response = Client().post("/chat", body, content_type="application/json")
+        response = Client().post(reverse("chat:chat"), body, content_type="application/json")
         assert response.status_code == 200, response.content.decode()
         return response.json()
 
-    return post
+    return _either_way(post)

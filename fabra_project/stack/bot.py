@@ -8,8 +8,8 @@ from fabra_project.stack.errors import StackError
 from fabra_project.stack.program import Program
 from fabra_project.stack.servers import Servers
 
-WORKERS = {"indexer": "state", "worker": "default,webhooks", "batch": "materialize,ingest"}
-"""The queues of each worker: changed documents wait for no slow feature, and small tasks for no long run."""
+WORKERS = {"indexer": "state", "worker": "default,webhooks", "batch": "materialize,ingest", "answers": "models"}
+"""The queues of each worker: changed documents wait for no slow feature, small tasks for no long run and no model."""
 
 _APPLICATION = ("-A", "fabra_project")
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")

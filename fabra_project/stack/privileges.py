@@ -33,7 +33,13 @@ def choose_identity(cluster: Path, tool: Path) -> Identity:
         return Identity()
     owner = cluster.stat().st_uid if cluster.exists() else 0
     if owner != 0:
-        users = [pwd.getpwuid(owner)]
+        try:
+            users = [pwd.getpwuid(owner)]
+        except KeyError:  # the folder came from another machine
+            raise StackError(
+                f"{cluster} belongs to the user id {owner}, which no user of this machine has: give it to one of them "
+                "(chown), or set FABRA_DATA_DIR to another folder."
+            ) from None
     else:
         prefix = _namespace()
         if prefix:

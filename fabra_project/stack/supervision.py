@@ -6,7 +6,11 @@ import shlex
 import signal
 import subprocess
 import sys
+import threading
 from collections import Counter
+from contextlib import suppress
+from pathlib import Path
+from typing import IO
 
 from fabra_project.stack.errors import StackError
 from fabra_project.stack.folder import PROJECT, DataFolder, begin_log, last_lines
@@ -51,6 +55,15 @@ priority={priority}
 """
 
 
+def _copy(stream: IO[bytes], path: Path) -> None:
+    """Copy what a program says to a file, but for what the disk has no room for."""
+    with suppress(OSError):
+        path.write_bytes(b"")
+    for line in stream:
+        with suppress(OSError), path.open("ab") as file:
+            file.write(line)
+
+
 class Supervision:
     """A running supervisord, observed through its log."""
 
@@ -69,10 +82,14 @@ class Supervision:
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            stderr=folder.log("supervisord-errors").open("wb"),
+            # Supervisor ends if it cannot say that a log takes no line, so what it says goes to no full disk itself.
+            stderr=subprocess.PIPE,
             start_new_session=True,  # so that a Ctrl-C in the terminal does not reach it directly
         )
         record(folder, SUPERVISOR, self._process.pid)
+        assert self._process.stderr is not None
+        errors = self._process.stderr, folder.log("supervisord-errors")
+        threading.Thread(target=_copy, args=errors, daemon=True).start()
 
     def failures(self) -> Counter[str]:
         """Return how often each program has ended by itself since this start."""

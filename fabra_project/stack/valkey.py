@@ -49,7 +49,7 @@ class Valkey:
             "save": '""',  # the append-only file is the persistence
             "maxmemory": f"{redis_memory_mb()}mb",
             # What can be read or computed again has a time to live, and goes first; queues, the event stream and the
-            # budgets' warnings have none. See docs/production.md.
+            # budgets' open reservations have none. See docs/production.md.
             "maxmemory-policy": "volatile-lru",
             "maxmemory-samples": 10,
             "daemonize": "no",

@@ -20,7 +20,7 @@ from common.background import end_if_cancelled
 from common.locks import held
 from features import registry
 from features.compute import Computed, compute_values, reason
-from features.materialization.keys import keys_of, vanished_keys
+from features.materialization.keys import ListedKeys, keys_of, vanished_keys
 from features.models import FeatureValue, MaterializationRun
 from features.offline import stored_values
 from features.registry import FeatureSpec
@@ -99,12 +99,13 @@ async def _compute(spec: FeatureSpec, run: MaterializationRun, until: Callable[[
     keys = await sync_to_async(keys_of)(spec, run)
     moments: list[datetime | None] = [*run.moments] or [None]
     size = max(settings.FABRA_MATERIALIZE_CHUNK, (spec.batch_size or 1) * spec.concurrency)
-    if run.claims > 1:
+    if run.claims > 1 and run.step < len(moments):
         last_chunk = (spec.batch_size or settings.FABRA_MATERIALIZE_CHUNK) * spec.concurrency
         await _repair_online(spec, await sync_to_async(keys.keys_before)(run.cursor, last_chunk))
-    done_count = await sync_to_async(keys.count_until)(run.cursor)
-    remaining = await sync_to_async(keys.count)() * max(0, len(moments) - run.step) - done_count
-    await sync_to_async(_save)(run, total=run.worked + max(0, remaining))
+    if run.step < len(moments):
+        done_count = await sync_to_async(keys.count_until)(run.cursor)
+        remaining = await sync_to_async(keys.count)() * (len(moments) - run.step) - done_count
+        await sync_to_async(_save)(run, total=run.worked + max(0, remaining))
     with _threads(spec) as executor:
         while run.step < len(moments):
             as_of, is_last = moments[run.step], run.step == len(moments) - 1
@@ -112,21 +113,26 @@ async def _compute(spec: FeatureSpec, run: MaterializationRun, until: Callable[[
                 if until():
                     return
                 await _compute_chunk(spec, run, page, as_of, executor, is_last=is_last)
-            if run.kind == Kind.COMPUTE and run.entity_keys is None:
-                await _compute_vanished(spec, run, executor, size)
             await sync_to_async(_save)(run, step=run.step + 1, cursor="")
+        if run.kind == Kind.COMPUTE and run.entity_keys is None:
+            gone = await _vanished(spec, run)
+            await sync_to_async(_save)(run, total=run.worked + gone.count() - gone.count_until(run.cursor))
+            while page := gone.keys_after(run.cursor, size):
+                if until():
+                    return
+                await _compute_chunk(spec, run, page, None, executor, is_last=True)
     await _end(run, run.errors)
 
 
-async def _compute_vanished(
-    spec: FeatureSpec, run: MaterializationRun, executor: ThreadPoolExecutor | None, size: int
-) -> None:
-    """Compute the entities whose rows left the source's queryset, so that their values do not stay for ever."""
-    gone = await sync_to_async(vanished_keys)(spec)
-    await sync_to_async(_save)(run, total=run.total + len(gone))
-    while gone:
-        count = await _compute_chunk(spec, run, gone[:size], None, executor, is_last=True, cursor=run.cursor)
-        gone = gone[count:]
+async def _vanished(spec: FeatureSpec, run: MaterializationRun) -> ListedKeys:
+    """Return the entities whose rows left the source's queryset: computed too, so that no value of them stays for ever.
+
+    A worker may have died between the offline and the online write of the last ones.
+    """
+    if run.claims > 1 and run.cursor:
+        last = FeatureValue.objects.filter(run=run.pk).order_by("-pk")[: settings.FABRA_MATERIALIZE_CHUNK]
+        await _repair_online(spec, [key async for key in last.values_list("entity_key", flat=True)])
+    return ListedKeys(await sync_to_async(vanished_keys)(spec))
 
 
 async def _compute_chunk(
@@ -137,12 +143,8 @@ async def _compute_chunk(
     executor: ThreadPoolExecutor | None,
     *,
     is_last: bool,
-    cursor: str | None = None,
-) -> int:
-    """Compute the first keys, and commit their values together with the progress; return the number of keys.
-
-    The run's cursor is then `cursor`, or the last of these keys.
-    """
+) -> None:
+    """Compute the first keys, and commit their values together with the progress: the cursor is the last of these."""
     moment, give_up_at, computed = as_of or datetime.now(UTC), time.monotonic() + _CHUNK_S, Computed()
     count, part_size = 0, (spec.batch_size or 1) * spec.concurrency
     most = min(len(keys), max(settings.FABRA_MATERIALIZE_CHUNK, part_size))
@@ -155,7 +157,7 @@ async def _compute_chunk(
         "done": run.done + len(computed.values),
         "failed": run.failed + len(errors),
         "defaulted": run.defaulted + computed.defaulted,
-        "cursor": keys[count - 1] if cursor is None else cursor,
+        "cursor": keys[count - 1],
         "errors": (run.errors + errors)[:_KEPT_ERRORS],
         "heartbeat_at": timezone.now(),
     }
@@ -168,7 +170,6 @@ async def _compute_chunk(
         also_save=lambda unchanged: _save(run, unchanged=run.unchanged + unchanged, **progress),
         is_online=is_last,  # in a backfill only the last moment can give the newest values
     )
-    return count
 
 
 async def _load(spec: FeatureSpec, run: MaterializationRun, until: Callable[[], bool]) -> None:

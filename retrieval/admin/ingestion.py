@@ -14,6 +14,7 @@ from common.admin.base import ReadOnlyAdmin, is_list, moment
 from common.admin.html import admin_url, badge, bar, duration, list_url, one_line
 from common.admin.permissions import needs
 from common.admin.site import register, render
+from common.clocks import was_within
 from common.errors import FabraError
 from retrieval.admin.ingestion_forms import UploadForm
 from retrieval.dispatch import start_ingestion
@@ -183,7 +184,7 @@ def _initial(request: HttpRequest) -> dict[str, Any]:
 
 def _state(run: IngestionRun) -> str:
     """Return the state to show: "interrupted" for an unfinished run whose workers have died."""
-    if not run.is_finished and run.heartbeat_at < timezone.now() - ORPHANED_AFTER:
+    if not run.is_finished and not was_within(run.heartbeat_at, ORPHANED_AFTER):
         return "interrupted"
     return run.state
 

@@ -25,7 +25,7 @@ class ModelSourceAdmin(DefinitionAdmin):
         "name", "shown_state", "shown_progress", "documents", "errors", "differences", moment("finished_at"),
     )  # fmt: skip
     list_filter = (*DefinitionAdmin.list_filter, "index")
-    readonly_fields = ("shown_progress", "differences", "took", "shown_errors", "shown_documents")
+    readonly_fields = ("shown_progress", "differences", "took", "shown_errors", "shown_warnings", "shown_documents")
     needs_permission = {"shown_documents": "retrieval.view_document"}
     actions = ("compare",)
 
@@ -37,7 +37,7 @@ class ModelSourceAdmin(DefinitionAdmin):
         fieldsets = (
             (None, {"fields": declared}),
             ("Comparison with the documents", {"fields": compared}),
-            (None, {"fields": ("shown_errors", "shown_documents")}),
+            (None, {"fields": ("shown_errors", "shown_warnings", "shown_documents")}),
         )
         return self.permitted(request, fieldsets)
 
@@ -102,6 +102,15 @@ class ModelSourceAdmin(DefinitionAdmin):
             for failure in failed
         ]
         return table(["Object", "Reason", "Since (UTC)"], rows, "None.")
+
+    @display(description="objects that were not read in full")
+    def shown_warnings(self, row: ModelSource) -> str:
+        warned = row.sourced.exclude(warnings=[]).order_by("pk")[:_SHOWN_ERRORS]
+        rows = [
+            (_object(row.model, source.object_pk), " ".join(warning["message"] for warning in source.warnings))
+            for source in warned
+        ]
+        return table(["Object", "What was left out or guessed"], rows, "None.")
 
     @display(description="its documents")
     def shown_documents(self, row: ModelSource) -> str:

@@ -18,10 +18,18 @@ _MAX_TOKENS = 512
 """The chunk size with the best retrieval; the models accept up to 8191 tokens."""
 _REFUSALS = (400, 413, 422)
 """What servers answer to a batch of too many texts or tokens, and to a text that is too long for the model."""
+_FAILURE = 500
+"""What llama.cpp answers to them; also that of a server that fails, so that it is asked for another text."""
+_WORD = "dimension"
+"""A text that every model takes."""
 
 
 class _Refused(Exception):
     """The server refuses a request's texts; the message says with which status."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"HTTP {status}")
+        self.is_failure = status == _FAILURE
 
 
 @dataclass
@@ -59,7 +67,7 @@ class OpenAIEmbedder:
 
     @cached_property
     def dimension(self) -> int:
-        return len(self.embed_query("dimension"))
+        return len(self.embed_query(_WORD))
 
     def embed(self, texts: Sequence[str]) -> list[np.ndarray]:
         """Return the vectors; raise TextRefused, which has the other vectors, for texts that are refused alone."""
@@ -82,16 +90,20 @@ class OpenAIEmbedder:
     def count_tokens(self, text: str) -> int:
         return count_tokens(self._encoding, text)
 
-    def _embed_range(self, work: _Embedding, start: int, stop: int) -> None:
+    def _embed_range(self, work: _Embedding, start: int, stop: int, *, is_half: bool = False) -> None:
         try:
-            work.vectors.update(enumerate(self._request(work.texts[start:stop]), start))
+            # A half of what failed is halved on instead of being asked for again; a single text is asked for again.
+            found = self._request(work.texts[start:stop], retries_failure=not is_half or stop - start == 1)
+            work.vectors.update(enumerate(found, start))
         except _Refused as error:
             if stop - start == 1:
                 self._embed_refused(work, start, error)
                 return
+            if error.is_failure and not is_half:
+                self._check_works(error)
             middle = (start + stop + 1) // 2
-            self._embed_range(work, start, middle)
-            self._embed_range(work, middle, stop)
+            self._embed_range(work, start, middle, is_half=error.is_failure)
+            self._embed_range(work, middle, stop, is_half=error.is_failure)
         else:
             work.accepted = max(work.accepted, stop - start)
 
@@ -100,28 +112,38 @@ class OpenAIEmbedder:
         if self._format == "base64":
             try:
                 self._format = "float"  # some servers know no other
-                work.vectors[index] = self._request([work.texts[index]])[0]
+                work.vectors[index] = self._request([work.texts[index]], retries_failure=False)[0]
                 return
             except _Refused:
                 self._format = "base64"
-        if not work.refused and not work.vectors:
-            try:
-                self._request(["dimension"])
-            except _Refused:
-                raise EmbedderUnavailable(f"The embedding model refuses every text ({error}).") from None
+        if error.is_failure or (not work.refused and not work.vectors):
+            self._check_works(error)
         work.refused[index] = f"The embedding model refuses a text of {len(work.texts[index])} characters ({error})."
 
-    def _request(self, texts: Sequence[str]) -> list[np.ndarray]:
-        """Return the vectors of one request; raise _Refused, EmbedderUnavailable or EmbedderMismatch."""
+    def _check_works(self, error: _Refused) -> None:
+        """Raise EmbedderUnavailable unless the server takes a word: it is not the texts that it refuses then."""
         try:
-            answer = self._client.embeddings.with_raw_response.create(
+            self._request([_WORD], retries_failure=False)
+        except _Refused:
+            says = f"answers {error}" if error.is_failure else f"refuses every text ({error})"
+            raise EmbedderUnavailable(f"The embedding model {says}.") from None
+
+    def _request(self, texts: Sequence[str], *, retries_failure: bool = True) -> list[np.ndarray]:
+        """Return the vectors of one request; raise _Refused, EmbedderUnavailable or EmbedderMismatch."""
+        client = self._client if retries_failure else self._client.with_options(max_retries=0)
+        try:
+            answer = client.embeddings.with_raw_response.create(
                 model=self.model, input=list(texts), encoding_format=self._format
             )
         except openai.APIStatusError as error:
-            if error.status_code in _REFUSALS:
-                raise _Refused(f"HTTP {error.status_code}") from None
+            if error.status_code in (*_REFUSALS, _FAILURE):
+                raise _Refused(error.status_code) from None
+            if not retries_failure:
+                return self._request(texts)
             raise EmbedderUnavailable(f"The embedding model answers HTTP {error.status_code}.") from None
         except openai.OpenAIError as error:
+            if not retries_failure:
+                return self._request(texts)
             raise EmbedderUnavailable(f"The embedding model failed with {type(error).__name__}.") from None
         vectors = vectors_of(answer.content, len(texts))
         known = self.__dict__.get("dimension", len(vectors[0]))

@@ -11,6 +11,7 @@ from datetime import timedelta
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from common.clocks import is_past
 from common.errors import FabraError, InvalidInput
 from common.locks import held, is_held
 from retrieval.errors import IndexNotFound
@@ -102,8 +103,8 @@ def execute_run(
 def abandoned_runs() -> list[int]:
     """Return the unfinished runs that no process is executing: their worker died, or their task was lost."""
     waiting = EvaluationRun.objects.filter(
+        is_past("created_at", since=_STARTED_WITHIN),
         state__in=[EvaluationRun.State.QUEUED, EvaluationRun.State.RUNNING],
-        created_at__lt=timezone.now() - _STARTED_WITHIN,
     )
     return [pk for pk in waiting.values_list("pk", flat=True) if not is_held(lock_name(pk))]
 

@@ -20,6 +20,7 @@ from django.db.models import Q
 from django.utils import timezone
 from psycopg.errors import DeadlockDetected, DiskFull
 
+from common.clocks import is_past
 from common.locks import held, is_held
 from retrieval.models import Chunk, Generation, Index
 
@@ -129,7 +130,7 @@ def generations_to_index() -> list[int]:
     large = Index.objects.filter(chunk_count__gte=settings.FABRA_HNSW_WORTH_IT, generation__has_hnsw=False)
     waiting = Generation.objects.filter(Q(pk__in=half_done) | Q(pk__in=large.values("generation")))
     waiting = waiting.exclude(state=Generation.State.DROPPING)
-    waiting = waiting.exclude(~Q(error=""), worked_at__gt=timezone.now() - _REST)
+    waiting = waiting.filter(Q(error="") | Q(worked_at=None) | is_past("worked_at", since=_REST))
     return [pk for pk in waiting.order_by("pk").values_list("pk", flat=True) if not is_held(hnsw_name(pk))]
 
 

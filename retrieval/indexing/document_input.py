@@ -16,6 +16,7 @@ from retrieval.indexing.chunking import title_of
 from retrieval.indexing.ownership import Claim
 from retrieval.indexing.preconditions import Precondition
 from retrieval.models import Document, DocumentVersion
+from retrieval.readers.data_uris import without_data_uris
 from retrieval.search.filters import check_audience
 
 
@@ -94,11 +95,17 @@ def check_document(
     title: str = "",
     audience: Sequence[str] = (),
 ) -> DocumentContent:
-    """Return the document ready to be stored; raise InvalidInput or DocumentTooLarge."""
+    """Return the document ready to be stored; raise InvalidInput or DocumentTooLarge.
+
+    Pictures and files that are embedded as data URIs are no text, however the document came, and are left out.
+    """
     check_index_name(index_name)
     check_key(entity_id, "entity_id")
     if is_blank(check_text(text, "text")):
         raise InvalidInput("text must not be empty; to withdraw a document, delete it.")
+    text, _ = without_data_uris(text)
+    if is_blank(text):
+        raise InvalidInput("text has nothing but embedded pictures or files; to withdraw a document, delete it.")
     if len(text.encode()) > settings.FABRA_DOCUMENT_MAX_BYTES:
         raise DocumentTooLarge(f"text must have at most {settings.FABRA_DOCUMENT_MAX_BYTES} bytes.")
     metadata = {} if metadata is None else metadata

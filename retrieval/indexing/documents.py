@@ -1,7 +1,7 @@
 """Index, update and delete documents: embed first, then change all rows in one transaction."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -10,7 +10,9 @@ from django.db import transaction
 from django.db.models import Count, F
 from django.utils import timezone
 
+from common.text import storable
 from common.validation import check_key
+from events.arrival import newest_event
 from events.models import Event
 from retrieval.embedders import embedder_of, get_embedder
 from retrieval.errors import DocumentNotFound, IndexNotFound
@@ -25,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 _RETRY = timedelta(minutes=2)
 """Longer than the first attempts of an event take together."""
-_RETRY_MAX = timedelta(hours=1)
+RETRY_MAX = timedelta(hours=1)
 
 
 def index_document(
@@ -41,6 +43,7 @@ def index_document(
     occurred_at: datetime | None = None,
     force: bool = False,
     precondition: Precondition | None = None,
+    on_written: Callable[[IndexResult], None] | None = None,
 ) -> IndexResult:
     """Index `text` as the document's text; every search that begins after this returns finds it.
 
@@ -48,13 +51,21 @@ def index_document(
     `source` is how the text arrived, `author` who wrote it. `occurred_at` orders states: one older than the document's
     is not applied. `force` splits and embeds also an unchanged document again. Raise InvalidInput, DocumentTooLarge,
     TextRefused, EmbedderUnavailable, or DocumentChanged unless it fulfils the `precondition`; then nothing has changed.
+    `on_written` is called in the transaction of the change, if there is one; what it raises undoes the change.
     """
     content = check_document(index_name, entity_id, text, metadata, title, audience)
     origin = Origin(source=source, author=author, occurred_at=occurred_at, precondition=precondition)
-    return index_content(index_name, content, origin, force=force)
+    return index_content(index_name, content, origin, force=force, on_written=on_written)
 
 
-def index_content(index_name: str, content: DocumentContent, origin: Origin, *, force: bool = False) -> IndexResult:
+def index_content(
+    index_name: str,
+    content: DocumentContent,
+    origin: Origin,
+    *,
+    force: bool = False,
+    on_written: Callable[[IndexResult], None] | None = None,
+) -> IndexResult:
     """Index a checked document; see `index_document`. Raise DocumentOwned if its file may not write it."""
     while True:
         index, generation = ensure_index(index_name)
@@ -74,7 +85,10 @@ def index_content(index_name: str, content: DocumentContent, origin: Origin, *, 
             raise refusal
         try:
             with change_documents(index, generation) as change:
-                return change.write(batch.documents)[0]
+                result = change.write(batch.documents)[0]
+                if on_written is not None:
+                    on_written(result)
+            return result
         except GenerationSwitched:
             continue  # it was embedded for a generation that no longer serves
 
@@ -121,6 +135,7 @@ def delete_document(
             raise DocumentNotFound(f"There is no document {entity_id!r} in the index {index_name!r}.")
         if precondition is not None:
             precondition.check(index.name, entity_id, document)
+        document.correct_time(occurred_at)
         if occurred_at and document.occurred_at and document.occurred_at > occurred_at:
             return False
         chunks = Chunk.objects.filter(document=document)
@@ -128,8 +143,9 @@ def delete_document(
         chunks.delete()
         now = timezone.now()
         Document.objects.filter(pk=document.pk).update(
-            state=Document.State.DELETED, deleted_at=now, version=None, occurred_at=occurred_at or now, updated_at=now
-        )
+            state=Document.State.DELETED, deleted_at=now, version=None, occurred_at=occurred_at or now,
+            after_event=newest_event(), updated_at=now,
+        )  # fmt: skip
         # The index may have been switched to another generation while this waited.
         serving = Index.objects.select_for_update(no_key=True).values_list("generation", flat=True).get(pk=index.pk)
         Index.objects.filter(pk=index.pk).update(
@@ -155,13 +171,20 @@ def mark_failed(index_name: str, event: Event, reason: str, *, content: Document
             )  # fmt: skip
             Document.objects.bulk_create([new], ignore_conflicts=True)
         document = Document.objects.live().select_for_update().filter(index=index, entity_id=event.entity_id).first()
-        if document is None or (document.occurred_at and document.occurred_at > event.occurred_at):
+        if document is None:
+            return
+        document.correct_time()
+        if document.occurred_at and document.occurred_at > event.occurred_at:
             return
         if document.has_failure_after(event.occurred_at):
             return
-        wait = min(_RETRY_MAX, _RETRY * 2 ** min(document.failures, 10))
+        wait = min(RETRY_MAX, _RETRY * 2 ** min(document.failures, 10))
         was_never_indexed = document.version_id is None and document.state == Document.State.FAILED
-        document.state, document.error, document.failures = Document.State.FAILED, reason, document.failures + 1
+        document.state, document.error, document.failures = (
+            Document.State.FAILED,
+            storable(reason),
+            document.failures + 1,
+        )
         if content is not None:  # a change that is wrong in itself is not replayed; an earlier one still is
             document.failed_event, document.retry_at = event, timezone.now() + wait
         fields = ["state", "error", "failures", "failed_event", "retry_at"]
@@ -181,8 +204,9 @@ def unchanged(served: Document, content: DocumentContent, occurred_at: datetime 
     }  # fmt: skip
     if not served.has_failure_after(occurred_at):
         changes |= NO_FAILURE
+    served.correct_time(occurred_at)
     if occurred_at and (served.occurred_at is None or served.occurred_at < occurred_at):
-        changes["occurred_at"] = occurred_at
+        changes |= {"occurred_at": occurred_at, "after_event": newest_event()}
     as_read = {"pk": served.pk, "version": served.version_id, "failed_event": served.failed_event_id}
     if not Document.objects.filter(**as_read).update(**changes):
         return None  # another writer was faster

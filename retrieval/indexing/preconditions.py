@@ -33,6 +33,7 @@ class Precondition:
         if self.versions is not None and _number(document) not in self.versions:
             raise DocumentChanged(f"The document {entity_id!r} has changed: it is in version {_number(document)}.")
         waiting = Event.objects.filter(state_key=document_state_key(index_name, entity_id))
+        document.correct_time()
         if document.occurred_at is not None:
             waiting = waiting.filter(occurred_at__gt=document.occurred_at)
         if waiting.filter(state__in=_WAITING).exists():

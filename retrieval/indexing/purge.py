@@ -5,18 +5,22 @@ crash or an outage, until nothing is left.
 """
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from django.conf import settings
 from django.contrib.admin.models import LogEntry
 from django.contrib.contenttypes.models import ContentType
 from django.db import transaction
 from django.db.models import Count, F, QuerySet
 from django.utils import timezone
 
-from common.redis import REDIS_ERRORS
+from common.clocks import is_past
+from common.locks import held
+from common.redis import REDIS_ERRORS, plain_redis
 from common.validation import check_key
+from events.arrival import correct_times, newest_event
 from events.erasure import erase_events, events_about, saying_something
 from retrieval.errors import DocumentNotFound, IndexNotFound
 from retrieval.indexing.document_input import check_index_name
@@ -29,6 +33,7 @@ logger = logging.getLogger(__name__)
 
 WATCHED_FOR = timedelta(minutes=1)
 """After its end a purge looks for so long at what was being written while it ran."""
+_AT_ONCE = 1000
 _SILENT = {"title": "", "text": "", "metadata": {}, "audience": [], "error": ""}
 """The columns of a document that says nothing."""
 
@@ -62,11 +67,13 @@ def purge_document(
     index = Index.objects.filter(name=check_index_name(index_name)).first()
     if index is None:
         raise IndexNotFound(f"There is no index {index_name!r}.")
+    correct_times(document_state_key(index.name, entity_id))
     moment = occurred_at or timezone.now()
     with transaction.atomic():
         document = _locked(index, check_key(entity_id, "entity_id"), moment)
         if precondition is not None:
             precondition.check(index.name, entity_id, document if document.deleted_at is None else None)
+        document.correct_time()
         is_later = document.occurred_at is not None and document.occurred_at > moment
         if is_later and document.version_id:
             erase_events(_key(document), entity_id, moment)
@@ -81,18 +88,16 @@ def purge_document(
 def continue_purge(document: Document) -> list[str]:
     """Erase again what may be left of a purged document; return what that is, such as of a Redis that is down."""
     document = Document.objects.select_related("index").purged().get(pk=document.pk)
-    index = document.index
+    _erase_of_index(document.index)
+    return _continue(document, list(_left_in_cache(document.index, document)))
+
+
+def _continue(document: Document, left_in_cache: Sequence[str]) -> list[str]:
     if document.purge_ended_at is not None:  # something was found that should not be there
         _erase_texts(document)
     _erase_late(document)
     _erase_copies(document)
-    try:
-        erase_entries(index.pk, index.version)
-    except REDIS_ERRORS as error:
-        logger.warning("The purge of %s goes on later: Redis does not answer (%s).", document.pk, type(error).__name__)
-    for generation_id in index.generations.values_list("pk", flat=True):
-        merge_counts(generation_id)
-    left = list(left_of(document))
+    left = _left(document, left_in_cache)
     if not left:
         Document.objects.filter(pk=document.pk, purged_at=document.purged_at, purge_ended_at=None).update(
             purge_ended_at=timezone.now()
@@ -100,14 +105,59 @@ def continue_purge(document: Document) -> list[str]:
     return left
 
 
-def continue_purges() -> None:
-    """Go on with the purges that have not ended, and erase what was being written while others ran."""
-    for document in Document.objects.purged().filter(purge_ended_at=None):
-        continue_purge(document)
-    ended = Document.objects.purged().filter(purge_ended_at__gt=timezone.now() - WATCHED_FOR)
+def continue_purges(until: Callable[[], bool] = lambda: False) -> None:
+    """Go on with the purges that have not ended, and erase what was being written while others ran.
+
+    One worker at a time does, until `until()` is true. The caches of an index are searched once for all its purges;
+    while Redis is down none can end, and none is tried.
+    """
+    Document.objects.all().correct_purges()
+    with held("purges") as is_mine:
+        if is_mine and _answers():
+            _continue_all(until)
+
+
+def _continue_all(until: Callable[[], bool]) -> None:
+    # At random, so that those which cannot end yet hold up no others for ever.
+    waiting = list(Document.objects.purged().filter(purge_ended_at=None).order_by("?")[:_AT_ONCE])
+    # Read after the purges: the version is theirs, or later.
+    indexes = Index.objects.in_bulk({document.index_id for document in waiting})
+    left_in_cache: dict[int, list[str]] = {}
+    for document in waiting:
+        if until():
+            return
+        document.index = indexes[document.index_id]
+        if document.index_id not in left_in_cache:
+            _erase_of_index(document.index)
+            left_in_cache[document.index_id] = list(_left_in_cache(document.index, document))
+        _continue(document, left_in_cache[document.index_id])
+    ended = Document.objects.purged().filter(purge_ended_at__isnull=False)
+    ended = ended.exclude(is_past("purge_ended_at", since=WATCHED_FOR))
     for document in ended.select_related("index"):
+        if until():
+            return
         _erase_late(document)
         _erase_copies(document)
+
+
+def _answers() -> bool:
+    """Return whether Redis does."""
+    try:
+        plain_redis(settings.FABRA_REDIS_TIMEOUT_S).ping()
+    except REDIS_ERRORS as error:
+        logger.warning("Purges go on later: Redis does not answer (%s).", type(error).__name__)
+        return False
+    return True
+
+
+def _erase_of_index(index: Index) -> None:
+    """Erase what retrievers have cached of an index, and merge its counts of words."""
+    try:
+        erase_entries(index.pk, index.version)
+    except REDIS_ERRORS as error:
+        logger.warning("Purges of %s go on later: Redis does not answer (%s).", index.name, type(error).__name__)
+    for generation_id in index.generations.values_list("pk", flat=True):
+        merge_counts(generation_id)
 
 
 def _erase_copies(document: Document) -> None:
@@ -128,6 +178,14 @@ def _erase_late(document: Document) -> None:
 
 def left_of(document: Document) -> Iterator[str]:
     """Yield where something of what a purged document said is left, in words."""
+    yield from _left(document, _left_in_cache(document.index, document))
+
+
+def _left(document: Document, left_in_cache: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys([*_left_in_rows(document), *left_in_cache, *_left_in_stores(document)]))
+
+
+def _left_in_rows(document: Document) -> Iterator[str]:
     assert document.purged_at is not None
     row = Document.objects.filter(pk=document.pk).exclude(deleted_at=None)
     if row.exclude(**_SILENT).exists():
@@ -141,10 +199,18 @@ def left_of(document: Document) -> Iterator[str]:
         yield f"{count} of its events say something"
     if runs := list(_uploads(document).values_list("pk", flat=True)):
         yield f"files were uploaded that may hold it, until the ingestion run #{runs[0]} ends"
+
+
+def _left_in_cache(index: Index, document: Document) -> Iterator[str]:
     try:
-        version = 0 if document.purge_ended_at else document.index.version
-        if any(True for _ in entries_of_purged(document.index_id, version)):
+        if any(True for _ in entries_of_purged(index.pk, 0 if document.purge_ended_at else index.version)):
             yield "retrievers have cached passages of its index"
+    except REDIS_ERRORS as error:
+        yield f"caches cannot be read: Redis does not answer ({type(error).__name__})"
+
+
+def _left_in_stores(document: Document) -> Iterator[str]:
+    try:
         for store in _stores:
             if count := store.count(_erased_versions(document)):
                 yield f"{count} {store.name} hold passages of it"
@@ -174,8 +240,8 @@ def _erase_row(document: Document, moment: datetime) -> None:
     SourceDocument.objects.filter(document=document).delete()
     Document.objects.filter(pk=document.pk).update(
         **_SILENT, state=Document.State.DELETED, failures=0, retry_at=None, failed_event=None, version=None,
-        occurred_at=moment, updated_at=now, deleted_at=document.deleted_at or now, purged_at=moment,
-        purged_version=last, purge_ended_at=None,
+        occurred_at=moment, after_event=newest_event(), updated_at=now,
+        deleted_at=document.deleted_at or now, purged_at=moment, purged_version=last, purge_ended_at=None,
     )  # fmt: skip
     content_type = ContentType.objects.get_for_model(Document)
     LogEntry.objects.filter(content_type=content_type, object_id=str(document.pk)).update(

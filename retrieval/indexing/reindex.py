@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable
 
-from django.utils import timezone
-
+from common.clocks import is_reached
 from events.models import Event
 from retrieval.event_handlers import publish_again, replay
+from retrieval.indexing.documents import RETRY_MAX
 from retrieval.models import Document, DocumentVersion
 
 _MAX_RETRIES = 100
@@ -27,6 +27,6 @@ def roll_back(version: DocumentVersion, author: str = "") -> None:
 def retry_failed() -> int:
     """Replay changes that failed for good and are due for a retry; return how many."""
     due = Document.objects.live().filter(
-        state=Document.State.FAILED, retry_at__lte=timezone.now(), failed_event__state=Event.State.DEAD
+        is_reached("retry_at", longest=RETRY_MAX), state=Document.State.FAILED, failed_event__state=Event.State.DEAD
     )
     return replay(due.order_by("retry_at")[:_MAX_RETRIES])

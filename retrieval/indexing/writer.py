@@ -10,6 +10,7 @@ from django.db.models import F, Max
 from django.utils import timezone
 
 from common.locks import share_in_transaction
+from events.arrival import newest_event
 from retrieval.dispatch import enqueue_follow_all, enqueue_hnsw_build
 from retrieval.indexing.document_input import IndexResult
 from retrieval.indexing.ownership import Claim, check_owner, own
@@ -26,7 +27,8 @@ NO_FAILURE = {
 _SERVE = """
 UPDATE retrieval_document d
 SET title = v.title, text = v.text, metadata = v.metadata, audience = v.audience, version_id = v.id,
-    occurred_at = given.moment, updated_at = %(now)s, indexed_at = %(now)s, deleted_at = NULL,
+    occurred_at = given.moment, after_event = %(after_event)s,
+    updated_at = %(now)s, indexed_at = %(now)s, deleted_at = NULL,
     state = CASE WHEN given.has_failure THEN d.state ELSE 'indexed' END,
     error = CASE WHEN given.has_failure THEN d.error ELSE '' END,
     failures = CASE WHEN given.has_failure THEN d.failures ELSE 0 END,
@@ -91,6 +93,7 @@ class DocumentChange:
         changes: list[Change] = []
         for document in documents:
             row, origin = rows[document.content.entity_id], document.origin
+            row.correct_time(origin.occurred_at)
             if origin.occurred_at and row.occurred_at and row.occurred_at > origin.occurred_at:
                 if origin.claim:
                     check_owner(row, origin.claim)
@@ -133,6 +136,7 @@ class DocumentChange:
                 _SERVE,
                 {
                     "now": now,
+                    "after_event": newest_event(),
                     "versions": [change.version.pk for change in changes],
                     "moments": [moment or now for moment in moments],
                     "has_failure": [change.row.has_failure_after(moment) for change, moment in pairs],

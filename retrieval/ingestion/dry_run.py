@@ -4,17 +4,23 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from common.errors import FabraError
+from common.text import storable
 from retrieval.indexing.document_input import check_document
 from retrieval.indexing.ownership import refusals
 from retrieval.ingestion.naming import choose_names
 from retrieval.ingestion.runs import RunOptions, check_prune
 from retrieval.models import Document, Index, SourceDocument, SourceFile
 from retrieval.readers import Empty, ReadDocument, ReadWarning, Unreadable, read
-from retrieval.readers.documents import split_audience
+from retrieval.readers.audience import split_audience
 from retrieval.sources import open_source
 
 
 def compare(index_name: str, location: str, options: RunOptions, *, source: str = "") -> Iterator[str]:
+    """Yield the lines of `_compare` as a terminal takes them, whatever names and reasons have in them."""
+    yield from map(storable, _compare(index_name, location, options, source))
+
+
+def _compare(index_name: str, location: str, options: RunOptions, source: str) -> Iterator[str]:
     """Yield a line for each document that would change, be refused or be pruned, and a last line with the counts.
 
     Raise InvalidInput for a location that does not exist, or SourceUnavailable.

@@ -14,12 +14,15 @@ from retrieval.sources.entries import UNREAD_LIST
 
 _SUSPICIOUS_SHARE, _SUSPICIOUS_COUNT = 0.5, 10
 _SHOWN = 3
+_AT_ONCE = 500
 _GONE = " (gone)"
 """What follows the path of a file that is no longer there, in the row of a run."""
 
 
-def prune(run: IngestionRun, *, is_forced: bool, on_prune: Callable[[str], object] = lambda _: None) -> str:
+def prune(run: IngestionRun, *, is_forced: bool, until: Callable[[], bool] = lambda: False) -> str | None:
     """Delete the documents that the run's source no longer has; return the reason if pruning is refused, else "".
+
+    Once `until()` is true it returns None, and another call prunes the rest.
 
     A document that was changed by other means since is no longer the source's, and is kept. So are documents from a
     file or archive that could not be read.
@@ -37,8 +40,10 @@ def prune(run: IngestionRun, *, is_forced: bool, on_prune: Callable[[str], objec
             f"Not pruned: {count:,} of the source's {total:,} documents would go. "
             "If they are gone on purpose, run it again with --force."
         )
-    per_file: dict[int, int] = {}
-    for row in list(gone.select_related("file", "document").defer("document__text", "document__metadata")):
+    rows = gone.select_related("file", "document").defer("document__text", "document__metadata")
+    for row in _in_parts(rows):
+        if until():
+            return None
         with transaction.atomic():
             # Whoever writes the document now waits, or was faster: then it is no longer the source's, and stays.
             Document.objects.select_for_update().get(pk=row.document_id)
@@ -47,15 +52,19 @@ def prune(run: IngestionRun, *, is_forced: bool, on_prune: Callable[[str], objec
             with suppress(DocumentNotFound):
                 delete_document(run.index.name, row.document.entity_id)
             row.delete()
-            per_file[row.file_id] = per_file.get(row.file_id, 0) + 1
-            _store_pruned(run, row.file, per_file[row.file_id])
-            IngestionRun.objects.filter(pk=run.pk).update(pruned=F("pruned") + 1)
-        on_prune(row.document.entity_id)
+            _count_pruned(run, row.file)
+            IngestionRun.objects.filter(pk=run.pk).update(pruned=F("pruned") + 1, heartbeat_at=timezone.now())
     files = gone_files(run)
     # What was changed by other means since belongs to nobody's file, so that another source may not write it either.
     SourceDocument.objects.filter(file__in=files.values("pk")).delete()
     files.delete()
     return ""
+
+
+def _in_parts(rows: QuerySet[SourceDocument]) -> Iterator[SourceDocument]:
+    """Yield rows each of which is deleted, or no longer found, before the next one is asked for."""
+    while part := list(rows[:_AT_ONCE]):
+        yield from part
 
 
 def withdrawal(file: SourceFile, *, will_prune: bool) -> str:
@@ -69,12 +78,15 @@ def withdrawal(file: SourceFile, *, will_prune: bool) -> str:
     return f"empty, and the text that it had is still found as {shown}{end}"
 
 
-def _store_pruned(run: IngestionRun, file: SourceFile, count: int) -> None:
-    """Store how many documents of a file were pruned: in the file's row, or for one that is gone, in a new row."""
+def _count_pruned(run: IngestionRun, file: SourceFile) -> None:
+    """Count a document of a file that was pruned: in the file's row, or for one that is gone, in a row of its own."""
     is_there = file.is_empty and run.files.filter(path=file.path).exists()
     reason = "withdrawn: the file has no text now, and what it said was removed" if is_there else ""
+    path = file.path if is_there else f"{file.path}{_GONE}"
+    if run.files.filter(path=path, state=IngestionFile.State.PRUNED).update(documents=F("documents") + 1):
+        return
     IngestionFile.objects.bulk_create(
-        [IngestionFile(run=run, path=file.path if is_there else f"{file.path}{_GONE}", reason=reason, documents=count,
+        [IngestionFile(run=run, path=path, reason=reason, documents=1,
                        state=IngestionFile.State.PRUNED, finished_at=timezone.now())],
         update_conflicts=True, unique_fields=["run", "path"],
         update_fields=["documents", "state", "reason", "finished_at"],

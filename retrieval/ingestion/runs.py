@@ -1,6 +1,7 @@
 """Open ingestion runs, list their files, and finish them; any worker can continue a run."""
 
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from typing import Any
@@ -10,6 +11,7 @@ from django.utils import timezone
 
 from common.errors import FabraError, InvalidInput
 from common.locks import held
+from common.text import storable
 from common.validation import check_key, check_text, to_json
 from retrieval.indexing.document_input import check_index_name
 from retrieval.indexing.documents import ensure_index
@@ -24,7 +26,9 @@ from retrieval.sources.uploads import Uploads
 
 _ROWS = 1000
 _PREFIX_MAX_CHARS = 100
-_LISTING_WAIT_S = 3600.0
+_PATH_MAX_CHARS = 2000
+_BEAT_S = 20.0
+"""How often a run shows that somebody works on it, well within ORPHANED_AFTER."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,18 +124,23 @@ def source_of(run: IngestionRun) -> Source:
     return open_source(run.location, allow_private=options_of(run).allow_private)
 
 
-def list_files(run: IngestionRun, source: Source) -> None:
-    """Create a row for each file of the source, once for all workers; fail the run if the source cannot be listed."""
-    with held(f"ingestion-list-{run.pk}", wait_s=_LISTING_WAIT_S):
+def list_files(run: IngestionRun, source: Source, *, wait_s: float = 0.0) -> bool:
+    """Create a row for each file of the source, once for all workers; fail the run if the source cannot be listed.
+
+    Return False if another worker is still listing it after `wait_s`.
+    """
+    with held(f"ingestion-list-{run.pk}", wait_s=wait_s) as is_mine:
         run.refresh_from_db()
         if run.is_listed or run.is_finished:
-            return
+            return True
+        if not is_mine:
+            return False
         now = timezone.now()
         IngestionRun.objects.filter(pk=run.pk).update(
             state=IngestionRun.State.RUNNING, started_at=run.started_at or now, heartbeat_at=now
         )
         try:
-            entries, seen = source.entries(), set[str]()
+            entries, seen = _beating(run, source.entries()), set[str]()
             while rows := [_row(run, entry, seen) for entry in islice(entries, _ROWS)]:
                 IngestionFile.objects.bulk_create(rows, ignore_conflicts=True)
             check_prune(source, options_of(run))
@@ -141,6 +150,17 @@ def list_files(run: IngestionRun, source: Source) -> None:
         else:
             IngestionRun.objects.filter(pk=run.pk).update(is_listed=True, total=run.files.count())
         run.refresh_from_db()
+    return True
+
+
+def _beating(run: IngestionRun, entries: Iterable[Entry]) -> Iterator[Entry]:
+    """Yield the entries, and keep up the run's heartbeat, since a listing may take long."""
+    beaten_at = time.monotonic()
+    for entry in entries:
+        if time.monotonic() > beaten_at + _BEAT_S:
+            IngestionRun.objects.filter(pk=run.pk).update(heartbeat_at=timezone.now())
+            beaten_at = time.monotonic()
+        yield entry
 
 
 def check_prune(source: Source, options: RunOptions) -> None:
@@ -152,11 +172,14 @@ def check_prune(source: Source, options: RunOptions) -> None:
 
 def _row(run: IngestionRun, entry: Entry, seen: set[str]) -> IngestionFile:
     """Return the row of an entry; one whose name cannot be stored, or was listed before, is a failed one of its own."""
-    path, reason = entry.path.encode(errors="replace").decode(), entry.refused
+    path, reason = storable(entry.path)[:_PATH_MAX_CHARS], storable(entry.refused)
     if path != entry.path:
-        reason = "its name is no UTF-8"
+        reason = reason or "its name is no UTF-8, has a NUL, or is too long"
     if path in seen:
-        path, reason = f"{path[:1980]} (#{len(seen)})", "listed twice under this name, and only the first is read"
+        path, reason = (
+            f"{path[: _PATH_MAX_CHARS - 20]} (#{len(seen)})",
+            "listed twice under this name, and only the first is read",
+        )
     seen.add(path)
     state = IngestionFile.State.FAILED if reason else IngestionFile.State.WAITING
     return IngestionFile(
@@ -164,18 +187,25 @@ def _row(run: IngestionRun, entry: Entry, seen: set[str]) -> IngestionFile:
     )  # fmt: skip
 
 
-def finish_if_done(run: IngestionRun, on_prune: Callable[[str], object] = lambda _: None) -> bool:
-    """Prune and finish a run whose files are all done; return whether the run is finished."""
-    with held(f"ingestion-finish-{run.pk}", wait_s=_LISTING_WAIT_S):
+def finish_if_done(run: IngestionRun, *, until: Callable[[], bool] = lambda: False, wait_s: float = 0.0) -> bool:
+    """Prune and finish a run whose files are all done; return whether the run is finished.
+
+    Once `until()` is true it leaves the rest of the pruning to another call.
+    """
+    with held(f"ingestion-finish-{run.pk}", wait_s=wait_s) as is_mine:
         run.refresh_from_db()
         if run.is_finished:
             return True
+        if not is_mine:
+            return False
         open_states = (IngestionFile.State.WAITING, IngestionFile.State.TAKEN)
         if not run.is_listed or run.files.filter(state__in=open_states).exists():
             return False
-        error = ""
+        error: str | None = ""
         if options_of(run).prune:
-            error = prune(run, is_forced=options_of(run).force, on_prune=on_prune)
+            error = prune(run, is_forced=options_of(run).force, until=until)
+        if error is None:
+            return False
         finish(run, error=error)
         return True
 
@@ -184,6 +214,8 @@ def finish(run: IngestionRun, *, error: str = "") -> None:
     """Finish a run, and delete the files that were uploaded for it."""
     run.uploads.all().delete()
     IngestionRun.objects.filter(pk=run.pk).update(
-        state=IngestionRun.State.FAILED if error else IngestionRun.State.DONE, error=error, finished_at=timezone.now()
-    )
+        state=IngestionRun.State.FAILED if error else IngestionRun.State.DONE,
+        error=storable(error),
+        finished_at=timezone.now(),
+    )  # fmt: skip
     run.refresh_from_db()

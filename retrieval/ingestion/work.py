@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from common.errors import FabraError
 from common.locks import living
+from common.text import storable
 from retrieval.errors import EmbedderUnavailable
 from retrieval.indexing.bulk import Draft, Outcome, index_in_bulk, is_batch
 from retrieval.indexing.document_input import IndexResult, Origin
@@ -26,10 +27,12 @@ from retrieval.ingestion.runs import RunOptions, finish_if_done, list_files, opt
 from retrieval.models import Document, IngestionFile, IngestionRun, SourceDocument, SourceFile
 from retrieval.models.ingestion import LOCK_CLASS
 from retrieval.readers import Empty, FetchedFile, ReadDocument, ReadWarning, Unreadable, read
-from retrieval.readers.documents import VERSION, split_audience
+from retrieval.readers.audience import split_audience
+from retrieval.readers.documents import VERSION
 from retrieval.sources import NotModified, Source
 
 _FILES_AT_ONCE = 16
+_LISTING_WAIT_S = 3600.0
 
 Progress = Callable[[IngestionFile], object]
 
@@ -57,6 +60,9 @@ class _FileInProgress:
     errors: list[str] = field(default_factory=list)
     warnings: list[dict[str, str]] = field(default_factory=list)
 
+    def warn(self, warning: ReadWarning) -> None:
+        self.warnings.append({name: storable(value) for name, value in asdict(warning).items()})
+
 
 @dataclass(frozen=True)
 class _Item:
@@ -64,17 +70,25 @@ class _Item:
     draft: Draft
 
 
-def execute_run(run_id: int, *, on_file: Progress = lambda _: None, until: Callable[[], bool] = lambda: False) -> bool:
+def execute_run(
+    run_id: int,
+    *,
+    on_file: Progress = lambda _: None,
+    until: Callable[[], bool] = lambda: False,
+    wait_s: float = _LISTING_WAIT_S,
+) -> bool:
     """Process a run until no file is left for this worker or `until` returns true; return whether it is finished.
 
-    `until` is called before each file; what was read by then is indexed.
+    `until` is called before each file; what was read by then is indexed. For `wait_s` it waits for another worker that
+    lists the source or finishes the run.
     Raise EmbedderUnavailable if the model is down; another worker can then continue the run.
     """
     run = IngestionRun.objects.select_related("index").get(pk=run_id)
     if run.is_finished:
         return True
     source = source_of(run)
-    list_files(run, source)
+    if not list_files(run, source, wait_s=wait_s):
+        return False
     if run.is_finished:
         return True
     with living(LOCK_CLASS) as holder:
@@ -84,7 +98,7 @@ def execute_run(run_id: int, *, on_file: Progress = lambda _: None, until: Calla
             _Worker(run, source, holder, on_file, until).process()
         finally:
             run.files.filter(state=IngestionFile.State.TAKEN, holder=holder).update(state="waiting", holder=None)
-    return finish_if_done(run)
+    return finish_if_done(run, until=until, wait_s=wait_s)
 
 
 class _Worker:
@@ -173,7 +187,7 @@ class _Worker:
         again: list[str] = []
         for document in read(fetched, self.options.reading):
             if isinstance(document, ReadWarning):
-                file.warnings.append(asdict(document))
+                file.warn(document)
                 continue
             if document.entity_id in file.ids:
                 again.append(document.entity_id)
@@ -182,7 +196,7 @@ class _Worker:
             yield document
         if again:
             message = f"{len(again):,} documents have the id of an earlier one, as {again[0]!r}, and are left out."
-            file.warnings.append(asdict(ReadWarning(code="id_again", message=message)))
+            file.warn(ReadWarning(code="id_again", message=message))
 
     def _draft(self, file: _FileInProgress, document: ReadDocument) -> Draft:
         metadata, audience = split_audience(document.metadata, self.options.audience)
@@ -262,7 +276,7 @@ class _Worker:
 
     def _close(self, file: _FileInProgress, state: IngestionFile.State, reason: str = "") -> None:
         row = file.row
-        row.state, row.reason, row.warnings, row.holder = state, reason, file.warnings, None
+        row.state, row.reason, row.warnings, row.holder = state, storable(reason), file.warnings, None
         row.duration_ms = (time.perf_counter() - file.started) * 1000
         row.finished_at = timezone.now()
         row.save()

@@ -13,7 +13,7 @@ from django.db.models.signals import post_delete, post_save
 from django.utils import timezone
 
 from common.errors import FabraError
-from common.model_changes import AT_ONCE, Follower, follow, register_followers, related_classes
+from common.model_changes import AT_ONCE, Follower, follow, register_followers, related_classes, when_written
 from events.event import AxiomEvent
 from events.models import Event
 from events.outbox import record_events
@@ -42,7 +42,7 @@ def _follow(source: ModelSourceSpec) -> None:
 def _follower(source: ModelSourceSpec) -> Follower:
     return Follower(
         name=source.name,
-        rows=source.model._default_manager.all,
+        rows=source.model._base_manager.all,  # the default one may hide what queryset() has
         watches=source.watches,
         changed=partial(publish, source),
         changed_all=partial(request_sync, source),
@@ -53,15 +53,17 @@ def _sources_of(model: type[models.Model]) -> list[ModelSourceSpec]:
     return [source for source in model_sources.values() if model in related_classes(source.model)]
 
 
-def _saved(sender: type[models.Model], instance: models.Model, created: bool, raw: bool = False, **_: Any) -> None:
+def _saved(
+    sender: type[models.Model], instance: models.Model, created: bool, using: str, raw: bool = False, **_: Any
+) -> None:
     if not raw:
         for source in _sources_of(sender):
-            publish(source, [instance.pk], is_new=created)
+            when_written(using, partial(publish, source, [instance.pk], is_new=created))
 
 
-def _deleted(sender: type[models.Model], instance: models.Model, **_: Any) -> None:
+def _deleted(sender: type[models.Model], instance: models.Model, using: str, **_: Any) -> None:
     for source in _sources_of(sender):
-        _record([_event(source, str(instance.pk), None)])
+        when_written(using, partial(_record, [_event(source, str(instance.pk), None)]))
 
 
 def publish(source: ModelSourceSpec, pks: Collection[Any], *, is_new: bool = False) -> None:
@@ -101,13 +103,15 @@ def _event(source: ModelSourceSpec, key: str, reading: Reading | None) -> AxiomE
     payload: dict[str, Any] = {"index": source.index, MODEL_SOURCE: source.name, OBJECT: key}
     is_gone = reading is None or not (reading.is_document or reading.error)
     try:
-        content = reading.content() if reading is not None and reading.is_document else None
-    except FabraError:
-        content = None  # the event's handler finds it too, and tells
+        content = reading.as_said() if reading is not None and reading.is_document else None
+    except Exception:  # the caller's save is not to fail by a text; the event's handler finds the reason too, and tells
+        content = None
     if content is not None:
         payload |= {
             "content": content.text, "title": content.title, "metadata": content.metadata, "audience": content.audience,
         }  # fmt: skip
+        if source.format != "markdown":
+            payload["format"] = source.format
     return AxiomEvent(event_type=DELETED if is_gone else EVENT_TYPE, entity_id=source.entity_id(key), payload=payload)
 
 

@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 
 from django.db.models import Exists, OuterRef
 from django.db.models.functions import Substr
-from django.utils import timezone
 
+from common.clocks import was_within
 from common.errors import InvalidInput
 from retrieval.errors import ObjectUnreadable
 from retrieval.indexing.bulk import Draft
@@ -61,7 +61,7 @@ def read_pages(source: ModelSourceSpec, after: str = "") -> Iterator[Page]:
         yield Page(readings=readings, moment=moment)
         if len(objects) < size:
             return
-        after = readings[-1].pk
+        after = str(objects[-1].pk)
         mean_chars = sum(len(reading.text) for reading in readings) // len(readings) + 1
         size = min(_MAX_PAGE, max(_FIRST_PAGE, _PAGE_CHARS // mean_chars))
 
@@ -112,7 +112,7 @@ def _is_settled(before: SourcedObject, reading: Reading, served_hash: str | None
     if is_purged:
         return True
     if before.error:
-        return before.updated_at > timezone.now() - _RETRY_AFTER
+        return was_within(before.updated_at, _RETRY_AFTER)
     return bool(before.content_hash) and before.content_hash == served_hash
 
 

@@ -85,6 +85,11 @@ def index_model(
     def declare(cls: type) -> type:
         if not (isinstance(model, type) and issubclass(model, models.Model)) or model._meta.abstract:
             raise DefinitionError(f"{cls.__name__}: index_model takes a model, not {model!r}.")
+        if isinstance(model._meta.pk, models.CompositePrimaryKey):
+            raise DefinitionError(
+                f"{cls.__name__}: the key of {model.__name__} has several columns, and a document is named by one. "
+                "Give the model a key of its own, or record doc_updated events of its rows."
+            )
         try:
             index_name = check_index_name(index or settings.FABRA_DEFAULT_INDEX, "index")
         except InvalidInput as error:
@@ -94,13 +99,16 @@ def index_model(
         if format not in FORMATS:
             raise DefinitionError(f"{cls.__name__}: format is one of {', '.join(FORMATS)}, not {format!r}.")
         _check_methods(cls)
+        watches = getattr(cls, "watches", ())
+        if not isinstance(watches, list | tuple):
+            raise DefinitionError(f"{cls.__name__}: watches is a list of models, not {watches!r}.")
         doc = cls.__dict__.get("__doc__")
         spec = ModelSourceSpec(
             name=name,
             model=model,
             index=index_name,
             format=format,
-            watches=tuple(watch_of(model, watched, cls.__name__) for watched in getattr(cls, "watches", ())),
+            watches=tuple(watch_of(model, watched, cls.__name__) for watched in watches),
             declared=cls(),
             description=inspect.cleandoc(doc) if doc else "",
             location=Location.of(cls),

@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from common.errors import FabraError, InvalidInput
 from common.locks import is_held
+from common.text import storable
 from events.handlers import Handler
 from events.models import Event
 from retrieval.document_events import MODEL_SOURCE, OBJECT, is_about_object
@@ -98,12 +99,12 @@ def note(row: ModelSource, notes: Sequence[tuple[Reading, str, str]]) -> None:
     SourcedObject.objects.bulk_create(
         [
             SourcedObject(
-                source=row, object_pk=reading.pk, digest=reading.digest, content_hash=content_hash, error=error,
-                updated_at=now,
+                source=row, object_pk=reading.pk, digest=reading.digest, content_hash=content_hash,
+                error=storable(error), warnings=reading.warnings, updated_at=now,
             )
             for reading, content_hash, error in notes
         ],
         update_conflicts=True,
         unique_fields=["source", "object_pk"],
-        update_fields=["digest", "content_hash", "error", "updated_at"],
+        update_fields=["digest", "content_hash", "error", "warnings", "updated_at"],
     )  # fmt: skip

@@ -4,7 +4,8 @@ from typing import Any
 
 from django.apps import apps
 from django.contrib import admin
-from django.urls import reverse
+from django.contrib.admin.utils import quote
+from django.urls import NoReverseMatch, reverse
 
 from retrieval.model_sources.declaration import ModelSourceSpec, model_sources
 
@@ -20,7 +21,7 @@ def object_url(index: str, document_id: str, request: Any) -> str:
     """Return the admin page of a document's object; "" without one, or if the user may not see it."""
     found = source_of(index, document_id)
     user = getattr(request, "user", None)
-    if found is None or user is None or not (user.is_active and user.is_staff):
+    if found is None or user is None or not (user.is_active and getattr(user, "is_staff", False)):
         return ""
     model = found[0].model
     is_shown = admin.site.is_registered(model)
@@ -37,4 +38,7 @@ def admin_url(label: str, pk: str) -> str:
         return ""
     if not admin.site.is_registered(model):
         return ""
-    return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_change", args=[pk])
+    try:
+        return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_change", args=[quote(pk)])
+    except NoReverseMatch:  # the project has this admin elsewhere
+        return ""

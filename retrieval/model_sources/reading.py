@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -12,15 +12,16 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.db import DatabaseError, connection, models
 
 from common.errors import InvalidInput
+from common.text import storable
 from common.validation import is_blank
 from retrieval.errors import ObjectUnreadable
 from retrieval.indexing.bulk import Draft
 from retrieval.indexing.document_input import DocumentContent, Origin
 from retrieval.model_sources import relations
 from retrieval.model_sources.declaration import ModelSourceSpec
-from retrieval.readers import FetchedFile, Options, ReadDocument, Unreadable
+from retrieval.readers import Empty, FetchedFile, ReadDocument, ReadWarning, Unreadable, read
+from retrieval.readers.data_uris import without_data_uris
 from retrieval.readers.documents import VERSION
-from retrieval.readers.registry import read_here
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +38,8 @@ class Reading:
     digest: str = ""
     """SHA-256 of all that the source says, and of how it is read."""
     error: str = ""
+    warnings: list[dict[str, str]] = field(default_factory=list, compare=False)
+    """What reading the text left out or guessed, once there is a draft of it."""
 
     @property
     def entity_id(self) -> str:
@@ -50,17 +53,16 @@ class Reading:
         """Return the document; None for a page without text. Raise ObjectUnreadable."""
         title, text = self.title, self.text
         if self.source.format == "html":
-            try:
-                title_of_page, text = _markdown(text, (self.metadata or {}).get("url", ""))
-            except Unreadable as error:
-                raise ObjectUnreadable(f"text() is no page that can be read: {error}.") from None
+            title_of_page, text = self._read_page()
             if is_blank(text):
                 return None
             title = title or title_of_page
-        return Draft(
-            entity_id=self.entity_id, text=text, title=title, metadata=self.metadata or {}, audience=self.audience,
-            origin=origin,
-        )  # fmt: skip
+        else:
+            text, warnings = without_data_uris(text)
+            self.warnings[:] = [asdict(warning) for warning in warnings]
+            if is_blank(text):
+                return None
+        return self._draft(title, text, origin)
 
     def content(self) -> DocumentContent | None:
         """Return the checked document; None for an object that is none. Raise InvalidInput or ObjectUnreadable."""
@@ -68,6 +70,37 @@ class Reading:
             raise ObjectUnreadable(self.error)
         draft = self.draft(Origin()) if self.is_document else None
         return draft.check(self.source.index) if draft else None
+
+    def as_said(self) -> DocumentContent:
+        """Return the document with its text as the source has it: HTML is not read. Raise InvalidInput."""
+        return self._draft(self.title, self.text, Origin()).check(self.source.index)
+
+    def _draft(self, title: str, text: str, origin: Origin) -> Draft:
+        return Draft(
+            entity_id=self.entity_id, text=text, title=title, metadata=self.metadata or {}, audience=self.audience,
+            origin=origin,
+        )  # fmt: skip
+
+    def _read_page(self) -> tuple[str, str]:
+        """Return the title and the text of the page; raise ObjectUnreadable, whatever its reader does."""
+        self.warnings.clear()
+        title = text = ""
+        try:
+            page = FetchedFile(
+                path="page.html", content=self.text.encode(), content_type="text/html; charset=utf-8",
+                url=str((self.metadata or {}).get("url", "")), name="page",
+            )  # fmt: skip
+            for found in read(page):
+                if isinstance(found, ReadDocument):
+                    title, text = found.title, found.text
+                elif isinstance(found, ReadWarning):
+                    self.warnings.append({name: storable(value) for name, value in asdict(found).items()})
+        except Empty:
+            return "", ""
+        except Exception as error:  # one page must not end the reading of the others
+            why = str(error) if isinstance(error, Unreadable) else f"its reader raised {type(error).__name__}"
+            raise ObjectUnreadable(f"text() is no page that can be read: {why}.") from None
+        return title, text
 
 
 def database_now() -> datetime:
@@ -86,13 +119,15 @@ def find(source: ModelSourceSpec, pks: Iterable[str]) -> dict[str, Reading]:
 
 def read_all(source: ModelSourceSpec, objects: Sequence[models.Model]) -> Iterable[Reading]:
     """Yield what the source says of the objects; an error of one is told in its reading, and the others go on."""
-    relations.read_ahead(objects, source.relations)
-    for position, instance in enumerate(objects):
+    # A queryset that joins other tables may have a row several times.
+    unique = list({instance.pk: instance for instance in objects}.values())
+    relations.read_ahead(unique, source.relations)
+    for position, instance in enumerate(unique):
         relations.watch(instance)
         yield _read(source, instance)
         if new := relations.followed(instance) - source.relations:
             source.relations.update(new)
-            relations.read_ahead(objects[position + 1 :], new)
+            relations.read_ahead(unique[position + 1 :], new)
 
 
 def _read(source: ModelSourceSpec, instance: models.Model) -> Reading:
@@ -102,7 +137,7 @@ def _read(source: ModelSourceSpec, instance: models.Model) -> Reading:
         if text is not None and not isinstance(text, str):
             raise InvalidInput(f"it must return text, not {type(text).__name__}.")
         step = "title"
-        title = str(source.declared.title(instance)) if hasattr(source.declared, step) else _title(instance)
+        title = str(source.declared.title(instance) or "") if hasattr(source.declared, step) else _title(instance)
         step = "metadata"
         metadata = _metadata(source, instance)
         step = "audience"
@@ -114,7 +149,7 @@ def _read(source: ModelSourceSpec, instance: models.Model) -> Reading:
         if isinstance(error, DatabaseError) and connection.in_atomic_block:
             raise  # the transaction can't go on
         what = str(error) if isinstance(error, InvalidInput) else f"it raised {type(error).__name__}: {error}"
-        return Reading(source=source, pk=str(instance.pk), error=f"{step}(): {what}"[:1000])
+        return Reading(source=source, pk=str(instance.pk), error=storable(f"{step}(): {what}"[:1000]))
     said = [source.format, VERSION, text or "", title, metadata, sorted(audience)]
     digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
     return Reading(
@@ -153,18 +188,3 @@ def _url(source: ModelSourceSpec, instance: Any) -> str:
         found = instance.get_absolute_url() if hasattr(instance, "get_absolute_url") else ""
     link = str(found or "")
     return f"{settings.FABRA_SITE_URL.rstrip('/')}{link}" if link.startswith("/") else link
-
-
-def _markdown(html: str, url: str) -> tuple[str, str]:
-    """Return the title and the text of HTML."""
-    file = FetchedFile(
-        path="page.html", content=html.encode(), content_type="text/html; charset=utf-8", url=url, name="page"
-    )
-    try:
-        for found in read_here(file, ".html", "retrieval.readers.html", Options()):
-            if isinstance(found, ReadDocument):
-                return found.title, found.text
-    except Unreadable as error:
-        if type(error) is Unreadable:
-            raise
-    return "", ""

@@ -4,9 +4,11 @@ Django reads `article.category` and `article.groups.all()` with a query for each
 them. What the functions of a source follow is seen at the first object, and read for the others by one query each.
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
+from django.core.exceptions import FieldDoesNotExist
 from django.db import models
 from django.db.models import prefetch_related_objects
 
@@ -39,9 +41,16 @@ def followed(instance: models.Model) -> set[str]:
 
 
 def read_ahead(instances: Sequence[models.Model], relations: set[str]) -> None:
-    """Read these relations of all instances, each by a query, unless they are there."""
-    if instances and relations:
-        prefetch_related_objects(instances, *sorted(relations))
+    """Read these relations of all instances, each by a query for each class of them, unless they are there.
+
+    A queryset may give objects of several classes, as django-polymorphic's do; not each has every relation.
+    """
+    by_class: dict[type[models.Model], list[models.Model]] = defaultdict(list)
+    for instance in instances:
+        by_class[type(instance)].append(instance)
+    for model, objects in by_class.items():
+        if known := sorted(path for path in relations if _leads(model, path)):
+            prefetch_related_objects(objects, *known)
 
 
 def _to_one(instance: models.Model, depth: int) -> set[str]:
@@ -51,8 +60,29 @@ def _to_one(instance: models.Model, depth: int) -> set[str]:
         if hasattr(type(instance), name):
             names.add(name)
             if depth > 1 and isinstance(related, models.Model):
-                names |= {f"{name}__{further}" for further in _to_one(related, depth - 1)}
+                further = {f"{name}__{path}" for path in _to_one(related, depth - 1)}
+                names |= {path for path in further if _leads(type(instance), path)}
     return names
+
+
+def _leads(model: type[models.Model], path: str) -> bool:
+    """Return whether each object of the model has the path, whatever class of object stands at its steps."""
+    step, _, further = path.partition("__")
+    if not hasattr(model, step):
+        return False
+    related = _related(model, step) if further else None
+    return not further or (related is not None and _leads(related, further))
+
+
+def _related(model: type[models.Model], step: str) -> type[models.Model] | None:
+    """Return the model that a relation leads to; None for a generic one, which leads to any."""
+    for relation in model._meta.related_objects:
+        if relation.get_accessor_name() == step:
+            return relation.related_model
+    try:
+        return model._meta.get_field(step).related_model
+    except FieldDoesNotExist:
+        return None
 
 
 def _accessors(model: type[models.Model]) -> dict[str, str]:

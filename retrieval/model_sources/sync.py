@@ -19,6 +19,7 @@ from django.utils import timezone
 from common.clocks import is_past
 from common.errors import FabraError, InvalidInput, NotFound, Unavailable
 from common.locks import held
+from common.text import storable
 from retrieval.errors import DocumentNotFound, EmbedderUnavailable, ObjectUnreadable
 from retrieval.indexing.bulk import Draft, Outcome, index_in_bulk
 from retrieval.indexing.documents import delete_document, ensure_index
@@ -33,6 +34,8 @@ BATCH_CHARS = 1_000_000
 SLICE_BATCH_CHARS = 150_000
 """The same for a worker, whose task is to end soon after its time."""
 _GONE_AT_ONCE = 10_000
+_MANY = 10
+"""Documents that a source has had when its queryset is taken for wrong where it is empty."""
 
 Progress = Callable[[ModelSource], object]
 Until = Callable[[], bool]
@@ -86,7 +89,7 @@ def sync(
         except OperationalError:
             raise  # the connection is lost
         except Exception as error:  # the queryset may raise anything
-            reason = f"queryset(): it raised {type(error).__name__}: {error}"[:1000]
+            reason = storable(f"queryset(): it raised {type(error).__name__}: {error}"[:1000])
             _update(row, error=reason, phase=ModelSource.Phase.IDLE, cursor="", finished_at=timezone.now())
             raise ObjectUnreadable(f"{source.name}: {reason}") from error
         if is_finished:
@@ -153,6 +156,7 @@ class _Comparison:
                 self._store(self.in_flight.popleft(), outcomes)
             if self.is_stopped:
                 return False
+            self._refuse_to_withdraw_all()
             self._update(phase=ModelSource.Phase.WITHDRAW, cursor="")
         return self._withdraw_gone()
 
@@ -213,6 +217,16 @@ class _Comparison:
 
     def _update(self, **columns: object) -> None:
         _update(self.row, worked_at=timezone.now(), **columns)
+
+    def _refuse_to_withdraw_all(self) -> None:
+        """Raise ObjectUnreadable for a queryset that is empty, as a manager's is that lacks a tenant here."""
+        known = self.row.sourced.count()
+        if known >= _MANY and not self.source.queryset().exists():
+            self._update(phase=ModelSource.Phase.IDLE, cursor="", finished_at=timezone.now())
+            raise ObjectUnreadable(
+                f"{self.source.name}: its queryset() is empty, and {known:,} documents are of it; none was withdrawn. "
+                f'If that is right, switch it off and run: manage.py sync_models --withdraw "{self.source.name}"'
+            )
 
     def _withdraw_gone(self) -> bool:
         """Withdraw the documents of objects that are not in the queryset; return whether all were looked for."""

@@ -5,9 +5,14 @@ from datetime import datetime
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models.functions import Now
+from django.utils import timezone
 
+from common.clocks import AHEAD, latest_possible
 from common.sql.words import words_index
+from events.arrival import time_after
+from events.handlers import current_handling
 from events.models import Event
+from events.ordering import state_key
 
 
 class DocumentQuerySet(models.QuerySet["Document"]):
@@ -17,6 +22,14 @@ class DocumentQuerySet(models.QuerySet["Document"]):
     def purged(self) -> "DocumentQuerySet":
         """Return the documents of which an earlier state was erased, or is being erased."""
         return self.filter(purged_at__isnull=False)
+
+    def correct_purges(self) -> int:
+        """Have the purges that a clock ahead has dated to the future take place a minute ago; return how many.
+
+        What happens from now on is not erased then, and what arrives late is.
+        """
+        now = timezone.now()
+        return self.purged().filter(purged_at__gt=latest_possible(now)).update(purged_at=now - AHEAD)
 
 
 class Document(models.Model):
@@ -61,6 +74,9 @@ class Document(models.Model):
         "retrieval.DocumentVersion", null=True, blank=True, on_delete=models.SET_NULL, related_name="+", editable=False
     )
     occurred_at = models.DateTimeField(null=True, editable=False, help_text="The time of its current state.")
+    after_event = models.BigIntegerField(
+        null=True, editable=False, help_text="The newest event when it came to its current state."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
     indexed_at = models.DateTimeField(null=True, blank=True, editable=False)
@@ -95,10 +111,26 @@ class Document(models.Model):
             models.Index(
                 fields=["index", "purged_at"], name="document_purged", condition=models.Q(purged_at__isnull=False)
             ),
+            # Serves the pruning of deleted documents; contains no others.
+            models.Index(fields=["deleted_at"], name="document_deleted", condition=models.Q(deleted_at__isnull=False)),
         ]
 
     def __str__(self) -> str:
         return self.title or self.entity_id
+
+    def correct_time(self, read_at: datetime | None = None) -> None:
+        """Put a state that a clock ahead has dated to the future where it arrived among the document's events.
+
+        `read_at` is the time of a change that is about to be made and is no event: it was read after that state.
+        """
+        if self.occurred_at is None or self.occurred_at <= latest_possible():
+            return
+        key = state_key("doc_updated", self.entity_id, {"index": self.index.name})  # that of any event about it
+        moment = time_after(self.after_event, key)
+        if read_at is not None and current_handling() is None:
+            moment = min(moment, read_at)
+        Document.objects.filter(pk=self.pk, occurred_at=self.occurred_at).update(occurred_at=moment)
+        self.occurred_at = moment
 
     def has_failure_after(self, occurred_at: datetime | None) -> bool:
         """Return whether a change after `occurred_at` failed; its retry is kept when an earlier change is indexed."""

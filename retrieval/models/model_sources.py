@@ -62,6 +62,7 @@ class SourcedObject(models.Model):
         max_length=64, blank=True, help_text="The content hash of the version made of that; empty if there is none."
     )
     error = models.TextField(blank=True)
+    warnings = models.JSONField(default=list, blank=True, help_text="What reading its page left out or guessed.")
     updated_at = models.DateTimeField(default=timezone.now)
 
     class Meta:

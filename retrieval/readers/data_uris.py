@@ -28,6 +28,8 @@ def without_data_uris(text: str) -> tuple[str, list[ReadWarning]]:
     Of other media, such as a PDF, the URI goes with a warning. Base64 without a URI stays, with a warning, since it may
     be a key or a hash list that is the document's subject.
     """
+    if "data:" not in text.lower():
+        return text, _of_giants(text)
     parts: list[str] = []
     at, others, other_chars = 0, 0, 0
     for found in _URI.finditer(text):

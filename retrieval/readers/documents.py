@@ -7,7 +7,7 @@ from urllib.parse import quote, urljoin
 
 from common.validation import is_blank
 
-VERSION = 2
+VERSION = 3
 """To be increased when a reader returns a different text for the same file, so that files are read again."""
 
 
@@ -119,17 +119,3 @@ def _edit_url(metadata: dict[str, Any]) -> str:
     if all(isinstance(part, str) and part for part in parts):
         return "https://github.com/{}/blob/{}/{}".format(*parts)
     return ""
-
-
-def split_audience(metadata: dict[str, Any], default: list[str]) -> tuple[dict[str, Any], list[str]]:
-    """Return the metadata without its `audience`, and the audience: a list, or names separated by commas, or `default`.
-
-    Any other value is returned unchanged, and indexing refuses it.
-    """
-    if "audience" not in metadata:
-        return metadata, default
-    rest = {name: value for name, value in metadata.items() if name != "audience"}
-    audience = metadata["audience"]
-    if isinstance(audience, str):
-        audience = [name.strip() for name in audience.split(",") if name.strip()]
-    return rest, [] if audience is None else audience

@@ -8,7 +8,8 @@ import tomllib
 from datetime import date, datetime, time
 from typing import Any, NamedTuple
 
-from retrieval.readers.documents import ReadWarning, Unreadable
+from retrieval.readers.audience import check_names, check_unread
+from retrieval.readers.documents import ReadWarning
 from retrieval.readers.yaml_head import NoHead, parse_yaml
 
 _MAX_CHARS = 20_000
@@ -18,7 +19,6 @@ _CLOSING = {
     "+++": re.compile(r"^\+\+\+[ \t]*(?:\r?\n|\Z)", re.MULTILINE),
 }
 _BEGINS = {"---": re.compile(r"[\w.-]+[ \t]*:"), "+++": re.compile(r"[\w.-]+[ \t]*=")}
-_AUDIENCE = re.compile(r"^[\"']?audience[\"']?[ \t]*[:=]", re.MULTILINE)
 
 
 class FrontMatter(NamedTuple):
@@ -32,29 +32,30 @@ class FrontMatter(NamedTuple):
 def split_front_matter(text: str) -> FrontMatter:
     """Return the metadata and the text after it; without a head, or with one that is no metadata, the whole text.
 
-    Raise Unreadable for a head that names an audience and cannot be read: its text may not be for everyone.
+    Raise Unreadable if the first lines name an audience that cannot be read: the text may not be for everyone.
     """
     opening = _OPENING.match(text)
     if opening is None:
-        return FrontMatter({}, text, [])
+        return _as_text(text, "")
     mark, start = opening[1], opening.end()
     closing = _CLOSING[mark].search(text, start, start + _MAX_CHARS)
     head = text[start : closing.start() if closing else start + _MAX_CHARS]
     looks_like_one = _BEGINS[mark].match(head) is not None
     if closing is None:
-        return _as_text(text, head.strip().split("\n\n", 1)[0], "it has no end" if looks_like_one else "")
+        return _as_text(text, "it has no end" if looks_like_one else "")
     try:
         metadata, warnings = _toml(head) if mark == "+++" else parse_yaml(head)
     except NoHead as error:
-        return _as_text(text, head, str(error) if looks_like_one else "")
-    return FrontMatter(
-        {key: _plain(value) for key, value in metadata.items()}, text[closing.end() :].lstrip("\r\n"), warnings
-    )
+        return _as_text(text, str(error) if looks_like_one else "")
+    body = text[closing.end() :]
+    check_names(metadata)
+    if not metadata:
+        check_unread(body)
+    return FrontMatter({key: _plain(value) for key, value in metadata.items()}, body.lstrip("\r\n"), warnings)
 
 
-def _as_text(text: str, head: str, why: str) -> FrontMatter:
-    if _AUDIENCE.search(head):
-        raise Unreadable(f"its front matter names an audience, and cannot be read: {why or 'it is no metadata'}")
+def _as_text(text: str, why: str) -> FrontMatter:
+    check_unread(text)
     message = f"The front matter was read as text: {why}."
     return FrontMatter({}, text, [ReadWarning(code="front_matter_as_text", message=message)] if why else [])
 

@@ -8,23 +8,34 @@ from urllib.parse import urljoin
 import lxml.html
 from lxml import etree
 
+from retrieval.readers.audience import check_unread
 from retrieval.readers.charsets import decode
 from retrieval.readers.documents import Empty, FetchedFile, Options, ReadDocument, ReadWarning, Unreadable, document
 from retrieval.readers.html_boilerplate import remove_boilerplate
 from retrieval.readers.html_markdown import inline_text, to_markdown
 from retrieval.readers.registry import reader
 
-_INVISIBLE = ("script", "style", "svg", "iframe", "object", "embed", "canvas", "select", "datalist")
+_CODE = ("script", "style", "iframe", "embed", "datalist")
+_UNSEEN = ("svg", "select", "template")
+"""What has words that are no text of the page: labels of a drawing, what can be chosen, parts for a script."""
+_FALLBACKS = ("object", "canvas", "audio", "video")
+"""What has a text for browsers that cannot show it, which is often its description."""
+_NO_DESCRIPTION = re.compile(
+    r"(?=.{0,200}\Z)(?=.*\b(?:browser|navigateur|navegador|plug-?in|flash|html5)\b)", re.I | re.S
+)
+_FEW_WORDS = 12
 
 
 @reader(".html", ".htm", ".xhtml")
 def read(file: FetchedFile, options: Options) -> Iterator[ReadDocument | ReadWarning]:
     text, warnings = decode(file, is_html=True)
     yield from warnings
+    check_unread(text)
     root = _parsed(text)
     metadata = _metadata(root, file.url)
     body = root.find("body")
     body = root if body is None else body
+    yield from _without_unseen(body)
     main, warnings = remove_boilerplate(body)
     yield from warnings
     text = to_markdown(body, metadata.get("url") or file.url)
@@ -39,8 +50,27 @@ def _parsed(text: str) -> Any:
         raise Empty("empty") from None
     except (etree.XMLSyntaxError, ValueError):
         raise Unreadable("a broken page") from None
-    etree.strip_elements(root, etree.Comment, etree.ProcessingInstruction, *_INVISIBLE, with_tail=False)
+    etree.strip_elements(root, etree.Comment, etree.ProcessingInstruction, *_CODE, with_tail=False)
     return root
+
+
+def _without_unseen(body: Any) -> list[ReadWarning]:
+    """Remove what a browser does not show as text; return a warning if it has more than some words."""
+    removed: dict[str, int] = {}
+    for element in list(body.iter(*_UNSEEN, *_FALLBACKS)):
+        text = element.text_content()
+        is_fallback = element.tag in _FALLBACKS
+        if (is_fallback and not _NO_DESCRIPTION.match(text)) or element.get("shadowrootmode") is not None:
+            continue
+        if not is_fallback:
+            removed[element.tag] = removed.get(element.tag, 0) + len(text.split())
+        if element.getparent() is not None:
+            element.drop_tree()
+    if sum(removed.values()) < _FEW_WORDS:
+        return []
+    parts = ", ".join(f"{count:,} in <{tag}>" for tag, count in removed.items() if count)
+    message = f"Words that are no text of the page were left out: {parts}."
+    return [ReadWarning(code="unseen_words_left_out", message=message)]
 
 
 def _metadata(root: Any, url: str) -> dict[str, Any]:

@@ -158,7 +158,7 @@ def _remove_around(page: _Page, element: Any) -> None:
         if not isinstance(node.tag, str) or not page.size(node).chars:
             continue
         if _surrounds(page, node):
-            linked = 0 if _is_named(node) else page.size(node).linked_words
+            linked = 0 if _is_navigation(page, node) else page.size(node).linked_words
             page.removed_links += linked
             page.remove(node, page.size(node).words + linked)
         elif node.tag not in _INLINE:
@@ -204,7 +204,9 @@ def _remove_inside(page: _Page) -> None:
         if _is_sign(element):
             element.drop_tree()
         elif _is_menu(page, element):
-            page.remove(element, page.size(element).words)
+            linked = 0 if _is_navigation(page, element) else page.size(element).linked_words
+            page.removed_links += linked
+            page.remove(element, page.size(element).words + linked)
         else:
             pending += [*element]
 
@@ -220,8 +222,21 @@ def _is_menu(page: _Page, element: Any) -> bool:
         return not _is_text(page, size)
     if not size.links or size.link_share < _LINK_SHARE or element.tag in _INLINE or not _is_named(element):
         return False
-    is_navigation = element.tag == "nav" or element.get("role") in _NAVIGATION or size.links == size.inner_links
-    return is_navigation or not size.headings
+    if element.tag == "nav" or element.get("role") in _NAVIGATION or size.links == size.inner_links:
+        return True
+    rest = page.size(page.core)
+    # A list that is most of the page is what the page is for, such as the dishes of a restaurant.
+    is_subject = size.linked_words > (rest.words + rest.linked_words) / 2
+    return not size.headings and not is_subject
+
+
+def _is_navigation(page: _Page, element: Any) -> bool:
+    """Return whether the links of an element lead to other pages, for certain: by its tag or role, not by its name."""
+    if element.tag in _TAGS or element.get("role") in _ROLES:
+        return True
+    size = page.size(element)
+    is_beside_main = page.is_marked and _is_named(element) and page.core not in element.iterancestors()
+    return is_beside_main or (size.links > 0 and size.links == size.inner_links)
 
 
 def _is_named(element: Any) -> bool:

@@ -8,16 +8,20 @@ from urllib.parse import urljoin
 from retrieval.readers.html_table import cells_of, is_layout, markdown_rows
 from retrieval.readers.markdown_writer import MarkdownWriter
 
-_OMITTED = {"script", "style", "template", "svg", "iframe", "object", "embed", "canvas", "audio", "video", "head",
-            "input", "select", "textarea", "datalist", "annotation", "colgroup", "map"}  # fmt: skip
-_BLOCKS = {"address", "article", "aside", "body", "caption", "center", "dd", "details", "dialog", "div", "dl", "dt",
-           "fieldset", "figcaption", "figure", "footer", "form", "header", "hgroup", "html", "legend", "main", "nav",
-           "noscript", "optgroup", "p", "search", "section", "summary", "tbody", "td", "tfoot", "th", "thead",
-           "tr"}  # fmt: skip
+_OMITTED = {"script", "style", "template", "svg", "iframe", "embed", "head", "input", "select", "datalist",
+            "annotation", "colgroup", "map"}  # fmt: skip
+_BLOCKS = {"address", "article", "aside", "audio", "body", "canvas", "caption", "center", "dd", "details", "dialog",
+           "div", "dl", "dt", "fieldset", "figcaption", "figure", "footer", "form", "header", "hgroup", "html",
+           "legend", "main", "nav", "noscript", "object", "optgroup", "p", "search", "section", "summary", "tbody",
+           "td", "textarea", "tfoot", "th", "thead", "tr", "video"}  # fmt: skip
 _MARKS = {"strong": "**", "b": "**", "em": "*", "i": "*", "del": "~~", "s": "~~", "strike": "~~"}
 _LANGUAGE = re.compile(r"(?:language|lang|highlight-source|highlight)-([\w+#-]+)")
-_COPY = re.compile(r"cop(?:y|ied)\b.{0,20}", re.IGNORECASE)
-"""What the button beside a code or a heading says."""
+_COPY = re.compile(
+    r"(?:click to )?cop(?:y|ied)(?: (?:to|the|this|as|clipboard|code|link|url|permalink|address|anchor|snippet|sample|"
+    r"example|block|command|text|page|heading|section|markdown)){0,5} ?[!.…]?",
+    re.IGNORECASE,
+)
+"""What the button beside a code or a heading says, and no question does."""
 _SPACES = re.compile(r"[ \t\r\n\f]+")
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)
 _SCHEMES = ("http:", "https:", "mailto:", "tel:", "ftp:")
@@ -111,7 +115,8 @@ class _Writer(MarkdownWriter):
         pass
 
     def _button(self, element: Any) -> None:
-        if _COPY.fullmatch(" ".join(element.text_content().split())):
+        opens_text = element.get("aria-expanded") is not None or element.get("aria-controls") is not None
+        if not opens_text and _COPY.fullmatch(" ".join(element.text_content().split())):
             return
         self.words.append(" ")
         self.children(element)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from common.validation import is_blank
+from retrieval.readers.audience import check_names, names_of
 from retrieval.readers.charsets import decode
 from retrieval.readers.csv_rows import Places, Row, csv_rows, named_columns
 from retrieval.readers.documents import FetchedFile, Options, ReadDocument, ReadWarning, Unreadable, document
@@ -72,14 +73,19 @@ def _json_rows(text: str) -> Iterator[Row | ReadWarning]:
 def _documents(
     file: FetchedFile, options: Options, rows: Iterator[Row | ReadWarning]
 ) -> Iterator[ReadDocument | ReadWarning]:
-    """Yield a document for each row; raise Unreadable where a mapped column is missing."""
+    """Yield a document for each row; raise Unreadable where a mapped column is missing, or a row's audience unclear."""
     number, names, columns = 0, None, dict[str, str]()
-    ids, empty, prefix = _Ids(), Places(), file.entity_id
+    ids, empty, shifted, prefix = _Ids(), Places(), Places(), file.entity_id
     for row in rows:
         if isinstance(row, ReadWarning):
             yield row
             continue
         number += 1
+        if names_of(row.values):
+            check_names(row.values)
+            if row.surplus:  # its cells are shifted, so that which of them is the audience is not known
+                shifted.add(row.line)
+                continue
         if number > _MAX_ROWS:
             raise Unreadable(f"more than {_MAX_ROWS:,} rows")
         if names != row.values.keys():
@@ -97,6 +103,11 @@ def _documents(
     yield from ids.warnings()
     if empty.count:
         yield ReadWarning(code="empty_rows", message=f"There is no text on {empty}.")
+    if shifted.count:
+        is_or_are = "are" if shifted.count > 1 else "is"
+        raise Unreadable(
+            f"{shifted} {is_or_are} wider than the columns, so the audience is not known; the others were read"
+        )
 
 
 def _parts(row: Row, columns: dict[str, str]) -> tuple[str, str, dict[str, Any]]:
@@ -105,11 +116,12 @@ def _parts(row: Row, columns: dict[str, str]) -> tuple[str, str, dict[str, Any]]
     last, text_column = list(values)[-1], columns.get("text")
     if surplus and text_column in (None, last):  # most likely a text whose commas should have been quoted
         values[last], surplus = _as_text(values[last]) + surplus, ""
-    used = {column for column in columns.values() if values.get(column) not in (None, "")}
+    used = {column for column in columns.values() if values.get(column) not in (None, "")} - {*names_of(values)}
     rest = {name: value for name, value in values.items() if name not in used and value not in (None, "")}
     title = _as_text(values.get(columns.get("title", "")))
+    said = {k: v for k, v in rest.items() if k not in names_of(rest)}
     texts = [_as_text(v) for k, v in values.items() if text_column and (k == text_column or _is_copy(k, text_column))]
-    text = "\n".join(filter(None, texts)) or "\n".join(f"{k}: {_as_text(v)}" for k, v in rest.items())
+    text = "\n".join(filter(None, texts)) or "\n".join(f"{k}: {_as_text(v)}" for k, v in said.items())
     text = (text or title) + (f"\n{surplus}" if surplus else "")
     return text, title, {f"{name} (column)" if name in _OWN else name: value for name, value in rest.items()}
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from retrieval.readers.audience import names_of
 from retrieval.readers.documents import ReadWarning, Unreadable
 
 _ENTRY = re.compile(r"([^\s#:\-?\[\]{}&*!|>'\"%@`,][^\n]*?|\"[^\"\n]+\"|'[^'\n]+')[ \t]*:(?:[ \t]+|$)(.*)")
@@ -93,12 +94,15 @@ def parse_yaml(head: str) -> tuple[dict[str, Any], list[ReadWarning]]:
         raise NoHead("it is no mapping")
     metadata = {str(key): value for key, value in found.items()}
     _check(metadata, head)
-    if "audience" in unclear:
+    duplicates = _duplicates(head)
+    if names_of(unclear):
         raise Unreadable("the audience in its front matter is no YAML")
+    if names_of(duplicates):
+        raise Unreadable("its front matter names an audience more than once")
     return metadata, [
         *(_warning("value_as_text", f"The front matter's {key[:60]!r} was read as text.") for key in unclear),
         *(_warning("duplicate", f"The front matter names {key[:60]!r} more than once; the last counts.")
-          for key in _duplicates(head)),
+          for key in duplicates),
     ]  # fmt: skip
 
 
@@ -151,7 +155,8 @@ def _check(metadata: dict[str, Any], head: str) -> None:
     """
     is_below_rule = not head.split("\n", 1)[0].strip()
     has_gaps = re.search(r"\n[ \t]*\n", head.strip()) is not None
-    known = {key for key in metadata if key.lower() in _KNOWN and (key[0].islower() or "Title" in metadata)}
+    known = {key for key in metadata if key.lower() in _KNOWN and (key[:1].islower() or "Title" in metadata)}
+    known.update(names_of(metadata))
     for key in metadata.keys() - known:
         if is_below_rule or not (_KEY if known else _PLAIN_KEY).fullmatch(key):
             raise NoHead(f"{key[:60]!r} is no name of metadata")

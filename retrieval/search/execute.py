@@ -150,7 +150,7 @@ def _embed(query: Query) -> tuple[Query, np.ndarray | None, tuple[str, ...]]:
         except (EmbedderUnavailable, TextRefused) as error:
             logger.warning("Searching by words alone: %s", error)
             flags = ("semantic_unavailable",)
-    weights = weights_of(query.questions, vectors)
+    weights = weights_of(query.questions, vectors, query.index.language)
     vector, agreement = (None, 1.0) if vectors is None else weighted_vector(vectors, weights)
     return replace(query, embedding=embedding, weights=tuple(weights), agreement=agreement), vector, flags
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from retrieval.embedders import Embedder
 from retrieval.search.questions import EmbeddedQuestion, RewrittenQuestion
+from retrieval.search.references import REFERRING
 
 MAX_QUESTIONS = 8
 """The last question included; an older one would weigh less than a hundredth."""
@@ -25,18 +26,9 @@ _SHARE_OF_WEAKLY_RELATED = 0.5
 """An earlier question with a smaller cosine counts half where the last one says itself what it asks for: the cosine
 does not tell whether they are about one subject, and a code or a name in it would outrank what the last one names."""
 _SHORT_WORDS = 2
-# Words by which an English question refers to what was said; in other languages only its length tells.
-_GOES_ON = re.compile(r"^\W*(?:and|or|but|also|so|then|what about|how about)\b", re.IGNORECASE)
-_WHOLE = re.compile(
-    r"^\W*(?:(?:and|or|but|also)\b\W*)?(?:(?:how|what)(?! about\b)|when|where|who|whom|whose|which|why|can|could"
-    r"|do|does|did|is|are|was|were|will|would|should|may|must|has|have)\b(?:\W+\w+){4}",
-    re.IGNORECASE,
-)
-"""A question with a subject and a verb of its own: "And how many requests does the plan have?", not "And on it?"."""
-_PRONOUN = re.compile(
-    r"\b(?:it|its|that|this|those|these|they|them|their|he|him|his|she|her|there|ones?|same|former|latter)\b",
-    re.IGNORECASE,
-)
+_LETTERS_PER_WORD = 2
+_UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]")
+"""Letters of scripts that have no spaces between words."""
 _NAME = re.compile(r"(?<=\s)(?!I\b)[A-Z]")
 """What a pronoun behind it may refer to: a capital within a sentence."""
 
@@ -50,23 +42,26 @@ def embed_questions(embedder: Embedder, questions: Sequence[str]) -> list[np.nda
     return [_vector_of(embedder, question) for question in questions]
 
 
-def weights_of(questions: Sequence[str], vectors: Sequence[np.ndarray] | None) -> list[float]:
+def weights_of(
+    questions: Sequence[str], vectors: Sequence[np.ndarray] | None, language: str = "english"
+) -> list[float]:
     """Return the weight of each question, 1 for the last, 0 for one about another subject.
 
     An earlier question is about another subject if its cosine to the last is small, unless the last one refers back
     or is too short to tell. A pronoun behind a name ("How did the Huguenots change their faith?") refers back only if
     some earlier question is about the same subject. One that is weakly related to a question that is whole counts less.
-    Without vectors every question counts.
+    Without vectors every question counts. `language` is the index's.
     """
     weights, last = _weights_by_age(questions), questions[-1]
-    has_pronoun = _PRONOUN.search(last) is not None
-    is_whole = _WHOLE.search(last) is not None and not has_pronoun
-    if vectors is None or (refers_back(last) and not is_whole):
+    known, is_referring = REFERRING.get(language), refers_back(last, language)
+    has_pronoun = known is not None and known.pronoun.search(last) is not None
+    is_whole = known is not None and known.whole.search(last) is not None and not has_pronoun
+    if vectors is None or (is_referring and not is_whole):
         return weights
     cosines = [float(vector @ vectors[-1]) for vector in vectors[:-1]]
     if has_pronoun and any(cosine >= _UNRELATED_BELOW for cosine in cosines):
         return weights
-    least = _SHARE_OF_WEAKLY_RELATED if refers_back(last) else 0.0
+    least = _SHARE_OF_WEAKLY_RELATED if is_referring else 0.0
     shares = [_share(cosine, least, is_whole=is_whole) for cosine in cosines]
     return [weight * share for weight, share in zip(weights, [*shares, 1.0], strict=True)]
 
@@ -77,12 +72,24 @@ def _share(cosine: float, least: float, *, is_whole: bool) -> float:
     return _SHARE_OF_WEAKLY_RELATED if is_whole and cosine < _WEAKLY_RELATED_BELOW else 1.0
 
 
-def refers_back(question: str) -> bool:
-    """Return whether a question means what was asked before it: by its words, or since it is too short to tell."""
-    if len(question.split()) <= _SHORT_WORDS or _GOES_ON.search(question):
+def refers_back(question: str, language: str = "english") -> bool:
+    """Return whether a question means what was asked before it: by its words, or since it is too short to tell.
+
+    In a language without a list of such words only its length tells.
+    """
+    if _word_count(question) <= _SHORT_WORDS:
         return True
-    pronoun = _PRONOUN.search(question)
-    return pronoun is not None and not _NAME.search(question, 0, pronoun.start())
+    known = REFERRING.get(language)
+    if known is None or known.goes_on.search(question):
+        return known is not None
+    pronoun = known.pronoun.search(question)
+    if pronoun is None or known.has_capital_nouns:
+        return pronoun is not None
+    return not _NAME.search(question, 0, pronoun.start())
+
+
+def _word_count(text: str) -> int:
+    return len(text.split()) + len(_UNSPACED.findall(text)) // _LETTERS_PER_WORD
 
 
 def weighted_vector(vectors: Sequence[np.ndarray], weights: Sequence[float]) -> tuple[np.ndarray, float]:

@@ -84,7 +84,7 @@ def score_parts(index: Index, questions: Sequence[str], parts: Sequence[Part]) -
         vectors = embed_questions(embedder, questions)
     except (EmbedderUnavailable, TextRefused) as error:
         logger.warning("Choosing sentences by words alone: %s", error)
-    weights = weights_of(questions, vectors)
+    weights = weights_of(questions, vectors, index.language)
     by_words, is_other_code = _by_words(index, questions, weights, parts)
     cosines: dict[int, float] = {}
     if vectors is not None:

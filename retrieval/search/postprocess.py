@@ -28,11 +28,16 @@ def collapse(hits: list[Hit]) -> list[Hit]:
     """
     kept: dict[tuple[str, ...], Hit] = {}
     for hit in hits:
-        said = (*_said(hit.heading_path), "", *_said(hit.content))
+        said = (*_said(_heading_of(hit)), "", *_said(hit.content))
         better = kept.setdefault(said, hit)
         if hit.document_id != better.document_id and hit.document_id not in better.duplicates:
             kept[said] = replace(better, duplicates=(*better.duplicates, hit.document_id))
     return list(kept.values())
+
+
+def _heading_of(hit: Hit) -> str:
+    """Return what stands above a passage; a document without a title has its id as one, which says nothing."""
+    return hit.heading_path or ("" if hit.title == hit.document_id else hit.title)
 
 
 def _said(text: str) -> list[str]:

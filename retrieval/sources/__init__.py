@@ -8,12 +8,27 @@ from retrieval.sources.entries import Entry, NotModified, Source, SourceUnavaila
 from retrieval.sources.folder import Folder
 from retrieval.sources.sitemap import Sitemap
 
-__all__ = ["Archive", "Entry", "Folder", "NotModified", "Sitemap", "Source", "SourceUnavailable", "open_source"]
+__all__ = [
+    "Archive",
+    "Entry",
+    "Folder",
+    "NotModified",
+    "Sitemap",
+    "Source",
+    "SourceUnavailable",
+    "is_remote",
+    "open_source",
+]
+
+
+def is_remote(location: str) -> bool:
+    """Return whether listing a source waits for another machine."""
+    return location.startswith(("http://", "https://"))
 
 
 def open_source(location: str, *, allow_private: bool = False) -> Source:
     """Return the source for a path or a sitemap's URL; raise InvalidInput if there is none."""
-    if location.startswith(("http://", "https://")):
+    if is_remote(location):
         return Sitemap(location, allow_private=allow_private)
     path = Path(location)
     if not path.exists():

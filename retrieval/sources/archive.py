@@ -4,6 +4,7 @@ import stat
 import zipfile
 import zlib
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from operator import itemgetter
 from pathlib import Path
 from typing import IO
@@ -13,6 +14,7 @@ from django.conf import settings
 from retrieval.readers import FetchedFile, Unreadable, is_readable
 from retrieval.sources.entries import Entry, SourceUnavailable
 from retrieval.sources.member_names import leads_out, member_names
+from retrieval.sources.zip_directory import TooManyMembers, prepared
 
 _MAX_RATIO = 200
 _RATIO_MATTERS_FROM_BYTES = 1 << 20
@@ -29,6 +31,8 @@ class Archive:
         self.prefix = f"{prefix}/" if prefix else ""
         self._file = file
         self._members: dict[str, zipfile.ZipInfo] | None = None
+        self._doubles: set[str] = set()
+        """The members whose names others have too; each was given a number."""
 
     def entries(self) -> Iterator[Entry]:
         """Yield the readable members in order; raise SourceUnavailable if the archive is broken or too large."""
@@ -48,7 +52,7 @@ class Archive:
                 parts = path.split("/")
                 if any(part.startswith(".") and part.strip(".") for part in parts) or parts[0] == "__MACOSX":
                     continue
-                if path[: path.rfind("#")] in self._named(archive):
+                if path in self._doubles:
                     yield Entry(path=self.prefix + path, refused="another file of the archive has this name")
                 elif is_readable(path) or path.lower().endswith(".zip"):
                     yield Entry(path=self.prefix + path, refused=_refused(path, member))
@@ -82,17 +86,31 @@ class Archive:
             named: dict[str, zipfile.ZipInfo] = {}
             members = archive.infolist()
             for name, member in zip(map(_shown, member_names(members)), members, strict=True):
-                path = name if name not in named else f"{name}#{member.header_offset}"
+                path, number = name, 1
+                while path in named:
+                    number += 1
+                    path = f"{name}#{number}"
                 if not name.endswith("/"):
                     named[path] = member
+                    self._doubles.update([path] if number > 1 else [])
             self._members = dict(sorted(named.items(), key=itemgetter(0)))
         return self._members
 
-    def _opened(self) -> zipfile.ZipFile:
-        try:
-            return zipfile.ZipFile(self._file)
-        except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
-            raise SourceUnavailable(f"The archive is broken ({type(error).__name__}).") from None
+    @contextmanager
+    def _opened(self) -> Iterator[zipfile.ZipFile]:
+        """Open the archive; raise SourceUnavailable if it is broken, or has too many members to be listed."""
+        most = settings.FABRA_ARCHIVE_MAX_FILES
+        with ExitStack() as stack:
+            try:
+                stream = self._file
+                if isinstance(stream, Path):
+                    stream = stack.enter_context(stream.open("rb"))
+                archive = stack.enter_context(zipfile.ZipFile(prepared(stream, 2 * most)))  # folders are members too
+            except TooManyMembers:
+                raise SourceUnavailable(f"The archive has more files than the limit, {most:,}.") from None
+            except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+                raise SourceUnavailable(f"The archive is broken ({type(error).__name__}).") from None
+            yield archive
 
 
 def split_path(path: str) -> tuple[str, str]:

@@ -27,6 +27,8 @@ def member_names(members: list[zipfile.ZipInfo]) -> list[str]:
     for member, name in zip(members, raw, strict=True):
         decoded = member.filename if name is None else _unicode_path(member, name) or name.decode(codec, "replace")
         path = decoded.replace("\\", "/")
+        if path.startswith("/") and not path.startswith("//"):  # packed with its whole path; nothing is unpacked there
+            path = path[1:]
         names.append(posixpath.normpath(path) if "/../" in path and not leads_out(path) else path)
     return names
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from retrieval.models import IngestionRun
 from retrieval.readers import FetchedFile, Unreadable
 from retrieval.sources.archive import Archive
-from retrieval.sources.entries import Entry
+from retrieval.sources.entries import Entry, SourceUnavailable
 from retrieval.sources.folder import check_size
 
 
@@ -21,12 +21,21 @@ class Uploads:
         self._archives: dict[str, Archive] = {}
 
     def entries(self) -> Iterator[Entry]:
-        """Yield the files and the members of archives; a single archive's name is not part of the paths."""
-        for name in self._names():
-            if name.lower().endswith(".zip"):
-                yield from self._archive(name).entries()
-            else:
+        """Yield the files and the members of archives; a single archive's name is not part of the paths.
+
+        Raise SourceUnavailable if a single archive is broken; one of several is an entry of its own.
+        """
+        names = self._names()
+        for name in names:
+            if not name.lower().endswith(".zip"):
                 yield Entry(path=name)
+                continue
+            try:
+                yield from self._archive(name).entries()
+            except SourceUnavailable as error:
+                if len(names) == 1:
+                    raise SourceUnavailable(f"{name}: {error}") from error
+                yield Entry(path=name, refused=str(error))
 
     def fetch(self, path: str, validators: dict[str, str] | None = None) -> FetchedFile:
         names = self._names()

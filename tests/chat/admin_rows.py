@@ -18,6 +18,7 @@ from chat.models import (
     Feedback,
     Gap,
     GapQuestion,
+    LanguagePhrases,
     LimitSettings,
     Message,
     ModelCall,
@@ -242,6 +243,8 @@ def _access(number: int) -> None:
         prompt_tokens=1500, completion_tokens=200, cost_usd="0.000345", kind="exact",
     )  # fmt: skip
     Bot.objects.create(slug=f"bot-{number}", name="The <b>text</b> of a name", accent="#7a1fa2")
+    code = f"{chr(97 + number // 26 % 26)}{chr(97 + number % 26)}"
+    LanguagePhrases.objects.create(language=code, wishes=["<b>text</b>…"], greeting_reply="<script>alert(1)</script>")
     limits, _ = LimitSettings.objects.get_or_create(pk=1, defaults={"window_min": 60, "tier_feature": "user_tier"})
     TierLimit.objects.create(settings=limits, tier=f"tier_{number}", messages=number)
     ModelProvider.objects.create(
@@ -255,5 +258,5 @@ def _access(number: int) -> None:
     AccessLog.objects.create(**sent, user_agent="<b>text</b>")
     AuditEntry.objects.create(
         by="user", who="<b>text</b>", address=sent["ip_address"], action="view", target="<script>alert(1)</script>",
-        door="<b>text</b>", path="/debug/context/<b>text</b>", status=403, detail="<b>text</b>",
+        endpoint="<b>text</b>", path="/debug/context/<b>text</b>", status=403, detail="<b>text</b>",
     )  # fmt: skip

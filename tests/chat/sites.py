@@ -40,6 +40,8 @@ class Site:
         return found | ({"X-Fabra-User": token} if token else {})
 
 
-def make_site(**bounds: Any) -> Site:
+def make_site(user_prefix: str | None = "", **bounds: Any) -> Site:
+    """Return a site whose users have their ids as it names them; with None its key has a prefix of its own."""
     row, key = ApiKey.make("shop", ["chat"], kind="public", **{"origins": [ORIGIN], **bounds})
-    return Site(row=row, key=key, signing=UserSigning.objects.create(key=row))
+    signing = {} if user_prefix is None else {"user_prefix": user_prefix}
+    return Site(row=row, key=key, signing=UserSigning.objects.create(key=row, **signing))

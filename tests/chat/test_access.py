@@ -20,7 +20,7 @@ ASK = {"user_id": "user_123", "message": "How do I reset my password?"}
 COMPLETION = {"model": "default", "user": "user_123", "messages": [{"role": "user", "content": ASK["message"]}]}
 DOCUMENT = {"index_name": "docs", "entity_id": "a", "text": "Text."}
 EVENT = {"event_type": "poked", "entity_id": "user_123", "id": "e1"}
-DOORS: list[tuple[str, str, dict[str, Any] | None, str]] = [
+ENDPOINTS: list[tuple[str, str, dict[str, Any] | None, str]] = [
     ("POST", "/chat", ASK, "chat.chat_as_user"),
     ("POST", "/v1/chat/completions", COMPLETION, "chat.chat_as_user"),
     ("GET", "/v1/models", None, "chat.chat_as_user"),
@@ -58,11 +58,11 @@ def give(user: User, *names: str) -> None:
     user.user_permissions.set(Permission.objects.filter(codename__in=[name.partition(".")[2] for name in names]))
 
 
-def test_each_door_needs_its_own_permission(client: Client) -> None:
+def test_each_endpoint_needs_its_own_permission(client: Client) -> None:
     staff = User.objects.create_user("clerk", is_staff=True)
     client.force_login(staff)
-    every = {permission for *_, permission in DOORS}
-    for method, path, body, permission in DOORS:
+    every = {permission for *_, permission in ENDPOINTS}
+    for method, path, body, permission in ENDPOINTS:
         give(staff, *every - {permission})
         assert code_of(call(client, method, path, body)) == (403, "permission_denied"), (method, path)
         give(staff, permission)
@@ -77,7 +77,7 @@ def test_the_table_of_scopes_has_every_permission_of_the_views() -> None:
         if view and issubclass(view, APIView)
         for permission in getattr(view, "permissions", {}).values()
     }
-    assert declared == {permission for *_, permission in DOORS}
+    assert declared == {permission for *_, permission in ENDPOINTS}
     assert declared == frozenset().union(*SCOPES.values())
     given = [permission for scope in SCOPES if scope != "search" for permission in SCOPES[scope]]
     assert len(given) == len(set(given)), "only reading documents is in two scopes"
@@ -136,7 +136,7 @@ def test_a_key_is_bound_to_its_users(client: Client) -> None:
         ("POST", "/api/events/", EVENT | {"entity_id": "user_456"}),
     ]:
         assert code_of(call(client, method, path, body, key)) == (403, "user_forbidden"), (method, path, body)
-    for method, path, body, _ in DOORS[:6]:
+    for method, path, body, _ in ENDPOINTS[:6]:
         assert call(client, method, path, body, key).status_code == 200
     assert call(client, "POST", "/api/events/", EVENT, key).status_code == 202
 

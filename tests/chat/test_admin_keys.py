@@ -87,7 +87,15 @@ def test_nobody_makes_a_key_for_what_they_may_not_do(client: Client) -> None:
 
 
 def test_a_public_key_is_made_here_with_its_origins_and_budgets(admin_client: Client) -> None:
-    public = {"kind": "public", "scopes": ["chat"], "daily_budget_usd": "1.5", "contexts": "chat_context"}
+    public = {
+        "kind": "public",
+        "scopes": ["chat"],
+        "daily_budget_usd": "1.5",
+        "contexts": "chat_context",
+        "per_day": "9",
+    }
+    unlimited = make(admin_client, **public | {"origins": "https://a.example", "per_day": ""})
+    assert unlimited.context["adminform"].form.errors["per_day"]
     for wrong in ({"scopes": ["chat", "ingest"]}, {"origins": "https://a.example/x"}, {"daily_budget_usd": "0"}, {}):
         assert make(admin_client, **public | wrong).context["adminform"].form.errors
     assert make(admin_client, origins="https://a.example", scopes=["chat"]).context["adminform"].form.errors
@@ -96,7 +104,7 @@ def test_a_public_key_is_made_here_with_its_origins_and_budgets(admin_client: Cl
     row = ApiKey.objects.get()
     assert 'class="fb-key">fabra_pub_' in page
     assert (row.origins, row.contexts, f"{row.daily_budget_usd}") == (["https://a.example"], ["chat_context"], "1.5000")
-    assert "1 context, 1 origin, $1.5 a day" in admin_client.get(reverse(LIST)).content.decode()
+    assert "1 context, 1 origin, 9 a day, $1.5 a day" in admin_client.get(reverse(LIST)).content.decode()
 
 
 def test_bounds_are_changed_later_and_what_it_may_do_is_not(admin_client: Client) -> None:

@@ -36,13 +36,47 @@ def test_a_secret_is_shown_once_and_signs_users(admin_client: Client, key: tuple
     (secret,) = secret_in(add(admin_client, key[0]))
     signing = UserSigning.objects.get()
     site = Site(row=key[0], key=key[1], signing=signing)
-    assert verify(site.token(secret=secret), key[0]).user_id == "user_123"
+    user_id = f"shop-{key[0].pk}:user_123"
+    assert verify(site.token(secret=secret), key[0]).user_id == user_id
     for url in (reverse(LIST), reverse("admin:chat_usersigning_change", args=[signing.pk])):
         assert not secret_in(admin_client.get(url))
     assert secret not in str(UserSigning.objects.values().get())
     rotated = admin_client.post(reverse(LIST), {"action": "rotate", "_selected_action": signing.pk}, follow=True)
     assert secret_in(rotated) and secret_in(rotated) != [secret]
-    assert verify(site.token(secret=secret), key[0]).user_id == "user_123"
+    assert verify(site.token(secret=secret), key[0]).user_id == user_id
+
+
+@pytest.mark.parametrize(
+    ("prefix", "is_taken"),
+    [
+        ("shop:", True),
+        ("", True),
+        ("shop", False),
+        ("a:b:", False),
+        ("visitor:", False),
+        ("key:", False),
+        ("é:", False),
+    ],
+)
+def test_what_the_ids_of_a_sites_users_begin_with_is_one_word_and_nobody_elses(
+    admin_client: Client, key: tuple[ApiKey, str], prefix: str, is_taken: bool
+) -> None:
+    add(admin_client, key[0])
+    signing = UserSigning.objects.get()
+    url = reverse("admin:chat_usersigning_change", args=[signing.pk])
+    assert "the same conversations" in admin_client.get(url).content.decode()
+    changed = admin_client.post(url, {"user_prefix": prefix, "public_keys": ""})
+    assert (changed.status_code == 302) is is_taken
+    signing.refresh_from_db()
+    assert signing.user_prefix == (prefix if is_taken else f"shop-{key[0].pk}:")
+    call_command("signing_secret", "Shop", "--prefix", "web:", stdout=StringIO())
+    if is_taken:
+        call_command("signing_secret", "Shop", "--prefix", prefix, stdout=StringIO())
+    else:
+        with pytest.raises(CommandError, match="one word"):
+            call_command("signing_secret", "Shop", "--prefix", prefix, stdout=StringIO())
+    signing.refresh_from_db()
+    assert signing.user_prefix == (prefix if is_taken else "web:")
 
 
 def test_a_key_pair_shows_no_secret_and_what_is_no_key_is_refused(

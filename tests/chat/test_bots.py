@@ -10,11 +10,12 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from chat.bots import known
+from chat.checks import check_bot
 from chat.limits import configured as limits
 from chat.models import DEFAULT_BOT, ApiKey, Bot, Conversation, Message
-from contexts.models import TraceBody
+from contexts.models import Trace, TraceBody
 from retrieval.indexing.documents import index_document
-from tests.chat.sites import ORIGIN, make_site
+from tests.chat.sites import ORIGIN, Site, make_site
 from tests.model_server import ModelServer
 
 pytestmark = pytest.mark.django_db
@@ -153,6 +154,38 @@ def test_a_key_that_is_bound_to_a_bot_is_of_no_use_for_another(people: Bot, clie
     assert post(client, bound).json()["error"]["code"] == "bot_not_found"  # never the default one in its place
 
 
+def test_a_public_key_that_is_bound_to_no_bot_is_for_the_default_one_and_its_context(
+    people: Bot, client: Client, another_context: str, settings: Any
+) -> None:
+    settings.DEBUG = False
+
+    def asked(site: Site, **more: Any) -> Any:
+        return post(client, site.headers(site.token()), **more)
+
+    site = make_site()
+    begun = Conversation.objects.create(user_id="user_123", bot="people")
+    for more, code in (
+        ({"bot": "people"}, "bot_forbidden"),
+        ({"context": another_context}, "context_forbidden"),
+        ({"conversation_id": begun.pk}, "conversation_not_found"),
+    ):
+        assert asked(site, **more).json()["error"]["code"] == code, more
+    listed = client.get("/api/conversations/", {"user_id": "user_123"}, headers=site.headers(site.token()))
+    assert listed.json()["results"] == []
+    answered = asked(site)
+    assert answered.status_code == 200
+    assert "four hours" not in answered.json()["response"]
+    assert Conversation.objects.latest("pk").bot == DEFAULT_BOT
+    # The context is the bot's, also where the bot has one of its own.
+    Bot.objects.update_or_create(slug=DEFAULT_BOT, defaults={"context": another_context})
+    known.rows.clear()
+    assert Trace.objects.get(pk=asked(site).json()["context_id"]).context == another_context
+    # What a key is bound to, it may name.
+    for bound in (make_site(bot="people"), make_site(contexts=["chat_context", another_context])):
+        named = {"bot": "people"} if bound.row.bot else {"context": another_context}
+        assert asked(bound, **named).status_code == 200
+
+
 def test_the_command_binds_a_key_to_a_bot(people: Bot) -> None:
     call_command("create_api_key", "desk", "--scope", "chat", "--bot", "people", verbosity=0)
     assert ApiKey.objects.get().bot == "people"
@@ -219,3 +252,36 @@ def test_models_of_the_v1_api_are_as_without_bots(people: Bot, client: Client) -
     ids = [model["id"] for model in client.get("/v1/models").json()["data"]]
     assert ids[0] == "chat_context"
     assert "people" not in ids
+
+
+def test_what_a_bot_leaves_empty_is_as_the_settings_have_it(people: Bot, client: Client, settings: Any) -> None:
+    settings.DEBUG = True
+    settings.FABRA_BOT = {
+        "name": "Harbour help", "accent": "#0b6e69", "greeting": "Ahoy!", "introduction": "Ask away.", "language": "de",
+        "logo": "chat/other.svg", "demo_users": ["kim | Kim"],
+    }  # fmt: skip
+    assert check_bot() == []
+    page = client.get("/").content.decode()
+    for text in ("Harbour help", 'data-accent="#0b6e69"', "Ahoy!", "Ask away.", "chat/other.svg", ">Kim", 'lang="de"'):
+        assert text in page, text
+    page = client.get("/b/people/").content.decode()
+    for text in ("People Desk", "#7a1fa2", "Frag uns", "Lea"):
+        assert text in page, text
+    assert "Harbour help" not in page
+
+
+@pytest.mark.parametrize(
+    ("found", "says"),
+    [
+        ([], "is no object"),
+        ({"title": "x"}, "has title, but may have name"),
+        ({"accent": "red"}, "has accent, which cannot be used"),
+        ({"name": 3}, "has name, which is no text"),
+        ({"demo_users": "kim"}, "no list of lines"),
+        ({"demo_users": [" | Kim"]}, "has demo_users, which cannot be used"),
+    ],
+)
+def test_a_setting_of_bots_that_can_not_work_is_told(found: Any, says: str, settings: Any) -> None:
+    settings.FABRA_BOT = found
+    (problem,) = check_bot()
+    assert says in problem.msg

@@ -7,18 +7,21 @@ from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync
+from django.db import connection
 from django.utils import timezone
 
 from chat.checks import check_budgets
 from chat.errors import BudgetExhausted
+from chat.limits import budget_counters as counters
 from chat.limits import budgets
 from chat.limits.budget import Budget
-from chat.limits.budgets import BudgetReservation, budgets_of, reserve, settle
+from chat.limits.budget_settings import budgets_of
+from chat.limits.budgets import BudgetReservation, recount, reserve, settle
 from chat.models import ApiKey, Message, ModelCall, ReservedCost
 from chat.spending.calls import Spender
 from chat.turns.engine import begin
 from chat.turns.turn import Question, Turn
-from common.redis import async_redis, redis_key
+from common.redis import async_redis
 from events.models import Event
 from tests.model_server import ModelServer
 
@@ -27,8 +30,8 @@ ANA = Spender(user_id="ana", tier="free")
 
 
 @pytest.fixture(autouse=True)
-def nothing_stale() -> None:
-    budgets._stale.clear()
+def nothing_missed() -> None:
+    budgets._missed.clear()
 
 
 @pytest.fixture
@@ -78,16 +81,112 @@ def test_without_redis_too(dollar: list[Budget], redis_down: None) -> None:
     assert len(reserve_many(dollar, "0.9", 2)) == 1
 
 
-def test_what_redis_missed_or_lost_is_summed_up_again(dollar: list[Budget]) -> None:
+def run_redis(command: str, *arguments: Any, **more: Any) -> None:
+    async def run() -> None:
+        await getattr(await async_redis(), command)(*arguments, **more)
+
+    async_to_sync(run)()
+
+
+def let_end(*reservations: BudgetReservation) -> None:
+    """Let reservations be so old that nobody settles them any more."""
+    run_redis("zadd", counters.open_key(), {each.entry: 1.0 for each in reservations}, xx=True)
+
+
+def test_what_redis_lost_is_summed_up_again(dollar: list[Budget]) -> None:
     reserve_many(dollar, "0.1", 1)
-
-    async def lose() -> None:
-        client = await async_redis()
-        await client.delete(*[budgets._key(each) for each in dollar])
-
-    async_to_sync(lose)()
-    spend("0.95")
+    run_redis("delete", *[counters.counter_key(each) for each in dollar])
+    spend("0.85")
     assert reserve_many(dollar, "0.1", 1) == []
+    assert len(reserve_many(dollar, "0.05", 2)) == 1, "what was reserved before is so still"
+
+
+@pytest.mark.parametrize("is_known_before", [True, False], ids=["with a call in between", "at once"])
+def test_a_cost_that_redis_was_not_told_counts_once_its_reservation_ends(
+    dollar: list[Budget], settings: Any, is_known_before: bool
+) -> None:
+    (reserved,) = reserve_many(dollar, "0.5", 1)
+    spend("0.1")
+    url, settings.REDIS_URL = settings.REDIS_URL, "redis://127.0.0.1:1/0"
+    async_to_sync(settle)(reserved, Decimal("0.1"))
+    settings.REDIS_URL = url
+    if is_known_before:
+        for other in reserve_many(dollar, "0.5", 3):  # one, beside the one that is not settled
+            async_to_sync(settle)(other, Decimal(0))
+    let_end(reserved)
+    assert len(reserve_many(dollar, "0.1", 20)) == 9
+
+
+def test_a_cost_whose_process_died_before_it_was_settled_counts_once_its_reservation_ends(
+    dollar: list[Budget],
+) -> None:
+    (reserved,) = reserve_many(dollar, "0.5", 1)
+    spend("0.4")  # its row, which is the last that its process did
+    assert len(reserve_many(dollar, "0.1", 20)) == 5
+    let_end(reserved)
+    assert len(reserve_many(dollar, "0.1", 20)) == 1  # 0.4 and five times 0.1 are taken
+
+
+def test_a_reservation_that_redis_made_without_the_caller_hearing_of_it_ends_by_itself(dollar: list[Budget]) -> None:
+    lost = BudgetReservation(budgets=dollar, nano_usd=0, entry=counters.entry_of(dollar, "lost", 600_000_000))
+
+    async def reserve_unheard() -> None:
+        for _ in range(2):
+            reserved = await counters.reserve(dollar, lost.entry, 600_000_000, 60)
+            await budgets._count(reserved.uncounted)
+
+    async_to_sync(reserve_unheard)()
+    assert len(reserve_many(dollar, "0.1", 9)) == 4
+    let_end(lost)
+    assert len(reserve_many(dollar, "0.1", 20)) == 6
+
+
+def test_what_is_summed_up_anew_leaves_what_is_reserved(dollar: list[Budget]) -> None:
+    open_ones = reserve_many(dollar, "0.3", 2)
+    async_to_sync(counters.forget)([counters.counter_key(each) for each in dollar])
+    assert len(reserve_many(dollar, "0.1", 20)) == 4
+    for each in open_ones:
+        async_to_sync(settle)(each, Decimal("0.1"))
+    assert len(reserve_many(dollar, "0.1", 20)) == 4
+
+
+def test_what_is_settled_while_it_is_summed_up_is_not_lost(dollar: list[Budget]) -> None:
+    (reserved,) = reserve_many(dollar, "0.5", 1)
+    (before,) = async_to_sync(counters.settled_of)(dollar)
+    assert before == (dollar[0], 0)
+    async_to_sync(settle)(reserved, Decimal("0.3"))  # after PostgreSQL was asked, which knew no row
+    async_to_sync(counters.count)([(dollar[0], 0, 0)])
+    assert len(reserve_many(dollar, "0.1", 20)) == 7
+
+
+def test_what_nobody_told_redis_is_found_now_and_then(dollar: list[Budget]) -> None:
+    (reserved,) = reserve_many(dollar, "0.1", 1)
+    spend("0.75")
+    async_to_sync(settle)(reserved, Decimal(0))
+    run_redis("hset", counters.counter_key(dollar[0]), "counted_at", 1)
+    assert len(reserve_many(dollar, "0.1", 1)) == 1  # which sums up anew, while others go on
+    assert len(reserve_many(dollar, "0.1", 20)) == 1
+
+
+def test_beat_sums_up_what_many_share(dollar: list[Budget]) -> None:
+    reserve_many(dollar, "0.1", 1)
+    spend("0.85")
+    async_to_sync(recount)()
+    assert reserve_many(dollar, "0.1", 20) == []
+    assert Event.objects.filter(event_type="budget_warning").count() == 1
+    async_to_sync(recount)()
+    assert Event.objects.filter(event_type="budget_warning").count() == 1
+
+
+def test_what_was_let_in_without_redis_counts_when_it_is_back(dollar: list[Budget], settings: Any) -> None:
+    reserve_many(dollar, "0.1", 1)
+    url, settings.REDIS_URL = settings.REDIS_URL, "redis://127.0.0.1:1/0"
+    (reserved,) = reserve_many(dollar, "0.6", 1)
+    settings.REDIS_URL = url
+    assert len(reserve_many(dollar, "0.1", 20)) == 3
+    spend("0.6")
+    async_to_sync(settle)(reserved, Decimal("0.6"))
+    assert reserve_many(dollar, "0.1", 20) == []
 
 
 def test_what_a_process_that_died_had_reserved_ends_by_itself(dollar: list[Budget], settings: Any) -> None:
@@ -111,12 +210,7 @@ def test_the_reservation_of_a_turn_whose_process_is_killed_ends_by_itself(
     turn = async_to_sync(begin)(Question(user_id="user_123", message="How do I reset my password?"))
     assert isinstance(turn, Turn) and turn.reservation is not None  # some 0.0023; and nothing runs or settles it
     assert ask().status_code == 402
-    entry = turn.reservation.entry
-
-    async def let_time_pass() -> None:
-        await (await async_redis()).zadd(redis_key("budget", "open"), {entry: 1.0}, xx=True)
-
-    async_to_sync(let_time_pass)()
+    let_end(turn.reservation)
     assert ask().status_code == 200
 
 
@@ -165,6 +259,40 @@ def test_four_fifths_are_told_once_by_event(dollar: list[Budget]) -> None:
     reserve_many(dollar, "0.01", 1)
     event = Event.objects.get(event_type="budget_warning")
     assert (event.entity_id, event.payload["period"], event.payload["limit_usd"]) == ("installation", "day", 1.0)
+
+
+def test_a_warning_that_could_not_be_stored_is_told_by_the_next_call(dollar: list[Budget]) -> None:
+    def call() -> None:
+        for reserved in reserve_many(dollar, "0.05", 1):
+            async_to_sync(settle)(reserved, Decimal("0.05"))
+
+    spend("0.85")
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no'; END $$;"
+            "CREATE TRIGGER refuse BEFORE INSERT ON events_event EXECUTE FUNCTION refuse()"
+        )
+        call()
+        assert not Event.objects.exists()
+        cursor.execute("DROP FUNCTION refuse CASCADE")
+    call()
+    assert Event.objects.filter(event_type="budget_warning").count() == 1
+
+
+def test_a_refused_call_tells_what_could_not_be_told_before(dollar: list[Budget]) -> None:
+    reserve_many(dollar, "0.01", 1)
+    run_redis("hset", counters.counter_key(dollar[0]), "spent", 1_000_000_000)
+    assert reserve_many(dollar, "0.01", 1) == []
+    assert Event.objects.filter(event_type="budget_warning").count() == 1
+
+
+def test_a_limit_that_is_raised_has_a_warning_of_its_own(dollar: list[Budget], settings: Any) -> None:
+    for limit, usd in ((1, "0.85"), (2, "0.85")):
+        settings.FABRA_BUDGETS = {"installation": {"day": limit}}
+        (reserved,) = reserve_many(budgets_of(ANA), usd, 1)
+        async_to_sync(settle)(reserved, Decimal(usd))
+    told = Event.objects.filter(event_type="budget_warning").order_by("pk")
+    assert [event.payload["limit_usd"] for event in told] == [1.0, 2.0]
 
 
 def test_without_redis_they_are_told_too(dollar: list[Budget], redis_down: None) -> None:

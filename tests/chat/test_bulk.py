@@ -87,7 +87,7 @@ class TestLines:
         assert model.embedded == []
 
     def test_a_bad_one_is_named_and_the_others_go_on(self, settings: Any) -> None:
-        settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 2000
+        settings.FABRA_MAX_REQUEST_BYTES = 2000
         bad: list[Line] = [
             b"{", b"[1]", b"\xff", {"entity_id": "x"}, line("", "Text."), line("x", " "),
             line("x", "Text.", audience="a"),

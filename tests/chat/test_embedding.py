@@ -1,6 +1,7 @@
 """The chat on another site, below the browser: the script, the frame's page, its sessions, and who becomes whom."""
 
 import json
+import re
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -124,6 +125,37 @@ def test_a_page_that_is_refused_says_why_to_the_widget_only(
     assert f'data-code="{code}"' in response.content.decode()
     assert "<form" not in response.content.decode()
     assert site.begin(client, origin=origin).json()["error"]["code"] == code
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "https://a.com;report-uri https://evil.example",
+        "https://a.com; script-src *",
+        "https://a.com,b.com",
+        "https://a.com 'unsafe-inline'",
+        "https://b\u00fccher.example",
+        "https://a.com\u3000x",
+        "https://*",
+        "https://a.com\tb",
+        "https://a.com%0d%0ax",
+        "https://[::1;x]",
+        "https://[v1.x;y]",
+        "https://*.*.com",
+        f"https://{'a' * 300}.com",
+        "https://user@a.com;x",
+    ],
+)
+def test_no_origin_changes_the_policy_of_a_page(client: Client, site: Site, origin: str) -> None:
+    response = page_of(client, site.key, origin)
+    assert response.status_code == 403
+    policy = policy_of(response)
+    assert set(policy) == set(policy_of(page_of(client, site.key)))
+    assert re.fullmatch(r"'none'|https://[a-z.]+", policy["frame-ancestors"])
+    assert (
+        response.headers["Content-Security-Policy"].isascii()
+        and "=?" not in response.headers["Content-Security-Policy"]
+    )
 
 
 def test_the_secret_of_a_key_before_its_rotation_works_as_long_as_it_is_to(client: Client, site: Site) -> None:

@@ -5,9 +5,12 @@ from io import StringIO
 import pytest
 from django.core.management import CommandError, call_command
 
-from chat.models import Message
+from chat.models import AuditEntry, Feedback, Gap, Message, ModelCall
 from chat.sample.big_tables import HOT
 from contexts.models import Trace
+from events.models import HandlerOutcome, WebhookDelivery
+from features.models import FeatureConfirmation, FeatureValue, MaterializationRun
+from features.registry import features
 from retrieval.models import Chunk, DocumentVersion
 
 pytestmark = pytest.mark.django_db
@@ -21,6 +24,10 @@ def test_each_table_gets_its_share() -> None:
     assert Message.objects.filter(role="assistant", trace__isnull=False).count() == 50
     assert DocumentVersion.objects.filter(document__entity_id=HOT).count() == 200
     assert Chunk.objects.filter(document__entity_id=HOT).count() == 500
+    assert set(FeatureValue.objects.values_list("feature", flat=True)) <= set(features)
+    assert (ModelCall.objects.count(), HandlerOutcome.objects.count(), AuditEntry.objects.count()) == (50, 50, 20)
+    assert (WebhookDelivery.objects.count(), Feedback.objects.count(), Gap.objects.count()) == (30, 10, 1)
+    assert (FeatureConfirmation.objects.count(), MaterializationRun.objects.count()) == (5, 1)
 
 
 def test_a_database_in_use_is_left_alone() -> None:

@@ -9,7 +9,7 @@ import pytest
 from asgiref.sync import async_to_sync
 from django.test import Client
 
-from chat.api.freshness_headers import freshness_headers
+from chat.freshness_headers import freshness_headers
 from contexts.declaration import context
 from contexts.items import ContextItem
 from contexts.models import Trace

@@ -2,23 +2,33 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group, User
-from django.db import connection
+from django.db import connection, transaction
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
+from chat import tasks
+from chat.definitions import passages, store
 from chat.feedback import give_feedback
 from chat.gaps.asking import ask_gap
 from chat.gaps.decisions import due_gaps, link_article, merge, reopen, rule_out
-from chat.gaps.grouping import group_new
+from chat.gaps.grouping import LOCK, group_new
 from chat.gaps.marking import mark
 from chat.gaps.reasons import reasons_of
-from chat.models import Conversation, Gap, GapQuestion, Message
-from chat.tasks import tend_gaps
+from chat.models import ApiKey, Conversation, Gap, GapQuestion, Message
+from chat.retention import CONVERSATIONS
+from common.locks import lock_in_transaction
+from common.models import PrunedKind
+from common.redis import plain_redis, redis_key
+from common.retention import prune_kind
+from contexts.declaration import context
+from contexts.items import ContextItem, Escalation, escalate
 from events.event import AxiomEvent
 from events.models import Event
 from events.outbox import record_event
@@ -27,9 +37,11 @@ from events.signals import recorded
 from retrieval.embedders import get_embedder
 from retrieval.embedders.minilm import is_prepared
 from retrieval.indexing.documents import delete_document, index_document
-from retrieval.models import Document
+from retrieval.models import Document, Index
+from tests.broker import messages
 from tests.embedders import FragileEmbedder, WorkerDied
 from tests.model_server import ModelServer
+from tests.processes import wait_until
 
 pytestmark = pytest.mark.django_db
 EXPORT = "How do I export the invoices of a year?"
@@ -51,6 +63,24 @@ def gap_of(text: str = EXPORT, count: int = 1) -> Gap:
     questions = [ask_unanswered(text) for _ in range(count)]
     group_new()
     return Gap.objects.get(questions__message=questions[0])
+
+
+def waiting_for_locks() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_locks WHERE NOT granted "
+            "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+        )
+        return int(cursor.fetchone()[0])
+
+
+def tend_gaps() -> None:
+    """Do what the beat has done, and the task that it enqueues."""
+    tasks.tend_gaps()
+    for each in messages("models"):
+        if each.task == "chat.tasks.ask_due_gaps":
+            tasks.ask_due_gaps()
+            break
 
 
 def run_events(*types: str) -> None:
@@ -113,16 +143,63 @@ class TestMarking:
             process(pk)
         assert not GapQuestion.objects.exists()
 
-    def test_an_escalation_marks_the_question_before_it(self, bot: None, ask: Callable[..., Any]) -> None:
+    def test_who_asks_for_a_person_marks_the_question_before_it(self, bot: None, ask: Callable[..., Any]) -> None:
         conversation = ask().json()["conversation_id"]
-        Message.objects.create(conversation_id=conversation, user_id="user_123", role="user", text="A human, please!")
-        for reason in ("agent_gone", "customer_asked", "customer_asked"):
-            payload = {"conversation_id": conversation, "reason": reason}
-            event = AxiomEvent(event_type="conversation_escalated", entity_id="user_123", payload=payload)
-            record_event(event, Event.Source.CHAT)
+        ask("A human, please!", conversation_id=conversation)
+        ask("How do I pay?", conversation_id=conversation)  # meanwhile, before the event is handled
         run_events("conversation_escalated")
         question = GapQuestion.objects.get()
         assert (question.message.text, question.reasons) == ("How do I reset my password?", ["escalated"])
+
+    def test_who_is_content_and_asks_for_a_person_then_marks_nothing(self, bot: None, ask: Callable[..., Any]) -> None:
+        conversation = ask().json()["conversation_id"]
+        for text in ("Thanks!", "I want to talk to a human about my invoice"):
+            ask(text, conversation_id=conversation)
+        run_events("conversation_escalated")
+        assert Event.objects.get(event_type="conversation_escalated").state == "done"
+        assert not GapQuestion.objects.exists()
+
+    def test_an_agent_who_is_gone_marks_nothing(self, bot: None, ask: Callable[..., Any]) -> None:
+        body = ask().json()
+        question = Message.objects.get(role="user")
+        payload = {"conversation_id": body["conversation_id"], "reason": "agent_gone", "message_id": question.pk}
+        event = AxiomEvent(event_type="conversation_escalated", entity_id="user_123", payload=payload)
+        record_event(event, Event.Source.CHAT)
+        run_events("conversation_escalated")
+        assert not GapQuestion.objects.exists()
+
+    def test_a_thumbs_down_marks_its_own_question_and_no_other(self, bot: None, ask: Callable[..., Any]) -> None:
+        first = ask().json()
+        question = Message.objects.get(role="user")
+        ask("How do I pay?", conversation_id=first["conversation_id"])
+        give_feedback(first["message_id"], "user_123", "down")
+        for _ in range(2):
+            run_events("feedback_given", "conversation_escalated")
+        escalated = Event.objects.get(event_type="conversation_escalated")
+        assert (escalated.payload["reason"], escalated.payload["message_id"]) == ("thumbs_down", question.pk)
+        assert list(GapQuestion.objects.values_list("message", "reasons")) == [(question.pk, ["thumbed_down"])]
+        give_feedback(first["message_id"], "user_123", None)
+        run_events("feedback_given")
+        assert not GapQuestion.objects.exists()
+
+    @pytest.mark.parametrize("is_alone", [True, False])
+    def test_a_context_that_wants_a_person_marks_its_own_question(
+        self, is_alone: bool, bot: None, ask: Callable[..., Any], use_context: Callable[[Any], None]
+    ) -> None:
+        @context(name="careful", max_tokens=1000)
+        async def careful(user_id: str, query: str) -> list[ContextItem | Escalation] | Escalation:
+            wish = escalate("A cancellation is a person's to handle.")
+            if "Cancel" not in query:
+                return [ContextItem("Be kind.", required=True)]
+            return wish if is_alone else [ContextItem("Be kind.", required=True), wish]
+
+        use_context(careful)
+        first = ask().json()
+        GapQuestion.objects.all().delete()
+        ask("Cancel my contract", conversation_id=first["conversation_id"])
+        run_events("conversation_escalated")
+        question = GapQuestion.objects.get()
+        assert (question.message.text, "escalated" in question.reasons) == ("Cancel my contract", True)
 
     def test_reasons_add_up_and_a_deleted_question_stays_deleted(self, embedder: Any) -> None:
         question = ask_unanswered()
@@ -190,6 +267,14 @@ class TestGrouping:
         group_new()
         assert Gap.objects.first().title == EXPORT  # not the follow-up, which says little by itself
 
+    def test_a_follow_up_is_told_by_the_words_of_the_indexs_language(self, bot: None) -> None:
+        conversation = Conversation.objects.create(user_id="user_123")
+        ask_unanswered(EXPORT, conversation=conversation)
+        follow_up = ask_unanswered("Welche Rabatte gibt es dafür im Jahr?", conversation=conversation)
+        Index.objects.update(language="german")
+        group_new()
+        assert GapQuestion.objects.get(message=follow_up).is_follow_up
+
     def test_without_the_model_they_wait_and_lose_nothing(self, embedder: type[FragileEmbedder]) -> None:
         from retrieval.errors import EmbedderUnavailable
 
@@ -254,6 +339,18 @@ class TestDeletion:
         kept.conversation.delete()
         assert not Gap.objects.exists()
 
+    def test_of_pruned_conversations_each_gap_is_computed_anew_once(self, embedder: Any) -> None:
+        first, other = ask_unanswered(EXPORT), ask_unanswered("How do I export the invoices of this year?")
+        old = [ask_unanswered(EXPORT) for _ in range(3)] + [ask_unanswered(PHONE)]
+        group_new()
+        conversations = Conversation.objects.filter(pk__in=[question.conversation_id for question in old])
+        conversations.update(last_message_at=timezone.now() - timedelta(days=366))
+        with CaptureQueriesContext(connection) as queries:
+            assert prune_kind(CONVERSATIONS) == (4, True)
+        gap = Gap.objects.get()
+        assert gap.question_count == 2 and gap.title in (first.text, other.text)
+        assert sum("AVG(" in query["sql"] for query in queries) == 1, "the other gap has no question left"
+
     def test_a_conversation_with_several_gaps_is_deleted_at_once(self, embedder: Any) -> None:
         conversation = Conversation.objects.create(user_id="user_123")
         for text in (EXPORT, PHONE, EXPORT):
@@ -265,6 +362,25 @@ class TestDeletion:
 
 @pytest.mark.django_db(transaction=True)
 class TestConcurrency:
+    def test_pruning_and_merging_do_not_wait_for_each_other(self, embedder: Any) -> None:
+        larger, smaller = gap_of(EXPORT, 2), gap_of(PHONE)
+        Conversation.objects.update(last_message_at=timezone.now() - timedelta(days=366))
+
+        def prune() -> tuple[int, bool]:
+            try:
+                return prune_kind(CONVERSATIONS)
+            finally:
+                connection.close()
+
+        with ThreadPoolExecutor(1) as pool:
+            with transaction.atomic():
+                lock_in_transaction(LOCK)  # as `merge` does first
+                pruned = pool.submit(prune)
+                wait_until(lambda: waiting_for_locks() == 1)
+                merge([larger, smaller])
+            assert pruned.result(timeout=30) == (3, True)
+        assert not Gap.objects.exists() and not PrunedKind.objects.get().error
+
     def test_two_workers_at_once_group_each_question_once(self, embedder: Any) -> None:
         for number in range(20):
             ask_unanswered(EXPORT if number % 2 else PHONE)
@@ -383,6 +499,24 @@ class TestAskingAgain:
         link_article(gap, article, by="ed")
         assert due_gaps(10) == [] and not ask_gap(gap.pk)
 
+    def test_what_one_task_has_no_time_for_another_one_asks(
+        self, article: Document, model: ModelServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(tasks, "_SLICE_S", -1.0)
+        gap = gap_of(count=3)
+        model.text = "I cannot tell."
+        work: tuple[Any, ...] = (gap.pk, True)
+        for asked in (1, 2, 3):
+            tasks.ask_gap(*work)
+            assert gap.questions.exclude(is_answered=None).count() == asked
+            left = [each for each in messages("models") if each.task == "chat.tasks.ask_gap"]
+            plain_redis().delete(redis_key("celery", "models"))
+            if asked < 3:
+                [task] = left
+                assert task.args == [gap.pk] and len(task.kwargs["asked"]) == asked
+                work = (gap.pk, task.kwargs["is_forced"], task.kwargs["asked"])
+        assert not left and len(model.requests) == 3
+
     def test_only_some_questions_are_asked(self, article: Document, settings: Any) -> None:
         settings.FABRA_GAP_QUESTIONS = 3
         gap = gap_of(count=5)
@@ -428,6 +562,71 @@ class TestAskingAgain:
         sent = [message["content"] for message in model.requests[-1]["messages"]]
         assert any(EXPORT in text for text in sent) and "And for it?" in sent[-1]
         assert not any("Something later" in text for text in sent)
+
+    def test_it_is_asked_by_the_context_and_within_the_bounds_that_it_had(
+        self, article: Document, ask: Callable[..., Any], model: ModelServer, another_context: str
+    ) -> None:
+        key, _ = ApiKey.make("site", ["chat"], contexts=[another_context])
+        free, _ = ApiKey.make("server", ["chat"])
+        for number, (api_key, name) in enumerate([(key, ""), (free, another_context)]):
+            question = ask_unanswered(f"{EXPORT} {number}")
+            Message.objects.filter(pk=question.pk).update(api_key=api_key, context=name)
+            group_new()
+        ask_gap(Gap.objects.get().pk)
+        assert [request["messages"][0]["content"] for request in model.requests] == ["Only this."] * 2
+        # A context that is gone was replaced by the bot's; a key's bounds hold all the same.
+        model.requests.clear()
+        Message.objects.filter(api_key=free).update(context="gone")
+        ApiKey.objects.filter(pk=key.pk).update(contexts=["gone"])
+        ask_gap(Gap.objects.get().pk)
+        assert ["Only this." in str(request["messages"]) for request in model.requests] == [False]
+        after = GapQuestion.objects.get(message__api_key=key).after
+        assert after is not None and (after["is_answered"], "error" in after) == (False, True)
+
+    def test_an_index_that_the_key_may_not_use_answers_nothing(self, article: Document) -> None:
+        gap = gap_of()
+        key, _ = ApiKey.make("site", ["chat"], indexes=["elsewhere"])
+        Message.objects.update(api_key=key)
+        link_article(gap, article, by="ed")
+        ask_gap(gap.pk)
+        gap.refresh_from_db()
+        assert (gap.state, gap.questions.get().after["error"]) == ("linked", "index_forbidden")
+
+    def test_a_sites_user_is_not_the_account_of_the_same_name(
+        self, bot: None, use_context: Callable[[Any], None]
+    ) -> None:
+        @context(name="searching", max_tokens=1000)
+        async def searching(user_id: str, query: str) -> list[ContextItem]:
+            return passages(await store.search("knowledge_base", query))
+
+        use_context(searching)
+        index_document("knowledge_base", "export", f"# Export\n\n{EXPORT} Click **Export**.", audience=["staff"])
+        account = User.objects.create(username="user_123")
+        account.groups.add(Group.objects.create(name="staff"))
+        question = ask_unanswered()
+        group_new()
+        gap = Gap.objects.get()
+        link_article(gap, Document.objects.select_related("index").get(entity_id="export"), by="ed")
+        ask_gap(gap.pk)
+        assert gap.questions.get().is_answered  # by the account itself
+        key, _ = ApiKey.make("shop", ["chat"], kind=ApiKey.Kind.PUBLIC, origins=["https://shop.example.com"])
+        Message.objects.filter(pk=question.pk).update(api_key=key)
+        ask_gap(gap.pk, is_forced=True)
+        assert "Click **Export**" not in gap.questions.get().after["answer"]
+        assert not gap.questions.get().is_answered
+
+    def test_what_a_context_leaves_to_a_person_is_not_answered_and_no_model_is_asked(
+        self, article: Document, model: ModelServer, use_context: Callable[[Any], None]
+    ) -> None:
+        @context(name="careful", max_tokens=1000)
+        async def careful(user_id: str, query: str) -> Escalation:
+            return escalate("A cancellation is a person's to handle.")
+
+        use_context(careful)
+        gap = gap_of()
+        ask_gap(gap.pk)
+        question = gap.questions.get()
+        assert (question.is_answered, question.after["reasons"], model.requests) == (False, ["escalated"], [])
 
     def test_a_decision_is_taken_back_with_what_was_asked(self, article: Document) -> None:
         gap = gap_of()

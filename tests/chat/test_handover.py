@@ -28,7 +28,7 @@ pytestmark = pytest.mark.django_db
 
 
 def agent_named(name: str, **more: Any) -> User:
-    user = User.objects.create_user(name, **more)
+    user = User.objects.create_user(name, **{"is_staff": True} | more)
     user.user_permissions.add(Permission.objects.get(codename="answer_conversation"))
     return user
 
@@ -75,8 +75,9 @@ def test_from_the_bot_to_a_person_and_back_each_step_has_its_event_and_its_line(
     assert (closed.state, closed.agent) == ("closed", None)
     assert (sent.role, sent.author, sent.user_id) == ("agent", kim, "ana")
     of = {"conversation_id": talk.pk, "bot": "default", "contact": None}
+    asked = {"reason": "customer_asked", "message_id": None}
     assert events() == [
-        ("conversation_escalated", of | {"reason": "customer_asked", "ticket": 1, "previous_agent": None, "by": None}),
+        ("conversation_escalated", of | asked | {"ticket": 1, "previous_agent": None, "by": None}),
         ("conversation_assigned", of | {"agent": "kim", "previous_agent": None, "by": "kim"}),
         ("conversation_handed_back", of | {"reason": "by_agent", "ticket": 1}),
         ("conversation_closed", of | {"agent": "kim", "reason": "by_agent", "note": "", "ticket": None}),
@@ -194,7 +195,7 @@ def test_a_permission_withdrawn_while_holding_refuses_and_lets_it_wait(
 
 
 def test_the_group_support_agent_may_answer(talk: Conversation) -> None:
-    user = User.objects.create_user("new")
+    user = User.objects.create_user("new", is_staff=True)
     with pytest.raises(AgentForbidden):
         actions.assign(talk.pk, user)
     user.groups.add(Group.objects.get(name="Support agent"))

@@ -2,14 +2,17 @@
 
 import asyncio
 import json
+import sys
 import threading
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import F
 from django.test import AsyncClient, Client
 from django.test.utils import CaptureQueriesContext
@@ -25,6 +28,7 @@ from chat.turns.engine import begin
 from chat.turns.turn import Question
 from common.background import finish_spawned
 from common.retention import prune_kind
+from contexts.models import Trace
 from events.models import Event
 from retrieval.generations.verification import repair, verify
 from retrieval.indexing.documents import index_document
@@ -163,6 +167,76 @@ def test_a_document_is_indexed_once(post: Any, embedder: Any) -> None:
     assert DocumentVersion.objects.count() == 2
 
 
+DOCUMENT = {"index_name": "docs", "entity_id": "a", "text": "Penguins."}
+
+
+@contextmanager
+def dying_as_it_stores_its_answer() -> Iterator[None]:
+    """End the request's work where it stores its answer, as a process does that is killed; its lease ends."""
+
+    def die(execute: Any, sql: str, *args: Any) -> Any:
+        if sql.startswith('UPDATE "chat_idempotentrequest"'):
+            raise SystemExit
+        return execute(sql, *args)
+
+    with connection.execute_wrapper(die), pytest.raises(SystemExit):
+        yield
+    IdempotentRequest.objects.update(leased_until=timezone.now() - timedelta(seconds=1))
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("headers", [{}, {"If-None-Match": "*"}])
+def test_a_document_whose_process_dies_before_its_answer_is_stored_is_written_by_the_next(
+    post: Any, embedder: Any, headers: dict[str, str]
+) -> None:
+    with dying_as_it_stores_its_answer():
+        post("/api/documents/", DOCUMENT, **headers)
+    assert not DocumentVersion.objects.exists()
+    again = post("/api/documents/", DOCUMENT, **headers)
+    assert (again.status_code, is_replay(again)) == (201, False)
+    repeated = post("/api/documents/", DOCUMENT, **headers)
+    assert (repeated.status_code, repeated.json(), is_replay(repeated)) == (201, again.json(), True)
+    assert repeated.headers["ETag"] == again.headers["ETag"] == '"v1"'
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_document_whose_process_dies_after_it_was_written_is_not_put_back_over_a_later_one(
+    post: Any, embedder: Any
+) -> None:
+    def die_after_the_commit(execute: Any, sql: str, *args: Any) -> Any:
+        if sql.startswith('UPDATE "chat_idempotentrequest"'):
+            transaction.on_commit(sys.exit)
+        return execute(sql, *args)
+
+    with connection.execute_wrapper(die_after_the_commit), pytest.raises(SystemExit):
+        post("/api/documents/", DOCUMENT)
+    index_document("docs", "a", "Bears.")
+    again = post("/api/documents/", DOCUMENT)
+    assert (again.status_code, is_replay(again)) == (201, True)
+    assert list(DocumentVersion.objects.order_by("pk").values_list("text", flat=True)) == ["Penguins.", "Bears."]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_request_that_lost_its_lease_writes_nothing(post: Any, embedder: Any) -> None:
+    def take_over(execute: Any, sql: str, *args: Any) -> Any:
+        if sql.startswith('UPDATE "chat_idempotentrequest"'):
+            execute("UPDATE chat_idempotentrequest SET token = gen_random_uuid()", [], False, args[2])
+        return execute(sql, *args)
+
+    with connection.execute_wrapper(take_over):
+        assert code_of(post("/api/documents/", DOCUMENT)) == (409, "idempotency_in_progress")
+        assert code_of(post("/api/events/", EVENT, "k-2")) == (409, "idempotency_in_progress")
+    assert not DocumentVersion.objects.exists() and not Event.objects.exists()
+
+
+@pytest.mark.django_db
+def test_what_an_operator_may_change_is_not_kept(post: Any, settings: Any) -> None:
+    completion = {"model": "none", "messages": [{"role": "user", "content": "Hi?"}]}
+    assert code_of(post("/chat", CHAT | {"bot": "none"})) == (404, "bot_not_found")
+    assert code_of(post("/v1/chat/completions", completion)) == (404, "model_not_found")
+    assert not IdempotentRequest.objects.exists()
+
+
 @pytest.mark.django_db(transaction=True)
 class TestChat:
     def test_a_message_is_answered_and_counted_once(self, small: ModelServer, post: Any) -> None:
@@ -201,6 +275,28 @@ class TestChat:
         wait_until(lambda: not IdempotentRequest.objects.exists())
         small.behaviour = "answer"
         assert b"event: done" in b"".join(async_to_sync(pieces)(post("/chat", body)))
+
+    @pytest.mark.parametrize("path", ["/chat", "/v1/chat/completions"])
+    def test_a_stream_that_nobody_reads_ends_its_turn_and_leaves_the_request_to_the_next(
+        self, small: ModelServer, settings: Any, path: str
+    ) -> None:
+        completion = {"model": "chosen_context", "messages": [{"role": "user", "content": "Hi?"}], "user": "ana"}
+        body = (CHAT if path == "/chat" else completion) | {"stream": True}
+
+        async def leave() -> None:
+            headers = {"Idempotency-Key": "k-1"}
+            response: Any = await AsyncClient().post(path, body, content_type="application/json", headers=headers)
+            assert response.status_code == 200
+            await asyncio.to_thread(response.close)
+            for _ in range(500):
+                if not await IdempotentRequest.objects.aexists() and (await Trace.objects.aget()).state == "failed":
+                    return
+                await asyncio.sleep(0.01)
+
+        async_to_sync(leave)()
+        assert (Trace.objects.get().error_code, small.requests) == ("client_disconnected", [])
+        assert not IdempotentRequest.objects.exists()
+        assert Conversation.objects.get().turns == []
 
     def test_the_second_of_two_at_once_waits_for_the_answer(self, small: ModelServer) -> None:
         small.delay_s = 0.5
@@ -253,6 +349,16 @@ class TestChat:
         post("/chat", CHAT | {"user_id": "ben"}, "k-2")
         delete_conversation(Conversation.objects.get(user_id="ana"))
         assert Conversation.objects.get(pk=row().conversation_id or 0).user_id == "ben"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_claim_is_not_renewed_for_ever(settings: Any) -> None:
+    settings.FABRA_TURN_LEASE_S = 0.3
+    key = RequestKey(digest="d", fingerprint="f")
+    claim = take(key)
+    assert isinstance(claim, Claim)
+    renewal.add(claim, most_s=0.5)  # and nobody discards it
+    wait_until(lambda: isinstance(take(key), Claim))
 
 
 @pytest.mark.django_db(transaction=True)

@@ -2,6 +2,7 @@
 
 import json
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,12 +11,14 @@ from django.contrib.auth.models import Group, User
 from django.db import connections
 from django.test import Client
 
+from chat.errors import AgentForbidden
 from chat.handover import actions
 from chat.handover.actions import assign, escalate
+from chat.handover.unanswered import take_back
 from chat.inbox.rows import inbox_of
 from chat.live.broadcast import broadcast
 from chat.live.groups import INBOX, conversation_group
-from chat.models import Bot, Conversation, Message, Ticket
+from chat.models import Bot, Conversation, HandoverSettings, Message, Ticket
 from chat.page.standing import FORBIDDEN
 from fabra_project.asgi import websocket
 from retrieval.indexing.documents import index_document
@@ -237,6 +240,38 @@ def test_an_agent_whose_permission_is_withdrawn_is_refused_and_the_customer_wait
     assert (conversation.state, conversation.agent) == (Conversation.State.WAITING, None)
 
 
+def leave_the_group(agent: User) -> None:
+    agent.groups.clear()
+
+
+def lose_the_staff_status(agent: User) -> None:
+    User.objects.filter(pk=agent.pk).update(is_staff=False)
+
+
+def be_deactivated(agent: User) -> None:
+    User.objects.filter(pk=agent.pk).update(is_active=False)
+
+
+WITHDRAWALS = [leave_the_group, lose_the_staff_status, be_deactivated]
+
+
+@pytest.mark.parametrize("withdraw", WITHDRAWALS)
+def test_what_somebody_holds_who_may_not_open_the_inbox_any_more_waits_for_another(
+    withdraw: Callable[[User], object], inbox: Client, agent: User
+) -> None:
+    HandoverSettings.objects.update_or_create(pk=1, defaults={"unanswered_after_min": 0})
+    conversation = conversation_of("user_1", "Help?")
+    act(inbox, conversation, "take")
+    withdraw(agent)
+    act(inbox, conversation, "send", text="Still here.")
+    take_back()  # the admin sends to its sign-in page whoever is none of the staff
+    conversation.refresh_from_db()
+    assert (conversation.state, conversation.agent) == (Conversation.State.WAITING, None)
+    assert not conversation.messages.filter(role=Message.Role.AGENT).exists()
+    with pytest.raises(AgentForbidden):
+        assign(conversation.pk, agent)
+
+
 class TestSocket:
     @pytest.fixture(autouse=True)
     def as_served(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -283,14 +318,17 @@ class TestSocket:
 
         assert async_to_sync(listen)()["code"] == FORBIDDEN
 
-    def test_it_closes_when_the_permission_is_withdrawn(self, inbox: Client, agent: User) -> None:
+    @pytest.mark.parametrize("withdraw", WITHDRAWALS)
+    def test_it_closes_when_the_right_is_withdrawn(
+        self, withdraw: Callable[[User], object], inbox: Client, agent: User
+    ) -> None:
         held = conversation_of("user_1", "Help?")
         assign(held.pk, agent)
 
         async def listen() -> dict[str, Any]:
             socket = self.socket(inbox)
             assert await socket.connect()
-            await sync_to_async(agent.groups.clear)()
+            await sync_to_async(withdraw)(agent)
             await socket.send({"type": "typing"})
             closed = await socket.receive_output(timeout=10)
             return dict(closed)

@@ -250,11 +250,31 @@ def test_plain_articles_are_not_suspected(text: str) -> None:
         ("> - **[1]** a", "> - **(1)** a"),
         ("［２］ a", "(２) a"),
         ("a\r\n\u200b[\u200b3\u200b] b\x0b[4] c", "a\r\n\u200b(3) b\x0b(4) c"),
+        (" " * 41 + "[2] a", " " * 41 + "(2) a"),
+        ("\u200b" * 5000 + "[2] a", "\u200b" * 5000 + "(2) a"),
+        (
+            "1. [2] a\n23) **[4]** b\nb) [5] c\niv. [6] d\n(1) [7] e",
+            "1. (2) a\n23) **(4)** b\nb) (5) c\niv. (6) d\n(1) (7) e",
+        ),
+        ("- 1. > [2] a\n| 1 | [3] b", "- 1. > (2) a\n| 1 | (3) b"),
+        ("__[2]__ a\n[__3__] b\n\u3164[4] c", "__(2)__ a\n(3) b\n\u3164(4) c"),
+        ("[1][2] a\n[1] [ \u200b   2     ] b", "(1)(2) a\n(1) (2) b"),
+        (
+            "<b class='x'>[2]</b> a\n&nbsp;&#160;[3] b\n\u2460 [4] c",
+            "<b class='x'>(2)</b> a\n&nbsp;&#160;(3) b\n\u2460 (4) c",
+        ),
+        ("\u3014 2 \u3015 a\n\\[3\\] b\n[000004] c", "(2) a\n\\(3) b\n(000004) c"),
         ("[link](x) [x] [^1] [2024-01] list[1]", "[link](x) [x] [^1] [2024-01] list[1]"),
     ],
 )
 def test_only_a_mark_at_a_lines_start_poses_as_a_source(text: str, expected: str) -> None:
     assert without_source_marks(text) == expected
+
+
+@pytest.mark.parametrize("unit", ["[", "[1", "<a ", "&a", "1.", "[1]", "\u200b", "_", "a.", "[ ", "iv"])
+def test_a_hostile_line_takes_linear_time(unit: str) -> None:
+    text = unit * (200_000 // len(unit))
+    assert len(without_source_marks(f"{text} [2] a")) == len(text) + len(" [2] a")
 
 
 def test_a_title_is_one_line_wherever_it_comes_from() -> None:

@@ -78,12 +78,14 @@ def test_a_public_key_only_chats_however_it_is_made() -> None:
         with pytest.raises(IntegrityError), transaction.atomic():
             ApiKey.objects.create(name="k", digest=f"{scopes}", scopes=scopes, kind="public")
     origin = ["--origin", "HTTPS://Shop.Example.com:443/"]
-    for options in (["--scope", "ingest", *origin], ["--scope", "chat"]):
+    limit = ["--per-minute", "60"]
+    for options in (["--scope", "ingest", *origin, *limit], ["--scope", "chat", *limit], ["--scope", "chat", *origin]):
         with pytest.raises(CommandError):
             make_by_command("--public", *options)
     with pytest.raises(CommandError, match="never be in a page"):
         make_by_command("--scope", "chat", *origin)
-    key = make_by_command("--public", "--scope", "chat", *origin, "--context", "chat_context", "--daily-budget", "2.50")
+    bounds = ["--context", "chat_context", "--daily-budget", "2.50"]
+    key = make_by_command("--public", "--scope", "chat", *origin, *limit, *bounds)
     row = ApiKey.objects.get()
     assert key.startswith("fabra_pub_")
     assert (row.origins, row.contexts) == (["https://shop.example.com"], ["chat_context"])

@@ -2,10 +2,14 @@
 
 import asyncio
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from decimal import Decimal
+from importlib import import_module
 from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync
+from django.apps import apps
 from django.core.exceptions import ValidationError
 from django.test import Client
 
@@ -13,8 +17,9 @@ from chat.errors import ModelError, ModelRefused, ModelTimeout
 from chat.models import ModelProvider, Purpose
 from chat.providers import Completion, Prompt, get_provider, whole_answer
 from chat.providers.circuits import circuit_of
-from chat.providers.configured import configured_models
+from chat.providers.configured import config_of, configured_models, configured_models_now
 from chat.providers.retries import wait_before_retry
+from chat.spending.calls import most_usd
 from contexts.declaration import context
 from contexts.items import ContextItem
 from contexts.models import Trace
@@ -284,7 +289,9 @@ def test_the_key_comes_from_the_named_variable_or_its_file(
     [
         {"key_variable": "SECRET_KEY"}, {"key_variable": "DATABASE_URL"}, {"key_variable": "sk-1234"},
         {"base_url": "ftp://models.example.com"}, {"base_url": "https://key@models.example.com/v1"}, {"base_url": "x"},
-        {"input_price_usd": 1}, {"parameters": {"messages": []}}, {"name": "environment"}, {"timeout_s": 0},
+        {"input_price_usd": 1}, {"parameters": {"messages": []}},
+        {"parameters": {"max_tokens": 8000}}, {"parameters": {"max_completion_tokens": 8000}}, {"parameters": ["seed"]},
+        {"max_tokens": 0}, {"name": "environment"}, {"timeout_s": 0},
     ],
 )  # fmt: skip
 def test_a_row_that_cannot_work_or_would_leak_a_secret_is_refused(fields: dict[str, Any], second: ModelServer) -> None:
@@ -300,6 +307,48 @@ def test_what_a_model_can_do_shapes_its_requests(second: ModelServer, bot: None,
     assert "stream" not in sent
     assert sent["reasoning_effort"] == "low"
     assert [message["role"] for message in sent["messages"]] == ["user"]
+
+
+def test_a_row_has_its_own_longest_answer(second: ModelServer, bot: None, ask: Any, settings: Any) -> None:
+    settings.OPENAI_API_KEY = ""
+    provider = row("long", second, max_tokens=8000)
+    assert ask().json()["response"] == second.text
+    assert second.requests[0]["max_tokens"] == 8000
+    short = replace(PROMPT, max_tokens=50)
+    priced = config_of(replace_prices(provider))
+    assert most_usd([priced], PROMPT) > Decimal("0.016")  # 8000 tokens of output at two dollars a million
+    assert most_usd([priced], short) < Decimal("0.001")
+    ask_models(short)
+    assert second.requests[1]["max_tokens"] == 50
+    ModelProvider.objects.update(max_tokens=30, parameters={"max_tokens": 9000})  # not by the admin
+    configured_models_now()
+    ask_models(short)
+    assert second.requests[2]["max_tokens"] == 30
+
+
+def replace_prices(provider: ModelProvider) -> ModelProvider:
+    provider.input_price_usd, provider.output_price_usd = Decimal(1), Decimal(2)
+    return provider
+
+
+def test_the_longest_answer_leaves_the_rest_of_the_window_to_the_context(
+    second: ModelServer, bot: None, ask: Any, settings: Any
+) -> None:
+    settings.OPENAI_API_KEY = ""
+    row("long", second, window=5000, max_tokens=4990)
+    assert ask().json()["error"]["code"] == "message_too_long"
+
+
+def test_a_limit_among_the_parameters_moves_to_its_column() -> None:
+    old = ModelProvider.objects.create(
+        name="old", base_url="http://x", model="m", parameters={"max_tokens": 5000, "seed": 1}
+    )
+    wrong = ModelProvider.objects.create(name="wrong", base_url="http://x", model="m", parameters={"max_tokens": "x"})
+    import_module("chat.migrations.0025_model_max_tokens").move_limits(apps, None)
+    old.refresh_from_db()
+    wrong.refresh_from_db()
+    assert (old.max_tokens, old.parameters) == (5000, {"seed": 1})
+    assert (wrong.max_tokens, wrong.parameters) == (None, {})
 
 
 def test_a_refusal_is_no_error_of_ours() -> None:

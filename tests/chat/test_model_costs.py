@@ -50,6 +50,13 @@ def test_the_settings_price_comes_before_the_list_price(settings: Any) -> None:
     assert cost_of(config(), "gpt-4o-mini", USAGE, is_counted_here=True) == (Decimal(12), "estimated")
 
 
+def test_a_price_that_depends_on_the_prompts_length_is_that_of_the_call() -> None:
+    google = config("https://generativelanguage.googleapis.com/v1beta/openai", "gemini-2.5-pro")
+    short, long = ({"prompt_tokens": count, "completion_tokens": 0} for count in (100_000, 300_000))
+    costs = [cost_of(google, "gemini-2.5-pro", usage, is_counted_here=False) for usage in (short, long)]
+    assert costs == [(Decimal("0.125"), "exact"), (Decimal("0.75"), "exact")]  # 1.25 and 2.5 dollars a million
+
+
 def test_what_the_server_had_read_before_costs_less() -> None:
     answer = ModelAnswer(model="m")
     answer.add({"usage": {"prompt_tokens": 1000, "prompt_tokens_details": {"cached_tokens": 900}}})

@@ -1,20 +1,23 @@
 """What servers that speak OpenAI's protocol really send: the whole answer, or a stable code, always an outcome."""
 
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import AsyncIterator, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from itertools import chain
+from itertools import chain, pairwise
 from threading import Thread
 from typing import Any
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.test import Client
-from hypothesis import given
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from chat.errors import ModelError
 from chat.providers import openai as provider
-from chat.providers.wire import ModelAnswer
+from chat.providers.wire import ModelAnswer, lines_of
+from common.event_stream import event_of
 from contexts.models import Trace
 
 pytestmark = pytest.mark.django_db
@@ -55,6 +58,13 @@ STREAMS: dict[str, tuple[list[Any], str]] = {
     "no model and no id": ([{"choices": [{"delta": {"content": "Hello."}}]}, END], "Hello."),
     "a second answer": ([text("First."), SECOND, END], "First."),
     "usage as text": ([text("Hello."), END | {"usage": {"prompt_tokens": "5", "total_tokens": None}}], "Hello."),
+    "an index of null": ([{"choices": [{"index": None, "delta": {"content": "Hello."}}]}, END], "Hello."),
+    "a part of reasoning": (
+        [text([{"type": "reasoning", "text": "Hm."}, {"type": "output_text", "text": "Restart."},
+               {"type": "text", "text": [{"type": "thinking", "text": "So."}]}]), END], "Restart.",
+    ),
+    "line ends of Unicode": ([text("One\u2028two\u2029three\x85four"), END], "One\u2028two\u2029three\x85four"),
+    "both marks within the text": ([text("Write <think> and </think>."), END], "Write <think> and </think>."),
     "a mark of thinking within the text": ([text("Type <think> to think."), END], "Type <think> to think."),
 }  # fmt: skip
 
@@ -67,6 +77,10 @@ class OddServer:
         self.is_cut = False
         self.refused: tuple[str, ...] = ()
         self.requests: list[dict[str, Any]] = []
+        self.line_end = "\n"
+        self.is_escaped = True
+        self.error: str | None = None
+        """The code of the error that it answers every request with."""
         server = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -77,11 +91,15 @@ class OddServer:
                     if name in request:
                         self.answer(400, json.dumps({"error": {"message": f"Unsupported parameter: '{name}'."}}))
                         return
+                if server.error is not None:
+                    self.answer(404, json.dumps({"error": {"message": "m", "code": server.error}}))
+                    return
                 if not request.get("stream"):
                     self.answer(200, json.dumps(server.whole()))
                     return
-                lines = [f"data: {json.dumps(each)}\n\n" for each in server.pieces]
-                self.answer(200, "".join([*lines, *([] if server.is_cut else ["data: [DONE]\n\n"])]))
+                lines = [f"data: {server.write(each)}\n\n" for each in server.pieces]
+                body = "".join(["\ufeff", *lines, *([] if server.is_cut else ["data:\n\n", "data: [DONE]\n\n"])])
+                self.answer(200, body.replace("\n", server.line_end))
 
             def answer(self, status: int, body: str) -> None:
                 self.send_response(status)
@@ -96,12 +114,15 @@ class OddServer:
         self.url = f"http://127.0.0.1:{self._http.server_port}/v1"
         Thread(target=self._http.serve_forever, args=(0.05,), daemon=True).start()
 
+    def write(self, body: Any) -> str:
+        return json.dumps(body, ensure_ascii=self.is_escaped)
+
     def whole(self) -> dict[str, Any]:
         contents = [
             choice["delta"]["content"]
             for each in self.pieces if each
             for choice in each.get("choices") or []
-            if choice.get("index", 0) == 0 and (choice.get("delta") or {}).get("content")
+            if not choice.get("index") and (choice.get("delta") or {}).get("content")
         ]  # fmt: skip
         content = list(chain(*contents)) if contents and isinstance(contents[0], list) else "".join(contents)
         return {"choices": [{"message": {"role": "assistant", "content": content}, "finish_reason": "stop"}]}
@@ -128,6 +149,33 @@ def test_a_stream_gives_the_whole_answer(name: str, odd: OddServer, streamed: An
     assert events[-1][1]["response"] == expected
     assert "".join(data["text"] for kind, data in events if kind == "delta") == expected
     assert Trace.objects.get().state == Trace.State.ANSWERED
+
+
+@pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
+def test_a_stream_is_split_at_line_ends_only(line_end: str, odd: OddServer, streamed: Any) -> None:
+    odd.line_end, odd.is_escaped = line_end, False
+    said = "One\u2028two\u2029three\x85four\x0bfive\x1csix"
+    odd.pieces = [text(said[:9]), text(said[9:]), END]
+    assert streamed()[-1][1]["response"] == said
+    assert event_of({"text": said}).decode().splitlines()[1:] == [""]
+    assert json.loads(event_of({"text": said}, "delta").decode().split("data: ")[1]) == {"text": said}
+
+
+@given(data=st.binary(max_size=60), cuts=st.lists(st.integers(0, 60), max_size=5))
+@example(data=b"a\r\nb\r\rc\n\nd", cuts=[2, 2, 5])
+def test_lines_are_the_same_however_the_bytes_are_cut(data: bytes, cuts: list[int]) -> None:
+    async def read() -> list[str]:
+        async def pieces() -> AsyncIterator[bytes]:
+            for start, end in pairwise([0, *sorted(cuts), len(data)]):
+                yield data[start:end]
+
+        return [line async for line in lines_of(pieces())]
+
+    found = async_to_sync(read)()
+    whole = re.split(rb"\r\n|\r|\n", data)
+    assert [line.lstrip("\ufeff") for line in found] == [
+        line.decode(errors="replace").lstrip("\ufeff") for line in (whole if whole[-1] else whole[:-1])
+    ]
 
 
 @pytest.mark.parametrize("name", STREAMS)
@@ -183,6 +231,58 @@ def test_a_server_that_refuses_a_parameter_is_asked_without_it(odd: OddServer, s
     assert ask().json()["response"] == "Hello."
     assert len(odd.requests) == 4  # each parameter was refused once
     assert "max_completion_tokens" in odd.requests[-1]
+
+
+@pytest.mark.parametrize(
+    "said", ["He is a fool.\n</think>\n\nRestart.", "<think>He is a fool.</think>Restart.", "Restart."]
+)
+@pytest.mark.parametrize("size", [1, 7, 100])
+def test_thoughts_without_an_opening_mark_are_not_shown(
+    said: str, size: int, odd: OddServer, streamed: Any, ask: Any, settings: Any
+) -> None:
+    odd.pieces = [*(text(said[start : start + size]) for start in range(0, len(said), size)), END]
+    assert ask().json()["response"] == "Restart."
+    settings.FABRA_MODEL_BEGINS_WITH_THINKING = True
+    events = streamed()
+    assert events[-1][1]["response"] == "Restart."
+    assert "".join(data["text"] for kind, data in events if kind == "delta") == "Restart."
+    for trace in Trace.objects.all() if "fool" in said else ():
+        assert trace.outcome and trace.outcome["reasoning"].strip() == "He is a fool."
+
+
+def test_thoughts_that_were_cut_off_are_no_answer(odd: OddServer, streamed: Any, settings: Any) -> None:
+    settings.FABRA_MODEL_BEGINS_WITH_THINKING = True
+    odd.pieces = [text("He is a fool, and I"), piece({}, "length")]
+    assert streamed()[-1][1]["code"] == "model_failed"
+
+
+ODD_TEXT = st.text(st.characters() | st.sampled_from("\x00\ud83d\ude00\u2028\x85"), max_size=300)
+ODD_VALUE = ODD_TEXT | st.integers(-(10**30), 10**30) | st.floats() | st.none() | st.booleans()
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    texts=st.lists(st.tuples(ODD_TEXT, ODD_TEXT), min_size=1, max_size=3), model=ODD_VALUE, finish=ODD_VALUE,
+    usage=st.fixed_dictionaries({name: ODD_VALUE for name in ("prompt_tokens", "completion_tokens", "total_tokens")}),
+    code=st.none() | ODD_TEXT,
+)  # fmt: skip
+@example(texts=[("Hi.", "a\x00\ud83d")], model="m\x00" * 300, finish="\x00", usage={"prompt_tokens": 10**25}, code=None)
+@example(texts=[("Hi.", "")], model="m", finish="stop", usage={"completion_tokens": 9e300}, code="\x00\ud800")
+def test_whatever_a_server_sends_the_outcome_is_stored(
+    texts: list[tuple[str, str]], model: Any, finish: Any, usage: dict[str, Any], code: str | None, odd: OddServer,
+    streamed: Any,
+) -> None:  # fmt: skip
+    Trace.objects.all().delete()
+    odd.error = code
+    odd.pieces = [piece({"content": said, "reasoning_content": thought}, model=model) for said, thought in texts]
+    odd.pieces.append(piece({}, finish, usage=usage))
+    kind, data = streamed()[-1]
+    trace = Trace.objects.get()
+    if code is None and any(said.replace("\x00", "").strip() for said, _ in texts):
+        assert (kind, trace.state) == ("done", Trace.State.ANSWERED)
+    else:
+        assert trace.state in (Trace.State.ANSWERED if kind == "done" else Trace.State.FAILED,)
+    assert len(trace.model) <= 200 and (kind == "done" or data["code"].startswith("model_"))
 
 
 JSON = st.recursive(

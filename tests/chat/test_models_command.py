@@ -57,6 +57,17 @@ def test_what_it_refuses_is_told(model: ModelServer) -> None:
     assert "takes no max_tokens, stream_options" in said
 
 
+def test_a_model_that_begins_with_its_thoughts_is_noted(model: ModelServer, settings: Any) -> None:
+    model.text = "They want one word.\n</think>\n\nYes."
+    ModelProvider.objects.create(name="deep", base_url=model.url, model="m", position=5)
+    said, status = run("check")
+    assert status == 0
+    environment, deep = said.splitlines()
+    assert "set FABRA_MODEL_BEGINS_WITH_THINKING=1" in environment and "noted" in deep
+    assert ModelProvider.objects.get().begins_with_thinking
+    assert json.loads(run("check", "deep", "--json")[0])[0]["begins_with_thinking"]
+
+
 def test_the_list_has_the_order_the_keys_and_the_prices(model: ModelServer, settings: Any) -> None:
     settings.FABRA_MODEL_PRICES = {"m": [0.5, 1.5]}
     ModelProvider.objects.create(name="first", base_url=model.url, model="m", key_variable="A_API_KEY", position=-1)

@@ -10,7 +10,7 @@ from django.test import Client
 from django.urls import reverse
 
 from chat.definitions import passages, store
-from chat.models import Message
+from chat.models import GapQuestion, Message
 from chat.providers.not_known import not_known_text
 from chat.sample import SAMPLE
 from chat.turns.engine import answer
@@ -130,6 +130,45 @@ def test_it_is_streamed_like_any_answer(calibrated: None, ask: Any) -> None:
     assert "event: delta" in text
     done = json.loads(text.split("event: done\ndata: ")[1].splitlines()[0])
     assert done["flags"] == ["not_known"]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "I do not know whether there is one. Please write to support.",
+        "Die Passagen enthalten dazu keine Informationen [1]. Bitte wenden Sie sich an den Support.",
+    ],
+)
+def test_a_model_that_says_so_itself_has_the_flag_and_marks_the_question(
+    bot: None, ask: Any, model: ModelServer, said: str
+) -> None:
+    model.text = said
+    body = ask(UNKNOWN).json()
+    assert body["flags"] == ["not_known"]
+    assert len(model.requests) == 1
+    assert Message.objects.get(role="assistant").flags == ["not_known"]
+    trace = Trace.objects.get()
+    assert (trace.flags, trace.outcome["flags"] if trace.outcome else None) == ([], ["not_known"])
+    marked = GapQuestion.objects.select_related("message").get()
+    assert (marked.message.text, marked.reasons) == (UNKNOWN, ["not_known"])
+
+
+def test_each_door_tells_the_flag_alike(bot: None, ask: Any, model: ModelServer, client: Client) -> None:
+    model.text = "I do not know whether there is one."
+    asked = ask(UNKNOWN).json()
+    url = f"/api/conversations/{asked['conversation_id']}"
+    messages = client.get(f"{url}/messages/?user_id=user_123").json()["messages"]
+    exported = b"".join(async_to_sync(_all)(client.get(f"{url}/export/?user_id=user_123&as=json").streaming_content))
+    body = {"model": "default", "user": "user_123", "messages": [{"role": "user", "content": UNKNOWN}]}
+    completed = client.post("/v1/chat/completions", body, content_type="application/json").json()
+    told = [asked, messages[-1], json.loads(exported)["messages"][-1], completed["fabra"]]
+    assert [each["flags"] for each in told] == [["not_known"]] * 4
+
+
+def test_a_model_that_answers_a_part_answers(bot: None, ask: Any, model: ModelServer) -> None:
+    model.text = "I do not know why it was refused, but click **Forgot password?** on the sign-in page [1]."
+    assert ask().json()["flags"] == []
+    assert not GapQuestion.objects.filter(reasons__contains=["not_known"]).exists()
 
 
 async def _all(pieces: Any) -> list[bytes]:

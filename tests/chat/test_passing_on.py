@@ -30,7 +30,7 @@ def lee(db: None) -> User:
 
 @pytest.fixture
 def lead(db: None) -> User:
-    user = User.objects.create_user("lead")
+    user = User.objects.create_user("lead", is_staff=True)
     user.groups.add(Group.objects.get(name="Support lead"))
     return user
 

@@ -43,7 +43,7 @@ def ana(client: Client) -> Client:
 
 @pytest.fixture
 def kim(transactional_db: Any) -> User:
-    return agent_named("kim", first_name="Kim", is_staff=True)
+    return agent_named("kim", first_name="Kim")
 
 
 @pytest.fixture

@@ -1,9 +1,11 @@
 """What a public key may do: chat, from pages of its origins, for the user whom its site has signed; nothing else."""
 
 import json
+import time
 from typing import Any
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.contrib.auth.models import Group, User
 from django.test import Client
 
@@ -11,12 +13,13 @@ from chat.models import ApiKey, Conversation, Message
 from common.client_address import parse_network
 from contexts.declaration import context
 from contexts.items import ContextItem
+from contexts.models import Trace
 from contexts.store import FeatureStore
 from features.declaration import feature
 from features.models import FeatureValue
 from retrieval.indexing.documents import index_document
 from tests.chat.sites import ORIGIN, Site, make_site
-from tests.chat.test_access import ASK, DOORS, code_of
+from tests.chat.test_access import ASK, ENDPOINTS, code_of
 
 pytestmark = pytest.mark.django_db
 
@@ -45,6 +48,29 @@ def test_a_signed_user_asks_with_a_public_key(client: Client, site: Site) -> Non
     assert len(mine.json()["results"]) == 1
 
 
+@pytest.mark.parametrize("is_repeated", [False, True])
+def test_a_browser_gets_neither_what_the_model_got_nor_what_it_cost(
+    client: Client, site: Site, is_repeated: bool
+) -> None:
+    client_id = "2f1f9f0a-6a3c-4b53-8d5e-0a4b6f1c9d11"
+    for stream in (False, True):
+        body = ASK | {"stream": stream} | ({"client_id": client_id} if is_repeated else {})
+        response = ask(client, site, site.token(), body)
+        if stream:
+            text = async_to_sync(whole)(response)
+            answered = json.loads(text.split("event: done\ndata: ")[1].split("\n")[0])
+        else:
+            answered = response.json()
+            text = response.content.decode()
+        assert answered["response"] and answered["citations"]
+        assert not {"context_used", "usage", "model"} & set(answered)
+        assert "Subject 102" not in text  # the tickets of the user, a feature that the model got
+
+
+async def whole(response: Any) -> str:
+    return b"".join([part async for part in response]).decode()
+
+
 def test_a_sites_user_does_not_find_what_is_for_the_account_of_the_same_name(
     client: Client, site: Site, use_context: Any
 ) -> None:
@@ -57,12 +83,13 @@ def test_a_sites_user_does_not_find_what_is_for_the_account_of_the_same_name(
     account = User.objects.create(username="user_123")
     account.groups.add(Group.objects.create(name="staff"))
     of_site = ask(client, site, site.token()).json()
+    seen_by_model = Trace.objects.select_related("body").get(pk=of_site["context_id"]).body.text
     _, key = ApiKey.make("server", ["chat"])
     of_server = client.post(
         "/chat", ASK, content_type="application/json", headers={"Authorization": f"Bearer {key}"}
     ).json()
     assert "How staff reset a password." in of_server["context_used"]
-    assert "How staff reset a password." not in of_site["context_used"]
+    assert "How staff reset a password." not in seen_by_model
 
 
 def test_it_acts_for_nobody_but_whom_the_site_has_signed(client: Client, site: Site) -> None:
@@ -75,10 +102,10 @@ def test_it_acts_for_nobody_but_whom_the_site_has_signed(client: Client, site: S
     assert not Message.objects.exists()
 
 
-def test_it_opens_no_door_but_the_chats_whatever_its_scopes_say(client: Client, site: Site) -> None:
+def test_it_reaches_no_endpoint_but_the_chats_whatever_its_scopes_say(client: Client, site: Site) -> None:
     site.row.scopes = ["chat", "debug", "ingest"]
     type(site.row).objects.filter(pk=site.row.pk).update(scopes=["chat"])
-    for method, path, body, _ in DOORS[1:]:
+    for method, path, body, _ in ENDPOINTS[1:]:
         headers = {"headers": site.headers(site.token())}
         refused = client.generic(method, path, json.dumps(body) if body else "", "application/json", **headers)
         assert refused.status_code == 403, (method, path)
@@ -171,3 +198,61 @@ def test_what_the_site_says_of_its_user_decides_their_tier_only_if_it_is_signed(
     session = site.session(client, user_token=site.token("user_789", traits={"plan": "premium"}))
     assert session["is_signed"]
     assert FeatureValue.objects.get(feature="plan", entity_key="user_789").source == "token"
+
+
+@pytest.mark.parametrize("has_iat", [True, False])
+def test_an_older_token_that_is_sent_again_puts_no_former_tier_back(
+    client: Client, site: Site, settings: Any, has_iat: bool
+) -> None:
+    @feature(entity="User", source="token", default_value="free")
+    def plan(user_id: str, trait: str) -> str:
+        return trait
+
+    settings.FABRA_TIER_FEATURE = "plan"
+    now = int(time.time())
+
+    def limit_of(token: str) -> str:
+        return str(ask(client, site, token).headers["X-RateLimit-Limit"])
+
+    def token_of(tier: str, made: int) -> str:
+        return site.token(exp=made + 300, traits={"plan": tier}, **({"iat": made} if has_iat else {}))
+
+    older, newer = token_of("premium", now - 120), token_of("free", now - 60)
+    assert [limit_of(token) for token in (older, newer, older)] == ["100", "20", "20"]
+    assert FeatureValue.objects.filter(feature="plan").count() == 2
+
+
+def test_a_sites_user_is_no_account_and_no_user_of_another_site(client: Client) -> None:
+    """Each has an id of their own here, whatever their site calls them."""
+    ben = User.objects.create_user("user_123")
+    own = Conversation.objects.create(user_id="user_123", title="Of the account")
+    _, server_key = ApiKey.make("server", ["chat"])
+    sites = [make_site(user_prefix=None) for _ in range(2)]
+    answered = [ask(client, site, site.token()).json() for site in sites]
+    ids = [f"shop-{site.row.pk}:user_123" for site in sites]
+    seen = Conversation.objects.in_bulk([each["conversation_id"] for each in answered]).values()
+    assert [row.user_id for row in sorted(seen, key=lambda row: row.pk)] == ids
+    for site, user_id, mine, theirs in zip(sites, ids, answered, reversed(answered), strict=True):
+        headers = site.headers(site.token())
+        for name in ("user_123", user_id):  # as the site has it, and as the bot does
+            listed = client.get("/api/conversations/", {"user_id": name}, headers=headers).json()["results"]
+            assert [row["id"] for row in listed] == [mine["conversation_id"]]
+            passages = f"/api/messages/{mine['message_id']}/passages/"
+            assert client.get(passages, {"user_id": name}, headers=headers).status_code == 200
+        for path in (f"/api/conversations/{own.pk}/", f"/api/messages/{theirs['message_id']}/passages/"):
+            assert client.get(path, {"user_id": "user_123"}, headers=headers).status_code == 404, path
+        session = site.session(client, user_token=site.token())
+        assert session["user_id"] == user_id
+        embedded = client.get("/api/conversations/", headers={"Authorization": f"Bearer {session['session']}"})
+        assert [row["id"] for row in embedded.json()["results"]] == [mine["conversation_id"]]
+    client.force_login(ben)
+    assert [row["id"] for row in client.get("/api/conversations/").json()["results"]] == [own.pk]
+    of_server = {"headers": {"Authorization": f"Bearer {server_key}"}}
+    by_name = client.get("/api/conversations/", {"user_id": ids[0]}, **of_server).json()["results"]
+    assert [row["id"] for row in by_name] == [answered[0]["conversation_id"]]  # a server may act for anybody
+
+
+def test_a_key_that_is_bound_to_users_names_them_as_the_bot_does(client: Client) -> None:
+    site = make_site(user_prefix="shop:", users=["shop:user_123"])
+    assert ask(client, site, site.token()).status_code == 200
+    assert code_of(ask(client, site, site.token("user_456"), ASK | {"user_id": "user_456"})) == (403, "user_forbidden")

@@ -42,13 +42,28 @@ def test_what_was_made_of_the_sample_or_beside_it_stays() -> None:
     index_document("knowledge_base", "handbook", "# Handbook\n\nOurs.")
     Customer.objects.filter(user_id="user_123").update(tier="gold")
     TicketFactory(customer=Customer.objects.get(user_id="user_234"), number=9001)
+    edited = GoldenQuestion.objects.earliest("pk")
+    edited.tags = ["ours"]
+    edited.save()
+    solved = Ticket.objects.exclude(customer__user_id__in=["user_123", "user_234"]).earliest("pk")
+    Ticket.objects.filter(pk=solved.pk).update(status="solved")
     own = CustomerFactory(user_id="ana")
     KnownEntity.objects.touch("User", ["ana"])
     said = load("--remove")
-    assert "1 that were changed stay" in said and "2 that were changed stay" in said
+    assert said.count("1 that were changed stay") == 2 and "3 that were changed stay" in said
+    assert GoldenQuestion.objects.get() == edited and Ticket.objects.filter(pk=solved.pk).exists()
     assert set(Document.objects.live().values_list("entity_id", flat=True)) == {"refund-policy", "handbook"}
-    assert set(Customer.objects.values_list("user_id", flat=True)) == {"user_123", "user_234", own.user_id}
+    assert set(Customer.objects.values_list("user_id", flat=True)) == {
+        "user_123", "user_234", solved.customer.user_id, own.user_id
+    }  # fmt: skip
     assert set(KnownEntity.objects.values_list("entity_key", flat=True)) >= {"ana", "user_123", "user_234"}
+
+
+def test_it_is_taken_from_the_index_that_it_was_loaded_into(settings: Any) -> None:
+    load()
+    settings.FABRA_DEFAULT_INDEX = "helpdesk"
+    load("--remove")
+    assert not Document.objects.live().exists() and not GoldenQuestion.objects.exists()
 
 
 def test_pruned_articles_do_not_come_back_with_the_next_start() -> None:

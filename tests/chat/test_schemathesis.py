@@ -84,6 +84,6 @@ def findings(web: Processes, folder: Path, *options: str) -> str:
 def test_nothing_is_found(has_key: bool, web: Processes, tmp_path: Path) -> None:
     key = ApiKey.make("tester", list(ApiKey.Scope.values), None)[1]
     header = ["--header", f"Authorization: Bearer {key}"]
-    # Without a key every call ends at the door, so it need not be tried with every odd value.
+    # Without a key every call is refused, so it need not be tried with every odd value.
     found = findings(web, tmp_path, *(["--phases", PHASES, *header] if has_key else ["--phases", "fuzzing"]))
     assert not found, found

@@ -13,8 +13,8 @@ from django.urls import reverse
 from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
 
-from chat.tasks import clear_old
 from common.client_address import parse_network
+from common.retention import prune
 
 pytestmark = pytest.mark.django_db
 
@@ -107,13 +107,14 @@ def test_addresses_of_one_ipv6_network_are_one_sender(client: Client) -> None:
     assert sign_in(client, "right", REMOTE_ADDR="2001:db8:0:2::1").status_code == 302
 
 
-def test_beat_clears_old_sessions_and_old_records(client: Client, ada: User) -> None:
+def test_old_sessions_and_old_records_are_pruned(client: Client, ada: User) -> None:
     client.force_login(ada)
-    Session.objects.create(session_key="old", session_data="", expire_date=timezone.now() - timedelta(days=1))
+    Session.objects.create(session_key="old", session_data="", expire_date=timezone.now() - timedelta(days=2))
     sign_in(Client(), "wrong")
     AccessFailureLog.objects.update(attempt_time=timezone.now() - timedelta(days=91))
-    clear_old()
+    AccessAttempt.objects.update(attempt_time=timezone.now() - timedelta(days=91))
+    assert prune()
     assert not Session.objects.filter(session_key="old").exists()
     assert Session.objects.count() == 1
-    assert not AccessFailureLog.objects.exists()
-    assert PeriodicTask.objects.get(task="chat.tasks.clear_old").enabled
+    assert not AccessFailureLog.objects.exists() and not AccessAttempt.objects.exists()
+    assert not PeriodicTask.objects.filter(task="chat.tasks.clear_old").exists()

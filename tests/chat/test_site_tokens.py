@@ -54,6 +54,8 @@ def test_a_token_names_the_user_and_says_what_the_site_knows(site: Site) -> None
         ({"sub": 7}, "sub must be a string"),
         ({"sub": " user_123"}, "sub"),
         ({"sub": "visitor:abc"}, "visitor:"),
+        ({"sub": "key:7"}, "key:"),
+        ({"sub": "x" * 300}, "sub"),
         ({"exp": None}, "exp"),
         ({"exp": "soon"}, "valid claims"),
         ({"exp": NOW + 7 * 24 * 3600}, "longer than 3600 seconds"),

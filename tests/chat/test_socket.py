@@ -125,6 +125,39 @@ def test_only_the_permission_lets_one_choose_whom_to_be(bot: None, production: N
     assert Message.objects.filter(role="user").get().user_id == "ben"
 
 
+@pytest.mark.parametrize("value", [True, False, "1", 1.5, -1, 10**30, [], {}])
+def test_a_conversation_that_is_no_number_is_refused(
+    bot: None, production: None, client: Client, ben: User, value: Any
+) -> None:
+    async def run() -> None:
+        socket = connect(client)
+        assert await socket.connect()
+        said = await ask(socket, conversation_id=value)
+        assert (said["type"], said["code"]) == ("error", "invalid_message")
+        assert (await ask(socket, conversation_id=None))["type"] == "done"
+
+    async_to_sync(run)()
+
+
+@pytest.mark.parametrize("may_trace", [False, True])
+def test_which_model_answered_and_its_cost_are_for_those_who_may_see_traces(
+    bot: None, production: None, client: Client, ben: User, may_trace: bool
+) -> None:
+    User.objects.filter(pk=ben.pk).update(is_staff=True)
+    if may_trace:
+        ben.user_permissions.add(Permission.objects.get(codename="view_trace"))
+
+    async def run() -> dict[str, Any]:
+        socket = connect(client)
+        await socket.connect()
+        return await ask(socket)
+
+    said = async_to_sync(run)()
+    assert (said["type"], said["role"]) == ("done", "assistant")
+    assert {"model", "usage"} & set(said) == ({"model", "usage"} if may_trace else set())
+    assert "context_used" not in said
+
+
 def test_without_signing_in_the_socket_is_closed_at_once(production: None, client: Client) -> None:
     async def run() -> None:
         socket = connect(client)

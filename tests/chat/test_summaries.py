@@ -44,6 +44,19 @@ def talk(bot: None, ask: Any, model: ModelServer, settings: Any, use_context: An
     return say
 
 
+def test_a_model_that_does_not_answer_holds_no_worker_for_ever(
+    talk: Any, model: ModelServer, settings: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(6):
+        talk(f"question {number}", works=False)
+    settings.FABRA_CHAT_DEADLINE_S = 0.2
+    model.scripts[SUMMARISE] = ("hang", "")
+    for task in summary_tasks():
+        assert task.queue == "models"
+        summarise_task(*task.args)
+    assert not ConversationSummary.objects.exists() and "timeout" in caplog.text
+
+
 def declared(max_tokens: int = 1000) -> Callable[..., Any]:
     @context(name="small", max_tokens=max_tokens)
     async def small(user_id: str, query: str) -> list[ContextItem]:
@@ -59,7 +72,7 @@ def database_url() -> str:
 
 
 def summary_tasks() -> list[broker.Message]:
-    return [message for message in broker.messages("default") if message.task == "chat.tasks.summarise"]
+    return [message for message in broker.messages("models") if message.task == "chat.tasks.summarise"]
 
 
 def calls(model: ModelServer) -> list[str]:

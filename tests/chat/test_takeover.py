@@ -15,16 +15,19 @@ from django.test import Client
 from django.utils import timezone
 
 from chat.access.callers import Caller
+from chat.definitions import passages, store
 from chat.handover import actions, unanswered
 from chat.models import ApiKey, Conversation, HandoverSettings, Message
 from chat.turns.engine import answer, begin, run
-from chat.turns.turn import Answer, Question
+from chat.turns.turn import Question
 from common.background import finish_spawned
 from common.redis import plain_redis, redis_key
 from contexts.declaration import context
 from contexts.items import ContextItem, Escalation, escalate
 from contexts.models import Trace
 from events.models import Event
+from retrieval.indexing.documents import index_document
+from retrieval.models import Index
 from tests.chat.test_handover import agent_named
 from tests.model_server import ModelServer
 
@@ -152,34 +155,45 @@ def test_the_button_and_the_address_are_endpoints_of_ones_own_conversation(say: 
 
 
 def test_a_person_is_asked_after_not_knowing_twice_running(say: Any, small: ModelServer) -> None:
-    def mark(flag: str) -> None:  # as the answer's part will
-        last = Message.objects.filter(role="assistant").latest("pk")
-        Message.objects.filter(pk=last.pk).update(flags=[flag])
+    """By the model's words, with an answer and small talk between."""
+    known, unknown = small.text, "I do not know that. Please write to support."
 
-    from chat.handover.outbound import escalated
+    def answered(text: str, question: str = "How do I pay?") -> Any:
+        small.text = text
+        return say(question).json()
 
-    begun = say("One?").json()
-    question = Question(user_id="ana", message="Two?", conversation_id=begun["conversation_id"])
+    begun = answered(unknown)
+    assert (begun["state"], begun["flags"]) == ("bot", ["not_known"])
+    assert answered(known)["state"] == "bot"
+    assert answered(unknown)["state"] == "bot"
+    assert answered(unknown, "Thanks!")["flags"] == ["small_talk"]
+    last = answered(unknown, "How do I pay by card?")
+    assert last["state"] == "waiting"
+    assert "person was asked" in last["notices"][0]
+    event = Event.objects.get(event_type="conversation_escalated")
+    assert event.payload["reason"] == "not_known_twice"
+    assert roles(begun)[-2:] == ["assistant", "notice"]
+    assert "state" in answered(unknown) and event_types().count("conversation_escalated") == 1
 
-    def answered(flag: str) -> Answer:
-        async def ask() -> Any:
-            turn = await begin(question)
-            async for piece in run(turn, is_streamed=False):
-                if isinstance(piece, Answer):
-                    return turn, piece
 
-        turn, result = async_to_sync(ask)()
-        mark(flag)
-        return escalated(result, turn)
+def test_below_the_threshold_twice_running_counts_as_the_models_words_do(
+    say: Any, small: ModelServer, use_context: Callable[[Any], None]
+) -> None:
+    index_document("knowledge_base", "billing", "# Billing\n\nInvoices are sent on the first of each month.")
 
-    assert answered("not_known").state == "bot"
-    assert answered("other").state == "bot"
-    assert answered("not_known").state == "bot"
-    assert answered("small_talk").state == "bot"
-    result = answered("not_known")
-    assert result.state == "waiting"
-    assert "person was asked" in result.notices[0]
-    assert Event.objects.get(event_type="conversation_escalated").payload["reason"] == "not_known_twice"
+    @context(name="searching", max_tokens=1000)
+    async def searching(user_id: str, query: str) -> list[ContextItem]:
+        return passages(await store.search("knowledge_base", query))
+
+    use_context(searching)
+    index = Index.objects.select_related("generation").get(name="knowledge_base")
+    index.set_threshold(1.7, index.score_basis(), by="test")
+    first = say("Who paints zebras?").json()
+    assert (first["state"], first["flags"], small.requests) == ("bot", ["not_known"], [])
+    index.set_threshold(None, index.score_basis(), by="test")
+    small.text = "I do not know who does that."
+    second = say("Who paints quinces?").json()
+    assert (second["state"], second["flags"], len(small.requests)) == ("waiting", ["not_known"], 1)
 
 
 @pytest.mark.parametrize("is_alone", [True, False])
@@ -299,7 +313,7 @@ def test_the_sweep_takes_back_what_people_left(say: Any, small: ModelServer, kim
     assert sorted(event_types()[3:]) == ["conversation_escalated", "conversation_handed_back"]
     # The broker has a task for each that the bot is to answer; where it lost them, a later sweep enqueues them again.
     assert _enqueued("chat.tasks.answer_unanswered") == 2
-    plain_redis().delete(redis_key("celery", "default"))
+    plain_redis().delete(redis_key("celery", "models"))
     unanswered.enqueue_forgotten()
     assert _enqueued("chat.tasks.answer_unanswered") == 0
     Conversation.objects.exclude(pk=kept).update(state_changed_at=timezone.now() - timedelta(minutes=1))
@@ -341,7 +355,7 @@ def test_what_a_key_sent_to_a_person_is_answered_within_the_keys_bounds(
 
 
 def _enqueued(task: str) -> int:
-    return sum(task in entry for entry in plain_redis().lrange(redis_key("celery", "default"), 0, -1))
+    return sum(task in entry for entry in plain_redis().lrange(redis_key("celery", "models"), 0, -1))
 
 
 def test_a_message_to_a_closed_conversation_opens_a_new_one_and_says_so(say: Any, kim: User) -> None:

@@ -45,6 +45,18 @@ WISHES = [
     "Kann ich jemanden sprechen?",
     "Das hilft mir nicht, ich will mit einer echten Person reden.",
     "bitte mit einem mitarbeiter verbinden",
+    "I want to speak to a human about my invoice",
+    "I was wondering if I could talk to a human",
+    "I'd prefer chatting with a real person",
+    "Give me a human, please",
+    "Ich möchte mit einem Menschen schreiben",
+    "Ich will Menschen sprechen",
+    "Bonjour, je voudrais parler à un conseiller, s'il vous plaît",
+    "¿Puedo hablar con una persona?",
+    "Vorrei parlare con un operatore.",
+    "Quero falar com um atendente, por favor",
+    "Kan ik met iemand praten over mijn factuur?",
+    "Czy mogę porozmawiać z konsultantem?",
 ]
 QUESTIONS = [
     "how do I add an agent to my team?",
@@ -77,6 +89,19 @@ QUESTIONS = [
     "Muss ich mit einem Berater sprechen, um zu kündigen?",
     "Wie viele Personen können an einem Dokument schreiben?",
     "Wie lade ich Menschen in meinen Arbeitsbereich ein?",
+    "Am I talking to a human?",
+    "I was talking to an agent yesterday, and the invoice is still wrong",
+    "Send me the operator manual",
+    "Give me the employee handbook",
+    "Connect me to the agent API",
+    "Hi, can I export the agent list?",
+    "Ich möchte Menschen in meinen Arbeitsbereich einladen.",
+    "Kann ich mit jemandem zusammen an einem Dokument schreiben?",
+    "Puis-je annuler sans parler à un conseiller ?",
+    "Un agent peut-il voir mes documents ?",
+    "¿Cuántos agentes puedo tener?",
+    "Come funziona l'operatore AND?",
+    "Hoe voeg ik een medewerker toe?",
 ]
 
 
@@ -104,6 +129,12 @@ def test_no_question_of_real_conversations_is_taken_for_a_wish(shared_data: Any)
 
 
 def test_a_long_message_costs_little() -> None:
-    for text in ("i " * 4000, "please " * 1100, "ich mit einem " * 570, "i want to talk to a " * 400):
+    for text in (
+        "i " * 4000,
+        "please " * 1100,
+        "ich mit einem " * 570,
+        "i want to talk to a " * 400,
+        "am i talking " * 400,
+    ):
         assert not wants_person(text[:8000])
     assert wants_person("Nothing works here. " * 300 + "I want to talk to a human")

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from common.retention import prune_kind
-from events.hours import keep_hours
+from events.hours import is_turn_of, keep_hours
 from events.models import Event, EventHour
 from events.retention import EVENTS
 from events.statistics import RANGES, flow_of
@@ -73,8 +73,23 @@ def test_the_sums_agree_with_the_events_whatever_became_of_them(events: Any, cha
         add(ago, state, attempts=attempts)
     Event.objects.filter(pk__in=[event.pk for event in added[:2]]).delete()
     keep_hours(NOW)
+    is_old = any(ago > 6 for ago, *_ in [*late, *events])  # a later turn finds it
+    assert is_old or counted(MONTH) == expected(MONTH)
+    keep_hours(NOW, checks_all=True)
     EventHour.objects.filter(hour__gte=NOW - timedelta(hours=3)).delete()  # a beat that stood still
     assert (counted(WEEK), counted(MONTH)) == (expected(WEEK), expected(MONTH))
+
+
+def test_a_turn_reads_few_hours_and_the_turns_of_a_day_all() -> None:
+    turns = [NOW + number * timedelta(minutes=10) for number in range(144)]
+    hours = [NOW.replace(minute=0) - timedelta(hours=ago) for ago in range(31 * 24)]
+    read = [sum(is_turn_of(hour, turn) for hour in hours) for turn in turns]
+    assert max(read) <= 7
+    assert all(any(is_turn_of(hour, turn) for turn in turns) for hour in hours)
+    late = add(26, "done")
+    for turn in turns:
+        keep_hours(turn)
+    assert EventHour.objects.get(hour=late.received_at.replace(minute=0)).events == 1
 
 
 def test_an_event_that_waited_is_counted_at_once_where_it_ends() -> None:

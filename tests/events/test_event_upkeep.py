@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 from typing import Any
@@ -12,8 +13,8 @@ from django.core.checks import run_checks
 from django.core.management import CommandError, call_command
 from django_celery_beat.models import PeriodicTask
 
-from common import retention
 from common.redis import plain_redis, redis_key
+from common.retention import prune_kind
 from events.dispatch import messages_in
 from events.event import AxiomEvent
 from events.models import Event, HandlerOutcome
@@ -73,8 +74,7 @@ def test_what_only_waits_in_a_long_queue_is_not_told_again(settings: Any) -> Non
     assert waiting.dispatched_at < lost.dispatched_at
 
 
-def test_processed_events_are_pruned_and_what_they_made_stays(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retention, "BATCH", 2)
+def test_processed_events_are_pruned_and_what_they_made_stays(settings: Any) -> None:
     settings.FABRA_EVENT_RETENTION = timedelta(days=30)
     old = [record(id=f"{state}-{number}") for state in Event.State.values for number in range(3)]
     for row in old:
@@ -86,7 +86,7 @@ def test_processed_events_are_pruned_and_what_they_made_stays(settings: Any, mon
     done = Event.objects.get(event_id="done-0")
     HandlerOutcome.objects.create(event=done, handler="x", is_done=True)
     value = FeatureValueFactory.create(event=done, source="event")
-    assert retention.prune_kind(EVENTS) == (9, True)
+    assert prune_kind(replace(EVENTS, batch=2)) == (9, True)
     left = set(Event.objects.exclude(pk=young.pk).values_list("state", flat=True))
     assert left == {"received", "running", "retrying", "dead"}
     assert Event.objects.filter(pk=young.pk).exists()

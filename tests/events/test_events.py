@@ -1,5 +1,6 @@
 """Events: into the outbox once, through their handlers, retried, and dead where nothing helps."""
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 from asgiref.sync import async_to_sync
 from django.db import connection, transaction
+from django.urls import reverse
 
 from common.errors import InvalidInput
 from common.locks import held
@@ -18,6 +20,7 @@ from events.errors import EventBusUnavailable, EventConflict, EventTooLarge
 from events.event import AxiomEvent
 from events.models import Event, HandlerOutcome
 from events.outbox import record_event
+from events.stream_groups import check_groups
 from features.declaration import entity, feature
 from features.models import FeatureValue, KnownEntity
 from tests.processes import wait_until
@@ -258,6 +261,27 @@ class TestBus:
         self.consume()
         assert Event.objects.get().event_id == "e4"
         assert bus.trim_stream(client) == 1
+
+    def test_a_group_that_reads_no_more_is_told(self, admin_client: Any) -> None:
+        client, day_ms = plain_redis(), 86_400_000
+        assert check_groups(databases=["default"]) == []
+        ids = [f"{int(time.time() * 1000) - 2 * day_ms}-{number}" for number in range(3)]
+        for entry_id in ids:
+            client.xadd(bus.stream_key(), {"event_type": "x", "entity_id": "a"}, id=entry_id)
+        client.xgroup_create(bus.stream_key(), bus.GROUP, id="0")
+        client.xgroup_create(bus.stream_key(), "former", id=ids[0])
+        client.xreadgroup(bus.GROUP, "one", {bus.stream_key(): ">"}, noack=True)
+        [warning] = check_groups(databases=["default"])
+        assert (warning.id, "'former'" in warning.msg, "XGROUP DESTROY" in str(warning.hint)) == (
+            "events.W001",
+            True,
+            True,
+        )
+        assert (
+            "&#x27;former&#x27; has not read" in admin_client.get(reverse("admin:events_event_flow")).content.decode()
+        )
+        client.xgroup_destroy(bus.stream_key(), "former")
+        assert check_groups(databases=["default"]) == check_groups() == []
 
     @pytest.mark.django_db(transaction=True)
     def test_inside_a_transaction_it_waits_for_the_commit(self) -> None:

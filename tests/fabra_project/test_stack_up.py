@@ -15,7 +15,7 @@ from fabra_project.stack.folder import DataFolder
 from fabra_project.stack.leftovers import end_leftovers
 from tests.fabra_project.stack_runs import PROJECT, end, family, read_until, recorded_pid, start, wait_for
 
-PROGRAMS = ("postgres", "valkey", "web", "indexer", "worker", "batch", "beat", "consumer")
+PROGRAMS = ("postgres", "valkey", "web", "indexer", "worker", "batch", "answers", "beat", "consumer")
 
 
 @pytest.fixture(scope="module")

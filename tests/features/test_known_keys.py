@@ -39,7 +39,7 @@ def materialize() -> str:
         Customer.objects.values_list("user_id"),
         Customer.objects.values_list("user_id", flat=True),
         lambda: [("b", ), "a", "a"],
-        ["a", "b", " spaced ", ""],
+        ["a", "b", " spaced ", "", None],
     ],
     ids=["rows", "flat", "function", "list"],
 )  # fmt: skip

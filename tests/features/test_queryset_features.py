@@ -22,6 +22,7 @@ from events.outbox import record_event
 from features.checks import check_querysets
 from features.declaration import entity, feature
 from features.errors import FeatureComputeError
+from features.materialization.requests import request_run
 from features.materialization.runs import execute_run
 from features.models import FeatureDefinition, FeatureValue, KnownEntity, MaterializationRun
 from features.registry import features
@@ -56,6 +57,12 @@ def declare(function: Any = None, **options: Any) -> None:
 def read(*keys: str) -> dict[str, Any]:
     found = async_to_sync(store.get_online_features)("Member", list(keys), ["open_tickets"])
     return {key: values["open_tickets"] for key, values in found.items()}
+
+
+def one_page() -> Any:
+    """Return an `until` that leaves time for one page of keys."""
+    answers = iter([False])
+    return lambda: next(answers, True)
 
 
 def process_events() -> None:
@@ -310,6 +317,27 @@ class TestChanges:
         ana.delete()  # the ticket by cascade
         assert outdated()[-1] == "ana"
         assert third.customer_id == ben.pk
+
+    @pytest.mark.django_db(transaction=True)
+    def test_a_run_over_many_rows_that_left_goes_on_in_another_task(self, settings: Any) -> None:
+        settings.FABRA_MATERIALIZE_CHUNK = 2
+        declare(default_value=0, batch_size=2)
+        customers = [customer(name) for name in "abcde"]
+        for each in customers:
+            TicketFactory(customer=each)
+        async_to_sync(store.materialize)("open_tickets")
+        assert set(read(*"abcde").values()) == {1}
+        KnownEntity.objects.touch("Member", list("abcde"))
+        Ticket.objects.all()._raw_delete("default")  # no signal tells
+        Customer.objects.exclude(pk=customers[0].pk)._raw_delete("default")
+        run = request_run("open_tickets")
+        slices = 0
+        while MaterializationRun.objects.all().unfinished().exists():
+            execute_run(run.pk, until=one_page())
+            slices += 1
+        run.refresh_from_db()
+        assert (run.state, run.done, run.total, slices) == ("done", 5, 5, 3)
+        assert set(read(*"abcde").values()) == {0}
 
     def test_links_to_many_others_change_it_from_either_side(self) -> None:
         @entity(store)

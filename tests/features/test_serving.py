@@ -10,12 +10,14 @@ from asgiref.sync import async_to_sync
 
 from common.errors import InvalidInput, NotFound
 from contexts.store import FeatureStore
+from features import registry
 from features.declaration import entity, feature
 from features.errors import FeatureComputeError
 from features.freshness import Freshness, Limits, freshness
 from features.models import FeatureDefinition, FeatureValue, KnownEntity, OnlineRepair
-from features.online_repair import repair_online
+from features.online_repair import _delete, repair_online
 from features.serving import online_store, operator_settings, read_features
+from features.value_writer import write_values
 from features.values import FeatureRead
 
 pytestmark = pytest.mark.django_db
@@ -177,6 +179,27 @@ def test_what_redis_missed_is_mended_when_it_is_back(speed: Any, settings: Any) 
     assert async_to_sync(repair_online)() == 1
     assert read("r1", "speed")[0].value == "during"
     assert not OnlineRepair.objects.exists()
+
+
+def test_many_values_that_redis_missed_are_mended_at_once_and_none_that_came_meanwhile_is_lost(
+    speed: Any, settings: Any, django_assert_max_num_queries: Any
+) -> None:
+    url, settings.REDIS_URL = settings.REDIS_URL, "redis://127.0.0.1:1/0"
+    spec, now = registry.features["speed"], datetime.now(UTC)
+    values = {f"r{number}": number for number in range(1200)}
+    for source in ("set", "event"):
+        async_to_sync(write_values)(spec, values, event_timestamp=now, source=source)
+    settings.REDIS_URL = url
+    with django_assert_max_num_queries(16):
+        assert async_to_sync(repair_online)() == 1200
+    assert [each.value for each in read("r0", "speed") + read("r1199", "speed")] == [0, 1199]
+    repair = OnlineRepair(entity="Robot", entity_key="r0", feature="speed")
+    for _ in range(2):
+        settings.REDIS_URL = "redis://127.0.0.1:1/0"
+        set_at_age("speed", "later", minutes=0)
+        repair = repair if repair.pk else OnlineRepair.objects.get()
+    async_to_sync(_delete)([repair])  # by whoever read it before the second value came
+    assert OnlineRepair.objects.exists()
 
 
 def test_a_failing_function_is_an_error_unless_something_stands_in(Robot: type) -> None:  # noqa: N803

@@ -1,4 +1,4 @@
-"""A project that is not the bot's: a user with an e-mail address and a UUID, and its own rules for REST and Celery."""
+"""A project that is not the bot's: users with an e-mail address and a UUID, and rules of its own for all else."""
 
 FILES = {
     "people/__init__.py": "",
@@ -78,6 +78,13 @@ ALLOWED_HOSTS = ["testserver"]
 INSTALLED_APPS += ["people", "rest_framework"]
 AUTH_USER_MODEL = "people.Person"
 DATABASES = {"default": environ.Env().db_url_config(os.environ["SHOP_DATABASE"])}
+DATABASES["default"]["ATOMIC_REQUESTS"] = True
+DATABASES["archive"] = {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:", "ATOMIC_REQUESTS": True}
+DEFAULT_AUTO_FIELD = "django.db.models.AutoField"
+DATA_UPLOAD_MAX_MEMORY_SIZE = None
+MIDDLEWARE += ["django.contrib.auth.middleware.LoginRequiredMiddleware", "django.middleware.locale.LocaleMiddleware"]
+LANGUAGES = [("en", "English"), ("de", "Deutsch")]
+CSRF_USE_SESSIONS = True
 REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["shop.rules.CamelCase"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.FormParser"],

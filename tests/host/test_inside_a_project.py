@@ -110,7 +110,7 @@ def test_a_question_is_answered(came: Any) -> None:
 
 
 def test_checks_find_nothing(came: Any) -> None:
-    assert "no issues" in came["checked"], came["checked"]
+    assert "no issues" in came["checked"] and "No changes detected" in came["checked"], came["checked"]
 
 
 def test_the_chat_page_calls_the_path_that_it_is_at(came: Any) -> None:
@@ -137,6 +137,14 @@ def test_an_address_below_the_bots_api_that_is_none_gets_its_error(came: Any) ->
 def test_the_sign_in_asks_for_what_the_projects_users_have(came: Any) -> None:
     text = came["visited"]["sign-in"]["text"]
     assert re.search(r'<label for="id_username">Email', text) and "User name" not in text
+
+
+def test_a_stranger_gets_what_is_for_everyone_where_the_project_wants_a_login(came: Any) -> None:
+    visited = came["visited"]
+    for name in ("sign-in", "healthz", "widget", "sign-in of the admin"):
+        assert visited[name]["status"] == 200, (name, visited[name])
+    page = visited["page of a stranger"]
+    assert (page["status"], page["headers"]["Location"]) == (302, "/fabra/login/?next=/fabra/")
 
 
 def test_the_projects_api_has_its_own_rules_still(came: Any) -> None:
@@ -173,6 +181,10 @@ def test_tasks_go_to_the_projects_own_celery(came: Any) -> None:
     main, keys, is_acknowledged_late = came["queue"]
     assert main == "shop" and "errands" in keys and "state" not in keys
     assert is_acknowledged_late
+
+
+def test_a_change_in_another_database_is_told_of_once_it_is_committed(came: Any) -> None:
+    assert came["told"] == [0, 1]
 
 
 def test_the_asgi_application_is_wrapped_in_one_line(came: Any) -> None:

@@ -23,9 +23,13 @@ def main(document: Path) -> dict[str, Any]:
     from shop import settings as shop  # type: ignore[import-not-found]
 
     call_command("makemigrations", "people", verbosity=0)
+    call_command("migrate", "people", verbosity=0)  # before the bot has a table
+    call_command("migrate", "people", database="archive", verbosity=0)
     call_command("migrate", verbosity=0)
+    call_command("migrate", "people", verbosity=0)
     checked = StringIO()
     call_command("check", stdout=checked, stderr=checked)
+    call_command("makemigrations", dry_run=True, stdout=checked)
     call_command("index_documents", document, index="knowledge_base", stdout=StringIO())
     get_user_model().objects.create_superuser("boss@shop.example", PASSWORD)
     client, stranger = Client(), Client()
@@ -38,6 +42,10 @@ def main(document: Path) -> dict[str, Any]:
         "schema": client.get("/fabra/api/schema/?format=json"),
         "refused": stranger.get("/fabra/api/conversations/"),
         "sign-in": stranger.get("/fabra/login/"),
+        "page of a stranger": stranger.get("/fabra/"),
+        "healthz": stranger.get("/fabra/healthz"),
+        "widget": stranger.get("/fabra/widget.js"),
+        "sign-in of the admin": stranger.get("/fabra/admin/login/"),
         "unknown": stranger.get("/fabra/api/nothing/at/all/"),
         "bot admin": client.get("/fabra/admin/"),
         "bot list": client.get("/fabra/admin/chat/conversation/"),
@@ -65,6 +73,7 @@ def main(document: Path) -> dict[str, Any]:
         "of rows": _pages_of_rows(client, visited["chat"].json()["message_id"]),
         "queue": _queue_of_a_task(),
         "asgi": _asgi_paths(),
+        "told": _told_of_another_database(),
     }
 
 
@@ -95,6 +104,19 @@ def _queue_of_a_task() -> list[Any]:
     task = current_app.tasks["events.tasks.sweep"]
     names = sorted(key.decode().rpartition(":")[2] for key in keys if b"kombu" not in key)
     return [current_app.main, names, task.acks_late]
+
+
+def _told_of_another_database() -> list[int]:
+    """Return how many changes were told of within a transaction of another database, and after it."""
+    from django.db import transaction
+
+    from common.model_changes import when_written
+
+    told: list[str] = []
+    with transaction.atomic(using="archive"):
+        when_written("archive", lambda: told.append("archive"))
+        within = len(told)
+    return [within, len(told)]
 
 
 def _asgi_paths() -> str:

@@ -40,6 +40,21 @@ def declare_tickets(**methods: Any) -> ModelSourceSpec:
     return model_sources["chat.ticket in desk"]
 
 
+def declare_pages() -> ModelSourceSpec:
+    """Declare tickets as documents whose notes are HTML."""
+
+    class Pages:
+        def text(self, ticket: Ticket) -> str:
+            return ticket.note
+
+        def title(self, ticket: Ticket) -> str:
+            return ""
+
+    index_model(Ticket, index="desk", format="html")(Pages)
+    sync_model_sources()
+    return model_sources["chat.ticket in desk"]
+
+
 def declare_people(**methods: Any) -> ModelSourceSpec:
     """Declare active users as documents that their groups may find."""
 

@@ -5,11 +5,13 @@ import struct
 import zipfile
 import zlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from retrieval.readers import Unreadable
 from retrieval.sources import Archive, Folder
+from retrieval.sources.entries import SourceUnavailable
 from tests.retrieval.files import zipped
 
 
@@ -63,7 +65,7 @@ def test_names_with_a_colon_or_dots_are_no_attack() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["../a.md", "docs/../../a.md", "..\\a.md", "docs\\..\\..\\a.md", "/etc/a.md", "\\\\server\\share\\a.md",
+    ["../a.md", "docs/../../a.md", "..\\a.md", "docs\\..\\..\\a.md", "\\\\server\\share\\a.md",
      "C:\\a.md", "c:/a.md", "C:a.md"],
 )  # fmt: skip
 def test_names_that_lead_out_are_refused(name: str) -> None:
@@ -72,6 +74,51 @@ def test_names_that_lead_out_are_refused(name: str) -> None:
     assert (path, refused) == (name.replace("\\", "/"), "a path that leads out of the archive")
     with pytest.raises(Unreadable, match="leads out"):
         Archive(file).fetch(path)
+
+
+def test_a_whole_path_is_read_as_one_within_the_archive() -> None:
+    file = packed(b"/docs/a.md", b"\\docs\\b.md")
+    assert listed(file) == {"docs/a.md": "", "docs/b.md": ""}
+    assert Archive(file).fetch("docs/b.md").content == b"Text 1."
+
+
+@pytest.mark.parametrize(
+    "names",
+    [("guide.md", "guide.mdx"), ("x.htm", "x.html"), ("a.md", "a.md#b.md"), ("page", "page.md"), ("c.md", "c.md#.txt")],
+)
+def test_names_of_which_one_begins_another_are_different_files(names: tuple[str, str]) -> None:
+    assert set(listed(packed(*map(str.encode, names))).values()) == {""}
+
+
+@pytest.mark.parametrize("before", [b"", b"#!/bin/sh\nexec unzip\n"])
+def test_a_name_that_is_marked_as_utf8_and_is_none_is_read_as_it_was_meant(before: bytes, tmp_path: Path) -> None:
+    names = ["Gebühren.md", "Öffnung.md", "plain.md"]
+    marked = packed(*(name.encode("cp437") for name in names)).getvalue()
+    with zipfile.ZipFile(io.BytesIO(marked)) as archive:
+        members = [(member.header_offset, index) for index, member in enumerate(archive.infolist())]
+    content = bytearray(marked)
+    for offset, _ in members:
+        content[offset + 7] |= 8
+    at = 0
+    while (at := content.find(b"PK\x01\x02", at)) >= 0:
+        content[at + 9] |= 8
+        at += 4
+    (tmp_path / "a.zip").write_bytes(before + content)
+    archive_of_path = Archive(tmp_path / "a.zip")
+    assert {entry.path: entry.refused for entry in archive_of_path.entries()} == dict.fromkeys(sorted(names), "")
+    assert {archive_of_path.fetch(name).content for name in names} == {b"Text 0.", b"Text 1.", b"Text 2."}
+
+
+def test_an_archive_of_too_many_members_is_refused_before_they_are_read(settings: Any) -> None:
+    settings.FABRA_ARCHIVE_MAX_FILES = 3
+    with pytest.raises(SourceUnavailable, match="more files than the limit, 3"):
+        listed(packed(*(f"{number}.md".encode() for number in range(10))))
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x05\x06", b"PK\x05\x06" + b"\xff" * 18, b"PK\x06\x07" + b"\0" * 60])
+def test_what_is_no_archive_is_called_broken(content: bytes) -> None:
+    with pytest.raises(SourceUnavailable, match="broken"):
+        listed(io.BytesIO(content))
 
 
 def test_an_attack_in_an_east_asian_encoding_is_refused() -> None:

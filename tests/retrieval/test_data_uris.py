@@ -3,10 +3,21 @@
 import base64
 import random
 import textwrap
+from typing import Any
 
 import pytest
 
+from events.event import AxiomEvent
+from events.models import Event
+from events.outbox import record_event
+from events.processing import process
+from retrieval.indexing.bulk import Draft, index_in_bulk
+from retrieval.indexing.document_input import IndexResult
+from retrieval.indexing.documents import index_document
+from retrieval.models import Chunk, Document, SourcedObject
 from retrieval.readers import Empty, FetchedFile, ReadDocument, ReadWarning, read
+from tests.factories import TicketFactory
+from tests.retrieval.model_sources import declare_tickets, process_events, texts
 
 BLOB = base64.b64encode(random.Random(7).randbytes(60_000)).decode()
 URI = f"data:image/png;base64,{BLOB}"
@@ -67,3 +78,33 @@ def test_a_file_of_nothing_but_pictures_is_empty(path: str, content: str) -> Non
 def test_a_row_of_nothing_but_a_picture_costs_the_others_nothing() -> None:
     rows = f'id,text\n1,"![]({URI})"\n2,By card.\n'
     assert text_of("a.csv", rows) == ("By card.", ["documents_without_text"])
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("embedder")
+def test_a_picture_is_no_text_however_the_document_came(admin_client: Any) -> None:
+    text = f"Show it.\n\n![the map]({URI})\n\nGo."
+    index_document("docs", "code", text)
+    (outcome,) = next(index_in_bulk("docs", [[Draft(entity_id="bulk", text=text)]]))
+    assert isinstance(outcome, IndexResult)
+    body = {"index_name": "docs", "entity_id": "api", "text": text}
+    assert admin_client.post("/api/documents/", body, content_type="application/json").status_code < 300
+    event = AxiomEvent(event_type="doc_updated", entity_id="event", payload={"index": "docs", "content": text})
+    process(record_event(event, Event.Source.API)[0].pk)
+    assert set(Document.objects.values_list("entity_id", "text")) == {
+        (name, "Show it.\n\nthe map\n\nGo.") for name in ("code", "bulk", "api", "event")
+    }
+    assert not Chunk.objects.filter(text__contains="base64").exists()
+    body["text"] = f"![]({URI})"
+    refused = admin_client.post("/api/documents/", body, content_type="application/json")
+    assert refused.status_code == 400 and "nothing but embedded" in refused.json()["error"]["message"]
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("embedder")
+def test_what_an_object_embeds_is_told() -> None:
+    declare_tickets()
+    TicketFactory(note=f"Leaks. [plan](data:application/pdf;base64,{BLOB})")
+    process_events()
+    assert list(texts().values()) == ["Leaks. [plan]()"]
+    assert SourcedObject.objects.get().warnings[0]["code"] == "data_uris_left_out"

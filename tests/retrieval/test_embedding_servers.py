@@ -99,7 +99,7 @@ def failure(embedder: OpenAIEmbedder, texts: list[str]) -> FabraError:
     return failed.value
 
 
-@pytest.mark.parametrize("refusal", [400, 413, 422])
+@pytest.mark.parametrize("refusal", [400, 413, 422, 500])
 def test_the_batch_that_a_server_takes_is_found_by_halving_and_remembered(
     server: EmbeddingServer, embedder: OpenAIEmbedder, refusal: int
 ) -> None:
@@ -118,7 +118,7 @@ def test_a_limit_on_the_size_of_a_request_is_found_too(server: EmbeddingServer, 
     assert len(embedder.embed(TEXTS)) == 100
 
 
-@pytest.mark.parametrize("refusal", [400, 413, 422])
+@pytest.mark.parametrize("refusal", [400, 413, 422, 500])
 def test_a_text_that_is_refused_fails_alone(server: EmbeddingServer, embedder: OpenAIEmbedder, refusal: int) -> None:
     server.refused_word, server.refusal = "number42", refusal
     refused = failure(embedder, TEXTS)
@@ -250,7 +250,21 @@ def test_a_server_that_is_busy_is_asked_again_and_not_for_ever(
     error = failure(embedder, TEXTS)
     assert isinstance(error, EmbedderUnavailable)
     assert str(error) == f"The embedding model answers HTTP {status}."
-    assert len(server.requests) == 6
+    assert len(server.requests) == 6 + (status == 500)  # a 500 may be about the texts: a word is asked for
+
+
+def test_texts_that_are_too_long_for_a_server_that_fails_with_500_are_refused_and_the_others_embedded(
+    server: EmbeddingServer, settings: Any
+) -> None:
+    settings.FABRA_MODEL_RETRIES = 1
+    embedder = OpenAIEmbedder(server.embedding_model(64))
+    server.refused_word, server.refusal = "long", 500
+    texts = [f"text {number}{' long' * (number % 40 == 7)}" for number in range(100)]
+    refused = failure(embedder, texts)
+    assert isinstance(refused, TextRefused)
+    assert (sorted(refused.refused), len(refused.vectors)) == ([7, 47, 87], 97)
+    server.refused_word, server.max_texts = "", 0
+    assert str(failure(embedder, ["a"])) == "The embedding model answers HTTP 500."
 
 
 @pytest.mark.parametrize("status", [401, 403, 404])

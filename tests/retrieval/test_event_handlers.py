@@ -18,6 +18,7 @@ from events.models import Event, WebhookSource
 from events.outbox import record_event
 from events.processing import process
 from events.webhooks import sign
+from features.declaration import entity, feature
 from retrieval.models import Document
 from retrieval.search.execute import search_sync
 
@@ -87,6 +88,31 @@ def test_an_update_without_text_is_refused_at_every_door(content: str | None, ad
         answer = admin_client.post("/api/documents/", body, content_type="application/json")
         assert answer.status_code == 400 and "to withdraw a document, delete it" in answer.json()["error"]["message"]
     assert Event.objects.count() == 1 and search_sync("knowledge_base", "birds").hits[0].content == "Penguins."
+
+
+@pytest.mark.parametrize(
+    "payload", [{}, {"text": "x"}, {"content": []}, {"content": {}}, {"content": 7}, {"content": False}]
+)
+def test_a_content_that_is_no_text_is_refused_at_the_door(payload: dict[str, Any], admin_client: Any) -> None:
+    body = {"event_type": "doc_updated", "entity_id": "a", "payload": payload}
+    answer = admin_client.post("/api/events/", body, content_type="application/json")
+    assert answer.status_code == 400 and 'payload["content"]' in answer.json()["error"]["message"]
+    assert not Event.objects.exists()
+
+
+def test_where_a_feature_takes_the_place_it_knows_what_it_needs(admin_client: Any) -> None:
+    @entity()
+    class Page:
+        page_id: str
+
+    @feature(entity=Page, trigger="doc_updated")
+    def fetched(page_id: str) -> int:
+        return 1
+
+    body = {"event_type": "doc_updated", "entity_id": "a", "payload": {"id": 7}}
+    assert admin_client.post("/api/events/", body, content_type="application/json").status_code == 202
+    body["payload"] = {"content": ""}
+    assert admin_client.post("/api/events/", body, content_type="application/json").status_code == 400
 
 
 def test_a_stream_entry_without_text_is_a_dead_letter_that_says_why() -> None:

@@ -11,8 +11,9 @@ from django.core.management import CommandError, call_command
 
 from common.errors import InvalidInput
 from retrieval.errors import EmbedderUnavailable
+from retrieval.models import Index
 from retrieval.search.execute import search_sync
-from retrieval.search.history import weighted_vector, weights_of
+from retrieval.search.history import refers_back, weighted_vector, weights_of
 from retrieval.search.questions import EmbeddedQuestion, Embedding, RewrittenQuestion
 
 pytestmark = [pytest.mark.django_db, pytest.mark.real_model]
@@ -109,6 +110,48 @@ UNIT = {
 )
 def test_a_question_about_another_subject_does_not_count(last: str, earlier: str, weight: float) -> None:
     assert weights_of(["Before?", last], [UNIT[earlier], UNIT["same"]]) == [weight, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("question", "language", "is_referring"),
+    [
+        ("Und wie lange gilt das Angebot dann noch?", "german", True),
+        ("Welche Rabatte gibt es dafür?", "german", True),
+        ("Wie setze ich mein Passwort zurück?", "german", False),
+        ("Woher bekomme ich eine Rechnung für März?", "german", False),  # "her" is an English word
+        ("Et pour le forfait gratuit ?", "french", True),
+        ("Combien coûte celui de mon équipe ?", "french", True),
+        ("Comment modifier mon adresse de facturation ?", "french", False),
+        ("¿Y cuánto tiempo es válido el enlace?", "spanish", True),
+        ("¿En qué plan están incluidas las firmas?", "spanish", False),
+        ("E quanto costa il piano annuale?", "italian", True),
+        ("Isso também vale para equipes?", "portuguese", True),
+        ("En hoe lang blijft de link geldig?", "dutch", True),
+        ("А сколько это стоит в год?", "russian", True),
+        ("Как изменить адрес для счетов?", "russian", False),
+        ("Gäller samma sak för större team?", "swedish", True),
+        ("Ja miten kauan linkki on voimassa?", "finnish", False),  # no words of it are known
+        ("Entä ilmainen?", "finnish", True),  # too short to tell
+        ("多少钱", "simple", True),
+        ("怎么重置我的密码", "simple", False),  # without spaces, and not short
+        ("And for how long is it valid?", "simple", True),
+    ],
+)
+def test_what_refers_back_depends_on_the_language_of_the_index(
+    question: str, language: str, is_referring: bool
+) -> None:
+    assert refers_back(question, language) is is_referring
+    weight = 0.5 if is_referring else 0.0
+    assert weights_of(["Before?", question], [UNIT["other"], UNIT["same"]], language) in ([weight, 1.0], [0.25, 1.0])
+
+
+def test_a_search_reads_the_question_in_the_language_of_its_index(plans: None) -> None:
+    weights = {}
+    for language in ("english", "german"):
+        Index.objects.update(language=language)
+        record = search_sync("docs", "Und gilt dafür auch ein Rabatt?", history=["When was the piano invented?"])
+        weights[language] = [each["weight"] for each in record.options["history"]]
+    assert weights["english"] != weights["german"] == [0.5]
 
 
 def test_a_pronoun_behind_a_name_refers_back_where_the_subject_is_the_same() -> None:

@@ -3,6 +3,7 @@
 import pytest
 
 from retrieval.readers import FetchedFile, ReadDocument, ReadWarning, Unreadable, read
+from retrieval.readers.audience import split_audience
 from retrieval.readers.front_matter import split_front_matter
 
 LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
@@ -111,3 +112,66 @@ def test_a_text_whose_audience_cannot_be_read_is_not_for_everyone(text: str) -> 
 
 def test_an_audience_below_an_empty_line_counts() -> None:
     assert split_front_matter("---\n\naudience: premium\n---\nText.").metadata == {"audience": "premium"}
+
+
+@pytest.mark.parametrize("name", ["Audience", "AUDIENCE", "'Audience'", "audience ", "Audi\u00adence"])
+@pytest.mark.parametrize("mark", ["---", "+++"])
+def test_an_audience_is_known_in_any_case(name: str, mark: str) -> None:
+    text = f"---\n{name}: premium\n---\nText." if mark == "---" else '+++\nAudience = "premium"\n+++\nText.'
+    found = split_front_matter(text)
+    assert split_audience(found.metadata, [])[1] == ["premium"] and found.text == "Text."
+
+
+@pytest.mark.parametrize(
+    ("said", "audience"),
+    [
+        ("", ["staff"]),
+        ("null", ["staff"]),
+        ("''", ["staff"]),
+        ("','", ["staff"]),
+        ("[]", []),
+        ("[premium]", ["premium"]),
+    ],
+)
+def test_an_audience_without_a_value_is_that_of_the_run(said: str, audience: list[str]) -> None:
+    metadata = split_front_matter(f"---\ntitle: A\naudience: {said}\n---\nText.").metadata
+    assert split_audience(metadata, ["staff"]) == ({"title": "A"}, audience)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\n---\naudience: premium\n---\nText.",
+        " \n\ufeff---\nAudience: premium\n---\nText.",
+        "---\ntitle: A\n\naudience: premium\n\nText without an end.",
+        "---\ntitle: A\n\n\nTeam: x\n\nAUDIENCE: premium\n",
+        "----\naudience: premium\n----\nText.",
+        "<!-- for the site -->\n---\naudience: premium\n---\nText.",
+        " ---\naudience: premium\n---\nText.",
+        "Title: A\nAudience: premium\n\nText.",
+        "---\n---\naudience: premium\n---\nText.",
+        '{\n  "title": "A",\n  "audience": "premium"\n}\n\nText.',
+        "---\naudience: premium\nAudience: everyone\n---\nText.",
+        "---\naudience: premium\naudience:\n---\nText.",
+        "---\nAudience: [premium\n---\nText.",
+    ],
+)
+@pytest.mark.parametrize("path", ["a.md", "a.mdx", "a.txt", "a.html"])
+def test_an_audience_that_stands_in_no_valid_front_matter_refuses_the_file(text: str, path: str) -> None:
+    if path in ("a.txt", "a.html") and text.startswith("---\n---"):
+        text = text[4:]
+    with pytest.raises(Unreadable, match="audience"):
+        list(read(FetchedFile(path=path, content=text.encode())))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "# Guide\n\nAudience: administrators\n\nText.",
+        "The audience: who is it?\nIt is everyone.",
+        "- Audience: all\n- Level: easy\n\nText.",
+        "Text.\n\n---\n\naudience: premium\n",
+    ],
+)
+def test_a_text_that_speaks_of_an_audience_is_a_text(text: str) -> None:
+    assert many(text)[0].text == text

@@ -15,8 +15,9 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.db.models import F
 
+from common.redis import plain_redis, redis_key
 from events.models import Event
-from retrieval import upkeep
+from retrieval import tasks, upkeep
 from retrieval.checks import check_generations
 from retrieval.errors import EmbedderUnavailable, GenerationConflict
 from retrieval.evaluation.golden import GoldenRecord, save_golden
@@ -103,6 +104,29 @@ def test_another_model_and_dimension_is_built_compared_switched_to_and_back(mode
     lifecycle.switch(first)
     assert_whole(index)
     assert found("penguins")[0] == "d9"
+
+
+@pytest.mark.django_db
+def test_a_comparison_goes_on_in_another_task_and_gives_the_same(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    index = fill(4)
+    other = build(index, model)
+    asked = [GoldenRecord(question=f"What tells of topic{n}?", expected_documents=[f"d{n}"]) for n in (1, 2, 3)]
+    save_golden(index, asked)
+    tasks.compare_generation(other.pk)
+    other.refresh_from_db()
+    at_once, count = other.comparison, 0
+    monkeypatch.setattr(tasks, "_SLICE_S", -1.0)
+    tasks.compare_generation(other.pk)
+    while left := messages("ingest"):
+        plain_redis().delete(redis_key("celery", "ingest"))
+        tasks.compare_generation(*left[0].args)
+        count += 1
+    other.refresh_from_db()
+    changing = ("latency_ms_p50", "compared_at")
+    assert count == at_once["queries"] + at_once["golden_questions"] - 1 > 0
+    assert {k: v for k, v in other.comparison.items() if k not in changing} == {
+        k: v for k, v in at_once.items() if k not in changing
+    }
 
 
 @pytest.mark.django_db

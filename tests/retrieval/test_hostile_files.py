@@ -155,10 +155,9 @@ def test_archives_are_looked_at_before_they_are_unpacked(tmp_path: Path, setting
         info.external_attr = 0o120777 << 16
         archive.writestr(info, "/etc/passwd")
     refused = {entry.path: entry.refused for entry in Archive(path).entries()}
-    assert refused.pop("good/page.md") == ""
+    assert (refused.pop("good/page.md"), refused.pop("abs.md")) == ("", "")
     assert {name: reason.split(",")[0] for name, reason in refused.items()} == {
         "../../etc/passwd.md": "a path that leads out of the archive",
-        "/abs.md": "a path that leads out of the archive",
         "bomb.md": refused["bomb.md"].split(",")[0],
         "inner.zip": "an archive inside of an archive",
         "large.txt": "20",

@@ -6,6 +6,7 @@ from retrieval.readers import FetchedFile, ReadDocument, ReadWarning, Unreadable
 
 LINKS = "".join(f"<li><a href='/{n}'>Zzmenu {n}</a></li>" for n in range(12))
 PROSE = "<p>Parcels to Norway take six working days. Parcels to Iceland take nine, because the ferry sails weekly.</p>"
+SAID = "Parcels to Norway take six working days, and those to Iceland take nine of them."
 FOOTER = "<footer>Zzfoot, all rights reserved.</footer>"
 
 
@@ -174,3 +175,46 @@ def test_a_hostile_page_is_read_in_linear_time(content: str) -> None:
     except Unreadable as error:
         reason = str(error)
     assert "took longer" not in reason
+
+
+@pytest.mark.parametrize(
+    "question",
+    ["Copy a board", "Copy my invoices?", "Copy this page?", "Copying fees", "Copied it?", "Copy a link"],
+)
+def test_a_question_in_a_button_is_text(question: str) -> None:
+    assert question in text_of(f"<main><h1>Help</h1><button>{question}</button><p>{SAID}</p></main>")
+    assert "Copy link" in text_of(f"<main><h1>Help</h1><button aria-expanded='false'>Copy link</button><p>{SAID}</p>")
+
+
+@pytest.mark.parametrize("label", ["Copy", "Copied!", "Copy to clipboard", "Copy code", "Copy link to this section"])
+def test_a_button_that_copies_is_none(label: str) -> None:
+    assert "Cop" not in text_of(f"<main><h1>Help</h1><pre>x</pre><button>{label}</button><p>{SAID}</p></main>")
+
+
+@pytest.mark.parametrize("tag", ["textarea", "object", "canvas", "video", "audio"])
+def test_text_that_stands_for_something_else_stays(tag: str) -> None:
+    assert SAID in text_of(f"<main><h1>Help</h1><{tag}>{SAID}</{tag}><p>More is below.</p></main>")
+
+
+def test_a_word_about_the_browser_is_no_text() -> None:
+    content = f"<main><h1>Help</h1><video>Your browser cannot play this video.</video><p>{SAID}</p></main>"
+    assert "browser" not in text_of(content)
+
+
+@pytest.mark.parametrize("tag", ["template", "svg", "select"])
+def test_words_that_no_browser_shows_as_text_are_told(tag: str) -> None:
+    inner = f"<option>{SAID}" if tag == "select" else f"<text>{SAID}</text>"
+    document, warnings = page(f"<main><h1>Help</h1><p>{SAID}</p><{tag}>{inner}</{tag}></main>")
+    assert document.text.count(SAID) == 1
+    assert [warning.code for warning in warnings] == ["unseen_words_left_out"]
+
+
+@pytest.mark.parametrize("frame", ["{}", "<main>{}</main>", "<div id='page'>{}</div>"])
+def test_a_list_of_links_that_is_only_named_as_a_menu_is_no_silent_loss(frame: str) -> None:
+    dishes = "".join(f"<li><a href='/dish/{n}'>Dish {n} with {n} kinds of cheese and herbs</a></li>" for n in range(20))
+    content = frame.format(f"<h1>La Piazza</h1><p>{SAID}</p><div class='menu'><ul>{dishes}</ul></div><p>{SAID}</p>")
+    document, warnings = page(content)
+    assert "Dish 7" in document.text or [warning.code for warning in warnings] == ["surroundings_left_out"]
+    short = frame.format(f"<h1>La Piazza</h1><p>{SAID * 9}</p><div class='menu'><ul>{dishes}</ul></div><p>{SAID}</p>")
+    document, warnings = page(short)
+    assert "Dish 7" in document.text or [warning.code for warning in warnings] == ["surroundings_left_out"]

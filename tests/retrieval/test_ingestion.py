@@ -3,6 +3,7 @@
 import importlib
 import json
 import re
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from io import StringIO
 from pathlib import Path
@@ -18,11 +19,11 @@ from retrieval.errors import EmbedderUnavailable
 from retrieval.indexing.bulk import Draft, index_in_bulk
 from retrieval.indexing.document_input import IndexResult
 from retrieval.indexing.documents import delete_document, index_document
-from retrieval.ingestion.runs import RunOptions, open_run, open_upload
+from retrieval.ingestion.runs import RunOptions, list_files, open_run, open_upload
 from retrieval.ingestion.work import execute_run
 from retrieval.models import Chunk, Document, Index, IngestionFile, IngestionRun, SourceDocument, SourceFile
-from retrieval.readers import SUFFIXES
-from retrieval.sources import Folder
+from retrieval.readers import SUFFIXES, FetchedFile
+from retrieval.sources import Entry, Folder
 from tests.embedders import SLOW_PATH
 from tests.processes import Processes, wait_until
 from tests.retrieval.files import zipped
@@ -174,6 +175,54 @@ def test_an_archive_that_broke_takes_none_of_its_documents_along(folder: Path) -
     said = ingest(folder, "--prune")
     assert "archive is broken" in said and "0 pruned" in said
     assert "more.zip/z" in live()
+
+
+def test_a_broken_archive_among_uploads_is_named_and_the_others_are_read(embedder: Any) -> None:
+    files = [("good.zip", zipped({"a.md": "# A"})), ("bad.zip", b"PK\x03\x04broken"), ("b.md", b"# B")]
+    run = open_upload("docs", files, RunOptions(), source="up", started_by="t")
+    assert execute_run(run.pk)
+    run.refresh_from_db()
+    assert run.state == IngestionRun.State.DONE and live() == {"good.zip/a", "b"}
+    failed = run.files.get(state=IngestionFile.State.FAILED)
+    assert failed.path == "bad.zip" and "broken" in failed.reason
+    run = open_upload("docs", files[1:2], RunOptions(), source="up", started_by="t")
+    assert execute_run(run.pk)
+    run.refresh_from_db()
+    assert run.state == IngestionRun.State.FAILED and run.error.startswith("bad.zip: ")
+
+
+@pytest.mark.parametrize(
+    "line", ['{"a\\u0000b": "x"}', '{"a\\ud800": "x"}', '{"body": "a\\u0000b"}', '{"body": "x", "k\\u0000": 1}']
+)
+def test_what_a_file_has_that_cannot_be_stored_ends_no_run(tmp_path: Path, line: str, embedder: Any) -> None:
+    (tmp_path / "t.jsonl").write_text(line)
+    (tmp_path / "good.md").write_text("# Good")
+    assert "1 indexed, 0 unchanged, 1 unreadable" in ingest(tmp_path, "--map", "text=body")
+    assert "good" in live()
+    assert "unreadable" in ingest(tmp_path, "--map", "text=body", "--dry-run")
+
+
+class _Named:
+    """A source of files whose names have signs that cannot be stored."""
+
+    is_partial = False
+    location = "names"
+
+    def entries(self) -> Iterator[Entry]:
+        yield from (Entry(path="a.md\x00"), Entry(path="b\ud800.md"), Entry(path="c.md", refused="no\x00\udfff"))
+        yield from (Entry(path="d" * 3000), Entry(path="good.md"))
+
+    def fetch(self, path: str, validators: dict[str, str] | None = None) -> FetchedFile:
+        return FetchedFile(path=path, content=b"# Good")
+
+
+def test_names_and_reasons_that_cannot_be_stored_are_failed_files(embedder: Any, tmp_path: Path) -> None:
+    run = open_run("docs", str(tmp_path), RunOptions(), source="names")
+    list_files(run, _Named())
+    failed = run.files.filter(state=IngestionFile.State.FAILED).values_list("path", "reason")
+    assert [path[:5] for path, _ in failed.order_by("pk")] == ["a.md", "b\ufffd.md", "c.md", "ddddd"]
+    assert dict(failed)["c.md"].startswith("no") and run.is_listed
+    assert run.files.get(state=IngestionFile.State.WAITING).path == "good.md"
 
 
 def test_two_files_of_one_name_are_two_documents(folder: Path) -> None:

@@ -4,10 +4,12 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group, User
-from django.db import transaction
+from django.db import connection, models, transaction
+from django.test.utils import CaptureQueriesContext, isolate_apps
 
 from chat.models import Customer, Ticket
 from common.errors import DefinitionError
+from common.model_changes import Follower, Watch, _link_changed, _sources, register_followers
 from events import processing
 from events.event import AxiomEvent
 from events.models import Event
@@ -15,10 +17,12 @@ from events.outbox import record_event
 from fabra.retrieval import index_model
 from retrieval.indexing.purge import purge_document
 from retrieval.model_sources import changes
+from retrieval.model_sources.relations import read_ahead
 from retrieval.models import Document, ModelSource, SourcedObject
 from tests.factories import CustomerFactory, TicketFactory
 from tests.retrieval.model_sources import (
     compare,
+    declare_pages,
     declare_people,
     declare_tickets,
     documents,
@@ -226,21 +230,58 @@ def test_an_audience_that_is_no_list_of_names_keeps_the_document_as_it_was(audie
 
 
 def test_html_is_read_as_the_pages_of_a_site_are() -> None:
-    class Pages:
-        def text(self, ticket: Ticket) -> str:
-            return ticket.note
-
-        def title(self, ticket: Ticket) -> str:
-            return ""
-
-    index_model(Ticket, index="desk", format="html")(Pages)
-    ModelSource.objects.create(name="chat.ticket in desk", model="chat.ticket", index="desk", format="html")
+    declare_pages()
     page = "<h1>Pump</h1><p>It <b>leaks</b>.</p><script>steal()</script><ul><li>One</li><li>Two</li></ul>"
     TicketFactory(note=page)
     TicketFactory(note="<script>nothing()</script>")
     process_events()
     (document,) = documents().values()
     assert document.title == "Pump" and document.text == "# Pump\n\nIt **leaks**.\n\n- One\n- Two"
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    ["<div>" * 600 + "deep" + "</div>" * 600, "<table>" * 3000 + "deep", "<p>a\ud800b</p>", "<ul><li>" * 20_000 + "x"],
+)
+def test_a_page_that_breaks_its_reader_fails_alone_and_fails_no_save(hostile: str) -> None:
+    source = declare_pages()
+    said = {"bad": "<p>Was good.</p>"}
+    source.declared.__class__.text = lambda self, ticket: said["bad"] if ticket.subject == "bad" else ticket.note
+    first = TicketFactory(subject="first", note="<p>First.</p>")
+    bad, last = TicketFactory(subject="bad", note="x"), TicketFactory(subject="last", note="<p>Last.</p>")
+    process_events()
+    said["bad"] = hostile
+    bad.save()
+    Ticket.objects.filter(pk=last.pk).update(note="<p>Changed.</p>")
+    Ticket.objects.filter(pk=first.pk).delete()
+    row = compare(source)
+    found = texts()
+    assert found[f"chat.ticket:{last.pk}"] == "Changed." and f"chat.ticket:{first.pk}" not in found
+    failed = SourcedObject.objects.exclude(error="").values_list("object_pk", flat=True)
+    assert list(failed) in ([str(bad.pk)], []) and row.failed == len(failed)
+
+
+def test_a_save_reads_no_html() -> None:
+    declare_pages()
+    TicketFactory(note="<p>It <b>leaks</b>.</p>")
+    payload = Event.objects.get().payload
+    assert payload["content"] == "<p>It <b>leaks</b>.</p>" and payload["format"] == "html"
+
+
+def test_what_a_page_does_not_give_is_told() -> None:
+    source = declare_pages()
+    picture = f"<p>It leaks.</p><p>{'A' * 5000}</p>"
+    ticket = TicketFactory(note=picture)
+    process_events()
+    (warning,) = SourcedObject.objects.get().warnings
+    assert warning["code"] == "giant_words"
+    ticket.note = "<p>It leaks.</p>"
+    ticket.save()
+    process_events()
+    assert SourcedObject.objects.get().warnings == []
+    Ticket.objects.update(note=picture)
+    compare(source)
+    assert [each["code"] for each in SourcedObject.objects.get().warnings] == ["giant_words"]
 
 
 def test_a_source_that_is_switched_off_or_gone_changes_nothing() -> None:
@@ -272,11 +313,103 @@ def test_a_client_can_not_send_an_event_about_an_object() -> None:
         (Ticket, {}, {"text": lambda self: ""}, r"called with \(self, obj\)"),
         (Ticket, {}, {"text": lambda self, obj: "", "watches": ["chat.Customer"]}, "watches lists models"),
         (Ticket, {}, {"text": lambda self, obj: "", "watches": [(Customer, "nowhere")]}, "does not lead"),
+        (Ticket, {}, {"text": lambda self, obj: "", "watches": [(Group, "customer")]}, "to Customer, not to Group"),
+        (Ticket, {}, {"text": lambda self, obj: "", "watches": Customer}, "watches is a list"),
     ],
 )
 def test_a_declaration_that_can_not_work_is_refused(model: Any, options: Any, methods: Any, message: str) -> None:
     with pytest.raises(DefinitionError, match=message):
         index_model(model, **options)(type("Source", (), methods))
+
+
+@isolate_apps("chat")
+def test_a_model_with_a_key_of_several_columns_is_refused() -> None:
+    class Seat(models.Model):
+        pk = models.CompositePrimaryKey("row", "number")
+        row = models.IntegerField()
+        number = models.IntegerField()
+
+        class Meta:
+            app_label = "chat"
+
+    with pytest.raises(DefinitionError, match="several columns"):
+        index_model(Seat, index="desk")(type("Source", (), {"text": lambda self, seat: "A seat."}))
+
+
+def test_a_title_that_is_none_is_none() -> None:
+    declare_tickets(title=lambda self, ticket: None)
+    TicketFactory(note="It leaks.")
+    process_events()
+    assert [document.title for document in documents().values()] == list(documents())  # their ids, not "None"
+
+
+def test_rows_that_the_default_manager_hides_follow_what_they_watch() -> None:
+    declare_tickets(queryset=lambda self: Ticket._base_manager.filter(status="open"))
+    ticket = TicketFactory(note="It leaks.", customer__name="Ana")
+    process_events()
+    hiding = type("Hiding", (models.Manager,), {"get_queryset": lambda self: Ticket._base_manager.none()})()
+    hiding.model = Ticket
+    default, Ticket._meta.__dict__["default_manager"] = Ticket._default_manager, hiding
+    try:
+        ticket.customer.name = "Anna"
+        ticket.customer.save()
+    finally:
+        Ticket._meta.__dict__["default_manager"] = default
+    process_events()
+    assert documents()[f"chat.ticket:{ticket.pk}"].metadata["customer"] == "Anna"
+
+
+def test_a_save_does_not_fail_where_what_depends_on_it_can_not_be_found() -> None:
+    compared: list[str] = []
+
+    def of_no_tenant() -> Any:
+        raise RuntimeError("no tenant is active")
+
+    follower = Follower(
+        name="of a tenant", rows=of_no_tenant, watches=(Watch(model=Customer, lookups=("customer",)),),
+        changed=compared.append, changed_all=lambda: compared.append("all"),
+    )  # fmt: skip
+    declare_tickets()  # connects the signals of customers
+
+    def sources() -> list[Follower]:
+        return [follower]
+
+    register_followers(sources)
+    try:
+        with transaction.atomic():
+            CustomerFactory(name="Ana")
+        assert compared == ["all"]
+    finally:
+        _sources.remove(sources)
+
+
+@isolate_apps("chat", "django.contrib.auth", "django.contrib.contenttypes")
+def test_a_row_between_two_models_changes_what_depends_on_either() -> None:
+    class Visit(models.Model):
+        customer = models.ForeignKey(Customer, models.CASCADE, related_name="+")
+        group = models.ForeignKey(Group, models.CASCADE, related_name="+")
+
+        class Meta:
+            app_label = "chat"
+
+    declare_tickets()
+    ticket = TicketFactory(note="It leaks.")
+    process_events()
+    _link_changed(Visit, Visit(customer=ticket.customer, group=_group("staff")), using="default")
+    assert recorded()[-1] == ("doc_updated", f"chat.ticket:{ticket.pk}") and len(recorded()) == 2
+
+
+def test_objects_of_several_classes_are_read_with_what_each_has() -> None:
+    declare_people()
+    user = User.objects.create(username="ana")
+    user.groups.add(_group("staff"))
+    ticket = TicketFactory()
+    mixed: list[models.Model] = [user, ticket]
+    read_ahead(mixed, {"groups", "customer", "customer__tickets", "content_object__author"})
+    with CaptureQueriesContext(connection) as queries:
+        assert [group.name for group in user.groups.all()] == ["staff"]
+        assert ticket.customer.tickets.all()[0] == ticket
+    assert len(queries) == 0
 
 
 def test_a_purged_object_comes_back_only_with_a_change_of_its_own() -> None:

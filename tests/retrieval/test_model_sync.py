@@ -18,11 +18,12 @@ from chat.models import Customer, Ticket
 from common.locks import held
 from events import processing
 from events.models import Event
+from fabra.retrieval import index_model
 from retrieval.embedders.hashing import HashingEmbedder
 from retrieval.errors import EmbedderUnavailable, ObjectUnreadable
 from retrieval.indexing.documents import delete_document, index_document
 from retrieval.model_sources import comparison
-from retrieval.model_sources.declaration import model_sources
+from retrieval.model_sources.declaration import ModelSourceSpec, model_sources
 from retrieval.model_sources.handler import sync_lock
 from retrieval.model_sources.sync import SourceBusy, due_sources, sync
 from retrieval.models import Document, ModelSource, SourcedObject
@@ -359,3 +360,32 @@ def test_the_documents_of_a_source_whose_code_is_gone_stay_until_they_are_withdr
         call_command("sync_models", "--check", stdout=StringIO())
     call_command("sync_models", "--withdraw", source.name, stdout=StringIO())
     assert texts() == {} and not SourcedObject.objects.exists()
+
+
+def test_rows_that_a_join_gives_several_times_are_one_document_each() -> None:
+    source = declare_customers(queryset=lambda self: Customer.objects.filter(tickets__isnull=False))
+    write_tickets(30, customers=5)
+    row = compare(source)
+    assert len(texts()) == 5 and row.error == ""
+    Ticket.objects.filter(customer=Customer.objects.first()).delete()
+    compare(source)
+    assert len(texts()) == 4
+
+
+def test_an_empty_queryset_withdraws_nothing_and_says_so() -> None:
+    source = declare_customers()
+    write_tickets(1, customers=12)
+    compare(source)
+    source.declared.__class__.queryset = lambda self: Customer.objects.none()
+    with pytest.raises(ObjectUnreadable, match=r"its queryset\(\) is empty"):
+        sync(source)
+    assert len(texts()) == 12 and "--withdraw" in ModelSource.objects.get(name=source.name).error
+    source.declared.__class__.queryset = lambda self: Customer.objects.all()
+    assert compare(source).error == ""
+
+
+def declare_customers(**methods: Any) -> ModelSourceSpec:
+    said = {"text": lambda self, customer: f"About {customer.name}.", "queryset": lambda self: Customer.objects.all()}
+    index_model(Customer, index="desk")(type("Customers", (), said | methods))
+    mirror()
+    return model_sources["chat.customer in desk"]

@@ -45,6 +45,21 @@ def test_another_word_or_sign_is_another_answer(put: Any, one: str, other: str) 
     assert {hit.document_id for hit in hits} == {"old", "new"}
 
 
+def test_the_same_answer_to_another_question_is_another_answer() -> None:
+    for place in ("Norway", "Sweden"):
+        index_document("docs", place, "Yes, within 14 days.", title=f"Can I return from {place}?")
+    hits = search_sync("docs", "can I return from Norway", 5).hits
+    assert {hit.title for hit in hits} == {"Can I return from Norway?", "Can I return from Sweden?"}
+    index_document("docs", "mirror", "Yes, within 14 days.", title="Can I return from Norway?")
+    assert len(search_sync("docs", "can I return from Norway", 5).hits) == 2
+
+
+def test_the_same_text_below_the_same_heading_of_two_pages_is_one_answer() -> None:
+    for name in ("install", "update"):
+        index_document("docs", name, "## Options\n\nWith `--global` it works on all packages.", title=f"npm {name}")
+    assert len(search_sync("docs", "global packages", 5).hits) == 1
+
+
 def test_the_same_text_under_another_heading_is_another_answer(put: Any) -> None:
     filler = "The files of the project are written into one archive, which the browser then loads. " * 30
     steps = "Open the settings of the workspace and choose the archive. " * 30

@@ -249,6 +249,23 @@ def test_a_redis_that_is_down_delays_the_end_and_hides_nothing(
     assert said() == [] and not list(verify(find_index("docs")))
 
 
+def test_purges_of_one_index_end_together_and_as_many_as_there_is_time_for(written: Document, settings: Any) -> None:
+    working, settings.REDIS_URL = settings.REDIS_URL, "redis://127.0.0.1:1/0"
+    plain_redis.cache_clear()
+    index_document("docs", "b", "Another.")
+    for name in "ab":
+        assert purge_document("docs", name)
+    continue_purges()  # which does not try each while Redis is down
+    unended = Document.objects.purged().filter(purge_ended_at=None)
+    assert unended.count() == 2
+    settings.REDIS_URL = working
+    plain_redis.cache_clear()
+    continue_purges(until=lambda: unended.count() < 2)
+    assert unended.count() == 1
+    continue_purges()
+    assert not unended.exists() and not list(verify(find_index("docs")))
+
+
 def test_what_is_left_is_found_and_repaired(written: Document) -> None:
     purge_document("docs", "a")
     row = Document.objects.get(entity_id="a")

@@ -6,6 +6,7 @@ from typing import Any
 
 import hypothesis
 import pytest
+from django.db.models import F
 from django.utils import timezone
 from hypothesis import strategies as st
 
@@ -209,7 +210,7 @@ STEPS = st.lists(
     st.one_of(
         st.tuples(st.sampled_from(["update", "update, applied", "update, failed", "update, worker died"]), UPDATE),
         st.tuples(st.just("delete"), st.none()),
-        st.tuples(st.sampled_from(["process", "requeue", "die"]), st.integers(0, 7)),
+        st.tuples(st.sampled_from(["process", "requeue", "die", "set clock back"]), st.integers(0, 7)),
         st.tuples(st.sampled_from(["outage", "recover", "later", "sweep"]), st.none()),
     ),
     min_size=3,
@@ -254,6 +255,8 @@ class Story:
             self.pass_time()
         elif kind == "sweep":
             retry_failed()
+        elif kind == "set clock back":
+            self.set_clock_back(value)
         elif self.rows:
             row = self.rows[value % len(self.rows)]
             if kind == "requeue":
@@ -262,7 +265,16 @@ class Story:
                 self.work(row, WorkerDied if kind == "die" else self.embedder.failure)
 
     def publish(self, event_type: str, **payload: Any) -> None:
-        self.rows.append(record(-0.001 * len(self.rows), event_type, self.entity_id, **payload))
+        age_s = (NOW - timezone.now()).total_seconds()
+        self.rows.append(record(age_s, event_type, self.entity_id, **payload))
+
+    def set_clock_back(self, count: int) -> None:
+        """Have the last events, and what was made of them, be of a clock that was an hour ahead until now."""
+        rows = Event.objects.filter(pk__in=[row.pk for row in self.rows[-count:]])
+        times = list(rows.values_list("occurred_at", flat=True))
+        documents = Document.objects.filter(entity_id=self.entity_id, occurred_at__in=times)
+        for each in (documents, rows):
+            each.update(occurred_at=F("occurred_at") + timedelta(hours=1))
 
     def work(self, row: Event, failure: type[BaseException] | None = None) -> None:
         before, self.embedder.failure = self.embedder.failure, failure

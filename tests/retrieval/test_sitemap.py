@@ -12,9 +12,13 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
+from retrieval import tasks
+from retrieval.ingestion.runs import RunOptions, open_run
 from retrieval.models import Document, IngestionFile, IngestionRun
 from retrieval.readers import Unreadable
 from retrieval.sources import Sitemap, SourceUnavailable
+from tests.broker import messages
+from tests.processes import wait_until
 
 PAGE = "<html><body><nav>Menu</nav><main><h1>{0}</h1><p>Text of {0}.</p></main></body></html>"
 
@@ -115,6 +119,22 @@ def test_the_pages_of_a_sitemap_are_indexed_and_link_back(site: Site) -> None:
     site.pages["/two.xml.gz"] = gzip.compress(site.sitemap())
     assert "1 pruned" in ingest(site, "--prune")
     assert [document.entity_id for document in Document.objects.live()] == ["guide/a"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_no_worker_waits_for_a_site_that_lists_its_pages_slowly(site: Site) -> None:
+    run = open_run("web", f"{site.url}/sitemap.xml", RunOptions(allow_private=True))
+    site.is_dripping = True
+    tasks.ingest(run.pk)  # it returns while the site has not answered
+    tasks.ingest(run.pk)
+    run.refresh_from_db()
+    assert not run.is_listed and not messages("ingest")
+    site.is_dripping = False
+    wait_until(lambda: messages("ingest"))
+    run.refresh_from_db()
+    assert run.is_listed
+    tasks.ingest(run.pk)
+    assert Document.objects.count() == 2
 
 
 @pytest.mark.django_db

@@ -3,6 +3,7 @@
 import pytest
 
 from retrieval.readers import ReadDocument
+from retrieval.readers.audience import split_audience
 from tests.retrieval.reading import read_all
 
 
@@ -123,3 +124,38 @@ def test_hostile_tables_end_with_a_clear_reason(content: str, said: str) -> None
     found, _, reason = read_all("t.csv", content)
     assert found == []
     assert said in reason
+
+
+@pytest.mark.parametrize("name", ["audience", "Audience", "AUDIENCE", " Audience "])
+def test_the_audience_of_a_row_is_known_in_any_case(name: str) -> None:
+    tables = {
+        "t.csv": f"Question,Answer,{name}\nHow?,So.,premium\nWhy?,Because.,\n",
+        "t.jsonl": f'{{"question": "How?", "answer": "So.", "{name}": ["premium"]}}\n'
+        f'{{"question": "Why?", "answer": "Because.", "{name}": null}}\n',
+    }
+    for path, content in tables.items():
+        documents = rows(content, path)
+        assert [split_audience(document.metadata, ["staff"])[1] for document in documents] == [["premium"], ["staff"]]
+        assert [document.text for document in documents] == ["So.", "Because."]
+
+
+def test_a_column_of_the_audience_is_no_text_and_no_title() -> None:
+    (document,) = rows("Colour,Audience\nred,premium\n")
+    assert document.text == "Colour: red"
+    documents, _, _ = read_all("t.csv", "text,Audience\nx,premium\n", mapping={"title": "Audience"})
+    assert split_audience(documents[0].metadata, [])[1] == ["premium"]
+
+
+@pytest.mark.parametrize(
+    ("path", "content"),
+    [
+        ("t.csv", "text,audience,Audience\nx,premium,staff\n"),
+        ("t.csv", "text,Audience,Audience\nx,premium,\n"),
+        ("t.jsonl", '{"text": "x", "audience": ["premium"], "AUDIENCE": null}\n'),
+        ("t.jsonl", '{"text": "x", "audience": ["premium"], "audience": null}\n'),
+        ("t.csv", "text,Audience,note\nYes, you may,premium,n\n"),
+    ],
+)
+def test_a_row_whose_audience_is_unclear_is_refused(path: str, content: str) -> None:
+    documents, _, reason = read_all(path, content)
+    assert not documents and "audience" in reason

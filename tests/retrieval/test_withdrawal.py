@@ -2,6 +2,10 @@
 
 import json
 import re
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict
 from io import StringIO
 from pathlib import Path
@@ -9,13 +13,18 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection
 from django.urls import reverse
 
+from common.locks import held
+from common.redis import plain_redis, redis_key
+from retrieval import tasks
 from retrieval.indexing.documents import index_document
 from retrieval.ingestion.prune import prune
 from retrieval.ingestion.runs import RunOptions, open_run
 from retrieval.ingestion.work import execute_run
 from retrieval.models import Document, IngestionFile, IngestionRun
+from tests.broker import messages
 from tests.embedders import WorkerDied
 from tests.retrieval.files import pdf, zipped
 
@@ -126,6 +135,66 @@ def test_a_member_of_an_archive_is_withdrawn(tmp_path: Path) -> None:
     assert live() == {"more.zip/a"}
 
 
+def test_a_long_prune_goes_on_in_another_task(tmp_path: Path) -> None:
+    for name in "abc":
+        (tmp_path / f"{name}.md").write_text(f"Text of {name}.")
+    (tmp_path / "rows.csv").write_text("id,text\nx,One.\ny,Two.\nz,Three.\n")
+    ingest(tmp_path)
+    (tmp_path / "rows.csv").write_text("id,text\nz,Three.\n")
+    (tmp_path / "a.md").unlink()
+    run = open_run("docs", str(tmp_path), RunOptions(prune=True), source="s")
+    left = []
+    for _ in range(10):
+        # Each call has time for all files, and then for one document.
+        pruned_since = IngestionRun.objects.filter(pk=run.pk, pruned__gt=run.pruned)
+        is_finished = execute_run(run.pk, until=pruned_since.exists)
+        run.refresh_from_db()
+        left.append(len(live()))
+        if is_finished:
+            break
+    assert left == [5, 4, 3]
+    assert (run.state, run.pruned) == ("done", 3)
+    pruned_files = IngestionFile.objects.filter(run=run, state="pruned").values_list("path", "documents")
+    assert ("a.md (gone)", 1) in pruned_files and sum(count for _, count in pruned_files) == 3
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_worker_waits_for_no_other_that_lists_or_ends_a_run(tmp_path: Path) -> None:
+    (tmp_path / "a.md").write_text("Text.")
+    run = open_run("docs", str(tmp_path), RunOptions(), source="s")
+    for name in (f"ingestion-list-{run.pk}", f"ingestion-finish-{run.pk}"):
+        with ThreadPoolExecutor(1) as pool, lock_of_another(pool, name):
+            tasks.ingest(run.pk)
+        [again] = messages("ingest")
+        assert again.args == [run.pk] and again.delay_s > 0
+        plain_redis().delete(redis_key("celery", "ingest"))
+    tasks.ingest(run.pk)
+    run.refresh_from_db()
+    assert run.state == "done"
+
+
+@contextmanager
+def lock_of_another(pool: ThreadPoolExecutor, name: str) -> Iterator[None]:
+    """Have another connection hold a lock during the block."""
+    is_taken, is_over = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        try:
+            with held(name):
+                is_taken.set()
+                is_over.wait(30)
+        finally:
+            connection.close()
+
+    holding = pool.submit(hold)
+    assert is_taken.wait(30)
+    try:
+        yield
+    finally:
+        is_over.set()
+        holding.result()
+
+
 def test_a_prune_that_was_killed_goes_on(tmp_path: Path) -> None:
     for name in "abc":
         (tmp_path / f"{name}.md").write_text(f"Text of {name}.")
@@ -138,11 +207,15 @@ def test_a_prune_that_was_killed_goes_on(tmp_path: Path) -> None:
     IngestionRun.objects.filter(pk=run.pk).update(state="running", options=asdict(RunOptions(prune=True)))
     run.refresh_from_db()
 
-    def die(entity_id: str) -> None:
+    answers = iter([False])
+
+    def die_at_the_second() -> bool:
+        for answer in answers:
+            return answer
         raise WorkerDied
 
     with pytest.raises(WorkerDied):
-        prune(run, is_forced=False, on_prune=die)
+        prune(run, is_forced=False, until=die_at_the_second)
     assert len(live()) == 2
     assert execute_run(run.pk)
     assert live() == {"c"}

@@ -34,7 +34,7 @@ class Command(BaseCommand):
         parser.add_argument("--owner", default=None, help="The key may do no more than this user, by user name.")
         parser.add_argument("--index", action="append", default=[], help="Bind it to an index; repeat it for several.")
         parser.add_argument("--context", action="append", default=[], help="Bind it to a context of chats.")
-        parser.add_argument("--bot", default="", help="Bind it to a bot, by its slug.")
+        parser.add_argument("--bot", default="", help="Bind it to a bot, by its slug; a public key: the default.")
         parser.add_argument("--user", action="append", default=[], help="Bind it to a user_id.")
         parser.add_argument("--address", action="append", default=[], help="Bind it to an address or a CIDR.")
         parser.add_argument(
@@ -52,7 +52,8 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
         expires_at = timezone.now() + lifetime if lifetime else None
         scopes, bounds = sorted(set(scope)), _bounds(options)
-        if problems := problems_of(bounds["kind"], scopes, bounds["origins"]):
+        has_limit = bool(bounds["per_minute"] or bounds["per_day"])
+        if problems := problems_of(bounds["kind"], scopes, bounds["origins"], has_limit=has_limit):
             raise CommandError(" ".join(problems.values()))
         row, key = ApiKey.make(name, scopes, expires_at, **bounds)
         record_command("create_api_key", "add", f"chat.apikey {row.pk}", f"{name}: {', '.join(scopes)}")

@@ -7,7 +7,7 @@ from chat.demo.site import Demo, make_server
 from chat.models import ApiKey, Customer, UserSigning
 
 _NAME = "Demo site"
-_MOST_USERS = 6
+_MOST_USERS, _PER_MINUTE = 6, 60
 
 
 class Command(BaseCommand):
@@ -24,10 +24,12 @@ class Command(BaseCommand):
         origin = f"http://localhost:{port}"
         row = ApiKey.objects.filter(name=_NAME, kind=ApiKey.Kind.PUBLIC).first()
         row = row or ApiKey(name=_NAME, kind=ApiKey.Kind.PUBLIC, scopes=["chat"])
-        row.origins, row.revoked_at = [origin], None
+        row.origins, row.revoked_at, row.per_minute = [origin], None, row.per_minute or _PER_MINUTE
         key = row.renew()
         row.save()
-        signing, _ = UserSigning.objects.get_or_create(key=row)
+        signing, _ = UserSigning.objects.update_or_create(
+            key=row, defaults={"user_prefix": ""}
+        )  # they are the sample's customers
         users = {customer.user_id: str(customer) for customer in Customer.objects.all()[:_MOST_USERS]}
         demo = Demo(bot_url=bot.rstrip("/"), key=key, secret=signing.secret, users=users)
         try:

@@ -7,10 +7,11 @@ from asgiref.sync import async_to_sync
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 
-from chat.models import Purpose
+from chat.models import ModelProvider, Purpose
+from chat.models.providers import ENVIRONMENT
 from chat.providers.configured import ModelConfig, configured_models_now
 from chat.providers.probe import PROMPT, Probe, probe
-from chat.spending.calls import Spender, call_of
+from chat.spending.calls import Spender, billed_call, call_of
 from chat.spending.prices import price_of
 
 _MILLION = 1_000_000
@@ -41,11 +42,15 @@ class Command(BaseCommand):
             sys.exit(1)
 
     def _note(self, found: Probe) -> None:
-        """Keep what the call cost; without a database the check has told what it found all the same."""
-        call = found.completion and call_of(Spender(), Purpose.CHECK, PROMPT, found.completion, found.text)
+        """Keep what the call cost, and that a model begins with its thoughts; without a database it is told only."""
+        call = call_of(Spender(), Purpose.CHECK, PROMPT, found.completion, found.text) if found.completion else None
+        if found.error and found.error.usage:
+            call = billed_call(Spender(), Purpose.CHECK, found.config, found.error)
         try:
             if call:
                 call.save()
+            if found.begins_with_thinking and not found.config.begins_with_thinking:
+                ModelProvider.objects.filter(name=found.config.name).update(begins_with_thinking=True)
         except DatabaseError as error:
             self.stderr.write(f"The call was not counted: {type(error).__name__}.")
 
@@ -106,5 +111,15 @@ def _lines_of(found: Probe) -> str:
         f"window {window:,} ({source})" if window else "window not known",
         f"takes no {', '.join(found.refused)}" if found.refused else "",
         "" if found.completion.usage else "does not report usage",
+        _on_thinking(config) if found.begins_with_thinking else "",
     ]
     return f"{config.name}: ok, {found.completion.model}, " + ", ".join(part for part in parts if part)
+
+
+def _on_thinking(config: ModelConfig) -> str:
+    if config.begins_with_thinking:
+        return "begins with its thoughts"
+    what = (
+        "set FABRA_MODEL_BEGINS_WITH_THINKING=1" if config.name == ENVIRONMENT else "noted, so that they are not shown"
+    )
+    return f"begins with its thoughts ({what})"

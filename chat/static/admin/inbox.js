@@ -22,7 +22,8 @@ let lastTyped = 0;
 let lastUsed = Date.now();
 let activeSentAt = 0;
 
-const csrf = () => document.cookie.match(/(?:^|; )csrftoken=([^;]+)/)?.[1] ?? "";
+// The cookie's, which a sign-in in another tab renews; the page's where the project keeps it elsewhere.
+const csrf = () => document.cookie.match(/(?:^|; )csrftoken=([^;]+)/)?.[1] ?? root.dataset.csrf;
 const drafts = {
     key: (id) => `inbox-draft-${id}`,
     load: (id) => sessionStorage.getItem(drafts.key(id)) ?? "",
@@ -42,7 +43,8 @@ async function ask(url, options = {}) {
     const isJson = response.headers.get("content-type")?.includes("json");
     if (response.ok && isJson && !response.redirected) return response.json();
     const words = isJson ? (await response.json()).error?.message : undefined;
-    throw new Error(words ?? (response.status === 403 || response.redirected ? "You may not do this, or are no longer signed in." : "This did not work; try again."));
+    const error = new Error(words ?? (response.status === 403 || response.redirected ? "You may not do this, or are no longer signed in." : "This did not work; try again."));
+    throw Object.assign(error, { status: response.status });
 }
 
 function post(url, fields) {
@@ -131,7 +133,9 @@ async function refreshConversation({ isAnswered = false } = {}) {
         if (answer) answer.focus();
         else back();
     } catch (error) {
-        if (id === openId) showError(error.message);
+        if (id !== openId) return;
+        if (error.status === 404) showGone();
+        else showError(error.message);
     }
 }
 
@@ -159,6 +163,14 @@ function focusIn(part) {
         again?.focus({ preventScroll: true });
         if (again?.id === at.id && selectionStart !== undefined) again.setSelectionRange(selectionStart, selectionEnd);
     };
+}
+
+/** Leave the open conversation: its customer has deleted it. */
+function showGone() {
+    drafts.save(openId, "");
+    open(null);
+    main.replaceChildren(root.querySelector("[data-gone]").content.cloneNode(true));
+    refreshList().catch(() => {});
 }
 
 function showConversation() {
@@ -418,8 +430,9 @@ function connect() {
             look();
             lookAgain();
         }
-        if (type === "inbox") refreshList().catch(() => {});
+        if (type === "inbox" || type === "gone") refreshList().catch(() => {});
         if (id !== openId) return;
+        if (type === "gone") showGone();
         if (type === "message") refreshMessages().catch(() => {});
         if (type === "state") keepDraft(refreshConversation);
         if (type === "typing") noteTyping(author);
@@ -454,8 +467,9 @@ async function look() {
     try {
         await refreshList();
         if (talk()) await refreshMessages();
-    } catch {
-        // The server does not answer; the next look may find it.
+    } catch (error) {
+        if (error.status === 404) showGone();
+        // Otherwise the server does not answer; the next look may find it.
     }
 }
 

@@ -118,8 +118,10 @@ export class Asking {
     done: (data) => this.#complete(data, "done"),
     stopped: (data) => this.#complete(data, "stopped"),
     error: ({ message, code, limits }) => {
-      const resets = Number(limits?.["X-RateLimit-Reset"]);
-      this.fail({ message, code, limit: limits?.["X-RateLimit-Limit"], resetsAt: resets ? resets * 1000 : undefined });
+      // By this browser's clock, which may be wrong: so from what is left, not from the server's time.
+      const waitS = Number(limits?.["Retry-After"]);
+      const resetsAt = waitS && limits["X-RateLimit-Reset"] ? Date.now() + waitS * 1000 : undefined;
+      this.fail({ message, code, limit: limits?.["X-RateLimit-Limit"], resetsAt });
     },
   };
 
@@ -152,9 +154,9 @@ export class Asking {
     }, (this.#deadlineS + 10) * 1000);
   }
 
-  #complete({ context_used, response, html, ...result }, state) {
+  #complete({ response, html, ...result }, state) {
     const turn = this.#active;
-    const isAnswered = Boolean(result.model);
+    const isAnswered = result.role === "assistant";
     if (isAnswered) {
       Object.assign(turn, {
         text: response, html, rendered: response.length, result, contextId: result.context_id ?? undefined, messageId: result.message_id,

@@ -33,7 +33,13 @@ let opened = 0;
 let isLoaded = true; // what the server has stored of the conversation is shown
 let title = ""; // of an opened conversation that is too old for the list
 
-const thread = new Thread($("log"), { trace: traceUrl ? (id) => showTrace(id, traceUrl) : null, retry: (turn) => asking.retry(turn), edit: (turn) => composer.prepend(turn.question) });
+const thread = new Thread($("log"), {
+  trace: traceUrl ? (id) => showTrace(id, traceUrl) : null,
+  // A question whose answer is whole stays, and is asked once more below it.
+  retry: (turn) => (turn.state === "done" ? ask(turn.question) : asking.retry(turn)),
+  edit: (turn) => composer.prepend(turn.question),
+  person: () => presence.isWithPerson || askForPerson(),
+});
 const presence = new Presence($("presence"), $("person"), $("withdraw"));
 const composer = new Composer({ send: ask, stop: () => asking.stop(), typing: () => presence.typed(() => connection.send({ type: "typing" })) });
 const sidebar = new Sidebar({
@@ -217,7 +223,7 @@ const asking = new Asking({
       if (result.conversation_id) began(result.conversation_id);
       if (result.message_id) {
         noteArrival(conversationId, result.message_id);
-        tellOfMessage(conversationId, { id: result.message_id, role: result.model ? "assistant" : "notice" });
+        tellOfMessage(conversationId, { id: result.message_id, role: result.role });
       }
       if (result.state) changePresence(result.state, result.agent ?? presence.agent);
       sidebar.load();

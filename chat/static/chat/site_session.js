@@ -8,10 +8,11 @@ import { onWidget, tellWidget } from "./site.js";
 const { siteKey, siteOrigin } = document.body.dataset;
 const VISITOR = `session:${siteKey}`;
 const EARLY_MS = 30_000;
+const LEAST_WAIT_MS = 10_000; // also for a token that is valid for seconds only; a request renews one that has ended
 const ANSWERING_RETRY_MS = 1000;
 const ANSWERING_TRIES = 60;
 
-let session = null; // as the server gave it, with `session`, `user_id`, `is_signed` and `expires_at`
+let session = null; // as the server gave it, with `session`, `user_id`, `is_signed` and `expires_in_s`
 let timer = null;
 let changing = null; // while another session begins
 let tokenCame = null;
@@ -39,9 +40,9 @@ async function beginSession(token) {
   if (recallText("reader") !== session.user_id) forgetReader();
   rememberText("reader", session.user_id);
   clearTimeout(timer);
-  if (session.expires_at) {
-    const left = Date.parse(session.expires_at) - Date.now();
-    timer = setTimeout(() => renewSession(sessionText()).catch(() => {}), Math.max(1000, left - EARLY_MS));
+  if (session.is_signed) {
+    const wait = Math.max(LEAST_WAIT_MS, session.expires_in_s * 1000 - EARLY_MS);
+    timer = setTimeout(() => renewSession(sessionText()).catch(() => {}), wait);
   }
   return session.user_id;
 }

@@ -151,7 +151,7 @@ export class Thread {
 
   #absorbAnswer(message) {
     const ofTrace = (turn) => message.context_id && turn.contextId === message.context_id;
-    const turn = this.#turns.find(ofTrace) ?? this.#turns.findLast((each) => !each.messageId && !isOpen(each));
+    const turn = this.#turns.findLast(ofTrace) ?? this.#turns.findLast((each) => !each.messageId && !isOpen(each));
     if (!turn || turn.messageId) {
       this.add(Object.assign({ ...NOTHING_YET, question: "" }, answerOf(message)));
       return;

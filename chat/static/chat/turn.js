@@ -14,7 +14,7 @@ const ENDED = { answer_cut_off: "cut_off", answer_filtered: "filtered" };
 const NO_MODEL = new Set(["none", "small_talk"]);
 const OPEN = new Set(["waiting", "asked", "answering"]);
 
-/** Return the turn's article element; `page` has `trace(contextId)`, null if not allowed, `retry(turn)`, `edit(turn)`. */
+/** Return the turn's article; `page` has `trace(contextId)`, null if not allowed, `retry(turn)`, `edit(turn)`, `person()`. */
 export function turnElement(turn, page) {
   const question = el("div", { class: "question" }, el("h2", { class: "visually-hidden" }, t("you_asked")), el("p", {}, turn.question));
   const answer = el("div", { class: "answer" });
@@ -140,10 +140,12 @@ function countDown(words, again, error) {
 }
 
 function footerOf(turn, page) {
-  const again = turn.state === "done" ? null : action("retry", t("retry"), () => page.retry(turn));
+  const again = turn.question ? action("retry", t("retry"), () => page.retry(turn), turn.state === "done" ? { class: "action of-last" } : {}) : null;
+  // Where the bot does not know, whether by itself or in the words of a model, a person is offered.
+  const offer = turn.result?.flags?.includes("not_known") ? action("person", t("ask_person"), page.person, { class: "action offer" }) : null;
   const copy = turn.text ? copyButton(withoutNotice(turn) + linksOf(turn)) : null;
   const { buttons, below } = turn.messageId ? feedbackOf(turn) : { buttons: [], below: null };
-  const foot = el("footer", { class: "foot" }, el("div", { class: "actions" }, again, copy, ...buttons, traceButton(turn, page, "why")), metaOf(turn));
+  const foot = el("footer", { class: "foot" }, el("div", { class: "actions" }, offer, again, copy, ...buttons, traceButton(turn, page, "why")), metaOf(turn));
   return below ? [foot, below] : [foot];
 }
 
@@ -164,6 +166,7 @@ function metaOf({ result }) {
   const left = limits?.["X-RateLimit-Remaining"];
   const missing = result.flags.filter((flag) => /^(feature_|rate_limit_|semantic_|rerank_)/.test(flag));
   const operators = isEmbedded ? [] : [
+    // Which model answered, and its cost, come only to whoever may see traces.
     result.extractive ? whyQuoted(result.flags) : NO_MODEL.has(result.model) ? null : result.model,
     usage?.max_tokens ? t("tokens", { count: number(usage.context_tokens), max: number(usage.max_tokens) }) : null,
     usage?.cost_usd ? `$${usage.cost_usd.toFixed(5)}` : null,

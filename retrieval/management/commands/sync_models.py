@@ -79,6 +79,8 @@ class Command(BaseCommand):
                 raise CommandError("Interrupted; run it again to go on.", returncode=_INTERRUPTED)
             for failed in SourcedObject.objects.filter(source=row).exclude(error="")[:_SHOWN]:
                 self.stderr.write(f"{failed}: {failed.error}")
+            for warned in SourcedObject.objects.filter(source=row).exclude(warnings=[])[:_SHOWN]:
+                self.stderr.write(f"{warned}: {' '.join(warning['message'] for warning in warned.warnings)}")
 
 
 class _Bar:

@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
 from asgiref.sync import async_to_sync
 from django.test import Client
+from django.utils import timezone
 
 from chat.access.callers import Caller
 from chat.models import ApiKey, Conversation, Message
@@ -208,3 +210,47 @@ def test_who_is_not_named_shares_the_id_of_their_key(bot: None, production: None
     headers = bearer()
     assert conversation_of(complete(user=..., headers=headers))
     assert the_conversation().user_id == f"key:{ApiKey.objects.get().pk}"
+
+
+async def whole(stream: Any) -> str:
+    return b"".join([part async for part in stream]).decode()
+
+
+AGAIN = {"X-Stainless-Retry-Count": "1"}
+
+
+def test_a_request_that_an_sdk_repeats_gets_the_answer_that_was_given(
+    bot: None, model: ModelServer, complete: Any
+) -> None:
+    """The first attempt is as any other: nothing is looked up for it, and the same question is asked anew."""
+    first = complete(QUESTION)
+    follow_up = (QUESTION, text_of(first), "And on the phone?")
+    second = complete(*follow_up, user="ana")
+    calls = len(model.requests)
+    for texts, before in (((QUESTION,), first), (follow_up, second)):
+        again = complete(*texts, headers=AGAIN)
+        assert (conversation_of(again), text_of(again)) == (conversation_of(before), text_of(before))
+        assert again.json()["fabra"]["message_id"] == before.json()["fabra"]["message_id"]
+        streamed = async_to_sync(whole)(complete(*texts, headers=AGAIN, stream=True))
+        assert json.dumps(text_of(before), ensure_ascii=False) in streamed and "[DONE]" in streamed
+    assert (len(model.requests), Message.objects.count()) == (calls, 4)
+    assert conversation_of(complete(QUESTION)) != conversation_of(first)
+
+
+def test_what_was_not_answered_to_the_same_request_is_asked(bot: None, model: ModelServer, complete: Any) -> None:
+    complete(QUESTION, user="ben")
+    old = complete("How long is the link valid?")
+    Message.objects.filter(conversation=conversation_of(old)).update(created_at=timezone.now() - timedelta(hours=1))
+    model.behaviour = "500"
+    assert complete("And my phone?").status_code == 502
+    model.behaviour = "answer"
+    others = (QUESTION,), ("How long is the link valid?",), ("And my phone?",), ("Older?", TEXT, QUESTION)
+    for texts in others:
+        before = Message.objects.filter(role="assistant").count()
+        assert complete(*texts, headers=AGAIN).status_code == 200
+        assert Message.objects.filter(role="assistant").count() == before + 1, texts
+
+
+def test_under_a_shared_id_nobody_gets_the_answer_of_another(bot: None, model: ModelServer, complete: Any) -> None:
+    first = complete(QUESTION, user=...)
+    assert conversation_of(complete(QUESTION, user=..., headers=AGAIN)) != conversation_of(first)

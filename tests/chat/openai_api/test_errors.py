@@ -110,7 +110,7 @@ def test_pages_of_errors_have_the_shape_below_v1_only() -> None:
 
 
 def test_a_body_that_is_too_large_is_refused_in_front(settings: Any) -> None:
-    settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 10
+    settings.FABRA_MAX_REQUEST_BYTES = 10
     sent: list[dict[str, Any]] = []
 
     async def send(message: dict[str, Any]) -> None:

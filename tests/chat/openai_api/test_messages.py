@@ -46,7 +46,7 @@ READ: dict[str, tuple[list[Said], tuple[str, list[tuple[str, str]], list[str]]]]
         [("user", "A?"), ("assistant", "a."), ("user", "B?"), ("assistant", "b")], ("B?", [("A?", "a.")], []),
     ),
     "parts": ([("user", [PART, PART])], ("Part.\nPart.", [], [])),
-    "empty messages": ([("system", ""), ("assistant", " "), ("user", "A?")], ("A?", [], [])),
+    "empty messages": ([("system", ""), ("assistant", " "), ("user", ""), ("user", "A?")], ("A?", [], [])),
 }  # fmt: skip
 
 
@@ -56,6 +56,7 @@ def test_messages_are_read(said: list[Said], expected: Any) -> None:
 
 
 PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,"}}
+ASKED = {"role": "user", "content": "A?"}
 WRONG: list[tuple[Any, str]] = [
     ([], "messages"),
     ("A?", "messages"),
@@ -73,7 +74,10 @@ WRONG: list[tuple[Any, str]] = [
     ([{"role": "user", "content": [{"type": "text"}]}], "messages[0].content[0].text"),
     ([{"role": "system", "content": "S"}], "messages"),
     ([{"role": "assistant", "content": "a"}], "messages"),
-    ([{"role": "user", "content": " \u200b"}], "messages"),
+    ([{"role": "user", "content": " \u200b"}], "messages[0].content"),
+    ([ASKED, {"role": "assistant", "content": "a"}, {"role": "user", "content": " "}], "messages[2].content"),
+    ([ASKED, {"role": "user", "content": [PART | {"text": "\n"}]}], "messages[1].content"),
+    ([ASKED, {"role": "user", "content": ""}, {"role": "system", "content": "S"}], "messages[1].content"),
     ([{"role": "user", "content": "A?"}] * 2049, "messages"),
 ]
 
@@ -83,6 +87,14 @@ def test_what_cannot_be_read_is_told_by_its_place(value: Any, param: str) -> Non
     with pytest.raises(InvalidParameter) as refused:
         read_messages(value)
     assert refused.value.param == param
+
+
+@pytest.mark.django_db
+def test_the_question_before_a_blank_one_is_not_answered_again(bot: None, complete: Any) -> None:
+    first = text_of(complete("How do I reset my password?"))
+    refused = complete("How do I reset my password?", first, " ")
+    assert error_of(refused) == (400, "invalid_value", "messages[2].content")
+    assert Message.objects.filter(role="user").count() == 1
 
 
 def test_what_has_no_use_is_named() -> None:

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from chat.models import ApiKey
+from chat.bots import known
+from chat.models import DEFAULT_BOT, ApiKey, Bot, Conversation
 from contexts.models import ContextDefinition
 from contexts.registry import contexts, operator_settings
 from tests.chat import another_context as module
@@ -76,3 +77,30 @@ def test_the_model_that_was_named_answers(bot: None, complete: Any) -> None:
     assert complete(model="another").json()["model"] == "another"
     assert complete(model="another").json()["fabra"]["citations"] == []
     assert complete(model="chat_context").json()["fabra"]["citations"]
+
+
+def test_a_keys_default_is_the_context_of_its_bot(bot: None, client: Client, complete: Any) -> None:
+    importlib.reload(module)
+    Bot.objects.create(slug="people", context="another")
+    keys = {
+        name: ApiKey.make(name, ["chat"], **bounds)[1]
+        for name, bounds in {
+            "desk": {"bot": "people"},
+            "bound": {"bot": "people", "contexts": ["chat_context", "another"]},
+            "elsewhere": {"contexts": ["chat_context_free", "another"]},
+        }.items()
+    }
+    assert ids(client, keys["desk"])[:2] == ["another", "chat_context"]
+    assert ids(client, keys["bound"]) == ["another", "chat_context"]
+    assert ids(client, keys["elsewhere"]) == ["chat_context_free", "another"]
+    answered = complete(headers={"Authorization": f"Bearer {keys['desk']}"}).json()
+    assert answered["model"] == "another"
+    assert Conversation.objects.get(pk=answered["fabra"]["conversation_id"]).bot == "people"
+    # So it is for the default bot, which keys without a bot ask.
+    Bot.objects.filter(slug=DEFAULT_BOT).update(context="chat_context_premium")
+    known.rows.clear()
+    assert ids(client)[0] == client.get("/v1/models/default").json()["id"] == "chat_context_premium"
+    Bot.objects.filter(slug="people").update(is_enabled=False)
+    known.rows.clear()
+    refused = client.get("/v1/models", headers={"Authorization": f"Bearer {keys['desk']}"})
+    assert error_of(refused) == (404, "bot_not_found", None)

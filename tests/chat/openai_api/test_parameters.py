@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from chat.models import ModelCall, ModelProvider
 from tests.chat.openai_api.conftest import error_of
 from tests.model_server import TEXT, ModelServer
 
@@ -58,6 +59,32 @@ def test_an_answer_without_a_model_names_its_options_as_ignored(bot: None, compl
     response = complete(temperature=0.5, seed=1)
     assert response.json()["fabra"]["ignored"] == ["temperature", "seed"]
     assert response.headers["X-Fabra-Ignored"] == "temperature, seed"
+
+
+def test_where_passages_are_quoted_in_place_of_a_model_the_options_are_named_too(
+    bot: None, model: ModelServer, complete: Any, settings: Any
+) -> None:
+    settings.FABRA_MODEL_FALLBACK, model.behaviour = "extractive", "500"
+    assert complete(temperature=0.5, seed=1).json()["fabra"]["ignored"] == ["temperature", "seed"]
+
+
+def test_what_the_operator_set_for_the_model_comes_first_and_is_named(
+    bot: None, model: ModelServer, complete: Any, settings: Any
+) -> None:
+    ModelProvider.objects.create(
+        name="cool", base_url=model.url, model="cool-model", position=-1, parameters={"temperature": 0.1}
+    )
+    body = complete(temperature=0.9, seed=7).json()
+    assert (model.requests[-1]["temperature"], model.requests[-1]["seed"]) == (0.1, 7)
+    assert body["fabra"]["ignored"] == ["temperature"]
+
+
+def test_a_server_that_counts_no_tokens_is_told_by_what_is_billed(bot: None, model: ModelServer, complete: Any) -> None:
+    model.behaviour = "no usage"
+    used = complete().json()["usage"]
+    call = ModelCall.objects.get()
+    assert (used["prompt_tokens"], used["completion_tokens"]) == (call.prompt_tokens, call.completion_tokens)
+    assert used["total_tokens"] == call.prompt_tokens + call.completion_tokens > 50
 
 
 def test_more_tokens_than_the_installation_gives_are_not_asked_for(

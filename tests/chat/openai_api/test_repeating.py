@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync
+from django.utils import timezone
 
 from chat.models import IdempotentRequest, Message
 from tests.chat.openai_api.conftest import QUESTION, error_of
@@ -45,6 +47,17 @@ def test_a_stream_comes_again_with_its_text_in_one_piece(complete: Callable[...,
     assert text == again == TEXT and len(first) > len(second) == 4
     assert second[0] == first[0] and second[-2:] == first[-2:]
     assert (Message.objects.count(), len(model.requests)) == (2, 1)
+
+
+def test_a_client_is_told_to_ask_again_for_an_answer_that_is_on_its_way(
+    complete: Callable[..., Any], model: ModelServer, settings: Any
+) -> None:
+    settings.FABRA_IDEMPOTENCY_WAIT_S = 0.1
+    complete(headers=KEY)
+    IdempotentRequest.objects.update(status=None, leased_until=timezone.now() + timedelta(minutes=1))
+    refused = complete(headers=KEY)
+    assert error_of(refused) == (409, "idempotency_in_progress", None)
+    assert "X-Should-Retry" not in refused.headers and refused.headers["Retry-After"] == "2"
 
 
 def test_a_failed_answer_is_asked_for_again(complete: Callable[..., Any], model: ModelServer) -> None:

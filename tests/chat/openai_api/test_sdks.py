@@ -16,6 +16,7 @@ from django.conf import settings
 from openai.types.chat import ChatCompletion
 
 from tests.chat.browser import Server, own_database
+from tests.missing import missing
 from tests.model_server import TEXT, ModelServer
 
 KEY = "fabra_sec_of-the-test"
@@ -193,7 +194,7 @@ def test_a_head_request_is_answered(base_url: str) -> None:
 def node_folder() -> Path:
     """A folder with the JavaScript SDK, as its lock file says."""
     if not (shutil.which("node") and shutil.which("npm")):
-        pytest.skip("node and npm are not installed: OpenAI's SDK for JavaScript is not tried")
+        missing("node and npm are not installed: OpenAI's SDK for JavaScript is not tried")
     folder: Path = settings.FABRA_DATA_DIR / "tests" / "openai-javascript"
     folder.mkdir(parents=True, exist_ok=True)
     lock, installed = JAVASCRIPT / "package-lock.json", folder / "installed.json"
@@ -203,7 +204,7 @@ def node_folder() -> Path:
         command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=180, check=False)
         if done.returncode:
-            pytest.skip(f"npm cannot install OpenAI's SDK for JavaScript: {done.stderr[-500:]}")
+            missing(f"npm cannot install OpenAI's SDK for JavaScript: {done.stderr[-500:]}")
         shutil.copy(lock, installed)
     shutil.copy(JAVASCRIPT / "scenarios.mjs", folder)
     return folder

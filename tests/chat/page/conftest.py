@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.chat.browser import CHROMIUM, FLAGS, Server, own_database
+from tests.missing import missing
 from tests.processes import free_port
 
 HOSTILE = "<script>document.title='run'</script> <img src=x onerror=\"document.title='run'\">"
@@ -99,7 +100,7 @@ for name, site in given["sites"].items():
     row = ApiKey(name=name, kind="public", scopes=["chat"], origins=site["origins"], bot=site.get("bot", ""))
     row.digest = ApiKey.digest_of(site["key"])
     row.save()
-    UserSigning.objects.create(key=row, nonce=given["nonce"])
+    UserSigning.objects.create(key=row, nonce=given["nonce"], user_prefix="")
 """
 SITE_NAMES = ("localhost", "127.0.0.1")
 """A site's by the first name is another one than the bot's, and by the second the same: its cookies come along."""
@@ -159,7 +160,7 @@ def warm(server: Server) -> None:
 def browser() -> Iterator[Any]:
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is missing: run `make test`")
     if not CHROMIUM.exists():
-        pytest.skip(f"{CHROMIUM} is missing: apt-get install chromium")
+        missing(f"{CHROMIUM} is missing: apt-get install chromium")
     playwright.expect.set_options(timeout=60_000)
     with playwright.sync_playwright() as running:
         chromium = running.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)

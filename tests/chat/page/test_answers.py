@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.chat.browser import Server
-from tests.chat.page.conftest import HOSTILE, ask
+from tests.chat.page.conftest import HOSTILE, answered, ask
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is missing: run `make test`")
 expect = playwright.expect
@@ -160,3 +160,17 @@ def test_reconnects_after_a_restart_and_sends_what_waited(page: Any, servers: tu
     server.wait()
     expect(page.locator(".turn").nth(1).locator(".text")).to_contain_text("valid for 60 minutes", timeout=20_000)
     expect(page.locator("#connection")).to_be_hidden()
+
+
+def test_the_last_answer_can_be_tried_again_below_it(page: Any, servers: tuple[Server, Server]) -> None:
+    page.goto(servers[0].url)
+    page.get_by_label("Chat as").select_option("Ole")
+    ask(page, "When do refunds reach my card?")
+    answered(page)
+    page.get_by_role("button", name="Try again").click()
+    answered(page, 2)
+    assert page.locator(".question p").all_text_contents() == ["When do refunds reach my card?"] * 2
+    expect(page.get_by_role("button", name="Try again")).to_have_count(1)  # of the last
+    page.reload()
+    answered(page, 2)
+    expect(page.get_by_role("button", name="Try again")).to_have_count(1)

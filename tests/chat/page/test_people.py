@@ -39,6 +39,23 @@ def ask_for_person(page: Any, server: Server) -> None:
     expect(page.locator("#presence")).to_contain_text("A person was asked to join.")
 
 
+def test_an_answer_that_knows_nothing_offers_a_person_until_one_is_asked(
+    page: Any, servers: tuple[Server, Server]
+) -> None:
+    page.goto(servers[0].url)
+    page.get_by_label("Chat as").select_option("Ole")
+    ask(page, "When do refunds reach my card?")
+    answered(page)
+    expect(page.locator(".action.offer")).to_have_count(0)
+    ask(page, "Zebra quagga okapi?")
+    answered(page)
+    offer = page.locator(".turn").nth(1).get_by_role("button", name="Talk to a person")
+    expect(offer).to_be_visible()
+    offer.click()
+    expect(page.locator("#presence")).to_contain_text("A person was asked to join.")
+    expect(page.locator(".action.offer")).to_be_hidden()
+
+
 def test_a_person_answers_and_nothing_is_lost_or_said_twice(
     page: Any, agent: Any, servers: tuple[Server, Server]
 ) -> None:
@@ -171,3 +188,20 @@ def test_what_two_windows_write_stands_in_one_order_and_is_typed_by_nobody_else(
     assert orders == [page.locator(".question").all_text_contents()] * 2
     agent.goto("about:blank")
     expect(page.locator("#presence")).to_have_text("Mia Moll is away at the moment.", timeout=30_000)
+
+
+def test_a_conversation_that_its_customer_deletes_leaves_the_inbox(
+    page: Any, agent: Any, servers: tuple[Server, Server]
+) -> None:
+    ask_for_person(page, servers[0])
+    pk = page.url.rpartition("=")[2]
+    agent.goto(f"{servers[1].url}admin/inbox/?conversation={pk}")
+    agent.get_by_role("button", name="Take over").click()
+    expect(page.locator("#presence")).to_have_text("Mia Moll is answering.")
+    expect(agent.locator("[data-live]")).to_have_text("live")
+    headers = {"X-CSRFToken": page.locator("body").get_attribute("data-csrf-token"), "Referer": servers[0].url}
+    user = page.get_by_label("Chat as").input_value()
+    deleted = page.request.delete(f"{servers[0].url}api/conversations/{pk}/?user_id={user}", headers=headers)
+    assert deleted.ok, deleted.text()
+    expect(agent.locator("[data-main]")).to_contain_text("has deleted this conversation", timeout=10_000)
+    expect(agent.locator(f"[data-open-conversation='{pk}']")).to_have_count(0)

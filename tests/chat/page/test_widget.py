@@ -213,6 +213,22 @@ def test_a_request_that_the_sign_in_overtakes_does_not_undo_it(page: Any, site: 
     expect(chat.locator("body")).to_have_attribute("data-user-id", "user_5")
 
 
+@pytest.mark.parametrize("token_seconds", [300, 20])
+def test_a_session_is_not_renewed_all_the_time_where_clocks_differ_or_tokens_are_short(
+    page: Any, site: str, demo: Any, token_seconds: float
+) -> None:
+    demo.demo = replace(demo.demo, token_seconds=token_seconds)
+    page.add_init_script("const now = Date.now; Date.now = () => now() + 5 * 60 * 1000;")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(urlsplit(request.url).path))
+    page.goto(site)
+    sign_in(page, "Nora")
+    chat = open_chat(page)
+    page.wait_for_timeout(3000)
+    assert (asked.count("/embed/session"), asked.count("/token")) == (1, 1)
+    expect(chat.locator("#message")).to_be_enabled()
+
+
 def test_an_expired_token_is_renewed_by_its_address(page: Any, site: str, demo: Any) -> None:
     demo.demo = replace(demo.demo, token_seconds=2)
     page.goto(site)

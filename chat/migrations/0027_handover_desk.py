@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('chat', '0019_bots'),
+        ('chat', '0026_purposes'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

@@ -1,0 +1,96 @@
+"""Times that lie ahead: what a clock that was ahead has dated to the future is put where it arrived.
+
+Its time would beat that of every later change until it comes. Its place in the order of arrival is known, so it gets
+a time just before that of the change that arrived next, or now, and never less than what arrived before it. A time
+only ever becomes earlier by that, and stays so: a retry beats nothing newer, also once the wrong time has come.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from django.utils import timezone
+
+from common.clocks import latest_possible
+from events.handlers import current_handling
+from events.models import Event
+
+_INSTANT = timedelta(microseconds=1)
+
+
+def newest_event() -> int:
+    """Return the pk of the event that is being handled, else of the newest one: the place of a change that is made now.
+
+    0 if there is no event.
+    """
+    if (handling := current_handling()) is not None:
+        return handling.event.pk
+    return Event.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
+
+
+def correct_time(event: Event) -> None:
+    """Correct the time of an event, and of all others about its state, if it lies ahead; call it under their lock."""
+    if event.state_key:
+        if correct_times(event.state_key):
+            event.refresh_from_db(fields=["occurred_at"])
+        return
+    now = timezone.now()
+    latest = latest_possible(now)
+    if event.occurred_at > latest:
+        later = Event.objects.filter(pk__gt=event.pk, occurred_at__lte=latest).order_by("pk")
+        following = later.values_list("occurred_at", flat=True).first()
+        event.occurred_at = min(now, following or now)
+        event.save(update_fields=["occurred_at"])
+
+
+def correct_times(state_key: str) -> bool:
+    """Correct the times of a state's events that lie ahead; return whether there were any."""
+    now = timezone.now()
+    latest = latest_possible(now)
+    of_state = Event.objects.filter(state_key=state_key)
+    newest = of_state.order_by("-occurred_at").values_list("occurred_at", flat=True).first()
+    if newest is None or newest <= latest:
+        return False
+    rows = list(of_state.order_by("pk").values_list("pk", "occurred_at"))
+    moments = times_by_arrival([moment for _, moment in rows], latest=latest, now=now)
+    for (pk, before), moment in zip(rows, moments, strict=True):
+        if moment != before:
+            Event.objects.filter(pk=pk, occurred_at=before).update(occurred_at=moment)
+    return True
+
+
+def time_after(event_pk: int | None, state_key: str) -> datetime:
+    """Return the time that fits a state in which something was since an event arrived; see `newest_event`.
+
+    None: since the last event about the state that was applied.
+    """
+    rows = list(Event.objects.filter(state_key=state_key).order_by("pk").values_list("pk", "occurred_at", "applied_at"))
+    if event_pk is None:
+        event_pk = next((pk for pk, _, applied_at in reversed(rows) if applied_at is not None), 0)
+    now = timezone.now()
+    latest = latest_possible(now)
+    before = [moment for pk, moment, _ in rows if pk <= event_pk]
+    after = [moment for pk, moment, _ in rows if pk > event_pk]
+    moments = times_by_arrival([*before, latest + _INSTANT, *after], latest=latest, now=now)
+    # It is newer than all events that had arrived, and not newer than the next one.
+    return max([moments[len(before)], *(each + _INSTANT for each in moments[: len(before)])])
+
+
+def times_by_arrival(moments: Sequence[datetime], *, latest: datetime, now: datetime) -> list[datetime]:
+    """Return times in the order of arrival, those after `latest` corrected: a pure function.
+
+    A corrected time is not less than any before it, and not more than `now`, and less than the next that is right,
+    unless one before it is not.
+    """
+    following, nexts = now, []
+    for moment in reversed(moments):
+        nexts.append(following)
+        if moment <= latest:
+            following = min(now, moment - _INSTANT)
+    corrected: list[datetime] = []
+    newest: datetime | None = None
+    for moment, limit in zip(moments, reversed(nexts), strict=True):
+        if moment > latest:
+            moment = limit if newest is None else max(newest, limit)
+        newest = moment if newest is None else max(newest, moment)
+        corrected.append(moment)
+    return corrected
