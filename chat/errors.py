@@ -135,6 +135,18 @@ class ConversationHeld(ConversationConflict):
     """Another person holds the conversation."""
 
 
+class HandoverOff(ConversationConflict):
+    """No person can join this conversation."""
+
+    code = "handover_off"
+
+
+class InvalidAgent(InvalidInput):
+    """There is no such person, or they may not answer customers."""
+
+    code = "invalid_agent"
+
+
 class AgentForbidden(FabraError):
     """You may not answer customers; a conversation that you held waits for somebody else now."""
 

@@ -10,6 +10,7 @@ from chat.models import (
     ApiKey,
     AuditEntry,
     Bot,
+    ClosedDay,
     Conversation,
     ConversationSummary,
     CountedRequest,
@@ -97,11 +98,14 @@ KINDS = (CONVERSATIONS, VISITORS, IDEMPOTENT, MODEL_CALLS, KEY_USE, AUDIT, *COUN
 STAYS = (
     Bounded(name="gaps", models=(Gap,), reason="as long as a conversation with one of their questions"),
     Bounded(name="sums of what models cost", models=(SpendingDay,), reason="some rows a day"),
-    Bounded(name="customers and their tickets", models=(Customer, Ticket), reason="yours; the admin deletes them"),
+    Bounded(
+        name="customers and their tickets", models=(Customer, Ticket),
+        reason="yours; the admin deletes them, and a conversation takes its ticket along",
+    ),
     Bounded(
         name="keys and settings of the bot", reason="set up by operators",
         models=(
-            ApiKey, Bot, GrantedPermission, HandoverSettings, LanguagePhrases, LimitSettings, ModelProvider,
+            ApiKey, Bot, ClosedDay, GrantedPermission, HandoverSettings, LanguagePhrases, LimitSettings, ModelProvider,
             SampleState, SupportHours, TierLimit, UserSigning,
         ),
     ),

@@ -7,7 +7,7 @@ from asgiref.sync import async_to_sync
 
 from chat.conversations import summaries
 from chat.gaps import asking, decisions, grouping
-from chat.handover import unanswered
+from chat.handover import endings, unanswered
 from chat.limits import budgets
 from chat.limits.key_use import store_use
 from chat.models import Gap
@@ -46,8 +46,9 @@ def answer_unanswered(conversation_id: int) -> None:
 
 @bot_task
 def sweep_conversations() -> None:
-    """Take back what people left unanswered, and have the bot answer it."""
+    """Take back what people left unanswered, have the bot answer it, and end what nobody comes to."""
     unanswered.take_back()
+    endings.end_waits()
     unanswered.enqueue_forgotten()
 
 

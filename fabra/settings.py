@@ -126,8 +126,9 @@ FABRA_EVENT_RETENTION = timedelta(days=env.int("FABRA_EVENT_RETENTION_DAYS", 30)
 FABRA_DEAD_EVENT_RETENTION = timedelta(days=env.int("FABRA_DEAD_EVENT_RETENTION_DAYS", 180))
 # Days that traces of contexts are kept; messages stay without them. 0: for ever.
 FABRA_TRACE_RETENTION = timedelta(days=env.int("FABRA_TRACE_RETENTION_DAYS", 90))
-# Days that conversations are kept after their last message; their traces go with them. So long it is also known which
-# visitor became which user. 0: for ever.
+# Days that conversations are kept after their last message; their traces and tickets go with them. Those that wait for
+# a person, or have one, stay until they are closed: by themselves after the days that the admin sets under Handover.
+# So long it is also known which visitor became which user. 0: for ever.
 FABRA_CONVERSATION_RETENTION = timedelta(days=env.int("FABRA_CONVERSATION_RETENTION_DAYS", 365))
 # Days that a feature value is kept after a later one followed, that confirmations of unchanged ones are kept, and that
 # an entity is kept with all its values after it was last seen, unless its declaration lists it or an operator set a
@@ -261,6 +262,8 @@ FABRA_RATE_LIMIT_DEFAULT = env.int("FABRA_LIMIT_DEFAULT", 20)
 FABRA_RATE_LIMIT_ADDRESS = env.int("FABRA_LIMIT_ADDRESS", 100)
 # Feedback of one user in the same time: each change is an event, and may be sent on by webhooks.
 FABRA_RATE_LIMIT_FEEDBACK = env.int("FABRA_LIMIT_FEEDBACK", 100)
+# Addresses that one user leaves, and wishes for a person that they take back: each is a line, an event and a ticket.
+FABRA_RATE_LIMIT_HANDOVER = env.int("FABRA_LIMIT_HANDOVER", 20)
 FABRA_RATE_LIMIT_WINDOW = timedelta(hours=1)
 FABRA_TIER_FEATURE = "user_tier"
 

@@ -21,23 +21,32 @@ _TABLES_OF_EVERYTHING = (
     "common",
 )
 
+_AGENT = {
+    "chat.conversation": "view answer chat_as_user",
+    "chat.message": "view",
+    "chat.feedback": "view",
+    "chat.gap": "view",
+    "chat.gapquestion": "view",
+    "chat.customer": "view",
+    "chat.ticket": "view change",
+    "contexts.trace": "view",
+    "features.featurevalue": "view",
+    "features.knownentity": "view",
+    "retrieval.document": "view",
+    "retrieval.documentversion": "view",
+    "retrieval.chunk": "view",
+    "retrieval.index": "view",
+}
+
 # For each group and table, what its members may do; `*` stands for every table of an app.
 GROUPS: dict[str, dict[str, str]] = {
-    "Support agent": {
-        "chat.conversation": "view answer chat_as_user",
-        "chat.message": "view",
-        "chat.feedback": "view",
-        "chat.gap": "view",
-        "chat.gapquestion": "view",
-        "chat.customer": "view",
-        "chat.ticket": "view change",
-        "contexts.trace": "view",
-        "features.featurevalue": "view",
-        "features.knownentity": "view",
-        "retrieval.document": "view",
-        "retrieval.documentversion": "view",
-        "retrieval.chunk": "view",
-        "retrieval.index": "view",
+    "Support agent": _AGENT,
+    "Support lead": {
+        **_AGENT,
+        "chat.conversation": f"{_AGENT['chat.conversation']} reassign",
+        "chat.handoversettings": "view change",
+        "chat.supporthours": "view add change delete",
+        "chat.closedday": "view add change delete",
     },
     "Editor": {
         "chat.feedback": "view",
@@ -85,6 +94,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "chat.handoversettings": "view change",
         "chat.languagephrases": "view add change delete",
         "chat.supporthours": "view add change delete",
+        "chat.closedday": "view add change delete",
         "axes.accessattempt": "view delete",
         "axes.accessfailurelog": "view",
         "axes.accesslog": "view",

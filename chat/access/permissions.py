@@ -13,6 +13,8 @@ CHAT_AS_USER = "chat.chat_as_user"
 """Choose whom to be in a chat: the page's list of users, and the `user_id` of `POST /chat`."""
 ANSWER_CONVERSATION = "chat.answer_conversation"
 """Take a conversation over from the bot."""
+REASSIGN_CONVERSATION = "chat.reassign_conversation"
+"""Pass on, hand back or close what a colleague holds."""
 VIEW_TRACE = "contexts.view_trace"
 
 SCOPES: dict[str, frozenset[str]] = {
@@ -28,6 +30,7 @@ SCOPES: dict[str, frozenset[str]] = {
         }
     ),
     ApiKey.Scope.DEBUG: frozenset({VIEW_TRACE, "features.view_featurevalue"}),
+    ApiKey.Scope.DESK: frozenset({ANSWER_CONVERSATION}),
 }
 """The permissions that each scope of a key stands for; a session needs them themselves."""
 

@@ -66,7 +66,7 @@ class BotAdmin(ListAdmin):
         asked = request.GET.get("language", "")
         with override(language_of_page(bot, asked if asked in known else "")):
             page: dict[str, Any] = {
-                "bot": look_of(bot), "preview_of": True, "has_model": True, "texts": page_texts(),
+                "bot": look_of(bot), "preview_of": True, "has_model": True, "has_people": True, "texts": page_texts(),
                 "deadline_s": settings.FABRA_CHAT_DEADLINE_S, "message_max_chars": settings.FABRA_MESSAGE_MAX_CHARS,
             }  # fmt: skip
             response = render(request, "chat/page.html", page)

@@ -48,7 +48,10 @@ class ConversationSerializer(RowSerializer[Conversation]):
 
     class Meta:
         model = Conversation
-        fields = ("id", "user_id", "bot", "title", "state", "agent", "created_at", "last_message_at", "last_message_id")
+        fields: tuple[str, ...] = (
+            "id", "user_id", "bot", "title", "state", "agent", "contact", "created_at", "last_message_at",
+            "last_message_id",
+        )  # fmt: skip
 
 
 class ConversationChangeSerializer(serializers.Serializer[Any]):
@@ -91,7 +94,7 @@ class ConversationExportSerializer(ConversationSerializer):
     messages = MessageSerializer(many=True)
 
     class Meta(ConversationSerializer.Meta):
-        fields = (*ConversationSerializer.Meta.fields, "messages")  # type: ignore[assignment]
+        fields = (*ConversationSerializer.Meta.fields, "messages")
 
 
 class StopSerializer(serializers.Serializer[Any]):

@@ -76,6 +76,25 @@ CHAT = [
     ),
     events("A person answers, as a stream", {"event": "done", "data": '{"response": "", "state": "person"}'}, 202),
 ]  # fmt: skip
+_STATE = {"conversation_id": 42, "state": "person", "agent": "Kim Berg"}
+
+
+def _desk(name: str, request: dict[str, Any], **answer: Any) -> list[OpenApiExample]:
+    """Return the examples of an endpoint for desks, and of what refuses it."""
+    held = {"code": "conversation_state", "message": "Lee Moll holds this conversation."}
+    return [
+        OpenApiExample(name, value=request, request_only=True),
+        OpenApiExample("Done", value=_STATE | answer, response_only=True, status_codes=["200"]),
+        OpenApiExample("Held by another", value={"error": held}, response_only=True, status_codes=["409"]),
+    ]
+
+
+DESK_ASSIGN = _desk("To an agent", {"agent": "kim"})
+DESK_REPLY = _desk("A reply", {"agent": "kim", "text": "Your refund is **on its way**."}, message_id=84)
+DESK_HAND_BACK = _desk("To the bot", {"agent": "kim"}, state="bot", agent=None)
+DESK_CLOSE = _desk("With a note", {"agent": "kim", "note": "Refunded."}, state="closed", agent=None)
+DESK_TRANSFER = _desk("To a colleague", {"agent": "kim", "to": "lee"}, agent="Lee Moll")
+DESK_TRANSFER.append(OpenApiExample("Into the queue", value={"agent": "kim", "to": None}, request_only=True))
 DOCUMENT_REQUEST = OpenApiExample(
     "A document",
     value={

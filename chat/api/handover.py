@@ -1,4 +1,4 @@
-"""Endpoints by which a customer asks for a person, and leaves an address."""
+"""Endpoints by which a customer asks for a person, takes that back, and leaves an address."""
 
 from typing import Any
 
@@ -12,11 +12,13 @@ from chat.api import serializers as shapes
 from chat.api.base import APIView, extend_schema
 from chat.api.conversation_shapes import ID, USER
 from chat.api.identity import MayConverse, bot_of, user_of
-from chat.handover import actions
+from chat.handover import actions, reasons
+from chat.handover.contacts import keep_contact
+from chat.limits.messages import count_handover
 from chat.live.bodies import state_body
 
 _PARAMETERS = [ID, USER, openapi.BOT]
-_ERRORS = dict.fromkeys((400, 401, 403, 404, 409), shapes.ErrorSerializer)
+_ERRORS = dict.fromkeys((400, 401, 403, 404, 409, 429), shapes.ErrorSerializer)
 
 
 class EscalateView(APIView):
@@ -34,7 +36,26 @@ class EscalateView(APIView):
     )
     def post(self, request: Request, conversation_id: int) -> Response:
         actions.check_own(conversation_id, user_of(request), bot_of(request))
-        return Response(state_body(actions.escalate(conversation_id, actions.CUSTOMER_ASKED)))
+        return Response(state_body(actions.escalate(conversation_id, reasons.CUSTOMER_ASKED)))
+
+
+class WithdrawView(APIView):
+    """Take back the wish for a person while nobody has come: the bot goes on alone."""
+
+    permission_classes = [MayConverse]
+    permissions = {"POST": CHAT_AS_USER}
+
+    @extend_schema(
+        operation_id="withdraw",
+        parameters=_PARAMETERS,
+        request=None,
+        responses={200: shapes.ConversationStateSerializer, **_ERRORS},
+    )
+    def post(self, request: Request, conversation_id: int) -> Response:
+        user_id = user_of(request)
+        actions.check_own(conversation_id, user_id, bot_of(request))
+        count_handover(user_id)
+        return Response(state_body(actions.withdraw(conversation_id)))
 
 
 class ContactView(APIView):
@@ -53,5 +74,7 @@ class ContactView(APIView):
     def post(self, request: Request, conversation_id: int) -> Response:
         data: Any = shapes.ContactSerializer(data=request.data)
         data.is_valid(raise_exception=True)
-        actions.check_own(conversation_id, user_of(request), bot_of(request))
-        return Response(state_body(actions.keep_contact(conversation_id, data.validated_data["email"])))
+        user_id = user_of(request)
+        actions.check_own(conversation_id, user_id, bot_of(request))
+        count_handover(user_id)
+        return Response(state_body(keep_contact(conversation_id, data.validated_data["email"])))

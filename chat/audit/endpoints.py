@@ -39,6 +39,11 @@ AUDITED: Mapping[tuple[str, str], tuple[str, str]] = {
     ("conversations", "GET"): ("read conversations", "user {user_id}"),
     ("conversation", "GET"): ("read conversation", "conversation {conversation_id}"),
     ("messages", "GET"): ("read conversation", "conversation {conversation_id}"),
+    ("desk-assign", "POST"): ("take over", "conversation {conversation_id}"),
+    ("desk-reply", "POST"): ("reply", "conversation {conversation_id}"),
+    ("desk-hand-back", "POST"): ("hand back", "conversation {conversation_id}"),
+    ("desk-close", "POST"): ("close", "conversation {conversation_id}"),
+    ("desk-transfer", "POST"): ("pass on", "conversation {conversation_id}"),
     ("passages", "GET"): ("read conversation", "message {message_id}"),
 }
 UNAUDITED: Mapping[tuple[str, str], str] = {

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from django.conf import settings
+
 from chat.errors import BotNotFound
 from chat.models import DEFAULT_BOT, Bot
 from common.operator_settings import Snapshot
@@ -42,3 +44,9 @@ async def require_bot(slug: str) -> BotConfig:
     if found is None or not found.is_enabled:
         raise BotNotFound(f"There is no bot {slug[:50]!r}, or it is switched off.")
     return found
+
+
+def index_of(slug: str) -> str:
+    """Return the index that a bot's context searches if it says none itself, where there is no event loop."""
+    found = rows.rows_now().get(slug or DEFAULT_BOT)
+    return (found.index if found else "") or settings.FABRA_DEFAULT_INDEX

@@ -12,7 +12,7 @@ from django.conf import settings
 from django.db.models import Subquery, Value
 from django.db.models.functions import Coalesce
 
-from chat.handover.actions import is_address
+from chat.handover.contacts import address_in
 from chat.handover.notices import CONTACT
 from chat.models import Message
 from chat.small_talk.detection import small_talk_in
@@ -36,7 +36,7 @@ def open_questions(conversation_id: int) -> list[Message]:
     for message in reversed(later.order_by("-pk")[:_MOST]):
         if message.role == Message.Role.USER:
             found.append(message)
-        elif CONTACT in message.flags and found and is_address(found[-1].text):
+        elif CONTACT in message.flags and found and address_in(found[-1].text):
             found.pop()
     return found
 

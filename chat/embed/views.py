@@ -20,7 +20,7 @@ from chat.bots.look import language_of_page, look_of, read_bot
 from chat.embed.framing import allow_frames
 from chat.embed.texts import widget_texts
 from chat.errors import BotNotFound
-from chat.models import DEFAULT_BOT, ApiKey, Bot
+from chat.models import DEFAULT_BOT, ApiKey, Bot, HandoverSettings
 from chat.page.texts import page_texts
 
 _TEXTS = "/* texts */ {}"
@@ -68,6 +68,7 @@ def _page_of(key: ApiKey, bot: Bot, given: str, origin: str) -> dict[str, Any]:
         "bot": look_of(bot, key.indexes[0] if key.indexes else ""),
         "site_key": given,
         "site_origin": as_sources([origin])[0],
+        "has_people": HandoverSettings.load().is_enabled,
         "has_model": True,  # how the answers are made is the operator's business
         "texts": page_texts() | ({"page_title": bot.name} if bot.name else {}),
         "deadline_s": settings.FABRA_CHAT_DEADLINE_S,

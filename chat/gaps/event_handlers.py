@@ -11,12 +11,14 @@ from django.db import transaction
 from chat.errors import ConversationConflict, ConversationNotFound
 from chat.feedback import FEEDBACK_GIVEN
 from chat.gaps.marking import mark, question_of, unmark
-from chat.handover.actions import AGENT_GONE, ESCALATED, NOT_ANSWERED, THUMBS_DOWN, escalate
+from chat.handover.actions import escalate
+from chat.handover.reasons import AGENT_GONE, NOT_ANSWERED, PASSED_BACK, THUMBS_DOWN
+from chat.handover.steps import ESCALATED
 from chat.models import Feedback, GapQuestion, Message
 from events.handlers import Handler, register_handlers
 from events.models import Event
 
-_MARKS_NOTHING = {AGENT_GONE, NOT_ANSWERED, THUMBS_DOWN}
+_MARKS_NOTHING = {AGENT_GONE, NOT_ANSWERED, PASSED_BACK, THUMBS_DOWN}
 """Reasons of an escalation that say nothing about an answer, or nothing that a mark of its own does not say: a
 thumbs-down can be taken back, and its mark with it."""
 

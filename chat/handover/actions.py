@@ -5,66 +5,71 @@ it. Functions for a person take a user of Django's, whose permission is read ane
 AgentForbidden, and what they held waits for somebody else.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
-from django.core.exceptions import ValidationError
-from django.core.validators import validate_email
 from django.db import transaction
 from django.utils import timezone
 
-from chat.access.permissions import may_open_inbox
-from chat.errors import AgentForbidden, ConversationConflict, ConversationHeld, ConversationNotFound, InvalidMessage
+from chat.access.permissions import REASSIGN_CONVERSATION, may_open_inbox
+from chat.errors import (
+    AgentForbidden,
+    ConversationConflict,
+    ConversationHeld,
+    ConversationNotFound,
+    HandoverOff,
+    InvalidAgent,
+    InvalidMessage,
+)
 from chat.gaps.marking import last_answered_question
-from chat.handover import notices
-from chat.live.bodies import name_of
-from chat.live.changes import stop_bot, tell_inbox, tell_of_message, tell_of_state
-from chat.models import Conversation, Customer, HandoverSettings, Message, Ticket
+from chat.handover import notices, reasons
+from chat.handover.steps import HANDED_BACK, end, give_to, locked, move, record, wait
+from chat.handover.switches import allows, nobody_joins
+from chat.handover.tickets import close_ticket
+from chat.live.bodies import staff_name_of
+from chat.live.changes import tell_inbox, tell_of_message
+from chat.models import Conversation, HandoverSettings, Message
 from common.dispatch import MODEL_QUEUE, enqueue
 from common.validation import check_text, is_blank
-from events.event import AxiomEvent
-from events.models import Event
-from events.outbox import record_event
 
-ESCALATED, ASSIGNED = "conversation_escalated", "conversation_assigned"
-HANDED_BACK, CLOSED = "conversation_handed_back", "conversation_closed"
-"""The types of the events; each is of the user, and its payload has `conversation_id`."""
-
-CUSTOMER_ASKED, NOT_KNOWN_TWICE, THUMBS_DOWN = "customer_asked", "not_known_twice", "thumbs_down"
-BY_AGENT, AGENT_GONE, NOT_ANSWERED = "by_agent", "agent_gone", "not_answered"
-"""Reasons of an escalation; a context function gives a sentence of its own."""
-
+NOTE_MAX_CHARS = 5000
 ANSWER_UNANSWERED = "chat.tasks.answer_unanswered"
 
 State = Conversation.State
+
+_OUTCOMES = {
+    reasons.BY_AGENT: "Handed back to the assistant.",
+    reasons.WITHDRAWN: "The customer went back to the assistant.",
+}
+"""What stands in the ticket of a conversation that the bot got back."""
 
 
 def escalate(conversation_id: int, reason: str, *, message_id: int | None = None) -> Conversation:
     """Ask for a person; one who is asked or there already is not asked again.
 
     `message_id` is the customer's message that it is about; for one who asks themselves it is found here. Raise
-    ConversationNotFound, or ConversationConflict for a closed conversation.
+    ConversationNotFound, HandoverOff where nobody is asked for this reason, or ConversationConflict for a closed
+    conversation.
     """
-    with _locked(conversation_id) as conversation:
+    with locked(conversation_id) as conversation:
         if conversation.state in (State.WAITING, State.PERSON):
             return conversation
-        conversation.escalation_reason = reason[:200]
-        _move(conversation, State.WAITING)
-        notices.tell_escalated(conversation)
-        if message_id is None and reason == CUSTOMER_ASKED:
+        if conversation.state != State.CLOSED and not allows(reason):
+            raise HandoverOff(nobody_joins())
+        if message_id is None and reason == reasons.CUSTOMER_ASKED:
             question = last_answered_question(conversation_id)
             message_id = question.pk if question else None
-        _record(conversation, ESCALATED, reason=reason[:200], message_id=message_id)
+        wait(conversation, reason, message_id=message_id)
+        notices.tell_escalated(conversation)
     return conversation
 
 
 def ask_again(conversation_id: int) -> Message:
     """Tell a customer who asks for a person, and waits for one already, how it stands."""
-    with _locked(conversation_id) as conversation:
+    with locked(conversation_id) as conversation:
         return notices.tell_still_waiting(conversation)
 
 
@@ -74,16 +79,36 @@ def assign(conversation_id: int, agent: Any) -> Conversation:
     Raise ConversationNotFound, AgentForbidden, ConversationHeld, or ConversationConflict for a closed conversation.
     """
     agent = _permitted(conversation_id, agent)
-    with _locked(conversation_id) as conversation:
+    with locked(conversation_id) as conversation:
         if conversation.state == State.PERSON and conversation.agent_id == agent.pk:
             return conversation
         _check_free(conversation, agent)
-        _move(conversation, State.PERSON, agent)
-        stop_bot(conversation)
-        conversation.unanswered_since = _unanswered_since(conversation)
-        conversation.save(update_fields=["unanswered_since"])
-        notices.tell_assigned(conversation, str(name_of(agent)))
-        _record(conversation, ASSIGNED, agent=agent.get_username())
+        give_to(conversation, agent, by=agent)
+    return conversation
+
+
+def transfer(conversation_id: int, by: Any, to: Any | None) -> Conversation:
+    """Give the conversation to another person who may answer, or with None to whoever takes it from the queue.
+
+    What a colleague holds is passed on by whoever may reassign. Repeated, it changes nothing.
+
+    Raise ConversationNotFound, AgentForbidden, ConversationHeld, InvalidAgent for somebody who may not answer, or
+    ConversationConflict for a closed conversation.
+    """
+    by = _permitted(conversation_id, by)
+    if to is not None and not may_answer(to):
+        raise InvalidAgent(f"{to.get_username()} may not answer customers.")
+    with locked(conversation_id) as conversation:
+        is_held = conversation.state == State.PERSON
+        if (to is None and conversation.state == State.WAITING) or (to and is_held and conversation.agent_id == to.pk):
+            return conversation
+        _check_may_end(conversation, by)
+        if to is not None:
+            give_to(conversation, to, by=by)
+            return conversation
+        wait(conversation, reasons.PASSED_BACK if is_held else reasons.BY_AGENT, by=by)
+        (notices.tell_returned if is_held else notices.tell_escalated)(conversation)
+        _answer_soon(conversation)
     return conversation
 
 
@@ -98,7 +123,7 @@ def send_as_agent(conversation_id: int, agent: Any, text: str, *, client_id: UUI
     if len(text) > settings.FABRA_MESSAGE_MAX_CHARS:
         raise InvalidMessage(f"message must have at most {settings.FABRA_MESSAGE_MAX_CHARS} characters.")
     agent = _permitted(conversation_id, agent)
-    with _locked(conversation_id) as conversation:
+    with locked(conversation_id) as conversation:
         sent = client_id and conversation.messages.filter(client_id=client_id, author=agent).first()
         if sent:
             return sent
@@ -117,71 +142,74 @@ def send_as_agent(conversation_id: int, agent: Any, text: str, *, client_id: UUI
 def hand_back(conversation_id: int, agent: Any) -> Conversation:
     """Let the bot go on, which answers the customer's last message if nobody has; repeated, it changes nothing.
 
-    Whoever holds the conversation may; while it waits, everybody who may answer. Raise as `assign` does.
+    Whoever holds the conversation may, and who may reassign; while it waits, everybody who may answer. Raise as
+    `assign` does.
     """
     agent = _permitted(conversation_id, agent)
-    with _locked(conversation_id) as conversation:
+    with locked(conversation_id) as conversation:
         if conversation.state == State.BOT:
             return conversation
-        _check_free(conversation, agent)
-        _give_to_bot(conversation, reason=BY_AGENT, is_timeout=False)
+        _check_may_end(conversation, agent)
+        _give_to_bot(conversation, reason=reasons.BY_AGENT, is_timeout=False)
+    return conversation
+
+
+def withdraw(conversation_id: int) -> Conversation:
+    """Take back the customer's wish for a person while nobody has come; the bot goes on. Repeated, it changes nothing.
+
+    Raise ConversationNotFound, or ConversationConflict where a person answers already, or for a closed conversation.
+    """
+    with locked(conversation_id) as conversation:
+        if conversation.state == State.BOT:
+            return conversation
+        if conversation.state != State.WAITING:
+            raise ConversationConflict(f"Nobody is waited for in a conversation whose state is {conversation.state!r}.")
+        _give_to_bot(conversation, reason=reasons.WITHDRAWN, is_timeout=False)
     return conversation
 
 
 def close(conversation_id: int, agent: Any, note: str = "") -> Conversation:
-    """End the conversation; a note is kept as a closed ticket of the customer's. Repeated, it changes nothing.
+    """End the conversation; a note is kept in a closed ticket of the customer's. Repeated, it changes nothing.
 
-    Raise ConversationNotFound, AgentForbidden or ConversationHeld.
+    Raise ConversationNotFound, AgentForbidden, ConversationHeld, or InvalidMessage for a note that is too long.
     """
-    check_text(note, "note")
+    if len(check_text(note, "note")) > NOTE_MAX_CHARS:
+        raise InvalidMessage(f"note must have at most {NOTE_MAX_CHARS} characters.")
     agent = _permitted(conversation_id, agent)
-    with _locked(conversation_id) as conversation:
+    with locked(conversation_id) as conversation:
         if conversation.state == State.CLOSED:
             return conversation
-        _check_free(conversation, agent)
-        ticket = None if is_blank(note) else _ticket(conversation, note)
-        conversation.unanswered_since = None
-        conversation.save(update_fields=["unanswered_since"])
-        _move(conversation, State.CLOSED)
-        stop_bot(conversation)
-        notices.tell_closed(conversation)
-        number = ticket.number if ticket else None
-        _record(conversation, CLOSED, agent=agent.get_username(), note=note, ticket=number)
+        _check_may_end(conversation, agent)
+        end(conversation, reasons.BY_AGENT, agent=agent, note=note, otherwise=f"Closed by {agent.get_username()}.")
     return conversation
 
 
-def keep_contact(conversation_id: int, address: str) -> Conversation:
-    """Keep the e-mail address that a customer leaves; raise InvalidMessage for what is none."""
-    address = check_text(address, "email").strip()
-    if len(address) > 254 or not is_address(address):
-        raise InvalidMessage("email must be an e-mail address.")
-    with _locked(conversation_id) as conversation:
-        if conversation.contact != address:
-            conversation.contact = address
-            conversation.save(update_fields=["contact"])
-            notices.tell_contact(conversation)
-            tell_inbox(conversation)
-    return conversation
+def close_idle(conversation_id: int) -> None:
+    """End a conversation that waits or has a person, and in which nobody wrote; checked again under the lock."""
+    after = HandoverSettings.load().close_after
+    with locked(conversation_id) as conversation:
+        since = max(conversation.state_changed_at, conversation.last_message_at)
+        if after and conversation.state in (State.WAITING, State.PERSON) and since <= timezone.now() - after:
+            end(conversation, reasons.IDLE, otherwise=f"Closed without a message for {after.days} days.")
 
 
 def return_from_person(conversation_id: int) -> None:
     """Let the bot go on where a person left the customer unanswered too long; checked again under the lock."""
     after = HandoverSettings.load().unanswered_after
-    with _locked(conversation_id) as conversation:
-        since = conversation.unanswered_since
+    with locked(conversation_id) as conversation:
+        # Whoever takes it over has the whole time, however long the customer has waited before.
+        since = conversation.unanswered_since and max(conversation.unanswered_since, conversation.state_changed_at)
         is_late = bool(after and since and since <= timezone.now() - after)
         if conversation.state == State.PERSON and is_late:
-            _give_to_bot(conversation, reason="unanswered", is_timeout=True)
+            _give_to_bot(conversation, reason=reasons.UNANSWERED, is_timeout=True)
 
 
 def return_from_agent(conversation_id: int, agent_pk: Any) -> None:
     """Let a conversation wait whose agent may answer no longer; nothing happens if they do not hold it."""
-    with _locked(conversation_id) as conversation:
+    with locked(conversation_id) as conversation:
         if conversation.state == State.PERSON and conversation.agent_id == agent_pk:
-            conversation.escalation_reason = AGENT_GONE
-            _move(conversation, State.WAITING)
+            wait(conversation, reasons.AGENT_GONE)
             notices.tell_returned(conversation)
-            _record(conversation, ESCALATED, reason=AGENT_GONE, message_id=None)
             _answer_soon(conversation)
 
 
@@ -201,41 +229,36 @@ def check_own(conversation_id: int, user_id: str, bot: str = "") -> None:
         raise ConversationNotFound
 
 
-def is_address(text: str) -> bool:
-    """Return whether a whole text is an e-mail address."""
-    try:
-        validate_email(text.strip())
-    except ValidationError:
-        return False
-    return True
-
-
 def may_answer(agent: Any) -> bool:
     """Return whether a user, as the database has them now, may answer customers: whoever may open the inbox."""
-    return may_open_inbox(get_user_model()._default_manager.filter(pk=agent.pk).first()) if agent else False
+    return _answering(agent) is not None
 
 
-@contextmanager
-def _locked(conversation_id: int) -> Iterator[Conversation]:
-    with transaction.atomic():
-        conversation = Conversation.objects.lock(conversation_id)
-        if conversation is None:
-            raise ConversationNotFound
-        yield conversation
+def _answering(agent: Any) -> Any:
+    """Return the user as the database has them now, if they may answer customers; otherwise None."""
+    user = get_user_model()._default_manager.filter(pk=agent.pk).first() if agent else None
+    return user if may_open_inbox(user) else None
 
 
 def _permitted(conversation_id: int, agent: Any) -> Any:
-    if not may_answer(agent):
+    answering = _answering(agent)
+    if answering is None:
         if agent is not None and agent.pk is not None:
             return_from_agent(conversation_id, agent.pk)
         raise AgentForbidden
-    return agent
+    return answering
 
 
 def _check_free(conversation: Conversation, agent: Any) -> None:
     """Raise ConversationHeld if another person holds the conversation."""
     if conversation.state == State.PERSON and conversation.agent_id not in (None, agent.pk):
-        raise ConversationHeld(f"{name_of(conversation.agent)} holds this conversation.")
+        raise ConversationHeld(f"{staff_name_of(conversation.agent)} holds this conversation.")
+
+
+def _check_may_end(conversation: Conversation, agent: Any) -> None:
+    """Raise ConversationHeld if another person holds it, and this one may not reassign what a colleague holds."""
+    if not agent.has_perm(REASSIGN_CONVERSATION):
+        _check_free(conversation, agent)
 
 
 def _check_holds(conversation: Conversation, agent: Any) -> None:
@@ -244,20 +267,12 @@ def _check_holds(conversation: Conversation, agent: Any) -> None:
         raise ConversationConflict(f"Take this conversation over first; its state is {conversation.state!r}.")
 
 
-def _move(conversation: Conversation, state: str, agent: Any = None) -> None:
-    """Set the state and tell open pages of it; raise ConversationConflict."""
-    if not conversation.may_become(state) and conversation.state != state:
-        raise ConversationConflict(f"A conversation that is {conversation.state!r} cannot become {state!r}.")
-    conversation.become(state, agent)
-    fields = ["state", "agent", "state_changed_at", "takeovers", "turns", "escalation_reason"]
-    conversation.save(update_fields=fields)
-    tell_of_state(conversation)
-
-
 def _give_to_bot(conversation: Conversation, *, reason: str, is_timeout: bool) -> None:
-    _move(conversation, State.BOT)
+    move(conversation, State.BOT)
+    # What nobody answered stays to be done: its ticket is open until somebody closes it.
+    ticket = None if is_timeout else close_ticket(conversation, "", otherwise=_OUTCOMES[reason])
     notices.tell_handed_back(conversation, is_timeout=is_timeout)
-    _record(conversation, HANDED_BACK, reason=reason)
+    record(conversation, HANDED_BACK, reason=reason, ticket=ticket.number if ticket else None)
     _answer_soon(conversation)
 
 
@@ -271,30 +286,3 @@ def enqueue_answer(conversation_id: int) -> bool:
     """Have a worker answer what a person left to the bot; if the broker is down, the sweep does."""
     otherwise = f"conversation {conversation_id} waits for the sweep"
     return enqueue(ANSWER_UNANSWERED, conversation_id, otherwise=otherwise, queue=MODEL_QUEUE)
-
-
-def _unanswered_since(conversation: Conversation) -> Any:
-    """Return when the last message was written, if it is the customer's; otherwise None."""
-    said = conversation.messages.exclude(role=Message.Role.NOTICE)
-    last = said.order_by("-id").values_list("role", "created_at").first()
-    return last[1] if last and last[0] == Message.Role.USER else None
-
-
-def _ticket(conversation: Conversation, note: str) -> Ticket:
-    customer, _ = Customer.objects.get_or_create(user_id=conversation.user_id)
-    return Ticket.objects.open_with_next_number(
-        customer=customer,
-        subject=conversation.title or " ".join(note.split())[:200],
-        status=Ticket.Status.CLOSED,
-        note=note,
-        conversation=conversation,
-    )
-
-
-def _record(conversation: Conversation, event_type: str, **payload: Any) -> None:
-    event = AxiomEvent(
-        event_type=event_type,
-        entity_id=conversation.user_id,
-        payload={"conversation_id": conversation.pk, **payload},
-    )
-    record_event(event, Event.Source.CHAT)

@@ -1,9 +1,9 @@
-"""What follows from a conversation that a person ended: the user's tickets are read anew."""
+"""What follows where the ticket of a conversation is opened or closed: the user's tickets are read anew."""
 
 from collections.abc import Sequence
 from typing import Any
 
-from chat.handover.actions import CLOSED
+from chat.handover.steps import CLOSED, ESCALATED, HANDED_BACK
 from events.event import AxiomEvent
 from events.handlers import Handler, register_handlers
 from events.models import Event
@@ -15,6 +15,7 @@ from features.value_writer import write_values
 
 SUPPORT_HISTORY = "support_history"
 """The feature that reads the tickets, as `chat.definitions` declares it."""
+_OF_TICKETS = (ESCALATED, HANDED_BACK, CLOSED)
 
 
 def register() -> None:
@@ -22,7 +23,7 @@ def register() -> None:
 
 
 def handlers(event: Event) -> Sequence[Handler]:
-    if event.event_type == CLOSED and event.payload.get("ticket") and SUPPORT_HISTORY in features:
+    if event.event_type in _OF_TICKETS and event.payload.get("ticket") and SUPPORT_HISTORY in features:
         return [Handler(name=f"feature:{SUPPORT_HISTORY}", handle=compute_history)]
     return []
 

@@ -1,7 +1,7 @@
-"""When somebody is there: spans of weekdays in a time zone."""
+"""When somebody is there: spans of weekdays in a time zone, but for days on which nobody is."""
 
-from collections.abc import Iterable
-from datetime import datetime, time, timedelta
+from collections.abc import Collection, Iterable
+from datetime import date, datetime, time, timedelta
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
@@ -14,23 +14,35 @@ class Span(Protocol):
     """00:00 is the end of the day."""
 
 
-def next_opening(spans: Iterable[Span], zone: ZoneInfo, now: datetime) -> datetime | None:
-    """Return when somebody is there next, in the zone; None if somebody is now, as always without any span."""
-    spans = list(spans)
-    if not spans:
-        return None
+_ALL_DAY = (time.min, time.min)
+_DAYS_AHEAD = 60
+
+
+def next_opening(
+    spans: Iterable[Span], zone: ZoneInfo, now: datetime, closed: Collection[date] = ()
+) -> datetime | None:
+    """Return when somebody is there next, in the zone; None if somebody is now.
+
+    Without any span somebody always is, but for closed days. Where all days of the next two months are closed, it is
+    the end of these.
+    """
+    hours: dict[int, list[tuple[time, time]]] = {}
+    for span in spans:
+        hours.setdefault(span.weekday, []).append((span.opens, span.closes))
     local = now.astimezone(zone)
-    openings = []
-    for days in range(8):
+    for days in range(_DAYS_AHEAD):
         day = local.date() + timedelta(days=days)
-        for span in spans:
-            if span.weekday != day.weekday():
-                continue
-            opens, closes = datetime.combine(day, span.opens, zone), datetime.combine(day, span.closes, zone)
-            if span.closes == time.min:
+        if day in closed:
+            continue
+        openings = []
+        for opens_at, closes_at in hours.get(day.weekday(), []) if hours else [_ALL_DAY]:
+            opens, closes = datetime.combine(day, opens_at, zone), datetime.combine(day, closes_at, zone)
+            if closes_at == time.min:
                 closes = datetime.combine(day + timedelta(days=1), time.min, zone)
             if opens <= local < closes:
                 return None
             if opens > local:
                 openings.append(opens)
-    return min(openings)
+        if openings:
+            return min(openings)
+    return datetime.combine(local.date() + timedelta(days=_DAYS_AHEAD), time.min, zone)

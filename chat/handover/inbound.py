@@ -3,7 +3,9 @@
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from chat.handover import actions, notices
+from chat.errors import HandoverOff
+from chat.handover import actions, notices, reasons
+from chat.handover.contacts import address_in, keep_contact
 from chat.handover.wishes import wants_person
 from chat.limits.admission import Admission
 from chat.live.changes import tell_inbox, tell_of_message
@@ -52,7 +54,7 @@ def receive(question: Question, lease: TurnLease, admission: Admission) -> Answe
 
 
 def _is_contact(question: Question, lease: TurnLease) -> bool:
-    return lease.state == State.WAITING and not lease.has_contact and actions.is_address(question.message)
+    return lease.state == State.WAITING and bool(address_in(question.message))
 
 
 def _conversation(question: Question, lease: TurnLease) -> Conversation | None:
@@ -74,7 +76,7 @@ def _store(question: Question, conversation: Conversation, admission: Admission)
     if conversation.state == State.PERSON and conversation.unanswered_since is None:
         conversation.unanswered_since = message.created_at
     conversation.save(update_fields=["last_message_at", "unanswered_since"])
-    record_event(sent_event(question.user_id, None), Event.Source.CHAT)
+    record_event(sent_event(message), Event.Source.CHAT)
     if admission.is_degraded:  # from now on the message itself is counted
         Reservation.objects.filter(token=admission.token).delete()
     tell_of_message(message)
@@ -84,12 +86,20 @@ def _store(question: Question, conversation: Conversation, admission: Admission)
 
 def _change(question: Question, lease: TurnLease, conversation: Conversation) -> Message:
     """Do what the customer wishes, and return the line that says so."""
+    address = address_in(question.message)
     if _is_contact(question, lease):
-        actions.keep_contact(conversation.pk, question.message)
+        if conversation.contact == address:
+            return notices.tell_contact(conversation)
+        keep_contact(conversation.pk, address)
     elif lease.state == State.WAITING:
         return actions.ask_again(conversation.pk)
     else:
-        actions.escalate(conversation.pk, actions.CUSTOMER_ASKED)
+        if address:
+            keep_contact(conversation.pk, address)
+        try:
+            actions.escalate(conversation.pk, reasons.CUSTOMER_ASKED)
+        except HandoverOff:
+            return notices.tell_no_person(conversation)
     return conversation.messages.filter(role=Message.Role.NOTICE).latest("pk")
 
 
@@ -105,7 +115,7 @@ def _answer(message: Message, lease: TurnLease, told: list[Message]) -> Answer:
         conversation_id=message.conversation_id,
         message_id=notice.pk,
         question_id=message.pk,
-        state=State.WAITING,
+        state=State.BOT if notices.NO_PERSON in notice.flags else State.WAITING,
         notices=[notice.text for notice in before],
         conversation_was_closed=lease.was_closed,
     )

@@ -1,17 +1,21 @@
 """The lines of a conversation that tell its customer what has changed, in the conversation's language."""
 
 from datetime import datetime
+from typing import Any
 
 from django.conf import settings
 from django.utils import formats, timezone, translation
 from django.utils.translation import gettext as _
 
 from chat.handover.hours import next_opening
+from chat.handover.switches import nobody_joins
+from chat.live.bodies import name_of
 from chat.live.changes import tell_of_message
 from chat.models import Conversation, HandoverSettings, Message
 
 ESCALATED, ASSIGNED, HANDED_BACK, CLOSED = "escalated", "assigned", "handed_back", "closed"
 WAITING, CONTACT, PERSON_LEFT, REOPENED = "still_waiting", "contact_kept", "person_left", "conversation_was_closed"
+NOBODY_CAME, NO_PERSON = "nobody_came", "no_person"
 NOT_ANSWERED = "not_answered"
 """The flag of a notice says of what it tells."""
 
@@ -48,15 +52,40 @@ def tell_still_waiting(conversation: Conversation) -> Message:
 
 
 def tell_returned(conversation: Conversation) -> Message:
-    """Say that the person who held the conversation cannot go on, and that another is asked."""
+    """Say that the person who held the conversation does not go on, and that another is asked."""
     with translation.override(language_of(conversation)):
         text = _("The person who answered you had to leave. Another one was asked to join.")
+        if until := opening():
+            text = _("The person who answered you had to leave.")
+            text += " " + out_of_hours(until, has_contact=bool(conversation.contact))
         return add_notice(conversation, PERSON_LEFT, text)
 
 
-def tell_assigned(conversation: Conversation, name: str) -> Message:
+def tell_nobody_came(conversation: Conversation) -> Message:
+    """Say that a customer waits longer than they should, and how they can be written to."""
     with translation.override(language_of(conversation)):
-        return add_notice(conversation, ASSIGNED, _("%(name)s has joined the conversation.") % {"name": name})
+        text = _("Nobody could join you yet. You can go on waiting, or ask me.")
+        if until := opening():
+            text = out_of_hours(until, has_contact=bool(conversation.contact))
+        elif not conversation.contact:
+            text += " " + _("Send your e-mail address, and we will write to you.")
+        return add_notice(conversation, NOBODY_CAME, text)
+
+
+def tell_no_person(conversation: Conversation) -> Message:
+    """Say that nobody can be asked for, and how support is reached."""
+    with translation.override(language_of(conversation)):
+        return add_notice(conversation, NO_PERSON, nobody_joins())
+
+
+def tell_assigned(conversation: Conversation, agent: Any, before: Any = None) -> Message:
+    """Say who answers now, and who has passed the conversation on to them."""
+    with translation.override(language_of(conversation)):
+        names = {"name": name_of(agent), "before": name_of(before)}
+        text = _("%(name)s has joined the conversation.")
+        if before and names["name"] != names["before"]:
+            text = _("%(before)s has passed this conversation on to %(name)s.")
+        return add_notice(conversation, ASSIGNED, text % names)
 
 
 def tell_handed_back(conversation: Conversation, *, is_timeout: bool) -> Message:
@@ -96,7 +125,8 @@ def reopened_notice(conversation: Conversation) -> Message:
 def opening() -> datetime | None:
     """Return when somebody is there next; None if somebody is now."""
     row = HandoverSettings.load()
-    return next_opening(row.hours.all(), row.zone, timezone.now()) if row.pk else None
+    closed = {closed_day.day for closed_day in row.closed_days.all()}
+    return next_opening(row.hours.all(), row.zone, timezone.now(), closed)
 
 
 def out_of_hours(until: datetime, *, has_contact: bool) -> str:

@@ -6,8 +6,10 @@ from dataclasses import replace
 from asgiref.sync import sync_to_async
 from django.db import DatabaseError
 
-from chat.errors import ConversationConflict, ConversationNotFound
-from chat.handover import actions, notices
+from chat.errors import ConversationConflict, ConversationNotFound, HandoverOff
+from chat.handover import actions, notices, reasons
+from chat.handover.steps import locked
+from chat.handover.switches import allows
 from chat.models import Conversation, Message
 from chat.turns.records import write_failure, write_outcome
 from chat.turns.turn import Answer, Turn
@@ -32,9 +34,9 @@ def escalated(result: Answer, turn: Turn) -> Answer:
 
     The answer is stored already, so a failure to escalate does not fail it.
     """
-    reason = turn.context.escalation.reason if turn.context.escalation else actions.NOT_KNOWN_TWICE
+    reason = turn.context.escalation.reason if turn.context.escalation else reasons.NOT_KNOWN_TWICE
     try:
-        if turn.context.escalation is None and not _is_not_known_twice(turn.conversation_id):
+        if not allows(reason) or (turn.context.escalation is None and not _is_not_known_twice(turn.conversation_id)):
             return result
         notice = _notice_of(turn, reason)
         state = _state_of(turn.conversation_id) or result.state
@@ -77,11 +79,16 @@ async def ask_for_person(turn: Turn) -> Answer:
 def _asked_for_person(turn: Turn) -> Answer:
     """Ask for the person that the context's function wants, and return the line that says so as the answer."""
     assert turn.context.escalation is not None
-    notice = _notice_of(turn, turn.context.escalation.reason)
-    notice = notice or actions.ask_again(turn.conversation_id)
+    try:
+        notice = _notice_of(turn, turn.context.escalation.reason)
+        notice = notice or actions.ask_again(turn.conversation_id)
+        state = _state_of(turn.conversation_id) or Conversation.State.WAITING
+    except HandoverOff:
+        with locked(turn.conversation_id) as conversation:
+            notice, state = notices.tell_no_person(conversation), conversation.state
     return Answer.without_model(
         response=notice.text, flags=notice.flags, context_id=turn.context_id, conversation_id=turn.conversation_id,
-        message_id=notice.pk, state=_state_of(turn.conversation_id) or Conversation.State.WAITING, notices=turn.notices,
+        message_id=notice.pk, state=state, notices=turn.notices,
         conversation_was_closed=turn.lease.was_closed,
     )  # fmt: skip
 

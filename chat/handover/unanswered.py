@@ -14,8 +14,8 @@ from django.utils import timezone, translation
 
 from chat.access.callers import Caller
 from chat.conversations.open_questions import open_questions
-from chat.errors import ConversationConflict, ConversationNotFound, KeyForbidden, UserTokenRefused
-from chat.handover import actions, notices
+from chat.errors import ConversationConflict, ConversationNotFound, HandoverOff, KeyForbidden, UserTokenRefused
+from chat.handover import actions, notices, reasons
 from chat.models import Conversation, HandoverSettings
 from chat.turns.engine import answer
 from chat.turns.turn import Question
@@ -78,7 +78,11 @@ def give_up(conversation_id: int, *, is_final: bool = False) -> None:
             _forget(conversation)
         if conversation.state == State.BOT:
             notices.tell_not_answered(conversation)
-            actions.escalate(conversation_id, actions.NOT_ANSWERED)
+            try:
+                actions.escalate(conversation_id, reasons.NOT_ANSWERED)
+            except HandoverOff:  # nobody comes, and nobody is told again
+                notices.tell_no_person(conversation)
+                _forget(conversation)
 
 
 async def answer_last(conversation_id: int) -> bool:

@@ -52,7 +52,8 @@ CHAT_EVENTS = StreamFormat(
     whole=lambda events: b"".join(event for event in events if not event.startswith(b"event: delta")),
 )
 AsyncMethod = Callable[[Any, Request, Claim | None], Awaitable[Any]]
-Method = Callable[[Any, Request, Claim | None], Any]
+Method = Callable[..., Any]
+"""Called with the view, the request, the claim, and what the address names."""
 
 
 def idempotent(
@@ -93,9 +94,7 @@ def idempotent(
     return run
 
 
-def idempotent_now(
-    *, is_atomic: bool = False, echoed: Collection[str] = ()
-) -> Callable[[Method], Callable[[Any, Request], Any]]:
+def idempotent_now(*, is_atomic: bool = False, echoed: Collection[str] = ()) -> Callable[[Method], Callable[..., Any]]:
     """Do the same for a synchronous method, whose thread waits.
 
     With `is_atomic` the method and the storing of its answer are one transaction, so that a crash leaves both or none;
@@ -103,11 +102,11 @@ def idempotent_now(
     `echoed` are fields of the answer that repeat the request's: they are not stored, but taken from its repetition.
     """
 
-    def decorate(method: Method) -> Callable[[Any, Request], Any]:
+    def decorate(method: Method) -> Callable[..., Any]:
         @functools.wraps(method)
-        def run(view: Any, request: Request) -> Any:
+        def run(view: Any, request: Request, **names: Any) -> Any:
             if (key := key_of(request)) is None:
-                return method(view, request, None)
+                return method(view, request, None, **names)
             taken = _wait_here(key)
             if isinstance(taken, StoredAnswer):
                 return _replay(taken, _echo(request, echoed))
@@ -115,7 +114,7 @@ def idempotent_now(
             try:
                 try:
                     with transaction.atomic() if is_atomic else nullcontext():
-                        response = method(view, request, taken)
+                        response = method(view, request, taken, **names)
                         _settle(taken, response, _echo(request, echoed), is_needed=is_atomic)
                 except Exception as error:
                     response = view.handle_exception(error)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import uuid
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -36,6 +37,7 @@ class InboxConsumer(AsyncWebsocketConsumer):
 
     async def connect(self) -> None:
         self.open_id: int | None = None
+        self.place = uuid.uuid4().hex
         self.channel: GroupChannel | None = None
         self.tasks: list[asyncio.Task[None]] = []
         self.agent = await self._read_agent()
@@ -94,7 +96,7 @@ class InboxConsumer(AsyncWebsocketConsumer):
         while True:
             end_if_cancelled()
             event = await channel.receive()
-            if event["type"] != "typing" or event.get("author") != name_of(self.agent):
+            if event["type"] != "typing" or event.get("origin") != self.place:
                 await self._send(event)
 
     async def _send(self, event: dict[str, Any]) -> None:
@@ -114,7 +116,10 @@ class InboxConsumer(AsyncWebsocketConsumer):
     async def _tell_of_typing(self, conversation_id: int) -> None:
         held = Conversation.objects.filter(pk=conversation_id, state=Conversation.State.PERSON, agent=self.agent)
         if await with_own_thread(sync_to_async(held.exists)()):
-            event = {"type": "typing", "conversation_id": conversation_id, "author": name_of(self.agent)}
+            event = {
+                "type": "typing", "conversation_id": conversation_id, "author": name_of(self.agent),
+                "origin": self.place,
+            }  # fmt: skip
             await broadcast(conversation_group(conversation_id), event)
 
     async def _read_agent(self) -> Any:

@@ -1,5 +1,6 @@
 """What the inbox shows: who waits, who is answered by whom, and one conversation with what is known of its customer."""
 
+import json
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -10,11 +11,12 @@ from django.utils import timezone
 from django.utils.timesince import timesince
 
 from chat.access.callers import USER_KEY
-from chat.live.bodies import message_body, name_of
+from chat.access.permissions import REASSIGN_CONVERSATION
+from chat.live.bodies import message_body, staff_name_of
 from chat.models import Conversation, Customer, Message, Ticket
 from common.admin.html import short
 from common.links import safe_link
-from contexts.models import Trace
+from contexts.models import Trace, TraceBody
 from features import registry
 from features.models import FeatureValue
 
@@ -22,6 +24,7 @@ _MOST_ROWS = 100
 _MOST_MESSAGES = 200
 _MOST_TICKETS = 5
 _VALUE_CHARS = 200
+_ITEM_CHARS = 160
 
 State = Conversation.State
 
@@ -34,6 +37,8 @@ class Row:
     customer: Customer | None
     last: str
     """The beginning of what the customer wrote last."""
+    last_id: int
+    """The id of that message; 0 without one."""
     agent: str | None
 
     @property
@@ -67,6 +72,11 @@ class Inbox:
         """How many conversations the agent could do something about: they count in the page's title."""
         return len(self.waiting) + sum(row.is_unanswered for row in self.mine)
 
+    @property
+    def newest(self) -> dict[int, int]:
+        """The id of each customer's last message, by the conversation, of those that the agent could answer."""
+        return {row.conversation.pk: row.last_id for row in (*self.waiting, *self.mine)}
+
 
 def inbox_of(agent: Any) -> Inbox:
     """Return the conversations that wait for a person or have one; at most 100 that wait, and 100 that have one."""
@@ -84,7 +94,8 @@ def inbox_of(agent: Any) -> Inbox:
 def _rows(conversations: QuerySet[Conversation]) -> list[Row]:
     said = Message.objects.filter(conversation=OuterRef("pk"), role=Message.Role.USER).order_by("-id")
     last = Subquery(said.values(beginning=Left("text", 160))[:1])
-    found = list(conversations.select_related("agent").annotate(last=last)[:_MOST_ROWS])
+    last_id = Subquery(said.values("id")[:1])
+    found = list(conversations.select_related("agent").annotate(last=last, last_id=last_id)[:_MOST_ROWS])
     customers = {
         row.user_id: row
         for row in Customer.objects.filter(user_id__in={conversation.user_id for conversation in found})
@@ -94,7 +105,8 @@ def _rows(conversations: QuerySet[Conversation]) -> list[Row]:
             conversation=conversation,
             customer=customers.get(conversation.user_id),
             last=conversation.last or "",
-            agent=name_of(conversation.agent),
+            last_id=conversation.last_id or 0,
+            agent=staff_name_of(conversation.agent),
         )
         for conversation in found
     ]
@@ -105,6 +117,10 @@ class Opened:
     """A conversation that is open, beside what is known."""
 
     conversation: Conversation
+    is_mine: bool
+    """Whether the reader holds it."""
+    may_end: bool
+    """Whether the reader may pass it on, hand it back and close it."""
     agent: str | None
     messages: list[dict[str, Any]]
     is_cut: bool
@@ -113,6 +129,8 @@ class Opened:
     values: list[FeatureValue] = field(default_factory=list)
     trace: Trace | None = None
     """Of the newest answer: what the model saw."""
+    items: list[dict[str, Any]] = field(default_factory=list)
+    """What that trace's context was made of, kept or dropped."""
     sources: list[dict[str, Any]] = field(default_factory=list)
     """The newest answer's passages, the cited ones first."""
 
@@ -145,16 +163,22 @@ def open_conversation(conversation: Conversation, user: Any) -> Opened:
     answers = conversation.messages.filter(role=Message.Role.ASSISTANT).order_by("-id")
     newest = answers.select_related("trace").first()
     customer = Customer.objects.filter(user_id=conversation.user_id).first()
+    trace = newest.trace if newest and user.has_perm("contexts.view_trace") else None
     tickets = customer.tickets.all()[:_MOST_TICKETS] if customer and user.has_perm("chat.view_ticket") else []
+    is_held = conversation.state == State.PERSON
+    is_mine = is_held and conversation.agent_id == user.pk
     return Opened(
         conversation=conversation,
-        agent=name_of(conversation.agent),
+        is_mine=is_mine,
+        may_end=not is_held or is_mine or conversation.agent_id is None or user.has_perm(REASSIGN_CONVERSATION),
+        agent=staff_name_of(conversation.agent),
         messages=messages,
         is_cut=len(messages) == _MOST_MESSAGES,
         customer=customer,
         tickets=list(tickets),
         values=_values_of(conversation.user_id) if user.has_perm("features.view_featurevalue") else [],
-        trace=newest.trace if newest and user.has_perm("contexts.view_trace") else None,
+        trace=trace,
+        items=_items_of(trace) if trace else [],
         sources=_sources_of(newest) if newest else [],
     )
 
@@ -182,6 +206,12 @@ def _values_of(user_id: str) -> list[FeatureValue]:
         if entity.key == USER_KEY and names:
             values += FeatureValue.objects.latest_of(entity.name, [user_id], names)
     return sorted(values, key=lambda value: value.feature)
+
+
+def _items_of(trace: Trace) -> list[dict[str, Any]]:
+    body = TraceBody.objects.filter(trace=trace).first()
+    items = json.loads(body.text).get("items", []) if body else []
+    return [item | {"beginning": short(" ".join(item["content"].split()), _ITEM_CHARS)} for item in items]
 
 
 def _sources_of(answer: Message) -> list[dict[str, Any]]:

@@ -17,5 +17,7 @@ urlpatterns = [
     path("<int:pk>/take/", admin_page(require_POST(views.take)), name="take"),
     path("<int:pk>/send/", admin_page(require_POST(views.send)), name="send"),
     path("<int:pk>/hand-back/", admin_page(require_POST(views.hand_back)), name="hand_back"),
+    path("colleagues/", admin_page(require_GET(views.colleagues)), name="colleagues"),
+    path("<int:pk>/transfer/", admin_page(require_POST(views.transfer)), name="transfer"),
     path("<int:pk>/close/", admin_page(require_POST(views.close)), name="close"),
 ]

@@ -6,14 +6,18 @@ from functools import wraps
 from typing import Any
 
 from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.template.loader import render_to_string
 
 from chat.access.permissions import ANSWER_CONVERSATION
+from chat.bots.known import index_of
 from chat.error_descriptions import describe, error_body
-from chat.errors import ConversationNotFound
+from chat.errors import ConversationNotFound, InvalidAgent
 from chat.handover import actions
 from chat.inbox import rows
+from chat.inbox.colleagues import colleagues_of
 from chat.models import Conversation
 from common.admin.permissions import needs
 from common.admin.site import render, site
@@ -69,11 +73,12 @@ def show(request: HttpRequest) -> HttpResponse:
 
 @_for_agents
 def listing(request: HttpRequest) -> HttpResponse:
-    """Return the list again, and how many conversations the agent could do something about."""
+    """Return the list again, how many conversations the agent could do something about, and what is new in them."""
     inbox = rows.inbox_of(request.user)
     given = request.GET.get("conversation", "")
     context = {"inbox": inbox, "open_id": int(given) if given.isdecimal() and len(given) < 19 else None}
-    return JsonResponse({"html": _html(request, "list", context), "pending": inbox.pending})
+    news = {"pending": inbox.pending, "mine": [row.conversation.pk for row in inbox.mine], "newest": inbox.newest}
+    return JsonResponse({"html": _html(request, "list", context), **news})
 
 
 @_for_agents
@@ -99,9 +104,26 @@ def messages(request: HttpRequest, pk: int) -> HttpResponse:
 @needs(ANSWER_CONVERSATION, "retrieval.view_chunk")
 @_with_errors
 def passages(request: HttpRequest) -> HttpResponse:
-    """Return passages to answer with, of documents that every customer may read."""
-    record = search_sync(settings.FABRA_DEFAULT_INDEX, request.GET.get("q", ""), _PASSAGES)
+    """Return passages to answer with, of documents that every customer may read, in the index of the bot."""
+    record = search_sync(index_of(request.GET.get("bot", "")), request.GET.get("q", ""), _PASSAGES)
     return JsonResponse({"html": _html(request, "passages", {"hits": record.hits})})
+
+
+@_for_agents
+def colleagues(request: HttpRequest) -> HttpResponse:
+    """Return to whom a conversation can be passed on, with what each holds, and whether they are there."""
+    given = request.GET.get("conversation", "")
+    conversation = _find(int(given)) if given.isdecimal() and len(given) < 19 else None
+    found = colleagues_of(request.user, conversation.agent_id if conversation else None)
+    return JsonResponse({"html": _html(request, "colleagues", {"colleagues": found})})
+
+
+@_for_agents
+@_with_errors
+def transfer(request: HttpRequest, pk: int) -> HttpResponse:
+    """Pass the conversation on to the user whom `to` names by their key, or without one put it into the queue."""
+    actions.transfer(_known(pk), request.user, _user(request.POST.get("to", "")))
+    return JsonResponse({})
 
 
 @_for_agents
@@ -138,6 +160,17 @@ def _known(pk: int) -> int:
     if pk >= 2**63:
         raise ConversationNotFound
     return pk
+
+
+def _user(key: str) -> Any:
+    """Return the user of a key; None for "". Raise InvalidAgent."""
+    if not key:
+        return None
+    users = get_user_model()
+    try:
+        return users._default_manager.get(pk=key)
+    except (users.DoesNotExist, ValueError, OverflowError, ValidationError):
+        raise InvalidAgent("There is no such person.") from None
 
 
 def _client_id(request: HttpRequest) -> uuid.UUID | None:

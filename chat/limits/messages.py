@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from asgiref.sync import sync_to_async
+from django.conf import settings
 
 from chat.access.callers import Caller
 from chat.errors import RateLimited
@@ -42,6 +43,12 @@ def count_feedback(user_id: str) -> None:
     """Count one change of a user's feedback; raise RateLimited if it is one too many."""
     limits = current_limits_now()
     _count(_window(f"feedback:{user_id}", limits, limits.feedback, "changes of feedback"))
+
+
+def count_handover(user_id: str) -> None:
+    """Count a user's address, or wish for a person that is taken back; raise RateLimited if it is one too many."""
+    limits, limit = current_limits_now(), settings.FABRA_RATE_LIMIT_HANDOVER
+    _count(_window(f"handover:{user_id}", limits, limit, "changes of this kind"))
 
 
 def _count(windows: list[Window], key: ApiKey | None = None) -> None:

@@ -3,6 +3,8 @@
 from functools import lru_cache
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from chat.models import Conversation, Message
 from chat.providers.extractive import NOTICE
 from common.markdown import render
@@ -42,11 +44,18 @@ def state_body(conversation: Conversation) -> dict[str, Any]:
 
 
 def name_of(agent: Any) -> str | None:
-    """Return a person's name as customers see it; None for nobody."""
-    if not agent:
-        return None
-    full_name = agent.get_full_name() if hasattr(agent, "get_full_name") else ""  # a user model need not have it
-    return full_name or agent.get_username()
+    """Return a person's name as customers see it, never that of their account; None for nobody."""
+    return (_full_name_of(agent) or _("Support")) if agent else None
+
+
+def staff_name_of(agent: Any) -> str | None:
+    """Return a person's name as their colleagues see it; None for nobody."""
+    return (_full_name_of(agent) or agent.get_username()) if agent else None
+
+
+def _full_name_of(agent: Any) -> str:
+    """Return the full name; "" without one, or where the user model has none."""
+    return str(agent.get_full_name()).strip() if hasattr(agent, "get_full_name") else ""
 
 
 def _html(message: Message) -> str:

@@ -8,7 +8,7 @@ from chat.models.conversations import Conversation, ConversationSummary, Message
 from chat.models.customers import Customer, Ticket
 from chat.models.feedback import Feedback
 from chat.models.gaps import Gap, GapQuestion
-from chat.models.handover import HandoverSettings, SupportHours
+from chat.models.handover import ClosedDay, HandoverSettings, SupportHours
 from chat.models.idempotency import IdempotentRequest
 from chat.models.keys import ApiKey, GrantedPermission, KeyUse
 from chat.models.limits import CountedRequest, LimitSettings, Reservation, ReservedCost, TierLimit
@@ -23,6 +23,7 @@ __all__ = [
     "ApiKey",
     "AuditEntry",
     "Bot",
+    "ClosedDay",
     "Conversation",
     "ConversationSummary",
     "CostKind",

@@ -28,8 +28,21 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
         return own.filter(bot=bot) if bot else own
 
     def unanswered_by_person(self, since: datetime) -> Self:
-        """Return the conversations that a person holds, with a customer's message from before `since` unanswered."""
-        return self.filter(state=Conversation.State.PERSON, unanswered_since__lte=since)
+        """Return the conversations that a person holds, with a customer's message from before `since` unanswered.
+
+        Whoever has got one since then has as much time for it.
+        """
+        held = self.filter(state=Conversation.State.PERSON, state_changed_at__lte=since)
+        return held.filter(unanswered_since__lte=since)
+
+    def waiting_untold(self, since: datetime) -> Self:
+        """Return those that have waited for a person since before `since`, and whose customers were not told so."""
+        return self.filter(state=Conversation.State.WAITING, state_changed_at__lte=since, is_wait_told=False)
+
+    def of_people_idle(self, since: datetime) -> Self:
+        """Return those that wait for a person or have one, and in which nothing has happened since."""
+        states = (Conversation.State.WAITING, Conversation.State.PERSON)
+        return self.filter(state__in=states, state_changed_at__lte=since, last_message_at__lte=since)
 
     def unanswered_by_bot(self, since: datetime) -> Self:
         """Return those that the bot took back, with a customer's message that it was to answer before `since`."""
@@ -83,6 +96,12 @@ class Conversation(models.Model):
         editable=False,
         help_text="When the customer wrote the first message that whoever holds the conversation has not answered.",
     )
+    is_wait_told = models.BooleanField(
+        default=False,
+        db_default=False,
+        editable=False,
+        help_text="Whether the customer who waits for a person was told that nobody has come.",
+    )
     contact = models.EmailField(blank=True, help_text="Where the customer is written to if nobody is there.")
     language = models.CharField(max_length=20, blank=True, help_text="The language of the lines that tell of changes.")
     turns = ArrayField(
@@ -117,10 +136,21 @@ class Conversation(models.Model):
             # Serves the admin's list, and a user's latest conversation.
             models.Index(fields=["-last_message_at"], name="conversation_newest"),
             models.Index(fields=["user_id", "-last_message_at"], name="conversation_by_user"),
+            # Serve the admin's filters by bot and by contact; empty where there is one bot, and nobody left an address.
+            models.Index(
+                fields=["bot", "-last_message_at"], name="conversation_by_bot", condition=~models.Q(bot=DEFAULT_BOT)
+            ),
+            models.Index(
+                fields=["contact", "-last_message_at"],
+                name="conversation_by_contact",
+                condition=~models.Q(contact=""),
+                opclasses=["varchar_pattern_ops", "timestamptz_ops"],
+            ),
         ]
         permissions = [
             ("chat_as_user", "Can choose whom to be in a chat"),
             ("answer_conversation", "Can answer customers in the bot's place"),
+            ("reassign_conversation", "Can pass on, hand back or close what a colleague holds"),
         ]
 
     def __str__(self) -> str:
@@ -132,6 +162,7 @@ class Conversation(models.Model):
     def become(self, state: str, agent: Any = None) -> None:
         """Set the state and who holds the conversation, without saving."""
         self.state, self.agent, self.state_changed_at = state, agent, timezone.now()
+        self.is_wait_told = False
         if state == self.State.PERSON:
             self.takeovers += 1
             if self.turns and self._has_question():

@@ -42,7 +42,7 @@ class Ticket(models.Model):
     status = models.CharField(max_length=10, choices=Status, default=Status.OPEN)
     note = models.TextField(blank=True, help_text="How it ended.")
     conversation = models.ForeignKey(
-        "chat.Conversation", null=True, blank=True, on_delete=models.SET_NULL, related_name="tickets"
+        "chat.Conversation", null=True, blank=True, on_delete=models.CASCADE, related_name="tickets"
     )
     created_at = models.DateTimeField(default=timezone.now)
 

@@ -47,6 +47,7 @@ class ApiKey(models.Model):
         SEARCH = "search"
         INGEST = "ingest"
         DEBUG = "debug"
+        DESK = "desk"
 
     class Kind(models.TextChoices):
         SECRET = "secret", "secret: for servers"

@@ -19,7 +19,7 @@ from chat.access.visitors import new_visitor, user_id_of, visitor_of
 from chat.bots.known import require_bot
 from chat.error_descriptions import describe, headers_of
 from chat.errors import BotNotFound, ConversationNotFound, InvalidMessage
-from chat.handover import actions
+from chat.handover import actions, reasons
 from chat.limits.admission import Admission
 from chat.live.page import LivePage
 from chat.models import DEFAULT_BOT, Message
@@ -132,7 +132,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         """Ask for a person in the conversation that is open; what changes is sent to every page that shows it."""
         if self.live.conversation_id is None:
             raise ConversationNotFound("Open a conversation first.")
-        await with_own_thread(sync_to_async(actions.escalate)(self.live.conversation_id, actions.CUSTOMER_ASKED))
+        await with_own_thread(sync_to_async(actions.escalate)(self.live.conversation_id, reasons.CUSTOMER_ASKED))
 
     async def _send_live(self, event: dict[str, Any]) -> None:
         """Send what others did; messages only to somebody whose rights are as they were."""

@@ -178,6 +178,7 @@ def _errors() -> dict[str, str]:
         "error_database_unavailable": _("The database does not answer. Try again shortly."),
         "error_trace_not_written": _("The answer could not be recorded, so it was not given. Try again shortly."),
         "error_internal_error": _("Something went wrong on our side. It was recorded."),
+        "error_handover_off": _("No person can join this conversation."),
         "error_network": _("The server cannot be reached. Try again."),
         "error_not_found": _("This is not there any more."),
         "error_other": _("That did not work. Try again."),

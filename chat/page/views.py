@@ -16,7 +16,7 @@ from chat.access.permissions import may_chat, may_choose_user, may_trace
 from chat.bots.demo_users import demo_users_of
 from chat.bots.look import language_of_page, look_of, read_bot
 from chat.errors import BotNotFound
-from chat.models import DEFAULT_BOT, Bot
+from chat.models import DEFAULT_BOT, Bot, HandoverSettings
 from chat.page.texts import page_texts
 from chat.providers.configured import configured_models_now
 from common.admin.site import reverse_admin
@@ -63,6 +63,7 @@ class ChatPage(TemplateView):
             "users": demo_users_of(self.bot) if may_choose else [],
             "user_id": visitors.user_id_of(request.user, self.visitor),
             "has_model": bool(models),
+            "has_people": HandoverSettings.load().is_enabled,
             "is_staff": getattr(request.user, "is_staff", False),
             "may_trace": may_trace(request.user, request.META),
             "trace_url": f"{reverse_admin('index')}contexts/trace/",

@@ -7,7 +7,8 @@ from asgiref.sync import sync_to_async
 from chat.extracts.markdown import write
 from chat.extracts.passages import read_passages
 from chat.extracts.selection import choose
-from chat.providers.not_known import NOT_KNOWN, nearest_articles, not_known_text
+from chat.handover.switches import person_offer
+from chat.providers.not_known import NOT_KNOWN, nearest_articles, not_known_text, numbers_of
 from chat.providers.protocol import Completion, Delta, Prompt
 from common.links import markdown_link
 
@@ -47,7 +48,8 @@ class ExtractiveProvider:
         reason = "stop"
         if not text:
             nearest = nearest_articles(prompt.passages)
-            text, cited, reason = not_known_text(nearest), frozenset(passage.number for passage in nearest), NOT_KNOWN
+            text, cited = not_known_text(nearest, await sync_to_async(person_offer)()), numbers_of(nearest)
+            reason = NOT_KNOWN
         for number, block in enumerate(text.split("\n\n")):
             yield Delta(text=f"\n\n{block}" if number else block)
         yield Completion(model=self.model, usage=None, finish_reason=reason, cited=cited, degraded=self.degraded)

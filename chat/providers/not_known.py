@@ -2,8 +2,10 @@
 
 from collections.abc import AsyncIterator
 
+from asgiref.sync import sync_to_async
 from django.utils.translation import gettext as _
 
+from chat.handover.switches import person_offer
 from chat.providers.protocol import Completion, Delta, Prompt
 from chat.turns.citations import Citation
 from common.links import markdown_link
@@ -26,9 +28,12 @@ class NotKnownProvider:
 
     async def run(self, prompt: Prompt, *, is_streamed: bool) -> AsyncIterator[Delta | Completion]:
         nearest = nearest_articles(prompt.passages)
-        yield Delta(text=not_known_text(nearest))
-        cited = frozenset(passage.number for passage in nearest)
-        yield Completion(model=self.model, usage=None, finish_reason="stop", cited=cited)
+        yield Delta(text=not_known_text(nearest, await sync_to_async(person_offer)()))
+        yield Completion(model=self.model, usage=None, finish_reason="stop", cited=numbers_of(nearest))
+
+
+def numbers_of(passages: list[Citation]) -> frozenset[int]:
+    return frozenset(passage.number for passage in passages)
 
 
 def nearest_articles(passages: list[Citation]) -> list[Citation]:
@@ -39,16 +44,11 @@ def nearest_articles(passages: list[Citation]) -> list[Citation]:
     return list(best.values())[:_MOST_ARTICLES]
 
 
-def not_known_text(nearest: list[Citation]) -> str:
-    """Return the answer as Markdown."""
+def not_known_text(nearest: list[Citation], offer: str) -> str:
+    """Return the answer as Markdown; `offer` says how else one gets help, or is empty."""
     parts = [_("I do not know the answer to that.")]
     if nearest:
         links = [markdown_link(passage.title or passage.document_id, passage.url) for passage in nearest]
         lines = [f"- {link} [{passage.number}]" for link, passage in zip(links, nearest, strict=True)]
         parts += [_("These articles come nearest:"), "\n".join(lines)]
-    return "\n\n".join([*parts, person_offer()])
-
-
-def person_offer() -> str:
-    """Return the sentence that offers a person."""
-    return _("You can ask for a person.")
+    return "\n\n".join([*parts, *([offer] if offer else [])])

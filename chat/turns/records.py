@@ -23,7 +23,7 @@ from chat.providers import Completion, Prompt
 from chat.spending.calls import call_of, failed_calls
 from chat.turns.lease import TurnLease, lease_duration
 from chat.turns.turn import Answer, Question, Turn
-from common.sql.rows import FromNow, Statement, write_together
+from common.sql.rows import FromNow, Statement, WithIds, write_together
 from contexts import traces
 from contexts.errors import TraceNotWritten
 from contexts.items import Context
@@ -94,7 +94,8 @@ def write_question(
         message = message_of(question, conversation, context.id)
         if embedding:
             message.embedding, message.embedding_model = embedding.vector, embedding.model
-        event = new_event(sent_event(question.user_id, context.id), Event.Source.CHAT)
+        event = new_event(sent_event(message, context.id), Event.Source.CHAT)
+        event.payload = WithIds(event.payload, message_id=message, conversation_id=conversation)
         rows += [message, event]
     else:
         message = Message(pk=question.stored_id, conversation=conversation)
@@ -128,9 +129,10 @@ def _linked(message_id: int, context_id: str, embedding: Embedding | None) -> St
     )
 
 
-def sent_event(user_id: str, context_id: str | None) -> AxiomEvent:
+def sent_event(message: Message, context_id: str | None = None) -> AxiomEvent:
     """Return the event of a message; without a context where a person answers it."""
-    return AxiomEvent(event_type=MESSAGE_SENT, entity_id=user_id, payload={"context_id": context_id})
+    payload = {"conversation_id": message.conversation_id, "message_id": message.pk, "context_id": context_id}
+    return AxiomEvent(event_type=MESSAGE_SENT, entity_id=message.user_id, payload=payload)
 
 
 def message_of(question: Question, conversation: Conversation, context_id: str | None = None) -> Message:

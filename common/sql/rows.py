@@ -12,6 +12,7 @@ from typing import Any
 
 from django.db import connection, transaction
 from django.db.models import ForeignKey, Model
+from psycopg.types.json import Jsonb
 
 Statement = tuple[str, list[Any]]
 
@@ -21,6 +22,13 @@ class FromNow:
     """The value of a column that is so long after now, by PostgreSQL's clock."""
 
     length: timedelta
+
+
+class WithIds:
+    """The value of a JSON column: an object, and by their names the ids of rows that are written before it."""
+
+    def __init__(self, value: dict[str, Any], **rows: Model) -> None:
+        self.value, self.rows = value, rows
 
 
 IF_HELD = "/* if held */"
@@ -87,6 +95,11 @@ def _insert(row: Model, names: dict[int, str], source: str) -> Statement:
             marks.append("clock_timestamp() + %s")
             values.append(given.length)
             continue
+        if isinstance(given, WithIds):
+            mark, more = _with_ids(given, names)
+            marks.append(mark)
+            values += more
+            continue
         value = field.get_db_prep_save(field.pre_save(row, add=True), connection)
         if literal := _literal(value):
             marks.append(literal)
@@ -95,6 +108,16 @@ def _insert(row: Model, names: dict[int, str], source: str) -> Statement:
         values.append(value)
     sql = f'INSERT INTO "{row._meta.db_table}" ({", ".join(columns)}) SELECT {", ".join(marks)}{source}'
     return sql + (" RETURNING id" if id(row) in names else ""), values
+
+
+def _with_ids(given: WithIds, names: dict[int, str]) -> Statement:
+    """Return the SQL of a JSON object with the ids of other rows, and its parameters."""
+    pairs, values = [], [Jsonb(given.value)]
+    for name, row in given.rows.items():
+        is_new = id(row) in names
+        pairs.append(f"'{name}', " + (f"(SELECT id FROM {names[id(row)]})" if is_new else "%s::bigint"))
+        values += [] if is_new else [row.pk]
+    return f"%s || jsonb_build_object({', '.join(pairs)})", values
 
 
 def _literal(value: Any) -> str:
@@ -108,4 +131,6 @@ def _literal(value: Any) -> str:
         return "''"
     if isinstance(value, list) and not value:
         return "'{}'"
+    if value is False:
+        return "FALSE"
     return "0" if type(value) is int and value == 0 else ""

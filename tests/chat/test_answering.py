@@ -97,7 +97,11 @@ def test_messages_are_kept_in_a_conversation_and_counted(bot: None, ask: Any) ->
     roles = Conversation.objects.get(pk=first["conversation_id"]).messages.values_list("role", flat=True)
     assert list(roles) == ["user", "assistant", "user", "assistant"]
     events = Event.objects.filter(event_type="message_sent", entity_id="user_123")
-    assert events.count() == 2
+    said = Message.objects.filter(role="user").order_by("pk")
+    assert [event.payload for event in events.order_by("pk")] == [
+        {"conversation_id": first["conversation_id"], "message_id": message.pk, "context_id": str(message.trace_id)}
+        for message in said
+    ]
     for event in events:
         process(event.pk)
     from asgiref.sync import async_to_sync

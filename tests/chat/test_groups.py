@@ -17,7 +17,9 @@ def may(group: str) -> set[str]:
 
 
 def test_the_groups_are_there_with_what_their_members_do() -> None:
-    agent, editor, operator, auditor = (may(group) for group in GROUPS)
+    agent, lead, editor, operator, auditor = (may(group) for group in GROUPS)
+    assert agent < lead
+    assert "chat.reassign_conversation" in lead - agent
     assert {"chat.chat_as_user", "contexts.view_trace", "chat.view_conversation"} <= agent
     assert not [name for name in agent if "document" in name and "view" not in name]
     assert {"retrieval.add_document", "retrieval.change_document", "retrieval.delete_document"} <= editor

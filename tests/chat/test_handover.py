@@ -15,7 +15,8 @@ from django.utils import timezone
 
 from chat.definitions import store
 from chat.errors import AgentForbidden, ConversationConflict, ConversationHeld, ConversationNotFound, InvalidMessage
-from chat.handover import actions
+from chat.handover import actions, reasons
+from chat.handover.contacts import keep_contact
 from chat.handover.hours import next_opening
 from chat.models import Conversation, Customer, HandoverSettings, Message, SupportHours, Ticket
 from common.errors import InvalidInput
@@ -66,19 +67,20 @@ def events() -> list[tuple[str, dict[str, Any]]]:
 
 
 def test_from_the_bot_to_a_person_and_back_each_step_has_its_event_and_its_line(talk: Conversation, kim: User) -> None:
-    actions.escalate(talk.pk, actions.CUSTOMER_ASKED)
+    actions.escalate(talk.pk, reasons.CUSTOMER_ASKED)
     actions.assign(talk.pk, kim)
     sent = actions.send_as_agent(talk.pk, kim, "It is **here**.")
     actions.hand_back(talk.pk, kim)
     closed = actions.close(talk.pk, kim)
     assert (closed.state, closed.agent) == ("closed", None)
     assert (sent.role, sent.author, sent.user_id) == ("agent", kim, "ana")
-    of = {"conversation_id": talk.pk}
+    of = {"conversation_id": talk.pk, "bot": "default", "contact": None}
+    asked = {"reason": "customer_asked", "message_id": None}
     assert events() == [
-        ("conversation_escalated", of | {"reason": "customer_asked", "message_id": None}),
-        ("conversation_assigned", of | {"agent": "kim"}),
-        ("conversation_handed_back", of | {"reason": "by_agent"}),
-        ("conversation_closed", of | {"agent": "kim", "note": "", "ticket": None}),
+        ("conversation_escalated", of | asked | {"ticket": 1, "previous_agent": None, "by": None}),
+        ("conversation_assigned", of | {"agent": "kim", "previous_agent": None, "by": "kim"}),
+        ("conversation_handed_back", of | {"reason": "by_agent", "ticket": 1}),
+        ("conversation_closed", of | {"agent": "kim", "reason": "by_agent", "note": "", "ticket": None}),
     ]
     assert set(Event.objects.values_list("entity_id", flat=True)) == {"ana"}
     assert notices(talk) == ["escalated", "assigned", "handed_back", "closed"]
@@ -183,8 +185,8 @@ def test_a_permission_withdrawn_while_holding_refuses_and_lets_it_wait(
         actions.send_as_agent(talk.pk, kim, "Hello")
     talk.refresh_from_db()
     assert (talk.state, talk.agent) == ("waiting", None)
-    of = {"conversation_id": talk.pk, "message_id": None}
-    assert events()[-1] == ("conversation_escalated", of | {"reason": "agent_gone"})
+    name, payload = events()[-1]
+    assert (name, payload["reason"], payload["previous_agent"]) == ("conversation_escalated", "agent_gone", "kim")
     assert notices(talk)[-1] == "person_left"
     assert not talk.messages.filter(role="agent").exists()
     with pytest.raises(AgentForbidden):
@@ -216,14 +218,20 @@ def test_whom_the_person_leaves_unanswered_the_bot_takes_back(talk: Conversation
     actions.return_from_person(talk.pk)
     talk.refresh_from_db()
     assert talk.state == "person"  # the customer has not said anything
-    Conversation.objects.filter(pk=talk.pk).update(unanswered_since=timezone.now() - timedelta(minutes=9))
+    long_ago = timezone.now() - timedelta(hours=1)
+    Conversation.objects.filter(pk=talk.pk).update(unanswered_since=timezone.now() - timedelta(minutes=11))
+    actions.return_from_person(talk.pk)
+    assert Conversation.objects.get(pk=talk.pk).state == "person"  # who has just got it has as much time
+    late = {"unanswered_since": timezone.now() - timedelta(minutes=9), "state_changed_at": long_ago}
+    Conversation.objects.filter(pk=talk.pk).update(**late)
     actions.return_from_person(talk.pk)
     assert Conversation.objects.get(pk=talk.pk).state == "person"
     Conversation.objects.filter(pk=talk.pk).update(unanswered_since=timezone.now() - timedelta(minutes=11))
     for _ in range(2):
         actions.return_from_person(talk.pk)
     assert Conversation.objects.get(pk=talk.pk).state == "bot"
-    assert events()[-1] == ("conversation_handed_back", {"conversation_id": talk.pk, "reason": "unanswered"})
+    name, payload = events()[-1]
+    assert (name, payload["reason"]) == ("conversation_handed_back", "unanswered")
     assert len(events()) == 2
     assert "Nobody could answer" in talk.messages.last().text
 
@@ -240,13 +248,18 @@ def test_what_was_unanswered_at_the_takeover_is_the_persons_to_answer(talk: Conv
 
 def test_an_address_is_kept_and_thanked_for_once(talk: Conversation) -> None:
     for _ in range(2):
-        actions.keep_contact(talk.pk, " ana@example.com ")
+        keep_contact(talk.pk, " ana@example.com ")
+    keep_contact(talk.pk, "ana@example.org")
     talk.refresh_from_db()
-    assert talk.contact == "ana@example.com"
-    assert notices(talk) == ["contact_kept"]
+    assert talk.contact == "ana@example.org"
+    assert notices(talk) == ["contact_kept", "contact_kept"]
+    assert [(name, payload["contact"], payload["previous"]) for name, payload in events()] == [
+        ("contact_left", "ana@example.com", None),
+        ("contact_left", "ana@example.org", "ana@example.com"),
+    ]
     for wrong in ("", "ana", "ana@", "a b@example.com", "ana@example.com\nBcc: b@example.com"):
         with pytest.raises(InvalidMessage):
-            actions.keep_contact(talk.pk, wrong)
+            keep_contact(talk.pk, wrong)
 
 
 def test_out_of_hours_the_customer_is_told_when_and_asked_for_an_address(talk: Conversation) -> None:
@@ -257,7 +270,7 @@ def test_out_of_hours_the_customer_is_told_when_and_asked_for_an_address(talk: C
     text = talk.messages.last().text
     assert f"{far:%A}, 09:00" in text
     assert "e-mail address" in text
-    actions.keep_contact(talk.pk, "ana@example.com")
+    keep_contact(talk.pk, "ana@example.com")
     assert "e-mail address" not in actions.ask_again(talk.pk).text
 
 

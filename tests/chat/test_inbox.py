@@ -12,14 +12,16 @@ from django.db import connections
 from django.test import Client
 
 from chat.errors import AgentForbidden
+from chat.handover import actions
 from chat.handover.actions import assign, escalate
 from chat.handover.unanswered import take_back
 from chat.inbox.rows import inbox_of
 from chat.live.broadcast import broadcast
 from chat.live.groups import INBOX, conversation_group
-from chat.models import Conversation, HandoverSettings, Message, Ticket
+from chat.models import Bot, Conversation, HandoverSettings, Message, Ticket
 from chat.page.standing import FORBIDDEN
 from fabra_project.asgi import websocket
+from retrieval.indexing.documents import index_document
 from tests.factories import CustomerFactory, FeatureValueFactory, TicketFactory
 from tests.sockets import Socket
 
@@ -66,9 +68,9 @@ def test_those_who_wait_stand_first_the_longest_first_then_ones_own(agent: User)
 
 
 def test_the_list_takes_as_many_queries_however_long_it_is(agent: User, django_assert_num_queries: Any) -> None:
+    CustomerFactory(user_id="user_1")
     for number in range(20):
         escalate(conversation_of(f"user_{number}", "Help?").pk, "customer_asked")
-    CustomerFactory(user_id="user_1")
     with django_assert_num_queries(3):
         assert len(inbox_of(agent).waiting) == 20
 
@@ -104,6 +106,57 @@ def test_an_agent_takes_over_answers_and_hands_back(inbox: Client, agent: User) 
     assert act(inbox, conversation, "hand-back").status_code == 200
     conversation.refresh_from_db()
     assert (conversation.state, conversation.agent) == (Conversation.State.BOT, None)
+
+
+def test_an_agent_passes_on_and_puts_back_what_they_hold(inbox: Client, agent: User) -> None:
+    conversation = conversation_of("user_1", "Help?")
+    tom = User.objects.create_superuser("tom", first_name="Tom")
+    html = inbox.get(f"/admin/inbox/colleagues/?conversation={conversation.pk}").json()["html"]
+    assert "yourself" in html and "Tom" in html and "holds none" in html
+    act(inbox, conversation, "take")
+    html = inbox.get(f"/admin/inbox/colleagues/?conversation={conversation.pk}").json()["html"]
+    assert "yourself" not in html
+    for wrong in ("0", "x", "9" * 30, "\x00"):
+        assert act(inbox, conversation, "transfer", to=wrong).status_code == 400, wrong
+    assert act(inbox, conversation, "transfer", to=str(tom.pk)).status_code == 200
+    conversation.refresh_from_db()
+    assert conversation.agent == tom
+    assert act(inbox, conversation, "transfer").status_code == 409  # it is Tom's
+    actions.transfer(conversation.pk, tom, agent)
+    assert act(inbox, conversation, "transfer").status_code == 200
+    conversation.refresh_from_db()
+    assert conversation.state == Conversation.State.WAITING
+
+
+def test_who_may_end_a_conversation_sees_the_buttons_for_it(inbox: Client, agent: User) -> None:
+    conversation = conversation_of("user_1", "Help?")
+    assert "Ask for a person" in inbox.get(f"/admin/inbox/{conversation.pk}/").json()["html"]
+    assign(conversation.pk, User.objects.create_superuser("tom"))
+    html = inbox.get(f"/admin/inbox/{conversation.pk}/").json()["html"]
+    assert "tom answers" in html and "Pass on" not in html and "Close" not in html
+    agent.groups.add(Group.objects.get(name="Support lead"))
+    html = inbox.get(f"/admin/inbox/{conversation.pk}/").json()["html"]
+    assert "Pass on" in html and "Back to the queue" in html and "Close" in html
+
+
+def test_what_is_new_is_told_by_conversation(inbox: Client, agent: User) -> None:
+    waiting, others = conversation_of("user_1", "Help?"), conversation_of("user_2", "Help?")
+    escalate(waiting.pk, "customer_asked")
+    assign(others.pk, User.objects.create_superuser("tom"))
+    first = inbox.get("/admin/inbox/list/").json()
+    assert (first["pending"], first["mine"], list(first["newest"])) == (1, [], [str(waiting.pk)])
+    message = Message.objects.create(conversation=waiting, user_id="user_1", role=Message.Role.USER, text="Hello?")
+    second = inbox.get("/admin/inbox/list/").json()
+    assert (second["pending"], second["newest"]) == (1, {str(waiting.pk): message.pk})
+
+
+def test_the_passages_are_those_of_the_conversations_bot(inbox: Client, embedder: None) -> None:
+    index_document("handbook", "travel", "Travel by train in first class.")
+    index_document("knowledge_base", "refunds", "Refunds take ten days by train.")
+    Bot.objects.create(slug="people", name="People", index="handbook")
+    html = inbox.get("/admin/inbox/passages/?q=train&bot=people").json()["html"]
+    assert "first class" in html and "ten days" not in html
+    assert "ten days" in inbox.get("/admin/inbox/passages/?q=train&bot=default").json()["html"]
 
 
 def test_a_note_at_the_end_becomes_a_closed_ticket(inbox: Client) -> None:

@@ -80,7 +80,7 @@ def test_what_says_anything_else_is_an_answer(text: str) -> None:
 
 
 def test_the_bots_own_words_are_recognised() -> None:
-    assert says_not_known(not_known_text([]))
+    assert says_not_known(not_known_text([], "You can ask for a person."))
 
 
 def test_further_words_are_recognised_whatever_their_case_and_accents() -> None:

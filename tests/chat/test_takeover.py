@@ -82,7 +82,9 @@ def test_a_message_to_a_person_reaches_no_model_and_is_kept(
     assert (message.role, message.text, message.trace) == ("user", "Are you there?", None)
     assert of(begun).unanswered_since == message.created_at
     assert len(small.requests) == Trace.objects.count() == 1
-    assert Event.objects.filter(event_type="message_sent").count() == 2
+    told = Event.objects.filter(event_type="message_sent").order_by("pk")
+    assert [event.payload["message_id"] for event in told][1:] == [message.pk]
+    assert told[1].payload == {"conversation_id": of(begun).pk, "message_id": message.pk, "context_id": None}
     assert say("Hello?").status_code == 429
 
 
@@ -120,8 +122,12 @@ def test_an_address_is_taken_while_nobody_is_there(say: Any, small: ModelServer)
     say("human please")
     body = say(" ana@example.com ").json()
     assert (of(body).contact, body["flags"]) == ("ana@example.com", ["contact_kept"])
-    assert say("ben@example.com").json()["response"] == small.text  # a question, now
-    assert of(body).contact == "ana@example.com"
+    corrected = say("Sorry, it is ana@example.org.").json()
+    assert (of(body).contact, corrected["flags"]) == ("ana@example.org", ["contact_kept"])
+    again = say("ana@example.org").json()  # each time the customer reads that it has arrived
+    assert again["flags"] == ["contact_kept"] and again["message_id"] > corrected["message_id"]
+    assert say("Does ana@example.org work as a user name?").json()["response"] == small.text
+    assert event_types() == ["conversation_escalated", "contact_left", "contact_left"]
 
 
 def test_the_button_and_the_address_are_endpoints_of_ones_own_conversation(say: Any, client: Client) -> None:
@@ -142,7 +148,7 @@ def test_the_button_and_the_address_are_endpoints_of_ones_own_conversation(say: 
     for wrong in ({"email": "x"}, {"email": 1}, {}):
         assert post("contact", "ana", **wrong).status_code == 400
     assert of(body).contact == "ana@example.com"
-    assert event_types() == ["conversation_escalated"]
+    assert event_types() == ["conversation_escalated", "contact_left"]
     actions.close(body["conversation_id"], agent_named("kim"))
     closed = post("escalate", "ana")
     assert (closed.status_code, closed.json()["error"]["code"]) == (409, "conversation_state")
@@ -297,7 +303,8 @@ def test_the_sweep_takes_back_what_people_left(say: Any, small: ModelServer, kim
     for pk, agent in ((late, kim), (gone, lee), (kept, kim)):
         actions.assign(pk, agent)
         say("Where is my invoice?", conversation_id=pk)
-    Conversation.objects.filter(pk=late).update(unanswered_since=timezone.now() - timedelta(minutes=6))
+    long_ago = timezone.now() - timedelta(minutes=6)
+    Conversation.objects.filter(pk=late).update(unanswered_since=long_ago, state_changed_at=long_ago)
     lee.delete()
     unanswered.take_back()
     unanswered.take_back()

@@ -7,7 +7,7 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 
 from chat.models import ApiKey, Conversation, Message
-from common.sql.rows import FromNow, write_together
+from common.sql.rows import FromNow, WithIds, write_together
 from events.models import Event
 
 pytestmark = pytest.mark.django_db
@@ -36,6 +36,14 @@ def test_new_rows_of_a_call_name_each_other_and_get_their_ids() -> None:
     assert (stored.pk, stored.conversation.pk, stored.conversation.user_id) == (message.pk, conversation.pk, "u")
     assert ApiKey.objects.get().name == "k"
     assert Conversation.objects.create(user_id="u").pk > conversation.pk
+
+
+def test_an_object_gets_the_ids_of_rows_that_are_written_with_it() -> None:
+    known, conversation = Conversation.objects.create(user_id="u"), Conversation(user_id="u")
+    event = _event("e1")
+    event.payload = WithIds({"text": "100 %", "new": None}, new=conversation, known=known)
+    write_together(conversation, event)
+    assert Event.objects.get().payload == {"text": "100 %", "new": conversation.pk, "known": known.pk}
 
 
 def test_one_row_that_is_refused_takes_the_others_with_it() -> None:

@@ -4,6 +4,7 @@ const root = document.querySelector("[data-inbox]");
 const list = root.querySelector("[data-list]");
 const main = root.querySelector("[data-main]");
 const dialog = document.querySelector("[data-close-dialog]");
+const passDialog = document.querySelector("[data-pass-dialog]");
 const title = document.title;
 const POLL_MS = 20000;
 const POLL_OFFLINE_MS = 4000;
@@ -13,7 +14,8 @@ const ACTIVE_SENT_EVERY_MS = 30000;
 const IDLE_AFTER_MS = 300000;
 
 let openId = Number(root.dataset.open) || null;
-let pending = null; // unknown before the list was fetched once
+let known = null; // what was in the list when it was fetched last: ids of one's own, and each customer's last message
+let taken = null; // the conversation that was just taken over here
 let socket = null;
 let retryMs = 500;
 let lastTyped = 0;
@@ -53,18 +55,35 @@ function post(url, fields) {
 
 async function refreshList() {
     const found = await ask(`${root.dataset.listUrl}?conversation=${openId ?? ""}`);
+    const focused = list.contains(document.activeElement) ? document.activeElement.dataset.openConversation : null;
     list.innerHTML = found.html;
-    if (pending !== null && found.pending > pending) beep();
-    pending = found.pending;
-    document.title = pending ? `(${pending}) ${title}` : title;
+    if (focused) list.querySelector(`[data-open-conversation="${focused}"]`)?.focus({ preventScroll: true });
+    if (known && isNews(found)) beep();
+    known = { mine: found.mine, newest: found.newest };
+    document.title = found.pending ? `(${found.pending}) ${title}` : title;
+}
+
+/** Return whether a customer who waits, or is one's own, has written, or a conversation has come; not what is being read. */
+function isNews({ mine, newest }) {
+    const isRead = (id) => Number(id) === openId && document.hasFocus();
+    const hasMessage = Object.entries(newest).some(([id, message]) => message > (known.newest[id] ?? -1) && !isRead(id));
+    return hasMessage || mine.some((id) => !known.mine.includes(id) && id !== taken && !isRead(id));
 }
 
 const sound = root.querySelector("[data-sound]");
 let audio = null;
 
-function beep() {
-    if (sound.getAttribute("aria-pressed") !== "true") return;
+/** Browsers let a page make sounds after a gesture only. */
+function unlockSound() {
     audio ??= new AudioContext();
+    if (audio.state === "suspended") audio.resume().catch(() => {});
+}
+
+for (const kind of ["pointerdown", "keydown"]) addEventListener(kind, unlockSound, { capture: true, passive: true });
+
+function beep() {
+    root.dataset.beeps = Number(root.dataset.beeps ?? 0) + 1;
+    if (sound.getAttribute("aria-pressed") !== "true" || audio?.state !== "running") return;
     const tone = audio.createOscillator();
     const volume = audio.createGain();
     volume.gain.setValueAtTime(0.08, audio.currentTime);
@@ -98,21 +117,52 @@ async function open(id, { isBack = false } = {}) {
         row.toggleAttribute("aria-current", Number(row.dataset.openConversation) === id);
     }
     tellServer({ type: "open", conversation_id: id });
-    if (id) await refreshConversation();
+    if (id) await refreshConversation({ isAnswered: true });
 }
 
-async function refreshConversation() {
+/** Draw the open conversation anew; `isAnswered` puts the focus into the answer, else it stays where it is. */
+async function refreshConversation({ isAnswered = false } = {}) {
     const id = openId;
     try {
         const found = await ask(`${root.dataset.listUrl.replace("list/", "")}${id}/`);
         if (id !== openId) return;
-        main.innerHTML = found.html;
+        const back = focusIn(main);
+        draw(id, found.html);
         showConversation();
+        const answer = isAnswered && main.querySelector("#answer");
+        if (answer) answer.focus();
+        else back();
     } catch (error) {
         if (id !== openId) return;
         if (error.status === 404) showGone();
         else showError(error.message);
     }
+}
+
+/** Put the HTML of a conversation into the page; what somebody searches or reads beside it stays. */
+function draw(id, html) {
+    const fresh = document.createElement("template");
+    fresh.innerHTML = html;
+    const shown = talk();
+    const side = main.querySelector(".fb-inbox-side");
+    const isUsed = side?.contains(document.activeElement) || side?.querySelector("[data-found]")?.childElementCount;
+    if (Number(shown?.dataset.conversation) === id && isUsed) shown.replaceWith(fresh.content.querySelector("[data-conversation]"));
+    else main.replaceChildren(fresh.content);
+}
+
+/** Return a function that gives the focus back to the same element of a part that was drawn anew. */
+function focusIn(part) {
+    const at = document.activeElement;
+    if (!part.contains(at)) return () => {};
+    const kept = ["data-act", "data-pass", "data-close", "data-log"].find((name) => at.hasAttribute(name));
+    const where = at.id ? `#${at.id}` : kept && `[${kept}="${CSS.escape(at.getAttribute(kept))}"]`;
+    const { selectionStart, selectionEnd } = at;
+    return () => {
+        if (at.isConnected) return;
+        const again = (where && part.querySelector(where)) || part.querySelector("[data-log]");
+        again?.focus({ preventScroll: true });
+        if (again?.id === at.id && selectionStart !== undefined) again.setSelectionRange(selectionStart, selectionEnd);
+    };
 }
 
 /** Leave the open conversation: its customer has deleted it. */
@@ -127,10 +177,7 @@ function showConversation() {
     showCustomer();
     showTyping();
     const field = main.querySelector("#answer");
-    if (field) {
-        field.value = drafts.load(openId);
-        field.focus();
-    }
+    if (field) field.value = drafts.load(openId);
     const log = main.querySelector("[data-log]");
     if (log) log.scrollTop = log.scrollHeight;
 }
@@ -207,13 +254,27 @@ function showError(words) {
 
 async function act(url, fields = {}) {
     showError("");
+    taken = openId;
     try {
         await post(url, fields);
     } catch (error) {
         showError(error.message);
         return;
     }
-    await Promise.all([refreshConversation(), refreshList()]);
+    await Promise.all([refreshConversation({ isAnswered: true }), refreshList()]);
+}
+
+async function choosePerson(url) {
+    const people = passDialog.querySelector("[data-colleagues]");
+    for (const old of people.querySelectorAll(":scope > :not(legend)")) old.remove();
+    passDialog.returnValue = "";
+    passDialog.dataset.url = url;
+    try {
+        people.insertAdjacentHTML("beforeend", (await ask(`${root.dataset.colleaguesUrl}?conversation=${openId}`)).html);
+        passDialog.showModal();
+    } catch (error) {
+        showError(error.message);
+    }
 }
 
 async function send(form) {
@@ -277,6 +338,8 @@ root.addEventListener("click", (event) => {
     if (button) act(button.dataset.act);
     const source = event.target.closest("[data-insert]");
     if (source) insert(source.dataset.insert);
+    const passing = event.target.closest("[data-pass]");
+    if (passing) choosePerson(passing.dataset.pass);
     const closing = event.target.closest("[data-close]");
     if (closing) {
         dialog.returnValue = "";
@@ -291,6 +354,11 @@ dialog.addEventListener("close", () => {
         act(dialog.dataset.url, { note: note.value });
         note.value = "";
     }
+});
+
+passDialog.addEventListener("close", () => {
+    const to = new FormData(passDialog.querySelector("form")).get("to");
+    if (passDialog.returnValue === "pass" && to) act(passDialog.dataset.url, { to });
 });
 
 root.addEventListener("submit", (event) => {
@@ -417,5 +485,6 @@ function lookAgain() {
 
 addEventListener("visibilitychange", () => !document.hidden && look());
 showConversation();
+main.querySelector("#answer")?.focus();
 connect();
 lookAgain();

@@ -40,7 +40,7 @@ const thread = new Thread($("log"), {
   edit: (turn) => composer.prepend(turn.question),
   person: () => presence.isWithPerson || askForPerson(),
 });
-const presence = new Presence($("presence"), $("person"));
+const presence = new Presence($("presence"), $("person"), $("withdraw"));
 const composer = new Composer({ send: ask, stop: () => asking.stop(), typing: () => presence.typed(() => connection.send({ type: "typing" })) });
 const sidebar = new Sidebar({
   open: (id) => open(id, { isPushed: true }),
@@ -141,6 +141,19 @@ async function askForPerson() {
     subscribe();
   } catch (error) {
     $("person").disabled = false;
+    tell(errorText(error), 2 * SAID_MS);
+  }
+}
+
+/** Take back the wish for a person, while nobody has come. */
+async function goOnWithoutPerson() {
+  $("withdraw").disabled = true;
+  try {
+    const state = await call("POST", `/api/conversations/${conversationId}/withdraw/`, { body: {} });
+    changePresence(state.state, state.agent);
+    composer.focus();
+  } catch (error) {
+    $("withdraw").disabled = false;
     tell(errorText(error), 2 * SAID_MS);
   }
 }
@@ -289,6 +302,7 @@ $("new").addEventListener("click", () => {
   startNew({ isPushed: true });
 });
 $("person").addEventListener("click", askForPerson);
+$("withdraw").addEventListener("click", goOnWithoutPerson);
 $("earlier").addEventListener("click", showEarlier);
 $("examples").addEventListener("click", ({ target }) => {
   const example = target.closest(".example");

@@ -9,16 +9,20 @@ const TYPING_SENT_EVERY_MS = 3000;
 export class Presence {
   #line;
   #button;
+  #withdraw;
+  #isOffered; // whether a person can be asked for
   #state = "bot";
   #agent = null;
   #isHere = null; // null: not known
   #typing = null;
   #sentAt = 0;
 
-  /** `line` tells who is there, `button` asks for a person. */
-  constructor(line, button) {
+  /** `line` tells who is there, `button` asks for a person, if it is not hidden, and `withdraw` takes that back. */
+  constructor(line, button, withdraw) {
     this.#line = line;
     this.#button = button;
+    this.#withdraw = withdraw;
+    this.#isOffered = !button.hidden;
   }
 
   get isWithPerson() {
@@ -84,5 +88,8 @@ export class Presence {
       closed: t("conversation_closed"),
     }[this.#state];
     this.#button.disabled = this.isWithPerson;
+    this.#button.hidden = !this.#isOffered || this.#state === "waiting";
+    this.#withdraw.hidden = this.#state !== "waiting";
+    this.#withdraw.disabled = false;
   }
 }

@@ -79,6 +79,9 @@ Customer.objects.create(user_id="user_5", name="Nora", tier="premium")
 Customer.objects.create(user_id="user_6", name="Ole", tier="premium")
 from django.contrib.auth.models import User
 User.objects.create_superuser("admin", "", "of-the-test", first_name="Mia", last_name="Moll")
+from django.contrib.auth.models import Group
+holm = User.objects.create_user("bo", "", "of-the-test", first_name="Bo", last_name="Holm", is_staff=True)
+holm.groups.add(Group.objects.get(name="Support agent"))
 from retrieval.models import GoldenQuestion, Index
 index = Index.objects.get(name="knowledge_base")
 for question, more in {

@@ -14,8 +14,9 @@ expect = playwright.expect
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 
 
-def assert_accessible(page: Any) -> None:
-    found = axe.Axe().run(page)
+def assert_accessible(page: Any, part: str | None = None) -> None:
+    """Check a page, or the part that a selector finds."""
+    found = axe.Axe().run(page, context=part)
     assert found.violations_count == 0, found.generate_report()
 
 
