@@ -52,7 +52,7 @@ STATEMENTS: dict[str, str] = {
             CASE WHEN n % 10000 = 0 THEN 'unknown' ELSE 'exact' END
         FROM generate_series(1, {count}) AS n""",
     "audit": """
-        INSERT INTO chat_auditentry (at, by, who, action, target, door, method, path, status, detail)
+        INSERT INTO chat_auditentry (at, by, who, action, target, endpoint, method, path, status, detail)
         SELECT {at}, 'user', 'agent_' || n % 40, CASE WHEN n % 20000 = 0 THEN 'purge' ELSE 'view' END, 'trace ' || n,
             'contexts_trace_change', 'GET', '/admin/', CASE WHEN n % 10000 = 0 THEN 403 ELSE 200 END, ''
         FROM generate_series(1, {count}) AS n""",
