@@ -222,6 +222,6 @@ def test_order_costs_no_statement_of_its_own(small: ModelServer) -> None:
 
 
 def statements_of_conversations(captured: CaptureQueriesContext) -> int:
-    """Return how many read or write a conversation: settings, which each process reads every few seconds, do neither."""
+    """Return how many read or write a conversation; settings, which are read every few seconds, are none."""
     said = [query["sql"] for query in captured]
     return sum("chat_conversation" in sql or "chat_message" in sql for sql in said)
