@@ -10,7 +10,7 @@ from django.test import Client
 from rest_framework.views import APIView
 
 from chat.access.permissions import SCOPES
-from chat.models import ApiKey
+from chat.models import ApiKey, Conversation
 from chat.urls import pages
 from retrieval.indexing.documents import index_document
 
@@ -20,6 +20,8 @@ ASK = {"user_id": "user_123", "message": "How do I reset my password?"}
 COMPLETION = {"model": "default", "user": "user_123", "messages": [{"role": "user", "content": ASK["message"]}]}
 DOCUMENT = {"index_name": "docs", "entity_id": "a", "text": "Text."}
 EVENT = {"event_type": "poked", "entity_id": "user_123", "id": "e1"}
+TALK = 2**40
+"""The id of a conversation, far from those that the database gives."""
 ENDPOINTS: list[tuple[str, str, dict[str, Any] | None, str]] = [
     ("POST", "/chat", ASK, "chat.chat_as_user"),
     ("POST", "/v1/chat/completions", COMPLETION, "chat.chat_as_user"),
@@ -35,12 +37,14 @@ ENDPOINTS: list[tuple[str, str, dict[str, Any] | None, str]] = [
     ("DELETE", "/api/documents/billing/", None, "retrieval.delete_document"),
     ("POST", "/api/events/", EVENT, "events.add_event"),
     ("GET", "/api/events/e1/", None, "events.view_event"),
+    ("POST", f"/api/conversations/{TALK}/assign/", {}, "chat.answer_conversation"),
 ]
 
 
 @pytest.fixture(autouse=True)
 def production(bot: None, settings: Any) -> None:
     settings.DEBUG = False
+    Conversation.objects.create(pk=TALK, user_id="user_123")
 
 
 def call(client: Client, method: str, path: str, body: Any = None, key: str = "", **meta: Any) -> Any:
