@@ -46,6 +46,15 @@ CONFIG = """
 [[operations]]
 include-name = ["GET /api/documents/", "GET /api/conversations/", "GET /api/events/", "GET /api/traces/"]
 checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "401", "403", "404", "409", "5xx"]
+
+# Who is an agent, no schema says.
+[[operations]]
+include-name = [
+    "POST /api/conversations/{conversation_id}/assign/", "POST /api/conversations/{conversation_id}/reply/",
+    "POST /api/conversations/{conversation_id}/transfer/", "POST /api/conversations/{conversation_id}/hand_back/",
+    "POST /api/conversations/{conversation_id}/close/",
+]
+checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "401", "403", "404", "409", "5xx"]
 """
 
 
