@@ -19,6 +19,11 @@ def note_full_disk(error: BaseException) -> bool:
     return cause is not None
 
 
+def forget_full_disk() -> None:
+    global _met_at
+    _met_at = float("-inf")
+
+
 def was_full() -> bool:
     """Return whether this process met a full disk in the last REMEMBERED_S."""
     return time.monotonic() < _met_at + REMEMBERED_S

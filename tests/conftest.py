@@ -112,11 +112,12 @@ def own_redis_keys(redis_server: Any) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def own_definitions() -> Iterator[None]:
-    """Forget what a test declared, what it read of the operator's settings, and which models failed."""
+    """Forget what a test declared, what it read of the operator's settings, and what failed a moment ago."""
     from chat.bots import known
     from chat.limits import configured as limits
     from chat.phrases import known as phrases
     from chat.providers import circuits, configured
+    from common import full_disk
     from contexts import registry as context_registry
     from features import registry, serving
     from features.feature_sets import feature_sets
@@ -137,6 +138,7 @@ def own_definitions() -> Iterator[None]:
     for snapshot in snapshots:
         snapshot.clear()
     circuits.forget_circuits()
+    full_disk.forget_full_disk()
     yield
     for each, names in zip(registries, before, strict=True):
         each.clear()

@@ -44,6 +44,7 @@ EXPORTS = [
 ]  # fmt: skip
 STOPPED = answer("Stopped", {"stopped": 1, "asked_others": True})
 WAITING = answer("A person was asked", _STATE)
+WITHDRAWN = answer("The bot goes on", {**_STATE, "state": "bot"})
 CONTACT = [request("An address", {"email": "ana@example.com"}), WAITING]
 FEEDBACK = [
     request("A good answer", {"value": "up", "comment": "That helped."}),

@@ -49,6 +49,7 @@ class WithdrawView(APIView):
         operation_id="withdraw",
         parameters=_PARAMETERS,
         request=None,
+        examples=[examples.WITHDRAWN],
         responses={200: shapes.ConversationStateSerializer, **_ERRORS},
     )
     def post(self, request: Request, conversation_id: int) -> Response:

@@ -97,7 +97,6 @@ def test_a_chat_is_a_503_and_is_not_counted(outage: Outage, ask: Callable[..., A
 def test_a_full_disk_is_told_as_long_as_it_is_met(
     outage: Outage, ask: Callable[..., Any], client: Client, monkeypatch: pytest.MonkeyPatch, caplog: Any
 ) -> None:
-    monkeypatch.setattr(full_disk, "_met_at", float("-inf"))
     assert client.get("/readyz").json()["postgresql"] == "ok"
     outage.begin()
     assert ask().status_code == 503

@@ -40,7 +40,8 @@ def hand_back(conversation: Conversation, agent: User) -> None:
 
 def come_too_late(conversation: Conversation, agent: User) -> None:
     HandoverSettings.objects.update_or_create(pk=1, defaults={"unanswered_after_min": 5})
-    Conversation.objects.filter(pk=conversation.pk).update(unanswered_since=timezone.now() - timedelta(minutes=6))
+    long_ago = timezone.now() - timedelta(minutes=6)
+    Conversation.objects.filter(pk=conversation.pk).update(unanswered_since=long_ago, state_changed_at=long_ago)
     unanswered.take_back()
 
 
@@ -289,7 +290,8 @@ def test_what_is_deleted_during_a_sweep_does_not_end_it(say: Any, kim: User) -> 
     talks = [Conversation.objects.get(pk=say("One?", conversation_id=None)["conversation_id"]) for _ in range(3)]
     for talk in talks:
         actions.assign(talk.pk, kim)
-    Conversation.objects.update(unanswered_since=timezone.now() - timedelta(minutes=6))
+    long_ago = timezone.now() - timedelta(minutes=6)
+    Conversation.objects.update(unanswered_since=long_ago, state_changed_at=long_ago)
     deleted: list[int] = []
 
     def delete_another(instance: Message, **more: Any) -> None:

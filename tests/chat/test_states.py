@@ -14,7 +14,7 @@ from django.test import Client
 
 from chat.conversations.management import delete_conversation
 from chat.errors import ConversationNotFound
-from chat.handover import actions
+from chat.handover import actions, reasons
 from chat.live.groups import ANSWERS
 from chat.live.layer import live_layer
 from chat.live.page import LivePage
@@ -70,7 +70,7 @@ def come_and_go(conversation_id: int) -> None:
 
 
 def test_an_answer_tells_the_state_in_which_it_was_stored(small: ModelServer) -> None:
-    result = answered_while(small, lambda pk: actions.escalate(pk, actions.CUSTOMER_ASKED))
+    result = answered_while(small, lambda pk: actions.escalate(pk, reasons.CUSTOMER_ASKED))
     assert (result.state, result.response) == ("waiting", small.text)
 
 
@@ -129,7 +129,7 @@ def test_a_page_that_asks_for_a_person_during_an_answer_shows_that_afterwards(an
     small.delay_s = 0.2
 
     async def work(page: Socket, conversation_id: int) -> None:
-        await sync_to_async(actions.escalate)(conversation_id, actions.CUSTOMER_ASKED)
+        await sync_to_async(actions.escalate)(conversation_id, reasons.CUSTOMER_ASKED)
         assert (await next_of(page, "state"))["state"] == "waiting"
         assert (await next_of(page, "done"))["state"] == "waiting"
 
@@ -161,7 +161,7 @@ def test_a_state_that_came_after_the_answer_was_stored_is_sent_again(small: Mode
         assert (await asyncio.wait_for(sent.get(), 10))["state"] == "bot"
         page.hold()
         page.begin_answer(talk.pk, None, is_reopened=False)
-        await sync_to_async(actions.escalate)(talk.pk, actions.CUSTOMER_ASKED)
+        await sync_to_async(actions.escalate)(talk.pk, reasons.CUSTOMER_ASKED)
         while (await asyncio.wait_for(sent.get(), 10)).get("state") != "waiting":
             pass
         await page.release(None, "bot")  # what the page was told with the answer

@@ -104,15 +104,15 @@ def test_a_failed_answer_gives_its_turn_back(small: ModelServer) -> None:
 
 def test_who_goes_away_while_waiting_is_not_waited_for(small: ModelServer) -> None:
     conversation = begun(small)
-    small.delay_s = 0.4
+    small.delay_s = 2.0
 
     async def run() -> Answer:
         first = asyncio.ensure_future(answer(question("Two?", conversation)))
-        await asyncio.sleep(0.2)  # so that it is in the queue when the next one comes, on a busy machine too
+        await asyncio.sleep(0.2)
         gone = asyncio.ensure_future(answer(question("Three?", conversation)))
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.2)
         last = asyncio.ensure_future(answer(question("Four?", conversation)))
-        await asyncio.sleep(0.2)  # so that it is in the queue when the next one comes, on a busy machine too
+        await asyncio.sleep(0.2)
         gone.cancel()
         await first
         return (await last)[0]
