@@ -8,7 +8,7 @@ import pytest
 from asgiref.sync import async_to_sync
 from django.conf.urls.i18n import i18n_patterns
 from django.core.asgi import get_asgi_application
-from django.urls import include, path, set_urlconf
+from django.urls import clear_script_prefix, include, path, set_urlconf
 from django.utils.translation import override
 
 from chat.access.permissions import holds
@@ -48,7 +48,10 @@ def request_of(where: str, root_path: str = "") -> tuple[int, dict[str, str], by
 
         await with_bot(get_asgi_application())(scope, receive, send)
 
-    async_to_sync(serve)()
+    try:
+        async_to_sync(serve)()
+    finally:
+        clear_script_prefix()  # which a server's thread keeps until its next request
     headers = {name.decode().lower(): value.decode() for name, value in sent[0]["headers"]}
     return sent[0]["status"], headers, b"".join(message.get("body", b"") for message in sent[1:])
 
