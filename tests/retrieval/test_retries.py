@@ -326,7 +326,6 @@ class Story:
 )  # fmt: skip
 def test_any_interleaving_ends_in_the_newest_state_with_its_own_audience(steps: list[Any], embedder: Any) -> None:
     live_through(steps, embedder)
-    assert not Document.objects.filter(entity_id=story.entity_id, deleted_at=None).exclude(state="indexed").exists()
 
 
 @pytest.mark.xfail(reason="a rare order leaves an update without an audience with another one than its predecessor's")
@@ -346,3 +345,4 @@ def live_through(steps: list[Any], embedder: Any) -> None:
     story.check()
     served = list(Chunk.objects.filter(document__entity_id=story.entity_id).values_list("text", flat=True))
     assert served == ([story.last] if story.last is not None else [])
+    assert not Document.objects.filter(entity_id=story.entity_id, deleted_at=None).exclude(state="indexed").exists()
