@@ -15,6 +15,8 @@ from events.handlers import current_handling
 from events.models import Event
 
 _INSTANT = timedelta(microseconds=1)
+_STEP = 2 * _INSTANT
+"""Between two corrected times, so that a state which came between their changes has a time between them too."""
 
 
 def newest_event() -> int:
@@ -78,14 +80,13 @@ def time_after(event_pk: int | None, state_key: str) -> datetime:
 def times_by_arrival(moments: Sequence[datetime], *, latest: datetime, now: datetime) -> list[datetime]:
     """Return times in the order of arrival, those after `latest` corrected: a pure function.
 
-    A corrected time is not less than any before it, and not more than `now`, and less than the next that is right,
-    unless one before it is not.
+    A corrected time is not less than any before it, and not more than `now`, and less than the next one, unless one
+    before it is not.
     """
     following, nexts = now, []
     for moment in reversed(moments):
         nexts.append(following)
-        if moment <= latest:
-            following = min(now, moment - _INSTANT)
+        following = min(now, moment if moment <= latest else following) - _STEP
     corrected: list[datetime] = []
     newest: datetime | None = None
     for moment, limit in zip(moments, reversed(nexts), strict=True):

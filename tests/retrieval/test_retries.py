@@ -206,22 +206,16 @@ def test_a_feature_that_indexes_without_an_audience_keeps_the_events() -> None:
 
 
 UPDATE = st.fixed_dictionaries({}, optional={"audience": st.sampled_from([[], ["staff"], ["partners"]])})
-
-
-def steps_with(*kinds: str) -> Any:
-    return st.lists(
-        st.one_of(
-            st.tuples(st.sampled_from(["update", "update, applied", "update, failed", "update, worker died"]), UPDATE),
-            st.tuples(st.just("delete"), st.none()),
-            st.tuples(st.sampled_from(["process", "requeue", "die", *kinds]), st.integers(0, 7)),
-            st.tuples(st.sampled_from(["outage", "recover", "later", "sweep"]), st.none()),
-        ),
-        min_size=3,
-        max_size=20,
-    )
-
-
-STEPS = steps_with()
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.sampled_from(["update", "update, applied", "update, failed", "update, worker died"]), UPDATE),
+        st.tuples(st.just("delete"), st.none()),
+        st.tuples(st.sampled_from(["process", "requeue", "die", "set clock back"]), st.integers(0, 7)),
+        st.tuples(st.sampled_from(["outage", "recover", "later", "sweep"]), st.none()),
+    ),
+    min_size=3,
+    max_size=20,
+)
 
 
 FATES: dict[str, type[BaseException] | None] = {
@@ -324,18 +318,14 @@ class Story:
         ("update, worker died", {"audience": ["partners"]}), ("delete", None), ("process", 1), ("update, failed", {}),
     ]
 )  # fmt: skip
+# What a clock that was ahead has dated alike stays in the order of its arrival: the deletion is of the state before.
+@hypothesis.example(
+    steps=[
+        ("update", {}), ("update, applied", {}), *[("delete", None)] * 4, ("process", 0), ("delete", None),
+        ("update", {"audience": ["partners"]}), ("set clock back", 4), ("update, applied", {}),
+    ]
+)  # fmt: skip
 def test_any_interleaving_ends_in_the_newest_state_with_its_own_audience(steps: list[Any], embedder: Any) -> None:
-    live_through(steps, embedder)
-
-
-@pytest.mark.xfail(reason="a rare order leaves an update without an audience with another one than its predecessor's")
-@hypothesis.settings(max_examples=30, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture])
-@hypothesis.given(steps=steps_with("set clock back"))
-def test_the_same_where_a_clock_is_set_back_meanwhile(steps: list[Any], embedder: Any) -> None:
-    live_through(steps, embedder)
-
-
-def live_through(steps: list[Any], embedder: Any) -> None:
     story = Story(embedder)
     embedder.failure = None
     for kind, value in steps:
