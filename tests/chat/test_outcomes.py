@@ -166,6 +166,7 @@ def test_what_fails_after_the_answer_is_stored_fails_neither_it_nor_its_limit(
     with conversations_deleted_once_a_person_is_asked():
         response = ask("Cancel my contract", user_id="ana")
     assert (response.status_code, response.json()["response"]) == (200, small.text)
+    assert not Conversation.objects.exists()
     trace = Trace.objects.get()
     assert (trace.state, trace.error_code) == ("answered", "")
     assert ModelCall.objects.count() == 1
@@ -176,7 +177,8 @@ def test_what_fails_after_the_answer_is_stored_fails_neither_it_nor_its_limit(
 def conversations_deleted_once_a_person_is_asked() -> Iterator[None]:
     _execute(
         "CREATE FUNCTION vanish() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
-        "  DELETE FROM chat_gapquestion; DELETE FROM chat_message; DELETE FROM chat_conversation; RETURN NULL;"
+        "  DELETE FROM chat_gapquestion; DELETE FROM chat_ticket; DELETE FROM chat_message;"
+        "  DELETE FROM chat_conversation; RETURN NULL;"
         "END $$;"
         "CREATE CONSTRAINT TRIGGER vanish AFTER INSERT ON chat_message DEFERRABLE INITIALLY DEFERRED"
         "  FOR EACH ROW WHEN (NEW.role = 'notice') EXECUTE FUNCTION vanish()"
