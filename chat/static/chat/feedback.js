@@ -22,19 +22,26 @@ export function feedbackOf(turn) {
     for (const [value, button] of thumbs) button.setAttribute("aria-pressed", String(turn.feedback?.value === value));
   }
 
-  async function send(value, comment) {
+  // Changes reach the server one at a time: a first one that came late would undo the second, and its comment.
+  let last = Promise.resolve();
+
+  function send(value, comment) {
     const before = turn.feedback;
-    turn.feedback = value ? { value, comment } : null;
+    const given = value ? { value, comment } : null;
+    turn.feedback = given;
     paint();
-    try {
-      await call("PUT", `/api/messages/${turn.messageId}/feedback/`, { body: { value, comment } });
-      return true;
-    } catch {
-      turn.feedback = before;
-      said.textContent = t("not_kept");
-      paint();
-      return false;
-    }
+    last = last.then(async () => {
+      try {
+        await call("PUT", `/api/messages/${turn.messageId}/feedback/`, { body: { value, comment } });
+        return true;
+      } catch {
+        if (turn.feedback === given) turn.feedback = before;
+        said.textContent = t("not_kept");
+        paint();
+        return false;
+      }
+    });
+    return last;
   }
 
   async function give(value) {

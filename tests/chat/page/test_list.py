@@ -134,6 +134,26 @@ def test_feedback_is_given_changed_and_there_after_a_reload(talked: Any) -> None
     expect(page.get_by_role("button", name="Good answer")).to_have_attribute("aria-pressed", "false")
 
 
+def test_a_comment_is_kept_though_the_thumb_before_it_is_late(talked: Any) -> None:
+    page = talked
+    held: list[Any] = []
+    let_through: list[bool] = []
+    page.route("**/feedback/*", lambda route: route.continue_() if let_through else held.append(route))
+    page.get_by_role("button", name="Bad answer").click()
+    page.get_by_label("What was good or wrong?").fill("That is old.")
+    page.get_by_role("button", name="Send", exact=True).first.click()
+    page.wait_for_timeout(500)
+    let_through.append(True)
+    for route in reversed(held):  # in any order in which they may arrive
+        with page.expect_response("**/feedback/*"):
+            route.continue_()
+    expect(page.locator(".said")).to_have_text("Thank you for telling us.")
+    page.reload()
+    page.get_by_role("button", name="Good answer").click()
+    expect(page.get_by_label("What was good or wrong?")).to_have_value("That is old.")
+    page.get_by_role("button", name="Good answer").click()
+
+
 def test_a_draft_stays_with_its_conversation(talked: Any) -> None:
     page = talked
     page.locator("#message").fill("half a question")
