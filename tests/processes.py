@@ -1,5 +1,6 @@
 """Real processes for tests: web, worker and consumer, on the test database and Redis."""
 
+import itertools
 import os
 import signal
 import socket
@@ -22,10 +23,21 @@ from django.db import connection
 PROJECT = Path(__file__).resolve().parent.parent
 
 
+_PORTS, _OWN_PORTS = range(10_000, 18_000), 500
+"""Below those that the system takes for outgoing connections, and how many each process of a test run has."""
+_next_port = itertools.count(os.getpid())
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port that nothing listens on, and that no other process of the run takes before a server listens."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    first = _PORTS.start + worker * _OWN_PORTS % len(_PORTS)
+    for number in itertools.islice(_next_port, _OWN_PORTS):
+        with socket.socket() as probe, suppress(OSError):
+            port = first + number % _OWN_PORTS
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise RuntimeError(f"No port from {first} to {first + _OWN_PORTS - 1} is free.")
 
 
 def test_environment(**extra: str) -> dict[str, str]:
