@@ -23,8 +23,8 @@ from django.db import connection
 PROJECT = Path(__file__).resolve().parent.parent
 
 
-_PORTS, _OWN_PORTS = range(10_000, 18_000), 500
-"""Below those that the system takes for outgoing connections, and how many each process of a test run has."""
+_PORTS, _OWN_PORTS = range(10_000, 15_000), 500
+"""Below those of the stack and of outgoing connections, and how many each process of a test run has."""
 _next_port = itertools.count(os.getpid())
 
 
