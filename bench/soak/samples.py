@@ -18,7 +18,7 @@ _PREFIX = "fabra"
 # Each program by a word of its command line; the first that is found.
 _PROGRAMS = (
     ("postgres", "postgres"), ("valkey-server", "valkey"), ("uvicorn", "web"), ("spawn_main", "web"),
-    ("resource_tracker", "web"), ("indexer@", "indexer"), ("worker@", "worker"), ("batch@", "batch"), ("answers@", "answers"),
+    ("resource_tracker", "web"), ("indexer@", "indexer"), ("worker@", "worker"), ("batch@", "batch"),
     ("answers@", "answers"), (" beat", "beat"), ("consume_events", "consumer"),
 )  # fmt: skip
 
