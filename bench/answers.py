@@ -13,12 +13,12 @@ from django.conf import settings
 from bench.conversations import CONVERSATIONS, OTHER
 from bench.figures import Bound, Limit, Row, Spread, say
 from bench.quality import DATA, is_there
-from chat.extracts.evaluation import measure_extracts, read_questions
+from chat.citations import Citation
+from chat.evaluation.extracts import measure_extracts, read_questions
+from chat.evaluation.grounding.measure import UNCHANGED
+from chat.evaluation.grounding.measure import measure as measure_check
+from chat.evaluation.grounding.truths import TrueSentence, quotes, read_passages, read_rows, written_by_people
 from chat.grounding.check import ground, read_ahead
-from chat.grounding.evaluation.measure import UNCHANGED
-from chat.grounding.evaluation.measure import measure as measure_check
-from chat.grounding.evaluation.truths import TrueSentence, quotes, read_passages, read_rows, written_by_people
-from chat.turns.citations import Citation
 from contexts.tokens import tokenizer_for
 from retrieval.evaluation import beir, temporary_index
 

@@ -14,6 +14,7 @@ class ChatConfig(app_config.BotAppConfig):
     name = "chat"
 
     def ready(self) -> None:
+        from chat import event_handlers
         from chat.audit.entries import record_command
         from chat.checks import (
             check_audiences,
@@ -24,9 +25,7 @@ class ChatConfig(app_config.BotAppConfig):
             check_models,
             check_rewrite,
         )
-        from chat.gaps import event_handlers
         from chat.gaps.grouping import forget
-        from chat.handover import event_handlers as handover_handlers
         from chat.idempotency.purge import STORE
         from chat.limits import budget_warnings
         from chat.retention import KINDS, STAYS
@@ -57,7 +56,6 @@ class ChatConfig(app_config.BotAppConfig):
             stays(*own.STAYS)
         register_store(STORE)
         operator_acted.connect(record_command)
-        handover_handlers.register()
         NEUTRAL_FLAGS.add(SMALL_TALK)
         post_delete.connect(forget, sender="chat.GapQuestion")
         for signal in (post_save, post_delete):

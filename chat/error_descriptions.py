@@ -10,6 +10,7 @@ from django.http import Http404
 
 from chat import errors as chat_errors
 from chat.freshness_headers import freshness_headers
+from chat.limits.admission import RateLimited
 from common import errors
 from common.full_disk import note_full_disk
 from contexts.errors import AssemblyError, FreshnessViolation
@@ -21,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 # The first class that matches decides, so subclasses come before their base classes.
 STATUS: list[tuple[type[Exception], int]] = [
-    (chat_errors.RateLimited, 429),
+    (RateLimited, 429),
     # Not 429: clients would try again by themselves, and no budget comes back within their patience.
     (chat_errors.BudgetExhausted, 402),
     (chat_errors.KeyForbidden, 403),
@@ -82,7 +83,7 @@ def describe(error: Exception) -> tuple[int, str, str]:
 
 
 def headers_of(error: Exception) -> dict[str, str]:
-    if isinstance(error, chat_errors.RateLimited):
+    if isinstance(error, RateLimited):
         return error.admission.headers() | {"Retry-After": str(error.admission.retry_after_s)}
     if isinstance(error, chat_errors.IdempotencyInProgress | chat_errors.BudgetExhausted):
         return {"Retry-After": str(error.retry_after_s)}

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
-from chat.limits.admission import Admission
 from common.errors import FabraError, InvalidInput, NotFound, Unavailable
 
 
@@ -182,19 +181,6 @@ class IdempotencyInProgress(FabraError):
 
     code = "idempotency_in_progress"
     retry_after_s = 2
-
-
-class RateLimited(FabraError):
-    """The user, their address or the API key has sent as many messages as are allowed for now."""
-
-    code = "rate_limited"
-
-    def __init__(self, admission: Admission) -> None:
-        super().__init__(
-            f"The limit of {admission.limit} {admission.what} is reached;"
-            f" try again in {admission.retry_after_s} seconds."
-        )
-        self.admission = admission
 
 
 class BulkBusy(Unavailable):

@@ -6,8 +6,10 @@ from collections.abc import Callable, Sequence
 from asgiref.sync import async_to_sync
 
 from chat.conversations import summaries
-from chat.gaps import asking, decisions, grouping
-from chat.handover import endings, unanswered
+from chat.engine import gap_questions as asking
+from chat.engine import unanswered
+from chat.gaps import decisions, grouping
+from chat.handover import endings
 from chat.limits import budgets
 from chat.limits.key_use import store_use
 from chat.models import Gap

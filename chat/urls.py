@@ -5,12 +5,10 @@ from django.urls import include, path, re_path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from chat.api import (
-    bulk,
     chat,
     conversations,
     desk,
     documents,
-    error_pages,
     events,
     feedback,
     handover,
@@ -21,12 +19,14 @@ from chat.api import (
     webhooks,
 )
 from chat.api.auth import ApiKeyAuthentication, MayReadSchema, SessionAuthentication
+from chat.api.bulk.view import BulkView
 from chat.api.openapi import schema_settings
 from chat.bots import views as bots
 from chat.embed import sessions
 from chat.embed import views as embed
 from chat.openai_api import views as openai
 from chat.page import views
+from chat.serving import error_pages
 from chat.serving.own_views import open_to_everyone, with_own_transactions
 from common.admin.site import site
 
@@ -71,7 +71,7 @@ pages = [
     path("api/traces/", traces.TracesView.as_view(), name="traces"),
     path("api/traces/<uuid:context_id>/", traces.TraceView.as_view(), name="trace"),
     path("api/documents/", documents.DocumentsView.as_view(), name="documents"),
-    path("api/documents/bulk/", bulk.BulkView.as_view(), name="documents-bulk"),
+    path("api/documents/bulk/", BulkView.as_view(), name="documents-bulk"),
     path("api/documents/<path:entity_id>/", documents.DocumentView.as_view(), name="document"),
     path("api/events/", events.EventsView.as_view(), name="events"),
     path("api/events/<str:event_id>/", events.EventView.as_view(), name="event"),

@@ -1,7 +1,7 @@
 from django.urls import include, path
 from django.utils.module_loading import module_has_submodule
 
-from chat.api import error_pages
+from chat.serving import error_pages
 from fabra.team_apps import team_apps
 
 urlpatterns = [

@@ -18,8 +18,8 @@ from features.declared_arguments import (
     resolve_entity,
 )
 from features.on_demand import check_inputs
+from features.queryset_source import QuerysetSource, queryset_source
 from features.querysets.changes import follow_source
-from features.querysets.source import QuerysetSource, queryset_source
 from features.registry import (
     ASYNC_CONCURRENCY,
     BATCH_SIZE,

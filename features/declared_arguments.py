@@ -11,7 +11,7 @@ from django.conf import settings
 from common.durations import Duration, parse_duration
 from common.errors import DefinitionError
 from features.freshness import Limits
-from features.querysets.source import QuerysetSource
+from features.queryset_source import QuerysetSource
 from features.registry import TOKEN, UNSET, EntitySpec, FeatureSpec, entities
 from features.value_types import InvalidFeatureValue, ValueType
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from common.definitions import Location, Registry
 from features.freshness import Limits
-from features.querysets.source import QuerysetSource
-from features.querysets.types import type_of_field
+from features.queryset_source import QuerysetSource
+from features.queryset_types import type_of_field
 from features.value_types import (
     AnnotationUnusable,
     InvalidFeatureValue,

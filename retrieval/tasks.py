@@ -26,8 +26,8 @@ from retrieval.dispatch import (
 )
 from retrieval.embedders import get_embedder
 from retrieval.errors import EmbedderUnavailable, ObjectUnreadable, TextRefused
-from retrieval.evaluation import runs
-from retrieval.generations import comparison, hnsw, lifecycle
+from retrieval.evaluation import comparison, runs
+from retrieval.generations import hnsw, lifecycle
 from retrieval.ingestion.runs import list_files, source_of
 from retrieval.ingestion.work import execute_run
 from retrieval.model_sources.declaration import model_sources

@@ -9,8 +9,8 @@ from common.clocks import is_past
 from retrieval.dispatch import enqueue_build, enqueue_drop, enqueue_hnsw_build
 from retrieval.generations import hnsw
 from retrieval.indexing.purge import continue_purges
-from retrieval.indexing.reindex import retry_failed
 from retrieval.models import Generation
+from retrieval.reindex import retry_failed
 
 _ABANDONED_AFTER = timedelta(seconds=60)
 _PURGES_S = 10.0

@@ -1,6 +1,7 @@
 """One way down, and no circle: every import of every module is followed, also those inside functions."""
 
 import ast
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -19,6 +20,8 @@ MAY_IMPORT = {
     "chat": {"common", "events", "features", "retrieval", "contexts", "fabra"},
 }
 """Each app, and the apps that it may import beside itself."""
+BESIDE_THE_LAYERS = {"bot_template", "demo", "management", "migrations", "sample"}
+"""Folders of `chat` that no other one imports."""
 ENGINE = ["common", "events", "features", "retrieval", "contexts"]
 
 
@@ -57,8 +60,17 @@ def graph() -> dict[str, set[str]]:
     return edges
 
 
-def circles() -> list[list[str]]:
-    """Return the strongly connected components of more than one module (Tarjan's algorithm)."""
+def folders() -> dict[str, set[str]]:
+    """Return what each folder of an app imports: folders, and modules that lie beside them."""
+    edges: dict[str, set[str]] = {}
+    for name, targets in graph().items():
+        folder = ".".join(name.split(".")[:2])
+        edges.setdefault(folder, set()).update({".".join(target.split(".")[:2]) for target in targets} - {folder})
+    return edges
+
+
+def circles(edges: dict[str, set[str]]) -> list[list[str]]:
+    """Return the strongly connected components of more than one node (Tarjan's algorithm)."""
     index: dict[str, int] = {}
     low: dict[str, int] = {}
     stack: list[str] = []
@@ -67,7 +79,7 @@ def circles() -> list[list[str]]:
     def visit(name: str) -> None:
         index[name] = low[name] = len(index)
         stack.append(name)
-        for target in graph()[name]:
+        for target in edges[name]:
             if target not in index:
                 visit(target)
                 low[name] = min(low[name], low[target])
@@ -80,7 +92,7 @@ def circles() -> list[list[str]]:
             if len(component) > 1:
                 found.append(sorted(component))
 
-    for name in graph():
+    for name in edges:
         if name not in index:
             visit(name)
     return found
@@ -98,7 +110,23 @@ def test_an_app_imports_only_what_lies_below_it(app: str) -> None:
 
 
 def test_no_modules_import_each_other_in_a_circle() -> None:
-    assert circles() == []
+    assert circles(graph()) == []
+
+
+def test_no_folders_import_each_other_in_a_circle() -> None:
+    assert circles(folders()) == []
+
+
+def test_folders_of_chat_import_as_their_page_says() -> None:
+    section = (PROJECT / "docs" / "architecture.md").read_text().split("## The folders of `chat`")[1].split("\n## ")[0]
+    items = re.findall(r"^\d+\. (.+?)(?=^\d+\. |^$)", section, re.MULTILINE | re.DOTALL)
+    layers = [{f"chat.{name}" for name in re.findall(r"`(\w+)/`", item)} for item in items]
+    of_chat = {path.parent.name for path in (PROJECT / "chat").glob("*/__init__.py")}
+    assert set().union(*layers) == {f"chat.{name}" for name in of_chat - BESIDE_THE_LAYERS}
+    for number, layer in enumerate(layers):
+        above = set().union(*layers[:number])
+        for folder in layer:
+            assert folders()[folder] & above == set(), f"{folder} imports from above"
 
 
 @pytest.mark.parametrize("app", ENGINE)

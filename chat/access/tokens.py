@@ -12,9 +12,9 @@ import jwt
 from django.conf import settings
 from django.core.exceptions import ValidationError
 
-from chat.access.visitors import RESERVED_PREFIXES
 from chat.errors import UserTokenExpired, UserTokenRefused
 from chat.models import ApiKey, UserSigning
+from chat.models.user_ids import RESERVED_PREFIXES
 from common.errors import InvalidInput
 from common.validation import check_identity
 

@@ -8,15 +8,11 @@ from django.conf import settings
 from django.core import signing
 from django.http import HttpResponseBase
 
+from chat.models.user_ids import VISITOR_PREFIX
+
 COOKIE = "fabra_visitor"
 _MAX_AGE_S = 365 * 24 * 3600
 SALT = "chat.visitor"
-PREFIX = "visitor:"
-"""How the user ids of visitors begin."""
-SHARED_PREFIX = "key:"
-"""How the ids begin that people share who use an API key and are not named."""
-RESERVED_PREFIXES = (PREFIX, SHARED_PREFIX)
-"""No site's users have such ids."""
 
 
 def new_visitor() -> str:
@@ -44,4 +40,4 @@ def remember(response: HttpResponseBase, visitor: str) -> None:
 
 def user_id_of(user: Any, visitor: str) -> str:
     """Return the user id of whoever may not choose one."""
-    return user.get_username() if user and user.is_authenticated else f"{PREFIX}{visitor}"
+    return user.get_username() if user and user.is_authenticated else f"{VISITOR_PREFIX}{visitor}"

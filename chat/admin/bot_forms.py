@@ -17,8 +17,8 @@ from unfold.widgets import (
 from chat.admin.key_forms import LinesField
 from chat.bots.demo_users import MOST_USERS, check_demo_user
 from chat.bots.logo import Picture, check_logo
+from chat.bots.suggestions import MOST_SUGGESTIONS
 from chat.models import Bot
-from chat.page.suggestions import MOST_SUGGESTIONS
 from chat.providers.configured import configured_models_now
 from chat.turns.resolve_context import takes_index
 from common.errors import InvalidInput, NotFound

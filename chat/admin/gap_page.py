@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
-from chat.gaps.asking import asked_questions
+from chat.engine.gap_questions import asked_questions
 from chat.models import Conversation, Gap, GapQuestion, Message
 from common.admin.charts import Series, bar_chart
 from common.admin.html import admin_url, badge

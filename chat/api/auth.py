@@ -14,12 +14,12 @@ from rest_framework.request import Request
 
 from chat.access import site_sessions, tokens
 from chat.access.callers import Caller
-from chat.access.key_text import has_checksum
 from chat.access.permissions import holds, is_open, may_use_api, refusal_of_key
 from chat.access.site_sessions import SiteSession
 from chat.access.tokens import SiteUser
 from chat.limits.messages import count_request
 from chat.models import ApiKey
+from chat.models.key_text import has_checksum
 
 
 def why_refused(key: str) -> str:

@@ -18,13 +18,13 @@ from chat.api.auth import caller_of
 from chat.api.base import AsyncAPIView, extend_schema
 from chat.api.serializers import ChatRequestSerializer, ChatResponseSerializer, ErrorSerializer
 from chat.bots.known import require_bot
+from chat.engine.answering import answer, begin, leave, run
+from chat.engine.assembly import assemble
 from chat.error_descriptions import describe, error_body
 from chat.errors import InvalidMessage
 from chat.freshness_headers import freshness_headers
 from chat.idempotency.records import Claim
 from chat.idempotency.views import idempotent
-from chat.turns.assembly import assemble
-from chat.turns.engine import answer, begin, leave, run
 from chat.turns.turn import Answer, Question, Settled, Turn
 from common.errors import NotFound
 from common.event_stream import event_of

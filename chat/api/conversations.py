@@ -23,9 +23,9 @@ from chat.api.pagination import KeysetPagination
 from chat.api.serializers import ErrorSerializer
 from chat.conversations.export import as_json, as_markdown
 from chat.conversations.management import conversation_of, delete_conversation, rename, search_conversations
+from chat.engine.stopping import stop_answers
 from chat.live.bodies import message_body
 from chat.models import Conversation, Feedback, Message
-from chat.turns.stopping import stop_answers
 from common.errors import InvalidInput
 
 _NONE = dict.fromkeys((400, 403, 404), ErrorSerializer)

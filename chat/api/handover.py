@@ -12,10 +12,11 @@ from chat.api import serializers as shapes
 from chat.api.base import APIView, extend_schema
 from chat.api.conversation_shapes import ID, USER
 from chat.api.identity import MayConverse, bot_of, user_of
-from chat.handover import actions, reasons
+from chat.handover import actions
 from chat.handover.contacts import keep_contact
 from chat.limits.messages import count_handover
 from chat.live.bodies import state_body
+from chat.models import reasons
 
 _PARAMETERS = [ID, USER, openapi.BOT]
 _ERRORS = dict.fromkeys((400, 401, 403, 404, 409, 429), shapes.ErrorSerializer)

@@ -9,7 +9,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter
 
 from chat.api.examples import IN_PATH
-from chat.serving.paths import own_path
+from chat.paths import own_path
 from common.validation import BLANKS, KEY_MAX_CHARS
 from retrieval.search.query import MAX_EXPAND, MAX_TOP_K, QUERY_MAX_CHARS
 

@@ -14,8 +14,8 @@ from chat.api.base import APIView, extend_schema
 from chat.api.conversation_shapes import USER
 from chat.api.identity import MayConverse, bot_of, user_of
 from chat.api.serializers import ErrorSerializer
+from chat.citations import passages_in
 from chat.models import Message
-from chat.turns.citations import passages_in
 from common.errors import NotFound
 from common.markdown import render
 from retrieval.model_sources.links import object_url

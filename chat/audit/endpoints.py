@@ -9,7 +9,7 @@ from django.http import HttpRequest
 
 from chat.access.visitors import user_id_of
 from chat.models import ApiKey
-from chat.serving.paths import own_path
+from chat.paths import own_path
 
 ADMIN = "/admin/"
 POLLED = {"inbox:messages"}
@@ -51,7 +51,7 @@ UNAUDITED: Mapping[tuple[str, str], str] = {
     ("documents", "POST"): "each version of a document has its author",
     ("document", "GET"): "what a program that keeps documents up to date asks all day",
     ("documents-bulk", "GET"): "the document whose id is bulk",
-    ("documents-bulk", "POST"): "its deletions are entries of their own, see chat.bulk",
+    ("documents-bulk", "POST"): "its deletions are entries of their own, see chat.api.bulk",
     ("events", "POST"): "each event has its sender",
 }
 """Endpoints for the permissions of debugging and of documents that are no entry, and why."""

@@ -14,7 +14,7 @@ from chat.access.site_sessions import SiteSession
 from chat.audit.endpoints import ADMIN, POLLED, is_audited, use_of
 from chat.audit.entries import caller_columns, record, was_recorded
 from chat.models import ApiKey, AuditEntry
-from chat.serving.paths import own_path
+from chat.paths import own_path
 
 
 @sync_and_async_middleware

@@ -10,9 +10,9 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from chat.bots.defaults import default_text
+from chat.bots.suggestions import MOST_SUGGESTIONS, suggested_questions
 from chat.errors import BotNotFound
 from chat.models import DEFAULT_BOT, Bot
-from chat.page.suggestions import MOST_SUGGESTIONS, suggested_questions
 
 
 @dataclass(frozen=True, kw_only=True)

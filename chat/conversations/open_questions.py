@@ -1,7 +1,7 @@
 """What a customer wrote since the last answer, and nobody has answered: it is asked together.
 
 While a person holds a conversation nobody answers for the bot, and a person may leave without an answer. The bot is
-then asked all of it at once, by the next message or by `chat.handover.unanswered`, whichever comes first.
+then asked all of it at once, by the next message or by `chat.engine.unanswered`, whichever comes first.
 """
 
 from collections.abc import Sequence

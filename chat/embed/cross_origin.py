@@ -14,7 +14,7 @@ from django.utils.decorators import sync_and_async_middleware
 from chat.access.origins import is_one_of
 from chat.error_descriptions import error_body
 from chat.models import ApiKey
-from chat.serving.paths import own_path
+from chat.paths import own_path
 
 _PATHS = ("/chat", "/api/conversations/", "/api/messages/")
 _BEARER = f"Bearer {ApiKey.PREFIXES[ApiKey.Kind.PUBLIC]}"

@@ -15,12 +15,13 @@ from chat.access.callers import USER_KEY, Caller
 from chat.access.origins import is_one_of
 from chat.access.site_sessions import SiteSession
 from chat.access.tokens import SiteUser
-from chat.access.visitors import PREFIX, new_visitor
+from chat.access.visitors import new_visitor
 from chat.api.base import APIView, extend_schema
 from chat.api.fields import StrictCharField
 from chat.conversations.joining import join
 from chat.errors import OriginForbidden, SessionEnded
 from chat.models import ApiKey
+from chat.models.user_ids import VISITOR_PREFIX
 from features.traits import keep_traits
 
 
@@ -88,4 +89,4 @@ def _visitor(session: str, key: ApiKey) -> SiteUser:
             known = None
         if known is not None and known.key.pk == key.pk and not known.user.is_signed:
             return known.user
-    return SiteUser(user_id=f"{PREFIX}{new_visitor()}")
+    return SiteUser(user_id=f"{VISITOR_PREFIX}{new_visitor()}")

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from chat.citations import Citation
 from chat.extracts.links import only_points
-from chat.turns.citations import Citation
 from common.markdown_units import Kind, Unit, units
 from contexts.suspicion import suspicions_of
 from retrieval.languages import language_code

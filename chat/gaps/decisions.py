@@ -8,7 +8,6 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from chat.gaps.asking import ASK_GAP
 from chat.gaps.grouping import LOCK, refresh
 from chat.models import Gap, GapQuestion
 from common.clocks import is_past
@@ -16,6 +15,7 @@ from common.dispatch import MODEL_QUEUE, enqueue
 from common.locks import lock_in_transaction
 from retrieval.models import Document
 
+ASK_GAP = "chat.tasks.ask_gap"
 _INDEXED_AFTER_S = 2.0
 """After this, an article that was just saved is usually indexed; else the sweep asks a little later."""
 _REST = timedelta(minutes=5)

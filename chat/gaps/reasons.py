@@ -5,11 +5,11 @@ from typing import Any
 
 from django.conf import settings
 
+from chat.citations import Citation
 from chat.grounding.answers import DEGRADED as GROUNDING_DEGRADED
 from chat.models import GapQuestion
 from chat.providers.not_known import NOT_KNOWN
 from chat.small_talk import SMALL_TALK
-from chat.turns.citations import Citation
 from retrieval.search.hits import DEGRADED_FLAGS
 
 Reason = GapQuestion.Reason

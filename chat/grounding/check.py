@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from chat.citations import Citation
 from chat.grounding.claims import Claim, claims_in
 from chat.grounding.facts import Evidence, wrong_facts
 from chat.grounding.languages import ENGLISH, MOST_WORDS, Language, language_of
@@ -14,7 +15,6 @@ from chat.grounding.result import Grounding, JudgedSentence, Verdict
 from chat.grounding.sources import Sentence, Source, read_passage, read_source
 from chat.grounding.support import Support, find_support
 from chat.grounding.words import Kind, read_words
-from chat.turns.citations import Citation
 from common.markdown_units import units
 
 SUPPORTED_SHARE = 0.6

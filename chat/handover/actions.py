@@ -25,13 +25,12 @@ from chat.errors import (
     InvalidMessage,
 )
 from chat.gaps.marking import last_answered_question
-from chat.handover import notices, reasons
+from chat.handover import notices
 from chat.handover.steps import HANDED_BACK, end, give_to, locked, move, record, wait
-from chat.handover.switches import allows, nobody_joins
 from chat.handover.tickets import close_ticket
 from chat.live.bodies import staff_name_of
 from chat.live.changes import tell_inbox, tell_of_message
-from chat.models import Conversation, HandoverSettings, Message
+from chat.models import Conversation, HandoverSettings, Message, reasons
 from common.dispatch import MODEL_QUEUE, enqueue
 from common.validation import check_text, is_blank
 
@@ -57,8 +56,9 @@ def escalate(conversation_id: int, reason: str, *, message_id: int | None = None
     with locked(conversation_id) as conversation:
         if conversation.state in (State.WAITING, State.PERSON):
             return conversation
-        if conversation.state != State.CLOSED and not allows(reason):
-            raise HandoverOff(nobody_joins())
+        rules = HandoverSettings.load()
+        if conversation.state != State.CLOSED and not rules.allows(reason):
+            raise HandoverOff(rules.nobody_joins)
         if message_id is None and reason == reasons.CUSTOMER_ASKED:
             question = last_answered_question(conversation_id)
             message_id = question.pk if question else None

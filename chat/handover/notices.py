@@ -8,7 +8,6 @@ from django.utils import formats, timezone, translation
 from django.utils.translation import gettext as _
 
 from chat.handover.hours import next_opening
-from chat.handover.switches import nobody_joins
 from chat.live.bodies import name_of
 from chat.live.changes import tell_of_message
 from chat.models import Conversation, HandoverSettings, Message
@@ -75,7 +74,7 @@ def tell_nobody_came(conversation: Conversation) -> Message:
 def tell_no_person(conversation: Conversation) -> Message:
     """Say that nobody can be asked for, and how support is reached."""
     with translation.override(language_of(conversation)):
-        return add_notice(conversation, NO_PERSON, nobody_joins())
+        return add_notice(conversation, NO_PERSON, HandoverSettings.load().nobody_joins)
 
 
 def tell_assigned(conversation: Conversation, agent: Any, before: Any = None) -> Message:

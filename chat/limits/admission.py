@@ -8,6 +8,7 @@ from datetime import datetime
 from django.utils import timezone
 
 from chat.limits.windows import Counted
+from common.errors import FabraError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +49,19 @@ class Admission:
             "X-RateLimit-Remaining": str(self.remaining),
             "X-RateLimit-Reset": str(math.ceil(self.resets_at.timestamp())),
         }
+
+
+class RateLimited(FabraError):
+    """The user, their address or the API key has sent as many messages as are allowed for now."""
+
+    code = "rate_limited"
+
+    def __init__(self, admission: Admission) -> None:
+        super().__init__(
+            f"The limit of {admission.limit} {admission.what} is reached;"
+            f" try again in {admission.retry_after_s} seconds."
+        )
+        self.admission = admission
 
 
 def uncounted(user_id: str) -> Admission:

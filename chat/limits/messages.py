@@ -8,8 +8,7 @@ from asgiref.sync import sync_to_async
 from django.conf import settings
 
 from chat.access.callers import Caller
-from chat.errors import RateLimited
-from chat.limits.admission import Admission
+from chat.limits.admission import Admission, RateLimited
 from chat.limits.configured import Limits, current_limits, current_limits_now
 from chat.limits.windows import USER, Counted, Window, count, count_blocking, count_in_postgres, uncount
 from chat.models import ApiKey

@@ -23,7 +23,7 @@ from chat.error_descriptions import describe, error_body, headers_of
 from chat.mcp.connection import NotLetIn, connect
 from chat.mcp.server import CONNECTION, server
 from chat.page.socket_origin import is_allowed
-from chat.serving.paths import own_path_of
+from chat.paths import own_path_of
 from common.background import with_own_thread
 
 PATHS = ("/mcp", "/mcp/")

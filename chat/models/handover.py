@@ -7,6 +7,10 @@ from zoneinfo import ZoneInfo, available_timezones
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import models
+from django.utils.translation import get_language
+from django.utils.translation import gettext as _
+
+from chat.models import reasons
 
 _WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
@@ -68,6 +72,23 @@ class HandoverSettings(models.Model):
     def load(cls) -> Self:
         """Return the one row; the defaults until it is made."""
         return cls.objects.filter(pk=1).first() or cls(pk=1)
+
+    def allows(self, reason: str) -> bool:
+        """Return whether a person is asked for with this reason; agents may always ask for one."""
+        if reason in reasons.OF_AGENTS:
+            return True
+        is_on = {reasons.THUMBS_DOWN: self.on_thumbs_down, reasons.NOT_KNOWN_TWICE: self.on_not_known_twice}
+        return self.is_enabled and is_on.get(reason, True)
+
+    @property
+    def nobody_joins(self) -> str:
+        """What somebody is told who asks for a person where nobody can be asked for, in the active language."""
+        return f"{_('No person can join this conversation.')} {self.reach_text(get_language() or '')}".strip()
+
+    @property
+    def person_offer(self) -> str:
+        """The sentence that offers a person, or how support is reached otherwise; "" if neither is to be had."""
+        return _("You can ask for a person.") if self.is_enabled else self.reach_text(get_language() or "")
 
     def reach_text(self, language: str) -> str:
         """Return how support is reached, in a language or else in another that it is written in; "" if in none."""

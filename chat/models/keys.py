@@ -10,7 +10,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models, transaction
 from django.utils import timezone
 
-from chat.access.key_text import new_key
+from chat.models.key_text import new_key
 from common.errors import FabraError, InvalidInput
 
 

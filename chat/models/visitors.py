@@ -10,8 +10,8 @@ from django.core.validators import RegexValidator
 from django.db import models
 from django.utils.text import slugify
 
-from chat.access.visitors import RESERVED_PREFIXES
 from chat.models.keys import ApiKey
+from chat.models.user_ids import RESERVED_PREFIXES
 from events.models.signing import SigningSecret
 
 _END = "-----END PUBLIC KEY-----"

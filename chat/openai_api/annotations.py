@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from chat.turns.citations import Citation
+from chat.citations import Citation
 
 _MARK = re.compile(r"\[(\d{1,3})\]")
 _OPEN_WEBUI = "X-OpenWebUI-"

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 from uuid import uuid4
 
+from chat.citations import Citation
 from chat.idempotency.views import StreamFormat
 from chat.openai_api.annotations import annotations_of
 from chat.providers.protocol import OPTION_REFUSED
-from chat.turns.citations import Citation
 from chat.turns.turn import Answer, Turn
 from common.event_stream import event_of
 

@@ -6,7 +6,7 @@ from rest_framework.response import Response
 
 from chat.api.errors import handle_exception as describe_response
 from chat.error_descriptions import describe, error_body
-from chat.serving.paths import own_path
+from chat.paths import own_path
 from common.errors import InvalidInput, NotFound
 
 PREFIX = "/v1/"

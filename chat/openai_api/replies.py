@@ -6,11 +6,11 @@ from contextlib import aclosing
 from functools import partial
 from typing import Any
 
+from chat.engine.answering import leave, run
 from chat.openai_api.bodies import END, Annotate, Completion, usage_of
 from chat.openai_api.delivery import closing_of, keep_state, missed_by
 from chat.openai_api.errors import error_of
 from chat.openai_api.questions import Asked
-from chat.turns.engine import leave, run
 from chat.turns.turn import Answer, Settled, Turn
 from common.event_stream import event_of
 from common.guarded_stream import GuardedStream

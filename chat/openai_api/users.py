@@ -6,7 +6,7 @@ from typing import Any
 from rest_framework.request import Request
 
 from chat.access.callers import Caller
-from chat.access.visitors import SHARED_PREFIX
+from chat.models.user_ids import SHARED_PREFIX
 from chat.openai_api.errors import InvalidParameter
 from common.errors import InvalidInput
 

@@ -16,6 +16,7 @@ from chat.api import openapi
 from chat.api.auth import SessionAuthentication, caller_of
 from chat.api.base import AsyncAPIView, extend_schema
 from chat.api.chat import AnyAccept
+from chat.engine.answering import begin
 from chat.freshness_headers import freshness_headers
 from chat.idempotency.records import Claim
 from chat.idempotency.views import idempotent
@@ -30,7 +31,6 @@ from chat.openai_api.questions import question_of
 from chat.openai_api.replies import Reply
 from chat.openai_api.requests import CompletionRequest, read_model, read_request
 from chat.openai_api.users import asker_of
-from chat.turns.engine import begin
 from chat.turns.turn import Settled, Turn
 
 IGNORED = "X-Fabra-Ignored"

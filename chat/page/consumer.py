@@ -17,16 +17,16 @@ from django.utils import translation
 from chat.access.callers import Caller
 from chat.access.visitors import new_visitor, user_id_of, visitor_of
 from chat.bots.known import require_bot
+from chat.engine.answering import begin, run
 from chat.error_descriptions import describe, headers_of
 from chat.errors import BotNotFound, ConversationNotFound, InvalidMessage
-from chat.handover import actions, reasons
+from chat.handover import actions
 from chat.limits.admission import Admission
-from chat.live.page import LivePage
-from chat.models import DEFAULT_BOT, Message
+from chat.models import DEFAULT_BOT, Message, reasons
+from chat.page.live_page import LivePage
 from chat.page.reading import check_reading_of_another
 from chat.page.socket_origin import meta_of
 from chat.page.standing import FORBIDDEN, Standing, read_standing
-from chat.turns.engine import begin, run
 from chat.turns.turn import STOPPED, Answer, Question, Settled, Turn
 from common.background import spawn, with_own_thread
 from common.errors import FabraError

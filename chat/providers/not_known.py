@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 from asgiref.sync import sync_to_async
 from django.utils.translation import gettext as _
 
-from chat.handover.switches import person_offer
+from chat.citations import Citation
+from chat.models import HandoverSettings
 from chat.providers.protocol import Completion, Delta, Prompt
-from chat.turns.citations import Citation
 from common.links import markdown_link
 
 NOT_KNOWN = "not_known"
@@ -28,7 +28,8 @@ class NotKnownProvider:
 
     async def run(self, prompt: Prompt, *, is_streamed: bool) -> AsyncIterator[Delta | Completion]:
         nearest = nearest_articles(prompt.passages)
-        yield Delta(text=not_known_text(nearest, await sync_to_async(person_offer)()))
+        handover = await sync_to_async(HandoverSettings.load)()
+        yield Delta(text=not_known_text(nearest, handover.person_offer))
         yield Completion(model=self.model, usage=None, finish_reason="stop", cited=numbers_of(nearest))
 
 

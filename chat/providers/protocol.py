@@ -5,10 +5,10 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from chat.citations import Citation
 from chat.models import Purpose
 from chat.providers.attempts import Attempt
 from chat.providers.configured import ModelConfig
-from chat.turns.citations import Citation
 
 OPTION_REFUSED = "option_refused:"
 """Begins the flag of an answer that the model's server gave without an option, such as `option_refused:seed`."""

@@ -12,7 +12,7 @@ from chat.inbox.consumer import InboxConsumer
 from chat.mcp.endpoint import with_mcp
 from chat.page.consumer import ChatConsumer
 from chat.page.socket_origin import SameOrigin
-from chat.serving.paths import own_path_of, path_info_of, roots
+from chat.paths import own_path_of, path_info_of, roots
 from chat.serving.request_limits import with_limits
 
 Application = Callable[..., Any]

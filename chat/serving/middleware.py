@@ -14,8 +14,8 @@ from django.utils.decorators import sync_and_async_middleware
 from chat.audit.middleware import audited
 from chat.embed.cross_origin import cross_origin
 from chat.embed.framing import FRAMED_BY
+from chat.paths import own_path
 from chat.serving.page_policies import MORE, SECURE_CSP
-from chat.serving.paths import own_path
 from common.middleware import DataErrorMiddleware, no_store
 
 _FOR_CUSTOMERS = ("/b/", "/login/", "/logout/", "/chat", "/embed", "/api/conversations/", "/api/messages/", "/v1/chat/")

@@ -17,7 +17,7 @@ from django.contrib.auth import aget_user
 from django.http import HttpRequest
 
 from chat.openai_api.errors import body_at
-from chat.serving.paths import own_path_of, path_info_of
+from chat.paths import own_path_of, path_info_of
 from common.streamed_body import KEY, StreamedBody
 
 _BULK = "/api/documents/bulk/"

@@ -1,1 +1,1 @@
-"""A turn of a conversation: its order, its context, the model's run, and the rows that it leaves."""
+"""What a turn of a conversation is: question, thread, lease, context, costs, answer, as the engine passes them on."""

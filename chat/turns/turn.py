@@ -12,6 +12,7 @@ from django.conf import settings
 
 from chat.access.callers import Caller
 from chat.bots.known import BotConfig
+from chat.citations import Citation
 from chat.errors import DeadlineExceeded, InvalidMessage, MessageTooLong
 from chat.limits.admission import Admission
 from chat.limits.budgets import BudgetReservation
@@ -19,7 +20,6 @@ from chat.models import Conversation, Message, ModelCall
 from chat.providers import Provider
 from chat.providers.extractive import notice_of
 from chat.spending.calls import Spender
-from chat.turns.citations import Citation
 from chat.turns.lease import TurnLease
 from chat.turns.resolve_context import chat_context
 from chat.turns.running import Stopping

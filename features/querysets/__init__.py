@@ -1,1 +1,1 @@
-"""Features whose values come from a queryset of a team's own models."""
+"""What follows where rows of a team's models change that features are computed from: their values are recomputed."""

@@ -22,9 +22,9 @@ from retrieval.admin.versions import compare_link, shown_source, with_event
 from retrieval.errors import DocumentNotFound
 from retrieval.indexing.documents import delete_document
 from retrieval.indexing.purge import purge_document
-from retrieval.indexing.reindex import reindex_all
 from retrieval.model_sources.links import admin_url, source_of
 from retrieval.models import Chunk, Document, DocumentVersion, Index
+from retrieval.reindex import reindex_all
 
 _SHOWN_ROWS = 100
 _EDITED = ("title", "text", "metadata", "audience", "deleted_at", "updated_at")

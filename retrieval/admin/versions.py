@@ -22,8 +22,8 @@ from retrieval.admin.chunks import chunk_table
 from retrieval.admin.title_search import search_titled
 from retrieval.admin.version_usage import usage_of
 from retrieval.indexing.diff import diff_texts, diff_values
-from retrieval.indexing.reindex import roll_back
 from retrieval.models import Chunk, Document, DocumentVersion
+from retrieval.reindex import roll_back
 
 _ROLL_BACK = "retrieval.change_document"
 _SHOWN_ROWS = 2_000

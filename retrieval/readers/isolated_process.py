@@ -4,6 +4,7 @@ A request is the lengths of its two parts, in eight bytes each, then JSON that s
 answer is frames, each JSON after its length: any number of `found`, then one `end` or `error`.
 """
 
+import importlib
 import json
 import math
 import os
@@ -50,8 +51,12 @@ def _limit_time(seconds: float) -> None:
 
 def _answers(about: dict[str, Any], content: bytes) -> Iterator[dict[str, Any]]:
     try:
-        file = FetchedFile(**about["file"] | {"content": content})
-        yield from _found(read_here(file, about["suffix"], about["module"], Options(**about["options"])))
+        if "function" in about:
+            parse = getattr(importlib.import_module(about["module"]), about["function"])
+            yield {"found": [("parsed", parse(content))]}
+        else:
+            file = FetchedFile(**about["file"] | {"content": content})
+            yield from _found(read_here(file, about["suffix"], about["module"], Options(**about["options"])))
     except Unreadable as error:
         yield {"error": str(error), "is_empty": isinstance(error, Empty)}
     except RecursionError:

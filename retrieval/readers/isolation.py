@@ -11,7 +11,7 @@ import selectors
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
@@ -32,16 +32,29 @@ def read_isolated(
     file: FetchedFile, suffix: str, module: str, options: Options
 ) -> Iterator[ReadDocument | ReadWarning]:
     """Yield what the reader of `suffix` in `module` finds; raise Unreadable if it exceeds a limit or crashes."""
-    about = {"suffix": suffix, "module": module, "file": asdict(file) | {"content": ""}, "options": asdict(options),
-             "seconds": settings.FABRA_READER_TIMEOUT_S}  # fmt: skip
-    request = json.dumps(about).encode()
+    about = {"suffix": suffix, "module": module, "file": asdict(file) | {"content": ""}, "options": asdict(options)}
+    for kind, fields in _ask(about, file.content):
+        yield ReadWarning(**fields) if kind == ReadWarning.__name__ else ReadDocument(**fields)
+
+
+def parse_isolated(parse: Callable[[bytes], Any], content: bytes) -> Any:
+    """Return what a function of a module without Django makes of the content, as JSON has it; raise Unreadable.
+
+    It may raise Unreadable itself; else the reason is that it exceeded a limit or crashed.
+    """
+    [(_, parsed)] = _ask({"module": parse.__module__, "function": parse.__name__}, content)
+    return parsed
+
+
+def _ask(about: dict[str, Any], content: bytes) -> Iterator[tuple[str, Any]]:
+    request = json.dumps(about | {"seconds": settings.FABRA_READER_TIMEOUT_S}).encode()
     try:
-        yield from _found(request, file.content, _take())
+        yield from _found(request, content, _take())
     except _Died as error:
         if error.is_partly_read or not error.was_used:
             raise
         # Files before may have left it without memory: only a new process tells whose fault it was.
-        yield from _found(request, file.content, _Process(settings.FABRA_READER_MAX_BYTES))
+        yield from _found(request, content, _Process(settings.FABRA_READER_MAX_BYTES))
 
 
 class _Died(Unreadable):
@@ -53,7 +66,7 @@ class _Died(Unreadable):
         self.is_partly_read, self.was_used = is_partly_read, was_used
 
 
-def _found(request: bytes, content: bytes, process: "_Process") -> Iterator[ReadDocument | ReadWarning]:
+def _found(request: bytes, content: bytes, process: "_Process") -> Iterator[tuple[str, Any]]:
     is_done, was_used, is_partly_read = False, process.was_used, False
     try:
         for frame in process.frames(request, content):
@@ -64,7 +77,7 @@ def _found(request: bytes, content: bytes, process: "_Process") -> Iterator[Read
                 return
             for kind, fields in frame["found"]:
                 is_partly_read = True
-                yield ReadWarning(**fields) if kind == ReadWarning.__name__ else ReadDocument(**fields)
+                yield kind, fields
     except TimeoutError:
         raise Unreadable(f"took longer than {settings.FABRA_READER_TIMEOUT_S:.0f} s") from None
     except (OSError, EOFError):

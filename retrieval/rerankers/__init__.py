@@ -1,9 +1,7 @@
 """Rerankers: score the best hits again with a slower model; FABRA_RERANKER names the backend's class."""
 
-import logging
 import threading
 from concurrent.futures import Future
-from dataclasses import replace
 from functools import cache
 from typing import Protocol
 
@@ -11,9 +9,6 @@ from django.conf import settings
 from django.utils.module_loading import import_string
 
 from retrieval.errors import RerankerUnavailable
-from retrieval.search.hits import Hit
-
-logger = logging.getLogger(__name__)
 
 CANDIDATES = 30
 """The number of hits that are reranked."""
@@ -51,21 +46,8 @@ def _load(backend: str, model: str) -> Reranker:
     return reranker
 
 
-def rerank_hits(query: str, hits: list[Hit]) -> tuple[list[Hit], tuple[str, ...]]:
-    """Return the hits in the reranker's order, and flags; the original order and a flag if it fails or is too slow."""
-    if not hits:
-        return hits, ()
-    try:
-        scores = _scores_in_time(query, [hit.content for hit in hits])
-    except RerankerUnavailable as error:
-        logger.warning("Hits are not reranked: %s", error)
-        return hits, ("rerank_unavailable",)
-    order = sorted(range(len(hits)), key=lambda n: -scores[n])
-    return [replace(hits[n], rerank_score=round(float(scores[n]), 6)) for n in order], ()
-
-
-def _scores_in_time(query: str, texts: list[str]) -> list[float]:
-    """Run the model in a separate thread, which is abandoned if it hangs; raise RerankerUnavailable."""
+def scores_in_time(query: str, texts: list[str]) -> list[float]:
+    """Return a score for each text, from a thread that is abandoned if the model hangs; raise RerankerUnavailable."""
     answer: Future[list[float]] = Future()
 
     def run() -> None:

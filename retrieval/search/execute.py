@@ -17,13 +17,13 @@ from common.text import single_line
 from retrieval.embedders import embedder_of
 from retrieval.errors import EmbedderUnavailable, TextRefused
 from retrieval.rerankers import CANDIDATES as RERANKED
-from retrieval.rerankers import rerank_hits
 from retrieval.search.history import embed_questions, weighted_vector, weights_of
 from retrieval.search.hits import Collector, Hit, Hits, SearchRecord
 from retrieval.search.postprocess import collapse, expand_hits
 from retrieval.search.query import Query, SearchOptions, check_query
 from retrieval.search.questions import Embedding
 from retrieval.search.ranking import Ranking, candidate_count, ranking_sql
+from retrieval.search.reranking import rerank_hits
 from retrieval.search.selectivity import is_selective
 from retrieval.signals import searched
 

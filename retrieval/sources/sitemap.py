@@ -12,8 +12,9 @@ from django.conf import settings
 from common.errors import InvalidInput
 from common.outgoing import Answer, Refused, origin_of
 from retrieval.readers import Empty, FetchedFile, Unreadable
+from retrieval.readers.isolation import parse_isolated
+from retrieval.readers.page_lists import MAX_BYTES, Kind, parse_sitemap
 from retrieval.sources.entries import UNREAD_LIST, Entry, NotModified, SourceUnavailable
-from retrieval.sources.sitemap_xml import MAX_BYTES, Kind, parse_sitemap
 from retrieval.sources.web import AGENT, PAGE_S, Web
 
 _ROBOTS_MAX_BYTES = 512_000
@@ -129,7 +130,11 @@ class Sitemap:
         answer = self._answer(url, MAX_BYTES)
         if answer.status != httpx.codes.OK:
             raise SourceUnavailable(f"{url} answers with HTTP {answer.status}.")
-        return parse_sitemap(answer.content)
+        try:
+            kind, found = parse_isolated(parse_sitemap, answer.content)
+        except Unreadable as error:
+            raise Refused(str(error)) from None
+        return Kind(kind), found
 
     def _answer(self, url: str, max_bytes: int) -> Answer:
         try:

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from chat.citations import quote_of
 from chat.definitions import INSTRUCTIONS
 from chat.models import Conversation, Message
 from chat.providers.extractive import NOTICE
-from chat.turns.citations import quote_of
 from contexts.declaration import context
 from contexts.items import ContextItem
 from contexts.models import Trace

@@ -11,6 +11,7 @@ from django.db import connection
 from django.utils import timezone
 
 from chat.checks import check_budgets
+from chat.engine.answering import begin
 from chat.errors import BudgetExhausted
 from chat.limits import budget_counters as counters
 from chat.limits import budgets
@@ -19,7 +20,6 @@ from chat.limits.budget_settings import budgets_of
 from chat.limits.budgets import BudgetReservation, recount, reserve, settle
 from chat.models import ApiKey, Message, ModelCall, ReservedCost
 from chat.spending.calls import Spender
-from chat.turns.engine import begin
 from chat.turns.turn import Question, Turn
 from common.redis import async_redis
 from events.models import Event

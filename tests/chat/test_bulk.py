@@ -13,8 +13,8 @@ from django.contrib.auth.models import Permission, User
 from django.test import AsyncClient
 from django.utils import timezone
 
-from chat.bulk.lines import Writer
-from chat.bulk.stream import answers_to
+from chat.api.bulk.lines import Writer
+from chat.api.bulk.stream import answers_to
 from chat.models import ApiKey
 from events.models import Event
 from retrieval.errors import EmbedderUnavailable

@@ -12,14 +12,14 @@ from asgiref.sync import async_to_sync
 from channels_redis.pubsub import RedisSingleShardConnection
 from django.test import Client
 
+from chat.engine import stopping
 from chat.inbox import consumer
 from chat.live import feed as feeds
 from chat.live.broadcast import broadcast
 from chat.live.groups import ANSWERS, INBOX, PEOPLE, conversation_group
 from chat.live.layer import live_layer
-from chat.live.page import LivePage
 from chat.models import Conversation
-from chat.turns import stopping
+from chat.page.live_page import LivePage
 from chat.turns.running import Stopping
 from tests.chat.test_handover import agent_named
 from tests.chat.test_presence import inbox_of

@@ -13,11 +13,11 @@ from asgiref.sync import async_to_sync, sync_to_async
 from django.contrib.auth.models import User
 from django.test import Client
 
+from chat.engine.answering import answer, begin, run
+from chat.engine.stopping import stop_answers
 from chat.handover import actions
 from chat.models import Conversation, Message
-from chat.turns.engine import answer, begin, run
 from chat.turns.running import stop_here, take_over_here
-from chat.turns.stopping import stop_answers
 from chat.turns.turn import Answer, Question, Settled, Turn
 from common.background import finish_spawned
 from contexts.declaration import context

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from asgiref.sync import async_to_sync
 
+from chat.citations import Citation
 from chat.conversations.history import read_history
 from chat.extracts.selection import MAX_WORDS, count_words
 from chat.providers.extractive import ExtractiveProvider, extract
 from chat.providers.protocol import Completion, Prompt
-from chat.turns.citations import Citation
 from chat.turns.turn import Question
 from common.markdown import render
 from common.markdown_units import Kind, units

@@ -15,8 +15,8 @@ from django.utils import timezone
 
 from chat import tasks
 from chat.definitions import passages, store
+from chat.engine.gap_questions import ask_gap
 from chat.feedback import give_feedback
-from chat.gaps.asking import ask_gap
 from chat.gaps.decisions import due_gaps, link_article, merge, reopen, rule_out
 from chat.gaps.grouping import LOCK, group_new
 from chat.gaps.marking import mark

@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chat.citations import Citation
+from chat.evaluation.grounding.corruptions import CORRUPTIONS, Truth
+from chat.evaluation.grounding.measure import UNCHANGED, measure
+from chat.evaluation.grounding.truths import quotes, read_passages, read_rows, written_by_people
 from chat.grounding import Grounding, JudgedSentence, Verdict, ground, ground_quotes
-from chat.grounding.evaluation.corruptions import CORRUPTIONS, Truth
-from chat.grounding.evaluation.measure import UNCHANGED, measure
-from chat.grounding.evaluation.truths import quotes, read_passages, read_rows, written_by_people
 from chat.grounding.languages import ENGLISH, GERMAN, language_of
 from chat.grounding.marks import marks_of, without_spans
 from chat.grounding.sources import read_source
-from chat.turns.citations import Citation
 
 
 def passage(number: int, content: str, title: str = "") -> Citation:

@@ -15,8 +15,9 @@ from django.test import Client
 from django.utils import timezone
 
 from chat.conversations.management import delete_conversation
+from chat.engine import unanswered
 from chat.errors import ModelError
-from chat.handover import actions, unanswered
+from chat.handover import actions
 from chat.live.groups import INBOX
 from chat.live.layer import live_layer
 from chat.models import ApiKey, Conversation, HandoverSettings, Message

@@ -15,10 +15,10 @@ from django.utils import timezone
 
 from chat.definitions import store
 from chat.errors import AgentForbidden, ConversationConflict, ConversationHeld, ConversationNotFound, InvalidMessage
-from chat.handover import actions, reasons
+from chat.handover import actions
 from chat.handover.contacts import keep_contact
 from chat.handover.hours import next_opening
-from chat.models import Conversation, Customer, HandoverSettings, Message, SupportHours, Ticket
+from chat.models import Conversation, Customer, HandoverSettings, Message, SupportHours, Ticket, reasons
 from common.errors import InvalidInput
 from events.models import Event
 from events.processing import process

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from chat.handover.switches import person_offer
 from chat.models import Conversation, HandoverSettings, Message, Ticket
 from contexts.declaration import context
 from contexts.items import ContextItem, Escalation, escalate
@@ -78,6 +77,6 @@ def test_not_knowing_twice_offers_what_there_is(say: Any, bot: None) -> None:
 
 def test_without_a_text_nothing_is_offered() -> None:
     HandoverSettings.objects.update(texts={})
-    assert person_offer() == ""
+    assert HandoverSettings.load().person_offer == ""
     HandoverSettings.objects.update(is_enabled=True)
-    assert person_offer() == "You can ask for a person."
+    assert HandoverSettings.load().person_offer == "You can ask for a person."

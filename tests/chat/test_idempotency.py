@@ -19,12 +19,12 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from chat.conversations.management import delete_conversation
+from chat.engine.answering import begin
 from chat.idempotency.records import Claim, take
 from chat.idempotency.renewal import renewal
 from chat.idempotency.request_key import RequestKey
 from chat.models import ApiKey, Conversation, IdempotentRequest, Message
 from chat.retention import IDEMPOTENT
-from chat.turns.engine import begin
 from chat.turns.turn import Question
 from common.background import finish_spawned
 from common.retention import prune_kind

@@ -11,10 +11,10 @@ from django.contrib.auth.models import Group, User
 from django.db import connections
 from django.test import Client
 
+from chat.engine.unanswered import take_back
 from chat.errors import AgentForbidden
 from chat.handover import actions
 from chat.handover.actions import assign, escalate
-from chat.handover.unanswered import take_back
 from chat.inbox.rows import inbox_of
 from chat.live.broadcast import broadcast
 from chat.live.groups import INBOX, conversation_group

@@ -12,7 +12,7 @@ from django.test import Client
 from django.urls import reverse
 
 from chat.definitions import INSTRUCTIONS, passages
-from chat.turns.prompt import messages_of
+from chat.engine.prompt import messages_of
 from common.text import single_line
 from contexts.declaration import context
 from contexts.frame import without_source_marks

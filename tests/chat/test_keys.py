@@ -16,10 +16,10 @@ from django.db import IntegrityError, connection, transaction
 from django.test import Client
 from django.utils import timezone
 
-from chat.access.key_text import PATTERN, has_checksum
 from chat.access.origins import check_origin
 from chat.limits.key_use import store_use, use_of
 from chat.models import ApiKey, KeyUse
+from chat.models.key_text import PATTERN, has_checksum
 from chat.models.keys import RotationRefused
 from common.errors import InvalidInput
 from tests.chat.test_access import ASK, call, code_of

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 from asgiref.sync import async_to_sync
 
-from chat.errors import RateLimited
-from chat.limits.admission import Admission
+from chat.limits.admission import Admission, RateLimited
 from chat.limits.messages import admit
 from chat.models import Message, Reservation
 from tests.model_server import ModelServer

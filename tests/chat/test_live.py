@@ -18,8 +18,8 @@ from chat.handover import actions
 from chat.live import feed as feeds
 from chat.live.broadcast import broadcast
 from chat.live.groups import INBOX, conversation_group
-from chat.live.page import LivePage
 from chat.models import Conversation, Message
+from chat.page.live_page import LivePage
 from chat.page.standing import SIGNED_OUT
 from common.redis import plain_redis
 from tests.chat.test_handover import agent_named

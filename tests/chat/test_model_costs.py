@@ -11,12 +11,12 @@ from asgiref.sync import async_to_sync
 from django.test import Client
 from django.utils import timezone
 
+from chat.engine.answering import begin, run
 from chat.models import Message, ModelCall, SpendingDay
 from chat.providers.configured import ModelConfig
 from chat.providers.wire import ModelAnswer
 from chat.spending.prices import cost_of, price_of
 from chat.spending.sums import roll_up, spending_of, spent_since
-from chat.turns.engine import begin, run
 from chat.turns.turn import Question, Turn
 from tests.model_server import ModelServer
 

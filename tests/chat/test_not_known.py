@@ -10,10 +10,10 @@ from django.test import Client
 from django.urls import reverse
 
 from chat.definitions import passages, store
+from chat.engine.answering import answer
 from chat.models import GapQuestion, Message
 from chat.providers.not_known import not_known_text
 from chat.sample import SAMPLE
-from chat.turns.engine import answer
 from chat.turns.turn import Question
 from contexts.declaration import context
 from contexts.items import ContextItem

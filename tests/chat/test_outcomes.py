@@ -14,10 +14,10 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from chat.conversations.management import delete_conversation
+from chat.engine.answering import begin, run
+from chat.engine.records import write_answer, write_failure
 from chat.models import Conversation, Message, ModelCall
 from chat.spending.sums import spent_since
-from chat.turns.engine import begin, run
-from chat.turns.records import write_answer, write_failure
 from chat.turns.turn import Answer, Question, Turn
 from common.background import finish_spawned
 from contexts.declaration import context

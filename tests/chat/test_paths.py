@@ -11,10 +11,10 @@ from django.core.asgi import get_asgi_application
 from django.urls import clear_script_prefix, include, path, set_urlconf
 from django.utils.translation import override
 
+from chat import paths
 from chat.access.permissions import holds
-from chat.serving import paths
+from chat.paths import own_path
 from chat.serving.asgi import with_bot
-from chat.serving.paths import own_path
 
 urlpatterns = i18n_patterns(path("help/", include("chat.urls")))
 

@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from chat.conversations.history import read_history
-from chat.handover.unanswered import answer_last
+from chat.engine.unanswered import answer_last
 from chat.models import Conversation, Message
 from chat.turns.turn import Question
 from contexts.declaration import context

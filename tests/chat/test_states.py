@@ -13,13 +13,13 @@ from django.db import connection
 from django.test import Client
 
 from chat.conversations.management import delete_conversation
+from chat.engine.answering import begin, run
 from chat.errors import ConversationNotFound
-from chat.handover import actions, reasons
+from chat.handover import actions
 from chat.live.groups import ANSWERS
 from chat.live.layer import live_layer
-from chat.live.page import LivePage
-from chat.models import Conversation, Message
-from chat.turns.engine import begin, run
+from chat.models import Conversation, Message, reasons
+from chat.page.live_page import LivePage
 from chat.turns.turn import Answer, Question
 from contexts.models import Trace
 from tests.chat.test_handover import agent_named

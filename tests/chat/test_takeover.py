@@ -16,9 +16,10 @@ from django.utils import timezone
 
 from chat.access.callers import Caller
 from chat.definitions import passages, store
-from chat.handover import actions, unanswered
+from chat.engine import unanswered
+from chat.engine.answering import answer, begin, run
+from chat.handover import actions
 from chat.models import ApiKey, Conversation, HandoverSettings, Message
-from chat.turns.engine import answer, begin, run
 from chat.turns.turn import Question
 from common.background import finish_spawned
 from common.redis import plain_redis, redis_key

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.test import Client
 from django.utils import translation
 
-from chat.page.suggestions import suggested_questions
+from chat.bots.suggestions import suggested_questions
 from chat.page.texts import page_texts
 
 pytestmark = pytest.mark.django_db

@@ -11,9 +11,9 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from chat.engine.answering import answer
 from chat.errors import DeadlineExceeded, ModelError
 from chat.models import Conversation, Message
-from chat.turns.engine import answer
 from chat.turns.turn import Answer, Question
 from common.background import finish_spawned
 from events.models import Event

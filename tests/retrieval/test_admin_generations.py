@@ -8,8 +8,8 @@ from django.contrib.messages import get_messages
 from django.test import Client
 from django.urls import reverse
 
+from retrieval.evaluation.comparison import compare_generation
 from retrieval.generations import lifecycle
-from retrieval.generations.comparison import compare_generation
 from retrieval.indexing.documents import index_document
 from retrieval.models import Generation, Index
 from tests.broker import messages

@@ -20,9 +20,9 @@ from events.models import Event
 from retrieval import tasks, upkeep
 from retrieval.checks import check_generations
 from retrieval.errors import EmbedderUnavailable, GenerationConflict
+from retrieval.evaluation.comparison import compare_generation
 from retrieval.evaluation.golden import GoldenRecord, save_golden
 from retrieval.generations import lifecycle
-from retrieval.generations.comparison import compare_generation
 from retrieval.indexing.documents import delete_document, index_document
 from retrieval.models import Chunk, Document, Generation, Index, LexemeCount
 from retrieval.search.execute import search_sync

@@ -20,8 +20,8 @@ from features.declaration import entity, feature
 from retrieval.errors import EmbedderUnavailable
 from retrieval.event_handlers import publish_again
 from retrieval.indexing.documents import index_document
-from retrieval.indexing.reindex import retry_failed
 from retrieval.models import Chunk, Document
+from retrieval.reindex import retry_failed
 from retrieval.search.execute import search_sync
 from tests.embedders import WorkerDied
 

@@ -198,6 +198,8 @@ HOSTILE = {
     b"<?xml version='1.0' encoding='klingon'?><urlset/>": "broken XML",
     b"<!DOCTYPE x SYSTEM 'file:///etc/passwd'><urlset><url><loc>&x;</loc></url></urlset>": "ExternalReference",
     b"<urlset>" + b"<url><loc>/a</loc></url>" * 50_001 + b"</urlset>": "more than 50,000 addresses",
+    b"<urlset>" + b"<a/>" * 2_000_001: "more than 2,000,000 elements",
+    b"https://a/\n" + b"\n" * 2_000_001: "more than 2,000,000 lines",
 }  # fmt: skip
 
 
@@ -205,6 +207,14 @@ HOSTILE = {
 def test_a_hostile_sitemap_is_refused(site: Site, content: bytes, said: str) -> None:
     site.pages["/sitemap.xml"] = content
     with pytest.raises(SourceUnavailable, match=said):
+        list(source(site).entries())
+
+
+def test_a_sitemap_that_takes_too_long_to_parse_holds_no_worker(site: Site, settings: Any) -> None:
+    settings.FABRA_READER_TIMEOUT_S = 1
+    names = b" ".join(b'a%d=""' % number for number in range(2_000_000))  # a long time in one call of the parser
+    site.pages["/sitemap.xml"] = b"<urlset><a " + names + b"/></urlset>"
+    with pytest.raises(SourceUnavailable, match="took longer than 1 s"):
         list(source(site).entries())
 
 

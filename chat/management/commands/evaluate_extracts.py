@@ -8,7 +8,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from tqdm import tqdm
 
-from chat.extracts.evaluation import ExtractResult, measure_extracts, read_questions
+from chat.evaluation.extracts import ExtractResult, measure_extracts, read_questions
 from common.errors import FabraError
 from common.termination import Stopped, stop_when_asked
 from contexts.tokens import tokenizer_for

@@ -5,8 +5,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from chat.grounding.evaluation.measure import UNCHANGED, Counts, measure
-from chat.grounding.evaluation.truths import TrueSentence, quotes, read_passages, read_rows, written_by_people
+from chat.evaluation.grounding.measure import UNCHANGED, Counts, measure
+from chat.evaluation.grounding.truths import TrueSentence, quotes, read_passages, read_rows, written_by_people
 from common.errors import FabraError
 
 

@@ -14,8 +14,8 @@ from tqdm import tqdm
 from common.errors import FabraError
 from retrieval.dispatch import enqueue_build
 from retrieval.embedders import BACKENDS
+from retrieval.evaluation.comparison import compare_generation
 from retrieval.generations import hnsw, lifecycle
-from retrieval.generations.comparison import compare_generation
 from retrieval.models import Chunk, Generation, Index
 
 _LOOK_S = 0.5

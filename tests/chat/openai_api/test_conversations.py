@@ -12,11 +12,11 @@ from django.test import Client
 from django.utils import timezone
 
 from chat.access.callers import Caller
+from chat.engine.answering import answer
 from chat.models import ApiKey, Conversation, Message
 from chat.openai_api.questions import question_of
 from chat.openai_api.requests import read_request
 from chat.openai_api.users import Asker
-from chat.turns.engine import answer
 from contexts.models import TraceBody
 from tests.chat.openai_api.conftest import QUESTION, error_of, messages, said_in, text_of, the_conversation
 from tests.model_server import TEXT, ModelServer

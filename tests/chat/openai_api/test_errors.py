@@ -7,8 +7,8 @@ import pytest
 from asgiref.sync import async_to_sync
 from django.test import Client, RequestFactory
 
-from chat.api import error_pages
 from chat.models import ApiKey
+from chat.serving import error_pages
 from chat.serving.request_limits import with_limits
 from tests.chat.openai_api.conftest import QUESTION, error_of, messages
 from tests.model_server import ModelServer

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
+from chat.citations import Citation
 from chat.models import Conversation, Message
 from chat.openai_api.annotations import annotations_for_open_webui
 from chat.openai_api.front_end_tasks import answer_to_task
 from chat.openai_api.messages import read_messages
-from chat.turns.citations import Citation
 from tests.chat.openai_api.conftest import QUESTION, error_of, text_of
 from tests.model_server import ModelServer
 

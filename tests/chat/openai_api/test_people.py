@@ -6,9 +6,9 @@ import pytest
 from asgiref.sync import async_to_sync
 from django.contrib.auth.models import User
 
+from chat.engine.answering import answer
 from chat.handover import actions
 from chat.models import Conversation, Message
-from chat.turns.engine import answer
 from chat.turns.turn import Question
 from tests.chat.openai_api.conftest import QUESTION, text_of, the_conversation
 from tests.chat.test_handover import agent_named

@@ -18,15 +18,15 @@ from django.utils import timezone, translation
 
 from chat.access.callers import Caller
 from chat.bots.known import require_bot
+from chat.citations import Citation, mark_cited, passages_in
 from chat.conversations.history import read_turns, room_for_context
+from chat.engine.assembly import assemble, first_model, provider_for
 from chat.gaps.reasons import reasons_of
 from chat.grounding.answers import check_answer
 from chat.models import Gap, GapQuestion, Message, Purpose
 from chat.phrases.known import read_phrases
 from chat.providers import Prompt, get_provider
 from chat.spending.calls import Spender
-from chat.turns.assembly import assemble, first_model, provider_for
-from chat.turns.citations import Citation, mark_cited, passages_in
 from chat.turns.costs import ask_within_budgets, keep
 from chat.turns.turn import Question
 from common.errors import FabraError, Unavailable
@@ -41,7 +41,6 @@ from retrieval.models import Document
 
 logger = logging.getLogger(__name__)
 
-ASK_GAP = "chat.tasks.ask_gap"
 _ANSWERED_SHARE = 0.8
 """A gap counts as answered if this share of the questions asked does: a question may be in the wrong group."""
 _ANSWER_MAX_CHARS = 4000

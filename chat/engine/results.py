@@ -2,11 +2,11 @@
 
 from typing import Any
 
+from chat.citations import Citation, mark_cited
 from chat.grounding.answers import CheckedText
 from chat.models import Conversation
 from chat.providers import Completion
 from chat.spending.calls import usage_with_cost
-from chat.turns.citations import Citation, mark_cited
 from chat.turns.turn import STOPPED, Answer, Question, Turn
 from contexts.evidence import SUSPICIOUS
 

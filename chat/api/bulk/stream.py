@@ -10,11 +10,11 @@ from django.conf import settings
 from django.db import connections
 from rest_framework.exceptions import APIException
 
+from chat.api.bulk.accept import accept_in_bulk
+from chat.api.bulk.feed import Feed
+from chat.api.bulk.lines import Result, Writer, answer_of, lines_of, operation_of
 from chat.api.parsers import RequestTooLarge
 from chat.audit.entries import record
-from chat.bulk.accept import accept_in_bulk
-from chat.bulk.feed import Feed
-from chat.bulk.lines import Result, Writer, answer_of, lines_of, operation_of
 from chat.errors import BulkBusy
 from common.errors import InvalidInput
 from common.streamed_body import BodyTooLarge

@@ -2,9 +2,9 @@
 
 import json
 
+from chat.citations import Citation
 from chat.handover.notices import CONTACT, ESCALATED, WAITING
 from chat.models import Conversation, Message
-from chat.turns.citations import Citation
 from chat.turns.turn import Answer, Question
 from contexts.items import SEPARATOR
 from contexts.models import TraceBody

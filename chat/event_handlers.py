@@ -1,6 +1,7 @@
 """What the chat does with its own events.
 
-A thumbs-down and an escalation mark the question as not answered; a thumbs-down asks for a person, too.
+A thumbs-down and an escalation mark the question as not answered; a thumbs-down asks for a person, too. Where the
+ticket of a conversation is opened or closed, the user's tickets are read anew.
 """
 
 from collections.abc import Sequence
@@ -12,15 +13,25 @@ from chat.errors import ConversationConflict, ConversationNotFound
 from chat.feedback import FEEDBACK_GIVEN
 from chat.gaps.marking import mark, question_of, unmark
 from chat.handover.actions import escalate
-from chat.handover.reasons import AGENT_GONE, NOT_ANSWERED, PASSED_BACK, THUMBS_DOWN
-from chat.handover.steps import ESCALATED
+from chat.handover.steps import CLOSED, ESCALATED, HANDED_BACK
 from chat.models import Feedback, GapQuestion, Message
+from chat.models.reasons import AGENT_GONE, NOT_ANSWERED, PASSED_BACK, THUMBS_DOWN
+from events.event import AxiomEvent
 from events.handlers import Handler, register_handlers
 from events.models import Event
+from features.compute import run_function
+from features.models import FeatureValue
+from features.registry import features
+from features.serving import operator_settings
+from features.value_writer import write_values
+
+SUPPORT_HISTORY = "support_history"
+"""The feature that reads the tickets, as `chat.definitions` declares it."""
 
 _MARKS_NOTHING = {AGENT_GONE, NOT_ANSWERED, PASSED_BACK, THUMBS_DOWN}
 """Reasons of an escalation that say nothing about an answer, or nothing that a mark of its own does not say: a
 thumbs-down can be taken back, and its mark with it."""
+_OF_TICKETS = (ESCALATED, HANDED_BACK, CLOSED)
 
 Reason = GapQuestion.Reason
 
@@ -32,9 +43,10 @@ def register() -> None:
 def handlers(event: Event) -> Sequence[Handler]:
     if event.event_type == FEEDBACK_GIVEN:
         return [Handler(name="gaps", handle=mark_judged), Handler(name="handover", handle=escalate_judged)]
-    if event.event_type == ESCALATED:
-        return [Handler(name="gaps", handle=mark_escalated)]
-    return []
+    found = [Handler(name="gaps", handle=mark_escalated)] if event.event_type == ESCALATED else []
+    if event.event_type in _OF_TICKETS and event.payload.get("ticket") and SUPPORT_HISTORY in features:
+        found.append(Handler(name=f"feature:{SUPPORT_HISTORY}", handle=compute_history))
+    return found
 
 
 def mark_judged(event: Event) -> dict[str, Any]:
@@ -84,3 +96,17 @@ def mark_escalated(event: Event) -> dict[str, Any]:
     if question is not None:
         mark(question.pk, Reason.ESCALATED)
     return {"marked": question is not None}
+
+
+async def compute_history(event: Event) -> dict[str, Any]:
+    """Compute the user's support history with the new ticket, instead of at its next refresh."""
+    spec = features[SUPPORT_HISTORY]
+    row = (await operator_settings.rows()).get(spec.name, {})
+    if not row.get("is_enabled", True):
+        return {"computed": False}
+    value = await run_function(spec, event.entity_id, AxiomEvent.of_row(event))
+    await write_values(
+        spec, {event.entity_id: value}, event_timestamp=event.occurred_at, source=FeatureValue.Source.EVENT,
+        event_id=event.pk,
+    )  # fmt: skip
+    return {"computed": True}

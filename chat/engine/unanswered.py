@@ -14,10 +14,10 @@ from django.utils import timezone, translation
 
 from chat.access.callers import Caller
 from chat.conversations.open_questions import open_questions
+from chat.engine.answering import answer
 from chat.errors import ConversationConflict, ConversationNotFound, HandoverOff, KeyForbidden, UserTokenRefused
-from chat.handover import actions, notices, reasons
-from chat.models import Conversation, HandoverSettings
-from chat.turns.engine import answer
+from chat.handover import actions, notices
+from chat.models import Conversation, HandoverSettings, reasons
 from chat.turns.turn import Question
 from common.background import finish_spawned
 from common.errors import InvalidInput, NotFound

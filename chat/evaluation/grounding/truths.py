@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from chat.citations import Citation
 from chat.grounding.claims import is_claim
-from chat.turns.citations import Citation
 from common.errors import InvalidInput
 from common.markdown_units import Kind, units
 

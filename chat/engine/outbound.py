@@ -6,12 +6,11 @@ from dataclasses import replace
 from asgiref.sync import sync_to_async
 from django.db import DatabaseError
 
+from chat.engine.records import write_failure, write_outcome
 from chat.errors import ConversationConflict, ConversationNotFound, HandoverOff
-from chat.handover import actions, notices, reasons
+from chat.handover import actions, notices
 from chat.handover.steps import locked
-from chat.handover.switches import allows
-from chat.models import Conversation, Message
-from chat.turns.records import write_failure, write_outcome
+from chat.models import Conversation, HandoverSettings, Message, reasons
 from chat.turns.turn import Answer, Turn
 
 logger = logging.getLogger(__name__)
@@ -36,7 +35,8 @@ def escalated(result: Answer, turn: Turn) -> Answer:
     """
     reason = turn.context.escalation.reason if turn.context.escalation else reasons.NOT_KNOWN_TWICE
     try:
-        if not allows(reason) or (turn.context.escalation is None and not _is_not_known_twice(turn.conversation_id)):
+        is_asked = turn.context.escalation is not None or _is_not_known_twice(turn.conversation_id)
+        if not is_asked or not HandoverSettings.load().allows(reason):
             return result
         notice = _notice_of(turn, reason)
         state = _state_of(turn.conversation_id) or result.state

@@ -5,7 +5,7 @@ import logging
 from asgiref.sync import sync_to_async
 
 from chat.conversations.summaries import enqueue_summary, last_fallen
-from chat.handover.outbound import escalated, may_escalate
+from chat.engine.outbound import escalated, may_escalate
 from chat.live.changes import show_soon
 from chat.models import Message
 from chat.turns.costs import settle_turn

@@ -3,16 +3,16 @@
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from chat.engine.records import SentBefore, is_sent_before, message_of, new_conversation, sent_event
 from chat.errors import HandoverOff
-from chat.handover import actions, notices, reasons
+from chat.handover import actions, notices
 from chat.handover.contacts import address_in, keep_contact
 from chat.handover.wishes import wants_person
 from chat.limits.admission import Admission
 from chat.live.changes import tell_inbox, tell_of_message
-from chat.models import Conversation, Message, Reservation
+from chat.models import Conversation, Message, Reservation, reasons
 from chat.phrases.known import known_phrases
 from chat.turns.lease import TurnLease
-from chat.turns.records import SentBefore, is_sent_before, message_of, new_conversation, sent_event
 from chat.turns.turn import Answer, Question
 from events.models import Event
 from events.outbox import record_event

@@ -15,11 +15,20 @@ from django.utils import timezone
 
 from chat.access.callers import USER_KEY
 from chat.bots.known import require_bot
-from chat.errors import BudgetExhausted, ConversationConflict, RateLimited
+from chat.citations import passages_in
+from chat.engine.assembly import prepare
+from chat.engine.following import follow_up
+from chat.engine.inbound import needs_no_model, receive
+from chat.engine.order import release, release_soon, take_turn
+from chat.engine.outbound import ask_for_person, drop
+from chat.engine.records import MESSAGE_SENT, SentBefore, write_answer, write_failure, write_question
+from chat.engine.renewal import renewed
+from chat.engine.replay import answer_sent_before, stored_answer
+from chat.engine.results import answer_of, outcome_of, stopped_answer
+from chat.engine.stopping import listen
+from chat.errors import BudgetExhausted, ConversationConflict
 from chat.grounding.answers import check_answer, prepare_check
-from chat.handover.inbound import needs_no_model, receive
-from chat.handover.outbound import ask_for_person, drop
-from chat.limits.admission import Admission, uncounted
+from chat.limits.admission import Admission, RateLimited, uncounted
 from chat.limits.configured import current_limits
 from chat.limits.messages import admit, refund
 from chat.limits.windows import CLIENT_LEFT
@@ -30,18 +39,9 @@ from chat.providers import Completion, Delta, Prompt
 from chat.spending.calls import calls_of
 from chat.spending.prices import prepare_prices
 from chat.turns import costs
-from chat.turns.assembly import prepare
-from chat.turns.citations import passages_in
 from chat.turns.costs import EarlierCalls, within_budgets
-from chat.turns.following import follow_up
 from chat.turns.lease import TurnLease
-from chat.turns.order import release, release_soon, take_turn
-from chat.turns.records import MESSAGE_SENT, SentBefore, write_answer, write_failure, write_question
-from chat.turns.renewal import renewed
-from chat.turns.replay import answer_sent_before, stored_answer
-from chat.turns.results import answer_of, outcome_of, stopped_answer
 from chat.turns.running import Stopped, Stopping, TakenOver
-from chat.turns.stopping import listen
 from chat.turns.turn import Answer, Question, Settled, Turn
 from common.background import HEAD_START_S, release_thread, spawn
 from common.errors import FabraError

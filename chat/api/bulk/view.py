@@ -13,12 +13,12 @@ from chat.access.permissions import holds, is_open
 from chat.api import openapi
 from chat.api import serializers as shapes
 from chat.api.base import AsyncAPIView, extend_schema
+from chat.api.bulk.lines import Writer
+from chat.api.bulk.stream import answers_to, slots
 from chat.api.chat import AnyAccept
 from chat.api.documents import DocumentView, author_of
 from chat.api.parameters import index_name, yes_or_no
 from chat.audit.entries import caller_columns
-from chat.bulk.lines import Writer
-from chat.bulk.stream import answers_to, slots
 from chat.errors import IdempotencyKeyUnsupported
 from chat.idempotency.request_key import HEADER
 from chat.models import ApiKey

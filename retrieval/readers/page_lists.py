@@ -15,7 +15,7 @@ from xml.sax.handler import ContentHandler, feature_namespaces
 from defusedxml import DefusedXmlException
 from defusedxml.sax import make_parser
 
-from common.outgoing import Refused
+from retrieval.readers.documents import Unreadable
 
 
 class Kind(StrEnum):
@@ -28,6 +28,8 @@ class Kind(StrEnum):
 MAX_BYTES = 52_428_800  # what the protocol allows
 MAX_LOCATIONS = 50_000  # also the protocol's
 _MAX_DEPTH = 16
+_MAX_ELEMENTS = 2_000_000
+"""Of one list, as of lines of text: forty for each address; each costs time, and MAX_BYTES has room for far more."""
 _URL_MAX_CHARS = 8_000
 _SCHEME = re.compile(rb"(?:\xef\xbb\xbf)?\s*https?://", re.IGNORECASE)
 _ROOTS = {
@@ -38,7 +40,7 @@ _ADDRESSES = {("url", "loc"), ("sitemap", "loc"), ("item", "link"), ("entry", "l
 
 
 def parse_sitemap(content: bytes) -> tuple[Kind, list[str]]:
-    """Return what it lists, and the addresses; raise Refused for what is no sitemap."""
+    """Return what it lists, and the addresses; raise Unreadable for what is no sitemap."""
     content = _unpacked(content)
     if _SCHEME.match(content):
         return Kind.PAGES, _lines(content)
@@ -49,23 +51,25 @@ def parse_sitemap(content: bytes) -> tuple[Kind, list[str]]:
     try:
         parser.parse(io.BytesIO(content))
     except DefusedXmlException as error:
-        raise Refused(f"no sitemap ({type(error).__name__})") from None
+        raise Unreadable(f"no sitemap ({type(error).__name__})") from None
     except (SAXException, ValueError, LookupError):
-        raise Refused("no sitemap, but broken XML") from None
+        raise Unreadable("no sitemap, but broken XML") from None
     return handler.kind, handler.found
 
 
 def _lines(content: bytes) -> list[str]:
     """Return the addresses of a plain text, one a line."""
     found = []
-    for number, line in enumerate(content.decode("utf-8-sig", "replace").splitlines(), 1):
+    for number, line in enumerate(io.TextIOWrapper(io.BytesIO(content), "utf-8-sig", "replace"), 1):
+        if number > _MAX_ELEMENTS:
+            raise Unreadable(f"more than {_MAX_ELEMENTS:,} lines")
         if not (url := line.strip()):
             continue
         if not _SCHEME.match(url.encode()):
-            raise Refused(f"no sitemap: line {number} is no http or https address")
+            raise Unreadable(f"no sitemap: line {number} is no http or https address")
         found.append(url)
         if len(found) > MAX_LOCATIONS:
-            raise Refused(f"more than {MAX_LOCATIONS:,} addresses")
+            raise Unreadable(f"more than {MAX_LOCATIONS:,} addresses")
     return found
 
 
@@ -76,27 +80,34 @@ class _Locations(ContentHandler):
         super().__init__()
         self.kind = Kind.PAGES
         self.found: list[str] = []
+        self._elements = 0
         self._open: list[str] = []
         self._text: list[str] | None = None
+        self._chars = 0
 
     def startElementNS(self, name: Any, qname: Any, attributes: Any) -> None:  # noqa: N802 (the interface's)
         local = name[1]
+        self._elements += 1
+        if self._elements > _MAX_ELEMENTS:
+            raise Unreadable(f"more than {_MAX_ELEMENTS:,} elements")
         if not self._open and local not in _ROOTS:
-            raise Refused(f"no sitemap, but <{local[:40]}>")
+            raise Unreadable(f"no sitemap, but <{local[:40]}>")
         self.kind = self.kind if self._open else _ROOTS[local]
         if len(self._open) >= _MAX_DEPTH:
-            raise Refused(f"no sitemap: elements more than {_MAX_DEPTH} deep")
+            raise Unreadable(f"no sitemap: elements more than {_MAX_DEPTH} deep")
         within = (self._open or [""])[-1]
         if (within, local) in _ADDRESSES and self._text is None:
-            self._text = []
+            self._text, self._chars = [], 0
             if within == "entry":
                 values = {key[1]: value for key, value in attributes.items()}
                 self._text = [values.get("href", "")[:_URL_MAX_CHARS]] if _is_page(values) else None
         self._open.append(local)
 
     def characters(self, content: str) -> None:
-        if self._text is not None and sum(map(len, self._text)) < _URL_MAX_CHARS:
+        # Counted as it comes: each `&#65;` is a call of its own.
+        if self._text is not None and self._chars < _URL_MAX_CHARS:
             self._text.append(content)
+            self._chars += len(content)
 
     def endElementNS(self, name: Any, qname: Any) -> None:  # noqa: N802 (the interface's)
         self._open.pop()
@@ -105,7 +116,7 @@ class _Locations(ContentHandler):
                 self.found.append(url)
             self._text = None
             if len(self.found) > MAX_LOCATIONS:
-                raise Refused(f"more than {MAX_LOCATIONS:,} addresses")
+                raise Unreadable(f"more than {MAX_LOCATIONS:,} addresses")
 
 
 def _is_page(link: dict[str, str]) -> bool:
@@ -120,7 +131,7 @@ def _unpacked(content: bytes) -> bytes:
         with gzip.GzipFile(fileobj=io.BytesIO(content)) as stream:
             unpacked = stream.read(MAX_BYTES + 1)
     except (OSError, EOFError, zlib.error):
-        raise Refused("no sitemap, but broken gzip") from None
+        raise Unreadable("no sitemap, but broken gzip") from None
     if len(unpacked) > MAX_BYTES:
-        raise Refused(f"more than {MAX_BYTES:,} bytes when unpacked")
+        raise Unreadable(f"more than {MAX_BYTES:,} bytes when unpacked")
     return unpacked

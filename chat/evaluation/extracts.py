@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from chat.citations import citation_of
 from chat.definitions import passages
 from chat.extracts.selection import count_words
 from chat.providers.extractive import extract
 from chat.providers.protocol import Prompt
-from chat.turns.citations import citation_of
 from common.errors import InvalidInput
 from common.markdown_units import units
 from contexts.budget import apply_budget

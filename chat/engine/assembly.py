@@ -12,6 +12,7 @@ from chat.access.audiences import audiences_of
 from chat.conversations.history import read_history, room_for_context
 from chat.conversations.open_questions import with_open_questions
 from chat.conversations.rewriting import rewrite
+from chat.engine.prompt import messages_of
 from chat.errors import DeadlineExceeded
 from chat.limits.admission import Admission
 from chat.providers import Provider, get_provider
@@ -21,7 +22,6 @@ from chat.small_talk.reply import SmallTalkProvider, small_talk_context, small_t
 from chat.spending.calls import Spender
 from chat.turns.costs import EarlierCalls
 from chat.turns.lease import TurnLease
-from chat.turns.prompt import messages_of
 from chat.turns.resolve_context import call_chat_context, model_of, require_context
 from chat.turns.turn import Question
 from common.background import spawn

@@ -5,13 +5,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from random import Random
 
+from chat.citations import Citation
+from chat.evaluation.grounding.corruptions import CORRUPTIONS, Truth
+from chat.evaluation.grounding.truths import TrueSentence
 from chat.grounding.check import ground
-from chat.grounding.evaluation.corruptions import CORRUPTIONS, Truth
-from chat.grounding.evaluation.truths import TrueSentence
 from chat.grounding.languages import ENGLISH, language_of
 from chat.grounding.result import Grounding, Verdict
 from chat.grounding.sources import read_source
-from chat.turns.citations import Citation
 
 UNCHANGED = "unchanged"
 OTHER_CITED = "other passage cited"

@@ -1,0 +1,1 @@
+"""Measure the chat on files of questions: its extracts, and its check of what an answer says."""
