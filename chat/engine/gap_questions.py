@@ -100,7 +100,9 @@ def ask_gap(
 
 def asked_questions(gap: Gap) -> list[GapQuestion]:
     """Return the question that is the title, and the newest ones."""
-    questions = gap.questions.select_related("message__conversation", "message__api_key").order_by("-asked_at")
+    questions = gap.questions.select_related("message__conversation", "message__api_key", "message__trace").order_by(
+        "-asked_at"
+    )
     central = list(questions.filter(message__text=gap.title)[:1])
     newest = questions.exclude(pk__in=[question.pk for question in central])
     return (central + list(newest[: settings.FABRA_GAP_QUESTIONS]))[: settings.FABRA_GAP_QUESTIONS]
@@ -157,10 +159,15 @@ def history_before(message: Message) -> ConversationHistory:
     rewrite = (json.loads(text).get("rewrite") if text else None) or {}
     return ConversationHistory(
         tuple(turns),
-        query=message.text,
+        query=_text_of(message),
         rewritten=rewrite.get("text") or "",
         language=message.conversation.language or settings.LANGUAGE_CODE,
     )
+
+
+def _text_of(message: Message) -> str:
+    """Return the message with those before it that it was asked together with, or alone once its trace is pruned."""
+    return message.trace.query if message.trace else message.text
 
 
 def _as_it_was_asked(message: Message) -> Question:
@@ -172,9 +179,11 @@ def _as_it_was_asked(message: Message) -> Question:
     caller = Caller.of_stored(message.user_id, message.api_key)
     is_known = message.context in {*contexts, settings.FABRA_CHAT_CONTEXT}
     is_chosen = bool(message.api_key and message.api_key.contexts) or not caller.is_site
+    text = _text_of(message)
     return Question(
         user_id=message.user_id, message=message.text, bot=message.conversation.bot,
         context=message.context if is_known and is_chosen else "", caller=caller,
+        open_text=text if text != message.text else "",
     )  # fmt: skip
 
 
@@ -186,7 +195,7 @@ async def rehearse(question: Question, history: ConversationHistory) -> Rehearsa
     room = room_for_context(question, history, await get_provider(first_model(question, question.context)))
     with (
         one_view(),
-        request_data(query=question.message, traits={}),
+        request_data(query=question.asked, traits={}),
         recording(conversation=history, most_tokens=room) as recorder,
     ):
         context = await assemble(question, history, deadline)
@@ -196,7 +205,7 @@ async def rehearse(question: Question, history: ConversationHistory) -> Rehearsa
     provider = await provider_for(question, context, recorder)
     evidence = context.evidence
     prompt = Prompt(
-        messages=evidence["messages"], question=question.message, passages=passages_in(evidence),
+        messages=evidence["messages"], question=question.asked, passages=passages_in(evidence),
         earlier_questions=history.questions, purpose=Purpose.GAP,
     )  # fmt: skip
     spender = Spender(user_id=question.user_id, context=evidence["context"])
@@ -205,7 +214,7 @@ async def rehearse(question: Question, history: ConversationHistory) -> Rehearsa
     await keep(asked)
     said, completion = asked.text, asked.completion
     is_composed = provider.is_extractive or completion.cited is not None
-    checked = await check_answer(said, prompt.passages, evidence, question.message, is_composed=is_composed)
+    checked = await check_answer(said, prompt.passages, evidence, question.asked, is_composed=is_composed)
     citations = mark_cited(prompt.passages, checked.text, completion.cited)
     flags = [*evidence["flags"], *completion.flags, *checked.flags]
     reasons = reasons_of(evidence, citations, flags, checked.to_dict(), is_extractive=provider.is_extractive)

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.contrib.auth.models import Group, User
 from django.db import connection, transaction
 from django.test import Client
@@ -16,11 +17,13 @@ from django.utils import timezone
 from chat import tasks
 from chat.definitions import passages, store
 from chat.engine.gap_questions import ask_gap
+from chat.engine.unanswered import answer_last
 from chat.feedback import give_feedback
 from chat.gaps.decisions import due_gaps, link_article, merge, reopen, rule_out
 from chat.gaps.grouping import LOCK, group_new
 from chat.gaps.marking import mark
 from chat.gaps.reasons import reasons_of
+from chat.handover import actions
 from chat.models import ApiKey, Conversation, Gap, GapQuestion, Message
 from chat.retention import CONVERSATIONS
 from common.locks import lock_in_transaction
@@ -562,6 +565,26 @@ class TestAskingAgain:
         sent = [message["content"] for message in model.requests[-1]["messages"]]
         assert any(EXPORT in text for text in sent) and "And for it?" in sent[-1]
         assert not any("Something later" in text for text in sent)
+
+    def test_what_a_person_left_to_the_bot_is_asked_together_again(
+        self, article: Document, ask: Callable[..., Any], model: ModelServer, django_user_model: Any
+    ) -> None:
+        kim = django_user_model.objects.create_superuser("kim")
+        conversation_id = ask("Hello?").json()["conversation_id"]
+        actions.assign(conversation_id, kim)
+        for text in (EXPORT, "It is for last year."):
+            ask(text, conversation_id=conversation_id)
+        actions.hand_back(conversation_id, kim)
+        model.text = "I cannot tell."
+        assert async_to_sync(answer_last)(conversation_id)
+        question = Message.objects.filter(role="user").latest("pk")
+        mark(question.pk, "escalated")
+        group_new()
+        link_article(Gap.objects.get(questions__message=question), article, by="ed")
+        model.requests.clear()
+        ask_gap(Gap.objects.get(questions__message=question).pk)
+        [request] = model.requests
+        assert f"{EXPORT}\n\nIt is for last year." in request["messages"][-1]["content"]
 
     def test_it_is_asked_by_the_context_and_within_the_bounds_that_it_had(
         self, article: Document, ask: Callable[..., Any], model: ModelServer, another_context: str
