@@ -9,7 +9,7 @@ from bench.surroundings import forget, prepare, settle
 
 NAMES = (
     "features", "materialize", "search", "follow_ups", "retriever", "assembly", "chat", "openai_api", "in_flight",
-    "presence", "events", "burst", "quality", "conversations", "answers", "indexing", "bulk", "replay",
+    "presence", "events", "burst", "quality", "conversations", "answers", "indexing", "bulk", "first_fill", "replay",
 )  # fmt: skip
 ON_REQUEST = ("search_million", "admin_pages", "waits")
 

@@ -46,7 +46,7 @@ async def _measure(texts: Sequence[str], what: str) -> Row:
     passages = [passage.embedded_text for text in texts for passage in split("", text, embedder)]
     # Chance has its share on both sides: the embedder alone runs before and after.
     step = max(2, len(passages) // _MOST_ALONE)
-    before = _rate_alone(passages[::step])
+    before = rate_alone(passages[::step])
     name = f"bench-bulk-{uuid.uuid4().hex}"
     _, key = await sync_to_async(ApiKey.make)("bench", [ApiKey.Scope.INGEST])
     try:
@@ -57,7 +57,7 @@ async def _measure(texts: Sequence[str], what: str) -> Row:
     finally:
         await Index.objects.filter(name=name).aupdate(generation=None)
         await Index.objects.filter(name=name).adelete()
-    alone = (before + _rate_alone(passages[1::step])) / 2
+    alone = (before + rate_alone(passages[1::step])) / 2
     rate = len(passages) / seconds
     return Row(
         what=f"NDJSON of {len(texts):,} {what}, embedder alone",
@@ -66,7 +66,7 @@ async def _measure(texts: Sequence[str], what: str) -> Row:
     )  # fmt: skip
 
 
-def _rate_alone(passages: Sequence[str]) -> float:
+def rate_alone(passages: Sequence[str]) -> float:
     embedder = get_embedder()
     embedder.embed(passages[:32])
     started = time.perf_counter()
