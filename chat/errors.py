@@ -10,7 +10,7 @@ from common.errors import FabraError, InvalidInput, NotFound, Unavailable
 
 
 class BudgetLimit(Protocol):
-    """A budget as far as its error tells of it; see chat.limits.budget."""
+    """A budget as far as its error describes it; see chat.limits.budget."""
 
     @property
     def scope(self) -> str: ...

@@ -28,7 +28,7 @@ class PastTurn:
     """An EmbeddedQuestion where its vector was kept."""
     answer: str
     message_id: int = 0
-    """Of the question's message; 0 for a turn that only the client tells of."""
+    """Of the question's message; 0 for a turn that only the client reports."""
 
 
 @dataclass(frozen=True, kw_only=True)

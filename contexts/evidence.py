@@ -22,7 +22,7 @@ SUSPICIOUS = "suspicious_passage"
 """The flag of a trace with a passage that speaks to the model; the item says how."""
 
 NEUTRAL_FLAGS: set[str] = set()
-"""Flags that tell of nothing degraded; whoever sets them adds them here."""
+"""Flags that report nothing degraded; whoever sets them adds them here."""
 
 HISTORY_LEFT_OUT = "history_left_out"
 """The flag of a context that handed on another one, which had not been given the conversation."""

@@ -23,7 +23,7 @@ Result = FeatureRead | FeatureComputeError
 def check_inputs(spec: FeatureSpec) -> None:
     """Raise DefinitionError where the feature needs itself, also by others, or one of another entity.
 
-    An input may be declared later; `manage.py check` tells of one that never is.
+    An input may be declared later; `manage.py check` reports one that never is.
     """
     for path in _paths(spec, (spec.name,)):
         if path[-1] == spec.name:

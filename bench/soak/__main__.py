@@ -31,7 +31,7 @@ def main() -> None:
         try:
             asyncio.run(_soak(load, sampler, 60 * options.minutes, options.sample_every))
         except KeyboardInterrupt:
-            print("Interrupted: the report tells of what was run.", file=sys.stderr)
+            print("Interrupted: the report covers what was run.", file=sys.stderr)
         sampler.close()
     if len(sampler.samples) < 4:
         sys.exit("Too short for a report.")

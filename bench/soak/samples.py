@@ -58,7 +58,7 @@ class Sampler:
         self._redis.close()
 
     def take(self) -> str:
-        """Take a sample, and return a line that tells of it."""
+        """Take a sample, and return a line that describes it."""
         chats, since, self._last = self._load.take_latencies(), self._last, time.time()
         events = self._one(
             "SELECT coalesce(percentile_cont(0.5) WITHIN GROUP (ORDER BY took), 0), "

@@ -13,7 +13,7 @@ from chat.paths import own_path
 
 ADMIN = "/admin/"
 POLLED = {"inbox:messages"}
-"""Pages of the admin that an open page asks for again and again: one entry an hour tells of it."""
+"""Pages of the admin that an open page asks for again and again: one entry an hour records it."""
 _UNAUDITED = {
     "admin:login", "admin:logout",  # django-axes records these
     "admin:jsi18n", "admin:autocomplete",

@@ -152,7 +152,7 @@ def _tell(questions: list[GapQuestion]) -> None:
     ]
     for result in record_events(events, Event.Source.CHAT) if events else ():
         if isinstance(result, FabraError):
-            logger.warning("A question that was not answered is in its gap, but no event tells of it: %s", result)
+            logger.warning("A question that was not answered is in its gap, but no event reports it: %s", result)
 
 
 def forget(instance: GapQuestion, **kwargs: object) -> None:

@@ -19,7 +19,7 @@ _AROUND = "<>()[]{}\"'`“”‘’„«»,;:.!"
 
 
 def keep_contact(conversation_id: int, address: str) -> Conversation:
-    """Keep the address in the place of an earlier one, and tell of it; raise InvalidMessage for what is none."""
+    """Keep the address in the place of an earlier one, and announce it; raise InvalidMessage for what is none."""
     address = check_text(address, "email").strip()
     if not is_address(address):
         raise InvalidMessage("email must be an e-mail address.")

@@ -48,7 +48,7 @@ class Attendance:
         await self._look()
 
     async def keep(self) -> None:
-        """Renew what was noted while the agent is there, and tell of the customer, until it is cancelled."""
+        """Renew what was noted while the agent is there, and announce the customer, until it is cancelled."""
         while True:
             end_if_cancelled()
             await asyncio.sleep(LOOK_EVERY_S)

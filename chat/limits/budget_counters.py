@@ -8,7 +8,7 @@ A budget's counter is a hash that is deleted a day after the budget's period:
 - `settled`: all that was ever settled here, so that a sum of PostgreSQL gets what was settled while it was made. Of a
   call whose row it saw and that is settled a moment later it has the cost twice, until it is made again: a counter may
   be too high for a while, and never too low.
-- `told:LIMIT`: that 80 % of this limit were told of.
+- `told:LIMIT`: that the warning at 80 % of this limit was given.
 """
 
 import json
@@ -43,7 +43,7 @@ end
 # a sum is used, then for each counter its limit and when it is deleted. A reservation is JSON: its token, its amount,
 # its counters. One that has ended may have been a call whose cost was never settled. Returns what became of it; the
 # numbers of the counters that decided so; and how much was settled of those that are to be counted, or which of those
-# that are full are to be told of.
+# that are full are to be warned of.
 _RESERVE = f"""{_FUNCTIONS}
 local now, amount = tonumber(redis.call('TIME')[1]), tonumber(ARGV[1])
 for _, ended in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, 100)) do
@@ -77,7 +77,7 @@ return {{2, {{}}, {{}}}}
 """
 
 # The same KEYS; ARGV: what the call cost, the reservation, its amount, then each limit. Returns the numbers of the
-# counters that are to be told of.
+# counters that are to be warned of.
 _SETTLE = f"""{_FUNCTIONS}
 local was_open = redis.call('ZREM', KEYS[1], ARGV[2]) == 1
 local to_tell = {{}}
@@ -93,7 +93,7 @@ return to_tell
 """
 
 # The same KEYS; ARGV: for each counter the sum of PostgreSQL, how much was settled before it was made, and the limit.
-# Returns the numbers of the counters that are to be told of.
+# Returns the numbers of the counters that are to be warned of.
 _COUNT = f"""{_FUNCTIONS}
 local now, reserved, to_tell = redis.call('TIME')[1], {{}}, {{}}
 for _, open in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
@@ -145,7 +145,7 @@ async def reserve(budgets: Sequence[Budget], entry: str, nano: int, lasts_s: int
 
 
 async def settle(budgets: Sequence[Budget], entry: str, nano: int, cost: int) -> list[Budget]:
-    """Count a cost in place of what was reserved; return the budgets to tell of. Raise one of REDIS_ERRORS."""
+    """Count a cost in place of what was reserved; return the budgets to warn of. Raise one of REDIS_ERRORS."""
     limits = [budget.limit_nano for budget in budgets]
     return _chosen(budgets, await _eval(_SETTLE, budgets, [cost, entry, nano, *limits]))
 
@@ -160,7 +160,7 @@ async def settled_of(budgets: Sequence[Budget]) -> list[tuple[Budget, int]]:
 
 
 async def count(sums: Sequence[tuple[Budget, int, int]]) -> list[Budget]:
-    """Take over PostgreSQL's sums, each with what was settled before it was made; return the budgets to tell of."""
+    """Take over PostgreSQL's sums, each with what was settled before it was made; return the budgets to warn of."""
     numbers = [number for budget, nano, settled in sums for number in (nano, settled, budget.limit_nano)]
     budgets = [budget for budget, _, _ in sums]
     return _chosen(budgets, await _eval(_COUNT, budgets, numbers)) if budgets else []
@@ -175,7 +175,7 @@ async def forget(keys: Sequence[str]) -> None:
 
 
 async def note_told(budget: Budget) -> None:
-    """Note that 80 % of the budget's limit were told of."""
+    """Note that the warning at 80 % of the budget's limit was given."""
     pipeline = (await async_redis()).pipeline(transaction=False)
     pipeline.hset(counter_key(budget), f"told:{budget.limit_nano}", 1)
     pipeline.expireat(counter_key(budget), budget.resets_at + _KEPT_AFTER_PERIOD)

@@ -69,7 +69,7 @@ async def reserve(budgets: Sequence[Budget], usd: Decimal) -> BudgetReservation 
 
 
 async def settle(reservation: BudgetReservation | None, usd: Decimal) -> None:
-    """Count what a call cost in place of what was reserved, after its row is stored; tell of budgets at 80 %.
+    """Count what a call cost in place of what was reserved, after its row is stored; warn of budgets at 80 %.
 
     Where Redis fails, the reservation stays until it ends, and what the call cost is then summed up from its row.
     """
@@ -88,7 +88,7 @@ async def settle(reservation: BudgetReservation | None, usd: Decimal) -> None:
 
 
 async def recount() -> None:
-    """Sum up the budgets that many share anew, users' apart, so that no chat has to; tell of those at 80 %."""
+    """Sum up the budgets that many share anew, users' apart, so that no chat has to; warn of those at 80 %."""
     try:
         await _forget_missed()
         await _count(await counters.settled_of(await sync_to_async(shared_budgets)()))

@@ -59,7 +59,7 @@ class People:
         spawn(self._say_gone({presence.customer_of(conversation_id)} & self._renewed.keys()), uses_database=False)
 
     def forget(self) -> None:
-        """Ask anew from now on: nobody tells of agents who come while no page is open."""
+        """Ask anew from now on: nobody announces agents who come while no page is open."""
         self._here = {}
 
     async def _renew(self, people: Collection[str]) -> None:

@@ -77,7 +77,7 @@ def _past(turns: list[ToldTurn]) -> tuple[PastTurn, ...]:
 
 
 def _left_out(talk: Talk, found: Recognised | None) -> list[str]:
-    """Return the names of turns that only the client tells of and that are too long to be offered to a context."""
+    """Return the names of turns that only the client reports and that are too long to be offered to a context."""
     told = [*talk.turns[: found.start], *talk.turns[found.end :]] if found else talk.turns
     return [too_long(turn.path) for turn in told if _is_long(turn)]
 

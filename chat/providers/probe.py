@@ -1,4 +1,4 @@
-"""Ask a configured model whether it works, how fast it is, and what its server tells of it."""
+"""Ask a configured model whether it works, how fast it is, and what its server reports."""
 
 import time
 from contextlib import aclosing

@@ -30,10 +30,10 @@ class ClientThread:
     digest: str
     """Of everything up to the question, which is the last of it."""
     before: tuple[PastTurn, ...] = ()
-    """Turns that only the client tells of, from before the record began; the oldest first."""
+    """Turns that only the client reports, from before the record began; the oldest first."""
     record: Record | None = None
     since: tuple[PastTurn, ...] = ()
-    """Turns that only the client tells of, from after the record."""
+    """Turns that only the client reports, from after the record."""
     last_answer: str = ""
     """As the client tells it."""
     remarks: tuple[Remark, ...] = ()

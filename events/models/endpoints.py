@@ -1,4 +1,4 @@
-"""Webhook endpoints: other systems that are told of events."""
+"""Webhook endpoints: other systems that are notified of events."""
 
 import re
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ def _is_unpaused(now: datetime | None) -> models.Q:
 
 class WebhookEndpointQuerySet(models.QuerySet["WebhookEndpoint"]):
     def wanting(self, event_type: str) -> "list[WebhookEndpoint]":
-        """Return the enabled endpoints that are told of events of a type."""
+        """Return the enabled endpoints that are notified of events of a type."""
         return [endpoint for endpoint in self.filter(is_enabled=True) if endpoint.wants(event_type)]
 
     def with_due(self, now: datetime | None = None) -> Self:

@@ -1,4 +1,4 @@
-"""The events that tell of outdated values, and their handlers, which compute these anew.
+"""Events about outdated values, and their handlers, which compute these anew.
 
 An event says that something changed, not what the value is: of two transactions the one that was begun first may end
 last. Read after both, the value is right whatever their order, and of many events about a key one computation remains.
