@@ -10,13 +10,14 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from chat.access.callers import Caller
+from chat.api import event_shapes as shapes
 from chat.api import examples, openapi
-from chat.api import serializers as shapes
 from chat.api.auth import caller_of
 from chat.api.base import APIView, ListAPIView, extend_schema
 from chat.api.errors import validation_sentence
 from chat.api.pagination import KeysetPagination
 from chat.api.parameters import choice, within
+from chat.api.serializers import ErrorSerializer
 from chat.errors import KeyForbidden
 from chat.idempotency.records import Claim
 from chat.idempotency.views import idempotent_now
@@ -85,7 +86,7 @@ class EventsView(ListAPIView):
             200: _either("EventOrReceipts", shapes.EventSerializer, shapes.EventBatchReceiptSerializer),
             202: _either("EventOrReceipts", shapes.EventSerializer, shapes.EventBatchReceiptSerializer),
             **dict.fromkeys(
-                (400, 409, 413, 422), _either("EventOrBatchError", shapes.ErrorSerializer, shapes.BatchErrorSerializer)
+                (400, 409, 413, 422), _either("EventOrBatchError", ErrorSerializer, shapes.BatchErrorSerializer)
             ),
         },
     )
@@ -115,7 +116,7 @@ class EventView(APIView):
     @extend_schema(
         parameters=[openapi.in_path("event_id", openapi.TEXT)],
         examples=[examples.EVENT],
-        responses={200: shapes.EventSerializer, 404: shapes.ErrorSerializer},
+        responses={200: shapes.EventSerializer, 404: ErrorSerializer},
     )
     def get(self, request: Request, event_id: str) -> Response:
         row = Event.objects.prefetch_related("outcomes").filter(event_id=check_text(event_id, "id")).first()

@@ -7,9 +7,10 @@ from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from chat.api import event_shapes as shapes
 from chat.api import examples, openapi
-from chat.api import serializers as shapes
 from chat.api.base import APIView, extend_schema
+from chat.api.serializers import ErrorSerializer
 from events.acceptance import accepted
 from events.models import Event, WebhookSource
 from events.outbox import record_event
@@ -39,8 +40,8 @@ class WebhookView(APIView):
         request=shapes.EventRequestSerializer,
         responses={
             200: shapes.ReceiptSerializer, 202: shapes.ReceiptSerializer, 204: None,
-            400: shapes.ErrorSerializer, 401: shapes.ErrorSerializer,
-            409: shapes.ErrorSerializer, 413: shapes.ErrorSerializer,
+            400: ErrorSerializer, 401: ErrorSerializer,
+            409: ErrorSerializer, 413: ErrorSerializer,
         },
     )  # fmt: skip
     def post(self, request: Request, source: str) -> Response:

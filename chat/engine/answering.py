@@ -7,7 +7,6 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
-from uuid import UUID
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
@@ -20,23 +19,23 @@ from chat.engine.assembly import prepare
 from chat.engine.following import follow_up
 from chat.engine.inbound import needs_no_model, receive
 from chat.engine.order import release, release_soon, take_turn
-from chat.engine.outbound import ask_for_person, drop
-from chat.engine.records import MESSAGE_SENT, SentBefore, write_answer, write_failure, write_question
+from chat.engine.outbound import ask_for_person
+from chat.engine.outcomes import note_failure, store_answer
+from chat.engine.records import MESSAGE_SENT, SentBefore, write_question
 from chat.engine.renewal import renewed
 from chat.engine.replay import answer_sent_before, stored_answer
-from chat.engine.results import answer_of, outcome_of, stopped_answer
+from chat.engine.results import stopped_answer
 from chat.engine.stopping import listen
 from chat.errors import BudgetExhausted, ConversationConflict
-from chat.grounding.answers import check_answer, prepare_check
+from chat.grounding.answers import prepare_check
 from chat.limits.admission import Admission, RateLimited, uncounted
 from chat.limits.configured import current_limits
 from chat.limits.messages import admit, refund
 from chat.limits.windows import CLIENT_LEFT
 from chat.live.changes import show_soon
-from chat.models import Conversation, Message
+from chat.models import Conversation
 from chat.phrases.known import read_phrases
 from chat.providers import Completion, Delta, Prompt
-from chat.spending.calls import calls_of
 from chat.spending.prices import prepare_prices
 from chat.turns import costs
 from chat.turns.costs import EarlierCalls, within_budgets
@@ -233,16 +232,16 @@ async def run(turn: Turn, *, is_streamed: bool) -> AsyncGenerator[str | Answer, 
                 asked = turn.provider.config if turn.parts else None
                 completion = Completion(model=turn.provider.model, usage=None, finish_reason="stopped", config=asked)
             assert completion is not None
-            result, message = await _store(turn, completion, prompt)
+            result, message = await store_answer(turn, completion, prompt)
     except Exception as error:  # whatever goes wrong, ours or theirs, the trace has its outcome
         code = error.code if isinstance(error, FabraError) else "internal_error"
         logger.warning("The answer of the trace %s failed (%s): %s", turn.context_id, code, type(error).__name__)
-        if await _fail(turn, code):
+        if await note_failure(turn, code):
             await refund(turn.admission)
         raise
     except (asyncio.CancelledError, GeneratorExit):
         # The client disconnected. What it received is still stored; the write outlives this task.
-        spawn(_fail(turn, CLIENT_LEFT))
+        spawn(note_failure(turn, CLIENT_LEFT))
         raise
     finally:
         turn.stopping.end()
@@ -270,7 +269,7 @@ async def answer(question: Question) -> tuple[Answer, Admission]:
 async def leave(turn: Turn) -> None:
     """End a turn whose client has left before `run` was started."""
     turn.stopping.end()
-    await _fail(turn, CLIENT_LEFT)
+    await note_failure(turn, CLIENT_LEFT)
 
 
 async def _tier_of(user_id: str, feature: str) -> Any:
@@ -278,28 +277,3 @@ async def _tier_of(user_id: str, feature: str) -> Any:
     if spec is None:
         return None
     return (await read_features(spec.entity.name, user_id, [spec.name]))[0].value
-
-
-async def _store(turn: Turn, completion: Completion, prompt: Prompt) -> tuple[Answer, Message | None]:
-    """Check the answer against its passages, and commit it; its message is None if it was dropped."""
-    passages, said = prompt.passages, "".join(turn.parts)
-    if completion.config is not None or turn.provider.attempts:  # in a thread, since it may count the tokens
-        turn.calls = await asyncio.to_thread(calls_of, turn.spender, turn.provider, prompt, completion, said)
-    is_composed = turn.provider.is_extractive or completion.cited is not None  # of passages' words, by no model
-    checked = await check_answer(said, passages, turn.context.evidence, turn.question.asked, is_composed=is_composed)
-    result = turn.result = answer_of(turn, completion, passages, checked)
-    written = await sync_to_async(write_answer)(turn, result, outcome_of(turn, completion, result))
-    if written is None:
-        return await drop(turn), None
-    return replace(result, message_id=written.message.pk, state=written.state), written.message
-
-
-async def _fail(turn: Turn, code: str) -> bool:
-    """Note that the answer failed; return False if it is stored all the same, so that it did not."""
-    is_failed = await sync_to_async(write_failure)(turn, code)
-    if is_failed or turn.result is None:
-        await costs.settle_turn(turn)
-        return is_failed
-    stored = Message.objects.filter(trace=UUID(turn.context_id), role=Message.Role.ASSISTANT)
-    await follow_up(turn, turn.result, await stored.afirst())
-    return False
