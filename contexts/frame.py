@@ -24,19 +24,20 @@ _FOREIGN_SOURCES = ("chunk:", "summary:", f"{CLIENT}:")
 _MARKER_DIGITS = 15
 """Digits, because every encoding counts them alike: what fits the window must not depend on chance."""
 _OPEN, _CLOSE = (
-    r"\[\uff3b\u3010\u3014\u3016\u301a\u27e6\u2772\u2045",
-    r"\]\uff3d\u3011\u3015\u3017\u301b\u27e7\u2773\u2046",
+    r"\[\uff3b\u3010\u3014\u3016\u3018\u301a\u27e6\u27ec\u2772\u2045\u298b\u2997\ufe17\ufe39\ufe3b\ufe47\ufe5d",
+    r"\]\uff3d\u3011\u3015\u3017\u3019\u301b\u27e7\u27ed\u2773\u2046\u298c\u2998\ufe18\ufe3a\ufe3c\ufe48\ufe5e",
 )
 _LETTERS_UNSEEN = r"_\u115f\u1160\u3164\uffa0"
 """What is a letter to `\\w` and none to the eye: emphasis in Markdown, and Hangul fillers."""
 _MARK = re.compile(
     rf"[{_OPEN}](?:[^\w{_OPEN}{_CLOSE}]|[{_LETTERS_UNSEEN}])*+(\d++)(?:[^\w{_OPEN}{_CLOSE}]|[{_LETTERS_UNSEEN}])*+[{_CLOSE}]"
 )
-# The beginning of a line, up to its first word: blanks and signs, tags, entities, the number of a list's item, marks.
+# The beginning of a line, up to its first word: blanks and signs, tags, entities, an item's number or box, marks.
 # Possessive, and of alternatives that exclude each other, so that any line takes linear time.
 _LINE_HEAD = re.compile(
     rf"(?:(?:[^\w{_OPEN}<&]|[{_LETTERS_UNSEEN}])++|</?[A-Za-z][^<>]{{0,200}}>|&#?\w{{1,31}};|[<&]"
-    rf"|\d++|[A-Za-z][.)]|[ivxlcdmIVXLCDM]{{2,8}}[.)]|[\u2070-\u209f\u2460-\u24ff\u2776-\u2793]|{_MARK.pattern})*+"
+    rf"|\d++|[A-Za-z][.)]|[ivxlcdmIVXLCDM]{{2,8}}[.)]|[\xb2\xb3\xb9\u2070-\u209f\u2460-\u24ff\u2776-\u2793]"
+    rf"|\[[ xX]?\]|{_MARK.pattern})*+"
 )
 
 
