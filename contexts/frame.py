@@ -7,7 +7,7 @@ about them are the prompt's own, as roles are: the budget counts the items, the 
 
 import re
 import secrets
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from contexts.conversation import CLIENT
@@ -114,18 +114,20 @@ def _harmless(item: ContextItem, foreign: ForeignText) -> str:
         label, _, rest = item.content.partition(passage)
         text = _own_line(label, foreign) + without_source_marks(passage + rest)
     elif item.source_id:
-        text = _own_line(item.content, foreign)
+        # Of a passage that the function has cut, the first line may be the passage's own.
+        text = _own_line(item.content, foreign, _marked_lines([passage] if passage else foreign.texts))
     else:
-        marked = _marked_lines(foreign)
+        marked = _marked_lines(foreign.texts)
         lines = item.content.splitlines(keepends=True)
         text = "".join(_unmarked(line) if _is_of(line.strip(), marked) else line for line in lines)
     return without_role_tags(text)
 
 
-def _own_line(text: str, foreign: ForeignText) -> str:
-    """Return the text, whose first line is a label of the author's own unless it is no more than a title."""
+def _own_line(text: str, foreign: ForeignText, marked: Collection[str] = ()) -> str:
+    """Return the text, whose first line is a label of the author's own unless it is a title, or one of the marked."""
     first, *more = text.splitlines(keepends=True) or [""]
-    return (_unmarked(first) if first.strip() in foreign.titles else first) + without_source_marks("".join(more))
+    is_foreign = first.strip() in foreign.titles or _is_of(first.strip(), marked)
+    return (_unmarked(first) if is_foreign else first) + without_source_marks("".join(more))
 
 
 def _unmarked(line: str) -> str:
@@ -143,11 +145,11 @@ def _head(line: str) -> str:
     return found[0] if found else ""
 
 
-def _marked_lines(foreign: ForeignText) -> set[str]:
-    return {line.strip() for text in foreign.texts for line in text.splitlines() if _is_marked(line)}
+def _marked_lines(texts: Iterable[str]) -> set[str]:
+    return {line.strip() for text in texts for line in text.splitlines() if _is_marked(line)}
 
 
-def _is_of(line: str, marked: set[str]) -> bool:
+def _is_of(line: str, marked: Collection[str]) -> bool:
     """Return whether a line is one of the foreign lines with a mark, also cut off or continued."""
     if not _is_marked(line):
         return False
