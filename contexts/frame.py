@@ -7,7 +7,7 @@ about them are the prompt's own, as roles are: the budget counts the items, the 
 
 import re
 import secrets
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from contexts.conversation import CLIENT
@@ -24,19 +24,20 @@ _FOREIGN_SOURCES = ("chunk:", "summary:", f"{CLIENT}:")
 _MARKER_DIGITS = 15
 """Digits, because every encoding counts them alike: what fits the window must not depend on chance."""
 _OPEN, _CLOSE = (
-    r"\[\uff3b\u3010\u3014\u3016\u301a\u27e6\u2772\u2045",
-    r"\]\uff3d\u3011\u3015\u3017\u301b\u27e7\u2773\u2046",
+    r"\[\uff3b\u3010\u3014\u3016\u3018\u301a\u27e6\u27ec\u2772\u2045\u298b\u2997\ufe17\ufe39\ufe3b\ufe47\ufe5d",
+    r"\]\uff3d\u3011\u3015\u3017\u3019\u301b\u27e7\u27ed\u2773\u2046\u298c\u2998\ufe18\ufe3a\ufe3c\ufe48\ufe5e",
 )
 _LETTERS_UNSEEN = r"_\u115f\u1160\u3164\uffa0"
 """What is a letter to `\\w` and none to the eye: emphasis in Markdown, and Hangul fillers."""
 _MARK = re.compile(
     rf"[{_OPEN}](?:[^\w{_OPEN}{_CLOSE}]|[{_LETTERS_UNSEEN}])*+(\d++)(?:[^\w{_OPEN}{_CLOSE}]|[{_LETTERS_UNSEEN}])*+[{_CLOSE}]"
 )
-# The beginning of a line, up to its first word: blanks and signs, tags, entities, the number of a list's item, marks.
+# The beginning of a line, up to its first word: blanks and signs, tags, entities, an item's number or box, marks.
 # Possessive, and of alternatives that exclude each other, so that any line takes linear time.
 _LINE_HEAD = re.compile(
     rf"(?:(?:[^\w{_OPEN}<&]|[{_LETTERS_UNSEEN}])++|</?[A-Za-z][^<>]{{0,200}}>|&#?\w{{1,31}};|[<&]"
-    rf"|\d++|[A-Za-z][.)]|[ivxlcdmIVXLCDM]{{2,8}}[.)]|[\u2070-\u209f\u2460-\u24ff\u2776-\u2793]|{_MARK.pattern})*+"
+    rf"|\d++|[A-Za-z][.)]|[ivxlcdmIVXLCDM]{{2,8}}[.)]|[\xb2\xb3\xb9\u2070-\u209f\u2460-\u24ff\u2776-\u2793]"
+    rf"|\[[ xX]?\]|{_MARK.pattern})*+"
 )
 
 
@@ -113,18 +114,20 @@ def _harmless(item: ContextItem, foreign: ForeignText) -> str:
         label, _, rest = item.content.partition(passage)
         text = _own_line(label, foreign) + without_source_marks(passage + rest)
     elif item.source_id:
-        text = _own_line(item.content, foreign)
+        # Of a passage that the function has cut, the first line may be the passage's own.
+        text = _own_line(item.content, foreign, _marked_lines([passage] if passage else foreign.texts))
     else:
-        marked = _marked_lines(foreign)
+        marked = _marked_lines(foreign.texts)
         lines = item.content.splitlines(keepends=True)
         text = "".join(_unmarked(line) if _is_of(line.strip(), marked) else line for line in lines)
     return without_role_tags(text)
 
 
-def _own_line(text: str, foreign: ForeignText) -> str:
-    """Return the text, whose first line is a label of the author's own unless it is no more than a title."""
+def _own_line(text: str, foreign: ForeignText, marked: Collection[str] = ()) -> str:
+    """Return the text, whose first line is a label of the author's own unless it is a title, or one of the marked."""
     first, *more = text.splitlines(keepends=True) or [""]
-    return (_unmarked(first) if first.strip() in foreign.titles else first) + without_source_marks("".join(more))
+    is_foreign = first.strip() in foreign.titles or _is_of(first.strip(), marked)
+    return (_unmarked(first) if is_foreign else first) + without_source_marks("".join(more))
 
 
 def _unmarked(line: str) -> str:
@@ -142,11 +145,11 @@ def _head(line: str) -> str:
     return found[0] if found else ""
 
 
-def _marked_lines(foreign: ForeignText) -> set[str]:
-    return {line.strip() for text in foreign.texts for line in text.splitlines() if _is_marked(line)}
+def _marked_lines(texts: Iterable[str]) -> set[str]:
+    return {line.strip() for text in texts for line in text.splitlines() if _is_marked(line)}
 
 
-def _is_of(line: str, marked: set[str]) -> bool:
+def _is_of(line: str, marked: Collection[str]) -> bool:
     """Return whether a line is one of the foreign lines with a mark, also cut off or continued."""
     if not _is_marked(line):
         return False

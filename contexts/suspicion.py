@@ -12,8 +12,9 @@ _INVISIBLE = re.compile(r"[\u00ad\u200b-\u200d\u2060-\u2064\ufeff]")
 _HIDDEN = re.compile(r"[\U000e0000-\U000e007f\u202a-\u202e\u2066-\u2069]|[\u200b-\u200d\u2060-\u2064]{4}")
 
 ROLE_TAG = re.compile(
-    r"<(?=[|\uff5c][^<>\n]{1,40}[|\uff5c]>|/?(?:start|end)_of_turn>|<?/?SYS>|/?(?:s|bos|eos|system|assistant|tool)>)"
-    r"|\[(?=/?INST\])",
+    r"<(?=[|\uff5c][^<>\n]{1,40}[|\uff5c]>|[|\uff5c]\w{1,40}>|\w{1,40}[|\uff5c]>|/?(?:start|end)_of_turn>|<?/?SYS>"
+    r"|/?(?:s|bos|eos|sop|system|assistant|tool|tool_call|tool_response)>)"
+    r"|\[(?=/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS|TOOL_CONTENT|BOS|EOS|gMASK)\])",
     re.IGNORECASE,
 )
 """The first character of a tag by which chat templates separate the roles of a conversation."""

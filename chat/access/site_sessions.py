@@ -73,6 +73,8 @@ def is_for_pages(key: ApiKey) -> bool:
 
 
 def _body(text: str) -> dict[str, Any]:
+    if not text.isascii():  # what is signed is, and a lone surrogate cannot even be compared
+        raise SessionEnded
     try:
         body: dict[str, Any] = signing.loads(text.removeprefix(PREFIX), salt=_SALT, max_age=_MAX_AGE_S)
     except signing.BadSignature:

@@ -45,6 +45,8 @@ def verify(token: str, key: ApiKey) -> SiteUser:
     signing = UserSigning.objects.filter(key=key.pk).first()
     if signing is None:
         raise UserTokenRefused("This key has no signing secret; make one in the admin, under Signing of users.")
+    if not token.isascii():  # a JWT is, and a lone surrogate cannot even be decoded
+        raise UserTokenRefused("The token is no JWT with valid claims.")
     if len(token) > _MAX_CHARS:
         raise UserTokenRefused(f"The token has more than {_MAX_CHARS} characters.")
     claims = _claims_of(token, signing)

@@ -154,7 +154,8 @@ class GapAdmin(ListAdmin):
         gap = get_object_or_404(Gap, pk=pk)
         if request.method == "POST":
             number = request.POST.get("document", "")
-            document = get_object_or_404(Document.objects.live(), pk=int(number) if number.isdecimal() else 0)
+            is_number = number.isdecimal() and len(number) < 19
+            document = get_object_or_404(Document.objects.live(), pk=int(number) if is_number else 0)
             link_article(gap, document, by=request.user.get_username())
             opened = link(Document, document.pk, "open it")
             text = "Linked; the questions are asked again. If they find something else, {} and add their words."

@@ -7,6 +7,7 @@ from rest_framework.response import Response
 
 from chat.error_descriptions import describe, error_body, headers_of
 from chat.errors import BudgetExhausted
+from common.text import storable
 from events import errors as event_errors
 
 
@@ -48,7 +49,8 @@ def _sentence_of(error: exceptions.APIException) -> str:
 
 
 def validation_sentence(detail: Any) -> str:
-    return " ".join(_sentences(detail, ""))
+    """Return the sentence; some repeat the value, which may hold a lone surrogate that no answer can."""
+    return storable(" ".join(_sentences(detail, "")))
 
 
 def _sentences(detail: Any, name: str) -> list[str]:

@@ -10,6 +10,7 @@ from rest_framework.response import Response
 from chat.access.permissions import CHAT_AS_USER
 from chat.api import conversation_examples as examples
 from chat.api import openapi
+from chat.api.auth import caller_of
 from chat.api.base import APIView, extend_schema
 from chat.api.conversation_shapes import USER
 from chat.api.identity import MayConverse, bot_of, user_of
@@ -60,6 +61,7 @@ class PassagesView(APIView):
         evidence = json.loads(answer.trace.body.text) if answer.trace else {}
         shown = {citation["number"] for citation in answer.citations}
         passages = [passage for passage in passages_in(evidence) if passage.number in shown]
+        caller_of(request).check_indexes({passage.index for passage in passages})  # a key may be bound to others
         return Response(
             {
                 "passages": [

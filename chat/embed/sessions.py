@@ -76,7 +76,7 @@ def _key_of(key: str, origin: str) -> ApiKey:
     if row is None or not site_sessions.is_for_pages(row):
         raise AuthenticationFailed("The API key is unknown, revoked or expired.", code="invalid_api_key")
     if not is_one_of(origin, row.origins):
-        raise OriginForbidden(f"This public key may not be used by pages of {origin}.")
+        raise OriginForbidden(f"This public key may not be used by pages of {origin!r}.")
     return row
 
 

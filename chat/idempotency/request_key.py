@@ -10,6 +10,7 @@ from rest_framework.request import Request
 
 from chat.errors import IdempotencyKeyInvalid
 from chat.models import ApiKey
+from chat.models.user_ids import USER_HEADERS
 from common.validation import to_json
 
 HEADER = "Idempotency-Key"
@@ -62,7 +63,10 @@ def _fingerprint_of(request: Request) -> str:
     except RawPostDataException:  # a form, which was parsed to look for a CSRF token; no endpoint takes one
         body = b""
     conditions = [request.headers.get(name, "") for name in _CONDITIONS]
-    return _sha256([request.method, request.get_full_path(), *conditions, hashlib.sha256(body).hexdigest()])
+    # A site's token is another one with each renewal; who it names is a part of the scope.
+    users = [] if getattr(request.user, "site_user", None) else [request.headers.get(name) for name in USER_HEADERS]
+    said = [*conditions, *filter(None, users), hashlib.sha256(body).hexdigest()]
+    return _sha256([request.method, request.get_full_path(), *said])
 
 
 def _sha256(parts: list[str | None]) -> str:

@@ -1,6 +1,5 @@
 """What a client sends beside its messages: passed on to the model, ignored by name, or refused, never misread."""
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,10 +24,7 @@ class Parameters:
 
 
 def _number(least: float, most: float) -> Check:
-    return lambda value: (
-        isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-        and least <= value <= most
-    )  # fmt: skip
+    return lambda value: isinstance(value, int | float) and not isinstance(value, bool) and least <= value <= most
 
 
 def _whole(least: int, most: int) -> Check:

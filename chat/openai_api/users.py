@@ -6,12 +6,10 @@ from typing import Any
 from rest_framework.request import Request
 
 from chat.access.callers import Caller
-from chat.models.user_ids import SHARED_PREFIX
+from chat.models.user_ids import SHARED_PREFIX, USER_HEADERS
 from chat.openai_api.errors import InvalidParameter
 from common.errors import InvalidInput
 
-HEADERS = ("X-Fabra-User", "X-OpenWebUI-User-Id")
-"""Headers that name the user, for front ends that can add headers but no field."""
 ANONYMOUS = "anonymous"
 
 
@@ -27,7 +25,7 @@ def asker_of(request: Request, named: str | None, caller: Caller) -> Asker:
 
     Whoever is not named shares the id of their key, with its limit. Raise InvalidParameter, or UserForbidden.
     """
-    named = named or next((value for header in HEADERS if (value := request.headers.get(header))), None)
+    named = named or next((value for header in USER_HEADERS if (value := request.headers.get(header))), None)
     key = caller.key
     if named is None and key is not None and key.users:
         if len(key.users) > 1:

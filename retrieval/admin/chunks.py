@@ -29,9 +29,9 @@ class IndexFilter(admin.SimpleListFilter):
         return [(str(pk), name) for pk, name in Index.objects.values_list("pk", "name")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Chunk]) -> QuerySet[Chunk]:
-        if not (self.value() or "").isdecimal():
-            return queryset
-        return queryset.filter(generation__index_id=int(self.value() or 0))
+        given = self.value() or ""
+        is_number = given.isdecimal() and len(given) < 19
+        return queryset.filter(generation__index_id=int(given)) if is_number else queryset
 
 
 @register(Chunk)

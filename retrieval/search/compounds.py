@@ -21,6 +21,10 @@ _OF_NAMES = re.compile("[.&]")
 _BETWEEN_WORDS = re.compile(r"(?<!\d)[-_]+|[-_]+(?!\d)")
 _HUMP = re.compile(r"(?<=[a-z]{2})(?=[A-Z][a-z])")
 _VERSION = re.compile(r"[vV]?(\d+(?:\.\d+)+)")
+_NAMED_VERSION = re.compile(r"([A-Za-z]{2,})(\d+(?:\.\d+)+)")
+_LEFT_BETWEEN = re.compile(r"(?<!<)[/\\_]+")
+"""What stands between words that are no compound: PostgreSQL's parser takes `/login` and `src/__tests__` for one word
+each, which is found by none of its parts. It leaves out tags, so that `</b>` stays one."""
 _SIGN = re.compile("[^0-9A-Za-z\x80-\U0010ffff]")
 _MAX_CHARS = 120
 """A longer compound is found by its parts only."""
@@ -32,9 +36,9 @@ def split_compounds(text: str) -> str:
     `E-4021` becomes "E 4021 E4021": hyphens and underscores may be left out, but between two digits. Other signs are
     kept as their code, so that `C++` is "C" and "cu2bu2b", and 1.21 is not 12.1. A path or an address has its
     segments too: `nginx.conf` of `/etc/nginx/nginx.conf`. A version has no letter before it and is found by its
-    beginning: `v2.3.1` becomes "2.3.1 2.3".
+    beginning: `v2.3.1` becomes "2.3.1 2.3". One that a name is written in front of is found without it: `TLS1.3`.
     """
-    return _COMPOUND.sub(_words, text)
+    return _LEFT_BETWEEN.sub(" ", _COMPOUND.sub(_words, text))
 
 
 def _words(found: re.Match[str]) -> str:
@@ -75,6 +79,8 @@ def _of_name(name: str) -> Iterator[str]:
         humps = _HUMP.split(word)
         if len(humps) > 1:
             yield from humps
+    if named := _NAMED_VERSION.fullmatch(name):
+        yield from named.groups()
     if len(words) > 1 and len(name) <= _MAX_CHARS:
         yield _coded(name)
 

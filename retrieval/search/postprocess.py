@@ -1,5 +1,6 @@
 """Post-process ranked hits: collapse those that say the same, and join neighbouring chunks."""
 
+import re
 import unicodedata
 from dataclasses import replace
 
@@ -13,7 +14,8 @@ _TYPOGRAPHY = str.maketrans(
     | dict.fromkeys("\u00ad\u200b\u2060\ufeff", None)
     | {"\u2026": "..."}
 )
-_ENDS = ".,;:"
+_ENDS = re.compile(r"(?<=[^./\\,;:])[.,;:]+$")
+"""Of a sentence, behind its last word; what stands alone, or ends a path, is a name: `git add .`, `cd ..`, `src/.`."""
 _MIN_LETTERS = 4
 
 
@@ -42,7 +44,7 @@ def _heading_of(hit: Hit) -> str:
 
 def _said(text: str) -> list[str]:
     words = unicodedata.normalize("NFC", text.translate(_TYPOGRAPHY)).split()
-    return [_plain(bare) for word in words if (bare := word.rstrip(_ENDS))]
+    return [_plain(_ENDS.sub("", word)) for word in words]
 
 
 def _plain(word: str) -> str:

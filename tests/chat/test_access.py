@@ -107,6 +107,8 @@ def test_a_key_is_bound_to_its_indexes(client: Client) -> None:
     listed = call(client, "GET", "/api/documents/", key=key).json()["results"]
     assert [each["index_name"] for each in listed] == ["docs"]
     assert call(client, "GET", "/api/search/?index_name=docs&query=penguins", key=key).json()["hits"]
+    _, unbound = ApiKey.make("unbound", ["chat"])
+    answer = call(client, "POST", "/chat", ASK, unbound).json()["message_id"]
     elsewhere = {"event_type": "doc_updated", "entity_id": "a", "payload": {"content": "x"}}
     here = elsewhere | {"payload": {"content": "x", "index": "docs"}, "id": "here"}
     for method, path, body in [
@@ -120,6 +122,7 @@ def test_a_key_is_bound_to_its_indexes(client: Client) -> None:
         ("POST", "/chat", ASK),
         ("POST", "/v1/chat/completions", COMPLETION),
         ("GET", "/debug/context/user_123?query=password", None),
+        ("GET", f"/api/messages/{answer}/passages/?user_id=user_123", None),
     ]:
         assert code_of(call(client, method, path, body, key)) == (403, "index_forbidden"), (method, path, body)
     assert call(client, "POST", "/api/events/", here, key).status_code == 202

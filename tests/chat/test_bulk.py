@@ -92,15 +92,17 @@ class TestLines:
             b"{", b"[1]", b"\xff", {"entity_id": "x"}, line("", "Text."), line("x", " "),
             line("x", "Text.", audience="a"),
             line("x" * 300, "Text."), {"action": "move", "entity_id": "x"}, line("x", "Long. " * 1000), b"NaN",
+            {"action": "\ud800", "entity_id": "x"}, delete("\ud800"), delete("a\x00"), delete("x" * 300),
         ]  # fmt: skip
         lines = [each for wrong in bad for each in (line("good", "Penguins."), wrong)]
         answers = apply(*lines, line("good", "Bears."))
         assert statuses(answers)[1::2] == [
             "invalid_json", "invalid_json", "invalid_json", "invalid_input", "invalid_input", "invalid_input",
             "invalid_input", "invalid_input", "invalid_input", "request_too_large", "invalid_json",
+            *["invalid_input"] * 4,
         ]  # fmt: skip
         assert set(statuses(answers)[::2]) == {"indexed", "unchanged"}
-        assert [answer["line"] for answer in answers] == list(range(1, 24))
+        assert [answer["line"] for answer in answers] == list(range(1, 2 * len(bad) + 2))
         assert served() == {"good": "Bears."}
 
     def test_blank_lines_are_counted_and_the_last_needs_no_end(self) -> None:

@@ -181,13 +181,20 @@ def test_a_visitor_keeps_their_id_and_a_forged_session_is_none(client: Client, s
     assert first["user_id"].startswith("visitor:")
     assert site.session(client, session=first["session"])["user_id"] == first["user_id"]
     other = make_site()
-    for session in ("fabra_ses_x", first["session"][:-2] + "xx", other.session(client)["session"]):
+    for session in (
+        "fabra_ses_x",
+        "fabra_ses_x:y:\ud800",
+        first["session"][:-2] + "xx",
+        other.session(client)["session"],
+    ):
         assert site.session(client, session=session)["user_id"] != first["user_id"]
 
 
 def test_a_token_that_is_refused_makes_no_session(client: Client, site: Site) -> None:
     assert code_of(site.begin(client, user_token=site.token(exp=1))) == (401, "user_token_expired")
-    assert code_of(site.begin(client, user_token="x")) == (401, "user_token_invalid")
+    for token in ("x", "x.y.\ud800"):
+        assert code_of(site.begin(client, user_token=token)) == (401, "user_token_invalid")
+    assert code_of(site.begin(client, origin="https://\ud800")) == (403, "origin_forbidden")
     bound = make_site(users=["user_456"])
     assert code_of(bound.begin(client, user_token=bound.token())) == (403, "user_forbidden")
     assert bound.session(client, user_token=bound.token("user_456"))["is_signed"]
@@ -259,6 +266,7 @@ def test_a_socket_without_a_session_gets_nothing(bot: None, client: Client, site
         for first in (
             {"message": "How do I reset my password?", "user_id": "user_123"},
             {"type": "begin", "session": "fabra_ses_x"},
+            {"type": "begin", "session": "fabra_ses_x:y:\ud800"},
             {"type": "begin", "session": 7, "language": ["de"]},
             {"type": "open", "conversation_id": 1, "after": 0},
         ):

@@ -97,7 +97,7 @@ def test_another_users_answer_is_not_found(client: Client, answer: Message) -> N
     [
         {}, {"value": "sideways"}, {"value": ""}, {"value": 1}, {"value": ["up"]}, {"value": "up", "comment": None},
         {"value": "up", "comment": 3}, {"value": "up", "comment": "a\x00b"}, {"value": "up", "comment": "x" * 2001},
-        {"value": "up", "comment": "\ud800"},
+        {"value": "up", "comment": "\ud800"}, {"value": "\ud800"},
     ],
 )  # fmt: skip
 def test_bad_input_is_refused(client: Client, answer: Message, body: Any) -> None:

@@ -713,7 +713,7 @@ class TestAdmin:
         assert next(document for document, _, _ in editor.get(url).context["found"]) == article
         assert editor.get(url, {"q": " "}).context["found"] == []
         assert editor.get(url, {"q": "password", "index": "nowhere"}).context["found"] == []
-        for wrong in ("", "x", "0", "9" * 30):
+        for wrong in ("", "x", "0", "9" * 30, "9" * 5000):
             assert editor.post(url, {"document": wrong}).status_code == 404
         editor.post(url, {"document": article.pk})
         gap.refresh_from_db()

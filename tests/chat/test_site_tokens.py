@@ -107,7 +107,17 @@ def test_no_algorithm_but_the_keys_own_is_accepted(site: Site) -> None:
 
 def test_what_is_no_token_is_refused(site: Site) -> None:
     good = site.token()
-    for token in ("x", "a.b.c", "", good[:-4], good + "A", f"{good}.{good}", "é.é.é", good.replace(".", "..", 1)):
+    for token in (
+        "x",
+        "a.b.c",
+        "",
+        good[:-4],
+        good + "A",
+        f"{good}.{good}",
+        "é.é.é",
+        f"{good}\ud800",
+        good.replace(".", "..", 1),
+    ):
         with pytest.raises(UserTokenRefused):
             verify(token, site.row)
     other = make_site()

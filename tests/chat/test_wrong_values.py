@@ -176,6 +176,7 @@ LISTS = [
     "q=%00", "q=%ED%A0%80", f"q={'%F0%9F%92%A9' * 300}", f"q={HUGE}", "p=-1", f"p={HUGE}", "p=a", "o=99.-7.x", 
     f"o={HUGE}", "id__exact=%00", f"id__exact={HUGE}", "id__in=a,%00", "created_at__gte=x", "created_at__gte=%00",
     "state__exact=%00", "created_at__range__gte=9999-99-99", "state=%00", "_facets=True", "all=%00", "nothing__like=1",
+    f"index={'9' * 5000}", f"id={'9' * 5000}",
 ]  # fmt: skip
 
 

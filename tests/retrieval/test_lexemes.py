@@ -26,8 +26,8 @@ def lexemes(text: str, language: str = "english") -> set[str]:
         ("v2.3.1", "2.3.1 2.3"),
         ("1.5 or v1.5", "1.5 or 1.5"),
         ("openssl-1.1.1k", "openssl 1 1k 1u2e1u2e1k openssl1u2e1u2e1k"),
-        ("/etc/nginx/nginx.conf", "/ etc nginx conf nginxu2econf etcu2fnginxu2fnginxu2econf"),
-        (r"C:\etc\hosts", r"C:\ etc hosts etcu2fhosts"),
+        ("/etc/nginx/nginx.conf", "etc nginx conf nginxu2econf etcu2fnginxu2fnginxu2econf"),
+        (r"C:\etc\hosts", "C: etc hosts etcu2fhosts"),
         ("ERR_CONN_RESET", "ERR CONN RESET errconnreset"),
         ("2024-01-05", "2024 01 05 2024u2d01u2d05"),
         ("user@host.com", "user host com hostu2ecom useru40hostu2ecom"),
@@ -36,7 +36,9 @@ def lexemes(text: str, language: str = "english") -> set[str]:
         (".NET and end.Then", "NET u2enet and end Then endu2ethen"),
         ("AT&T", "AT T atu26t"),
         ("NullPointerError mRNA", "NullPointerError Null Pointer Error mRNA"),
-        ("wait... don't # 100% (a) b/", "wait... don't # 100% (a) b/"),
+        ("wait... don't # 100% (a) b/", "wait... don't # 100% (a) b"),
+        ("/login </b> _x src/__tests__/a.py", "login </b> x src tests a py au2epy"),
+        ("python3.11", "python3 11 python 3.11 python3u2e11"),
     ],
 )
 def test_a_compound_is_split_and_kept(text: str, words: str) -> None:
@@ -69,6 +71,8 @@ def test_a_long_run_of_signs_takes_linear_time(unit: str) -> None:
         ("a naïve résumé", "naive"), ("a naive resume", "naïve"), ("a naïve résumé", "resume"),
         ("a resume", "RÉSUMÉ"), ("Müller in São Paulo", "muller"), ("Smørrebrød, Łódź", "lodz"), ("Straße", "strasse"),
         ("Ünal, CAFE\u0301", "café"), ("the IDs of getUserName", "user"), ("node.js", "node"), ("ASP.NET", ".NET"),
+        ("open /login", "login"), ("src/__tests__/a.js", "src"), ("docs/_build", "build"), ("/users/{id}/keys", "keys"),
+        ("C:/Program Files", "program"), ("a/../b", "b"), ("TLS1.3", "1.3"), ("TLS 1.3", "TLS1.3"),
     ],
 )  # fmt: skip
 def test_it_is_found_by_itself_and_by_its_parts(text: str, query: str) -> None:

@@ -36,6 +36,7 @@ def test_twins_collapse_and_are_named(put: Any) -> None:
         ("before", "after"), ("enable", "disable"), ("yes", "no"), ("v2.3.1", "v2.31"), ("5 MB", "5 GB"), ("+5", "-5"),
         ("-v", "-V"), ("US", "us"), ("5'", '5"'), ("$5", "\u20ac5"), ("A and not B", "not A and B"),
         ("public", "private"), ("<", ">"), ("x = y", "x != y"), ("C", "C++"), ("useState", "UseState"),
+        ("`git add` .", "`git add`"), ("cd .", "cd .."), ("press ;", "press :"), ("src/. x", "src/.. x"),
     ],
 )  # fmt: skip
 def test_another_word_or_sign_is_another_answer(put: Any, one: str, other: str) -> None:

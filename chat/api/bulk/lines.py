@@ -14,6 +14,7 @@ from chat.api.parsers import RequestTooLarge, parse_object
 from chat.api.serializers import BulkLineSerializer
 from chat.error_descriptions import describe
 from common.errors import InvalidInput
+from common.validation import check_key
 from events.models import Event
 from retrieval.indexing.bulk import Draft
 from retrieval.indexing.document_input import IndexResult, Origin
@@ -72,7 +73,7 @@ def operation_of(line: Line, writer: Writer) -> Operation:
     if values["action"] == "delete":
         if not writer.may_delete:
             raise PermissionDenied("This needs the permission retrieval.delete_document.", code="permission_denied")
-        return Delete(number=number, entity_id=values["entity_id"])
+        return Delete(number=number, entity_id=check_key(values["entity_id"], "entity_id"))
     if "text" not in values:
         raise InvalidInput("text: This field is required.")
     draft = Draft(

@@ -34,6 +34,7 @@ WRONG: list[tuple[str, Any]] = [
     ("temperature", 2.5), ("temperature", "hot"), ("temperature", True), ("top_p", -1), ("presence_penalty", 3),
     ("max_tokens", 0), ("max_tokens", 1.5), ("max_completion_tokens", "9"), ("seed", 2**70), ("stop", [""]),
     ("stop", ["a"] * 5), ("stop", ["\x00"]), ("stop", 5), ("stream", "yes"), ("stream_options", []),
+    ("temperature", 10**400), ("seed", -(10**400)), ("max_tokens", 10**400),
     ("reasoning_effort", "much"), ("verbosity", []), ("user", 5), ("user", "ana\u200b"), ("user", " ana"),
     ("safety_identifier", 5),
 ]  # fmt: skip

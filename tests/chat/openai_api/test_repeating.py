@@ -37,6 +37,9 @@ def test_the_answer_comes_again(complete: Callable[..., Any], model: ModelServer
     assert second.headers["X-Request-Id"] == first.headers["X-Request-Id"]
     assert (Message.objects.count(), len(model.requests)) == (2, 1)
     assert error_of(complete("Another question?", headers=KEY)) == (422, "idempotency_key_reused", None)
+    ana, ben = ({"Idempotency-Key": "k-2", "X-Fabra-User": name} for name in ("ana", "ben"))
+    assert complete(user=..., headers=ana).json() == complete(user=..., headers=ana).json()
+    assert error_of(complete(user=..., headers=ben)) == (422, "idempotency_key_reused", None)
     assert error_of(complete(headers={"Idempotency-Key": ""})) == (400, "idempotency_key_invalid", None)
 
 
