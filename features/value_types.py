@@ -202,8 +202,8 @@ def _is_same(before: Any, after: Any, *, is_loose: bool) -> bool:
     is_of_type = isinstance(after, type(before)) or isinstance(before, type(after))
     if (is_of_type or (isinstance(before, int | float) and isinstance(after, int | float))) and before == after:
         return True
-    if type(before) is type(after) and (names := _field_names(before)):
-        return all(_is_same(getattr(before, name), getattr(after, name), is_loose=is_loose) for name in names)
+    if type(before) is type(after) and (fields := _field_names(before)):
+        return all(_is_same(getattr(before, name), getattr(after, name), is_loose=is_loose) for name in fields)
     return is_loose and isinstance(after, _JSON)
 
 
