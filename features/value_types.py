@@ -3,6 +3,7 @@
 A value is served as it was decoded from JSON, also on its first read, so that all reads give the same.
 """
 
+import dataclasses
 import inspect
 import re
 import sys
@@ -11,10 +12,11 @@ import typing
 from collections import abc
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal, Union
 
 from django.db.models import QuerySet
-from pydantic import PydanticUserError, TypeAdapter, ValidationError
+from pydantic import BaseModel, PydanticUserError, TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnnotation
 
 from common.errors import InvalidInput
@@ -81,7 +83,7 @@ class ValueType:
         check_offset(typed)
         if self.is_plain:
             return plain(typed)
-        encoded = plain(self.adapter.dump_python(typed, mode="json", fallback=plain))
+        encoded = plain(_in_order(typed, self.adapter.dump_python(typed, mode="json", fallback=plain)))
         if not _is_same(typed, self.adapter.validate_python(encoded), is_loose=self.is_loose):
             raise NotStorable("It would be read as another value.")
         return encoded
@@ -195,10 +197,33 @@ def _is_same(before: Any, after: Any, *, is_loose: bool) -> bool:
         return len(before) == len(after) and all(_is_same(*pair, is_loose=is_loose) for pair in pairs)
     if is_numpy(before):
         return type(before) is type(after) and bool((before == after).all())
+    if isinstance(before, datetime) and isinstance(after, datetime) and before.tzinfo and after.tzinfo:
+        return not before - after  # between two zones, == is never true in the hours of a change of clocks
     is_of_type = isinstance(after, type(before)) or isinstance(before, type(after))
     if (is_of_type or (isinstance(before, int | float) and isinstance(after, int | float))) and before == after:
         return True
+    if type(before) is type(after) and (fields := _field_names(before)):
+        return all(_is_same(getattr(before, name), getattr(after, name), is_loose=is_loose) for name in fields)
     return is_loose and isinstance(after, _JSON)
+
+
+def _field_names(value: Any) -> list[str]:
+    """Return the fields of a dataclass or a model of Pydantic; empty for another value."""
+    if dataclasses.is_dataclass(value):
+        return [field.name for field in dataclasses.fields(value) if field.compare]
+    return list(type(value).model_fields) if isinstance(value, BaseModel) else []
+
+
+def _in_order(typed: Any, encoded: Any) -> Any:
+    """Return the JSON of a value with what became of its sets sorted: each process has another order."""
+    if isinstance(typed, set | frozenset | list | tuple) and isinstance(encoded, list) and len(typed) == len(encoded):
+        items = [_in_order(*pair) for pair in zip(typed, encoded, strict=True)]
+        is_set = isinstance(typed, set | frozenset)
+        return sorted(items, key=lambda item: to_json(item, "An item of a set")) if is_set else items
+    if isinstance(typed, dict) and isinstance(encoded, dict) and len(typed) == len(encoded):
+        return {key: _in_order(item, encoded[key]) for key, item in zip(encoded, typed.values(), strict=True)}
+    names = [name for name in _field_names(typed) if isinstance(encoded, dict) and name in encoded]
+    return encoded | {name: _in_order(getattr(typed, name), encoded[name]) for name in names} if names else encoded
 
 
 def _name(annotation: Any) -> str:

@@ -3,6 +3,7 @@
 import email.utils
 import logging
 import math
+import re
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -15,7 +16,8 @@ from chat.errors import ModelError, ModelRefused, ModelTimeout, ModelUnreachable
 from chat.providers.clients import client_of
 from chat.providers.configured import ModelConfig
 from chat.providers.protocol import Completion, Delta, Prompt
-from chat.providers.wire import ModelAnswer, data_of, is_end, lines_of, name_of, parse_body
+from chat.providers.thinking import Thinking
+from chat.providers.wire import DONE, ModelAnswer, bodies_of, error_of, name_of, parse_body
 
 logger = logging.getLogger(__name__)
 
@@ -32,12 +34,15 @@ class OpenAIProvider:
 
     def __init__(self, config: ModelConfig) -> None:
         self.config = config
+        self._left_out = set(_refused.get((config.base_url, config.model), ()))
+        """Parameters that are not sent; kept for later calls once the server has answered without them."""
 
     async def run(self, prompt: Prompt, *, is_streamed: bool) -> AsyncIterator[Delta | Completion]:
         """Yield the text as it comes, then the Completion; raise ModelError."""
         if not self.config.key:
             raise _without_key(self.config)
-        answer = ModelAnswer(model=self.config.model, begins_with_thinking=self.config.begins_with_thinking)
+        thinking = Thinking(begins_with_thinking=self.config.begins_with_thinking)
+        answer = ModelAnswer(model=self.config.model, thinking=thinking)
         # What an operator sets for a model comes before what a client asks for.
         answer.refused_options += [name for name in prompt.options if name in self.config.parameters]
         is_streamed = is_streamed and self.config.can_stream
@@ -69,32 +74,31 @@ class OpenAIProvider:
             except openai.APIStatusError as error:
                 if not (self._can_do_without(request, error) or _refuses_option(prompt, answer, error)):
                     raise
+        self._keep_left_out()
         body = parse_body(response.content)
         if not isinstance(body, dict) or not (body.get("choices") or body.get("error")):
             raise ModelError("The language model's server sent an answer without choices.")
-        yield answer.add(body)
+        yield answer.add(body, is_whole=True)
         yield answer.end()
 
     async def _stream(self, prompt: Prompt, answer: ModelAnswer) -> AsyncIterator[str]:
         client = await client_of(self.config)
         while True:
             request = self._request(prompt, answer) | {"stream": True}
-            if "stream_options" not in self._refused_parameters():
+            if "stream_options" not in self._left_out:
                 request["stream_options"] = {"include_usage": True}
             try:
                 # Left early (the client went away), it closes the model's connection.
                 async with client.chat.completions.with_streaming_response.create(
                     **request, extra_body=self.config.parameters
                 ) as response:
+                    self._keep_left_out()
                     is_complete = False
-                    async for line in lines_of(response.iter_bytes()):
-                        data = data_of(line)
-                        if data is None:
-                            continue
-                        if is_end(data):
+                    async for body in bodies_of(response.iter_bytes()):
+                        if body == DONE:
                             is_complete = True
                             break
-                        yield answer.add(parse_body(data))
+                        yield answer.add(body)
                     yield answer.end()
                     # A server may leave out the finish reason, or the end; without both the connection broke off.
                     if not is_complete and answer.finish_reason is None:
@@ -105,7 +109,7 @@ class OpenAIProvider:
                     raise
 
     def _request(self, prompt: Prompt, answer: ModelAnswer) -> dict[str, Any]:
-        limit = "max_completion_tokens" if "max_tokens" in self._refused_parameters() else "max_tokens"
+        limit = "max_completion_tokens" if "max_tokens" in self._left_out else "max_tokens"
         return {
             "model": self.config.model,
             "messages": prompt.messages if self.config.takes_system else _without_system(prompt.messages),
@@ -113,18 +117,20 @@ class OpenAIProvider:
             **{name: value for name, value in prompt.options.items() if name not in answer.refused_options},
         }
 
-    def _refused_parameters(self) -> set[str]:
-        return _refused.setdefault((self.config.base_url, self.config.model), set())
+    def _keep_left_out(self) -> None:
+        """Leave the parameters out from now on; a server that still refuses meant something else."""
+        if self._left_out:
+            _refused.setdefault((self.config.base_url, self.config.model), set()).update(self._left_out)
 
     def _can_do_without(self, request: dict[str, Any], error: openai.APIStatusError) -> bool:
-        """Return whether the server refused a parameter that need not be sent; it is then left out from now on."""
+        """Return whether the server refused a parameter that need not be sent; the call is made again without it."""
         if error.status_code not in (400, 422):
             return False
         said = error.response.text
         for name in ("stream_options", "max_tokens"):
             if name in request and name in said:
-                logger.info("The model's server takes no %s; it is not sent to it again.", name)
-                self._refused_parameters().add(name)
+                logger.info("The model's server refuses a request with %s; it is sent without.", name)
+                self._left_out.add(name)
                 return True
         return False
 
@@ -160,7 +166,7 @@ def _refuses_option(prompt: Prompt, answer: ModelAnswer, error: openai.APIStatus
         return False
     said = error.response.text
     for name in prompt.options:
-        if name not in answer.refused_options and (error.param == name or f"'{name}'" in said or f"`{name}`" in said):
+        if name not in answer.refused_options and (error.param == name or re.search(rf"\b{name}\b", said)):
             answer.refused_options.append(name)
             return True
     return False
@@ -194,17 +200,7 @@ def _from_status(error: openai.APIStatusError) -> ModelError:
     # Its code, such as `model_not_found` or `insufficient_quota`, is for the operator; its sentence may hold a key.
     status, code = error.status_code, name_of(error.code)[:100]
     logger.warning("The model's server answered %d, code %r.", status, code)
-    found: ModelError
-    if status in (408, 504):
-        found = ModelTimeout()
-    elif 400 <= status < 500:
-        found = ModelRefused(f"The language model's server refused the request with status {status}.")
-    else:
-        found = ModelError(f"The language model's server failed with status {status}.")
-    found.status, found.why = status, code
-    # As OpenAI's own SDK: 409 is a lock that was not free. A quota that is used up is a 429 that no wait ends.
-    found.may_retry = (status in (408, 409, 429) or status >= 500) and code != "insufficient_quota"
-    found.is_of_request = status in (400, 413, 422)
+    found = error_of(status, code)
     found.retry_after_s = _retry_after_s(error.response.headers)
     return found
 

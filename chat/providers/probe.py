@@ -14,7 +14,8 @@ from chat.providers.clients import client_of
 from chat.providers.configured import ModelConfig
 from chat.providers.openai import OpenAIProvider, refused_parameters
 from chat.providers.protocol import Completion, Prompt, whole_answer
-from chat.providers.wire import THINKING_END, parse_body
+from chat.providers.thinking import THINKING_END
+from chat.providers.wire import parse_body
 
 PROMPT = Prompt(
     messages=[

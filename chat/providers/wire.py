@@ -10,14 +10,30 @@ from collections.abc import AsyncIterable, AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from chat.errors import ModelError
+from chat.errors import ModelError, ModelRefused, ModelTimeout
+from chat.providers.thinking import THINKING, THINKING_END, Thinking
 from common.text import single_line, storable
 
-_OPEN, THINKING_END = "<think>", "</think>"
-_IS_TEXT = re.compile(r"(?:[a-z]+_)?(?<!summary_)(?<!reasoning_)(?<!thinking_)text|message", re.IGNORECASE)
+_IS_TEXT = re.compile(r"(?:[a-z]+_)?(?<!summary_)(?<!reasoning_)(?<!thinking_)text|message|refusal", re.IGNORECASE)
 """The kinds of parts that are shown, such as `output_text`; another one, such as `reasoning`, is what it thought."""
 _LINE_END = re.compile(rb"\r\n|\r|\n")
-_DONE = "[DONE]"
+DONE = "[DONE]"
+"""What a server sends at last, when its stream is complete."""
+_FINISH_REASONS = {
+    "length": (
+        "max_tokens", "model_length", "max_output_tokens", "model_context_window_exceeded", "token_limit",
+        "length_limit",
+    ),
+    "content_filter": (
+        "content_filtered", "safety", "sensitive", "recitation", "blocklist", "prohibited_content", "spii", "refusal",
+        "guardrail_intervened",
+    ),
+    "error": ("insufficient_system_resource", "network_error", "abort", "aborted", "malformed_response"),
+    "": ("null", "none"),
+}  # fmt: skip
+"""What servers call the reasons that matter here: Mistral, DeepSeek, Gemini, Zhipu, Anthropic, Bedrock, vLLM."""
+_KNOWN_REASONS = {name: reason for reason, names in _FINISH_REASONS.items() for name in names}
+_IS_NO_JSON = "The language model's server sent an answer that is not JSON."
 _NAME_MAX_CHARS = 200
 _MOST_TOKENS = 10_000_000
 """Of one call, twice the largest window there is; a server that tells more has not counted."""
@@ -28,103 +44,84 @@ class ModelAnswer:
     """An answer as it comes in; `add` takes one body of the server and returns what may be shown by now."""
 
     model: str
-    begins_with_thinking: bool = False
-    """The chat template opens the mark of thinking, so that the answer has the closing one only."""
+    thinking: Thinking = field(default_factory=Thinking)
     finish_reason: str | None = None
-    usage: dict[str, int] | None = None
+    """By OpenAI's names, where there is one for it."""
     has_text: bool = False
     refused_options: list[str] = field(default_factory=list)
     """Options of the prompt that the server did not take, or that the operator set to something else."""
-    _thoughts: list[str] = field(default_factory=list)
-    _held: str = ""
-    """Text that may be the beginning of something else: of a pair of surrogates, or of a mark of thinking."""
-    _assumed: list[str] | None = None
-    """What came of an answer that is taken to begin with thinking, until the closing mark proves it."""
-    _is_thinking: bool = False
-    _is_behind_thoughts: bool = False
-    """Between the closing mark and the first word, where blanks are no text."""
-    _may_think: bool = field(default=True)
-    """A mark of thinking stands at the beginning of an answer, nowhere else."""
+    _tokens: dict[str, int] = field(default_factory=dict)
+    _half: str = ""
+    """The first of a pair of surrogates."""
 
     @property
     def reasoning(self) -> str:
         """What the model thought before it answered: kept, not shown."""
-        return storable("".join(self._thoughts))
+        return storable("".join(self.thinking.thoughts))
 
-    def add(self, body: Any) -> str:
+    @property
+    def usage(self) -> dict[str, int] | None:
+        """The counts of tokens; None where the server does not tell those of the prompt, which has some.
+
+        Gemini and xAI leave what was thought out of `completion_tokens`, though it is billed like the answer.
+        """
+        counts = dict(self._tokens)
+        if not counts.get("prompt_tokens"):
+            return None
+        written = counts["total_tokens"] - counts["prompt_tokens"]
+        return counts | {"completion_tokens": max(counts["completion_tokens"], written)}
+
+    def add(self, body: Any, *, is_whole: bool = False) -> str:
         """Take a whole answer or a piece of one; return the text that may be shown. Raise ModelError for an error."""
         if not isinstance(body, dict):
             return ""
-        if body.get("error"):
-            raise ModelError("The language model's server answered with an error.")
         self.model = name_of(body.get("model")) or self.model
-        self.usage = _usage(body.get("usage")) or self.usage
+        for name, count in _tokens_of(body.get("usage")).items():
+            self._tokens[name] = max(count, self._tokens.get(name, 0))
+        if _is_error(body):
+            raise _error_in(body.get("error"))
         choices = body.get("choices")
         shown = ""
         for choice in choices if isinstance(choices, list) else []:
             if isinstance(choice, dict) and _count(choice.get("index")) == 0:  # we ask for one answer
-                shown += self._add_choice(choice)
+                shown += self._add_choice(choice, is_whole=is_whole)
         return shown
 
     def end(self) -> str:
         """Return the text that was held back until now, when nothing follows any more."""
-        rest, self._held = storable(self._held), ""
-        if not self._is_thinking:
-            return self._shown(rest)
-        thought = "".join([*(self._assumed or ()), rest])
-        if self._assumed is not None and self.finish_reason != "length":
-            return self._shown(thought)  # this time it has not thought
-        self._thoughts.append(thought)
-        return ""
+        half, self._half = storable(self._half), ""
+        shown = self.thinking.split(half)
+        return self._shown(shown + self.thinking.end(is_cut_off=self.finish_reason == "length"))
 
-    def _add_choice(self, choice: dict[str, Any]) -> str:
-        self.finish_reason = name_of(choice.get("finish_reason")) or self.finish_reason
-        is_whole = not isinstance(choice.get("delta"), dict)
-        message = choice.get("delta") or choice.get("message")
+    def _add_choice(self, choice: dict[str, Any], *, is_whole: bool) -> str:
+        reason = name_of(choice.get("finish_reason"))
+        reason = _KNOWN_REASONS.get(reason.lower(), reason)
+        self.finish_reason = reason or self.finish_reason
+        if reason == "error" or choice.get("error"):
+            raise _error_in(choice.get("error"))
+        piece, whole = choice.get("delta"), choice.get("message")
+        # Some servers send both: the other one is empty in a whole answer, and tells all again in a stream.
+        message = whole or piece if is_whole else piece or (None if self.has_text else whole)
         if not isinstance(message, dict):
             return ""
-        self._thoughts.append(_text(message.get("reasoning_content")) or _text(message.get("reasoning")))
+        self.thinking.thoughts.append(_text(message.get("reasoning_content")) or _text(message.get("reasoning")))
         text = ""
         for is_thought, part in _parts(message.get("content")):
             if is_thought:
-                self._thoughts.append(part)
+                self.thinking.thoughts.append(part)
             else:
                 text += part
-        if is_whole and THINKING_END in text and _OPEN not in text.partition(THINKING_END)[0]:
-            self.begins_with_thinking = True
-        return self._split(text.replace("\x00", ""))
+        text += _text(message.get("refusal"))
+        before, closing, _ = text.partition(THINKING_END)
+        if (is_whole or not isinstance(piece, dict)) and closing and THINKING not in before:
+            self.thinking.begins_with_thinking = True
+        return self._split(text)
 
     def _split(self, text: str) -> str:
-        """Return what is to be shown of the text so far; what lies between the marks of thinking is kept apart."""
-        text = self._held + text
-        if self._may_think and not self._is_thinking:
-            start = text.lstrip()
-            if _OPEN.startswith(start[: len(_OPEN)]) and len(start) < len(_OPEN):
-                self._held = text  # empty, or the beginning of a mark
-                return ""
-            self._may_think = False
-            if start.startswith(_OPEN):
-                self._is_thinking, text = True, start[len(_OPEN) :]
-            elif self.begins_with_thinking:
-                self._is_thinking, self._assumed = True, []
-        if self._is_thinking:
-            thoughts = self._thoughts if self._assumed is None else self._assumed
-            thought, mark, text = text.partition(THINKING_END)
-            if not mark:
-                keep = len(THINKING_END) - 1
-                thoughts.append(thought[:-keep])
-                self._held = thought[-keep:]
-                return ""
-            self._thoughts += [*(self._assumed or ()), thought]
-            self._is_thinking, self._assumed, self._is_behind_thoughts = False, None, True
-        if self._is_behind_thoughts:
-            text = text.lstrip()
-            self._is_behind_thoughts = not text
+        text, self._half = self._half + text, ""
         if text and "\ud800" <= text[-1] <= "\udbff":
-            self._held, text = text[-1], text[:-1]
-        else:
-            self._held = ""
-        return self._shown(storable(text))
+            text, self._half = text[:-1], text[-1]
+        return self._shown(self.thinking.split(storable(text)))
 
     def _shown(self, text: str) -> str:
         self.has_text = self.has_text or bool(text.strip())
@@ -138,12 +135,28 @@ def name_of(value: Any) -> str:
     return single_line(storable(str(value)[: 2 * _NAME_MAX_CHARS]))[:_NAME_MAX_CHARS]
 
 
-def parse_body(text: str | bytes) -> Any:
+def error_of(status: int, code: str) -> ModelError:
+    """Return the error that a server tells by an HTTP status; `code` is what it calls it, such as `model_not_found`."""
+    found: ModelError
+    if status in (408, 504):
+        found = ModelTimeout()
+    elif 400 <= status < 500:
+        found = ModelRefused(f"The language model's server refused the request with status {status}.")
+    else:
+        found = ModelError(f"The language model's server failed with status {status}.")
+    found.status, found.why = status, code
+    # As OpenAI's own SDK: 409 is a lock that was not free. A quota that is used up is a 429 that no wait ends.
+    found.may_retry = (status in (408, 409, 429) or status >= 500) and code != "insufficient_quota"
+    found.is_of_request = status in (400, 413, 422)
+    return found
+
+
+def parse_body(body: bytes) -> Any:
     """Return the JSON of an answer; raise ModelError if it is none."""
     try:
-        return json.loads(text)
+        return json.loads(body.decode("utf-8-sig", "replace"))
     except (ValueError, RecursionError) as error:
-        raise ModelError("The language model's server sent an answer that is not JSON.") from error
+        raise ModelError(_IS_NO_JSON) from error
 
 
 async def lines_of(pieces: AsyncIterable[bytes]) -> AsyncIterator[str]:
@@ -168,14 +181,57 @@ async def lines_of(pieces: AsyncIterable[bytes]) -> AsyncIterator[str]:
         yield rest.decode("utf-8", "replace")
 
 
-def data_of(line: str) -> str | None:
-    """Return the data of a line of a stream of server-sent events; None for another line, and for empty data."""
-    return line[5:].strip() or None if line.startswith("data:") else None
+async def bodies_of(pieces: AsyncIterable[bytes]) -> AsyncIterator[Any]:
+    """Yield the JSON of each event of a stream of server-sent events, and DONE; raise ModelError.
+
+    The data of an event may have several lines. A server may leave out the empty line behind an event.
+    """
+    data, is_error = "", False
+    async for line in lines_of(pieces):
+        name, _, value = line.partition(":")
+        if line.startswith("{"):  # of a server that does not stream, or fails before it does
+            name, value = "data", line
+        if name == "event":
+            is_error = value.strip() == "error"
+        elif name == "data" and value.strip():
+            if is_error:
+                raise _error_in(None)
+            data = f"{data}\n{value.strip()}" if data else value.strip()
+            if data == DONE:
+                body = DONE
+            else:
+                try:
+                    body = json.loads(data)
+                except ValueError:
+                    continue  # the next line may have the rest
+                except RecursionError:
+                    break
+            yield body
+            data = ""
+        elif not line:
+            if data:
+                break
+            is_error = False
+    if data:
+        raise ModelError(_IS_NO_JSON)
 
 
-def is_end(data: str) -> bool:
-    """Return whether the server says that its stream is complete."""
-    return data == _DONE
+def _error_in(told: Any) -> ModelError:
+    """Return the error that a body with a good status tells of; gateways put the status of the other one into it."""
+    code = told.get("code") if isinstance(told, dict) else None
+    status = _count(code)
+    if 400 <= status < 600:
+        return error_of(status, name_of(told.get("type"))[:100])
+    error = ModelError("The language model's server answered with an error.")
+    error.why = name_of(code)[:100]
+    return error
+
+
+def _is_error(body: dict[str, Any]) -> bool:
+    """Return whether a body tells of an error; not all servers put it into `error`."""
+    if body.get("error") or body.get("error_code") or body.get("object") == "error":
+        return True
+    return "choices" not in body and bool(body.get("message") or body.get("detail"))
 
 
 def _parts(content: Any, is_thought: bool = False) -> Iterator[tuple[bool, str]]:
@@ -188,23 +244,23 @@ def _parts(content: Any, is_thought: bool = False) -> Iterator[tuple[bool, str]]
         elif isinstance(part, dict):
             kind = _text(part.get("type")) or "text"
             is_inner = is_thought or _IS_TEXT.fullmatch(kind) is None or part.get("thought") is True
-            for name in ("text", "thinking", "reasoning", "summary", "content"):
-                yield from _parts(part.get(name), is_inner or name not in ("text", "content"))
+            for name in ("text", "refusal", "thinking", "reasoning", "summary", "content"):
+                yield from _parts(part.get(name), is_inner or name not in ("text", "refusal", "content"))
 
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _usage(usage: Any) -> dict[str, int] | None:
-    """Return the counts of tokens; None where a server does not tell them, or what it tells cannot be."""
+def _tokens_of(usage: Any) -> dict[str, int]:
+    """Return the counts of tokens; empty where a server does not tell them, or what it tells cannot be."""
     if not isinstance(usage, dict) or not usage:
-        return None
+        return {}
     counts = {name: _count(usage.get(name)) for name in ("prompt_tokens", "completion_tokens", "total_tokens")}
     details = usage.get("prompt_tokens_details")
     cached = _count(details.get("cached_tokens")) if isinstance(details, dict) else 0
     if max(cached, *counts.values()) > _MOST_TOKENS:
-        return None
+        return {}
     return counts | ({"cached_tokens": cached} if cached else {})
 
 

@@ -8,15 +8,18 @@ from itertools import chain, pairwise
 from threading import Thread
 from typing import Any
 
+import httpx2
 import pytest
 from asgiref.sync import async_to_sync
 from django.test import Client
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from openai import APIStatusError
 
 from chat.errors import ModelError
 from chat.providers import openai as provider
-from chat.providers.wire import ModelAnswer, lines_of
+from chat.providers.protocol import Prompt
+from chat.providers.wire import DONE, ModelAnswer, bodies_of, lines_of
 from common.event_stream import event_of
 from contexts.models import Trace
 
@@ -65,6 +68,17 @@ STREAMS: dict[str, tuple[list[Any], str]] = {
     ),
     "line ends of Unicode": ([text("One\u2028two\u2029three\x85four"), END], "One\u2028two\u2029three\x85four"),
     "both marks within the text": ([text("Write <think> and </think>."), END], "Write <think> and </think>."),
+    "thoughts within thoughts": ([text("<think>a<thi"), text("nk>b</think>c</think>Restart."), END], "Restart."),
+    "thoughts that mention the mark": ([text("<think>What is <think>?</think>\nA mark."), END], "A mark."),
+    "thoughts opened twice": ([text("<think>\n<think>\nHm.</think>Restart."), END], "Restart."),
+    "thoughts closed twice": ([text("<think>Hm.</think>\n</th"), text("ink>\n\nRestart."), END], "Restart."),
+    "thoughts after thoughts": ([text("<think>Hm.</think>\n<think>So.</think>"), text("Restart."), END], "Restart."),
+    "thoughts of Gemini": ([text("<thou"), text("ght>Hm.</thought>Restart."), END], "Restart."),
+    "thoughts of Magistral": ([text("[THINK]Hm.[/TH"), text("INK]Restart."), END], "Restart."),
+    "thoughts of gpt-oss": (
+        [text("<|channel|>analysis<|message|>Hm.<|end|>"),
+         text("<|start|>assistant<|channel|>final<|message|>Restart."), END], "Restart.",
+    ),
     "a mark of thinking within the text": ([text("Type <think> to think."), END], "Type <think> to think."),
 }  # fmt: skip
 
@@ -200,6 +214,10 @@ def test_thinking_is_kept_in_the_trace(odd: OddServer, streamed: Any) -> None:
         [piece({"tool_calls": [{"id": "t", "function": {"name": "f"}}]}), piece({}, "tool_calls")],
         [],
         ["a text", 5, [], {"choices": {"no": "list"}}],
+        [text("Hello "), {"object": "error", "message": "The engine is dead.", "code": 500}],
+        [text("Hello "), {"detail": "Internal Server Error"}],
+        [text("Hello "), piece({"content": ""}, "error")],
+        [text("Hello "), piece({}, "insufficient_system_resource")],
         [text("<think>Only thoughts."), END],
     ],
 )
@@ -219,7 +237,13 @@ def test_a_stream_that_breaks_off_is_told(odd: OddServer, streamed: Any) -> None
     assert streamed()[-1][1]["code"] == "model_failed"
 
 
-@pytest.mark.parametrize(("finish", "flag"), [("length", "answer_cut_off"), ("content_filter", "answer_filtered")])
+@pytest.mark.parametrize(
+    ("finish", "flag"),
+    [
+        ("length", "answer_cut_off"), ("model_length", "answer_cut_off"), ("MAX_TOKENS", "answer_cut_off"),
+        ("content_filter", "answer_filtered"), ("SAFETY", "answer_filtered"),
+    ],
+)  # fmt: skip
 def test_an_answer_that_was_ended_says_so(finish: str, flag: str, odd: OddServer, streamed: Any) -> None:
     odd.pieces = [text("Here is how"), piece({}, finish)]
     assert flag in streamed()[-1][1]["flags"]
@@ -231,6 +255,113 @@ def test_a_server_that_refuses_a_parameter_is_asked_without_it(odd: OddServer, s
     assert ask().json()["response"] == "Hello."
     assert len(odd.requests) == 4  # each parameter was refused once
     assert "max_completion_tokens" in odd.requests[-1]
+
+
+def test_a_parameter_is_sent_again_where_the_server_refused_something_else(
+    odd: OddServer, streamed: Any, ask: Any
+) -> None:
+    odd.pieces, odd.refused = [text("Hello."), END], ("max_tokens", "max_completion_tokens")
+    assert streamed()[-1][1]["code"] == "model_refused"
+    odd.refused = ()
+    assert ask().json()["response"] == "Hello."
+    assert "max_tokens" in odd.requests[-1]
+
+
+def bodies(data: bytes) -> list[Any]:
+    async def read() -> list[Any]:
+        async def pieces() -> AsyncIterator[bytes]:
+            yield data
+
+        return [body async for body in bodies_of(pieces())]
+
+    return async_to_sync(read)()
+
+
+@pytest.mark.parametrize(
+    ("data", "found"),
+    [
+        (b': keep-alive\n\nevent: chunk\ndata:{"a": 1}\n\nid: 1\ndata: [DONE]\n\n', [{"a": 1}, DONE]),
+        (b'data: {\ndata:   "a":\ndata: 1}\n\ndata: {"b": 2}\n\n', [{"a": 1}, {"b": 2}]),  # one event of three lines
+        (b'data: {"a": 1}\ndata: {"b": 2}\ndata: [DONE]', [{"a": 1}, {"b": 2}, DONE]),  # no empty lines
+        (b'{"a": 1}', [{"a": 1}]),  # no stream
+    ],
+)
+def test_the_bodies_of_a_stream_are_read_whatever_its_lines_are(data: bytes, found: list[Any]) -> None:
+    assert bodies(data) == found
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'event: error\ndata: {"message": "overloaded"}\n\ndata: [DONE]\n\n', b'data: {"a":\n\ndata: {"b": 2}\n\n',
+        b'data: {"a":', b"data: " + b"[" * 100_000,
+    ],
+)  # fmt: skip
+def test_an_event_that_is_an_error_or_no_json_is_an_error_of_the_model(data: bytes) -> None:
+    with pytest.raises(ModelError):
+        bodies(data)
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        {"delta": {"role": "assistant", "content": ""}, "message": {"content": "Hello."}},
+        {"delta": {}, "message": {"content": "Hello."}},
+        {"message": {"content": None, "refusal": "Hello."}},
+        {"message": {"content": [{"type": "refusal", "refusal": "Hello."}]}},
+    ],
+)
+def test_the_text_of_one_body_is_found(choice: dict[str, Any]) -> None:
+    answer = ModelAnswer(model="m")
+    assert answer.add({"choices": [choice]}, is_whole=True) == "Hello."
+
+
+def test_a_stream_that_tells_all_again_with_each_piece_is_read_once() -> None:
+    answer, so_far = ModelAnswer(model="m"), ""
+    for piece_of in ("Hello ", "you."):
+        so_far += piece_of
+        choice = {"delta": {"content": piece_of}, "message": {"content": so_far}}
+        assert answer.add({"choices": [choice]}) == piece_of
+    assert answer.add({"choices": [{"delta": {}, "message": {"content": so_far}, "finish_reason": "stop"}]}) == ""
+
+
+@pytest.mark.parametrize(
+    ("told", "counted"),
+    [
+        ([(9, 1, 10), (9, 3, 12), (0, 0, 0)], (9, 3)),  # with each piece, and nothing at the end
+        ([(10, 0, 10), (0, 5, 0)], (10, 5)),  # the prompt's first, then the answer's
+        ([(8, 10, 412)], (8, 404)),  # thoughts are in the total alone
+        ([(0, 0, 0)], None),
+        ([(0, 0, 7)], None),
+    ],
+)
+def test_the_tokens_of_an_answer_are_those_that_are_billed(
+    told: list[tuple[int, int, int]], counted: tuple[int, int] | None
+) -> None:
+    answer = ModelAnswer(model="m")
+    for counts in told:
+        names = ("prompt_tokens", "completion_tokens", "total_tokens")
+        answer.add({"choices": [], "usage": dict(zip(names, counts, strict=True))})
+    assert (answer.usage and (answer.usage["prompt_tokens"], answer.usage["completion_tokens"])) == counted
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "may_retry", "is_of_request"),
+    [
+        ({"code": 429}, "model_refused", True, False),
+        ({"code": "502", "message": "Provider returned error"}, "model_failed", True, False),
+        ({"code": 400, "type": "BadRequestError"}, "model_refused", False, True),
+        ({"code": "context_length_exceeded"}, "model_failed", False, False),
+        ("overloaded", "model_failed", False, False),
+    ],
+)
+def test_an_error_with_a_good_status_counts_as_the_one_that_it_tells(
+    error: Any, code: str, may_retry: bool, is_of_request: bool
+) -> None:
+    with pytest.raises(ModelError) as raised:
+        ModelAnswer(model="m").add({"error": error})
+    found = raised.value
+    assert (found.code, found.may_retry, found.is_of_request) == (code, may_retry, is_of_request)
 
 
 @pytest.mark.parametrize(
@@ -305,6 +436,20 @@ def test_whatever_is_sent_is_text_or_an_error_of_the_model(bodies: list[Any]) ->
     assert "\x00" not in shown
     shown.encode()  # it can be stored and sent
     answer.reasoning.encode()
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Unsupported parameter: 'seed'", '{"detail": [{"type": "extra_forbidden", "loc": ["body", "seed"]}]}',
+        "seed: Extra inputs are not permitted",
+    ],
+)  # fmt: skip
+def test_an_option_is_found_in_what_the_server_says(said: str) -> None:
+    response = httpx2.Response(422, text=said, request=httpx2.Request("POST", "http://x"))
+    answer, prompt = ModelAnswer(model="m"), Prompt(messages=[], options={"stop": "x", "seed": 1})
+    assert provider._refuses_option(prompt, answer, APIStatusError(said, response=response, body=None))
+    assert answer.refused_options == ["seed"]
 
 
 def test_an_option_that_the_server_refuses_is_left_out_of_that_call_and_named(odd: OddServer, client: Client) -> None:

@@ -36,7 +36,7 @@ from features.models import FeatureDefinition, FeatureValue
 from features.registry import features
 from features.serving import read_features
 from features.sync_definitions import sync_features
-from features.value_types import InvalidFeatureValue
+from features.value_types import InvalidFeatureValue, type_of
 from tests.features import typed_definitions
 
 pytestmark = pytest.mark.django_db
@@ -57,6 +57,11 @@ class Level(enum.IntEnum):
 class Basket:
     total: Decimal
     at: datetime
+
+
+@dataclasses.dataclass
+class Tagged:
+    tags: frozenset[str]
 
 
 class Point(NamedTuple):
@@ -177,6 +182,30 @@ def test_a_declared_type_comes_back_on_every_read(annotation: Any, value: Any) -
     assert type(first) is type(value)
     assert is_equal(first, value) or bool(np.all(first == value))
     assert all(is_equal(first, other) for other in others)
+
+
+AGAIN = datetime(2026, 10, 25, 2, 30, tzinfo=ZoneInfo("Europe/Berlin"))
+
+
+@pytest.mark.parametrize("moment", [AGAIN, AGAIN.replace(fold=1), BERLIN + timedelta(hours=1)])
+def test_a_time_of_the_hours_in_which_clocks_change_comes_back(moment: datetime) -> None:
+    for annotation, value in ((datetime, moment), (list[datetime], [moment]), (Basket, Basket(Decimal(1), moment))):
+        encoded = type_of("value", annotation).encode(value)
+        text = json.dumps(encoded)
+        assert moment.isoformat() in text
+        assert type_of("value", annotation).encode(type_of("value", annotation).decode(json.loads(text))) == encoded
+
+
+def test_what_became_of_a_set_has_one_order() -> None:
+    tags = frozenset({"zeta", "alpha", "gamma", "beta"})
+    ordered = sorted(tags)
+    for annotation, value, expected in (
+        (set[str], set(tags), ordered),
+        (dict[str, list[set[str]]], {"b": [set(tags)], "a": []}, {"a": [], "b": [ordered]}),
+        (Tagged, Tagged(tags), {"tags": ordered}),
+        (set[frozenset[str]], {tags, frozenset()}, [ordered, []]),
+    ):
+        assert type_of("value", annotation).encode(value) == expected
 
 
 class Text(str):

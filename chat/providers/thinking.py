@@ -1,0 +1,113 @@
+"""Keep what a model thinks apart from what it answers, where both come in one text."""
+
+from dataclasses import dataclass, field
+
+THINKING, THINKING_END = "<think>", "</think>"
+_CLOSING = {
+    THINKING: THINKING_END,
+    "<thinking>": "</thinking>",
+    "<thought>": "</thought>",  # Gemini's compatible endpoint
+    "<seed:think>": "</seed:think>",
+    "[THINK]": "[/THINK]",  # Magistral
+    "◁think▷": "◁/think▷",  # Kimi
+    "<|channel|>analysis<|message|>": "<|channel|>final<|message|>",  # gpt-oss, where nobody reads its channels
+}
+"""What stands before and behind a model's thoughts."""
+
+
+@dataclass(kw_only=True)
+class Thinking:
+    """The text of an answer as it comes in; `split` returns what of it may be shown by now.
+
+    A mark of thinking stands at the beginning of an answer or right behind other thoughts, nowhere else: an answer may
+    write about such marks.
+    """
+
+    begins_with_thinking: bool = False
+    """The chat template opens the mark of thinking, so that the answer has the closing one only."""
+    thoughts: list[str] = field(default_factory=list)
+    _held: str = ""
+    """Text that may be the beginning of a mark."""
+    _assumed: list[str] | None = None
+    """What is taken for thoughts until the closing mark proves it: at the beginning of an answer, or behind thoughts in
+    which others were opened."""
+    _block_start: int = 0
+    """Where in the list of thoughts those begin that followed the last opening mark."""
+    _opening: str = ""
+    """The mark that the thoughts of now began with; "" while it does not think."""
+    _may_think: bool = True
+    _is_behind_thoughts: bool = False
+    """Between the closing mark and the first word, where blanks are no text."""
+
+    def split(self, text: str) -> str:
+        """Return what is to be shown of the text so far; what lies between the marks of thinking is kept apart."""
+        text, self._held = self._held + text, ""
+        while text:
+            if self._opening:
+                text = self._think(text)
+            elif self._may_think:
+                if self._is_behind_thoughts:
+                    text = text.lstrip()
+                begun = text.lstrip()
+                if self._may_be_mark(begun):
+                    self._held = text
+                    return ""
+                text = self._begin(text, begun)
+            else:
+                return text
+        return ""
+
+    def end(self, *, is_cut_off: bool) -> str:
+        """Return the text that was held back until now, when nothing follows any more."""
+        rest, self._held = self._held, ""
+        if not self._opening:
+            return rest
+        thought = "".join([*(self._assumed or ()), rest])
+        if self._assumed is not None and not is_cut_off:
+            return thought.lstrip() if self._is_behind_thoughts else thought  # this time it has not thought
+        self.thoughts.append(thought)
+        return ""
+
+    def _may_be_mark(self, begun: str) -> bool:
+        """Return whether a text is empty, or the beginning of a mark, of which the rest may follow."""
+        return any(len(begun) < len(mark) and mark.startswith(begun) for mark in self._marks())
+
+    def _marks(self) -> list[str]:
+        """Return what may stand here; a model that has thought may close its thoughts once more."""
+        has_thought = self._is_behind_thoughts or any(self.thoughts)
+        return [*_CLOSING, *(_CLOSING.values() if has_thought else ())]
+
+    def _begin(self, text: str, begun: str) -> str:
+        """Return what follows the mark at the beginning; without one, the text, which the answer begins with."""
+        mark = next((mark for mark in self._marks() if begun.startswith(mark)), "")
+        if mark in _CLOSING:
+            self._opening, self._block_start = mark, len(self.thoughts)
+        elif mark:
+            self._is_behind_thoughts = True
+        elif self.begins_with_thinking and not self._is_behind_thoughts:
+            self._opening, self._block_start, self._assumed = THINKING, 0, []
+            return text
+        else:
+            self._may_think = False
+            return text
+        return begun[len(mark) :]
+
+    def _think(self, text: str) -> str:
+        """Keep the thoughts, and return what follows their closing mark."""
+        kept = self.thoughts if self._assumed is None else self._assumed
+        closing = _CLOSING[self._opening]
+        thought, mark, rest = text.partition(closing)
+        if not mark:
+            keep = len(closing) - 1
+            thought, self._held = text[:-keep], text[-keep:]
+        kept.append(thought)
+        if not mark:
+            return ""
+        block = "".join(kept[self._block_start :]).lstrip().removeprefix(self._opening)
+        self.thoughts += self._assumed or ()
+        self._is_behind_thoughts = True
+        if self._opening in block:  # others were opened in them, so that these may go on
+            self._assumed, self._block_start = [], 0
+        else:
+            self._assumed, self._opening = None, ""
+        return rest
