@@ -41,6 +41,8 @@ EMPTY = {
     "a table without bytes": ("promo.csv", b""),
     "lines without a row": ("promo.jsonl", b"\n\n"),
     "a byte order mark": ("promo.txt", b"\xef\xbb\xbf"),
+    "what an editor leaves behind": ("promo.md", b"<p>&nbsp;</p>\n<div class='x'><br/></div>\n"),
+    "a PDF without a drawing": ("promo.pdf", pdf("")),
     "a picture alone": ("promo.md", b"![](data:image/png;base64," + b"QUJD" * 90 + b")"),
 }
 
