@@ -5,12 +5,12 @@ from typing import Any
 from django.conf import settings
 
 from common.errors import InvalidInput
-from common.validation import is_blank
 from events.acceptance import is_taken
 from events.event import AxiomEvent
 from events.models import Event
 from retrieval.indexing.document_input import check_index_name
 from retrieval.models import Document
+from retrieval.readers.documents import says_nothing
 
 FAMILY, EVENT_TYPE, DELETED = "doc_", "doc_updated", "doc_deleted"
 MODEL_SOURCE, OBJECT = "model_source", "object"
@@ -38,7 +38,7 @@ def check_meaning(event: AxiomEvent) -> None:
         content = payload.get("content")
         if content is not None and not isinstance(content, str):
             raise InvalidInput('payload["content"] must be the text of the document.')
-        if content is None or is_blank(content):
+        if content is None or says_nothing(content):
             raise InvalidInput(f'payload["content"] is {"empty" if "content" in payload else "missing"}. {_EMPTY}')
     if event.event_type == DELETED and not isinstance(payload.get("purge", False), bool):
         raise InvalidInput('payload["purge"] must be true or false.')
@@ -46,5 +46,5 @@ def check_meaning(event: AxiomEvent) -> None:
 
 def check_saved(instance: Document, raw: bool = False, **kwargs: Any) -> None:
     """Refuse to save a Document without text, before the row is written; raise InvalidInput."""
-    if not raw and instance.deleted_at is None and is_blank(instance.text):
+    if not raw and instance.deleted_at is None and says_nothing(instance.text):
         raise InvalidInput(_EMPTY)

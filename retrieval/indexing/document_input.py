@@ -10,13 +10,14 @@ from django.conf import settings
 
 from common.errors import InvalidInput
 from common.text import single_line
-from common.validation import check_key, check_text, is_blank, to_json
+from common.validation import check_key, check_text, to_json
 from retrieval.errors import DocumentTooLarge
 from retrieval.indexing.chunking import title_of
 from retrieval.indexing.ownership import Claim
 from retrieval.indexing.preconditions import Precondition
 from retrieval.models import Document, DocumentVersion
 from retrieval.readers.data_uris import without_data_uris
+from retrieval.readers.documents import says_nothing
 from retrieval.search.filters import check_audience
 
 
@@ -101,10 +102,10 @@ def check_document(
     """
     check_index_name(index_name)
     check_key(entity_id, "entity_id")
-    if is_blank(check_text(text, "text")):
+    if says_nothing(check_text(text, "text")):
         raise InvalidInput("text must not be empty; to withdraw a document, delete it.")
     text, _ = without_data_uris(text)
-    if is_blank(text):
+    if says_nothing(text):
         raise InvalidInput("text has nothing but embedded pictures or files; to withdraw a document, delete it.")
     if len(text.encode()) > settings.FABRA_DOCUMENT_MAX_BYTES:
         raise DocumentTooLarge(f"text must have at most {settings.FABRA_DOCUMENT_MAX_BYTES} bytes.")

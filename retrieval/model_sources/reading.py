@@ -13,7 +13,6 @@ from django.db import DatabaseError, connection, models
 
 from common.errors import InvalidInput
 from common.text import storable
-from common.validation import is_blank
 from retrieval.errors import ObjectUnreadable
 from retrieval.indexing.bulk import Draft
 from retrieval.indexing.document_input import DocumentContent, Origin
@@ -21,7 +20,7 @@ from retrieval.model_sources import relations
 from retrieval.model_sources.declaration import ModelSourceSpec
 from retrieval.readers import Empty, FetchedFile, ReadDocument, ReadWarning, Unreadable, read
 from retrieval.readers.data_uris import without_data_uris
-from retrieval.readers.documents import VERSION
+from retrieval.readers.documents import VERSION, says_nothing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,20 +46,20 @@ class Reading:
 
     @property
     def is_document(self) -> bool:
-        return not self.error and not is_blank(self.text)
+        return not self.error and not says_nothing(self.text)
 
     def draft(self, origin: Origin) -> Draft | None:
         """Return the document; None for a page without text. Raise ObjectUnreadable."""
         title, text = self.title, self.text
         if self.source.format == "html":
             title_of_page, text = self._read_page()
-            if is_blank(text):
+            if says_nothing(text):
                 return None
             title = title or title_of_page
         else:
             text, warnings = without_data_uris(text)
             self.warnings[:] = [asdict(warning) for warning in warnings]
-            if is_blank(text):
+            if says_nothing(text):
                 return None
         return self._draft(title, text, origin)
 

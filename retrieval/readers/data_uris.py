@@ -7,7 +7,8 @@ from retrieval.readers.documents import ReadWarning
 _RUN = r"[A-Za-z0-9+/_-]"
 # Base64, on one line or wrapped as MIME wraps it, or percent-encoded text; each part begins where the one before ends.
 _URI = re.compile(
-    r"data:(?P<type>[a-z]+/[\w.+-]+)?(?:;[\w.=-]+)*,"
+    r"data:(?P<type>[a-z]+/[\w.+-]+)?(?:;[\w.=%!~'()+-]+|;[\w-]+=\"[^\"\n]{0,255}\")*,"
+    rf"(?:(?:%20| )(?={_RUN}{{60}}))?"
     r"[A-Za-z0-9+/_\-=%.~!$&*,;:@]*"
     rf"(?:\r?\n[ \t]*{_RUN}{{60,}}={{0,2}})*(?:\r?\n[ \t]*{_RUN}+={{0,2}}(?=[)\"'>]))?",
     re.IGNORECASE,

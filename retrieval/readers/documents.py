@@ -1,5 +1,6 @@
 """The input and output types of readers. Readers do without Django: they run in a separate process."""
 
+import re
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
@@ -7,8 +8,17 @@ from urllib.parse import quote, urljoin
 
 from common.validation import is_blank
 
-VERSION = 3
+VERSION = 4
 """To be increased when a reader returns a different text for the same file, so that files are read again."""
+
+_EMPTY_MARKUP = re.compile(
+    r"<!--[^<>]*-->"
+    r"|</?(?:p|br|div|span|h[1-6]|[uo]l|li|b|i|u|em|strong|font|table|t(?:body|head|r|d|h)|section|article)"
+    r"(?:\s[^<>]*)?/?>"
+    r"|&(?:nbsp|ensp|emsp|thinsp|shy|zwj|zwnj|#0*(?:160|173|8203)|#x0*(?:a0|ad|200b));",
+    re.IGNORECASE,
+)
+_EMPTY_MAX_CHARS = 10_000
 
 
 class Unreadable(Exception):
@@ -78,9 +88,14 @@ class Options:
     """The address of the pages: each document's link is this and its path without the suffix."""
 
 
+def says_nothing(text: str) -> bool:
+    """Return whether a reader would see nothing of a text: it is blank, or the markup of an editor that was emptied."""
+    return is_blank(text) or (len(text) <= _EMPTY_MAX_CHARS and is_blank(_EMPTY_MARKUP.sub("", text)))
+
+
 def document(file: FetchedFile, text: str, title: str, metadata: dict[str, Any], options: Options) -> ReadDocument:
     """Return the document of a file, with its path and the link to its page; raise Empty if it has no text."""
-    if is_blank(text):
+    if says_nothing(text):
         raise Empty("empty")
     link = _link(file, metadata, options)
     return ReadDocument(

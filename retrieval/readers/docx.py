@@ -7,7 +7,15 @@ import lxml.html
 import mammoth
 from lxml import etree
 
-from retrieval.readers.documents import FetchedFile, Options, ReadDocument, ReadWarning, document
+from retrieval.readers.documents import (
+    FetchedFile,
+    Options,
+    ReadDocument,
+    ReadWarning,
+    Unreadable,
+    document,
+    says_nothing,
+)
 from retrieval.readers.docx_body import append_paragraphs, lines_of_margin, missing_words, paragraphs, prepare
 from retrieval.readers.docx_package import Package, open_package, parse
 from retrieval.readers.html_markdown import to_markdown
@@ -27,9 +35,21 @@ def read(file: FetchedFile, options: Options) -> Iterator[ReadDocument | ReadWar
         package.rebuilt(), convert_image=mammoth.images.img_element(lambda image: {"src": ""})
     ).value
     root = lxml.html.fragment_fromstring(html, create_parent="div")
+    _put_right(root)
     text = to_markdown(root)
-    yield from _warnings(package, missing_words(texts, text))
+    missing = missing_words(texts, text)
+    yield from _warnings(package, missing)
+    if missing and says_nothing(text):
+        raise Unreadable("none of its text could be read")
     yield document(file, text, metadata.pop("title", ""), metadata, options)
+
+
+def _put_right(root: Any) -> None:
+    """Write checkboxes as signs, and take off what mammoth leaves behind the address of a link: HYPERLINK's options."""
+    for box in list(root.iter("input")):
+        box.tag, box.text = "span", "☒" if box.get("checked") is not None else "☐"
+    for link in root.iter("a"):
+        link.set("href", link.get("href", "").partition('"')[0])
 
 
 def _prepared(package: Package) -> list[str]:

@@ -11,11 +11,18 @@ from typing import Any
 
 from lxml import etree
 
+from retrieval.readers.docx_math import linear
+
 W = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"
 _STRICT_W = "http://purl.oclc.org/ooxml/wordprocessingml/main"
 _MATH = ("http://schemas.openxmlformats.org/officeDocument/2006/math", "http://purl.oclc.org/ooxml/officeDocument/math")
 _DRAWING = ("http://schemas.openxmlformats.org/drawingml/2006/main", "http://purl.oclc.org/ooxml/drawingml/main")
 _COMPATIBILITY = "http://schemas.openxmlformats.org/markup-compatibility/2006"
+_VML = "urn:schemas-microsoft-com:vml"
+_SHAPES = ("shape", "rect", "roundrect", "group")
+"""The shapes that mammoth reads."""
+_BREAKS = {"ptab": "tab", "cr": "br"}
+"""Breaks that mammoth does not know, and those that it reads."""
 _WRAPPERS = ("fldSimple", "bdo", "dir", "ruby", "rubyBase")
 """Elements that mammoth skips with the text in them."""
 _LEFT_OUT = ("del", "moveFrom", "rt")
@@ -31,10 +38,13 @@ def prepare(root: Any) -> None:
         _choose(alternative)
     for drawing in list(root.iter(_w("drawing"))):
         _add_text_of(drawing)
+    for box in root.iter(f"{{{_VML}}}textbox"):
+        shape = box.getparent()
+        if shape is not None and etree.QName(shape).localname not in _SHAPES:
+            shape.tag = f"{{{_VML}}}shape"
     for name in ("oMathPara", "oMath"):
         for formula in [node for namespace in _MATH for node in root.iter(f"{{{namespace}}}{name}")]:
-            text = "".join(node.text or "" for namespace in _MATH for node in formula.iter(f"{{{namespace}}}t"))
-            _replace(formula, [_run(text)])
+            _replace(formula, [_run(linear(formula))])
     for name in _WRAPPERS:
         for wrapper in reversed(list(root.iter(_w(name)))):
             field = wrapper.get(_w("instr"))
@@ -42,13 +52,23 @@ def prepare(root: Any) -> None:
             _replace(wrapper, kept if field is None else [*kept, _run(field, "instrText")])
     for before in list(root.iter(_w("gridBefore"))):
         _shift(before)
+    for unknown, known in _BREAKS.items():
+        for element in root.iter(_w(unknown)):
+            element.tag = _w(known)
+    # A soft hyphen divides a word, and a bookmark between rows or cells keeps mammoth from merging cells.
+    for element in list(root.iter(_w("softHyphen"), _w("bookmarkStart"))):
+        _replace(element, [])
+    for choices in root.iter(_w("ddList")):
+        _add_chosen(choices)
+    for deleted in list(root.iter(_w("del"))):
+        _keep_last(deleted)
 
 
 def paragraphs(root: Any) -> Iterator[str]:
     """Yield the text of each paragraph, without what was deleted while changes were tracked."""
     texts: dict[Any, list[str]] = {}
     skipped = {inner for name in _LEFT_OUT for node in root.iter(_w(name)) for inner in node.iter(_w("t"))}
-    for element in root.iter(_w("p"), _w("t"), _w("tab"), _w("br"), _w("cr")):
+    for element in root.iter(_w("p"), _w("t"), _w("tab"), _w("br"), _w("noBreakHyphen")):
         if element.tag == _w("p"):
             texts[element] = []
             continue
@@ -149,3 +169,24 @@ def _shift(before: Any) -> None:
         etree.SubElement(etree.SubElement(cell, _w("tcPr")), _w("gridSpan")).set(_w("val"), count)
         etree.SubElement(cell, _w("p"))
         cells[0].addprevious(cell)
+
+
+def _add_chosen(choices: Any) -> None:
+    """Write the chosen entry of a form's list, which stands only in the properties of its field."""
+    run = next(choices.iterancestors(_w("r")), None)
+    chosen = choices.find(_w("result"))
+    number = "0" if chosen is None else chosen.get(_w("val"), "0")
+    entries = choices.findall(_w("listEntry"))
+    if run is not None and number.isdecimal() and int(number) < len(entries):
+        run.addnext(_run(entries[int(number)].get(_w("val"), "")))
+
+
+def _keep_last(deleted: Any) -> None:
+    """Keep the end of a paragraph that no other paragraph follows; mammoth joins its text to one, or loses it."""
+    properties = deleted.getparent()
+    paragraph = next(deleted.iterancestors(_w("p")), None)
+    if paragraph is None or properties.tag != _w("rPr") or properties.getparent().tag != _w("pPr"):
+        return
+    following = paragraph.getnext()
+    if following is None or following.tag != _w("p"):
+        properties.remove(deleted)

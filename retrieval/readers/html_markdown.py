@@ -8,7 +8,7 @@ from urllib.parse import urljoin
 from retrieval.readers.html_table import cells_of, is_layout, markdown_rows
 from retrieval.readers.markdown_writer import MarkdownWriter
 
-_OMITTED = {"script", "style", "template", "svg", "iframe", "embed", "head", "input", "select", "datalist",
+_OMITTED = {"script", "style", "template", "svg", "iframe", "embed", "head", "select", "datalist",
             "annotation", "colgroup", "map"}  # fmt: skip
 _BLOCKS = {"address", "article", "aside", "audio", "body", "canvas", "caption", "center", "dd", "details", "dialog",
            "div", "dl", "dt", "fieldset", "figcaption", "figure", "footer", "form", "header", "hgroup", "html",
@@ -22,6 +22,7 @@ _COPY = re.compile(
     re.IGNORECASE,
 )
 """What the button beside a code or a heading says, and no question does."""
+_OPERAND = re.compile(r"[\w.,]*|\(.*\)")
 _SPACES = re.compile(r"[ \t\r\n\f]+")
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)
 _SCHEMES = ("http:", "https:", "mailto:", "tel:", "ftp:")
@@ -132,6 +133,31 @@ class _Writer(MarkdownWriter):
         with self.wrapped((lambda text: f"^{text}") if is_power else str):
             self.children(element)
 
+    def _msup(self, element: Any) -> None:
+        self.words.append("^".join(self._operands(element)))
+
+    def _msubsup(self, element: Any) -> None:
+        base, *scripts = self._operands(element) or [""]
+        self.words.append(base + "^".join(scripts))
+
+    def _mfrac(self, element: Any) -> None:
+        """Write a fraction as one: a half is not 12, and two and a half not 21/2."""
+        is_apart = bool(self.words) and self.words[-1][-1:].isalnum()
+        self.words.append((" " if is_apart else "") + "/".join(self._operands(element)))
+
+    def _msqrt(self, element: Any) -> None:
+        self.words.append(f"√({inline_text(element)})")
+
+    def _operands(self, element: Any) -> list[str]:
+        """Return the parts of a formula, each in brackets unless it is one number, word or bracket."""
+        texts = [_operand(part) for part in element if isinstance(part.tag, str)]
+        return [text if _OPERAND.fullmatch(text) else f"({text})" for text in texts]
+
+    def _input(self, element: Any) -> None:
+        """Write the box of a list of tasks, which nobody can change here; other fields are no text."""
+        if (element.get("type") or "").lower() == "checkbox" and element.get("disabled") is not None:
+            self.words.append("[x] " if element.get("checked") is not None else "[ ] ")
+
     def _hr(self, element: Any) -> None:
         self.end_block()
         if not self.is_inline:
@@ -226,6 +252,12 @@ class _Writer(MarkdownWriter):
             writer.marks.add("**")
         writer.children(element)
         return " ".join("".join(writer.words).split()).rstrip(";").replace("|", "\\|")
+
+
+def _operand(element: Any) -> str:
+    writer = _Writer("", is_inline=True, has_links=False)
+    writer.element(element)
+    return " ".join("".join(writer.words).split())
 
 
 def _plain(element: Any) -> str:

@@ -1,4 +1,4 @@
-"""Read the fields of a PDF's form, whose values are no part of the text of its pages."""
+"""Read what was added to the pages of a PDF, and is no part of their text: filled fields, and typed words."""
 
 import ctypes
 from collections.abc import Callable, Iterator
@@ -9,6 +9,8 @@ import pypdfium2
 import pypdfium2.raw as pdfium
 
 _TEXT_FIELDS = (pdfium.FPDF_FORMFIELD_TEXTFIELD, pdfium.FPDF_FORMFIELD_COMBOBOX, pdfium.FPDF_FORMFIELD_LISTBOX)
+_BOXES = (pdfium.FPDF_FORMFIELD_CHECKBOX, pdfium.FPDF_FORMFIELD_RADIOBUTTON)
+_NOT_SEEN = pdfium.FPDF_ANNOT_FLAG_HIDDEN | pdfium.FPDF_ANNOT_FLAG_NOVIEW
 _MOST_BYTES = 1 << 20
 
 
@@ -21,22 +23,36 @@ def open_form(pdf: pypdfium2.PdfDocument) -> bool:
     return kind in (pdfium.FORMTYPE_XFA_FULL, pdfium.FORMTYPE_XFA_FOREGROUND)
 
 
-def fields_of(pdf: pypdfium2.PdfDocument, page: pypdfium2.PdfPage) -> str:
-    """Return the filled fields of a page, one `name: value` a line."""
-    return "\n".join(dict.fromkeys(_fields(pdf, page))) if pdf.formenv else ""
+def added_to(pdf: pypdfium2.PdfDocument, page: pypdfium2.PdfPage) -> str:
+    """Return the filled fields of a page, one `name: value` a line, and what was typed onto it."""
+    return "\n".join(dict.fromkeys(_added(pdf, page)))
 
 
-def _fields(pdf: pypdfium2.PdfDocument, page: pypdfium2.PdfPage) -> Iterator[str]:
+def _added(pdf: pypdfium2.PdfDocument, page: pypdfium2.PdfPage) -> Iterator[str]:
     for number in range(pdfium.FPDFPage_GetAnnotCount(page)):
         annotation = pdfium.FPDFPage_GetAnnot(page, number)
         try:
-            if pdfium.FPDFAnnot_GetFormFieldType(pdf.formenv, annotation) in _TEXT_FIELDS:
-                value = _string(pdfium.FPDFAnnot_GetFormFieldValue, pdf.formenv, annotation)
-                name = _string(pdfium.FPDFAnnot_GetFormFieldName, pdf.formenv, annotation)
-                if value.strip():
-                    yield f"{name}: {value}" if name else value
+            if pdfium.FPDFAnnot_GetSubtype(annotation) == pdfium.FPDF_ANNOT_FREETEXT:
+                is_seen = not pdfium.FPDFAnnot_GetFlags(annotation) & _NOT_SEEN
+                value, name = _string(pdfium.FPDFAnnot_GetStringValue, annotation, b"Contents") if is_seen else "", ""
+            else:
+                value, name = _field(pdf.formenv, annotation) if pdf.formenv else ("", "")
         finally:
             pdfium.FPDFPage_CloseAnnot(annotation)
+        if value.strip():
+            yield f"{name}: {value}" if name else value
+
+
+def _field(form: Any, annotation: Any) -> tuple[str, str]:
+    """Return the value and the name of a field; a box that is not checked has no value."""
+    kind = pdfium.FPDFAnnot_GetFormFieldType(form, annotation)
+    if kind in _TEXT_FIELDS:
+        value = _string(pdfium.FPDFAnnot_GetFormFieldValue, form, annotation)
+    elif kind in _BOXES and pdfium.FPDFAnnot_IsChecked(form, annotation):
+        value = _string(pdfium.FPDFAnnot_GetFormFieldExportValue, form, annotation)
+    else:
+        return "", ""
+    return value, _string(pdfium.FPDFAnnot_GetFormFieldName, form, annotation)
 
 
 def _string(function: Callable[..., int], *arguments: Any) -> str:

@@ -4,10 +4,9 @@ import importlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from common.validation import is_blank
 from retrieval.readers import isolation
 from retrieval.readers.data_uris import without_data_uris
-from retrieval.readers.documents import Empty, FetchedFile, Options, ReadDocument, ReadWarning, Unreadable
+from retrieval.readers.documents import Empty, FetchedFile, Options, ReadDocument, ReadWarning, Unreadable, says_nothing
 
 Read = Callable[[FetchedFile, Options], Iterator[ReadDocument | ReadWarning]]
 
@@ -86,7 +85,7 @@ def read_here(file: FetchedFile, suffix: str, module: str, options: Options) -> 
 
 def _without_data_uris(found: ReadDocument) -> Iterator[ReadDocument | ReadWarning]:
     text, warnings = without_data_uris(found.text)
-    if is_blank(text):
+    if says_nothing(text):
         yield ReadWarning(code=_EMPTY, message=f"{found.entity_id} has no text but embedded pictures or files.")
         return
     yield from warnings

@@ -5,11 +5,18 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from common.validation import is_blank
 from retrieval.readers.audience import check_names, names_of
 from retrieval.readers.charsets import decode
 from retrieval.readers.csv_rows import Places, Row, csv_rows, named_columns
-from retrieval.readers.documents import FetchedFile, Options, ReadDocument, ReadWarning, Unreadable, document
+from retrieval.readers.documents import (
+    FetchedFile,
+    Options,
+    ReadDocument,
+    ReadWarning,
+    Unreadable,
+    document,
+    says_nothing,
+)
 from retrieval.readers.registry import reader
 
 ROLES = {
@@ -91,7 +98,7 @@ def _documents(
         if names != row.values.keys():
             columns, names = _columns(row.values, options, is_first=number == 1), row.values.keys()
         text, title, rest = _parts(row, columns)
-        if is_blank(text):
+        if says_nothing(text):
             empty.add(row.line)
             continue
         made = document(file, text, title, rest | {"row": row.line}, options)

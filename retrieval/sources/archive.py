@@ -1,6 +1,7 @@
 """Read files from a zip archive, without unpacking to disk and with one file in memory at a time."""
 
 import stat
+import unicodedata
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -19,6 +20,8 @@ from retrieval.sources.zip_directory import TooManyMembers, prepared
 _MAX_RATIO = 200
 _RATIO_MATTERS_FROM_BYTES = 1 << 20
 _ENCRYPTED = 1
+_CONTROLS = ("Cc", "Cs", "Zl", "Zp")
+"""Unicode's categories of controls, surrogates, and separators of lines and paragraphs."""
 
 
 class Archive:
@@ -113,12 +116,6 @@ class Archive:
             yield archive
 
 
-def split_path(path: str) -> tuple[str, str]:
-    """Return (archive, member) of a path within an archive, else ("", path)."""
-    head, found, tail = path.partition(".zip/")
-    return (f"{head}.zip", tail) if found else ("", path)
-
-
 def _refused(name: str, member: zipfile.ZipInfo) -> str:
     if leads_out(name):
         return "a path that leads out of the archive"
@@ -137,4 +134,5 @@ def _refused(name: str, member: zipfile.ZipInfo) -> str:
 
 
 def _shown(name: str) -> str:
-    return "".join(char if char.isprintable() else "�" for char in name)[:1000]
+    """Return a name without controls; joiners and wide spaces belong to names in Persian, Japanese or emoji."""
+    return "".join("�" if unicodedata.category(char) in _CONTROLS else char for char in name)[:1000]

@@ -1,12 +1,12 @@
 """Read the files of a folder, or a single file; the members of archives are included."""
 
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from django.conf import settings
 
 from retrieval.readers import FetchedFile, Unreadable, is_readable
-from retrieval.sources.archive import Archive, split_path
+from retrieval.sources.archive import Archive
 from retrieval.sources.entries import Entry, SourceUnavailable
 
 
@@ -34,11 +34,10 @@ class Folder:
                 yield Entry(path=path.as_posix(), refused=refused)
 
     def fetch(self, path: str, validators: dict[str, str] | None = None) -> FetchedFile:
-        archive, _inner = split_path(path)
-        if archive and (self.root / archive).is_file():
-            return Archive(self.root / archive, prefix=archive).fetch(path)
-        file = self.root / path
-        return FetchedFile(path=path, content=_read(file))
+        for parent in reversed(PurePosixPath(path).parents):
+            if parent.suffix.lower() == ".zip" and (self.root / parent).is_file():
+                return Archive(self.root / parent, prefix=parent.as_posix()).fetch(path)
+        return FetchedFile(path=path, content=_read(self.root / path))
 
     def _entries_of_archive(self, file: Path, path: str) -> Iterator[Entry]:
         try:

@@ -70,9 +70,25 @@ def _codec(names: list[bytes]) -> str:
     guessed = guess(text)
     if guessed in _EAST_ASIAN and _is_plausible(text, guessed):
         return guessed
-    if all(unicodedata.name(char, "").startswith("LATIN ") for char in text.decode("cp437") if char > "\x7f"):
+    if _is_latin(text, "cp437"):
         return "cp437"
-    return guessed
+    is_doubtful = guessed in _EAST_ASIAN or not _is_written(text.decode(guessed, "replace"))
+    # Windows in Western Europe and South America writes the encoding of its old consoles.
+    is_cp850 = is_doubtful and _is_latin(text, "cp850") and _is_written(text.decode("cp850"))
+    return "cp850" if is_cp850 else guessed
+
+
+def _is_latin(text: bytes, codec: str) -> bool:
+    return all(unicodedata.name(char, "").startswith("LATIN ") for char in text.decode(codec) if char > "\x7f")
+
+
+def _is_written(text: str) -> bool:
+    """Return whether all that is beyond ASCII are letters, and its capitals stand where capitals do."""
+    return all(char.isalpha() for char in text if char > "\x7f") and not any(
+        one.islower() or (one.isalpha() and three.islower())
+        for one, two, three in zip(text, text[1:], text[2:], strict=False)
+        if two.isupper() and two > "\x7f"
+    )
 
 
 def _is_plausible(text: bytes, codec: str) -> bool:

@@ -1,9 +1,10 @@
 """Fetch the pages of a sitemap: only from its own host, as robots.txt allows, and not from private addresses."""
 
+import re
 import time
 from collections import deque
 from collections.abc import Iterator
-from urllib.parse import urldefrag, urljoin, urlsplit
+from urllib.parse import quote, urldefrag, urljoin, urlsplit
 from urllib.robotparser import RobotFileParser
 
 import httpx
@@ -23,6 +24,8 @@ _MAX_SITEMAPS = 200
 _MAX_DEPTH = 3
 _MAX_PAGES = 50_000
 _URL_MAX_CHARS = 2000
+_ESCAPE = re.compile("%[0-9A-Fa-f]{2}")
+_ASCII = "".join(map(chr, range(33, 127)))
 _VALIDATORS = {"etag": "If-None-Match", "last-modified": "If-Modified-Since"}
 
 
@@ -44,7 +47,7 @@ class Sitemap:
 
         Raise SourceUnavailable if the sitemap or robots.txt cannot be read, or a nested sitemap does not answer.
         """
-        pending, sitemaps, pages = deque([(self.location, 1)]), {self.location}, set[str]()
+        pending, sitemaps, pages = deque([(self.location, 1)]), {normalized(self.location)}, set[str]()
         give_up_at = time.monotonic() + _LISTING_S
         while pending:
             sitemap, depth = pending.popleft()
@@ -68,13 +71,16 @@ class Sitemap:
                     pending.append((url, depth + 1))
 
     def _new(self, found: list[str], known: set[str], give_up_at: float) -> Iterator[tuple[str, str]]:
-        """Yield the addresses that were not known, in full, and why they are not requested; add them to the known."""
+        """Yield the addresses that were not known, in full, and why they are not requested; add them to the known.
+
+        Of several that mean one page the first is it.
+        """
         for address in found:
             url, reason = self._resolved(address)
             if time.monotonic() > give_up_at:
                 raise SourceUnavailable(f"The sitemap took longer than {_LISTING_S:.0f} s.")
-            if url not in known:
-                known.add(url)
+            if (page := normalized(url)) not in known:
+                known.add(page)
                 if len(known) > _MAX_PAGES:
                     raise SourceUnavailable(f"The sitemap has more than {_MAX_PAGES:,} pages.")
                 yield url, reason
@@ -145,6 +151,22 @@ class Sitemap:
 
 def _entry(url: str, refused: str) -> Entry:
     return Entry(path=url[:_URL_MAX_CHARS], refused=refused)
+
+
+def normalized(url: str) -> str:
+    """Return the form of an address that is equal for all that mean one page (RFC 3986, section 6.2)."""
+    try:
+        parts, origin = urlsplit(url), origin_of(url)
+        path, query = (_ESCAPE.sub(_unescaped, quote(part, safe=_ASCII)) for part in (parts.path or "/", parts.query))
+    except (ValueError, Refused):
+        return url
+    return f"{origin} {path}?{query}"
+
+
+def _unescaped(escape: re.Match[str]) -> str:
+    """Return a percent-encoded letter, digit or one of -._~ as itself; another sign in capitals."""
+    sign = chr(int(escape[0][1:], 16))
+    return sign if sign.isascii() and (sign.isalnum() or sign in "-._~") else escape[0].upper()
 
 
 def _too_many(depth: int, count: int) -> str:

@@ -35,6 +35,11 @@ def listed(file: io.BytesIO) -> dict[str, str]:
         ("cp437", ["Gebühr.md"]), ("cp437", ["Größe/Übersicht.txt"]), ("cp1252", ["Gebühren.md", "Öffnungszeiten.md"]),
         ("gbk", ["帮助/退款说明.md", "常见问题.txt"]), ("cp932", ["返金のご案内.md", "サポート/ファイル.txt"]),
         ("cp932", ["ファイル.txt"]), ("big5", ["退款說明.md", "常見問題集.txt"]),
+        ("cp850", ["Informação.md", "Ligação à rede.md"]), ("cp850", ["São Paulo.md"]),
+        ("cp850", ["Política de devolución.md", "Ánimo.md"]), ("cp850", ["Århus.md", "Ærø.md", "Øl.md"]),
+        ("cp1252", ["Informação.md"]), ("cp1252", ["Ærø.md", "Århus.md"]), ("cp1250", ["Příliš žluťoučký.md"]),
+        ("cp1253", ["Επιστροφές.md"]),
+        ("utf-8", ["می\u200cخواهم.md", "利用\u3000規約.md", "👩\u200d💻.md", "a\xa0b.md"]),
         ("cp949", ["환불 안내.md", "자주 묻는 질문.md"]),
         ("cp866", ["Возврат денег.md", "Доставка.txt"]), ("cp1251", ["Возврат денег.md", "Доставка.txt"]),
     ],
@@ -143,3 +148,13 @@ def test_the_unicode_name_of_info_zip_is_used(tmp_path: Path) -> None:
     [entry] = Folder(tmp_path).entries()
     assert (entry.path, entry.refused) == ("a.zip/ждать.md", "")
     assert Folder(tmp_path).fetch(entry.path).content == b"Text."
+
+
+def test_archives_are_known_by_a_suffix_in_any_case_and_in_folders_of_any_name(tmp_path: Path) -> None:
+    (tmp_path / "old.zip").mkdir()
+    for path in ("HELP.ZIP", "old.zip/in.Zip"):
+        (tmp_path / path).write_bytes(packed(b"docs/pay.md").getvalue())
+    (tmp_path / "old.zip" / "pay.md").write_bytes(b"Text 0.")
+    paths = [entry.path for entry in Folder(tmp_path).entries()]
+    assert paths == ["HELP.ZIP/docs/pay.md", "old.zip/in.Zip/docs/pay.md", "old.zip/pay.md"]
+    assert {Folder(tmp_path).fetch(path).content for path in paths} == {b"Text 0."}

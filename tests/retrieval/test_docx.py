@@ -115,6 +115,106 @@ def test_headers_footers_and_notes_are_read() -> None:
     assert "See the tariff." in text and "Page" not in text and text.startswith("The fee")
 
 
+W14 = 'xmlns:w14="http://schemas.microsoft.com/office/word/2010/wordml"'
+
+
+def text_run(text: str) -> str:
+    return f'<w:r><w:t xml:space="preserve">{text}</w:t></w:r>'
+
+
+def field(instruction: str, result: str = "", data: str = "") -> str:
+    return (
+        f'<w:r><w:fldChar w:fldCharType="begin">{data}</w:fldChar></w:r>'
+        f"<w:r><w:instrText> {instruction} </w:instrText></w:r>"
+        f'<w:r><w:fldChar w:fldCharType="separate"/></w:r>{result}<w:r><w:fldChar w:fldCharType="end"/></w:r>'
+    )
+
+
+def checkbox(state: int, sign: str) -> str:
+    about = f'<w:sdtPr><w14:checkbox {W14}><w14:checked w14:val="{state}"/></w14:checkbox></w:sdtPr>'
+    return f"<w:sdt>{about}<w:sdtContent>{text_run(sign)}</w:sdtContent></w:sdt>"
+
+
+@pytest.mark.parametrize(
+    ("xml", "text"),
+    [
+        (checkbox(1, "☒") + text_run(" Yes ") + checkbox(0, "☐") + text_run(" No"), "☒ Yes ☐ No"),
+        (field("FORMCHECKBOX", data="<w:ffData><w:checkBox><w:checked/></w:checkBox></w:ffData>") + text_run("Paid"),
+         "☒Paid"),
+        (text_run("Plan: ") + field("FORMDROPDOWN", data='<w:ffData><w:ddList><w:result w:val="1"/><w:listEntry w:val='
+         '"Basic"/><w:listEntry w:val="Premium"/></w:ddList></w:ffData>'), "Plan: Premium"),
+        (field('HYPERLINK "https://e.com/pay" \\o "Pay here" \\t "_blank"', text_run("Pay")), "[Pay](https://e.com/pay)"),
+        (text_run("Left") + "<w:r><w:ptab/></w:r>" + text_run("right") + "<w:r><w:cr/></w:r>" + text_run("next"),
+         "Left right\nnext"),
+        (text_run("infor") + "<w:r><w:softHyphen/></w:r>" + text_run("mation E") + "<w:r><w:noBreakHyphen/></w:r>"
+         + text_run("4021"), "information E\u20114021"),
+        (f"<w:r><w:pict><v:oval><v:textbox>{boxed('In an oval.')}</v:textbox></v:oval></w:pict></w:r>", "In an oval."),
+    ],
+)  # fmt: skip
+def test_what_a_paragraph_says_is_read_whatever_says_it(xml: str, text: str) -> None:
+    assert text_of(docx(f"<w:p>{xml}</w:p>")) == text
+
+
+def part(name: str, *inner: str) -> str:
+    return f"<m:{name}>{''.join(inner)}</m:{name}>"
+
+
+def sign(text: str) -> str:
+    return f"<m:r><m:t>{text}</m:t></m:r>"
+
+
+HALF = part("f", part("num", sign("1")), part("den", sign("2")))
+SUM = part(
+    "nary", '<m:naryPr><m:chr m:val="∑"/></m:naryPr>', part("sub", sign("i=1")), part("sup", sign("n")),
+    part("e", sign("i")),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("formula", "text"),
+    [
+        (HALF, "1/2"), (sign("2") + HALF, "2 1/2"),
+        (part("f", part("num", sign("a+b")), part("den", HALF)), "(a+b)/(1/2)"),
+        (part("sSup", part("e", sign("10")), part("sup", sign("6"))), "10^6"),
+        (part("sSup", part("e", sign("e")), part("sup", sign("-x"))), "e^(-x)"),
+        (part("sSub", part("e", sign("H")), part("sub", sign("2"))) + sign("O"), "H2O"),
+        (part("rad", part("deg"), part("e", sign("x+1"))), "√(x+1)"), (SUM, "∑_(i=1)^n i"),
+        (part("d", '<m:dPr><m:begChr m:val="["/><m:endChr m:val="]"/></m:dPr>', part("e", SUM)), "[∑_(i=1)^n i]"),
+        (part("m", part("mr", part("e", sign("a")), part("e", sign("b"))), part("mr", part("e", HALF))), "a, b; 1/2"),
+    ],
+)  # fmt: skip
+def test_a_formula_keeps_its_figures_apart(formula: str, text: str) -> None:
+    assert text_of(docx(f"<w:p>{part('oMath', formula)}</w:p>")) == text
+
+
+@pytest.mark.parametrize("is_in_row", [False, True])
+def test_a_bookmark_in_a_table_moves_no_cell(is_in_row: bool) -> None:
+    def cell(text: str, merge: str = "") -> str:
+        return f"<w:tc><w:tcPr>{merge}</w:tcPr>{paragraph(text)}</w:tc>"
+
+    bookmark = '<w:bookmarkStart w:id="1" w:name="prices"/>'
+    outer, inner = ("", bookmark) if is_in_row else (bookmark, "")
+    merged = '<w:vMerge w:val="restart"/>', "<w:vMerge/>"
+    rows = f"<w:tr>{inner}{cell('Basic', merged[0])}{cell('5')}</w:tr><w:tr>{cell('', merged[1])}{cell('6')}</w:tr>"
+    text = text_of(docx(f"<w:tbl><w:tr>{cell('Plan')}{cell('Price')}</w:tr>{outer}{rows}</w:tbl>"))
+    assert text.splitlines()[2:] == ["| Basic | 5 |", "| Basic | 6 |"]
+
+
+def test_a_paragraph_whose_end_was_deleted_stays_before_what_is_no_paragraph() -> None:
+    deleted = '<w:pPr><w:rPr><w:del w:id="1" w:author="A"/></w:rPr></w:pPr>'
+    joined = f"<w:p>{deleted}{text_run('One ')}</w:p>{paragraph('line.')}"
+    table = f"<w:tbl><w:tr><w:tc>{paragraph('a')}</w:tc><w:tc>{paragraph('b')}</w:tc></w:tr></w:tbl>"
+    last = f"<w:p>{deleted}{text_run('Last.')}</w:p>"
+    assert text_of(docx(joined + last + table + last)).split("\n\n") == [
+        "One line.", "Last.", "| a | b |\n| --- | --- |", "Last.",
+    ]  # fmt: skip
+
+
+def test_a_document_that_cannot_be_read_is_not_called_empty() -> None:
+    body = "<w:p><w:unknownThing><w:r><w:t>left out words</w:t></w:r></w:unknownThing></w:p>"
+    assert read_all("a.docx", docx(body))[2] == "none of its text could be read"
+
+
 def test_a_row_that_begins_later_keeps_its_columns() -> None:
     def row(*cells: str, before: str = "") -> str:
         return f"<w:tr>{before}{''.join(f'<w:tc>{paragraph(cell)}</w:tc>' for cell in cells)}</w:tr>"

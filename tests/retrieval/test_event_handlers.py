@@ -62,7 +62,7 @@ def test_an_event_without_text_is_dead_at_once_and_the_document_stays() -> None:
     assert search_sync("knowledge_base", "birds").hits[0].content == "Penguins."
 
 
-BLANK = ["", " \n\t", "\ufeff\u200b", None]
+BLANK = ["", " \n\t", "\ufeff\u200b", "<p>&nbsp;</p>\n<!-- x -->", None]
 HINT = "To withdraw the document send doc_deleted."
 
 

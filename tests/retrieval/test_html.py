@@ -52,6 +52,17 @@ def test_a_page_inside_a_form_is_a_page() -> None:
     assert [warning.code for warning in warnings] == ["surroundings_left_out"]
 
 
+def test_formulas_and_boxes_of_lists_keep_what_they_say() -> None:
+    text = text_of(
+        f"<main>{PROSE}<p>At 2<math><mfrac><mn>1</mn><mn>2</mn></mfrac></math> of <math><mrow><msup><mn>10</mn>"
+        "<mn>6</mn></msup><mo>+</mo><msubsup><mi>x</mi><mn>1</mn><mrow><mi>n</mi><mo>-</mo><mn>1</mn></mrow></msubsup>"
+        "</mrow></math>, <math><msqrt><mi>x</mi><mo>+</mo><mn>1</mn></msqrt></math>.</p><ul><li><input type=checkbox"
+        " checked disabled> Paid</li><li><input type=checkbox disabled> Sent</li></ul><input type=checkbox> Me"
+    )
+    assert "At 2 1/2 of 10^6+x1^(n-1), √(x+1)." in text
+    assert "- [x] Paid\n- [ ] Sent" in text and "[ ] Me" not in text
+
+
 def test_what_is_hidden_until_it_is_clicked_is_text() -> None:
     text = text_of(
         "<main><h1>Parking</h1><h2><button aria-expanded=false>Can I park a caravan?</button></h2>"

@@ -90,7 +90,6 @@ def test_pages_without_text_are_counted_and_named() -> None:
     assert (warning.code, warning.message) == (
         "pages_without_text", "4 of 7 pages: pages 2, 4–6 have no text; scanned pages need OCR first.",
     )  # fmt: skip
-    assert read_all("a.pdf", pdf("", ""))[2] == "no text in it; scanned pages need OCR first"
     assert _ranges([3, 7, 8, 9, 11]) == "3, 7–9, 11"
 
 
@@ -134,3 +133,65 @@ def test_a_scanned_page_with_a_stamp_is_named(size: str, codes: list[str]) -> No
     )
     (document,), warnings, _ = read_all("a.pdf", content)
     assert document.text == "Received 3 May" and [warning.code for warning in warnings] == codes
+
+
+def page_with(annotations: str, *others: str, about: str = "", kids: str = "3 0 R", drawing: str = "") -> bytes:
+    """Return a PDF of one page with these annotations and this drawing; the others are the objects from 6 on."""
+    return objects(
+        f"<< /Type /Catalog /Pages 2 0 R {about} >>",
+        f"<< /Type /Pages /Kids [{kids}] /Count {kids.count('R')} >>",
+        f"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents 4 0 R /Annots [{annotations}]"
+        " /Resources << /Font << /F1 5 0 R >> >> >>",
+        f"<< /Length {len(drawing)} >>\nstream\n{drawing}\nendstream",
+        "<< /Type /Font /Subtype /TrueType /BaseFont /Helvetica /FirstChar 1 /LastChar 8 /ToUnicode 6 0 R >>",
+        *others,
+    )
+
+
+TEXT = "BT /F1 12 Tf 72 720 Td (Ticket) Tj ET"
+
+
+def test_words_that_were_typed_onto_a_page_and_checked_boxes_are_text() -> None:
+    box = "<< /Type /Annot /Subtype /Widget /FT /Btn /Rect [10 10 20 20] /AP << /N << /Yes 11 0 R /Off 11 0 R >> >>"
+    content = page_with(
+        "7 0 R 8 0 R 9 0 R 10 0 R", "<< >>",
+        "<< /Type /Annot /Subtype /FreeText /Contents (Valid until May) /Rect [10 10 100 30] /DA (/F 9 Tf) >>",
+        "<< /Type /Annot /Subtype /FreeText /Contents (Withdrawn) /F 2 /Rect [10 10 100 30] /DA (/F 9 Tf) >>",
+        f"{box} /T (Insured) /V /Yes /AS /Yes >>", f"{box} /T (Express) /V /Off /AS /Off >>",
+        "<< /Type /XObject /Subtype /Form /BBox [0 0 9 9] /Length 0 >>\nstream\n\nendstream",
+        about="/AcroForm << /Fields [9 0 R 10 0 R] >>", drawing=TEXT,
+    )  # fmt: skip
+    (document,), warnings, _ = read_all("a.pdf", content)
+    assert document.text == "Ticket\n\nValid until May\nInsured: Yes" and not warnings
+
+
+def test_embedded_files_and_broken_pages_are_told() -> None:
+    content = page_with(
+        "", "<< >>", "<< /Names [(a.txt) 8 0 R] >>",
+        "<< /Type /Filespec /F (a.txt) /UF (a.txt) /EF << /F 9 0 R >> >>",
+        "<< /Type /EmbeddedFile /Length 5 >>\nstream\nHello\nendstream",
+        about="/Names << /EmbeddedFiles 7 0 R >>", kids="3 0 R 99 0 R", drawing=TEXT,
+    )  # fmt: skip
+    (document,), warnings, _ = read_all("a.pdf", content)
+    assert document.text == "## Page 1\n\nTicket"
+    assert [(warning.code, warning.message) for warning in warnings] == [
+        ("pages_broken", "The file is broken at page 2, which is not read."),
+        ("parts_not_read", "Not read: 1 embedded files."),
+    ]
+
+
+def test_radicals_are_the_characters_that_they_stand_for_and_controls_are_missing_text() -> None:
+    codes = "".join(f"<{number:02}> <{code}> " for number, code in enumerate(("2F83", "2F2D", "0007", "0011"), 1))
+    cmap = f"begincmap 1 begincodespacerange <00> <ff> endcodespacerange 4 beginbfchar {codes}endbfchar endcmap"
+    stream = f"<< /Length {len(cmap)} >>\nstream\n{cmap}\nendstream"
+    (document,), warnings, _ = read_all("a.pdf", page_with("", stream, drawing="BT /F1 9 Tf <01020102> Tj ET"))
+    assert document.text == "自山自山" and not warnings
+    (document,), (warning,), _ = read_all(
+        "a.pdf", page_with("", stream, drawing="BT /F1 9 Tf <0102030403040304> Tj ET")
+    )
+    assert warning.code == "unmapped_characters"
+
+
+def test_a_pdf_on_which_nothing_is_drawn_is_empty() -> None:
+    assert read_all("a.pdf", page_with("", "<< >>"))[2] == "empty"
+    assert read_all("a.pdf", page_with("", "<< >>", drawing="0 0 m 9 9 l S"))[2].startswith("no text in it")

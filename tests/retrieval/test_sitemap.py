@@ -17,6 +17,7 @@ from retrieval.ingestion.runs import RunOptions, open_run
 from retrieval.models import Document, IngestionFile, IngestionRun
 from retrieval.readers import Unreadable
 from retrieval.sources import Sitemap, SourceUnavailable
+from retrieval.sources.sitemap import normalized
 from tests.broker import messages
 from tests.processes import wait_until
 
@@ -353,6 +354,32 @@ def test_a_default_port_is_the_same_host() -> None:
     assert opened._web.reason("http://example.test/a") == "of another host"
     opened = Sitemap("https://bücher.test/sitemap.xml")
     assert opened._web.reason("https://xn--bcher-kva.test./a") == ""
+
+
+@pytest.mark.parametrize(
+    ("one", "same"),
+    [
+        ("https://e.test", "HTTPS://E.test:443/"), ("https://e.test/caf%C3%A9", "https://e.test/caf%c3%a9"),
+        ("https://e.test/caf%C3%A9?q=a%2fb", "https://e.test/café?q=a%2Fb"), ("http://e.test/%7Ebob", "http://e.test:80/~bob"),
+    ],
+)  # fmt: skip
+def test_the_spellings_of_an_address_are_one_page(one: str, same: str) -> None:
+    assert normalized(one) == normalized(same)
+
+
+def test_addresses_that_may_be_two_pages_are_two() -> None:
+    paths = ["a", "a/", "A", "a?b=1&c=2", "a?c=2&b=1", "a?b=1", "a%2Fb", "a/b", "a%20b", "a+b", "a%3Fb", "a?b"]
+    assert len({normalized(f"https://e.test/{path}") for path in paths}) == len(paths)
+    assert normalized("https://[e") == "https://[e"
+
+
+@pytest.mark.django_db
+def test_a_page_that_is_listed_in_several_spellings_is_read_once(site: Site) -> None:
+    site.pages["/caf%C3%A9"] = PAGE.format("coffee").encode()
+    addresses = [f"{site.url}/caf%C3%A9", f"{site.url.replace('http', 'HTTP', 1)}/caf%c3%a9", f"{site.url}/café#menu"]
+    site.pages["/sitemap.xml"] = site.sitemap(*addresses)
+    ingest(site)
+    assert list(Document.objects.live().values_list("entity_id", flat=True)) == ["caf%C3%A9"]
 
 
 @pytest.mark.django_db

@@ -41,6 +41,8 @@ EMPTY = {
     "a table without bytes": ("promo.csv", b""),
     "lines without a row": ("promo.jsonl", b"\n\n"),
     "a byte order mark": ("promo.txt", b"\xef\xbb\xbf"),
+    "what an editor leaves behind": ("promo.md", b"<p>&nbsp;</p>\n<div class='x'><br/></div>\n"),
+    "a PDF without a drawing": ("promo.pdf", pdf("")),
     "a picture alone": ("promo.md", b"![](data:image/png;base64," + b"QUJD" * 90 + b")"),
 }
 
@@ -61,7 +63,8 @@ def live() -> set[str]:
 def test_an_emptied_file_is_withdrawn(tmp_path: Path, name: str, content: bytes) -> None:
     texts = {".csv": "id,text\n1,Forty percent off.\n", ".jsonl": '{"id": 1, "text": "Forty percent off."}\n'}
     file = tmp_path / name
-    file.write_text(texts.get(file.suffix, "Forty percent off."))
+    full = texts.get(file.suffix, "Forty percent off.").encode() if file.suffix != ".pdf" else pdf("Forty percent off.")
+    file.write_bytes(full)
     (tmp_path / "other.md").write_text("Other.")
     ingest(tmp_path)
     (promo,) = live() - {"other"}
@@ -76,7 +79,7 @@ def test_an_emptied_file_is_withdrawn(tmp_path: Path, name: str, content: bytes)
     assert f"{name}: withdrawn: the file has no text now" in said and "0 unreadable, 1 pruned" in said
     assert live() == {"other"}
     assert re.search(f"could not read {name}: empty(, but for embedded .*)?\n", ingest(tmp_path, "--prune"))
-    file.write_text(texts.get(file.suffix, "Back again."))
+    file.write_bytes(full)
     ingest(tmp_path, "--prune")
     assert live() == {promo, "other"}
 
