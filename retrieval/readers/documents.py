@@ -7,7 +7,7 @@ from urllib.parse import quote, urljoin
 
 from common.validation import is_blank
 
-VERSION = 3
+VERSION = 4
 """To be increased when a reader returns a different text for the same file, so that files are read again."""
 
 
