@@ -5,7 +5,8 @@ import codecs
 import webencodings
 
 WIDE = ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")
-_SUPERSETS = {"gbk": "gb18030", "x-user-defined": "cp1252"}
+_SUPERSETS = {"gbk": "gb18030", "x-user-defined": "cp1252", "euc_jp": "euc_jis_2004"}
+"""Codecs that have what browsers know under a name: the circled digits of Japanese PCs are in the last."""
 _UNSAFE = ("utf-7", "idna", "punycode", "unicode_escape", "raw_unicode_escape", "unicode-escape", "raw-unicode-escape")
 
 

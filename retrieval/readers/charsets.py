@@ -91,9 +91,10 @@ def _confirmed(content: bytes, declared: str, warnings: list[ReadWarning]) -> st
     """Return the declared codec, or another where the content shows that the declaration is wrong."""
     text = content.decode(declared, "replace")
     lost = text.count("\ufffd")
-    is_narrow = len(text) == len(content) and declared != "utf-8"
-    if is_narrow and not content.isascii() and is_utf8(content):
-        # Of two bytes that are valid UTF-8, one would be a sign such as ¤ or §: no text in a narrow encoding is.
+    is_narrow = len(text) == len(content) and declared != "utf-8" and not content.isascii()
+    if (is_narrow or declared in WIDE) and is_utf8(content):
+        # Of two bytes that are valid UTF-8, one would be a sign such as ¤ or §: no text in a narrow encoding is. The
+        # spaces and line breaks of a wide one have NUL bytes, by which it would have been known.
         _warn(warnings, "wrong_charset", f"declared as {shown(declared)}, but its content is UTF-8")
         return "utf-8"
     if not lost:

@@ -5,7 +5,7 @@ import io
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import islice, pairwise
 from typing import Any
 
 from retrieval.readers.documents import ReadWarning, Unreadable
@@ -15,6 +15,9 @@ _FIELD_MAX_CHARS = 1_000_000
 _SEPARATORS = ",;\t|"
 _SAMPLE_CHARS, _SAMPLE_ROWS = 200_000, 200
 _NAMED = 5
+_NUMBER = re.compile(r"\s*[-+]?(?!\d{4}\s*\Z)\d+(?:[.,]\d+)?\s*")
+"""What is no name of a column; a year may be one."""
+_MAX_ABOVE, _AGREEING_SHARE = 20, 0.9
 _SEPARATOR_HINT = re.compile(r"\A\"?sep=(.)\"?[ \t]*(?:\r\n|\r|\n|\Z)", re.IGNORECASE)
 """The first line by which Excel is told the separator."""
 
@@ -60,6 +63,7 @@ def csv_rows(text: str, suffix: str) -> Iterator[Row | ReadWarning]:
     lines = _Lines(text)
     reader = csv.reader(lines, **dialect)
     try:
+        yield from _passed(reader, _rows_above(_sample(text, dialect)), skipped)
         header: list[str] = next((row for row in reader if any(row)), [])
         if len(header) > MAX_COLUMNS:
             raise Unreadable(f"{len(header):,} columns, and the limit is {MAX_COLUMNS:,}")
@@ -86,7 +90,7 @@ def csv_rows(text: str, suffix: str) -> Iterator[Row | ReadWarning]:
             is_merged = ends > begins + 1 and _seems_merged(spanned, len(names), dialect)
             if is_merged:
                 merged.add(begins + 1 + skipped)
-            if any(cells):
+            if any(cells) and cells != header:  # exports that were put together repeat it
                 values = dict(zip(names, cells, strict=False))
                 yield Row(values=values, line=ends + skipped, surplus=surplus, is_merged=is_merged)
     except csv.Error as error:
@@ -182,22 +186,62 @@ def _dialect(text: str, suffix: str, hint: str) -> dict[str, Any]:
     separators = hint or ("\t" if suffix == ".tsv" and "\t" in sample else _SEPARATORS)
     escapes = (None, "\\") if '\\"' in sample else (None,)
     candidates: list[dict[str, Any]] = [
-        {"delimiter": separator, "escapechar": escape, "doublequote": escape is None}
+        {"delimiter": separator, "escapechar": escape, "doublequote": escape is None, "skipinitialspace": is_spaced}
         for separator in separators
         for escape in escapes
+        for is_spaced in ((False, True) if f'{separator} "' in sample else (False,))
     ]
     found = max(candidates, key=lambda candidate: _agreement(sample, candidate, is_cut=len(sample) < len(text)))
     head = sample.split("\n", 1)[0]
     is_spaced = head.count(found["delimiter"]) == head.count(found["delimiter"] + " ") > 0
-    return found | {"skipinitialspace": is_spaced}
+    return found | {"skipinitialspace": is_spaced or found["skipinitialspace"]}
+
+
+def _sample(text: str, dialect: dict[str, Any]) -> list[list[str]]:
+    """Return the first rows; none where they cannot be read so."""
+    try:
+        return list(islice(csv.reader(io.StringIO(text[:_SAMPLE_CHARS], newline=""), **dialect), _SAMPLE_ROWS))
+    except csv.Error:
+        return []
+
+
+def _rows_above(rows: list[list[str]]) -> int:
+    """Return how many rows stand above the header: those up to the last title or note, if the rows below agree.
+
+    A title has a single cell, the first, of several words or with an empty row below: `id,,` is a header.
+    """
+    above = 0
+    for number, (row, following) in enumerate(pairwise(rows[:_MAX_ABOVE]), 1):
+        if any(row):
+            if any(row[1:]) or not (" " in row[0].strip() or row[0].startswith("#") or not any(following)):
+                break
+            above = number
+    table = [row for row in rows[above:] if any(row)]
+    if len(table) < 2 or sum(map(bool, table[0])) < 2 or any(map(_NUMBER.fullmatch, table[0])):
+        return 0
+    cells = [cell for row in table for cell in row[1:] if cell]
+    if sum(cell.startswith(" ") for cell in cells) * 2 > len(cells):
+        return 0  # the commas are those of sentences
+    agreeing = sum(len(row) == len(table[0]) for row in table)
+    return above if agreeing >= _AGREEING_SHARE * len(table) else 0
+
+
+def _passed(reader: Any, above: int, skipped: int) -> Iterator[ReadWarning]:
+    """Read past the rows above the header; yield a warning that says what is in them."""
+    places, texts = Places(), list[str]()
+    for row in islice(reader, above):
+        if any(row):
+            places.add(reader.line_num + skipped)
+            texts.append(repr(row[0].strip()))
+    if texts:
+        message = f"The header is below {places}, which became no document: {', '.join(texts)}."
+        yield ReadWarning(code="rows_above_header", message=message)
 
 
 def _agreement(sample: str, dialect: dict[str, Any], *, is_cut: bool) -> tuple[float, float, int]:
     """Rate a dialect: the share of rows as wide as the header, then how seldom a space follows, as in prose."""
-    try:
-        rows = [row for row in islice(_reader(sample, dialect), _SAMPLE_ROWS) if any(row)]
-    except csv.Error:
-        return (0, 0, 0)
+    rows = _sample(sample, dialect)
+    rows = [row for row in rows[_rows_above(rows) :] if any(row)]
     if is_cut and len(rows) > 1 and len(rows) < _SAMPLE_ROWS:
         rows.pop()
     width = len(rows[0]) if rows else 0
@@ -206,10 +250,6 @@ def _agreement(sample: str, dialect: dict[str, Any], *, is_cut: bool) -> tuple[f
     share = sum(len(row) == width or (len(row) > width and not any(row[width:])) for row in rows) / len(rows)
     separator = dialect["delimiter"]
     return share, -sample.count(separator + " ") / sample.count(separator), width
-
-
-def _reader(text: str, dialect: dict[str, Any]) -> Any:
-    return csv.reader(io.StringIO(text, newline=""), **dialect)
 
 
 def _is_open(text: str, begins: int, dialect: dict[str, Any]) -> bool:

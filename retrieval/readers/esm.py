@@ -19,6 +19,11 @@ _TOKEN = re.compile(
     r"|[()\[\]{}]|\n",
     re.DOTALL,
 )
+_START = re.compile(
+    r"(?:\A|^[ \t]*\r?\n|^#{1,6}[ \t][^\n]*\n|^(?:\{/\*[^\n]*\*/\}|<!--[^\n]*-->)[ \t]*\r?\n)((?:import|export)\b)",
+    re.MULTILINE,
+)
+"""After an empty line, a heading or a comment: within a paragraph, `import` is a word."""
 _GOES_ON = ("=", "=>", ",", "(", "[", "{", "&&", "||", "?", ":", "+", ".")
 _FAILED_CHARS = 500
 
@@ -53,7 +58,7 @@ def without_module(text: str) -> str:
 
 def _starts(text: str) -> list[int]:
     """Return where blocks begin with the words of a statement."""
-    return [found.start(1) for found in re.finditer(r"(?:\A|^[ \t]*\r?\n)((?:import|export)\b)", text, re.MULTILINE)]
+    return [found.start(1) for found in _START.finditer(text)]
 
 
 def _end(text: str, start: int, limit: int) -> int:

@@ -1,9 +1,10 @@
 """Read HTML: the page's main text as Markdown, without the navigation that surrounds it on each page of a site."""
 
 import re
+import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
-from urllib.parse import urljoin
 
 import lxml.html
 from lxml import etree
@@ -12,10 +13,14 @@ from retrieval.readers.audience import check_unread
 from retrieval.readers.charsets import decode
 from retrieval.readers.documents import Empty, FetchedFile, Options, ReadDocument, ReadWarning, Unreadable, document
 from retrieval.readers.html_boilerplate import remove_boilerplate
-from retrieval.readers.html_markdown import inline_text, to_markdown
+from retrieval.readers.html_markdown import absolute, inline_text, to_markdown
 from retrieval.readers.registry import reader
 
-_CODE = ("script", "style", "iframe", "embed", "datalist")
+_CODE = ("script", "style", "iframe", "datalist")
+_VOID = ("embed", "source", "track", "wbr", "keygen", "bgsound")
+"""Elements without content, of which the parser does not know that: it puts what follows into them."""
+_ENDS = re.compile(r"</(?:html|body)\s*>", re.IGNORECASE)
+"""What ends nothing in a browser, which shows the text after it as well; the parser would leave that out."""
 _UNSEEN = ("svg", "select", "template")
 """What has words that are no text of the page: labels of a drawing, what can be chosen, parts for a script."""
 _FALLBACKS = ("object", "canvas", "audio", "video")
@@ -24,6 +29,8 @@ _NO_DESCRIPTION = re.compile(
     r"(?=.{0,200}\Z)(?=.*\b(?:browser|navigateur|navegador|plug-?in|flash|html5)\b)", re.I | re.S
 )
 _FEW_WORDS = 12
+_MAX_CALLS = 10_000
+"""Four for each of the 2,048 elements within each other that the parser allows."""
 
 
 @reader(".html", ".htm", ".xhtml")
@@ -38,19 +45,36 @@ def read(file: FetchedFile, options: Options) -> Iterator[ReadDocument | ReadWar
     yield from _without_unseen(body)
     main, warnings = remove_boilerplate(body)
     yield from warnings
-    text = to_markdown(body, metadata.get("url") or file.url)
-    yield document(file, text, _title(root, main), metadata, options)
+    with _deep_calls():
+        text = to_markdown(body, _base_url(root, file.url or metadata.get("url", "")))
+        title = _title(root, main)
+    yield document(file, text, title, metadata, options)
+
+
+@contextmanager
+def _deep_calls() -> Iterator[None]:
+    """Allow the calls that it takes to write elements within each other as deep as the parser allows."""
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(_MAX_CALLS)
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(limit)
 
 
 def _parsed(text: str) -> Any:
-    text = re.sub(r"\A\s*<\?xml[^>]*\?>", "", text)
+    text = _ENDS.sub("", re.sub(r"\A\s*<\?xml[^>]*\?>", "", text))
+    parser = lxml.html.HTMLParser(huge_tree=True)
     try:
-        root = lxml.html.document_fromstring(text)
+        root = lxml.html.document_fromstring(text, parser=parser)
     except etree.ParserError:
         raise Empty("empty") from None
     except (etree.XMLSyntaxError, ValueError):
         raise Unreadable("a broken page") from None
+    if any(error.type == etree.ErrorTypes.ERR_RESOURCE_LIMIT for error in parser.error_log):
+        raise Unreadable("nested too deep")  # the parser has left out the rest
     etree.strip_elements(root, etree.Comment, etree.ProcessingInstruction, *_CODE, with_tail=False)
+    etree.strip_tags(root, *_VOID)
     return root
 
 
@@ -64,7 +88,9 @@ def _without_unseen(body: Any) -> list[ReadWarning]:
             continue
         if not is_fallback:
             removed[element.tag] = removed.get(element.tag, 0) + len(text.split())
-        if element.getparent() is not None:
+        if (parent := element.getparent()) is not None:
+            if label := element.get("aria-label") or element.findtext("title"):
+                parent.set("aria-label", parent.get("aria-label") or label)  # what a cell may consist of
             element.drop_tree()
     if sum(removed.values()) < _FEW_WORDS:
         return []
@@ -83,10 +109,16 @@ def _metadata(root: Any, url: str) -> dict[str, Any]:
         "url": first("//link[@rel='canonical']/@href"),
     }
     if found["url"]:
-        found["url"] = urljoin(url, found["url"]) if url else found["url"]
+        found["url"] = absolute(url, found["url"])
     if not found["url"].startswith(("http://", "https://")):
         del found["url"]
     return {name: value for name, value in found.items() if value}
+
+
+def _base_url(root: Any, url: str) -> str:
+    """Return the address that the page's links are relative to."""
+    bases = root.xpath("//base/@href")
+    return absolute(url, bases[0].strip()) if bases else url
 
 
 def _title(root: Any, main: Any) -> str:

@@ -152,20 +152,23 @@ def _around(page: _Page) -> Iterator[Any]:
 
 
 def _remove_around(page: _Page, element: Any) -> None:
-    pending = [element]
+    pending = [(element, False)]
+    """Elements, each with whether it is in a text of several parts, such as questions with short answers."""
     while pending:
-        node = pending.pop()
+        node, is_in_text = pending.pop()
         if not isinstance(node.tag, str) or not page.size(node).chars:
             continue
-        if _surrounds(page, node):
+        if _surrounds(page, node, is_in_text=is_in_text):
             linked = 0 if _is_navigation(page, node) else page.size(node).linked_words
             page.removed_links += linked
             page.remove(node, page.size(node).words + linked)
         elif node.tag not in _INLINE:
-            pending += [*node]
+            size = page.size(node)
+            is_in_text = is_in_text or (size.headings > 0 and _is_text(page, size) and not _is_named(node))
+            pending += [(part, is_in_text) for part in node]
 
 
-def _surrounds(page: _Page, element: Any) -> bool:
+def _surrounds(page: _Page, element: Any, *, is_in_text: bool) -> bool:
     """Return whether an element outside of the page's core surrounds the text and is no part of it."""
     size = page.size(element)
     is_core_part = element.getparent() is page.core
@@ -180,7 +183,7 @@ def _surrounds(page: _Page, element: Any) -> bool:
         return False
     if element.tag in _TAGS or element.get("role") in _ROLES:
         return size.words <= _FRAME_WORDS
-    if page.is_marked and size.words < _SENTENCE_WORDS * (1 if size.headings else 2):
+    if page.is_marked and not is_in_text and size.words < _SENTENCE_WORDS * (1 if size.headings else 2):
         return True
     return _is_named(element) and not size.headings and size.words <= _BANNER_WORDS
 

@@ -5,15 +5,18 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urljoin
 
-from retrieval.readers.html_table import cells_of, is_layout, markdown_rows
+from retrieval.readers.html_table import Table, is_layout, markdown_rows
 from retrieval.readers.markdown_writer import MarkdownWriter
 
 _OMITTED = {"script", "style", "template", "svg", "iframe", "embed", "head", "select", "datalist",
-            "annotation", "colgroup", "map"}  # fmt: skip
+            "annotation", "colgroup", "map", "title"}  # fmt: skip
 _BLOCKS = {"address", "article", "aside", "audio", "body", "canvas", "caption", "center", "dd", "details", "dialog",
            "div", "dl", "dt", "fieldset", "figcaption", "figure", "footer", "form", "header", "hgroup", "html",
            "legend", "main", "nav", "noscript", "object", "optgroup", "p", "search", "section", "summary", "tbody",
            "td", "textarea", "tfoot", "th", "thead", "tr", "video"}  # fmt: skip
+_LINES = _BLOCKS - {"td", "th"} | {"ul", "ol", "li"}
+"""What has lines of its own, also inside of <pre>."""
+_ORDINALS = {"st", "nd", "rd", "th", "er", "re", "ère", "nde", "e", "ème", "eme", "o", "a", "os", "as"}
 _MARKS = {"strong": "**", "b": "**", "em": "*", "i": "*", "del": "~~", "s": "~~", "strike": "~~"}
 _LANGUAGE = re.compile(r"(?:language|lang|highlight-source|highlight)-([\w+#-]+)")
 _COPY = re.compile(
@@ -34,6 +37,14 @@ def to_markdown(root: Any, base_url: str = "") -> str:
     writer.element(root)
     writer.end_block()
     return "\n".join(writer.lines).strip("\n")
+
+
+def absolute(base_url: str, link: str) -> str:
+    """Return a link as an absolute one; as it is without a base, or if it is no address, such as `http://[host]`."""
+    try:
+        return urljoin(base_url, link)
+    except ValueError:
+        return link
 
 
 def inline_text(element: Any) -> str:
@@ -66,6 +77,8 @@ class _Writer(MarkdownWriter):
             self.end_block()
             self.children(element)
             self.end_block()
+        elif "-" in tag:
+            self._label(element)
         else:
             self.children(element)
 
@@ -95,7 +108,7 @@ class _Writer(MarkdownWriter):
     def _a(self, element: Any) -> None:
         href = (element.get("href") or "").strip()
         if self.base_url and href:
-            href = urljoin(self.base_url, href) if not href.startswith("#") else href
+            href = absolute(self.base_url, href) if not href.startswith("#") else href
         is_link = self.has_links and href and not href.startswith("#") and "]" not in href
         if is_link and _SCHEME.match(href) and not href.lower().startswith(_SCHEMES):
             is_link = False
@@ -112,8 +125,11 @@ class _Writer(MarkdownWriter):
     def _br(self, element: Any) -> None:
         self.words.append(" " if self.is_inline else "\n")
 
-    def _wbr(self, element: Any) -> None:
-        pass
+    def _label(self, element: Any) -> None:
+        """Write what often is a box of its own, such as the names of tabs, apart from the box that follows."""
+        self.children(element)
+        if not element.tail:
+            self.words.append(" ")
 
     def _button(self, element: Any) -> None:
         opens_text = element.get("aria-expanded") is not None or element.get("aria-controls") is not None
@@ -128,8 +144,10 @@ class _Writer(MarkdownWriter):
             self.children(element)
 
     def _sup(self, element: Any) -> None:
-        """Write a power as one: 10^6 is not 106."""
-        is_power = element.find(".//a") is None and bool(self.words) and self.words[-1][-1:].isalnum()
+        """Write a power as one: 10^6 is not 106, but 5th is."""
+        before = self.words[-1][-1:] if self.words else ""
+        is_ordinal = before.isdigit() and element.text_content().strip().lower() in _ORDINALS
+        is_power = element.find(".//a") is None and before.isalnum() and not is_ordinal
         with self.wrapped((lambda text: f"^{text}") if is_power else str):
             self.children(element)
 
@@ -236,12 +254,16 @@ class _Writer(MarkdownWriter):
         for caption in element.findall("caption"):
             self.children(caption)
             self.end_block()
-        if self.is_inline or is_layout(element):
-            for cell in cells_of(element):
+        table = Table(element)
+        for stray in table.strays:
+            self.text(stray) if isinstance(stray, str) else self.element(stray)
+        self.end_block()
+        if self.is_inline or is_layout(table):
+            for cell in table.cells:
                 self.children(cell)
                 self.end_block()
             return
-        rows = markdown_rows(element, self._cell)
+        rows = markdown_rows(table, self._cell)
         if any(any(row) for row in rows):
             lines = [f"| {' | '.join(row)} |" for row in rows]
             self.block("\n".join([lines[0], f"|{' --- |' * len(rows[0])}", *lines[1:]]))
@@ -251,7 +273,14 @@ class _Writer(MarkdownWriter):
         if element.tag == "th":
             writer.marks.add("**")
         writer.children(element)
-        return " ".join("".join(writer.words).split()).rstrip(";").replace("|", "\\|")
+        text = " ".join("".join(writer.words).split()).rstrip(";") or _icon(element)
+        return text.replace("|", "\\|")
+
+
+def _icon(element: Any) -> str:
+    """Return what a cell without a text says by an icon, such as `Included`."""
+    labels = (each.get("aria-label") or each.get("title") for each in element.iter())
+    return " ".join(next(filter(None, labels), "").split())
 
 
 def _operand(element: Any) -> str:
@@ -261,20 +290,28 @@ def _operand(element: Any) -> str:
 
 
 def _plain(element: Any) -> str:
-    """Return the text of code as it stands, with a line for each <br>."""
+    """Return the text of code as it stands, with a line for each <br> and for each line that is an element."""
     texts: list[str] = []
     pending: list[Any] = [element]
+    is_new_line = False
     while pending:
         candidate = pending.pop()
-        if isinstance(candidate, str):
-            texts.append(candidate)
-            continue
-        if isinstance(candidate.tag, str) and candidate.tag not in _OMITTED:
-            texts.append("\n" if candidate.tag == "br" else candidate.text or "")
+        if candidate is None:  # the beginning or end of a line
+            is_new_line = True
+        elif isinstance(candidate, str):
+            has_break = candidate.startswith("\n") or not texts or texts[-1].endswith("\n")
+            texts += [candidate] if has_break or not is_new_line else ["\n", candidate]
+            is_new_line = False
+        elif isinstance(candidate.tag, str) and candidate.tag not in _OMITTED:
+            is_line = candidate.tag in _LINES
+            pending += [None] if is_line else []
             for child in reversed(candidate):
                 if child.tail:
                     pending.append(child.tail)
                 pending.append(child)
+            if text := "\n" if candidate.tag == "br" else candidate.text:
+                pending.append(text)
+            pending += [None] if is_line else []
     return "".join(texts)
 
 

@@ -2,11 +2,13 @@
 
 from bisect import bisect_left
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 _LAYOUT = ("table", "pre", "h1", "h2", "h3", "h4", "h5", "h6")
 _BLOCKS = ("p", "ul", "ol", "dl", "div")
+_GROUPS = ("thead", "tbody", "tfoot")
+_COLUMNS = ("caption", "colgroup", "col")
 _MAX_COLSPAN = 1000
 _MAX_CELLS = 200_000
 
@@ -20,10 +22,86 @@ class _Cell:
     columns: int
 
 
-def is_layout(table: Any) -> bool:
+@dataclass
+class _Group:
+    """A head, body or foot of a table."""
+
+    tag: str
+    rows: list[list[Any]] = field(default_factory=list)
+
+
+class Table:
+    """The cells of a table's own rows, not of tables in its cells: the head first, the foot last.
+
+    Where tags are not in their places, it is read as browsers read it: rows may stand in a form, and cells in no row.
+    """
+
+    def __init__(self, element: Any) -> None:
+        self.element = element
+        self.strays: list[Any] = []
+        """Texts and elements between the cells, which browsers show above the table."""
+        self._groups = [_Group("tbody")]
+        self._collect(element, None)
+        self._groups.sort(key=lambda group: {"thead": 0, "tfoot": 2}.get(group.tag, 1))
+        self.rows = [row for group in self._groups for row in group.rows]
+        self.head_rows = sum(len(group.rows) for group in self._groups if group.tag == "thead")
+
+    @property
+    def cells(self) -> list[Any]:
+        return [cell for row in self.rows for cell in row]
+
+    def ends(self) -> list[int]:
+        """Return for each row where its group ends, which no cell reaches beyond."""
+        ends = list[int]()
+        for group in self._groups:
+            ends += [len(ends) + len(group.rows)] * len(group.rows)
+        return ends
+
+    def _collect(self, parent: Any, row: list[Any] | None) -> None:
+        """Add what is in the table or a part of it; `row` is the one that its cells belong to."""
+        self._add_text(parent.text)
+        for child in parent:
+            if child.tag in ("td", "th"):
+                row = self._new_row() if row is None else row
+                row.append(child)
+            elif child.tag == "tr":
+                self._collect(child, self._new_row())
+                row = None
+            elif child.tag in _GROUPS:
+                self._groups.append(_Group(self._kind(child.tag)))
+                self._collect(child, None)
+                self._groups.append(_Group("tbody"))
+                row = None
+            elif _has_cells(child):
+                self._collect(child, row)
+            elif child.tag not in _COLUMNS:
+                self.strays.append(child)
+            self._add_text(child.tail)
+
+    def _kind(self, tag: str) -> str:
+        """Return what a group is: after the first head and foot, others are bodies."""
+        return "tbody" if any(group.tag == tag for group in self._groups) else tag
+
+    def _new_row(self) -> list[Any]:
+        row: list[Any] = []
+        self._groups[-1].rows.append(row)
+        return row
+
+    def _add_text(self, text: str | None) -> None:
+        if text and not text.isspace():
+            self.strays.append(text)
+
+
+def _has_cells(element: Any) -> bool:
+    """Return whether an element that is misplaced in a table has rows or cells of it."""
+    found = next(element.iter("table", "tr", "td", "th"), None)
+    return found is not None and found.tag != "table"
+
+
+def is_layout(table: Table) -> bool:
     """Return whether a table arranges a page, so that its cells are texts one after another."""
-    rows = _rows(table)
-    if table.get("role") in ("presentation", "none") or max((len(row) for row in rows), default=0) < 2:
+    rows = table.rows
+    if table.element.get("role") in ("presentation", "none") or max((len(row) for row in rows), default=0) < 2:
         return True
     cells = [cell for row in rows for cell in row]
     if any(cell.tag == "th" for cell in cells):
@@ -34,18 +112,14 @@ def is_layout(table: Any) -> bool:
     )
 
 
-def cells_of(table: Any) -> list[Any]:
-    return [cell for row in _rows(table) for cell in row]
-
-
-def markdown_rows(table: Any, text_of: Callable[[Any], str]) -> list[list[str]]:
+def markdown_rows(table: Table, text_of: Callable[[Any], str]) -> list[list[str]]:
     """Return the texts of a table's rows, of which the first is the header.
 
     A merged cell stands in each row and column that it covers; one that covers a whole row stands there once. Rows of
     the header are joined into one.
     """
-    rows = _rows(table)
-    placed = _placed(rows)
+    rows = table.rows
+    placed = _placed(rows, table.ends())
     starts = sorted({cell.column for cell in placed})
     if not placed or len(rows) * len(starts) > _MAX_CELLS:
         plain = [[text_of(cell) for cell in row] for row in rows if row]
@@ -58,23 +132,12 @@ def markdown_rows(table: Any, text_of: Callable[[Any], str]) -> list[list[str]]:
         for row in range(cell.row, cell.row + cell.rows):
             for column in covered[:1] if len(covered) == len(starts) > 1 else covered:
                 grid[row][column] = text
-    head = _header_rows(rows)
+    head = _header_rows(table)
     header = [" ".join(dict.fromkeys(filter(None, texts))) for texts in zip(*grid[:head], strict=True)]
     return [header, *[row for row in grid[head:] if any(row)]]
 
 
-def _rows(table: Any) -> list[list[Any]]:
-    """Return the cells of the table's own rows, not of tables in its cells: the head first, the foot last."""
-    parts: dict[str, list[Any]] = {"thead": [], "tbody": [], "tfoot": []}
-    for child in table:
-        if child.tag == "tr":
-            parts["tbody"].append(child)
-        elif child.tag in parts:
-            parts[child.tag] += [row for row in child if row.tag == "tr"]
-    return [[cell for cell in row if cell.tag in ("td", "th")] for rows in parts.values() for row in rows]
-
-
-def _placed(rows: list[list[Any]]) -> list[_Cell]:
+def _placed(rows: list[list[Any]], ends: list[int]) -> list[_Cell]:
     """Return each cell with its place, as browsers lay it out: beside cells that reach down from rows above.
 
     Return nothing for a table whose cells reach over too much.
@@ -93,7 +156,7 @@ def _placed(rows: list[list[Any]]) -> list[_Cell]:
             while column in reaching:
                 column += 1
             columns = _span(element, "colspan", _MAX_COLSPAN)
-            height = _span(element, "rowspan", len(rows) - number) or len(rows) - number
+            height = _span(element, "rowspan", ends[number] - number) or ends[number] - number
             placed.append(_Cell(element, number, column, height, columns or 1))
             if height > 1:
                 reaching.update(dict.fromkeys(range(column, column + (columns or 1)), number + height))
@@ -106,10 +169,9 @@ def _span(element: Any, name: str, at_most: int) -> int:
     return min(int(value), at_most) if value.isascii() and value.isdigit() and len(value) < 8 else 1
 
 
-def _header_rows(rows: list[list[Any]]) -> int:
+def _header_rows(table: Table) -> int:
     """Return the number of rows that make the header: all that consist of header cells only, at least one."""
-    count = 0
+    rows, count = table.rows, 0
     while count < len(rows) - 1 and rows[count] and all(cell.tag == "th" for cell in rows[count]):
         count += 1
-    in_head = sum(1 for row in rows if row and row[0].getparent().getparent().tag == "thead")
-    return max(1, count, in_head if in_head < len(rows) else 1)
+    return max(1, count, table.head_rows if table.head_rows < len(rows) else 1)

@@ -9,7 +9,9 @@ from typing import NamedTuple
 from retrieval.readers.jsx_attributes import visible_text
 from retrieval.readers.markdown_prose import code_spans
 
-_TAG_NAME = re.compile(r"<(/?)([A-Za-z][\w.]*)?(?=[\s/>])")
+_TAG_NAME = re.compile(r"<(/?)(?:([A-Za-z][\w.]*)(?=[\s/>])|(?=>))")
+_CLOSING = re.compile(r"</([A-Za-z][\w.]*)")
+_PLACEHOLDER = re.compile(r"<([A-Za-z][\w.]*)(?:[ \t][\w \t,.'-]*)?>")
 _ATTRIBUTE = re.compile(r"\s*+(?:([\w:@.$-]+)\s*+(=?)\s*+)?")
 _NAMES = """
 a abbr article aside audio b blockquote br button center cite code col colgroup dd del details dfn div dl dt em
@@ -21,12 +23,14 @@ _HTML = frozenset(_NAMES.split())
 _INLINE_NAMES = "a abbr b code del em font i ins kbd mark q s samp small span strong sub sup u var"
 _INLINE = frozenset(["", *_INLINE_NAMES.split()])
 _VOID = frozenset(("br", "col", "hr", "img", "input", "link", "meta", "source", "wbr"))
+_UNCLOSED = frozenset(("br", "dd", "dt", "hr", "li", "option", "p", "tbody", "td", "tfoot", "th", "thead", "tr", "wbr"))
+"""Tags that HTML does not need to be closed, and that say something without attributes."""
 _JS = re.compile(
     r"'(?:[^'\\\n]|\\.){0,500}'|\"(?:[^\"\\\n]|\\.){0,500}\"|`(?:[^`\\]|\\.)*+`?|/\*(?:[^*]|\*(?!/))*+(?:\*/)?|[{}]|<(?=[A-Za-z>])",
     re.DOTALL,
 )
 _CHILD = re.compile(r"[<{]")
-_STRING = re.compile(r"\s*(?:\"((?:[^\"\\\n]|\\.)*)\"|'((?:[^'\\\n]|\\.)*)'|`([^`$\\]*)`)\s*")
+_STRING = re.compile(r"\s*(?:\"((?:[^\"\\\n]|\\.)*)\"|'((?:[^'\\\n]|\\.)*)'|`((?:[^`\\]|\\.)*+)`)\s*")
 _BEFORE_TAG = re.compile(r"(?:[(,=?:&|>{}\[;!]|\breturn|\A)\s*\Z")
 _MATH = re.compile(r"\$\$[^$]+\$\$|\$(?![\s$])[^$\n]*(?<!\s)\$")
 _LOOK_BACK = 40
@@ -42,18 +46,27 @@ class _Tag(NamedTuple):
     """Whether its children follow."""
 
 
-def without_jsx(text: str, *, has_expressions: bool = True) -> str:
-    """Return the Markdown of prose with JSX; without expressions, braces are text."""
+def closed_names(text: str) -> frozenset[str]:
+    """Return the names of elements that are closed somewhere in the text."""
+    return frozenset(_CLOSING.findall(text))
+
+
+def without_jsx(text: str, closed: frozenset[str], *, has_expressions: bool = True) -> str:
+    """Return the Markdown of prose with JSX; without expressions, braces are text.
+
+    `closed` are the names of elements that the page closes: `Promise<Order>` and `<Enter>` are text where none is.
+    """
     if "<" not in text and "{" not in text:
         return text
-    cleaned = _Scanner(text, has_expressions=has_expressions).cleaned()
+    cleaned = _Scanner(text, closed, has_expressions=has_expressions).cleaned()
     lines = [line.rstrip(" \t") if line.strip() == "" else line for line in cleaned.split("\n")]
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines))
 
 
 class _Scanner:
-    def __init__(self, text: str, *, has_expressions: bool = True) -> None:
+    def __init__(self, text: str, closed: frozenset[str], *, has_expressions: bool = True) -> None:
         self.text = text
+        self.closed = closed
         self.codes = code_spans(text)
         self.has_expressions = has_expressions
         self.is_broken = False
@@ -129,6 +142,8 @@ class _Scanner:
         name = found[2] or ""
         if name[:1].islower() and "." not in name and name not in _HTML:
             return None  # <name> as a placeholder
+        if name not in self.closed | _UNCLOSED and _PLACEHOLDER.match(self.text, start):
+            return None
         attributes: list[tuple[str, str, str]] = []
         visited: list[int] = []
         at, text = found.end(), self.text
@@ -140,7 +155,8 @@ class _Scanner:
             sign = text[at : at + 1]
             if sign == ">":
                 is_open = not found[1] and text[at - 1] != "/" and name not in _VOID
-                return _Tag(at + 1, name, visible_text(attributes), bool(found[1]), is_open)
+                shown = visible_text(attributes, is_box=is_open and name[:1].isupper())
+                return _Tag(at + 1, name, shown, bool(found[1]), is_open)
             if sign and sign in "\"'":
                 end = text.find(sign, at + 1)
                 if end < 0:

@@ -4,20 +4,28 @@ import re
 
 _VISIBLE = ("title", "label", "heading", "question", "subtitle", "summary", "caption", "alt", "description", "text",
             "content", "body", "message", "answer")  # fmt: skip
+_NAMES = ("name", "path", "query", "header", "value")
+"""What names a box that has nothing else to name it: the tab of a command, the description of a parameter."""
 _TABLES = ("headers", "columns", "rows", "data")
 _CELL = re.compile(
     r"[\[\],]|\"(?:[^\"\\\n]|\\.)*+\"?|'(?:[^'\\\n]|\\.)*+'?|`[^`]*+`?|<[^<>]*>|[^\[\],\"'`<]+|.", re.DOTALL
 )
 
 
-def visible_text(attributes: list[tuple[str, str, str]]) -> str:
-    """Return the visible text of (name, expression, text) attributes; a table's rows become a Markdown table."""
+def visible_text(attributes: list[tuple[str, str, str]], *, is_box: bool = False) -> str:
+    """Return the visible text of (name, expression, text) attributes; a table's rows become a Markdown table.
+
+    `is_box` is a component around a text.
+    """
     rows = [row for name in _TABLES for each, code, _ in attributes if each == name and code for row in _rows(code)]
     if len(rows) > 1:
         width = max(map(len, rows))
         lines = [f"| {' | '.join(row + [''] * (width - len(row)))} |" for row in rows]
         return "\n\n" + "\n".join([lines[0], "|" + " --- |" * width, *lines[1:]]) + "\n\n"
-    return " ".join(text for name in _VISIBLE for each, _, text in attributes if each == name and text)
+    shown = " ".join(text for name in _VISIBLE for each, _, text in attributes if each == name and text)
+    if shown or not is_box:
+        return shown
+    return next((text for name in _NAMES for each, _, text in attributes if each == name and text), "")
 
 
 def _rows(expression: str) -> list[list[str]]:

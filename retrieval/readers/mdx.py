@@ -7,8 +7,8 @@ from retrieval.readers.charsets import decode
 from retrieval.readers.documents import FetchedFile, Options, ReadDocument, ReadWarning, document
 from retrieval.readers.esm import is_module, without_module
 from retrieval.readers.front_matter import split_front_matter
-from retrieval.readers.jsx import without_jsx
-from retrieval.readers.markdown_prose import segments, without_code_spans
+from retrieval.readers.jsx import closed_names, without_jsx
+from retrieval.readers.markdown_prose import segments, without_code_spans, without_hidden
 from retrieval.readers.mdx_losses import losses
 from retrieval.readers.registry import reader
 
@@ -32,18 +32,21 @@ def read(file: FetchedFile, options: Options) -> Iterator[ReadDocument | ReadWar
 
 def markdown_of(text: str, *, has_expressions: bool = True) -> str:
     """Return the Markdown of an MDX text: without tags, imports, exports and expressions, but with their text."""
-    parts = []
-    for is_code, part in segments(text):
-        parts.append(part if is_code else without_jsx(without_module(part), has_expressions=has_expressions))
-    return "".join(parts)
+    parts = list(segments(text))
+    closed = closed_names("".join(part for is_code, part in parts if not is_code))
+    return "".join(
+        part if is_code else without_jsx(without_module(part), closed, has_expressions=has_expressions)
+        for is_code, part in parts
+    )
 
 
 def find_mdx(text: str) -> tuple[bool, bool]:
     """Return whether a Markdown text is MDX, and whether braces in it are expressions.
 
-    Docusaurus writes MDX in files named .md. What is in code proves nothing.
+    Docusaurus writes MDX in files named .md. What is in code or in a script, as pages of VitePress have it, proves
+    nothing.
     """
-    prose = [part for is_code, part in segments(text) if not is_code]
+    prose = [part for is_code, part in segments(without_hidden(text)) if not is_code]
     plain = [_INDENTED.sub("", without_code_spans(part)) for part in prose]
     has_expressions = any(map(is_module, prose)) or any(map(_EXPRESSION.search, plain))
     return has_expressions or any(map(_has_component, plain)), has_expressions

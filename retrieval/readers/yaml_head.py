@@ -14,7 +14,7 @@ from retrieval.readers.audience import names_of
 from retrieval.readers.documents import ReadWarning, Unreadable
 
 _ENTRY = re.compile(r"([^\s#:\-?\[\]{}&*!|>'\"%@`,][^\n]*?|\"[^\"\n]+\"|'[^'\n]+')[ \t]*:(?:[ \t]+|$)(.*)")
-_KEY = re.compile(r"[A-Za-z_@$][\w.:@/$ -]{0,60}")
+_KEY = re.compile(r"(?:[^\W\d]|[@$])[\w.:@/$ -]{0,60}")
 _PLAIN_KEY = re.compile(r"[a-z_@$][\w.:@/$-]{0,60}")
 _NAMES = """
 abstract alias aliases api area audience author authors badge banner body_class canonical canonical_url categories

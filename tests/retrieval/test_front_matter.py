@@ -175,3 +175,10 @@ def test_an_audience_that_stands_in_no_valid_front_matter_refuses_the_file(text:
 )
 def test_a_text_that_speaks_of_an_audience_is_a_text(text: str) -> None:
     assert many(text)[0].text == text
+
+
+def test_names_in_any_language_are_metadata() -> None:
+    found = split_front_matter("---\ntitle: Größe\nüberschrift: Ja\n标签: [a]\n---\n\nText.\n")
+    assert (found.metadata, found.text) == ({"title": "Größe", "überschrift": "Ja", "标签": ["a"]}, "Text.\n")
+    prose = "---\nÜber uns: Wir sind ein Verein und verkaufen keine Karten.\n---\n\nText.\n"
+    assert split_front_matter(prose).text == prose

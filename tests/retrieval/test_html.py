@@ -20,10 +20,6 @@ def text_of(content: str) -> str:
     return page(content)[0].text
 
 
-def table_of(content: str) -> list[str]:
-    return text_of(f"<p>Prices:</p><table>{content}</table>").split("\n")[2:]
-
-
 @pytest.mark.parametrize(
     "name", ["cookie", "cookie-policy", "menu", "share", "social", "related", "banner", "footer", "sidebar", "nav"]
 )
@@ -110,34 +106,6 @@ def test_more_than_a_tenth_is_not_left_out_in_silence() -> None:
     text, warnings = page(f"<main><h1>Shipping</h1>{PROSE}</main><aside>{PROSE * 2}</aside>")
     assert text.text.count("Iceland") == 3 and not warnings
     assert not page(f"<main><h1>Shipping</h1>{PROSE * 4}</main>{FOOTER}")[1]
-
-
-def test_merged_cells_stay_in_their_columns() -> None:
-    assert table_of(
-        "<thead><tr><th rowspan=2>Route</th><th colspan=2>Price</th></tr><tr><th>Adult</th><th>Child</th></tr></thead>"
-        "<tr><td rowspan=2>Norway</td><td>9</td><td>4</td></tr><tr><td>8</td><td>3</td></tr>"
-        "<tr><td>Iceland</td><td colspan=2>free</td></tr><tr><td colspan=3>In summer</td></tr>"
-    ) == [
-        "| Route | Price Adult | Price Child |", "| --- | --- | --- |", "| Norway | 9 | 4 |", "| Norway | 8 | 3 |",
-        "| Iceland | free | free |", "| In summer |  |  |",
-    ]  # fmt: skip
-
-
-def test_what_is_in_a_cell_does_not_break_the_table() -> None:
-    assert table_of(
-        "<tr><th>Sign</th><th>Means</th></tr><tr><td>a|b</td><td><code>x | y</code></td></tr>"
-        "<tr><td>one<br>two</td><td><p>p</p><ul><li>q</li><li>r</li></ul></td></tr>"
-        "<tr><td><pre>s\nt</pre></td><td><table><tr><td>u</td><td>v</td></tr><tr><td>w</td></tr></table></td></tr>"
-        "<tr><td>short</td></tr>"
-    ) == [
-        "| Sign | Means |", "| --- | --- |", "| a\\|b | `x \\| y` |", "| one two | p q; r |", "| `s t` | u v w |",
-        "| short |  |",
-    ]  # fmt: skip
-
-
-def test_a_table_that_arranges_the_page_is_no_table() -> None:
-    text = text_of(f"<table><tr><td><h1>Shipping</h1>{PROSE}</td><td><h2>Fees</h2><p>Nine.</p></td></tr></table>")
-    assert text.startswith("# Shipping\n\nParcels") and text.endswith("## Fees\n\nNine.")
 
 
 def test_blocks_and_inline_text_become_markdown() -> None:
@@ -229,3 +197,65 @@ def test_a_list_of_links_that_is_only_named_as_a_menu_is_no_silent_loss(frame: s
     short = frame.format(f"<h1>La Piazza</h1><p>{SAID * 9}</p><div class='menu'><ul>{dishes}</ul></div><p>{SAID}</p>")
     document, warnings = page(short)
     assert "Dish 7" in document.text or [warning.code for warning in warnings] == ["surroundings_left_out"]
+
+
+@pytest.mark.parametrize("tag", ["embed", "source", "track", "wbr"])
+def test_an_element_without_content_takes_no_text_with_it(tag: str) -> None:
+    text = text_of(f"<main><h1>Help</h1><p>Call save<{tag} src=x>_all.</p><p>{SAID}</p><{tag}><p>Then wait.</p></main>")
+    assert text == f"# Help\n\nCall save_all.\n\n{SAID}\n\nThen wait."
+
+
+@pytest.mark.parametrize(
+    "end", ["</body>", "</html>", "</body></html>", "</body><body>", "</BODY></HTML ><html><body>"]
+)
+def test_text_after_the_end_of_a_page_is_text(end: str) -> None:
+    assert SAID in text_of(f"<html><body><h1>Help</h1>{PROSE}{end}<p>{SAID}</p></body></html>")
+
+
+def test_a_page_of_unclosed_tags_is_read_to_its_end_or_refused() -> None:
+    unclosed = "".join(f"<font color=red><b>Rule {n}. " for n in range(400))
+    assert "Rule 399." in text_of(unclosed)
+    with pytest.raises(Unreadable, match="nested too deep"):
+        text_of(unclosed * 4)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    ["<div class=line><div>npm install</div></div><div class=line>  npm start</div>",
+     "<ol class=linenums><li><span>npm install</span></li><li>  npm start</li></ol>",
+     "<code><div>npm <b>install</b></div>\n<div>  npm start</div></code>"],
+)  # fmt: skip
+def test_lines_of_code_that_are_elements_stay_lines(lines: str) -> None:
+    assert "```\nnpm install\n  npm start\n```" in text_of(f"<main><h1>Help</h1>{PROSE}<pre>{lines}</pre></main>")
+
+
+def test_boxes_beside_each_other_are_words_of_their_own() -> None:
+    text = text_of(
+        f"<main><h1>Help</h1>{PROSE}<div><label for=a>C</label><label for=b>C++</label></div>"
+        "<app-step>Open</app-step><app-step>Close</app-step>"
+        "<p>On the 5<sup>th</sup> of <x-term>May</x-term>, 10<sup>6</sup>.</p></main>"
+    )
+    assert "C C++" in text and "Open Close" in text and "On the 5th of May, 10^6." in text
+
+
+def test_short_answers_beside_the_main_part_are_text() -> None:
+    answers = "".join(
+        f"<div><h3>How do I {verb}?</h3><p>Open {verb} and wait.</p></div>" for verb in ("pay", "cancel", "go")
+    )
+    found, warnings = page(f"<main><h1>Help</h1>{PROSE}</main><section><h2>Questions</h2>{answers}</section>{FOOTER}")
+    assert found.text.endswith("### How do I go?\n\nOpen go and wait.") and not warnings
+
+
+def test_links_lead_where_the_page_leads() -> None:
+    def link(head: str, href: str) -> str:
+        content = f"<head>{head}</head><main><h1>Help</h1>{PROSE}<a href='{href}'>there</a></main>"
+        (found,) = read(FetchedFile(path="a.html", url="https://x.test/docs/pay/", content=content.encode()))
+        assert isinstance(found, ReadDocument)
+        return found.text.split("\n")[-1]
+
+    assert link("", "card") == "[there](https://x.test/docs/pay/card)"
+    assert (
+        link("<link rel=canonical href='https://x.test/docs/pay'>", "card") == "[there](https://x.test/docs/pay/card)"
+    )
+    assert link("<base href='/v2/'>", "card") == "[there](https://x.test/v2/card)"
+    assert link("", "http://[your-host]/pay") == "there"

@@ -177,3 +177,49 @@ def test_code_without_text_is_not_told() -> None:
     classes = "flex grow items-center gap-2 rounded p-4 shadow"
     page = f'{FAQ}<Box className="{classes}">She said "it is a fine day for it".</Box>'
     assert not read_all("a.mdx", page)[1]
+
+
+PLACEHOLDERS = "A Promise<Order>, a List<string>, x < 5 and y > 3: press <Enter>, cp <source> <path>, <Your name>."
+
+
+@pytest.mark.parametrize("path", ["a.md", "a.mdx"])
+def test_what_looks_like_a_tag_and_is_never_closed_is_text(path: str) -> None:
+    page = f"{FAQ}{PLACEHOLDERS}<br/>\n\n<Note>\n\n```\n</Enter>\n```\n\nMind it.</Note>\n"
+    text = text_of(path, page)
+    assert PLACEHOLDERS in text and "Note" not in text and "<br" not in text
+
+
+@pytest.mark.parametrize(
+    ("code", "shown"),
+    [
+        ("{`$5 per month`}", "$5 per month"), ("<Code>{`curl ${HOST}/a`}</Code>", "curl ${HOST}/a"),
+        ("{`C:\\\\data`}", "C:\\data"), ("<Card title={`From $5`} />", "From $5"),
+    ],
+)  # fmt: skip
+def test_a_template_literal_is_its_text(code: str, shown: str) -> None:
+    assert shown in text_of("a.mdx", f"{FAQ}It says {code}.")
+
+
+@pytest.mark.parametrize("above", ["# Help", "## Help {#help}", "{/* note */}", "<!-- note -->"])
+def test_an_import_may_follow_a_heading_or_a_comment(above: str) -> None:
+    assert "import" not in text_of("a.md", f"Text.\n\n{above}\nimport Tabs from '@theme/Tabs'\n\nMore.")
+    assert "import duties" in text_of("a.md", f"Text.\n\n{above}\nimport duties are paid.\n\n<Note />")
+
+
+def test_an_import_in_a_script_makes_no_expressions_of_braces() -> None:
+    script = "<script setup>\nimport {ref} from 'vue'\n\nimport Box from './Box.vue'\n</script>\n\n"
+    text = text_of("a.md", f"{script}GET /users/{{id}} for {{{{ name }}}}.\n\n<Box />\n")
+    assert text.strip() == "GET /users/{id} for {{ name }}."
+
+
+@pytest.mark.parametrize(
+    ("tag", "shown"),
+    [
+        ('<ParamField path="user_id" type="string">The user.</ParamField>', "user_id The user."),
+        ('<ResponseField name="total">The sum.</ResponseField>', "total The sum."),
+        ('<TabItem value="npm">Run it.</TabItem>', "npm Run it."),
+        ('<TabItem value="npm" label="By npm">Run it.</TabItem>', "By npm Run it."), ('<Icon name="check" />', ""),
+    ],
+)  # fmt: skip
+def test_a_box_keeps_its_name(tag: str, shown: str) -> None:
+    assert text_of("a.mdx", f"{FAQ}{tag}").split("# Help")[1].strip() == shown

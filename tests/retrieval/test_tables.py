@@ -192,3 +192,43 @@ def test_rows_that_a_quote_hides_are_told_and_never_public() -> None:
     assert not documents and "audience is not known" in reason
     _, warnings, _ = read_all("t.csv", table.replace("Audience", "note"))
     assert "merged_rows" in [warning.code for warning in warnings]
+
+
+@pytest.mark.parametrize(
+    ("above", "separator", "titles"),
+    [
+        ("Price list 2026\n", ";", ["Price list 2026"]),
+        ("Price list 2026;;\nfrom May on;;\n;;\n", ";", ["from May on"]),
+        ("Report\n\n", ",", ["Report"]), ("# exported on Monday\n", ",", ["# exported on Monday"]),
+        ('"Price list\nof May",,\n', ",", ["of May"]), ("Price list\t\t\n", "\t", ["Price list"]),
+    ],
+)  # fmt: skip
+def test_titles_above_the_header_are_told_and_no_header(above: str, separator: str, titles: list[str]) -> None:
+    table = "Plan|Price|Audience\nFree|0|\nPro|9|premium\n".replace("|", separator)
+    found, (warning,), _ = read_all("t.csv", above + table)
+    assert [row.text for row in found] == ["Plan: Free\nPrice: 0", "Plan: Pro\nPrice: 9"]
+    assert split_audience(found[1].metadata, [])[1] == ["premium"]
+    assert warning.code == "rows_above_header" and all(title in warning.message for title in titles)
+
+
+@pytest.mark.parametrize(
+    ("content", "first"),
+    [
+        (",Basic,Pro\nPrice,9,19\nUsers,1,5\n", "column 1: Price\nBasic: 9\nPro: 19"),
+        ("Full name,\nAnn,1\nBob,2\n", "Full name: Ann\ncolumn 2: 1"),
+        ("Your question\nHow, when?\nWhy, then?\n", "Your question: How, when?"),
+        ("Opening hours\nNine to five\n", "Opening hours: Nine to five"),
+    ],
+)
+def test_a_header_of_few_names_is_a_header(content: str, first: str) -> None:
+    documents, _, _ = read_all("t.csv", content)
+    assert documents[0].text == first
+
+
+def test_a_header_that_is_repeated_is_no_row() -> None:
+    assert [row.text for row in rows("question,answer\nHow?,So.\nquestion,answer\nWhy?,Thus.\n")] == ["So.", "Thus."]
+
+
+def test_a_space_before_a_quote_moves_no_cell() -> None:
+    (row, _) = rows('id,text,note\n1, "a, b",x\n2, "c, d",y\n')
+    assert (row.text, row.metadata["note"]) == ("a, b", "x")
