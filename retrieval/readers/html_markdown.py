@@ -5,20 +5,13 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urljoin
 
+from retrieval.readers.html_code import code_text, language_of
 from retrieval.readers.html_table import Table, is_layout, markdown_rows
+from retrieval.readers.html_tags import BLOCKS, OMITTED
 from retrieval.readers.markdown_writer import MarkdownWriter
 
-_OMITTED = {"script", "style", "template", "svg", "iframe", "embed", "head", "select", "datalist",
-            "annotation", "colgroup", "map", "title"}  # fmt: skip
-_BLOCKS = {"address", "article", "aside", "audio", "body", "canvas", "caption", "center", "dd", "details", "dialog",
-           "div", "dl", "dt", "fieldset", "figcaption", "figure", "footer", "form", "header", "hgroup", "html",
-           "legend", "main", "nav", "noscript", "object", "optgroup", "p", "search", "section", "summary", "tbody",
-           "td", "textarea", "tfoot", "th", "thead", "tr", "video"}  # fmt: skip
-_LINES = _BLOCKS - {"td", "th"} | {"ul", "ol", "li"}
-"""What has lines of its own, also inside of <pre>."""
 _ORDINALS = {"st", "nd", "rd", "th", "er", "re", "ère", "nde", "e", "ème", "eme", "o", "a", "os", "as"}
 _MARKS = {"strong": "**", "b": "**", "em": "*", "i": "*", "del": "~~", "s": "~~", "strike": "~~"}
-_LANGUAGE = re.compile(r"(?:language|lang|highlight-source|highlight)-([\w+#-]+)")
 _COPY = re.compile(
     r"(?:click to )?cop(?:y|ied)(?: (?:to|the|this|as|clipboard|code|link|url|permalink|address|anchor|snippet|sample|"
     r"example|block|command|text|page|heading|section|markdown)){0,5} ?[!.…]?",
@@ -65,7 +58,7 @@ class _Writer(MarkdownWriter):
 
     def element(self, element: Any) -> None:
         tag = element.tag
-        if not isinstance(tag, str) or (tag in _OMITTED and element.get("shadowrootmode") is None):
+        if not isinstance(tag, str) or (tag in OMITTED and element.get("shadowrootmode") is None):
             return
         if (write := getattr(self, f"_{tag}", None)) is not None:
             write(element)
@@ -73,7 +66,7 @@ class _Writer(MarkdownWriter):
             self._marked(element, _MARKS[tag])
         elif tag[0] == "h" and tag[1:] in "123456" and len(tag) == 2:
             self._heading(element, int(tag[1]))
-        elif tag in _BLOCKS:
+        elif tag in BLOCKS:
             self.end_block()
             self.children(element)
             self.end_block()
@@ -182,7 +175,7 @@ class _Writer(MarkdownWriter):
             self.block("---")
 
     def _code(self, element: Any) -> None:
-        text = _SPACES.sub(" ", _plain(element)).strip()
+        text = _SPACES.sub(" ", code_text(element)).strip()
         if text:
             fence = "`" * (_longest_run(text) + 1)
             space = " " if "`" in (text[0], text[-1]) else ""
@@ -195,10 +188,10 @@ class _Writer(MarkdownWriter):
             self._code(element)
             return
         self.end_block()
-        text = _plain(element).replace("\r\n", "\n").strip("\n")
+        text = code_text(element).replace("\r\n", "\n").strip("\n")
         if text.strip():
             fence = "`" * max(3, _longest_run(text) + 1)
-            self.block(f"{fence}{_language(element)}\n{text.rstrip()}\n{fence}")
+            self.block(f"{fence}{language_of(element)}\n{text.rstrip()}\n{fence}")
 
     def _blockquote(self, element: Any) -> None:
         if self.is_inline:
@@ -289,39 +282,5 @@ def _operand(element: Any) -> str:
     return " ".join("".join(writer.words).split())
 
 
-def _plain(element: Any) -> str:
-    """Return the text of code as it stands, with a line for each <br> and for each line that is an element."""
-    texts: list[str] = []
-    pending: list[Any] = [element]
-    is_new_line = False
-    while pending:
-        candidate = pending.pop()
-        if candidate is None:  # the beginning or end of a line
-            is_new_line = True
-        elif isinstance(candidate, str):
-            has_break = candidate.startswith("\n") or not texts or texts[-1].endswith("\n")
-            texts += [candidate] if has_break or not is_new_line else ["\n", candidate]
-            is_new_line = False
-        elif isinstance(candidate.tag, str) and candidate.tag not in _OMITTED:
-            is_line = candidate.tag in _LINES
-            pending += [None] if is_line else []
-            for child in reversed(candidate):
-                if child.tail:
-                    pending.append(child.tail)
-                pending.append(child)
-            if text := "\n" if candidate.tag == "br" else candidate.text:
-                pending.append(text)
-            pending += [None] if is_line else []
-    return "".join(texts)
-
-
 def _longest_run(text: str) -> int:
     return max((len(found) for found in re.findall(r"`+", text)), default=0)
-
-
-def _language(element: Any) -> str:
-    for candidate in (element, element.find("code"), element.getparent()):
-        found = _LANGUAGE.search(candidate.get("class") or "") if candidate is not None else None
-        if found:
-            return found[1]
-    return ""
