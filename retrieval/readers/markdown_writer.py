@@ -4,6 +4,9 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+_PREFIX_MAX_CHARS = 100
+"""Lists and quotations within each other that indent a line further are written on the same level: a page of 2,000
+quotations, each in another one, would be 300 times as long as its HTML."""
 _SPACES = re.compile(r"[ \t\r\n\f]+")
 
 
@@ -67,6 +70,8 @@ class MarkdownWriter:
     def indented(self, indent: str, marker: str) -> Iterator[None]:
         """Begin the lines that are written inside with `indent`, and the first with `marker`."""
         self.end_block()
+        if len(self.prefix) >= _PREFIX_MAX_CHARS:
+            indent = marker = ""
         outer_prefix, outer_marker, lines = self.prefix, self.marker, len(self.lines)
         if outer_marker is None:
             self.outer_prefix = outer_prefix

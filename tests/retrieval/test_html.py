@@ -219,6 +219,13 @@ def test_a_page_of_unclosed_tags_is_read_to_its_end_or_refused() -> None:
         text_of(unclosed * 4)
 
 
+@pytest.mark.parametrize("tag", ["<blockquote>", "<ul><li>", "<ol><li>"])
+def test_a_page_of_lists_within_each_other_is_not_much_longer_than_its_html(tag: str) -> None:
+    page = "".join(f"{tag}Rule {n}. " for n in range(900))
+    text = text_of(page)
+    assert "Rule 899." in text and len(text) < 20 * len(page)
+
+
 @pytest.mark.parametrize(
     "lines",
     ["<div class=line><div>npm install</div></div><div class=line>  npm start</div>",
