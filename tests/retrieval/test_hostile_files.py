@@ -39,7 +39,7 @@ def reason(path: str, content: str | bytes) -> str:
         ("a.pdf", "no PDF", "no .pdf file"),
         ("a.pdf", b"%PDF-1.4\nbroken", "a broken PDF"),
         ("a.pdf", pdf("x")[:-200], "PDF"),
-        ("a.pdf", pdf(""), "no text in it"),
+        ("a.pdf", pdf(""), "empty"),
         ("a.pdf", pdf("x").replace(b"/Root 1 0 R", b"/Encrypt << /Filter /Standard /V 2 /R 3 /Length 128 /P -4 "
             b"/O (" + b"o" * 32 + b") /U (" + b"u" * 32 + b") >> /ID [(a) (a)] /Root 1 0 R"), "encrypted"),
         ("a.docx", "x", "no .docx file"),
