@@ -51,7 +51,8 @@ FABRA_HEADER_MAX_BYTES = env.int("FABRA_HEADER_MAX_BYTES", 64_000)
 
 # ---------------------------------------------------------------- REST
 
-# The OpenAPI schema and its page are for everyone; unset: in development mode. Otherwise for staff and API keys.
+# The OpenAPI schema and its page are for everyone; unset: in development mode. Otherwise for whoever may use the API,
+# with a secret key or an account.
 FABRA_API_DOCS: bool | None = env.bool("FABRA_API_DOCS", default=None)
 
 # How the API is described, in the names of drf-spectacular's settings.
@@ -106,7 +107,7 @@ FABRA_EVENT_MAX_BYTES = env.int("FABRA_EVENT_MAX_BYTES", 2_500_000)
 FABRA_EVENT_MAX_AHEAD = timedelta(minutes=5)
 FABRA_EVENT_BATCH = env.int("FABRA_EVENT_BATCH", 500)
 FABRA_WEBHOOK_WINDOW = timedelta(seconds=env.int("FABRA_WEBHOOK_WINDOW", 300))
-# Days that a webhook secret stays valid after its rotation.
+# Days that a secret of a webhook, or one that signs users, stays valid after its rotation.
 FABRA_WEBHOOK_OVERLAP = timedelta(days=env.int("FABRA_WEBHOOK_OVERLAP_DAYS", 7))
 # Seconds that a webhook endpoint may take to answer.
 FABRA_WEBHOOK_TIMEOUT_S = env.float("FABRA_WEBHOOK_TIMEOUT", 10.0)
@@ -204,7 +205,8 @@ FABRA_CHAT_MODEL = env.str("FABRA_CHAT_MODEL", "gpt-4o-mini")
 FABRA_CHAT_USES_OPENAI_KEY = env.bool("FABRA_CHAT_USES_OPENAI_KEY", True)
 # `extractive`: where no model answers, or a budget is used up, passages are quoted as without a model. Empty: an error.
 FABRA_MODEL_FALLBACK = env.str("FABRA_MODEL_FALLBACK", "")
-# Seconds that a model is left alone after it failed, if there is another one; doubled each time, up to 10 minutes.
+# Seconds that a model is left alone after it failed, if there is another one; doubled each time, up to 16 times
+# as long.
 FABRA_MODEL_PAUSE_S = env.float("FABRA_MODEL_PAUSE", 15.0)
 FABRA_CHAT_CONTEXT = env.str("FABRA_CHAT_CONTEXT", "chat_context")
 # The dotted path of a function that takes a signed-in user and returns names of audiences, such as
@@ -217,7 +219,7 @@ FABRA_SAMPLE = env.bool("FABRA_SAMPLE", True)
 # "accent_dark": "#5cc7c1", "language": "en", "greeting": "Ahoy!", "introduction": "Ask away.", "demo_users":
 # ["user_123 | Mara | premium"], "logo": "shop/logo.svg"}. The logo is the path of a static file.
 FABRA_BOT: dict[str, Any] = env.json("FABRA_BOT", default={})
-# First questions on the chat page of a bot that has none of its own, at most 4, with | between; empty: the golden
+# First questions on the chat page of a bot without an index of its own, at most 4, with | between; empty: the golden
 # questions of the default index that have the tag `suggested`.
 FABRA_SUGGESTED_QUESTIONS: list[str] = [
     question.strip() for question in env.str("FABRA_SUGGESTED_QUESTIONS", "").split("|") if question.strip()

@@ -101,19 +101,20 @@ def config_of(row: ModelProvider) -> ModelConfig:
     )
 
 
-def _load() -> dict[str, ModelConfig]:
-    return {row.name: config_of(row) for row in ModelProvider.objects.filter(is_enabled=True)}
+def _load() -> dict[str, ModelConfig | None]:
+    return {row.name: config_of(row) if row.is_enabled else None for row in ModelProvider.objects.all()}
 
 
-rows: Snapshot[ModelConfig] = Snapshot(_load)
+rows: Snapshot[ModelConfig | None] = Snapshot(_load)
+"""The models of the admin; None for one that is switched off."""
 
 
-def _ordered(found: dict[str, ModelConfig]) -> list[ModelConfig]:
+def _ordered(found: dict[str, ModelConfig | None]) -> list[ModelConfig]:
     """Return the models by their positions; of the same position that of the environment is first, then the settings'.
 
-    A row of the admin replaces the settings' model of its name.
+    A row of the admin replaces the settings' model of its name, also by none if it is switched off.
     """
     environment = environment_model()
     of_settings = {row.name: config_of(row) for row in models_of_settings() if row.is_enabled}
-    chosen = [*([environment] if environment else []), *(of_settings | found).values()]
-    return sorted(chosen, key=lambda config: config.position)
+    chosen = [environment, *(of_settings | found).values()]
+    return sorted(filter(None, chosen), key=lambda config: config.position)

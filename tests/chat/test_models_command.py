@@ -103,6 +103,8 @@ def test_models_of_the_settings_stand_between_that_of_the_key_and_the_admins(mod
     assert run("check", "claude")[1] == 0
     assert model.requests[-1]["max_tokens"] == 300
     assert check_models() == []
+    ModelProvider.objects.update(is_enabled=False)  # that of the settings does not come back by it
+    assert "spare" not in [each["name"] for each in json.loads(run("list", "--json")[0])]
 
 
 @pytest.mark.parametrize(
