@@ -96,7 +96,8 @@ MORE = {
     "FABRA_WORKER_MAX_TASKS": "A Celery process is replaced after this many tasks.",
     "FABRA_WORKER_MAX_MEMORY_MB": "A Celery process is replaced once it takes more memory.",
     "FABRA_DEFINITIONS": "Modules with definitions. Unset: the `definitions.py` of every installed app.",
-    "FABRA_API_DOCS": "Open `/api/schema/` and `/api/docs/` to everyone; off: to staff and keys. Unset: as `DEBUG`.",
+    "FABRA_API_DOCS": "Open `/api/schema/` and `/api/docs/` to everyone; off: to secret "
+    "keys, and to accounts that may use the API. Unset: as `DEBUG`.",
     "FABRA_STANDALONE": "Set by `fabra` in plain scripts: no definitions are discovered or copied into the database.",
     "FABRA_REDIS_TIMEOUT": "Seconds to wait for Redis before PostgreSQL is asked instead.",
     "FABRA_EVENT_MAX_ATTEMPTS": "Attempts to process an event before it is dead.",

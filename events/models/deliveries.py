@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from common.clocks import is_ahead, is_reached
 from common.retention.clock import earlier_now, lost_time
-from events.models.endpoints import WebhookEndpoint
+from events.models.endpoints import RETRY_AFTER_MAX_S, WebhookEndpoint
 from events.models.events import Event, jitter
 
 _BACKOFF_S, _BACKOFF_FACTOR, _BACKOFF_MAX_S = 10.0, 3, 4 * 3600.0
@@ -120,7 +120,7 @@ class WebhookDelivery(models.Model):
         wait_s = min(_BACKOFF_MAX_S, _BACKOFF_S * _BACKOFF_FACTOR ** (self.attempts - 1)) * jitter()
         now = timezone.now()
         self.error = error
-        self.next_attempt_at = now + timedelta(seconds=max(wait_s, min(retry_after_s or 0.0, _BACKOFF_MAX_S)))
+        self.next_attempt_at = now + timedelta(seconds=max(wait_s, min(retry_after_s or 0.0, RETRY_AFTER_MAX_S)))
         if self.next_attempt_at > self.give_up_at:
             self.state, self.finished_at = WebhookDelivery.State.GIVEN_UP, now
         else:

@@ -17,12 +17,14 @@ from events.models.signing import SigningSecret, decrypted, encrypted
 PAUSE_AFTER = 5
 """An endpoint that failed so often in a row is asked again only now and then, by one delivery."""
 _PAUSE_S, _PAUSE_MAX_S = 60.0, 3600.0
+RETRY_AFTER_MAX_S = 4 * 3600.0
+"""For so long at most a receiver may ask to be left alone."""
 _PATTERN = RegexValidator(r"^[^\s,?\[\]]+\Z", "An event type, or a pattern in which * stands for any characters.")
 
 
 def _is_unpaused(now: datetime | None) -> models.Q:
     """Return the condition that no pause lasts, or that a clock which was ahead has begun it."""
-    over = is_reached("paused_until", longest=timedelta(seconds=2 * _PAUSE_MAX_S), now=now)
+    over = is_reached("paused_until", longest=timedelta(seconds=2 * RETRY_AFTER_MAX_S), now=now)
     return models.Q(paused_until=None) | over | is_ahead("last_failure_at", now=now)
 
 
@@ -102,7 +104,7 @@ class WebhookEndpoint(SigningSecret):
         wait_s = 0.0
         if self.failures_in_row >= PAUSE_AFTER:
             wait_s = min(_PAUSE_MAX_S, _PAUSE_S * 2 ** min(self.failures_in_row - PAUSE_AFTER, 10)) * jitter()
-        wait_s = max(wait_s, min(retry_after_s or 0.0, _PAUSE_MAX_S))
+        wait_s = max(wait_s, min(retry_after_s or 0.0, RETRY_AFTER_MAX_S))
         self.paused_until = now + timedelta(seconds=wait_s) if wait_s else None
         self.save(update_fields=["failures_in_row", "paused_until", "last_failure_at"])
 

@@ -33,7 +33,9 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("path", help="A folder, a file, a zip archive, or http(s)://.../sitemap.xml")
+        parser.add_argument(
+            "path", help="A folder, a file, a zip archive, or the address of a sitemap, a feed or a list of addresses."
+        )
         parser.add_argument("--index", required=True)
         parser.add_argument("--source", default="", help="What the documents' origin is called (default: the path).")
         parser.add_argument("--id-prefix", default="", help="Put before the documents' ids, to tell sources apart.")
