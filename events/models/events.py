@@ -98,13 +98,17 @@ class EventQuerySet(models.QuerySet["Event"]):
             )  # fmt: skip
 
     def next_of_state(self, event_pk: int) -> int:
-        """Return the pk of the event to process in this one's turn: the newest possible one that waits for the state.
+        """Return the pk of the event to process in this one's turn: the newest possible one that waits for its state.
 
         The chosen event must set every payload key that the skipped ones set, so that theirs would have no lasting
         effect. Skipped events are not ended: if the chosen one fails, they are processed in the remaining turns. Each
         turn processes one event.
         """
-        state_key = self.filter(pk=event_pk).values("state_key")[:1]
+        # Read by itself: as a part of the query below it cost an event without a state, as most are, 5 ms of its 60 while
+        # 500 others waited, since the planner does not see that a state has few rows.
+        state_key = self.filter(pk=event_pk).values_list("state_key", flat=True).first()
+        if not state_key:
+            return event_pk
         keys = models.Func(
             "payload",
             template="jsonb_path_query_array(%(expressions)s, '$.keyvalue().key')",

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from asgiref.sync import async_to_sync
 from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from common.errors import InvalidInput
@@ -300,3 +301,11 @@ class TestBus:
             self.publish()
         with pytest.raises(EventBusUnavailable), transaction.atomic():
             self.publish()
+
+
+def test_an_event_without_a_state_is_not_compared_with_those_that_wait(handled: list[str]) -> None:
+    first, *_ = [record() for _ in range(3)]
+    with CaptureQueriesContext(connection) as queries:
+        assert Event.objects.next_of_state(first.pk) == first.pk
+    [query] = queries.captured_queries
+    assert "payload" not in query["sql"]
