@@ -6,8 +6,7 @@ from collections.abc import Callable, Sequence
 from asgiref.sync import async_to_sync
 
 from chat.conversations import summaries
-from chat.engine import gap_questions as asking
-from chat.engine import unanswered
+from chat.engine import gap_questions, unanswered
 from chat.gaps import decisions, grouping
 from chat.handover import endings
 from chat.limits import budgets
@@ -79,7 +78,7 @@ def ask_due_gaps() -> None:
     until = _slice()
     with held("ask due gaps") as is_mine:
         for gap_pk in decisions.due_gaps(_MOST_GAPS) if is_mine else ():
-            asking.ask_gap(gap_pk, until=until)
+            gap_questions.ask_gap(gap_pk, until=until)
             if until():
                 return
 
@@ -91,7 +90,7 @@ def ask_gap(gap_pk: int, is_forced: bool = False, asked: Sequence[int] = ()) -> 
     A task that is delivered twice finds the gap locked, or asked.
     """
     done = list(asked)
-    is_done = asking.ask_gap(gap_pk, is_forced=is_forced, until=_slice(), asked=done)
+    is_done = gap_questions.ask_gap(gap_pk, is_forced=is_forced, until=_slice(), asked=done)
     if not is_done and len(done) > len(asked):
         decisions.ask_soon(Gap(pk=gap_pk), is_forced=is_forced, asked=done)
 

@@ -115,7 +115,7 @@ def _harmless(item: ContextItem, foreign: ForeignText) -> str:
         text = _own_line(label, foreign) + without_source_marks(passage + rest)
     elif item.source_id:
         # Of a passage that the function has cut, the first line may be the passage's own.
-        text = _own_line(item.content, foreign, _marked_lines([passage] if passage else foreign.texts))
+        text = _own_line(item.content, foreign, _marked_lines([passage] if passage else foreign.texts), passage)
     else:
         marked = _marked_lines(foreign.texts)
         lines = item.content.splitlines(keepends=True)
@@ -123,10 +123,11 @@ def _harmless(item: ContextItem, foreign: ForeignText) -> str:
     return without_role_tags(text)
 
 
-def _own_line(text: str, foreign: ForeignText, marked: Collection[str] = ()) -> str:
+def _own_line(text: str, foreign: ForeignText, marked: Collection[str] = (), passage: str = "") -> str:
     """Return the text, whose first line is a label of the author's own unless it is a title, or one of the marked."""
     first, *more = text.splitlines(keepends=True) or [""]
-    is_foreign = first.strip() in foreign.titles or _is_of(first.strip(), marked)
+    is_cut = bool(first.strip()) and passage.lstrip().startswith(first.strip())
+    is_foreign = first.strip() in foreign.titles or is_cut or _is_of(first.strip(), marked)
     return (_unmarked(first) if is_foreign else first) + without_source_marks("".join(more))
 
 

@@ -167,7 +167,8 @@ def history_before(message: Message) -> ConversationHistory:
 
 def _text_of(message: Message) -> str:
     """Return the message with those before it that it was asked together with, or alone once its trace is pruned."""
-    return message.trace.query if message.trace else message.text
+    asked = message.trace.query if message.trace else ""
+    return asked if message.text in asked else message.text  # a context may hand on another query
 
 
 def _as_it_was_asked(message: Message) -> Question:

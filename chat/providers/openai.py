@@ -76,9 +76,10 @@ class OpenAIProvider:
                     raise
         self._keep_left_out()
         body = parse_body(response.content)
-        if not isinstance(body, dict) or not (body.get("choices") or body.get("error")):
+        shown = answer.add(body, is_whole=True)
+        if not isinstance(body, dict) or not body.get("choices"):
             raise ModelError("The language model's server sent an answer without choices.")
-        yield answer.add(body, is_whole=True)
+        yield shown
         yield answer.end()
 
     async def _stream(self, prompt: Prompt, answer: ModelAnswer) -> AsyncIterator[str]:
@@ -165,11 +166,13 @@ def _refuses_option(prompt: Prompt, answer: ModelAnswer, error: openai.APIStatus
     if error.status_code not in (400, 422):
         return False
     said = error.response.text
-    for name in prompt.options:
-        if name not in answer.refused_options and (error.param == name or re.search(rf"\b{name}\b", said)):
-            answer.refused_options.append(name)
-            return True
-    return False
+    left = [name for name in prompt.options if name not in answer.refused_options]
+    named = [name for name in left if error.param == name or f"'{name}'" in said or f"`{name}`" in said]
+    # Mistral names it in a list. Some servers repeat the whole request, with all its options: then none is named.
+    in_words = [name for name in left if re.search(rf"\b{name}\b", said)]
+    refused = named or (in_words if len(in_words) == 1 else [])
+    answer.refused_options += refused[:1]
+    return bool(refused)
 
 
 def refused_parameters(config: ModelConfig) -> list[str]:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 THINKING, THINKING_END = "<think>", "</think>"
+_FINAL = "<|channel|>final<|message|>"
 _CLOSING = {
     THINKING: THINKING_END,
     "<thinking>": "</thinking>",
@@ -10,7 +11,7 @@ _CLOSING = {
     "<seed:think>": "</seed:think>",
     "[THINK]": "[/THINK]",  # Magistral
     "◁think▷": "◁/think▷",  # Kimi
-    "<|channel|>analysis<|message|>": "<|channel|>final<|message|>",  # gpt-oss, where nobody reads its channels
+    "<|channel|>analysis<|message|>": _FINAL,  # gpt-oss, where nobody reads its channels
 }
 """What stands before and behind a model's thoughts."""
 
@@ -75,7 +76,7 @@ class Thinking:
     def _marks(self) -> list[str]:
         """Return what may stand here; a model that has thought may close its thoughts once more."""
         has_thought = self._is_behind_thoughts or any(self.thoughts)
-        return [*_CLOSING, *(_CLOSING.values() if has_thought else ())]
+        return [*_CLOSING, *(_CLOSING.values() if has_thought else (_FINAL,))]
 
     def _begin(self, text: str, begun: str) -> str:
         """Return what follows the mark at the beginning; without one, the text, which the answer begins with."""

@@ -51,6 +51,8 @@ class ModelAnswer:
     refused_options: list[str] = field(default_factory=list)
     """Options of the prompt that the server did not take, or that the operator set to something else."""
     _tokens: dict[str, int] = field(default_factory=dict)
+    _has_pieces: bool = False
+    """Whether text came in pieces, shown or not: a whole message after them tells it again."""
     _half: str = ""
     """The first of a pair of surrogates."""
 
@@ -79,7 +81,7 @@ class ModelAnswer:
         for name, count in _tokens_of(body.get("usage")).items():
             self._tokens[name] = max(count, self._tokens.get(name, 0))
         if _is_error(body):
-            raise _error_in(body.get("error"))
+            raise _error_in(body.get("error") or body)
         choices = body.get("choices")
         shown = ""
         for choice in choices if isinstance(choices, list) else []:
@@ -101,7 +103,7 @@ class ModelAnswer:
             raise _error_in(choice.get("error"))
         piece, whole = choice.get("delta"), choice.get("message")
         # Some servers send both: the other one is empty in a whole answer, and tells all again in a stream.
-        message = whole or piece if is_whole else piece or (None if self.has_text else whole)
+        message = whole or piece if is_whole else piece or (None if self._has_pieces else whole)
         if not isinstance(message, dict):
             return ""
         self.thinking.thoughts.append(_text(message.get("reasoning_content")) or _text(message.get("reasoning")))
@@ -112,6 +114,7 @@ class ModelAnswer:
             else:
                 text += part
         text += _text(message.get("refusal"))
+        self._has_pieces = self._has_pieces or bool(text)
         before, closing, _ = text.partition(THINKING_END)
         if (is_whole or not isinstance(piece, dict)) and closing and THINKING not in before:
             self.thinking.begins_with_thinking = True
@@ -194,8 +197,6 @@ async def bodies_of(pieces: AsyncIterable[bytes]) -> AsyncIterator[Any]:
         if name == "event":
             is_error = value.strip() == "error"
         elif name == "data" and value.strip():
-            if is_error:
-                raise _error_in(None)
             data = f"{data}\n{value.strip()}" if data else value.strip()
             if data == DONE:
                 body = DONE
@@ -206,12 +207,16 @@ async def bodies_of(pieces: AsyncIterable[bytes]) -> AsyncIterator[Any]:
                     continue  # the next line may have the rest
                 except RecursionError:
                     break
+            if is_error:
+                raise _error_in(body.get("error") or body if isinstance(body, dict) else None)
             yield body
             data = ""
         elif not line:
             if data:
                 break
             is_error = False
+    if is_error:
+        raise _error_in(None)
     if data:
         raise ModelError(_IS_NO_JSON)
 

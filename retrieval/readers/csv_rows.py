@@ -17,7 +17,7 @@ _SAMPLE_CHARS, _SAMPLE_ROWS = 200_000, 200
 _NAMED = 5
 _NUMBER = re.compile(r"\s*[-+]?(?!\d{4}\s*\Z)\d+(?:[.,]\d+)?\s*")
 """What is no name of a column; a year may be one."""
-_MAX_ABOVE, _AGREEING_SHARE = 20, 0.9
+_MAX_ABOVE, _AGREEING_SHARE, _ABOVE_MAX_CHARS = 20, 0.9, 100
 _SEPARATOR_HINT = re.compile(r"\A\"?sep=(.)\"?[ \t]*(?:\r\n|\r|\n|\Z)", re.IGNORECASE)
 """The first line by which Excel is told the separator."""
 
@@ -232,7 +232,7 @@ def _passed(reader: Any, above: int, skipped: int) -> Iterator[ReadWarning]:
     for row in islice(reader, above):
         if any(row):
             places.add(reader.line_num + skipped)
-            texts.append(repr(row[0].strip()))
+            texts.append(repr(row[0].strip()[:_ABOVE_MAX_CHARS]))
     if texts:
         message = f"The header is below {places}, which became no document: {', '.join(texts)}."
         yield ReadWarning(code="rows_above_header", message=message)

@@ -174,7 +174,8 @@ def _shift(before: Any) -> None:
 def _add_chosen(choices: Any) -> None:
     """Write the chosen entry of a form's list, which stands only in the properties of its field."""
     run = next(choices.iterancestors(_w("r")), None)
-    chosen = choices.find(_w("result"))
+    found = (choices.find(_w(name)) for name in ("result", "default"))
+    chosen = next((element for element in found if element is not None), None)
     number = "0" if chosen is None else chosen.get(_w("val"), "0")
     entries = choices.findall(_w("listEntry"))
     if run is not None and number.isdecimal() and int(number) < len(entries):

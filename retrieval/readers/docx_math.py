@@ -6,7 +6,7 @@ from typing import Any
 
 from lxml import etree
 
-_SIMPLE = re.compile(r"[\w.,]*|\(.*\)")
+_SIMPLE = re.compile(r"[\w.,]*|\([^()]*\)")
 
 
 def linear(formula: Any) -> str:
@@ -21,9 +21,9 @@ def linear(formula: Any) -> str:
 
 def _sequence(formula: Any) -> str:
     """Return the parts one after another; a fraction beside a number is apart from it, as 2 1/2."""
-    text, was_fraction = "", False
+    text, was_fraction = "", False  # or a root with its degree in front: 2·∛8 is not 23√8
     for part in formula:
-        written, is_fraction = linear(part), etree.QName(part).localname == "f"
+        written, is_fraction = linear(part), etree.QName(part).localname in ("f", "rad")
         is_apart = (is_fraction and text[-1:].isalnum()) or (was_fraction and written[:1].isalnum())
         text += f" {written}" if is_apart else written
         was_fraction = is_fraction

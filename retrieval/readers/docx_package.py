@@ -69,7 +69,9 @@ def open_package(content: bytes) -> Package:
 
 def parse(content: bytes) -> Any:
     """Return the root of a part; raise Unreadable for broken or hostile XML."""
-    parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False)
+    parser = etree.XMLParser(
+        resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False, remove_comments=True, remove_pis=True
+    )
     try:
         root = etree.fromstring(content, parser)
     except etree.XMLSyntaxError as error:

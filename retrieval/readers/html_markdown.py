@@ -18,7 +18,15 @@ _COPY = re.compile(
     re.IGNORECASE,
 )
 """What the button beside a code or a heading says, and no question does."""
-_OPERAND = re.compile(r"[\w.,]*|\(.*\)")
+_OPERAND = re.compile(r"[\w.,]*|\S|\([^()]*\)")
+_SCRIPTS = {"msup": ("^",), "msubsup": ("", "^"), "munder": ("_",), "mover": ("^",), "munderover": ("_", "^")}
+"""What stands between the parts of a formula."""
+_MATH_ROWS = {"mtable": "; ", "mtr": ", "}
+_WRITTEN = frozenset(
+    ("a", "blockquote", "br", "button", "code", "hr", "img", "input", "label", "li", "mfrac", "mroot", "msqrt", "ol",
+     "pre", "q", "sup", "table", "ul")
+)  # fmt: skip
+"""Tags with a method of their own."""
 _SPACES = re.compile(r"[ \t\r\n\f]+")
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)
 _SCHEMES = ("http:", "https:", "mailto:", "tel:", "ftp:")
@@ -60,8 +68,12 @@ class _Writer(MarkdownWriter):
         tag = element.tag
         if not isinstance(tag, str) or (tag in OMITTED and element.get("shadowrootmode") is None):
             return
-        if (write := getattr(self, f"_{tag}", None)) is not None:
-            write(element)
+        if tag in _WRITTEN:
+            getattr(self, f"_{tag}")(element)
+        elif tag in _SCRIPTS:
+            self._script(element, *_SCRIPTS[tag])
+        elif tag in _MATH_ROWS:
+            self.words.append(_MATH_ROWS[tag].join(self._operands(element)))
         elif tag in _MARKS:
             self._marked(element, _MARKS[tag])
         elif tag[0] == "h" and tag[1:] in "123456" and len(tag) == 2:
@@ -138,23 +150,27 @@ class _Writer(MarkdownWriter):
 
     def _sup(self, element: Any) -> None:
         """Write a power as one: 10^6 is not 106, but 5th is."""
-        before = self.words[-1][-1:] if self.words else ""
+        before = next(filter(None, (word.rstrip("*~")[-1:] for word in reversed(self.words))), "")
         is_ordinal = before.isdigit() and element.text_content().strip().lower() in _ORDINALS
         is_power = element.find(".//a") is None and before.isalnum() and not is_ordinal
         with self.wrapped((lambda text: f"^{text}") if is_power else str):
             self.children(element)
 
-    def _msup(self, element: Any) -> None:
-        self.words.append("^".join(self._operands(element)))
-
-    def _msubsup(self, element: Any) -> None:
+    def _script(self, element: Any, *signs: str) -> None:
+        """Write a base with what stands below and above it; sums are apart from what they are of."""
         base, *scripts = self._operands(element) or [""]
-        self.words.append(base + "^".join(scripts))
+        self.words += [base, *(f"{sign}{text}" for sign, text in zip(signs, scripts, strict=False) if text)]
+        if "_" in signs:
+            self.words.append(" ")
 
     def _mfrac(self, element: Any) -> None:
         """Write a fraction as one: a half is not 12, and two and a half not 21/2."""
         is_apart = bool(self.words) and self.words[-1][-1:].isalnum()
         self.words.append((" " if is_apart else "") + "/".join(self._operands(element)))
+
+    def _mroot(self, element: Any) -> None:
+        is_apart = bool(self.words) and self.words[-1][-1:].isalnum()
+        self.words.append((" " if is_apart else "") + "√".join(reversed(self._operands(element))))
 
     def _msqrt(self, element: Any) -> None:
         self.words.append(f"√({inline_text(element)})")

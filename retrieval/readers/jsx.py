@@ -66,7 +66,7 @@ def without_jsx(text: str, closed: frozenset[str], *, has_expressions: bool = Tr
 class _Scanner:
     def __init__(self, text: str, closed: frozenset[str], *, has_expressions: bool = True) -> None:
         self.text = text
-        self.closed = closed
+        self.closed = closed | _UNCLOSED
         self.codes = code_spans(text)
         self.has_expressions = has_expressions
         self.is_broken = False
@@ -142,7 +142,7 @@ class _Scanner:
         name = found[2] or ""
         if name[:1].islower() and "." not in name and name not in _HTML:
             return None  # <name> as a placeholder
-        if name not in self.closed | _UNCLOSED and _PLACEHOLDER.match(self.text, start):
+        if name not in self.closed and _PLACEHOLDER.match(self.text, start):
             return None
         attributes: list[tuple[str, str, str]] = []
         visited: list[int] = []

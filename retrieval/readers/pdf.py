@@ -18,6 +18,8 @@ _SECURITY = 5  # FPDF_ERR_SECURITY
 _BREAKS = "\ufffe\xad\x02"
 _SIGNS = {code: unicodedata.normalize("NFKC", chr(code)) for code in (*range(0xFB00, 0xFB07), *range(0x2F00, 0x2FD6))}
 """Ligatures, and the radicals that fonts name instead of the Chinese characters that look like them."""
+_EMPTY_MAX_BYTES = 2_000
+"""For each page, of a file that says nothing: where more is in it and nothing is drawn, something could not be read."""
 _UNMAPPED_SHARE = 0.05
 _STAMP_WORDS, _PICTURE_SHARE, _MOST_PICTURES = 25, 0.5, 1000
 
@@ -45,7 +47,10 @@ def read(file: FetchedFile, options: Options) -> Iterator[ReadDocument | ReadWar
     texts = map(_clean, join_hyphens([page.text for page in found]))
     pages = ["\n\n".join(filter(None, (text, page.added))) for text, page in zip(texts, found, strict=True)]
     if not any(pages):
-        if all(page.is_blank for page in found):
+        if found and all(page.is_broken for page in found):
+            raise Unreadable("none of its pages could be read")
+        has_little = len(file.content) <= _EMPTY_MAX_BYTES * (1 + len(found)) and not pdf.count_attachments()
+        if found and has_little and all(page.is_blank for page in found):
             raise Empty("empty")
         raise Unreadable("no text in it; scanned pages need OCR first")
     yield from _warnings(found, pages)

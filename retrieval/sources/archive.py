@@ -22,6 +22,8 @@ _RATIO_MATTERS_FROM_BYTES = 1 << 20
 _ENCRYPTED = 1
 _CONTROLS = ("Cc", "Cs", "Zl", "Zp")
 """Unicode's categories of controls, surrogates, and separators of lines and paragraphs."""
+_BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+"""What turns the direction of writing, and so makes one name look like another."""
 
 
 class Archive:
@@ -135,4 +137,4 @@ def _refused(name: str, member: zipfile.ZipInfo) -> str:
 
 def _shown(name: str) -> str:
     """Return a name without controls; joiners and wide spaces belong to names in Persian, Japanese or emoji."""
-    return "".join("�" if unicodedata.category(char) in _CONTROLS else char for char in name)[:1000]
+    return "".join("�" if unicodedata.category(char) in _CONTROLS or char in _BIDI else char for char in name)[:1000]

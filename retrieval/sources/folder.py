@@ -9,6 +9,8 @@ from retrieval.readers import FetchedFile, Unreadable, is_readable
 from retrieval.sources.archive import Archive
 from retrieval.sources.entries import Entry, SourceUnavailable
 
+_LINK = "a link out of the folder"
+
 
 class Folder:
     """The files of a folder, or one file, as a source."""
@@ -27,17 +29,25 @@ class Folder:
             path = file.relative_to(self.root)
             if any(part.startswith(".") for part in path.parts) or not file.is_file():
                 continue
-            if file.suffix.lower() == ".zip":
+            is_archive = file.suffix.lower() == ".zip"
+            if not self._is_inside(file):
+                if is_archive or is_readable(file.name):
+                    yield Entry(path=path.as_posix(), refused=_LINK)
+            elif is_archive:
                 yield from self._entries_of_archive(file, path.as_posix())
             elif is_readable(file.name) or self.only:
-                refused = "" if file.resolve().is_relative_to(self.root) else "a link out of the folder"
-                yield Entry(path=path.as_posix(), refused=refused)
+                yield Entry(path=path.as_posix())
 
     def fetch(self, path: str, validators: dict[str, str] | None = None) -> FetchedFile:
+        if not self._is_inside(self.root / path):
+            raise Unreadable(_LINK)
         for parent in reversed(PurePosixPath(path).parents):
             if parent.suffix.lower() == ".zip" and (self.root / parent).is_file():
                 return Archive(self.root / parent, prefix=parent.as_posix()).fetch(path)
         return FetchedFile(path=path, content=_read(self.root / path))
+
+    def _is_inside(self, file: Path) -> bool:
+        return bool(self.only) or file.resolve().is_relative_to(self.root.resolve())
 
     def _entries_of_archive(self, file: Path, path: str) -> Iterator[Entry]:
         try:

@@ -303,6 +303,22 @@ def test_an_event_that_is_an_error_or_no_json_is_an_error_of_the_model(data: byt
 
 
 @pytest.mark.parametrize(
+    "body",
+    [
+        '{"error": {"code": 429, "message": "busy"}}', '{"object": "error", "code": 429, "message": "busy"}',
+        '{"code": 429, "detail": "busy"}',
+    ],
+)  # fmt: skip
+def test_an_event_that_is_an_error_says_whether_it_may_be_asked_again(body: str) -> None:
+    with pytest.raises(ModelError) as raised:
+        bodies(f"event: error\ndata: {body}\n\n".encode())
+    assert (raised.value.status, raised.value.may_retry) == (429, True)
+    with pytest.raises(ModelError) as raised:
+        ModelAnswer(model="m").add(json.loads(body))
+    assert raised.value.status == 429
+
+
+@pytest.mark.parametrize(
     "choice",
     [
         {"delta": {"role": "assistant", "content": ""}, "message": {"content": "Hello."}},
@@ -450,6 +466,13 @@ def test_an_option_is_found_in_what_the_server_says(said: str) -> None:
     answer, prompt = ModelAnswer(model="m"), Prompt(messages=[], options={"stop": "x", "seed": 1})
     assert provider._refuses_option(prompt, answer, APIStatusError(said, response=response, body=None))
     assert answer.refused_options == ["seed"]
+
+
+def test_a_server_that_repeats_the_request_has_refused_none_of_its_options() -> None:
+    said = '{"detail": [{"loc": ["body"], "input": {"stop": "x", "seed": 1, "messages": []}, "msg": "too long"}]}'
+    response = httpx2.Response(422, text=said, request=httpx2.Request("POST", "http://x"))
+    answer, prompt = ModelAnswer(model="m"), Prompt(messages=[], options={"stop": "x", "seed": 1})
+    assert not provider._refuses_option(prompt, answer, APIStatusError(said, response=response, body=None))
 
 
 def test_an_option_that_the_server_refuses_is_left_out_of_that_call_and_named(odd: OddServer, client: Client) -> None:

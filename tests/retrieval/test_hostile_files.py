@@ -199,8 +199,12 @@ except Unreadable as error:
     assert done.stdout == "1,073,741,824 bytes, and the limit is 20,000,000 True\n", done.stderr
 
 
-def test_a_link_out_of_the_folder_is_not_followed(tmp_path: Path) -> None:
-    (tmp_path / "secret.txt").write_text("secret")
+@pytest.mark.parametrize(("name", "within"), [("a.txt", ""), ("a.zip", "/b.txt")])
+def test_a_link_out_of_the_folder_is_not_followed(name: str, within: str, tmp_path: Path) -> None:
+    (tmp_path / f"secret-{name}").write_bytes(zipped({"b.txt": "secret"}))
     (tmp_path / "docs").mkdir()
-    (tmp_path / "docs" / "a.txt").symlink_to(tmp_path / "secret.txt")
-    assert [entry.refused for entry in Folder(tmp_path / "docs").entries()] == ["a link out of the folder"]
+    (tmp_path / "docs" / name).symlink_to(tmp_path / f"secret-{name}")
+    source = Folder(tmp_path / "docs")
+    assert [entry.refused for entry in source.entries()] == ["a link out of the folder"]
+    with pytest.raises(Unreadable, match="a link out"):
+        source.fetch(f"{name}{within}")

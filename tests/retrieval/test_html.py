@@ -266,3 +266,25 @@ def test_links_lead_where_the_page_leads() -> None:
     )
     assert link("<base href='/v2/'>", "card") == "[there](https://x.test/v2/card)"
     assert link("", "http://[your-host]/pay") == "there"
+
+
+@pytest.mark.parametrize("tag", ["list", "item", "heading", "cell", "operands", "script_", "marked", "children"])
+def test_a_tag_that_html_does_not_know_is_its_text(tag: str) -> None:
+    assert SAID in text_of(f"<p>Map of <{tag}>{SAID}</{tag}></p>")
+
+
+@pytest.mark.parametrize(
+    ("formula", "text"),
+    [
+        ("<mroot><mn>8</mn><mn>3</mn></mroot>", "3√8"),
+        ("<munderover><mo>∑</mo><mn>1</mn><mn>10</mn></munderover><mi>i</mi>", "∑_1^10 i"),
+        ("<mtable><mtr><mtd>1</mtd><mtd>2</mtd></mtr><mtr><mtd>3</mtd><mtd>4</mtd></mtr></mtable>", "(1, 2); (3, 4)"),
+        ("<mfrac><mrow>(a)-(b)</mrow><mn>2</mn></mfrac>", "((a)-(b))/2"),
+    ],
+)
+def test_the_figures_of_a_formula_stay_apart(formula: str, text: str) -> None:
+    assert text in text_of(f"<p>It is <math>{formula}</math></p>")
+
+
+def test_a_power_of_what_is_emphasised_is_one() -> None:
+    assert "^6" in text_of("<p>Up to <b>10</b><sup>6</sup> rows</p>")
