@@ -115,7 +115,7 @@ def _harmless(item: ContextItem, foreign: ForeignText) -> str:
         text = _own_line(label, foreign) + without_source_marks(passage + rest)
     elif item.source_id:
         # Of a passage that the function has cut, the first line may be the passage's own.
-        text = _own_line(item.content, foreign, _marked_lines([passage] if passage else foreign.texts), passage)
+        text = _own_line(item.content, foreign, _marked_lines([passage] if passage else foreign.texts), passage or "")
     else:
         marked = _marked_lines(foreign.texts)
         lines = item.content.splitlines(keepends=True)
