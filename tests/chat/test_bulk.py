@@ -237,13 +237,22 @@ def chunk(*lines: Line) -> bytes:
     return b"%x\r\n%s\r\n" % (len(body), body)
 
 
+def is_free(web: Processes) -> bool:
+    """Return whether the server takes one more bulk request."""
+    with closing(socket.create_connection(("127.0.0.1", web.port), timeout=60)) as connection:
+        connection.sendall(HEAD + b"0\r\n\r\n")
+        return connection.recv(65536).startswith(b"HTTP/1.1 200")
+
+
 class TestServer:
     def test_lines_are_answered_before_the_body_ends(self, web: Processes) -> None:
         with closing(socket.create_connection(("127.0.0.1", web.port), timeout=60)) as connection:
             connection.sendall(HEAD + chunk(line("a", "Penguins.")))
             received = b""
             while b'"indexed"' not in received:
-                received += connection.recv(65536)
+                piece = connection.recv(65536)
+                assert piece, received
+                received += piece
             assert received.startswith(b"HTTP/1.1 200")
             connection.sendall(chunk(line("b", "Bears.")) + b"0\r\n\r\n")
             while piece := connection.recv(65536):
@@ -283,6 +292,7 @@ class TestServer:
         with closing(socket.create_connection(("127.0.0.1", web.port), timeout=60)) as connection:
             connection.sendall(HEAD + chunk(*(line(str(number), f"Text {number}.") for number in range(200))))
             wait_until(lambda: Document.objects.filter(created_at__gte=started).exists())
+        wait_until(lambda: is_free(web))  # its process has noticed
         self.test_lines_are_answered_before_the_body_ends(web)
         # Nothing is half written.
         assert not Document.objects.filter(version=None).exists()

@@ -115,7 +115,7 @@ def page_cookies(client: Client) -> bytes:
 
 
 async def over_http(user_id: str, message: str) -> bytes:
-    async with AsyncClient(transport=ASGITransport(application), base_url="http://testserver") as client:
+    async with AsyncClient(transport=ASGITransport(application), base_url="https://testserver") as client:
         body = {"user_id": user_id, "message": message, "stream": True}
         return (await client.post("/chat", json=body)).content
 
