@@ -1,12 +1,14 @@
-"""Write a formula of a Word document on one line: 10⁶ is 10^6 and not 106, a half is 1/2 and not 12."""
+"""Write a formula of a Word document on one line."""
 
-import re
 from collections.abc import Callable
 from typing import Any
 
 from lxml import etree
 
-_SIMPLE = re.compile(r"[\w.,]*|\([^()]*\)")
+from retrieval.readers.formulas import joined, operand
+
+_ALONE = ("f", "rad", "oMath")
+"""A fraction, a root with its degree in front, and one of several formulas of a paragraph."""
 
 
 def linear(formula: Any) -> str:
@@ -20,14 +22,7 @@ def linear(formula: Any) -> str:
 
 
 def _sequence(formula: Any) -> str:
-    """Return the parts one after another; a fraction beside a number is apart from it, as 2 1/2."""
-    text, was_fraction = "", False  # or a root with its degree in front: 2·∛8 is not 23√8
-    for part in formula:
-        written, is_fraction = linear(part), etree.QName(part).localname in ("f", "rad")
-        is_apart = (is_fraction and text[-1:].isalnum()) or (was_fraction and written[:1].isalnum())
-        text += f" {written}" if is_apart else written
-        was_fraction = is_fraction
-    return text
+    return joined((linear(part), etree.QName(part).localname in _ALONE) for part in formula)
 
 
 def _fraction(formula: Any) -> str:
@@ -82,9 +77,7 @@ def _part(formula: Any, name: str) -> str:
 
 
 def _operand(formula: Any, name: str) -> str:
-    """Return a part, in brackets unless it is one number, word or bracket."""
-    text = _part(formula, name)
-    return text if _SIMPLE.fullmatch(text) else f"({text})"
+    return operand(_part(formula, name))
 
 
 def _sign(formula: Any, name: str, default: str) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import urljoin
 
 from retrieval.readers.html_code import code_text, language_of
+from retrieval.readers.html_math import linear
 from retrieval.readers.html_table import Table, is_layout, markdown_rows
 from retrieval.readers.html_tags import BLOCKS, OMITTED
 from retrieval.readers.markdown_writer import MarkdownWriter
@@ -18,15 +19,6 @@ _COPY = re.compile(
     re.IGNORECASE,
 )
 """What the button beside a code or a heading says, and no question does."""
-_OPERAND = re.compile(r"[\w.,]*|\S|\([^()]*\)")
-_SCRIPTS = {"msup": ("^",), "msubsup": ("", "^"), "munder": ("_",), "mover": ("^",), "munderover": ("_", "^")}
-"""What stands between the parts of a formula."""
-_MATH_ROWS = {"mtable": "; ", "mtr": ", "}
-_WRITTEN = frozenset(
-    ("a", "blockquote", "br", "button", "code", "hr", "img", "input", "label", "li", "mfrac", "mroot", "msqrt", "ol",
-     "pre", "q", "sup", "table", "ul")
-)  # fmt: skip
-"""Tags with a method of their own."""
 _SPACES = re.compile(r"[ \t\r\n\f]+")
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)
 _SCHEMES = ("http:", "https:", "mailto:", "tel:", "ftp:")
@@ -57,7 +49,7 @@ def inline_text(element: Any) -> str:
 
 
 class _Writer(MarkdownWriter):
-    """Writes the elements of a page; its methods are named as the tags."""
+    """Writes the elements of a page; `_WRITERS` has the methods of tags."""
 
     def __init__(self, base_url: str, *, is_inline: bool = False, has_links: bool = True) -> None:
         super().__init__(is_inline=is_inline)
@@ -68,12 +60,8 @@ class _Writer(MarkdownWriter):
         tag = element.tag
         if not isinstance(tag, str) or (tag in OMITTED and element.get("shadowrootmode") is None):
             return
-        if tag in _WRITTEN:
-            getattr(self, f"_{tag}")(element)
-        elif tag in _SCRIPTS:
-            self._script(element, *_SCRIPTS[tag])
-        elif tag in _MATH_ROWS:
-            self.words.append(_MATH_ROWS[tag].join(self._operands(element)))
+        if write := _WRITERS.get(tag):
+            write(self, element)
         elif tag in _MARKS:
             self._marked(element, _MARKS[tag])
         elif tag[0] == "h" and tag[1:] in "123456" and len(tag) == 2:
@@ -156,29 +144,9 @@ class _Writer(MarkdownWriter):
         with self.wrapped((lambda text: f"^{text}") if is_power else str):
             self.children(element)
 
-    def _script(self, element: Any, *signs: str) -> None:
-        """Write a base with what stands below and above it; sums are apart from what they are of."""
-        base, *scripts = self._operands(element) or [""]
-        self.words += [base, *(f"{sign}{text}" for sign, text in zip(signs, scripts, strict=False) if text)]
-        if "_" in signs:
-            self.words.append(" ")
-
-    def _mfrac(self, element: Any) -> None:
-        """Write a fraction as one: a half is not 12, and two and a half not 21/2."""
+    def _math(self, element: Any) -> None:
         is_apart = bool(self.words) and self.words[-1][-1:].isalnum()
-        self.words.append((" " if is_apart else "") + "/".join(self._operands(element)))
-
-    def _mroot(self, element: Any) -> None:
-        is_apart = bool(self.words) and self.words[-1][-1:].isalnum()
-        self.words.append((" " if is_apart else "") + "√".join(reversed(self._operands(element))))
-
-    def _msqrt(self, element: Any) -> None:
-        self.words.append(f"√({inline_text(element)})")
-
-    def _operands(self, element: Any) -> list[str]:
-        """Return the parts of a formula, each in brackets unless it is one number, word or bracket."""
-        texts = [_operand(part) for part in element if isinstance(part.tag, str)]
-        return [text if _OPERAND.fullmatch(text) else f"({text})" for text in texts]
+        self.words.append(f"{' ' if is_apart else ''}{linear(element)}")
 
     def _input(self, element: Any) -> None:
         """Write the box of a list of tasks, which nobody can change here; other fields are no text."""
@@ -196,8 +164,6 @@ class _Writer(MarkdownWriter):
             fence = "`" * (_longest_run(text) + 1)
             space = " " if "`" in (text[0], text[-1]) else ""
             self.words.append(f"{fence}{space}{text}{space}{fence}")
-
-    _kbd = _samp = _tt = _code
 
     def _pre(self, element: Any) -> None:
         if self.is_inline:
@@ -218,8 +184,6 @@ class _Writer(MarkdownWriter):
 
     def _ul(self, element: Any) -> None:
         self._list(element, lambda number: "- ")
-
-    _menu = _ul
 
     def _ol(self, element: Any) -> None:
         start = element.get("start") or "1"
@@ -286,16 +250,19 @@ class _Writer(MarkdownWriter):
         return text.replace("|", "\\|")
 
 
+_WRITERS: dict[str, Callable[[_Writer, Any], None]] = {
+    "a": _Writer._a, "blockquote": _Writer._blockquote, "br": _Writer._br, "button": _Writer._button,
+    "code": _Writer._code, "hr": _Writer._hr, "img": _Writer._img, "input": _Writer._input, "kbd": _Writer._code,
+    "label": _Writer._label, "li": _Writer._li, "math": _Writer._math, "menu": _Writer._ul, "ol": _Writer._ol,
+    "pre": _Writer._pre, "q": _Writer._q, "samp": _Writer._code, "sup": _Writer._sup, "table": _Writer._table,
+    "tt": _Writer._code, "ul": _Writer._ul,
+}  # fmt: skip
+
+
 def _icon(element: Any) -> str:
     """Return what a cell without a text says by an icon, such as `Included`."""
     labels = (each.get("aria-label") or each.get("title") for each in element.iter())
     return " ".join(next(filter(None, labels), "").split())
-
-
-def _operand(element: Any) -> str:
-    writer = _Writer("", is_inline=True, has_links=False)
-    writer.element(element)
-    return " ".join("".join(writer.words).split())
 
 
 def _longest_run(text: str) -> int:

@@ -288,3 +288,12 @@ def test_the_figures_of_a_formula_stay_apart(formula: str, text: str) -> None:
 
 def test_a_power_of_what_is_emphasised_is_one() -> None:
     assert "^6" in text_of("<p>Up to <b>10</b><sup>6</sup> rows</p>")
+
+
+@pytest.mark.parametrize("tag", ["code", "kbd", "samp", "tt"])
+def test_what_is_typed_or_shown_is_code(tag: str) -> None:
+    assert "Type `fabra_up *` here." in text_of(f"<p>Type <{tag}>fabra_up *</{tag}> here.</p>")
+
+
+def test_a_menu_is_a_list() -> None:
+    assert "- One" in text_of(f"<main>{PROSE}<menu><li>One<li>Two</menu></main>")
