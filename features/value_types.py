@@ -202,16 +202,16 @@ def _is_same(before: Any, after: Any, *, is_loose: bool) -> bool:
     is_of_type = isinstance(after, type(before)) or isinstance(before, type(after))
     if (is_of_type or (isinstance(before, int | float) and isinstance(after, int | float))) and before == after:
         return True
-    if type(before) is type(after) and (fields := _field_names(before)):
+    if type(before) is type(after) and (fields := _field_names(before, compared_only=True)):
         return all(_is_same(getattr(before, name), getattr(after, name), is_loose=is_loose) for name in fields)
     return is_loose and isinstance(after, _JSON)
 
 
-def _field_names(value: Any) -> list[str]:
-    """Return the fields of a dataclass or a model of Pydantic; empty for another value."""
+def _field_names(value: Any, *, compared_only: bool = False) -> list[str]:
+    """Return the fields of a dataclass or a model of Pydantic, of this with extra ones; empty for another value."""
     if dataclasses.is_dataclass(value):
-        return [field.name for field in dataclasses.fields(value) if field.compare]
-    return list(type(value).model_fields) if isinstance(value, BaseModel) else []
+        return [field.name for field in dataclasses.fields(value) if field.compare or not compared_only]
+    return [*type(value).model_fields, *(value.model_extra or ())] if isinstance(value, BaseModel) else []
 
 
 def _in_order(typed: Any, encoded: Any) -> Any:

@@ -18,6 +18,7 @@ from asgiref.sync import async_to_sync
 from django.test import Client
 from django.utils.safestring import mark_safe
 from django.utils.translation import gettext_lazy
+from pydantic import BaseModel
 
 from common.errors import DefinitionError
 from common.redis import plain_redis, redis_key
@@ -62,6 +63,15 @@ class Basket:
 @dataclasses.dataclass
 class Tagged:
     tags: frozenset[str]
+
+
+@dataclasses.dataclass
+class Noted:
+    tags: frozenset[str] = dataclasses.field(compare=False)
+
+
+class Open(BaseModel, extra="allow"):
+    name: str
 
 
 class Point(NamedTuple):
@@ -203,6 +213,8 @@ def test_what_became_of_a_set_has_one_order() -> None:
         (set[str], set(tags), ordered),
         (dict[str, list[set[str]]], {"b": [set(tags)], "a": []}, {"a": [], "b": [ordered]}),
         (Tagged, Tagged(tags), {"tags": ordered}),
+        (Noted, Noted(tags), {"tags": ordered}),
+        (Open, Open(name="a", tags=ordered), {"name": "a", "tags": ordered}),  # type: ignore[call-arg]
         (set[frozenset[str]], {tags, frozenset()}, [ordered, []]),
     ):
         assert type_of("value", annotation).encode(value) == expected
@@ -290,6 +302,7 @@ REFUSED = [
     (list[datetime], [datetime(2026, 1, 1)], "timezone"),  # noqa: DTZ001
     (date, MOMENT, "datetime as date"),
     (set[int], {"a"}, "set as set[int]"),
+    (Open, Open(name="a", tags={"b"}), "Open as Open"),  # type: ignore[call-arg]
     (str, 5, "int as str"),
     (str, "a\x00b", "NUL"),
     (Tier, "gold", "str as Tier"),
