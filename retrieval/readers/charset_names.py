@@ -5,8 +5,9 @@ import codecs
 import webencodings
 
 WIDE = ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")
-_SUPERSETS = {"gbk": "gb18030", "x-user-defined": "cp1252", "euc_jp": "euc_jis_2004"}
-"""Codecs that have what browsers know under a name: the circled digits of Japanese PCs are in the last."""
+_SUPERSETS = {"gbk": "gb18030", "x-user-defined": "cp1252"}
+EXTENDED = {"euc_jp": "euc_jis_2004"}
+"""Codecs that read what another one does not, but not all that it reads: the circled digits of Japanese PCs."""
 _UNSAFE = ("utf-7", "idna", "punycode", "unicode_escape", "raw_unicode_escape", "unicode-escape", "raw-unicode-escape")
 
 

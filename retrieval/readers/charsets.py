@@ -20,7 +20,7 @@ from retrieval.readers.charset_guess import (
     western,
     wide_codec,
 )
-from retrieval.readers.charset_names import WIDE, codec_of, shown
+from retrieval.readers.charset_names import EXTENDED, WIDE, codec_of, shown
 from retrieval.readers.documents import FetchedFile, ReadWarning, Unreadable
 
 _MARKS = (
@@ -99,6 +99,8 @@ def _confirmed(content: bytes, declared: str, warnings: list[ReadWarning]) -> st
         return "utf-8"
     if not lost:
         return declared
+    if declared in EXTENDED and "\ufffd" not in content.decode(EXTENDED[declared], "replace"):
+        return EXTENDED[declared]
     other = "utf-8" if is_utf8(content) else guess(content)
     if lost > beyond_ascii(text) and "\ufffd" not in content.decode(other, "replace"):
         _warn(warnings, "wrong_charset", f"declared as {shown(declared)}, which it is not; read as {shown(other)}")

@@ -29,7 +29,7 @@ def decoded(content: bytes, content_type: str = "", *, is_html: bool = False) ->
         ("GBK", "gb18030"), ("shift_jis", "cp932"), ("ks_c_5601-1987", "cp949"), ("tis-620", "cp874"),
         ("big5", "big5hkscs"), ("iso-8859-9", "cp1254"), ("cp437", "cp437"), ("utf8", "utf-8"), ("utf-7", None),
         ("rot13", None), ("idna", None), ("iso-2022-kr", None), ("x-user-defined", "cp1252"),
-        ("euc-jp", "euc_jis_2004"), ("klingon", None), ("a\0b", None),
+        ("euc-jp", "euc_jp"), ("klingon", None), ("a\0b", None),
     ],
 )  # fmt: skip
 def test_names_mean_what_they_mean_to_browsers(label: str, codec: str | None) -> None:
@@ -155,6 +155,11 @@ def test_hostile_text_ends(content: bytes) -> None:
 def test_circled_digits_of_japanese_pcs_garble_nothing() -> None:
     text = "料金は①基本②追加です。㈱アクメ。"
     assert decoded(text.encode("euc_jis_2004"), "text/html; charset=EUC-JP") == (text, [])
+
+
+def test_rare_characters_of_euc_jp_stay_what_they_are() -> None:
+    text = "丂と鷗外。"  # of JIS X 0212, with three bytes
+    assert decoded(text.encode("euc_jp"), "text/html; charset=EUC-JP") == (text, [])
 
 
 def test_a_text_that_is_declared_wide_and_is_not_is_read_as_it_is() -> None:
