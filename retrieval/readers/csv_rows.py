@@ -69,7 +69,8 @@ def csv_rows(text: str, suffix: str) -> Iterator[Row | ReadWarning]:
             raise Unreadable(f"{len(header):,} columns, and the limit is {MAX_COLUMNS:,}")
         names, warnings = named_columns(header)
         yield from warnings
-        ragged, literal, merged, begins, ends = Places(), Places(), Places(), 0, reader.line_num
+        ragged, literal, merged, repeated = Places(), Places(), Places(), Places()
+        begins, ends = 0, reader.line_num
         lines.taken.clear()
         for cells in reader:
             begins, ends = ends, reader.line_num
@@ -90,7 +91,9 @@ def csv_rows(text: str, suffix: str) -> Iterator[Row | ReadWarning]:
             is_merged = ends > begins + 1 and _seems_merged(spanned, len(names), dialect)
             if is_merged:
                 merged.add(begins + 1 + skipped)
-            if any(cells) and cells != header:  # exports that were put together repeat it
+            if cells == header:  # exports that were put together repeat it
+                repeated.add(ends + skipped)
+            elif any(cells):
                 values = dict(zip(names, cells, strict=False))
                 yield Row(values=values, line=ends + skipped, surplus=surplus, is_merged=is_merged)
     except csv.Error as error:
@@ -98,6 +101,9 @@ def csv_rows(text: str, suffix: str) -> Iterator[Row | ReadWarning]:
     if ragged.count:
         message = f"{ragged} had more cells than the {len(names)} columns; they were added to the text."
         yield ReadWarning(code="ragged_rows", message=f"{message[0].upper()}{message[1:]}")
+    if repeated.count:
+        message = f"The header stands again in {repeated}, which became no document."
+        yield ReadWarning(code="repeated_header", message=message)
     if literal.count:
         message = f"A quote that begins in {literal} ends no cell; it was read as a sign, and each line as a row."
         yield ReadWarning(code="quotes_as_text", message=message)

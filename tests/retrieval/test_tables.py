@@ -225,8 +225,11 @@ def test_a_header_of_few_names_is_a_header(content: str, first: str) -> None:
     assert documents[0].text == first
 
 
-def test_a_header_that_is_repeated_is_no_row() -> None:
-    assert [row.text for row in rows("question,answer\nHow?,So.\nquestion,answer\nWhy?,Thus.\n")] == ["So.", "Thus."]
+def test_a_header_that_is_repeated_is_no_row_and_told() -> None:
+    table = "question,answer\nHow?,So.\nquestion,answer\nWhy?,Thus.\n"
+    found, [warning], _ = read_all("t.csv", table)
+    assert [row.text for row in found] == ["So.", "Thus."]
+    assert (warning.code, "line 3" in warning.message) == ("repeated_header", True)
 
 
 def test_a_space_before_a_quote_moves_no_cell() -> None:
