@@ -16,6 +16,8 @@ from retrieval import tasks
 from retrieval.ingestion.runs import RunOptions, open_run
 from retrieval.models import Document, IngestionFile, IngestionRun
 from retrieval.readers import Unreadable
+from retrieval.readers.isolation import parse_isolated
+from retrieval.readers.page_lists import parse_sitemap
 from retrieval.sources import Sitemap, SourceUnavailable
 from retrieval.sources.sitemap import normalized
 from tests.broker import messages
@@ -217,6 +219,11 @@ def test_a_sitemap_that_takes_too_long_to_parse_holds_no_worker(site: Site, sett
     site.pages["/sitemap.xml"] = b"<urlset><a " + names + b"/></urlset>"
     with pytest.raises(SourceUnavailable, match="took longer than 1 s"):
         list(source(site).entries())
+
+
+def test_addresses_in_any_writing_may_take_as_many_bytes_as_a_sitemap_has() -> None:
+    listed = [f"https://help.example/{number}{'ж' * 400}" for number in range(40_000)]
+    assert parse_isolated(parse_sitemap, "\n".join(listed).encode()) == ["pages", listed]
 
 
 @pytest.mark.django_db
