@@ -90,7 +90,7 @@ class Caller:
     def check_bot(self, slug: str) -> str:
         """Return the slug of the bot that is asked: `slug`, or else the key's, or ""; raise BotForbidden.
 
-        A public key that is bound to none is for the default bot: others may be for people of the house.
+        A public key that is bound to none is for the default bot: others may be for colleagues.
         """
         bound = self.key.bot if self.key else ""
         if self.is_site:

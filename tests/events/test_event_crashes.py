@@ -31,8 +31,8 @@ COMMANDS = {
 }  # fmt: skip
 
 
-class House:
-    """All of the house on servers of its own, each of which may be killed and comes back, as under a supervisor."""
+class Installation:
+    """All processes on servers of their own, each of which may be killed and comes back, as under a supervisor."""
 
     def __init__(self, folder: Path, postgres: OwnServer, valkey: OwnServer) -> None:
         self.servers = {"postgres": postgres, "valkey": valkey}
@@ -71,22 +71,22 @@ class House:
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> Iterator[House]:
+def installation(tmp_path: Path) -> Iterator[Installation]:
     with OwnServer(Postgres, tmp_path / "p") as postgres, OwnServer(Valkey, tmp_path / "v") as valkey:
-        house = House(tmp_path, postgres, valkey)
-        with house.processes:
-            house.start()
-            yield house
+        installation = Installation(tmp_path, postgres, valkey)
+        with installation.processes:
+            installation.start()
+            yield installation
 
 
 class Publishers:
     """Two threads that publish until they are stopped: each event again and again until it is acknowledged."""
 
-    def __init__(self, house: House) -> None:
+    def __init__(self, installation: Installation) -> None:
         self.acknowledged: list[dict[str, Any]] = []
         self._stop = threading.Event()
-        self._client = redis.Redis.from_url(house.servers["valkey"].url, socket_timeout=5)
-        self._url = f"{house.processes.url}/api/events/"
+        self._client = redis.Redis.from_url(installation.servers["valkey"].url, socket_timeout=5)
+        self._url = f"{installation.processes.url}/api/events/"
         self._threads = [threading.Thread(target=self._publish, args=(way,)) for way in (self._by_rest, self._by_bus)]
 
     def __enter__(self) -> "Publishers":
@@ -139,31 +139,31 @@ class Publishers:
         self._client.xadd(f"{PREFIX}:events", {**event, "payload": json.dumps(event["payload"])})
 
 
-def test_whatever_is_killed_nothing_is_lost_and_nothing_is_done_twice(house: House) -> None:
-    with Publishers(house) as publishers:
+def test_whatever_is_killed_nothing_is_lost_and_nothing_is_done_twice(installation: Installation) -> None:
+    with Publishers(installation) as publishers:
         for name in ("worker", "consumer", "valkey", "worker", "postgres", "valkey", "worker", "postgres"):
             publishers.wait_for_more()
             if name in ("worker", "postgres"):
-                wait_until(house.is_busy)
-            house.kill(name)
-            house.revive()
+                wait_until(installation.is_busy)
+            installation.kill(name)
+            installation.revive()
         publishers.wait_for_more()
 
     sent = {event["id"]: event for event in publishers.acknowledged}
 
     def is_all_done() -> bool:
-        house.revive()
-        states = dict(house.ask("SELECT event_id, state FROM events_event"))
+        installation.revive()
+        states = dict(installation.ask("SELECT event_id, state FROM events_event"))
         return set(sent) <= set(states) and set(states.values()) <= {"done", "superseded"}
 
     wait_until(is_all_done, 240)  # on a busy machine; a dead event would never be done
     # A publisher that was stopped before its acknowledgement may have been heard.
-    assert house.ask("SELECT count(*) FROM events_event")[0][0] <= len(sent) + 2
+    assert installation.ask("SELECT count(*) FROM events_event")[0][0] <= len(sent) + 2
     newest: dict[str, dict[str, Any]] = {}
     for event in sorted(sent.values(), key=lambda event: event["occurred_at"]):
         newest[event["entity_id"]] = event
     texts = dict(
-        house.ask(
+        installation.ask(
             "SELECT entity_id, v.text FROM retrieval_document d JOIN retrieval_documentversion v ON d.version_id = v.id"
         )
     )
@@ -172,13 +172,13 @@ def test_whatever_is_killed_nothing_is_lost_and_nothing_is_done_twice(house: Hou
         assert entity_id in stopped or text == newest[entity_id]["payload"]["content"]
     assert set(texts) >= set(newest) - {"bear"}
     once = "SELECT source, count(*) FROM retrieval_documentversion GROUP BY 1 HAVING count(*) > 1"
-    assert house.ask(once) == []
+    assert installation.ask(once) == []
     pokes = [event["id"] for event in sent.values() if event["event_type"] == "poked"]
-    values = house.ask("SELECT e.event_id FROM features_featurevalue v JOIN events_event e ON v.event_id = e.id")
+    values = installation.ask("SELECT e.event_id FROM features_featurevalue v JOIN events_event e ON v.event_id = e.id")
     assert len(values) == len({event_id for (event_id,) in values})
     assert set(pokes) <= {event_id for (event_id,) in values}
     drift = "SELECT chunk_count, (SELECT count(*) FROM retrieval_chunk) FROM retrieval_index"
-    assert [counted == stored for counted, stored in house.ask(drift)] == [True]
+    assert [counted == stored for counted, stored in installation.ask(drift)] == [True]
 
 
 def test_what_the_bus_acknowledged_survives_a_kill_of_valkey(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The pages of events: the way of one through the house, how all of them flow, and dead ones edited and requeued."""
+"""The pages of events: the way of one through the system, how all of them flow, and dead ones edited and requeued."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
