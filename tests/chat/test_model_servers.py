@@ -79,6 +79,7 @@ STREAMS: dict[str, tuple[list[Any], str]] = {
         [text("<|channel|>analysis<|message|>Hm.<|end|>"),
          text("<|start|>assistant<|channel|>final<|message|>Restart."), END], "Restart.",
     ),
+    "gpt-oss without thoughts": ([text("<|channel|>final<|mess"), text("age|>Restart."), END], "Restart."),
     "a mark of thinking within the text": ([text("Type <think> to think."), END], "Type <think> to think."),
 }  # fmt: skip
 

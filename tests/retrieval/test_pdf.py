@@ -195,3 +195,7 @@ def test_radicals_are_the_characters_that_they_stand_for_and_controls_are_missin
 def test_a_pdf_on_which_nothing_is_drawn_is_empty() -> None:
     assert read_all("a.pdf", page_with("", "<< >>"))[2] == "empty"
     assert read_all("a.pdf", page_with("", "<< >>", drawing="0 0 m 9 9 l S"))[2].startswith("no text in it")
+
+
+def test_a_pdf_that_holds_more_than_is_drawn_is_not_called_empty() -> None:
+    assert read_all("a.pdf", pdf("", title="x" * 9000))[2].startswith("no text in it")
