@@ -67,7 +67,7 @@ def remove_abandoned() -> list[str]:
 
 
 def remove(name: str) -> None:
-    """Remove an index with its content, table by table, since Django's cascade would read each row first."""
+    """Remove an index with its content, table by table, so that no cascade has all rows of it at once."""
     index = Index.objects.filter(name=name).first()
     if index is None:
         return
@@ -80,7 +80,7 @@ def remove(name: str) -> None:
             DocumentVersion.objects.filter(document__index=index),
             Document.objects.filter(index=index),
         ):
-            rows._raw_delete(rows.db)
+            rows.delete()
         index.delete()
         with connection.cursor() as cursor:
             for pk in generations:

@@ -17,6 +17,7 @@ from retrieval.readers.documents import (
     says_nothing,
 )
 from retrieval.readers.docx_body import append_paragraphs, lines_of_margin, missing_words, paragraphs, prepare
+from retrieval.readers.docx_hidden import hidden_styles, remove_hidden
 from retrieval.readers.docx_package import Package, open_package, parse
 from retrieval.readers.html_markdown import to_markdown
 from retrieval.readers.registry import reader
@@ -30,7 +31,7 @@ _UNREAD = {"chart": "charts", "chartEx": "charts", "diagramData": "diagrams", "o
 def read(file: FetchedFile, options: Options) -> Iterator[ReadDocument | ReadWarning]:
     package = open_package(file.content)
     metadata = _metadata(package)
-    texts = _prepared(package)
+    texts, hidden = _prepared(package)
     html = mammoth.convert_to_html(
         package.rebuilt(), convert_image=mammoth.images.img_element(lambda image: {"src": ""})
     ).value
@@ -38,7 +39,7 @@ def read(file: FetchedFile, options: Options) -> Iterator[ReadDocument | ReadWar
     _put_right(root)
     text = to_markdown(root)
     missing = missing_words(texts, text)
-    yield from _warnings(package, missing)
+    yield from _warnings(package, missing, hidden)
     if missing and says_nothing(text):
         raise Unreadable("none of its text could be read")
     yield document(file, text, metadata.pop("title", ""), metadata, options)
@@ -52,39 +53,38 @@ def _put_right(root: Any) -> None:
         link.set("href", link.get("href", "").partition('"')[0])
 
 
-def _prepared(package: Package) -> list[str]:
-    """Prepare the parts that have text, and return the paragraphs that must be found in the result."""
-    margins = list(
-        dict.fromkeys(
-            line
-            for kind in ("header", "footer")
-            for path in package.related.get(kind, ())
-            if path in package.parts
-            for line in lines_of_margin(_changed(package, path))
-        )
-    )
+def _prepared(package: Package) -> tuple[list[str], int]:
+    """Prepare the parts that have text; return the paragraphs that the result must have, and the hidden words."""
+    styles = frozenset[str]().union(*(hidden_styles(root) for _, root in _parts(package, "styles")))
+    hidden, margins = 0, dict[str, None]()
+    for _, root in _parts(package, "header", "footer"):
+        prepare(root)
+        hidden += remove_hidden(root, styles)
+        margins |= dict.fromkeys(lines_of_margin(root))
     texts: list[str] = []
-    for path in (package.main, *package.related.get("footnotes", ()), *package.related.get("endnotes", ())):
-        if path in package.parts:
-            root = _changed(package, path)
-            if path == package.main:
-                append_paragraphs(root, margins)
-                texts += paragraphs(root)
-            package.parts[path] = etree.tostring(root)
-    return texts
+    for path, root in [(package.main, parse(package.parts[package.main])), *_parts(package, "footnotes", "endnotes")]:
+        prepare(root)
+        hidden += remove_hidden(root, styles)
+        if path == package.main:
+            append_paragraphs(root, list(margins))
+            texts += paragraphs(root)
+        package.parts[path] = etree.tostring(root)
+    return texts, hidden
 
 
-def _changed(package: Package, path: str) -> Any:
-    root = parse(package.parts[path])
-    prepare(root)
-    return root
+def _parts(package: Package, *kinds: str) -> Iterator[tuple[str, Any]]:
+    """Yield the path and root of each part that the main one refers to as one of these."""
+    for path in (path for kind in kinds for path in package.related.get(kind, ()) if path in package.parts):
+        yield path, parse(package.parts[path])
 
 
-def _warnings(package: Package, missing: list[str]) -> Iterator[ReadWarning]:
+def _warnings(package: Package, missing: list[str], hidden: int) -> Iterator[ReadWarning]:
     unread = {name: sum(len(package.related.get(kind, ())) for kind, of in _UNREAD.items() if of == name)
               for name in _UNREAD.values()}  # fmt: skip
     if listed := ", ".join(f"{count} {name}" for name, count in unread.items() if count):
         yield ReadWarning(code="parts_not_read", message=f"Not read: {listed}.")
+    if hidden:
+        yield ReadWarning(code="hidden_text_left_out", message=f"{hidden:,} words are hidden in the document.")
     if missing:
         shown = " ".join(missing[:10])[:200]
         yield ReadWarning(code="text_left_out", message=f"{len(missing):,} words could not be read, such as: {shown}.")

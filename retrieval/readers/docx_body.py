@@ -32,8 +32,7 @@ _PAGE_LINE_MAX_CHARS = 20
 
 def prepare(root: Any) -> None:
     """Change a part in place so that mammoth reads all of its text."""
-    for element in root.iter(f"{{{_STRICT_W}}}*"):
-        element.tag = f"{{{W}}}{etree.QName(element).localname}"
+    loosen(root)
     for alternative in reversed(list(root.iter(f"{{{_COMPATIBILITY}}}AlternateContent"))):
         _choose(alternative)
     for drawing in list(root.iter(_w("drawing"))):
@@ -62,6 +61,17 @@ def prepare(root: Any) -> None:
         _add_chosen(choices)
     for deleted in list(root.iter(_w("del"))):
         _keep_last(deleted)
+
+
+def loosen(root: Any) -> None:
+    """Write what is in the strict format's namespace, names and attributes, in the usual one."""
+    strict = f"{{{_STRICT_W}}}"
+    for element in root.iter(f"{strict}*"):
+        element.tag = _w(etree.QName(element).localname)
+        for name, value in list(element.attrib.items()):
+            if name.startswith(strict):
+                del element.attrib[name]
+                element.set(_w(name.removeprefix(strict)), value)
 
 
 def paragraphs(root: Any) -> Iterator[str]:

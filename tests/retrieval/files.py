@@ -65,7 +65,8 @@ def docx_parts(body: str, before: str = "", main: str = "word/document.xml", **r
     }
 
 
-_ROOTS = {"header": "hdr", "footer": "ftr", "footnotes": "footnotes", "endnotes": "endnotes", "chart": "chart"}
+_ROOTS = {"header": "hdr", "footer": "ftr", "footnotes": "footnotes", "endnotes": "endnotes",
+          "chart": "chart", "styles": "styles"}  # fmt: skip
 
 
 def docx(body: str, before: str = "", **related: str) -> bytes:

@@ -24,6 +24,18 @@ def choice(text: str) -> str:
     return f'<mc:Choice Requires="wps"><w:drawing><wps:txbx>{boxed(text)}</wps:txbx></w:drawing></mc:Choice>'
 
 
+def strict(parts: dict[str, str | bytes]) -> dict[str, str | bytes]:
+    """Return the parts as the strict format writes them."""
+    office = "http://schemas.openxmlformats.org/officeDocument/2006/"
+    return {
+        name: part.replace(WORD, "http://purl.oclc.org/ooxml/wordprocessingml/main").replace(
+            office, "http://purl.oclc.org/ooxml/officeDocument/"
+        )
+        for name, part in parts.items()
+        if isinstance(part, str)
+    }
+
+
 def in_run(xml: str) -> str:
     return f"<w:p><w:r>{xml}</w:r></w:p>"
 
@@ -50,15 +62,7 @@ def test_the_strict_format_is_read() -> None:
     parts = docx_parts(
         paragraph("Strict.") + f"<w:p>{'<m:oMath><m:r><m:t>x+y</m:t></m:r></m:oMath>'}</w:p>", header=paragraph("Top")
     )
-    office = "http://schemas.openxmlformats.org/officeDocument/2006/"
-    strict = {
-        name: part.replace(WORD, "http://purl.oclc.org/ooxml/wordprocessingml/main").replace(
-            office, "http://purl.oclc.org/ooxml/officeDocument/"
-        )
-        for name, part in parts.items()
-        if isinstance(part, str)
-    }
-    assert text_of(zipped(strict)) == "Strict.\n\nx+y\n\nTop"
+    assert text_of(zipped(strict(parts))) == "Strict.\n\nx+y\n\nTop"
 
 
 @pytest.mark.parametrize(
@@ -249,3 +253,61 @@ def test_a_broken_document_ends_with_a_reason(content: bytes, said: str) -> None
 def test_a_large_document_is_read_in_linear_time() -> None:
     body = (paragraph("Some words.") + "<w:p><w:r><w:t>x</w:t></w:r></w:p>") * 3_000
     assert text_of(docx(body)).count("Some words.") == 3_000
+
+
+HIDDEN_STYLES = (
+    '<w:style w:type="character" w:styleId="Note"><w:rPr><w:vanish/></w:rPr></w:style>'
+    '<w:style w:type="character" w:styleId="SubNote"><w:basedOn w:val="Note"/></w:style>'
+    '<w:style w:type="character" w:styleId="Shown"><w:basedOn w:val="Note"/><w:rPr><w:vanish w:val="0"/></w:rPr>'
+    '</w:style><w:style w:type="character" w:styleId="Round"><w:basedOn w:val="Round"/></w:style>'
+)  # fmt: skip
+
+
+def run_with(properties: str, text: str) -> str:
+    return f'<w:r><w:rPr>{properties}</w:rPr><w:t xml:space="preserve">{text}</w:t></w:r>'
+
+
+def in_row(properties: str, text: str) -> str:
+    return f"<w:tr><w:trPr>{properties}</w:trPr><w:tc>{paragraph(text)}</w:tc></w:tr>"
+
+
+@pytest.mark.parametrize(
+    "hidden",
+    [
+        run_with("<w:vanish/>", " our price"),
+        run_with('<w:vanish w:val="true"/>', " our price"),
+        run_with('<w:rStyle w:val="Note"/>', " our price"),
+        run_with('<w:rStyle w:val="SubNote"/>', " our price"),
+        "<w:r><w:rPr><w:vanish/></w:rPr>"
+        f"<w:pict><v:shape><v:textbox>{boxed('our price')}</v:textbox></v:shape></w:pict></w:r>",
+    ],
+)
+@pytest.mark.parametrize("as_written", [dict, strict])
+def test_hidden_text_is_left_out_and_said(hidden: str, as_written: Any) -> None:
+    shown = [
+        run_with(properties, " Seen.")
+        for properties in ('<w:vanish w:val="off"/>', '<w:rStyle w:val="Shown"/>', '<w:rStyle w:val="Round"/>')
+    ]
+    body = f"<w:p>{run_with('', 'Open to all.')}{hidden}{''.join(shown)}</w:p>"
+    (document,), warnings, reason = read_all("a.docx", zipped(as_written(docx_parts(body, styles=HIDDEN_STYLES))))
+    assert document.text == "Open to all. Seen. Seen. Seen."
+    assert [(warning.code, warning.message) for warning in warnings] == [
+        ("hidden_text_left_out", "2 words are hidden in the document.")
+    ]
+    assert reason == ""
+
+
+def test_a_hidden_row_is_left_out_and_a_hidden_field_ends_where_it_did() -> None:
+    table = f"<w:tbl>{in_row('', 'Price')}{in_row('', 'Shown')}{in_row('<w:hidden/>', 'Cost')}</w:tbl>"
+    entry = "".join(
+        f"<w:r><w:rPr><w:vanish/></w:rPr>{xml}</w:r>"
+        for xml in ('<w:fldChar w:fldCharType="begin"/>', "<w:instrText>XE refunds</w:instrText>",
+                    '<w:fldChar w:fldCharType="end"/>')
+    )  # fmt: skip
+    body = f"<w:p>{run_with('', 'Before')}{entry}{run_with('', ' and after.')}</w:p>{table}"
+    (document,), warnings, reason = read_all("a.docx", docx(body))
+    assert "Before and after." in document.text
+    assert "Shown" in document.text
+    assert "Cost" not in document.text
+    assert [warning.message for warning in warnings] == ["1 words are hidden in the document."]
+    assert reason == ""
