@@ -25,10 +25,15 @@ FULL: dict[str, int] = {
 
 HOT = "hot-document"
 """The document that has many versions and many chunks."""
-_HOT_VERSIONS, _HOT_CHUNKS = 200, 500
+HOT_VERSIONS, HOT_CHUNKS, HOT_MESSAGES = 200, 500, 400
+"""How many that document and the newest conversation have."""
+RARE_VERSION = 2001
+"""The id of a document version that few traces used."""
+_DAYS = {"events": 30, "entities": 30}
+"""How long ago the oldest row of a kind is, where that is not a year: as events are kept, and entities counted."""
 
-# `n` numbers a kind's rows. Times lie in the last year, in the order of the numbers. Texts have some variety, so that
-# searches for words find few rows, or many.
+# `n` numbers a kind's rows. Times lie in the last year or month, in the order of the numbers. Texts have some variety,
+# so that searches for words find few rows, or many; rows are as wide as those of real conversations.
 _STATEMENTS: dict[str, str] = {
     "customers": """
         INSERT INTO chat_customer (user_id, name, tier, created_at)
@@ -43,7 +48,7 @@ _STATEMENTS: dict[str, str] = {
         ), generation AS (
             INSERT INTO retrieval_generation (index_id, embedder, embedding_model, dimension, state, total, done, error,
                 comparison, has_hnsw, created_at, ready_at)
-            SELECT id, 'none', 'none', 3, 'ready', 0, 0, '', '{{}}', FALSE, now(), now() FROM made
+            SELECT id, 'none', 'none', 384, 'ready', 0, 0, '', '{{}}', FALSE, now(), now() FROM made
         )
         INSERT INTO retrieval_document (index_id, entity_id, title, text, metadata, audience, state, error, failures,
             created_at, updated_at, indexed_at, purged_version)
@@ -66,7 +71,8 @@ _STATEMENTS: dict[str, str] = {
         INSERT INTO retrieval_chunk (generation_id, document_id, version_id, position, heading_path, text, token_count,
             content_hash, metadata, audience, embedding, lexemes)
         SELECT generation.id, document.id, document.version_id, position, document.title, left(document.text, 500), 90,
-            md5(document.id || ' ' || position), '{{}}', ARRAY['*'], '[0.1,0.2,0.3]',
+            md5(document.id || ' ' || position), '{{}}', ARRAY['*'],
+            array_fill(0.05::real, ARRAY[384])::vector,
             to_tsvector('english', left(document.text, 500))
         FROM retrieval_document AS document
         JOIN retrieval_generation AS generation ON generation.index_id = document.index_id,
@@ -90,17 +96,27 @@ _STATEMENTS: dict[str, str] = {
         FROM generate_series(1, {count}) AS n""",
     "traces": """
         INSERT INTO contexts_trace (id, context, user_id, query, state, max_tokens, tokens, kept, dropped, duration_ms,
-            flags, digest, version_ids, created_at, answer, model, error_code, answered_at)
+            flags, digest, version_ids, created_at, answer, model, outcome, error_code, answered_at)
         SELECT md5('trace ' || n)::uuid, CASE WHEN n % 100000 = 1 THEN 'rare_context' ELSE 'chat_context' END,
             'user_' || n % {customers} + 1, 'How does ' || {word} || ' number ' || n || ' work?',
             CASE WHEN n % 50000 = 1 THEN 'failed' ELSE 'answered' END, 4000, 900, 5, 2, 12.5,
             CASE WHEN n % 50000 = 2 THEN '["rare_flag"]' ELSE '[]' END::jsonb, md5(n::text) || md5(n::text),
-            ARRAY(SELECT DISTINCT (n * k) % 2000 + 1 FROM generate_series(1, 5) AS k), {at},
-            'It works like ' || {word} || '.', 'extractive', '', {at}
+            ARRAY(SELECT DISTINCT (n * k) % 2000 + 1 FROM generate_series(1, 5) AS k)
+                || CASE WHEN n % 100000 = 3 THEN ARRAY[{rare_version}] ELSE ARRAY[]::int[] END, {at},
+            repeat('It works like ' || {word} || ', as the article says [1]. ', 8), 'extractive',
+            '{{"usage": {{"prompt_tokens": 900, "completion_tokens": 100}}, "latency_ms": 812.5, "attempts": []}}', '',
+            {at}
         FROM generate_series(1, {count}) AS n;
         INSERT INTO contexts_tracebody (trace_id, text)
-        SELECT id, '{{"items": [], "output": "' || repeat(digest, 40) || '"}}' FROM contexts_trace
-        ON CONFLICT DO NOTHING""",
+        SELECT trace.id, jsonb_build_object('format', 1, 'context', trace.context, 'flags', trace.flags, 'items',
+            jsonb_agg(jsonb_build_object('position', k, 'content', k || repeat(' ' || trace.query, 12), 'priority', k,
+                'required', FALSE, 'source_id', 'document-' || k, 'tokens', 180, 'kept', k < 6, 'reason', '', 'part',
+                'user', 'suspicions', '[]'::jsonb)))::text
+        FROM contexts_trace AS trace, generate_series(1, 7) AS k GROUP BY trace.id
+        ON CONFLICT DO NOTHING;
+        INSERT INTO contexts_contextdefinition (name, description, location, is_enabled, gone_at, created_at,
+            declared_max_tokens, model, overflow, freshness_strict)
+        VALUES ('rare_context', '', '', TRUE, now(), now(), 4000, '', 'drop', FALSE) ON CONFLICT DO NOTHING""",
     "conversations": """
         INSERT INTO chat_conversation (user_id, created_at, last_message_at, state, state_changed_at, title, contact,
             escalation_reason, language, takeovers, turns)
@@ -111,11 +127,14 @@ _STATEMENTS: dict[str, str] = {
         INSERT INTO chat_message (conversation_id, user_id, role, text, citations, flags, created_at, embedding_model,
             thread_digest, context, trace_id)
         SELECT conversation.id, conversation.user_id, CASE m % 2 WHEN 1 THEN 'user' ELSE 'assistant' END,
-            CASE m % 2 WHEN 1 THEN conversation.title ELSE 'It works as the article says.' END, '[]', '{{}}',
+            CASE m % 2 WHEN 1 THEN conversation.title ELSE repeat('It works as the article says [1]. ', 10) END, '[]',
+            '{{}}',
             conversation.created_at, '', '', '',
-            CASE m % 2 WHEN 0 THEN (SELECT id FROM contexts_trace
+            CASE m WHEN 2 THEN (SELECT id FROM contexts_trace
                 WHERE id = md5('trace ' || (conversation.id - (SELECT min(id) FROM chat_conversation) + 1))::uuid) END
-        FROM chat_conversation AS conversation, generate_series(1, {messages_each}) AS m""",
+        FROM chat_conversation AS conversation, generate_series(1,
+            CASE conversation.id WHEN (SELECT max(id) FROM chat_conversation) THEN {hot_messages} ELSE {messages_each}
+            END) AS m""",
     **STATEMENTS,
 }
 
@@ -132,8 +151,10 @@ def fill_tables(scale: float) -> Iterator[Filled]:
     values = {
         **{name: str(count) for name, count in counts.items()},
         "hot": HOT,
-        "hot_versions": str(_HOT_VERSIONS),
-        "hot_chunks": str(_HOT_CHUNKS),
+        "hot_versions": str(HOT_VERSIONS),
+        "hot_chunks": str(HOT_CHUNKS),
+        "hot_messages": str(HOT_MESSAGES),
+        "rare_version": str(RARE_VERSION),
         "versions_each": str(counts["versions"] // counts["documents"]),
         "chunks_each": str(counts["chunks"] // counts["documents"]),
         "messages_each": str(counts["messages"] // counts["conversations"]),
@@ -142,7 +163,7 @@ def fill_tables(scale: float) -> Iterator[Filled]:
     }
     with connection.cursor() as cursor:
         for name, statement in _STATEMENTS.items():
-            at = f"(now() - interval '365 days' * ({counts[name]} - n) / {counts[name]})"
+            at = f"(now() - interval '{_DAYS.get(name, 365)} days' * ({counts[name]} - n) / {counts[name]})"
             cursor.execute(statement.format(**values, count=counts[name], at=at).replace("%", "%%"), [])
             yield Filled(name=name, rows=counts[name])
         cursor.execute("ANALYZE")

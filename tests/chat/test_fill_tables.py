@@ -6,7 +6,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from chat.models import AuditEntry, Feedback, Gap, Message, ModelCall
-from chat.sample.big_tables import HOT
+from chat.sample.big_tables import HOT, HOT_MESSAGES
 from contexts.models import Trace
 from events.models import HandlerOutcome, WebhookDelivery
 from features.models import FeatureConfirmation, FeatureValue, MaterializationRun
@@ -20,7 +20,7 @@ def test_each_table_gets_its_share() -> None:
     out = StringIO()
     call_command("fill_tables", scale=0.0001, stdout=out)
     assert "50 traces" in out.getvalue()
-    assert (Trace.objects.count(), Message.objects.count()) == (50, 100)
+    assert (Trace.objects.count(), Message.objects.count()) == (50, 98 + HOT_MESSAGES)
     assert Message.objects.filter(role="assistant", trace__isnull=False).count() == 50
     assert DocumentVersion.objects.filter(document__entity_id=HOT).count() == 200
     assert Chunk.objects.filter(document__entity_id=HOT).count() == 500
