@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from datetime import date, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db.models import QuerySet
@@ -19,8 +19,11 @@ from contexts.models import Trace
 from retrieval.models import Document
 
 _SHOWN_QUESTIONS = 50
-_CHART_DAYS = 30
+CHART_DAYS = 30
 _MOST_CHARTED = 20_000
+
+Asked = tuple[datetime, list[str]]
+"""When a question was asked, and why the bot had no good answer."""
 
 Reason = GapQuestion.Reason
 TONES = {
@@ -44,12 +47,12 @@ def gap_page(request: HttpRequest, gap: Gap) -> dict[str, Any]:
     """Return the template's context."""
     newest = list(gap.questions.select_related("message").order_by("-asked_at")[:_SHOWN_QUESTIONS])
     may = request.user.has_perm
-    asked = asked_questions(gap)
+    asked, reasons = asked_questions(gap), reasons_in(gap.questions.all())
     return {
         "state": badge(gap.state, STATE_TONES[Gap.State(gap.state)], gap.get_state_display()),
-        "chart": chart_of(gap.questions.all()),
-        "days": _CHART_DAYS,
-        "reasons": _reasons(gap),
+        "chart": chart_of(reasons),
+        "days": CHART_DAYS,
+        "reasons": _counted(reasons),
         "questions": _questions(newest, may_read=may("chat.view_conversation"), may_trace=may("contexts.view_trace")),
         "hidden": max(0, gap.question_count - len(newest)),
         "asked": sum(question.is_answered is not None for question in asked),
@@ -63,15 +66,18 @@ def gap_page(request: HttpRequest, gap: Gap) -> dict[str, Any]:
     }
 
 
-def chart_of(questions: QuerySet[GapQuestion]) -> SafeString:
+def reasons_in(questions: QuerySet[GapQuestion], days: int | None = None) -> list[Asked]:
+    """Return when and why the newest questions were asked, of so many days."""
+    if days is not None:
+        questions = questions.filter(asked_at__gte=timezone.now() - timedelta(days=days))
+    return list(questions.order_by("-asked_at").values_list("asked_at", "reasons")[:_MOST_CHARTED])
+
+
+def chart_of(questions: Iterable[Asked]) -> SafeString:
     """Draw the questions of the last days, in UTC, by their gravest reason."""
     today = timezone.now().date()
-    days = [today - timedelta(days=age) for age in reversed(range(_CHART_DAYS))]
-    since = timezone.now() - timedelta(days=_CHART_DAYS)
-    rows = questions.filter(asked_at__gte=since).order_by("-asked_at").values_list("asked_at", "reasons")
-    counts: Counter[tuple[date, str]] = Counter()
-    for asked_at, reasons in rows[:_MOST_CHARTED]:
-        counts[asked_at.date(), _gravest(reasons)] += 1
+    days = [today - timedelta(days=age) for age in reversed(range(CHART_DAYS))]
+    counts = Counter((asked_at.date(), _gravest(reasons)) for asked_at, reasons in questions)
     series = [Series(name=name, tone=tone, values=[counts[day, name] for day in days]) for name, tone, _ in _DRAWN]
     return bar_chart([f"{day:%b %d}" for day in days], series, lambda value: f"{value:,.4g}")
 
@@ -85,9 +91,8 @@ def _gravest(reasons: list[str]) -> str:
     return next((name for name, _, own in _DRAWN if own.intersection(reasons)), _DRAWN[-1][0])
 
 
-def _reasons(gap: Gap) -> list[dict[str, Any]]:
-    found = gap.questions.order_by("-asked_at").values_list("reasons", flat=True)[:_MOST_CHARTED]
-    counts = Counter(reason for reasons in found for reason in reasons)
+def _counted(questions: Iterable[Asked]) -> list[dict[str, Any]]:
+    counts = Counter(reason for _, reasons in questions for reason in reasons)
     return [{"badge": reason_badges([reason])[0], "count": count} for reason, count in counts.most_common()]
 
 

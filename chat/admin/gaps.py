@@ -19,7 +19,7 @@ from django.views.decorators.http import require_POST
 from unfold.decorators import action, display
 
 from chat.admin.gap_forms import ArticleSearchForm, article_of, find_articles
-from chat.admin.gap_page import STATE_TONES, chart_of, gap_page, reason_badges
+from chat.admin.gap_page import CHART_DAYS, STATE_TONES, chart_of, gap_page, reason_badges, reasons_in
 from chat.gaps.decisions import ask_soon, link_article, merge, reopen, rule_out
 from chat.models import Gap, GapQuestion
 from common.admin.base import ListAdmin, is_list, moment
@@ -115,7 +115,8 @@ class GapAdmin(ListAdmin):
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         extra = dict(extra_context or {})
         if self.has_view_permission(request):
-            extra["chart"] = chart_of(GapQuestion.objects.exclude(gap__state=Gap.State.OUT_OF_SCOPE))
+            counted = GapQuestion.objects.exclude(gap__state=Gap.State.OUT_OF_SCOPE)
+            extra["chart"] = chart_of(reasons_in(counted, CHART_DAYS))
         return super().changelist_view(request, extra)
 
     def changeform_view(

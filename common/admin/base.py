@@ -56,6 +56,15 @@ class ListAdmin(GuardedAdmin, ModelAdmin):
         rows = super().get_queryset(request)
         return rows.defer(*self.list_defer) if self.list_defer and is_list(request) else rows
 
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        """Return the row of a page, read once: what stands around the form asks for it as the form does."""
+        if request.method != "GET":
+            return super().get_object(request, object_id, from_field)
+        key = f"_row_{self.opts.label}_{from_field}_{object_id}"
+        if not hasattr(request, key):
+            setattr(request, key, super().get_object(request, object_id, from_field))
+        return getattr(request, key)
+
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         if any("\x00" in value for values in request.GET.lists() for value in values[1]):
             # PostgreSQL refuses NUL, and no search needs it.
