@@ -48,7 +48,7 @@ def run(script: str, folder: Path, **environment: str) -> list[Call]:
         (programs / program).symlink_to(found)
     subprocess.run(
         ["/bin/bash", "-euo", "pipefail", "-c", script],
-        cwd=folder, env={"PATH": str(programs), **environment}, check=True, timeout=60,
+        cwd=folder, env={"PATH": str(programs), **environment}, check=True, timeout=300,
     )  # fmt: skip
     return [
         Call(program=program, arguments=arguments, variables=variables)

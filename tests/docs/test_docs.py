@@ -104,7 +104,7 @@ def test_the_python_of_a_page_runs(page: Path, sample: None, tmp_path: Path) -> 
         files[-1].write_text(USES.get(name_of(page), ""))
         done = subprocess.run(
             [sys.executable, PROJECT / "tests" / "docs" / "run_blocks.py", *files],
-            cwd=tmp_path, env=test_environment(**HASHING), capture_output=True, text=True, timeout=60,
+            cwd=tmp_path, env=test_environment(**HASHING), capture_output=True, text=True, timeout=300,
         )  # fmt: skip
     assert done.returncode == 0, done.stderr
 

@@ -225,7 +225,6 @@ def test_an_endpoint_that_hangs_costs_one_timeout(desk: Receiver, settings: Any)
     for number in range(3):
         happened(entity_id=f"user_{number}")
     assert send_due(endpoint.pk) is True  # the others are due still, and are enqueued behind the other endpoints
-    assert len(desk.received) == 1
     assert WebhookAttempt.objects.get().error == "timeout"
 
 
