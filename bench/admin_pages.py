@@ -100,7 +100,8 @@ def _listed(client: Client, url: str) -> Any:
 
 
 def _is_sortable(listed: Any, name: Any) -> bool:
-    return listed.get_ordering_field(name) is not None
+    """Return whether the head of a column can be clicked."""
+    return name in listed.sortable_by and listed.get_ordering_field(name) is not None
 
 
 def _other_pages() -> list[str]:
