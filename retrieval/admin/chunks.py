@@ -15,7 +15,7 @@ from unfold.decorators import display
 from common.admin.base import ReadOnlyAdmin, is_list
 from common.admin.html import json_block, link, short, table, text_block, wide
 from common.admin.site import register
-from retrieval.models import Chunk, Document, DocumentVersion, Index
+from retrieval.models import Chunk, Document, DocumentVersion, Generation, Index
 from retrieval.search.lexemes import lexical_words
 
 _SHOWN_ROWS = 100
@@ -42,7 +42,7 @@ class ChunkAdmin(ReadOnlyAdmin):
     ordering = ("-id",)
     sortable_by = ()
     search_fields = ("text",)  # see get_search_results
-    search_help_text = "Words of the text, as the lexical leg finds them, or a document's whole id."
+    search_help_text = "A document's whole id, or words of the text, as the lexical leg finds them."
     fieldsets = (
         (None, {"fields": (("of_document", "of_version", "position"), "heading_path", "whole_text", "token_count")}),
         ("Metadata", {"fields": ("shown_metadata",)}),
@@ -62,14 +62,16 @@ class ChunkAdmin(ReadOnlyAdmin):
         term = search_term.strip()
         if not term:
             return queryset, False
-        languages = set(Index.objects.values_list("language", flat=True)) or {"english"}
+        if documents := list(Document.objects.filter(entity_id=term).values_list("pk", flat=True)[:50]):
+            return queryset.filter(document__in=documents), False
         # Every lexeme is stored without accents.
         text = Func(Value(lexical_words(term)), function="fabra_unaccent", output_field=TextField())
-        words = reduce(
-            or_, (Q(lexemes=SearchQuery(text, config=language, search_type="websearch")) for language in languages)
+        # Each generation has an index of its own, which only a condition on the generation can use.
+        words = (
+            Q(generation=pk, lexemes=SearchQuery(text, config=language, search_type="websearch"))
+            for pk, language in Generation.objects.values_list("pk", "index__language")
         )
-        documents = list(Document.objects.filter(entity_id=term).values_list("pk", flat=True)[:50])
-        return queryset.filter(words | Q(document__in=documents) if documents else words), False
+        return queryset.filter(reduce(or_, words, Q(pk=None))), False
 
     @display(description="text")
     def shown_text(self, chunk: Any) -> str:
