@@ -17,10 +17,11 @@ from django.test.utils import CaptureQueriesContext, setup_test_environment, tea
 from django.urls import reverse
 
 from bench.figures import Limit, Row, Spread, say
+from chat.models import Conversation
 from chat.sample.big_tables import HOT, RARE_VERSION, fill_tables
 from events.hours import keep_hours
 from retrieval.generations.hnsw import drop_indexes, gin_name
-from retrieval.models import Document, Generation
+from retrieval.models import Document, DocumentVersion, Generation
 
 GOAL_MS, GOAL_QUERIES = 300.0, 12
 _WORDS = ("user_77", "invoice", "nothing like this", "hot-document")
@@ -50,7 +51,7 @@ def _measure(scale: float, rounds: int) -> list[Row]:
         model._meta.label: _pages(client, model)
         for model in sorted(admin.site._registry, key=lambda model: model._meta.label)
     }
-    for label, urls in {**groups, "pages without a table": _other_pages()}.items():
+    for label, urls in {**groups, **{name: [url] for name, url in _other_pages(client).items()}}.items():
         slowest: tuple[list[float], str] = ([0.0], "")
         most: tuple[int, str] = (0, "")
         for url in urls:
@@ -118,19 +119,33 @@ def _is_sortable(listed: Any, name: Any) -> bool:
     return name in listed.sortable_by and listed.get_ordering_field(name) is not None
 
 
-def _other_pages() -> list[str]:
-    """Return the pages of the menu that are no list, the charts, and the rows that have the most, or are the rarest."""
-    names = (
-        "admin:events_event_flow", "common:storage", "spending:spending", "inbox:inbox", "retrieval:search_test",
-    )  # fmt: skip
-    found = [reverse(name) for name in names]
-    hot = Document.objects.get(entity_id=HOT).pk
-    return [
-        *found,
-        f"{found[0]}?range=30d",
-        reverse("admin:retrieval_document_change", args=[hot]),
-        reverse("admin:retrieval_documentversion_change", args=[RARE_VERSION]),
-    ]
+def _other_pages(client: Client) -> dict[str, str]:
+    """Return pages by what they are: those of the menu that are no list, the charts, and the rarest or longest rows."""
+    flow = reverse("admin:events_event_flow")
+    conversations, chunks = (reverse(f"admin:{name}_changelist") for name in ("chat_conversation", "retrieval_chunk"))
+    hot, newest = Document.objects.get(entity_id=HOT).pk, Conversation.objects.latest("pk").pk
+    rare = DocumentVersion.objects.filter(document__entity_id=HOT).first()
+    assert rare is not None
+    return {
+        "throughput": flow,
+        "throughput, 30 days": f"{flow}?range=30d",
+        "storage": reverse("common:storage"),
+        "spending": reverse("spending:spending"),
+        "inbox": reverse("inbox:inbox"),
+        "search test": reverse("retrieval:search_test"),
+        "500 chunks and 200 versions": reverse("admin:retrieval_document_change", args=[hot]),
+        "a version of few traces": reverse("admin:retrieval_documentversion_change", args=[RARE_VERSION]),
+        "a version of no trace": reverse("admin:retrieval_documentversion_change", args=[rare.pk]),
+        "the newest conversation": reverse(
+            "admin:chat_conversation_change", args=[Conversation.objects.latest("pk").pk]
+        ),
+        "conversations, last page": _last_page(client, conversations),
+        "chunks, last page": _last_page(client, chunks),
+    }
+
+
+def _last_page(client: Client, url: str) -> str:
+    return f"{url}?p={_listed(client, url).paginator.num_pages}"
 
 
 def _pages(client: Client, model: Any) -> Iterator[str]:
