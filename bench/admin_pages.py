@@ -136,9 +136,7 @@ def _other_pages(client: Client) -> dict[str, str]:
         "500 chunks and 200 versions": reverse("admin:retrieval_document_change", args=[hot]),
         "a version of few traces": reverse("admin:retrieval_documentversion_change", args=[RARE_VERSION]),
         "a version of no trace": reverse("admin:retrieval_documentversion_change", args=[rare.pk]),
-        "the newest conversation": reverse(
-            "admin:chat_conversation_change", args=[Conversation.objects.latest("pk").pk]
-        ),
+        "the newest conversation": reverse("admin:chat_conversation_change", args=[newest]),
         "conversations, last page": _last_page(client, conversations),
         "chunks, last page": _last_page(client, chunks),
     }
