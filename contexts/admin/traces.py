@@ -36,12 +36,10 @@ class FlagFilter(admin.SimpleListFilter):
     parameter_name = "flagged"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("yes", "With a flag"), ("no", "Without")]
+        return [("yes", "With a flag")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Trace]) -> QuerySet[Trace]:
-        if self.value() == "yes":
-            return queryset.exclude(flags=[])
-        return queryset.filter(flags=[]) if self.value() == "no" else queryset
+        return queryset.exclude(flags=[]) if self.value() == "yes" else queryset
 
 
 @register(Trace)

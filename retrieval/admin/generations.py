@@ -181,7 +181,8 @@ def generation_page(generation: Generation) -> dict[str, Any]:
         "has_hnsw": generation.has_hnsw,
         "progress": bar(done, generation.total, f"{done:,} of {generation.total:,} documents"),
         "chunks": Chunk.objects.filter(generation=generation).count(),
-        "behind": lifecycle.outdated_documents(generation).count(),
+        # What serves is written with each change; to look through 100,000 documents takes 0.25 s.
+        "behind": 0 if serving == generation.pk else lifecycle.outdated_documents(generation).count(),
         "compared": result,
         "figures": [
             {"name": name, "before": both[0], "after": both[1], "gain": _gain(name, *both)}
