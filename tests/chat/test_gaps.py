@@ -223,7 +223,7 @@ class TestGrouping:
         assert [gap.question_count for gap in Gap.objects.all()] == [2, 1]
         assert Gap.objects.last().title == PHONE
 
-    @pytest.mark.skipif(not is_prepared(), reason="the embedding model is not prepared")
+    @pytest.mark.skipif(not is_prepared(), reason="the embedding model is missing: run `manage.py prepare_assets`")
     def test_a_paraphrase_joins_by_meaning(self) -> None:
         for text in (
             "How do I delete my account?", "I want my account deleted", "please remove my account for good",
