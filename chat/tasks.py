@@ -6,15 +6,14 @@ from collections.abc import Callable, Sequence
 from asgiref.sync import async_to_sync
 
 from chat.conversations import summaries
+from chat.dispatch import enqueue_due_gaps, enqueue_gap
 from chat.engine import gap_questions, unanswered
 from chat.gaps import decisions, grouping
 from chat.handover import endings
 from chat.limits import budgets
 from chat.limits.key_use import store_use
-from chat.models import Gap
 from chat.spending import sums
 from common.bot_task import bot_task
-from common.dispatch import MODEL_QUEUE, enqueue
 from common.locks import held
 
 _MOST_GAPS = 20
@@ -66,7 +65,7 @@ def tend_gaps() -> None:
     """Group the questions that were not answered, and have the gaps asked again whose article has changed."""
     grouping.group_new()
     if decisions.due_gaps(1):
-        enqueue("chat.tasks.ask_due_gaps", otherwise="the gaps are asked later", queue=MODEL_QUEUE)
+        enqueue_due_gaps()
 
 
 @bot_task
@@ -92,7 +91,7 @@ def ask_gap(gap_pk: int, is_forced: bool = False, asked: Sequence[int] = ()) -> 
     done = list(asked)
     is_done = gap_questions.ask_gap(gap_pk, is_forced=is_forced, until=_slice(), asked=done)
     if not is_done and len(done) > len(asked):
-        decisions.ask_soon(Gap(pk=gap_pk), is_forced=is_forced, asked=done)
+        enqueue_gap(gap_pk, is_forced=is_forced, asked=done)
 
 
 def _slice() -> Callable[[], bool]:

@@ -17,5 +17,3 @@ def test_deployment_checks_are_clean_in_production() -> None:
         cwd=PROJECT, env=environment, capture_output=True, text=True, timeout=60,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-
-
