@@ -231,3 +231,11 @@ def test_paths_in_the_pages_of_the_architecture_exist() -> None:
     paths = re.findall(r"`((?:common|events|features|retrieval|contexts|chat|fabra_project)/[\w/.]+)`", text)
     assert len(paths) > 40
     assert [path for path in paths if not (PROJECT / path).exists()] == []
+
+
+def test_each_context_variable_says_why_it_is_no_argument() -> None:
+    for name, path in modules().items():
+        lines = path.read_text().splitlines()
+        for number, line in enumerate(lines):
+            if re.match(r"\w+: ContextVar\[", line):
+                assert lines[number - 1].startswith("# A context variable, because"), f"{name}: {line}"

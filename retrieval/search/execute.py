@@ -36,6 +36,7 @@ _DEPTH_FACTOR = 8
 _EXACT_DIVISOR = 10
 """From a tenth of an index on, an exact scan of all chunks costs less than that many steps through the HNSW graph."""
 
+# A context variable, because a retriever's function does not pass the collector on to the searches that it makes.
 collector: ContextVar[Collector | None] = ContextVar("collector", default=None)
 
 
