@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
 
@@ -18,13 +19,15 @@ class Pace:
     still: float = 60
     """Give programs up after this time without log output or CPU work."""
     work: float = 1.0
-    """CPU time that counts as progress; a program that only waits uses less in `still`."""
+    """CPU time that counts as progress, had or waited for; a program that only waits uses less in `still`."""
     look: float = 1.0
     say: float = 15
 
 
 class Patience:
     """Watch whether programs' logs, or the CPU time of their processes, grow.
+
+    To wait for a core counts as to have it: on a machine that is busy enough a program does not come to anything.
 
     There is no longest time: what moves is waited for, and the lines that are printed meanwhile say so. The wait is
     over, too, once `most_ended` of the processes have ended: a web server restarts failing processes for ever, and each
@@ -77,15 +80,15 @@ class Patience:
         return sum(log.stat().st_size for log in logs if log.exists())
 
     def _measure_work(self) -> float:
-        """Return the CPU time of the programs' processes so far in seconds, ended ones included."""
+        """Return the seconds that the programs' processes had a core, or waited for one, ended ones included."""
         living = set()
         for process in self._family():
             try:
-                times, key = process.cpu_times(), (process.pid, process.create_time())
+                seconds, key = _seconds_of(process), (process.pid, process.create_time())
                 is_ended = process.status() == psutil.STATUS_ZOMBIE
             except psutil.NoSuchProcess:  # it ended meanwhile
                 continue
-            self._cpu_seconds[key] = times.user + times.system
+            self._cpu_seconds[key] = seconds
             if not is_ended:
                 living.add(key)
         self._ended = len(self._cpu_seconds.keys() - living)
@@ -101,3 +104,15 @@ class Patience:
             except psutil.NoSuchProcess:
                 continue
         return found
+
+
+def _seconds_of(process: psutil.Process) -> float:
+    """Return how long the process had a core or, where Linux tells it, waited for one."""
+    times = process.cpu_times()
+    waited_ns = 0
+    for thread in Path(f"/proc/{process.pid}/task").glob("*/schedstat"):
+        try:
+            waited_ns += int(thread.read_text().split()[1])
+        except (OSError, IndexError):  # the thread has ended
+            continue
+    return float(times.user + times.system) + waited_ns / 1e9

@@ -135,7 +135,7 @@ def test_the_python_of_a_page_runs(page: Path, sample: None, tmp_path: Path) -> 
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.django_db
+@pytest.mark.django_db(transaction=True)  # a bulk request works in threads
 @pages_of(*SHELL)
 def test_the_commands_of_a_page_work(page: Path, sample: None, client: Client, tmp_path: Path) -> None:
     source = apps.get_model(*_label_of("WebhookSource")).objects.create(name="cms")

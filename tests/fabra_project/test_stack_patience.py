@@ -25,7 +25,7 @@ CHILD_COMPUTES = f"import subprocess, sys; subprocess.run([sys.executable, '-c',
 CHILDREN_END = "import subprocess\nwhile True: subprocess.run(['sleep', '0.1'])"
 
 
-PACE = Pace(still=1.2, work=0.1, look=0.05, say=1.0)
+PACE = Pace(still=1.2, work=0.3, look=0.05, say=1.0)
 
 
 @pytest.fixture
@@ -73,6 +73,13 @@ def test_a_program_that_gets_on_is_waited_for(folder: DataFolder, run: Run, scri
     assert waited(folder, 3) >= 3
 
 
+def test_a_program_that_waits_for_a_core_is_waited_for(folder: DataFolder, run: Run) -> None:
+    on_one = f"import os; os.sched_setaffinity(0, [{min(os.sched_getaffinity(0))}])\n"
+    run(on_one + COMPUTE, "other")
+    run(f"{on_one}os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))\n{COMPUTE}")
+    assert waited(folder, 3) >= 3
+
+
 def test_any_of_several_programs_that_gets_on_is_waited_for(folder: DataFolder, run: Run) -> None:
     run(SLEEP)
     run(COMPUTE, "worker")
@@ -80,7 +87,7 @@ def test_any_of_several_programs_that_gets_on_is_waited_for(folder: DataFolder, 
 
 
 def test_lines_of_a_log_can_be_left_out_of_account(folder: DataFolder, run: Run) -> None:
-    run(WRITE.replace("0.05", "0.4"))
+    run(WRITE.replace("0.05", "1"))
     assert waited(folder, 60, reads_logs=False) < 60
 
 

@@ -52,7 +52,7 @@ def wait(tmp_path: Path) -> Iterator[Wait]:
         script.write_text(SERVER)
         web = Program(name="web", command=[sys.executable, str(script), str(address.port), str(works_for)])
         supervision = Supervision(folder, [web], {**os.environ, "FABRA_DATA_DIR": str(folder.path)})
-        pace = Pace(still=3, work=0.02, look=0.05, say=1)
+        pace = Pace(still=2, work=0.1, look=0.05, say=1)
         wait_until_answering(folder, address, supervision, Progress(), pace)
 
     yield wait
@@ -62,7 +62,7 @@ def wait(tmp_path: Path) -> Iterator[Wait]:
 def test_a_server_that_works_is_waited_for_though_it_answers_503(
     wait: Wait, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    wait(8)
+    wait(4)
     assert "waiting for the web server to be ready, which answers 503: the model is not loaded (" in (
         capsys.readouterr().out
     )
