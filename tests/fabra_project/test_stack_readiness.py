@@ -1,6 +1,7 @@
 """A start waits for a web server that answers, but is not ready, as long as something works on it."""
 
 import os
+import socket
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ from fabra_project.stack.program import Program
 from fabra_project.stack.progress import Progress
 from fabra_project.stack.readiness import wait_until_answering
 from fabra_project.stack.supervision import Supervision
-from tests.processes import free_port
+from tests.processes import free_port, wait_until
 
 SERVER = """
 import http.server, sys, time
@@ -38,6 +39,12 @@ while time.process_time() - began < works_for:
 time.sleep(600)
 """
 
+
+def is_listening(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 Wait = Callable[[float], None]
 
 
@@ -52,6 +59,7 @@ def wait(tmp_path: Path) -> Iterator[Wait]:
         script.write_text(SERVER)
         web = Program(name="web", command=[sys.executable, str(script), str(address.port), str(works_for)])
         supervision = Supervision(folder, [web], {**os.environ, "FABRA_DATA_DIR": str(folder.path)})
+        wait_until(lambda: is_listening(address.port))
         pace = Pace(still=2, work=0.1, look=0.05, say=1)
         wait_until_answering(folder, address, supervision, Progress(), pace)
 
