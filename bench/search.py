@@ -48,7 +48,7 @@ async def measure_size(size: int, *, rounds: int) -> list[Row]:
 
     async def floor(number: int) -> None:
         place = number % len(questions)
-        await sync_to_async(_plain_search)(asked[place], *words[place], questions[place])
+        await sync_to_async(_plain_search)(questions[place], asked[place], *words[place])
 
     async def statement(number: int) -> None:
         await sync_to_async(bare_search)(index, questions[number % len(questions)])
@@ -96,7 +96,7 @@ def _execute(ranking: Ranking, prefix: str = "", *, is_planned: bool = False) ->
         return cursor.fetchall()
 
 
-def _plain_search(ranking: Ranking, words: str, idf: str, question: str) -> None:
+def _plain_search(question: str, ranking: Ranking, words: str, idf: str) -> None:
     """Embed the question, run the two legs, and read the texts of as many chunks as are asked for."""
     get_embedder().embed([question])
     found = _bare_legs(ranking, words, idf)

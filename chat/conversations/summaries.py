@@ -66,8 +66,8 @@ async def request_summary(conversation_id: int, fallen: int, spender: Spender) -
 
     In the web process the answer does not wait for the broker.
     """
-    payer = [spender.tier, spender.key.pk if spender.key else None, spender.context]
-    sent = asyncio.to_thread(enqueue_summary, conversation_id, fallen, *payer)
+    key = spender.key.pk if spender.key else None
+    sent = asyncio.to_thread(enqueue_summary, conversation_id, fallen, spender.tier, key, spender.context)
     if settings.FABRA_WEB:
         spawn(sent, uses_database=False)
     else:  # the event loop may end with the answer
