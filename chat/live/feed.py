@@ -114,7 +114,11 @@ async def feed() -> Feed:
 
 
 def read_news(floors: dict[int, int]) -> tuple[list[dict[str, Any]], dict[int, int]]:
-    """Return events of the messages after each conversation's floor, and of all states; and each one's newest id."""
+    """Return events of the messages after each conversation's floor, and of all states; and each one's newest id.
+
+    With 200 conversations, every few seconds, one condition for each keeps Python at work for 18 ms; the floors as two
+    arrays for 1.
+    """
     newer = """
         SELECT message.id FROM unnest(%s::bigint[], %s::bigint[]) AS open (conversation_id, floor)
         JOIN chat_message message ON message.conversation_id = open.conversation_id AND message.id > open.floor
