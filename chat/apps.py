@@ -33,6 +33,7 @@ class ChatConfig(app_config.BotAppConfig):
         from common.retention import retain, stays
         from contexts.evidence import NEUTRAL_FLAGS
         from events.handlers import register_handlers
+        from events.receiving import register_receiver
         from retrieval.indexing.purge import register_store
 
         for check in (
@@ -55,6 +56,7 @@ class ChatConfig(app_config.BotAppConfig):
             retain(*own.KINDS)
             stays(*own.STAYS)
         register_store(STORE)
+        register_receiver("chat:webhook")
         operator_acted.connect(record_command)
         NEUTRAL_FLAGS.add(SMALL_TALK)
         post_delete.connect(forget, sender="chat.GapQuestion")

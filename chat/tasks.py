@@ -1,24 +1,22 @@
 """Background tasks of the chat."""
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from asgiref.sync import async_to_sync
 
 from chat.conversations import summaries
+from chat.dispatch import enqueue_due_gaps, enqueue_gap
 from chat.engine import gap_questions, unanswered
 from chat.gaps import decisions, grouping
 from chat.handover import endings
 from chat.limits import budgets
 from chat.limits.key_use import store_use
-from chat.models import Gap
 from chat.spending import sums
 from common.bot_task import bot_task
-from common.dispatch import MODEL_QUEUE, enqueue
 from common.locks import held
+from common.time_slices import task_slice
 
 _MOST_GAPS = 20
-_SLICE_S = 10.0
 
 
 @bot_task
@@ -66,7 +64,7 @@ def tend_gaps() -> None:
     """Group the questions that were not answered, and have the gaps asked again whose article has changed."""
     grouping.group_new()
     if decisions.due_gaps(1):
-        enqueue("chat.tasks.ask_due_gaps", otherwise="the gaps are asked later", queue=MODEL_QUEUE)
+        enqueue_due_gaps()
 
 
 @bot_task
@@ -75,7 +73,7 @@ def ask_due_gaps() -> None:
 
     One task at a time does that, so that other work that waits for a model has a process.
     """
-    until = _slice()
+    until = task_slice()
     with held("ask due gaps") as is_mine:
         for gap_pk in decisions.due_gaps(_MOST_GAPS) if is_mine else ():
             gap_questions.ask_gap(gap_pk, until=until)
@@ -90,12 +88,6 @@ def ask_gap(gap_pk: int, is_forced: bool = False, asked: Sequence[int] = ()) -> 
     A task that is delivered twice finds the gap locked, or asked.
     """
     done = list(asked)
-    is_done = gap_questions.ask_gap(gap_pk, is_forced=is_forced, until=_slice(), asked=done)
+    is_done = gap_questions.ask_gap(gap_pk, is_forced=is_forced, until=task_slice(), asked=done)
     if not is_done and len(done) > len(asked):
-        decisions.ask_soon(Gap(pk=gap_pk), is_forced=is_forced, asked=done)
-
-
-def _slice() -> Callable[[], bool]:
-    """Return a function that says whether the seconds of a task that starts now are over."""
-    give_up_at = time.monotonic() + _SLICE_S
-    return lambda: time.monotonic() > give_up_at
+        enqueue_gap(gap_pk, is_forced=is_forced, asked=done)

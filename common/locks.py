@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from django.db import connection
+from django.db.models import BooleanField, Func
 
 _POLL_S = 0.02
 
@@ -68,8 +69,8 @@ def held_alone(name: str) -> Iterator[None]:
 def living(lock_class: int) -> Iterator[int]:
     """Hold a lock that shows that this connection is alive, during the block; yield the connection's number.
 
-    Others see in `pg_locks` whether (lock_class, number) is held, and so whether the process with that number has
-    died. The number is the PID of the PostgreSQL backend.
+    Others see by `Lives` whether the process with that number has died. The number is the PID of the PostgreSQL
+    backend.
     """
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_backend_pid()")
@@ -80,6 +81,16 @@ def living(lock_class: int) -> Iterator[int]:
     finally:
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_unlock(%s, %s)", [lock_class, number])
+
+
+class Lives(Func):
+    """Whether the connection with this number, a column, holds its lock of `living` in the class `lock_class`."""
+
+    template = (
+        "EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2 AND granted "
+        "AND classid = %(lock_class)s AND objid = %(expressions)s)"
+    )
+    output_field = BooleanField()
 
 
 def _call(function: str, name: str) -> bool:

@@ -9,7 +9,6 @@ from contextlib import AbstractContextManager, nullcontext
 from inspect import iscoroutinefunction
 
 from asgiref.sync import async_to_sync
-from django.utils import timezone
 
 from common.errors import InvalidInput
 from common.locks import held
@@ -44,8 +43,8 @@ def process(event_pk: int) -> Event | None:
     event = Event.objects.due().filter(pk=event_pk).first()
     if event is None:
         return None
-    # 1. One worker per event: the lock ends with the worker, so `release_abandoned` notices if the worker died.
-    with held(f"event:{event.pk}") as is_mine:
+    # 1. One worker per event: the lock ends with the worker, so `release_abandoned` of the queryset sees that it died.
+    with held(event.lock_name) as is_mine:
         if not is_mine:
             return None
         # 2. One event per state, while the state changes.
@@ -92,18 +91,6 @@ def _waiting_for_the_same(event: Event) -> list[int]:
     """
     found = [(row, handlers_of(row)) for row in Event.objects.waiting_beside(event)]
     return [row.pk for row, handlers in found if _only_reads_current(handlers) and not handlers.of_event]
-
-
-def release_abandoned() -> list[Event]:
-    """Return to the queue the events whose worker died: they are running, but their lock is free."""
-    released = []
-    for event in Event.objects.long_running().only("event_type"):
-        with held(f"event:{event.pk}") as is_held:
-            if is_held and Event.objects.filter(pk=event.pk, state=Event.State.RUNNING).update(
-                state=Event.State.RECEIVED, next_attempt_at=timezone.now()
-            ):
-                released.append(event)
-    return released
 
 
 def _state_lock(event: Event) -> AbstractContextManager[bool]:

@@ -19,7 +19,7 @@ from events.dispatch import (
 from events.models import Event, EventQuerySet, WebhookDelivery, WebhookEndpoint
 from events.models.events import LOOK_AFTER, REDISPATCH_AFTER
 from events.ordering import urgent_prefixes
-from events.processing import StateLocked, process_newest, release_abandoned
+from events.processing import StateLocked, process_newest
 from events.sending import send_due
 
 _LOCKED_RETRY_S, _LOCKED_RETRY_MAX_S = 0.05, 2.0
@@ -43,7 +43,7 @@ def process_event(event_pk: int, waited_s: float = 0) -> None:
 @bot_task
 def sweep() -> None:
     """Enqueue events that were left behind by a crash or an outage of the broker."""
-    dispatch_all(release_abandoned())
+    dispatch_all(Event.objects.release_abandoned())
     urgent = Event.objects.of_types(urgent_prefixes())
     _dispatch_again(STATE_QUEUE, urgent)
     _dispatch_again(DEFAULT_QUEUE, Event.objects.exclude(pk__in=urgent.due().values("pk")))

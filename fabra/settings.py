@@ -299,6 +299,10 @@ FABRA_READER_TIMEOUT_S = 60.0
 FABRA_READER_MAX_BYTES = 1 << 30
 # A message's turn in its conversation, renewed while it is answered: after a crash the next one waits so long.
 FABRA_TURN_LEASE_S = 15.0
+# Seconds that a task works on what takes long; the rest is another task, behind those that came meanwhile.
+FABRA_TASK_SLICE_S = 15.0
+# Seconds between a web process's looks for what Redis did not tell it of open conversations, and of who is there.
+FABRA_LIVE_LOOK_S = 3.0
 
 # What the star imports: the settings alone. Not as an assignment, which a type checker could not evaluate.
 globals()["__all__"] = [*(name for name in dir() if name.isupper() and name != "UNFOLD"), "bot_apps"]

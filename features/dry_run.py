@@ -6,6 +6,7 @@ from contextvars import ContextVar
 
 from django.db import transaction
 
+# A context variable, because a function reads other features through the store, and does not pass the dry run on.
 _is_dry_run: ContextVar[bool] = ContextVar("is_dry_run", default=False)
 
 

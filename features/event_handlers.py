@@ -4,8 +4,6 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from asgiref.sync import async_to_sync
-
 from events.handlers import Handler
 from events.models import Event
 from features.event_values import write_of_event
@@ -19,7 +17,7 @@ def handlers(event: Event) -> list[Handler]:
     triggered = [spec for spec in features.values() if spec.trigger == event.event_type]
     if not triggered:
         return []
-    rows = async_to_sync(operator_settings.rows)()
+    rows = operator_settings.rows_now()
     return [_handler(spec) for spec in triggered if rows.get(spec.name, {}).get("is_enabled", True)]
 
 

@@ -47,6 +47,7 @@ return refused
 _KEYS_PER_CALL = 50
 """Entities in one run of the script, which blocks Redis and so must stay well under a millisecond."""
 
+# A context variable, because a context's function reads features through the store, and does not pass the view on.
 _view: ContextVar[dict[str, dict[str, str]] | None] = ContextVar("online_view", default=None)
 
 

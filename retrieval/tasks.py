@@ -1,8 +1,6 @@
 """Celery tasks of retrieval."""
 
 import logging
-import time
-from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -13,6 +11,7 @@ from django.utils import timezone
 from common.background import start_thread
 from common.bot_task import bot_task
 from common.locks import held, is_held
+from common.time_slices import task_slice
 from events.dispatch import STATE_QUEUE
 from retrieval import upkeep
 from retrieval.dispatch import (
@@ -39,17 +38,9 @@ from retrieval.sources import is_remote
 
 logger = logging.getLogger(__name__)
 
-_SLICE_S = 15
-"""How long a task works on a long job. The rest is another task, behind those that came meanwhile."""
 _BUILD_PAUSE_S = 1
 """Until a build is looked at again whose last documents other workers have."""
-_INGESTION_SLICE_S, _INGESTION_RETRY_S, _INGESTION_PAUSE_S = 20, 30, 1
-
-
-def _slice(length_s: float) -> Callable[[], bool]:
-    """Return a function that says whether the time of a task that starts now is over."""
-    give_up_at = time.monotonic() + length_s
-    return lambda: time.monotonic() > give_up_at
+_INGESTION_RETRY_S, _INGESTION_PAUSE_S = 30, 1
 
 
 @bot_task
@@ -67,16 +58,16 @@ def merge_counts() -> None:
 
 @bot_task
 def evaluate_run(run_id: int) -> None:
-    """Evaluate a run's remaining questions for _SLICE_S; a task delivered twice finds the run locked, or done."""
-    runs.execute_run(run_id, until=_slice(_SLICE_S))
+    """Evaluate a run's remaining questions for a slice; a task delivered twice finds the run locked, or done."""
+    runs.execute_run(run_id, until=task_slice())
     if not runs.is_ended(run_id) and not is_held(runs.lock_name(run_id)):
         enqueue_evaluation(run_id)
 
 
 @bot_task
 def build_generation(generation_id: int) -> None:
-    """Build a generation for _SLICE_S, with other workers; the sweep restarts it after an outage or a crash."""
-    until = _slice(_SLICE_S)
+    """Build a generation for a slice, with other workers; the sweep restarts it after an outage or a crash."""
+    until = task_slice()
     try:
         is_built = lifecycle.execute_slice(generation_id, until=until)
     except (EmbedderUnavailable, TextRefused) as error:
@@ -101,17 +92,17 @@ def follow_document(document_id: int) -> None:
 
 @bot_task
 def drop_generation(generation_id: int) -> None:
-    if not lifecycle.execute_drop(generation_id, until=_slice(_SLICE_S)):
+    if not lifecycle.execute_drop(generation_id, until=task_slice()):
         enqueue_drop(generation_id)
 
 
 @bot_task
 def compare_generation(generation_id: int, so_far: dict[str, Any] | None = None) -> None:
-    """Compare a generation with the one that serves for _SLICE_S; another task goes on with what was found so far."""
+    """Compare a generation with the one that serves for a slice; another task goes on with what was found so far."""
     if not Generation.objects.filter(pk=generation_id).exists():
         return
     work = comparison.Comparison(**so_far) if so_far else comparison.begin_comparison(generation_id)
-    if comparison.continue_comparison(generation_id, work, until=_slice(_SLICE_S)) is None:
+    if comparison.continue_comparison(generation_id, work, until=task_slice()) is None:
         enqueue_comparison(generation_id, asdict(work))
 
 
@@ -135,7 +126,7 @@ def load_embedder(**kwargs: Any) -> None:
 
 @bot_task
 def ingest(run_id: int) -> None:
-    """Process a run for _INGESTION_SLICE_S, then enqueue the rest, so that other tasks are not kept waiting.
+    """Process a run for a slice, then enqueue the rest, so that other tasks are not kept waiting.
 
     A site answers as slowly as it likes: no worker process waits until all its pages are listed.
     """
@@ -146,7 +137,7 @@ def ingest(run_id: int) -> None:
         start_thread(_list_remote, run)
         return
     try:
-        is_finished = execute_run(run_id, until=_slice(_INGESTION_SLICE_S), wait_s=0)
+        is_finished = execute_run(run_id, until=task_slice(), wait_s=0)
     except (EmbedderUnavailable, TextRefused) as error:
         logger.warning("The run %d waits for the embedding model: %s", run_id, error)
         enqueue_ingestion_slice(run_id, _INGESTION_RETRY_S)
@@ -180,12 +171,12 @@ def pick_up() -> None:
 
 @bot_task
 def sync_model_source(name: str) -> None:
-    """Go on with the comparison of a model source for _SLICE_S, then enqueue the rest."""
+    """Go on with the comparison of a model source for a slice, then enqueue the rest."""
     source = model_sources.get(name)
     if source is None or not ModelSource.objects.active().filter(name=name).exists():
         return
     try:
-        is_finished = sync(source, batch_chars=SLICE_BATCH_CHARS, until=_slice(_SLICE_S))
+        is_finished = sync(source, batch_chars=SLICE_BATCH_CHARS, until=task_slice())
     except SourceBusy:
         return  # who has it goes on with it
     except (EmbedderUnavailable, ObjectUnreadable) as error:

@@ -20,8 +20,18 @@ MAY_IMPORT = {
     "chat": {"common", "events", "features", "retrieval", "contexts", "fabra"},
 }
 """Each app, and the apps that it may import beside itself."""
+SITE = "fabra_project"
+"""The project, which may import from every app; of its own modules none import each other in a circle."""
 BESIDE_THE_LAYERS = {"bot_template", "demo", "management", "migrations", "sample"}
 """Folders of `chat` that no other one imports."""
+STEPS = tuple(
+    f"chat.{folder}."
+    for folder in (
+        "bots", "conversations", "engine", "grounding", "idempotency", "limits", "live", "phrases", "providers",
+        "small_talk", "spending", "turns",
+    )
+)  # fmt: skip
+"""The folders in which an answer's steps lie."""
 ENGINE = ["common", "events", "features", "retrieval", "contexts"]
 
 
@@ -29,7 +39,7 @@ ENGINE = ["common", "events", "features", "retrieval", "contexts"]
 def modules() -> dict[str, Path]:
     """Return every module of the apps by its dotted name; a package by its own."""
     found = {}
-    for app in MAY_IMPORT:
+    for app in (*MAY_IMPORT, SITE):
         for path in (PROJECT / app).rglob("*.py"):
             parts = path.relative_to(PROJECT).with_suffix("").parts
             found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
@@ -106,7 +116,37 @@ def test_an_app_imports_only_what_lies_below_it(app: str) -> None:
             continue
         for imported in imports_of(path):
             top = imported.partition(".")[0]
-            assert top in allowed or top not in {*MAY_IMPORT, "fabra_project"}, f"{name} imports {imported}"
+            assert top in allowed or top not in {*MAY_IMPORT, SITE}, f"{name} imports {imported}"
+
+
+@pytest.mark.parametrize("app", ENGINE)
+def test_an_engine_app_names_only_what_lies_below_it(app: str) -> None:
+    """Names of URLs, permissions, tasks and modules lead to an app as an import does."""
+    # `fabra` is also what names of the database's functions and of ASGI's messages begin with.
+    others = "|".join(sorted({*MAY_IMPORT, SITE} - MAY_IMPORT[app] - {app, "fabra"}))
+    named = re.compile(rf"(?:admin:(?:{others})_|(?:{others})[.:])[a-z][\w.:]*")
+    assert [f"{place}: {text}" for place, text in texts_of(app) if named.fullmatch(text)] == []
+
+
+def texts_of(app: str) -> Iterator[tuple[str, str]]:
+    """Yield each literal text of an app's modules, and each word in quotes of its templates."""
+    for path in (PROJECT / app).rglob("*.py"):
+        if "migrations" not in path.parts:
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                    yield path.relative_to(PROJECT).as_posix(), node.value
+    for path in (PROJECT / app).rglob("templates/**/*.html"):
+        for tag in re.findall(r"{%.*?%}", path.read_text()):
+            for text in re.findall(r"'([^']+)'|perms\.([\w.]+)", tag):
+                yield path.relative_to(PROJECT).as_posix(), "".join(text)
+
+
+def test_advisory_locks_have_one_place() -> None:
+    found = {
+        name for name, path in modules().items()
+        if re.search(r"pg_locks|pg_(?:try_)?advisory", path.read_text()) and "migrations" not in path.parts
+    }  # fmt: skip
+    assert found == {"common.locks"}
 
 
 def test_no_modules_import_each_other_in_a_circle() -> None:
@@ -169,3 +209,33 @@ def test_each_package_says_what_it_is_for() -> None:
         and not ast.get_docstring(ast.parse(path.read_text()))
     ]
     assert silent == []
+
+
+def test_the_way_of_a_question_is_what_its_page_says() -> None:
+    page = (PROJECT / "docs" / "architecture.md").read_text()
+    section = page.split("## The path of a question")[1].split("\n## ")[0]
+    named = re.findall(r"`((?:chat|contexts|features|retrieval|events)/[\w/.]+)`", section)
+    assert [path for path in named if not (PROJECT / path).exists()] == []
+    called = {
+        target
+        for name in ("chat.api.chat", "chat.engine.answering", "chat.engine.assembly")
+        for target in graph()[name]
+        if target.startswith(STEPS)
+    }
+    paths = [modules()[target].relative_to(PROJECT).as_posix() for target in called]
+    assert sorted(path for path in paths if not any(path.startswith(each) for each in named)) == []
+
+
+def test_paths_in_the_pages_of_the_architecture_exist() -> None:
+    text = (PROJECT / "docs" / "architecture.md").read_text()
+    paths = re.findall(r"`((?:common|events|features|retrieval|contexts|chat|fabra_project)/[\w/.]+)`", text)
+    assert len(paths) > 40
+    assert [path for path in paths if not (PROJECT / path).exists()] == []
+
+
+def test_each_context_variable_says_why_it_is_no_argument() -> None:
+    for name, path in modules().items():
+        lines = path.read_text().splitlines()
+        for number, line in enumerate(lines):
+            if re.match(r"\w+: ContextVar\[", line):
+                assert lines[number - 1].startswith("# A context variable, because"), f"{name}: {line}"

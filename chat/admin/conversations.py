@@ -111,12 +111,12 @@ def _page(conversation: Conversation) -> dict[str, Any]:
     newest = list(
         conversation.messages.select_related("trace", "author")
         .defer("trace__answer", "trace__query")
-        .order_by("-id")[:_SHOWN_MESSAGES]
+        .order_by("-id")[: _SHOWN_MESSAGES + 1]
     )
     customer = Customer.objects.filter(user_id=conversation.user_id).first()
     return {
-        "shown_messages": [(message, _answer_html(message)) for message in reversed(newest)],
-        "is_cut": len(newest) == _SHOWN_MESSAGES,
+        "shown_messages": [(message, _answer_html(message)) for message in reversed(newest[:_SHOWN_MESSAGES])],
+        "is_cut": len(newest) > _SHOWN_MESSAGES,
         "summaries": list(conversation.summaries.select_related("first_message", "last_message")),
         "who_answers": STATE_WORDS[Conversation.State(conversation.state)],
         "state_tone": STATE_TONES[conversation.state],

@@ -20,7 +20,8 @@ from unfold.decorators import action, display
 
 from chat.admin.gap_forms import ArticleSearchForm, article_of, find_articles
 from chat.admin.gap_page import CHART_DAYS, STATE_TONES, chart_of, gap_page, reason_badges, reasons_in
-from chat.gaps.decisions import ask_soon, link_article, merge, reopen, rule_out
+from chat.dispatch import enqueue_gap
+from chat.gaps.decisions import link_article, merge, reopen, rule_out
 from chat.models import Gap, GapQuestion
 from common.admin.base import ListAdmin, is_list, moment
 from common.admin.html import admin_url, badge, link, short, wide
@@ -191,7 +192,7 @@ class GapAdmin(ListAdmin):
 
     @needs("change")
     def ask(self, request: HttpRequest, pk: int) -> HttpResponse:
-        if ask_soon(get_object_or_404(Gap, pk=pk), is_forced=True):
+        if enqueue_gap(get_object_or_404(Gap, pk=pk).pk, is_forced=True):
             self.message_user(request, "The questions are being asked again.", messages.SUCCESS)
         else:
             self.message_user(request, "Redis does not answer, so nothing was asked.", messages.WARNING)

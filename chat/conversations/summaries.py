@@ -9,6 +9,7 @@ from django.db import transaction
 
 from chat.conversations.history import read_turns
 from chat.conversations.transcript import complete, fitting, lines_of
+from chat.dispatch import enqueue_summary
 from chat.errors import BudgetExhausted, ModelError
 from chat.models import ApiKey, Conversation, ConversationSummary, Purpose
 from chat.providers import Provider, get_provider
@@ -16,7 +17,6 @@ from chat.spending.calls import Spender, usage_with_cost
 from chat.turns.costs import Asked, keep
 from chat.turns.turn import Turn
 from common.background import spawn
-from common.dispatch import MODEL_QUEUE, enqueue
 from common.errors import FabraError
 from common.locks import held
 from contexts.items import SEPARATOR, HistoryItem
@@ -59,18 +59,15 @@ async def last_fallen(turn: Turn) -> int:
     return fallen
 
 
-async def enqueue_summary(conversation_id: int, fallen: int, spender: Spender) -> None:
+async def request_summary(conversation_id: int, fallen: int, spender: Spender) -> None:
     """Have a worker summarise the turns up to the question `fallen`; without a broker they are dropped.
 
     The budgets of the answer after which it is made pay for it.
 
     In the web process the answer does not wait for the broker.
     """
-    otherwise = "old turns are dropped without a summary"
-    payer = [spender.tier, spender.key.pk if spender.key else None, spender.context]
-    sent = asyncio.to_thread(
-        enqueue, "chat.tasks.summarise", conversation_id, fallen, *payer, otherwise=otherwise, queue=MODEL_QUEUE
-    )
+    key = spender.key.pk if spender.key else None
+    sent = asyncio.to_thread(enqueue_summary, conversation_id, fallen, spender.tier, key, spender.context)
     if settings.FABRA_WEB:
         spawn(sent, uses_database=False)
     else:  # the event loop may end with the answer

@@ -4,7 +4,7 @@ import logging
 
 from asgiref.sync import sync_to_async
 
-from chat.conversations.summaries import enqueue_summary, last_fallen
+from chat.conversations.summaries import last_fallen, request_summary
 from chat.engine.outbound import escalated, may_escalate
 from chat.live.changes import show_soon
 from chat.models import Message
@@ -26,7 +26,7 @@ async def follow_up(turn: Turn, result: Answer, message: Message | None) -> Answ
         show_soon(message)
         # The next question is offered a summary of the turns that are too far back for it.
         if fallen := await last_fallen(turn):
-            await enqueue_summary(turn.conversation_id, fallen, turn.spender)
+            await request_summary(turn.conversation_id, fallen, turn.spender)
         return await sync_to_async(escalated)(result, turn) if may_escalate(result, turn) else result
     except Exception as error:
         logger.error("What follows the answer of the trace %s failed: %s", turn.context_id, type(error).__name__)

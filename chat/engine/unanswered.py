@@ -14,6 +14,7 @@ from django.utils import timezone, translation
 
 from chat.access.callers import Caller
 from chat.conversations.open_questions import open_questions
+from chat.dispatch import enqueue_answer
 from chat.engine.answering import answer
 from chat.errors import ConversationConflict, ConversationNotFound, HandoverOff, KeyForbidden, UserTokenRefused
 from chat.handover import actions, notices
@@ -60,7 +61,7 @@ def enqueue_forgotten() -> None:
     for pk in forgotten.filter(is_given_up).values_list("pk", flat=True):
         give_up(pk)
     for pk in forgotten.filter(is_due).values_list("pk", flat=True):
-        if not actions.enqueue_answer(pk):
+        if not enqueue_answer(pk):
             return
 
 

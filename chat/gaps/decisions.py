@@ -2,20 +2,18 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any
 
 from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
+from chat.dispatch import enqueue_gap
 from chat.gaps.grouping import LOCK, refresh
 from chat.models import Gap, GapQuestion
 from common.clocks import is_past
-from common.dispatch import MODEL_QUEUE, enqueue
 from common.locks import lock_in_transaction
 from retrieval.models import Document
 
-ASK_GAP = "chat.tasks.ask_gap"
 _INDEXED_AFTER_S = 2.0
 """After this, an article that was just saved is usually indexed; else the sweep asks a little later."""
 _REST = timedelta(minutes=5)
@@ -25,7 +23,7 @@ _REST = timedelta(minutes=5)
 def link_article(gap: Gap, document: Document, *, by: str, is_new: bool = False) -> None:
     """Say which article is to answer the gap; its questions are asked again as soon as the article is indexed."""
     _decide(gap, Gap.State.ARTICLE_WRITTEN if is_new else Gap.State.LINKED, by, document)
-    transaction.on_commit(lambda: ask_soon(gap, delay_s=_INDEXED_AFTER_S if is_new else 0.0))
+    transaction.on_commit(lambda: enqueue_gap(gap.pk, delay_s=_INDEXED_AFTER_S if is_new else 0.0))
 
 
 def rule_out(gap: Gap, *, by: str) -> None:
@@ -45,14 +43,6 @@ def merge(gaps: Sequence[Gap]) -> Gap:
         GapQuestion.objects.filter(gap__in=others).update(gap=first)
         refresh([first.pk, *(gap.pk for gap in others)])
     return first
-
-
-def ask_soon(gap: Gap, *, delay_s: float = 0.0, is_forced: bool = False, **rest: Any) -> bool:
-    """Have a worker ask the gap's questions again; return False if the broker does not answer."""
-    otherwise = f"the gap {gap.pk} waits for the sweep"
-    return enqueue(
-        ASK_GAP, gap.pk, otherwise=otherwise, queue=MODEL_QUEUE, delay_s=delay_s, is_forced=is_forced, **rest
-    )
 
 
 def due_gaps(most: int) -> list[int]:

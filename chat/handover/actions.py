@@ -15,6 +15,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from chat.access.permissions import REASSIGN_CONVERSATION, may_open_inbox
+from chat.dispatch import enqueue_answer
 from chat.errors import (
     AgentForbidden,
     ConversationConflict,
@@ -31,11 +32,9 @@ from chat.handover.tickets import close_ticket
 from chat.live.bodies import staff_name_of
 from chat.live.changes import tell_inbox, tell_of_message
 from chat.models import Conversation, HandoverSettings, Message, reasons
-from common.dispatch import MODEL_QUEUE, enqueue
 from common.validation import check_text, is_blank
 
 NOTE_MAX_CHARS = 5000
-ANSWER_UNANSWERED = "chat.tasks.answer_unanswered"
 
 State = Conversation.State
 
@@ -280,9 +279,3 @@ def _answer_soon(conversation: Conversation) -> None:
     """Have the bot answer what the person did not; if the broker is down, the sweep does."""
     if conversation.unanswered_since is not None:
         transaction.on_commit(lambda: enqueue_answer(conversation.pk) and None, robust=True)
-
-
-def enqueue_answer(conversation_id: int) -> bool:
-    """Have a worker answer what a person left to the bot; if the broker is down, the sweep does."""
-    otherwise = f"conversation {conversation_id} waits for the sweep"
-    return enqueue(ANSWER_UNANSWERED, conversation_id, otherwise=otherwise, queue=MODEL_QUEUE)

@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
+from django.conf import settings
+
 from chat.live import presence
 from chat.live.broadcast import broadcast
 from chat.live.groups import PEOPLE
@@ -15,7 +17,6 @@ from common.redis import REDIS_ERRORS
 
 IDLE_AFTER_S = 300.0
 """An agent who has not touched the inbox for so long is away, though it is open."""
-LOOK_EVERY_S = 3.0
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
@@ -51,7 +52,7 @@ class Attendance:
         """Renew what was noted while the agent is there, and announce the customer, until it is cancelled."""
         while True:
             end_if_cancelled()
-            await asyncio.sleep(LOOK_EVERY_S)
+            await asyncio.sleep(settings.FABRA_LIVE_LOOK_S)
             await self._renew()
             await self._look()
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from asgiref.sync import sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
+from django.conf import settings
 
 from chat.access.permissions import may_open_inbox
 from chat.handover import actions
@@ -18,8 +19,6 @@ from chat.live.groups import INBOX, conversation_group
 from chat.models import Conversation
 from chat.page.standing import FORBIDDEN, user_of_session
 from common.background import end_if_cancelled, spawn, with_own_thread
-
-_AGAIN_S = 3.0
 
 
 class InboxConsumer(AsyncWebsocketConsumer):
@@ -88,7 +87,7 @@ class InboxConsumer(AsyncWebsocketConsumer):
         await channel.join([INBOX])
         while True:
             end_if_cancelled()
-            await asyncio.sleep(_AGAIN_S)
+            await asyncio.sleep(settings.FABRA_LIVE_LOOK_S)
             await channel.rejoin()
 
     async def _hear(self, channel: GroupChannel) -> None:

@@ -159,7 +159,8 @@ class Opened:
 
 def open_conversation(conversation: Conversation, user: Any) -> Opened:
     """Return the conversation with what the user may see of traces, values and tickets."""
-    messages = messages_after(conversation, 0)
+    messages = messages_after(conversation, 0, most=_MOST_MESSAGES + 1)
+    is_cut = len(messages) > _MOST_MESSAGES
     answers = conversation.messages.filter(role=Message.Role.ASSISTANT).order_by("-id")
     newest = answers.select_related("trace").first()
     customer = Customer.objects.filter(user_id=conversation.user_id).first()
@@ -172,8 +173,8 @@ def open_conversation(conversation: Conversation, user: Any) -> Opened:
         is_mine=is_mine,
         may_end=not is_held or is_mine or conversation.agent_id is None or user.has_perm(REASSIGN_CONVERSATION),
         agent=staff_name_of(conversation.agent),
-        messages=messages,
-        is_cut=len(messages) == _MOST_MESSAGES,
+        messages=messages[-_MOST_MESSAGES:],
+        is_cut=is_cut,
         customer=customer,
         tickets=list(tickets),
         values=_values_of(conversation.user_id) if user.has_perm("features.view_featurevalue") else [],
@@ -183,10 +184,10 @@ def open_conversation(conversation: Conversation, user: Any) -> Opened:
     )
 
 
-def messages_after(conversation: Conversation, after: int) -> list[dict[str, Any]]:
+def messages_after(conversation: Conversation, after: int, most: int = _MOST_MESSAGES) -> list[dict[str, Any]]:
     """Return the newest messages with a greater id, the oldest first."""
     rows = conversation.messages.filter(pk__gt=after).select_related("author").defer("embedding").order_by("-id")
-    return [message_body(message) | {"message": message} for message in reversed(rows[:_MOST_MESSAGES])]
+    return [message_body(message) | {"message": message} for message in reversed(rows[:most])]
 
 
 def age_of(moment: datetime) -> str:

@@ -1,6 +1,6 @@
 """Every page and action of the admin needs a permission: the one that it declares, else that for viewing its table."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import update_wrapper, wraps
 from typing import Any
 
@@ -55,7 +55,7 @@ def admin_page(view: View, site: AdminSite = site) -> View:
 class GuardedAdmin(ModelAdmin):
     """Check the declared permissions at each URL of a table's, and give no bulk action to everyone."""
 
-    needs_permission: dict[str, str] = {}
+    needs_permission: Mapping[str, str] = {}
     """Fields that show rows of other tables, each with the permission for those; without it the field is left out."""
 
     @property

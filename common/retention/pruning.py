@@ -5,7 +5,6 @@ looked at and left, and the kinds take turns, so that none waits for the end of 
 """
 
 import logging
-import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
@@ -18,6 +17,7 @@ from common.locks import held
 from common.models import PrunedKind, Pruning
 from common.retention.clock import earlier_now, trusted_now
 from common.retention.declaration import Batch, Retained, kinds
+from common.time_slices import slice_of
 
 logger = logging.getLogger(__name__)
 
@@ -178,9 +178,3 @@ def _remove_keys(kind: Retained, keys: Sequence[Any], now: datetime) -> int:
 
 def _either(first: Until, second: Until) -> Until:
     return lambda: first() or second()
-
-
-def slice_of(seconds: float) -> Until:
-    """Return a function that tells whether so much time has passed since now."""
-    give_up_at = time.monotonic() + seconds
-    return lambda: time.monotonic() > give_up_at

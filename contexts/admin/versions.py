@@ -33,7 +33,7 @@ class VersionFilter(admin.SimpleListFilter):
         return queryset if pk is None else with_version(queryset, pk)
 
 
-@register_usage_view
+@register_usage_view(needs="contexts.view_trace")
 def traces_of(version: DocumentVersion) -> str:
     """Render a table of the newest traces whose searches found the version."""
     traces = with_version(Trace.objects.only("created_at", "user_id", "query", "state"), version.pk)

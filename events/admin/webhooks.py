@@ -4,7 +4,6 @@ from typing import Any
 
 from django import forms
 from django.http import HttpRequest
-from django.urls import NoReverseMatch, reverse
 from django.utils.html import format_html
 from unfold.decorators import display
 
@@ -13,6 +12,7 @@ from common.admin.html import badge, code, list_link
 from common.admin.site import register
 from events.admin.secrets import SecretAdmin
 from events.models import Event, WebhookSource
+from events.receiving import receiving_path
 from events.webhooks import problems_of
 
 _EXAMPLE = """{
@@ -80,11 +80,7 @@ class WebhookSourceAdmin(SecretAdmin):
 
     @display(description="POST to")
     def url(self, source: WebhookSource) -> str:
-        try:
-            path = reverse("chat:webhook", args=[source.name])
-        except NoReverseMatch:  # the feature store runs without the chat's API
-            return "–"
-        return code(path)
+        return code(path) if (path := receiving_path(source.name)) else "–"
 
     @display(description="state")
     def shown_state(self, source: WebhookSource) -> str:

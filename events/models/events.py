@@ -12,6 +12,7 @@ from django.db.models.functions import TruncHour
 from django.utils import timezone
 
 from common.clocks import is_past, is_reached
+from common.locks import held
 from events.models.hours import EventHour
 
 REDISPATCH_AFTER = timedelta(seconds=20)
@@ -36,6 +37,17 @@ class EventQuerySet(models.QuerySet["Event"]):
     def long_running(self) -> Self:
         """Return the events that a worker is processing, or was processing when it died."""
         return self.filter(is_past("started_at", since=LOOK_AFTER), state=Event.State.RUNNING)
+
+    def release_abandoned(self) -> list["Event"]:
+        """Return to the queue the events whose worker died: they are running, but their lock is free."""
+        released = []
+        for event in self.long_running().only("event_type"):
+            with held(event.lock_name) as is_held:
+                if is_held and self.filter(pk=event.pk, state=Event.State.RUNNING).update(
+                    state=Event.State.RECEIVED, next_attempt_at=timezone.now()
+                ):
+                    released.append(event)
+        return released
 
     def forgotten(self, after: timedelta = REDISPATCH_AFTER) -> Self:
         """Return due events that were sent to Celery so long ago that it may have lost them."""
@@ -215,6 +227,11 @@ class Event(models.Model):
 
     def __str__(self) -> str:
         return f"{self.event_type} {self.entity_id}"
+
+    @property
+    def lock_name(self) -> str:
+        """The advisory lock that a worker holds as long as it processes the event."""
+        return f"event:{self.pk}"
 
     def claim(self) -> bool:
         """Mark the event as running; return False if it is no longer due."""

@@ -14,7 +14,7 @@ from fabra_project.stack.errors import StackError
 from fabra_project.stack.external import check_postgres, check_redis
 from fabra_project.stack.folder import PROJECT, DataFolder, begin_log, last_lines
 from fabra_project.stack.leftovers import end_leftovers
-from fabra_project.stack.patience import Patience
+from fabra_project.stack.patience import Pace, Patience
 from fabra_project.stack.ports import server_ports
 from fabra_project.stack.postgres import Postgres
 from fabra_project.stack.program import Program, child_command, write_programs
@@ -91,7 +91,7 @@ def wait_until_ready(
     After a crash, PostgreSQL first replays its write-ahead log, which may take minutes.
     """
     for server in servers.embedded:
-        patience = Patience(folder, server.name, f"{server.title} to take work", progress)
+        patience = Patience(folder, [server.name], f"{server.title} to take work", progress, pace=Pace())
         while not server.is_ready():
             require_alive(server.name)
             if patience.is_over():

@@ -9,12 +9,22 @@ from retrieval.models import DocumentVersion
 UsageView = Callable[[DocumentVersion], str]
 
 _views: list[UsageView] = []
+usage_needs: dict[str, str] = {}
+"""The field of the version's page, with the permission that a registered function asks for."""
 
 
-def register_usage_view(function: UsageView) -> UsageView:
-    """Register a function that returns, as HTML, the uses of a version; the version's page shows it."""
-    _views.append(function)
-    return function
+def register_usage_view(needs: str) -> Callable[[UsageView], UsageView]:
+    """Register a function that returns, as HTML, the uses of a version; the version's page shows it.
+
+    `needs` is the permission for the rows that it shows.
+    """
+
+    def register(function: UsageView) -> UsageView:
+        _views.append(function)
+        usage_needs["uses"] = needs
+        return function
+
+    return register
 
 
 def usage_of(version: DocumentVersion) -> str:

@@ -1,5 +1,6 @@
 """Admin pages of document versions: compare them, roll back to one, and find the traces that used one."""
 
+from collections import ChainMap
 from typing import Any
 
 from django.contrib import messages
@@ -20,7 +21,7 @@ from common.errors import FabraError
 from events.models import Event
 from retrieval.admin.chunks import chunk_table
 from retrieval.admin.title_search import search_titled
-from retrieval.admin.version_usage import usage_of
+from retrieval.admin.version_usage import usage_needs, usage_of
 from retrieval.indexing.diff import diff_texts, diff_values
 from retrieval.models import Chunk, Document, DocumentVersion
 from retrieval.reindex import roll_back
@@ -47,7 +48,7 @@ class DocumentVersionAdmin(ReadOnlyAdmin):
         (None, {"fields": ("chunks", "uses")}),
     )
     readonly_fields = ("of_document", "shown_text", "shown_metadata", "chunks", "uses", "came_by")
-    needs_permission = {"chunks": "retrieval.view_chunk", "uses": "contexts.view_trace"}
+    needs_permission = ChainMap({"chunks": "retrieval.view_chunk"}, usage_needs)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[DocumentVersion]:
         return with_event(super().get_queryset(request))

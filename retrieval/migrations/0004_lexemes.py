@@ -37,6 +37,9 @@ END
 
 
 def _recompute(apps: Any, schema_editor: Any) -> None:
+    # Today's rule, not that of this migration: lexemes are computed from the texts, by PostgreSQL's functions and
+    # Python's rules as they are when it runs, and chunks whose lexemes are right already are not written. So a database
+    # that runs several of these migrations computes them once.
     from retrieval.indexing.recompute import recompute_lexemes
 
     recompute_lexemes()

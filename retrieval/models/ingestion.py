@@ -5,11 +5,12 @@ from pathlib import PurePosixPath
 from typing import Any, Self
 
 from django.contrib.postgres.expressions import ArraySubquery
-from django.db import connection, models
+from django.db import models, transaction
 from django.db.models.functions import JSONObject
 from django.utils import timezone
 
 from common.clocks import is_past
+from common.locks import Lives
 from retrieval.models.documents import Document
 from retrieval.models.indexes import Index
 
@@ -101,21 +102,16 @@ class IngestionFileQuerySet(models.QuerySet["IngestionFile"]):
 
         A holder is the backend id of a connection that holds an advisory lock; without the lock its files are free.
         """
-        with connection.cursor() as cursor:
-            cursor.execute(
-                """
-                UPDATE retrieval_ingestionfile SET state = 'taken', holder = %s WHERE id IN (
-                    SELECT id FROM retrieval_ingestionfile
-                    WHERE run_id = %s AND (state = 'waiting' OR (state = 'taken' AND NOT EXISTS (
-                        SELECT FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2 AND granted
-                        AND classid = %s AND objid = holder)))
-                    ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED
-                ) RETURNING id
-                """,
-                [holder, run_id, LOCK_CLASS, count],
-            )
-            taken = [row[0] for row in cursor.fetchall()]
-        return list(self.filter(pk__in=taken).order_by("pk"))
+        of_run = self.filter(run_id=run_id).annotate(is_held=Lives("holder", lock_class=LOCK_CLASS))
+        free = of_run.filter(
+            models.Q(state=IngestionFile.State.WAITING) | models.Q(state=IngestionFile.State.TAKEN, is_held=False)
+        )
+        with transaction.atomic():
+            files = list(free.select_for_update(skip_locked=True).order_by("pk")[:count])
+            self.filter(pk__in=[file.pk for file in files]).update(state=IngestionFile.State.TAKEN, holder=holder)
+        for file in files:
+            file.state, file.holder = IngestionFile.State.TAKEN, holder
+        return files
 
 
 LOCK_CLASS = 20_261

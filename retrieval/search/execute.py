@@ -22,7 +22,7 @@ from retrieval.search.hits import Collector, Hit, Hits, SearchRecord
 from retrieval.search.postprocess import collapse, expand_hits
 from retrieval.search.query import Query, SearchOptions, check_query
 from retrieval.search.questions import Embedding
-from retrieval.search.ranking import Ranking, candidate_count, ranking_sql
+from retrieval.search.ranking import MAX_MATCHING, Ranking, candidate_count, occurrences_sql, ranking_sql
 from retrieval.search.reranking import rerank_hits
 from retrieval.search.selectivity import is_selective
 from retrieval.signals import searched
@@ -36,6 +36,7 @@ _DEPTH_FACTOR = 8
 _EXACT_DIVISOR = 10
 """From a tenth of an index on, an exact scan of all chunks costs less than that many steps through the HNSW graph."""
 
+# A context variable, because a retriever's function does not pass the collector on to the searches that it makes.
 collector: ContextVar[Collector | None] = ContextVar("collector", default=None)
 
 
@@ -170,24 +171,40 @@ def _best_hits(query: Query, vector: np.ndarray | None) -> list[Hit]:
     limit = wanted + _SPARE
     candidates = max(candidate_count(index.chunk_count, is_filtered=bool(query.filters)), limit)
     while True:
-        hits = _run(query, query.ranking(vector, is_exact=is_exact, limit=limit, candidates=candidates))
+        ranking = query.ranking(vector, is_exact=is_exact, limit=limit, candidates=candidates)
+        hits = _run(query, ranking)
         best = collapse(hits)[:wanted]
-        if len(best) >= wanted:
+        if len(best) >= wanted or (len(hits) < limit and _has_read_all(ranking)):
             return best
         if len(hits) >= limit:
-            # 1. Hits that say the same took the ranks: read deeper, by an exact scan once that costs less.
+            # 1. Hits that say the same took the ranks: read deeper.
             limit *= _DEPTH_FACTOR
             candidates = max(candidates, limit)
             is_exact = is_exact or candidates * _EXACT_DIVISOR > index.chunk_count
         elif query.max_per_document and candidates < index.chunk_count:
             # 2. The candidates belong to too few documents: take more candidates.
             limit, candidates = limit * _DEPTH_FACTOR, max(candidates, limit) * _DEPTH_FACTOR
-            is_exact = True
+            is_exact = is_exact or candidates * _EXACT_DIVISOR > index.chunk_count
         elif not is_exact:
             # 3. The approximate legs found too few chunks that pass the filters: score every chunk.
             is_exact = True
         else:
             return best
+
+
+def _has_read_all(ranking: Ranking) -> bool:
+    """Return whether the ranking, which has less than its limit of hits, had every chunk with a word of the query.
+
+    Only where nothing but words was asked for, and they are so rare that the GIN was asked for each of them. Of a few
+    chunks for each document no more than were candidates can be told from those that were none.
+    """
+    if ranking.has_semantic_leg:
+        return False
+    with connection.cursor() as cursor:
+        cursor.execute(*occurrences_sql(ranking))
+        (occurrences,) = cursor.fetchone()
+    most = ranking.lexical_candidates if ranking.max_per_document else MAX_MATCHING
+    return bool(occurrences <= min(ranking.reach, most))
 
 
 def _run(query: Query, ranking: Ranking) -> list[Hit]:

@@ -83,6 +83,19 @@ class Ranking:
     limit: int
     max_per_document: int | None = None
 
+    @property
+    def has_semantic_leg(self) -> bool:
+        return self.vector is not None and self.mode != "lexical"
+
+    @property
+    def lexical_candidates(self) -> int:
+        return 2 * int(self.candidates)
+
+    @property
+    def reach(self) -> int:
+        """The number of chunks, added up, up to which the query's rarest lexemes are all looked for."""
+        return settings.FABRA_LEXICAL_REACH * int(self.candidates)
+
 
 def candidate_count(chunk_count: int, *, is_filtered: bool) -> int:
     """Return how many candidates to take of each leg: the more chunks, the closer together the best scores are."""
@@ -95,27 +108,15 @@ def ranking_sql(ranking: Ranking) -> tuple[str, dict[str, Any]]:
 
     The generation is a literal, since the planner uses its partial indexes only then.
     """
-    parts: dict[str, Any] = {
-        "generation": int(ranking.generation_id),
-        "dimension": int(ranking.dimension),
-        "where": ranking.where,
-        "candidates": int(ranking.candidates),
-        "lexical_candidates": 2 * int(ranking.candidates),
-        "reach": settings.FABRA_LEXICAL_REACH * int(ranking.candidates),
-        "max_terms": MAX_TERMS,
-        "max_common": MAX_COMMON,
-        "max_read": MAX_READ,
-        "max_matching": MAX_MATCHING,
-        "k": RRF_K,
-    }
+    parts = _parts(ranking)
     has_vector = ranking.vector is not None
-    has_semantic_leg = has_vector and ranking.mode != "lexical"
     score = ranking.fusion if ranking.mode == "hybrid" else ranking.mode
     ef_search = min(round(EF_SEARCH * ranking.candidates), MAX_EF_SEARCH)
-    is_approximate = has_semantic_leg and not ranking.is_exact
+    is_approximate = ranking.has_semantic_leg and not ranking.is_exact
     statement = _read("ranking").format(
+        terms=_read("terms").format(**parts),
         set_ef_search=_SET_EF_SEARCH.format(ef_search=ef_search) if is_approximate else "",
-        semantic_leg=_semantic_leg(ranking, parts) if has_semantic_leg else _NO_SEMANTIC_LEG,
+        semantic_leg=_semantic_leg(ranking, parts) if ranking.has_semantic_leg else _NO_SEMANTIC_LEG,
         lexical_leg=_NO_LEXICAL_LEG if ranking.mode == "semantic" else _lexical_leg(ranking, parts),
         cosine="1 - (c.embedding <=> query.vector)" if has_vector else "NULL::float8",
         score=_SCORES[score].format(**parts),
@@ -123,9 +124,7 @@ def ranking_sql(ranking: Ranking) -> tuple[str, dict[str, Any]]:
         **parts,
     )
     parameters = {
-        "language": ranking.language,
-        "queries": [words for words, _ in ranking.queries],
-        "shares": [weight for _, weight in ranking.queries],
+        **_words(ranking),
         "vector": ranking.vector,
         "weight": ranking.lexical_weight,
         "rarity_power": RARITY_POWER if len(ranking.queries) == 1 else 0.0,
@@ -138,11 +137,40 @@ def ranking_sql(ranking: Ranking) -> tuple[str, dict[str, Any]]:
 
 def lexical_query_sql(ranking: Ranking) -> tuple[str, dict[str, Any]]:
     """Return the statement that only chooses the lexemes, and its parameters; its result is the tsquery."""
-    statement, parameters = ranking_sql(ranking)
-    steps = statement[: statement.index("), weight AS MATERIALIZED")]
-    reach = settings.FABRA_LEXICAL_REACH * int(ranking.candidates)
-    choice = _read("lexical_query").format(reach=reach, max_common=MAX_COMMON, max_read=MAX_READ)
-    return f"{steps}) {choice.replace('WITH known AS', ', known AS', 1)}", parameters
+    return _of_terms(ranking, f"SELECT * FROM ({_read('lexical_query').format(**_parts(ranking))}) choice")
+
+
+def occurrences_sql(ranking: Ranking) -> tuple[str, dict[str, Any]]:
+    """Return the statement that adds up the document frequencies of the query's lexemes, and its parameters."""
+    return _of_terms(ranking, "SELECT coalesce(sum(df), 0) FROM term")
+
+
+def _of_terms(ranking: Ranking, statement: str) -> tuple[str, dict[str, Any]]:
+    return f"WITH {_read('terms').format(**_parts(ranking))} {statement}", _words(ranking)
+
+
+def _words(ranking: Ranking) -> dict[str, Any]:
+    return {
+        "language": ranking.language,
+        "queries": [words for words, _ in ranking.queries],
+        "shares": [weight for _, weight in ranking.queries],
+    }
+
+
+def _parts(ranking: Ranking) -> dict[str, Any]:
+    return {
+        "generation": int(ranking.generation_id),
+        "dimension": int(ranking.dimension),
+        "where": ranking.where,
+        "candidates": int(ranking.candidates),
+        "lexical_candidates": ranking.lexical_candidates,
+        "reach": ranking.reach,
+        "max_terms": MAX_TERMS,
+        "max_common": MAX_COMMON,
+        "max_read": MAX_READ,
+        "max_matching": MAX_MATCHING,
+        "k": RRF_K,
+    }
 
 
 def _semantic_leg(ranking: Ranking, parts: dict[str, Any]) -> str:

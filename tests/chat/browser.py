@@ -10,7 +10,6 @@ import urllib.request
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -18,9 +17,9 @@ import redis
 from django.conf import settings
 
 from tests.databases import migrated_database, server_address
+from tests.missing import require_browser
 
 PASSWORD = "of-the-test"
-CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 _SET_UP = "import django; django.setup()\n"
 
@@ -69,12 +68,13 @@ def admin_page(driver: Any, prepare: str, said: list[str]) -> Iterator[Any]:
 
     `said` gets what the browser writes to its console, and the errors of the page, each after the page's address.
     """
+    path = require_browser()
     with own_database(prepare) as environment:
         server = Server(**environment)
         try:
             server.wait()
             with driver.sync_playwright() as running:
-                chromium = running.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+                chromium = running.chromium.launch(executable_path=str(path), args=FLAGS)
                 page = chromium.new_page(viewport={"width": 1280, "height": 900}, base_url=server.url)
                 page.on("console", lambda message: said.append(f"{page.url} {message.text}"))
                 page.on("pageerror", lambda error: said.append(f"{page.url} {error}"))

@@ -11,7 +11,8 @@ from django.contrib import admin
 from django.contrib.staticfiles import finders
 from django.urls import reverse
 
-from tests.chat.browser import CHROMIUM, admin_page
+from tests.chat.browser import admin_page
+from tests.missing import required
 
 # One row of each table has ids as long as people's and programs' are.
 PREPARE = """
@@ -41,8 +42,7 @@ SCROLLS = """() => {
   return [page, ...inner].some((each) => each.scrollWidth > each.clientWidth + 1);
 }"""
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason=f"{CHROMIUM} is not installed")
+playwright = required("playwright.sync_api")
 
 
 @pytest.fixture(scope="module")

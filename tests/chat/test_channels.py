@@ -13,8 +13,6 @@ from channels_redis.pubsub import RedisSingleShardConnection
 from django.test import Client
 
 from chat.engine import stopping
-from chat.inbox import consumer
-from chat.live import feed as feeds
 from chat.live.broadcast import broadcast
 from chat.live.groups import ANSWERS, INBOX, PEOPLE, conversation_group
 from chat.live.layer import live_layer
@@ -36,7 +34,7 @@ class Outage:
 
 
 @pytest.fixture
-def outage(monkeypatch: pytest.MonkeyPatch) -> Outage:
+def outage(monkeypatch: pytest.MonkeyPatch, settings: Any) -> Outage:
     outage, subscribe = Outage(), RedisSingleShardConnection.subscribe
 
     async def refused(shard: Any, channel: str) -> None:
@@ -46,8 +44,7 @@ def outage(monkeypatch: pytest.MonkeyPatch) -> Outage:
         await subscribe(shard, channel)
 
     monkeypatch.setattr(RedisSingleShardConnection, "subscribe", refused)
-    monkeypatch.setattr(feeds, "LOOK_EVERY_S", 0.05)
-    monkeypatch.setattr(consumer, "_AGAIN_S", 0.05)
+    settings.FABRA_LIVE_LOOK_S = 0.05
     monkeypatch.setattr(stopping, "_TRY_AGAIN_AFTER_S", 0.05)
     return outage
 

@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from chat.handover import actions
-from chat.models import Bot, Conversation, HandoverSettings
+from chat.models import Bot, Conversation, HandoverSettings, Message
 from tests.chat.test_handover import agent_named, events
 from tests.factories import CustomerFactory
 
@@ -98,6 +98,21 @@ def test_who_may_not_answer_may_not_ask(client: Client, known: Any) -> None:
     row = known["bots"]
     assert "Ask for a person" not in client.get(f"{LIST}{row.pk}/change/").content.decode()
     assert client.post(reverse("admin:chat_conversation_ask_for_person", args=[row.pk])).status_code == 403
+
+
+@pytest.mark.parametrize(("count", "is_cut"), [(200, False), (201, True)])
+@pytest.mark.parametrize("page", ["/admin/chat/conversation/{}/change/", "/admin/chat/inbox/{}/"])
+def test_a_page_says_that_messages_are_left_out_only_where_some_are(
+    client: Client, agent: User, page: str, count: int, is_cut: bool
+) -> None:
+    conversation = Conversation.objects.create(user_id="ana", state="waiting")
+    Message.objects.bulk_create(
+        Message(conversation=conversation, user_id="ana", role="user", text=f"message {number}.")
+        for number in range(count)
+    )
+    shown = client.get(page.format(conversation.pk)).content.decode()
+    assert ("Only the newest" in shown, "message 0." in shown) == (is_cut, not is_cut)
+    assert "message 1." in shown
 
 
 def test_the_address_is_a_link_to_write_to(client: Client, agent: User, known: Any) -> None:

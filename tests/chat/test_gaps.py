@@ -223,7 +223,7 @@ class TestGrouping:
         assert [gap.question_count for gap in Gap.objects.all()] == [2, 1]
         assert Gap.objects.last().title == PHONE
 
-    @pytest.mark.skipif(not is_prepared(), reason="the embedding model is not prepared")
+    @pytest.mark.skipif(not is_prepared(), reason="the embedding model is missing: run `manage.py prepare_assets`")
     def test_a_paraphrase_joins_by_meaning(self) -> None:
         for text in (
             "How do I delete my account?", "I want my account deleted", "please remove my account for good",
@@ -503,9 +503,9 @@ class TestAskingAgain:
         assert due_gaps(10) == [] and not ask_gap(gap.pk)
 
     def test_what_one_task_has_no_time_for_another_one_asks(
-        self, article: Document, model: ModelServer, monkeypatch: pytest.MonkeyPatch
+        self, article: Document, model: ModelServer, settings: Any
     ) -> None:
-        monkeypatch.setattr(tasks, "_SLICE_S", -1.0)
+        settings.FABRA_TASK_SLICE_S = -1.0
         gap = gap_of(count=3)
         model.text = "I cannot tell."
         work: tuple[Any, ...] = (gap.pk, True)
@@ -516,8 +516,8 @@ class TestAskingAgain:
             plain_redis().delete(redis_key("celery", "models"))
             if asked < 3:
                 [task] = left
-                assert task.args == [gap.pk] and len(task.kwargs["asked"]) == asked
-                work = (gap.pk, task.kwargs["is_forced"], task.kwargs["asked"])
+                assert task.args[:2] == [gap.pk, True] and len(task.args[2]) == asked
+                work = tuple(task.args)
         assert not left and len(model.requests) == 3
 
     def test_only_some_questions_are_asked(self, article: Document, settings: Any) -> None:

@@ -15,9 +15,10 @@ from django.utils import timezone
 
 from chat.models import ApiKey
 from retrieval.indexing.documents import index_document
+from tests.missing import required
 from tests.processes import Processes
 
-generator = pytest.importorskip("openapi_python_client", reason="openapi-python-client is not installed")
+generator = required("openapi_python_client")
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("embedder")]
 
 PACKAGE = "generated_fabra_client"
@@ -149,7 +150,7 @@ def test_every_request_and_every_answer_has_an_example(schema: dict[str, Any]) -
 
 
 def test_the_examples_are_as_the_schema_says(schema: dict[str, Any]) -> None:
-    validator = pytest.importorskip("jsonschema", reason="jsonschema is not installed")
+    validator = required("jsonschema")
     checked = 0
     for where, content in contents_of(schema):
         if "schema" not in content or content["schema"].get("format") == "binary":

@@ -247,9 +247,9 @@ def test_agents_hear_of_what_changes(talk: Conversation, kim: User) -> None:
 
 
 def test_without_redis_pages_learn_late_and_nothing_is_lost_or_twice(
-    ana: Client, talk: Conversation, kim: User, redis_down: None, monkeypatch: pytest.MonkeyPatch
+    ana: Client, talk: Conversation, kim: User, redis_down: None, settings: Any
 ) -> None:
-    monkeypatch.setattr(feeds, "LOOK_EVERY_S", 0.2)
+    settings.FABRA_LIVE_LOOK_S = 0.2
 
     async def run() -> None:
         async with page_of(ana) as one, page_of(ana) as two:
@@ -276,8 +276,8 @@ def test_without_redis_pages_learn_late_and_nothing_is_lost_or_twice(
     async_to_sync(run)()
 
 
-def test_what_redis_loses_is_found(ana: Client, talk: Conversation, kim: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(feeds, "LOOK_EVERY_S", 0.3)
+def test_what_redis_loses_is_found(ana: Client, talk: Conversation, kim: User, settings: Any) -> None:
+    settings.FABRA_LIVE_LOOK_S = 0.3
 
     async def run() -> None:
         async with page_of(ana) as page:

@@ -8,7 +8,8 @@ import pytest
 from django.contrib import admin
 from django.urls import reverse
 
-from tests.chat.browser import CHROMIUM, admin_page
+from tests.chat.browser import admin_page
+from tests.missing import required
 
 PREPARE = """
 from django.contrib.auth.models import User
@@ -21,8 +22,7 @@ INJECT = """() => {
   script.textContent = "window.ran = 1";
   document.body.append(script);
 }"""
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason=f"{CHROMIUM} is not installed")
+playwright = required("playwright.sync_api")
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,6 @@ from django.test import Client
 
 from chat.handover import actions
 from chat.inbox import attendance
-from chat.live import feed as feeds
 from chat.live import presence
 from chat.models import Conversation
 from fabra_project.asgi import websocket
@@ -29,8 +28,7 @@ def often(monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
     """Look often, so that no test waits."""
     settings.DEBUG = False
     settings.FABRA_CHAT_PUBLIC = True
-    for module in (feeds, attendance):
-        monkeypatch.setattr(module, "LOOK_EVERY_S", 0.1)
+    settings.FABRA_LIVE_LOOK_S = 0.1
     for name, seconds in {"RENEWED_EVERY_S": 0.2, "EXPIRES_S": 1.0, "LEFT_S": 0.3}.items():
         monkeypatch.setattr(presence, name, seconds)
 

@@ -12,9 +12,10 @@ import pytest
 from chat.models import Message
 from contexts.models import Trace
 from tests import llama_server
-from tests.chat.browser import CHROMIUM, FLAGS
+from tests.chat.browser import FLAGS
 from tests.chat.conftest import fill
 from tests.chat.test_streaming import events_of
+from tests.missing import require_browser, required
 from tests.processes import Processes
 
 pytestmark = [
@@ -98,12 +99,11 @@ def test_a_prompt_beyond_its_window_is_refused_with_a_code_and_costs_nothing(sta
 
 
 def test_the_page_shows_the_answer_with_its_source(start_web: Any) -> None:
-    driver = pytest.importorskip("playwright.sync_api", reason="playwright is missing: run `make test`")
-    if not CHROMIUM.exists():
-        pytest.skip("chromium is missing")
+    driver = required("playwright.sync_api")
+    path = require_browser()
     url = start_web().url
     with driver.sync_playwright() as running:
-        chromium = running.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+        chromium = running.chromium.launch(executable_path=str(path), args=FLAGS)
         page = chromium.new_page()
         page.goto(url)
         page.fill("#message", "How do I reset my password?")

@@ -17,9 +17,10 @@ import pytest
 
 from chat.models import ApiKey
 from retrieval.indexing.documents import index_document
+from tests.missing import required
 from tests.processes import Processes
 
-pytest.importorskip("schemathesis", reason="schemathesis is not installed")
+required("schemathesis")
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("embedder")]
 
 EXAMPLES = os.environ.get("FABRA_SCHEMA_EXAMPLES", "3")

@@ -2,12 +2,17 @@
 
 import asyncio
 import threading
+from contextvars import ContextVar
 
+import pytest
 from asgiref.sync import ThreadSensitiveContext, sync_to_async
 
 from common.background import release_thread
+from tests.processes import wait_until
 
 REQUESTS = 50
+
+of_request: ContextVar[str] = ContextVar("of_request", default="")
 
 
 def test_requests_that_wait_hold_no_thread_and_work_on_in_another() -> None:
@@ -40,3 +45,23 @@ def test_outside_a_request_there_is_nothing_to_release() -> None:
         return await sync_to_async(lambda: 7)()
 
     assert asyncio.run(work()) == 7
+
+
+@pytest.mark.parametrize("is_released", [False, True])
+def test_after_the_release_a_request_works_as_in_djangos_own_way(is_released: bool) -> None:
+    """One thread at a time, in order, with what was set in the request; all threads end with the request."""
+    before = set(threading.enumerate())
+
+    async def request() -> list[tuple[int, str]]:
+        async with ThreadSensitiveContext():
+            of_request.set("mine")
+            await sync_to_async(threading.get_ident)()
+            if is_released:
+                release_thread()
+            works = [sync_to_async(lambda: (threading.get_ident(), of_request.get()))() for _ in range(5)]
+            return await asyncio.gather(*works)
+
+    found = asyncio.run(request())
+    assert len({thread for thread, _ in found}) == 1
+    assert [value for _, value in found] == ["mine"] * 5
+    wait_until(lambda: not [thread for thread in threading.enumerate() if thread not in before])

@@ -34,9 +34,9 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture(autouse=True)
-def short_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+def short_slices(settings: Any) -> None:
     """Have each task look at one batch."""
-    monkeypatch.setattr(tasks, "_SLICE_S", -1.0)
+    settings.FABRA_TASK_SLICE_S = -1.0
 
 
 @pytest.fixture

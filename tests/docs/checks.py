@@ -1,15 +1,22 @@
 """Whether a documented command would work: each raises an error that says why it would not."""
 
 import argparse
+import ast
+import importlib
 import importlib.util
 import itertools
 import json
 import re
+import subprocess
+import sys
+import tomllib
 from functools import cache
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 from urllib.parse import urlsplit
 
+import typer
 from asgiref.sync import async_to_sync
 from celery.bin.beat import beat
 from celery.bin.worker import worker
@@ -22,6 +29,7 @@ from uvicorn import main as uvicorn
 
 from tests.docs.pages import PROJECT
 from tests.docs.shell import Call
+from tests.missing import missing, required
 
 CELERY = {"worker": worker, "beat": beat}
 
@@ -59,6 +67,10 @@ def check_call(call: Call, client: Client) -> None:
         check_uvicorn(call.arguments)
     elif call.program == "pip":
         check_pip(call.arguments)
+    elif call.program == "openapi-python-client":
+        check_generator(call.arguments, client)
+    elif call.program.endswith("uv"):
+        check_uv(call.arguments)
 
 
 def check_variables(names: Any) -> None:
@@ -102,7 +114,7 @@ def check_curl(arguments: list[str], client: Client) -> None:
     parser = argparse.ArgumentParser(prog="curl", exit_on_error=False)
     parser.add_argument("-X", dest="method", default="GET")
     parser.add_argument("-H", dest="headers", action="append", default=[])
-    parser.add_argument("-d", dest="data")
+    parser.add_argument("-d", "-T", dest="data")
     parser.add_argument("-N", action="store_true")
     parser.add_argument("-i", action="store_true")
     parser.add_argument("url")
@@ -146,5 +158,45 @@ def check_uvicorn(arguments: list[str]) -> None:
 
 
 def check_pip(arguments: list[str]) -> None:
+    for wheel in (value for value in arguments if value.endswith(".whl")):
+        project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
+        name = project["name"].replace("-", "_")
+        assert wheel == f"dist/{name}-{project['version']}-py3-none-any.whl", f"{wheel} is not what is built"
     for option, value in itertools.pairwise(arguments):
         assert option != "-r" or (PROJECT / value).is_file(), f"there is no {value}"
+
+
+def check_uv(arguments: list[str]) -> None:
+    """Ask uv itself which options the command has."""
+    command, *options = arguments
+    uv = Path(sys.executable).with_name("uv")
+    if not uv.exists():
+        missing("uv is missing: run `make install`")
+    help_text = subprocess.run([uv, command, "--help"], capture_output=True, text=True, check=True).stdout
+    unknown = [option for option in options if not re.search(rf"{re.escape(option)}\b", help_text)]
+    assert not unknown, f"uv {command} has no {' '.join(unknown)}"
+
+
+def check_generator(arguments: list[str], client: Client) -> None:
+    command = typer.main.get_command(required("openapi_python_client.cli").app)
+    assert isinstance(command, typer.core.TyperGroup)
+    verb, *rest = arguments
+    context = command.commands[verb].make_context(verb, rest, resilient_parsing=True)
+    check_curl([context.params["url"]], client)
+
+
+def check_fragment(source: str, path: str, given: str | None) -> None:
+    """Compile Python that needs what stands around it, and import its names; with what it needs `given`, run it.
+
+    A package that is in none of our requirements cannot be asked for its names.
+    """
+    code = compile(source, path, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom) and node.module and importlib.util.find_spec(node.module.partition(".")[0]):
+            module = importlib.import_module(node.module)
+            names = [alias.name for alias in node.names if alias.name != "*"]
+            assert all(hasattr(module, name) for name in names), f"{node.module} has not all of {', '.join(names)}"
+    if given is not None:
+        namespace: dict[str, Any] = {"__name__": "fragment"}
+        exec(given, namespace)  # noqa: S102 (our own)
+        exec(code, namespace)  # noqa: S102 (our own pages)

@@ -24,17 +24,26 @@ class Block:
     text: str
 
 
-def blocks(page: Path, language: str) -> list[Block]:
+SHELL = ("bash", "sh")
+FRAGMENTS = ("py",)
+"""Python that needs what stands around it, or a package that is not here; `python` runs as it is."""
+
+
+def blocks(page: Path, *languages: str) -> list[Block]:
     text = page.read_text()
     return [
         Block(page=page, line=text.count("\n", 0, found.start()) + 2, language=found[1], text=found[2])
         for found in _FENCE.finditer(text)
-        if found[1] == language
+        if found[1] in languages
     ]
 
 
-def pages_with(language: str) -> list[Path]:
-    return [page for page in PAGES if blocks(page, language)]
+def languages(page: Path) -> set[str]:
+    return {found[1] for found in _FENCE.finditer(page.read_text())}
+
+
+def pages_with(*languages: str) -> list[Path]:
+    return [page for page in PAGES if blocks(page, *languages)]
 
 
 def prose(page: Path) -> str:

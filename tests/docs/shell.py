@@ -7,16 +7,24 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-RECORDED = ("curl", "make", "python", "pip", "celery", "uvicorn", "pre-commit", ".venv/bin/python")
+RECORDED = (
+    "curl", "make", "python", "pip", "celery", "uvicorn", "pre-commit", "openapi-python-client",
+    ".venv/bin/python", ".venv/bin/uv",
+)  # fmt: skip
+EXPORTS = "exports"
+"""The program of the last call, which has the variables that the block exports."""
 REAL = ("date", "openssl", "cut")
 API_KEY = "DOCS_API_KEY"
 
 _STUB = """\
 #!{python} -IS
 import json, os, sys
+arguments = sys.argv[1:]
+if "-T" in arguments:  # what a pipe gives
+    arguments[arguments.index("-T") + 1] = sys.stdin.read()
 variables = {{name: value for name, value in os.environ.items() if name.startswith(("FABRA_", "OPENAI_"))}}
 with open({record!r}, "a") as record:
-    record.write(json.dumps([{program!r}, sys.argv[1:], variables]) + "\\n")
+    record.write(json.dumps([{program!r}, arguments, variables]) + "\\n")
 if "create_api_key" in sys.argv:
     print(os.environ[{key!r}])
 """
@@ -36,7 +44,7 @@ def run(script: str, folder: Path, **environment: str) -> list[Call]:
     """Return the calls of a script; raise CalledProcessError if it uses another program or an unset variable."""
     record, programs = folder / "calls.jsonl", folder / "bin"
     record.write_text("")
-    for program in RECORDED:
+    for program in (*RECORDED, EXPORTS):
         path = (folder if "/" in program else programs) / program
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(_STUB.format(python=sys.executable, record=str(record), program=program, key=API_KEY))
@@ -47,10 +55,12 @@ def run(script: str, folder: Path, **environment: str) -> list[Call]:
         (programs / program).unlink(missing_ok=True)
         (programs / program).symlink_to(found)
     subprocess.run(
-        ["/bin/bash", "-euo", "pipefail", "-c", script],
+        ["/bin/bash", "-euo", "pipefail", "-c", f"{script}
+{EXPORTS}"],
         cwd=folder, env={"PATH": str(programs), **environment}, check=True, timeout=300,
     )  # fmt: skip
-    return [
+    calls = [
         Call(program=program, arguments=arguments, variables=variables)
         for program, arguments, variables in map(json.loads, record.read_text().splitlines())
     ]
+    return calls if calls[-1].variables else calls[:-1]

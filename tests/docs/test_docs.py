@@ -12,14 +12,27 @@ from typing import Any
 import pytest
 from asgiref.sync import async_to_sync
 from django.apps import apps
+from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import resolve
 from rest_framework import exceptions
 
-from chat.models import ApiKey, Customer, Ticket
+from chat.models import ApiKey, Conversation, Customer, Ticket
 from fabra.core import FeatureStore
 from tests.docs import checks
-from tests.docs.pages import PAGES, PROJECT, anchors, blocks, links, name_of, pages_with, spans
+from tests.docs.pages import (
+    FRAGMENTS,
+    PAGES,
+    PROJECT,
+    SHELL,
+    anchors,
+    blocks,
+    languages,
+    links,
+    name_of,
+    pages_with,
+    spans,
+)
 from tests.docs.shell import API_KEY, Call, run
 from tests.processes import Processes, test_environment
 
@@ -66,11 +79,24 @@ assert "hand over" in (await billing_context("user_123", "Where is my refund?"))
 """,
 }
 
+# What stands around the fragments of a page, in its order; None where a package is not here.
+AROUND: dict[str, list[str | None]] = {
+    "docs/clients.md": [None],
+    "docs/inside-your-project.md": [
+        "from fabra_project import settings\nINSTALLED_APPS, MIDDLEWARE = [], []",
+        "from django.urls import include, path\nurlpatterns = []",
+        "from django.core.asgi import get_asgi_application\napplication = get_asgi_application()",
+    ],
+    "docs/your-own-app.md": [""],
+}
+
+UNCHECKED = {"html", "javascript", "js", "mermaid", "text", "toml", "yaml"}
+
 each_page = pytest.mark.parametrize("page", PAGES, ids=name_of)
 
 
-def pages_of(language: str) -> Any:
-    return pytest.mark.parametrize("page", pages_with(language), ids=name_of)
+def pages_of(*languages: str) -> Any:
+    return pytest.mark.parametrize("page", pages_with(*languages), ids=name_of)
 
 
 @pytest.fixture
@@ -109,16 +135,32 @@ def test_the_python_of_a_page_runs(page: Path, sample: None, tmp_path: Path) -> 
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.django_db
-@pages_of("bash")
+@pytest.mark.django_db(transaction=True)  # a bulk request works in threads
+@pages_of(*SHELL)
 def test_the_commands_of_a_page_work(page: Path, sample: None, client: Client, tmp_path: Path) -> None:
     source = apps.get_model(*_label_of("WebhookSource")).objects.create(name="cms")
     _, key = ApiKey.make("docs", ApiKey.Scope.values)
-    for block in blocks(page, "bash"):
+    # The conversation of docs/chat.md, and who answers in it.
+    Conversation.objects.create(pk=42, user_id="user_123")
+    User.objects.create_superuser("admin")
+    for block in blocks(page, *SHELL):
         calls = run(block.text, tmp_path, SECRET=source.secret, **{API_KEY: key})
         assert calls, f"{name_of(page)}:{block.line} calls nothing"
         for call in calls:
             checks.check_call(call, client)
+
+
+@pytest.mark.django_db
+@pages_of(*FRAGMENTS)
+def test_the_fragments_of_a_page_fit_into_what_stands_around_them(page: Path) -> None:
+    found = blocks(page, *FRAGMENTS)
+    for block, given in zip(found, AROUND[name_of(page)], strict=True):
+        checks.check_fragment("\n" * (block.line - 1) + block.text, str(page), given)
+
+
+def test_every_block_is_of_a_language_that_is_checked_or_known_not_to_be() -> None:
+    found = {language for page in PAGES for language in languages(page)}
+    assert found - UNCHECKED == {*SHELL, *FRAGMENTS, "python", "json"}
 
 
 @each_page
@@ -206,6 +248,10 @@ WRONG: dict[str, Callable[[Client], None]] = {
     "a missing argument": lambda client: checks.check_manage(["index_documents", "./docs"]),
     "a target": lambda client: checks.check_make(["start"]),
     "a variable of make": lambda client: checks.check_make(["test", "TESTS=a"]),
+    "a name of a module": lambda client: checks.check_fragment("from fabra.testing import nothing", "page", None),
+    "a fragment": lambda client: checks.check_fragment("use(", "page", None),
+    "a wheel": lambda client: checks.check_pip(["install", "dist/fabra_django-0.0.9-py3-none-any.whl"]),
+    "an option of uv": lambda client: checks.check_uv(["build", "--wheels"]),
     "a script": lambda client: checks.check_python(["docs/nothing.py"]),
     "a variable": lambda client: checks.check_variables(["FABRA_NOTHING"]),
     "a queue": lambda client: checks.check_celery(["-A", "fabra_project", "worker", "--queues=none"]),
@@ -223,7 +269,7 @@ WRONG: dict[str, Callable[[Client], None]] = {
 @pytest.mark.django_db
 @pytest.mark.parametrize("check", WRONG.values(), ids=WRONG.keys())
 def test_what_would_not_work_is_found(check: Callable[[Client], None], sample: None, client: Client) -> None:
-    with pytest.raises((AssertionError, ValueError)):
+    with pytest.raises((AssertionError, SyntaxError, ValueError)):
         check(client)
 
 

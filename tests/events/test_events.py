@@ -179,9 +179,9 @@ def test_what_a_dead_worker_was_at_is_done_again_and_what_a_living_one_is_at_is_
             connection.close()  # as a killed process does
 
         lock = living_worker.submit(hold).result()
-        assert processing.release_abandoned() == []
+        assert Event.objects.release_abandoned() == []
         living_worker.submit(let_go, lock).result()
-    wait_until(lambda: processing.release_abandoned() == [row])
+    wait_until(lambda: Event.objects.release_abandoned() == [row])
     assert process(row).state == "done"
 
 

@@ -22,7 +22,6 @@ from events import tasks
 from events.event import AxiomEvent
 from events.models import Event, WebhookAttempt, WebhookDelivery, WebhookEndpoint
 from events.outbox import record_event
-from events.processing import release_abandoned
 from fabra_project.beat import SteadyScheduler
 from fabra_project.celery import app
 from features.models import MaterializationRun
@@ -63,7 +62,7 @@ def test_a_retry_waits_as_long_as_its_longest_wait_at_most(event: Event) -> None
 
 def test_an_event_whose_worker_died_before_the_clock_was_set_back_is_released(event: Event) -> None:
     Event.objects.update(state=Event.State.RUNNING, started_at=ahead())
-    assert [row.pk for row in release_abandoned()] == [event.pk]
+    assert [row.pk for row in Event.objects.release_abandoned()] == [event.pk]
 
 
 def test_a_run_whose_heartbeat_lies_ahead_has_lost_its_worker() -> None:

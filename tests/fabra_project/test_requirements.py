@@ -88,11 +88,11 @@ def test_what_a_pin_requires_is_pinned() -> None:
 def uv(*words: str) -> str:
     """Run uv, and return what it complains of; skip where it or the package index cannot be had."""
     if not UV.exists():
-        pytest.skip("uv is not installed here")
+        pytest.skip("uv is not installed: run `make install`")
     command = [UV, "pip", *words, "--quiet"]
     done = subprocess.run(command, cwd=PROJECT, env=environment(UV_HTTP_RETRIES="1"), capture_output=True, text=True)
     if done.returncode and any(text in done.stderr for text in ("Failed to fetch", "error sending request")):
-        pytest.skip("no package index answers")
+        pytest.skip("no package index answers: run it with a network")
     return done.stderr if done.returncode else ""
 
 

@@ -4,7 +4,6 @@ import subprocess
 import sys
 
 import pytest
-from django.core.management import call_command
 
 from tests.processes import PROJECT, test_environment
 
@@ -18,7 +17,3 @@ def test_deployment_checks_are_clean_in_production() -> None:
         cwd=PROJECT, env=environment, capture_output=True, text=True, timeout=60,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-
-
-def test_no_migration_is_missing() -> None:
-    call_command("makemigrations", "--check", "--dry-run", verbosity=0)

@@ -5,18 +5,18 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from fabra_project.stack import patience
 from fabra_project.stack.folder import DataFolder, begin_log, last_lines
-from fabra_project.stack.patience import Patience
+from fabra_project.stack.patience import Pace, Patience
 from fabra_project.stack.progress import Progress
 from fabra_project.stack.records import record
 
-Run = Callable[[str], None]
+Run = Callable[..., None]
 
 SLEEP = "import time; time.sleep(60)"
 WRITE = "import time\nwhile True: print('a line', flush=True); time.sleep(0.05)"
@@ -25,15 +25,7 @@ CHILD_COMPUTES = f"import subprocess, sys; subprocess.run([sys.executable, '-c',
 CHILDREN_END = "import subprocess\nwhile True: subprocess.run(['sleep', '0.1'])"
 
 
-@pytest.fixture(autouse=True)
-def short_times(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, seconds in (
-        ("STILL_SECONDS", 1.2),
-        ("_WORK_SECONDS", 0.1),
-        ("_LOOK_SECONDS", 0.05),
-        ("_SAY_SECONDS", 1.0),
-    ):
-        monkeypatch.setattr(patience, name, seconds)
+PACE = Pace(still=1.2, work=0.3, look=0.05, say=1.0)
 
 
 @pytest.fixture
@@ -43,14 +35,14 @@ def folder(tmp_path: Path) -> DataFolder:
 
 @pytest.fixture
 def run(folder: DataFolder) -> Iterator[Run]:
-    """Return a function that runs a script as the program `web`, in a group that is ended after the test."""
+    """Return a function that runs a script as a program, `web` by default, in a group that is ended after the test."""
     processes = []
 
-    def start(script: str) -> None:
-        with folder.log("web").open("a") as log:
+    def start(script: str, name: str = "web") -> None:
+        with folder.log(name).open("a") as log:
             process = subprocess.Popen([sys.executable, "-c", script], stdout=log, start_new_session=True)
         processes.append(process)
-        record(folder, "web", process.pid)
+        record(folder, name, process.pid)
 
     yield start
     for process in processes:
@@ -58,10 +50,10 @@ def run(folder: DataFolder) -> Iterator[Run]:
         process.wait()
 
 
-def waited(folder: DataFolder, seconds: float, most_ended: int | None = None) -> float:
+def waited(folder: DataFolder, seconds: float, *, names: Sequence[str] = ("web",), **options: Any) -> float:
     """Return after how many seconds the wait was over, at most so many."""
     began = time.monotonic()
-    wait = Patience(folder, "web", "the web server to answer", Progress(), most_ended=most_ended)
+    wait = Patience(folder, names, "the web server to answer", Progress(), pace=PACE, **options)
     while not wait.is_over() and time.monotonic() - began < seconds:
         time.sleep(0.02)
     return time.monotonic() - began
@@ -81,12 +73,22 @@ def test_a_program_that_gets_on_is_waited_for(folder: DataFolder, run: Run, scri
     assert waited(folder, 3) >= 3
 
 
-def test_even_a_program_that_gets_on_is_given_up_in_the_end(
-    folder: DataFolder, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(patience, "MOST_SECONDS", 2)
-    run(WRITE)
-    assert waited(folder, 60) < 60
+def test_a_program_that_waits_for_a_core_is_waited_for(folder: DataFolder, run: Run) -> None:
+    on_one = f"import os; os.sched_setaffinity(0, [{min(os.sched_getaffinity(0))}])\n"
+    run(on_one + COMPUTE, "other")
+    run(f"{on_one}os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))\n{COMPUTE}")
+    assert waited(folder, 3) >= 3
+
+
+def test_any_of_several_programs_that_gets_on_is_waited_for(folder: DataFolder, run: Run) -> None:
+    run(SLEEP)
+    run(COMPUTE, "worker")
+    assert waited(folder, 3, names=("web", "worker")) >= 3
+
+
+def test_lines_of_a_log_can_be_left_out_of_account(folder: DataFolder, run: Run) -> None:
+    run(WRITE.replace("0.05", "1"))
+    assert waited(folder, 60, reads_logs=False) < 60
 
 
 def test_processes_that_are_started_anew_and_end_are_no_progress(folder: DataFolder, run: Run) -> None:

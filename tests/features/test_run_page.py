@@ -4,17 +4,16 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import pytest
 from django.conf import settings
 from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
 from features.models import MaterializationRun
+from tests.missing import require_browser, required
 from tests.processes import Processes
 
-CHROMIUM = Path("/usr/bin/chromium")
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is missing: run `make test`")
+playwright = required("playwright.sync_api")
 
 
 def update(**changes: Any) -> None:
@@ -28,15 +27,15 @@ def update(**changes: Any) -> None:
         thread.submit(write).result()
 
 
-@pytest.mark.skipif(not CHROMIUM.exists(), reason=f"{CHROMIUM} is missing: apt-get install chromium")
 def test_the_bar_moves_until_the_run_is_done(transactional_db: None, admin_client: Client, tmp_path: Path) -> None:
+    chromium = require_browser()
     run = MaterializationRun.objects.create(
         feature="speed", state="running", total=10_000, done=1_000, started_at=timezone.now()
     )
     session = admin_client.cookies[settings.SESSION_COOKIE_NAME].value
     with Processes(tmp_path, SECRET_KEY=settings.SECRET_KEY) as processes, playwright.sync_playwright() as driver:
         processes.start_web()
-        browser = driver.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
+        browser = driver.chromium.launch(executable_path=str(chromium), args=["--no-sandbox"])
         context = browser.new_context()
         context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": session, "url": processes.url}])
         page = context.new_page()

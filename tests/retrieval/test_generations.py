@@ -107,7 +107,7 @@ def test_another_model_and_dimension_is_built_compared_switched_to_and_back(mode
 
 
 @pytest.mark.django_db
-def test_a_comparison_goes_on_in_another_task_and_gives_the_same(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_comparison_goes_on_in_another_task_and_gives_the_same(model: str, settings: Any) -> None:
     index = fill(4)
     other = build(index, model)
     asked = [GoldenRecord(question=f"What tells of topic{n}?", expected_documents=[f"d{n}"]) for n in (1, 2, 3)]
@@ -115,7 +115,7 @@ def test_a_comparison_goes_on_in_another_task_and_gives_the_same(model: str, mon
     tasks.compare_generation(other.pk)
     other.refresh_from_db()
     at_once, count = other.comparison, 0
-    monkeypatch.setattr(tasks, "_SLICE_S", -1.0)
+    settings.FABRA_TASK_SLICE_S = -1.0
     tasks.compare_generation(other.pk)
     while left := messages("ingest"):
         plain_redis().delete(redis_key("celery", "ingest"))

@@ -201,21 +201,19 @@ def test_a_worker_process_does_not_wait_for_a_build(generation: Generation) -> N
     wait_until(lambda: not hnsw.is_held(hnsw.hnsw_name(generation.pk)))
 
 
-def test_a_build_of_a_generation_goes_on_in_another_task(
-    generation: Generation, settings: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_build_of_a_generation_goes_on_in_another_task(generation: Generation, settings: Any) -> None:
     settings.FABRA_HNSW_WORTH_IT = 2
     other = lifecycle.open_generation(Index.objects.get(), max_tokens=100)
-    monkeypatch.setattr(tasks, "_SLICE_S", -1)
+    settings.FABRA_TASK_SLICE_S = -1.0
     tasks.build_generation(other.pk)
     assert [(each.task, each.args) for each in messages()] == [("retrieval.tasks.build_generation", [other.pk])]
     assert not Chunk.objects.filter(generation=other).exists()
-    monkeypatch.undo()
+    settings.FABRA_TASK_SLICE_S = 15.0
     tasks.build_generation(other.pk)
     wait_until(lambda: Generation.objects.get(pk=other.pk).state == "ready")
     assert Generation.objects.get(pk=other.pk).has_hnsw
     lifecycle.mark_dropped(other)
-    monkeypatch.setattr(tasks, "_SLICE_S", -1)
+    settings.FABRA_TASK_SLICE_S = -1.0
     tasks.drop_generation(other.pk)
     assert Generation.objects.filter(pk=other.pk).exists()
     assert [each.task for each in messages()][-1] == "retrieval.tasks.drop_generation"

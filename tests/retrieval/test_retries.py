@@ -288,7 +288,7 @@ class Story:
     def pass_time(self) -> None:
         """Bring about what an hour does: waiting events are due, what a dead worker had taken is given back."""
         Event.objects.filter(state="running").update(started_at=timezone.now() - timedelta(hours=1))
-        processing.release_abandoned()
+        Event.objects.release_abandoned()
         Event.objects.exclude(state="running").update(next_attempt_at=timezone.now())
         Document.objects.filter(state="failed").exclude(retry_at=None).update(retry_at=timezone.now())
 

@@ -194,7 +194,7 @@ def test_a_head_request_is_answered(base_url: str) -> None:
 def node_folder() -> Path:
     """A folder with the JavaScript SDK, as its lock file says."""
     if not (shutil.which("node") and shutil.which("npm")):
-        missing("node and npm are not installed: OpenAI's SDK for JavaScript is not tried")
+        missing("node and npm are missing: apt-get install nodejs npm")
     folder: Path = settings.FABRA_DATA_DIR / "tests" / "openai-javascript"
     folder.mkdir(parents=True, exist_ok=True)
     lock, installed = JAVASCRIPT / "package-lock.json", folder / "installed.json"

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.chat.browser import CHROMIUM, FLAGS, Server, own_database
-from tests.missing import missing
+from tests.chat.browser import FLAGS, Server, own_database
+from tests.missing import require_browser, required
 from tests.processes import free_port
 
 HOSTILE = "<script>document.title='run'</script> <img src=x onerror=\"document.title='run'\">"
@@ -158,12 +158,11 @@ def warm(server: Server) -> None:
 
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is missing: run `make test`")
-    if not CHROMIUM.exists():
-        missing(f"{CHROMIUM} is missing: apt-get install chromium")
+    playwright = required("playwright.sync_api")
+    path = require_browser()
     playwright.expect.set_options(timeout=60_000)
     with playwright.sync_playwright() as running:
-        chromium = running.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+        chromium = running.chromium.launch(executable_path=str(path), args=FLAGS)
         yield chromium
         chromium.close()
 

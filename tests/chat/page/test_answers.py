@@ -3,12 +3,11 @@
 import re
 from typing import Any
 
-import pytest
-
 from tests.chat.browser import Server
 from tests.chat.page.conftest import HOSTILE, answered, ask
+from tests.missing import required
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is missing: run `make test`")
+playwright = required("playwright.sync_api")
 expect = playwright.expect
 
 

@@ -4,14 +4,13 @@ import re
 import threading
 from typing import Any
 
-import pytest
-
 from chat.demo.site import Demo, make_server
 from chat.models import UserSigning
 from tests.chat.browser import PASSWORD, Server
 from tests.chat.page.conftest import NONCE, PEOPLE_KEY, ask
+from tests.missing import required
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is missing: run `make test`")
+playwright = required("playwright.sync_api")
 expect = playwright.expect
 
 RED, TEAL = "rgb(179, 38, 30)", "rgb(11, 110, 105)"

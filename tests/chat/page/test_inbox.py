@@ -9,8 +9,9 @@ from tests.chat.browser import PASSWORD, Server
 from tests.chat.page.conftest import ask
 from tests.chat.page.test_people import ask_for_person, say
 from tests.chat.page.test_readers import PHONE, assert_accessible
+from tests.missing import required
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is missing: run `make test`")
+playwright = required("playwright.sync_api")
 expect = playwright.expect
 INBOX = "[data-inbox]"
 """What of the page is not the admin's frame."""

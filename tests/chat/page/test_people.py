@@ -7,8 +7,9 @@ import pytest
 
 from tests.chat.browser import PASSWORD, Server
 from tests.chat.page.conftest import answered, ask
+from tests.missing import required
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is missing: run `make test`")
+playwright = required("playwright.sync_api")
 expect = playwright.expect
 
 

@@ -12,9 +12,10 @@ from chat.demo.site import Demo, make_server
 from chat.models import UserSigning
 from tests.chat.browser import PASSWORD, Server
 from tests.chat.page.conftest import NONCE, PUBLIC_KEY, SITE_NAMES
+from tests.missing import required
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is missing: run `make test`")
-axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is missing: run `make test`")
+playwright = required("playwright.sync_api")
+axe = required("axe_playwright_python.sync_playwright")
 expect = playwright.expect
 
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
