@@ -15,14 +15,9 @@ def enqueue_hnsw_build(generation_id: int, *, is_rebuild: bool = False) -> bool:
     return enqueue("retrieval.tasks.build_hnsw", *arguments, otherwise="the HNSW index waits")
 
 
-def enqueue_follow(document_id: int) -> None:
-    """Have a worker update the generations that do not serve to a document's version."""
-    enqueue("retrieval.tasks.follow_document", document_id, otherwise="a generation lags behind")
-
-
-def enqueue_follow_all(document_ids: Sequence[int]) -> None:
-    for document_id in document_ids:
-        enqueue_follow(document_id)
+def enqueue_follow(document_ids: Sequence[int]) -> None:
+    """Have a worker update the generations that do not serve to the documents' versions, in one task for all."""
+    enqueue("retrieval.tasks.follow_documents", list(document_ids), otherwise="a generation lags behind")
 
 
 def enqueue_build(generation_id: int, workers: int = 1, delay_s: float = 0.0) -> None:

@@ -20,6 +20,7 @@ from retrieval.dispatch import (
     enqueue_comparison,
     enqueue_drop,
     enqueue_evaluation,
+    enqueue_follow,
     enqueue_ingestion_slice,
     enqueue_model_sync,
     start_ingestion,
@@ -91,12 +92,10 @@ def build_generation(generation_id: int) -> None:
 
 
 @bot_task
-def follow_document(document_id: int) -> None:
-    """Update the other generations to a document's version; if this fails, a switch does it."""
-    try:
-        lifecycle.update_document(document_id)
-    except (EmbedderUnavailable, TextRefused) as error:
-        logger.warning("%s A generation lags behind.", error)
+def follow_documents(document_ids: list[int]) -> None:
+    """Update the other generations to the documents' versions for _SLICE_S; what fails is done by a switch."""
+    if left := lifecycle.update_documents(document_ids, until=_slice(_SLICE_S)):
+        enqueue_follow(left)
 
 
 @bot_task
