@@ -6,13 +6,14 @@ from typing import Any
 from django.conf import settings
 
 from common.dispatch import enqueue
-from retrieval.models import IngestionRun
+from retrieval.models import Generation, IngestionRun
 
 
 def enqueue_hnsw_build(generation_id: int, *, is_rebuild: bool = False) -> bool:
-    """Have a worker build the HNSW; without a broker searches stay exact, and the next document enqueues it again."""
-    arguments = (generation_id, True) if is_rebuild else (generation_id,)
-    return enqueue("retrieval.tasks.build_hnsw", *arguments, otherwise="the HNSW index waits")
+    """Have a worker build the HNSW; without a broker searches stay exact, and the upkeep enqueues it again."""
+    if is_rebuild:
+        Generation.objects.filter(pk=generation_id).update(is_rebuild_wanted=True)
+    return enqueue("retrieval.tasks.build_hnsw", generation_id, otherwise="the HNSW index waits for the upkeep")
 
 
 def enqueue_follow(document_ids: Sequence[int]) -> None:

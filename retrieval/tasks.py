@@ -54,9 +54,9 @@ def _slice(length_s: float) -> Callable[[], bool]:
 
 
 @bot_task
-def build_hnsw(generation_id: int, is_rebuild: bool = False) -> None:
+def build_hnsw(generation_id: int) -> None:
     """Start the build in a thread: PostgreSQL does the work, for many minutes, and no worker process waits for it."""
-    start_thread(hnsw.build_hnsw, generation_id, is_rebuild=is_rebuild)
+    start_thread(hnsw.build_hnsw, generation_id)
 
 
 @bot_task

@@ -234,7 +234,7 @@ def execute_drop(
 ) -> bool:
     """Delete a generation that is marked to be dropped: its indexes, its chunks in batches, then its row.
 
-    Return False if chunks are left when `until()` is true.
+    Indexes that a backup holds are left to the upkeep. Return False if chunks are left when `until()` is true.
     """
     if not Generation.objects.filter(pk=generation_pk, state=Generation.State.DROPPING).exists():
         return True
