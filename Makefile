@@ -22,7 +22,7 @@ install: ## create .venv and install the requirements
 
 # Bytecode is kept even where the environment says otherwise: the tests start a hundred processes.
 test: export PYTHONDONTWRITEBYTECODE :=
-test: ## run the tests, on a PostgreSQL and Redis of their own; ARGS=tests/chat chooses some
+test: ## run the tests, on a PostgreSQL and Redis of their own; ARGS=tests/chat chooses some, FABRA_TEST_MEMORY_SCALE=4 has longer runs for leaks
 	$(INSTALL) dev
 	@exec $(STACK) run --fast --data-dir .data/test -- sh -c 'python manage.py prepare_assets && exec $(PYTEST) "$$@"' sh $(ARGS)
 

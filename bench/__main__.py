@@ -11,7 +11,7 @@ NAMES = (
     "features", "materialize", "search", "follow_ups", "retriever", "assembly", "chat", "openai_api", "in_flight",
     "presence", "events", "burst", "quality", "conversations", "answers", "indexing", "bulk", "first_fill", "replay",
 )  # fmt: skip
-ON_REQUEST = ("search_million", "admin_pages", "waits")
+ON_REQUEST = ("search_million", "admin_pages", "waits", "footprint")
 
 
 def main() -> None:

@@ -252,6 +252,7 @@ CELERY_TASK_ROUTES = {
             "sync_model_source",
             "build_hnsw",
             "build_generation",
+            "follow_documents",
             "drop_generation",
             "compare_generation",
             "evaluate_run",

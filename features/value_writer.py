@@ -12,7 +12,7 @@ from common.clocks import latest_possible
 from features.dry_run import is_dry_run
 from features.errors import OnlineStoreUnavailable
 from features.models import FeatureValue, KnownEntity, OnlineRepair
-from features.offline import Origin, Written, insert_changed, insert_values
+from features.offline import Origin, Written, insert_backfilled, insert_changed, insert_values
 from features.online import OnlineStore
 from features.registry import FeatureSpec
 from features.values import StoredValue
@@ -34,14 +34,15 @@ async def write_values(
 ) -> dict[str, StoredValue]:
     """Write values by entity key, with one statement offline and one pipeline online; return the stored values.
 
-    What a materialisation finds unchanged is confirmed offline, without a new row, and is as good as new online.
+    What a materialisation finds unchanged is confirmed offline, without a new row, and is as good as new online; what
+    a backfill finds as it is stored for the moment writes nothing offline.
     A time that lies ahead is taken for now. `also_save` writes more rows in the same transaction; it gets the number of
     the unchanged values.
     """
     now = datetime.now(UTC)
     event_timestamp = now if event_timestamp > latest_possible(now) else event_timestamp
     origin = Origin(event_timestamp=event_timestamp, created_at=now, source=source, run_id=run_id, event_id=event_id)
-    insert = insert_changed if source == FeatureValue.Source.MATERIALIZED else insert_values
+    insert = _INSERTS.get(source, insert_values)
 
     @sync_to_async
     def write_offline() -> Written:
@@ -60,6 +61,12 @@ async def write_values(
         await put_online(spec.entity.name, spec.name, stored)
     return stored
 
+
+_INSERTS: dict[str, Callable[[FeatureSpec, Mapping[str, Any], Origin], Written]] = {
+    FeatureValue.Source.MATERIALIZED: insert_changed,
+    FeatureValue.Source.BACKFILLED: insert_backfilled,
+}
+"""How values of these sources are written; the others as one row each."""
 
 _SOURCES_OF_USE = frozenset(FeatureValue.Source) - {FeatureValue.Source.MATERIALIZED, FeatureValue.Source.BACKFILLED}
 """Sources that show that an entity is in use; a run over all known entities does not."""

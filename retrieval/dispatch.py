@@ -6,23 +6,19 @@ from typing import Any
 from django.conf import settings
 
 from common.dispatch import enqueue
-from retrieval.models import IngestionRun
+from retrieval.models import Generation, IngestionRun
 
 
 def enqueue_hnsw_build(generation_id: int, *, is_rebuild: bool = False) -> bool:
-    """Have a worker build the HNSW; without a broker searches stay exact, and the next document enqueues it again."""
-    arguments = (generation_id, True) if is_rebuild else (generation_id,)
-    return enqueue("retrieval.tasks.build_hnsw", *arguments, otherwise="the HNSW index waits")
+    """Have a worker build the HNSW; without a broker searches stay exact, and the upkeep enqueues it again."""
+    if is_rebuild:
+        Generation.objects.filter(pk=generation_id).update(is_rebuild_wanted=True)
+    return enqueue("retrieval.tasks.build_hnsw", generation_id, otherwise="the HNSW index waits for the upkeep")
 
 
-def enqueue_follow(document_id: int) -> None:
-    """Have a worker update the generations that do not serve to a document's version."""
-    enqueue("retrieval.tasks.follow_document", document_id, otherwise="a generation lags behind")
-
-
-def enqueue_follow_all(document_ids: Sequence[int]) -> None:
-    for document_id in document_ids:
-        enqueue_follow(document_id)
+def enqueue_follow(document_ids: Sequence[int]) -> None:
+    """Have a worker update the generations that do not serve to the documents' versions, in one task for all."""
+    enqueue("retrieval.tasks.follow_documents", list(document_ids), otherwise="a generation lags behind")
 
 
 def enqueue_build(generation_id: int, workers: int = 1, delay_s: float = 0.0) -> None:

@@ -19,6 +19,7 @@ from retrieval.dispatch import (
     enqueue_comparison,
     enqueue_drop,
     enqueue_evaluation,
+    enqueue_follow,
     enqueue_ingestion_slice,
     enqueue_model_sync,
     start_ingestion,
@@ -44,9 +45,9 @@ _INGESTION_RETRY_S, _INGESTION_PAUSE_S = 30, 1
 
 
 @bot_task
-def build_hnsw(generation_id: int, is_rebuild: bool = False) -> None:
+def build_hnsw(generation_id: int) -> None:
     """Start the build in a thread: PostgreSQL does the work, for many minutes, and no worker process waits for it."""
-    start_thread(hnsw.build_hnsw, generation_id, is_rebuild=is_rebuild)
+    start_thread(hnsw.build_hnsw, generation_id)
 
 
 @bot_task
@@ -82,12 +83,10 @@ def build_generation(generation_id: int) -> None:
 
 
 @bot_task
-def follow_document(document_id: int) -> None:
-    """Update the other generations to a document's version; if this fails, a switch does it."""
-    try:
-        lifecycle.update_document(document_id)
-    except (EmbedderUnavailable, TextRefused) as error:
-        logger.warning("%s A generation lags behind.", error)
+def follow_documents(document_ids: list[int]) -> None:
+    """Update the other generations to the documents' versions for _SLICE_S; what fails is done by a switch."""
+    if left := lifecycle.update_documents(document_ids, until=_slice(_SLICE_S)):
+        enqueue_follow(left)
 
 
 @bot_task

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from django.utils import timezone
 
+from common.background import start_thread
 from common.clocks import is_past
 from retrieval.dispatch import enqueue_build, enqueue_drop, enqueue_hnsw_build
 from retrieval.generations import hnsw
@@ -29,6 +30,7 @@ def pick_up() -> None:
         # The conditional update claims it, so that two sweeps do not both start it.
         if waiting.filter(pk=generation.pk).update(worked_at=now):
             (enqueue_build if generation.state == Generation.State.BUILDING else enqueue_drop)(generation.pk)
-    hnsw.drop_orphans()
+    if hnsw.orphans():
+        start_thread(hnsw.drop_orphans)
     for generation_id in hnsw.generations_to_index():
         enqueue_hnsw_build(generation_id)

@@ -9,7 +9,7 @@ from pathlib import Path
 from bench.servers import PROJECT
 from bench.soak.bot import running_bot
 from bench.soak.load import Load
-from bench.soak.report import write_report
+from bench.soak.report import notes_of, write_report
 from bench.soak.samples import Sampler
 
 
@@ -37,6 +37,8 @@ def main() -> None:
         sys.exit("Too short for a report.")
     path = write_report(options.report, sampler.samples, load)
     print(f"The report is {path}.")
+    if notes_of(path):
+        print("It has the notes of the page before: see whether they are true of this run.")
 
 
 async def _soak(load: Load, sampler: Sampler, seconds: float, every_s: float) -> None:

@@ -1,4 +1,7 @@
-"""The report of a soak: a page with its figures, and a picture."""
+"""The report of a soak: a page with its figures, and a picture.
+
+What a person has written about a run stands between two marks of the page, and stays when it is written anew.
+"""
 
 import platform
 import textwrap
@@ -15,6 +18,7 @@ from bench.soak.samples import Sample
 
 _MB_AN_HOUR = 10
 """A program that grows by less in the second half is called flat."""
+_NOTES, _END = "<!-- Written by hand; `make soak` keeps it. -->", "<!-- What follows is made by `make soak`. -->"
 
 
 def write_report(folder: Path, samples: list[Sample], load: Load) -> Path:
@@ -22,8 +26,15 @@ def write_report(folder: Path, samples: list[Sample], load: Load) -> Path:
     (folder / "images").mkdir(parents=True, exist_ok=True)
     (folder / "images" / "soak.svg").write_text(picture(_panels(samples)))
     path = folder / "soak.md"
-    path.write_text(_page(samples, load))
+    path.write_text(_page(samples, load, notes_of(path)))
     return path
+
+
+def notes_of(path: Path) -> str:
+    """Return what stands between the marks of a page that may not be there yet."""
+    text = path.read_text() if path.exists() else ""
+    notes, end, _ = text.partition(_NOTES)[2].partition(_END)
+    return notes.strip() if end else ""
 
 
 def _panels(samples: list[Sample]) -> list[Panel]:
@@ -46,7 +57,7 @@ def _panels(samples: list[Sample]) -> list[Panel]:
     ]
 
 
-def _page(samples: list[Sample], load: Load) -> str:
+def _page(samples: list[Sample], load: Load, notes: str) -> str:
     minutes = samples[-1].at_s / 60
     lines = [
         "# Soak", "",
@@ -57,6 +68,7 @@ def _page(samples: list[Sample], load: Load) -> str:
             "of traces for ten minutes, and what else it has up to its limit.",
             120,
         ), "",
+        _NOTES, *(["", notes, ""] if notes else []), _END, "",
         "![Memory, queues, dead rows and latencies over time](images/soak.svg)", "",
         "Memory is the sum of each program's processes, a shared page counted once. *Growth* is the slope over the",
         "second half of the run.", "",

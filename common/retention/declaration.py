@@ -21,6 +21,8 @@ class Batch:
     """Some old rows, by their keys."""
 
     keys: Sequence[Any]
+    cursors: Sequence[Any]
+    """What comes behind each of them."""
     cursor: Any
     """What comes behind the last row that was looked at follows next; JSON."""
     is_last: bool
@@ -75,7 +77,7 @@ class Retained:
     def next_batch(self, cursor: Any, now: datetime) -> Batch:
         """Return old rows behind the cursor; it reads a bounded number of rows, so that the caller can stop."""
         if self.kept_for is None:
-            return Batch(keys=(), cursor=None, is_last=True)
+            return Batch(keys=(), cursors=(), cursor=None, is_last=True)
         return self._by_time(cursor, now) if self.is_indexed else self._by_key(cursor, now)
 
     def _by_time(self, cursor: Any, now: datetime) -> Batch:
@@ -87,9 +89,9 @@ class Retained:
                 Q(**{f"{self.time}__gt": moment}) | Q(**{self.time: moment, "pk__gt": key})
             )
         found = list(rows.order_by(self.time, "pk").values_list(self.time, "pk")[: self.batch])
-        if found:
-            cursor = [found[-1][0].isoformat(), str(found[-1][1])]
-        return Batch(keys=[key for _, key in found], cursor=cursor, is_last=len(found) < self.batch)
+        keys, cursors = [key for _, key in found], [[moment.isoformat(), str(key)] for moment, key in found]
+        end = cursors[-1] if cursors else cursor
+        return Batch(keys=keys, cursors=cursors, cursor=end, is_last=len(found) < self.batch)
 
     def _by_key(self, cursor: Any, now: datetime) -> Batch:
         rows = self.rows if cursor is None else self.rows.filter(pk__gt=self._key(cursor))
@@ -97,11 +99,13 @@ class Retained:
         window = rows.filter(pk__lte=end[0]) if end else rows
         old = window.filter(**{f"{self.time}__lt": self.since(now)})
         keys = list(old.order_by("pk").values_list("pk", flat=True)[: self.batch])
+        cursors = list(map(str, keys))
         if len(keys) == self.batch:
-            return Batch(keys=keys, cursor=str(keys[-1]), is_last=False)
+            return Batch(keys=keys, cursors=cursors, cursor=cursors[-1], is_last=False)
         # Times that lie ahead were written by a wrong clock, and say nothing about the keys behind them.
         is_young = self.grows_with_key and not keys and window.filter(**{f"{self.time}__lte": now + AHEAD}).exists()
-        return Batch(keys=keys, cursor=str(end[0]) if end else cursor, is_last=not end or is_young)
+        behind = str(end[0]) if end else cursor
+        return Batch(keys=keys, cursors=cursors, cursor=behind, is_last=not end or is_young)
 
     def _key(self, text: str) -> Any:
         return self.model._meta.pk.to_python(text)

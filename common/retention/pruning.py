@@ -23,7 +23,6 @@ logger = logging.getLogger(__name__)
 
 LOCK = "prune"
 _TURN_S = 5.0
-_SINGLY_S = 60.0
 _LOCK_WAIT = "5s"
 _MOST_FAILURES = 20
 """Rows of a kind that fail in one pass before it is left for the next round."""
@@ -109,7 +108,7 @@ def _prune(
     kind: Retained, row: PrunedKind, until: Until, now: datetime, on_batch: Callable[[], object]
 ) -> tuple[int, bool]:
     """Remove a kind's old rows; what cannot be removed is stored and passed over, and the rest goes."""
-    removed, most_failures = 0, row.failures + _MOST_FAILURES
+    removed, most_failures = 0, (row.failures // _MOST_FAILURES + 1) * _MOST_FAILURES
     while True:
         try:
             batch = kind.next_batch(row.cursor, now)
@@ -117,9 +116,10 @@ def _prune(
             logger.exception("The age of %s could not be read.", kind.name)
             row.failed(error)
             return removed, True
-        removed += _remove(kind, row, batch, now, most_failures)
+        count, is_whole = _remove(kind, row, batch, now, most_failures, until)
+        removed += count
         on_batch()
-        if batch.is_last:
+        if batch.is_last and is_whole:
             row.ended()
             return removed, True
         if row.failures >= most_failures:
@@ -129,14 +129,20 @@ def _prune(
             return removed, False
 
 
-def _remove(kind: Retained, row: PrunedKind, batch: Batch, now: datetime, most_failures: int) -> int:
-    """Remove the rows of a batch that may go, and store the cursor with that; return how many went."""
+def _remove(
+    kind: Retained, row: PrunedKind, batch: Batch, now: datetime, most_failures: int, until: Until
+) -> tuple[int, bool]:
+    """Remove the rows of a batch that may go, and store the cursor with that; return how many went.
+
+    Return also whether the batch was looked at to its end: the rows of one that cannot go together go one by one,
+    each after a wait of _LOCK_WAIT at most, until `until()` is true.
+    """
     before = connection.connection
     try:
         with transaction.atomic():
             count = _remove_keys(kind, batch.keys, now)
             row.looked_at(len(batch.keys), count, batch.cursor)
-            return count
+            return count, True
     except Exception as error:  # of a table's own rules, or of another project's rows that refer to it
         if connection.connection is not before:
             raise  # it was lost, and the lock with it
@@ -144,13 +150,16 @@ def _remove(kind: Retained, row: PrunedKind, batch: Batch, now: datetime, most_f
         if not isinstance(error.__cause__, _IN_USE):
             logger.exception("Some %s could not be removed together.", kind.name)
     # One row that cannot go keeps no others, and one that somebody uses waits for the next round.
-    count, until = 0, slice_of(_SINGLY_S)
-    for key in batch.keys:
-        if row.failures >= most_failures or until():
-            break
+    count = seen = 0
+    for seen, key in enumerate(batch.keys, start=1):
         count += _remove_one(kind, row, key, now)
+        if row.failures >= most_failures:
+            break
+        if seen < len(batch.keys) and until():
+            row.looked_at(seen, count, batch.cursors[seen - 1])
+            return count, False
     row.looked_at(len(batch.keys), count, batch.cursor)
-    return count
+    return count, True
 
 
 def _remove_one(kind: Retained, row: PrunedKind, key: Any, now: datetime) -> int:

@@ -18,7 +18,7 @@ from django.db import DatabaseError, OperationalError, connection, transaction
 from django.db.backends.utils import CursorWrapper
 from django.db.models import Q
 from django.utils import timezone
-from psycopg.errors import DeadlockDetected, DiskFull
+from psycopg.errors import DeadlockDetected, DiskFull, LockNotAvailable
 
 from common.clocks import is_past
 from common.locks import held, is_held
@@ -35,6 +35,8 @@ NEXT, FORMER = "_next", "_former"
 _TRIES = 3
 _REST = timedelta(minutes=10)
 """After a build that failed, on a full disk say. One whose connection died is taken up at once."""
+_DROP_LOCK = "drop indexes of chunks"
+_DROP_WAIT = "5s"
 _NAME = re.compile(r"chunk_(?:hnsw|gin)_(\d+)(_next|_former)?")
 
 
@@ -84,21 +86,23 @@ def build_hnsw(generation_id: int, *, is_rebuild: bool = False) -> bool:
 
     Return False if another worker is building them.
 
-    `is_rebuild` replaces them: after many documents were deleted, say. Do not call it in a transaction: PostgreSQL
-    refuses CREATE INDEX CONCURRENTLY within one.
+    `is_rebuild` replaces them: after many documents were deleted, say. It is kept as wanted until it is done, whatever
+    ends this worker. Do not call it in a transaction: PostgreSQL refuses CREATE INDEX CONCURRENTLY within one.
     """
-    generation = Generation.objects.get(id=generation_id)
+    if is_rebuild:
+        Generation.objects.filter(pk=generation_id).update(is_rebuild_wanted=True)
     with held(hnsw_name(generation_id)) as is_mine:
         if not is_mine:
             return False
+        generation = Generation.objects.get(id=generation_id)
         try:
-            _build_both(generation, is_rebuild=is_rebuild)
+            _build_both(generation, is_rebuild=generation.is_rebuild_wanted)
         except DatabaseError as error:
             Generation.objects.filter(id=generation_id).update(
                 error=f"The HNSW was not built: {error}"[:1000], worked_at=timezone.now()
             )
             raise
-        Generation.objects.filter(id=generation_id).update(has_hnsw=True, error="")
+        Generation.objects.filter(id=generation_id).update(has_hnsw=True, error="", is_rebuild_wanted=False)
     return True
 
 
@@ -122,32 +126,58 @@ def _build_both(generation: Generation, *, is_rebuild: bool) -> None:
 
 
 def generations_to_index() -> list[int]:
-    """Return the generations whose indexes are to be built: nobody is at it, and they are missing or half done.
+    """Return the generations whose indexes are to be built: nobody is at it, and they are missing or to be replaced.
 
     One whose build failed rests for some minutes.
     """
     half_done = [pk for pk, indexes in stored_indexes().items() if not indexes.is_complete(pk)]
     large = Index.objects.filter(chunk_count__gte=settings.FABRA_HNSW_WORTH_IT, generation__has_hnsw=False)
-    waiting = Generation.objects.filter(Q(pk__in=half_done) | Q(pk__in=large.values("generation")))
+    waiting = Generation.objects.filter(
+        Q(pk__in=half_done) | Q(pk__in=large.values("generation")) | Q(is_rebuild_wanted=True)
+    )
     waiting = waiting.exclude(state=Generation.State.DROPPING)
     waiting = waiting.filter(Q(error="") | Q(worked_at=None) | is_past("worked_at", since=_REST))
     return [pk for pk in waiting.order_by("pk").values_list("pk", flat=True) if not is_held(hnsw_name(pk))]
 
 
-def drop_indexes(generation_id: int) -> None:
-    """Drop the generation's indexes, and what a build of them has left."""
-    with connection.cursor() as cursor:
-        for name in all_names(generation_id):
-            cursor.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
+def drop_indexes(generation_id: int) -> bool:
+    """Drop the generation's indexes, and what a build of them has left; return False if some stay.
+
+    PostgreSQL waits for every transaction that reads the table, of a backup say: after _DROP_WAIT it is not waited for.
+    """
+    with held(_DROP_LOCK) as is_mine, connection.cursor() as cursor:
+        if not is_mine:
+            return False
+        cursor.execute(f"SET lock_timeout = '{_DROP_WAIT}'")
+        try:
+            _drop(cursor, generation_id)
+        except OperationalError as error:
+            if not isinstance(error.__cause__, (LockNotAvailable, DeadlockDetected)):
+                raise
+            return False
+        finally:
+            with suppress(DatabaseError):  # a connection that was lost has nothing to reset
+                cursor.execute("RESET lock_timeout")
+    return True
+
+
+def orphans() -> list[int]:
+    """Return the generations that are gone and have indexes: one was built meanwhile, or could not be dropped then."""
+    found = set(stored_indexes())
+    found -= set(Generation.objects.filter(pk__in=found).values_list("pk", flat=True))
+    return sorted(pk for pk in found if not is_held(hnsw_name(pk)))
 
 
 def drop_orphans() -> None:
-    """Drop the indexes of generations that are gone: one may have been dropped while its index was built."""
-    orphans = set(stored_indexes())
-    orphans -= set(Generation.objects.filter(pk__in=orphans).values_list("pk", flat=True))
-    for generation_id in orphans:
-        if not is_held(hnsw_name(generation_id)):
-            drop_indexes(generation_id)
+    """Drop the indexes of generations that are gone; call it in a thread, since it waits as long as a backup runs."""
+    with held(_DROP_LOCK) as is_mine, connection.cursor() as cursor:
+        for generation_id in orphans() if is_mine else ():
+            _drop(cursor, generation_id)
+
+
+def _drop(cursor: CursorWrapper, generation_id: int) -> None:
+    for name in all_names(generation_id):
+        cursor.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
 
 
 def build_share(generation_id: int) -> float | None:

@@ -91,7 +91,7 @@ def execute_slice(
 ) -> bool:
     """Build outdated documents until `until()` is true; take over a dead worker's part. Return whether all are built.
 
-    Documents that change during the build are updated by `update_document`. Raise EmbedderUnavailable; the sweep then
+    Documents that change during the build are updated by `update_documents`. Raise EmbedderUnavailable; the sweep then
     starts the build again.
     """
     generation = (
@@ -181,15 +181,23 @@ def _write(generation: Generation, document: Document, prepared: PreparedDocumen
     return True
 
 
-def update_document(document_pk: int) -> None:
-    """Update the generations that do not serve to a document's current version; raise EmbedderUnavailable."""
-    document = Document.objects.select_related("index").filter(pk=document_pk).first()
-    if document is None:
-        return
-    others = Generation.objects.filter(index=document.index).exclude(pk=document.index.generation_id or 0)
-    for generation in others.exclude(state=Generation.State.DROPPING):
-        if outdated_documents(generation).filter(pk=document_pk).exists():
-            build_documents(generation, [document_pk])
+def update_documents(document_pks: Sequence[int], until: Callable[[], bool] = lambda: False) -> list[int]:
+    """Update the generations that do not serve to the documents' current versions; return those left at `until`.
+
+    A generation whose model is down, or refuses a text, lags behind; the others do not wait for it.
+    """
+    left = list(document_pks)
+    while left and not until():
+        window, left = left[:_WINDOW], left[_WINDOW:]
+        others = Generation.objects.filter(index__documents__in=window).exclude(pk=F("index__generation"))
+        for generation in others.exclude(state=Generation.State.DROPPING).distinct():
+            behind = list(outdated_documents(generation).filter(pk__in=window).values_list("pk", flat=True))
+            try:
+                if behind:
+                    build_documents(generation, behind)
+            except (EmbedderUnavailable, TextRefused) as error:
+                logger.warning("%s The generation %d lags behind.", error, generation.pk)
+    return left
 
 
 def switch(generation: Generation) -> None:
@@ -226,7 +234,7 @@ def execute_drop(
 ) -> bool:
     """Delete a generation that is marked to be dropped: its indexes, its chunks in batches, then its row.
 
-    Return False if chunks are left when `until()` is true.
+    Indexes that a backup holds are left to the upkeep. Return False if chunks are left when `until()` is true.
     """
     if not Generation.objects.filter(pk=generation_pk, state=Generation.State.DROPPING).exists():
         return True

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from common.locks import share_in_transaction
 from events.arrival import newest_event
-from retrieval.dispatch import enqueue_follow_all, enqueue_hnsw_build
+from retrieval.dispatch import enqueue_follow, enqueue_hnsw_build
 from retrieval.indexing.document_input import IndexResult
 from retrieval.indexing.ownership import Claim, check_owner, own
 from retrieval.indexing.prepare import PreparedDocument
@@ -148,7 +148,7 @@ class DocumentChange:
             )
         if self.index.generations.exclude(pk=self.generation.pk).exists():
             pks = [change.row.pk for change in changes]
-            transaction.on_commit(lambda: enqueue_follow_all(pks))
+            transaction.on_commit(lambda: enqueue_follow(pks))
 
     def finish(self) -> None:
         """Increase the index's version, as the last step, since all writers of the index wait for this row.

@@ -8,8 +8,8 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from datetime import datetime
+from dataclasses import asdict, dataclass, replace
+from itertools import islice
 
 from django.db import transaction
 from django.utils import timezone
@@ -21,6 +21,7 @@ from retrieval.errors import EmbedderUnavailable
 from retrieval.indexing.bulk import Draft, Outcome, index_in_bulk, is_batch
 from retrieval.indexing.document_input import IndexResult, Origin
 from retrieval.indexing.ownership import Claim
+from retrieval.ingestion.file_in_progress import FileInProgress
 from retrieval.ingestion.naming import name_files
 from retrieval.ingestion.prune import withdrawal
 from retrieval.ingestion.runs import RunOptions, finish_if_done, list_files, options_of, source_of
@@ -34,53 +35,26 @@ from retrieval.sources import NotModified, Source
 _FILES_AT_ONCE = 16
 _LISTING_WAIT_S = 3600.0
 
-Progress = Callable[[IngestionFile], object]
-
-
-@dataclass
-class _FileInProgress:
-    """A file that is being processed."""
-
-    row: IngestionFile
-    known: SourceFile
-    fingerprint: str = ""
-    validators: dict[str, str] = field(default_factory=dict)
-    started: float = field(default_factory=time.perf_counter)
-    read_at: datetime = field(default_factory=timezone.now)
-    """When the source had this content; a later change of the document is not overwritten."""
-    is_superseded: bool = False
-    waiting: int = 0
-    """Documents of the file that were read and are not indexed yet."""
-    is_read: bool = False
-    is_empty: bool = False
-    """It was read and has no document."""
-    ids: set[str] = field(default_factory=set)
-    """Of the documents that were read so far."""
-    changed: int = 0
-    errors: list[str] = field(default_factory=list)
-    warnings: list[dict[str, str]] = field(default_factory=list)
-
-    def warn(self, warning: ReadWarning) -> None:
-        self.warnings.append({name: storable(value) for name, value in asdict(warning).items()})
+OnFile = Callable[[IngestionFile], object]
 
 
 @dataclass(frozen=True)
 class _Item:
-    file: _FileInProgress
+    file: FileInProgress
     draft: Draft
 
 
 def execute_run(
     run_id: int,
     *,
-    on_file: Progress = lambda _: None,
+    on_file: OnFile = lambda _: None,
     until: Callable[[], bool] = lambda: False,
     wait_s: float = _LISTING_WAIT_S,
 ) -> bool:
     """Process a run until no file is left for this worker or `until` returns true; return whether it is finished.
 
-    `until` is called before each file; what was read by then is indexed. For `wait_s` it waits for another worker that
-    lists the source or finishes the run.
+    `until` is called before each file, and before each of its documents but the first that is new; what was read by
+    then is indexed. For `wait_s` it waits for another worker that lists the source or finishes the run.
     Raise EmbedderUnavailable if the model is down; another worker can then continue the run.
     """
     run = IngestionRun.objects.select_related("index").get(pk=run_id)
@@ -103,7 +77,7 @@ def execute_run(
 
 class _Worker:
     def __init__(
-        self, run: IngestionRun, source: Source, holder: int, on_file: Progress, until: Callable[[], bool]
+        self, run: IngestionRun, source: Source, holder: int, on_file: OnFile, until: Callable[[], bool]
     ) -> None:
         self.run, self.source, self.holder = run, source, holder
         self.on_file, self.until = on_file, until
@@ -148,25 +122,31 @@ class _Worker:
                     return
                 yield from self._items_of(file, is_intact=file.known.pk in intact)
 
-    def _known(self, rows: list[IngestionFile]) -> list[_FileInProgress]:
+    def _known(self, rows: list[IngestionFile]) -> list[FileInProgress]:
         """Return the files, each with its row from earlier runs."""
         run, paths = self.run, [row.path for row in rows]
         files = SourceFile.objects.filter(index=run.index, source=run.source, path__in=paths)
         if files.exclude(name="").count() < len(rows):  # a run that was listed by an earlier release
             name_files(run)
         by_path = {file.path: file for file in files.all()}
-        return [_FileInProgress(row=row, known=by_path[row.path]) for row in rows]
+        return [FileInProgress(row=row, known=by_path[row.path]) for row in rows]
 
-    def _items_of(self, file: _FileInProgress, *, is_intact: bool) -> Iterator[_Item]:
+    def _items_of(self, file: FileInProgress, *, is_intact: bool) -> Iterator[_Item]:
         file.started = time.perf_counter()
         file.read_at = timezone.now() if self.run.location else self.run.created_at
         try:
             fetched = self.source.fetch(file.row.path, file.known.validators if is_intact else {})
-            file.fingerprint = hashlib.sha256(self.reading_hash + fetched.content).hexdigest()
+            fingerprint = hashlib.sha256(self.reading_hash + fetched.content).hexdigest()
             file.validators = fetched.validators
-            if is_intact and file.fingerprint == file.known.fingerprint:
+            if is_intact and fingerprint == file.known.fingerprint:
                 raise NotModified
-            for document in self._read(file, replace(fetched, name=file.known.name)):
+            file.begin(fingerprint, self.run)
+            is_done, is_first = file.progress.done, True
+            # Reading a table again takes a hundredth of the time that its embedding takes.
+            for document in islice(self._read(file, replace(fetched, name=file.known.name)), is_done, None):
+                if not is_first and self.until():
+                    return
+                is_first = False
                 file.waiting += 1
                 yield _Item(file, self._draft(file, document))
         except NotModified:
@@ -177,13 +157,13 @@ class _Worker:
         except Empty:
             pass  # as a table without rows
         except Unreadable as error:
-            file.errors.append(str(error))
-        file.is_read, file.is_empty = True, not file.ids and not file.errors
+            file.unreadable = str(error)
+        file.is_read, file.is_empty = True, not file.ids and not file.unreadable
         if not file.waiting:
             self._finish(file)
             self.on_file(file.row)
 
-    def _read(self, file: _FileInProgress, fetched: FetchedFile) -> Iterator[ReadDocument]:
+    def _read(self, file: FileInProgress, fetched: FetchedFile) -> Iterator[ReadDocument]:
         again: list[str] = []
         for document in read(fetched, self.options.reading):
             if isinstance(document, ReadWarning):
@@ -198,7 +178,7 @@ class _Worker:
             message = f"{len(again):,} documents have the id of an earlier one, as {again[0]!r}, and are left out."
             file.warn(ReadWarning(code="id_again", message=message))
 
-    def _draft(self, file: _FileInProgress, document: ReadDocument) -> Draft:
+    def _draft(self, file: FileInProgress, document: ReadDocument) -> Draft:
         metadata, audience = split_audience(document.metadata, self.options.audience)
         return Draft(
             entity_id=document.entity_id,
@@ -215,14 +195,14 @@ class _Worker:
 
     def _store_outcomes(self, items: Sequence[_Item], outcomes: Sequence[Outcome]) -> None:
         """Store the outcomes of a batch's documents, and of the files that are complete with it."""
+        if items and all(isinstance(outcome, EmbedderUnavailable) for outcome in outcomes):
+            raise EmbedderUnavailable
         with transaction.atomic():
             self._store_all(items, outcomes)
         self._heartbeat()
         for file in {id(item.file): item.file for item in items}.values():
             if file.row.finished_at:
                 self.on_file(file.row)
-        if items and all(isinstance(outcome, EmbedderUnavailable) for outcome in outcomes):
-            raise EmbedderUnavailable
 
     def _heartbeat(self) -> None:
         IngestionRun.objects.filter(pk=self.run.pk).update(heartbeat_at=timezone.now())
@@ -233,19 +213,22 @@ class _Worker:
             [item for item, outcome in pairs if isinstance(outcome, IndexResult) and not outcome.is_superseded]
         )
         for item, outcome in zip(items, outcomes, strict=True):
-            row = item.file.row
+            row, progress = item.file.row, item.file.progress
             item.file.waiting -= 1
+            progress.done += 1
             if isinstance(outcome, FabraError):
-                item.file.errors.append(str(outcome))
+                progress.fail(str(outcome))
                 continue
             row.documents += 1
             row.chunks += outcome.chunk_count
             row.embedded += outcome.embedded_count
-            item.file.changed += outcome.is_changed
-            item.file.is_superseded |= outcome.is_superseded
+            progress.changed += outcome.is_changed
+            progress.is_superseded |= outcome.is_superseded
         for file in {id(item.file): item.file for item in items}.values():
             if file.is_read and not file.waiting:
                 self._finish(file)
+            else:
+                file.keep()
 
     def _store_origins(self, items: Sequence[_Item]) -> None:
         files = {item.draft.entity_id: item.file.known for item in items}
@@ -259,25 +242,28 @@ class _Worker:
             rows, update_conflicts=True, unique_fields=["document"], update_fields=["content_hash", "run"]
         )
 
-    def _finish(self, file: _FileInProgress) -> None:
-        if file.errors:
-            more = f" (and {len(file.errors) - 1:,} more)" if len(file.errors) > 1 else ""
-            self._close(file, IngestionFile.State.FAILED, file.errors[0][:1000] + more)
+    def _finish(self, file: FileInProgress) -> None:
+        progress = file.progress
+        if file.unreadable:
+            progress.fail(file.unreadable)
+        if progress.errors:
+            more = f" (and {progress.errors - 1:,} more)" if progress.errors > 1 else ""
+            self._close(file, IngestionFile.State.FAILED, progress.first_error + more)
             return
-        if not file.is_superseded:  # otherwise the next run must read the file again
+        if not progress.is_superseded:  # otherwise the next run must read the file again
             SourceFile.objects.filter(pk=file.known.pk).update(
-                fingerprint=file.fingerprint, validators=file.validators, warnings=file.warnings, run=self.run,
+                fingerprint=progress.fingerprint, validators=file.validators, warnings=file.warnings, run=self.run,
                 is_empty=file.is_empty,
             )  # fmt: skip
         if file.is_empty:
             self._close(file, IngestionFile.State.FAILED, withdrawal(file.known, will_prune=self.options.prune))
             return
-        self._close(file, IngestionFile.State.INDEXED if file.changed else IngestionFile.State.UNCHANGED)
+        self._close(file, IngestionFile.State.INDEXED if progress.changed else IngestionFile.State.UNCHANGED)
 
-    def _close(self, file: _FileInProgress, state: IngestionFile.State, reason: str = "") -> None:
+    def _close(self, file: FileInProgress, state: IngestionFile.State, reason: str = "") -> None:
         row = file.row
         row.state, row.reason, row.warnings, row.holder = state, storable(reason), file.warnings, None
-        row.duration_ms = (time.perf_counter() - file.started) * 1000
+        row.duration_ms, row.progress = file.duration_ms, {}
         row.finished_at = timezone.now()
         row.save()
 

@@ -147,6 +147,9 @@ class Generation(models.Model):
         default=False,
         help_text="Its HNSW and GIN indexes exist; below 2,000 chunks exact search does not need them.",
     )
+    is_rebuild_wanted = models.BooleanField(
+        default=False, db_default=False, editable=False, help_text="Its indexes are to be replaced, and are not yet."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     worked_at = models.DateTimeField(null=True, editable=False, help_text="When a worker last made progress.")
     ready_at = models.DateTimeField(null=True, editable=False)

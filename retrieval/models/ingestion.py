@@ -141,6 +141,10 @@ class IngestionFile(models.Model):
     chunks = models.PositiveIntegerField(default=0)
     embedded = models.PositiveIntegerField(default=0, help_text="The number of chunks that had to be embedded.")
     duration_ms = models.FloatField(null=True, blank=True)
+    progress = models.JSONField(
+        default=dict, db_default={}, blank=True, editable=False,
+        help_text="How far a file is that is read in several slices.",
+    )  # fmt: skip
     finished_at = models.DateTimeField(null=True, blank=True)
 
     objects = IngestionFileQuerySet.as_manager()

@@ -1,11 +1,13 @@
 """The command that fills an empty database as a busy installation has it."""
 
 from io import StringIO
+from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import OperationalError, connection
 
-from chat.models import AuditEntry, Feedback, Gap, Message, ModelCall
+from chat.models import AuditEntry, Conversation, Feedback, Gap, Message, ModelCall
 from chat.sample.big_tables import HOT, HOT_MESSAGES
 from contexts.models import Trace
 from events.models import HandlerOutcome, WebhookDelivery
@@ -32,5 +34,21 @@ def test_each_table_gets_its_share() -> None:
 
 def test_a_database_in_use_is_left_alone() -> None:
     call_command("fill_tables", scale=0.0001, stdout=StringIO())
-    with pytest.raises(CommandError, match="empty database"):
+    with pytest.raises(CommandError, match="has conversations; the tables are filled in an empty one"):
         call_command("fill_tables", stdout=StringIO())
+    Conversation.objects.all().delete()
+    with pytest.raises(CommandError, match="has documents; the tables"):
+        call_command("fill_tables", stdout=StringIO())
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_failure_leaves_the_database_empty_for_another_try() -> None:
+    def full_disk(execute: Any, sql: str, *rest: Any) -> Any:
+        if "INSERT INTO chat_message" in sql:
+            raise OperationalError("could not extend file")
+        return execute(sql, *rest)
+
+    with connection.execute_wrapper(full_disk), pytest.raises(OperationalError):
+        call_command("fill_tables", scale=0.0001, stdout=StringIO())
+    call_command("fill_tables", scale=0.0001, stdout=StringIO())
+    assert Trace.objects.count() == 50

@@ -34,7 +34,7 @@ pytestmark = pytest.mark.django_db(transaction=True)  # else what is to run on c
 
 
 SCALE = int(os.environ.get("FABRA_TEST_MEMORY_SCALE", "1"))
-"""With 4, some 2,000 events and 500 chats."""
+"""With 4, some 2,000 events and 500 chats, which takes minutes: `FABRA_TEST_MEMORY_SCALE=4 make test`."""
 
 
 def growth(work: Callable[[int], Any], rounds: int, blocks: int = 4) -> tuple[float, float]:

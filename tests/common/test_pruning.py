@@ -146,6 +146,27 @@ def test_a_row_that_cannot_go_keeps_no_other(only: Any) -> None:
     assert "ProtectedError" in PrunedKind.objects.get().error
 
 
+def test_rows_that_go_one_by_one_keep_to_the_slice(only: Any) -> None:
+    """Each may have to wait for whoever uses it."""
+    alone = []
+
+    def protect(rows: Any) -> None:
+        if rows.count() > 1:
+            raise ProtectedError("Not together.", set())
+        alone.append(rows.get().pk)
+        rows.delete()
+
+    for kind in (CONVERSATIONS, replace(CONVERSATIONS, name="by key", is_indexed=False)):
+        only(replace(kind, remove=protect))
+        keys = [row.pk for row in conversations(4)]
+        tasks.prune()
+        assert alone == keys[:1] and Conversation.objects.count() == 3
+        while Conversation.objects.exists():
+            tasks.prune(turns()[-1])
+        assert alone == keys, "the next slice goes on behind the last one"
+        alone.clear()
+
+
 def test_where_every_row_fails_the_kind_is_left_for_the_next_round(only: Any) -> None:
     tried = []
 
@@ -156,7 +177,8 @@ def test_where_every_row_fails_the_kind_is_left_for_the_next_round(only: Any) ->
     only(replace(CONVERSATIONS, remove=fail, batch=100), TRACES)
     conversations(100)
     run_all()
-    assert tried[0] == 100 and 10 < len(tried) < 30
+    # Each task tries what is left together, and then one row.
+    assert tried[0] == 100 and 20 < len(tried) < 50
 
 
 def test_a_kind_whose_age_cannot_be_read_stops_no_other(only: Any) -> None:

@@ -64,6 +64,20 @@ def test_each_moment_of_the_range_is_computed_and_stored_at_its_time(hour: list[
 
 
 @pytest.mark.django_db
+def test_a_second_backfill_of_the_same_values_writes_nothing(hour: list[Any]) -> None:
+    async_to_sync(store.materialize)("hour", ["anna", "berta"], START, END, "2h")
+    rows = set(FeatureValue.objects.values_list("pk", flat=True))
+    again = async_to_sync(store.materialize)("hour", ["anna", "berta"], START, END, "2h")
+    assert (again.done, again.unchanged) == (5, 5)
+    assert set(FeatureValue.objects.values_list("pk", flat=True)) == rows
+    FeatureValue.objects.filter(entity_key="anna", event_timestamp=START).update(value=7)
+    changed = async_to_sync(store.materialize)("hour", ["anna"], START, END, "2h")
+    assert (changed.done, changed.unchanged) == (3, 2)
+    asked = {"cow_id": "anna", "event_timestamp": START}
+    assert async_to_sync(store.get_historical_features)([asked], ["hour"])[0]["hour"] == 0
+
+
+@pytest.mark.django_db
 def test_a_newer_value_stays_online(hour: list[Any]) -> None:
     async_to_sync(store.set_feature)("hour", "anna", "now")
     async_to_sync(store.materialize)("hour", ["anna"], START, END, "1h")

@@ -23,6 +23,7 @@ from retrieval.errors import EmbedderUnavailable, GenerationConflict
 from retrieval.evaluation.comparison import compare_generation
 from retrieval.evaluation.golden import GoldenRecord, save_golden
 from retrieval.generations import lifecycle
+from retrieval.indexing.bulk import Draft, index_in_bulk
 from retrieval.indexing.documents import delete_document, index_document
 from retrieval.models import Chunk, Document, Generation, Index, LexemeCount
 from retrieval.search.execute import search_sync
@@ -104,6 +105,37 @@ def test_another_model_and_dimension_is_built_compared_switched_to_and_back(mode
     lifecycle.switch(first)
     assert_whole(index)
     assert found("penguins")[0] == "d9"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_changed_documents_are_followed_by_one_task_of_the_queue_for_imports(
+    model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """20,000 changed files are no 20,000 tasks before a message of a chat."""
+    index = fill(2)
+    build(index, model)
+    drafts = [Draft(entity_id=f"new{number}", text=f"Penguin {number} swims.") for number in range(3)]
+    list(index_in_bulk("docs", [drafts]))
+    new = list(Document.objects.filter(entity_id__startswith="new").order_by("entity_id").values_list("pk", flat=True))
+    assert [(each.task, each.args, each.queue) for each in messages()] == [
+        ("retrieval.tasks.follow_documents", [new], "ingest")
+    ]
+    monkeypatch.setattr(lifecycle, "_WINDOW", 2)
+    windows = iter([False, True])
+    assert lifecycle.update_documents(new, until=lambda: next(windows)) == new[2:], "a slice ends between windows"
+    tasks.follow_documents(new)
+    assert_whole(index)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_generation_whose_model_is_down_keeps_no_other_behind(model: str, server: ModelServer) -> None:
+    index = fill(1)
+    behind, other = build(index, model), lifecycle.open_generation(index, max_tokens=100)
+    server.behaviour = "500"
+    index_document("docs", "d9", "Penguins swim.")
+    tasks.follow_documents([Document.objects.get(entity_id="d9").pk])
+    assert list(lifecycle.outdated_documents(behind).values_list("entity_id", flat=True)) == ["d9"]
+    assert list(lifecycle.outdated_documents(other).values_list("entity_id", flat=True)) == ["d0"]
 
 
 @pytest.mark.django_db

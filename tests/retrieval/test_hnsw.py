@@ -10,7 +10,9 @@ import pytest
 from django.db import OperationalError, connection
 from psycopg.errors import DiskFull
 
+from common.redis import plain_redis, redis_key
 from retrieval import tasks, upkeep
+from retrieval.dispatch import enqueue_hnsw_build
 from retrieval.generations import hnsw, lifecycle
 from retrieval.indexing.documents import index_document
 from retrieval.models import Chunk, Generation, Index
@@ -58,6 +60,16 @@ def unfinished_change() -> Iterator[psycopg.Connection[Any]]:
         other.execute("BEGIN")
         other.execute("UPDATE retrieval_chunk SET token_count = token_count")
         yield other
+        other.execute("ROLLBACK")
+
+
+@contextmanager
+def reader() -> Iterator[None]:
+    """Hold a transaction that has read chunks, as a backup does."""
+    with other_connection() as other:
+        other.execute("BEGIN")
+        other.execute("SELECT FROM retrieval_chunk LIMIT 1")
+        yield
         other.execute("ROLLBACK")
 
 
@@ -125,7 +137,35 @@ def test_a_killed_rebuild_leaves_the_former_index_and_is_taken_up(generation: Ge
     assert [(each.task, each.args) for each in messages()] == [("retrieval.tasks.build_hnsw", [generation.pk])]
     hnsw.build_hnsw(generation.pk)
     assert names() == both(generation)
+    assert file_of(hnsw.hnsw_name(generation.pk)) != before, "it is the rebuild that is taken up"
     assert hnsw.generations_to_index() == []
+
+
+def test_a_cancelled_rebuild_is_said_and_tried_again_after_a_rest(generation: Generation) -> None:
+    before = file_of(hnsw.hnsw_name(generation.pk))
+    with unfinished_change() as other, in_thread(hnsw.build_hnsw, generation.pk, is_rebuild=True) as raised:
+        backend = wait_until(building_backend)
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_cancel_backend(%s)", [backend])
+        other.execute("ROLLBACK")  # for which dropping what was half built waits
+    assert raised
+    assert names() == both(generation)
+    generation.refresh_from_db()
+    assert "canceling statement" in generation.error
+    assert hnsw.generations_to_index() == []
+    Generation.objects.update(worked_at="2020-01-01T00:00Z")
+    assert hnsw.generations_to_index() == [generation.pk]
+    hnsw.build_hnsw(generation.pk)
+    assert file_of(hnsw.hnsw_name(generation.pk)) != before
+    generation.refresh_from_db()
+    assert (generation.error, hnsw.generations_to_index()) == ("", [])
+
+
+def test_a_wanted_rebuild_outlives_the_broker(generation: Generation) -> None:
+    enqueue_hnsw_build(generation.pk, is_rebuild=True)
+    plain_redis().delete(redis_key("celery", "ingest"))
+    upkeep.pick_up()
+    assert [(each.task, each.args) for each in messages()] == [("retrieval.tasks.build_hnsw", [generation.pk])]
 
 
 def test_an_index_that_stood_when_its_builder_died_takes_its_place(generation: Generation) -> None:
@@ -187,16 +227,34 @@ def test_what_is_left_of_a_generation_that_is_gone_is_dropped(generation: Genera
     Chunk.objects.all().delete()
     Generation.objects.all().delete()
     assert len(names()) == 2
+    with reader():
+        upkeep.pick_up()
+        upkeep.pick_up()  # the second one leaves it to the first, and neither waits for the reader
+        assert names()
+    wait_until(lambda: not names())
+
+
+def test_a_drop_waits_for_no_backup_and_its_indexes_go_afterwards(
+    generation: Generation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hnsw, "_DROP_WAIT", "100ms")
+    Index.objects.update(generation=None)
+    lifecycle.mark_dropped(generation)
+    with reader(), in_thread(lifecycle.execute_drop, generation.pk) as raised:
+        wait_until(lambda: not Generation.objects.exists())
+        assert names(), "PostgreSQL waits for whoever reads the table"
+    assert raised == []
     upkeep.pick_up()
-    assert names() == {}
+    wait_until(lambda: not names())
 
 
 def test_a_worker_process_does_not_wait_for_a_build(generation: Generation) -> None:
     before = file_of(hnsw.hnsw_name(generation.pk))
     with unfinished_change():
-        tasks.build_hnsw(generation.pk, is_rebuild=True)
+        Generation.objects.update(is_rebuild_wanted=True)
+        tasks.build_hnsw(generation.pk)
         wait_until(building_backend)
-        tasks.build_hnsw(generation.pk, is_rebuild=True)  # a second one finds it being built
+        tasks.build_hnsw(generation.pk)  # a second one finds it being built
     wait_until(lambda: names() == both(generation) and file_of(hnsw.hnsw_name(generation.pk)) != before)
     wait_until(lambda: not hnsw.is_held(hnsw.hnsw_name(generation.pk)))
 

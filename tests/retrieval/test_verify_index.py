@@ -135,14 +135,17 @@ def test_an_index_that_is_not_there_is_another_exit() -> None:
 
 def test_the_bar_moves_with_each_part_and_ends_full(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("retrieval.generations.verification._WINDOW", 2)
+    monkeypatch.setattr("retrieval.generations.verification._EMBEDDED_AT_ONCE", 2)
     index = Index.objects.get(name="docs")
     phases: list[str] = []
     steps: list[int] = []
     progress = verification.Progress(on_phase=phases.append, on_done=steps.append)
-    assert list(verification.verify(index, sample=1, progress=progress)) == []
+    assert list(verification.verify(index, sample=50, progress=progress)) == []
     generation = Generation.objects.get(index=index).pk
     assert phases == ["documents", *(f"{part} of #{generation}" for part in ("words", "texts", "vectors"))]
-    assert sum(steps) == verification.step_count(index) == 9
+    chunks = Chunk.objects.filter(generation=generation).count()
+    assert sum(steps) == verification.step_count(index, sample=50) == 9 + chunks
+    assert verification.step_count(index, sample=2) == 9 + 2
     assert max(steps) <= 3
 
 

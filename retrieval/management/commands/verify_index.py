@@ -53,7 +53,7 @@ class Command(BaseCommand):
             raise CommandError(f"{len(findings)} disagreements in the index {index}.", returncode=1)
 
     def _verify(self, index: Index, sample: int) -> list[Finding]:
-        with _bar(step_count(index), "verifying", " documents") as bar:
+        with _bar(step_count(index, sample=sample), "verifying", " documents") as bar:
             progress = Progress(on_phase=lambda name: bar.set_description(f"verifying {name}"), on_done=bar.update)
             return list(islice(verify(index, sample=sample, progress=progress), _MAX_FINDINGS))
 
