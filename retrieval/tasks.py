@@ -84,8 +84,8 @@ def build_generation(generation_id: int) -> None:
 
 @bot_task
 def follow_documents(document_ids: list[int]) -> None:
-    """Update the other generations to the documents' versions for _SLICE_S; what fails is done by a switch."""
-    if left := lifecycle.update_documents(document_ids, until=_slice(_SLICE_S)):
+    """Update the other generations to the documents' versions for a slice; what fails is done by a switch."""
+    if left := lifecycle.update_documents(document_ids, until=task_slice()):
         enqueue_follow(left)
 
 

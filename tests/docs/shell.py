@@ -55,8 +55,7 @@ def run(script: str, folder: Path, **environment: str) -> list[Call]:
         (programs / program).unlink(missing_ok=True)
         (programs / program).symlink_to(found)
     subprocess.run(
-        ["/bin/bash", "-euo", "pipefail", "-c", f"{script}
-{EXPORTS}"],
+        ["/bin/bash", "-euo", "pipefail", "-c", f"{script}\n{EXPORTS}"],
         cwd=folder, env={"PATH": str(programs), **environment}, check=True, timeout=300,
     )  # fmt: skip
     calls = [
