@@ -219,7 +219,7 @@ class ModelError(Unavailable):
     status: int | None = None
     """The HTTP status of the model's server, if it answered with an error."""
     why = ""
-    """What the server called its error; for the operator, not for clients."""
+    """What the server called its error, or what was wrong with its answer; for the operator, not for clients."""
     may_retry = False
     """Whether the same request may succeed a little later."""
     retry_after_s: float | None = None
@@ -230,6 +230,11 @@ class ModelError(Unavailable):
     """The tokens that the server reported all the same, and bills."""
     answered_model = ""
     """What the server called the model that failed."""
+
+    def for_operator(self) -> str:
+        """Return its code, with the status and the reason, as far as they are known."""
+        status = f" {self.status}" if self.status else ""
+        return f"{self.code}{status}{f': {self.why}' if self.why else ''}"
 
 
 class ModelTimeout(ModelError):

@@ -35,9 +35,9 @@ class StrictJSONParser(BaseParser):
 
 
 def parse_object(raw: bytes, what: str = "body") -> dict[str, Any]:
-    """Return the JSON object; raise ParseError."""
+    """Return the JSON object, which may have a byte order mark before it; raise ParseError."""
     try:
-        value = json.loads(raw.decode("utf-8"), parse_constant=_refuse)
+        value = json.loads(raw.decode("utf-8-sig"), parse_constant=_refuse)
     except UnicodeDecodeError:
         raise ParseError(f"The {what} is not UTF-8.", code="invalid_json") from None
     except RecursionError:

@@ -23,7 +23,9 @@ _ANSWER = {
     "Access-Control-Allow-Headers": "Authorization, Content-Type, Idempotency-Key, X-Fabra-User",
     "Access-Control-Max-Age": "600",
 }
-_READABLE = "Content-Language, Retry-After, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset"
+_READABLE = (
+    "Content-Language, Idempotent-Replayed, Retry-After, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset"
+)
 
 
 @sync_and_async_middleware

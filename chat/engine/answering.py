@@ -161,7 +161,7 @@ async def _begin(
         return None
     question, context, pending = found.question, found.context, found.recorder.pending
     # 4. Commit the evidence, the message and its event.
-    prompt = Prompt(messages=context.evidence["messages"])
+    prompt = Prompt(messages=context.evidence["messages"], max_tokens=question.max_tokens)
     provider, reservation = await within_budgets(found.provider, found.spender, prompt)
     try:
         stopping.check()
@@ -194,9 +194,9 @@ async def _begin(
 
 
 async def _admit(question: Question) -> Admission:
-    if question.stored_id is not None:
-        return uncounted(question.user_id)
     tier = await _tier_of(question.user_id, (await current_limits()).tier_feature)
+    if question.stored_id is not None:
+        return uncounted(question.user_id, tier)  # its limit is not its budget, which the tier decides
     return await admit(question.user_id, tier, question.caller, token=question.count_token)
 
 

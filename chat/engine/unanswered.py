@@ -16,7 +16,14 @@ from chat.access.callers import Caller
 from chat.conversations.open_questions import open_questions
 from chat.dispatch import enqueue_answer
 from chat.engine.answering import answer
-from chat.errors import ConversationConflict, ConversationNotFound, HandoverOff, KeyForbidden, UserTokenRefused
+from chat.errors import (
+    BudgetExhausted,
+    ConversationConflict,
+    ConversationNotFound,
+    HandoverOff,
+    KeyForbidden,
+    UserTokenRefused,
+)
 from chat.handover import actions, notices
 from chat.models import Conversation, HandoverSettings, reasons
 from chat.turns.turn import Question
@@ -108,6 +115,10 @@ async def answer_last(conversation_id: int) -> bool:
         with translation.override(notices.language_of(conversation)):
             await answer(question)
     except (ConversationConflict, ConversationNotFound):
+        return False
+    except BudgetExhausted:  # which a period ends, and no minutes; POST /chat would have said so at once
+        logger.warning("The message %d is not answered: %s", last.pk, BudgetExhausted.code)
+        await sync_to_async(give_up)(conversation_id)
         return False
     except _FINAL as error:
         logger.warning("The message %d is not answered: %s", last.pk, error.code)

@@ -64,7 +64,12 @@ class RateLimited(FabraError):
         self.admission = admission
 
 
-def uncounted(user_id: str) -> Admission:
-    """Return the admission of a message that was counted when it came."""
+def tier_name(tier: object) -> str:
+    """Return the name of a user's tier; "" for one without."""
+    return tier if isinstance(tier, str) else ""
+
+
+def uncounted(user_id: str, tier: object) -> Admission:
+    """Return the admission of a message that was counted when it came; it tells no limit."""
     counted = Counted(token="", windows=[], is_accepted=True, counts=[], resets_at=[])
-    return Admission(user_id=user_id, counted=counted, limit=0, remaining=0, resets_at=timezone.now())
+    return Admission(user_id=user_id, counted=counted, tier=tier_name(tier))

@@ -8,7 +8,7 @@ from asgiref.sync import sync_to_async
 from django.conf import settings
 
 from chat.access.callers import Caller
-from chat.limits.admission import Admission, RateLimited
+from chat.limits.admission import Admission, RateLimited, tier_name
 from chat.limits.configured import Limits, current_limits, current_limits_now
 from chat.limits.windows import USER, Counted, Window, count, count_blocking, count_in_postgres, uncount
 from chat.models import ApiKey
@@ -30,7 +30,7 @@ async def admit(user_id: str, tier: object, caller: Caller | None = None, *, tok
     except REDIS_ERRORS:
         _warn()
         counted = await sync_to_async(count_in_postgres)(windows, token)
-    return _admission(counted, user_id, tier if isinstance(tier, str) else "", shows_first=bool(own))
+    return _admission(counted, user_id, tier_name(tier), shows_first=bool(own))
 
 
 def count_request(key: ApiKey) -> None:

@@ -21,6 +21,7 @@ from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 
 from chat.error_descriptions import describe, error_body, headers_of
 from chat.mcp.connection import NotLetIn, connect
+from chat.mcp.cross_origin import answer_preflight, is_preflight, readable
 from chat.mcp.server import CONNECTION, server
 from chat.page.socket_origin import is_allowed
 from chat.paths import own_path_of
@@ -57,8 +58,13 @@ def with_mcp(application: Callable[..., Any]) -> Callable[..., Any]:
 
 async def _serve(scope: Any, receive: Receive, send: Any) -> None:
     request = ASGIRequest(scope, io.BytesIO())
+    send = readable(scope, request, send)
     try:
         _check_site(request, scope)
+        if is_preflight(request):
+            await answer_preflight(request, send)
+            return
+        _check_method(request)
         body = await _body(receive)
     except NotLetIn as refused:
         await _refuse(refused, send)
@@ -101,7 +107,7 @@ async def _answer(scope: Any, request: ASGIRequest, body: bytes, send: Any) -> N
 
 
 def _check_site(request: ASGIRequest, scope: Any) -> None:
-    """Raise NotLetIn for a host that is not ours, a page of another origin, plain HTTP, and other methods.
+    """Raise NotLetIn for a host that is not ours, a page of another origin, and plain HTTP.
 
     A page that reaches this machine by a name of its own (DNS rebinding) is refused by the first two.
     """
@@ -113,6 +119,10 @@ def _check_site(request: ASGIRequest, scope: Any) -> None:
         raise NotLetIn(403, "origin_forbidden", "Pages of this origin may not call MCP; see CSRF_TRUSTED_ORIGINS.")
     if settings.SECURE_SSL_REDIRECT and not request.is_secure():
         raise NotLetIn(403, "https_required", "Use https.")
+
+
+def _check_method(request: ASGIRequest) -> None:
+    """Raise NotLetIn for anything but a POST."""
     if request.method != "POST":
         # A GET would open a stream of what the server says by itself, which is nothing.
         raise NotLetIn(405, "method_not_allowed", "Send messages by POST; there are no sessions.")

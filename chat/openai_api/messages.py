@@ -56,25 +56,31 @@ def read_messages(value: Any) -> Talk:
 
     Messages of one role in a row are one: what was asked since the last answer is asked together. The texts of other
     roles are remarks wherever they stand, and so is an answer before the first question. An answer behind the last
-    question has no use. A last question without a text is refused: the one before it has been answered.
+    question has no use. A last question without a text is refused: the one before it has been answered. So is one with
+    a picture; a client sends earlier ones with each question, and those are ignored by name.
     """
     if not isinstance(value, list) or not 0 < len(value) <= MOST_MESSAGES:
         raise InvalidParameter(f"messages must be a list of 1 to {MOST_MESSAGES} messages.", "messages")
     talk = Talk()
     said: list[tuple[str, str, str]] = []
-    blank = ""
+    blank, unread, is_answered = "", list[str](), False
     for position, message in enumerate(value):
         path = f"messages[{position}]"
-        role, text = _read(message, path, talk)
+        role, text, pictures = _read(message, path, talk)
         text = _without_sources(role, text, path, talk)
         if role == USER:
             blank = f"{path}.content" if is_blank(text) else ""
+            unread = [*([] if is_answered else unread), *pictures]
+        is_answered = role == ASSISTANT or (is_answered and role != USER)
         if is_blank(text):
             continue
         if role in REMARKS:
             _remark(text, REMARKS[role], path, talk)
         else:
             said.append((role, text, path))
+    if unread:
+        place = f"{unread[0]}.type"
+        raise InvalidParameter(f"{place}: only text is read, no pictures, sound or files.", place)
     if blank:
         raise InvalidParameter(f"{blank} must not be empty: it is the question.", blank)
     runs = [(role, list(group)) for role, group in groupby(said, itemgetter(0))]
@@ -93,8 +99,8 @@ def read_messages(value: Any) -> Talk:
     return talk
 
 
-def _read(message: Any, path: str, talk: Talk) -> tuple[str, str]:
-    """Return the role and the text of a message, and note what else it has."""
+def _read(message: Any, path: str, talk: Talk) -> tuple[str, str, list[str]]:
+    """Return the role, the text and the places of what is no text of a message, and note what else it has."""
     if not isinstance(message, dict):
         raise InvalidParameter(f"{path} must be an object.", path, "invalid_type")
     role = message.get("role")
@@ -105,7 +111,10 @@ def _read(message: Any, path: str, talk: Talk) -> tuple[str, str]:
     if content is None and role == ASSISTANT:  # it called a tool, or refused
         refusal = message.get("refusal")
         content = refusal if isinstance(refusal, str) else ""
-    return role, _text_of(content, f"{path}.content")
+    found = _parts_of(content, f"{path}.content")
+    pictures = [part.path for part in found if part.text is None]
+    talk.ignored += [*pictures, *(name for part in found for name in part.ignored)]
+    return role, "\n".join(part.text for part in found if part.text is not None), pictures
 
 
 def _without_sources(role: str, text: str, path: str, talk: Talk) -> str:
@@ -131,23 +140,33 @@ def too_long(path: str) -> str:
     return f"{path}: more than {settings.FABRA_MESSAGE_MAX_CHARS} characters"
 
 
-def _text_of(content: Any, path: str) -> str:
-    """Return the text of a content, which is a text or a list of parts."""
+@dataclass(frozen=True, kw_only=True)
+class _Part:
+    path: str
+    text: str | None
+    """None for what is no text, such as a picture."""
+    ignored: tuple[str, ...] = ()
+
+
+def _parts_of(content: Any, path: str) -> list[_Part]:
+    """Return the parts of a content, which is a text or a list of parts."""
     if isinstance(content, str):
-        return _checked(content, path)
+        return [_Part(path=path, text=_checked(content, path))]
     if not isinstance(content, list):
         raise InvalidParameter(f"{path} must be a text, or a list of parts.", path, "invalid_type")
-    return "\n".join(_part_of(part, f"{path}[{position}]") for position, part in enumerate(content))
+    return [_part_of(part, f"{path}[{position}]") for position, part in enumerate(content)]
 
 
-def _part_of(part: Any, path: str) -> str:
+def _part_of(part: Any, path: str) -> _Part:
     if not isinstance(part, dict):
         raise InvalidParameter(f"{path} must be an object.", path, "invalid_type")
     kind = part.get("type")
     name = TEXTS.get(kind) if isinstance(kind, str) else None
     if name is None:
-        raise InvalidParameter(f"{path}.type: only text is read, no pictures, sound or files.", f"{path}.type")
-    return _checked(part.get(name), f"{path}.{name}")
+        return _Part(path=path, text=None)
+    others = (other for other, value in part.items() if other not in ("type", name, "annotations") and value)
+    ignored = tuple(f"{path}.{other}" for other in others)
+    return _Part(path=path, text=_checked(part.get(name), f"{path}.{name}"), ignored=ignored)
 
 
 def _checked(text: Any, path: str) -> str:

@@ -4,8 +4,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.conf import settings
-
 from chat.openai_api.errors import InvalidParameter
 
 Check = Callable[[Any], bool]
@@ -20,6 +18,8 @@ class Parameters:
     options: dict[str, Any] = field(default_factory=dict)
     """For the model's call."""
     max_tokens: int | None = None
+    limit: str = ""
+    """The parameter that it came by, one of LIMITS."""
     ignored: list[str] = field(default_factory=list)
 
 
@@ -86,20 +86,18 @@ def read_parameters(body: Mapping[str, Any]) -> Parameters:
             found.options[name] = _checked(name, value, *PASSED_ON[name])
         elif name in LIMITS:
             limit = _checked(name, value, *_LIMIT)
-            if found.max_tokens is None or name == LIMITS[0]:
-                found.max_tokens = limit
+            if found.limit and limit != found.max_tokens:
+                found.ignored.append(LIMITS[1])
+            if not found.limit or name == LIMITS[0]:
+                found.limit, found.max_tokens = name, limit
         elif name in _REFUSED:
             _refuse(name, value)
             if name not in _SAYS_NOTHING:
                 found.ignored.append(name)
         elif name == "stream_options":
-            found.ignored += _unknown_stream_options(value)
+            found.ignored += _ignored_stream_options(value, is_streamed=read_flag(body, "stream"))
         else:
             found.ignored.append(name)
-    most = settings.FABRA_MODEL_MAX_TOKENS
-    if found.max_tokens is not None and found.max_tokens > most:
-        found.ignored.append(f"max_tokens above {most}")
-        found.max_tokens = most
     return found
 
 
@@ -123,8 +121,8 @@ def _refuse(name: str, value: Any) -> None:
         raise InvalidParameter(f"This {name} cannot be had. {why}", name, "unsupported_value")
 
 
-def _unknown_stream_options(value: Any) -> list[str]:
+def _ignored_stream_options(value: Any, *, is_streamed: bool) -> list[str]:
     if not isinstance(value, dict):
         raise InvalidParameter("stream_options must be an object.", "stream_options", "invalid_type")
-    read_flag(value, "include_usage", "stream_options.")
-    return [f"stream_options.{name}" for name in value if name != "include_usage"]
+    has_effect = is_streamed or not read_flag(value, "include_usage", "stream_options.")
+    return [f"stream_options.{name}" for name in value if not (name == "include_usage" and has_effect)]

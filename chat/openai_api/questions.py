@@ -22,6 +22,8 @@ class Asked:
     goes_on_with: Recognised | None
     """What is known of the conversation that the question goes on with; None for a new conversation."""
     ignored: list[str]
+    for_model: tuple[str, ...]
+    """Names of what only a language model acts upon."""
 
 
 async def question_of(
@@ -52,7 +54,9 @@ async def question_of(
     if is_repeated and claim is None and not asker.is_shared:
         stored_id = await sync_to_async(question_answered_before)(thread, question.user_id, question.bot)
         question = replace(question, stored_id=stored_id)
-    return Asked(question=question, goes_on_with=goes_on_with, ignored=ignored)
+    parameters = request.parameters
+    for_model = (*parameters.options, *filter(None, [parameters.limit]))
+    return Asked(question=question, goes_on_with=goes_on_with, ignored=ignored, for_model=for_model)
 
 
 def _recognise(question: Question, talk: Talk, asker: Asker) -> tuple[ClientThread, Recognised | None]:

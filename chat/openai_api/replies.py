@@ -101,9 +101,9 @@ class Reply:
                 yield piece
 
     def _ignored(self, answer: Answer) -> list[str]:
-        """Return what of the request had no effect; without a model its options had none."""
-        options = self._asked.question.options if answer.is_extractive else ()
-        return list(dict.fromkeys([*self._asked.ignored, *options]))
+        """Return what of the request had no effect; without a model what is meant for one had none."""
+        for_model = self._asked.for_model if answer.is_extractive else ()
+        return list(dict.fromkeys([*self._asked.ignored, *for_model]))
 
     async def _missed(self) -> str:
         if isinstance(self._begun, Settled):

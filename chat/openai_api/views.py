@@ -113,11 +113,14 @@ class CompletionsView(OpenAIView):
             claim.conversation_id = (
                 begun.answer.conversation_id if isinstance(begun, Settled) else begun.conversation_id
             )
-        if not (isinstance(begun, Turn) and asks_model(begun)):
-            asked.ignored.extend(asked.question.options)
+        if not asks_model(begun):
+            asked.ignored.extend(asked.for_model)
         annotate = annotations_for_open_webui if is_open_webui(request.headers) else annotations_of
         reply = Reply(model, asked, begun, includes_usage=wanted.includes_usage, annotate=annotate)
-        headers = begun.admission.headers() | _ignored(asked.ignored)
+        # Another model that answers in place of this one may have another longest answer: the body tells.
+        config = begun.provider.config if isinstance(begun, Turn) else None
+        cut = config.cut(asked.question.max_tokens) if config else []
+        headers = begun.admission.headers() | _ignored([*asked.ignored, *cut])
         headers |= {"X-Request-Id": reply.context_id} if reply.context_id else {}
         headers |= freshness_headers(begun.context.freshness if isinstance(begun, Turn) else None)
         if wanted.is_streamed:

@@ -23,7 +23,7 @@ class Attempt:
     status: int | None = None
     """Of HTTP; None if there was no response, or a good one."""
     why: str = ""
-    """What the server called the error."""
+    """What the server called the error, or what was wrong with its answer."""
     ms: float | None = None
     first_ms: float | None = None
     """Until the first piece of text."""

@@ -54,10 +54,10 @@ class ProviderChain:
                             yield piece
                     return
                 except ModelError as error:
+                    logger.warning("The model %s failed: %s", config.name, error.for_operator())
                     if self.attempts[-1].has_text:
                         raise
                     failure = error
-                    logger.warning("The model %s failed: %s.", config.name, error.code)
         if settings.FABRA_MODEL_FALLBACK != EXTRACTIVE or prompt.purpose != Purpose.ANSWER:
             raise failure
         self.is_extractive, self.model, self.config = True, ExtractiveProvider.model, None

@@ -45,6 +45,10 @@ class ModelConfig:
         """The most tokens that it writes in one call."""
         return self.max_tokens or settings.FABRA_MODEL_MAX_TOKENS
 
+    def cut(self, max_tokens: int | None) -> list[str]:
+        """Return what of a client's wish for a longest answer has no effect here, as a list of one name, or none."""
+        return [f"max_tokens above {self.most_tokens}"] if max_tokens and max_tokens > self.most_tokens else []
+
     @property
     def key(self) -> str:
         """Return the key, "none" for a server that needs none, or "" if the variable is not set."""

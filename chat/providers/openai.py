@@ -45,6 +45,7 @@ class OpenAIProvider:
         answer = ModelAnswer(model=self.config.model, thinking=thinking)
         # What an operator sets for a model comes before what a client asks for.
         answer.refused_options += [name for name in prompt.options if name in self.config.parameters]
+        answer.refused_options += self.config.cut(prompt.max_tokens)
         is_streamed = is_streamed and self.config.can_stream
         pieces = self._stream(prompt, answer) if is_streamed else self._complete(prompt, answer)
         with _model_errors(answer):
@@ -148,12 +149,21 @@ def _model_errors(answer: ModelAnswer) -> Iterator[None]:
     except openai.APIConnectionError as error:
         raise _retryable(ModelUnreachable()) from error
     except httpx2.TransportError as error:
-        raise _with_usage(_retryable(ModelError()), answer) from error
+        raise _with_usage(_retryable(_because(error)), answer) from error
     except (openai.OpenAIError, httpx2.HTTPError) as error:
-        raise _with_usage(ModelError(), answer) from error
+        raise _with_usage(_because(error), answer) from error
     except ModelError as error:
+        if error.status is None:
+            error.why = error.why or str(error)
         _with_usage(error, answer)
         raise
+
+
+def _because(error: Exception) -> ModelError:
+    """Return the error for one of the connection, whose sentence may hold an address or a key."""
+    found = ModelError()
+    found.why = type(error).__name__
+    return found
 
 
 def _with_usage(error: ModelError, answer: ModelAnswer) -> ModelError:

@@ -17,12 +17,12 @@ from chat.providers.protocol import Completion, Prompt, whole_answer
 from chat.providers.thinking import THINKING_END
 from chat.providers.wire import parse_body
 
+# Without a longest answer of its own it gets the model's, as a chat does: one that thinks first needs many.
 PROMPT = Prompt(
     messages=[
         {"role": "system", "content": "You are a support bot."},
         {"role": "user", "content": "Answer with one word: does this work?"},
     ],
-    max_tokens=300,  # a model that thinks first needs some
     purpose=Purpose.CHECK,
 )
 

@@ -65,7 +65,7 @@ class Question:
     options: dict[str, Any] = field(default_factory=dict)
     """Parameters of the model's call that the client chose, such as `temperature`, by OpenAI's names."""
     max_tokens: int | None = None
-    """The most tokens that the client wants; never more than FABRA_MODEL_MAX_TOKENS."""
+    """The most tokens that the client wants; never more than the model's longest answer."""
     caller: Caller = field(default_factory=Caller)
 
     @property

@@ -58,6 +58,12 @@ def statuses(answers: list[dict[str, Any]]) -> list[str]:
     return [answer.get("error", {}).get("code") or answer["status"] for answer in answers]
 
 
+def test_a_byte_order_mark_is_no_text() -> None:
+    """Files of Windows begin with one, and of several that were joined each does."""
+    marked = [b"\xef\xbb\xbf" + json.dumps(line(name, f"Text of {name}.")).encode() for name in ("a", "b")]
+    assert statuses(apply(*marked)) == ["indexed", "indexed"]
+
+
 @pytest.fixture(autouse=True)
 def model(embedder: Any) -> Any:
     return embedder

@@ -20,7 +20,7 @@ from chat.errors import ModelError
 from chat.handover import actions
 from chat.live.groups import INBOX
 from chat.live.layer import live_layer
-from chat.models import ApiKey, Conversation, HandoverSettings, Message
+from chat.models import ApiKey, Conversation, HandoverSettings, Message, ModelCall
 from contexts.models import Trace
 from tests.chat.sites import Site, make_site
 from tests.chat.test_embedding import begun, next_of
@@ -270,6 +270,41 @@ def test_what_no_attempt_can_answer_is_given_up_at_once(left: Conversation, smal
     assert notices(left)[-2:] == ["not_answered", "escalated"]
     left.refresh_from_db()
     assert (left.state, left.unanswered_since, len(small.requests)) == ("waiting", None, 1)
+
+
+@pytest.mark.parametrize("fallback", ["", "extractive"])
+def test_what_was_left_is_within_the_budget_of_the_users_tier(
+    fallback: str, left: Conversation, small: ModelServer, settings: Any
+) -> None:
+    """As a message to POST /chat: refused, and then a person is asked for at once, or passages are quoted."""
+    settings.FABRA_BUDGETS, settings.FABRA_MODEL_FALLBACK = {"tiers": {"*": {"user_day": 0}}}, fallback
+    settings.FABRA_MODEL_PRICES = {"gpt-4o-mini": [1, 2]}
+    assert answer_last(left) is bool(fallback)
+    left.refresh_from_db()
+    assert len(small.requests) == 1, "none was asked after the person"
+    if fallback:
+        assert "budget_exhausted" in Message.objects.latest("pk").flags
+        return
+    assert (left.state, left.escalation_reason) == ("waiting", "not_answered")
+    assert notices(left)[-2:] == ["not_answered", "escalated"]
+    assert not answer_last(left)
+    assert len(notices(left)) == 4
+    settings.FABRA_BUDGETS = {}
+    assert answer_last(left)
+    assert asked_of(small) == BOTH
+
+
+def test_what_an_answer_after_the_person_costs_counts_for_the_tier(
+    bot: None, model: ModelServer, kim: User, client: Client
+) -> None:
+    body = {"user_id": "user_123", "message": "How do I reset my password?"}
+    client.post("/chat", body, content_type="application/json")
+    talk = Conversation.objects.get()
+    actions.assign(talk.pk, kim)
+    client.post("/chat", body | {"conversation_id": talk.pk}, content_type="application/json")
+    actions.hand_back(talk.pk, kim)
+    assert answer_last(talk)
+    assert list(ModelCall.objects.values_list("tier", flat=True)) == ["premium", "premium"]
 
 
 def test_a_conversation_that_is_deleted_takes_along_what_was_asked_together_in_vain(

@@ -269,6 +269,33 @@ def test_a_page_of_another_site_and_a_host_of_another_name_are_refused(settings:
     assert post(LIST).json()["error"]["code"] == "https_required"
 
 
+def test_a_page_of_a_trusted_origin_calls_from_a_browser(settings: Any) -> None:
+    settings.CSRF_TRUSTED_ORIGINS = ["https://inspector.example.com"]
+
+    def asked(origin: str) -> Any:
+        async def send() -> Any:
+            headers = {
+                "Origin": origin, "Access-Control-Request-Method": "POST",
+                "Access-Control-Request-Headers": "authorization, mcp-protocol-version",
+            }  # fmt: skip
+            async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=application)) as http:
+                return await http.options(URL, headers=headers)
+
+        return async_to_sync(send)()
+
+    may = asked("https://inspector.example.com")
+    assert may.status_code == 204
+    assert may.headers["Access-Control-Allow-Headers"] == "authorization, mcp-protocol-version"
+    assert "POST" in may.headers["Access-Control-Allow-Methods"]
+    refused = asked("https://evil.example")
+    assert (refused.status_code, "Access-Control-Allow-Origin" in refused.headers) == (403, False)
+    page = {"Origin": "https://inspector.example.com"}
+    for answer in (may, post(LIST, **page, Authorization=f"Bearer {bearer()}"), post(LIST, **page)):
+        assert answer.headers["Access-Control-Allow-Origin"] == "https://inspector.example.com"
+        assert (answer.headers["Vary"], "Access-Control-Allow-Credentials" in answer.headers) == ("Origin", False)
+    assert "Access-Control-Allow-Origin" not in post(LIST, Authorization=f"Bearer {bearer()}").headers
+
+
 def test_what_is_no_message_is_refused(settings: Any) -> None:
     settings.DEBUG = True
     assert post(b"x" * 64_001).status_code == 413

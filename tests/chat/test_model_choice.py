@@ -129,6 +129,26 @@ def test_all_down_is_the_last_ones_error_and_the_trace_says_what_was_tried(
     assert "spare-model" in page
 
 
+@pytest.mark.parametrize(
+    ("behaviour", "is_streamed", "why"),
+    [
+        ("think", False, "The language model sent no text (finish reason 'length')."),
+        ("break", True, "The language model's stream broke off."),
+        ("garble", False, "The language model's server sent an answer that is not JSON."),
+        ("nonsense", False, "The language model's server sent an answer without choices."),
+    ],
+)
+def test_a_failure_without_a_status_is_told_to_the_operator_with_its_reason(
+    behaviour: str, is_streamed: bool, why: str, model: ModelServer, bot: None, ask: Any, streamed: Any, caplog: Any
+) -> None:
+    model.behaviour = behaviour
+    _ = streamed() if is_streamed else ask()
+    trace = Trace.objects.get()
+    assert trace.outcome is not None
+    assert trace.outcome["attempts"][0]["why"] == why
+    assert f"The model environment failed: model_failed: {why}" in caplog.text
+
+
 def test_passages_are_quoted_where_no_model_answers_only_if_the_operator_says_so(
     two: Any, bot: None, ask: Any, settings: Any
 ) -> None:

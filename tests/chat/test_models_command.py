@@ -54,6 +54,19 @@ def test_one_that_fails_is_told_with_its_reason_and_the_status_is_1(model: Model
     assert run("check", "environment")[1] == 0
 
 
+def test_a_failure_without_a_status_is_told_with_its_reason(model: ModelServer) -> None:
+    model.behaviour = "think"
+    assert "FAILED model_failed: The language model sent no text" in run("check")[0]
+    assert "sent no text" in json.loads(run("check", "--json")[0])[0]["error"]["why"]
+
+
+def test_it_is_asked_for_the_longest_answer_that_a_chat_asks_for(model: ModelServer, settings: Any) -> None:
+    settings.FABRA_MODEL_MAX_TOKENS = 700
+    ModelProvider.objects.create(name="deep", base_url=model.url, model="deep", position=5, max_tokens=4000)
+    assert run("check")[1] == 0
+    assert {(sent["model"], sent["max_tokens"]) for sent in model.requests} == {("gpt-4o-mini", 700), ("deep", 4000)}
+
+
 def test_what_it_refuses_is_told(model: ModelServer) -> None:
     model.refused = ("max_tokens", "stream_options")
     said, status = run("check")
@@ -101,7 +114,7 @@ def test_models_of_the_settings_stand_between_that_of_the_key_and_the_admins(mod
         ("first", "first"), ("environment", "gpt-4o-mini"), ("claude", "claude"), ("spare", "of-the-admin"),
     ]  # fmt: skip
     assert run("check", "claude")[1] == 0
-    assert model.requests[-1]["max_tokens"] == 300
+    assert model.requests[-1]["max_tokens"] == 500
     assert check_models() == []
     ModelProvider.objects.update(is_enabled=False)  # that of the settings does not come back by it
     assert "spare" not in [each["name"] for each in json.loads(run("list", "--json")[0])]

@@ -48,6 +48,12 @@ def test_a_signed_user_asks_with_a_public_key(client: Client, site: Site) -> Non
     assert len(mine.json()["results"]) == 1
 
 
+def test_a_page_can_read_that_its_answer_was_given_before(client: Client, site: Site) -> None:
+    again = [ask(client, site, site.token(), **{"Idempotency-Key": "one"}) for _ in range(2)][1]
+    assert again.headers["Idempotent-Replayed"] == "true"
+    assert "Idempotent-Replayed" in again.headers["Access-Control-Expose-Headers"]
+
+
 @pytest.mark.parametrize("is_repeated", [False, True])
 def test_a_browser_gets_neither_what_the_model_got_nor_what_it_cost(
     client: Client, site: Site, is_repeated: bool

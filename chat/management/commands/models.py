@@ -113,10 +113,8 @@ async def _probe_all(configs: list[ModelConfig]) -> list[Probe]:
 def _lines_of(found: Probe) -> str:
     config = found.config
     if found.error is not None:
-        status = f" {found.error.status}" if found.error.status else ""
-        why = f": {found.error.why}" if found.error.why else ""
         asked = f"{config.model} at {config.base_url}, {found.ms:.0f} ms"
-        return f"{config.name}: FAILED {found.error.code}{status}{why} ({asked})"
+        return f"{config.name}: FAILED {found.error.for_operator()} ({asked})"
     assert found.completion is not None
     window = found.window or config.window
     source = "told by the server" if found.window else "as configured" if window else ""

@@ -13,11 +13,11 @@ const $ = (id) => document.getElementById(id);
 export async function beginEmbedded() {
   if (!isEmbedded) return;
   if (parent === window) return stay(); // opened by itself
-  const { token, visitor, ...look } = await greetWidget();
+  const { token, visitor, forgetsVisitor, ...look } = await greetWidget();
   show(look);
   onWidget("look", show);
   try {
-    document.body.dataset.userId = await beginFirst({ token, visitor });
+    document.body.dataset.userId = await beginFirst({ token, visitor, forgetsVisitor });
   } catch (error) {
     tellWidget("failed", { code: error.code });
     return stay();

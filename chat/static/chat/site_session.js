@@ -26,10 +26,11 @@ export function sessionText() {
 
 /** Begin as whom the token names, or as the visitor of what the widget has kept; return the user id.
  *
- * Throw an error with a `code`.
+ * A visitor who is another's is forgotten. Throw an error with a `code`.
  */
-export function beginFirst({ token, visitor }) {
+export function beginFirst({ token, visitor, forgetsVisitor }) {
   kept = visitor;
+  if (forgetsVisitor) forgetVisitor();
   return beginSession(token);
 }
 
@@ -66,7 +67,8 @@ export function followSite(whenIdle) {
   if (early !== undefined) follow(early);
 }
 
-onWidget("token", ({ token }) => {
+onWidget("token", ({ token, forgetsVisitor }) => {
+  if (forgetsVisitor) forgetVisitor();
   if (tokenCame) tokenCame(token);
   else if (follow) follow(token);
   else early = token; // it comes before the first session is there
@@ -100,7 +102,12 @@ async function changeTo(tokenOf) {
 function keepVisitor(text) {
   const isKept = rememberLasting(VISITOR, text);
   kept = isKept ? null : text;
-  tellWidget("keep", { visitor: kept });
+  tellWidget("keep", { visitor: kept, isVisitor: Boolean(text) });
+}
+
+function forgetVisitor() {
+  rememberLasting(VISITOR, null);
+  kept = null;
 }
 
 function newToken() {
@@ -114,8 +121,9 @@ function newToken() {
 }
 
 async function requested(token) {
-  const body = { key: siteKey, origin: siteOrigin, session: recallLasting(VISITOR) ?? kept ?? "", user_token: token ?? "" };
+  const body = { key: siteKey, origin: siteOrigin, user_token: token ?? "" };
   for (let tries = 1; ; tries += 1) {
+    body.session = recallLasting(VISITOR) ?? kept ?? "";
     const { status, data } = await posted(body);
     if (status === 200) return data;
     const code = data?.error?.code ?? "network";

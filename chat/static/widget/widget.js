@@ -17,6 +17,7 @@
   const ANSWER_PATIENCE_MS = 3_000; // from then until its script has answered
   const TOKEN_PATIENCE_MS = 10_000;
   const ATTRIBUTES = ["key", "accent", "greeting", "position", "starters", "language", "theme", "label", "token", "token-url"];
+  const ANOTHERS = "another's"; // what is noted where a visitor's words are no longer for whoever signs in next
   const SVG = "http://www.w3.org/2000/svg";
   const SPEECH = "M5 5.500h14a1.500 1.500 0 0 1 1.500 1.500v8.500a1.500 1.500 0 0 1-1.500 1.500h-7.500L7 20.500V17H5A1.500 1.500 0 0 1 3.500 15.500V7A1.500 1.500 0 0 1 5 5.500zM8 10h8M8 13h5";
   const CROSS = "M6 6l12 12M18 6 6 18";
@@ -89,6 +90,16 @@
     return svg;
   }
 
+  /** Return a short digest of the user that a site's token names, which nobody need read here; null for nobody. */
+  function userIn(token) {
+    try {
+      const { sub } = JSON.parse(atob(token.split(".")[1].replace(/-/g, "+").replace(/_/g, "/")));
+      return [...String(sub)].reduce((hash, letter) => Math.imul(hash ^ letter.codePointAt(0), 0x01000193), 0x811c9dc5).toString(36);
+    } catch {
+      return null;
+    }
+  }
+
   /** Return black or white, whichever is read better on a colour as browsers compute it (WCAG's contrast ratio). */
   function readableOn(colour) {
     const parts = (colour.match(/[\d.]+/g) ?? [0, 0, 0]).slice(0, 3).map(Number);
@@ -122,10 +133,12 @@
       if (!this.#launcher) this.#build();
       addEventListener("message", this.#receive);
       if (this.hasAttribute("open") || (this.#recall() && !matchMedia(PHONE).matches)) this.#show({ takesFocus: false });
+      this.#noteUser();
     }
 
     disconnectedCallback() {
       removeEventListener("message", this.#receive);
+      this.#panel.close(); // the attribute `open` stays, for a page that only moves it
       this.#drop();
     }
 
@@ -165,9 +178,10 @@
     /** Say who the visitor is, by a token of the site; null if nobody is signed in. */
     identify(token) {
       this.#token = token || null;
+      const forgetsVisitor = this.#isAnothers(this.#token);
       const waits = this.#tokenWaits.splice(0);
       if (waits.length) for (const answer of waits) answer(this.#token);
-      else this.#post("token", { token: this.#token });
+      else this.#post("token", { token: this.#token, forgetsVisitor });
     }
 
     signOut() {
@@ -178,6 +192,7 @@
 
     #build() {
       this.#token = this.getAttribute("token");
+      if (this.#token) this.#isAnothers(this.#token);
       this.#launcher = make("button", { type: "button", class: "launcher", part: "launcher", "aria-haspopup": "dialog" });
       this.#launcher.addEventListener("click", () => this.toggle());
       const close = make("button", { type: "button" }, icon(CROSS));
@@ -297,7 +312,8 @@
         clearTimeout(this.#patience);
         this.#isReady = true;
         const token = await this.#currentToken();
-        this.#post("begin", { ...this.#look(), token, visitor: this.#kept(""), isShown: this.#panel.open });
+        const forgetsVisitor = this.#isAnothers(token);
+        this.#post("begin", { ...this.#look(), token, forgetsVisitor, visitor: this.#kept(""), isShown: this.#panel.open });
       } else if (kind === "begun") {
         const takesFocus = this.#root.activeElement === this.#status.querySelector("button");
         this.#say(null);
@@ -312,9 +328,12 @@
         if (data.isUnusable === false) this.#tell("failed", { code: data.code });
         else this.#fail(data.code);
       } else if (kind === "token") {
-        this.#post("token", { token: await this.#currentToken({ isNew: true }) });
+        const token = await this.#currentToken({ isNew: true });
+        this.#post("token", { token, forgetsVisitor: this.#isAnothers(token) });
       } else if (kind === "keep") {
         this.#keep("", data.visitor);
+        this.#keep("visits", data.isVisitor ? "1" : null);
+        this.#keep("user", data.isVisitor ? userIn(this.#token) : null); // a former one's is forgotten, or joined
       } else if (kind === "unread") {
         this.#unread = this.#panel.open ? 0 : data.count;
         this.toggleAttribute("unread", Boolean(this.#unread));
@@ -358,7 +377,32 @@
     }
 
     async #tellToken() {
-      if (this.#isReady) this.#post("token", { token: await this.#currentToken() });
+      if (!this.#isReady) return this.#noteUser();
+      const token = await this.#currentToken();
+      this.#post("token", { token, forgetsVisitor: this.#isAnothers(token) });
+    }
+
+    /** Note who is signed in while the chat is not loaded, where what a visitor has said may be theirs. */
+    async #noteUser() {
+      if (this.#frame || !this.getAttribute("token-url") || !this.#kept("visits")) return;
+      const token = await this.#currentToken();
+      if (token) this.#isAnothers(token);
+    }
+
+    /** Return whether what a visitor said in this browser is another's: it is for the first who signs in after it.
+     *
+     * Who that was is noted, also while the chat is not loaded, until the frame has joined or forgotten the visitor.
+     */
+    #isAnothers(token) {
+      const user = userIn(token);
+      const first = this.#kept("user");
+      if (!first || first === user) {
+        this.#keep("user", user);
+        return false;
+      }
+      this.#keep("user", ANOTHERS);
+      this.#keep("", null);
+      return true;
     }
 
     // ---------------------------------------------------------------- small things
@@ -389,7 +433,8 @@
       return TEXTS[this.#language()][name];
     }
 
-    /** Return what is kept on this site for the key: a visitor where the frame's storage is forbidden, a colour. */
+    /** Return what is kept on this site for the key: a visitor where the frame's storage is forbidden, whether there is
+     * one, who signed in after it, a colour. */
     #kept(name) {
       try {
         return localStorage.getItem(`${NAME}:${this.getAttribute("key")}${name && `:${name}`}`);
@@ -423,18 +468,19 @@
 
   const SCRIPT_URL = new URL(SCRIPT.src);
   if (customElements.get(NAME)) return;
-  customElements.define(NAME, FabraWidget);
 
   function place() {
+    if (customElements.get(NAME)) return; // the page has the script twice
     const widget = document.createElement(NAME);
     for (const name of ["id", ...ATTRIBUTES]) {
       const value = SCRIPT.getAttribute(`data-${name}`);
       if (value !== null) widget.setAttribute(name, value);
     }
     document.body.append(widget);
+    customElements.define(NAME, FabraWidget); // whoever waits for that finds the element in the page
   }
 
-  if (!SCRIPT.hasAttribute("data-key")) return; // the page has the element itself
-  if (document.body) place();
+  if (!SCRIPT.hasAttribute("data-key")) customElements.define(NAME, FabraWidget); // the page has the element itself
+  else if (document.body) place();
   else addEventListener("DOMContentLoaded", place);
 })();

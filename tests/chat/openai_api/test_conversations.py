@@ -237,6 +237,23 @@ def test_a_request_that_an_sdk_repeats_gets_the_answer_that_was_given(
     assert conversation_of(complete(QUESTION)) != conversation_of(first)
 
 
+def test_a_repeated_request_is_told_what_the_first_one_was(bot: None, model: ModelServer, complete: Any) -> None:
+    sent: dict[str, Any] = {"temperature": 0.5, "max_tokens": 50, "top_k": 40}
+    first, again = complete(**sent), complete(**sent, headers=AGAIN)
+    assert len(model.requests) == 1
+    for response in (first, again):
+        assert response.json()["fabra"]["ignored"] == ["top_k"]
+        assert response.headers["X-Fabra-Ignored"] == "top_k"
+    assert "X-RateLimit-Limit" in first.headers
+    assert not [name for name in again.headers if name.startswith("X-RateLimit")], "it counted when it came"
+
+
+def test_a_repeated_request_that_no_model_answered_names_its_parameters(bot: None, complete: Any) -> None:
+    for headers in ({}, AGAIN):
+        body = complete(temperature=0.5, max_tokens=50, headers=headers).json()
+        assert body["fabra"]["ignored"] == ["temperature", "max_tokens"]
+
+
 def test_what_was_not_answered_to_the_same_request_is_asked(bot: None, model: ModelServer, complete: Any) -> None:
     complete(QUESTION, user="ben")
     old = complete("How long is the link valid?")

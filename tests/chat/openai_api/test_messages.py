@@ -105,6 +105,22 @@ def test_what_has_no_use_is_named() -> None:
     assert read(("user", "A?"), ("assistant", "a")).ignored == ["messages[1]: after the last question"]
 
 
+def test_a_picture_of_an_earlier_question_does_not_stop_the_next_one() -> None:
+    said = [("user", [PART, PICTURE]), ("assistant", ""), ("user", "B?")]
+    assert (read(*said).question, read(*said).ignored) == ("Part.\n\nB?", ["messages[0].content[1]"])
+    shown_by_bot = [("user", "A?"), ("assistant", [PART, {"type": "audio"}]), ("user", "B?")]
+    assert shown(read(*shown_by_bot)) == ("B?", [("A?", "Part.")], [])
+    for behind in ([], [("system", "S")], [("assistant", "Let me")]):
+        with pytest.raises(InvalidParameter) as refused:
+            read(*said[:2], ("user", [PICTURE, PART]), *behind)
+        assert refused.value.param == "messages[2].content[0].type"
+
+
+def test_what_parts_have_besides_is_named() -> None:
+    part = PART | {"cache_control": {"type": "ephemeral"}, "annotations": [{"type": "x"}], "id": None}
+    assert read(("user", [PART, part])).ignored == ["messages[0].content[1].cache_control"]
+
+
 @pytest.mark.django_db
 def test_instructions_of_a_client_are_quoted_and_are_no_instructions(
     bot: None, model: ModelServer, complete: Any

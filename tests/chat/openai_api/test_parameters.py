@@ -57,16 +57,17 @@ def test_what_says_nothing_is_not_named(bot: None, model: ModelServer, complete:
 
 
 def test_an_answer_without_a_model_names_its_options_as_ignored(bot: None, complete: Any) -> None:
-    response = complete(temperature=0.5, seed=1)
-    assert response.json()["fabra"]["ignored"] == ["temperature", "seed"]
-    assert response.headers["X-Fabra-Ignored"] == "temperature, seed"
+    response = complete(temperature=0.5, seed=1, max_completion_tokens=50)
+    assert response.json()["fabra"]["ignored"] == ["temperature", "seed", "max_completion_tokens"]
+    assert response.headers["X-Fabra-Ignored"] == "temperature, seed, max_completion_tokens"
 
 
 def test_where_passages_are_quoted_in_place_of_a_model_the_options_are_named_too(
     bot: None, model: ModelServer, complete: Any, settings: Any
 ) -> None:
     settings.FABRA_MODEL_FALLBACK, model.behaviour = "extractive", "500"
-    assert complete(temperature=0.5, seed=1).json()["fabra"]["ignored"] == ["temperature", "seed"]
+    body = complete(temperature=0.5, max_tokens=50).json()
+    assert body["fabra"]["ignored"] == ["temperature", "max_tokens"]
 
 
 def test_what_the_operator_set_for_the_model_comes_first_and_is_named(
@@ -88,14 +89,40 @@ def test_a_server_that_counts_no_tokens_is_told_by_what_is_billed(bot: None, mod
     assert used["total_tokens"] == call.prompt_tokens + call.completion_tokens > 50
 
 
-def test_more_tokens_than_the_installation_gives_are_not_asked_for(
+@pytest.mark.parametrize("longest", [None, 50, 4000])
+def test_more_tokens_than_the_model_gives_are_not_asked_for_and_that_is_named(
+    longest: int | None, bot: None, model: ModelServer, complete: Any, settings: Any
+) -> None:
+    """The longest answer is the model's own, or else the installation's."""
+    settings.FABRA_MODEL_MAX_TOKENS = 100
+    ModelProvider.objects.create(name="first", base_url=model.url, model="m", position=-1, max_tokens=longest)
+    most = longest or 100
+    response = complete(max_tokens=5000)
+    assert model.requests[-1]["max_tokens"] == most
+    assert response.json()["fabra"]["ignored"] == [f"max_tokens above {most}"]
+    assert response.headers["X-Fabra-Ignored"] == f"max_tokens above {most}"
+    within = complete("Is it long?", max_tokens=most)
+    assert (model.requests[-1]["max_tokens"], within.json()["fabra"]["ignored"]) == (most, [])
+
+
+def test_of_two_limits_the_one_that_does_not_count_is_named(bot: None, model: ModelServer, complete: Any) -> None:
+    for limits in ({"max_tokens": 50, "max_completion_tokens": 20}, {"max_completion_tokens": 20, "max_tokens": 50}):
+        assert complete(**limits).json()["fabra"]["ignored"] == ["max_tokens"]
+        assert model.requests[-1]["max_tokens"] == 20
+
+
+def test_what_is_reserved_of_a_budget_is_for_the_tokens_that_are_asked_for(
     bot: None, model: ModelServer, complete: Any, settings: Any
 ) -> None:
-    settings.FABRA_MODEL_MAX_TOKENS = 100
-    body = complete(max_tokens=5000).json()
-    assert (model.requests[-1]["max_tokens"], body["fabra"]["ignored"]) == (100, ["max_tokens above 100"])
-    complete(max_tokens=5000, max_completion_tokens=20)
-    assert model.requests[-1]["max_tokens"] == 20
+    settings.FABRA_MODEL_PRICES = {"gpt-4o-mini": [0, 1000]}  # a thousandth of a dollar for a token
+    settings.FABRA_BUDGETS = {"installation": {"day": 0.5}}
+    assert complete().status_code == 402
+    assert complete(max_tokens=100).status_code == 200
+
+
+def test_usage_that_only_a_stream_tells_is_named_without_one(bot: None, model: ModelServer, complete: Any) -> None:
+    body = complete(stream_options={"include_usage": True}).json()
+    assert body["fabra"]["ignored"] == ["stream_options.include_usage"]
 
 
 @pytest.mark.parametrize(("name", "value"), REFUSED)

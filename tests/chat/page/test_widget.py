@@ -1,8 +1,10 @@
 """The widget on another site, in a real browser: loaded, opened, asked, signed in to, and refused."""
 
+import re
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -190,6 +192,119 @@ def test_a_site_of_one_page_signs_in_and_out_without_loading_it(page: Any, site:
     expect(chat.locator("#message")).to_be_enabled()
     expect(chat.locator(".turn")).to_have_count(0)
     expect(titles(chat)).to_have_count(0)
+
+
+def said_as_visitor(page: Any, site: str) -> None:
+    """Ask as a visitor, close the chat, and leave the page."""
+    page.goto(site)
+    ask(open_chat(page), "How do I reset my password, please?")
+    answered(chat_of(page))
+    page.get_by_role("button", name=CLOSE).first.click()
+    page.goto(site, wait_until="networkidle")
+
+
+def is_told_to(page: Any, user: str) -> bool:
+    """Open the chat, and return whether it knows what the visitor said."""
+    chat = open_chat(page)
+    assert chat.locator("body").get_attribute("data-user-id").startswith(user)
+    titles(chat)
+    page.wait_for_load_state("networkidle")
+    return bool(chat.locator("#list .name").filter(has_text="please").count())
+
+
+@pytest.mark.parametrize("others", [["Ole"], []], ids=["another user", "nobody"])
+def test_what_a_visitor_said_is_for_nobody_after_the_first_who_signed_in_without_opening_the_chat(
+    others: list[str], page: Any, site: str
+) -> None:
+    said_as_visitor(page, site)
+    for name in ["Nora", *others]:
+        sign_in(page, name)
+        page.wait_for_load_state("networkidle")
+        if name == "Nora":
+            sign_out(page)
+    assert not is_told_to(page, "user_6" if others else "visitor:")
+
+
+def test_what_a_visitor_said_is_for_the_first_who_signs_in_also_where_they_open_the_chat_later(
+    page: Any, site: str
+) -> None:
+    said_as_visitor(page, site)
+    sign_in(page, "Nora")
+    page.goto(site, wait_until="networkidle")
+    assert is_told_to(page, "user_5")
+
+
+@pytest.mark.parametrize("between", ["widget.signOut()", "0"], ids=["signed out", "another token"])
+def test_the_same_on_a_site_of_one_page_and_when_the_chat_is_loaded_again(
+    between: str, page: Any, site: str, demo: Any
+) -> None:
+    said_as_visitor(page, site)
+    page.evaluate(
+        f"""([nora, ole]) => {{
+          const widget = document.querySelector("fabra-widget");
+          widget.removeAttribute("token-url");
+          widget.identify(nora);
+          {between};
+          widget.identify(ole);
+        }}""",
+        [demo.demo.token_for("user_5"), demo.demo.token_for("user_6")],
+    )
+    assert not is_told_to(page, "user_6")
+    page.evaluate("document.querySelector('fabra-widget').signOut()")
+    chat = chat_of(page)
+    expect(chat.locator("body")).to_have_attribute("data-user-id", re.compile("^visitor:"))
+    ask(chat)
+    answered(chat)
+    page.evaluate("token => document.querySelector('fabra-widget').identify(token)", demo.demo.token_for("user_5"))
+    expect(chat.locator("body")).to_have_attribute("data-user-id", "user_5")
+    expect(chat.locator("article[data-state=done] .text")).to_contain_text("5 to 10 business days")
+
+
+@pytest.fixture
+def early_site(demo: Any) -> Iterator[str]:
+    """A site whose page has the widget's script, and one that waits for it, before its body."""
+    page = f"""<!doctype html><html lang="en"><head><title>Shop</title>
+      <script src="{demo.demo.bot_url}/widget.js" data-key="{PUBLIC_KEY}"></script>
+      <script type="module">
+        await customElements.whenDefined("fabra-widget");
+        document.querySelector("fabra-widget").setAttribute("label", "Ask the shop");
+      </script></head><body><p>Shop</p></body></html>"""
+
+    class Site(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.end_headers()
+            self.wfile.write(page.encode())
+
+        def log_message(self, *args: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Site)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+    server.server_close()
+
+
+def test_whoever_waits_for_its_definition_finds_it_in_the_page(page: Any, early_site: str) -> None:
+    page.goto(early_site)
+    expect(page.get_by_role("button", name="Ask the shop")).to_be_visible()
+
+
+def test_a_widget_that_is_taken_from_the_page_loads_nothing_and_opens_again_where_it_is_put_back(
+    page: Any, site: str
+) -> None:
+    page.goto(site)
+    open_chat(page)
+    frames = """() => {
+      window.taken = document.querySelector("fabra-widget");
+      taken.remove();
+      return taken.shadowRoot.querySelectorAll("iframe").length;
+    }"""
+    assert page.evaluate(frames) == 0
+    page.evaluate("document.body.append(taken)")
+    expect(chat_of(page).locator("#message")).to_be_enabled()
 
 
 def test_a_request_that_the_sign_in_overtakes_does_not_undo_it(page: Any, site: str, demo: Any) -> None:
