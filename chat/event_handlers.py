@@ -7,14 +7,16 @@ ticket of a conversation is opened or closed, the user's tickets are read anew.
 from collections.abc import Sequence
 from typing import Any
 
+from asgiref.sync import sync_to_async
 from django.db import transaction
 
+from chat.conversations.kept_values import SUPPORT_HISTORY, erase_values_of
 from chat.errors import ConversationConflict, ConversationNotFound
 from chat.feedback import FEEDBACK_GIVEN
 from chat.gaps.marking import mark, question_of, unmark
 from chat.handover.actions import escalate
 from chat.handover.steps import CLOSED, ESCALATED, HANDED_BACK
-from chat.models import Feedback, GapQuestion, Message
+from chat.models import Conversation, Feedback, GapQuestion, Message
 from chat.models.reasons import AGENT_GONE, NOT_ANSWERED, PASSED_BACK, THUMBS_DOWN
 from events.event import AxiomEvent
 from events.handlers import Handler, register_handlers
@@ -24,9 +26,6 @@ from features.models import FeatureValue
 from features.registry import features
 from features.serving import operator_settings
 from features.value_writer import write_values
-
-SUPPORT_HISTORY = "support_history"
-"""The feature that reads the tickets, as `chat.definitions` declares it."""
 
 _MARKS_NOTHING = {AGENT_GONE, NOT_ANSWERED, PASSED_BACK, THUMBS_DOWN}
 """Reasons of an escalation that say nothing about an answer, or nothing that a mark of its own does not say: a
@@ -109,4 +108,7 @@ async def compute_history(event: Event) -> dict[str, Any]:
         spec, {event.entity_id: value}, event_timestamp=event.occurred_at, source=FeatureValue.Source.EVENT,
         event_id=event.pk,
     )  # fmt: skip
+    conversation = Conversation.objects.filter(pk=event.payload.get("conversation_id"))
+    if not await conversation.aexists():  # it was deleted meanwhile, and its ticket with it
+        await sync_to_async(erase_values_of)(event)
     return {"computed": True}

@@ -3,8 +3,10 @@
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet
 
+from chat.conversations.kept_values import erase_kept_values, renew
 from chat.conversations.removal import remove_conversations
 from chat.models import (
     ApiKey,
@@ -51,9 +53,14 @@ def _without_agent(conversations: QuerySet[Any], now: datetime) -> QuerySet[Any]
 
 
 def _remove(conversations: QuerySet[Any]) -> None:
-    """Delete conversations, with the traces of their messages: those are of a text that is to be gone."""
+    """Delete conversations, with the traces of their messages and what features have kept of them.
+
+    All that is of a text that is to be gone.
+    """
     traces = Message.objects.filter(conversation__in=conversations, trace__isnull=False).order_by().values("trace")
     erase_traces(Trace.objects.filter(pk__in=traces))
+    values = erase_kept_values(conversations)
+    transaction.on_commit(lambda: renew(values))
     remove_conversations(conversations)
 
 

@@ -53,7 +53,7 @@ async def assemble(spec: ContextSpec, args: tuple[Any, ...], kwargs: dict[str, A
             spec=spec,
             inputs=inputs,
             max_tokens=row.get("max_tokens_override") or spec.max_tokens,
-            room=outer.most_tokens if outer else None,
+            window=await outer.window_of(spec.asked_model) if outer and outer.window_of else None,
             recorder=recorder,
             conversation=outer.conversation if outer else None,
             tokenizer=tokenizer_for(spec.model),
@@ -146,7 +146,7 @@ def _finish(work: Assembly, returned: Any) -> tuple[Context, PendingTrace]:
 
 
 def _fit(work: Assembly, items: list[ContextItem]) -> tuple[Budgeted, Prompt]:
-    """Apply the budget, and lower it until the prompt, fences included, fits what the model's window leaves."""
+    """Apply the budget, and lower it until the messages, with fences and question, fit the model's window."""
     while True:
         budgeted = apply_budget(
             items, work.max_tokens, work.tokenizer.count, allow_overflow=work.spec.overflow == "allow"
@@ -157,12 +157,13 @@ def _fit(work: Assembly, items: list[ContextItem]) -> tuple[Budgeted, Prompt]:
             [position in work.quoted for position in kept],
             work.recorder.foreign,
         )
-        if work.room is None:  # nothing depends on the prompt's length, and counting it takes a millisecond
+        if work.window is None:  # nothing depends on the prompt's length, and counting it takes a millisecond
             return budgeted, prompt
-        work.prompt_tokens = work.tokenizer.count(str(prompt))
-        if work.prompt_tokens <= work.room or budgeted.is_over:
+        excess = work.window.excess(prompt)
+        if excess <= 0 or budgeted.is_over:
+            work.prompt_tokens = work.tokenizer.count(str(prompt))
             return budgeted, prompt
-        work.max_tokens = budgeted.tokens - (work.prompt_tokens - work.room)
+        work.max_tokens = budgeted.tokens - excess
 
 
 def _items(spec: ContextSpec, returned: Any) -> tuple[list[ContextItem], Escalation | None]:

@@ -17,6 +17,9 @@ _SUMMARY_AGE = 2
 """The newest summary is as important as the turn of this age: it says more than an old turn of its length."""
 CLIENT = "client"
 """Begins the source of what only the client tells, of which no row of ours says that it was so."""
+NOT_OFFERED = "history:not_offered"
+"""The source of the item that tells of messages which are not offered."""
+_NOT_OFFERED_TEXT = "Earlier messages of the user in this conversation that are not shown here: {}."
 _SUMMARY_LABEL = "Earlier in this conversation, in summary:"
 
 
@@ -50,7 +53,10 @@ class Remark:
 
 @dataclass(frozen=True)
 class ConversationHistory:
-    """What was said before the question: the turns, and summaries of older ones, each the oldest first."""
+    """What was said before the question: the turns, and summaries of older ones, each the oldest first.
+
+    Of a long conversation only the newest are read, and the rest is counted.
+    """
 
     turns: tuple[PastTurn, ...] = ()
     """Empty for the first question."""
@@ -62,6 +68,13 @@ class ConversationHistory:
     language: str = field(default_factory=lambda: get_language() or settings.LANGUAGE_CODE)
     """The language of the person who asks, such as `de`: Django's active language, which follows the request."""
     remarks: tuple[Remark, ...] = ()
+    left_out: int = 0
+    """How many earlier messages of the user are neither among the turns nor in a summary."""
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """The earlier questions as the user asked them, the oldest first."""
+        return tuple(turn.question for turn in self.turns)
 
     @property
     def questions(self) -> tuple[str, ...]:
@@ -69,18 +82,20 @@ class ConversationHistory:
 
         These are the earlier questions, with their vectors, and the rewritten one.
         """
-        earlier = tuple(turn.question for turn in self.turns)
-        return (*earlier, RewrittenQuestion(self.rewritten)) if self.rewritten else earlier
+        return (*self.asked, RewrittenQuestion(self.rewritten)) if self.rewritten else self.asked
 
     def items(self, newest_priority: int = _NEWEST_PRIORITY, step: int = _PRIORITY_STEP) -> list[ContextItem]:
         """Return an item for each remark, each summary, and each turn, the newest with `newest_priority`.
 
         Each older turn has `step` more. By default the newest turn is as important as the second of the best passages,
         so that the budget drops old turns first and keeps the newest longest. The newest summary is as important as
-        the third turn from the end, and each older one has `step` more. Remarks are as important as that turn.
+        the third turn from the end, and each older one has `step` more. Remarks are as important as that turn. Where
+        more was said than is offered, an item says so, which goes first.
         """
         turns, summaries = len(self.turns), len(self.summaries)
+        last = newest_priority + step * max(turns, summaries + _SUMMARY_AGE)
         return [
+            *([_left_out_item(self.left_out, last)] if self.left_out else []),
             *(_remark_item(remark, newest_priority + step * _SUMMARY_AGE) for remark in self.remarks),
             *(
                 _summary_item(summary, newest_priority + step * (_SUMMARY_AGE + summaries - 1 - index))
@@ -94,6 +109,10 @@ class ConversationHistory:
 
     def __repr__(self) -> str:
         return f"{len(self)} earlier turn{'' if len(self) == 1 else 's'}"
+
+
+def _left_out_item(count: int, priority: int) -> ContextItem:
+    return ContextItem(content=_NOT_OFFERED_TEXT.format(count), priority=priority, source_id=NOT_OFFERED)
 
 
 def _summary_item(summary: PastSummary, priority: int) -> ContextItem:

@@ -16,6 +16,7 @@ from contexts.recorder import Recorder
 from contexts.registry import ContextSpec
 from contexts.suspicion import suspicions_of
 from contexts.tokens import Tokenizer
+from contexts.window import Window
 
 BODY_FORMAT = 1
 SUSPICIOUS = "suspicious_passage"
@@ -43,8 +44,8 @@ class Assembly:
     conversation: ConversationHistory | None = None
     function_ms: float = 0.0
     flags: list[str] = field(default_factory=list)
-    room: int | None = None
-    """The tokens that the model's window leaves for the prompt; None if it is not known."""
+    window: Window | None = None
+    """Of the model that a chat asks; None if it is not known."""
     prompt_tokens: int | None = None
     """Counted only where the window is known."""
     quoted: frozenset[int] = frozenset()

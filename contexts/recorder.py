@@ -10,6 +10,7 @@ from typing import Any
 from contexts.conversation import ConversationHistory
 from contexts.foreign import ForeignText
 from contexts.traces import PendingTrace
+from contexts.window import WindowOf
 from features.values import FeatureRead
 from retrieval.retrievers.declaration import RetrieverCall
 from retrieval.search.hits import DEGRADED_FLAGS, SearchRecord
@@ -27,8 +28,8 @@ class Recorder:
     """The texts of what was read."""
     conversation: ConversationHistory | None = None
     """What was said before; set by a chat for the contexts that it calls, not for those that they call."""
-    most_tokens: int | None = None
-    """What the model's window leaves for a context, if that is known."""
+    window_of: WindowOf | None = None
+    """The window of the model that will be asked, if one will; contexts inside another one have it too."""
     pending: list[PendingTrace] = field(default_factory=list)
     """Traces that are not written yet; the list is shared with the recorders of inner contexts."""
     embeddings: dict[str, Embedding] = field(default_factory=dict)
@@ -85,7 +86,7 @@ def recording(outer: Recorder | None = None, **given: Any) -> Iterator[Recorder]
     own: see `contexts.traces.write`.
     """
     if outer:
-        given |= {"pending": outer.pending, "embeddings": outer.embeddings}
+        given |= {"pending": outer.pending, "embeddings": outer.embeddings, "window_of": outer.window_of}
     recorder = Recorder(**given)
     token = _current.set(recorder)
     try:

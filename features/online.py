@@ -119,6 +119,20 @@ class OnlineStore:
             for entity_key in values:
                 (_view.get() or {}).pop(entity_key_of(entity, entity_key), None)
 
+    async def forget(self, entity: str, features: Mapping[str, Sequence[str]]) -> None:
+        """Delete the values of these features by entity key, which are read from PostgreSQL then; one round trip."""
+        try:
+            client = await async_redis()
+            async with client.pipeline(transaction=False) as pipe:
+                for entity_key, names in features.items():
+                    pipe.hdel(entity_key_of(entity, entity_key), *names)
+                await pipe.execute()
+        except REDIS_ERRORS as error:
+            raise OnlineStoreUnavailable from error
+        finally:
+            for entity_key in features:
+                (_view.get() or {}).pop(entity_key_of(entity, entity_key), None)
+
     async def get(self, key: str) -> str | None:
         """Return the text under a plain key, or None."""
         try:

@@ -1,4 +1,4 @@
-"""Write values to Redis that could not be written while it was down."""
+"""Write values to Redis that could not be written while it was down, and erase there what was erased meanwhile."""
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -25,20 +25,31 @@ WHERE r.id = done.id AND r.created_at = done.created_at
 async def repair_online(until: Callable[[], bool] = lambda: False) -> int:
     """Write the newest offline value of each OnlineRepair row to the online store; return how many were repaired.
 
-    It ends when Redis does not answer, or `until()` is true.
+    What is there is deleted first: it may be newer, as a value that was erased. A value that is written meanwhile is
+    not lost, since it is written offline before it is online. It ends when Redis does not answer, or `until()` is true.
     """
     store, repaired = OnlineStore(), 0
     while rows := [row async for row in OnlineRepair.objects.order_by("id")[:_AT_ONCE]]:
-        for entity, values in (await _newest(rows)).items():
-            try:
+        try:
+            for entity, names in _names(rows).items():
+                await store.forget(entity, names)
+            for entity, values in (await _newest(rows)).items():
                 await store.write(entity, values)
-            except OnlineStoreUnavailable:
-                return repaired
+        except OnlineStoreUnavailable:
+            return repaired
         await _delete(rows)
         repaired += len(rows)
         if until():
             break
     return repaired
+
+
+def _names(rows: Sequence[OnlineRepair]) -> dict[str, dict[str, list[str]]]:
+    """Return the features of the rows by entity and key."""
+    found: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for row in rows:
+        found[row.entity][row.entity_key].append(row.feature)
+    return found
 
 
 @sync_to_async

@@ -102,5 +102,5 @@ STAYS = (
     Bounded(name="declared entities and features", models=(EntityDefinition, FeatureDefinition),
             reason="one row for each definition in the code"),
     Bounded(name="values to be written to Redis", models=(OnlineRepair,),
-            reason="only while Redis does not answer; written within seconds afterwards"),
+            reason="written within seconds, or once Redis answers"),
 )  # fmt: skip

@@ -94,7 +94,10 @@ class ConversationView(APIView):
         responses={202: shapes.ConversationDeletionSerializer, 204: None, **_NONE},
     )
     def delete(self, request: Request, conversation_id: int) -> Response:
-        """Delete it with its messages, their traces, and what its events say."""
+        """Delete it with its messages, their traces, what its events say, and what features have kept of it.
+
+        Golden questions and articles that an operator has made from it stay.
+        """
         conversation = conversation_of(user_of(request), conversation_id, bot_of(request))
         async_to_sync(stop_answers)(conversation_id)
         left = delete_conversation(conversation)

@@ -1,4 +1,4 @@
-"""What was said before in a conversation, and the room that the model's window leaves for a context."""
+"""What was said before in a conversation."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -7,23 +7,20 @@ from typing import Any
 from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.db.models import BinaryField, F, Func
+from django.db.models.functions import Coalesce
 from pgvector import Vector
 
-from chat.errors import MessageTooLong
 from chat.models import ConversationSummary, Message
-from chat.providers import Provider
 from chat.small_talk import SMALL_TALK
 from chat.turns.thread import ClientThread
 from chat.turns.turn import Question
 from contexts.conversation import ConversationHistory, PastSummary, PastTurn
 from contexts.items import SEPARATOR
-from contexts.suspicion import without_role_tags
-from contexts.tokens import tokenizer_for
 from retrieval.search.questions import EmbeddedQuestion, Embedding
 
-_TOKENS_PER_MESSAGE = 4
-"""What a chat template puts around each message; the OpenAI cookbook's count is 3, and one for a name."""
 _OFFERED_SUMMARIES = 6
+_MOST_PAGES = 10
+"""Of messages, in each of which there are usually more turns than are offered."""
 
 
 async def read_history(question: Question) -> ConversationHistory:
@@ -35,38 +32,48 @@ async def read_history(question: Question) -> ConversationHistory:
         return await _read_with_thread(question, question.thread)
     if question.conversation_id is None or not settings.FABRA_HISTORY_TURNS:
         return ConversationHistory(query=question.asked)
-    turns, summaries = await sync_to_async(_read)(question.conversation_id, question.user_id)
-    return ConversationHistory(turns, summaries, query=question.asked)
+    return await sync_to_async(_read)(question, question.conversation_id)
 
 
 async def _read_with_thread(question: Question, thread: ClientThread) -> ConversationHistory:
     most = settings.FABRA_HISTORY_TURNS
-    own: tuple[PastTurn, ...] = ()
-    summaries: tuple[PastSummary, ...] = ()
+    own = ConversationHistory()
     if thread.record is not None and most:
         known = thread.record.last_message_id + 1
-        own, summaries = await sync_to_async(_read)(thread.record.conversation_id, question.user_id, before=known)
-    turns = (*thread.before, *own, *thread.since)[-most:] if most else ()
-    return ConversationHistory(turns, summaries, remarks=thread.remarks, query=question.asked)
+        own = await sync_to_async(_read)(question, thread.record.conversation_id, before=known)
+    turns = (*thread.before, *own.turns, *thread.since) if most else ()
+    left_out = own.left_out + max(0, len(turns) - most)
+    return replace(own, turns=turns[-most:], remarks=thread.remarks, query=question.asked, left_out=left_out)
 
 
-def _read(
-    conversation_id: int, user_id: str, before: int | None = None
-) -> tuple[tuple[PastTurn, ...], tuple[PastSummary, ...]]:
+def _read(question: Question, conversation_id: int, before: int | None = None) -> ConversationHistory:
     """Return the newest turns that no summary covers, and the newest summaries: one statement where there are few."""
     newest = settings.FABRA_HISTORY_TURNS
-    turns = read_turns(conversation_id, user_id, before=before, newest=newest)
-    if len(turns) < newest:
-        return tuple(turns), ()
-    found = ConversationSummary.objects.filter(conversation=conversation_id, conversation__user_id=user_id)
+    turns, has_more = _newest_turns(conversation_id, question.user_id, before=before, newest=newest)
+    if len(turns) < newest and not has_more:
+        return ConversationHistory(tuple(turns), query=question.asked)
+    found = ConversationSummary.objects.filter(conversation=conversation_id, conversation__user_id=question.user_id)
     if before is not None:
         found = found.filter(last_message__lt=before)
-    rows = list(
-        found.order_by("-last_message").values_list("id", "text", "turn_count", "last_message")[:_OFFERED_SUMMARIES]
-    )
-    summaries = [PastSummary(summary_id=pk, text=text, turn_count=count) for pk, text, count, _ in rows]
-    covered = rows[0][3] if rows else 0
-    return tuple(turn for turn in turns if turn.message_id > covered), tuple(reversed(summaries))
+    columns = ("id", "text", "turn_count", "first_message", "last_message")
+    rows = list(found.order_by("-last_message").values_list(*columns)[:_OFFERED_SUMMARIES])
+    summaries = [PastSummary(summary_id=pk, text=text, turn_count=count) for pk, text, count, *_ in reversed(rows)]
+    covered = (rows[-1][3], rows[0][4]) if rows else (0, 0)
+    offered = [turn for turn in turns if turn.message_id > covered[1]]
+    oldest = offered[0].message_id if offered else covered[1] + 1
+    left_out = _left_out(conversation_id, oldest, covered) if has_more else 0
+    return ConversationHistory(tuple(offered), tuple(summaries), query=question.asked, left_out=left_out)
+
+
+def _left_out(conversation_id: int, oldest: int, covered: tuple[int, int]) -> int:
+    """Return how many messages of the user come before the oldest turn that is offered, and in no offered summary.
+
+    What was asked together with that turn's question belongs to it.
+    """
+    messages = Message.objects.filter(conversation=conversation_id, id__lt=oldest)
+    answers = messages.filter(role__in=(Message.Role.ASSISTANT, Message.Role.AGENT))
+    last = Coalesce(answers.order_by("-id").values("id")[:1], 0)
+    return messages.filter(role=Message.Role.USER, id__lt=last).exclude(id__range=covered).count()
 
 
 def read_turns(
@@ -77,17 +84,33 @@ def read_turns(
     A question whose answer failed is left out: some chat templates refuse two messages of one role in a row. Small
     talk is left out too: it would only weaken what a follow-up is about.
     """
+    return _newest_turns(conversation_id, user_id, after=after, before=before, newest=newest)[0]
+
+
+def _newest_turns(
+    conversation_id: int, user_id: str, *, after: int = 0, before: int | None = None, newest: int
+) -> tuple[list[PastTurn], bool]:
+    """Return the same, and whether there is more before them.
+
+    A turn may be many messages, where a person answered: they are read page by page until there are enough turns.
+    """
     messages = Message.objects.filter(conversation=conversation_id, conversation__user_id=user_id, id__gt=after)
-    if before is not None:
-        messages = messages.filter(id__lt=before)
-    rows = (
+    messages = (
         messages.exclude(role=Message.Role.NOTICE)
         .annotate(vector=Func(F("embedding"), function="vector_send", output_field=BinaryField()))
         .order_by("-id")
         # As bytes: to write and parse the numbers of 20 vectors takes 2 ms.
-        .values_list("id", "role", "text", "trace", "flags", "vector", "embedding_model")[: 3 * newest]
+        .values_list("id", "role", "text", "trace", "flags", "vector", "embedding_model")
     )
-    return _turns_of(reversed(rows))[-newest:]
+    rows: list[tuple[Any, ...]] = []
+    for _ in range(_MOST_PAGES):
+        page = list((messages if before is None else messages.filter(id__lt=before))[: 3 * newest])
+        rows += page
+        turns = _turns_of(reversed(rows))
+        if len(turns) > newest or len(page) < 3 * newest:
+            return turns[-newest:], len(turns) > newest
+        before = page[-1][0]
+    return turns[-newest:], True
 
 
 def _turns_of(rows: Iterable[tuple[Any, ...]]) -> list[PastTurn]:
@@ -118,25 +141,3 @@ def _turns_of(rows: Iterable[tuple[Any, ...]]) -> list[PastTurn]:
             turns[-1] = replace(turns[-1], answer=SEPARATOR.join([turns[-1].answer, text]))
         asked.clear()
     return turns
-
-
-def room_for_context(question: Question, history: ConversationHistory, provider: Provider) -> int | None:
-    """Return how many tokens a model's window leaves for a context and the history; None for 0, a window not known.
-
-    Raise MessageTooLong if it leaves none.
-    """
-    window = provider.window
-    if not window:
-        return None
-    most = provider.config.most_tokens if provider.config else settings.FABRA_MODEL_MAX_TOKENS
-    messages = 2 + 2 * len(history)
-    # The question as it stands below the passages.
-    asked = SEPARATOR + without_role_tags(question.asked)
-    used = tokenizer_for(settings.FABRA_CHAT_MODEL).count(asked) + _TOKENS_PER_MESSAGE * messages
-    room = window - most - used
-    if room <= 0:
-        raise MessageTooLong(
-            f"message takes {used} tokens; the model's window of {window} has no room for it "
-            f"beside an answer of {most}."
-        )
-    return room

@@ -6,7 +6,7 @@ from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q, QuerySet, Value
 from django.db.models.functions import Concat, StrIndex
 
-from chat.conversations.joining import ids_of
+from chat.conversations.kept_values import erase_kept_values, events_of, renew
 from chat.conversations.removal import remove_conversations
 from chat.live.changes import tell_gone
 from chat.models import Conversation, Message
@@ -17,7 +17,6 @@ from contexts.erasure import erase_fast_copies, erase_traces
 from contexts.items import SEPARATOR
 from contexts.models import Trace
 from events.erasure import erase_payloads
-from events.models import Event
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +62,9 @@ def rename(conversation: Conversation, title: str) -> None:
 
 
 def delete_conversation(conversation: Conversation) -> list[str]:
-    """Delete a conversation with its messages, its traces and what its events say; return what is erased later.
+    """Delete a conversation with all that belongs to it; return what is erased later.
+
+    That is its messages, its traces, what its events say, and what features have kept of it.
 
     A trace is evidence, but of a text that its writer takes back. An answer that is written meanwhile is refused by
     its foreign key.
@@ -73,15 +74,19 @@ def delete_conversation(conversation: Conversation) -> list[str]:
         if not Conversation.objects.select_for_update().filter(pk=conversation.pk).exists():
             raise NotFound(f"There is no conversation {conversation.pk}.")
         erased = erase_traces(_traces_of(conversation))
-        erase_payloads(_events_of(conversation))
+        values = erase_kept_values(Conversation.objects.filter(pk=conversation.pk))
+        erase_payloads(events_of(conversation))
         remove_conversations(Conversation.objects.filter(pk=conversation.pk))
         tell_gone(conversation.pk)
+    left = []
     try:
         erase_fast_copies(erased)
     except REDIS_ERRORS as error:
         logger.warning("The copies of %d erased traces are erased later: %s", len(erased), type(error).__name__)
-        return ["copies of its traces in Redis, which does not answer"]
-    return []
+        left.append("copies of its traces in Redis, which does not answer")
+    if not renew(values):
+        left.append("values of features in Redis, which does not answer")
+    return left
 
 
 def _traces_of(conversation: Conversation) -> QuerySet[Trace]:
@@ -97,12 +102,6 @@ def _traces_of(conversation: Conversation) -> QuerySet[Trace]:
     same = Q(Q(query__in=questions.values("text")) | Q(Exists(first_of_several)), user_id=conversation.user_id)
     linked = Trace.objects.filter(pk__in=of_messages.values("trace"))
     return linked.union(Trace.objects.filter(same & ~Exists(elsewhere)))
-
-
-def _events_of(conversation: Conversation) -> QuerySet[Event]:
-    messages = list(Message.objects.filter(conversation=conversation.pk).values_list("pk", flat=True))
-    about = Q(payload__conversation_id=conversation.pk) | Q(payload__message_id__in=messages)
-    return Event.objects.filter(about, entity_id__in=ids_of(conversation.user_id))
 
 
 def _words_of(text: str) -> list[str]:

@@ -92,7 +92,7 @@ async def rewrite(message: str, turns: Sequence[PastTurn], spender: Spender) -> 
 async def _ask(provider: Provider, message: str, turns: Sequence[PastTurn], spender: Spender) -> Rewriting:
     asked = f"{_LABEL}\n{without_role_tags(message)}"
     newest_first = lines_of(turns)[: -_TURNS - 1 : -1]
-    fitting_count = fitting(newest_first, _INSTRUCTIONS + asked, _MAX_TOKENS, provider.window)
+    fitting_count = fitting(newest_first, _INSTRUCTIONS + asked, _MAX_TOKENS, provider)
     if not fitting_count:
         return Rewriting(model=provider.model, error="message_too_long")
     before = newest_first[:fitting_count][::-1]

@@ -92,7 +92,7 @@ def summarise(
         turns = read_turns(conversation.pk, conversation.user_id, after=covered, newest=_READ_TURNS)
         count = _count(len(turns), sum(turn.message_id <= fallen for turn in turns))
         lines = lines_of(turns[:count])
-        lines = lines[: fitting(lines, _INSTRUCTIONS, _MAX_TOKENS, provider.window)]
+        lines = lines[: fitting(lines, _INSTRUCTIONS, _MAX_TOKENS, provider)]
         if not lines:
             return None
         # 2. The model's call, outside of a transaction.

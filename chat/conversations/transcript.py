@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 
-from django.conf import settings
-
 from chat.models import Purpose
 from chat.providers import Prompt, Provider
 from chat.spending.calls import Spender
@@ -27,12 +25,12 @@ def lines_of(turns: Sequence[PastTurn]) -> list[str]:
     ]
 
 
-def fitting(parts: Sequence[str], beside: str, answer_tokens: int, window: int) -> int:
-    """Return how many of the first parts fit a model's window, together with the text `beside` and the answer."""
-    count = tokenizer_for(settings.FABRA_CHAT_MODEL).count
+def fitting(parts: Sequence[str], beside: str, answer_tokens: int, provider: Provider) -> int:
+    """Return how many of the first parts fit the model's window, together with the text `beside` and the answer."""
+    count = tokenizer_for(provider.model).count
     room = _MAX_TOKENS
-    if window:
-        room = min(room, window - answer_tokens)
+    if provider.window:
+        room = min(room, provider.window - answer_tokens)
     room -= count(beside) + _TEMPLATE_TOKENS
     for number, part in enumerate(parts):
         room -= count(part) + 2  # and the blank line after it

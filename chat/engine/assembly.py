@@ -9,14 +9,15 @@ from functools import partial
 from django.conf import settings
 
 from chat.access.audiences import audiences_of
-from chat.conversations.history import read_history, room_for_context
+from chat.conversations.history import read_history
 from chat.conversations.open_questions import with_open_questions
 from chat.conversations.rewriting import rewrite
-from chat.engine.prompt import messages_of
+from chat.engine.window import prompt_of, windows_for
 from chat.errors import DeadlineExceeded
 from chat.limits.admission import Admission
 from chat.providers import Provider, get_provider
 from chat.providers.not_known import NOT_KNOWN, NotKnownProvider
+from chat.providers.window import require_room
 from chat.small_talk.detection import SmallTalk
 from chat.small_talk.reply import SmallTalkProvider, small_talk_context, small_talk_of
 from chat.spending.calls import Spender
@@ -60,14 +61,15 @@ async def prepare(
     if rewriting:
         made.asked = rewriting.asked
         history = replace(history, rewritten=rewriting.text)
-    room = room_for_context(question, history, await get_provider(first_model(question, question.context)))
-    with request_data(query=question.asked), recording(conversation=history, most_tokens=room) as recorder:
+    window_of = windows_for(question) if talk is None else None
+    with request_data(query=question.asked), recording(conversation=history, window_of=window_of) as recorder:
         try:
             if talk is None:
                 context = await assemble(question, history, deadline)
             else:
                 context = await small_talk_context(question)
             question.caller.check_indexes(recorder.searched_indexes())
+            provider = await provider_for(question, context, recorder, talk)
         except Exception:
             await traces.write(recorder.pending)  # of contexts that were assembled before the failure
             raise
@@ -77,7 +79,6 @@ async def prepare(
     if rewriting:
         context.evidence["rewrite"] = rewriting.to_dict()
         context.evidence["flags"] += rewriting.flags
-    provider = await provider_for(question, context, recorder, talk)
     spender = replace(spender, context=context.evidence["context"])
     return Prepared(
         question=question, history=history, context=context, recorder=recorder, provider=provider, spender=spender,
@@ -101,7 +102,10 @@ async def assemble(
 async def provider_for(
     question: Question, context: Context, recorder: Recorder, talk: SmallTalk | None = None
 ) -> Provider:
-    """Return who answers, and complete the evidence with the messages that it gets."""
+    """Return who answers, and complete the evidence with the messages that it gets.
+
+    Raise MessageTooLong if they fit no model, as where a context's required items are over its budget.
+    """
     if talk is not None:
         context.evidence["messages"] = []
         return SmallTalkProvider(talk)
@@ -109,13 +113,11 @@ async def provider_for(
         context.evidence["messages"] = []  # no model is asked
         context.evidence["flags"].append(NOT_KNOWN)
         return NotKnownProvider()
-    context.evidence["messages"] = messages_of(context, question.asked)
-    return await get_provider(first_model(question, context.evidence["context"]))
-
-
-def first_model(question: Question, context: str) -> str:
-    """Return the model that is asked first: the bot's, or the context's, or "" for the first that is configured."""
-    return question.model or model_of(context)
+    prompt = prompt_of(context, question)
+    context.evidence["messages"] = prompt.messages
+    provider = await get_provider(question.model or model_of(context.evidence["context"]))
+    require_room(provider.models, prompt)
+    return provider
 
 
 @asynccontextmanager

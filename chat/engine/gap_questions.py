@@ -19,13 +19,14 @@ from django.utils import timezone, translation
 from chat.access.callers import Caller
 from chat.bots.known import require_bot
 from chat.citations import Citation, mark_cited, passages_in
-from chat.conversations.history import read_turns, room_for_context
-from chat.engine.assembly import assemble, first_model, provider_for
+from chat.conversations.history import read_turns
+from chat.engine.assembly import assemble, provider_for
+from chat.engine.window import windows_for
 from chat.gaps.reasons import reasons_of
 from chat.grounding.answers import check_answer
 from chat.models import Gap, GapQuestion, Message, Purpose
 from chat.phrases.known import read_phrases
-from chat.providers import Prompt, get_provider
+from chat.providers import Prompt
 from chat.spending.calls import Spender
 from chat.turns.costs import ask_within_budgets, keep
 from chat.turns.turn import Question
@@ -193,11 +194,10 @@ async def rehearse(question: Question, history: ConversationHistory) -> Rehearsa
     question = question.asked_of(await require_bot(question.caller.check_bot(question.bot)))
     await read_phrases()
     deadline = asyncio.get_running_loop().time() + settings.FABRA_CHAT_DEADLINE_S
-    room = room_for_context(question, history, await get_provider(first_model(question, question.context)))
     with (
         one_view(),
         request_data(query=question.asked, traits={}),
-        recording(conversation=history, most_tokens=room) as recorder,
+        recording(conversation=history, window_of=windows_for(question)) as recorder,
     ):
         context = await assemble(question, history, deadline)
     question.caller.check_indexes(recorder.searched_indexes())
@@ -215,7 +215,8 @@ async def rehearse(question: Question, history: ConversationHistory) -> Rehearsa
     await keep(asked)
     said, completion = asked.text, asked.completion
     is_composed = provider.is_extractive or completion.cited is not None
-    checked = await check_answer(said, prompt.passages, evidence, question.asked, is_composed=is_composed)
+    said_by_user = [*history.asked, question.asked]
+    checked = await check_answer(said, prompt.passages, evidence, said_by_user, is_composed=is_composed)
     citations = mark_cited(prompt.passages, checked.text, completion.cited)
     flags = [*evidence["flags"], *completion.flags, *checked.flags]
     reasons = reasons_of(evidence, citations, flags, checked.to_dict(), is_extractive=provider.is_extractive)

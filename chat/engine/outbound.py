@@ -111,6 +111,10 @@ def _notice_of(turn: Turn, reason: str) -> Message | None:
 
 
 def _is_not_known_twice(conversation_id: int) -> bool:
-    answers = Message.objects.filter(conversation=conversation_id, role=Message.Role.ASSISTANT)
-    last = answers.exclude(flags__contains=[SMALL_TALK]).order_by("-pk").values_list("flags", flat=True)[:2]
+    """Return whether nothing but small talk and questions stands between the last two answers that know nothing.
+
+    What a person has said, and the line that they came or went, begins anew.
+    """
+    said = Message.objects.filter(conversation=conversation_id).exclude(role=Message.Role.USER)
+    last = said.exclude(flags__contains=[SMALL_TALK]).order_by("-pk").values_list("flags", flat=True)[:2]
     return len(last) == 2 and all(NOT_KNOWN in flags for flags in last)

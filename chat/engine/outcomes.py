@@ -24,7 +24,8 @@ async def store_answer(turn: Turn, completion: Completion, prompt: Prompt) -> tu
     if completion.config is not None or turn.provider.attempts:  # in a thread, since it may count the tokens
         turn.calls = await asyncio.to_thread(calls_of, turn.spender, turn.provider, prompt, completion, said)
     is_composed = turn.provider.is_extractive or completion.cited is not None  # of passages' words, by no model
-    checked = await check_answer(said, passages, turn.context.evidence, turn.question.asked, is_composed=is_composed)
+    asked = [*turn.history.asked, turn.question.asked]
+    checked = await check_answer(said, passages, turn.context.evidence, asked, is_composed=is_composed)
     result = turn.result = answer_of(turn, completion, passages, checked)
     written = await sync_to_async(write_answer)(turn, result, outcome_of(turn, completion, result))
     if written is None:

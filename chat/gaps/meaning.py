@@ -2,7 +2,9 @@
 
 A question that refers back ("and on the free plan?") means what it refers to as much as what it says: half of its
 vector is that of the last question before it that stands alone. So the same words after two subjects are two meanings,
-which they are not by the weights of a search, where the last question counts most.
+which they are not by the weights of a search, where the last question counts most. Where a search would count the
+earlier question less than in full, since the two are of other subjects and the last one says itself what it asks for,
+it stands alone.
 """
 
 import logging
@@ -14,10 +16,12 @@ from chat.models import GapQuestion, Message
 from retrieval.embedders import Embedder, embedder_of, get_embedder
 from retrieval.errors import TextRefused
 from retrieval.models import Index
-from retrieval.search.history import MAX_QUESTIONS, refers_back
+from retrieval.search.history import MAX_QUESTIONS, refers_back, weights_of
 
 logger = logging.getLogger(__name__)
 
+_COUNTS_IN_FULL = 0.5
+"""The weight that a search gives the question before the last one, unless it may be about another subject."""
 REFUSED = "refused"
 """Stands where the model's name would, for a question that the model refuses: it is in no group."""
 
@@ -48,8 +52,13 @@ def _embed(question: GapQuestion, embedder: Embedder, language: str) -> None:
     try:
         vector = _vector_of(question.message, embedder)
         if subject is not None:
-            vector = vector + _vector_of(subject, embedder)
-            vector = vector / max(float(np.linalg.norm(vector)), 1e-6)
+            earlier = _vector_of(subject, embedder)
+            weights = weights_of([subject.text, question.message.text], [earlier, vector], language)
+            if weights[0] < _COUNTS_IN_FULL:
+                subject = None
+            else:
+                vector = vector + earlier
+                vector = vector / max(float(np.linalg.norm(vector)), 1e-6)
     except TextRefused as error:
         logger.warning("The question of the message %d is in no gap: %s", question.message_id, error)
     else:

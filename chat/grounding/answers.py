@@ -14,7 +14,7 @@ from chat.grounding.not_known import says_not_known
 from chat.grounding.result import Grounding
 from chat.phrases.known import not_known_phrases
 from chat.providers.not_known import NOT_KNOWN
-from contexts.conversation import CLIENT
+from contexts.conversation import CLIENT, NOT_OFFERED
 
 logger = logging.getLogger(__name__)
 
@@ -24,6 +24,9 @@ LEFT_OUT = "grounding_left_out"
 """The flag of an answer that was not checked: too many waited for it, or it failed."""
 _MOST_S = 0.5
 """An answer is not held up longer."""
+
+_PROVE_NOTHING = ("chunk:", "summary:", NOT_OFFERED)
+"""Sources of items that are passages, which are judged as such, or what the bot made of the conversation itself."""
 
 # One thread: the check holds the interpreter, and more of them would slow the event loop down and finish no earlier.
 _executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="grounding")
@@ -50,17 +53,18 @@ class CheckedText:
 
 
 async def check_answer(
-    text: str, passages: Sequence[Citation], evidence: dict[str, Any], question: str, *, is_composed: bool
+    text: str, passages: Sequence[Citation], evidence: dict[str, Any], asked: Sequence[str], *, is_composed: bool
 ) -> CheckedText:
     """Check the text in a thread; whatever goes wrong, the text is returned.
 
-    Of a text that the program composed, only the passages' own words are looked for.
+    `asked` are the user's questions: this one, and those before it. Of a text that the program composed, only the
+    passages' own words are looked for.
     """
     loop = asyncio.get_running_loop()
     is_not_known = not is_composed and says_not_known(text, not_known_phrases())  # a composed text has the flag already
     try:
         async with asyncio.timeout(_MOST_S):
-            checked = await loop.run_in_executor(_executor, _check, text, passages, evidence, question, is_composed)
+            checked = await loop.run_in_executor(_executor, _check, text, passages, evidence, asked, is_composed)
             return replace(checked, is_not_known=is_not_known)
     except TimeoutError:
         logger.warning("An answer was not checked against its passages within %s seconds.", _MOST_S)
@@ -75,12 +79,12 @@ def prepare_check(passages: Sequence[Citation]) -> None:
 
 
 def _check(
-    text: str, passages: Sequence[Citation], evidence: dict[str, Any], question: str, is_composed: bool
+    text: str, passages: Sequence[Citation], evidence: dict[str, Any], asked: Sequence[str], is_composed: bool
 ) -> CheckedText:
     if is_composed:
         return CheckedText(text=text, grounding=ground_quotes(text, passages))
-    others, said = _other_texts(passages, evidence)
-    grounding = ground(text, passages, others=others, given=[*said, question])
+    others, told = _other_texts(passages, evidence)
+    grounding = ground(text, passages, others=others, given=[*asked, *told])
     if not grounding.dropped:
         return CheckedText(text=text, grounding=grounding)
     spans = marks_of(text, grounding.dropped)
@@ -88,17 +92,18 @@ def _check(
 
 
 def _other_texts(passages: Sequence[Citation], evidence: dict[str, Any]) -> tuple[list[str], list[str]]:
-    """Return the kept items that hold no passage: those of the context, and what was said in the conversation.
+    """Return the kept items that hold no passage: those of the context, and what a client tells.
 
-    What a client tells supports nothing, as little as what its user says.
+    What a client tells supports nothing, as little as what its user says. What the bot said before, and a summary of
+    it, is neither: it would be its own proof.
     """
-    others, said = [], []
+    others, told = [], []
     for item in evidence.get("items", []):
         source = item["source_id"] or ""
-        if not item["kept"] or source.startswith("chunk:"):
+        if not item["kept"] or item["part"] == "history" or source.startswith(_PROVE_NOTHING):
             continue
-        if item["part"] == "history" or source.startswith(f"{CLIENT}:"):
-            said.append(item["content"])
+        if source.startswith(f"{CLIENT}:"):
+            told.append(item["content"])
         elif not any(passage.content in item["content"] for passage in passages):
             others.append(item["content"])
-    return others, said
+    return others, told

@@ -51,7 +51,7 @@ class _Context:
     others: list[Source]
     """Kept items of the context that are no passages."""
     given: list[Source]
-    """What was said before: it supports nothing, but a number of it is not made up."""
+    """What the user said: it supports nothing, but a number of it may restate their case."""
 
     def judge(self, claim: Claim, numbers: frozenset[int]) -> _Judgement | None:
         """Judge a claim by these passages, or by the whole context; None if no word carries it."""
@@ -63,8 +63,8 @@ class _Context:
             return None
         support = find_support(sentence, sources)
         nearest = [position.sentence for position in support.positions]
-        known = [*self.others, *self.given]
-        reasons = list(wrong_facts(sentence, Evidence(sources=sources, known=known, nearest=nearest)))
+        evidence = Evidence(sources=sources, known=self.others, said=self.given, nearest=nearest)
+        reasons = list(wrong_facts(sentence, evidence))
         if support.share >= PARTLY_SHARE:
             reasons += wrong_negations(sentence, nearest)
         step = 0 if reasons else (support.share >= PARTLY_SHARE) + (support.share >= SUPPORTED_SHARE)
@@ -83,10 +83,10 @@ def ground(
 ) -> Grounding:
     """Judge the sentences of an answer, and find the cited passages that support nothing of what cites them.
 
-    `others` are texts of the context that are no passages, such as the user's features; `given` is what was said in
-    the conversation. A sentence is judged by the passages that it cites; by all and `others` if it cites none, or only
-    passages that support nothing of it. In another language than the passages' only its numbers and codes are judged.
-    It runs the embedder, so not on an event loop.
+    `others` are texts of the context that are no passages, such as the user's features; `given` is what the user
+    said in the conversation. A sentence is judged by the passages that it cites; by all and `others` if it cites none,
+    or only passages that support nothing of it. In another language than the passages' only its numbers and codes are
+    judged. It runs the embedder, so not on an event loop.
     """
     written_in = _language([text])
     language = _language([passage.content for passage in passages] or others) or written_in or ENGLISH
@@ -229,13 +229,15 @@ def _sentence(judgement: _Judgement) -> JudgedSentence:
 
 def _judged_in_translation(claims: Sequence[Claim], context: _Context) -> list[JudgedSentence]:
     """Return the sentences whose numbers or codes are in no passage; about others a translation tells nothing."""
-    sources = [*context.passages.values(), *context.others, *context.given]
-    evidence = Evidence(sources=sources)
+    evidence = Evidence(sources=[*context.passages.values(), *context.others], said=context.given)
     judged = []
     for claim in claims:
         sentence = _read(claim, context.language)
         facts = [word for word in sentence.words if word.kind in (Kind.NUMBER, Kind.CODE)]
-        reasons = tuple(f"{word.kind.value} {word.text}" for word in facts if not evidence.has(word))
+        missing = [word for word in facts if not evidence.has(word)]
+        if len(missing) < len(facts):  # beside a fact of the passages the user's own may tell of their case
+            missing = [word for word in missing if not evidence.is_said(word)]
+        reasons = tuple(f"{word.kind.value} {word.text}" for word in missing)
         if reasons:
             judged.append(
                 JudgedSentence(start=claim.unit.start, end=claim.unit.end, verdict=Verdict.NOT, reasons=reasons)

@@ -19,7 +19,9 @@ class Evidence:
 
     sources: Sequence[Source]
     known: Sequence[Source] = ()
-    """What the user said and what is no passage: a number or name of it is not made up."""
+    """What of the context is no passage: a number or name of it is not made up."""
+    said: Sequence[Source] = ()
+    """What the user said: a number or name of it may restate their case, but not stand in for a passage's."""
     nearest: Sequence[Sentence] = ()
     """The sentences that support it by their words."""
 
@@ -28,6 +30,9 @@ class Evidence:
 
     def is_known(self, word: Word) -> bool:
         return any(says(source, word) for source in self.known)
+
+    def is_said(self, word: Word) -> bool:
+        return any(says(source, word) for source in self.said)
 
     def ordinary(self, keys: Iterable[str]) -> Iterator[Mention]:
         for source in self.sources:
@@ -58,6 +63,8 @@ def _stands_for_name(sentence: Sentence, position: int, evidence: Evidence) -> b
         return False
     around = surroundings(sentence, range(position, position + 1))
     names = (name for name in _names(evidence) if not around.carrying.isdisjoint(name.sentence.keys))
+    if evidence.is_said(word):
+        names = (name for name in names if not name.keys <= sentence.keys)
     best = max((_likeness(around, name) for name in names), key=lambda like: like.total, default=Likeness())
     return best.is_sure
 
@@ -65,7 +72,7 @@ def _stands_for_name(sentence: Sentence, position: int, evidence: Evidence) -> b
 def _wrong_number(sentence: Sentence, position: int, evidence: Evidence) -> Iterator[str]:
     word = sentence.words[position]
     if not evidence.has(word):
-        if not evidence.is_known(word):
+        if not evidence.is_known(word) and not (evidence.is_said(word) and _is_of_case(sentence, position, evidence)):
             yield f"number {word.text}"
         return
     own: list[Mention] = []
@@ -83,6 +90,30 @@ def _wrong_number(sentence: Sentence, position: int, evidence: Evidence) -> Iter
             yield f"unit {word.unit}"
 
 
+def _is_of_case(sentence: Sentence, position: int, evidence: Evidence) -> bool:
+    """Return whether a number that only the user said tells of their case, as in "with 7 seats".
+
+    It does not where the passages have another number in its place, or of the same kind in the sentence that supports
+    this one: "refunds take 90 days" is wrong if they take 14, whoever said 90.
+    """
+    others = [mention for source in evidence.sources for mention in source.numbers]
+    others = [mention for mention in others if mention.keys.isdisjoint(sentence.values)]
+    if _is_swapped(surroundings(sentence, range(position, position + 1)), (), others):
+        return False
+    kind = _counted(sentence, position)
+    nearest = [mention for mention in others if mention.sentence in evidence.nearest]
+    return all(kind.isdisjoint(_counted(mention.sentence, mention.span.start)) for mention in nearest)
+
+
+def _counted(sentence: Sentence, position: int) -> frozenset[str]:
+    """Return what a number counts or measures: its unit, or the word beside it."""
+    word = sentence.words[position]
+    if word.unit:
+        return frozenset({word.unit})
+    beside = [sentence.words[other] for other in (position - 1, position + 1) if 0 <= other < len(sentence.words)]
+    return frozenset(other.key for other in beside if not other.is_function and other.kind is Kind.WORD)
+
+
 def _wrong_code(sentence: Sentence, position: int, evidence: Evidence) -> Iterator[str]:
     word = sentence.words[position]
     own: list[Mention] = []
@@ -91,13 +122,19 @@ def _wrong_code(sentence: Sentence, position: int, evidence: Evidence) -> Iterat
         for mention in source.codes:
             (own if word.key in mention.keys else others).append(mention)
     is_swapped = own and _is_swapped(surroundings(sentence, range(position, position + 1)), own, others)
-    if is_swapped or not _has_code(word, evidence):
+    if is_swapped:
         yield f"code {word.text}"
+    elif not _has_code(word, (*evidence.sources, *evidence.known)):
+        others = [mention for mention in others if mention.keys.isdisjoint(sentence.keys)]
+        if not _has_code(word, evidence.said) or _is_swapped(
+            surroundings(sentence, range(position, position + 1)), (), others
+        ):
+            yield f"code {word.text}"
 
 
-def _has_code(word: Word, evidence: Evidence) -> bool:
-    """Return whether a passage has the code; a part of a longer code or address counts."""
-    for source in (*evidence.sources, *evidence.known):
+def _has_code(word: Word, sources: Iterable[Source]) -> bool:
+    """Return whether a text has the code; a part of a longer code or address counts."""
+    for source in sources:
         if word.key in source.keys:
             return True
         if any(
@@ -110,9 +147,14 @@ def _has_code(word: Word, evidence: Evidence) -> bool:
 def _wrong_name(sentence: Sentence, name: range, evidence: Evidence) -> Iterator[str]:
     words = [sentence.words[position] for position in name if sentence.words[position].kind is Kind.NAME]
     missing = [word for word in words if not evidence.has(word) and not evidence.is_known(word)]
-    if missing:
-        if not _is_abbreviated(words, evidence) and (left := [w for w in missing if not _is_spelled_out(w, evidence)]):
+    if unsaid := [word for word in missing if not evidence.is_said(word)]:
+        if not _is_abbreviated(words, evidence) and (left := [w for w in unsaid if not _is_spelled_out(w, evidence)]):
             yield f"name {' '.join(word.text for word in left)}"
+        return
+    if missing:
+        others = [mention for mention in _names(evidence) if not mention.keys <= sentence.keys]
+        if _is_swapped(surroundings(sentence, name), (), others):
+            yield f"name {' '.join(word.text for word in words)}"
         return
     keys = sentence.name_keys(name)
     own: list[Mention] = []

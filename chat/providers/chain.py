@@ -16,7 +16,7 @@ from chat.providers.extractive import MODEL_UNAVAILABLE, ExtractiveProvider
 from chat.providers.openai import OpenAIProvider
 from chat.providers.protocol import Completion, Delta, Prompt
 from chat.providers.retries import wait_before_retry
-from contexts.tokens import tokenizer_for
+from chat.providers.window import excess
 
 logger = logging.getLogger(__name__)
 
@@ -65,23 +65,24 @@ class ProviderChain:
             yield piece
 
     def _candidates(self, prompt: Prompt) -> Generator[tuple[ModelConfig, bool]]:
-        """Yield the models to ask, and whether another would follow.
+        """Yield the models whose window the prompt fits, in their order, and whether another would follow.
 
         If all are left alone they are asked all the same, beginning with the one whose pause ends first.
         """
         was_asked = False
-        for number, config in enumerate(self.models):
-            if number and not _fits(config, prompt):
+        fitting = [config for config in self.models if excess(config, prompt) <= 0]
+        for config in self.models:
+            if config not in fitting:
                 self._leave_out(config, "window")
-                continue
+        for number, config in enumerate(fitting, 1):
             with circuit_of(config).entered() as may_ask:
                 if may_ask or len(self.models) == 1:
                     was_asked = True
-                    yield config, any(not circuit_of(later).is_open for later in self.models[number + 1 :])
+                    yield config, any(not circuit_of(later).is_open for later in fitting[number:])
                 else:
                     self._leave_out(config, "paused")
         if not was_asked:
-            in_turn = sorted(self.models, key=lambda config: circuit_of(config).open_until)
+            in_turn = sorted(fitting, key=lambda config: circuit_of(config).open_until)
             for number, config in enumerate(in_turn, 1):
                 yield config, number < len(in_turn)
 
@@ -116,12 +117,3 @@ class ProviderChain:
 
     def _leave_out(self, config: ModelConfig, code: str) -> None:
         self.attempts.append(Attempt(provider=config.name, model=config.model, code=code))
-
-
-def _fits(config: ModelConfig, prompt: Prompt) -> bool:
-    """Return whether a prompt fits the window of a model that it was not made for."""
-    if not config.window:
-        return True
-    count = tokenizer_for(config.model).count
-    used = sum(count(message["content"]) for message in prompt.messages)
-    return used + prompt.most_tokens(config) <= config.window

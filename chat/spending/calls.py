@@ -9,11 +9,9 @@ from chat.errors import ModelError
 from chat.models import ApiKey, ModelCall, Purpose
 from chat.providers import Completion, Prompt, Provider
 from chat.providers.configured import ModelConfig
+from chat.providers.window import prompt_tokens
 from chat.spending.prices import cost_of, price_of
 from contexts.tokens import tokenizer_for
-
-_TOKENS_PER_MESSAGE = 4
-"""What a chat template puts around each message."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,11 +84,6 @@ def counted_usage(config: ModelConfig, prompt: Prompt, text: str) -> dict[str, i
         "prompt_tokens": prompt_tokens(config, prompt),
         "completion_tokens": tokenizer_for(config.model).count(text),
     }
-
-
-def prompt_tokens(config: ModelConfig, prompt: Prompt) -> int:
-    count = tokenizer_for(config.model).count
-    return sum(count(message["content"]) + _TOKENS_PER_MESSAGE for message in prompt.messages)
 
 
 def most_usd(models: Sequence[ModelConfig], prompt: Prompt) -> Decimal:

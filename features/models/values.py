@@ -158,7 +158,7 @@ class KnownEntity(models.Model):
 
 
 class OnlineRepair(models.Model):
-    """A value that could not be written to Redis, and that the sweep writes later."""
+    """A value that could not be written to Redis, or erased there; the sweep does it later."""
 
     entity = models.CharField(max_length=200)
     entity_key = models.CharField(max_length=255)

@@ -55,6 +55,9 @@ class RetrieverCall:
     duration_ms: float
 
 
+_FORWARDED = ("audience", "history")
+"""Arguments of a retriever with an empty body that are options of its search."""
+
 retrievers: Registry[RetrieverSpec] = Registry("retriever")
 
 
@@ -69,9 +72,9 @@ def retriever(
 ) -> Callable[[Callable[..., Any]], Callable[..., Awaitable[Any]]]:
     """Declare a function as a retriever; with `index` and an empty body it searches that index.
 
-    The first argument is the query; an argument named `audience` is the audience to search for. `options` are those
-    of a search, and override the index's own. The result is cached for `cache_ttl`, and never served once an index
-    that it was computed from has changed. Raise DefinitionError for arguments that cannot work together.
+    The first argument is the query; arguments named `audience` and `history` are those of the search. `options` are
+    those of a search, and override the index's own. The result is cached for `cache_ttl`, and never served once an
+    index that it was computed from has changed. Raise DefinitionError for arguments that cannot work together.
     """
 
     def declare(function: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
@@ -145,8 +148,7 @@ async def _retrieve(
         value = await call(spec.function, *args, **kwargs)
         if value is None and spec.index is not None:
             options = spec.options
-            if "audience" in arguments:
-                options = {**options, "audience": arguments["audience"]}
+            options = {**options, **{name: arguments[name] for name in _FORWARDED if name in arguments}}
             value = await search(
                 spec.index, next(iter(arguments.values())), spec.top_k, spec.filters or None, **options
             )

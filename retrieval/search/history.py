@@ -54,7 +54,7 @@ def weights_of(
     """
     weights, last = _weights_by_age(questions), questions[-1]
     known, is_referring = REFERRING.get(language), refers_back(last, language)
-    has_pronoun = known is not None and known.pronoun.search(last) is not None
+    has_pronoun = known is not None and known.find_pronoun(last) is not None
     is_whole = known is not None and known.whole.search(last) is not None and not has_pronoun
     if vectors is None or (is_referring and not is_whole):
         return weights
@@ -82,7 +82,7 @@ def refers_back(question: str, language: str = "english") -> bool:
     known = REFERRING.get(language)
     if known is None or known.goes_on.search(question):
         return known is not None
-    pronoun = known.pronoun.search(question)
+    pronoun = known.find_pronoun(question)
     if pronoun is None or known.has_capital_nouns:
         return pronoun is not None
     return not _NAME.search(question, 0, pronoun.start())

@@ -8,7 +8,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from chat.models import Conversation, Message
+from chat.models import Conversation, ConversationSummary, Message
 from contexts.conversation import ConversationHistory
 from contexts.declaration import context
 from contexts.items import Context, ContextItem
@@ -213,3 +213,61 @@ def test_a_first_question_costs_no_query_for_it(bot: None, ask: Any, model: Mode
         for queries in (first, second)
     ]
     assert reads == [0, 1]
+
+
+def told(body: dict[str, Any]) -> list[str]:
+    """Return what the items say of messages that are not offered."""
+    evidence = json.loads(Trace.objects.select_related("body").get(pk=body["context_id"]).body.text)
+    return [item["content"] for item in evidence["items"] if item["source_id"] == "history:not_offered"]
+
+
+def test_turns_that_are_not_offered_are_counted_in_the_trace(
+    talk: Any, model: ModelServer, use_context: Callable[[Any], None], settings: Any
+) -> None:
+    use_context(declared())
+    settings.FABRA_HISTORY_TURNS, settings.FABRA_SUMMARIES = 3, False
+    for number in range(4):
+        body = talk(f"Question {number}?")
+        assert told(body) == []
+    talk("Question 4?")
+    body = talk("Question 5?")
+    assert len(history_of(body)) == 3
+    assert told(body) == ["Earlier messages of the user in this conversation that are not shown here: 2."]
+    assert told(body)[0] in sent(model)[0][1]
+
+
+def test_a_person_s_many_messages_push_no_turn_out(
+    talk: Any, model: ModelServer, use_context: Callable[[Any], None], settings: Any
+) -> None:
+    use_context(declared(max_tokens=4000))
+    settings.FABRA_HISTORY_TURNS, settings.FABRA_SUMMARIES = 4, False
+    for number in range(5):
+        talk(f"Question {number}?")
+    conversation = Conversation.objects.get()
+    Message.objects.bulk_create(
+        Message(conversation=conversation, user_id=conversation.user_id, role=role, text=f"{role} {number}")
+        for role, count in (("user", 1), ("agent", 40))
+        for number in range(count)
+    )
+    body = talk("And now?")
+    assert [item["content"].split("\n")[0] for item in history_of(body)] == [
+        "Question 2?", "Question 3?", "Question 4?", "user 0",
+    ]  # fmt: skip
+    assert told(body)[0].endswith(": 2.")
+
+
+def test_summaries_that_are_not_offered_are_counted_too(
+    talk: Any, use_context: Callable[[Any], None], settings: Any
+) -> None:
+    use_context(declared(max_tokens=4000))
+    settings.FABRA_HISTORY_TURNS, settings.FABRA_SUMMARIES = 2, False
+    for number in range(10):
+        body = talk(f"Question {number}?")
+    assert told(body)[0].endswith(": 7.")
+    asked = list(Message.objects.filter(role="user").order_by("pk"))
+    for message in asked[:8]:
+        ConversationSummary.objects.create(
+            conversation=message.conversation, first_message=message, last_message=message, turn_count=1, text="Short."
+        )
+    body = talk("Question 10?")
+    assert told(body)[0].endswith(": 2.")  # of eight summaries six are offered

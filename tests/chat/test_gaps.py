@@ -270,6 +270,19 @@ class TestGrouping:
         group_new()
         assert Gap.objects.first().title == EXPORT  # not the follow-up, which says little by itself
 
+    @pytest.mark.parametrize(
+        "question", ["Is there a discount for nonprofits?", "And how many requests does the Business plan have?"]
+    )
+    def test_a_question_that_says_what_it_asks_for_is_one_gap_whatever_was_asked_before(
+        self, embedder: Any, question: str
+    ) -> None:
+        for subject in ("Zebras paint quinces slowly?", "Penguins swim southwards daily?"):
+            conversation = Conversation.objects.create(user_id="user_123")
+            Message.objects.create(conversation=conversation, user_id="user_123", role="user", text=subject)
+            ask_unanswered(question, conversation=conversation)
+        group_new()
+        assert Gap.objects.count() == 1
+
     def test_a_follow_up_is_told_by_the_words_of_the_indexs_language(self, bot: None) -> None:
         conversation = Conversation.objects.create(user_id="user_123")
         ask_unanswered(EXPORT, conversation=conversation)

@@ -44,6 +44,16 @@ def test_a_citation_that_supports_nothing_is_gone_from_text_and_sources(
     assert trace.outcome["written"] == model.text
 
 
+def test_what_the_bot_said_before_excuses_nothing(bot: None, ask: Any, model: ModelServer) -> None:
+    said = "The link is valid for 99 hours [1]."
+    model.text = said
+    first = ask().json()
+    model.text = f"{SUPPORTED} {said}"
+    again = ask("And how long is it valid?", conversation_id=first["conversation_id"]).json()
+    assert "valid for 99 hours" in Trace.objects.get(pk=again["context_id"]).body.text  # it was in the context
+    assert again["grounding"]["sentences"][-1]["reasons"] == ["number 99"]
+
+
 def test_an_answer_without_a_model_is_supported_by_what_it_quotes(bot: None, ask: Any) -> None:
     grounding = ask().json()["grounding"]
     assert grounding["share"] == 1.0

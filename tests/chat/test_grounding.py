@@ -154,6 +154,37 @@ def test_other_texts_of_the_context_support_and_the_question_excuses() -> None:
     assert verdict(text, given=["What about my 7 seats?"]) == ("supported", ())
 
 
+@pytest.mark.parametrize(
+    ("asked", "text", "reason"),
+    [
+        ("Is it true that refunds take 90 days?", "Refunds are paid within 90 days of your request [1].", "number 90"),
+        ("Is it true that refunds take 90 days?", "Yes, refunds take 90 days [1].", "number 90"),
+        ("Refunds in ninety days?", "Refunds are paid within ninety days [1].", "number ninety"),
+        ("Are the 60 days of the trial over?", "Trials last 60 days [1].", "number 60"),
+        ("What is E-4099?", "E-4099 means that the upload timed out [2].", "code E-4099"),
+        ("Does Erik Lund lead support?", "Erik Lund leads support in Lisbon [3].", "name Lund"),
+        ("Is Anna in Madrid?", "Anna Berg leads support in Madrid [3].", "name Madrid"),
+    ],
+)
+def test_what_the_user_said_does_not_excuse_what_contradicts_the_passage(asked: str, text: str, reason: str) -> None:
+    found, reasons = verdict(text, given=[asked])
+    assert found == "not"
+    assert reason in reasons
+
+
+@pytest.mark.parametrize(
+    ("asked", "text"),
+    [
+        ("I asked 10 days ago.", "You asked 10 days ago, and refunds are paid within 14 days of your request [1]."),
+        ("I pay by Stripe.", "With Stripe, too, refunds are paid within 14 days of your request [1]."),
+        ("My order is R-77.", "Refunds, for R-77 too, are paid within 14 days of your request [1]."),
+    ],
+)
+def test_what_the_user_said_of_their_case_is_excused(asked: str, text: str) -> None:
+    assert verdict(text)[0] == "not"
+    assert verdict(text, given=[asked]) == ("supported", ())
+
+
 GERMAN_PASSAGE = passage(
     1,
     "Die Kündigungsfrist beträgt drei Monate. Rückerstattungen erfolgen nicht in bar, und der Support ist unter der "
@@ -198,6 +229,16 @@ def test_an_answer_in_another_language_than_its_passages_is_judged_by_its_number
     )
     (sentence,) = judged(text)
     assert (sentence.verdict, sentence.reasons) == (Verdict.NOT, ("number 99",))
+
+
+def test_in_another_language_the_user_s_number_is_excused_beside_one_of_the_passages_only() -> None:
+    asked = ["Dauert eine Rückerstattung für meine 7 Plätze 90 Tage?"]
+    text = "Eine Rückerstattung wird für Ihre 7 Plätze innerhalb von 14 Tagen nach der Anfrage gezahlt [1]."
+    assert judged(text, given=asked) == []
+    (sentence,) = judged(
+        "Ja, eine Rückerstattung wird nach 90 Tagen gezahlt, und das ist für alle so [1].", given=asked
+    )
+    assert (sentence.verdict, sentence.reasons) == (Verdict.NOT, ("number 90",))
 
 
 @pytest.mark.parametrize(

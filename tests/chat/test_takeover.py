@@ -177,6 +177,20 @@ def test_a_person_is_asked_after_not_knowing_twice_running(say: Any, small: Mode
     assert "state" in answered(unknown) and event_types().count("conversation_escalated") == 1
 
 
+@pytest.mark.parametrize("said", ["The card form is on the billing page.", ""])
+def test_a_person_who_came_between_begins_the_count_of_what_is_not_known_anew(
+    say: Any, small: ModelServer, kim: User, said: str
+) -> None:
+    small.text = "I do not know that."
+    begun = say("How do I pay?").json()
+    actions.assign(begun["conversation_id"], kim)
+    if said:
+        actions.send_as_agent(begun["conversation_id"], kim, said)
+    actions.hand_back(begun["conversation_id"], kim)
+    assert say("And by card?").json()["state"] == "bot"
+    assert say("And by invoice?").json()["state"] == "waiting"
+
+
 def test_below_the_threshold_twice_running_counts_as_the_models_words_do(
     say: Any, small: ModelServer, use_context: Callable[[Any], None]
 ) -> None:

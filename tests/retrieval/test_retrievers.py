@@ -140,3 +140,17 @@ def test_the_cache_of_one_reader_never_answers_another(put: Any, calls: Any) -> 
         assert ask("guest") == [1, 1]
     assert [cached for name, cached in calls if name == "told"] == [False, False, True, True]
     assert [cached for name, cached in calls if name == "hidden"] == [False] * 4
+
+
+def test_an_empty_body_searches_by_the_history_that_it_is_given(put: Any, calls: Any) -> None:
+    put("storage", "How much storage do the plans have: 5 GB, and 100 GB.")
+    put("refunds", "Refunds on the free plan take ten days.")
+
+    @retriever(name="followed", index="docs", cache_ttl="5m")
+    async def followed(query: str, history: tuple[str, ...] = ()) -> None: ...
+
+    def first(**more: Any) -> str:
+        return str(async_to_sync(followed)("And on the free one?", **more)[0].document_id)
+
+    assert first() == "refunds"
+    assert first(history=("How much storage do the plans have?",) * 3) == "storage"

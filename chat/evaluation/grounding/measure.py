@@ -14,6 +14,8 @@ from chat.grounding.result import Grounding, Verdict
 from chat.grounding.sources import read_source
 
 UNCHANGED = "unchanged"
+_AS_ASKED = {"number changed": "number, as asked", "name changed": "name, as asked"}
+"""Corruptions that are counted once more where the user's question has the wrong fact too."""
 OTHER_CITED = "other passage cited"
 OTHER_CONTEXT = "only other passages"
 
@@ -54,6 +56,8 @@ def measure(truths: Iterable[TrueSentence], *, seed: int = 1, uses_meaning: bool
             changed = corrupt(_truth_of(truth), random)
             if changed and changed != truth.text:
                 _count(counts[kind], judge(changed, own), changed, is_corrupted=True)
+                if as_asked := _AS_ASKED.get(kind):
+                    _count(counts[as_asked], judge(changed, own, changed), changed, is_corrupted=True)
         _count(counts[OTHER_CONTEXT], judge(truth.text, others), truth.text, is_corrupted=True)
         wrong = f"{truth.text} [{others[0].number}]"
         is_dropped = others[0].number in judge(wrong, own + others).dropped
