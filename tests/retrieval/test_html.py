@@ -138,10 +138,10 @@ def test_what_stands_beside_a_text_keeps_its_sentences() -> None:
     "frame",
     [
         "<header><a href=/>Zzhome</a> Zztagline of the shop</header>{}",
-        "<div><header><h1>Zzshop</h1><a href=/a>Zza</a> <a href=/b>Zzb</a> <a href=/c>Zzc</a></header><div>{}</div></div>",
+        "<div><header><h1>Zzshop</h1><a href=/a>Zza</a> <a href=/b>Zzb</a> <a href=/c>Zz</a></header><p>{}</p></div>",
         "<div class=banner>Zzoffer of the week <button>Zzbuy</button></div>{}",
         "{}<footer><h4>Zzcompany</h4><ul>" + LINKS + "</ul><p>Zz rights reserved.</p></footer>",
-        "{}<div><ul><li><a href=/up>Up</a></ul></div><footer>Zzfoot</footer><div id=cookies>Zz? <button>Zzyes</button></div>",
+        "{}<ul><li><a href=/up>Up</a></ul><footer>Zzfoot</footer><div id=cookies>Zz? <button>Zzyes</button></div>",
         "{}<div class=newsletter>Zzsubscribe <input name=mail></div><noscript>Zz needs JavaScript.</noscript>",
     ],
     ids=range(6),
@@ -340,3 +340,10 @@ def test_what_is_typed_or_shown_is_code(tag: str) -> None:
 
 def test_a_menu_is_a_list() -> None:
     assert "- One" in text_of(f"<main>{PROSE}<menu><li>One<li>Two</menu></main>")
+
+
+def test_the_items_of_a_list_are_numbered_as_a_browser_numbers_them() -> None:
+    items = "<li>One<li value=5>Five<li>Six"
+    assert "1. One\n5. Five\n6. Six" in text_of(f"<main>{PROSE}<ol>{items}</ol></main>")
+    assert "c. One\ne. Five\nf. Six" in text_of(f"<main>{PROSE}<ol type=a start=3>{items}</ol></main>")
+    assert "I. One\nV. Five\nVI. Six" in text_of(f"<main>{PROSE}<ol type=I>{items}</ol></main>")
