@@ -53,10 +53,12 @@ def _compare(index_name: str, location: str, options: RunOptions, source: str) -
             counts["unreadable"] += 1
             yield f"unreadable: {entry.path}: {error}"
     paths = {entry.path for entry in entries}
+    unread = tuple(f"{entry.path}/" for entry in entries if entry.refused)
     if options.prune:
         documents = SourceDocument.objects.as_served().filter(file__index__name=index_name, file__source=own)
         for entity_id, path in documents.values_list("document__entity_id", "file__path"):
-            if path not in paths or (entity_id not in seen and path in read_whole):
+            is_gone = path not in paths and not path.startswith(unread)
+            if is_gone or (entity_id not in seen and path in read_whole):
                 counts["gone"] += 1
                 yield f"gone: {entity_id}"
     yield ", ".join(f"{count} {name}" for name, count in counts.items()) + f", in the index {index_name}."

@@ -10,7 +10,7 @@ from django.utils import timezone
 from retrieval.errors import DocumentNotFound
 from retrieval.indexing.documents import delete_document
 from retrieval.models import Document, IngestionFile, IngestionRun, SourceDocument, SourceFile
-from retrieval.sources.entries import UNREAD_LIST
+from retrieval.sources.entries import UNREAD_FOLDER, UNREAD_LIST
 
 _SUSPICIOUS_SHARE, _SUSPICIOUS_COUNT = 0.5, 10
 _SHOWN = 3
@@ -106,15 +106,17 @@ def gone_documents(run: IngestionRun) -> QuerySet[SourceDocument]:
 
 
 def gone_files(run: IngestionRun) -> QuerySet[SourceFile]:
-    """Return the source's files that the run did not list, except those in an archive that it could not read."""
+    """Return the source's files that the run did not list, but not those in a folder or archive that it cannot read."""
     files = SourceFile.objects.filter(index=run.index_id, source=run.source)
     listed = run.files.exclude(state=IngestionFile.State.PRUNED, path__endswith=_GONE)
     files = files.exclude(path__in=listed.values("path"))
-    for path in _unread_archives(run):
+    for path in _unread(run):
         files = files.exclude(path__startswith=f"{path}/")
     return files
 
 
-def _unread_archives(run: IngestionRun) -> Iterator[str]:
-    failed = run.files.filter(state=IngestionFile.State.FAILED, path__iendswith=".zip")
-    yield from failed.values_list("path", flat=True)
+def _unread(run: IngestionRun) -> Iterator[str]:
+    """Yield the folders and archives whose files are not known."""
+    failed = run.files.filter(state=IngestionFile.State.FAILED)
+    unread = failed.filter(Q(path__iendswith=".zip") | Q(reason__startswith=UNREAD_FOLDER))
+    yield from unread.values_list("path", flat=True)

@@ -3,7 +3,7 @@
 import csv
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice, pairwise
 from typing import Any
@@ -29,6 +29,8 @@ class Row:
     values: dict[str, Any]
     line: int
     """The line of the file on which the row ends."""
+    columns: Sequence[str] = ()
+    """The names of the header, of which a short row has only the first; empty for a row that names its own."""
     surplus: str = ""
     """The cells beyond the last column, with their separators, such as `, a cable`."""
     is_merged: bool = False
@@ -80,7 +82,7 @@ def csv_rows(text: str, suffix: str) -> Iterator[Row | ReadWarning]:
                 literal.add(begins + 1 + skipped)
                 for number, found in enumerate(rows, begins + 1 + skipped):
                     if any(found):
-                        yield Row(values=dict(zip(names, found, strict=True)), line=number)
+                        yield Row(values=dict(zip(names, found, strict=True)), line=number, columns=names)
                 begins = ends
                 continue
             while len(cells) > len(names) and not cells[-1].strip():
@@ -95,7 +97,9 @@ def csv_rows(text: str, suffix: str) -> Iterator[Row | ReadWarning]:
                 repeated.add(ends + skipped)
             elif any(cells):
                 values = dict(zip(names, cells, strict=False))
-                yield Row(values=values, line=ends + skipped, surplus=surplus, is_merged=is_merged)
+                yield Row(
+                    values=values, line=ends + skipped, columns=names, surplus=surplus, is_merged=is_merged
+                )  # fmt: skip
     except csv.Error as error:
         raise Unreadable(f"line {reader.line_num + skipped:,}: {error}") from None
     if ragged.count:

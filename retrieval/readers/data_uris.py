@@ -8,11 +8,14 @@ _RUN = r"[A-Za-z0-9+/_-]"
 # Base64, on one line or wrapped as MIME wraps it, or percent-encoded text; each part begins where the one before ends.
 _URI = re.compile(
     r"data:(?P<type>[a-z]+/[\w.+-]+)?(?:;[\w.=%!~'()+-]+|;[\w-]+=\"[^\"\n]{0,255}\")*,"
-    rf"(?:(?:%20| )(?={_RUN}{{60}}))?"
+    rf"(?P<data>)(?:(?:%20| )(?={_RUN}{{60}}))?"
     r"[A-Za-z0-9+/_\-=%.~!$&*,;:@]*"
     rf"(?:\r?\n[ \t]*{_RUN}{{60,}}={{0,2}})*(?:\r?\n[ \t]*{_RUN}+={{0,2}}(?=[)\"'>]))?",
     re.IGNORECASE,
 )
+_DRAWING = re.compile(r"(?:<|%3C)svg\b", re.IGNORECASE)
+_DRAWING_END = re.compile(r"(?:<|%3C)/svg(?:>|%3E)", re.IGNORECASE)
+"""How a drawing begins and ends that is written as it is, with spaces and quotes."""
 _OPENING = re.compile(r"!\[([^\[\]]*)\]\([ \t]*<?\Z")
 _CLOSING = re.compile(r">?[ \t]*(?:\"([^\"\n]*)\"|'([^'\n]*)')?[ \t]*\)")
 _DEFINITION = re.compile(r"(?:^|\n) {0,3}\[[^\[\]\n]+\]:[ \t]*<?\Z")
@@ -33,8 +36,15 @@ def without_data_uris(text: str) -> tuple[str, list[ReadWarning]]:
         return text, _of_giants(text)
     parts: list[str] = []
     at, others, other_chars = 0, 0, 0
+    ends_follow = True
     for found in _URI.finditer(text):
         start, end = found.span()
+        if start < at:
+            continue  # within a drawing
+        if ends_follow and _DRAWING.match(text, found.start("data")):
+            drawing_end = _DRAWING_END.search(text, found.start("data"))
+            ends_follow = drawing_end is not None
+            end = max(end, drawing_end.end()) if drawing_end else end
         before = text[max(at, start - _LOOK_BACK) : start]
         is_image = (found["type"] or "").lower().startswith("image/")
         opening, closing = _OPENING.search(before), _CLOSING.match(text, end)

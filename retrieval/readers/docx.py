@@ -16,8 +16,9 @@ from retrieval.readers.documents import (
     document,
     says_nothing,
 )
-from retrieval.readers.docx_body import append_paragraphs, lines_of_margin, missing_words, paragraphs, prepare
+from retrieval.readers.docx_body import append_paragraphs, lines_of_margin, loosen, missing_words, paragraphs, prepare
 from retrieval.readers.docx_hidden import hidden_styles, remove_hidden
+from retrieval.readers.docx_numbers import Label, mark_numbers, put_numbers
 from retrieval.readers.docx_package import Package, open_package, parse
 from retrieval.readers.html_markdown import to_markdown
 from retrieval.readers.registry import reader
@@ -31,12 +32,13 @@ _UNREAD = {"chart": "charts", "chartEx": "charts", "diagramData": "diagrams", "o
 def read(file: FetchedFile, options: Options) -> Iterator[ReadDocument | ReadWarning]:
     package = open_package(file.content)
     metadata = _metadata(package)
-    texts, hidden = _prepared(package)
+    texts, hidden, labels = _prepared(package)
     html = mammoth.convert_to_html(
         package.rebuilt(), convert_image=mammoth.images.img_element(lambda image: {"src": ""})
     ).value
     root = lxml.html.fragment_fromstring(html, create_parent="div")
     _put_right(root)
+    put_numbers(root, labels)
     text = to_markdown(root)
     missing = missing_words(texts, text)
     yield from _warnings(package, missing, hidden)
@@ -53,8 +55,11 @@ def _put_right(root: Any) -> None:
         link.set("href", link.get("href", "").partition('"')[0])
 
 
-def _prepared(package: Package) -> tuple[list[str], int]:
-    """Prepare the parts that have text; return the paragraphs that the result must have, and the hidden words."""
+def _prepared(package: Package) -> tuple[list[str], int, list[Label]]:
+    """Prepare the parts that have text.
+
+    Return the paragraphs that the result must have, the number of hidden words, and the numbers of paragraphs.
+    """
     styles = frozenset[str]().union(*(hidden_styles(root) for _, root in _parts(package, "styles")))
     hidden, margins = 0, dict[str, None]()
     for _, root in _parts(package, "header", "footer"):
@@ -62,14 +67,28 @@ def _prepared(package: Package) -> tuple[list[str], int]:
         hidden += remove_hidden(root, styles)
         margins |= dict.fromkeys(lines_of_margin(root))
     texts: list[str] = []
+    labels: list[Label] = []
     for path, root in [(package.main, parse(package.parts[package.main])), *_parts(package, "footnotes", "endnotes")]:
         prepare(root)
         hidden += remove_hidden(root, styles)
         if path == package.main:
             append_paragraphs(root, list(margins))
             texts += paragraphs(root)
+            labels = _numbered(package, root)
         package.parts[path] = etree.tostring(root)
-    return texts, hidden
+    return texts, hidden, labels
+
+
+def _numbered(package: Package, root: Any) -> list[Label]:
+    numbering, styles = (
+        next((part for _, part in _parts(package, kind)), None) for kind in ("numbering", "styles")
+    )  # fmt: skip
+    if numbering is None:
+        return []
+    for part in (numbering, styles):
+        if part is not None:
+            loosen(part)
+    return mark_numbers(root, numbering, styles)
 
 
 def _parts(package: Package, *kinds: str) -> Iterator[tuple[str, Any]]:

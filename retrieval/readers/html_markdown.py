@@ -10,6 +10,7 @@ from retrieval.readers.html_math import linear
 from retrieval.readers.html_table import Table, is_layout, markdown_rows
 from retrieval.readers.html_tags import BLOCKS, OMITTED
 from retrieval.readers.markdown_writer import MarkdownWriter
+from retrieval.readers.ordinals import ordinal
 
 _ORDINALS = {"st", "nd", "rd", "th", "er", "re", "ère", "nde", "e", "ème", "eme", "o", "a", "os", "as"}
 _MARKS = {"strong": "**", "b": "**", "em": "*", "i": "*", "del": "~~", "s": "~~", "strike": "~~"}
@@ -183,23 +184,21 @@ class _Writer(MarkdownWriter):
             self.children(element)
 
     def _ul(self, element: Any) -> None:
-        self._list(element, lambda number: "- ")
+        self._list(element, lambda item: "- ")
 
     def _ol(self, element: Any) -> None:
-        start = element.get("start") or "1"
-        first = int(start) if start.isascii() and start.isdigit() and len(start) < 8 else 1
-        self._list(element, lambda number: f"{first + number}. ")
+        self._list(element, _numbers(element))
 
-    def _list(self, element: Any, bullet: Callable[[int], str]) -> None:
+    def _list(self, element: Any, bullet: Callable[[Any], str]) -> None:
         self.end_block()
         parent = element.getparent()
         is_inner = parent is not None and parent.tag == "li"
-        number = 0
+        is_first = not is_inner
         self.text(element.text)
         for child in element:
             if child.tag == "li":
-                self._item(child, bullet(number), is_first=not number and not is_inner)
-                number += 1
+                self._item(child, bullet(child), is_first=is_first)
+                is_first = False
             else:
                 self.element(child)
             self.text(child.tail)
@@ -257,6 +256,23 @@ _WRITERS: dict[str, Callable[[_Writer, Any], None]] = {
     "pre": _Writer._pre, "q": _Writer._q, "samp": _Writer._code, "sup": _Writer._sup, "table": _Writer._table,
     "tt": _Writer._code, "ul": _Writer._ul,
 }  # fmt: skip
+
+
+def _numbers(element: Any) -> Callable[[Any], str]:
+    """Return the function that counts the items of a list, from `start` and `value` on."""
+    last = _whole(element.get("start"), 1) - 1
+
+    def count(item: Any) -> str:
+        nonlocal last
+        last = _whole(item.get("value"), last + 1)
+        return f"{ordinal(last, element.get('type') or '')}. "
+
+    return count
+
+
+def _whole(text: str | None, default: int) -> int:
+    text = (text or "").strip()
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 8 else default
 
 
 def _icon(element: Any) -> str:

@@ -13,6 +13,9 @@ from spellchecker import SpellChecker
 _BREAK = "\ufffe"
 """PDFium's sign for a hyphen at the end of a line, with which it replaces the line break."""
 _AT_LINE_END = re.compile(r"(?<=\w)[-\u2010\xad\x02\ufffe] ?\n(?=\w)")
+_AT_PAGE_END = re.compile(r"(?<=\w)[-\u2010\xad\x02\ufffe]\s*\Z")
+_REST = re.compile(r"\s*\w\S*(?=\s+\S)")
+"""The rest of a word at the top of a page that has more than that."""
 _WORD = re.compile(r"\w+(?:-\w+)*")
 _LEFT = re.compile(r"[\w-]*\w\Z")
 _RIGHT = re.compile(r"\w+(?:-\w+)*")
@@ -50,12 +53,24 @@ _CONJUNCTIONS = {
 
 def join_hyphens(pages: list[str]) -> list[str]:
     """Return the pages with the words at the ends of their lines joined."""
-    parts = [_AT_LINE_END.sub(_BREAK, page).split(_BREAK) for page in pages]
+    parts = [_AT_LINE_END.sub(_BREAK, page).split(_BREAK) for page in _joined_pages(pages)]
     if all(len(page) == 1 for page in parts):
         return pages
     words = Counter(word for page in parts for word in _whole_words(page))
     lexicon = _Lexicon(words)
     return [_joined(page, lexicon) for page in parts]
+
+
+def _joined_pages(pages: list[str]) -> list[str]:
+    """Return the pages with the rest of a word that a page's end divides on the page on which it begins."""
+    joined = list(pages)
+    for number in range(len(joined) - 1):
+        hyphen = _AT_PAGE_END.search(joined[number][-_REACH:])
+        rest = _REST.match(joined[number + 1])
+        if hyphen and rest and rest[0].strip()[:1].islower():
+            joined[number] = f"{joined[number].rstrip()}\n{rest[0].strip()}"
+            joined[number + 1] = joined[number + 1][rest.end() :].lstrip()
+    return joined
 
 
 class _Lexicon:

@@ -19,7 +19,7 @@ figcaption figure font footer form h1 h2 h3 h4 h5 h6 head header hr i iframe img
 meta nav ol option p path picture pre q s samp script section select small source span strong style sub summary sup
 svg table tbody td textarea tfoot th thead time tr u ul var video wbr
 """
-_HTML = frozenset(_NAMES.split())
+HTML = frozenset(_NAMES.split())
 _INLINE_NAMES = "a abbr b code del em font i ins kbd mark q s samp small span strong sub sup u var"
 _INLINE = frozenset(["", *_INLINE_NAMES.split()])
 _VOID = frozenset(("br", "col", "hr", "img", "input", "link", "meta", "source", "wbr"))
@@ -111,7 +111,7 @@ class _Scanner:
         tag = self._tag(start)
         if tag is None:
             return "<", start + 1
-        if tag.is_open and tag.name.lower() in ("script", "style"):
+        if tag.is_open and (tag.name == "head" or tag.name.lower() in ("script", "style")):
             end = self._find(f"</{tag.name}", tag.end)
             closing = self.text.find(">", end) if end >= 0 else -1
             return "", closing + 1 if closing >= 0 else tag.end
@@ -140,7 +140,7 @@ class _Scanner:
         if found is None:
             return None
         name = found[2] or ""
-        if name[:1].islower() and "." not in name and name not in _HTML:
+        if name[:1].islower() and "." not in name and name not in HTML:
             return None  # <name> as a placeholder
         if name not in self.closed and _PLACEHOLDER.match(self.text, start):
             return None

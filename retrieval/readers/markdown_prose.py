@@ -6,7 +6,8 @@ from collections.abc import Iterator
 _FENCE = re.compile(r"^[ \t>]*(?:(?:[-*+]|\d{1,9}[.)])[ \t]+)*(`{3,}(?=[^`]*$)|~{3,})")
 _BLANK = re.compile(r"\n[ \t]*\n")
 _BACKTICKS = re.compile(r"`+")
-_HIDDEN = re.compile(r"<!--|^[ \t]*<(script|style)(?=[\s>])", re.MULTILINE | re.IGNORECASE)
+_HIDDEN = re.compile(r"<!--|^[ \t]*(?:<[^<>\n]*+>[ \t]*)*?<(script|style|head)(?=[\s>])", re.MULTILINE | re.IGNORECASE)
+"""A comment, or what a browser does not show: at the start of a line, or behind other tags there."""
 
 
 def segments(text: str) -> Iterator[tuple[bool, str]]:
@@ -62,7 +63,7 @@ def without_code_spans(text: str) -> str:
 
 
 def without_hidden(text: str) -> str:
-    """Return a Markdown text without its comments, scripts and styles, except those that stand in code."""
+    """Return a Markdown text without its comments, scripts, styles and head, except those that stand in code."""
     return "".join(part if is_code else _visible(part) for is_code, part in segments(text))
 
 
@@ -75,7 +76,7 @@ def _visible(text: str) -> str:
     parts: list[str] = []
     missing: set[str] = set()
     for found in _HIDDEN.finditer(text):
-        start = found.start()
+        start = found.start(1) - 1 if found[1] else found.start()
         while number < len(inside) and inside[number][1] <= start:
             number += 1
         closing = f"</{found[1].lower()}" if found[1] else "-->"

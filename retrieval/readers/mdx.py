@@ -7,12 +7,12 @@ from retrieval.readers.charsets import decode
 from retrieval.readers.documents import FetchedFile, Options, ReadDocument, ReadWarning, document
 from retrieval.readers.esm import is_module, without_module
 from retrieval.readers.front_matter import split_front_matter
-from retrieval.readers.jsx import closed_names, without_jsx
+from retrieval.readers.jsx import HTML, closed_names, without_jsx
 from retrieval.readers.markdown_prose import segments, without_code_spans, without_hidden
 from retrieval.readers.mdx_losses import losses
 from retrieval.readers.registry import reader
 
-_COMPONENT = re.compile(r"^[ \t]*</?[A-Z][\w.]*(?:\s[^<>]*)?/?>", re.MULTILINE)
+_COMPONENT = re.compile(r"(^[ \t]*)?<(/?)([A-Z][\w.]*)(?:\s[^<>]*)?(?<!/)(/?)>", re.MULTILINE)
 _INDENTED = re.compile(r"^(?: {4}|\t).*$", re.MULTILINE)
 _EXPRESSION = re.compile(r"<[A-Za-z][\w.]*\s[^<>]*?=\{|\{/\*")
 
@@ -24,10 +24,11 @@ def read(file: FetchedFile, options: Options) -> Iterator[ReadDocument | ReadWar
     metadata, text, warnings = split_front_matter(text)
     yield from warnings
     title = str(metadata.get("title") or "")
-    # A page that consists of a component has its title as text, so that searches can find it.
     read_text = markdown_of(text).strip()
     yield from losses(text, read_text)
-    yield document(file, read_text or title, title, metadata, options)
+    # A page that consists of a component has its title as text, so that searches can find it.
+    has_component = _COMPONENT.search(text) is not None
+    yield document(file, read_text or (title if has_component else ""), title, metadata, options)
 
 
 def markdown_of(text: str, *, has_expressions: bool = True) -> str:
@@ -53,11 +54,13 @@ def find_mdx(text: str) -> tuple[bool, bool]:
 
 
 def _has_component(text: str) -> bool:
-    """Return whether a component stands on a line of its own, closed by itself or by its closing tag."""
+    """Return whether a component is closed: by its closing tag, or by itself on a line of its own."""
     opened: set[str] = set()
     for found in _COMPONENT.finditer(text):
-        name = found[0].strip(" \t</>").split()[0].rstrip("/>") if found[0].strip(" \t</>") else ""
-        if found[0].endswith("/>") or (found[0].lstrip().startswith("</") and name in opened):
+        start_of_line, is_closing, name, closes_itself = found.groups()
+        if name.isupper() and name.lower() in HTML:
+            continue  # HTML as it was written in the nineties
+        if (closes_itself and start_of_line is not None) or (is_closing and name in opened):
             return True
         opened.add(name)
     return False

@@ -28,6 +28,8 @@ ROLES = {
 _OWN = ("row", "path")
 """What a document's metadata has itself: a column of that name keeps its values under another."""
 _MAX_ROWS = 1_000_000
+_FIRST_ROWS = 1000
+"""Objects that name their own columns are looked through so far for a mapped one."""
 
 
 @reader(".csv", ".tsv")
@@ -83,7 +85,7 @@ def _documents(
     """Yield a document for each row; raise Unreadable where a mapped column is missing, or a row's audience unclear."""
     number, names, columns = 0, None, dict[str, str]()
     ids, empty, shifted, prefix = _Ids(), Places(), Places(), file.entity_id
-    for row in rows:
+    for row in _mapped(rows, options):
         if isinstance(row, ReadWarning):
             yield row
             continue
@@ -96,7 +98,7 @@ def _documents(
         if number > _MAX_ROWS:
             raise Unreadable(f"more than {_MAX_ROWS:,} rows")
         if names != row.values.keys():
-            columns, names = _columns(row.values, options, is_first=number == 1), row.values.keys()
+            columns, names = _columns(row.values, options), row.values.keys()
         text, title, rest = _parts(row, columns)
         if says_nothing(text):
             empty.add(row.line)
@@ -115,6 +117,32 @@ def _documents(
         raise Unreadable(
             f"{shifted} {is_or_are} no row of the columns, so the audience is not known; the others were read"
         )
+
+
+def _mapped(rows: Iterator[Row | ReadWarning], options: Options) -> Iterator[Row | ReadWarning]:
+    """Yield the rows from where all mapped columns were met on, the first ones too; raise Unreadable if one is not."""
+    missing, names = set(options.mapping.values()), dict[str, None]()
+    waiting: list[Row | ReadWarning] = []
+    failure: Unreadable | None = None
+    try:
+        for row in rows:
+            waiting.append(row)
+            if missing and isinstance(row, Row):
+                names |= dict.fromkeys(row.columns or row.values)
+                missing -= names.keys()
+            if not missing:
+                yield from waiting
+                waiting.clear()
+            elif len(waiting) >= _FIRST_ROWS:
+                break
+    except Unreadable as error:  # the rows before it are read all the same
+        failure = error
+    if missing and names:
+        column = next(column for column in options.mapping.values() if column in missing)
+        raise Unreadable(f"no column {column!r}; there are {', '.join(list(names)[:20])}")
+    yield from waiting
+    if failure is not None:
+        raise failure
 
 
 def _parts(row: Row, columns: dict[str, str]) -> tuple[str, str, dict[str, Any]]:
@@ -170,10 +198,7 @@ class _Ids:
             yield ReadWarning(code="duplicate_ids", message=message)
 
 
-def _columns(row: dict[str, Any], options: Options, *, is_first: bool) -> dict[str, str]:
-    missing = [column for column in options.mapping.values() if column not in row]
-    if missing and is_first:
-        raise Unreadable(f"no column {missing[0]!r}; there are {', '.join(list(row)[:20])}")
+def _columns(row: dict[str, Any], options: Options) -> dict[str, str]:
     by_name = {name.strip().lower(): name for name in reversed(list(row))}
     guessed = {role: next((by_name[name] for name in names if name in by_name), None) for role, names in ROLES.items()}
     return {role: column for role, column in guessed.items() if column} | options.mapping

@@ -10,6 +10,9 @@ from retrieval.readers import FetchedFile
 UNREAD_LIST = "a sitemap that is not read: "
 """How the reason begins for a list of files that is not read: it is then not known which files the source has."""
 
+UNREAD_FOLDER = "a folder that cannot be read: "
+"""How the reason begins for a folder whose files are not known; those that it had before stay."""
+
 
 class SourceUnavailable(Unavailable):
     """The source cannot be listed."""

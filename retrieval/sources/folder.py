@@ -1,5 +1,6 @@
 """Read the files of a folder, or a single file; the members of archives are included."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
@@ -7,7 +8,7 @@ from django.conf import settings
 
 from retrieval.readers import FetchedFile, Unreadable, is_readable
 from retrieval.sources.archive import Archive
-from retrieval.sources.entries import Entry, SourceUnavailable
+from retrieval.sources.entries import UNREAD_FOLDER, Entry, SourceUnavailable
 
 _LINK = "a link out of the folder"
 
@@ -23,11 +24,22 @@ class Folder:
         self.location = str(path.resolve())
 
     def entries(self) -> Iterator[Entry]:
-        """Yield the readable files in order, without hidden ones."""
-        found = [self.only] if self.only else sorted(self.root.rglob("*"))
-        for file in found:
+        """Yield the readable files in order, without hidden ones, and the folders that cannot be read.
+
+        Raise SourceUnavailable if that is the whole folder.
+        """
+        unread: dict[Path, str] = {}
+        found = [self.only] if self.only else self._found(unread)
+        if reason := unread.get(self.root):
+            raise SourceUnavailable(f"{self.root} cannot be read: {reason}.")
+        for file in sorted([*found, *unread]):
             path = file.relative_to(self.root)
-            if any(part.startswith(".") for part in path.parts) or not file.is_file():
+            if any(part.startswith(".") for part in path.parts):
+                continue
+            if file in unread:
+                yield Entry(path=path.as_posix(), refused=f"{UNREAD_FOLDER}{unread[file]}")
+                continue
+            if not _is_file(file):
                 continue
             is_archive = file.suffix.lower() == ".zip"
             if not self._is_inside(file):
@@ -37,6 +49,14 @@ class Folder:
                 yield from self._entries_of_archive(file, path.as_posix())
             elif is_readable(file.name) or self.only:
                 yield Entry(path=path.as_posix())
+
+    def _found(self, unread: dict[Path, str]) -> list[Path]:
+        """Return what is in the folder but folders; add those that cannot be read, with the reason, to `unread`."""
+
+        def note(error: OSError) -> None:
+            unread[Path(error.filename)] = _reason(error)
+
+        return [Path(folder, name) for folder, _, names in os.walk(self.root, onerror=note) for name in names]
 
     def fetch(self, path: str, validators: dict[str, str] | None = None) -> FetchedFile:
         if not self._is_inside(self.root / path):
@@ -56,13 +76,25 @@ class Folder:
             yield Entry(path=path, refused=str(error))
 
 
+def _is_file(file: Path) -> bool:
+    """Return whether it is a file; what cannot be looked at is taken for one, so that its reading fails."""
+    try:
+        return file.is_file()
+    except OSError:
+        return True
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or type(error).__name__
+
+
 def _read(file: Path) -> bytes:
     try:
         check_size(file.stat().st_size)
         with file.open("rb") as stream:
             content = stream.read(settings.FABRA_FILE_MAX_BYTES + 1)
     except OSError as error:
-        raise Unreadable(error.strerror or type(error).__name__) from None
+        raise Unreadable(_reason(error)) from None
     check_size(len(content))
     return content
 

@@ -66,7 +66,7 @@ def docx_parts(body: str, before: str = "", main: str = "word/document.xml", **r
 
 
 _ROOTS = {"header": "hdr", "footer": "ftr", "footnotes": "footnotes", "endnotes": "endnotes",
-          "chart": "chart", "styles": "styles"}  # fmt: skip
+          "chart": "chart", "styles": "styles", "numbering": "numbering"}  # fmt: skip
 
 
 def docx(body: str, before: str = "", **related: str) -> bytes:

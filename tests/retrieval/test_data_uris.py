@@ -18,6 +18,7 @@ from retrieval.models import Chunk, Document, SourcedObject
 from retrieval.readers import Empty, FetchedFile, ReadDocument, ReadWarning, read
 from tests.factories import TicketFactory
 from tests.retrieval.model_sources import declare_tickets, process_events, texts
+from tests.retrieval.reading import read_all
 
 BLOB = base64.b64encode(random.Random(7).randbytes(60_000)).decode()
 URI = f"data:image/png;base64,{BLOB}"
@@ -111,3 +112,18 @@ def test_what_an_object_embeds_is_told() -> None:
     process_events()
     assert list(texts().values()) == ["Leaks. [plan]()"]
     assert SourcedObject.objects.get().warnings[0]["code"] == "data_uris_left_out"
+
+
+@pytest.mark.parametrize(
+    "drawing",
+    [
+        "<svg xmlns='http://www.w3.org/2000/svg' viewBox=\"0 0 8 8\"><text>zz</text></svg>",
+        "%3Csvg xmlns='http://www.w3.org/2000/svg'%3E%3Ctext%3Ezz%3C/text%3E%3C/svg%3E",
+    ],
+)
+@pytest.mark.parametrize("path", ["a.md", "a.txt"])
+def test_a_drawing_that_is_written_as_it_is_is_no_text(path: str, drawing: str) -> None:
+    (found,), _, _ = read_all(path, f"Open ![the gate](data:image/svg+xml;utf8,{drawing}) and wait.")
+    assert found.text == "Open the gate and wait."
+    unclosed = "![x](data:image/svg+xml,<svg " * 30_000
+    assert not read_all(path, unclosed)[2]

@@ -311,3 +311,54 @@ def test_a_hidden_row_is_left_out_and_a_hidden_field_ends_where_it_did() -> None
     assert "Cost" not in document.text
     assert [warning.message for warning in warnings] == ["1 words are hidden in the document."]
     assert reason == ""
+
+
+NEVER = '<w:lvlRestart w:val="0"/>'
+
+
+def level(at: int, text: str, kind: str = "decimal", more: str = "") -> str:
+    return (
+        f'<w:lvl w:ilvl="{at}"><w:start w:val="1"/><w:numFmt w:val="{kind}"/>{more}<w:lvlText w:val="{text}"/></w:lvl>'
+    )
+
+
+NUMBERING = (
+    f'<w:abstractNum w:abstractNumId="1">{level(0, "%1.")}{level(1, "%2)", "lowerLetter")}</w:abstractNum>'
+    f'<w:abstractNum w:abstractNumId="2">{level(0, "%1")}{level(1, "%1.%2")}</w:abstractNum>'
+    f'<w:abstractNum w:abstractNumId="3">{level(0, "Article %1", "upperRoman")}'
+    f"{level(1, '(%2)', 'decimal', NEVER)}</w:abstractNum>"
+    f'<w:abstractNum w:abstractNumId="4">{level(0, "-", "bullet")}</w:abstractNum>'
+    + "".join(f'<w:num w:numId="{n}"><w:abstractNumId w:val="{n}"/></w:num>' for n in (1, 2, 3, 4))
+    + '<w:num w:numId="5"><w:abstractNumId w:val="1"/><w:lvlOverride w:ilvl="0"><w:startOverride w:val="7"/>'
+    "</w:lvlOverride></w:num>"
+)
+STYLES = "".join(
+    f'<w:style w:type="paragraph" w:styleId="H{n}"><w:name w:val="heading {n}"/><w:pPr><w:numPr>'
+    f'<w:ilvl w:val="{n - 1}"/><w:numId w:val="2"/></w:numPr></w:pPr></w:style>'
+    for n in (1, 2)
+)
+
+
+def item(text: str, at: int = 0, num: int = 1) -> str:
+    about = f'<w:numPr><w:ilvl w:val="{at}"/><w:numId w:val="{num}"/></w:numPr>'
+    return f"<w:p><w:pPr>{about}</w:pPr><w:r><w:t>{text}</w:t></w:r></w:p>"
+
+
+@pytest.mark.parametrize("as_written", [lambda parts: parts, strict])
+def test_lists_and_headings_are_numbered_as_word_shows_them(as_written: Any) -> None:
+    def numbered(body: str) -> str:
+        return text_of(zipped(as_written(docx_parts(body, numbering=NUMBERING, styles=STYLES))))
+
+    note = paragraph("Wait for the light.")
+    steps = item("Open it.") + item("Look.", 1) + item("Listen.", 1) + item("Close it.") + note + item("See step 2.")
+    assert numbered(steps) == (
+        "1. Open it.\n   a. Look.\n   b. Listen.\n2. Close it.\n\nWait for the light.\n\n3. See step 2."
+    )
+    assert numbered(steps + note + item("Again.", num=5) + item("On.", num=5)).endswith("7. Again.\n8. On.")
+    assert numbered(item("One", num=4) + item("Two", num=4)) == "- One\n- Two"
+    heads = "".join(paragraph(text, style) for text, style in (("Pay", "H1"), ("Refunds", "H1"), ("By card", "H2")))
+    assert numbered(heads) == "# 1 Pay\n\n# 2 Refunds\n\n## 2.1 By card"
+    clauses = item("Price", 0, 3) + item("Net", 1, 3) + item("Term", 0, 3) + item("A year", 1, 3)
+    assert numbered(clauses) == "- Article I Price\n  1. Net\n- Article II Term\n  2. A year"
+    empty = item("") + item("Second")
+    assert numbered(empty) == "2. Second"

@@ -108,6 +108,49 @@ def test_more_than_a_tenth_is_not_left_out_in_silence() -> None:
     assert not page(f"<main><h1>Shipping</h1>{PROSE * 4}</main>{FOOTER}")[1]
 
 
+LONG = PROSE * 12
+"""So much text that what is lost beside it is no tenth of the page."""
+
+
+@pytest.mark.parametrize("tag", ["header", "footer", "aside", "dialog", "noscript"])
+def test_a_tag_within_the_text_of_a_page_without_a_main_part_keeps_its_text(tag: str) -> None:
+    sections = "".join(f"<section><{tag}><h2>{name}</h2></{tag}>{PROSE}</section>" for name in ("Refunds", "Delivery"))
+    text = text_of(f"<body><h1>Help</h1>{sections}{FOOTER}</body>")
+    assert "## Refunds" in text and "## Delivery" in text and "Zzfoot" not in text
+    text = text_of(f"<h1>Help</h1>{LONG}<{tag}>Refunds need the number on the ticket.</{tag}>{LONG}{FOOTER}")
+    assert "Refunds need the number" in text and "Zzfoot" not in text
+
+
+@pytest.mark.parametrize("name", ["menu", "share", "social", "cookie", "feedback", "related", "promo", "sidebar"])
+@pytest.mark.parametrize("after", ["", LONG, FOOTER])
+def test_a_name_without_links_is_no_proof_at_the_end_of_a_page_either(name: str, after: str) -> None:
+    said = f"<h2>Menu</h2><div class='{name}'><p>Soup of the day is served from noon until two.</p></div>"
+    assert "Soup of the day" in text_of(f"<h1>La Piazza</h1>{LONG}{said}{after}")
+    assert "Soup of the day" in text_of(f"<h1>La Piazza</h1>{LONG}{said.removeprefix('<h2>Menu</h2>')}{after}")
+
+
+def test_what_stands_beside_a_text_keeps_its_sentences() -> None:
+    said = "<aside>Refunds need the number on the ticket.</aside>"
+    assert "Refunds need" in text_of(f"<h1>Help</h1>{LONG}{said}{FOOTER}")
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        "<header><a href=/>Zzhome</a> Zztagline of the shop</header>{}",
+        "<div><header><h1>Zzshop</h1><a href=/a>Zza</a> <a href=/b>Zzb</a> <a href=/c>Zz</a></header><p>{}</p></div>",
+        "<div class=banner>Zzoffer of the week <button>Zzbuy</button></div>{}",
+        "{}<footer><h4>Zzcompany</h4><ul>" + LINKS + "</ul><p>Zz rights reserved.</p></footer>",
+        "{}<ul><li><a href=/up>Up</a></ul><footer>Zzfoot</footer><div id=cookies>Zz? <button>Zzyes</button></div>",
+        "{}<div class=newsletter>Zzsubscribe <input name=mail></div><noscript>Zz needs JavaScript.</noscript>",
+    ],
+    ids=range(6),
+)  # fmt: skip
+def test_a_page_without_a_main_part_has_its_frame_at_its_ends(frame: str) -> None:
+    text = text_of(frame.format(f"<h1>Shipping</h1>{LONG}"))
+    assert "zz" not in text.lower() and text.count("Iceland") == 12
+
+
 def test_blocks_and_inline_text_become_markdown() -> None:
     assert text_of(
         "<h2>One <b>two</b></h2><p>a <strong>b</strong><em> c</em> 10<sup>6</sup><br>d</p><blockquote><p>e</p><p>f</p>"
@@ -297,3 +340,10 @@ def test_what_is_typed_or_shown_is_code(tag: str) -> None:
 
 def test_a_menu_is_a_list() -> None:
     assert "- One" in text_of(f"<main>{PROSE}<menu><li>One<li>Two</menu></main>")
+
+
+def test_the_items_of_a_list_are_numbered_as_a_browser_numbers_them() -> None:
+    items = "<li>One<li value=5>Five<li>Six"
+    assert "1. One\n5. Five\n6. Six" in text_of(f"<main>{PROSE}<ol>{items}</ol></main>")
+    assert "c. One\ne. Five\nf. Six" in text_of(f"<main>{PROSE}<ol type=a start=3>{items}</ol></main>")
+    assert "I. One\nV. Five\nVI. Six" in text_of(f"<main>{PROSE}<ol type=I>{items}</ol></main>")

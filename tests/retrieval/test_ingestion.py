@@ -24,6 +24,7 @@ from retrieval.ingestion.work import execute_run
 from retrieval.models import Chunk, Document, Index, IngestionFile, IngestionRun, SourceDocument, SourceFile
 from retrieval.readers import SUFFIXES, FetchedFile
 from retrieval.sources import Entry, Folder
+from tests.capabilities import modes_hold
 from tests.embedders import SLOW_PATH
 from tests.processes import Processes, wait_until
 from tests.retrieval.files import zipped
@@ -175,6 +176,28 @@ def test_an_archive_that_broke_takes_none_of_its_documents_along(folder: Path) -
     said = ingest(folder, "--prune")
     assert "archive is broken" in said and "0 pruned" in said
     assert "more.zip/z" in live()
+
+
+def test_a_folder_that_cannot_be_read_takes_none_of_its_documents_along(folder: Path) -> None:
+    inner = folder / "inner"
+    inner.mkdir()
+    (inner / "d.md").write_text("Text of d.")
+    ingest(folder, "--source", "s")
+    (folder / "a.md").unlink()
+    inner.chmod(0)
+    with modes_hold():
+        said = ingest(folder, "--source", "s", "--prune", "--dry-run")
+        assert "unreadable: inner: a folder that cannot be read: Permission denied" in said and "1 gone" in said
+        said = ingest(folder, "--source", "s", "--prune")
+        assert "inner: a folder that cannot be read: Permission denied" in said and "1 pruned" in said
+        assert live() == {"b", "c", "inner/d"}
+        inner.chmod(0o400)  # its files can be listed, and not be read
+        assert "inner/d.md: Permission denied" in ingest(folder, "--source", "s", "--prune")
+        folder.chmod(0)
+        with pytest.raises(CommandError, match="cannot be read: Permission denied"):
+            ingest(folder, "--source", "s", "--prune")
+    folder.chmod(0o700)
+    assert live() == {"b", "c", "inner/d"}
 
 
 def test_a_broken_archive_among_uploads_is_named_and_the_others_are_read(embedder: Any) -> None:

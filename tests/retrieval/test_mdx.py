@@ -223,3 +223,25 @@ def test_an_import_in_a_script_makes_no_expressions_of_braces() -> None:
 )  # fmt: skip
 def test_a_box_keeps_its_name(tag: str, shown: str) -> None:
     assert text_of("a.mdx", f"{FAQ}{tag}").split("# Help")[1].strip() == shown
+
+
+@pytest.mark.parametrize("path", ["a.md", "a.mdx"])
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ('<head><script type="application/ld+json">{"@id":"schema"}</script></head>\n\nAsk us.', "Ask us."),
+        ('<div><script async src="zz">zz()</script></div>\n\nAsk us.', "Ask us."),
+        ("<Note>Refunds take a week.</Note>", "Refunds take a week."),
+        ("Press <Kbd>Ctrl</Kbd> twice.", "Press Ctrl twice."),
+        ("# Fees\n\n<Note title='Fees'>They are <b>low</b>.</Note>\n\nAsk us.", "Fees They are low"),
+    ],
+)  # fmt: skip
+def test_what_stands_on_one_line_goes_too(path: str, text: str, left: str) -> None:
+    found = text_of(path, text)
+    assert left in found.replace("<b>", "").replace("</b>", "")
+    assert not any(code in found for code in ("schema", "zz", "Note>", "Kbd>"))
+
+
+def test_tags_in_prose_that_are_not_closed_make_no_mdx() -> None:
+    for text in ("Type <Name> and {braces}.", "<B>Bold</B> and {braces}.", "A `<Note>x</Note>` and {braces}."):
+        assert text_of("a.md", text) == text

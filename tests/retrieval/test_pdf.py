@@ -199,3 +199,20 @@ def test_a_pdf_on_which_nothing_is_drawn_is_empty() -> None:
 
 def test_a_pdf_that_holds_more_than_is_drawn_is_not_called_empty() -> None:
     assert read_all("a.pdf", pdf("", title="x" * 9000))[2].startswith("no text in it")
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "pages"),
+    [
+        ("All the infor-", "mation is here.", ["All the information", "is here."]),
+        ("We know the well-", "known rules.\nAsk.", ["We know the well-known", "rules.\nAsk."]),
+        ("Order E-", "4021 is here.", ["Order E-", "4021 is here."]),
+        ("It has a dash -", "and goes on.", ["It has a dash -", "and goes on."]),
+        ("All the infor-", "mation", ["All the infor-", "mation"]),
+    ],
+)
+def test_a_word_that_a_page_divides_is_joined_on_the_page_where_it_begins(
+    first: str, second: str, pages: list[str]
+) -> None:
+    (found,), _, _ = read_all("a.pdf", pdf(first, second))
+    assert found.text == f"## Page 1\n\n{pages[0]}\n\n## Page 2\n\n{pages[1]}"

@@ -235,3 +235,25 @@ def test_a_header_that_is_repeated_is_no_row_and_told() -> None:
 def test_a_space_before_a_quote_moves_no_cell() -> None:
     (row, _) = rows('id,text,note\n1, "a, b",x\n2, "c, d",y\n')
     assert (row.text, row.metadata["note"]) == ("a, b", "x")
+
+
+def test_a_mapped_column_may_be_missing_in_the_first_row() -> None:
+    mapping = {"text": "body", "title": "headline"}
+    found, _, reason = read_all("a.csv", "headline,body\nSoon\nPay,By card.\n", mapping=mapping)
+    assert [each.text for each in found] == ["Soon", "By card."] and not reason
+    lines = '{"body": "Soon."}\n' * 3 + '{"body": "By card.", "headline": "Pay"}\nbroken\n'
+    found, _, reason = read_all("a.jsonl", lines, mapping=mapping)
+    assert [each.title for each in found] == ["", "", "", "Pay"] and "the other 4 were read" in reason
+
+
+@pytest.mark.parametrize(
+    ("path", "content"),
+    [
+        ("a.csv", "name,body\nSoon\n"),
+        ("a.jsonl", '{"name": 1}\n{"body": 2}\n'),
+        ("a.jsonl", '{"body": 2}\n' * 3000 + '{"headline": 3}\n'),
+    ],
+)
+def test_a_mapped_column_that_no_row_has_is_an_error_that_names_those_there_are(path: str, content: str) -> None:
+    found, _, reason = read_all(path, content, mapping={"text": "body", "title": "headline"})
+    assert not found and reason.startswith("no column 'headline'; there are ") and "body" in reason

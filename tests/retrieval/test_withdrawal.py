@@ -26,7 +26,7 @@ from retrieval.ingestion.work import execute_run
 from retrieval.models import Document, IngestionFile, IngestionRun
 from tests.broker import messages
 from tests.embedders import WorkerDied
-from tests.retrieval.files import pdf, zipped
+from tests.retrieval.files import docx, paragraph, pdf, zipped
 
 pytestmark = pytest.mark.django_db
 
@@ -34,8 +34,12 @@ EMPTY = {
     "no bytes": ("promo.md", b""),
     "white space": ("promo.md", b" \n\t\n"),
     "front matter only": ("promo.md", b"---\ntitle: Promo\n---\n"),
+    "front matter of MDX only": ("promo.mdx", b"---\ntitle: Promo\n---\n"),
+    "code of MDX only": ("promo.mdx", b"---\ntitle: Promo\n---\nimport A from 'a'\n\n{/* withdrawn */}\n"),
     "nothing that can be seen": ("promo.md", "\ufeff\u200b\u00a0\n".encode()),
     "a page without text": ("promo.html", b"<html><body><nav></nav></body></html>"),
+    "a page with a title only": ("promo.html", b"<title>Promo</title><body></body>"),
+    "a document with a title only": ("promo.docx", docx("<w:p/>")),
     "a page without bytes": ("promo.html", b""),
     "a table without rows": ("promo.csv", b"id,text\n"),
     "a table without bytes": ("promo.csv", b""),
@@ -63,7 +67,9 @@ def live() -> set[str]:
 def test_an_emptied_file_is_withdrawn(tmp_path: Path, name: str, content: bytes) -> None:
     texts = {".csv": "id,text\n1,Forty percent off.\n", ".jsonl": '{"id": 1, "text": "Forty percent off."}\n'}
     file = tmp_path / name
-    full = texts.get(file.suffix, "Forty percent off.").encode() if file.suffix != ".pdf" else pdf("Forty percent off.")
+    said = "Forty percent off."
+    made = {".pdf": pdf(said), ".docx": docx(paragraph(said))}
+    full = made.get(file.suffix) or texts.get(file.suffix, said).encode()
     file.write_bytes(full)
     (tmp_path / "other.md").write_text("Other.")
     ingest(tmp_path)
