@@ -11,6 +11,9 @@ Count = Callable[[str], int]
 # The most tokens per item by which the sum of the items may differ from the whole: tokens merge across a separator.
 _SLACK = 4
 
+NEVER_FITS = "can never fit"
+"""With this begins the reason of an item that is too large even without the others; a reason is kept in each trace."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Budgeted:
@@ -87,7 +90,7 @@ def _too_large(items: Sequence[ContextItem], sizes: Sequence[int], max_tokens: i
             excess = _join(items, optional - {index}, count)[1] - max_tokens
         if excess > 0:
             beside = f", and the required items leave {max_tokens - needed} of them" if needed else ""
-            found[index] = f"can never fit: it has {sizes[index]} tokens; the budget is {max_tokens}{beside}"
+            found[index] = f"{NEVER_FITS}: it has {sizes[index]} tokens; the budget is {max_tokens}{beside}"
     return found
 
 

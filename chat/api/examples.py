@@ -160,7 +160,7 @@ HIT = {
 }  # fmt: skip
 HITS = answer("Hits", {"hits": [HIT], "flags": []})
 _TRACE = {
-    "context_id": CONTEXT_ID, "context": "chat_context_premium", "query": "How do I reset my password?",
+    "context_id": CONTEXT_ID, "context": "chat_context_premium", "query": "And how long is it valid?",
     "created_at": "2026-02-01T09:30:00Z", "state": "answered", "model": "gpt-4o-mini", "tokens": 350,
     "max_tokens": 8000, "flags": [],
 }  # fmt: skip
@@ -178,12 +178,16 @@ TRACE = answer(
     | {
         "usage": {"prompt_tokens": 390, "completion_tokens": 20},
         "searches": [
-            {"index": "knowledge_base", "query": "How do I reset my password?", "history": [], "found": 5}
+            {
+                "index": "knowledge_base", "query": "And how long is it valid?", "found": 5,
+                "history": ["How do I reset my password?"], "rewritten": "How long is the reset link valid?",
+            }
         ],
         "items": [
             {
                 "position": 0, "title": "", "content": "You are a helpful assistant.", "priority": 0, "required": True,
-                "source_id": None, "tokens": 6, "kept": True, "reason": "required", "part": "system",
+                "source_id": None, "tokens": 6, "kept": True, "reason": "required", "dropped_as": None,
+                "part": "system",
             }
         ],
     },

@@ -21,6 +21,7 @@ from chat.api.parameters import choice, within
 from chat.api.serializers import ErrorSerializer
 from common.errors import NotFound
 from common.validation import check_text
+from contexts.budget import NEVER_FITS
 from contexts.models import Trace, TraceBody
 
 
@@ -34,13 +35,21 @@ class TraceItemSerializer(serializers.Serializer[Any]):
     tokens = serializers.IntegerField()
     kept = serializers.BooleanField()
     reason = serializers.CharField(allow_blank=True)
+    dropped_as = serializers.ChoiceField(
+        ["over_budget", "too_large"], allow_null=True, help_text="Why it was dropped, as a code; null if it was kept."
+    )
     part = serializers.CharField(help_text="Where it stands: system, history or user.")
 
 
 class TraceSearchSerializer(serializers.Serializer[Any]):
     index = serializers.CharField()
     query = serializers.CharField()
-    history = serializers.ListField(child=serializers.CharField(), help_text="Earlier questions it was ranked by, too.")
+    history = serializers.ListField(
+        child=serializers.CharField(), help_text="Earlier questions by which it was ranked, too, the oldest first."
+    )
+    rewritten = serializers.CharField(
+        allow_null=True, help_text="The question in a model's words, by which it was ranked as well (`FABRA_REWRITE`)."
+    )
     found = serializers.IntegerField()
 
 
@@ -161,13 +170,24 @@ def _summary(body: TraceBody, evidence: dict[str, Any], searches: list[dict[str,
         "usage": (trace.outcome or {}).get("usage"),
         "flags": trace.flags,
         "searches": [_search_of(search) for search in searches],
-        "items": [item | {"title": titles.get(item["source_id"], "")} for item in evidence.get("items", [])],
+        "items": [
+            item | {"title": titles.get(item["source_id"], ""), "dropped_as": _dropped_as(item)}
+            for item in evidence.get("items", [])
+        ],
     }
 
 
+def _dropped_as(item: dict[str, Any]) -> str | None:
+    if item["kept"]:
+        return None
+    return "too_large" if item["reason"].startswith(NEVER_FITS) else "over_budget"
+
+
 def _search_of(search: dict[str, Any]) -> dict[str, Any]:
-    history = search.get("history") or search.get("options", {}).get("history") or []
+    """Return what was searched for; a question of weight 0 is about another subject, and was left out."""
+    asked = search.get("options", {}).get("history", [])
     return {
         "index": search["index"], "query": search["query"], "found": len(search["hits"]),
-        "history": [question for question in history if isinstance(question, str)],
+        "history": [each["question"] for each in asked if each["weight"] and not each.get("rewritten")],
+        "rewritten": next((each["question"] for each in asked if each.get("rewritten")), None),
     }  # fmt: skip

@@ -129,8 +129,14 @@ def opening() -> datetime | None:
 
 
 def out_of_hours(until: datetime, *, has_contact: bool) -> str:
-    moment = formats.date_format(until, "l, H:i (T)")
-    text = _("Nobody is here just now. A person answers from %(moment)s on.") % {"moment": moment}
+    text = _("Nobody is here just now. A person answers from %(moment)s on.") % {"moment": _told(until)}
     if has_contact:
         return text
     return text + " " + _("Send your e-mail address, and we will write to you.")
+
+
+def _told(moment: datetime) -> str:
+    """Return a moment as the active language writes it: its weekday, and the date where that may be one of two."""
+    days = (moment.date() - timezone.now().astimezone(moment.tzinfo).date()).days
+    parts = ["l", "DATE_FORMAT", "H:i (T)"] if days > 6 else ["l", "H:i (T)"]
+    return ", ".join(formats.date_format(moment, part) for part in parts)

@@ -1,106 +1,22 @@
 """The wish for a person in phrases: of an operator, and those that come with the bot beside English and German.
 
-A sentence that is a phrase is a wish, and one that begins with a phrase that ends in an ellipsis. So a phrase needs no
-grammar, and a question that has it somewhere else stays a question.
+A sentence that is a phrase is a wish, and one that begins with a phrase that ends in an ellipsis, or goes on with one
+behind a comma or an "and". So a phrase needs no grammar, and a question that has it somewhere else stays a question.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import product
+from itertools import islice
 from typing import Self
 
+from chat.handover.wish_languages import BUILT_IN, JOINS, NEEDS
 from chat.phrases.known import Phrases
 from common.phrases import begins_with, words_of
 
 ELLIPSIS = ("…", "...")
-
-
-def _beginnings(starts: str, whom: str, end: str = "") -> tuple[str, ...]:
-    """Return each start with each person, as beginnings; both are divided by strokes."""
-    return tuple(f"{start} {who}{end}…" for start, who in product(starts.split("|"), whom.split("|")))
-
-
-BUILT_IN = (
-    Phrases(
-        language="fr",
-        wishes=(
-            *_beginnings(
-                "je veux parler à|je voudrais parler à|je souhaite parler à|j'aimerais parler à|puis-je parler à"
-                "|je peux parler à|est-ce que je peux parler à|pourrais-je parler à|parler à|passez-moi"
-                "|mettez-moi en relation avec",
-                "un humain|une personne|une vraie personne|un être humain|un conseiller|une conseillère|un agent"
-                "|quelqu'un|un opérateur",
-            ),
-            "un humain", "humain", "un conseiller", "conseiller", "une vraie personne", "je veux un humain",
-        ),
-        fillers=("bonjour", "bonsoir", "salut", "merci", "s'il vous plaît", "s'il te plaît", "svp", "stp"),
-    ),
-    Phrases(
-        language="es",
-        wishes=(
-            *_beginnings(
-                "quiero hablar con|quisiera hablar con|querría hablar con|me gustaría hablar con|necesito hablar con"
-                "|puedo hablar con|podría hablar con|hablar con|pásame con|páseme con|comuníqueme con",
-                "una persona|una persona real|un humano|un ser humano|un agente|alguien|un asesor|un operador",
-            ),
-            "una persona", "una persona real", "un humano", "humano", "un agente", "agente", "asesor",
-        ),
-        fillers=("hola", "buenos días", "buenas tardes", "buenas noches", "gracias", "por favor"),
-    ),
-    Phrases(
-        language="it",
-        wishes=(
-            *_beginnings(
-                "voglio parlare con|vorrei parlare con|posso parlare con|potrei parlare con|ho bisogno di parlare con"
-                "|parlare con|mi passi|mi metta in contatto con",
-                "un operatore|una persona|una persona reale|un umano|un essere umano|qualcuno|un agente|un consulente",
-            ),
-            "un operatore", "operatore", "una persona", "una persona reale", "un umano",
-        ),
-        fillers=("ciao", "buongiorno", "buonasera", "salve", "grazie", "per favore", "per piacere"),
-    ),
-    Phrases(
-        language="pt",
-        wishes=(
-            *_beginnings(
-                "quero falar com|queria falar com|gostaria de falar com|preciso falar com|preciso de falar com"
-                "|posso falar com|poderia falar com|falar com|me passe para",
-                "uma pessoa|uma pessoa real|um humano|um ser humano|um atendente|alguém|um agente|um operador",
-            ),
-            "um atendente", "atendente", "uma pessoa", "um humano", "humano",
-        ),
-        fillers=("olá", "oi", "bom dia", "boa tarde", "boa noite", "obrigado", "obrigada", "por favor"),
-    ),
-    Phrases(
-        language="nl",
-        wishes=(
-            *_beginnings(
-                "ik wil met|ik wil graag met|ik zou graag met|kan ik met|mag ik met|kan ik even met",
-                "een mens|een medewerker|iemand|een echt persoon|een persoon", " praten",
-            ),
-            *_beginnings(
-                "ik wil met|ik wil graag met|ik zou graag met|kan ik met|mag ik met|kan ik even met"
-                "|ik wil graag|kan ik",
-                "een mens|een medewerker|iemand|een echt persoon|een persoon", " spreken",
-            ),
-            "een medewerker", "medewerker", "een mens",
-        ),
-        fillers=("hallo", "hoi", "goedemorgen", "goedemiddag", "alstublieft", "alsjeblieft", "graag", "bedankt"),
-    ),
-    Phrases(
-        language="pl",
-        wishes=(
-            *_beginnings(
-                "chcę rozmawiać z|chcę porozmawiać z|chciałbym porozmawiać z|chciałabym porozmawiać z"
-                "|czy mogę porozmawiać z|mogę porozmawiać z|proszę o rozmowę z|połącz mnie z|proszę mnie połączyć z",
-                "człowiekiem|konsultantem|pracownikiem|kimś|doradcą",
-            ),
-            "konsultant", "człowiek",
-        ),
-        fillers=("dzień dobry", "cześć", "witam", "dziękuję", "proszę"),
-    ),
-)  # fmt: skip
+_MOST_PARTS = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,10 +39,12 @@ class _Wishes:
             around=tuple(sorted(around - {""}, key=len, reverse=True)),
         )
 
-    def has(self, words: str) -> bool:
-        words = self._inner(words)
-        if words in self.whole:
-            return True
+    def has(self, sentence: str) -> bool:
+        words = self._inner(words_of(sentence))
+        parts = islice(_parts_of(sentence), _MOST_PARTS)
+        return words in self.whole or self._begins(words) or any(map(self._begins, parts))
+
+    def _begins(self, words: str) -> bool:
         # At once for all of them, since few sentences begin like any.
         return words.startswith(self.beginnings) and any(begins_with(words, each) for each in self.beginnings)
 
@@ -141,16 +59,32 @@ class _Wishes:
         return padded.strip()
 
 
+_PART = re.compile(r"[,;:–—，、]")
+
+
+def _parts_of(sentence: str) -> Iterator[str]:
+    """Yield the words of a sentence from each place on where it goes on with another one."""
+    for number, part in enumerate(_PART.split(sentence)):
+        words = words_of(part).split()
+        if number:
+            yield " ".join(words)
+        yield from (" ".join(words[place:]) for place in range(1, len(words)) if words[place - 1] in _joins)
+
+
 def asks_for_person(sentence: str, added: tuple[Phrases, ...] = ()) -> bool:
     """Return whether a sentence is a wish by the phrases that come with the bot, or those that an operator added.
 
     Greetings and words that say nothing may stand around it.
     """
-    words = words_of(sentence)
-    return bool(words) and (_built_in.has(words) or (bool(added) and _compared(added).has(words)))
+    if not words_of(sentence):
+        return False
+    is_question = "?" in sentence
+    return _built_in.has(sentence) or (not is_question and _needs.has(sentence)) or _compared(added).has(sentence)
 
 
+_joins = {words_of(join) for join in JOINS}
 _built_in = _Wishes.of(BUILT_IN)
+_needs = _Wishes.of([*NEEDS, *(replace(each, wishes=()) for each in BUILT_IN)])
 
 
 @lru_cache(maxsize=4)

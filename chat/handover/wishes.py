@@ -29,24 +29,39 @@ _NO_THING = (
 """Behind it "agent" and "operator" are no people: "Send me the operator manual"."""
 _WHOM = rf"(?:{_DETERMINER})?{_KIND}(?:{_PERSON}|{_ANYONE})\b{_NO_THING}"
 _SPEAK = r"(?:talk(?:ing)?|speak(?:ing)?|chat(?:ting)?)\s+(?:to|with)"
+_HERE = (
+    r"(?=\s*(?:$|[.;!?]|,(?!\s*(?:who|that|which)\b)|please|now|here|asap|today|right\s+(?:now|away)|immediately|instead"
+    r"|directly|on\s+the\s+(?:phone|line)|(?:to|who\s+can|that\s+can)\s+(?:help|call|contact|talk|speak|assist|answer)\b))"
+)
+"""What may follow on a person who is wanted: "I need a manager to approve it" wants another one."""
 _MYSELF = (
     r"(?:(?:^|[.,;:!?]\s*)(?:(?:please|just|ok|okay|hi|hello|no|yes)[,!.]?\s+)*"
     rf"|\b(?:i|we)(?:['’]\w+)?\s+{_WORDS}{{0,6}}?"
     rf"|\b(?:let|allow)\s+me\s+(?:to\s+)?|\b(?:want|need|like|wish|prefer|possible)\s+to\s+)"
 )
+_WANT = (
+    r"(?:i|we)(?:\s+(?:\w+\s+)?(?:want|need|demand|require|prefer)"
+    r"|(?:['’]d|\s+would)\s+(?:\w+\s+)?(?:like|prefer))"
+)
+_GREETING = r"(?:please|hi|hello|hey|ok|okay|no|yes|just)"
 
 _ENGLISH = (
     rf"{_MYSELF}{_SPEAK}\s+{_WHOM}",
     rf"\b(?:connect|transfer|put|pass|hand|forward|redirect)\s+me\s+(?:over\s+|through\s+|on\s+)*(?:to|with)\s+{_WHOM}",
-    rf"\b(?:get|give|send|bring)\s+me\s+{_DETERMINER}{_KIND}{_PERSON}\b{_NO_THING}",
-    r"\b(?:i|we)\s+(?:just\s+|really\s+)?(?:want|need|demand|prefer)\s+(?:an?\s+)?"
-    r"(?:human|(?:real|live|actual|human)\s+(?:person|being|agent|support|help))\b(?!\s+(?:readable|error|resources))",
-    r"\b(?:i|we)(?:['’]d|\s+would)\s+(?:like|prefer)\s+(?:an?\s+)?(?:human|(?:real|live|human)\s+(?:person|agent))\b"
-    r"(?!\s+readable)",
+    rf"\b(?:get|give|send|bring|find)\s+me\s+(?:{_DETERMINER}{_KIND}{_PERSON}\b{_NO_THING}|{_KIND}{_ANYONE})",
+    rf"\b{_WANT}\s+{_DETERMINER}{_KIND}{_PERSON}\b{_NO_THING}{_HERE}",
+    rf"\b{_WANT}\s+(?:(?:to\s+(?:reach|contact)|the|your)\s+)*customer\s+(?:service|support|care)\b{_HERE}",
+    rf"\b(?:bot|chatbot|robot|machine|computer|ai|assistant)\s+but\s+(?:to|with)\s+{_WHOM}",
+    r"\b(?:can|could|would)\s+(?:an?|some)\s+(?:human(?:\s+being)?|(?:real|live|actual|human)\s+(?:person|agent))"
+    r"\s+(?:please\s+)?(?:help|call|contact|answer|assist|write\s+to)\s+(?:me|us)\b",
+    rf"\b{_WANT}\s+(?:an?\s+)?(?:human|(?:real|live|actual|human)\s+(?:person|being|agent|support|help))\b"
+    r"(?!\s+(?:readable|error|resources))",
     rf"\b(?:is|are)\s+there\s+{_WORDS}{{0,3}}?(?:human|(?:real|live)\s+(?:person|people|agent)|someone|somebody|anyone)"
     r"\s+(?:that\s+|whom?\s+)?(?:i|we)\s+(?:can|could|may)\s+(?:talk|speak|chat|write)\b",
-    r"^\s*(?:(?:a|an|the)\s+)?(?:human|agent|live\s+agent|human\s+agent|real\s+person|representative|operator"
-    r"|live\s+chat|human\s+(?:support|help))(?:[,]?\s+(?:please|now))*\s*[.!]*\s*$",
+    rf"^\s*(?:{_GREETING}[,!.]?\s+)*(?:(?:a|an|the)\s+)?(?:human(?:\s+being)?|agent"
+    r"|(?:real|live|actual)\s+(?:person|human|agent)|human\s+agent|representative|operator|live\s+chat|human\s+(?:support|help)|support\s+agent"
+    r"|customer\s+(?:service|support|care)(?:\s+(?:agent|rep|representative))?|support(?=,?\s+please))"
+    r"(?:[,]?\s+(?:please|now))*\s*[.!]*\s*$",
 )
 
 _MENSCH = (
@@ -57,16 +72,22 @@ _ART = r"(?:(?:echte|richtige|reale|lebende|menschliche|leibhaftige)[nrms]?\s+)*
 _EIN = r"(?:(?:ein|eine[nmr]?|'?ne[nmr]?|eure[nmr]?|ihre[nmr]?|de[mnr]|irgend)\s*)?"
 _SPRECHEN = r"(?:sprechen|reden|chatten|telefonieren|unterhalten|verbinden|verbunden)"
 _ENDE = r"(?=\s*(?:$|[.,;:!?]|sprechen\b|bitte\b|jetzt\b|dafür\b|am\s+telefon\b))"
+_BERATER = r"(?:support-?)?mitarbeiter(?:in)?|(?:kunden)?berater(?:in)?|ansprechpartner(?:in)?|(?:support-?)?agenten"
+_HIER = r"(?=\s*(?:$|[.;!?]|,(?!\s*(?:de[rnms]|die|das|welche\w*)\b)|bitte\b|jetzt\b|sofort\b|am\s+telefon\b))"
 _GERMAN = (
     rf"\b(?:ich|wir|mich|uns)\b[^.!?,;]*\b(?:mit|zu)\s+{_EIN}{_ART}{_MENSCH}\b(?:\s+[\w-]+){{0,4}}?\s+{_SPRECHEN}\b",
     rf"\b(?:ich|wir)\b[^.!?,;]*\bmit\s+{_EIN}{_ART}{_MENSCH}\s+(?:gern\w*\s+|direkt\s+)?schreiben\b",
     rf"\bverbind\w*\s+(?:sie\s+|du\s+)?(?:mich|uns)\s+(?:bitte\s+)?mit\s+{_EIN}{_ART}{_MENSCH}\b",
+    rf"\b(?:sondern|aber)\s+(?:lieber\s+)?mit\s+{_EIN}{_ART}{_MENSCH}\b",
+    rf"\b(?:ich|wir)\s+(?:möchten?|will|wollen|brauchen?|verlangen?|hätten?\s+gern\w*)\s+"
+    rf"(?:(?:jetzt|bitte|sofort|nur)\s+)*eine[nr]?\s+{_ART}(?:{_BERATER})\b{_HIER}",
     rf"^\s*(?:bitte\s+)?mit\s+{_EIN}{_ART}{_MENSCH}\s+{_SPRECHEN}\b",
     rf"\b(?:ich|wir)\s+(?:möchten?|will|wollen|brauchen?|würden?)\s+(?:gern\w*\s+|bitte\s+|nur\s+)*{_EIN}{_ART}"
     rf"(?:menschen|echte\w*\s+person|menschliche\w*\s+(?:hilfe|ansprechpartner\w*))\b{_ENDE}",
     r"\b(?:kann|könnte|darf|möchte|will)\s+ich\s+(?:bitte\s+)?(?:jemanden|einen\s+(?:menschen|mitarbeiter))\s+sprechen\b",
     rf"\bich\s+(?:möchte|will)\s+(?:bitte\s+)?(?:jemanden|einen\s+{_ART}(?:menschen|mitarbeiter))\s+sprechen\b",
-    rf"^\s*{_EIN}{_ART}(?:mensch|menschen|mitarbeiter(?:in)?)(?:,?\s+bitte)?\s*[.!]*\s*$",
+    rf"^\s*(?:(?:bitte|hallo|hi|guten\s+tag)[,!.]?\s+)*{_EIN}{_ART}(?:mensch|menschen|{_BERATER}|kundendienst|kundenservice"
+    r"|support(?=,?\s+bitte))(?:,?\s+bitte)?\s*[.!]*\s*$",
 )
 
 _WISHES = {
@@ -74,12 +95,42 @@ _WISHES = {
     for language, patterns in {"en": _ENGLISH, "de": _GERMAN}.items()
 }
 _DECLINED = re.compile(
-    r"\b(?:don['’]?t|do\s+not|doesn['’]?t|did\s?n['’]?t|never|without|no\s+need|not|instead\s+of|have\s+to|had\s+to"
-    r"|must|nicht|kein\w*|ohne|statt|muss"
+    r"\b(?:don['’]?t|do\s+not|doesn['’]?t|did\s?n['’]?t|never|neither|nor|without|no\s+need|not|instead\s+of|rather\s+than"
+    r"|avoid\w*|had\s+to|nicht|kein\w*|ohne|statt|musste\w*|vermeiden"
     r"|(?:was|were|been|am\s+i|are\s+we)\s+(?:\w+\s+)?(?:talk|speak|chatt)ing)\b",
     re.IGNORECASE,
 )
-"""What makes no wish of it, in the words of the wish or just before them."""
+"""What makes no wish of it, in the words of the wish or just before them in the same clause."""
+_NEEDS = re.compile(r"\b(?:have\s+to|got\s+to|must|muss|müssen|müssten?)\b", re.IGNORECASE)
+_ASKS_WHETHER = re.compile(
+    r"\b(?:do|did|will|would)\s+(?:i|we)\s+(?:\w+\s+)?(?:have|need|got)\b"
+    r"|\b(?:must|should|shall)\s+(?:i|we)\s+(?:\w+\s+)?(?:talk|speak|chat)\b"
+    r"|\b(?:if|when|why|whether|unless|until)\s+(?:i|we)\s+(?:\w+\s+)?(?:have\s+to|got\s+to|must)\b"
+    r"|^\W*(?:(?:warum|wieso|weshalb|wozu|wann|wo|denn|ob)\s+)*(?:muss|müssen|müssten?|soll|sollen)\s+(?:ich|wir)\b"
+    r"|\b(?:ob|wenn|falls|warum|wieso|weshalb|dass)\s+(?:ich|wir)\b.*\b(?:muss|müssen|müssten?|soll|sollen)\W*$",
+    re.IGNORECASE,
+)
+"""A question whether one has to, as "Do I have to speak to an agent to cancel?"; "I have to" is a wish."""
+_STARTS = (
+    r"(?:i|we|let|can|could|may|please|connect|put|get|give|want|need|would|ich|wir|will|wollen|möchten?|kann|könnte|darf"
+    r"|bitte|verbind\w*)"
+)
+_LINKS = (
+    r"(?:think|thought|believe|say|saying|said|mean|know|sure|that|if|why|how|when|where|until|unless|before|whether|do|did"
+    r"|don['’]?t|didn['’]?t|must|should|shall|can|can['’]?t|could|couldn['’]?t|may|will|won['’]?t|would|have|am|are|was|were"
+    r"|not|never|nor|neither|someone|somebody|anyone|anybody|person|human|agent|who|whom|dass|ob|wenn|weil|warum|wieso"
+    r"|weshalb|falls|bevor|als|damit|wie|wo|wann|muss|soll|kann|darf|möchte|könnte|müsste|würde|habe|hätte|bin"
+    r"|glaube|denke|brauche)"
+)
+_CLAUSE_BEGINS = re.compile(
+    r"[.,;:!?]"
+    rf"|\b(?:and|so|then|because|und|also|deshalb|daher|darum|dann)\s+(?:(?:please|just|now|so|then|bitte|jetzt|deshalb"
+    rf"|daher|darum|dann)\s+)*(?={_STARTS}\b)"
+    r"|\b(?:but|aber|sondern)\s"
+    rf"|\b(?!{_LINKS}\b)[\w'’]+\s+(?=(?:i|we|ich|wir)(?:['’]\w+)?\s)",
+    re.IGNORECASE,
+)
+"""What comes before is another clause: "It does not work and I want …", also where nothing is between the two."""
 _WORDS_BEFORE = 3
 _SENTENCE = re.compile(r"[^.!?\n。！？؟।]+[.!?。！？؟।]*")
 _SENTENCES, _SENTENCE_MAX_CHARS = 5, 200
@@ -87,7 +138,7 @@ _SENTENCES, _SENTENCE_MAX_CHARS = 5, 200
 
 
 def wants_person(message: str, added: tuple[Phrases, ...] = ()) -> bool:
-    """Return whether the message asks for a person instead of the bot; takes 2 ms for the longest that is looked at.
+    """Return whether the message asks for a person instead of the bot; takes 3 ms for the longest that is looked at.
 
     `added` are the phrases of an operator.
     """
@@ -108,7 +159,11 @@ def _is_wish_by_pattern(sentence: str) -> bool:
     )
 
 
-def _is_declined(text: str, found: re.Match[str]) -> bool:
-    clause = re.split(r"[.,;:!?]", text[: found.start()])[-1]
-    before = " ".join(clause.split()[-_WORDS_BEFORE:])
-    return _DECLINED.search(f"{before} {found[0]}") is not None
+def _is_declined(sentence: str, found: re.Match[str]) -> bool:
+    """Return whether the clause that holds the wish says that it is none, or asks whether it has to be."""
+    start = max((begin.end() for begin in _CLAUSE_BEGINS.finditer(sentence, 0, found.end())), default=0)
+    before = " ".join(sentence[start : found.start()].split()[-_WORDS_BEFORE:])
+    clause = f"{before} {sentence[max(start, found.start()) : found.end()]}".strip()
+    next_word = sentence[found.end() :].split(maxsplit=1)[:1]  # the verb of a German clause comes last
+    is_asked = sentence.endswith("?") and _NEEDS.search(clause)
+    return bool(is_asked or _DECLINED.search(clause) or _ASKS_WHETHER.search(" ".join([clause, *next_word])))

@@ -2,6 +2,7 @@
 
 import json
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,7 +12,9 @@ from django.test import Client
 
 from chat.access.visitors import COOKIE
 from chat.models import ApiKey, Conversation, Message
+from contexts.declaration import context
 from contexts.erasure import sweep_fast_copies
+from contexts.items import ContextItem
 from contexts.models import ErasedTrace, Trace, TraceBody
 from contexts.traces import keep_fast_copy, online_store
 from events.event import AxiomEvent
@@ -328,6 +331,26 @@ class TestTrace:
         assert sum(item["tokens"] for item in body["items"] if item["kept"]) <= body["tokens"] <= body["max_tokens"]
         assert "Reset your password" in [item["title"] for item in body["items"]]
         assert client.get(f"/api/traces/{uuid.uuid4()}/").status_code == 404
+
+    def test_it_tells_with_which_earlier_questions_a_follow_up_was_ranked(
+        self, client: Client, bot: None, ask: Any
+    ) -> None:
+        first = ask().json()
+        second = ask("And how long is it valid?", conversation_id=first["conversation_id"]).json()
+        searches = [client.get(f"/api/traces/{body['context_id']}/").json()["searches"][0] for body in (first, second)]
+        assert [search["history"] for search in searches] == [[], ["How do I reset my password?"]]
+        assert [search["rewritten"] for search in searches] == [None, None]
+
+    def test_an_item_tells_as_a_code_why_it_was_dropped(
+        self, client: Client, bot: None, ask: Any, use_context: Callable[[Any], None]
+    ) -> None:
+        @context(name="small", max_tokens=20)
+        async def small(user_id: str, query: str) -> list[ContextItem]:
+            return [ContextItem(content=words, priority=9) for words in ("Short. " * 5, "Short. " * 5, "Long. " * 30)]
+
+        use_context(small)
+        items = client.get(f"/api/traces/{ask().json()['context_id']}/").json()["items"]
+        assert [item["dropped_as"] for item in items] == [None, "over_budget", "too_large"]
 
     def test_only_those_see_it_who_may_see_traces(self, client: Client, bot: None, ask: Any, settings: Any) -> None:
         context_id = ask().json()["context_id"]

@@ -11,14 +11,14 @@ import pytest
 from asgiref.sync import async_to_sync
 from django.contrib.auth.models import Group, Permission, User
 from django.db import connection
-from django.utils import timezone
+from django.utils import formats, timezone, translation
 
 from chat.definitions import store
 from chat.errors import AgentForbidden, ConversationConflict, ConversationHeld, ConversationNotFound, InvalidMessage
 from chat.handover import actions
 from chat.handover.contacts import keep_contact
 from chat.handover.hours import next_opening
-from chat.models import Conversation, Customer, HandoverSettings, Message, SupportHours, Ticket, reasons
+from chat.models import ClosedDay, Conversation, Customer, HandoverSettings, Message, SupportHours, Ticket, reasons
 from common.errors import InvalidInput
 from events.models import Event
 from events.processing import process
@@ -272,6 +272,22 @@ def test_out_of_hours_the_customer_is_told_when_and_asked_for_an_address(talk: C
     assert "e-mail address" in text
     keep_contact(talk.pk, "ana@example.com")
     assert "e-mail address" not in actions.ask_again(talk.pk).text
+
+
+@pytest.mark.parametrize("language", ["en", "de"])
+def test_a_weekday_that_may_be_another_one_is_told_with_its_date(talk: Conversation, language: str) -> None:
+    row, _ = HandoverSettings.objects.update_or_create(pk=1, defaults={"time_zone": "Europe/Berlin"})
+    today = timezone.now().astimezone(row.zone)
+    SupportHours.objects.create(settings=row, weekday=today.weekday(), opens=time(9), closes=time(17))
+    for days in (0, 7):
+        ClosedDay.objects.create(settings=row, day=today.date() + timedelta(days=days))
+    Conversation.objects.filter(pk=talk.pk).update(language=language)
+    actions.escalate(talk.pk, "x")
+    far = today + timedelta(days=14)
+    with translation.override(language):
+        expected = formats.date_format(far, "l, ") + formats.date_format(far, "DATE_FORMAT")
+    assert f"{expected}, 09:00" in talk.messages.last().text
+    assert f"{far.year}" in expected
 
 
 BERLIN = ZoneInfo("Europe/Berlin")

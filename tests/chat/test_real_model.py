@@ -98,6 +98,22 @@ def test_a_prompt_beyond_its_window_is_refused_with_a_code_and_costs_nothing(sta
     assert post(web)[0] == 200
 
 
+def test_a_second_message_is_answered_with_the_first(start_web: Any) -> None:
+    web = start_web()
+    first = json.loads(post(web)[1])
+    status, raw = post(web, message="And how long is it valid?", conversation_id=first["conversation_id"])
+    body = json.loads(raw)
+    assert (status, body["conversation_id"]) == (200, first["conversation_id"])
+    assert body["response"] and not body["extractive"]
+    evidence = json.loads(Trace.objects.select_related("body").get(pk=body["context_id"]).body.text)
+    (search,) = evidence["searches"]
+    assert [asked["question"] for asked in search["options"]["history"]] == ["How do I reset my password?"]
+    said = evidence["messages"]
+    assert [message["role"] for message in said] == ["system", "user", "assistant", "user"]
+    assert said[2]["content"].startswith(first["response"].removesuffix(" [1].")), "the model sees what it answered"
+    assert said[3]["content"].endswith("And how long is it valid?")
+
+
 def test_the_page_shows_the_answer_with_its_source(start_web: Any) -> None:
     driver = required("playwright.sync_api")
     path = require_browser()
@@ -111,7 +127,13 @@ def test_the_page_shows_the_answer_with_its_source(start_web: Any) -> None:
         driver.expect(page.locator(".text")).to_contain_text("Click Forgot password", timeout=120_000)
         driver.expect(page.locator(".cite").first).to_have_text("1", timeout=30_000)
         driver.expect(page.locator(".meta")).to_contain_text("smollm2")
+        page.fill("#message", "And how long is it valid?")
+        page.press("#message", "Enter")
+        driver.expect(page.locator("article[data-state=done]")).to_have_count(2, timeout=120_000)
+        page.get_by_role("button", name="What the model saw").last.click()
+        driver.expect(page.locator(".searches")).to_contain_text("ranked together with earlier questions")
+        driver.expect(page.locator("dialog .items")).to_contain_text(["Earlier in the conversation"])
         chromium.close()
-    answer = Message.objects.get(role="assistant")
+    answer = Message.objects.filter(role="assistant").earliest("pk")
     assert answer.citations[0]["is_cited"]
     assert answer.grounding["sentences"][-1]["verdict"] == "supported"

@@ -55,6 +55,15 @@ def test_a_follow_up_is_searched_for_as_typed_and_as_rewritten(told: int, ask: A
     assert asked["messages"][1]["content"].endswith(TYPED)
 
 
+def test_the_trace_of_a_follow_up_tells_all_that_was_searched_for(told: int, ask: Any, client: Client) -> None:
+    def searched(body: dict[str, Any]) -> dict[str, Any]:
+        (search,) = client.get(f"/api/traces/{body['context_id']}/").json()["searches"]
+        return dict(search)
+
+    second = searched(ask(TYPED, conversation_id=told).json())
+    assert (second["query"], second["history"], second["rewritten"]) == (TYPED, [FIRST], REWRITTEN)
+
+
 def test_the_model_answers_what_was_typed(told: int, ask: Any, model: ModelServer) -> None:
     ask(TYPED, conversation_id=told)
     assert model.requests[-1]["messages"][-1]["content"].endswith(TYPED)

@@ -30,19 +30,23 @@ function searchesOf({ searches }) {
     el(
       "ul",
       { class: "searches" },
-      searches.map(({ query, index, found, history }) =>
+      searches.map(({ query, index, found, history, rewritten }) =>
         el(
           "li",
           {},
           el("q", {}, query),
           el("span", { class: "quiet" }, ` ${index}, ${counted("found", found)}`),
-          history.length
-            ? el("div", { class: "quiet" }, `${t("ranked_with")}: `, history.map((each, place) => [place ? ", " : "", el("q", {}, each)]).flat())
-            : null,
+          quoted("rewritten_as", rewritten ? [rewritten] : []),
+          quoted("ranked_with", history),
         ),
       ),
     ),
   ];
+}
+
+function quoted(words, questions) {
+  if (!questions.length) return null;
+  return el("div", { class: "quiet" }, `${t(words)}: `, questions.flatMap((each, place) => [place ? ", " : "", el("q", {}, each)]));
 }
 
 /** Draw the budget: kept items in the order of their priority, what is free, and beyond it what was dropped. */
@@ -103,6 +107,6 @@ function nameOf(item) {
 
 function factsOf(item) {
   const importance = item.required ? t("always_kept") : t("priority", { priority: item.priority });
-  const why = item.kept ? null : item.reason;
+  const why = item.dropped_as && t(`dropped_${item.dropped_as}`);
   return [importance, t("item_tokens", { count: number(item.tokens) }), why].filter(Boolean).join(" · ");
 }

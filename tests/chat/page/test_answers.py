@@ -48,6 +48,21 @@ def test_a_question_gets_its_answer_and_source(page: Any, servers: tuple[Server,
     assert page.locator(".turn").count() == 0
 
 
+def test_the_panel_of_a_follow_up_tells_which_questions_it_was_ranked_with(
+    page: Any, servers: tuple[Server, Server]
+) -> None:
+    page.goto(servers[0].url)
+    page.get_by_label("Chat as").select_option("Nora")
+    ask(page, "How do I reset my password?")
+    answered(page)
+    ask(page, "And how long is it valid?")
+    answered(page, 2)
+    page.get_by_role("button", name="What the model saw").last.click()
+    searches = page.get_by_role("dialog", name="What the model saw").locator(".searches")
+    expect(searches).to_contain_text("And how long is it valid?")
+    expect(searches).to_contain_text("ranked together with earlier questions: How do I reset my password?")
+
+
 def test_a_source_links_to_its_page(page: Any, servers: tuple[Server, Server]) -> None:
     page.goto(servers[0].url)
     ask(page, "When do refunds reach my card?")
@@ -58,6 +73,20 @@ def test_a_source_links_to_its_page(page: Any, servers: tuple[Server, Server]) -
     expect(link).to_have_attribute("rel", re.compile("noopener"))
     expect(link).to_have_attribute("target", "_blank")
     expect(link).to_have_text("docs.example.com/refunds")
+
+
+def test_an_answer_is_copied_as_it_was_written_with_its_links(page: Any, servers: tuple[Server, Server]) -> None:
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.goto(servers[0].url)
+    ask(page, "When do refunds reach my card?")
+    answered(page)
+    page.get_by_role("button", name="Copy").click()
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert "5 to 10 business days" in copied and "[1]" in copied
+    assert "No language model" not in copied
+    assert copied.endswith("\n\n[1]: <https://docs.example.com/refunds/>\n")
+    expect(page.get_by_role("button", name="Copy")).to_be_visible()  # some seconds later
 
 
 def test_markup_of_question_and_document_is_text(page: Any, servers: tuple[Server, Server]) -> None:
