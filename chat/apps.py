@@ -15,6 +15,7 @@ class ChatConfig(app_config.BotAppConfig):
 
     def ready(self) -> None:
         from chat import event_handlers
+        from chat.access.audiences import audiences_of
         from chat.audit.entries import record_command
         from chat.checks import (
             check_audiences,
@@ -35,6 +36,7 @@ class ChatConfig(app_config.BotAppConfig):
         from events.handlers import register_handlers
         from events.receiving import register_receiver
         from retrieval.indexing.purge import register_store
+        from retrieval.search.audience import register_audiences
 
         for check in (
             check_chat_context,
@@ -57,6 +59,7 @@ class ChatConfig(app_config.BotAppConfig):
             stays(*own.STAYS)
         register_store(STORE)
         register_receiver("chat:webhook")
+        register_audiences(audiences_of)
         operator_acted.connect(record_command)
         NEUTRAL_FLAGS.add(SMALL_TALK)
         post_delete.connect(forget, sender="chat.GapQuestion")

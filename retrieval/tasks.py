@@ -31,7 +31,7 @@ from retrieval.generations import hnsw, lifecycle
 from retrieval.ingestion.runs import list_files, source_of
 from retrieval.ingestion.work import execute_run
 from retrieval.model_sources.declaration import model_sources
-from retrieval.model_sources.sync import SLICE_BATCH_CHARS, SourceBusy, due_sources, sync
+from retrieval.model_sources.sync import SourceBusy, due_sources, sync
 from retrieval.models import Generation, IngestionRun, ModelSource
 from retrieval.search.lexemes import generations_to_merge
 from retrieval.search.lexemes import merge_counts as merge_counts_of
@@ -175,7 +175,7 @@ def sync_model_source(name: str) -> None:
     if source is None or not ModelSource.objects.active().filter(name=name).exists():
         return
     try:
-        is_finished = sync(source, batch_chars=SLICE_BATCH_CHARS, until=task_slice())
+        is_finished = sync(source, until=task_slice())
     except SourceBusy:
         return  # who has it goes on with it
     except (EmbedderUnavailable, ObjectUnreadable) as error:

@@ -4,7 +4,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     """A file may be read in several slices of a run, and a wanted rebuild of a generation's indexes outlives a crash."""
 
-    dependencies = [("retrieval", "0014_paths")]
+    dependencies = [("retrieval", "0015_audience_and_keys")]
 
     operations = [
         migrations.AddField(

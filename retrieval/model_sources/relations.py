@@ -88,6 +88,7 @@ def _related(model: type[models.Model], step: str) -> type[models.Model] | None:
 def _accessors(model: type[models.Model]) -> dict[str, str]:
     """Return the attribute of each relation to many objects by the name under which Django keeps what it read."""
     names = {field.name: field.name for field in model._meta.many_to_many}
+    names |= {field.name: field.name for field in model._meta.private_fields if field.one_to_many}  # a GenericRelation
     for relation in model._meta.related_objects:
         if accessor := relation.get_accessor_name():
             names |= {accessor: accessor, relation.field.related_query_name(): accessor}

@@ -4,14 +4,17 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from io import StringIO
+from itertools import pairwise
 from threading import Event as Signal
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group, User
+from django.contrib.contenttypes.fields import GenericForeignKey, GenericRelation
+from django.contrib.contenttypes.models import ContentType
 from django.core.management import CommandError, call_command
-from django.db import connection, transaction
-from django.test.utils import CaptureQueriesContext
+from django.db import connection, models, transaction
+from django.test.utils import CaptureQueriesContext, isolate_apps
 from django.utils import timezone
 
 from chat.models import Customer, Ticket
@@ -22,7 +25,8 @@ from fabra.retrieval import index_model
 from retrieval.embedders.hashing import HashingEmbedder
 from retrieval.errors import EmbedderUnavailable, ObjectUnreadable
 from retrieval.indexing.documents import delete_document, index_document
-from retrieval.model_sources import comparison
+from retrieval.model_sources import batches, comparison, relations
+from retrieval.model_sources import sync as model_sync
 from retrieval.model_sources.declaration import ModelSourceSpec, model_sources
 from retrieval.model_sources.handler import sync_lock
 from retrieval.model_sources.sync import SourceBusy, due_sources, sync
@@ -47,6 +51,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("embedder")]
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(comparison, "_FIRST_PAGE", 100)
     monkeypatch.setattr(comparison, "_MAX_PAGE", 100)
+    monkeypatch.setattr(batches, "_MOST_OBJECTS", 100)
 
 
 def write_tickets(count: int, customers: int = 10) -> None:
@@ -90,6 +95,34 @@ def test_the_first_fill_takes_at_most_twenty_queries_for_a_thousand_rows() -> No
     assert len(queries) <= 10 * 3, len(queries)
 
 
+def test_long_rows_take_few_queries_too_in_the_command_and_in_the_slices_of_a_worker() -> None:
+    source = declare_tickets(text=lambda self, ticket: f"{ticket.note} " + f"{ticket.number} leaks at its valve. " * 80)
+    compare(source)
+    write_tickets(1500)
+    with CaptureQueriesContext(connection) as queries:
+        assert compare(source).changed == 1500
+    assert len(queries) <= 20 * 1.5, len(queries)
+    Ticket.objects.update(note="Other.")
+    with CaptureQueriesContext(connection) as queries:
+        sync_model_source(source.name)
+    assert ModelSource.objects.get().changed == 1500
+    assert len(queries) <= 20 * 1.5, len(queries)
+
+
+def test_an_end_that_is_asked_for_within_a_batch_leaves_it_where_it_is(embedder: Any) -> None:
+    source = declare_tickets(text=lambda self, ticket: f"{ticket.number} leaks at its valve. " * 500)
+    write_tickets(60)
+    asked = iter(range(1000))
+    assert not sync(source, until=lambda: next(asked) > 3)
+    row = ModelSource.objects.get()
+    assert 0 < row.compared == row.changed == len(documents()) < 60
+    before = len(embedder.embedded)
+    assert sync(source)
+    row.refresh_from_db()
+    assert (row.compared, row.changed, len(documents())) == (60, 60, 60)
+    assert len(embedder.embedded) == len(set(embedder.embedded)) > before
+
+
 def test_relations_that_the_methods_follow_are_read_for_many_objects_at_once() -> None:
     source = declare_people()
     groups = Group.objects.bulk_create(Group(name=f"group {n}") for n in range(3))
@@ -101,6 +134,48 @@ def test_relations_that_the_methods_follow_are_read_for_many_objects_at_once() -
     of_groups = [query for query in queries if "auth_group" in query["sql"]]
     assert len(of_groups) <= 4
     assert documents()[f"auth.user:{users[4].pk}"].audience == ["group 1"]
+
+
+def test_a_source_that_reads_each_object_by_itself_is_told_so_with_what_to_do() -> None:
+    source = declare_people(audience=lambda self, user: list(user.groups.values_list("name", flat=True)))
+    User.objects.bulk_create(User(username=f"u{n}", first_name=f"Name {n}") for n in range(40))
+    said = StringIO()
+    call_command("sync_models", stdout=StringIO(), stderr=said)
+    assert "queries for 40 objects" in said.getvalue()
+    assert "prefetch_related" in ModelSource.objects.get().warning
+    source.declared.__class__.audience = lambda self, user: [group.name for group in user.groups.all()]
+    assert compare(source).warning == ""
+
+
+@isolate_apps("chat", "django.contrib.auth", "django.contrib.contenttypes")
+def test_generic_relations_that_the_methods_follow_are_read_for_many_objects_at_once() -> None:
+    class Remark(models.Model):
+        content_type = models.ForeignKey(ContentType, models.CASCADE)
+        object_id = models.PositiveIntegerField()
+        content_object = GenericForeignKey()
+
+        class Meta:
+            app_label = "chat"
+
+    class Chapter(models.Model):
+        title = models.CharField(max_length=20)
+        remarks = GenericRelation(Remark)
+
+        class Meta:
+            app_label = "chat"
+
+    with connection.schema_editor() as editor:
+        editor.create_model(Remark)
+        editor.create_model(Chapter)
+    chapters = Chapter.objects.bulk_create(Chapter(title=f"Chapter {n}") for n in range(30))
+    Remark.objects.bulk_create(Remark(content_object=chapter) for chapter in chapters)
+    relations.watch(chapters[0])
+    assert len(chapters[0].remarks.all()) == 1
+    assert relations.followed(chapters[0]) == {"remarks"}
+    with CaptureQueriesContext(connection) as queries:
+        relations.read_ahead(chapters[1:], {"remarks"})
+        assert [len(chapter.remarks.all()) for chapter in chapters[1:]] == [1] * 29
+    assert len(queries) == 1
 
 
 def test_a_document_that_others_changed_or_deleted_is_put_right() -> None:
@@ -382,6 +457,61 @@ def test_an_empty_queryset_withdraws_nothing_and_says_so() -> None:
     assert len(texts()) == 12 and "--withdraw" in ModelSource.objects.get(name=source.name).error
     source.declared.__class__.queryset = lambda self: Customer.objects.all()
     assert compare(source).error == ""
+
+
+@isolate_apps("chat")
+def test_a_key_that_is_too_long_is_told_and_the_other_objects_go_on() -> None:
+    class Fare(models.Model):
+        code = models.TextField(primary_key=True)
+
+        class Meta:
+            app_label = "chat"
+
+    with connection.schema_editor() as editor:
+        editor.create_model(Fare)
+    index_model(Fare, index="desk")(type("Fares", (), {"text": lambda self, fare: f"It is {fare.code[:10]}."}))
+    mirror()
+    source = model_sources["chat.fare in desk"]
+    keys = [f"{name}{'x' * length}" for name, length in (("a", 10), ("b", 203), ("c", 250), ("d", 400), ("e", 10))]
+    Fare.objects.bulk_create(Fare(code=key) for key in keys)
+    row = compare(source)
+    assert (row.compared, row.failed, row.error) == (5, 2, "")
+    assert sorted(texts()) == [f"chat.fare:{key}" for key in (keys[0], keys[1], keys[4])]
+    told = dict(SourcedObject.objects.exclude(error="").values_list("object_pk", "error"))
+    assert set(told) == {keys[2], keys[3]} and "255 characters" in told[keys[2]]
+    Fare.objects.filter(pk__in=keys[1:4]).delete()
+    compare(source)
+    assert len(texts()) == 2 == SourcedObject.objects.count()
+
+
+def test_what_is_gone_is_withdrawn_in_batches_between_which_the_clock_is_looked_at(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    source = declare_tickets()
+    write_tickets(40)
+    compare(source)
+    SourcedObject.objects.filter(pk__in=list(SourcedObject.objects.values_list("pk", flat=True)[:15])).delete()
+    Ticket.objects.filter(number__lt=38).update(status="closed")
+    monkeypatch.setattr(model_sync, "_GONE_AT_ONCE", 5)
+    left = []
+    is_finished = False
+    while not is_finished:
+        with CaptureQueriesContext(connection) as queries:
+            is_finished = sync(source, until=lambda: True)
+        left.append(len(texts()))
+    assert left[0] >= 35 and left[-1] == 2 and all(before - after <= 5 for before, after in pairwise(left))
+    assert len(queries) < 60
+    assert ModelSource.objects.get().withdrawn == 38
+
+
+def test_many_documents_are_withdrawn_with_few_queries() -> None:
+    source = declare_tickets()
+    write_tickets(500)
+    compare(source)
+    Ticket.objects.filter(number__lt=400).update(status="closed")
+    with CaptureQueriesContext(connection) as queries:
+        assert compare(source).withdrawn == 400
+    assert len(texts()) == 100 and len(queries) <= 60, len(queries)
 
 
 def declare_customers(**methods: Any) -> ModelSourceSpec:
