@@ -33,8 +33,8 @@ from retrieval.models import Document, ModelSource
 
 logger = logging.getLogger(__name__)
 
-_GONE_AT_ONCE = 1000
-"""Documents that are withdrawn in one transaction."""
+_LOOKED_AT_ONCE, _GONE_AT_ONCE = 10_000, 1000
+"""Documents whose objects are looked for, and those that are withdrawn in one transaction."""
 _MANY = 10
 """Documents that a source has had when its queryset is taken for wrong where it is empty."""
 
@@ -151,6 +151,8 @@ class _Comparison:
             if not self._withdraw_gone(gone_in_page):
                 return False
             self._update(phase=ModelSource.Phase.ORPHANS, cursor="")
+            if self._is_over():
+                return False
         return self._withdraw_gone(orphans_in_page)
 
     def _batches(self) -> Iterator[list[Draft]]:
@@ -242,8 +244,11 @@ class _Comparison:
         """Withdraw the documents of objects that are not in the queryset; return whether all were looked for."""
         while True:
             moment = database_now()
-            gone, last = in_page(self.source, self.row, int(self.row.cursor or 0), _GONE_AT_ONCE)
-            self._withdraw(gone, moment)
+            gone, last = in_page(self.source, self.row, int(self.row.cursor or 0), _LOOKED_AT_ONCE)
+            for start in range(0, len(gone), _GONE_AT_ONCE):
+                if start and self._is_over():
+                    return False  # the rest of the page is found again
+                self._withdraw(gone[start : start + _GONE_AT_ONCE], moment)
             if not last:
                 return True
             self._update(cursor=str(last))
@@ -251,10 +256,10 @@ class _Comparison:
                 return False
 
     def _withdraw(self, keys: Sequence[str], moment: datetime) -> None:
-        for start in range(0, len(keys), _GONE_AT_ONCE):
-            batch = keys[start : start + _GONE_AT_ONCE]
-            withdraw(self.source, self.row, batch, moment)
-            self._update(withdrawn=self.row.withdrawn + len(batch))
+        """Withdraw these documents in one transaction: of a page of objects, or of what is gone."""
+        if keys:
+            withdraw(self.source, self.row, keys, moment)
+            self._update(withdrawn=self.row.withdrawn + len(keys))
 
     def _close(self, items: Sequence[tuple[Reading, Draft]]) -> None:
         """Withdraw what could not be indexed and is open to others than may read it."""
