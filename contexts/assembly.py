@@ -159,11 +159,12 @@ def _fit(work: Assembly, items: list[ContextItem]) -> tuple[Budgeted, Prompt]:
         )
         if work.window is None:  # nothing depends on the prompt's length, and counting it takes a millisecond
             return budgeted, prompt
-        excess = work.window.excess(prompt)
-        if excess <= 0 or budgeted.is_over:
+        tokens = work.window.tokens(prompt)
+        if tokens <= work.window.room or budgeted.is_over:
             work.prompt_tokens = work.tokenizer.count(str(prompt))
             return budgeted, prompt
-        work.max_tokens = budgeted.tokens - excess
+        # By the share that is too much: the model may count other tokens than the budget.
+        work.max_tokens = budgeted.tokens - max(1, budgeted.tokens * (tokens - work.window.room) // tokens)
 
 
 def _items(spec: ContextSpec, returned: Any) -> tuple[list[ContextItem], Escalation | None]:

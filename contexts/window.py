@@ -9,8 +9,12 @@ from contexts.frame import Prompt
 class Window(Protocol):
     """A model's window, with the question that the prompt is for."""
 
-    def excess(self, prompt: Prompt) -> int:
-        """Return how many tokens too many the model's messages have beside its answer; at most 0 if they fit."""
+    @property
+    def room(self) -> int:
+        """The tokens that the answer leaves for the messages."""
+
+    def tokens(self, prompt: Prompt) -> int:
+        """Return the tokens of all the messages that are made of the prompt, as the model counts them."""
 
 
 WindowOf = Callable[[str], Awaitable[Window | None]]

@@ -95,7 +95,7 @@ def _newest_turns(
     A turn may be many messages, where a person answered: they are read page by page until there are enough turns.
     """
     messages = Message.objects.filter(conversation=conversation_id, conversation__user_id=user_id, id__gt=after)
-    messages = (
+    columns = (
         messages.exclude(role=Message.Role.NOTICE)
         .annotate(vector=Func(F("embedding"), function="vector_send", output_field=BinaryField()))
         .order_by("-id")
@@ -104,7 +104,7 @@ def _newest_turns(
     )
     rows: list[tuple[Any, ...]] = []
     for _ in range(_MOST_PAGES):
-        page = list((messages if before is None else messages.filter(id__lt=before))[: 3 * newest])
+        page = list((columns if before is None else columns.filter(id__lt=before))[: 3 * newest])
         rows += page
         turns = _turns_of(reversed(rows))
         if len(turns) > newest or len(page) < 3 * newest:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from chat.engine.prompt import messages_of
 from chat.providers import Prompt, get_provider
 from chat.providers.configured import ModelConfig
-from chat.providers.window import excess, require_room
+from chat.providers.window import prompt_tokens, require_room
 from chat.turns.turn import Question
 from contexts import frame
 from contexts.items import Context
@@ -17,8 +17,12 @@ class ModelWindow:
     config: ModelConfig
     question: Question
 
-    def excess(self, prompt: frame.Prompt) -> int:
-        return excess(self.config, prompt_of(prompt, self.question))
+    @property
+    def room(self) -> int:
+        return self.config.window - Prompt(messages=[], max_tokens=self.question.max_tokens).most_tokens(self.config)
+
+    def tokens(self, prompt: frame.Prompt) -> int:
+        return prompt_tokens(self.config, prompt_of(prompt, self.question))
 
 
 def prompt_of(context: Context | frame.Prompt, question: Question) -> Prompt:

@@ -125,10 +125,9 @@ def _wrong_code(sentence: Sentence, position: int, evidence: Evidence) -> Iterat
     if is_swapped:
         yield f"code {word.text}"
     elif not _has_code(word, (*evidence.sources, *evidence.known)):
-        others = [mention for mention in others if mention.keys.isdisjoint(sentence.keys)]
-        if not _has_code(word, evidence.said) or _is_swapped(
-            surroundings(sentence, range(position, position + 1)), (), others
-        ):
+        instead = [mention for mention in others if mention.keys.isdisjoint(sentence.keys)]
+        around = surroundings(sentence, range(position, position + 1))
+        if not _has_code(word, evidence.said) or _is_swapped(around, (), instead):
             yield f"code {word.text}"
 
 
@@ -152,8 +151,8 @@ def _wrong_name(sentence: Sentence, name: range, evidence: Evidence) -> Iterator
             yield f"name {' '.join(word.text for word in left)}"
         return
     if missing:
-        others = [mention for mention in _names(evidence) if not mention.keys <= sentence.keys]
-        if _is_swapped(surroundings(sentence, name), (), others):
+        instead = [mention for mention in _names(evidence) if not mention.keys <= sentence.keys]
+        if _is_swapped(surroundings(sentence, name), (), instead):
             yield f"name {' '.join(word.text for word in words)}"
         return
     keys = sentence.name_keys(name)

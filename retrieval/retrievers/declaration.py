@@ -148,7 +148,8 @@ async def _retrieve(
         value = await call(spec.function, *args, **kwargs)
         if value is None and spec.index is not None:
             options = spec.options
-            options = {**options, **{name: arguments[name] for name in _FORWARDED if name in arguments}}
+            given: Any = {name: arguments[name] for name in _FORWARDED if name in arguments}
+            options = {**options, **given}
             value = await search(
                 spec.index, next(iter(arguments.values())), spec.top_k, spec.filters or None, **options
             )

@@ -24,7 +24,7 @@ def little(model: ModelServer) -> Iterator[ModelServer]:
     server = ModelServer()
     server.text = LONG
     ModelProvider.objects.create(
-        name="little", base_url=server.url, model="gpt-4", position=5, window=230, max_tokens=50, retries=0
+        name="little", base_url=server.url, model="gpt-4", position=5, window=230, max_tokens=50, timeout_s=30
     )
     yield server
     server.close()
