@@ -124,6 +124,10 @@ class ConversationConflict(FabraError):
     code = "conversation_state"
 
 
+class ConversationClosed(ConversationConflict):
+    """The conversation is closed and stays so; the customer's next message begins a new one."""
+
+
 class StillAnswering(ConversationConflict):
     """A question of the visitor is being answered; their conversations can be joined to the user after it."""
 

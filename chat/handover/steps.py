@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db import transaction
 
-from chat.errors import ConversationConflict, ConversationNotFound
+from chat.errors import ConversationClosed, ConversationNotFound
 from chat.handover import notices
 from chat.handover.tickets import close_ticket, open_ticket
 from chat.live.changes import stop_bot, tell_of_state
@@ -34,9 +34,9 @@ def locked(conversation_id: int) -> Iterator[Conversation]:
 
 
 def move(conversation: Conversation, state: str, agent: Any = None) -> None:
-    """Set the state and tell open pages of it; raise ConversationConflict."""
+    """Set the state and tell open pages of it; raise ConversationClosed, since only a closed one cannot go on."""
     if not conversation.may_become(state) and conversation.state != state:
-        raise ConversationConflict(f"A conversation that is {conversation.state!r} cannot become {state!r}.")
+        raise ConversationClosed
     conversation.become(state, agent)
     fields = ["state", "agent", "state_changed_at", "takeovers", "turns", "escalation_reason", "is_wait_told"]
     conversation.save(update_fields=fields)

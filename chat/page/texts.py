@@ -29,6 +29,7 @@ def _conversation() -> dict[str, str]:
         "try_now": _("Try now"),
         "back": _("Connected again."),
         "signed_out": _("You are no longer signed in."),
+        "rights_changed": _("What you may do here has changed."),
         "reload": _("Load the page again"),
         "earlier": _("Show earlier messages"),
         "new_below": _("New"),
@@ -133,7 +134,7 @@ def _person() -> dict[str, str]:
     return {
         "ask_person": _("Talk to a person"),
         "want_person": _("I would like to talk to a person."),
-        "person_waiting": _("A person was asked to join. You can go on meanwhile."),
+        "person_waiting": _("A person was asked to join."),
         "person_here": _("{name} is answering."),
         "person_away": _("{name} is away at the moment."),
         "somebody": _("A person"),
@@ -170,19 +171,39 @@ def _list() -> dict[str, str]:
 
 def _errors() -> dict[str, str]:
     """Return the sentences of errors, by their codes; the server's own, in English, are for other clients."""
+    return {f"error_{code}": text for codes, text in _sentences_of_errors().items() for code in codes.split()}
+
+
+def _sentences_of_errors() -> dict[str, str]:
+    """Return a sentence for each group of codes."""
     return {
-        "error_budget_exhausted": _("No more questions can be answered for now. Try again tomorrow."),
-        "error_model_failed": _("The language model failed. Try again."),
-        "error_model_refused": _("The language model's server refused the request. Try again later."),
-        "error_model_unreachable": _("The language model cannot be reached. Try again shortly."),
-        "error_model_timeout": _("The language model did not answer in time. Try again."),
-        "error_deadline_exceeded": _("The answer took too long. Try again."),
-        "error_message_too_long": _("The message is too long."),
-        "error_database_unavailable": _("The database does not answer. Try again shortly."),
-        "error_trace_not_written": _("The answer could not be recorded, so it was not given. Try again shortly."),
-        "error_internal_error": _("Something went wrong on our side. It was recorded."),
-        "error_handover_off": _("No person can join this conversation."),
-        "error_network": _("The server cannot be reached. Try again."),
-        "error_not_found": _("This is not there any more."),
-        "error_other": _("That did not work. Try again."),
+        "budget_exhausted": _("No more questions can be answered for now. Try again tomorrow."),
+        "model_failed": _("The language model failed. Try again."),
+        "model_refused": _("The language model's server refused the request. Try again later."),
+        "model_unreachable": _("The language model cannot be reached. Try again shortly."),
+        "model_timeout": _("The language model did not answer in time. Try again."),
+        "deadline_exceeded": _("The answer took too long. Try again."),
+        "message_too_long payload_too_large request_too_large": _("The message is too long."),
+        "invalid_message": _("The message was not accepted."),
+        "still_answering": _("A question is being answered. Try again after it."),
+        "rate_limited": _("That was too much at once. Try again in a while."),
+        "database_unavailable": _("The database does not answer. Try again shortly."),
+        "trace_not_written": _("The answer could not be recorded, so it was not given. Try again shortly."),
+        "internal_error error": _("Something went wrong on our side. It was recorded."),
+        (
+            "assembly_failed budget_exceeded context_disabled embedder_answer_invalid embedder_mismatch"
+            " embedder_unavailable feature_failed freshness_violation generation_conflict index_not_found"
+            " invalid_feature_value online_store_unavailable reranker_unavailable text_refused"
+        ): _("This cannot be answered at the moment. Try again later."),
+        "bot_not_found": _("The chat is not available at the moment."),
+        "handover_off": _("No person can join this conversation."),
+        "conversation_state": _("This is not possible in the conversation any more."),
+        "network unavailable request_timeout": _("The server cannot be reached. Try again."),
+        "not_found conversation_not_found": _("This is not there any more."),
+        (
+            "address_forbidden bot_forbidden context_forbidden index_forbidden invalid_api_key key_forbidden"
+            " not_authenticated origin_forbidden permission_denied scope_missing session_ended user_forbidden"
+            " user_token_expired user_token_invalid user_token_missing"
+        ): _("You may not do this, or are no longer signed in. Load the page again."),
+        "invalid_cursor invalid_input invalid_request other": _("That did not work. Try again."),
     }

@@ -86,7 +86,7 @@ def test_an_agent_asks_for_a_person_on_the_conversations_page(client: Client, ag
         ("conversation_escalated", "mia")
     ]
     refused = client.post(reverse("admin:chat_conversation_ask_for_person", args=[known["closed"].pk]), follow=True)
-    assert "cannot become" in refused.content.decode()
+    assert "The conversation is closed and stays so" in refused.content.decode()
     assert client.post(reverse("admin:chat_conversation_ask_for_person", args=[2**63])).status_code == 404
     assert client.get(url).status_code == 405
 

@@ -153,6 +153,9 @@ def test_the_button_and_the_address_are_endpoints_of_ones_own_conversation(say: 
     actions.close(body["conversation_id"], agent_named("kim"))
     closed = post("escalate", "ana")
     assert (closed.status_code, closed.json()["error"]["code"]) == (409, "conversation_state")
+    assert closed.json()["error"]["message"] == (
+        "The conversation is closed and stays so; the customer's next message begins a new one."
+    )
 
 
 def test_a_person_is_asked_after_not_knowing_twice_running(say: Any, small: ModelServer) -> None:

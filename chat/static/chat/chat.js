@@ -5,7 +5,7 @@ import { ApiError, call } from "./api.js";
 import { Asking } from "./asking.js";
 import { chosenUser } from "./chosen_user.js";
 import { Composer } from "./composer.js";
-import { Connection } from "./connection.js";
+import { Connection, SIGNED_OUT } from "./connection.js";
 import { el } from "./dom.js";
 import { beginEmbedded, followWidget } from "./embed.js";
 import { lastRead, rememberRead } from "./memory.js";
@@ -130,8 +130,8 @@ function ask(question) {
 }
 
 async function askForPerson() {
-  if (!conversationId) {
-    ask(t("want_person")); // which the server understands, and which begins the conversation
+  if (!conversationId || presence.isClosed) {
+    askInWords();
     return;
   }
   $("person").disabled = true;
@@ -141,8 +141,15 @@ async function askForPerson() {
     subscribe();
   } catch (error) {
     $("person").disabled = false;
-    tell(errorText(error), 2 * SAID_MS);
+    if (error.code === "conversation_state") askInWords(); // it was closed meanwhile
+    else tell(errorText(error), 2 * SAID_MS);
   }
+}
+
+/** Ask by a message, which the server understands: it begins a conversation where there is none that goes on. */
+function askInWords() {
+  if (asking.isBusy) whenIdle.push(askForPerson);
+  else ask(t("want_person"));
 }
 
 /** Take back the wish for a person, while nobody has come. */
@@ -200,12 +207,12 @@ const connection = new Connection(socketUrl, {
     const wait = waitMs > 1500 ? t("next_try", { count: Math.round(waitMs / 1000) }) : t("connecting");
     tell([`${t("lost")} ${wait} `, el("button", { type: "button", class: "link", onclick: () => connection.hurry() }, t("try_now"))]);
   },
-  async refused(reason) {
+  async refused(code) {
     if (isEmbedded && (await renewed())) {
       connection.open();
       return;
     }
-    const words = isEmbedded ? t("unavailable") : reason || t("signed_out");
+    const words = t(isEmbedded ? "unavailable" : code === SIGNED_OUT ? "signed_out" : "rights_changed");
     asking.fail({ message: words });
     if (isEmbedded) return void tell(words);
     tell([`${words} `, el("a", { href: location.href }, t("reload"))]);
@@ -237,9 +244,10 @@ function began(id, questionId) {
   if (questionId) tellOfMessage(id, { id: questionId, role: "user" });
   if (id === conversationId) return;
   conversationId = id;
+  presence.set("bot", null); // its predecessor may be closed
   setAddress(id, { isPushed: false });
   sidebar.select(id);
-  composer.open(id);
+  composer.continueIn(id);
   sidebar.load();
 }
 

@@ -43,6 +43,13 @@ export class Composer {
     this.refresh();
   }
 
+  /** Go on with what is written in a conversation that has just begun. */
+  continueIn(conversationId) {
+    rememberText(this.#draft, "");
+    this.#draft = `draft:${conversationId}`;
+    this.refresh();
+  }
+
   set(text) {
     $("message").value = text;
     this.refresh();

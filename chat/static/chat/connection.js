@@ -2,7 +2,8 @@
 
 const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 15_000;
-const FINAL = new Set([4401, 4403]); // signed out, forbidden: connecting again would not help
+export const SIGNED_OUT = 4401;
+const FINAL = new Set([SIGNED_OUT, 4403]); // and forbidden: connecting again would not help
 
 export class Connection {
   #url;
@@ -12,7 +13,7 @@ export class Connection {
   #failures = 0;
   #hasBegun = false;
 
-  /** `on` has the callbacks `open()`, `message(data)`, `lost(waitMs)` and `refused(reason)`.
+  /** `on` has the callbacks `open()`, `message(data)`, `lost(waitMs)` and `refused(code)`.
    *
    * With `on.greeting()` its result is sent first, and the connection counts as open once the server has `begun`.
    */
@@ -73,10 +74,10 @@ export class Connection {
     this.#on.open();
   }
 
-  #closed({ code, reason }) {
+  #closed({ code }) {
     this.#socket = null;
     if (FINAL.has(code)) {
-      this.#on.refused(reason);
+      this.#on.refused(code);
       return;
     }
     const longest = Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** this.#failures);

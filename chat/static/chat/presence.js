@@ -29,6 +29,10 @@ export class Presence {
     return this.#state === "person" || this.#state === "waiting";
   }
 
+  get isClosed() {
+    return this.#state === "closed";
+  }
+
   get agent() {
     return this.#agent;
   }
@@ -87,8 +91,8 @@ export class Presence {
       person: t(this.#isHere === false ? "person_away" : "person_here", { name }),
       closed: t("conversation_closed"),
     }[this.#state];
-    this.#button.disabled = this.isWithPerson;
-    this.#button.hidden = !this.#isOffered || this.#state === "waiting";
+    this.#button.disabled = false;
+    this.#button.hidden = !this.#isOffered || this.isWithPerson;
     this.#withdraw.hidden = this.#state !== "waiting";
     this.#withdraw.disabled = false;
   }

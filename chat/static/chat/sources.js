@@ -42,7 +42,7 @@ function moreOf(rest, isAnyCited, list) {
 function card(citation, best, passages, grounding) {
   const bar = el("span", { class: "bar" });
   bar.style.setProperty("--share", String(Math.max(0, Math.min(1, citation.score / best))));
-  const score = citation.score.toFixed(2);
+  const score = Math.max(0, citation.score).toFixed(2); // a cosine may be below it
   const path = (citation.heading_path ?? "").split(" > ");
   if (path[0] === citation.title) path.shift(); // the card shows the title already
   const quote = el("blockquote", { class: "markdown" }, markup(citation.html));

@@ -14,9 +14,9 @@ export function counted(name, count) {
   return t(`${name}_${plurals.select(count) === "one" ? "one" : "other"}`, { count: number(count) });
 }
 
-/** Return the sentence for an error by its code, or the server's own. */
+/** Return the sentence for an error by its code; the page's own errors have none, and bring theirs. */
 export function errorText({ code, message }) {
-  return texts[`error_${code}`] ?? message ?? t("error_other");
+  return texts[`error_${code}`] ?? (code ? t("error_other") : message);
 }
 
 /** Return a reason why a sentence is not supported, such as "number 30", in the reader's language. */

@@ -1,6 +1,8 @@
 // The messages of the open conversation, in their order: turns of the bot, and lines of people and notices.
 
+import { copyButton } from "./copy.js";
 import { el, markup } from "./dom.js";
+import { feedbackOf } from "./feedback.js";
 import { shortTime, t } from "./texts.js";
 import { isOpen, paintAnswer, turnElement } from "./turn.js";
 
@@ -180,10 +182,13 @@ function lineOf(message) {
   const data = { "data-message": message.id };
   if (message.role === "notice") return el("p", { class: "notice", ...data }, message.text);
   const name = message.author || t("somebody");
+  const { buttons, below } = feedbackOf({ messageId: message.id, feedback: message.feedback ?? undefined });
   return el(
     "article",
     { class: "agent", ...data },
     el("header", {}, el("h2", {}, name), el("time", { datetime: message.created_at }, shortTime(message.created_at))),
     el("div", { class: "markdown text" }, markup(message.html)),
+    el("footer", { class: "foot" }, el("div", { class: "actions" }, copyButton(message.text), ...buttons)),
+    below,
   );
 }

@@ -206,3 +206,12 @@ def answered(page: Any, count: int = 1) -> None:
     page.wait_for_function(
         "count => document.querySelectorAll('article[data-state=done]').length === count", arg=count, timeout=60_000
     )
+
+
+def copied(page: Any, said: Any) -> str:
+    """Press the button that copies what was said, and return what is pasted then."""
+    page.bring_to_front()
+    said.get_by_role("button", name="Copy").click()
+    page.locator("#message").press("Control+V")
+    page.wait_for_function("() => document.getElementById('message').value")
+    return str(page.locator("#message").input_value())

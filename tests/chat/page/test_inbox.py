@@ -1,6 +1,7 @@
 """The agents' inbox in a browser: passing on, what is new, the focus, and readers of every kind."""
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -89,6 +90,20 @@ def test_the_address_a_customer_leaves_is_a_link_and_each_message_is_heard(
     link = mia.locator(".fb-inbox-why a")
     expect(link).to_have_text("ana@example.com")
     assert (link.get_attribute("href") or "").startswith("mailto:ana@example.com?subject=")
+
+
+def test_the_title_counts_who_is_to_be_answered(page: Any, new_page: Any, servers: tuple[Server, Server]) -> None:
+    ask_for_person(page, servers[0])
+    mia = sign_in(new_page(), servers[1])
+    mia.goto(f"{servers[1].url}admin/inbox/")
+    expect(mia.locator("[data-live]")).to_have_text("live")
+    expect(mia.locator(f"[data-open-conversation='{number_of(page)}']")).to_be_visible()
+    expect(mia).to_have_title(re.compile(r"^\(\d+\) "))
+    count = int(mia.title().partition(")")[0][1:])
+    page.get_by_role("button", name="Without a person").click()
+    expect(mia).to_have_title(re.compile(rf"^\({count - 1}\) " if count > 1 else r"^[^(]"))
+    page.get_by_role("button", name="Talk to a person").click()
+    expect(mia).to_have_title(re.compile(rf"^\({count}\) "))
 
 
 def test_a_redraw_leaves_the_focus_and_what_was_found_where_they_are(

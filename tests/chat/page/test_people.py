@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.chat.browser import PASSWORD, Server
-from tests.chat.page.conftest import answered, ask
+from tests.chat.page.conftest import answered, ask, copied
 from tests.missing import required
 
 playwright = required("playwright.sync_api")
@@ -155,6 +155,22 @@ def test_a_conversation_that_is_drawn_anew_still_says_who_is_typing(
     expect(line).to_be_hidden()  # some seconds later
 
 
+def test_what_a_person_answers_can_be_judged_and_copied(page: Any, agent: Any, servers: tuple[Server, Server]) -> None:
+    ask_for_person(page, servers[0])
+    agent.goto(f"{servers[1].url}admin/inbox/?conversation={page.url.rpartition('=')[2]}")
+    agent.get_by_role("button", name="Take over").click()
+    expect(page.locator("#presence")).to_have_text("Mia Moll is answering.")
+    say(agent, "It was **sent** on Monday.")
+    said = page.locator(".agent")
+    assert copied(page, said) == "It was **sent** on Monday."
+    with page.expect_response("**/feedback/*") as kept:
+        said.get_by_role("button", name="Good answer").click()
+    assert kept.value.ok
+    page.reload()
+    expect(said.get_by_role("button", name="Good answer")).to_have_attribute("aria-pressed", "true")
+    expect(said.get_by_role("button", name="Bad answer")).to_have_attribute("aria-pressed", "false")
+
+
 def test_the_wish_for_a_person_begins_a_conversation(page: Any, servers: tuple[Server, Server]) -> None:
     page.goto(servers[0].url)
     page.get_by_label("Chat as").select_option("Ida")
@@ -162,6 +178,34 @@ def test_the_wish_for_a_person_begins_a_conversation(page: Any, servers: tuple[S
     expect(page.locator("#presence")).to_contain_text("A person was asked to join.")
     expect(page.locator(".notice")).to_have_count(1)
     expect(page.locator(".question")).to_contain_text("I would like to talk to a person.")
+
+
+def closed_by(agent: Any, page: Any, server: Server) -> None:
+    """Have an agent close the page's conversation."""
+    agent.goto(f"{server.url}admin/inbox/?conversation={page.url.rpartition('=')[2]}")
+    agent.get_by_role("button", name="Take over").click()
+    expect(page.locator("#presence")).to_have_text("Mia Moll is answering.")
+    agent.get_by_role("button", name="Close", exact=True).click()
+    agent.get_by_role("dialog").get_by_role("button", name="Close it").click()
+    expect(page.locator("#presence")).to_have_text("This conversation is closed. A new message begins a new one.")
+
+
+def test_the_wish_for_a_person_in_a_closed_conversation_begins_a_new_one(
+    page: Any, agent: Any, servers: tuple[Server, Server]
+) -> None:
+    ask_for_person(page, servers[0])
+    closed_by(agent, page, servers[1])
+    page.set_viewport_size({"width": 320, "height": 640})
+    assert page.locator("#presence").bounding_box()["width"] > 160  # beside the button there is no room
+    closed = page.url
+    page.locator("#message").fill("Half a sent")
+    page.get_by_role("button", name="Talk to a person").click()
+    expect(page.locator("#presence")).to_contain_text("A person was asked to join.")
+    assert page.url != closed
+    expect(page.locator(".notice").nth(-2)).to_have_text("Your last conversation was closed, so this is a new one.")
+    expect(page.locator(".question").last).to_contain_text("I would like to talk to a person.")
+    expect(page.locator("#connection")).to_be_hidden()
+    expect(page.locator("#message")).to_have_value("Half a sent")
 
 
 def test_what_two_windows_write_stands_in_one_order_and_is_typed_by_nobody_else(

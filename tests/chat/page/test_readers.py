@@ -76,6 +76,21 @@ def test_a_german_reads_german(new_page: Any, servers: tuple[Server, Server]) ->
     expect(page.locator("html")).to_have_attribute("lang", "en")
 
 
+def test_a_german_who_is_signed_out_reads_so_in_german(new_page: Any, servers: tuple[Server, Server]) -> None:
+    page = new_page(locale="de-DE")
+    page.goto(f"{servers[0].url}login/")
+    page.fill("[name=username]", "bo")
+    page.fill("[name=password]", PASSWORD)
+    page.press("[name=password]", "Enter")
+    page.get_by_role("heading", name="Wie können wir helfen?").wait_for()
+    other = page.context.new_page()
+    other.goto(page.url)
+    other.get_by_role("button", name="Abmelden").click()
+    other.get_by_role("button", name="Anmelden").wait_for()
+    ask(page, "How do I reset my password?")
+    expect(page.locator("#connection")).to_contain_text("Sie sind nicht mehr angemeldet.")
+
+
 def test_the_list_is_a_drawer_on_a_phone(new_page: Any, servers: tuple[Server, Server]) -> None:
     page = new_page(**PHONE)
     page.goto(servers[0].url)
