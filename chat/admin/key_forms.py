@@ -157,7 +157,8 @@ class ApiKeyForm(KeyBoundsForm):
         choices=ApiKey.Scope.choices,
         widget=UnfoldAdminCheckboxSelectMultipleWidget,
         help_text="chat: POST /chat. search: search and read documents, also by MCP. ingest: search, documents, events."
-        " debug: the debug endpoint, traces, feature values. A key can do no more than the user who makes it.",
+        " debug: the debug endpoint, traces, feature values. desk: answer conversations for people, from another desk."
+        " A key can do no more than the user who makes it.",
     )
 
     class Meta(KeyBoundsForm.Meta):

@@ -9,6 +9,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter
 
 from chat.api.examples import IN_PATH
+from chat.api.response_headers import HEADERS, describe_headers
 from chat.paths import own_path
 from common.validation import BLANKS, KEY_MAX_CHARS
 from retrieval.search.query import MAX_EXPAND, MAX_TOP_K, QUERY_MAX_CHARS
@@ -197,13 +198,18 @@ SEARCH = [
 
 
 def complete(result: Schema, generator: Any, request: Any, public: bool) -> Schema:
-    """Put into the schema what drf-spectacular can't express: the errors of all operations, and JSON in queries."""
+    """Put into the schema what drf-spectacular can't express.
+
+    That are the errors of all operations, the headers of answers, and JSON in queries.
+    """
     reference = {"$ref": "#/components/schemas/Error"}
     error = {"description": "An error.", "content": {"application/json": {"schema": reference}}}
     result["components"]["schemas"] |= COMPONENTS
+    result["components"]["headers"] = HEADERS
     for path in result["paths"].values():
         for method, operation in path.items():
-            operation["responses"].setdefault("default", error)
+            operation["responses"].setdefault("default", dict(error))
+            describe_headers(method, operation)
             if "requestBody" in operation:
                 operation["requestBody"]["required"] = method != "patch"  # which changes nothing without one
             for parameter in operation.get("parameters", []):

@@ -110,6 +110,21 @@ def test_the_generated_client_chats_writes_lists_searches_and_deletes(client: An
     assert (event.status_code, event.parsed.entity_id) == (202, "ana")
     assert call("events.events_retrieve", client, event.parsed.id).parsed.payload == {"x": 1}
 
+    of_ana = {"user_id": "ana"}
+    talk_id, message_id = answered[0].parsed.conversation_id, answered[0].parsed.message_id
+    (talk,) = call("conversations.conversations_list", client, **of_ana).parsed.results
+    assert talk.id == talk_id
+    messages = call("conversations.conversations_messages_retrieve", client, talk_id, **of_ana).parsed
+    assert [message.role for message in messages.messages] == ["user", "assistant"]
+    rated = model("FeedbackRequestRequest", {"value": "up"})
+    assert call("messages.give_feedback", client, message_id, body=rated, **of_ana).status_code == 200
+    assert call("traces.trace", client, answered[0].parsed.context_id).status_code == 200
+    assert call("features.features_retrieve", client, "User", "ana", names="user_tier").status_code == 200
+    (offered, *_) = call("v1.list_models", client).parsed.data
+    asked = {"model": offered.id, "messages": [{"role": "user", "content": "How do I reset my password?"}]}
+    completion = call("v1.create_chat_completion", client, body=model("CompletionRequestRequest", asked)).parsed
+    assert "click the link" in completion.choices[0].message.content
+
     assert call("documents.documents_destroy", client, "pay", index_name="docs", if_match='"v1"').status_code == 204
     changes = call(
         "documents.documents_list", client, index_name="docs", updated_since=timezone.now() - timedelta(days=1)
@@ -161,6 +176,22 @@ def test_the_examples_are_as_the_schema_says(schema: dict[str, Any]) -> None:
             assert not wrong, (where, name)
             checked += 1
     assert checked > 60
+
+
+def test_answers_tell_the_headers_that_they_have(schema: dict[str, Any]) -> None:
+    found = {
+        (operation["operationId"], status): set(response.get("headers", ()))
+        for _, operation in operations_of(schema)
+        for status, response in operation["responses"].items()
+    }
+    limit = {"X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"}
+    assert found["chat", "200"] == limit | {"Idempotent-Replayed", "X-Fabra-Freshness"}
+    completion = found["create_chat_completion", "200"]
+    assert completion == limit | {"Idempotent-Replayed", "X-Fabra-Freshness", "X-Fabra-Ignored", "X-Request-Id"}
+    assert found["create_chat_completion", "429"] == found["chat", "default"] == limit | {"Retry-After"}
+    assert found["documents_create", "201"] == {"ETag", "Idempotent-Replayed"}
+    assert "ETag" in found["documents_retrieve", "200"]
+    assert found["documents_list", "200"] == set()
 
 
 def test_every_answer_says_what_is_in_it(schema: dict[str, Any]) -> None:
