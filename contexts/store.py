@@ -17,10 +17,11 @@ from features.feature_sets import FeatureSet, feature_name, feature_sets
 from features.materialization import requests
 from features.models import FeatureValue, MaterializationRun
 from features.value_writer import write_values
-from retrieval.event_handlers import known_audience
+from retrieval.event_handlers import audience_said
 from retrieval.indexing import documents
 from retrieval.indexing.document_input import IndexResult
 from retrieval.indexing.purge import purge_document
+from retrieval.kept_fields import bring_fields
 from retrieval.search import execute as searching
 from retrieval.search.audience import with_default_names
 from retrieval.search.hits import Hits
@@ -140,11 +141,14 @@ class FeatureStore:
         While a state event (`doc_*`) is handled, the text has the event's time and replaces nothing newer. Without
         `audience`, the event's audience is used, otherwise the document's current one; an empty list means everyone.
         """
-        if audience is None:
-            audience = await sync_to_async(known_audience)(index_name, entity_id)
-        return await sync_to_async(documents.index_document)(
-            index_name, entity_id, text, metadata, title=title, audience=audience, occurred_at=_as_of()
-        )
+        said = await sync_to_async(audience_said)(index_name, entity_id, audience)
+        result = await sync_to_async(documents.index_document)(
+            index_name, entity_id, text, metadata, title=title, audience=said.value, occurred_at=_as_of(),
+            said_at={"audience": said.at},
+        )  # fmt: skip
+        if result.is_superseded:
+            await sync_to_async(bring_fields)(index_name, entity_id, {"audience": said}, source="code")
+        return result
 
     async def search(
         self,

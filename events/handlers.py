@@ -25,6 +25,8 @@ class Handler:
     handle: Callable[[Event], Any]
     applies_state: bool = False
     """It sets the state to what the event says: in order, one event at a time, and never to an older one."""
+    handle_superseded: Callable[[Event], Any] | None = None
+    """For a handler that applies the state: called in place of `handle` for an event that a later one superseded."""
     is_default: bool = False
     """It is used only if no other handler exists for the event."""
     reads_current: bool = False

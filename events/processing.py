@@ -6,6 +6,7 @@ import time
 import traceback
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from inspect import iscoroutinefunction
 
 from asgiref.sync import async_to_sync
@@ -60,24 +61,30 @@ def process(event_pk: int) -> Event | None:
             handlers = handlers_of(event)
             reads_current = _only_reads_current(handlers)
             is_superseded = event.is_superseded() and not reads_current
-            of_state = [handler for handler in handlers.of_state if not (handler.applies_state and is_superseded)]
-            seen = _waiting_for_the_same(event) if reads_current else []
+            of_state = _of_superseded(handlers.of_state) if is_superseded else handlers.of_state
+            seen = _waiting_for_the_same(event) if reads_current else Event.objects.waiting_before(event)
             with handling(event, is_superseded=is_superseded):
                 outcomes = _run(event, of_state)
             is_superseded = is_superseded or any(outcome.is_superseded for outcome in outcomes)
-            # 6. Store that the state is in effect; older waiting events end now if no other handler needs them.
+            # 6. Store that the state is in effect; older waiting events end now if no other handler needs them. One
+            #    that came in meanwhile is processed, since it may say what this one leaves as it was.
             if outcomes and all(outcome.is_done for outcome in outcomes) and not is_superseded:
                 event.mark_applied()
-                if reads_current:
+                if reads_current or (not handlers.of_event and all(handler.applies_state for handler in of_state)):
                     Event.objects.end_superseded(seen)
-                elif not handlers.of_event and all(handler.applies_state for handler in of_state):
-                    Event.objects.supersede(event)
         # 7. The state's lock is released: a slow handler of this event does not delay the state's next event.
         outcomes += _run(event, handlers.of_event)
         # 8. End the event, schedule a retry, or give up.
         is_handled = bool(handlers.of_state or handlers.of_event)
         event.settle(outcomes, is_superseded=is_superseded, is_handled=is_handled)
     return event
+
+
+def _of_superseded(handlers: Sequence[Handler]) -> list[Handler]:
+    """Return the handlers for an event that a later one superseded: none of them sets the state to what it says."""
+    others = [handler for handler in handlers if not handler.applies_state]
+    late = [(handler, handler.handle_superseded) for handler in handlers if handler.applies_state]
+    return others + [replace(handler, handle=handle) for handler, handle in late if handle is not None]
 
 
 def _only_reads_current(handlers: Handlers) -> bool:

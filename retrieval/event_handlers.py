@@ -1,9 +1,12 @@
 """Handle events: `doc_updated` indexes a document and `doc_deleted` deletes it; a saved row publishes an event."""
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from datetime import datetime
 from typing import Any
 
 from django.db import transaction
+from django.utils import timezone
 
 from common.errors import FabraError, InvalidInput
 from events.acceptance import register_check
@@ -18,6 +21,7 @@ from retrieval.document_events import DELETED, EVENT_TYPE, FAMILY, check_meaning
 from retrieval.errors import DocumentNotFound, IndexNotFound
 from retrieval.indexing.document_input import DocumentContent, IndexResult, check_document
 from retrieval.indexing.documents import delete_document, index_document, mark_failed
+from retrieval.kept_fields import FIELDS, Said, bring_fields, fields_of_late, kept_fields, served_audience, unsaid
 from retrieval.models import Document, DocumentVersion
 from retrieval.purge_events import erase_late, purge, was_purged_after
 from retrieval.search.filters import check_audience
@@ -37,11 +41,14 @@ def handlers(event: Event) -> list[Handler]:
     if event.event_type == EVENT_TYPE:
         # A saved row names its own index, which a feature with this trigger may not know, so it is always indexed here.
         is_default = event.source != Event.Source.SIGNAL
-        return [Handler(name="reindex", handle=reindex, applies_state=True, is_default=is_default)]
+        late = reindex_late
+        return [
+            Handler(name="reindex", handle=reindex, handle_superseded=late, applies_state=True, is_default=is_default)
+        ]
     if event.event_type == DELETED:
         if event.payload.get("purge") is True:  # what was said is erased, also if there is a later state
             return [Handler(name="purge", handle=purge)]
-        return [Handler(name="delete", handle=delete, applies_state=True)]
+        return [Handler(name="delete", handle=delete, handle_superseded=delete_late, applies_state=True)]
     return []
 
 
@@ -55,7 +62,7 @@ def reindex(event: Event) -> dict[str, Any]:
         return {"index": index_name, "superseded": True}
     content: DocumentContent | None = None
     try:
-        content = content_of(index_name, event)
+        content, said_at = content_of(index_name, event)
         result = index_document(
             index_name,
             content.entity_id,
@@ -66,39 +73,59 @@ def reindex(event: Event) -> dict[str, Any]:
             source=f"event {event.event_id}",
             author=event.sender,
             occurred_at=event.occurred_at,
+            said_at=said_at,
             force=event.payload.get("force") is True,
         )
     except Exception as error:  # a splitter may raise anything; the document stores the reason
         reason = str(error) if isinstance(error, FabraError) else f"Indexing failed with {type(error).__name__}."
         mark_failed(index_name, event, reason, content=None if isinstance(error, InvalidInput) else content)
+        _show_failed(index_name, event)
         raise
+    if result.is_superseded:
+        return reindex_late(event)
     return report_of(index_name, event.entity_id, result)
 
 
-def content_of(index_name: str, event: Event) -> DocumentContent:
-    """Return the document as the event changes it; missing metadata and audience are kept. Raise InvalidInput."""
+def reindex_late(event: Event) -> dict[str, Any]:
+    """Bring what the event says and what came after it leaves as it was; its text is superseded."""
+    index_name = index_name_of(event.payload)
+    brought: list[str] = []
+    if event.payload.get("erased") is not True:
+        content, _ = content_of(index_name, event)
+        brought = _bring_late(
+            index_name, event, {name: getattr(content, name) for name in FIELDS if name in event.payload}
+        )
+    return {"index": index_name, "superseded": True, "kept": brought}
+
+
+def content_of(index_name: str, event: Event) -> tuple[DocumentContent, dict[str, datetime]]:
+    """Return the document as the event changes it, and since when it has had the audience and metadata that it keeps.
+
+    Raise InvalidInput.
+    """
     payload = event.payload
     if not isinstance(payload.get("content"), str):
         raise InvalidInput('doc_updated needs the text in payload["content"].')
-    known = _previous_fields(index_name, event)
-    return check_document(
-        index_name,
-        event.entity_id,
-        payload["content"],
-        payload["metadata"] if "metadata" in payload else known.get("metadata"),
-        payload.get("title") or "",
-        payload["audience"] if "audience" in payload else known.get("audience", ()),
-    )
+    kept = {} if payload.keys() >= set(FIELDS) else kept_fields(index_name, event)
+    fields = {name: payload[name] if name in payload else kept[name].value for name in FIELDS}
+    content = check_document(
+        index_name, event.entity_id, payload["content"], title=payload.get("title") or "", **fields
+    )  # fmt: skip
+    return content, {name: kept[name].at for name in FIELDS if name not in payload}
 
 
-def known_audience(index_name: str, entity_id: str) -> Sequence[str]:
-    """Return a document's audience: that of the event being handled, if it is the document's, else the served one."""
+def audience_said(index_name: str, entity_id: str, audience: Sequence[str] | None) -> Said:
+    """Return the audience that code gives a document, and since when it has been said.
+
+    None: that of the event being handled, if it is the document's, else the served one.
+    """
     handling = current_handling()
+    if audience is not None:
+        return Said(value=check_audience(audience), at=handling.as_of if handling else timezone.now())
     if handling and handling.event.state_key == state_key(EVENT_TYPE, entity_id, {"index": index_name}):
-        return content_of(index_name, handling.event).audience
-    document = Document.objects.live().select_related("version").filter(index__name=index_name, entity_id=entity_id)
-    served = document.first()
-    return served.version.audience if served and served.version else ()
+        content, said_at = content_of(index_name, handling.event)
+        return Said(value=content.audience, at=said_at.get("audience", handling.as_of))
+    return served_audience(index_name, entity_id)
 
 
 def delete(event: Event) -> dict[str, Any]:
@@ -108,7 +135,34 @@ def delete(event: Event) -> dict[str, Any]:
         is_deleted = delete_document(index_name, event.entity_id, occurred_at=event.occurred_at)
     except (DocumentNotFound, IndexNotFound):
         return {"deleted": 0}
-    return {"deleted": int(is_deleted)} | ({} if is_deleted else {"superseded": True})
+    return {"deleted": 1} if is_deleted else delete_late(event)
+
+
+def delete_late(event: Event) -> dict[str, Any]:
+    """Forget the audience and metadata of before the deletion, if what came after it leaves them as they were."""
+    brought = _bring_late(index_name_of(event.payload), event, unsaid())
+    return {"deleted": 0, "superseded": True, "kept": brought}
+
+
+def _bring_late(index_name: str, event: Event, values: dict[str, Any]) -> list[str]:
+    said = fields_of_late(event, values)
+    return bring_fields(index_name, event.entity_id, said, source=f"event {event.event_id}", author=event.sender)
+
+
+def _show_failed(index_name: str, event: Event) -> None:
+    """Have a document that was never indexed show its newest failed change with what an earlier `event` says.
+
+    Who saves it in the admin publishes what it shows.
+    """
+    shown = Document.objects.live().select_related("failed_event").filter(
+        index__name=index_name, entity_id=event.entity_id, version=None, state=Document.State.FAILED
+    ).exclude(failed_event__in=[event.pk]).first()  # fmt: skip
+    if shown is not None and shown.failed_event is not None:
+        with suppress(InvalidInput):
+            content, _ = content_of(index_name, shown.failed_event)
+            Document.objects.filter(pk=shown.pk, failed_event=shown.failed_event).update(
+                title=content.title, text=content.text, metadata=content.metadata, audience=content.audience
+            )
 
 
 def report_of(index_name: str, entity_id: str, result: IndexResult) -> dict[str, Any]:
@@ -133,43 +187,6 @@ def _change_report(index_name: str, entity_id: str, result: IndexResult) -> dict
     step = {"name": "indexed", "at": version.created_at.isoformat(), "note": "split and embedded"}
     changed = changed_row(DocumentVersion, version.pk, f"{entity_id} v{version.number}")
     return {"changed": [changed], "steps": [step], "effect": "searchable"}
-
-
-def _previous_fields(index_name: str, event: Event) -> dict[str, Any]:
-    """Return the metadata and audience that the document has before the event, for an event that leaves them out.
-
-    They are those of the served version, updated by earlier changes that wait or failed: a change that restricts the
-    audience applies to the next one even if its own text could not be indexed. A change that was refused for good is
-    ignored, unless its audience is invalid: then the audience is unknown. Raise InvalidInput for an unknown audience.
-    """
-    if {"metadata", "audience"} <= event.payload.keys():
-        return {}
-    document = Document.objects.select_related("version").filter(index__name=index_name, entity_id=event.entity_id)
-    row = document.first()
-    known: dict[str, Any] = {}
-    if row:
-        row.correct_time()
-    if row and row.version and row.deleted_at is None:
-        known = {"metadata": row.version.metadata, "audience": row.version.audience}
-    for earlier in Event.objects.before(event, since=row.occurred_at if row else None):
-        if earlier.event_type != EVENT_TYPE:
-            known = {}
-            continue
-        stated = {name: earlier.payload[name] for name in ("metadata", "audience") if name in earlier.payload}
-        if earlier.outcomes.filter(is_permanent=True).exists():
-            is_invalid = "audience" in stated and not _is_audience(stated["audience"])
-            stated = {"audience": stated["audience"]} if is_invalid else {}
-        known |= stated
-    if "audience" not in event.payload and not _is_audience(known.get("audience", [])):
-        raise InvalidInput("Its audience is not known: that of an earlier change was refused. Say it in this one.")
-    return known
-
-
-def _is_audience(value: Any) -> bool:
-    try:
-        return isinstance(check_audience(value), list)
-    except InvalidInput:
-        return False
 
 
 def publish_saved(instance: Document, raw: bool = False, **kwargs: Any) -> None:
@@ -208,14 +225,8 @@ def publish_again(document: Document, *, sender: str = "") -> bool:
     version = document.version
     if version is None:
         return False
-    payload = {
-        "index": document.index.name,
-        "content": version.text,
-        "metadata": version.metadata,
-        "audience": version.audience,
-        "title": version.title,
-        "force": True,
-    }
+    # Without its audience and metadata, which it keeps: a change that said them is not overwritten by coming late.
+    payload = {"index": document.index.name, "content": version.text, "title": version.title, "force": True}
     document.correct_time()
     moment = document.occurred_at or version.created_at
     event = AxiomEvent(event_type=EVENT_TYPE, entity_id=document.entity_id, payload=payload, occurred_at=moment)

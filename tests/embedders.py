@@ -1,8 +1,8 @@
 """An embedder that a test can take away, or have its worker die in."""
 
 import time
-from collections.abc import Sequence
-from typing import ClassVar
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -22,6 +22,8 @@ class FragileEmbedder(HashingEmbedder):
     """Raised for documents and for questions while it is set."""
     question_failure: ClassVar[type[BaseException] | None] = None
     """Raised for questions only."""
+    meanwhile: ClassVar[Callable[[], Any] | None] = None
+    """Called while documents are embedded."""
     embedded: ClassVar[list[str]] = []
     """The texts of documents, as they were asked for."""
     questions: ClassVar[list[str]] = []
@@ -36,6 +38,8 @@ class FragileEmbedder(HashingEmbedder):
     def embed(self, texts: Sequence[str]) -> list[np.ndarray]:
         if self.failure is not None:
             raise self.failure
+        if (meanwhile := type(self).meanwhile) is not None:
+            meanwhile()
         self.embedded.extend(texts)
         return super().embed(texts)
 
@@ -47,7 +51,7 @@ class FragileEmbedder(HashingEmbedder):
 
     @classmethod
     def mend(cls) -> None:
-        cls.failure = cls.question_failure = None
+        cls.failure = cls.question_failure = cls.meanwhile = None
 
     @classmethod
     def take_over(cls) -> None:

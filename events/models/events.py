@@ -69,33 +69,15 @@ class EventQuerySet(models.QuerySet["Event"]):
         """Return the events whose change is not applied yet, dead ones included."""
         return self.filter(applied_at=None).exclude(state__in=SETTLED)
 
-    def before(self, event: "Event", since: datetime | None) -> Self:
-        """The earlier events about the same state whose change is not in effect and not overwritten; oldest first.
-
-        Those up to `since`, and up to the last event that was applied, are overwritten.
-        """
+    def before(self, event: "Event") -> Self:
+        """Return the earlier events about the same state, oldest first."""
         earlier = models.Q(occurred_at__lt=event.occurred_at) | models.Q(occurred_at=event.occurred_at, id__lt=event.pk)
-        of_state = self.filter(earlier, state_key=event.state_key).exclude(state_key="")
-        rows = of_state.unapplied()
-        if since:
-            rows = rows.filter(occurred_at__gt=since)
-        applied = of_state.filter(applied_at__isnull=False).order_by("-occurred_at", "-id").first()
-        if applied:
-            rows = rows.filter(
-                models.Q(occurred_at__gt=applied.occurred_at)
-                | models.Q(occurred_at=applied.occurred_at, id__gt=applied.pk)
-            )
-        return rows.order_by("occurred_at", "id")
+        return self.filter(earlier, state_key=event.state_key).exclude(state_key="").order_by("occurred_at", "id")
 
-    def supersede(self, applied: "Event") -> None:
-        """End the waiting events of the same type and state that are older than the one just applied."""
-        older = models.Q(occurred_at__lt=applied.occurred_at) | models.Q(
-            occurred_at=applied.occurred_at, id__lt=applied.pk
-        )
-        waiting = self.due().filter(older, state_key=applied.state_key, event_type=applied.event_type)
-        waiting.exclude(payload__contains=ERASING).update(
-            state=Event.State.SUPERSEDED, finished_at=timezone.now(), error=""
-        )
+    def waiting_before(self, event: "Event") -> list[int]:
+        """Return the waiting events of the same type and state that are older: needless once this one is applied."""
+        waiting = self.due().before(event).filter(event_type=event.event_type).exclude(payload__contains=ERASING)
+        return list(waiting.values_list("pk", flat=True))
 
     def waiting_beside(self, event: "Event") -> list["Event"]:
         """Return the other events that wait for the event's state, at most LOOK_AHEAD."""

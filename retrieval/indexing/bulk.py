@@ -109,7 +109,7 @@ def _prepare(index_name: str, drafts: Sequence[Draft]) -> _BatchInProgress:
     served = {document.entity_id: document for document in rows}
     for position, content in contents.items():
         document = served.get(content.entity_id)
-        if document and (result := unchanged(document, content, drafts[position].origin.occurred_at)):
+        if document and (result := unchanged(document, content, drafts[position].origin)):
             outcomes[position] = result
     positions = [position for position in contents if position not in outcomes]
     batch = prepare(

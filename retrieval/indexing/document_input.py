@@ -1,8 +1,8 @@
 """The input of indexing, checked, with its origin; and the result of indexing."""
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Self
 
@@ -56,6 +56,10 @@ class Origin:
     """Who wrote it."""
     occurred_at: datetime | None = None
     """When the document was in this state; None: now, when it is written."""
+    said_at: Mapping[str, datetime] = field(default_factory=dict)
+    """When the audience and the metadata were said, by their names, if by an earlier change than this one."""
+    after_event: int | None = None
+    """The newest event when the document came to this state; None: the newest one now."""
     claim: Claim | None = None
     """The file that it was read from."""
     precondition: Precondition | None = None
@@ -92,9 +96,9 @@ def check_document(
     index_name: str,
     entity_id: str,
     text: str,
-    metadata: dict[str, Any] | None,
-    title: str = "",
-    audience: Sequence[str] = (),
+    metadata: dict[str, Any] | None = None,
+    title: str | None = "",
+    audience: Sequence[str] | None = (),
 ) -> DocumentContent:
     """Return the document ready to be stored; raise InvalidInput or DocumentTooLarge.
 
@@ -117,11 +121,16 @@ def check_document(
     names = check_audience(audience)
     if isinstance(names, str):
         raise InvalidInput("A document is for everyone when its audience is empty.")
-    chosen = title or metadata.get("title") or title_of(text) or entity_id
     return DocumentContent(
         entity_id=entity_id,
-        title=(single_line(check_text(chosen if isinstance(chosen, str) else str(chosen), "title")) or entity_id)[:500],
+        title=title_for(entity_id, text, metadata, title),
         text=text,
         metadata=metadata,
         audience=names,
     )
+
+
+def title_for(entity_id: str, text: str, metadata: dict[str, Any], title: str | None = "") -> str:
+    """Return a document's title: the given one, that of the metadata, the first heading, or its id."""
+    chosen = title or metadata.get("title") or title_of(text) or entity_id
+    return (single_line(check_text(chosen if isinstance(chosen, str) else str(chosen), "title")) or entity_id)[:500]

@@ -1,7 +1,7 @@
 """Index, update and delete documents: embed first, then change all rows in one transaction."""
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Count, F
+from django.db.models.functions import Coalesce, Greatest
 from django.utils import timezone
 
 from common.text import storable
@@ -42,6 +43,7 @@ def index_document(
     source: str = "code",
     author: str = "",
     occurred_at: datetime | None = None,
+    said_at: Mapping[str, datetime] | None = None,
     force: bool = False,
     precondition: Precondition | None = None,
     on_written: Callable[[IndexResult], None] | None = None,
@@ -50,12 +52,15 @@ def index_document(
 
     The index is created if there is none. Only searches for one of `audience` find the document; empty means everyone.
     `source` is how the text arrived, `author` who wrote it. `occurred_at` orders states: one older than the document's
-    is not applied. `force` splits and embeds also an unchanged document again. Raise InvalidInput, DocumentTooLarge,
-    TextRefused, EmbedderUnavailable, or DocumentChanged unless it fulfils the `precondition`; then nothing has changed.
+    is not applied. `said_at` tells since when its audience or metadata have been said, if it leaves them as they were.
+    `force` splits and embeds also an unchanged document again. Raise InvalidInput, DocumentTooLarge, TextRefused,
+    EmbedderUnavailable, or DocumentChanged unless it fulfils the `precondition`; then nothing has changed.
     `on_written` is called in the transaction of the change, if there is one; what it raises undoes the change.
     """
     content = check_document(index_name, entity_id, text, metadata, title, audience)
-    origin = Origin(source=source, author=author, occurred_at=occurred_at, precondition=precondition)
+    origin = Origin(
+        source=source, author=author, occurred_at=occurred_at, said_at=said_at or {}, precondition=precondition
+    )  # fmt: skip
     return index_content(index_name, content, origin, force=force, on_written=on_written)
 
 
@@ -77,7 +82,7 @@ def index_content(
         )
         if origin.precondition is not None:  # early, because an embedding may take seconds
             origin.precondition.check(index.name, content.entity_id, served)
-        if not force and served and (result := unchanged(served, content, origin.occurred_at)):
+        if not force and served and (result := unchanged(served, content, origin)):
             return result
         embedder = embedder_of(generation)
         batch = prepare(generation, [(content, origin)], embedder, known=[served] if served and not force else [])
@@ -224,16 +229,20 @@ def mark_failed(index_name: str, event: Event, reason: str, *, content: Document
         Document.objects.filter(pk=document.pk).update(**{name: getattr(document, name) for name in fields})
 
 
-def unchanged(served: Document, content: DocumentContent, occurred_at: datetime | None) -> IndexResult | None:
+def unchanged(served: Document, content: DocumentContent, origin: Origin) -> IndexResult | None:
     """Return the result if the document is already served with this content; None if it is not, or no longer."""
     if served.version is None or served.version.content_hash != content.digest:
         return None
+    occurred_at = origin.occurred_at
     changes: dict[str, Any] = {
         "title": content.title, "text": content.text, "metadata": content.metadata, "audience": content.audience,
     }  # fmt: skip
     if not served.has_failure_after(occurred_at):
         changes |= NO_FAILURE
     served.correct_time(occurred_at)
+    for name in ("audience", "metadata"):
+        said_at = origin.said_at.get(name) or occurred_at or timezone.now()
+        changes[f"{name}_at"] = Greatest(Coalesce(f"{name}_at", "occurred_at"), said_at)
     if occurred_at and (served.occurred_at is None or served.occurred_at < occurred_at):
         changes |= {"occurred_at": occurred_at, "after_event": newest_event()}
     as_read = {"pk": served.pk, "version": served.version_id, "failed_event": served.failed_event_id}

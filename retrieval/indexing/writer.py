@@ -27,15 +27,17 @@ NO_FAILURE = {
 _SERVE = """
 UPDATE retrieval_document d
 SET title = v.title, text = v.text, metadata = v.metadata, audience = v.audience, version_id = v.id,
-    occurred_at = given.moment, after_event = %(after_event)s,
+    occurred_at = given.moment, after_event = given.after_event,
+    audience_at = given.audience_at, metadata_at = given.metadata_at,
     updated_at = %(now)s, indexed_at = %(now)s, deleted_at = NULL,
     state = CASE WHEN given.has_failure THEN d.state ELSE 'indexed' END,
     error = CASE WHEN given.has_failure THEN d.error ELSE '' END,
     failures = CASE WHEN given.has_failure THEN d.failures ELSE 0 END,
     retry_at = CASE WHEN given.has_failure THEN d.retry_at END,
     failed_event_id = CASE WHEN given.has_failure THEN d.failed_event_id END
-FROM unnest(%(versions)s::bigint[], %(moments)s::timestamptz[], %(has_failure)s::boolean[])
-     AS given (version_id, moment, has_failure)
+FROM unnest(%(versions)s::bigint[], %(moments)s::timestamptz[], %(audience_at)s::timestamptz[],
+            %(metadata_at)s::timestamptz[], %(after_event)s::bigint[], %(has_failure)s::boolean[])
+     AS given (version_id, moment, audience_at, metadata_at, after_event, has_failure)
 JOIN retrieval_documentversion v ON v.id = given.version_id
 WHERE d.id = v.document_id
 """
@@ -137,17 +139,22 @@ class DocumentChange:
     def _serve(self, changes: Sequence[Change]) -> None:
         """Copy the content of the versions to the rows of their documents."""
         now = timezone.now()
-        moments = [change.document.origin.occurred_at for change in changes]
-        pairs = zip(changes, moments, strict=True)
+        origins = [change.document.origin for change in changes]
+        newest = newest_event()
         with connection.cursor() as cursor:
             cursor.execute(
                 _SERVE,
                 {
                     "now": now,
-                    "after_event": newest_event(),
                     "versions": [change.version.pk for change in changes],
-                    "moments": [moment or now for moment in moments],
-                    "has_failure": [change.row.has_failure_after(moment) for change, moment in pairs],
+                    "moments": [origin.occurred_at or now for origin in origins],
+                    "audience_at": [origin.said_at.get("audience") or origin.occurred_at or now for origin in origins],
+                    "metadata_at": [origin.said_at.get("metadata") or origin.occurred_at or now for origin in origins],
+                    "after_event": [newest if origin.after_event is None else origin.after_event for origin in origins],
+                    "has_failure": [
+                        change.row.has_failure_after(origin.occurred_at)
+                        for change, origin in zip(changes, origins, strict=True)
+                    ],
                 },
             )
         if self.index.generations.exclude(pk=self.generation.pk).exists():

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models.functions import Now
+from django.db.models.functions import Least, Now
 from django.utils import timezone
 
 from common.clocks import AHEAD, latest_possible
@@ -78,6 +78,12 @@ class Document(models.Model):
     after_event = models.BigIntegerField(
         null=True, editable=False, help_text="The newest event when it came to its current state."
     )
+    audience_at = models.DateTimeField(
+        null=True, editable=False, help_text="The time of the change that its audience is from; empty: of its state."
+    )
+    metadata_at = models.DateTimeField(
+        null=True, editable=False, help_text="The time of the change that its metadata are from; empty: of its state."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
     indexed_at = models.DateTimeField(null=True, blank=True, editable=False)
@@ -130,8 +136,14 @@ class Document(models.Model):
         moment = time_after(self.after_event, key)
         if read_at is not None and current_handling() is None:
             moment = min(moment, read_at)
-        Document.objects.filter(pk=self.pk, occurred_at=self.occurred_at).update(occurred_at=moment)
+        Document.objects.filter(pk=self.pk, occurred_at=self.occurred_at).update(
+            occurred_at=moment, audience_at=Least("audience_at", moment), metadata_at=Least("metadata_at", moment)
+        )
         self.occurred_at = moment
+        self.audience_at, self.metadata_at = (
+            min(self.audience_at or moment, moment),
+            min(self.metadata_at or moment, moment),
+        )
 
     def has_failure_after(self, occurred_at: datetime | None) -> bool:
         """Return whether a change after `occurred_at` failed; its retry is kept when an earlier change is indexed."""

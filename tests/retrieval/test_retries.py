@@ -1,6 +1,8 @@
 """A retry replays what failed, whole and with its own time; nobody finds a document who may not."""
 
 import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -29,6 +31,7 @@ pytestmark = pytest.mark.django_db
 
 NOW = datetime.now(UTC)
 INDEX = "knowledge_base"
+UNSAID: dict[str, Any] = {"audience": [], "metadata": {}}
 
 
 def record(age_s: float = 0, event_type: str = "doc_updated", entity_id: str = "a", **payload: Any) -> Event:
@@ -205,17 +208,37 @@ def test_a_feature_that_indexes_without_an_audience_keeps_the_events() -> None:
     assert "Newer text." in found(("staff",))
 
 
-UPDATE = st.fixed_dictionaries({}, optional={"audience": st.sampled_from([[], ["staff"], ["partners"]])})
+UPDATE = st.fixed_dictionaries(
+    {},
+    optional={
+        "audience": st.sampled_from([[], ["staff"], ["partners"]]),
+        "metadata": st.sampled_from([{}, {"k": 1}, {"title": "T"}]),
+    },
+)
+CHANGE = (
+    st.tuples(st.sampled_from(["update", "update, applied", "update, failed", "update, worker died"]), UPDATE),
+    st.tuples(st.just("delete"), st.none()),
+)
+WORK = st.tuples(st.sampled_from(["outage", "recover", "later", "sweep"]), st.none())
 STEPS = st.lists(
     st.one_of(
-        st.tuples(st.sampled_from(["update", "update, applied", "update, failed", "update, worker died"]), UPDATE),
-        st.tuples(st.just("delete"), st.none()),
-        st.tuples(st.sampled_from(["process", "requeue", "die", "set clock back"]), st.integers(0, 7)),
-        st.tuples(st.sampled_from(["outage", "recover", "later", "sweep"]), st.none()),
+        *CHANGE, st.tuples(st.sampled_from(["process", "requeue", "die", "set clock back"]), st.integers(0, 7)), WORK
     ),
     min_size=3,
     max_size=20,
 )
+LATE_STEPS = st.lists(
+    st.one_of(
+        *CHANGE,
+        st.tuples(st.just("hold update"), UPDATE),
+        st.tuples(st.just("hold delete"), st.none()),
+        st.tuples(st.sampled_from(["arrive", "arrive", "process", "requeue", "die"]), st.integers(0, 7)),
+        WORK,
+    ),
+    min_size=3,
+    max_size=20,
+)
+"""Redelivered webhooks: a change is held back on its way, and what happened later arrives before it."""
 
 
 FATES: dict[str, type[BaseException] | None] = {
@@ -225,8 +248,17 @@ FATES: dict[str, type[BaseException] | None] = {
 }
 
 
+@dataclass(frozen=True, order=True)
+class Change:
+    """What was said of the document at a time."""
+
+    occurred_at: datetime
+    event_type: str = field(compare=False)
+    payload: dict[str, Any] = field(compare=False)
+
+
 class Story:
-    """One document's events, in the order of their times, and workers that come to them in any other."""
+    """One document's events, and workers that come to them in any order."""
 
     numbers = itertools.count()
 
@@ -234,21 +266,39 @@ class Story:
         self.embedder = embedder
         self.entity_id = f"story-{next(self.numbers)}"
         self.rows: list[Event] = []
-        self.audiences: dict[str, list[str]] = {}
-        """Who may find each text: what its event says, or what it leaves as it was."""
-        self.last: str | None = None
+        self.arrived: list[Change] = []
+        self.held: list[Change] = []
+
+    def fields(self) -> dict[str, dict[str, Any]]:
+        """Return each text's audience and metadata: what its event says, or what it leaves as it was."""
+        found, known = {}, UNSAID
+        for change in sorted(self.arrived):
+            said = {name: value for name, value in change.payload.items() if name in UNSAID}
+            known = known | said if change.event_type == "doc_updated" else UNSAID
+            if "content" in change.payload:
+                found[change.payload["content"]] = known
+        return found
+
+    @property
+    def last(self) -> str | None:
+        """The text of the newest state that is known of; None if it is deleted."""
+        text: str | None = max(self.arrived).payload.get("content") if self.arrived else None
+        return text
 
     def step(self, kind: str, value: Any) -> None:
-        if kind.startswith("update"):
-            text = f"text {len(self.rows)}"
-            kept = self.audiences[self.last] if self.last is not None else []
-            self.audiences[text], self.last = value.get("audience", kept), text
-            self.publish("doc_updated", content=text, **value)
-            if kind != "update":
+        if "update" in kind or "delete" in kind:
+            text = f"text {len(self.arrived) + len(self.held)}"
+            is_update = "update" in kind
+            payload = {"content": text, **value} if is_update else {}
+            change = Change(timezone.now(), "doc_updated" if is_update else "doc_deleted", payload)
+            if kind.startswith("hold"):
+                self.held.append(change)
+            else:
+                self.publish(change)
+            if kind in FATES:
                 self.work(self.rows[-1], FATES[kind])
-        elif kind == "delete":
-            self.last = None
-            self.publish("doc_deleted")
+        elif kind == "arrive":
+            self.arrive(value)
         elif kind in ("outage", "recover"):
             self.embedder.failure = EmbedderUnavailable if kind == "outage" else None
         elif kind == "later":
@@ -264,9 +314,19 @@ class Story:
             else:
                 self.work(row, WorkerDied if kind == "die" else self.embedder.failure)
 
-    def publish(self, event_type: str, **payload: Any) -> None:
-        age_s = (NOW - timezone.now()).total_seconds()
-        self.rows.append(record(age_s, event_type, self.entity_id, **payload))
+    def publish(self, change: Change) -> None:
+        self.arrived.append(change)
+        age_s = (NOW - change.occurred_at).total_seconds()
+        self.rows.append(record(age_s, change.event_type, self.entity_id, **change.payload))
+
+    def arrive(self, number: int) -> None:
+        """Publish a change that was held back, and work until a worker has come to it."""
+        if self.held:
+            self.publish(self.held.pop(number % len(self.held)))
+            row = self.rows[-1]
+            while row.state == "received":
+                self.work(row, self.embedder.failure)
+                row.refresh_from_db()
 
     def set_clock_back(self, count: int) -> None:
         """Have the last events, and what was made of them, be of a clock that was an hour ahead until now."""
@@ -292,8 +352,19 @@ class Story:
         Event.objects.exclude(state="running").update(next_attempt_at=timezone.now())
         Document.objects.filter(state="failed").exclude(retry_at=None).update(retry_at=timezone.now())
 
+    def tell(self, steps: Sequence[tuple[str, Any]]) -> None:
+        """Check after each step that nobody finds the document who may not, and at the end what is found."""
+        self.embedder.failure = None
+        for kind, value in steps:
+            self.step(kind, value)
+            self.check()
+        self.finish()
+        self.check_end()
+
     def finish(self) -> None:
         self.embedder.failure = None
+        while self.held:
+            self.arrive(0)
         for _ in range(len(self.rows) + 2):
             self.pass_time()
             retry_failed()
@@ -301,12 +372,27 @@ class Story:
                 self.work(row)
 
     def check(self) -> None:
+        fields = self.fields()
         for chunk in Chunk.objects.filter(document__entity_id=self.entity_id):
-            assert chunk.audience == self.audiences[chunk.text]
+            assert chunk.audience == fields[chunk.text]["audience"]
         for document in Document.objects.filter(entity_id=self.entity_id, deleted_at=None):
-            assert document.audience == self.audiences[document.text], "what the admin would publish"
+            assert document.audience == fields[document.text]["audience"], "what the admin would publish"
         hits = search_sync(INDEX, "text", 10).hits
-        assert all(not self.audiences[hit.content] for hit in hits if hit.document_id == self.entity_id)
+        assert all(not fields[hit.content]["audience"] for hit in hits if hit.document_id == self.entity_id)
+
+    def check_end(self) -> None:
+        """Check that the newest state is served, with its own fields."""
+        self.check()
+        chunks = Chunk.objects.filter(document__entity_id=self.entity_id)
+        served = list(chunks.values_list("text", "audience", "metadata", "document__title"))
+        if self.last is None:
+            assert served == []
+        else:
+            known = self.fields()[self.last]
+            title = known["metadata"].get("title", self.entity_id)
+            assert served == [(self.last, known["audience"], known["metadata"], title)]
+        live = Document.objects.filter(entity_id=self.entity_id, deleted_at=None)
+        assert not live.exclude(state="indexed").exists()
 
 
 # Each example has a document of its own, and says itself whether the embedder is there.
@@ -326,13 +412,101 @@ class Story:
     ]
 )  # fmt: skip
 def test_any_interleaving_ends_in_the_newest_state_with_its_own_audience(steps: list[Any], embedder: Any) -> None:
-    story = Story(embedder)
+    Story(embedder).tell(steps)
+
+
+@hypothesis.settings(max_examples=60, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture])
+@hypothesis.given(steps=LATE_STEPS)
+@hypothesis.example(steps=[("hold update", {"audience": ["staff"]}), ("update, applied", {}), ("arrive", 0)])
+@hypothesis.example(
+    steps=[
+        ("hold update", {"audience": ["staff"]}), ("hold delete", None), ("update, applied", {}), ("arrive", 0),
+        ("arrive", 0),
+    ]
+)  # fmt: skip
+@hypothesis.example(
+    steps=[("hold update", {"audience": ["staff"]}), ("update, failed", {}), ("outage", None), ("arrive", 0)]
+)
+def test_any_order_of_arrival_ends_in_the_newest_state_with_what_earlier_changes_say(
+    steps: list[Any], embedder: Any
+) -> None:
+    Story(embedder).tell(steps)
+
+
+def test_a_restricting_change_that_arrives_late_restricts_what_came_before_it() -> None:
+    assert process(record(10, content="Secret v2.")) == ["done"]
+    late = record(15, content="Secret v1.", audience=["staff"], metadata={"k": 1})
+    assert process(late) == ["superseded"]
+    document = Document.objects.get(entity_id="a")
+    assert (document.text, document.audience, document.metadata) == ("Secret v2.", ["staff"], {"k": 1})
+    assert late.outcomes.get().detail["kept"] == ["audience", "metadata"]
+    assert "Secret v2." not in found() and "Secret v2." in found(("staff",))
+    assert process(record(content="Secret v3.")) == ["done"]
+    assert "Secret v3." not in found() and "Secret v3." in found(("staff",))
+
+
+def test_a_late_audience_takes_effect_without_the_embedder(embedder: Any) -> None:
+    process(record(10, content="Secret v2."))
+    embedder.failure = EmbedderUnavailable
+    assert process(record(15, content="Secret v1.", audience=["staff"])) == ["superseded"]
     embedder.failure = None
-    for kind, value in steps:
-        story.step(kind, value)
-        story.check()
-    story.finish()
-    story.check()
-    served = list(Chunk.objects.filter(document__entity_id=story.entity_id).values_list("text", flat=True))
-    assert served == ([story.last] if story.last is not None else [])
-    assert not Document.objects.filter(entity_id=story.entity_id, deleted_at=None).exclude(state="indexed").exists()
+    assert "Secret v2." not in found() and "Secret v2." in found(("staff",))
+
+
+def test_a_late_change_brings_nothing_that_a_later_one_says() -> None:
+    process(record(10, content="Public v2.", audience=[]), record(5, content="Public v3."))
+    assert process(record(15, content="Secret v1.", audience=["staff"])) == ["superseded"]
+    assert "Public v3." in found()
+    index_document(INDEX, "a", "Public v4.", occurred_at=NOW)
+    assert process(record(2, content="Secret.", audience=["staff"])) == ["superseded"]
+    assert "Public v4." in found()
+
+
+@pytest.mark.parametrize("first_come", [0, 1])
+def test_of_two_late_changes_of_one_time_the_one_that_came_later_counts(first_come: int) -> None:
+    process(record(10, content="Secret v2."))
+    rows = [record(15, content=name, audience=[name]) for name in ("partners", "staff")]
+    process(rows[first_come], rows[1 - first_come])
+    assert Document.objects.get(entity_id="a").audience == ["staff"]
+
+
+def test_a_change_that_waits_restricts_a_newer_one_also_if_it_is_older_than_what_is_served() -> None:
+    process(record(10, content="Secret v2."))
+    waiting = record(15, content="Secret v1.", audience=["staff"])
+    assert process(record(content="Secret v3.")) == ["done"]
+    assert "Secret v3." not in found()
+    assert process(waiting) == ["superseded"]
+    assert "Secret v3." in found(("staff",))
+
+
+def test_a_restricting_change_that_arrives_during_a_newer_one_is_not_ended_unread(embedder: Any) -> None:
+    newer = record(10, content="Secret v2.")
+    late: list[Event] = []
+    embedder.meanwhile = lambda: late.append(record(15, content="Secret v1.", audience=["staff"]))
+    assert process(newer) == ["done"]
+    embedder.meanwhile = None
+    assert process(*late) == ["superseded"]
+    assert "Secret v2." not in found() and "Secret v2." in found(("staff",))
+
+
+def test_a_late_change_restricts_what_a_feature_indexes() -> None:
+    store = FeatureStore()
+
+    @entity()
+    class Page:
+        page_id: str
+
+    @feature(entity=Page, trigger="doc_updated")
+    async def page_text(page_id: str, event: AxiomEvent) -> str:
+        await store.index(INDEX, page_id, event.payload["content"])
+        return "indexed"
+
+    process(record(10, content="Secret v2."), record(15, content="Secret v1.", audience=["staff"]))
+    assert "Secret v2." not in found() and "Secret v2." in found(("staff",))
+
+
+def test_reindexing_says_nothing_of_the_audience_that_the_document_keeps() -> None:
+    process(record(10, content="Secret v2."))
+    publish_again(Document.objects.get(entity_id="a"))
+    process(Event.objects.latest("pk"), record(15, content="Secret v1.", audience=["staff"]))
+    assert "Secret v2." not in found() and "Secret v2." in found(("staff",))
