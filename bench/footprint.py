@@ -31,7 +31,7 @@ _PER_DOCUMENT = 10
 _CHAT = ("chat_conversation", "chat_message", "chat_modelcall", "contexts_trace", "contexts_tracebody", "events_event")
 _TRACE = ("contexts_trace", "contexts_tracebody")
 _CHUNK = ("retrieval_chunk", "retrieval_lexemecount")
-_MOST = Bound(64)
+_MOST = Bound(value=64)
 """Far above what is measured: what is over it writes something that nobody meant."""
 
 Work = Callable[[int], int]

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('retrieval', '0014_paths'),
+        ("retrieval", "0016_slices_and_rebuilds"),
     ]
 
     operations = [
