@@ -3,7 +3,7 @@
 import uuid
 
 from django.contrib.postgres.fields import ArrayField
-from django.contrib.postgres.indexes import BrinIndex, GinIndex
+from django.contrib.postgres.indexes import GinIndex
 from django.db import models
 from django.utils import timezone
 
@@ -68,9 +68,13 @@ class Trace(models.Model):
             models.Index(fields=["-created_at"], name="trace_newest"),
             # Serves the traces of one user.
             models.Index(fields=["user_id", "-created_at"], name="trace_by_user"),
-            # Serve the admin's filters for what is rare. A state is found by the pages that have it: with an index of
-            # any other type on it, an outcome would write all the others' entries once more.
-            BrinIndex(fields=["state"], name="trace_by_state", pages_per_range=16, autosummarize=True),
+            # Serve the filters for what is rare. That for states costs 0.9 KB of WAL a trace (3.0, not 2.1 KB), since
+            # an outcome is not written in place (HOT) then. A BRIN on `state` lets it be, but widens where the room of
+            # pruned traces is used again: of 40,000 traces, half of them replaced three times, it read 56 % of the
+            # pages for 139 failed ones, and all for those without an outcome. This reads no more pages than rows.
+            models.Index(
+                fields=["state", "-created_at"], name="trace_unanswered", condition=~models.Q(state="answered")
+            ),
             models.Index(fields=["-created_at"], name="trace_flagged", condition=~models.Q(flags=[])),
             models.Index(fields=["context", "-created_at"], name="trace_by_context"),
             # Serves the admin's search for words of the question.

@@ -44,13 +44,17 @@ def settings_page() -> ModuleType:
     return module
 
 
+_OF_TESTS = {"FABRA_TEST_MEMORY_SCALE"}
+"""Variables that no setting is made of."""
+
+
 @cache
 def known_variables() -> frozenset[str]:
     """Return the environment variables of the project."""
     page = settings_page()
     variables = page.all_variables()
     files = {f"{variable.name}_FILE" for variable in variables if variable.kind == page.KINDS["env_secret"]}
-    return frozenset({variable.name for variable in variables} | files | page.OUTSIDE.keys())
+    return frozenset({variable.name for variable in variables} | files | page.OUTSIDE.keys() | _OF_TESTS)
 
 
 def check_call(call: Call, client: Client) -> None:

@@ -23,7 +23,7 @@ def do_task(number: int) -> None:
     """Have the worker do a task to its end."""
     event = AxiomEvent(event_type="message_sent", entity_id=f"user_{number}", payload={})
     pk = record_event(event, Event.Source.API)[0].pk
-    wait_until(lambda: Event.objects.filter(pk=pk, state=Event.State.DONE).exists(), 60)
+    wait_until(lambda: Event.objects.filter(pk=pk, state=Event.State.DONE).exists())
 
 
 @pytest.mark.parametrize(
@@ -36,8 +36,8 @@ def test_a_process_at_its_limit_is_replaced_and_work_goes_on(tmp_path: Path, lim
         processes.start_worker(concurrency=1)
         worker = psutil.Process(processes.running["worker"].pid)
         do_task(0)
-        first = wait_until(lambda: process_of(worker), 60)
+        first = wait_until(lambda: process_of(worker))
         for number in range(1, 4):
             do_task(number)
-        wait_until(lambda: process_of(worker) not in (None, first), 60)
+        wait_until(lambda: process_of(worker) not in (None, first))
         do_task(4)
