@@ -12,6 +12,7 @@ from common.validation import check_key
 from events.event import AxiomEvent
 from retrieval.indexing.document_input import check_document
 from retrieval.models import Document, Index
+from retrieval.search.filters import AUDIENCE_MAX_CHARS
 from retrieval.search.lexemes import languages
 from retrieval.search.query import MAX_LEXICAL_WEIGHT
 
@@ -25,7 +26,7 @@ class DocumentForm(forms.ModelForm):  # type: ignore[type-arg]
     metadata = JsonTextField(required=False, help_text="A JSON object; searches can filter by its values.")
 
     audience = SimpleArrayField(
-        forms.CharField(max_length=100),
+        forms.CharField(max_length=AUDIENCE_MAX_CHARS),
         required=False,
         widget=UnfoldAdminTextInputWidget,
         help_text="Who may find it, with commas between; empty: everyone.",

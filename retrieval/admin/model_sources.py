@@ -97,11 +97,18 @@ class ModelSourceAdmin(DefinitionAdmin):
     @display(description="objects that could not be read or indexed")
     def shown_errors(self, row: ModelSource) -> str:
         failed = row.sourced.exclude(error="").order_by("-updated_at")[:_SHOWN_ERRORS]
+        ids = [f"{row.model}:{failure.object_pk}" for failure in failed]
+        documents = Document.objects.live().filter(index__name=row.index, entity_id__in=ids).exclude(version=None)
+        served = set(documents.values_list("entity_id", flat=True))
         rows = [
-            (_object(row.model, failure.object_pk), failure.error, one_line(f"{failure.updated_at:%Y-%m-%d %H:%M:%S}"))
-            for failure in failed
-        ]
-        return table(["Object", "Reason", "Since (UTC)"], rows, "None.")
+            (
+                _object(row.model, failure.object_pk), failure.error,
+                badge("as it was", "warn") if entity_id in served else badge("none", "bad"),
+                one_line(f"{failure.updated_at:%Y-%m-%d %H:%M:%S}"),
+            )
+            for entity_id, failure in zip(ids, failed, strict=True)
+        ]  # fmt: skip
+        return table(["Object", "Reason", "Its document", "Since (UTC)"], rows, "None.")
 
     @display(description="objects that were not read in full")
     def shown_warnings(self, row: ModelSource) -> str:

@@ -22,13 +22,14 @@ from retrieval.models import GoldenQuestion, Index
 from retrieval.models.golden import question_digest
 from retrieval.readers import FetchedFile, Unreadable
 from retrieval.readers.charsets import decode
+from retrieval.search.filters import AUDIENCE_MAX_CHARS
 from retrieval.search.hits import Hit
 from retrieval.search.query import QUERY_MAX_CHARS
 
 FIELDS = ("question", "history", "expected_documents", "expected_text", "filters", "audience", "tags", "is_enabled")
 MAX_QUESTIONS = 10_000
 MAX_HISTORY = 50
-_LISTS = {"history": QUERY_MAX_CHARS, "expected_documents": 255, "audience": 100, "tags": 100}
+_LISTS = {"history": QUERY_MAX_CHARS, "expected_documents": 255, "audience": AUDIENCE_MAX_CHARS, "tags": 100}
 """The fields that are lists of texts, and the longest text of each."""
 _TRUE, _FALSE = {"true", "1", "yes"}, {"false", "0", "no"}
 

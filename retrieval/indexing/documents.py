@@ -1,7 +1,8 @@
 """Index, update and delete documents: embed first, then change all rows in one transaction."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -125,33 +126,61 @@ def delete_document(
         index = Index.objects.filter(name=check_index_name(index_name)).first()
         if index is None:
             raise IndexNotFound(f"There is no index {index_name!r}.")
-        document = (
-            Document.objects.live()
-            .select_for_update()
-            .filter(index=index, entity_id=check_key(entity_id, "entity_id"))
-            .first()
-        )
-        if document is None:
+        documents = _locked(index, [check_key(entity_id, "entity_id")])
+        if not documents:
             raise DocumentNotFound(f"There is no document {entity_id!r} in the index {index_name!r}.")
         if precondition is not None:
-            precondition.check(index.name, entity_id, document)
+            precondition.check(index.name, entity_id, documents[0])
+        return bool(_remove(index, documents, occurred_at))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deletion:
+    """Which documents were deleted, and which were not, since they are in a later state; by their ids."""
+
+    deleted: Collection[str] = ()
+    later: Collection[str] = ()
+
+
+def delete_documents(index_name: str, entity_ids: Iterable[str], *, occurred_at: datetime | None = None) -> Deletion:
+    """Remove documents from every search in one transaction, as `delete_document` does; what is not there is passed."""
+    with transaction.atomic():
+        index = Index.objects.filter(name=index_name).first()
+        documents = _locked(index, entity_ids) if index is not None else []
+        if index is None or not documents:
+            return Deletion()
+        deleted = _remove(index, documents, occurred_at)
+    return Deletion(deleted=deleted, later={document.entity_id for document in documents} - deleted)
+
+
+def _locked(index: Index, entity_ids: Iterable[str]) -> list[Document]:
+    """Return those of the documents that are served, locked in the order of their ids, as every writer does it."""
+    rows = Document.objects.live().select_for_update().filter(index=index, entity_id__in=list(entity_ids))
+    return list(rows.defer("title", "text", "metadata", "audience").order_by("entity_id"))
+
+
+def _remove(index: Index, documents: Sequence[Document], occurred_at: datetime | None) -> set[str]:
+    """Delete the locked documents, but for those in a later state than `occurred_at`; return the ids of the others."""
+    for document in documents:
         document.correct_time(occurred_at)
-        if occurred_at and document.occurred_at and document.occurred_at > occurred_at:
-            return False
-        chunks = Chunk.objects.filter(document=document)
-        removed = dict(chunks.values_list("generation").annotate(count=Count("pk")))
-        chunks.delete()
-        now = timezone.now()
-        Document.objects.filter(pk=document.pk).update(
-            state=Document.State.DELETED, deleted_at=now, version=None, occurred_at=occurred_at or now,
-            after_event=newest_event(), updated_at=now,
-        )  # fmt: skip
-        # The index may have been switched to another generation while this waited.
-        serving = Index.objects.select_for_update(no_key=True).values_list("generation", flat=True).get(pk=index.pk)
-        Index.objects.filter(pk=index.pk).update(
-            version=F("version") + 1, chunk_count=F("chunk_count") - removed.get(serving, 0)
-        )
-    return True
+    gone = [row for row in documents if not (occurred_at and row.occurred_at and row.occurred_at > occurred_at)]
+    if not gone:
+        return set()
+    pks = [document.pk for document in gone]
+    chunks = Chunk.objects.filter(document__in=pks)
+    removed = dict(chunks.values_list("generation").annotate(count=Count("pk")))
+    chunks.delete()
+    now = timezone.now()
+    Document.objects.filter(pk__in=pks).update(
+        state=Document.State.DELETED, deleted_at=now, version=None, occurred_at=occurred_at or now,
+        after_event=newest_event(), updated_at=now,
+    )  # fmt: skip
+    # The index may have been switched to another generation while this waited.
+    serving = Index.objects.select_for_update(no_key=True).values_list("generation", flat=True).get(pk=index.pk)
+    Index.objects.filter(pk=index.pk).update(
+        version=F("version") + 1, chunk_count=F("chunk_count") - removed.get(serving, 0)
+    )
+    return {document.entity_id for document in gone}
 
 
 def mark_failed(index_name: str, event: Event, reason: str, *, content: DocumentContent | None) -> None:

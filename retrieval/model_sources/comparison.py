@@ -124,14 +124,13 @@ def differences(source: ModelSourceSpec, row: ModelSource) -> Iterator[str]:
         yield from (f"says nothing any more: {source.entity_id(key)}" for key in sorted(found.empty))
         failed = {**found.errors, **found.waiting}
         yield from (f"failed: {source.entity_id(key)}: {error}" for key, error in failed.items())
-    after = 0
-    while True:
-        gone, last = gone_in_page(source, row, after, _MAX_PAGE)
-        yield from (f"gone: {source.entity_id(key)}" for key in gone)
-        if not last:
-            break
-        after = last
-    yield from (f"gone: {source.entity_id(key)}" for key in gone_orphans(source, row))
+    for in_page in (gone_in_page, orphans_in_page):
+        gone, last = in_page(source, row, 0, _MAX_PAGE)
+        while True:
+            yield from (f"gone: {source.entity_id(key)}" for key in gone)
+            if not last:
+                break
+            gone, last = in_page(source, row, last, _MAX_PAGE)
 
 
 def gone_in_page(source: ModelSourceSpec, row: ModelSource, after: int, size: int) -> tuple[list[str], int]:
@@ -141,13 +140,14 @@ def gone_in_page(source: ModelSourceSpec, row: ModelSource, after: int, size: in
     return _absent(source, list(known)), max(known.values(), default=0) if len(known) == size else 0
 
 
-def gone_orphans(source: ModelSourceSpec, row: ModelSource) -> list[str]:
-    """Return the keys of objects that are not in the queryset, and of whose documents nothing is known but that."""
+def orphans_in_page(source: ModelSourceSpec, row: ModelSource, after: int, size: int) -> tuple[list[str], int]:
+    """Return the same of the next `size` documents of which nothing is known but that they are of the source."""
     prefix = source.entity_id("")
     known = SourcedObject.objects.filter(source=row, object_pk=Substr(OuterRef("entity_id"), len(prefix) + 1))
     documents = Document.objects.live().filter(index__name=source.index, entity_id__startswith=prefix)
-    ids = documents.filter(~Exists(known)).values_list("entity_id", flat=True)
-    return _absent(source, [entity_id.removeprefix(prefix) for entity_id in ids])
+    rows = documents.filter(~Exists(known), pk__gt=after).order_by("pk")
+    found = {entity_id.removeprefix(prefix): pk for entity_id, pk in rows.values_list("entity_id", "pk")[:size]}
+    return _absent(source, list(found)), max(found.values(), default=0) if len(found) == size else 0
 
 
 def _absent(source: ModelSourceSpec, keys: Sequence[str]) -> list[str]:

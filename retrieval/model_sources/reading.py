@@ -33,7 +33,8 @@ class Reading:
     """As the source has it; nothing in it: the object is no document."""
     title: str = ""
     metadata: dict[str, Any] | None = None
-    audience: tuple[str, ...] = ()
+    audience: tuple[str, ...] | None = None
+    """The names of those who may find it, none for everyone; None: it is not known."""
     digest: str = ""
     """SHA-256 of all that the source says, and of how it is read."""
     error: str = ""
@@ -76,8 +77,8 @@ class Reading:
 
     def _draft(self, title: str, text: str, origin: Origin) -> Draft:
         return Draft(
-            entity_id=self.entity_id, text=text, title=title, metadata=self.metadata or {}, audience=self.audience,
-            origin=origin,
+            entity_id=self.entity_id, text=text, title=title, metadata=self.metadata or {},
+            audience=self.audience or (), origin=origin,
         )  # fmt: skip
 
     def _read_page(self) -> tuple[str, str]:
@@ -130,8 +131,10 @@ def read_all(source: ModelSourceSpec, objects: Sequence[models.Model]) -> Iterab
 
 
 def _read(source: ModelSourceSpec, instance: models.Model) -> Reading:
-    step = "text"
+    step, audience = "audience", None
     try:
+        audience = _audience(source, instance)
+        step = "text"
         text = source.declared.text(instance)
         if text is not None and not isinstance(text, str):
             raise InvalidInput(f"it must return text, not {type(text).__name__}.")
@@ -139,8 +142,6 @@ def _read(source: ModelSourceSpec, instance: models.Model) -> Reading:
         title = str(source.declared.title(instance) or "") if hasattr(source.declared, step) else _title(instance)
         step = "metadata"
         metadata = _metadata(source, instance)
-        step = "audience"
-        audience = _audience(source, instance)
         step = "url"
         if link := _url(source, instance):
             metadata.setdefault("url", link)
@@ -148,7 +149,8 @@ def _read(source: ModelSourceSpec, instance: models.Model) -> Reading:
         if isinstance(error, DatabaseError) and connection.in_atomic_block:
             raise  # the transaction can't go on
         what = str(error) if isinstance(error, InvalidInput) else f"it raised {type(error).__name__}: {error}"
-        return Reading(source=source, pk=str(instance.pk), error=storable(f"{step}(): {what}"[:1000]))
+        reason = storable(f"{step}(): {what}"[:1000])
+        return Reading(source=source, pk=str(instance.pk), audience=audience, error=reason)
     said = [source.format, VERSION, text or "", title, metadata, sorted(audience)]
     digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
     return Reading(

@@ -7,7 +7,6 @@ after an end, a crash or a deploy. Then the documents are withdrawn whose object
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -20,12 +19,12 @@ from common.clocks import is_past
 from common.errors import FabraError, InvalidInput, NotFound, Unavailable
 from common.locks import held
 from common.text import storable
-from retrieval.errors import DocumentNotFound, EmbedderUnavailable, ObjectUnreadable
+from retrieval.errors import EmbedderUnavailable, ObjectUnreadable
 from retrieval.indexing.bulk import Draft, Outcome, index_in_bulk
-from retrieval.indexing.documents import delete_document, ensure_index
-from retrieval.model_sources.comparison import compare, gone_in_page, gone_orphans, read_pages
+from retrieval.indexing.documents import delete_documents, ensure_index
+from retrieval.model_sources.comparison import compare, gone_in_page, orphans_in_page, read_pages
 from retrieval.model_sources.declaration import ModelSourceSpec, model_sources
-from retrieval.model_sources.handler import note, sync_lock, withdraw
+from retrieval.model_sources.handler import note, sync_lock, withdraw, withdraw_open
 from retrieval.model_sources.reading import Reading, database_now
 from retrieval.models import Document, ModelSource
 
@@ -33,11 +32,13 @@ BATCH_CHARS = 1_000_000
 """Characters of a batch: what is lost in a crash takes the local model half a minute."""
 SLICE_BATCH_CHARS = 150_000
 """The same for a worker, whose task is to end soon after its time."""
-_GONE_AT_ONCE = 10_000
+_GONE_AT_ONCE = 1000
+"""Documents that are withdrawn in one transaction."""
 _MANY = 10
 """Documents that a source has had when its queryset is taken for wrong where it is empty."""
 
 Progress = Callable[[ModelSource], object]
+GoneInPage = Callable[[ModelSourceSpec, ModelSource, int, int], tuple[list[str], int]]
 Until = Callable[[], bool]
 
 
@@ -51,6 +52,8 @@ class SourceBusy(Unavailable):
 class _Batch:
     """Objects up to a key that were compared, and the drafts of those that differ."""
 
+    moment: datetime
+    """Before the objects were read."""
     items: list[tuple[Reading, Draft]] = field(default_factory=list)
     cursor: str = ""
     chars: int = 0
@@ -115,11 +118,11 @@ def withdraw_documents(name: str) -> int:
         raise NotFound(f"There is no model source {name!r}.")
     if row.is_enabled and row.gone_at is None:
         raise InvalidInput(f"{name} is declared: switch it off in the admin first, or its documents would come back.")
-    ids = Document.objects.live().filter(index__name=row.index, entity_id__startswith=f"{row.model}:")
+    documents = Document.objects.live().filter(index__name=row.index, entity_id__startswith=f"{row.model}:")
+    ids = documents.order_by("entity_id").values_list("entity_id", flat=True)
     count = 0
-    for entity_id in list(ids.values_list("entity_id", flat=True)):
-        with suppress(DocumentNotFound):
-            count += delete_document(row.index, entity_id)
+    while batch := list(ids[:_GONE_AT_ONCE]):
+        count += len(delete_documents(row.index, batch).deleted)
     row.sourced.all().delete()
     return count
 
@@ -152,21 +155,31 @@ class _Comparison:
 
     def run(self) -> bool:
         if self.row.phase == ModelSource.Phase.COMPARE:
-            for outcomes in index_in_bulk(self.source.index, self._batches()):
-                self._store(self.in_flight.popleft(), outcomes)
+            try:
+                for outcomes in index_in_bulk(self.source.index, self._batches()):
+                    self._store(self.in_flight.popleft(), outcomes)
+            except EmbedderUnavailable:
+                for batch in self.in_flight:
+                    self._withdraw_open([reading for reading, _ in batch.items], batch.moment)
+                raise
             if self.is_stopped:
                 return False
             self._refuse_to_withdraw_all()
             self._update(phase=ModelSource.Phase.WITHDRAW, cursor="")
-        return self._withdraw_gone()
+        if self.row.phase == ModelSource.Phase.WITHDRAW:
+            if not self._withdraw_gone(gone_in_page):
+                return False
+            self._update(phase=ModelSource.Phase.ORPHANS, cursor="")
+        return self._withdraw_gone(orphans_in_page)
 
     def _batches(self) -> Iterator[list[Draft]]:
         for page in read_pages(self.source, self.row.cursor):
             found = compare(self.source, self.row, page)
             wrong = [(reading, "", found.errors[reading.pk]) for reading in page.readings if reading.pk in found.errors]
+            self._withdraw_open([reading for reading, *_ in wrong], page.moment)
             note(self.row, wrong)
             self._withdraw(sorted(found.empty), page.moment)
-            batch = _Batch()
+            batch = _Batch(page.moment)
             for reading in page.readings:
                 batch.cursor, batch.compared = reading.pk, batch.compared + 1
                 batch.failed += reading.pk in found.errors or reading.pk in found.waiting
@@ -175,7 +188,7 @@ class _Comparison:
                     batch.chars += len(draft.text)
                 if batch.chars >= self.batch_chars:
                     yield self._begin(batch)
-                    batch = _Batch()
+                    batch = _Batch(page.moment)
                     if self._is_over():
                         return
             if batch.items:
@@ -196,6 +209,9 @@ class _Comparison:
         return [draft for _, draft in batch.items]
 
     def _store(self, batch: _Batch, outcomes: Sequence[Outcome]) -> None:
+        outcome_of = zip(batch.items, outcomes, strict=True)
+        failed = [reading for (reading, _), outcome in outcome_of if isinstance(outcome, FabraError)]
+        self._withdraw_open(failed, batch.moment)
         notes: list[tuple[Reading, str, str]] = []
         for (reading, draft), outcome in zip(batch.items, outcomes, strict=True):
             if isinstance(outcome, EmbedderUnavailable):
@@ -228,23 +244,24 @@ class _Comparison:
                 f'If that is right, switch it off and run: manage.py sync_models --withdraw "{self.source.name}"'
             )
 
-    def _withdraw_gone(self) -> bool:
+    def _withdraw_gone(self, in_page: GoneInPage) -> bool:
         """Withdraw the documents of objects that are not in the queryset; return whether all were looked for."""
         while True:
             moment = database_now()
-            gone, last = gone_in_page(self.source, self.row, int(self.row.cursor or 0), _GONE_AT_ONCE)
+            gone, last = in_page(self.source, self.row, int(self.row.cursor or 0), _GONE_AT_ONCE)
             self._withdraw(gone, moment)
             if not last:
-                break
+                return True
             self._update(cursor=str(last))
             if self._is_over():
                 return False
-        moment = database_now()
-        self._withdraw(gone_orphans(self.source, self.row), moment)
-        return True
 
     def _withdraw(self, keys: Sequence[str], moment: datetime) -> None:
-        for key in keys:
-            withdraw(self.source, self.row, key, moment)
-        if keys:
-            self._update(withdrawn=self.row.withdrawn + len(keys))
+        for start in range(0, len(keys), _GONE_AT_ONCE):
+            batch = keys[start : start + _GONE_AT_ONCE]
+            withdraw(self.source, self.row, batch, moment)
+            self._update(withdrawn=self.row.withdrawn + len(batch))
+
+    def _withdraw_open(self, failed: Sequence[Reading], moment: datetime) -> None:
+        if count := withdraw_open(self.source, self.row, failed, moment):
+            self._update(withdrawn=self.row.withdrawn + count)

@@ -25,7 +25,7 @@ class Chunk(models.Model):
     token_count = models.PositiveIntegerField(help_text="In tokens of the embedder, including the heading path.")
     content_hash = models.CharField(max_length=64, help_text="SHA-256 of the embedded text.")
     metadata = models.JSONField(default=dict)
-    audience = ArrayField(models.CharField(max_length=100), default=list, blank=True)
+    audience = ArrayField(models.CharField(), default=list, blank=True)
     embedding = VectorField()
     lexemes = SearchVectorField()
     length = models.GeneratedField(

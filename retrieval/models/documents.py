@@ -46,8 +46,9 @@ class Document(models.Model):
     title = models.CharField(max_length=500, blank=True, help_text="If empty, the first heading, or else the id.")
     text = models.TextField()
     metadata = models.JSONField(default=dict, blank=True)
+    # `check_audience` bounds the names of an audience: another bound of the column would write the whole table anew.
     audience = ArrayField(
-        models.CharField(max_length=100),
+        models.CharField(),
         default=list,
         blank=True,
         help_text="The audiences that may find it, separated by commas; empty for everyone.",
@@ -146,7 +147,7 @@ class DocumentVersion(models.Model):
     title = models.CharField(max_length=500)
     text = models.TextField()
     metadata = models.JSONField(default=dict)
-    audience = ArrayField(models.CharField(max_length=100), default=list, blank=True)
+    audience = ArrayField(models.CharField(), default=list, blank=True)
     content_hash = models.CharField(max_length=64, help_text="SHA-256 of title, text, metadata and audience.")
     source = models.CharField(max_length=100, help_text="The kind of its origin: an event, the API, a command or code.")
     author = models.CharField(

@@ -35,7 +35,7 @@ class GoldenQuestion(models.Model):
     )
     filters = models.JSONField(default=dict, blank=True)
     audience = ArrayField(
-        models.CharField(max_length=100),
+        models.CharField(),
         default=list,
         blank=True,
         help_text="The audiences of the person who asks; empty for documents for everyone.",

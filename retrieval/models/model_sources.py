@@ -25,12 +25,13 @@ class ModelSource(Definition):
         IDLE = "", "done"
         COMPARE = "compare", "comparing"
         WITHDRAW = "withdraw", "withdrawing"
+        ORPHANS = "orphans", "withdrawing"
 
     model = models.CharField(max_length=200)
     index = models.CharField(max_length=200)
     format = models.CharField(max_length=20)
     phase = models.CharField(max_length=10, choices=Phase, default=Phase.IDLE, blank=True)
-    cursor = models.CharField(max_length=255, blank=True, help_text="The key of the last row that it compared.")
+    cursor = models.TextField(blank=True, help_text="The key of the last row that it compared.")
     requested_at = models.DateTimeField(null=True, blank=True, help_text="When a change asked for a comparison.")
     started_at = models.DateTimeField(null=True, blank=True)
     worked_at = models.DateTimeField(null=True, blank=True)
@@ -56,7 +57,7 @@ class SourcedObject(models.Model):
     """An object that is a document, or was to be one; `digest` is what it last said."""
 
     source = models.ForeignKey(ModelSource, on_delete=models.CASCADE, related_name="sourced")
-    object_pk = models.CharField(max_length=200)
+    object_pk = models.TextField()
     digest = models.CharField(max_length=64, blank=True, help_text="SHA-256 of what its source said.")
     content_hash = models.CharField(
         max_length=64, blank=True, help_text="The content hash of the version made of that; empty if there is none."

@@ -6,11 +6,9 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cached_property
 
-from retrieval.search.filters import EVERYONE, MAX_AUDIENCE, Audience
+from retrieval.search.filters import AUDIENCE_MAX_CHARS, EVERYONE, MAX_AUDIENCE, Audience
 
 logger = logging.getLogger(__name__)
-
-_NAME_MAX_CHARS = 100
 
 
 class DefaultAudience:
@@ -22,7 +20,7 @@ class DefaultAudience:
     @cached_property
     def names(self) -> list[str]:
         """The names that a document's audience may have, sorted; those that it cannot have find nothing."""
-        found = sorted({name for name in self._find() if name.strip() and len(name) <= _NAME_MAX_CHARS} - {EVERYONE})
+        found = sorted({name for name in self._find() if name.strip() and len(name) <= AUDIENCE_MAX_CHARS} - {EVERYONE})
         if len(found) > MAX_AUDIENCE:
             logger.warning("An audience has %d names; a search takes the first %d.", len(found), MAX_AUDIENCE)
         return found[:MAX_AUDIENCE]

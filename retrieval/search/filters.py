@@ -23,6 +23,8 @@ from common.validation import check_text, is_blank, to_json
 MAX_CONDITIONS = 200
 MAX_DEPTH = 8
 MAX_AUDIENCE = 100
+AUDIENCE_MAX_CHARS = 150
+"""Of a name of an audience, as of that of one of Django's groups."""
 EVERYONE = "*"
 """An audience that sees every document: for operators and measurements, never for a user's query."""
 
@@ -77,11 +79,16 @@ def check_audience(audience: Audience) -> list[str] | str:
     if isinstance(audience, str) or not isinstance(audience, Sequence) or len(audience) > MAX_AUDIENCE:
         raise InvalidInput(f"audience must be a list of at most {MAX_AUDIENCE} names.")
     for name in audience:
-        if is_blank(check_text(name, "audience")) or len(name) > 100:
-            raise InvalidInput("An audience must have 1 to 100 characters.")
+        if is_blank(check_text(name, "audience")) or len(name) > AUDIENCE_MAX_CHARS:
+            raise InvalidInput(f"An audience must have 1 to {AUDIENCE_MAX_CHARS} characters.")
         if name == EVERYONE:
             raise InvalidInput(f'"{EVERYONE}" is no name of an audience; leave the list empty for everyone.')
     return sorted(set(audience))
+
+
+def is_within(audience: Sequence[str], other: Sequence[str]) -> bool:
+    """Return whether who may find a document with the one audience may find it with the other as well."""
+    return not other or (bool(audience) and set(audience) <= set(other))
 
 
 def _all_of(filters: Any, where: Conditions, depth: int) -> str:

@@ -1,11 +1,13 @@
 """Rows of a team's own models are documents: saved, linked, left out, deleted, and what they depend on changed."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group, User
 from django.db import connection, models, transaction
 from django.test.utils import CaptureQueriesContext, isolate_apps
+from django.utils import timezone
 
 from chat.models import Customer, Ticket
 from common.errors import DefinitionError
@@ -15,10 +17,14 @@ from events.event import AxiomEvent
 from events.models import Event
 from events.outbox import record_event
 from fabra.retrieval import index_model
+from retrieval.errors import EmbedderUnavailable
 from retrieval.indexing.purge import purge_document
 from retrieval.model_sources import changes
 from retrieval.model_sources.relations import read_ahead
+from retrieval.model_sources.sync import sync
 from retrieval.models import Document, ModelSource, SourcedObject
+from retrieval.search.audience import searching_for
+from retrieval.search.execute import search_sync
 from tests.factories import CustomerFactory, TicketFactory
 from tests.retrieval.model_sources import (
     compare,
@@ -213,20 +219,86 @@ def test_a_query_that_fails_in_a_method_leaves_the_callers_transaction_usable() 
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("audience", [None, "gold", [""], {"gold": 1}, 7])
-def test_an_audience_that_is_no_list_of_names_keeps_the_document_as_it_was(audience: Any) -> None:
+@pytest.mark.parametrize("is_told", [True, False])
+@pytest.mark.parametrize(
+    "audience", [None, "gold", [""], {"gold": 1}, 7, ["*"], ["x" * 151], [f"{n}" for n in range(101)]]
+)
+def test_a_document_whose_audience_can_not_be_stored_is_withdrawn(audience: Any, is_told: bool) -> None:
     said: list[Any] = [["silver"]]
     source = declare_people(audience=lambda self, user: said[0])
     user = User.objects.create(first_name="Ana")
     process_events()
     said[0] = audience
     user.first_name = "Anna"
+    if is_told:
+        user.save()
+        process_events()
+    else:
+        User.objects.update(first_name="Anna")
+    assert compare(source).failed == 1
+    assert texts() == {} and "audience" in SourcedObject.objects.get().error.lower()
+    said[0] = ["gold"]
+    SourcedObject.objects.update(updated_at=timezone.now() - timedelta(days=1))
+    compare(source)
+    assert documents()[f"auth.user:{user.pk}"].audience == ["gold"]
+
+
+def test_an_article_that_a_group_of_a_long_name_gets_is_public_no_more() -> None:
+    source = declare_people(audience=lambda self, user: [group.name for group in user.groups.all()])
+    user = User.objects.create(first_name="Ana")
+    process_events()
+    assert documents()[f"auth.user:{user.pk}"].audience == []
+    group = _group("g" * 150)
+    User.groups.through.objects.bulk_create([User.groups.through(user=user, group=group)])
+    compare(source)
+    assert documents()[f"auth.user:{user.pk}"].audience == [group.name]
+    with searching_for(lambda: [group.name]):
+        assert search_sync("desk", "Ana").hits
+    assert not search_sync("desk", "Ana").hits
+
+
+@pytest.mark.parametrize("is_told", [True, False])
+def test_a_text_that_fails_leaves_its_document_to_those_only_who_may_read_it(is_told: bool) -> None:
+    said: dict[str, Any] = {"text": "Text.", "audience": ["gold", "silver"]}
+    source = declare_people(text=lambda self, user: said["text"].strip(), audience=lambda self, user: said["audience"])
+    user = User.objects.create(first_name="Ana")
+
+    def change(audience: list[str]) -> list[str]:
+        said.update(text=None, audience=audience)
+        if is_told:
+            user.save()
+            process_events()
+        compare(source)
+        return [document.text for document in documents().values()]
+
+    process_events()
+    assert change(["gold", "silver", "bronze"]) == ["Text."]  # others may read the object too, and do not yet
+    assert change([]) == ["Text."]
+    assert change(["gold"]) == []
+    assert "AttributeError" in SourcedObject.objects.get().error
+
+
+def test_a_document_is_withdrawn_from_others_while_the_model_that_embeds_is_down(embedder: Any) -> None:
+    said: dict[str, Any] = {"audience": []}
+    source = declare_people(audience=lambda self, user: said["audience"])
+    user, other = User.objects.create(username="ana", first_name="Ana"), User.objects.create(first_name="Ben")
+    process_events()
+    embedder.failure = EmbedderUnavailable
+    said["audience"] = ["gold"]
+    user.first_name = "Anna"
     user.save()
     process_events()
+    assert list(texts()) == [f"auth.user:{other.pk}"]
+    User.objects.filter(pk=other.pk).update(first_name="Benn")
+    with pytest.raises(EmbedderUnavailable):
+        sync(source)
+    assert texts() == {}
+    embedder.mend()
+    SourcedObject.objects.update(updated_at=timezone.now() - timedelta(days=1))
     compare(source)
-    document = documents()[f"auth.user:{user.pk}"]
-    assert (document.text, document.audience) == ("Ana", ["silver"])
-    assert "audience" in SourcedObject.objects.get().error
+    assert {document.text: document.audience for document in documents().values()} == {
+        "Anna": ["gold"], "Benn": ["gold"],
+    }  # fmt: skip
 
 
 def test_html_is_read_as_the_pages_of_a_site_are() -> None:

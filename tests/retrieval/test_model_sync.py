@@ -4,14 +4,15 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from io import StringIO
+from itertools import pairwise
 from threading import Event as Signal
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group, User
 from django.core.management import CommandError, call_command
-from django.db import connection, transaction
-from django.test.utils import CaptureQueriesContext
+from django.db import connection, models, transaction
+from django.test.utils import CaptureQueriesContext, isolate_apps
 from django.utils import timezone
 
 from chat.models import Customer, Ticket
@@ -23,6 +24,7 @@ from retrieval.embedders.hashing import HashingEmbedder
 from retrieval.errors import EmbedderUnavailable, ObjectUnreadable
 from retrieval.indexing.documents import delete_document, index_document
 from retrieval.model_sources import comparison
+from retrieval.model_sources import sync as model_sync
 from retrieval.model_sources.declaration import ModelSourceSpec, model_sources
 from retrieval.model_sources.handler import sync_lock
 from retrieval.model_sources.sync import SourceBusy, due_sources, sync
@@ -382,6 +384,61 @@ def test_an_empty_queryset_withdraws_nothing_and_says_so() -> None:
     assert len(texts()) == 12 and "--withdraw" in ModelSource.objects.get(name=source.name).error
     source.declared.__class__.queryset = lambda self: Customer.objects.all()
     assert compare(source).error == ""
+
+
+@isolate_apps("chat")
+def test_a_key_that_is_too_long_is_told_and_the_other_objects_go_on() -> None:
+    class Fare(models.Model):
+        code = models.TextField(primary_key=True)
+
+        class Meta:
+            app_label = "chat"
+
+    with connection.schema_editor() as editor:
+        editor.create_model(Fare)
+    index_model(Fare, index="desk")(type("Fares", (), {"text": lambda self, fare: f"It is {fare.code[:10]}."}))
+    mirror()
+    source = model_sources["chat.fare in desk"]
+    keys = [f"{name}{'x' * length}" for name, length in (("a", 10), ("b", 203), ("c", 250), ("d", 400), ("e", 10))]
+    Fare.objects.bulk_create(Fare(code=key) for key in keys)
+    row = compare(source)
+    assert (row.compared, row.failed, row.error) == (5, 2, "")
+    assert sorted(texts()) == [f"chat.fare:{key}" for key in (keys[0], keys[1], keys[4])]
+    told = dict(SourcedObject.objects.exclude(error="").values_list("object_pk", "error"))
+    assert set(told) == {keys[2], keys[3]} and "255 characters" in told[keys[2]]
+    Fare.objects.filter(pk__in=keys[1:4]).delete()
+    compare(source)
+    assert len(texts()) == 2 == SourcedObject.objects.count()
+
+
+def test_what_is_gone_is_withdrawn_in_batches_between_which_the_clock_is_looked_at(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    source = declare_tickets()
+    write_tickets(40)
+    compare(source)
+    SourcedObject.objects.filter(pk__in=list(SourcedObject.objects.values_list("pk", flat=True)[:15])).delete()
+    Ticket.objects.filter(number__lt=38).update(status="closed")
+    monkeypatch.setattr(model_sync, "_GONE_AT_ONCE", 5)
+    left = []
+    is_finished = False
+    while not is_finished:
+        with CaptureQueriesContext(connection) as queries:
+            is_finished = sync(source, until=lambda: True)
+        left.append(len(texts()))
+    assert left[0] >= 35 and left[-1] == 2 and all(before - after <= 5 for before, after in pairwise(left))
+    assert len(queries) < 60
+    assert ModelSource.objects.get().withdrawn == 38
+
+
+def test_many_documents_are_withdrawn_with_few_queries() -> None:
+    source = declare_tickets()
+    write_tickets(500)
+    compare(source)
+    Ticket.objects.filter(number__lt=400).update(status="closed")
+    with CaptureQueriesContext(connection) as queries:
+        assert compare(source).withdrawn == 400
+    assert len(texts()) == 100 and len(queries) <= 60, len(queries)
 
 
 def declare_customers(**methods: Any) -> ModelSourceSpec:
