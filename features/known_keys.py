@@ -8,8 +8,8 @@ from django.db.models import QuerySet
 
 from common.errors import InvalidInput
 from common.validation import check_identity
-from features.models import KnownEntity
-from features.registry import EntitySpec, FeatureSpec, entities, features
+from features.models import KnownEntity, MaterializationRun
+from features.registry import EntitySpec, entities, features
 
 
 def known_keys(spec: EntitySpec) -> list[str]:
@@ -65,8 +65,16 @@ def _parsed(field: Any, key: str) -> Any:
     return value if str(value) == key else None
 
 
-def no_keys_message(feature: FeatureSpec) -> str:
-    """Return what to do where nothing is known that could be materialised."""
+def found_none(run: MaterializationRun) -> bool:
+    """Return whether a run was to compute all that is known, and nothing is."""
+    return run.state == run.State.DONE and not run.total and run.entity_keys is None
+
+
+def no_keys_message(name: str) -> str:
+    """Return what to do where nothing is known that a feature could be computed for; "" for one that is gone."""
+    feature = features.get(name)
+    if feature is None:
+        return ""
     spec = feature.entity
     if feature.queryset is not None:
         return f"Its source has no rows, so nothing is computed: {feature.queryset}. Or name some with --entity-ids."

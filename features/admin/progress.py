@@ -8,6 +8,7 @@ from django.utils.safestring import SafeString
 
 from common.admin.html import badge, bar, duration, tone_of
 from common.admin.site import reverse_admin
+from features.known_keys import found_none
 from features.models import MaterializationRun
 
 
@@ -29,7 +30,7 @@ def progress_of(run: MaterializationRun) -> Progress:
     """Return the progress to show; failed entities count as done."""
     label = f"{run.worked:,} of {run.total:,}" + (f", {run.failed:,} failed" if run.failed else "")
     if not run.total:
-        label = "none to do" if run.state == run.State.DONE else "not begun"
+        label = "nothing is known" if found_none(run) else "none to do" if run.state == run.State.DONE else "not begun"
     seconds = (timezone.now() - run.started_at).total_seconds() if run.started_at else 0.0
     if run.state == run.State.RUNNING and run.worked and seconds > 0:
         rate = run.worked / seconds
@@ -37,12 +38,16 @@ def progress_of(run: MaterializationRun) -> Progress:
     return Progress(
         percent=round(100 * run.worked / run.total, 2) if run.total else 0.0,
         label=label,
-        tone="bad" if run.state == run.State.FAILED else "warn" if run.failed else "good",
+        tone="bad" if run.state == run.State.FAILED else "warn" if run.failed or found_none(run) else "good",
         state=run.state,
-        state_tone=tone_of(run.state),
+        state_tone=_state_tone(run),
         took=duration((run.finished_at or timezone.now()) - run.started_at) if run.started_at else "–",
         is_finished=run.is_finished,
     )
+
+
+def _state_tone(run: MaterializationRun) -> str:
+    return "warn" if found_none(run) else tone_of(run.state)
 
 
 def progress_bar(run: MaterializationRun) -> SafeString:
@@ -53,7 +58,7 @@ def progress_bar(run: MaterializationRun) -> SafeString:
 
 
 def state_badge(run: MaterializationRun) -> SafeString:
-    return _live(run, "state", badge(run.state))
+    return _live(run, "state", badge(run.state, _state_tone(run)))
 
 
 def time_taken(run: MaterializationRun) -> SafeString:

@@ -14,6 +14,7 @@ from common.admin.permissions import needs
 from common.admin.site import register
 from features.admin.progress import progress_bar, progress_of, state_badge, time_taken
 from features.dispatch import enqueue_run
+from features.known_keys import found_none, no_keys_message
 from features.models import FeatureValue, MaterializationRun
 
 _MAX_REQUESTED = 200
@@ -112,6 +113,8 @@ class MaterializationRunAdmin(ReadOnlyAdmin):
 
     @display(description="errors")
     def shown_errors(self, run: MaterializationRun) -> str:
+        if found_none(run):
+            return no_keys_message(run.feature) or "None."
         rows = [(error.get("entity_key", "–"), error.get("error", "")) for error in run.errors]
         return table(["Entity", "Error"], rows, "None.")
 

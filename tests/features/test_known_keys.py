@@ -5,11 +5,16 @@ from typing import Any
 
 import pytest
 from django.core.management import call_command
+from django.test import Client
+from django.urls import reverse
 
 from chat.models import Customer
 from common.errors import DefinitionError
+from features.admin.progress import progress_of
 from features.declaration import entity, feature
 from features.known_keys import known_keys
+from features.materialization.requests import request_run
+from features.materialization.runs import execute_run
 from features.models import FeatureValue, KnownEntity
 from features.registry import entities
 from tests.factories import CustomerFactory
@@ -49,6 +54,24 @@ def test_declared_keys_are_known_beside_those_that_were_seen(keys: Any) -> None:
     CustomerFactory(user_id="b")
     KnownEntity.objects.touch("Bear", ["c"])
     assert known_keys(entities["Bear"]) == ["a", "b", "c"]
+
+
+def test_a_run_that_finds_nobody_says_what_to_do_on_its_page_and_is_no_success(admin_client: Client) -> None:
+    declare()
+    run = request_run("mood")
+    execute_run(run.pk)
+    run.refresh_from_db()
+    now = progress_of(run)
+    assert (run.state, now.label, now.tone, now.state_tone) == ("done", "nothing is known", "warn", "warn")
+    page = admin_client.get(reverse("admin:features_materializationrun_change", args=[run.pk])).content.decode()
+    assert "No Bear is known" in page and "@entity(store, keys=" in page
+
+
+def test_the_command_shows_no_full_bar_where_nobody_is_known() -> None:
+    declare()
+    said = StringIO()
+    call_command("materialize", "mood", stdout=said, stderr=StringIO())
+    assert "100%" not in said.getvalue() and "nothing is known" in said.getvalue()
 
 
 def test_all_declared_entities_are_materialized() -> None:

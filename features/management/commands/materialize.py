@@ -14,8 +14,7 @@ from django.utils.dateparse import parse_date, parse_datetime
 from common.admin.html import duration
 from common.errors import FabraError
 from common.termination import stop_when_asked
-from features import registry
-from features.known_keys import no_keys_message
+from features.known_keys import found_none, no_keys_message
 from features.materialization.requests import WAIT_S, request_run
 from features.materialization.runs import execute_run
 from features.models import MaterializationRun
@@ -51,8 +50,8 @@ class Command(BaseCommand):
             raise CommandError(f"Stopped; go on with: manage.py materialize --resume {run.pk}", returncode=130)
         for error in run.errors[:5]:
             self.stderr.write(f"{error.get('entity_key', '')}: {error['error']}")
-        if run.state == MaterializationRun.State.DONE and not run.total and run.entity_keys is None:
-            self.stderr.write(no_keys_message(registry.features.require(run.feature)))
+        if found_none(run):
+            self.stderr.write(no_keys_message(run.feature))
         if run.state != MaterializationRun.State.DONE:
             raise CommandError(f"The run {run} is {run.state}.")
 
@@ -112,6 +111,8 @@ class ProgressDisplay:
             self.out.write(line)
 
     def _line(self, run: MaterializationRun) -> str:
+        if found_none(run):
+            return f"{run}: nothing is known to compute it for"
         self._samples.append((time.monotonic(), run.worked))
         (first_at, first), (last_at, last) = self._samples[0], self._samples[-1]
         rate = (last - first) / (last_at - first_at) if last_at > first_at else 0.0
