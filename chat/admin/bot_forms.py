@@ -1,6 +1,6 @@
 """The form of a bot: how it looks, what it says in each language, what it answers from, and whom its page offers."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django import forms
@@ -16,6 +16,7 @@ from unfold.widgets import (
 
 from chat.admin.key_forms import LinesField
 from chat.bots.demo_users import MOST_USERS, check_demo_user
+from chat.bots.languages import offered_languages
 from chat.bots.logo import Picture, check_logo
 from chat.bots.suggestions import MOST_SUGGESTIONS
 from chat.models import Bot
@@ -28,6 +29,7 @@ from retrieval.models import Index
 _STARTER_MAX_CHARS = 200
 
 Choices = list[tuple[str, str]]
+Names = Mapping[str, str] | None
 
 
 def _check_starter(line: str) -> str:
@@ -75,7 +77,7 @@ class BotForm(TextsForm):
     )  # fmt: skip
     removes_logo = forms.BooleanField(label="Remove the picture", required=False, widget=UnfoldBooleanSwitchWidget)
     language = forms.ChoiceField(
-        required=False, choices=[("", "The reader's"), *settings.LANGUAGES], widget=UnfoldAdminSelectWidget,
+        required=False, widget=UnfoldAdminSelectWidget,
         help_text="Of the page, and of what it tells customers.",
     )  # fmt: skip
     context = forms.ChoiceField(
@@ -109,28 +111,34 @@ class BotForm(TextsForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        languages = dict(offered_languages(self.instance.texts))
+        self.languages = list(languages)
         for code, _language in settings.LANGUAGES:
             texts = self.instance.texts.get(code, {})
             for name in text_fields(code):
-                self.fields[name].initial = texts.get(name.removesuffix(f"_{code}"))
+                if code in languages:
+                    self.fields[name].initial = texts.get(name.removesuffix(f"_{code}"))
+                else:
+                    self.fields.pop(name, None)
         for name in ("accent", "accent_dark"):
             if name in self.fields:
                 self.fields[name].widget.attrs |= {"data-colour": "", "placeholder": "#rrggbb", "spellcheck": "false"}
         declared = {*contexts, settings.FABRA_CHAT_CONTEXT}
         models = [config.model for config in configured_models_now()]
         self._offer("context", f"That of the settings: {settings.FABRA_CHAT_CONTEXT}", sorted(declared))
+        self._offer("language", "The reader's", list(languages), languages)
         self._offer("index", "The context's own", Index.objects.order_by("name").values_list("name", flat=True))
         self._offer("model", "The context's, or the first of all", dict.fromkeys(models))
         self.picture: Picture | None = None
 
-    def _offer(self, name: str, empty: str, values: Iterable[str]) -> None:
+    def _offer(self, name: str, empty: str, values: Iterable[str], names: Names = None) -> None:
         """Set the choices; what the row names stays one, also if it is gone."""
         if name not in self.fields:
             return
         known = list(values)
         present = getattr(self.instance, name)
         gone = [(present, f"{present} (gone)")] if present and present not in known else []
-        self.fields[name].choices = [("", empty), *((value, value) for value in known), *gone]
+        self.fields[name].choices = [("", empty), *((value, (names or {}).get(value, value)) for value in known), *gone]
 
     def clean_logo_file(self) -> Any:
         given = self.cleaned_data["logo_file"]
@@ -149,7 +157,7 @@ class BotForm(TextsForm):
 
     def clean(self) -> dict[str, Any]:
         data: dict[str, Any] = super().clean() or {}
-        for code, _language in settings.LANGUAGES:
+        for code in self.languages:
             if len(data.get(f"starters_{code}") or []) > MOST_SUGGESTIONS:
                 self.add_error(f"starters_{code}", f"At most {MOST_SUGGESTIONS} questions.")
         context = data.get("context", "")
@@ -167,7 +175,7 @@ class BotForm(TextsForm):
 
     def save(self, commit: bool = True) -> Bot:
         bot: Bot = super().save(commit=False)
-        bot.texts = dict(bot.texts) | {code: self._texts_of(code) for code, _language in settings.LANGUAGES}
+        bot.texts = dict(bot.texts) | {code: self._texts_of(code) for code in self.languages}
         if self.picture:
             bot.set_logo(self.picture.content, self.picture.media_type)
         elif self.cleaned_data.get("removes_logo"):

@@ -12,6 +12,7 @@ from django.utils.translation import override
 from unfold.decorators import display
 
 from chat.admin.bot_forms import BotForm, text_fields
+from chat.bots.languages import offered_languages
 from chat.bots.look import language_of_page, logo_url, look_of
 from chat.embed.framing import allow_own_frames
 from chat.models import ApiKey, Bot
@@ -35,10 +36,11 @@ class BotAdmin(ListAdmin):
 
     def get_fieldsets(self, request: HttpRequest, obj: Bot | None = None) -> Any:
         look = ("name", ("accent", "accent_dark"), "logo_file", *(["removes_logo"] if obj and obj.logo_digest else []))
+        languages = offered_languages(obj.texts if obj else {})
         return (
             (None, {"fields": ("slug", "is_enabled")}),
             ("How it looks", {"fields": (*look, "language")}),
-            *((f"What it says: {language}", {"fields": text_fields(each)}) for each, language in settings.LANGUAGES),
+            *((f"What it says: {language}", {"fields": text_fields(each)}) for each, language in languages),
             ("What it answers from", {"fields": ("context", "index", "model")}),
             ("Whom its page offers", {"fields": ("demo_users",)}),
         )
@@ -76,7 +78,8 @@ class BotAdmin(ListAdmin):
         self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
     ) -> Any:
         bot = self.get_object(request, object_id) if object_id else None
-        extra: dict[str, Any] = {"languages": settings.LANGUAGES, **(extra_context or {})}
+        languages = offered_languages(bot.texts if isinstance(bot, Bot) else {})
+        extra: dict[str, Any] = {"languages": languages, **(extra_context or {})}
         if isinstance(bot, Bot) and self.has_view_permission(request, bot):
             extra |= {"page_url": _page_url(bot), "page_address": request.build_absolute_uri(_page_url(bot))}
             if request.user.has_perm("chat.view_apikey"):

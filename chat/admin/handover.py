@@ -12,6 +12,7 @@ from unfold.decorators import display
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 from chat.access.colleagues import colleagues
+from chat.bots.languages import offered_languages
 from chat.models import ClosedDay, HandoverSettings, SupportHours
 from common.admin.base import ListAdmin
 from common.admin.html import badge
@@ -39,13 +40,16 @@ _TextsForm: Any = ModelFormMetaclass("_TextsForm", (forms.ModelForm,), _texts)
 class HandoverForm(_TextsForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.languages = list(dict(offered_languages(self.instance.texts)))
         for code, _language in settings.LANGUAGES:
-            if _text_field(code) in self.fields:
+            if code not in self.languages:
+                self.fields.pop(_text_field(code), None)
+            elif _text_field(code) in self.fields:
                 self.fields[_text_field(code)].initial = self.instance.texts.get(code, "")
 
     def save(self, commit: bool = True) -> HandoverSettings:
         row: HandoverSettings = super().save(commit=False)
-        given = {code: self.cleaned_data.get(_text_field(code), "") for code, _language in settings.LANGUAGES}
+        given = {code: self.cleaned_data.get(_text_field(code), "") for code in self.languages}
         row.texts = dict(row.texts) | given
         if commit:
             row.save()
@@ -69,20 +73,15 @@ class HandoverSettingsAdmin(ListAdmin):
     form = HandoverForm
     list_display = ("__str__", "state", "time_zone", "wait_told_after_min", "unanswered_after_min", "close_after_days")
     inlines = (SupportHoursInline, ClosedDayInline)
-    fieldsets = (
-        (
-            "When a person is asked for",
-            {
-                "fields": (
-                    "is_enabled",
-                    ("on_thumbs_down", "on_not_known_twice"),
-                    *map(_text_field, dict(settings.LANGUAGES)),
-                )
-            },
-        ),
-        ("How long it takes", {"fields": ("wait_told_after_min", "unanswered_after_min", "close_after_days")}),
-        ("When somebody is there", {"fields": ("time_zone",)}),
-    )
+
+    def get_fieldsets(self, request: HttpRequest, obj: HandoverSettings | None = None) -> Any:
+        languages = dict(offered_languages(obj.texts if obj else {}))
+        asked = ("is_enabled", ("on_thumbs_down", "on_not_known_twice"), *map(_text_field, languages))
+        return (
+            ("When a person is asked for", {"fields": asked}),
+            ("How long it takes", {"fields": ("wait_told_after_min", "unanswered_after_min", "close_after_days")}),
+            ("When somebody is there", {"fields": ("time_zone",)}),
+        )
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False  # `migrate` makes the one row

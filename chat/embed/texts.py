@@ -2,16 +2,17 @@
 
 from functools import cache
 
-from django.conf import settings
 from django.utils.translation import gettext as _
 from django.utils.translation import override
+
+from chat.bots.languages import offered_languages
 
 
 @cache
 def widget_texts() -> dict[str, dict[str, str]]:
     """Return the texts by language and name; `{count}` stands for a number."""
     found = {}
-    for language, _name in settings.LANGUAGES:
+    for language, _name in offered_languages({}):
         with override(language):
             found[language] = _texts()
     return found
