@@ -15,6 +15,7 @@ class ChatConfig(app_config.BotAppConfig):
 
     def ready(self) -> None:
         from chat import event_handlers
+        from chat.access.audiences import audiences_of
         from chat.audit.entries import record_command
         from chat.checks import (
             check_audiences,
@@ -34,6 +35,7 @@ class ChatConfig(app_config.BotAppConfig):
         from contexts.evidence import NEUTRAL_FLAGS
         from events.handlers import register_handlers
         from retrieval.indexing.purge import register_store
+        from retrieval.search.audience import register_audiences
 
         for check in (
             check_chat_context,
@@ -55,6 +57,7 @@ class ChatConfig(app_config.BotAppConfig):
             retain(*own.KINDS)
             stays(*own.STAYS)
         register_store(STORE)
+        register_audiences(audiences_of)
         operator_acted.connect(record_command)
         NEUTRAL_FLAGS.add(SMALL_TALK)
         post_delete.connect(forget, sender="chat.GapQuestion")

@@ -84,9 +84,9 @@ async def support_items(
 ) -> list[ContextItem]:
     user = await store.get_features(support, user_id)
     # A follow-up such as "And on the free plan?" is searched for with what was asked before.
-    hits = await search_docs(
-        query, top_k=top_k, audience=(user["user_tier"],), history=conversation.questions, index=index
-    )
+    # What is for the user's plan, and for the groups and the like of whoever is signed in.
+    audience = await store.audience(user["user_tier"])
+    hits = await search_docs(query, top_k=top_k, audience=audience, history=conversation.questions, index=index)
     items = [
         ContextItem(content=INSTRUCTIONS, priority=0, required=True),
         ContextItem(content=f"User tier: {user['user_tier']}", priority=1, required=True),

@@ -22,6 +22,7 @@ from retrieval.indexing import documents
 from retrieval.indexing.document_input import IndexResult
 from retrieval.indexing.purge import purge_document
 from retrieval.search import execute as searching
+from retrieval.search.audience import with_default_names
 from retrieval.search.hits import Hits
 from retrieval.search.query import SearchOptions
 
@@ -155,6 +156,10 @@ class FeatureStore:
     ) -> Hits:
         """Return the `top_k` best chunks of an index, best first; see retrieval.search."""
         return await searching.search(index_name, query, top_k, filters, **options)
+
+    async def audience(self, *names: str) -> tuple[str, ...]:
+        """Return these names with those of a search that names no audience: of the user whom a context is for."""
+        return await sync_to_async(with_default_names)(names)
 
     async def delete_document(self, index_name: str, entity_id: str, *, purge: bool = False) -> None:
         """Remove a document from every search; `purge` erases also what it said. Raise DocumentNotFound."""

@@ -8,7 +8,6 @@ from functools import partial
 
 from django.conf import settings
 
-from chat.access.audiences import audiences_of
 from chat.conversations.history import read_history, room_for_context
 from chat.conversations.open_questions import with_open_questions
 from chat.conversations.rewriting import rewrite
@@ -30,7 +29,7 @@ from contexts.conversation import ConversationHistory
 from contexts.items import Context
 from contexts.recorder import Recorder, recording
 from features.request_data import request_data
-from retrieval.search.audience import searching_for
+from retrieval.search.audience import audiences_of_user, searching_for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +90,7 @@ async def assemble(
     if deadline is None:
         deadline = asyncio.get_running_loop().time() + settings.FABRA_CHAT_DEADLINE_S
     async with _within(deadline):
-        with searching_for(list if question.caller.is_site else partial(audiences_of, question.user_id)):
+        with searching_for(list if question.caller.is_site else partial(audiences_of_user, question.user_id)):
             called = await call_chat_context(
                 question.user_id, question.asked, history, name=question.context, index=question.index
             )

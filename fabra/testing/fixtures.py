@@ -28,7 +28,7 @@ from features import registry
 from retrieval.indexing.documents import index_document
 from retrieval.model_sources.declaration import model_sources
 from retrieval.model_sources.sync import sync
-from retrieval.search.audience import searching_for
+from retrieval.search.audience import audiences_of_user, searching_for
 from retrieval.search.execute import search_sync
 from retrieval.search.hits import Hit
 from retrieval.sync_definitions import sync_model_sources
@@ -160,9 +160,10 @@ def search(db: None) -> Callable[..., list[Hit]]:
 
 @pytest.fixture
 def assemble(db: None) -> Callable[..., Context]:
-    """Return a function that calls a context for a user, as a chat does; `audience` is who they are for searches.
+    """Return a function that calls a context for a user, as a chat does: its searches find what their groups may read.
 
-    `at` is the moment that the code takes for now, such as one when a value is out of date; it needs time-machine.
+    `audience` are other names, in place of those of the user. `at` is the moment that the code takes for now, such as
+    one when a value is out of date; it needs time-machine.
     """
 
     async def call(
@@ -170,10 +171,10 @@ def assemble(db: None) -> Callable[..., Context]:
         user_id: str,
         query: str,
         *,
-        audience: Sequence[str] = (),
+        audience: Sequence[str] | None = None,
         at: datetime | None = None,
     ) -> Context:
-        with searching_for(lambda: audience), _at(at):
+        with searching_for(lambda: audiences_of_user(user_id) if audience is None else audience), _at(at):
             return await context(user_id, query)
 
     return _either_way(call)

@@ -1,7 +1,7 @@
 """The audience of searches that name none: that of the user for whom a context is assembled."""
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cached_property
@@ -26,6 +26,21 @@ class DefaultAudience:
         return found[:MAX_AUDIENCE]
 
 
+_FindNames = Callable[[str], Iterable[str]]
+_finders: list[_FindNames] = []
+
+
+def register_audiences(find: _FindNames) -> None:
+    """Register the function that returns the names of a user's audience by their id; it may use the ORM."""
+    if find not in _finders:
+        _finders.append(find)
+
+
+def audiences_of_user(user_id: str) -> list[str]:
+    """Return the names that a user's searches have in contexts; none where nothing is registered."""
+    return [name for find in _finders for name in find(user_id)]
+
+
 # A context variable, because a user's function does not pass the audience on to the searches that it makes.
 _default: ContextVar[DefaultAudience | None] = ContextVar("default_audience", default=None)
 
@@ -48,6 +63,11 @@ def default_names() -> list[str]:
     """Return the names of the default audience, or none; it may use the ORM."""
     default = _default.get()
     return default.names if default else []
+
+
+def with_default_names(names: Sequence[str]) -> tuple[str, ...]:
+    """Return the names, then those of the default audience, as far as a search takes so many; it may use the ORM."""
+    return tuple(dict.fromkeys([*names, *default_names()]))[:MAX_AUDIENCE]
 
 
 def completed(audience: Audience) -> Audience:

@@ -13,6 +13,7 @@ from contexts.items import ContextItem
 from contexts.store import FeatureStore
 from retrieval.indexing.documents import index_document
 from retrieval.retrievers.declaration import retriever
+from tests.factories import CustomerFactory
 
 pytestmark = pytest.mark.django_db
 store = FeatureStore()
@@ -75,6 +76,20 @@ def test_an_audience_that_a_search_names_is_for_that_alone(found: Any) -> None:
     User.objects.create(username="ana").groups.add(Group.objects.create(name="gold"))
     assert found("ana", lambda query: store.search("docs", query, audience=[])) == {"open"}
     assert found("ana", lambda query: store.search("docs", query, audience=["region north"])) == {"open", "north"}
+
+
+def test_the_sample_bot_finds_what_is_for_the_plan_and_for_the_groups_of_who_asks(settings: Any, ask: Any) -> None:
+    settings.DEBUG = True
+    User.objects.create(username="ana").groups.add(Group.objects.create(name="staff"))
+    CustomerFactory(user_id="ana", tier="premium")
+    for name in ("staff", "premium", "free"):
+        index_document("knowledge_base", name, f"The price for {name}.", audience=[name])
+
+    def found(user_id: str) -> set[str]:
+        return {citation["document_id"] for citation in ask("What is the price?", user_id=user_id).json()["citations"]}
+
+    assert found("ana") == {"staff", "premium"}
+    assert found("ben") == {"free"}
 
 
 def test_a_group_that_is_called_like_everyone_opens_nothing(found: Any) -> None:

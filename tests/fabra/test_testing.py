@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import Group, User
 
 from fabra.context import ContextItem, context
 from fabra.core import FeatureStore, entity, feature
@@ -47,6 +48,16 @@ def test_a_context_is_assembled_at_a_moment(desk: Any, set_features: Any, assemb
     assert assemble(desk, "ana", "open").content.startswith("gold")
     with pytest.raises(ValueError, match="needs a time zone"):
         assemble(desk, "ana", "open", at=datetime(2030, 1, 1))  # noqa: DTZ001
+
+
+@pytest.mark.django_db
+def test_a_context_finds_what_the_groups_of_its_user_may_read(desk: Any, assemble: Any, index_documents: Any) -> None:
+    index_documents("help", {"prices": {"text": "The price list.", "audience": ["staff"]}})
+    User.objects.create(username="ana").groups.add(Group.objects.create(name="staff"))
+    assert "price list" in assemble(desk, "ana", "price").content
+    assert "price list" not in assemble(desk, "ben", "price").content
+    assert "price list" not in assemble(desk, "ana", "price", audience=[]).content
+    assert "price list" in assemble(desk, "ben", "price", audience=["staff"]).content
 
 
 @pytest.mark.anyio
