@@ -1,5 +1,6 @@
 """Find the definitions: each installed app's `definitions.py`, or the modules named in FABRA_DEFINITIONS."""
 
+from collections.abc import Sequence
 from importlib import import_module
 from types import ModuleType
 
@@ -19,6 +20,16 @@ def load_definitions() -> None:
     else:
         for name in settings.FABRA_DEFINITIONS:
             import_module(name)
+
+
+def load_definitions_of(names: Sequence[str]) -> None:
+    """Import the definitions of these apps alone: those that the project would load."""
+    for config in apps.get_app_configs():
+        module = f"{config.name}.{MODULE}"
+        if config.name not in names or not config.module or not module_has_submodule(config.module, MODULE):
+            continue
+        if settings.FABRA_DEFINITIONS is None or module in settings.FABRA_DEFINITIONS:
+            import_module(module)
 
 
 def definition_modules() -> list[ModuleType]:

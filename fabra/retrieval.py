@@ -1,6 +1,6 @@
 """`from fabra.retrieval import retriever, index_model`"""
 
-from fabra.standalone import ensure_django
+from fabra.standalone import ensure_django, load_team_definitions
 
 ensure_django()
 
@@ -9,3 +9,5 @@ from retrieval.retrievers.declaration import retriever  # noqa: E402 (Django is 
 from retrieval.search.hits import Hit, Hits  # noqa: E402 (Django is set up first)
 
 __all__ = ["Hit", "Hits", "index_model", "retriever"]
+
+load_team_definitions()

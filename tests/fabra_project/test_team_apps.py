@@ -1,6 +1,7 @@
 """`FABRA_APPS` adds a team's apps to the project, and `startbot` makes one whose tests pass."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,8 +13,9 @@ from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.db import connection
 
+from events.models import Event
 from manage import can_do_without_stack
-from tests.processes import PROJECT
+from tests.processes import PROJECT, test_environment
 
 # Tests of the app within the project, which run with those that `startbot` made.
 _OF_PROJECT = """
@@ -40,9 +42,25 @@ def test_its_addresses_are_below_its_name():
     assert Client().get("/helpdesk/hello/").content == b"Hello."
 
 
+def test_its_views_of_rest_are_open_unless_they_say_something_else():
+    assert Client().get("/helpdesk/counts/").json() == {"articles": 3}
+    assert Client().get("/helpdesk/closed/").status_code == 401
+
+
 def test_its_definitions_are_mirrored_by_migrate(process_events):
     process_events()
     assert ModelSource.objects.get().name == "helpdesk.article in helpdesk"
+
+
+def test_its_golden_questions_are_imported_and_found(sync_models):
+    from pathlib import Path
+
+    import helpdesk
+
+    call_command("loaddata", "articles", app_label="helpdesk", verbosity=0)
+    sync_models()
+    golden = Path(helpdesk.__file__).parent / "golden.json"
+    call_command("evaluate", "--index", "helpdesk", "--import", str(golden), "--fail-under", "1")
 
 
 def test_the_plans_of_its_accounts_are_materialised():
@@ -56,8 +74,25 @@ def test_the_plans_of_its_accounts_are_materialised():
 _URLS = """
 from django.http import HttpResponse
 from django.urls import path
+from rest_framework.permissions import IsAuthenticated
+from rest_framework.response import Response
+from rest_framework.views import APIView
 
-urlpatterns = [path("hello/", lambda request: HttpResponse("Hello."))]
+
+class Counts(APIView):
+    def get(self, request):
+        return Response({"articles": 3})
+
+
+class Closed(Counts):
+    permission_classes = [IsAuthenticated]
+
+
+urlpatterns = [
+    path("hello/", lambda request: HttpResponse("Hello.")),
+    path("counts/", Counts.as_view()),
+    path("closed/", Closed.as_view()),
+]
 """
 
 
@@ -83,7 +118,55 @@ def test_the_bot_that_startbot_makes_passes_its_tests_in_the_project(helpdesk: P
             cursor.execute("DROP TABLE IF EXISTS helpdesk_article_groups, helpdesk_article, helpdesk_account")
             cursor.execute("DELETE FROM django_migrations WHERE app = 'helpdesk'")
     assert run.returncode == 0, run.stdout + run.stderr
-    assert "10 passed" in run.stdout
+    assert "13 passed" in run.stdout
+
+
+_DEFINITIONS = """
+from chat.models import Ticket
+from fabra.core import FeatureStore
+from fabra.retrieval import index_model
+
+
+@index_model(Ticket, index="helpdesk")
+class TicketSource:
+    def text(self, ticket):
+        return ticket.note
+"""
+_SCRIPT = """
+from fabra.core import FeatureStore, entity
+
+from chat.models import Customer, Ticket
+
+
+@entity(FeatureStore())
+class User:
+    user_id: str
+
+
+customer = Customer.objects.create(user_id="ana")
+Ticket.objects.create(customer=customer, number=1, subject="Pump", note="It leaks.")
+"""
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_script_elsewhere_finds_the_apps_and_its_saves_make_events_by_their_definitions(tmp_path: Path) -> None:
+    project, packages, elsewhere = (tmp_path / name for name in ("project", "packages", "elsewhere"))
+    left_out = shutil.ignore_patterns(".*", "tests", "bench", "docs", "build", "__pycache__", "*.egg-info")
+    shutil.copytree(PROJECT, project, ignore=left_out)
+    for folder in (project / "helpdesk", packages, elsewhere):
+        folder.mkdir()
+    for package in (path for path in project.iterdir() if (path / "__init__.py").exists()):
+        (packages / package.name).symlink_to(package)  # as an installation of the project in place has them
+    (project / "helpdesk" / "__init__.py").touch()
+    (project / "helpdesk" / "definitions.py").write_text(_DEFINITIONS)
+    (elsewhere / "save.py").write_text(_SCRIPT)
+    environment = test_environment(FABRA_APPS="helpdesk", PYTHONPATH=str(packages))
+    run = subprocess.run(
+        [sys.executable, "save.py"], cwd=elsewhere, env=environment, capture_output=True, text=True, timeout=300
+    )
+    assert run.returncode == 0, run.stderr
+    event = Event.objects.get()
+    assert event.event_type == "doc_updated" and event.payload["model_source"] == "chat.ticket in helpdesk"
 
 
 def _environment(folder: Path) -> dict[str, str]:

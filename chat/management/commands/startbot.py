@@ -17,6 +17,10 @@ class Command(StartApp):
         super().add_arguments(parser)
         parser.set_defaults(template=str(TEMPLATE), extensions=["py", "json"])
 
+    @staticmethod
+    def _golden(name: str, options: dict[str, Any]) -> str:
+        return f"{options['directory'] or name}/golden.json"
+
     def handle(self, *args: Any, **options: Any) -> None:
         name = options["name"]
         super().handle(**options)
@@ -27,5 +31,6 @@ class Command(StartApp):
             "and, while it runs, in another terminal with the same variables:\n"
             f"  .venv/bin/python manage.py loaddata articles --app {name}\n"
             "  .venv/bin/python manage.py sync_models\n"
+            f"  .venv/bin/python manage.py evaluate --index {name} --import {self._golden(name, options)}\n"
             f"  make test ARGS={name}"
         )
