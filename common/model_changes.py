@@ -135,6 +135,8 @@ def follow(follower: Follower) -> None:
         for through in _through_models(model):
             m2m_changed.connect(_linked, sender=through, dispatch_uid="fabra_linked")
             if not through._meta.auto_created:  # its rows are saved by themselves too, without that signal
+                pre_save.connect(_link_changing, sender=through, dispatch_uid="fabra_link_saves")
+                pre_delete.connect(_link_changing, sender=through, dispatch_uid="fabra_link_deletes")
                 post_save.connect(_link_changed, sender=through, dispatch_uid="fabra_link_saved")
                 post_delete.connect(_link_changed, sender=through, dispatch_uid="fabra_link_deleted")
 
@@ -204,19 +206,39 @@ def _linked(
         _tell_of_sides([(type(instance), {instance.pk}), (model, pk_set or set())], unlinked, using)
 
 
+def _link_changing(sender: Any, instance: models.Model, using: str, raw: bool = False, **_: Any) -> None:
+    """Note what depends on the ends that a relation leads to, before it is moved to others or is gone."""
+    if raw or instance.pk is None or instance._state.adding:
+        return
+    before: _Names = {}
+    for link in sender._base_manager.using(using).filter(pk=instance.pk):
+        _add_sides(before, _ends(link))
+    setattr(instance, _UNLINKED, before)
+
+
 def _link_changed(sender: Any, instance: models.Model, using: str, raw: bool = False, **_: Any) -> None:
     """Tell of the rows at both ends of a relation whose table is a model of its own."""
     if not raw:
-        ends = [field for field in sender._meta.fields if field.many_to_one and isinstance(field.related_model, type)]
-        _tell_of_sides([(end.related_model, {getattr(instance, end.attname)}) for end in ends], {}, using)
+        _tell_of_sides(_ends(instance), instance.__dict__.pop(_UNLINKED, {}), using)
+
+
+def _ends(link: models.Model) -> list[tuple[type[models.Model], set[Any]]]:
+    return [
+        (field.related_model, {getattr(link, field.attname)})
+        for field in link._meta.fields
+        if field.many_to_one and isinstance(field.related_model, type)
+    ]
+
+
+def _add_sides(names: _Names, sides: Sequence[tuple[type[models.Model], set[Any]]]) -> None:
+    for follower in _followers():
+        for lookups, pks in _lookups_from(follower, sides):
+            _add(names, follower, _dependents(follower, lookups, pks))
 
 
 def _tell_of_sides(sides: Sequence[tuple[type[models.Model], set[Any]]], names: _Names, using: str) -> None:
-    followers = {follower.name: follower for follower in _followers()}
-    for follower in followers.values():
-        for lookups, pks in _lookups_from(follower, sides):
-            _add(names, follower, _dependents(follower, lookups, pks))
-    _tell(followers, names, using)
+    _add_sides(names, sides)
+    _tell({follower.name: follower for follower in _followers()}, names, using)
 
 
 def _add(names: _Names, follower: Follower, found: set[str] | None) -> None:

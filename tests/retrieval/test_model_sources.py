@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from chat.models import Customer, Ticket
 from common.errors import DefinitionError
-from common.model_changes import Follower, Watch, _link_changed, _sources, register_followers
+from common.model_changes import Follower, Watch, _link_changed, _link_changing, _sources, register_followers
 from events import processing
 from events.event import AxiomEvent
 from events.models import Event
@@ -469,6 +469,29 @@ def test_a_row_between_two_models_changes_what_depends_on_either() -> None:
     process_events()
     _link_changed(Visit, Visit(customer=ticket.customer, group=_group("staff")), using="default")
     assert recorded()[-1] == ("doc_updated", f"chat.ticket:{ticket.pk}") and len(recorded()) == 2
+
+
+@isolate_apps("chat", "django.contrib.auth", "django.contrib.contenttypes")
+def test_a_row_between_two_models_that_is_moved_changes_what_it_left_too() -> None:
+    class Visit(models.Model):
+        customer = models.ForeignKey(Customer, models.CASCADE, related_name="+")
+        group = models.ForeignKey(Group, models.CASCADE, related_name="+")
+
+        class Meta:
+            app_label = "chat"
+
+    with connection.schema_editor() as editor:
+        editor.create_model(Visit)
+    declare_tickets()
+    left, reached = TicketFactory(note="It leaks."), TicketFactory(note="It hums.")
+    visit = Visit.objects.create(customer=left.customer, group=_group("staff"))
+    process_events()
+    before = Event.objects.count()
+    visit.customer = reached.customer
+    _link_changing(Visit, visit, using="default")
+    visit.save()
+    _link_changed(Visit, visit, using="default")
+    assert {name for _, name in recorded()[before:]} == {f"chat.ticket:{left.pk}", f"chat.ticket:{reached.pk}"}
 
 
 def test_objects_of_several_classes_are_read_with_what_each_has() -> None:
