@@ -1,6 +1,7 @@
 """The first fill of a model source, beside the embedder alone on the same texts, and its queries.
 
-With BENCH_DOCUMENTS=100000 it has so many rows; `bench.bulk` has the texts.
+With BENCH_DOCUMENTS=100000 it has so many rows, and with BENCH_CHARS=2000 texts of so many characters; `bench.bulk` has
+short ones. A row has a relation and an audience.
 """
 
 import os
@@ -15,15 +16,16 @@ from django.db.models import QuerySet
 
 from bench.bulk import notes, rate_alone
 from bench.figures import Bound, Goal, Row, Spread
-from chat.models import Customer
+from bench.questions import sample_words
+from chat.models import Customer, Ticket
 from retrieval.embedders import get_embedder
-from retrieval.indexing.chunking import split
+from retrieval.indexing.chunking import split, title_of
 from retrieval.model_sources.declaration import ModelSourceSpec, index_model, model_sources
 from retrieval.model_sources.sync import sync
 from retrieval.models import Index, ModelSource
 from retrieval.sync_definitions import sync_model_sources
 
-_PREFIX = "bench-fill-"
+_PREFIX, _FIRST = "bench-fill-", 1_000_000_000
 _MOST_ALONE = 4000
 
 
@@ -33,16 +35,17 @@ async def measure(*, is_quick: bool) -> list[Row]:
 
 
 def _measure(count: int) -> list[Row]:
-    texts = notes(count)
+    texts = _texts(count)
     name = f"bench-fill-{uuid.uuid4().hex}"
     source = _declared(name, texts)
     embedder = get_embedder()
-    passages = [passage.embedded_text for text in texts for passage in split("", text, embedder)]
+    passages = [passage.embedded_text for text in texts for passage in split(title_of(text), text, embedder)]
     step = max(2, len(passages) // _MOST_ALONE)
     queries = _Queries()
     try:
-        Customer.objects.bulk_create(
-            (Customer(user_id=f"{_PREFIX}{number:07}") for number in range(count)), batch_size=5000
+        owners = Customer.objects.bulk_create(Customer(user_id=f"{_PREFIX}{n}", tier=f"tier {n}") for n in range(10))
+        Ticket.objects.bulk_create(
+            (Ticket(customer=owners[number % 10], number=_FIRST + number) for number in range(count)), batch_size=5000
         )
         sync_model_sources()
         before = rate_alone(passages[::step])
@@ -71,16 +74,32 @@ def _measure(count: int) -> list[Row]:
     ]  # fmt: skip
 
 
+def _texts(count: int) -> list[str]:
+    chars = int(os.environ.get("BENCH_CHARS", "0"))
+    if not chars:
+        return notes(count)
+    words = sample_words()
+    text = " ".join(words)
+    most = max(1, len(text) - chars)
+    return [f"# Row {number}\n\n{text[number * 373 % most :][:chars]}" for number in range(count)]
+
+
 def _declared(index: str, texts: list[str]) -> ModelSourceSpec:
-    """Declare the customers of the benchmark as documents, each with a text by its number."""
+    """Declare the tickets of the benchmark as documents, each with a text by its number."""
 
-    @index_model(Customer, index=index)
+    @index_model(Ticket, index=index)
     class BenchSource:
-        def queryset(self) -> QuerySet[Customer]:
-            return Customer.objects.filter(user_id__startswith=_PREFIX)
+        def queryset(self) -> QuerySet[Ticket]:
+            return Ticket.objects.filter(customer__user_id__startswith=_PREFIX)
 
-        def text(self, customer: Customer) -> str:
-            return texts[int(customer.user_id.removeprefix(_PREFIX))]
+        def text(self, ticket: Ticket) -> str:
+            return texts[ticket.number - _FIRST]
+
+        def title(self, ticket: Ticket) -> str:
+            return ""  # the text's own heading, as the embedder alone has it
+
+        def audience(self, ticket: Ticket) -> list[str]:
+            return [ticket.customer.tier]
 
     return next(source for source in model_sources.values() if source.index == index)
 

@@ -55,6 +55,12 @@ class EmbedderAnswerInvalid(EmbedderUnavailable):
     code = "embedder_answer_invalid"
 
 
+class NotReached(FabraError):
+    """The work was stopped before this document."""
+
+    code = "not_reached"
+
+
 class TextRefused(InvalidInput):
     """The embedding model refuses this text."""
 

@@ -31,7 +31,7 @@ from retrieval.generations import hnsw, lifecycle
 from retrieval.ingestion.runs import list_files, source_of
 from retrieval.ingestion.work import execute_run
 from retrieval.model_sources.declaration import model_sources
-from retrieval.model_sources.sync import SLICE_BATCH_CHARS, SourceBusy, due_sources, sync
+from retrieval.model_sources.sync import SourceBusy, due_sources, sync
 from retrieval.models import Generation, IngestionRun, ModelSource
 from retrieval.search.lexemes import generations_to_merge
 from retrieval.search.lexemes import merge_counts as merge_counts_of
@@ -41,6 +41,8 @@ logger = logging.getLogger(__name__)
 
 _SLICE_S = 15
 """How long a task works on a long job. The rest is another task, behind those that came meanwhile."""
+_SYNC_SLICE_S = 60
+"""The same of a model source: beside its rows a slice asks the database little then, with the local model too."""
 _BUILD_PAUSE_S = 1
 """Until a build is looked at again whose last documents other workers have."""
 _INGESTION_SLICE_S, _INGESTION_RETRY_S, _INGESTION_PAUSE_S = 20, 30, 1
@@ -180,12 +182,12 @@ def pick_up() -> None:
 
 @bot_task
 def sync_model_source(name: str) -> None:
-    """Go on with the comparison of a model source for _SLICE_S, then enqueue the rest."""
+    """Go on with the comparison of a model source for _SYNC_SLICE_S, then enqueue the rest."""
     source = model_sources.get(name)
     if source is None or not ModelSource.objects.active().filter(name=name).exists():
         return
     try:
-        is_finished = sync(source, batch_chars=SLICE_BATCH_CHARS, until=_slice(_SLICE_S))
+        is_finished = sync(source, until=_slice(_SYNC_SLICE_S))
     except SourceBusy:
         return  # who has it goes on with it
     except (EmbedderUnavailable, ObjectUnreadable) as error:

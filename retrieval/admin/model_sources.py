@@ -32,7 +32,7 @@ class ModelSourceAdmin(DefinitionAdmin):
     def get_fieldsets(self, request: HttpRequest, obj: ModelSource | None = None) -> Any:
         where = ("location", *(("gone_at",) if obj and obj.gone_at else ()))
         compared = [("shown_progress", "differences"), ("started_at", "finished_at", "took")]
-        compared += [("error",)] if obj and obj.error else []
+        compared += [(name,) for name in ("error", "warning") if obj and getattr(obj, name)]
         declared = (("name", "is_enabled"), "description", ("model", "index", "format"), where)
         fieldsets = (
             (None, {"fields": declared}),

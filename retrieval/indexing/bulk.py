@@ -11,11 +11,11 @@ from django.db import DatabaseError
 
 from common.errors import FabraError, InvalidInput
 from retrieval.embedders import embedder_of
-from retrieval.errors import EmbedderUnavailable
+from retrieval.errors import EmbedderUnavailable, NotReached
 from retrieval.indexing.document_input import DocumentContent, IndexResult, Origin, check_document
 from retrieval.indexing.documents import ensure_index, index_content, unchanged
 from retrieval.indexing.ownership import refusals
-from retrieval.indexing.prepare import Batch, prepare
+from retrieval.indexing.prepare import Batch, Until, prepare
 from retrieval.indexing.writer import GenerationSwitched, change_documents
 from retrieval.models import Document, Index
 
@@ -64,18 +64,21 @@ def is_batch(documents: int, chars: int) -> bool:
     return chars >= settings.FABRA_INGESTION_BATCH_CHARS or documents >= _BATCH_DOCUMENTS
 
 
-def index_in_bulk(index_name: str, batches: Iterable[Sequence[Draft]]) -> Iterator[list[Outcome]]:
+def index_in_bulk(
+    index_name: str, batches: Iterable[Sequence[Draft]], until: Until = lambda: False
+) -> Iterator[list[Outcome]]:
     """Index the batches one after another; yield for each batch its documents' outcomes, in order.
 
     A document that cannot be indexed fails alone. While a batch's outcomes are yielded the next batch is being
-    embedded, so that a slow iterator `batches` costs no model time. Raise EmbedderUnavailable if no document can be
-    embedded.
+    embedded, so that a slow iterator `batches` costs no model time. Once `until()` is true, which a thread asks within
+    a batch, its other documents are NotReached, but for those that need no embedding. Raise EmbedderUnavailable if no
+    document can be embedded.
     """
     before: tuple[_BatchInProgress, Future[None]] | None = None
     with ThreadPoolExecutor(max_workers=1) as pool:
         for drafts in batches:
             work = _prepare(index_name, drafts)
-            now = (work, pool.submit(work.batch.embed, embedder_of(work.batch.generation)))
+            now = (work, pool.submit(work.batch.embed, embedder_of(work.batch.generation), until))
             if before is not None:
                 yield _finish(*before)
             before = now
@@ -122,6 +125,9 @@ def _finish(work: _BatchInProgress, embedded: "Future[None]") -> list[Outcome]:
     """Write a batch in one transaction; if that fails, index its documents one by one."""
     try:
         embedded.result()
+        for position, document in zip(work.positions, work.batch.documents, strict=True):
+            if not work.batch.is_embedded(document):
+                work.outcomes[position] = NotReached()
         work.outcomes.update(_write(work))
     except (DatabaseError, FabraError, GenerationSwitched) as error:
         logger.info("A batch of %d documents is indexed one by one: %r", len(work.positions), error)
@@ -130,12 +136,13 @@ def _finish(work: _BatchInProgress, embedded: "Future[None]") -> list[Outcome]:
 
 
 def _write(work: _BatchInProgress) -> dict[int, Outcome]:
-    refused = {
-        position: refusal
+    reached = [
+        (position, document)
         for position, document in zip(work.positions, work.batch.documents, strict=True)
-        if (refusal := work.batch.refusal_of(document))
-    }
-    pairs = sorted(zip(work.positions, work.batch.documents, strict=True), key=lambda pair: pair[1].content.entity_id)
+        if position not in work.outcomes
+    ]
+    refused = {position: refusal for position, document in reached if (refusal := work.batch.refusal_of(document))}
+    pairs = sorted(reached, key=lambda pair: pair[1].content.entity_id)
     accepted = [(position, document) for position, document in pairs if position not in refused]
     with change_documents(work.index, work.batch.generation) as change:
         written = change.write([document for _, document in accepted])
@@ -145,7 +152,7 @@ def _write(work: _BatchInProgress) -> dict[int, Outcome]:
 def _index_one_by_one(work: _BatchInProgress) -> None:
     """Index each document by itself; raise EmbedderUnavailable if none of the first _MAX_FAILURES can be embedded."""
     failures, is_up = 0, False
-    for position in work.positions:
+    for position in [position for position in work.positions if position not in work.outcomes]:
         try:
             work.outcomes[position] = _index_one(work.index, work.drafts[position])
             is_up = True

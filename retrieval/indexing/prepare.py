@@ -3,7 +3,7 @@
 Single documents, batches, retries and builds of a generation all use this; `writer` commits the result.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,6 +13,11 @@ from retrieval.errors import TextRefused
 from retrieval.indexing.chunking import Passage, split
 from retrieval.indexing.document_input import DocumentContent, Origin
 from retrieval.models import Chunk, Document, Generation
+
+Until = Callable[[], bool]
+
+_PART_CHARS = 150_000
+"""About so much is embedded before a clock is looked at; the local model takes three seconds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,18 +45,47 @@ class Batch:
     refused: dict[str, str] = field(default_factory=dict)
     """Passages that the embedder refuses: content hash to the reason."""
 
-    def embed(self, embedder: Embedder) -> None:
-        """Embed the missing passages; those that are refused fail their documents only. Raise EmbedderUnavailable."""
-        if not self.missing:
-            return
-        digests = list(self.missing)
+    def embed(self, embedder: Embedder, until: Until = lambda: False) -> None:
+        """Embed the missing passages; those that are refused fail their documents only. Raise EmbedderUnavailable.
+
+        They are embedded in parts of whole documents. Once `until()` is true, no other part is begun: the passages of
+        the last documents then stay missing.
+        """
+        is_begun = False
+        for digests in self._parts():
+            if is_begun and until():
+                return
+            is_begun = True
+            self._embed(embedder, digests)
+
+    def _parts(self) -> Iterator[list[str]]:
+        """Yield the digests of missing passages, those of several documents together."""
+        part: dict[str, None] = {}
+        chars = 0
+        for document in self.documents:
+            for passage in document.passages:
+                if passage.content_hash in self.missing and passage.content_hash not in part:
+                    part[passage.content_hash] = None
+                    chars += len(passage.embedded_text)
+            if chars >= _PART_CHARS:
+                yield list(part)
+                part, chars = {}, 0
+        if part:
+            yield list(part)
+
+    def _embed(self, embedder: Embedder, digests: Sequence[str]) -> None:
         try:
-            vectors = dict(enumerate(embedder.embed(list(self.missing.values()))))
+            vectors = dict(enumerate(embedder.embed([self.missing[digest] for digest in digests])))
         except TextRefused as error:
             vectors = dict(error.vectors)
             self.refused.update((digests[index], reason) for index, reason in error.refused.items())
         self.vectors.update((digests[index], vector) for index, vector in vectors.items())
-        self.missing.clear()
+        for digest in digests:
+            del self.missing[digest]
+
+    def is_embedded(self, document: PreparedDocument) -> bool:
+        """Return whether none of the document's passages is missing (any more)."""
+        return not any(passage.content_hash in self.missing for passage in document.passages)
 
     def refusal_of(self, document: PreparedDocument) -> TextRefused | None:
         """Return why the document cannot be indexed, if the embedder refused one of its passages."""

@@ -42,6 +42,10 @@ WHERE d.id = v.document_id
 """One statement for any number of documents; the columns of a failure are those of NO_FAILURE."""
 
 
+_CHUNKS_AT_ONCE = 5000
+"""In one statement: some 30 MB."""
+
+
 class GenerationSwitched(Exception):
     """The index was switched to another generation since the documents were prepared."""
 
@@ -200,7 +204,7 @@ def replace_chunks(index: Index, generation: Generation, changes: Sequence[Chang
         for change in changes
         for passage in change.document.passages
     ]
-    Chunk.objects.bulk_create(chunks, batch_size=2000)
+    Chunk.objects.bulk_create(chunks, batch_size=_CHUNKS_AT_ONCE)
     return len(chunks) - removed
 
 

@@ -45,6 +45,11 @@ class Migration(migrations.Migration):
             name='phase',
             field=models.CharField(blank=True, choices=[('', 'done'), ('compare', 'comparing'), ('withdraw', 'withdrawing'), ('orphans', 'withdrawing')], default='', max_length=10),
         ),
+        migrations.AddField(
+            model_name='modelsource',
+            name='warning',
+            field=models.TextField(blank=True, help_text='What makes it slow.'),
+        ),
         migrations.AlterField(
             model_name='sourcedobject',
             name='object_pk',

@@ -1,9 +1,11 @@
 """Read a source in pages, and find where its documents differ from what it says."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
+from django.db import connections
 from django.db.models import Exists, OuterRef
 from django.db.models.functions import Substr
 
@@ -18,11 +20,24 @@ from retrieval.models import Document, ModelSource, SourcedObject
 
 _FIRST_PAGE, _MAX_PAGE, _PAGE_CHARS = 500, 4000, 4_000_000
 """Objects in the first page, at most in a later one, and about how many characters these have together."""
+_MANY = 20
+"""Of so many objects the queries are compared with their number."""
 _RETRY_AFTER = timedelta(hours=1)
 """What could not be indexed as it is is tried again after this."""
 
 
 _STATE = ("entity_id", "version__content_hash", "deleted_at", "purged_at")
+
+
+class _Count:
+    """Counts the statements of a connection."""
+
+    def __init__(self) -> None:
+        self.queries = 0
+
+    def __call__(self, execute: Callable[..., Any], *args: Any) -> Any:
+        self.queries += 1
+        return execute(*args)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +47,18 @@ class Page:
     readings: Sequence[Reading]
     moment: datetime
     """Before they were read."""
+    queries: int
+    """How many statements reading them took."""
+
+    @property
+    def warning(self) -> str:
+        """What to do where the objects are read one by one; "" where they are not, or are few."""
+        if len(self.readings) < _MANY or self.queries <= len(self.readings):
+            return ""
+        return (
+            f"{self.queries:,} queries for {len(self.readings):,} objects: its methods read each object's relations by "
+            "themselves. Have queryset() name them in prefetch_related, and read them by .all()."
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,8 +84,10 @@ def read_pages(source: ModelSourceSpec, after: str = "") -> Iterator[Page]:
         objects = list((rows.filter(pk__gt=source.key(after)) if after else rows)[:size])
         if not objects:
             return
-        readings = list(read_all(source, objects))
-        yield Page(readings=readings, moment=moment)
+        count = _Count()
+        with connections[rows.db].execute_wrapper(count):
+            readings = list(read_all(source, objects))
+        yield Page(readings=readings, moment=moment, queries=count.queries)
         if len(objects) < size:
             return
         after = str(objects[-1].pk)

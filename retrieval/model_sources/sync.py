@@ -5,10 +5,12 @@ is indexed in batches, and the key of the last object is stored with each, so th
 after an end, a crash or a deploy. Then the documents are withdrawn whose objects are no longer in the queryset.
 """
 
+import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
 from datetime import datetime
+from itertools import groupby
 
 from django.conf import settings
 from django.db import OperationalError
@@ -19,21 +21,20 @@ from common.clocks import is_past
 from common.errors import FabraError, InvalidInput, NotFound, Unavailable
 from common.locks import held
 from common.text import storable
-from retrieval.errors import EmbedderUnavailable, ObjectUnreadable
+from retrieval.errors import EmbedderUnavailable, NotReached, ObjectUnreadable
 from retrieval.indexing.bulk import Draft, Outcome, index_in_bulk
 from retrieval.indexing.documents import delete_documents, ensure_index
+from retrieval.model_sources.batches import Batch, Done
 from retrieval.model_sources.comparison import compare, gone_in_page, orphans_in_page, read_pages
 from retrieval.model_sources.declaration import ModelSourceSpec, model_sources
 from retrieval.model_sources.handler import note, sync_lock, withdraw, withdraw_open
 from retrieval.model_sources.reading import Reading, database_now
 from retrieval.models import Document, ModelSource
 
-BATCH_CHARS = 1_000_000
-"""Characters of a batch: what is lost in a crash takes the local model half a minute."""
-SLICE_BATCH_CHARS = 150_000
-"""The same for a worker, whose task is to end soon after its time."""
-_GONE_AT_ONCE = 1000
-"""Documents that are withdrawn in one transaction."""
+logger = logging.getLogger(__name__)
+
+_LOOKED_AT_ONCE, _GONE_AT_ONCE = 10_000, 1000
+"""Documents whose objects are looked for, and those that are withdrawn in one transaction."""
 _MANY = 10
 """Documents that a source has had when its queryset is taken for wrong where it is empty."""
 
@@ -48,28 +49,9 @@ class SourceBusy(Unavailable):
     code = "source_busy"
 
 
-@dataclass
-class _Batch:
-    """Objects up to a key that were compared, and the drafts of those that differ."""
-
-    moment: datetime
-    """Before the objects were read."""
-    items: list[tuple[Reading, Draft]] = field(default_factory=list)
-    cursor: str = ""
-    chars: int = 0
-    compared: int = 0
-    failed: int = 0
-
-    def take(self, later: "_Batch") -> None:
-        """Take over objects that follow, and do not differ."""
-        self.cursor = later.cursor or self.cursor
-        self.compared, self.failed = self.compared + later.compared, self.failed + later.failed
-
-
 def sync(
     source: ModelSourceSpec,
     *,
-    batch_chars: int = BATCH_CHARS,
     on_progress: Progress = lambda _: None,
     until: Until = lambda: False,
 ) -> bool:
@@ -85,7 +67,7 @@ def sync(
         try:
             if not row.is_running:
                 _begin(source, row)
-            is_finished = _Comparison(source, row, batch_chars, on_progress, until).run()
+            is_finished = _Comparison(source, row, on_progress, until).run()
         except FabraError as error:
             _update(row, error=str(error))
             raise
@@ -131,7 +113,7 @@ def _begin(source: ModelSourceSpec, row: ModelSource) -> None:
     ensure_index(source.index)
     now = timezone.now()
     _update(
-        row, phase=ModelSource.Phase.COMPARE, cursor="", started_at=now, worked_at=now, error="",
+        row, phase=ModelSource.Phase.COMPARE, cursor="", started_at=now, worked_at=now, error="", warning="",
         total=source.queryset().count(), compared=0, changed=0, withdrawn=0, failed=0,
     )  # fmt: skip
 
@@ -144,23 +126,22 @@ def _update(row: ModelSource, **columns: object) -> None:
 
 
 class _Comparison:
-    def __init__(
-        self, source: ModelSourceSpec, row: ModelSource, batch_chars: int, on_progress: Progress, until: Until
-    ) -> None:
-        self.source, self.row, self.batch_chars = source, row, batch_chars
-        self.on_progress, self.until = on_progress, until
-        self.in_flight: deque[_Batch] = deque()
+    def __init__(self, source: ModelSourceSpec, row: ModelSource, on_progress: Progress, until: Until) -> None:
+        self.source, self.row, self.on_progress, self.until = source, row, on_progress, until
+        self.in_flight: deque[Batch] = deque()
         """Batches that are being indexed."""
+        self.is_cut = False
+        """Whether a batch was not indexed to its end, so that those behind it are compared again."""
         self.is_stopped = False
 
     def run(self) -> bool:
         if self.row.phase == ModelSource.Phase.COMPARE:
             try:
-                for outcomes in index_in_bulk(self.source.index, self._batches()):
+                for outcomes in index_in_bulk(self.source.index, self._batches(), self._is_over):
                     self._store(self.in_flight.popleft(), outcomes)
             except EmbedderUnavailable:
                 for batch in self.in_flight:
-                    self._withdraw_open([reading for reading, _ in batch.items], batch.moment)
+                    self._close(batch.items)
                 raise
             if self.is_stopped:
                 return False
@@ -170,64 +151,79 @@ class _Comparison:
             if not self._withdraw_gone(gone_in_page):
                 return False
             self._update(phase=ModelSource.Phase.ORPHANS, cursor="")
+            if self._is_over():
+                return False
         return self._withdraw_gone(orphans_in_page)
 
     def _batches(self) -> Iterator[list[Draft]]:
+        batch = Batch()
         for page in read_pages(self.source, self.row.cursor):
             found = compare(self.source, self.row, page)
             wrong = [(reading, "", found.errors[reading.pk]) for reading in page.readings if reading.pk in found.errors]
             self._withdraw_open([reading for reading, *_ in wrong], page.moment)
             note(self.row, wrong)
             self._withdraw(sorted(found.empty), page.moment)
-            batch = _Batch(page.moment)
+            if page.warning and not self.row.warning:
+                logger.warning("%s: %s", self.source.name, page.warning)
+                self._update(warning=page.warning)
             for reading in page.readings:
-                batch.cursor, batch.compared = reading.pk, batch.compared + 1
-                batch.failed += reading.pk in found.errors or reading.pk in found.waiting
                 if draft := found.drafts.get(reading.pk):
-                    batch.items.append((reading, draft))
-                    batch.chars += len(draft.text)
-                if batch.chars >= self.batch_chars:
+                    batch.add(reading, draft)
+                is_wrong = reading.pk in found.errors or reading.pk in found.waiting
+                batch.done = Done(reading.pk, batch.done.compared + 1, batch.done.failed + is_wrong)
+                if batch.is_full:
                     yield self._begin(batch)
-                    batch = _Batch(page.moment)
+                    batch = Batch()
                     if self._is_over():
                         return
-            if batch.items:
-                yield self._begin(batch)
-            elif self.in_flight:  # what did not differ is stored with what is being indexed
-                self.in_flight[-1].take(batch)
-            else:
-                self._advance(batch)
+            if not batch.items:
+                self._pass(batch)
+                batch = Batch()
             if self._is_over():
-                return
+                break
+        if batch.items:
+            yield self._begin(batch)
+
+    def _pass(self, batch: Batch) -> None:
+        """Store that objects do not differ, with those that are being indexed before them."""
+        if self.in_flight:
+            self.in_flight[-1].take(batch)
+        else:
+            self._advance(batch.done)
 
     def _is_over(self) -> bool:
         self.is_stopped = self.is_stopped or self.until()
         return self.is_stopped
 
-    def _begin(self, batch: _Batch) -> list[Draft]:
+    def _begin(self, batch: Batch) -> list[Draft]:
         self.in_flight.append(batch)
         return [draft for _, draft in batch.items]
 
-    def _store(self, batch: _Batch, outcomes: Sequence[Outcome]) -> None:
-        outcome_of = zip(batch.items, outcomes, strict=True)
-        failed = [reading for (reading, _), outcome in outcome_of if isinstance(outcome, FabraError)]
-        self._withdraw_open(failed, batch.moment)
+    def _store(self, batch: Batch, outcomes: Sequence[Outcome]) -> None:
+        pairs = list(zip(batch.items, outcomes, strict=True))
+        reached = [(*item, outcome) for item, outcome in pairs if not isinstance(outcome, NotReached)]
+        self._close([(reading, draft) for reading, draft, outcome in reached if isinstance(outcome, FabraError)])
         notes: list[tuple[Reading, str, str]] = []
-        for (reading, draft), outcome in zip(batch.items, outcomes, strict=True):
+        for reading, draft, outcome in reached:
             if isinstance(outcome, EmbedderUnavailable):
                 raise outcome
             if isinstance(outcome, FabraError):
                 notes.append((reading, "", str(outcome)))
-                batch.failed += 1
             elif not outcome.is_superseded:  # otherwise an event about it was faster
                 notes.append((reading, draft.check(self.source.index).digest, ""))
         note(self.row, notes)
-        self._advance(batch)
+        end = next((n for n, (_, outcome) in enumerate(pairs) if isinstance(outcome, NotReached)), len(pairs))
+        done = batch.done if end == len(pairs) else batch.before[end]
+        failed = sum(isinstance(outcome, FabraError) for _, outcome in pairs[:end])
+        if self.is_cut:  # it is compared again, and what was written of it found equal
+            done, failed = Done(), 0
+        self.is_cut = self.is_cut or end < len(pairs)
+        self._advance(replace(done, failed=done.failed + failed), changed=len(reached))
 
-    def _advance(self, batch: _Batch) -> None:
+    def _advance(self, done: Done, changed: int = 0) -> None:
         self._update(
-            cursor=batch.cursor or self.row.cursor, compared=self.row.compared + batch.compared,
-            failed=self.row.failed + batch.failed, changed=self.row.changed + len(batch.items),
+            cursor=done.cursor or self.row.cursor, compared=self.row.compared + done.compared,
+            failed=self.row.failed + done.failed, changed=self.row.changed + changed,
         )  # fmt: skip
         self.on_progress(self.row)
 
@@ -248,8 +244,11 @@ class _Comparison:
         """Withdraw the documents of objects that are not in the queryset; return whether all were looked for."""
         while True:
             moment = database_now()
-            gone, last = in_page(self.source, self.row, int(self.row.cursor or 0), _GONE_AT_ONCE)
-            self._withdraw(gone, moment)
+            gone, last = in_page(self.source, self.row, int(self.row.cursor or 0), _LOOKED_AT_ONCE)
+            for start in range(0, len(gone), _GONE_AT_ONCE):
+                if start and self._is_over():
+                    return False  # the rest of the page is found again
+                self._withdraw(gone[start : start + _GONE_AT_ONCE], moment)
             if not last:
                 return True
             self._update(cursor=str(last))
@@ -257,10 +256,15 @@ class _Comparison:
                 return False
 
     def _withdraw(self, keys: Sequence[str], moment: datetime) -> None:
-        for start in range(0, len(keys), _GONE_AT_ONCE):
-            batch = keys[start : start + _GONE_AT_ONCE]
-            withdraw(self.source, self.row, batch, moment)
-            self._update(withdrawn=self.row.withdrawn + len(batch))
+        """Withdraw these documents in one transaction: of a page of objects, or of what is gone."""
+        if keys:
+            withdraw(self.source, self.row, keys, moment)
+            self._update(withdrawn=self.row.withdrawn + len(keys))
+
+    def _close(self, items: Sequence[tuple[Reading, Draft]]) -> None:
+        """Withdraw what could not be indexed and is open to others than may read it."""
+        for moment, same in groupby(items, lambda item: item[1].origin.occurred_at or database_now()):
+            self._withdraw_open([reading for reading, _ in same], moment)
 
     def _withdraw_open(self, failed: Sequence[Reading], moment: datetime) -> None:
         if count := withdraw_open(self.source, self.row, failed, moment):

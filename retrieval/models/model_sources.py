@@ -42,6 +42,7 @@ class ModelSource(Definition):
     withdrawn = models.PositiveIntegerField(default=0)
     failed = models.PositiveIntegerField(default=0)
     error = models.TextField(blank=True, help_text="Why it stopped.")
+    warning = models.TextField(blank=True, help_text="What makes it slow.")
 
     objects = ModelSourceQuerySet.as_manager()
 

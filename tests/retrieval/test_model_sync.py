@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group, User
+from django.contrib.contenttypes.fields import GenericForeignKey, GenericRelation
+from django.contrib.contenttypes.models import ContentType
 from django.core.management import CommandError, call_command
 from django.db import connection, models, transaction
 from django.test.utils import CaptureQueriesContext, isolate_apps
@@ -23,7 +25,7 @@ from fabra.retrieval import index_model
 from retrieval.embedders.hashing import HashingEmbedder
 from retrieval.errors import EmbedderUnavailable, ObjectUnreadable
 from retrieval.indexing.documents import delete_document, index_document
-from retrieval.model_sources import comparison
+from retrieval.model_sources import batches, comparison, relations
 from retrieval.model_sources import sync as model_sync
 from retrieval.model_sources.declaration import ModelSourceSpec, model_sources
 from retrieval.model_sources.handler import sync_lock
@@ -49,6 +51,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("embedder")]
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(comparison, "_FIRST_PAGE", 100)
     monkeypatch.setattr(comparison, "_MAX_PAGE", 100)
+    monkeypatch.setattr(batches, "_MOST_OBJECTS", 100)
 
 
 def write_tickets(count: int, customers: int = 10) -> None:
@@ -92,6 +95,33 @@ def test_the_first_fill_takes_at_most_twenty_queries_for_a_thousand_rows() -> No
     assert len(queries) <= 10 * 3, len(queries)
 
 
+@pytest.mark.parametrize("run", [sync, lambda source: sync_model_source(source.name)], ids=["command", "worker"])
+def test_long_rows_take_few_queries_too(run: Callable[[ModelSourceSpec], object]) -> None:
+    source = declare_tickets(text=lambda self, ticket: " ".join(f"Pump {ticket.number}-{n} leaks." for n in range(100)))
+    compare(source)
+    with CaptureQueriesContext(connection) as of_any_comparison:
+        run(source)
+    write_tickets(1500)
+    with CaptureQueriesContext(connection) as queries:
+        run(source)
+    assert ModelSource.objects.get().changed == 1500 == len(documents())
+    assert len(queries) - len(of_any_comparison) <= 20 * 1.5, [query["sql"][:100] for query in queries]
+
+
+def test_an_end_that_is_asked_for_within_a_batch_leaves_it_where_it_is(embedder: Any) -> None:
+    source = declare_tickets(text=lambda self, ticket: " ".join(f"Pump {ticket.number}-{n} leaks." for n in range(600)))
+    write_tickets(60)
+    asked = iter(range(1000))
+    assert not sync(source, until=lambda: next(asked) > 3)
+    row = ModelSource.objects.get()
+    assert 0 < row.compared == row.changed == len(documents()) < 60
+    before = len(embedder.embedded)
+    assert sync(source)
+    row.refresh_from_db()
+    assert (row.compared, row.changed, len(documents())) == (60, 60, 60)
+    assert len(embedder.embedded) == len(set(embedder.embedded)) > before
+
+
 def test_relations_that_the_methods_follow_are_read_for_many_objects_at_once() -> None:
     source = declare_people()
     groups = Group.objects.bulk_create(Group(name=f"group {n}") for n in range(3))
@@ -103,6 +133,48 @@ def test_relations_that_the_methods_follow_are_read_for_many_objects_at_once() -
     of_groups = [query for query in queries if "auth_group" in query["sql"]]
     assert len(of_groups) <= 4
     assert documents()[f"auth.user:{users[4].pk}"].audience == ["group 1"]
+
+
+def test_a_source_that_reads_each_object_by_itself_is_told_so_with_what_to_do() -> None:
+    source = declare_people(audience=lambda self, user: list(user.groups.values_list("name", flat=True)))
+    User.objects.bulk_create(User(username=f"u{n}", first_name=f"Name {n}") for n in range(40))
+    said = StringIO()
+    call_command("sync_models", stdout=StringIO(), stderr=said)
+    assert "queries for 40 objects" in said.getvalue()
+    assert "prefetch_related" in ModelSource.objects.get().warning
+    source.declared.__class__.audience = lambda self, user: [group.name for group in user.groups.all()]
+    assert compare(source).warning == ""
+
+
+@isolate_apps("chat", "django.contrib.auth", "django.contrib.contenttypes")
+def test_generic_relations_that_the_methods_follow_are_read_for_many_objects_at_once() -> None:
+    class Remark(models.Model):
+        content_type = models.ForeignKey(ContentType, models.CASCADE)
+        object_id = models.PositiveIntegerField()
+        content_object = GenericForeignKey()
+
+        class Meta:
+            app_label = "chat"
+
+    class Chapter(models.Model):
+        title = models.CharField(max_length=20)
+        remarks = GenericRelation(Remark)
+
+        class Meta:
+            app_label = "chat"
+
+    with connection.schema_editor() as editor:
+        editor.create_model(Remark)
+        editor.create_model(Chapter)
+    chapters = Chapter.objects.bulk_create(Chapter(title=f"Chapter {n}") for n in range(30))
+    Remark.objects.bulk_create(Remark(content_object=chapter) for chapter in chapters)
+    relations.watch(chapters[0])
+    assert len(chapters[0].remarks.all()) == 1
+    assert relations.followed(chapters[0]) == {"remarks"}
+    with CaptureQueriesContext(connection) as queries:
+        relations.read_ahead(chapters[1:], {"remarks"})
+        assert [len(chapter.remarks.all()) for chapter in chapters[1:]] == [1] * 29
+    assert len(queries) == 1
 
 
 def test_a_document_that_others_changed_or_deleted_is_put_right() -> None:

@@ -77,6 +77,8 @@ class Command(BaseCommand):
             )
             if not is_finished:
                 raise CommandError("Interrupted; run it again to go on.", returncode=_INTERRUPTED)
+            if row.warning:
+                self.stderr.write(f"{source.name}: {row.warning}")
             for failed in SourcedObject.objects.filter(source=row).exclude(error="")[:_SHOWN]:
                 self.stderr.write(f"{failed}: {failed.error}")
             for warned in SourcedObject.objects.filter(source=row).exclude(warnings=[])[:_SHOWN]:

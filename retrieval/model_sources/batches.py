@@ -1,0 +1,50 @@
+"""The objects that a comparison indexes together, and how far it is with them."""
+
+from dataclasses import dataclass, field
+
+from retrieval.indexing.bulk import Draft
+from retrieval.model_sources.reading import Reading
+
+_MOST_OBJECTS, _MOST_CHARS = 4000, 4_000_000
+"""What is written in one transaction, so that long texts take few statements too.
+
+What a crash loses takes the local model two minutes. An end that is asked for loses nothing: it is looked for while a
+batch is embedded.
+"""
+
+
+@dataclass(frozen=True)
+class Done:
+    """How far a batch has come: the last key, and how many objects were compared and have failed."""
+
+    cursor: str = ""
+    compared: int = 0
+    failed: int = 0
+
+
+@dataclass
+class Batch:
+    """Objects up to a key that were compared, and the drafts of those that differ."""
+
+    items: list[tuple[Reading, Draft]] = field(default_factory=list)
+    before: list["Done"] = field(default_factory=list)
+    """What was done before each item."""
+    done: Done = field(default_factory=Done)
+    chars: int = 0
+
+    def add(self, reading: Reading, draft: Draft) -> None:
+        self.before.append(self.done)
+        self.items.append((reading, draft))
+        self.chars += len(draft.text)
+
+    @property
+    def is_full(self) -> bool:
+        return self.chars >= _MOST_CHARS or len(self.items) >= _MOST_OBJECTS
+
+    def take(self, later: "Batch") -> None:
+        """Take over objects that follow, and do not differ."""
+        self.done = Done(
+            cursor=later.done.cursor or self.done.cursor,
+            compared=self.done.compared + later.done.compared,
+            failed=self.done.failed + later.done.failed,
+        )
