@@ -98,7 +98,8 @@ MORE = {
     "FABRA_DEFINITIONS": "Modules with definitions. Unset: the `definitions.py` of every installed app.",
     "FABRA_API_DOCS": "Open `/api/schema/` and `/api/docs/` to everyone; off: to secret "
     "keys, and to accounts that may use the API. Unset: as `DEBUG`.",
-    "FABRA_STANDALONE": "Set by `fabra` in plain scripts: no definitions are discovered or copied into the database.",
+    "FABRA_STANDALONE": "Set by `fabra` in plain scripts: of definitions only those of `FABRA_APPS` are loaded, "
+    "and none is copied into the database.",
     "FABRA_REDIS_TIMEOUT": "Seconds to wait for Redis before PostgreSQL is asked instead.",
     "FABRA_EVENT_MAX_ATTEMPTS": "Attempts to process an event before it is dead.",
     "FABRA_EVENT_MAX_BYTES": "The largest event. It carries its document as JSON, so this is more than twice "

@@ -27,6 +27,20 @@ class Person(AbstractBaseUser, PermissionsMixin):
     USERNAME_FIELD = "email"
     objects = PersonManager()
 """,
+    "people/definitions.py": """
+from django.contrib.auth.models import Group
+
+from fabra.retrieval import index_model
+
+
+@index_model(Group, index="knowledge_base")
+class Groups:
+    def text(self, group):
+        return f"The {group.name} answer questions about shipping in three days."
+
+    def url(self, group):
+        return f"/groups/{group.pk}/"
+""",
     "shop/__init__.py": "from shop.celery import app as celery_app\n",
     "shop/celery.py": """
 from celery import Celery
@@ -83,7 +97,6 @@ DATABASES["archive"] = {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory
 DEFAULT_AUTO_FIELD = "django.db.models.AutoField"
 DATA_UPLOAD_MAX_MEMORY_SIZE = None
 MIDDLEWARE += ["django.contrib.auth.middleware.LoginRequiredMiddleware", "django.middleware.locale.LocaleMiddleware"]
-LANGUAGES = [("en", "English"), ("de", "Deutsch")]
 CSRF_USE_SESSIONS = True
 REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["shop.rules.CamelCase"],

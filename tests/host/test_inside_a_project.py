@@ -45,7 +45,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def site(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder that the wheel is installed in; its requirements are those of the environment."""
     folder = tmp_path_factory.mktemp("site")
-    zipfile.ZipFile(wheel).extractall(folder)  # our own wheel; it is installed by this
+    done = run(sys.executable, "-m", "pip", "install", "--no-deps", "--no-index", "--target", folder, wheel)
+    assert done.returncode == 0, done.stderr
     return folder
 
 
@@ -107,6 +108,19 @@ def test_a_question_is_answered(came: Any) -> None:
     answer = came["visited"]["chat"]
     assert answer["status"] == 200, answer["text"]
     assert "14 days" in json.loads(answer["text"])["response"]
+
+
+def test_a_row_of_the_project_is_a_document_and_a_citation_leads_to_it(came: Any) -> None:
+    answer = came["visited"]["object"]
+    assert answer["status"] == 200, answer["text"]
+    (citation,) = [each for each in json.loads(answer["text"])["citations"] if "group" in each["document_id"]]
+    assert citation["document_id"].startswith("auth.group:") and "/groups/" in citation["url"]
+
+
+def test_forms_offer_the_languages_that_the_bot_speaks_where_the_project_chose_none(came: Any) -> None:
+    for form, field in (("bot form", "greeting_"), ("handover form", "text_")):
+        codes = set(re.findall(rf'name="{field}([a-z-]+)"', came["visited"][form]["text"]))
+        assert codes == {"en", "de"}, form
 
 
 def test_checks_find_nothing(came: Any) -> None:

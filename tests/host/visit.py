@@ -12,6 +12,7 @@ django.setup()
 
 from django.conf import settings  # noqa: E402
 from django.contrib.auth import get_user_model  # noqa: E402
+from django.contrib.auth.models import Group  # noqa: E402
 from django.core.management import call_command  # noqa: E402
 from django.test import Client  # noqa: E402
 
@@ -32,11 +33,15 @@ def main(document: Path) -> dict[str, Any]:
     call_command("makemigrations", dry_run=True, stdout=checked)
     call_command("index_documents", document, index="knowledge_base", stdout=StringIO())
     get_user_model().objects.create_superuser("boss@shop.example", PASSWORD)
+    Group.objects.create(name="packers")
+    call_command("sync_models", stdout=StringIO())
     client, stranger = Client(), Client()
     signed_in = client.post("/fabra/admin/login/", _SIGN_IN)
     question = {"user_id": "boss@shop.example", "message": "How long does a refund take?"}
+    of_object = {"user_id": "boss@shop.example", "message": "Who answers questions about shipping?"}
     visited = {
         "chat": client.post("/fabra/chat", json.dumps(question), content_type="application/json"),
+        "object": client.post("/fabra/chat", json.dumps(of_object), content_type="application/json"),
         "page": client.get("/fabra/"),
         "conversations": client.get("/fabra/api/conversations/"),
         "schema": client.get("/fabra/api/schema/?format=json"),
@@ -50,6 +55,8 @@ def main(document: Path) -> dict[str, Any]:
         "bot admin": client.get("/fabra/admin/"),
         "bot list": client.get("/fabra/admin/chat/conversation/"),
         "inbox": client.get("/fabra/admin/inbox/"),
+        "bot form": client.get("/fabra/admin/chat/bot/add/"),
+        "handover form": client.get("/fabra/admin/chat/handoversettings/1/change/"),
         "form": client.get("/fabra/admin/retrieval/ingestionrun/upload/"),
         "own admin": client.get("/admin/"),
         "orders": client.get("/orders/"),
