@@ -9,6 +9,7 @@ Source: ISO/IEC 29500-1, 17.9 (numbering).
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 
 from lxml import etree
@@ -99,11 +100,11 @@ def put_numbers(root: Any, labels: list[Label]) -> None:
         for name in ("text", "tail"):
             text = getattr(element, name)
             if text and _OPENS in text:
-                owner = element if name == "text" else element.getparent()
-                setattr(element, name, _MARK.sub(lambda found, owner=owner: _put(owner, found, labels), text))
+                put = partial(_put, element if name == "text" else element.getparent(), labels)
+                setattr(element, name, _MARK.sub(put, text))
 
 
-def _put(owner: Any, found: re.Match[str], labels: list[Label]) -> str:
+def _put(owner: Any, labels: list[Label], found: re.Match[str]) -> str:
     if int(found[1]) >= len(labels):
         return found[0]
     label = labels[int(found[1])]
