@@ -10,7 +10,7 @@ from chat.api.traces import TraceItemSerializer
 
 
 class EvidenceItemSerializer(TraceItemSerializer):
-    title = None  # type: ignore[assignment]  # it is in the hit
+    title = dropped_as = None  # type: ignore[assignment]  # the one is in the hit, the other follows from the reason
     suspicions = serializers.ListField(child=serializers.CharField(), help_text="What in it speaks to the model.")
 
 

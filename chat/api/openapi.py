@@ -12,6 +12,7 @@ from chat.api.examples import IN_PATH
 from chat.api.response_headers import HEADERS, describe_headers
 from chat.paths import own_path
 from common.validation import BLANKS, KEY_MAX_CHARS
+from retrieval.search.filters import AUDIENCE_MAX_CHARS
 from retrieval.search.query import MAX_EXPAND, MAX_TOP_K, QUERY_MAX_CHARS
 
 Schema = dict[str, Any]
@@ -93,7 +94,11 @@ INDEX_NAME = not_blank(200)
 _HEX = "[0-9a-fA-F]"
 UUID: Schema = {"type": "string", "format": "uuid", "pattern": f"^{_HEX}{{8}}(-{_HEX}{{4}}){{3}}-{_HEX}{{12}}$"}
 MESSAGE = {**not_blank(), "description": "Too long a message is answered 413."}
-AUDIENCE: Schema = {"type": "array", "maxItems": 100, "items": {**not_blank(100), "not": {"enum": ["*"]}}}
+AUDIENCE: Schema = {
+    "type": "array",
+    "maxItems": 100,
+    "items": {**not_blank(AUDIENCE_MAX_CHARS), "not": {"enum": ["*"]}},
+}
 NAME_OR_EMPTY: Schema = {"type": "string", "maxLength": 200, "pattern": rf"{_NOT_BLANK}|^$"}
 
 
@@ -185,7 +190,7 @@ SEARCH = [
     OpenApiParameter("filters", OpenApiTypes.OBJECT, description='JSON, as {"category": {"$in": ["billing"]}}.'),
     OpenApiParameter(
         "audience",
-        {"type": "string", "pattern": r"^[^\u0000]{0,100}$"},
+        {"type": "string", "pattern": rf"^[^\u0000]{{0,{AUDIENCE_MAX_CHARS}}}$"},
         description='Names with commas between, or "*" for all documents.',
     ),
     OpenApiParameter("mode", str, enum=["hybrid", "semantic", "lexical"]),

@@ -34,9 +34,9 @@ class Site:
         assert response.status_code == 200, response.content
         return response.json()
 
-    def headers(self, token: str = "", origin: str = ORIGIN) -> dict[str, str]:
+    def headers(self, token: str = "", origin: str = ORIGIN, **others: str) -> dict[str, str]:
         """Return what a page of the site sends with a call of its own."""
-        found = {"Authorization": f"Bearer {self.key}", "Origin": origin}
+        found = {"Authorization": f"Bearer {self.key}", "Origin": origin, **others}
         return found | ({"X-Fabra-User": token} if token else {})
 
 

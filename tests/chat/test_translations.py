@@ -39,8 +39,8 @@ NOT_OF_THE_PAGE = {
     # Documents, events, definitions, bulk requests and webhooks.
     "batch_refused", "batch_too_large", "bulk_busy", "document_changed", "document_not_found", "document_owned",
     "document_too_large", "event_bus_unavailable", "event_conflict", "invalid_definition", "invalid_filter",
-    "invalid_value", "object_unreadable", "rotation_refused", "source_busy", "source_unavailable", "webhook_refused",
-    "webhook_signature_invalid", "webhook_timestamp_stale",
+    "invalid_value", "not_reached", "object_unreadable", "rotation_refused", "source_busy", "source_unavailable",
+    "webhook_refused", "webhook_signature_invalid", "webhook_timestamp_stale",
     # Keys for idempotency, which the page has no use for, agents, and OpenAI's API.
     "answer_erased", "idempotency_in_progress", "idempotency_key_invalid", "idempotency_key_reused",
     "idempotency_key_unsupported", "agent_forbidden", "invalid_agent", "model_not_found",

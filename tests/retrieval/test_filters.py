@@ -102,7 +102,7 @@ def test_a_new_audience_counts_at_once_and_embeds_nothing(put: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "audience", ["premium", [1], [""], ["*", "a"], ["a\x00"], ["x" * 101], [str(n) for n in range(101)]]
+    "audience", ["premium", [1], [""], ["*", "a"], ["a\x00"], ["x" * 151], [str(n) for n in range(101)]]
 )
 def test_an_audience_is_a_list_of_names(put: Any, audience: Any) -> None:
     with pytest.raises(InvalidInput):
