@@ -114,7 +114,8 @@ def test_a_row_of_the_project_is_a_document_and_a_citation_leads_to_it(came: Any
     answer = came["visited"]["object"]
     assert answer["status"] == 200, answer["text"]
     links = {each["document_id"]: each["url"] for each in json.loads(answer["text"])["citations"]}
-    assert any(name.startswith("auth.group:") and "/groups/" in url for name, url in links.items()), links
+    of_groups = [url for name, url in links.items() if name.startswith("auth.group:")]
+    assert of_groups and all(url.startswith("https://shop.example/groups/") for url in of_groups), links
 
 
 def test_forms_offer_the_languages_that_the_bot_speaks_where_the_project_chose_none(came: Any) -> None:

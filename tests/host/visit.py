@@ -77,19 +77,20 @@ def main(document: Path) -> dict[str, Any]:
             if name not in ("INSTALLED_APPS", "MIDDLEWARE", "STATIC_URL") and getattr(settings, name) != value
         ],
         "first apps": settings.INSTALLED_APPS[: len(shop.BEFORE["INSTALLED_APPS"])] == shop.BEFORE["INSTALLED_APPS"],
-        "of rows": _pages_of_rows(client, visited["chat"].json()["message_id"]),
+        "of rows": _pages_of_rows(client, [visited[name].json()["message_id"] for name in ("chat", "object")]),
         "queue": _queue_of_a_task(),
         "asgi": _asgi_paths(),
         "told": _told_of_another_database(),
     }
 
 
-def _pages_of_rows(client: Client, message_id: int) -> dict[str, Any]:
+def _pages_of_rows(client: Client, message_ids: list[int]) -> dict[str, Any]:
     """Return the page of one row of each table of the bot's admin, by the model's label."""
     from common.admin.site import reverse_admin, site
 
     feedback = json.dumps({"value": "down", "comment": "Which refund?"})
-    client.put(f"/fabra/api/messages/{message_id}/feedback/", feedback, content_type="application/json")
+    for message_id in message_ids:
+        client.put(f"/fabra/api/messages/{message_id}/feedback/", feedback, content_type="application/json")
     pages = {}
     for model in site._registry:
         row = model._default_manager.first()
