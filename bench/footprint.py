@@ -45,7 +45,7 @@ async def measure(*, is_quick: bool) -> list[Row]:
 def _measure(rounds: int) -> list[Row]:
     temporary_index.remove(_INDEX)
     _, key = ApiKey.make("bench", [ApiKey.Scope.CHAT])
-    client = Client(headers={"Authorization": f"Bearer {key}"})
+    client = Client(headers={"Authorization": f"Bearer {key}", "Host": "localhost"})
     say("Chatting in this process, without a language model, then storing traces and indexing articles ...")
     rows = [
         *_rows("chat", _CHAT, partial(_chat, client, cycle(different_questions())), rounds),
@@ -114,7 +114,9 @@ def _index(numbers: Iterator[int], rounds: int) -> int:
 
 def _bytes_of(tables: tuple[str, ...]) -> int:
     with connection.cursor() as cursor:
-        cursor.execute("SELECT sum(pg_total_relation_size(name::regclass)) FROM unnest(%s) AS name", [list(tables)])
+        cursor.execute(
+            "SELECT sum(pg_total_relation_size(name::regclass)) FROM unnest(%s::text[]) AS name", [list(tables)]
+        )
         return int(cursor.fetchone()[0])
 
 
