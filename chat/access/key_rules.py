@@ -2,7 +2,7 @@
 
 from django.conf import settings
 
-from chat.models import ApiKey, Bot
+from chat.models import DEFAULT_BOT, ApiKey, Bot
 from chat.models.keys import problems_of_kind
 from common.errors import InvalidInput
 from contexts.registry import contexts
@@ -23,7 +23,9 @@ def check_bot_name(slug: str) -> str:
     return slug
 
 
-def problems_of(kind: str, scopes: list[str], origins: list[str], *, has_limit: bool) -> dict[str, str]:
+def problems_of(
+    kind: str, scopes: list[str], origins: list[str], *, has_limit: bool, contexts: list[str], bot: str
+) -> dict[str, str]:
     """Return what is wrong with a key, by the name of the field; `has_limit`: of requests a minute or a day."""
     problems = problems_of_kind(kind, scopes)
     if kind == ApiKey.Kind.PUBLIC and not origins:
@@ -32,4 +34,8 @@ def problems_of(kind: str, scopes: list[str], origins: list[str], *, has_limit: 
         problems["per_day"] = "A public key needs a limit of requests a minute or a day: everybody can read it."
     if kind == ApiKey.Kind.SECRET and origins:
         problems["origins"] = "Only a public key is used by pages; a secret one must never be in a page."
+    if kind == ApiKey.Kind.PUBLIC and contexts:
+        own = Bot.objects.filter(slug=bot or DEFAULT_BOT).values_list("context", flat=True).first()
+        if own and own not in contexts:
+            problems["contexts"] = f"Its pages ask by the context of its bot, {own!r}: name that one, too, or none."
     return problems

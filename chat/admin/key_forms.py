@@ -141,7 +141,9 @@ class KeyBoundsForm(forms.ModelForm):  # type: ignore[type-arg]
             has_limit = bool(
                 data.get("per_minute") or data.get("per_day") or {"per_minute", "per_day"} & set(self.errors)
             )
-            for name, problem in problems_of(kind, scopes, data["origins"], has_limit=has_limit).items():
+            contexts, bot = data.get("contexts") or [], data.get("bot") or ""
+            problems = problems_of(kind, scopes, data["origins"], has_limit=has_limit, contexts=contexts, bot=bot)
+            for name, problem in problems.items():
                 self.add_error(name if name in self.fields else None, problem)
         return data
 

@@ -6,12 +6,12 @@ Django reads a whole body before its first middleware runs, so this stands in fr
 import asyncio
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from http.cookies import CookieError, SimpleCookie
 from importlib import import_module
 from typing import Any
 
-from asgiref.sync import ThreadSensitiveContext
+from asgiref.sync import ThreadSensitiveContext, sync_to_async
 from django.conf import settings
 from django.contrib.auth import aget_user
 from django.http import HttpRequest
@@ -24,6 +24,11 @@ _BULK = "/api/documents/bulk/"
 _BYTES_PER_S = 10_000
 """A body may take FABRA_BODY_TIMEOUT, and a second more for each of these that have come."""
 _FORM_BYTES = 1_000_000  # of a form around its files
+_UPLOADS = {
+    "/admin/retrieval/ingestionrun/upload": ("retrieval.add_ingestionrun",),
+    "/admin/retrieval/goldenquestion/import": ("retrieval.add_goldenquestion", "retrieval.change_goldenquestion"),
+}
+"""The admin's pages that take large files, and the permissions that they ask for. A bot's picture is none."""
 _DRAIN_BYTES, _DRAIN_S = 20_000_000, 3.0
 """What is still read after a refusal: closed at once, the connection is reset before the client has the answer."""
 
@@ -41,8 +46,8 @@ def _too_large(limit: int) -> _Refused:
 def with_limits(application: Callable[..., Any]) -> Callable[..., Any]:
     """Return the ASGI application, which gets no body above its limit: 413, and no slow one: 408.
 
-    The limit is FABRA_MAX_REQUEST_BYTES; for staff on the admin's pages it is FABRA_UPLOAD_MAX_BYTES, and for bulk
-    requests of documents FABRA_BULK_MAX_BYTES.
+    The limit is FABRA_MAX_REQUEST_BYTES; on the admin's pages for uploads it is FABRA_UPLOAD_MAX_BYTES for who may
+    upload, and for bulk requests of documents FABRA_BULK_MAX_BYTES.
     """
 
     async def serve(scope: Any, receive: Any, send: Any) -> None:
@@ -80,7 +85,9 @@ class _Body:
     def __init__(self, scope: Any, receive: Any, send: Any) -> None:
         self._scope, self._receive, self._send = scope, receive, send
         self._limit = settings.FABRA_MAX_REQUEST_BYTES
-        self._is_for_staff: bool | None = None if own_path_of(scope).startswith("/admin/") else False
+        path = own_path_of(scope).rstrip("/")
+        self._needed: Sequence[str] = _UPLOADS.get(path, ()) if scope.get("method") == "POST" else ()
+        """The permissions for an upload, until they are looked for."""
         self._started = time.monotonic()
         self._count = 0
         self._is_complete = False
@@ -112,16 +119,16 @@ class _Body:
         await self._send(message)
 
     async def _check(self, count: int) -> None:
-        if count > self._limit and self._is_for_staff is None:
-            self._is_for_staff = await _is_staff(self._scope)
-            if self._is_for_staff:
+        if count > self._limit and self._needed:
+            needed, self._needed = self._needed, ()
+            if await _has_permissions(self._scope, needed):
                 self._limit = settings.FABRA_UPLOAD_MAX_BYTES + _FORM_BYTES
         if count > self._limit:
             raise _too_large(self._limit)
 
 
-async def _is_staff(scope: Any) -> bool:
-    """Return whether the request is of a signed-in member of the staff, who alone may upload files."""
+async def _has_permissions(scope: Any, needed: Sequence[str]) -> bool:
+    """Return whether the request is of a signed-in member of the staff who has the permissions."""
     try:
         cookies = SimpleCookie(dict(scope["headers"]).get(b"cookie", b"").decode("latin-1"))
     except CookieError:
@@ -131,7 +138,8 @@ async def _is_staff(scope: Any) -> bool:
     request = HttpRequest()
     request.session = import_module(settings.SESSION_ENGINE).SessionStore(cookies[settings.SESSION_COOKIE_NAME].value)
     async with ThreadSensitiveContext():
-        return bool(getattr(await aget_user(request), "is_staff", False))
+        user = await aget_user(request)
+        return bool(getattr(user, "is_staff", False)) and await sync_to_async(user.has_perms)(needed)
 
 
 async def _refuse(refused: _Refused, path: str, receive: Any, send: Any) -> None:

@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import Permission, User
+from django.core.management import CommandError, call_command
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from chat.models import ApiKey
+from chat.models import ApiKey, Bot
 
 pytestmark = pytest.mark.django_db
 
@@ -105,6 +106,21 @@ def test_a_public_key_is_made_here_with_its_origins_and_budgets(admin_client: Cl
     assert 'class="fb-key">fabra_pub_' in page
     assert (row.origins, row.contexts, f"{row.daily_budget_usd}") == (["https://a.example"], ["chat_context"], "1.5000")
     assert "1 context, 1 origin, 9 a day, $1.5 a day" in admin_client.get(reverse(LIST)).content.decode()
+
+
+def test_a_public_key_has_the_context_that_its_bots_pages_ask_by(admin_client: Client) -> None:
+    Bot.objects.create(slug="sales", context="chat_context")
+    public = {"kind": "public", "scopes": ["chat"], "per_day": "9", "origins": "https://a.example", "bot": "sales"}
+    refused = make(admin_client, **public, contexts="chat_context_free").context["adminform"].form.errors
+    assert "the context of its bot, 'chat_context'" in refused["contexts"][0]
+    with pytest.raises(CommandError, match="the context of its bot, 'chat_context'"):
+        call_command(
+            "create_api_key", "shop", "--public", "--scope", "chat", "--per-day", "9", "--bot", "sales",
+            "--origin", "https://a.example", "--context", "chat_context_free",
+        )  # fmt: skip
+    for contexts in ("", "chat_context_free\nchat_context"):
+        make(admin_client, **public, contexts=contexts)
+    assert ApiKey.objects.count() == 2
 
 
 def test_bounds_are_changed_later_and_what_it_may_do_is_not(admin_client: Client) -> None:

@@ -53,7 +53,8 @@ class Command(BaseCommand):
         expires_at = timezone.now() + lifetime if lifetime else None
         scopes, bounds = sorted(set(scope)), _bounds(options)
         has_limit = bool(bounds["per_minute"] or bounds["per_day"])
-        if problems := problems_of(bounds["kind"], scopes, bounds["origins"], has_limit=has_limit):
+        given = {name: bounds[name] for name in ("kind", "origins", "contexts", "bot")}
+        if problems := problems_of(scopes=scopes, has_limit=has_limit, **given):
             raise CommandError(" ".join(problems.values()))
         row, key = ApiKey.make(name, scopes, expires_at, **bounds)
         record_command("create_api_key", "add", f"chat.apikey {row.pk}", f"{name}: {', '.join(scopes)}")

@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync
+from django.contrib.auth.models import Permission
 from django.test import Client, RequestFactory
+from django.urls import resolve
 
 from chat.models import ApiKey
 from chat.serving import error_pages
@@ -109,8 +111,8 @@ def test_pages_of_errors_have_the_shape_below_v1_only() -> None:
             assert ("type" in json.loads(page.content)["error"]) is has_type
 
 
-def test_a_body_that_is_too_large_is_refused_in_front(settings: Any) -> None:
-    settings.FABRA_MAX_REQUEST_BYTES = 10
+def status_of(path: str, client: Client | None = None) -> int:
+    """Return what a POST with a body of eleven bytes is answered in front of Django, or 200 if it comes through."""
     sent: list[dict[str, Any]] = []
 
     async def send(message: dict[str, Any]) -> None:
@@ -119,7 +121,42 @@ def test_a_body_that_is_too_large_is_refused_in_front(settings: Any) -> None:
     async def receive() -> dict[str, Any]:
         return {"type": "http.request", "body": b"", "more_body": False}
 
-    scope = {"type": "http", "path": "/v1/chat/completions", "headers": [(b"content-length", b"11")]}
-    async_to_sync(with_limits(send))(scope, receive, send)
-    assert sent[0]["status"] == 413
-    assert json.loads(sent[1]["body"])["error"]["type"] == "invalid_request_error"
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200})
+
+    headers = [(b"content-length", b"11")]
+    if client is not None:
+        headers.append((b"cookie", f"sessionid={client.cookies['sessionid'].value}".encode()))
+    scope = {"type": "http", "method": "POST", "path": path, "headers": headers}
+    async_to_sync(with_limits(application))(scope, receive, send)
+    if sent[0]["status"] == 413:
+        assert ("type" in json.loads(sent[1]["body"])["error"]) is path.startswith("/v1/")
+    return int(sent[0]["status"])
+
+
+def test_a_body_that_is_too_large_is_refused_in_front(settings: Any) -> None:
+    settings.FABRA_MAX_REQUEST_BYTES = 10
+    assert status_of("/v1/chat/completions") == 413
+
+
+@pytest.mark.parametrize(
+    ("path", "needed"),
+    [
+        ("/admin/retrieval/ingestionrun/upload/", ["add_ingestionrun"]),
+        ("/admin/retrieval/goldenquestion/import", ["add_goldenquestion", "change_goldenquestion"]),
+    ],
+)
+def test_a_larger_body_is_only_for_who_may_upload_and_where(
+    path: str, needed: list[str], settings: Any, client: Client, django_user_model: Any
+) -> None:
+    settings.FABRA_MAX_REQUEST_BYTES, settings.SESSION_COOKIE_NAME = 10, "sessionid"
+    assert resolve(path.rstrip("/") if path.endswith("import") else path)
+    user = django_user_model.objects.create_user("ann", is_staff=True)
+    client.force_login(user)
+    assert status_of(path, client) == 413
+    user.user_permissions.set(Permission.objects.filter(codename__in=needed))
+    assert status_of(path, client) == 200
+    assert status_of("/admin/login/", client) == status_of("/admin/retrieval/document/add/", client) == 413
+    assert status_of(path) == 413
+    django_user_model.objects.filter(pk=user.pk).update(is_staff=False)
+    assert status_of(path, client) == 413
