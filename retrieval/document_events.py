@@ -8,7 +8,7 @@ from common.errors import InvalidInput
 from events.acceptance import is_taken
 from events.event import AxiomEvent
 from events.models import Event
-from retrieval.indexing.document_input import check_index_name
+from retrieval.indexing.document_input import check_document, check_index_name
 from retrieval.models import Document
 from retrieval.readers.documents import says_nothing
 
@@ -29,9 +29,10 @@ def is_about_object(event: Event) -> bool:
 
 
 def check_meaning(event: AxiomEvent) -> None:
-    """Refuse an update without text: most likely its sender means that the document was withdrawn.
+    """Refuse an update that could not be indexed, by what indexing itself checks.
 
-    Where a feature takes the place of the built-in handler, it need not have a content at all.
+    One without text is most likely meant to withdraw the document. Where a feature takes the place of the built-in
+    handler, it need not have a content at all, and the other fields but the audience are its own.
     """
     payload = event.payload if isinstance(event.payload, dict) else {}
     if event.event_type == EVENT_TYPE and ("content" in payload or not is_taken(EVENT_TYPE)):
@@ -40,6 +41,8 @@ def check_meaning(event: AxiomEvent) -> None:
             raise InvalidInput('payload["content"] must be the text of the document.')
         if content is None or says_nothing(content):
             raise InvalidInput(f'payload["content"] is {"empty" if "content" in payload else "missing"}. {_EMPTY}')
+        fields = ("audience",) if is_taken(EVENT_TYPE) else ("metadata", "title", "audience")
+        check_document(index_name_of(payload), event.entity_id, content, **{name: payload.get(name) for name in fields})
     if event.event_type == DELETED and not isinstance(payload.get("purge", False), bool):
         raise InvalidInput('payload["purge"] must be true or false.')
 
