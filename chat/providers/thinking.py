@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from chat.providers.later_thinking import LaterThinking
+
 THINKING, THINKING_END = "<think>", "</think>"
 _FINAL = "<|channel|>final<|message|>"
 _CLOSING = {
@@ -20,8 +22,8 @@ _CLOSING = {
 class Thinking:
     """The text of an answer as it comes in; `split` returns what of it may be shown by now.
 
-    A mark of thinking stands at the beginning of an answer or right behind other thoughts, nowhere else: an answer may
-    write about such marks.
+    A mark of thinking stands at the beginning of an answer or right behind other thoughts; later only around a block of
+    lines, see LaterThinking: an answer may write about such marks.
     """
 
     begins_with_thinking: bool = False
@@ -37,11 +39,24 @@ class Thinking:
     _opening: str = ""
     """The mark that the thoughts of now began with; "" while it does not think."""
     _may_think: bool = True
+    _later: LaterThinking = field(init=False)
     _is_behind_thoughts: bool = False
     """Between the closing mark and the first word, where blanks are no text."""
 
+    def __post_init__(self) -> None:
+        closing = {opening: mark for opening, mark in _CLOSING.items() if mark != _FINAL}
+        self._later = LaterThinking(closing=closing, thoughts=self.thoughts)
+
     def split(self, text: str) -> str:
         """Return what is to be shown of the text so far; what lies between the marks of thinking is kept apart."""
+        return self._later.split(self._split_beginning(text))
+
+    def end(self, *, is_cut_off: bool) -> str:
+        """Return the text that was held back until now, when nothing follows any more."""
+        rest = self._end_beginning(is_cut_off=is_cut_off)
+        return self._later.split(rest) + self._later.end(is_cut_off=is_cut_off)
+
+    def _split_beginning(self, text: str) -> str:
         text, self._held = self._held + text, ""
         while text:
             if self._opening:
@@ -58,8 +73,7 @@ class Thinking:
                 return text
         return ""
 
-    def end(self, *, is_cut_off: bool) -> str:
-        """Return the text that was held back until now, when nothing follows any more."""
+    def _end_beginning(self, *, is_cut_off: bool) -> str:
         rest, self._held = self._held, ""
         if not self._opening:
             return rest

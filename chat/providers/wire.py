@@ -189,11 +189,16 @@ async def bodies_of(pieces: AsyncIterable[bytes]) -> AsyncIterator[Any]:
 
     The data of an event may have several lines. A server may leave out the empty line behind an event.
     """
-    data, is_error = "", False
+    data, is_error, is_plain = "", False, False
     async for line in lines_of(pieces):
         name, _, value = line.partition(":")
-        if line.startswith("{"):  # of a server that does not stream, or fails before it does
+        # The body, in one line or in many, of a server that does not stream, or fails before it does.
+        is_plain = is_plain or (not data and line.startswith("{"))
+        if is_plain:
             name, value = "data", line
+            if data and not line.startswith("}"):  # not its last line
+                data += f"\n{line}"
+                continue
         if name == "event":
             is_error = value.strip() == "error"
         elif name == "data" and value.strip():
@@ -210,7 +215,7 @@ async def bodies_of(pieces: AsyncIterable[bytes]) -> AsyncIterator[Any]:
             if is_error:
                 raise _error_in(body.get("error") or body if isinstance(body, dict) else None)
             yield body
-            data = ""
+            data, is_plain = "", False
         elif not line:
             if data:
                 break
@@ -218,7 +223,9 @@ async def bodies_of(pieces: AsyncIterable[bytes]) -> AsyncIterator[Any]:
     if is_error:
         raise _error_in(None)
     if data:
-        raise ModelError(_IS_NO_JSON)
+        if not is_plain:
+            raise ModelError(_IS_NO_JSON)
+        yield parse_body(data.encode())
 
 
 def _error_in(told: Any) -> ModelError:

@@ -81,6 +81,16 @@ STREAMS: dict[str, tuple[list[Any], str]] = {
     ),
     "gpt-oss without thoughts": ([text("<|channel|>final<|mess"), text("age|>Restart."), END], "Restart."),
     "a mark of thinking within the text": ([text("Type <think> to think."), END], "Type <think> to think."),
+    "thoughts later": ([text("First.\n\n<thi"), text("nk>\nHm.\n</think>\n\nThen."), END], "First.\n\nThen."),
+    "thoughts later in one line": ([text("First.\n<think>Hm.</think>\nThen."), END], "First.\nThen."),
+    "thoughts later, before text": ([text("First.\n<think>\nHm.\n</think>Then."), END], "First.\nThen."),
+    "thoughts at the end": ([text("First.\n<think>Hm.</think>"), END], "First.\n"),
+    "a mark at the start of a line": ([text("So:\n<think> opens it.\nIt"), END], "So:\n<think> opens it.\nIt"),
+    "both marks in a line": ([text("So:\n<think> and </thi"), text("nk>."), END], "So:\n<think> and </think>."),
+    "marks in code": (
+        [text("So:\n``"), text("`xml\n<think>\nHm.\n</think>\n```\nYes."), END],
+        "So:\n```xml\n<think>\nHm.\n</think>\n```\nYes.",
+    ),
 }  # fmt: skip
 
 
@@ -285,6 +295,8 @@ def bodies(data: bytes) -> list[Any]:
         (b'data: {\ndata:   "a":\ndata: 1}\n\ndata: {"b": 2}\n\n', [{"a": 1}, {"b": 2}]),  # one event of three lines
         (b'data: {"a": 1}\ndata: {"b": 2}\ndata: [DONE]', [{"a": 1}, {"b": 2}, DONE]),  # no empty lines
         (b'{"a": 1}', [{"a": 1}]),  # no stream
+        (b'{\n  "a": {\n    "b": 1\n  }\n}\n', [{"a": {"b": 1}}]),  # no stream, over several lines
+        (b'{ "a":\r\n\r\n1 }', [{"a": 1}]),
     ],
 )
 def test_the_bodies_of_a_stream_are_read_whatever_its_lines_are(data: bytes, found: list[Any]) -> None:
@@ -295,7 +307,7 @@ def test_the_bodies_of_a_stream_are_read_whatever_its_lines_are(data: bytes, fou
     "data",
     [
         b'event: error\ndata: {"message": "overloaded"}\n\ndata: [DONE]\n\n', b'data: {"a":\n\ndata: {"b": 2}\n\n',
-        b'data: {"a":', b"data: " + b"[" * 100_000,
+        b'data: {"a":', b'{\n"a":\n', b"data: " + b"[" * 100_000,
     ],
 )  # fmt: skip
 def test_an_event_that_is_an_error_or_no_json_is_an_error_of_the_model(data: bytes) -> None:
