@@ -96,6 +96,7 @@ def _prepare() -> None:
         HandoverSettings.objects.get_or_create(pk=1)
         Bot.objects.without_logo().get_or_create(slug=DEFAULT_BOT)
         keep_entry("take back unanswered conversations", "chat.tasks.sweep_conversations", timedelta(seconds=15))
+        keep_entry("end interrupted answers", "chat.tasks.end_interrupted_answers", timedelta(minutes=5))
         keep_entry("store the use of API keys", "chat.tasks.store_key_use", timedelta(minutes=1))
         keep_entry("sum up what models cost", "chat.tasks.roll_up_spending", timedelta(hours=1))
         keep_entry("sum up budgets anew", "chat.tasks.recount_budgets", timedelta(minutes=1))

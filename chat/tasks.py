@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from asgiref.sync import async_to_sync
 
 from chat.conversations import summaries
-from chat.engine import gap_questions, unanswered
+from chat.engine import gap_questions, interrupted, unanswered
 from chat.gaps import decisions, grouping
 from chat.handover import endings
 from chat.limits import budgets
@@ -51,6 +51,12 @@ def sweep_conversations() -> None:
     unanswered.take_back()
     endings.end_waits()
     unanswered.enqueue_forgotten()
+
+
+@bot_task
+def end_interrupted_answers() -> None:
+    """Give the traces of answers whose process was killed their outcome."""
+    interrupted.end_interrupted()
 
 
 @bot_task

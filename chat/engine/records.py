@@ -13,6 +13,7 @@ from django.utils import timezone
 from django.utils.translation import get_language
 from pgvector import Vector
 
+from chat.engine.interrupted import interrupted_statement
 from chat.gaps.marking import mark_statement
 from chat.gaps.reasons import reasons_of
 from chat.handover.notices import reopened_notice
@@ -99,6 +100,7 @@ def write_question(
         rows += [message, event]
     else:
         message = Message(pk=question.stored_id, conversation=conversation)
+        rows.append(interrupted_statement(question.stored_id))
         rows.append(_linked(question.stored_id, context.id, embedding))
     if question.open_ids:
         linked = "UPDATE chat_message SET trace_id = %s WHERE id = ANY(%s)"
@@ -228,8 +230,8 @@ def cut_off(turn: Turn) -> list[ModelCall]:
 def write_failure(turn: Turn, code: str) -> bool:
     """Store in the trace that the answer is incomplete, and end the turn; return False if the answer is stored.
 
-    It may be just then, by a thread whose request has ended meanwhile. If PostgreSQL is down, the trace stays
-    `assembled`, and the turn ends with its lease.
+    It may be just then, by a thread whose request has ended meanwhile. If PostgreSQL is down, the turn ends with its
+    lease, and the trace gets its outcome by `end_interrupted`.
     """
     turn.calls = turn.calls or [*failed_calls(turn.spender, Purpose.ANSWER, turn.provider), *cut_off(turn)]
     calls = [_unsaved(call) for call in turn.calls]

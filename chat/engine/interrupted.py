@@ -1,0 +1,43 @@
+"""Answers whose process was killed: their traces get an outcome, and their messages no longer count."""
+
+from datetime import timedelta
+
+from django.db.models import Exists, OuterRef
+from django.utils import timezone
+from psycopg.types.json import Jsonb
+
+from chat.models import Conversation, Message
+from common.sql.rows import Statement
+from contexts import traces
+from contexts.models import Trace
+
+INTERRUPTED = "interrupted"
+"""The error of an answer whose process was killed."""
+_OUTCOME = {"error": INTERRUPTED}
+_SETTLED_AFTER, _LOOK_BACK = timedelta(minutes=1), timedelta(days=1)
+_MOST = 500
+
+
+def end_interrupted() -> int:
+    """Give the traces of answers that nobody gives any more their outcome; return how many there were.
+
+    Whoever gives one renews the turn of its conversation. A context that was assembled for no message has no outcome.
+    """
+    now = timezone.now()
+    held = Conversation.objects.filter(pk=OuterRef("conversation"), turn_until__gt=now).exclude(turns=[])
+    asked = Message.objects.filter(~Exists(held), trace=OuterRef("pk"), role=Message.Role.USER)
+    begun = Trace.objects.filter(created_at__gt=now - _LOOK_BACK, created_at__lt=now - _SETTLED_AFTER)
+    left = begun.filter(Exists(asked), state=Trace.State.ASSEMBLED).values_list("pk", flat=True)[:_MOST]
+    return sum(
+        traces.write_outcome(str(pk), answer="", model="", outcome=_OUTCOME, error_code=INTERRUPTED) is not None
+        for pk in left
+    )
+
+
+def interrupted_statement(message_id: int) -> Statement:
+    """Return the statement that does so for the trace that a message had until it is answered anew."""
+    return (
+        "UPDATE contexts_trace SET state = 'failed', outcome = %s, error_code = %s, answered_at = clock_timestamp() "
+        "WHERE id = (SELECT trace_id FROM chat_message WHERE id = %s) AND state = 'assembled'",
+        [Jsonb(_OUTCOME), INTERRUPTED, message_id],
+    )
