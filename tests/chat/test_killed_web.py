@@ -15,20 +15,22 @@ from django.utils import timezone
 from chat.engine.interrupted import end_interrupted
 from chat.models import Conversation, IdempotentRequest, Message
 from contexts.models import Trace
+from retrieval.indexing.documents import index_document
 from tests.model_server import ModelServer
 from tests.processes import Processes, wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-CHAT = {"user_id": "ana", "message": "What does it cost?"}
+CHAT = {"user_id": "ana", "message": "How do I reset my password?"}
 
 
 @pytest.fixture
-def web(model: ModelServer, tmp_path: Path) -> Iterator[Processes]:
+def web(model: ModelServer, embedder: Any, tmp_path: Path) -> Iterator[Processes]:
     environment = {
         "OPENAI_API_KEY": "any", "OPENAI_BASE_URL": model.url, "FABRA_WEB": "1", "FABRA_MODEL_RETRIES": "0",
         "FABRA_EMBEDDER": "tests.embedders.FragileEmbedder", "FABRA_EMBEDDING_MODEL": "hashing-256",
     }  # fmt: skip
+    index_document("knowledge_base", "a", "To reset your password, click the link.")
     with Processes(tmp_path, **environment) as processes:
         processes.start_web()
         yield processes
@@ -41,6 +43,8 @@ def post(web: Processes) -> Any:
     try:
         with urllib.request.urlopen(request, timeout=100) as response:
             return response.headers, json.loads(response.read())
+    except urllib.error.HTTPError as error:
+        pytest.fail(error.read().decode())
     except (urllib.error.URLError, OSError):
         return None
 
@@ -50,7 +54,8 @@ def kill_in_mid_answer(web: Processes, model: ModelServer) -> Trace:
     model.behaviour = "hang"
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(post, web)
-        wait_until(lambda: model.requests)
+        wait_until(lambda: model.requests or asked.done())
+        assert model.requests, asked.result()
         web.kill("web")
         assert asked.result(30) is None
     model.reset()

@@ -19,7 +19,7 @@ REFUSED = {
     "too much metadata": ({"content": "Text.", "metadata": {"k": "x" * 30_000}}, "metadata must have at most"),
     "metadata that are no object": ({"content": "Text.", "metadata": ["a"]}, "metadata must be an object"),
     "an audience that is no list": ({"content": "Text.", "audience": "staff"}, "audience must be a list"),
-    "an audience without a name": ({"content": "Text.", "audience": [""]}, "1 to 100 characters"),
+    "an audience without a name": ({"content": "Text.", "audience": [""]}, "1 to 150 characters"),
     "everyone by name": ({"content": "Text.", "audience": "*"}, "for everyone when its audience is empty"),
     "a title that is no text": ({"content": "Text.", "title": "a\ud800"}, "lone surrogate"),
 }
