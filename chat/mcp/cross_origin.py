@@ -3,7 +3,6 @@
 No cookie comes with such a call: a page has what its key has. Django's middleware does not see this endpoint.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 from django.core.handlers.asgi import ASGIRequest
@@ -31,7 +30,7 @@ async def answer_preflight(request: ASGIRequest, send: Any) -> None:
     await send({"type": "http.response.body", "body": b""})
 
 
-def readable(scope: Any, request: ASGIRequest, send: Any) -> Callable[[Any], Any]:
+def readable(scope: Any, request: ASGIRequest, send: Any) -> Any:
     """Return a `send` whose answers a page of a trusted origin may read, errors too."""
     if "Origin" not in request.headers or not is_allowed(scope):
         return send
