@@ -39,7 +39,7 @@ class Groups:
         return f"The {group.name} answer questions about shipping in three days."
 
     def url(self, group):
-        return f"/groups/{group.pk}/"
+        return f"https://shop.example/groups/{group.pk}/"
 """,
     "shop/__init__.py": "from shop.celery import app as celery_app\n",
     "shop/celery.py": """
