@@ -23,7 +23,7 @@ from retrieval.evaluation import temporary_index
 from retrieval.indexing.bulk import Draft, index_in_bulk
 from retrieval.models import Chunk
 
-COUNT, QUICK_COUNT = 500, 50
+COUNT, QUICK_COUNT = 200, 50
 _INDEX = "bench-footprint"
 _WORDS = 1500
 _PER_DOCUMENT = 10
@@ -31,7 +31,7 @@ _PER_DOCUMENT = 10
 _CHAT = ("chat_conversation", "chat_message", "chat_modelcall", "contexts_trace", "contexts_tracebody", "events_event")
 _TRACE = ("contexts_trace", "contexts_tracebody")
 _CHUNK = ("retrieval_chunk", "retrieval_lexemecount")
-_MOST = Bound(64)
+_MOST = Bound(value=64)
 """Far above what is measured: what is over it writes something that nobody meant."""
 
 Work = Callable[[int], int]
@@ -45,7 +45,7 @@ async def measure(*, is_quick: bool) -> list[Row]:
 def _measure(rounds: int) -> list[Row]:
     temporary_index.remove(_INDEX)
     _, key = ApiKey.make("bench", [ApiKey.Scope.CHAT])
-    client = Client(headers={"Authorization": f"Bearer {key}"})
+    client = Client(headers={"Authorization": f"Bearer {key}", "Host": "localhost"})
     say("Chatting in this process, without a language model, then storing traces and indexing articles ...")
     rows = [
         *_rows("chat", _CHAT, partial(_chat, client, cycle(different_questions())), rounds),
@@ -114,7 +114,9 @@ def _index(numbers: Iterator[int], rounds: int) -> int:
 
 def _bytes_of(tables: tuple[str, ...]) -> int:
     with connection.cursor() as cursor:
-        cursor.execute("SELECT sum(pg_total_relation_size(name::regclass)) FROM unnest(%s) AS name", [list(tables)])
+        cursor.execute(
+            "SELECT sum(pg_total_relation_size(name::regclass)) FROM unnest(%s::text[]) AS name", [list(tables)]
+        )
         return int(cursor.fetchone()[0])
 
 

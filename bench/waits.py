@@ -41,7 +41,7 @@ FILES, QUICK_FILES = 300, 60
 ALONE_S, MOST_S, QUICK_MOST_S = 15, 600, 90
 _INDEX = "bench-waits"
 _WORDS = 1500
-_GOAL, _LONGEST = Limit(p50=1000, p95=5_000), Bound(20)
+_GOAL, _LONGEST = Limit(p50=1000, p95=5_000), Bound(value=20)
 """The longest wait of all is that of a slice, in seconds."""
 _FEATURES = ("user_tier", "support_history")
 _PATIENCE_S = 120
