@@ -23,7 +23,7 @@ from retrieval.evaluation import temporary_index
 from retrieval.indexing.bulk import Draft, index_in_bulk
 from retrieval.models import Chunk
 
-COUNT, QUICK_COUNT = 500, 50
+COUNT, QUICK_COUNT = 200, 50
 _INDEX = "bench-footprint"
 _WORDS = 1500
 _PER_DOCUMENT = 10

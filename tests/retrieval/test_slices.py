@@ -50,7 +50,7 @@ def test_a_slice_ends_within_a_file_and_the_next_goes_on(table: Path) -> None:
     with table.open("a") as rows:
         rows.write("r0,The id of a row of the first slice.\n")
     run = begin(table)
-    seen: list[Any] = []
+    seen: list[tuple[str, int, list[str]]] = []
     while not (is_finished := execute_slice(run)) and len(seen) < 5:
         row = run.files.get()
         seen.append((row.state, row.documents, live()))
