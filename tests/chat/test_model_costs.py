@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+import time_machine
 from asgiref.sync import async_to_sync
 from django.test import Client
 from django.utils import timezone
@@ -142,6 +143,7 @@ def make_call(days_ago: float, usd: str | None = "1", **more: Any) -> None:
     )  # fmt: skip
 
 
+@time_machine.travel(f"{timezone.now():%Y-%m-%d} 12:00")  # a day is rolled up an hour after its end
 def test_sums_are_the_same_before_and_after_the_days_are_rolled_up(settings: Any) -> None:
     for days_ago in (0, 1, 2, 2, 40):
         make_call(days_ago)

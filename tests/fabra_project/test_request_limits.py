@@ -146,7 +146,7 @@ def test_a_head_has_a_size(web: Processes, pieces: int) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_only_staff_may_upload_more(web: Processes) -> None:
+def test_only_who_may_upload_may_send_more(web: Processes) -> None:
     User.objects.create_superuser("root", "", "x")
     User.objects.create_user("ben", "", "x")
     statuses = {}
@@ -155,9 +155,9 @@ def test_only_staff_may_upload_more(web: Processes) -> None:
         client.login(username=name, password="x")
         cookie = f"Cookie: {django_settings.SESSION_COOKIE_NAME}={client.cookies['sessionid'].value}"
         statuses[name] = [
-            send(web, post("/admin/retrieval/ingestionrun/add/", cookie, "Transfer-Encoding: chunked"), *chunks(count))[
-                0
-            ]
+            send(
+                web, post("/admin/retrieval/ingestionrun/upload/", cookie, "Transfer-Encoding: chunked"), *chunks(count)
+            )[0]
             for count in (10, 200)
         ]
         assert send(web, post("/chat", cookie, "Transfer-Encoding: chunked"), *chunks(10))[0] == 413
