@@ -230,7 +230,7 @@ def _hashes(generation: Generation, window: Sequence[int]) -> Iterator[Finding]:
 def _sampled(generation: Generation, count: int, on_done: Callable[[int], object]) -> Iterator[Finding]:
     """Embed randomly chosen chunks again, some at a time, and compare with their stored embeddings."""
     embedder = embedder_of(generation)
-    # 0.1 s for 200,000 chunks, of which this reads no vectors.
+    # The keys alone are sorted, not the vectors.
     pks = list(Chunk.objects.filter(generation=generation).order_by("?").values_list("pk", flat=True)[:count])
     for start in range(0, len(pks), _EMBEDDED_AT_ONCE):
         window = pks[start : start + _EMBEDDED_AT_ONCE]
