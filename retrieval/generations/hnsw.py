@@ -102,7 +102,9 @@ def build_hnsw(generation_id: int, *, is_rebuild: bool = False) -> bool:
                 error=f"The HNSW was not built: {error}"[:1000], worked_at=timezone.now()
             )
             raise
-        Generation.objects.filter(id=generation_id).update(has_hnsw=True, error="", is_rebuild_wanted=False)
+        # A rebuild that was asked for while missing indexes were built is still to come.
+        replaced = {"is_rebuild_wanted": False} if generation.is_rebuild_wanted else {}
+        Generation.objects.filter(id=generation_id).update(has_hnsw=True, error="", **replaced)
     return True
 
 

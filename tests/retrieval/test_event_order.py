@@ -10,7 +10,6 @@ import pytest
 from django.db import connection
 
 from common.locks import held
-from contexts.store import FeatureStore
 from events import processing
 from events.event import AxiomEvent
 from events.models import Event
@@ -21,6 +20,7 @@ from features.models import FeatureValue
 from retrieval.indexing.documents import index_document
 from retrieval.models import Document
 from tests.broker import messages
+from tests.retrieval.indexing_feature import declare_indexing_feature
 
 pytestmark = pytest.mark.django_db
 
@@ -46,20 +46,6 @@ def process(*rows: Event) -> list[str]:
 
 def text(index: str = "knowledge_base") -> str:
     return Document.objects.get(index__name=index, deleted_at=None).text
-
-
-def declare_indexing_feature() -> None:
-    """Declare what the tutorial does: a feature that indexes the document itself."""
-    store = FeatureStore()
-
-    @entity()
-    class Page:
-        page_id: str
-
-    @feature(entity=Page, trigger="doc_updated")
-    async def page_text(page_id: str, event: AxiomEvent) -> str:
-        await store.index("knowledge_base", page_id, event.payload["content"])
-        return event.payload["content"]
 
 
 @pytest.mark.parametrize("is_declared", [False, True])

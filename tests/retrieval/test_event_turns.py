@@ -5,16 +5,15 @@ from typing import Any
 
 import pytest
 
-from contexts.store import FeatureStore
 from events import processing
 from events.event import AxiomEvent
 from events.models import Event
 from events.outbox import record_event
-from features.declaration import entity, feature
 from features.models import FeatureValue
 from retrieval.errors import EmbedderUnavailable
 from retrieval.indexing.documents import index_document
 from retrieval.models import Document
+from tests.retrieval.indexing_feature import declare_indexing_feature
 
 pytestmark = pytest.mark.django_db
 
@@ -73,16 +72,7 @@ def test_an_event_of_another_document_is_not_touched() -> None:
 
 
 def test_a_triggered_feature_runs_for_each_event_in_as_many_turns() -> None:
-    store = FeatureStore()
-
-    @entity()
-    class Page:
-        page_id: str
-
-    @feature(entity=Page, trigger="doc_updated")
-    async def page_text(page_id: str, event: AxiomEvent) -> str:
-        await store.index("knowledge_base", page_id, event.payload["content"])
-        return event.payload["content"]
+    declare_indexing_feature()
 
     rows = [record(f"text {age}", age) for age in range(3, -1, -1)]
     assert take_turns(*rows) == ["superseded"] * 3 + ["done"]

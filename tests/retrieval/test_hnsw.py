@@ -168,6 +168,23 @@ def test_a_wanted_rebuild_outlives_the_broker(generation: Generation) -> None:
     assert [(each.task, each.args) for each in messages()] == [("retrieval.tasks.build_hnsw", [generation.pk])]
 
 
+def test_a_rebuild_that_is_wanted_during_a_build_is_still_to_come(generation: Generation) -> None:
+    hnsw.drop_indexes(generation.pk)
+
+    def want(execute: Any, sql: str, *rest: Any) -> Any:
+        if sql.startswith("CREATE INDEX CONCURRENTLY"):
+            Generation.objects.update(is_rebuild_wanted=True)
+        return execute(sql, *rest)
+
+    with connection.execute_wrapper(want):
+        hnsw.build_hnsw(generation.pk)
+    assert hnsw.generations_to_index() == [generation.pk]
+    built = file_of(hnsw.hnsw_name(generation.pk))
+    hnsw.build_hnsw(generation.pk)
+    assert file_of(hnsw.hnsw_name(generation.pk)) != built
+    assert hnsw.generations_to_index() == []
+
+
 def test_an_index_that_stood_when_its_builder_died_takes_its_place(generation: Generation) -> None:
     name = hnsw.hnsw_name(generation.pk)
     with connection.cursor() as cursor:

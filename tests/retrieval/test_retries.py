@@ -12,13 +12,11 @@ from django.db.models import F
 from django.utils import timezone
 from hypothesis import strategies as st
 
-from contexts.store import FeatureStore
 from events import processing
 from events.dead_letters import requeue
 from events.event import AxiomEvent
 from events.models import Event
 from events.outbox import record_event
-from features.declaration import entity, feature
 from retrieval.errors import EmbedderUnavailable
 from retrieval.event_handlers import publish_again
 from retrieval.indexing.documents import index_document
@@ -26,6 +24,7 @@ from retrieval.models import Chunk, Document
 from retrieval.reindex import retry_failed
 from retrieval.search.execute import search_sync
 from tests.embedders import WorkerDied
+from tests.retrieval.indexing_feature import declare_indexing_feature
 
 pytestmark = pytest.mark.django_db
 
@@ -191,16 +190,7 @@ def test_a_change_that_is_wrong_in_itself_leaves_an_earlier_failure_to_be_retrie
 
 
 def test_a_feature_that_indexes_without_an_audience_keeps_the_events() -> None:
-    store = FeatureStore()
-
-    @entity()
-    class Page:
-        page_id: str
-
-    @feature(entity=Page, trigger="doc_updated")
-    async def page_text(page_id: str, event: AxiomEvent) -> str:
-        await store.index(INDEX, page_id, event.payload["content"])
-        return "indexed"
+    declare_indexing_feature()
 
     rows = record(10, content="Secret text.", audience=["staff"]), record(content="Newer text.")
     assert process(*rows) == ["done", "done"]
@@ -490,16 +480,7 @@ def test_a_restricting_change_that_arrives_during_a_newer_one_is_not_ended_unrea
 
 
 def test_a_late_change_restricts_what_a_feature_indexes() -> None:
-    store = FeatureStore()
-
-    @entity()
-    class Page:
-        page_id: str
-
-    @feature(entity=Page, trigger="doc_updated")
-    async def page_text(page_id: str, event: AxiomEvent) -> str:
-        await store.index(INDEX, page_id, event.payload["content"])
-        return "indexed"
+    declare_indexing_feature()
 
     process(record(10, content="Secret v2."), record(15, content="Secret v1.", audience=["staff"]))
     assert "Secret v2." not in found() and "Secret v2." in found(("staff",))
