@@ -18,7 +18,7 @@ _SUMMARY_AGE = 2
 CLIENT = "client"
 """Begins the source of what only the client tells, of which no row of ours says that it was so."""
 NOT_OFFERED = "history:not_offered"
-"""The source of the item that tells of messages which are not offered."""
+"""The source of the item about messages that are not offered."""
 _NOT_OFFERED_TEXT = "Earlier messages of the user in this conversation that are not shown here: {}."
 _SUMMARY_LABEL = "Earlier in this conversation, in summary:"
 

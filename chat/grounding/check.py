@@ -235,7 +235,7 @@ def _judged_in_translation(claims: Sequence[Claim], context: _Context) -> list[J
         sentence = _read(claim, context.language)
         facts = [word for word in sentence.words if word.kind in (Kind.NUMBER, Kind.CODE)]
         missing = [word for word in facts if not evidence.has(word)]
-        if len(missing) < len(facts):  # beside a fact of the passages the user's own may tell of their case
+        if len(missing) < len(facts):  # beside a fact of the passages the user's own may be about their case
             missing = [word for word in missing if not evidence.is_said(word)]
         reasons = tuple(f"{word.kind.value} {word.text}" for word in missing)
         if reasons:

@@ -91,7 +91,7 @@ def _wrong_number(sentence: Sentence, position: int, evidence: Evidence) -> Iter
 
 
 def _is_of_case(sentence: Sentence, position: int, evidence: Evidence) -> bool:
-    """Return whether a number that only the user said tells of their case, as in "with 7 seats".
+    """Return whether a number that only the user said is about their case, as in "with 7 seats".
 
     It does not where the passages have another number in its place, or of the same kind in the sentence that supports
     this one: "refunds take 90 days" is wrong if they take 14, whoever said 90.

@@ -229,7 +229,7 @@ async def bodies_of(pieces: AsyncIterable[bytes]) -> AsyncIterator[Any]:
 
 
 def _error_in(told: Any) -> ModelError:
-    """Return the error that a body with a good status tells of; gateways put the status of the other one into it."""
+    """Return the error that a body with a good status reports; gateways put the status of the other one into it."""
     code = told.get("code") if isinstance(told, dict) else None
     status = _count(code)
     if 400 <= status < 600:
@@ -240,7 +240,7 @@ def _error_in(told: Any) -> ModelError:
 
 
 def _is_error(body: dict[str, Any]) -> bool:
-    """Return whether a body tells of an error; not all servers put it into `error`."""
+    """Return whether a body reports an error; not all servers put it into `error`."""
     if body.get("error") or body.get("error_code") or body.get("object") == "error":
         return True
     return "choices" not in body and bool(body.get("message") or body.get("detail"))

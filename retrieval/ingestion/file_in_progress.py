@@ -12,7 +12,7 @@ from retrieval.readers import ReadWarning
 
 
 @dataclass
-class Progress:
+class FileProgress:
     """What is stored of a file whose documents are not all indexed, with the counts of its row."""
 
     fingerprint: str = ""
@@ -51,7 +51,7 @@ class FileInProgress:
     warnings: list[dict[str, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.progress = Progress(**self.row.progress)
+        self.progress = FileProgress(**self.row.progress)
         self._earlier_ms = self.row.duration_ms or 0.0
 
     def warn(self, warning: ReadWarning) -> None:
@@ -63,7 +63,7 @@ class FileInProgress:
             # What the former content gave and this one does not has no place in the source any more.
             SourceDocument.objects.filter(file=self.known, run=run).update(run=None)
             self.row.documents = self.row.chunks = self.row.embedded = 0
-            self.progress = Progress()
+            self.progress = FileProgress()
         self.progress.fingerprint = fingerprint
 
     def keep(self) -> None:

@@ -141,9 +141,9 @@ class _Worker:
             if is_intact and fingerprint == file.known.fingerprint:
                 raise NotModified
             file.begin(fingerprint, self.run)
-            is_done, is_first = file.progress.done, True
+            done, is_first = file.progress.done, True
             # Reading a table again takes a hundredth of the time that its embedding takes.
-            for document in islice(self._read(file, replace(fetched, name=file.known.name)), is_done, None):
+            for document in islice(self._read(file, replace(fetched, name=file.known.name)), done, None):
                 if not is_first and self.until():
                     return
                 is_first = False
