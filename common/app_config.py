@@ -41,7 +41,7 @@ class BotAppConfig(AppConfig):
             if using == DEFAULT_DB_ALIAS and _are_complete(apps):
                 prepare()
 
-        post_migrate.connect(follow, sender=self, weak=False)
+        post_migrate.connect(follow, sender=self, weak=False, dispatch_uid=self.label)
 
 
 def _are_complete(migrated: Any) -> bool:

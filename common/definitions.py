@@ -74,6 +74,15 @@ class Registry(dict[str, T]):
             raise NotFound(f"There is no {self.kind} {str(name)[:100]!r}; declared are: {known}.") from None
 
 
+def add_once(registered: list[T], *items: T) -> None:
+    """Append the items that are not there yet.
+
+    What apps register when they are ready goes through here: Django may call `AppConfig.ready` again, and a handler
+    that is there twice would run twice for each event.
+    """
+    registered.extend(item for item in items if item not in registered)
+
+
 def sync_definitions(model: type[Definition], declared: Mapping[str, Mapping[str, Any]]) -> None:
     """Create or update one row per definition, and set `gone_at` on rows whose code is gone."""
     for name, fields in declared.items():

@@ -15,6 +15,7 @@ from django.db import DEFAULT_DB_ALIAS, models, transaction
 from django.db.models import Q
 from django.db.models.signals import m2m_changed, post_delete, post_save, pre_delete, pre_save
 
+from common.definitions import add_once
 from common.errors import DefinitionError
 
 logger = logging.getLogger(__name__)
@@ -64,8 +65,7 @@ _sources: list[Followers] = []
 
 def register_followers(source: Followers) -> None:
     """Register a function that returns followers."""
-    if source not in _sources:
-        _sources.append(source)
+    add_once(_sources, source)
 
 
 def watch_of(model: type[models.Model], declared: Any, owner: str) -> Watch:

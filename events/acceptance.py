@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from common.definitions import add_once
 from events.event import AxiomEvent
 
 Check = Callable[[AxiomEvent], None]
@@ -13,7 +14,7 @@ _takers: list[Callable[[str], bool]] = []
 
 def register_check(function: Check) -> None:
     """Have events checked when they come in by REST, a webhook, the bus, its stream or the admin."""
-    _checks.append(function)
+    add_once(_checks, function)
 
 
 def accepted(event: AxiomEvent) -> AxiomEvent:
@@ -25,7 +26,7 @@ def accepted(event: AxiomEvent) -> AxiomEvent:
 
 def register_taker(function: Callable[[str], bool]) -> None:
     """Register a function that tells whether an app has handlers of its own for events of a type."""
-    _takers.append(function)
+    add_once(_takers, function)
 
 
 def is_taken(event_type: str) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 
 from django.db.models import Model
 
+from common.definitions import add_once
 from events.models import Event
 
 
@@ -45,7 +46,7 @@ _observers: list[HandlerSource] = []
 
 def register_handlers(source: HandlerSource) -> None:
     """Register a function that returns the handlers of an event."""
-    _sources.append(source)
+    add_once(_sources, source)
 
 
 def register_observers(source: HandlerSource) -> None:
@@ -53,7 +54,7 @@ def register_observers(source: HandlerSource) -> None:
 
     They run for every event and set no state, and no default handler makes room for them.
     """
-    _observers.append(source)
+    add_once(_observers, source)
 
 
 @dataclass(frozen=True, kw_only=True)

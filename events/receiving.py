@@ -2,12 +2,14 @@
 
 from django.urls import reverse
 
+from common.definitions import add_once
+
 _url_names: list[str] = []
 
 
 def register_receiver(url_name: str) -> None:
     """Register the name of a URL whose one argument is the name of a webhook source."""
-    _url_names.append(url_name)
+    add_once(_url_names, url_name)
 
 
 def receiving_path(source: str) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
+from common.definitions import add_once
 from common.retention import Bounded, Retained
 from retrieval.models import (
     CalibrationRun,
@@ -36,7 +37,7 @@ _keepers: list[Keeper] = []
 
 def keep_versions(keeper: Keeper) -> None:
     """Register a function that leaves out of versions those that must stay; apps above know what refers to them."""
-    _keepers.append(keeper)
+    add_once(_keepers, keeper)
 
 
 def _unused(versions: QuerySet[Any], now: datetime) -> QuerySet[Any]:

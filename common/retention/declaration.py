@@ -9,6 +9,7 @@ from django.conf import settings
 from django.db.models import Model, Q, QuerySet
 
 from common.clocks import AHEAD
+from common.definitions import add_once
 
 BATCH = 500
 """Rows that one transaction removes: small enough that nobody waits for its locks."""
@@ -141,9 +142,9 @@ bounded: list[Bounded] = []
 
 def retain(*declared: Retained) -> None:
     """Have `prune` remove rows of these kinds; an app's `ready` calls it."""
-    kinds.extend(declared)
+    add_once(kinds, *declared)
 
 
 def stays(*declared: Bounded) -> None:
     """Say why rows of these tables are not removed by their age; an app's `ready` calls it."""
-    bounded.extend(declared)
+    add_once(bounded, *declared)

@@ -9,6 +9,7 @@ from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
 from common.admin.html import admin_url, duration, pretty, short
+from common.definitions import add_once
 from common.links import safe_link
 from common.markdown import ALL_SOURCES, render
 from contexts.admin.trace_grounding import grounding_of
@@ -26,7 +27,7 @@ _panels: list[Panel] = []
 
 def register_panel(panel: Panel) -> Panel:
     """Show what a function returns below the answer on each trace's page: for an app that knows more of the answer."""
-    _panels.append(panel)
+    add_once(_panels, panel)
     return panel
 
 

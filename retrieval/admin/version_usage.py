@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from django.utils.html import format_html_join
 
+from common.definitions import add_once
 from retrieval.models import DocumentVersion
 
 UsageView = Callable[[DocumentVersion], str]
@@ -20,7 +21,7 @@ def register_usage_view(needs: str) -> Callable[[UsageView], UsageView]:
     """
 
     def register(function: UsageView) -> UsageView:
-        _views.append(function)
+        add_once(_views, function)
         usage_needs["uses"] = needs
         return function
 

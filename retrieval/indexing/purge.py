@@ -17,6 +17,7 @@ from django.db.models import Count, F, QuerySet
 from django.utils import timezone
 
 from common.clocks import is_past
+from common.definitions import add_once
 from common.locks import held
 from common.redis import REDIS_ERRORS, plain_redis
 from common.validation import check_key
@@ -53,7 +54,7 @@ _stores: list[Store] = []
 
 
 def register_store(store: Store) -> None:
-    _stores.append(store)
+    add_once(_stores, store)
 
 
 def purge_document(

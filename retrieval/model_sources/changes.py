@@ -4,7 +4,7 @@ What is not seen here is found by the comparison of the whole source: `bulk_crea
 """
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -28,8 +28,12 @@ logger = logging.getLogger(__name__)
 
 def connect() -> None:
     """Follow the changes of every source from its declaration on."""
-    register_followers(lambda: map(_follower, model_sources.values()))
+    register_followers(_followers)
     on_declared(_follow)
+
+
+def _followers() -> Iterator[Follower]:
+    return map(_follower, model_sources.values())
 
 
 def _follow(source: ModelSourceSpec) -> None:

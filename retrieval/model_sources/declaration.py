@@ -9,7 +9,7 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import models
 
-from common.definitions import Location, Registry
+from common.definitions import Location, Registry, add_once
 from common.errors import DefinitionError, InvalidInput
 from common.model_changes import Watch, watch_of
 from retrieval.indexing.document_input import check_index_name
@@ -67,7 +67,7 @@ _listeners: list[OnDeclared] = []
 
 def on_declared(listener: OnDeclared) -> None:
     """Have a function called with each source, when it is declared."""
-    _listeners.append(listener)
+    add_once(_listeners, listener)
 
 
 def index_model(

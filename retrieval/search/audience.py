@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cached_property
 
+from common.definitions import add_once
 from retrieval.search.filters import AUDIENCE_MAX_CHARS, EVERYONE, MAX_AUDIENCE, Audience
 
 logger = logging.getLogger(__name__)
@@ -32,8 +33,7 @@ _finders: list[_FindNames] = []
 
 def register_audiences(find: _FindNames) -> None:
     """Register the function that returns the names of a user's audience by their id; it may use the ORM."""
-    if find not in _finders:
-        _finders.append(find)
+    add_once(_finders, find)
 
 
 def audiences_of_user(user_id: str) -> list[str]:

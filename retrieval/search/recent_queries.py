@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+from common.definitions import add_once
+
 QuerySource = Callable[[int, int], list[str]]
 
 _sources: list[QuerySource] = []
@@ -9,7 +11,7 @@ _sources: list[QuerySource] = []
 
 def register_query_source(function: QuerySource) -> None:
     """Register `function(index_id, limit)`, which returns the newest queries to an index."""
-    _sources.append(function)
+    add_once(_sources, function)
 
 
 def recent_queries(index_id: int, limit: int) -> list[str]:
