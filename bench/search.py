@@ -47,8 +47,8 @@ async def measure_size(size: int, *, rounds: int) -> list[Row]:
         await execute.search(index.name, questions[number % len(questions)], TOP_K)
 
     async def floor(number: int) -> None:
-        place = number % len(questions)
-        await sync_to_async(_plain_search)(questions[place], asked[place], *words[place])
+        index = number % len(questions)
+        await sync_to_async(_plain_search)(questions[index], asked[index], *words[index])
 
     async def statement(number: int) -> None:
         await sync_to_async(bare_search)(index, questions[number % len(questions)])

@@ -19,7 +19,7 @@ _LINK_END = re.compile(
 )
 
 
-class Place(NamedTuple):
+class SourceSpan(NamedTuple):
     """Where a part of a block's content stands: from `begin` in the content, from `source` to `limit` in the source."""
 
     begin: int
@@ -45,7 +45,7 @@ class PlainText:
         return first, max(first, last)
 
 
-def plain_text(content: str, positions: Sequence[Place], parser: MarkdownIt, env: dict[str, Any]) -> PlainText:
+def plain_text(content: str, positions: Sequence[SourceSpan], parser: MarkdownIt, env: dict[str, Any]) -> PlainText:
     """Return the plain text of a block's inline content.
 
     `positions` are where its lines stand, in order; `env` has the link definitions.
@@ -112,9 +112,9 @@ def _after_link(flat: str, at: int) -> int:
     return found.end() if found else at
 
 
-def _move(plain: PlainText, positions: Sequence[Place]) -> None:
+def _move(plain: PlainText, positions: Sequence[SourceSpan]) -> None:
     """Change offsets in the content to offsets in the source; a line break reaches to the next line's content."""
-    for offsets in (plain.starts, plain.ends):  # they never fall, so each place has a run of them
+    for offsets in (plain.starts, plain.ends):  # they never fall, so each span has a run of them
         moved: list[int] = []
         for position, after in zip_longest(positions, positions[1:]):
             end = bisect_left(offsets, after.begin, len(moved)) if after else len(offsets)

@@ -13,7 +13,7 @@ from typing import Any
 from markdown_it import MarkdownIt
 from markdown_it.tree import SyntaxTreeNode
 
-from common.markdown_text import Place, PlainText, plain_text
+from common.markdown_text import PlainText, SourceSpan, plain_text
 from common.sentences import sentences
 
 _parser = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"]).disable("text_join")
@@ -23,7 +23,7 @@ _LISTS = ("bullet_list", "ordered_list")
 _COLONS = (":", "\uff1a")
 
 
-class Kind(StrEnum):
+class UnitKind(StrEnum):
     SENTENCE = "sentence"
     """A sentence of a paragraph that is in no list."""
     ITEM = "item"
@@ -42,7 +42,7 @@ class Unit:
     end: int
     text: str
     """Without markup, in one line; code keeps its lines. Citations such as `[1]` remain."""
-    kind: Kind
+    kind: UnitKind
     block: tuple[int, int]
     """The span of the paragraph, row, heading, code, or of the list item without the lists inside it."""
     group: tuple[int, int]
@@ -62,7 +62,7 @@ class Unit:
     def alone(self) -> str:
         """What can be understood without the units around it: the lead, the parents, each cell under its header."""
         own = self.text
-        if self.kind is Kind.ROW:
+        if self.kind is UnitKind.ROW:
             names = [*self.header, *[""] * (len(self.cells) - len(self.header))]
             own = "; ".join(f"{name}: {cell}" if name else cell for name, cell in zip(names, self.cells, strict=False))
         return " ".join(part for part in (self.lead, *self.parents, own) if part)
@@ -128,7 +128,7 @@ class _Reader:
         if is_heading:
             self._enter(int(node.tag[1]), " ".join(plain.text.split()))
         spans = [(0, len(plain.text))] if is_heading else sentences(plain.opaque, self.language)
-        kind = Kind.HEADING if is_heading else Kind.ITEM if around.is_item else Kind.SENTENCE
+        kind = UnitKind.HEADING if is_heading else UnitKind.ITEM if around.is_item else UnitKind.SENTENCE
         block = around.block if around.block and own[1] <= around.block[1] else own
         for number, (first, last) in enumerate(spans):
             start, end = plain.source_span(first, last)
@@ -163,7 +163,7 @@ class _Reader:
             elif any(cells):
                 start, end = self._span(row)
                 yield Unit(
-                    start=start, end=end, text=" | ".join(cells), kind=Kind.ROW, block=(start, end), group=span,
+                    start=start, end=end, text=" | ".join(cells), kind=UnitKind.ROW, block=(start, end), group=span,
                     headings=self._path(), lead=around.lead, parents=around.parents, header=header, cells=cells,
                 )  # fmt: skip
 
@@ -171,7 +171,7 @@ class _Reader:
         start, end = self._span(node)
         block = around.block if around.block and end <= around.block[1] else (start, end)
         return Unit(
-            start=start, end=end, text=node.content.rstrip("\n"), kind=Kind.CODE, block=block,
+            start=start, end=end, text=node.content.rstrip("\n"), kind=UnitKind.CODE, block=block,
             group=around.group or block, headings=self._path(), lead=around.lead, parents=around.parents,
             marker=around.marker,
         )  # fmt: skip
@@ -187,10 +187,10 @@ class _Reader:
         inline = node.children[0] if node.children else None
         if inline is None or not inline.content:
             return PlainText()
-        offsets = self._offsets(inline) if at is None else [Place(0, at, at + len(inline.content))]
+        offsets = self._offsets(inline) if at is None else [SourceSpan(0, at, at + len(inline.content))]
         return plain_text(inline.content, offsets, _parser, self.env)
 
-    def _offsets(self, inline: SyntaxTreeNode) -> list[Place]:
+    def _offsets(self, inline: SyntaxTreeNode) -> list[SourceSpan]:
         """Return where the lines of an inline token stand; the parser may have widened the tabs at their beginning."""
         assert inline.map is not None
         offsets, at = [], 0
@@ -200,8 +200,8 @@ class _Reader:
             column = len(source) - len(wanted) if source.endswith(wanted) else max(0, source.rfind(wanted))
             indent = len(line) - len(line.lstrip())
             if indent:
-                offsets.append(Place(at, start, start + column))
-            offsets.append(Place(at + indent, start + column, start + len(source)))
+                offsets.append(SourceSpan(at, start, start + column))
+            offsets.append(SourceSpan(at + indent, start + column, start + len(source)))
             at += len(line) + 1
         return offsets
 

@@ -29,7 +29,7 @@ class Refused(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
+class ServerResponse:
     """What a server answered."""
 
     status: int
@@ -94,7 +94,7 @@ class CheckedClient:
     async def request(
         self, method: str, url: str, *, max_bytes: int, headers: dict[str, str], content: bytes | None = None,
         is_cut: bool = False,
-    ) -> Answer:  # fmt: skip
+    ) -> ServerResponse:  # fmt: skip
         """Return the answer; raise Refused with the reason, or httpx.HTTPError if the server does not answer.
 
         With `is_cut` the content of a longer answer ends after `max_bytes`; otherwise it is refused.
@@ -110,7 +110,7 @@ class CheckedClient:
             extensions={"sni_hostname": host},
         ) as answer:
             body = b"" if answer.has_redirect_location else await _content(answer, max_bytes, is_cut)
-            return Answer(status=answer.status_code, headers=answer.headers, content=body)
+            return ServerResponse(status=answer.status_code, headers=answer.headers, content=body)
 
     async def _address(self, scheme: str, host: str, port: int) -> str:
         """Return an address of the host; raise Refused if any of its addresses may not be asked."""

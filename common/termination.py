@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 
-class Stopped(Exception):
+class CommandStopped(Exception):
     """The command was asked to stop, and has come to a point where it can."""
 
 
 @dataclass
-class Stop:
+class StopRequest:
     """Whether somebody asked the command to stop; the command asks where its work can be left."""
 
     is_asked: bool = False
@@ -21,17 +21,17 @@ class Stop:
     def check(self) -> None:
         """Raise Stopped if the command was asked to stop."""
         if self.is_asked:
-            raise Stopped
+            raise CommandStopped
 
 
 @contextmanager
-def stop_when_asked(on_stop: Callable[[], object] = lambda: None) -> Iterator[Stop]:
+def stop_when_asked(on_stop: Callable[[], object] = lambda: None) -> Iterator[StopRequest]:
     """Have Ctrl-C, SIGTERM and SIGHUP ask the block to stop; a second one ends the process at once.
 
     No exception is raised: it could come between a statement and its result, or amid a COMMIT. The connection would
     be of no use then, and the error about that would take the interrupt's place.
     """
-    stop = Stop()
+    stop = StopRequest()
 
     def ask(number: int, frame: Any) -> None:
         stop.is_asked = True

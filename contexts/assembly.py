@@ -16,7 +16,7 @@ from contexts.conversation import ConversationHistory
 from contexts.errors import AssemblyError, BudgetExceeded, ContextDisabled, FreshnessViolation
 from contexts.evidence import HISTORY_LEFT_OUT, Assembly, evidence_of, failure_of, trace_of
 from contexts.foreign import literals_of
-from contexts.frame import Prompt, foreign_positions, frame
+from contexts.frame import FramedPrompt, foreign_positions, frame
 from contexts.freshness import check_freshness
 from contexts.items import Context, ContextItem, Escalation, HistoryItem
 from contexts.recorder import Recorder, current_recorder, recording
@@ -145,7 +145,7 @@ def _finish(work: Assembly, returned: Any) -> tuple[Context, PendingTrace]:
     return context, PendingTrace(trace=trace_of(work, evidence), body=evidence)
 
 
-def _fit(work: Assembly, items: list[ContextItem]) -> tuple[Budgeted, Prompt]:
+def _fit(work: Assembly, items: list[ContextItem]) -> tuple[Budgeted, FramedPrompt]:
     """Apply the budget, and lower it until the messages, with fences and question, fit the model's window."""
     while True:
         budgeted = apply_budget(

@@ -16,7 +16,7 @@ from contexts.recorder import Recorder
 from contexts.registry import ContextSpec
 from contexts.suspicion import suspicions_of
 from contexts.tokens import Tokenizer
-from contexts.window import Window
+from contexts.window import ContextWindow
 
 BODY_FORMAT = 1
 SUSPICIOUS = "suspicious_passage"
@@ -44,7 +44,7 @@ class Assembly:
     conversation: ConversationHistory | None = None
     function_ms: float = 0.0
     flags: list[str] = field(default_factory=list)
-    window: Window | None = None
+    window: ContextWindow | None = None
     """Of the model that a chat asks; None if it is not known."""
     prompt_tokens: int | None = None
     """Counted only where the window is known."""

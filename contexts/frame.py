@@ -42,7 +42,7 @@ _LINE_HEAD = re.compile(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Prompt:
+class FramedPrompt:
     """A context as a chat sends it."""
 
     system: str
@@ -62,7 +62,7 @@ def foreign_positions(items: Sequence[ContextItem], foreign: ForeignText, litera
     return frozenset(position for position, item in enumerate(items) if _is_foreign(item, foreign, literals))
 
 
-def frame(items: Sequence[ContextItem], is_foreign: Sequence[bool], foreign: ForeignText) -> Prompt:
+def frame(items: Sequence[ContextItem], is_foreign: Sequence[bool], foreign: ForeignText) -> FramedPrompt:
     """Return the prompt of the kept items."""
     system: list[str] = []
     history: list[HistoryItem] = []
@@ -77,7 +77,7 @@ def frame(items: Sequence[ContextItem], is_foreign: Sequence[bool], foreign: For
             system.append(item.content)
     if reference:
         system.append(note_on(marker))
-    return Prompt(system=SEPARATOR.join(system), history=history, reference=SEPARATOR.join(reference))
+    return FramedPrompt(system=SEPARATOR.join(system), history=history, reference=SEPARATOR.join(reference))
 
 
 def new_marker() -> str:

@@ -3,19 +3,19 @@
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-from contexts.frame import Prompt
+from contexts.frame import FramedPrompt
 
 
-class Window(Protocol):
+class ContextWindow(Protocol):
     """A model's window, with the question that the prompt is for."""
 
     @property
     def room(self) -> int:
         """The tokens that the answer leaves for the messages."""
 
-    def tokens(self, prompt: Prompt) -> int:
+    def tokens(self, prompt: FramedPrompt) -> int:
         """Return the tokens of all the messages that are made of the prompt, as the model counts them."""
 
 
-WindowOf = Callable[[str], Awaitable[Window | None]]
+WindowOf = Callable[[str], Awaitable[ContextWindow | None]]
 """Return the window for the model that a context names, or "" for none; None if it is not known."""

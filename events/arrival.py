@@ -1,6 +1,6 @@
 """Times that lie ahead: what a clock that was ahead has dated to the future is put where it arrived.
 
-Its time would beat that of every later change until it comes. Its place in the order of arrival is known, so it gets
+Its time would beat that of every later change until it comes. Its position in the order of arrival is known, so it gets
 a time just before that of the change that arrived next, or now, and never less than what arrived before it. A time
 only ever becomes earlier by that, and stays so: a retry beats nothing newer, also once the wrong time has come.
 """
@@ -20,7 +20,7 @@ _STEP = 2 * _INSTANT
 
 
 def newest_event() -> int:
-    """Return the pk of the event that is being handled, else of the newest one: the place of a change that is made now.
+    """Return the pk of the event that is being handled, else of the newest one: the position of a change made now.
 
     0 if there is no event.
     """

@@ -10,7 +10,7 @@ from django.conf import settings
 
 from common.durations import Duration, parse_duration
 from common.errors import DefinitionError
-from features.freshness import Limits
+from features.freshness import FreshnessLimits
 from features.queryset_source import QuerysetSource
 from features.registry import TOKEN, UNSET, EntitySpec, FeatureSpec, entities
 from features.value_types import InvalidFeatureValue, ValueType
@@ -21,7 +21,7 @@ _VARIABLE = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Parameters:
+class FunctionParameters:
     """What a feature's function takes beside its keys."""
 
     inputs: tuple[str, ...] = ()
@@ -81,7 +81,7 @@ def limits_of(
     *,
     materialize: bool,
     is_given: bool,
-) -> Limits:
+) -> FreshnessLimits:
     """Return the limits on the age of the values, with the defaults; raise DefinitionError for no duration."""
     every = parse_duration(refresh, f"refresh of {label!r}")
     expiry = parse_duration(ttl, f"ttl of {label!r}")
@@ -90,7 +90,7 @@ def limits_of(
         every = settings.FABRA_DEFAULT_REFRESH
     # One more refresh is tolerated, so that a scheduler that is late by one slot delays no request.
     tolerance = tolerance or (every if materialize and every else timedelta(0))
-    return Limits(refresh=every, stale_tolerance=tolerance, ttl=expiry)
+    return FreshnessLimits(refresh=every, stale_tolerance=tolerance, ttl=expiry)
 
 
 def check_default(spec: FeatureSpec) -> None:
@@ -124,7 +124,7 @@ def parameters_of(
     *,
     is_batch: bool,
     on_demand: bool,
-) -> Parameters:
+) -> FunctionParameters:
     """Return what the function takes; raise DefinitionError."""
     if on_demand:
         return _of_on_demand(function, name)
@@ -140,14 +140,14 @@ def parameters_of(
             signature.bind(*[None] * count, **named)
         except TypeError:
             continue
-        return Parameters(event=count == 2, as_of=takes_as_of)
+        return FunctionParameters(event=count == 2, as_of=takes_as_of)
     key = "rows" if rows else "entity_keys" if is_batch else "entity_key"
     wants = f"({key}, event) or ({key})" if trigger else f"({key}) or ({key}, as_of)"
     wants = f"({key}, trait)" if source else wants
     raise DefinitionError(f"The feature {name!r} is called with {wants}, but its function takes {signature}.")
 
 
-def _of_on_demand(function: Callable[..., Any], name: str) -> Parameters:
+def _of_on_demand(function: Callable[..., Any], name: str) -> FunctionParameters:
     """Return the parameters behind the entity key, which are features and the request."""
     signature = inspect.signature(function)
     parameters = list(signature.parameters.values())
@@ -159,4 +159,4 @@ def _of_on_demand(function: Callable[..., Any], name: str) -> Parameters:
             f"{REQUEST!r} for what is known of the request, but it takes {signature}."
         )
     names = [parameter.name for parameter in parameters[1:]]
-    return Parameters(inputs=tuple(each for each in names if each != REQUEST), request=REQUEST in names)
+    return FunctionParameters(inputs=tuple(each for each in names if each != REQUEST), request=REQUEST in names)

@@ -20,19 +20,19 @@ class Freshness(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Limits:
+class FreshnessLimits:
     """The limits on the age of a feature's values."""
 
     refresh: timedelta | None
     stale_tolerance: timedelta
     ttl: timedelta | None
 
-    def overridden(self, refresh: timedelta | None) -> "Limits":
+    def overridden(self, refresh: timedelta | None) -> "FreshnessLimits":
         """Return these limits with an operator's `refresh`, if there is one."""
         return replace(self, refresh=refresh) if refresh else self
 
 
-def freshness(event_timestamp: datetime, limits: Limits, now: datetime) -> Freshness:
+def freshness(event_timestamp: datetime, limits: FreshnessLimits, now: datetime) -> Freshness:
     """Classify a value that was true at `event_timestamp`; each limit includes its last instant.
 
     The age of a value of the future, which a clock ahead has written, is not known: it is computed anew.

@@ -29,7 +29,7 @@ from features.values import StoredValue
 
 
 @dataclass(frozen=True, kw_only=True)
-class Origin:
+class ValueOrigin:
     """The times and the source of values that are written together."""
 
     event_timestamp: datetime
@@ -40,7 +40,7 @@ class Origin:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Written:
+class StoredValues:
     """What a write has stored."""
 
     ids: Mapping[str, int]
@@ -49,7 +49,7 @@ class Written:
     """How many of them are rows that were there before."""
 
 
-def insert_values(spec: FeatureSpec, values: Mapping[str, Any], origin: Origin) -> Written:
+def insert_values(spec: FeatureSpec, values: Mapping[str, Any], origin: ValueOrigin) -> StoredValues:
     """Write one row for each entity key; call it in a transaction."""
     if not spec.is_pushed:  # one that comes by itself is never materialised, so nothing confirms it meanwhile
         share_in_transaction(_lock_name(spec))
@@ -60,10 +60,10 @@ def insert_values(spec: FeatureSpec, values: Mapping[str, Any], origin: Origin) 
         rows = cursor.fetchall()
         if late := [row_id for _, row_id, is_late in rows if is_late]:
             cursor.execute(_WRITE_AGAIN, {"late": late})
-    return Written(ids={key: row_id for key, row_id, _ in rows})
+    return StoredValues(ids={key: row_id for key, row_id, _ in rows})
 
 
-def insert_changed(spec: FeatureSpec, values: Mapping[str, Any], origin: Origin) -> Written:
+def insert_changed(spec: FeatureSpec, values: Mapping[str, Any], origin: ValueOrigin) -> StoredValues:
     """Write a row for each value that differs from its predecessor, and confirm the others; call it in a transaction.
 
     The values must be true now: if anything of the feature was confirmed later, by a clock that is ahead, all are
@@ -77,10 +77,10 @@ def insert_changed(spec: FeatureSpec, values: Mapping[str, Any], origin: Origin)
     with connection.cursor() as cursor:
         cursor.execute(_INSERT_CHANGED, _parameters(spec, values, origin))
         rows = cursor.fetchall()
-    return Written(ids={key: row_id for key, row_id, _ in rows}, unchanged=sum(is_same for *_, is_same in rows))
+    return StoredValues(ids={key: row_id for key, row_id, _ in rows}, unchanged=sum(is_same for *_, is_same in rows))
 
 
-def insert_backfilled(spec: FeatureSpec, values: Mapping[str, Any], origin: Origin) -> Written:
+def insert_backfilled(spec: FeatureSpec, values: Mapping[str, Any], origin: ValueOrigin) -> StoredValues:
     """Write a row for each value that is not known as of this moment already; call it in a transaction.
 
     Only a row of the very moment stands for another one: a value that was the same an hour before has another age, and
@@ -90,7 +90,7 @@ def insert_backfilled(spec: FeatureSpec, values: Mapping[str, Any], origin: Orig
         cursor.execute(_SELECT_SAME, _parameters(spec, values, origin))
         same = dict(cursor.fetchall())
     written = insert_values(spec, {key: value for key, value in values.items() if key not in same}, origin)
-    return Written(ids={**same, **written.ids}, unchanged=len(same))
+    return StoredValues(ids={**same, **written.ids}, unchanged=len(same))
 
 
 def stored_values(
@@ -116,7 +116,7 @@ def _lock_name(spec: FeatureSpec) -> str:
     return f"values:{spec.name}"
 
 
-def _parameters(spec: FeatureSpec, values: Mapping[str, Any], origin: Origin) -> dict[str, Any]:
+def _parameters(spec: FeatureSpec, values: Mapping[str, Any], origin: ValueOrigin) -> dict[str, Any]:
     return {
         **vars(origin),
         "entity": spec.entity.name,

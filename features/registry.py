@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from common.definitions import Location, Registry
-from features.freshness import Limits
+from features.freshness import FreshnessLimits
 from features.queryset_source import QuerysetSource
 from features.queryset_types import type_of_field
 from features.value_types import (
@@ -85,8 +85,8 @@ class FeatureSpec:
     location: Location
 
     @cached_property
-    def limits(self) -> Limits:
-        return Limits(refresh=self.refresh, stale_tolerance=self.stale_tolerance, ttl=self.ttl)
+    def limits(self) -> FreshnessLimits:
+        return FreshnessLimits(refresh=self.refresh, stale_tolerance=self.stale_tolerance, ttl=self.ttl)
 
     @property
     def is_pushed(self) -> bool:

@@ -238,8 +238,8 @@ def _reason(error: Exception) -> str:
     if not isinstance(error, ValidationError):
         return f"{type(error).__name__}."
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    place = ".".join(str(part) for part in first["loc"])
-    return f"{first['msg']}{f' (at {place})' if place else ''}."
+    location = ".".join(str(part) for part in first["loc"])
+    return f"{first['msg']}{f' (at {location})' if location else ''}."
 
 
 @dataclass(frozen=True)

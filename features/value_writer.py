@@ -12,7 +12,7 @@ from common.clocks import latest_possible
 from features.dry_run import is_dry_run
 from features.errors import OnlineStoreUnavailable
 from features.models import FeatureValue, KnownEntity, OnlineRepair
-from features.offline import Origin, Written, insert_backfilled, insert_changed, insert_values
+from features.offline import StoredValues, ValueOrigin, insert_backfilled, insert_changed, insert_values
 from features.online import OnlineStore
 from features.registry import FeatureSpec
 from features.values import StoredValue
@@ -41,11 +41,13 @@ async def write_values(
     """
     now = datetime.now(UTC)
     event_timestamp = now if event_timestamp > latest_possible(now) else event_timestamp
-    origin = Origin(event_timestamp=event_timestamp, created_at=now, source=source, run_id=run_id, event_id=event_id)
+    origin = ValueOrigin(
+        event_timestamp=event_timestamp, created_at=now, source=source, run_id=run_id, event_id=event_id
+    )
     insert = _INSERTS.get(source, insert_values)
 
     @sync_to_async
-    def write_offline() -> Written:
+    def write_offline() -> StoredValues:
         with transaction.atomic():
             if source in _SOURCES_OF_USE:
                 KnownEntity.objects.touch(spec.entity.name, list(values))
@@ -62,7 +64,7 @@ async def write_values(
     return stored
 
 
-_INSERTS: dict[str, Callable[[FeatureSpec, Mapping[str, Any], Origin], Written]] = {
+_INSERTS: dict[str, Callable[[FeatureSpec, Mapping[str, Any], ValueOrigin], StoredValues]] = {
     FeatureValue.Source.MATERIALIZED: insert_changed,
     FeatureValue.Source.BACKFILLED: insert_backfilled,
 }

@@ -14,7 +14,7 @@ from django.db.models import Q
 from common.errors import InvalidInput
 from events.models import Event
 from retrieval.document_events import DELETED, EVENT_TYPE
-from retrieval.indexing.document_input import DocumentContent, Origin, title_for
+from retrieval.indexing.document_input import DocumentContent, DocumentOrigin, title_for
 from retrieval.indexing.documents import index_content
 from retrieval.models import Document
 from retrieval.search.filters import check_audience
@@ -99,7 +99,7 @@ def _bring(index_name: str, entity_id: str, name: str, said: Said, source: str, 
         content = replace(content, audience=said.value)
     else:
         content = replace(content, metadata=said.value, title=_title_with(content, said.value))
-    origin = Origin(
+    origin = DocumentOrigin(
         source=source, author=author, occurred_at=row.occurred_at, after_event=row.after_event,
         said_at=times | {name: said.at},
     )  # fmt: skip

@@ -14,7 +14,7 @@ from unfold.widgets import (
     UnfoldBooleanSwitchWidget,
 )
 
-from chat.admin.key_forms import LinesField
+from chat.admin.key_forms import CheckedLinesField
 from chat.bots.demo_users import MOST_USERS, check_demo_user
 from chat.bots.languages import offered_languages
 from chat.bots.logo import Picture, check_logo
@@ -53,7 +53,7 @@ def _fields_of_language(code: str, language: str) -> dict[str, forms.Field]:
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 2}),
         help_text="What stands below. Empty: that the answers show the passages that they rest on.",
     )  # fmt: skip
-    starters = LinesField(
+    starters = CheckedLinesField(
         _check_starter,
         is_prose=True,
         label=f"Suggested questions ({language})",
@@ -92,7 +92,7 @@ class BotForm(TextsForm):
         required=False, widget=UnfoldAdminSelectWidget,
         help_text="The language model that is asked first; the others follow if it fails.",
     )  # fmt: skip
-    demo_users = LinesField(
+    demo_users = CheckedLinesField(
         check_demo_user,
         label="Users to choose from",
         help_text="For whoever may chat as any user, one on a line: user_id | name | tier. Empty: the first customers.",

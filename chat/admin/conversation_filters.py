@@ -19,7 +19,7 @@ STATE_WORDS = {
 }  # fmt: skip
 
 
-class StateFilter(admin.SimpleListFilter):
+class ConversationStateFilter(admin.SimpleListFilter):
     title = "who answers"
     parameter_name = "state"
 

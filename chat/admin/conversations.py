@@ -11,7 +11,14 @@ from django.views.decorators.http import require_POST
 from unfold.decorators import display
 
 from chat.access.permissions import ANSWER_CONVERSATION
-from chat.admin.conversation_filters import STATE_WORDS, AgentFilter, BotFilter, ContactFilter, StateFilter, search
+from chat.admin.conversation_filters import (
+    STATE_WORDS,
+    AgentFilter,
+    BotFilter,
+    ContactFilter,
+    ConversationStateFilter,
+    search,
+)
 from chat.admin.feedback import feedback_by_message
 from chat.errors import ConversationNotFound
 from chat.handover.actions import transfer
@@ -36,7 +43,7 @@ class ConversationAdmin(ReadOnlyAdmin):
         moment("created_at"),
     )  # fmt: skip
     list_select_related = ("agent",)
-    list_filter = (StateFilter, AgentFilter, ContactFilter, BotFilter, "last_message_at")
+    list_filter = (ConversationStateFilter, AgentFilter, ContactFilter, BotFilter, "last_message_at")
     ordering = ("-last_message_at",)
     sortable_by = ("last_message_at",)
     search_fields = ("user_id",)

@@ -34,7 +34,7 @@ _EXAMPLES = 8
 _TO_DO = (Gap.State.OPEN, Gap.State.ARTICLE_WRITTEN, Gap.State.LINKED)
 
 
-class StateFilter(admin.SimpleListFilter):
+class GapStateFilter(admin.SimpleListFilter):
     """Show what is to be done unless the filter says otherwise."""
 
     title = parameter_name = "state"
@@ -71,7 +71,7 @@ class GapAdmin(ListAdmin):
     list_before_template = "admin/chat/gap/chart.html"
     list_display = ("shown_title", "asked", "this_week", "shown_reasons", "shown_state", moment("last_seen_at"))
     list_display_links = ("shown_title",)
-    list_filter = (StateFilter, ReasonFilter, "last_seen_at")
+    list_filter = (GapStateFilter, ReasonFilter, "last_seen_at")
     list_defer = ("centroid",)
     ordering = ("-question_count", "-last_seen_at")
     sortable_by = ("asked", "last_seen_at")

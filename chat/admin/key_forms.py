@@ -28,7 +28,7 @@ _MOST_LINES = 100
 _LEAST_USD = Decimal("0.0001")
 
 
-class LinesField(forms.CharField):
+class CheckedLinesField(forms.CharField):
     """A list with one entry on a line; each is checked, and normalised, by a function."""
 
     def __init__(
@@ -71,26 +71,26 @@ def _budget(label: str) -> forms.DecimalField:
 class KeyBoundsForm(forms.ModelForm):  # type: ignore[type-arg]
     """What may be changed of a key: everything but what it is and may do."""
 
-    indexes = LinesField(
+    indexes = CheckedLinesField(
         lambda name: check_index_name(name, "An index"),
         help_text="The only indexes that it reads and writes, one on a line. Empty: all.",
     )
-    contexts = LinesField(
+    contexts = CheckedLinesField(
         check_context_name,
         help_text="The only contexts that it chats by, one on a line; the first is the default. Empty: all,"
         " or for a public key its bot's.",
     )
-    users = LinesField(
+    users = CheckedLinesField(
         lambda name: check_identity(name, "A user"),
         help_text="The only users that it acts for, by user_id, one on a line. Empty: all.",
     )
-    networks = LinesField(
+    networks = CheckedLinesField(
         lambda text: str(parse_network(text)),
         label="Addresses",
         help_text="The only addresses that it is used from, one on a line, such as 192.0.2.7 or 2001:db8::/32."
         " Empty: all.",
     )
-    origins = LinesField(
+    origins = CheckedLinesField(
         check_origin,
         help_text="The sites whose pages may use a public key, one on a line, such as https://www.example.com.",
     )

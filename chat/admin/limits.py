@@ -8,7 +8,7 @@ from unfold.admin import TabularInline
 from unfold.widgets import UnfoldAdminSelectWidget
 
 from chat.access.callers import USER_KEY
-from chat.limits.configured import Limits, limits_of_settings
+from chat.limits.configured import MessageLimits, limits_of_settings
 from chat.models import LimitSettings, TierLimit
 from common.admin.base import ListAdmin
 from common.admin.site import register, reverse_admin
@@ -106,7 +106,7 @@ class LimitSettingsAdmin(ListAdmin):
         return kwargs
 
 
-def _shown(limits: Limits) -> dict[str, Any]:
+def _shown(limits: MessageLimits) -> dict[str, Any]:
     """Return the limits for whoever may only see them."""
     tiers = [(f"the tier {tier}", messages) for tier, messages in limits.tiers.items()]
     rows = [*tiers, ("everybody else", limits.default), ("one address without an API key", limits.address)]

@@ -4,7 +4,7 @@ from typing import Any
 
 from django import forms
 
-from chat.admin.key_forms import LinesField
+from chat.admin.key_forms import CheckedLinesField
 from chat.models import LanguagePhrases
 from chat.models.phrases import PHRASE_MAX_CHARS
 from common.admin.base import ListAdmin
@@ -21,8 +21,8 @@ def check_phrase(line: str) -> str:
     return line
 
 
-def _lines(label: str, help_text: str) -> LinesField:
-    return LinesField(check_phrase, is_prose=True, label=label, help_text=help_text)
+def _lines(label: str, help_text: str) -> CheckedLinesField:
+    return CheckedLinesField(check_phrase, is_prose=True, label=label, help_text=help_text)
 
 
 class PhrasesForm(forms.ModelForm):  # type: ignore[type-arg]

@@ -23,7 +23,7 @@ from chat.engine.assembly import assemble
 from chat.error_descriptions import describe, error_body
 from chat.errors import InvalidMessage
 from chat.freshness_headers import freshness_headers
-from chat.idempotency.records import Claim
+from chat.idempotency.records import RequestClaim
 from chat.idempotency.views import idempotent
 from chat.turns.turn import Answer, Question, Settled, Turn
 from common.errors import NotFound
@@ -69,7 +69,7 @@ class ChatView(AsyncAPIView):
         "`X-Fabra-Freshness` tells whether the context kept its `freshness_sla`, if it has one.",
     )
     @idempotent
-    async def post(self, request: Request, claim: Claim | None = None) -> HttpResponse | StreamingHttpResponse:
+    async def post(self, request: Request, claim: RequestClaim | None = None) -> HttpResponse | StreamingHttpResponse:
         data = ChatRequestSerializer(data=request.data)
         data.is_valid(raise_exception=True)
         caller = caller_of(request)

@@ -19,7 +19,7 @@ from chat.api.fields import ClientIdField, MessageField, StrictCharField
 from chat.api.serializers import ConversationStateSerializer, ErrorSerializer
 from chat.errors import AgentForbidden, ConversationNotFound, InvalidAgent
 from chat.handover import actions
-from chat.idempotency.records import Claim
+from chat.idempotency.records import RequestClaim
 from chat.idempotency.views import idempotent_now
 from chat.live.bodies import state_body
 from chat.models import ApiKey, Conversation
@@ -82,7 +82,7 @@ class AssignView(DeskView):
         responses={200: ConversationStateSerializer, **_ERRORS},
     )
     @idempotent_now()
-    def post(self, request: Request, claim: Claim | None = None, *, conversation_id: int) -> Response:
+    def post(self, request: Request, claim: RequestClaim | None = None, *, conversation_id: int) -> Response:
         agent, _ = self._read(request, AgentSerializer, conversation_id)
         return Response(state_body(actions.assign(conversation_id, agent)))
 
@@ -98,7 +98,7 @@ class ReplyView(DeskView):
         responses={200: ReplySerializer, **_ERRORS},
     )
     @idempotent_now()
-    def post(self, request: Request, claim: Claim | None = None, *, conversation_id: int) -> Response:
+    def post(self, request: Request, claim: RequestClaim | None = None, *, conversation_id: int) -> Response:
         agent, given = self._read(request, ReplyRequestSerializer, conversation_id)
         # What the first attempt stored before its process died is found by it.
         client_id = given.get("client_id") or (claim.request_id if claim else None)
@@ -117,7 +117,7 @@ class HandBackView(DeskView):
         responses={200: ConversationStateSerializer, **_ERRORS},
     )
     @idempotent_now()
-    def post(self, request: Request, claim: Claim | None = None, *, conversation_id: int) -> Response:
+    def post(self, request: Request, claim: RequestClaim | None = None, *, conversation_id: int) -> Response:
         agent, _ = self._read(request, AgentSerializer, conversation_id)
         return Response(state_body(actions.hand_back(conversation_id, agent)))
 
@@ -133,7 +133,7 @@ class CloseView(DeskView):
         responses={200: ConversationStateSerializer, **_ERRORS},
     )
     @idempotent_now()
-    def post(self, request: Request, claim: Claim | None = None, *, conversation_id: int) -> Response:
+    def post(self, request: Request, claim: RequestClaim | None = None, *, conversation_id: int) -> Response:
         agent, given = self._read(request, CloseRequestSerializer, conversation_id)
         return Response(state_body(actions.close(conversation_id, agent, given["note"])))
 
@@ -149,7 +149,7 @@ class TransferView(DeskView):
         responses={200: ConversationStateSerializer, **_ERRORS},
     )
     @idempotent_now()
-    def post(self, request: Request, claim: Claim | None = None, *, conversation_id: int) -> Response:
+    def post(self, request: Request, claim: RequestClaim | None = None, *, conversation_id: int) -> Response:
         agent, given = self._read(request, TransferRequestSerializer, conversation_id)
         to = None if given["to"] is None else user_named(given["to"])
         return Response(state_body(actions.transfer(conversation_id, agent, to)))

@@ -13,7 +13,7 @@ from chat.api.base import APIView, ListAPIView, extend_schema
 from chat.api.etags import etag_of, etag_of_version, is_known, precondition_of
 from chat.api.pagination import ChangesPagination
 from chat.api.parameters import index_name, yes_or_no
-from chat.idempotency.records import Claim
+from chat.idempotency.records import RequestClaim
 from chat.idempotency.views import idempotent_now, store_answer
 from chat.models import ApiKey
 from common.errors import InvalidInput
@@ -68,7 +68,7 @@ class DocumentsView(ListAPIView):
         },
     )
     @idempotent_now()
-    def post(self, request: Request, claim: Claim | None = None) -> Response:
+    def post(self, request: Request, claim: RequestClaim | None = None) -> Response:
         data = shapes.DocumentRequestSerializer(data=request.data)
         data.is_valid(raise_exception=True)
         values = data.validated_data

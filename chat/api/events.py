@@ -19,7 +19,7 @@ from chat.api.pagination import KeysetPagination
 from chat.api.parameters import choice, within
 from chat.api.serializers import ErrorSerializer
 from chat.errors import KeyForbidden
-from chat.idempotency.records import Claim
+from chat.idempotency.records import RequestClaim
 from chat.idempotency.views import idempotent_now
 from chat.models import ApiKey
 from common.errors import FabraError, InvalidInput, NotFound
@@ -91,7 +91,7 @@ class EventsView(ListAPIView):
         },
     )
     @idempotent_now(is_atomic=True, echoed=["payload"])
-    def post(self, request: Request, claim: Claim | None = None) -> Response:
+    def post(self, request: Request, claim: RequestClaim | None = None) -> Response:
         if "events" in request.data:
             return self._post_batch(request)
         event = _event_of(request.data, caller_of(request))

@@ -97,8 +97,8 @@ def _traces_of(conversation: Conversation) -> QuerySet[Trace]:
     of_messages = Message.objects.filter(conversation=conversation.pk, trace__isnull=False).order_by()
     questions = Message.objects.filter(conversation=conversation.pk, role=Message.Role.USER).order_by()
     elsewhere = Message.objects.filter(trace=OuterRef("pk")).exclude(conversation=conversation.pk)
-    place = StrIndex(OuterRef("query"), Concat(F("text"), Value(SEPARATOR)))
-    first_of_several = questions.alias(place=place).filter(place=1)  # several that were asked together
+    position = StrIndex(OuterRef("query"), Concat(F("text"), Value(SEPARATOR)))
+    first_of_several = questions.alias(position=position).filter(position=1)  # several that were asked together
     same = Q(Q(query__in=questions.values("text")) | Q(Exists(first_of_several)), user_id=conversation.user_id)
     linked = Trace.objects.filter(pk__in=of_messages.values("trace"))
     return linked.union(Trace.objects.filter(same & ~Exists(elsewhere)))

@@ -16,7 +16,7 @@ from chat.errors import BudgetExhausted, ModelError
 from chat.models import Purpose
 from chat.providers import Provider, get_provider
 from chat.spending.calls import Spender, usage_with_cost
-from chat.turns.costs import Asked
+from chat.turns.costs import UnsettledAnswer
 from common.background import release_thread
 from common.text import single_line
 from common.validation import is_blank
@@ -50,7 +50,7 @@ class Rewriting:
     """The rewritten question; empty where the model repeated what was typed, or failed."""
     model: str = ""
     usage: dict[str, Any] | None = None
-    asked: Asked | None = None
+    answer: UnsettledAnswer | None = None
     """The calls of the model; their rows are not stored yet."""
     duration_ms: float = 0.0
     error: str = ""
@@ -61,7 +61,7 @@ class Rewriting:
         return [UNAVAILABLE] if self.error else []
 
     def to_dict(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name != "asked"}
+        return {name: value for name, value in vars(self).items() if name != "answer"}
 
 
 async def rewrite(message: str, turns: Sequence[PastTurn], spender: Spender) -> Rewriting | None:
@@ -102,7 +102,7 @@ async def _ask(provider: Provider, message: str, turns: Sequence[PastTurn], spen
     )
     completion = found.completion
     text = single_line(found.text).removeprefix(_LABEL).strip("\"'“”„«» ")  # small models repeat the label
-    about = Rewriting(model=completion.model, usage=usage_with_cost(completion, found.call), asked=found)
+    about = Rewriting(model=completion.model, usage=usage_with_cost(completion, found.call), answer=found)
     if is_blank(text) or len(text) > _MAX_CHARS or completion.finish_reason == "length":
         return replace(about, error="rewrite_unusable")
     is_same = text.casefold() == single_line(message).casefold()

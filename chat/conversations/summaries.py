@@ -14,7 +14,7 @@ from chat.errors import BudgetExhausted, ModelError
 from chat.models import ApiKey, Conversation, ConversationSummary, Purpose
 from chat.providers import Provider, get_provider
 from chat.spending.calls import Spender, usage_with_cost
-from chat.turns.costs import Asked, keep
+from chat.turns.costs import UnsettledAnswer, keep
 from chat.turns.turn import Turn
 from common.background import spawn
 from common.errors import FabraError
@@ -99,14 +99,14 @@ def summarise(
         try:
             payer = ApiKey.objects.filter(pk=key).first() if key is not None else None
             spender = Spender(user_id=conversation.user_id, tier=tier, key=payer, context=context)
-            asked = async_to_sync(_summary_of)(provider, SEPARATOR.join(lines), spender)
+            answer = async_to_sync(_summary_of)(provider, SEPARATOR.join(lines), spender)
         except (ModelError, BudgetExhausted, TimeoutError) as error:
             code = error.code if isinstance(error, FabraError) else "timeout"
             logger.warning("The conversation %d has no summary of its old turns: %s.", conversation_id, code)
             return None
         # 3. The row, unless the conversation was deleted meanwhile.
-        usage = usage_with_cost(asked.completion, asked.call)
-        async_to_sync(keep)(asked)
+        usage = usage_with_cost(answer.completion, answer.call)
+        async_to_sync(keep)(answer)
         with transaction.atomic():
             if not Conversation.objects.select_for_update().filter(pk=conversation_id).exists():
                 return None
@@ -115,13 +115,13 @@ def summarise(
                 first_message_id=turns[0].message_id,
                 last_message_id=turns[len(lines) - 1].message_id,
                 turn_count=len(lines),
-                text=asked.text.strip()[:_MAX_CHARS],
-                model=asked.completion.model[:200],  # some servers name a file
+                text=answer.text.strip()[:_MAX_CHARS],
+                model=answer.completion.model[:200],  # some servers name a file
                 usage=usage,
             )
 
 
-async def _summary_of(provider: Provider, text: str, spender: Spender) -> Asked:
+async def _summary_of(provider: Provider, text: str, spender: Spender) -> UnsettledAnswer:
     """Return what the model answers, as `complete` does; raise TimeoutError if it takes too long."""
     async with asyncio.timeout(settings.FABRA_CHAT_DEADLINE_S):
         return await complete(provider, Purpose.SUMMARY, _INSTRUCTIONS, text, max_tokens=_MAX_TOKENS, spender=spender)

@@ -8,7 +8,7 @@ from django.db import connection
 from django.utils import timezone
 
 from chat.models import Message
-from chat.turns.thread import ClientThread, Record
+from chat.turns.thread import ClientThread, ConfirmedThread
 
 _SENT_AGAIN_WITHIN = timedelta(minutes=15)
 """OpenAI's SDKs wait for an answer for ten minutes."""
@@ -33,7 +33,7 @@ ORDER BY m.id
 class Recognised:
     """The newest of a client's turns that a message of ours confirms, and those before it in the same conversation."""
 
-    record: Record
+    record: ConfirmedThread
     start: int
     """The position of the first turn that is confirmed; those after it are, too."""
     end: int
@@ -54,21 +54,21 @@ def recognise(user_id: str, digests: Sequence[str], *, is_shared: bool, bot: str
     with connection.cursor() as cursor:
         cursor.execute(_STATES, {"digests": list(digests), "user_id": user_id, "bot": bot})
         rows = cursor.fetchall()
-    places = {digest: place for place, digest in enumerate(digests)}
+    positions = {digest: position for position, digest in enumerate(digests)}
     # The newest state counts; of its conversations one that nobody went on with, and then the newest.
-    rows.sort(key=lambda row: (places[row[0]], not row[5], row[2]))
+    rows.sort(key=lambda row: (positions[row[0]], not row[5], row[2]))
     if not rows:
         return None
     digest, conversation_id, message_id, takeovers, newest_id, has_gone_on = rows[-1]
     if is_shared and sum(row[0] == digest for row in rows) > 1:
         return None
-    own = {places[row[0]] for row in rows if row[1] == conversation_id}
-    start = end = places[digest] + 1
+    own = {positions[row[0]] for row in rows if row[1] == conversation_id}
+    start = end = positions[digest] + 1
     while start - 1 in own:
         start -= 1
     is_last = end == len(digests) and not has_gone_on
     return Recognised(
-        record=Record(conversation_id=conversation_id, last_message_id=newest_id if is_last else message_id),
+        record=ConfirmedThread(conversation_id=conversation_id, last_message_id=newest_id if is_last else message_id),
         start=start, end=end, heard_id=message_id, is_last=is_last, was_taken_over=bool(takeovers),
     )  # fmt: skip
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from chat.models import Purpose
 from chat.providers import Prompt, Provider
 from chat.spending.calls import Spender
-from chat.turns.costs import Asked, ask_within_budgets
+from chat.turns.costs import UnsettledAnswer, ask_within_budgets
 from contexts.conversation import PastTurn
 from contexts.suspicion import without_role_tags
 from contexts.tokens import tokenizer_for
@@ -41,7 +41,7 @@ def fitting(parts: Sequence[str], beside: str, answer_tokens: int, provider: Pro
 
 async def complete(
     provider: Provider, purpose: Purpose, instructions: str, text: str, *, max_tokens: int, spender: Spender
-) -> Asked:
+) -> UnsettledAnswer:
     """Return what the model answers; raise ModelError or BudgetExhausted. See `chat.turns.costs.ask_within_budgets`."""
     messages = [{"role": "system", "content": instructions}, {"role": "user", "content": text}]
     return await ask_within_budgets(

@@ -40,7 +40,7 @@ from chat.spending.prices import prepare_prices
 from chat.turns import costs
 from chat.turns.costs import EarlierCalls, within_budgets
 from chat.turns.lease import TurnLease
-from chat.turns.running import Stopped, Stopping, TakenOver
+from chat.turns.running import AnswerStopped, Stopping, TakenOver
 from chat.turns.turn import Answer, Question, Settled, Turn
 from common.background import HEAD_START_S, release_thread, spawn
 from common.errors import FabraError
@@ -115,7 +115,7 @@ async def _accept(question: Question, stopping: Stopping) -> Turn | Settled:
                     await made.keep()
                 if begun is not None:
                     return begun
-        except Stopped:
+        except AnswerStopped:
             return Settled(answer=await stopped_answer(question), admission=admission)
         except BudgetExhausted:
             raise  # it counts: whoever has no budget left may not have contexts assembled without end

@@ -58,7 +58,7 @@ async def prepare(
     spender = Spender(user_id=question.user_id, tier=admission.tier, key=question.caller.key)
     rewriting = await rewrite(question.asked, history.turns, spender)
     if rewriting:
-        made.asked = rewriting.asked
+        made.answer = rewriting.answer
         history = replace(history, rewritten=rewriting.text)
     window_of = windows_for(question) if talk is None else None
     with request_data(query=question.asked), recording(conversation=history, window_of=window_of) as recorder:

@@ -1,7 +1,7 @@
 """One answer at a time in a conversation: messages wait for their turn in the order in which they arrived.
 
-The queue is the conversation's column `turns`, so it holds across processes and needs no Redis. Who waits asks every
-so often, and holds neither a connection nor a thread between two questions. The first in the queue has the turn until
+The queue is the conversation's column `turns`, so it holds across processes and needs no Redis. A message that waits
+polls it, and holds neither a connection nor a thread between two polls. The first in the queue has the turn until
 `turn_until`, which it renews while it works: a crash frees the turn.
 """
 
@@ -33,13 +33,14 @@ async def take_turn(question: Question, deadline: float, before: TurnLease | Non
     waits for what people write, but for messages that came before a person did. The caller gives the turn back, by
     `release` or its statement.
 
-    `before` is the turn that the message has had, and keeps its place: the conversation has changed hands since.
+    `before` is the turn that the message has had, with its position in the queue: the conversation has changed hands
+    since.
     """
     token = before.token if before else uuid.uuid4()
     if question.conversation_id is None:
         return TurnLease(token=token)
     try:
-        lease = await sync_to_async(_ask if before else _join)(question, token)
+        lease = await sync_to_async(_poll if before else _join)(question, token)
         if lease is not None:
             return lease
         release_thread()
@@ -69,7 +70,7 @@ async def _wait(question: Question, token: uuid.UUID) -> TurnLease:
     while True:
         await asyncio.sleep(wait_s)
         wait_s = min(wait_s * 1.5, _LONGEST_WAIT_S)
-        lease = await with_own_thread(sync_to_async(_ask)(question, token))
+        lease = await with_own_thread(sync_to_async(_poll)(question, token))
         if lease is not None:
             return lease
 
@@ -94,7 +95,7 @@ _PASS_OVER_THE_DEAD = f"""
 UPDATE chat_conversation SET turns = {_ALIVE}, turn_until = clock_timestamp() + %(lease)s
 WHERE id = %(id)s AND turn_until < clock_timestamp() AND turns[1] <> %(token)s
 """  # noqa: S608
-_ASK = f"""
+_POLL = f"""
 SELECT {_SEEN}, %(token)s = ANY(turns), turn_until < clock_timestamp() FROM chat_conversation
 WHERE {_OWN}
 """  # noqa: S608
@@ -111,10 +112,11 @@ def _join(question: Question, token: uuid.UUID) -> TurnLease | None:
     return lease
 
 
-def _ask(question: Question, token: uuid.UUID) -> TurnLease | None:
+def _poll(question: Question, token: uuid.UUID) -> TurnLease | None:
+    """Return the lease if the turn is the message's by now, otherwise None; pass over a turn whose process died."""
     values = _values(question, token)
     with connection.cursor() as cursor:
-        cursor.execute(_ASK, values)
+        cursor.execute(_POLL, values)
         row = cursor.fetchone()
         if row is None:
             raise ConversationNotFound

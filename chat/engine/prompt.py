@@ -1,11 +1,11 @@
 """The messages that a model gets: the author's text as the system's, what others wrote as the user's."""
 
-from contexts.frame import Prompt
+from contexts.frame import FramedPrompt
 from contexts.items import SEPARATOR, Context
 from contexts.suspicion import without_role_tags
 
 
-def messages_of(context: Context | Prompt, question: str) -> list[dict[str, str]]:
+def messages_of(context: Context | FramedPrompt, question: str) -> list[dict[str, str]]:
     """Return the messages: the system's part, the earlier turns, then the reference with the question below it."""
     asked = without_role_tags(question)
     content = SEPARATOR.join([context.reference, asked]) if context.reference else asked

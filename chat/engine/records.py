@@ -43,7 +43,7 @@ SENT_ONCE = "message_sent_once"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Written:
+class StoredQuestion:
     """The rows of a message that the bot is going to answer."""
 
     message: Message
@@ -77,7 +77,7 @@ def write_question(
     *,
     frees_connection: bool,
     calls: Sequence[ModelCall] = (),
-) -> Written | None:
+) -> StoredQuestion | None:
     """Commit the evidence, the user's message with its `embedding`, its event, and `calls` that were made for it.
 
     Raise TraceNotWritten or SentBefore.
@@ -117,7 +117,7 @@ def write_question(
         raise
     if frees_connection:
         transaction.on_commit(connection.close)
-    return Written(message=message, event=event, notices=[notice.text] if notice else [])
+    return StoredQuestion(message=message, event=event, notices=[notice.text] if notice else [])
 
 
 def _linked(message_id: int, context_id: str, embedding: Embedding | None) -> Statement:

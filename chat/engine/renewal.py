@@ -45,7 +45,7 @@ async def renewed(lease: TurnLease) -> AsyncIterator[None]:
         renewal.discard(lease)
 
 
-class Renewal:
+class TurnRenewal:
     """The turns that the answers of one event loop hold."""
 
     def __init__(self) -> None:
@@ -82,7 +82,7 @@ class Renewal:
                 logger.warning("Turns could not be kept: %s", type(error).__name__)
 
 
-_renewals: PerLoop[Renewal] = PerLoop(Renewal, lambda renewal: renewal.close())
+_renewals: PerLoop[TurnRenewal] = PerLoop(TurnRenewal, lambda renewal: renewal.close())
 
 
 def _write(leases: list[TurnLease]) -> None:

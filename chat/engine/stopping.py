@@ -24,7 +24,7 @@ _listeners: MutableMapping[asyncio.AbstractEventLoop, asyncio.Task[None]] = Weak
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stop:
+class StopResult:
     """What a request to stop reached."""
 
     stopped: int
@@ -33,11 +33,11 @@ class Stop:
     """Whether the other web processes were asked; False while Redis does not answer."""
 
 
-async def stop_answers(conversation_id: int) -> Stop:
+async def stop_answers(conversation_id: int) -> StopResult:
     """Stop the conversation's answers in this process, and ask the others to do so."""
     stopped = stop_here(conversation_id)
     asked_others = await broadcast(ANSWERS, {"type": "stop", "conversation_id": conversation_id})
-    return Stop(stopped=stopped, asked_others=asked_others)
+    return StopResult(stopped=stopped, asked_others=asked_others)
 
 
 def listen() -> None:

@@ -21,11 +21,11 @@ class ModelWindow:
     def room(self) -> int:
         return self.config.window - Prompt(messages=[], max_tokens=self.question.max_tokens).most_tokens(self.config)
 
-    def tokens(self, prompt: frame.Prompt) -> int:
+    def tokens(self, prompt: frame.FramedPrompt) -> int:
         return prompt_tokens(self.config, prompt_of(prompt, self.question))
 
 
-def prompt_of(context: Context | frame.Prompt, question: Question) -> Prompt:
+def prompt_of(context: Context | frame.FramedPrompt, question: Question) -> Prompt:
     """Return what a model gets of a context, as far as its window is concerned."""
     return Prompt(messages=messages_of(context, question.asked), max_tokens=question.max_tokens)
 
@@ -37,7 +37,7 @@ def windows_for(question: Question) -> WindowOf:
         config = (await get_provider(question.model or model)).config
         if config is None or not config.window:
             return None
-        require_room([config], prompt_of(frame.Prompt(system="", history=[], reference=""), question))
+        require_room([config], prompt_of(frame.FramedPrompt(system="", history=[], reference=""), question))
         return ModelWindow(config=config, question=question)
 
     return window_of

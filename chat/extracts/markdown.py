@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from chat.extracts.links import LINK_OR_CODE, target_of
 from chat.extracts.selection import MAX_WORDS, Chosen
-from common.markdown_units import Kind, Unit, units
+from common.markdown_units import Unit, UnitKind, units
 
 CUT = "…"
 _LINE_BREAK = re.compile(r"[ \t]*(?:\r\n?|\n)[ \t>]*")
@@ -28,18 +28,18 @@ def _blocks(chosen: Chosen) -> Iterator[str]:
     for group, found in itertools.groupby(positions, key=lambda position: _group(passage.units[position])):
         own = list(found)
         first = passage.units[own[0]]
-        if first.kind is Kind.ROW:
+        if first.kind is UnitKind.ROW:
             yield _table(text, [passage.units[position] for position in own], cite)
         elif group[0] == "list":
             yield _list(text, passage.units, own, cite)
-        elif first.kind is Kind.CODE:
+        elif first.kind is UnitKind.CODE:
             yield f"{_fence(first)}\n\n{cite}"
         else:
             yield from _paragraphs(text, passage.units, own, cite)
 
 
 def _group(unit: Unit) -> tuple[str, tuple[int, int]]:
-    is_in_list = unit.kind is Kind.ITEM or (unit.kind is Kind.CODE and unit.group != (unit.start, unit.end))
+    is_in_list = unit.kind is UnitKind.ITEM or (unit.kind is UnitKind.CODE and unit.group != (unit.start, unit.end))
     return ("list" if is_in_list else unit.kind.value, unit.group)
 
 
@@ -73,7 +73,7 @@ def _list(text: str, all_units: Sequence[Unit], positions: list[int], cite: str)
 
 def _item(text: str, own: Sequence[Unit], block: tuple[int, int], cite: str) -> str:
     depth = len(own[0].parents)
-    sentences = [unit for unit in own if unit.kind is Kind.ITEM]
+    sentences = [unit for unit in own if unit.kind is UnitKind.ITEM]
     end = sentences[-1].end if sentences else block[1]
     column = block[0] - (text.rfind("\n", 0, block[0]) + 1)
     raw = _foreign(text[block[0] : end]) + f" {cite}" + _foreign(text[end : block[1]])
@@ -117,7 +117,7 @@ def _sentence(text: str, unit: Unit) -> str:
         return f"{_plain(shortened)} {CUT}"
     raw = _foreign(_LINE_BREAK.sub(" ", text[unit.start : unit.end]))
     again = units(raw)
-    is_same = len(again) == 1 and (again[0].kind, again[0].text) == (Kind.SENTENCE, unit.text)
+    is_same = len(again) == 1 and (again[0].kind, again[0].text) == (UnitKind.SENTENCE, unit.text)
     return raw if is_same else _plain(unit.text)
 
 

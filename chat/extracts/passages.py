@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from chat.citations import Citation
 from chat.extracts.links import only_points
-from common.markdown_units import Kind, Unit, units
+from common.markdown_units import Unit, UnitKind, units
 from contexts.suspicion import suspicions_of
 from retrieval.languages import language_code
 from retrieval.models import Index
@@ -19,7 +19,7 @@ _MOST_CODE_LINES = 12
 
 
 @dataclass(frozen=True, kw_only=True)
-class Passage:
+class ScoredPassage:
     """A passage with its units, and the scores of those that may be chosen."""
 
     source: Citation
@@ -28,7 +28,7 @@ class Passage:
     """By the unit's position in `units`."""
 
 
-def read_passages(questions: Sequence[str], sources: Sequence[Citation]) -> list[Passage]:
+def read_passages(questions: Sequence[str], sources: Sequence[Citation]) -> list[ScoredPassage]:
     """Return the passages with their scored units, the best passage first; the last question is the one to answer.
 
     What speaks to a language model, what only points to another page, and what an earlier passage says in the same
@@ -37,18 +37,18 @@ def read_passages(questions: Sequence[str], sources: Sequence[Citation]) -> list
     best = max((source.score for source in sources), default=0.0)
     shares = {source.number: source.score / best if best > 0 else 1.0 for source in sources}
     ranked = sorted(sources, key=lambda source: -source.score)[:_MOST_PASSAGES]
-    found: dict[int, Passage] = {}
+    found: dict[int, ScoredPassage] = {}
     seen: set[str] = set()
     for name in dict.fromkeys(source.index for source in ranked):
         index = Index.objects.named(name)
         if index is None:  # removed since the search
             continue
         language = language_code(index.language)
-        positions: list[tuple[Passage, int]] = []
+        positions: list[tuple[ScoredPassage, int]] = []
         for source in ranked:
             if source.index == name and shares[source.number] >= _LEAST_SHARE:
                 own = units(source.content[:_MOST_CHARS], language)
-                passage = found[source.number] = Passage(source=source, units=own, scores={})
+                passage = found[source.number] = ScoredPassage(source=source, units=own, scores={})
                 positions += [(passage, number) for number, unit in enumerate(own) if _may_answer(unit, source, seen)]
         parts = [_part(passage, position, shares[passage.source.number]) for passage, position in positions]
         for (passage, position), score in zip(positions, score_parts(index, questions, parts), strict=True):
@@ -57,17 +57,17 @@ def read_passages(questions: Sequence[str], sources: Sequence[Citation]) -> list
 
 
 def _may_answer(unit: Unit, source: Citation, seen: set[str]) -> bool:
-    if unit.kind is Kind.HEADING or unit.text in seen or suspicions_of(unit.text):
+    if unit.kind is UnitKind.HEADING or unit.text in seen or suspicions_of(unit.text):
         return False
-    if unit.kind in (Kind.SENTENCE, Kind.ITEM) and only_points(source.content[unit.start : unit.end]):
+    if unit.kind in (UnitKind.SENTENCE, UnitKind.ITEM) and only_points(source.content[unit.start : unit.end]):
         return False
-    if unit.kind is Kind.CODE and unit.text.count("\n") >= _MOST_CODE_LINES:
+    if unit.kind is UnitKind.CODE and unit.text.count("\n") >= _MOST_CODE_LINES:
         return False
     seen.add(unit.text)
     return any(char.isalnum() for char in unit.text)
 
 
-def _part(passage: Passage, position: int, share: float) -> Part:
+def _part(passage: ScoredPassage, position: int, share: float) -> Part:
     unit, source = passage.units[position], passage.source
     path = [*source.heading_path.split(" > "), *unit.headings]
     above = " ".join(dict.fromkeys([source.title, *path]))

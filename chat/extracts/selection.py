@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from chat.extracts.passages import Passage
-from common.markdown_units import Kind, Unit
+from chat.extracts.passages import ScoredPassage
+from common.markdown_units import Unit, UnitKind
 
 MAX_WORDS = 80
 _MOST_CHOSEN = 4
@@ -27,11 +27,11 @@ _REFERS_BACK = re.compile(
 class Chosen:
     """The units chosen of one passage, by their positions."""
 
-    passage: Passage
+    passage: ScoredPassage
     positions: set[int] = field(default_factory=set)
 
 
-def choose(passages: Sequence[Passage]) -> list[Chosen]:
+def choose(passages: Sequence[ScoredPassage]) -> list[Chosen]:
     """Return what is chosen of each passage, the passage with the best unit first; [] if nothing fits the question."""
     ranked = sorted(
         (
@@ -80,7 +80,7 @@ def count_words(text: str) -> int:
 def _whole(units: Sequence[Unit], position: int, words: int, *, is_first: bool) -> set[int]:
     """Return the positions of the unit's item or row; of one that is too long, of the unit alone."""
     whole = {number for number, other in enumerate(units) if other.block == units[position].block}
-    if units[position].kind is Kind.SENTENCE:
+    if units[position].kind is UnitKind.SENTENCE:
         return {position}
     return whole if _words(units, whole) <= (_LONG_UNIT_WORDS if is_first else words) else {position}
 
@@ -88,13 +88,13 @@ def _whole(units: Sequence[Unit], position: int, words: int, *, is_first: bool) 
 def _companions(units: Sequence[Unit], position: int) -> Iterator[list[int]]:
     """Yield what else is wanted beside a unit, the most important first."""
     unit = units[position]
-    if unit.kind is Kind.SENTENCE and unit.text.endswith((":", "\uff1a")):
+    if unit.kind is UnitKind.SENTENCE and unit.text.endswith((":", "\uff1a")):
         yield from _beginnings(_blocks_of_group(units, position + 1))
-    elif unit.kind is Kind.SENTENCE:
+    elif unit.kind is UnitKind.SENTENCE:
         before = units[position - 1] if position else None
         if before is not None and before.block == unit.block and _REFERS_BACK.match(unit.text):
             yield [position - 1]
-    elif unit.kind is Kind.ITEM:
+    elif unit.kind is UnitKind.ITEM:
         yield from ([parent] for parent in _parents(units, position))
         blocks = _blocks_of_group(units, position)
         lead = blocks[0][0] - 1
@@ -116,7 +116,7 @@ def _beginnings(blocks: Sequence[Sequence[int]]) -> Iterator[list[int]]:
 
 def _blocks_of_group(units: Sequence[Unit], position: int) -> list[list[int]]:
     """Return the items, rows or code of the group at a position, each as the positions of its units."""
-    if position >= len(units) or units[position].kind in (Kind.SENTENCE, Kind.HEADING):
+    if position >= len(units) or units[position].kind in (UnitKind.SENTENCE, UnitKind.HEADING):
         return []
     blocks: dict[tuple[int, int], list[int]] = {}
     for number, unit in enumerate(units):

@@ -12,9 +12,9 @@ from chat.grounding.languages import ENGLISH, MOST_WORDS, Language, language_of
 from chat.grounding.meaning import MeaningUnavailable, cosines
 from chat.grounding.negation import wrong_negations
 from chat.grounding.result import Grounding, JudgedSentence, Verdict
-from chat.grounding.sources import Sentence, Source, read_passage, read_source
+from chat.grounding.sources import GroundingSource, Sentence, read_passage, read_source
 from chat.grounding.support import Support, find_support
-from chat.grounding.words import Kind, read_words
+from chat.grounding.words import WordKind, read_words
 from common.markdown_units import units
 
 SUPPORTED_SHARE = 0.6
@@ -47,10 +47,10 @@ class _Judgement:
 @dataclass(frozen=True, kw_only=True)
 class _Context:
     language: Language
-    passages: dict[int, Source]
-    others: list[Source]
+    passages: dict[int, GroundingSource]
+    others: list[GroundingSource]
     """Kept items of the context that are no passages."""
-    given: list[Source]
+    given: list[GroundingSource]
     """What the user said: it supports nothing, but a number of it may restate their case."""
 
     def judge(self, claim: Claim, numbers: frozenset[int]) -> _Judgement | None:
@@ -153,7 +153,7 @@ def _plain(text: str) -> str:
     return " ".join(re.sub(r"\[\d{1,3}\]", "", text).split()).rstrip(" .")
 
 
-def _source_of(passage: Citation, language: Language) -> Source:
+def _source_of(passage: Citation, language: Language) -> GroundingSource:
     return read_passage(passage.number, passage.content, f"{passage.title} {passage.heading_path}", language)
 
 
@@ -204,7 +204,7 @@ def _unsupported(judged: Sequence[_Judgement], context: _Context) -> frozenset[i
     return frozenset(cited - supporting)
 
 
-def _supports(judgement: _Judgement, passage: Source) -> bool:
+def _supports(judgement: _Judgement, passage: GroundingSource) -> bool:
     if judgement.step and any(position.source is passage for position in judgement.support.positions):
         return True
     return find_support(judgement.sentence, [passage]).share >= PARTLY_SHARE
@@ -233,7 +233,7 @@ def _judged_in_translation(claims: Sequence[Claim], context: _Context) -> list[J
     judged = []
     for claim in claims:
         sentence = _read(claim, context.language)
-        facts = [word for word in sentence.words if word.kind in (Kind.NUMBER, Kind.CODE)]
+        facts = [word for word in sentence.words if word.kind in (WordKind.NUMBER, WordKind.CODE)]
         missing = [word for word in facts if not evidence.has(word)]
         if len(missing) < len(facts):  # beside a fact of the passages the user's own may be about their case
             missing = [word for word in missing if not evidence.is_said(word)]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from chat.grounding.not_known import claims_nothing
 from chat.phrases.known import not_known_phrases
-from common.markdown_units import Kind, Unit
+from common.markdown_units import Unit, UnitKind
 
 _MARK = re.compile(r"\[(\d{1,3})\]")
 _LEAST_CHARS = 5
@@ -50,7 +50,7 @@ def marks_in(text: str) -> frozenset[int]:
 
 
 def is_claim(unit: Unit) -> bool:
-    if unit.kind in (Kind.HEADING, Kind.CODE):
+    if unit.kind in (UnitKind.HEADING, UnitKind.CODE):
         return False
     text = _MARK.sub("", unit.text).strip()
     return (

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from chat.grounding.alignment import Likeness, Surroundings, surroundings
-from chat.grounding.sources import Mention, Sentence, Source
+from chat.grounding.sources import GroundingSource, Mention, Sentence
 from chat.grounding.support import says
-from chat.grounding.words import Kind, Word
+from chat.grounding.words import Word, WordKind
 
 _MOST_LETTERS = 6
 """Of an abbreviation that may stand for words of a passage."""
@@ -17,10 +17,10 @@ _LEAST_CODE_PART = 4
 class Evidence:
     """What a sentence is compared with."""
 
-    sources: Sequence[Source]
-    known: Sequence[Source] = ()
+    sources: Sequence[GroundingSource]
+    known: Sequence[GroundingSource] = ()
     """What of the context is no passage: a number or name of it is not made up."""
-    said: Sequence[Source] = ()
+    said: Sequence[GroundingSource] = ()
     """What the user said: a number or name of it may restate their case, but not stand in for a passage's."""
     nearest: Sequence[Sentence] = ()
     """The sentences that support it by their words."""
@@ -43,9 +43,9 @@ class Evidence:
 def wrong_facts(sentence: Sentence, evidence: Evidence) -> Iterator[str]:
     """Yield the reasons, such as "number 30", "name Denver", "code E-4021" or "unit weeks"."""
     for position, word in enumerate(sentence.words):
-        if word.kind is Kind.NUMBER:
+        if word.kind is WordKind.NUMBER:
             yield from _wrong_number(sentence, position, evidence)
-        elif word.kind is Kind.CODE:
+        elif word.kind is WordKind.CODE:
             yield from _wrong_code(sentence, position, evidence)
         elif word.may_be_name and _stands_for_name(sentence, position, evidence):
             yield f"name {word.text}"
@@ -111,7 +111,7 @@ def _counted(sentence: Sentence, position: int) -> frozenset[str]:
     if word.unit:
         return frozenset({word.unit})
     beside = [sentence.words[other] for other in (position - 1, position + 1) if 0 <= other < len(sentence.words)]
-    return frozenset(other.key for other in beside if not other.is_function and other.kind is Kind.WORD)
+    return frozenset(other.key for other in beside if not other.is_function and other.kind is WordKind.WORD)
 
 
 def _wrong_code(sentence: Sentence, position: int, evidence: Evidence) -> Iterator[str]:
@@ -131,7 +131,7 @@ def _wrong_code(sentence: Sentence, position: int, evidence: Evidence) -> Iterat
             yield f"code {word.text}"
 
 
-def _has_code(word: Word, sources: Iterable[Source]) -> bool:
+def _has_code(word: Word, sources: Iterable[GroundingSource]) -> bool:
     """Return whether a text has the code; a part of a longer code or address counts."""
     for source in sources:
         if word.key in source.keys:
@@ -144,7 +144,7 @@ def _has_code(word: Word, sources: Iterable[Source]) -> bool:
 
 
 def _wrong_name(sentence: Sentence, name: range, evidence: Evidence) -> Iterator[str]:
-    words = [sentence.words[position] for position in name if sentence.words[position].kind is Kind.NAME]
+    words = [sentence.words[position] for position in name if sentence.words[position].kind is WordKind.NAME]
     missing = [word for word in words if not evidence.has(word) and not evidence.is_known(word)]
     if unsaid := [word for word in missing if not evidence.is_said(word)]:
         if not _is_abbreviated(words, evidence) and (left := [w for w in unsaid if not _is_spelled_out(w, evidence)]):

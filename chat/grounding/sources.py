@@ -6,9 +6,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
 from chat.grounding.languages import Language
-from chat.grounding.words import Kind, Word, read_words
-from common.markdown_units import Kind as UnitKind
-from common.markdown_units import units
+from chat.grounding.words import Word, WordKind, read_words
+from common.markdown_units import UnitKind, units
 
 BEGINNING = 5
 """Longer words are taken for forms of one word if they begin with the same so many letters."""
@@ -45,7 +44,7 @@ class Sentence:
         """The positions of the words of each name; words of one name follow each other."""
         found: list[range] = []
         for position, word in enumerate(self.words):
-            if word.kind is not Kind.NAME:
+            if word.kind is not WordKind.NAME:
                 continue
             if found and found[-1].stop == position and self._is_one_name(position):
                 found[-1] = range(found[-1].start, position + 1)
@@ -56,7 +55,7 @@ class Sentence:
         return tuple(found)
 
     def name_keys(self, name: range) -> frozenset[str]:
-        return frozenset(self.words[position].key for position in name if self.words[position].kind is Kind.NAME)
+        return frozenset(self.words[position].key for position in name if self.words[position].kind is WordKind.NAME)
 
     def _is_one_name(self, position: int) -> bool:
         word, before = self.words[position], self.words[position - 1]
@@ -65,7 +64,7 @@ class Sentence:
     def with_names(self, known: Collection[str]) -> "Sentence":
         """Return it with a word that begins it as a name, if other positions tell that it is a name's."""
         words = tuple(
-            replace(word, kind=Kind.NAME) if word.may_be_name and word.key in known else word for word in self.words
+            replace(word, kind=WordKind.NAME) if word.may_be_name and word.key in known else word for word in self.words
         )
         return self if words == self.words else Sentence(self.start, self.end, words)
 
@@ -81,7 +80,7 @@ class Mention:
 
 
 @dataclass(frozen=True, eq=False)
-class Source:
+class GroundingSource:
     """A passage, or another text of the context."""
 
     number: int | None
@@ -111,13 +110,13 @@ class Source:
 
     @cached_property
     def numbers(self) -> tuple[Mention, ...]:
-        return self._mentions(Kind.NUMBER)
+        return self._mentions(WordKind.NUMBER)
 
     @cached_property
     def codes(self) -> tuple[Mention, ...]:
-        return self._mentions(Kind.CODE)
+        return self._mentions(WordKind.CODE)
 
-    def _mentions(self, kind: Kind) -> tuple[Mention, ...]:
+    def _mentions(self, kind: WordKind) -> tuple[Mention, ...]:
         return tuple(
             Mention(sentence, range(position, position + 1), word.values or frozenset({word.key}))
             for sentence in self.all_sentences
@@ -143,7 +142,7 @@ class Source:
         found: dict[str, list[Mention]] = defaultdict(list)
         for sentence in self.all_sentences:
             for position, word in enumerate(sentence.words):
-                if word.kind is Kind.WORD:
+                if word.kind is WordKind.WORD:
                     mention = Mention(sentence, range(position, position + 1), word.values)
                     for key in {word.key, *word.values}:
                         found[key].append(mention)
@@ -154,19 +153,19 @@ def beginnings_of(keys: Iterable[str]) -> frozenset[str]:
     return frozenset(key[:BEGINNING] for key in keys if len(key) > BEGINNING)
 
 
-def read_source(number: int | None, content: str, heading: str, language: Language) -> Source:
+def read_source(number: int | None, content: str, heading: str, language: Language) -> GroundingSource:
     """Return a text of the context read: a passage, or one without a number."""
     sentences = []
     for unit in units(content, language.code):
         text = unit.alone if unit.kind is UnitKind.ROW else unit.text  # a cell means little without its header
         sentences.append(Sentence(unit.start, unit.end, tuple(read_words(text, language))))
     sentences.append(Sentence(0, 0, tuple(read_words(heading, language))))
-    names = {word.key for sentence in sentences for word in sentence.words if word.kind is Kind.NAME}
+    names = {word.key for sentence in sentences for word in sentence.words if word.kind is WordKind.NAME}
     *own, last = (sentence.with_names(names) for sentence in sentences)
-    return Source(number, tuple(own), last)
+    return GroundingSource(number, tuple(own), last)
 
 
 @lru_cache(maxsize=512)
-def read_passage(number: int, content: str, heading: str, language: Language) -> Source:
+def read_passage(number: int, content: str, heading: str, language: Language) -> GroundingSource:
     """Return the passage read; the last ones are kept, since the same passages are cited again and again."""
     return read_source(number, content, heading, language)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from heapq import nlargest
 from typing import Self
 
-from chat.grounding.sources import BEGINNING, Sentence, Source
-from chat.grounding.words import Kind, Word
+from chat.grounding.sources import BEGINNING, GroundingSource, Sentence
+from chat.grounding.words import Word, WordKind
 
 _MOST_SENTENCES = 3
 _MOST_CANDIDATES = 12
@@ -19,8 +19,8 @@ _FACT_WEIGHT = 1.5
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
-    source: Source
+class SourceSentence:
+    source: GroundingSource
     sentence: Sentence
 
 
@@ -28,17 +28,17 @@ class Place:
 class Support:
     share: float
     """How much of what carries the sentence the positions say, 0 to 1."""
-    positions: tuple[Place, ...]
+    positions: tuple[SourceSentence, ...]
     """The best sentence first; empty if none has a word of it."""
 
 
-def find_support(sentence: Sentence, sources: Sequence[Source]) -> Support:
+def find_support(sentence: Sentence, sources: Sequence[GroundingSource]) -> Support:
     """Choose the sentence with the largest share of the words, then at most two that add most to it."""
     words = [word for word in sentence.words if not word.is_function]
     wanted = [_Wanted.of(word, 1.0) for word in words]
-    rows = [(place, _said(place.sentence, wanted)) for place in _candidates(sentence, sources)]
+    rows = [(candidate, _said(candidate.sentence, wanted)) for candidate in _candidates(sentence, sources)]
     total, have = sum(word.weight for word in wanted), [0.0] * len(words)
-    chosen: list[Place] = []
+    chosen: list[SourceSentence] = []
     while rows and len(chosen) < _MOST_SENTENCES:
         sums = [sum(map(max, have, said)) for _, said in rows]
         best = max(range(len(rows)), key=sums.__getitem__)
@@ -63,7 +63,7 @@ class _Wanted:
 
     @classmethod
     def of(cls, word: Word, factor: float) -> Self:
-        weight = factor if word.kind is Kind.WORD else factor * _FACT_WEIGHT
+        weight = factor if word.kind is WordKind.WORD else factor * _FACT_WEIGHT
         return cls(word.key, word.values, _beginning(word), weight)
 
 
@@ -80,7 +80,7 @@ def _said(text: Sentence, wanted: Sequence[_Wanted]) -> list[float]:
     ]
 
 
-def _candidates(sentence: Sentence, sources: Sequence[Source]) -> list[Place]:
+def _candidates(sentence: Sentence, sources: Sequence[GroundingSource]) -> list[SourceSentence]:
     """Return the sentences with the most words of it."""
     rows = [
         (shared, source, said)
@@ -89,11 +89,12 @@ def _candidates(sentence: Sentence, sources: Sequence[Source]) -> list[Place]:
         if (shared := len(sentence.keys & said.keys))
     ]
     return [
-        Place(source=source, sentence=said) for _, source, said in nlargest(_MOST_CANDIDATES, rows, key=lambda r: r[0])
+        SourceSentence(source=source, sentence=said)
+        for _, source, said in nlargest(_MOST_CANDIDATES, rows, key=lambda r: r[0])
     ]
 
 
-def says(text: Sentence | Source, word: Word) -> float:
+def says(text: Sentence | GroundingSource, word: Word) -> float:
     """Return 1 if the text has the word or its number, less if it has another form of it, else 0."""
     if word.key in text.keys or (word.values and not word.values.isdisjoint(text.values)):
         return 1.0
@@ -102,5 +103,5 @@ def says(text: Sentence | Source, word: Word) -> float:
 
 def _beginning(word: Word) -> str:
     """Return what another form of the word begins with; "", which no word does, if it may have none."""
-    has_forms = word.kind in (Kind.WORD, Kind.NAME) and len(word.key) > BEGINNING
+    has_forms = word.kind in (WordKind.WORD, WordKind.NAME) and len(word.key) > BEGINNING
     return word.key[:BEGINNING] if has_forms else ""

@@ -27,7 +27,7 @@ _OPENING = re.compile(r"[:\"“”„«»|•][\s\"'“„]*$|\s[-–—]\s+$")
 _SEPARATORS = re.compile(r"[.,'’\u00a0\u202f]")
 
 
-class Kind(Enum):
+class WordKind(Enum):
     WORD = "word"
     NUMBER = "number"
     CODE = "code"
@@ -41,7 +41,7 @@ class Word:
     text: str
     key: str
     """What it is compared by: the stem of a word, the value of a number, the letters and digits of a code."""
-    kind: Kind = Kind.WORD
+    kind: WordKind = WordKind.WORD
     is_function: bool = False
     is_negation: bool = False
     is_opening: bool = False
@@ -55,7 +55,7 @@ class Word:
     @property
     def may_be_name(self) -> bool:
         """Whether it has a capital that may only be that of its sentence."""
-        return self.is_opening and self.kind is Kind.WORD and not self.is_function and self.text[0].isupper()
+        return self.is_opening and self.kind is WordKind.WORD and not self.is_function and self.text[0].isupper()
 
 
 def read_words(text: str, language: Language) -> list[Word]:
@@ -72,8 +72,8 @@ def read_words(text: str, language: Language) -> list[Word]:
                 word.text[0].isupper() and bool(_OPENING.search(text[max(0, run.start() - 6) : run.start()]))
             )
             kind = word.kind
-            if kind is Kind.WORD and not is_opening and _is_name(word, language):
-                kind = Kind.NAME
+            if kind is WordKind.WORD and not is_opening and _is_name(word, language):
+                kind = WordKind.NAME
             at = run.start()
             words.append(
                 Word(
@@ -90,14 +90,14 @@ def _with_double_names(words: list[Word]) -> list[Word]:
         before, word = words[position - 1], words[position]
         is_pair = before.clause == word.clause and word.start - before.end == 1
         if is_pair and not word.is_opening and _has_capital(before) and _has_capital(word):
-            words[position] = replace(word, kind=Kind.NAME)
+            words[position] = replace(word, kind=WordKind.NAME)
             if not before.is_opening:
-                words[position - 1] = replace(before, kind=Kind.NAME)
+                words[position - 1] = replace(before, kind=WordKind.NAME)
     return words
 
 
 def _has_capital(word: Word) -> bool:
-    is_word = word.kind in (Kind.WORD, Kind.NAME) and not word.is_function and not word.unit
+    is_word = word.kind in (WordKind.WORD, WordKind.NAME) and not word.is_function and not word.unit
     return is_word and word.text[0].isupper() and len(word.text) > 1
 
 
@@ -124,13 +124,13 @@ def _read_run(run: str, language: Language) -> tuple[Word, ...]:
     has_digit = any(character.isdigit() for character in run)
     is_short = len(run) <= _MOST_CODE_CHARS
     if has_digit and is_short and not is_unspaced and not _NUMBER.fullmatch(run) and _CODE.fullmatch(run):
-        return (Word(0, len(run), run, code_key(run), Kind.CODE),)
+        return (Word(0, len(run), run, code_key(run), WordKind.CODE),)
     words: list[Word] = []
     for part in _PART.finditer(run):
         start, end, text = part.start(), part.end(), part[0]
         if part["number"]:
             value = _value(text)
-            words.append(Word(start, end, text, value, Kind.NUMBER, values=frozenset({value})))
+            words.append(Word(start, end, text, value, WordKind.NUMBER, values=frozenset({value})))
         elif is_unspaced:
             pairs = range(start, max(start + 1, end - 1))
             words += [Word(at, min(at + 2, end), run[at : at + 2], run[at : at + 2]) for at in pairs]
@@ -146,16 +146,17 @@ def _word(start: int, end: int, text: str, language: Language) -> Word:
     folded = unicodedata.normalize("NFKC", text).casefold().replace("’", "'")
     if folded in NUMBER_WORDS:
         value = str(NUMBER_WORDS[folded])
-        return Word(start, end, text, value, Kind.NUMBER, values=frozenset({value}))
+        return Word(start, end, text, value, WordKind.NUMBER, values=frozenset({value}))
     is_negation = folded in language.negations or bool(_NEGATED.search(folded))
     unit = UNITS.get(folded, "")
     is_function = is_negation or folded in language.function_words
     # Capitals inside a word name something in every language, but in a text of capitals only.
     is_name = any(letter.isupper() for letter in text[1:]) and not is_function and not unit
     loose = LOOSE_NUMBER_WORDS.get(folded)
+    kind = WordKind.NAME if is_name else WordKind.WORD
     return Word(
-        start, end, text, _stem(folded, language.name), Kind.NAME if is_name else Kind.WORD, is_function=is_function,
-        is_negation=is_negation, values=frozenset() if loose is None else frozenset({str(loose)}), unit=unit,
+        start, end, text, _stem(folded, language.name), kind, is_function=is_function, is_negation=is_negation,
+        values=frozenset() if loose is None else frozenset({str(loose)}), unit=unit,
     )  # fmt: skip
 
 
@@ -189,7 +190,7 @@ def _value(text: str) -> str:
 def _with_units(words: list[Word]) -> list[Word]:
     """Give each number the unit beside it; "5 million" is the number 5000000."""
     for position, word in enumerate(words):
-        if word.kind is not Kind.NUMBER:
+        if word.kind is not WordKind.NUMBER:
             continue
         values, unit = word.values, ""
         for neighbour in words[position + 1 : position + 3]:

@@ -63,12 +63,12 @@ _PART = re.compile(r"[,;:–—，、]")
 
 
 def _parts_of(sentence: str) -> Iterator[str]:
-    """Yield the words of a sentence from each place on where it goes on with another one."""
+    """Yield the words of a sentence from each position on at which it goes on with another one."""
     for number, part in enumerate(_PART.split(sentence)):
         words = words_of(part).split()
         if number:
             yield " ".join(words)
-        yield from (" ".join(words[place:]) for place in range(1, len(words)) if words[place - 1] in _joins)
+        yield from (" ".join(words[start:]) for start in range(1, len(words)) if words[start - 1] in _joins)
 
 
 def asks_for_person(sentence: str, added: tuple[Phrases, ...] = ()) -> bool:

@@ -46,7 +46,7 @@ class StoredAnswer:
 
 
 @dataclass(kw_only=True, eq=False)
-class Claim:
+class RequestClaim:
     """The right to run a request, for as long as its lease is renewed."""
 
     key: RequestKey
@@ -61,7 +61,7 @@ class Claim:
         return self.key.request_id
 
 
-def take(key: RequestKey) -> StoredAnswer | Claim | None:
+def take(key: RequestKey) -> StoredAnswer | RequestClaim | None:
     """Return the request's answer, or the right to run it; None while another process runs it.
 
     Raise IdempotencyKeyReused if the key was sent with another request, AnswerErased if what it quoted was purged.
@@ -79,13 +79,13 @@ def take(key: RequestKey) -> StoredAnswer | Claim | None:
                 return StoredAnswer(status=status, headers=json.loads(headers), body=body)
             if not is_dead:
                 return None
-        claim = Claim(key=key)
+        claim = RequestClaim(key=key)
         values: list[Any] = [key.digest, key.fingerprint, claim.token, lease_duration()]
         cursor.execute(_CLAIM, values)
         return claim if cursor.fetchone() else None
 
 
-def store(claim: Claim, answer: StoredAnswer) -> bool:
+def store(claim: RequestClaim, answer: StoredAnswer) -> bool:
     """Store the answer, and return whether it was: not if the lease was lost.
 
     Of a conversation that was deleted meanwhile nothing is stored.
@@ -108,12 +108,12 @@ def store(claim: Claim, answer: StoredAnswer) -> bool:
     return bool(is_stored)
 
 
-def release(claim: Claim) -> None:
+def release(claim: RequestClaim) -> None:
     """Give up the right, so that the next repetition of the request runs it."""
     IdempotentRequest.objects.filter(digest=claim.key.digest, token=claim.token, status=None).delete()
 
 
-def renew(claims: Iterable[Claim]) -> None:
+def renew(claims: Iterable[RequestClaim]) -> None:
     held = list(claims)
     values: list[Any] = [lease_duration(), [claim.token for claim in held], [claim.key.digest for claim in held]]
     with connection.cursor() as cursor:

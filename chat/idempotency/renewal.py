@@ -8,7 +8,7 @@ import time
 from django.conf import settings
 from django.db import DatabaseError, connection
 
-from chat.idempotency.records import Claim, renew
+from chat.idempotency.records import RequestClaim, renew
 
 logger = logging.getLogger(__name__)
 
@@ -16,16 +16,16 @@ _RENEWALS = 3
 """In one lease."""
 
 
-class Renewal:
+class RequestRenewal:
     """A thread that lives while claims are held; views of both kinds, with an event loop and without, use it."""
 
     def __init__(self) -> None:
-        self._held: dict[Claim, float] = {}
+        self._held: dict[RequestClaim, float] = {}
         """The claims, and until when each is renewed, by `time.monotonic()`."""
         self._lock = threading.Lock()
         self._is_running = False
 
-    def add(self, claim: Claim, most_s: float = math.inf) -> None:
+    def add(self, claim: RequestClaim, most_s: float = math.inf) -> None:
         """Keep a claim until it is discarded, for so long at most."""
         with self._lock:
             self._held[claim] = time.monotonic() + most_s
@@ -33,7 +33,7 @@ class Renewal:
                 self._is_running = True
                 threading.Thread(target=self._renew, name="idempotency", daemon=True).start()
 
-    def discard(self, claim: Claim) -> None:
+    def discard(self, claim: RequestClaim) -> None:
         with self._lock:
             self._held.pop(claim, None)
 
@@ -55,4 +55,4 @@ class Renewal:
                 connection.close()
 
 
-renewal = Renewal()
+renewal = RequestRenewal()

@@ -19,7 +19,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from chat.errors import IdempotencyInProgress
-from chat.idempotency.records import Claim, StoredAnswer, release, store, take
+from chat.idempotency.records import RequestClaim, StoredAnswer, release, store, take
 from chat.idempotency.renewal import renewal
 from chat.idempotency.request_key import RequestKey, key_of
 from common.background import release_thread, spawn, with_own_thread
@@ -51,7 +51,7 @@ CHAT_EVENTS = StreamFormat(
     is_end=lambda event: event.startswith((b"event: done", b"event: stopped")),
     whole=lambda events: b"".join(event for event in events if not event.startswith(b"event: delta")),
 )
-AsyncMethod = Callable[[Any, Request, Claim | None], Awaitable[Any]]
+AsyncMethod = Callable[[Any, Request, RequestClaim | None], Awaitable[Any]]
 Method = Callable[..., Any]
 """Called with the view, the request, the claim, and what the address names."""
 
@@ -128,7 +128,7 @@ def idempotent_now(*, is_atomic: bool = False, echoed: Collection[str] = ()) -> 
     return decorate
 
 
-async def _wait(key: RequestKey) -> StoredAnswer | Claim:
+async def _wait(key: RequestKey) -> StoredAnswer | RequestClaim:
     taken = await sync_to_async(_look)(key)
     if taken is not None:
         return taken
@@ -141,7 +141,7 @@ async def _wait(key: RequestKey) -> StoredAnswer | Claim:
     raise IdempotencyInProgress
 
 
-def _wait_here(key: RequestKey) -> StoredAnswer | Claim:
+def _wait_here(key: RequestKey) -> StoredAnswer | RequestClaim:
     taken = _look(key)
     if taken is not None:
         return taken
@@ -160,7 +160,7 @@ def _waits() -> Iterator[float]:
         wait_s = min(wait_s * 1.5, _LONGEST_WAIT_S)
 
 
-def _look(key: RequestKey) -> StoredAnswer | Claim | None:
+def _look(key: RequestKey) -> StoredAnswer | RequestClaim | None:
     taken = take(key)
     if taken is None and settings.FABRA_WEB:
         connection.close()  # it returns to the pool while the request waits
@@ -172,12 +172,14 @@ def _echo(request: Request, names: Collection[str]) -> dict[str, Any]:
     return {name: data[name] for name in names if name in data}
 
 
-def store_answer(claim: Claim, response: HttpResponse) -> None:
+def store_answer(claim: RequestClaim, response: HttpResponse) -> None:
     """Store the answer in the caller's transaction, which is undone if another process has taken the request over."""
     _settle(claim, response, is_needed=True)
 
 
-def _settle(claim: Claim, response: HttpResponse, echo: Collection[str] = (), *, is_needed: bool = False) -> None:
+def _settle(
+    claim: RequestClaim, response: HttpResponse, echo: Collection[str] = (), *, is_needed: bool = False
+) -> None:
     """Store the answer, or give up the claim if a repetition of the request may have another one.
 
     Raise IdempotencyInProgress if it is needed and the lease was lost.
@@ -207,7 +209,7 @@ def _code_of(response: HttpResponse) -> str:
 
 
 async def _watched(
-    stream: AsyncIterator[bytes], response: StreamingHttpResponse, claim: Claim, stream_format: StreamFormat
+    stream: AsyncIterator[bytes], response: StreamingHttpResponse, claim: RequestClaim, stream_format: StreamFormat
 ) -> AsyncGenerator[bytes, None]:
     """Yield the stream, and store it before its end is sent."""
     sent: list[bytes] = []
@@ -228,7 +230,7 @@ async def _watched(
             spawn(sync_to_async(release)(claim))
 
 
-async def _give_up(claim: Claim) -> None:
+async def _give_up(claim: RequestClaim) -> None:
     """Leave a request whose stream nobody reads to its next repetition."""
     renewal.discard(claim)
     await sync_to_async(release)(claim)

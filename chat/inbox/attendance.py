@@ -31,7 +31,7 @@ class Attendance:
         self._agent_pk = agent_pk
         self._who = presence.agent(agent_pk)
         self._send = send
-        self._place = uuid.uuid4().hex
+        self._source = uuid.uuid4().hex
         self._used_at = -IDLE_AFTER_S
         self._renewed_at: float | None = None
         self._shown: tuple[int, bool | None] | None = None
@@ -59,7 +59,7 @@ class Attendance:
     async def leave(self) -> None:
         if self._renewed_at is not None:
             with suppress(*REDIS_ERRORS):  # the entry expires
-                await presence.leave([self._who], self._place)
+                await presence.leave([self._who], self._source)
 
     async def _renew(self) -> None:
         now = time.monotonic()
@@ -67,7 +67,7 @@ class Attendance:
         if not is_due or now - self._used_at >= IDLE_AFTER_S:
             return
         with suppress(*REDIS_ERRORS):
-            is_new = await presence.renew([self._who], self._place, presence.EXPIRES_S)
+            is_new = await presence.renew([self._who], self._source, presence.EXPIRES_S)
             self._renewed_at = now
             if is_new:
                 await broadcast(PEOPLE, {"type": "here", "agent_id": self._agent_pk})

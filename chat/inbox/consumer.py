@@ -36,7 +36,7 @@ class InboxConsumer(AsyncWebsocketConsumer):
 
     async def connect(self) -> None:
         self.open_id: int | None = None
-        self.place = uuid.uuid4().hex
+        self.page_id = uuid.uuid4().hex
         self.channel: GroupChannel | None = None
         self.tasks: list[asyncio.Task[None]] = []
         self.agent = await self._read_agent()
@@ -95,7 +95,7 @@ class InboxConsumer(AsyncWebsocketConsumer):
         while True:
             end_if_cancelled()
             event = await channel.receive()
-            if event["type"] != "typing" or event.get("origin") != self.place:
+            if event["type"] != "typing" or event.get("origin") != self.page_id:
                 await self._send(event)
 
     async def _send(self, event: dict[str, Any]) -> None:
@@ -117,7 +117,7 @@ class InboxConsumer(AsyncWebsocketConsumer):
         if await with_own_thread(sync_to_async(held.exists)()):
             event = {
                 "type": "typing", "conversation_id": conversation_id, "author": name_of(self.agent),
-                "origin": self.place,
+                "origin": self.page_id,
             }  # fmt: skip
             await broadcast(conversation_group(conversation_id), event)
 

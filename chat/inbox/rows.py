@@ -30,7 +30,7 @@ State = Conversation.State
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class InboxRow:
     """A conversation in the list."""
 
     conversation: Conversation
@@ -61,11 +61,11 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Inbox:
-    waiting: list[Row]
+    waiting: list[InboxRow]
     """Longest waiting first."""
-    mine: list[Row]
+    mine: list[InboxRow]
     """The unanswered first, those by their age."""
-    others: list[Row]
+    others: list[InboxRow]
 
     @property
     def pending(self) -> int:
@@ -91,7 +91,7 @@ def inbox_of(agent: Any) -> Inbox:
     )
 
 
-def _rows(conversations: QuerySet[Conversation]) -> list[Row]:
+def _rows(conversations: QuerySet[Conversation]) -> list[InboxRow]:
     said = Message.objects.filter(conversation=OuterRef("pk"), role=Message.Role.USER).order_by("-id")
     last = Subquery(said.values(beginning=Left("text", 160))[:1])
     last_id = Subquery(said.values("id")[:1])
@@ -101,7 +101,7 @@ def _rows(conversations: QuerySet[Conversation]) -> list[Row]:
         for row in Customer.objects.filter(user_id__in={conversation.user_id for conversation in found})
     }
     return [
-        Row(
+        InboxRow(
             conversation=conversation,
             customer=customers.get(conversation.user_id),
             last=conversation.last or "",

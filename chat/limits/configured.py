@@ -14,7 +14,7 @@ MAX_AGE_S = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Limits:
+class MessageLimits:
     """Numbers of messages in a window; None is unlimited."""
 
     tier_feature: str
@@ -30,8 +30,8 @@ class Limits:
         return self.tiers[tier] if isinstance(tier, str) and tier in self.tiers else self.default
 
 
-def limits_of_settings() -> Limits:
-    return Limits(
+def limits_of_settings() -> MessageLimits:
+    return MessageLimits(
         tier_feature=settings.FABRA_TIER_FEATURE,
         window=settings.FABRA_RATE_LIMIT_WINDOW,
         tiers=settings.FABRA_RATE_LIMITS,
@@ -41,23 +41,23 @@ def limits_of_settings() -> Limits:
     )
 
 
-async def current_limits() -> Limits:
+async def current_limits() -> MessageLimits:
     return (await rows.rows()).get(_KEY) or limits_of_settings()
 
 
-def current_limits_now() -> Limits:
+def current_limits_now() -> MessageLimits:
     """Return the same where there is no event loop."""
     return rows.rows_now().get(_KEY) or limits_of_settings()
 
 
-def _load() -> dict[str, Limits]:
+def _load() -> dict[str, MessageLimits]:
     """Return the operator's limits; nothing until they are set."""
     columns = ("tier_feature", "window_min", "default_messages", "address_messages", "feedback")
     found = list(LimitSettings.objects.order_by("pk").values(*columns, "tiers__tier", "tiers__messages"))
     if not found:
         return {}
     first = found[0]
-    limits = Limits(
+    limits = MessageLimits(
         tier_feature=first["tier_feature"],
         window=timedelta(minutes=first["window_min"]),
         tiers={row["tiers__tier"]: row["tiers__messages"] for row in found if row["tiers__tier"] is not None},
@@ -69,4 +69,4 @@ def _load() -> dict[str, Limits]:
 
 
 _KEY = "limits"
-rows: Snapshot[Limits] = Snapshot(_load, MAX_AGE_S)
+rows: Snapshot[MessageLimits] = Snapshot(_load, MAX_AGE_S)

@@ -9,8 +9,8 @@ from django.conf import settings
 
 from chat.access.callers import Caller
 from chat.limits.admission import Admission, RateLimited, tier_name
-from chat.limits.configured import Limits, current_limits, current_limits_now
-from chat.limits.windows import USER, Counted, Window, count, count_blocking, count_in_postgres, uncount
+from chat.limits.configured import MessageLimits, current_limits, current_limits_now
+from chat.limits.windows import USER, Counted, RateWindow, count, count_blocking, count_in_postgres, uncount
 from chat.models import ApiKey
 from common.redis import REDIS_ERRORS
 
@@ -50,7 +50,7 @@ def count_handover(user_id: str) -> None:
     _count(_window(f"handover:{user_id}", limits, limit, "changes of this kind"))
 
 
-def _count(windows: list[Window], key: ApiKey | None = None) -> None:
+def _count(windows: list[RateWindow], key: ApiKey | None = None) -> None:
     try:
         counted = count_blocking(windows, key)
     except REDIS_ERRORS:
@@ -70,25 +70,27 @@ async def refund(admission: Admission) -> None:
         logger.warning("Redis does not answer: a failed message stays counted.")
 
 
-def _windows_of(caller: Caller, limits: Limits) -> list[Window]:
+def _windows_of(caller: Caller, limits: MessageLimits) -> list[RateWindow]:
     windows = _windows_of_key(caller.key) if caller.key is not None else []
     if not caller.sender:
         return windows
     return [*windows, *_window(f"address:{caller.sender}", limits, limits.address, "messages from one address")]
 
 
-def _window(subject: str, limits: Limits, limit: int | None, what: str) -> list[Window]:
+def _window(subject: str, limits: MessageLimits, limit: int | None, what: str) -> list[RateWindow]:
     """Return the window of a limit; none for one that is unlimited."""
-    return [] if limit is None else [Window(subject=subject, length=limits.window, limit=limit, what=what)]
+    return [] if limit is None else [RateWindow(subject=subject, length=limits.window, limit=limit, what=what)]
 
 
-def _windows_of_key(key: ApiKey) -> list[Window]:
+def _windows_of_key(key: ApiKey) -> list[RateWindow]:
     limits: Sequence[tuple[str, timedelta, int | None]] = (
         ("minute", timedelta(minutes=1), key.per_minute),
         ("day", timedelta(days=1), key.per_day),
     )
     return [
-        Window(subject=f"key:{key.pk}:{name}", length=length, limit=limit, what=f"requests a {name} with this API key")
+        RateWindow(
+            subject=f"key:{key.pk}:{name}", length=length, limit=limit, what=f"requests a {name} with this API key"
+        )
         for name, length, limit in limits
         if limit is not None
     ]

@@ -57,7 +57,7 @@ return answer
 
 
 @dataclass(frozen=True, kw_only=True)
-class Window:
+class RateWindow:
     """So many requests of a subject in a length of time."""
 
     subject: str
@@ -77,7 +77,7 @@ class Counted:
     """A request that was counted in all of its windows, or in none."""
 
     token: str
-    windows: Sequence[Window]
+    windows: Sequence[RateWindow]
     is_accepted: bool
     counts: list[int]
     resets_at: list[datetime]
@@ -93,7 +93,7 @@ class Counted:
         return max(full, key=lambda number: self.resets_at[number])
 
 
-async def count(windows: Sequence[Window], token: str = "", key: ApiKey | None = None) -> Counted:
+async def count(windows: Sequence[RateWindow], token: str = "", key: ApiKey | None = None) -> Counted:
     """Count a request in Redis, and as a use of the key, in one round trip; raise one of REDIS_ERRORS.
 
     What was counted with the same token keeps its place.
@@ -102,7 +102,7 @@ async def count(windows: Sequence[Window], token: str = "", key: ApiKey | None =
     return _counted(token, windows, await (await async_redis()).eval(*_call(token, windows, key)))
 
 
-def count_blocking(windows: Sequence[Window], key: ApiKey | None = None) -> Counted:
+def count_blocking(windows: Sequence[RateWindow], key: ApiKey | None = None) -> Counted:
     """Do the same without an event loop."""
     token = uuid.uuid4().hex
     client = plain_redis(settings.FABRA_REDIS_TIMEOUT_S if windows else _USE_TIMEOUT_S)
@@ -121,7 +121,7 @@ async def uncount(counted: Counted) -> None:
     await pipeline.execute()
 
 
-def count_in_postgres(windows: Sequence[Window], token: str = "") -> Counted:
+def count_in_postgres(windows: Sequence[RateWindow], token: str = "") -> Counted:
     """Count a request under a lock for each window.
 
     A user's stored messages are counted with the reservations, so an outage of Redis forgets none. The other windows
@@ -151,7 +151,7 @@ def count_in_postgres(windows: Sequence[Window], token: str = "") -> Counted:
     )
 
 
-def _stored(window: Window, now: datetime) -> tuple[int, datetime]:
+def _stored(window: RateWindow, now: datetime) -> tuple[int, datetime]:
     """Return how many requests are stored in a window, and when the oldest was made."""
     rows = CountedRequest.objects.filter(subject=window.subject, created_at__gt=now - window.length)
     pending = 0
@@ -169,14 +169,14 @@ def _stored(window: Window, now: datetime) -> tuple[int, datetime]:
     return rows.count() + pending, oldest
 
 
-def _call(token: str, windows: Sequence[Window], key: ApiKey | None) -> list[str | int]:
+def _call(token: str, windows: Sequence[RateWindow], key: ApiKey | None) -> list[str | int]:
     lengths = [(int(window.length.total_seconds() * 1000), window.limit) for window in windows]
     keys = [*(window.key for window in windows), use_hash()]
     numbers = [number for pair in lengths for number in pair]
     return [_COUNT, len(keys), *keys, token, *numbers, use_field(key) if key else ""]
 
 
-def _counted(token: str, windows: Sequence[Window], answer: list[int]) -> Counted:
+def _counted(token: str, windows: Sequence[RateWindow], answer: list[int]) -> Counted:
     is_accepted, was_counted, *rest = answer
     moments = [datetime.fromtimestamp(ms / 1000, UTC) for ms in rest[1::2]]
     return Counted(

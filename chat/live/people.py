@@ -17,7 +17,7 @@ class People:
     """What the pages of one event loop show of agents, and what agents are shown of the pages' customers."""
 
     def __init__(self) -> None:
-        self._place = uuid.uuid4().hex
+        self._source = uuid.uuid4().hex
         self._here: dict[Any, bool | None] = {}
         """Of the pages' agents, by their ids; None if Redis did not tell."""
         self._reading = asyncio.Lock()
@@ -66,14 +66,14 @@ class People:
         if people:
             with suppress(*REDIS_ERRORS):  # the next look tries again
                 self._renewed |= dict.fromkeys(people, time.monotonic())
-                await presence.renew(people, self._place, presence.EXPIRES_S)
+                await presence.renew(people, self._source, presence.EXPIRES_S)
 
     async def _say_gone(self, people: Collection[str]) -> None:
         for who in people:
             self._renewed.pop(who, None)
         if people:
             with suppress(*REDIS_ERRORS):  # their entries expire
-                await presence.leave(people, self._place)
+                await presence.leave(people, self._source)
 
 
 def _tell(pages: Iterable[Subscription]) -> None:

@@ -1,7 +1,7 @@
-"""Who is there: each place that somebody is at renews an entry in Redis, which expires.
+"""Who is there: each source that knows of somebody renews an entry in Redis, which expires.
 
-Agents are in the inbox while they use it, customers in a conversation that a page shows. Somebody is there while one
-of their places has an entry.
+A source is an inbox that an agent uses, or a process with pages that show a customer's conversation. Somebody is there
+while one source has an entry of theirs.
 """
 
 from collections.abc import Collection
@@ -13,12 +13,12 @@ RENEWED_EVERY_S = 15.0
 EXPIRES_S = 45.0
 """A process that is killed cannot say that its pages are gone."""
 LEFT_S = 5.0
-"""Of a place that somebody has left: long enough to load the page again."""
+"""Of somebody who has left: long enough to load the page again."""
 _AT_ONCE = 100
 """In one run of the script, which blocks Redis and so must stay well under a millisecond."""
 
-# KEYS are people; ARGV are a place, and for how many ms they are there. By Redis's own clock. A key ends with its last
-# entry, so that it need only exist. Returns for each of them 1 if they were nowhere before.
+# KEYS are people; ARGV are a source, and for how many ms they are there. By Redis's own clock. A key ends with its
+# last entry, so that it need only exist. Returns for each of them 1 if they were nowhere before.
 _RENEW = """
 local now = redis.call('TIME')
 local now_ms = now[1] * 1000 + math.floor(now[2] / 1000)
@@ -41,20 +41,20 @@ def customer_of(conversation_id: int) -> str:
     return f"customer:{conversation_id}"
 
 
-async def renew(people: Collection[str], place: str, seconds: float) -> set[str]:
-    """Note that people are at a place for some time; return those who were nowhere. Raise one of REDIS_ERRORS."""
+async def renew(people: Collection[str], source: str, seconds: float) -> set[str]:
+    """Note that a source has these people for some time; return those who were nowhere. Raise one of REDIS_ERRORS."""
     async with (await async_redis()).pipeline(transaction=False) as pipe:
         names = [redis_key("presence", who) for who in people]
         for start in range(0, len(names), _AT_ONCE):
             keys = names[start : start + _AT_ONCE]
-            pipe.eval(_RENEW, len(keys), *keys, place, int(seconds * 1000))
+            pipe.eval(_RENEW, len(keys), *keys, source, int(seconds * 1000))
         answers = await pipe.execute()
     return {who for who, is_new in zip(people, chain.from_iterable(answers), strict=True) if is_new}
 
 
-async def leave(people: Collection[str], place: str) -> None:
+async def leave(people: Collection[str], source: str) -> None:
     """Let what `renew` noted end soon; somebody who comes back meanwhile was never away. Raise one of REDIS_ERRORS."""
-    await renew(people, place, LEFT_S)
+    await renew(people, source, LEFT_S)
 
 
 async def are_here(people: Collection[str]) -> dict[str, bool]:

@@ -52,7 +52,7 @@ class DocumentArguments(BaseModel):
     )
 
 
-class Passage(BaseModel):
+class PassageResult(BaseModel):
     title: str
     url: str = Field(description="The page that it is from; empty if there is none.")
     document_id: str
@@ -65,7 +65,7 @@ class Passage(BaseModel):
 
 class SearchResult(BaseModel):
     notice: str
-    results: list[Passage]
+    results: list[PassageResult]
     flags: list[str] = Field(description="What was degraded; `short`: fewer passages match than were asked for.")
 
 
@@ -102,7 +102,7 @@ def search(connection: Connection, given: SearchArguments) -> tuple[str, SearchR
     report_search(record)
     marker = new_marker()
     passages = [
-        Passage(
+        PassageResult(
             title=hit.title, url=hit.url, document_id=hit.document_id, index=hit.index, version=hit.version,
             heading_path=hit.heading_path, score=round(hit.score, 4), content=hit.content,
         )
@@ -146,7 +146,7 @@ def _may_read(connection: Connection, *audiences: list[str]) -> bool:
     return all(not names or set(names) & set(connection.audience) for names in audiences)
 
 
-def _passage_text(number: int, passage: Passage, marker: str) -> str:
+def _passage_text(number: int, passage: PassageResult, marker: str) -> str:
     head = _head(passage.title, passage.url, passage.index, passage.document_id, passage.version)
     return f"{number}. Score {passage.score}:\n" + fenced(f"{head}\n{_harmless(passage.content)}", marker)
 

@@ -28,18 +28,18 @@ def annotations_of(text: str, citations: Sequence[Citation]) -> Iterator[dict[st
 def annotations_for_open_webui(text: str, citations: Sequence[Citation]) -> Iterator[dict[str, Any]]:
     """Yield an annotation for each number up to the highest mark in the text.
 
-    Open WebUI shows the mark `[n]` as the n-th of the different addresses that it was told, whatever the places say. So
+    Open WebUI shows the mark `[n]` as the n-th of the different addresses that it was told, whatever their offsets. So
     each passage has an address of its own here, and those between are told too. Where a document has no link its title
     stands for one.
     """
     passages = {citation.number: citation for citation in citations}
-    places = {int(mark[1]): mark.span() for mark in _MARK.finditer(text) if int(mark[1]) in passages}
+    spans = {int(mark[1]): mark.span() for mark in _MARK.finditer(text) if int(mark[1]) in passages}
     told: set[str] = set()
-    for number in range(1, max(places, default=0) + 1):
+    for number in range(1, max(spans, default=0) + 1):
         title = _title_of(passages.get(number), number)
         url = _own_address(passages[number].url or title if number in passages else title, number, told)
         told.add(url)
-        yield _annotation(url, title, places.get(number, (0, 0)))
+        yield _annotation(url, title, spans.get(number, (0, 0)))
 
 
 def _title_of(citation: Citation | None, number: int) -> str:
@@ -57,7 +57,7 @@ def _own_address(url: str, number: int, told: set[str]) -> str:
     return f"{url}{'' if '#' in url else '#'}:~:passage={number}"
 
 
-def _annotation(url: str, title: str, place: tuple[int, int]) -> dict[str, Any]:
-    start, end = place
+def _annotation(url: str, title: str, span: tuple[int, int]) -> dict[str, Any]:
+    start, end = span
     cited = {"start_index": start, "end_index": end, "url": url, "title": title}
     return {"type": "url_citation", "url_citation": cited}

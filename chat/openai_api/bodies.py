@@ -23,7 +23,7 @@ END = b"data: [DONE]\n\n"
 Annotate = Callable[[str, Sequence[Citation]], Iterable[dict[str, Any]]]
 
 
-class Completion:
+class CompletionBodies:
     """One completion: what all of its bodies have in common."""
 
     def __init__(self, model: str, context_id: str | None, annotate: Annotate = annotations_of) -> None:

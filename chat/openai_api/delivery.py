@@ -9,20 +9,20 @@ from django.utils.translation import gettext as _
 from chat.conversations.threads import remember, said_between
 from chat.live.bodies import name_of
 from chat.models import Conversation, Message
-from chat.openai_api.questions import Asked
+from chat.openai_api.questions import ParsedRequest
 from chat.turns.turn import Answer
 from contexts.items import SEPARATOR
 
 logger = logging.getLogger(__name__)
 
 
-async def missed_by(asked: Asked, question_id: int | None, state: str = "") -> str:
+async def missed_by(parsed: ParsedRequest, question_id: int | None, state: str = "") -> str:
     """Return what was said in the conversation since the client last heard of it, as Markdown.
 
     A client asks and is never told, so the words of a person reach it with its next question; so does what the bot
     answered after a person gave the conversation back.
     """
-    found = asked.goes_on_with
+    found = parsed.goes_on_with
     if found is None or question_id is None or not (found.was_taken_over or state == Conversation.State.PERSON):
         return ""
     said = await sync_to_async(said_between)(found.record.conversation_id, found.heard_id, question_id)
@@ -43,12 +43,12 @@ def closing_of(answer: Answer) -> str:
     return SEPARATOR.join(lines)
 
 
-async def keep_state(asked: Asked, answer: Answer, text: str) -> None:
+async def keep_state(parsed: ParsedRequest, answer: Answer, text: str) -> None:
     """Note what the client has heard, unless that was stored together with the model's answer.
 
     If PostgreSQL fails, the answer is given all the same, and the next question begins a conversation of its own.
     """
-    thread = asked.question.thread
+    thread = parsed.question.thread
     if thread is None or answer.message_id is None:
         return
     heard = thread.after(text)

@@ -79,8 +79,8 @@ def read_messages(value: Any) -> Talk:
         else:
             said.append((role, text, path))
     if unread:
-        place = f"{unread[0]}.type"
-        raise InvalidParameter(f"{place}: only text is read, no pictures, sound or files.", place)
+        path = f"{unread[0]}.type"
+        raise InvalidParameter(f"{path}: only text is read, no pictures, sound or files.", path)
     if blank:
         raise InvalidParameter(f"{blank} must not be empty: it is the question.", blank)
     runs = [(role, list(group)) for role, group in groupby(said, itemgetter(0))]
@@ -93,14 +93,14 @@ def read_messages(value: Any) -> Talk:
     if runs[0][0] == ASSISTANT:
         _remark(texts.pop(0), _GREETING, runs.pop(0)[1][0][2], talk)
     talk.turns = [
-        ToldTurn(question=texts[place], answer=texts[place + 1], path=runs[place][1][0][2])
-        for place in range(0, len(texts), 2)
+        ToldTurn(question=texts[index], answer=texts[index + 1], path=runs[index][1][0][2])
+        for index in range(0, len(texts), 2)
     ]
     return talk
 
 
 def _read(message: Any, path: str, talk: Talk) -> tuple[str, str, list[str]]:
-    """Return the role, the text and the places of what is no text of a message, and note what else it has."""
+    """Return the role, the text and the paths of what is no text of a message, and note what else it has."""
     if not isinstance(message, dict):
         raise InvalidParameter(f"{path} must be an object.", path, "invalid_type")
     role = message.get("role")

@@ -14,7 +14,7 @@ MOST_STOPS, STOP_MAX_CHARS = 4, 500
 
 
 @dataclass(kw_only=True)
-class Parameters:
+class RequestParameters:
     options: dict[str, Any] = field(default_factory=dict)
     """For the model's call."""
     max_tokens: int | None = None
@@ -76,9 +76,9 @@ _SAYS_NOTHING = ("n", "response_format", "logprobs", "top_logprobs", "modalities
 _READ_ELSEWHERE = ("messages", "model", "stream", "user")
 
 
-def read_parameters(body: Mapping[str, Any]) -> Parameters:
+def read_parameters(body: Mapping[str, Any]) -> RequestParameters:
     """Return the parameters beside the messages; null counts as not given. Raise InvalidParameter."""
-    found = Parameters()
+    found = RequestParameters()
     for name, value in body.items():
         if value is None or name in _READ_ELSEWHERE or (name == "safety_identifier" and not body.get("user")):
             continue

@@ -7,7 +7,7 @@ from django.conf import settings
 
 from chat.access.callers import Caller
 from chat.conversations.threads import Recognised, question_answered_before, recognise
-from chat.idempotency.records import Claim
+from chat.idempotency.records import RequestClaim
 from chat.openai_api.messages import Talk, ToldTurn, too_long
 from chat.openai_api.requests import CompletionRequest
 from chat.openai_api.users import Asker
@@ -17,7 +17,7 @@ from contexts.conversation import PastTurn
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class ParsedRequest:
     question: Question
     goes_on_with: Recognised | None
     """What is known of the conversation that the question goes on with; None for a new conversation."""
@@ -27,9 +27,9 @@ class Asked:
 
 
 async def question_of(
-    request: CompletionRequest, context: str, asker: Asker, caller: Caller, claim: Claim | None = None, *,
+    request: CompletionRequest, context: str, asker: Asker, caller: Caller, claim: RequestClaim | None = None, *,
     is_repeated: bool = False,
-) -> Asked:  # fmt: skip
+) -> ParsedRequest:  # fmt: skip
     """Return the question; one that an SDK repeats is the one that was stored, if that has its answer.
 
     Raise InvalidInput for one that cannot be asked, UserForbidden or ContextForbidden.
@@ -56,7 +56,7 @@ async def question_of(
         question = replace(question, stored_id=stored_id)
     parameters = request.parameters
     for_model = (*parameters.options, *filter(None, [parameters.limit]))
-    return Asked(question=question, goes_on_with=goes_on_with, ignored=ignored, for_model=for_model)
+    return ParsedRequest(question=question, goes_on_with=goes_on_with, ignored=ignored, for_model=for_model)
 
 
 def _recognise(question: Question, talk: Talk, asker: Asker) -> tuple[ClientThread, Recognised | None]:

@@ -7,10 +7,10 @@ from functools import partial
 from typing import Any
 
 from chat.engine.answering import leave, run
-from chat.openai_api.bodies import END, Annotate, Completion, usage_of
+from chat.openai_api.bodies import END, Annotate, CompletionBodies, usage_of
 from chat.openai_api.delivery import closing_of, keep_state, missed_by
 from chat.openai_api.errors import error_of
-from chat.openai_api.questions import Asked
+from chat.openai_api.questions import ParsedRequest
 from chat.turns.turn import Answer, Settled, Turn
 from common.event_stream import event_of
 from common.guarded_stream import GuardedStream
@@ -21,12 +21,12 @@ class Reply:
     """The answer to one request, once the question is accepted."""
 
     def __init__(
-        self, model: str, asked: Asked, begun: Turn | Settled, *, includes_usage: bool, annotate: Annotate
+        self, model: str, parsed: ParsedRequest, begun: Turn | Settled, *, includes_usage: bool, annotate: Annotate
     ) -> None:
-        self._asked, self._begun, self._includes_usage = asked, begun, includes_usage
+        self._parsed, self._begun, self._includes_usage = parsed, begun, includes_usage
         self._turn = begun if isinstance(begun, Turn) else None
         self.context_id = begun.context_id if isinstance(begun, Turn) else begun.answer.context_id
-        self._completion = Completion(model, self.context_id, annotate)
+        self._completion = CompletionBodies(model, self.context_id, annotate)
 
     async def whole(self) -> dict[str, Any]:
         """Return the body of the whole answer; raise what the model's call raises."""
@@ -34,7 +34,7 @@ class Reply:
             (answer,) = [piece async for piece in pieces if isinstance(piece, Answer)]
         missed = await self._missed()
         text = SEPARATOR.join(part for part in (missed, answer.response, closing_of(answer)) if part)
-        await keep_state(self._asked, answer, text)
+        await keep_state(self._parsed, answer, text)
         return self._completion.whole(answer, text, usage_of(answer), self._ignored(answer))
 
     def stream(self) -> AsyncIterator[bytes]:
@@ -57,7 +57,7 @@ class Reply:
                         said.append(text)
                         yield self._completion.piece({"content": text}, **more)
             assert answer is not None
-            await keep_state(self._asked, answer, "".join(said))
+            await keep_state(self._parsed, answer, "".join(said))
         except asyncio.CancelledError:
             raise
         except Exception as error:
@@ -102,10 +102,10 @@ class Reply:
 
     def _ignored(self, answer: Answer) -> list[str]:
         """Return what of the request had no effect; without a model what is meant for one had none."""
-        for_model = self._asked.for_model if answer.is_extractive else ()
-        return list(dict.fromkeys([*self._asked.ignored, *for_model]))
+        for_model = self._parsed.for_model if answer.is_extractive else ()
+        return list(dict.fromkeys([*self._parsed.ignored, *for_model]))
 
     async def _missed(self) -> str:
         if isinstance(self._begun, Settled):
-            return await missed_by(self._asked, self._begun.answer.question_id, self._begun.answer.state)
-        return await missed_by(self._asked, self._begun.message.pk)
+            return await missed_by(self._parsed, self._begun.answer.question_id, self._begun.answer.state)
+        return await missed_by(self._parsed, self._begun.message.pk)

@@ -6,7 +6,7 @@ from typing import Any
 
 from chat.openai_api.errors import InvalidParameter
 from chat.openai_api.messages import Talk, read_messages
-from chat.openai_api.parameters import Parameters, read_flag, read_parameters
+from chat.openai_api.parameters import RequestParameters, read_flag, read_parameters
 from common.errors import InvalidInput
 from common.validation import check_identity
 
@@ -17,7 +17,7 @@ class CompletionRequest:
     user: str | None
     """As the body names it."""
     talk: Talk
-    parameters: Parameters
+    parameters: RequestParameters
     is_streamed: bool
     includes_usage: bool
     """Whether a stream ends with the tokens that were used."""

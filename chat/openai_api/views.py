@@ -18,12 +18,12 @@ from chat.api.base import AsyncAPIView, extend_schema
 from chat.api.chat import AnyAccept
 from chat.engine.answering import begin
 from chat.freshness_headers import freshness_headers
-from chat.idempotency.records import Claim
+from chat.idempotency.records import RequestClaim
 from chat.idempotency.views import idempotent
 from chat.openai_api import examples, shapes
 from chat.openai_api.access import BearerAuthentication, HasPermissionBySecretKey
 from chat.openai_api.annotations import annotations_for_open_webui, annotations_of, is_open_webui
-from chat.openai_api.bodies import STREAM_FORMAT, Completion, asks_model
+from chat.openai_api.bodies import STREAM_FORMAT, CompletionBodies, asks_model
 from chat.openai_api.catalogue import models_of, require_model
 from chat.openai_api.errors import handle_exception, openai_error
 from chat.openai_api.front_end_tasks import answer_to_task
@@ -98,29 +98,29 @@ class CompletionsView(OpenAIView):
         description=examples.DESCRIPTION,
     )
     @partial(idempotent, stream_format=STREAM_FORMAT)
-    async def post(self, request: Request, claim: Claim | None = None) -> HttpResponse | StreamingHttpResponse:
+    async def post(self, request: Request, claim: RequestClaim | None = None) -> HttpResponse | StreamingHttpResponse:
         caller, body = caller_of(request), request.data
         assert isinstance(body, dict)  # the parser takes objects only
         model = await require_model(read_model(body), caller)
         wanted = read_request(body)
         if (told := answer_to_task(wanted.talk)) is not None:
-            return _plain(Completion(model, None), told, wanted)
+            return _plain(CompletionBodies(model, None), told, wanted)
         is_repeated = request.headers.get(RETRY_COUNT, "0") != "0"
         asker = asker_of(request, wanted.user, caller)
-        asked = await question_of(wanted, model, asker, caller, claim, is_repeated=is_repeated)
-        begun = await begin(asked.question)
+        parsed = await question_of(wanted, model, asker, caller, claim, is_repeated=is_repeated)
+        begun = await begin(parsed.question)
         if claim is not None:
             claim.conversation_id = (
                 begun.answer.conversation_id if isinstance(begun, Settled) else begun.conversation_id
             )
         if not asks_model(begun):
-            asked.ignored.extend(asked.for_model)
+            parsed.ignored.extend(parsed.for_model)
         annotate = annotations_for_open_webui if is_open_webui(request.headers) else annotations_of
-        reply = Reply(model, asked, begun, includes_usage=wanted.includes_usage, annotate=annotate)
+        reply = Reply(model, parsed, begun, includes_usage=wanted.includes_usage, annotate=annotate)
         # Another model that answers in place of this one may have another longest answer: the body tells.
         config = begun.provider.config if isinstance(begun, Turn) else None
-        cut = config.cut(asked.question.max_tokens) if config else []
-        headers = begun.admission.headers() | _ignored([*asked.ignored, *cut])
+        cut = config.cut(parsed.question.max_tokens) if config else []
+        headers = begun.admission.headers() | _ignored([*parsed.ignored, *cut])
         headers |= {"X-Request-Id": reply.context_id} if reply.context_id else {}
         headers |= freshness_headers(begun.context.freshness if isinstance(begun, Turn) else None)
         if wanted.is_streamed:
@@ -129,7 +129,7 @@ class CompletionsView(OpenAIView):
         return _json(await reply.whole(), headers)
 
 
-def _plain(completion: Completion, text: str, wanted: CompletionRequest) -> HttpResponse:
+def _plain(completion: CompletionBodies, text: str, wanted: CompletionRequest) -> HttpResponse:
     if not wanted.is_streamed:
         return _json(completion.plain(text))
     pieces = completion.plain_pieces(text, includes_usage=wanted.includes_usage)

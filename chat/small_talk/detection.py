@@ -7,7 +7,7 @@ from functools import lru_cache
 from unicodedata import category
 
 from chat.phrases.known import Phrases
-from chat.small_talk.phrases import EMOJI, PHRASES, Kind
+from chat.small_talk.phrases import EMOJI, PHRASES, PhraseKind
 
 _MAX_CHARS = 120
 _MAX_WORDS = 12
@@ -18,14 +18,14 @@ _EMOJI_PARTS = re.compile("[\ufe0e\ufe0f\u200d\U0001f3fb-\U0001f3ff]")
 _SMILEY = re.compile(r"(?<!\w)(?:[:;8]-?[)D]|<3|\^\^)(?!\w)")
 _MORE_THAN_WORDS = re.compile(r"[\d_/@#<>=&%$€+*{}\[\]|\\^]|[:;]'?-?[(/]")
 _KNOWN_EMOJI = dict.fromkeys(map(ord, "".join(EMOJI.values())), " ")
-_RANK = (Kind.GOODBYE, Kind.THANKS, Kind.GREETING, Kind.APPROVAL)
+_RANK = (PhraseKind.GOODBYE, PhraseKind.THANKS, PhraseKind.GREETING, PhraseKind.APPROVAL)
 """Of several kinds in one message the first is answered: "Thanks, bye" is a goodbye."""
-_Table = Mapping[tuple[str, ...], Kind]
+_Table = Mapping[tuple[str, ...], PhraseKind]
 
 
 @dataclass(frozen=True, kw_only=True)
 class SmallTalk:
-    kind: Kind
+    kind: PhraseKind
     """Not FILLER."""
     languages: tuple[str, ...]
     """In which the message says that; every language for a message of emoji alone."""
@@ -46,7 +46,7 @@ def small_talk_in(message: str, added: tuple[Phrases, ...] = ()) -> SmallTalk | 
     tables = _tables(added).items()
     said = {language: shown | kinds for language, table in tables if (kinds := _kinds(table, words)) is not None}
     kind = next((kind for kind in _RANK if any(kind in kinds for kinds in said.values())), None)
-    if kind is None or (kind is Kind.APPROVAL and "?" in text):  # "It works?"
+    if kind is None or (kind is PhraseKind.APPROVAL and "?" in text):  # "It works?"
         return None
     return SmallTalk(kind=kind, languages=tuple(language for language, kinds in said.items() if kind in kinds))
 
@@ -64,11 +64,11 @@ def _normalised(text: str) -> tuple[str, ...]:
     return tuple(_PUNCTUATION.sub(" ", _REPEATED.sub(r"\1", text.casefold())).split())
 
 
-def _kinds(phrases: _Table, words: tuple[str, ...]) -> set[Kind] | None:
+def _kinds(phrases: _Table, words: tuple[str, ...]) -> set[PhraseKind] | None:
     """Return the kinds of the phrases that the words are made of; None if they are not made of phrases alone."""
     longest = max(map(len, phrases), default=0)
     # reached[n]: the kinds in the first n words, of the way that ends in the longest phrase.
-    reached: list[set[Kind] | None] = [set(), *[None] * len(words)]
+    reached: list[set[PhraseKind] | None] = [set(), *[None] * len(words)]
     for end in range(1, len(words) + 1):
         for start in range(max(0, end - longest), end):
             kind, before = phrases.get(words[start:end]), reached[start]
@@ -84,9 +84,9 @@ def _tables(added: tuple[Phrases, ...]) -> Mapping[str, _Table]:
 
     One in two lists has the kind that is answered first.
     """
-    found: dict[str, dict[tuple[str, ...], Kind]] = {}
+    found: dict[str, dict[tuple[str, ...], PhraseKind]] = {}
     listed = [*PHRASES.items(), *((each.language, _by_kind(each)) for each in added)]
-    for kind in (*_RANK, Kind.FILLER):
+    for kind in (*_RANK, PhraseKind.FILLER):
         for language, phrases in listed:
             for phrase in phrases[kind]:
                 if words := _normalised(phrase):
@@ -94,8 +94,8 @@ def _tables(added: tuple[Phrases, ...]) -> Mapping[str, _Table]:
     return found
 
 
-def _by_kind(phrases: Phrases) -> Mapping[Kind, Sequence[str]]:
+def _by_kind(phrases: Phrases) -> Mapping[PhraseKind, Sequence[str]]:
     return {
-        Kind.GREETING: phrases.greetings, Kind.THANKS: phrases.thanks, Kind.GOODBYE: phrases.goodbyes,
-        Kind.APPROVAL: phrases.approvals, Kind.FILLER: phrases.fillers,
+        PhraseKind.GREETING: phrases.greetings, PhraseKind.THANKS: phrases.thanks, PhraseKind.GOODBYE: phrases.goodbyes,
+        PhraseKind.APPROVAL: phrases.approvals, PhraseKind.FILLER: phrases.fillers,
     }  # fmt: skip

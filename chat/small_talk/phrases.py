@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
 
-class Kind(StrEnum):
+class PhraseKind(StrEnum):
     GREETING = "greeting"
     THANKS = "thanks"
     GOODBYE = "goodbye"
@@ -18,26 +18,26 @@ class Kind(StrEnum):
     """What stands beside the others, and says nothing alone."""
 
 
-ENGLISH: Mapping[Kind, Sequence[str]] = {
-    Kind.GREETING: (
+ENGLISH: Mapping[PhraseKind, Sequence[str]] = {
+    PhraseKind.GREETING: (
         "hi", "hello", "hey", "hiya", "howdy", "yo", "greetings", "good morning", "good afternoon", "good evening",
         "good day", "morning", "evening", "hi there", "hello there", "hey there", "how are you", "how are you doing",
         "how is it going", "how's it going", "what's up", "whats up", "sup", "nice to meet you", "are you there",
         "anyone there", "anybody there",
     ),
-    Kind.THANKS: (
+    PhraseKind.THANKS: (
         "thanks", "thank you", "thank u", "thx", "thnx", "tnx", "ty", "tysm", "cheers", "many thanks", "merci",
         "much appreciated", "thanks a lot", "thanks a million", "thanks a bunch", "thank you so much",
         "thank you very much", "i appreciate it", "i appreciate that", "i appreciate your help", "appreciated",
         "appreciate it",
     ),
-    Kind.GOODBYE: (
+    PhraseKind.GOODBYE: (
         "bye", "bye bye", "goodbye", "good bye", "good night", "see you", "see ya", "see you later", "see you soon",
         "cya", "farewell", "take care", "have a nice day", "have a good day", "have a great day",
         "have a nice weekend", "have a good one", "talk to you later", "ttyl", "later", "ciao", "that's all",
         "thats all", "that is all", "nothing else", "no more questions",
     ),
-    Kind.APPROVAL: (
+    PhraseKind.APPROVAL: (
         "ok", "okay", "okey", "k", "kk", "great", "perfect", "awesome", "cool", "nice", "super", "excellent",
         "brilliant", "fantastic", "wonderful", "amazing", "lovely", "good", "very good", "sounds good", "got it",
         "i got it", "understood", "i see", "alright", "all right", "all good", "fine", "well done", "good job",
@@ -47,7 +47,7 @@ ENGLISH: Mapping[Kind, Sequence[str]] = {
         "that's it", "that's great", "that's perfect", "you're the best", "you are the best", "you're great",
         "you're awesome", "love it", "problem solved", "that fixed it", "fixed it", "fixed",
     ),
-    Kind.FILLER: (
+    PhraseKind.FILLER: (
         "there", "everyone", "all", "again", "bot", "team", "friend", "guys", "folks", "sir", "madam", "dear", "oh",
         "ah", "wow", "so much", "very much", "a lot", "for your help", "for the help", "for helping", "for helping me",
         "for the info", "for the information", "for your time", "for the quick reply", "for your answer",
@@ -56,26 +56,26 @@ ENGLISH: Mapping[Kind, Sequence[str]] = {
     ),
 }  # fmt: skip
 
-GERMAN: Mapping[Kind, Sequence[str]] = {
-    Kind.GREETING: (
+GERMAN: Mapping[PhraseKind, Sequence[str]] = {
+    PhraseKind.GREETING: (
         "hallo", "hi", "hey", "hallöchen", "moin", "moin moin", "servus", "grüezi", "grüß gott", "grüss gott",
         "grüß dich", "grüß euch", "guten morgen", "guten tag", "guten abend", "schönen guten tag",
         "schönen guten morgen", "gudn", "tach", "guude", "mahlzeit", "wie geht's", "wie gehts", "wie geht es dir",
         "wie geht es ihnen", "na",
     ),
-    Kind.THANKS: (
+    PhraseKind.THANKS: (
         "danke", "danke schön", "dankeschön", "danke sehr", "vielen dank", "vielen lieben dank", "tausend dank",
         "besten dank", "herzlichen dank", "lieben dank", "merci", "dank dir", "ich danke dir", "ich danke ihnen",
         "danke dir", "danke ihnen", "danke euch", "thx", "thanks",
     ),
-    Kind.GOODBYE: (
+    PhraseKind.GOODBYE: (
         "tschüss", "tschüß", "tschüs", "tschau", "ciao", "auf wiedersehen", "wiedersehen", "bis bald", "bis dann",
         "bis später", "bis morgen", "bis zum nächsten mal", "gute nacht", "schönen tag noch", "schönen tag",
         "einen schönen tag", "einen schönen tag noch", "schönen abend noch", "schönen abend", "schönes wochenende",
         "ein schönes wochenende", "mach's gut", "machs gut", "ade", "servus", "das war's", "das wars", "das war alles",
         "keine weiteren fragen",
     ),
-    Kind.APPROVAL: (
+    PhraseKind.APPROVAL: (
         "ok", "okay", "okey", "oki", "super", "toll", "prima", "perfekt", "klasse", "spitze", "cool", "gut",
         "sehr gut", "alles klar", "alles gut", "verstanden", "verstehe", "ich verstehe", "wunderbar", "hervorragend",
         "großartig", "genial", "top", "passt", "das passt", "es klappt", "das klappt", "hat geklappt",
@@ -85,7 +85,7 @@ GERMAN: Mapping[Kind, Sequence[str]] = {
         "das war hilfreich", "problem gelöst", "gelöst", "in ordnung", "geht jetzt", "es geht jetzt", "jetzt geht es",
         "das war's schon",
     ),
-    Kind.FILLER: (
+    PhraseKind.FILLER: (
         "zusammen", "alle", "alles", "nochmal", "nochmals", "noch mal", "bot", "team", "leute", "ihr", "liebe",
         "lieber", "oh", "ah", "so", "sehr", "für die hilfe", "für deine hilfe", "für ihre hilfe", "für eure hilfe",
         "für die info", "für die infos", "für die information", "für die antwort", "für die schnelle antwort",
@@ -94,12 +94,12 @@ GERMAN: Mapping[Kind, Sequence[str]] = {
     ),
 }  # fmt: skip
 
-PHRASES: Mapping[str, Mapping[Kind, Sequence[str]]] = {"en": ENGLISH, "de": GERMAN}
+PHRASES: Mapping[str, Mapping[PhraseKind, Sequence[str]]] = {"en": ENGLISH, "de": GERMAN}
 """The phrases of each language, by its code of ISO 639."""
 
-EMOJI: Mapping[Kind, str] = {
-    Kind.GREETING: "👋",
-    Kind.THANKS: "🙏💐",
-    Kind.APPROVAL: "👍👌🎉😀😃😄😁🙂😊😉😎🤩🥳🤗💯✅❤🧡💛💚💙💜👏🙌💪⭐",
+EMOJI: Mapping[PhraseKind, str] = {
+    PhraseKind.GREETING: "👋",
+    PhraseKind.THANKS: "🙏💐",
+    PhraseKind.APPROVAL: "👍👌🎉😀😃😄😁🙂😊😉😎🤩🥳🤗💯✅❤🧡💛💚💙💜👏🙌💪⭐",
 }
 """What says the same in every language."""

@@ -12,7 +12,7 @@ from chat.phrases.known import known_phrases
 from chat.providers.protocol import Completion, Delta, Prompt
 from chat.small_talk import SMALL_TALK
 from chat.small_talk.detection import SmallTalk, small_talk_in
-from chat.small_talk.phrases import Kind
+from chat.small_talk.phrases import PhraseKind
 from chat.turns.turn import Question
 from common.definitions import Location
 from contexts.assembly import assemble
@@ -23,7 +23,7 @@ from contexts.registry import ContextSpec
 async def small_talk_of(question: Question) -> SmallTalk | None:
     """Return the small talk that a question consists of; "ok" after a question of the bot answers that, so is none."""
     talk = small_talk_in(question.message, known_phrases())
-    if talk is None or talk.kind is not Kind.APPROVAL:
+    if talk is None or talk.kind is not PhraseKind.APPROVAL:
         return talk
     last: str | None
     if question.thread is not None:
@@ -52,10 +52,10 @@ def reply_to(talk: SmallTalk) -> str:
             return str(own)
     with translation.override(language):
         return {
-            Kind.GREETING: _("Hello! What can I help you with?"),
-            Kind.THANKS: _("You're welcome! Just ask if there is anything else."),
-            Kind.GOODBYE: _("Goodbye! Come back whenever you have a question."),
-            Kind.APPROVAL: _("Glad to help! Just ask if there is anything else."),
+            PhraseKind.GREETING: _("Hello! What can I help you with?"),
+            PhraseKind.THANKS: _("You're welcome! Just ask if there is anything else."),
+            PhraseKind.GOODBYE: _("Goodbye! Come back whenever you have a question."),
+            PhraseKind.APPROVAL: _("Glad to help! Just ask if there is anything else."),
         }[talk.kind]
 
 

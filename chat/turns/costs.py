@@ -48,7 +48,7 @@ async def within_budgets(
 
 
 @dataclass(kw_only=True)
-class Asked:
+class UnsettledAnswer:
     """What a model said, with calls whose rows are not stored yet, and the reservation of what they may cost."""
 
     text: str
@@ -62,7 +62,7 @@ class Asked:
         return self.calls[-1] if self.completion.config else None
 
 
-async def ask_within_budgets(provider: Provider, spender: Spender, prompt: Prompt) -> Asked:
+async def ask_within_budgets(provider: Provider, spender: Spender, prompt: Prompt) -> UnsettledAnswer:
     """Have a model answer a prompt that is not a message's; the caller stores the rows, and then settles.
 
     Raise ModelError or BudgetExhausted, and then nothing is left to be settled.
@@ -76,41 +76,41 @@ async def ask_within_budgets(provider: Provider, spender: Spender, prompt: Promp
         await _keep(failed)
         await settle(reservation, total_usd(failed))
         raise
-    return Asked(text=text, completion=completion, calls=calls, reservation=reservation)
+    return UnsettledAnswer(text=text, completion=completion, calls=calls, reservation=reservation)
 
 
-async def keep(asked: Asked) -> None:
+async def keep(answer: UnsettledAnswer) -> None:
     """Store the rows of calls, and count what they cost."""
-    await _keep(asked.calls)
-    await settle(asked.reservation, total_usd(asked.calls))
+    await _keep(answer.calls)
+    await settle(answer.reservation, total_usd(answer.calls))
 
 
 @dataclass(kw_only=True)
 class EarlierCalls:
     """The calls that were made for a message before it is stored: their rows are stored together with it."""
 
-    asked: Asked | None = None
+    answer: UnsettledAnswer | None = None
 
     def of(self, spender: Spender, trace_id: str) -> list[ModelCall]:
         """Return the rows, with the context and the trace that they turned out to be for."""
-        calls = self.asked.calls if self.asked else []
+        calls = self.answer.calls if self.answer else []
         for call in calls:
             call.context, call.trace_id = spender.context, UUID(trace_id)
         return calls
 
     async def settle(self) -> None:
         """Count what they cost, now that their rows are stored."""
-        asked, self.asked = self.asked, None
-        if asked is not None:
-            await settle(asked.reservation, total_usd(asked.calls))
+        answer, self.answer = self.answer, None
+        if answer is not None:
+            await settle(answer.reservation, total_usd(answer.calls))
 
     async def keep(self) -> None:
         """Store them by themselves, and count what they cost, where the message was not stored."""
-        asked, self.asked = self.asked, None
-        if asked is not None:
-            for call in asked.calls:
+        answer, self.answer = self.answer, None
+        if answer is not None:
+            for call in answer.calls:
                 call.trace_id = None
-            await asyncio.shield(spawn(keep(asked)))  # it goes on where the client has left
+            await asyncio.shield(spawn(keep(answer)))  # it goes on where the client has left
 
 
 async def _keep(calls: Sequence[ModelCall]) -> None:

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 
-class Stopped(Exception):
+class AnswerStopped(Exception):
     """The answer was stopped before its question was stored."""
 
 
@@ -51,7 +51,7 @@ class Stopping:
     def check(self) -> None:
         """Raise Stopped or TakenOver."""
         if self.is_stopped:
-            raise Stopped
+            raise AnswerStopped
         if self._is_taken_over:
             raise TakenOver
 

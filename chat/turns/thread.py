@@ -17,7 +17,7 @@ _NOT_SAID = re.compile(r"\[\d{1,3}\]|\s+")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Record:
+class ConfirmedThread:
     """Messages of ours that confirm what the client tells."""
 
     conversation_id: int
@@ -31,7 +31,7 @@ class ClientThread:
     """Of everything up to the question, which is the last of it."""
     before: tuple[PastTurn, ...] = ()
     """Turns that only the client reports, from before the record began; the oldest first."""
-    record: Record | None = None
+    record: ConfirmedThread | None = None
     since: tuple[PastTurn, ...] = ()
     """Turns that only the client reports, from after the record."""
     last_answer: str = ""

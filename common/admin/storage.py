@@ -1,4 +1,4 @@
-"""The page that tells what takes place, how it grows, and what is removed next; from it pruning is begun."""
+"""The page about what takes space, how it grows, and what is removed next; from it pruning is begun."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -93,8 +93,8 @@ def _progress() -> str:
     return f"The last round ended {timesince(state.ended_at)} ago." if state.ended_at else ""
 
 
-_KEPT_HEADINGS = ("", "Rows", "Place", "New a day", "Kept for", "Past that", "In a week", "Last removed")
-_STAYING_HEADINGS = ("", "Rows", "Place", "Why it stays")
+_KEPT_HEADINGS = ("", "Rows", "Space", "New a day", "Kept for", "Past that", "In a week", "Last removed")
+_STAYING_HEADINGS = ("", "Rows", "Space", "Why it stays")
 
 
 def _kept_line(row: Stored, largest: int) -> tuple[Any, ...]:

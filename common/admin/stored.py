@@ -1,4 +1,4 @@
-"""What takes place: rows that go by their age, and tables that stay."""
+"""What takes space: rows that go by their age, and tables that stay."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta

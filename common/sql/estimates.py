@@ -1,4 +1,4 @@
-"""How many rows there are, without counting them, and how much place they take."""
+"""How many rows there are, without counting them, and how much space they take."""
 
 import json
 from typing import Any

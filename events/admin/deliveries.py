@@ -17,7 +17,7 @@ from events.models import Event, WebhookAttempt, WebhookDelivery, WebhookEndpoin
 from events.sending import message_of
 
 
-class TypeFilter(NamesFilter):
+class DeliveryTypeFilter(NamesFilter):
     title = "type"
     parameter_name = "event_type"
     column = "event__event_type"
@@ -53,7 +53,7 @@ class WebhookDeliveryAdmin(ReadOnlyAdmin):
         moment("created_at"), "endpoint", "event_type", "entity_id", "shown_state", "attempts", "status", "error",
         "next_attempt",
     )  # fmt: skip
-    list_filter = ("state", "endpoint", TypeFilter, "created_at")
+    list_filter = ("state", "endpoint", DeliveryTypeFilter, "created_at")
     list_select_related = ("endpoint", "event")
     list_defer = ("event__payload", "event__error")
     search_fields = ("event__entity_id__startswith", "event__event_id__exact")

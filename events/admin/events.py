@@ -33,7 +33,7 @@ _DRAWN = ("changed", "steps", "effect")
 """Keys of a handler's result that the page shows elsewhere."""
 
 
-class TypeFilter(NamesFilter):
+class EventTypeFilter(NamesFilter):
     title = "type"
     parameter_name = column = "event_type"
 
@@ -100,7 +100,7 @@ class EventAdmin(ListAdmin):
         "took",
         "shown_error",
     )
-    list_filter = ("state", TypeFilter, "source", "received_at")
+    list_filter = ("state", EventTypeFilter, "source", "received_at")
     list_defer = ("payload",)
     list_before_template = "admin/events/event/dead.html"
     search_fields = ("entity_id__startswith", "event_type__startswith", "event_id__exact")

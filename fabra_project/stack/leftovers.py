@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import psutil
 
 from fabra_project.stack.folder import DataFolder
-from fabra_project.stack.records import Record, all_records, forget
+from fabra_project.stack.records import ProcessRecord, all_records, forget
 
 SUPERVISOR = "supervisord"
 _SUPERVISOR_SECONDS = 12
@@ -37,7 +37,7 @@ def end_leftovers(folder: DataFolder) -> int:
     return len(living)
 
 
-def end_orphans(folder: DataFolder, entry: Record) -> None:
+def end_orphans(folder: DataFolder, entry: ProcessRecord) -> None:
     """End the descendants of a process that died by itself: a killed Celery worker's children keep running."""
     end_now(_family(folder, [entry]))
 
@@ -49,7 +49,7 @@ def end_now(processes: Iterable[psutil.Process]) -> None:
     psutil.wait_procs(living, timeout=3)
 
 
-def _family(folder: DataFolder, records: list[Record]) -> set[psutil.Process]:
+def _family(folder: DataFolder, records: list[ProcessRecord]) -> set[psutil.Process]:
     """Return the recorded processes that run, their descendants, and the orphans of those that ended."""
     found: set[psutil.Process] = set()
     orphaned: dict[int, float] = {}

@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 
 from fabra_project.stack.folder import DataFolder
-from fabra_project.stack.progress import Progress
+from fabra_project.stack.progress import ConsoleProgress
 from fabra_project.stack.records import read_record
 
 
@@ -39,7 +39,7 @@ class Patience:
         folder: DataFolder,
         names: Sequence[str],
         what: str,
-        progress: Progress,
+        progress: ConsoleProgress,
         *,
         pace: Pace,
         most_ended: int | None = None,

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 _WIDTH = 100
 
 
-class Progress:
+class ConsoleProgress:
     """Print progress; on a terminal, the last line shows the current detail of a step until the step is done."""
 
     def __init__(self) -> None:

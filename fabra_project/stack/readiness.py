@@ -10,7 +10,7 @@ from fabra_project.stack.bot import WORKERS, Address, web_processes
 from fabra_project.stack.errors import StackError
 from fabra_project.stack.folder import DataFolder, last_lines
 from fabra_project.stack.patience import Pace, Patience
-from fabra_project.stack.progress import Progress
+from fabra_project.stack.progress import ConsoleProgress
 from fabra_project.stack.supervision import TRIES, Supervision
 
 _STARTING = 6  # of what counts as progress: programs that start use the CPU, those that only run their clock far less
@@ -18,7 +18,7 @@ _ASK_SECONDS, _ASK_AGAIN_SECONDS = 0.2, 1.0  # the second once it answers, so th
 
 
 def wait_until_answering(
-    folder: DataFolder, address: Address, supervision: Supervision, progress: Progress, pace: Pace | None = None
+    folder: DataFolder, address: Address, supervision: Supervision, progress: ConsoleProgress, pace: Pace | None = None
 ) -> None:
     """Wait until /readyz answers 200; raise StackError once nothing moves any more, or a program ends again and again.
 

@@ -12,7 +12,7 @@ from fabra_project.stack.services import private_file
 
 
 @dataclass(frozen=True, kw_only=True)
-class Record:
+class ProcessRecord:
     """A process, identified by its PID and start time, because a PID alone may soon belong to another process."""
 
     name: str
@@ -41,17 +41,17 @@ def forget(folder: DataFolder, name: str) -> None:
     (folder.records / name).unlink(missing_ok=True)
 
 
-def read_record(folder: DataFolder, name: str) -> Record | None:
+def read_record(folder: DataFolder, name: str) -> ProcessRecord | None:
     return _read(folder.records / name)
 
 
-def all_records(folder: DataFolder) -> list[Record]:
+def all_records(folder: DataFolder) -> list[ProcessRecord]:
     found = (_read(path) for path in sorted(folder.records.iterdir()) if "." not in path.name)
     return [entry for entry in found if entry is not None]
 
 
-def _read(path: Path) -> Record | None:
+def _read(path: Path) -> ProcessRecord | None:
     try:
-        return Record(name=path.name, **json.loads(path.read_text()))
+        return ProcessRecord(name=path.name, **json.loads(path.read_text()))
     except (FileNotFoundError, ValueError, TypeError):
         return None

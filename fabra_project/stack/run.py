@@ -11,9 +11,9 @@ from fabra_project.stack.errors import StackError
 from fabra_project.stack.folder import open_folder
 from fabra_project.stack.leftovers import end_leftovers
 from fabra_project.stack.lock import only_one
-from fabra_project.stack.progress import Progress
+from fabra_project.stack.progress import ConsoleProgress
 from fabra_project.stack.servers import choose_servers, running
-from fabra_project.stack.stopping import Stopped, stop_on_signals
+from fabra_project.stack.stopping import StackStopped, stop_on_signals
 
 
 def run(command: list[str], *, data_dir: str | None, is_fast: bool) -> int:
@@ -24,9 +24,9 @@ def run(command: list[str], *, data_dir: str | None, is_fast: bool) -> int:
         with only_one(folder):
             end_leftovers(folder)
             servers = choose_servers(folder, is_fast=is_fast)
-            with running(folder, servers, Progress()):
+            with running(folder, servers, ConsoleProgress()):
                 return _execute(command, servers.urls)
-    except Stopped as stopped:
+    except StackStopped as stopped:
         return 128 + stopped.number
 
 

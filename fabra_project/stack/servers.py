@@ -18,7 +18,7 @@ from fabra_project.stack.patience import Pace, Patience
 from fabra_project.stack.ports import server_ports
 from fabra_project.stack.postgres import Postgres
 from fabra_project.stack.program import Program, child_command, write_programs
-from fabra_project.stack.progress import Progress
+from fabra_project.stack.progress import ConsoleProgress
 from fabra_project.stack.records import record
 from fabra_project.stack.valkey import Valkey
 
@@ -64,7 +64,7 @@ def server_programs(servers: Servers) -> list[Program]:
 
 
 @contextmanager
-def running(folder: DataFolder, servers: Servers, progress: Progress) -> Iterator[None]:
+def running(folder: DataFolder, servers: Servers, progress: ConsoleProgress) -> Iterator[None]:
     """Start the embedded servers without a supervisor, and stop them at the end of the block."""
     write_programs(folder, server_programs(servers))
     try:
@@ -84,7 +84,7 @@ def running(folder: DataFolder, servers: Servers, progress: Progress) -> Iterato
 
 
 def wait_until_ready(
-    folder: DataFolder, servers: Servers, progress: Progress, require_alive: Callable[[str], None]
+    folder: DataFolder, servers: Servers, progress: ConsoleProgress, require_alive: Callable[[str], None]
 ) -> None:
     """Wait until the embedded servers accept work, and create the database; `require_alive` raises if one has ended.
 

@@ -11,7 +11,7 @@ from fabra_project.stack.commands import MARK
 from fabra_project.stack.errors import StackError
 from fabra_project.stack.folder import PROJECT, DataFolder, last_lines
 from fabra_project.stack.leftovers import end_now
-from fabra_project.stack.progress import Progress
+from fabra_project.stack.progress import ConsoleProgress
 
 STEPS = {
     "prepare_assets": "Preparing the embedding model and the token encodings",
@@ -22,7 +22,7 @@ STEPS = {
 }
 
 
-def prepare(folder: DataFolder, environment: dict[str, str], progress: Progress) -> dict[str, str | None]:
+def prepare(folder: DataFolder, environment: dict[str, str], progress: ConsoleProgress) -> dict[str, str | None]:
     """Run the steps in order; return the administrator's `username`, and its `password` or where it is."""
     process = subprocess.Popen(
         [sys.executable, "-m", "fabra_project.stack.commands", *STEPS],
@@ -51,7 +51,7 @@ def prepare(folder: DataFolder, environment: dict[str, str], progress: Progress)
     return json.loads(output["create_admin"][-1])
 
 
-def _follow(process: "subprocess.Popen[str]", folder: DataFolder, progress: Progress) -> dict[str, list[str]]:
+def _follow(process: "subprocess.Popen[str]", folder: DataFolder, progress: ConsoleProgress) -> dict[str, list[str]]:
     """Show and log the commands' output as it arrives; return the lines by command."""
     output: dict[str, list[str]] = {}
     lines: list[str] = []

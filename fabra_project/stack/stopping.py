@@ -6,7 +6,7 @@ from types import FrameType
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-class Stopped(BaseException):
+class StackStopped(BaseException):
     """A signal asked the stack to end."""
 
     def __init__(self, number: int) -> None:
@@ -21,7 +21,7 @@ def stop_on_signals() -> None:
 
 def _stop(number: int, frame: FrameType | None) -> None:
     ignore_signals()
-    raise Stopped(number)
+    raise StackStopped(number)
 
 
 def ignore_signals() -> None:

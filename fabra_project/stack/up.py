@@ -8,25 +8,25 @@ from fabra_project.stack.folder import DataFolder, open_folder
 from fabra_project.stack.leftovers import end_leftovers
 from fabra_project.stack.lock import only_one
 from fabra_project.stack.ports import require_free
-from fabra_project.stack.progress import Progress
+from fabra_project.stack.progress import ConsoleProgress
 from fabra_project.stack.readiness import wait_until_answering
 from fabra_project.stack.servers import choose_servers, server_programs, wait_until_ready
 from fabra_project.stack.services import remove_services, write_services
 from fabra_project.stack.steps import prepare
-from fabra_project.stack.stopping import Stopped, ignore_signals, stop_on_signals
+from fabra_project.stack.stopping import StackStopped, ignore_signals, stop_on_signals
 from fabra_project.stack.supervision import Supervision
 
 
 def up() -> int:
     """Run until Ctrl-C or a signal; return the exit code."""
-    progress = Progress()
+    progress = ConsoleProgress()
     folder = open_folder()
     address = web_address()
     stop_on_signals()
     with only_one(folder):
         try:
             _start_and_stay(folder, address, progress)
-        except Stopped:
+        except StackStopped:
             progress.say("Stopping ...")
         finally:
             ignore_signals()
@@ -37,7 +37,7 @@ def up() -> int:
     return 0
 
 
-def _start_and_stay(folder: DataFolder, address: Address, progress: Progress) -> None:
+def _start_and_stay(folder: DataFolder, address: Address, progress: ConsoleProgress) -> None:
     count = end_leftovers(folder)
     folder.released.unlink(missing_ok=True)
     if count:

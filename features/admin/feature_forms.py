@@ -18,7 +18,7 @@ from common.validation import check_identity
 from features.registry import FeatureSpec
 
 
-class MomentField(forms.SplitDateTimeField):
+class PastMomentField(forms.SplitDateTimeField):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(widget=UnfoldAdminSplitDateTimeWidget, **kwargs)
 
@@ -31,7 +31,7 @@ class MomentField(forms.SplitDateTimeField):
 
 class PreviewForm(forms.Form):
     entity_key = forms.CharField(widget=UnfoldAdminTextInputWidget, strip=False)
-    as_of = MomentField(required=False, help_text="The moment the value shall be true at, in UTC. Empty: now.")
+    as_of = PastMomentField(required=False, help_text="The moment the value shall be true at, in UTC. Empty: now.")
     payload = JsonTextField(required=False, help_text="The payload of the event that it gets.")
 
     def __init__(self, spec: FeatureSpec, *args: Any, **kwargs: Any) -> None:
@@ -55,8 +55,8 @@ class PreviewForm(forms.Form):
 
 
 class BackfillForm(forms.Form):
-    start = MomentField(help_text="In UTC.")
-    end = MomentField(help_text="Included. At most now.")
+    start = PastMomentField(help_text="In UTC.")
+    end = PastMomentField(help_text="Included. At most now.")
     every = forms.CharField(
         widget=UnfoldAdminTextInputWidget, help_text="The time between two moments, such as 1h, 1d or 1h30m."
     )

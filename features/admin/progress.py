@@ -13,7 +13,7 @@ from features.models import MaterializationRun
 
 
 @dataclass(frozen=True, kw_only=True)
-class Progress:
+class RunProgress:
     percent: float
     label: str
     tone: str
@@ -26,7 +26,7 @@ class Progress:
         return asdict(self)
 
 
-def progress_of(run: MaterializationRun) -> Progress:
+def progress_of(run: MaterializationRun) -> RunProgress:
     """Return the progress to show; failed entities count as done."""
     label = f"{run.worked:,} of {run.total:,}" + (f", {run.failed:,} failed" if run.failed else "")
     if not run.total:
@@ -35,7 +35,7 @@ def progress_of(run: MaterializationRun) -> Progress:
     if run.state == run.State.RUNNING and run.worked and seconds > 0:
         rate = run.worked / seconds
         label += f" · {rate:,.0f}/s · {duration(max(0, run.total - run.worked) / rate)} left"
-    return Progress(
+    return RunProgress(
         percent=round(100 * run.worked / run.total, 2) if run.total else 0.0,
         label=label,
         tone="bad" if run.state == run.State.FAILED else "warn" if run.failed or found_none(run) else "good",

@@ -21,7 +21,7 @@ from retrieval.search.query import QUERY_MAX_CHARS
 _FILE_MAX_BYTES = 10_000_000
 
 
-class LinesField(forms.CharField):
+class TextLinesField(forms.CharField):
     """A list of texts, one on each line; `is_ordered` keeps a line that is there twice."""
 
     def __init__(self, *, is_ordered: bool = False, **kwargs: Any) -> None:
@@ -46,12 +46,14 @@ class LinesField(forms.CharField):
 
 class GoldenQuestionForm(forms.ModelForm):  # type: ignore[type-arg]
     question = forms.CharField(max_length=QUERY_MAX_CHARS, widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}))
-    history = LinesField(
+    history = TextLinesField(
         required=False,
         is_ordered=True,
         help_text="What was asked before it in the conversation, the oldest first, one question on each line.",
     )
-    expected_documents = LinesField(required=False, help_text="Ids of the documents that answer it, one on each line.")
+    expected_documents = TextLinesField(
+        required=False, help_text="Ids of the documents that answer it, one on each line."
+    )
     expected_text = forms.CharField(
         required=False,
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
@@ -59,8 +61,8 @@ class GoldenQuestionForm(forms.ModelForm):  # type: ignore[type-arg]
         "be of one of them and hold this.",
     )
     filters = JsonTextField(required=False, rows=3, help_text="A JSON object, as a search takes it.")
-    audience = LinesField(required=False, help_text="Who asks, one on each line. Empty: everything is searched.")
-    tags = LinesField(required=False, help_text="To ask some of the questions only; one on each line.")
+    audience = TextLinesField(required=False, help_text="Who asks, one on each line. Empty: everything is searched.")
+    tags = TextLinesField(required=False, help_text="To ask some of the questions only; one on each line.")
 
     class Meta:
         model = GoldenQuestion

@@ -38,7 +38,7 @@ def without_conditions(questions: Sequence[AskedQuestion]) -> list[AskedQuestion
 
 
 def read_questions(path: Path) -> list[AskedQuestion]:
-    """Return the questions of a file; raise InvalidInput that names the place of the first invalid one.
+    """Return the questions of a file; raise InvalidInput that names the location of the first invalid one.
 
     CSV, a JSON list and JSON Lines have the column `question`, and may have `history`, a list of earlier questions;
     other columns do not matter, so that exported golden questions can be read. Any other file is text with one

@@ -76,7 +76,7 @@ def _grade(text: str) -> int:
 
 
 def read_objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield each line's place and object; raise InvalidInput for a line that is none."""
+    """Yield each line's location and object; raise InvalidInput for a line that is none."""
     for number, line in enumerate(_lines(path), 1):
         if not line.strip():
             continue

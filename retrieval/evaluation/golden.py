@@ -129,7 +129,7 @@ def read_golden(raw: bytes, name: str) -> list[GoldenRecord]:
 
 
 def read_rows(raw: bytes, name: str) -> Iterable[tuple[str, dict[str, Any]]]:
-    """Return each row of a CSV or JSON file of questions, with its place; raise InvalidInput for what is none."""
+    """Return each row of a CSV or JSON file of questions, with its location; raise InvalidInput for what is none."""
     text = _decoded(raw, name)
     return _read_csv(text) if name.lower().endswith(".csv") else _read_json(text)
 

@@ -16,12 +16,12 @@ from common.locks import held
 from retrieval.evaluation.beir import CorpusDocument
 from retrieval.generations import hnsw
 from retrieval.indexing.bulk import Draft, index_in_bulk
-from retrieval.indexing.document_input import Origin
+from retrieval.indexing.document_input import DocumentOrigin
 from retrieval.indexing.documents import ensure_index
 from retrieval.models import Chunk, Document, DocumentVersion, Generation, Index
 
 PREFIX = "evaluate_retrieval-"
-_ORIGIN = Origin(source="evaluate_retrieval")
+_ORIGIN = DocumentOrigin(source="evaluate_retrieval")
 _BATCH = 64
 
 

@@ -278,6 +278,6 @@ def _create(cursor: CursorWrapper, name: str, definition: str) -> None:
             finally:
                 cursor.execute("RESET max_parallel_maintenance_workers")
     except DatabaseError:
-        with suppress(DatabaseError):  # half an index only takes place, and delays every change
+        with suppress(DatabaseError):  # half an index only takes space, and delays every change
             cursor.execute(drop)
         raise

@@ -18,7 +18,7 @@ from common.locks import held, held_alone
 from retrieval.embedders import embedder_of, get_embedder
 from retrieval.errors import EmbedderUnavailable, GenerationConflict, IndexNotFound, TextRefused
 from retrieval.generations import hnsw
-from retrieval.indexing.document_input import DocumentContent, Origin
+from retrieval.indexing.document_input import DocumentContent, DocumentOrigin
 from retrieval.indexing.prepare import PreparedDocument, prepare
 from retrieval.indexing.writer import Change, replace_chunks, switch_lock
 from retrieval.models import Chunk, Document, Generation, Index, LexemeCount
@@ -153,7 +153,7 @@ def build_documents(generation: Generation, document_pks: Sequence[int], *, forc
     versions = {document.pk: document.version for document in documents if document.version}
     batch = prepare(
         generation,
-        [(DocumentContent.of_version(document, versions[document.pk]), Origin()) for document in documents],
+        [(DocumentContent.of_version(document, versions[document.pk]), DocumentOrigin()) for document in documents],
         embedder,
         known=[] if force else documents,
     )

@@ -141,7 +141,7 @@ _CHUNK_CHECKS = ("missing", "stale", "position", "metadata", "embedding", "hash"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Progress:
+class VerificationProgress:
     """What is told while an index is verified."""
 
     on_phase: Callable[[str], object] = lambda name: None
@@ -156,13 +156,13 @@ def step_count(index: Index, *, sample: int = 0) -> int:
     return Document.objects.filter(index=index).count() * (1 + 2 * len(generations)) + sampled
 
 
-def verify(index: Index, *, sample: int = 0, progress: Progress | None = None) -> Iterator[Finding]:
+def verify(index: Index, *, sample: int = 0, progress: VerificationProgress | None = None) -> Iterator[Finding]:
     """Yield each inconsistency; `sample` random chunks are embedded again and compared with their stored vectors.
 
     Documents are read some hundreds at a time, and each check of them in one snapshot, so that documents may change
     meanwhile. Raise EmbedderUnavailable.
     """
-    progress = progress or Progress()
+    progress = progress or VerificationProgress()
     pks = list(Document.objects.filter(index=index).order_by("pk").values_list("pk", flat=True))
     windows = [pks[start : start + _WINDOW] for start in range(0, len(pks), _WINDOW)]
     progress.on_phase("documents")

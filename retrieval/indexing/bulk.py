@@ -12,10 +12,10 @@ from django.db import DatabaseError
 from common.errors import FabraError, InvalidInput
 from retrieval.embedders import embedder_of
 from retrieval.errors import EmbedderUnavailable, NotReached
-from retrieval.indexing.document_input import DocumentContent, IndexResult, Origin, check_document
+from retrieval.indexing.document_input import DocumentContent, DocumentOrigin, IndexResult, check_document
 from retrieval.indexing.documents import ensure_index, index_content, unchanged
 from retrieval.indexing.ownership import refusals
-from retrieval.indexing.prepare import Batch, Until, prepare
+from retrieval.indexing.prepare import EmbeddingBatch, Until, prepare
 from retrieval.indexing.writer import GenerationSwitched, change_documents
 from retrieval.models import Document, Index
 
@@ -39,7 +39,7 @@ class Draft:
     metadata: dict[str, Any] = field(default_factory=dict)
     title: str = ""
     audience: Sequence[str] = ()
-    origin: Origin = field(default_factory=Origin)
+    origin: DocumentOrigin = field(default_factory=DocumentOrigin)
 
     def check(self, index_name: str) -> DocumentContent:
         """Return the checked document; raise InvalidInput or DocumentTooLarge."""
@@ -54,7 +54,7 @@ class _BatchInProgress:
     drafts: Sequence[Draft]
     outcomes: dict[int, Outcome]
     """By index in `drafts`; a document that is prepared and not yet written has none."""
-    batch: Batch
+    batch: EmbeddingBatch
     positions: list[int]
     """The index in `drafts` of each of the batch's documents."""
 

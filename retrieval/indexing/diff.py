@@ -24,7 +24,7 @@ class Side:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class DiffRow:
     """A pair of corresponding lines; or, with `hidden`, the number of equal lines that this row replaces."""
 
     before: Side | None = None
@@ -33,10 +33,10 @@ class Row:
     hidden: int = 0
 
 
-def diff_texts(before: str, after: str) -> list[Row]:
+def diff_texts(before: str, after: str) -> list[DiffRow]:
     """Return the lines that differ, with those around them; equal texts give no row."""
     old, new = before.splitlines(), after.splitlines()
-    rows: list[Row] = []
+    rows: list[DiffRow] = []
     for kind, i1, i2, j1, j2 in _opcodes(old, new, _MAX_LINES):
         if kind == "equal":
             rows += [_row(i + 1, [(line, False)], j + 1, [(line, False)]) for i, j, line in _same(old, i1, i2, j1)]
@@ -46,9 +46,9 @@ def diff_texts(before: str, after: str) -> list[Row]:
                 left, right = _word_parts(old[i], new[j])
                 rows.append(_row(i + 1, left, j + 1, right, is_changed=True))
             elif i is not None:
-                rows.append(Row(before=Side(number=i + 1, parts=[(old[i], True)]), is_changed=True))
+                rows.append(DiffRow(before=Side(number=i + 1, parts=[(old[i], True)]), is_changed=True))
             else:
-                rows.append(Row(after=Side(number=j + 1, parts=[(new[j], True)]), is_changed=True))
+                rows.append(DiffRow(after=Side(number=j + 1, parts=[(new[j], True)]), is_changed=True))
     return list(_fold(rows)) if any(row.is_changed for row in rows) else []
 
 
@@ -62,8 +62,8 @@ def diff_values(before: dict[str, Any], after: dict[str, Any]) -> list[tuple[str
     ]
 
 
-def _row(left: int, old: list[tuple[str, bool]], right: int, new: list[tuple[str, bool]], **more: Any) -> Row:
-    return Row(before=Side(number=left, parts=old), after=Side(number=right, parts=new), **more)
+def _row(left: int, old: list[tuple[str, bool]], right: int, new: list[tuple[str, bool]], **more: Any) -> DiffRow:
+    return DiffRow(before=Side(number=left, parts=old), after=Side(number=right, parts=new), **more)
 
 
 def _same(lines: Sequence[str], i1: int, i2: int, j1: int) -> Iterator[tuple[int, int, str]]:
@@ -95,7 +95,7 @@ def _opcodes(old: Sequence[str], new: Sequence[str], limit: int) -> Iterator[tup
     yield "equal", old_end, len(old), new_end, len(new)
 
 
-def _fold(rows: list[Row]) -> Iterator[Row]:
+def _fold(rows: list[DiffRow]) -> Iterator[DiffRow]:
     """Yield the rows near a change, and one row for each range of rows that is not near any."""
     changed = [index for index, row in enumerate(rows) if row.is_changed]
     near = {n for index in changed for n in range(index - _CONTEXT_LINES, index + _CONTEXT_LINES + 1)}
@@ -103,10 +103,10 @@ def _fold(rows: list[Row]) -> Iterator[Row]:
     for index, row in enumerate(rows):
         if index in near:
             if hidden:
-                yield Row(hidden=hidden)
+                yield DiffRow(hidden=hidden)
             hidden = 0
             yield row
         else:
             hidden += 1
     if hidden:
-        yield Row(hidden=hidden)
+        yield DiffRow(hidden=hidden)

@@ -13,7 +13,7 @@ from common.text import single_line
 from common.validation import check_key, check_text, to_json
 from retrieval.errors import DocumentTooLarge
 from retrieval.indexing.chunking import title_of
-from retrieval.indexing.ownership import Claim
+from retrieval.indexing.ownership import FileClaim
 from retrieval.indexing.preconditions import Precondition
 from retrieval.models import Document, DocumentVersion
 from retrieval.readers.data_uris import without_data_uris
@@ -47,7 +47,7 @@ class DocumentContent:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Origin:
+class DocumentOrigin:
     """The origin of a state of a document."""
 
     source: str = "code"
@@ -60,7 +60,7 @@ class Origin:
     """When the audience and the metadata were said, by their names, if by an earlier change than this one."""
     after_event: int | None = None
     """The newest event when the document came to this state; None: the newest one now."""
-    claim: Claim | None = None
+    claim: FileClaim | None = None
     """The file that it was read from."""
     precondition: Precondition | None = None
     """What the document must be like before."""

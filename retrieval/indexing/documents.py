@@ -18,7 +18,13 @@ from events.arrival import newest_event
 from events.models import Event
 from retrieval.embedders import embedder_of, get_embedder
 from retrieval.errors import DocumentNotFound, IndexNotFound
-from retrieval.indexing.document_input import DocumentContent, IndexResult, Origin, check_document, check_index_name
+from retrieval.indexing.document_input import (
+    DocumentContent,
+    DocumentOrigin,
+    IndexResult,
+    check_document,
+    check_index_name,
+)
 from retrieval.indexing.ownership import refusals
 from retrieval.indexing.preconditions import Precondition
 from retrieval.indexing.prepare import prepare
@@ -58,7 +64,7 @@ def index_document(
     `on_written` is called in the transaction of the change, if there is one; what it raises undoes the change.
     """
     content = check_document(index_name, entity_id, text, metadata, title, audience)
-    origin = Origin(
+    origin = DocumentOrigin(
         source=source, author=author, occurred_at=occurred_at, said_at=said_at or {}, precondition=precondition
     )  # fmt: skip
     return index_content(index_name, content, origin, force=force, on_written=on_written)
@@ -67,7 +73,7 @@ def index_document(
 def index_content(
     index_name: str,
     content: DocumentContent,
-    origin: Origin,
+    origin: DocumentOrigin,
     *,
     force: bool = False,
     on_written: Callable[[IndexResult], None] | None = None,
@@ -140,22 +146,24 @@ def delete_document(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Deletion:
+class DeletionReport:
     """Which documents were deleted, and which were not, since they are in a later state; by their ids."""
 
     deleted: Collection[str] = ()
     later: Collection[str] = ()
 
 
-def delete_documents(index_name: str, entity_ids: Iterable[str], *, occurred_at: datetime | None = None) -> Deletion:
+def delete_documents(
+    index_name: str, entity_ids: Iterable[str], *, occurred_at: datetime | None = None
+) -> DeletionReport:
     """Remove documents from every search in one transaction, as `delete_document` does; what is not there is passed."""
     with transaction.atomic():
         index = Index.objects.filter(name=index_name).first()
         documents = _locked(index, entity_ids) if index is not None else []
         if index is None or not documents:
-            return Deletion()
+            return DeletionReport()
         deleted = _remove(index, documents, occurred_at)
-    return Deletion(deleted=deleted, later={document.entity_id for document in documents} - deleted)
+    return DeletionReport(deleted=deleted, later={document.entity_id for document in documents} - deleted)
 
 
 def _locked(index: Index, entity_ids: Iterable[str]) -> list[Document]:
@@ -229,7 +237,7 @@ def mark_failed(index_name: str, event: Event, reason: str, *, content: Document
         Document.objects.filter(pk=document.pk).update(**{name: getattr(document, name) for name in fields})
 
 
-def unchanged(served: Document, content: DocumentContent, origin: Origin) -> IndexResult | None:
+def unchanged(served: Document, content: DocumentContent, origin: DocumentOrigin) -> IndexResult | None:
     """Return the result if the document is already served with this content; None if it is not, or no longer."""
     if served.version is None or served.version.content_hash != content.digest:
         return None

@@ -11,7 +11,7 @@ _REMEDY = "Rename one of them, give the source ids of its own with --id-prefix, 
 
 
 @dataclass(frozen=True, kw_only=True)
-class Claim:
+class FileClaim:
     """The file that a text was read from, and the run that read it."""
 
     file: SourceFile
@@ -39,13 +39,13 @@ def refusals(index: Index, claims: Sequence[tuple[str, SourceFile]]) -> dict[int
     return refused
 
 
-def check_owner(document: Document, claim: Claim) -> None:
+def check_owner(document: Document, claim: FileClaim) -> None:
     """Raise DocumentOwned if the document, which is locked, was written from another file or by other means."""
     if refused := _refusal(document, claim.file):
         raise refused
 
 
-def own(claims: Sequence[tuple[Document, bool, Claim, str]]) -> None:
+def own(claims: Sequence[tuple[Document, bool, FileClaim, str]]) -> None:
     """Store whose the documents are, in the transaction that wrote them; raise DocumentOwned, and all is undone.
 
     Each entry is a document that is locked, whether it was served before, the claim, and the content hash.

@@ -11,7 +11,7 @@ import numpy as np
 from retrieval.embedders import Embedder
 from retrieval.errors import TextRefused
 from retrieval.indexing.chunking import Passage, split
-from retrieval.indexing.document_input import DocumentContent, Origin
+from retrieval.indexing.document_input import DocumentContent, DocumentOrigin
 from retrieval.models import Chunk, Document, Generation
 
 Until = Callable[[], bool]
@@ -25,7 +25,7 @@ class PreparedDocument:
     """A document as it will be committed."""
 
     content: DocumentContent
-    origin: Origin
+    origin: DocumentOrigin
     passages: Sequence[Passage]
     vectors: Mapping[str, np.ndarray]
     """By content hash; shared by the documents of a batch, and complete once the batch is embedded."""
@@ -34,7 +34,7 @@ class PreparedDocument:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Batch:
+class EmbeddingBatch:
     """Documents that are embedded in one run of the model."""
 
     generation: Generation
@@ -91,19 +91,19 @@ class Batch:
         """Return why the document cannot be indexed, if the embedder refused one of its passages."""
         for passage in document.passages:
             if reason := self.refused.get(passage.content_hash):
-                place = f", under {passage.heading_path!r}" if passage.heading_path else ""
+                heading = f", under {passage.heading_path!r}" if passage.heading_path else ""
                 number = f"{passage.position + 1} of {len(document.passages)}"
-                return TextRefused(f"{reason} It is the passage {number}{place}.")
+                return TextRefused(f"{reason} It is the passage {number}{heading}.")
         return None
 
 
 def prepare(
     generation: Generation,
-    documents: Iterable[tuple[DocumentContent, Origin]],
+    documents: Iterable[tuple[DocumentContent, DocumentOrigin]],
     embedder: Embedder,
     *,
     known: Sequence[Document] = (),
-) -> Batch:
+) -> EmbeddingBatch:
     """Split the documents into a batch; reuse the vectors of passages that the chunks of `known` documents have.
 
     The other passages are in the batch's `missing`, until its `embed` is called.
@@ -128,4 +128,4 @@ def prepare(
         )
         for content, origin, passages in split_documents
     ]
-    return Batch(generation=generation, documents=prepared, vectors=vectors, missing=missing)
+    return EmbeddingBatch(generation=generation, documents=prepared, vectors=vectors, missing=missing)

@@ -13,7 +13,7 @@ from common.locks import share_in_transaction
 from events.arrival import newest_event
 from retrieval.dispatch import enqueue_follow, enqueue_hnsw_build
 from retrieval.indexing.document_input import IndexResult
-from retrieval.indexing.ownership import Claim, check_owner, own
+from retrieval.indexing.ownership import FileClaim, check_owner, own
 from retrieval.indexing.prepare import PreparedDocument
 from retrieval.models import Chunk, Document, DocumentVersion, Generation, Index
 from retrieval.search.lexemes import lexemes_of
@@ -79,7 +79,7 @@ class DocumentChange:
         self.index, self.generation = index, generation
         self._is_changed = False
         self._added = 0
-        self._claims: list[tuple[Document, bool, Claim, str]] = []
+        self._claims: list[tuple[Document, bool, FileClaim, str]] = []
 
     def write(self, documents: Sequence[PreparedDocument]) -> list[IndexResult]:
         """Write new versions of documents and their chunks, but for those that are already in a later state.

@@ -19,8 +19,8 @@ from common.locks import living
 from common.text import storable
 from retrieval.errors import EmbedderUnavailable
 from retrieval.indexing.bulk import Draft, Outcome, index_in_bulk, is_batch
-from retrieval.indexing.document_input import IndexResult, Origin
-from retrieval.indexing.ownership import Claim
+from retrieval.indexing.document_input import DocumentOrigin, IndexResult
+from retrieval.indexing.ownership import FileClaim
 from retrieval.ingestion.file_in_progress import FileInProgress
 from retrieval.ingestion.naming import name_files
 from retrieval.ingestion.prune import withdrawal
@@ -186,10 +186,10 @@ class _Worker:
             title=document.title,
             metadata=metadata | self.options.metadata,
             audience=audience,
-            origin=Origin(
+            origin=DocumentOrigin(
                 source=f"index_documents {file.row.path}",
                 occurred_at=file.read_at,
-                claim=Claim(file=file.known, run=self.run),
+                claim=FileClaim(file=file.known, run=self.run),
             ),
         )
 

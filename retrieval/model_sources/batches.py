@@ -23,7 +23,7 @@ class Done:
 
 
 @dataclass
-class Batch:
+class ComparisonBatch:
     """Objects up to a key that were compared, and the drafts of those that differ."""
 
     items: list[tuple[Reading, Draft]] = field(default_factory=list)
@@ -41,7 +41,7 @@ class Batch:
     def is_full(self) -> bool:
         return self.chars >= _MOST_CHARS or len(self.items) >= _MOST_OBJECTS
 
-    def take(self, later: "Batch") -> None:
+    def take(self, later: "ComparisonBatch") -> None:
         """Take over objects that follow, and do not differ."""
         self.done = Done(
             cursor=later.done.cursor or self.done.cursor,

@@ -13,7 +13,7 @@ from common.clocks import was_within
 from common.errors import InvalidInput
 from retrieval.errors import ObjectUnreadable
 from retrieval.indexing.bulk import Draft
-from retrieval.indexing.document_input import Origin
+from retrieval.indexing.document_input import DocumentOrigin
 from retrieval.model_sources.declaration import ModelSourceSpec
 from retrieval.model_sources.reading import Reading, database_now, read_all
 from retrieval.models import Document, ModelSource, SourcedObject
@@ -41,7 +41,7 @@ class _Count:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Page:
+class SourcePage:
     """Objects that follow each other by their keys, as their source has them at a moment."""
 
     readings: Sequence[Reading]
@@ -75,7 +75,7 @@ class Differences:
     """Objects that say nothing (any more), and have a document."""
 
 
-def read_pages(source: ModelSourceSpec, after: str = "") -> Iterator[Page]:
+def read_pages(source: ModelSourceSpec, after: str = "") -> Iterator[SourcePage]:
     """Yield the source's objects in the order of their keys, beginning behind `after`."""
     size = _FIRST_PAGE
     while True:
@@ -87,7 +87,7 @@ def read_pages(source: ModelSourceSpec, after: str = "") -> Iterator[Page]:
         count = _Count()
         with connections[rows.db].execute_wrapper(count):
             readings = list(read_all(source, objects))
-        yield Page(readings=readings, moment=moment, queries=count.queries)
+        yield SourcePage(readings=readings, moment=moment, queries=count.queries)
         if len(objects) < size:
             return
         after = str(objects[-1].pk)
@@ -95,7 +95,7 @@ def read_pages(source: ModelSourceSpec, after: str = "") -> Iterator[Page]:
         size = min(_MAX_PAGE, max(_FIRST_PAGE, _PAGE_CHARS // mean_chars))
 
 
-def compare(source: ModelSourceSpec, row: ModelSource, page: Page) -> Differences:
+def compare(source: ModelSourceSpec, row: ModelSource, page: SourcePage) -> Differences:
     """Return where the page differs from its documents, in two queries."""
     by_entity_id = {reading.entity_id: reading for reading in page.readings}
     documents = Document.objects.filter(index__name=source.index, entity_id__in=by_entity_id)
@@ -108,7 +108,7 @@ def compare(source: ModelSourceSpec, row: ModelSource, page: Page) -> Difference
     sourced = SourcedObject.objects.filter(source=row, object_pk__in=[reading.pk for reading in page.readings])
     known = {source_row.object_pk: source_row for source_row in sourced}
     found = Differences()
-    origin = Origin(source=f"sync_models {source.label}", occurred_at=page.moment)
+    origin = DocumentOrigin(source=f"sync_models {source.label}", occurred_at=page.moment)
     for entity_id, reading in by_entity_id.items():
         before = known.get(reading.pk)
         if reading.error:
@@ -123,7 +123,7 @@ def compare(source: ModelSourceSpec, row: ModelSource, page: Page) -> Difference
     return found
 
 
-def _draft(reading: Reading, origin: Origin, found: Differences) -> Draft | None:
+def _draft(reading: Reading, origin: DocumentOrigin, found: Differences) -> Draft | None:
     try:
         return reading.draft(origin) if reading.is_document else None
     except (ObjectUnreadable, InvalidInput) as error:

@@ -21,8 +21,8 @@ from events.models import Event
 from retrieval.document_events import MODEL_SOURCE, OBJECT, is_about_object
 from retrieval.errors import ObjectUnreadable
 from retrieval.event_handlers import report_of
-from retrieval.indexing.document_input import Origin
-from retrieval.indexing.documents import Deletion, delete_documents, index_content, mark_failed
+from retrieval.indexing.document_input import DocumentOrigin
+from retrieval.indexing.documents import DeletionReport, delete_documents, index_content, mark_failed
 from retrieval.model_sources.declaration import ModelSourceSpec, model_sources
 from retrieval.model_sources.reading import Reading, database_now, find
 from retrieval.models import Document, Index, ModelSource, SourcedObject
@@ -57,7 +57,7 @@ def apply(event: Event) -> dict[str, Any]:
         content = reading.content()
         if content is None:
             return _report(withdraw(source, row, [reading.pk], moment))
-        origin = Origin(source=f"event {event.event_id}", author=event.sender, occurred_at=moment)
+        origin = DocumentOrigin(source=f"event {event.event_id}", author=event.sender, occurred_at=moment)
         result = index_content(source.index, content, origin)
     except Exception as error:  # a splitter may raise anything; the document and the object store the reason
         reason = str(error) if isinstance(error, FabraError) else f"Indexing failed with {type(error).__name__}."
@@ -71,7 +71,7 @@ def apply(event: Event) -> dict[str, Any]:
     return report_of(source.index, reading.entity_id, result)
 
 
-def withdraw(source: ModelSourceSpec, row: ModelSource, pks: Sequence[str], moment: datetime) -> Deletion:
+def withdraw(source: ModelSourceSpec, row: ModelSource, pks: Sequence[str], moment: datetime) -> DeletionReport:
     """Delete the documents of objects that are none at this moment, in one transaction, unless in a later state."""
     keys = {source.entity_id(pk): pk for pk in pks}
     ids = [entity_id for entity_id in keys if len(entity_id) <= KEY_MAX_CHARS]  # others have no documents
@@ -108,7 +108,7 @@ def _is_open(audience: Sequence[str], reading: Reading) -> bool:
     return reading.audience is None or not is_within(audience, reading.audience)
 
 
-def _report(deletion: Deletion) -> dict[str, Any]:
+def _report(deletion: DeletionReport) -> dict[str, Any]:
     return {"deleted": len(deletion.deleted)} | ({"superseded": True} if deletion.later else {})
 
 

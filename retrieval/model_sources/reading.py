@@ -15,7 +15,7 @@ from common.errors import InvalidInput
 from common.text import storable
 from retrieval.errors import ObjectUnreadable
 from retrieval.indexing.bulk import Draft
-from retrieval.indexing.document_input import DocumentContent, Origin
+from retrieval.indexing.document_input import DocumentContent, DocumentOrigin
 from retrieval.model_sources import relations
 from retrieval.model_sources.declaration import ModelSourceSpec
 from retrieval.readers import Empty, FetchedFile, ReadDocument, ReadWarning, Unreadable, read
@@ -49,7 +49,7 @@ class Reading:
     def is_document(self) -> bool:
         return not self.error and not says_nothing(self.text)
 
-    def draft(self, origin: Origin) -> Draft | None:
+    def draft(self, origin: DocumentOrigin) -> Draft | None:
         """Return the document; None for a page without text. Raise ObjectUnreadable."""
         title, text = self.title, self.text
         if self.source.format == "html":
@@ -68,14 +68,14 @@ class Reading:
         """Return the checked document; None for an object that is none. Raise InvalidInput or ObjectUnreadable."""
         if self.error:
             raise ObjectUnreadable(self.error)
-        draft = self.draft(Origin()) if self.is_document else None
+        draft = self.draft(DocumentOrigin()) if self.is_document else None
         return draft.check(self.source.index) if draft else None
 
     def as_said(self) -> DocumentContent:
         """Return the document with its text as the source has it: HTML is not read. Raise InvalidInput."""
-        return self._draft(self.title, self.text, Origin()).check(self.source.index)
+        return self._draft(self.title, self.text, DocumentOrigin()).check(self.source.index)
 
-    def _draft(self, title: str, text: str, origin: Origin) -> Draft:
+    def _draft(self, title: str, text: str, origin: DocumentOrigin) -> Draft:
         return Draft(
             entity_id=self.entity_id, text=text, title=title, metadata=self.metadata or {},
             audience=self.audience or (), origin=origin,

@@ -24,7 +24,7 @@ from common.text import storable
 from retrieval.errors import EmbedderUnavailable, NotReached, ObjectUnreadable
 from retrieval.indexing.bulk import Draft, Outcome, index_in_bulk
 from retrieval.indexing.documents import delete_documents, ensure_index
-from retrieval.model_sources.batches import Batch, Done
+from retrieval.model_sources.batches import ComparisonBatch, Done
 from retrieval.model_sources.comparison import compare, gone_in_page, orphans_in_page, read_pages
 from retrieval.model_sources.declaration import ModelSourceSpec, model_sources
 from retrieval.model_sources.handler import note, sync_lock, withdraw, withdraw_open
@@ -128,7 +128,7 @@ def _update(row: ModelSource, **columns: object) -> None:
 class _Comparison:
     def __init__(self, source: ModelSourceSpec, row: ModelSource, on_progress: Progress, until: Until) -> None:
         self.source, self.row, self.on_progress, self.until = source, row, on_progress, until
-        self.in_flight: deque[Batch] = deque()
+        self.in_flight: deque[ComparisonBatch] = deque()
         """Batches that are being indexed."""
         self.is_cut = False
         """Whether a batch was not indexed to its end, so that those behind it are compared again."""
@@ -156,7 +156,7 @@ class _Comparison:
         return self._withdraw_gone(orphans_in_page)
 
     def _batches(self) -> Iterator[list[Draft]]:
-        batch = Batch()
+        batch = ComparisonBatch()
         for page in read_pages(self.source, self.row.cursor):
             found = compare(self.source, self.row, page)
             wrong = [(reading, "", found.errors[reading.pk]) for reading in page.readings if reading.pk in found.errors]
@@ -173,18 +173,18 @@ class _Comparison:
                 batch.done = Done(reading.pk, batch.done.compared + 1, batch.done.failed + is_wrong)
                 if batch.is_full:
                     yield self._begin(batch)
-                    batch = Batch()
+                    batch = ComparisonBatch()
                     if self._is_over():
                         return
             if not batch.items:
                 self._pass(batch)
-                batch = Batch()
+                batch = ComparisonBatch()
             if self._is_over():
                 break
         if batch.items:
             yield self._begin(batch)
 
-    def _pass(self, batch: Batch) -> None:
+    def _pass(self, batch: ComparisonBatch) -> None:
         """Store that objects do not differ, with those that are being indexed before them."""
         if self.in_flight:
             self.in_flight[-1].take(batch)
@@ -195,11 +195,11 @@ class _Comparison:
         self.is_stopped = self.is_stopped or self.until()
         return self.is_stopped
 
-    def _begin(self, batch: Batch) -> list[Draft]:
+    def _begin(self, batch: ComparisonBatch) -> list[Draft]:
         self.in_flight.append(batch)
         return [draft for _, draft in batch.items]
 
-    def _store(self, batch: Batch, outcomes: Sequence[Outcome]) -> None:
+    def _store(self, batch: ComparisonBatch, outcomes: Sequence[Outcome]) -> None:
         pairs = list(zip(batch.items, outcomes, strict=True))
         reached = [(*item, outcome) for item, outcome in pairs if not isinstance(outcome, NotReached)]
         self._close([(reading, draft) for reading, draft, outcome in reached if isinstance(outcome, FabraError)])

@@ -145,10 +145,10 @@ def _finished(content: bytes, codec: str, warnings: list[ReadWarning]) -> tuple[
 
 def _lines(text: str) -> str:
     """Return the lines of the first few places that could not be decoded."""
-    lines, place, line = list[int](), 0, 1
+    lines, offset, line = list[int](), 0, 1
     for found in islice(re.finditer("\ufffd", text), _NAMED):
-        line += text.count("\n", place, found.start())
-        place = found.start()
+        line += text.count("\n", offset, found.start())
+        offset = found.start()
         lines.append(line)
     numbers = ", ".join(f"{number:,}" for number in dict.fromkeys(lines))
     return f"in line{'s' if len(set(lines)) > 1 else ''} {numbers}"

@@ -23,7 +23,7 @@ _SEPARATOR_HINT = re.compile(r"\A\"?sep=(.)\"?[ \t]*(?:\r\n|\r|\n|\Z)", re.IGNOR
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class CsvRow:
     """A row of a table."""
 
     values: dict[str, Any]
@@ -38,7 +38,7 @@ class Row:
 
 
 @dataclass
-class Places:
+class FaultyLines:
     """The lines at which a fault was found: all are counted, the first few are named."""
 
     count: int = 0
@@ -55,7 +55,7 @@ class Places:
         return f"line{'s' if self.count > 1 else ''} {named}{more}"
 
 
-def csv_rows(text: str, suffix: str) -> Iterator[Row | ReadWarning]:
+def csv_rows(text: str, suffix: str) -> Iterator[CsvRow | ReadWarning]:
     """Yield the rows below the header, and warnings; raise Unreadable where the table is broken or too wide."""
     csv.field_size_limit(_FIELD_MAX_CHARS)
     hint = _SEPARATOR_HINT.match(text)
@@ -71,7 +71,7 @@ def csv_rows(text: str, suffix: str) -> Iterator[Row | ReadWarning]:
             raise Unreadable(f"{len(header):,} columns, and the limit is {MAX_COLUMNS:,}")
         names, warnings = named_columns(header)
         yield from warnings
-        ragged, literal, merged, repeated = Places(), Places(), Places(), Places()
+        ragged, literal, merged, repeated = FaultyLines(), FaultyLines(), FaultyLines(), FaultyLines()
         begins, ends = 0, reader.line_num
         lines.taken.clear()
         for cells in reader:
@@ -82,7 +82,7 @@ def csv_rows(text: str, suffix: str) -> Iterator[Row | ReadWarning]:
                 literal.add(begins + 1 + skipped)
                 for number, found in enumerate(rows, begins + 1 + skipped):
                     if any(found):
-                        yield Row(values=dict(zip(names, found, strict=True)), line=number, columns=names)
+                        yield CsvRow(values=dict(zip(names, found, strict=True)), line=number, columns=names)
                 begins = ends
                 continue
             while len(cells) > len(names) and not cells[-1].strip():
@@ -97,7 +97,7 @@ def csv_rows(text: str, suffix: str) -> Iterator[Row | ReadWarning]:
                 repeated.add(ends + skipped)
             elif any(cells):
                 values = dict(zip(names, cells, strict=False))
-                yield Row(
+                yield CsvRow(
                     values=values, line=ends + skipped, columns=names, surplus=surplus, is_merged=is_merged
                 )  # fmt: skip
     except csv.Error as error:
@@ -238,13 +238,13 @@ def _rows_above(rows: list[list[str]]) -> int:
 
 def _passed(reader: Any, above: int, skipped: int) -> Iterator[ReadWarning]:
     """Read past the rows above the header; yield a warning that says what is in them."""
-    places, texts = Places(), list[str]()
+    lines, texts = FaultyLines(), list[str]()
     for row in islice(reader, above):
         if any(row):
-            places.add(reader.line_num + skipped)
+            lines.add(reader.line_num + skipped)
             texts.append(repr(row[0].strip()[:_ABOVE_MAX_CHARS]))
     if texts:
-        message = f"The header is below {places}, which became no document: {', '.join(texts)}."
+        message = f"The header is below {lines}, which became no document: {', '.join(texts)}."
         yield ReadWarning(code="rows_above_header", message=message)
 
 

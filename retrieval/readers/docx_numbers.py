@@ -22,9 +22,9 @@ _KINDS = {"lowerLetter": "a", "upperLetter": "A", "lowerRoman": "i", "upperRoman
 _UNNUMBERED = ("bullet", "none")
 _LEVELS = 9
 _OPENS, _CLOSES = "\uf8f0", "\uf8f1"
-"""Signs of Unicode's private area, between which a mark has its place in the list of labels."""
+"""Signs of Unicode's private area, between which a mark has its index in the list of labels."""
 _MARK = re.compile(f"{_OPENS}(\\d{{1,7}}){_CLOSES}")
-_PLACE = re.compile(r"%([1-9])")
+_LEVEL_NUMBER = re.compile(r"%([1-9])")
 _SIMPLE = re.compile(r"\(?\w+[.):]?")
 
 
@@ -70,7 +70,7 @@ class _List:
                 self.counters.pop(other, None)
         if level.format in _UNNUMBERED:
             return None
-        text = _PLACE.sub(lambda found: self._written(int(found[1]) - 1), level.text)
+        text = _LEVEL_NUMBER.sub(lambda found: self._written(int(found[1]) - 1), level.text)
         return Label(self.counters[at], _KINDS.get(level.format, ""), text.strip())
 
     def _written(self, at: int) -> str:
@@ -86,8 +86,8 @@ def mark_numbers(root: Any, numbering: Any, styles: Any) -> list[Label]:
         properties = paragraph.find(f"{W}pPr")
         if properties is None or properties.find(f"{W}rPr/{W}del") is not None:
             continue
-        found = lists.get((place := _place(properties, of_styles))[0])
-        label = found.count(place[1]) if found else None
+        found = lists.get((level := _list_level(properties, of_styles))[0])
+        label = found.count(level[1]) if found else None
         if label and any((text.text or "").strip() for text in paragraph.iter(f"{W}t")):
             properties.addnext(_marked(len(labels)))
             labels.append(label)
@@ -119,13 +119,13 @@ def _put(owner: Any, labels: list[Label], found: re.Match[str]) -> str:
     return f"{label.text} " if label.text else ""
 
 
-def _marked(place: int) -> Any:
+def _marked(index: int) -> Any:
     run = etree.Element(f"{W}r")
-    etree.SubElement(run, f"{W}t").text = f"{_OPENS}{place}{_CLOSES}"
+    etree.SubElement(run, f"{W}t").text = f"{_OPENS}{index}{_CLOSES}"
     return run
 
 
-def _place(properties: Any, of_styles: dict[str, tuple[str, int]]) -> tuple[str, int]:
+def _list_level(properties: Any, of_styles: dict[str, tuple[str, int]]) -> tuple[str, int]:
     """Return the list of a paragraph and its level in it: its own, or that of its style; "" for none."""
     style = properties.find(f"{W}pStyle")
     name, at = of_styles.get("" if style is None else _value(style), ("", 0))

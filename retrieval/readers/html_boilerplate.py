@@ -22,7 +22,7 @@ from retrieval.readers.html_page import (
     SENTENCE_WORDS,
     TAGS,
     TEXT_SHARE,
-    Page,
+    HtmlPage,
     core_of,
     is_named,
     sizes_of,
@@ -35,7 +35,7 @@ def remove_boilerplate(body: Any) -> tuple[Any, list[ReadWarning]]:
     """Remove what is no text of the page from its body; return its main element, and a warning if it was much."""
     sizes = sizes_of(body)
     core, is_marked = core_of(body, sizes)
-    page = Page(body, sizes, core, is_marked)
+    page = HtmlPage(body, sizes, core, is_marked)
     for element in _around(page):
         _remove_around(page, element)
     if not is_marked:
@@ -44,7 +44,7 @@ def remove_boilerplate(body: Any) -> tuple[Any, list[ReadWarning]]:
     return core if is_marked else body, _warnings(page)
 
 
-def _around(page: Page) -> Iterator[Any]:
+def _around(page: HtmlPage) -> Iterator[Any]:
     """Yield the elements beside the core; if the page does not mark its core, those directly in it too."""
     if not page.is_marked:
         yield from list(page.core)
@@ -55,7 +55,7 @@ def _around(page: Page) -> Iterator[Any]:
         element = parent
 
 
-def _remove_around(page: Page, element: Any) -> None:
+def _remove_around(page: HtmlPage, element: Any) -> None:
     pending = [(element, False)]
     """Elements, each with whether it is in a text of several parts, such as questions with short answers."""
     while pending:
@@ -70,7 +70,7 @@ def _remove_around(page: Page, element: Any) -> None:
             pending += [(part, is_in_text) for part in node]
 
 
-def _surrounds(page: Page, element: Any, *, is_in_text: bool) -> bool:
+def _surrounds(page: HtmlPage, element: Any, *, is_in_text: bool) -> bool:
     """Return whether an element outside of the page's core surrounds the text and is no part of it."""
     size = page.size(element)
     is_core_part = element.getparent() is page.core
@@ -95,7 +95,7 @@ def _is_beside_text(element: Any) -> bool:
     return any(node is not None and node.tag in INLINE for node in (element.getprevious(), element.getnext()))
 
 
-def _remove_inside(page: Page) -> None:
+def _remove_inside(page: HtmlPage) -> None:
     """Remove menus inside of the text: contents, breadcrumbs, links to share; and signs that link to a heading."""
     pending = list(page.core)
     while pending:
@@ -115,7 +115,7 @@ def _is_sign(element: Any) -> bool:
     return is_inner_link and not re.search(r"\w", element.text_content()) and element.find(".//img") is None
 
 
-def _is_menu(page: Page, element: Any) -> bool:
+def _is_menu(page: HtmlPage, element: Any) -> bool:
     size = page.size(element)
     if element.tag == "noscript":
         return page.is_for_scripts(element)
@@ -129,7 +129,7 @@ def _is_menu(page: Page, element: Any) -> bool:
     return not size.headings and not is_subject
 
 
-def _warnings(page: Page) -> list[ReadWarning]:
+def _warnings(page: HtmlPage) -> list[ReadWarning]:
     words = sum(count for _, count, _ in page.removed)
     total = page.size(page.body).words + page.removed_links
     if words <= TEXT_SHARE * total:

@@ -15,8 +15,8 @@ from retrieval.readers.html_page import (
     LINK_SHARE,
     NAVIGATION,
     SENTENCE_WORDS,
-    Page,
-    Size,
+    ElementSize,
+    HtmlPage,
     is_named,
 )
 
@@ -28,12 +28,12 @@ _LANDMARK_ROLES = {"banner", "contentinfo"}
 _MANY_LINKS, _MOSTLY_LINKS, _SOME_LINKS = 3, 0.5, 0.25
 
 
-def trim_ends(page: Page) -> None:
+def trim_ends(page: HtmlPage) -> None:
     for is_end in (False, True):
         _trim(page, is_end=is_end)
 
 
-def _trim(page: Page, *, is_end: bool) -> None:
+def _trim(page: HtmlPage, *, is_end: bool) -> None:
     pending = [(page.body, False)]
     """The elements from the end of the page on that is trimmed, each with whether it is in a section."""
     while pending:
@@ -50,7 +50,7 @@ def _trim(page: Page, *, is_end: bool) -> None:
             pending += [(part, is_in_section) for part in (element if is_end else reversed(element))]
 
 
-def _is_frame(page: Page, element: Any, *, is_in_section: bool) -> bool:
+def _is_frame(page: HtmlPage, element: Any, *, is_in_section: bool) -> bool:
     size, previous = page.size(element), element.getprevious()
     if page.is_text(element) or (previous is not None and previous.tag in HEADINGS):
         return False
@@ -64,7 +64,7 @@ def _is_frame(page: Page, element: Any, *, is_in_section: bool) -> bool:
     return is_named(element) and not size.headings and size.controls > 0 and size.words <= BANNER_WORDS
 
 
-def _is_landmark_frame(page: Page, size: Size) -> bool:
+def _is_landmark_frame(page: HtmlPage, size: ElementSize) -> bool:
     """Return whether the page's own header or footer is short, or a menu; it is none with the page's only title."""
     if size.titles and size.titles == page.size(page.body).titles:
         return False

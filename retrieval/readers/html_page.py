@@ -28,7 +28,7 @@ SENTENCE_WORDS, BANNER_WORDS, FRAME_WORDS = 12, 40, 150
 
 
 @dataclass(slots=True)
-class Size:
+class ElementSize:
     """What an element has, with all that is in it."""
 
     chars: int = 0
@@ -51,7 +51,7 @@ class Size:
             self.words += len(words)
             self.chars += sum(map(len, words))
 
-    def include(self, other: "Size") -> None:
+    def include(self, other: "ElementSize") -> None:
         for name in self.__slots__:
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
@@ -61,9 +61,9 @@ class Size:
 
 
 @dataclass
-class Page:
+class HtmlPage:
     body: Any
-    sizes: dict[Any, Size]
+    sizes: dict[Any, ElementSize]
     core: Any
     is_marked: bool
     """Whether the page itself says what its main part is."""
@@ -79,7 +79,7 @@ class Page:
         first = next((number for number, part in enumerate(parts) if self.sizes[part].headings), 0)
         return set(parts[:first])
 
-    def size(self, element: Any) -> Size:
+    def size(self, element: Any) -> ElementSize:
         return self.sizes[element]
 
     def is_text(self, element: Any) -> bool:
@@ -110,10 +110,10 @@ class Page:
         return is_beside_main or (size.links > 0 and size.links == size.inner_links)
 
 
-def sizes_of(body: Any) -> dict[Any, Size]:
+def sizes_of(body: Any) -> dict[Any, ElementSize]:
     """Return the size of each element, counted once from the leaves up."""
     elements = list(body.iter())
-    sizes = {element: Size() for element in elements}
+    sizes = {element: ElementSize() for element in elements}
     for element in reversed(elements):
         size = sizes[element]
         if isinstance(element.tag, str):
@@ -135,7 +135,7 @@ def sizes_of(body: Any) -> dict[Any, Size]:
     return sizes
 
 
-def core_of(body: Any, sizes: dict[Any, Size]) -> tuple[Any, bool]:
+def core_of(body: Any, sizes: dict[Any, ElementSize]) -> tuple[Any, bool]:
     """Return the element with the page's text, and whether the page marks it."""
     for found in (body.xpath(".//main|.//*[@role='main']"), body.xpath(".//article")):
         if len(found) == 1 and sizes[found[0]].words >= max(1, _MARKED_SHARE * sizes[body].words):

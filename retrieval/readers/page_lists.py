@@ -18,7 +18,7 @@ from defusedxml.sax import make_parser
 from retrieval.readers.documents import Unreadable
 
 
-class Kind(StrEnum):
+class PageListKind(StrEnum):
     PAGES = "pages"
     SITEMAPS = "sitemaps"
     FEED = "feed"
@@ -33,17 +33,21 @@ _MAX_ELEMENTS = 2_000_000
 _URL_MAX_CHARS = 8_000
 _SCHEME = re.compile(rb"(?:\xef\xbb\xbf)?\s*https?://", re.IGNORECASE)
 _ROOTS = {
-    "urlset": Kind.PAGES, "sitemapindex": Kind.SITEMAPS, "rss": Kind.FEED, "RDF": Kind.FEED, "feed": Kind.FEED,
-}  # fmt: skip
+    "urlset": PageListKind.PAGES,
+    "sitemapindex": PageListKind.SITEMAPS,
+    "rss": PageListKind.FEED,
+    "RDF": PageListKind.FEED,
+    "feed": PageListKind.FEED,
+}
 _ADDRESSES = {("url", "loc"), ("sitemap", "loc"), ("item", "link"), ("entry", "link")}
 """The elements with addresses, each after the one it is in."""
 
 
-def parse_sitemap(content: bytes) -> tuple[Kind, list[str]]:
+def parse_sitemap(content: bytes) -> tuple[PageListKind, list[str]]:
     """Return what it lists, and the addresses; raise Unreadable for what is no sitemap."""
     content = _unpacked(content)
     if _SCHEME.match(content):
-        return Kind.PAGES, _lines(content)
+        return PageListKind.PAGES, _lines(content)
     handler = _Locations()
     parser = make_parser()
     parser.setContentHandler(handler)
@@ -78,7 +82,7 @@ class _Locations(ContentHandler):
 
     def __init__(self) -> None:
         super().__init__()
-        self.kind = Kind.PAGES
+        self.kind = PageListKind.PAGES
         self.found: list[str] = []
         self._elements = 0
         self._open: list[str] = []

@@ -7,7 +7,7 @@ from typing import Any
 
 from retrieval.readers.audience import check_names, names_of
 from retrieval.readers.charsets import decode
-from retrieval.readers.csv_rows import Places, Row, csv_rows, named_columns
+from retrieval.readers.csv_rows import CsvRow, FaultyLines, csv_rows, named_columns
 from retrieval.readers.documents import (
     FetchedFile,
     Options,
@@ -46,9 +46,9 @@ def read_json_lines(file: FetchedFile, options: Options) -> Iterator[ReadDocumen
     yield from _documents(file, options, _json_rows(text))
 
 
-def _json_rows(text: str) -> Iterator[Row | ReadWarning]:
+def _json_rows(text: str) -> Iterator[CsvRow | ReadWarning]:
     """Yield the lines that are JSON objects; raise Unreadable at the end if others are not, with their numbers."""
-    broken, reason, good, double = Places(), "", 0, Places()
+    broken, reason, good, double = FaultyLines(), "", 0, FaultyLines()
 
     def named(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         names, warnings = named_columns([name for name, _ in pairs])
@@ -68,7 +68,7 @@ def _json_rows(text: str) -> Iterator[Row | ReadWarning]:
             kind = " object"
         if isinstance(row, dict):
             good += 1
-            yield Row(values=row, line=number)
+            yield CsvRow(values=row, line=number)
         else:
             broken.add(number)
             reason = reason or f"no JSON{kind}"
@@ -80,11 +80,11 @@ def _json_rows(text: str) -> Iterator[Row | ReadWarning]:
 
 
 def _documents(
-    file: FetchedFile, options: Options, rows: Iterator[Row | ReadWarning]
+    file: FetchedFile, options: Options, rows: Iterator[CsvRow | ReadWarning]
 ) -> Iterator[ReadDocument | ReadWarning]:
     """Yield a document for each row; raise Unreadable where a mapped column is missing, or a row's audience unclear."""
     number, names, columns = 0, None, dict[str, str]()
-    ids, empty, shifted, prefix = _Ids(), Places(), Places(), file.entity_id
+    ids, empty, shifted, prefix = _Ids(), FaultyLines(), FaultyLines(), file.entity_id
     for row in _mapped(rows, options):
         if isinstance(row, ReadWarning):
             yield row
@@ -119,15 +119,15 @@ def _documents(
         )
 
 
-def _mapped(rows: Iterator[Row | ReadWarning], options: Options) -> Iterator[Row | ReadWarning]:
+def _mapped(rows: Iterator[CsvRow | ReadWarning], options: Options) -> Iterator[CsvRow | ReadWarning]:
     """Yield the rows from where all mapped columns were met on, the first ones too; raise Unreadable if one is not."""
     missing, names = set(options.mapping.values()), dict[str, None]()
-    waiting: list[Row | ReadWarning] = []
+    waiting: list[CsvRow | ReadWarning] = []
     failure: Unreadable | None = None
     try:
         for row in rows:
             waiting.append(row)
-            if missing and isinstance(row, Row):
+            if missing and isinstance(row, CsvRow):
                 names |= dict.fromkeys(row.columns or row.values)
                 missing -= names.keys()
             if not missing:
@@ -145,7 +145,7 @@ def _mapped(rows: Iterator[Row | ReadWarning], options: Options) -> Iterator[Row
         raise failure
 
 
-def _parts(row: Row, columns: dict[str, str]) -> tuple[str, str, dict[str, Any]]:
+def _parts(row: CsvRow, columns: dict[str, str]) -> tuple[str, str, dict[str, Any]]:
     """Return a row's text, its title, and its other values; a row without text has its title as text."""
     values, surplus = dict(row.values), row.surplus
     last, text_column = list(values)[-1], columns.get("text")
@@ -171,7 +171,7 @@ class _Ids:
 
     def __init__(self) -> None:
         self._taken: dict[str, int] = {}
-        self._double = Places()
+        self._double = FaultyLines()
         self._example = ""
 
     def unique(self, entity_id: str, own_id: str, line: int) -> str:

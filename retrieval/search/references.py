@@ -21,7 +21,7 @@ class ReferringWords:
     """Whether every noun begins with a capital, so that a capital is no sign of a name."""
 
     def find_pronoun(self, question: str) -> re.Match[str] | None:
-        """Return the first word that refers to something said before, at its place in the question."""
+        """Return the first word that refers to something said before, at its position in the question."""
         if self.idle is not None:
             question = self.idle.sub(lambda found: " " * len(found[0]), question)
         return self.pronoun.search(question)

@@ -11,10 +11,10 @@ import httpx
 from django.conf import settings
 
 from common.errors import InvalidInput
-from common.outgoing import Answer, Refused, origin_of
+from common.outgoing import Refused, ServerResponse, origin_of
 from retrieval.readers import Empty, FetchedFile, Unreadable
 from retrieval.readers.isolation import parse_isolated
-from retrieval.readers.page_lists import MAX_BYTES, Kind, parse_sitemap
+from retrieval.readers.page_lists import MAX_BYTES, PageListKind, parse_sitemap
 from retrieval.sources.entries import UNREAD_LIST, Entry, NotModified, SourceUnavailable
 from retrieval.sources.web import AGENT, PAGE_S, Web
 
@@ -58,8 +58,8 @@ class Sitemap:
                     raise SourceUnavailable(f"{sitemap} cannot be read: {refusal}.") from None
                 yield _entry(sitemap, f"{UNREAD_LIST}{refusal}")
                 continue
-            is_index = kind == Kind.SITEMAPS
-            self.is_partial |= kind == Kind.FEED
+            is_index = kind == PageListKind.SITEMAPS
+            self.is_partial |= kind == PageListKind.FEED
             for url, reason in self._new(found, sitemaps if is_index else pages, give_up_at):
                 if not is_index:
                     yield _entry(url, reason)
@@ -132,7 +132,7 @@ class Sitemap:
             self._robots.parse(answer.content.decode("utf-8-sig", "replace").splitlines() if is_there else [])
         return "" if self._robots.can_fetch(AGENT, url) else "robots.txt forbids it"
 
-    def _read_sitemap(self, url: str) -> tuple[Kind, list[str]]:
+    def _read_sitemap(self, url: str) -> tuple[PageListKind, list[str]]:
         answer = self._answer(url, MAX_BYTES)
         if answer.status != httpx.codes.OK:
             raise SourceUnavailable(f"{url} answers with HTTP {answer.status}.")
@@ -140,9 +140,9 @@ class Sitemap:
             kind, found = parse_isolated(parse_sitemap, answer.content)
         except Unreadable as error:
             raise Refused(str(error)) from None
-        return Kind(kind), found
+        return PageListKind(kind), found
 
-    def _answer(self, url: str, max_bytes: int) -> Answer:
+    def _answer(self, url: str, max_bytes: int) -> ServerResponse:
         try:
             return self._web.get(url, max_bytes)
         except httpx.HTTPError as error:

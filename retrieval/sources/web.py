@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urldefrag, urljoin
 
-from common.outgoing import Answer, CheckedClient, Refused, origin_of
+from common.outgoing import CheckedClient, Refused, ServerResponse, origin_of
 
 AGENT = "fabra-ingestion"
 PAGE_S = 60.0
@@ -27,7 +27,7 @@ class Web:
         max_bytes: int,
         headers: dict[str, str] | None = None,
         check: Callable[[str], str] = lambda url: "",
-    ) -> Answer:
+    ) -> ServerResponse:
         """Return the answer, following redirects within the origin.
 
         `check` returns why an address that a redirect leads to is refused. Raise Refused with the reason, or
@@ -43,7 +43,7 @@ class Web:
             return str(refusal)
         return "" if origin == self._origin else "of another host"
 
-    async def _followed(self, url: str, max_bytes: int, headers: dict[str, str], check: Any) -> Answer:
+    async def _followed(self, url: str, max_bytes: int, headers: dict[str, str], check: Any) -> ServerResponse:
         if reason := self.reason(url):
             raise Refused(reason)
         seen = {url}

@@ -73,9 +73,9 @@ class _Patched(io.RawIOBase, IO[bytes]):
     def read(self, size: int | None = -1) -> bytes:
         start = self._file.tell()
         content = bytearray(self._file.read(-1 if size is None else size))
-        for place, value in self._patches.items():
-            if start <= place < start + len(content):
-                content[place - start] = value
+        for offset, value in self._patches.items():
+            if start <= offset < start + len(content):
+                content[offset - start] = value
         return bytes(content)
 
     def close(self) -> None:
@@ -84,7 +84,7 @@ class _Patched(io.RawIOBase, IO[bytes]):
 
 
 def _end(file: IO[bytes]) -> tuple[int, int, int]:
-    """Return where the directory ends, its size, and the place where it says that it begins; zeros without one."""
+    """Return where the directory ends, its size, and the offset at which it says that it begins; zeros without one."""
     length = file.seek(0, os.SEEK_END)
     file.seek(max(0, length - _END_BYTES - _COMMENT_MAX_BYTES))
     tail = file.read()

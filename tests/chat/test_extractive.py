@@ -13,7 +13,7 @@ from chat.providers.extractive import ExtractiveProvider, extract
 from chat.providers.protocol import Completion, Prompt
 from chat.turns.turn import Question
 from common.markdown import render
-from common.markdown_units import Kind, units
+from common.markdown_units import UnitKind, units
 from retrieval.indexing.documents import index_document
 from retrieval.models import Index
 
@@ -241,4 +241,4 @@ def test_the_answer_is_streamed_in_blocks_and_says_what_it_cites(index: Index) -
     assert "".join(delta.text for delta in deltas) == extract(prompt)[0]
     assert len(deltas) > 1
     kinds = {unit.kind for unit in units(extract(prompt)[0])}
-    assert Kind.ITEM in kinds
+    assert UnitKind.ITEM in kinds

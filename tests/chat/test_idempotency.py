@@ -20,7 +20,7 @@ from django.utils import timezone
 
 from chat.conversations.management import delete_conversation
 from chat.engine.answering import begin
-from chat.idempotency.records import Claim, take
+from chat.idempotency.records import RequestClaim, take
 from chat.idempotency.renewal import renewal
 from chat.idempotency.request_key import RequestKey
 from chat.models import ApiKey, Conversation, IdempotentRequest, Message
@@ -334,7 +334,7 @@ class TestChat:
             IdempotentRequest.objects.all().delete()
             Conversation.objects.all().delete()
             small.requests.clear()
-            assert isinstance(take(key), Claim)
+            assert isinstance(take(key), RequestClaim)
             name = key.request_id
             async_to_sync(begun)(Question(user_id="ana", message=CHAT["message"], client_id=name, count_token=name.hex))
         answered = post("/chat", CHAT)
@@ -356,9 +356,9 @@ def test_a_claim_is_not_renewed_for_ever(settings: Any) -> None:
     settings.FABRA_TURN_LEASE_S = 0.3
     key = RequestKey(digest="d", fingerprint="f")
     claim = take(key)
-    assert isinstance(claim, Claim)
+    assert isinstance(claim, RequestClaim)
     renewal.add(claim, most_s=0.5)  # and nobody discards it
-    wait_until(lambda: isinstance(take(key), Claim))
+    wait_until(lambda: isinstance(take(key), RequestClaim))
 
 
 @pytest.mark.django_db(transaction=True)
@@ -366,13 +366,13 @@ def test_a_lease_is_renewed_while_its_request_runs(settings: Any) -> None:
     settings.FABRA_TURN_LEASE_S = 0.3
     key = RequestKey(digest="d" * 64, fingerprint="f" * 64)
     claim = take(key)
-    assert isinstance(claim, Claim)
+    assert isinstance(claim, RequestClaim)
     ends = row().leased_until
     renewal.add(claim)
     wait_until(lambda: row().leased_until > ends + timedelta(seconds=0.3))
     assert take(key) is None
     renewal.discard(claim)
-    assert isinstance(wait_until(lambda: take(key)), Claim)
+    assert isinstance(wait_until(lambda: take(key)), RequestClaim)
 
 
 @pytest.mark.django_db

@@ -13,7 +13,7 @@ from chat.conversations.history import read_history
 from chat.models import Message
 from chat.small_talk import SMALL_TALK
 from chat.small_talk.detection import small_talk_in
-from chat.small_talk.phrases import PHRASES, Kind
+from chat.small_talk.phrases import PHRASES, PhraseKind
 from chat.small_talk.reply import reply_to
 from chat.turns.turn import Question
 from common.admin.html import badge
@@ -91,7 +91,7 @@ def test_every_phrase_is_recognised_in_its_language() -> None:
         for kind, phrases in kinds.items():
             for phrase in phrases:
                 talk = small_talk_in(phrase)
-                assert (talk is None) == (kind is Kind.FILLER), phrase
+                assert (talk is None) == (kind is PhraseKind.FILLER), phrase
                 assert talk is None or language in talk.languages, phrase
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.markdown_units import Kind, Unit, units
+from common.markdown_units import Unit, UnitKind, units
 from tests.calls import calls_of
 
 ARTICLE = """# Reset *your* password
@@ -88,7 +88,7 @@ def test_the_place_of_a_unit_has_its_markup() -> None:
 def test_an_item_knows_its_list_and_is_whole() -> None:
     step, code, nested = one(ARTICLE, "It is on top"), one(ARTICLE, "npm login"), one(ARTICLE, "on the web")
     assert ARTICLE[slice(*step.block)].startswith("1. Open **Settings**. It is on top.\n\n   ```sh")
-    assert code.block == step.block and code.kind is Kind.CODE
+    assert code.block == step.block and code.kind is UnitKind.CODE
     assert step.lead == "To reset it:" and step.marker == "" and one(ARTICLE, "Done.").marker == "3."
     assert nested.parents == ("Click Reset:",)
     assert ARTICLE[slice(*nested.block)] == "- on the web"
@@ -170,7 +170,7 @@ def check(text: str) -> None:
         assert unit.block[0] <= unit.start and unit.end <= unit.block[1]
         assert unit.group[0] <= unit.block[0] and unit.block[1] <= unit.group[1]
         assert unit.text
-        if unit.kind in (Kind.SENTENCE, Kind.ITEM):
+        if unit.kind in (UnitKind.SENTENCE, UnitKind.ITEM):
             shown_start = next(char for char in unit.text if not char.isspace())
             assert shown_start in text[unit.start : unit.end] or "&" in text or "\x00" in text or "\ud800" in text
         end = unit.end

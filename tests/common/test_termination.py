@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from common.termination import Stopped, stop_when_asked
+from common.termination import CommandStopped, stop_when_asked
 from tests.processes import PROJECT
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -62,5 +62,5 @@ def test_the_work_stops_where_it_asks() -> None:
     with stop_when_asked() as stop:
         stop.check()
         os.kill(os.getpid(), signal.SIGTERM)
-        with pytest.raises(Stopped):
+        with pytest.raises(CommandStopped):
             stop.check()

@@ -13,7 +13,7 @@ import pytest
 
 from fabra_project.stack.folder import DataFolder, begin_log, last_lines
 from fabra_project.stack.patience import Pace, Patience
-from fabra_project.stack.progress import Progress
+from fabra_project.stack.progress import ConsoleProgress
 from fabra_project.stack.records import record
 
 Run = Callable[..., None]
@@ -53,7 +53,7 @@ def run(folder: DataFolder) -> Iterator[Run]:
 def waited(folder: DataFolder, seconds: float, *, names: Sequence[str] = ("web",), **options: Any) -> float:
     """Return after how many seconds the wait was over, at most so many."""
     began = time.monotonic()
-    wait = Patience(folder, names, "the web server to answer", Progress(), pace=PACE, **options)
+    wait = Patience(folder, names, "the web server to answer", ConsoleProgress(), pace=PACE, **options)
     while not wait.is_over() and time.monotonic() - began < seconds:
         time.sleep(0.02)
     return time.monotonic() - began

@@ -14,7 +14,7 @@ from fabra_project.stack.folder import DataFolder
 from fabra_project.stack.leftovers import end_leftovers
 from fabra_project.stack.patience import Pace
 from fabra_project.stack.program import Program
-from fabra_project.stack.progress import Progress
+from fabra_project.stack.progress import ConsoleProgress
 from fabra_project.stack.readiness import wait_until_answering
 from fabra_project.stack.supervision import Supervision
 from tests.processes import free_port, wait_until
@@ -61,7 +61,7 @@ def wait(tmp_path: Path) -> Iterator[Wait]:
         supervision = Supervision(folder, [web], {**os.environ, "FABRA_DATA_DIR": str(folder.path)})
         wait_until(lambda: is_listening(address.port))
         pace = Pace(still=2, work=0.1, look=0.05, say=1)
-        wait_until_answering(folder, address, supervision, Progress(), pace)
+        wait_until_answering(folder, address, supervision, ConsoleProgress(), pace)
 
     yield wait
     end_leftovers(folder)

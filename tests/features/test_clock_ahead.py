@@ -12,7 +12,7 @@ from common.redis import plain_redis
 from contexts.store import FeatureStore
 from features import registry
 from features.declaration import entity, feature
-from features.freshness import Freshness, Limits, freshness
+from features.freshness import Freshness, FreshnessLimits, freshness
 from features.models import FeatureConfirmation, FeatureValue
 from features.online import entity_key_of
 from features.serving import read_features
@@ -144,8 +144,8 @@ def test_a_time_that_lies_ahead_is_taken_for_now(answers: dict[str, Any]) -> Non
 
 def test_a_value_of_the_future_is_not_fresh() -> None:
     now = datetime(2026, 1, 1, tzinfo=UTC)
-    limits = Limits(refresh=HOUR, stale_tolerance=HOUR, ttl=None)
-    with_ttl = Limits(refresh=HOUR, stale_tolerance=HOUR, ttl=HOUR)
+    limits = FreshnessLimits(refresh=HOUR, stale_tolerance=HOUR, ttl=None)
+    with_ttl = FreshnessLimits(refresh=HOUR, stale_tolerance=HOUR, ttl=HOUR)
     assert freshness(now + timedelta(minutes=1), limits, now) is Freshness.FRESH
     assert freshness(now + HOUR, limits, now) is Freshness.OVERDUE
     assert freshness(now + HOUR, with_ttl, now) is Freshness.EXPIRED

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from features.coverage import coverages
-from features.freshness import Freshness, Limits, freshness
+from features.freshness import Freshness, FreshnessLimits, freshness
 from features.models import FeatureDefinition, FeatureValue, KnownEntity
 from tests.factories import FeatureValueFactory
 
@@ -49,7 +49,7 @@ def test_it_agrees_with_the_freshness_of_each_newest_value(
     fill(ages)
     spans = {"declared_refresh": refresh, "ttl": ttl}
     row = defined(**{name: None if span is None else timedelta(minutes=span) for name, span in spans.items()})
-    limits = Limits(refresh=row.refresh, stale_tolerance=timedelta(0), ttl=row.ttl)
+    limits = FreshnessLimits(refresh=row.refresh, stale_tolerance=timedelta(0), ttl=row.ttl)
     expected = dict.fromkeys(("fresh", "stale", "expired", "missing"), 0)
     for all_ages in ages.values():
         if not all_ages:

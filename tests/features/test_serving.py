@@ -13,7 +13,7 @@ from contexts.store import FeatureStore
 from features import registry
 from features.declaration import entity, feature
 from features.errors import FeatureComputeError
-from features.freshness import Freshness, Limits, freshness
+from features.freshness import Freshness, FreshnessLimits, freshness
 from features.models import FeatureDefinition, FeatureValue, KnownEntity, OnlineRepair
 from features.online_repair import _delete, repair_online
 from features.serving import online_store, operator_settings, read_features
@@ -137,7 +137,9 @@ def test_a_stale_value_is_recomputed_behind(speed: Any) -> None:
 
 
 def test_limits_include_their_last_instant() -> None:
-    limits = Limits(refresh=timedelta(seconds=10), stale_tolerance=timedelta(seconds=5), ttl=timedelta(seconds=60))
+    limits = FreshnessLimits(
+        refresh=timedelta(seconds=10), stale_tolerance=timedelta(seconds=5), ttl=timedelta(seconds=60)
+    )
     now = datetime(2026, 1, 1, tzinfo=UTC)
     expected = {10: "fresh", 11: "stale", 15: "stale", 16: "overdue", 60: "overdue", 61: "expired"}
     for seconds, state in expected.items():

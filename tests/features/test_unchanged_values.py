@@ -20,7 +20,7 @@ from features import registry
 from features.coverage import coverages
 from features.declaration import entity, feature
 from features.models import FeatureConfirmation, FeatureDefinition, FeatureValue, KnownEntity
-from features.offline import Origin, insert_backfilled, insert_changed, insert_values, stored_values
+from features.offline import ValueOrigin, insert_backfilled, insert_changed, insert_values, stored_values
 from features.online import entity_key_of
 from features.registry import FeatureSpec
 from features.retention import CONFIRMATIONS, VALUES
@@ -87,7 +87,7 @@ def test_reads_agree_with_a_history_that_has_a_row_for_each_computation(
         moments = {"run": at(now - 2), "other": at(now - age), "backfill": at(min(age, now))}
         moment, learned = moments[kind], at(now)
         source = "backfilled" if kind == "backfill" else "materialized"
-        origin = Origin(event_timestamp=moment, created_at=learned, source=source)
+        origin = ValueOrigin(event_timestamp=moment, created_at=learned, source=source)
         with transaction.atomic():
             INSERTS[kind](spec, values, origin)
         history += [(key, moment, learned, value) for key, value in values.items()]
@@ -163,7 +163,7 @@ def test_a_value_that_a_run_did_not_compute_is_not_confirmed_by_it(answers: dict
 def test_a_value_lives_for_its_ttl_after_the_last_run_that_confirmed_it(level: FeatureSpec) -> None:
     for hour in range(5):
         computed = {"a": 1, "b": 1} if hour < 3 else {"a": 1}
-        origin = Origin(event_timestamp=at(60 * hour), created_at=at(60 * hour), source="materialized")
+        origin = ValueOrigin(event_timestamp=at(60 * hour), created_at=at(60 * hour), source="materialized")
         with transaction.atomic():
             insert_changed(level, computed, origin)
     assert FeatureValue.objects.count() == 2
@@ -195,7 +195,7 @@ def level_refresh() -> timedelta:
 
 def test_a_range_loads_values_that_were_confirmed_in_it(level: FeatureSpec) -> None:
     for hour in range(3):
-        origin = Origin(event_timestamp=at(60 * hour), created_at=at(60 * hour), source="materialized")
+        origin = ValueOrigin(event_timestamp=at(60 * hour), created_at=at(60 * hour), source="materialized")
         with transaction.atomic():
             insert_changed(level, {"a": 5, "b": hour // 2} if hour != 1 else {"a": 5}, origin)
     run = async_to_sync(store.materialize)("level", start=at(30), end=at(90))
@@ -211,7 +211,7 @@ def test_a_value_that_held_until_lately_is_not_pruned(level: FeatureSpec) -> Non
         moment = now - timedelta(days=days)
         with transaction.atomic():
             insert_changed(
-                level, {"a": value}, Origin(event_timestamp=moment, created_at=moment, source="materialized")
+                level, {"a": value}, ValueOrigin(event_timestamp=moment, created_at=moment, source="materialized")
             )
     assert [row.value for row in values_of("a")] == [1, 2, 3]
     assert prune_kind(VALUES) == (1, True)
@@ -250,15 +250,17 @@ def test_a_value_set_while_a_run_writes_is_not_hidden_and_hides_nothing(
     for number in (10, 8):
         moment = now - timedelta(minutes=number)
         with transaction.atomic():
-            insert_changed(level, {"a": 1}, Origin(event_timestamp=moment, created_at=moment, source="materialized"))
+            insert_changed(
+                level, {"a": 1}, ValueOrigin(event_timestamp=moment, created_at=moment, source="materialized")
+            )
 
     def run() -> None:
         with transaction.atomic():
-            insert_changed(level, {"a": 1}, Origin(event_timestamp=now, created_at=now, source="materialized"))
+            insert_changed(level, {"a": 1}, ValueOrigin(event_timestamp=now, created_at=now, source="materialized"))
 
     with transaction.atomic():
         earlier = now - timedelta(minutes=5)
-        insert_values(level, {"a": 2}, Origin(event_timestamp=earlier, created_at=now, source="set"))
+        insert_values(level, {"a": 2}, ValueOrigin(event_timestamp=earlier, created_at=now, source="set"))
         other = in_thread(run)
         other.join(0.3)
         assert other.is_alive()

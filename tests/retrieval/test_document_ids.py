@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from retrieval.errors import DocumentOwned
 from retrieval.indexing.bulk import Draft, index_in_bulk
-from retrieval.indexing.document_input import Origin
+from retrieval.indexing.document_input import DocumentOrigin
 from retrieval.indexing.documents import delete_document, index_document
-from retrieval.indexing.ownership import Claim
+from retrieval.indexing.ownership import FileClaim
 from retrieval.ingestion.naming import choose_names
 from retrieval.ingestion.runs import RunOptions, open_run
 from retrieval.ingestion.work import execute_run
@@ -233,8 +233,12 @@ def test_a_file_that_was_read_before_another_wrote_its_document_is_refused() -> 
     read_at = timezone.now()
 
     def batches() -> Iterator[list[Draft]]:
-        yield [Draft(entity_id="a", text="One.", origin=Origin(occurred_at=read_at, claim=Claim(file=one)))]
-        list(index_in_bulk("docs", [[Draft(entity_id="a", text="Two.", origin=Origin(claim=Claim(file=two)))]]))
+        yield [Draft(entity_id="a", text="One.", origin=DocumentOrigin(occurred_at=read_at, claim=FileClaim(file=one)))]
+        list(
+            index_in_bulk(
+                "docs", [[Draft(entity_id="a", text="Two.", origin=DocumentOrigin(claim=FileClaim(file=two)))]]
+            )
+        )
 
     (outcomes,) = index_in_bulk("docs", batches())
     assert isinstance(outcomes[0], DocumentOwned)
@@ -247,7 +251,7 @@ def test_the_owner_is_stored_in_the_commit_that_writes_the_document(tmp_path: Pa
     run = open_run("docs", str(folder_of(tmp_path, a__md="A.")), RunOptions(), source="s")
     file = SourceFile.objects.create(index=run.index, source="s", path="a.md", name="a")
     (outcomes,) = index_in_bulk(
-        "docs", [[Draft(entity_id="a", text="A.", origin=Origin(claim=Claim(file=file, run=run)))]]
+        "docs", [[Draft(entity_id="a", text="A.", origin=DocumentOrigin(claim=FileClaim(file=file, run=run)))]]
     )
     assert SourceDocument.objects.get().file == file and len(outcomes) == 1
     assert "0 unreadable" in ingest(tmp_path, "s")

@@ -139,7 +139,7 @@ def test_the_bar_moves_with_each_part_and_ends_full(monkeypatch: pytest.MonkeyPa
     index = Index.objects.get(name="docs")
     phases: list[str] = []
     steps: list[int] = []
-    progress = verification.Progress(on_phase=phases.append, on_done=steps.append)
+    progress = verification.VerificationProgress(on_phase=phases.append, on_done=steps.append)
     assert list(verification.verify(index, sample=50, progress=progress)) == []
     generation = Generation.objects.get(index=index).pk
     assert phases == ["documents", *(f"{part} of #{generation}" for part in ("words", "texts", "vectors"))]

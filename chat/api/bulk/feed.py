@@ -17,7 +17,7 @@ Line = tuple[int, bytes | None]
 """The number of a line, from 1, and its text; None for one that is too long."""
 
 
-class Feed:
+class LineExchange:
     """Lines to the thread, and answers back; each side waits for the other where too much is under way."""
 
     def __init__(self) -> None:

@@ -17,7 +17,7 @@ from common.errors import InvalidInput
 from common.validation import check_key
 from events.models import Event
 from retrieval.indexing.bulk import Draft
-from retrieval.indexing.document_input import IndexResult, Origin
+from retrieval.indexing.document_input import DocumentOrigin, IndexResult
 from retrieval.indexing.operations import Delete, Deletion, Operation, Write
 
 Result = IndexResult | Deletion | Event | Exception
@@ -78,7 +78,7 @@ def operation_of(line: Line, writer: Writer) -> Operation:
         raise InvalidInput("text: This field is required.")
     draft = Draft(
         entity_id=values["entity_id"], text=values["text"], title=values["title"], metadata=values["metadata"],
-        audience=values["audience"], origin=Origin(source="api", author=writer.author),
+        audience=values["audience"], origin=DocumentOrigin(source="api", author=writer.author),
     )  # fmt: skip
     draft.check(writer.index_name)
     return Write(number=number, draft=draft)

@@ -11,7 +11,7 @@ from django.db import connections
 from rest_framework.exceptions import APIException
 
 from chat.api.bulk.accept import accept_in_bulk
-from chat.api.bulk.feed import Feed
+from chat.api.bulk.feed import LineExchange
 from chat.api.bulk.lines import Result, Writer, answer_of, lines_of, operation_of
 from chat.api.parsers import RequestTooLarge
 from chat.audit.entries import record
@@ -60,7 +60,7 @@ async def answers_to(body: AsyncIterable[bytes], writer: Writer) -> AsyncIterato
 
     A caller that stops reading leaves what was not begun; a batch that was begun is completed in its thread.
     """
-    feed = Feed()
+    feed = LineExchange()
     reading = asyncio.ensure_future(_read(body, feed))
     working = asyncio.ensure_future(asyncio.to_thread(_work, feed, writer))
     working.add_done_callback(_log_failure)
@@ -74,7 +74,7 @@ async def answers_to(body: AsyncIterable[bytes], writer: Writer) -> AsyncIterato
         reading.cancel()
 
 
-async def _read(body: AsyncIterable[bytes], feed: Feed) -> None:
+async def _read(body: AsyncIterable[bytes], feed: LineExchange) -> None:
     try:
         async for lines in lines_of(body):
             await feed.put(lines)
@@ -90,7 +90,7 @@ def _told(error: BaseException) -> Exception:
     return error if isinstance(error, Exception) else BodyTimeout()
 
 
-def _work(feed: Feed, writer: Writer) -> None:
+def _work(feed: LineExchange, writer: Writer) -> None:
     try:
         slots.take()
     except BulkBusy as error:
@@ -108,7 +108,7 @@ def _work(feed: Feed, writer: Writer) -> None:
 class _Answers:
     """Gives the answers in the order of the lines, whichever is known first."""
 
-    def __init__(self, feed: Feed, writer: Writer) -> None:
+    def __init__(self, feed: LineExchange, writer: Writer) -> None:
         self._feed, self._writer = feed, writer
         self._order: deque[int] = deque()
         self._ids: dict[int, str | None] = {}

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from random import Random
 
 from chat.grounding.languages import NUMBER_WORDS, Language
-from chat.grounding.sources import Sentence, Source
-from chat.grounding.words import Kind, Word, read_words
+from chat.grounding.sources import GroundingSource, Sentence
+from chat.grounding.words import Word, WordKind, read_words
 
 _AUXILIARY = re.compile(
     r"\b(?:is|are|was|were|can|could|will|would|should|must|has|have|had|may|does|do|did)\b(?! not|n't)"
@@ -29,8 +29,8 @@ class Truth:
 
     text: str
     language: Language
-    passage: Source
-    others: Sequence[Source]
+    passage: GroundingSource
+    others: Sequence[GroundingSource]
     """Passages about other things."""
 
     @property
@@ -155,7 +155,7 @@ CORRUPTIONS: dict[str, Callable[[Truth, Random], str | None]] = {
 
 
 def _numbers(sentence: Sentence) -> list[Word]:
-    return [word for word in sentence.words if word.kind is Kind.NUMBER]
+    return [word for word in sentence.words if word.kind is WordKind.NUMBER]
 
 
 def _is_year(word: Word) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 from chat.citations import Citation
 from chat.grounding.claims import is_claim
 from common.errors import InvalidInput
-from common.markdown_units import Kind, units
+from common.markdown_units import UnitKind, units
 
 LEAST_SHARE = 0.65
 """The share of a person's answer's longer words that one passage must have."""
@@ -46,7 +46,7 @@ def quotes(passages: Sequence[Citation]) -> Iterator[TrueSentence]:
     for number, passage in enumerate(passages):
         others = _others(passages, number)
         for unit in units(passage.content):
-            if unit.kind in (Kind.SENTENCE, Kind.ITEM) and is_claim(unit) and len(unit.text.split()) >= 4:
+            if unit.kind in (UnitKind.SENTENCE, UnitKind.ITEM) and is_claim(unit) and len(unit.text.split()) >= 4:
                 yield TrueSentence(text=unit.text, passages=[passage], others=others)
 
 

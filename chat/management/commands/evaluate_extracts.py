@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from chat.evaluation.extracts import ExtractResult, measure_extracts, read_questions
 from common.errors import FabraError
-from common.termination import Stopped, stop_when_asked
+from common.termination import CommandStopped, stop_when_asked
 from contexts.tokens import tokenizer_for
 from retrieval.evaluation import beir, temporary_index
 from retrieval.models import Index
@@ -47,7 +47,7 @@ class Command(BaseCommand):
                         result = self._measure(name, questions, stop.check, **options)
         except FabraError as error:
             raise CommandError(str(error)) from error
-        except Stopped:
+        except CommandStopped:
             raise CommandError("Interrupted.", returncode=130) from None
         self.stdout.write(json.dumps(asdict(result), indent=2) if options["json"] else _lines(result))
 

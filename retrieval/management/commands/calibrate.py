@@ -7,7 +7,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from tqdm import tqdm
 
 from common.errors import FabraError
-from common.termination import Stopped, stop_when_asked
+from common.termination import CommandStopped, stop_when_asked
 from retrieval.evaluation.asked import AskedQuestion, golden_questions, read_questions, without_conditions
 from retrieval.evaluation.calibration import MOST_REFUSED, Questions, calibrate, questions_for
 from retrieval.evaluation.temporary_index import PREFIX
@@ -66,7 +66,7 @@ class Command(BaseCommand):
             )
         except FabraError as error:
             raise CommandError(str(error), returncode=_COULD_NOT) from error
-        except Stopped:
+        except CommandStopped:
             raise CommandError("Interrupted; the threshold is as it was.", returncode=130) from None
         is_set = run.threshold is not None and not options["measure_only"]
         if options["json"]:

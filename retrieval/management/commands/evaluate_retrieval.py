@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from tqdm import tqdm
 
 from common.errors import FabraError
-from common.termination import Stop, Stopped, stop_when_asked
+from common.termination import CommandStopped, StopRequest, stop_when_asked
 from retrieval.evaluation import beir, temporary_index
 from retrieval.evaluation.benchmark import (
     MEASURES,
@@ -75,7 +75,7 @@ class Command(BaseCommand):
                         )
         except FabraError as error:
             raise CommandError(str(error)) from error
-        except Stopped:
+        except CommandStopped:
             raise CommandError("Interrupted.", returncode=130) from None
         if options["json"]:
             self.stdout.write(json.dumps({mode: _to_dict(result) for mode, result in results.items()}, indent=2))
@@ -100,7 +100,7 @@ class Command(BaseCommand):
             raise CommandError(f"There is no language {language!r}; there are {', '.join(known)}.")
         return language or "english"
 
-    def _fill(self, name: str, documents: list[beir.CorpusDocument], stop: Stop) -> None:
+    def _fill(self, name: str, documents: list[beir.CorpusDocument], stop: StopRequest) -> None:
         with self._progress(len(documents), "indexing", "document") as progress:
             refused = temporary_index.fill(name, documents, _followed(progress, stop))
         for document_id, reason in refused[:_MAX_REPORTED]:
@@ -128,7 +128,7 @@ class Command(BaseCommand):
                 self.stdout.write(self.style.WARNING(f"  {result.refused} questions were refused and count as 0"))
 
 
-def _followed(progress: "tqdm[Any]", stop: Stop) -> Callable[..., None]:
+def _followed(progress: "tqdm[Any]", stop: StopRequest) -> Callable[..., None]:
     """Return a callback that moves the bar, and raises Stopped where the command was asked to stop."""
 
     def on_done(count: int = 1) -> None:

@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from tqdm import tqdm
 
 from common.errors import FabraError
-from common.termination import Stop, stop_when_asked
+from common.termination import StopRequest, stop_when_asked
 from retrieval.dispatch import start_ingestion
 from retrieval.errors import EmbedderUnavailable
 from retrieval.ingestion import dry_run, runs
@@ -109,7 +109,7 @@ class Command(BaseCommand):
         run.refresh_from_db()
         return time.monotonic() - started
 
-    def _work(self, run: IngestionRun, stop: Stop) -> bool:
+    def _work(self, run: IngestionRun, stop: StopRequest) -> bool:
         """Return whether the run was finished, and not stopped."""
         bar = _Bar(self, run)
         while not (is_finished := execute_run(run.pk, on_file=lambda _: bar.update(), until=lambda: stop.is_asked)):
@@ -120,7 +120,7 @@ class Command(BaseCommand):
         bar.close()
         return is_finished
 
-    def _watch(self, run: IngestionRun, stop: Stop) -> bool:
+    def _watch(self, run: IngestionRun, stop: StopRequest) -> bool:
         """Return whether the run was finished, and not stopped."""
         start_ingestion(run)
         bar = _Bar(self, run)

@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from common.errors import FabraError
 from retrieval.generations.lifecycle import find_index
-from retrieval.generations.verification import Finding, Progress, repair, step_count, verify
+from retrieval.generations.verification import Finding, VerificationProgress, repair, step_count, verify
 from retrieval.models import Index
 
 _MAX_FINDINGS = 10_000
@@ -54,7 +54,9 @@ class Command(BaseCommand):
 
     def _verify(self, index: Index, sample: int) -> list[Finding]:
         with _bar(step_count(index, sample=sample), "verifying", " documents") as bar:
-            progress = Progress(on_phase=lambda name: bar.set_description(f"verifying {name}"), on_done=bar.update)
+            progress = VerificationProgress(
+                on_phase=lambda name: bar.set_description(f"verifying {name}"), on_done=bar.update
+            )
             return list(islice(verify(index, sample=sample, progress=progress), _MAX_FINDINGS))
 
     def _print(self, index: Index, found: list[Finding], left: list[Finding], *, is_repaired: bool) -> None:
