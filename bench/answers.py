@@ -55,23 +55,23 @@ def _of_extracts(limit: int | None) -> list[Row]:
 
 
 def _of_check(name: str, limit: int) -> list[Row]:
-    sentences = [each for each in quotes(_passages(name)) if each.half == 2]
+    sentences = [sentence for sentence in quotes(_passages(name)) if sentence.half == 2]
     step = max(1, -(-len(sentences) // limit))
     return _found_of(f"{name}'s passages", sentences[::step])
 
 
 def _of_people(limit: int | None) -> list[Row]:
     written = written_by_people(read_rows(_conversations()), _passages(CONVERSATIONS))
-    return _found_of("people's answers", list(islice((each for each in written if each.half == 2), limit)))
+    return _found_of("people's answers", list(islice((sentence for sentence in written if sentence.half == 2), limit)))
 
 
 def _found_of(what: str, sentences: list[TrueSentence]) -> list[Row]:
     counts = measure_check(sentences)
-    corrupted = [each for kind, each in counts.items() if kind != UNCHANGED]
-    total = sum(each.total for each in corrupted)
+    corrupted = [row for kind, row in counts.items() if kind != UNCHANGED]
+    total = sum(row.total for row in corrupted)
     say(f"{what}: {counts[UNCHANGED].total} true sentences, {total} corrupted ones")
     return [
-        Row.of_value(f"found: {what}", sum(each.found for each in corrupted) / total, Bound(value=0.9, is_least=True)),
+        Row.of_value(f"found: {what}", sum(row.found for row in corrupted) / total, Bound(value=0.9, is_least=True)),
         Row.of_value(f"false alarms: {what}", counts[UNCHANGED].share, Bound(value=0.05)),
     ]
 
@@ -97,10 +97,10 @@ def _long_answers() -> list[tuple[str, list[Citation]]]:
     ids: dict[str, None] = {}
     for row in read_rows(_conversations()):
         said += [turn["text"] for turn in row["turns"] if turn["role"] == "assistant" and turn["text"] not in said]
-        ids |= dict.fromkeys(each for each in row["relevant"] if each in by_id)
+        ids |= dict.fromkeys(chunk_id for chunk_id in row["relevant"] if chunk_id in by_id)
         words = " ".join(said).split()
         if len(words) >= _ANSWER_WORDS and len(ids) >= _PASSAGES:
-            passages = [by_id[each] for each in islice(ids, _PASSAGES)]
+            passages = [by_id[passage_id] for passage_id in islice(ids, _PASSAGES)]
             found.append((" ".join(words[:_ANSWER_WORDS]), passages))
             said, ids = [], {}
     return found

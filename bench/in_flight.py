@@ -36,8 +36,8 @@ async def measure(*, is_quick: bool) -> list[Row]:
         await store.set_feature("message_count", user_id, 7)
     count, seconds = (QUICK_CHATS, QUICK_SECONDS) if is_quick else (CHATS, SECONDS)
     rows = []
-    for each in os.environ.get("BENCH_MODEL_SECONDS", seconds).split():
-        rows += await sync_to_async(_measure)(count, int(each))
+    for duration in os.environ.get("BENCH_MODEL_SECONDS", seconds).split():
+        rows += await sync_to_async(_measure)(count, int(duration))
     return rows
 
 

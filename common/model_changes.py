@@ -131,7 +131,7 @@ def follow(follower: Follower) -> None:
             post_save.connect(_after, sender=model, dispatch_uid="fabra_after_save")
             pre_delete.connect(_before, sender=model, dispatch_uid="fabra_before_delete")
             post_delete.connect(_after, sender=model, dispatch_uid="fabra_after_delete")
-    for model in {related for each in _models_of(follower) for related in related_classes(each)}:
+    for model in {related for followed in _models_of(follower) for related in related_classes(followed)}:
         for through in _through_models(model):
             m2m_changed.connect(_linked, sender=through, dispatch_uid="fabra_linked")
             if not through._meta.auto_created:  # its rows are saved by themselves too, without that signal

@@ -174,7 +174,9 @@ class FeatureStore:
 
 
 def _names(features: Features) -> list[str]:
-    return list(features.features) if isinstance(features, FeatureSet) else [feature_name(each) for each in features]
+    if isinstance(features, FeatureSet):
+        return list(features.features)
+    return [feature_name(feature) for feature in features]
 
 
 def _as_of() -> datetime | None:

@@ -74,7 +74,7 @@ def time_after(event_pk: int | None, state_key: str) -> datetime:
     after = [moment for pk, moment, _ in rows if pk > event_pk]
     moments = times_by_arrival([*before, latest + _INSTANT, *after], latest=latest, now=now)
     # It is newer than all events that had arrived, and not newer than the next one.
-    return max([moments[len(before)], *(each + _INSTANT for each in moments[: len(before)])])
+    return max([moments[len(before)], *(moment + _INSTANT for moment in moments[: len(before)])])
 
 
 def times_by_arrival(moments: Sequence[datetime], *, latest: datetime, now: datetime) -> list[datetime]:

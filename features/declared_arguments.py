@@ -159,4 +159,4 @@ def _of_on_demand(function: Callable[..., Any], name: str) -> FunctionParameters
             f"{REQUEST!r} for what is known of the request, but it takes {signature}."
         )
     names = [parameter.name for parameter in parameters[1:]]
-    return FunctionParameters(inputs=tuple(each for each in names if each != REQUEST), request=REQUEST in names)
+    return FunctionParameters(inputs=tuple(name for name in names if name != REQUEST), request=REQUEST in names)

@@ -129,7 +129,7 @@ def own_definitions() -> Iterator[None]:
         registry.entities, registry.features, feature_sets, declaration.retrievers, model_sources,
         context_registry.contexts,
     )  # fmt: skip
-    before = [dict(each) for each in registries]
+    before = [dict(definitions) for definitions in registries]
     values._touched.clear()
     snapshots: tuple[Any, ...] = (
         serving.operator_settings, declaration.operator_settings, context_registry.operator_settings, configured.rows,
@@ -140,9 +140,9 @@ def own_definitions() -> Iterator[None]:
     circuits.forget_circuits()
     full_disk.forget_full_disk()
     yield
-    for each, names in zip(registries, before, strict=True):
-        each.clear()
-        each.update(names)
+    for definitions, names in zip(registries, before, strict=True):
+        definitions.clear()
+        definitions.update(names)
 
 
 @pytest.fixture

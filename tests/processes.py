@@ -135,9 +135,9 @@ class Processes:
         process = self.running.pop(name)
         family = [psutil.Process(process.pid)]
         family += family[0].children(recursive=True)
-        for each in family:
+        for member in family:
             with suppress(psutil.NoSuchProcess):
-                each.kill()
+                member.kill()
         process.wait(10)
 
     def _is_ready(self) -> bool:

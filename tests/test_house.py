@@ -196,7 +196,9 @@ def test_a_socket_needs_nothing_of_rest(consumer: str) -> None:
             left += graph()[name]
     assert [name for name in reached if name.startswith("chat.api")] == []
     assert [
-        name for name in reached if any(each.startswith("rest_framework") for each in imports_of(modules()[name]))
+        name
+        for name in reached
+        if any(imported.startswith("rest_framework") for imported in imports_of(modules()[name]))
     ] == []
 
 
@@ -223,7 +225,7 @@ def test_the_way_of_a_question_is_what_its_page_says() -> None:
         if target.startswith(STEPS)
     }
     paths = [modules()[target].relative_to(PROJECT).as_posix() for target in called]
-    assert sorted(path for path in paths if not any(path.startswith(each) for each in named)) == []
+    assert sorted(path for path in paths if not any(path.startswith(prefix) for prefix in named)) == []
 
 
 def test_paths_in_the_pages_of_the_architecture_exist() -> None:

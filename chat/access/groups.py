@@ -123,7 +123,7 @@ def grant() -> None:
                 group = Group.objects.create(name=name)
             elif group is None or not was_made:
                 continue
-            fresh = [(label, each) for label, each in _permissions(tables) if (name, label) not in granted]
+            fresh = [(label, permission) for label, permission in _permissions(tables) if (name, label) not in granted]
             group.permissions.add(*(permission for _, permission in fresh))
             GrantedPermission.objects.bulk_create(GrantedPermission(group=name, permission=label) for label, _ in fresh)
 

@@ -40,7 +40,7 @@ class BotAdmin(ListAdmin):
         return (
             (None, {"fields": ("slug", "is_enabled")}),
             ("How it looks", {"fields": (*look, "language")}),
-            *((f"What it says: {language}", {"fields": text_fields(each)}) for each, language in languages),
+            *((f"What it says: {language}", {"fields": text_fields(code)}) for code, language in languages),
             ("What it answers from", {"fields": ("context", "index", "model")}),
             ("Whom its page offers", {"fields": ("demo_users",)}),
         )

@@ -64,11 +64,11 @@ def _figures(found: Spending, days: int) -> list[dict[str, Any]]:
     whole = found.whole
     today = sum(list(found.days.values())[-1].values(), Decimal()) if found.days else Decimal()
     answers = found.by["purpose"].get(Purpose.ANSWER, Spent())
-    each = answers.usd / answers.calls if answers.calls else Decimal()
+    average = answers.usd / answers.calls if answers.calls else Decimal()
     return [
         {"name": f"last {days} days", "value": money(whole.usd), "note": f"{whole.calls:,} calls"},
         {"name": "today", "value": money(today), "note": "since 00:00 UTC"},
-        {"name": "an answer", "value": money(each), "note": f"of {answers.calls:,}, on average"},
+        {"name": "an answer", "value": money(average), "note": f"of {answers.calls:,}, on average"},
         {"name": "beside answers", "value": money(whole.usd - answers.usd), "note": "rewriting, summaries, gaps"},
         {"name": "estimated", "value": f"{whole.estimated:,}", "note": "calls whose cost is estimated"},
         {

@@ -188,6 +188,6 @@ def _search_of(search: dict[str, Any]) -> dict[str, Any]:
     asked = search.get("options", {}).get("history", [])
     return {
         "index": search["index"], "query": search["query"], "found": len(search["hits"]),
-        "history": [each["question"] for each in asked if each["weight"] and not each.get("rewritten")],
-        "rewritten": next((each["question"] for each in asked if each.get("rewritten")), None),
+        "history": [earlier["question"] for earlier in asked if earlier["weight"] and not earlier.get("rewritten")],
+        "rewritten": next((earlier["question"] for earlier in asked if earlier.get("rewritten")), None),
     }  # fmt: skip

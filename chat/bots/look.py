@@ -86,7 +86,7 @@ def logo_url(bot: Bot) -> str:
 
 def _starters(bot: Bot, texts: dict[str, Any]) -> list[str]:
     """Return the first questions of the language, or else of the first language that has any."""
-    for each in (texts, *(bot.texts.get(code, {}) for code, _name in settings.LANGUAGES)):
-        if each.get("starters"):
-            return list(each["starters"])[:MOST_SUGGESTIONS]
+    for own in (texts, *(bot.texts.get(code, {}) for code, _name in settings.LANGUAGES)):
+        if own.get("starters"):
+            return list(own["starters"])[:MOST_SUGGESTIONS]
     return []

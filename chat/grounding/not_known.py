@@ -57,7 +57,7 @@ def _said_in(sentence: str, phrases: Collection[str]) -> _Says:
         return _Says.SOMETHING
     clauses = CLAUSE_END.split(CITED_SOURCES.sub(r"\1 ", sentence))
     said = {_said_by_clause(clause, phrases) for clause in clauses}
-    return next((each for each in (_Says.SOMETHING, _Says.NOT_KNOWN) if each in said), _Says.NOTHING)
+    return next((kind for kind in (_Says.SOMETHING, _Says.NOT_KNOWN) if kind in said), _Says.NOTHING)
 
 
 def _said_by_clause(clause: str, phrases: Collection[str]) -> _Says:

@@ -31,8 +31,8 @@ class _Wishes:
     @classmethod
     def of(cls, phrases: Iterable[Phrases]) -> Self:
         phrases = list(phrases)
-        wishes = [(wish.rstrip().endswith(ELLIPSIS), words_of(wish)) for each in phrases for wish in each.wishes]
-        around = {words_of(word) for each in phrases for word in (*each.fillers, *each.greetings, *each.thanks)}
+        wishes = [(wish.rstrip().endswith(ELLIPSIS), words_of(wish)) for listed in phrases for wish in listed.wishes]
+        around = {words_of(word) for listed in phrases for word in (*listed.fillers, *listed.greetings, *listed.thanks)}
         return cls(
             whole=frozenset(words for _, words in wishes if words),
             beginnings=tuple({words for is_beginning, words in wishes if is_beginning and words}),
@@ -46,7 +46,7 @@ class _Wishes:
 
     def _begins(self, words: str) -> bool:
         # At once for all of them, since few sentences begin like any.
-        return words.startswith(self.beginnings) and any(begins_with(words, each) for each in self.beginnings)
+        return words.startswith(self.beginnings) and any(begins_with(words, beginning) for beginning in self.beginnings)
 
     def _inner(self, words: str) -> str:
         """Return the words without what stands around a wish."""
@@ -84,7 +84,7 @@ def asks_for_person(sentence: str, added: tuple[Phrases, ...] = ()) -> bool:
 
 _joins = {words_of(join) for join in JOINS}
 _built_in = _Wishes.of(BUILT_IN)
-_needs = _Wishes.of([*NEEDS, *(replace(each, wishes=()) for each in BUILT_IN)])
+_needs = _Wishes.of([*NEEDS, *(replace(listed, wishes=()) for listed in BUILT_IN)])
 
 
 @lru_cache(maxsize=4)

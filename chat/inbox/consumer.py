@@ -47,7 +47,7 @@ class InboxConsumer(AsyncWebsocketConsumer):
             self.attendance = Attendance(self.agent.pk, self._send_json)
             self.channel = channel = GroupChannel()
             work = (self._join(channel), self._hear(channel), self.attendance.keep())
-            self.tasks = [spawn(each, uses_database=False) for each in work]
+            self.tasks = [spawn(step, uses_database=False) for step in work]
 
     async def disconnect(self, code: int) -> None:
         for task in self.tasks:

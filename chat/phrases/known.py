@@ -55,4 +55,4 @@ def known_phrases() -> tuple[Phrases, ...]:
 
 
 def not_known_phrases() -> Collection[str]:
-    return [phrase for each in rows.known.values() for phrase in each.not_known]
+    return [phrase for phrases in rows.known.values() for phrase in phrases.not_known]

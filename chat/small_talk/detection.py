@@ -85,7 +85,7 @@ def _tables(added: tuple[Phrases, ...]) -> Mapping[str, _Table]:
     One in two lists has the kind that is answered first.
     """
     found: dict[str, dict[tuple[str, ...], PhraseKind]] = {}
-    listed = [*PHRASES.items(), *((each.language, _by_kind(each)) for each in added)]
+    listed = [*PHRASES.items(), *((own.language, _by_kind(own)) for own in added)]
     for kind in (*_RANK, PhraseKind.FILLER):
         for language, phrases in listed:
             for phrase in phrases[kind]:

@@ -94,7 +94,7 @@ class GuardedAdmin(ModelAdmin):
         actions = super().get_actions(request)
         if self.has_change_permission(request):
             return actions
-        return {name: each for name, each in actions.items() if hasattr(each[0], "allowed_permissions")}
+        return {name: action for name, action in actions.items() if hasattr(action[0], "allowed_permissions")}
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         return self.permitted(request, super().get_fieldsets(request, obj))

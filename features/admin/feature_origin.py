@@ -36,7 +36,7 @@ class FeatureOrigin:
         found = FeatureDefinition.objects.in_bulk(names, field_name="name") if names else {}
         links = [link(FeatureDefinition, found[name].pk, name) if name in found else name for name in names]
         asks = ["the request"] if spec and spec.takes_request else []
-        return format_html_join(", ", "{}", ((each,) for each in [*links, *asks])) or "–"
+        return format_html_join(", ", "{}", ((source,) for source in [*links, *asks])) or "–"
 
     @display(description="feature sets")
     def sets(self, row: FeatureDefinition) -> str:

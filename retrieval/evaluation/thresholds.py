@@ -41,7 +41,7 @@ def choose_within(answerable: Sequence[float], unanswerable: Sequence[float], mo
     Of equal ones it is the lowest, so that no answerable question is refused for nothing. None if none refuses any.
     """
     allowed = [candidate for candidate in _candidates(answerable, unanswerable) if candidate.answerable <= most_refused]
-    best = max(allowed, key=lambda each: (each.unanswerable, -each.answerable), default=None)
+    best = max(allowed, key=lambda point: (point.unanswerable, -point.answerable), default=None)
     return best if best is not None and best.unanswerable > 0 else None
 
 
@@ -52,7 +52,7 @@ def choose_by_youden(answerable: Sequence[float], unanswerable: Sequence[float])
     """
     best = max(
         _candidates(answerable, unanswerable),
-        key=lambda each: (each.unanswerable - each.answerable, -each.answerable),
+        key=lambda point: (point.unanswerable - point.answerable, -point.answerable),
         default=None,
     )
     return best if best is not None and best.unanswerable > best.answerable else None

@@ -108,7 +108,7 @@ def _put(owner: Any, labels: list[Label], found: re.Match[str]) -> str:
     if int(found[1]) >= len(labels):
         return found[0]
     label = labels[int(found[1])]
-    item = next((each for each in (owner, *owner.iterancestors()) if each.tag in ("li", "td", "th")), None)
+    item = next((element for element in (owner, *owner.iterancestors()) if element.tag in ("li", "td", "th")), None)
     if item is None or item.tag != "li" or item.getparent() is None or item.getparent().tag not in ("ol", "ul"):
         return f"{label.text} " if label.text else ""
     if _SIMPLE.fullmatch(label.text):
@@ -145,11 +145,11 @@ def _of_styles(styles: Any) -> dict[str, tuple[str, int]]:
         while at in known and at not in seen:
             seen.add(at)
             own = known[at].find(f"{W}pPr/{W}numPr")
-            for each in () if own is None else own:
-                if each.tag == f"{W}numId":
-                    num = num or _value(each)
-                elif each.tag == f"{W}ilvl" and level is None:
-                    level = _number(each, 0)
+            for number in () if own is None else own:
+                if number.tag == f"{W}numId":
+                    num = num or _value(number)
+                elif number.tag == f"{W}ilvl" and level is None:
+                    level = _number(number, 0)
             based = known[at].find(f"{W}basedOn")
             at = "" if based is None else _value(based)
         if num:
@@ -158,8 +158,10 @@ def _of_styles(styles: Any) -> dict[str, tuple[str, int]]:
 
 
 def _lists(numbering: Any, styles: Any) -> dict[str, _List]:
-    definitions = {each.get(f"{W}abstractNumId", ""): each for each in numbering.iter(f"{W}abstractNum")}
-    nums = {each.get(f"{W}numId", ""): each for each in numbering.iter(f"{W}num")}
+    definitions = {
+        definition.get(f"{W}abstractNumId", ""): definition for definition in numbering.iter(f"{W}abstractNum")
+    }
+    nums = {num.get(f"{W}numId", ""): num for num in numbering.iter(f"{W}num")}
     linked = {name: num for name, (num, _) in _of_styles(styles).items()}
     counters: dict[str, dict[int, int]] = {}
     lists: dict[str, _List] = {}

@@ -277,7 +277,7 @@ def _whole(text: str | None, default: int) -> int:
 
 def _icon(element: Any) -> str:
     """Return what a cell without a text says by an icon, such as `Included`."""
-    labels = (each.get("aria-label") or each.get("title") for each in element.iter())
+    labels = (inner.get("aria-label") or inner.get("title") for inner in element.iter())
     return " ".join(next(filter(None, labels), "").split())
 
 

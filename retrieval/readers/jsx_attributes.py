@@ -17,15 +17,15 @@ def visible_text(attributes: list[tuple[str, str, str]], *, is_box: bool = False
 
     `is_box` is a component around a text.
     """
-    rows = [row for name in _TABLES for each, code, _ in attributes if each == name and code for row in _rows(code)]
+    rows = [row for name in _TABLES for key, code, _ in attributes if key == name and code for row in _rows(code)]
     if len(rows) > 1:
         width = max(map(len, rows))
         lines = [f"| {' | '.join(row + [''] * (width - len(row)))} |" for row in rows]
         return "\n\n" + "\n".join([lines[0], "|" + " --- |" * width, *lines[1:]]) + "\n\n"
-    shown = " ".join(text for name in _VISIBLE for each, _, text in attributes if each == name and text)
+    shown = " ".join(text for name in _VISIBLE for key, _, text in attributes if key == name and text)
     if shown or not is_box:
         return shown
-    return next((text for name in _NAMES for each, _, text in attributes if each == name and text), "")
+    return next((text for name in _NAMES for key, _, text in attributes if key == name and text), "")
 
 
 def _rows(expression: str) -> list[list[str]]:

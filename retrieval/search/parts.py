@@ -121,7 +121,7 @@ def _by_words(
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT tsvector_to_array(fabra_lexemes(%s::regconfig, words)) "
-            "FROM unnest(%s::text[]) WITH ORDINALITY AS each(words, number) ORDER BY number",
+            "FROM unnest(%s::text[]) WITH ORDINALITY AS texts(words, number) ORDER BY number",
             [index.language, [lexical_words(text) for text in texts]],
         )
         lexemes = [set(found) for (found,) in cursor.fetchall()]

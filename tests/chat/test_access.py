@@ -105,7 +105,7 @@ def test_a_key_is_bound_to_its_indexes(client: Client) -> None:
     index_document("docs", "birds", "# Birds\n\nPenguins.")
     _, key = ApiKey.make("k", ["ingest", "chat", "debug"], indexes=["docs"])
     listed = call(client, "GET", "/api/documents/", key=key).json()["results"]
-    assert [each["index_name"] for each in listed] == ["docs"]
+    assert [search["index_name"] for search in listed] == ["docs"]
     assert call(client, "GET", "/api/search/?index_name=docs&query=penguins", key=key).json()["hits"]
     _, unbound = ApiKey.make("unbound", ["chat"])
     answer = call(client, "POST", "/chat", ASK, unbound).json()["message_id"]

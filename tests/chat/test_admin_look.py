@@ -30,16 +30,16 @@ long = dict.fromkeys(["user_id", "entity_key", "started_by"], person) | {
     "subject": "The invoice of the third quarter has the wrong VAT number and the wrong address",
 }
 for model in apps.get_models():
-    fields = [each for each in model._meta.concrete_fields if each.name in long and (each.max_length or 0) >= 100]
+    fields = [field for field in model._meta.concrete_fields if field.name in long and (field.max_length or 0) >= 100]
     row = model._default_manager.first()
     if row and fields:
-        model._default_manager.filter(pk=row.pk).update(**{each.name: long[each.name] for each in fields})
+        model._default_manager.filter(pk=row.pk).update(**{field.name: long[field.name] for field in fields})
 """
 # The page itself, or a list within it.
 SCROLLS = """() => {
   const page = document.scrollingElement;
   const inner = [...document.querySelectorAll(".simplebar-content-wrapper")];
-  return [page, ...inner].some((each) => each.scrollWidth > each.clientWidth + 1);
+  return [page, ...inner].some((element) => element.scrollWidth > element.clientWidth + 1);
 }"""
 
 playwright = required("playwright.sync_api")

@@ -87,12 +87,12 @@ def status_of(client: Client, page: Page) -> int:
 
 
 def leaves(resolver: Any, prefix: str = "", namespace: str = "") -> Iterator[tuple[str, str, URLPattern]]:
-    for each in resolver.url_patterns:
-        path = prefix + str(each.pattern)
-        if isinstance(each, URLResolver):
-            yield from leaves(each, path, f"{namespace}{each.namespace}:" if each.namespace else namespace)
+    for pattern in resolver.url_patterns:
+        path = prefix + str(pattern.pattern)
+        if isinstance(pattern, URLResolver):
+            yield from leaves(pattern, path, f"{namespace}{pattern.namespace}:" if pattern.namespace else namespace)
         elif path.startswith("admin/"):
-            yield f"{namespace}{each.name}", each.name or "", each
+            yield f"{namespace}{pattern.name}", pattern.name or "", pattern
 
 
 def pages() -> list[Page]:
@@ -109,12 +109,14 @@ def staff(client: Client) -> User:
 
 def give(user: User, names: set[str]) -> None:
     every = Permission.objects.select_related("content_type")
-    user.user_permissions.set([each for each in every if f"{each.content_type.app_label}.{each.codename}" in names])
+    user.user_permissions.set(
+        [permission for permission in every if f"{permission.content_type.app_label}.{permission.codename}" in names]
+    )
 
 
 def everything() -> set[str]:
     every = Permission.objects.select_related("content_type")
-    return {f"{each.content_type.app_label}.{each.codename}" for each in every}
+    return {f"{permission.content_type.app_label}.{permission.codename}" for permission in every}
 
 
 def test_staff_without_permissions_opens_no_page(client: Client, staff: User) -> None:
@@ -189,7 +191,7 @@ def test_the_menu_and_the_front_page_show_what_one_may_open(client: Client, staf
 
 def test_rows_of_other_tables_are_left_out(client: Client, staff: User) -> None:
     fill(1)
-    pages_of = {model.__name__: each for model, each in admin.site._registry.items()}
+    pages_of = {model.__name__: page for model, page in admin.site._registry.items()}
     version = pages_of["DocumentVersion"].model._default_manager.get()
     url = reverse("admin:retrieval_documentversion_change", args=[version.pk])
     give(staff, {"retrieval.view_documentversion"})

@@ -45,7 +45,7 @@ class TestDocuments:
             1,
         )
         listed = client.get("/api/documents/", {"index_name": "docs"}).json()["results"]
-        assert [each["entity_id"] for each in listed] == ["a/b c"]
+        assert [document["entity_id"] for document in listed] == ["a/b c"]
         assert client.delete("/api/documents/a/b c/?index_name=docs").status_code == 204
         gone = client.delete("/api/documents/a/b c/?index_name=docs")
         assert (gone.status_code, gone.json()["error"]["code"]) == (404, "document_not_found")

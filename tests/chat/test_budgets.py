@@ -46,8 +46,8 @@ def reserve_many(found: list[Budget], usd: str, count: int) -> list[BudgetReserv
         return await asyncio.gather(*(reserve(found, Decimal(usd)) for _ in range(count)), return_exceptions=True)
 
     results = async_to_sync(run)()
-    assert all(isinstance(each, BudgetReservation | BudgetExhausted) for each in results), results
-    return [each for each in results if isinstance(each, BudgetReservation)]
+    assert all(isinstance(result, BudgetReservation | BudgetExhausted) for result in results), results
+    return [result for result in results if isinstance(result, BudgetReservation)]
 
 
 def spend(usd: str, days_ago: int = 0, **more: Any) -> None:
@@ -90,12 +90,12 @@ def run_redis(command: str, *arguments: Any, **more: Any) -> None:
 
 def let_end(*reservations: BudgetReservation) -> None:
     """Let reservations be so old that nobody settles them any more."""
-    run_redis("zadd", counters.open_key(), {each.entry: 1.0 for each in reservations}, xx=True)
+    run_redis("zadd", counters.open_key(), {reservation.entry: 1.0 for reservation in reservations}, xx=True)
 
 
 def test_what_redis_lost_is_summed_up_again(dollar: list[Budget]) -> None:
     reserve_many(dollar, "0.1", 1)
-    run_redis("delete", *[counters.counter_key(each) for each in dollar])
+    run_redis("delete", *[counters.counter_key(budget) for budget in dollar])
     spend("0.85")
     assert reserve_many(dollar, "0.1", 1) == []
     assert len(reserve_many(dollar, "0.05", 2)) == 1, "what was reserved before is so still"
@@ -143,10 +143,10 @@ def test_a_reservation_that_redis_made_without_the_caller_hearing_of_it_ends_by_
 
 def test_what_is_summed_up_anew_leaves_what_is_reserved(dollar: list[Budget]) -> None:
     open_ones = reserve_many(dollar, "0.3", 2)
-    async_to_sync(counters.forget)([counters.counter_key(each) for each in dollar])
+    async_to_sync(counters.forget)([counters.counter_key(budget) for budget in dollar])
     assert len(reserve_many(dollar, "0.1", 20)) == 4
-    for each in open_ones:
-        async_to_sync(settle)(each, Decimal("0.1"))
+    for entry in open_ones:
+        async_to_sync(settle)(entry, Decimal("0.1"))
     assert len(reserve_many(dollar, "0.1", 20)) == 4
 
 
@@ -220,14 +220,14 @@ def test_all_budgets_accept_a_call_or_none_counts_it(settings: Any) -> None:
     }  # fmt: skip
     key, _ = ApiKey.make("shop", ["chat"], daily_budget_usd=Decimal("0.2"))
     both = budgets_of(Spender(user_id="ana", tier="free", key=key))
-    assert [(each.scope, each.period) for each in both] == [
+    assert [(budget.scope, budget.period) for budget in both] == [
         ("installation", "month"), ("tier", "day"), ("user", "day"), ("key", "day"),
     ]  # fmt: skip
     assert len(reserve_many(both, "0.1", 5)) == 2  # the key's
     assert len(reserve_many(budgets_of(ANA), "0.1", 5)) == 3  # and what it left of the user's
     assert len(reserve_many(budgets_of(Spender(user_id="ben", tier="free")), "0.1", 9)) == 5  # and of the tier's
-    assert [each.scope for each in budgets_of(Spender(user_id="eva", tier="gold"))] == ["installation", "user"]
-    assert [each.scope for each in budgets_of(Spender(user_id="eva"))] == ["installation"]
+    assert [budget.scope for budget in budgets_of(Spender(user_id="eva", tier="gold"))] == ["installation", "user"]
+    assert [budget.scope for budget in budgets_of(Spender(user_id="eva"))] == ["installation"]
 
 
 def test_yesterday_is_not_todays_but_this_months(settings: Any) -> None:

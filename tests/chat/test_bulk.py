@@ -37,7 +37,7 @@ def delete(entity_id: str) -> Line:
 
 
 def body_of(*lines: Line) -> bytes:
-    return b"".join((each if isinstance(each, bytes) else json.dumps(each).encode()) + b"\n" for each in lines)
+    return b"".join((line if isinstance(line, bytes) else json.dumps(line).encode()) + b"\n" for line in lines)
 
 
 def apply(*lines: Line, writer: Writer = WRITER, size: int = 50) -> list[dict[str, Any]]:
@@ -100,7 +100,7 @@ class TestLines:
             line("x" * 300, "Text."), {"action": "move", "entity_id": "x"}, line("x", "Long. " * 1000), b"NaN",
             {"action": "\ud800", "entity_id": "x"}, delete("\ud800"), delete("a\x00"), delete("x" * 300),
         ]  # fmt: skip
-        lines = [each for wrong in bad for each in (line("good", "Penguins."), wrong)]
+        lines = [text for wrong in bad for text in (line("good", "Penguins."), wrong)]
         answers = apply(*lines, line("good", "Bears."))
         assert statuses(answers)[1::2] == [
             "invalid_json", "invalid_json", "invalid_json", "invalid_input", "invalid_input", "invalid_input",
@@ -268,7 +268,7 @@ class TestServer:
     def test_a_body_many_times_the_limit_of_others_goes_through_a_client_that_only_sends(self, web: Processes) -> None:
         lines = [line(str(number), f"Text {number} " * 400) for number in range(300)]
         with closing(socket.create_connection(("127.0.0.1", web.port), timeout=120)) as connection:
-            connection.sendall(HEAD + b"".join(chunk(each) for each in lines) + b"0\r\n\r\n")
+            connection.sendall(HEAD + b"".join(chunk(line) for line in lines) + b"0\r\n\r\n")
             received = b""
             while piece := connection.recv(65536):
                 received += piece

@@ -105,7 +105,7 @@ def test_a_function_that_takes_the_conversation_says_what_becomes_of_it(
     use_context(own)
     for message in ("One?", "Two?", "Three?"):
         talk(message)
-    assert [len(each) for each in seen] == [0, 1, 2]
+    assert [len(turns) for turns in seen] == [0, 1, 2]
     assert sent(model) == [
         ("system", "Asked before: One?, Two?."), ("user", "Two?"), ("assistant", "Answer to Two?"), ("user", "Three?"),
     ]  # fmt: skip

@@ -109,7 +109,7 @@ class TestOne:
         def read(**params: Any) -> tuple[list[str], bool, bool]:
             address = f"{LIST}{conversation.pk}/messages/"
             body = client.get(address, {"user_id": "ana", "page_size": 3, **params}).json()
-            return [each["text"] for each in body["messages"]], body["has_earlier"], body["has_later"]
+            return [message["text"] for message in body["messages"]], body["has_earlier"], body["has_later"]
 
         assert read() == (["m4", "m5", "m6"], True, False)
         assert read(before=ids[4]) == (["m1", "m2", "m3"], True, True)

@@ -207,7 +207,7 @@ def test_a_session_sees_its_own_conversations_and_nothing_else(bot: None, client
     client.cookies["sessionid"] = "of-somebody-else"
     headers = {"Authorization": f"Bearer {session}"}
     listed = client.get("/api/conversations/", headers=headers).json()["results"]
-    assert [each["title"] for each in listed] == ["Mine"]
+    assert [conversation["title"] for conversation in listed] == ["Mine"]
     assert client.get(f"/api/conversations/{own.pk}/messages/", headers=headers).status_code == 200
     assert client.get(f"/api/conversations/{theirs.pk}/", headers=headers).status_code == 404
     assert code_of(client.get("/api/conversations/?user_id=user_456", headers=headers)) == (403, "user_forbidden")

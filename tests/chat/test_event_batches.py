@@ -45,16 +45,16 @@ def test_a_batch_is_stored_in_its_order(client: Client, django_capture_on_commit
         batch = [event(n, occurred_at=moment) for n in (3, 1, 2)] + [event(4, event_type="doc_seen")]
         response = post(client, {"events": batch})
     assert response.status_code == 202
-    assert [each["id"] for each in response.json()["events"]] == ["e3", "e1", "e2", "e4"]
+    assert [event["id"] for event in response.json()["events"]] == ["e3", "e1", "e2", "e4"]
     assert list(Event.objects.order_by("id").values_list("event_id", flat=True)) == ["e3", "e1", "e2", "e4"]
     assert set(KnownEntity.objects.values_list("entity_key", flat=True)) == {"b1", "b2", "b3"}
-    assert [each.queue for each in messages()] == ["state", "default", "default", "default"]
+    assert [message.queue for message in messages()] == ["state", "default", "default", "default"]
 
 
 def test_the_same_event_twice_is_one(client: Client) -> None:
     assert post(client, event(1)).status_code == 202
     response = post(client, {"events": [event(1), event(2), event(2)]})
-    assert [each["is_new"] for each in response.json()["events"]] == [False, True, False]
+    assert [event["is_new"] for event in response.json()["events"]] == [False, True, False]
     assert post(client, {"events": [event(1), event(2)]}).status_code == 200
     assert Event.objects.count() == 2
 

@@ -59,8 +59,8 @@ def test_each_change_is_one_event_and_a_repetition_none(client: Client, answer: 
     for body in ({"value": None}, {"value": "down"}, {"value": "down"}, {"value": "down", "comment": "!"}):
         assert put(client, answer.pk, body).status_code == 200
     assert put(client, answer.pk, {"value": None}).status_code == 200
-    assert [(each["value"], each["comment"]) for each in events()] == [("down", ""), ("down", "!"), (None, "")]
-    assert {each["message_id"] for each in events()} == {answer.pk}
+    assert [(event["value"], event["comment"]) for event in events()] == [("down", ""), ("down", "!"), (None, "")]
+    assert {event["message_id"] for event in events()} == {answer.pk}
     assert set(Event.objects.filter(event_type="feedback_given").values_list("entity_id", flat=True)) == {"user_123"}
 
 

@@ -65,7 +65,10 @@ def test_an_answer_tells_what_was_behind(bot: None, ask: Any, use_context: Any, 
     assert ask(stream=True).headers[HEADER] == expected
     debug = client.get("/debug/context/user_123", {"query": "Billing?"})
     assert debug.headers[HEADER] == expected
-    assert {each["name"] for each in json.loads(debug.content)["freshness"]["violations"]} == {"mood", "billing"}
+    assert {violation["name"] for violation in json.loads(debug.content)["freshness"]["violations"]} == {
+        "mood",
+        "billing",
+    }
 
 
 def test_strict_is_a_503_with_the_header(bot: None, ask: Any, use_context: Any, client: Client) -> None:

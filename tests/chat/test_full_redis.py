@@ -85,7 +85,7 @@ def test_what_has_a_time_to_live_goes_first_and_queues_stay(server: Any) -> None
     for number in range(100):
         server.set(f"copy:{number}", "x" * 50_000, ex=86_400)
     assert 0 < len(server.keys("copy:*")) < 100
-    assert [each.task for each in messages()] == ["events.tasks.sweep"]
+    assert [message.task for message in messages()] == ["events.tasks.sweep"]
 
 
 def test_a_chat_is_answered_and_postgresql_counts_its_limit(

@@ -80,8 +80,8 @@ def waiting_for_locks() -> int:
 def tend_gaps() -> None:
     """Do what the beat has done, and the task that it enqueues."""
     tasks.tend_gaps()
-    for each in messages("models"):
-        if each.task == "chat.tasks.ask_due_gaps":
+    for message in messages("models"):
+        if message.task == "chat.tasks.ask_due_gaps":
             tasks.ask_due_gaps()
             break
 
@@ -525,7 +525,7 @@ class TestAskingAgain:
         for asked in (1, 2, 3):
             tasks.ask_gap(*work)
             assert gap.questions.exclude(is_answered=None).count() == asked
-            left = [each for each in messages("models") if each.task == "chat.tasks.ask_gap"]
+            left = [message for message in messages("models") if message.task == "chat.tasks.ask_gap"]
             plain_redis().delete(redis_key("celery", "models"))
             if asked < 3:
                 [task] = left

@@ -37,7 +37,7 @@ def test_every_line_of_the_table_names_something() -> None:
             app, _, model = table.partition(".")
             known = Permission.objects.filter(content_type__app_label=app)
             for word in words.split():
-                names = {word, f"{word}_{model}"} if model != "*" else {f"{word}_{each}" for each in
+                names = {word, f"{word}_{model}"} if model != "*" else {f"{word}_{name}" for name in
                          known.values_list("content_type__model", flat=True)}  # fmt: skip
                 assert known.filter(codename__in=names).exists(), (group, table, word)
 

@@ -371,7 +371,7 @@ def test_two_tickets_at_once_have_two_numbers(transactional_db: None) -> None:
         finally:
             connection.close()
 
-    threads = [threading.Thread(target=shut, args=[each]) for each in conversations]
+    threads = [threading.Thread(target=shut, args=[conversation]) for conversation in conversations]
     for thread in threads:
         thread.start()
     for thread in threads:

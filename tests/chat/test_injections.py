@@ -123,7 +123,7 @@ def test_no_attack_of_the_collection_reaches_a_citation_or_the_page(bot: None, a
         title = f"[7] {text}\n[2] {text}"[:500]
         index_document("knowledge_base", "attack", f"How do I reset my password?\n\n{text}", title=title)
         body = ask(QUESTION, user_id=f"reader-{number}").json()  # each has a limit of messages
-        assert "attack" in {each["document_id"] for each in body["citations"]}
+        assert "attack" in {citation["document_id"] for citation in body["citations"]}
         check_answer(body, client)
 
 
@@ -136,11 +136,11 @@ def signed_in() -> Client:
 def check_answer(body: dict[str, Any], client: Client) -> None:
     """Check that an answer cites passages of ours alone, that no title is more than one, and its trace's page."""
     quoted = {int(number) for number in re.findall(r"(?<!\\)\[(\d+)\]", body["response"])}
-    assert {each["number"] for each in body["citations"] if each["is_cited"]} == quoted
+    assert {citation["number"] for citation in body["citations"] if citation["is_cited"]} == quoted
     # Every paragraph cites a passage of ours, and no text that speaks to a model is repeated.
     assert all(re.search(r"(?<!\\)\[\d+\]( \|)?$", block) for block in body["response"].split("\n\n"))
     assert not suspicions_of(body["response"])
-    assert [each["number"] for each in body["citations"]] == list(range(1, len(body["citations"]) + 1))
+    assert [citation["number"] for citation in body["citations"]] == list(range(1, len(body["citations"]) + 1))
     for citation in body["citations"]:
         assert citation["title"] == single_line(citation["title"])
         assert not citation.get("url")
@@ -152,8 +152,8 @@ def check_answer(body: dict[str, Any], client: Client) -> None:
 def test_every_prompt_has_a_marker_of_its_own(bot: None) -> None:
     attack(HOSTILE[:1])
     made = [async_to_sync(injected)("0", QUESTION) for _ in range(3)]
-    assert len({re.findall(r"<passage (\d{15})>", each.system)[0] for each in made}) == 3
-    assert len({each.tokens for each in made}) == 1
+    assert len({re.findall(r"<passage (\d{15})>", prompt.system)[0] for prompt in made}) == 3
+    assert len({prompt.tokens for prompt in made}) == 1
 
 
 def test_the_seeds_context_keeps_passages_out_of_the_systems_part(

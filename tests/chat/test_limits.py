@@ -18,8 +18,8 @@ pytestmark = pytest.mark.django_db
 
 async def admit_many(count: int) -> tuple[int, int]:
     results = await asyncio.gather(*(admit("u", "free") for _ in range(count)), return_exceptions=True)
-    assert all(isinstance(each, Admission | RateLimited) for each in results)
-    return sum(isinstance(each, Admission) for each in results), count
+    assert all(isinstance(result, Admission | RateLimited) for result in results)
+    return sum(isinstance(result, Admission) for result in results), count
 
 
 def test_of_fifty_at_once_with_three_left_exactly_three_are_let_in(settings: Any) -> None:

@@ -50,7 +50,7 @@ def test_the_link_reaches_the_hit_the_citation_the_answer_and_the_trace(bot: Non
     assert f"](<{PAGE}>)" in body["response"]
     html = render(body["response"], ALL_SOURCES)
     assert f'href="{PAGE.replace("&", "&amp;")}"' in html and 'rel="noopener nofollow"' in html
-    others = [each["url"] for each in body["citations"][1:]]
+    others = [citation["url"] for citation in body["citations"][1:]]
     assert set(others) <= {""}
     trace = admin_client.get(reverse("admin:contexts_trace_change", args=[Trace.objects.latest("created_at").pk]))
     assert f'href="{PAGE.replace("&", "&amp;")}" target="_blank" rel="noopener nofollow"' in trace.content.decode()

@@ -82,7 +82,7 @@ def test_a_client_finds_both_tools_with_what_a_model_must_know(mode: str) -> Non
     assert [tool.name for tool in tools] == ["search", "get_document"]
     for tool in tools:
         assert tool.description and tool.annotations.read_only_hint
-        assert all(each["description"] for each in tool.input_schema["properties"].values())
+        assert all(schema["description"] for schema in tool.input_schema["properties"].values())
         assert "faq, knowledge_base" in tool.input_schema["properties"]["index"]["description"]
     assert tools[0].input_schema["required"] == ["query"]
 
@@ -216,7 +216,7 @@ def test_a_tool_that_does_not_exist_is_an_error_of_the_protocol() -> None:
 def test_calls_count_against_the_keys_limit_and_the_handshake_does_not() -> None:
     key = bearer(per_minute=2)
     asked = [call(key, "search", {"query": "billing"}, mode="legacy") for _ in range(3)]
-    assert [each.is_error for each in asked] == [False, False, True]
+    assert [answer.is_error for answer in asked] == [False, False, True]
     assert asked[-1].content[0].text.startswith("rate_limited: The limit of 2 requests a minute")
 
 

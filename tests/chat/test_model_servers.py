@@ -122,7 +122,7 @@ class OddServer:
                 if not request.get("stream"):
                     self.answer(200, json.dumps(server.whole()))
                     return
-                lines = [f"data: {server.write(each)}\n\n" for each in server.pieces]
+                lines = [f"data: {server.write(piece)}\n\n" for piece in server.pieces]
                 body = "".join(["\ufeff", *lines, *([] if server.is_cut else ["data:\n\n", "data: [DONE]\n\n"])])
                 self.answer(200, body.replace("\n", server.line_end))
 
@@ -145,8 +145,8 @@ class OddServer:
     def whole(self) -> dict[str, Any]:
         contents = [
             choice["delta"]["content"]
-            for each in self.pieces if each
-            for choice in each.get("choices") or []
+            for piece in self.pieces if piece
+            for choice in piece.get("choices") or []
             if not choice.get("index") and (choice.get("delta") or {}).get("content")
         ]  # fmt: skip
         content = list(chain(*contents)) if contents and isinstance(contents[0], list) else "".join(contents)

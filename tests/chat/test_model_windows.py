@@ -123,6 +123,6 @@ def test_a_model_whose_window_it_does_not_fit_is_left_out_though_it_is_the_first
     assert little.requests == []
     outcome = Trace.objects.get().outcome
     assert outcome is not None
-    assert [(each["provider"], each["code"]) for each in outcome["attempts"]] == [
+    assert [(attempt["provider"], attempt["code"]) for attempt in outcome["attempts"]] == [
         ("little", "window"), ("environment", "ok"),
     ]  # fmt: skip

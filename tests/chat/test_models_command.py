@@ -110,14 +110,14 @@ def test_models_of_the_settings_stand_between_that_of_the_key_and_the_admins(mod
     ]
     ModelProvider.objects.create(name="spare", base_url=model.url, model="of-the-admin", position=10)
     listed = json.loads(run("list", "--json")[0])
-    assert [(each["name"], each["model"]) for each in listed] == [
+    assert [(model["name"], model["model"]) for model in listed] == [
         ("first", "first"), ("environment", "gpt-4o-mini"), ("claude", "claude"), ("spare", "of-the-admin"),
     ]  # fmt: skip
     assert run("check", "claude")[1] == 0
     assert model.requests[-1]["max_tokens"] == 500
     assert check_models() == []
     ModelProvider.objects.update(is_enabled=False)  # that of the settings does not come back by it
-    assert "spare" not in [each["name"] for each in json.loads(run("list", "--json")[0])]
+    assert "spare" not in [model["name"] for model in json.loads(run("list", "--json")[0])]
 
 
 @pytest.mark.parametrize(

@@ -162,7 +162,7 @@ def test_each_door_tells_the_flag_alike(bot: None, ask: Any, model: ModelServer,
     body = {"model": "default", "user": "user_123", "messages": [{"role": "user", "content": UNKNOWN}]}
     completed = client.post("/v1/chat/completions", body, content_type="application/json").json()
     told = [asked, messages[-1], json.loads(exported)["messages"][-1], completed["fabra"]]
-    assert [each["flags"] for each in told] == [["not_known"]] * 4
+    assert [answer["flags"] for answer in told] == [["not_known"]] * 4
 
 
 def test_a_model_that_answers_a_part_answers(bot: None, ask: Any, model: ModelServer) -> None:
@@ -270,7 +270,7 @@ def test_the_sample_knows_its_questions_and_not_the_capital_of_france(bot: None)
     assert (run.refused_answerable, run.sources) == (0.0, ["sample"])
     assert run.refused_unanswerable > 0.7
     golden = json.loads((SAMPLE / "questions.json").read_text())
-    flags = {each["question"]: _flags(each["question"]) for each in golden}
+    flags = {row["question"]: _flags(row["question"]) for row in golden}
     assert [question for question, found in flags.items() if "not_known" in found] == []
     assert _flags(UNKNOWN) == ["not_known"]
     # What an operator makes of the threshold stays.

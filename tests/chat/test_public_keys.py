@@ -236,7 +236,7 @@ def test_a_sites_user_is_no_account_and_no_user_of_another_site(client: Client) 
     sites = [make_site(user_prefix=None) for _ in range(2)]
     answered = [ask(client, site, site.token()).json() for site in sites]
     ids = [f"shop-{site.row.pk}:user_123" for site in sites]
-    seen = Conversation.objects.in_bulk([each["conversation_id"] for each in answered]).values()
+    seen = Conversation.objects.in_bulk([answer["conversation_id"] for answer in answered]).values()
     assert [row.user_id for row in sorted(seen, key=lambda row: row.pk)] == ids
     for site, user_id, mine, theirs in zip(sites, ids, answered, reversed(answered), strict=True):
         headers = site.headers(site.token())

@@ -43,6 +43,6 @@ def test_an_update_that_could_only_die_is_refused(name: str, client: Client, set
 def test_what_is_left_out_is_no_error(client: Client, settings: Any) -> None:
     settings.DEBUG = True
     payload = {"content": "Text.", "metadata": None, "audience": None, "title": None}
-    for each in (payload, {"content": "Text."}):
-        body = json.dumps({"event_type": "doc_updated", "entity_id": "a", "payload": each})
+    for content in (payload, {"content": "Text."}):
+        body = json.dumps({"event_type": "doc_updated", "entity_id": "a", "payload": content})
         assert client.post("/api/events/", body, content_type="application/json").status_code == 202

@@ -123,7 +123,7 @@ def test_a_question_that_the_model_repeats_is_searched_for_once(
     model.scripts[REWRITE] = ("answer", repeated)
     body = ask(TYPED, conversation_id=told).json()
     assert body["flags"] == []
-    assert [each["question"] for each in evidence_of(body)["searches"][0]["options"]["history"]] == [FIRST]
+    assert [earlier["question"] for earlier in evidence_of(body)["searches"][0]["options"]["history"]] == [FIRST]
 
 
 def test_a_window_without_room_for_it_falls_back(told: int, ask: Any, model: ModelServer, settings: Any) -> None:
@@ -152,7 +152,7 @@ def test_a_function_is_given_query_rewriting_and_language(
     ask(FIRST)
     client.defaults["HTTP_ACCEPT_LANGUAGE"] = "de"
     ask(TYPED, conversation_id=told)
-    assert [(each.query, each.rewritten, each.language) for each in seen] == [
+    assert [(history.query, history.rewritten, history.language) for history in seen] == [
         (FIRST, "", "en"), (TYPED, REWRITTEN, "de"),
     ]  # fmt: skip
     assert seen[1].questions == (FIRST, REWRITTEN)
@@ -167,7 +167,8 @@ def test_results_are_cached_apart_for_an_earlier_question_of_the_same_words(
     ask(REWRITTEN, conversation_id=other)
     second = ask(TYPED, conversation_id=other).json()
     weights = [
-        [each["weight"] for each in evidence_of(body)["searches"][0]["options"]["history"]] for body in (first, second)
+        [earlier["weight"] for earlier in evidence_of(body)["searches"][0]["options"]["history"]]
+        for body in (first, second)
     ]
     assert weights[0] == [0.5, 1.0]
     assert weights[1][:2] == [0.25, 0.5]

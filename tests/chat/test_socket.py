@@ -182,8 +182,8 @@ def test_a_visitor_has_an_id_of_their_own_and_never_the_sessions_key(
     assert forged.get("/").context["user_id"] not in (shown, f"{shown}x")
 
     async def run() -> None:
-        for each in (client, Client()):
-            socket = connect(each)
+        for browser in (client, Client()):
+            socket = connect(browser)
             await socket.connect()
             await ask(socket)
             await socket.disconnect()

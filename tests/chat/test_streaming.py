@@ -144,7 +144,7 @@ def test_the_websocket_streams_stops_and_tells_errors(web: Processes, model: Mod
             await ws.send(json.dumps({"message": "How do I reset my password?", "user_id": "user_123"}))
             seen = await until("done", "error")
             assert [seen[0]["type"], seen[-1]["type"]] == ["start", "done"]
-            assert seen[-1]["response"] == "".join(each["text"] for each in seen[1:-1]) == TEXT
+            assert seen[-1]["response"] == "".join(event["text"] for event in seen[1:-1]) == TEXT
             assert seen[-1]["limits"]["X-RateLimit-Limit"] == "1000"
             assert (
                 '<strong>Forgot password?</strong> on the sign-in page <span class="cite">1</span>' in seen[-1]["html"]
@@ -154,7 +154,7 @@ def test_the_websocket_streams_stops_and_tells_errors(web: Processes, model: Mod
             model.text = "One **block** 😀.\n\n- an item\n\nThe *end*"
             await ws.send(json.dumps({"message": "In blocks?", "user_id": "user_123"}))
             seen = await until("done", "error")
-            blocks = [(each["html"], each["length"]) for each in seen if each["type"] == "block"]
+            blocks = [(event["html"], event["length"]) for event in seen if event["type"] == "block"]
             assert blocks == [("<p>One <strong>block</strong> 😀.</p>\n", 19)]
             assert seen[-1]["html"].startswith(f"{blocks[0][0]}<ul>")
             model.text = TEXT

@@ -138,7 +138,7 @@ def test_a_context_that_copies_it_is_fenced_too(talk: Any, model: ModelServer, u
 
     @context(name="own", max_tokens=1000)
     async def own(user_id: str, query: str, conversation: Any) -> list[ContextItem]:
-        return [ContextItem("Be kind."), *(ContextItem(f"So far: {each.text}") for each in conversation.summaries)]
+        return [ContextItem("Be kind."), *(ContextItem(f"So far: {made.text}") for made in conversation.summaries)]
 
     use_context(own)
     body = talk("Question 6?", works=False)

@@ -446,7 +446,7 @@ def test_however_they_race_the_bot_is_silent_while_a_person_holds_it(
 
         _noting(failures, work)
 
-    threads = [threading.Thread(target=each) for each in (asks, asks, holds)]
+    threads = [threading.Thread(target=work) for work in (asks, asks, holds)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -29,12 +29,12 @@ def question(text: str, conversation: int | None = None, **more: Any) -> Questio
 async def said(*questions: Question) -> list[Any]:
     """Return the answers to questions that are asked at once, in this order."""
     tasks = []
-    for each in questions:
-        tasks.append(asyncio.ensure_future(answer(each)))
+    for question in questions:
+        tasks.append(asyncio.ensure_future(answer(question)))
         await asyncio.sleep(0.2)  # so that it is in the queue when the next one comes, on a busy machine too
     found = await asyncio.gather(*tasks, return_exceptions=True)
     await finish_spawned()  # a web process's loop goes on, this one ends
-    return [each if isinstance(each, BaseException) else each[0] for each in found]
+    return [result if isinstance(result, BaseException) else result[0] for result in found]
 
 
 def ask(*questions: Question) -> list[Any]:
@@ -59,7 +59,7 @@ def test_messages_at_once_are_answered_in_their_order(small: ModelServer) -> Non
     conversation = begun(small)
     small.delay_s = 0.3
     answers = ask(*(question(f"Number {number}?", conversation) for number in range(4)))
-    assert [each.response for each in answers] == [small.text] * 4
+    assert [answer.response for answer in answers] == [small.text] * 4
     assert [text for role, text in lines(conversation) if role == "user"] == [
         "One?",
         *(f"Number {n}?" for n in range(4)),
@@ -96,7 +96,7 @@ def test_a_failed_answer_gives_its_turn_back(small: ModelServer) -> None:
     conversation = begun(small)
     small.behaviour, small.delay_s = "500", 0.2
     failed = ask(question("Two?", conversation), question("Three?", conversation))
-    assert [type(each) for each in failed] == [ModelError, ModelError]
+    assert [type(error) for error in failed] == [ModelError, ModelError]
     small.behaviour = "answer"
     assert ask(question("Four?", conversation))[0].response == small.text
     assert queue(conversation) == []
@@ -128,7 +128,7 @@ def test_a_crash_frees_the_turn_and_the_queue_behind_it(small: ModelServer, sett
     dead = [uuid.uuid4(), uuid.uuid4()]
     Conversation.objects.filter(pk=conversation).update(turns=dead, turn_until=timezone.now() + timedelta(seconds=0.3))
     answers = ask(question("Two?", conversation), question("Three?", conversation))
-    assert [each.response for each in answers] == [small.text] * 2
+    assert [answer.response for answer in answers] == [small.text] * 2
     assert [text for role, text in lines(conversation) if role == "user"] == ["One?", "Two?", "Three?"]
     Conversation.objects.filter(pk=conversation).update(turns=dead[:1], turn_until=timezone.now() - timedelta(hours=1))
     assert ask(question("Four?", conversation))[0].response == small.text
@@ -168,8 +168,8 @@ def test_what_is_sent_twice_at_once_waits_for_the_one_answer(small: ModelServer,
     conversation = None if is_first else begun(small)
     small.delay_s, name = 0.3, uuid.uuid4()
     answers = ask(*[question("Two?", conversation, client_id=name)] * 3)
-    assert len({each.message_id for each in answers}) == 1
-    assert [each.response for each in answers] == [small.text] * 3
+    assert len({answer.message_id for answer in answers}) == 1
+    assert [answer.response for answer in answers] == [small.text] * 3
     assert len(small.requests) == 1
     assert Conversation.objects.count() == 1
     assert Message.objects.filter(client_id=name).count() == 1

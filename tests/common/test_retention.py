@@ -147,7 +147,7 @@ def test_an_entity_that_was_not_seen_for_long_goes_with_its_values_online_too() 
     plain_redis().hset(key, "f", "1")
     assert prune_kind(ENTITIES) == (4, True)
     left = KnownEntity.objects.order_by("entity", "entity_key").values_list("entity", "entity_key")
-    assert [name for name, each in left if each == "listed"] == ["Called", "Listed"]
+    assert [name for name, kind in left if kind == "listed"] == ["Called", "Listed"]
     assert not FeatureValue.objects.filter(entity_key="visitor").exists()
     assert FeatureValue.objects.filter(entity="Gone").count() == 4
     assert not plain_redis().exists(key)

@@ -25,7 +25,7 @@ def test_the_log_of_queries_shows_a_planned_one_with_its_parameters() -> None:
     for _ in range(2):
         with CaptureQueriesContext(connection) as queries:
             assert double(21) == 42
-        assert [each["sql"] for each in queries] == ["SELECT 21::int * 2 AS doubled"]
+        assert [query["sql"] for query in queries] == ["SELECT 21::int * 2 AS doubled"]
 
 
 def test_what_the_server_refuses_is_an_error_of_django() -> None:

@@ -69,7 +69,7 @@ def assemble() -> Callable[..., Context]:
 
 def told(made: Context) -> list[tuple[str, str, str]]:
     assert made.freshness is not None
-    return [(each["kind"], each["name"], each["reason"]) for each in made.freshness["violations"]]
+    return [(violation["kind"], violation["name"], violation["reason"]) for violation in made.freshness["violations"]]
 
 
 def happened(event_type: str, entity_id: str, moment: datetime, **payload: Any) -> Event:

@@ -42,7 +42,7 @@ def test_from_its_page_and_from_the_list(trace: Trace, admin_client: Client) -> 
     golden.delete()
     chosen: dict[str, Any] = {"action": "keep_as_golden", "_selected_action": [trace.pk]}
     response = admin_client.post(reverse("admin:contexts_trace_changelist"), chosen)
-    assert "1 kept" in " ".join(str(each) for each in get_messages(response.wsgi_request))
+    assert "1 kept" in " ".join(str(message) for message in get_messages(response.wsgi_request))
     assert GoldenQuestion.objects.filter(question=trace.query).count() == 1
 
 

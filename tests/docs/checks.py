@@ -107,9 +107,9 @@ def check_manage(arguments: list[str], *, is_mention: bool = False) -> None:
 def check_make(arguments: list[str]) -> None:
     makefile = (PROJECT / "Makefile").read_text()
     targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
-    asked = [each for each in arguments if "=" not in each]
+    asked = [argument for argument in arguments if "=" not in argument]
     assert asked and targets.issuperset(asked), f"the Makefile has no target {' '.join(asked)}"
-    for name in (each.partition("=")[0] for each in arguments if "=" in each):
+    for name in (argument.partition("=")[0] for argument in arguments if "=" in argument):
         assert f"$({name})" in makefile, f"the Makefile has no variable {name}"
 
 

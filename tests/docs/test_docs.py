@@ -232,7 +232,7 @@ def test_the_error_codes_exist() -> None:
     documented = set(re.findall(r"`(\w+)`", " ".join(rows)))
     assert len(documented) > 20
     code = project_code() + Path(exceptions.__file__).read_text()
-    assert not {each for each in documented if f'"{each}"' not in code and f"'{each}'" not in code}
+    assert not {setting for setting in documented if f'"{setting}"' not in code and f"'{setting}'" not in code}
 
 
 def test_make_help_lists_every_target() -> None:

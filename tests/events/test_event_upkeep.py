@@ -44,9 +44,9 @@ def record(**fields: Any) -> Event:
     ],
 )
 def test_celery_that_could_lose_or_double_a_task_is_an_error(name: str, value: Any, number: str, settings: Any) -> None:
-    assert [each for each in run_checks() if str(each.id).startswith("common.")] == []
+    assert [problem for problem in run_checks() if str(problem.id).startswith("common.")] == []
     setattr(settings, name, value)
-    [found] = [each for each in run_checks() if str(each.id).startswith("common.")]
+    [found] = [problem for problem in run_checks() if str(problem.id).startswith("common.")]
     assert (found.id, bool(found.hint)) == (number, True)
 
 
@@ -55,7 +55,10 @@ def test_the_sweep_enqueues_again_what_celery_seems_to_have_lost() -> None:
     long_ago = datetime.now(UTC) - timedelta(minutes=5)
     Event.objects.exclude(pk=fresh.pk).update(dispatched_at=long_ago)
     sweep()
-    assert [(each.args[0], each.queue) for each in messages()] == [(state.pk, "state"), (forgotten.pk, "default")]
+    assert [(message.args[0], message.queue) for message in messages()] == [
+        (state.pk, "state"),
+        (forgotten.pk, "default"),
+    ]
     sweep()
     assert len(messages()) == 2  # not again at once
 

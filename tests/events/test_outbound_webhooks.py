@@ -296,7 +296,7 @@ def test_after_many_failures_in_a_row_the_endpoint_is_asked_by_one_delivery_now_
     endpoint.refresh_from_db()
     assert (len(desk.received), endpoint.failures_in_row, endpoint.state) == (PAUSE_AFTER, PAUSE_AFTER, "paused")
     sweep_webhooks()
-    assert not [each for each in messages("webhooks") if each.args == [endpoint.pk]]
+    assert not [message for message in messages("webhooks") if message.args == [endpoint.pk]]
     WebhookEndpoint.objects.update(paused_until=timezone.now() - timedelta(seconds=1))
     send_all()
     assert len(desk.received) == PAUSE_AFTER + 1
@@ -356,7 +356,7 @@ def test_a_worker_that_is_killed_while_it_sends_leaves_nothing_undone(desk: Rece
     WebhookEndpoint.objects.update(dispatched_at=timezone.now() - timedelta(minutes=5))
     count = len(messages("webhooks"))
     sweep_webhooks()
-    assert [each.args for each in messages("webhooks")[count:]] == [[endpoint.pk]]
+    assert [message.args for message in messages("webhooks")[count:]] == [[endpoint.pk]]
     send_all()
     assert [json.loads(got.body)["id"] for got in desk.received] == [event.event_id] * 2
     assert only().state == "delivered"
@@ -413,7 +413,7 @@ def test_an_event_that_was_rolled_back_is_sent_to_nobody(desk: Receiver) -> None
         record_event(AxiomEvent(event_type="conversation_closed", entity_id="a"), Event.Source.CHAT)
         transaction.set_rollback(True)
     happened()
-    assert [each.args for each in messages("webhooks")] == [[endpoint.pk]]
+    assert [message.args for message in messages("webhooks")] == [[endpoint.pk]]
     send_all()
     assert len(desk.received) == 1
 
@@ -425,7 +425,7 @@ def test_the_sweep_enqueues_each_endpoint_once_and_not_again_at_once(desk: Recei
     make_due()
     for _ in range(2):
         sweep_webhooks()
-    assert [each.args for each in messages("webhooks")] == [[endpoint.pk]]
+    assert [message.args for message in messages("webhooks")] == [[endpoint.pk]]
 
 
 @pytest.mark.django_db(transaction=True)
@@ -439,7 +439,7 @@ def test_a_hundred_deliveries_to_a_dead_endpoint_do_not_delay_another(desk: Rece
         alive = endpoint_of(desk, "alive")
         happened()
         # One worker takes the messages in their order; what a task enqueues again goes to the end.
-        queue, tried = [each.args[0] for each in messages("webhooks")], 0
+        queue, tried = [message.args[0] for message in messages("webhooks")], 0
         while not desk.received:
             endpoint_pk = queue.pop(0)
             queue += [endpoint_pk] if send_due(endpoint_pk) else []

@@ -48,7 +48,7 @@ def ahead() -> datetime:
 def test_an_event_of_a_clock_ahead_is_processed_now(event: Event) -> None:
     Event.objects.update(received_at=ahead(), next_attempt_at=ahead(), dispatched_at=ahead())
     tasks.sweep()
-    assert [each.args for each in messages()] == [[event.pk]]
+    assert [message.args for message in messages()] == [[event.pk]]
     tasks.process_event(event.pk)
     event.refresh_from_db()
     assert event.finished_at is not None
@@ -83,7 +83,7 @@ def endpoint(event: Event) -> WebhookEndpoint:
 def swept() -> list[int]:
     """Return the endpoints that the sweep enqueues."""
     tasks.sweep_webhooks()
-    return [each.args[0] for each in messages() if each.task.endswith("send_webhooks")]
+    return [message.args[0] for message in messages() if message.task.endswith("send_webhooks")]
 
 
 def test_a_delivery_of_a_clock_ahead_is_sent_now(endpoint: WebhookEndpoint) -> None:
@@ -144,7 +144,7 @@ def test_the_schedule_counts_from_now_on_after_a_step_back(caplog: pytest.LogCap
 
     def sent() -> set[str]:
         beat.tick()
-        return {each.task for each in messages()}
+        return {message.task for message in messages()}
 
     wait_until(lambda: sent() == {"events.tasks.sweep", "common.tasks.prune"})
     beat.sync()

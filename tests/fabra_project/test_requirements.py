@@ -47,7 +47,7 @@ def is_for(pin: Requirement, python: str) -> bool:
 
 
 def test_each_pin_names_one_version() -> None:
-    operators = {str(pin): [each.operator for each in pin.specifier] for pin in pins()}
+    operators = {str(pin): [specifier.operator for specifier in pin.specifier] for pin in pins()}
     assert [pin for pin, found in operators.items() if found != ["=="]] == []
 
 

@@ -184,7 +184,7 @@ def test_a_backfill_that_is_killed_goes_on_and_stores_each_value_once(tmp_path: 
     run = MaterializationRun.objects.get()
     assert (run.state, run.done, run.total, run.claims) == ("done", 500, 500, 4)
     counted = FeatureValue.objects.values("entity_key", "event_timestamp").annotate(n=Count("id"))
-    assert (len(counted), {each["n"] for each in counted}) == (500, {1})
+    assert (len(counted), {row["n"] for row in counted}) == (500, {1})
 
 
 @pytest.mark.django_db(transaction=True)

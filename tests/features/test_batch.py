@@ -78,7 +78,7 @@ def test_however_many_ask_at_once_each_key_is_computed_once(Bee: type) -> None: 
     async def ask() -> list[Any]:
         keys = [f"b{number}" for number in range(20)]
         asked = [keys[start : start + 10] for start in range(11)]
-        return await asyncio.gather(*(store.get_online_features("Bee", each, ["flights"]) for each in asked))
+        return await asyncio.gather(*(store.get_online_features("Bee", keys, ["flights"]) for keys in asked))
 
     answers = async_to_sync(ask)()
     assert all(len(answer) == 10 for answer in answers)
@@ -116,7 +116,7 @@ def test_a_bad_key_fails_alone(Bee: type) -> None:  # noqa: N803
     keys = [*(f"b{n}" for n in range(9)), "bad", "odd"]
     run = async_to_sync(store.materialize)("flights", keys)
     assert (run.done, run.failed) == (9, 2)
-    assert {each["entity_key"] for each in run.errors} == {"bad", "odd"}
+    assert {error["entity_key"] for error in run.errors} == {"bad", "odd"}
     assert "no such bee" in str(run.errors)
 
 

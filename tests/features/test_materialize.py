@@ -161,7 +161,7 @@ def test_a_run_of_a_living_worker_is_left_alone_until_it_dies(size: list[str]) -
     finally:
         other.close()
     wait_until(lambda: upkeep() or messages())
-    assert {(each.task, each.args[0]) for each in messages()} == {(MATERIALIZE_RUN, run.pk)}
+    assert {(message.task, message.args[0]) for message in messages()} == {(MATERIALIZE_RUN, run.pk)}
     materialize_run(run.pk)
     assert run_of().state == "done"
 

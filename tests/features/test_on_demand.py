@@ -247,7 +247,7 @@ class TestSets:
         made: Context = async_to_sync(money)("ana", "a refund, please")
         assert made.content == "gold 250.00"
         body = json.loads(Trace.objects.get().body.text)
-        assert sorted((each["feature"], each["source"]) for each in body["features"]) == [
+        assert sorted((feature["feature"], feature["source"]) for feature in body["features"]) == [
             ("asks_for_money", "on_demand"), ("debt", "computed"), ("plan", "computed"), ("urgency", "on_demand"),
         ]  # fmt: skip
         assert body["inputs"] == {"user_id": "ana", "query": "a refund, please"}
@@ -266,7 +266,7 @@ class TestSets:
         data = {"request": '{"query": "refund"}'}
         for path in ("/api/feature-sets/billing/ana/", "/api/features/Member/ana/?names=plan,debt,urgency"):
             found = admin_client.get(path, data | {"names": "plan,debt,urgency"}).json()
-            assert {name: each["value"] for name, each in found["features"].items()} == wanted
+            assert {name: feature["value"] for name, feature in found["features"].items()} == wanted
         assert admin_client.get("/api/feature-sets/other/ana/").status_code == 404
         assert admin_client.get("/api/feature-sets/billing/%20/").status_code == 400
         assert admin_client.get("/api/feature-sets/billing/ana/", {"request": "[]"}).status_code == 400

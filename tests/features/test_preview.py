@@ -48,7 +48,7 @@ def traces_left() -> dict[str, Any]:
     client.close()
     models = (FeatureValue, KnownEntity, MaterializationRun, OnlineRepair, Event)
     return {"redis": keys, "in_flight": dict(single_flight._in_flight)} | {
-        each.__name__: each.objects.count() for each in models
+        model.__name__: model.objects.count() for model in models
     }
 
 

@@ -323,8 +323,8 @@ class TestChanges:
         settings.FABRA_MATERIALIZE_CHUNK = 2
         declare(default_value=0, batch_size=2)
         customers = [customer(name) for name in "abcde"]
-        for each in customers:
-            TicketFactory(customer=each)
+        for one in customers:
+            TicketFactory(customer=one)
         async_to_sync(store.materialize)("open_tickets")
         assert set(read(*"abcde").values()) == {1}
         KnownEntity.objects.touch("Member", list("abcde"))

@@ -59,7 +59,7 @@ def set_at_age(name: str, value: Any, **age: int) -> None:
 
 def test_a_miss_computes_once_and_writes_both_stores(speed: Any) -> None:
     first, second = read("r1", "speed"), read("r1", "speed")
-    assert [(each.value, each.status, each.source) for each in first + second] == [
+    assert [(value.value, value.status, value.source) for value in first + second] == [
         (1, "fresh", "computed"),
         (1, "fresh", "online"),
     ]
@@ -194,7 +194,7 @@ def test_many_values_that_redis_missed_are_mended_at_once_and_none_that_came_mea
     settings.REDIS_URL = url
     with django_assert_max_num_queries(16):
         assert async_to_sync(repair_online)() == 1200
-    assert [each.value for each in read("r0", "speed") + read("r1199", "speed")] == [0, 1199]
+    assert [value.value for value in read("r0", "speed") + read("r1199", "speed")] == [0, 1199]
     repair = OnlineRepair(entity="Robot", entity_key="r0", feature="speed")
     for _ in range(2):
         settings.REDIS_URL = "redis://127.0.0.1:1/0"

@@ -57,7 +57,7 @@ def test_what_a_token_says_is_true_since_the_tokens_time() -> None:
     history = async_to_sync(FeatureStore().get_historical_features)
     before, after = NOW - timedelta(minutes=6), NOW
     rows = history([{"user_id": "ana", "event_timestamp": moment} for moment in (before, after)], ["company"])
-    assert [each["company"] for each in rows] == ["unknown", "Acme"]
+    assert [row["company"] for row in rows] == ["unknown", "Acme"]
 
 
 def test_the_same_token_again_writes_nothing_and_an_older_one_replaces_nothing() -> None:

@@ -113,7 +113,7 @@ def test_a_question_is_answered(came: Any) -> None:
 def test_a_row_of_the_project_is_a_document_and_a_citation_leads_to_it(came: Any) -> None:
     answer = came["visited"]["object"]
     assert answer["status"] == 200, answer["text"]
-    links = {each["document_id"]: each["url"] for each in json.loads(answer["text"])["citations"]}
+    links = {citation["document_id"]: citation["url"] for citation in json.loads(answer["text"])["citations"]}
     of_groups = [url for name, url in links.items() if name.startswith("auth.group:")]
     assert of_groups and all(url.startswith("https://shop.example/groups/") for url in of_groups), links
 

@@ -24,9 +24,9 @@ def pdf(*pages: str, title: str = "") -> bytes:
     objects[1] = f"<< /Type /Pages /Kids [{' '.join(kids)}] /Count {len(kids)} >>"
     objects.append(f"<< /Title ({title}) >>")
     out, places = b"%PDF-1.4\n", []
-    for number, each in enumerate(objects, 1):
+    for number, content in enumerate(objects, 1):
         places.append(len(out))
-        out += f"{number} 0 obj\n{each}\nendobj\n".encode("cp1252")
+        out += f"{number} 0 obj\n{content}\nendobj\n".encode("cp1252")
     start = len(out)
     rows = "".join(f"{place:010} 00000 n \n" for place in places)
     out += f"xref\n0 {len(objects) + 1}\n0000000000 65535 f \n{rows}".encode()

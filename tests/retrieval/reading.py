@@ -14,11 +14,11 @@ def read_all(
     documents: list[ReadDocument] = []
     warnings: list[ReadWarning] = []
     try:
-        for each in read(file, Options(**options)):
-            if isinstance(each, ReadWarning):
-                warnings.append(each)
+        for item in read(file, Options(**options)):
+            if isinstance(item, ReadWarning):
+                warnings.append(item)
             else:
-                documents.append(each)
+                documents.append(item)
     except Unreadable as error:
         return documents, warnings, str(error)
     return documents, warnings, ""

@@ -25,7 +25,7 @@ def index() -> Index:
 
 def asked() -> list[tuple[str, int]]:
     """Return what workers are asked for, each once: several share a build."""
-    each_once = dict.fromkeys((each.task, each.args[0]) for each in messages())
+    each_once = dict.fromkeys((message.task, message.args[0]) for message in messages())
     return [(task.removeprefix("retrieval.tasks."), pk) for task, pk in each_once]
 
 

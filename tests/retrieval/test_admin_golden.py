@@ -104,7 +104,7 @@ def test_a_file_comes_in_and_goes_out(index: Index, admin_client: Client) -> Non
     for action, name in [("export_json_lines", "a.jsonl"), ("export_csv", "a.csv")]:
         chosen = {"action": action, "_selected_action": list(GoldenQuestion.objects.values_list("pk", flat=True))}
         out = admin_client.post(reverse(LIST), chosen)
-        assert {each.question for each in read_golden(out.content, name)} == {"One?", "Two?"}
+        assert {golden.question for golden in read_golden(out.content, name)} == {"One?", "Two?"}
 
 
 @pytest.mark.django_db

@@ -23,7 +23,7 @@ def one_worker(settings: Any) -> None:
 
 def started() -> list[int]:
     """Return the runs that a worker is asked for."""
-    return [each.args[0] for each in messages("ingest")]
+    return [message.args[0] for message in messages("ingest")]
 
 
 def upload(client: Any, *files: tuple[str, bytes], **fields: str) -> Any:

@@ -108,8 +108,8 @@ def test_code_and_tables_that_fit_are_not_torn_apart() -> None:
     filler = "Some words of the guide go here. " * 20
     text = f"# Guide\n\n{filler}\n\n{code}\n\n{filler}\n\n{table}\n\n{filler}"
     texts = [passage.text for passage in split("Guide", text, get_embedder())]
-    assert sum(code in each for each in texts) == 1
-    assert sum(table in each for each in texts) == 1
+    assert sum(code in text for text in texts) == 1
+    assert sum(table in text for text in texts) == 1
 
 
 def test_a_large_table_is_split_between_rows_and_repeats_its_header() -> None:

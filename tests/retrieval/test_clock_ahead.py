@@ -170,14 +170,14 @@ LATEST = NOW + timedelta(seconds=10)
 
 @hypothesis.given(seconds=st.lists(st.integers(-20, 40)))
 def test_times_that_lie_ahead_become_those_of_their_arrival(seconds: list[int]) -> None:
-    moments = [NOW + timedelta(seconds=each) for each in seconds]
+    moments = [NOW + timedelta(seconds=second) for second in seconds]
     corrected = times_by_arrival(moments, latest=LATEST, now=NOW)
     for place, (before, after) in enumerate(zip(moments, corrected, strict=True)):
         if before <= LATEST:
             assert after == before
             continue
         assert after < before and after <= LATEST
-        assert all(after >= each for each in corrected[:place]), "it is not older than what arrived before"
-        following = next((each for each in moments[place + 1 :] if each <= LATEST), None)
-        if following and all(following > each for each in corrected[:place]):
+        assert all(after >= earlier for earlier in corrected[:place]), "it is not older than what arrived before"
+        following = next((moment for moment in moments[place + 1 :] if moment <= LATEST), None)
+        if following and all(following > earlier for earlier in corrected[:place]):
             assert after < following, "it is not newer than what arrived next"

@@ -27,8 +27,8 @@ WRAPPED = "data:image/png;base64," + "\n".join(textwrap.wrap(BLOB, 76))
 
 def text_of(path: str, content: str) -> tuple[str, list[str]]:
     found = list(read(FetchedFile(path=path, content=content.encode())))
-    (document,) = (each for each in found if isinstance(each, ReadDocument))
-    return document.text, [each.code for each in found if isinstance(each, ReadWarning)]
+    (document,) = (item for item in found if isinstance(item, ReadDocument))
+    return document.text, [item.code for item in found if isinstance(item, ReadWarning)]
 
 
 @pytest.mark.parametrize("path", ["a.md", "a.mdx", "a.txt"])

@@ -262,12 +262,17 @@ def test_of_two_documents_with_one_id_the_later_stands(tmp_path: Path) -> None:
     rows = [{"_id": 7, "text": "Old."}, {"_id": "8", "title": None, "text": "Other."}, {"_id": "7", "text": "New."}]
     (tmp_path / "corpus.jsonl").write_bytes(b"\xef\xbb\xbf" + lines(rows).replace("\n", "\r\n").encode())
     found = beir.read_corpus(tmp_path / "corpus.jsonl")
-    assert [(each.id, each.title, each.text) for each in found] == [("7", "", "New."), ("8", "", "Other.")]
+    assert [(document.id, document.title, document.text) for document in found] == [
+        ("7", "", "New."),
+        ("8", "", "Other."),
+    ]
 
 
 def test_what_the_database_cannot_hold_is_replaced(tmp_path: Path) -> None:
     (tmp_path / "corpus.jsonl").write_text(lines([{"_id": "a\ud800", "text": "Cats\x00purr \ud800."}]))
-    assert [(each.id, each.text) for each in beir.read_corpus(tmp_path / "corpus.jsonl")] == [("a?", "Cats purr ?.")]
+    assert [(document.id, document.text) for document in beir.read_corpus(tmp_path / "corpus.jsonl")] == [
+        ("a?", "Cats purr ?.")
+    ]
 
 
 DOCUMENTS = [beir.CorpusDocument(id="a", title="A", text="Text.")]
@@ -299,7 +304,7 @@ def test_long_documents_leave_room_for_others() -> None:
     long = "\n\n".join(f"# Part {n}\n\n{'Cats purr at night. ' * 40}{n}" for n in range(6))
     rows = [("long", long), ("a", "A cat sleeps."), ("b", "Dogs bark at cats.")]
     with temporary_index.own_index() as name:
-        temporary_index.fill(name, [beir.CorpusDocument(id=each, title=each, text=text) for each, text in rows])
+        temporary_index.fill(name, [beir.CorpusDocument(id=row_id, title=row_id, text=text) for row_id, text in rows])
         question = benchmark.JudgedQuery(id="1", text="cats purr at night", grades={"a": 1})
         found, _ = benchmark._documents(name, question, "semantic", 3, most=4)
     assert sorted(found) == ["a", "b", "long"]

@@ -179,6 +179,6 @@ def test_an_event_about_a_document_that_is_being_changed_waits_a_little_longer_e
     row.refresh_from_db()
     again = messages("state")[sent:]
     assert (row.state, row.attempts) == ("received", 0)
-    assert [each.kwargs["waited_s"] for each in again] == [0.05, 0.1, 2.0]
-    assert all(0 < each.delay_s <= 2 for each in again[2:])
+    assert [message.kwargs["waited_s"] for message in again] == [0.05, 0.1, 2.0]
+    assert all(0 < message.delay_s <= 2 for message in again[2:])
     assert process(row) == ["done"]

@@ -53,7 +53,7 @@ def test_the_record_says_what_counted(plans: None) -> None:
 
 def test_the_oldest_questions_do_not_count(plans: None) -> None:
     record = search_sync("docs", "And it?", history=[f"Question {number}?" for number in range(30)])
-    weights = [each["weight"] for each in record.options["history"]]
+    weights = [earlier["weight"] for earlier in record.options["history"]]
     assert weights == [0.5**age for age in range(7, 0, -1)]
 
 
@@ -187,7 +187,7 @@ def test_a_search_reads_the_question_in_the_language_of_its_index(plans: None) -
     for language in ("english", "german"):
         Index.objects.update(language=language)
         record = search_sync("docs", "Und gilt dafür auch ein Rabatt?", history=["When was the piano invented?"])
-        weights[language] = [each["weight"] for each in record.options["history"]]
+        weights[language] = [earlier["weight"] for earlier in record.options["history"]]
     assert weights["english"] != weights["german"] == [0.5]
 
 
@@ -230,7 +230,7 @@ def test_the_weighted_vector_gives_the_weighted_mean_of_the_cosines() -> None:
     weights = [0.25, 0.5, 1.0]
     sums = [sum(weight * float(v @ chunk) for weight, v in zip(weights, vectors, strict=True)) for chunk in chunks]
     made, agreement = weighted_vector(vectors, weights)
-    means = [each / sum(weights) for each in sums]
+    means = [total / sum(weights) for total in sums]
     assert [agreement * float(made @ chunk) for chunk in chunks] == pytest.approx(means, abs=1e-6)
     assert np.linalg.norm(made) == pytest.approx(1)
 

@@ -13,8 +13,8 @@ LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
 
 def many(content: str) -> tuple[ReadDocument, list[str]]:
     found = list(read(FetchedFile(path="a.md", content=content.encode())))
-    (document,) = (each for each in found if isinstance(each, ReadDocument))
-    return document, [each.code for each in found if isinstance(each, ReadWarning)]
+    (document,) = (item for item in found if isinstance(item, ReadDocument))
+    return document, [item.code for item in found if isinstance(item, ReadWarning)]
 
 
 @pytest.mark.parametrize(

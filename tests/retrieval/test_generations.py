@@ -117,7 +117,7 @@ def test_changed_documents_are_followed_by_one_task_of_the_queue_for_imports(
     drafts = [Draft(entity_id=f"new{number}", text=f"Penguin {number} swims.") for number in range(3)]
     list(index_in_bulk("docs", [drafts]))
     new = list(Document.objects.filter(entity_id__startswith="new").order_by("entity_id").values_list("pk", flat=True))
-    assert [(each.task, each.args, each.queue) for each in messages()] == [
+    assert [(message.task, message.args, message.queue) for message in messages()] == [
         ("retrieval.tasks.follow_documents", [new], "ingest")
     ]
     monkeypatch.setattr(lifecycle, "_WINDOW", 2)
@@ -233,7 +233,7 @@ def test_a_build_waits_for_its_embedder_and_goes_on(model: str, server: ModelSer
 
 def asked() -> list[tuple[str, int]]:
     """Return what a worker is asked for."""
-    return [(each.task, each.args[0]) for each in messages()]
+    return [(message.task, message.args[0]) for message in messages()]
 
 
 @pytest.mark.django_db

@@ -69,7 +69,7 @@ def evaluate(**options: Any) -> str:
 def test_a_right_hit(documents: list[str], text: str, hits: list[Hit], right: list[int]) -> None:
     golden = GoldenQuestion(question="?", expected_documents=documents, expected_text=text)
     ranking, grades = ranking_of(hits, golden)
-    assert [rank for rank, each in enumerate(ranking, 1) if each in grades] == right
+    assert [rank for rank, document_id in enumerate(ranking, 1) if document_id in grades] == right
     assert len(grades) == max(1, len(documents))
 
 
@@ -282,9 +282,9 @@ def test_the_samples_questions_are_golden(index: Index) -> None:
     from chat.sample import SAMPLE
 
     questions = read_golden((SAMPLE / "questions.json").read_bytes(), "questions.json")
-    for each in questions:
-        text = (SAMPLE / "articles" / f"{each.expected_documents[0]}.md").read_text()
-        assert each.expected_text in text
+    for question in questions:
+        text = (SAMPLE / "articles" / f"{question.expected_documents[0]}.md").read_text()
+        assert question.expected_text in text
     assert len(questions) == 41
 
 

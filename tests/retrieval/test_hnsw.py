@@ -34,7 +34,7 @@ def generation() -> Generation:
 
 def names() -> dict[str, bool]:
     """Return the indexes of generations, by name, each with whether it is complete."""
-    return {name: valid for each in hnsw.stored_indexes().values() for name, valid in each.valid.items()}
+    return {name: valid for stored in hnsw.stored_indexes().values() for name, valid in stored.valid.items()}
 
 
 def both(generation: Generation) -> dict[str, bool]:
@@ -134,7 +134,7 @@ def test_a_killed_rebuild_leaves_the_former_index_and_is_taken_up(generation: Ge
     assert file_of(hnsw.hnsw_name(generation.pk)) == before
     wait_until(lambda: hnsw.generations_to_index() == [generation.pk])
     upkeep.pick_up()
-    assert [(each.task, each.args) for each in messages()] == [("retrieval.tasks.build_hnsw", [generation.pk])]
+    assert [(message.task, message.args) for message in messages()] == [("retrieval.tasks.build_hnsw", [generation.pk])]
     hnsw.build_hnsw(generation.pk)
     assert names() == both(generation)
     assert file_of(hnsw.hnsw_name(generation.pk)) != before, "it is the rebuild that is taken up"
@@ -165,7 +165,7 @@ def test_a_wanted_rebuild_outlives_the_broker(generation: Generation) -> None:
     enqueue_hnsw_build(generation.pk, is_rebuild=True)
     plain_redis().delete(redis_key("celery", "ingest"))
     upkeep.pick_up()
-    assert [(each.task, each.args) for each in messages()] == [("retrieval.tasks.build_hnsw", [generation.pk])]
+    assert [(message.task, message.args) for message in messages()] == [("retrieval.tasks.build_hnsw", [generation.pk])]
 
 
 def test_a_rebuild_that_is_wanted_during_a_build_is_still_to_come(generation: Generation) -> None:
@@ -281,7 +281,9 @@ def test_a_build_of_a_generation_goes_on_in_another_task(generation: Generation,
     other = lifecycle.open_generation(Index.objects.get(), max_tokens=100)
     settings.FABRA_TASK_SLICE_S = -1.0
     tasks.build_generation(other.pk)
-    assert [(each.task, each.args) for each in messages()] == [("retrieval.tasks.build_generation", [other.pk])]
+    assert [(message.task, message.args) for message in messages()] == [
+        ("retrieval.tasks.build_generation", [other.pk])
+    ]
     assert not Chunk.objects.filter(generation=other).exists()
     settings.FABRA_TASK_SLICE_S = 15.0
     tasks.build_generation(other.pk)
@@ -291,4 +293,4 @@ def test_a_build_of_a_generation_goes_on_in_another_task(generation: Generation,
     settings.FABRA_TASK_SLICE_S = -1.0
     tasks.drop_generation(other.pk)
     assert Generation.objects.filter(pk=other.pk).exists()
-    assert [each.task for each in messages()][-1] == "retrieval.tasks.drop_generation"
+    assert [message.task for message in messages()][-1] == "retrieval.tasks.drop_generation"

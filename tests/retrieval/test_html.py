@@ -12,8 +12,8 @@ FOOTER = "<footer>Zzfoot, all rights reserved.</footer>"
 
 def page(content: str) -> tuple[ReadDocument, list[ReadWarning]]:
     found = list(read(FetchedFile(path="a.html", content=content.encode())))
-    (document,) = (each for each in found if isinstance(each, ReadDocument))
-    return document, [each for each in found if isinstance(each, ReadWarning)]
+    (document,) = (item for item in found if isinstance(item, ReadDocument))
+    return document, [item for item in found if isinstance(item, ReadWarning)]
 
 
 def text_of(content: str) -> str:

@@ -33,7 +33,7 @@ def test_an_update_replaces_the_old_text(put: Any) -> None:
     assert (result.version, result.is_changed, result.chunk_count) == (2, True, 1)
     assert found("Where do penguins live?") == ["Penguins live in the zoo."]
     assert Index.objects.get().version == version + 1
-    assert [each.text for each in DocumentVersion.objects.order_by("number")] == [
+    assert [version.text for version in DocumentVersion.objects.order_by("number")] == [
         "Penguins live in the south.",
         "Penguins live in the zoo.",
     ]

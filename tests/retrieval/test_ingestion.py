@@ -277,9 +277,9 @@ def test_a_batch_gives_what_one_by_one_gives(put: Any) -> None:
     for name, text in texts.items():
         put(name, text)
     drafts = [Draft(entity_id=name, text=text) for name, text in texts.items()]
-    outcomes = [each for batch in index_in_bulk("bulk", [drafts[:2], drafts[2:]]) for each in batch]
-    results = [each for each in outcomes if isinstance(each, IndexResult)]
-    assert [(each.document_id, each.is_changed) for each in results] == [(name, True) for name in texts]
+    outcomes = [outcome for batch in index_in_bulk("bulk", [drafts[:2], drafts[2:]]) for outcome in batch]
+    results = [outcome for outcome in outcomes if isinstance(outcome, IndexResult)]
+    assert [(result.document_id, result.is_changed) for result in results] == [(name, True) for name in texts]
 
     def rows(index: str) -> list[Any]:
         found = Chunk.objects.filter(document__index__name=index).order_by("document__entity_id", "position")

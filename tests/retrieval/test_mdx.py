@@ -55,7 +55,7 @@ Use `<Tabs>` and `{braces}`, <https://x.test>, <your-name>, $x_{1}$ and 3 < 4.
 
 def text_of(path: str, content: str) -> str:
     (found,) = (
-        each for each in read(FetchedFile(path=path, content=content.encode())) if isinstance(each, ReadDocument)
+        item for item in read(FetchedFile(path=path, content=content.encode())) if isinstance(item, ReadDocument)
     )
     return found.text
 
@@ -170,7 +170,9 @@ def test_questions_and_answers_in_attributes_are_text(path: str) -> None:
 )
 def test_texts_that_go_with_the_code_are_told(path: str, code: str) -> None:
     documents, warnings, _ = read_all(path, f"{FAQ}{code}\nText.\n")
-    assert "choose the card" in documents[0].text or [each.code for each in warnings] == ["code_with_text_left_out"]
+    assert "choose the card" in documents[0].text or [warning.code for warning in warnings] == [
+        "code_with_text_left_out"
+    ]
 
 
 def test_code_without_text_is_not_told() -> None:

@@ -353,7 +353,7 @@ def test_what_a_page_does_not_give_is_told() -> None:
     assert SourcedObject.objects.get().warnings == []
     Ticket.objects.update(note=picture)
     compare(source)
-    assert [each["code"] for each in SourcedObject.objects.get().warnings] == ["giant_words"]
+    assert [warning["code"] for warning in SourcedObject.objects.get().warnings] == ["giant_words"]
 
 
 def test_a_source_that_is_switched_off_or_gone_changes_nothing() -> None:

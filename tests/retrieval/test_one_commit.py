@@ -30,7 +30,7 @@ class QuickEmbedder:
         self.model = model
 
     def embed(self, texts: Sequence[str]) -> list[np.ndarray]:
-        counts = [np.bincount([ord(each) % 26 for each in text], minlength=26) for text in texts]
+        counts = [np.bincount([ord(char) % 26 for char in text], minlength=26) for text in texts]
         return [(count / np.linalg.norm(count)).astype(np.float32) for count in counts]
 
     def embed_query(self, text: str) -> np.ndarray:
@@ -88,7 +88,7 @@ def test_every_result_is_wholly_one_version_and_no_chunk_is_left_over(settings: 
 
     with ThreadPoolExecutor(SEARCHERS + 1) as pool:
         written = pool.submit(wait_for_writer)
-        results = [result for each in pool.map(search, range(SEARCHERS)) for result in each]
+        results = [result for results_of_one in pool.map(search, range(SEARCHERS)) for result in results_of_one]
     counts = {1: 1} | {int(version): count for version, count in json.loads(written.result()).items()}
     assert len(counts) == FLIPS + 1 and max(counts.values()) > 1
     for versions, found in results:

@@ -99,7 +99,7 @@ def test_hostile_hyphens_are_read_in_linear_time() -> None:
 
 def objects(*found: str) -> bytes:
     """Return a PDF of these objects, the first of which is its catalogue."""
-    numbered = "\n".join(f"{number} 0 obj {each} endobj" for number, each in enumerate(found, 1))
+    numbered = "\n".join(f"{number} 0 obj {content} endobj" for number, content in enumerate(found, 1))
     return f"%PDF-1.7\n{numbered}\ntrailer << /Root 1 0 R >>\n%%EOF".encode()
 
 

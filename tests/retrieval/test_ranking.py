@@ -197,7 +197,7 @@ def test_two_common_words_come_before_the_rarest_one(plain_index: Index, setting
     with CaptureQueriesContext(connection) as queries:
         hits = search_sync("docs", "anchor buoy cargo", 1, mode="lexical").hits
     assert [hit.document_id for hit in hits] == ["both"]
-    assert sum("WITH query" in each["sql"] for each in queries) == 1, "it took an exact search to find it"
+    assert sum("WITH query" in query["sql"] for query in queries) == 1, "it took an exact search to find it"
 
 
 @pytest.mark.django_db(transaction=True)
@@ -207,7 +207,7 @@ def test_a_search_sets_how_far_it_walks_for_itself_alone(plain_index: Index, set
     settings.FABRA_EXACT_SCAN_FACTOR = 0
     with CaptureQueriesContext(connection) as queries:
         search_sync("docs", "anchor", 1)
-    assert any("set_config('hnsw.ef_search', '128', true)" in each["sql"] for each in queries)
+    assert any("set_config('hnsw.ef_search', '128', true)" in query["sql"] for query in queries)
     with connection.cursor() as cursor:
         cursor.execute("SHOW hnsw.ef_search")
         assert cursor.fetchone() == ("40",)

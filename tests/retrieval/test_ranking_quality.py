@@ -18,9 +18,11 @@ _SLACK = 0.01
 def test_the_fusion_is_as_good_as_its_better_leg(shared_data: Any) -> None:
     folder = shared_data("xquad_en")
     documents = beir.read_corpus(folder / "corpus.jsonl")[:_DOCUMENTS]
-    ids = {each.id for each in documents}
+    ids = {document.id for document in documents}
     qrels = {
-        each: grades for each, grades in beir.read_qrels(folder / "qrels" / "test.tsv").items() if ids >= set(grades)
+        query_id: grades
+        for query_id, grades in beir.read_qrels(folder / "qrels" / "test.tsv").items()
+        if ids >= set(grades)
     }
     queries = beir.read_queries(folder / "queries.jsonl")
     questions = judged_queries(queries, qrels, documents)[:: len(qrels) // _QUESTIONS]

@@ -30,7 +30,7 @@ def one(path: str, content: str | bytes, **options: Any) -> ReadDocument:
 def many(path: str, content: str | bytes, **options: Any) -> list[ReadDocument]:
     raw = content.encode() if isinstance(content, str) else content
     found = read(FetchedFile(path=path, content=raw), Options(**options))
-    return [each for each in found if isinstance(each, ReadDocument)]
+    return [item for item in found if isinstance(item, ReadDocument)]
 
 
 def test_html_keeps_its_text_and_loses_its_surroundings() -> None:

@@ -323,8 +323,8 @@ class Story:
         rows = Event.objects.filter(pk__in=[row.pk for row in self.rows[-count:]])
         times = list(rows.values_list("occurred_at", flat=True))
         documents = Document.objects.filter(entity_id=self.entity_id, occurred_at__in=times)
-        for each in (documents, rows):
-            each.update(occurred_at=F("occurred_at") + timedelta(hours=1))
+        for items in (documents, rows):
+            items.update(occurred_at=F("occurred_at") + timedelta(hours=1))
 
     def work(self, row: Event, failure: type[BaseException] | None = None) -> None:
         before, self.embedder.failure = self.embedder.failure, failure

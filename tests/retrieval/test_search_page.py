@@ -140,13 +140,13 @@ def test_a_hit_is_kept_as_the_golden_answer(admin_client: Client) -> None:
     assert (row.index, row.question, row.expected_documents) == (Index.objects.get(), asked["q"], ["errors"])
     assert row.audience == ["gold", "silver"]
     again = admin_client.get(response["Location"])
-    hit = next(each for each in ways(again)["hybrid"]["hits"] if each["hit"].document_id == "errors")
+    hit = next(hit for hit in ways(again)["hybrid"]["hits"] if hit["hit"].document_id == "errors")
     assert hit["is_expected"]
     admin_client.post(reverse(KEEP), {**asked, "document_id": "hostile"})
     row.refresh_from_db()
     assert row.expected_documents == ["errors", "hostile"]
     bad = admin_client.post(reverse(KEEP), {**asked, "document_id": ""})
-    assert "must not be empty" in " ".join(str(each) for each in get_messages(bad.wsgi_request))
+    assert "must not be empty" in " ".join(str(message) for message in get_messages(bad.wsgi_request))
 
 
 def test_it_needs_its_permissions() -> None:

@@ -240,10 +240,10 @@ def test_a_space_before_a_quote_moves_no_cell() -> None:
 def test_a_mapped_column_may_be_missing_in_the_first_row() -> None:
     mapping = {"text": "body", "title": "headline"}
     found, _, reason = read_all("a.csv", "headline,body\nSoon\nPay,By card.\n", mapping=mapping)
-    assert [each.text for each in found] == ["Soon", "By card."] and not reason
+    assert [document.text for document in found] == ["Soon", "By card."] and not reason
     lines = '{"body": "Soon."}\n' * 3 + '{"body": "By card.", "headline": "Pay"}\nbroken\n'
     found, _, reason = read_all("a.jsonl", lines, mapping=mapping)
-    assert [each.title for each in found] == ["", "", "", "Pay"] and "the other 4 were read" in reason
+    assert [document.title for document in found] == ["", "", "", "Pay"] and "the other 4 were read" in reason
 
 
 @pytest.mark.parametrize(

@@ -107,8 +107,8 @@ def test_each_disagreement_is_found_and_mended(name: str) -> None:
     said = Document.objects.get(entity_id="bird").text
     corrupt()
     found = verify()["found"]
-    assert check in {each["check"] for each in found}
-    assert all(each["what"] for each in found)
+    assert check in {finding["check"] for finding in found}
+    assert all(finding["what"] for finding in found)
     assert verify("--repair")["left"] == []
     assert verify()["found"] == []
     expected = "Changed." if name == "another text" else said
@@ -151,4 +151,4 @@ def test_the_bar_moves_with_each_part_and_ends_full(monkeypatch: pytest.MonkeyPa
 
 def test_a_lost_hnsw_is_found() -> None:
     Generation.objects.filter(index__name="docs").update(has_hnsw=True)
-    assert [each["check"] for each in verify()["found"]] == ["hnsw"]
+    assert [finding["check"] for finding in verify()["found"]] == ["hnsw"]

@@ -54,7 +54,11 @@ def test_a_follow_up_goes_on_with_the_conversation(talk: Any, model: ModelServer
     assert [role for role, _ in said_in(conversation_of(first))] == ["user", "assistant"] * 3
     asked = Message.objects.filter(role="user").order_by("pk").values_list("pk", flat=True)
     assert sources_of(third) == [f"message:{asked[0]}", f"message:{asked[1]}"]
-    assert [each["role"] for each in model.requests[-1]["messages"]] == ["system", *["user", "assistant"] * 2, "user"]
+    assert [message["role"] for message in model.requests[-1]["messages"]] == [
+        "system",
+        *["user", "assistant"] * 2,
+        "user",
+    ]
 
 
 def test_the_instructions_and_the_layout_of_a_client_may_change(bot: None, model: ModelServer, complete: Any) -> None:
@@ -168,7 +172,7 @@ def test_under_a_shared_id_a_state_of_two_conversations_is_nobodys(
 
 def test_the_history_has_a_most_of_turns(talk: Any, complete: Any, settings: Any) -> None:
     settings.FABRA_HISTORY_TURNS = 2
-    told = [each for number in range(5) for each in (f"Question {number}?", f"Answer {number}.")]
+    told = [text for number in range(5) for text in (f"Question {number}?", f"Answer {number}.")]
     assert sources_of(complete(*told, "And now?")) == ["client:turn"] * 2
     settings.FABRA_HISTORY_TURNS = 0
     assert sources_of(complete(*told, "And then?")) == []

@@ -57,8 +57,8 @@ def test_what_is_not_there_is_not_found(bot: None, client: Client, settings: Any
     settings.CSRF_TRUSTED_ORIGINS = []
     strict = Client(enforce_csrf_checks=True)
     for path in ("/v1", "/v1/", "/v1/embeddings", "/v1/chat/completions/", "/v1/models/", "/v1/chat/%ff"):
-        for each in (client.get, strict.post, client.delete):
-            assert error_of(each(path)) == (404, "unknown_url", None), path
+        for method in (client.get, strict.post, client.delete):
+            assert error_of(method(path)) == (404, "unknown_url", None), path
 
 
 def test_a_method_and_a_media_type_that_there_are_not(bot: None, client: Client) -> None:

@@ -158,7 +158,7 @@ def test_what_is_too_long_is_left_out_by_name(bot: None, model: ModelServer, com
     assert error_of(response) == (400, "missing_required_parameter", "messages")
     body = complete("A?", long, "B?", "b.", QUESTION).json()
     assert body["fabra"]["ignored"] == ["messages[0]: more than 100 characters"]
-    assert [each["content"] for each in model.requests[-1]["messages"][1:-1]] == ["B?", "b."]
+    assert [message["content"] for message in model.requests[-1]["messages"][1:-1]] == ["B?", "b."]
     remark = complete(messages=[{"role": "system", "content": long}, {"role": "user", "content": QUESTION}])
     assert remark.json()["fabra"]["ignored"] == ["messages[0]: more than 100 characters"]
     assert error_of(complete(long)) == (400, "context_length_exceeded", "messages")

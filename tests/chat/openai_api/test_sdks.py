@@ -97,7 +97,7 @@ def test_a_whole_answer(client: openai.OpenAI) -> None:
     completion = response.parse()
     (choice,) = completion.choices
     assert (choice.message.content, choice.finish_reason, completion.model) == (TEXT, "stop", "chat_context")
-    assert [each.to_dict() for each in choice.message.annotations or []] == [ANNOTATION]
+    assert [annotation.to_dict() for annotation in choice.message.annotations or []] == [ANNOTATION]
     assert completion.usage and completion.usage.to_dict() == USAGE
     assert completion.id == f"chatcmpl-{extra(completion)['context_id']}"
     assert completion._request_id == extra(completion)["context_id"]
@@ -127,7 +127,7 @@ def test_the_streams_helper_puts_the_pieces_together(client: openai.OpenAI) -> N
         text = "".join(event.delta for event in stream if event.type == "content.delta")
         final = stream.get_final_completion()
     assert text == final.choices[0].message.content == TEXT
-    assert [each.to_dict() for each in final.choices[0].message.annotations or []] == [ANNOTATION]
+    assert [annotation.to_dict() for annotation in final.choices[0].message.annotations or []] == [ANNOTATION]
 
 
 def test_a_follow_up_as_the_sdk_returns_messages(client: openai.OpenAI) -> None:
@@ -150,7 +150,7 @@ def test_async(base_url: str, model: ModelServer) -> None:
     whole, pieces, many = asyncio.run(talk())
     assert whole.choices[0].message.content == TEXT
     assert "".join(piece.choices[0].delta.content or "" for piece in pieces) == TEXT
-    assert len({extra(each)["conversation_id"] for each in many}) == 4
+    assert len({extra(answer)["conversation_id"] for answer in many}) == 4
 
 
 def test_errors_are_those_of_the_sdk(client: openai.OpenAI, base_url: str, model: ModelServer) -> None:
