@@ -198,12 +198,12 @@ def _linked(
     using: str,
     **_: Any,
 ) -> None:
-    """Tell of the rows whose relation to many others was changed, from either side."""
+    """Report the rows whose relation to many others was changed, from either side."""
     if action == "pre_clear":
         _keep_linked(instance, model, sender)
     if action.startswith("post_"):
         unlinked: _Names = instance.__dict__.pop(_UNLINKED, {}) if action == "post_clear" else {}
-        _tell_of_sides([(type(instance), {instance.pk}), (model, pk_set or set())], unlinked, using)
+        _report_sides([(type(instance), {instance.pk}), (model, pk_set or set())], unlinked, using)
 
 
 def _link_changing(sender: Any, instance: models.Model, using: str, raw: bool = False, **_: Any) -> None:
@@ -217,9 +217,9 @@ def _link_changing(sender: Any, instance: models.Model, using: str, raw: bool = 
 
 
 def _link_changed(sender: Any, instance: models.Model, using: str, raw: bool = False, **_: Any) -> None:
-    """Tell of the rows at both ends of a relation whose table is a model of its own."""
+    """Report the rows at both ends of a relation whose table is a model of its own."""
     if not raw:
-        _tell_of_sides(_ends(instance), instance.__dict__.pop(_UNLINKED, {}), using)
+        _report_sides(_ends(instance), instance.__dict__.pop(_UNLINKED, {}), using)
 
 
 def _ends(link: models.Model) -> list[tuple[type[models.Model], set[Any]]]:
@@ -236,7 +236,7 @@ def _add_sides(names: _Names, sides: Sequence[tuple[type[models.Model], set[Any]
             _add(names, follower, _dependents(follower, lookups, pks))
 
 
-def _tell_of_sides(sides: Sequence[tuple[type[models.Model], set[Any]]], names: _Names, using: str) -> None:
+def _report_sides(sides: Sequence[tuple[type[models.Model], set[Any]]], names: _Names, using: str) -> None:
     _add_sides(names, sides)
     _tell({follower.name: follower for follower in _followers()}, names, using)
 

@@ -160,11 +160,11 @@ def _fit(work: Assembly, items: list[ContextItem]) -> tuple[Budgeted, FramedProm
         if work.window is None:  # nothing depends on the prompt's length, and counting it takes a millisecond
             return budgeted, prompt
         tokens = work.window.tokens(prompt)
-        if tokens <= work.window.room or budgeted.is_over:
+        if tokens <= work.window.message_tokens or budgeted.is_over:
             work.prompt_tokens = work.tokenizer.count(str(prompt))
             return budgeted, prompt
         # By the share that is too much: the model may count other tokens than the budget.
-        work.max_tokens = budgeted.tokens - max(1, budgeted.tokens * (tokens - work.window.room) // tokens)
+        work.max_tokens = budgeted.tokens - max(1, budgeted.tokens * (tokens - work.window.message_tokens) // tokens)
 
 
 def _items(spec: ContextSpec, returned: Any) -> tuple[list[ContextItem], Escalation | None]:

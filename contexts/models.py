@@ -69,7 +69,7 @@ class Trace(models.Model):
             # Serves the traces of one user.
             models.Index(fields=["user_id", "-created_at"], name="trace_by_user"),
             # Serve the filters for what is rare. That for states costs 0.9 KB of WAL a trace (3.0, not 2.1 KB), since
-            # an outcome is not written in place (HOT) then. A BRIN on `state` lets it be, but widens where the room of
+            # an outcome is not written in place (HOT) then. A BRIN on `state` lets it be, but widens where the space of
             # pruned traces is used again: of 40,000 traces, half of them replaced three times, it read 56 % of the
             # pages for 139 failed ones, and all for those without an outcome. This reads no more pages than rows.
             models.Index(

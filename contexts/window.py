@@ -10,7 +10,7 @@ class ContextWindow(Protocol):
     """A model's window, with the question that the prompt is for."""
 
     @property
-    def room(self) -> int:
+    def message_tokens(self) -> int:
         """The tokens that the answer leaves for the messages."""
 
     def tokens(self, prompt: FramedPrompt) -> int:

@@ -30,5 +30,5 @@ def register_taker(function: Callable[[str], bool]) -> None:
 
 
 def is_taken(event_type: str) -> bool:
-    """Return whether a default handler makes room for others, who know what the payload of such an event is."""
+    """Return whether a default handler leaves such events to others, who know what the payload of such an event is."""
     return any(function(event_type) for function in _takers)

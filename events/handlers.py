@@ -52,7 +52,7 @@ def register_handlers(source: HandlerSource) -> None:
 def register_observers(source: HandlerSource) -> None:
     """Register a function that returns handlers that only tell others of an event.
 
-    They run for every event and set no state, and no default handler makes room for them.
+    They run for every event and set no state, and no default handler stands aside for them.
     """
     add_once(_observers, source)
 

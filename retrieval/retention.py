@@ -118,5 +118,5 @@ STAYS = (
     Bounded(name="indexes and generations", models=(Index, Generation),
             reason="until an operator drops them; chunks of a dropped generation go with it"),
     Bounded(name="golden questions", models=(GoldenQuestion,), reason="written by editors"),
-    Bounded(name="declared retrievers", models=(RetrieverDefinition,), reason="one row for each in the code"),
+    Bounded(name="declared retrievers", models=(RetrieverDefinition,), reason="one row for each retriever in code"),
 )  # fmt: skip

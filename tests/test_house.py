@@ -32,6 +32,8 @@ STEPS = tuple(
     )
 )  # fmt: skip
 """The folders in which an answer's steps lie."""
+NAMED_BY_OTHERS = {"Command", "DatabaseWrapper", "Document"}
+"""Names of classes that Django looks for, and that the sample's code has always had."""
 ENGINE = ["common", "events", "features", "retrieval", "contexts"]
 
 
@@ -241,3 +243,32 @@ def test_each_context_variable_says_why_it_is_no_argument() -> None:
         for number, line in enumerate(lines):
             if re.match(r"\w+: ContextVar\[", line):
                 assert lines[number - 1].startswith("# A context variable, because"), f"{name}: {line}"
+
+
+FOREIGN_WORDS = re.compile(r"\b(?:tells of|Tell of|go(?:es)? along with|in mind|walks|walking|rooms?|for each in)\b")
+"""Metaphors, where a plain technical word says it: report, scan, space; and a loop's variable that names nothing."""
+
+
+@pytest.mark.parametrize("folder", [*MAY_IMPORT, SITE, "bench", "docs"])
+def test_the_words_are_plain(folder: str) -> None:
+    paths = [path for suffix in ("py", "md", "sql") for path in (PROJECT / folder).rglob(f"*.{suffix}")]
+    found = [
+        f"{path.relative_to(PROJECT)}:{number}: {match[0]}"
+        for path in paths
+        if not {"migrations", "articles"} & set(path.parts)
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if (match := FOREIGN_WORDS.search(line))
+    ]
+    assert found == []
+
+
+def test_a_class_name_has_one_meaning() -> None:
+    """Each class at the top of a module has a name of its own."""
+    holders: dict[str, list[str]] = {}
+    for name, path in modules().items():
+        if "migrations" not in path.parts:
+            for node in ast.parse(path.read_text()).body:
+                if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                    holders.setdefault(node.name, []).append(name)
+    shared = {name: found for name, found in holders.items() if len(found) > 1 and name not in NAMED_BY_OTHERS}
+    assert shared == {}

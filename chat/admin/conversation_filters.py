@@ -1,4 +1,4 @@
-"""What the list of conversations is filtered and searched by; each is served by an index, or by walking the newest."""
+"""What the list of conversations is filtered and searched by, each with an index or a scan of the newest."""
 
 from typing import Any
 

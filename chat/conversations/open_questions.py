@@ -64,11 +64,11 @@ def _joined(question: Question, lease: TurnLease) -> Question:
 
 def _fitting(texts: Sequence[str]) -> Sequence[str]:
     """Return as many of the newest texts as one message may have characters, but at least one."""
-    room = settings.FABRA_MESSAGE_MAX_CHARS
+    chars_left = settings.FABRA_MESSAGE_MAX_CHARS
     count = 0
     for text in reversed(texts):
-        room -= len(text) + len(SEPARATOR)
-        if room < 0 and count:
+        chars_left -= len(text) + len(SEPARATOR)
+        if chars_left < 0 and count:
             break
         count += 1
     return texts[len(texts) - count :]

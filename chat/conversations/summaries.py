@@ -38,7 +38,7 @@ _READ_TURNS = 100
 async def last_fallen(turn: Turn) -> int:
     """Return the id of the newest question that the next one will not be offered; 0 if it will be offered all.
 
-    It is among the oldest turns that the budget dropped, or the one for which FABRA_HISTORY_TURNS has no room.
+    It is among the oldest turns that the budget dropped, or the one that is one more than FABRA_HISTORY_TURNS.
     """
     turns = turn.history.turns
     if not settings.FABRA_SUMMARIES or not turns or (await get_provider()).is_extractive:

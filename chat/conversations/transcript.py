@@ -28,13 +28,13 @@ def lines_of(turns: Sequence[PastTurn]) -> list[str]:
 def fitting(parts: Sequence[str], beside: str, answer_tokens: int, provider: Provider) -> int:
     """Return how many of the first parts fit the model's window, together with the text `beside` and the answer."""
     count = tokenizer_for(provider.model).count
-    room = _MAX_TOKENS
+    tokens_left = _MAX_TOKENS
     if provider.window:
-        room = min(room, provider.window - answer_tokens)
-    room -= count(beside) + _TEMPLATE_TOKENS
+        tokens_left = min(tokens_left, provider.window - answer_tokens)
+    tokens_left -= count(beside) + _TEMPLATE_TOKENS
     for number, part in enumerate(parts):
-        room -= count(part) + 2  # and the blank line after it
-        if room < 0:
+        tokens_left -= count(part) + 2  # and the blank line after it
+        if tokens_left < 0:
             return number
     return len(parts)
 

@@ -16,7 +16,7 @@ from chat.errors import DeadlineExceeded
 from chat.limits.admission import Admission
 from chat.providers import Provider, get_provider
 from chat.providers.not_known import NOT_KNOWN, NotKnownProvider
-from chat.providers.window import require_room
+from chat.providers.window import require_fit
 from chat.small_talk.detection import SmallTalk
 from chat.small_talk.reply import SmallTalkProvider, small_talk_context, small_talk_of
 from chat.spending.calls import Spender
@@ -115,7 +115,7 @@ async def provider_for(
     prompt = prompt_of(context, question)
     context.evidence["messages"] = prompt.messages
     provider = await get_provider(question.model or model_of(context.evidence["context"]))
-    require_room(provider.models, prompt)
+    require_fit(provider.models, prompt)
     return provider
 
 

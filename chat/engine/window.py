@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from chat.engine.prompt import messages_of
 from chat.providers import Prompt, get_provider
 from chat.providers.configured import ModelConfig
-from chat.providers.window import prompt_tokens, require_room
+from chat.providers.window import prompt_tokens, require_fit
 from chat.turns.turn import Question
 from contexts import frame
 from contexts.items import Context
@@ -18,7 +18,7 @@ class ModelWindow:
     question: Question
 
     @property
-    def room(self) -> int:
+    def message_tokens(self) -> int:
         return self.config.window - Prompt(messages=[], max_tokens=self.question.max_tokens).most_tokens(self.config)
 
     def tokens(self, prompt: frame.FramedPrompt) -> int:
@@ -37,7 +37,7 @@ def windows_for(question: Question) -> WindowOf:
         config = (await get_provider(question.model or model)).config
         if config is None or not config.window:
             return None
-        require_room([config], prompt_of(frame.FramedPrompt(system="", history=[], reference=""), question))
+        require_fit([config], prompt_of(frame.FramedPrompt(system="", history=[], reference=""), question))
         return ModelWindow(config=config, question=question)
 
     return window_of

@@ -73,7 +73,7 @@ class Attendance:
                 await broadcast(PEOPLE, {"type": "here", "agent_id": self._agent_pk})
 
     async def _look(self) -> None:
-        """Tell of the customer what has changed, and whether Redis, by which the inbox learns what is new, answers."""
+        """Send what has changed about the customer, and whether Redis answers, which brings what is new."""
         conversation_id = self._conversation_id
         customer = presence.customer_of(conversation_id) if conversation_id is not None else self._who
         try:

@@ -120,7 +120,7 @@ class Reserved:
     uncounted: Sequence[tuple[Budget, int]] = ()
     """The budgets that `count` has to sum up first, and what was settled of each by now."""
     full: Sequence[Budget] = ()
-    """The budgets that have no room for it."""
+    """The budgets that it would exceed."""
     to_tell: Sequence[Budget] = ()
     """Those of them of which nobody was told yet."""
 

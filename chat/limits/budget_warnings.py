@@ -1,4 +1,4 @@
-"""Tell of a budget that is nearly used up: an event, once for each budget and period."""
+"""Announce that a budget is nearly used up: an event, once for each budget and period."""
 
 import logging
 import uuid

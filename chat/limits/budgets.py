@@ -119,7 +119,7 @@ def _known(budget: Budget) -> Decimal:
 
 
 async def _tell(budgets: Sequence[Budget]) -> None:
-    """Tell of budgets of which 80 % are spent; of one that could not be told the next call does."""
+    """Announce budgets of which 80 % are spent; where that fails the next call does it."""
     for budget in budgets:
         if await sync_to_async(warn)(budget):
             await counters.note_told(budget)

@@ -25,7 +25,7 @@ def excess(config: ModelConfig, prompt: Prompt) -> int:
     return prompt_tokens(config, prompt) + prompt.most_tokens(config) - config.window
 
 
-def require_room(models: Iterable[ModelConfig], prompt: Prompt) -> None:
+def require_fit(models: Iterable[ModelConfig], prompt: Prompt) -> None:
     """Raise MessageTooLong if the prompt fits none of the models; it may fit another than the first."""
     too_small = []
     for config in models:
@@ -36,5 +36,5 @@ def require_room(models: Iterable[ModelConfig], prompt: Prompt) -> None:
         first = too_small[0]
         raise MessageTooLong(
             f"message takes {prompt_tokens(first, prompt)} tokens together with what it needs; the model's window of "
-            f"{first.window} has no room for it beside an answer of {prompt.most_tokens(first)}."
+            f"{first.window} does not hold it beside an answer of {prompt.most_tokens(first)}."
         )

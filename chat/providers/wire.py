@@ -132,7 +132,7 @@ class ModelAnswer:
 
 
 def name_of(value: Any) -> str:
-    """Return a name that a server sends, of a model, a reason or an error, as a line that a column has room for."""
+    """Return a name that a server sends, of a model, a reason or an error, as a line that fits a column."""
     if not isinstance(value, str | int) or isinstance(value, bool):
         return ""
     return single_line(storable(str(value)[: 2 * _NAME_MAX_CHARS]))[:_NAME_MAX_CHARS]

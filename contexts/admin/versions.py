@@ -53,7 +53,7 @@ def with_version(traces: QuerySet[Trace], pk: int) -> QuerySet[Trace]:
     """Return those of the traces whose searches found the version.
 
     The planner knows how often common versions are used, and thinks too much of the others: for one that hardly any
-    trace used it would walk all traces, newest first (3.8 s for 500,000). So the keys of few are read first.
+    trace used it would scan all traces, newest first (3.8 s for 500,000). So the keys of few are read first.
     """
     keys = list(traces.order_by().filter(version_ids__contains=[pk]).values_list("pk", flat=True)[: _FEW + 1])
     return traces.filter(pk__in=keys) if len(keys) <= _FEW else traces.filter(version_ids__contains=[pk])

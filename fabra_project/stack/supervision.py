@@ -56,7 +56,7 @@ priority={priority}
 
 
 def _copy(stream: IO[bytes], path: Path) -> None:
-    """Copy what a program says to a file, but for what the disk has no room for."""
+    """Copy what a program says to a file, as far as the disk holds it."""
     with suppress(OSError):
         path.write_bytes(b"")
     for line in stream:

@@ -82,7 +82,7 @@ class FeatureDefinitionAdmin(FeatureOrigin, FeaturePages, DefinitionAdmin):
         failures: Failures | None = row.failures  # type: ignore[attr-defined]
         failed = failures.recent if failures else 0
         state = badge(state_of(row))
-        # Not a column of its own, for which the list has no room.
+        # Not a column of its own, for which the list is too narrow.
         return format_html("{}<br>{}", state, badge("failed", label=f"{failed:,} failed")) if failed else state
 
     @display(description="TTL", ordering="ttl")

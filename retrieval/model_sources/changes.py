@@ -74,8 +74,8 @@ def publish(source: ModelSourceSpec, pks: Collection[Any], *, is_new: bool = Fal
     """Record events about changed objects, in the caller's transaction; it never fails because of a source.
 
     `doc_updated` has what the source says of the object now, and `doc_deleted` is for one that is no document (any
-    more). What is indexed is read anew when the event is processed. An object that `is_new` and no document is not
-    told of.
+    more). What is indexed is read anew when the event is processed. An object that `is_new` and no document makes
+    no event.
     """
     if len(pks) > AT_ONCE:
         request_sync(source)

@@ -24,7 +24,7 @@ class LineExchange:
         self._loop = asyncio.get_running_loop()
         self._blocks: queue.SimpleQueue[tuple[list[Line], int] | None] = queue.SimpleQueue()
         self._waiting_bytes = 0
-        self._has_room = asyncio.Event()
+        self._has_capacity = asyncio.Event()
         self._answers: list[bytes] = []
         self._given_bytes = self._sent_bytes = 0
         self._has_answers = asyncio.Event()
@@ -37,8 +37,8 @@ class LineExchange:
         """Hand lines to the thread; wait while too many are under way."""
         size = sum(len(text or b"") for _, text in lines)
         while self._waiting_bytes > _MOST_BYTES:
-            self._has_room.clear()
-            await self._has_room.wait()
+            self._has_capacity.clear()
+            await self._has_capacity.wait()
         self._waiting_bytes += size
         self._blocks.put((lines, size))
 
@@ -94,7 +94,7 @@ class LineExchange:
 
     def _taken(self, size: int) -> None:
         self._waiting_bytes -= size
-        self._has_room.set()
+        self._has_capacity.set()
 
     def _add(self, text: bytes) -> None:
         self._answers.append(text)

@@ -60,7 +60,7 @@ class Command(BaseCommand):
             self.stderr.write(f"The call was not counted: {type(error).__name__}.")
 
     def _tell_unknown(self) -> None:
-        """Tell of contexts and bots that name a model which is not configured: others answer in its place."""
+        """Warn of contexts and bots that name a model which is not configured: others answer in its place."""
         known = {config.model for config in configured_models_now()}
         named = [(f"context {name}", spec.asked_model) for name, spec in sorted(contexts.items())]
         named += [(f"bot {bot.slug}", bot.model) for bot in Bot.objects.without_logo().order_by("slug")]
