@@ -25,10 +25,12 @@ class Location:
         return f"{self.module}:{self.line}"
 
     def is_same_place(self, other: "Location") -> bool:
+        """Return whether it is the same line of the same file, by whatever name the module was imported."""
         return (self.file, self.line) == (other.file, other.line)
 
     @classmethod
     def of(cls, thing: Any) -> "Location":
+        """Return where a function or class is defined; each thing that was typed into a shell is elsewhere."""
         if code := getattr(inspect.unwrap(thing), "__code__", None):
             return cls(file=code.co_filename, line=code.co_firstlineno, module=thing.__module__)
         try:

@@ -24,6 +24,6 @@ def forget_full_disk() -> None:
     _met_at = float("-inf")
 
 
-def was_full() -> bool:
-    """Return whether this process met a full disk in the last REMEMBERED_S."""
-    return time.monotonic() < _met_at + REMEMBERED_S
+def was_full(within_s: float = REMEMBERED_S) -> bool:
+    """Return whether this process met a full disk in the last seconds."""
+    return time.monotonic() < _met_at + within_s

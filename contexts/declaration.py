@@ -29,14 +29,19 @@ def context(
 ) -> Callable[[Callable[..., Any]], Callable[..., Awaitable[Context]]]:
     """Declare a function as a context: it returns ContextItems, and a call returns the assembled Context.
 
-    `model` is the model whose tokens are counted (default: FABRA_CHAT_MODEL), and the first one that a chat asks, if it
-    is configured. Data older than `freshness_sla` is
-    reported in the trace and in the response's `X-Fabra-Freshness`; with `freshness_strict` it is an error.
-    contexts.freshness defines age. If the function returns an assembled Context, the call returns it unchanged, with
-    the budget and the freshness_sla that it was assembled under. With a feature set as `features` the function's
-    parameter `features` gets its values by name, of the entity that another parameter names. A call raises
-    BudgetExceeded, FreshnessViolation, TraceNotWritten, or what the function raised; each leaves a trace. Raise
-    DefinitionError for arguments that cannot work.
+    The function may be async or plain; the call is awaited. `max_tokens` is the budget of the kept items with what
+    joins them, in tokens of `model` (default: FABRA_CHAT_MODEL), which is also the first one that a chat asks, if it is
+    configured. Where required items exceed it, `overflow` decides: "raise" BudgetExceeded, or "allow" them.
+
+    Data older than `freshness_sla` (a timedelta, or a text such as "5m") is reported in the trace and in the response's
+    `X-Fabra-Freshness`; with `freshness_strict` it is an error. contexts.freshness defines age.
+
+    If the function returns an assembled Context, the call returns it unchanged, with the budget and the freshness_sla
+    that it was assembled under. With a feature set as `features` the function's parameter `features` gets its values by
+    name, of the entity that another parameter names.
+
+    A call raises BudgetExceeded, FreshnessViolation, TraceNotWritten, or what the function raised; each leaves a trace.
+    Raise DefinitionError for arguments that cannot work.
     """
 
     def declare(function: Callable[..., Any]) -> Callable[..., Awaitable[Context]]:

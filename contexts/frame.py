@@ -63,7 +63,7 @@ def foreign_positions(items: Sequence[ContextItem], foreign: ForeignText, litera
 
 
 def frame(items: Sequence[ContextItem], is_foreign: Sequence[bool], foreign: ForeignText) -> FramedPrompt:
-    """Return the prompt of the kept items."""
+    """Return the prompt of the kept items; `is_foreign` says of each whether others wrote it, so that it is fenced."""
     system: list[str] = []
     history: list[HistoryItem] = []
     reference: list[str] = []
@@ -81,11 +81,12 @@ def frame(items: Sequence[ContextItem], is_foreign: Sequence[bool], foreign: For
 
 
 def new_marker() -> str:
-    """Return what no document can know."""
+    """Return a random number of 15 digits for the fences of one prompt, which no document can know."""
     return f"{secrets.randbelow(10**_MARKER_DIGITS):0{_MARKER_DIGITS}d}"
 
 
 def fenced(text: str, marker: str) -> str:
+    """Return the text between an opening and a closing fence with the marker."""
     return f"<passage {marker}>\n{text}\n</passage {marker}>"
 
 

@@ -11,7 +11,11 @@ SEPARATOR = "\n\n"
 
 @dataclass(frozen=True)
 class ContextItem:
-    """A piece of context; 0 is the most important priority, and a required item is never dropped."""
+    """A piece of context that the budget keeps or drops as a whole.
+
+    0 is the most important `priority`, a greater number is dropped before a smaller one, and a `required` item never.
+    Raise AssemblyError for a content that is no string, or a priority that is no whole number.
+    """
 
     content: str
     priority: int = 0
@@ -28,7 +32,10 @@ class ContextItem:
 
 @dataclass(frozen=True)
 class HistoryItem(ContextItem):
-    """A turn of the conversation. The model gets it as two messages, so it is neither the author's text nor quoted."""
+    """A turn of the conversation, as `ConversationHistory.items` makes it; its `content` is what the budget counts.
+
+    The model gets it as two messages, so it is neither the author's text nor quoted.
+    """
 
     question: str = ""
     answer: str = ""
@@ -46,13 +53,16 @@ class Escalation:
 
 
 def escalate(reason: str) -> Escalation:
-    """Return what asks a person to take over: among the items, and the bot still answers; alone, and it does not."""
+    """Return the wish that a person takes over, for a context function to return.
+
+    Among the items, the bot still answers; alone, it does not. Raise AssemblyError for a blank reason.
+    """
     return Escalation(reason)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Decision:
-    """Whether the budget kept one item, and why."""
+    """Whether the budget kept one item, and the reason, as the trace shows it."""
 
     item: ContextItem
     tokens: int
@@ -77,7 +87,9 @@ class Context:
     reference: str = ""
     """What others wrote, such as passages, fenced; it belongs into the user's part of the messages."""
     tokens: int = 0
+    """Of the kept items with what joins them, as the context's model counts them."""
     max_tokens: int = 0
+    """The budget."""
     decisions: list[Decision] = field(default_factory=list, repr=False)
     escalation: Escalation | None = None
     """The function's wish that a person takes over; the context has no items if it returned nothing else."""
@@ -97,6 +109,7 @@ class Context:
 
     @property
     def is_assembled(self) -> bool:
+        """Whether it is the result of a call, and so has an id, a text and a trace."""
         return bool(self.id)
 
     def __str__(self) -> str:

@@ -19,6 +19,8 @@ from retrieval.search.questions import Embedding
 
 @dataclass
 class Recorder:
+    """What was read, searched and assembled while a context function runs; its trace is made of it."""
+
     features: list[FeatureRead] = field(default_factory=list)
     searches: list[SearchRecord] = field(default_factory=list)
     retrievers: list[RetrieverCall] = field(default_factory=list)
@@ -36,6 +38,7 @@ class Recorder:
     """The embedding of each text that was searched for; shared too."""
 
     def to_dict(self) -> dict[str, Any]:
+        """Return the trace's lists of features, searches, retrievers and inner contexts, as JSON."""
         return {
             "features": [_plain(read) for read in self.features],
             "searches": [record.to_dict() for record in self.searches],
@@ -75,6 +78,7 @@ _current: ContextVar[Recorder | None] = ContextVar("recorder", default=None)
 
 
 def current_recorder() -> Recorder | None:
+    """Return the recorder of the innermost `recording` block, or None outside of one."""
     return _current.get()
 
 

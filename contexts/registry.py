@@ -21,14 +21,21 @@ operator_settings: Snapshot[dict[str, Any]] = Snapshot(
 
 @dataclass(frozen=True, kw_only=True)
 class ContextSpec:
+    """A declared context, with its defaults filled in."""
+
     name: str
     function: Callable[..., Any]
     signature: inspect.Signature
     max_tokens: int
+    """The budget, unless an operator has set another one."""
     model: str
+    """The model whose tokens are counted."""
     overflow: str
+    """What happens where required items exceed the budget: `raise` or `allow`."""
     freshness_sla: timedelta | None
+    """The greatest age of data that is not reported; None: no age is."""
     freshness_strict: bool
+    """Whether older data is an error."""
     description: str
     location: Location
     asked_model: str = ""

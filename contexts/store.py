@@ -40,14 +40,20 @@ class FeatureStore:
     online_store = online_store
 
     async def get_feature(self, feature: Feature, entity_key: str, request: Mapping[str, Any] | None = None) -> Any:
-        """Return one feature's value for one entity; `request` is what an on-demand one is computed from."""
+        """Return one feature's value for one entity, in its declared type; `request` is for an on-demand one.
+
+        Raise as `get_online_features` does.
+        """
         spec = registry.features.require(feature_name(feature))
         return (await serving.read_features(spec.entity.name, entity_key, [spec.name], request))[0].value
 
     async def get_features(
         self, features: FeatureSet | str, entity_key: str, request: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
-        """Return the values of a feature set by feature name, as `get_online_features` does."""
+        """Return the values of a feature set by feature name, as `get_online_features` does.
+
+        Raise as that, and NotFound for a name of no declared set.
+        """
         declared = features if isinstance(features, FeatureSet) else feature_sets.require(features)
         reads = await serving.read_features(declared.entity.name, entity_key, declared.features, request)
         return {read.feature: read.value for read in reads}
@@ -93,7 +99,12 @@ class FeatureStore:
         features: Features,
         known_at: datetime | None = None,
     ) -> list[dict[str, Any]]:
-        """Return each row with the features as they were at its `event_timestamp`; see features.history."""
+        """Return each row with the features as they were at its `event_timestamp`, in the order of the rows.
+
+        A row is a mapping with the entity key under the entity's field and an aware `event_timestamp`; other columns
+        stay. `known_at` leaves out what was learned later. Raise NotFound for an undeclared feature, InvalidInput for
+        a row without key or time, and InvalidFeatureValue; see features.history.
+        """
         return await history.get_historical_features(entity_rows, _names(features), known_at)
 
     async def set_feature(
@@ -101,7 +112,8 @@ class FeatureStore:
     ) -> None:
         """Store a value that was true at `event_timestamp` (default: now); it never replaces a newer one online.
 
-        Raise InvalidFeatureValue for one that is not of the feature's declared type.
+        Raise NotFound for an undeclared feature, InvalidFeatureValue for a value that is not of its declared type, and
+        InvalidInput for an on-demand feature, an invalid key, or a time that is naive or lies ahead.
         """
         spec = registry.features.require(feature_name(feature))
         if spec.on_demand:
@@ -123,7 +135,13 @@ class FeatureStore:
         end: datetime | None = None,
         every: Duration | None = None,
     ) -> MaterializationRun:
-        """Compute and store a feature for many entities, or backfill or load a range; see features.materialization."""
+        """Compute and store a feature for the given or all known entities; return the finished run, with its counts.
+
+        With `every` (such as "1d") it is a backfill: computed as of each such moment from `start` to `end` (default:
+        now). With `start` or `end` alone nothing is computed: the newest stored value of each entity in that range is
+        loaded into the online store. Raise NotFound for an undeclared feature, and InvalidInput for what cannot be
+        computed.
+        """
         return await requests.materialize(feature_name(feature), entity_ids, start, end, every)
 
     async def index(
@@ -136,10 +154,11 @@ class FeatureStore:
         title: str = "",
         audience: Sequence[str] | None = None,
     ) -> IndexResult:
-        """Set a document's text, used by every search from now on; see retrieval.indexing.documents.
+        """Set a document's text, which every search that begins afterwards finds; the index is created if need be.
 
         While a state event (`doc_*`) is handled, the text has the event's time and replaces nothing newer. Without
         `audience`, the event's audience is used, otherwise the document's current one; an empty list means everyone.
+        Raise InvalidInput, DocumentTooLarge, TextRefused or EmbedderUnavailable; then nothing has changed.
         """
         said = await sync_to_async(audience_said)(index_name, entity_id, audience)
         result = await sync_to_async(documents.index_document)(
@@ -158,15 +177,25 @@ class FeatureStore:
         filters: dict[str, Any] | None = None,
         **options: Unpack[SearchOptions],
     ) -> Hits:
-        """Return the `top_k` best chunks of an index, best first; see retrieval.search."""
+        """Return the `top_k` best chunks of an index, best first, with the flags of what was degraded.
+
+        `filters` are conditions on the documents' metadata, see retrieval.search.filters; `options` see SearchOptions.
+        Raise IndexNotFound, or InvalidInput for an empty query, a `top_k` outside 1 to 200, or an unknown option.
+        """
         return await searching.search(index_name, query, top_k, filters, **options)
 
     async def audience(self, *names: str) -> tuple[str, ...]:
-        """Return these names with those of a search that names no audience: of the user whom a context is for."""
+        """Return these names, then those of a search that names no audience: of the user whom a context is for.
+
+        At most as many as a search takes (retrieval.search.filters.MAX_AUDIENCE), without duplicates.
+        """
         return await sync_to_async(with_default_names)(names)
 
     async def delete_document(self, index_name: str, entity_id: str, *, purge: bool = False) -> None:
-        """Remove a document from every search; `purge` erases also what it said. Raise DocumentNotFound."""
+        """Remove a document from every search; `purge` erases also what it said.
+
+        While a state event is handled, a later state of the document stays. Raise IndexNotFound or DocumentNotFound.
+        """
         if purge:
             await sync_to_async(purge_document)(index_name, entity_id, occurred_at=_as_of())
             return

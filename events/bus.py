@@ -39,10 +39,10 @@ def stream_key() -> str:
 
 
 class RedisEventBus:
-    """Publish events to the stream; a consumer moves them into the outbox."""
+    """Publish events to a stream of Redis; `manage.py consume_events` moves them into the outbox."""
 
     async def publish(self, event: AxiomEvent) -> str | None:
-        """Append the event and return its stream id; inside `atomic`, publish on commit and return None.
+        """Append the event to the stream and return its id there; inside `atomic`, publish on commit and return None.
 
         Raise InvalidInput for an event that cannot be stored, EventBusUnavailable when Redis does not answer.
         """

@@ -21,14 +21,20 @@ _EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, kw_only=True)
 class AxiomEvent:
-    """Something that happened to one entity."""
+    """Something that happened to one entity.
+
+    Its `entity_id` is normalised to NFC, but for the events of a state, such as `doc_updated`, whose app decides.
+    `validate` checks it; until then any value is taken.
+    """
 
     event_type: str
+    """At most 200 characters."""
     entity_id: str
     payload: dict[str, Any] = field(default_factory=dict)
     id: str = field(default_factory=lambda: str(uuid.uuid4()))
-    """Two events with the same id are one event."""
+    """At most 100 characters, by default a UUID; two events with the same id are one event."""
     occurred_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    """With a time zone; at most FABRA_EVENT_MAX_AHEAD from now."""
 
     def __post_init__(self) -> None:
         if isinstance(self.entity_id, str) and isinstance(self.event_type, str) and not self._is_of_a_state():
@@ -61,11 +67,13 @@ class AxiomEvent:
 
     @property
     def digest(self) -> str:
+        """The SHA-256 of type, entity and payload, by which an id that is sent again with another body is found."""
         body = to_json([self.event_type, self.entity_id, self.payload], "event")
         return hashlib.sha256(body.encode()).hexdigest()
 
     @classmethod
     def of_row(cls, row: Event) -> "AxiomEvent":
+        """Return the event of a row of the outbox."""
         return cls(
             event_type=row.event_type,
             entity_id=row.entity_id,

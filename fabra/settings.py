@@ -303,6 +303,13 @@ FABRA_TURN_LEASE_S = 15.0
 FABRA_TASK_SLICE_S = 15.0
 # Seconds between a web process's looks for what Redis did not tell it of open conversations, and of who is there.
 FABRA_LIVE_LOOK_S = 3.0
+# Seconds after which nobody is there whom no process has renewed, which each does every third of that; a process that
+# is killed cannot say that its pages are gone.
+FABRA_PRESENCE_S = 45.0
+# Seconds for which somebody who has left is still there: long enough to load the page again.
+FABRA_PRESENCE_LEFT_S = 5.0
+# Seconds after which an agent who has not touched the inbox is away, though it is open.
+FABRA_INBOX_IDLE_S = 300.0
 
 # What the star imports: the settings alone. Not as an assignment, which a type checker could not evaluate.
 globals()["__all__"] = [*(name for name in dir() if name.isupper() and name != "UNFOLD"), "bot_apps"]

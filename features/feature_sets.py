@@ -18,6 +18,7 @@ class FeatureSet:
     name: str
     entity: EntitySpec
     features: tuple[str, ...]
+    """Their names, without duplicates, in the order of the declaration."""
     description: str
     location: Location
 
@@ -26,9 +27,10 @@ feature_sets: Registry[FeatureSet] = Registry("feature set")
 
 
 def feature_set(name: str, features: Sequence[Any], *, description: str = "") -> FeatureSet:
-    """Declare a group of features, given as functions or names; raise DefinitionError.
+    """Declare a group of features of one entity, given as functions or names.
 
-    It stands wherever the store's methods take features, and as `features` of a context.
+    It stands wherever the store's methods take features, and as `features` of a context. Raise DefinitionError for no
+    feature, one that is not declared yet, features of two entities, or a name that is declared elsewhere.
     """
     specs = [_spec_of(feature, name) for feature in features]
     if not specs:
@@ -61,7 +63,7 @@ def feature_name(feature: Any) -> str:
 
 
 def sets_with(feature: str) -> list[FeatureSet]:
-    """Return the sets that a feature is in."""
+    """Return the declared sets that have a feature of this name."""
     return [declared for declared in feature_sets.values() if feature in declared.features]
 
 

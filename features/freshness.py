@@ -24,8 +24,11 @@ class FreshnessLimits:
     """The limits on the age of a feature's values."""
 
     refresh: timedelta | None
+    """A younger value is fresh; None: every value is, until `ttl`."""
     stale_tolerance: timedelta
+    """How long past `refresh` a value is stale, and not yet overdue."""
     ttl: timedelta | None
+    """An older value is expired; None: none is."""
 
     def overridden(self, refresh: timedelta | None) -> "FreshnessLimits":
         """Return these limits with an operator's `refresh`, if there is one."""

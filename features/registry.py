@@ -55,6 +55,7 @@ class FeatureSpec:
     name: str
     entity: EntitySpec
     function: Callable[..., Any]
+    """Takes an entity key, or a list of them if `is_batch`; async or plain."""
     refresh: timedelta | None
     """A value is fresh for this long after its event_timestamp; None: until `ttl`."""
     stale_tolerance: timedelta
@@ -62,7 +63,9 @@ class FeatureSpec:
     ttl: timedelta | None
     """A value this old is expired and never served; None: never."""
     materialize: bool
+    """Whether the scheduler computes it for all known entities, every `refresh`."""
     trigger: str | None
+    """The type of the events by which its values come; None: a read or a run computes them."""
     source: str | None
     """What brings its values, such as TOKEN; None: its function computes them."""
     queryset: QuerysetSource | None = None
@@ -81,11 +84,13 @@ class FeatureSpec:
     concurrency: int
     """The most simultaneous calls while it is materialised."""
     default_value: Any
+    """What is served where there is no value, in the feature's type; UNSET: that is an error."""
     description: str
     location: Location
 
     @cached_property
     def limits(self) -> FreshnessLimits:
+        """The limits on the age of its values, as declared; an operator's `refresh` comes before them."""
         return FreshnessLimits(refresh=self.refresh, stale_tolerance=self.stale_tolerance, ttl=self.ttl)
 
     @property
@@ -95,6 +100,7 @@ class FeatureSpec:
 
     @property
     def is_batch(self) -> bool:
+        """Whether one call of the function takes many entity keys."""
         return self.batch_size is not None
 
     @cached_property
@@ -146,6 +152,7 @@ class FeatureSpec:
 
     @property
     def has_default(self) -> bool:
+        """Whether a default was declared, which may be None."""
         return self.default_value is not UNSET
 
 

@@ -1,6 +1,7 @@
 """Whether the agent of an open inbox is there, as customers see it, and whether the customer is, as the agent does."""
 
 import asyncio
+import math
 import time
 import uuid
 from collections.abc import Awaitable, Callable
@@ -14,9 +15,6 @@ from chat.live.broadcast import broadcast
 from chat.live.groups import PEOPLE
 from common.background import end_if_cancelled
 from common.redis import REDIS_ERRORS
-
-IDLE_AFTER_S = 300.0
-"""An agent who has not touched the inbox for so long is away, though it is open."""
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
@@ -32,7 +30,7 @@ class Attendance:
         self._who = presence.agent(agent_pk)
         self._send = send
         self._source = uuid.uuid4().hex
-        self._used_at = -IDLE_AFTER_S
+        self._used_at = -math.inf
         self._renewed_at: float | None = None
         self._shown: tuple[int, bool | None] | None = None
         self._conversation_id: int | None = None
@@ -63,11 +61,11 @@ class Attendance:
 
     async def _renew(self) -> None:
         now = time.monotonic()
-        is_due = self._renewed_at is None or now - self._renewed_at >= presence.RENEWED_EVERY_S
-        if not is_due or now - self._used_at >= IDLE_AFTER_S:
+        is_due = self._renewed_at is None or now - self._renewed_at >= presence.renewed_every_s()
+        if not is_due or now - self._used_at >= settings.FABRA_INBOX_IDLE_S:
             return
         with suppress(*REDIS_ERRORS):
-            is_new = await presence.renew([self._who], self._source, presence.EXPIRES_S)
+            is_new = await presence.renew([self._who], self._source)
             self._renewed_at = now
             if is_new:
                 await broadcast(PEOPLE, {"type": "here", "agent_id": self._agent_pk})

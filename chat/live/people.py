@@ -46,7 +46,7 @@ class People:
         _tell(pages)
         people = {presence.customer_of(page.conversation_id) for page in pages if page.has_person}
         await self._say_gone(self._renewed.keys() - people)
-        due = time.monotonic() - presence.RENEWED_EVERY_S
+        due = time.monotonic() - presence.renewed_every_s()
         await self._renew([who for who in people if self._renewed.get(who, due) <= due])
 
     def hear(self, agent_id: Any, pages: Iterable[Subscription]) -> None:
@@ -66,7 +66,7 @@ class People:
         if people:
             with suppress(*REDIS_ERRORS):  # the next look tries again
                 self._renewed |= dict.fromkeys(people, time.monotonic())
-                await presence.renew(people, self._source, presence.EXPIRES_S)
+                await presence.renew(people, self._source)
 
     async def _say_gone(self, people: Collection[str]) -> None:
         for who in people:

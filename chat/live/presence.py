@@ -7,13 +7,12 @@ while one source has an entry of theirs.
 from collections.abc import Collection
 from itertools import chain
 
+from django.conf import settings
+
 from common.redis import async_redis, redis_key
 
-RENEWED_EVERY_S = 15.0
-EXPIRES_S = 45.0
-"""A process that is killed cannot say that its pages are gone."""
-LEFT_S = 5.0
-"""Of somebody who has left: long enough to load the page again."""
+_RENEWALS = 3
+"""In the time after which an entry expires."""
 _AT_ONCE = 100
 """In one run of the script, which blocks Redis and so must stay well under a millisecond."""
 
@@ -41,20 +40,29 @@ def customer_of(conversation_id: int) -> str:
     return f"customer:{conversation_id}"
 
 
-async def renew(people: Collection[str], source: str, seconds: float) -> set[str]:
-    """Note that a source has these people for some time; return those who were nowhere. Raise one of REDIS_ERRORS."""
+def renewed_every_s() -> float:
+    """Return the seconds after which a source renews an entry."""
+    return float(settings.FABRA_PRESENCE_S / _RENEWALS)
+
+
+async def renew(people: Collection[str], source: str, seconds: float | None = None) -> set[str]:
+    """Note that a source has these people for some seconds, by default FABRA_PRESENCE_S.
+
+    Return those who were nowhere. Raise one of REDIS_ERRORS.
+    """
+    length_ms = int((settings.FABRA_PRESENCE_S if seconds is None else seconds) * 1000)
     async with (await async_redis()).pipeline(transaction=False) as pipe:
         names = [redis_key("presence", who) for who in people]
         for start in range(0, len(names), _AT_ONCE):
             keys = names[start : start + _AT_ONCE]
-            pipe.eval(_RENEW, len(keys), *keys, source, int(seconds * 1000))
+            pipe.eval(_RENEW, len(keys), *keys, source, length_ms)
         answers = await pipe.execute()
     return {who for who, is_new in zip(people, chain.from_iterable(answers), strict=True) if is_new}
 
 
 async def leave(people: Collection[str], source: str) -> None:
     """Let what `renew` noted end soon; somebody who comes back meanwhile was never away. Raise one of REDIS_ERRORS."""
-    await renew(people, source, LEFT_S)
+    await renew(people, source, settings.FABRA_PRESENCE_LEFT_S)
 
 
 async def are_here(people: Collection[str]) -> dict[str, bool]:

@@ -16,10 +16,12 @@ OPTION_REFUSED = "option_refused:"
 
 @dataclass(frozen=True, kw_only=True)
 class Prompt:
-    """The input of a model."""
+    """What a model gets to answer: messages, and what a provider without a model needs beside them."""
 
     messages: list[dict[str, str]]
+    """Each with `role` (`system`, `user` or `assistant`) and `content`; the question is in the last one."""
     question: str = ""
+    """The question alone, as the user asked it."""
     passages: list[Citation] = field(default_factory=list)
     """The passages that are in the messages, best first."""
     earlier_questions: tuple[str, ...] = ()
@@ -29,15 +31,16 @@ class Prompt:
     options: dict[str, Any] = field(default_factory=dict)
     """More parameters of the call, such as `temperature`, by OpenAI's names; a server may refuse them."""
     purpose: Purpose = Purpose.ANSWER
+    """What the call is booked as, where its cost is counted."""
 
     def most_tokens(self, config: ModelConfig) -> int:
-        """Return the most tokens that a model may answer with."""
+        """Return the most tokens that this model may answer with: the prompt's, but no more than the model's own."""
         return min(self.max_tokens or config.most_tokens, config.most_tokens)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Delta:
-    """A piece of the answer's text."""
+    """A piece of the answer's text: all pieces joined are the whole text."""
 
     text: str
 
@@ -47,10 +50,12 @@ class Completion:
     """The end of an answer: its model, usage and finish reason."""
 
     model: str
+    """What the server called the model, or the provider's own name."""
     usage: dict[str, int] | None
     """prompt_tokens, completion_tokens and total_tokens, as counted by the server, and cached_tokens if it has read
     some of the prompt before; None if it did not report them."""
     finish_reason: str | None
+    """`stop`, or why it ended otherwise, such as `length`; None if the server did not say it."""
     reasoning: str = ""
     """What the model thought before it answered; kept in the trace, not shown."""
     cited: frozenset[int] | None = None
@@ -74,16 +79,21 @@ class Completion:
 
 
 class Provider(Protocol):
-    """Whoever answers one message; made for it, and not used again."""
+    """Whoever answers one prompt: a model, a chain of models, or passages that are quoted without one.
+
+    It is made for a message and not used again, since it has the attempts of its one `run`.
+    """
 
     model: str
+    """The name by which tokens are counted, and that an answer shows."""
     is_extractive: bool
+    """Whether it quotes passages, and composes nothing of its own."""
     window: int
     """The tokens that it takes and gives in one call; 0 if that is not known, or nothing counts them."""
 
     @property
     def attempts(self) -> Sequence[Attempt]:
-        """The calls of models that it has made."""
+        """The calls of models that it has made so far, in their order, with those that were left out."""
 
     @property
     def models(self) -> Sequence[ModelConfig]:
@@ -94,17 +104,20 @@ class Provider(Protocol):
         """The model that is asked, or answered; None where no model is."""
 
     def run(self, prompt: Prompt, *, is_streamed: bool) -> AsyncIterator[Delta | Completion]:
-        """Yield the answer's text, in one piece or many, then one Completion; raise ModelError."""
+        """Yield the answer's text as Deltas, in one piece or many, then one Completion.
+
+        Raise ModelError, also after some Deltas. Whoever does not read it to its end must close it.
+        """
 
 
 class Runs(Protocol):
-    """What answers a prompt, such as one model."""
+    """The part of a Provider that answers, which a single model has too."""
 
     def run(self, prompt: Prompt, *, is_streamed: bool) -> AsyncIterator[Delta | Completion]: ...
 
 
 async def whole_answer(provider: Runs, prompt: Prompt) -> tuple[str, Completion]:
-    """Return all that the provider yields for a prompt; raise ModelError."""
+    """Return the whole text of an answer, and its end; raise ModelError."""
     parts: list[str] = []
     completion: Completion | None = None
     async with aclosing(provider.run(prompt, is_streamed=False)) as pieces:  # type: ignore[type-var]

@@ -4,14 +4,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Count, Model, Q, QuerySet
+from django.db.models import Count, Q, QuerySet
 
 from common.models import PrunedKind
 from common.retention import Bounded, Retained, bounded, kinds
 from common.sql.estimates import approximate_count, bytes_of, estimated_count
 
 _WEEK = timedelta(days=7)
-_SMALL = 10_000
+SMALL = 10_000
 """Rows of a table that is counted, not estimated."""
 
 
@@ -47,43 +47,43 @@ class Stays:
     size: int
 
 
-def stored_rows(now: datetime) -> list[Stored]:
-    """Return what is stored of each kind, the largest first."""
+def stored_rows(now: datetime, small: int = SMALL) -> list[Stored]:
+    """Return what is stored of each kind, the largest first; rows are counted up to `small`, and estimated beyond."""
     states = {state.name: state for state in PrunedKind.objects.all()}
     sizes = bytes_of([model for kind in kinds for model in (kind.model, *kind.with_it)])
     found = []
     for kind in kinds:
-        total = _count(kind.rows)
+        total = _count(kind.rows, small)
         size = sum(sizes[model._meta.db_table] for model in (kind.model, *kind.with_it))
         if kind.which is not None:
-            size = _part(size, total, kind.model)
-        found.append(_stored(kind, states.get(kind.name, PrunedKind(name=kind.name)), now, total, size))
+            size = _part(size, total, _count(kind.model._default_manager.order_by(), small))
+        found.append(_stored(kind, states.get(kind.name, PrunedKind(name=kind.name)), now, total, size, small))
     return sorted(found, key=lambda row: -row.size)
 
 
-def _count(rows: QuerySet[Any]) -> int:
-    return approximate_count(rows, exact_below=_SMALL)
+def _count(rows: QuerySet[Any], small: int = SMALL) -> int:
+    return approximate_count(rows, exact_below=small)
 
 
-def _part(size: int, rows: int, model: type[Model]) -> int:
-    """Return what rows take of a table of that size."""
-    return round(size * rows / max(1, rows, _count(model._default_manager.order_by())))
+def _part(size: int, rows: int, of_rows: int) -> int:
+    """Return what rows take of a table of that size, with so many rows."""
+    return round(size * rows / max(1, rows, of_rows))
 
 
-def _stored(kind: Retained, state: PrunedKind, now: datetime, total: int, size: int) -> Stored:
-    recent, past, past_soon = _counts(kind, now, total)
+def _stored(kind: Retained, state: PrunedKind, now: datetime, total: int, size: int, small: int) -> Stored:
+    recent, past, past_soon = _counts(kind, now, total, small)
     return Stored(
         kind=kind, state=state, rows=total, size=size, added_a_day=round(recent / _WEEK.days), past=past,
         past_soon=past_soon,
     )  # fmt: skip
 
 
-def _counts(kind: Retained, now: datetime, total: int) -> tuple[int, int, int]:
+def _counts(kind: Retained, now: datetime, total: int, small: int) -> tuple[int, int, int]:
     """Return how many rows are of the last week, past their time, and past it in a week."""
     wanted = [Q(**{f"{kind.time}__gte": now - _WEEK})]
     if kind.kept_for is not None:
         wanted += [Q(**{f"{kind.time}__lt": kind.since(moment)}) for moment in (now, now + _WEEK)]
-    if total > _SMALL:  # a condition without an index would read the whole table
+    if total > small:  # a condition without an index would read the whole table
         counts = [estimated_count(kind.rows.filter(condition)) for condition in wanted]
     elif total:  # before a table's first ANALYZE the planner can only guess
         counted = {str(number): Count("pk", filter=condition) for number, condition in enumerate(wanted)}
@@ -101,6 +101,6 @@ def staying_rows() -> list[Stays]:
     for tables in bounded:
         total, size = _count(tables.rows), sum(sizes[model._meta.db_table] for model in tables.models)
         if tables.which is not None:
-            size = _part(size, total, tables.models[0])
+            size = _part(size, total, _count(tables.models[0]._default_manager.order_by()))
         found.append(Stays(tables=tables, rows=total, size=size))
     return sorted(found, key=lambda row: -row.size)

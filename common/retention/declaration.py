@@ -13,8 +13,6 @@ from common.definitions import add_once
 
 BATCH = 500
 """Rows that one transaction removes: small enough that nobody waits for its locks."""
-_WINDOW = 20_000
-"""Rows that one statement reads in the order of their keys; only some of them are old."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +50,8 @@ class Retained:
     """Whether later keys have later times, so that reading can stop at rows that are young."""
     batch: int = BATCH
     """Rows that one transaction removes: fewer where much goes with each."""
+    window: int = 20_000
+    """Rows that one statement reads where they are read in the order of their keys; only some of them are old."""
     removable: Callable[[QuerySet[Any], datetime], QuerySet[Any]] = lambda rows, now: rows
     """Leaves out rows that something refers to that is kept."""
     remove: Callable[[QuerySet[Any]], object] = lambda rows: rows.delete()
@@ -96,7 +96,7 @@ class Retained:
 
     def _by_key(self, cursor: Any, now: datetime) -> Batch:
         rows = self.rows if cursor is None else self.rows.filter(pk__gt=self._key(cursor))
-        end = list(rows.order_by("pk").values_list("pk", flat=True)[_WINDOW - 1 : _WINDOW])
+        end = list(rows.order_by("pk").values_list("pk", flat=True)[self.window - 1 : self.window])
         window = rows.filter(pk__lte=end[0]) if end else rows
         old = window.filter(**{f"{self.time}__lt": self.since(now)})
         keys = list(old.order_by("pk").values_list("pk", flat=True)[: self.batch])

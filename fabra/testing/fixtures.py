@@ -94,7 +94,11 @@ def words_embedder(settings: Any) -> None:
 
 @pytest.fixture
 def index_documents(db: None) -> Callable[..., None]:
-    """Return a function that indexes texts by their ids; an entry may also be a dict of `text`, `title` and so on."""
+    """Return a function that indexes documents: `index_documents("docs", {"pay": "Pay by card."})`.
+
+    A value is the text, or a dict of arguments of `store.index`, such as `text`, `title`, `metadata` and `audience`. It
+    raises as that does.
+    """
 
     def index(index_name: str, documents: Mapping[str, str | Mapping[str, Any]]) -> None:
         for entity_id, given in documents.items():
@@ -106,7 +110,7 @@ def index_documents(db: None) -> Callable[..., None]:
 
 @pytest.fixture
 def sync_models(db: None) -> Callable[[], None]:
-    """Return a function that makes documents of the objects of all model sources."""
+    """Return a function that compares all model sources with their documents, as `manage.py sync_models` does."""
 
     def run() -> None:
         sync_model_sources()
@@ -118,7 +122,10 @@ def sync_models(db: None) -> Callable[[], None]:
 
 @pytest.fixture
 def process_events(db: None) -> Callable[[], None]:
-    """Return a function that processes the events that wait, as a worker does."""
+    """Return a function that processes the events that are due, and those that they publish, as a worker does.
+
+    It goes at most ten rounds. What a handler raises is on the event, as in a worker, and not raised here.
+    """
 
     def run() -> None:
         sync_model_sources()
@@ -136,7 +143,8 @@ def process_events(db: None) -> Callable[[], None]:
 def set_features(db: None) -> Callable[..., None]:
     """Return a function that gives features of an entity their values: `set_features("ana", plan="gold")`.
 
-    `at` is since when they are true (default: now).
+    `at` is an aware datetime, since when they are true (default: now). The function raises NotFound for an undeclared
+    feature before it writes any, and InvalidFeatureValue for a value of another type.
     """
 
     async def set_values(entity_key: str, *, at: datetime | None = None, **values: Any) -> None:
@@ -150,7 +158,10 @@ def set_features(db: None) -> Callable[..., None]:
 
 @pytest.fixture
 def search(db: None) -> Callable[..., list[Hit]]:
-    """Return a function that searches an index, with the options of `store.search`."""
+    """Return a function that searches an index and gives the hits: `search("docs", "card", top_k=3)`.
+
+    It takes the options of `store.search`, and raises as that does.
+    """
 
     def find(index_name: str, query: str, top_k: int = 5, **options: Any) -> list[Hit]:
         return search_sync(index_name, query, top_k, **options).hits
@@ -162,8 +173,9 @@ def search(db: None) -> Callable[..., list[Hit]]:
 def assemble(db: None) -> Callable[..., Context]:
     """Return a function that calls a context for a user, as a chat does: its searches find what their groups may read.
 
-    `audience` are other names, in place of those of the user. `at` is the moment that the code takes for now, such as
-    one when a value is out of date; it needs time-machine.
+    `assemble(chat_context, "ana", "How do I pay?")` gives the assembled Context, or raises what the context does.
+    `audience` are other names, in place of those of the user. `at` is the moment that the code takes for now, an aware
+    datetime, such as one when a value is out of date; it needs time-machine.
     """
 
     async def call(
@@ -182,7 +194,10 @@ def assemble(db: None) -> Callable[..., Context]:
 
 @pytest.fixture
 def model_says(settings: Any) -> Iterator[Callable[[str], ToldModel]]:
-    """Return a function that has the language model answer a text; its result has the `requests` that it got."""
+    """Return a function that has the language model answer a text from now on: `model = model_says("Yes.")`.
+
+    `model.requests` are the bodies of the requests that it got, as OpenAI's API has them, the oldest first.
+    """
     model = ToldModel()
     settings.OPENAI_API_KEY, settings.OPENAI_BASE_URL = "test-key", model.url
 
@@ -196,7 +211,10 @@ def model_says(settings: Any) -> Iterator[Callable[[str], ToldModel]]:
 
 @pytest.fixture
 def ask(db: None, settings: Any) -> Callable[..., dict[str, Any]]:
-    """Return a function that posts a message to /chat, and gives the answer's body."""
+    """Return a function that posts a message to /chat and gives the answer's body: `ask("How do I pay?", "ana")`.
+
+    Further arguments are fields of the request, such as `conversation_id`. Another status than 200 fails the test.
+    """
     settings.DEBUG = True  # requests from this machine need no key
 
     def post(message: str, user_id: str = "user", **fields: Any) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 
 class ToldModel:
-    """Answers each request for a completion with `text`, and keeps the requests."""
+    """Answers each request for a completion with `text`, whole or as a stream, and keeps the requests' bodies."""
 
     def __init__(self) -> None:
         self.text = "Yes."

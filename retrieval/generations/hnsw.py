@@ -36,7 +36,7 @@ _TRIES = 3
 _REST = timedelta(minutes=10)
 """After a build that failed, on a full disk say. One whose connection died is taken up at once."""
 _DROP_LOCK = "drop indexes of chunks"
-_DROP_WAIT = "5s"
+DROP_WAIT_S = 5.0
 _NAME = re.compile(r"chunk_(?:hnsw|gin)_(\d+)(_next|_former)?")
 
 
@@ -142,15 +142,15 @@ def generations_to_index() -> list[int]:
     return [pk for pk in waiting.order_by("pk").values_list("pk", flat=True) if not is_held(hnsw_name(pk))]
 
 
-def drop_indexes(generation_id: int) -> bool:
+def drop_indexes(generation_id: int, wait_s: float = DROP_WAIT_S) -> bool:
     """Drop the generation's indexes, and what a build of them has left; return False if some stay.
 
-    PostgreSQL waits for every transaction that reads the table, of a backup say: after _DROP_WAIT it is not waited for.
+    PostgreSQL waits for every transaction that reads the table, of a backup say: `wait_s` limits that.
     """
     with held(_DROP_LOCK) as is_mine, connection.cursor() as cursor:
         if not is_mine:
             return False
-        cursor.execute(f"SET lock_timeout = '{_DROP_WAIT}'")
+        cursor.execute(f"SET lock_timeout = {int(wait_s * 1000)}")
         try:
             _drop(cursor, generation_id)
         except OperationalError as error:

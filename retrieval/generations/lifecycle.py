@@ -231,14 +231,16 @@ def execute_drop(
     generation_pk: int,
     on_done: Callable[[int], object] = lambda count: None,
     until: Callable[[], bool] = lambda: False,
+    wait_s: float = hnsw.DROP_WAIT_S,
 ) -> bool:
     """Delete a generation that is marked to be dropped: its indexes, its chunks in batches, then its row.
 
-    Indexes that a backup holds are left to the upkeep. Return False if chunks are left when `until()` is true.
+    Indexes that a backup holds for longer than `wait_s` are left to the upkeep. Return False if chunks are left
+    when `until()` is true.
     """
     if not Generation.objects.filter(pk=generation_pk, state=Generation.State.DROPPING).exists():
         return True
-    hnsw.drop_indexes(generation_pk)
+    hnsw.drop_indexes(generation_pk, wait_s)
     chunks = Chunk.objects.filter(generation=generation_pk)
     while pks := list(chunks.values_list("pk", flat=True)[:_DROP_BATCH]):
         if until():

@@ -22,10 +22,6 @@ from retrieval.models import Chunk, Document, DocumentVersion, Generation, Index
 from retrieval.search.lexemes import count_wrong_counts, recount
 
 _MIN_COSINE = 0.999
-_WINDOW = 200
-"""Documents that are read at a time."""
-_EMBEDDED_AT_ONCE = 32
-"""Chunks that are embedded at a time: half a second with the local model."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,15 +152,22 @@ def step_count(index: Index, *, sample: int = 0) -> int:
     return Document.objects.filter(index=index).count() * (1 + 2 * len(generations)) + sampled
 
 
-def verify(index: Index, *, sample: int = 0, progress: VerificationProgress | None = None) -> Iterator[Finding]:
+def verify(
+    index: Index,
+    *,
+    sample: int = 0,
+    progress: VerificationProgress | None = None,
+    window_size: int = 200,
+    embedded_at_once: int = 32,
+) -> Iterator[Finding]:
     """Yield each inconsistency; `sample` random chunks are embedded again and compared with their stored vectors.
 
-    Documents are read some hundreds at a time, and each check of them in one snapshot, so that documents may change
-    meanwhile. Raise EmbedderUnavailable.
+    Documents are read `window_size` at a time, and each check of them in one snapshot, so that documents may change
+    meanwhile; `embedded_at_once` chunks take the local model half a second. Raise EmbedderUnavailable.
     """
     progress = progress or VerificationProgress()
     pks = list(Document.objects.filter(index=index).order_by("pk").values_list("pk", flat=True))
-    windows = [pks[start : start + _WINDOW] for start in range(0, len(pks), _WINDOW)]
+    windows = [pks[start : start + window_size] for start in range(0, len(pks), window_size)]
     progress.on_phase("documents")
     for sql in _SQL_OF_INDEX.items():
         yield from _found(*sql, {"index": index.pk})
@@ -190,7 +193,7 @@ def verify(index: Index, *, sample: int = 0, progress: VerificationProgress | No
             progress.on_done(len(window))
         if sample:
             progress.on_phase(f"vectors of #{generation.pk}")
-            yield from _sampled(generation, sample, progress.on_done)
+            yield from _sampled(generation, sample, embedded_at_once, progress.on_done)
 
 
 def _found(check: str, sql: str, parameters: dict[str, int]) -> Iterator[Finding]:
@@ -227,13 +230,13 @@ def _hashes(generation: Generation, window: Sequence[int]) -> Iterator[Finding]:
             )  # fmt: skip
 
 
-def _sampled(generation: Generation, count: int, on_done: Callable[[int], object]) -> Iterator[Finding]:
+def _sampled(generation: Generation, count: int, at_once: int, on_done: Callable[[int], object]) -> Iterator[Finding]:
     """Embed randomly chosen chunks again, some at a time, and compare with their stored embeddings."""
     embedder = embedder_of(generation)
     # The keys alone are sorted, not the vectors.
     pks = list(Chunk.objects.filter(generation=generation).order_by("?").values_list("pk", flat=True)[:count])
-    for start in range(0, len(pks), _EMBEDDED_AT_ONCE):
-        window = pks[start : start + _EMBEDDED_AT_ONCE]
+    for start in range(0, len(pks), at_once):
+        window = pks[start : start + at_once]
         yield from _compared(generation, embedder, window)
         on_done(len(window))
 

@@ -5,12 +5,29 @@ from dataclasses import dataclass, field
 from retrieval.indexing.bulk import Draft
 from retrieval.model_sources.reading import Reading
 
-_MOST_OBJECTS, _MOST_CHARS = 4000, 4_000_000
-"""What is written in one transaction, so that long texts take few statements too.
 
-What a crash loses takes the local model two minutes. An end that is asked for loses nothing: it is looked for while a
-batch is embedded.
-"""
+@dataclass(frozen=True, kw_only=True)
+class BatchSizes:
+    """How many objects are read, indexed and withdrawn together."""
+
+    first_page: int = 500
+    page: int = 4000
+    page_chars: int = 4_000_000
+    """About how many characters the objects of a later page have together."""
+    indexed: int = 4000
+    indexed_chars: int = 4_000_000
+    """What is written in one transaction, so that long texts take few statements too.
+
+    What a crash loses takes the local model two minutes. An end that is requested loses nothing: it is looked for while
+    a batch is embedded.
+    """
+    looked_for: int = 10_000
+    """Documents whose objects are looked for in one query."""
+    withdrawn: int = 1000
+    """Documents that are withdrawn in one transaction."""
+
+
+SIZES = BatchSizes()
 
 
 @dataclass(frozen=True)
@@ -37,9 +54,8 @@ class ComparisonBatch:
         self.items.append((reading, draft))
         self.chars += len(draft.text)
 
-    @property
-    def is_full(self) -> bool:
-        return self.chars >= _MOST_CHARS or len(self.items) >= _MOST_OBJECTS
+    def is_full(self, sizes: BatchSizes) -> bool:
+        return self.chars >= sizes.indexed_chars or len(self.items) >= sizes.indexed
 
     def take(self, later: "ComparisonBatch") -> None:
         """Take over objects that follow, and do not differ."""

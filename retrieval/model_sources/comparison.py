@@ -14,12 +14,11 @@ from common.errors import InvalidInput
 from retrieval.errors import ObjectUnreadable
 from retrieval.indexing.bulk import Draft
 from retrieval.indexing.document_input import DocumentOrigin
+from retrieval.model_sources.batches import SIZES, BatchSizes
 from retrieval.model_sources.declaration import ModelSourceSpec
 from retrieval.model_sources.reading import Reading, database_now, read_all
 from retrieval.models import Document, ModelSource, SourcedObject
 
-_FIRST_PAGE, _MAX_PAGE, _PAGE_CHARS = 500, 4000, 4_000_000
-"""Objects in the first page, at most in a later one, and about how many characters these have together."""
 _MANY = 20
 """Of so many objects the queries are compared with their number."""
 _RETRY_AFTER = timedelta(hours=1)
@@ -75,9 +74,9 @@ class Differences:
     """Objects that say nothing (any more), and have a document."""
 
 
-def read_pages(source: ModelSourceSpec, after: str = "") -> Iterator[SourcePage]:
+def read_pages(source: ModelSourceSpec, after: str = "", sizes: BatchSizes = SIZES) -> Iterator[SourcePage]:
     """Yield the source's objects in the order of their keys, beginning behind `after`."""
-    size = _FIRST_PAGE
+    size = sizes.first_page
     while True:
         moment = database_now()
         rows = source.queryset().order_by("pk")
@@ -92,7 +91,7 @@ def read_pages(source: ModelSourceSpec, after: str = "") -> Iterator[SourcePage]
             return
         after = str(objects[-1].pk)
         mean_chars = sum(len(reading.text) for reading in readings) // len(readings) + 1
-        size = min(_MAX_PAGE, max(_FIRST_PAGE, _PAGE_CHARS // mean_chars))
+        size = min(sizes.page, max(sizes.first_page, sizes.page_chars // mean_chars))
 
 
 def compare(source: ModelSourceSpec, row: ModelSource, page: SourcePage) -> Differences:
@@ -154,12 +153,12 @@ def differences(source: ModelSourceSpec, row: ModelSource) -> Iterator[str]:
         failed = {**found.errors, **found.waiting}
         yield from (f"failed: {source.entity_id(key)}: {error}" for key, error in failed.items())
     for in_page in (gone_in_page, orphans_in_page):
-        gone, last = in_page(source, row, 0, _MAX_PAGE)
+        gone, last = in_page(source, row, 0, SIZES.page)
         while True:
             yield from (f"gone: {source.entity_id(key)}" for key in gone)
             if not last:
                 break
-            gone, last = in_page(source, row, last, _MAX_PAGE)
+            gone, last = in_page(source, row, last, SIZES.page)
 
 
 def gone_in_page(source: ModelSourceSpec, row: ModelSource, after: int, size: int) -> tuple[list[str], int]:

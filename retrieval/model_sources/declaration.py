@@ -31,7 +31,9 @@ class ModelSourceSpec:
     model: type[models.Model]
     index: str
     format: str
+    """What `text` returns, one of FORMATS."""
     watches: tuple[Watch, ...]
+    """Other models whose changes are changes of the documents."""
     declared: Any
     """An instance of the declared class."""
     description: str
@@ -41,6 +43,7 @@ class ModelSourceSpec:
 
     @property
     def label(self) -> str:
+        """The model's label in lower case, such as `shop.article`, with which the ids of its documents begin."""
         return self.model._meta.label_lower
 
     def entity_id(self, pk: Any) -> str:
@@ -55,7 +58,7 @@ class ModelSourceSpec:
             return None
 
     def queryset(self) -> models.QuerySet[Any]:
-        """Return the objects that are documents."""
+        """Return the objects that are documents: what the class says, or all of the model; it may raise anything."""
         if hasattr(self.declared, "queryset"):
             return self.declared.queryset()
         return self.model._default_manager.all()
@@ -66,7 +69,7 @@ _listeners: list[OnDeclared] = []
 
 
 def on_declared(listener: OnDeclared) -> None:
-    """Have a function called with each source, when it is declared."""
+    """Have a function called with each source when it is declared from now on; the same one is registered once."""
     add_once(_listeners, listener)
 
 
@@ -75,11 +78,14 @@ def index_model(
 ) -> Callable[[type], type]:
     """Declare a class whose methods say how the rows of `model` are documents of `index` (default: the settings').
 
-    `text(obj)` is the document's text in `format`, `markdown` or `html`; an object without text is no document.
-    Optional are `queryset()`, the objects that are documents (default: all), `title(obj)`, `metadata(obj)`, a dict,
-    `audience(obj)`, the names of those who may find it (empty: everyone), `url(obj)` (default: `get_absolute_url`), and
-    `watches`: other models that these depend on, each alone or with a lookup from `model`, as in
-    `(Author, "sections__author")`. Raise DefinitionError.
+    `text(self, obj)` returns the document's text in `format`, `markdown` or `html`; an object without text is no
+    document. Optional are `queryset(self)`, the objects that are documents (default: all), `title(self, obj)`,
+    `metadata(self, obj)`, a dict of JSON, `audience(self, obj)`, a list of the names of those who may find it (empty:
+    everyone), `url(self, obj)` (default: `get_absolute_url`), and `watches`: a list of other models that these depend
+    on, each alone or with a lookup from `model`, as in `(Author, "sections__author")`. All are plain functions.
+
+    Raise DefinitionError for a class without `text`, a method that takes other arguments or is async, an abstract
+    model or one with a composite key, an unknown format, an invalid index, or a source that is declared elsewhere.
     """
 
     def declare(cls: type) -> type:

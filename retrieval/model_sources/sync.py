@@ -24,7 +24,7 @@ from common.text import storable
 from retrieval.errors import EmbedderUnavailable, NotReached, ObjectUnreadable
 from retrieval.indexing.bulk import Draft, Outcome, index_in_bulk
 from retrieval.indexing.documents import delete_documents, ensure_index
-from retrieval.model_sources.batches import ComparisonBatch, Done
+from retrieval.model_sources.batches import SIZES, BatchSizes, ComparisonBatch, Done
 from retrieval.model_sources.comparison import compare, gone_in_page, orphans_in_page, read_pages
 from retrieval.model_sources.declaration import ModelSourceSpec, model_sources
 from retrieval.model_sources.handler import note, sync_lock, withdraw, withdraw_open
@@ -33,8 +33,6 @@ from retrieval.models import Document, ModelSource
 
 logger = logging.getLogger(__name__)
 
-_LOOKED_AT_ONCE, _GONE_AT_ONCE = 10_000, 1000
-"""Documents whose objects are looked for, and those that are withdrawn in one transaction."""
 _MANY = 10
 """Documents that a source has had when its queryset is taken for wrong where it is empty."""
 
@@ -54,6 +52,7 @@ def sync(
     *,
     on_progress: Progress = lambda _: None,
     until: Until = lambda: False,
+    sizes: BatchSizes = SIZES,
 ) -> bool:
     """Go on with the comparison of a source, or begin one; return whether it is finished.
 
@@ -67,7 +66,7 @@ def sync(
         try:
             if not row.is_running:
                 _begin(source, row)
-            is_finished = _Comparison(source, row, on_progress, until).run()
+            is_finished = _Comparison(source, row, on_progress, until, sizes).run()
         except FabraError as error:
             _update(row, error=str(error))
             raise
@@ -103,7 +102,7 @@ def withdraw_documents(name: str) -> int:
     documents = Document.objects.live().filter(index__name=row.index, entity_id__startswith=f"{row.model}:")
     ids = documents.order_by("entity_id").values_list("entity_id", flat=True)
     count = 0
-    while batch := list(ids[:_GONE_AT_ONCE]):
+    while batch := list(ids[: SIZES.withdrawn]):
         count += len(delete_documents(row.index, batch).deleted)
     row.sourced.all().delete()
     return count
@@ -126,8 +125,10 @@ def _update(row: ModelSource, **columns: object) -> None:
 
 
 class _Comparison:
-    def __init__(self, source: ModelSourceSpec, row: ModelSource, on_progress: Progress, until: Until) -> None:
-        self.source, self.row, self.on_progress, self.until = source, row, on_progress, until
+    def __init__(
+        self, source: ModelSourceSpec, row: ModelSource, on_progress: Progress, until: Until, sizes: BatchSizes
+    ) -> None:
+        self.source, self.row, self.on_progress, self.until, self.sizes = source, row, on_progress, until, sizes
         self.in_flight: deque[ComparisonBatch] = deque()
         """Batches that are being indexed."""
         self.is_cut = False
@@ -157,7 +158,7 @@ class _Comparison:
 
     def _batches(self) -> Iterator[list[Draft]]:
         batch = ComparisonBatch()
-        for page in read_pages(self.source, self.row.cursor):
+        for page in read_pages(self.source, self.row.cursor, self.sizes):
             found = compare(self.source, self.row, page)
             wrong = [(reading, "", found.errors[reading.pk]) for reading in page.readings if reading.pk in found.errors]
             self._withdraw_open([reading for reading, *_ in wrong], page.moment)
@@ -171,7 +172,7 @@ class _Comparison:
                     batch.add(reading, draft)
                 is_wrong = reading.pk in found.errors or reading.pk in found.waiting
                 batch.done = Done(reading.pk, batch.done.compared + 1, batch.done.failed + is_wrong)
-                if batch.is_full:
+                if batch.is_full(self.sizes):
                     yield self._begin(batch)
                     batch = ComparisonBatch()
                     if self._is_over():
@@ -244,11 +245,11 @@ class _Comparison:
         """Withdraw the documents of objects that are not in the queryset; return whether all were looked for."""
         while True:
             moment = database_now()
-            gone, last = in_page(self.source, self.row, int(self.row.cursor or 0), _LOOKED_AT_ONCE)
-            for start in range(0, len(gone), _GONE_AT_ONCE):
+            gone, last = in_page(self.source, self.row, int(self.row.cursor or 0), self.sizes.looked_for)
+            for start in range(0, len(gone), self.sizes.withdrawn):
                 if start and self._is_over():
                     return False  # the rest of the page is found again
-                self._withdraw(gone[start : start + _GONE_AT_ONCE], moment)
+                self._withdraw(gone[start : start + self.sizes.withdrawn], moment)
             if not last:
                 return True
             self._update(cursor=str(last))

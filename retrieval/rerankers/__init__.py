@@ -29,6 +29,7 @@ class Reranker(Protocol):
 
 
 def is_configured() -> bool:
+    """Return whether FABRA_RERANK_MODEL names a model."""
     return bool(settings.FABRA_RERANK_MODEL)
 
 

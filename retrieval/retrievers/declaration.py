@@ -36,10 +36,13 @@ class RetrieverSpec:
     name: str
     function: Callable[..., Any]
     index: str | None
+    """What is searched where the function returns None; None: nothing is."""
     top_k: int
     cache_ttl: timedelta | None
+    """How long a result is cached; None: it is not."""
     filters: dict[str, Any]
     options: SearchOptions
+    """Those of each search, which override the index's."""
     description: str
     location: Location
 
@@ -70,11 +73,14 @@ def retriever(
     filters: dict[str, Any] | None = None,
     **options: Unpack[SearchOptions],
 ) -> Callable[[Callable[..., Any]], Callable[..., Awaitable[Any]]]:
-    """Declare a function as a retriever; with `index` and an empty body it searches that index.
+    """Declare a function as a retriever; with `index` and an empty body it searches that index, and returns Hits.
 
-    The first argument is the query; arguments named `audience` and `history` are those of the search. `options` are
-    those of a search, and override the index's own. The result is cached for `cache_ttl`, and never served once an
-    index that it was computed from has changed. Raise DefinitionError for arguments that cannot work together.
+    The function may be async or plain; the call is awaited, and returns what the function does. Its first argument is
+    the query; arguments named `audience` and `history` are those of the search. `top_k` is from 1 to 200, and `options`
+    are those of a search, which override the index's own. The result is cached for `cache_ttl` (a timedelta, or a text
+    such as "5m"), and never served once an index that it was computed from has changed. A retriever that an operator
+    has switched off returns no hits, and the flag `retriever_disabled`. Raise DefinitionError for arguments that cannot
+    work together.
     """
 
     def declare(function: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:

@@ -12,10 +12,15 @@ DEGRADED_FLAGS = frozenset({"semantic_unavailable", "rerank_unavailable"})
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Hit:
-    """A chunk that a search found, with its score and its rank in each leg; also answers `hit["content"]`."""
+    """A chunk that a search found, with its score and its rank in each leg.
+
+    It also answers `hit["content"]`, `hit.get("content")` and `dict(hit)`, with all names of HIT_FIELDS.
+    """
 
     content: str
+    """The chunk's text, with its neighbours if the search has `expand`."""
     score: float
+    """Greater is better; comparable within one search only."""
     metadata: dict[str, Any]
     document_id: str
     """The id under which the document was indexed."""
@@ -33,7 +38,9 @@ class Hit:
     lexical_score: float | None
     """BM25 divided by the query's greatest possible BM25, 0 to 1."""
     semantic_rank: int | None
+    """From 1; None if this leg did not find it."""
     lexical_rank: int | None
+    """From 1; None if this leg did not find it."""
     rerank_score: float | None = None
     """The reranker's score, on its own scale."""
     duplicates: tuple[str, ...] = ()
@@ -50,12 +57,14 @@ class Hit:
         return getattr(self, name)
 
     def get(self, name: str, default: Any = None) -> Any:
+        """Return a field, or the default for a name that is none."""
         return getattr(self, name) if name in HIT_FIELDS else default
 
     def keys(self) -> list[str]:
         return list(HIT_FIELDS)
 
     def to_dict(self) -> dict[str, Any]:
+        """Return all fields by name."""
         return {name: getattr(self, name) for name in HIT_FIELDS}
 
 
@@ -63,7 +72,7 @@ HIT_FIELDS = tuple(field_.name for field_ in fields(Hit))
 
 
 class Hits(list[Hit]):
-    """Hits in order, with the flags of the search that found them."""
+    """The hits of a search, best first, with the flags of what was degraded; a list otherwise."""
 
     def __init__(self, hits: list[Hit], *, flags: tuple[str, ...] = ()) -> None:
         super().__init__(hits)
@@ -106,6 +115,7 @@ class SearchRecord:
         return self.best_score is not None and self.best_score >= self.threshold
 
     def to_dict(self) -> dict[str, Any]:
+        """Return the search as JSON for the trace: all but the query's embedding."""
         found = {**vars(self), "hits": [hit.to_dict() for hit in self.hits], "is_confident": self.is_confident}
         del found["embedding"]
         return found

@@ -21,7 +21,7 @@ class SourceUnavailable(Unavailable):
 
 
 class NotModified(Exception):
-    """The file has not changed since its validators were returned."""
+    """The file has not changed since its validators (ETag, Last-Modified) were returned."""
 
 
 @dataclass(frozen=True, kw_only=True)

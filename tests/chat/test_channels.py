@@ -45,7 +45,6 @@ def outage(monkeypatch: pytest.MonkeyPatch, settings: Any) -> Outage:
 
     monkeypatch.setattr(RedisSingleShardConnection, "subscribe", refused)
     settings.FABRA_LIVE_LOOK_S = 0.05
-    monkeypatch.setattr(stopping, "_TRY_AGAIN_AFTER_S", 0.05)
     return outage
 
 

@@ -95,7 +95,7 @@ def test_a_chat_is_a_503_and_is_not_counted(outage: Outage, ask: Callable[..., A
 
 
 def test_a_full_disk_is_told_as_long_as_it_is_met(
-    outage: Outage, ask: Callable[..., Any], client: Client, monkeypatch: pytest.MonkeyPatch, caplog: Any
+    outage: Outage, ask: Callable[..., Any], client: Client, caplog: Any
 ) -> None:
     assert client.get("/readyz").json()["postgresql"] == "ok"
     outage.begin()
@@ -104,7 +104,8 @@ def test_a_full_disk_is_told_as_long_as_it_is_met(
     assert (answer.status_code, answer.json()["postgresql"]) == (503, outage.kind)
     assert ("its disk is full" in caplog.text) == (outage.kind == "disk full")
     outage.end()
-    monkeypatch.setattr(full_disk, "REMEMBERED_S", 0.0)
+    assert not full_disk.was_full(within_s=0.0)
+    full_disk.forget_full_disk()
     assert client.get("/readyz").status_code == 200
 
 

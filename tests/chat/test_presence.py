@@ -12,7 +12,6 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from chat.handover import actions
-from chat.inbox import attendance
 from chat.live import presence
 from chat.models import Conversation
 from fabra_project.asgi import websocket
@@ -24,13 +23,12 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture(autouse=True)
-def often(monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
+def often(settings: Any) -> None:
     """Look often, so that no test waits."""
     settings.DEBUG = False
     settings.FABRA_CHAT_PUBLIC = True
     settings.FABRA_LIVE_LOOK_S = 0.1
-    for name, seconds in {"RENEWED_EVERY_S": 0.2, "EXPIRES_S": 1.0, "LEFT_S": 0.3}.items():
-        monkeypatch.setattr(presence, name, seconds)
+    settings.FABRA_PRESENCE_S, settings.FABRA_PRESENCE_LEFT_S = 1.0, 0.3
 
 
 @pytest.fixture
@@ -117,10 +115,8 @@ def test_somebody_is_there_while_one_of_their_windows_is_open(
     async_to_sync(run)()
 
 
-def test_an_inbox_that_nobody_uses_is_nobody(
-    ana: Client, desk: Client, talk: Conversation, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(attendance, "IDLE_AFTER_S", 0.3)
+def test_an_inbox_that_nobody_uses_is_nobody(ana: Client, desk: Client, talk: Conversation, settings: Any) -> None:
+    settings.FABRA_INBOX_IDLE_S = 0.3
 
     async def run() -> None:
         async with page_of(ana, talk) as page, inbox_of(desk) as inbox:

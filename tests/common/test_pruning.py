@@ -250,20 +250,20 @@ def test_a_conversation_that_is_written_into_at_this_moment_stays(only: Any) -> 
     assert not Conversation.objects.filter(pk=other_row.pk).exists()
 
 
-def test_reading_by_key_ends_where_rows_are_young_and_not_at_a_time_that_lies_ahead(monkeypatch: Any) -> None:
-    monkeypatch.setattr("common.retention.declaration._WINDOW", 2)
+def test_reading_by_key_ends_where_rows_are_young_and_not_at_a_time_that_lies_ahead() -> None:
+    values = replace(VALUES, window=2)
     now = timezone.now()
     for number, created_at in enumerate((LONG_AGO, LONG_AGO, now, now, LONG_AGO)):
         value = FeatureValueFactory.create(event_timestamp=created_at, entity_key=f"k{number}")
         FeatureValue.objects.filter(pk=value.pk).update(created_at=created_at)
-    first = VALUES.next_batch(None, now)
+    first = values.next_batch(None, now)
     assert len(first.keys) == 2 and not first.is_last
-    young = VALUES.next_batch(first.cursor, now)
+    young = values.next_batch(first.cursor, now)
     assert young.keys == [] and young.is_last, "what comes behind is younger still"
     FeatureValue.objects.filter(created_at=now).update(created_at=now + timedelta(days=400))
-    ahead = VALUES.next_batch(first.cursor, now)
+    ahead = values.next_batch(first.cursor, now)
     assert ahead.keys == [] and not ahead.is_last, "a wrong clock wrote those"
-    assert len(VALUES.next_batch(ahead.cursor, now).keys) == 1
+    assert len(values.next_batch(ahead.cursor, now).keys) == 1
 
 
 def test_a_staff_member_without_the_permission_sees_no_failure(client: Client) -> None:
@@ -310,7 +310,7 @@ def test_the_command_begins_with_the_first_row_wherever_a_round_is(only: Any) ->
     assert out.getvalue().splitlines()[0].split() == ["1", "conversations"]
 
 
-def test_the_command_says_what_could_not_be_removed_and_waits_for_nobody(only: Any, monkeypatch: Any) -> None:
+def test_the_command_says_what_could_not_be_removed_and_waits_for_nobody(only: Any) -> None:
     def fail(rows: Any) -> None:
         raise ValueError("it has a rule of its own")
 
@@ -318,8 +318,7 @@ def test_the_command_says_what_could_not_be_removed_and_waits_for_nobody(only: A
     conversations(1)
     with pytest.raises(CommandError, match="conversations: ValueError: it has a rule of its own"):
         call_command("prune")
-    monkeypatch.setattr("common.management.commands.prune._WAIT_S", 0.0)
     with psycopg.connect(**connection.get_connection_params()) as other:
         other.execute("SELECT pg_advisory_lock(hashtextextended('prune', 0))")
         with pytest.raises(CommandError, match="Another process"):
-            call_command("prune")
+            call_command("prune", wait=0.0)

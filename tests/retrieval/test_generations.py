@@ -108,21 +108,18 @@ def test_another_model_and_dimension_is_built_compared_switched_to_and_back(mode
 
 
 @pytest.mark.django_db(transaction=True)
-def test_changed_documents_are_followed_by_one_task_of_the_queue_for_imports(
-    model: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_changed_documents_are_followed_by_one_task_of_the_queue_for_imports(model: str) -> None:
     """20,000 changed files are no 20,000 tasks before a message of a chat."""
     index = fill(2)
     build(index, model)
-    drafts = [Draft(entity_id=f"new{number}", text=f"Penguin {number} swims.") for number in range(3)]
+    drafts = [Draft(entity_id=f"new{number}", text=f"Penguin {number} swims.") for number in range(33)]
     list(index_in_bulk("docs", [drafts]))
     new = list(Document.objects.filter(entity_id__startswith="new").order_by("entity_id").values_list("pk", flat=True))
     assert [(message.task, message.args, message.queue) for message in messages()] == [
         ("retrieval.tasks.follow_documents", [new], "ingest")
     ]
-    monkeypatch.setattr(lifecycle, "_WINDOW", 2)
     windows = iter([False, True])
-    assert lifecycle.update_documents(new, until=lambda: next(windows)) == new[2:], "a slice ends between windows"
+    assert lifecycle.update_documents(new, until=lambda: next(windows)) == new[32:], "a slice ends between windows"
     tasks.follow_documents(new)
     assert_whole(index)
 

@@ -251,13 +251,10 @@ def test_what_is_left_of_a_generation_that_is_gone_is_dropped(generation: Genera
     wait_until(lambda: not names())
 
 
-def test_a_drop_waits_for_no_backup_and_its_indexes_go_afterwards(
-    generation: Generation, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(hnsw, "_DROP_WAIT", "100ms")
+def test_a_drop_waits_for_no_backup_and_its_indexes_go_afterwards(generation: Generation) -> None:
     Index.objects.update(generation=None)
     lifecycle.mark_dropped(generation)
-    with reader(), in_thread(lifecycle.execute_drop, generation.pk) as raised:
+    with reader(), in_thread(lifecycle.execute_drop, generation.pk, wait_s=0.1) as raised:
         wait_until(lambda: not Generation.objects.exists())
         assert names(), "PostgreSQL waits for whoever reads the table"
     assert raised == []

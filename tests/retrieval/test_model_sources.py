@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from chat.models import Customer, Ticket
 from common.errors import DefinitionError
-from common.model_changes import Follower, Watch, _link_changed, _link_changing, _sources, register_followers
+from common.model_changes import AT_ONCE, Follower, Watch, _link_changed, _link_changing, _sources, register_followers
 from events import processing
 from events.event import AxiomEvent
 from events.models import Event
@@ -19,7 +19,6 @@ from events.outbox import record_event
 from fabra.retrieval import index_model
 from retrieval.errors import EmbedderUnavailable
 from retrieval.indexing.purge import purge_document
-from retrieval.model_sources import changes
 from retrieval.model_sources.relations import read_ahead
 from retrieval.model_sources.sync import sync
 from retrieval.models import Document, ModelSource, SourcedObject
@@ -183,14 +182,13 @@ def test_of_one_transaction_only_its_end_is_indexed(embedder: Any) -> None:
     assert second.state == Event.State.SUPERSEDED and len(embedder.embedded) == 1
 
 
-def test_a_change_that_concerns_many_objects_has_the_whole_source_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_change_that_concerns_many_objects_has_the_whole_source_compared() -> None:
     source = declare_tickets()
     customer = CustomerFactory(name="Ana")
-    for number in range(3):
+    for number in range(AT_ONCE + 1):
         TicketFactory(note=f"Note {number}", customer=customer)
     compare(source)
     Event.objects.all().delete()
-    monkeypatch.setattr(changes, "AT_ONCE", 2)
     customer.name = "Anna"
     customer.save()
     assert not Event.objects.exists() and ModelSource.objects.requested().get().name == source.name

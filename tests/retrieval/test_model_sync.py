@@ -25,8 +25,8 @@ from fabra.retrieval import index_model
 from retrieval.embedders.hashing import HashingEmbedder
 from retrieval.errors import EmbedderUnavailable, ObjectUnreadable
 from retrieval.indexing.documents import delete_document, index_document
-from retrieval.model_sources import batches, comparison, relations
-from retrieval.model_sources import sync as model_sync
+from retrieval.model_sources import relations
+from retrieval.model_sources.batches import BatchSizes
 from retrieval.model_sources.declaration import ModelSourceSpec, model_sources
 from retrieval.model_sources.handler import sync_lock
 from retrieval.model_sources.sync import SourceBusy, due_sources, sync
@@ -48,10 +48,7 @@ from tests.retrieval.model_sources import (
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("embedder")]
 
 
-def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(comparison, "_FIRST_PAGE", 100)
-    monkeypatch.setattr(comparison, "_MAX_PAGE", 100)
-    monkeypatch.setattr(batches, "_MOST_OBJECTS", 100)
+SMALL = BatchSizes(first_page=100, page=100, indexed=100)
 
 
 def write_tickets(count: int, customers: int = 10) -> None:
@@ -191,35 +188,31 @@ def test_a_document_that_others_changed_or_deleted_is_put_right() -> None:
     }  # fmt: skip
 
 
-def test_a_comparison_goes_on_where_it_was_stopped(monkeypatch: pytest.MonkeyPatch, embedder: Any) -> None:
+def test_a_comparison_goes_on_where_it_was_stopped(embedder: Any) -> None:
     source = declare_tickets()
     write_tickets(250)
-    small_pages(monkeypatch)
-    assert not sync(source, until=lambda: True)
+    assert not sync(source, until=lambda: True, sizes=SMALL)
     row = ModelSource.objects.get()
     assert row.is_running and row.compared == 100 == len(documents())
-    assert not sync(source, until=lambda: True)
-    assert sync(source)
+    assert not sync(source, until=lambda: True, sizes=SMALL)
+    assert sync(source, sizes=SMALL)
     row.refresh_from_db()
     assert (row.compared, row.changed, row.total) == (250, 250, 250) and not row.is_running
     assert len(embedder.embedded) == 250
 
 
-def test_a_comparison_whose_worker_dies_embeds_only_its_last_batch_again(
-    monkeypatch: pytest.MonkeyPatch, embedder: Any
-) -> None:
+def test_a_comparison_whose_worker_dies_embeds_only_its_last_batch_again(embedder: Any) -> None:
     source = declare_tickets()
     write_tickets(300)
-    small_pages(monkeypatch)
 
     def die_later(row: ModelSource) -> None:
         embedder.failure = WorkerDied
 
     with pytest.raises(WorkerDied):
-        sync(source, on_progress=die_later)
+        sync(source, on_progress=die_later, sizes=SMALL)
     embedder.mend()
     assert 100 <= len(documents()) < 300
-    assert compare(source).changed == 300 and len(documents()) == 300
+    assert compare(source, sizes=SMALL).changed == 300 and len(documents()) == 300
     assert len(embedder.embedded) == 300
 
 
@@ -483,20 +476,17 @@ def test_a_key_that_is_too_long_is_told_and_the_other_objects_go_on() -> None:
     assert len(texts()) == 2 == SourcedObject.objects.count()
 
 
-def test_what_is_gone_is_withdrawn_in_batches_between_which_the_clock_is_looked_at(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_what_is_gone_is_withdrawn_in_batches_between_which_the_clock_is_looked_at() -> None:
     source = declare_tickets()
     write_tickets(40)
     compare(source)
     SourcedObject.objects.filter(pk__in=list(SourcedObject.objects.values_list("pk", flat=True)[:15])).delete()
     Ticket.objects.filter(number__lt=38).update(status="closed")
-    monkeypatch.setattr(model_sync, "_GONE_AT_ONCE", 5)
     left = []
     is_finished = False
     while not is_finished:
         with CaptureQueriesContext(connection) as queries:
-            is_finished = sync(source, until=lambda: True)
+            is_finished = sync(source, until=lambda: True, sizes=BatchSizes(withdrawn=5))
         left.append(len(texts()))
     assert left[0] >= 35 and left[-1] == 2 and all(before - after <= 5 for before, after in pairwise(left))
     assert len(queries) < 60

@@ -133,14 +133,13 @@ def test_an_index_that_is_not_there_is_another_exit() -> None:
     assert raised.value.returncode == 2
 
 
-def test_the_bar_moves_with_each_part_and_ends_full(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("retrieval.generations.verification._WINDOW", 2)
-    monkeypatch.setattr("retrieval.generations.verification._EMBEDDED_AT_ONCE", 2)
+def test_the_bar_moves_with_each_part_and_ends_full() -> None:
     index = Index.objects.get(name="docs")
     phases: list[str] = []
     steps: list[int] = []
     progress = verification.VerificationProgress(on_phase=phases.append, on_done=steps.append)
-    assert list(verification.verify(index, sample=50, progress=progress)) == []
+    found = verification.verify(index, sample=50, progress=progress, window_size=2, embedded_at_once=2)
+    assert list(found) == []
     generation = Generation.objects.get(index=index).pk
     assert phases == ["documents", *(f"{part} of #{generation}" for part in ("words", "texts", "vectors"))]
     chunks = Chunk.objects.filter(generation=generation).count()

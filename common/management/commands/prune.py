@@ -10,7 +10,7 @@ from common.retention.pruning import LOCK, begin_anew, prune
 from common.signals import operator_acted
 
 _WAIT_S = 60.0
-"""A worker's slice of the same is over by then."""
+"""By then a worker's slice of the same is over."""
 
 
 class Command(BaseCommand):
@@ -21,6 +21,10 @@ class Command(BaseCommand):
             "--clock-is-right", action="store_true",
             help="Go on although days have passed since rows were last removed.",
         )  # fmt: skip
+        parser.add_argument(
+            "--wait", type=float, default=_WAIT_S, metavar="SECONDS",
+            help="For how long to wait for another process that removes rows. Default: %(default)s.",
+        )  # fmt: skip
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["clock_is_right"]:
@@ -30,7 +34,7 @@ class Command(BaseCommand):
             raise CommandError(
                 "Days have passed since rows were last removed. If the clock is right, say so with --clock-is-right."
             )
-        with held(LOCK, wait_s=_WAIT_S) as is_alone:
+        with held(LOCK, wait_s=options["wait"]) as is_alone:
             if not is_alone:
                 raise CommandError("Another process is removing rows; try again later.")
             self._prune()
