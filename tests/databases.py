@@ -23,8 +23,8 @@ _TESTS = settings.BASE_DIR / "tests"
 def server_address() -> str:
     """Return the URL of the PostgreSQL of the tests, without a database."""
     server = connection.settings_dict
-    place = f"{server['HOST']}:{server['PORT'] or 5432}"
-    return f"postgres://{quote(server['USER'])}:{quote(server['PASSWORD'])}@{place}"
+    address = f"{server['HOST']}:{server['PORT'] or 5432}"
+    return f"postgres://{quote(server['USER'])}:{quote(server['PASSWORD'])}@{address}"
 
 
 @cache

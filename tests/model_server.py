@@ -123,8 +123,8 @@ class ModelServer:
     def _embeddings(self, body: dict[str, Any]) -> dict[str, Any]:
         dimension = int(body["model"].split("-")[1])
         rows = [
-            {"object": "embedding", "index": place, "embedding": words_vector(text, dimension)}
-            for place, text in enumerate(body["input"])
+            {"object": "embedding", "index": index, "embedding": words_vector(text, dimension)}
+            for index, text in enumerate(body["input"])
         ]
         return {
             "object": "list",
@@ -185,7 +185,7 @@ class ModelServer:
 
 
 def words_vector(text: str, dimension: int) -> list[float]:
-    """Return a vector that tells texts apart by their words: each adds 1 to a place that its hash chooses."""
+    """Return a vector that tells texts apart by their words: each adds 1 to a position that its hash chooses."""
     vector = [0.0] * dimension
     for word in text.lower().split():
         vector[zlib.crc32(word.encode()) % dimension] += 1.0

@@ -127,7 +127,7 @@ def test_an_engine_app_names_only_what_lies_below_it(app: str) -> None:
     # `fabra` is also what names of the database's functions and of ASGI's messages begin with.
     others = "|".join(sorted({*MAY_IMPORT, SITE} - MAY_IMPORT[app] - {app, "fabra"}))
     named = re.compile(rf"(?:admin:(?:{others})_|(?:{others})[.:])[a-z][\w.:]*")
-    assert [f"{place}: {text}" for place, text in texts_of(app) if named.fullmatch(text)] == []
+    assert [f"{path}: {text}" for path, text in texts_of(app) if named.fullmatch(text)] == []
 
 
 def texts_of(app: str) -> Iterator[tuple[str, str]]:

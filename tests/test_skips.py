@@ -22,16 +22,18 @@ def skips() -> Iterator[tuple[str, ast.Call]]:
 
 def test_every_reason_says_how_to_run_what_was_skipped() -> None:
     without = []
-    for place, call in skips():
+    for location, call in skips():
         reasons = [word.value for word in call.keywords if word.arg == "reason"] or call.args[:1]
         # `missing` gives the reason that it was given.
-        if not place.startswith("missing.py") and not (reasons and ": " in ast.unparse(reasons[0])):
-            without.append(place)
+        if not location.startswith("missing.py") and not (reasons and ": " in ast.unparse(reasons[0])):
+            without.append(location)
     assert without == []
 
 
 def test_tools_are_asked_for_by_missing_which_fails_in_ci() -> None:
-    found = [place for place, call in skips() if call.func.attr == "importorskip" or "CHROMIUM" in ast.unparse(call)]
+    found = [
+        location for location, call in skips() if call.func.attr == "importorskip" or "CHROMIUM" in ast.unparse(call)
+    ]
     assert found == []
 
 

@@ -70,5 +70,5 @@ def test_accent_and_mark_are_the_chat_pages(page: Any) -> None:
     accents = re.findall(r"--accent: (#\w+);", style)
     assert accents == [settings.UNFOLD["COLORS"]["primary"][step] for step in ("600", "400")]
     page.goto("/admin/")
-    for place in ("img[src*='shared/mark']", "link[rel=icon][href*='shared/mark']"):
-        assert page.locator(place).count()
+    for selector in ("img[src*='shared/mark']", "link[rel=icon][href*='shared/mark']"):
+        assert page.locator(selector).count()

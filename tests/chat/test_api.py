@@ -159,11 +159,11 @@ class TestAccess:
     def test_any_user_may_sign_in_to_the_page_and_out_again(self, bot: None, production: None, client: Client) -> None:
         get_user_model().objects.create_user("ben", password="right")
         page = client.get("/", follow=True)
-        (place, _), = page.redirect_chain  # fmt: skip
-        refused = client.post(place, {"username": "ben", "password": "wrong", "next": page.context["next"]})
+        (address, _), = page.redirect_chain  # fmt: skip
+        refused = client.post(address, {"username": "ben", "password": "wrong", "next": page.context["next"]})
         assert "Please enter a correct username and password" in refused.content.decode()
         entered = client.post(
-            place, {"username": "ben", "password": "right", "next": page.context["next"]}, follow=True
+            address, {"username": "ben", "password": "right", "next": page.context["next"]}, follow=True
         )
         assert (entered.request["PATH_INFO"], entered.status_code) == ("/", 200)
         assert "Sign out" in entered.content.decode()

@@ -1,4 +1,4 @@
-"""A message holds its turn, and can be stopped, from its place in the queue on, however long its context takes."""
+"""A message holds its turn, and can be stopped, from its position in the queue on, however long its context takes."""
 
 import asyncio
 import gc

@@ -73,16 +73,16 @@ def test_the_units_of_an_article_in_order() -> None:
 
 
 def test_the_place_of_a_unit_has_its_markup() -> None:
-    places = [ARTICLE[unit.start : unit.end] for unit in units(ARTICLE)]
-    assert places[0] == "Reset *your* password"
-    assert places[1:4] == [
+    sources = [ARTICLE[unit.start : unit.end] for unit in units(ARTICLE)]
+    assert sources[0] == "Reset *your* password"
+    assert sources[1:4] == [
         "Open **Settings**.",
         'Then click [Security. Now](https://a.example/b "x y").',
         "See `settings.py. Or` e.g. v1.2.3. [1]",
     ]
-    assert places[4] == 'Dr.\nSmith said "Go away. Now."'
-    assert places[16] == "This is\n> quoted &amp; good."
-    assert places[17] == "| `E-4021` | Disk **full**. Try again. |"
+    assert sources[4] == 'Dr.\nSmith said "Go away. Now."'
+    assert sources[16] == "This is\n> quoted &amp; good."
+    assert sources[17] == "| `E-4021` | Disk **full**. Try again. |"
 
 
 def test_an_item_knows_its_list_and_is_whole() -> None:

@@ -20,21 +20,21 @@ item_lists = st.lists(
 def naive(items: list[ContextItem], max_tokens: int) -> list[int] | None:
     """Drop what cannot fit beside the required items, then one at a time, counting the whole text each time."""
 
-    def size(places: list[int]) -> int:
-        return count(SEPARATOR.join(items[place].content for place in places))
+    def size(indexes: list[int]) -> int:
+        return count(SEPARATOR.join(items[index].content for index in indexes))
 
-    required = [place for place, item in enumerate(items) if item.required]
-    kept = [place for place in range(len(items)) if size(sorted({*required, place})) <= max_tokens] or required
+    required = [index for index, item in enumerate(items) if item.required]
+    kept = [index for index in range(len(items)) if size(sorted({*required, index})) <= max_tokens] or required
     while size(kept) > max_tokens:
-        droppable = [place for place in kept if not items[place].required]
+        droppable = [index for index in kept if not items[index].required]
         if not droppable:
             return None
-        kept.remove(max(droppable, key=lambda place: (items[place].priority, place)))
+        kept.remove(max(droppable, key=lambda index: (items[index].priority, index)))
     return kept
 
 
 def kept_places(budgeted: Budgeted) -> list[int]:
-    return [place for place, decision in enumerate(budgeted.decisions) if decision.is_kept]
+    return [index for index, decision in enumerate(budgeted.decisions) if decision.is_kept]
 
 
 @given(items=item_lists, max_tokens=st.integers(1, 120))
@@ -46,7 +46,7 @@ def test_it_keeps_what_a_naive_reference_keeps(items: list[ContextItem], max_tok
         return
     budgeted = apply_budget(items, max_tokens, count)
     assert kept_places(budgeted) == expected
-    assert budgeted.content == SEPARATOR.join(items[place].content for place in expected)
+    assert budgeted.content == SEPARATOR.join(items[index].content for index in expected)
     assert budgeted.tokens == count(budgeted.content) <= max_tokens
 
 
@@ -104,7 +104,7 @@ def test_hundreds_of_items_are_not_counted_whole_for_each_that_is_dropped() -> N
         calls += len(text)
         return count(text)
 
-    items = [ContextItem("some words about passwords. " * 20, priority=place) for place in range(400)]
+    items = [ContextItem("some words about passwords. " * 20, priority=index) for index in range(400)]
     budgeted = apply_budget(items, 4000, counting)
     assert budgeted.tokens <= 4000
     assert len(kept_places(budgeted)) == len(naive(items, 4000) or [])

@@ -30,7 +30,7 @@ def write_cross_encoder(folder: Path, words: list[str], *, file: str = "onnx/mod
 
 
 def _model() -> ModelProto:
-    """Return the graph: pairs of the question's and the text's places that hold the same word, counted."""
+    """Return the graph: pairs of the question's and the text's positions that hold the same word, counted."""
     node = helper.make_node
     names = ("input_ids", "attention_mask", "token_type_ids")
     nodes = [

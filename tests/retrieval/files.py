@@ -23,12 +23,12 @@ def pdf(*pages: str, title: str = "") -> bytes:
         kids.append(f"{len(objects)} 0 R")
     objects[1] = f"<< /Type /Pages /Kids [{' '.join(kids)}] /Count {len(kids)} >>"
     objects.append(f"<< /Title ({title}) >>")
-    out, places = b"%PDF-1.4\n", []
+    out, offsets = b"%PDF-1.4\n", []
     for number, content in enumerate(objects, 1):
-        places.append(len(out))
+        offsets.append(len(out))
         out += f"{number} 0 obj\n{content}\nendobj\n".encode("cp1252")
     start = len(out)
-    rows = "".join(f"{place:010} 00000 n \n" for place in places)
+    rows = "".join(f"{offset:010} 00000 n \n" for offset in offsets)
     out += f"xref\n0 {len(objects) + 1}\n0000000000 65535 f \n{rows}".encode()
     trailer = f"<< /Size {len(objects) + 1} /Root 1 0 R /Info {len(objects)} 0 R >>"
     return out + f"trailer {trailer}\nstartxref\n{start}\n%%EOF".encode()

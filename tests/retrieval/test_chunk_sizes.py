@@ -98,8 +98,8 @@ def test_an_edit_inside_a_word_without_end_changes_the_chunks_beside_it(name: st
     before = {passage.content_hash for passage in split("Guide", text, embedder)}
     assert len(before) > 40
     for share in (0.1, 0.5, 0.9):
-        place = int(len(text) * share)
-        edited = text[:place] + text[100:103] + text[place + 1 :]
+        position = int(len(text) * share)
+        edited = text[:position] + text[100:103] + text[position + 1 :]
         after = split("Guide", edited, embedder)
         assert sum(passage.content_hash not in before for passage in after) <= 5
 

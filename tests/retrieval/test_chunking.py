@@ -92,12 +92,12 @@ def test_an_edit_changes_the_chunks_beside_it_and_no_others(kind: str) -> None:
     assert len(before) >= 50
     hashes = {passage.content_hash for passage in before}
     for number in range(24):
-        place = chance.randrange(1, len(blocks)) if len(blocks) > 1 else 0
-        sentences = blocks[place].split(". ")
+        index = chance.randrange(1, len(blocks)) if len(blocks) > 1 else 0
+        sentences = blocks[index].split(". ")
         at = chance.randrange(1, len(sentences)) if len(sentences) > 1 else 0
         sentences[at:at] = [] if number % 2 else [paragraph(chance, 2).rstrip(".")]
         del sentences[at + 1 : at + 1 + number % 3]
-        edited = [*blocks[:place], ". ".join(sentences), *blocks[place + 1 :]]
+        edited = [*blocks[:index], ". ".join(sentences), *blocks[index + 1 :]]
         after = split("Guide", "\n\n".join(edited), get_embedder())
         assert sum(passage.content_hash not in hashes for passage in after) <= 3
 

@@ -172,12 +172,12 @@ LATEST = NOW + timedelta(seconds=10)
 def test_times_that_lie_ahead_become_those_of_their_arrival(seconds: list[int]) -> None:
     moments = [NOW + timedelta(seconds=second) for second in seconds]
     corrected = times_by_arrival(moments, latest=LATEST, now=NOW)
-    for place, (before, after) in enumerate(zip(moments, corrected, strict=True)):
+    for index, (before, after) in enumerate(zip(moments, corrected, strict=True)):
         if before <= LATEST:
             assert after == before
             continue
         assert after < before and after <= LATEST
-        assert all(after >= earlier for earlier in corrected[:place]), "it is not older than what arrived before"
-        following = next((moment for moment in moments[place + 1 :] if moment <= LATEST), None)
-        if following and all(following > earlier for earlier in corrected[:place]):
+        assert all(after >= earlier for earlier in corrected[:index]), "it is not older than what arrived before"
+        following = next((moment for moment in moments[index + 1 :] if moment <= LATEST), None)
+        if following and all(following > earlier for earlier in corrected[:index]):
             assert after < following, "it is not newer than what arrived next"

@@ -54,13 +54,13 @@ def test_any_order_of_processing_ends_in_the_newest(order: tuple[int, ...], is_d
     if is_declared:
         declare_indexing_feature()
     rows = [record("old", 20), record("middle", 10), record("new")]
-    process(*[rows[place] for place in order])
-    newest_so_far = [max(order[: n + 1]) == place for n, place in enumerate(order)]
+    process(*[rows[index] for index in order])
+    newest_so_far = [max(order[: n + 1]) == index for n, index in enumerate(order)]
     states = ["done" if is_newest else "superseded" for is_newest in newest_so_far]
     for row in rows:
         row.refresh_from_db()
-    assert [rows[place].state for place in order] == states
-    assert [rows[place].applied_at is not None for place in order] == newest_so_far
+    assert [rows[index].state for index in order] == states
+    assert [rows[index].applied_at is not None for index in order] == newest_so_far
     assert text() == "new"
 
 

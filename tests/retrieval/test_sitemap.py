@@ -77,8 +77,8 @@ class Site:
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
-    def sitemap(self, *places: str, tag: str = "urlset") -> bytes:
-        locations = "".join(f"<url><loc>{place}</loc></url>" for place in places)
+    def sitemap(self, *addresses: str, tag: str = "urlset") -> bytes:
+        locations = "".join(f"<url><loc>{address}</loc></url>" for address in addresses)
         return f'<{tag} xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">{locations}</{tag}>'.encode()
 
 
@@ -391,16 +391,16 @@ def test_a_page_that_is_listed_in_several_spellings_is_read_once(site: Site) -> 
 
 @pytest.mark.django_db
 def test_every_address_is_a_document_of_its_own(site: Site) -> None:
-    places = ["/kb?id=1", "/kb?id=2", "/kb", "/guide", "/guide.pdf", "/guide/", "/v1.3", "/v1.4", "/index.html", "/"]
-    site.pages |= {place: PAGE.format(f"page {number}").encode() for number, place in enumerate(places)}
-    site.pages["/sitemap.xml"] = site.sitemap(*(f"{site.url}{place}" for place in places))
+    paths = ["/kb?id=1", "/kb?id=2", "/kb", "/guide", "/guide.pdf", "/guide/", "/v1.3", "/v1.4", "/index.html", "/"]
+    site.pages |= {path: PAGE.format(f"page {number}").encode() for number, path in enumerate(paths)}
+    site.pages["/sitemap.xml"] = site.sitemap(*(f"{site.url}{path}" for path in paths))
     names = ["kb?id=1", "kb?id=2", "kb", "guide", "guide.pdf", "guide/", "v1.3", "v1.4", "index", f"{site.url}/"]
     for _ in range(2):
         assert "0 unreadable" in ingest(site, "--prune")
         documents = Document.objects.live().order_by("pk")
         found = {document.entity_id: (document.text, document.metadata["url"]) for document in documents}
         assert {name: url for name, (_, url) in found.items()} == {
-            name: f"{site.url}{place}" for name, place in zip(names, places, strict=True)
+            name: f"{site.url}{path}" for name, path in zip(names, paths, strict=True)
         }
         assert all(f"Text of page {number}." in found[name][0] for number, name in enumerate(names))
 

@@ -11,7 +11,7 @@ QUESTION = "How do I reset my password?"
 
 def messages(*texts: str) -> list[dict[str, str]]:
     """Return what was said, by turns: the user's first."""
-    return [{"role": "assistant" if place % 2 else "user", "content": text} for place, text in enumerate(texts)]
+    return [{"role": "assistant" if index % 2 else "user", "content": text} for index, text in enumerate(texts)]
 
 
 def text_of(response: Any) -> str:
