@@ -8,7 +8,7 @@ from django.conf import settings
 from rest_framework.exceptions import APIException, PermissionDenied
 from rest_framework.renderers import JSONRenderer
 
-from chat.api.bulk.feed import Line
+from chat.api.bulk.exchange import Line
 from chat.api.errors import validation_sentence
 from chat.api.parsers import RequestTooLarge, parse_object
 from chat.api.serializers import BulkLineSerializer

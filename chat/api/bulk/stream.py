@@ -11,7 +11,7 @@ from django.db import connections
 from rest_framework.exceptions import APIException
 
 from chat.api.bulk.accept import accept_in_bulk
-from chat.api.bulk.feed import LineExchange
+from chat.api.bulk.exchange import LineExchange
 from chat.api.bulk.lines import Result, Writer, answer_of, lines_of, operation_of
 from chat.api.parsers import RequestTooLarge
 from chat.audit.entries import record
@@ -60,26 +60,26 @@ async def answers_to(body: AsyncIterable[bytes], writer: Writer) -> AsyncIterato
 
     A caller that stops reading leaves what was not begun; a batch that was begun is completed in its thread.
     """
-    feed = LineExchange()
-    reading = asyncio.ensure_future(_read(body, feed))
-    working = asyncio.ensure_future(asyncio.to_thread(_work, feed, writer))
+    exchange = LineExchange()
+    reading = asyncio.ensure_future(_read(body, exchange))
+    working = asyncio.ensure_future(asyncio.to_thread(_work, exchange, writer))
     working.add_done_callback(_log_failure)
     try:
-        async for piece in feed.answers():
+        async for piece in exchange.answers():
             yield piece
         if reading.done() and not reading.cancelled() and (error := reading.exception()):
             yield answer_of(None, None, _told(error))
     finally:
-        feed.close()
+        exchange.close()
         reading.cancel()
 
 
-async def _read(body: AsyncIterable[bytes], feed: LineExchange) -> None:
+async def _read(body: AsyncIterable[bytes], exchange: LineExchange) -> None:
     try:
         async for lines in lines_of(body):
-            await feed.put(lines)
+            await exchange.put(lines)
     finally:
-        feed.end()
+        exchange.end()
 
 
 def _told(error: BaseException) -> Exception:
@@ -90,26 +90,26 @@ def _told(error: BaseException) -> Exception:
     return error if isinstance(error, Exception) else BodyTimeout()
 
 
-def _work(feed: LineExchange, writer: Writer) -> None:
+def _work(exchange: LineExchange, writer: Writer) -> None:
     try:
         slots.take()
     except BulkBusy as error:
-        feed.answer(answer_of(None, None, error))
-        feed.finish()
+        exchange.answer(answer_of(None, None, error))
+        exchange.finish()
         return
     try:
-        _Answers(feed, writer).give()
+        _Answers(exchange, writer).give()
     finally:
         slots.give_back()
-        feed.finish()
+        exchange.finish()
         connections.close_all()
 
 
 class _Answers:
     """Gives the answers in the order of the lines, whichever is known first."""
 
-    def __init__(self, feed: LineExchange, writer: Writer) -> None:
-        self._feed, self._writer = feed, writer
+    def __init__(self, exchange: LineExchange, writer: Writer) -> None:
+        self._exchange, self._writer = exchange, writer
         self._order: deque[int] = deque()
         self._ids: dict[int, str | None] = {}
         self._known: dict[int, Result] = {}
@@ -127,11 +127,11 @@ class _Answers:
                     self._tell(number, accepted)
         except Exception as error:  # whatever it is, the client learns that the rest was not applied
             self._send_known()
-            self._feed.answer(answer_of(None, None, error))
+            self._exchange.answer(answer_of(None, None, error))
         self._send_known()
 
     def _operations(self) -> Iterator[Operation | None]:
-        for line in self._feed.lines():
+        for line in self._exchange.lines():
             if line is None:
                 yield None
                 continue
@@ -164,7 +164,7 @@ class _Answers:
     def _send_known(self) -> None:
         while self._order and self._order[0] in self._known:
             number = self._order.popleft()
-            self._feed.answer(answer_of(number, self._ids.pop(number), self._known.pop(number)))
+            self._exchange.answer(answer_of(number, self._ids.pop(number), self._known.pop(number)))
 
 
 def _log_failure(working: "asyncio.Future[None]") -> None:
