@@ -162,7 +162,10 @@ def _list() -> dict[str, str]:
         "export_json": _("Export as JSON"),
         "delete": _("Delete"),
         "delete_this": _("Delete this conversation?"),
-        "delete_what": _("Its messages go, and what was kept about its answers. This cannot be undone."),
+        "delete_what": _(
+            "Its messages go, and what was kept about its answers. A question that the team has taken over to test or "
+            "improve answers stays. This cannot be undone."
+        ),
         "deleted": _("The conversation was deleted."),
         "renamed": _("The conversation was renamed."),
         "unread": _("unread"),
