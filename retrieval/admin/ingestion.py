@@ -18,6 +18,7 @@ from common.clocks import was_within
 from common.errors import FabraError
 from retrieval.admin.ingestion_forms import UploadForm
 from retrieval.dispatch import start_ingestion
+from retrieval.ingestion.page_ends import count_shortened
 from retrieval.ingestion.runs import open_upload
 from retrieval.models import IngestionFile, IngestionRun
 from retrieval.models.ingestion import ORPHANED_AFTER
@@ -148,6 +149,7 @@ def run_page(run: IngestionRun, wanted: str) -> dict[str, Any]:
             if counts[state]
         ],
         "warned": f"{warned:,}" if warned else "",
+        "shortened": count_shortened(run),
         "rate": f"{rate:,.1f}" if rate else "",
         "left": duration((run.total - done) / rate) if rate and not run.is_finished else "",
         "took": duration(seconds) if run.started_at else "",

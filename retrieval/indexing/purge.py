@@ -201,7 +201,7 @@ def _left_in_rows(document: Document) -> Iterator[str]:
     if count := saying_something(events_about(_key(document), document.entity_id, document.purged_at)).count():
         yield f"{count} of its events say something"
     if count := count_warnings(document):
-        yield f"{count} rows have warnings about the file that it came from"
+        yield f"{count} rows have warnings or digests about the file that it came from"
     if runs := list(_uploads(document).values_list("pk", flat=True)):
         yield f"files were uploaded that may hold it, until the ingestion run #{runs[0]} ends"
 

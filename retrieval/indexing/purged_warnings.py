@@ -1,4 +1,4 @@
-"""The warnings of readers about files and objects that a purged document came from: they quote words of its text."""
+"""What is stored of reading a purged document: warnings, which quote words of it, and digests of its ends."""
 
 from collections.abc import Iterator, Sequence
 
@@ -12,7 +12,7 @@ Warned = QuerySet[SourceFile] | QuerySet[IngestionFile] | QuerySet[SourcedObject
 def erase_warnings(document: Document) -> None:
     """Erase what readers said until the document was purged; `document` may still have its file."""
     for rows in _warned(document):
-        rows.update(warnings=[])
+        rows.update(warnings=[], **({"ends": {}} if rows.model is SourceFile else {}))
 
 
 def count_warnings(document: Document) -> int:
@@ -20,13 +20,13 @@ def count_warnings(document: Document) -> int:
 
 
 def _warned(document: Document) -> Iterator[Warned]:
-    """Yield the rows with warnings, of readings that began before the purge."""
+    """Yield the rows with warnings or ends, of readings that began before the purge."""
     until = document.purged_at
     files = SourceFile.objects.filter(index=document.index_id, name__in=_names(document.entity_id)).values_list("pk")
     own = SourceDocument.objects.filter(document=document).values_list("file")
     found = list(SourceFile.objects.filter(pk__in=files.union(own)))
     is_before = Q(run=None) if until is None else Q(run=None) | Q(run__created_at__lte=until)
-    yield SourceFile.objects.filter(is_before, pk__in=[file.pk for file in found]).exclude(warnings=[])
+    yield SourceFile.objects.filter(is_before, pk__in=[file.pk for file in found]).exclude(warnings=[], ends={})
     for file in found:
         rows = IngestionFile.objects.filter(run__index=file.index_id, run__source=file.source, path=file.path)
         yield rows.filter(**({} if until is None else {"run__created_at__lte": until})).exclude(warnings=[])

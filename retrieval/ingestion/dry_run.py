@@ -8,6 +8,7 @@ from common.text import storable
 from retrieval.indexing.document_input import check_document
 from retrieval.indexing.ownership import refusals
 from retrieval.ingestion.naming import choose_names
+from retrieval.ingestion.page_ends import repeated_elsewhere, repeated_ends
 from retrieval.ingestion.runs import RunOptions, check_prune
 from retrieval.models import Document, Index, SourceDocument, SourceFile
 from retrieval.readers import Empty, ReadDocument, ReadWarning, Unreadable, read
@@ -29,15 +30,24 @@ def _compare(index_name: str, location: str, options: RunOptions, source: str) -
     counts = {"new": 0, "changed": 0, "unchanged": 0, "unreadable": 0, "gone": 0}
     entries, own = list(opened.entries()), source or opened.location
     check_prune(opened, options)
-    known = dict(SourceFile.objects.filter(index__name=index_name, source=own).values_list("path", "name"))
-    names = choose_names([entry.path for entry in entries if not entry.refused], known, options.id_prefix)
+    own_files = SourceFile.objects.filter(index__name=index_name, source=own)
+    known = {file.path: file for file in own_files.only("path", "name")}
+    names = choose_names(
+        [entry.path for entry in entries if not entry.refused],
+        {path: file.name for path, file in known.items()},
+        options.id_prefix,
+    )
+    repeated = repeated_ends(own_files)
     read_whole, seen = set[str](), set[str]()
     for entry in entries:
-        file = SourceFile(source=own, path=entry.path, name=known.get(entry.path) or names.get(entry.path, ""))
+        file = SourceFile(source=own, path=entry.path, name=names.get(entry.path, ""))
+        if (found := known.get(entry.path)) is not None:
+            file.pk, file.name = found.pk, found.name or file.name
+        reading = replace(options.reading, repeated=repeated_elsewhere(repeated, file.pk))
         try:
             if entry.refused:
                 raise Unreadable(entry.refused)
-            for document in read(replace(opened.fetch(entry.path), name=file.name), options.reading):
+            for document in read(replace(opened.fetch(entry.path), name=file.name), reading):
                 if isinstance(document, ReadWarning):
                     yield f"warning: {entry.path}: {document.message}"
                     continue

@@ -3,6 +3,7 @@
 import time
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
+from typing import Any
 
 from django.utils import timezone
 
@@ -49,6 +50,8 @@ class FileInProgress:
     ids: set[str] = field(default_factory=set)
     """Of the documents that were read so far, with those of earlier slices."""
     warnings: list[dict[str, str]] = field(default_factory=list)
+    ends: dict[str, Any] = field(default_factory=dict)
+    """How a page begins and ends."""
 
     def __post_init__(self) -> None:
         self.progress = FileProgress(**self.row.progress)

@@ -16,6 +16,7 @@ from common.validation import check_key, check_text, to_json
 from retrieval.indexing.document_input import check_index_name
 from retrieval.indexing.documents import ensure_index
 from retrieval.ingestion.naming import name_files
+from retrieval.ingestion.page_ends import reread_pages
 from retrieval.ingestion.prune import prune
 from retrieval.models import IngestionFile, IngestionRun, IngestionUpload
 from retrieval.readers import Options
@@ -188,7 +189,7 @@ def _row(run: IngestionRun, entry: Entry, seen: set[str]) -> IngestionFile:
 
 
 def finish_if_done(run: IngestionRun, *, until: Callable[[], bool] = lambda: False, wait_s: float = 0.0) -> bool:
-    """Prune and finish a run whose files are all done; return whether the run is finished.
+    """Prune and finish a run whose files are all done; return whether the run is finished: some may be read again.
 
     Once `until()` is true it leaves the rest of the pruning to another call.
     """
@@ -200,6 +201,8 @@ def finish_if_done(run: IngestionRun, *, until: Callable[[], bool] = lambda: Fal
             return False
         open_states = (IngestionFile.State.WAITING, IngestionFile.State.TAKEN)
         if not run.is_listed or run.files.filter(state__in=open_states).exists():
+            return False
+        if reread_pages(run):
             return False
         error: str | None = ""
         if options_of(run).prune:

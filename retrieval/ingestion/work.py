@@ -23,6 +23,7 @@ from retrieval.indexing.document_input import DocumentOrigin, IndexResult
 from retrieval.indexing.ownership import FileClaim
 from retrieval.ingestion.file_in_progress import FileInProgress
 from retrieval.ingestion.naming import name_files
+from retrieval.ingestion.page_ends import files_of, repeated_elsewhere, repeated_ends
 from retrieval.ingestion.prune import withdrawal
 from retrieval.ingestion.runs import RunOptions, finish_if_done, list_files, options_of, source_of
 from retrieval.models import Document, IngestionFile, IngestionRun, SourceDocument, SourceFile
@@ -34,6 +35,8 @@ from retrieval.sources import NotModified, Source
 
 _FILES_AT_ONCE = 16
 _LISTING_WAIT_S = 3600.0
+_PAGES_COMPARED = 1000
+"""So many pages of a source tell a worker what is repeated; the end of the run compares all."""
 
 OnFile = Callable[[IngestionFile], object]
 
@@ -65,14 +68,18 @@ def execute_run(
         return False
     if run.is_finished:
         return True
-    with living(LOCK_CLASS) as holder:
-        # PostgreSQL may have given the same backend id to an earlier worker.
-        IngestionFile.objects.filter(state="taken", holder=holder).update(state="waiting", holder=None)
-        try:
-            _Worker(run, source, holder, on_file, until).process()
-        finally:
-            run.files.filter(state=IngestionFile.State.TAKEN, holder=holder).update(state="waiting", holder=None)
-    return finish_if_done(run, until=until, wait_s=wait_s)
+    while True:
+        with living(LOCK_CLASS) as holder:
+            # PostgreSQL may have given the same backend id to an earlier worker.
+            IngestionFile.objects.filter(state="taken", holder=holder).update(state="waiting", holder=None)
+            try:
+                _Worker(run, source, holder, on_file, until).process()
+            finally:
+                run.files.filter(state=IngestionFile.State.TAKEN, holder=holder).update(state="waiting", holder=None)
+        if finish_if_done(run, until=until, wait_s=wait_s):
+            return True
+        if until() or not run.files.filter(state=IngestionFile.State.WAITING).exists():
+            return False
 
 
 class _Worker:
@@ -85,6 +92,8 @@ class _Worker:
         self.reading_hash = hashlib.sha256(
             json.dumps([VERSION, asdict(self.options.reading), self.options.metadata, self.options.audience]).encode()
         ).digest()
+        self.taken, self.next_look = 0, 0
+        self.repeated: dict[str, int] = {}
 
     def process(self) -> None:
         batches: list[list[_Item]] = []
@@ -115,6 +124,7 @@ class _Worker:
             if not rows:
                 return
             self._heartbeat()
+            self._look_for_repeated(len(rows))
             files = self._known(rows)
             intact = _intact([file.known for file in files])
             for file in files:
@@ -122,10 +132,17 @@ class _Worker:
                     return
                 yield from self._items_of(file, is_intact=file.known.pk in intact)
 
+    def _look_for_repeated(self, count: int) -> None:
+        """Find out what most pages begin and end with: at first, and each time that twice as many files were read."""
+        if self.taken >= self.next_look:
+            self.repeated = repeated_ends(files_of(self.run), pages=_PAGES_COMPARED)
+            self.next_look = 2 * self.taken
+        self.taken += count
+
     def _known(self, rows: list[IngestionFile]) -> list[FileInProgress]:
         """Return the files, each with its row from earlier runs."""
         run, paths = self.run, [row.path for row in rows]
-        files = SourceFile.objects.filter(index=run.index, source=run.source, path__in=paths)
+        files = files_of(run).filter(path__in=paths)
         if files.exclude(name="").count() < len(rows):  # a run that was listed by an earlier release
             name_files(run)
         by_path = {file.path: file for file in files.all()}
@@ -165,7 +182,8 @@ class _Worker:
 
     def _read(self, file: FileInProgress, fetched: FetchedFile) -> Iterator[ReadDocument]:
         again: list[str] = []
-        for document in read(fetched, self.options.reading):
+        repeated = repeated_elsewhere(self.repeated, file.known.pk)
+        for document in read(fetched, replace(self.options.reading, repeated=repeated)):
             if isinstance(document, ReadWarning):
                 file.warn(document)
                 continue
@@ -173,6 +191,7 @@ class _Worker:
                 again.append(document.entity_id)
                 continue
             file.ids.add(document.entity_id)
+            file.ends = document.ends
             yield document
         if again:
             message = f"{len(again):,} documents have the id of an earlier one, as {again[0]!r}, and are left out."
@@ -253,7 +272,7 @@ class _Worker:
         if not progress.is_superseded:  # otherwise the next run must read the file again
             SourceFile.objects.filter(pk=file.known.pk).update(
                 fingerprint=progress.fingerprint, validators=file.validators, warnings=file.warnings, run=self.run,
-                is_empty=file.is_empty,
+                is_empty=file.is_empty, ends=file.ends,
             )  # fmt: skip
         if file.is_empty:
             self._close(file, IngestionFile.State.FAILED, withdrawal(file.known, will_prune=self.options.prune))

@@ -53,6 +53,10 @@ class IngestionRun(models.Model):
     is_background = models.BooleanField(default=False, help_text="Whether Celery workers process it.")
     total = models.PositiveIntegerField(default=0)
     pruned = models.PositiveIntegerField(default=0)
+    reread = models.PositiveIntegerField(
+        null=True, blank=True, editable=False,
+        help_text="Pages that were read again once all were known; empty: it is not known yet which these are.",
+    )  # fmt: skip
     error = models.TextField(blank=True)
     started_by = models.CharField(max_length=200, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -174,6 +178,10 @@ class SourceFile(models.Model):
     fingerprint = models.CharField(max_length=64, help_text="SHA-256 of the content and the reading options.")
     validators = models.JSONField(default=dict, blank=True, help_text="The ETag and Last-Modified headers of a page.")
     warnings = models.JSONField(default=list, blank=True, help_text="The warnings of the last reading.")
+    ends = models.JSONField(
+        default=dict, db_default={}, blank=True, editable=False,
+        help_text="Of a page: digests of its first and last blocks, and how many of these are left out.",
+    )  # fmt: skip
     run = models.ForeignKey(IngestionRun, on_delete=models.SET_NULL, null=True, related_name="+")
 
     class Meta:

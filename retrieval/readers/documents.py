@@ -1,6 +1,7 @@
 """The input and output types of readers. Readers do without Django: they run in a separate process."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
@@ -8,7 +9,7 @@ from urllib.parse import quote, urljoin
 
 from common.validation import is_blank
 
-VERSION = 5
+VERSION = 6
 """To be increased when a reader returns a different text for the same file, so that files are read again."""
 
 _EMPTY_MARKUP = re.compile(
@@ -66,6 +67,8 @@ class ReadDocument:
     text: str
     title: str
     metadata: dict[str, Any] = field(default_factory=dict)
+    ends: dict[str, Any] = field(default_factory=dict)
+    """Of a page: how it begins and ends, to be compared with the other pages of its source; see `repeated.Ends`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +89,8 @@ class Options:
     """For tables: the column of each role, `text`, `title` and `id`."""
     base_url: str = ""
     """The address of the pages: each document's link is this and its path without the suffix."""
+    repeated: Sequence[str] = ()
+    """Digests of what other pages of the source begin and end with, too, and what pages are read without."""
 
 
 def says_nothing(text: str) -> bool:

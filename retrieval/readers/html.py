@@ -4,6 +4,7 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, replace
 from typing import Any
 
 import lxml.html
@@ -12,9 +13,10 @@ from lxml import etree
 from retrieval.readers.audience import check_unread
 from retrieval.readers.charsets import decode
 from retrieval.readers.documents import Empty, FetchedFile, Options, ReadDocument, ReadWarning, Unreadable, document
-from retrieval.readers.html_boilerplate import remove_boilerplate
+from retrieval.readers.html_boilerplate import remove_boilerplate, warnings_of
 from retrieval.readers.html_markdown import absolute, inline_text, to_markdown
 from retrieval.readers.registry import reader
+from retrieval.readers.repeated import plain, without_repeated
 
 _CODE = ("script", "style", "iframe", "datalist")
 _VOID = ("embed", "source", "track", "wbr", "keygen", "bgsound")
@@ -43,12 +45,14 @@ def read(file: FetchedFile, options: Options) -> Iterator[ReadDocument | ReadWar
     body = root.find("body")
     body = root if body is None else body
     yield from _without_unseen(body)
-    main, warnings = remove_boilerplate(body)
-    yield from warnings
+    main, page = remove_boilerplate(body)
     with _deep_calls():
         text = to_markdown(body, _base_url(root, file.url or metadata.get("url", "")))
-        title = _title(root, main)
-    yield document(file, text, title, metadata, options)
+        text, ends, left_out = without_repeated(text, options.repeated)
+        title = _title(root, main, left_out)
+    page.removed += [("a repeated part", len(part.split()), part[:60]) for part in map(plain, left_out)]
+    yield from warnings_of(page)
+    yield replace(document(file, text, title, metadata, options), ends=asdict(ends))
 
 
 @contextmanager
@@ -121,8 +125,10 @@ def _base_url(root: Any, url: str) -> str:
     return absolute(url, bases[0].strip()) if bases else url
 
 
-def _title(root: Any, main: Any) -> str:
-    """Return the heading of the page, else its title."""
+def _title(root: Any, main: Any, left_out: list[str]) -> str:
+    """Return the heading of the page, else its title; a heading that was left out is the site's."""
     headings = [inline_text(heading) for heading in main.iter("h1")]
     title = " ".join(root.xpath("string(//title)").split())
-    return headings[0] if len(headings) == 1 and headings[0] else title
+    if len(headings) != 1 or not headings[0]:
+        return title
+    return title or headings[0] if headings[0] in map(plain, left_out) else headings[0]

@@ -2,8 +2,8 @@
 
 A tag or a name alone proves nothing: a whole page may stand in a <form>, an answer in a <section id="cookies">. What
 goes is made of links, or is short and stands beside the part that the page marks as its main one. A page that marks
-none has its frame only at its two ends, see `html_ends`. What is hidden stays: a tab that is closed, and the answer of
-a folded question.
+none has its frame only at its two ends, see `html_ends`. What other pages begin and end with, too, goes after that, see
+`repeated`. What is hidden stays: a tab that is closed, and the answer of a folded question.
 """
 
 import re
@@ -31,8 +31,8 @@ from retrieval.readers.html_page import (
 _SHOWN = 3
 
 
-def remove_boilerplate(body: Any) -> tuple[Any, list[ReadWarning]]:
-    """Remove what is no text of the page from its body; return its main element, and a warning if it was much."""
+def remove_boilerplate(body: Any) -> tuple[Any, HtmlPage]:
+    """Remove what is no text of the page from its body; return its main element, and what was removed."""
     sizes = sizes_of(body)
     core, is_marked = core_of(body, sizes)
     page = HtmlPage(body, sizes, core, is_marked)
@@ -41,7 +41,7 @@ def remove_boilerplate(body: Any) -> tuple[Any, list[ReadWarning]]:
     if not is_marked:
         trim_ends(page)
     _remove_inside(page)
-    return core if is_marked else body, _warnings(page)
+    return core if is_marked else body, page
 
 
 def _around(page: HtmlPage) -> Iterator[Any]:
@@ -129,12 +129,13 @@ def _is_menu(page: HtmlPage, element: Any) -> bool:
     return not size.headings and not is_subject
 
 
-def _warnings(page: HtmlPage) -> list[ReadWarning]:
+def warnings_of(page: HtmlPage) -> list[ReadWarning]:
+    """Return a warning if much was left out."""
     words = sum(count for _, count, _ in page.removed)
     total = page.size(page.body).words + page.removed_links
     if words <= TEXT_SHARE * total:
         return []
     largest = sorted(page.removed, key=lambda node: -node[1])[:_SHOWN]
-    parts = "; ".join(f"<{tag}> of {count:,} words, {beginning!r}" for tag, count, beginning in largest)
+    parts = "; ".join(f"{kind} of {count:,} words, {beginning!r}" for kind, count, beginning in largest)
     message = f"{words:,} of {total:,} words were left out, as they seem to surround the page's text: {parts}."
     return [ReadWarning(code="surroundings_left_out", message=message)]

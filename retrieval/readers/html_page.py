@@ -68,7 +68,7 @@ class HtmlPage:
     is_marked: bool
     """Whether the page itself says what its main part is."""
     removed: list[tuple[str, int, str]] = field(default_factory=list)
-    """The tag, the number of words and the beginning of what was left out; links of menus do not count."""
+    """What was left out: its tag or kind, number of words and beginning; links of menus do not count."""
     removed_links: int = 0
     """Words of links that count, since nothing but their number says that they are a menu."""
 
@@ -98,7 +98,7 @@ class HtmlPage:
         linked = 0 if self._is_navigation(element) else size.linked_words
         self.removed_links += linked
         if words := size.words + linked:
-            self.removed.append((element.tag, words, " ".join(element.text_content().split())[:60]))
+            self.removed.append((f"<{element.tag}>", words, " ".join(element.text_content().split())[:60]))
         element.drop_tree()
 
     def _is_navigation(self, element: Any) -> bool:

@@ -369,5 +369,5 @@ def test_what_readers_said_of_its_file_is_erased_found_and_repaired(tmp_path: An
     assert not rows.exists() and not SourceFile.objects.exclude(warnings=[]).exists()
     IngestionFile.objects.filter(path="a.md").update(warnings=[{"code": "x", "message": SECRET}])
     document = Document.objects.get(entity_id="a")
-    assert list(left_of(document)) == ["1 rows have warnings about the file that it came from"]
+    assert list(left_of(document)) == ["1 rows have warnings or digests about the file that it came from"]
     assert continue_purge(document) == [] and not rows.exists()
