@@ -8,7 +8,7 @@ from urllib.parse import quote, urljoin
 
 from common.validation import is_blank
 
-VERSION = 5
+VERSION = 6
 """To be increased when a reader returns a different text for the same file, so that files are read again."""
 
 _EMPTY_MARKUP = re.compile(
@@ -27,6 +27,10 @@ class Unreadable(Exception):
 
 class Empty(Unreadable):
     """The file is there and has no text (any more): what it said was withdrawn."""
+
+
+class AudienceUnknown(Unreadable):
+    """The file names an audience, and it is not known which: what it said before may not be for all who find it."""
 
 
 @dataclass(frozen=True, kw_only=True)
