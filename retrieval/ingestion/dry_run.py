@@ -1,17 +1,18 @@
 """Report what an ingestion run would change, without changing anything."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from common.errors import FabraError
 from common.text import storable
 from retrieval.indexing.document_input import check_document
 from retrieval.indexing.ownership import refusals
+from retrieval.ingestion.closed import open_documents, readers_of, unread
 from retrieval.ingestion.naming import choose_names
 from retrieval.ingestion.page_ends import repeated_elsewhere, repeated_ends
 from retrieval.ingestion.runs import RunOptions, check_prune
 from retrieval.models import Document, Index, SourceDocument, SourceFile
-from retrieval.readers import Empty, ReadDocument, ReadWarning, Unreadable, read
+from retrieval.readers import AudienceUnknown, Empty, ReadDocument, ReadWarning, Unreadable, read
 from retrieval.readers.audience import split_audience
 from retrieval.sources import open_source
 
@@ -22,7 +23,7 @@ def compare(index_name: str, location: str, options: RunOptions, *, source: str 
 
 
 def _compare(index_name: str, location: str, options: RunOptions, source: str) -> Iterator[str]:
-    """Yield a line for each document that would change, be refused or be pruned, and a last line with the counts.
+    """Yield a line for each document that would change, be refused or go, and a last line with the counts.
 
     Raise InvalidInput for a location that does not exist, or SourceUnavailable.
     """
@@ -37,6 +38,7 @@ def _compare(index_name: str, location: str, options: RunOptions, source: str) -
         {path: file.name for path, file in known.items()},
         options.id_prefix,
     )
+    served = SourceDocument.objects.as_served().filter(file__index__name=index_name, file__source=own)
     repeated = repeated_ends(own_files)
     read_whole, seen = set[str](), set[str]()
     for entry in entries:
@@ -44,6 +46,8 @@ def _compare(index_name: str, location: str, options: RunOptions, source: str) -
         if (found := known.get(entry.path)) is not None:
             file.pk, file.name = found.pk, found.name or file.name
         reading = replace(options.reading, repeated=repeated_elsewhere(repeated, file.pk))
+        refused: dict[str, Sequence[str] | None] = {}
+        own_ids = set[str]()
         try:
             if entry.refused:
                 raise Unreadable(entry.refused)
@@ -51,8 +55,10 @@ def _compare(index_name: str, location: str, options: RunOptions, source: str) -
                 if isinstance(document, ReadWarning):
                     yield f"warning: {entry.path}: {document.message}"
                     continue
-                seen.add(document.entity_id)
+                own_ids.add(document.entity_id)
+                refused = {document.entity_id: readers_of(split_audience(document.metadata, options.audience)[1])}
                 kind = _kind(index_name, file, document, options)
+                refused = {}
                 counts[kind] += 1
                 if kind != "unchanged":
                     yield f"{kind}: {document.entity_id}"
@@ -62,12 +68,17 @@ def _compare(index_name: str, location: str, options: RunOptions, source: str) -
                 read_whole.add(entry.path)
             counts["unreadable"] += 1
             yield f"unreadable: {entry.path}: {error}"
+            rows = served.filter(file__path=entry.path)
+            refused |= unread(rows, own_ids) if isinstance(error, AudienceUnknown) else {}
+            for entity_id in open_documents(rows, refused):
+                counts["gone"] += 1
+                yield f"gone: {entity_id}"
+        seen |= own_ids
     paths = {entry.path for entry in entries}
-    unread = tuple(f"{entry.path}/" for entry in entries if entry.refused)
+    not_listed = tuple(f"{entry.path}/" for entry in entries if entry.refused)
     if options.prune:
-        documents = SourceDocument.objects.as_served().filter(file__index__name=index_name, file__source=own)
-        for entity_id, path in documents.values_list("document__entity_id", "file__path"):
-            is_gone = path not in paths and not path.startswith(unread)
+        for entity_id, path in served.values_list("document__entity_id", "file__path"):
+            is_gone = path not in paths and not path.startswith(not_listed)
             if is_gone or (entity_id not in seen and path in read_whole):
                 counts["gone"] += 1
                 yield f"gone: {entity_id}"

@@ -24,6 +24,8 @@ class FileProgress:
     is_superseded: bool = False
     errors: int = 0
     first_error: str = ""
+    withdrawn: int = 0
+    """Documents that could not be indexed, and were open to others than may read them now."""
 
     def fail(self, error: str) -> None:
         self.errors += 1

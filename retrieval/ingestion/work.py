@@ -21,6 +21,7 @@ from retrieval.errors import EmbedderUnavailable
 from retrieval.indexing.bulk import Draft, Outcome, index_in_bulk, is_batch
 from retrieval.indexing.document_input import DocumentOrigin, IndexResult
 from retrieval.indexing.ownership import FileClaim
+from retrieval.ingestion.closed import readers_of, told, unread, withdraw_open
 from retrieval.ingestion.file_in_progress import FileInProgress
 from retrieval.ingestion.naming import name_files
 from retrieval.ingestion.page_ends import files_of, repeated_elsewhere, repeated_ends
@@ -28,7 +29,7 @@ from retrieval.ingestion.prune import withdrawal
 from retrieval.ingestion.runs import RunOptions, finish_if_done, list_files, options_of, source_of
 from retrieval.models import Document, IngestionFile, IngestionRun, SourceDocument, SourceFile
 from retrieval.models.ingestion import LOCK_CLASS
-from retrieval.readers import Empty, FetchedFile, ReadDocument, ReadWarning, Unreadable, read
+from retrieval.readers import AudienceUnknown, Empty, FetchedFile, ReadDocument, ReadWarning, Unreadable, read
 from retrieval.readers.audience import split_audience
 from retrieval.readers.documents import VERSION
 from retrieval.sources import NotModified, Source
@@ -175,6 +176,9 @@ class _Worker:
             pass  # as a table without rows
         except Unreadable as error:
             file.unreadable = str(error)
+            if isinstance(error, AudienceUnknown):
+                left = unread(file.known.documents.as_served(), file.ids)
+                file.progress.withdrawn += withdraw_open(file.known, left, file.read_at)
         file.is_read, file.is_empty = True, not file.ids and not file.unreadable
         if not file.waiting:
             self._finish(file)
@@ -216,12 +220,23 @@ class _Worker:
         """Store the outcomes of a batch's documents, and of the files that are complete with it."""
         if items and all(isinstance(outcome, EmbedderUnavailable) for outcome in outcomes):
             raise EmbedderUnavailable
+        self._withdraw_refused(items, outcomes)
         with transaction.atomic():
             self._store_all(items, outcomes)
         self._heartbeat()
         for file in {id(item.file): item.file for item in items}.values():
             if file.row.finished_at:
                 self.on_file(file.row)
+
+    def _withdraw_refused(self, items: Sequence[_Item], outcomes: Sequence[Outcome]) -> None:
+        """Withdraw what could not be indexed and is open to others than may read it, before the failures are stored."""
+        for file in {id(item.file): item.file for item in items}.values():
+            refused = {
+                item.draft.entity_id: readers_of(item.draft.audience)
+                for item, outcome in zip(items, outcomes, strict=True)
+                if item.file is file and isinstance(outcome, FabraError)
+            }
+            file.progress.withdrawn += withdraw_open(file.known, refused, file.read_at)
 
     def _heartbeat(self) -> None:
         IngestionRun.objects.filter(pk=self.run.pk).update(heartbeat_at=timezone.now())
@@ -267,7 +282,7 @@ class _Worker:
             progress.fail(file.unreadable)
         if progress.errors:
             more = f" (and {progress.errors - 1:,} more)" if progress.errors > 1 else ""
-            self._close(file, IngestionFile.State.FAILED, progress.first_error + more)
+            self._close(file, IngestionFile.State.FAILED, progress.first_error + more + told(progress.withdrawn))
             return
         if not progress.is_superseded:  # otherwise the next run must read the file again
             SourceFile.objects.filter(pk=file.known.pk).update(

@@ -26,7 +26,7 @@ from retrieval.indexing.documents import DeletionReport, delete_documents, index
 from retrieval.model_sources.declaration import ModelSourceSpec, model_sources
 from retrieval.model_sources.reading import Reading, database_now, find
 from retrieval.models import Document, Index, ModelSource, SourcedObject
-from retrieval.search.filters import is_within
+from retrieval.search.filters import is_open_beyond
 
 logger = logging.getLogger(__name__)
 
@@ -93,7 +93,7 @@ def withdraw_open(source: ModelSourceSpec, row: ModelSource, failed: Sequence[Re
     readings = {reading.entity_id: reading for reading in failed}
     served = Document.objects.live().filter(index__name=source.index, entity_id__in=readings).exclude(version=None)
     open_to = served.values_list("entity_id", "version__audience")
-    wrong = [readings[entity_id] for entity_id, audience in open_to if _is_open(audience, readings[entity_id])]
+    wrong = [readings[entity_id] for entity_id, names in open_to if is_open_beyond(names, readings[entity_id].audience)]
     if not wrong:
         return 0
     deletion = withdraw(source, row, [reading.pk for reading in wrong], moment)
@@ -102,10 +102,6 @@ def withdraw_open(source: ModelSourceSpec, row: ModelSource, failed: Sequence[Re
             "%s: %s is withdrawn: it could not be indexed for those who may read it.", source.name, entity_id
         )
     return len(deletion.deleted)
-
-
-def _is_open(audience: Sequence[str], reading: Reading) -> bool:
-    return reading.audience is None or not is_within(audience, reading.audience)
 
 
 def _report(deletion: DeletionReport) -> dict[str, Any]:

@@ -1,11 +1,20 @@
 """Readers: convert files to documents; one module for each format, chosen by suffix and content."""
 
 from retrieval.readers import docx, html, markdown, mdx, pdf, tables, text
-from retrieval.readers.documents import Empty, FetchedFile, Options, ReadDocument, ReadWarning, Unreadable
+from retrieval.readers.documents import (
+    AudienceUnknown,
+    Empty,
+    FetchedFile,
+    Options,
+    ReadDocument,
+    ReadWarning,
+    Unreadable,
+)
 from retrieval.readers.registry import SUFFIXES, is_readable, read
 
 __all__ = [
     "SUFFIXES",
+    "AudienceUnknown",
     "Empty",
     "FetchedFile",
     "Options",

@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Iterable
 from typing import Any
 
-from retrieval.readers.documents import Unreadable
+from retrieval.readers.documents import AudienceUnknown
 
 _HEAD_CHARS = 20_000
 _OPENING = re.compile(r"(?:<!--(?:[^-]|-(?!->))*-->\s*)?(?:[-+;=]{3,}[^\n]*\n|\{[ \t]*\r?\n)")
@@ -32,7 +32,9 @@ def _is_name(key: str) -> bool:
 def check_names(keys: Iterable[Any]) -> None:
     """Raise Unreadable if an audience is named twice: which one counts is not known."""
     if len(found := names_of(keys)) > 1:
-        raise Unreadable(f"it names its audience more than once, as {' and '.join(repr(name[:40]) for name in found)}")
+        raise AudienceUnknown(
+            f"it names its audience more than once, as {' and '.join(repr(name[:40]) for name in found)}"
+        )
 
 
 def check_unread(text: str) -> None:
@@ -47,7 +49,7 @@ def check_unread(text: str) -> None:
         if not _ENTRY.match(first) or not all(_ENTRY.match(line) or _CONTINUED.match(line) for line in others if line):
             return
     if _AUDIENCE.search(head):
-        raise Unreadable("its first lines name an audience, and are no front matter that can be read")
+        raise AudienceUnknown("its first lines name an audience, and are no front matter that can be read")
 
 
 def split_audience(metadata: dict[str, Any], default: list[str]) -> tuple[dict[str, Any], list[str]]:

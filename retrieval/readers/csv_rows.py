@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from itertools import islice, pairwise
 from typing import Any
 
-from retrieval.readers.documents import ReadWarning, Unreadable
+from retrieval.readers.audience import names_of
+from retrieval.readers.documents import AudienceUnknown, ReadWarning, Unreadable
 
 MAX_COLUMNS = 2000
 _FIELD_MAX_CHARS = 1_000_000
@@ -17,6 +18,7 @@ _SAMPLE_CHARS, _SAMPLE_ROWS = 200_000, 200
 _NAMED = 5
 _NUMBER = re.compile(r"\s*[-+]?(?!\d{4}\s*\Z)\d+(?:[.,]\d+)?\s*")
 """What is no name of a column; a year may be one."""
+_NAME = re.compile(r"(?:[^\W\d][\w ()/@-]{0,40})?")
 _MAX_ABOVE, _AGREEING_SHARE, _ABOVE_MAX_CHARS = 20, 0.9, 100
 _SEPARATOR_HINT = re.compile(r"\A\"?sep=(.)\"?[ \t]*(?:\r\n|\r|\n|\Z)", re.IGNORECASE)
 """The first line by which Excel is told the separator."""
@@ -69,6 +71,7 @@ def csv_rows(text: str, suffix: str) -> Iterator[CsvRow | ReadWarning]:
         header: list[str] = next((row for row in reader if any(row)), [])
         if len(header) > MAX_COLUMNS:
             raise Unreadable(f"{len(header):,} columns, and the limit is {MAX_COLUMNS:,}")
+        _check_audience(header, text[:_SAMPLE_CHARS].splitlines()[reader.line_num :], reader.line_num + skipped)
         names, warnings = named_columns(header)
         yield from warnings
         ragged, literal, merged, repeated = FaultyLines(), FaultyLines(), FaultyLines(), FaultyLines()
@@ -227,13 +230,30 @@ def _rows_above(rows: list[list[str]]) -> int:
                 break
             above = number
     table = [row for row in rows[above:] if any(row)]
-    if len(table) < 2 or sum(map(bool, table[0])) < 2 or any(map(_NUMBER.fullmatch, table[0])):
+    is_named = len(table) > 1 and (sum(map(bool, table[0])) > 1 or (len(table[0]) > 1 and names_of(table[0])))
+    if not is_named or any(map(_NUMBER.fullmatch, table[0])):
         return 0
     cells = [cell for row in table for cell in row[1:] if cell]
     if sum(cell.startswith(" ") for cell in cells) * 2 > len(cells):
         return 0  # the commas are those of sentences
     agreeing = sum(len(row) == len(table[0]) for row in table)
     return above if agreeing >= _AGREEING_SHARE * len(table) else 0
+
+
+def _check_audience(header: list[str], below: list[str], line: int) -> None:
+    """Raise AudienceUnknown if one of the first rows is the header rather than the row that was taken for it.
+
+    Only a row that names an audience matters: its column would be text, and the rows be for everyone.
+    """
+    named = sum(map(bool, header))
+    if names_of(header):
+        return
+    for number, row in enumerate(below[:_MAX_ABOVE], line + 1):
+        cells = [cell.strip(' "') for cell in re.split(f"[{_SEPARATORS}]", row)]
+        if len(cells) > 1 and names_of(cells) and all(map(_NAME.fullmatch, cells)):
+            raise AudienceUnknown(f"line {number:,} names an audience as a header does, and is not the first row")
+        if 1 < named <= sum(map(bool, cells)):
+            return  # a row of the table
 
 
 def _passed(reader: Any, above: int, skipped: int) -> Iterator[ReadWarning]:

@@ -30,6 +30,10 @@ class Empty(Unreadable):
     """The file is there and has no text (any more): what it said was withdrawn."""
 
 
+class AudienceUnknown(Unreadable):
+    """The file names an audience, and it is not known which: what it said before may not be for all who find it."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class FetchedFile:
     """A file as a source returned it: the input of a reader."""

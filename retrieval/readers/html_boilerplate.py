@@ -3,7 +3,8 @@
 A tag or a name alone proves nothing: a whole page may stand in a <form>, an answer in a <section id="cookies">. What
 goes is made of links, or is short and stands beside the part that the page marks as its main one. A page that marks
 none has its frame only at its two ends, see `html_ends`. What other pages begin and end with, too, goes after that, see
-`repeated`. What is hidden stays: a tab that is closed, and the answer of a folded question.
+`repeated`. An <aside> with a sentence may be a note, and stays. So does what is hidden: a tab that is closed, and the
+answer of a folded question.
 """
 
 import re
@@ -22,13 +23,16 @@ from retrieval.readers.html_page import (
     SENTENCE_WORDS,
     TAGS,
     TEXT_SHARE,
+    ElementSize,
     HtmlPage,
     core_of,
+    is_aside,
     is_named,
     sizes_of,
 )
 
 _SHOWN = 3
+_FEW_WORDS, _ENDS = 4, (".", "!", "?", "…", "。", "！", "？")
 
 
 def remove_boilerplate(body: Any) -> tuple[Any, HtmlPage]:
@@ -66,7 +70,8 @@ def _remove_around(page: HtmlPage, element: Any) -> None:
             page.remove(node)
         elif node.tag not in INLINE:
             size = page.size(node)
-            is_in_text = is_in_text or (size.headings > 0 and page.is_text(node) and not is_named(node))
+            is_text = size.headings > 0 and page.is_text(node) and not is_named(node)
+            is_in_text = is_in_text or is_text or is_aside(node)
             pending += [(part, is_in_text) for part in node]
 
 
@@ -84,10 +89,16 @@ def _surrounds(page: HtmlPage, element: Any, *, is_in_text: bool) -> bool:
     if not page.is_marked or is_in_text or page.is_text(element):
         return False
     if element.tag in TAGS or element.get("role") in ROLES:
-        return size.words <= FRAME_WORDS
+        return size.words <= FRAME_WORDS and not (is_aside(element) and _says_something(element, size))
     if size.words < SENTENCE_WORDS * (1 if size.headings else 2):
         return True
     return is_named(element) and not size.headings and size.words <= BANNER_WORDS
+
+
+def _says_something(element: Any, size: ElementSize) -> bool:
+    """Return whether an element has a sentence, be it short: `Refunds need the number on the ticket.`"""
+    is_sentence = size.words >= _FEW_WORDS and element.text_content().rstrip().endswith(_ENDS)
+    return is_sentence or size.words >= SENTENCE_WORDS
 
 
 def _is_beside_text(element: Any) -> bool:

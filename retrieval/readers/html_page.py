@@ -18,6 +18,7 @@ HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
 INLINE = {"a", "abbr", "b", "bdi", "bdo", "button", "cite", "code", "dfn", "em", "i", "img", "kbd", "label", "mark",
            "p", "pre", "q", "s", "samp", "small", "span", "strong", "sub", "sup", "time", "u", "var",
            *HEADINGS}  # fmt: skip
+_SIDE = re.compile(r"side-?bar", re.IGNORECASE)
 LINK_SHARE = 0.8
 _CONTROLS = ("button", "input", "textarea")
 _CORE_SHARE = 0.8
@@ -150,5 +151,15 @@ def core_of(body: Any, sizes: dict[Any, ElementSize]) -> tuple[Any, bool]:
 
 def is_named(element: Any) -> bool:
     """Return whether an element is named as what surrounds a text; that is a hint, and no proof."""
-    marks = f"{element.get('class', '')} {element.get('id', '')}"
-    return element.tag in TAGS or element.get("role") in ROLES or _NAMES.search(marks) is not None
+    return element.tag in TAGS or element.get("role") in ROLES or _NAMES.search(_marks(element)) is not None
+
+
+def is_aside(element: Any) -> bool:
+    """Return whether an element stands beside the text and nothing else is said of it: it may as well be a note."""
+    if element.tag != "aside" and element.get("role") != "complementary":
+        return False
+    return _NAMES.search(_SIDE.sub("", _marks(element))) is None
+
+
+def _marks(element: Any) -> str:
+    return f"{element.get('class', '')} {element.get('id', '')}"

@@ -16,7 +16,7 @@ from typing import Any
 
 import defusedxml
 
-from retrieval.readers import Empty, FetchedFile, Options, ReadDocument, ReadWarning, Unreadable
+from retrieval.readers import FetchedFile, Options, ReadDocument, ReadWarning, Unreadable
 from retrieval.readers.registry import read_here
 
 _FRAME_CHARS = 1 << 20
@@ -59,7 +59,7 @@ def _answers(about: dict[str, Any], content: bytes) -> Iterator[dict[str, Any]]:
             file = FetchedFile(**about["file"] | {"content": content})
             yield from _found(read_here(file, about["suffix"], about["module"], Options(**about["options"])))
     except Unreadable as error:
-        yield {"error": str(error), "is_empty": isinstance(error, Empty)}
+        yield {"error": str(error), "kind": type(error).__name__}
     except RecursionError:
         yield {"error": "nested too deep"}
     except MemoryError:

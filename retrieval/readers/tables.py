@@ -9,6 +9,7 @@ from retrieval.readers.audience import check_names, names_of
 from retrieval.readers.charsets import decode
 from retrieval.readers.csv_rows import CsvRow, FaultyLines, csv_rows, named_columns
 from retrieval.readers.documents import (
+    AudienceUnknown,
     FetchedFile,
     Options,
     ReadDocument,
@@ -114,7 +115,7 @@ def _documents(
         yield ReadWarning(code="empty_rows", message=f"There is no text on {empty}.")
     if shifted.count:
         is_or_are = "are" if shifted.count > 1 else "is"
-        raise Unreadable(
+        raise AudienceUnknown(
             f"{shifted} {is_or_are} no row of the columns, so the audience is not known; the others were read"
         )
 

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from retrieval.readers.audience import names_of
-from retrieval.readers.documents import ReadWarning, Unreadable
+from retrieval.readers.documents import AudienceUnknown, ReadWarning
 
 _ENTRY = re.compile(r"([^\s#:\-?\[\]{}&*!|>'\"%@`,][^\n]*?|\"[^\"\n]+\"|'[^'\n]+')[ \t]*:(?:[ \t]+|$)(.*)")
 _KEY = re.compile(r"(?:[^\W\d]|[@$])[\w.:@/$ -]{0,60}")
@@ -96,9 +96,9 @@ def parse_yaml(head: str) -> tuple[dict[str, Any], list[ReadWarning]]:
     _check(metadata, head)
     duplicates = _duplicates(head)
     if names_of(unclear):
-        raise Unreadable("the audience in its front matter is no YAML")
+        raise AudienceUnknown("the audience in its front matter is no YAML")
     if names_of(duplicates):
-        raise Unreadable("its front matter names an audience more than once")
+        raise AudienceUnknown("its front matter names an audience more than once")
     return metadata, [
         *(_warning("value_as_text", f"The front matter's {key[:60]!r} was read as text.") for key in unclear),
         *(_warning("duplicate", f"The front matter names {key[:60]!r} more than once; the last counts.")

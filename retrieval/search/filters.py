@@ -91,6 +91,11 @@ def is_within(audience: Sequence[str], other: Sequence[str]) -> bool:
     return not other or (bool(audience) and set(audience) <= set(other))
 
 
+def is_open_beyond(audience: Sequence[str], readers: Sequence[str] | None) -> bool:
+    """Return whether others find a document with the audience than may read it; None: nobody knows who may."""
+    return readers is None or not is_within(audience, readers)
+
+
 def _all_of(filters: Any, where: Conditions, depth: int) -> str:
     if not isinstance(filters, dict) or not filters:
         raise InvalidFilter("A filter must be an object with at least one field.")

@@ -98,11 +98,11 @@ def test_a_page_of_links_is_its_links() -> None:
 
 
 def test_more_than_a_tenth_is_not_left_out_in_silence() -> None:
-    around = "<aside>Refunds need the number on the ticket.</aside>"
+    around = "<dialog>Refunds need the number on the ticket.</dialog>"
     _, warnings = page(f"<main><h1>Shipping</h1>{PROSE}</main>{around}{FOOTER}")
     [warning] = warnings
     assert warning.code == "surroundings_left_out"
-    assert "11 of 29 words" in warning.message and "<aside> of 7 words, 'Refunds need the number" in warning.message
+    assert "11 of 29 words" in warning.message and "<dialog> of 7 words, 'Refunds need the number" in warning.message
     text, warnings = page(f"<main><h1>Shipping</h1>{PROSE}</main><aside>{PROSE * 2}</aside>")
     assert text.text.count("Iceland") == 3 and not warnings
     assert not page(f"<main><h1>Shipping</h1>{PROSE * 4}</main>{FOOTER}")[1]
@@ -129,9 +129,27 @@ def test_a_name_without_links_is_no_proof_at_the_end_of_a_page_either(name: str,
     assert "Soup of the day" in text_of(f"<h1>La Piazza</h1>{LONG}{said.removeprefix('<h2>Menu</h2>')}{after}")
 
 
-def test_what_stands_beside_a_text_keeps_its_sentences() -> None:
-    said = "<aside>Refunds need the number on the ticket.</aside>"
-    assert "Refunds need" in text_of(f"<h1>Help</h1>{LONG}{said}{FOOTER}")
+@pytest.mark.parametrize("frame", ["{}", "<main>{}</main>", "<div><main>{}</main></div>", "<article>{}</article>"])
+@pytest.mark.parametrize("tag", ["aside", "aside class=sidebar", "div role=complementary"])
+@pytest.mark.parametrize(
+    "said", ["Refunds need the number on the ticket.", "<h2>Note</h2><p>" + "Refunds need it " * 5]
+)
+def test_what_stands_beside_a_text_keeps_its_sentences(frame: str, tag: str, said: str) -> None:
+    aside = f"<{tag}>{said}</{tag.split()[0]}>"
+    assert "Refunds need" in text_of(frame.format(f"<h1>Help</h1>{LONG}") + aside + FOOTER)
+
+
+@pytest.mark.parametrize(
+    "aside",
+    [
+        f"<aside><h2>Zzpages</h2><ul>{LINKS}</ul></aside>",
+        "<aside class=newsletter>Zzget our news once in a week, and all of our offers before others do.</aside>",
+        "<aside>Zzshop opened</aside>",
+    ],
+    ids=["links", "its name", "no sentence"],
+)
+def test_what_stands_beside_a_main_part_and_says_nothing_goes(aside: str) -> None:
+    assert "Zz" not in text_of(f"<main><h1>Help</h1>{LONG}</main>{aside}{FOOTER}")
 
 
 @pytest.mark.parametrize(

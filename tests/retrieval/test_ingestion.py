@@ -408,6 +408,49 @@ def test_front_matter_says_who_may_find_a_page(folder: Path) -> None:
     assert "audience" not in Document.objects.get(entity_id="a").metadata
 
 
+UNUSABLE = ["3", "{a: b}", "'*'", f"[{'x' * 200}]", "[premium", "premium\nAudience: staff"]
+"""What front matter may say of an audience that no document can have."""
+
+
+@pytest.mark.parametrize("said", UNUSABLE)
+def test_a_page_with_an_audience_that_cannot_be_used_is_found_by_nobody(said: str, folder: Path) -> None:
+    """Neither its text nor the one before, which others may find than may read the page now."""
+    assert "3 indexed" in ingest(folder)
+    for name in ("a", "new"):
+        (folder / f"{name}.md").write_text(f"---\naudience: {said}\n---\n# Page\n\nOther text.")
+    planned = ingest(folder, "--dry-run")
+    assert "gone: a\n" in planned and "0 changed, 2 unchanged, 2 unreadable, 1 gone" in planned
+    assert "0 indexed, 2 unchanged, 2 unreadable" in ingest(folder)
+    assert live() == {"b", "c"} and not Chunk.objects.filter(document__entity_id="a").exists()
+    reasons = dict(IngestionFile.objects.filter(state="failed").values_list("path", "reason"))
+    assert reasons["a.md"].endswith("; 1 document withdrawn, found until now by others than may read it")
+    assert "withdrawn" not in reasons["new.md"]
+    (folder / "a.md").write_text("# Page a\n\nText of a.")
+    assert "1 indexed" in ingest(folder) and live() == {"a", "b", "c"}
+
+
+def test_a_page_that_fails_stays_for_those_who_may_read_it(folder: Path, settings: Any) -> None:
+    settings.FABRA_DOCUMENT_MAX_BYTES = 200
+    ingest(folder, "--audience", "staff")
+    for name, said in (("a", "[staff]"), ("b", "[staff, premium]"), ("c", "[premium]")):
+        (folder / f"{name}.md").write_text(f"---\naudience: {said}\n---\n{'Text. ' * 100}")
+    index_document("docs", "other", "Of nobody's file.")
+    assert "3 unreadable" in ingest(folder)
+    assert live() == {"a", "b", "other"}
+
+
+def test_a_row_with_an_audience_that_cannot_be_used_is_found_by_nobody(tmp_path: Path) -> None:
+    table = tmp_path / "table.csv"
+    table.write_text("id,text,audience\na,Text of a.,\nb,Text of b.,\nc,Text of c.,\n")
+    ingest(tmp_path)
+    table.write_text(f"id,text,audience\na,Text of a.,\nb,Text of b.,{'x' * 200}\nc,Text, with a comma,staff\n")
+    assert "1 unreadable" in ingest(tmp_path)
+    assert live() == {"table/a"}
+    table.write_text("id,text,audience,Audience\na,Text of a.,,staff\n")
+    assert "1 unreadable" in ingest(tmp_path)
+    assert live() == set()
+
+
 def test_an_upload_that_waited_takes_nothing_newer_back(embedder: Any) -> None:
     run = open_upload("docs", [("a.md", b"Uploaded text.")], RunOptions(), source="upload", started_by="ann")
     embedder.failure = EmbedderUnavailable

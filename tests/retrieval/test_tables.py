@@ -126,6 +126,35 @@ def test_hostile_tables_end_with_a_clear_reason(content: str, said: str) -> None
     assert said in reason
 
 
+@pytest.mark.parametrize("above", ["", "Report of May\n\n", "Report of May;\n;\n", "# Help\n"])
+def test_a_header_that_names_nothing_but_the_audience_is_one(above: str) -> None:
+    documents, _, _ = read_all("t.csv", f"{above};audience\nAlpha;premium\nBeta;\n")
+    assert [document.text for document in documents] == ["column 1: Alpha", "column 1: Beta"]
+    assert [split_audience(document.metadata, ["staff"])[1] for document in documents] == [["premium"], ["staff"]]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "Report of May, 2024\n\ntext,audience\nAlpha,premium\n",
+        "Report\n2024,,\ntext,info,audience\nAlpha,x,premium\n",
+        "Export of 2024,12,3\ntext,info,audience\nAlpha,x,premium\n",
+        "Report\n\ntext;audience\nAlpha, and so on;premium\nBeta\nGamma;so;on\n",
+    ],
+    ids=range(4),
+)
+def test_a_header_with_an_audience_is_not_taken_for_a_row(content: str) -> None:
+    documents, _, reason = read_all("t.csv", content)
+    public = [document.text for document in documents if not split_audience(document.metadata, [])[1]]
+    assert public == [] and ("audience" in reason or documents)
+
+
+def test_a_table_may_be_about_audiences() -> None:
+    for content in ("term,meaning\naudience,Who reads a text.\n", "en,de\nhouse,Haus\naudience,Publikum\n"):
+        documents, _, reason = read_all("t.csv", content)
+        assert documents and not reason
+
+
 @pytest.mark.parametrize("name", ["audience", "Audience", "AUDIENCE", " Audience "])
 def test_the_audience_of_a_row_is_known_in_any_case(name: str) -> None:
     tables = {
