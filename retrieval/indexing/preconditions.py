@@ -12,10 +12,15 @@ _WAITING = (Event.State.RECEIVED, Event.State.RUNNING, Event.State.RETRYING)
 
 @dataclass(frozen=True, kw_only=True)
 class Precondition:
-    """The document exists, or is absent; checked under the lock of its row, in the transaction that changes it."""
+    """The document exists, or is absent; checked under the lock of its row, in the transaction that changes it.
+
+    None is both, so a change that demands both is never made.
+    """
 
     is_absent: bool = False
     """There must be no such document."""
+    is_present: bool = False
+    """There must be one."""
     versions: frozenset[int] | None = None
     """The numbers of which the served version must have one, 0 for a document that has none yet; None: any."""
 
@@ -24,12 +29,12 @@ class Precondition:
 
         An event that was accepted and not applied yet is a change that the caller cannot have seen, too.
         """
-        if self.is_absent:
-            if document is not None:
-                raise DocumentChanged(f"There is a document {entity_id!r} already, in version {_number(document)}.")
-            return
         if document is None:
-            raise DocumentChanged(f"There is no document {entity_id!r} any more.")
+            if self.is_present:
+                raise DocumentChanged(f"There is no document {entity_id!r} any more.")
+            return
+        if self.is_absent:
+            raise DocumentChanged(f"There is a document {entity_id!r} already, in version {_number(document)}.")
         if self.versions is not None and _number(document) not in self.versions:
             raise DocumentChanged(f"The document {entity_id!r} has changed: it is in version {_number(document)}.")
         waiting = Event.objects.filter(state_key=document_state_key(index_name, entity_id))

@@ -48,6 +48,8 @@ class FetchedFile:
     """The response's ETag and Last-Modified, for the conditional request of the next run."""
     name: str = ""
     """The id of its document, or the beginning of those of its rows; empty: the path without the suffix."""
+    name_codec: str = ""
+    """The encoding that was guessed for its path; empty where it is known."""
 
     @property
     def suffix(self) -> str:

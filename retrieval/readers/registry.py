@@ -58,6 +58,11 @@ def read(file: FetchedFile, options: Options | None = None) -> Iterator[ReadDocu
     found = SUFFIXES.get(suffix)
     if found is None:
         raise Unreadable(f"no reader for {suffix or 'this kind of file'}")
+    if file.name_codec:
+        message = (
+            f"Nothing names the encoding of the file's name; it was read as {file.name_codec}: {file.path[:200]!r}."
+        )
+        yield ReadWarning(code="name_guessed", message=message)
     yield from isolation.read_isolated(file, suffix, found.read.__module__, options or Options())
 
 

@@ -38,6 +38,8 @@ class Archive:
         self._members: dict[str, zipfile.ZipInfo] | None = None
         self._doubles: set[str] = set()
         """The members whose names others have too; each was given a number."""
+        self._codecs: dict[str, str] = {}
+        """The encodings that were guessed for names, by the names."""
 
     def entries(self) -> Iterator[Entry]:
         """Yield the readable members in order; raise SourceUnavailable if the archive is broken or too large."""
@@ -83,20 +85,22 @@ class Archive:
             raise Unreadable(f"the archive is broken here ({type(error).__name__})") from None
         if len(content) > settings.FABRA_FILE_MAX_BYTES:
             raise Unreadable(f"more bytes than the limit, {settings.FABRA_FILE_MAX_BYTES:,}")
-        return FetchedFile(path=path, content=content)
+        return FetchedFile(path=path, content=content, name_codec=self._codecs.get(name, ""))
 
     def _named(self, archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
         """Return the files by their names, with slashes, in order; a name that occurs again gets a number."""
         if self._members is None:
             named: dict[str, zipfile.ZipInfo] = {}
             members = archive.infolist()
-            for name, member in zip(map(_shown, member_names(members)), members, strict=True):
+            for (said, codec), member in zip(member_names(members), members, strict=True):
+                name = _shown(said)
                 path, number = name, 1
                 while path in named:
                     number += 1
                     path = f"{name}#{number}"
                 if not name.endswith("/"):
                     named[path] = member
+                    self._codecs.update({path: codec} if codec else {})
                     self._doubles.update([path] if number > 1 else [])
             self._members = dict(sorted(named.items(), key=itemgetter(0)))
         return self._members

@@ -19,17 +19,25 @@ _EAST_ASIAN = ("gb18030", "big5hkscs", "cp932", "cp949", "euc_jp", "euc_kr")
 _DRIVE = re.compile(r"[A-Za-z]:(?! )")
 
 
-def member_names(members: list[zipfile.ZipInfo]) -> list[str]:
-    """Return the name of each member, with slashes, as the program that packed it meant it."""
+def member_names(members: list[zipfile.ZipInfo]) -> list[tuple[str, str]]:
+    """Return the name of each member, with slashes, as the program that packed it meant it.
+
+    With it comes the encoding that was guessed for it, "" for a name whose encoding is known.
+    """
     raw = [None if member.flag_bits & _UTF8 else _raw(member) for member in members]
-    codec = _codec([name for name in raw if name is not None and not name.isascii()])
+    foreign = [name for name in raw if name is not None and not name.isascii()]
+    codec = _codec(foreign)
+    is_known = codec == "utf-8" or (codec == "cp437" and _is_written(b"\n".join(foreign).decode(codec)))
     names = []
     for member, name in zip(members, raw, strict=True):
-        decoded = member.filename if name is None else _unicode_path(member, name) or name.decode(codec, "replace")
+        said = member.filename if name is None else _unicode_path(member, name)
+        is_guessed = not said and name is not None and not name.isascii() and not is_known
+        decoded = said or (name or b"").decode(codec, "replace")
         path = decoded.replace("\\", "/")
         if path.startswith("/") and not path.startswith("//"):  # packed with its whole path; nothing is unpacked there
             path = path[1:]
-        names.append(posixpath.normpath(path) if "/../" in path and not leads_out(path) else path)
+        path = posixpath.normpath(path) if "/../" in path and not leads_out(path) else path
+        names.append((path, codec if is_guessed else ""))
     return names
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from retrieval.readers import Unreadable
+from retrieval.readers import ReadWarning, Unreadable, read
 from retrieval.sources import Archive, Folder
 from retrieval.sources.entries import SourceUnavailable
 from tests.retrieval.files import zipped
@@ -49,6 +49,24 @@ def test_names_in_any_encoding_are_read(codec: str, names: list[str]) -> None:
     assert listed(file) == dict.fromkeys(sorted(names), "")
     contents = {Archive(file).fetch(name).content for name in names}
     assert contents == {f"Text {number}.".encode() for number in range(len(names))}
+
+
+@pytest.mark.parametrize(
+    ("codec", "name"),
+    [("cp852", "Příliš žluťoučký.md"), ("cp862", "שלום עולם.md"), ("cp737", "Επιστροφές.md"), ("cp1251", "Возврат.md")],
+)
+def test_a_name_whose_encoding_is_guessed_is_told(codec: str, name: str) -> None:
+    """Old consoles had an encoding for each country, and a ZIP does not say which."""
+    file = packed(name.encode(codec), b"plain.md")
+    [guessed] = set(listed(file)) - {"plain.md"}
+    [warning] = [found for found in read(Archive(file).fetch(guessed)) if isinstance(found, ReadWarning)]
+    assert warning.code == "name_guessed" and repr(guessed) in warning.message
+    assert not any(isinstance(found, ReadWarning) for found in read(Archive(file).fetch("plain.md")))
+
+
+@pytest.mark.parametrize(("codec", "name"), [("utf-8", "Gebühren.md"), ("cp437", "Gebühren.md")])
+def test_a_name_in_an_encoding_of_the_format_is_no_guess(codec: str, name: str) -> None:
+    assert Archive(packed(name.encode(codec))).fetch(name).name_codec == ""
 
 
 def test_backslashes_are_separators() -> None:
