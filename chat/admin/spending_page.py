@@ -14,8 +14,9 @@ from common.admin.permissions import needs
 from common.admin.site import render, site
 
 RANGES = {"7": 7, "30": 30, "90": 90, "365": 365}
-_TONES = {
+TONES = {
     Purpose.ANSWER: "good", Purpose.REWRITE: "info", Purpose.SUMMARY: "warn", Purpose.GAP: "bad",
+    Purpose.CHECK: "plain",
 }  # fmt: skip
 _NAMES = {"purpose": "Purpose", "model": "Model", "context": "Context", "tier": "Tier", "key__name": "API key"}
 
@@ -69,7 +70,10 @@ def _figures(found: Spending, days: int) -> list[dict[str, Any]]:
         {"name": f"last {days} days", "value": money(whole.usd), "note": f"{whole.calls:,} calls"},
         {"name": "today", "value": money(today), "note": "since 00:00 UTC"},
         {"name": "an answer", "value": money(average), "note": f"of {answers.calls:,}, on average"},
-        {"name": "beside answers", "value": money(whole.usd - answers.usd), "note": "rewriting, summaries, gaps"},
+        {
+            "name": "beside answers", "value": money(whole.usd - answers.usd),
+            "note": "rewriting, summaries, gaps, checks",
+        },
         {"name": "estimated", "value": f"{whole.estimated:,}", "note": "calls whose cost is estimated"},
         {
             "name": "unknown", "value": f"{whole.unknown:,}", "note": "calls without a price",
@@ -86,7 +90,7 @@ def _chart(found: Spending) -> str:
             tone=tone,
             values=[float(day.get(purpose, 0)) for day in found.days.values()],
         )
-        for purpose, tone in _TONES.items()
+        for purpose, tone in TONES.items()
         if any(day.get(purpose) for day in found.days.values()) or purpose == Purpose.ANSWER
     ]
     return bar_chart(labels, series, money)

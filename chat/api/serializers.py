@@ -2,6 +2,9 @@
 
 from typing import Any
 
+from drf_spectacular.extensions import OpenApiSerializerExtension
+from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.utils import Direction
 from rest_framework import serializers
 
 from chat.api.etags import etag_of
@@ -127,7 +130,28 @@ class ErrorSerializer(serializers.Serializer[Any]):
     error = Detail()
 
 
-class DocumentRequestSerializer(serializers.Serializer[Any]):
+class KnownFieldsSerializer(serializers.Serializer[Any]):
+    """Refuse a field that is not known: a mistyped `audience`, left out, would show the document to everyone."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        if isinstance(data, dict) and (unknown := [name for name in data if name not in self.fields]):
+            known = ", ".join(self.fields)
+            raise serializers.ValidationError({str(unknown[0])[:100]: [f"There is no such field; there are: {known}."]})
+        return super().to_internal_value(data)
+
+
+class KnownFieldsSchema(OpenApiSerializerExtension):
+    """Say in the schema that an object has no other fields."""
+
+    target_class = "chat.api.serializers.KnownFieldsSerializer"
+    match_subclasses = True
+
+    def map_serializer(self, auto_schema: AutoSchema, direction: Direction) -> dict[str, Any]:
+        schema: dict[str, Any] = auto_schema._map_serializer(self.target, direction, bypass_extensions=True)
+        return schema | {"additionalProperties": False}
+
+
+class DocumentRequestSerializer(KnownFieldsSerializer):
     index_name = IndexNameField()
     entity_id = KeyField()
     text = DocumentTextField()
@@ -138,7 +162,7 @@ class DocumentRequestSerializer(serializers.Serializer[Any]):
     )
 
 
-class BulkLineSerializer(serializers.Serializer[Any]):
+class BulkLineSerializer(KnownFieldsSerializer):
     action = serializers.ChoiceField(["index", "delete"], required=False, default="index")
     entity_id = KeyField()
     text = DocumentTextField(required=False)

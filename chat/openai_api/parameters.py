@@ -124,5 +124,5 @@ def _refuse(name: str, value: Any) -> None:
 def _ignored_stream_options(value: Any, *, is_streamed: bool) -> list[str]:
     if not isinstance(value, dict):
         raise InvalidParameter("stream_options must be an object.", "stream_options", "invalid_type")
-    has_effect = is_streamed or not read_flag(value, "include_usage", "stream_options.")
+    has_effect = not read_flag(value, "include_usage", "stream_options.") or is_streamed
     return [f"stream_options.{name}" for name in value if not (name == "include_usage" and has_effect)]

@@ -12,6 +12,7 @@ from django.test import Client
 from django.utils import timezone
 
 from chat.models import ApiKey
+from retrieval.models import Document
 
 pytestmark = pytest.mark.django_db
 
@@ -50,6 +51,13 @@ class TestDocuments:
         gone = client.delete("/api/documents/a/b c/?index_name=docs")
         assert (gone.status_code, gone.json()["error"]["code"]) == (404, "document_not_found")
         assert client.get("/api/search/", {"index_name": "docs", "query": "penguins"}).json()["hits"] == []
+
+    def test_a_field_that_is_not_known_is_refused(self, bot: None, client: Client) -> None:
+        body = {"index_name": "docs", "entity_id": "a", "text": "Penguins.", "audiance": ["staff"]}
+        refused = post(client, "/api/documents/", body)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (400, "invalid_input")
+        assert refused.json()["error"]["message"].startswith("audiance: There is no such field")
+        assert not Document.objects.filter(index__name="docs").exists()
 
     def test_lists_go_page_by_page(self, bot: None, client: Client) -> None:
         first = client.get("/api/documents/", {"page_size": 1}).json()

@@ -96,7 +96,8 @@ class TestLines:
         settings.FABRA_MAX_REQUEST_BYTES = 2000
         bad: list[Line] = [
             b"{", b"[1]", b"\xff", {"entity_id": "x"}, line("", "Text."), line("x", " "),
-            line("x", "Text.", audience="a"),
+            line("x", "Text.", audience="a"), line("x", "Text.", audiance=["a"]),
+            line("x", "Text.", index_name="other"),
             line("x" * 300, "Text."), {"action": "move", "entity_id": "x"}, line("x", "Long. " * 1000), b"NaN",
             {"action": "\ud800", "entity_id": "x"}, delete("\ud800"), delete("a\x00"), delete("x" * 300),
         ]  # fmt: skip
@@ -104,7 +105,7 @@ class TestLines:
         answers = apply(*lines, line("good", "Bears."))
         assert statuses(answers)[1::2] == [
             "invalid_json", "invalid_json", "invalid_json", "invalid_input", "invalid_input", "invalid_input",
-            "invalid_input", "invalid_input", "invalid_input", "request_too_large", "invalid_json",
+            *["invalid_input"] * 5, "request_too_large", "invalid_json",
             *["invalid_input"] * 4,
         ]  # fmt: skip
         assert set(statuses(answers)[::2]) == {"indexed", "unchanged"}

@@ -93,11 +93,21 @@ def test_a_public_key_only_chats_however_it_is_made() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [["--context", "none"], ["--daily-budget", "0"], ["--monthly-budget", "NaN"], ["--daily-budget", "1e30"]]
-)
+    "wrong",
+    [
+        ["--context", "none"], ["--daily-budget", "0"], ["--monthly-budget", "NaN"], ["--daily-budget", "1e30"],
+        ["--per-minute", "10001"], ["--per-day", "3000000000"], ["--expires", "99999999d"],
+    ],
+)  # fmt: skip
 def test_the_command_refuses_a_bound_that_nothing_can_meet(wrong: list[str]) -> None:
     with pytest.raises(CommandError):
         make_by_command("--scope", "chat", *wrong)
+    assert not ApiKey.objects.exists()
+
+
+def test_the_command_refuses_what_the_page_of_the_key_would() -> None:
+    with pytest.raises(CommandError, match="name: "):
+        call_command("create_api_key", "n" * 101, "--scope", "chat")
     assert not ApiKey.objects.exists()
 
 

@@ -12,8 +12,9 @@ from asgiref.sync import async_to_sync
 from django.test import Client
 from django.utils import timezone
 
+from chat.admin.spending_page import TONES
 from chat.engine.answering import begin, run
-from chat.models import Message, ModelCall, SpendingDay
+from chat.models import Message, ModelCall, Purpose, SpendingDay
 from chat.providers.configured import ModelConfig
 from chat.providers.wire import ModelAnswer
 from chat.spending.prices import cost_of, price_of
@@ -181,3 +182,7 @@ def test_the_traces_page_tells_how_well_the_cost_is_known(
     page = admin_client.get(f"/admin/contexts/trace/{context_id}/change/").content.decode()
     assert "cost kind" in page
     assert json.dumps("estimated")[1:-1] in page  # a server on loopback, and the name of another one's model
+
+
+def test_the_chart_has_a_bar_for_each_purpose() -> None:
+    assert set(TONES) == set(Purpose)

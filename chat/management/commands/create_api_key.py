@@ -3,6 +3,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from django.contrib.auth import get_user_model
+from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
@@ -50,12 +51,20 @@ class Command(BaseCommand):
             lifetime: timedelta | None = parse_duration(expires, "--expires")
         except DefinitionError as error:
             raise CommandError(str(error)) from error
-        expires_at = timezone.now() + lifetime if lifetime else None
+        try:
+            expires_at = timezone.now() + lifetime if lifetime else None
+        except OverflowError:
+            raise CommandError(f"--expires {expires} ends after the year 9999; leave it out for ever.") from None
         scopes, bounds = sorted(set(scope)), _bounds(options)
         has_limit = bool(bounds["per_minute"] or bounds["per_day"])
         given = {name: bounds[name] for name in ("kind", "origins", "contexts", "bot")}
         if problems := problems_of(scopes=scopes, has_limit=has_limit, **given):
             raise CommandError(" ".join(problems.values()))
+        try:
+            ApiKey(name=name, scopes=scopes, expires_at=expires_at, **bounds).clean_fields(exclude=("start", "digest"))
+        except ValidationError as error:
+            found = error.message_dict.items()
+            raise CommandError(" ".join(f"{field}: {' '.join(texts)}" for field, texts in found)) from None
         row, key = ApiKey.make(name, scopes, expires_at, **bounds)
         record_command("create_api_key", "add", f"chat.apikey {row.pk}", f"{name}: {', '.join(scopes)}")
         self.stdout.write(key)

@@ -1,3 +1,4 @@
+import os
 from typing import Any
 
 from django.conf import settings
@@ -15,7 +16,8 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: Any) -> None:
         parser.add_argument("--port", type=int, default=8001)
-        parser.add_argument("--bot", default="http://127.0.0.1:8000", help="The bot's address.")
+        bot = f"http://127.0.0.1:{os.environ.get('FABRA_PORT') or '8000'}"
+        parser.add_argument("--bot", default=bot, help="The bot's address; by default that of `make up`.")
 
     def handle(self, *args: Any, port: int, bot: str, **options: Any) -> None:
         if not settings.DEBUG:

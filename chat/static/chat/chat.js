@@ -257,7 +257,9 @@ function changePresence(state, agent, isHere) {
   presence.set(state, agent, isHere);
 }
 
+/** Tell the site around what was said; a notice, such as that a person was asked, is not. */
 function tellOfMessage(id, message) {
+  if (message.role === "notice") return;
   tellWidget("message", { conversation_id: id, message_id: message.id, role: message.role });
 }
 

@@ -125,6 +125,13 @@ def test_usage_that_only_a_stream_tells_is_named_without_one(bot: None, model: M
     assert body["fabra"]["ignored"] == ["stream_options.include_usage"]
 
 
+@pytest.mark.parametrize("is_streamed", [True, False])
+def test_an_option_of_a_stream_that_is_no_flag_is_refused(bot: None, complete: Any, is_streamed: bool) -> None:
+    for wrong in ("false", 0):
+        response = complete(stream=is_streamed, stream_options={"include_usage": wrong})
+        assert error_of(response) == (400, "invalid_type", "stream_options.include_usage"), wrong
+
+
 @pytest.mark.parametrize(("name", "value"), REFUSED)
 def test_what_cannot_be_had_is_refused(bot: None, complete: Any, name: str, value: Any) -> None:
     assert error_of(complete(**{name: value})) == (400, "unsupported_value", name)
