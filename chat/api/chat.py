@@ -140,7 +140,7 @@ class DebugContextView(AsyncAPIView):
 
     @extend_schema(
         operation_id="debug_context",
-        parameters=[openapi.in_path("user_id"), openapi.QUERY, openapi.BOT],
+        parameters=[openapi.in_path("user_id", openapi.IDENTITY), openapi.QUERY, openapi.BOT],
         examples=[evidence.EXAMPLE],
         responses={200: evidence.EvidenceSerializer, **_ERRORS},
     )

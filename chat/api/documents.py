@@ -24,13 +24,31 @@ from retrieval.indexing.documents import delete_document, index_document
 from retrieval.indexing.purge import purge_document
 from retrieval.models import Document, Index
 
-_DOCUMENT = [openapi.in_path("entity_id", example="pay"), openapi.INDEX]
+_ID = openapi.in_path("entity_id", example="pay")
 _PURGE = OpenApiParameter(
     "purge",
     str,
     enum=["true", "false", "1", "0"],
     description="Erase also its versions, its events and what is cached of it.",
 )
+
+
+def describe_get(*in_path: OpenApiParameter) -> Any:
+    return extend_schema(
+        parameters=[*in_path, openapi.INDEX, openapi.IF_NONE_MATCH],
+        examples=[examples.DOCUMENT],
+        responses={200: shapes.DocumentDetailSerializer, 304: None, 404: shapes.ErrorSerializer},
+    )
+
+
+def describe_delete(*in_path: OpenApiParameter) -> Any:
+    return extend_schema(
+        parameters=[*in_path, openapi.INDEX, _PURGE, openapi.IF_MATCH],
+        examples=[examples.PURGED, examples.CHANGED],
+        responses={
+            202: shapes.PurgeSerializer, 204: None, **dict.fromkeys((400, 404, 412), shapes.ErrorSerializer),
+        },
+    )  # fmt: skip
 
 
 class DocumentsView(ListAPIView):
@@ -87,11 +105,7 @@ class DocumentView(APIView):
 
     permissions = {"GET": "retrieval.view_document", "DELETE": "retrieval.delete_document"}
 
-    @extend_schema(
-        parameters=[*_DOCUMENT, openapi.IF_NONE_MATCH],
-        examples=[examples.DOCUMENT],
-        responses={200: shapes.DocumentDetailSerializer, 304: None, 404: shapes.ErrorSerializer},
-    )
+    @describe_get(_ID)
     def get(self, request: Request, entity_id: str) -> Response:
         name, entity_id = index_name(request), _document_id(entity_id)
         document = (
@@ -107,13 +121,7 @@ class DocumentView(APIView):
             return Response(status=304, headers=headers)
         return Response(shapes.DocumentDetailSerializer(document).data, headers=headers)
 
-    @extend_schema(
-        parameters=[*_DOCUMENT, _PURGE, openapi.IF_MATCH],
-        examples=[examples.PURGED, examples.CHANGED],
-        responses={
-            202: shapes.PurgeSerializer, 204: None, **dict.fromkeys((400, 404, 412), shapes.ErrorSerializer),
-        },
-    )  # fmt: skip
+    @describe_delete(_ID)
     def delete(self, request: Request, entity_id: str) -> Response:
         name, entity_id, precondition = index_name(request), _document_id(entity_id), precondition_of(request)
         if yes_or_no(request, "purge"):

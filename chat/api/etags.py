@@ -9,6 +9,9 @@ from common.errors import InvalidInput
 from retrieval.indexing.preconditions import Precondition
 from retrieval.models import Document
 
+_ANY_TAG = r'(W/)?"[!#-~]*"'
+TAGS = rf"^(\*|{_ANY_TAG}([ \t]*,[ \t]*{_ANY_TAG})*)$"
+"""The pattern of an `If-Match`, which the schema publishes, too."""
 _TAG = re.compile(r'"v(\d{1,9})(\..*)?"')
 _NO_VERSION = -1
 """Of a tag that is not one of ours."""
@@ -34,21 +37,23 @@ def is_known(request: Request, etag: str) -> bool:
 
 
 def precondition_of(request: Request) -> Precondition | None:
-    """Return what `If-Match`, or `If-None-Match: *`, demands of a document that is to be changed; raise InvalidInput.
+    """Return what `If-Match` and `If-None-Match: *` demand of a document that is to be changed; raise InvalidInput.
 
     `If-Match` compares versions: that the newest change failed makes no difference.
     """
     match, none_match = (request.headers.get(name) for name in ("If-Match", "If-None-Match"))
-    if none_match is not None:
-        if none_match.strip() != "*" or match is not None:
-            raise InvalidInput("A change takes If-Match with ETags, or else If-None-Match: *.")
-        return Precondition(is_absent=True)
-    if match is None:
+    if match is None and none_match is None:
         return None
-    tags = parse_etags(match)
-    if not tags:
+    if none_match is not None and none_match.strip() != "*":
+        raise InvalidInput("A change takes no ETags in If-None-Match, only *.")
+    if match is not None and not re.fullmatch(TAGS, match.strip()):
         raise InvalidInput('If-Match must be * or ETags with quotes, such as "v3".')
-    return Precondition(versions=None if tags == ["*"] else frozenset(map(_version_of, tags)))
+    tags = parse_etags(match or "*")
+    return Precondition(
+        is_absent=none_match is not None,
+        is_present=match is not None,
+        versions=None if tags == ["*"] else frozenset(map(_version_of, tags)),
+    )
 
 
 def _version_of(tag: str) -> int:

@@ -8,8 +8,10 @@ from django.conf import settings
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter
 
+from chat.api.etags import TAGS
 from chat.api.examples import IN_PATH
 from chat.api.response_headers import HEADERS, describe_headers
+from chat.idempotency import request_key
 from chat.paths import own_path
 from common.validation import BLANKS, KEY_MAX_CHARS
 from retrieval.search.filters import AUDIENCE_MAX_CHARS
@@ -170,16 +172,18 @@ def _header(name: str, description: str, schema: Schema, example: str) -> OpenAp
 
 _IN_JSON = {"filters": {"$ref": "#/components/schemas/Filter"}, "request": {"type": "object"}}
 """Parameters whose text is JSON, with its schema."""
-_TAGS: Schema = {"type": "string", "pattern": r'^(\*|"v[0-9]{1,9}")$'}
+_TAGS: Schema = {"type": "string", "format": "etag", "pattern": TAGS}
 IDEMPOTENCY_KEY = _header(
-    "Idempotency-Key",
-    "A UUID, or another text of 1 to 255 visible ASCII characters: a request that is sent again with it has its effect "
-    "once, and its answer with `Idempotent-Replayed: true`.",
-    {"type": "string", "pattern": r"^[A-Za-z0-9_.:~-]{1,255}$"},
+    request_key.HEADER,
+    "A UUID, or another text of 1 to 255 visible ASCII characters, bare or in quotes: a request that is sent again "
+    "with it has its effect once, and its answer with `Idempotent-Replayed: true`.",
+    {"type": "string", "pattern": request_key.PATTERN},
     "8e03978e-40d5-43e8-bc93-6894a57f9324",
 )
 IF_MATCH = _header("If-Match", "Change it only in this version; else 412 `document_changed`.", _TAGS, '"v3"')
-IF_NONE_MATCH = _header("If-None-Match", "304 if it is still in this version.", _TAGS, '"v3"')
+IF_NONE_MATCH = _header(
+    "If-None-Match", "304 if it is still in this version. What is no tag is none of ours.", {"type": "string"}, '"v3"'
+)
 IF_ABSENT = _header(
     "If-None-Match", "Only if there is no such document; else 412.", {"type": "string", "enum": ["*"]}, "*"
 )

@@ -45,7 +45,12 @@ class FeaturesView(AsyncAPIView):
     permissions = {"GET": "features.view_featurevalue"}
 
     @extend_schema(
-        parameters=[openapi.in_path("entity"), openapi.in_path("entity_id"), openapi.NAMES, openapi.REQUEST_DATA],
+        parameters=[
+            openapi.in_path("entity"),
+            openapi.in_path("entity_id", openapi.IDENTITY),
+            openapi.NAMES,
+            openapi.REQUEST_DATA,
+        ],
         examples=[examples.FEATURES],
         responses={200: shapes.FeaturesSerializer, 400: shapes.ErrorSerializer, 404: shapes.ErrorSerializer},
     )
@@ -63,7 +68,7 @@ class FeatureSetView(AsyncAPIView):
     permissions = {"GET": "features.view_featurevalue"}
 
     @extend_schema(
-        parameters=[openapi.in_path("name"), openapi.in_path("entity_id"), openapi.REQUEST_DATA],
+        parameters=[openapi.in_path("name"), openapi.in_path("entity_id", openapi.IDENTITY), openapi.REQUEST_DATA],
         examples=[examples.FEATURES],
         responses={200: shapes.FeaturesSerializer, 400: shapes.ErrorSerializer, 404: shapes.ErrorSerializer},
     )

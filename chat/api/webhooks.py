@@ -27,7 +27,8 @@ class WebhookView(APIView):
         parameters=[
             openapi.in_path("source"),
             OpenApiParameter(
-                TIMESTAMP, int, OpenApiParameter.HEADER, required=True, description="Seconds since 1970, when signed.",
+                TIMESTAMP, {"type": "integer", "minimum": 0}, OpenApiParameter.HEADER, required=True,
+                description="Seconds since 1970, when signed.",
                 examples=[OpenApiExample("a time", value=1769936400)],
             ),
             OpenApiParameter(

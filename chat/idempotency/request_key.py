@@ -16,8 +16,10 @@ from common.validation import to_json
 HEADER = "Idempotency-Key"
 MAX_CHARS = 255
 # A string of structured fields (RFC 9651), as the draft wants it, or bare, as most clients send it.
-_QUOTED = re.compile(rf'"((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\]){{1,{MAX_CHARS}}})"')
-_BARE = re.compile(rf"[!#-+\--\[\]-~]{{1,{MAX_CHARS}}}")
+_QUOTED = rf'"([ !#-\[\]-~]|\\["\\]){{1,{MAX_CHARS}}}"'
+_BARE = rf"[!#-+\--\[\]-~]{{1,{MAX_CHARS}}}"
+PATTERN = f"^({_QUOTED}|{_BARE})$"
+"""Of the header, which the schema publishes, too."""
 _CONDITIONS = ("If-Match", "If-None-Match")
 _NAMESPACE = uuid.UUID("5a1c6a0e-5a9b-4f0e-9d52-0b6a2f0c7d11")
 
@@ -40,12 +42,11 @@ def key_of(request: Request) -> RequestKey | None:
     text = request.headers.get(HEADER)
     if text is None:
         return None
-    if quoted := _QUOTED.fullmatch(text.strip()):
-        key = re.sub(r"\\(.)", r"\1", quoted[1])
-    elif bare := _BARE.fullmatch(text.strip()):
-        key = bare[0]
-    else:
+    key = text.strip()
+    if not re.fullmatch(PATTERN, key):
         raise IdempotencyKeyInvalid
+    if key.startswith('"'):
+        key = re.sub(r"\\(.)", r"\1", key[1:-1])
     return RequestKey(digest=_sha256([_scope_of(request), key]), fingerprint=_fingerprint_of(request))
 
 

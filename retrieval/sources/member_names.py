@@ -27,7 +27,7 @@ def member_names(members: list[zipfile.ZipInfo]) -> list[tuple[str, str]]:
     raw = [None if member.flag_bits & _UTF8 else _raw(member) for member in members]
     foreign = [name for name in raw if name is not None and not name.isascii()]
     codec = _codec(foreign)
-    is_known = codec == "utf-8" or (codec == "cp437" and _is_written(b"\n".join(foreign).decode(codec)))
+    is_known = codec == "utf-8" or (codec == "cp437" and _is_mostly_plain(b"\n".join(foreign).decode(codec)))
     names = []
     for member, name in zip(members, raw, strict=True):
         said = member.filename if name is None else _unicode_path(member, name)
@@ -97,6 +97,11 @@ def _is_written(text: str) -> bool:
         for one, two, three in zip(text, text[1:], text[2:], strict=False)
         if two.isupper() and two > "\x7f"
     )
+
+
+def _is_mostly_plain(text: str) -> bool:
+    """Return whether a text in Latin letters looks like one; Hebrew of a console, read as Latin, has only others."""
+    return _is_written(text) and 2 * sum(char > "\x7f" for char in text) <= sum(map(str.isalpha, text))
 
 
 def _is_plausible(text: bytes, codec: str) -> bool:

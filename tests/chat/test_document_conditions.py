@@ -82,8 +82,14 @@ class TestVersions:
         assert DocumentVersion.objects.count() == 1
 
     def test_a_condition_that_is_none_is_told(self, api: Client) -> None:
-        for headers in ({"If_Match": "v1"}, {"If_None_Match": '"v1"'}, {"If_Match": "*", "If_None_Match": "*"}):
+        for headers in ({"If_Match": "v1"}, {"If_Match": '"v1", v2'}, {"If_Match": ""}, {"If_None_Match": '"v1"'}):
             assert code_of(write(api, "Penguins.", **headers)) == (400, "invalid_input")
+
+    def test_both_conditions_are_never_met(self, api: Client) -> None:
+        assert code_of(write(api, "Penguins.", If_Match="*", If_None_Match="*")) == CHANGED
+        write(api, "Penguins.")
+        for tag in ("*", '"v1"'):
+            assert code_of(write(api, "Bears.", If_Match=tag, If_None_Match="*")) == CHANGED
 
     def test_a_change_that_waits_in_the_outbox_was_not_seen_either(self, api: Client) -> None:
         write(api, "Penguins.")

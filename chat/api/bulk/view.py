@@ -16,7 +16,7 @@ from chat.api.base import AsyncAPIView, extend_schema
 from chat.api.bulk.lines import Writer
 from chat.api.bulk.stream import answers_to, slots
 from chat.api.chat import AnyAccept
-from chat.api.documents import DocumentView, author_of
+from chat.api.documents import DocumentView, author_of, describe_delete, describe_get
 from chat.api.parameters import index_name, yes_or_no
 from chat.audit.entries import caller_columns
 from chat.errors import IdempotencyKeyUnsupported
@@ -80,13 +80,14 @@ class BulkView(AsyncAPIView):
         answers = answers_to(_body_of(request), writer)
         return StreamingHttpResponse(answers, content_type=_TYPES[0], headers={"X-Accel-Buffering": "no"})
 
-    @extend_schema(exclude=True)
+    @describe_get()
     async def get(self, request: Request) -> HttpResponseBase:
         """Return the document whose id is `bulk`."""
         return await _of_document(request)
 
-    @extend_schema(exclude=True)
+    @describe_delete()
     async def delete(self, request: Request) -> HttpResponseBase:
+        """Delete the document whose id is `bulk`."""
         return await _of_document(request)
 
 
