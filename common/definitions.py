@@ -85,8 +85,14 @@ def add_once(registered: list[T], *items: T) -> None:
     registered.extend(item for item in items if item not in registered)
 
 
-def sync_definitions(model: type[Definition], declared: Mapping[str, Mapping[str, Any]]) -> None:
-    """Create or update one row per definition, and set `gone_at` on rows whose code is gone."""
+def sync_definitions(
+    model: type[Definition], declared: Mapping[str, Mapping[str, Any]], *, is_complete: bool = True
+) -> None:
+    """Create or update one row per definition, and set `gone_at` on rows whose code is gone.
+
+    Unless `is_complete` other rows stay as they are: they may be of an app that this process has not loaded.
+    """
     for name, fields in declared.items():
         model._default_manager.update_or_create(name=name, defaults={**fields, "gone_at": None})
-    model._default_manager.exclude(name__in=declared).filter(gone_at=None).update(gone_at=timezone.now())
+    if is_complete:
+        model._default_manager.exclude(name__in=declared).filter(gone_at=None).update(gone_at=timezone.now())

@@ -78,6 +78,10 @@ def no_keys_message(name: str) -> str:
     spec = feature.entity
     if feature.queryset is not None:
         return f"Its source has no rows, so nothing is computed: {feature.queryset}. Or name some with --entity-ids."
+    if spec.keys is not None:
+        return (
+            f"The `keys` of the entity {spec.name} list nobody, so nothing is computed. Or name some with --entity-ids."
+        )
     return (
         f"No {spec.name} is known, so nothing is computed. One becomes known by a request or an event that names it. "
         f"Declare where the keys are, as in @entity(store, keys=Account.objects.values_list({spec.key!r})), or name "

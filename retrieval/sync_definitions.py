@@ -24,7 +24,7 @@ def sync_retrievers() -> None:
     )
 
 
-def sync_model_sources() -> None:
+def sync_model_sources(*, is_complete: bool = True) -> None:
     sync_definitions(
         ModelSource,
         {
@@ -37,4 +37,5 @@ def sync_model_sources() -> None:
             }
             for spec in model_sources.values()
         },
+        is_complete=is_complete,
     )

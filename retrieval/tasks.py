@@ -172,7 +172,7 @@ def pick_up() -> None:
 def sync_model_source(name: str) -> None:
     """Go on with the comparison of a model source for a slice, then enqueue the rest."""
     source = model_sources.get(name)
-    if source is None or not ModelSource.objects.active().filter(name=name).exists():
+    if source is None or not ModelSource.objects.enabled().filter(name=name).exists():
         return
     try:
         is_finished = sync(source, until=task_slice())

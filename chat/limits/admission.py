@@ -7,6 +7,7 @@ from datetime import datetime
 
 from django.utils import timezone
 
+from chat.limits.configured import tier_name
 from chat.limits.windows import Counted
 from common.errors import FabraError
 
@@ -62,11 +63,6 @@ class RateLimited(FabraError):
             f" try again in {admission.retry_after_s} seconds."
         )
         self.admission = admission
-
-
-def tier_name(tier: object) -> str:
-    """Return the name of a user's tier; "" for one without."""
-    return tier if isinstance(tier, str) else ""
 
 
 def uncounted(user_id: str, tier: object) -> Admission:

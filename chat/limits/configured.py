@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from decimal import Decimal
+from enum import Enum
 
 from django.conf import settings
 
@@ -27,7 +29,15 @@ class MessageLimits:
     feedback: int | None
 
     def of_tier(self, tier: object) -> int | None:
-        return self.tiers[tier] if isinstance(tier, str) and tier in self.tiers else self.default
+        return self.tiers.get(tier_name(tier), self.default)
+
+
+def tier_name(tier: object) -> str:
+    """Return the name of a tier: a text, a number, a truth value, or a member of an Enum; "" for any other value."""
+    value = tier.value if isinstance(tier, Enum) else tier
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, str | int | float | Decimal) else ""
 
 
 def limits_of_settings() -> MessageLimits:

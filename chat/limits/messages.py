@@ -8,8 +8,8 @@ from asgiref.sync import sync_to_async
 from django.conf import settings
 
 from chat.access.callers import Caller
-from chat.limits.admission import Admission, RateLimited, tier_name
-from chat.limits.configured import MessageLimits, current_limits, current_limits_now
+from chat.limits.admission import Admission, RateLimited
+from chat.limits.configured import MessageLimits, current_limits, current_limits_now, tier_name
 from chat.limits.windows import USER, Counted, RateWindow, count, count_blocking, count_in_postgres, uncount
 from chat.models import ApiKey
 from common.redis import REDIS_ERRORS

@@ -45,7 +45,7 @@ def sync_lock(source: str) -> str:
 def apply(event: Event) -> dict[str, Any]:
     """Make the document what the object's source says now; the moment of the reading is the time of its state."""
     source = model_sources.get(event.payload[MODEL_SOURCE])
-    row = ModelSource.objects.active().filter(name=event.payload[MODEL_SOURCE]).first()
+    row = ModelSource.objects.enabled().filter(name=event.payload[MODEL_SOURCE]).first()
     if source is None or row is None:
         return {"left": "the source is not declared, or switched off"}
     moment = database_now()

@@ -83,7 +83,7 @@ def sync(
 
 def due_sources() -> list[str]:
     """Return the names of the sources that are to be compared now, or whose comparison is to go on."""
-    active = ModelSource.objects.active().filter(name__in=model_sources)
+    active = ModelSource.objects.enabled().filter(name__in=model_sources)
     is_old = is_past("finished_at", since=settings.FABRA_MODEL_SYNC_EVERY)
     due = active.filter(Q(finished_at=None) | is_old | ~Q(phase=ModelSource.Phase.IDLE))
     return sorted({*due.values_list("name", flat=True), *active.requested().values_list("name", flat=True)})
@@ -97,8 +97,11 @@ def withdraw_documents(name: str) -> int:
     row = ModelSource.objects.filter(name=name).first()
     if row is None:
         raise NotFound(f"There is no model source {name!r}.")
-    if row.is_enabled and row.gone_at is None:
-        raise InvalidInput(f"{name} is declared: switch it off in the admin first, or its documents would come back.")
+    if row.is_enabled and (row.gone_at is None or name in model_sources):
+        raise InvalidInput(
+            f"{name} is declared, or was so at the last migrate: switch it off in the admin first, or its documents "
+            "would come back."
+        )
     documents = Document.objects.live().filter(index__name=row.index, entity_id__startswith=f"{row.model}:")
     ids = documents.order_by("entity_id").values_list("entity_id", flat=True)
     count = 0

@@ -13,6 +13,13 @@ class ModelSourceQuerySet(models.QuerySet["ModelSource"]):
     def active(self) -> Self:
         return self.filter(is_enabled=True, gone_at=None)
 
+    def enabled(self) -> Self:
+        """Return those that are not switched off; whoever declares one need not ask whether its code is gone.
+
+        A `migrate` in a terminal that lacks the app says so of a source that the workers have.
+        """
+        return self.filter(is_enabled=True)
+
     def requested(self) -> Self:
         """Return those of which a comparison was asked for, since the last one began."""
         return self.filter(Q(requested_at__gt=F("started_at")) | Q(started_at=None))

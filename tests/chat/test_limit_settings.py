@@ -1,5 +1,8 @@
 """Limits that an operator sets in the admin hold at the next message, in place of those of the settings."""
 
+from datetime import timedelta
+from decimal import Decimal
+from enum import Enum
 from typing import Any
 
 import pytest
@@ -107,3 +110,19 @@ def test_there_is_one_row(admin_client: Client) -> None:
     row = LimitSettings.objects.get()
     page = admin_client.get(reverse("admin:chat_limitsettings_changelist"))
     assert reverse("admin:chat_limitsettings_change", args=[row.pk]) in page.content.decode()
+
+
+class Plan(Enum):
+    TEAM = "team"
+
+
+@pytest.mark.parametrize(
+    ("tier", "limit"),
+    [("team", 1), (Plan.TEAM, 1), (180, 2), (Decimal("2.50"), 3), (True, 4), (None, 9), ("none", 9), (["team"], 9)],
+)
+def test_a_tier_is_named_by_a_value_of_any_plain_type(tier: object, limit: int) -> None:
+    tiers = {"team": 1, "180": 2, "2.50": 3, "true": 4}
+    limits = configured.MessageLimits(
+        tier_feature="plan", window=timedelta(hours=1), tiers=tiers, default=9, address=None, feedback=None
+    )
+    assert limits.of_tier(tier) == limit

@@ -59,6 +59,12 @@ def test_what_was_made_of_the_sample_or_beside_it_stays() -> None:
     assert set(KnownEntity.objects.values_list("entity_key", flat=True)) >= {"ana", "user_123", "user_234"}
 
 
+def test_what_it_never_brought_stays() -> None:
+    FeatureValueFactory(entity="User", entity_key="user_123", feature="user_tier", value="gold")
+    assert "Removed: 0 customers" in load("--remove")
+    assert FeatureValue.objects.get().value == "gold"
+
+
 def test_it_is_taken_from_the_index_that_it_was_loaded_into(settings: Any) -> None:
     load()
     settings.FABRA_DEFAULT_INDEX = "helpdesk"

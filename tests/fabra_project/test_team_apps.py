@@ -186,6 +186,23 @@ def test_what_makes_an_app_needs_no_running_stack() -> None:
     assert all(can_do_without_stack([name]) for name in ("startbot", "startapp", "makemigrations"))
 
 
+def test_two_bots_of_startbot_stand_beside_each_other(tmp_path: Path, helpdesk: Path) -> None:
+    (tmp_path / "second").mkdir()
+    call_command("startbot", "second", str(tmp_path / "second"), verbosity=0)
+    environment = _environment(tmp_path) | {"FABRA_APPS": "helpdesk,second"}
+    for command in (["check"], ["makemigrations", "--check", "helpdesk", "second"]):
+        done = subprocess.run(
+            [sys.executable, PROJECT / "manage.py", *command], env=environment, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_name_that_no_module_can_have_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match="is a word of Python"):
+        call_command("startbot", "class", str(tmp_path))
+    assert not any(tmp_path.iterdir())
+
+
 def test_a_name_that_another_app_has_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CommandError, match="conflicts with the name of an existing Python module"):
         call_command("startbot", "chat", str(tmp_path))

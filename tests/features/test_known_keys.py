@@ -76,7 +76,7 @@ def test_the_command_shows_no_full_bar_where_nobody_is_known() -> None:
 
 def test_all_declared_entities_are_materialized() -> None:
     declare(Customer.objects.values_list("user_id"))
-    assert "No Bear is known" in materialize()
+    assert "The `keys` of the entity Bear list nobody" in materialize()
     CustomerFactory(user_id="a")
     assert materialize() == ""
     assert FeatureValue.objects.get().value == "calm a"

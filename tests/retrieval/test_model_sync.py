@@ -429,6 +429,30 @@ def test_the_documents_of_a_source_whose_code_is_gone_stay_until_they_are_withdr
     assert texts() == {} and not SourcedObject.objects.exists()
 
 
+def test_a_terminal_without_the_app_takes_no_source_from_the_workers() -> None:
+    source = declare_tickets()
+    ticket = TicketFactory(note="One.", customer=CustomerFactory())
+    process_events()
+    spec = model_sources.pop(source.name)
+    for options in ((), ("--check",)):
+        call_command("sync_models", *options, stdout=StringIO())
+    assert ModelSource.objects.get().gone_at is None
+    mirror()  # as a migrate there says that its code is gone
+    model_sources[source.name] = spec
+    ticket.note = "Two."
+    ticket.save()
+    process_events()
+    assert list(texts().values()) == ["Two."] and source.name in due_sources()
+
+
+def test_a_check_writes_nothing_also_before_the_first_comparison() -> None:
+    declare_tickets()
+    ModelSource.objects.all().delete()
+    with pytest.raises(CommandError, match="1 differ"):
+        call_command("sync_models", "--check", stdout=StringIO())
+    assert not ModelSource.objects.exists()
+
+
 def test_rows_that_a_join_gives_several_times_are_one_document_each() -> None:
     source = declare_customers(queryset=lambda self: Customer.objects.filter(tickets__isnull=False))
     write_tickets(30, customers=5)

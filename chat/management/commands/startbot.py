@@ -1,7 +1,9 @@
+import keyword
 from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
+from django.core.management.base import CommandError
 from django.core.management.commands.startapp import Command as StartApp
 
 TEMPLATE = Path(__file__).resolve().parents[2] / "bot_template"
@@ -23,6 +25,8 @@ class Command(StartApp):
 
     def handle(self, *args: Any, **options: Any) -> None:
         name = options["name"]
+        if keyword.iskeyword(name):
+            raise CommandError(f"{name!r} is a word of Python, which no module can have for its name; choose another.")
         super().handle(**options)
         self.stdout.write(
             f"Made {name}. Go on with:\n"

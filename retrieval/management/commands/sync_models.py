@@ -32,7 +32,8 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, source: list[str], check: bool, withdraw: str | None, **options: Any) -> None:
-        sync_model_sources()
+        if not check:  # the terminal may lack an app that the workers have, whose sources are not gone
+            sync_model_sources(is_complete=False)
         try:
             if withdraw:
                 self.stdout.write(f"{withdraw_documents(withdraw)} documents of {withdraw} are withdrawn.")
@@ -46,8 +47,13 @@ class Command(BaseCommand):
     def _check(self, sources: list[ModelSourceSpec]) -> None:
         count = 0
         for source in sources:
+            row = ModelSource.objects.filter(name=source.name).first()
+            if row is None:
+                self.stdout.write(f"{source.name}: it was never compared; run sync_models without --check")
+                count += 1
+                continue
             found = 0
-            for found, difference in enumerate(differences(source, ModelSource.objects.get(name=source.name)), 1):
+            for found, difference in enumerate(differences(source, row), 1):
                 if found <= _SHOWN:
                     self.stdout.write(difference)
             if found > _SHOWN:
@@ -64,7 +70,7 @@ class Command(BaseCommand):
         if not sources:
             self.stdout.write("No source is declared: see @index_model in docs/documents.md.")
         for source in sources:
-            if not ModelSource.objects.active().filter(name=source.name).exists():
+            if not ModelSource.objects.enabled().filter(name=source.name).exists():
                 self.stdout.write(f"{source.name}: switched off")
                 continue
             started = time.monotonic()
