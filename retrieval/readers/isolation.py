@@ -32,8 +32,8 @@ FRAME_MAX_BYTES = 64 << 20
 _ENVIRONMENT = ("PATH", "PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "SYSTEMROOT")
 """What Python needs to start; the rest, such as passwords and keys, is not passed on."""
 
-_KINDS = {kind.__name__: kind for kind in (Empty, AudienceUnknown)}
-"""What a reader may raise besides Unreadable."""
+_KINDS: dict[str, type[Unreadable]] = {kind.__name__: kind for kind in (Unreadable, Empty, AudienceUnknown)}
+"""What a reader may raise, by the name that its process tells."""
 
 _idle: dict[int, list["_Process"]] = {}
 """The processes that wait for a file, by the process that started them; a forked worker starts its own."""
@@ -84,7 +84,7 @@ def _found(request: bytes, content: bytes, process: "_Process") -> Iterator[tupl
             if "found" not in frame:
                 is_done = True
                 if "error" in frame:
-                    raise _KINDS.get(frame.get("kind"), Unreadable)(frame["error"])
+                    raise _KINDS.get(frame.get("kind", ""), Unreadable)(frame["error"])
                 return
             for kind, fields in frame["found"]:
                 is_partly_read = True
