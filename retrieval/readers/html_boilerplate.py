@@ -20,6 +20,7 @@ from retrieval.readers.html_page import (
     LINK_SHARE,
     NAVIGATION,
     ROLES,
+    SENTENCE_ENDS,
     SENTENCE_WORDS,
     TAGS,
     TEXT_SHARE,
@@ -32,7 +33,7 @@ from retrieval.readers.html_page import (
 )
 
 _SHOWN = 3
-_FEW_WORDS, _ENDS = 4, (".", "!", "?", "…", "。", "！", "？")
+_FEW_WORDS = 4
 
 
 def remove_boilerplate(body: Any) -> tuple[Any, HtmlPage]:
@@ -97,7 +98,7 @@ def _surrounds(page: HtmlPage, element: Any, *, is_in_text: bool) -> bool:
 
 def _says_something(element: Any, size: ElementSize) -> bool:
     """Return whether an element has a sentence, be it short: `Refunds need the number on the ticket.`"""
-    is_sentence = size.words >= _FEW_WORDS and element.text_content().rstrip().endswith(_ENDS)
+    is_sentence = size.words >= _FEW_WORDS and element.text_content().rstrip().endswith(SENTENCE_ENDS)
     return is_sentence or size.words >= SENTENCE_WORDS
 
 

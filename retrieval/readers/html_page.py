@@ -26,6 +26,7 @@ _MARKED_SHARE = 0.2
 TEXT_SHARE = 0.1
 """The share of a page's words that is never left out without a warning."""
 SENTENCE_WORDS, BANNER_WORDS, FRAME_WORDS = 12, 40, 150
+SENTENCE_ENDS = (".", "!", "?", "…", "。", "！", "？")
 
 
 @dataclass(slots=True)

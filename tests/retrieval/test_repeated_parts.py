@@ -13,6 +13,7 @@ from retrieval.ingestion.page_ends import files_of, repeated_ends
 from retrieval.ingestion.runs import RunOptions, open_run, open_upload
 from retrieval.ingestion.work import execute_run
 from retrieval.models import Document, DocumentVersion, IngestionRun, SourceFile
+from retrieval.readers.repeated import Ends
 from tests.retrieval.reading import read_all
 
 pytestmark = pytest.mark.django_db
@@ -29,7 +30,7 @@ def html(name: str, *, top: str = f"<div>{TOP}</div>", end: str = f"<div>{END}</
 def read_without(content: str, *others: str) -> tuple[Any, list[str]]:
     """Return a page without what these have at their ends, and the codes of its warnings."""
     ends = [read_all("other.html", other)[0][0].ends for other in others]
-    repeated = {digest for each in ends for side in ("first", "last") for digest in each[side]}
+    repeated = {digest for found in ends for digest in Ends(**found).digests}
     [found], warnings, _ = read_all("page.html", content, repeated=sorted(repeated))
     return found, [warning.code for warning in warnings]
 
@@ -55,6 +56,19 @@ def test_the_heading_of_a_text_stays_and_the_heading_of_the_site_is_no_title() -
     assert (found.title, found.text) == ("gzip – Acme", "## gzip\n\nIt is gzip.")
     synopsis = [f"<h2>Synopsis</h2><p>{name} in all its beauty.</p>" for name in ("gzip", "tar")]
     assert read_without(*synopsis)[0].text.startswith("## Synopsis\n\ngzip")
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "Members see the change at their next sign-in, and administrators find it in the log.",
+        "Prices are without tax, which is added where the customer's country asks for it (<a href='t.html'>tax</a>).",
+    ],
+)
+def test_a_sentence_that_each_page_says_of_its_subject_stays(sentence: str) -> None:
+    end = f"<p>{sentence}</p><div>{END}</div>"
+    found, _ = read_without(html("a", end=end), html("b", end=end))
+    assert sentence[:40] in found.text and END not in found.text
 
 
 def test_a_page_of_nothing_else_stays() -> None:
