@@ -4,7 +4,7 @@ A document whose new state is refused stays as it was. A text that its file has 
 it is not known any more who may read it: others would find it by its old audience.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -14,7 +14,7 @@ from retrieval.indexing.documents import delete_documents
 from retrieval.models import SourceDocument, SourceFile
 from retrieval.search.filters import is_open_beyond
 
-Refused = Mapping[str, Sequence[str] | None]
+Refused = dict[str, Sequence[str] | None]
 """Who may read each document that was refused, by its id; None: it is not known."""
 
 

@@ -1,13 +1,13 @@
 """Report what an ingestion run would change, without changing anything."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 
 from common.errors import FabraError
 from common.text import storable
 from retrieval.indexing.document_input import check_document
 from retrieval.indexing.ownership import refusals
-from retrieval.ingestion.closed import open_documents, readers_of, unread
+from retrieval.ingestion.closed import Refused, open_documents, readers_of, unread
 from retrieval.ingestion.naming import choose_names
 from retrieval.ingestion.page_ends import repeated_elsewhere, repeated_ends
 from retrieval.ingestion.runs import RunOptions, check_prune
@@ -46,7 +46,7 @@ def _compare(index_name: str, location: str, options: RunOptions, source: str) -
         if (found := known.get(entry.path)) is not None:
             file.pk, file.name = found.pk, found.name or file.name
         reading = replace(options.reading, repeated=repeated_elsewhere(repeated, file.pk))
-        refused: dict[str, Sequence[str] | None] = {}
+        refused: Refused = {}
         own_ids = set[str]()
         try:
             if entry.refused:

@@ -7,6 +7,7 @@ as long as its database connection lives, so that the files of a killed worker a
 import hashlib
 import json
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
@@ -21,7 +22,7 @@ from retrieval.errors import EmbedderUnavailable
 from retrieval.indexing.bulk import Draft, Outcome, index_in_bulk, is_batch
 from retrieval.indexing.document_input import DocumentOrigin, IndexResult
 from retrieval.indexing.ownership import FileClaim
-from retrieval.ingestion.closed import readers_of, told, unread, withdraw_open
+from retrieval.ingestion.closed import Refused, readers_of, told, unread, withdraw_open
 from retrieval.ingestion.file_in_progress import FileInProgress
 from retrieval.ingestion.naming import name_files
 from retrieval.ingestion.page_ends import files_of, repeated_elsewhere, repeated_ends
@@ -230,13 +231,12 @@ class _Worker:
 
     def _withdraw_refused(self, items: Sequence[_Item], outcomes: Sequence[Outcome]) -> None:
         """Withdraw what could not be indexed and is open to others than may read it, before the failures are stored."""
-        for file in {id(item.file): item.file for item in items}.values():
-            refused = {
-                item.draft.entity_id: readers_of(item.draft.audience)
-                for item, outcome in zip(items, outcomes, strict=True)
-                if item.file is file and isinstance(outcome, FabraError)
-            }
-            file.progress.withdrawn += withdraw_open(file.known, refused, file.read_at)
+        refused: dict[int, Refused] = defaultdict(dict)
+        for item, outcome in zip(items, outcomes, strict=True):
+            if isinstance(outcome, FabraError):
+                refused[id(item.file)][item.draft.entity_id] = readers_of(item.draft.audience)
+        for file in {id(item.file): item.file for item in items if id(item.file) in refused}.values():
+            file.progress.withdrawn += withdraw_open(file.known, refused[id(file)], file.read_at)
 
     def _heartbeat(self) -> None:
         IngestionRun.objects.filter(pk=self.run.pk).update(heartbeat_at=timezone.now())
