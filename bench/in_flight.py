@@ -2,7 +2,8 @@
 
 A chat costs some milliseconds of a core whatever the model takes, so that a thousand of them are in flight at their own
 pace only with a model that takes as long as it takes to begin them. The chats begin evenly over the time of the model:
-40 s, and 2 s, where they all wait for the core. BENCH_MODEL_SECONDS, such as "2" or "40 2", chooses.
+40 s, and 2 s, where they all wait for the core. BENCH_MODEL_SECONDS, such as "2" or "40 2", chooses. A bare view that
+embeds, ranks, inserts and hands on the model's pieces shows what of that time is the machine's.
 """
 
 import json
@@ -24,6 +25,7 @@ from bench.figures import Bound, Goal, Limit, Row, Spread, say
 from bench.servers import PROJECT, uvicorn
 from bench.surroundings import USERS, user_ids
 from chat.models import ApiKey
+from contexts.models import TraceBody
 
 CHATS, SECONDS = 1000, "40 2"
 QUICK_CHATS, QUICK_SECONDS = 100, "8 2"
@@ -56,6 +58,10 @@ def _measure(count: int, seconds: int) -> list[Row]:
         asked = [body | {"stream": True} for body in islice(bodies, count)]
         with _watched() as used:
             found = _streams(f"{ours}/chat", headers, asked, seconds, "event: delta")
+        environment |= {"DJANGO_SETTINGS_MODULE": "bench.settings", "BENCH_ROW_CHARS": str(_trace_chars())}
+        bare = stack.enter_context(uvicorn("bench.asgi:application", processes=1, **environment))
+        _whole(f"{bare}/chat", {}, list(islice(bodies, 2 * USERS)))
+        relayed = _streams(f"{bare}/stream", {}, list(islice(bodies, count)), seconds, "event: delta")
     say(f"All {len(found['whole_s'])} were answered; {found['most']} in flight at once.")
     later = [1000 * first - 1000 * seconds / 4 for first in found["first_s"]]
     own = [1000 * first - 1000 * seconds / 4 for first in floor["first_s"]]
@@ -67,6 +73,10 @@ def _measure(count: int, seconds: int) -> list[Row]:
             ours=Spread(p50=max(found["whole_s"]), p95=0), floor=Spread(p50=max(floor["whole_s"]), p95=0),
         ),
         Row(
+            what=f"{what}: the slowest of the bare view", unit="s", has_p95=False,
+            ours=Spread(p50=max(relayed["whole_s"]), p95=0), floor=Spread(p50=max(floor["whole_s"]), p95=0),
+        ),
+        Row(
             what=f"{what}: first token, late by",
             ours=Spread.of(later), floor=Spread.of(own), goal=Limit(p50=30, p95=1000),
         ),
@@ -75,6 +85,10 @@ def _measure(count: int, seconds: int) -> list[Row]:
         Row.of_value(f"{what}: threads", used["threads"], Bound(value=count / 10)),
         Row.of_value(f"{what}: database connections", used["connections"], Bound(value=count / 10)),
     ]  # fmt: skip
+
+
+def _trace_chars() -> int:
+    return len(TraceBody.objects.latest("trace__created_at").text)
 
 
 @contextmanager

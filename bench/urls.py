@@ -1,5 +1,5 @@
 from django.urls import path
 
-from bench.bare import chat
+from bench.bare import chat, stream
 
-urlpatterns = [path("chat", chat)]
+urlpatterns = [path("chat", chat), path("stream", stream)]

@@ -7,6 +7,7 @@ from channels.routing import URLRouter
 from channels.sessions import SessionMiddlewareStack
 from django.urls import path
 
+import chat.providers.openai  # noqa: F401 (or the first answer would wait for it, and all others in its loop)
 from chat.embed.consumer import EmbeddedConsumer
 from chat.inbox.consumer import InboxConsumer
 from chat.mcp.endpoint import with_mcp

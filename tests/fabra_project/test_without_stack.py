@@ -56,3 +56,17 @@ def test_a_command_that_needs_data(tmp_path: Path, words: tuple[str, ...], extra
     done = manage(tmp_path, *words, **extra)
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == SENTENCE
+
+
+@pytest.mark.parametrize(
+    ("what", "is_loaded"), [("django.setup()", False), ("import fabra_project.asgi", True)], ids=["command", "web"]
+)
+def test_only_a_web_process_loads_the_sdk_of_models_as_it_starts(tmp_path: Path, what: str, is_loaded: bool) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys, django; {what}; print('openai' in sys.modules)"], cwd=PROJECT,
+        env=environment(
+            FABRA_DATA_DIR=str(tmp_path), FABRA_WITHOUT_STACK="1", DJANGO_SETTINGS_MODULE="fabra_project.settings"
+        ),
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout.strip()) == (0, str(is_loaded)), done.stderr
