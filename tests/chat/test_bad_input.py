@@ -84,20 +84,25 @@ def no_limit(settings: Any) -> None:
 @pytest.mark.usefixtures("embedder")
 def test_naughty_strings_as_message_and_user(bot: None, ask: Any, shared_data: Any, no_limit: None) -> None:
     for text in naughty(shared_data):
-        for fields in ({"message": text}, {"user_id": text, "message": "Hello!"}):  # small talk, which needs no search
+        for fields in ({"user_id": text, "message": text}, {"message": text}):  # where it is refused as a user's id
             response = ask(**fields)
             assert response.status_code == 200 or 400 <= response.status_code < 500, (fields, response.content)
-            if response.status_code == 200 and "user_id" not in fields:
+            if response.status_code == 200:
                 assert Message.objects.filter(role="user").latest("id").text == text
+                break
 
 
 @pytest.mark.usefixtures("embedder")
 def test_naughty_strings_as_documents_events_and_queries(bot: None, client: Client, shared_data: Any) -> None:
     for text in naughty(shared_data):
-        for fields in ({"text": text, "title": text, "metadata": {"k": text, text: "v"}}, {"entity_id": text}):
+        odd = {"text": text, "title": text, "metadata": {"k": text, text: "v"}}
+        # If all at once are refused, each by itself.
+        for fields in (odd | {"entity_id": text}, odd, {"entity_id": text}):
             body = {"index_name": "docs", "entity_id": "a", "text": "Some text.", **fields}
             response = client.post("/api/documents/", body, content_type="application/json")
             assert response.status_code in (200, 201) or 400 <= response.status_code < 500, (fields, response.content)
+            if response.status_code < 400 and fields != odd:
+                break
         event = {"event_type": "x", "entity_id": text, "payload": {"k": text, text: 1}}
         response = client.post("/api/events/", event, content_type="application/json")
         assert response.status_code in (200, 202) or 400 <= response.status_code < 500, (text, response.content)

@@ -15,8 +15,8 @@ PROJECT = Path(__file__).resolve().parents[2]
 
 
 def environment(**extra: str) -> dict[str, str]:
-    """Return what a new user's shell has: nothing of this project, nor of the servers these tests run on."""
-    prefixes = ("FABRA_", "DATABASE_URL", "REDIS_URL", "OPENAI_", "DEBUG", "DJANGO_", "SECRET_KEY")
+    """Return what a new user's shell has: nothing of this project or its make, or of the tests' servers."""
+    prefixes = ("FABRA_", "DATABASE_URL", "REDIS_URL", "OPENAI_", "DEBUG", "DJANGO_", "SECRET_KEY", "MAKE", "ARGS")
     return {name: value for name, value in os.environ.items() if not name.startswith(prefixes)} | extra
 
 

@@ -116,7 +116,8 @@ def test_the_lock_is_what_make_lock_writes(tmp_path: Path, name: str) -> None:
 
 def lock_words() -> list[str]:
     """Return the arguments of `uv pip` in the Makefile."""
-    shown = subprocess.run(["make", "--dry-run", "lock"], cwd=PROJECT, capture_output=True, text=True).stdout
+    make = ["make", "--dry-run", "lock"]
+    shown = subprocess.run(make, cwd=PROJECT, env=environment(), capture_output=True, text=True).stdout
     command = next(line for line in shown.splitlines() if "pip compile" in line)
     words = shlex.split(command)
     return words[words.index("compile") : words.index("requirements.in")]
