@@ -7,7 +7,7 @@ from chat.paths import roots
 Schema = dict[str, Any]
 
 _VERSION: Schema = {"type": "string", "enum": ["2.0"]}
-_ID: Schema = {"type": ["string", "integer"], "description": "Comes back with the answer; a notification has none."}
+_ID: Schema = {"description": "A string or a whole number, which the answer has, too; a notification has none."}
 _ANY: Schema = {"type": "object", "additionalProperties": True}
 _MESSAGE: Schema = {
     "type": "object",
@@ -16,7 +16,7 @@ _MESSAGE: Schema = {
         "jsonrpc": _VERSION,
         "id": _ID,
         "method": {"type": "string", "description": "Such as `tools/list` or `tools/call`."},
-        "params": _ANY,
+        "params": {"type": ["object", "null"], "additionalProperties": True},
     },
 }
 _RESULT: Schema = {
@@ -34,11 +34,11 @@ _ANSWER = {
 }  # fmt: skip
 _ERROR = {"$ref": "#/components/schemas/Error"}
 _REFUSALS = {
-    "400": "The host is none of ours, the audience or index of the address is wrong, or the body is no message.",
     "401": "No key, or one that is not usable.",
     "403": "The key may not, or the page's origin is not trusted.",
     "413": "The message is too large.",
 }
+_WRONG = "The host is none of ours, the audience or index of the address is wrong, or the body is no message."
 _DESCRIPTION = (
     "The Model Context Protocol over streamable HTTP, without sessions: a message of JSON-RPC is a POST. The tools "
     "`search` and `get_document` need a key with the scope `search` or `ingest`. What a tool cannot do is its result, "
@@ -58,6 +58,7 @@ def describe_endpoint(result: Schema, generator: Any, request: Any, public: bool
             "responses": {
                 "200": {"description": "The answer.", "content": _json(_RESULT, "Passages", _ANSWER)},
                 "202": {"description": "A notification was taken."},
+                "400": {"description": _WRONG},  # its body is ours, or in the protocol's own shapes
                 **{status: {"description": text, "content": _refusal()} for status, text in _REFUSALS.items()},
             },
         }
