@@ -69,6 +69,7 @@ FABRA_API_SCHEMA = {
     "SCHEMA_PATH_PREFIX": r"^/(api/)?",
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
+        "chat.mcp.openapi.describe_endpoint",
         "chat.api.openapi.complete",
     ],
     "ENUM_NAME_OVERRIDES": {

@@ -177,6 +177,16 @@ TRACE = answer(
     _TRACE
     | {
         "usage": {"prompt_tokens": 390, "completion_tokens": 20},
+        "attempts": [
+            {
+                "provider": "openai", "model": "gpt-4o", "code": "model_failed", "status": 503,
+                "why": "overloaded", "ms": 210.5, "first_ms": None, "retried_after_ms": None, "usage": None,
+            },
+            {
+                "provider": "openai", "model": "gpt-4o-mini", "code": "ok", "status": None, "why": "", "ms": 1204.1,
+                "first_ms": 380.2, "retried_after_ms": None, "usage": None,
+            },
+        ],
         "searches": [
             {
                 "index": "knowledge_base", "query": "And how long is it valid?", "found": 5,

@@ -43,7 +43,8 @@ class KeysetPagination(CursorPagination):
 class ChangesPagination(KeysetPagination):
     """The newest first; with `updated_since` the changes since then, the oldest first, deleted documents included.
 
-    Its last page tells by `updated_until` from where to ask the next time.
+    Its last page tells by `updated_until` from where to ask the next time. Changes have no page before: a document that
+    changes again leaves the page where it was listed.
     """
 
     _until: datetime | None = None
@@ -71,6 +72,7 @@ class ChangesPagination(KeysetPagination):
 
     def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
         whole = super().get_paginated_response_schema(schema)
+        whole["properties"]["previous"]["description"] = "Null with `updated_since`: changes are read forwards only."
         whole["properties"]["updated_until"] = {
             "type": "string",
             "format": "date-time",

@@ -53,6 +53,24 @@ class TraceSearchSerializer(serializers.Serializer[Any]):
     found = serializers.IntegerField()
 
 
+class TraceAttemptSerializer(serializers.Serializer[Any]):
+    """One call of a model, or why it was not called; times are in milliseconds."""
+
+    provider = serializers.CharField()
+    model = serializers.CharField()
+    code = serializers.CharField(
+        help_text="`ok`, the error's code, `cut_off` for one that was ended from here, `paused` or `window` for none."
+    )
+    status = serializers.IntegerField(default=None, allow_null=True, help_text="Of HTTP, if it was an error.")
+    why = serializers.CharField(default="", allow_blank=True, help_text="What the server called the error.")
+    ms = serializers.FloatField(default=None, allow_null=True)
+    first_ms = serializers.FloatField(default=None, allow_null=True, help_text="Until the first piece of text.")
+    retried_after_ms = serializers.FloatField(
+        default=None, allow_null=True, help_text="The wait before the next call of the same model."
+    )
+    usage = serializers.DictField(default=None, allow_null=True, help_text="What a call that failed used.")
+
+
 class TraceSerializer(serializers.Serializer[Any]):
     context_id = serializers.UUIDField()
     context = serializers.CharField()  # type: ignore[assignment]
@@ -63,6 +81,7 @@ class TraceSerializer(serializers.Serializer[Any]):
     tokens = serializers.IntegerField(help_text="Of the kept items and what separates them.")
     max_tokens = serializers.IntegerField()
     usage = serializers.DictField(allow_null=True)
+    attempts = TraceAttemptSerializer(many=True, help_text="The calls of models that the answer took, in their order.")
     flags = serializers.ListField(child=serializers.CharField())
     searches = TraceSearchSerializer(many=True)
     items = TraceItemSerializer(many=True)
@@ -156,7 +175,7 @@ class TraceView(APIView):
 
 
 def _summary(body: TraceBody, evidence: dict[str, Any], searches: list[dict[str, Any]]) -> dict[str, Any]:
-    trace = body.trace
+    trace, outcome = body.trace, body.trace.outcome or {}
     titles = {f"chunk:{hit['chunk_id']}": hit["title"] for search in searches for hit in search["hits"]}
     return {
         "context_id": trace.pk,
@@ -167,7 +186,8 @@ def _summary(body: TraceBody, evidence: dict[str, Any], searches: list[dict[str,
         "model": trace.model,
         "tokens": trace.tokens,
         "max_tokens": trace.max_tokens,
-        "usage": (trace.outcome or {}).get("usage"),
+        "usage": outcome.get("usage"),
+        "attempts": outcome.get("attempts", []),
         "flags": trace.flags,
         "searches": [_search_of(search) for search in searches],
         "items": [

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from django.db import connection
 from django.utils import timezone
 
 from chat.models import Message
 from chat.turns.thread import ClientThread, ConfirmedThread
+from common.sql.statements import planned_cursor
 
 _SENT_AGAIN_WITHIN = timedelta(minutes=15)
 """OpenAI's SDKs wait for an answer for ten minutes."""
@@ -51,7 +51,7 @@ def recognise(user_id: str, digests: Sequence[str], *, is_shared: bool, bot: str
 
     Where several people share the user id, a state that two conversations have had says nothing of whose this is.
     """
-    with connection.cursor() as cursor:
+    with planned_cursor() as cursor:  # to plan it takes twice as long as to run it
         cursor.execute(_STATES, {"digests": list(digests), "user_id": user_id, "bot": bot})
         rows = cursor.fetchall()
     positions = {digest: position for position, digest in enumerate(digests)}

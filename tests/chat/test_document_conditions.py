@@ -173,6 +173,13 @@ class TestChanges:
         assert [row["entity_id"] for row in first["results"]] == ["0", "1", "2"]
         assert [row["entity_id"] for row in second["results"]] == ["3", "4", "0"]
 
+    def test_changes_are_read_forwards_only(self, api: Client, docs: Index) -> None:
+        page = api.get("/api/documents/", {"updated_since": "2026-01-01T00:00:00Z", "page_size": 2}).json()
+        assert page["previous"] is None
+        assert api.get(page["next"]).json()["previous"] is None
+        schema = api.get("/api/schema/?format=json").json()["components"]["schemas"]["PaginatedDocumentList"]
+        assert "forwards only" in schema["properties"]["previous"]["description"]
+
     def test_odd_times_are_refused(self, api: Client, docs: Index) -> None:
         for since in ("", "yesterday", "2026-13-01T00:00:00Z", "0001-01-01T00:00:00+14:00", "9" * 400):
             assert api.get("/api/documents/", {"updated_since": since}).status_code == 400, since

@@ -296,6 +296,17 @@ def test_a_page_of_a_trusted_origin_calls_from_a_browser(settings: Any) -> None:
     assert "Access-Control-Allow-Origin" not in post(LIST, Authorization=f"Bearer {bearer()}").headers
 
 
+def test_the_openapi_schema_has_the_endpoint_with_a_call_that_works(client: Any, settings: Any) -> None:
+    settings.FABRA_API_DOCS = True
+    operation = client.get("/api/schema/?format=json").json()["paths"]["/mcp"]["post"]
+    assert operation["security"] == [{"apiKey": []}]
+    assert {"200", "202", "401", "403", "413", "default"} <= operation["responses"].keys()
+    example = operation["requestBody"]["content"]["application/json"]["examples"]["Search"]["value"]
+    answer = post(example, Authorization=f"Bearer {bearer()}", Accept="application/json")
+    assert answer.json()["result"]["isError"] is False
+    assert post({"jsonrpc": "2.0", "method": "notifications/x"}, Authorization=f"Bearer {bearer()}").status_code == 202
+
+
 def test_what_is_no_message_is_refused(settings: Any) -> None:
     settings.DEBUG = True
     assert post(b"x" * 64_001).status_code == 413

@@ -129,6 +129,18 @@ def test_all_down_is_the_last_ones_error_and_the_trace_says_what_was_tried(
     assert "spare-model" in page
 
 
+def test_the_api_tells_who_may_see_a_trace_which_models_were_tried(
+    two: Any, bot: None, ask: Any, client: Client
+) -> None:
+    two[0].behaviour, two[0].error_code = "401", "invalid_api_key"
+    trace = client.get(f"/api/traces/{ask().json()['context_id']}/").json()
+    refused, answered = trace["attempts"]
+    assert (refused["provider"], refused["code"], refused["status"]) == ("environment", "model_refused", 401)
+    assert (refused["why"], refused["first_ms"], refused["usage"]) == ("invalid_api_key", None, None)
+    assert (answered["provider"], answered["model"], answered["code"]) == ("spare", "spare-model", "ok")
+    assert (answered["status"], answered["why"]) == (None, "")
+
+
 @pytest.mark.parametrize(
     ("behaviour", "is_streamed", "why"),
     [

@@ -67,9 +67,13 @@ function reset(id) {
 }
 
 function startNew({ isPushed }) {
+  leave({ isPushed });
+  composer.focus();
+}
+
+function leave({ isPushed }) {
   reset(null);
   setAddress(null, { isPushed });
-  composer.focus();
 }
 
 async function open(id, { isPushed }) {
@@ -91,6 +95,8 @@ async function open(id, { isPushed }) {
   } catch (error) {
     if (asked !== opened) return;
     if (error instanceof ApiError && error.status === 404) {
+      // Of what was open on a site's page before, another reader is told nothing.
+      if (isEmbedded && !isPushed) return void leave({ isPushed });
       startNew({ isPushed: false });
       tell(t("gone"), 2 * SAID_MS);
     } else {

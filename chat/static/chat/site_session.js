@@ -93,7 +93,10 @@ async function changeTo(tokenOf) {
   const userId = await beginSession(await tokenOf());
   if (userId !== before) {
     const url = new URL(location.href);
-    if (!session.joined) url.searchParams.delete("conversation");
+    if (!session.joined) {
+      url.searchParams.delete("conversation");
+      tellWidget("conversation", { id: null });
+    }
     location.replace(url);
     await new Promise(() => {}); // nothing goes on in this page
   }

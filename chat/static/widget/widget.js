@@ -13,6 +13,8 @@
   const NAME = "fabra-widget";
   const PHONE = "(max-width: 480px), (max-height: 480px)";
   const WAS_OPEN = "fabra-widget-open";
+  const OF_BROWSER = () => localStorage; // which throws where it is forbidden
+  const OF_TAB = () => sessionStorage;
   const FRAME_PATIENCE_MS = 20_000; // until the frame's page has loaded
   const ANSWER_PATIENCE_MS = 3_000; // from then until its script has answered
   const TOKEN_PATIENCE_MS = 10_000;
@@ -313,7 +315,8 @@
         this.#isReady = true;
         const token = await this.#currentToken();
         const forgetsVisitor = this.#isAnothers(token);
-        this.#post("begin", { ...this.#look(), token, forgetsVisitor, visitor: this.#kept(""), isShown: this.#panel.open });
+        const kept = { visitor: this.#kept(""), conversation: this.#kept("conversation", OF_TAB) };
+        this.#post("begin", { ...this.#look(), token, forgetsVisitor, ...kept, isShown: this.#panel.open });
       } else if (kind === "begun") {
         const takesFocus = this.#root.activeElement === this.#status.querySelector("button");
         this.#say(null);
@@ -334,6 +337,8 @@
         this.#keep("", data.visitor);
         this.#keep("visits", data.isVisitor ? "1" : null);
         this.#keep("user", data.isVisitor ? userIn(this.#token) : null); // a former one's is forgotten, or joined
+      } else if (kind === "conversation") {
+        this.#keep("conversation", data.id, OF_TAB);
       } else if (kind === "unread") {
         this.#unread = this.#panel.open ? 0 : data.count;
         this.toggleAttribute("unread", Boolean(this.#unread));
@@ -434,20 +439,24 @@
     }
 
     /** Return what is kept on this site for the key: a visitor where the frame's storage is forbidden, whether there is
-     * one, who signed in after it, a colour. */
-    #kept(name) {
+     * one, who signed in after it, a colour; and in this tab the id of the open conversation, which opens it for nobody
+     * but its reader. */
+    #kept(name, storage = OF_BROWSER) {
       try {
-        return localStorage.getItem(`${NAME}:${this.getAttribute("key")}${name && `:${name}`}`);
+        return storage().getItem(this.#place(name));
       } catch {
         return null; // forbidden here, too: the visitor is a new one on the next page
       }
     }
 
-    #keep(name, text) {
-      const place = `${NAME}:${this.getAttribute("key")}${name && `:${name}`}`;
+    #place(name) {
+      return `${NAME}:${this.getAttribute("key")}${name && `:${name}`}`;
+    }
+
+    #keep(name, text, storage = OF_BROWSER) {
       try {
-        if (text) localStorage.setItem(place, text);
-        else localStorage.removeItem(place);
+        if (text) storage().setItem(this.#place(name), text);
+        else storage().removeItem(this.#place(name));
       } catch {
         // Forbidden: see above.
       }

@@ -8,10 +8,13 @@ from uuid import UUID
 
 import pytest
 from asgiref.sync import async_to_sync
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from chat.access.callers import Caller
+from chat.conversations.threads import recognise
 from chat.engine.answering import answer
 from chat.models import ApiKey, Conversation, Message
 from chat.openai_api.questions import question_of
@@ -59,6 +62,26 @@ def test_a_follow_up_goes_on_with_the_conversation(talk: Any, model: ModelServer
         *["user", "assistant"] * 2,
         "user",
     ]
+
+
+def test_a_follow_up_is_recognised_by_one_query_beside_those_of_a_chat(talk: Any, client: Client) -> None:
+    def count(ask: Callable[[], Any]) -> int:
+        with CaptureQueriesContext(connection) as queries:
+            assert ask().status_code == 200
+        return sum("chat_message" in query["sql"] for query in queries)
+
+    body = {"user_id": "ana", "message": "And on a tablet?", "conversation_id": conversation_of(talk(QUESTION))}
+    of_client = count(lambda: talk("And on the phone?"))
+    assert of_client == count(lambda: client.post("/chat", body, content_type="application/json")) + 1
+
+
+def test_the_query_that_recognises_a_conversation_is_planned_once(settings: Any) -> None:
+    settings.DEBUG = False  # else Django logs queries, and what was prepared could not be read there
+    for number in range(3):
+        assert recognise("ana", [f"{number:032}"], is_shared=False) is None
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE '%m.thread_digest = ANY%'")
+        assert cursor.fetchone() == (1,)
 
 
 def test_the_instructions_and_the_layout_of_a_client_may_change(bot: None, model: ModelServer, complete: Any) -> None:
