@@ -443,20 +443,20 @@
      * but its reader. */
     #kept(name, storage = OF_BROWSER) {
       try {
-        return storage().getItem(this.#place(name));
+        return storage().getItem(this.#itemName(name));
       } catch {
         return null; // forbidden here, too: the visitor is a new one on the next page
       }
     }
 
-    #place(name) {
+    #itemName(name) {
       return `${NAME}:${this.getAttribute("key")}${name && `:${name}`}`;
     }
 
     #keep(name, text, storage = OF_BROWSER) {
       try {
-        if (text) storage().setItem(this.#place(name), text);
-        else storage().removeItem(this.#place(name));
+        if (text) storage().setItem(this.#itemName(name), text);
+        else storage().removeItem(this.#itemName(name));
       } catch {
         // Forbidden: see above.
       }
