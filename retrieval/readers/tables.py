@@ -84,8 +84,8 @@ def _json_rows(text: str) -> Iterator[CsvRow | ReadWarning]:
     if broken.count:
         others = f"; the other {good:,} were read" if good else ""
         unknown = ", so the audience is not known" if has_audience else ""
-        error = AudienceUnknown if has_audience else Unreadable
-        raise error(f"{broken} {'are' if broken.count > 1 else 'is'} {reason}{unknown}{others}")
+        kind_of_error = AudienceUnknown if has_audience else Unreadable
+        raise kind_of_error(f"{broken} {'are' if broken.count > 1 else 'is'} {reason}{unknown}{others}")
 
 
 def _documents(
