@@ -5,7 +5,7 @@ a time just before that of the change that arrived next, or now, and never less 
 only ever becomes earlier by that, and stays so: a retry beats nothing newer, also once the wrong time has come.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
 from django.utils import timezone
@@ -75,6 +75,19 @@ def time_after(event_pk: int | None, state_key: str) -> datetime:
     moments = times_by_arrival([*before, latest + _INSTANT, *after], latest=latest, now=now)
     # It is newer than all events that had arrived, and not newer than the next one.
     return max([moments[len(before)], *(moment + _INSTANT for moment in moments[: len(before)])])
+
+
+def times_after_arrivals(state_keys: Collection[str]) -> dict[str, datetime]:
+    """Return for each state the time of a change that is made now and is no event: now, or later.
+
+    A sender's clock may be ahead, by less than is refused. What such a sender says may wait, and must not undo what is
+    changed after it arrived.
+    """
+    now = timezone.now()
+    ahead = Event.objects.filter(state_key__in=state_keys, occurred_at__gte=now).exclude(state_key="")
+    found = set(ahead.values_list("state_key", flat=True))
+    newest = newest_event() if found else 0
+    return {key: max(now, time_after(newest, key)) if key in found else now for key in state_keys}
 
 
 def times_by_arrival(moments: Sequence[datetime], *, latest: datetime, now: datetime) -> list[datetime]:

@@ -21,6 +21,7 @@ from retrieval.document_events import DELETED, EVENT_TYPE, FAMILY, check_meaning
 from retrieval.errors import DocumentNotFound, IndexNotFound
 from retrieval.indexing.document_input import DocumentContent, IndexResult, check_document
 from retrieval.indexing.documents import delete_document, index_document, mark_failed
+from retrieval.indexing.preconditions import times_of_writes
 from retrieval.kept_fields import FIELDS, Said, bring_fields, fields_of_late, kept_fields, served_audience, unsaid
 from retrieval.models import Document, DocumentVersion
 from retrieval.purge_events import erase_late, purge, was_purged_after
@@ -209,7 +210,9 @@ def publish_document(document: Document, *, sender: str = "") -> None:
     }
     with transaction.atomic():
         Document.objects.filter(pk=document.pk).update(state=Document.State.PENDING, error="")
-        event = AxiomEvent(event_type=EVENT_TYPE, entity_id=document.entity_id, payload=payload)
+        entity_id = document.entity_id
+        moment = times_of_writes(document.index.name, [entity_id])[entity_id]
+        event = AxiomEvent(event_type=EVENT_TYPE, entity_id=entity_id, payload=payload, occurred_at=moment)
         record_event(event, Event.Source.SIGNAL, sender=sender)
 
 

@@ -105,7 +105,7 @@ def _prepare(index_name: str, drafts: Sequence[Draft]) -> _BatchInProgress:
     rows = Document.objects.live().filter(
         index=index, entity_id__in=[content.entity_id for content in contents.values()]
     )
-    rows = rows.select_related("version").defer("text", "metadata", "version__text", "version__metadata")
+    rows = rows.select_related("index", "version").defer("text", "metadata", "version__text", "version__metadata")
     served = {document.entity_id: document for document in rows}
     for position, content in contents.items():
         document = served.get(content.entity_id)

@@ -26,7 +26,7 @@ from retrieval.indexing.document_input import (
     check_index_name,
 )
 from retrieval.indexing.ownership import refusals
-from retrieval.indexing.preconditions import Precondition
+from retrieval.indexing.preconditions import Precondition, times_of_writes
 from retrieval.indexing.prepare import prepare
 from retrieval.indexing.writer import NO_FAILURE, GenerationSwitched, change_documents
 from retrieval.models import Chunk, Document, Generation, Index
@@ -84,7 +84,10 @@ def index_content(
         if origin.claim and (refused := refusals(index, [(content.entity_id, origin.claim.file)])):
             raise refused[0]
         served = (
-            Document.objects.live().filter(index=index, entity_id=content.entity_id).select_related("version").first()
+            Document.objects.live()
+            .filter(index=index, entity_id=content.entity_id)
+            .select_related("index", "version")
+            .first()
         )
         if origin.precondition is not None:  # early, because an embedding may take seconds
             origin.precondition.check(index.name, content.entity_id, served)
@@ -179,13 +182,14 @@ def _remove(index: Index, documents: Sequence[Document], occurred_at: datetime |
     gone = [row for row in documents if not (occurred_at and row.occurred_at and row.occurred_at > occurred_at)]
     if not gone:
         return set()
+    moment = occurred_at or max(times_of_writes(index.name, [row.entity_id for row in gone]).values())
     pks = [document.pk for document in gone]
     chunks = Chunk.objects.filter(document__in=pks)
     removed = dict(chunks.values_list("generation").annotate(count=Count("pk")))
     chunks.delete()
     now = timezone.now()
     Document.objects.filter(pk__in=pks).update(
-        state=Document.State.DELETED, deleted_at=now, version=None, occurred_at=occurred_at or now,
+        state=Document.State.DELETED, deleted_at=now, version=None, occurred_at=moment,
         after_event=newest_event(), updated_at=now,
     )  # fmt: skip
     # The index may have been switched to another generation while this waited.
@@ -241,17 +245,17 @@ def unchanged(served: Document, content: DocumentContent, origin: DocumentOrigin
     """Return the result if the document is already served with this content; None if it is not, or no longer."""
     if served.version is None or served.version.content_hash != content.digest:
         return None
-    occurred_at = origin.occurred_at
+    occurred_at = origin.occurred_at or times_of_writes(served.index.name, [served.entity_id])[served.entity_id]
     changes: dict[str, Any] = {
         "title": content.title, "text": content.text, "metadata": content.metadata, "audience": content.audience,
     }  # fmt: skip
-    if not served.has_failure_after(occurred_at):
+    if not served.has_failure_after(origin.occurred_at):
         changes |= NO_FAILURE
     served.correct_time(occurred_at)
     for name in ("audience", "metadata"):
-        said_at = origin.said_at.get(name) or occurred_at or timezone.now()
+        said_at = origin.said_at.get(name) or occurred_at
         changes[f"{name}_at"] = Greatest(Coalesce(f"{name}_at", "occurred_at"), said_at)
-    if occurred_at and (served.occurred_at is None or served.occurred_at < occurred_at):
+    if served.occurred_at is None or served.occurred_at < occurred_at:
         changes |= {"occurred_at": occurred_at, "after_event": newest_event()}
     as_read = {"pk": served.pk, "version": served.version_id, "failed_event": served.failed_event_id}
     if not Document.objects.filter(**as_read).update(**changes):

@@ -31,7 +31,7 @@ def refusals(index: Index, claims: Sequence[tuple[str, SourceFile]]) -> dict[int
         owner = named.get((file.source, entity_id)) or first.get(entity_id)
         reason = _refusal(document, file) if document else None
         if reason is None and owner is not None and not _is_same(owner, file):
-            reason = _owned_by(owner, entity_id, file)
+            reason = owned_by(owner, entity_id, file)
         if reason is None:
             first[entity_id] = file
         else:
@@ -58,7 +58,7 @@ def own(claims: Sequence[tuple[Document, bool, FileClaim, str]]) -> None:
     for document, was_served, claim, _ in claims:
         owner = owners.get(document.pk)
         if owner is not None and owner.pk != claim.file.pk:
-            raise _owned_by(owner, document.entity_id, claim.file)
+            raise owned_by(owner, document.entity_id, claim.file)
         if owner is None and was_served and (refused := _refusal(document, claim.file)):
             raise refused
     SourceDocument.objects.bulk_create(
@@ -85,7 +85,7 @@ def _refusal(document: Document, file: SourceFile) -> DocumentOwned | None:
     """Return why the file may not write the document: it is another file's, or was written by other means."""
     origin = getattr(document, "origin", None)
     if origin is not None:
-        return None if _is_same(origin.file, file) else _owned_by(origin.file, document.entity_id, file)
+        return None if _is_same(origin.file, file) else owned_by(origin.file, document.entity_id, file)
     if document.deleted_at is not None:
         return None
     version = document.version
@@ -99,7 +99,8 @@ def _refusal(document: Document, file: SourceFile) -> DocumentOwned | None:
     )
 
 
-def _owned_by(owner: SourceFile, entity_id: str, file: SourceFile) -> DocumentOwned:
+def owned_by(owner: SourceFile, entity_id: str, file: SourceFile) -> DocumentOwned:
+    """Return why a file may not write a document that belongs to another one."""
     is_moved = owner.source != file.source and owner.path == file.path
     also = f"; if the source was only moved, say --source {owner.source!r}" if is_moved else ""
     return DocumentOwned(

@@ -1,7 +1,10 @@
 """What a document must be like for a change to be made: nobody overwrites what they have not seen."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 
+from events.arrival import times_after_arrivals
 from events.models import Event
 from events.ordering import state_key
 from retrieval.errors import DocumentChanged
@@ -48,6 +51,16 @@ class Precondition:
 def document_state_key(index_name: str, entity_id: str) -> str:
     """Return the key that all events about the document's state have; any type of the family gives it."""
     return state_key("doc_updated", entity_id, {"index": index_name})
+
+
+def times_of_writes(index_name: str, entity_ids: Iterable[str]) -> dict[str, datetime]:
+    """Return the times of changes that are made now and are no events, by the documents' ids.
+
+    Each is later than all that arrived about its document before.
+    """
+    keys = {entity_id: document_state_key(index_name, entity_id) for entity_id in entity_ids}
+    moments = times_after_arrivals(keys.values())
+    return {entity_id: moments[key] for entity_id, key in keys.items()}
 
 
 def _number(document: Document) -> int:

@@ -25,7 +25,7 @@ from events.arrival import correct_times, newest_event
 from events.erasure import erase_events, events_about, saying_something
 from retrieval.errors import DocumentNotFound, IndexNotFound
 from retrieval.indexing.document_input import check_index_name
-from retrieval.indexing.preconditions import Precondition, document_state_key
+from retrieval.indexing.preconditions import Precondition, document_state_key, times_of_writes
 from retrieval.indexing.purged_warnings import count_warnings, erase_warnings
 from retrieval.models import Chunk, Document, DocumentVersion, Index, IngestionRun, SourceDocument
 from retrieval.retrievers.cache import entries_of_purged, erase_entries
@@ -70,7 +70,7 @@ def purge_document(
     if index is None:
         raise IndexNotFound(f"There is no index {index_name!r}.")
     correct_times(document_state_key(index.name, entity_id))
-    moment = occurred_at or timezone.now()
+    moment = occurred_at or times_of_writes(index.name, [entity_id])[entity_id]
     with transaction.atomic():
         document = _locked(index, check_key(entity_id, "entity_id"), moment)
         if precondition is not None:

@@ -14,6 +14,7 @@ from events.arrival import newest_event
 from retrieval.dispatch import enqueue_follow, enqueue_hnsw_build
 from retrieval.indexing.document_input import IndexResult
 from retrieval.indexing.ownership import FileClaim, check_owner, own
+from retrieval.indexing.preconditions import times_of_writes
 from retrieval.indexing.prepare import PreparedDocument
 from retrieval.models import Chunk, Document, DocumentVersion, Generation, Index
 from retrieval.search.lexemes import lexemes_of
@@ -140,6 +141,11 @@ class DocumentChange:
         """Copy the content of the versions to the rows of their documents."""
         now = timezone.now()
         origins = [change.document.origin for change in changes]
+        written = [change.row.entity_id for change in changes if change.document.origin.occurred_at is None]
+        times = times_of_writes(self.index.name, written) if written else {}
+        moments = [
+            origin.occurred_at or times[change.row.entity_id] for change, origin in zip(changes, origins, strict=True)
+        ]
         newest = newest_event()
         with connection.cursor() as cursor:
             cursor.execute(
@@ -147,9 +153,13 @@ class DocumentChange:
                 {
                     "now": now,
                     "versions": [change.version.pk for change in changes],
-                    "moments": [origin.occurred_at or now for origin in origins],
-                    "audience_at": [origin.said_at.get("audience") or origin.occurred_at or now for origin in origins],
-                    "metadata_at": [origin.said_at.get("metadata") or origin.occurred_at or now for origin in origins],
+                    "moments": moments,
+                    **{
+                        f"{name}_at": [
+                            origin.said_at.get(name) or moment for origin, moment in zip(origins, moments, strict=True)
+                        ]
+                        for name in ("audience", "metadata")
+                    },
                     "after_event": [newest if origin.after_event is None else origin.after_event for origin in origins],
                     "has_failure": [
                         change.row.has_failure_after(origin.occurred_at)

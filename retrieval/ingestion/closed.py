@@ -49,3 +49,10 @@ def told(count: int) -> str:
     """Return what a file's row says of documents that were withdrawn."""
     documents = "1 document" if count == 1 else f"{count:,} documents"
     return f"; {documents} withdrawn, found until now by others than may read it" if count else ""
+
+
+def left_as_they_were(count: int) -> str:
+    """Return what a file's row says of documents that it had before, and of which it is not known what it says now."""
+    if count == 1:
+        return "; 1 document that it had was not read, and is found as before"
+    return f"; {count:,} documents that it had were not read, and are found as before" if count else ""

@@ -11,7 +11,8 @@ from itertools import chain, islice
 from django.db import transaction
 from django.db.models import QuerySet
 
-from retrieval.models import IngestionFile, IngestionRun, SourceFile
+from retrieval.ingestion.prune import gone_files
+from retrieval.models import IngestionFile, IngestionRun, SourceDocument, SourceFile
 from retrieval.readers.repeated import MIN_PAGES, MIN_SHARE, Ends
 
 _AT_ONCE = 1000
@@ -22,20 +23,35 @@ def files_of(run: IngestionRun) -> QuerySet[SourceFile]:
     return SourceFile.objects.filter(index=run.index_id, source=run.source)
 
 
-def repeated_ends(files: QuerySet[SourceFile], *, pages: int | None = None) -> dict[str, int]:
-    """Return the digests of what most pages begin or end with, each with the first page that has it, which keeps it.
+def staying_files(run: IngestionRun) -> QuerySet[SourceFile]:
+    """Return the files of a run's source without those that it is going to prune, which keep nothing for the others."""
+    files = files_of(run)
+    return files.exclude(pk__in=gone_files(run).values("pk")) if run.options.get("prune") else files
 
-    With `pages` only so many of them are compared.
+
+def repeated_ends(files: QuerySet[SourceFile], *, pages: int | None = None) -> dict[str, int]:
+    """Return the digests of what most pages begin or end with, each with the page that keeps it.
+
+    That is the first one that has it and is found as the source has it: what was withdrawn, deleted or changed by other
+    means keeps nothing for the others. With `pages` only so many of them are compared.
     """
     common = _common_in_a_part(files, pages)
-    counts, first, total = Counter[str](), dict[str, int](), 0
+    counts, keepers, total = Counter[str](), dict[str, int](), 0
+    served = _served(files, pages) if common else set()
     for pk, ends in _ends(files, pages):
         total += 1
         for digest in common & ends.digests:
             counts[digest] += 1
-            first.setdefault(digest, pk)
+            if keepers.setdefault(digest, pk) not in served and pk in served:
+                keepers[digest] = pk
     enough = max(MIN_PAGES, MIN_SHARE * total)
-    return {digest: first[digest] for digest, count in counts.items() if count >= enough}
+    return {digest: keepers[digest] for digest, count in counts.items() if count >= enough}
+
+
+def _served(files: QuerySet[SourceFile], pages: int | None) -> set[int]:
+    """Return the pages whose document is served as the source has it."""
+    compared = files.exclude(ends={}).order_by("pk").values("pk")[:pages]
+    return set(SourceDocument.objects.as_served().filter(file__in=compared).values_list("file", flat=True))
 
 
 def _common_in_a_part(files: QuerySet[SourceFile], pages: int | None) -> set[str]:
@@ -53,7 +69,7 @@ def _common_in_a_part(files: QuerySet[SourceFile], pages: int | None) -> set[str
 
 def repeated_elsewhere(repeated: Mapping[str, int], page: int | None) -> list[str]:
     """Return the digests that a page is read without: not those which it keeps."""
-    return sorted(digest for digest, first in repeated.items() if first != page)
+    return sorted(digest for digest, keeper in repeated.items() if keeper != page)
 
 
 def reread_pages(run: IngestionRun) -> bool:
@@ -63,7 +79,7 @@ def reread_pages(run: IngestionRun) -> bool:
     """
     if run.reread is not None:
         return False
-    repeated = repeated_ends(files_of(run))
+    repeated = repeated_ends(staying_files(run))
     stale = [pk for pk, ends in _ends(files_of(run)) if not ends.is_read_without(repeated_elsewhere(repeated, pk))]
     with transaction.atomic():
         run.reread = sum(_reopen(run, stale[start : start + _AT_ONCE]) for start in range(0, len(stale), _AT_ONCE))

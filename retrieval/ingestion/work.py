@@ -22,10 +22,10 @@ from retrieval.errors import EmbedderUnavailable
 from retrieval.indexing.bulk import Draft, Outcome, index_in_bulk, is_batch
 from retrieval.indexing.document_input import DocumentOrigin, IndexResult
 from retrieval.indexing.ownership import FileClaim
-from retrieval.ingestion.closed import Refused, readers_of, told, unread, withdraw_open
+from retrieval.ingestion.closed import Refused, left_as_they_were, readers_of, told, unread, withdraw_open
 from retrieval.ingestion.file_in_progress import FileInProgress
 from retrieval.ingestion.naming import name_files
-from retrieval.ingestion.page_ends import files_of, repeated_elsewhere, repeated_ends
+from retrieval.ingestion.page_ends import files_of, repeated_elsewhere, repeated_ends, staying_files
 from retrieval.ingestion.prune import withdrawal
 from retrieval.ingestion.runs import RunOptions, finish_if_done, list_files, options_of, source_of
 from retrieval.models import Document, IngestionFile, IngestionRun, SourceDocument, SourceFile
@@ -137,7 +137,7 @@ class _Worker:
     def _look_for_repeated(self, count: int) -> None:
         """Find out what most pages begin and end with: at first, and each time that twice as many files were read."""
         if self.taken >= self.next_look:
-            self.repeated = repeated_ends(files_of(self.run), pages=_PAGES_COMPARED)
+            self.repeated = repeated_ends(staying_files(self.run), pages=_PAGES_COMPARED)
             self.next_look = 2 * self.taken
         self.taken += count
 
@@ -278,11 +278,8 @@ class _Worker:
 
     def _finish(self, file: FileInProgress) -> None:
         progress = file.progress
-        if file.unreadable:
-            progress.fail(file.unreadable)
-        if progress.errors:
-            more = f" (and {progress.errors - 1:,} more)" if progress.errors > 1 else ""
-            self._close(file, IngestionFile.State.FAILED, progress.first_error + more + told(progress.withdrawn))
+        if progress.errors or file.unreadable:
+            self._close(file, IngestionFile.State.FAILED, self._failure(file))
             return
         if not progress.is_superseded:  # otherwise the next run must read the file again
             SourceFile.objects.filter(pk=file.known.pk).update(
@@ -293,6 +290,15 @@ class _Worker:
             self._close(file, IngestionFile.State.FAILED, withdrawal(file.known, will_prune=self.options.prune))
             return
         self._close(file, IngestionFile.State.INDEXED if progress.changed else IngestionFile.State.UNCHANGED)
+
+    def _failure(self, file: FileInProgress) -> str:
+        """Return why a file, or some documents of it, were not indexed, and what became of those that it had."""
+        progress = file.progress
+        more = f" (and {progress.errors - 1:,} more)" if progress.errors > 1 else ""
+        reason = "; ".join(filter(None, [file.unreadable, progress.first_error + more])) + told(progress.withdrawn)
+        if file.unreadable and file.ids:
+            reason += left_as_they_were(len(unread(file.known.documents.as_served(), file.ids)))
+        return reason
 
     def _close(self, file: FileInProgress, state: IngestionFile.State, reason: str = "") -> None:
         row = file.row

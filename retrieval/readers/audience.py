@@ -12,6 +12,7 @@ _OPENING = re.compile(r"(?:<!--(?:[^-]|-(?!->))*-->\s*)?(?:[-+;=]{3,}[^\n]*\n|\{
 _ENTRY = re.compile(r"[\"']?\w[\w.@$ -]{0,60}[\"']?[ \t]*[:=]")
 _CONTINUED = re.compile(r"[ \t]+\S|[-#]")
 _AUDIENCE = re.compile(r"^[^\w\n]*audience[\"']?[^\S\n]*[:=]", re.MULTILINE | re.IGNORECASE)
+_KEY = re.compile(r"(?:^|[{,;])\s*[\"']?\s*audience\s*[\"']?\s*[:=]", re.IGNORECASE)
 _NAME_CHARS = 100
 _INVISIBLE = ("Cf", "Cc")
 
@@ -24,9 +25,14 @@ def names_of(keys: Iterable[Any]) -> list[str]:
 def _is_name(key: str) -> bool:
     plain = key[:_NAME_CHARS]
     if not plain.isascii():
-        signs = unicodedata.normalize("NFKC", plain)
-        plain = "".join(sign for sign in signs if unicodedata.category(sign) not in _INVISIBLE)
+        plain = _visible(plain)
     return re.sub(r" \(\d+\)$", "", plain.strip()).casefold() == "audience"  # the second column of a name has a number
+
+
+def _visible(text: str) -> str:
+    """Return a text in its plain form, without invisible signs."""
+    signs = unicodedata.normalize("NFKC", text)
+    return "".join(sign for sign in signs if unicodedata.category(sign) not in _INVISIBLE)
 
 
 def check_names(keys: Iterable[Any]) -> None:
@@ -35,6 +41,12 @@ def check_names(keys: Iterable[Any]) -> None:
         raise AudienceUnknown(
             f"it names its audience more than once, as {' and '.join(repr(name[:40]) for name in found)}"
         )
+
+
+def mentions_audience(text: str) -> bool:
+    """Return whether a text that cannot be parsed seems to have the audience among its names and values."""
+    signs = text if text.isascii() else _visible(text)
+    return _KEY.search(signs) is not None
 
 
 def check_unread(text: str) -> None:

@@ -30,6 +30,8 @@ _MARKS = (
 _PRESCAN_BYTES = 65_536
 """Where the declaration of a page is looked for: browsers read on to the end of the head."""
 _NAMED = 5
+_THREE_BYTES = b"\x8f"
+"""What begins such a sign in EUC-JP."""
 _ATTRIBUTE = re.compile(r"(?<![a-z-])([a-z-]+)\s*=\s*(\"[^\"]*\"|'[^']*'|[^\s\"'>]+)")
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?\s*([^\s\"';,>/]+)")
 _XML = re.compile(r"\A\s*<\?xml[^>]*?\sencoding\s*=\s*[\"']([\w.:-]+)")
@@ -99,8 +101,10 @@ def _confirmed(content: bytes, declared: str, warnings: list[ReadWarning]) -> st
         return "utf-8"
     if not lost:
         return declared
-    if declared in EXTENDED and "\ufffd" not in content.decode(EXTENDED[declared], "replace"):
-        return EXTENDED[declared]
+    extended = EXTENDED.get(declared)
+    # A sign of three bytes is another one in each of the two: one that is lost is told, a wrong one is not.
+    if extended and _THREE_BYTES not in content and "\ufffd" not in content.decode(extended, "replace"):
+        return extended
     other = "utf-8" if is_utf8(content) else guess(content)
     if lost > beyond_ascii(text) and "\ufffd" not in content.decode(other, "replace"):
         _warn(warnings, "wrong_charset", f"declared as {shown(declared)}, which it is not; read as {shown(other)}")

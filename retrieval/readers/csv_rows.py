@@ -37,6 +37,8 @@ class CsvRow:
     """The cells beyond the last column, with their separators, such as `, a cable`."""
     is_merged: bool = False
     """A quote seems to have made one row of several."""
+    is_broken: bool = False
+    """It could not be read: it has no values, and its number only."""
 
 
 @dataclass
@@ -66,6 +68,7 @@ def csv_rows(text: str, suffix: str) -> Iterator[CsvRow | ReadWarning]:
     dialect = _dialect(text, suffix, hint[1] if hint else "")
     lines = _Lines(text)
     reader = csv.reader(lines, **dialect)
+    names = list[str]()
     try:
         yield from _passed(reader, _rows_above(_sample(text, dialect)), skipped)
         header: list[str] = next((row for row in reader if any(row)), [])
@@ -104,7 +107,10 @@ def csv_rows(text: str, suffix: str) -> Iterator[CsvRow | ReadWarning]:
                     values=values, line=ends + skipped, columns=names, surplus=surplus, is_merged=is_merged
                 )  # fmt: skip
     except csv.Error as error:
-        raise Unreadable(f"line {reader.line_num + skipped:,}: {error}") from None
+        where, unknown = f"line {reader.line_num + skipped:,}", ", so the audience is not known from there on"
+        if names_of(names):
+            raise AudienceUnknown(f"{where}: {error}{unknown}") from None
+        raise Unreadable(f"{where}: {error}") from None
     if ragged.count:
         message = f"{ragged} had more cells than the {len(names)} columns; they were added to the text."
         yield ReadWarning(code="ragged_rows", message=f"{message[0].upper()}{message[1:]}")

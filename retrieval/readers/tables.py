@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from retrieval.readers.audience import check_names, names_of
+from retrieval.readers.audience import check_names, mentions_audience, names_of
 from retrieval.readers.charsets import decode
 from retrieval.readers.csv_rows import CsvRow, FaultyLines, csv_rows, named_columns
 from retrieval.readers.documents import (
@@ -48,8 +48,12 @@ def read_json_lines(file: FetchedFile, options: Options) -> Iterator[ReadDocumen
 
 
 def _json_rows(text: str) -> Iterator[CsvRow | ReadWarning]:
-    """Yield the lines that are JSON objects; raise Unreadable at the end if others are not, with their numbers."""
+    """Yield a row for each line; raise Unreadable at the end if some are no JSON objects, with their numbers.
+
+    Where one of them, or any row, names an audience, it is not known who may read what was on those lines.
+    """
     broken, reason, good, double = FaultyLines(), "", 0, FaultyLines()
+    has_audience = False
 
     def named(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         names, warnings = named_columns([name for name, _ in pairs])
@@ -67,17 +71,21 @@ def _json_rows(text: str) -> Iterator[CsvRow | ReadWarning]:
             row, kind = None, f" ({type(error).__name__})"
         else:
             kind = " object"
-        if isinstance(row, dict):
+        is_object = isinstance(row, dict)
+        has_audience = has_audience or (bool(names_of(row)) if is_object else mentions_audience(line))
+        if is_object:
             good += 1
-            yield CsvRow(values=row, line=number)
         else:
             broken.add(number)
             reason = reason or f"no JSON{kind}"
+        yield CsvRow(values=row if is_object else {}, line=number, is_broken=not is_object)
     if double.count:
         yield ReadWarning(code="duplicate_columns", message=f"Objects on {double} have a name twice; both were read.")
     if broken.count:
         others = f"; the other {good:,} were read" if good else ""
-        raise Unreadable(f"{broken} {'are' if broken.count > 1 else 'is'} {reason}{others}")
+        unknown = ", so the audience is not known" if has_audience else ""
+        kind_of_error = AudienceUnknown if has_audience else Unreadable
+        raise kind_of_error(f"{broken} {'are' if broken.count > 1 else 'is'} {reason}{unknown}{others}")
 
 
 def _documents(
@@ -91,6 +99,8 @@ def _documents(
             yield row
             continue
         number += 1
+        if row.is_broken:
+            continue
         if names_of(row.values):
             check_names(row.values)
             if row.surplus or row.is_merged:  # which of its cells is the audience is not known
@@ -149,7 +159,7 @@ def _mapped(rows: Iterator[CsvRow | ReadWarning], options: Options) -> Iterator[
 def _parts(row: CsvRow, columns: dict[str, str]) -> tuple[str, str, dict[str, Any]]:
     """Return a row's text, its title, and its other values; a row without text has its title as text."""
     values, surplus = dict(row.values), row.surplus
-    last, text_column = list(values)[-1], columns.get("text")
+    last, text_column = next(reversed(values), ""), columns.get("text")
     if surplus and text_column in (None, last):  # most likely a text whose commas should have been quoted
         values[last], surplus = _as_text(values[last]) + surplus, ""
     used = {column for column in columns.values() if values.get(column) not in (None, "")} - {*names_of(values)}

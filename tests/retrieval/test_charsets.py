@@ -160,6 +160,8 @@ def test_circled_digits_of_japanese_pcs_garble_nothing() -> None:
 def test_rare_characters_of_euc_jp_stay_what_they_are() -> None:
     text = "丂と鷗外。"  # of JIS X 0212, with three bytes
     assert decoded(text.encode("euc_jp"), "text/html; charset=EUC-JP") == (text, [])
+    found, codes = decoded("①".encode("euc_jis_2004") + text.encode("euc_jp"), "text/html; charset=EUC-JP")
+    assert text in found and codes == ["undecodable_bytes"], "beside the digits of PCs, too"
 
 
 def test_a_text_that_is_declared_wide_and_is_not_is_read_as_it_is() -> None:

@@ -100,6 +100,35 @@ def test_a_content_that_is_no_text_is_refused_at_the_door(payload: dict[str, Any
     assert not Event.objects.exists()
 
 
+@pytest.mark.parametrize(
+    "key", ["audiance", "Audience", "AUDIENCE ", "audiences", "audince", "odience", "audience_", "ａudience", "Index"]
+)
+def test_a_key_that_misspells_who_may_find_it_is_refused_at_the_door(key: str, admin_client: Any) -> None:
+    payload = {"content": "Penguins.", key: ["staff"]}
+    body = {"event_type": "doc_updated", "entity_id": "a", "payload": payload}
+    answer = admin_client.post("/api/events/", body, content_type="application/json")
+    assert answer.status_code == 400 and repr(key) in answer.json()["error"]["message"]
+    with pytest.raises(InvalidInput, match="is not read"):
+        async_to_sync(RedisEventBus().publish)(AxiomEvent(event_type="doc_updated", entity_id="a", payload=payload))
+    body["payload"] = {**payload, "audience": ["staff"], "index": "knowledge_base"}
+    assert admin_client.post("/api/events/", body, content_type="application/json").status_code == 202
+
+
+@pytest.mark.parametrize(
+    "key", ["ambience", "science", "evidence", "audience_id", "audio", "indexed", "text", "é" * 99]
+)
+def test_other_keys_of_an_update_are_free(key: str, admin_client: Any) -> None:
+    body = {"event_type": "doc_updated", "entity_id": "a", "payload": {"content": "Penguins.", key: "x"}}
+    assert admin_client.post("/api/events/", body, content_type="application/json").status_code == 202
+
+
+def test_an_update_that_names_its_index_as_documents_do_is_not_of_the_default_one(admin_client: Any) -> None:
+    payload = {"content": "Penguins.", "index_name": "internal"}
+    body = {"event_type": "doc_updated", "entity_id": "a", "payload": payload}
+    answer = admin_client.post("/api/events/", body, content_type="application/json")
+    assert answer.status_code == 400 and 'Call the index of the document "index"' in answer.json()["error"]["message"]
+
+
 def test_where_a_feature_takes_the_place_it_knows_what_it_needs(admin_client: Any) -> None:
     @entity()
     class Page:

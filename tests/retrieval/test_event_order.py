@@ -1,6 +1,7 @@
 """The order of events about one document: the newer state wins, whoever applies it and in whatever order."""
 
 import itertools
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from threading import Event as Signal
@@ -8,7 +9,9 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.utils import timezone
 
+from chat.api.bulk.accept import accept_in_bulk
 from common.locks import held
 from events import processing
 from events.event import AxiomEvent
@@ -17,7 +20,10 @@ from events.outbox import record_event
 from events.tasks import process_event
 from features.declaration import entity, feature
 from features.models import FeatureValue
-from retrieval.indexing.documents import index_document
+from retrieval.indexing.bulk import Draft, index_in_bulk
+from retrieval.indexing.documents import delete_document, index_document
+from retrieval.indexing.operations import Write
+from retrieval.indexing.purge import purge_document
 from retrieval.models import Document
 from tests.broker import messages
 from tests.retrieval.indexing_feature import declare_indexing_feature
@@ -182,3 +188,64 @@ def test_an_event_about_a_document_that_is_being_changed_waits_a_little_longer_e
     assert [message.kwargs["waited_s"] for message in again] == [0.05, 0.1, 2.0]
     assert all(0 < message.delay_s <= 2 for message in again[2:])
     assert process(row) == ["done"]
+
+
+AHEAD_S = -180
+"""The age of what a sender says whose clock is three minutes ahead, which is not refused."""
+DRAFT = Draft(entity_id="a", text="new", audience=["staff"])
+
+
+def save_in_the_admin() -> None:
+    document = Document.objects.get()
+    document.text, document.audience = DRAFT.text, list(DRAFT.audience)
+    document.save()
+
+
+WRITES: dict[str, Callable[[], object]] = {
+    "one": lambda: index_document("knowledge_base", "a", DRAFT.text, audience=DRAFT.audience),
+    "in bulk": lambda: list(index_in_bulk("knowledge_base", [[DRAFT]])),
+    "accepted": lambda: list(accept_in_bulk("knowledge_base", [Write(number=1, draft=DRAFT)], sender="cms")),
+    "saved": save_in_the_admin,
+}
+
+
+def process_all() -> None:
+    for pk in Event.objects.due().order_by("pk").values_list("pk", flat=True):
+        processing.process(pk)
+
+
+@pytest.mark.parametrize("is_applied", [False, True])
+@pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
+def test_a_write_beats_what_a_clock_ahead_said_before(write: Callable[[], object], is_applied: bool) -> None:
+    """A restriction does not lose to a publication that had arrived, and waits, or was applied."""
+    index_document("knowledge_base", "a", "old")
+    ahead = record("published", AHEAD_S)
+    if is_applied:
+        process(ahead)
+    write()
+    process_all()
+    found = Document.objects.get()
+    assert (found.version and found.version.text, found.audience) == ("new", ["staff"])
+    write()
+    process(record("later", AHEAD_S - 60, audience=[]))
+    assert Document.objects.get().audience == [], "what comes later is not older for that"
+
+
+@pytest.mark.parametrize("write", [delete_document, purge_document])
+def test_a_deletion_beats_what_a_clock_ahead_said_before(write: Callable[..., object]) -> None:
+    index_document("knowledge_base", "a", "old")
+    ahead = record("published", AHEAD_S)
+    write("knowledge_base", "a")
+    assert process(ahead) == ["superseded"] and not Document.objects.live().exists()
+    assert Document.objects.get().deleted_at is not None
+    ahead.refresh_from_db()
+    assert ("content" in ahead.payload) == (write is delete_document)
+
+
+def test_a_write_that_changes_nothing_is_the_newest_state_all_the_same() -> None:
+    index_document("knowledge_base", "a", "secret", audience=["staff"])
+    event = record("published", audience=[])
+    Event.objects.filter(pk=event.pk).update(occurred_at=timezone.now())
+    assert not index_document("knowledge_base", "a", "secret", audience=["staff"]).is_changed
+    assert process(event) == ["superseded"]
+    assert Document.objects.get().audience == ["staff"]

@@ -3,7 +3,7 @@
 import importlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from io import StringIO
 from pathlib import Path
@@ -263,6 +263,75 @@ def test_a_dry_run_says_what_would_change_and_changes_nothing(folder: Path) -> N
     assert {"gone: a", "changed: b", "new: d"} <= set(said.splitlines())
     assert "1 new, 1 changed, 1 unchanged, 0 unreadable, 1 gone" in said
     assert live() == {"a", "b", "c"} and IngestionRun.objects.count() == 1
+
+
+def lines_of(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "csv"])
+def test_a_dry_run_goes_on_behind_a_row_that_would_be_refused(tmp_path: Path, suffix: str, settings: Any) -> None:
+    settings.FABRA_DOCUMENT_MAX_BYTES = 100
+    index_document("docs", "2", "Written by the shop.")
+    rows = [{"id": str(number), "text": "long " * 50 if number in (3, 5) else "Short."} for number in range(1, 7)]
+    table = tmp_path / f"t.{suffix}"
+    if suffix == "csv":
+        table.write_text("id,text\n" + "".join(f"{row['id']},{row['text']}\n" for row in rows))
+    else:
+        lines_of(table, rows)
+    planned = ingest(tmp_path, "--map", "id=id", "--dry-run").splitlines()
+    assert [line.split(": ")[:2] for line in planned[:-1]] == [
+        ["new", "1"], ["refused", "2"], ["refused", "3"], ["new", "4"], ["refused", "5"], ["new", "6"],
+    ]  # fmt: skip
+    assert "written by code" in planned[1] and "at most 100 bytes" in planned[2]
+    assert planned[-1].startswith("3 new, 0 changed, 0 unchanged, 1 unreadable, 0 gone")
+    assert "1 unreadable" in ingest(tmp_path, "--map", "id=id") and live() == {"1", "2", "4", "6"}
+
+
+def test_a_dry_run_lists_the_first_rows_that_would_be_refused_and_counts_the_others(
+    tmp_path: Path, settings: Any
+) -> None:
+    settings.FABRA_DOCUMENT_MAX_BYTES = 100
+    lines_of(tmp_path / "t.jsonl", ({"id": number, "text": "long " * 50} for number in range(1000)))
+    planned = ingest(tmp_path, "--map", "id=id", "--dry-run").splitlines()
+    assert len(planned) == 22 and planned[-2] == "refused: 980 more documents of t.jsonl"
+
+
+def test_a_dry_run_tells_two_tables_of_one_source_apart(tmp_path: Path) -> None:
+    for name in "ab":
+        lines_of(tmp_path / f"{name}.jsonl", [{"id": "same", "text": f"Of {name}."}, {"id": name, "text": "Own."}])
+    planned = ingest(tmp_path, "--map", "id=id", "--dry-run")
+    assert "refused: same: a.jsonl of the source" in planned and "3 new, 0 changed, 0 unchanged, 1 unread" in planned
+    ingest(tmp_path, "--map", "id=id")
+    assert live() == {"a", "b", "same"}
+    lines_of(tmp_path / "a.jsonl", [{"id": "a", "text": "Own."}])
+    planned = ingest(tmp_path, "--map", "id=id", "--prune", "--dry-run")
+    assert "gone: same" in planned, "a row that moved to another table is pruned by the run that refuses it"
+    ingest(tmp_path, "--map", "id=id", "--prune", "--force")
+    assert live() == {"a", "b"}
+
+
+def test_a_line_that_is_broken_says_so_and_leaves_what_it_was(tmp_path: Path) -> None:
+    rows = [{"id": name, "text": f"Text of {name}."} for name in "abc"]
+    lines_of(tmp_path / "t.jsonl", rows)
+    ingest(tmp_path, "--map", "id=id")
+    (tmp_path / "t.jsonl").write_text('{"id": "a", "text": "Text of a."}\n{"id": "b", "text": "New.\n')
+    said = "t.jsonl: line 2 is no JSON (JSONDecodeError); the other 1 were read; 2 documents that it had were not read"
+    assert said in ingest(tmp_path, "--map", "id=id", "--prune", "--dry-run")
+    assert f"{said}, and are found as before" in ingest(tmp_path, "--map", "id=id", "--prune")
+    assert live() == {"a", "b", "c"}
+
+
+def test_what_a_broken_line_may_have_restricted_is_withdrawn(tmp_path: Path) -> None:
+    lines_of(tmp_path / "t.jsonl", [{"id": name, "text": f"Text of {name}."} for name in "abc"])
+    ingest(tmp_path, "--map", "id=id")
+    kept = '{"id": "a", "text": "Text of a."}\n{"id": "c", "text": "Text of c."}\n'
+    (tmp_path / "t.jsonl").write_text(f'{kept}{{"id": "b", "text": "Secret.", "audience": ["staff"],}}\n')
+    assert "gone: b\n" in ingest(tmp_path, "--map", "id=id", "--dry-run") and live() == {"a", "b", "c"}
+    assert "1 document withdrawn" in ingest(tmp_path, "--map", "id=id") and live() == {"a", "c"}
+    lines_of(tmp_path / "t.jsonl", [{"id": name, "text": f"Text of {name}."} for name in "abc"])
+    ingest(tmp_path, "--map", "id=id")
+    assert live() == {"a", "b", "c"}
 
 
 def test_a_mapping_is_checked(folder: Path) -> None:

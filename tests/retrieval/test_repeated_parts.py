@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 
+from retrieval.indexing.documents import delete_document
 from retrieval.indexing.purge import purge_document
 from retrieval.ingestion.page_ends import files_of, repeated_ends
 from retrieval.ingestion.runs import RunOptions, open_run, open_upload
@@ -135,6 +136,32 @@ def test_the_page_that_keeps_it_may_go(tmp_path: Path) -> None:
     write(root, "a", top="", end="")
     ingest(root)
     assert (having(TOP), having(END)) == ("b", "b")
+
+
+def test_the_page_that_keeps_it_may_leave_the_source(tmp_path: Path) -> None:
+    root = write(tmp_path / "site", "abcdefgh")
+    ingest(root)
+    (root / "a.html").unlink()
+    assert "0 new, 1 changed, 6 unchanged, 0 unreadable, 1 gone" in ingest(root, "--prune", "--dry-run")[1]
+    ingest(root)
+    assert having(TOP) == "a", "it is found until it is pruned"
+    ingest(root, "--prune")
+    assert (having(TOP), having(END)) == ("b", "b")
+
+
+def test_a_page_that_is_withdrawn_keeps_nothing_for_the_others(tmp_path: Path) -> None:
+    root = write(tmp_path / "site", "abcdefgh")
+    ingest(root)
+    (root / "a.html").write_text(f"---\naudience: [staff\n---\n{html('a')}")
+    for _ in range(2):
+        ingest(root)
+        assert (having(TOP), having("Text of a")) == ("b", "")
+    write(root, "a")
+    ingest(root)
+    assert having(TOP) == "a"
+    delete_document("docs", "a")
+    ingest(root)
+    assert (having(TOP), having("Text of a")) == ("a", "a"), "the source has it still"
 
 
 def test_pages_behind_the_first_ones_are_read_once(tmp_path: Path, settings: Any) -> None:

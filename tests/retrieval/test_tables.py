@@ -97,6 +97,35 @@ def test_ids_that_occur_twice_are_told_and_replace_nothing() -> None:
     assert len({row.entity_id for row in found}) == 2
 
 
+def test_rows_without_an_id_keep_their_numbers_below_a_line_that_is_broken() -> None:
+    found, _, _ = read_all("t.jsonl", '{"text": "a"}\n{"text": \n{"text": "c"}\n{}\n{"text": "e"}\n')
+    assert [(row.entity_id, row.text) for row in found] == [("t/1", "a"), ("t/3", "c"), ("t/5", "e")]
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        '{"text": "b", "audience": ["staff"],}',
+        "{text: 'b', AUDIENCE: 'staff'}",
+        '{"text": "b", "ａudience": ["staff"]',
+        '["b", {"audience": "staff"}]',
+    ],
+)
+def test_the_audience_of_a_line_that_is_broken_is_not_known(broken: str) -> None:
+    _, _, reason = read_all("t.jsonl", f'{{"text": "a"}}\n{broken}\n')
+    assert "line 2 is no JSON" in reason and "so the audience is not known; the other 1 were read" in reason
+    _, _, reason = read_all("t.jsonl", '{"text": "a", "audience": ["staff"]}\n{"text": "b", "au\n')
+    assert "so the audience is not known" in reason, "as the others name theirs"
+    _, _, reason = read_all("t.jsonl", '{"text": "a"}\n{"text": "Of an audience: all"\n')
+    assert "the audience" not in reason
+
+
+def test_the_audience_below_a_row_that_is_broken_is_not_known() -> None:
+    long = "x" * 1_000_001
+    _, _, reason = read_all("t.csv", f"text,audience\na,staff\n{long},staff\nc,staff\n")
+    assert "line 3: field larger" in reason and "so the audience is not known" in reason
+
+
 def test_a_quote_without_end_is_told() -> None:
     (row,), (warning,), _ = read_all("t.csv", 'sep=,\nid,name,note\n1,a,"x\n2,b,y\n')
     assert (row.text, warning.code) == ("note: x\n2,b,y\n", "open_quote")

@@ -1,6 +1,8 @@
 """Accept lines as events of the outbox, which the workers apply."""
 
 from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import Any
 
 from django.db import transaction
 
@@ -11,6 +13,7 @@ from events.models import Event
 from events.outbox import record_events
 from retrieval.document_events import DELETED, EVENT_TYPE
 from retrieval.indexing.operations import Delete, Operation
+from retrieval.indexing.preconditions import times_of_writes
 
 _AT_ONCE = 200
 
@@ -34,9 +37,10 @@ def accept_in_bulk(
 
 def _record(index_name: str, operations: list[Operation], sender: str) -> Iterator[tuple[int, Event | FabraError]]:
     events: dict[int, AxiomEvent] = {}
+    moments = times_of_writes(index_name, [operation.entity_id for operation in operations])
     for operation in operations:
         try:
-            events[operation.number] = accepted(_event_of(index_name, operation))
+            events[operation.number] = accepted(_event_of(index_name, operation, moments[operation.entity_id]))
         except InvalidInput as error:
             yield operation.number, error
     with transaction.atomic():
@@ -45,12 +49,13 @@ def _record(index_name: str, operations: list[Operation], sender: str) -> Iterat
         yield number, result if isinstance(result, FabraError) else result[0]
 
 
-def _event_of(index_name: str, operation: Operation) -> AxiomEvent:
+def _event_of(index_name: str, operation: Operation, moment: datetime) -> AxiomEvent:
     if isinstance(operation, Delete):
-        return AxiomEvent(event_type=DELETED, entity_id=operation.entity_id, payload={"index": index_name})
+        payload: dict[str, Any] = {"index": index_name}
+        return AxiomEvent(event_type=DELETED, entity_id=operation.entity_id, payload=payload, occurred_at=moment)
     draft = operation.draft
     payload = {
         "index": index_name, "content": draft.text, "metadata": draft.metadata, "audience": list(draft.audience),
         "title": draft.title,
     }  # fmt: skip
-    return AxiomEvent(event_type=EVENT_TYPE, entity_id=draft.entity_id, payload=payload)
+    return AxiomEvent(event_type=EVENT_TYPE, entity_id=draft.entity_id, payload=payload, occurred_at=moment)
