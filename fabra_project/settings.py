@@ -17,6 +17,7 @@ from fabra.settings import *  # noqa: F403
 from fabra.settings import FABRA_API_SCHEMA, FABRA_MAX_REQUEST_BYTES, FABRA_REDIS_PREFIX, FABRA_UNFOLD, FABRA_WEB, env
 from fabra_project import no_stack
 from fabra_project.stack.services import read_services, secret_key
+from fabra_project.team_apps import check_team_apps
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -263,3 +264,6 @@ CELERY_BEAT_SCHEDULER = "fabra_project.beat:SteadyScheduler"
 CELERY_BEAT_MAX_LOOP_INTERVAL = 5
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = "UTC"
+
+if FABRA_APPS:  # at the end: an app's own module may read the settings when it is imported
+    check_team_apps(FABRA_APPS, INSTALLED_APPS)
