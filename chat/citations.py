@@ -5,7 +5,7 @@ from collections.abc import Container, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from common.links import safe_link
+from common.links import Asked, absolute_link, page_link
 
 _QUOTE_MAX_CHARS = 400
 _MARK = re.compile(r"\[(\d{1,3})\]")
@@ -26,7 +26,7 @@ class Citation:
     content: str
     """The whole passage."""
     url: str = ""
-    """The page that the passage is from, an http or https address; empty if the document has none."""
+    """The page that the passage is from: an http or https address, or a path of this site; empty without one."""
     is_cited: bool = False
     """Whether the answer cites it by its number."""
 
@@ -60,6 +60,11 @@ def mark_cited(passages: Iterable[Citation], answer: str, known: Container[int] 
     return [replace(passage, is_cited=passage.number in cited) for passage in passages]
 
 
+def link_absolutely(citations: Iterable[Citation], request: Asked) -> list[Citation]:
+    """Return the citations for a client that is no page of this site."""
+    return [replace(citation, url=absolute_link(citation.url, request)) for citation in citations]
+
+
 def quote_of(content: str) -> str:
     """Return the beginning of a passage, verbatim, cut at the end of a line, a sentence or a word."""
     text = content.strip()
@@ -81,5 +86,5 @@ def citation_of(number: int, hit: dict[str, Any]) -> Citation:
         chunk_id=hit["chunk_id"],
         score=hit["score"],
         content=hit["content"],
-        url=safe_link((hit.get("metadata") or {}).get("url")),
+        url=page_link((hit.get("metadata") or {}).get("url")),
     )

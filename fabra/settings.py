@@ -185,7 +185,7 @@ FABRA_ARCHIVE_MAX_BYTES = env.int("FABRA_ARCHIVE_MAX_BYTES", 1_000_000_000)
 FABRA_INGESTION_BATCH_CHARS = env.int("FABRA_INGESTION_BATCH_CHARS", 150_000)
 FABRA_INGESTION_WORKERS = env.int("FABRA_INGESTION_WORKERS", 4)  # tasks that share a run
 # The address of the site that has your models' pages, such as https://shop.example.com: it stands before the paths that
-# `get_absolute_url` returns, so that citations link to them.
+# `get_absolute_url` returns. Empty: they are pages of this site.
 FABRA_SITE_URL = env.str("FABRA_SITE_URL", "")
 # Minutes between two comparisons of your models with their documents, for changes that sent no signal.
 FABRA_MODEL_SYNC_EVERY = timedelta(minutes=env.float("FABRA_MODEL_SYNC_EVERY", 10))

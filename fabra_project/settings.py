@@ -17,6 +17,7 @@ from fabra.settings import *  # noqa: F403
 from fabra.settings import FABRA_API_SCHEMA, FABRA_MAX_REQUEST_BYTES, FABRA_REDIS_PREFIX, FABRA_UNFOLD, FABRA_WEB, env
 from fabra_project import no_stack
 from fabra_project.stack.services import read_services, secret_key
+from fabra_project.team_apps import check_team_apps
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -202,7 +203,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PARSER_CLASSES": ["chat.api.parsers.StrictJSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_AUTHENTICATION_CLASSES": ["chat.api.auth.ApiKeyAuthentication", "chat.api.auth.SessionAuthentication"],
-    "DEFAULT_PERMISSION_CLASSES": ["chat.api.auth.HasPermission"],
+    "DEFAULT_PERMISSION_CLASSES": ["chat.api.auth.IsSignedIn"],  # for views of FABRA_APPS; the bot's own say theirs
     "DEFAULT_PAGINATION_CLASS": "chat.api.pagination.KeysetPagination",
     "PAGE_SIZE": 50,
     "EXCEPTION_HANDLER": "chat.api.errors.handle_exception",
@@ -263,3 +264,6 @@ CELERY_BEAT_SCHEDULER = "fabra_project.beat:SteadyScheduler"
 CELERY_BEAT_MAX_LOOP_INTERVAL = 5
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = "UTC"
+
+if FABRA_APPS:  # at the end: an app's own module may read the settings when it is imported
+    check_team_apps(FABRA_APPS, INSTALLED_APPS)

@@ -22,7 +22,7 @@ class RetrievalConfig(app_config.BotAppConfig):
         from common.retention import retain, stays
         from events.handlers import register_handlers
         from retrieval import event_handlers
-        from retrieval.checks import check_chunk_limit, check_generations
+        from retrieval.checks import check_chunk_limit, check_generations, check_model_sources
         from retrieval.document_events import check_saved
         from retrieval.model_sources import changes, handler
         from retrieval.models import Document
@@ -35,6 +35,7 @@ class RetrievalConfig(app_config.BotAppConfig):
         changes.connect()
         self.when_migrated(_sync)
         checks.register(check_chunk_limit)
+        checks.register(check_model_sources)
         checks.register(check_generations, checks.Tags.database)
         if not settings.FABRA_OWN_PROJECT:  # whose settings say it when connecting, at no cost
             connection_created.connect(_keep_recall)

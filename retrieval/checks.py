@@ -1,4 +1,7 @@
-"""System checks: the limit of chunks, and the serving generations against the settings (`--database default`)."""
+"""System checks: the limit of chunks, the querysets of model sources, and the serving generations.
+
+The last of them, against the settings, with `--database default`.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,6 +12,8 @@ from django.db import ProgrammingError, connections, transaction
 
 from retrieval.embedders import get_embedder
 from retrieval.errors import EmbedderUnavailable
+from retrieval.model_sources.declaration import model_sources
+from retrieval.model_sources.querysets import why_unfit
 from retrieval.models import Index
 
 _LEAST_CHUNK_TOKENS = 64
@@ -23,6 +28,20 @@ def check_chunk_limit(**kwargs: Any) -> list[CheckMessage]:
             hint=f"Choose at least {_LEAST_CHUNK_TOKENS}; some chunks must fit the budget of a context.",
             id="retrieval.E005",
         )
+    ]
+
+
+def check_model_sources(**kwargs: Any) -> list[CheckMessage]:
+    return [
+        Error(
+            f"{type(source.declared).__name__}.queryset(), of the model source {source.name!r}: {reason}.",
+            hint="Return a queryset of the model's objects that filter() and order_by('pk') go on from; what is chosen "
+            "otherwise goes into filter(pk__in=...), whose subquery may be sliced, distinct or a union.",
+            obj=source.location,
+            id="retrieval.E006",
+        )
+        for source in model_sources.values()
+        if (reason := why_unfit(source))
     ]
 
 

@@ -20,7 +20,6 @@ from chat.access.tokens import SiteUser
 from chat.limits.messages import count_request
 from chat.models import ApiKey
 from chat.models.key_text import has_checksum
-from fabra.team_apps import team_apps
 
 
 def why_refused(key: str) -> str:
@@ -116,13 +115,10 @@ class HasPermission(BasePermission):
     """Allow a session with the permission of the view's method, a key whose scopes and owner have it, or development.
 
     A view says in `permissions` what each method needs. A request with a key is also counted against the key's limit
-    here, unless the view `counts_itself`. A view of an app of FABRA_APPS that says nothing is open, as it is by REST
-    framework's own default.
+    here, unless the view `counts_itself`.
     """
 
     def has_permission(self, request: Request, view: Any) -> bool:
-        if not hasattr(view, "permissions") and _is_of_team(view):
-            return True
         needed = permissions_of(view, request.method or "GET")
         key = request.auth if isinstance(request.auth, ApiKey) else None
         if isinstance(request.auth, SiteSession):
@@ -140,9 +136,23 @@ class HasPermission(BasePermission):
         return True
 
 
-def _is_of_team(view: Any) -> bool:
-    module = type(view).__module__
-    return any(module == config.name or module.startswith(f"{config.name}.") for config in team_apps())
+class IsSignedIn(HasPermission):
+    """Allow every account, secret key, or development: the project's default, for views of FABRA_APPS that say nothing.
+
+    A public key, and the session of an embedded page, are in the hands of everybody who has the page open.
+    """
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        if hasattr(view, "permissions"):
+            return super().has_permission(request, view)
+        if isinstance(request.auth, SiteSession) or getattr(request.auth, "kind", "") == ApiKey.Kind.PUBLIC:
+            self.message, self.code = "This needs an account, or a secret API key.", "permission_denied"
+            return False
+        if isinstance(request.auth, ApiKey):
+            caller_of(request)  # refuses the address
+            count_request(request.auth)
+            return True
+        return bool(request.user.is_authenticated) or is_open(request.META)
 
 
 def permissions_of(view: Any, method: str) -> Collection[str]:

@@ -11,7 +11,6 @@ from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 
-from chat.access.callers import Caller
 from chat.access.permissions import CHAT_AS_USER, VIEW_TRACE
 from chat.api import evidence, examples, openapi
 from chat.api.auth import caller_of
@@ -91,9 +90,9 @@ class ChatView(AsyncAPIView):
                 claim.conversation_id = settled.conversation_id
             freshness = freshness_headers(None if isinstance(turn, Settled) else turn.context.freshness)
             return StreamingHttpResponse(
-                _settled_events(turn.answer, caller)
+                _settled_events(turn.answer, request)
                 if isinstance(turn, Settled)
-                else GuardedStream(_events(turn), partial(leave, turn)),
+                else GuardedStream(_events(turn, request), partial(leave, turn)),
                 status=turn.answer.status if isinstance(turn, Settled) else 200,
                 content_type="text/event-stream",
                 headers={"X-Accel-Buffering": "no"} | turn.admission.headers() | freshness,
@@ -103,27 +102,28 @@ class ChatView(AsyncAPIView):
             claim.conversation_id = result.conversation_id
         headers = admission.headers() | freshness_headers(result.freshness)
         # Rendered here, because Django would switch to a thread to render a Response.
-        body = JSONRenderer().render(_body_of(result, caller))
+        body = JSONRenderer().render(_body_of(result, request))
         return HttpResponse(body, JSONRenderer.media_type, status=result.status, headers=headers)
 
 
-def _body_of(result: Answer, caller: Caller) -> dict[str, Any]:
+def _body_of(result: Answer, request: Request) -> dict[str, Any]:
     """Return the answer as its caller may see it: with a public key, everybody who has the page open reads it."""
-    return result.to_customer_dict() if caller.is_site else result.to_dict()
+    result = result.link_absolutely(request)
+    return result.to_customer_dict() if caller_of(request).is_site else result.to_dict()
 
 
-async def _settled_events(result: Answer, caller: Caller) -> AsyncIterator[bytes]:
+async def _settled_events(result: Answer, request: Request) -> AsyncIterator[bytes]:
     yield event_of({"context_id": result.context_id, "conversation_id": result.conversation_id}, "start")
-    yield event_of(_body_of(result, caller), "done")
+    yield event_of(_body_of(result, request), "done")
 
 
-async def _events(turn: Turn) -> AsyncGenerator[bytes, None]:
+async def _events(turn: Turn, request: Request) -> AsyncGenerator[bytes, None]:
     yield event_of({"context_id": turn.context_id, "conversation_id": turn.conversation_id}, "start")
     try:
         async with aclosing(run(turn, is_streamed=True)) as pieces:
             async for piece in pieces:
                 if isinstance(piece, Answer):
-                    yield event_of(_body_of(piece, turn.question.caller), "stopped" if piece.is_dropped else "done")
+                    yield event_of(_body_of(piece, request), "stopped" if piece.is_dropped else "done")
                 else:
                     yield event_of({"text": piece}, "delta")
     except asyncio.CancelledError:

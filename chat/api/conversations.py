@@ -136,7 +136,9 @@ class MessagesView(APIView):
                 "message", "value", "comment"
             )
         }
-        messages = [message_body(row, with_html=with_html) | {"feedback": given.get(row.pk)} for row in rows]
+        messages = [
+            message_body(row, with_html=with_html, request=request) | {"feedback": given.get(row.pk)} for row in rows
+        ]
         return Response(
             {
                 "messages": messages, "has_earlier": has_earlier, "has_later": has_later,
@@ -170,9 +172,9 @@ class ExportView(AsyncAPIView):
         pieces: AsyncIterator[str]
         if kind == "json":
             head = await sync_to_async(_fields_of)(conversation)
-            pieces, content_type, ending = as_json(head, conversation), "application/json", "json"
+            pieces, content_type, ending = as_json(head, conversation, request), "application/json", "json"
         else:
-            pieces, content_type, ending = as_markdown(conversation), "text/markdown; charset=utf-8", "md"
+            pieces, content_type, ending = as_markdown(conversation, request), "text/markdown; charset=utf-8", "md"
         name = f"conversation-{conversation.pk}.{ending}"
         headers = {"Content-Disposition": f'attachment; filename="{name}"'}
         return StreamingHttpResponse(pieces, content_type=content_type, headers=headers)

@@ -36,7 +36,8 @@ class SearchView(AsyncAPIView):
         hits = await search(
             index_name(request), params.get("query", ""), whole_number(request, "top_k", 5), filters, **options
         )
-        return Response({"hits": shapes.HitSerializer(hits, many=True).data, "flags": list(hits.flags)})
+        shown = shapes.HitSerializer(hits, many=True, context={"request": request})
+        return Response({"hits": shown.data, "flags": list(hits.flags)})
 
 
 class FeaturesView(AsyncAPIView):

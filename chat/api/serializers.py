@@ -28,6 +28,7 @@ from chat.api.fields import (
     StrictIntegerField,
 )
 from chat.models import Conversation
+from common.links import absolute_link
 from retrieval.models import Document
 from retrieval.search.hits import Hit
 
@@ -208,7 +209,7 @@ class HitSerializer(serializers.Serializer[Any]):
     url = serializers.SerializerMethodField(help_text="The passage's page, if the document has a link.")
 
     def get_url(self, hit: Hit) -> str:
-        return hit.url
+        return absolute_link(hit.url, self.context["request"])
 
     content = serializers.CharField()
     score = serializers.FloatField()

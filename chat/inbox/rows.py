@@ -7,6 +7,7 @@ from typing import Any
 
 from django.db.models import F, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Left
+from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.timesince import timesince
 
@@ -15,7 +16,7 @@ from chat.access.permissions import REASSIGN_CONVERSATION
 from chat.live.bodies import message_body, staff_name_of
 from chat.models import Conversation, Customer, Message, Ticket
 from common.admin.html import short
-from common.links import safe_link
+from common.links import Asked, absolute_link, page_link
 from contexts.models import Trace, TraceBody
 from features import registry
 from features.models import FeatureValue
@@ -157,8 +158,9 @@ class Opened:
         return next(asked, "")
 
 
-def open_conversation(conversation: Conversation, user: Any) -> Opened:
+def open_conversation(conversation: Conversation, request: HttpRequest) -> Opened:
     """Return the conversation with what the user may see of traces, values and tickets."""
+    user: Any = request.user
     messages = messages_after(conversation, 0, most=_MOST_MESSAGES + 1)
     is_cut = len(messages) > _MOST_MESSAGES
     answers = conversation.messages.filter(role=Message.Role.ASSISTANT).order_by("-id")
@@ -180,7 +182,7 @@ def open_conversation(conversation: Conversation, user: Any) -> Opened:
         values=_values_of(conversation.user_id) if user.has_perm("features.view_featurevalue") else [],
         trace=trace,
         items=_items_of(trace) if trace else [],
-        sources=_sources_of(newest) if newest else [],
+        sources=_sources_of(newest, request) if newest else [],
     )
 
 
@@ -215,6 +217,7 @@ def _items_of(trace: Trace) -> list[dict[str, Any]]:
     return [item | {"beginning": short(" ".join(item["content"].split()), _ITEM_CHARS)} for item in items]
 
 
-def _sources_of(answer: Message) -> list[dict[str, Any]]:
+def _sources_of(answer: Message, request: Asked) -> list[dict[str, Any]]:
+    """Return the answer's sources with links that can be sent to the customer, wherever they read them."""
     sources = sorted(answer.citations, key=lambda citation: not citation.get("is_cited"))
-    return [citation | {"url": safe_link(citation.get("url"))} for citation in sources]
+    return [citation | {"url": absolute_link(page_link(citation.get("url")), request)} for citation in sources]

@@ -22,6 +22,7 @@ from chat.models import Conversation
 from common.admin.permissions import needs
 from common.admin.site import render, site
 from common.errors import FabraError, InvalidInput
+from common.links import absolute_link
 from retrieval.search.execute import search_sync
 
 _PASSAGES = 5
@@ -64,7 +65,7 @@ def show(request: HttpRequest) -> HttpResponse:
     context = {
         "title": "Inbox",
         "inbox": rows.inbox_of(request.user),
-        "opened": rows.open_conversation(conversation, request.user) if conversation else None,
+        "opened": rows.open_conversation(conversation, request) if conversation else None,
         "open_id": conversation.pk if conversation else None,
         "max_chars": settings.FABRA_MESSAGE_MAX_CHARS,
     }
@@ -85,7 +86,7 @@ def listing(request: HttpRequest) -> HttpResponse:
 @_with_errors
 def conversation(request: HttpRequest, pk: int) -> HttpResponse:
     """Return a conversation with what is known of its customer."""
-    opened = rows.open_conversation(_require(pk), request.user)
+    opened = rows.open_conversation(_require(pk), request)
     return JsonResponse({"html": _html(request, "conversation", {"opened": opened})})
 
 
@@ -106,7 +107,8 @@ def messages(request: HttpRequest, pk: int) -> HttpResponse:
 def passages(request: HttpRequest) -> HttpResponse:
     """Return passages to answer with, of documents that every customer may read, in the index of the bot."""
     record = search_sync(index_of(request.GET.get("bot", "")), request.GET.get("q", ""), _PASSAGES)
-    return JsonResponse({"html": _html(request, "passages", {"hits": record.hits})})
+    found = [(hit, absolute_link(hit.url, request)) for hit in record.hits]
+    return JsonResponse({"html": _html(request, "passages", {"found": found})})
 
 
 @_for_agents

@@ -7,14 +7,19 @@ from django.utils.translation import gettext as _
 
 from chat.models import Conversation, Message
 from chat.providers.extractive import NOTICE
+from common.links import Asked, absolute_link
 from common.markdown import render
 
 
-def message_body(message: Message, *, with_html: bool = True) -> dict[str, Any]:
+def message_body(message: Message, *, with_html: bool = True, request: Asked | None = None) -> dict[str, Any]:
     """Return a message with the HTML of what the bot or a person wrote; a customer's text is plain.
 
-    Reads its author, if it has one: select it together with the messages.
+    Give the request of a client that is no page of this site. Reads the author, if the message has one: select it
+    together with the messages.
     """
+    citations = message.citations
+    if request is not None:
+        citations = [citation | {"url": absolute_link(citation.get("url", ""), request)} for citation in citations]
     body = {
         "id": message.pk,
         "role": message.role,
@@ -23,13 +28,12 @@ def message_body(message: Message, *, with_html: bool = True) -> dict[str, Any]:
         "author": name_of(message.author),
         "client_id": str(message.client_id) if message.client_id else None,
         "context_id": str(message.trace_id) if message.trace_id else None,
-        "citations": message.citations,
+        "citations": citations,
         "grounding": message.grounding,
         "flags": message.flags,
     }
     if with_html:
         body["html"] = _html(message)
-        citations = message.citations
         body["citations"] = [citation | {"html": _quote_html(citation.get("quote", ""))} for citation in citations]
     return body
 

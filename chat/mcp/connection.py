@@ -1,7 +1,6 @@
 """Who calls the MCP endpoint, and what their connection is bound to."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from django.conf import settings
 from django.core.handlers.asgi import ASGIRequest
@@ -33,7 +32,7 @@ class Connection:
     """One caller. The audience and the index are the connection's, in its URL: a model cannot choose its readers."""
 
     caller: Caller
-    meta: dict[str, Any]
+    request: ASGIRequest
     audience: list[str] | str
     index_name: str
     """The index of a tool call that names none."""
@@ -59,7 +58,7 @@ def connect(request: ASGIRequest) -> Connection:
         index_name = caller.indexes[0]
     return Connection(
         caller=caller,
-        meta=request.META,
+        request=request,
         audience=EVERYONE if names == [EVERYONE] else check_audience(names),
         index_name=caller.check_index(check_index_name(index_name)),
     )

@@ -56,7 +56,7 @@ def _call(connection: Connection, tool: Tool, arguments: dict[str, Any]) -> type
             structured_content=error_body(code, message),
             is_error=True,
         )
-    caller = caller_columns(connection.meta, None, connection.caller.key)
+    caller = caller_columns(connection.request.META, None, connection.caller.key)
     if caller is not None:
         action = tool.name.replace("_", " ")
         record(**caller, action=action, target=target, endpoint=f"mcp:{tool.name}", status=status)

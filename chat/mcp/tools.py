@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from chat.mcp.connection import Connection
-from common.links import safe_link
+from common.links import absolute_link, page_link
 from common.text import single_line
 from common.validation import check_key
 from contexts.frame import fenced, new_marker, note_on, without_source_marks
@@ -103,8 +103,9 @@ def search(connection: Connection, given: SearchArguments) -> tuple[str, SearchR
     marker = new_marker()
     passages = [
         PassageResult(
-            title=hit.title, url=hit.url, document_id=hit.document_id, index=hit.index, version=hit.version,
-            heading_path=hit.heading_path, score=round(hit.score, 4), content=hit.content,
+            title=hit.title, url=absolute_link(hit.url, connection.request), document_id=hit.document_id,
+            index=hit.index, version=hit.version, heading_path=hit.heading_path, score=round(hit.score, 4),
+            content=hit.content,
         )
         for hit in record.hits
     ]  # fmt: skip
@@ -124,7 +125,8 @@ def get_document(connection: Connection, given: DocumentArguments) -> tuple[str,
     piece = version.text[given.offset : given.offset + MOST_CHARS]
     end = given.offset + len(piece)
     result = DocumentResult(
-        notice=_NOTICE, title=version.title, url=safe_link(version.metadata.get("url")),
+        notice=_NOTICE, title=version.title,
+        url=absolute_link(page_link(version.metadata.get("url")), connection.request),
         document_id=document.entity_id, index=index, version=version.number, metadata=version.metadata, content=piece,
         total_chars=len(version.text), next_offset=end if end < len(version.text) else None,
     )  # fmt: skip

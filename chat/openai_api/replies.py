@@ -14,6 +14,7 @@ from chat.openai_api.questions import ParsedRequest
 from chat.turns.turn import Answer, Settled, Turn
 from common.event_stream import event_of
 from common.guarded_stream import GuardedStream
+from common.links import Asked
 from contexts.items import SEPARATOR
 
 
@@ -21,9 +22,16 @@ class Reply:
     """The answer to one request, once the question is accepted."""
 
     def __init__(
-        self, model: str, parsed: ParsedRequest, begun: Turn | Settled, *, includes_usage: bool, annotate: Annotate
+        self,
+        model: str,
+        parsed: ParsedRequest,
+        begun: Turn | Settled,
+        request: Asked,
+        *,
+        includes_usage: bool,
+        annotate: Annotate,
     ) -> None:
-        self._parsed, self._begun, self._includes_usage = parsed, begun, includes_usage
+        self._parsed, self._begun, self._request, self._includes_usage = parsed, begun, request, includes_usage
         self._turn = begun if isinstance(begun, Turn) else None
         self.context_id = begun.context_id if isinstance(begun, Turn) else begun.answer.context_id
         self._completion = CompletionBodies(model, self.context_id, annotate)
@@ -94,11 +102,11 @@ class Reply:
     async def _run(self, *, is_streamed: bool) -> AsyncGenerator[str | Answer, None]:
         """Yield what the model writes, then the Answer."""
         if isinstance(self._begun, Settled):
-            yield self._begun.answer
+            yield self._begun.answer.link_absolutely(self._request)
             return
         async with aclosing(run(self._begun, is_streamed=is_streamed)) as pieces:
             async for piece in pieces:
-                yield piece
+                yield piece.link_absolutely(self._request) if isinstance(piece, Answer) else piece
 
     def _ignored(self, answer: Answer) -> list[str]:
         """Return what of the request had no effect; without a model what is meant for one had none."""

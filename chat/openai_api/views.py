@@ -116,7 +116,7 @@ class CompletionsView(OpenAIView):
         if not asks_model(begun):
             parsed.ignored.extend(parsed.for_model)
         annotate = annotations_for_open_webui if is_open_webui(request.headers) else annotations_of
-        reply = Reply(model, parsed, begun, includes_usage=wanted.includes_usage, annotate=annotate)
+        reply = Reply(model, parsed, begun, request, includes_usage=wanted.includes_usage, annotate=annotate)
         # Another model that answers in place of this one may have another longest answer: the body tells.
         config = begun.provider.config if isinstance(begun, Turn) else None
         cut = config.cut(parsed.question.max_tokens) if config else []

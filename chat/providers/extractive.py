@@ -10,7 +10,7 @@ from chat.extracts.selection import choose
 from chat.models import HandoverSettings
 from chat.providers.not_known import NOT_KNOWN, nearest_articles, not_known_text, numbers_of
 from chat.providers.protocol import Completion, Delta, Prompt
-from common.links import markdown_link
+from common.links import markdown_link, safe_link
 
 NOTICE = "No language model is configured, so these are the passages of the documents that fit best."
 MODEL_UNAVAILABLE = "model_unavailable"
@@ -61,11 +61,14 @@ class ExtractiveProvider:
 def extract(prompt: Prompt) -> tuple[str, frozenset[int]]:
     """Return the answer, and the numbers of the passages that it is made of; "" if no sentence fits the question.
 
-    Below the sentences stand the links of the documents that have one.
+    Below the sentences stand the links of the documents that have one. A path is none here: a text is read elsewhere,
+    too.
     """
     chosen = choose(read_passages([*prompt.earlier_questions, prompt.question], prompt.passages))
     sources = {part.passage.source.number: part.passage.source for part in chosen}
     links = [
-        f"- [{source.number}] {markdown_link(source.title, source.url)}" for source in sources.values() if source.url
+        f"- [{source.number}] {markdown_link(source.title, source.url)}"
+        for source in sources.values()
+        if safe_link(source.url)
     ]
     return "\n\n".join(part for part in (write(chosen), "\n".join(links)) if part), frozenset(sources)

@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 from chat.citations import Citation
 from chat.models import HandoverSettings
 from chat.providers.protocol import Completion, Delta, Prompt
-from common.links import markdown_link
+from common.links import markdown_link, safe_link
 
 NOT_KNOWN = "not_known"
 """The flag of such an answer."""
@@ -49,7 +49,7 @@ def not_known_text(nearest: list[Citation], offer: str) -> str:
     """Return the answer as Markdown; `offer` says how else one gets help, or is empty."""
     parts = [_("I do not know the answer to that.")]
     if nearest:
-        links = [markdown_link(passage.title or passage.document_id, passage.url) for passage in nearest]
+        links = [markdown_link(passage.title or passage.document_id, safe_link(passage.url)) for passage in nearest]
         lines = [f"- {link} [{passage.number}]" for link, passage in zip(links, nearest, strict=True)]
         parts += [_("These articles come nearest:"), "\n".join(lines)]
     return "\n\n".join([*parts, *([offer] if offer else [])])

@@ -12,7 +12,7 @@ from django.conf import settings
 
 from chat.access.callers import Caller
 from chat.bots.known import BotConfig
-from chat.citations import Citation
+from chat.citations import Citation, link_absolutely
 from chat.errors import DeadlineExceeded, InvalidMessage, MessageTooLong
 from chat.limits.admission import Admission
 from chat.limits.budgets import BudgetReservation
@@ -24,6 +24,7 @@ from chat.turns.lease import TurnLease
 from chat.turns.resolve_context import chat_context
 from chat.turns.running import Stopping
 from chat.turns.thread import ClientThread
+from common.links import Asked
 from common.validation import check_text, is_blank
 from contexts.conversation import ConversationHistory
 from contexts.items import Context
@@ -143,6 +144,10 @@ class Answer:
         """The HTTP status: 202 where a person answers, later, or the bot after a person who came and left meanwhile."""
         is_for_later = self.state == Conversation.State.PERSON or self.is_dropped
         return 202 if is_for_later and self.state != Conversation.State.CLOSED and not self.response else 200
+
+    def link_absolutely(self, request: Asked) -> "Answer":
+        """Return the answer for a client that is no page of this site."""
+        return replace(self, citations=link_absolutely(self.citations, request))
 
     def to_dict(self) -> dict[str, Any]:
         return {

@@ -10,7 +10,7 @@ from django.utils.safestring import SafeString
 
 from common.admin.html import admin_url, duration, pretty, short
 from common.definitions import add_once
-from common.links import safe_link
+from common.links import page_link
 from common.markdown import ALL_SOURCES, render
 from contexts.admin.trace_grounding import grounding_of
 from contexts.models import Trace, TraceBody
@@ -181,7 +181,7 @@ def _search(search: dict[str, Any], links: _Links) -> dict[str, Any]:
                 **hit,
                 "rank": rank,
                 "percent": f"{max(0, 100 * (hit.get('score') or 0) / best):.1f}",
-                "page_url": safe_link((hit.get("metadata") or {}).get("url")),
+                "page_url": page_link((hit.get("metadata") or {}).get("url")),
                 "document_url": links.document(hit.get("version_id")),
                 "version_url": links.version(hit.get("version_id")),
                 "chunk_url": links.chunk(hit.get("chunk_id")),

@@ -62,12 +62,22 @@ def _saved(
 ) -> None:
     if not raw:
         for source in _sources_of(sender):
-            when_written(using, partial(publish, source, [instance.pk], is_new=created))
+            when_written(using, partial(publish, source, [_key(source, instance)], is_new=created))
 
 
 def _deleted(sender: type[models.Model], instance: models.Model, using: str, **_: Any) -> None:
     for source in _sources_of(sender):
-        when_written(using, partial(_record, [_event(source, str(instance.pk), None)]))
+        if issubclass(_concrete(sender), _concrete(source.model)):  # a row of a parent's may have been none of it
+            when_written(using, partial(_record, [_event(source, str(_key(source, instance)), None)]))
+
+
+def _key(source: ModelSourceSpec, instance: models.Model) -> Any:
+    """Return the key of the source's object that the instance is: a child of several models has one of each."""
+    return getattr(instance, source.model._meta.pk.attname, instance.pk)
+
+
+def _concrete(model: type[models.Model]) -> type[models.Model]:
+    return model._meta.concrete_model or model
 
 
 def publish(source: ModelSourceSpec, pks: Collection[Any], *, is_new: bool = False) -> None:
@@ -75,7 +85,7 @@ def publish(source: ModelSourceSpec, pks: Collection[Any], *, is_new: bool = Fal
 
     `doc_updated` has what the source says of the object now, and `doc_deleted` is for one that is no document (any
     more). What is indexed is read anew when the event is processed. An object that `is_new` and no document makes
-    no event.
+    no event, nor does a row of a parent's table that has none in the table of the source's model.
     """
     if len(pks) > AT_ONCE:
         request_sync(source)
@@ -84,6 +94,7 @@ def publish(source: ModelSourceSpec, pks: Collection[Any], *, is_new: bool = Fal
     try:
         with transaction.atomic():
             readings = find(source, keys)
+            keys = sorted({*readings, *_rows(source, [key for key in keys if key not in readings])})
     except Exception as error:  # a queryset may raise anything, and the caller's save is not to fail by it
         logger.warning("The model source %s could not be read: %r", source.name, error)
         unread = [Reading(source=source, pk=key, error=repr(error)) for key in keys]
@@ -95,6 +106,14 @@ def publish(source: ModelSourceSpec, pks: Collection[Any], *, is_new: bool = Fal
             continue
         events.append(_event(source, key, reading))
     _record(events)
+
+
+def _rows(source: ModelSourceSpec, keys: Sequence[str]) -> Sequence[str]:
+    """Return the keys that are of rows of the source's model; only those of a parent's table may be of none."""
+    if not keys or not _concrete(source.model)._meta.parents:
+        return keys
+    wanted = [key for text in keys if (key := source.key(text)) is not None]
+    return [str(pk) for pk in source.model._base_manager.filter(pk__in=wanted).values_list("pk", flat=True)]
 
 
 def request_sync(source: ModelSourceSpec) -> None:

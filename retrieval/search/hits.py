@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from common.links import safe_link
+from common.links import page_link
 from retrieval.search.questions import Embedding
 
 DEGRADED_FLAGS = frozenset({"semantic_unavailable", "rerank_unavailable"})
@@ -48,8 +48,8 @@ class Hit:
 
     @property
     def url(self) -> str:
-        """The page that the passage is from, an http or https address; "" if the document has none."""
-        return safe_link(self.metadata.get("url"))
+        """The page that the passage is from: an http or https address, or a path of this site; "" without one."""
+        return page_link(self.metadata.get("url"))
 
     def __getitem__(self, name: str) -> Any:
         if name not in HIT_FIELDS:

@@ -4,11 +4,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.conf import settings
 from django.core.management import call_command
+from django.test import Client
 from django.urls import reverse
 
-from common.links import markdown_link, safe_link
+from chat.models import Message
+from common.links import markdown_link, page_link, safe_link
 from common.markdown import ALL_SOURCES, render
 from contexts.models import Trace
 from retrieval.indexing.documents import index_document
@@ -18,7 +21,8 @@ pytestmark = pytest.mark.django_db
 
 PAGE = "https://docs.example.com/guide?a=1&b=2#part"
 HOSTILE = [
-    "javascript:alert(1)", "JaVaScRiPt:alert(1)", "data:text/html,x", "//evil.example/x", "/guide", "guide", "", "https://",
+    "javascript:alert(1)", "JaVaScRiPt:alert(1)", "data:text/html,x", "//evil.example/x", "/\\evil.example/x",
+    "/\t/evil.example/x", "guide", "", "https://",
     "https:evil.example", "https://a.example\\@evil.example", "https://docs.example.com@evil.example/", "https://[::1",
     "https://a.example:port/", "ftp://a.example", "https://a.example/\"onclick=\"x", "https://a.example/<script>",
     "https://a.example/\n", " https://a.example/", "https://a.example/\u202ecod.exe", "https://a.example/" + "x" * 2000,
@@ -28,7 +32,7 @@ HOSTILE = [
 
 @pytest.mark.parametrize("value", HOSTILE)
 def test_what_is_no_plain_web_address_is_no_link(value: Any, bot: None, ask: Any) -> None:
-    assert safe_link(value) == ""
+    assert safe_link(value) == page_link(value) == ""
     index_document(settings.FABRA_DEFAULT_INDEX, "linked", "# Penguins\n\nPenguins swim.", {"url": value})
     hit = search_sync(settings.FABRA_DEFAULT_INDEX, "penguins").hits[0]
     assert (hit.document_id, hit.url) == ("linked", "")
@@ -59,6 +63,65 @@ def test_the_link_reaches_the_hit_the_citation_the_answer_and_the_trace(bot: Non
         search, {"index": settings.FABRA_DEFAULT_INDEX, "q": "penguins", "filters": "{}", "audience": ""}
     ).content.decode()
     assert f'href="{PAGE.replace("&", "&amp;")}" target="_blank" rel="noopener nofollow"' in shown
+
+
+def text_of(response: Any) -> str:
+    """Return what a response streams."""
+
+    async def whole() -> bytes:
+        return b"".join([piece async for piece in response])
+
+    return async_to_sync(whole)().decode()
+
+
+@pytest.fixture
+def with_a_path(bot: None) -> str:
+    """A document whose page is one of this site."""
+    index_document(
+        settings.FABRA_DEFAULT_INDEX, "linked", "# Penguins\n\nPenguins swim in the cold sea.", {"url": "/p/1/"}
+    )
+    return "Where do penguins swim?"
+
+
+def test_a_path_is_stored_as_it_is_and_clients_get_it_with_the_host_that_they_asked(
+    with_a_path: str, ask: Any, admin_client: Client, settings: Any
+) -> None:
+    settings.ALLOWED_HOSTS = ["testserver", "other.example"]
+    assert search_sync(settings.FABRA_DEFAULT_INDEX, "penguins").hits[0].url == "/p/1/"
+    answer = ask(with_a_path).json()
+    assert [citation["url"] for citation in answer["citations"]][:1] == ["http://testserver/p/1/"]
+    assert "/p/1/" not in answer["response"]  # which is read elsewhere, too
+    message = Message.objects.get(pk=answer["message_id"])
+    assert message.citations[0]["url"] == "/p/1/"
+    other = {"HTTP_HOST": "other.example"}
+    hits = admin_client.get("/api/search/", {"index_name": settings.FABRA_DEFAULT_INDEX, "query": "penguins"}, **other)
+    assert hits.json()["hits"][0]["url"] == "http://other.example/p/1/"
+    conversation = f"/api/conversations/{answer['conversation_id']}"
+    messages = admin_client.get(f"{conversation}/messages/?user_id={message.conversation.user_id}", **other).json()
+    assert messages["messages"][-1]["citations"][0]["url"] == "http://other.example/p/1/"
+    exported = admin_client.get(f"{conversation}/export/?as=markdown&user_id={message.conversation.user_id}", **other)
+    assert "(<http://other.example/p/1/>)" in text_of(exported)
+
+
+def test_a_stream_has_the_same_links(with_a_path: str, ask: Any) -> None:
+    events = text_of(ask(with_a_path, stream=True))
+    assert '"url":"http://testserver/p/1/"' in events.replace('": "', '":"')
+
+
+def test_the_completions_of_v1_cite_a_path_in_full(with_a_path: str, client: Client, settings: Any) -> None:
+    settings.DEBUG = True
+    body = {"model": "chat_context", "messages": [{"role": "user", "content": with_a_path}]}
+    answer = client.post("/v1/chat/completions", body, content_type="application/json").json()
+    (annotation, *_others) = answer["choices"][0]["message"]["annotations"]
+    assert annotation["url_citation"]["url"] == "http://testserver/p/1/"
+    assert answer["fabra"]["citations"][0]["url"] == "http://testserver/p/1/"
+
+
+def test_what_an_agent_inserts_has_the_whole_address(with_a_path: str, ask: Any, admin_client: Client) -> None:
+    answer = ask(with_a_path).json()
+    opened = admin_client.get(f"/admin/inbox/{answer['conversation_id']}/").json()["html"]
+    found = admin_client.get("/admin/inbox/passages/", {"q": "penguins"}).json()["html"]
+    assert "http://testserver/p/1/" in opened and "http://testserver/p/1/" in found
 
 
 @pytest.mark.parametrize("text", ["a [b](c) d", "]", "[", "\\", "\\]", "a\n\nb", "`", "*a*", "[1]", "![x](y)"])

@@ -42,9 +42,27 @@ def test_its_addresses_are_below_its_name():
     assert Client().get("/helpdesk/hello/").content == b"Hello."
 
 
-def test_its_views_of_rest_are_open_unless_they_say_something_else():
-    assert Client().get("/helpdesk/counts/").json() == {"articles": 3}
-    assert Client().get("/helpdesk/closed/").status_code == 401
+def test_its_views_of_rest_are_for_accounts_and_secret_keys_unless_they_say_something_else():
+    from django.contrib.auth.models import User
+
+    from chat.models import ApiKey
+
+    assert Client().get("/helpdesk/counts/").status_code == 401
+    assert Client().get("/helpdesk/open/").json() == {"articles": 3}
+    client = Client()
+    client.force_login(User.objects.create_user("ana"))
+    assert client.get("/helpdesk/counts/").json() == {"articles": 3}
+    site = {"kind": ApiKey.Kind.PUBLIC, "origins": ["https://shop.example"], "per_minute": 9}
+    for expected, bounds in ((200, {}), (403, {"networks": ["10.0.0.0/8"]}), (403, site)):
+        _row, key = ApiKey.make("service", ["chat"], **bounds)
+        headers = {"Authorization": f"Bearer {key}", "Origin": "https://shop.example"}
+        assert Client().get("/helpdesk/counts/", headers=headers).status_code == expected
+
+
+def test_in_development_they_are_open_to_this_machine(settings):
+    settings.DEBUG = True
+    assert Client().get("/helpdesk/counts/").status_code == 200
+    assert Client().get("/helpdesk/counts/", REMOTE_ADDR="10.1.1.1").status_code == 401
 
 
 def test_its_definitions_are_mirrored_by_migrate(process_events):
@@ -74,7 +92,7 @@ def test_the_plans_of_its_accounts_are_materialised():
 _URLS = """
 from django.http import HttpResponse
 from django.urls import path
-from rest_framework.permissions import IsAuthenticated
+from rest_framework.permissions import AllowAny
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
@@ -84,14 +102,14 @@ class Counts(APIView):
         return Response({"articles": 3})
 
 
-class Closed(Counts):
-    permission_classes = [IsAuthenticated]
+class Open(Counts):
+    permission_classes = [AllowAny]
 
 
 urlpatterns = [
     path("hello/", lambda request: HttpResponse("Hello.")),
     path("counts/", Counts.as_view()),
-    path("closed/", Closed.as_view()),
+    path("open/", Open.as_view()),
 ]
 """
 
@@ -118,7 +136,7 @@ def test_the_bot_that_startbot_makes_passes_its_tests_in_the_project(helpdesk: P
             cursor.execute("DROP TABLE IF EXISTS helpdesk_article_groups, helpdesk_article, helpdesk_account")
             cursor.execute("DELETE FROM django_migrations WHERE app = 'helpdesk'")
     assert run.returncode == 0, run.stdout + run.stderr
-    assert "13 passed" in run.stdout
+    assert "14 passed" in run.stdout
 
 
 _DEFINITIONS = """
@@ -180,6 +198,50 @@ def _environment(folder: Path) -> dict[str, str]:
         "PYTHONPATH": os.pathsep.join([str(PROJECT), str(folder)]),
     }
     return os.environ | given
+
+
+_LABEL = "from django.apps import AppConfig\n\n\nclass Shop(AppConfig):\n    name, label = 'shop', {!r}\n"
+
+
+@pytest.mark.parametrize(
+    ("entries", "said"),
+    [
+        ("nowhere", "FABRA_APPS has 'nowhere': there is no module 'nowhere'. It names apps"),
+        ("shop.nowhere", "there is no module 'shop.nowhere'"),
+        ("shop.apps.Wrong", "'shop.apps' does not contain a 'Wrong' class. Choices are: 'Shop'"),
+        ("shop,shop", "FABRA_APPS names the app of 'shop' twice"),
+        ("shop,shop.apps.Shop", "FABRA_APPS names the app of 'shop.apps.Shop' twice"),
+        ("shop,chat", "FABRA_APPS has 'chat', an app that the project has anyway"),
+        ("company.events", "the label 'events' of 'company.events' is that of 'events', too. Give the app another one"),
+        ("shop", None),
+        ("shop.apps.Shop", None),
+    ],
+)
+def test_what_is_wrong_with_the_names_of_the_apps_is_said_in_a_sentence(
+    tmp_path: Path, entries: str, said: str | None
+) -> None:
+    for package in ("shop", "company", "company/events"):
+        (tmp_path / package).mkdir()
+        (tmp_path / package / "__init__.py").touch()
+    (tmp_path / "shop" / "apps.py").write_text(_LABEL.format("shop"))
+    done = _manage("check", tmp_path, entries)
+    assert "Traceback" not in done.stderr
+    assert done.returncode == (0 if said is None else 1), done.stderr
+    assert said is None or said in done.stderr
+
+
+def test_an_app_that_imports_what_is_not_there_shows_where(tmp_path: Path) -> None:
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop" / "__init__.py").write_text("import nowhere\n")
+    done = _manage("check", tmp_path, "shop")
+    assert done.returncode == 1 and "import nowhere" in done.stderr
+
+
+def _manage(command: str, folder: Path, entries: str) -> "subprocess.CompletedProcess[str]":
+    environment = _environment(folder) | {"FABRA_APPS": entries}
+    return subprocess.run(
+        [sys.executable, PROJECT / "manage.py", command], env=environment, capture_output=True, text=True
+    )
 
 
 def test_what_makes_an_app_needs_no_running_stack() -> None:

@@ -34,11 +34,12 @@ def manage(folder: Path, *words: str, **extra: str) -> "subprocess.CompletedProc
 def test_a_command_that_needs_no_data(tmp_path: Path, words: tuple[str, ...], said: str) -> None:
     done = manage(tmp_path, *words)
     assert done.returncode == 0, done.stderr
-    assert said in done.stdout
+    assert said in done.stdout and done.stderr == ""
 
 
 def test_a_new_app(tmp_path: Path) -> None:
-    assert manage(tmp_path, "startapp", "billing").returncode == 0
+    done = manage(tmp_path, "startapp", "billing")
+    assert (done.returncode, done.stderr) == (0, "")
     assert (tmp_path / "billing" / "models.py").exists()
 
 

@@ -24,6 +24,7 @@ from retrieval.model_sources.sync import sync
 from retrieval.models import Document, ModelSource, SourcedObject
 from retrieval.search.audience import searching_for
 from retrieval.search.execute import search_sync
+from retrieval.sync_definitions import sync_model_sources
 from tests.factories import CustomerFactory, TicketFactory
 from tests.retrieval.model_sources import (
     compare,
@@ -517,6 +518,39 @@ def test_a_purged_object_comes_back_only_with_a_change_of_its_own() -> None:
     process_events()
     assert list(texts().values()) == ["No number."]
     assert not Document.objects.filter(versions__text__contains="42").exists()
+
+
+@isolate_apps("chat", "django.contrib.auth", "django.contrib.contenttypes")
+def test_rows_of_a_parents_table_that_are_no_objects_of_the_source_make_no_events() -> None:
+    class Colleague(User):
+        class Meta:
+            app_label = "chat"
+
+    with connection.schema_editor() as editor:
+        editor.create_model(Colleague)
+
+    class Colleagues:
+        def queryset(self) -> Any:
+            return Colleague.objects.filter(is_active=True)
+
+        def text(self, colleague: Any) -> str:
+            return colleague.first_name
+
+    index_model(Colleague, index="desk")(Colleagues)
+    sync_model_sources()
+    ana = User.objects.create(username="ana")
+    ana.save()
+    ana.groups.add(_group("staff"))
+    ana.delete()
+    assert recorded() == []
+    colleague = Colleague.objects.create(username="ben", first_name="Ben")
+    User.objects.get(pk=colleague.pk).save()
+    User.objects.get(pk=colleague.pk).groups.add(_group("desk"))
+    user = User.objects.get(pk=colleague.pk)
+    user.is_active = False
+    user.save()
+    assert [name for name, _ in recorded()] == ["doc_updated", "doc_updated", "doc_deleted"]
+    assert {entity_id for _, entity_id in recorded()} == {f"chat.colleague:{colleague.pk}"}
 
 
 def _group(name: str) -> Group:

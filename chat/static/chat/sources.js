@@ -63,7 +63,7 @@ function card(citation, best, passages, grounding) {
       icon("chevron"),
     ),
     quote,
-    citation.url ? el("p", { class: "page" }, el("a", { href: citation.url, target: "_blank", rel: "noopener nofollow" }, withoutScheme(citation.url))) : null,
+    citation.url ? el("p", { class: "page" }, el("a", { href: citation.url, target: "_blank", rel: "noopener nofollow" }, withoutScheme(absolute(citation.url)))) : null,
   );
   node.addEventListener("toggle", () => fill(quote, citation, passages, grounding), { once: true });
   return node;
@@ -88,6 +88,11 @@ async function fill(quote, citation, passages, grounding) {
   const spans = (grounding?.sentences ?? []).filter(({ passage, span, verdict }) => passage === citation.number && span && verdict !== "not");
   const texts = [...new Map(spans.map(({ span }) => [String(span), span])).values()].sort((a, b) => a[0] - b[0]);
   mark(quote, texts.map(([start, end]) => ({ text: slice(found.content, start, end), wrap: wrapper("mark", "support") })));
+}
+
+/** Return an address in full: one of this site's pages may be a path. */
+export function absolute(url) {
+  return new URL(url, location.href).href;
 }
 
 /** Return an address without its scheme, as people write it. */

@@ -4,7 +4,7 @@ import { action, el, icon, markup } from "./dom.js";
 import { feedbackOf } from "./feedback.js";
 import { copyButton } from "./copy.js";
 import { mark, slice, wrapper } from "./marks.js";
-import { renderSources } from "./sources.js";
+import { absolute, renderSources } from "./sources.js";
 import { isEmbedded } from "./site.js";
 import { clock, counted, errorText, number, reasonText, t } from "./texts.js";
 
@@ -105,7 +105,7 @@ function withoutNotice(turn) {
 /** Return the links of the sources that the answer cites, as the Markdown that makes each [1] of its text one. */
 function linksOf(turn) {
   const linked = (turn.result?.citations ?? []).filter((citation) => citation.is_cited && citation.url);
-  return linked.length ? `\n\n${linked.map((each) => `[${each.number}]: <${each.url}>`).join("\n")}\n` : "";
+  return linked.length ? `\n\n${linked.map((each) => `[${each.number}]: <${absolute(each.url)}>`).join("\n")}\n` : "";
 }
 
 function waitingFor(turn) {

@@ -90,7 +90,7 @@ for question, more in {
     "For partners?": {"tags": ["suggested"], "audience": ["partner"]},
 }.items():
     GoldenQuestion.objects.create(index=index, question=question, expected_documents=["refunds"], **more)
-index_document("handbook", "travel", given["handbook"])
+index_document("handbook", "travel", given["handbook"], {"url": "/handbook/travel/"})
 people = Bot(slug="people", name="People Desk", accent="#b3261e", index="handbook", demo_users=["lea | Lea | gold"])
 people.texts = {"en": {"greeting": "Ask the desk", "starters": ["May I take the train first class?"]}}
 picture = check_logo(given["logo"].encode())

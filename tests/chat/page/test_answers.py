@@ -75,6 +75,23 @@ def test_a_source_links_to_its_page(page: Any, servers: tuple[Server, Server]) -
     expect(link).to_have_text("docs.example.com/refunds")
 
 
+def test_a_source_of_this_site_links_to_its_path_and_is_copied_with_its_address(
+    page: Any, servers: tuple[Server, Server]
+) -> None:
+    page.goto(f"{servers[0].url}b/people/")
+    ask(page, "May I take the train first class?")
+    answered(page)
+    link, address = page.locator(".card a").first, f"{servers[0].url}handbook/travel/"
+    page.locator(".cite").first.click()
+    expect(link).to_be_visible()
+    expect(link).to_have_text(address.removeprefix("http://").rstrip("/"))
+    assert link.evaluate("node => node.href") == address
+    assert copied(page, page.locator(".turn")).endswith(f"\n\n[1]: <{address}>\n")
+    page.reload()
+    page.locator(".cite").first.click()
+    assert link.evaluate("node => node.href") == address
+
+
 def test_an_answer_is_copied_as_it_was_written_with_its_links(page: Any, servers: tuple[Server, Server]) -> None:
     page.goto(servers[0].url)
     ask(page, "When do refunds reach my card?")
