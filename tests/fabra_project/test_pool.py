@@ -1,20 +1,27 @@
-"""The web process's pool lives through a restart of PostgreSQL."""
+"""The web process's pool lives through a restart of PostgreSQL, and through a burst of requests."""
 
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
+from psycopg_pool import PoolTimeout
 
 from fabra_project.postgresql.base import DatabaseWrapper
 
 pytestmark = pytest.mark.django_db
 
 
+def wrapper_of(size: int, timeout: float) -> DatabaseWrapper:
+    options = connection.settings_dict["OPTIONS"] | {"pool": {"min_size": size, "max_size": size, "timeout": timeout}}
+    given = connection.settings_dict | {"OPTIONS": options, "CONN_MAX_AGE": 0, "CONN_HEALTH_CHECKS": False}
+    return DatabaseWrapper(given, connection.alias)
+
+
 @pytest.fixture
 def pooled() -> Iterator[DatabaseWrapper]:
-    options = connection.settings_dict["OPTIONS"] | {"pool": {"min_size": 2, "max_size": 2, "timeout": 10}}
-    given = connection.settings_dict | {"OPTIONS": options, "CONN_MAX_AGE": 0, "CONN_HEALTH_CHECKS": False}
-    wrapper = DatabaseWrapper(given, connection.alias)
+    wrapper = wrapper_of(2, 10)
     yield wrapper
     wrapper.close()
     wrapper.close_pool()
@@ -38,3 +45,44 @@ def test_a_connection_that_the_server_closed_is_not_handed_out(pooled: DatabaseW
 
 def test_a_connection_that_lives_is_kept(pooled: DatabaseWrapper) -> None:
     assert len({backend_pid(pooled) for _ in range(8)}) <= 2
+
+
+SHORT_S = 0.5
+
+
+@pytest.fixture
+def single() -> Iterator[None]:
+    """Have a pool of one connection, for which one waits shortly."""
+    wrapper = wrapper_of(1, SHORT_S)
+    wrapper.pool.open(wait=True, timeout=30)
+    yield
+    wrapper.close_pool()
+
+
+def query(seconds: float) -> None:
+    """Use a connection of the pool for some seconds, as a request in a thread of its own does."""
+    wrapper = wrapper_of(1, SHORT_S)
+    try:
+        with wrapper.cursor() as cursor:
+            cursor.execute("SELECT pg_sleep(%s)", [seconds])
+    finally:
+        wrapper.close()
+
+
+@pytest.mark.usefixtures("single")
+def test_whoever_waits_for_a_busy_pool_gets_a_connection_at_last() -> None:
+    with ThreadPoolExecutor(8) as threads:
+        for used in [threads.submit(query, SHORT_S / 2) for _ in range(8)]:
+            used.result()
+
+
+@pytest.mark.usefixtures("single")
+def test_a_pool_that_gives_no_connection_is_told_after_its_timeout() -> None:
+    with ThreadPoolExecutor(2) as threads:
+        hanging = threads.submit(query, 6 * SHORT_S)
+        time.sleep(2 * SHORT_S)  # it has its connection, for longer than one waits
+        with pytest.raises(OperationalError) as raised:
+            threads.submit(query, 0).result()
+        assert isinstance(raised.value.__cause__, PoolTimeout)
+        assert not hanging.done()
+        hanging.result()
