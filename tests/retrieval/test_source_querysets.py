@@ -25,7 +25,7 @@ UNFIT: dict[str, Any] = {
     "returns a NoneType": lambda self: None,
     "returns a RawQuerySet": lambda self: Ticket.objects.raw("SELECT * FROM chat_ticket"),
     "rows of Customer": lambda self: Customer.objects.all(),
-    "FieldError: Cannot resolve keyword 'nothing'": lambda self: Ticket.objects.filter(nothing=1),
+    "FieldError: Cannot resolve keyword 'nothing'": lambda self: Ticket.objects.filter(**{"nothing": 1}),
 }
 FIT: dict[str, Any] = {
     "manager": lambda self: Ticket.objects,

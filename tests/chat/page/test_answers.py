@@ -79,6 +79,7 @@ def test_a_source_of_this_site_links_to_its_path_and_is_copied_with_its_address(
     page: Any, servers: tuple[Server, Server]
 ) -> None:
     page.goto(f"{servers[0].url}b/people/")
+    page.get_by_label("Chat as").select_option("Visitor, no account")
     ask(page, "May I take the train first class?")
     answered(page)
     link, address = page.locator(".card a").first, f"{servers[0].url}handbook/travel/"
