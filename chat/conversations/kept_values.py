@@ -35,16 +35,13 @@ def keep_conversation(events: QuerySet[Event], **kwargs: Any) -> None:
     Conversations are kept longer than events, of which a note is but a small part.
     """
     # The keys themselves: beside a subquery PostgreSQL does not use the index of the values that have an event.
-    conversations = conversations_of(naming(events.filter(pk__in=_with_values(events))))
+    pks = list(events.values_list("pk", flat=True))
+    with_values = FeatureValue.objects.filter(event__in=pks).values("event")
+    conversations = conversations_of(naming(events.filter(pk__in=with_values)))
     rows = list(FeatureValue.objects.filter(event__in=list(conversations)).only("event"))
     for row in rows:
         row.about, row.event = _about(conversations[row.event_id or 0]), None
     FeatureValue.objects.bulk_update(rows, ["about", "event"])
-
-
-def _with_values(events: QuerySet[Event]) -> list[int | None]:
-    pks = list(events.order_by().values_list("pk", flat=True))
-    return list(FeatureValue.objects.filter(event__in=pks).order_by().values_list("event", flat=True).distinct())
 
 
 def _about(conversation_pk: int) -> str:

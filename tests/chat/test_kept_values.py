@@ -153,6 +153,15 @@ def test_what_was_said_as_a_visitor_goes_too_once_its_event_was_pruned(client: C
     assert not FeatureValue.objects.filter(feature="said").exists()
 
 
+def test_a_row_that_repeats_a_value_for_its_confirmations_goes_with_it(client: Client, spoken: Conversation) -> None:
+    led_to_by("ana", {"conversation_id": spoken.pk})
+    said = FeatureValue.objects.get(feature="said")
+    FeatureValueFactory.create(entity="User", entity_key="ana", feature="said", value=SECRET, confirmed_as=said.pk)
+    FeatureValueFactory.create(entity="User", entity_key="ana", feature="said", value="Hi", confirmed_as=said.pk + 9)
+    assert delete(client, spoken).status_code == 204
+    assert FeatureValue.objects.get(feature="said").value == "Hi"
+
+
 def led_to_by(user_id: str, *payloads: Any) -> None:
     """Store events, each with a value that it led to."""
     for payload in payloads:
