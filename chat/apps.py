@@ -26,6 +26,7 @@ class ChatConfig(app_config.BotAppConfig):
             check_models,
             check_rewrite,
         )
+        from chat.conversations.kept_values import keep_conversation
         from chat.gaps.grouping import forget
         from chat.idempotency.purge import STORE
         from chat.limits import budget_warnings
@@ -35,6 +36,7 @@ class ChatConfig(app_config.BotAppConfig):
         from contexts.evidence import NEUTRAL_FLAGS
         from events.handlers import register_handlers
         from events.receiving import register_receiver
+        from events.signals import pre_prune
         from retrieval.indexing.purge import register_store
         from retrieval.search.audience import register_audiences
 
@@ -62,6 +64,7 @@ class ChatConfig(app_config.BotAppConfig):
         register_audiences(audiences_of)
         operator_acted.connect(record_command)
         NEUTRAL_FLAGS.add(SMALL_TALK)
+        pre_prune.connect(keep_conversation)
         post_delete.connect(forget, sender="chat.GapQuestion")
         for signal in (post_save, post_delete):
             signal.connect(_forget_bots, sender="chat.Bot")

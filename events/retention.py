@@ -17,6 +17,7 @@ from events.models import (
     WebhookSource,
 )
 from events.models.events import SETTLED
+from events.signals import pre_prune
 
 
 def _removable(events: QuerySet[Any], now: datetime) -> QuerySet[Any]:
@@ -25,16 +26,23 @@ def _removable(events: QuerySet[Any], now: datetime) -> QuerySet[Any]:
     return events.filter(~Exists(undelivered), state__in=[*SETTLED, Event.State.DEAD])
 
 
+def _remove(events: QuerySet[Any]) -> None:
+    pre_prune.send(sender=Event, events=events)
+    events.delete()
+
+
 _WITH_IT = (HandlerOutcome, WebhookDelivery, WebhookAttempt, EventEdit)
 
 EVENTS = Retained(
     name="events", model=Event, which=~Q(state=Event.State.DEAD), setting="FABRA_EVENT_RETENTION", time="received_at",
-    is_indexed=True, removable=_removable, with_it=_WITH_IT,
+    is_indexed=True, removable=_removable, remove=_remove, with_it=_WITH_IT,
 )  # fmt: skip
-"""Their webhook deliveries go with them; the values and versions that they made stay."""
+"""Their webhook deliveries go with them; the values and versions that they made stay.
+
+An app can note of what these are, on `pre_prune`."""
 DEAD_EVENTS = Retained(
     name="dead events", model=Event, which=Q(state=Event.State.DEAD), setting="FABRA_DEAD_EVENT_RETENTION",
-    time="received_at", grows_with_key=True, removable=_removable, with_it=_WITH_IT,
+    time="received_at", grows_with_key=True, removable=_removable, remove=_remove, with_it=_WITH_IT,
 )  # fmt: skip
 """They are few, and an index of their state has them in the order of their keys."""
 

@@ -23,7 +23,8 @@ class ErasedValue:
 def erase_values(values: QuerySet[FeatureValue]) -> list[ErasedValue]:
     """Delete values, and return of what; call it in a transaction, and `erase_online` after its commit.
 
-    A read gives what was true before them, or computes the value. The sweep goes on with Redis after an outage.
+    Rows that repeat one of them, since it was confirmed behind a later row, go too. A read gives what was true before
+    them, or computes the value. The sweep goes on with Redis after an outage.
     """
     columns = values.order_by("entity", "entity_key", "feature").values_list("entity", "entity_key", "feature")
     found = [ErasedValue(entity=entity, entity_key=key, feature=name) for entity, key, name in columns.distinct()]
@@ -31,6 +32,11 @@ def erase_values(values: QuerySet[FeatureValue]) -> list[ErasedValue]:
         [OnlineRepair(entity=value.entity, entity_key=value.entity_key, feature=value.feature) for value in found],
         update_conflicts=True, unique_fields=["entity", "entity_key", "feature"], update_fields=["created_at"],
     )  # fmt: skip
+    repeated = FeatureValue.objects.filter(
+        entity__in={value.entity for value in found}, entity_key__in={value.entity_key for value in found},
+        feature__in={value.feature for value in found}, confirmed_as__in=list(values.values_list("pk", flat=True)),
+    )  # fmt: skip
+    repeated.delete()
     values.delete()
     return found
 

@@ -1,5 +1,7 @@
 """A visitor signs in: what they said before becomes the user's."""
 
+from collections.abc import Collection
+
 from django.db import transaction
 from django.db.models.functions import Now
 
@@ -34,6 +36,10 @@ def join(visitor: str, user_id: str) -> int:
     return len(ids)
 
 
-def ids_of(user_id: str) -> list[str]:
-    """Return the ids under which a user's events and messages may stand: their own, and those of joined visitors."""
-    return [user_id, *JoinedVisitor.objects.filter(user_id=user_id).values_list("pk", flat=True)]
+def ids_of(user_ids: Collection[str]) -> list[tuple[str, str]]:
+    """Return the ids under which users' events and messages may stand, each with its user's.
+
+    They are the users' own, and those of joined visitors.
+    """
+    visitors = JoinedVisitor.objects.filter(user_id__in=user_ids).values_list("pk", "user_id")
+    return [*((user_id, user_id) for user_id in user_ids), *visitors] if user_ids else []

@@ -3,13 +3,17 @@
 import logging
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
+from functools import reduce
+from operator import or_
+from typing import Any
 
 from asgiref.sync import async_to_sync
 from django.db import transaction
 from django.db.models import Q, QuerySet
 
+from chat.conversations.events import conversations_of, events_of, naming
 from chat.conversations.joining import ids_of
-from chat.models import Conversation, Message, Ticket
+from chat.models import Conversation
 from common.errors import FabraError
 from common.redis import REDIS_ERRORS
 from events.models import Event
@@ -25,11 +29,23 @@ SUPPORT_HISTORY = "support_history"
 """The feature that reads the tickets, as `chat.definitions` declares it."""
 
 
-def events_of(conversation: Conversation) -> QuerySet[Event]:
-    """Return the events that are about a conversation, or about one of its messages."""
-    messages = list(Message.objects.filter(conversation=conversation.pk).values_list("pk", flat=True))
-    about = Q(payload__conversation_id=conversation.pk) | Q(payload__message_id__in=messages)
-    return Event.objects.filter(about, entity_id__in=ids_of(conversation.user_id))
+def keep_conversation(events: QuerySet[Event], **kwargs: Any) -> None:
+    """Note of which conversation the values of events are that are pruned: its deletion could not find them any more.
+
+    Conversations are kept longer than events, of which a note is but a small part.
+    """
+    # The keys themselves: beside a subquery PostgreSQL does not use the index of the values that have an event.
+    pks = list(events.values_list("pk", flat=True))
+    with_values = FeatureValue.objects.filter(event__in=pks).values("event")
+    conversations = conversations_of(naming(events.filter(pk__in=with_values)))
+    rows = list(FeatureValue.objects.filter(event__in=list(conversations)).only("event"))
+    for row in rows:
+        row.about, row.event = _about(conversations[row.event_id or 0]), None
+    FeatureValue.objects.bulk_update(rows, ["about", "event"])
+
+
+def _about(conversation_pk: int) -> str:
+    return f"conversation:{conversation_pk}"
 
 
 def erase_kept_values(conversations: QuerySet[Conversation]) -> list[ErasedValue]:
@@ -37,18 +53,25 @@ def erase_kept_values(conversations: QuerySet[Conversation]) -> list[ErasedValue
 
     Of the support history goes all that was learned since a ticket was opened, for each value since then may have it.
     """
-    erased: list[ErasedValue] = []
-    for conversation in conversations.prefetch_related("tickets"):
-        kept = FeatureValue.objects.filter(event__in=events_of(conversation))
-        erased += erase_values(FeatureValue.objects.filter(pk__in=list(kept.values_list("pk", flat=True))))
-        if tickets := list(conversation.tickets.all()):
-            erased += erase_values(_support_history_since(tickets, ids_of(conversation.user_id)))
-    return list(dict.fromkeys(erased))
+    found = list(conversations.prefetch_related("tickets"))
+    events = list(events_of(conversations).values_list("pk", flat=True))
+    about = [_about(conversation.pk) for conversation in found]
+    kept = [FeatureValue.objects.filter(event__in=events), FeatureValue.objects.filter(about__in=about)]
+    pks = {pk for values in (*kept, _support_history_of(found)) for pk in values.values_list("pk", flat=True)}
+    return erase_values(FeatureValue.objects.filter(pk__in=pks)) if pks else []
 
 
-def _support_history_since(tickets: Sequence[Ticket], keys: Sequence[str]) -> QuerySet[FeatureValue]:
-    opened = min(ticket.created_at for ticket in tickets)
-    values = FeatureValue.objects.filter(feature=SUPPORT_HISTORY, entity_key__in=keys, created_at__gte=opened)
+def _support_history_of(conversations: Sequence[Conversation]) -> QuerySet[FeatureValue]:
+    """Return what was learned of their users' support histories since each one's first ticket of these was opened."""
+    opened: dict[str, datetime] = {}
+    for conversation in conversations:
+        moments = [ticket.created_at for ticket in conversation.tickets.all()]
+        if moments:
+            opened[conversation.user_id] = min([*moments, opened.get(conversation.user_id, moments[0])])
+    since = [Q(entity_key=key, created_at__gte=opened[user_id]) for key, user_id in ids_of(opened)]
+    if not since:
+        return FeatureValue.objects.none()
+    values = FeatureValue.objects.filter(reduce(or_, since), feature=SUPPORT_HISTORY)
     spec = features.get(SUPPORT_HISTORY)
     return values.filter(entity=spec.entity.name) if spec else values
 

@@ -6,7 +6,8 @@ from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q, QuerySet, Value
 from django.db.models.functions import Concat, StrIndex
 
-from chat.conversations.kept_values import erase_kept_values, events_of, renew
+from chat.conversations.events import events_of
+from chat.conversations.kept_values import erase_kept_values, renew
 from chat.conversations.removal import remove_conversations
 from chat.live.changes import tell_gone
 from chat.models import Conversation, Message
@@ -74,9 +75,10 @@ def delete_conversation(conversation: Conversation) -> list[str]:
         if not Conversation.objects.select_for_update().filter(pk=conversation.pk).exists():
             raise NotFound(f"There is no conversation {conversation.pk}.")
         erased = erase_traces(_traces_of(conversation))
-        values = erase_kept_values(Conversation.objects.filter(pk=conversation.pk))
-        erase_payloads(events_of(conversation))
-        remove_conversations(Conversation.objects.filter(pk=conversation.pk))
+        same = Conversation.objects.filter(pk=conversation.pk)
+        values = erase_kept_values(same)
+        erase_payloads(events_of(same))
+        remove_conversations(same)
         tell_gone(conversation.pk)
     left = []
     try:

@@ -4,9 +4,12 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from django.conf import settings
 from django.db import connection
+from psycopg.sql import quote
 
 from chat.sample.big_records import RECORDS, STATEMENTS, feature_names
+from retrieval.embedders import get_embedder
 
 FULL: dict[str, int] = {
     "customers": 100_000,
@@ -33,7 +36,8 @@ _DAYS = {"events": 30, "entities": 30}
 """How long ago the oldest row of a kind is, where that is not a year: as events are kept, and entities counted."""
 
 # `n` numbers a kind's rows. Times lie in the last year or month, in the order of the numbers. Texts have some variety,
-# so that searches for words find few rows, or many; rows are as wide as those of real conversations.
+# so that searches for words find few rows, or many; rows are as wide as those of real conversations. Vectors are of
+# length 1 and say nothing, for embedding so much takes hours; they differ, without which there is no HNSW.
 _STATEMENTS: dict[str, str] = {
     "customers": """
         INSERT INTO chat_customer (user_id, name, tier, created_at)
@@ -43,22 +47,23 @@ _STATEMENTS: dict[str, str] = {
         WITH made AS (
             INSERT INTO retrieval_index (name, language, mode, fusion, lexical_weight, rerank, version, chunk_count,
                 created_at, threshold_basis, threshold_set_by)
-            VALUES ('big', 'english', 'hybrid', 'relative', 0.75, FALSE, 1, {chunks}, now(), '{{}}', '')
+            VALUES ('big', 'english', 'hybrid', 'weighted', 0.75, FALSE, 1, 0, now(), '{{}}', '')
             RETURNING id
         ), generation AS (
             INSERT INTO retrieval_generation (index_id, embedder, embedding_model, dimension, state, total, done, error,
                 comparison, has_hnsw, created_at, ready_at)
-            SELECT id, 'none', 'none', 384, 'ready', 0, 0, '', '{{}}', FALSE, now(), now() FROM made
+            SELECT id, {embedder}, {model}, {dimension}, 'ready', 0, 0, '', '{{}}', FALSE, now(), now() FROM made
         )
         INSERT INTO retrieval_document (index_id, entity_id, title, text, metadata, audience, state, error, failures,
             created_at, updated_at, indexed_at, purged_version)
         SELECT made.id, CASE n WHEN 1 THEN '{hot}' ELSE 'document-' || n END, 'Title ' || n || {word},
-            repeat({word} || ' is explained here. ', 40), '{{}}', ARRAY['*'], 'indexed', '', 0, {at}, {at}, {at}, 0
+            repeat({word} || ' is explained here. ', 40), '{{}}', '{{}}', 'indexed', '', 0, {at}, {at}, {at}, 0
         FROM generate_series(1, {count}) AS n, made""",
     "versions": """
         INSERT INTO retrieval_documentversion (document_id, number, title, text, metadata, audience, content_hash,
             source, author, created_at)
-        SELECT document.id, v, document.title, document.text, '{{}}', ARRAY['*'], md5(document.id || ' ' || v),
+        SELECT document.id, v, document.title, document.text, '{{}}', '{{}}',
+            encode(sha256(convert_to('["' || document.title || '","' || document.text || '",{{}}]', 'UTF8')), 'hex'),
             'event event-' || document.id, 'somebody', document.created_at
         FROM retrieval_document AS document, generate_series(1,
             CASE document.entity_id WHEN '{hot}' THEN {hot_versions} ELSE {versions_each} END) AS v
@@ -70,15 +75,23 @@ _STATEMENTS: dict[str, str] = {
     "chunks": """
         INSERT INTO retrieval_chunk (generation_id, document_id, version_id, position, heading_path, text, token_count,
             content_hash, metadata, audience, embedding, lexemes)
-        SELECT generation.id, document.id, document.version_id, position, document.title, left(document.text, 500), 90,
-            md5(document.id || ' ' || position), '{{}}', ARRAY['*'],
-            array_fill(0.05::real, ARRAY[384])::vector,
-            to_tsvector('english', left(document.text, 500))
+        SELECT generation.id, document.id, document.version_id, position, '', passage.text, 90,
+            encode(sha256(convert_to(passage.embedded_text, 'UTF8')), 'hex'), '{{}}', '{{}}', vector.embedding,
+            fabra_lexemes('english', passage.embedded_text)
         FROM retrieval_document AS document
-        JOIN retrieval_generation AS generation ON generation.index_id = document.index_id,
-            generate_series(1, CASE document.entity_id WHEN '{hot}' THEN {hot_chunks} ELSE {chunks_each} END)
-                AS position
-        WHERE document.index_id = (SELECT id FROM retrieval_index WHERE name = 'big')""",
+        JOIN retrieval_index AS index ON index.id = document.index_id
+        JOIN retrieval_generation AS generation ON generation.index_id = index.id,
+            generate_series(0, CASE document.entity_id WHEN '{hot}' THEN {hot_chunks} ELSE {chunks_each} END - 1)
+                AS position,
+            LATERAL (SELECT left(document.text, 500) AS text,
+                document.title || chr(10) || left(document.text, 500) AS embedded_text) AS passage,
+            LATERAL (SELECT l2_normalize(
+                array_agg(hashint8(document.id * 100000000 + position * 10000 + k)::real)::vector
+            ) AS embedding FROM generate_series(1, {dimension}) AS k) AS vector
+        WHERE index.name = 'big';
+        UPDATE retrieval_index AS index SET generation_id = generation.id,
+            chunk_count = (SELECT count(*) FROM retrieval_chunk WHERE generation_id = generation.id)
+        FROM retrieval_generation AS generation WHERE generation.index_id = index.id AND index.name = 'big'""",
     "entities": """
         INSERT INTO features_knownentity (entity, entity_key, first_seen_at, last_seen_at)
         SELECT 'User', 'user_' || n, {at}, {at} FROM generate_series(1, {count}) AS n ON CONFLICT DO NOTHING""",
@@ -147,6 +160,7 @@ class Filled:
 
 def fill_tables(scale: float) -> Iterator[Filled]:
     """Fill the tables, `scale` of FULL each, and yield each kind when its rows are committed."""
+    embedder = get_embedder()
     counts = {name: math.ceil(count * scale) for name, count in FULL.items()}
     values = {
         **{name: str(count) for name, count in counts.items()},
@@ -159,6 +173,9 @@ def fill_tables(scale: float) -> Iterator[Filled]:
         "chunks_each": str(counts["chunks"] // counts["documents"]),
         "messages_each": str(counts["messages"] // counts["conversations"]),
         "feature": feature_names(),
+        "embedder": quote(settings.FABRA_EMBEDDER),
+        "model": quote(embedder.model),
+        "dimension": str(embedder.dimension),
         "word": "(ARRAY['billing','sign-in','export','quota','webhook','invoice','region','backup'])[n % 8 + 1]",
     }
     with connection.cursor() as cursor:

@@ -70,6 +70,12 @@ class FeatureValue(models.Model):
     event = models.ForeignKey(
         "events.Event", null=True, blank=True, on_delete=models.SET_NULL, related_name="values", db_index=False
     )
+    about = models.CharField(
+        max_length=100,
+        null=True,
+        editable=False,
+        help_text="What its event was about, once the event is gone, as the app says that would erase the value.",
+    )
     confirmed_as = models.BigIntegerField(
         null=True, editable=False, help_text="The id of an earlier value whose confirmations are this one's too."
     )
@@ -95,6 +101,8 @@ class FeatureValue(models.Model):
             models.Index(fields=["feature", "-created_at"], name="value_by_feature"),
             # Serves a run's values; most others have none.
             models.Index(fields=["run"], name="value_by_run", condition=models.Q(run__isnull=False)),
+            # Serves the erasure of what is known about something; few values have it.
+            models.Index(fields=["about"], name="value_about", condition=models.Q(about__isnull=False)),
             # Serves the admin's filter; most values are of the other source.
             models.Index(fields=["source", "-id"], name="value_by_source", condition=~models.Q(source="materialized")),
         ]

@@ -14,6 +14,7 @@ from events.models import HandlerOutcome, WebhookDelivery
 from features.models import FeatureConfirmation, FeatureValue, MaterializationRun
 from features.registry import features
 from retrieval.models import Chunk, DocumentVersion
+from retrieval.search.execute import search_sync
 
 pytestmark = pytest.mark.django_db
 
@@ -30,6 +31,15 @@ def test_each_table_gets_its_share() -> None:
     assert (ModelCall.objects.count(), HandlerOutcome.objects.count(), AuditEntry.objects.count()) == (50, 50, 20)
     assert (WebhookDelivery.objects.count(), Feedback.objects.count(), Gap.objects.count()) == (30, 10, 1)
     assert (FeatureConfirmation.objects.count(), MaterializationRun.objects.count()) == (5, 1)
+
+
+def test_the_index_is_searched_and_nothing_is_wrong_with_it() -> None:
+    call_command("fill_tables", scale=0.0001, stdout=StringIO())
+    out = StringIO()
+    call_command("verify_index", "big", stdout=out)
+    assert "The index big agrees in all its parts." in out.getvalue()
+    assert Chunk.objects.values("embedding").distinct().count() == Chunk.objects.count() == 518
+    assert "billing" in search_sync("big", "How does billing work?").hits[0].content
 
 
 def test_a_database_in_use_is_left_alone() -> None:

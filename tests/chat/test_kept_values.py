@@ -5,25 +5,29 @@ from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync
+from django.db import connection, transaction
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from chat.conversations.kept_values import erase_kept_values
 from chat.definitions import store
 from chat.event_handlers import compute_history
 from chat.handover import actions
-from chat.models import Conversation, Message
+from chat.models import Conversation, Customer, JoinedVisitor, Message
 from chat.retention import CONVERSATIONS
 from common import redis
 from common.redis import plain_redis
 from common.retention import prune_kind
 from events.event import AxiomEvent
-from events.models import Event
+from events.models import Event, WebhookDelivery
 from events.outbox import new_event
 from events.processing import process
+from events.retention import EVENTS
 from features.models import FeatureValue
 from features.online import entity_key_of
 from features.online_repair import repair_online
-from tests.factories import CustomerFactory, FeatureValueFactory, TicketFactory
+from tests.factories import CustomerFactory, EventFactory, FeatureValueFactory, TicketFactory
 
 pytestmark = pytest.mark.django_db(transaction=True)
 HISTORY = "support_history"
@@ -122,3 +126,72 @@ def test_without_redis_the_sweep_erases_it_there(
     assert "secret" in online()
     async_to_sync(repair_online)()
     assert_gone(moment)
+
+
+def test_a_value_whose_event_was_pruned_first_goes_too(client: Client, spoken: Conversation) -> None:
+    others = Conversation.objects.create(user_id="ben")
+    question = spoken.messages.filter(role="user").get()
+    payloads = [{"conversation_id": spoken.pk}, {"message_id": question.pk}]
+    led_to_by("ana", *payloads)
+    # What programs send may name anything.
+    led_to_by("ana", {"conversation_id": others.pk}, {"conversation_id": [spoken.pk]}, {"message_id": 2**70}, {})
+    led_to_by("ben", *payloads, {"conversation_id": others.pk})
+    prune_events()
+    assert not Event.objects.exists() and FeatureValue.objects.filter(feature="said").count() == 9
+    assert delete(client, spoken).status_code == 204
+    assert FeatureValue.objects.filter(feature="said").count() == 7
+    Conversation.objects.filter(pk=others.pk).update(last_message_at=timezone.now() - timedelta(days=900))
+    assert prune_kind(CONVERSATIONS)[0] == 1
+    assert FeatureValue.objects.filter(feature="said").count() == 6
+
+
+def test_what_was_said_as_a_visitor_goes_too_once_its_event_was_pruned(client: Client, spoken: Conversation) -> None:
+    led_to_by("visitor:1", {"conversation_id": spoken.pk})
+    JoinedVisitor.objects.create(visitor="visitor:1", user_id="ana")
+    prune_events()
+    assert delete(client, spoken).status_code == 204
+    assert not FeatureValue.objects.filter(feature="said").exists()
+
+
+def test_a_row_that_repeats_a_value_for_its_confirmations_goes_with_it(client: Client, spoken: Conversation) -> None:
+    led_to_by("ana", {"conversation_id": spoken.pk})
+    said = FeatureValue.objects.get(feature="said")
+    FeatureValueFactory.create(entity="User", entity_key="ana", feature="said", value=SECRET, confirmed_as=said.pk)
+    FeatureValueFactory.create(entity="User", entity_key="ana", feature="said", value="Hi", confirmed_as=said.pk + 9)
+    assert delete(client, spoken).status_code == 204
+    assert FeatureValue.objects.get(feature="said").value == "Hi"
+
+
+def led_to_by(user_id: str, *payloads: Any) -> None:
+    """Store events, each with a value that it led to."""
+    for payload in payloads:
+        event = EventFactory.create(event_type="message_sent", entity_id=user_id, payload=payload, state="done")
+        FeatureValueFactory.create(entity="User", entity_key=user_id, feature="said", value=SECRET, event=event)
+
+
+def prune_events() -> None:
+    Event.objects.update(state="done", received_at=timezone.now() - timedelta(days=40))
+    WebhookDelivery.objects.all().delete()
+    assert prune_kind(EVENTS)[1]
+
+
+@pytest.mark.parametrize("of_one_user", [True, False])
+def test_a_batch_of_conversations_takes_as_many_queries_as_one(*, of_one_user: bool) -> None:
+    def erased(count: int) -> tuple[int, int]:
+        made = []
+        for number in range(count):
+            user_id = "zoe" if of_one_user else f"user_{count}_{number}"
+            customer = Customer.objects.get_or_create(user_id=user_id)[0]
+            made.append(Conversation.objects.create(user_id=user_id))
+            TicketFactory.create(customer=customer, conversation=made[-1])
+            FeatureValueFactory.create(entity="User", entity_key=user_id, feature=HISTORY)
+            led_to_by(user_id, {"conversation_id": made[-1].pk})
+        prune_events()
+        values = FeatureValue.objects.count()
+        with CaptureQueriesContext(connection) as queries, transaction.atomic():
+            erase_kept_values(Conversation.objects.filter(pk__in=[row.pk for row in made]))
+        return len(queries), values - FeatureValue.objects.count()
+
+    first, twelve = erased(1), erased(12)
+    assert (first[1], twelve[1]) == (2, 24)
+    assert first[0] == twelve[0]

@@ -6,6 +6,7 @@ from django.db import transaction
 
 from chat.models import Conversation
 from chat.sample.big_tables import FULL, fill_tables
+from common.errors import FabraError
 from contexts.models import Trace
 from events.models import Event
 from features.models import FeatureValue
@@ -32,6 +33,9 @@ class Command(BaseCommand):
                     f"This database has {model._meta.verbose_name_plural}; the tables are filled in an empty one only."
                 )
         started = time.monotonic()
-        with transaction.atomic():  # a full disk, or Ctrl-C, leaves the database empty for another try
-            for filled in fill_tables(scale):
-                self.stdout.write(f"{filled.rows:>9,} {filled.name:<14} after {time.monotonic() - started:.0f} s")
+        try:
+            with transaction.atomic():  # a full disk, or Ctrl-C, leaves the database empty for another try
+                for filled in fill_tables(scale):
+                    self.stdout.write(f"{filled.rows:>9,} {filled.name:<14} after {time.monotonic() - started:.0f} s")
+        except FabraError as error:  # of the embedder
+            raise CommandError(str(error)) from error
