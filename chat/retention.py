@@ -73,7 +73,7 @@ def _without_traces_of(visitors: QuerySet[Any], now: datetime) -> QuerySet[Any]:
 
 CONVERSATIONS = Retained(
     name="conversations", model=Conversation, setting="FABRA_CONVERSATION_RETENTION", time="last_message_at",
-    is_indexed=True, batch=50, removable=_without_agent, remove=_remove,
+    created="created_at", is_indexed=True, batch=50, removable=_without_agent, remove=_remove,
     with_it=(Message, ConversationSummary, Feedback, GapQuestion),
 )  # fmt: skip
 VISITORS = Retained(
@@ -106,7 +106,7 @@ STAYS = (
     Bounded(name="gaps", models=(Gap,), reason="as long as a conversation with one of their questions"),
     Bounded(name="sums of what models cost", models=(SpendingDay,), reason="some rows a day"),
     Bounded(
-        name="customers and their tickets", models=(Customer, Ticket),
+        name="customers and their tickets", models=(Customer, Ticket), created="created_at",
         reason="yours; the admin deletes them, and a conversation takes its ticket along",
     ),
     Bounded(

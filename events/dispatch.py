@@ -11,6 +11,7 @@ from events.models import Event
 from events.ordering import is_urgent
 
 PROCESS_EVENT, SEND_WEBHOOKS = "events.tasks.process_event", "events.tasks.send_webhooks"
+REMOVE_ENDPOINT = "events.tasks.remove_endpoint"
 STATE_QUEUE, DEFAULT_QUEUE, WEBHOOK_QUEUE = "state", "default", "webhooks"
 
 
@@ -36,6 +37,12 @@ def dispatch_webhooks(endpoint_pk: int) -> bool:
     """Enqueue the sending of what is due for an endpoint; return whether the broker accepted it."""
     otherwise = f"the deliveries to endpoint {endpoint_pk} wait for the sweep"
     return enqueue(SEND_WEBHOOKS, endpoint_pk, otherwise=otherwise, queue=WEBHOOK_QUEUE)
+
+
+def dispatch_removal(endpoint_pk: int) -> bool:
+    """Enqueue the deletion of an endpoint that is marked; return whether the broker accepted it."""
+    otherwise = f"the deletion of endpoint {endpoint_pk} waits for the sweep"
+    return enqueue(REMOVE_ENDPOINT, endpoint_pk, otherwise=otherwise, queue=WEBHOOK_QUEUE)
 
 
 def messages_in(queue: str) -> int:

@@ -5,6 +5,7 @@ from django.utils import timezone
 
 from common.bot_task import bot_task
 from common.clocks import is_past
+from common.time_slices import task_slice
 from events import hours
 from events.dispatch import (
     DEFAULT_QUEUE,
@@ -12,6 +13,7 @@ from events.dispatch import (
     WEBHOOK_QUEUE,
     dispatch,
     dispatch_all,
+    dispatch_removal,
     dispatch_webhooks,
     messages_in,
     queue_of,
@@ -20,6 +22,7 @@ from events.models import Event, EventQuerySet, WebhookDelivery, WebhookEndpoint
 from events.models.events import LOOK_AFTER, REDISPATCH_AFTER
 from events.ordering import urgent_prefixes
 from events.processing import StateLocked, process_newest
+from events.removal import remove_marked
 from events.sending import send_due
 
 _LOCKED_RETRY_S, _LOCKED_RETRY_MAX_S = 0.05, 2.0
@@ -63,17 +66,28 @@ def send_webhooks(endpoint_pk: int) -> None:
 
 
 @bot_task
+def remove_endpoint(endpoint_pk: int) -> None:
+    """Delete an endpoint and its deliveries for a slice, then enqueue the rest."""
+    if remove_marked(endpoint_pk, task_slice()):
+        dispatch_removal(endpoint_pk)
+
+
+@bot_task
 def sweep_webhooks() -> None:
-    """Enqueue the endpoints whose deliveries are due: retries, and what a crash or an outage of the broker left."""
+    """Enqueue the endpoints whose deliveries are due: retries, and what a crash or an outage of the broker left.
+
+    Those that are being deleted are gone on with, too.
+    """
     WebhookDelivery.objects.expire()
     waiting = messages_in(WEBHOOK_QUEUE)
     if waiting >= settings.FABRA_EVENT_SWEEP_LIMIT:
         return
     now = timezone.now()
-    endpoints = WebhookEndpoint.objects.with_due(now).order_by("dispatched_at")
     after = REDISPATCH_AFTER if waiting else LOOK_AFTER
-    for endpoint in endpoints.filter(is_past("dispatched_at", since=after, now=now)):
-        if not dispatch_webhooks(endpoint.pk):
+    forgotten = is_past("dispatched_at", since=after, now=now)
+    due = WebhookEndpoint.objects.with_due(now).filter(forgotten).order_by("dispatched_at")
+    for endpoint in [*WebhookEndpoint.objects.being_deleted().filter(forgotten), *due]:
+        if not (dispatch_removal if endpoint.deleted_at else dispatch_webhooks)(endpoint.pk):
             return
         WebhookEndpoint.objects.filter(pk=endpoint.pk).update(dispatched_at=now)
 

@@ -9,11 +9,14 @@ import math
 import time
 from typing import Any
 
+from celery.beat import SchedulingError
 from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
 from django_celery_beat.schedulers import DatabaseScheduler
+from kombu.exceptions import KombuError
 
 from common.clocks import AHEAD
+from common.redis import REDIS_ERRORS
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +34,14 @@ class SteadyScheduler(DatabaseScheduler):
         self._offset_s = offset_s
         wait_s: float = super().tick(*args, **kwargs)
         return wait_s
+
+    def apply_entry(self, entry: Any, producer: Any = None) -> None:
+        """Send a due task; that a broker is down or full is a line of the log for each, not a trace."""
+        try:
+            self.apply_async(entry, producer=producer, advance=False)
+        except SchedulingError as error:
+            is_of_broker = isinstance(error.__context__, (KombuError, *REDIS_ERRORS))
+            logger.error("%s", error, exc_info=None if is_of_broker else error)
 
     def count_anew(self) -> None:
         """Have the entries that ran last at a time that is yet to come count from now on."""

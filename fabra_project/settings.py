@@ -192,6 +192,8 @@ LOGGING = {
         "django": {"handlers": []},  # Django's own handlers would log each line twice in development
         # Below WARNING, each line of the HTTP client would contain the model server's URL.
         **{name: {"level": "WARNING"} for name in ("httpx", "httpx2", "httpcore", "httpcore2")},
+        # One line for each task that is sent, received or done, idle too, would be most of the log.
+        **{name: {"level": "WARNING"} for name in ("celery.worker.strategy", "celery.app.trace", "celery.beat")},
         "axes": {"level": "WARNING"},  # failures and lockouts
         "channels_redis": {"level": "CRITICAL"},  # a trace each second while Redis is down, which `chat.live` reports
     },

@@ -93,7 +93,7 @@ RUNS = Retained(
 )  # fmt: skip
 ENTITIES = Retained(
     name="known entities", model=KnownEntity, setting="FABRA_VALUE_RETENTION", time="last_seen_at", batch=100,
-    removable=_forgotten, remove=_forget,
+    created="first_seen_at", removable=_forgotten, remove=_forget,
 )  # fmt: skip
 """Those that were not seen for so long go with all their values, online too; a batch may have thousands of these."""
 

@@ -84,17 +84,18 @@ VERSIONS = Retained(
 )  # fmt: skip
 DELETED = Retained(
     name="documents, once deleted", model=Document, which=Q(deleted_at__isnull=False),
-    setting="FABRA_VERSION_RETENTION", time="deleted_at", is_indexed=True, removable=_empty,
+    setting="FABRA_VERSION_RETENTION", time="deleted_at", created="created_at", is_indexed=True,
+    removable=_empty,
 )  # fmt: skip
 """Those of which no version is kept."""
 FILES = Retained(
     name="files of ingestion runs", model=IngestionFile, setting="FABRA_RUN_RETENTION", time="run__finished_at",
-    grows_with_key=True,
+    created="run__created_at", grows_with_key=True,
 )  # fmt: skip
 """A run may have thousands: they go before it, and also where it stays because something refers to it."""
 INGESTION = Retained(
     name="ingestion runs", model=IngestionRun, setting="FABRA_RUN_RETENTION", time="finished_at", batch=50,
-    removable=_unreferred, with_it=(IngestionUpload,),
+    created="created_at", removable=_unreferred, with_it=(IngestionUpload,),
 )  # fmt: skip
 EVALUATIONS = Retained(
     name="evaluation runs", model=EvaluationRun, setting="FABRA_EVALUATION_RETENTION", time="created_at", batch=10,
@@ -109,8 +110,11 @@ CALIBRATIONS = Retained(
 
 KINDS = (VERSIONS, DELETED, FILES, INGESTION, EVALUATIONS, CALIBRATIONS)
 STAYS = (
-    Bounded(name="documents", models=(Document,), which=Q(deleted_at=None), reason="until they are deleted"),
-    Bounded(name="chunks, with vectors and HNSW", models=(Chunk,), reason="as long as their document is served"),
+    Bounded(name="documents", models=(Document,), which=Q(deleted_at=None), created="created_at",
+            reason="until they are deleted"),
+    # A changed document replaces its chunks, so what they grow by are those of new documents.
+    Bounded(name="chunks, with vectors and HNSW", models=(Chunk,), created="document__created_at",
+            reason="as long as their document is served"),
     Bounded(name="counts of lexemes", models=(LexemeCount,), reason="of the chunks there are; merged every minute"),
     Bounded(name="files of sources, and what is from them", models=(SourceFile, SourceDocument),
             reason="until an import with --prune finds them gone"),

@@ -17,22 +17,28 @@ from django_celery_beat.models import (
 from common.retention import Bounded, Retained
 
 SESSIONS = Retained(
-    name="sessions, once expired", model=Session, setting="FABRA_SESSION_RETENTION", time="expire_date", is_indexed=True
+    name="sessions, once expired",
+    model=Session,
+    setting="FABRA_SESSION_RETENTION",
+    time="expire_date",
+    created=None,
+    is_indexed=True,
 )
 SIGN_INS = tuple(
-    Retained(name=name, model=model, setting="FABRA_SIGN_IN_RETENTION", time="attempt_time", with_it=with_it)
-    for name, model, with_it in (
-        ("sign-ins", AccessLog, ()),
-        ("failed sign-ins", AccessFailureLog, ()),
-        ("counts of failed sign-ins", AccessAttempt, (AccessAttemptExpiration,)),
-    )
+    Retained(name=name, model=model, setting="FABRA_SIGN_IN_RETENTION", time="attempt_time")
+    for name, model in (("sign-ins", AccessLog), ("failed sign-ins", AccessFailureLog))
 )
+FAILURES = Retained(
+    name="counts of failed sign-ins", model=AccessAttempt, setting="FABRA_SIGN_IN_RETENTION", time="attempt_time",
+    created=None, with_it=(AccessAttemptExpiration,),
+)  # fmt: skip
+"""The time is that of the last failure."""
 ADMIN_LOG = Retained(
     name="admin log entries", model=LogEntry, setting="FABRA_ADMIN_LOG_RETENTION", time="action_time",
     grows_with_key=True,
 )  # fmt: skip
 
-KINDS = (SESSIONS, *SIGN_INS, ADMIN_LOG)
+KINDS = (SESSIONS, *SIGN_INS, FAILURES, ADMIN_LOG)
 STAYS = (
     Bounded(
         name="users, groups and permissions", reason="made by operators",

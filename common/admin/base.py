@@ -105,6 +105,8 @@ class DisplayedOnce:
 class ReadOnly:
     """Show rows that only the program writes: no adding, changing or deleting."""
 
+    has_only_program_rows = True
+
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 

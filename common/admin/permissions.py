@@ -8,8 +8,10 @@ from django.contrib.admin import AdminSite
 from django.core.exceptions import ImproperlyConfigured, PermissionDenied
 from django.http import HttpRequest
 from django.urls import URLPattern
+from django.utils.text import capfirst
 from unfold.admin import ModelAdmin
 
+from common.admin.deletion import may_go_along, rows_with
 from common.admin.site import site
 
 VIEW_DEFAULT = ("view",)
@@ -57,6 +59,8 @@ class GuardedAdmin(ModelAdmin):
 
     needs_permission: Mapping[str, str] = {}
     """Fields that show rows of other tables, each with the permission for those; without it the field is left out."""
+    has_only_program_rows = False
+    """Whether rows go with what they belong to, whoever may delete that."""
 
     @property
     def urls(self) -> list[Any]:
@@ -95,6 +99,20 @@ class GuardedAdmin(ModelAdmin):
         if self.has_change_permission(request):
             return actions
         return {name: action for name, action in actions.items() if hasattr(action[0], "allowed_permissions")}
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """Count what goes with the rows, instead of reading it; what may be protected is left to Django."""
+        rows = list(objs)
+        counts = rows_with(self.model._base_manager.filter(pk__in=[row.pk for row in rows]))
+        if counts is None:
+            return super().get_deleted_objects(objs, request)
+        refused = [model for model in counts if not may_go_along(request, self.admin_site, model)]
+        if not all(self.has_delete_permission(request, row) for row in rows):
+            refused.append(self.model)
+        shown = {self.opts.verbose_name_plural: len(rows)}
+        shown |= {model._meta.verbose_name_plural: count for model, count in counts.items()}
+        names = [f"{capfirst(self.opts.verbose_name)}: {row}" for row in rows]
+        return names, shown, {model._meta.verbose_name for model in refused}, []
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         return self.permitted(request, super().get_fieldsets(request, obj))

@@ -30,7 +30,8 @@ _MAY_PRUNE = "common.change_pruning"
 @needs("admin.view_logentry")
 def show(request: HttpRequest) -> HttpResponse:
     """Show each kind of rows that has a retention, and the tables that have none, the largest first."""
-    stored, staying = stored_rows(timezone.now()), staying_rows()
+    now = timezone.now()
+    stored, staying = stored_rows(now), staying_rows(now)
     redis = read_memory()
     largest = max([row.size for row in stored] + [row.size for row in staying])
     page = {
@@ -70,7 +71,7 @@ def _figures(
     size = sum(row.size for row in stored) + sum(row.size for row in staying)
     figures: list[dict[str, Any]] = [
         {"name": "stored", "value": filesizeformat(size), "note": "indexes included"},
-        {"name": "grows by", "value": filesizeformat(sum(row.growth for row in stored)), "note": "a day"},
+        {"name": "grows by", "value": filesizeformat(sum(row.growth for row in [*stored, *staying])), "note": "a day"},
         {"name": "Redis", "value": redis.shown if redis else "–", "note": redis.policy if redis else ""},
         {"name": "past their time", "value": f"{sum(row.past for row in stored):,}", "note": "rows, some in use"},
     ]
@@ -94,7 +95,7 @@ def _progress() -> str:
 
 
 _KEPT_HEADINGS = ("", "Rows", "Space", "New a day", "Kept for", "Past that", "In a week", "Last removed")
-_STAYING_HEADINGS = ("", "Rows", "Space", "Why it stays")
+_STAYING_HEADINGS = ("", "Rows", "Space", "New a day", "Why it stays")
 
 
 def _kept_line(row: Stored, largest: int) -> tuple[Any, ...]:
@@ -103,7 +104,7 @@ def _kept_line(row: Stored, largest: int) -> tuple[Any, ...]:
         _named(row.kind.name, f"{row.kind.setting}_DAYS" if row.kind.setting else "always"),
         one_line(f"{row.rows:,}"),
         bar(row.size, largest, filesizeformat(row.size)),
-        one_line(f"{row.added_a_day:,}, {filesizeformat(row.growth)}" if row.added_a_day else "–"),
+        _added(row),
         duration(kept_for) if kept_for else one_line("for ever"),
         one_line(f"{row.past:,}"),
         one_line(f"{row.past_soon:,}"),
@@ -116,8 +117,15 @@ def _staying_line(row: Stays, largest: int) -> tuple[Any, ...]:
         one_line(row.tables.name),
         one_line(f"{row.rows:,}"),
         bar(row.size, largest, filesizeformat(row.size)),
+        _added(row),
         wide(row.tables.reason),
     )
+
+
+def _added(row: Stored | Stays) -> SafeString:
+    if row.added_a_day is None:
+        return one_line("not told")
+    return one_line(f"{row.added_a_day:,}, {filesizeformat(row.growth)}" if row.added_a_day else "–")
 
 
 def _named(name: str, beneath: str) -> SafeString:

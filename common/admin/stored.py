@@ -16,35 +16,39 @@ SMALL = 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stored:
-    """One kind of rows. Those of a small table are counted, those of a large one are the planner's estimates."""
+class _Rows:
+    """Rows of a kind. Those of a small table are counted, those of a large one are the planner's estimates."""
+
+    rows: int
+    """Of the first table, where they have several."""
+    size: int
+    """In bytes, with the tables whose rows go with them; of a table with several kinds, their part by rows."""
+    added_a_day: int | None
+    """Of the last seven days; None where no column tells when they were written."""
+
+    @property
+    def growth(self) -> float:
+        """Bytes a day."""
+        return self.size / self.rows * self.added_a_day if self.rows and self.added_a_day else 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stored(_Rows):
+    """Rows that go by their age."""
 
     kind: Retained
     state: PrunedKind
-    rows: int
-    size: int
-    """In bytes, with the tables whose rows go with them; of a table with several kinds, their part by rows."""
-    added_a_day: int
-    """Of the last seven days."""
     past: int
     """Rows that are older than they are kept."""
     past_soon: int
     """The same, a week from now."""
 
-    @property
-    def growth(self) -> float:
-        """Bytes a day."""
-        return self.size / self.rows * self.added_a_day if self.rows else 0.0
-
 
 @dataclass(frozen=True, kw_only=True)
-class Stays:
+class Stays(_Rows):
     """Tables whose rows are not removed by their age."""
 
     tables: Bounded
-    rows: int
-    """Of the first table."""
-    size: int
 
 
 def stored_rows(now: datetime, small: int = SMALL) -> list[Stored]:
@@ -71,36 +75,43 @@ def _part(size: int, rows: int, of_rows: int) -> int:
 
 
 def _stored(kind: Retained, state: PrunedKind, now: datetime, total: int, size: int, small: int) -> Stored:
-    recent, past, past_soon = _counts(kind, now, total, small)
+    wanted = _written_since(kind.written, now)
+    if kind.kept_for is not None:
+        wanted["past"] = Q(**{f"{kind.time}__lt": kind.since(now)})
+        wanted["past_soon"] = Q(**{f"{kind.time}__lt": kind.since(now + _WEEK)})
+    counts = _counts(kind.rows, wanted, total, small)
     return Stored(
-        kind=kind, state=state, rows=total, size=size, added_a_day=round(recent / _WEEK.days), past=past,
-        past_soon=past_soon,
+        kind=kind, state=state, rows=total, size=size, added_a_day=_a_day(counts), past=counts.get("past", 0),
+        past_soon=counts.get("past_soon", 0),
     )  # fmt: skip
 
 
-def _counts(kind: Retained, now: datetime, total: int, small: int) -> tuple[int, int, int]:
-    """Return how many rows are of the last week, past their time, and past it in a week."""
-    wanted = [Q(**{f"{kind.time}__gte": now - _WEEK})]
-    if kind.kept_for is not None:
-        wanted += [Q(**{f"{kind.time}__lt": kind.since(moment)}) for moment in (now, now + _WEEK)]
+def _written_since(column: str | None, now: datetime) -> dict[str, Q]:
+    """Return the condition that rows are of the last week, if a column tells it."""
+    return {"recent": Q(**{f"{column}__gte": now - _WEEK})} if column else {}
+
+
+def _a_day(counts: dict[str, int]) -> int | None:
+    return round(counts["recent"] / _WEEK.days) if "recent" in counts else None
+
+
+def _counts(rows: QuerySet[Any], wanted: dict[str, Q], total: int, small: int) -> dict[str, int]:
+    """Return how many of the rows each condition has."""
     if total > small:  # a condition without an index would read the whole table
-        counts = [estimated_count(kind.rows.filter(condition)) for condition in wanted]
-    elif total:  # before a table's first ANALYZE the planner can only guess
-        counted = {str(number): Count("pk", filter=condition) for number, condition in enumerate(wanted)}
-        counts = list(kind.rows.aggregate(**counted).values())
-    else:
-        counts = []
-    recent, past, past_soon = [*counts, 0, 0, 0][:3]
-    return recent, past, past_soon
+        return {name: estimated_count(rows.filter(condition)) for name, condition in wanted.items()}
+    if not total or not wanted:  # before a table's first ANALYZE the planner can only guess
+        return dict.fromkeys(wanted, 0)
+    return rows.aggregate(**{name: Count("pk", filter=condition) for name, condition in wanted.items()})
 
 
-def staying_rows() -> list[Stays]:
+def staying_rows(now: datetime, small: int = SMALL) -> list[Stays]:
     """Return what is stored in the tables that stay, the largest first."""
     sizes = bytes_of([model for tables in bounded for model in tables.models])
     found = []
     for tables in bounded:
-        total, size = _count(tables.rows), sum(sizes[model._meta.db_table] for model in tables.models)
+        total, size = _count(tables.rows, small), sum(sizes[model._meta.db_table] for model in tables.models)
         if tables.which is not None:
-            size = _part(size, total, _count(tables.models[0]._default_manager.order_by()))
-        found.append(Stays(tables=tables, rows=total, size=size))
+            size = _part(size, total, _count(tables.models[0]._default_manager.order_by(), small))
+        added = _a_day(_counts(tables.rows, _written_since(tables.created, now), total, small))
+        found.append(Stays(tables=tables, rows=total, size=size, added_a_day=added))
     return sorted(found, key=lambda row: -row.size)

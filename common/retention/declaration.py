@@ -36,6 +36,8 @@ class Retained:
     model: type[Model]
     time: str
     """The column by which they grow old."""
+    created: str | None = ""
+    """The column that says when they were written, where `time` does not; None if none does."""
     setting: str = ""
     """The setting with the timedelta that they are kept for; one that is not positive keeps them for ever."""
     length: timedelta = timedelta(0)
@@ -62,6 +64,11 @@ class Retained:
         """How long the rows are kept; None for ever."""
         length: timedelta = getattr(settings, self.setting) if self.setting else self.length
         return length if length > timedelta(0) else None
+
+    @property
+    def written(self) -> str | None:
+        """The column that says when they were written, if one does."""
+        return self.time if self.created == "" else self.created
 
     @property
     def rows(self) -> QuerySet[Any]:
@@ -128,6 +135,8 @@ class Bounded:
     """What bounds them, or who removes their rows."""
     which: Q | None = None
     """Which rows of the first table these are, where others go by their age."""
+    created: str | None = None
+    """The column that says when those of the first table were written, or what they belong to, if one does."""
 
     @property
     def rows(self) -> QuerySet[Any]:

@@ -18,9 +18,10 @@ from events.admin.secrets import SecretAdmin
 from events.deliveries import send_test
 from events.models import WebhookDelivery, WebhookEndpoint
 from events.models.endpoints import problems_of_patterns
+from events.removal import delete_endpoint
 from events.sending import problem_of_url
 
-_TONES = {"paused": "warn"}
+_TONES = {"paused": "warn", "being deleted": "warn"}
 
 
 class EventTypesField(forms.CharField):
@@ -102,6 +103,21 @@ class WebhookEndpointAdmin(SecretAdmin):
             ),
         )
 
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return not _is_being_deleted(obj) and super().has_change_permission(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return not _is_being_deleted(obj) and super().has_delete_permission(request, obj)
+
+    def delete_model(self, request: HttpRequest, obj: WebhookEndpoint) -> None:
+        if not delete_endpoint(obj):
+            text = f"A worker removes the deliveries of {obj.name} first; nothing is sent any more."
+            self.message_user(request, text, messages.INFO)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[WebhookEndpoint]) -> None:
+        for endpoint in queryset:
+            self.delete_model(request, endpoint)
+
     def has_test_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("events.change_webhookendpoint")
 
@@ -156,3 +172,7 @@ class WebhookEndpointAdmin(SecretAdmin):
     @display(description="valid secrets")
     def shown_secrets(self, row: Any) -> str:
         return "the receiver's" if row.given_secret else super().shown_secrets(row)
+
+
+def _is_being_deleted(endpoint: Any) -> bool:
+    return isinstance(endpoint, WebhookEndpoint) and endpoint.deleted_at is not None

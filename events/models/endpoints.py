@@ -39,6 +39,9 @@ class WebhookEndpointQuerySet(models.QuerySet["WebhookEndpoint"]):
         due = models.Exists(deliveries.due(now).filter(endpoint=models.OuterRef("pk")))
         return self.filter(due, _is_unpaused(now), is_enabled=True)
 
+    def being_deleted(self) -> Self:
+        return self.filter(deleted_at__isnull=False)
+
 
 class WebhookEndpoint(SigningSecret):
     """A URL that gets the events of the types it wants, signed."""
@@ -59,6 +62,9 @@ class WebhookEndpoint(SigningSecret):
         default=timezone.now, editable=False, help_text="When the sweep last enqueued it for Celery."
     )
     created_at = models.DateTimeField(auto_now_add=True)
+    deleted_at = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="Since when its deliveries are removed, and then itself."
+    )
 
     objects = WebhookEndpointQuerySet.as_manager()
 
@@ -70,6 +76,8 @@ class WebhookEndpoint(SigningSecret):
 
     @property
     def state(self) -> str:
+        if self.deleted_at:
+            return "being deleted"
         if not self.is_enabled:
             return "gone" if self.is_gone else "disabled"
         return "paused" if self.paused_until and self.paused_until > timezone.now() else "enabled"
@@ -112,6 +120,11 @@ class WebhookEndpoint(SigningSecret):
         """Disable the endpoint because it says that it is gone."""
         self.is_enabled, self.is_gone = False, True
         self.save(update_fields=["is_enabled", "is_gone"])
+
+    def mark_deleted(self) -> None:
+        """Have nothing sent any more, until the row is gone; nobody enables it again."""
+        self.is_enabled, self.deleted_at, self.dispatched_at = False, timezone.now(), timezone.now()
+        self.save(update_fields=["is_enabled", "deleted_at", "dispatched_at"])
 
     def revive(self) -> None:
         """Forget the failures, so that what waits is sent at once."""

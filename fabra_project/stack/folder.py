@@ -8,7 +8,10 @@ from pathlib import Path
 from fabra_project.stack.errors import StackError
 
 PROJECT = Path(__file__).resolve().parents[2]
+LOG_BYTES = 10 * 2**20
+"""How long a log becomes before a new one follows it, and the former is kept beside it."""
 _START_MARK = "== start of"
+_TAIL_BYTES = 20_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,19 +67,36 @@ def _private(path: Path) -> Path:
 
 
 def begin_log(path: Path) -> None:
-    """Mark the beginning of this start in a log, which earlier starts wrote to as well."""
+    """Mark the beginning of this start in a log, which earlier starts wrote to as well, unless it is long."""
+    if path.exists() and path.stat().st_size > LOG_BYTES:
+        path.replace(former(path))
     with path.open("a") as file:
         file.write(f"{_START_MARK} {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC ==\n")
 
 
+def former(path: Path) -> Path:
+    """Return where a log is kept that a new one has followed: as the supervisor names it."""
+    return path.with_name(f"{path.name}.1")
+
+
 def last_lines(path: Path, count: int = 15) -> str:
     """Return the last lines that this start wrote to a log, indented; only the last 20 kB are read."""
-    try:
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - 20_000))
-            lines = file.read().decode(errors="replace").splitlines()
-    except FileNotFoundError:
+    if not path.exists():
         return ""
+    text = _tail(path, _TAIL_BYTES)
+    if len(text) < _TAIL_BYTES and _START_MARK.encode() not in text:  # it has just followed another one
+        text = _tail(former(path), _TAIL_BYTES) + text
+    lines = text.decode(errors="replace").splitlines()
     marks = [number for number, line in enumerate(lines) if line.startswith(_START_MARK)]
     lines = lines[marks[-1] + 1 :] if marks else lines
     return "\n".join(f"    {line}" for line in lines[-count:] or ["(nothing yet)"])
+
+
+def _tail(path: Path, count: int) -> bytes:
+    """Return the last bytes of a file; none if it does not exist."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - count))
+            return file.read()
+    except FileNotFoundError:
+        return b""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from fabra_project.stack.errors import StackError
-from fabra_project.stack.folder import PROJECT, DataFolder, begin_log, last_lines
+from fabra_project.stack.folder import LOG_BYTES, PROJECT, DataFolder, begin_log, former, last_lines
 from fabra_project.stack.leftovers import SUPERVISOR
 from fabra_project.stack.program import Program, child_command, write_programs
 from fabra_project.stack.records import record
@@ -45,7 +45,7 @@ stopwaitsecs=6
 killasgroup={is_killed_as_group}
 redirect_stderr=true
 stdout_logfile=logs/{name}.log
-stdout_logfile_maxbytes=10MB
+stdout_logfile_maxbytes={log_bytes}
 stdout_logfile_backups=2
 """
 _GROUP = """
@@ -62,6 +62,15 @@ def _copy(stream: IO[bytes], path: Path) -> None:
     for line in stream:
         with suppress(OSError), path.open("ab") as file:
             file.write(line)
+
+
+def _read(path: Path, start: int) -> str:
+    try:
+        with path.open("rb") as file:
+            file.seek(start)
+            return file.read().decode(errors="replace")
+    except FileNotFoundError:
+        return ""
 
 
 class Supervision:
@@ -93,12 +102,9 @@ class Supervision:
 
     def failures(self) -> Counter[str]:
         """Return how often each program has ended by itself since this start."""
-        try:
-            with self._log.open("rb") as file:
-                file.seek(self._log_start)
-                text = file.read().decode(errors="replace")
-        except FileNotFoundError:
-            return Counter()
+        text = _read(self._log, self._log_start)
+        if self._log.exists() and self._log.stat().st_size < self._log_start:  # a new one has followed
+            text = _read(former(self._log), self._log_start) + _read(self._log, 0)
         return Counter(re.findall(r"(?:exited|spawnerr): (\w+)", text))
 
     def require_alive(self, name: str = "") -> None:
@@ -122,6 +128,7 @@ def supervisor_config(programs: list[Program]) -> str:
     parts += [
         _PROGRAM.format(
             name=program.name,
+            log_bytes=LOG_BYTES,
             command=_escaped(shlex.join(child_command(program.name))),
             directory=_escaped(str(PROJECT)),
             start_seconds=1 if program.is_server else 5,

@@ -34,7 +34,9 @@ NEXT, FORMER = "_next", "_former"
 """Follow an index's name while the one that replaces it is built, and once it is replaced."""
 _TRIES = 3
 _REST = timedelta(minutes=10)
-"""After a build that failed, on a full disk say. One whose connection died is taken up at once."""
+"""After a build that failed, on a full disk say. One whose connection died, or that PostgreSQL ended to resolve
+deadlocks, is taken up with the next sweep."""
+DEADLOCKED = "The HNSW was not built: a deadlock ended it each time, with an ANALYZE by hand, say. It begins anew."
 _DROP_LOCK = "drop indexes of chunks"
 DROP_WAIT_S = 5.0
 _NAME = re.compile(r"chunk_(?:hnsw|gin)_(\d+)(_next|_former)?")
@@ -98,9 +100,8 @@ def build_hnsw(generation_id: int, *, is_rebuild: bool = False) -> bool:
         try:
             _build_both(generation, is_rebuild=generation.is_rebuild_wanted)
         except DatabaseError as error:
-            Generation.objects.filter(id=generation_id).update(
-                error=f"The HNSW was not built: {error}"[:1000], worked_at=timezone.now()
-            )
+            said = DEADLOCKED if _is_deadlock(error) else f"The HNSW was not built: {error}"[:1000]
+            Generation.objects.filter(id=generation_id).update(error=said, worked_at=timezone.now())
             raise
         # A rebuild that was asked for while missing indexes were built is still to come.
         replaced = {"is_rebuild_wanted": False} if generation.is_rebuild_wanted else {}
@@ -130,7 +131,7 @@ def _build_both(generation: Generation, *, is_rebuild: bool) -> None:
 def generations_to_index() -> list[int]:
     """Return the generations whose indexes are to be built: nobody is at it, and they are missing or to be replaced.
 
-    One whose build failed rests for some minutes.
+    One whose build failed rests for some minutes; a deadlock is no failure of its own, and has nothing to wait for.
     """
     half_done = [pk for pk, indexes in stored_indexes().items() if not indexes.is_complete(pk)]
     large = Index.objects.filter(chunk_count__gte=settings.FABRA_HNSW_WORTH_IT, generation__has_hnsw=False)
@@ -138,7 +139,7 @@ def generations_to_index() -> list[int]:
         Q(pk__in=half_done) | Q(pk__in=large.values("generation")) | Q(is_rebuild_wanted=True)
     )
     waiting = waiting.exclude(state=Generation.State.DROPPING)
-    waiting = waiting.filter(Q(error="") | Q(worked_at=None) | is_past("worked_at", since=_REST))
+    waiting = waiting.filter(Q(error__in=["", DEADLOCKED]) | Q(worked_at=None) | is_past("worked_at", since=_REST))
     return [pk for pk in waiting.order_by("pk").values_list("pk", flat=True) if not is_held(hnsw_name(pk))]
 
 
@@ -227,9 +228,13 @@ def _again_after_deadlock(name: str, build: Callable[[], None]) -> None:
         try:
             return build()
         except OperationalError as error:
-            if attempt == _TRIES or not isinstance(error.__cause__, DeadlockDetected):
+            if attempt == _TRIES or not _is_deadlock(error):
                 raise
             logger.warning("The build of %s ended in a deadlock, with an ANALYZE by hand, say; it begins anew.", name)
+
+
+def _is_deadlock(error: DatabaseError) -> bool:
+    return isinstance(error.__cause__, DeadlockDetected)
 
 
 def _replace(cursor: CursorWrapper, name: str, definition: str, *, is_rebuild: bool) -> None:

@@ -4,16 +4,18 @@ from typing import Any
 
 import pytest
 from django.contrib import admin
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import User
 from django.db import connection
 from django.forms import ModelChoiceField
-from django.test import Client
+from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from chat.models import Conversation, Customer
+from chat.models import ApiKey, Conversation, Customer
 from common.retention import kinds
 from contexts.models import Trace
-from events.models import Event
+from events.models import Event, WebhookAttempt, WebhookDelivery, WebhookEndpoint
 from retrieval.models import Chunk, Document, DocumentVersion
 from tests.chat.admin_rows import VECTOR, fill
 from tests.factories import ChunkFactory, EventFactory
@@ -58,6 +60,41 @@ def test_lists_and_pages_need_as_many_queries_for_many_rows(admin_client: Client
         for row in model._default_manager.order_by("pk")[:2]:
             counts[model, row.pk] = query_count(admin_client, address(model, "change", row.pk))
     assert {page: count for page, count in counts.items() if count > MAX_QUERIES} == {}
+
+
+def test_what_a_superuser_may_delete_can_be_deleted_with_what_belongs_to_it(
+    admin_client: Client, admin_user: User, rf: RequestFactory
+) -> None:
+    fill(20)
+    owner = User.objects.create_user("owner")
+    for number in range(20):
+        ApiKey.objects.create(name=str(number), digest=str(number), owner=owner)
+        LogEntry.objects.create(user=owner, action_flag=1, object_repr=str(number))
+    WebhookDelivery.objects.update(endpoint=WebhookEndpoint.objects.earliest("pk"))
+    request = rf.get("/")
+    request.user = admin_user
+    counts = {}
+    for model, model_admin in admin.site._registry.items():
+        for row in model._default_manager.order_by("pk")[:2]:
+            if not model_admin.has_delete_permission(request, row):
+                continue
+            with CaptureQueriesContext(connection) as queries:
+                page = admin_client.get(address(model, "delete", row.pk))
+            assert not page.context["perms_lacking"] and not page.context["protected"], row
+            counts[model, row.pk] = len(queries)
+    assert {page: count for page, count in counts.items() if count > MAX_QUERIES} == {}
+
+    def counted(row: Any) -> dict[str, int]:
+        page = admin_client.get(address(type(row), "delete", row.pk))
+        return {str(name): count for name, count in page.context["model_count"]}
+
+    deliveries, attempts = WebhookDelivery.objects.count(), WebhookAttempt.objects.count()
+    assert counted(WebhookEndpoint.objects.earliest("pk")) == {
+        "webhook endpoints": 1, "webhook deliveries": deliveries, "webhook attempts": attempts
+    }  # fmt: skip
+    assert counted(owner) == {"users": 1, "log entries": 20, "API keys": 20}
+    assert admin_client.post(address(User, "delete", owner.pk), {"post": "yes"}).status_code == 302
+    assert not User.objects.filter(pk=owner.pk).exists()
 
 
 def test_searches_answer(admin_client: Client) -> None:

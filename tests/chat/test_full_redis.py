@@ -11,6 +11,7 @@ from django.db.models import F
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
+from django_celery_beat.models import IntervalSchedule, PeriodicTask
 from kombu import pools
 
 from chat.definitions import store
@@ -21,12 +22,14 @@ from events.bus import RedisEventBus
 from events.errors import EventBusUnavailable
 from events.event import AxiomEvent
 from events.models import Event
+from fabra_project.beat import SteadyScheduler
 from fabra_project.celery import app
 from fabra_project.stack.valkey import Valkey
 from features.errors import OnlineStoreUnavailable
 from features.models import OnlineRepair
 from features.online_repair import repair_online
 from tests.broker import messages
+from tests.processes import wait_until
 from tests.servers import OwnServer
 
 FILLER = "filler"
@@ -122,6 +125,20 @@ def test_events_are_kept_and_processed_once_there_is_room(
     (message,) = messages()
     tasks.process_event(*message.args)
     assert Event.objects.get().finished_at is not None
+
+
+@pytest.mark.django_db(transaction=True)
+def test_each_task_that_beat_cannot_send_is_one_line_of_its_log(
+    fill: Callable[[], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    PeriodicTask.objects.all().delete()
+    schedule, _ = IntervalSchedule.objects.get_or_create(every=1, period=IntervalSchedule.SECONDS)
+    PeriodicTask.objects.create(name="sweep of events", task="events.tasks.sweep", interval=schedule)
+    fill()
+    beat = SteadyScheduler(app=app, lazy=True)
+    wait_until(lambda: beat.tick() and caplog.messages)
+    assert all("Couldn't apply scheduled task sweep of events: " in message for message in caplog.messages)
+    assert not any(record.exc_info or "\n" in record.getMessage() for record in caplog.records)
 
 
 @pytest.mark.django_db(transaction=True)

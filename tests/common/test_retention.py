@@ -12,6 +12,7 @@ from django.apps import apps
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
 from django.contrib.contenttypes.models import ContentType
+from django.contrib.sessions.models import Session
 from django.core.management import call_command
 from django.db import connection
 from django.db.models import CASCADE, F
@@ -50,6 +51,7 @@ from retrieval.models import CalibrationRun, Document, DocumentVersion, Evaluati
 from retrieval.retention import CALIBRATIONS, DELETED, EVALUATIONS, FILES, INGESTION, VERSIONS
 from tests.factories import (
     CalibrationRunFactory,
+    ChunkFactory,
     EvaluationRunFactory,
     EventFactory,
     FeatureValueFactory,
@@ -360,13 +362,39 @@ def test_the_page_counts_what_is_small(admin_client: Client) -> None:
     assert "FABRA_TRACE_RETENTION_DAYS" in page and "90 d" in page
 
 
+def test_new_rows_are_those_that_were_written_lately() -> None:
+    """A conversation, an entity or a session that is used again grows nothing."""
+    for number in range(14):
+        conversation = Conversation.objects.create(user_id="u")
+        KnownEntityFactory.create(entity_key=str(number))
+        Session.objects.create(session_key=str(number), expire_date=timezone.now() + timedelta(days=14))
+        chunk = ChunkFactory.create()
+        if number % 2:
+            Conversation.objects.filter(pk=conversation.pk).update(created_at=LONG_AGO)
+            KnownEntity.objects.filter(entity_key=str(number)).update(first_seen_at=LONG_AGO)
+            Document.objects.filter(pk=chunk.document_id).update(created_at=LONG_AGO)
+    rows = {row.kind.name: row for row in stored.stored_rows(timezone.now())}
+    for name in ("conversations", "known entities"):
+        assert (rows[name].rows, rows[name].added_a_day) == (14, 1), name
+        assert rows[name].growth == rows[name].size / 14
+    sessions = rows["sessions, once expired"]
+    assert (sessions.rows, sessions.added_a_day, sessions.growth) == (14, None, 0)
+    staying = {row.tables.name: row for row in stored.staying_rows(timezone.now())}
+    for name in ("documents", "chunks, with vectors and HNSW"):
+        assert (staying[name].rows, staying[name].added_a_day) == (14, 1), name
+        assert staying[name].growth > 0
+
+
 def test_the_page_reads_no_large_table() -> None:
     for _ in range(3):
         trace()
+        ChunkFactory.create()
     with CaptureQueriesContext(connection) as queries:
         stored.stored_rows(timezone.now(), small=1)
-    of_traces = [query["sql"] for query in queries if 'FROM "contexts_trace"' in query["sql"]]
-    assert of_traces and all(sql.startswith("EXPLAIN") or "LIMIT 2" in sql for sql in of_traces)
+        stored.staying_rows(timezone.now(), small=1)
+    for table in ("contexts_trace", "retrieval_document", "retrieval_chunk"):
+        of_table = [query["sql"] for query in queries if f'FROM "{table}"' in query["sql"]]
+        assert of_table and all(sql.startswith("EXPLAIN") or "LIMIT 2" in sql for sql in of_table), table
 
 
 def test_every_kind_goes_before_what_it_refers_to() -> None:

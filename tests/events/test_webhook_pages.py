@@ -12,11 +12,13 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from events import processing
+from events import processing, removal, tasks
 from events.event import AxiomEvent
 from events.models import Event, WebhookDelivery, WebhookEndpoint
 from events.outbox import record_event
 from events.sending import send_due
+from tests.broker import messages
+from tests.factories import EventFactory
 from tests.receivers import Receiver, receiver
 
 pytestmark = pytest.mark.django_db
@@ -208,3 +210,56 @@ def test_who_may_only_view_changes_and_sends_nothing(desk: Receiver, client: Cli
     assert WebhookEndpoint.objects.get().nonce == endpoint.nonce
     give(staff, "view_webhookdelivery", "view_event")
     assert "for few eyes" in client.get(urls[1]).content.decode()
+
+
+def with_deliveries(count: int) -> WebhookEndpoint:
+    endpoint = WebhookEndpoint.objects.create(name="desk", url="https://desk.example.com/", event_types=["*"])
+    events = EventFactory.create_batch(count)
+    WebhookDelivery.objects.bulk_create(WebhookDelivery(endpoint=endpoint, event=event) for event in events)
+    return endpoint
+
+
+def test_an_endpoint_is_deleted_with_its_deliveries_by_who_may_delete_it(client: Client, staff: User) -> None:
+    give(staff, "view_webhookendpoint", "delete_webhookendpoint")
+    endpoint = with_deliveries(2)
+    page = client.post(reverse(f"{ENDPOINTS}_delete", args=[endpoint.pk]), {"post": "yes"})
+    assert (page.status_code, WebhookEndpoint.objects.count(), WebhookDelivery.objects.count()) == (302, 0, 0)
+
+
+@pytest.mark.parametrize("way", ["page", "action"])
+def test_an_endpoint_with_many_deliveries_is_deleted_by_workers(
+    way: str, admin_client: Client, monkeypatch: pytest.MonkeyPatch, settings: Any,
+    django_capture_on_commit_callbacks: Any,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(removal, "BATCH", 2)
+    endpoint = with_deliveries(5)
+    url, form = reverse(f"{ENDPOINTS}_delete", args=[endpoint.pk]), {"post": "yes"}
+    if way == "action":
+        url = reverse(f"{ENDPOINTS}_changelist")
+        form |= {"action": "delete_selected", "_selected_action": str(endpoint.pk)}
+    with django_capture_on_commit_callbacks(execute=True):
+        page = admin_client.post(url, form, follow=True).content.decode()
+    assert "A worker removes the deliveries of desk first" in page and "being deleted" in page
+    assert WebhookDelivery.objects.count() == 5
+    assert not WebhookEndpoint.objects.wanting("any") and not WebhookEndpoint.objects.with_due()
+    endpoint.refresh_from_db()
+    assert admin_client.post(reverse(f"{ENDPOINTS}_change", args=[endpoint.pk]), FORM).status_code == 403
+    removals = [message for message in messages() if message.task == "events.tasks.remove_endpoint"]
+    assert [message.args for message in removals] == [[endpoint.pk]]
+    settings.FABRA_TASK_SLICE_S = -1.0
+    tasks.remove_endpoint(endpoint.pk)
+    assert WebhookDelivery.objects.count() == 3
+    assert messages()[-1].task == "events.tasks.remove_endpoint"
+    settings.FABRA_TASK_SLICE_S = 15.0
+    tasks.remove_endpoint(endpoint.pk)
+    assert (WebhookEndpoint.objects.count(), WebhookDelivery.objects.count()) == (0, 0)
+
+
+def test_a_deletion_whose_task_was_lost_is_gone_on_with() -> None:
+    endpoint = with_deliveries(1)
+    endpoint.mark_deleted()
+    tasks.sweep_webhooks()
+    assert "events.tasks.remove_endpoint" not in [message.task for message in messages()], "a worker may be at it"
+    WebhookEndpoint.objects.update(dispatched_at=timezone.now() - timedelta(minutes=1))
+    tasks.sweep_webhooks()
+    assert [message.task for message in messages()] == ["events.tasks.remove_endpoint"]

@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 from django.db import OperationalError, connection
-from psycopg.errors import DiskFull
+from psycopg.errors import DeadlockDetected, DiskFull
 
 from common.redis import plain_redis, redis_key
 from retrieval import tasks, upkeep
@@ -211,6 +211,26 @@ def test_a_deadlock_with_analyze_is_said_and_the_build_begins_anew(
     assert raised == []
     assert names() == both(generation)
     assert "ended in a deadlock, with an ANALYZE by hand, say; it begins anew." in caplog.text
+
+
+def test_a_build_that_deadlocks_end_each_time_is_taken_up_without_a_rest(generation: Generation) -> None:
+    before = file_of(hnsw.hnsw_name(generation.pk))
+
+    def deadlock(execute: Any, sql: str, *rest: Any) -> Any:
+        if sql.startswith("CREATE INDEX CONCURRENTLY"):
+            raise OperationalError("deadlock detected") from DeadlockDetected()
+        return execute(sql, *rest)
+
+    with connection.execute_wrapper(deadlock), pytest.raises(OperationalError):
+        hnsw.build_hnsw(generation.pk, is_rebuild=True)
+    generation.refresh_from_db()
+    assert generation.error == hnsw.DEADLOCKED
+    upkeep.pick_up()
+    assert [(message.task, message.args) for message in messages()] == [("retrieval.tasks.build_hnsw", [generation.pk])]
+    hnsw.build_hnsw(generation.pk)
+    generation.refresh_from_db()
+    assert generation.error == ""
+    assert file_of(hnsw.hnsw_name(generation.pk)) != before
 
 
 def test_a_full_disk_is_said_leaves_no_half_index_and_is_not_tried_again_at_once(
