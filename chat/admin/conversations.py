@@ -23,7 +23,7 @@ from chat.admin.feedback import feedback_by_message
 from chat.errors import ConversationNotFound
 from chat.handover.actions import transfer
 from chat.live.bodies import staff_name_of
-from chat.models import Conversation, Customer, Message
+from chat.models import Conversation, Customer, Message, reasons
 from common.admin.base import ReadOnlyAdmin, is_list, moment
 from common.admin.html import admin_url, badge, short, wide
 from common.admin.permissions import needs
@@ -128,6 +128,7 @@ def _page(conversation: Conversation) -> dict[str, Any]:
         "who_answers": STATE_WORDS[Conversation.State(conversation.state)],
         "state_tone": STATE_TONES[conversation.state],
         "agent": staff_name_of(conversation.agent),
+        "reason": reasons.words_of(conversation.escalation_reason),
         "tickets": list(conversation.tickets.all()),
         "customer": customer,
         "customer_url": admin_url(Customer, customer.pk) if customer else "",

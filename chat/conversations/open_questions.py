@@ -12,8 +12,8 @@ from django.conf import settings
 from django.db.models import Subquery, Value
 from django.db.models.functions import Coalesce
 
-from chat.handover.contacts import address_in
-from chat.handover.notices import CONTACT
+from chat.handover.contacts import address_in, is_mistyped_address
+from chat.handover.notices import CONTACT, NO_ADDRESS
 from chat.models import Message
 from chat.small_talk.detection import small_talk_in
 from chat.turns.lease import TurnLease
@@ -27,7 +27,7 @@ _ANSWERS = (Message.Role.ASSISTANT, Message.Role.AGENT)
 def open_questions(conversation_id: int) -> list[Message]:
     """Return the customer's messages after the last answer, with their keys, the oldest first; the newest 50.
 
-    An address that was asked for, and kept, is no question.
+    An address that was asked for, and kept, is no question, nor is one that is mistyped.
     """
     said = Message.objects.filter(conversation=conversation_id)
     answered = said.filter(role__in=_ANSWERS).order_by("-pk").values("pk")[:1]
@@ -36,9 +36,15 @@ def open_questions(conversation_id: int) -> list[Message]:
     for message in reversed(later.order_by("-pk")[:_MOST]):
         if message.role == Message.Role.USER:
             found.append(message)
-        elif CONTACT in message.flags and found and address_in(found[-1].text):
+        elif found and _tells_of_address(message, found[-1].text):
             found.pop()
     return found
+
+
+def _tells_of_address(notice: Message, text: str) -> bool:
+    if NO_ADDRESS in notice.flags:
+        return is_mistyped_address(text)
+    return CONTACT in notice.flags and bool(address_in(text))
 
 
 async def with_open_questions(question: Question, lease: TurnLease) -> Question:

@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -19,7 +20,7 @@ from chat.engine.assembly import prepare
 from chat.engine.following import follow_up
 from chat.engine.inbound import needs_no_model, receive
 from chat.engine.order import release, release_soon, take_turn
-from chat.engine.outbound import ask_for_person
+from chat.engine.outbound import ask_for_person, offer_of
 from chat.engine.outcomes import note_failure, store_answer
 from chat.engine.records import MESSAGE_SENT, SentBefore, write_question
 from chat.engine.renewal import renewed
@@ -211,6 +212,7 @@ async def run(turn: Turn, *, is_streamed: bool) -> AsyncGenerator[str | Answer, 
     prompt = Prompt(
         messages=evidence["messages"], question=turn.question.asked, passages=passages_in(evidence),
         earlier_questions=turn.history.questions, options=turn.question.options, max_tokens=turn.question.max_tokens,
+        offer=partial(offer_of, turn),
     )  # fmt: skip
     completion: Completion | None = None
     if not turn.provider.is_extractive:

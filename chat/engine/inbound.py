@@ -6,7 +6,7 @@ from django.utils import timezone
 from chat.engine.records import SentBefore, is_sent_before, message_of, new_conversation, sent_event
 from chat.errors import HandoverOff
 from chat.handover import actions, notices
-from chat.handover.contacts import address_in, keep_contact
+from chat.handover.contacts import address_in, is_mistyped_address, keep_contact
 from chat.handover.wishes import wants_person
 from chat.limits.admission import Admission
 from chat.live.changes import tell_inbox, tell_of_message
@@ -25,7 +25,7 @@ def needs_no_model(question: Question, lease: TurnLease) -> bool:
         return False
     if lease.state == State.PERSON or wants_person(question.message, known_phrases()):
         return True
-    return _is_contact(question, lease)
+    return _is_contact(question, lease) or _is_mistyped(question, lease)
 
 
 def receive(question: Question, lease: TurnLease, admission: Admission) -> Answer | None:
@@ -55,6 +55,10 @@ def receive(question: Question, lease: TurnLease, admission: Admission) -> Answe
 
 def _is_contact(question: Question, lease: TurnLease) -> bool:
     return lease.state == State.WAITING and bool(address_in(question.message))
+
+
+def _is_mistyped(question: Question, lease: TurnLease) -> bool:
+    return lease.state == State.WAITING and is_mistyped_address(question.message)
 
 
 def _conversation(question: Question, lease: TurnLease) -> Conversation | None:
@@ -91,6 +95,8 @@ def _change(question: Question, lease: TurnLease, conversation: Conversation) ->
         if conversation.contact == address:
             return notices.tell_contact(conversation)
         keep_contact(conversation.pk, address)
+    elif _is_mistyped(question, lease):
+        return notices.tell_no_address(conversation)
     elif lease.state == State.WAITING:
         return actions.ask_again(conversation.pk)
     else:

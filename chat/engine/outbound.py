@@ -28,14 +28,23 @@ def may_escalate(result: Answer, turn: Turn) -> bool:
     return has_reason and result.state == Conversation.State.BOT
 
 
+def offer_of(turn: Turn) -> str:
+    """Return what "I do not know" offers; nothing where a person is asked for already, or will be by this answer."""
+    handover = HandoverSettings.load()
+    is_next = turn.context.escalation is not None or _are_not_known(turn.conversation_id, last=1)
+    is_asked = is_next and handover.allows(_reason_of(turn))
+    is_with_bot = _state_of(turn.conversation_id) == Conversation.State.BOT
+    return handover.person_offer if is_with_bot and not is_asked else ""
+
+
 def escalated(result: Answer, turn: Turn) -> Answer:
     """Ask for a person if there is a reason, and return the answer with what the customer is told.
 
     The answer is stored already, so a failure to escalate does not fail it.
     """
-    reason = turn.context.escalation.reason if turn.context.escalation else reasons.NOT_KNOWN_TWICE
+    reason = _reason_of(turn)
     try:
-        is_asked = turn.context.escalation is not None or _is_not_known_twice(turn.conversation_id)
+        is_asked = turn.context.escalation is not None or _are_not_known(turn.conversation_id, last=2)
         if not is_asked or not HandoverSettings.load().allows(reason):
             return result
         notice = _notice_of(turn, reason)
@@ -93,6 +102,10 @@ def _asked_for_person(turn: Turn) -> Answer:
     )  # fmt: skip
 
 
+def _reason_of(turn: Turn) -> str:
+    return turn.context.escalation.reason if turn.context.escalation else reasons.NOT_KNOWN_TWICE
+
+
 def _state_of(conversation_id: int) -> str | None:
     return Conversation.objects.filter(pk=conversation_id).values_list("state", flat=True).first()
 
@@ -110,11 +123,11 @@ def _notice_of(turn: Turn, reason: str) -> Message | None:
     return said.filter(pk__gt=last).order_by("pk").first()
 
 
-def _is_not_known_twice(conversation_id: int) -> bool:
-    """Return whether nothing but small talk and questions stands between the last two answers that know nothing.
+def _are_not_known(conversation_id: int, *, last: int) -> bool:
+    """Return whether the last answers know nothing, with nothing but small talk and questions between them.
 
     What a person has said, and the line that they came or went, begins anew.
     """
     said = Message.objects.filter(conversation=conversation_id).exclude(role=Message.Role.USER)
-    last = said.exclude(flags__contains=[SMALL_TALK]).order_by("-pk").values_list("flags", flat=True)[:2]
-    return len(last) == 2 and all(NOT_KNOWN in flags for flags in last)
+    found = said.exclude(flags__contains=[SMALL_TALK]).order_by("-pk").values_list("flags", flat=True)[:last]
+    return len(found) == last and all(NOT_KNOWN in flags for flags in found)

@@ -43,6 +43,12 @@ def address_in(message: str) -> str:
     return address if is_address(address) else ""
 
 
+def is_mistyped_address(message: str) -> bool:
+    """Return whether a message is one word that can only be meant as an address, as "ana@example", and is none."""
+    word = message.strip().strip(_AROUND)
+    return bool(re.fullmatch(r"[^\s@?/]+@[^\s?/]*", word)) and not address_in(word)
+
+
 def is_address(text: str) -> bool:
     """Return whether a whole text is an e-mail address."""
     try:

@@ -15,6 +15,7 @@ from chat.models import Conversation, HandoverSettings, Message
 ESCALATED, ASSIGNED, HANDED_BACK, CLOSED = "escalated", "assigned", "handed_back", "closed"
 WAITING, CONTACT, PERSON_LEFT, REOPENED = "still_waiting", "contact_kept", "person_left", "conversation_was_closed"
 NOBODY_CAME, NO_PERSON = "nobody_came", "no_person"
+NO_ADDRESS = "contact_mistyped"
 NOT_ANSWERED = "not_answered"
 """The flag of a notice says of what it tells."""
 
@@ -110,6 +111,12 @@ def tell_contact(conversation: Conversation) -> Message:
     with translation.override(language_of(conversation)):
         text = _("Thank you. We will write to %(address)s.") % {"address": conversation.contact}
         return add_notice(conversation, CONTACT, text)
+
+
+def tell_no_address(conversation: Conversation) -> Message:
+    """Say that what was sent as an address is none, to somebody who may be waiting for a mail."""
+    with translation.override(language_of(conversation)):
+        return add_notice(conversation, NO_ADDRESS, _("That is no e-mail address. Please check it, and send it again."))
 
 
 def reopened_notice(conversation: Conversation) -> Message:

@@ -14,7 +14,7 @@ from django.utils.timesince import timesince
 from chat.access.callers import USER_KEY
 from chat.access.permissions import REASSIGN_CONVERSATION
 from chat.live.bodies import message_body, staff_name_of
-from chat.models import Conversation, Customer, Message, Ticket
+from chat.models import Conversation, Customer, Message, Ticket, reasons
 from common.admin.html import short
 from common.links import Asked, absolute_link, page_link
 from contexts.models import Trace, TraceBody
@@ -144,6 +144,15 @@ class Opened:
         return age_of(self.conversation.state_changed_at)
 
     @property
+    def version(self) -> str:
+        return version_of(self.conversation)
+
+    @property
+    def reason(self) -> str:
+        """Why a person is asked for, in words."""
+        return reasons.words_of(self.conversation.escalation_reason)
+
+    @property
     def facts(self) -> list[tuple[str, str]]:
         """The values of the customer's features, each as one short text."""
         return [(value.feature, _shown(value.value)) for value in self.values]
@@ -184,6 +193,11 @@ def open_conversation(conversation: Conversation, request: HttpRequest) -> Opene
         items=_items_of(trace) if trace else [],
         sources=_sources_of(newest, request) if newest else [],
     )
+
+
+def version_of(conversation: Conversation) -> str:
+    """Return what changes whenever a conversation's head does: its state, who holds it, the address left."""
+    return f"{conversation.state} {conversation.agent_id} {conversation.takeovers} {conversation.contact}"
 
 
 def messages_after(conversation: Conversation, after: int, most: int = _MOST_MESSAGES) -> list[dict[str, Any]]:

@@ -60,8 +60,7 @@ def _with_errors(view: View) -> View:
 @_for_agents
 def show(request: HttpRequest) -> HttpResponse:
     """Show the list, with the conversation that the URL names beside it."""
-    given = request.GET.get("conversation", "")
-    conversation = _find(int(given)) if given.isdecimal() and len(given) < 19 else None
+    conversation = _named(request)
     context = {
         "title": "Inbox",
         "inbox": rows.inbox_of(request.user),
@@ -74,12 +73,16 @@ def show(request: HttpRequest) -> HttpResponse:
 
 @_for_agents
 def listing(request: HttpRequest) -> HttpResponse:
-    """Return the list again, how many conversations the agent could do something about, and what is new in them."""
+    """Return the list again, how many conversations the agent could do something about, and what is new in them.
+
+    `version` is that of the open conversation's head, by which the page knows whether it shows it as it is.
+    """
     inbox = rows.inbox_of(request.user)
-    given = request.GET.get("conversation", "")
-    context = {"inbox": inbox, "open_id": int(given) if given.isdecimal() and len(given) < 19 else None}
+    conversation = _named(request)
+    context = {"inbox": inbox, "open_id": conversation.pk if conversation else None}
     news = {"pending": inbox.pending, "mine": [row.conversation.pk for row in inbox.mine], "newest": inbox.newest}
-    return JsonResponse({"html": _html(request, "list", context), **news})
+    version = rows.version_of(conversation) if conversation else ""
+    return JsonResponse({"html": _html(request, "list", context), "version": version, **news})
 
 
 @_for_agents
@@ -114,8 +117,7 @@ def passages(request: HttpRequest) -> HttpResponse:
 @_for_agents
 def colleagues(request: HttpRequest) -> HttpResponse:
     """Return to whom a conversation can be passed on, with what each holds, and whether they are there."""
-    given = request.GET.get("conversation", "")
-    conversation = _find(int(given)) if given.isdecimal() and len(given) < 19 else None
+    conversation = _named(request)
     found = colleagues_of(request.user, conversation.agent_id if conversation else None)
     return JsonResponse({"html": _html(request, "colleagues", {"colleagues": found})})
 
@@ -184,6 +186,12 @@ def _client_id(request: HttpRequest) -> uuid.UUID | None:
 
 def _find(pk: int) -> Conversation | None:
     return Conversation.objects.select_related("agent").filter(pk=pk).first()
+
+
+def _named(request: HttpRequest) -> Conversation | None:
+    """Return the conversation that the query names."""
+    given = request.GET.get("conversation", "")
+    return _find(int(given)) if given.isdecimal() and len(given) < 19 else None
 
 
 def _require(pk: int) -> Conversation:

@@ -7,7 +7,6 @@ from asgiref.sync import sync_to_async
 from chat.extracts.markdown import write
 from chat.extracts.passages import read_passages
 from chat.extracts.selection import choose
-from chat.models import HandoverSettings
 from chat.providers.not_known import NOT_KNOWN, nearest_articles, not_known_text, numbers_of
 from chat.providers.protocol import Completion, Delta, Prompt
 from common.links import markdown_link, safe_link
@@ -48,11 +47,8 @@ class ExtractiveProvider:
         reason = "stop"
         if not text:
             nearest = nearest_articles(prompt.passages)
-            text, cited = (
-                not_known_text(nearest, (await sync_to_async(HandoverSettings.load)()).person_offer),
-                numbers_of(nearest),
-            )
-            reason = NOT_KNOWN
+            text = not_known_text(nearest, await sync_to_async(prompt.offer)())
+            cited, reason = numbers_of(nearest), NOT_KNOWN
         for number, block in enumerate(text.split("\n\n")):
             yield Delta(text=f"\n\n{block}" if number else block)
         yield Completion(model=self.model, usage=None, finish_reason=reason, cited=cited, degraded=self.degraded)

@@ -6,7 +6,6 @@ from asgiref.sync import sync_to_async
 from django.utils.translation import gettext as _
 
 from chat.citations import Citation
-from chat.models import HandoverSettings
 from chat.providers.protocol import Completion, Delta, Prompt
 from common.links import markdown_link, safe_link
 
@@ -28,8 +27,7 @@ class NotKnownProvider:
 
     async def run(self, prompt: Prompt, *, is_streamed: bool) -> AsyncIterator[Delta | Completion]:
         nearest = nearest_articles(prompt.passages)
-        handover = await sync_to_async(HandoverSettings.load)()
-        yield Delta(text=not_known_text(nearest, handover.person_offer))
+        yield Delta(text=not_known_text(nearest, await sync_to_async(prompt.offer)()))
         yield Completion(model=self.model, usage=None, finish_reason="stop", cited=numbers_of(nearest))
 
 

@@ -1,17 +1,21 @@
 """The interface of a provider of a language model."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from chat.citations import Citation
-from chat.models import Purpose
+from chat.models import HandoverSettings, Purpose
 from chat.providers.attempts import Attempt
 from chat.providers.configured import ModelConfig
 
 OPTION_REFUSED = "option_refused:"
 """Begins the flag of an answer that the model's server gave without an option, such as `option_refused:seed`."""
+
+
+def offer_by_default() -> str:
+    return HandoverSettings.load().person_offer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +36,8 @@ class Prompt:
     """More parameters of the call, such as `temperature`, by OpenAI's names; a server may refuse them."""
     purpose: Purpose = Purpose.ANSWER
     """What the call is booked as, where its cost is counted."""
+    offer: Callable[[], str] = offer_by_default
+    """Returns what is offered where the answer is not known, or ""; it may ask the database."""
 
     def most_tokens(self, config: ModelConfig) -> int:
         """Return the most tokens that this model may answer with: the prompt's, but no more than the model's own."""

@@ -81,6 +81,7 @@ def test_an_agent_asks_for_a_person_on_the_conversations_page(client: Client, ag
     page, url = f"{LIST}{row.pk}/change/", reverse("admin:chat_conversation_ask_for_person", args=[row.pk])
     assert "Ask for a person" in client.get(page).content.decode()
     asked = client.post(url, follow=True).content.decode()
+    assert "asked for because: an agent asked" in asked
     assert "It waits in the inbox" in asked and "Ask for a person" not in asked and "ticket #" in asked
     assert [(name, payload["by"]) for name, payload in events() if payload["conversation_id"] == row.pk] == [
         ("conversation_escalated", "mia")

@@ -15,6 +15,7 @@ from chat.engine.unanswered import take_back
 from chat.errors import AgentForbidden
 from chat.handover import actions
 from chat.handover.actions import assign, escalate
+from chat.handover.contacts import keep_contact
 from chat.inbox.rows import inbox_of
 from chat.live.broadcast import broadcast
 from chat.live.groups import INBOX, conversation_group
@@ -148,6 +149,26 @@ def test_what_is_new_is_told_by_conversation(inbox: Client, agent: User) -> None
     message = Message.objects.create(conversation=waiting, user_id="user_1", role=Message.Role.USER, text="Hello?")
     second = inbox.get("/admin/inbox/list/").json()
     assert (second["pending"], second["newest"]) == (1, {str(waiting.pk): message.pk})
+
+
+def test_the_list_tells_the_version_of_the_open_conversations_head(inbox: Client, agent: User) -> None:
+    conversation = conversation_of("user_1", "Help?")
+    steps = [
+        lambda: escalate(conversation.pk, "customer_asked"),
+        lambda: keep_contact(conversation.pk, "ana@example.com"),
+        lambda: assign(conversation.pk, User.objects.create_superuser("tom")),
+        lambda: actions.hand_back(conversation.pk, User.objects.get(username="tom")),
+    ]
+    versions = []
+    for step in steps:
+        step()
+        versions.append(inbox.get(f"/admin/inbox/list/?conversation={conversation.pk}").json()["version"])
+        head = inbox.get(f"/admin/inbox/{conversation.pk}/").json()["html"]
+        assert f'data-version="{versions[-1]}"' in head
+        if len(versions) == 1:
+            assert "Asked for because: the customer asked" in head
+    assert len(set(versions)) == len(steps)
+    assert inbox.get("/admin/inbox/list/?conversation=999999").json()["version"] == ""
 
 
 def test_the_passages_are_those_of_the_conversations_bot(inbox: Client, embedder: None) -> None:

@@ -11,6 +11,7 @@ from django.urls import reverse
 
 from chat.definitions import passages, store
 from chat.engine.answering import answer
+from chat.handover import actions
 from chat.models import GapQuestion, Message
 from chat.providers.not_known import not_known_text
 from chat.sample import SAMPLE
@@ -21,6 +22,7 @@ from contexts.models import Trace
 from retrieval.errors import EmbedderUnavailable
 from retrieval.indexing.documents import index_document
 from retrieval.models import CalibrationRun, Index
+from tests.chat.test_handover import agent_named
 from tests.model_server import TEXT, ModelServer
 
 UNCITED = TEXT.replace(" [1]", "")
@@ -238,6 +240,26 @@ def test_where_nothing_was_found_no_article_is_named(bot: None, ask: Any, use_in
         == "I do not know the answer to that.\n\nYou can ask for a person."
     )
     assert (body["flags"], body["citations"]) == (["not_known"], [])
+
+
+@pytest.mark.parametrize("threshold", [None, 0.35], ids=["no sentence fits", "below the threshold"])
+def test_a_person_is_offered_only_where_none_is_asked_for(
+    threshold: float | None, bot: None, ask: Any, use_indexes: Any
+) -> None:
+    index_document("vault", "secret", "The vault opens at noon.", audience=["gold"])
+    use_indexes("vault")
+    set_threshold(threshold, "vault")
+    first = ask(UNKNOWN).json()
+    same = {"conversation_id": first["conversation_id"]}
+    second = ask("And of Spain?", **same).json()  # a person is asked for after it
+    third = ask("And of Italy?", **same).json()
+    kim = agent_named("kim", first_name="Kim")
+    actions.assign(first["conversation_id"], kim)
+    actions.hand_back(first["conversation_id"], kim)
+    last = ask("And of Peru?", **same).json()
+    said = [(body["state"], body["response"].endswith("You can ask for a person.")) for body in (first, second, third)]
+    assert said == [("bot", True), ("waiting", False), ("waiting", False)]
+    assert last["response"].endswith("You can ask for a person.")
 
 
 def test_an_outage_is_no_ignorance(db: Any, settings: Any, embedder: Any, ask: Any, model: ModelServer) -> None:

@@ -15,6 +15,7 @@ from django.test import Client
 from django.utils import timezone
 
 from chat.access.callers import Caller
+from chat.conversations.open_questions import open_questions
 from chat.definitions import passages, store
 from chat.engine import unanswered
 from chat.engine.answering import answer, begin, run
@@ -121,6 +122,10 @@ def test_a_wish_in_words_asks_for_a_person_and_the_bot_goes_on_while_nobody_come
 
 def test_an_address_is_taken_while_nobody_is_there(say: Any, small: ModelServer) -> None:
     say("human please")
+    mistyped = say("ana@example").json()
+    assert mistyped["response"] == "That is no e-mail address. Please check it, and send it again."
+    assert (of(mistyped).contact, mistyped["flags"]) == ("", ["contact_mistyped"])
+    assert open_questions(of(mistyped).pk)[1:] == []  # it is not asked later, either
     body = say(" ana@example.com ").json()
     assert (of(body).contact, body["flags"]) == ("ana@example.com", ["contact_kept"])
     corrected = say("Sorry, it is ana@example.org.").json()

@@ -13,7 +13,7 @@ from django.utils import timezone, translation
 from chat.errors import ConversationConflict, HandoverOff
 from chat.feedback import give_feedback
 from chat.handover import actions
-from chat.handover.contacts import address_in
+from chat.handover.contacts import address_in, is_mistyped_address
 from chat.handover.endings import end_waits
 from chat.handover.hours import next_opening
 from chat.models import ClosedDay, Conversation, HandoverSettings, Message, SupportHours, Ticket
@@ -250,6 +250,24 @@ class TestSwitchedOff:
 )
 def test_an_address_in_a_short_message(message: str, address: str) -> None:
     assert address_in(message) == address
+
+
+@pytest.mark.parametrize(
+    ("message", "is_mistyped"),
+    [
+        ("ana@example", True),
+        (" mailto:ana@example,com. ", True),
+        ("ana@", True),
+        ("ana@example.com", False),
+        ("ana@example?", False),
+        ("@ana", False),
+        ("https://example.com/@ana", False),
+        ("What is ana@example", False),
+        ("", False),
+    ],
+)
+def test_one_word_that_can_only_be_meant_as_an_address(message: str, is_mistyped: bool) -> None:
+    assert is_mistyped_address(message) is is_mistyped
 
 
 BERLIN = ZoneInfo("Europe/Berlin")

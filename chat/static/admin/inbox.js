@@ -18,6 +18,7 @@ let known = null; // what was in the list when it was fetched last: ids of one's
 let taken = null; // the conversation that was just taken over here
 let socket = null;
 let retryMs = 500;
+let refusal = ""; // why the last action was not done; a conversation that is drawn anew shows it again
 let lastTyped = 0;
 let lastUsed = Date.now();
 let activeSentAt = 0;
@@ -53,6 +54,7 @@ function post(url, fields) {
 
 // ---------------------------------------------------------------- the list
 
+/** Return what the server says of the list and of the open conversation. */
 async function refreshList() {
     const found = await ask(`${root.dataset.listUrl}?conversation=${openId ?? ""}`);
     const focused = list.contains(document.activeElement) ? document.activeElement.dataset.openConversation : null;
@@ -61,6 +63,7 @@ async function refreshList() {
     if (known && isNews(found)) beep();
     known = { mine: found.mine, newest: found.newest };
     document.title = found.pending ? `(${found.pending}) ${title}` : title;
+    return found;
 }
 
 /** Return whether a customer who waits, or is one's own, has written, or a conversation has come; not what is being read. */
@@ -110,6 +113,7 @@ const talk = () => main.querySelector("[data-conversation]");
 async function open(id, { isBack = false } = {}) {
     openId = id;
     isCustomerHere = null;
+    refusal = "";
     endTyping();
     root.classList.toggle("fb-is-open", id !== null);
     if (!isBack) history.pushState({}, "", id ? `?conversation=${id}` : location.pathname);
@@ -176,6 +180,7 @@ function showGone() {
 function showConversation() {
     showCustomer();
     showTyping();
+    showError(refusal);
     const field = main.querySelector("#answer");
     if (field) field.value = drafts.load(openId);
     const log = main.querySelector("[data-log]");
@@ -252,13 +257,19 @@ function showError(words) {
     line.hidden = !words;
 }
 
+function refuse(words) {
+    refusal = words;
+    showError(words);
+}
+
 async function act(url, fields = {}) {
-    showError("");
+    refuse("");
     taken = openId;
     try {
         await post(url, fields);
     } catch (error) {
-        showError(error.message);
+        refuse(error.message);
+        await look(); // somebody else may have been first
         return;
     }
     await Promise.all([refreshConversation({ isAnswered: true }), refreshList()]);
@@ -285,7 +296,7 @@ async function send(form) {
     const button = form.querySelector("button");
     button.disabled = true;
     form.dataset.clientId ||= crypto.randomUUID(); // the same one for a second attempt, so that it is sent once
-    showError("");
+    refuse("");
     try {
         await post(form.dataset.answer, { text, client_id: form.dataset.clientId });
         delete form.dataset.clientId;
@@ -295,7 +306,7 @@ async function send(form) {
         if (shown?.value.trim() === text) shown.value = "";
         await Promise.all([refreshMessages(), refreshList()]);
     } catch (error) {
-        showError(error.message);
+        refuse(error.message);
     } finally {
         button.disabled = false;
         if (field.isConnected) field.focus();
@@ -311,13 +322,19 @@ async function search(form) {
     }
 }
 
-function insert(text) {
+/** Put a passage into the answer as paragraphs of its own, without the headings above it. */
+function insert(passage) {
     const field = main.querySelector("#answer");
     if (!field) {
         showError("Take the conversation over first.");
         return;
     }
-    field.setRangeText(text, field.selectionStart, field.selectionEnd, "end");
+    const text = passage.trim().replace(/^(#{1,6} .*\n+)+/, "");
+    const before = field.value.slice(0, field.selectionStart).trimEnd();
+    const after = field.value.slice(field.selectionEnd).trimStart();
+    const written = [before, text].filter(Boolean).join("\n\n");
+    field.value = [written, after].filter(Boolean).join("\n\n");
+    field.setSelectionRange(written.length, written.length);
     drafts.save(openId, field.value);
     field.focus();
 }
@@ -464,9 +481,13 @@ function keepDraft(refresh) {
 
 /** Ask for what is new: the socket may have lost something, or Redis may be down. */
 async function look() {
+    const id = openId;
     try {
-        await refreshList();
-        if (talk()) await refreshMessages();
+        const found = await refreshList();
+        const shown = talk();
+        if (id !== openId || Number(shown?.dataset.conversation) !== id) return;
+        if (shown.dataset.version === found.version) await refreshMessages();
+        else await keepDraft(refreshConversation);
     } catch (error) {
         if (error.status === 404) showGone();
         // Otherwise the server does not answer; the next look may find it.

@@ -25,7 +25,7 @@ export function renderSources(answer) {
   const more = rest.length ? moreOf(rest, isAnyCited, listOf(rest)) : null;
   const section = el(
     "section",
-    { class: "sources", "aria-label": t("sources") },
+    { class: "sources" }, // its heading names it; a label would make each answer's a landmark of one name
     el("h3", {}, t(isAnyCited ? "sources" : "passages_read")),
     listOf(shown),
     more,

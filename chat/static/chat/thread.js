@@ -134,6 +134,12 @@ export class Thread {
     if (next) this.#put(node, id);
   }
 
+  /** Return whether a person or a notice stands between a question and its answer, which is read below it then. */
+  #isSaidBetween(questionId, id) {
+    const isLine = ({ role }) => role === "agent" || role === "notice";
+    return [...this.#stored.values()].some((each) => isLine(each) && each.id > questionId && each.id < id);
+  }
+
   #nodeOf(message) {
     if (message.role !== "assistant") return this.#log.querySelector(`[data-message="${message.id}"]`);
     return this.#articles.get(this.#turns.find((turn) => turn.messageId === message.id));
@@ -159,6 +165,10 @@ export class Thread {
       return;
     }
     if (isOpen(turn)) return; // its own socket is about to bring it
+    if (this.#isSaidBetween(turn.questionId, message.id)) {
+      this.add(Object.assign({ ...NOTHING_YET, question: "" }, answerOf(message)));
+      return;
+    }
     Object.assign(turn, answerOf(message));
     this.paint(turn);
   }

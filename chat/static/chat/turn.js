@@ -16,7 +16,8 @@ const OPEN = new Set(["waiting", "asked", "answering"]);
 
 /** Return the turn's article; `page` has `trace(contextId)`, null if not allowed, `retry(turn)`, `edit(turn)`, `person()`. */
 export function turnElement(turn, page) {
-  const question = el("div", { class: "question" }, el("h2", { class: "visually-hidden" }, t("you_asked")), el("p", {}, turn.question));
+  // An answer alone has its question above: on an earlier page, or before what was said between them.
+  const question = turn.question ? el("div", { class: "question" }, el("h2", { class: "visually-hidden" }, t("you_asked")), el("p", {}, turn.question)) : null;
   const answer = el("div", { class: "answer" });
   const article = el("article", { class: "turn" }, question, answer);
   paintAnswer(article, turn, page);

@@ -8,14 +8,12 @@ import pytest
 
 from tests.chat.browser import PASSWORD, Server
 from tests.chat.page.conftest import ask
-from tests.chat.page.test_people import ask_for_person, say
+from tests.chat.page.test_people import ask_for_person, joined, say
 from tests.chat.page.test_readers import PHONE, assert_accessible
 from tests.missing import required
 
 playwright = required("playwright.sync_api")
 expect = playwright.expect
-INBOX = "[data-inbox]"
-"""What of the page is not the admin's frame."""
 
 
 def sign_in(page: Any, server: Server, name: str = "admin") -> Any:
@@ -112,13 +110,7 @@ def test_a_redraw_leaves_the_focus_and_what_was_found_where_they_are(
     ask_for_person(page, servers[0])
     pk = number_of(page)
     mia = sign_in(new_page(), servers[1])
-    sockets: list[Any] = []
-
-    def join(socket: Any) -> None:
-        socket.connect_to_server()
-        sockets.append(socket)
-
-    mia.route_web_socket("**/ws/inbox", join)
+    sockets = joined(mia, "**/ws/inbox")
     mia.goto(f"{servers[1].url}admin/inbox/?conversation={pk}")
     mia.get_by_role("button", name="Take over").click()
     expect(mia.locator("#answer")).to_be_focused()
@@ -132,6 +124,47 @@ def test_a_redraw_leaves_the_focus_and_what_was_found_where_they_are(
         mia.wait_for_function("talk => !talk.isConnected", arg=before)
         expect(focused).to_be_focused()
     expect(mia.locator("[data-found] summary").first).to_be_visible()
+    # What is inserted stands apart, without the heading of its passage.
+    mia.locator("#answer").fill("Hello Ana,")
+    mia.locator("[data-found] summary").first.click()
+    for _ in range(2):
+        mia.locator("[data-found] [data-insert]").first.click()
+    passage = "Refunds reach your card after 5 to 10 business days.\n\nhttps://docs.example.com/refunds/"
+    expect(mia.locator("#answer")).to_have_value(f"Hello Ana,\n\n{passage}\n\n{passage}")
+
+
+def test_who_hears_nothing_of_a_takeover_sees_it_all_the_same_and_why_theirs_is_refused(
+    page: Any, new_page: Any, servers: tuple[Server, Server]
+) -> None:
+    """As while Redis is down: the sockets say nothing of what others do."""
+    ask_for_person(page, servers[0])
+    pk = number_of(page)
+    mia, holm = sign_in(new_page(), servers[1]), sign_in(new_page(), servers[1], "bo")
+    sockets: list[Any] = []
+
+    def join_silent(socket: Any) -> None:
+        socket.connect_to_server().on_message(lambda message: None)
+        sockets.append(socket)
+
+    mia.route_web_socket("**/ws/inbox", join_silent)
+    for agent in (mia, holm):
+        agent.goto(f"{servers[1].url}admin/inbox/?conversation={pk}")
+        expect(agent.locator(".fb-inbox-why")).to_have_text("Asked for because: the customer asked")
+    expect(mia.locator("[data-live]")).to_have_text("live")
+    holm.get_by_role("button", name="Take over").click()
+    expect(holm.locator("#answer")).to_be_focused()
+    mia.get_by_role("button", name="Take over").click()
+    head, error = mia.locator(".fb-inbox-actions"), mia.locator("[data-error]")
+    expect(head).to_contain_text("Bo Holm answers")
+    expect(error).to_contain_text("Bo Holm")
+    before = mia.locator("[data-conversation]").element_handle()
+    sockets[-1].send(json.dumps({"type": "state", "conversation_id": pk}))
+    mia.wait_for_function("talk => !talk.isConnected", arg=before)
+    expect(error).to_contain_text("Bo Holm")
+    holm.get_by_role("button", name="Hand back").click()
+    expect(holm.locator(".fb-inbox-actions")).to_contain_text("the assistant answers")
+    sockets[-1].send(json.dumps({"type": "live", "conversation_id": None, "is_live": False}))
+    expect(head).to_contain_text("the assistant answers")
 
 
 @pytest.mark.parametrize(
@@ -143,11 +176,13 @@ def test_axe_finds_nothing(page: Any, new_page: Any, servers: tuple[Server, Serv
     mia = sign_in(new_page(reduced_motion="reduce", **options), servers[1])
     mia.goto(f"{servers[1].url}admin/inbox/")
     mia.locator("[data-open-conversation]").first.wait_for()
-    assert_accessible(mia, INBOX)
+    assert_accessible(mia)
     mia.goto(f"{servers[1].url}admin/inbox/?conversation={number_of(page)}")
     mia.get_by_role("button", name="Take over").click()
     say(mia, "Hello, **Ana**.")
-    assert_accessible(mia, INBOX)
+    assert_accessible(mia)
+    if "viewport" not in options:  # at 1280 px, what is known stands beside the conversation
+        assert mia.locator(".fb-inbox-side").bounding_box()["y"] == mia.locator(".fb-inbox-talk").bounding_box()["y"]
     assert mia.evaluate("document.documentElement.scrollWidth") <= mia.viewport_size["width"]
     for name in ("Pass on", "Close"):
         mia.get_by_role("button", name=name, exact=True).click()

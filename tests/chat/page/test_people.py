@@ -108,17 +108,41 @@ def test_a_person_answers_and_nothing_is_lost_or_said_twice(
     expect(page.locator("#log > :not(.marker)")).to_have_count(said)
 
 
-@pytest.fixture
-def inbox_sockets(agent: Any) -> list[Any]:
-    """The sockets of the agent's inbox, by which a test tells it something."""
+def test_an_answer_stands_below_what_came_between_it_and_its_question(
+    page: Any, servers: tuple[Server, Server]
+) -> None:
+    """As where a person handed the conversation back, and the bot answers what they left."""
+    sockets = joined(page, "**/ws/chat*")
+    page.goto(servers[0].url)
+    ask(page, "When do refunds reach my card?")
+    answered(page)
+    told = {"author": None, "client_id": None, "context_id": None, "citations": [], "grounding": None, "flags": []}
+    said = [("user", "And to Peru?"), ("notice", "The assistant answers again."), ("assistant", "In ten days.")]
+    for number, (role, text) in enumerate(said):
+        message = {"id": 2**40 + number, "role": role, "text": text, "html": f"<p>{text}</p>", **told}
+        message["created_at"] = "2026-01-01T10:00:00+00:00"
+        new = {"type": "message", "conversation_id": int(page.url.rpartition("=")[2]), "message": message}
+        sockets[-1].send(json.dumps(new))
+    expect(page.locator("article[data-state=done]")).to_have_count(2)
+    expect(page.locator("#log > *")).to_contain_text(["5 to 10 business days", *(text for _, text in said)])
+    expect(page.locator(".question")).to_have_count(2)
+
+
+def joined(page: Any, url: str) -> list[Any]:
+    """Return the sockets that a page will open, by which a test tells it something."""
     sockets: list[Any] = []
 
     def join(socket: Any) -> None:
         socket.connect_to_server()
         sockets.append(socket)
 
-    agent.route_web_socket("**/ws/inbox", join)
+    page.route_web_socket(url, join)
     return sockets
+
+
+@pytest.fixture
+def inbox_sockets(agent: Any) -> list[Any]:
+    return joined(agent, "**/ws/inbox")
 
 
 def test_an_answer_that_is_sent_while_the_conversation_is_drawn_anew_is_not_offered_again(
