@@ -19,7 +19,8 @@ Counts = Counter[type[Model]]
 def rows_with(rows: QuerySet[Any], above: tuple[type[Model], ...] = ()) -> Counts | None:
     """Return how many rows of other tables go with these, by table; None if others may keep these from going."""
     counts: Counts = Counter()
-    for relation in get_candidate_relations_to_delete(rows.model._meta):
+    relations: Any = get_candidate_relations_to_delete(rows.model._meta)
+    for relation in relations:
         child: Any = relation.related_model
         referring = child._base_manager.filter(**{f"{relation.field.name}__in": rows})
         if relation.on_delete in (PROTECT, RESTRICT) and referring.exists():
