@@ -116,10 +116,10 @@ def test_an_answer_stands_below_what_came_between_it_and_its_question(
     page.goto(servers[0].url)
     ask(page, "When do refunds reach my card?")
     answered(page)
-    told = {"author": None, "client_id": None, "context_id": None, "citations": [], "grounding": None, "flags": []}
+    told: dict[str, Any] = {"author": None, "client_id": None, "context_id": None, "citations": [], "grounding": None}
     said = [("user", "And to Peru?"), ("notice", "The assistant answers again."), ("assistant", "In ten days.")]
     for number, (role, text) in enumerate(said):
-        message = {"id": 2**40 + number, "role": role, "text": text, "html": f"<p>{text}</p>", **told}
+        message = {"id": 2**40 + number, "role": role, "text": text, "html": f"<p>{text}</p>", "flags": [], **told}
         message["created_at"] = "2026-01-01T10:00:00+00:00"
         new = {"type": "message", "conversation_id": int(page.url.rpartition("=")[2]), "message": message}
         sockets[-1].send(json.dumps(new))
