@@ -37,6 +37,8 @@ def is_for_person(question: Question) -> bool:
         return False
     if wants_person(question.message, known_phrases()):
         return True
+    if question.conversation_id is None:
+        return False
     own = Conversation.objects.filter(pk=question.conversation_id, user_id=question.user_id)
     return own.filter(state__in=(State.PERSON, State.WAITING)).exists()
 
