@@ -267,6 +267,8 @@ FABRA_RATE_LIMIT_ADDRESS = env.int("FABRA_LIMIT_ADDRESS", 100)
 FABRA_RATE_LIMIT_FEEDBACK = env.int("FABRA_LIMIT_FEEDBACK", 100)
 # Addresses that one user leaves, and wishes for a person that they take back: each is a line, an event and a ticket.
 FABRA_RATE_LIMIT_HANDOVER = env.int("FABRA_LIMIT_HANDOVER", 20)
+# Messages of one user to a person, and wishes for one, beyond the limit of what the bot answers.
+FABRA_RATE_LIMIT_PERSON = env.int("FABRA_LIMIT_PERSON", 100)
 FABRA_RATE_LIMIT_WINDOW = timedelta(hours=1)
 FABRA_TIER_FEATURE = "user_tier"
 

@@ -18,7 +18,7 @@ from chat.bots.known import require_bot
 from chat.citations import passages_in
 from chat.engine.assembly import prepare
 from chat.engine.following import follow_up
-from chat.engine.inbound import needs_no_model, receive
+from chat.engine.inbound import is_for_person, needs_no_model, receive
 from chat.engine.order import release, release_soon, take_turn
 from chat.engine.outbound import ask_for_person, offer_of
 from chat.engine.outcomes import note_failure, store_answer
@@ -31,7 +31,7 @@ from chat.errors import BudgetExhausted, ConversationConflict
 from chat.grounding.answers import prepare_check
 from chat.limits.admission import Admission, RateLimited, uncounted
 from chat.limits.configured import current_limits
-from chat.limits.messages import admit, refund
+from chat.limits.messages import admit, admit_to_person, refund
 from chat.limits.windows import CLIENT_LEFT
 from chat.live.changes import show_soon
 from chat.models import Conversation
@@ -91,7 +91,7 @@ async def _accept(question: Question, stopping: Stopping) -> Turn | Settled:
         except RateLimited as limited:
             if known := await sync_to_async(answer_sent_before)(question):
                 return Settled(answer=known, admission=limited.admission)
-            raise
+            admission = await _admit_to_person(question, limited)
         try:
             lease: TurnLease | None = None
             while True:
@@ -145,12 +145,14 @@ async def _begin(
             return Settled(answer=known, admission=admission)
         question = replace(question, stored_id=stored_id)  # its answer failed, or a person left it to the bot
     await read_phrases()
-    if needs_no_model(question, lease):
+    if needs_no_model(question, lease, admission):
         settled = await sync_to_async(receive)(question, lease, admission)
         if settled is None:
             return None
         await release(lease)
         return Settled(answer=settled, admission=admission)
+    if admission.refused is not None:  # meanwhile the conversation is the bot's again
+        raise admission.refused
     is_elsewhere = lease.state not in (Conversation.State.BOT, Conversation.State.WAITING)
     if is_elsewhere or (lease.was_closed and question.stored_id is not None):
         raise ConversationConflict("The bot does not answer in this conversation any more.")
@@ -199,6 +201,14 @@ async def _admit(question: Question) -> Admission:
     if question.stored_id is not None:
         return uncounted(question.user_id, tier)  # its limit is not its budget, which the tier decides
     return await admit(question.user_id, tier, question.caller, token=question.count_token)
+
+
+async def _admit_to_person(question: Question, refused: RateLimited) -> Admission:
+    """Count what no model is asked for against its own limit; raise RateLimited for what is the bot's to answer."""
+    await read_phrases()
+    if not await sync_to_async(is_for_person)(question):
+        raise refused
+    return await admit_to_person(refused, question.caller, token=question.count_token)
 
 
 async def run(turn: Turn, *, is_streamed: bool) -> AsyncGenerator[str | Answer, None]:

@@ -20,12 +20,29 @@ from events.outbox import record_event
 State = Conversation.State
 
 
-def needs_no_model(question: Question, lease: TurnLease) -> bool:
+def needs_no_model(question: Question, lease: TurnLease, admission: Admission) -> bool:
     if question.stored_id is not None:
         return False
     if lease.state == State.PERSON or wants_person(question.message, known_phrases()):
         return True
+    if lease.state == State.WAITING and admission.refused:
+        return True
     return _is_contact(question, lease) or _is_mistyped(question, lease)
+
+
+def is_for_person(question: Question) -> bool:
+    """Return whether a person is to read the message: one who holds its conversation, is waited for, or is wished for.
+
+    Until its turn that may change.
+    """
+    if question.stored_id is not None:
+        return False
+    if wants_person(question.message, known_phrases()):
+        return True
+    if question.conversation_id is None:
+        return False
+    own = Conversation.objects.filter(pk=question.conversation_id, user_id=question.user_id)
+    return own.filter(state__in=(State.PERSON, State.WAITING)).exists()
 
 
 def receive(question: Question, lease: TurnLease, admission: Admission) -> Answer | None:

@@ -44,6 +44,12 @@ _WANT = (
     r"|(?:['’]d|\s+would)\s+(?:\w+\s+)?(?:like|prefer))"
 )
 _GREETING = r"(?:please|hi|hello|hey|ok|okay|no|yes|just)"
+_FIRST = rf"(?:^|[.,;:!?]\s*)(?:{_GREETING}[,!.]?\s+)*"
+_SOMEBODY = r"(?:some|any)(?:one|body)"
+_CALL = (
+    r"(?:call|phone|ring)\s+(?:me|us)(?:\s+back)?"
+    r"(?=\s*(?:$|[.,;!?]|please|now|today|tomorrow|later|asap|as\s+soon|about|(?:at|on)\s+\+?\d))"
+)
 
 _ENGLISH = (
     rf"{_MYSELF}{_SPEAK}\s+{_WHOM}",
@@ -56,6 +62,18 @@ _ENGLISH = (
     r"\s+(?:please\s+)?(?:help|call|contact|answer|assist|write\s+to)\s+(?:me|us)\b",
     rf"\b{_WANT}\s+(?:an?\s+)?(?:human|(?:real|live|actual|human)\s+(?:person|being|agent|support|help))\b"
     r"(?!\s+(?:readable|error|resources))",
+    rf"\b(?:{_WANT}(?:\s+to\s+(?:get|have))?|(?:can|could|may)\s+(?:i|we)\s+(?:please\s+)?(?:get|have)|get\s+me)\s+"
+    rf"(?:some\s+)?(?:help|assistance)\s+(?:from|by)\s+{_WHOM}{_HERE}",
+    rf"{_FIRST}(?:some\s+)?help\s+(?:from|by)\s+{_WHOM}{_HERE}",
+    rf"{_FIRST}(?:(?:can|could|would)\s+(?:you|{_SOMEBODY})\s+|(?:have|get)\s+{_SOMEBODY}\s+(?:to\s+)?|{_SOMEBODY}\s+)?"
+    rf"(?:please\s+)?{_CALL}",
+    rf"\b{_WANT}\s+(?:you|{_SOMEBODY})\s+to\s+{_CALL}",
+    rf"\b{_WANT}\s+(?:to\s+request\s+)?a\s+(?:phone\s+call|call(?:[\s-]?back)?)\b{_HERE}",
+    rf"{_FIRST}(?:(?:is|are)\s+(?:there\s+)?)?{_SOMEBODY}\s+(?:out\s+)?(?:there|here|around)"
+    r"(?:\s+(?:please|now|today))?\s*[?!.]*$",
+    r"\b(?:is|are)\s+there\s+(?:(?:an?|any|some|also|even|actually)\s+)*(?:(?:real|live|actual|human)\s+)*"
+    r"(?:humans?(?:\s+beings?)?|persons?|people|agents?)\s+(?:here|there|around|i\s+can\s+(?:talk|speak|chat|write)\s+(?:to|with))"
+    r"(?:\s+(?:please|now|today|too))?\s*[?!.]*$",
     rf"\b(?:is|are)\s+there\s+{_WORDS}{{0,3}}?(?:human|(?:real|live)\s+(?:person|people|agent)|someone|somebody|anyone)"
     r"\s+(?:that\s+|whom?\s+)?(?:i|we)\s+(?:can|could|may)\s+(?:talk|speak|chat|write)\b",
     rf"^\s*(?:{_GREETING}[,!.]?\s+)*(?:(?:a|an|the)\s+)?(?:human(?:\s+being)?|agent"
@@ -74,7 +92,23 @@ _SPRECHEN = r"(?:sprechen|reden|chatten|telefonieren|unterhalten|verbinden|verbu
 _ENDE = r"(?=\s*(?:$|[.,;:!?]|sprechen\b|bitte\b|jetzt\b|dafür\b|am\s+telefon\b))"
 _BERATER = r"(?:support-?)?mitarbeiter(?:in)?|(?:kunden)?berater(?:in)?|ansprechpartner(?:in)?|(?:support-?)?agenten"
 _HIER = r"(?=\s*(?:$|[.;!?]|,(?!\s*(?:de[rnms]|die|das|welche\w*)\b)|bitte\b|jetzt\b|sofort\b|am\s+telefon\b))"
+_ANFANG = r"(?:^|[.,;:!?]\s*)(?:(?:bitte|hallo|hi|guten\s+tag|dann)[,!.]?\s+)*"
+_HELFEN = r"(?:(?:weiter)?helfen|antworten|sprechen|reden)"
 _GERMAN = (
+    rf"\b(?:ich|wir)\s+(?:möchten?|will|wollen|brauchen?|hätten?\s+gern\w*)\s+(?:(?:bitte|gern\w*|nur)\s+)*(?:die\s+)?hilfe\s+"
+    rf"(?:von|durch)\s+{_EIN}{_ART}{_MENSCH}\b{_HIER}",
+    rf"\b(?:kann|könnte)\s+(?:mir|uns)\s+(?:(?:bitte|hier|auch|vielleicht)\s+)*eine?\s+{_ART}(?:mensch|person|{_BERATER})"
+    rf"\s+(?:bitte\s+)?{_HELFEN}\b",
+    rf"\b(?:gibt\s+es|sind|ist)\s+(?:(?:hier|da|dort|denn|auch|noch|überhaupt|wirklich)\s+)*"
+    rf"(?:(?:(?:eine?n?|irgendein\w*)\s+{_ART}|(?:echte|richtige|reale|lebende)[nr]?\s+)(?:mensch(?:en)?|person(?:en)?)|jemand(?:en)?)"
+    rf"(?:\s+(?:hier|da|dort))?(?:,?\s+(?:de[rnm]|die|mit\s+de[rm])\s[^.!?]*\b{_HELFEN}(?:\s+k[aö]nn\w*)?)?\s*[?!.]*$",
+    rf"{_ANFANG}jemand\s+(?:da|hier)\s*[?!.]*$",
+    rf"{_ANFANG}ruf\w*\s+(?:sie\s+)?(?:mich|uns)\b[^.!?,;]*\b(?:an|zurück)\b(?![^.!;]*\?)",
+    rf"{_ANFANG}(?:kann|könn\w*|kannst|würde\w*)\s+(?:(?:sie|ihr|du)\s+)?(?:mich|uns)\s+(?:[\w-]+\s+){{0,4}}?"
+    r"(?:zurückrufen|anrufen)\b",
+    r"(?:\bbitte\s+um|\b(?:ich|wir)\s+(?:möchten?|will|wollen|brauchen?|wünschen?|hätten?\s+gern\w*)(?:\s+(?:gern\w*|bitte))*)"
+    rf"\s+(?:einen?\s+)?(?:\w+en\s+)?rückruf\b{_HIER}",
+    rf"{_ANFANG}rückruf(?:,?\s+bitte)?\s*[.!]*$",
     rf"\b(?:ich|wir|mich|uns)\b[^.!?,;]*\b(?:mit|zu)\s+{_EIN}{_ART}{_MENSCH}\b(?:\s+[\w-]+){{0,4}}?\s+{_SPRECHEN}\b",
     rf"\b(?:ich|wir)\b[^.!?,;]*\bmit\s+{_EIN}{_ART}{_MENSCH}\s+(?:gern\w*\s+|direkt\s+)?schreiben\b",
     rf"\bverbind\w*\s+(?:sie\s+|du\s+)?(?:mich|uns)\s+(?:bitte\s+)?mit\s+{_EIN}{_ART}{_MENSCH}\b",

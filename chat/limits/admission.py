@@ -27,6 +27,8 @@ class Admission:
     """The user's, "" for one without; None where it was not asked for."""
     what: str = "messages"
     """What the limit is of."""
+    refused: "RateLimited | None" = None
+    """Why the bot does not answer the message, which is only for a person: what is asked of the bot is at its limit."""
 
     @property
     def token(self) -> str:

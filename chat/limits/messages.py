@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 from asgiref.sync import sync_to_async
@@ -25,12 +26,24 @@ async def admit(user_id: str, tier: object, caller: Caller | None = None, *, tok
     limits = await current_limits()
     own = _window(f"{USER}{user_id}", limits, limits.of_tier(tier), "messages")
     windows = [*own, *_windows_of(caller or Caller(), limits)]
-    try:
-        counted = await count(windows, token, caller.key if caller else None)
-    except REDIS_ERRORS:
-        _warn()
-        counted = await sync_to_async(count_in_postgres)(windows, token)
+    counted = await _count_message(windows, token, caller.key if caller else None)
     return _admission(counted, user_id, tier_name(tier), shows_first=bool(own))
+
+
+async def admit_to_person(refused: RateLimited, caller: Caller, *, token: str = "") -> Admission:
+    """Count a message that is only for a person, and that `admit` refused; raise RateLimited if it is one too many.
+
+    It costs no model. So it counts against a wider limit of the user, and once more against the same ones of the
+    address and the key, in windows of their own. Whoever may send nothing at all reaches nobody.
+    """
+    refusal = refused.admission
+    if any(window.limit == 0 for window in refusal.counted.windows):
+        raise refused
+    limits, user_id = await current_limits(), refusal.user_id
+    own = _window(user_id, limits, settings.FABRA_RATE_LIMIT_PERSON, "messages to a person")
+    windows = [replace(window, subject=f"person:{window.subject}") for window in [*own, *_windows_of(caller, limits)]]
+    counted = await _count_message(windows, token)
+    return replace(_admission(counted, user_id, refusal.tier), refused=refused)
 
 
 def count_request(key: ApiKey) -> None:
@@ -48,6 +61,14 @@ def count_handover(user_id: str) -> None:
     """Count a user's address, or wish for a person that is taken back; raise RateLimited if it is one too many."""
     limits, limit = current_limits_now(), settings.FABRA_RATE_LIMIT_HANDOVER
     _count(_window(f"handover:{user_id}", limits, limit, "changes of this kind"))
+
+
+async def _count_message(windows: list[RateWindow], token: str, key: ApiKey | None = None) -> Counted:
+    try:
+        return await count(windows, token, key)
+    except REDIS_ERRORS:
+        _warn()
+        return await sync_to_async(count_in_postgres)(windows, token)
 
 
 def _count(windows: list[RateWindow], key: ApiKey | None = None) -> None:

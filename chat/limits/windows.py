@@ -1,5 +1,6 @@
 """Sliding windows that count requests: all windows of a request accept it, or none counts it."""
 
+import hashlib
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from contexts.models import Trace
 USER = "user:"
 CLIENT_LEFT = "client_disconnected"
 """The error of an answer whose client went away before its end: the only failed one that stays counted."""
+_LONGEST_SUBJECT = CountedRequest._meta.get_field("subject").max_length or 0
 _USE_TIMEOUT_S = 0.1
 """Where only the use of a key is counted: a Redis that hangs must not delay a request for that."""
 
@@ -70,6 +72,12 @@ class RateWindow:
     @property
     def key(self) -> str:
         return redis_key("limit", self.subject)
+
+    @property
+    def column(self) -> str:
+        """The subject as PostgreSQL keeps it: the id of a user may be longer than the column."""
+        is_short = len(self.subject) <= _LONGEST_SUBJECT
+        return self.subject if is_short else hashlib.sha256(self.subject.encode()).hexdigest()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,7 +147,7 @@ def count_in_postgres(windows: Sequence[RateWindow], token: str = "") -> Counted
                 if window.subject.startswith(USER):
                     Reservation.objects.create(user_id=window.subject.removeprefix(USER), token=token)
                 else:
-                    CountedRequest.objects.create(subject=window.subject, token=token)
+                    CountedRequest.objects.create(subject=window.column, token=token)
     return Counted(
         token=token,
         windows=windows,
@@ -153,7 +161,7 @@ def count_in_postgres(windows: Sequence[RateWindow], token: str = "") -> Counted
 
 def _stored(window: RateWindow, now: datetime) -> tuple[int, datetime]:
     """Return how many requests are stored in a window, and when the oldest was made."""
-    rows = CountedRequest.objects.filter(subject=window.subject, created_at__gt=now - window.length)
+    rows = CountedRequest.objects.filter(subject=window.column, created_at__gt=now - window.length)
     pending = 0
     if window.subject.startswith(USER):
         user_id = window.subject.removeprefix(USER)
