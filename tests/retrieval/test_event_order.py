@@ -31,9 +31,10 @@ from tests.retrieval.indexing_feature import declare_indexing_feature
 pytestmark = pytest.mark.django_db
 
 NOW = datetime.now(UTC)
+"""When the tests were collected, minutes ago."""
 
 
-def record(content: str, age_s: int = 0, event_type: str = "doc_updated", **fields: Any) -> Event:
+def record(content: str, age_s: float = 0, event_type: str = "doc_updated", **fields: Any) -> Event:
     event = AxiomEvent(
         event_type=event_type,
         entity_id="a",
@@ -190,9 +191,12 @@ def test_an_event_about_a_document_that_is_being_changed_waits_a_little_longer_e
     assert process(row) == ["done"]
 
 
-AHEAD_S = -180
-"""The age of what a sender says whose clock is three minutes ahead, which is not refused."""
 DRAFT = Draft(entity_id="a", text="new", audience=["staff"])
+
+
+def record_ahead(content: str, ahead_s: float, **fields: Any) -> Event:
+    """Record what a sender says whose clock is ahead by less than is refused, of the time when the test runs."""
+    return record(content, (NOW - datetime.now(UTC)).total_seconds() - ahead_s, **fields)
 
 
 def save_in_the_admin() -> None:
@@ -219,7 +223,7 @@ def process_all() -> None:
 def test_a_write_beats_what_a_clock_ahead_said_before(write: Callable[[], object], is_applied: bool) -> None:
     """A restriction does not lose to a publication that had arrived, and waits, or was applied."""
     index_document("knowledge_base", "a", "old")
-    ahead = record("published", AHEAD_S)
+    ahead = record_ahead("published", 180)
     if is_applied:
         process(ahead)
     write()
@@ -227,14 +231,14 @@ def test_a_write_beats_what_a_clock_ahead_said_before(write: Callable[[], object
     found = Document.objects.get()
     assert (found.version and found.version.text, found.audience) == ("new", ["staff"])
     write()
-    process(record("later", AHEAD_S - 60, audience=[]))
+    process(record_ahead("later", 240, audience=[]))
     assert Document.objects.get().audience == [], "what comes later is not older for that"
 
 
 @pytest.mark.parametrize("write", [delete_document, purge_document])
 def test_a_deletion_beats_what_a_clock_ahead_said_before(write: Callable[..., object]) -> None:
     index_document("knowledge_base", "a", "old")
-    ahead = record("published", AHEAD_S)
+    ahead = record_ahead("published", 180)
     write("knowledge_base", "a")
     assert process(ahead) == ["superseded"] and not Document.objects.live().exists()
     assert Document.objects.get().deleted_at is not None
