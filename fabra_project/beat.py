@@ -36,7 +36,7 @@ class SteadyScheduler(DatabaseScheduler):
         return wait_s
 
     def apply_entry(self, entry: Any, producer: Any = None) -> None:
-        """Send a due task; that a broker is down or full is a line of the log for each, not a trace."""
+        """Send a due task; that a broker is down or full is a line of the log for each, no traceback."""
         try:
             self.apply_async(entry, producer=producer, advance=False)
         except SchedulingError as error:

@@ -16,8 +16,8 @@ from common.secret_files import env_secret
 from fabra.settings import *  # noqa: F403
 from fabra.settings import FABRA_API_SCHEMA, FABRA_MAX_REQUEST_BYTES, FABRA_REDIS_PREFIX, FABRA_UNFOLD, FABRA_WEB, env
 from fabra_project import no_stack
+from fabra_project.app_entries import check_team_apps
 from fabra_project.stack.services import read_services, secret_key
-from fabra_project.team_apps import check_team_apps
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -195,7 +195,8 @@ LOGGING = {
         # One line for each task that is sent, received or done, idle too, would be most of the log.
         **{name: {"level": "WARNING"} for name in ("celery.worker.strategy", "celery.app.trace", "celery.beat")},
         "axes": {"level": "WARNING"},  # failures and lockouts
-        "channels_redis": {"level": "CRITICAL"},  # a trace each second while Redis is down, which `chat.live` reports
+        # A traceback each second while Redis is down, which `chat.live` reports.
+        "channels_redis": {"level": "CRITICAL"},
     },
 }
 

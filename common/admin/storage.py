@@ -117,7 +117,7 @@ def _staying_line(row: Stays, largest: int) -> tuple[Any, ...]:
         one_line(row.tables.name),
         one_line(f"{row.rows:,}"),
         bar(row.size, largest, filesizeformat(row.size)),
-        _added(row),
+        _added(row) if row.tables.created else "",
         wide(row.tables.reason),
     )
 

@@ -27,7 +27,7 @@ def why_unfit(source: ModelSourceSpec) -> str:
             return _why_unfit(source, source.queryset())
     except FieldError as error:
         return f"it raises {type(error).__name__}: {error}"
-    except Exception:
+    except Exception:  # of queryset(), or a filter() of its own: the first comparison says what
         return ""
 
 
