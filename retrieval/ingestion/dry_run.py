@@ -54,6 +54,8 @@ class _Reading:
     """Who may read each document that a run would not index; see `closed`."""
     refused_count: int = 0
     again: int = 0
+    hides_rows: bool = False
+    """Rows of it may be within others: see `ReadWarning`."""
     error: Exception | None = None
     """Why the rest of it, or all of it, could not be read."""
 
@@ -97,7 +99,7 @@ class _Comparison:
         if reading.refused_count > _SHOWN:
             yield f"refused: {reading.refused_count - _SHOWN:,} more documents of {file.path}"
         is_empty = isinstance(reading.error, Empty)
-        if not reading.refused_count and (reading.error is None or is_empty):
+        if not reading.refused_count and not reading.hides_rows and (reading.error is None or is_empty):
             self.read_whole[file.path] = reading.ids
         if reading.refused_count or reading.error is not None:
             self.counts["unreadable"] += 1
@@ -119,6 +121,7 @@ class _Comparison:
         options = replace(self.options.reading, repeated=repeated_elsewhere(self.repeated, file.pk))
         for document in read(replace(fetched, name=file.name), options):
             if isinstance(document, ReadWarning):
+                reading.hides_rows |= document.hides_rows
                 yield f"warning: {file.path}: {document.message}"
             elif document.entity_id in reading.ids:
                 reading.again += 1

@@ -52,6 +52,8 @@ class FileInProgress:
     ids: set[str] = field(default_factory=set)
     """Of the documents that were read so far, with those of earlier slices."""
     warnings: list[dict[str, str]] = field(default_factory=list)
+    hides_rows: bool = False
+    """Rows of it may be within others, so those that are missing are not pruned, and the next run reads it again."""
     ends: dict[str, Any] = field(default_factory=dict)
     """How a page begins and ends."""
 
@@ -60,7 +62,8 @@ class FileInProgress:
         self._earlier_ms = self.row.duration_ms or 0.0
 
     def warn(self, warning: ReadWarning) -> None:
-        self.warnings.append({name: storable(value) for name, value in asdict(warning).items()})
+        self.warnings.append({"code": warning.code, "message": storable(warning.message)})
+        self.hides_rows |= warning.hides_rows
 
     def begin(self, fingerprint: str, run: IngestionRun) -> None:
         """Go on with this content, or begin with it: what was done of another one is done again."""

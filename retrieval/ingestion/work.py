@@ -283,7 +283,8 @@ class _Worker:
             return
         if not progress.is_superseded:  # otherwise the next run must read the file again
             SourceFile.objects.filter(pk=file.known.pk).update(
-                fingerprint=progress.fingerprint, validators=file.validators, warnings=file.warnings, run=self.run,
+                fingerprint="" if file.hides_rows else progress.fingerprint,
+                validators=file.validators, warnings=file.warnings, run=self.run,
                 is_empty=file.is_empty, ends=file.ends,
             )  # fmt: skip
         if file.is_empty:

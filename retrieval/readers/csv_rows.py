@@ -9,6 +9,7 @@ from itertools import islice, pairwise
 from typing import Any
 
 from retrieval.readers.audience import names_of
+from retrieval.readers.csv_quotes import has_open_quote, hides_audience, rows_of, seems_merged
 from retrieval.readers.documents import AudienceUnknown, ReadWarning, Unreadable
 
 MAX_COLUMNS = 2000
@@ -20,6 +21,7 @@ _NUMBER = re.compile(r"\s*[-+]?(?!\d{4}\s*\Z)\d+(?:[.,]\d+)?\s*")
 """What is no name of a column; a year may be one."""
 _NAME = re.compile(r"(?:[^\W\d][\w ()/@-]{0,40})?")
 _MAX_ABOVE, _AGREEING_SHARE, _ABOVE_MAX_CHARS = 20, 0.9, 100
+_UNPRUNED = "So no row that is missing is known to be gone."
 _SEPARATOR_HINT = re.compile(r"\A\"?sep=(.)\"?[ \t]*(?:\r\n|\r|\n|\Z)", re.IGNORECASE)
 """The first line by which Excel is told the separator."""
 
@@ -72,19 +74,22 @@ def csv_rows(text: str, suffix: str) -> Iterator[CsvRow | ReadWarning]:
     try:
         yield from _passed(reader, _rows_above(_sample(text, dialect)), skipped)
         header: list[str] = next((row for row in reader if any(row)), [])
+        if has_open_quote(lines.taken, dialect):
+            raise Unreadable("a quote in the header has no end, so the rest of the file is in it")
         if len(header) > MAX_COLUMNS:
             raise Unreadable(f"{len(header):,} columns, and the limit is {MAX_COLUMNS:,}")
         _check_audience(header, text[:_SAMPLE_CHARS].splitlines()[reader.line_num :], reader.line_num + skipped)
         names, warnings = named_columns(header)
         yield from warnings
+        audience = [number for number, name in enumerate(names) if names_of([name])]
         ragged, literal, merged, repeated = FaultyLines(), FaultyLines(), FaultyLines(), FaultyLines()
-        begins, ends = 0, reader.line_num
+        begins, ends, spanned = 0, reader.line_num, list[str]()
         lines.taken.clear()
         for cells in reader:
             begins, ends = ends, reader.line_num
             spanned = lines.taken.copy()
             lines.taken.clear()
-            if ends > begins + 1 and (rows := _rows_of(spanned, len(names), dialect)):
+            if ends > begins + 1 and (rows := rows_of(spanned, len(names), dialect)):
                 literal.add(begins + 1 + skipped)
                 for number, found in enumerate(rows, begins + 1 + skipped):
                     if any(found):
@@ -96,7 +101,9 @@ def csv_rows(text: str, suffix: str) -> Iterator[CsvRow | ReadWarning]:
             surplus = "".join(dialect["delimiter"] + cell for cell in cells[len(names) :])
             if surplus:
                 ragged.add(ends + skipped)
-            is_merged = ends > begins + 1 and _seems_merged(spanned, len(names), dialect)
+            is_merged = ends > begins + 1 and (
+                seems_merged(spanned, len(names), dialect) or hides_audience(cells, spanned, audience, dialect)
+            )
             if is_merged:
                 merged.add(begins + 1 + skipped)
             if cells == header:  # exports that were put together repeat it
@@ -122,10 +129,10 @@ def csv_rows(text: str, suffix: str) -> Iterator[CsvRow | ReadWarning]:
         yield ReadWarning(code="quotes_as_text", message=message)
     if merged.count:
         message = f"A quote that begins in {merged} makes one row of lines that look like rows of their own."
-        yield ReadWarning(code="merged_rows", message=message)
-    if ends > begins + 1 and _is_open(text, begins, dialect):
+        yield ReadWarning(code="merged_rows", message=f"{message} {_UNPRUNED}", hides_rows=True)
+    if ends > begins + 1 and has_open_quote(spanned, dialect):
         message = f"A quote that begins in line {begins + 1 + skipped:,} has no end; the rest of the file is one row."
-        yield ReadWarning(code="open_quote", message=message)
+        yield ReadWarning(code="open_quote", message=f"{message} {_UNPRUNED}", hides_rows=True)
 
 
 class _Lines:
@@ -142,39 +149,6 @@ class _Lines:
         line = next(self._lines)
         self.taken.append(line)
         return line
-
-
-def _rows_of(lines: list[str], width: int, dialect: dict[str, Any]) -> list[list[str]]:
-    """Return the rows of lines that a stray quote has made one row of; none if the quotes are meant as such.
-
-    Each line then has as many cells as the header. That may be chance where the separator occurs in texts, so there
-    quotes are only doubted if what follows the last one does not belong behind a cell.
-    """
-    separator = dialect["delimiter"]
-    if width < 2 or any(line.count(separator) != width - 1 for line in lines):
-        return []
-    if separator != "\t" and _is_quoted_well(lines, dialect):
-        return []
-    return [[_unquoted(cell) for cell in line.rstrip("\r\n").split(separator)] for line in lines]
-
-
-def _is_quoted_well(lines: list[str], dialect: dict[str, Any]) -> bool:
-    try:
-        return len(list(csv.reader(lines, strict=True, **dialect))) == 1
-    except csv.Error as error:
-        return "unexpected end" in str(error)  # a quote without an end has a warning of its own
-
-
-def _seems_merged(lines: list[str], width: int, dialect: dict[str, Any]) -> bool:
-    """Return whether most of the lines within a row have as many cells as the header."""
-    inner = lines[1:-1]
-    alike = sum(line.count(dialect["delimiter"]) == width - 1 for line in inner)
-    return width > 1 and len(inner) > 1 and alike > len(inner) / 2
-
-
-def _unquoted(cell: str) -> str:
-    is_quoted = len(cell) > 1 and cell[0] == cell[-1] == '"'
-    return cell[1:-1].replace('""', '"') if is_quoted else cell
 
 
 def named_columns(header: list[str]) -> tuple[list[str], list[ReadWarning]]:
@@ -286,8 +260,3 @@ def _agreement(sample: str, dialect: dict[str, Any], *, is_cut: bool) -> tuple[f
     share = sum(len(row) == width or (len(row) > width and not any(row[width:])) for row in rows) / len(rows)
     separator = dialect["delimiter"]
     return share, -sample.count(separator + " ") / sample.count(separator), width
-
-
-def _is_open(text: str, begins: int, dialect: dict[str, Any]) -> bool:
-    last = "".join(islice(io.StringIO(text, newline=""), begins, None))
-    return (last.replace('\\"', "") if dialect["escapechar"] else last).count('"') % 2 == 1

@@ -85,6 +85,8 @@ class ReadWarning:
     """A stable name of the kind, such as `pages_without_text`."""
     message: str
     """What was left out, how much and why: a sentence for the person who ingests the file."""
+    hides_rows: bool = False
+    """Some of a table's rows may be within others: one that is missing is not known to be gone, and is not pruned."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -322,6 +322,20 @@ def test_a_line_that_is_broken_says_so_and_leaves_what_it_was(tmp_path: Path) ->
     assert live() == {"a", "b", "c"}
 
 
+@pytest.mark.parametrize("stray", ['"a stray quote', '"one that ends\nb,text,2\nd,further,3\ne,down"'])
+def test_rows_that_a_stray_quote_hides_are_not_pruned(tmp_path: Path, stray: str) -> None:
+    table = "id,text,note\n" + "".join(f"{name},Text of {name}.,1\n" for name in "abc")
+    (tmp_path / "t.csv").write_text(table)
+    ingest(tmp_path, "--map", "id=id", "--prune")
+    (tmp_path / "t.csv").write_text(table.replace("Text of a.", stray))
+    assert "gone:" not in ingest(tmp_path, "--map", "id=id", "--prune", "--dry-run")
+    for _ in range(2):
+        assert "no row that is missing is known to be gone" in ingest(tmp_path, "--map", "id=id", "--prune")
+        assert live() == {"a", "b", "c"}
+    (tmp_path / "t.csv").write_text("id,text,note\na,Text of a.,1\n")
+    assert "2 pruned" in ingest(tmp_path, "--map", "id=id", "--prune", "--force") and live() == {"a"}
+
+
 def test_what_a_broken_line_may_have_restricted_is_withdrawn(tmp_path: Path) -> None:
     lines_of(tmp_path / "t.jsonl", [{"id": name, "text": f"Text of {name}."} for name in "abc"])
     ingest(tmp_path, "--map", "id=id")

@@ -253,6 +253,41 @@ def test_rows_that_a_quote_hides_are_told_and_never_public() -> None:
 
 
 @pytest.mark.parametrize(
+    "table",
+    [
+        'id,audience,text\n1,,"Open begins here\n2,premium,A secret\n3,premium,More of it\n',  # no end
+        'id,audience,text\n1,,"Open\n2,premium,A secret\n3,premium,of five inch"\n4,,Last\n',
+        'id,audience,text\n1,,"Open\n2,premium,"A, secret"\n',
+        'id,text,audience\n1,"Secret, too,premium\n2,"Open text",\n',
+        'text,audience\n"Secret,premium\nOpen",\n',
+        'audience;text\n;"Open\nstaff;A secret"\n',
+        'id\taudience\ttext\n1\t\t"Open\n2\tstaff\tA\tsecret\n3\tstaff\tend"\n',
+    ],
+)
+def test_a_quote_publishes_no_row_of_another_audience(table: str) -> None:
+    documents, _, reason = read_all("t.tsv" if "\t" in table else "t.csv", table)
+    assert not any("ecret" in document.text for document in documents if not document.metadata.get("audience"))
+    assert "audience is not known" in reason
+
+
+@pytest.mark.parametrize(
+    "cell",
+    ["Dear customer,\nRefunds take 14 days, or 30 for partners, as said.\n\nYours, Kim", "a, b\nc, d", "Hello,\nyou"],
+)
+@pytest.mark.parametrize("columns", ["id,audience,text", "id,text,audience", "text,audience", "audience,text"])
+def test_a_text_of_several_lines_keeps_its_audience(cell: str, columns: str) -> None:
+    values = {"id": "1", "audience": "staff", "text": f'"{cell}"'}
+    row = ",".join(values[column] for column in columns.split(","))
+    (document,) = rows(f"{columns}\n{row}\n")
+    assert (document.text, document.metadata["audience"]) == (cell, "staff")
+
+
+def test_a_header_whose_quote_has_no_end_is_no_empty_table() -> None:
+    documents, _, reason = read_all("t.csv", 'id,"text\n1,a\n2,b\n')
+    assert not documents and "a quote in the header has no end" in reason
+
+
+@pytest.mark.parametrize(
     ("above", "separator", "titles"),
     [
         ("Price list 2026\n", ";", ["Price list 2026"]),
