@@ -207,6 +207,7 @@ REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_AUTHENTICATION_CLASSES": ["chat.api.auth.ApiKeyAuthentication", "chat.api.auth.SessionAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["chat.api.auth.IsSignedIn"],  # for views of FABRA_APPS; the bot's own say theirs
+    "DEFAULT_THROTTLE_CLASSES": ["chat.api.auth.KeyThrottle"],
     "DEFAULT_PAGINATION_CLASS": "chat.api.pagination.KeysetPagination",
     "PAGE_SIZE": 50,
     "EXCEPTION_HANDLER": "chat.api.errors.handle_exception",

@@ -11,6 +11,7 @@ from rest_framework.authentication import SessionAuthentication as DRFSessionAut
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
+from rest_framework.throttling import BaseThrottle
 
 from chat.access import site_sessions, tokens
 from chat.access.callers import Caller
@@ -114,8 +115,7 @@ class MayReadSchema(BasePermission):
 class HasPermission(BasePermission):
     """Allow a session with the permission of the view's method, a key whose scopes and owner have it, or development.
 
-    A view says in `permissions` what each method needs. A request with a key is also counted against the key's limit
-    here, unless the view `counts_itself`.
+    A view says in `permissions` what each method needs.
     """
 
     def has_permission(self, request: Request, view: Any) -> bool:
@@ -131,8 +131,6 @@ class HasPermission(BasePermission):
             self.code, self.message = refusal
             return False
         caller_of(request)  # refuses the address, or the page
-        if not getattr(view, "counts_itself", False):
-            count_request(key)
         return True
 
 
@@ -150,9 +148,17 @@ class IsSignedIn(HasPermission):
             return False
         if isinstance(request.auth, ApiKey):
             caller_of(request)  # refuses the address
-            count_request(request.auth)
             return True
         return bool(request.user.is_authenticated) or is_open(request.META)
+
+
+class KeyThrottle(BaseThrottle):
+    """Count a request with an API key against the key's limit, and as a use of it; raise RateLimited."""
+
+    def allow_request(self, request: Request, view: Any) -> bool:
+        if isinstance(request.auth, ApiKey):
+            count_request(request.auth)
+        return True
 
 
 def permissions_of(view: Any, method: str) -> Collection[str]:

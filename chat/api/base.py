@@ -12,7 +12,7 @@ from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.renderers import JSONRenderer
 from rest_framework.utils.encoders import JSONEncoder
 
-from chat.api.auth import ApiKeyAuthentication, HasPermission, SessionAuthentication
+from chat.api.auth import ApiKeyAuthentication, HasPermission, KeyThrottle, SessionAuthentication
 from chat.api.errors import handle_exception
 from chat.api.pagination import KeysetPagination
 from chat.api.parsers import StrictJSONParser
@@ -30,7 +30,7 @@ class OwnRules:
     parser_classes: Any = (StrictJSONParser,)
     authentication_classes: Any = (ApiKeyAuthentication, SessionAuthentication)
     permission_classes: Any = (HasPermission,)
-    throttle_classes: Any = ()
+    throttle_classes: Any = (KeyThrottle,)
     content_negotiation_class: Any = DefaultContentNegotiation
     metadata_class: Any = SimpleMetadata
     versioning_class: Any = None

@@ -82,7 +82,7 @@ class CompletionsView(OpenAIView):
     """Answer the last message from the documents, as `POST /chat` does."""
 
     permissions = {"POST": CHAT_AS_USER}
-    counts_itself = True
+    throttle_classes = ()
     """The message counts against the key's limit together with the user's."""
 
     @extend_schema(
