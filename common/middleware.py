@@ -4,10 +4,11 @@ from collections.abc import Callable
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
-from django.core.exceptions import BadRequest
+from django.core.exceptions import BadRequest, TooManyFieldsSent
 from django.db import DataError
 from django.http import HttpRequest
 from django.middleware.common import CommonMiddleware
+from django.urls import get_resolver
 from django.utils.decorators import sync_and_async_middleware
 
 
@@ -19,6 +20,31 @@ class SlashMiddleware(CommonMiddleware):
 
     def should_redirect_with_slash(self, request: HttpRequest) -> bool:
         return request.method in ("GET", "HEAD") and super().should_redirect_with_slash(request)
+
+
+@sync_and_async_middleware
+def too_many_fields(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest], Any]:
+    """Answer 400 where a request has more fields than Django reads, in development, too.
+
+    Django's page for the error reads the fields again, which raises the error outside of all that answers one.
+    """
+    if iscoroutinefunction(get_response):
+
+        async def answer(request: HttpRequest) -> Any:
+            try:
+                return await get_response(request)
+            except TooManyFieldsSent as error:
+                return get_resolver().resolve_error_handler(400)(request, exception=error)
+
+        return answer
+
+    def answer_now(request: HttpRequest) -> Any:
+        try:
+            return get_response(request)
+        except TooManyFieldsSent as error:
+            return get_resolver().resolve_error_handler(400)(request, exception=error)
+
+    return answer_now
 
 
 @sync_and_async_middleware

@@ -140,6 +140,7 @@ INSTALLED_APPS = [
 ]
 # All support async: a single synchronous one would make Django run every view in a thread.
 MIDDLEWARE = [
+    "common.middleware.too_many_fields",
     "django.middleware.security.SecurityMiddleware",
     "chat.serving.middleware.PagePolicies",
     "common.middleware.no_store",

@@ -8,7 +8,9 @@ THINKING, THINKING_END = "<think>", "</think>"
 _FINAL = "<|channel|>final<|message|>"
 _CLOSING = {
     THINKING: THINKING_END,
+    "<THINK>": "</THINK>",
     "<thinking>": "</thinking>",
+    "<reasoning>": "</reasoning>",
     "<thought>": "</thought>",  # Gemini's compatible endpoint
     "<seed:think>": "</seed:think>",
     "[THINK]": "[/THINK]",  # Magistral

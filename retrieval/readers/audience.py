@@ -9,6 +9,10 @@ from retrieval.readers.documents import AudienceUnknown
 
 _HEAD_CHARS = 20_000
 _OPENING = re.compile(r"(?:<!--(?:[^-]|-(?!->))*-->\s*)?(?:[-+;=]{3,}[^\n]*\n|\{[ \t]*\r?\n)")
+_NOTES = re.compile(
+    r"(?:(?:<!--(?:[^-]|-(?!->))*-->|\{?/\*(?:[^*]|\*(?!/))*\*/\}?|\[//\]:[^\n]*|\{[ \t]*[\"'][^\n]*\})\s*)*"
+)
+"""What stands above a text and is not shown: comments of HTML, MDX and Markdown, and an object in one line."""
 _ENTRY = re.compile(r"[\"']?\w[\w.@$ -]{0,60}[\"']?[ \t]*[:=]")
 _CONTINUED = re.compile(r"[ \t]+\S|[-#]")
 _AUDIENCE = re.compile(r"^[^\w\n]*audience[\"']?[^\S\n]*[:=]", re.MULTILINE | re.IGNORECASE)
@@ -52,9 +56,13 @@ def mentions_audience(text: str) -> bool:
 def check_unread(text: str) -> None:
     """Raise Unreadable if a text without front matter names an audience where front matter would stand.
 
-    That is behind a rule, a comment or empty lines, or in a first paragraph that has nothing but names and values.
+    That is behind a rule, a comment or empty lines, in a comment, in an object of one line, or in a first paragraph
+    that has nothing but names and values.
     """
     head = text[:_HEAD_CHARS].lstrip("\ufeff\u200b\xa0 \t\r\n\f")
+    notes = _NOTES.match(head)
+    if notes and (_AUDIENCE.search(notes[0]) or mentions_audience(notes[0])):
+        raise AudienceUnknown("its first lines name an audience, and are no front matter that can be read")
     if not _OPENING.match(head):
         head = re.split(r"\n[ \t]*\r?\n|\n(?:---|\+\+\+)", head, maxsplit=1)[0]
         first, *others = head.split("\n")

@@ -11,6 +11,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from lxml import etree
+
 from retrieval.readers.documents import ReadWarning
 from retrieval.readers.html_ends import trim_ends
 from retrieval.readers.html_page import (
@@ -33,6 +35,8 @@ from retrieval.readers.html_page import (
 )
 
 _SHOWN = 3
+_TABS = etree.XPath(".//a[@role='tab' or @data-toggle='tab' or @data-toggle='pill' or @data-bs-toggle]")
+"""Links that open a panel of the page, and name it."""
 _FEW_WORDS = 4
 
 
@@ -132,6 +136,8 @@ def _is_menu(page: HtmlPage, element: Any) -> bool:
     if element.tag == "noscript":
         return page.is_for_scripts(element)
     if not size.links or size.link_share < LINK_SHARE or element.tag in INLINE or not is_named(element):
+        return False
+    if 2 * len(_TABS(element)) > size.links:
         return False
     if element.tag == "nav" or element.get("role") in NAVIGATION or size.links == size.inner_links:
         return True

@@ -16,7 +16,7 @@ from retrieval.readers.charset_guess import guess
 _UTF8 = 0x800
 _UNICODE_PATH = 0x7075
 _EAST_ASIAN = ("gb18030", "big5hkscs", "cp932", "cp949", "euc_jp", "euc_kr")
-_DRIVE = re.compile(r"[A-Za-z]:(?! )")
+_DRIVE = re.compile(r"[A-Za-z]:(?=/)")
 
 
 def member_names(members: list[zipfile.ZipInfo]) -> list[tuple[str, str]]:
@@ -34,6 +34,8 @@ def member_names(members: list[zipfile.ZipInfo]) -> list[tuple[str, str]]:
         is_guessed = not said and name is not None and not name.isascii() and not is_known
         decoded = said or (name or b"").decode(codec, "replace")
         path = decoded.replace("\\", "/")
+        if drive := _DRIVE.match(path):
+            path = path[drive.end() :]
         if path.startswith("/") and not path.startswith("//"):  # packed with its whole path; nothing is unpacked there
             path = path[1:]
         path = posixpath.normpath(path) if "/../" in path and not leads_out(path) else path
@@ -42,8 +44,8 @@ def member_names(members: list[zipfile.ZipInfo]) -> list[tuple[str, str]]:
 
 
 def leads_out(name: str) -> bool:
-    """Return whether a name, with slashes, leads out of the archive: it is absolute, has a drive, or climbs."""
-    return name.startswith("/") or posixpath.normpath(name).split("/")[0] == ".." or bool(_DRIVE.match(name))
+    """Return whether a name, with slashes, leads out of the archive: it is absolute, or climbs."""
+    return name.startswith("/") or posixpath.normpath(name).split("/")[0] == ".."
 
 
 def _raw(member: zipfile.ZipInfo) -> bytes | None:

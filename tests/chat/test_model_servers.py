@@ -49,6 +49,8 @@ STREAMS: dict[str, tuple[list[Any], str]] = {
     "an empty finish reason": ([piece({"content": "Hello."}, "")], "Hello."),
     "a null piece": ([None, text("Hello."), END], "Hello."),
     "thinking in the text": ([text("<thi"), text("nk>\nHe is a fool.</th"), text("ink>\n\nRestart."), END], "Restart."),
+    "thinking in capitals": ([text("<THI"), text("NK>\nHe is a fool.</THINK>\n\nRestart."), END], "Restart."),
+    "reasoning in the text": ([text("<reasoning>Hm.</reason"), text("ing>Restart."), END], "Restart."),
     "thinking beside the text": ([piece({"reasoning_content": "Hm."}), text("Restart."), END], "Restart."),
     "a list of parts": (
         [text([{"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]}]),

@@ -118,6 +118,14 @@ def test_more_parameters_than_django_reads_are_told(quiet: Client) -> None:
     assert (response.status_code, response.json()["error"]["code"]) == (400, "invalid_request")
 
 
+@pytest.mark.parametrize("path", ["/api/search/", "/api/events/", "/admin/login/"])
+def test_more_fields_than_django_reads_are_told_in_development_too(quiet: Client, path: str, settings: Any) -> None:
+    settings.DEBUG = True
+    fields = {f"p{number}": "1" for number in range(1001)}
+    assert quiet.get(path, fields).status_code == 400
+    assert quiet.post("/admin/login/", fields).status_code == 400
+
+
 def test_a_post_without_its_last_slash_is_not_found(quiet: Client) -> None:
     response = post(quiet, "/api/documents", DOCUMENT)
     assert response.status_code == 404, response.content

@@ -88,8 +88,7 @@ def test_names_with_a_colon_or_dots_are_no_attack() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["../a.md", "docs/../../a.md", "..\\a.md", "docs\\..\\..\\a.md", "\\\\server\\share\\a.md",
-     "C:\\a.md", "c:/a.md", "C:a.md"],
+    ["../a.md", "docs/../../a.md", "..\\a.md", "docs\\..\\..\\a.md", "\\\\server\\share\\a.md"],
 )  # fmt: skip
 def test_names_that_lead_out_are_refused(name: str) -> None:
     file = packed(name.encode())
@@ -100,8 +99,8 @@ def test_names_that_lead_out_are_refused(name: str) -> None:
 
 
 def test_a_whole_path_is_read_as_one_within_the_archive() -> None:
-    file = packed(b"/docs/a.md", b"\\docs\\b.md")
-    assert listed(file) == {"docs/a.md": "", "docs/b.md": ""}
+    file = packed(b"/docs/a.md", b"\\docs\\b.md", b"C:\\docs\\c.md", b"d:/e.md", b"a:b.md")
+    assert listed(file) == {"docs/a.md": "", "docs/b.md": "", "docs/c.md": "", "e.md": "", "a:b.md": ""}
     assert Archive(file).fetch("docs/b.md").content == b"Text 1."
 
 

@@ -76,6 +76,24 @@ def test_what_is_hidden_until_it_is_clicked_is_text() -> None:
         assert kept in text
 
 
+@pytest.mark.parametrize(
+    ("tag", "link"),
+    [
+        ("<ul class='nav nav-tabs'>", "data-toggle=tab"), ("<ul class='nav nav-pills'>", "data-bs-toggle=pill"),
+        ("<ul role=tablist class=menu>", "role=tab"),
+    ],
+)  # fmt: skip
+def test_tabs_that_are_links_keep_their_names(tag: str, link: str) -> None:
+    names = "".join(
+        f"<li class=nav-item><a class=nav-link {link} href='#{n}'>{n}</a></li>" for n in ("Debian", "macOS")
+    )
+    text = text_of(
+        f"<main><h1>Install</h1><p>{PROSE}</p>{tag}{names}{tag.split()[0].replace('<', '</')}>"
+        "<div id=Debian>Run apt.</div><div id=macOS>Drag the app.</div></main>"
+    )
+    assert "- Debian\n- macOS" in text and "Drag the app." in text
+
+
 def test_menus_go_by_their_links_and_banners_by_their_place() -> None:
     text = text_of(
         f"<div id=top><a href=/>Zzhome</a> <a href=/b>Zzblog</a> <a href=/c>Zzshop</a></div><div><ul>{LINKS}</ul></div>"
