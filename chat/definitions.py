@@ -83,9 +83,9 @@ async def support_items(
     user_id: str, query: str, conversation: ConversationHistory, index: str, top_k: int
 ) -> list[ContextItem]:
     user = await store.get_features(support, user_id)
-    # A follow-up such as "And on the free plan?" is searched for with what was asked before.
     # What is for the user's plan, and for the groups and the like of whoever is signed in.
     audience = await store.audience(user["user_tier"])
+    # A follow-up such as "And on the free plan?" is searched for with what was asked before.
     hits = await search_docs(query, top_k=top_k, audience=audience, history=conversation.questions, index=index)
     items = [
         ContextItem(content=INSTRUCTIONS, priority=0, required=True),

@@ -34,7 +34,7 @@ def too_many_fields(get_response: Callable[[HttpRequest], Any]) -> Callable[[Htt
             try:
                 return await get_response(request)
             except TooManyFieldsSent as error:
-                return get_resolver().resolve_error_handler(400)(request, exception=error)
+                return _bad_request(request, error)
 
         return answer
 
@@ -42,9 +42,14 @@ def too_many_fields(get_response: Callable[[HttpRequest], Any]) -> Callable[[Htt
         try:
             return get_response(request)
         except TooManyFieldsSent as error:
-            return get_resolver().resolve_error_handler(400)(request, exception=error)
+            return _bad_request(request, error)
 
     return answer_now
+
+
+def _bad_request(request: HttpRequest, error: Exception) -> Any:
+    handler: Any = get_resolver().resolve_error_handler(400)
+    return handler(request, exception=error)
 
 
 @sync_and_async_middleware

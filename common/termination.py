@@ -19,7 +19,7 @@ class StopRequest:
     is_asked: bool = False
 
     def check(self) -> None:
-        """Raise Stopped if the command was asked to stop."""
+        """Raise CommandStopped if the command was asked to stop."""
         if self.is_asked:
             raise CommandStopped
 

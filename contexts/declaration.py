@@ -74,7 +74,6 @@ def context(
         async def assembled(*args: Any, **kwargs: Any) -> Context:
             return await assemble(spec, args, kwargs)
 
-        assembled.__fabra_context__ = spec  # type: ignore[attr-defined]
         return assembled
 
     return declare

@@ -25,8 +25,6 @@ from features.online import OnlineStore
 
 logger = logging.getLogger(__name__)
 
-Messages = list[dict[str, str]]
-
 
 @dataclass(kw_only=True)
 class PendingTrace:
@@ -103,6 +101,16 @@ def write_outcome(
     except DatabaseError as error:
         logger.error("An outcome could not be written: %s", type(error).__name__)
         raise TraceNotWritten from error
+
+
+def failure_statement(trace_of: Statement, error_code: str) -> Statement:
+    """Return the statement that ends the trace whose id another statement selects, if it has no outcome yet."""
+    select, values = trace_of
+    return (
+        "UPDATE contexts_trace SET state = 'failed', outcome = %s, error_code = %s, answered_at = clock_timestamp() "  # noqa: S608
+        f"WHERE id = ({select}) AND state = 'assembled'",
+        [Jsonb({"error": error_code}), error_code, *values],
+    )
 
 
 def move_traces(user_id: str, to: str) -> int:

@@ -245,7 +245,9 @@ def test_each_context_variable_says_why_it_is_no_argument() -> None:
                 assert lines[number - 1].startswith("# A context variable, because"), f"{name}: {line}"
 
 
-FOREIGN_WORDS = re.compile(r"\b(?:tells of|Tell of|go(?:es)? along with|in mind|walks|walking|rooms?|for each in)\b")
+FOREIGN_WORDS = re.compile(
+    r"\b(?:tells of|Tell of|go(?:es)? along with|in mind|walks|walking|rooms?|for each in|take_turn)\b"
+)
 """Metaphors, where a plain technical word says it: report, scan, space; and a loop's variable that names nothing."""
 
 
@@ -258,6 +260,21 @@ def test_the_words_are_plain(folder: str) -> None:
         if not {"migrations", "articles"} & set(path.parts)
         for number, line in enumerate(path.read_text().splitlines(), 1)
         if (match := FOREIGN_WORDS.search(line))
+    ]
+    assert found == []
+
+
+TABLE_WRITTEN = re.compile(r"\b(?:UPDATE|INSERT INTO|DELETE FROM) (?P<app>chat|contexts|retrieval|features|events)_")
+
+
+def test_an_app_writes_no_table_of_another() -> None:
+    """The rows of an app are written by its own modules, also where that takes SQL."""
+    found = [
+        f"{name}: {match[0]}"
+        for name, path in modules().items()
+        if not {"migrations", "sample", "tests", "bench"} & set(path.parts)
+        for match in TABLE_WRITTEN.finditer(path.read_text())
+        if match["app"] != name.split(".")[0]
     ]
     assert found == []
 

@@ -19,7 +19,7 @@ from chat.citations import passages_in
 from chat.engine.assembly import prepare
 from chat.engine.following import follow_up
 from chat.engine.inbound import is_for_person, needs_no_model, receive
-from chat.engine.order import release, release_soon, take_turn
+from chat.engine.order import release, release_soon, wait_for_turn
 from chat.engine.outbound import ask_for_person, offer_of
 from chat.engine.outcomes import note_failure, store_answer
 from chat.engine.records import MESSAGE_SENT, SentBefore, write_question
@@ -76,7 +76,7 @@ async def _accept(question: Question, stopping: Stopping) -> Turn | Settled:
     """Count the message, wait for its turn, and begin."""
     started = time.perf_counter()
     if question.bot:
-        question.asked_of(await require_bot(question.bot))  # what is refused is not counted, and waits for no turn
+        question.check_bot(await require_bot(question.bot))  # what is refused is not counted, and waits for no turn
     deadline = asyncio.get_running_loop().time() + settings.FABRA_CHAT_DEADLINE_S
     listen()
     stopping.begin(question.conversation_id)
@@ -99,7 +99,7 @@ async def _accept(question: Question, stopping: Stopping) -> Turn | Settled:
                 made = EarlierCalls()
                 try:
                     async with stopping.ended_by_stop():
-                        lease = await take_turn(question, deadline, lease)
+                        lease = await wait_for_turn(question, deadline, lease)
                     async with renewed(lease):
                         begun = await _begin(question, lease, admission, stopping, made, deadline, started)
                 except SentBefore as sent:  # by another request, just now: wait for its answer
@@ -134,7 +134,7 @@ async def _begin(
     deadline: float,
     started: float,
 ) -> Turn | Settled | None:
-    """Begin the answer; return None if the conversation changed hands meanwhile. Raise SentBefore or Stopped."""
+    """Begin the answer; return None if the conversation changed hands meanwhile. Raise SentBefore or AnswerStopped."""
     question = question.asked_of(await require_bot(lease.bot or question.bot))
     if stored_id := question.stored_id or lease.sent_id:
         known = await sync_to_async(stored_answer)(stored_id)

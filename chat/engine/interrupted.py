@@ -4,7 +4,6 @@ from datetime import timedelta
 
 from django.db.models import Exists, OuterRef
 from django.utils import timezone
-from psycopg.types.json import Jsonb
 
 from chat.models import Conversation, Message
 from common.sql.rows import Statement
@@ -36,8 +35,4 @@ def end_interrupted() -> int:
 
 def interrupted_statement(message_id: int) -> Statement:
     """Return the statement that does so for the trace that a message had until it is answered anew."""
-    return (
-        "UPDATE contexts_trace SET state = 'failed', outcome = %s, error_code = %s, answered_at = clock_timestamp() "
-        "WHERE id = (SELECT trace_id FROM chat_message WHERE id = %s) AND state = 'assembled'",
-        [Jsonb(_OUTCOME), INTERRUPTED, message_id],
-    )
+    return traces.failure_statement(("SELECT trace_id FROM chat_message WHERE id = %s", [message_id]), INTERRUPTED)

@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.03, 0.25
 
 
-async def take_turn(question: Question, deadline: float, before: TurnLease | None = None) -> TurnLease:
+async def wait_for_turn(question: Question, deadline: float, before: TurnLease | None = None) -> TurnLease:
     """Return when it is the message's turn; raise ConversationNotFound, or DeadlineExceeded.
 
     A message that begins a conversation has the turn at once, without a query, and so has one for a person: nobody

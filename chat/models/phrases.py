@@ -5,8 +5,6 @@ from django.core.validators import RegexValidator
 from django.db import models
 
 PHRASE_MAX_CHARS = 100
-MOST_PHRASES = 100
-"""In one list."""
 
 _code = RegexValidator(r"\A[a-z]{2,3}(?:-[A-Za-z0-9]{2,8})*\Z", message="Write a language by its code, as fr or pt-br.")
 

@@ -49,7 +49,7 @@ class Stopping:
                 self.wait.reschedule(self.loop.time())
 
     def check(self) -> None:
-        """Raise Stopped or TakenOver."""
+        """Raise AnswerStopped or TakenOver."""
         if self.is_stopped:
             raise AnswerStopped
         if self._is_taken_over:
@@ -57,7 +57,7 @@ class Stopping:
 
     @asynccontextmanager
     async def ended_by_stop(self, *, is_for_bot: bool = False) -> AsyncIterator[None]:
-        """Raise Stopped as soon as the answer is stopped; not around what may not be interrupted, such as a commit.
+        """Raise AnswerStopped as soon as it is; not around what may not be interrupted, such as a commit.
 
         Raise TakenOver as soon as a person has taken over, if the block is for an answer of the bot.
         """

@@ -90,11 +90,16 @@ class Question:
             chat_context(self.caller.check_context(self.context))
         return replace(self, user_id=user_id, bot=bot)
 
-    def asked_of(self, bot: BotConfig) -> "Question":
-        """Return the question with what a bot answers from; raise ContextForbidden, NotFound for the context."""
+    def check_bot(self, bot: BotConfig) -> str:
+        """Return the context that a bot answers from; raise ContextForbidden, or NotFound for the context."""
         context = self.caller.check_context(self.context, bot.context)
         if context:
             chat_context(context)
+        return context
+
+    def asked_of(self, bot: BotConfig) -> "Question":
+        """Return the question with what a bot answers from; raise as `check_bot`."""
+        context = self.check_bot(bot)
         return replace(self, bot=bot.slug, context=context, index=bot.index, model=bot.model)
 
 

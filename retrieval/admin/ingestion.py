@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
@@ -179,8 +180,6 @@ def _closed(counts: dict[str, int], warned: int, wanted: str) -> int:
 
 
 def _initial(request: HttpRequest) -> dict[str, Any]:
-    from django.conf import settings
-
     return {"index": request.GET.get("index") or settings.FABRA_DEFAULT_INDEX}
 
 

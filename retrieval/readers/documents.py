@@ -9,7 +9,7 @@ from urllib.parse import quote, urljoin
 
 from common.validation import is_blank
 
-VERSION = 7
+VERSION = 8
 """To be increased when a reader returns a different text for the same file, so that files are read again."""
 
 _EMPTY_MARKUP = re.compile(

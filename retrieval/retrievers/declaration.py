@@ -107,7 +107,6 @@ def retriever(
             bound.apply_defaults()
             return await _retrieve(spec, code, dict(bound.arguments), args, kwargs)
 
-        retrieve.__fabra_retriever__ = spec  # type: ignore[attr-defined]
         return retrieve
 
     return declare

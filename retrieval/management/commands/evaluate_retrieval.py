@@ -129,7 +129,7 @@ class Command(BaseCommand):
 
 
 def _followed(progress: "tqdm[Any]", stop: StopRequest) -> Callable[..., None]:
-    """Return a callback that moves the bar, and raises Stopped where the command was asked to stop."""
+    """Return a callback that moves the bar, and raises CommandStopped where the command was asked to stop."""
 
     def on_done(count: int = 1) -> None:
         progress.update(count)
