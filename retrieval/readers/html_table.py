@@ -3,6 +3,7 @@
 from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 _LAYOUT = ("table", "pre", "h1", "h2", "h3", "h4", "h5", "h6")
@@ -11,6 +12,9 @@ _GROUPS = ("thead", "tbody", "tfoot")
 _COLUMNS = ("caption", "colgroup", "col")
 _MAX_COLSPAN = 1000
 _MAX_CELLS = 200_000
+_CELL_WORDS, _CELL_NODES = 50, 200
+"""A cell of a table of data has no more; what arranges a page has whole articles in its cells."""
+_PLAIN_SHARE = 2 / 3
 
 
 @dataclass
@@ -104,12 +108,26 @@ def is_layout(table: Table) -> bool:
     if table.element.get("role") in ("presentation", "none") or max((len(row) for row in rows), default=0) < 2:
         return True
     cells = [cell for row in rows for cell in row]
-    if any(cell.tag == "th" for cell in cells):
+    if any(cell.tag == "th" for cell in cells) or _is_data(rows):
         return False
     return any(
         next(cell.iter(*_LAYOUT), None) is not None or (len(rows) == 1 and sum(1 for _ in cell.iter(*_BLOCKS)) > 1)
         for cell in cells
     )
+
+
+def _is_data(rows: list[list[Any]]) -> bool:
+    """Return whether all cells of several rows are short, and most have no block such as a table or code."""
+    cells = [cell for row in rows for cell in row]
+    if sum(len(row) > 1 for row in rows) < 2 or not all(map(_is_short, cells)):
+        return False
+    return sum(next(cell.iter(*_LAYOUT), None) is None for cell in cells) >= _PLAIN_SHARE * len(cells)
+
+
+def _is_short(cell: Any) -> bool:
+    nodes = list(islice(cell.iter(), _CELL_NODES + 1))
+    words = sum(len(f"{node.text or ''} {node.tail or ''}".split()) for node in nodes)
+    return len(nodes) <= _CELL_NODES and words <= _CELL_WORDS
 
 
 def markdown_rows(table: Table, text_of: Callable[[Any], str]) -> list[list[str]]:

@@ -32,6 +32,28 @@ def test_what_is_in_a_cell_does_not_break_the_table() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("cell", "read"),
+    [
+        ("<pre>x = 1</pre>", "`x = 1`"), ("<h4>One</h4>", "One"),
+        ("<table><tr><td>Min</td><td>5</td></tr><tr><td>Max</td><td>9</td></tr></table>", "Min 5 Max 9"),
+    ],
+)  # fmt: skip
+def test_a_block_in_a_cell_keeps_the_columns_of_a_table_without_a_head(cell: str, read: str) -> None:
+    assert table_of(
+        "<tr><td>Plan</td><td>Seats</td><td>Price</td></tr><tr><td rowspan=2>Free</td><td>1</td><td>0</td></tr>"
+        f"<tr><td>2</td><td>{cell}</td></tr>"
+    ) == ["| Plan | Seats | Price |", "| --- | --- | --- |", "| Free | 1 | 0 |", f"| Free | 2 | {read} |"]
+
+
+def test_a_table_of_several_rows_that_arranges_the_page_is_no_table() -> None:
+    text = text_of(
+        "<table><tr><td>Shop</td><td>Tel. 5</td></tr>"
+        f"<tr><td>Menu</td><td><h1>Shipping</h1><p>{PROSE * 4}</p></td></tr></table>"
+    )
+    assert "\n# Shipping\n\nParcels" in text and "|" not in text
+
+
 def test_a_table_that_arranges_the_page_is_no_table() -> None:
     text = text_of(f"<table><tr><td><h1>Shipping</h1>{PROSE}</td><td><h2>Fees</h2><p>Nine.</p></td></tr></table>")
     assert text.startswith("# Shipping\n\nParcels") and text.endswith("## Fees\n\nNine.")
