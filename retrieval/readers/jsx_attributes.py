@@ -7,6 +7,11 @@ _VISIBLE = ("title", "label", "heading", "question", "subtitle", "summary", "cap
 _NAMES = ("name", "path", "query", "header", "value")
 """What names a box that has nothing else to name it: the tab of a command, the description of a parameter."""
 _TABLES = ("headers", "columns", "rows", "data")
+_LISTS = ("items", "values", "tabs", "options", "questions", "faqs", "steps")
+"""What names the tabs of a box, or has the texts of all its parts."""
+_ENTRY = re.compile(
+    rf"\b(?:q|a|name|{'|'.join(_VISIBLE)})[\"']?\s*:\s*(?:\"((?:[^\"\\\n]|\\.)*+)\"|'((?:[^'\\\n]|\\.)*+)'|`([^`]*+)`)"
+)
 _CELL = re.compile(
     r"[\[\],]|\"(?:[^\"\\\n]|\\.)*+\"?|'(?:[^'\\\n]|\\.)*+'?|`[^`]*+`?|<[^<>]*>|[^\[\],\"'`<]+|.", re.DOTALL
 )
@@ -23,9 +28,26 @@ def visible_text(attributes: list[tuple[str, str, str]], *, is_box: bool = False
         lines = [f"| {' | '.join(row + [''] * (width - len(row)))} |" for row in rows]
         return "\n\n" + "\n".join([lines[0], "|" + " --- |" * width, *lines[1:]]) + "\n\n"
     shown = " ".join(text for name in _VISIBLE for key, _, text in attributes if key == name and text)
+    listed = [entry for name in _LISTS for key, code, _ in attributes if key == name for entry in _entries(code)]
+    if listed:
+        return shown + "\n\n" + "\n".join(f"- {entry}" for entry in listed) + "\n\n"
     if shown or not is_box:
         return shown
     return next((text for name in _NAMES for key, _, text in attributes if key == name and text), "")
+
+
+def _entries(expression: str) -> list[str]:
+    """Return the strings of a JavaScript array, or for each of its objects the texts that are shown."""
+    expression = expression.strip()
+    if not expression.startswith("["):
+        return []
+    if "{" not in expression:
+        return [cell for row in _rows(expression) for cell in row] if re.match(r"\[\s*[\"'`]", expression) else []
+    texts = (
+        " ".join(next(filter(None, found), "") for found in _ENTRY.findall(entry))
+        for entry in expression.split("{")[1:]
+    )
+    return [" ".join(re.sub(r"\\(.)", r"\1", text).split()) for text in texts if text.strip()]
 
 
 def _rows(expression: str) -> list[list[str]]:

@@ -16,7 +16,12 @@ _LOOK_BACK = 60
 _MOST = 500
 _WORDS = 4
 """A literal of so many words is taken to be a text."""
+_SHORT_WORDS = 2
+"""So is one of so many that look like no names of classes: one says little, and many are a table, or questions."""
+_CLASSES = re.compile(r"\w-[\w\[]|\w:\w|[\[\]{}()<>=;_$]|/\d*\Z")
 _FEW_WORDS = 8
+_SHARE = 0.1
+"""Of the words of a page: where short literals are fewer, their loss is not told."""
 
 
 def losses(source: str, text: str) -> list[ReadWarning]:
@@ -27,7 +32,7 @@ def losses(source: str, text: str) -> list[ReadWarning]:
     checked = 0
     for found in _LITERAL.finditer(code):
         literal, before = found[1] or found[2] or found[3], code[max(0, found.start() - _LOOK_BACK) : found.start()]
-        if len(literal.split()) < _WORDS or not before.rstrip().endswith(_BEFORE_LITERAL):
+        if not _is_text(literal) or not before.rstrip().endswith(_BEFORE_LITERAL):
             continue
         name = _NAME.search(before)
         is_code = name is not None and name[1].lower() in _CODE_NAMES
@@ -36,11 +41,17 @@ def losses(source: str, text: str) -> list[ReadWarning]:
         checked += 1
         if checked >= _MOST:
             break
+    long = sum(len(literal.split()) for literal in lost if len(literal.split()) >= _WORDS)
     words = sum(len(literal.split()) for literal in lost)
-    if words < _FEW_WORDS:
+    if long < _FEW_WORDS and words < max(_FEW_WORDS, _SHARE * len(read.split())):
         return []
     message = f"{words:,} words in attributes and exports were left out, such as {' '.join(lost[0].split())[:60]!r}."
     return [ReadWarning(code="code_with_text_left_out", message=message)]
+
+
+def _is_text(literal: str) -> bool:
+    words = len(literal.split())
+    return words >= _WORDS or (words >= _SHORT_WORDS and not _CLASSES.search(literal))
 
 
 def _plain(text: str) -> str:

@@ -26,7 +26,7 @@ export const Highlight = ({children, color}) => (
 <!-- an editor's note --> {/* another */}
 Show the <Highlight color="#25c2a0">gate</Highlight>: <img alt="The gate" src={useBaseUrl('/img/gate.png')}/>
 
-<Tabs groupId="os" values={[{label: 'zz', value: 'win'}]}>
+<Tabs groupId="os" values={[{label: 'Windows', value: 'win'}]}>
   <TabItem value="win" label="Windows">Press <kbd>Ctrl</kbd>+<kbd>C</kbd>.</TabItem>
 </Tabs>
 
@@ -173,6 +173,38 @@ def test_texts_that_go_with_the_code_are_told(path: str, code: str) -> None:
     assert "choose the card" in documents[0].text or [warning.code for warning in warnings] == [
         "code_with_text_left_out"
     ]
+
+
+@pytest.mark.parametrize(
+    "tabs",
+    [
+        "<Tabs values={[{label: 'Windows 11', value: 'win'}, {label: \"macOS\", value: 'mac'}]}>\n"
+        "<TabItem value='win'>Run setup.</TabItem>\n<TabItem value='mac'>Drag the app.</TabItem>\n</Tabs>",
+        "<Tabs items={['Windows 11', 'macOS']}>\n<Tabs.Tab>Run setup.</Tabs.Tab>\n"
+        "<Tabs.Tab>Drag the app.</Tabs.Tab>\n</Tabs>",
+    ],
+)
+def test_names_of_tabs_are_text(tabs: str) -> None:
+    text = text_of("a.mdx", f"{FAQ}{tabs}\n")
+    assert "- Windows 11\n- macOS\n" in text and "Run setup." in text and "Drag the app." in text
+
+
+def test_the_questions_that_a_component_is_given_are_text() -> None:
+    text = text_of("a.mdx", f"{FAQ}<Faq items={{[{{q: 'To \\'hub0\\'?', a: `Within 3 days.`}}, {{q: 'Why?'}}]}} />\n")
+    assert "- To 'hub0'? Within 3 days.\n- Why?" in text
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "export const faqs = [" + ",".join(f"{{q: 'To hub{n}?', a: 'In {n} days.'}}" for n in range(9)) + "]\n",
+        "".join(f"<Plan tier='Pro {n}' cost='49 EUR' seats='25 seats' support='24/7 phone'/>\n" for n in range(3)),
+        "<Hours days={{mon: '9 to 17', tue: '9 to 17', wed: '9 to 13'}}/>\n",
+    ],
+)
+def test_many_short_texts_that_go_with_the_code_are_told(code: str) -> None:
+    _, warnings, _ = read_all("a.mdx", f"{FAQ}The answers.\n\n{code}\n")
+    assert [warning.code for warning in warnings] == ["code_with_text_left_out"]
 
 
 def test_code_without_text_is_not_told() -> None:
