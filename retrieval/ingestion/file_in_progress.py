@@ -62,7 +62,7 @@ class FileInProgress:
         self._earlier_ms = self.row.duration_ms or 0.0
 
     def warn(self, warning: ReadWarning) -> None:
-        self.warnings.append({"code": warning.code, "message": storable(warning.message)})
+        self.warnings.append(warning.to_dict())
         self.hides_rows |= warning.hides_rows
 
     def begin(self, fingerprint: str, run: IngestionRun) -> None:

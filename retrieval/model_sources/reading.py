@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -59,7 +59,7 @@ class Reading:
             title = title or title_of_page
         else:
             text, warnings = without_data_uris(text)
-            self.warnings[:] = [asdict(warning) for warning in warnings]
+            self.warnings[:] = [warning.to_dict() for warning in warnings]
             if says_nothing(text):
                 return None
         return self._draft(title, text, origin)
@@ -94,7 +94,7 @@ class Reading:
                 if isinstance(found, ReadDocument):
                     title, text = found.title, found.text
                 elif isinstance(found, ReadWarning):
-                    self.warnings.append({name: storable(value) for name, value in asdict(found).items()})
+                    self.warnings.append(found.to_dict())
         except Empty:
             return "", ""
         except Exception as error:  # one page must not end the reading of the others

@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import quote, urljoin
 
+from common.text import storable
 from common.validation import is_blank
 
 VERSION = 8
@@ -87,6 +88,10 @@ class ReadWarning:
     """What was left out, how much and why: a sentence for the person who ingests the file."""
     hides_rows: bool = False
     """Some of a table's rows may be within others: one that is missing is not known to be gone, and is not pruned."""
+
+    def to_dict(self) -> dict[str, str]:
+        """Return what is stored of it, and shown."""
+        return {"code": self.code, "message": storable(self.message)}
 
 
 @dataclass(frozen=True, kw_only=True)
