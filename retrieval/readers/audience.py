@@ -10,13 +10,13 @@ from retrieval.readers.documents import AudienceUnknown
 _HEAD_CHARS = 20_000
 _OPENING = re.compile(r"(?:<!--(?:[^-]|-(?!->))*-->\s*)?(?:[-+;=]{3,}[^\n]*\n|\{[ \t]*\r?\n)")
 _NOTES = re.compile(
-    r"(?:(?:<!--(?:[^-]|-(?!->))*-->|\{?/\*(?:[^*]|\*(?!/))*\*/\}?|\[//\]:[^\n]*|\{[ \t]*[\"'][^\n]*\})\s*)*"
+    r"(?:(?:<!--(?:[^-]|-(?!->))*(?:-->|\Z)|<![dD][^<>]*>|\{?/\*(?:[^*]|\*(?!/))*\*/\}?|\[//\]:[^\n]*|\{[^\n]*\})\s*)*"
 )
 """What stands above a text and is not shown: comments of HTML, MDX and Markdown, and an object in one line."""
 _ENTRY = re.compile(r"[\"']?\w[\w.@$ -]{0,60}[\"']?[ \t]*[:=]")
 _CONTINUED = re.compile(r"[ \t]+\S|[-#]")
 _AUDIENCE = re.compile(r"^[^\w\n]*audience[\"']?[^\S\n]*[:=]", re.MULTILINE | re.IGNORECASE)
-_KEY = re.compile(r"(?:^|[{,;])\s*[\"']?\s*audience\s*[\"']?\s*[:=]", re.IGNORECASE)
+_KEY = re.compile(r"(?:^|[{,;])\s*+[\"']?\s*+audience\s*+[\"']?\s*+[:=]", re.IGNORECASE)
 _NAME_CHARS = 100
 _INVISIBLE = ("Cf", "Cc")
 
@@ -61,8 +61,10 @@ def check_unread(text: str) -> None:
     """
     head = text[:_HEAD_CHARS].lstrip("\ufeff\u200b\xa0 \t\r\n\f")
     notes = _NOTES.match(head)
-    if notes and (_AUDIENCE.search(notes[0]) or mentions_audience(notes[0])):
+    assert notes is not None  # it matches nothing, too
+    if _AUDIENCE.search(notes[0]) or mentions_audience(notes[0]):
         raise AudienceUnknown("its first lines name an audience, and are no front matter that can be read")
+    head = head[notes.end() :]
     if not _OPENING.match(head):
         head = re.split(r"\n[ \t]*\r?\n|\n(?:---|\+\+\+)", head, maxsplit=1)[0]
         first, *others = head.split("\n")
