@@ -8,7 +8,7 @@ from typing import Any
 from retrieval.readers.documents import AudienceUnknown
 
 _HEAD_CHARS = 20_000
-_OPENING = re.compile(r"(?:<!--(?:[^-]|-(?!->))*-->\s*)?(?:[-+;=]{3,}[^\n]*\n|\{[ \t]*\r?\n)")
+_OPENING = re.compile(r"[-+;=]{3,}[^\n]*\n|\{[ \t]*\r?\n")
 _NOTES = re.compile(
     r"(?:(?:<!--(?:[^-]|-(?!->))*(?:-->|\Z)|<![dD][^<>]*>|\{?/\*(?:[^*]|\*(?!/))*\*/\}?|\[//\]:[^\n]*|\{[^\n]*\})\s*)*"
 )

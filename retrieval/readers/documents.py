@@ -1,13 +1,13 @@
 """The input and output types of readers. Readers do without Django: they run in a separate process."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import quote, urljoin
 
-from common.text import storable
+from common.text import single_line, storable
 from common.validation import is_blank
 
 VERSION = 8
@@ -17,8 +17,9 @@ _EMPTY_MARKUP = re.compile(
     r"<!--[^<>]*-->"
     r"|</?(?:p|br|div|span|h[1-6]|[uo]l|li|b|i|u|em|strong|font|table|t(?:body|head|r|d|h)|section|article)"
     r"(?:\s[^<>]*)?/?>"
+    r"|^[ \t]*#{1,6}[ \t\r]*$"
     r"|&(?:nbsp|ensp|emsp|thinsp|shy|zwj|zwnj|#0*(?:160|173|8203)|#x0*(?:a0|ad|200b));",
-    re.IGNORECASE,
+    re.IGNORECASE | re.MULTILINE,
 )
 _EMPTY_MAX_CHARS = 10_000
 
@@ -109,6 +110,12 @@ class Options:
 def says_nothing(text: str) -> bool:
     """Return whether a reader would see nothing of a text: it is blank, or the markup of an editor that was emptied."""
     return is_blank(text) or (len(text) <= _EMPTY_MAX_CHARS and is_blank(_EMPTY_MARKUP.sub("", text)))
+
+
+def properties_of(found: Mapping[str, str | None]) -> dict[str, str]:
+    """Return what a file's own properties say, each in one line, without those that say nothing."""
+    lines = {name: single_line(storable(value or "")) for name, value in found.items()}
+    return {name: line for name, line in lines.items() if line}
 
 
 def document(file: FetchedFile, text: str, title: str, metadata: dict[str, Any], options: Options) -> ReadDocument:

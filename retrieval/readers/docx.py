@@ -14,6 +14,7 @@ from retrieval.readers.documents import (
     ReadWarning,
     Unreadable,
     document,
+    properties_of,
     says_nothing,
 )
 from retrieval.readers.docx_body import append_paragraphs, lines_of_margin, loosen, missing_words, paragraphs, prepare
@@ -114,5 +115,4 @@ def _metadata(package: Package) -> dict[str, Any]:
     if content is None:
         return {}
     properties = parse(content)
-    found = {name: (properties.findtext(tag) or "").strip() for name, tag in _NAMES.items()}
-    return {name: value for name, value in found.items() if value}
+    return dict(properties_of({name: properties.findtext(tag) for name, tag in _NAMES.items()}))

@@ -35,7 +35,10 @@ from retrieval.readers.html_page import (
 )
 
 _SHOWN = 3
-_TABS = etree.XPath(".//a[@role='tab' or @data-toggle='tab' or @data-toggle='pill' or @data-bs-toggle]")
+_TABS = etree.XPath(
+    ".//a[@role='tab' or ../@role='tab' or @data-toggle='tab' or @data-toggle='pill'"
+    " or @data-bs-toggle='tab' or @data-bs-toggle='pill']"
+)
 """Links that open a panel of the page, and name it."""
 _FEW_WORDS = 4
 
@@ -69,7 +72,7 @@ def _remove_around(page: HtmlPage, element: Any) -> None:
     """Elements, each with whether it is in a text of several parts, such as questions with short answers."""
     while pending:
         node, is_in_text = pending.pop()
-        if not isinstance(node.tag, str) or not page.size(node).chars:
+        if not isinstance(node.tag, str) or not page.size(node).chars or _is_tabs(page, node):
             continue
         if _surrounds(page, node, is_in_text=is_in_text):
             page.remove(node)
@@ -98,6 +101,11 @@ def _surrounds(page: HtmlPage, element: Any, *, is_in_text: bool) -> bool:
     if size.words < SENTENCE_WORDS * (1 if size.headings else 2):
         return True
     return is_named(element) and not size.headings and size.words <= BANNER_WORDS
+
+
+def _is_tabs(page: HtmlPage, element: Any) -> bool:
+    """Return whether an element is made of links most of which open panels of the page."""
+    return page.size(element).link_share >= LINK_SHARE and 2 * len(_TABS(element)) > page.size(element).links
 
 
 def _says_something(element: Any, size: ElementSize) -> bool:
@@ -137,7 +145,7 @@ def _is_menu(page: HtmlPage, element: Any) -> bool:
         return page.is_for_scripts(element)
     if not size.links or size.link_share < LINK_SHARE or element.tag in INLINE or not is_named(element):
         return False
-    if 2 * len(_TABS(element)) > size.links:
+    if _is_tabs(page, element):
         return False
     if element.tag == "nav" or element.get("role") in NAVIGATION or size.links == size.inner_links:
         return True

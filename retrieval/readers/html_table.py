@@ -117,11 +117,18 @@ def is_layout(table: Table) -> bool:
 
 
 def _is_data(rows: list[list[Any]]) -> bool:
-    """Return whether all cells of several rows are short, and most have no block such as a table or code."""
+    """Return whether all cells of several rows are short, and most are no parts of a page, such as a table."""
     cells = [cell for row in rows for cell in row]
     if sum(len(row) > 1 for row in rows) < 2 or not all(map(_is_short, cells)):
         return False
-    return sum(next(cell.iter(*_LAYOUT), None) is None for cell in cells) >= _PLAIN_SHARE * len(cells)
+    return sum(map(_is_plain, cells)) >= _PLAIN_SHARE * len(cells)
+
+
+def _is_plain(cell: Any) -> bool:
+    """Return whether a short cell has no block, or is one: Word's heading of a column, or a command."""
+    block = next(cell.iter(*_LAYOUT), None)
+    is_whole = block is not None and block.text_content().strip() == cell.text_content().strip()
+    return block is None or (block.tag != "table" and is_whole)
 
 
 def _is_short(cell: Any) -> bool:

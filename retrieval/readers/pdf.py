@@ -7,7 +7,16 @@ from dataclasses import dataclass
 import pypdfium2
 import pypdfium2.raw as pdfium
 
-from retrieval.readers.documents import Empty, FetchedFile, Options, ReadDocument, ReadWarning, Unreadable, document
+from retrieval.readers.documents import (
+    Empty,
+    FetchedFile,
+    Options,
+    ReadDocument,
+    ReadWarning,
+    Unreadable,
+    document,
+    properties_of,
+)
 from retrieval.readers.hyphens import join_hyphens
 from retrieval.readers.pdf_forms import added_to, open_form
 from retrieval.readers.registry import reader
@@ -61,7 +70,7 @@ def read(file: FetchedFile, options: Options) -> Iterator[ReadDocument | ReadWar
     text = pages[0] if len(pages) == 1 else "\n\n".join(
         f"## Page {number}\n\n{page}" for number, page in enumerate(pages, 1) if page
     )  # fmt: skip
-    properties = {name.lower(): value for name, value in pdf.get_metadata_dict().items() if value}
+    properties = properties_of({name.lower(): value for name, value in pdf.get_metadata_dict().items()})
     metadata = {name: properties[name] for name in ("author", "subject", "keywords") if name in properties}
     yield document(file, text, properties.get("title", ""), metadata | {"pages": len(pages)}, options)
 

@@ -204,6 +204,36 @@ def test_a_bookmark_in_a_table_moves_no_cell(is_in_row: bool) -> None:
     assert text.splitlines()[2:] == ["| Basic | 5 |", "| Basic | 6 |"]
 
 
+@pytest.mark.parametrize(
+    ("cell", "read"),
+    [
+        (paragraph("Two", "Heading1"), "Two"),
+        (paragraph("Two", "Heading1") + paragraph("At least."), "Two At least."),
+        (f"<w:tbl><w:tr><w:tc>{paragraph('Min')}</w:tc><w:tc>{paragraph('5')}</w:tc></w:tr></w:tbl><w:p/>", "Min 5"),
+    ],
+)
+def test_a_heading_or_a_table_in_a_cell_keeps_the_columns(cell: str, read: str) -> None:
+    def row(*cells: str, merge: str = "") -> str:
+        first, *others = cells
+        return (
+            f"<w:tr><w:tc><w:tcPr>{merge}</w:tcPr>{first}</w:tc>"
+            + "".join(f"<w:tc>{other}</w:tc>" for other in others) + "</w:tr>"
+        )  # fmt: skip
+
+    begins, goes_on = '<w:vMerge w:val="restart"/>', "<w:vMerge/>"
+    heads = [paragraph(name, "Heading2") for name in ("Plan", "Seats", "Price")]
+    text = text_of(docx(
+        f"<w:tbl>{row(*heads)}{row(*map(paragraph, ('Free', '1', '0')), merge=begins)}"
+        f"{row('<w:p/>', paragraph('2'), cell, merge=goes_on)}</w:tbl>"
+    ))  # fmt: skip
+    assert text.split("\n") == [
+        "| Plan | Seats | Price |",
+        "| --- | --- | --- |",
+        "| Free | 1 | 0 |",
+        f"| Free | 2 | {read} |",
+    ]
+
+
 def test_a_paragraph_whose_end_was_deleted_stays_before_what_is_no_paragraph() -> None:
     deleted = '<w:pPr><w:rPr><w:del w:id="1" w:author="A"/></w:rPr></w:pPr>'
     joined = f"<w:p>{deleted}{text_run('One ')}</w:p>{paragraph('line.')}"

@@ -83,15 +83,31 @@ def test_what_is_hidden_until_it_is_clicked_is_text() -> None:
         ("<ul role=tablist class=menu>", "role=tab"),
     ],
 )  # fmt: skip
-def test_tabs_that_are_links_keep_their_names(tag: str, link: str) -> None:
+@pytest.mark.parametrize("page", ["main", "div"])
+def test_tabs_that_are_links_keep_their_names(tag: str, link: str, page: str) -> None:
     names = "".join(
         f"<li class=nav-item><a class=nav-link {link} href='#{n}'>{n}</a></li>" for n in ("Debian", "macOS")
     )
     text = text_of(
-        f"<main><h1>Install</h1><p>{PROSE}</p>{tag}{names}{tag.split()[0].replace('<', '</')}>"
-        "<div id=Debian>Run apt.</div><div id=macOS>Drag the app.</div></main>"
+        f"<{page}><h1>Install</h1><p>{PROSE}</p>{tag}{names}{tag.split()[0].replace('<', '</')}>"
+        "<div id=Debian>Run apt.</div><div id=macOS>Drag the app.</div></{page}>"
     )
     assert "- Debian\n- macOS" in text and "Drag the app." in text
+
+
+@pytest.mark.parametrize("page", ["main", "div"])
+def test_an_item_that_is_a_tab_keeps_the_name_in_its_link(page: str) -> None:
+    text = text_of(
+        f"<{page}><h1>Install</h1><p>{PROSE}</p><ul class=nav><li role=tab><a href='#d'>Debian</a></li>"
+        f"<li role=tab><a href='#m'>macOS</a></li></ul><div id=d>Run apt.</div><div id=m>Drag the app.</div></{page}>"
+    )
+    assert "- Debian\n- macOS" in text
+
+
+def test_a_menu_that_folds_is_a_menu() -> None:
+    links = "".join(f"<li><a data-bs-toggle=collapse href=/{n}>Zz{n}</a></li>" for n in ("news", "shop", "jobs"))
+    text = text_of(f"<main><ul class=nav>{links}</ul><h1>Shipping</h1><p>{PROSE * 4}</p></main>")
+    assert text.startswith("# Shipping") and "Zz" not in text
 
 
 def test_menus_go_by_their_links_and_banners_by_their_place() -> None:

@@ -46,6 +46,16 @@ def test_a_block_in_a_cell_keeps_the_columns_of_a_table_without_a_head(cell: str
     ) == ["| Plan | Seats | Price |", "| --- | --- | --- |", "| Free | 1 | 0 |", f"| Free | 2 | {read} |"]
 
 
+def test_commands_and_headings_in_cells_keep_the_columns() -> None:
+    rows = "".join(f"<tr><td><pre>fab {name}</pre></td><td>Does {name}</td></tr>" for name in ("up", "down"))
+    assert table_of(f"<tr><td>Command</td><td>Does</td></tr>{rows}")[2:] == [
+        "| `fab up` | Does up |", "| `fab down` | Does down |",
+    ]  # fmt: skip
+    assert table_of("<tr><td><h4>Free</h4></td><td><h4>Pro</h4></td></tr><tr><td>0</td><td>9</td></tr>") == [
+        "| Free | Pro |", "| --- | --- |", "| 0 | 9 |",
+    ]  # fmt: skip
+
+
 def test_a_table_of_several_rows_that_arranges_the_page_is_no_table() -> None:
     text = text_of(
         "<table><tr><td>Shop</td><td>Tel. 5</td></tr>"

@@ -17,6 +17,13 @@ def text_of(*pages: str) -> str:
     return document.text
 
 
+def test_a_title_with_control_signs_is_a_title() -> None:
+    (document,), _, reason = read_all("a.pdf", pdf("Text.", title="P\\000a\\000y\\000\\n now"))
+    assert (document.title, reason) == ("Pay now", "")
+    (document,), _, reason = read_all("a.pdf", pdf("Text.", title="\\000\\001"))
+    assert (document.title, reason) == ("", "")
+
+
 def test_hyphens_at_the_ends_of_lines_are_joined_in_the_file() -> None:
     text = text_of(
         "Die Höhe der Versandgebü-\nhren steht hier. Das ist die schö-\nne Verfüg-\nbarkeit und Paket-\nund Post."

@@ -47,6 +47,7 @@ EMPTY = {
     "a byte order mark": ("promo.txt", b"\xef\xbb\xbf"),
     "what an editor leaves behind": ("promo.md", b"<p>&nbsp;</p>\n<div class='x'><br/></div>\n"),
     "a PDF without a drawing": ("promo.pdf", pdf("")),
+    "a heading without a text": ("promo.md", b"# \n\n##\n"),
     "a picture alone": ("promo.md", b"![](data:image/png;base64," + b"QUJD" * 90 + b")"),
 }
 
