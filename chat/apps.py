@@ -16,6 +16,7 @@ class ChatConfig(app_config.BotAppConfig):
     def ready(self) -> None:
         from chat import event_handlers
         from chat.access.audiences import audiences_of
+        from chat.answer_flags import SMALL_TALK
         from chat.audit.entries import record_command
         from chat.checks import (
             check_audiences,
@@ -31,7 +32,6 @@ class ChatConfig(app_config.BotAppConfig):
         from chat.idempotency.purge import STORE
         from chat.limits import budget_warnings
         from chat.retention import KINDS, STAYS
-        from chat.small_talk import SMALL_TALK
         from common.retention import retain, stays
         from contexts.evidence import NEUTRAL_FLAGS
         from events.handlers import register_handlers

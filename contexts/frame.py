@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from contexts.conversation import CLIENT
 from contexts.foreign import ForeignText
-from contexts.items import SEPARATOR, ContextItem, HistoryItem
+from contexts.items import SEPARATOR, ContextItem, HistoryItem, prompt_text
 from contexts.suspicion import without_role_tags
 
 _NOTE = (
@@ -53,8 +53,7 @@ class FramedPrompt:
     """What others wrote, fenced."""
 
     def __str__(self) -> str:
-        parts = [self.system, *(item.content for item in self.history), self.reference]
-        return SEPARATOR.join(part for part in parts if part)
+        return prompt_text(self.system, self.history, self.reference)
 
 
 def foreign_positions(items: Sequence[ContextItem], foreign: ForeignText, literals: Collection[str]) -> frozenset[int]:

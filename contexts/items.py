@@ -1,5 +1,6 @@
 """The items that a context function returns, and the context assembled from them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,6 +40,12 @@ class HistoryItem(ContextItem):
 
     question: str = ""
     answer: str = ""
+
+
+def prompt_text(system: str, history: Sequence[HistoryItem], reference: str) -> str:
+    """Return the parts of a prompt as one text."""
+    parts = [system, *(item.content for item in history), reference]
+    return SEPARATOR.join(part for part in parts if part)
 
 
 @dataclass(frozen=True)
@@ -99,8 +106,7 @@ class Context:
     @property
     def prompt(self) -> str:
         """Return the text that a chat sends to its model: system, turns, then reference, fences included."""
-        parts = [self.system, *(item.content for item in self.history), self.reference]
-        return SEPARATOR.join(part for part in parts if part)
+        return prompt_text(self.system, self.history, self.reference)
 
     @property
     def freshness(self) -> dict[str, Any] | None:

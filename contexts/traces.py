@@ -75,7 +75,7 @@ def copy_later(pending: Sequence[PendingTrace]) -> None:
 # A trace has one outcome: the first that is committed.
 _OUTCOME = """
 UPDATE contexts_trace SET state = %s, answer = %s, model = %s, outcome = %s, error_code = %s, answered_at = %s
-WHERE id = %s AND state = 'assembled' /* if held */ RETURNING id
+WHERE id = ({trace_id}) AND state = 'assembled' /* if held */ RETURNING id
 """
 
 
@@ -94,23 +94,29 @@ def write_outcome(
     Return what `only_if` returned, or True without one; see `common.sql.rows.write_together`. Return None, with nothing
     written, if its condition did not hold, or the trace has an outcome already.
     """
-    state = Trace.State.FAILED if error_code else Trace.State.ANSWERED
-    values = [state, answer, model, Jsonb(outcome), error_code, timezone.now(), trace_id]
+    statement = _outcome_statement(("%s", [trace_id]), answer, model, outcome, error_code)
     try:
-        return write_together(*more, only_if=only_if, and_if=(_OUTCOME, values))
+        return write_together(*more, only_if=only_if, and_if=statement)
     except DatabaseError as error:
         logger.error("An outcome could not be written: %s", type(error).__name__)
         raise TraceNotWritten from error
 
 
-def failure_statement(trace_of: Statement, error_code: str) -> Statement:
-    """Return the statement that ends the trace whose id another statement selects, if it has no outcome yet."""
-    select, values = trace_of
-    return (
-        "UPDATE contexts_trace SET state = 'failed', outcome = %s, error_code = %s, answered_at = clock_timestamp() "  # noqa: S608
-        f"WHERE id = ({select}) AND state = 'assembled'",
-        [Jsonb({"error": error_code}), error_code, *values],
-    )
+def failure_statement(trace_id: Statement, error_code: str) -> Statement:
+    """Return the statement that ends an assembled context without an answer, to be written together with other rows.
+
+    `trace_id` is an expression, such as a subquery: the caller's tables know which trace it is.
+    """
+    return _outcome_statement(trace_id, "", "", {"error": error_code}, error_code)
+
+
+def _outcome_statement(
+    trace_id: Statement, answer: str, model: str, outcome: dict[str, Any], error_code: str
+) -> Statement:
+    expression, found_by = trace_id
+    state = Trace.State.FAILED if error_code else Trace.State.ANSWERED
+    values = [state, answer, model, Jsonb(outcome), error_code, timezone.now(), *found_by]
+    return _OUTCOME.format(trace_id=expression), values
 
 
 def move_traces(user_id: str, to: str) -> int:

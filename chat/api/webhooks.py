@@ -60,4 +60,4 @@ class WebhookView(APIView):
 
 def _body(request: Request) -> Any:
     """Return the body's bytes, which were signed; raise RequestDataTooBig above the limit."""
-    return request._request.body
+    return request.body

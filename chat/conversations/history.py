@@ -10,8 +10,8 @@ from django.db.models import BinaryField, F, Func
 from django.db.models.functions import Coalesce
 from pgvector import Vector
 
+from chat.answer_flags import SMALL_TALK
 from chat.models import ConversationSummary, Message
-from chat.small_talk import SMALL_TALK
 from chat.turns.thread import ClientThread
 from chat.turns.turn import Question
 from contexts.conversation import ConversationHistory, PastSummary, PastTurn

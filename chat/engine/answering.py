@@ -190,7 +190,7 @@ async def _begin(
         show_soon(written.message)
     return Turn(
         question=question, admission=admission, provider=provider, context=context, history=found.history,
-        deadline=deadline, message=written.message, event=written.event, reservation=reservation,
+        deadline=deadline, message=written.message, reservation=reservation,
         notices=written.notices, started=started, stopping=stopping,
         lease=replace(lease, conversation_id=written.message.conversation.pk),
     )  # fmt: skip

@@ -8,6 +8,7 @@ from functools import partial
 
 from django.conf import settings
 
+from chat.answer_flags import NOT_KNOWN
 from chat.conversations.history import read_history
 from chat.conversations.open_questions import with_open_questions
 from chat.conversations.rewriting import rewrite
@@ -15,7 +16,7 @@ from chat.engine.window import prompt_of, windows_for
 from chat.errors import DeadlineExceeded
 from chat.limits.admission import Admission
 from chat.providers import Provider, get_provider
-from chat.providers.not_known import NOT_KNOWN, NotKnownProvider
+from chat.providers.not_known import NotKnownProvider
 from chat.providers.window import require_fit
 from chat.small_talk.detection import SmallTalk
 from chat.small_talk.reply import SmallTalkProvider, small_talk_context, small_talk_of

@@ -6,6 +6,7 @@ from dataclasses import replace
 from asgiref.sync import sync_to_async
 from django.db import DatabaseError
 
+from chat.answer_flags import NOT_KNOWN, SMALL_TALK
 from chat.engine.records import write_failure, write_outcome
 from chat.errors import ConversationConflict, ConversationNotFound, HandoverOff
 from chat.handover import actions, notices
@@ -17,9 +18,6 @@ logger = logging.getLogger(__name__)
 
 PERSON_TOOK_OVER, CLOSED_MEANWHILE = "person_took_over", "conversation_closed"
 """The error codes of a trace whose answer was dropped."""
-
-NOT_KNOWN, SMALL_TALK = "not_known", "small_talk"
-"""Flags of answers: the bot said that it does not know; a greeting or thanks was answered."""
 
 
 def may_escalate(result: Answer, turn: Turn) -> bool:

@@ -2,12 +2,13 @@
 
 from typing import Any
 
+from chat.answer_flags import ANSWER_STOPPED
 from chat.citations import Citation, mark_cited
 from chat.grounding.answers import CheckedText
 from chat.models import Conversation
 from chat.providers import Completion
 from chat.spending.calls import usage_with_cost
-from chat.turns.turn import STOPPED, Answer, Question, Turn
+from chat.turns.turn import Answer, Question, Turn
 from contexts.evidence import SUSPICIOUS
 
 
@@ -45,7 +46,7 @@ async def stopped_answer(question: Question) -> Answer:
     assert question.conversation_id is not None  # a conversation that is not stored cannot be named
     states = Conversation.objects.filter(pk=question.conversation_id).values_list("state", flat=True)
     return Answer.without_model(
-        flags=[STOPPED], conversation_id=question.conversation_id, question_id=question.stored_id,
+        flags=[ANSWER_STOPPED], conversation_id=question.conversation_id, question_id=question.stored_id,
         state=await states.afirst() or Conversation.State.BOT,
     )  # fmt: skip
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from django.db import connection
 
+from chat.answer_flags import SMALL_TALK
 from chat.models import GapQuestion, Message
-from chat.small_talk import SMALL_TALK
 from common.sql.rows import Statement
 
 # A question may be marked by its answer, then by a thumbs-down, and by an event that is handled twice.

@@ -5,11 +5,10 @@ from typing import Any
 
 from django.conf import settings
 
+from chat.answer_flags import NOT_KNOWN, SMALL_TALK
 from chat.citations import Citation
 from chat.grounding.answers import DEGRADED as GROUNDING_DEGRADED
 from chat.models import GapQuestion
-from chat.providers.not_known import NOT_KNOWN
-from chat.small_talk import SMALL_TALK
 from retrieval.search.hits import DEGRADED_FLAGS
 
 Reason = GapQuestion.Reason

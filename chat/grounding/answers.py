@@ -7,13 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
+from chat.answer_flags import NOT_KNOWN
 from chat.citations import Citation
 from chat.grounding.check import ground, ground_quotes, read_ahead
 from chat.grounding.marks import marks_of, without_spans
 from chat.grounding.not_known import says_not_known
 from chat.grounding.result import Grounding
 from chat.phrases.known import not_known_phrases
-from chat.providers.not_known import NOT_KNOWN
 from contexts.conversation import CLIENT, NOT_OFFERED
 
 logger = logging.getLogger(__name__)

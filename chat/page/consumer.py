@@ -16,6 +16,7 @@ from django.utils import translation
 
 from chat.access.callers import Caller
 from chat.access.visitors import new_visitor, user_id_of, visitor_of
+from chat.answer_flags import ANSWER_STOPPED
 from chat.bots.known import require_bot
 from chat.engine.answering import begin, run
 from chat.error_descriptions import describe, headers_of
@@ -27,7 +28,7 @@ from chat.page.live_page import LivePage
 from chat.page.reading import check_reading_of_another
 from chat.page.socket_origin import meta_of
 from chat.page.standing import FORBIDDEN, Standing, read_standing
-from chat.turns.turn import STOPPED, Answer, Question, Settled, Turn
+from chat.turns.turn import Answer, Question, Settled, Turn
 from common.background import spawn, with_own_thread
 from common.errors import FabraError
 from common.markdown import render
@@ -186,7 +187,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
             is_reopened = result.conversation_was_closed
             self.live.begin_answer(result.conversation_id, settled_question_id, is_reopened=is_reopened)
             await self._send_start(result.context_id, result.conversation_id, settled_question_id)
-        kind = "stopped" if result.is_dropped or STOPPED in result.flags else "done"
+        kind = "stopped" if result.is_dropped or ANSWER_STOPPED in result.flags else "done"
         body = {}
         if result.message_id is not None:  # otherwise it was stopped before it was stored
             body = page_body(result, may_trace=self.standing.may_trace) | {"limits": admission.headers()}

@@ -4,10 +4,11 @@ from collections.abc import AsyncIterator, Sequence
 
 from asgiref.sync import sync_to_async
 
+from chat.answer_flags import NOT_KNOWN
 from chat.extracts.markdown import write
 from chat.extracts.passages import read_passages
 from chat.extracts.selection import choose
-from chat.providers.not_known import NOT_KNOWN, nearest_articles, not_known_text, numbers_of
+from chat.providers.not_known import nearest_articles, not_known_text, numbers_of
 from chat.providers.protocol import Completion, Delta, Prompt
 from common.links import markdown_link, safe_link
 

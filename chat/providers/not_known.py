@@ -9,9 +9,6 @@ from chat.citations import Citation
 from chat.providers.protocol import Completion, Delta, Prompt
 from common.links import markdown_link, safe_link
 
-NOT_KNOWN = "not_known"
-"""The flag of such an answer."""
-
 _MOST_ARTICLES = 3
 
 

@@ -5,6 +5,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from chat.answer_flags import ANSWER_STOPPED, NOT_KNOWN
 from chat.citations import Citation
 from chat.models import HandoverSettings, Purpose
 from chat.providers.attempts import Attempt
@@ -77,8 +78,8 @@ class Completion:
     def flags(self) -> list[str]:
         """What the reader of the answer must know: that it was cut off, stopped, ended by a filter, or is none."""
         names = {
-            "length": "answer_cut_off", "content_filter": "answer_filtered", "stopped": "answer_stopped",
-            "not_known": "not_known",
+            "length": "answer_cut_off", "content_filter": "answer_filtered", "stopped": ANSWER_STOPPED,
+            "not_known": NOT_KNOWN,
         }  # fmt: skip
         ended = [names[self.finish_reason]] if self.finish_reason in names else []
         return [*self.degraded, *ended, *(f"{OPTION_REFUSED}{name}" for name in self.refused_options)]

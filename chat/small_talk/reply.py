@@ -7,10 +7,10 @@ from django.conf import settings
 from django.utils import translation
 from django.utils.translation import gettext as _
 
+from chat.answer_flags import SMALL_TALK
 from chat.models import Message
 from chat.phrases.known import known_phrases
 from chat.providers.protocol import Completion, Delta, Prompt
-from chat.small_talk import SMALL_TALK
 from chat.small_talk.detection import SmallTalk, small_talk_in
 from chat.small_talk.phrases import PhraseKind
 from chat.turns.turn import Question

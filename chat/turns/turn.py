@@ -28,14 +28,11 @@ from common.links import Asked
 from common.validation import check_text, is_blank
 from contexts.conversation import ConversationHistory
 from contexts.items import Context
-from events.models import Event
 
 Piece = TypeVar("Piece")
 OPERATOR_FIELDS = ("context_used", "usage", "model")
 """What of an answer is the operator's: the instructions and the features of the user, and what it cost by which model.
 A site's pages do not get it, nor whoever may not see traces on the chat page."""
-STOPPED = "answer_stopped"
-"""The flag of an answer that its user stopped; what had been received of it is stored."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,8 +197,6 @@ class Turn:
     """By the event loop's clock, in seconds."""
     message: Message
     """The user's message."""
-    event: Event | None
-    """The `message_sent` event; None for a message that was stored before."""
     lease: TurnLease
     """The message's turn in its conversation, which has an id by now."""
     reservation: BudgetReservation | None = None

@@ -9,9 +9,9 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import translation
 
+from chat.answer_flags import SMALL_TALK
 from chat.conversations.history import read_history
 from chat.models import Message
-from chat.small_talk import SMALL_TALK
 from chat.small_talk.detection import small_talk_in
 from chat.small_talk.phrases import PHRASES, PhraseKind
 from chat.small_talk.reply import reply_to

@@ -112,10 +112,10 @@ def _may_delete(request: Request) -> bool:
 
 def _body_of(request: Request) -> AsyncIterable[bytes]:
     """Return the body as it comes; behind another server than ours, as Django has read it."""
-    streamed = getattr(request._request, "scope", {}).get(KEY)
+    streamed = getattr(request, "scope", {}).get(KEY)
     return streamed if streamed is not None else _whole(request)
 
 
 async def _whole(request: Request) -> AsyncIterator[bytes]:
-    while piece := request._request.read(65536):
+    while piece := request.read(65536):
         yield piece
