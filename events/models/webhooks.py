@@ -6,9 +6,7 @@ from typing import Self
 from django.core.validators import RegexValidator
 from django.db import models
 
-from events.models.signing import SigningSecret, new_nonce
-
-__all__ = ["NAME", "WebhookSource", "WebhookSourceQuerySet", "new_nonce"]  # the last for the migrations
+from events.models.signing import SigningSecret
 
 NAME = RegexValidator(r"^[a-z0-9][a-z0-9_-]*$", "Lower-case letters, digits, - and _, since it is part of the URL.")
 

@@ -1,4 +1,4 @@
-"""pgvector, and what the columns of a chunk are computed with: its length and its BM25 term weights."""
+"""pgvector, and what the columns of a chunk are computed with: its lexemes, their number and BM25 term weights."""
 
 from django.db import migrations
 from pgvector.django import VectorExtension
@@ -36,6 +36,37 @@ BEGIN ATOMIC
 END
 """
 
+# Latin letters without their accents; in other scripts a mark makes another letter (й is no и).
+_UNACCENT = r"""
+CREATE FUNCTION fabra_unaccent(words text) RETURNS text LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+RETURN replace(replace(replace(translate(normalize(regexp_replace(
+    normalize(words, NFD), '([A-Za-z])[\u0300-\u036f]+', '\1', 'g'
+), NFC), 'øłđðı', 'olddi'), 'ß', 'ss'), 'æ', 'ae'), 'œ', 'oe')
+"""
+
+# An accented word is found by its stem, without its accents, as the language has it ("mangées" by "mangé"), and by the
+# stem of the word as it is typed without accents. Both stand at the word's position, so that a word counts once where
+# they are the same. A word that the language leaves out, such as "für", is left out without its accents too.
+_LEXEMES = """
+CREATE FUNCTION fabra_lexemes(config regconfig, words text) RETURNS tsvector LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT CASE WHEN octet_length(words) = char_length(words) THEN to_tsvector(config, words) ELSE (
+        WITH stem AS MATERIALIZED (
+            SELECT lexeme, position FROM unnest(to_tsvector(config, words)) w, unnest(w.positions) position
+        ), found AS (
+            SELECT fabra_unaccent(lexeme) AS lexeme, position FROM stem
+            UNION
+            SELECT w.lexeme, position
+            FROM unnest(to_tsvector(config, fabra_unaccent(words))) w, unnest(w.positions) position
+            WHERE position IN (SELECT position FROM stem)
+        )
+        SELECT coalesce(
+            string_agg('''' || replace(replace(lexeme, '\\', '\\\\'), '''', '''''') || ''':' || position, ' '), ''
+        )::tsvector FROM found
+    ) END;
+END
+"""
+
 
 class Migration(migrations.Migration):
 
@@ -46,4 +77,6 @@ class Migration(migrations.Migration):
         migrations.RunSQL(_TERM, "DROP FUNCTION fabra_term"),
         migrations.RunSQL(_LENGTH, "DROP FUNCTION fabra_length"),
         migrations.RunSQL(_WEIGHTS, "DROP FUNCTION fabra_weights"),
+        migrations.RunSQL(_UNACCENT, "DROP FUNCTION fabra_unaccent"),
+        migrations.RunSQL(_LEXEMES, "DROP FUNCTION fabra_lexemes"),
     ]

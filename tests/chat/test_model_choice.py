@@ -4,12 +4,10 @@ import asyncio
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from decimal import Decimal
-from importlib import import_module
 from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync
-from django.apps import apps
 from django.core.exceptions import ValidationError
 from django.test import Client
 
@@ -375,18 +373,6 @@ def test_the_longest_answer_leaves_the_rest_of_the_window_to_the_context(
     settings.OPENAI_API_KEY = ""
     row("long", second, window=5000, max_tokens=4990)
     assert ask().json()["error"]["code"] == "message_too_long"
-
-
-def test_a_limit_among_the_parameters_moves_to_its_column() -> None:
-    old = ModelProvider.objects.create(
-        name="old", base_url="http://x", model="m", parameters={"max_tokens": 5000, "seed": 1}
-    )
-    wrong = ModelProvider.objects.create(name="wrong", base_url="http://x", model="m", parameters={"max_tokens": "x"})
-    import_module("chat.migrations.0025_model_max_tokens").move_limits(apps, None)
-    old.refresh_from_db()
-    wrong.refresh_from_db()
-    assert (old.max_tokens, old.parameters) == (5000, {"seed": 1})
-    assert (wrong.max_tokens, wrong.parameters) == (None, {})
 
 
 def test_a_refusal_is_no_error_of_ours() -> None:

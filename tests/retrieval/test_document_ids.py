@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 from io import StringIO
 from pathlib import Path
 from threading import Barrier
-from typing import Any
 
 import pytest
 from django.core.management import call_command
@@ -287,33 +286,3 @@ def test_of_workers_and_sources_that_want_one_id_at_once_one_gets_it(tmp_path: P
     for run in runs:
         ingest(Path(run.location), run.source, "--prune")
     assert texts() == before
-
-
-def test_ids_from_before_files_had_names_stay(tmp_path: Path, migrate_names: Any) -> None:
-    folder_of(tmp_path, refunds__md="Of orders.", refunds__txt="Of tickets.", v1__csv="id,text\n7,Seven.\n")
-    index_document("docs", "refunds", "Of tickets.")
-    index = Document.objects.get().index
-    for name in ("refunds.md", "refunds.txt"):
-        file = SourceFile.objects.create(index=index, source="s", path=name)
-    SourceDocument.objects.create(document=Document.objects.get(), file=file, content_hash="0" * 64)
-    page = SourceFile.objects.create(index=index, source="web", path="http://h/v1.3?x=1")
-    index_document("docs", "v1", "Page.")
-    SourceDocument.objects.create(document=Document.objects.get(entity_id="v1"), file=page, content_hash="0" * 64)
-    migrate_names()
-    page.refresh_from_db()
-    assert page.name == "v1"
-    ingest(tmp_path, "s")
-    assert texts() == {"refunds": "Of tickets.", "refunds.md": "Of orders.", "v1/7": "Seven.", "v1": "Page."}
-
-
-@pytest.fixture
-def migrate_names() -> Any:
-    from importlib import import_module
-
-    from django.apps import apps
-
-    from retrieval import migrations
-
-    (name,) = (file.stem for file in Path(migrations.__path__[0]).glob("*_identity.py"))
-    migration = import_module(f"retrieval.migrations.{name}")
-    return lambda: migration.keep_ids(apps, None)

@@ -5,11 +5,9 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from retrieval.indexing.recompute import recompute_lexemes
-from retrieval.models import Chunk, Document, Generation, Index
 from retrieval.search.compounds import split_compounds
 from retrieval.search.execute import search_sync
-from retrieval.search.lexemes import count_wrong_counts, lexical_words
+from retrieval.search.lexemes import lexical_words
 
 
 def lexemes(text: str, language: str = "english") -> set[str]:
@@ -112,19 +110,3 @@ def test_c_plus_plus_is_found_beside_c_and_c_sharp(put: Any) -> None:
     for query, entity_id in (("C++", "cpp"), ("c#", "csharp"), (".net", "dotnet"), ("client for C++", "cpp")):
         hits = search_sync("docs", query, 4, mode="lexical").hits
         assert hits[0].document_id == entity_id, query
-
-
-@pytest.mark.django_db
-def test_stored_chunks_are_computed_again_where_they_differ(put: Any) -> None:
-    put("code", "# Errors\n\nThe code E-4021 at the Café.", title="A title that is longer than what is embedded " * 9)
-    put("plain", "# Weather\n\nThe harbour is calm.", title="")
-    stored = dict(Chunk.objects.values_list("document__entity_id", "lexemes"))
-    assert recompute_lexemes() == 0
-    with connection.cursor() as cursor:
-        cursor.execute("UPDATE retrieval_chunk SET lexemes = to_tsvector('english', text) WHERE text LIKE '%%Caf%%'")
-    version = Index.objects.get().version
-    assert recompute_lexemes() == 1
-    assert dict(Chunk.objects.values_list("document__entity_id", "lexemes")) == stored
-    assert Index.objects.get().version == version + 1
-    documents = list(Document.objects.order_by("pk").values_list("pk", flat=True))
-    assert count_wrong_counts(Generation.objects.get().pk, [documents]) == 0
